@@ -1,0 +1,53 @@
+"""Small-area estimates of buurtverbondenheid: MODEL x DATA x ENGINE -> draws.
+
+Names are imported when first used (PEP 562): `import buurtsae` loads neither pymc nor statsmodels nor matplotlib.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Areas": "areas.areas",
+    "Graph": "areas.graph",
+    "Concept": "survey.concept",
+    "Codebook": "survey.codebook",
+    "Survey": "survey.survey",
+    "Scores": "survey.scales",
+    "DirectEstimates": "survey.direct",
+    "direct": "survey.direct",
+    "AreaModel": "model.spec",
+    "BYM2": "model.terms",
+    "IID": "model.terms",
+    "PC": "model.priors",
+    "Beta": "model.priors",
+    "Normal": "model.priors",
+    "LogNormal": "model.priors",
+    "LKJ": "model.priors",
+    "Fit": "engines.base",
+    "fit": "engines.base",
+    "Draws": "estimates.draws",
+    "Estimates": "estimates.summary",
+    "Rules": "estimates.summary",
+    "estimate": "estimates.summary",
+    "publish": "publish.output",
+    "RunFile": "runfile",
+    "run": "pipeline",
+    "BuurtsaeError": "errors",
+}
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'buurtsae' has no attribute {name!r}")
+    value = getattr(import_module(f"buurtsae.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

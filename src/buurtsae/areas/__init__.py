@@ -1,0 +1,1 @@
+"""Areas: codes with their year, hierarchy, residents, geometry, neighbours and the ICAR structure."""

@@ -1,0 +1,319 @@
+"""Areas: buurten of one year with their hierarchy, residents, geometry and covariates.
+
+Everything is indexed by buurtcode and sorted by it; other tables are joined by code. Buurten without residents
+stay (the graph needs them) and are left out of the estimates; a hidden number of residents counts as none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from buurtsae.areas import codes
+from buurtsae.areas.graph import Graph, Pair
+from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
+from buurtsae.tables import as_number, read_table
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+RD = "EPSG:28992"
+STRUCTURAL = ("name", "wijk", "gemeente", "population", "geometry")
+
+
+@dataclass(frozen=True)
+class Areas:
+    """The buurten of one area division.
+
+    Attributes
+    ----------
+    frame : GeoDataFrame, indexed by `area_code` (sorted)
+        Columns `name`, `wijk`, `gemeente` (codes), `population` (int, 0 where unknown), `geometry` (RD New,
+        metres), optionally `ggdregio`, and one column per covariate.
+    year : int
+        Year of the area division.
+    names : mapping of level to {code: name}
+        Names of wijken and gemeenten, where the file has them.
+    region : str
+        Name of the whole, the row of level `land`.
+    notes : tuple of str
+        What was noticed and repaired while reading.
+    """
+
+    frame: gpd.GeoDataFrame
+    year: int
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    region: str = "Nederland"
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(
+        cls,
+        path: str | Path,
+        year: int,
+        *,
+        code: str = "buurtcode",
+        name: str = "buurtnaam",
+        population: str = "inwoners",
+        tables: Sequence[tuple[str | Path, str]] = (),
+        where: Mapping[str, str] | None = None,
+        region: str = "Nederland",
+    ) -> Areas:
+        """Read buurten from GeoPackage, GeoParquet, GeoJSON or shapefile, and join tables to them.
+
+        Parameters
+        ----------
+        path : path
+            The geometry, one row per buurt.
+        year : int
+            Year of the area division.
+        code, name, population : str
+            Columns of the buurtcode, the name and the number of residents, in the file or in a joined table.
+        tables : sequence of (path, key)
+            Tables to join by `buurtcode`, `wijkcode` or `gemeentecode` (the `key`, which both sides have).
+        where : mapping of column to value, optional
+            Keep only the rows with these values, such as one province.
+        region : str
+            Name of the whole, for the row of level `land`.
+
+        Raises
+        ------
+        DataError or ProblemsError
+            Everything that is wrong, at once: duplicate or malformed codes, empty geometry, no coordinate
+            system, a table that does not join.
+        """
+        frame, notes = _read_geometry(Path(path)), []
+        problems = Problems()
+        if code not in frame:
+            raise DataError(
+                f"{Path(path).name} has no column of area codes", shown(frame.columns), repr(code), "name it with `code`"
+            )
+        frame[code] = codes.clean(frame[code])
+        frame = frame.assign(
+            buurtcode=frame[code], wijkcode=codes.wijk_of(frame[code]), gemeentecode=codes.gemeente_of(frame[code])
+        )
+        for table, key in tables:
+            try:
+                frame = _join(frame, Path(table), key, notes)
+            except BuurtsaeError as error:
+                problems.collect(error)
+        for column, value in (where or {}).items():
+            if column not in frame:
+                problems.add("the areas have no column to select on", repr(column), shown(frame.columns), "correct `where`")
+            else:
+                frame = frame[frame[column].astype("string") == value]
+        if frame.empty:
+            problems.add("no areas are left", "0 rows", "one row per buurt", "check the file and `where`")
+        _check_rows(frame, population, problems)
+        problems.raise_if_any()
+        frame = _to_rd(frame, notes)
+        return _assemble(frame, cls, year, name, population, region, notes)
+
+    @property
+    def codes(self) -> pd.Index:
+        """Buurtcodes, sorted."""
+        return self.frame.index
+
+    @property
+    def population(self) -> np.ndarray:
+        """Residents per buurt, in the order of `codes`."""
+        return self.frame["population"].to_numpy(dtype=float)
+
+    @property
+    def inhabited(self) -> np.ndarray:
+        """True for buurten with residents: those that get an estimate."""
+        return self.population > 0
+
+    @property
+    def covariates(self) -> list[str]:
+        """Names of the numeric columns that a model may use."""
+        numeric = self.frame.select_dtypes("number").columns
+        return [c for c in numeric if c not in STRUCTURAL]
+
+    def parents(self, level: str) -> pd.Series:
+        """Return the code at `level` of each buurt: `wijk`, `gemeente`, `ggdregio` or `land`."""
+        if level == "buurt":
+            return pd.Series(self.codes, index=self.codes)
+        if level == "land":
+            return pd.Series(codes.LAND, index=self.codes)
+        if level not in self.levels:
+            raise DataError(
+                "the areas have no such level", repr(level), shown(self.levels), "join a table that has this column"
+            )
+        return self.frame[level].astype(str)
+
+    @cached_property
+    def levels(self) -> tuple[str, ...]:
+        """The levels that can be estimated, from buurt up."""
+        return tuple(lv for lv in codes.LEVELS if lv in ("buurt", "wijk", "gemeente", "land") or lv in self.frame)
+
+    def label(self, level: str, code: str) -> str:
+        """Return the name of an area, or its code where the name is unknown."""
+        return self.names.get(level, {}).get(code, code)
+
+    def aggregation(self, level: str) -> tuple[list[str], sp.csr_array]:
+        """Return the codes at `level` and the (n_codes, n_buurten) matrix of resident weights, rows summing to 1.
+
+        Codes without any resident are left out.
+        """
+        weight = pd.Series(self.population, index=self.codes)
+        parent = self.parents(level)[weight > 0]
+        labels, row = np.unique(parent.to_numpy(dtype=str), return_inverse=True)
+        column = np.flatnonzero(self.inhabited)
+        totals = np.bincount(row, self.population[column])
+        values = self.population[column] / totals[row]
+        return [str(c) for c in labels], sp.csr_array((values, (row, column)), shape=(len(labels), len(self.codes)))
+
+    def graph(self, rule: str = "queen", bridges: Sequence[Pair] = ()) -> Graph:
+        """Return the contiguity graph of all buurten, those without residents included.
+
+        Parameters
+        ----------
+        rule : {"queen", "rook"}
+        bridges : sequence of pairs of codes
+            Pairs to join although water lies between; without them components are kept apart.
+        """
+        return Graph.from_geometry(self.frame, rule, bridges)
+
+    def audit(self) -> dict[str, object]:
+        """Return counts and everything that was noticed while reading."""
+        return {
+            "year": self.year,
+            "buurten": len(self.frame),
+            "without_residents": list(self.codes[~self.inhabited]),
+            "residents": int(self.population.sum()),
+            "wijken": int(self.frame["wijk"].nunique()),
+            "gemeenten": int(self.frame["gemeente"].nunique()),
+            "missing_covariates": {
+                c: int(self.frame.loc[self.inhabited, c].isna().sum())
+                for c in self.covariates
+                if self.frame.loc[self.inhabited, c].isna().any()
+            },
+            "notes": list(self.notes),
+        }
+
+    def __repr__(self) -> str:
+        a = self.audit()
+        return (
+            f"Areas of {self.year}: {a['buurten']} buurten ({len(self.codes) - int(self.inhabited.sum())} without residents) "
+            f"in {a['wijken']} wijken and {a['gemeenten']} gemeenten, {a['residents']} residents"
+        )
+
+
+def _read_geometry(path: Path) -> gpd.GeoDataFrame:
+    import geopandas as gpd
+
+    if not path.exists():
+        raise DataError(f"{path.name} cannot be read", "no such file", f"a file at {path}", "correct [areas] file")
+    try:
+        parquet = path.suffix.lower() in (".parquet", ".geoparquet")
+        frame = gpd.read_parquet(path) if parquet else gpd.read_file(path)
+    except (ValueError, OSError, RuntimeError) as error:  # what pyarrow and pyogrio raise on broken files
+        raise DataError(
+            f"{path.name} cannot be read as areas",
+            str(error),
+            "GeoPackage, GeoParquet, GeoJSON or shapefile",
+            "open it in a GIS and export it again",
+        ) from error
+    if not isinstance(frame, gpd.GeoDataFrame):
+        raise DataError(f"{path.name} has no geometry", "a table", "a layer with polygons", "choose another layer")
+    return frame.rename_geometry("geometry")
+
+
+def _join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[str]) -> gpd.GeoDataFrame:
+    """Left-join a table by code, checked both ways; columns that are already there are not repeated."""
+    table = read_table(path, text=("buurtcode", "wijkcode", "gemeentecode"))
+    if key not in table or key not in frame:
+        raise DataError(
+            f"{path.name} cannot be joined", f"no column {key!r}", "buurtcode, wijkcode or gemeentecode", "correct `key`"
+        )
+    twice = table[key][table[key].duplicated()]
+    if len(twice):
+        raise DataError(f"{path.name} has codes twice", shown(twice), "one row per code", "remove the duplicates")
+    absent = set(frame[key]) - set(table[key])
+    if len(absent) == frame[key].nunique():
+        raise DataError(
+            f"{path.name} has none of the areas", shown(table[key]), shown(frame[key]), "is it of another year?"
+        )
+    if absent:
+        notes.append(f"{len(absent)} {key} without a row in {path.name}: {shown(sorted(absent))}")
+    extra = set(table[key]) - set(frame[key])
+    if extra and key == "buurtcode":
+        notes.append(f"{len(extra)} rows of {path.name} have no geometry or lie outside the areas: left out")
+    return frame.merge(table[[key, *(c for c in table if c not in frame)]], on=key, how="left", validate="many_to_one")
+
+
+def _check_rows(frame: gpd.GeoDataFrame, population: str, problems: Problems) -> None:
+    code = frame["buurtcode"]
+    if bad := codes.malformed(code):
+        problems.add("area codes are malformed", shown(bad), "the form BU03440101", "give buurtcodes as published by CBS")
+    twice = code[code.duplicated()].unique()
+    if len(twice):
+        problems.add("areas occur more than once", shown(twice), "one row per buurt", "dissolve or remove duplicates")
+    empty = code[frame.geometry.isna() | frame.geometry.is_empty]
+    if len(empty):
+        problems.add("areas have an empty geometry", shown(empty), "a polygon per buurt", "repair or drop these rows")
+    if frame.crs is None:
+        problems.add("the areas have no coordinate system", "none", RD, "assign one in a GIS before reading")
+    if population not in frame:
+        problems.add("the number of residents is absent", shown(frame.columns, 8), repr(population), "name the column")
+
+
+def _to_rd(frame: gpd.GeoDataFrame, notes: list[str]) -> gpd.GeoDataFrame:
+    if frame.crs == RD:
+        return frame
+    notes.append(f"geometry reprojected from {frame.crs.name} to RD New ({RD})")
+    return frame.to_crs(RD)
+
+
+def _assemble(
+    frame: gpd.GeoDataFrame,
+    cls: type[Areas],
+    year: int,
+    name: str,
+    population: str,
+    region: str,
+    notes: list[str],
+) -> Areas:
+    """Sort, name the structural columns, read the numbers."""
+    frame = frame.set_index("buurtcode").sort_index()
+    frame.index = pd.Index(frame.index.astype(str), name="area_code")
+    names = {
+        level: frame.drop_duplicates(key).set_index(key)[label].dropna().astype(str).to_dict()
+        for level, key, label in (("wijk", "wijkcode", "wijknaam"), ("gemeente", "gemeentecode", "gemeentenaam"))
+        if label in frame
+    }
+    invalid = int((~frame.geometry.is_valid).sum())
+    if invalid:
+        notes.append(f"{invalid} invalid polygons repaired")
+        frame = frame.set_geometry(frame.geometry.make_valid())
+    residents = as_number(frame[population])
+    if (n := int(residents.isna().sum())) > 0:
+        notes.append(f"{n} buurten with an empty or hidden number of residents count as without residents")
+    out = frame[["geometry"]].assign(
+        name=frame[name].astype(str) if name in frame else frame.index,
+        wijk=codes.wijk_of(frame.index.to_series()),
+        gemeente=codes.gemeente_of(frame.index.to_series()),
+        population=residents.fillna(0).clip(lower=0).round().astype("int64"),
+    )
+    if "ggdregio" in frame:
+        out["ggdregio"] = frame["ggdregio"].astype(str)
+    used = {name, population, "wijkcode", "gemeentecode", "geometry", "ggdregio", "wijknaam", "gemeentenaam"}
+    for column in [c for c in frame if c not in used and c not in out]:
+        try:
+            numbers = as_number(frame[column])
+        except (ValueError, TypeError):  # a column of text is no covariate
+            out[column] = frame[column]
+            continue
+        hidden = int((numbers.isna() & frame[column].notna()).sum())
+        if hidden:
+            notes.append(f"{hidden} secret or missing codes in {column} read as missing")
+        out[column] = numbers
+    return cls(out, year, names, region, tuple(notes))

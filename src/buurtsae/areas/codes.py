@@ -1,0 +1,40 @@
+"""CBS area codes: `BU` + gemeente (4) + wijk (2) + buurt (2), with letters since 2022.
+
+The hierarchy is read from the code itself: a buurt `BU0363AD03` lies in wijk `WK0363AD` and gemeente
+`GM0363`. Codes are strings, compared as published; StatLine's padding is stripped, nothing else changed.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+LEVELS = ("buurt", "wijk", "gemeente", "ggdregio", "land")
+PATTERN = {
+    "buurt": re.compile(r"BU\d{4}[0-9A-Z]{4}"),
+    "wijk": re.compile(r"WK\d{4}[0-9A-Z]{2}"),
+    "gemeente": re.compile(r"GM\d{4}"),
+}
+LAND = "NL00"
+
+
+def clean(codes: pd.Series) -> pd.Series:
+    """Return codes as stripped strings; missing stays missing."""
+    return codes.astype("string").str.strip()
+
+
+def malformed(codes: pd.Series, level: str = "buurt") -> list[str]:
+    """Return the codes that do not have the form of `level`, in order of appearance."""
+    fits = codes.astype("string").map(lambda c: isinstance(c, str) and bool(PATTERN[level].fullmatch(c)))
+    return [str(c) for c in codes[~fits.astype(bool)].unique()]
+
+
+def wijk_of(buurt: pd.Series) -> pd.Series:
+    """Return the wijk code of each buurt code."""
+    return "WK" + buurt.str.slice(2, 8)
+
+
+def gemeente_of(buurt: pd.Series) -> pd.Series:
+    """Return the gemeente code of each buurt code."""
+    return "GM" + buurt.str.slice(2, 6)

@@ -1,0 +1,1 @@
+"""From answers to direct estimates: the concept, codebooks, scores, design-based means and their variances."""

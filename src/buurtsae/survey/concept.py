@@ -1,0 +1,114 @@
+r"""The concept: a tree of measures whose leaves, the sub-dimensions, are estimated and whose nodes are means.
+
+A node's score is the weighted mean of its parts, m = sum_k w_k m_k / sum_k w_k. Applied from the leaves up this is
+one matrix A (measures x sub-dimensions) with rows summing to 1, used on every draw: m = A eta.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from buurtsae.errors import DataError, Problems
+from buurtsae.sparse import Floats
+from buurtsae.survey.scales import Scores, score
+from buurtsae.survey.survey import Survey
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One node of the concept: its identifier, parent, weight within the parent, labels and description."""
+
+    id: str
+    nl: str
+    en: str
+    about: str
+    parent: str | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Concept:
+    """The tree of measures.
+
+    Attributes
+    ----------
+    nodes : mapping of identifier to Measure, in the order of the concept file
+    """
+
+    nodes: Mapping[str, Measure]
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> Concept:
+        """Read a concept file (TOML); without a path, the concept of buurtverbondenheid.
+
+        Raises
+        ------
+        DataError or ProblemsError
+            On an unknown parent, a duplicate identifier, a weight that is not positive, or not exactly one root.
+        """
+        source = resources.files("buurtsae.survey") / "concept.toml" if path is None else Path(path)
+        nodes = [Measure(**node) for node in tomllib.loads(source.read_text(encoding="utf-8"))["node"]]
+        ids = [n.id for n in nodes]
+        problems = Problems()
+        for n in nodes:
+            where = f"the concept's node {n.id!r}"
+            if ids.count(n.id) > 1:
+                problems.add(f"{where} occurs twice", "2 nodes", "1", "rename or remove one")
+            if n.parent is not None and n.parent not in ids:
+                problems.add(f"{where} has an unknown parent", repr(n.parent), ", ".join(ids), "correct `parent`")
+            if not n.weight > 0:
+                problems.add(f"{where} has no positive weight", str(n.weight), "> 0", "correct `weight`")
+        if sum(n.parent is None for n in nodes) != 1:
+            problems.add("the concept has not one total", "several or no roots", "one node without parent", "correct it")
+        problems.raise_if_any()
+        return cls({n.id: n for n in nodes})
+
+    @cached_property
+    def subdimensions(self) -> tuple[str, ...]:
+        """The leaves, in file order: what the model estimates."""
+        parents = {n.parent for n in self.nodes.values()}
+        return tuple(i for i in self.nodes if i not in parents)
+
+    @cached_property
+    def measures(self) -> tuple[str, ...]:
+        """All measures: sub-dimensions, then the nodes above them, the total last."""
+        depth = {i: len(self._path(i)) for i in self.nodes}
+        inner = [i for i in self.nodes if i not in self.subdimensions]
+        return (*self.subdimensions, *sorted(inner, key=lambda i: -depth[i]))
+
+    def leaves(self, measure: str) -> tuple[str, ...]:
+        """Return the sub-dimensions below a measure (itself, for a sub-dimension)."""
+        return tuple(s for s in self.subdimensions if measure in self._path(s))
+
+    @cached_property
+    def matrix(self) -> Floats:
+        """Weights of the sub-dimensions in each measure, shape (n_measures, n_subdimensions); rows sum to 1."""
+        rows: dict[str, Floats] = dict(zip(self.subdimensions, np.eye(len(self.subdimensions)), strict=True))
+        for measure in self.measures[len(self.subdimensions) :]:
+            parts = [n for n in self.nodes.values() if n.parent == measure]
+            total = sum(n.weight for n in parts)
+            rows[measure] = np.sum([n.weight / total * rows[n.id] for n in parts], axis=0)
+        return np.array([rows[m] for m in self.measures])
+
+    def score(self, survey: Survey) -> Scores:
+        """Turn the items of a survey into sub-dimension scores on 0-10, by its codebook."""
+        unknown = sorted({i.subdimension for i in survey.codebook.items} - set(self.subdimensions))
+        if unknown:
+            raise DataError(
+                f"codebook {survey.codebook.id} informs unknown sub-dimensions",
+                ", ".join(unknown),
+                ", ".join(self.subdimensions),
+                "correct the codebook, or load the concept it belongs to",
+            )
+        return score(survey, self.subdimensions)
+
+    def _path(self, measure: str) -> tuple[str, ...]:
+        node = self.nodes[measure]
+        return (measure,) if node.parent is None else (measure, *self._path(node.parent))

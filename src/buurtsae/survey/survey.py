@@ -1,0 +1,160 @@
+"""A survey: respondents with their buurt, weight and stratum, and their answers to a codebook's items.
+
+'Geen antwoord' is a code of the codebook and becomes missing. An item that the source did not ask this time is
+named in `not_asked`; a column that is simply absent is an error. Weights are design weights, never frequencies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.areas import codes
+from buurtsae.areas.areas import Areas
+from buurtsae.errors import Problems, shown
+from buurtsae.survey.codebook import Codebook
+from buurtsae.tables import read_table
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Respondents of one source in one year.
+
+    Attributes
+    ----------
+    frame : DataFrame, one row per respondent
+        Columns `area` (buurtcode), `weight` (> 0), `stratum` (text), and one float column per item, NaN where
+        there is no answer.
+    codebook : Codebook
+    year : int
+        Year of the fieldwork.
+    """
+
+    frame: pd.DataFrame
+    codebook: Codebook
+    year: int
+
+    @classmethod
+    def read(
+        cls,
+        path: str | Path,
+        source: str | Path,
+        year: int,
+        *,
+        area: str = "buurtcode",
+        weight: str = "gewicht",
+        strata: str | None = None,
+        not_asked: Sequence[str] = (),
+    ) -> Survey:
+        """Read respondents from CSV or Parquet and check them against the source's codebook.
+
+        Parameters
+        ----------
+        path : path
+        source : str or path
+            Identifier of a codebook in the package, or a TOML file of your own.
+        year : int
+            Year of the fieldwork.
+        area, weight, strata : str
+            Columns with the buurtcode, the design weight, and the stratum (None: one stratum).
+        not_asked : sequence of str
+            Items of the codebook that this edition did not ask.
+
+        Raises
+        ------
+        DataError or ProblemsError
+            Everything that is wrong with the file, at once.
+        """
+        codebook = Codebook.load(source)
+        path = Path(path)
+        raw = read_table(path, text=[c for c in (area, strata) if c])
+        problems = Problems()
+        asked = [i for i in codebook.items if i.name not in not_asked]
+        if absent := [c for c in (area, weight, *filter(None, [strata])) if c not in raw]:
+            problems.add(f"{path.name} lacks columns", shown(raw.columns), shown(absent), "correct the names in [[sources]]")
+        if absent := [i.name for i in asked if i.name not in raw]:
+            problems.add(
+                f"{path.name} lacks items of {codebook.id}",
+                f"no column {shown(absent)}",
+                "one column per item of the codebook",
+                "rename the columns, or list these items in `not_asked`",
+            )
+        if raw.empty:
+            problems.add(f"{path.name} has no respondents", "0 rows", "one row per respondent", "check the extract")
+        problems.raise_if_any()
+
+        frame = pd.DataFrame({"area": raw[area].astype("string")})
+        frame["weight"] = _weights(raw[weight], path.name, problems)
+        frame["stratum"] = raw[strata].astype("string").fillna("") if strata else "all"
+        if bad := codes.malformed(frame["area"]):
+            problems.add(f"{path.name} has malformed buurtcodes", shown(bad), "the form BU03440101", "give codes as text")
+        answers = {i.name: _answers(raw[i.name], i.codes, codebook.missing, f"{path.name}, {i.name}", problems) for i in asked}
+        problems.raise_if_any()
+        return cls(frame.assign(**answers), codebook, year)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __repr__(self) -> str:
+        return (
+            f"Survey {self.codebook.nl} {self.year}: {len(self)} respondents in {self.frame['area'].nunique()} buurten, "
+            f"{len(self.codebook.items)} items for {', '.join(self.codebook.subdimensions)}"
+        )
+
+
+def check_areas(survey: Survey, areas: Areas, problems: Problems, code_year: int | None = None) -> None:
+    """Record respondents whose buurt does not exist in `areas`, or whose codes are of another year."""
+    source = survey.codebook.id
+    if code_year is not None and code_year != areas.year:
+        problems.add(
+            f"the buurtcodes of {source} are of another year",
+            str(code_year),
+            str(areas.year),
+            f"give the survey the codes of {areas.year}, or read the areas of {code_year}",
+        )
+    area = survey.frame["area"]
+    unknown = area[~area.isin(areas.codes)]
+    if len(unknown):
+        share = len(unknown) / len(area)
+        problems.add(
+            f"{len(unknown)} respondents of {source} live in unknown buurten",
+            shown(sorted(unknown.unique())),
+            f"buurtcodes of {areas.year}",
+            "the codes look like another year's: recode them" if share > 0.02 else "correct these codes or drop the rows",
+        )
+
+
+def _weights(column: pd.Series, file: str, problems: Problems) -> pd.Series:
+    weight = pd.to_numeric(column, errors="coerce").astype("float64")
+    if (n := int(weight.isna().sum())) > 0:
+        problems.add(f"{file} has weights that are missing or no number", f"{n} rows", "a number > 0", "complete the weights")
+    if (n := int((weight <= 0).sum())) > 0:
+        problems.add(
+            f"{file} has weights that are not positive", f"{n} rows, lowest {weight.min():g}", "> 0", "drop or correct them"
+        )
+    if (n := int(np.isinf(weight).sum())) > 0:
+        problems.add(f"{file} has infinite weights", f"{n} rows", "finite numbers", "correct them")
+    return weight
+
+
+def _answers(
+    column: pd.Series, valid: tuple[int, ...], missing: tuple[int, ...], where: str, problems: Problems
+) -> pd.Series:
+    answer = pd.to_numeric(column, errors="coerce").astype("float64")
+    text = column[answer.isna() & column.notna()].unique()
+    if len(text):
+        problems.add(f"{where}: answers are not codes", shown(text), "numbers", "export codes, not labels")
+    answer = answer.mask(answer.isin(missing))
+    outside = answer[answer.notna() & ~answer.isin(valid)].unique()
+    if len(outside):
+        problems.add(
+            f"{where}: answers outside the scale",
+            shown(f"{v:g}" for v in sorted(outside)),
+            f"{shown(valid, 12)}; missing {shown(missing)}",
+            "correct the data or the codebook",
+        )
+    return answer
