@@ -89,11 +89,15 @@ class Areas:
             Everything that is wrong, at once: duplicate or malformed codes, empty geometry, no coordinate
             system, a table that does not join.
         """
-        frame, notes = _read_geometry(Path(path)), []
+        frame = _read_geometry(Path(path))
+        notes: list[str] = []
         problems = Problems()
         if code not in frame:
             raise DataError(
-                f"{Path(path).name} has no column of area codes", shown(frame.columns), repr(code), "name it with `code`"
+                f"{Path(path).name} has no column of area codes",
+                shown(frame.columns),
+                repr(code),
+                "name it with `code`",
             )
         frame[code] = codes.clean(frame[code])
         frame = frame.assign(
@@ -106,7 +110,9 @@ class Areas:
                 problems.collect(error)
         for column, value in (where or {}).items():
             if column not in frame:
-                problems.add("the areas have no column to select on", repr(column), shown(frame.columns), "correct `where`")
+                problems.add(
+                    "the areas have no column to select on", repr(column), shown(frame.columns), "correct `where`"
+                )
             else:
                 frame = frame[frame[column].astype("string") == value]
         if frame.empty:
@@ -202,7 +208,7 @@ class Areas:
     def __repr__(self) -> str:
         a = self.audit()
         return (
-            f"Areas of {self.year}: {a['buurten']} buurten ({len(self.codes) - int(self.inhabited.sum())} without residents) "
+            f"Areas of {self.year}: {a['buurten']} buurten ({int((~self.inhabited).sum())} without residents) "
             f"in {a['wijken']} wijken and {a['gemeenten']} gemeenten, {a['residents']} residents"
         )
 
@@ -224,7 +230,7 @@ def _read_geometry(path: Path) -> gpd.GeoDataFrame:
         ) from error
     if not isinstance(frame, gpd.GeoDataFrame):
         raise DataError(f"{path.name} has no geometry", "a table", "a layer with polygons", "choose another layer")
-    return frame.rename_geometry("geometry")
+    return frame if frame.geometry.name == "geometry" else frame.rename_geometry("geometry")
 
 
 def _join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[str]) -> gpd.GeoDataFrame:
@@ -232,12 +238,15 @@ def _join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[str]) -> gp
     table = read_table(path, text=("buurtcode", "wijkcode", "gemeentecode"))
     if key not in table or key not in frame:
         raise DataError(
-            f"{path.name} cannot be joined", f"no column {key!r}", "buurtcode, wijkcode or gemeentecode", "correct `key`"
+            f"{path.name} cannot be joined",
+            f"no column {key!r}",
+            "buurtcode, wijkcode or gemeentecode",
+            "correct `key`",
         )
     twice = table[key][table[key].duplicated()]
     if len(twice):
         raise DataError(f"{path.name} has codes twice", shown(twice), "one row per code", "remove the duplicates")
-    absent = set(frame[key]) - set(table[key])
+    absent = set(frame[key].dropna()) - set(table[key])
     if len(absent) == frame[key].nunique():
         raise DataError(
             f"{path.name} has none of the areas", shown(table[key]), shown(frame[key]), "is it of another year?"
@@ -253,7 +262,9 @@ def _join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[str]) -> gp
 def _check_rows(frame: gpd.GeoDataFrame, population: str, problems: Problems) -> None:
     code = frame["buurtcode"]
     if bad := codes.malformed(code):
-        problems.add("area codes are malformed", shown(bad), "the form BU03440101", "give buurtcodes as published by CBS")
+        problems.add(
+            "area codes are malformed", shown(bad), "the form BU03440101", "give buurtcodes as published by CBS"
+        )
     twice = code[code.duplicated()].unique()
     if len(twice):
         problems.add("areas occur more than once", shown(twice), "one row per buurt", "dissolve or remove duplicates")
@@ -262,8 +273,20 @@ def _check_rows(frame: gpd.GeoDataFrame, population: str, problems: Problems) ->
         problems.add("areas have an empty geometry", shown(empty), "a polygon per buurt", "repair or drop these rows")
     if frame.crs is None:
         problems.add("the areas have no coordinate system", "none", RD, "assign one in a GIS before reading")
+    if "ggdregio" in frame and len(lost := code[frame["ggdregio"].isna()]):
+        problems.add(
+            "areas have no GGD-regio", shown(lost), "one per buurt", "complete the table that holds `ggdregio`"
+        )
     if population not in frame:
         problems.add("the number of residents is absent", shown(frame.columns, 8), repr(population), "name the column")
+        return
+    try:
+        negative = frame[population][as_number(frame[population]) < 0]
+    except (ValueError, TypeError) as error:
+        problems.add("the number of residents is no number", str(error), "persons", "name another column, or repair it")
+        return
+    if len(negative):
+        problems.add("the number of residents is negative", shown(negative), "0 or more", "correct these cells")
 
 
 def _to_rd(frame: gpd.GeoDataFrame, notes: list[str]) -> gpd.GeoDataFrame:
@@ -301,7 +324,7 @@ def _assemble(
         name=frame[name].astype(str) if name in frame else frame.index,
         wijk=codes.wijk_of(frame.index.to_series()),
         gemeente=codes.gemeente_of(frame.index.to_series()),
-        population=residents.fillna(0).clip(lower=0).round().astype("int64"),
+        population=residents.fillna(0).round().astype("int64"),
     )
     if "ggdregio" in frame:
         out["ggdregio"] = frame["ggdregio"].astype(str)

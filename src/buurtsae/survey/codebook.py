@@ -82,9 +82,12 @@ class Codebook:
             )
         try:
             return _parse(tomllib.loads(text))
-        except (tomllib.TOMLDecodeError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:  # not TOML, a key that is absent, a value of another type
             raise DataError(
-                f"codebook {source} cannot be parsed", repr(error), "the keys of the codebooks in the package", "correct it"
+                f"codebook {source} cannot be parsed",
+                repr(error),
+                "the keys of the codebooks in the package",
+                "correct it",
             ) from error
 
     def of(self, subdimension: str) -> tuple[Item, ...]:
@@ -137,7 +140,11 @@ def _check(book: Codebook) -> None:
         where = f"codebook {book.id}, item {item.name}"
         if names.count(item.name) > 1:
             problems.add(f"{where} occurs twice", "2 items", "1", "remove one")
-        if {item.worst, item.best} != {item.codes[0], item.codes[-1]}:
+        if len(item.codes) < 2:
+            problems.add(
+                f"{where}: the scale has no two answers", f"{len(item.codes)}", "2 or more", "complete `answers`"
+            )
+        elif {item.worst, item.best} != {item.codes[0], item.codes[-1]}:
             problems.add(
                 f"{where}: worst and best are not the ends of the scale",
                 f"worst {item.worst}, best {item.best}",

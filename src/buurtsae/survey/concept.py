@@ -7,15 +7,16 @@ one matrix A (measures x sub-dimensions) with rows summing to 1, used on every d
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from buurtsae.errors import DataError, Problems
+from buurtsae.errors import DataError, Problems, shown
 from buurtsae.sparse import Floats
 from buurtsae.survey.scales import Scores, score
 from buurtsae.survey.survey import Survey
@@ -51,10 +52,16 @@ class Concept:
         Raises
         ------
         DataError or ProblemsError
-            On an unknown parent, a duplicate identifier, a weight that is not positive, or not exactly one root.
+            On an unknown key or parent, a duplicate identifier, a weight that is not positive, a node that is its own
+            ancestor, or not exactly one root.
         """
         source = resources.files("buurtsae.survey") / "concept.toml" if path is None else Path(path)
-        nodes = [Measure(**node) for node in tomllib.loads(source.read_text(encoding="utf-8"))["node"]]
+        try:
+            nodes = [Measure(**node) for node in tomllib.loads(source.read_text(encoding="utf-8"))["node"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:  # absent, not TOML, no [[node]], an unknown key
+            raise DataError(
+                "the concept cannot be read", repr(error), "[[node]] tables as in the package's concept", "correct it"
+            ) from error
         ids = [n.id for n in nodes]
         problems = Problems()
         for n in nodes:
@@ -63,11 +70,20 @@ class Concept:
                 problems.add(f"{where} occurs twice", "2 nodes", "1", "rename or remove one")
             if n.parent is not None and n.parent not in ids:
                 problems.add(f"{where} has an unknown parent", repr(n.parent), ", ".join(ids), "correct `parent`")
-            if not n.weight > 0:
+            if not (isinstance(n.weight, int | float) and 0 < n.weight < np.inf):
                 problems.add(f"{where} has no positive weight", str(n.weight), "> 0", "correct `weight`")
         if sum(n.parent is None for n in nodes) != 1:
-            problems.add("the concept has not one total", "several or no roots", "one node without parent", "correct it")
+            problems.add(
+                "the concept has not one total", "several or no roots", "one node without parent", "correct it"
+            )
         problems.raise_if_any()
+        rooted = {n.id for n in nodes if n.parent is None}
+        while more := {n.id for n in nodes if n.parent in rooted} - rooted:
+            rooted |= more
+        if loose := [i for i in ids if i not in rooted]:
+            raise DataError(
+                "the concept has a circle", shown(loose), "a tree: every node below the total", "correct `parent`"
+            )
         return cls({n.id: n for n in nodes})
 
     @cached_property
@@ -96,6 +112,12 @@ class Concept:
             total = sum(n.weight for n in parts)
             rows[measure] = np.sum([n.weight / total * rows[n.id] for n in parts], axis=0)
         return np.array([rows[m] for m in self.measures])
+
+    def matrix_of(self, subdimensions: Sequence[str]) -> pd.DataFrame:
+        """Return the weights (measures x given sub-dimensions) of the measures that these suffice for."""
+        known = [m for m in self.measures if set(self.leaves(m)) <= set(subdimensions)]
+        every = pd.DataFrame(self.matrix, index=list(self.measures), columns=list(self.subdimensions))
+        return every.loc[known, list(subdimensions)]
 
     def score(self, survey: Survey) -> Scores:
         """Turn the items of a survey into sub-dimension scores on 0-10, by its codebook."""

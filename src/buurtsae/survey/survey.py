@@ -74,8 +74,12 @@ class Survey:
         raw = read_table(path, text=[c for c in (area, strata) if c])
         problems = Problems()
         asked = [i for i in codebook.items if i.name not in not_asked]
+        if unknown := sorted(set(not_asked) - {i.name for i in codebook.items}):
+            problems.add(f"`not_asked` names unknown items of {codebook.id}", shown(unknown), "its items", "correct it")
         if absent := [c for c in (area, weight, *filter(None, [strata])) if c not in raw]:
-            problems.add(f"{path.name} lacks columns", shown(raw.columns), shown(absent), "correct the names in [[sources]]")
+            problems.add(
+                f"{path.name} lacks columns", shown(raw.columns), shown(absent), "correct the names in [[sources]]"
+            )
         if absent := [i.name for i in asked if i.name not in raw]:
             problems.add(
                 f"{path.name} lacks items of {codebook.id}",
@@ -91,8 +95,12 @@ class Survey:
         frame["weight"] = _weights(raw[weight], path.name, problems)
         frame["stratum"] = raw[strata].astype("string").fillna("") if strata else "all"
         if bad := codes.malformed(frame["area"]):
-            problems.add(f"{path.name} has malformed buurtcodes", shown(bad), "the form BU03440101", "give codes as text")
-        answers = {i.name: _answers(raw[i.name], i.codes, codebook.missing, f"{path.name}, {i.name}", problems) for i in asked}
+            problems.add(
+                f"{path.name} has malformed buurtcodes", shown(bad), "the form BU03440101", "give codes as text"
+            )
+        answers = {
+            i.name: _answers(raw[i.name], i.codes, codebook.missing, f"{path.name}, {i.name}", problems) for i in asked
+        }
         problems.raise_if_any()
         return cls(frame.assign(**answers), codebook, year)
 
@@ -101,8 +109,9 @@ class Survey:
 
     def __repr__(self) -> str:
         return (
-            f"Survey {self.codebook.nl} {self.year}: {len(self)} respondents in {self.frame['area'].nunique()} buurten, "
-            f"{len(self.codebook.items)} items for {', '.join(self.codebook.subdimensions)}"
+            f"Survey {self.codebook.nl} {self.year}: {len(self)} respondents "
+            f"in {self.frame['area'].nunique()} buurten, {len(self.codebook.items)} items "
+            f"for {', '.join(self.codebook.subdimensions)}"
         )
 
 
@@ -124,17 +133,25 @@ def check_areas(survey: Survey, areas: Areas, problems: Problems, code_year: int
             f"{len(unknown)} respondents of {source} live in unknown buurten",
             shown(sorted(unknown.unique())),
             f"buurtcodes of {areas.year}",
-            "the codes look like another year's: recode them" if share > 0.02 else "correct these codes or drop the rows",
+            "the codes look like another year's: recode them"
+            if share > 0.02
+            else "correct these codes or drop the rows",
         )
 
 
 def _weights(column: pd.Series, file: str, problems: Problems) -> pd.Series:
-    weight = pd.to_numeric(column, errors="coerce").astype("float64")
+    text = column.astype("string").str.replace(",", ".", regex=False)  # decimal commas, as in Dutch CSV files
+    weight = pd.to_numeric(text, errors="coerce").astype("float64")
     if (n := int(weight.isna().sum())) > 0:
-        problems.add(f"{file} has weights that are missing or no number", f"{n} rows", "a number > 0", "complete the weights")
+        problems.add(
+            f"{file} has weights that are missing or no number", f"{n} rows", "a number > 0", "complete the weights"
+        )
     if (n := int((weight <= 0).sum())) > 0:
         problems.add(
-            f"{file} has weights that are not positive", f"{n} rows, lowest {weight.min():g}", "> 0", "drop or correct them"
+            f"{file} has weights that are not positive",
+            f"{n} rows, lowest {weight.min():g}",
+            "> 0",
+            "drop or correct them",
         )
     if (n := int(np.isinf(weight).sum())) > 0:
         problems.add(f"{file} has infinite weights", f"{n} rows", "finite numbers", "correct them")

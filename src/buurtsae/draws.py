@@ -1,0 +1,126 @@
+"""Joint posterior draws, labelled; the only module that knows ArviZ (0.23 and 1.x alike: it is handed xarray Datasets)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.sparse import Floats
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+RHAT_MAX, ESS_MIN = 1.01, 400
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws of the scores of all buurten and of the hyperparameters.
+
+    Attributes
+    ----------
+    eta : ndarray, shape (chains, draws, N, D)
+        Scores per buurt and sub-dimension, 0-10.
+    areas, subdimensions : tuple of str
+        Labels of the last two dimensions.
+    hyper : mapping of name to (dims, array)
+        Arrays of shape (chains, draws, ...) with the names of the further dimensions.
+    coords : mapping of dimension to labels
+    divergences : int
+        Transitions that diverged; 0 for engines without any.
+    """
+
+    eta: Floats
+    areas: tuple[str, ...]
+    subdimensions: tuple[str, ...]
+    hyper: Mapping[str, tuple[tuple[str, ...], Floats]] = field(default_factory=dict)
+    coords: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    divergences: int = 0
+
+    @cached_property
+    def flat(self) -> Floats:
+        """The scores with chains joined, shape (draws, N, D)."""
+        return self.eta.reshape(-1, *self.eta.shape[2:])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of chains, and of draws in each."""
+        return self.eta.shape[0], self.eta.shape[1]
+
+    @cached_property
+    def dataset(self) -> xr.Dataset:
+        """Everything as an xarray Dataset with dims chain, draw, area, measure and those of the hyperparameters."""
+        import xarray as xr
+
+        parts: dict[str, Any] = {"eta": (("chain", "draw", "area", "measure"), self.eta)}
+        parts |= {name: (("chain", "draw", *dims), values) for name, (dims, values) in self.hyper.items()}
+        coords = {"area": list(self.areas), "measure": list(self.subdimensions)}
+        coords |= {name: list(labels) for name, labels in self.coords.items()}
+        return xr.Dataset(parts, coords=coords)
+
+    def hyperparameters(self) -> pd.DataFrame:
+        """Return mean, sd, 95% interval, R-hat and bulk ESS per hyperparameter; fixed ones are left out."""
+        rows = []
+        for name, (dims, values) in self.hyper.items():
+            flat = values.reshape(*values.shape[:2], -1)
+            labels = np.array(np.meshgrid(*[self.dataset[d].values for d in dims], indexing="ij"), dtype=object)
+            labels = labels.reshape(len(dims), -1).T
+            keep = np.flatnonzero(flat.std(axis=(0, 1)) > 1e-12)
+            if not len(keep):
+                continue
+            diagnosis = convergence(flat[:, :, keep])
+            q = np.quantile(flat[:, :, keep], [0.025, 0.975], axis=(0, 1))
+            rows += [
+                {
+                    "name": name,
+                    "measure": " - ".join(dict.fromkeys(labels[j])),
+                    "mean": flat[:, :, j].mean(),
+                    "sd": flat[:, :, j].std(),
+                    "lower": q[0, i],
+                    "upper": q[1, i],
+                    "rhat": diagnosis["rhat"].iloc[i],
+                    "ess_bulk": diagnosis["ess_bulk"].iloc[i],
+                }
+                for i, j in enumerate(keep)
+                if not _upper_triangle(dims, labels[j], self.dataset)
+            ]
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        return (
+            f"Draws of {len(self.areas)} buurten x {len(self.subdimensions)} sub-dimensions: "
+            f"{self.shape[0]} chains of {self.shape[1]}, {self.divergences} divergences"
+        )
+
+
+def _upper_triangle(dims: tuple[str, ...], labels: Any, dataset: xr.Dataset) -> bool:
+    """A correlation matrix is symmetric: report each pair once."""
+    if len(dims) < 2 or dims[-1] != "measure_2":
+        return False
+    order = list(dataset["measure"].values)
+    return bool(order.index(labels[-1]) >= order.index(labels[-2]))
+
+
+def convergence(values: Floats) -> pd.DataFrame:
+    """Return rank R-hat, bulk and tail effective sample size of quantities of shape (chains, draws, n).
+
+    References
+    ----------
+    Vehtari, A. et al. (2021). Rank-normalization, folding, and localization. Bayesian Analysis 16.
+    """
+    import arviz as az
+    import xarray as xr
+
+    data = xr.Dataset({"q": (("chain", "draw", "i"), values)})
+    return pd.DataFrame(
+        {
+            "rhat": az.rhat(data)["q"].values,
+            "ess_bulk": az.ess(data, method="bulk")["q"].values,
+            "ess_tail": az.ess(data, method="tail")["q"].values,
+        }
+    )

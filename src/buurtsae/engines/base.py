@@ -1,0 +1,140 @@
+"""The engine contract: one slow verb, `fit`, that takes MODEL x DATA x ENGINE to joint posterior draws.
+
+An engine is a module with `Options` (a frozen dataclass), `supports(design)` (names of what it cannot do, empty when it
+can) and `sample(design, seed, options, progress)`. All of it is checked before the first draw.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+import pandas as pd
+
+from buurtsae.areas.areas import Areas
+from buurtsae.draws import ESS_MIN, RHAT_MAX, Draws, convergence
+from buurtsae.errors import ModelError, shown
+from buurtsae.model.design import Design, design
+from buurtsae.model.spec import AreaModel
+from buurtsae.survey.direct import DirectEstimates
+
+ENGINES: Mapping[str, str] = {"nuts": "buurtsae.engines.nuts"}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model.
+
+    Attributes
+    ----------
+    design : Design
+        Model and data as the engine saw them.
+    direct : DirectEstimates
+    areas : Areas
+    draws : Draws
+    engine : str
+    seed : int
+    seconds : float
+        Time the engine took.
+    """
+
+    design: Design
+    direct: DirectEstimates
+    areas: Areas
+    draws: Draws
+    engine: str
+    seed: int
+    seconds: float
+
+    @property
+    def model(self) -> AreaModel:
+        """The specification."""
+        return self.design.model
+
+    @cached_property
+    def convergence(self) -> pd.DataFrame:
+        """R-hat and effective sample sizes of the score of every inhabited buurt and sub-dimension."""
+        eta = self.draws.eta[:, :, self.areas.inhabited]
+        table = convergence(eta.reshape(*eta.shape[:2], -1))
+        codes = self.areas.codes[self.areas.inhabited]
+        table.index = pd.MultiIndex.from_product([codes, self.draws.subdimensions], names=["area_code", "measure"])
+        return table
+
+    def check(self) -> pd.DataFrame:
+        """Return the scores and hyperparameters, worst first, whose draws are not good enough; empty is good.
+
+        Good is R-hat below 1.01, and for scores a bulk effective sample size above 400.
+        """
+        scores = self.convergence
+        bad = scores[(scores["rhat"] >= RHAT_MAX) | (scores["ess_bulk"] <= ESS_MIN)].reset_index()
+        hyper = self.draws.hyperparameters()
+        hyper = hyper[hyper["rhat"] >= RHAT_MAX].rename(columns={"name": "area_code"})
+        return pd.concat([bad, hyper[["area_code", "measure", "rhat", "ess_bulk"]]]).sort_values("rhat", ascending=False)
+
+    def __repr__(self) -> str:
+        c = self.convergence
+        return (
+            f"Fit by {self.engine} in {self.seconds:.0f} s, seed {self.seed}: {self.draws!r}; "
+            f"R-hat at most {c['rhat'].max():.3f}, bulk ESS at least {c['ess_bulk'].min():.0f}"
+        )
+
+
+def engine_options(engine: str, options: Mapping[str, Any]) -> Any:
+    """Return an engine's options, checked.
+
+    Raises
+    ------
+    ModelError
+        On an unknown engine or option.
+    """
+    if engine not in ENGINES:
+        raise ModelError("the engine is unknown", repr(engine), ", ".join(ENGINES), "choose one of these")
+    kind = import_module(ENGINES[engine]).Options
+    known = [f.name for f in fields(kind)]
+    if unknown := sorted(set(options) - set(known)):
+        raise ModelError(f"engine {engine} has no such option", shown(unknown), ", ".join(known), "correct the name")
+    return kind(**options)
+
+
+def fit(
+    model: AreaModel,
+    direct: DirectEstimates,
+    areas: Areas,
+    engine: str = "nuts",
+    seed: int = 1,
+    *,
+    progress: bool = True,
+    **options: Any,
+) -> Fit:
+    """Fit a model to direct estimates.
+
+    Parameters
+    ----------
+    model : AreaModel
+    direct : DirectEstimates
+    areas : Areas
+    engine : {"nuts"}
+    seed : int
+        The same input, seed and versions give the same draws.
+    progress : bool
+        Show a progress bar on stderr.
+    **options
+        Settings of the engine, such as `draws` and `tune` of `buurtsae.engines.nuts.NutsOptions`.
+
+    Raises
+    ------
+    ModelError, DataError or ProblemsError
+        Before any sampling, everything that is wrong with the model on these data.
+    """
+    settings = engine_options(engine, options)
+    arrays = design(model, direct, areas)
+    module = import_module(ENGINES[engine])
+    if refused := module.supports(arrays):
+        raise ModelError(f"engine {engine} does not support this model", ", ".join(refused), "a model without", "change it")
+    start = time.perf_counter()
+    draws = module.sample(arrays, seed, settings, progress)
+    return Fit(arrays, direct, areas, draws, engine, seed, time.perf_counter() - start)

@@ -1,0 +1,209 @@
+r"""NUTS: the reference engine, through PyMC and nutpie.
+
+What the sampler moves in, and why it mixes:
+
+* v and the group effects are non-centred: v = sigma sqrt(1 - phi) (z L_v'), z ~ N(0, I).
+* u = sigma sqrt(phi) (x L_u'), with x unit ICAR fields: -1/2 sum_c s_c sum_{i~j in c} (x_i - x_j)^2. The level of each
+  connected component, which that leaves free, is a nuisance with a proper normal prior; x minus its component mean enters
+  the model, so that the sum to zero is exact and no direction is stiff. An area without neighbours has x ~ N(0, 1).
+* A correlation matrix is R = L L' with L the rows of T scaled to length 1, T lower triangular with standard normals below
+  its diagonal and T_ii^2 ~ chi^2(2 eta + D - i): then R ~ LKJ(eta), all matrices at once and without a Jacobian.
+
+References
+----------
+Hoffman, M. and Gelman, A. (2014). The No-U-Turn Sampler. J. Machine Learning Research 15.
+Lewandowski, D., Kurowicka, D. and Joe, H. (2009). J. Multivariate Analysis 100 (the onion method).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from buurtsae.draws import Draws
+from buurtsae.model.design import Bym2Block, Design
+from buurtsae.sparse import Floats
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+
+@dataclass(frozen=True)
+class NutsOptions:
+    """Settings of the sampler.
+
+    Parameters
+    ----------
+    chains, draws, tune : int
+        Number of chains; draws kept and steps of adaptation, per chain.
+    target_accept : float
+        Raise it when transitions diverge.
+    cores : int
+        Chains that run at the same time.
+    """
+
+    chains: int = 4
+    draws: int = 2000
+    tune: int = 1000
+    target_accept: float = 0.9
+    cores: int = 2
+
+
+Options = NutsOptions
+
+
+def supports(design: Design) -> list[str]:
+    """Return the parts of a design that this engine cannot fit, by name: none so far but two BYM2 terms."""
+    n = sum(isinstance(b, Bym2Block) for b in design.blocks)
+    return ["several BYM2 terms"] if n > 1 else []
+
+
+def sample(design: Design, seed: int, options: NutsOptions, progress: bool) -> Draws:
+    """Return draws from the posterior of a design."""
+    return sample_compiled(compile_design(design), design, seed, options, progress)
+
+
+def compile_design(design: Design) -> Any:
+    """Return nutpie's compiled model; `y`, `root` and `centre` are data that can be exchanged, see `with_data`."""
+    import nutpie
+
+    return nutpie.compile_pymc_model(build(design))
+
+
+def with_data(compiled: Any, design: Design) -> Any:
+    """Return a compiled model with the data of another design of the same model, areas and sources."""
+    return compiled.with_data(y=design.y, root=design.root, centre=design.centre)
+
+
+def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptions, progress: bool) -> Draws:
+    """Sample a compiled model."""
+    import nutpie
+
+    trace = nutpie.sample(
+        compiled,
+        draws=options.draws,
+        tune=options.tune,
+        chains=options.chains,
+        cores=options.cores,
+        seed=seed,
+        target_accept=options.target_accept,
+        progress_bar=progress,
+        save_warmup=False,
+    )
+    kept = ("eta", "beta", "sigma", "phi", "root_R", "alpha", "log_lambda")
+    raw = {name: np.asarray(trace.posterior[name].values) for name in kept if name in trace.posterior.data_vars}
+    divergences = int(np.asarray(trace.sample_stats["diverging"].values).sum())
+    return _assemble(design, raw, divergences)
+
+
+def _fields(design: Design) -> list[tuple[str, float]]:
+    """Names and LKJ parameters of the correlated fields, in the order in which their correlation matrices are stacked."""
+    out: list[tuple[str, float]] = []
+    for block in design.blocks:
+        eta = block.term.correlation.eta
+        out += [("u", eta), ("v", eta)] if isinstance(block, Bym2Block) else [(block.term.group, eta)]
+    return out
+
+
+def build(design: Design) -> pm.Model:
+    """Return the PyMC model of a design."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    n_dims, prior = len(design.subdimensions), design.model
+    mean, sd = design.coefficient_priors
+    with pm.Model() as model:
+        y, root, centre = (pm.Data(name, getattr(design, name)) for name in ("y", "root", "centre"))
+        beta = pm.Normal("beta", mean[:, None], sd[:, None], shape=(len(mean), n_dims))
+        eta = pm.Deterministic("eta", pt.dot(design.x, beta) + (_effects(design, pm, pt) if design.blocks else 0.0))
+        prediction = eta[None]
+        if n_free := int(design.linked.sum()):
+            # places the free alpha and log lambda in the (source, sub-dimension) table, 0 elsewhere
+            place = np.zeros((design.linked.size, n_free))
+            place[np.flatnonzero(design.linked), np.arange(n_free)] = 1.0
+            alpha = pm.Normal("alpha", prior.offset.mean, prior.offset.sd, shape=n_free)
+            slope = pm.Normal("log_lambda", prior.slope.mean, prior.slope.sd, shape=n_free)
+            offset, slope = (pt.dot(place, p).reshape((len(design.sources), 1, n_dims)) for p in (alpha, slope))
+            prediction = centre + offset + pt.exp(slope) * (eta - centre)[None]
+        residual = y - prediction
+        pm.Potential("likelihood", -0.5 * ((root * residual[:, :, :, None]).sum(axis=2) ** 2).sum())
+    return model
+
+
+def _effects(design: Design, pm: Any, pt: Any) -> Any:
+    """Add the priors of the random effects; return their sum, a tensor of shape (N, D)."""
+    n_dims, fields = len(design.subdimensions), _fields(design)
+    root = _correlation_roots(fields, n_dims, pm, pt) if n_dims > 1 else [1.0] * len(fields)
+    rates = np.array([[b.term.sd.rate] * n_dims for b in design.blocks])
+    sigma = pm.Exponential("sigma", rates, shape=rates.shape)
+    total, k = 0.0, 0
+    for b, block in enumerate(design.blocks):
+        if isinstance(block, Bym2Block):
+            phi = pm.Beta("phi", block.term.mixing.a, block.term.mixing.b, shape=n_dims)
+            v = pm.Normal("v", 0.0, 1.0, shape=(len(design.areas), n_dims))
+            u = _unit_icar(block, n_dims, pm, pt)
+            effect = _correlated(u, root[k], pt) * pt.sqrt(phi) + _correlated(v, root[k + 1], pt) * pt.sqrt(1 - phi)
+            k += 2
+        else:
+            z = pm.Normal(block.term.group, 0.0, 1.0, shape=(len(block.labels), n_dims))
+            effect = _correlated(z, root[k], pt)[block.index]
+            k += 1
+        total = total + sigma[b] * effect
+    return total
+
+
+def _correlated(z: Any, root: Any, pt: Any) -> Any:
+    """Give the rows of z the correlation matrix L L'."""
+    return z if isinstance(root, float) else pt.dot(z, root.T)
+
+
+def _unit_icar(block: Bym2Block, n_dims: int, pm: Any, pt: Any) -> Any:
+    """Add the density of unit ICAR fields, one per sub-dimension; return them with component means removed."""
+    icar = block.icar
+    x = pm.Flat("u", shape=(len(icar.component), n_dims))
+    i, j = block.edges.T
+    scale = icar.scale[icar.component[i]]
+    island = np.flatnonzero(icar.size[icar.component] == 1)
+    density = -0.5 * (scale[:, None] * (x[i] - x[j]) ** 2).sum() - 0.5 * (x[island] ** 2).sum()
+    means = icar.means.toarray()
+    level = pt.dot(means, x)
+    # any proper prior of the level will do, for it leaves the model; this one has the scale of the field
+    pm.Potential("icar", density - 0.5 * (icar.size[icar.constrained][:, None] * level**2).sum())
+    return x - pt.dot((means > 0).T.astype(float), level)
+
+
+def _correlation_roots(fields: list[tuple[str, float]], n_dims: int, pm: Any, pt: Any) -> Any:
+    """Add the LKJ priors of all correlation matrices; return their roots L, shape (n_fields, D, D)."""
+    n_below = n_dims * (n_dims - 1) // 2
+    below = pm.Normal("below", 0.0, 1.0, shape=(len(fields), n_below))
+    degrees = np.array([[2 * eta + n_dims - i for i in range(2, n_dims + 1)] for _, eta in fields])
+    square = pm.ChiSquared("square", degrees, shape=degrees.shape)
+    # T from its parts: what is below the diagonal, then a 0 for all above it, then the diagonal, whose first entry is 1
+    part = np.full((n_dims, n_dims), n_below)
+    part[np.tril_indices(n_dims, -1)] = np.arange(n_below)
+    part[np.diag_indices(n_dims)] = n_below + 1 + np.arange(n_dims)
+    zero, one = np.zeros((len(fields), 1)), np.ones((len(fields), 1))
+    t = pt.concatenate([below, zero, one, pt.sqrt(square)], axis=1)[:, part]
+    return pm.Deterministic("root_R", t / pt.sqrt((t**2).sum(axis=2, keepdims=True)))
+
+
+def _assemble(design: Design, raw: dict[str, Floats], divergences: int) -> Draws:
+    """Label what was sampled; what the sampler only moved in is dropped."""
+    hyper: dict[str, tuple[tuple[str, ...], Floats]] = {"beta": (("column", "measure"), raw["beta"])}
+    coords = {"column": design.columns, "measure_2": design.subdimensions}
+    for b, block in enumerate(design.blocks):
+        name = "sigma" if isinstance(block, Bym2Block) else f"sigma_{block.term.group}"
+        hyper[name] = (("measure",), raw["sigma"][:, :, b])
+        if isinstance(block, Bym2Block):
+            hyper["phi"] = (("measure",), raw["phi"])
+    if "root_R" in raw:
+        correlation = raw["root_R"] @ raw["root_R"].swapaxes(-1, -2)
+        for k, (name, _) in enumerate(_fields(design)):
+            hyper[f"R_{name}"] = (("measure", "measure_2"), correlation[:, :, k])
+    if "alpha" in raw:
+        hyper |= {"alpha": (("link",), raw["alpha"]), "lambda": (("link",), np.exp(raw["log_lambda"]))}
+        s, d = np.nonzero(design.linked)
+        coords["link"] = tuple(f"{design.sources[i]}: {design.subdimensions[j]}" for i, j in zip(s, d, strict=True))
+    return Draws(raw["eta"], design.areas, design.subdimensions, hyper, coords, divergences)

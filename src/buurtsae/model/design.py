@@ -1,0 +1,250 @@
+r"""Model + data -> arrays: all that an engine may see.
+
+Observation of source s in area a, with sampling covariance V over the sub-dimensions that were answered: its
+precision W = V^{-1} on those, 0 elsewhere, and a root R with R R' = W. The log-likelihood is -|R'(y - prediction)|^2 / 2
+up to a constant, for areas with all, some or no answers alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from buurtsae.areas.areas import Areas
+from buurtsae.areas.icar import IcarStructure, Ints
+from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
+from buurtsae.model.spec import AreaModel
+from buurtsae.model.terms import BYM2, IID
+from buurtsae.sparse import Floats
+from buurtsae.survey.direct import DirectEstimates
+
+
+@dataclass(frozen=True)
+class Bym2Block:
+    """A BYM2 term with its structure, in the order of the areas."""
+
+    term: BYM2
+    icar: IcarStructure
+    edges: Ints
+
+
+@dataclass(frozen=True)
+class IidBlock:
+    """An IID term with the group of each area."""
+
+    term: IID
+    index: Ints
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What an engine sees: N areas, D sub-dimensions, P columns, S sources.
+
+    Attributes
+    ----------
+    model : AreaModel
+    areas : tuple of str
+        All buurten, those without residents and without respondents included.
+    subdimensions, columns, sources : tuple of str
+    x : ndarray, shape (N, P)
+        Standardised covariates; the first column is the intercept where there is one.
+    y : ndarray, shape (S, N, D)
+        Direct estimates, 0 where there is none.
+    precision, root : ndarray, shape (S, N, D, D)
+        W and R of the sampling errors; 0 where there is no estimate.
+    linked : ndarray of bool, shape (S, D)
+        True where the source informs a sub-dimension of which it is not the reference: alpha and lambda are free.
+    centre : ndarray, shape (D,)
+        The constant c of the link.
+    blocks : tuple of Bym2Block or IidBlock
+    imputed : mapping of covariate to the buurten where it was filled in
+    """
+
+    model: AreaModel
+    areas: tuple[str, ...]
+    subdimensions: tuple[str, ...]
+    columns: tuple[str, ...]
+    sources: tuple[str, ...]
+    x: Floats
+    y: Floats
+    precision: Floats
+    root: Floats
+    linked: NDArray[np.bool_]
+    centre: Floats
+    blocks: tuple[Bym2Block | IidBlock, ...]
+    imputed: dict[str, tuple[str, ...]]
+
+    @property
+    def coefficient_priors(self) -> tuple[Floats, Floats]:
+        """Means and standard deviations of beta's priors, shape (P,) each."""
+        intercept = np.array([c == "Intercept" for c in self.columns])
+        m = self.model
+        return (
+            np.where(intercept, m.intercept.mean, m.coefficient.mean),
+            np.where(intercept, m.intercept.sd, m.coefficient.sd),
+        )
+
+
+def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
+    """Return the arrays of a model on data.
+
+    Raises
+    ------
+    ModelError or ProblemsError
+        All at once: a covariate that is absent, constant, or missing in some buurten; a graph of other areas;
+        a grouping that the areas do not have; columns that are linear combinations of others.
+    """
+    problems = Problems()
+    try:
+        columns, x, imputed = covariates(model, areas)
+    except BuurtsaeError as error:
+        problems.collect(error)
+    blocks: list[Bym2Block | IidBlock] = []
+    for term in model.terms:
+        try:
+            blocks.append(_block(term, areas))
+        except BuurtsaeError as error:
+            problems.collect(error)
+    if list(direct.areas.codes) != list(areas.codes):
+        problems.add(
+            "the direct estimates were made on other areas",
+            f"{len(direct.areas.codes)} buurten",
+            f"the {len(areas.codes)} of the model",
+            "use one and the same Areas",
+            ModelError,
+        )
+    problems.raise_if_any()
+    y, precision, root = _observations(direct, areas)
+    n_sources, n_dims = len(direct.sources), len(direct.subdimensions)
+    informs = np.array([s.informs for s in direct.sources])
+    reference = direct.reference[None, :] == np.arange(n_sources)[:, None]
+    centre = np.array([np.nanmean(direct.sources[direct.reference[d]].mean[:, d]) for d in range(n_dims)])
+    return Design(
+        model=model,
+        areas=tuple(areas.codes),
+        subdimensions=direct.subdimensions,
+        columns=columns,
+        sources=tuple(s.source for s in direct.sources),
+        x=x,
+        y=y,
+        precision=precision,
+        root=root,
+        linked=informs & ~reference,
+        centre=centre,
+        blocks=tuple(blocks),
+        imputed=imputed,
+    )
+
+
+def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats, dict[str, tuple[str, ...]]]:
+    """Return column names, the (N, P) model matrix, and which buurten had which covariate imputed.
+
+    Numeric covariates are standardised over inhabited buurten; a buurt without residents has no say in the
+    estimates, so that its missing covariates become the mean, 0.
+    """
+    from formulaic import Formula
+    from formulaic.errors import FormulaicError
+
+    try:
+        formula = Formula(model.formula)
+        names = sorted(formula.required_variables)
+    except FormulaicError as error:
+        raise ModelError("the formula cannot be read", str(error), "a right-hand side such as 1 + x", "correct it") from error
+    problems = Problems()
+    if absent := [n for n in names if n not in areas.covariates]:
+        problems.add(
+            "covariates are absent",
+            shown(absent),
+            shown(areas.covariates, 30),
+            "correct the formula, or join the table that has them",
+            ModelError,
+        )
+        problems.raise_if_any()
+    live = areas.inhabited
+    table, imputed = pd.DataFrame(index=areas.codes), {}
+    for name in names:
+        values = areas.frame[name].astype(float)
+        missing = values.isna() & live
+        if missing.any() and model.missing == "refuse":
+            problems.add(
+                f"covariate {name} is missing in {int(missing.sum())} buurten with residents",
+                shown(areas.codes[missing]),
+                "a value for each",
+                "set `missing = \"impute\"` to fill in and flag, choose another covariate, or complete the table",
+                ModelError,
+            )
+        if missing.any():
+            imputed[name] = tuple(areas.codes[missing])
+            seen = values.where(live)
+            median = seen.groupby(areas.frame["gemeente"]).transform("median").fillna(seen.median())
+            values = values.where(~missing, median)
+        sd = values[live].std(ddof=0)
+        if not sd > 0:
+            problems.add(f"covariate {name} does not vary", f"standard deviation {sd:g}", "> 0", "leave it out", ModelError)
+            continue
+        table[name] = ((values - values[live].mean()) / sd).fillna(0.0)
+    problems.raise_if_any()
+    matrix = formula.get_model_matrix(table)
+    x = np.asarray(matrix, dtype=float)
+    if x.shape[1] and np.linalg.matrix_rank(x[live]) < x.shape[1]:
+        raise ModelError(
+            "columns of the formula are linear combinations of others",
+            f"rank {np.linalg.matrix_rank(x[live])} of {x.shape[1]} columns: {shown(matrix.columns, 20)}",
+            "independent columns",
+            "leave one out",
+        )
+    return tuple(str(c) for c in matrix.columns), x, imputed
+
+
+def _block(term: BYM2 | IID, areas: Areas) -> Bym2Block | IidBlock:
+    if isinstance(term, IID):
+        labels, index = np.unique(areas.parents(term.group).to_numpy(dtype=str), return_inverse=True)
+        return IidBlock(term, index.astype(np.int64), tuple(str(c) for c in labels))
+    if list(term.graph.codes) != list(areas.codes):
+        other = sorted(set(term.graph.codes) ^ set(areas.codes))
+        raise ModelError(
+            "the graph is of other areas",
+            f"{len(other)} codes in one only: {shown(other)}",
+            f"the {len(areas.codes)} buurten of the areas",
+            "build it with areas.graph()",
+        )
+    return Bym2Block(term, term.graph.icar, term.graph.edges)
+
+
+def _observations(direct: DirectEstimates, areas: Areas) -> tuple[Floats, Floats, Floats]:
+    n_dims = len(direct.subdimensions)
+    y = np.zeros((len(direct.sources), len(areas.codes), n_dims))
+    precision, root = np.zeros((*y.shape, n_dims)), np.zeros((*y.shape, n_dims))
+    for s, source in enumerate(direct.sources):
+        row = areas.codes.get_indexer(source.codes)
+        y[s, row] = np.nan_to_num(source.mean)
+        precision[s, row], root[s, row] = precision_and_root(source.variance, np.isfinite(source.mean), source.codes)
+    return y, precision, root
+
+
+def precision_and_root(variance: Floats, observed: NDArray[np.bool_], codes: Sequence[str]) -> tuple[Floats, Floats]:
+    """Return W and its root R, shape (n, D, D), embedding the inverse of each observed block of V.
+
+    Raises
+    ------
+    ModelError
+        If a sampling covariance is singular: it would claim infinite precision.
+    """
+    n_dims = variance.shape[1]
+    both = observed[:, :, None] & observed[:, None, :]
+    # an identity block for what is not observed keeps the matrix invertible and drops out again
+    full = np.where(both, variance, np.eye(n_dims))
+    if len(full) and (worst := np.linalg.eigvalsh(full)[:, 0]).min() <= 1e-10:
+        raise ModelError(
+            "sampling covariances are singular",
+            shown(np.asarray(codes)[worst <= 1e-10]),
+            "positive definite matrices",
+            "smooth the variances, or leave out sub-dimensions that always have the same answer",
+        )
+    w = np.where(both, np.linalg.inv(full), 0.0)
+    return w, np.where(both, np.linalg.cholesky(np.where(both, w, np.eye(n_dims))), 0.0)

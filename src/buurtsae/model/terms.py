@@ -1,0 +1,65 @@
+r"""Random effects of the area model: multivariate over sub-dimensions, each frozen with its priors.
+
+BYM2, per sub-dimension d (Riebler et al. 2016): sigma_d ( sqrt(1 - phi_d) v_ad + sqrt(phi_d) u_ad ), with v unstructured and
+u the scaled intrinsic CAR; across sub-dimensions v and u have correlation matrices R_v and R_u.
+IID, per level g (gemeente, wijk): sigma_d g_[a]d, correlated across sub-dimensions by R_g.
+
+References
+----------
+Riebler, A., Sorbye, S., Simpson, D. and Rue, H. (2016). An intuitive Bayesian spatial model for disease mapping
+that accounts for scaling. Statistical Methods in Medical Research 25.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from buurtsae.areas.graph import Graph
+from buurtsae.model.priors import LKJ, PC, Beta
+
+
+@dataclass(frozen=True)
+class BYM2:
+    """Spatial and unstructured buurt effects with one standard deviation and a mixing parameter per sub-dimension.
+
+    Parameters
+    ----------
+    graph : Graph
+        Neighbours of all buurten of the areas, those without residents included.
+    sd : PC
+        Prior of sigma_d, on the scale of the scores (0-10).
+    mixing : Beta
+        Prior of phi_d, the spatially structured share of the variance.
+    correlation : LKJ
+        Prior of R_u and of R_v.
+    """
+
+    graph: Graph
+    sd: PC = PC(1.0, 0.05)
+    mixing: Beta = Beta(1.0, 1.0)
+    correlation: LKJ = LKJ(2.0)
+
+
+@dataclass(frozen=True)
+class IID:
+    """Exchangeable effects of a grouping of buurten.
+
+    Parameters
+    ----------
+    level : str
+        `gemeente`, `wijk` or `ggdregio`; `gemeentecode` and `wijkcode` are understood.
+    sd : PC
+    correlation : LKJ
+    """
+
+    level: str
+    sd: PC = PC(1.0, 0.05)
+    correlation: LKJ = LKJ(2.0)
+
+    @property
+    def group(self) -> str:
+        """The level without `code`."""
+        return self.level.removesuffix("code")
+
+
+Term = BYM2 | IID

@@ -1,0 +1,153 @@
+r"""Direct estimates as an office hands them over: a table per area, because microdata stay in the office.
+
+Smoothing: S_d = sum_a (n_a - 1) n_a v_ad / sum_a (n_a - 1) with n the effective number of respondents, and then
+v_ad := S_d / n_a. Sampling correlations between sub-dimensions, where given, are kept.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.areas.areas import Areas
+from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
+from buurtsae.survey.concept import Concept
+from buurtsae.survey.direct import SourceEstimates
+from buurtsae.tables import as_number, read_table
+
+REQUIRED = ("area_code", "measure", "source", "estimate", "variance", "n_respondents")
+KEY = ["area_code", "source", "measure"]
+COVARIANCE = ("area_code", "source", "measure_1", "measure_2", "covariance")
+
+
+def read_area_table(
+    path: Path, covariances: Path | None, areas: Areas, concept: Concept, year: int, smooth: bool
+) -> tuple[tuple[str, ...], tuple[SourceEstimates, ...], tuple[str, ...]]:
+    """Return the sub-dimensions, the estimates per source and the notes; see `DirectEstimates.from_table`."""
+    problems, notes = Problems(), []
+    table = _columns(read_table(path, text=KEY), path, REQUIRED, problems)
+    pairs = None
+    if covariances is not None:
+        text = ["area_code", "source", "measure_1", "measure_2"]
+        try:
+            pairs = _columns(read_table(covariances, text=text), covariances, COVARIANCE, problems)
+        except BuurtsaeError as error:
+            problems.collect(error)
+    problems.raise_if_any()
+    if "n_effective" not in table:
+        notes.append(f"{path.name} has no n_effective: the number of respondents is used")
+        table["n_effective"] = table["n_respondents"]
+    _check(table, path, areas, concept, smooth, problems)
+    problems.raise_if_any()
+    empty = table["area_code"].isin(areas.codes[~areas.inhabited])
+    if empty.any():
+        notes.append(f"{int(empty.sum())} rows of {path.name} left out: buurten without residents")
+    table = table[table["estimate"].notna() & (table["n_respondents"] > 0) & ~empty]
+    if table.empty:
+        raise DataError(f"{path.name} has no usable estimate", "0 rows", "some", "check the extract")
+    if smooth:
+        table = _smoothed(table, path)
+    if pairs is None:
+        notes.append(f"{path.name} comes without covariances: sampling errors taken as uncorrelated")
+    found = tuple(d for d in concept.subdimensions if d in set(table["measure"]))
+    sources = tuple(
+        _arrange(rows, pairs, str(source), year, found, problems) for source, rows in table.groupby("source", sort=False)
+    )
+    problems.raise_if_any()
+    return found, sources, tuple(notes)
+
+
+def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problems: Problems) -> pd.DataFrame:
+    if absent := [c for c in required if c not in table]:
+        problems.add(f"{path.name} lacks columns", shown(table.columns), shown(absent), "rename or add them")
+    for column in ("estimate", "variance", "covariance", "n_respondents", "n_effective"):
+        if column not in table:
+            continue
+        try:
+            table[column] = as_number(table[column])
+        except (ValueError, TypeError) as error:
+            problems.add(f"{path.name}, {column} is no number", str(error), "numbers", "correct the column")
+    return table
+
+
+def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smooth: bool, problems: Problems) -> None:
+    file = path.name
+    for column, known, what in (("area_code", areas.codes, "buurten"), ("measure", concept.subdimensions, "sub-dimensions")):
+        unknown = sorted(set(table[column].fillna("")) - set(known))
+        if unknown:
+            expected = f"buurtcodes of {areas.year}" if column == "area_code" else ", ".join(concept.subdimensions)
+            problems.add(f"{file} has unknown {what}", shown(unknown), expected, "correct or drop these rows")
+    twice = table[table.duplicated(KEY)]
+    if len(twice):
+        problems.add(f"{file} has estimates twice", shown(twice["area_code"]), "one row per area, source, measure", "remove")
+    given = table["estimate"].notna()
+    outside = table[given & ~table["estimate"].between(0, 10)]
+    if len(outside):
+        got = shown(f"{v:g}" for v in outside["estimate"])
+        problems.add(f"{file}: estimates outside the scale", got, "0 to 10", "rescale to 0-10")
+    for column in ("n_respondents", "n_effective"):
+        bad = table[given & ~(table[column] >= 0)]
+        if len(bad):
+            problems.add(f"{file}: {column} missing or negative", shown(bad["area_code"]), ">= 0", "complete it")
+    zero = table[given & ~(table["variance"] > 0)]
+    if len(zero) and not smooth:
+        problems.add(
+            f"{file}: variances that are zero, negative or missing",
+            shown(zero["area_code"]),
+            "> 0",
+            "smooth them first, or set `smooth = true`",
+        )
+
+
+def _smoothed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Replace variances by the pooled unit variance over the effective number of respondents."""
+    n = table["n_effective"].clip(lower=1.0)
+    usable = table["variance"].fillna(0) > 0
+    freedom = (n - 1).where(usable, 0.0)
+    groups = [table["source"], table["measure"]]
+    top = (freedom * n * table["variance"].fillna(0)).groupby(groups).transform("sum")
+    bottom = freedom.groupby(groups).transform("sum")
+    if (bottom <= 0).any():
+        raise DataError(
+            f"{path.name}: variances cannot be pooled",
+            "no area with two effective respondents and a positive variance",
+            "several such areas per source and measure",
+            "give smoothed variances and set `smooth = false`",
+        )
+    return table.assign(given=table["variance"], variance=top / bottom / n)
+
+
+def _arrange(
+    rows: pd.DataFrame, pairs: pd.DataFrame | None, source: str, year: int, found: tuple[str, ...], problems: Problems
+) -> SourceEstimates:
+    codes = pd.Index(sorted(set(rows["area_code"])))
+    row, column = codes.get_indexer(rows["area_code"]), pd.Index(found).get_indexer(rows["measure"])
+    shape = (len(codes), len(found))
+    mean, given = np.full(shape, np.nan), np.full(shape, np.nan)
+    n, n_effective, sd = np.zeros(shape, dtype=np.int64), np.zeros(shape), np.zeros(shape)
+    mean[row, column] = rows["estimate"]
+    n[row, column] = rows["n_respondents"]
+    n_effective[row, column] = rows["n_effective"]
+    sd[row, column] = np.sqrt(rows["variance"])
+    given[row, column] = np.sqrt(rows["given"] if "given" in rows else rows["variance"])
+    correlation = np.zeros((*shape, shape[1]))
+    correlation[:] = np.eye(len(found))
+    if pairs is not None:
+        own = pairs[(pairs["source"] == source) & pairs["area_code"].isin(codes)]
+        own = own[own["measure_1"].isin(found) & own["measure_2"].isin(found) & (own["measure_1"] != own["measure_2"])]
+        a = codes.get_indexer(own["area_code"])
+        d, e = (pd.Index(found).get_indexer(own[m]) for m in ("measure_1", "measure_2"))
+        scale = given[a, d] * given[a, e]
+        r = np.divide(own["covariance"].to_numpy(dtype=float), scale, out=np.zeros(len(own)), where=scale > 0)
+        correlation[a, d, e] = correlation[a, e, d] = r
+        lowest = np.linalg.eigvalsh(correlation)[:, 0]
+        if (lowest <= 0).any():
+            problems.add(
+                f"covariances of {source} do not fit the variances",
+                shown(codes[lowest <= 0]),
+                "a positive definite matrix per area",
+                "check both tables, or leave the covariances out",
+            )
+    return SourceEstimates(source, year, codes, mean, correlation * sd[:, :, None] * sd[:, None, :], n, n_effective)
