@@ -29,7 +29,7 @@ _HOME = {
     "LKJ": "model.priors",
     "Fit": "engines.base",
     "fit": "engines.base",
-    "Draws": "estimates.draws",
+    "Draws": "draws",
     "Estimates": "estimates.summary",
     "Rules": "estimates.summary",
     "estimate": "estimates.summary",

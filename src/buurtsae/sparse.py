@@ -3,19 +3,23 @@ r"""Sparse symmetric positive definite algebra: factor, solve, log-determinant, 
 A symmetric permutation P and SuperLU without pivoting give P Q P' = L D L' with L unit lower triangular.
 The entries of S = Q^{-1} on the pattern of L follow from the last column backwards (Takahashi et al. 1973):
 
-    S_ij = delta_ij / D_j - sum_{k > j, L_kj != 0} L_kj S_ik,        i >= j.
+    S_ij = delta_ij / D_j - sum_{k > j, L_kj != 0} L_kj S_ik,        i >= j,
 
-Cost and memory grow with the fill of L, not with n^2.
+which needs a pattern that has (i, k) wherever it has (i, j) and (k, j). SuperLU drops entries of L that cancel to
+zero, so the pattern is closed first (Davis 2005). Cost and memory grow with the fill of L, not with n^2.
 
 References
 ----------
 Rue, H. and Held, L. (2005). Gaussian Markov Random Fields, section 2.4 and 12.1.
+Davis, T. A. (2005). Algorithm 849: a concise sparse Cholesky factorization package. ACM TOMS 31.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,6 +29,7 @@ from numpy.typing import NDArray
 from buurtsae.errors import ModelError
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,11 @@ class Factor:
 
     def marginal_variances(self) -> Floats:
         """Return the diagonal of Q^{-1} by Takahashi recursion, in the order of Q."""
-        lower = sp.csc_array(self.lu.L)
+        close, takahashi = _compiled()
+        lower = sp.csr_array(self.lu.L)
         lower.sort_indices()
-        variances = _takahashi(lower.indptr, lower.indices, lower.data, self.lu.U.diagonal())
+        indptr, indices, data = close(lower.indptr, lower.indices, lower.data)
+        variances: Floats = takahashi(indptr, indices, data, self.lu.U.diagonal())
         return variances[np.asarray(self.lu.perm_c)]
 
 
@@ -80,25 +87,50 @@ def factor(q: sp.sparray | sp.spmatrix) -> Factor:
     return Factor(lu)
 
 
-def _takahashi(indptr: NDArray[np.int32], indices: NDArray[np.int32], data: Floats, d: Floats) -> Floats:
-    """Compile the recursion at first use: numba costs a second to import."""
-    global _compiled
-    if _compiled is None:
-        import numba
+@cache
+def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Compile the loops at first use: numba costs a second to import."""
+    import numba
 
-        _compiled = numba.njit(_takahashi_loop)
-    result: Floats = _compiled(indptr, indices, data, d)
-    return result
+    return numba.njit(_close), numba.njit(_takahashi)
 
 
-_compiled = None
+def _close(indptr: Ints, indices: Ints, data: Floats) -> tuple[Ints, Ints, Floats]:
+    """Columns of unit lower triangular L, given by rows, with zeros where its pattern is not closed.
 
-
-def _takahashi_loop(indptr: NDArray[np.int32], indices: NDArray[np.int32], data: Floats, d: Floats) -> Floats:
-    """Diagonal of S in permuted order. Rows of each column of L are sorted, the unit diagonal first.
-
-    The pattern of L is closed under the recursion: for i, k below the diagonal of column j, (i, k) is in it.
+    Row i of the closed pattern is what is met on the way up the elimination tree from the entries of row i.
     """
+    n = len(indptr) - 1
+    parent, start = np.full(n, -1), np.zeros(n + 1, dtype=np.int64)
+    rows, values = np.empty(0, dtype=np.int64), np.empty(0)
+    for counting in (True, False):
+        if not counting:
+            start[1:] = np.cumsum(start[1:])
+            rows, values = np.empty(start[n], dtype=np.int64), np.zeros(start[n])
+        last, mark = start[:n].copy(), np.full(n, -1)
+        at = np.empty(n, dtype=np.int64)
+        for i in range(n):
+            for p in range(indptr[i], indptr[i + 1]):
+                k = indices[p]
+                while mark[k] != i:
+                    if counting:
+                        start[k + 1] += 1
+                    else:
+                        rows[last[k]], at[k] = i, last[k]
+                        last[k] += 1
+                    mark[k] = i
+                    if k == i:
+                        break
+                    if parent[k] < 0:
+                        parent[k] = i
+                    k = parent[k]
+                if not counting:
+                    values[at[indices[p]]] = data[p]
+    return start, rows, values
+
+
+def _takahashi(indptr: Ints, indices: Ints, data: Floats, d: Floats) -> Floats:
+    """Diagonal of S in permuted order. Rows of each column of L are sorted, the unit diagonal first."""
     n = len(d)
     s = np.zeros(len(data))
     where = np.full(n, -1, dtype=np.int64)

@@ -37,7 +37,9 @@ def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
         else:
             raise DataError(f"{path.name} is no known table", path.suffix, ".csv or .parquet", "convert the file")
     except (ValueError, OSError) as error:  # parsers raise subclasses of these; the message says which line
-        raise DataError(f"{path.name} cannot be parsed", str(error), "a well-formed table", "open and repair it") from error
+        raise DataError(
+            f"{path.name} cannot be parsed", str(error), "a well-formed table", "open and repair it"
+        ) from error
     frame.columns = frame.columns.str.strip()
     for column in set(text) & set(frame.columns):
         frame[column] = frame[column].astype("string").str.strip()

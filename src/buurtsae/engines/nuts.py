@@ -47,7 +47,7 @@ class NutsOptions:
     chains: int = 4
     draws: int = 2000
     tune: int = 1000
-    target_accept: float = 0.9
+    target_accept: float = 0.95
     cores: int = 2
 
 
@@ -81,7 +81,7 @@ def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptio
     """Sample a compiled model."""
     import nutpie
 
-    trace = nutpie.sample(
+    sampler = nutpie.sample(
         compiled,
         draws=options.draws,
         tune=options.tune,
@@ -91,7 +91,13 @@ def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptio
         target_accept=options.target_accept,
         progress_bar=progress,
         save_warmup=False,
+        blocking=False,
     )
+    try:
+        trace = sampler.wait()
+    except BaseException:  # nutpie would return what it has on Ctrl-C; half a sample is no sample
+        sampler.cancel()
+        raise
     kept = ("eta", "beta", "sigma", "phi", "root_R", "alpha", "log_lambda")
     raw = {name: np.asarray(trace.posterior[name].values) for name in kept if name in trace.posterior.data_vars}
     divergences = int(np.asarray(trace.sample_stats["diverging"].values).sum())

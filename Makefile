@@ -1,0 +1,50 @@
+# Needs Python 3.11 to 3.13 and make; on Windows from cmd or Git Bash. Another Python: make PYTHON=python3.12
+ifeq ($(OS),Windows_NT)
+PYTHON ?= py
+BIN := .venv/Scripts
+else
+PYTHON ?= python3
+BIN := .venv/bin
+endif
+PY := "$(BIN)/python"
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+TOUCH := $(PY) -c "import pathlib, sys; pathlib.Path(sys.argv[1]).touch()"
+OUT ?= out/voorbeeldstad
+ARGS ?=
+
+.PHONY: help demo test lint clean
+.NOTPARALLEL:
+
+help:  ## what there is to make
+	@$(PYTHON) -c "import re; [print(f'make {n:5} {d}') for n, d in re.findall(r'(?m)^([a-z]+):.*?## (.*)', open('Makefile', encoding='utf-8').read())]"
+
+demo: .venv/.run  ## install, estimate the example, say where to look (OUT=folder)
+	"$(BIN)/buurtsae" demo --out $(OUT)
+
+test: .venv/.test  ## the test suite on two workers (ARGS="-k graph" for a part)
+	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: .venv/.dev  ## style and types
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+
+clean:  ## remove what was made, .venv included
+	$(PYTHON) -c "import shutil; [shutil.rmtree(d, ignore_errors=True) for d in '.venv out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis'.split()]"
+
+# One stamp per set of extras: pip runs again only when pyproject.toml changes.
+.venv/pyvenv.cfg:
+	$(PYTHON) -c "import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else 'Python 3.11 to 3.13 is needed: make PYTHON=python3.12')"
+	$(PYTHON) -m venv .venv
+
+.venv/.run: pyproject.toml .venv/pyvenv.cfg
+	$(PIP) -e .
+	$(TOUCH) $@
+
+.venv/.test: pyproject.toml .venv/pyvenv.cfg
+	$(PIP) -e ".[test]"
+	$(TOUCH) $@
+
+.venv/.dev: pyproject.toml .venv/pyvenv.cfg
+	$(PIP) -e ".[dev]"
+	$(TOUCH) $@

@@ -1,0 +1,226 @@
+"""The command line: verbs, and errors to exit statuses.
+
+0 fine; 1 a data or model error, said in three lines; 2 wrong usage; 3 a quality gate that was not met.
+Results and `--json` go to stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from buurtsae.errors import BuurtsaeError, ProblemsError
+
+if TYPE_CHECKING:
+    from buurtsae.pipeline import Outcome
+
+app = typer.Typer(
+    help="Small-area estimates of buurtverbondenheid: reliable scores per buurt from sparse surveys.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed, instead of the run file's.")]
+Engine = Annotated[str | None, typer.Option("--engine", help="Engine, instead of the run file's: nuts.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")],
+    out: Out,
+    seed: Seed = None,
+    engine: Engine = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Do the main job: read, check, direct estimates, fit, estimates, quality, publish."""
+    from buurtsae import pipeline
+
+    outcome = pipeline.run(file, out, seed=seed, engine=engine, progress=not quiet, say=_silent if quiet else _say)
+    if as_json:
+        _print_json(_summary(outcome))
+    elif not quiet:
+        _print_summary(outcome)
+    if not outcome.passed:
+        raise typer.Exit(3)
+
+
+@app.command()
+def demo(
+    out: Out = Path("out/voorbeeldstad"),
+    seed: Seed = None,
+    engine: Engine = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Do the main job on the example inside the package, Voorbeeldstad."""
+    from buurtsae import pipeline
+
+    run(pipeline.example(), out, seed, engine, as_json, quiet)
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read and validate all inputs, fit nothing; every problem in one report."""
+    from buurtsae import pipeline
+
+    inputs = pipeline.check(file)
+    audit = {
+        "areas": inputs.areas.audit(),
+        "notes": [*inputs.areas.notes, *inputs.direct.notes],
+        "direct": repr(inputs.direct),
+        "model": str(inputs.model),
+    }
+    if as_json:
+        _print_json({"ok": True, **audit})
+    elif not quiet:
+        typer.echo(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.model}")
+        for note in audit["notes"]:
+            typer.echo(f"note: {note}")
+        typer.echo("all inputs are in order")
+
+
+@app.command()
+def simulate(
+    areas: Annotated[Path, typer.Option("--areas", help="Buurten: GeoPackage, GeoParquet, GeoJSON or shapefile.")],
+    out: Out,
+    year: Annotated[int, typer.Option("--year", help="Year of the area division.")] = 2024,
+    code: Annotated[str, typer.Option("--code", help="Column with the buurtcode.")] = "buurtcode",
+    name: Annotated[str, typer.Option("--name", help="Column with the name.")] = "buurtnaam",
+    population: Annotated[str, typer.Option("--population", help="Column with the number of residents.")] = "inwoners",
+    table: Annotated[list[Path] | None, typer.Option("--table", help="Table to join by buurtcode; repeat for more.")] = None,
+    where: Annotated[list[str] | None, typer.Option("--where", help="Keep rows: COLUMN=VALUE; repeat for more.")] = None,
+    covariate: Annotated[
+        list[str] | None, typer.Option("--covariate", help="Column that the truth depends on; repeat for more.")
+    ] = None,
+    rate: Annotated[float, typer.Option("--rate", min=0, max=1, help="Respondents per resident.")] = 0.0125,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", help="Codebook, or CODEBOOK=RATE; the first is the reference.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the simulation.")] = 1,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a synthetic survey with known truth on given areas."""
+    from buurtsae.areas.areas import Areas
+    from buurtsae.simulate.population import TruthSpec
+    from buurtsae.simulate.survey import simulate_to
+
+    pairs = dict(_pair(w, "--where") for w in where or [])
+    rates = {}
+    for text in source or ["veiligheidsmonitor"]:
+        book, _, given = text.partition("=")
+        try:
+            rates[book] = float(given) if given else rate
+        except ValueError:
+            raise typer.BadParameter(f"{text!r}: after = comes a number", param_hint="--source") from None
+    found = Areas.read(
+        areas,
+        year,
+        code=code,
+        name=name,
+        population=population,
+        tables=[(t, "buurtcode") for t in table or []],
+        where=pairs,
+    )
+    files = simulate_to(found, out, rates, seed, TruthSpec.on(tuple(covariate or ())))
+    if as_json:
+        _print_json({"files": [str(f) for f in files]})
+    elif not quiet:
+        typer.echo("\n".join(f"wrote {f}" for f in files))
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise typer.BadParameter(f"{text!r} is not COLUMN=VALUE", param_hint=option)
+    return key, value
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    typer.echo(json.dumps(content, ensure_ascii=False, indent=1, default=str))
+
+
+def _summary(outcome: Outcome) -> dict[str, Any]:
+    table = outcome.estimates.published
+    land = table[table["level"] == "land"]
+    return {
+        "run_id": outcome.quality["run"]["run_id"],
+        "gate": outcome.quality["gate"],
+        "out": str(outcome.folder),
+        "labels": outcome.quality["labels"],
+        "land": land[["measure", "estimate", "lower", "upper"]].to_dict("records"),
+    }
+
+
+def _print_summary(outcome: Outcome) -> None:
+    """Print the highest and lowest buurten, the quality gate and where the results are."""
+    from rich.console import Console
+    from rich.table import Table
+
+    est, console = outcome.estimates, Console()
+    total = est.measures[-1]
+    rows = est.select(total).dropna(subset="estimate").sort_values("estimate", ascending=False)
+    n = min(5, len(rows) // 2)
+    view = Table(title=f"{est.concept.nodes[total].nl}: hoogste en laagste buurten (0-10)", title_justify="left")
+    for heading in ("buurt", "code", "score", "95%-interval", "respondenten", "eigen data", "oordeel"):
+        view.add_column(heading, justify="right" if heading in ("score", "respondenten", "eigen data") else "left")
+    for k, row in enumerate([*rows.head(n).itertuples(), *rows.tail(n).itertuples()]):
+        interval = f"{row.lower:.1f} - {row.upper:.1f}".replace(".", ",")
+        cells = (row.area_name, row.Index, f"{row.estimate:.1f}".replace(".", ","), interval, str(row.n_respondents))
+        view.add_row(*cells, f"{100 * row.own_data_share:.0f}%", row.label, end_section=k == n - 1)
+    console.print(view)
+    gate = outcome.quality["gate"]
+    for c in gate["checks"]:
+        sign = "<=" if c["direction"] == "max" else ">="
+        mark = "ok  " if c["passed"] else "FAIL"
+        console.print(f"  {mark} {c['nl']}: {c['value']:.4g} ({sign} {c['threshold']:.4g})", highlight=False)
+    verdict = "kwaliteitspoort gehaald" if gate["passed"] else "kwaliteitspoort NIET gehaald: VOORLOPIG"
+    console.print(verdict, highlight=False)
+    console.print(f"resultaten: {outcome.folder}", highlight=False, soft_wrap=True)
+    console.print(f"open in een browser: {outcome.folder / 'dashboard' / 'index.html'}", highlight=False, soft_wrap=True)
+
+
+def _report(error: BuurtsaeError, as_json: bool) -> None:
+    found = error.problems if isinstance(error, ProblemsError) else (error,)
+    if as_json:
+        keys = ("what", "got", "expected", "hint")
+        _print_json({"ok": False, "problems": [{k: getattr(p, k) for k in keys} for p in found]})
+    else:
+        typer.echo(str(error), err=True)
+        if len(found) > 1:
+            typer.echo(f"{len(found)} problems; nothing was written", err=True)
+
+
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a Windows console may not be UTF-8
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    try:
+        app()
+    except BuurtsaeError as error:
+        _report(error, "--json" in sys.argv)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("stopped; nothing was written", err=True)
+        sys.exit(130)

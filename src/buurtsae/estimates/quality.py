@@ -1,0 +1,255 @@
+r"""The evidence for a run, as one plain dictionary, and the gate it must pass.
+
+Posterior predictive, per source and sub-dimension: y_rep = prediction + e, e ~ N(0, V); coverage is the share of direct
+estimates inside the 95% interval of y_rep, chi2 per area the posterior mean of sum (y - prediction)^2 / V over the number of areas
+(about 1 where V is right). Residual Moran's I: of (y - E prediction) / sqrt(V), on the neighbour graph among areas with an
+estimate. Comparison at gemeente level: z = (direct - estimate) / sqrt(se^2 + sd^2).
+
+References
+----------
+Gelman, A. et al. (2013). Bayesian Data Analysis, ch. 6. Brown, G. et al. (2001). Proc. Statistics Canada Symposium.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.areas.graph import Graph
+from buurtsae.draws import ESS_MIN, RHAT_MAX
+from buurtsae.engines.base import Fit
+from buurtsae.estimates.summary import Estimates
+from buurtsae.model.terms import BYM2
+from buurtsae.sparse import Floats
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Thresholds that a run must meet to be published.
+
+    Parameters
+    ----------
+    rhat_max, ess_bulk_min : float
+        Over every quantity in the table of estimates.
+    max_divergences : int
+    min_predictive_coverage : float
+        Share of direct estimates inside their 95% posterior predictive interval, lowest over sources and measures.
+    """
+
+    rhat_max: float = RHAT_MAX
+    ess_bulk_min: float = ESS_MIN
+    max_divergences: int = 0
+    min_predictive_coverage: float = 0.9
+
+
+def quality(est: Estimates, gate: Gate | None = None, *, run: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the evidence for a set of estimates, ready for JSON.
+
+    Parameters
+    ----------
+    est : Estimates
+    gate : Gate, optional
+    run : dict, optional
+        What identifies the run (run_id, title, created, versions).
+    """
+    fit, gate = est.fit, gate or Gate()
+    convergence = _convergence(est)
+    predictive = _predictive(fit)
+    return {
+        "run": {"engine": fit.engine, "seed": fit.seed, **(run or {})},
+        "gate": _gate(gate, convergence, predictive),
+        "convergence": convergence,
+        "hyperparameters": _hyperparameters(fit),
+        "predictive": predictive,
+        "comparison": _comparison(est),
+        "moran": _moran(fit),
+        "areas": est.areas.audit(),
+        "graph": _graph_audit(fit),
+        "sources": _sources(fit),
+        "labels": {
+            level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
+        },
+        "model": str(fit.model),
+        "notes": _notes(fit),
+    }
+
+
+def _convergence(est: Estimates) -> dict[str, Any]:
+    table, draws = est.convergence, est.fit.draws
+    worst = table["rhat"].idxmax()
+    chains, per_chain = draws.shape
+    return {
+        "chains": chains,
+        "draws": per_chain,
+        "quantities": len(table),
+        "rhat_max": float(table["rhat"].max()),
+        "ess_bulk_min": float(table["ess_bulk"].min()),
+        "ess_tail_min": float(table["ess_tail"].min()),
+        "divergences": draws.divergences,
+        "worst": " ".join(worst),
+    }
+
+
+def _gate(gate: Gate, convergence: dict[str, Any], predictive: list[dict[str, Any]]) -> dict[str, Any]:
+    coverage = min(p["coverage_95"] for p in predictive)
+    rows = [
+        ("rhat_max", "Hoogste R-hat", "highest R-hat", convergence["rhat_max"], gate.rhat_max, "max"),
+        ("ess_bulk_min", "Kleinste effectieve steekproef", "lowest bulk ESS", convergence["ess_bulk_min"], gate.ess_bulk_min, "min"),
+        ("divergences", "Divergente stappen", "divergences", convergence["divergences"], gate.max_divergences, "max"),
+        (
+            "predictive_coverage",
+            "Dekking van de voorspelling (laagste)",
+            "posterior predictive coverage (lowest)",
+            coverage,
+            gate.min_predictive_coverage,
+            "min",
+        ),
+    ]
+    checks = [
+        {
+            "id": i,
+            "nl": nl,
+            "en": en,
+            "value": value,
+            "threshold": threshold,
+            "direction": direction,
+            "passed": bool(value <= threshold if direction == "max" else value >= threshold),
+        }
+        for i, nl, en, value, threshold, direction in rows
+    ]
+    return {"passed": all(c["passed"] for c in checks), "checks": checks}
+
+
+def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
+    table = fit.draws.hyperparameters()
+    priors = _priors(fit)
+    table["prior"] = [priors[n] if "Intercept" not in m else str(fit.model.intercept) for n, m in zip(table["name"], table["measure"], strict=True)]
+    return [{k: v for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def _priors(fit: Fit) -> dict[str, str]:
+    model = fit.model
+    out = {"beta": str(model.coefficient), "alpha": str(model.offset), "lambda": str(model.slope)}
+    for term in model.terms:
+        if isinstance(term, BYM2):
+            out |= {"sigma": str(term.sd), "phi": str(term.mixing)}
+            out |= dict.fromkeys(("R_u", "R_v"), str(term.correlation))
+        else:
+            out |= {f"sigma_{term.group}": str(term.sd), f"R_{term.group}": str(term.correlation)}
+    return out
+
+
+def _links(fit: Fit) -> tuple[Floats, Floats]:
+    """Draws of alpha and lambda in the (source, sub-dimension) table, shape (draws, S, D); 0 and 1 where fixed."""
+    linked = fit.design.linked
+    n = len(fit.draws.flat)
+    offset, slope = np.zeros((n, *linked.shape)), np.ones((n, *linked.shape))
+    if linked.any():
+        offset[:, linked] = fit.draws.hyper["alpha"][1].reshape(n, -1)
+        slope[:, linked] = fit.draws.hyper["lambda"][1].reshape(n, -1)
+    return offset, slope
+
+
+def predictions(fit: Fit, s: int, d: int) -> tuple[Floats, Floats, Floats]:
+    """Return what source s should observe on sub-dimension d: draws (draws, n), direct estimates and their variances."""
+    source = fit.direct.sources[s]
+    seen = np.isfinite(source.mean[:, d])
+    row = fit.areas.codes.get_indexer(source.codes[seen])
+    offset, slope = _links(fit)
+    c = fit.design.centre[d]
+    eta = fit.draws.flat[:, row, d]
+    prediction = c + offset[:, s, d, None] + slope[:, s, d, None] * (eta - c) if fit.design.linked[s, d] else eta
+    return prediction, source.mean[seen, d], source.variance[seen, d, d]
+
+
+def _pairs(fit: Fit) -> list[tuple[int, int]]:
+    return [(s, int(d)) for s, source in enumerate(fit.direct.sources) for d in np.flatnonzero(source.informs)]
+
+
+def _predictive(fit: Fit) -> list[dict[str, Any]]:
+    rng, out = np.random.default_rng(fit.seed), []
+    for s, d in _pairs(fit):
+        prediction, y, v = predictions(fit, s, d)
+        replicate = prediction + rng.normal(size=prediction.shape) * np.sqrt(v)
+        lower, upper = np.quantile(replicate, [0.025, 0.975], axis=0)
+        out.append(
+            {
+                "source": fit.direct.sources[s].source,
+                "measure": fit.direct.subdimensions[d],
+                "areas": len(y),
+                "chi2_per_area": float(((y - prediction) ** 2 / v).mean()),
+                "coverage_95": float(((y >= lower) & (y <= upper)).mean()),
+            }
+        )
+    return out
+
+
+def _comparison(est: Estimates) -> list[dict[str, Any]]:
+    rows = est.table[(est.table["level"] == "gemeente") & est.table["direct_se"].notna()]
+    rows = rows.assign(difference=rows["direct"] - rows["estimate"])
+    rows["z"] = rows["difference"] / np.sqrt(rows["direct_se"] ** 2 + rows["sd"] ** 2)
+    columns = ["area_code", "area_name", "measure", "direct", "direct_se", "estimate", "sd", "difference", "z"]
+    records: list[dict[str, Any]] = rows[columns].to_dict("records")
+    return records
+
+
+def _graph(fit: Fit) -> Graph | None:
+    return next((t.graph for t in fit.model.terms if isinstance(t, BYM2)), None)
+
+
+def _graph_audit(fit: Fit) -> dict[str, object]:
+    graph = _graph(fit)
+    return graph.audit() if graph else {}
+
+
+def _moran(fit: Fit) -> list[dict[str, Any]]:
+    """Moran's I of the standardised residuals of the reference source, with the normal-theory p-value."""
+    graph = _graph(fit)
+    if graph is None:
+        return []
+    from esda.moran import Moran
+    from libpysal.graph import Graph as Contiguity
+
+    out = []
+    pairs = np.array(graph.codes)[graph.edges]
+    for d, name in enumerate(fit.direct.subdimensions):
+        s = int(fit.direct.reference[d])
+        prediction, y, v = predictions(fit, s, d)
+        source = fit.direct.sources[s]
+        residual = pd.Series((y - prediction.mean(axis=0)) / np.sqrt(v), index=source.codes[np.isfinite(source.mean[:, d])])
+        both = pairs[np.isin(pairs, residual.index).all(axis=1)]
+        linked = residual[residual.index.isin(both.ravel())]
+        if len(linked) < 4:  # its variance needs four
+            continue
+        ends = pd.DataFrame(np.vstack([both, both[:, ::-1]]), columns=["focal", "neighbor"]).assign(weight=1.0)
+        contiguity = Contiguity.from_adjacency(ends)
+        moran = Moran(linked.loc[list(contiguity.unique_ids)].to_numpy(), contiguity, permutations=0)
+        out.append({"measure": name, "I": float(moran.I), "p": float(moran.p_norm)})
+    return out
+
+
+def _sources(fit: Fit) -> list[dict[str, Any]]:
+    out = []
+    for s, source in enumerate(fit.direct.sources):
+        entry: dict[str, Any] = {"source": source.source, "year": source.year, "buurten": len(source.codes), "notes": []}
+        if fit.direct.scores:
+            frame = fit.direct.scores[s].frame
+            asked = [d for d in fit.direct.subdimensions if frame[d].notna().any()]
+            entry["respondents"] = len(frame)
+            entry["without_answer"] = {d: int(frame[d].isna().sum()) for d in asked}
+        else:
+            entry["respondents"] = int(source.respondents.max(axis=1).sum())
+            entry["without_answer"] = {}
+            entry["notes"] = ["direct estimates given at area level"]
+        out.append(entry)
+    return out
+
+
+def _notes(fit: Fit) -> list[str]:
+    notes = [*fit.areas.notes, *fit.direct.notes]
+    for covariate, codes in fit.design.imputed.items():
+        notes.append(f"covariate {covariate} imputed by the median in {len(codes)} buurten: {', '.join(codes)}")
+    return notes

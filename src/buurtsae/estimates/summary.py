@@ -1,0 +1,312 @@
+r"""Estimates: summaries of joint draws, for every level and measure, from one and the same set.
+
+A measure is m_a = sum_d A_md eta_ad (the concept's weights); an area G above buurt is the mean of its buurten weighted by
+residents, m_G = sum_{a in G} N_a m_a / N_G: both per draw, so that all figures agree. With W_a the sampling precision of
+a's respondents on eta's scale (all sources, at the posterior mean of lambda) and L the sub-dimensions in the measure,
+
+    own-data share = d E[m_G | y] / d (all own y + 1) = Cov( m_G, sum_{a in G} 1_L' W_a eta_a | y ),
+
+for one sub-dimension and one source posterior variance / sampling variance, the diagonal of the hat matrix. Reliability is
+1 - Var(m_a | y) / E[ variance of m over the areas of the level | y ]. Rank 1 is the highest score in the parent.
+
+References
+----------
+Rao, J. and Molina, I. (2015). Small Area Estimation, ch. 10. Goldstein, H. and Spiegelhalter, D. (1996). JRSS A 159.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import LAND
+from buurtsae.draws import convergence
+from buurtsae.engines.base import Fit
+from buurtsae.errors import DataError, shown
+from buurtsae.schemas import ESTIMATES, check_estimates, published
+from buurtsae.sparse import Floats
+from buurtsae.survey.concept import Concept
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PARENT = {"buurt": "gemeente", "wijk": "gemeente", "gemeente": "land", "ggdregio": "land"}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a figure is published, and with which label.
+
+    Parameters
+    ----------
+    min_residents : int
+        Below it a row is `niet_publiceren`: too few people to publish about.
+    min_respondents : int
+        Below it a figure is `indicatief`: it leans on the model.
+    min_reliability : float
+        Below it a figure is `indicatief`: the posterior variance is large beside the differences between areas.
+    """
+
+    min_residents: int = 10
+    min_respondents: int = 1
+    min_reliability: float = 0.5
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Estimates with the fit they come from.
+
+    Attributes
+    ----------
+    table : DataFrame
+        The table of the contract (`buurtsae.schemas.ESTIMATES`), all figures present; `published` hides some.
+    fit : Fit
+    concept : Concept
+    rules : Rules
+    """
+
+    table: pd.DataFrame
+    fit: Fit
+    concept: Concept
+    rules: Rules
+
+    @property
+    def areas(self) -> Areas:
+        """The areas."""
+        return self.fit.areas
+
+    @property
+    def published(self) -> pd.DataFrame:
+        """The table with the figures of `niet_publiceren` rows removed."""
+        return published(self.table)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures that could be computed."""
+        return tuple(self.concept.matrix_of(self.fit.draws.subdimensions).index)
+
+    @cached_property
+    def convergence(self) -> pd.DataFrame:
+        """R-hat and effective sample sizes of every quantity in the table, indexed by level, area_code, measure."""
+        parts = {}
+        for measure, level, labels, values in level_draws(self.fit, self.concept):
+            parts[level, measure] = convergence(values.reshape(*self.fit.draws.shape, -1)).set_axis(labels)
+        table = pd.concat(parts, names=["level", "measure", "area_code"])
+        return table.reorder_levels(["level", "area_code", "measure"])
+
+    def select(self, measure: str, level: str = "buurt") -> pd.DataFrame:
+        """Return the published rows of one measure and level, indexed by area_code."""
+        for value, known, what in ((measure, self.measures, "measure"), (level, self.areas.levels, "level")):
+            if value not in known:
+                raise DataError(f"there is no such {what}", repr(value), shown(known, 10), "choose one of these")
+        rows = self.published
+        return rows[(rows["measure"] == measure) & (rows["level"] == level)].set_index("area_code")
+
+    def map(self, measure: str, ax: Axes | None = None) -> Axes:
+        """Draw the buurt scores of a measure on a map, hatched where indicative, grey where not published."""
+        from buurtsae.publish.maps import plot_map
+
+        return plot_map(self.areas.frame, self.select(measure), title=self.concept.nodes[measure].nl, ax=ax)
+
+    def intervals(self, measure: str, level: str = "wijk", ax: Axes | None = None) -> Axes:
+        """Draw scores with their 95% intervals, and direct estimates beside them."""
+        from buurtsae.publish.maps import plot_intervals
+
+        return plot_intervals(self.select(measure, level), title=self.concept.nodes[measure].nl, ax=ax)
+
+    def explain(self, code: str) -> str:
+        """Return, in Dutch, what is known about one area and where it comes from."""
+        rows = self.published
+        rows = rows[rows["area_code"] == code]
+        if rows.empty:
+            raise DataError("there is no estimate of this area", repr(code), "a code in the table", "check the code")
+        first = rows.iloc[0]
+        lines = [f"{first['area_name']} ({code}, {first['level']}), {first['population']} inwoners"]
+        for row in rows.itertuples():
+            name = f"  {self.concept.nodes[row.measure].nl:26}"
+            if row.label == "niet_publiceren":
+                lines.append(f"{name} niet gepubliceerd: {row.reason}")
+                continue
+            share = f"{100 * row.own_data_share:.0f}% eigen data ({row.n_respondents} respondenten)"
+            score = f"{row.estimate:.1f} ({row.lower:.1f}-{row.upper:.1f})".replace(".", ",")
+            reason = f": {row.reason}" if isinstance(row.reason, str) else ""
+            lines.append(f"{name} {score}; {share}; {row.label}{reason}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        counts = self.table.groupby("level", sort=False)["area_code"].nunique().to_dict()
+        labels = self.table["label"].value_counts().to_dict()
+        return f"Estimates of {len(self.measures)} measures for {counts}; {labels}"
+
+
+def level_draws(fit: Fit, concept: Concept) -> Iterator[tuple[str, str, list[str], Floats]]:
+    """Yield measure, level, codes, and draws (draws, areas): one measure in memory at a time."""
+    weights = concept.matrix_of(fit.draws.subdimensions)
+    aggregations = {level: fit.areas.aggregation(level) for level in fit.areas.levels}
+    for measure, row in zip(weights.index, weights.to_numpy(), strict=True):
+        buurten = fit.draws.flat @ row
+        for level, (labels, matrix) in aggregations.items():
+            yield measure, level, labels, np.ascontiguousarray((matrix @ buurten.T).T)
+
+
+def estimate(
+    fit: Fit, *, concept: Concept | None = None, rules: Rules | None = None, year: int | None = None, run_id: str = "-"
+) -> Estimates:
+    """Summarise a fit into the table of estimates.
+
+    Parameters
+    ----------
+    fit : Fit
+    concept : Concept, optional
+        Its weights make dimensions and total; the concept of buurtverbondenheid by default.
+    rules : Rules, optional
+        Thresholds of the labels.
+    year : int, optional
+        Year the estimates refer to; the latest year of the sources by default.
+    run_id : str
+        Key into the manifest.
+    """
+    concept, rules = concept or Concept.load(), rules or Rules()
+    year = year or max(s.year for s in fit.direct.sources)
+    own = _OwnData.of(fit, concept)
+    parents = {level: _parent_of(fit.areas, level) for level in fit.areas.levels}
+    parts = []
+    for measure, group in _by_measure(fit, concept):
+        for level, (labels, values) in group.items():
+            part = _summary(values)
+            part["own_data_share"] = own.share(measure, level, labels, values)
+            part["reliability"] = _reliability(values)
+            if level in PARENT:
+                part |= _position(values, parents[level].loc[labels].to_numpy(), *group[PARENT[level]])
+            parts.append(pd.DataFrame({"level": level, "area_code": labels, "measure": measure, **part}))
+    table = pd.concat(parts, ignore_index=True)
+    direct = pd.concat(
+        [fit.direct.totals(level, concept).assign(level=level) for level in fit.areas.levels], ignore_index=True
+    )
+    table = table.merge(direct, on=["level", "area_code", "measure"], how="left", validate="one_to_one")
+    table = _describe(table, fit, rules, year, run_id)
+    level_order = {level: i for i, level in enumerate(fit.areas.levels)}
+    measure_order = {m: i for i, m in enumerate(concept.measures)}
+    table = table.sort_values(
+        ["level", "area_code", "measure"],
+        key=lambda c: c.map(level_order) if c.name == "level" else c.map(measure_order) if c.name == "measure" else c,
+    )
+    columns = [c.name for c in ESTIMATES]
+    return Estimates(check_estimates(table[columns].reset_index(drop=True)), fit, concept, rules)
+
+
+def _by_measure(fit: Fit, concept: Concept) -> Iterator[tuple[str, dict[str, tuple[list[str], Floats]]]]:
+    group: dict[str, tuple[list[str], Floats]] = {}
+    for measure, level, labels, values in level_draws(fit, concept):
+        group[level] = labels, values
+        if len(group) == len(fit.areas.levels):
+            yield measure, group
+            group = {}
+
+
+def _summary(values: Floats) -> dict[str, Any]:
+    lower, upper = np.quantile(values, [0.025, 0.975], axis=0)
+    return {"estimate": values.mean(axis=0), "sd": values.std(axis=0, ddof=1), "lower": lower, "upper": upper}
+
+
+def _reliability(values: Floats) -> Floats:
+    """Return 1 - posterior variance / between-area variance, at least 0; missing where there is one area."""
+    if values.shape[1] < 2:
+        return np.full(values.shape[1], np.nan)
+    return np.asarray(np.maximum(1 - values.var(axis=0, ddof=1) / values.var(axis=1).mean(), 0.0))
+
+
+def _position(values: Floats, parent: Any, codes: list[str], parent_values: Floats) -> dict[str, Floats]:
+    """Probability of being above the parent's mean (ties count half), and the 95% interval of the rank within it."""
+    where = pd.Index(codes).get_indexer(parent)
+    reference = parent_values[:, where]
+    above = (values > reference).mean(axis=0) + 0.5 * (values == reference).mean(axis=0)
+    lower, upper = np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    for p in np.unique(where):
+        members = np.flatnonzero(where == p)
+        rank = (-values[:, members]).argsort(axis=1).argsort(axis=1) + 1
+        lower[members], upper[members] = np.quantile(rank, [0.025, 0.975], axis=0, method="inverted_cdf")
+    return {"p_above_parent": above, "rank_lower": lower, "rank_upper": upper}
+
+
+def _parent_of(areas: Areas, level: str) -> pd.Series:
+    """Parent code of each area of a level: what its rank and p_above_parent refer to."""
+    if level not in PARENT:
+        return pd.Series(dtype=str)
+    own, parent = areas.parents(level), areas.parents(PARENT[level])
+    return pd.Series(parent.to_numpy(), index=own.to_numpy()).groupby(level=0).first()
+
+
+@dataclass(frozen=True)
+class _OwnData:
+    """What the own-data share needs: row sums of W over the sub-dimensions of each measure, times eta, per buurt."""
+
+    precision: Floats  # (N, D, D), on eta's scale
+    leaves: pd.DataFrame  # measures x sub-dimensions, True where part
+    flat: Floats
+    areas: Areas
+
+    @classmethod
+    def of(cls, fit: Fit, concept: Concept) -> _OwnData:
+        scale = np.ones(fit.design.linked.shape)
+        if fit.design.linked.any():
+            scale[fit.design.linked] = fit.draws.hyper["lambda"][1].mean(axis=(0, 1))
+        precision = np.einsum("sd,snde,se->nde", scale, fit.design.precision, scale)
+        leaves = concept.matrix_of(fit.draws.subdimensions) > 0
+        return cls(precision, leaves, fit.draws.flat, fit.areas)
+
+    def share(self, measure: str, level: str, labels: list[str], values: Floats) -> Floats:
+        weight = np.einsum("d,nde->ne", self.leaves.loc[measure].to_numpy(dtype=float), self.precision)
+        score = np.einsum("ne,sne->sn", weight, self.flat)
+        group = pd.Index(labels).get_indexer(self.areas.parents(level))
+        known = np.flatnonzero(group >= 0)  # buurten without residents have no estimate
+        member = sp.csr_array((np.ones(len(known)), (group[known], known)), shape=(len(labels), len(group)))
+        total = (member @ score.T).T
+        covariance = ((values - values.mean(axis=0)) * (total - total.mean(axis=0))).sum(axis=0) / (len(values) - 1)
+        return np.asarray(np.clip(covariance, 0.0, 1.0))
+
+
+def _describe(table: pd.DataFrame, fit: Fit, rules: Rules, year: int, run_id: str) -> pd.DataFrame:
+    """Add names, years, residents, labels and reasons."""
+    areas = fit.areas
+    names, population = {}, {}
+    for level in areas.levels:
+        code = areas.parents(level)
+        residents = pd.Series(areas.population, index=areas.codes).groupby(code.to_numpy()).sum()
+        population |= {(level, c): int(n) for c, n in residents.items()}
+        names |= {(level, c): areas.frame.loc[c, "name"] if level == "buurt" else areas.label(level, c) for c in residents.index}
+    names["land", LAND] = areas.region
+    key = pd.MultiIndex.from_frame(table[["level", "area_code"]])
+    table["area_name"] = [names[k] for k in key]
+    table["population"] = [population[k] for k in key]
+    table["code_year"], table["year"], table["run_id"], table["benchmarked"] = areas.year, year, run_id, False
+    table["n_respondents"] = table["n_respondents"].fillna(0).astype("int64")
+    table["n_effective"] = table["n_effective"].fillna(0.0)
+    imputed = {c for found in fit.design.imputed.values() for c in found}
+    few = table["n_respondents"] < rules.min_respondents
+    unreliable = table["reliability"] < rules.min_reliability
+    reasons = {
+        "niet_publiceren": {f"minder dan {rules.min_residents} inwoners": table["population"] < rules.min_residents},
+        "indicatief": {
+            "geen eigen respondenten: schatting uit het model": few & (table["n_respondents"] == 0),
+            f"minder dan {rules.min_respondents} respondenten": few & (table["n_respondents"] > 0),
+            f"betrouwbaarheid onder {rules.min_reliability:g}".replace(".", ","): unreliable & ~few,
+            "een kenmerk van de buurt is geschat": table["area_code"].isin(imputed),
+        },
+    }
+    table["label"], table["reason"] = "betrouwbaar", None
+    for label in ("indicatief", "niet_publiceren"):
+        texts = pd.Series("", index=table.index)
+        for text, holds in reasons[label].items():
+            texts = texts.where(~holds, texts + "; " + text)
+        hit = texts != ""
+        table.loc[hit, "label"] = label
+        table.loc[hit, "reason"] = texts[hit].str.removeprefix("; ")
+    return table

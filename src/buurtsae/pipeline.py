@@ -1,0 +1,252 @@
+"""A run file from end to end: read, check, direct estimates, fit, estimates, quality, publish.
+
+`read_inputs` reads everything and records every problem of every input; nothing is fitted or written before it is clean.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from buurtsae.areas.areas import Areas
+from buurtsae.areas.graph import Graph
+from buurtsae.engines.base import engine_options, fit
+from buurtsae.errors import BuurtsaeError, DataError, ModelError, Problems
+from buurtsae.estimates.quality import Gate
+from buurtsae.estimates.summary import Estimates, Rules, estimate
+from buurtsae.model.design import covariates, design
+from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
+from buurtsae.model.spec import AreaModel
+from buurtsae.model.terms import BYM2, IID, Term
+from buurtsae.publish.manifest import Provenance, hashes, run_id
+from buurtsae.publish.output import publish
+from buurtsae.runfile import ModelPart, RunFile, read_run
+from buurtsae.survey.concept import Concept
+from buurtsae.survey.direct import DirectEstimates, direct
+from buurtsae.survey.survey import Survey, check_areas
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a run needs, read and checked."""
+
+    run: RunFile
+    areas: Areas
+    direct: DirectEstimates
+    model: AreaModel
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: the estimates, the quality report, and where the files are."""
+
+    estimates: Estimates
+    quality: dict[str, Any]
+    folder: Path
+
+    @property
+    def passed(self) -> bool:
+        """Whether the quality gate was met."""
+        return bool(self.quality["gate"]["passed"])
+
+
+def example() -> Path:
+    """Return the run file of the example: inside the installed package, or in the checkout."""
+    inside = Path(str(resources.files("buurtsae"))) / "example" / "models" / "voorbeeldstad.toml"
+    checkout = Path(__file__).parents[2] / "models" / "voorbeeldstad.toml"
+    for path in (inside, checkout):
+        if path.is_file():
+            return path
+    raise DataError("the example is not installed", f"no file {inside}", "voorbeeldstad.toml", "install the package again")
+
+
+def check(path: str | Path) -> Inputs:
+    """Read and validate all inputs of a run file; fit nothing.
+
+    Raises
+    ------
+    DataError, ModelError or ProblemsError
+        Every problem of every input.
+    """
+    problems = Problems()
+    inputs = read_inputs(path, problems)
+    problems.raise_if_any()
+    assert inputs is not None  # without problems everything was read
+    return inputs
+
+
+def run(
+    path: str | Path,
+    to: str | Path,
+    *,
+    seed: int | None = None,
+    engine: str | None = None,
+    progress: bool = True,
+    say: Say = lambda text: None,
+) -> Outcome:
+    """Run a run file from end to end.
+
+    Parameters
+    ----------
+    path, to : path
+        The run file, and the folder for the results.
+    seed, engine : optional
+        Instead of those of the run file.
+    progress : bool
+        Show the engine's progress on stderr.
+    say : callable
+        Told what is being done, one line at a time.
+    """
+    clock: dict[str, float] = {}
+
+    def timed(name: str, step: Callable[[], Any]) -> Any:
+        say(name)
+        start = time.perf_counter()
+        result = step()
+        clock[name] = round(time.perf_counter() - start, 2)
+        return result
+
+    inputs: Inputs = timed("read and check", lambda: check(path))
+    spec = inputs.run.spec
+    chosen, number = engine or spec.run.engine, spec.run.seed if seed is None else seed
+    options = spec.engine.get(chosen, {})
+    engine_options(chosen, options)
+    settings = spec.model_dump(mode="json") | {"used": {"engine": chosen, "seed": number}}
+    files = hashes(inputs.files, inputs.run.path.resolve().parent.parent)
+    key = run_id(files, settings)
+    say(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.model}")
+    fitted = timed(
+        "fit", lambda: fit(inputs.model, inputs.direct, inputs.areas, chosen, number, progress=progress, **options)
+    )
+    rules = Rules(**spec.publish.model_dump(exclude={"draws"}))
+    est: Estimates = timed("estimates", lambda: estimate(fitted, rules=rules, year=spec.run.year, run_id=key))
+    timed("convergence", lambda: est.convergence)
+    provenance = Provenance(spec.run.title, files, settings, clock)
+    gate = Gate(**spec.quality.model_dump())
+    say("quality and files")
+    report = publish(est, to, gate=gate, provenance=provenance, draws=spec.publish.draws)
+    return Outcome(est, report, Path(to))
+
+
+def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
+    """Read all inputs of a run file, recording every problem; None when the run file itself cannot be read."""
+    run = read_run(path, problems)
+    if run is None:
+        return None
+    spec = run.spec
+    for name, options in spec.engine.items() or [(spec.run.engine, {})]:
+        _collect(problems, lambda name=name, options=options: engine_options(name, options))
+    areas = _collect(problems, lambda: _areas(run))
+    data = _surveys(run, areas, problems) if spec.sources else _collect(problems, lambda: _table(run, areas))
+    model = _collect(problems, lambda: _model(spec.model, areas, run)) if areas is not None else None
+    if model is not None and areas is not None:
+        if data is not None:
+            _collect(problems, lambda: design(model, data, areas))
+        else:
+            _collect(problems, lambda: covariates(model, areas))
+    if areas is None or data is None or model is None:
+        return None
+    return Inputs(run, areas, data, model, _files(run))
+
+
+def _collect(problems: Problems, step: Callable[[], Any]) -> Any:
+    """Return a step's result, or record what is wrong and return None."""
+    try:
+        return step()
+    except BuurtsaeError as error:
+        problems.collect(error)
+        return None
+
+
+def _areas(run: RunFile) -> Areas:
+    spec = run.spec.areas
+    return Areas.read(
+        run.locate(spec.file),
+        spec.year,
+        code=spec.code,
+        name=spec.name,
+        population=spec.population,
+        tables=[(run.locate(t.file), t.key) for t in spec.tables],
+        where=spec.where,
+        region=spec.region,
+    )
+
+
+def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> DirectEstimates | None:
+    surveys, clean = [], areas is not None
+    for s in run.spec.sources:
+        survey = _collect(
+            problems,
+            lambda s=s: Survey.read(
+                run.locate(s.file),
+                run.codebook(s.source),
+                s.year,
+                area=s.area,
+                weight=s.weight,
+                strata=s.strata,
+                not_asked=s.not_asked,
+            ),
+        )
+        clean = clean and survey is not None
+        if survey is not None and areas is not None:
+            before = len(problems.found)
+            check_areas(survey, areas, problems, s.code_year)
+            clean = clean and len(problems.found) == before
+            surveys.append(survey)
+    if not clean or areas is None:
+        return None
+    concept = Concept.load()
+    estimates: DirectEstimates | None = _collect(problems, lambda: direct([concept.score(s) for s in surveys], areas))
+    return estimates
+
+
+def _table(run: RunFile, areas: Areas | None) -> DirectEstimates | None:
+    spec = run.spec.direct
+    if spec is None or areas is None:
+        return None
+    return DirectEstimates.from_table(
+        run.locate(spec.file),
+        areas,
+        Concept.load(),
+        covariances=run.locate(spec.covariances) if spec.covariances else None,
+        year=spec.year or run.spec.run.year,
+        smooth=spec.smooth,
+    )
+
+
+def _model(part: ModelPart, areas: Areas, run: RunFile) -> AreaModel:
+    terms: list[Term] = []
+    for t in part.terms:
+        if t.type == "bym2":
+            graph: Graph = areas.graph(run.spec.graph.rule, run.spec.graph.bridges)
+            terms.append(BYM2(graph, PC(*t.sd), Beta(*(t.mixing or (1.0, 1.0))), LKJ(t.correlation)))
+        elif t.level is None:
+            raise ModelError("an iid term has no level", "nothing", "gemeente or wijk", "add `level`")
+        else:
+            terms.append(IID(t.level, PC(*t.sd), LKJ(t.correlation)))
+    return AreaModel(
+        part.formula,
+        tuple(terms),
+        Normal(*part.intercept),
+        Normal(*part.coefficient),
+        Normal(*part.offset),
+        LogNormal(*part.slope),
+        part.missing,
+    )
+
+
+def _files(run: RunFile) -> tuple[Path, ...]:
+    """Every file that the results depend on."""
+    spec = run.spec
+    names = [spec.areas.file, *(t.file for t in spec.areas.tables), *(s.file for s in spec.sources)]
+    names += [s.source for s in spec.sources if s.source.endswith(".toml")]
+    if spec.direct is not None:
+        names += [spec.direct.file, *filter(None, [spec.direct.covariances])]
+    return (run.path.resolve(), *(run.locate(n) for n in dict.fromkeys(names)))

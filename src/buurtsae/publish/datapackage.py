@@ -1,0 +1,69 @@
+"""The Frictionless Data Package (version 2) description of the tables, derived from `ESTIMATES`.
+
+Titles are Dutch, descriptions English. See https://datapackage.org/standard/data-package/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, KEY, Column
+
+TYPES = {"str": "string", "int64": "integer", "Int64": "integer", "float64": "number", "bool": "boolean"}
+
+
+def datapackage(folder: Path, *, title: str, created: str, run_id: str, measures: Mapping[str, str]) -> dict[str, Any]:
+    """Describe `estimates.csv` and `estimates.parquet` as they lie in `folder`.
+
+    Parameters
+    ----------
+    folder : path
+        Where the two files are; their size and SHA-256 go into the description.
+    title, created, run_id : str
+        Title of the set of estimates, moment it was made (RFC 3339), key into `manifest.json`.
+    measures : mapping of identifier to Dutch label
+        The measures that occur in the table.
+    """
+    schema = {
+        "fields": [_field(c, measures) for c in ESTIMATES],
+        "primaryKey": list(KEY),
+        "missingValues": [""],
+    }
+    csv = {"format": "csv", "mediatype": "text/csv", "encoding": "utf-8", "dialect": {"delimiter": ","}}
+    parquet = {"format": "parquet", "mediatype": "application/vnd.apache.parquet"}
+    return {
+        "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
+        "name": "buurtverbondenheid",
+        "id": run_id,
+        "title": title,
+        "description": "Small-area estimates of buurtverbondenheid; suppressed rows stay, with empty figures.",
+        "version": CONTRACT_VERSION,
+        "created": created,
+        "resources": [
+            {"name": "estimates", "type": "table", **_file(folder / "estimates.csv"), **csv, "schema": schema},
+            {"name": "estimates-parquet", **_file(folder / "estimates.parquet"), **parquet, "schema": schema},
+        ],
+    }
+
+
+def _file(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    return {"path": path.name, "bytes": len(content), "hash": f"sha256:{hashlib.sha256(content).hexdigest()}"}
+
+
+def _field(column: Column, measures: Mapping[str, str]) -> dict[str, Any]:
+    values = list(measures) if column.name == "measure" else list(column.values)
+    limits = {"minimum": column.minimum, "maximum": column.maximum, "enum": values or None}
+    field: dict[str, Any] = {
+        "name": column.name,
+        "type": TYPES[column.dtype],
+        "title": column.nl,
+        "description": column.en + (f" ({column.unit})" if column.unit else ""),
+        "constraints": {"required": not column.nullable} | {k: v for k, v in limits.items() if v is not None},
+    }
+    if column.name == "measure":
+        field["categories"] = [{"value": m, "label": label} for m, label in measures.items()]
+    return field

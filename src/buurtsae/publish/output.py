@@ -1,0 +1,96 @@
+"""All files of the contract for one set of estimates, written together or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from buurtsae.estimates.quality import Gate, quality
+from buurtsae.estimates.summary import Estimates, level_draws
+from buurtsae.publish.datapackage import datapackage
+from buurtsae.publish.manifest import Provenance, manifest, versions
+from buurtsae.publish.report import write_quality
+from buurtsae.publish.site import write_site
+from buurtsae.publish.staging import staged
+from buurtsae.publish.tables import write_tables
+
+JSON = {"ensure_ascii": False, "indent": 1, "allow_nan": False}
+
+
+def publish(
+    est: Estimates,
+    to: str | Path,
+    *,
+    gate: Gate | None = None,
+    provenance: Provenance | None = None,
+    draws: int = 1000,
+) -> dict[str, Any]:
+    """Write tables, draws, quality report, dashboard, data package and manifest.
+
+    Parameters
+    ----------
+    est : Estimates
+    to : path
+        Folder for the results, made if need be; files of an earlier run are replaced, the manifest last.
+    gate : Gate, optional
+        Thresholds; when they are not met everything is still written, marked as draft.
+    provenance : Provenance, optional
+        Title, inputs, settings and timings for the manifest.
+    draws : int
+        At most this many joint draws are kept in `draws.nc`, evenly spaced.
+
+    Returns
+    -------
+    dict
+        The quality report; ``["gate"]["passed"]`` says whether the figures may be published.
+    """
+    provenance = provenance or Provenance()
+    run_id = str(est.table["run_id"].iloc[0])
+    run = {"run_id": run_id, "title": provenance.title, "created": provenance.created, "versions": versions()}
+    report = quality(est, gate, run=run)
+    labels = {m: est.concept.nodes[m].nl for m in est.measures}
+    with staged(to) as folder:
+        write_tables(est.published, est.areas.frame, folder)
+        _write_draws(est, folder / "draws.nc", draws)
+        write_quality(report, folder)
+        page = run | {"draft": not report["gate"]["passed"]}
+        write_site(est.published, est.areas.frame, est.concept, folder, page)
+        package = datapackage(
+            folder, title=provenance.title, created=provenance.created, run_id=run_id, measures=labels
+        )
+        _write_json(folder / "datapackage.json", package)
+        _write_json(folder / "manifest.json", manifest(report, provenance, folder))
+    return report
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, **JSON) + "\n", encoding="utf-8", newline="\n")  # type: ignore[arg-type]
+
+
+def _write_draws(est: Estimates, path: Path, most: int) -> None:
+    """Write joint draws of all levels, float32, dims (draw, area, measure); what is not published is missing."""
+    import xarray as xr
+
+    total = len(est.fit.draws.flat)
+    kept = np.linspace(0, total - 1, min(most, total)).round().astype(int)
+    codes = est.table[["level", "area_code"]].drop_duplicates()
+    position = {key: i for i, key in enumerate(codes.itertuples(index=False, name=None))}
+    values = np.full((len(kept), len(codes), len(est.measures)), np.nan, dtype=np.float32)
+    for measure, level, labels, drawn in level_draws(est.fit, est.concept):
+        values[:, [position[level, c] for c in labels], est.measures.index(measure)] = drawn[kept]
+    hidden = est.table[est.table["label"] == "niet_publiceren"]
+    for row in hidden[["level", "area_code", "measure"]].itertuples(index=False):
+        values[:, position[row.level, row.area_code], est.measures.index(row.measure)] = np.nan
+    data = xr.Dataset(
+        {"score": (("draw", "area", "measure"), values, {"units": "score 0-10"})},
+        coords={
+            "area": codes["area_code"].astype(str).to_numpy(dtype=object),
+            "level": ("area", codes["level"].astype(str).to_numpy(dtype=object)),
+            "measure": np.array(est.measures, dtype=object),
+        },
+        attrs={"run_id": str(est.table["run_id"].iloc[0]), "code_year": est.areas.year},
+    )
+    data.to_netcdf(path, engine="h5netcdf", encoding={"score": {"zlib": True, "complevel": 4}})

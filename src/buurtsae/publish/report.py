@@ -1,0 +1,126 @@
+"""The quality report of a run: `quality.json` for programs, `quality.html` for people.
+
+The page is filled from the same dictionary that is written as JSON; a number that is not finite becomes null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from buurtsae.errors import DataError
+from buurtsae.publish.style import LABEL_TEXT, write_page
+
+SECTIONS = (
+    *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison", "moran"),
+    *("areas", "graph", "sources", "labels", "model", "notes"),
+)
+# Dutch and English of what the audits and tables are keyed by; an unknown key is shown as it is
+WORDS: dict[str, tuple[str, str]] = {
+    "chains": ("ketens", "chains"),
+    "draws": ("trekkingen per keten", "draws per chain"),
+    "rhat_max": ("hoogste R-hat", "highest R-hat"),
+    "ess_bulk_min": ("laagste bulk-ESS", "lowest bulk ESS"),
+    "ess_tail_min": ("laagste tail-ESS", "lowest tail ESS"),
+    "divergences": ("divergenties", "divergences"),
+    "quantities": ("grootheden", "quantities checked"),
+    "worst": ("slechtst gemengd", "worst mixing"),
+    "year": ("jaar", "year"),
+    "buurten": ("buurten", "areas"),
+    "without_residents": ("zonder bewoners", "without residents"),
+    "residents": ("inwoners", "residents"),
+    "wijken": ("wijken", "districts"),
+    "gemeenten": ("gemeenten", "municipalities"),
+    "missing_covariates": ("ontbrekende kenmerken", "missing covariates"),
+    "notes": ("opmerkingen", "notes"),
+    "rule": ("buren door", "neighbours by"),
+    "areas": ("gebieden", "areas"),
+    "pairs": ("paren buren", "pairs of neighbours"),
+    "components": ("samenhangende delen (aantal gebieden)", "connected components (areas in each)"),
+    "islands": ("zonder buren", "without neighbours"),
+    "one_neighbour": ("met één buur", "with one neighbour"),
+    "mean_neighbours": ("buren gemiddeld", "neighbours on average"),
+    "bridges": ("met de hand verbonden", "joined by hand"),
+    "policy": ("beleid voor eilanden", "island policy"),
+    "name": ("grootheid", "quantity"),
+    "measure": ("maat", "measure"),
+    "mean": ("gemiddelde", "mean"),
+    "sd": ("sd", "sd"),
+    "lower": ("2,5%", "2.5%"),
+    "upper": ("97,5%", "97.5%"),
+    "prior": ("prior", "prior"),
+    "rhat": ("R-hat", "R-hat"),
+    "ess_bulk": ("bulk-ESS", "bulk ESS"),
+    "source": ("bron", "source"),
+    "chi2_per_area": ("chi² per gebied", "chi² per area"),
+    "coverage_95": ("binnen 95%-voorspelling", "inside 95% prediction"),
+    "area_name": ("gebied", "area"),
+    "area_code": ("code", "code"),
+    "direct": ("direct", "direct"),
+    "direct_se": ("standaardfout", "standard error"),
+    "estimate": ("schatting", "estimate"),
+    "difference": ("verschil", "difference"),
+    "z": ("z", "z"),
+    "I": ("Moran's I", "Moran's I"),
+    "p": ("p-waarde", "p-value"),
+    "respondents": ("respondenten", "respondents"),
+    "without_answer": ("zonder antwoord", "without answer"),
+    "level": ("niveau", "level"),
+}
+
+
+def write_quality(quality: Mapping[str, Any], folder: Path) -> None:
+    """Write `quality.json` and `quality.html`.
+
+    Parameters
+    ----------
+    quality : mapping
+        The keys of `SECTIONS`; any section but `run` and `gate` may be empty.
+    folder : path
+        An existing folder.
+
+    Raises
+    ------
+    DataError
+        If a section is absent or unknown.
+    """
+    if odd := set(SECTIONS) ^ set(quality):
+        raise DataError(
+            "the quality report is incomplete", ", ".join(sorted(odd)), ", ".join(SECTIONS), "give every section once"
+        )
+    plain = _plain(quality)
+    text = json.dumps(plain, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
+    (folder / "quality.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+    labels = [
+        {"level": level, **{LABEL_TEXT[k]: n.get(k, 0) for k in LABEL_TEXT}}
+        for level, n in dict(plain["labels"]).items()
+    ]
+    z = [abs(row["z"]) for row in plain["comparison"] or [] if row["z"] is not None]
+    write_page(
+        folder / "quality.html",
+        "quality.html",
+        q=plain | {"labels": labels},
+        run=plain["run"] | {"draft": not plain["gate"]["passed"]},
+        words=WORDS,
+        apart=(sum(v > 1.96 for v in z), len(z)),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it: numpy's types unpacked, numbers that are not finite as null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+        return [_plain(v) for v in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value)

@@ -1,0 +1,114 @@
+"""What every figure and page shares: Dutch numbers, the fixed classes and colours, outlines, page templates.
+
+Classes are the same for all measures and years, so that maps can be laid side by side; they are narrower in the
+middle, where the buurten are. A score is classed as it is printed: rounded to one decimal first.
+Colours: YlGnBu of ColorBrewer (Brewer 1994), readable for the colour-blind and in grey.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.sparse import Floats
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from shapely import MultiPolygon
+    from shapely.geometry.base import BaseGeometry
+
+BREAKS = (0.0, 3.0, 4.0, 5.0, 5.5, 6.0, 6.5, 7.0, 8.0, 10.0)
+COLOURS = ("#ffffd9", "#edf8b1", "#c7e9b4", "#7fcdbb", "#41b6c4", "#1d91c0", "#225ea8", "#253494", "#081d58")
+DARK = 4  # from this class on, hatching is white
+GREY = "#dddddd"
+LABEL_TEXT = {"betrouwbaar": "betrouwbaar", "indicatief": "indicatief", "niet_publiceren": "niet gepubliceerd"}
+NO_FIGURE = "niet gepubliceerd of geen bewoners"
+SOURCE = "Bron: schattingen met buurtsae"
+
+
+def dutch(value: Any, decimals: int = 1) -> str:
+    """Return a number as Dutch readers write it: decimal comma, points in thousands; a dash where it is missing."""
+    if value is None or pd.isna(value):
+        return "–"
+    return f"{float(value):z,.{decimals}f}".translate({ord(","): ".", ord("."): ","})
+
+
+def interval(lower: Any, upper: Any, decimals: int = 1) -> str:
+    """Return an interval in Dutch numbers; a dash where it is missing."""
+    return "–" if pd.isna(lower) else f"{dutch(lower, decimals)} – {dutch(upper, decimals)}"
+
+
+def significant(value: Any, digits: int = 3) -> str:
+    """Return a number in Dutch with about this many significant digits; whole numbers stay whole."""
+    if value is None or pd.isna(value) or not math.isfinite(value):
+        return "–"
+    whole = isinstance(value, int | np.integer)
+    size = math.floor(math.log10(abs(value))) if value else 0
+    return dutch(value, 0 if whole else min(max(digits - 1 - size, 0), 6))
+
+
+def class_of(score: float) -> int:
+    """Return the position of the class of a score in `COLOURS`."""
+    return int(np.searchsorted(BREAKS[1:-1], round(float(score), 1), side="right"))
+
+
+def class_labels() -> list[str]:
+    """Return the classes in Dutch, lowest first."""
+    bounds = [dutch(b, 0 if b.is_integer() else 1) for b in BREAKS]
+    inner = [f"{a} tot {b}" for a, b in pairwise(bounds[1:-1])]
+    return [f"lager dan {bounds[1]}", *inner, f"{bounds[-2]} en hoger"]
+
+
+def scale_length(width: float) -> float:
+    """Return a round length in metres (1, 2 or 5 times a power of ten) of at most a quarter of the map's width."""
+    power = 10.0 ** math.floor(math.log10(width / 4))
+    return max(m * power for m in (1, 2, 5) if m * power <= width / 4)
+
+
+def scale_text(metres: float) -> str:
+    """Return the text of the scale bar."""
+    return f"{dutch(metres / 1000, 0)} km" if metres >= 1000 else f"{dutch(metres, 0)} m"
+
+
+def polygonal(geometry: BaseGeometry) -> MultiPolygon:
+    """Return the polygons of a geometry; repairing one may have left lines, and collections in collections."""
+    import shapely
+
+    parts = shapely.get_parts(shapely.get_parts(geometry))
+    return shapely.multipolygons(parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON])
+
+
+def rings(geometry: BaseGeometry) -> Iterator[Floats]:
+    """Yield the rings of all polygons in a geometry: outer ones counter-clockwise, holes clockwise."""
+    import shapely
+
+    for part in shapely.orient_polygons(polygonal(geometry)).geoms:
+        for ring in (part.exterior, *part.interiors):
+            yield shapely.get_coordinates(ring)
+
+
+@cache
+def _templates() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    pages = Environment(
+        loader=PackageLoader("buurtsae.publish"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters |= {"dutch": dutch, "significant": significant}
+    return pages
+
+
+def write_page(path: Path, template: str, **values: Any) -> None:
+    """Fill a template of the package and write it."""
+    path.write_text(_templates().get_template(template).render(**values), encoding="utf-8", newline="\n")

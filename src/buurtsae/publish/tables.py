@@ -1,0 +1,65 @@
+"""The table of estimates as Parquet, CSV and GeoParquet.
+
+All three hold the same numbers: CSV has the shortest text that reads back to the same double. GeoParquet has the
+rows of level `buurt` in the same long form, one per buurt, measure and year, with the buurt's polygon on each; sorted
+by buurt, so that repeated polygons compress to almost nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from buurtsae.areas.areas import RD
+from buurtsae.errors import DataError, shown
+from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+
+def write_tables(table: pd.DataFrame, geometry: gpd.GeoDataFrame, folder: Path) -> None:
+    """Write `estimates.parquet`, `estimates.csv` and `estimates.geoparquet`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The published estimates, all levels, as `check_estimates` returns them.
+    geometry : GeoDataFrame, indexed by area_code
+        The buurten in RD New; others columns than the geometry are not used.
+    folder : path
+        An existing folder.
+
+    Raises
+    ------
+    DataError
+        If a buurt of the table has no geometry, or the geometry is in another coordinate system.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with_polygons = _with_geometry(table, geometry)
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    for i, column in enumerate(ESTIMATES):
+        about = {"title": column.nl, "description": column.en, "unit": column.unit}
+        arrow = arrow.set_column(i, arrow.schema.field(i).with_metadata(about), arrow.column(i))
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), "contract_version": CONTRACT_VERSION})
+    pq.write_table(arrow, folder / "estimates.parquet", compression="zstd")
+    table.to_csv(folder / "estimates.csv", index=False, encoding="utf-8", lineterminator="\n")
+    with_polygons.to_parquet(folder / "estimates.geoparquet", index=False, compression="zstd")
+
+
+def _with_geometry(table: pd.DataFrame, geometry: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Join polygons to the rows of level buurt; polygons without a row (no residents) are left out."""
+    import geopandas as gpd
+
+    buurten = table[table["level"] == "buurt"].sort_values(["area_code", "measure", "year"], ignore_index=True)
+    unknown = sorted(set(buurten["area_code"]) - set(geometry.index))
+    if unknown:
+        raise DataError("estimates have no geometry", shown(unknown), "a polygon per buurt", "check the areas' year")
+    if geometry.crs != RD:
+        raise DataError("the geometry is not in RD New", str(geometry.crs), RD, "reproject it with to_crs")
+    polygons = geometry.geometry.reindex(buurten["area_code"]).to_numpy()
+    return gpd.GeoDataFrame(buurten, geometry=polygons, crs=RD)

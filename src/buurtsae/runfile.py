@@ -1,0 +1,246 @@
+"""Run files: one TOML file = one publishable set of estimates, checked by pydantic, every problem at once.
+
+Paths are relative to the run file. Unknown keys are refused; the rest of the file is still read, so that the inputs
+it names can be checked in the same pass.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from buurtsae.errors import DataError, Problems
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class RunPart(_Part):
+    """`[run]`: what identifies the run."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]+$")
+    title: str
+    year: int = Field(ge=1990, le=2100)
+    seed: int = Field(ge=0)
+    engine: str = "nuts"
+
+
+class TablePart(_Part):
+    """A table joined to the areas by `key`."""
+
+    file: str
+    key: Literal["buurtcode", "wijkcode", "gemeentecode"] = "buurtcode"
+
+
+class AreasPart(_Part):
+    """`[areas]`: the buurten of one year."""
+
+    file: str
+    year: int = Field(ge=1990, le=2100)
+    code: str = "buurtcode"
+    name: str = "buurtnaam"
+    population: str = "inwoners"
+    tables: tuple[TablePart, ...] = ()
+    where: dict[str, str] = {}
+    region: str = "Nederland"
+
+
+class GraphPart(_Part):
+    """`[graph]`: neighbours, and pairs joined by hand."""
+
+    rule: Literal["queen", "rook"] = "queen"
+    bridges: tuple[tuple[str, str], ...] = ()
+
+
+class SourcePart(_Part):
+    """`[[sources]]`: one file of respondents."""
+
+    source: str
+    file: str
+    year: int = Field(ge=1990, le=2100)
+    area: str = "buurtcode"
+    weight: str = "gewicht"
+    strata: str | None = None
+    not_asked: tuple[str, ...] = ()
+    code_year: int | None = None
+
+
+class DirectPart(_Part):
+    """`[direct]`: direct estimates made elsewhere, instead of respondents."""
+
+    file: str
+    covariances: str | None = None
+    year: int | None = None
+    smooth: bool = True
+
+
+class TermPart(_Part):
+    """`[[model.terms]]`: `bym2`, or `iid` with its level."""
+
+    type: Literal["bym2", "iid"]
+    level: str | None = None
+    sd: tuple[float, float] = (1.0, 0.05)
+    mixing: tuple[float, float] | None = None
+    correlation: float = 2.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> TermPart:
+        if (self.type == "iid") != (self.level is not None):
+            raise ValueError("`level` belongs to an iid term, and an iid term needs one")
+        if self.type == "iid" and self.mixing is not None:
+            raise ValueError("`mixing` belongs to a bym2 term")
+        return self
+
+
+class ModelPart(_Part):
+    """`[model]`: the linear part and the random effects; priors as (parameters)."""
+
+    formula: str = "1"
+    missing: Literal["refuse", "impute"] = "refuse"
+    terms: tuple[TermPart, ...] = (TermPart(type="bym2"), TermPart(type="iid", level="gemeente"))
+    intercept: tuple[float, float] = (5.0, 5.0)
+    coefficient: tuple[float, float] = (0.0, 1.0)
+    offset: tuple[float, float] = (0.0, 1.0)
+    slope: tuple[float, float] = (0.0, 0.2)
+
+
+class PublishPart(_Part):
+    """`[publish]`: rules of the labels, and how many draws to keep."""
+
+    min_residents: int = Field(default=10, ge=1)
+    min_respondents: int = Field(default=1, ge=0)
+    min_reliability: float = Field(default=0.5, ge=0, le=1)
+    draws: int = Field(default=1000, ge=1)
+
+
+class QualityPart(_Part):
+    """`[quality]`: the gate."""
+
+    rhat_max: float = Field(default=1.01, gt=1)
+    ess_bulk_min: float = Field(default=400, ge=0)
+    max_divergences: int = Field(default=0, ge=0)
+    min_predictive_coverage: float = Field(default=0.9, ge=0, le=1)
+
+
+class RunSpec(_Part):
+    """The whole file."""
+
+    run: RunPart
+    areas: AreasPart
+    graph: GraphPart = GraphPart()
+    sources: tuple[SourcePart, ...] = ()
+    direct: DirectPart | None = None
+    model: ModelPart = ModelPart()
+    publish: PublishPart = PublishPart()
+    quality: QualityPart = QualityPart()
+    engine: dict[str, dict[str, Any]] = {}
+
+    @model_validator(mode="after")
+    def _one_start(self) -> RunSpec:
+        if bool(self.sources) == (self.direct is not None):
+            raise ValueError("give either [[sources]] with respondents, or [direct] with direct estimates")
+        return self
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """A run file that has been read.
+
+    Attributes
+    ----------
+    path : path
+    spec : RunSpec
+    """
+
+    path: Path
+    spec: RunSpec
+
+    @classmethod
+    def load(cls, path: str | Path) -> RunFile:
+        """Read and check a run file.
+
+        Raises
+        ------
+        DataError or ProblemsError
+            If it cannot be read, or everything that is wrong with it.
+        """
+        problems = Problems()
+        run = read_run(path, problems)
+        problems.raise_if_any()
+        assert run is not None  # a file without problems has been read
+        return run
+
+    def locate(self, name: str) -> Path:
+        """Return the path of a file that the run file names."""
+        return (self.path.parent / name).resolve()
+
+    def codebook(self, source: str) -> str | Path:
+        """Return a source's codebook: an identifier of the package, or the path of a TOML file."""
+        return self.locate(source) if source.endswith(".toml") else source
+
+
+def read_run(path: str | Path, problems: Problems) -> RunFile | None:
+    """Read a run file, recording problems; unknown keys are recorded and left out, so that the rest can be checked."""
+    path = Path(path)
+    if not path.is_file():
+        problems.add(f"run file {path.name} cannot be read", "no such file", f"a file at {path}", "correct the path")
+        return None
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.add(f"run file {path.name} is no TOML", str(error), "a TOML file in UTF-8", "correct that line")
+        return None
+    try:
+        return RunFile(path, RunSpec.model_validate(raw))
+    except ValidationError as error:
+        unknown = [e["loc"] for e in error.errors() if e["type"] == "extra_forbidden"]
+        _record(error, path, problems)
+    if not unknown:
+        return None
+    for loc in unknown:
+        _remove(raw, loc)
+    try:
+        return RunFile(path, RunSpec.model_validate(raw))
+    except ValidationError:  # the other errors are recorded already
+        return None
+
+
+def _record(error: ValidationError, path: Path, problems: Problems) -> None:
+    for e in error.errors():
+        loc = ".".join(str(part) for part in e["loc"]) or "the file"
+        if e["type"] == "extra_forbidden":
+            known = ", ".join(_known(e["loc"][:-1]))
+            problems.add(f"{path.name}: unknown key {loc}", repr(e["loc"][-1]), known, "correct or remove it")
+        elif e["type"] == "missing":
+            problems.add(f"{path.name}: key {loc} is absent", "nothing", "a value", "add it")
+        else:
+            problems.add(f"{path.name}: {loc} is not right", _short(e["input"]), e["msg"], "correct the value")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else text[:77] + "..."
+
+
+def _known(loc: tuple[int | str, ...]) -> list[str]:
+    """Keys that are allowed at a place in the file."""
+    kind: Any = RunSpec
+    for part in loc:
+        if isinstance(part, str):
+            annotation = kind.model_fields[part].annotation
+            kind = next(
+                (k for k in (annotation, *getattr(annotation, "__args__", ())) if isinstance(k, type) and issubclass(k, _Part)),
+                kind,
+            )
+    return list(kind.model_fields)
+
+
+def _remove(raw: Any, loc: tuple[int | str, ...]) -> None:
+    for part in loc[:-1]:
+        raw = raw[part]
+    del raw[loc[-1]]

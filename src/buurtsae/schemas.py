@@ -1,0 +1,178 @@
+"""The columns of the published table, once: name, dtype, range, unit, Dutch title and English description.
+
+Everything else that must know them is derived from `ESTIMATES`: the check of a table (pandera), the metadata of the
+Parquet file, the descriptor of the data package. A row is keyed by (level, area_code, measure, year).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from buurtsae.areas.codes import LEVELS
+from buurtsae.errors import Problems, shown
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+
+CONTRACT_VERSION = "1.0"
+KEY = ("level", "area_code", "measure", "year")
+LABELS = ("betrouwbaar", "indicatief", "niet_publiceren")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    name, dtype : str
+        Name and pandas dtype: `str`, `int64`, `Int64` (with nulls), `float64` or `bool`.
+    nl, en : str
+        Dutch title and English description.
+    unit : str
+        Unit of a number; empty for text.
+    minimum, maximum : float or None
+        Range, ends included.
+    nullable : bool
+    values : tuple of str
+        The only values allowed; empty where anything is.
+    """
+
+    name: str
+    dtype: str
+    nl: str
+    en: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    nullable: bool = False
+    values: tuple[str, ...] = ()
+
+
+def _score(name: str, nl: str, en: str) -> Column:
+    return Column(name, "float64", nl, en, "score 0-10", 0, 10, nullable=True)
+
+
+def _share(name: str, nl: str, en: str, unit: str = "share 0-1") -> Column:
+    return Column(name, "float64", nl, en, unit, 0, 1, nullable=True)
+
+
+ESTIMATES: tuple[Column, ...] = (
+    Column("level", "str", "Niveau", "area level", values=LEVELS),
+    Column("area_code", "str", "Gebiedscode", "CBS code as published; NL00 for the whole"),
+    Column("area_name", "str", "Gebiedsnaam", "name of the area"),
+    Column("code_year", "int64", "Jaar gebiedsindeling", "year of the area division", "year"),
+    Column("measure", "str", "Maat", "identifier of the concept: a sub-dimension, a dimension or the total"),
+    Column("year", "int64", "Jaar", "year the estimate refers to", "year"),
+    _score("estimate", "Schatting", "posterior mean"),
+    Column("sd", "float64", "Standaardafwijking", "posterior standard deviation", "score 0-10", 0, nullable=True),
+    _score("lower", "Ondergrens", "lower end of the 95% equal-tailed interval"),
+    _score("upper", "Bovengrens", "upper end of the 95% equal-tailed interval"),
+    Column("n_respondents", "Int64", "Respondenten", "own respondents, all sources", "persons", 0, nullable=True),
+    Column(
+        "n_effective", "float64", "Effectief aantal", "effective number of respondents", "persons", 0, nullable=True
+    ),
+    Column("population", "int64", "Inwoners", "residents", "persons", 0),
+    _score("direct", "Directe schatting", "design-based estimate, where there is one"),
+    Column(
+        "direct_se", "float64", "Standaardfout direct", "standard error of `direct`", "score 0-10", 0, nullable=True
+    ),
+    _share("own_data_share", "Aandeel eigen data", "weight of the area's own respondents in the estimate"),
+    Column(
+        "reliability",
+        "float64",
+        "Betrouwbaarheid",
+        "1 - posterior variance / between-area variance",
+        "share, at most 1",
+        maximum=1,
+        nullable=True,
+    ),
+    Column("label", "str", "Oordeel", "whether the figure may be published", values=LABELS),
+    Column("reason", "str", "Reden", "why not published or indicative", nullable=True),
+    _share("p_above_parent", "Kans boven gemeente", "probability of being above the mean of the parent", "probability"),
+    Column("rank_lower", "Int64", "Rang van", "lower end of the 95% interval of the rank", "rank", 1, nullable=True),
+    Column("rank_upper", "Int64", "Rang tot", "upper end of the 95% interval of the rank", "rank", 1, nullable=True),
+    Column("benchmarked", "bool", "Gekalibreerd", "draws were made to agree with published totals"),
+    Column("run_id", "str", "Run", "key into manifest.json"),
+)
+
+# what a suppressed row must not give away; `population` is public
+SUPPRESSED = (
+    *("estimate", "sd", "lower", "upper", "direct", "direct_se", "own_data_share", "reliability"),
+    *("p_above_parent", "rank_lower", "rank_upper", "n_respondents", "n_effective"),
+)
+
+
+def estimates_schema() -> pa.DataFrameSchema:
+    """Return the pandera schema of `ESTIMATES`: these columns, in this order, and no other."""
+    import pandera.pandas as pa
+
+    def checks(c: Column) -> list[pa.Check]:
+        return [
+            *([pa.Check.isin(c.values)] if c.values else []),
+            *([pa.Check.ge(c.minimum)] if c.minimum is not None else []),
+            *([pa.Check.le(c.maximum)] if c.maximum is not None else []),
+        ]
+
+    columns = {
+        c.name: pa.Column(c.dtype, checks(c), nullable=c.nullable, title=c.nl, description=c.en) for c in ESTIMATES
+    }
+    return pa.DataFrameSchema(columns, strict=True, ordered=True, coerce=True)
+
+
+def check_estimates(table: pd.DataFrame) -> pd.DataFrame:
+    """Check a table of estimates and return it with the dtypes of the contract.
+
+    Raises
+    ------
+    DataError or ProblemsError
+        Every column that is absent, unknown, out of order, of another type or out of range; keys that occur
+        twice; intervals that do not contain their estimate; figures or reasons that are absent. All at once.
+    """
+    import pandera.errors
+
+    problems = Problems()
+    try:
+        table = estimates_schema().validate(table, lazy=True)
+    except pandera.errors.SchemaErrors as error:
+        found = error.failure_cases.astype({"column": "string"})
+        for (column, check), cases in found.groupby(["column", "check"], dropna=False, sort=False):
+            where = "the table of estimates" if pd.isna(column) else f"estimates.{column}"
+            problems.add(where + " breaks the contract", shown(cases["failure_case"]), str(check), "repair that column")
+    if set(table.columns) >= {c.name for c in ESTIMATES}:
+        _check_rows(table, problems)
+    problems.raise_if_any()
+    return table
+
+
+def _check_rows(table: pd.DataFrame, problems: Problems) -> None:
+    """Check what holds between columns."""
+    figures = table[["estimate", "sd", "lower", "upper"]]
+    open_figures = table["label"] != "niet_publiceren"
+    rules = (
+        (table.duplicated(list(KEY), keep=False), "keys occur more than once", "one row per " + ", ".join(KEY)),
+        (table["lower"] > table["estimate"], "lower ends lie above the estimate", "lower <= estimate"),
+        (table["upper"] < table["estimate"], "upper ends lie below the estimate", "estimate <= upper"),
+        (table["rank_lower"] > table["rank_upper"], "rank intervals are reversed", "rank_lower <= rank_upper"),
+        (open_figures & figures.isna().any(axis=1), "figures are absent", "figures unless label is niet_publiceren"),
+        (
+            (table["label"] != "betrouwbaar") & table["reason"].isna(),
+            "reasons are absent",
+            "a reason wherever label is not betrouwbaar",
+        ),
+    )
+    for broken, what, expected in rules:
+        rows = table.loc[broken.fillna(False).astype(bool), list(KEY)]
+        if len(rows):
+            keys = shown(" ".join(map(str, row)) for row in rows.itertuples(index=False))
+            problems.add(f"estimates: {what}", keys, expected, "correct the step that made these rows")
+
+
+def published(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a copy for publication: rows labelled `niet_publiceren` stay, with their figures null."""
+    table = table.astype({c.name: c.dtype for c in ESTIMATES if c.dtype == "Int64"})
+    figures = table[list(SUPPRESSED)]
+    return table.assign(**figures.mask(table["label"] == "niet_publiceren"))

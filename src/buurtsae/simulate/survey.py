@@ -1,0 +1,172 @@
+r"""Surveys of simulated residents: a stratified sample whose answers follow the graded response model.
+
+Strata are gemeente x age group. Of the N_h residents of stratum h, n_h answer, n_h proportional to N_h times the
+inclination to respond (largest remainders, at least two where there are two); which of them is simple random sampling
+without replacement, so that the counts per buurt are multivariate hypergeometric; the weight is N_h / n_h.
+
+References
+----------
+Samejima, F. (1969). Estimation of latent ability using a response pattern of graded scores. Psychometrika 17.
+Sarndal, C.-E., Swensson, B. and Wretman, J. (1992). Model Assisted Survey Sampling, section 3.7.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.areas.areas import Areas
+from buurtsae.areas.icar import Ints
+from buurtsae.errors import DataError, shown
+from buurtsae.simulate.population import AGES, DEFAULT, Truth, TruthSpec, questions, simulate_truth
+from buurtsae.survey.codebook import Codebook
+
+
+def simulate_survey(
+    areas: Areas, truth: Truth, codebook: Codebook, size: int | float, seed: int = 1, empty: Collection[str] = ()
+) -> pd.DataFrame:
+    """Ask some of the residents the items of a codebook.
+
+    Parameters
+    ----------
+    areas : Areas
+        Those of `truth`.
+    truth : Truth
+    codebook : Codebook
+    size : int or float
+        Number of respondents, or, below 1, their share of the residents.
+    seed : int
+        Of this survey; sources with the same seed are independent samples.
+    empty : collection of str
+        Buurtcodes where nobody answers. Their residents do count in the weights.
+
+    Returns
+    -------
+    DataFrame, one row per respondent, sorted by buurtcode
+        Columns `buurtcode`, `gewicht`, `stratum` and one column of answer codes per item.
+
+    Raises
+    ------
+    DataError
+        If there are fewer residents than respondents asked for, or codes are unknown.
+    """
+    if tuple(areas.codes) != truth.codes:
+        raise DataError("truth and areas differ", "other codes", "the areas of the truth", "simulate the truth again")
+    if unknown := sorted(set(empty) - set(truth.codes)):
+        raise DataError("buurten to leave empty are unknown", shown(unknown), "codes of the areas", "correct them")
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, crc32(codebook.id.encode()))))
+    spec = truth.spec
+    area, age, stratum, weight = _sample(areas, truth, size, np.isin(truth.codes, list(empty)), rng)
+
+    d = len(truth.concept.subdimensions)
+    correlation = np.full((d, d), spec.person_correlation) + (1 - spec.person_correlation) * np.eye(d)
+    person = rng.standard_normal((len(area), d)) @ np.linalg.cholesky(correlation).T * spec.person_sd
+    z = truth.latent[area] + np.array(spec.age_effect)[age, None] + person
+    answers = {}
+    for q in questions(codebook, spec, truth.concept):
+        y = q.loading * (z[:, q.dimension] + q.shift) + rng.standard_normal(len(z))
+        answer = q.codes[np.searchsorted(q.cuts, y)]
+        silent = rng.random(len(z)) < spec.no_answer
+        answers[q.item.name] = np.where(silent, codebook.missing[-1], answer) if codebook.missing else answer
+    return pd.DataFrame({"buurtcode": np.array(truth.codes)[area], "gewicht": weight, "stratum": stratum, **answers})
+
+
+def simulate_to(
+    areas: Areas, to: str | Path, sources: Mapping[str, int | float], seed: int = 1, spec: TruthSpec = DEFAULT
+) -> list[Path]:
+    """Simulate residents of the areas and surveys of them, and write both.
+
+    Parameters
+    ----------
+    areas : Areas
+    to : path
+        Folder for `enquete_<source>.csv` and `waarheid.csv`; made if absent. All files appear, or none.
+    sources : mapping of source to size
+        Identifier or path of a codebook, and the number of respondents or their share. The first is the reference.
+    seed : int
+    spec : TruthSpec
+
+    Returns
+    -------
+    list of Path
+    """
+    if not sources:
+        raise DataError("there is nothing to simulate", "no sources", "one or more", "name a codebook and a size")
+    truth = simulate_truth(areas, areas.graph(), replace(spec, reference=str(next(iter(sources)))), seed)
+    tables = {}
+    for source, size in sources.items():
+        codebook = Codebook.load(source)
+        tables[f"enquete_{codebook.id}.csv"] = simulate_survey(areas, truth, codebook, size, seed)
+    return write_tables(Path(to), {**tables, "waarheid.csv": truth.table()})
+
+
+def write_tables(to: Path, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
+    """Write CSV files beside each other, figures with six decimals; none is replaced before all are written."""
+    to.mkdir(parents=True, exist_ok=True)
+    parts = {to / name: to / f"{name}.part" for name in tables}
+    try:
+        for part, table in zip(parts.values(), tables.values(), strict=True):
+            table.to_csv(part, index=False, float_format="%.6f", encoding="utf-8", lineterminator="\n")
+        for path, part in parts.items():
+            os.replace(part, path)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+    return list(parts)
+
+
+def _sample(
+    areas: Areas, truth: Truth, size: int | float, empty: np.ndarray, rng: np.random.Generator
+) -> tuple[Ints, Ints, np.ndarray, np.ndarray]:
+    """Area, age group, stratum and weight of each respondent, sorted by area."""
+    persons = truth.persons
+    names, gemeente = np.unique(areas.parents("gemeente").to_numpy(dtype=str), return_inverse=True)
+    strata = [(g, h) for g in range(len(names)) for h in range(len(AGES))]
+    residents = np.array([persons[gemeente == g, h].sum() for g, h in strata])
+    reachable = np.array([persons[(gemeente == g) & ~empty, h].sum() for g, h in strata])
+    inclination = np.tile(truth.spec.response, len(names))
+    n = round(size * residents.sum()) if 0 < size < 1 else int(size)
+    taken = _allocate(n, reachable, residents * inclination)
+
+    blocks = []
+    for k, (g, h) in enumerate(strata):
+        member = np.flatnonzero((gemeente == g) & ~empty)
+        if taken[k] == 0:
+            continue
+        count = rng.multivariate_hypergeometric(persons[member, h], taken[k], method="marginals")
+        blocks.append((np.repeat(member, count), np.full(taken[k], k)))
+    area, drawn = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    order = np.lexsort((drawn, area))
+    area, drawn = area[order], drawn[order]
+    label = np.array([f"{names[g]}|{AGES[h]}" for g, h in strata])
+    return area, drawn % len(AGES), label[drawn], (residents / np.maximum(taken, 1))[drawn]
+
+
+def _allocate(n: int, available: Ints, measure: np.ndarray) -> Ints:
+    """Divide n over strata in proportion to `measure` by largest remainders, at least two where there are two."""
+    least = np.minimum(available, 2)
+    if not least.sum() <= n <= available.sum():
+        raise DataError(
+            "the number of respondents is impossible",
+            str(n),
+            f"{least.sum()} (two per stratum) to {available.sum()} (all residents)",
+            "ask for another number",
+        )
+    share = (n - least.sum()) * np.where(available > 0, measure, 0) / np.where(available > 0, measure, 0).sum()
+    taken = least + np.floor(share).astype(np.int64)
+    taken[np.argsort(np.floor(share) - share, kind="stable")[: n - taken.sum()]] += 1
+    if (taken > available).any():
+        k = int(np.argmax(taken - available))
+        raise DataError(
+            "a stratum has too few residents",
+            f"{taken[k]} respondents",
+            f"at most {available[k]}",
+            "ask for fewer respondents in all",
+        )
+    return taken

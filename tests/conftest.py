@@ -1,0 +1,67 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+import pytest
+from shapely.geometry import box
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Root of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with the national data; the test is skipped where it is absent."""
+    folder = Path(os.environ.get("BUURTSAE_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip("needs the folder `shared` beside the checkout, or its path in BUURTSAE_SHARED")
+    return folder
+
+
+def make_grid(rows: int = 3, columns: int = 3, gemeente: str = "0344") -> gpd.GeoDataFrame:
+    """Squares of 1 km in RD New, one wijk per row: BU03440000, BU03440001 ... from south-west to north-east."""
+    cells = [(r, c) for r in range(rows) for c in range(columns)]
+    x, y = 130_000, 450_000  # near Utrecht
+    return gpd.GeoDataFrame(
+        {
+            "buurtcode": [f"BU{gemeente}{r:02}{c:02}" for r, c in cells],
+            "buurtnaam": [f"Buurt {r}-{c}" for r, c in cells],
+            "inwoners": [100 * (r + 1) + 10 * c for r, c in cells],
+        },
+        geometry=[box(x + 1000 * c, y + 1000 * r, x + 1000 * (c + 1), y + 1000 * (r + 1)) for r, c in cells],
+        crs="EPSG:28992",
+    )
+
+
+@pytest.fixture
+def grid() -> Callable[..., gpd.GeoDataFrame]:
+    """`make_grid`, for tests that want other sizes or spoil it before writing."""
+    return make_grid
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    """Write a table to a file of the test's own folder, the form by its name, and return the path."""
+
+    def write(frame: pd.DataFrame, name: str) -> Path:
+        path = tmp_path / name
+        if path.suffix in (".parquet", ".geoparquet"):
+            frame.to_parquet(path)
+        elif path.suffix == ".csv":
+            frame.to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+        else:
+            frame.to_file(path)
+        return path
+
+    return write

@@ -1,0 +1,457 @@
+"""Figures, map pages and the quality report: what a reader sees, and that a page stands by itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from made_estimates import AWKWARD, honeycomb, table
+
+from buurtsae.errors import DataError
+from buurtsae.publish.maps import plot_intervals, plot_map
+from buurtsae.publish.report import SECTIONS, write_quality
+from buurtsae.publish.site import outlines, write_site
+from buurtsae.publish.style import (
+    BREAKS,
+    COLOURS,
+    GREY,
+    class_labels,
+    class_of,
+    dutch,
+    interval,
+    scale_length,
+    scale_text,
+    significant,
+)
+from buurtsae.schemas import published
+from buurtsae.survey.concept import Concept
+
+RUN = {"title": "Streek <2023>", "created": "2024-01-01 12:00", "run_id": "20240101-abc", "draft": False}
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Reads a page, checks that its tags are balanced, and keeps what the tests look at."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.titles: list[str] = []  # tooltips of the map
+        self.cells: list[list[str]] = []
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {k: v or "" for k, v in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.cells.append([])
+        if tag in ("td", "th"):
+            self.cells[-1].append("")
+        if tag == "title" and "path" in self.open:
+            self.titles.append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {k: v or "" for k, v in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self.open):
+            self.text += data
+        if {"td", "th"} & set(self.open):
+            self.cells[-1][-1] += data
+        if self.open and self.open[-1] == "title" and "path" in self.open:
+            self.titles[-1] += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [a for t, a in self.elements if t == tag]
+
+
+@pytest.fixture(scope="module")
+def areas() -> gpd.GeoDataFrame:
+    return honeycomb()
+
+
+@pytest.fixture(scope="module")
+def made(areas: gpd.GeoDataFrame) -> pd.DataFrame:
+    return published(table(areas))
+
+
+@pytest.fixture(scope="module")
+def quality() -> dict[str, Any]:
+    checks = [("rhat", 1.004, 1.01, "max", True), ("ess", 312.0, 400, "min", False)]
+    return {
+        "run": {
+            "run_id": "r1",
+            "title": "Streek",
+            "created": "2024",
+            "engine": "nuts",
+            "seed": 1,
+            "versions": {"x": "2"},
+        },
+        "gate": {
+            "passed": False,
+            "checks": [
+                {
+                    "id": i,
+                    "nl": f"toets {i}",
+                    "en": f"check {i}",
+                    "value": v,
+                    "threshold": t,
+                    "direction": d,
+                    "passed": p,
+                }
+                for i, v, t, d, p in checks
+            ],
+        },
+        "convergence": {"chains": 4, "draws": np.int64(1000), "rhat_max": np.float32(1.0), "worst": ["sigma<1>"]},
+        "hyperparameters": [
+            {"name": "sigma", "measure": "participatie", "mean": 0.4321, "sd": 0.05, "lower": 0.3, "upper": 0.5}
+            | {"prior": "PC(U=1, alpha=0.01)", "rhat": float("nan"), "ess_bulk": 1234.5}
+        ],
+        "predictive": [],
+        "comparison": [
+            {
+                "area_code": "GM0001",
+                "area_name": "Ons & dorp",
+                "measure": "participatie",
+                "direct": 6.0,
+                "direct_se": 0.1,
+            }
+            | {"estimate": 6.3, "sd": 0.05, "difference": 0.3, "z": 2.7}
+        ],
+        "moran": [],
+        "areas": {"year": 2024, "buurten": 1060, "missing_covariates": {"woz": 3}, "notes": ["één <b>"]},
+        "graph": {"components": (59, 1), "islands": [f"BU{i:08d}" for i in range(25)], "bridges": []},
+        "sources": [
+            {"source": "vm", "year": 2023, "respondents": 1500, "buurten": 50, "without_answer": 3, "notes": []}
+        ],
+        "labels": {"buurt": {"betrouwbaar": 40, "niet_publiceren": 2}},
+        "model": "y ~ 1 + x  [sigma < 1]",
+        "notes": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (6.54, 1, "6,5"),
+        (1234567.891, 2, "1.234.567,89"),
+        (-0.04, 1, "0,0"),
+        (-1.25, 2, "-1,25"),
+        (1500, 0, "1.500"),
+        (None, 1, "–"),
+        (float("nan"), 1, "–"),
+        (pd.NA, 0, "–"),
+    ],
+)
+def test_numbers_are_written_the_dutch_way(value: Any, decimals: int, text: str) -> None:
+    assert dutch(value, decimals) == text
+
+
+def test_intervals_and_significant_digits() -> None:
+    assert interval(5.94, 7.06) == "5,9 – 7,1"
+    assert interval(None, None) == "–"
+    assert [significant(v) for v in (12345.6, 12, 1.0042, 0.00123, 0.0, float("inf"))] == [
+        *("12.346", "12", "1,00", "0,00123", "0,00", "–")
+    ]
+
+
+def test_a_score_is_classed_as_it_is_printed() -> None:
+    for score in np.linspace(0, 10, 2001):
+        low, high = BREAKS[class_of(score)], BREAKS[class_of(score) + 1]
+        printed = float(dutch(score).replace(",", "."))
+        assert low <= printed < high or printed == high == 10
+    assert len(COLOURS) == len(class_labels()) == len(BREAKS) - 1
+    assert [class_labels()[k] for k in (0, 3, 8)] == ["lager dan 3", "5 tot 5,5", "8 en hoger"]
+
+
+@pytest.mark.parametrize(
+    ("width", "metres", "text"), [(57_000, 10_000, "10 km"), (3_000, 500, "500 m"), (8_000, 2_000, "2 km")]
+)
+def test_scale_bar_is_round_and_at_most_a_quarter(width: float, metres: float, text: str) -> None:
+    assert scale_length(width) == metres
+    assert scale_text(metres) == text
+
+
+def _values(made: pd.DataFrame) -> pd.DataFrame:
+    rows = made[(made["level"] == "buurt") & (made["measure"] == "participatie")]
+    return rows.set_index("area_code")
+
+
+def test_map_colours_by_class_hatches_the_indicative_and_greys_the_rest(
+    areas: gpd.GeoDataFrame, made: pd.DataFrame
+) -> None:
+    from matplotlib.colors import to_hex
+
+    values = _values(made).sample(frac=1, random_state=1)  # another order than the geometry's
+    ax = plot_map(areas, values, "Participatie")
+    base, *overlays = ax.collections
+    for code, face in zip(areas.index, base.get_facecolors(), strict=True):
+        shown = code in values.index and values.loc[code, "label"] != "niet_publiceren"
+        assert to_hex(face) == (COLOURS[class_of(values.loc[code, "estimate"])] if shown else GREY)
+    assert {c.get_hatch() for c in overlays} == {"/////"}
+    assert sum(len(c.get_paths()) for c in overlays) == (values["label"] == "indicatief").sum()
+    legend = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert legend[0] == "8 en hoger"
+    assert "gearceerd: indicatief" in legend
+    ax.figure.savefig(BytesIO(), format="png")
+    box = ax.get_legend().get_window_extent()
+    assert box.x0 >= ax.get_window_extent().x1 - 1  # outside the map, in pixels
+
+
+def test_holes_stay_open_and_nested_collections_are_drawn() -> None:
+    square, inner = shapely.box(0, 0, 1000, 1000), shapely.box(400, 400, 600, 600)
+    odd = shapely.GeometryCollection(
+        [shapely.MultiPolygon([shapely.box(1000, 0, 1500, 500)]), shapely.LineString([[0, 0], [9, 9]])]
+    )
+    frame = gpd.GeoDataFrame(geometry=[square.difference(inner), odd], index=["BU1", "BU2"], crs=28992)
+    values = pd.DataFrame({"estimate": [5.0, 6.0], "label": "betrouwbaar"}, index=["BU1", "BU2"])
+    ax = plot_map(frame, values)
+    ring, nested = ax.collections[0].get_paths()
+    turns = [np.sign(shapely.LinearRing(p).is_ccw - 0.5) for p in ring.to_polygons()]
+    assert sorted(turns) == [-1, 1]
+    assert len(nested.to_polygons()) == 1
+    assert outlines(frame).paths["BU1"].count("z") == 2
+
+
+def test_map_refuses_values_without_a_place(areas: gpd.GeoDataFrame, made: pd.DataFrame) -> None:
+    with pytest.raises(DataError, match="do not fit"):
+        plot_map(areas.iloc[1:], _values(made))
+    with pytest.raises(DataError, match="do not fit"):
+        plot_map(areas, pd.concat([_values(made)] * 2))
+
+
+def test_intervals_are_sorted_with_decimal_commas_and_hollow_direct_marks(made: pd.DataFrame) -> None:
+    values = _values(made).head(40)
+    ax = plot_intervals(values, "Participatie")
+    ax.figure.canvas.draw()
+    known = values[values["label"] != "niet_publiceren"].sort_values("estimate")
+    assert [t.get_text() for t in ax.get_yticklabels()] == list(known["area_name"])
+    assert any("," in t.get_text() for t in ax.get_xticklabels())
+    assert not any("." in t.get_text() for t in ax.get_xticklabels())
+    assert f"{len(values) - len(known)} zonder cijfer" in ax.get_xlabel()
+    direct = ax.collections[0]
+    assert direct.get_facecolors().size == 0
+    np.testing.assert_array_equal(
+        np.ma.getdata(direct.get_offsets())[~np.ma.getmaskarray(direct.get_offsets())[:, 0], 0],
+        known["direct"].dropna().to_numpy(),
+    )
+    bars = {
+        tuple(np.round(s[:, 0], 12)) for c in ax.collections if hasattr(c, "get_segments") for s in c.get_segments()
+    }
+    assert bars == {tuple(np.round([r.lower, r.upper], 12)) for r in known.itertuples()}
+
+
+def test_figures_do_not_touch_pyplot(
+    areas: gpd.GeoDataFrame, made: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it now fails
+    plot_intervals(_values(made))
+    plot_map(areas, _values(made)).figure.savefig(BytesIO())
+
+
+@pytest.fixture(scope="module")
+def site(
+    areas: gpd.GeoDataFrame, made: pd.DataFrame, quality: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out = tmp_path_factory.mktemp("site")
+    write_site(made, areas, Concept.load(), out, RUN)
+    write_quality(quality, out)
+    for name in ("estimates.csv", "datapackage.json"):  # written by others, linked from the start page
+        (out / name).touch()
+    return out
+
+
+def test_every_page_is_well_formed_and_stands_by_itself(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    assert {p.stem for p in pages} == {"index", "quality", *Concept.load().measures}
+    for path in pages:
+        page = Page(path)
+        assert page.all("html") == [{"lang": "nl"}]
+        assert not re.search(r"https?:|//[a-z]|@import|<link|<iframe|src=", page.source)
+        for link in page.all("a"):
+            assert (path.parent / link["href"]).is_file()
+        ids = [a["id"] for _, a in page.elements if "id" in a]
+        assert len(ids) == len(set(ids))
+        assert set(re.findall(r"url\(#(\w+)\)", page.source)) <= set(ids)  # each pattern that is used is there
+
+
+def test_map_page_tells_each_buurt_in_tooltip_and_table(
+    site: Path, made: pd.DataFrame, areas: gpd.GeoDataFrame
+) -> None:
+    page = Page(site / "dashboard" / "participatie.html")
+    values = _values(made)
+    paths = [a for a in page.all("path") if "d" in a]
+    body = [row for row in page.cells if len(row) == 7][1:]
+    assert len(paths) == len(page.titles) == len(body) == len(areas)
+    for code, path, title, cells in zip(areas.index, paths, page.titles, body, strict=True):
+        assert cells[0] == areas.loc[code, "name"]
+        if code not in values.index or values.loc[code, "label"] == "niet_publiceren":
+            assert path["class"] == "x"
+            assert "geen cijfer" in title
+            assert cells[2:6] == ["–"] * 4
+            continue
+        row = values.loc[code]
+        assert title == f"{cells[0]}: {dutch(row['estimate'])} ({interval(row['lower'], row['upper'])}), {row['label']}"
+        hatch = " i" if row["label"] == "indicatief" else ""
+        assert path["class"] == f"k{class_of(row['estimate'])}{hatch}"
+        share = dutch(100 * row["own_data_share"], 0)
+        assert cells[2:6] == [
+            dutch(row["estimate"]),
+            interval(row["lower"], row["upper"]),
+            str(row["n_respondents"]),
+            f"{share}%",
+        ]
+    assert {r[1] for r in body} == {"Voorbeeldstad", "Buiten"}
+
+
+def test_indicative_buurten_are_hatched_and_hidden_ones_dotted(site: Path) -> None:
+    page = Page(site / "dashboard" / "participatie.html")
+    for k, colour in enumerate(COLOURS):
+        assert f".i.k{k} {{ fill: url(#h{k}); }}" in page.source
+        pattern = page.source.split(f'<pattern id="h{k}"')[1].split("</pattern>")[0]
+        assert pattern.count("<rect") == 2  # ground and stripe
+        assert f'fill="{colour}"' in pattern
+    assert "<circle" in page.source.split('<pattern id="hx"')[1].split("</pattern>")[0]
+
+
+def test_names_are_escaped(site: Path) -> None:
+    for name in ("index", "participatie"):
+        page = Page(site / "dashboard" / f"{name}.html")
+        assert "<b>Staart" not in page.source
+        assert "Streek <2023>" in page.text
+    assert AWKWARD in Page(site / "dashboard" / "participatie.html").text
+
+
+def test_start_page_has_the_extremes_the_whole_and_no_hidden_buurt(site: Path, made: pd.DataFrame) -> None:
+    page = Page(site / "dashboard" / "index.html")
+    total = made[(made["measure"] == "buurtverbondenheid")]
+    buurten = total[(total["level"] == "buurt") & total["estimate"].notna()].sort_values("estimate", ascending=False)
+    rows = [row[0] for row in page.cells if len(row) == 5]
+    assert rows == ["Buurt", *buurten["area_name"].head(5), "Buurt", *buurten["area_name"].tail(5)[::-1]]
+    whole = total[total["level"] == "land"].iloc[0]
+    assert next(r for r in page.cells if r[0].startswith("Buurtverbondenheid"))[2:] == [
+        *(dutch(whole["estimate"]), interval(whole["lower"], whole["upper"])),
+        *("24", "23", "12"),  # of 59: positions 2 and 3, 1 and 4, and 0 of every five
+    ]
+
+
+@pytest.mark.parametrize("draft", [True, False])
+def test_drafts_are_stamped_on_every_page(
+    areas: gpd.GeoDataFrame, made: pd.DataFrame, quality: dict[str, Any], tmp_path: Path, draft: bool
+) -> None:
+    write_site(made, areas, Concept.load(), tmp_path, RUN | {"draft": draft, "source": "Bron: CBS & Kadaster"})
+    write_quality(quality | {"gate": quality["gate"] | {"passed": not draft}}, tmp_path)
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) == 9
+    assert {"VOORLOPIG" in Page(p).text for p in pages} == {draft}
+    assert "Bron: CBS & Kadaster" in Page(tmp_path / "dashboard" / "participatie.html").text
+
+
+def test_shared_borders_stay_shared_and_nothing_vanishes(areas: gpd.GeoDataFrame) -> None:
+    shape = outlines(areas)
+    corner = areas.total_bounds[[0, 3]]
+    seen: dict[frozenset[tuple[int, int]], int] = {}
+    for code, path in shape.paths.items():
+        start, moves = re.fullmatch(r"M(\d+ \d+)l([-\d ]+)z", path).groups()  # type: ignore[union-attr]
+        steps = np.array(re.findall(r"-?\d+", moves), dtype=int).reshape(-1, 2)
+        points = np.cumsum(np.vstack([np.array(start.split(), dtype=int), steps]), axis=0)
+        back = shapely.Polygon(corner + points * [shape.step, -shape.step])
+        # corners are rounded to half a step in x and y
+        assert shapely.hausdorff_distance(back, areas.geometry[code]) <= shape.step * np.sqrt(0.5) + 1e-9
+        for a, b in zip(points, np.roll(points, -1, axis=0), strict=True):
+            edge = frozenset([tuple(a), tuple(b)])
+            seen[edge] = seen.get(edge, 0) + 1
+    # 6 rows of 10 hexagons: 6 x 9 borders within rows, 5 x (10 + 9) between
+    assert sum(n == 2 for n in seen.values()) == 54 + 95
+    assert max(seen.values()) == 2
+
+
+def test_a_page_for_a_thousand_buurten_stays_below_500_kb(tmp_path: Path) -> None:
+    many = honeycomb(25, 40)
+    rng = np.random.default_rng(3)
+    wavy = shapely.segmentize(many.geometry.to_numpy(), 10.0)  # 180 vertices a buurt, as detailed as real ones
+    # one displacement per place, so that neighbours keep sharing their borders; 8 m is below what a map can show
+    xy = shapely.get_coordinates(wavy)
+    _, place = np.unique(np.round(xy, 2), axis=0, return_inverse=True)
+    shift = rng.normal(0, 4.0, (place.max() + 1, 2))
+    many = many.set_geometry(gpd.GeoSeries(shapely.set_coordinates(wavy, xy + shift[place]), many.index, crs=many.crs))
+    assert len(xy) > 150 * 1000
+    write_site(published(table(many)), many, Concept.load(), tmp_path, RUN)
+    sizes = [p.stat().st_size for p in tmp_path.rglob("*.html")]
+    assert len(sizes) == 8
+    assert max(sizes) < 500_000
+
+
+def test_site_refuses_what_it_cannot_place(areas: gpd.GeoDataFrame, made: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not in the concept"):
+        write_site(made.assign(measure="geluk"), areas, Concept.load(), tmp_path, RUN)
+    with pytest.raises(DataError, match="no geometry"):
+        write_site(made, areas.iloc[1:], Concept.load(), tmp_path, RUN)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_quality_json_is_stable_and_has_no_nan(quality: dict[str, Any], tmp_path: Path) -> None:
+    write_quality(quality, tmp_path)
+    text = (tmp_path / "quality.json").read_text(encoding="utf-8")
+    back = json.loads(text, parse_constant=lambda c: pytest.fail(f"{c} is no JSON"))
+    assert set(back) == set(SECTIONS)
+    assert back["hyperparameters"][0]["rhat"] is None
+    assert back["hyperparameters"][0]["mean"] == 0.4321
+    assert back["graph"]["components"] == [59, 1]
+    assert back["gate"] == quality["gate"]
+    assert "één" in text  # not escaped: people read it too
+    write_quality(dict(reversed(quality.items())), tmp_path)
+    assert (tmp_path / "quality.json").read_text(encoding="utf-8") == text
+    write_quality(back, tmp_path)
+    assert (tmp_path / "quality.json").read_text(encoding="utf-8") == text
+
+
+def test_quality_page_shows_the_gate_first_and_every_section(site: Path, quality: dict[str, Any]) -> None:
+    page = Page(site / "quality.html")
+    checks = [row for row in page.cells if row[0].startswith("toets")]
+    assert checks == [
+        ["toets rhat check rhat", "1,004", "hoogstens 1,010", "✔ gehaald"],
+        ["toets ess check ess", "312,0", "minstens 400", "✘ niet gehaald"],
+    ]
+    headings = re.findall(r"<h2>([^<]+) <", page.source)
+    assert headings[0] == "Kwaliteitstoets"
+    assert len(headings) == len(SECTIONS)
+    assert "y ~ 1 + x  [sigma < 1]" in page.text
+    assert "PC(U=1, alpha=0.01)" in page.text
+    assert "1 van de 1 verschillen" in page.text
+    assert page.text.count("Niet beschikbaar bij deze run") == 2  # predictive and moran are empty
+    assert "en 5 meer" in page.text  # 25 islands, 20 shown
+    assert ["buurt", "40", "0", "2"] in page.cells
+
+
+def test_quality_refuses_missing_and_unknown_sections(quality: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="incomplete"):
+        write_quality({k: v for k, v in quality.items() if k != "moran"}, tmp_path)
+    with pytest.raises(DataError, match="incomplete"):
+        write_quality(quality | {"extra": []}, tmp_path)
+
+
+def test_all_sections_but_run_and_gate_may_be_empty(quality: dict[str, Any], tmp_path: Path) -> None:
+    empty = {k: quality[k] if k in ("run", "gate") else [] for k in SECTIONS}
+    write_quality(empty, tmp_path)
+    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 10
