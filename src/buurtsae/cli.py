@@ -99,8 +99,12 @@ def simulate(
     code: Annotated[str, typer.Option("--code", help="Column with the buurtcode.")] = "buurtcode",
     name: Annotated[str, typer.Option("--name", help="Column with the name.")] = "buurtnaam",
     population: Annotated[str, typer.Option("--population", help="Column with the number of residents.")] = "inwoners",
-    table: Annotated[list[Path] | None, typer.Option("--table", help="Table to join by buurtcode; repeat for more.")] = None,
-    where: Annotated[list[str] | None, typer.Option("--where", help="Keep rows: COLUMN=VALUE; repeat for more.")] = None,
+    table: Annotated[
+        list[Path] | None, typer.Option("--table", help="Table to join by buurtcode; repeat for more.")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="Keep rows: COLUMN=VALUE; repeat for more.")
+    ] = None,
     covariate: Annotated[
         list[str] | None, typer.Option("--covariate", help="Column that the truth depends on; repeat for more.")
     ] = None,
@@ -134,7 +138,7 @@ def simulate(
         tables=[(t, "buurtcode") for t in table or []],
         where=pairs,
     )
-    files = simulate_to(found, out, rates, seed, TruthSpec.on(tuple(covariate or ())))
+    files = simulate_to(found, out, rates, seed, TruthSpec(covariates=tuple(covariate or ())))
     if as_json:
         _print_json({"files": [str(f) for f in files]})
     elif not quiet:
@@ -174,6 +178,7 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
 
 def _print_summary(outcome: Outcome) -> None:
     """Print the highest and lowest buurten, the quality gate and where the results are."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
@@ -181,9 +186,11 @@ def _print_summary(outcome: Outcome) -> None:
     total = est.measures[-1]
     rows = est.select(total).dropna(subset="estimate").sort_values("estimate", ascending=False)
     n = min(5, len(rows) // 2)
-    view = Table(title=f"{est.concept.nodes[total].nl}: hoogste en laagste buurten (0-10)", title_justify="left")
-    for heading in ("buurt", "code", "score", "95%-interval", "respondenten", "eigen data", "oordeel"):
-        view.add_column(heading, justify="right" if heading in ("score", "respondenten", "eigen data") else "left")
+    title = f"{est.concept.nodes[total].nl}, schaal 0-10: de {n} hoogste en de {n} laagste buurten"
+    view = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("buurt", "code", "score", "95%-interval", "resp.", "eigen", "oordeel"):
+        right = heading in ("score", "resp.", "eigen")
+        view.add_column(heading, justify="right" if right else "left", no_wrap=heading != "buurt")
     for k, row in enumerate([*rows.head(n).itertuples(), *rows.tail(n).itertuples()]):
         interval = f"{row.lower:.1f} - {row.upper:.1f}".replace(".", ",")
         cells = (row.area_name, row.Index, f"{row.estimate:.1f}".replace(".", ","), interval, str(row.n_respondents))
@@ -197,7 +204,9 @@ def _print_summary(outcome: Outcome) -> None:
     verdict = "kwaliteitspoort gehaald" if gate["passed"] else "kwaliteitspoort NIET gehaald: VOORLOPIG"
     console.print(verdict, highlight=False)
     console.print(f"resultaten: {outcome.folder}", highlight=False, soft_wrap=True)
-    console.print(f"open in een browser: {outcome.folder / 'dashboard' / 'index.html'}", highlight=False, soft_wrap=True)
+    console.print(
+        f"open in een browser: {outcome.folder / 'dashboard' / 'index.html'}", highlight=False, soft_wrap=True
+    )
 
 
 def _report(error: BuurtsaeError, as_json: bool) -> None:

@@ -64,7 +64,9 @@ def example() -> Path:
     for path in (inside, checkout):
         if path.is_file():
             return path
-    raise DataError("the example is not installed", f"no file {inside}", "voorbeeldstad.toml", "install the package again")
+    raise DataError(
+        "the example is not installed", f"no file {inside}", "voorbeeldstad.toml", "install the package again"
+    )
 
 
 def check(path: str | Path) -> Inputs:

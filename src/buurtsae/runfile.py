@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from buurtsae.errors import DataError, Problems
+from buurtsae.errors import Problems
 
 
 class _Part(BaseModel):
@@ -234,7 +234,11 @@ def _known(loc: tuple[int | str, ...]) -> list[str]:
         if isinstance(part, str):
             annotation = kind.model_fields[part].annotation
             kind = next(
-                (k for k in (annotation, *getattr(annotation, "__args__", ())) if isinstance(k, type) and issubclass(k, _Part)),
+                (
+                    k
+                    for k in (annotation, *getattr(annotation, "__args__", ()))
+                    if isinstance(k, type) and issubclass(k, _Part)
+                ),
                 kind,
             )
     return list(kind.model_fields)

@@ -73,7 +73,9 @@ class Fit:
         bad = scores[(scores["rhat"] >= RHAT_MAX) | (scores["ess_bulk"] <= ESS_MIN)].reset_index()
         hyper = self.draws.hyperparameters()
         hyper = hyper[hyper["rhat"] >= RHAT_MAX].rename(columns={"name": "area_code"})
-        return pd.concat([bad, hyper[["area_code", "measure", "rhat", "ess_bulk"]]]).sort_values("rhat", ascending=False)
+        return pd.concat([bad, hyper[["area_code", "measure", "rhat", "ess_bulk"]]]).sort_values(
+            "rhat", ascending=False
+        )
 
     def __repr__(self) -> str:
         c = self.convergence
@@ -134,7 +136,9 @@ def fit(
     arrays = design(model, direct, areas)
     module = import_module(ENGINES[engine])
     if refused := module.supports(arrays):
-        raise ModelError(f"engine {engine} does not support this model", ", ".join(refused), "a model without", "change it")
+        raise ModelError(
+            f"engine {engine} does not support this model", ", ".join(refused), "a model without", "change it"
+        )
     start = time.perf_counter()
     draws = module.sample(arrays, seed, settings, progress)
     return Fit(arrays, direct, areas, draws, engine, seed, time.perf_counter() - start)

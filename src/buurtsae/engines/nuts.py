@@ -17,6 +17,9 @@ Lewandowski, D., Kurowicka, D. and Joe, H. (2009). J. Multivariate Analysis 100 
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +50,7 @@ class NutsOptions:
     chains: int = 4
     draws: int = 2000
     tune: int = 1000
-    target_accept: float = 0.95
+    target_accept: float = 0.98
     cores: int = 2
 
 
@@ -67,9 +70,23 @@ def sample(design: Design, seed: int, options: NutsOptions, progress: bool) -> D
 
 def compile_design(design: Design) -> Any:
     """Return nutpie's compiled model; `y`, `root` and `centre` are data that can be exchanged, see `with_data`."""
-    import nutpie
+    with quiet_imports():
+        import nutpie
 
-    return nutpie.compile_pymc_model(build(design))
+        return nutpie.compile_pymc_model(build(design))
+
+
+@contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Hide two warnings that a user can do nothing about: ArviZ's coming refactor, and PyTensor's C code without BLAS.
+
+    The model is compiled by numba, so that PyTensor's C linker does not matter.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*ArviZ is undergoing a major refactor", FutureWarning)
+        warnings.filterwarnings("ignore", "PyTensor could not link to a BLAS", UserWarning)
+        warnings.filterwarnings("ignore", ".*g\\+\\+ not (available|detected)", UserWarning)
+        yield
 
 
 def with_data(compiled: Any, design: Design) -> Any:
@@ -115,8 +132,9 @@ def _fields(design: Design) -> list[tuple[str, float]]:
 
 def build(design: Design) -> pm.Model:
     """Return the PyMC model of a design."""
-    import pymc as pm
-    import pytensor.tensor as pt
+    with quiet_imports():
+        import pymc as pm
+        import pytensor.tensor as pt
 
     n_dims, prior = len(design.subdimensions), design.model
     mean, sd = design.coefficient_priors

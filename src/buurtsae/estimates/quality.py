@@ -97,7 +97,14 @@ def _gate(gate: Gate, convergence: dict[str, Any], predictive: list[dict[str, An
     coverage = min(p["coverage_95"] for p in predictive)
     rows = [
         ("rhat_max", "Hoogste R-hat", "highest R-hat", convergence["rhat_max"], gate.rhat_max, "max"),
-        ("ess_bulk_min", "Kleinste effectieve steekproef", "lowest bulk ESS", convergence["ess_bulk_min"], gate.ess_bulk_min, "min"),
+        (
+            "ess_bulk_min",
+            "Kleinste effectieve steekproef",
+            "lowest bulk ESS",
+            convergence["ess_bulk_min"],
+            gate.ess_bulk_min,
+            "min",
+        ),
         ("divergences", "Divergente stappen", "divergences", convergence["divergences"], gate.max_divergences, "max"),
         (
             "predictive_coverage",
@@ -126,7 +133,10 @@ def _gate(gate: Gate, convergence: dict[str, Any], predictive: list[dict[str, An
 def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
     table = fit.draws.hyperparameters()
     priors = _priors(fit)
-    table["prior"] = [priors[n] if "Intercept" not in m else str(fit.model.intercept) for n, m in zip(table["name"], table["measure"], strict=True)]
+    table["prior"] = [
+        priors[n] if "Intercept" not in m else str(fit.model.intercept)
+        for n, m in zip(table["name"], table["measure"], strict=True)
+    ]
     return [{k: v for k, v in row.items()} for row in table.to_dict("records")]
 
 
@@ -219,7 +229,9 @@ def _moran(fit: Fit) -> list[dict[str, Any]]:
         s = int(fit.direct.reference[d])
         prediction, y, v = predictions(fit, s, d)
         source = fit.direct.sources[s]
-        residual = pd.Series((y - prediction.mean(axis=0)) / np.sqrt(v), index=source.codes[np.isfinite(source.mean[:, d])])
+        residual = pd.Series(
+            (y - prediction.mean(axis=0)) / np.sqrt(v), index=source.codes[np.isfinite(source.mean[:, d])]
+        )
         both = pairs[np.isin(pairs, residual.index).all(axis=1)]
         linked = residual[residual.index.isin(both.ravel())]
         if len(linked) < 4:  # its variance needs four
@@ -234,7 +246,12 @@ def _moran(fit: Fit) -> list[dict[str, Any]]:
 def _sources(fit: Fit) -> list[dict[str, Any]]:
     out = []
     for s, source in enumerate(fit.direct.sources):
-        entry: dict[str, Any] = {"source": source.source, "year": source.year, "buurten": len(source.codes), "notes": []}
+        entry: dict[str, Any] = {
+            "source": source.source,
+            "year": source.year,
+            "buurten": len(source.codes),
+            "notes": [],
+        }
         if fit.direct.scores:
             frame = fit.direct.scores[s].frame
             asked = [d for d in fit.direct.subdimensions if frame[d].notna().any()]

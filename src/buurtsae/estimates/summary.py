@@ -212,7 +212,8 @@ def _by_measure(fit: Fit, concept: Concept) -> Iterator[tuple[str, dict[str, tup
 
 
 def _summary(values: Floats) -> dict[str, Any]:
-    lower, upper = np.quantile(values, [0.025, 0.975], axis=0)
+    # the normal model knows no ends of the scale: an interval stops at them
+    lower, upper = np.clip(np.quantile(values, [0.025, 0.975], axis=0), 0.0, 10.0)
     return {"estimate": values.mean(axis=0), "sd": values.std(axis=0, ddof=1), "lower": lower, "upper": upper}
 
 
@@ -281,7 +282,10 @@ def _describe(table: pd.DataFrame, fit: Fit, rules: Rules, year: int, run_id: st
         code = areas.parents(level)
         residents = pd.Series(areas.population, index=areas.codes).groupby(code.to_numpy()).sum()
         population |= {(level, c): int(n) for c, n in residents.items()}
-        names |= {(level, c): areas.frame.loc[c, "name"] if level == "buurt" else areas.label(level, c) for c in residents.index}
+        names |= {
+            (level, c): areas.frame.loc[c, "name"] if level == "buurt" else areas.label(level, c)
+            for c in residents.index
+        }
     names["land", LAND] = areas.region
     key = pd.MultiIndex.from_frame(table[["level", "area_code"]])
     table["area_name"] = [names[k] for k in key]

@@ -154,7 +154,9 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
         formula = Formula(model.formula)
         names = sorted(formula.required_variables)
     except FormulaicError as error:
-        raise ModelError("the formula cannot be read", str(error), "a right-hand side such as 1 + x", "correct it") from error
+        raise ModelError(
+            "the formula cannot be read", str(error), "a right-hand side such as 1 + x", "correct it"
+        ) from error
     problems = Problems()
     if absent := [n for n in names if n not in areas.covariates]:
         problems.add(
@@ -175,7 +177,7 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
                 f"covariate {name} is missing in {int(missing.sum())} buurten with residents",
                 shown(areas.codes[missing]),
                 "a value for each",
-                "set `missing = \"impute\"` to fill in and flag, choose another covariate, or complete the table",
+                'set `missing = "impute"` to fill in and flag, choose another covariate, or complete the table',
                 ModelError,
             )
         if missing.any():
@@ -185,7 +187,9 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
             values = values.where(~missing, median)
         sd = values[live].std(ddof=0)
         if not sd > 0:
-            problems.add(f"covariate {name} does not vary", f"standard deviation {sd:g}", "> 0", "leave it out", ModelError)
+            problems.add(
+                f"covariate {name} does not vary", f"standard deviation {sd:g}", "> 0", "leave it out", ModelError
+            )
             continue
         table[name] = ((values - values[live].mean()) / sd).fillna(0.0)
     problems.raise_if_any()

@@ -72,7 +72,9 @@ class AreaModel:
         lines = [
             "Area-level model of buurtverbondenheid (multivariate Fay-Herriot)",
             "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + e,  e ~ N(0, V[s,a])   direct estimate of source s",
-            "  eta[a,d] = " + " + ".join(["x[a]' beta[d]", *(_symbol(t) for t in self.terms)]) + "   score of the residents",
+            "  eta[a,d] = "
+            + " + ".join(["x[a]' beta[d]", *(_symbol(t) for t in self.terms)])
+            + "   score of the residents",
             f"  x: {self.formula}; numeric covariates per standard deviation",
             "Terms",
             *(_words(t) for t in self.terms),
@@ -95,7 +97,9 @@ def _symbol(term: Term) -> str:
 
 def _words(term: Term) -> str:
     if isinstance(term, BYM2):
-        return f"  BYM2 on {term.graph!r}: v unstructured, u scaled intrinsic CAR; both correlated across sub-dimensions"
+        return (
+            f"  BYM2 on {term.graph!r}: v unstructured, u scaled intrinsic CAR; both correlated across sub-dimensions"
+        )
     return f"  IID per {term.group}, correlated across sub-dimensions"
 
 

@@ -15,7 +15,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "scipy", "pandas", "geopandas", "libpysal", "formulaic", "pymc", "pytensor", "nutpie", "arviz", "numba")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "geopandas",
+    "libpysal",
+    "formulaic",
+    "pymc",
+    "pytensor",
+    "nutpie",
+    "arviz",
+    "numba",
+)
 
 
 @dataclass(frozen=True)

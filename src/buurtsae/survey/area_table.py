@@ -53,7 +53,8 @@ def read_area_table(
         notes.append(f"{path.name} comes without covariances: sampling errors taken as uncorrelated")
     found = tuple(d for d in concept.subdimensions if d in set(table["measure"]))
     sources = tuple(
-        _arrange(rows, pairs, str(source), year, found, problems) for source, rows in table.groupby("source", sort=False)
+        _arrange(rows, pairs, str(source), year, found, problems)
+        for source, rows in table.groupby("source", sort=False)
     )
     problems.raise_if_any()
     return found, sources, tuple(notes)
@@ -74,14 +75,19 @@ def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problem
 
 def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smooth: bool, problems: Problems) -> None:
     file = path.name
-    for column, known, what in (("area_code", areas.codes, "buurten"), ("measure", concept.subdimensions, "sub-dimensions")):
+    for column, known, what in (
+        ("area_code", areas.codes, "buurten"),
+        ("measure", concept.subdimensions, "sub-dimensions"),
+    ):
         unknown = sorted(set(table[column].fillna("")) - set(known))
         if unknown:
             expected = f"buurtcodes of {areas.year}" if column == "area_code" else ", ".join(concept.subdimensions)
             problems.add(f"{file} has unknown {what}", shown(unknown), expected, "correct or drop these rows")
     twice = table[table.duplicated(KEY)]
     if len(twice):
-        problems.add(f"{file} has estimates twice", shown(twice["area_code"]), "one row per area, source, measure", "remove")
+        problems.add(
+            f"{file} has estimates twice", shown(twice["area_code"]), "one row per area, source, measure", "remove"
+        )
     given = table["estimate"].notna()
     outside = table[given & ~table["estimate"].between(0, 10)]
     if len(outside):

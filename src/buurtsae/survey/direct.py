@@ -60,7 +60,9 @@ def hajek(y: Floats, w: Floats, domain: Ints, n_domains: int) -> tuple[Floats, F
     weight = answered * w[:, None]
     total = _group_sum(weight, domain, n_domains)
     value = np.where(answered, y, 0.0)
-    mean = np.divide(_group_sum(weight * value, domain, n_domains), total, out=np.full(total.shape, np.nan), where=total > 0)
+    mean = np.divide(
+        _group_sum(weight * value, domain, n_domains), total, out=np.full(total.shape, np.nan), where=total > 0
+    )
     share = np.divide(weight, total[domain], out=np.zeros_like(weight), where=answered)
     return mean, share, np.where(answered, value - mean[domain], 0.0)
 
@@ -199,7 +201,10 @@ class DirectEstimates:
         labels = pd.Index(sorted(set(parent)))
         shape = (len(labels), len(self.subdimensions))
         mean, variance = np.full(shape, np.nan), np.full((*shape, shape[1]), np.nan)
-        count, effective = np.zeros((len(labels), len(measures)), dtype=np.int64), np.zeros((len(labels), len(measures)))
+        count, effective = (
+            np.zeros((len(labels), len(measures)), dtype=np.int64),
+            np.zeros((len(labels), len(measures))),
+        )
         for s, scores in enumerate(self.scores):
             y, w, stratum = _arrays(scores, self.subdimensions)
             domain = labels.get_indexer(parent.reindex(scores.frame["area"]))
@@ -342,7 +347,9 @@ def direct(scores: Scores | Sequence[Scores], areas: Areas) -> DirectEstimates:
     order = list(dict.fromkeys(d for s in several for d in s.subdimensions))
     asked = [d for d in order if any(s.frame[d].notna().any() for s in kept)]
     if not asked:
-        problems.add("there is no score at all", "0 respondents with a score", "some", "check the extract and the codebook")
+        problems.add(
+            "there is no score at all", "0 respondents with a score", "some", "check the extract and the codebook"
+        )
     problems.raise_if_any()
     sources = tuple(_source_estimates(s, asked) for s in kept)
     return DirectEstimates(tuple(asked), sources, areas, tuple(kept), tuple(notes))

@@ -1,0 +1,156 @@
+"""Recovery on voorbeeldstad: simulate surveys of known truth, fit the example's model, compare.
+
+    python benchmarks/recovery.py [--surveys 24] [--out docs/recovery.md]
+
+Each replicate draws a new truth (areas, covariates and design stay those of the example) and a new survey of 1,100 +
+400 respondents from it, then runs the path of the product: items, scores, direct estimates, model, NUTS, estimates. The truth is the
+expected score of the residents, computed exactly. The model never sees it, nor the parameters it was made with.
+The compiled model is reused: only the data are exchanged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from make_voorbeeldstad import SOURCES, SPEC
+
+from buurtsae import pipeline
+from buurtsae.engines import nuts
+from buurtsae.engines.base import Fit
+from buurtsae.estimates.summary import estimate
+from buurtsae.model.design import design
+from buurtsae.simulate.population import simulate_truth
+from buurtsae.simulate.survey import simulate_survey
+from buurtsae.survey.codebook import Codebook
+from buurtsae.survey.concept import Concept
+from buurtsae.survey.direct import direct
+from buurtsae.survey.survey import Survey
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def replicate(inputs: pipeline.Inputs, seed: int, folder: Path, compiled: object | None) -> tuple[pd.DataFrame, object]:
+    """Return one replicate's estimates beside the truth, and the compiled model."""
+    areas, concept = inputs.areas, Concept.load()
+    graph = inputs.model.terms[0].graph
+    truth = simulate_truth(areas, graph, SPEC, seed)
+    empty = sorted(set(areas.codes[areas.inhabited]) - {c for s in inputs.direct.sources for c in s.codes})
+    scores = []
+    for source, size in SOURCES.items():
+        file = folder / f"enquete_{source}.csv"
+        simulate_survey(areas, truth, Codebook.load(source), size, seed, empty).to_csv(file, index=False)
+        scores.append(concept.score(Survey.read(file, source, areas.year, strata="stratum")))
+    data = direct(scores, areas)
+    arrays = design(inputs.model, data, areas)
+    compiled = nuts.compile_design(arrays) if compiled is None else nuts.with_data(compiled, arrays)
+    start = time.perf_counter()
+    options = nuts.NutsOptions(draws=1000)
+    draws = nuts.sample_compiled(compiled, arrays, seed, options, progress=False)
+    fit = Fit(arrays, data, areas, draws, "nuts", seed, time.perf_counter() - start)
+    table = estimate(fit).table.merge(truth_at_levels(truth.table(), inputs), on=["level", "area_code", "measure"])
+    print(f"survey {seed}: {fit!r}", flush=True)
+    return table.assign(survey=seed, divergences=draws.divergences), compiled
+
+
+def truth_at_levels(truth: pd.DataFrame, inputs: pipeline.Inputs) -> pd.DataFrame:
+    """Return the truth of every level: resident-weighted means of the buurten."""
+    wide = truth.pivot(index="area_code", columns="measure", values="truth").reindex(inputs.areas.codes)
+    parts = []
+    for level in inputs.areas.levels:
+        codes, weights = inputs.areas.aggregation(level)
+        values = pd.DataFrame(weights @ wide.fillna(0).to_numpy(), index=codes, columns=wide.columns)
+        part = values.stack().rename("truth").rename_axis(["area_code", "measure"]).reset_index()
+        parts.append(part.assign(level=level))
+    return pd.concat(parts)
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Return bias, RMSE and coverage per group of rows."""
+    table = table.assign(
+        covered=(table["truth"] >= table["lower"]) & (table["truth"] <= table["upper"]),
+        error=table["estimate"] - table["truth"],
+        direct_error=table["direct"] - table["truth"],
+        width=table["upper"] - table["lower"],
+    )
+    seen = table["direct"].notna()
+    rmse = lambda e: float(np.sqrt((e**2).mean()))  # noqa: E731
+    return pd.DataFrame(
+        [
+            {
+                "bias": table["error"].mean(),
+                "RMSE": rmse(table["error"]),
+                "RMSE where direct": rmse(table.loc[seen, "error"]),
+                "RMSE of direct": rmse(table.loc[seen, "direct_error"]) if seen.any() else np.nan,
+                "ratio": rmse(table.loc[seen, "error"]) / rmse(table.loc[seen, "direct_error"])
+                if seen.any()
+                else np.nan,
+                "coverage 95%": 100 * table["covered"].mean(),
+                "width 95%": table["width"].mean(),
+            }
+        ]
+    )
+
+
+def report(table: pd.DataFrame) -> str:
+    """Return the tables in Markdown."""
+    buurt = table[table["level"] == "buurt"]
+    order = [*Concept.load().measures]
+    by_measure = buurt.groupby("measure").apply(summarise).droplevel(1).loc[order]
+    by_measure.loc["all measures"] = summarise(buurt).iloc[0]
+    size = pd.cut(buurt["n_respondents"], [-1, 0, 4, 9, 19, 10_000], labels=["0", "1-4", "5-9", "10-19", "20 and more"])
+    by_size = buurt.groupby(size, observed=True).apply(summarise).droplevel(1)
+    by_level = table.groupby("level", sort=False).apply(summarise).droplevel(1)
+    surveys = table["survey"].nunique()
+    per_survey = buurt.assign(c=buurt["truth"].between(buurt["lower"], buurt["upper"])).groupby("survey")["c"].mean()
+    lines = [
+        "# Recovery on voorbeeldstad",
+        "",
+        f"{surveys} simulated truths and surveys (1,100 + 400 respondents, 118 inhabited buurten, ten of them without",
+        f"respondents). Divergences: {table.groupby('survey')['divergences'].first().sum()} in {surveys} x 4,000 draws. Coverage per survey: "
+        f"{100 * per_survey.min():.1f}% to {100 * per_survey.max():.1f}%.",
+        "Made by `python benchmarks/recovery.py`; nothing of the truth is known to the model.",
+    ]
+    for title, part in (
+        ("By measure, buurten", by_measure),
+        ("By number of respondents, buurten, all measures", by_size),
+        ("By level, all measures", by_level),
+    ):
+        lines += ["", f"## {title}", "", markdown(part)]
+    return "\n".join(lines) + "\n"
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a frame as a Markdown table with two decimals (coverage one)."""
+    head = ["", *table.columns]
+    rows = [
+        [str(i), *("" if pd.isna(v) else f"{v:.1f}%" if "coverage" in c else f"{v:.2f}" for c, v in row.items())]
+        for i, row in table.iterrows()
+    ]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])
+
+
+def main() -> None:
+    """Run the benchmark."""
+    import tempfile
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--surveys", type=int, default=24)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "recovery.md")
+    args = parser.parse_args()
+    inputs, compiled, tables = pipeline.check(ROOT / "models" / "voorbeeldstad.toml"), None, []
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(1001, 1001 + args.surveys):
+            table, compiled = replicate(inputs, seed, Path(folder), compiled)
+            tables.append(table)
+    text = report(pd.concat(tables, ignore_index=True))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(text, encoding="utf-8", newline="\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
