@@ -3,9 +3,9 @@
     python benchmarks/recovery.py [--surveys 24] [--out docs/recovery.md]
 
 Each replicate draws a new truth (areas, covariates and design stay those of the example) and a new survey of 1,100 +
-400 respondents from it, then runs the path of the product: items, scores, direct estimates, model, NUTS, estimates. The truth is the
-expected score of the residents, computed exactly. The model never sees it, nor the parameters it was made with.
-The compiled model is reused: only the data are exchanged.
+400 respondents from it, then runs the path of the product: items, scores, direct estimates, model, NUTS, estimates.
+The truth is the expected score of the residents, computed exactly. The model never sees it, nor the parameters it was
+made with. The compiled model is reused: only the data are exchanged.
 """
 
 from __future__ import annotations
@@ -106,11 +106,12 @@ def report(table: pd.DataFrame) -> str:
     by_level = table.groupby("level", sort=False).apply(summarise).droplevel(1)
     surveys = table["survey"].nunique()
     per_survey = buurt.assign(c=buurt["truth"].between(buurt["lower"], buurt["upper"])).groupby("survey")["c"].mean()
+    divergences = table.groupby("survey")["divergences"].first().sum()
     lines = [
         "# Recovery on voorbeeldstad",
         "",
         f"{surveys} simulated truths and surveys (1,100 + 400 respondents, 118 inhabited buurten, ten of them without",
-        f"respondents). Divergences: {table.groupby('survey')['divergences'].first().sum()} in {surveys} x 4,000 draws. Coverage per survey: "
+        f"respondents). Divergences: {divergences} in {surveys} x 4,000 draws. Coverage per survey: "
         f"{100 * per_survey.min():.1f}% to {100 * per_survey.max():.1f}%.",
         "Made by `python benchmarks/recovery.py`; nothing of the truth is known to the model.",
     ]

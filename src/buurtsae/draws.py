@@ -1,4 +1,7 @@
-"""Joint posterior draws, labelled; the only module that knows ArviZ (0.23 and 1.x alike: it is handed xarray Datasets)."""
+"""Joint posterior draws, labelled; the only module that knows ArviZ.
+
+ArviZ 0.23 and 1.x work alike, because they are handed plain xarray Datasets.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """A run file from end to end: read, check, direct estimates, fit, estimates, quality, publish.
 
-`read_inputs` reads everything and records every problem of every input; nothing is fitted or written before it is clean.
+`read_inputs` reads everything and records every problem of every input; nothing is fitted or written before all is
+clean.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID, Term
 from buurtsae.publish.manifest import Provenance, hashes, run_id
 from buurtsae.publish.output import publish
-from buurtsae.runfile import ModelPart, RunFile, read_run
+from buurtsae.runfile import ModelPart, RunFile, SourcePart, read_run
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.survey import Survey, check_areas
@@ -144,24 +145,24 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
         return None
     spec = run.spec
     for name, options in spec.engine.items() or [(spec.run.engine, {})]:
-        _collect(problems, lambda name=name, options=options: engine_options(name, options))
-    areas = _collect(problems, lambda: _areas(run))
-    data = _surveys(run, areas, problems) if spec.sources else _collect(problems, lambda: _table(run, areas))
-    model = _collect(problems, lambda: _model(spec.model, areas, run)) if areas is not None else None
+        _collect(problems, engine_options, name, options)
+    areas = _collect(problems, _areas, run)
+    data = _surveys(run, areas, problems) if spec.sources else _collect(problems, _table, run, areas)
+    model = _collect(problems, _model, spec.model, areas, run) if areas is not None else None
     if model is not None and areas is not None:
         if data is not None:
-            _collect(problems, lambda: design(model, data, areas))
+            _collect(problems, design, model, data, areas)
         else:
-            _collect(problems, lambda: covariates(model, areas))
+            _collect(problems, covariates, model, areas)
     if areas is None or data is None or model is None:
         return None
     return Inputs(run, areas, data, model, _files(run))
 
 
-def _collect(problems: Problems, step: Callable[[], Any]) -> Any:
+def _collect(problems: Problems, step: Callable[..., Any], *args: Any) -> Any:
     """Return a step's result, or record what is wrong and return None."""
     try:
-        return step()
+        return step(*args)
     except BuurtsaeError as error:
         problems.collect(error)
         return None
@@ -184,18 +185,7 @@ def _areas(run: RunFile) -> Areas:
 def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> DirectEstimates | None:
     surveys, clean = [], areas is not None
     for s in run.spec.sources:
-        survey = _collect(
-            problems,
-            lambda s=s: Survey.read(
-                run.locate(s.file),
-                run.codebook(s.source),
-                s.year,
-                area=s.area,
-                weight=s.weight,
-                strata=s.strata,
-                not_asked=s.not_asked,
-            ),
-        )
+        survey = _collect(problems, _survey, run, s)
         clean = clean and survey is not None
         if survey is not None and areas is not None:
             before = len(problems.found)
@@ -205,8 +195,14 @@ def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> DirectEst
     if not clean or areas is None:
         return None
     concept = Concept.load()
-    estimates: DirectEstimates | None = _collect(problems, lambda: direct([concept.score(s) for s in surveys], areas))
+    scores = [_collect(problems, concept.score, s) for s in surveys]
+    estimates: DirectEstimates | None = _collect(problems, direct, scores, areas) if None not in scores else None
     return estimates
+
+
+def _survey(run: RunFile, s: SourcePart) -> Survey:
+    file, book = run.locate(s.file), run.codebook(s.source)
+    return Survey.read(file, book, s.year, area=s.area, weight=s.weight, strata=s.strata, not_asked=s.not_asked)
 
 
 def _table(run: RunFile, areas: Areas | None) -> DirectEstimates | None:

@@ -4,10 +4,10 @@ What the sampler moves in, and why it mixes:
 
 * v and the group effects are non-centred: v = sigma sqrt(1 - phi) (z L_v'), z ~ N(0, I).
 * u = sigma sqrt(phi) (x L_u'), with x unit ICAR fields: -1/2 sum_c s_c sum_{i~j in c} (x_i - x_j)^2. The level of each
-  connected component, which that leaves free, is a nuisance with a proper normal prior; x minus its component mean enters
-  the model, so that the sum to zero is exact and no direction is stiff. An area without neighbours has x ~ N(0, 1).
-* A correlation matrix is R = L L' with L the rows of T scaled to length 1, T lower triangular with standard normals below
-  its diagonal and T_ii^2 ~ chi^2(2 eta + D - i): then R ~ LKJ(eta), all matrices at once and without a Jacobian.
+  connected component, which that leaves free, is a nuisance with a proper normal prior; x minus its component mean
+  enters the model: the sum to zero is exact and no direction is stiff. An area without neighbours has x ~ N(0, 1).
+* A correlation matrix is R = L L' with L the rows of T scaled to length 1, T lower triangular with standard normals
+  below its diagonal and T_ii^2 ~ chi^2(2 eta + D - i): then R ~ LKJ(eta), all matrices at once, no Jacobian.
 
 References
 ----------
@@ -122,7 +122,7 @@ def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptio
 
 
 def _fields(design: Design) -> list[tuple[str, float]]:
-    """Names and LKJ parameters of the correlated fields, in the order in which their correlation matrices are stacked."""
+    """Names and LKJ parameters of the correlated fields, in the order in which their matrices are stacked."""
     out: list[tuple[str, float]] = []
     for block in design.blocks:
         eta = block.term.correlation.eta

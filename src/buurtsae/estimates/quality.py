@@ -1,9 +1,9 @@
 r"""The evidence for a run, as one plain dictionary, and the gate it must pass.
 
-Posterior predictive, per source and sub-dimension: y_rep = prediction + e, e ~ N(0, V); coverage is the share of direct
-estimates inside the 95% interval of y_rep, chi2 per area the posterior mean of sum (y - prediction)^2 / V over the number of areas
-(about 1 where V is right). Residual Moran's I: of (y - E prediction) / sqrt(V), on the neighbour graph among areas with an
-estimate. Comparison at gemeente level: z = (direct - estimate) / sqrt(se^2 + sd^2).
+Posterior predictive, per source and sub-dimension: y_rep = prediction + e, e ~ N(0, V); coverage is the share of
+direct estimates inside the 95% interval of y_rep, chi2 per area the posterior mean of (y - prediction)^2 / V averaged
+over areas (about 1 where V is right). Residual Moran's I: of (y - E prediction) / sqrt(V), on the neighbour graph among
+areas with an estimate. Comparison at gemeente level: z = (direct - estimate) / sqrt(se^2 + sd^2).
 
 References
 ----------
@@ -164,7 +164,7 @@ def _links(fit: Fit) -> tuple[Floats, Floats]:
 
 
 def predictions(fit: Fit, s: int, d: int) -> tuple[Floats, Floats, Floats]:
-    """Return what source s should observe on sub-dimension d: draws (draws, n), direct estimates and their variances."""
+    """Return what source s should observe on sub-dimension d (draws, n), its direct estimates and their variances."""
     source = fit.direct.sources[s]
     seen = np.isfinite(source.mean[:, d])
     row = fit.areas.codes.get_indexer(source.codes[seen])

@@ -1,13 +1,14 @@
 r"""Estimates: summaries of joint draws, for every level and measure, from one and the same set.
 
-A measure is m_a = sum_d A_md eta_ad (the concept's weights); an area G above buurt is the mean of its buurten weighted by
-residents, m_G = sum_{a in G} N_a m_a / N_G: both per draw, so that all figures agree. With W_a the sampling precision of
-a's respondents on eta's scale (all sources, at the posterior mean of lambda) and L the sub-dimensions in the measure,
+A measure is m_a = sum_d A_md eta_ad (the concept's weights); an area G above buurt is the mean of its buurten weighted
+by residents, m_G = sum_{a in G} N_a m_a / N_G: both per draw, so that all figures agree. With W_a the sampling
+precision of a's respondents on eta's scale (all sources, at the posterior mean of lambda) and L the sub-dimensions in
+the measure,
 
     own-data share = d E[m_G | y] / d (all own y + 1) = Cov( m_G, sum_{a in G} 1_L' W_a eta_a | y ),
 
-for one sub-dimension and one source posterior variance / sampling variance, the diagonal of the hat matrix. Reliability is
-1 - Var(m_a | y) / E[ variance of m over the areas of the level | y ]. Rank 1 is the highest score in the parent.
+for one sub-dimension and one source posterior variance / sampling variance, the diagonal of the hat matrix. Reliability
+is 1 - Var(m_a | y) / E[ variance of m over the areas of the level | y ]. Rank 1 is the highest score in the parent.
 
 References
 ----------
@@ -277,7 +278,8 @@ class _OwnData:
 def _describe(table: pd.DataFrame, fit: Fit, rules: Rules, year: int, run_id: str) -> pd.DataFrame:
     """Add names, years, residents, labels and reasons."""
     areas = fit.areas
-    names, population = {}, {}
+    names: dict[tuple[str, str], str] = {}
+    population: dict[tuple[str, str], int] = {}
     for level in areas.levels:
         code = areas.parents(level)
         residents = pd.Series(areas.population, index=areas.codes).groupby(code.to_numpy()).sum()

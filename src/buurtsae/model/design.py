@@ -1,8 +1,8 @@
 r"""Model + data -> arrays: all that an engine may see.
 
 Observation of source s in area a, with sampling covariance V over the sub-dimensions that were answered: its
-precision W = V^{-1} on those, 0 elsewhere, and a root R with R R' = W. The log-likelihood is -|R'(y - prediction)|^2 / 2
-up to a constant, for areas with all, some or no answers alike.
+precision W = V^{-1} on those, 0 elsewhere, and a root R with R R' = W. The log-likelihood is
+-|R'(y - prediction)|^2 / 2 up to a constant, for areas with all, some or no answers alike.
 """
 
 from __future__ import annotations

@@ -3,12 +3,13 @@ r"""The area-level model, as the user states it; nothing here has seen data.
     y_[s,a] = c + alpha_s + lambda_s * (eta_a - c) + e,   e ~ N(0, V_[s,a])     (vectors over sub-dimensions d)
     eta_ad = x_a' beta_d + sum of terms
 
-c is the mean of the reference source's direct estimates, a constant that makes alpha a difference in level and lambda one
-in scale; alpha = 0 and lambda = 1 for the reference source of each sub-dimension.
+c is the mean of the reference source's direct estimates, a constant that makes alpha a difference in level and lambda
+one in scale; alpha = 0 and lambda = 1 for the reference source of each sub-dimension.
 
 References
 ----------
-Fay, R. and Herriot, R. (1979). J. American Statistical Association 74. Rao, J. and Molina, I. (2015). Small Area Estimation, ch. 4.
+Fay, R. and Herriot, R. (1979). J. American Statistical Association 74.
+Rao, J. and Molina, I. (2015). Small Area Estimation, ch. 4.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 r"""Random effects of the area model: multivariate over sub-dimensions, each frozen with its priors.
 
-BYM2, per sub-dimension d (Riebler et al. 2016): sigma_d ( sqrt(1 - phi_d) v_ad + sqrt(phi_d) u_ad ), with v unstructured and
-u the scaled intrinsic CAR; across sub-dimensions v and u have correlation matrices R_v and R_u.
+BYM2, per sub-dimension d (Riebler et al. 2016): sigma_d ( sqrt(1 - phi_d) v_ad + sqrt(phi_d) u_ad ), with v
+unstructured and u the scaled intrinsic CAR; across sub-dimensions v and u have correlation matrices R_v and R_u.
 IID, per level g (gemeente, wijk): sigma_d g_[a]d, correlated across sub-dimensions by R_g.
 
 References

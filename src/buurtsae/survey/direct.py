@@ -1,7 +1,7 @@
 r"""Design-based direct estimates per area, their covariances over sub-dimensions, and a first variance smoothing.
 
 With w_id = w_i where respondent i answered d (0 elsewhere) and W_ad = sum_{i in a} w_id, the Hajek mean is
-m_ad = sum_{i in a} w_id y_id / W_ad. Its linearised variance has z_id = w_id (y_id - m_ad) / W_ad in the area, 0 outside:
+m_ad = sum_{i in a} w_id y_id / W_ad. Its linearised variance has z_id = w_id (y_id - m_ad) / W_ad in a, 0 outside:
 
     vcov(m_a) = sum_h n_h / (n_h - 1) [ sum_{i in h} z_i z_i' - (sum_{i in h} z_i)(sum_{i in h} z_i)' / n_h ],
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def _group_sum(values: Floats, group: Ints, n_groups: int) -> Floats:
     """Sum the rows of an (n, ...) array per group."""
     flat = values.reshape(len(values), -1)
-    out = np.column_stack([np.bincount(group, column, n_groups) for column in flat.T])
+    out: Floats = np.column_stack([np.bincount(group, column, n_groups).astype(float) for column in flat.T])
     return out.reshape(n_groups, *values.shape[1:])
 
 
