@@ -85,7 +85,7 @@ ESTIMATES: tuple[Column, ...] = (
         "reliability",
         "float64",
         "Betrouwbaarheid",
-        "1 - posterior variance / between-area variance",
+        "1 - posterior variance / between-buurt variance",
         "share, at most 1",
         maximum=1,
         nullable=True,

@@ -8,7 +8,8 @@ the measure,
     own-data share = d E[m_G | y] / d (all own y + 1) = Cov( m_G, sum_{a in G} 1_L' W_a eta_a | y ),
 
 for one sub-dimension and one source posterior variance / sampling variance, the diagonal of the hat matrix. Reliability
-is 1 - Var(m_a | y) / E[ variance of m over the areas of the level | y ]. Rank 1 is the highest score in the parent.
+is 1 - Var(m_G | y) / E[ variance of m over the buurten | y ], at least 0, at every level. Rank 1 is the highest score in
+the parent.
 
 References
 ----------
@@ -52,7 +53,7 @@ class Rules:
     min_respondents : int
         Below it a figure is `indicatief`: it leans on the model.
     min_reliability : float
-        Below it a figure is `indicatief`: the posterior variance is large beside the differences between areas.
+        Below it a figure is `indicatief`: the posterior variance is large beside the differences between buurten.
     """
 
     min_residents: int = 10
@@ -180,10 +181,11 @@ def estimate(
     parents = {level: _parent_of(fit.areas, level) for level in fit.areas.levels}
     parts = []
     for measure, group in _by_measure(fit, concept):
+        between = float(group["buurt"][1].var(axis=1).mean())  # posterior mean of the variance over buurten
         for level, (labels, values) in group.items():
             part = _summary(values)
             part["own_data_share"] = own.share(measure, level, labels, values)
-            part["reliability"] = _reliability(values)
+            part["reliability"] = np.maximum(1 - values.var(axis=0, ddof=1) / between, 0.0)
             if level in PARENT:
                 part |= _position(values, parents[level].loc[labels].to_numpy(), *group[PARENT[level]])
             parts.append(pd.DataFrame({"level": level, "area_code": labels, "measure": measure, **part}))
@@ -216,13 +218,6 @@ def _summary(values: Floats) -> dict[str, Any]:
     # the normal model knows no ends of the scale: an interval stops at them
     lower, upper = np.clip(np.quantile(values, [0.025, 0.975], axis=0), 0.0, 10.0)
     return {"estimate": values.mean(axis=0), "sd": values.std(axis=0, ddof=1), "lower": lower, "upper": upper}
-
-
-def _reliability(values: Floats) -> Floats:
-    """Return 1 - posterior variance / between-area variance, at least 0; missing where there is one area."""
-    if values.shape[1] < 2:
-        return np.full(values.shape[1], np.nan)
-    return np.asarray(np.maximum(1 - values.var(axis=0, ddof=1) / values.var(axis=1).mean(), 0.0))
 
 
 def _position(values: Floats, parent: Any, codes: list[str], parent_values: Floats) -> dict[str, Floats]:
