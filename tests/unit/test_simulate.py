@@ -81,7 +81,7 @@ def test_made_kerncijfers_hide_what_cbs_hides():
     assert (residents == 0).sum() == 2
     assert residents.between(1, 9).sum() == 1
     assert residents.between(15, 60).sum() == 4
-    assert (residents >= 300).sum() == 113  # the rest of 120
+    assert (residents >= 150).sum() == 113  # the rest of 120
     assert (table.loc[residents == 0].drop(columns="inwoners") == -99997).all(axis=None)
     assert (table["pct_koopwoningen"] == -99997).sum() == 8  # 2 without, 5 with hardly any residents, 1 more
     assert (table["bevolkingsdichtheid"] == -99997).sum() == 2

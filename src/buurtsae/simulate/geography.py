@@ -144,7 +144,8 @@ def made_kerncijfers(areas: gpd.GeoDataFrame, seed: int = 1) -> pd.DataFrame:
     km2 = areas.geometry.area.to_numpy() / 1e6
     size = np.log(km2 / np.median(km2))
 
-    residents = np.clip(np.exp(rng.normal(np.log(1250) - 0.15 * size, 0.5, n)), 300, 3400)
+    # as skewed as real buurten, where the median is 0.6 of the mean: many small ones, with few respondents each
+    residents = np.clip(np.exp(rng.normal(np.log(900) - 0.15 * size, 0.9, n)), 150, 8000)
     largest = rng.permutation(np.argsort(km2)[-16:])
     none, hardly, few = np.split(largest, np.cumsum([NO_RESIDENTS, HARDLY_ANY, FEW]))[:3]
     residents[few] = rng.uniform(15, 60, FEW)

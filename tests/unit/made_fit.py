@@ -1,0 +1,141 @@
+r"""Made buurten and respondents, and a fit whose draws come from the exact Gaussian posterior.
+
+With hyperparameters known, eta ~ N(m, S) and y_s = c + alpha_s + lambda_s (eta - c) + e, e ~ N(0, W_s^-1):
+
+    P = S^-1 + sum_s L_s W_s L_s,   mean = P^-1 [ S^-1 m + sum_s L_s W_s (y_s - c - alpha_s + L_s c) ],  L_s = diag lambda_s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from shapely.geometry import box
+
+from buurtsae.areas.areas import Areas
+from buurtsae.draws import Draws
+from buurtsae.engines.base import Fit
+from buurtsae.model.design import Design, design
+from buurtsae.model.spec import AreaModel
+from buurtsae.model.terms import BYM2
+from buurtsae.sparse import Floats
+from buurtsae.survey.concept import Concept
+from buurtsae.survey.direct import DirectEstimates, direct
+from buurtsae.survey.scales import Scores
+
+SUBDIMENSIONS = Concept.load().subdimensions
+CHAINS, DRAWS = 4, 1000
+LEVEL, SIGMA, PHI, BETWEEN = 6.0, 0.7, 0.6, 0.5  # prior mean, sd, structured share, correlation of eta over d
+WITHIN, WITHIN_R = 1.2, 0.4  # sd and correlation of the scores of respondents of one buurt
+OFFSET, SLOPE = 1.5, 0.8  # the second source: y = OFFSET + SLOPE * eta, on two of the sub-dimensions
+
+EMPTY, TINY = "BU03440000", "BU03440001"  # no residents; 6 residents
+SILENT = ("BU03440003", "BU03440300", "BU03550101")  # nobody answered
+ALONE, ISLAND = "BU03440002", "BU04000000"  # one respondent; the only buurt of its gemeente, without neighbours
+UNKNOWN_X = "BU03440102"  # its covariate is missing
+
+
+def make_areas() -> Areas:
+    """25 buurten: 16 in GM0344, 8 in GM0355 beside it, and an island that is a gemeente of its own."""
+    cells = [("0344", r, c, c, r) for r in range(4) for c in range(4)]
+    cells += [("0355", k // 4, k % 4, 4 + k // 4, k % 4) for k in range(8)]
+    cells += [("0400", 0, 0, 12, 0)]
+    km = [box(130_000 + 1000 * x, 450_000 + 1000 * y, 131_000 + 1000 * x, 451_000 + 1000 * y) for *_, x, y in cells]
+    index = pd.Index([f"BU{g}{i:02}{j:02}" for g, i, j, *_ in cells], name="area_code")
+    frame = gpd.GeoDataFrame({"name": "Buurt " + index.str[2:]}, geometry=km, index=index, crs="EPSG:28992")
+    frame["wijk"], frame["gemeente"] = "WK" + index.str[2:8], "GM" + index.str[2:6]
+    frame["population"] = 500 + 10 * np.arange(len(frame))
+    frame["ggdregio"] = np.where(frame["gemeente"] == "GM0400", "GG02", "GG01")
+    frame["groen"] = np.sin(np.arange(len(frame)))  # any covariate
+    frame.loc[EMPTY, "population"], frame.loc[TINY, "population"], frame.loc[UNKNOWN_X, "groen"] = 0, 6, np.nan
+    return Areas(frame.sort_index(), 2024, {"gemeente": {"GM0344": "Voorbeeldstad"}}, "Streek")
+
+
+def made_model(areas: Areas) -> AreaModel:
+    """The model that the draws below come from, but for its coefficients, which are known."""
+    return AreaModel("1 + groen", [BYM2(areas.graph())], missing="impute")  # type: ignore[arg-type]
+
+
+def prior_covariance(model: AreaModel, n_dims: int) -> Floats:
+    """S, areas before sub-dimensions."""
+    graph = next(t.graph for t in model.terms if isinstance(t, BYM2))
+    structured = np.linalg.pinv(graph.icar.precision.toarray())
+    over_areas = SIGMA**2 * ((1 - PHI) * np.eye(len(graph.codes)) + PHI * structured)
+    return np.kron(over_areas, np.full((n_dims, n_dims), BETWEEN) + (1 - BETWEEN) * np.eye(n_dims))
+
+
+def make_scores(areas: Areas, subdimensions: Sequence[str], sources: int, rng: np.random.Generator) -> list[Scores]:
+    """Respondents of one or two sources; some answers are missing, the second source asks the first two only."""
+    n, d = len(areas.codes), len(subdimensions)
+    eta = LEVEL + rng.multivariate_normal(np.zeros(n * d), prior_covariance(made_model(areas), d)).reshape(n, d)
+    count = pd.Series(rng.poisson(8, n) + 2, index=areas.codes)
+    count[[EMPTY, *SILENT]], count[ALONE], count[ISLAND] = 0, 1, 12
+    out = []
+    for s, (name, asked) in enumerate([("veiligheidsmonitor", d), ("burgerpeiling", min(2, d))][:sources]):
+        area = np.repeat(np.arange(n), count if s == 0 else np.where(count > 1, count // 2, 0))
+        within = WITHIN**2 * ((1 - WITHIN_R) * np.eye(d) + WITHIN_R)
+        error = rng.multivariate_normal(np.zeros(d), within, size=len(area))
+        y = (eta[area] if s == 0 else OFFSET + SLOPE * eta[area]) + error
+        y[(rng.uniform(size=y.shape) < 0.1) & (count.to_numpy()[area] > 3)[:, None]] = np.nan
+        y[:, asked:] = np.nan
+        frame = pd.DataFrame({"area": areas.codes[area], "weight": rng.lognormal(0, 0.4, len(area))})
+        frame["stratum"] = np.where(rng.uniform(size=len(area)) < 0.5, "noord", "zuid")
+        frame[list(SUBDIMENSIONS)] = np.nan
+        frame[list(subdimensions)] = y
+        out.append(Scores(frame, name, 2022 + s, SUBDIMENSIONS))
+    return out
+
+
+@dataclass(frozen=True)
+class Made:
+    """A fit with the exact mean (N, D) and covariance (N D, N D) that its draws come from."""
+
+    fit: Fit
+    mean: Floats
+    covariance: Floats
+
+    @property
+    def variance(self) -> Floats:
+        """Posterior variances, shape (N, D)."""
+        return np.diag(self.covariance).reshape(self.mean.shape)
+
+
+def made_fit(subdimensions: Sequence[str] = SUBDIMENSIONS, sources: int = 2, seed: int = 1) -> Made:
+    rng, areas = np.random.default_rng(seed), make_areas()
+    estimates = direct(make_scores(areas, subdimensions, sources, rng), areas)
+    return exact(design(made_model(areas), estimates, areas), estimates, areas, rng)
+
+
+def exact(arrays: Design, estimates: DirectEstimates, areas: Areas, rng: np.random.Generator) -> Made:
+    n, d = arrays.y.shape[1:]
+    slope = np.where(arrays.linked, SLOPE, 1.0)
+    offset = np.where(arrays.linked, OFFSET - arrays.centre * (1 - SLOPE), 0.0)  # so that y = OFFSET + SLOPE eta
+    precision = np.linalg.inv(prior_covariance(arrays.model, d))
+    right = precision @ np.full(n * d, LEVEL)
+    for s, w in enumerate(arrays.precision):
+        scaled = slope[s][:, None] * w
+        target = arrays.y[s] - arrays.centre - offset[s] + slope[s] * arrays.centre
+        right += np.einsum("nde,ne->nd", scaled, target).ravel()
+        for a in range(n):
+            block = slice(a * d, (a + 1) * d)
+            precision[block, block] += scaled[a] * slope[s]
+    covariance = np.linalg.inv(precision)
+    mean = covariance @ right
+    eta = mean + rng.normal(size=(CHAINS, DRAWS, n * d)) @ np.linalg.cholesky(covariance).T
+    shape, link = (CHAINS, DRAWS, d), int(arrays.linked.sum())
+    hyper = {
+        "beta": (("column", "measure"), rng.normal(size=(CHAINS, DRAWS, 2, d))),  # in the reports only
+        "sigma": (("measure",), rng.normal(SIGMA, 0.01, shape)),
+        "phi": (("measure",), np.full(shape, PHI)),
+    }
+    coords = {"column": arrays.columns, "measure_2": arrays.subdimensions}
+    if link:
+        each = (CHAINS, DRAWS, link)
+        hyper |= {"alpha": (("link",), np.broadcast_to(offset[arrays.linked], each))}
+        hyper |= {"lambda": (("link",), np.full(each, SLOPE))}
+        coords["link"] = tuple(f"link {k}" for k in range(link))
+    draws = Draws(eta.reshape(CHAINS, DRAWS, n, d), arrays.areas, arrays.subdimensions, hyper, coords)
+    return Made(Fit(arrays, estimates, areas, draws, "exact", 1, 0.0), mean.reshape(n, d), covariance)
