@@ -1,6 +1,6 @@
 """Recovery on voorbeeldstad: simulate surveys of known truth, fit the example's model, compare.
 
-    python benchmarks/recovery.py [--surveys 24] [--out docs/recovery.md]
+    python benchmarks/recovery.py [--surveys 32] [--out docs/recovery.md]
 
 Each replicate draws a new truth (areas, covariates and design stay those of the example) and a new survey of 1,100 +
 400 respondents from it, then runs the path of the product: items, scores, direct estimates, model, NUTS, estimates.
@@ -139,7 +139,7 @@ def main() -> None:
     import tempfile
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--surveys", type=int, default=24)
+    parser.add_argument("--surveys", type=int, default=32)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "recovery.md")
     args = parser.parse_args()
     inputs, compiled, tables = pipeline.check(ROOT / "models" / "voorbeeldstad.toml"), None, []

@@ -222,13 +222,15 @@ def _table(run: RunFile, areas: Areas | None) -> DirectEstimates | None:
 def _model(part: ModelPart, areas: Areas, run: RunFile) -> AreaModel:
     terms: list[Term] = []
     for t in part.terms:
+        sd = {} if t.sd is None else {"sd": PC(*t.sd)}
         if t.type == "bym2":
             graph: Graph = areas.graph(run.spec.graph.rule, run.spec.graph.bridges)
-            terms.append(BYM2(graph, PC(*t.sd), Beta(*(t.mixing or (1.0, 1.0))), LKJ(t.correlation)))
+            mixing = Beta(*(t.mixing or (1.0, 1.0)))
+            terms.append(BYM2(graph, mixing=mixing, correlation=LKJ(t.correlation), **sd))
         elif t.level is None:
             raise ModelError("an iid term has no level", "nothing", "gemeente or wijk", "add `level`")
         else:
-            terms.append(IID(t.level, PC(*t.sd), LKJ(t.correlation)))
+            terms.append(IID(t.level, correlation=LKJ(t.correlation), **sd))
     return AreaModel(
         part.formula,
         tuple(terms),

@@ -84,7 +84,7 @@ class TermPart(_Part):
 
     type: Literal["bym2", "iid"]
     level: str | None = None
-    sd: tuple[float, float] = (1.0, 0.05)
+    sd: tuple[float, float] | None = None
     mixing: tuple[float, float] | None = None
     correlation: float = 2.0
 

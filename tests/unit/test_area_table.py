@@ -112,7 +112,7 @@ def test_what_is_taken_for_granted_is_noted(areas: Areas, written: Written) -> N
         "d.csv comes without covariances: sampling errors taken as uncorrelated",
     )
     np.testing.assert_array_equal(found.sources[0].n_effective[:, 0], [4, 10])
-    np.testing.assert_array_equal(found.sources[0].variance[:, 0, 0], [0.3, 0.1])
+    np.testing.assert_allclose(found.sources[0].variance[:, 0, 0], [0.3, 0.1], rtol=1e-14)
     assert found.sources[0].year == areas.year
 
 
@@ -149,7 +149,7 @@ def test_all_that_is_wrong_at_once(areas: Areas, written: Written) -> None:
     )
     found = problems_of(areas, written(bad, "d.csv"), smooth=False)
     assert found == {
-        "d.csv has unknown buurten": "BU99990000",
+        "d.csv has unknown buurten of 2024": "BU99990000",
         "d.csv has unknown sub-dimensions": "geluk",
         "d.csv has estimates twice": A,
         "d.csv: estimates outside the scale": "11.5",
@@ -220,12 +220,20 @@ def test_covariances_are_checked_like_the_estimates(areas: Areas, written: Writt
     )
     found = problems_of(areas, written(both, "d.csv"), covariances=written(bad, "c.csv"))
     assert found == {
-        "c.csv has unknown buurten": "BU99990000",
+        "c.csv has unknown buurten of 2024": "BU99990000",
         "c.csv has unknown sub-dimensions": "geluk",
         "c.csv has unknown sources": "andere",
-        "c.csv has pairs twice": A,
+        "c.csv has different covariances of a pair": A,
         "c.csv: covariances are missing": B,
     }
+
+
+def test_both_triangles_may_be_given(areas: Areas, written: Written) -> None:
+    both = pd.concat([small(), small().assign(measure="plaatsidentiteit")])
+    turned = pairs_of(0.1, measure_1="plaatsidentiteit", measure_2="participatie")
+    path = written(pd.concat([pairs_of(0.1), turned]), "c.csv")
+    found = read(areas, written(both, "d.csv"), covariances=path, smooth=False).sources[0]
+    assert found.variance[0, 0, 1] == pytest.approx(0.1, rel=1e-12)
 
 
 def test_all_problems_is_one_error(areas: Areas, written: Written) -> None:

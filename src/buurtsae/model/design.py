@@ -7,6 +7,7 @@ precision W = V^{-1} on those, 0 elsewhere, and a root R with R R' = W. The log-
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -149,14 +150,16 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
     """
     from formulaic import Formula
     from formulaic.errors import FormulaicError
+    from formulaic.formula import SimpleFormula
 
+    side = "one right-hand side, such as 1 + x"
     try:
         formula = Formula(model.formula)
         names = sorted(formula.required_variables)
     except FormulaicError as error:
-        raise ModelError(
-            "the formula cannot be read", str(error), "a right-hand side such as 1 + x", "correct it"
-        ) from error
+        raise ModelError("the formula cannot be read", _plain(error), side, "correct it") from error
+    if not isinstance(formula, SimpleFormula):
+        raise ModelError("the formula has several parts", repr(model.formula), side, "leave out `~` and `|`")
     problems = Problems()
     if absent := [n for n in names if n not in areas.covariates]:
         problems.add(
@@ -193,8 +196,17 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
             continue
         table[name] = ((values - values[live].mean()) / sd).fillna(0.0)
     problems.raise_if_any()
-    matrix = formula.get_model_matrix(table)
+    try:
+        matrix = formula.get_model_matrix(table, na_action="ignore")
+    except FormulaicError as error:
+        raise ModelError(
+            "the formula cannot be computed", _plain(error), "terms of numeric covariates", "correct it"
+        ) from error
     x = np.asarray(matrix, dtype=float)
+    if len(wrong := matrix.columns[~np.isfinite(x).all(axis=0)]):
+        raise ModelError(
+            "columns of the formula are not finite", shown(wrong), "numbers", "covariates are standardised: about 0"
+        )
     if x.shape[1] and np.linalg.matrix_rank(x[live]) < x.shape[1]:
         raise ModelError(
             "columns of the formula are linear combinations of others",
@@ -203,6 +215,11 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
             "leave one out",
         )
     return tuple(str(c) for c in matrix.columns), x, imputed
+
+
+def _plain(error: Exception) -> str:
+    """A message of formulaic on one line, without the colours in which it marks the place."""
+    return " ".join(re.sub(r"\x1b\[[\d;]*m|[⧛⧚]", "", str(error)).split())
 
 
 def _block(term: BYM2 | IID, areas: Areas) -> Bym2Block | IidBlock:

@@ -27,7 +27,9 @@ class BYM2:
     graph : Graph
         Neighbours of all buurten of the areas, those without residents included.
     sd : PC
-        Prior of sigma_d, on the scale of the scores (0-10).
+        Prior of sigma_d, on the scale of the scores: by default nearly flat below 1, and P(sigma > 3) = 0.05, because
+        3 is the standard deviation of buurten spread evenly over 0-10. A tighter prior pulls sigma, and with it the
+        width of the intervals, down (`docs/recovery.md`).
     mixing : Beta
         Prior of phi_d, the spatially structured share of the variance.
     correlation : LKJ
@@ -35,7 +37,7 @@ class BYM2:
     """
 
     graph: Graph
-    sd: PC = PC(1.0, 0.05)
+    sd: PC = PC(3.0, 0.05)
     mixing: Beta = Beta(1.0, 1.0)
     correlation: LKJ = LKJ(2.0)
 

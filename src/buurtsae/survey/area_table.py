@@ -6,6 +6,7 @@ v_ad := S_d / n_a. Sampling correlations between sub-dimensions, where given, ar
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,8 @@ def read_area_table(
         notes.append(f"{path.name} has no n_effective: the number of respondents is used")
         table["n_effective"] = table["n_respondents"]
     _check(table, path, areas, concept, smooth, problems)
+    if covariances is not None and pairs is not None:
+        _check_pairs(pairs, covariances, areas, concept, table["source"], problems)
     problems.raise_if_any()
     empty = table["area_code"].isin(areas.codes[~areas.inhabited])
     if empty.any():
@@ -73,16 +76,37 @@ def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problem
     return table
 
 
+def _check_codes(
+    table: pd.DataFrame, columns: list[str], known: Iterable[str], what: str, file: str, problems: Problems
+) -> None:
+    if unknown := sorted(set(table[columns].fillna("").to_numpy().ravel()) - set(known)):
+        problems.add(f"{file} has unknown {what}", shown(unknown), shown(known), "correct or drop these rows")
+
+
+def _check_pairs(
+    pairs: pd.DataFrame, path: Path, areas: Areas, concept: Concept, sources: pd.Series, problems: Problems
+) -> None:
+    """Covariances must be complete and of known buurten, sub-dimensions and sources; both triangles may be given."""
+    file, measures = path.name, ["measure_1", "measure_2"]
+    _check_codes(pairs, ["area_code"], areas.codes, f"buurten of {areas.year}", file, problems)
+    _check_codes(pairs, measures, concept.subdimensions, "sub-dimensions", file, problems)
+    _check_codes(pairs, ["source"], sources.dropna().unique(), "sources", file, problems)
+    missing = pairs[~np.isfinite(pairs["covariance"])]
+    if len(missing):
+        problems.add(f"{file}: covariances are missing", shown(missing["area_code"]), "numbers", "complete or drop them")
+    ends = np.sort(pairs[measures].to_numpy(dtype=str), axis=1)
+    each = pairs.assign(measure_1=ends[:, 0], measure_2=ends[:, 1]).drop_duplicates(list(COVARIANCE))
+    twice = each[each.duplicated(list(COVARIANCE[:-1]))]
+    if len(twice):
+        problems.add(
+            f"{file} has different covariances of a pair", shown(twice["area_code"]), "one per pair", "correct the table"
+        )
+
+
 def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smooth: bool, problems: Problems) -> None:
     file = path.name
-    for column, known, what in (
-        ("area_code", areas.codes, "buurten"),
-        ("measure", concept.subdimensions, "sub-dimensions"),
-    ):
-        unknown = sorted(set(table[column].fillna("")) - set(known))
-        if unknown:
-            expected = f"buurtcodes of {areas.year}" if column == "area_code" else ", ".join(concept.subdimensions)
-            problems.add(f"{file} has unknown {what}", shown(unknown), expected, "correct or drop these rows")
+    _check_codes(table, ["area_code"], areas.codes, f"buurten of {areas.year}", file, problems)
+    _check_codes(table, ["measure"], concept.subdimensions, "sub-dimensions", file, problems)
     twice = table[table.duplicated(KEY)]
     if len(twice):
         problems.add(

@@ -1,0 +1,292 @@
+"""Bad input: exit status 1, three lines per problem, nothing written; every problem of every file in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+import pytest
+from shapely.geometry import Polygon
+
+from buurtsae import pipeline
+from tests.contract.conftest import Called, Example
+
+VM, BP, KWB = "enquete_veiligheidsmonitor.csv", "enquete_burgerpeiling.csv", "kerncijfers.csv"
+
+
+def put(column: str, value: str, rows: int = 1) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Put a value in the first rows of a column."""
+
+    def change(frame: pd.DataFrame) -> pd.DataFrame:
+        frame.loc[frame.index[:rows], column] = value
+        return frame
+
+    return change
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One defect and what must be said of it: what is wrong, what was got and expected, and the hint."""
+
+    make: Callable[[Example], None]
+    what: str
+    got: str
+    expected: str
+    hint: str
+
+
+SECOND_SOURCE = 'source = "burgerpeiling"\nfile = "../data/voorbeeldstad/enquete_burgerpeiling.csv"\nyear = 2024\n'
+
+
+def _empty_geometry(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    frame.loc[frame["buurtcode"] == "BU99010002", "geometry"] = Polygon()
+    return frame
+
+
+def _hide(frame: pd.DataFrame) -> pd.DataFrame:
+    """Hide pct_koopwoningen in one buurt with residents, as CBS does."""
+    return frame.assign(pct_koopwoningen=frame["pct_koopwoningen"].mask(frame["buurtcode"] == "BU99010002", "-99997"))
+
+
+def _refuse(e: Example) -> None:
+    """Leave one covariate in the model, hidden in one buurt."""
+    e.toml('missing = "impute" ', 'missing = "refuse" ')
+    e.toml("1 + stedelijkheid + pct_koopwoningen + pct_eenpersoonshuishoudens + pct_65plus", "1 + pct_koopwoningen")
+    complete = pd.read_csv(e.data / KWB).replace(-99997, 50)  # the example's own hidden cells
+    e.table(KWB, lambda f: _hide(f.assign(pct_koopwoningen=complete["pct_koopwoningen"].astype(str))))
+
+
+def _no_respondents(e: Example) -> None:
+    for name in (VM, BP):
+        e.table(name, lambda f: f.iloc[:0])
+
+
+def _no_answers(e: Example) -> None:
+    e.toml(e.run.read_text(encoding="utf-8").split("[[sources]]")[2].split("[model]")[0], "")
+    e.toml("[[sources]]\n[model]", "[model]")
+    e.table(VM, lambda f: f.assign(**dict.fromkeys(f.columns[3:], "9")))
+
+
+DEFECTS = {
+    "a buurt that does not exist": Defect(
+        lambda e: e.table(VM, put("buurtcode", "BU99099999")),
+        "1 respondents of veiligheidsmonitor live in unknown buurten",
+        "BU99099999",
+        "buurtcodes of 2024",
+        "drop the rows",
+    ),
+    "a buurtcode that is no code": Defect(
+        lambda e: e.table(VM, put("buurtcode", "99010001")), "malformed", "99010001", "BU03440101", "as text"
+    ),
+    "codes of another year": Defect(
+        lambda e: e.toml(SECOND_SOURCE, SECOND_SOURCE + "code_year = 2022 #"),
+        "of another year",
+        "2022",
+        "2024",
+        "the areas of 2022",
+    ),
+    "codes of another year, by their look": Defect(
+        lambda e: e.table(BP, put("buurtcode", "BU99010099", rows=40)),  # 40 of 400 respondents
+        "40 respondents of burgerpeiling",
+        "BU99010099",
+        "buurtcodes of 2024",
+        "look like another year's",
+    ),
+    "a buurt twice": Defect(
+        lambda e: e.areas(lambda f: pd.concat([f, f.iloc[[3]]])), "more than once", "BU990", "one row per buurt", "dissolve"
+    ),
+    "a weight column missing": Defect(
+        lambda e: e.table(VM, lambda f: f.drop(columns="gewicht")), "lacks columns", "buurtcode", "gewicht", "[[sources]]"
+    ),
+    "an item missing": Defect(
+        lambda e: e.table(VM, lambda f: f.drop(columns="veel_contact")),
+        "lacks items of veiligheidsmonitor",
+        "veel_contact",
+        "one column per item",
+        "not_asked",
+    ),
+    "answers as labels": Defect(
+        lambda e: e.table(VM, put("veel_contact", "mee eens")), "not codes", "mee eens", "numbers", "not labels"
+    ),
+    "weights as text": Defect(
+        lambda e: e.table(VM, put("gewicht", "zwaar")), "no number", "1 rows", "a number > 0", "complete the weights"
+    ),
+    "an answer outside its scale": Defect(
+        lambda e: e.table(VM, put("veel_contact", "7")), "veel_contact: answers outside", "7", "1, 2, 3, 4, 5", "codebook"
+    ),
+    "a negative weight": Defect(
+        lambda e: e.table(BP, put("gewicht", "-3")), "not positive", "1 rows, lowest -3", "> 0", "drop or correct"
+    ),
+    "a weight of zero": Defect(
+        lambda e: e.table(BP, put("gewicht", "0")), "not positive", "1 rows, lowest 0", "> 0", "drop or correct"
+    ),
+    "missing weights": Defect(
+        lambda e: e.table(BP, put("gewicht", "", rows=2)), "weights that are missing", "2 rows", "> 0", "complete"
+    ),
+    "a covariate missing in some buurten": Defect(
+        _refuse, "pct_koopwoningen is missing in 1 buurten", "BU99010002", "a value for each", 'missing = "impute"'
+    ),
+    "a covariate absent": Defect(
+        lambda e: e.toml("pct_65plus", "pct_80plus"), "covariates are absent", "pct_80plus", "pct_65plus", "join the table"
+    ),
+    "an empty geometry": Defect(
+        lambda e: e.areas(_empty_geometry), "empty geometry", "BU99010002", "a polygon per buurt", "repair or drop"
+    ),
+    "no coordinate system": Defect(
+        lambda e: e.areas(lambda f: f.set_crs(None, allow_override=True)),
+        "no coordinate system",
+        "none",
+        "EPSG:28992",
+        "assign one",
+    ),
+    "a source without codebook": Defect(
+        lambda e: e.toml('source = "burgerpeiling"', 'source = "omnibus"'),
+        "source 'omnibus' has no codebook",
+        "'omnibus'",
+        "burgerpeiling, veiligheidsmonitor",
+        "your own codebook",
+    ),
+    "no answers at all": Defect(_no_answers, "no score at all", "0 respondents", "some", "check the extract"),
+    "an unknown key in the run file": Defect(
+        lambda e: e.toml("min_residents = 10", "min_inwoners = 10"),
+        "unknown key publish.min_inwoners",
+        "'min_inwoners'",
+        "min_residents, min_respondents",
+        "remove it",
+    ),
+    "a key absent from the run file": Defect(
+        lambda e: e.toml('name = "voorbeeldstad"\n', ""), "key run.name is absent", "nothing", "a value", "add it"
+    ),
+    "an unknown engine option": Defect(
+        lambda e: e.toml("chains = 4", "ketens = 4"), "no such option", "ketens", "chains, draws, tune", "correct the name"
+    ),
+    "a run file that is no TOML": Defect(
+        lambda e: e.toml('title = "Buurt', "title = Buurt"), "is no TOML", "line", "a TOML file", "correct that line"
+    ),
+    "a file that is not there": Defect(
+        lambda e: (e.data / BP).unlink(), "enquete_burgerpeiling.csv cannot be read", "no such file", BP, "correct the path"
+    ),
+    "a table with codes twice": Defect(
+        lambda e: e.table(KWB, lambda f: pd.concat([f, f.iloc[[3]]])), "codes twice", "BU990", "one row per code", "remove"
+    ),
+    "residents below zero": Defect(
+        lambda e: e.table(KWB, put("inwoners", "-5")), "residents is negative", "1 rows", "0 or more", "correct"
+    ),
+    "a bridge to nowhere": Defect(
+        lambda e: e.toml("bridges = []", 'bridges = [["BU99010001", "BU00000000"]]'),
+        "unknown",
+        "BU00000000",
+        "BU9901",
+        "",
+    ),
+}
+
+
+def problems_in(text: str) -> list[list[str]]:
+    """The three lines of each problem in stderr; the last line counts several."""
+    lines = text.splitlines()
+    if len(lines) > 3:
+        assert lines.pop() == f"{len(lines) // 3} problems; nothing was written"
+    assert len(lines) % 3 == 0, text
+    found = [lines[i : i + 3] for i in range(0, len(lines), 3)]
+    for what, got, hint in found:
+        assert not what.startswith(" "), what
+        assert got.startswith("  got "), got
+        assert "; expected " in got
+        assert hint.startswith("  hint: "), hint
+    return found
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_a_defect_is_said_in_three_lines(
+    name: str, verb: str, example: Example, buurtsae: Callable[..., Called]
+) -> None:
+    defect, out = DEFECTS[name], example.folder / "out"
+    defect.make(example)
+    done = buurtsae(verb, example.run, "--quiet", *(["--out", out] if verb == "run" else []))
+    assert done.status == 1
+    assert done.out == ""
+    ((what, got, hint),) = problems_in(done.err)
+    assert defect.what in what
+    got, expected = got.removeprefix("  got ").split("; expected ", 1)
+    assert defect.got in got
+    assert defect.expected in expected
+    assert defect.hint in hint
+    assert not out.exists()
+
+
+def test_nobody_answered(example: Example, buurtsae: Callable[..., Called]) -> None:
+    _no_respondents(example)
+    done = buurtsae("run", example.run, "--quiet", "--out", example.folder / "out")
+    assert done.status == 1
+    found = problems_in(done.err)
+    assert [what for what, *_ in found] == [f"{VM} has no respondents", f"{BP} has no respondents"]
+    assert not (example.folder / "out").exists()
+
+
+def test_another_coordinate_system_is_reprojected_and_said(example: Example, buurtsae: Callable[..., Called]) -> None:
+    before = pipeline.check(example.run)
+    example.areas(lambda f: f.to_crs("EPSG:4326"))
+    done = buurtsae("check", example.run)
+    assert done.status == 0, done.err
+    assert "note: geometry reprojected from WGS 84 to RD New (EPSG:28992)" in done.out
+    after = pipeline.check(example.run)
+    assert after.areas.frame.crs == "EPSG:28992"
+    # there and back: PROJ's grid-free transformation closes to well under a metre
+    assert after.areas.frame.geometry.hausdorff_distance(before.areas.frame.geometry).max() < 0.5
+    assert after.model.terms[0].graph.codes == before.model.terms[0].graph.codes  # type: ignore[union-attr]
+
+
+def test_missing_covariates_are_imputed_when_asked_and_named(example: Example, buurtsae: Callable[..., Called]) -> None:
+    example.table(KWB, _hide)
+    done = buurtsae("check", example.run)
+    assert done.status == 0, done.err
+    (note,) = [line for line in done.out.splitlines() if "covariate pct_koopwoningen imputed" in line]
+    assert "BU99010002" in note
+
+
+def test_all_defects_of_all_files_are_reported_in_one_pass(example: Example, buurtsae: Callable[..., Called]) -> None:
+    names = [
+        "a buurt that does not exist",
+        "answers as labels",
+        "an answer outside its scale",
+        "a negative weight",
+        "a covariate absent",
+        "an unknown key in the run file",
+        "an unknown engine option",
+    ]
+    example.table(VM, put("prettige_omgang", "8"))  # beside `veel_contact`, spoilt below
+    for name in names:
+        DEFECTS[name].make(example)
+    for verb in (["check"], ["run", "--out", example.folder / "out"]):
+        done = buurtsae(*verb, example.run, "--quiet")
+        assert done.status == 1
+        said = ["\n".join(p) for p in problems_in(done.err)]
+        assert len(said) == 6
+        for words in (
+            "unknown key publish.min_inwoners",
+            "no such option",
+            "prettige_omgang: answers outside",
+            "veel_contact: answers outside",
+            "weights that are not positive",
+            "covariates are absent",
+        ):
+            assert sum(words in s for s in said) == 1, words
+    assert not (example.folder / "out").exists()
+
+
+def test_problems_as_json(example: Example, buurtsae: Callable[..., Called]) -> None:
+    import json
+
+    DEFECTS["a negative weight"].make(example)
+    DEFECTS["a covariate absent"].make(example)
+    done = buurtsae("check", example.run, "--json")
+    assert done.status == 1
+    found = json.loads(done.out)
+    assert found["ok"] is False
+    assert len(found["problems"]) == 2
+    assert all(set(p) == {"what", "got", "expected", "hint"} and all(p.values()) for p in found["problems"])

@@ -1,0 +1,187 @@
+"""Model + data -> arrays: covariates, structures, and the precision of the observations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, make_areas, make_scores
+
+from buurtsae.areas.areas import Areas
+from buurtsae.areas.graph import Graph
+from buurtsae.errors import BuurtsaeError, ModelError
+from buurtsae.model.design import Bym2Block, IidBlock, covariates, design, precision_and_root
+from buurtsae.model.priors import Normal
+from buurtsae.model.spec import AreaModel
+from buurtsae.model.terms import BYM2, IID
+from buurtsae.survey.direct import DirectEstimates, direct
+
+
+@pytest.fixture(scope="module")
+def areas() -> Areas:
+    return make_areas()
+
+
+@pytest.fixture(scope="module")
+def made(areas: Areas) -> DirectEstimates:
+    return direct(make_scores(areas, SUBDIMENSIONS, 2, np.random.default_rng(1)), areas)
+
+
+def with_columns(areas: Areas, **columns: object) -> Areas:
+    return replace(areas, frame=areas.frame.assign(**columns))
+
+
+def problems_of(model: AreaModel, made: DirectEstimates, areas: Areas) -> dict[str, str]:
+    with pytest.raises(BuurtsaeError) as raised:
+        design(model, made, areas)
+    found = getattr(raised.value, "problems", (raised.value,))
+    assert all(str(p).count("\n") == 2 for p in found)
+    return {p.what: p.got for p in found}
+
+
+def test_covariates_are_standardised_over_inhabited_buurten(areas: Areas) -> None:
+    some = with_columns(areas, groen=np.r_[1e6, np.arange(24.0)])  # the first has no residents
+    columns, x, imputed = covariates(AreaModel("1 + groen"), some)
+    assert (columns, imputed) == (("Intercept", "groen"), {})
+    np.testing.assert_array_equal(x[:, 0], 1)
+    live = x[some.inhabited, 1]
+    assert (live.mean(), live.std()) == (pytest.approx(0, abs=1e-14), pytest.approx(1, rel=1e-14))
+    # 0 ... 23 has mean 11.5 and variance (24^2 - 1) / 12
+    np.testing.assert_allclose(live, (np.arange(24) - 11.5) / np.sqrt(575 / 12), rtol=1e-13)
+
+
+def test_a_buurt_without_residents_may_lack_covariates(areas: Areas) -> None:
+    _, x, imputed = covariates(AreaModel("1 + groen"), with_columns(areas, groen=np.r_[np.nan, np.arange(24.0)]))
+    assert imputed == {}
+    assert x[0, 1] == 0
+
+
+def test_interactions_and_no_intercept(areas: Areas) -> None:
+    some = with_columns(areas, groen=np.arange(25.0), grijs=np.cos(np.arange(25.0)))
+    columns, x, _ = covariates(AreaModel("0 + groen + grijs + groen:grijs"), some)
+    assert columns == ("groen", "grijs", "groen:grijs")
+    np.testing.assert_allclose(x[:, 2], x[:, 0] * x[:, 1], rtol=1e-14)
+
+
+def test_imputation_by_the_median_of_the_gemeente(areas: Areas) -> None:
+    columns, x, imputed = covariates(AreaModel("1 + groen", missing="impute"), areas)
+    assert imputed == {"groen": (UNKNOWN_X,)}
+    own = areas.frame[(areas.frame["gemeente"] == "GM0344") & areas.inhabited]["groen"]
+    filled = areas.frame["groen"].fillna(own.dropna().median())  # the buurt without residents has no say
+    live = filled[areas.inhabited]
+    expected = (filled - live.mean()) / live.std(ddof=0)
+    np.testing.assert_allclose(x[:, 1], expected, rtol=1e-12)
+
+
+def test_imputation_where_the_whole_gemeente_is_missing(areas: Areas) -> None:
+    groen = areas.frame["groen"].copy()
+    groen[UNKNOWN_X], groen[ISLAND] = 0.5, np.nan  # the island is a gemeente of its own
+    _, x, imputed = covariates(AreaModel("1 + groen", missing="impute"), with_columns(areas, groen=groen))
+    assert imputed == {"groen": (ISLAND,)}
+    live = groen.fillna(groen[areas.inhabited].median())[areas.inhabited]
+    island = areas.codes.get_loc(ISLAND)
+    assert x[island, 1] == pytest.approx((live[ISLAND] - live.mean()) / live.std(ddof=0), rel=1e-12)
+
+
+def test_everything_wrong_with_model_and_data_at_once(areas: Areas, made: DirectEstimates) -> None:
+    some = with_columns(areas, vlak=3.0)
+    other = Graph.from_pairs(["BU99990000", *areas.codes[1:]], [])
+    model = AreaModel("1 + groen + vlak", [BYM2(other), IID("provincie")])  # type: ignore[arg-type]
+    few = replace(areas, frame=areas.frame.iloc[1:])
+    assert problems_of(model, replace(made, areas=few), some) == {
+        "covariate groen is missing in 1 buurten with residents": UNKNOWN_X,
+        "covariate vlak does not vary": "standard deviation 0",
+        "the graph is of other areas": "2 codes in one only: BU03440000, BU99990000",
+        "the areas have no such level": "'provincie'",
+        "the direct estimates were made on other areas": "24 buurten",
+    }
+
+
+def test_absent_unreadable_and_collinear_formulas(areas: Areas, made: DirectEstimates) -> None:
+    assert problems_of(AreaModel("1 + grijs + blauw"), made, areas) == {"covariates are absent": "blauw, grijs"}
+    for formula, what in (
+        ("1 + + * groen", "the formula cannot be read"),
+        ("groen ~ 1", "the formula has several parts"),
+        ("groen | 1", "the formula has several parts"),
+        ("1 + np.sqroot(groen)", "the formula cannot be computed"),
+        ("1 + np.log(groen)", "columns of the formula are not finite"),
+    ):
+        with np.errstate(invalid="ignore"):
+            assert list(problems_of(AreaModel(formula, missing="impute"), made, areas)) == [what]
+    some = with_columns(areas, groen=np.arange(25.0), grijs=7 - 2 * np.arange(25.0))
+    what, got = problems_of(AreaModel("1 + groen + grijs"), made, some).popitem()
+    assert what == "columns of the formula are linear combinations of others"
+    assert got == "rank 2 of 3 columns: Intercept, groen, grijs"
+
+
+def test_terms_become_structures(areas: Areas, made: DirectEstimates) -> None:
+    model = AreaModel("1", [IID("wijk"), BYM2(areas.graph())])  # type: ignore[arg-type]
+    wijk, field = design(model, made, areas).blocks
+    assert isinstance(wijk, IidBlock)
+    assert isinstance(field, Bym2Block)
+    assert [wijk.labels[i] for i in wijk.index] == areas.frame["wijk"].tolist()
+    assert field.icar.size.tolist() == [24, 1]
+    assert len(field.edges) == len(areas.graph().edges)
+
+
+def test_observations_are_placed_by_code(areas: Areas, made: DirectEstimates) -> None:
+    arrays = design(AreaModel(), made, areas)
+    assert arrays.y.shape == (2, 25, 4)
+    for s, source in enumerate(made.sources):
+        for a, code in enumerate(areas.codes):
+            if code not in source.codes:
+                assert not arrays.y[s, a].any()
+                assert not arrays.precision[s, a].any()
+                continue
+            row = source.codes.get_loc(code)
+            seen = np.isfinite(source.mean[row])
+            np.testing.assert_array_equal(arrays.y[s, a], np.where(seen, source.mean[row], 0))
+            block = np.ix_(seen, seen)
+            np.testing.assert_allclose(
+                arrays.precision[s, a][block] @ source.variance[row][block], np.eye(seen.sum()), atol=1e-10
+            )
+
+
+def test_reference_link_and_centre(areas: Areas, made: DirectEstimates) -> None:
+    arrays = design(AreaModel(intercept=Normal(6, 2), coefficient=Normal(0.1, 0.3)), made, areas)
+    assert arrays.sources == ("veiligheidsmonitor", "burgerpeiling")
+    assert arrays.linked.tolist() == [[False] * 4, [True, True, False, False]]
+    np.testing.assert_allclose(arrays.centre, np.nanmean(made.sources[0].mean, axis=0), rtol=1e-14)
+    turned = design(AreaModel(), replace(made, sources=made.sources[::-1]), areas)
+    assert turned.linked.tolist() == [[False] * 4, [True, True, False, False]]
+    np.testing.assert_allclose(turned.centre[:2], np.nanmean(made.sources[1].mean[:, :2], axis=0), rtol=1e-14)
+    np.testing.assert_allclose(turned.centre[2:], arrays.centre[2:], rtol=1e-14)
+
+
+def test_priors_of_the_columns(areas: Areas, made: DirectEstimates) -> None:
+    model = AreaModel("1 + groen", intercept=Normal(6, 2), coefficient=Normal(0.1, 0.3), missing="impute")
+    mean, sd = design(model, made, areas).coefficient_priors
+    assert (mean.tolist(), sd.tolist()) == ([6, 0.1], [2, 0.3])
+
+
+def test_precision_and_root_of_what_is_observed() -> None:
+    rng = np.random.default_rng(3)
+    root = rng.normal(size=(8, 3, 5))
+    v = root @ root.swapaxes(1, 2)
+    observed = np.array([[(k >> d) & 1 for d in range(3)] for k in range(8)], dtype=bool)  # every pattern
+    w, r = precision_and_root(v, observed, [f"BU{k}" for k in range(8)])
+    np.testing.assert_allclose(r @ r.swapaxes(1, 2), w, atol=1e-12)
+    for k in range(8):
+        block = np.ix_(observed[k], observed[k])
+        np.testing.assert_allclose(w[k][block], np.linalg.inv(v[k][block]), rtol=1e-9)
+        for matrix in (w[k], r[k]):
+            assert not matrix[~observed[k]].any()
+            assert not matrix[:, ~observed[k]].any()
+
+
+def test_a_singular_covariance_is_refused_where_it_is_observed() -> None:
+    v = np.array([np.eye(2), [[1, 1], [1, 1]], [[0, 0], [0, 1]]])
+    both = np.ones((3, 2), dtype=bool)
+    with pytest.raises(ModelError, match="singular") as raised:
+        precision_and_root(v, both, ["BU1", "BU2", "BU3"])
+    assert raised.value.got == "BU2, BU3"
+    one = both.copy()
+    one[1:, 0] = False  # only the second was answered there
+    w, _ = precision_and_root(v, one, ["BU1", "BU2", "BU3"])
+    np.testing.assert_array_equal(w[1:], [[[0, 0], [0, 1]]] * 2)

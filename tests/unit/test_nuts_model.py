@@ -1,0 +1,277 @@
+r"""The density that NUTS samples from, against the same formulas in numpy and scipy; nothing is sampled here.
+
+With p(theta) the priors, x the unit ICAR fields, Q the scaled structure and n_c x_c the sums per component, it is
+log p(theta) - x'Qx / 2 - sum_c n_c mean_c(x)^2 / 2 - sum_sa |R'(y - prediction)|^2 / 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from made_fit import ISLAND, SUBDIMENSIONS, make_areas, make_scores
+from scipy import stats
+from scipy.special import digamma, expit
+
+from buurtsae.areas.areas import Areas
+from buurtsae.areas.graph import Graph
+from buurtsae.engines import nuts
+from buurtsae.model.design import Bym2Block, Design, design
+from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
+from buurtsae.model.spec import AreaModel
+from buurtsae.model.terms import BYM2, IID, Term
+from buurtsae.survey.direct import DirectEstimates, direct
+
+
+@dataclass(frozen=True)
+class Built:
+    """A design, its estimates, and its model as a function of the values of its variables."""
+
+    arrays: Design
+    estimates: DirectEstimates
+    model: Any
+    evaluate: Any
+
+    def __call__(self, point: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        names = [v.name for v in self.model.value_vars]
+        return dict(zip(("priors", "likelihood", "icar", "eta", "root_R"), self.evaluate(*map(point.get, names))))
+
+    def point(self, seed: int) -> dict[str, np.ndarray]:
+        """Random values of all variables, on the scale that the sampler moves in."""
+        rng, start = np.random.default_rng(seed), self.model.initial_point()
+        return {v.name: rng.normal(0, 0.7, np.shape(start[v.name])) for v in self.model.value_vars}
+
+
+@pytest.fixture(scope="module")
+def areas() -> Areas:
+    return make_areas()
+
+
+def built(areas: Areas, subdimensions: tuple[str, ...], terms: list[Term]) -> Built:
+    model = AreaModel(
+        "1 + groen",
+        terms,  # type: ignore[arg-type]
+        Normal(6, 2),
+        Normal(0.1, 0.5),
+        Normal(0.2, 0.75),
+        LogNormal(0.1, 0.25),
+        "impute",
+    )
+    estimates = direct(make_scores(areas, subdimensions, 2, np.random.default_rng(1)), areas)
+    arrays = design(model, estimates, areas)
+    pymc_model = nuts.build(arrays)
+    with nuts.quiet_imports():
+        import pytensor
+        import pytensor.tensor as pt
+
+        zero = pt.zeros(())
+        wanted = [
+            pymc_model.logp(vars=pymc_model.free_RVs, jacobian=False),
+            pymc_model["likelihood"],
+            pymc_model["icar"] if "icar" in pymc_model.named_vars else zero,
+            pymc_model["eta"],
+            pymc_model["root_R"] if "root_R" in pymc_model.named_vars else zero,
+        ]
+        outputs = pymc_model.replace_rvs_by_values(wanted)
+        function = pytensor.function(pymc_model.value_vars, outputs, mode="FAST_COMPILE", on_unused_input="ignore")
+    return Built(arrays, estimates, pymc_model, function)
+
+
+def spatial(areas: Areas) -> list[Term]:
+    return [
+        BYM2(areas.graph(), PC(0.9, 0.02), Beta(2, 3), LKJ(4)),
+        IID("gemeente", PC(0.8, 0.03), LKJ(1.5)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def four(areas: Areas) -> Built:
+    return built(areas, SUBDIMENSIONS, spatial(areas))
+
+
+@pytest.fixture(scope="module")
+def one(areas: Areas) -> Built:
+    return built(areas, SUBDIMENSIONS[1:2], spatial(areas))
+
+
+@pytest.fixture(params=["four", "one"])
+def both(request: pytest.FixtureRequest) -> Built:
+    found: Built = request.getfixturevalue(request.param)
+    return found
+
+
+def root_of(below: np.ndarray, square: np.ndarray, n_dims: int) -> np.ndarray:
+    """L: the rows of T scaled to length 1, for stacks (..., n_below) and (..., D - 1)."""
+    t = np.zeros((*below.shape[:-1], n_dims, n_dims))
+    t[..., *np.tril_indices(n_dims, -1)] = below
+    t[..., 0, 0] = 1
+    t[..., range(1, n_dims), range(1, n_dims)] = np.sqrt(square)
+    return t / np.linalg.norm(t, axis=-1, keepdims=True)
+
+
+def natural(point: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The point on the natural scale of each variable."""
+    forms = {"sigma_log__": ("sigma", np.exp), "square_log__": ("square", np.exp), "phi_logodds__": ("phi", expit)}
+    moved = {name: forms.get(name, (name, np.asarray)) for name in point}
+    return {name: form(point[key]) for key, (name, form) in moved.items()}
+
+
+def predictor(found: Built, p: dict[str, np.ndarray]) -> np.ndarray:
+    """eta by the formulas of the model, area by area."""
+    arrays, n_dims = found.arrays, len(found.arrays.subdimensions)
+    root = root_of(p["below"], p["square"], n_dims) if n_dims > 1 else np.ones((3, 1, 1))  # u, v, gemeente
+    field, group = arrays.blocks
+    assert isinstance(field, Bym2Block)
+    u = p["u"].copy()
+    for c in np.flatnonzero(field.icar.size > 1):
+        u[field.icar.component == c] -= u[field.icar.component == c].mean(axis=0)
+    eta = np.empty_like(u)
+    for a in range(len(u)):
+        structured, loose = root[0] @ u[a], root[1] @ p["v"][a]
+        eta[a] = arrays.x[a] @ p["beta"] + p["sigma"][0] * (
+            np.sqrt(1 - p["phi"]) * loose + np.sqrt(p["phi"]) * structured
+        )
+        eta[a] += p["sigma"][1] * (root[2] @ p["gemeente"][group.index[a]])  # type: ignore[union-attr]
+    return eta
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_linear_predictor(both: Built, seed: int) -> None:
+    point = both.point(seed)
+    np.testing.assert_allclose(both(point)["eta"], predictor(both, natural(point)), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_priors(both: Built, seed: int) -> None:
+    point = both.point(seed)
+    p, n_dims = natural(point), len(both.arrays.subdimensions)
+    expected = stats.norm.logpdf(p["beta"], [[6], [0.1]], [[2], [0.5]]).sum()
+    for k, (upper, alpha) in enumerate([(0.9, 0.02), (0.8, 0.03)]):
+        expected += stats.expon.logpdf(p["sigma"][k], scale=-upper / np.log(alpha)).sum()
+    expected += stats.beta.logpdf(p["phi"], 2, 3).sum()
+    expected += sum(stats.norm.logpdf(p[name]).sum() for name in ("v", "gemeente"))
+    expected += stats.norm.logpdf(p["alpha"], 0.2, 0.75).sum() + stats.norm.logpdf(p["log_lambda"], 0.1, 0.25).sum()
+    if n_dims > 1:
+        degrees = [[2 * eta + n_dims - i for i in range(2, n_dims + 1)] for eta in (4, 4, 1.5)]
+        expected += stats.norm.logpdf(p["below"]).sum() + stats.chi2.logpdf(p["square"], degrees).sum()
+    assert both(point)["priors"] == pytest.approx(expected, rel=1e-8)  # as exact as PyMC's constants
+
+
+def test_the_likelihood(both: Built) -> None:
+    """Differences between points, where the constant of the density drops out."""
+
+    def expected(point: dict[str, np.ndarray]) -> float:
+        p = natural(point)
+        eta, arrays = predictor(both, p), both.arrays
+        alpha, slope = np.zeros(arrays.linked.shape), np.ones(arrays.linked.shape)
+        alpha[arrays.linked], slope[arrays.linked] = p["alpha"], np.exp(p["log_lambda"])
+        total = 0.0
+        for s, source in enumerate(both.estimates.sources):
+            for row, code in enumerate(source.codes):
+                seen = np.isfinite(source.mean[row])
+                mean = arrays.centre + alpha[s] + slope[s] * (eta[arrays.areas.index(code)] - arrays.centre)
+                v = source.variance[row][np.ix_(seen, seen)]
+                total += stats.multivariate_normal.logpdf(source.mean[row, seen], mean[seen], v)
+        return total
+
+    points = [both.point(seed) for seed in range(3)]
+    ours, scipys = [both(p)["likelihood"] for p in points], [expected(p) for p in points]
+    np.testing.assert_allclose(np.diff(ours), np.diff(scipys), rtol=1e-9)
+
+
+def test_the_icar_density(both: Built) -> None:
+    """-x'Qx / 2, the island's unit precision included, and a unit-scale normal prior for the level of a component."""
+    icar = both.arrays.blocks[0].icar  # type: ignore[union-attr]
+    assert icar.size.tolist() == [24, 1]
+    for seed in (1, 2):
+        point = both.point(seed)
+        x = point["u"]
+        level = icar.means @ x
+        expected = -0.5 * (x * (icar.precision @ x)).sum() - 0.5 * (24 * level**2).sum()
+        assert both(point)["icar"] == pytest.approx(expected, rel=1e-10)
+
+
+def test_the_level_of_a_component_leaves_the_model(both: Built) -> None:
+    point = both.point(1)
+    moved = point | {"u": point["u"] + 5 * (np.array(both.arrays.areas) != ISLAND)[:, None]}
+    np.testing.assert_allclose(both(moved)["eta"], both(point)["eta"], rtol=0, atol=1e-12)
+    island = point | {"u": point["u"] + (np.array(both.arrays.areas) == ISLAND)[:, None]}  # not constrained: it counts
+    assert (abs(both(island)["eta"] - both(point)["eta"]).max(axis=0) > 0.01).all()
+
+
+def test_component_means_are_removed_exactly(areas: Areas) -> None:
+    """Components of 15, 8, 1 and 1 areas: the gemeenten apart, and the first buurt from its own."""
+    whole, gemeente = areas.graph(), areas.frame["gemeente"].to_numpy()
+    apart = [(whole.codes[i], whole.codes[j]) for i, j in whole.edges if gemeente[i] == gemeente[j] and i > 0]
+    graph = Graph.from_pairs(whole.codes, apart)
+    assert sorted(graph.icar.size) == [1, 1, 8, 15]
+    with nuts.quiet_imports():
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        with pm.Model():
+            fields = nuts._unit_icar(Bym2Block(BYM2(graph), graph.icar, graph.edges), 2, pm, pt)
+            x = np.random.default_rng(1).normal(3, 1, size=(25, 2))
+            removed = fields.eval({next(v for v in fields.owner.inputs if v.name == "u"): x}, mode="FAST_COMPILE")
+    for c, size in enumerate(graph.icar.size):
+        member = graph.icar.component == c
+        expected = x[member] - (x[member].mean(axis=0) if size > 1 else 0)
+        np.testing.assert_allclose(removed[member], expected, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(graph.icar.means @ removed, 0, rtol=0, atol=1e-14)
+
+
+def test_the_root_of_the_correlations(four: Built) -> None:
+    point = four.point(1)
+    p = natural(point)
+    found = four(point)["root_R"]
+    np.testing.assert_allclose(found, root_of(p["below"], p["square"], 4), rtol=1e-12)
+    np.testing.assert_allclose((found @ found.swapaxes(1, 2))[:, range(4), range(4)], 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n_dims", "eta"), [(4, 2.0), (3, 1.0), (2, 5.0)])
+def test_the_correlations_are_lkj(n_dims: int, eta: float) -> None:
+    """Every correlation of LKJ(eta) is 2 b - 1, b ~ Beta(k, k) with k = eta + (D - 2) / 2 (Lewandowski et al. 2009)."""
+    rng, n = np.random.default_rng(1), 20_000
+    below = rng.normal(size=(n, n_dims * (n_dims - 1) // 2))
+    square = rng.chisquare([2 * eta + n_dims - i for i in range(2, n_dims + 1)], size=(n, n_dims - 1))
+    root = root_of(below, square, n_dims)
+    r = root @ root.swapaxes(1, 2)
+    k = eta + (n_dims - 2) / 2
+    for i, j in zip(*np.tril_indices(n_dims, -1), strict=True):
+        # ten tests at 0.001: a false alarm in 1 percent of seeds; 20,000 draws see a shape that is off by 5 percent
+        assert stats.kstest((r[:, i, j] + 1) / 2, stats.beta(k, k).cdf).pvalue > 0.001
+    wrong = stats.beta(1.1 * k, 1.1 * k)
+    assert stats.kstest((r[:, 1, 0] + 1) / 2, wrong.cdf).pvalue < 0.001  # the test has power
+
+
+def test_the_determinant_of_the_correlations_is_that_of_lkj() -> None:
+    """The density |R|^(eta - 1) as a whole, by E log|R| of the vine construction in Lewandowski et al. (2009)."""
+    rng, n, n_dims, eta = np.random.default_rng(2), 20_000, 4, 2.0
+    square = rng.chisquare([2 * eta + n_dims - i for i in range(2, n_dims + 1)], size=(n, n_dims - 1))
+    root = root_of(rng.normal(size=(n, 6)), square, n_dims)
+    log_det = 2 * np.log(root[:, range(n_dims), range(n_dims)]).sum(axis=1)
+    partial = [(eta + (n_dims - 1 - k) / 2, n_dims - k) for k in range(1, n_dims)]  # vines: level k has D - k of them,
+    # each 1 - r^2 ~ Beta(b, 1/2) with b = eta + (D - 1 - k) / 2, and |R| is the product of all (theorem 1)
+    expected = sum(times * (digamma(b) - digamma(b + 0.5)) for b, times in partial)
+    assert log_det.mean() == pytest.approx(expected, abs=4 * log_det.std() / np.sqrt(n))
+
+
+def test_a_model_without_terms(areas: Areas) -> None:
+    found = built(areas, SUBDIMENSIONS[:2], [])
+    point = found.point(1)
+    np.testing.assert_allclose(found(point)["eta"], found.arrays.x @ point["beta"], rtol=1e-12)
+    assert "icar" not in found.model.named_vars
+
+
+def test_one_source_has_no_link(areas: Areas) -> None:
+    estimates = direct(make_scores(areas, SUBDIMENSIONS, 1, np.random.default_rng(1)), areas)
+    model = nuts.build(design(AreaModel(), estimates, areas))
+    assert {v.name for v in model.free_RVs} == {"beta"}
+
+
+def test_two_fields_are_refused_by_name(four: Built) -> None:
+    """AreaModel refuses them already; the engine must not depend on that."""
+    assert nuts.supports(four.arrays) == []
+    assert nuts.supports(replace(four.arrays, blocks=four.arrays.blocks * 2)) == ["several BYM2 terms"]

@@ -1,0 +1,71 @@
+"""The model as the user states it: what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from buurtsae.areas.graph import Graph
+from buurtsae.errors import ModelError
+from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
+from buurtsae.model.spec import AreaModel
+from buurtsae.model.terms import BYM2, IID
+
+GRAPH = Graph.from_pairs(["A", "B", "C"], [("A", "B")])
+
+
+def test_it_prints_words_symbols_and_every_prior() -> None:
+    model = AreaModel(
+        "1 + stedelijkheid",
+        [BYM2(GRAPH, PC(0.9, 0.02), Beta(1, 3), LKJ(4)), IID("gemeentecode", PC(0.8, 0.03), LKJ(5))],  # type: ignore[arg-type]
+        Normal(6, 2),
+        Normal(0, 0.5),
+        Normal(0, 0.75),
+        LogNormal(0, 0.25),
+        "impute",
+    )
+    assert str(model).splitlines() == [
+        "Area-level model of buurtverbondenheid (multivariate Fay-Herriot)",
+        "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + e,  e ~ N(0, V[s,a])   direct estimate of source s",
+        "  eta[a,d] = x[a]' beta[d] + sigma[d] (sqrt(1 - phi[d]) v[a,d] + sqrt(phi[d]) u[a,d])"
+        " + sigma_gemeente[d] g[gemeente(a),d]   score of the residents",
+        "  x: 1 + stedelijkheid; numeric covariates per standard deviation",
+        "Terms",
+        "  BYM2 on Graph of 3 areas: 1 pairs (table), components of [2] areas, 1 without neighbours, 0 bridges: "
+        "v unstructured, u scaled intrinsic CAR; both correlated across sub-dimensions",
+        "  IID per gemeente, correlated across sub-dimensions",
+        "Priors",
+        "  intercept   Normal(6, sd 2)",
+        "  beta        Normal(0, sd 0.5) per standard deviation",
+        "  sigma       PC: P(> 0.9) = 0.02",
+        "  phi         Beta(1, 3)",
+        "  R_u, R_v    LKJ(4)",
+        "  sigma_gemeente  PC: P(> 0.8) = 0.03; R_gemeente LKJ(5)",
+        "  alpha       Normal(0, sd 0.75); 0 for the reference source of a sub-dimension",
+        "  lambda      LogNormal(0, sd 0.25); 1 for the reference source",
+        "Missing covariates: imputed by the median, and flagged",
+    ]
+    assert "Missing covariates: refused" in str(AreaModel())
+
+
+def test_it_does_not_change() -> None:
+    model = AreaModel(terms=[IID("wijk")])  # type: ignore[arg-type]
+    assert model.terms == (IID("wijk"),)
+    with pytest.raises(FrozenInstanceError):
+        model.formula = "0"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("terms", "missing", "what"),
+    [
+        ([BYM2(GRAPH), BYM2(GRAPH)], "refuse", "a term occurs twice"),
+        ([IID("gemeente"), IID("gemeentecode")], "refuse", "a term occurs twice"),
+        (["bym2"], "refuse", "a term is unknown"),
+        ([], "ignore", "`missing` is unknown"),
+    ],
+)
+def test_what_it_refuses(terms: list[object], missing: str, what: str) -> None:
+    with pytest.raises(ModelError, match=what) as raised:
+        AreaModel("1", terms, missing=missing)  # type: ignore[arg-type]
+    assert str(raised.value).count("\n") == 2
