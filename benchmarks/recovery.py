@@ -134,6 +134,15 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])
 
 
+def write_readme(text: str) -> None:
+    """Put the first table into the README."""
+    readme = ROOT / "README.md"
+    table = text.split("## By measure, buurten")[1].split("##")[0].strip()
+    head, rest = readme.read_text(encoding="utf-8").split("recovery.py -->\n")
+    tail = rest[rest.index("<!-- end of recovery") :]
+    readme.write_text(f"{head}recovery.py -->\n{table}\n{tail}", encoding="utf-8", newline="\n")
+
+
 def main() -> None:
     """Run the benchmark."""
     import tempfile
@@ -150,6 +159,8 @@ def main() -> None:
     text = report(pd.concat(tables, ignore_index=True))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(text, encoding="utf-8", newline="\n")
+    if args.out == ROOT / "docs" / "recovery.md":
+        write_readme(text)
     print(text)
 
 

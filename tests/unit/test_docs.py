@@ -1,0 +1,33 @@
+"""The pages say what the code does: every key of the run file, and the figures of the benchmarks."""
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from buurtsae.engines.nuts import NutsOptions
+from buurtsae.runfile import RunSpec
+
+
+def _keys(part: type[BaseModel]) -> set[str]:
+    found = set()
+    for name, field in part.model_fields.items():
+        found.add(name)
+        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found |= _keys(kind)
+    return found
+
+
+def test_every_key_of_the_run_file_is_documented(root: Path) -> None:
+    page = (root / "docs" / "run-file.md").read_text(encoding="utf-8")
+    keys = _keys(RunSpec) | set(NutsOptions.__dataclass_fields__)
+    assert len(keys) > 40
+    undocumented = {k for k in keys if f"`{k}`" not in page and f"[{k}" not in page and f".{k}" not in page}
+    assert undocumented <= {"key"}  # shown in the example of `tables`
+
+
+def test_readme_has_the_table_of_the_recovery_benchmark(root: Path) -> None:
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    table = readme.split("recovery.py -->")[1].split("<!-- end")[0].strip()
+    assert table.count("\n") >= 8
+    assert table in (root / "docs" / "recovery.md").read_text(encoding="utf-8")
