@@ -78,7 +78,7 @@ def check(
     inputs = pipeline.check(file)
     audit = {
         "areas": inputs.areas.audit(),
-        "notes": [*inputs.areas.notes, *inputs.direct.notes],
+        "notes": inputs.notes,
         "direct": repr(inputs.direct),
         "model": str(inputs.model),
     }

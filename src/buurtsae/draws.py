@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 RHAT_MAX, ESS_MIN = 1.01, 400
+HYPERPARAMETERS = ["name", "measure", "mean", "sd", "lower", "upper", "rhat", "ess_bulk"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Draws:
                 for i, j in enumerate(keep)
                 if not _upper_triangle(dims, labels[j], self.dataset)
             ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=HYPERPARAMETERS)
 
     def __repr__(self) -> str:
         return (

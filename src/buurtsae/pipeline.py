@@ -13,13 +13,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.engines.base import engine_options, fit
 from buurtsae.errors import BuurtsaeError, DataError, ModelError, Problems
 from buurtsae.estimates.quality import Gate
 from buurtsae.estimates.summary import Estimates, Rules, estimate
-from buurtsae.model.design import covariates, design
+from buurtsae.model.design import Design, covariates, design
 from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID, Term
@@ -28,7 +29,8 @@ from buurtsae.publish.output import publish
 from buurtsae.runfile import ModelPart, RunFile, SourcePart, read_run
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
-from buurtsae.survey.survey import Survey, check_areas
+from buurtsae.survey.survey import Survey, check_areas, check_codes
+from buurtsae.tables import read_table
 
 Say = Callable[[str], None]
 
@@ -41,7 +43,13 @@ class Inputs:
     areas: Areas
     direct: DirectEstimates
     model: AreaModel
+    design: Design
     files: tuple[Path, ...]
+
+    @property
+    def notes(self) -> list[str]:
+        """What was noticed, repaired or filled in while reading."""
+        return [*self.areas.notes, *self.direct.notes, *self.design.notes]
 
 
 @dataclass(frozen=True)
@@ -149,14 +157,15 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     areas = _collect(problems, _areas, run)
     data = _surveys(run, areas, problems) if spec.sources else _collect(problems, _table, run, areas)
     model = _collect(problems, _model, spec.model, areas, run) if areas is not None else None
+    arrays = None
     if model is not None and areas is not None:
         if data is not None:
-            _collect(problems, design, model, data, areas)
+            arrays = _collect(problems, design, model, data, areas)
         else:
             _collect(problems, covariates, model, areas)
-    if areas is None or data is None or model is None:
+    if areas is None or data is None or model is None or arrays is None:
         return None
-    return Inputs(run, areas, data, model, _files(run))
+    return Inputs(run, areas, data, model, arrays, _files(run))
 
 
 def _collect(problems: Problems, step: Callable[..., Any], *args: Any) -> Any:
@@ -187,7 +196,9 @@ def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> DirectEst
     for s in run.spec.sources:
         survey = _collect(problems, _survey, run, s)
         clean = clean and survey is not None
-        if survey is not None and areas is not None:
+        if survey is None and areas is not None:
+            _other_codes(run, s, areas, problems)
+        elif survey is not None and areas is not None:
             before = len(problems.found)
             check_areas(survey, areas, problems, s.code_year)
             clean = clean and len(problems.found) == before
@@ -203,6 +214,17 @@ def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> DirectEst
 def _survey(run: RunFile, s: SourcePart) -> Survey:
     file, book = run.locate(s.file), run.codebook(s.source)
     return Survey.read(file, book, s.year, area=s.area, weight=s.weight, strata=s.strata, not_asked=s.not_asked)
+
+
+def _other_codes(run: RunFile, s: SourcePart, areas: Areas, problems: Problems) -> None:
+    """Check the buurtcodes of a file in which other columns are wrong, so that one pass finds both."""
+    try:
+        table = read_table(run.locate(s.file), text=[s.area])
+    except BuurtsaeError:  # recorded already: that is why the survey could not be read
+        return
+    if s.area in table and len(table):
+        known = table[s.area][~table[s.area].isin(codes.malformed(table[s.area]))]
+        check_codes(known.dropna(), s.source, areas, problems, s.code_year)
 
 
 def _table(run: RunFile, areas: Areas | None) -> DirectEstimates | None:

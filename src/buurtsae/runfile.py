@@ -7,11 +7,13 @@ it names can be checked in the same pass.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from buurtsae.errors import Problems
 
@@ -198,20 +200,23 @@ def read_run(path: str | Path, problems: Problems) -> RunFile | None:
     try:
         return RunFile(path, RunSpec.model_validate(raw))
     except ValidationError as error:
-        unknown = [e["loc"] for e in error.errors() if e["type"] == "extra_forbidden"]
-        _record(error, path, problems)
+        found = error.errors()
+    _record(found, path, problems)
+    unknown = [e["loc"] for e in found if e["type"] == "extra_forbidden"]
     if not unknown:
         return None
     for loc in unknown:
         _remove(raw, loc)
     try:
         return RunFile(path, RunSpec.model_validate(raw))
-    except ValidationError:  # the other errors are recorded already
+    except ValidationError as error:  # what concerns several keys together is checked when each of them is right
+        seen = {(e["loc"], e["type"]) for e in found}
+        _record([e for e in error.errors() if (e["loc"], e["type"]) not in seen], path, problems)
         return None
 
 
-def _record(error: ValidationError, path: Path, problems: Problems) -> None:
-    for e in error.errors():
+def _record(errors: Sequence[ErrorDetails], path: Path, problems: Problems) -> None:
+    for e in errors:
         loc = ".".join(str(part) for part in e["loc"]) or "the file"
         if e["type"] == "extra_forbidden":
             known = ", ".join(_known(e["loc"][:-1]))

@@ -1,8 +1,8 @@
 r"""Made buurten and respondents, and a fit whose draws come from the exact Gaussian posterior.
 
-With hyperparameters known, eta ~ N(m, S) and y_s = c + alpha_s + lambda_s (eta - c) + e, e ~ N(0, W_s^-1):
+With hyperparameters known, eta ~ N(m, S), y_s = c + alpha_s + L_s (eta - c) + e, e ~ N(0, W_s^-1), L_s = diag lambda_s:
 
-    P = S^-1 + sum_s L_s W_s L_s,   mean = P^-1 [ S^-1 m + sum_s L_s W_s (y_s - c - alpha_s + L_s c) ],  L_s = diag lambda_s.
+    P = S^-1 + sum_s L_s W_s L_s,   mean = P^-1 [ S^-1 m + sum_s L_s W_s (y_s - c - alpha_s + L_s c) ].
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.scales import Scores
 
 SUBDIMENSIONS = Concept.load().subdimensions
-CHAINS, DRAWS = 4, 1000
+CHAINS, DRAWS = 4, 500
 LEVEL, SIGMA, PHI, BETWEEN = 6.0, 0.7, 0.6, 0.5  # prior mean, sd, structured share, correlation of eta over d
 WITHIN, WITHIN_R = 1.2, 0.4  # sd and correlation of the scores of respondents of one buurt
 OFFSET, SLOPE = 1.5, 0.8  # the second source: y = OFFSET + SLOPE * eta, on two of the sub-dimensions

@@ -65,7 +65,7 @@ def test_interactions_and_no_intercept(areas: Areas) -> None:
 
 
 def test_imputation_by_the_median_of_the_gemeente(areas: Areas) -> None:
-    columns, x, imputed = covariates(AreaModel("1 + groen", missing="impute"), areas)
+    _, x, imputed = covariates(AreaModel("1 + groen", missing="impute"), areas)
     assert imputed == {"groen": (UNKNOWN_X,)}
     own = areas.frame[(areas.frame["gemeente"] == "GM0344") & areas.inhabited]["groen"]
     filled = areas.frame["groen"].fillna(own.dropna().median())  # the buurt without residents has no say

@@ -232,9 +232,7 @@ def test_respondents_where_nobody_lives_are_left_out_and_noted(areas: Areas, two
     frame = two[0].frame
     ghost = frame.iloc[:2].assign(area=EMPTY)
     found = direct(Scores(pd.concat([frame, ghost]), "veiligheidsmonitor", 2022, SUBDIMENSIONS), areas)
-    assert found.notes == (
-        f"2 respondents of veiligheidsmonitor left out: buurten without residents ({EMPTY})",
-    )
+    assert found.notes == (f"2 respondents of veiligheidsmonitor left out: buurten without residents ({EMPTY})",)
     pd.testing.assert_frame_equal(found.totals("land"), direct(two[0], areas).totals("land"))
     assert EMPTY not in found.sources[0].codes
 

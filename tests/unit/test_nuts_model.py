@@ -36,7 +36,8 @@ class Built:
 
     def __call__(self, point: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         names = [v.name for v in self.model.value_vars]
-        return dict(zip(("priors", "likelihood", "icar", "eta", "root_R"), self.evaluate(*map(point.get, names))))
+        found = self.evaluate(*map(point.get, names))
+        return dict(zip(("priors", "likelihood", "icar", "eta", "root_R"), found, strict=True))
 
     def point(self, seed: int) -> dict[str, np.ndarray]:
         """Random values of all variables, on the scale that the sampler moves in."""

@@ -266,7 +266,4 @@ def _sources(fit: Fit) -> list[dict[str, Any]]:
 
 
 def _notes(fit: Fit) -> list[str]:
-    notes = [*fit.areas.notes, *fit.direct.notes]
-    for covariate, codes in fit.design.imputed.items():
-        notes.append(f"covariate {covariate} imputed by the median in {len(codes)} buurten: {', '.join(codes)}")
-    return notes
+    return [*fit.areas.notes, *fit.direct.notes, *fit.design.notes]

@@ -81,6 +81,14 @@ class Design:
     imputed: dict[str, tuple[str, ...]]
 
     @property
+    def notes(self) -> list[str]:
+        """Which covariates were imputed, and where."""
+        return [
+            f"covariate {name} imputed by the median in {len(codes)} buurten: {', '.join(codes)}"
+            for name, codes in self.imputed.items()
+        ]
+
+    @property
     def coefficient_priors(self) -> tuple[Floats, Floats]:
         """Means and standard deviations of beta's priors, shape (P,) each."""
         intercept = np.array([c == "Intercept" for c in self.columns])

@@ -93,13 +93,18 @@ def _check_pairs(
     _check_codes(pairs, ["source"], sources.dropna().unique(), "sources", file, problems)
     missing = pairs[~np.isfinite(pairs["covariance"])]
     if len(missing):
-        problems.add(f"{file}: covariances are missing", shown(missing["area_code"]), "numbers", "complete or drop them")
+        problems.add(
+            f"{file}: covariances are missing", shown(missing["area_code"]), "numbers", "complete or drop them"
+        )
     ends = np.sort(pairs[measures].to_numpy(dtype=str), axis=1)
     each = pairs.assign(measure_1=ends[:, 0], measure_2=ends[:, 1]).drop_duplicates(list(COVARIANCE))
     twice = each[each.duplicated(list(COVARIANCE[:-1]))]
     if len(twice):
         problems.add(
-            f"{file} has different covariances of a pair", shown(twice["area_code"]), "one per pair", "correct the table"
+            f"{file} has different covariances of a pair",
+            shown(twice["area_code"]),
+            "one per pair",
+            "correct the table",
         )
 
 

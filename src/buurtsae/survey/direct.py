@@ -220,7 +220,7 @@ class DirectEstimates:
             total, square = _group_sum(part, domain, len(labels)), _group_sum(part**2, domain, len(labels))
             effective += np.divide(total**2, square, out=np.zeros_like(total), where=square > 0)
         answered = self._reference_counts(labels, parent)
-        direct = _combine(matrix, mean)
+        direct = np.clip(_combine(matrix, mean), 0.0, 10.0)  # a weighted mean of tens may be 10 and a rounding error
         se = np.sqrt(np.maximum(np.einsum("md,ade,me->am", matrix, np.nan_to_num(variance), matrix), 0.0))
         enough = _combine(matrix, np.where(answered > 1, 1.0, np.nan))
         # the sum of squares of identical answers is zero up to rounding

@@ -117,7 +117,11 @@ class Survey:
 
 def check_areas(survey: Survey, areas: Areas, problems: Problems, code_year: int | None = None) -> None:
     """Record respondents whose buurt does not exist in `areas`, or whose codes are of another year."""
-    source = survey.codebook.id
+    check_codes(survey.frame["area"], survey.codebook.id, areas, problems, code_year)
+
+
+def check_codes(area: pd.Series, source: str, areas: Areas, problems: Problems, code_year: int | None = None) -> None:
+    """Record which buurtcodes of a source's respondents do not exist in `areas`, or are of another year."""
     if code_year is not None and code_year != areas.year:
         problems.add(
             f"the buurtcodes of {source} are of another year",
@@ -125,7 +129,6 @@ def check_areas(survey: Survey, areas: Areas, problems: Problems, code_year: int
             str(areas.year),
             f"give the survey the codes of {areas.year}, or read the areas of {code_year}",
         )
-    area = survey.frame["area"]
     unknown = area[~area.isin(areas.codes)]
     if len(unknown):
         share = len(unknown) / len(area)

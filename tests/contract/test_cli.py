@@ -1,0 +1,262 @@
+"""The command line: verbs, options, and the exit statuses 0, 1, 2 and 3."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+from example_runs import DemoRun, Example, call
+
+from buurtsae import pipeline
+from buurtsae.engines import nuts
+from buurtsae.publish import output
+from buurtsae.survey.concept import Concept
+
+GRID_RUN = """
+[run]
+name = "raster"
+title = "Raster"
+year = 2024
+seed = 1
+[areas]
+file = "buurten.gpkg"
+year = 2024
+[[sources]]
+source = "veiligheidsmonitor"
+file = "enquete_veiligheidsmonitor.csv"
+year = 2024
+strata = "stratum"
+"""
+
+
+def test_the_installed_command_is_this_one() -> None:
+    (script,) = entry_points(group="console_scripts", name="buurtsae")
+    assert script.value == "buurtsae.cli:main"
+
+
+@pytest.mark.parametrize("code", ["import buurtsae", "from buurtsae.cli import main; main()"], ids=["import", "help"])
+def test_neither_import_nor_help_loads_what_costs_seconds(code: str) -> None:
+    heavy = {"pymc", "pytensor", "nutpie", "numba", "statsmodels", "matplotlib", "geopandas", "arviz"}
+    program = (
+        "import sys\n"
+        "sys.argv = ['buurtsae', '--help']\n"
+        f"try: {code}\n"
+        "except SystemExit: pass\n"
+        f"sys.exit(' '.join({heavy!r} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_names_the_verbs_of_the_contract() -> None:
+    done = call("--help")
+    assert done.status == 0
+    for verb in ("run", "demo", "check", "simulate"):
+        assert verb in done.out
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["schat"],
+        ["run"],
+        ["run", "x.toml"],
+        ["run", "x.toml", "--out", "out", "--seed", "-1"],
+        ["run", "x.toml", "--out", "out", "--seed", "een"],
+        ["check"],
+        ["check", "x.toml", "--out", "out"],
+        ["simulate", "--out", "out"],
+        ["simulate", "--areas", "x.gpkg", "--out", "out", "--rate", "2"],
+        ["simulate", "--areas", "x.gpkg", "--out", "out", "--where", "provincie"],
+        ["simulate", "--areas", "x.gpkg", "--out", "out", "--source", "veiligheidsmonitor=veel"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_status_2(args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = call(*args)
+    assert done.status == 2
+    assert "Usage: " in done.err + done.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_reports_what_was_read(example: Example) -> None:
+    done = call("check", example.run)
+    assert done.status == 0
+    # data/voorbeeldstad/README.md: 120 buurten in 12 wijken and 3 gemeenten, two without residents
+    assert "Areas of 2024: 120 buurten (2 without residents) in 12 wijken and 3 gemeenten" in done.out
+    assert "veiligheidsmonitor 2024" in done.out
+    assert "burgerpeiling 2024" in done.out
+    assert "Area-level model of buurtverbondenheid" in done.out
+    assert done.out.rstrip().endswith("all inputs are in order")
+
+
+def test_check_for_programs_and_in_silence(example: Example) -> None:
+    found = json.loads(call("check", example.run, "--json").out)
+    assert found["ok"] is True
+    assert found["areas"]["buurten"] == 120
+    assert len(found["areas"]["without_residents"]) == 2
+    assert any("imputed" in note for note in found["notes"])  # the example hides cells, and its run file imputes
+    quiet = call("check", example.run, "--quiet")
+    assert quiet == type(quiet)(0, "", "")
+
+
+def test_an_unknown_engine_is_refused_in_three_lines(example: Example) -> None:
+    out = example.folder / "out"
+    done = call("run", example.run, "--out", out, "--engine", "laplace", "--quiet")
+    assert done.status == 1
+    assert done.err.splitlines() == [
+        "the engine is unknown",
+        "  got 'laplace'; expected nuts",
+        "  hint: choose one of these",
+    ]
+    assert not out.exists()
+
+
+def test_an_error_as_json(example: Example) -> None:
+    done = call("run", example.run, "--out", example.folder / "out", "--engine", "laplace", "--json", "--quiet")
+    assert done.status == 1
+    assert json.loads(done.out)["problems"][0]["got"] == "'laplace'"
+
+
+def test_simulate_on_the_example(example: Example, tmp_path: Path) -> None:
+    def simulate(folder: str, seed: int) -> pd.DataFrame:
+        args = ["--areas", example.data / "buurten.gpkg", "--table", example.data / "kerncijfers.csv"]
+        args += ["--covariate", "pct_koopwoningen", "--covariate", "stedelijkheid", "--rate", "0.01"]
+        args += ["--source", "veiligheidsmonitor", "--source", "burgerpeiling=0.004"]
+        done = call("simulate", *args, "--out", tmp_path / folder, "--seed", str(seed))
+        assert done.status == 0, done.err
+        files = {"enquete_veiligheidsmonitor.csv", "enquete_burgerpeiling.csv", "waarheid.csv"}
+        assert {f.name for f in (tmp_path / folder).iterdir()} == files
+        assert {Path(line.removeprefix("wrote ")).name for line in done.out.splitlines()} == files
+        return pd.read_csv(tmp_path / folder / "enquete_veiligheidsmonitor.csv")
+
+    first, again, other = simulate("a", 1), simulate("b", 1), simulate("c", 2)
+    pd.testing.assert_frame_equal(first, again)
+    assert not first.equals(other)
+    residents = pipeline.check(example.run).areas.population.sum()
+    assert len(first) == round(0.01 * residents)
+    assert len(pd.read_csv(tmp_path / "a" / "enquete_burgerpeiling.csv")) == round(0.004 * residents)
+    truth = pd.read_csv(tmp_path / "a" / "waarheid.csv")
+    assert len(truth) == 118 * 7  # inhabited buurten x measures
+    assert truth["truth"].between(0, 10).all()
+
+
+def test_what_simulate_makes_on_any_areas_passes_check(tmp_path: Path, grid: Callable[..., gpd.GeoDataFrame]) -> None:
+    grid(5, 6).to_file(tmp_path / "buurten.gpkg", driver="GPKG")
+    done = call("simulate", "--areas", tmp_path / "buurten.gpkg", "--out", tmp_path, "--rate", "0.05", "--json")
+    assert done.status == 0, done.err
+    files = [Path(f) for f in json.loads(done.out)["files"]]
+    assert all(f.is_file() for f in files)
+    (tmp_path / "raster.toml").write_text(GRID_RUN, encoding="utf-8", newline="\n")
+    assert call("check", tmp_path / "raster.toml").status == 0
+
+
+def test_simulate_refuses_what_cannot_be(tmp_path: Path, grid: Callable[..., gpd.GeoDataFrame]) -> None:
+    grid().to_file(tmp_path / "buurten.gpkg", driver="GPKG")
+    out = tmp_path / "out"
+    done = call("simulate", "--areas", tmp_path / "buurten.gpkg", "--out", out, "--covariate", "stedelijkheid")
+    assert done.status == 1
+    assert "the areas lack a covariate of the truth\n  got 'stedelijkheid'" in done.err
+    assert not out.exists()
+
+
+def interrupt(*args: Any, **options: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_sampling_leaves_nothing(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = example.folder / "results" / "out"
+    monkeypatch.setattr(nuts, "sample", interrupt)
+    done = call("run", example.run, "--out", out, "--quiet")
+    assert done.status == 130  # 128 + SIGINT, as a shell expects
+    assert not out.parent.exists()
+
+
+@pytest.mark.nuts
+@pytest.mark.xdist_group("nuts")
+def test_ctrl_c_while_writing_leaves_nothing(
+    demo_run: DemoRun, example: Example, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = example.folder / "results" / "out"
+    monkeypatch.setattr(pipeline, "fit", lambda *args, **options: demo_run.fit)
+    monkeypatch.setattr(output, "write_site", interrupt)  # tables, draws and quality report have been written by then
+    assert call("run", example.run, "--out", out, "--quiet").status == 130
+    assert not out.parent.exists()
+
+
+@pytest.mark.nuts
+@pytest.mark.xdist_group("nuts")
+def test_options_reach_the_run(demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {}
+
+    def run(file: Path, out: Path, **options: Any) -> pipeline.Outcome:
+        asked.update(options, file=file, out=out)
+        return demo_run.outcome
+
+    monkeypatch.setattr(pipeline, "run", run)
+    done = call("demo", "--out", tmp_path, "--seed", "7", "--engine", "nuts")
+    assert done.status == 0
+    assert (asked["file"], asked["out"]) == (pipeline.example(), tmp_path)
+    assert (asked["seed"], asked["engine"], asked["progress"]) == (7, "nuts", True)
+    call("demo", "--out", tmp_path, "--quiet")
+    assert (asked["seed"], asked["engine"], asked["progress"]) == (None, None, False)
+
+
+@pytest.mark.nuts
+@pytest.mark.xdist_group("nuts")
+def test_the_summary_shows_extremes_gate_and_where_to_look(demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "run", lambda *args, **options: demo_run.outcome)
+    monkeypatch.setenv("COLUMNS", "100")
+    done = call("demo")
+    total = demo_run.estimates.select("buurtverbondenheid").dropna(subset="estimate").sort_values("estimate")
+    for code in [*total.index[:5], *total.index[-5:]]:
+        assert code in done.out
+    assert "kwaliteitspoort gehaald" in done.out
+    assert str(demo_run.folder) in done.out
+
+
+@pytest.mark.nuts
+@pytest.mark.xdist_group("nuts")
+def test_a_gate_that_is_not_met_is_status_3_and_files_say_draft(
+    demo_run: DemoRun, example: Example, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example.toml("ess_bulk_min = 400", "ess_bulk_min = 1_000_000")  # of 8,000 draws that is not possible
+    out = example.folder / "out"
+    monkeypatch.setattr(pipeline, "fit", lambda *args, **options: demo_run.fit)
+    done = call("run", example.run, "--out", out)
+    assert done.status == 3
+    assert "NIET gehaald: VOORLOPIG" in done.out
+    gate = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["gate"]
+    assert gate["passed"] is False
+    assert [c["id"] for c in gate["checks"] if not c["passed"]] == ["ess_bulk_min"]
+    pages = [out / "quality.html", *(out / "dashboard").rglob("*.html")]
+    assert len(pages) >= 9  # the report, the front page, one page per measure
+    for page in pages:
+        assert "VOORLOPIG" in page.read_text(encoding="utf-8"), page.name
+        passed = demo_run.folder / page.relative_to(out)
+        assert "VOORLOPIG" not in passed.read_text(encoding="utf-8"), page.name
+
+
+@pytest.mark.nuts
+@pytest.mark.xdist_group("nuts")
+def test_json_of_a_run(demo_run: DemoRun) -> None:
+    assert demo_run.called.status == 0
+    assert demo_run.called.err == ""
+    found = json.loads(demo_run.called.out)
+    assert found["gate"]["passed"] is True
+    assert found["out"] == str(demo_run.folder)
+    assert [row["measure"] for row in found["land"]] == list(Concept.load().measures)
+    assert all(np.isfinite(row["estimate"]) for row in found["land"])

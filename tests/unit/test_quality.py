@@ -1,0 +1,236 @@
+"""The evidence for a run: its keys, the gate at its thresholds, and every figure against its definition."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from made_fit import CHAINS, DRAWS, LEVEL, SUBDIMENSIONS, UNKNOWN_X, Made, exact, made_fit, prior_covariance
+from scipy import stats
+
+from buurtsae.estimates.quality import Gate, predictions, quality
+from buurtsae.estimates.summary import Estimates, estimate
+from buurtsae.model.spec import AreaModel
+
+PARTICIPATIE = "participatie"
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    return made_fit()
+
+
+@pytest.fixture(scope="module")
+def est(made: Made) -> Estimates:
+    return estimate(made.fit)
+
+
+@pytest.fixture(scope="module")
+def report(est: Estimates) -> dict[str, Any]:
+    return quality(est, run={"run_id": "proef"})
+
+
+def test_keys_and_plain_values(report: dict[str, Any]) -> None:
+    assert list(report) == [
+        *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison", "moran"),
+        *("areas", "graph", "sources", "labels", "model", "notes"),
+    ]
+    assert json.loads(json.dumps(report, allow_nan=False)) == report  # ready for JSON
+    assert report["run"] == {"engine": "exact", "seed": 1, "run_id": "proef"}
+
+
+def test_convergence_is_that_of_the_table(est: Estimates, report: dict[str, Any]) -> None:
+    found = report["convergence"]
+    assert (found["chains"], found["draws"], found["quantities"]) == (CHAINS, DRAWS, 37 * 7)
+    assert found["rhat_max"] == est.convergence["rhat"].max()
+    assert found["ess_bulk_min"] == est.convergence["ess_bulk"].min()
+    assert found["ess_tail_min"] == est.convergence["ess_tail"].min()
+    assert tuple(found["worst"].split()) == est.convergence["rhat"].idxmax()
+
+
+def test_the_gate_at_its_thresholds(est: Estimates, report: dict[str, Any]) -> None:
+    assert report["gate"]["passed"]
+    value = {c["id"]: c["value"] for c in report["gate"]["checks"]}
+    at = Gate(value["rhat_max"], value["ess_bulk_min"], 0, value["predictive_coverage"])
+    assert quality(est, at)["gate"]["passed"]  # a threshold that is just met is met
+    for gate, failed in (
+        (replace(at, rhat_max=value["rhat_max"] - 1e-9), "rhat_max"),
+        (replace(at, ess_bulk_min=value["ess_bulk_min"] + 1e-6), "ess_bulk_min"),
+        (replace(at, min_predictive_coverage=value["predictive_coverage"] + 1e-9), "predictive_coverage"),
+    ):
+        found = quality(est, gate)["gate"]
+        assert not found["passed"]
+        assert [c["id"] for c in found["checks"] if not c["passed"]] == [failed]
+
+
+def test_one_divergence_fails_the_gate(est: Estimates) -> None:
+    one = replace(est, fit=replace(est.fit, draws=replace(est.fit.draws, divergences=1)))
+    assert [c["id"] for c in quality(one)["gate"]["checks"] if not c["passed"]] == ["divergences"]
+    assert quality(one, Gate(max_divergences=1))["gate"]["passed"]
+
+
+def test_hyperparameters_with_their_priors(est: Estimates, report: dict[str, Any]) -> None:
+    model: AreaModel = est.fit.model
+    prior = {(h["name"], h["measure"]): h["prior"] for h in report["hyperparameters"]}
+    assert prior["beta", f"Intercept - {PARTICIPATIE}"] == str(model.intercept)
+    assert prior["beta", f"groen - {PARTICIPATIE}"] == str(model.coefficient)
+    assert prior["sigma", PARTICIPATIE] == str(model.terms[0].sd)
+    assert len(prior) == 8 + 4  # phi, alpha and lambda are known here
+
+
+def predictive_by_hand(made: Made, s: int, d: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Exact mean and variance of the prediction, the direct estimates and their variances."""
+    source, arrays = made.fit.direct.sources[s], made.fit.design
+    seen = np.isfinite(source.mean[:, d])
+    row = made.fit.areas.codes.get_indexer(source.codes[seen])
+    slope = 0.8 if arrays.linked[s, d] else 1.0  # made_fit: the second source is 1.5 + 0.8 eta
+    mean = slope * made.mean[row, d] + (1.5 if arrays.linked[s, d] else 0.0)
+    return mean, slope**2 * made.variance[row, d], source.mean[seen, d], source.variance[seen, d, d]
+
+
+def test_predictive_checks_by_hand(made: Made, report: dict[str, Any]) -> None:
+    pairs = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]
+    assert [(p["source"], p["measure"]) for p in report["predictive"]] == [
+        (made.fit.direct.sources[s].source, SUBDIMENSIONS[d]) for s, d in pairs
+    ]
+    for (s, d), found in zip(pairs, report["predictive"], strict=True):
+        mean, variance, y, v = predictive_by_hand(made, s, d)
+        drawn, seen, sampling = predictions(made.fit, s, d)
+        np.testing.assert_array_equal(seen, y)
+        np.testing.assert_array_equal(sampling, v)
+        assert (abs(drawn.mean(axis=0) - mean) < 5 * np.sqrt(variance / (CHAINS * DRAWS))).all()
+        assert found["areas"] == len(y)
+        # 2,000 draws: a mean of some 20 terms, each with a Monte Carlo error of at most 5 percent
+        assert found["chi2_per_area"] == pytest.approx((((y - mean) ** 2 + variance) / v).mean(), rel=0.05)
+        inside = abs(y - mean) <= 1.96 * np.sqrt(variance + v)
+        assert found["coverage_95"] == pytest.approx(inside.mean(), abs=1 / len(y) + 1e-12)  # one on the edge
+
+
+def test_chi2_is_one_and_coverage_above_95_where_the_model_holds() -> None:
+    r"""Over replications: (y - eta)^2 / V has posterior mean 1; the data were used, so that coverage is above 95%.
+
+    y - E[eta | y] has variance V - P and the interval V + P, P the posterior variance: expected coverage is
+    2 Phi(1.96 sqrt((V + P) / (V - P))) - 1.
+    """
+    first = made_fit((PARTICIPATIE,), sources=1, seed=3)
+    estimates, arrays, rng = first.fit.direct, first.fit.design, np.random.default_rng(4)
+    source = estimates.sources[0]
+    row = first.fit.areas.codes.get_indexer(source.codes)
+    v, p = source.variance[:, 0, 0], first.variance[row, 0]
+    chi2, coverage, repeats = [], [], 40
+    prior = np.linalg.cholesky(prior_covariance(first.fit.model, 1))
+    for _ in range(repeats):
+        eta = LEVEL + prior @ rng.normal(size=25)
+        y = eta[row] + rng.normal(size=len(row)) * np.sqrt(v)
+        new = replace(estimates, sources=(replace(source, mean=y[:, None]),))
+        observed = arrays.y.copy()
+        observed[0, row, 0] = y
+        fit = exact(replace(arrays, y=observed), new, first.fit.areas, rng).fit
+        drawn = predictions(fit, 0, 0)[0][::2]
+        replicate = drawn + rng.normal(size=drawn.shape) * np.sqrt(v)
+        lower, upper = np.quantile(replicate, [0.025, 0.975], axis=0)
+        chi2.append(((y - drawn) ** 2 / v).mean())
+        coverage.append(((lower <= y) & (y <= upper)).mean())
+    expected = (2 * stats.norm.cdf(1.96 * np.sqrt((v + p) / (v - p))) - 1).mean()
+    assert expected > 0.97
+    # means of 40 replications: four standard errors as observed
+    assert np.mean(chi2) == pytest.approx(1, abs=4 * np.std(chi2) / np.sqrt(repeats))
+    assert np.std(chi2) / np.sqrt(repeats) < 0.04
+    assert np.mean(coverage) == pytest.approx(expected, abs=4 * np.std(coverage) / np.sqrt(repeats) + 0.002)
+
+
+def test_variances_that_are_too_small_show(est: Estimates) -> None:
+    small = tuple(replace(s, variance=s.variance / 20) for s in est.fit.direct.sources)
+    wrong = replace(est, fit=replace(est.fit, direct=replace(est.fit.direct, sources=small)))
+    found = quality(wrong)
+    assert max(p["chi2_per_area"] for p in found["predictive"]) > 5
+    assert [c["id"] for c in found["gate"]["checks"] if not c["passed"]] == ["predictive_coverage"]
+
+
+def moran(z: np.ndarray, edges: np.ndarray) -> float:
+    """I = sum_i z_i (mean of z over i's neighbours) / sum_i z_i^2: weights in rows that sum to 1."""
+    z = z - z.mean()
+    adjacent = np.zeros((len(z), len(z)))
+    adjacent[tuple(np.vstack([edges, edges[:, ::-1]]).T)] = 1
+    return float(z @ (adjacent @ z / adjacent.sum(axis=1)) / (z @ z))
+
+
+def test_moran_of_the_residuals_by_hand(made: Made, report: dict[str, Any]) -> None:
+    graph = made.fit.areas.graph()
+    for d, found in enumerate(report["moran"]):
+        assert found["measure"] == SUBDIMENSIONS[d]
+        source = made.fit.direct.sources[0]
+        seen = np.isfinite(source.mean[:, d])
+        drawn, y, v = predictions(made.fit, 0, d)
+        residual = np.full(25, np.nan)
+        residual[made.fit.areas.codes.get_indexer(source.codes[seen])] = (y - drawn.mean(axis=0)) / np.sqrt(v)
+        edges = graph.edges[np.isfinite(residual[graph.edges]).all(axis=1)]
+        linked = np.unique(edges)  # the island has no neighbour
+        expected = moran(residual[linked], np.searchsorted(linked, edges))
+        assert found["I"] == pytest.approx(expected, rel=1e-10)
+        assert found["p"] > 0.001  # fixed seed; the model holds
+
+
+def test_moran_sees_a_pattern(made: Made) -> None:
+    """A gradient from west to east in the direct estimates, of which the draws know nothing."""
+    source = made.fit.direct.sources[0]
+    x = made.fit.areas.frame.geometry.centroid.x
+    gradient = 6 + (x[source.codes] - x.mean()).to_numpy()[:, None] / 1000 * np.where(
+        np.isfinite(source.mean), 1, np.nan
+    )
+    pattern = replace(made.fit.direct, sources=(replace(source, mean=gradient), *made.fit.direct.sources[1:]))
+    flat = replace(made.fit.draws, eta=6 + 0.1 * np.random.default_rng(5).normal(size=made.fit.draws.eta.shape))
+    found = quality(estimate(replace(made.fit, direct=pattern, draws=flat)))["moran"]
+    assert [m["measure"] for m in found] == list(SUBDIMENSIONS)
+    assert all(m["I"] > 0.4 and m["p"] < 1e-4 for m in found)
+
+
+def test_without_a_graph_there_is_no_moran(est: Estimates) -> None:
+    bare = replace(est, fit=replace(est.fit, design=replace(est.fit.design, model=AreaModel())))
+    bare = replace(
+        bare,
+        fit=replace(
+            bare.fit,
+            draws=replace(
+                bare.fit.draws,
+                hyper={k: h for k, h in bare.fit.draws.hyper.items() if k in ("beta", "alpha", "lambda")},
+            ),
+        ),
+    )
+    found = quality(bare)
+    assert found["moran"] == []
+    assert found["graph"] == {}
+
+
+def test_comparison_with_the_gemeenten(est: Estimates, report: dict[str, Any]) -> None:
+    assert {(c["area_code"], c["measure"]) for c in report["comparison"]} == {
+        (g, m) for g in ("GM0344", "GM0355", "GM0400") for m in est.measures
+    }
+    rows = est.table[est.table["level"] == "gemeente"].set_index(["area_code", "measure"])
+    for c in report["comparison"]:
+        row = rows.loc[(c["area_code"], c["measure"])]
+        assert c["difference"] == pytest.approx(row["direct"] - row["estimate"], rel=1e-12)
+        assert c["z"] == pytest.approx(c["difference"] / np.hypot(row["direct_se"], row["sd"]), rel=1e-12)
+
+
+def test_sources_labels_and_notes(est: Estimates, report: dict[str, Any]) -> None:
+    vm, bp = report["sources"]
+    frame = est.fit.direct.scores[0].frame
+    assert (vm["source"], vm["year"], vm["buurten"], vm["respondents"]) == ("veiligheidsmonitor", 2022, 21, len(frame))
+    assert vm["without_answer"] == {d: int(frame[d].isna().sum()) for d in SUBDIMENSIONS}
+    assert list(bp["without_answer"]) == list(SUBDIMENSIONS[:2])
+    assert sum(report["labels"]["buurt"].values()) == 24 * 7
+    assert report["labels"]["buurt"]["niet_publiceren"] == 7
+    assert report["notes"] == [f"covariate groen imputed by the median in 1 buurten: {UNKNOWN_X}"]
+    assert report["graph"]["components"] == [24]
+    assert report["model"] == str(est.fit.model)
+
+
+def test_sources_without_respondents(est: Estimates) -> None:
+    table = replace(est.fit.direct, scores=())
+    found = quality(replace(est, fit=replace(est.fit, direct=table)))["sources"]
+    assert found[0]["respondents"] == est.fit.direct.sources[0].respondents.max(axis=1).sum()
+    assert found[0]["notes"] == ["direct estimates given at area level"]

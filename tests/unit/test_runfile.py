@@ -1,0 +1,197 @@
+"""Run files: defaults, paths, and everything that is wrong in one pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from buurtsae.errors import BuurtsaeError, Problems
+from buurtsae.runfile import RunFile, read_run
+
+RUN = """
+[run]
+name = "proef"
+title = "Proef"
+year = 2024
+seed = 7
+"""
+AREAS = """
+[areas]
+file = "buurten.gpkg"
+year = 2024
+"""
+SOURCE = """
+[[sources]]
+source = "burgerpeiling"
+file = "enquete.csv"
+year = 2023
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "models" / "proef.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def problems_of(tmp_path: Path, text: str) -> list[BuurtsaeError]:
+    with pytest.raises(BuurtsaeError) as raised:
+        RunFile.load(written(tmp_path, text))
+    found = list(getattr(raised.value, "problems", (raised.value,)))
+    assert all(str(p).count("\n") == 2 for p in found)
+    return found
+
+
+def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
+    spec = RunFile.load(written(tmp_path, RUN + AREAS + SOURCE)).spec
+    assert spec.run.engine == "nuts"
+    assert (spec.areas.code, spec.areas.name, spec.areas.population) == ("buurtcode", "buurtnaam", "inwoners")
+    assert (spec.areas.region, spec.areas.tables, spec.areas.where) == ("Nederland", (), {})
+    assert (spec.graph.rule, spec.graph.bridges) == ("queen", ())
+    source = spec.sources[0]
+    assert (source.area, source.weight, source.strata, source.not_asked) == ("buurtcode", "gewicht", None, ())
+    assert (spec.model.formula, spec.model.missing) == ("1", "refuse")
+    assert [(t.type, t.level) for t in spec.model.terms] == [("bym2", None), ("iid", "gemeente")]
+    assert (spec.publish.min_residents, spec.publish.min_respondents, spec.publish.min_reliability) == (10, 1, 0.5)
+    assert (spec.quality.rhat_max, spec.quality.ess_bulk_min, spec.quality.max_divergences) == (1.01, 400, 0)
+    assert (spec.publish.draws, spec.quality.min_predictive_coverage, spec.engine) == (1000, 0.9, {})
+
+
+def test_the_start_may_be_a_table(tmp_path: Path) -> None:
+    direct = RunFile.load(written(tmp_path, RUN + AREAS + '[direct]\nfile = "d.csv"\n')).spec.direct
+    assert direct is not None
+    assert (direct.file, direct.covariances, direct.year, direct.smooth) == ("d.csv", None, None, True)
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunFile.load(written(tmp_path, RUN + AREAS + SOURCE))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert run.locate("../data/buurten.gpkg") == (tmp_path / "data" / "buurten.gpkg").resolve()
+    assert run.locate(str(tmp_path / "x.csv")) == (tmp_path / "x.csv").resolve()
+    assert run.codebook("burgerpeiling") == "burgerpeiling"
+    assert run.codebook("eigen.toml") == (tmp_path / "models" / "eigen.toml").resolve()
+
+
+def test_the_example_is_well_formed(root: Path) -> None:
+    spec = RunFile.load(root / "models" / "voorbeeldstad.toml").spec
+    assert spec.run.name == "voorbeeldstad"
+
+
+def test_unknown_keys_wrong_types_and_absent_keys_in_one_pass(tmp_path: Path) -> None:
+    text = """
+    kleur = "rood"
+
+    [run]
+    name = "Niet Goed"
+    title = "Proef"
+    jaar = 2024
+    seed = -1
+
+    [areas]
+    file = "buurten.gpkg"
+    year = "vorig jaar"
+    tables = [{ file = "k.csv", key = "postcode", kolom = 3 }]
+
+    [[sources]]
+    source = "burgerpeiling"
+    file = "enquete.csv"
+    year = 2023
+    gewicht = "w"
+
+    [model]
+    formule = "1"
+
+    [[model.terms]]
+    type = "iid"
+    level = "gemeente"
+    prior = 2
+
+    [[model.terms]]
+    type = "car"
+
+    [publish]
+    min_reliability = 2.0
+
+    [quality]
+    rhat = 1.01
+    """
+    found = {p.what.removeprefix("proef.toml: "): p for p in problems_of(tmp_path, text)}
+    assert set(found) == {
+        "unknown key kleur",
+        "run.name is not right",
+        "unknown key run.jaar",
+        "key run.year is absent",
+        "run.seed is not right",
+        "areas.year is not right",
+        "areas.tables.0.key is not right",
+        "unknown key areas.tables.0.kolom",
+        "unknown key sources.0.gewicht",
+        "unknown key model.formule",
+        "unknown key model.terms.0.prior",
+        "model.terms.1.type is not right",
+        "publish.min_reliability is not right",
+        "unknown key quality.rhat",
+    }
+    # an unknown key is told which ones there are, at its own place
+    assert found["unknown key kleur"].expected.startswith("run, areas, graph, sources, direct, model, ")
+    assert found["unknown key run.jaar"].expected == "name, title, year, seed, engine"
+    assert found["unknown key areas.tables.0.kolom"].expected == "file, key"
+    assert "weight" in found["unknown key sources.0.gewicht"].expected
+    assert found["unknown key model.terms.0.prior"].expected == "type, level, sd, mixing, correlation"
+    assert found["areas.year is not right"].got == "'vorig jaar'"
+
+
+@pytest.mark.parametrize("start", ["", SOURCE + '[direct]\nfile = "d.csv"\n'])
+def test_either_sources_or_direct(tmp_path: Path, start: str) -> None:
+    (problem,) = problems_of(tmp_path, RUN + AREAS + start)
+    assert problem.what == "proef.toml: the file is not right"
+    assert "either [[sources]] with respondents, or [direct]" in problem.expected
+
+
+def test_an_unknown_key_does_not_hide_what_is_checked_after_it(tmp_path: Path) -> None:
+    """Checks of several keys together run when each is right: once more without the unknown ones."""
+    found = [
+        p.what for p in problems_of(tmp_path, RUN + "kleur = 1\n" + AREAS + "[model]\nterms = [{ type = 'iid' }]\n")
+    ]
+    assert found == ["proef.toml: unknown key run.kleur", "proef.toml: model.terms.0 is not right"]
+    found = [p.what for p in problems_of(tmp_path, RUN + "kleur = 1\n" + AREAS)]
+    assert found == ["proef.toml: unknown key run.kleur", "proef.toml: the file is not right"]
+
+
+@pytest.mark.parametrize(
+    "term", ['type = "iid"', 'type = "bym2"\nlevel = "wijk"', 'type = "iid"\nlevel = "wijk"\nmixing = [1, 1]']
+)
+def test_keys_of_a_term_that_do_not_fit(tmp_path: Path, term: str) -> None:
+    (problem,) = problems_of(tmp_path, RUN + AREAS + SOURCE + f"[[model.terms]]\n{term}\n")
+    assert problem.what == "proef.toml: model.terms.0 is not right"
+    assert "iid" in problem.expected or "bym2" in problem.expected
+
+
+def test_a_run_with_only_unknown_keys_is_still_read(tmp_path: Path) -> None:
+    """So that the inputs it names are checked in the same pass."""
+    problems = Problems()
+    run = read_run(written(tmp_path, RUN + "kleur = 1\n" + AREAS + SOURCE), problems)
+    assert run is not None
+    assert run.spec.run.seed == 7
+    assert [p.what for p in problems.found] == ["proef.toml: unknown key run.kleur"]
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(BuurtsaeError, match="cannot be read"):
+        RunFile.load(tmp_path / "geen.toml")
+    (problem,) = problems_of(tmp_path, "[run\n")
+    assert problem.what == "run file proef.toml is no TOML"
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes("titel = 'één'".encode("latin-1"))
+    with pytest.raises(BuurtsaeError, match="no TOML"):
+        RunFile.load(latin)
+
+
+def test_it_does_not_change(tmp_path: Path) -> None:
+    spec = RunFile.load(written(tmp_path, RUN + AREAS + SOURCE)).spec
+    with pytest.raises(ValueError, match="frozen"):
+        spec.run.seed = 8  # type: ignore[misc]
