@@ -1,6 +1,6 @@
 """Draw the README's figure from the results of the demo.
 
-    make demo && .venv/bin/python benchmarks/figures.py [--results out/voorbeeldstad] [--out docs/voorbeeldstad.png]
+make demo && .venv/bin/python benchmarks/figures.py [--results out/voorbeeldstad] [--out docs/voorbeeldstad.png]
 """
 
 from __future__ import annotations

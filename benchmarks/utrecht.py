@@ -31,6 +31,4 @@ from buurtsae.simulate.survey import simulate_to
 ROOT = Path(__file__).resolve().parents[1]
 RUN = ROOT / "models" / "utrecht.toml"
 RATE, SEED = 1 / 80, 2024
-SPEC = TruthSpec(
-    covariates=("stedelijkheid", "pct_koopwoningen", "gem_huishoudensgrootte"), effects=(0.5, 1.0, 0.5)
-)
+SPEC = TruthSpec(covariates=("stedelijkheid", "pct_koopwoningen", "gem_huishoudensgrootte"), effects=(0.5, 1.0, 0.5))

@@ -1,9 +1,10 @@
 r"""The evidence for a run, as one plain dictionary, and the gate it must pass.
 
 Posterior predictive, per source and sub-dimension: y_rep = prediction + e, e ~ N(0, V); coverage is the share of
-direct estimates inside the 95% interval of y_rep, chi2 per area the posterior mean of (y - prediction)^2 / V averaged
-over areas (about 1 where V is right). Residual Moran's I: of (y - E prediction) / sqrt(V), on the neighbour graph among
-areas with an estimate. Comparison at gemeente level: z = (direct - estimate) / sqrt(se^2 + sd^2).
+direct estimates inside the 95% interval of y_rep, somewhat above 95% in a good model, since the same data were fitted;
+chi2 per area is the posterior mean of (y - prediction)^2 / V averaged over areas (about 1 where V is right). Residual
+Moran's I: of (y - E prediction) / sqrt(V), row-standardised, on the neighbour graph among areas with an estimate.
+Comparison at gemeente level: z = (direct - estimate) / sqrt(se^2 + sd^2), conservative for the same reason.
 
 References
 ----------

@@ -7,9 +7,9 @@ the measure,
 
     own-data share = d E[m_G | y] / d (all own y + 1) = Cov( m_G, sum_{a in G} 1_L' W_a eta_a | y ),
 
-for one sub-dimension and one source posterior variance / sampling variance, the diagonal of the hat matrix. Reliability
-is 1 - Var(m_G | y) / E[ variance of m over the buurten | y ], at least 0, at every level. Rank 1 is the highest score
-in the parent.
+for one sub-dimension and one source posterior variance / sampling variance, the diagonal of the hat matrix (alpha and
+lambda held at their posterior means). Reliability is 1 - Var(m_G | y) / E[ variance of m over the buurten | y ], at least
+0, at every level. Rank 1 is the highest score in the parent. Draws outside 0-10 count as its ends.
 
 References
 ----------
@@ -152,8 +152,11 @@ def level_draws(fit: Fit, concept: Concept) -> Iterator[tuple[str, str, list[str
     """Yield measure, level, codes, and draws (draws, areas): one measure in memory at a time."""
     weights = concept.matrix_of(fit.draws.subdimensions)
     aggregations = {level: fit.areas.aggregation(level) for level in fit.areas.levels}
+    scores = np.clip(
+        fit.draws.flat, 0.0, 10.0
+    )  # the normal model knows no ends of the scale; per draw, all levels agree
     for measure, row in zip(weights.index, weights.to_numpy(), strict=True):
-        buurten = fit.draws.flat @ row
+        buurten = scores @ row
         for level, (labels, matrix) in aggregations.items():
             yield measure, level, labels, np.ascontiguousarray((matrix @ buurten.T).T)
 
@@ -215,8 +218,7 @@ def _by_measure(fit: Fit, concept: Concept) -> Iterator[tuple[str, dict[str, tup
 
 
 def _summary(values: Floats) -> dict[str, Any]:
-    # the normal model knows no ends of the scale: an interval stops at them
-    lower, upper = np.clip(np.quantile(values, [0.025, 0.975], axis=0), 0.0, 10.0)
+    lower, upper = np.quantile(values, [0.025, 0.975], axis=0)
     return {"estimate": values.mean(axis=0), "sd": values.std(axis=0, ddof=1), "lower": lower, "upper": upper}
 
 

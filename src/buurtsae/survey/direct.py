@@ -112,8 +112,21 @@ def pooled_covariance(y: Floats, w: Floats, domain: Ints, n_domains: int) -> Flo
                     "start at area level, with a table of direct estimates and variances",
                 )
             s[d, e] = s[e, d] = (w[both] * residual[:, 0] * residual[:, 1]).sum() / freedom
-    values, vectors = np.linalg.eigh(s)  # pairwise deletion may leave a slightly indefinite matrix
-    return np.asarray((vectors * np.maximum(values, 0)) @ vectors.T)
+    return _shrunk(s)
+
+
+def _shrunk(s: Floats, lowest: float = 0.01) -> Floats:
+    """Shrink covariances until no eigenvalue of the correlation matrix is below `lowest`.
+
+    Pairwise deletion may leave S indefinite, and two scales that agree exactly leave it singular.
+    """
+    sd = np.sqrt(np.diag(s))
+    scale = np.where(sd > 0, sd, 1.0)
+    correlation = s / np.outer(scale, scale)
+    np.fill_diagonal(correlation, 1.0)
+    smallest = np.linalg.eigvalsh(correlation)[0]
+    kept = min(1.0, (1 - lowest) / (1 - smallest)) if smallest < lowest else 1.0
+    return np.asarray(np.where(np.eye(len(s), dtype=bool), s, kept * s))
 
 
 @dataclass(frozen=True)
