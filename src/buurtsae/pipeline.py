@@ -17,7 +17,7 @@ from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.engines.base import engine_options, fit
-from buurtsae.errors import BuurtsaeError, DataError, ModelError, Problems
+from buurtsae.errors import BuurtsaeError, DataError, Problems
 from buurtsae.estimates.quality import Gate
 from buurtsae.estimates.summary import Estimates, Rules, estimate
 from buurtsae.model.design import Design, covariates, design
@@ -244,15 +244,20 @@ def _table(run: RunFile, areas: Areas | None) -> DirectEstimates | None:
 def _model(part: ModelPart, areas: Areas, run: RunFile) -> AreaModel:
     terms: list[Term] = []
     for t in part.terms:
-        sd = {} if t.sd is None else {"sd": PC(*t.sd)}
+        priors: dict[str, Any] = {}
+        if t.sd is not None:
+            priors["sd"] = PC(*t.sd)
+        if t.mixing is not None:
+            priors["mixing"] = Beta(*t.mixing)
+        if t.correlation is not None:
+            priors["correlation"] = LKJ(t.correlation)
+        if t.shared is not None:
+            priors["shared"] = t.shared
         if t.type == "bym2":
             graph: Graph = areas.graph(run.spec.graph.rule, run.spec.graph.bridges)
-            mixing = Beta(*(t.mixing or (1.0, 1.0)))
-            terms.append(BYM2(graph, mixing=mixing, correlation=LKJ(t.correlation), **sd))
-        elif t.level is None:
-            raise ModelError("an iid term has no level", "nothing", "gemeente or wijk", "add `level`")
-        else:
-            terms.append(IID(t.level, correlation=LKJ(t.correlation), **sd))
+            terms.append(BYM2(graph, **priors))
+        elif t.level is not None:
+            terms.append(IID(t.level, **priors))
     return AreaModel(
         part.formula,
         tuple(terms),

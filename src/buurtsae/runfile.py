@@ -88,14 +88,15 @@ class TermPart(_Part):
     level: str | None = None
     sd: tuple[float, float] | None = None
     mixing: tuple[float, float] | None = None
-    correlation: float = 2.0
+    correlation: float | None = None
+    shared: bool | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> TermPart:
         if (self.type == "iid") != (self.level is not None):
             raise ValueError("`level` belongs to an iid term, and an iid term needs one")
-        if self.type == "iid" and self.mixing is not None:
-            raise ValueError("`mixing` belongs to a bym2 term")
+        if self.type == "iid" and (self.mixing is not None or self.shared is not None):
+            raise ValueError("`mixing` and `shared` belong to a bym2 term")
         return self
 
 

@@ -2,8 +2,8 @@ r"""NUTS: the reference engine, through PyMC and nutpie.
 
 What the sampler moves in, and why it mixes:
 
-* v and the group effects are non-centred: v = sigma sqrt(1 - phi) (z L_v'), z ~ N(0, I).
-* u = sigma sqrt(phi) (x L_u'), with x unit ICAR fields: -1/2 sum_c s_c sum_{i~j in c} (x_i - x_j)^2. The level of each
+* v and the group effects are non-centred: v = sigma sqrt(1 - phi) (z L'), z ~ N(0, I).
+* u = sigma sqrt(phi) (x L'), with x unit ICAR fields: -1/2 sum_c s_c sum_{i~j in c} (x_i - x_j)^2. The level of each
   connected component, which that leaves free, is a nuisance with a proper normal prior; x minus its component mean
   enters the model: the sum to zero is exact and no direction is stiff. An area without neighbours has x ~ N(0, 1).
 * A correlation matrix is R = L L' with L the rows of T scaled to length 1, T lower triangular with standard normals
@@ -121,13 +121,9 @@ def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptio
     return _assemble(design, raw, divergences)
 
 
-def _fields(design: Design) -> list[tuple[str, float]]:
-    """Names and LKJ parameters of the correlated fields, in the order in which their matrices are stacked."""
-    out: list[tuple[str, float]] = []
-    for block in design.blocks:
-        eta = block.term.correlation.eta
-        out += [("u", eta), ("v", eta)] if isinstance(block, Bym2Block) else [(block.term.group, eta)]
-    return out
+def _matrices(design: Design) -> list[tuple[str, float]]:
+    """Names and LKJ parameters of the correlation matrices, in the order in which they are stacked."""
+    return [(name, b.term.correlation.eta) for b in design.blocks for name in b.term.matrices]
 
 
 def build(design: Design) -> pm.Model:
@@ -158,22 +154,22 @@ def build(design: Design) -> pm.Model:
 
 def _effects(design: Design, pm: Any, pt: Any) -> Any:
     """Add the priors of the random effects; return their sum, a tensor of shape (N, D)."""
-    n_dims, fields = len(design.subdimensions), _fields(design)
-    root = _correlation_roots(fields, n_dims, pm, pt) if n_dims > 1 else [1.0] * len(fields)
+    n_dims, matrices = len(design.subdimensions), _matrices(design)
+    stacked = _correlation_roots(matrices, n_dims, pm, pt) if n_dims > 1 else [1.0] * len(matrices)
+    root = {name: stacked[k] for k, (name, _) in enumerate(matrices)}
     rates = np.array([[b.term.sd.rate] * n_dims for b in design.blocks])
     sigma = pm.Exponential("sigma", rates, shape=rates.shape)
-    total, k = 0.0, 0
+    total = 0.0
     for b, block in enumerate(design.blocks):
         if isinstance(block, Bym2Block):
             phi = pm.Beta("phi", block.term.mixing.a, block.term.mixing.b, shape=n_dims)
             v = pm.Normal("v", 0.0, 1.0, shape=(len(design.areas), n_dims))
             u = _unit_icar(block, n_dims, pm, pt)
-            effect = _correlated(u, root[k], pt) * pt.sqrt(phi) + _correlated(v, root[k + 1], pt) * pt.sqrt(1 - phi)
-            k += 2
+            of_u, of_v = root[block.term.matrices[0]], root[block.term.matrices[-1]]
+            effect = _correlated(u, of_u, pt) * pt.sqrt(phi) + _correlated(v, of_v, pt) * pt.sqrt(1 - phi)
         else:
             z = pm.Normal(block.term.group, 0.0, 1.0, shape=(len(block.labels), n_dims))
-            effect = _correlated(z, root[k], pt)[block.index]
-            k += 1
+            effect = _correlated(z, root[block.term.matrices[0]], pt)[block.index]
         total = total + sigma[b] * effect
     return total
 
@@ -198,17 +194,17 @@ def _unit_icar(block: Bym2Block, n_dims: int, pm: Any, pt: Any) -> Any:
     return x - pt.dot((means > 0).T.astype(float), level)
 
 
-def _correlation_roots(fields: list[tuple[str, float]], n_dims: int, pm: Any, pt: Any) -> Any:
-    """Add the LKJ priors of all correlation matrices; return their roots L, shape (n_fields, D, D)."""
+def _correlation_roots(matrices: list[tuple[str, float]], n_dims: int, pm: Any, pt: Any) -> Any:
+    """Add the LKJ priors of all correlation matrices; return their roots L, shape (n_matrices, D, D)."""
     n_below = n_dims * (n_dims - 1) // 2
-    below = pm.Normal("below", 0.0, 1.0, shape=(len(fields), n_below))
-    degrees = np.array([[2 * eta + n_dims - i for i in range(2, n_dims + 1)] for _, eta in fields])
+    below = pm.Normal("below", 0.0, 1.0, shape=(len(matrices), n_below))
+    degrees = np.array([[2 * eta + n_dims - i for i in range(2, n_dims + 1)] for _, eta in matrices])
     square = pm.ChiSquared("square", degrees, shape=degrees.shape)
     # T from its parts: what is below the diagonal, then a 0 for all above it, then the diagonal, whose first entry is 1
     part = np.full((n_dims, n_dims), n_below)
     part[np.tril_indices(n_dims, -1)] = np.arange(n_below)
     part[np.diag_indices(n_dims)] = n_below + 1 + np.arange(n_dims)
-    zero, one = np.zeros((len(fields), 1)), np.ones((len(fields), 1))
+    zero, one = np.zeros((len(matrices), 1)), np.ones((len(matrices), 1))
     t = pt.concatenate([below, zero, one, pt.sqrt(square)], axis=1)[:, part]
     return pm.Deterministic("root_R", t / pt.sqrt((t**2).sum(axis=2, keepdims=True)))
 
@@ -224,8 +220,8 @@ def _assemble(design: Design, raw: dict[str, Floats], divergences: int) -> Draws
             hyper["phi"] = (("measure",), raw["phi"])
     if "root_R" in raw:
         correlation = raw["root_R"] @ raw["root_R"].swapaxes(-1, -2)
-        for k, (name, _) in enumerate(_fields(design)):
-            hyper[f"R_{name}"] = (("measure", "measure_2"), correlation[:, :, k])
+        for k, (name, _) in enumerate(_matrices(design)):
+            hyper[name] = (("measure", "measure_2"), correlation[:, :, k])
     if "alpha" in raw:
         hyper |= {"alpha": (("link",), raw["alpha"]), "lambda": (("link",), np.exp(raw["log_lambda"]))}
         s, d = np.nonzero(design.linked)

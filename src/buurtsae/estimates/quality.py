@@ -147,7 +147,7 @@ def _priors(fit: Fit) -> dict[str, str]:
     for term in model.terms:
         if isinstance(term, BYM2):
             out |= {"sigma": str(term.sd), "phi": str(term.mixing)}
-            out |= dict.fromkeys(("R_u", "R_v"), str(term.correlation))
+            out |= dict.fromkeys(term.matrices, str(term.correlation))
         else:
             out |= {f"sigma_{term.group}": str(term.sd), f"R_{term.group}": str(term.correlation)}
     return out

@@ -8,8 +8,8 @@ the measure,
     own-data share = d E[m_G | y] / d (all own y + 1) = Cov( m_G, sum_{a in G} 1_L' W_a eta_a | y ),
 
 for one sub-dimension and one source posterior variance / sampling variance, the diagonal of the hat matrix (alpha and
-lambda held at their posterior means). Reliability is 1 - Var(m_G | y) / E[ variance of m over the buurten | y ], at least
-0, at every level. Rank 1 is the highest score in the parent. Draws outside 0-10 count as its ends.
+lambda held at their posterior means). Reliability is 1 - Var(m_G | y) / E[ variance of m over the buurten | y ], not
+below 0, at every level. Rank 1 is the highest score in the parent. Draws outside 0-10 count as its ends.
 
 References
 ----------

@@ -98,13 +98,13 @@ def _symbol(term: Term) -> str:
 
 def _words(term: Term) -> str:
     if isinstance(term, BYM2):
-        return (
-            f"  BYM2 on {term.graph!r}: v unstructured, u scaled intrinsic CAR; both correlated across sub-dimensions"
-        )
+        return f"  BYM2 on {term.graph!r}: v unstructured, u scaled intrinsic CAR; correlated across sub-dimensions"
     return f"  IID per {term.group}, correlated across sub-dimensions"
 
 
 def _priors(term: Term) -> str:
     if isinstance(term, BYM2):
-        return f"  sigma       {term.sd}\n  phi         {term.mixing}\n  R_u, R_v    {term.correlation}"
+        return (
+            f"  sigma       {term.sd}\n  phi         {term.mixing}\n  {', '.join(term.matrices):11} {term.correlation}"
+        )
     return f"  sigma_{term.group}  {term.sd}; R_{term.group} {term.correlation}"

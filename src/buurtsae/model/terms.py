@@ -1,7 +1,7 @@
 r"""Random effects of the area model: multivariate over sub-dimensions, each frozen with its priors.
 
 BYM2, per sub-dimension d (Riebler et al. 2016): sigma_d ( sqrt(1 - phi_d) v_ad + sqrt(phi_d) u_ad ), with v
-unstructured and u the scaled intrinsic CAR; across sub-dimensions v and u have correlation matrices R_v and R_u.
+unstructured and u the scaled intrinsic CAR; across sub-dimensions they have one correlation matrix R, or R_v and R_u.
 IID, per level g (gemeente, wijk): sigma_d g_[a]d, correlated across sub-dimensions by R_g.
 
 References
@@ -33,13 +33,21 @@ class BYM2:
     mixing : Beta
         Prior of phi_d, the spatially structured share of the variance.
     correlation : LKJ
-        Prior of R_u and of R_v.
+        Prior of R, the correlation across sub-dimensions; uniform by default, since parts of one concept hang together.
+    shared : bool
+        One matrix R for u and v, which a few hundred buurten can tell; False: R_u and R_v, for many buurten.
     """
 
     graph: Graph
     sd: PC = PC(3.0, 0.05)
     mixing: Beta = Beta(1.0, 1.0)
-    correlation: LKJ = LKJ(2.0)
+    correlation: LKJ = LKJ(1.0)
+    shared: bool = True
+
+    @property
+    def matrices(self) -> tuple[str, ...]:
+        """Names of its correlation matrices."""
+        return ("R",) if self.shared else ("R_u", "R_v")
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,11 @@ class IID:
     def group(self) -> str:
         """The level without `code`."""
         return self.level.removesuffix("code")
+
+    @property
+    def matrices(self) -> tuple[str, ...]:
+        """Name of its correlation matrix."""
+        return (f"R_{self.group}",)
 
 
 Term = BYM2 | IID

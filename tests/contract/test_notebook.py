@@ -1,0 +1,61 @@
+"""The notebook: stored without outputs, executed as a reader would, with a map and an interval plot at the end."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+NAME = "01_first_estimates.ipynb"
+
+
+@pytest.fixture
+def notebook(root: Path) -> Any:
+    return nbformat.read(root / "notebooks" / NAME, as_version=4)
+
+
+def test_it_is_short_and_stored_without_outputs(notebook: Any) -> None:
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    lines = [line for cell in code for line in cell.source.splitlines() if line.strip()]
+    assert len(lines) <= 25  # "about 20 lines with the public API"
+    assert not any("/work" in line or "/home" in line for line in lines)
+
+
+def test_publish_is_the_function_after_a_map_was_drawn() -> None:
+    # drawing imports the subpackage of the same name
+    program = "import buurtsae.publish.maps, buurtsae, sys; sys.exit(not callable(buurtsae.publish))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.nuts
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebook")
+def test_it_runs_from_its_folder(notebook: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")  # otherwise Jupyter warns of folders that will move
+    from nbclient import NotebookClient
+
+    (tmp_path / "notebooks").mkdir()
+    shutil.copytree(root / "data" / "voorbeeldstad", tmp_path / "data" / "voorbeeldstad")
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path / "notebooks")}})
+    client.execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert [o.text for o in outputs if o.get("name") == "stderr"] == []  # no warning reaches a reader
+    figures = [base64.b64decode(o.data["image/png"]) for o in outputs if "image/png" in o.get("data", {})]
+    assert len(figures) == 2
+    assert all(png.startswith(b"\x89PNG") and len(png) > 20_000 for png in figures)  # an empty figure has 3 kB
+    text = "\n".join(o.text for o in outputs if o.output_type == "stream")
+    assert "Area-level model of buurtverbondenheid" in text
+    (check,) = [o.data["text/plain"] for o in outputs if "rhat" in o.get("data", {}).get("text/plain", "")]
+    assert "BU99" not in check  # as the text above it says: hyperparameters at most, no score
+    assert "% eigen data" in text
+    assert "geen eigen respondenten" in text
+    assert outputs[-1].data["text/plain"] == "True"  # the quality gate
+    assert (tmp_path / "out" / "eerste" / "manifest.json").is_file()
+    assert (tmp_path / "out" / "eerste" / "dashboard" / "index.html").is_file()
