@@ -6,10 +6,10 @@ Needs the folder `shared` beside the checkout: real boundaries and kerncijfers o
 rate of a national monitor; then `models/utrecht.toml` runs as any run file does, into `out/utrecht/results`. The truth
 depends on three covariates that the model is given (among one that does not matter), a spatial field and chance.
 
-How often can an estimate be nearer to the truth than the direct one? Let its error have variance m^2, the direct one's
-s^2, and q = m^2 / s^2. The error of a posterior mean is uncorrelated with the data, so that errors have covariance m^2,
-and P(|error| < |direct error|) = 1/2 + asin(sqrt((1 - q) / (1 + 3 q))) / pi if they are normal: 85% needs q < 0.06. What
-a fit expects of itself needs no formula: put each draw in the place of the truth.
+How often can an estimate be nearer to the truth than the direct one? Let its error have variance m^2, that of the
+direct one s^2, and q = m^2 / s^2. A posterior mean's error is uncorrelated with the data, so that both errors have
+covariance m^2, and P(|error| < |direct error|) = 1/2 + asin(sqrt((1 - q) / (1 + 3 q))) / pi if they are normal: 85%
+needs q < 0.06. What a fit expects of itself needs no formula: put each draw in the place of the truth.
 """
 
 from __future__ import annotations

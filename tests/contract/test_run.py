@@ -171,21 +171,23 @@ def test_every_level_is_the_mean_of_the_same_draws(demo_run: DemoRun) -> None:
 
 def test_intervals_hold_the_truth(recovered: pd.DataFrame) -> None:
     inside = recovered["truth"].between(recovered["lower"], recovered["upper"])
-    # one survey: errors of neighbours and of measures go together, so that coverage varies by several points between
-    # surveys (docs/recovery.md has the range over many); the claim of 92 to 98% is made there, over all of them
-    assert 0.85 < inside.mean() < 1.0
+    # One survey: errors of neighbours and of measures go together, so that coverage varies much between surveys: from
+    # 84% to 97% over the 32 of docs/recovery.md. The claim about 95% intervals is made there, over all of them.
+    assert 0.84 < inside.mean() < 1.0
 
 
 def test_estimates_are_nearer_to_the_truth_than_direct_ones(recovered: pd.DataFrame) -> None:
+    def ratio(rows: pd.DataFrame) -> float:
+        error, direct = (((rows[c] - rows["truth"]) ** 2).mean() for c in ("estimate", "direct"))
+        return float(np.sqrt(error / direct))
+
+    # docs/recovery.md: 0.50 over 32 surveys, 0.37 with 1 to 4 respondents. The relative standard error of one survey's
+    # ratio over 107 buurten is about 1 / sqrt(107) = 0.1: two of them for all measures together, four for each of seven
     seen = recovered[recovered["direct"].notna()]
-    for _, rows in seen.groupby("measure"):
-        model = np.sqrt(((rows["estimate"] - rows["truth"]) ** 2).mean())
-        direct = np.sqrt(((rows["direct"] - rows["truth"]) ** 2).mean())
-        assert model < 0.7 * direct
-    few = seen[seen["n_respondents"] < 5]
-    assert len(few) > 50
-    model, direct = (np.sqrt(((few[c] - few["truth"]) ** 2).mean()) for c in ("estimate", "direct"))
-    assert model < 0.5 * direct
+    assert seen["area_code"].nunique() == BUURTEN - SILENT - 1  # one has respondents of the second source only
+    assert ratio(seen) < 0.50 * 1.2
+    assert seen.groupby("measure").apply(ratio, include_groups=False).max() < 0.50 * 1.4
+    assert ratio(seen[seen["n_respondents"] < 5]) < 0.37 * 1.2
 
 
 def test_buurten_without_respondents_say_so_and_are_less_certain(demo_run: DemoRun) -> None:
