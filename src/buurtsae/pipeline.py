@@ -251,8 +251,7 @@ def _model(part: ModelPart, areas: Areas, run: RunFile) -> AreaModel:
             priors["mixing"] = Beta(*t.mixing)
         if t.correlation is not None:
             priors["correlation"] = LKJ(t.correlation)
-        if t.shared is not None:
-            priors["shared"] = t.shared
+        priors |= {name: getattr(t, name) for name in ("spread", "shared") if getattr(t, name) is not None}
         if t.type == "bym2":
             graph: Graph = areas.graph(run.spec.graph.rule, run.spec.graph.bridges)
             terms.append(BYM2(graph, **priors))

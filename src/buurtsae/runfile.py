@@ -87,6 +87,7 @@ class TermPart(_Part):
     type: Literal["bym2", "iid"]
     level: str | None = None
     sd: tuple[float, float] | None = None
+    spread: float | None = Field(default=None, ge=0)
     mixing: tuple[float, float] | None = None
     correlation: float | None = None
     shared: bool | None = None

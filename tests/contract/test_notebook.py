@@ -25,7 +25,7 @@ def test_it_is_short_and_stored_without_outputs(notebook: Any) -> None:
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
     lines = [line for cell in code for line in cell.source.splitlines() if line.strip()]
     assert len(lines) <= 25  # "about 20 lines with the public API"
-    assert "= \"/" not in "\n".join(lines)  # paths from the folder of the notebook, none of one machine
+    assert '= "/' not in "\n".join(lines)  # paths from the folder of the notebook, none of one machine
 
 
 def test_publish_is_the_function_after_a_map_was_drawn() -> None:

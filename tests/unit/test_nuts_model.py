@@ -82,8 +82,8 @@ def built(areas: Areas, subdimensions: tuple[str, ...], terms: list[Term]) -> Bu
 
 def spatial(areas: Areas, shared: bool = False) -> list[Term]:
     return [
-        BYM2(areas.graph(), PC(0.9, 0.02), Beta(2, 3), LKJ(4), shared),
-        IID("gemeente", PC(0.8, 0.03), LKJ(1.5)),
+        BYM2(areas.graph(), PC(0.9, 0.02), 0.3, Beta(2, 3), LKJ(4), shared),
+        IID("gemeente", PC(0.8, 0.03), 0.2, LKJ(1.5)),
     ]
 
 
@@ -119,9 +119,10 @@ def root_of(below: np.ndarray, square: np.ndarray, n_dims: int) -> np.ndarray:
 
 def natural(point: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The point on the natural scale of each variable."""
-    forms = {"sigma_log__": ("sigma", np.exp), "square_log__": ("square", np.exp), "phi_logodds__": ("phi", expit)}
-    moved = {name: forms.get(name, (name, np.asarray)) for name in point}
-    return {name: form(point[key]) for key, (name, form) in moved.items()}
+    logs = {f"{name}_log__": (name, np.exp) for name in ("sigma", "common", "square")}
+    moved = {name: (logs | {"phi_logodds__": ("phi", expit)}).get(name, (name, np.asarray)) for name in point}
+    p = {name: form(point[key]) for key, (name, form) in moved.items()}
+    return p if "sigma" in p else p | {"sigma": p["common"] * np.exp(np.array([[0.3], [0.2]]) * p["z"])}
 
 
 def predictor(found: Built, p: dict[str, np.ndarray]) -> np.ndarray:
@@ -156,11 +157,13 @@ def test_the_priors(both: Built, seed: int) -> None:
     p, n_dims = natural(point), len(both.arrays.subdimensions)
     expected = stats.norm.logpdf(p["beta"], [[6], [0.1]], [[2], [0.5]]).sum()
     for k, (upper, alpha) in enumerate([(0.9, 0.02), (0.8, 0.03)]):
-        expected += stats.expon.logpdf(p["sigma"][k], scale=-upper / np.log(alpha)).sum()
+        common = p["common"] if n_dims > 1 else p["sigma"]
+        expected += stats.expon.logpdf(common[k], scale=-upper / np.log(alpha)).sum()
     expected += stats.beta.logpdf(p["phi"], 2, 3).sum()
     expected += sum(stats.norm.logpdf(p[name]).sum() for name in ("v", "gemeente"))
     expected += stats.norm.logpdf(p["alpha"], 0.2, 0.75).sum() + stats.norm.logpdf(p["log_lambda"], 0.1, 0.25).sum()
     if n_dims > 1:
+        expected += stats.norm.logpdf(p["z"]).sum()
         degrees = [[2 * eta + n_dims - i for i in range(2, n_dims + 1)] for eta in (4, 4, 1.5)[-len(p["below"]) :]]
         expected += stats.norm.logpdf(p["below"]).sum() + stats.chi2.logpdf(p["square"], degrees).sum()
     assert both(point)["priors"] == pytest.approx(expected, rel=1e-8)  # as exact as PyMC's constants

@@ -18,7 +18,7 @@ GRAPH = Graph.from_pairs(["A", "B", "C"], [("A", "B")])
 def test_it_prints_words_symbols_and_every_prior() -> None:
     model = AreaModel(
         "1 + stedelijkheid",
-        [BYM2(GRAPH, PC(0.9, 0.02), Beta(1, 3), LKJ(4)), IID("gemeentecode", PC(0.8, 0.03), LKJ(5))],  # type: ignore[arg-type]
+        [BYM2(GRAPH, PC(0.9, 0.02), 0.3, Beta(1, 3), LKJ(4)), IID("gemeentecode", PC(0.8, 0.03), 0.2, LKJ(5))],  # type: ignore[arg-type]
         Normal(6, 2),
         Normal(0, 0.5),
         Normal(0, 0.75),
@@ -38,10 +38,11 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         "Priors",
         "  intercept   Normal(6, sd 2)",
         "  beta        Normal(0, sd 0.5) per standard deviation",
-        "  sigma       PC: P(> 0.9) = 0.02",
+        "  sigma       PC: P(> 0.9) = 0.02 for the common sigma; per sub-dimension times LogNormal(0, sd 0.3)",
         "  phi         Beta(1, 3)",
         "  R           LKJ(4)",
-        "  sigma_gemeente  PC: P(> 0.8) = 0.03; R_gemeente LKJ(5)",
+        "  sigma_gemeente PC: P(> 0.8) = 0.03 for the common sigma_gemeente; per sub-dimension times LogNormal(0, sd 0.2)",
+        "  R_gemeente  LKJ(5)",
         "  alpha       Normal(0, sd 0.75); 0 for the reference source of a sub-dimension",
         "  lambda      LogNormal(0, sd 0.25); 1 for the reference source",
         "Missing covariates: imputed by the median, and flagged",

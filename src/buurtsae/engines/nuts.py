@@ -157,8 +157,7 @@ def _effects(design: Design, pm: Any, pt: Any) -> Any:
     n_dims, matrices = len(design.subdimensions), _matrices(design)
     stacked = _correlation_roots(matrices, n_dims, pm, pt) if n_dims > 1 else [1.0] * len(matrices)
     root = {name: stacked[k] for k, (name, _) in enumerate(matrices)}
-    rates = np.array([[b.term.sd.rate] * n_dims for b in design.blocks])
-    sigma = pm.Exponential("sigma", rates, shape=rates.shape)
+    sigma = _standard_deviations(design, pm, pt)
     total = 0.0
     for b, block in enumerate(design.blocks):
         if isinstance(block, Bym2Block):
@@ -172,6 +171,17 @@ def _effects(design: Design, pm: Any, pt: Any) -> Any:
             effect = _correlated(z, root[block.term.matrices[0]], pt)[block.index]
         total = total + sigma[b] * effect
     return total
+
+
+def _standard_deviations(design: Design, pm: Any, pt: Any) -> Any:
+    """Add the priors of sigma_d = sigma exp(spread z_d) of all blocks; return them, shape (n_blocks, D)."""
+    n_dims, rate = len(design.subdimensions), np.array([[b.term.sd.rate] for b in design.blocks])
+    if n_dims == 1:
+        return pm.Exponential("sigma", rate, shape=rate.shape)
+    common = pm.Exponential("common", rate, shape=rate.shape)
+    z = pm.Normal("z", 0.0, 1.0, shape=(len(rate), n_dims))
+    spread = np.array([[b.term.spread] for b in design.blocks])
+    return pm.Deterministic("sigma", common * pt.exp(spread * z))
 
 
 def _correlated(z: Any, root: Any, pt: Any) -> Any:

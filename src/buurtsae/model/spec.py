@@ -103,8 +103,7 @@ def _words(term: Term) -> str:
 
 
 def _priors(term: Term) -> str:
-    if isinstance(term, BYM2):
-        return (
-            f"  sigma       {term.sd}\n  phi         {term.mixing}\n  {', '.join(term.matrices):11} {term.correlation}"
-        )
-    return f"  sigma_{term.group}  {term.sd}; R_{term.group} {term.correlation}"
+    name = "sigma" if isinstance(term, BYM2) else f"sigma_{term.group}"
+    lines = [f"  {name:11} {term.sd} for the common {name}; per sub-dimension times LogNormal(0, sd {term.spread:g})"]
+    lines += [f"  phi         {term.mixing}"] if isinstance(term, BYM2) else []
+    return "\n".join([*lines, f"  {', '.join(term.matrices):11} {term.correlation}"])

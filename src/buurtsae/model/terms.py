@@ -3,6 +3,8 @@ r"""Random effects of the area model: multivariate over sub-dimensions, each fro
 BYM2, per sub-dimension d (Riebler et al. 2016): sigma_d ( sqrt(1 - phi_d) v_ad + sqrt(phi_d) u_ad ), with v
 unstructured and u the scaled intrinsic CAR; across sub-dimensions they have one correlation matrix R, or R_v and R_u.
 IID, per level g (gemeente, wijk): sigma_d g_[a]d, correlated across sub-dimensions by R_g.
+In both, sigma_d = sigma exp(spread z_d), z_d ~ N(0, 1): sub-dimensions are on one scale and vary alike, so each says
+something about the others' standard deviation. With a hundred buurten one alone says too little.
 
 References
 ----------
@@ -27,9 +29,11 @@ class BYM2:
     graph : Graph
         Neighbours of all buurten of the areas, those without residents included.
     sd : PC
-        Prior of sigma_d, on the scale of the scores: by default nearly flat below 1, and P(sigma > 3) = 0.05, because
+        Prior of the common sigma, on the scale of the scores: by default nearly flat below 1, and P(sigma > 3) = 0.05:
         3 is the standard deviation of buurten spread evenly over 0-10. A tighter prior pulls sigma, and with it the
-        width of the intervals, down (`docs/recovery.md`).
+        width of the intervals, down.
+    spread : float
+        How far sigma_d may lie from the common sigma, as a standard deviation of its logarithm; 0: all the same.
     mixing : Beta
         Prior of phi_d, the spatially structured share of the variance.
     correlation : LKJ
@@ -40,6 +44,7 @@ class BYM2:
 
     graph: Graph
     sd: PC = PC(3.0, 0.05)
+    spread: float = 0.25
     mixing: Beta = Beta(1.0, 1.0)
     correlation: LKJ = LKJ(1.0)
     shared: bool = True
@@ -59,11 +64,13 @@ class IID:
     level : str
         `gemeente`, `wijk` or `ggdregio`; `gemeentecode` and `wijkcode` are understood.
     sd : PC
+    spread : float
     correlation : LKJ
     """
 
     level: str
     sd: PC = PC(1.0, 0.05)
+    spread: float = 0.25
     correlation: LKJ = LKJ(2.0)
 
     @property
