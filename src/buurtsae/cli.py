@@ -230,6 +230,3 @@ def main() -> None:
     except BuurtsaeError as error:
         _report(error, "--json" in sys.argv)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("stopped; nothing was written", err=True)
-        sys.exit(130)

@@ -41,7 +41,8 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         "  sigma       PC: P(> 0.9) = 0.02 for the common sigma; per sub-dimension times LogNormal(0, sd 0.3)",
         "  phi         Beta(1, 3)",
         "  R           LKJ(4)",
-        "  sigma_gemeente PC: P(> 0.8) = 0.03 for the common sigma_gemeente; per sub-dimension times LogNormal(0, sd 0.2)",
+        "  sigma_gemeente PC: P(> 0.8) = 0.03 for the common sigma_gemeente; "
+        "per sub-dimension times LogNormal(0, sd 0.2)",
         "  R_gemeente  LKJ(5)",
         "  alpha       Normal(0, sd 0.75); 0 for the reference source of a sub-dimension",
         "  lambda      LogNormal(0, sd 0.25); 1 for the reference source",
