@@ -26,7 +26,7 @@ from buurtsae.simulate.survey import simulate_survey, write_tables
 from buurtsae.survey.codebook import Codebook
 
 SEED, EMPTY, SMALL = 1, 10, 100
-SOURCES = {"veiligheidsmonitor": 1100, "burgerpeiling": 400}
+SOURCES = {"veiligheidsmonitor": 1000, "burgerpeiling": 500}
 SPEC = TruthSpec(
     covariates=("stedelijkheid", "pct_koopwoningen", "pct_eenpersoonshuishoudens"), effects=(0.5, 1.0, -0.5)
 )
@@ -59,8 +59,8 @@ De bestanden zijn gemaakt met `python benchmarks/make_voorbeeldstad.py` en diene
 |---|---|
 | `buurten.gpkg` | 120 buurten in 12 wijken en 3 gemeenten (RD New); een eiland, en een rivier die GM9903 afscheidt |
 | `kerncijfers.csv` | cijfers per buurt zoals het CBS ze levert; -99997 betekent geheim; twee buurten zonder inwoners |
-| `enquete_veiligheidsmonitor.csv` | 1.100 respondenten, antwoorden per vraag, gewicht en stratum |
-| `enquete_burgerpeiling.csv` | 400 respondenten van een tweede bron met eigen vragen |
+| `enquete_veiligheidsmonitor.csv` | 1.000 respondenten, antwoorden per vraag, gewicht en stratum |
+| `enquete_burgerpeiling.csv` | 500 respondenten van een tweede bron met eigen vragen |
 | `waarheid.csv` | de ware score per bewoonde buurt en maat |
 | `datapackage.json` | beschrijving van de tabellen (Frictionless Data Package v2) |
 

@@ -100,7 +100,7 @@ DEFECTS = {
         _another_year, "burgerpeiling are of another year", "2022", "2024", "read the areas of 2022"
     ),
     "codes of another year, by their look": Defect(
-        lambda e: e.table(BP, put("buurtcode", "BU99010099", rows=40)),  # 40 of 400 respondents
+        lambda e: e.table(BP, put("buurtcode", "BU99010099", rows=40)),  # 40 of 500 respondents
         "40 respondents of burgerpeiling",
         "BU99010099",
         "buurtcodes of 2024",

@@ -231,7 +231,7 @@ def test_quality_report_is_that_of_the_run(demo_run: DemoRun) -> None:
     assert report["graph"]["policy"] == "components kept apart"
     assert sum(report["graph"]["components"]) + len(report["graph"]["islands"]) == 120
     sources = {s["source"]: s["respondents"] for s in report["sources"]}
-    assert sources == {"veiligheidsmonitor": 1100, "burgerpeiling": 400}
+    assert sources == {"veiligheidsmonitor": 1000, "burgerpeiling": 500}
     assert any("imputed by the median" in note for note in report["notes"])
 
 

@@ -347,7 +347,7 @@ def test_the_example_keeps_the_promises_of_its_readme(areas, graph):
     missing = areas.audit()["missing_covariates"]
     assert missing["pct_koopwoningen"] == missing["gemiddelde_woz"] == 6
     surveys = {s: Survey.read(EXAMPLE / f"enquete_{s}.csv", s, 2023, strata="stratum") for s in SOURCES}
-    assert [len(s) for s in surveys.values()] == [1100, 400]
+    assert [len(s) for s in surveys.values()] == [1000, 500]
     reached = set().union(*(s.frame["area"] for s in surveys.values()))
     assert len(set(areas.codes[areas.inhabited]) - reached) == 10
     assert (EXAMPLE / "buurten.gpkg").stat().st_size < 300_000
