@@ -156,8 +156,8 @@ def report(table: pd.DataFrame) -> str:
         f"{surveys} simulated truths and surveys (1,000 + 500 respondents, 118 inhabited buurten, ten of them without",
         f"respondents). Divergences: {divergences} in {surveys} x 4,000 draws. Coverage per survey: "
         f"{100 * per_survey.min():.1f}% to {100 * per_survey.max():.1f}%.",
-        f"With the true hyperparameters given, the sub-dimensions would be covered {100 * best:.1f}% of the time: what is",
-        "lost is the price of learning standard deviations, correlations and links from 118 buurten.",
+        f"With the true hyperparameters given, the sub-dimensions would be covered {100 * best:.1f}% of the time: what",
+        "is lost is the price of learning standard deviations, correlations and links from 118 buurten.",
         "Made by `python benchmarks/recovery.py`; nothing of the truth is known to the model.",
     ]
     for title, part in (
