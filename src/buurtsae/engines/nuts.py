@@ -17,6 +17,7 @@ Lewandowski, D., Kurowicka, D. and Joe, H. (2009). J. Multivariate Analysis 100 
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +66,8 @@ def supports(design: Design) -> list[str]:
 
 def sample(design: Design, seed: int, options: NutsOptions, progress: bool) -> Draws:
     """Return draws from the posterior of a design."""
+    if progress:
+        print("compiling the model: half a minute to two minutes", file=sys.stderr, flush=True)
     return sample_compiled(compile_design(design), design, seed, options, progress)
 
 
