@@ -170,6 +170,9 @@ DEFECTS = {
         "burgerpeiling, veiligheidsmonitor",
         "your own codebook",
     ),
+    "no respondents": Defect(
+        lambda e: e.table(VM, lambda f: f.iloc[:0]), "has no respondents", "0 rows", "one row per respondent", "extract"
+    ),
     "no answers at all": Defect(_no_answers, "no score at all", "0 respondents", "some", "check the extract"),
     "an unknown key in the run file": Defect(
         lambda e: e.toml("min_residents = 10", "min_inwoners = 10"),

@@ -63,6 +63,19 @@ def problems_of(areas: Areas, path: Path, **keys: object) -> dict[str, str]:
     return {p.what: p.got for p in found}
 
 
+def test_what_is_published_is_what_the_office_gave(areas: Areas, written: Written) -> None:
+    """The model gets S / n with S = sum (n - 1) n v / sum (n - 1) over positive variances; the table keeps v."""
+    table = small()
+    found = read(areas, written(table, "direct.csv"))
+    np.testing.assert_allclose(found.sources[0].variance[:, 0, 0], [0.9 / 3, 0.9 / 9])  # both are S = 0.9 already
+    table["variance"] = [0.7, 0.0]  # two people who agree: S = 3 x 0.7
+    found = read(areas, written(table, "agree.csv"))
+    np.testing.assert_allclose(found.sources[0].variance[:, 0, 0], [0.7, 3 * 0.7 / 9])
+    shown = found.totals("buurt").set_index("area_code").loc[[A, B]]
+    np.testing.assert_allclose(shown["direct_se"], [np.sqrt(0.7), np.nan])
+    np.testing.assert_allclose(shown["direct"], [6.0, 7.0])
+
+
 @pytest.mark.parametrize("smooth", [False, True])  # smoothing S_d / n_eff gives itself
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_round_trip(areas: Areas, made: DirectEstimates, written: Written, kind: str, smooth: bool) -> None:

@@ -185,4 +185,5 @@ def _arrange(
                 "a positive definite matrix per area",
                 "check both tables, or leave the covariances out",
             )
-    return SourceEstimates(source, year, codes, mean, correlation * sd[:, :, None] * sd[:, None, :], n, n_effective)
+    smoothed, raw = (correlation * x[:, :, None] * x[:, None, :] for x in (sd, given))
+    return SourceEstimates(source, year, codes, mean, smoothed, n, n_effective, raw)

@@ -145,6 +145,8 @@ class SourceEstimates:
         Smoothed sampling covariance; 0 in rows and columns without an estimate.
     respondents, n_effective : ndarray, shape (n, D)
         Number of respondents with a score, and Kish's effective number.
+    given : ndarray, shape (n, D, D), optional
+        Sampling covariance as an office gave it, before smoothing, NaN or 0 where it gave none: what is published.
     """
 
     source: str
@@ -154,6 +156,7 @@ class SourceEstimates:
     variance: Floats
     respondents: Ints
     n_effective: Floats
+    given: Floats | None = None
 
     @property
     def informs(self) -> NDArray[np.bool_]:
@@ -263,8 +266,11 @@ class DirectEstimates:
                 own = np.flatnonzero(self.reference == s)
                 mean[row[:, None], own] = estimates.mean[:, own]
                 block = np.ix_(row, own, own)
-                variance[block] = estimates.variance[:, own][:, :, own]
-        se = np.sqrt(np.einsum("md,ade,me->am", matrix, variance, matrix))
+                given = estimates.variance if estimates.given is None else estimates.given
+                variance[block] = given[:, own][:, :, own]
+        missing = ~(np.einsum("add->ad", variance) > 0)  # an office may leave a variance out, or give zero
+        total = np.einsum("md,ade,me->am", matrix, np.nan_to_num(variance), matrix)
+        se = np.where(missing.astype(float) @ (matrix.T > 0) > 0, np.nan, np.sqrt(np.maximum(total, 0.0)))
         # whether the same persons answered is unknown: a measure has at least those of its best part
         part = matrix[None] > 0
         largest = (count[:, None, :] * part).max(axis=2).astype(np.int64)
