@@ -181,7 +181,8 @@ def test_estimates_are_nearer_to_the_truth_than_direct_ones(recovered: pd.DataFr
         error, direct = (((rows[c] - rows["truth"]) ** 2).mean() for c in ("estimate", "direct"))
         return float(np.sqrt(error / direct))
 
-    # 0.48 over 32 surveys, 0.34 with 1 to 4 respondents (0.49 and 0.37 over the 24 of docs/recovery.md). The relative standard error of one survey's
+    # 0.48 over 32 surveys, 0.34 with 1 to 4 respondents (0.49 and 0.37 over the 24 of docs/recovery.md).
+    # The relative standard error of one survey's
     # ratio over 106 buurten is about 1 / sqrt(106) = 0.1: two of them for all measures together, four for each of seven
     seen = recovered[recovered["direct"].notna()]
     assert seen["area_code"].nunique() == BUURTEN - SILENT - 2  # two have respondents of the second source only
