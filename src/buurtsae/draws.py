@@ -37,6 +37,8 @@ class Draws:
     coords : mapping of dimension to labels
     divergences : int
         Transitions that diverged; 0 for engines without any.
+    factor : ndarray, shape (S, N, D), optional
+        Posterior mean of the factor by which modelled sampling variances differ from those given.
     """
 
     eta: Floats
@@ -45,6 +47,7 @@ class Draws:
     hyper: Mapping[str, tuple[tuple[str, ...], Floats]] = field(default_factory=dict)
     coords: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     divergences: int = 0
+    factor: Floats | None = None
 
     @cached_property
     def flat(self) -> Floats:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,13 @@ from buurtsae.errors import BuurtsaeError, DataError, Problems
 from buurtsae.estimates.quality import Gate
 from buurtsae.estimates.summary import Estimates, Rules, estimate
 from buurtsae.model.design import Design, covariates, design
+from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID, Term
 from buurtsae.publish.manifest import Provenance, hashes, run_id
 from buurtsae.publish.output import publish
-from buurtsae.runfile import ModelPart, RunFile, SourcePart, read_run
+from buurtsae.runfile import LinkPart, ModelPart, RunFile, SourcePart, read_run
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.survey import Survey, check_areas, check_codes
@@ -257,15 +258,24 @@ def _model(part: ModelPart, areas: Areas, run: RunFile) -> AreaModel:
             terms.append(BYM2(graph, **priors))
         elif t.level is not None:
             terms.append(IID(t.level, **priors))
+    variances = run.spec.variances
     return AreaModel(
         part.formula,
         tuple(terms),
         Normal(*part.intercept),
         Normal(*part.coefficient),
-        Normal(*part.offset),
-        LogNormal(*part.slope),
-        part.missing,
+        _link(SURVEY, part.link),
+        _link(PARTICIPATORY, part.participatory),
+        PC(*variances.spread) if variances.method == "joint" else None,
+        missing=part.missing,
     )
+
+
+def _link(default: Link, part: LinkPart) -> Link:
+    """The default link with the priors that the run file gives."""
+    kinds = {"offset": Normal, "slope": LogNormal, "extra": PC}
+    given = {name: kind(*value) for name, kind in kinds.items() if (value := getattr(part, name)) is not None}
+    return replace(default, **given)  # type: ignore[arg-type]
 
 
 def _files(run: RunFile) -> tuple[Path, ...]:

@@ -101,6 +101,21 @@ class TermPart(_Part):
         return self
 
 
+class LinkPart(_Part):
+    """`[model.link]` and `[model.participatory]`: priors of alpha, lambda and tau of sources that are no reference."""
+
+    offset: tuple[float, float] | None = None
+    slope: tuple[float, float] | None = None
+    extra: tuple[float, float] | None = None
+
+
+class VariancesPart(_Part):
+    """`[variances]`: how the sampling variances of tiny samples are smoothed, or modelled together with the means."""
+
+    method: Literal["pooled", "gvf", "joint"] = "pooled"
+    spread: tuple[float, float] = (0.5, 0.05)
+
+
 class ModelPart(_Part):
     """`[model]`: the linear part and the random effects; priors as (parameters)."""
 
@@ -109,8 +124,8 @@ class ModelPart(_Part):
     terms: tuple[TermPart, ...] = (TermPart(type="bym2"), TermPart(type="iid", level="gemeente"))
     intercept: tuple[float, float] = (5.0, 5.0)
     coefficient: tuple[float, float] = (0.0, 1.0)
-    offset: tuple[float, float] = (0.0, 1.0)
-    slope: tuple[float, float] = (0.0, 0.2)
+    link: LinkPart = LinkPart()
+    participatory: LinkPart = LinkPart()
 
 
 class PublishPart(_Part):
@@ -139,6 +154,7 @@ class RunSpec(_Part):
     graph: GraphPart = GraphPart()
     sources: tuple[SourcePart, ...] = ()
     direct: DirectPart | None = None
+    variances: VariancesPart = VariancesPart()
     model: ModelPart = ModelPart()
     publish: PublishPart = PublishPart()
     quality: QualityPart = QualityPart()

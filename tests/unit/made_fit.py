@@ -135,7 +135,7 @@ def exact(arrays: Design, estimates: DirectEstimates, areas: Areas, rng: np.rand
     if link:
         each = (CHAINS, DRAWS, link)
         hyper |= {"alpha": (("link",), np.broadcast_to(offset[arrays.linked], each))}
-        hyper |= {"lambda": (("link",), np.full(each, SLOPE))}
+        hyper |= {"lambda": (("link",), np.full(each, SLOPE)), "tau": (("link",), np.zeros(each))}
         coords["link"] = tuple(f"link {k}" for k in range(link))
     draws = Draws(eta.reshape(CHAINS, DRAWS, n, d), arrays.areas, arrays.subdimensions, hyper, coords)
     return Made(Fit(arrays, estimates, areas, draws, "exact", 1, 0.0), mean.reshape(n, d), covariance)

@@ -19,6 +19,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.engines import nuts
 from buurtsae.model.design import Bym2Block, Design, design
+from buurtsae.model.links import Link
 from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID, Term
@@ -37,7 +38,7 @@ class Built:
     def __call__(self, point: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         names = [v.name for v in self.model.value_vars]
         found = self.evaluate(*map(point.get, names))
-        return dict(zip(("priors", "likelihood", "icar", "eta", "root_R"), found, strict=True))
+        return dict(zip(("priors", "likelihood", "icar", "eta", "root_R", "variances"), found, strict=True))
 
     def point(self, seed: int) -> dict[str, np.ndarray]:
         """Random values of all variables, on the scale that the sampler moves in."""
@@ -50,17 +51,19 @@ def areas() -> Areas:
     return make_areas()
 
 
-def built(areas: Areas, subdimensions: tuple[str, ...], terms: list[Term]) -> Built:
+def built(areas: Areas, subdimensions: tuple[str, ...], terms: list[Term], joint: bool = False) -> Built:
     model = AreaModel(
         "1 + groen",
         terms,  # type: ignore[arg-type]
         Normal(6, 2),
         Normal(0.1, 0.5),
-        Normal(0.2, 0.75),
-        LogNormal(0.1, 0.25),
-        "impute",
+        Link(Normal(0.2, 0.75), LogNormal(0.1, 0.25), PC(0.7, 0.04)),
+        variances=PC(0.4, 0.05) if joint else None,
+        missing="impute",
     )
     estimates = direct(make_scores(areas, subdimensions, 2, np.random.default_rng(1)), areas)
+    if joint:
+        estimates = with_variances(estimates)
     arrays = design(model, estimates, areas)
     pymc_model = nuts.build(arrays)
     with nuts.quiet_imports():
@@ -74,10 +77,20 @@ def built(areas: Areas, subdimensions: tuple[str, ...], terms: list[Term]) -> Bu
             pymc_model["icar"] if "icar" in pymc_model.named_vars else zero,
             pymc_model["eta"],
             pymc_model["root_R"] if "root_R" in pymc_model.named_vars else zero,
+            pymc_model["variances"] if joint else zero,
         ]
         outputs = pymc_model.replace_rvs_by_values(wanted)
         function = pytensor.function(pymc_model.value_vars, outputs, mode="FAST_COMPILE", on_unused_input="ignore")
     return Built(arrays, estimates, pymc_model, function)
+
+
+def with_variances(estimates: DirectEstimates) -> DirectEstimates:
+    """Add variances within buurten, any numbers, known where there are two respondents."""
+    rng, sources = np.random.default_rng(3), []
+    for s in estimates.sources:
+        freedom = np.maximum(s.respondents - 1.0, 0.0)
+        sources.append(replace(s, within=rng.uniform(0.5, 3, s.mean.shape), freedom=freedom))
+    return replace(estimates, sources=tuple(sources))
 
 
 def spatial(areas: Areas, shared: bool = False) -> list[Term]:
@@ -102,7 +115,12 @@ def one(areas: Areas) -> Built:
     return built(areas, SUBDIMENSIONS[1:2], spatial(areas))
 
 
-@pytest.fixture(params=["four", "shared", "one"])
+@pytest.fixture(scope="module")
+def joint(areas: Areas) -> Built:
+    return built(areas, SUBDIMENSIONS, spatial(areas), joint=True)
+
+
+@pytest.fixture(params=["four", "shared", "one", "joint"])
 def both(request: pytest.FixtureRequest) -> Built:
     found: Built = request.getfixturevalue(request.param)
     return found
@@ -119,7 +137,7 @@ def root_of(below: np.ndarray, square: np.ndarray, n_dims: int) -> np.ndarray:
 
 def natural(point: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The point on the natural scale of each variable."""
-    logs = {f"{name}_log__": (name, np.exp) for name in ("sigma", "common", "square")}
+    logs = {f"{name}_log__": (name, np.exp) for name in ("sigma", "common", "square", "tau", "kappa")}
     moved = {name: (logs | {"phi_logodds__": ("phi", expit)}).get(name, (name, np.asarray)) for name in point}
     p = {name: form(point[key]) for key, (name, form) in moved.items()}
     return p if "sigma" in p else p | {"sigma": p["common"] * np.exp(np.array([[0.3], [0.2]]) * p["z"])}
@@ -162,6 +180,10 @@ def test_the_priors(both: Built, seed: int) -> None:
     expected += stats.beta.logpdf(p["phi"], 2, 3).sum()
     expected += sum(stats.norm.logpdf(p[name]).sum() for name in ("v", "gemeente"))
     expected += stats.norm.logpdf(p["alpha"], 0.2, 0.75).sum() + stats.norm.logpdf(p["log_lambda"], 0.1, 0.25).sum()
+    expected += stats.expon.logpdf(p["tau"], scale=-0.7 / np.log(0.04)).sum() + stats.norm.logpdf(p["w"]).sum()
+    if "kappa" in p:
+        expected += stats.expon.logpdf(p["kappa"], scale=-0.4 / np.log(0.05)).sum()
+        expected += stats.norm.logpdf(p["z_variance"]).sum()
     if n_dims > 1:
         expected += stats.norm.logpdf(p["z"]).sum()
         degrees = [[2 * eta + n_dims - i for i in range(2, n_dims + 1)] for eta in (4, 4, 1.5)[-len(p["below"]) :]]
@@ -177,17 +199,56 @@ def test_the_likelihood(both: Built) -> None:
         eta, arrays = predictor(both, p), both.arrays
         alpha, slope = np.zeros(arrays.linked.shape), np.ones(arrays.linked.shape)
         alpha[arrays.linked], slope[arrays.linked] = p["alpha"], np.exp(p["log_lambda"])
+        extra = np.zeros(arrays.y.shape)
+        for k, (s, d) in enumerate(zip(*np.nonzero(arrays.linked), strict=True)):
+            extra[s, :, d] = p["tau"][k] * p["w"][k]
+        h = log_variances(p, arrays)
         total = 0.0
         for s, source in enumerate(both.estimates.sources):
             for row, code in enumerate(source.codes):
                 seen = np.isfinite(source.mean[row])
-                mean = arrays.centre + alpha[s] + slope[s] * (eta[arrays.areas.index(code)] - arrays.centre)
-                v = source.variance[row][np.ix_(seen, seen)]
+                a = arrays.areas.index(code)
+                mean = arrays.centre + alpha[s] + slope[s] * (eta[a] - arrays.centre) + extra[s, a]
+                sd = np.exp(h[s, a] / 2)
+                v = (source.variance[row] * np.outer(sd, sd))[np.ix_(seen, seen)]
                 total += stats.multivariate_normal.logpdf(source.mean[row, seen], mean[seen], v)
         return total
 
     points = [both.point(seed) for seed in range(3)]
+    if "kappa_log__" in points[0]:  # the density of the factors is in `variances`; here all points have the same
+        points = [p | {name: points[0][name] for name in ("kappa_log__", "z_variance")} for p in points]
     ours, scipys = [both(p)["likelihood"] for p in points], [expected(p) for p in points]
+    np.testing.assert_allclose(np.diff(ours), np.diff(scipys), rtol=1e-9)
+
+
+def log_variances(p: dict[str, np.ndarray], arrays: Design) -> np.ndarray:
+    """h of every source, area and sub-dimension; 0 where variances are known."""
+    if "kappa" not in p:
+        return np.zeros(arrays.y.shape)
+    kappa = p["kappa"][:, None]
+    return np.asarray(kappa * p["z_variance"] - kappa**2 / 2)
+
+
+def test_the_density_of_the_variances(joint: Built) -> None:
+    """log |V|^(-1/2) of what depends on h, and s^2 f / (S exp(h)) ~ chi^2_f, in differences between points."""
+
+    def expected(point: dict[str, np.ndarray]) -> float:
+        p = natural(point)
+        h, total = log_variances(p, joint.arrays), 0.0
+        for s, source in enumerate(joint.estimates.sources):
+            assert source.within is not None and source.freedom is not None
+            for row, code in enumerate(source.codes):
+                a = joint.arrays.areas.index(code)
+                for d in np.flatnonzero(np.isfinite(source.mean[row])):
+                    total -= h[s, a, d] / 2
+                    if (f := source.freedom[row, d]) > 0:
+                        pooled = source.variance[row, d, d] * source.n_effective[row, d]
+                        scale = pooled * np.exp(h[s, a, d]) / f
+                        total += stats.chi2.logpdf(source.within[row, d], f, scale=scale)
+        return total
+
+    points = [joint.point(seed) for seed in range(3)]
+    ours, scipys = [joint(p)["variances"] for p in points], [expected(p) for p in points]
     np.testing.assert_allclose(np.diff(ours), np.diff(scipys), rtol=1e-9)
 
 

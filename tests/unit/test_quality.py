@@ -100,7 +100,7 @@ def test_predictive_checks_by_hand(made: Made, report: dict[str, Any]) -> None:
         mean, variance, y, v = predictive_by_hand(made, s, d)
         drawn, seen, sampling = predictions(made.fit, s, d)
         np.testing.assert_array_equal(seen, y)
-        np.testing.assert_array_equal(sampling, v)
+        np.testing.assert_array_equal(sampling, np.broadcast_to(v, drawn.shape))  # nothing extra: the draws have tau 0
         assert (abs(drawn.mean(axis=0) - mean) < 5 * np.sqrt(variance / (CHAINS * DRAWS))).all()
         assert found["areas"] == len(y)
         # 2,000 draws: a mean of some 20 terms, each with a Monte Carlo error of at most 5 percent
@@ -166,7 +166,7 @@ def test_moran_of_the_residuals_by_hand(made: Made, report: dict[str, Any]) -> N
         seen = np.isfinite(source.mean[:, d])
         drawn, y, v = predictions(made.fit, 0, d)
         residual = np.full(25, np.nan)
-        residual[made.fit.areas.codes.get_indexer(source.codes[seen])] = (y - drawn.mean(axis=0)) / np.sqrt(v)
+        residual[made.fit.areas.codes.get_indexer(source.codes[seen])] = (y - drawn.mean(axis=0)) / np.sqrt(v[0])
         edges = graph.edges[np.isfinite(residual[graph.edges]).all(axis=1)]
         linked = np.unique(edges)  # the island has no neighbour
         expected = moran(residual[linked], np.searchsorted(linked, edges))
@@ -196,7 +196,7 @@ def test_without_a_graph_there_is_no_moran(est: Estimates) -> None:
             bare.fit,
             draws=replace(
                 bare.fit.draws,
-                hyper={k: h for k, h in bare.fit.draws.hyper.items() if k in ("beta", "alpha", "lambda")},
+                hyper={k: h for k, h in bare.fit.draws.hyper.items() if k in ("beta", "alpha", "lambda", "tau")},
             ),
         ),
     )

@@ -8,6 +8,7 @@ import pytest
 
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import ModelError
+from buurtsae.model.links import Link
 from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
@@ -21,13 +22,15 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         [BYM2(GRAPH, PC(0.9, 0.02), 0.3, Beta(1, 3), LKJ(4)), IID("gemeentecode", PC(0.8, 0.03), 0.2, LKJ(5))],  # type: ignore[arg-type]
         Normal(6, 2),
         Normal(0, 0.5),
-        Normal(0, 0.75),
-        LogNormal(0, 0.25),
-        "impute",
+        Link(Normal(0, 0.75), LogNormal(0, 0.25), PC(0.4, 0.1)),
+        variances=PC(0.6, 0.05),
+        missing="impute",
     )
     assert str(model).splitlines() == [
         "Area-level model of buurtverbondenheid (multivariate Fay-Herriot)",
-        "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + e,  e ~ N(0, V[s,a])   direct estimate of source s",
+        "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + tau[s] w[s,a] + e   direct estimate of source s",
+        "  e ~ N(0, V[s,a]), w ~ N(0, 1); V times exp(h), h ~ N(-kappa^2/2, kappa^2), with the variance within the buurt"
+        " ~ chi^2",
         "  eta[a,d] = x[a]' beta[d] + sigma[d] (sqrt(1 - phi[d]) v[a,d] + sqrt(phi[d]) u[a,d])"
         " + sigma_gemeente[d] g[gemeente(a),d]   score of the residents",
         "  x: 1 + stedelijkheid; numeric covariates per standard deviation",
@@ -44,11 +47,17 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         "  sigma_gemeente PC: P(> 0.8) = 0.03 for the common sigma_gemeente; "
         "per sub-dimension times LogNormal(0, sd 0.2)",
         "  R_gemeente  LKJ(5)",
-        "  alpha       Normal(0, sd 0.75); 0 for the reference source of a sub-dimension",
-        "  lambda      LogNormal(0, sd 0.25); 1 for the reference source",
+        "  alpha       Normal(0, sd 0.75), participatory Normal(0, sd 2); 0 for the reference source of a sub-dimension",
+        "  lambda      LogNormal(0, sd 0.25), participatory LogNormal(0, sd 0.4); 1 for the reference source of a "
+        "sub-dimension",
+        "  tau         PC: P(> 0.4) = 0.1, participatory PC: P(> 1.5) = 0.05; 0 for the reference source of a "
+        "sub-dimension",
+        "  kappa       PC: P(> 0.6) = 0.05",
         "Missing covariates: imputed by the median, and flagged",
     ]
     assert "Missing covariates: refused" in str(AreaModel())
+    assert "w ~ N(0, 1); V as given" in str(AreaModel())
+    assert "kappa" not in str(AreaModel())
 
 
 def test_it_does_not_change() -> None:

@@ -13,6 +13,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from buurtsae.areas.areas import Areas
@@ -20,6 +21,7 @@ from buurtsae.draws import ESS_MIN, RHAT_MAX, Draws, convergence
 from buurtsae.errors import ModelError, shown
 from buurtsae.model.design import Design, design
 from buurtsae.model.spec import AreaModel
+from buurtsae.sparse import Floats
 from buurtsae.survey.direct import DirectEstimates
 
 ENGINES: Mapping[str, str] = {"nuts": "buurtsae.engines.nuts"}
@@ -54,6 +56,26 @@ class Fit:
     def model(self) -> AreaModel:
         """The specification."""
         return self.design.model
+
+    @cached_property
+    def links(self) -> tuple[Floats, Floats, Floats]:
+        """Draws of alpha, lambda and tau per source and sub-dimension, shape (draws, S, D); 0, 1, 0 for references."""
+        linked = self.design.linked
+        n = len(self.draws.flat)
+        out = []
+        for name, fixed in (("alpha", 0.0), ("lambda", 1.0), ("tau", 0.0)):
+            table = np.full((n, *linked.shape), fixed)
+            if linked.any():
+                table[:, linked] = self.draws.hyper[name][1].reshape(n, -1)
+            out.append(table)
+        return out[0], out[1], out[2]
+
+    @cached_property
+    def information(self) -> Floats:
+        """Precision of each source about the scores, at posterior means of its link, shape (S, N, D, D)."""
+        _, slope, extra = self.links
+        factor = 1.0 if self.draws.factor is None else self.draws.factor
+        return self.design.information(slope.mean(axis=0), np.sqrt((extra**2).mean(axis=0)), factor)
 
     @cached_property
     def convergence(self) -> pd.DataFrame:

@@ -6,6 +6,7 @@ What the sampler moves in, and why it mixes:
 * u = sigma sqrt(phi) (x L'), with x unit ICAR fields: -1/2 sum_c s_c sum_{i~j in c} (x_i - x_j)^2. The level of each
   connected component, which that leaves free, is a nuisance with a proper normal prior; x minus its component mean
   enters the model: the sum to zero is exact and no direction is stiff. An area without neighbours has x ~ N(0, 1).
+* What a source adds per buurt, tau w, and log variances, kappa z - kappa^2 / 2, are non-centred too.
 * A correlation matrix is R = L L' with L the rows of T scaled to length 1, T lower triangular with standard normals
   below its diagonal and T_ii^2 ~ chi^2(2 eta + D - i): then R ~ LKJ(eta), all matrices at once, no Jacobian.
 
@@ -56,6 +57,7 @@ class NutsOptions:
 
 
 Options = NutsOptions
+_VARIANCES = ("ratio", "freedom", "observed")
 
 
 def supports(design: Design) -> list[str]:
@@ -94,7 +96,8 @@ def quiet_imports() -> Iterator[None]:
 
 def with_data(compiled: Any, design: Design) -> Any:
     """Return a compiled model with the data of another design of the same model, areas and sources."""
-    return compiled.with_data(y=design.y, root=design.root, centre=design.centre)
+    names = ("y", "root", "centre") + (_VARIANCES if design.model.variances is not None else ())
+    return compiled.with_data(**{name: np.asarray(getattr(design, name), dtype=float) for name in names})
 
 
 def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptions, progress: bool) -> Draws:
@@ -118,7 +121,7 @@ def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptio
     except BaseException:  # nutpie would return what it has on Ctrl-C; half a sample is no sample
         sampler.cancel()
         raise
-    kept = ("eta", "beta", "sigma", "phi", "root_R", "alpha", "log_lambda")
+    kept = ("eta", "beta", "sigma", "phi", "root_R", "alpha", "log_lambda", "tau", "kappa", "factor")
     raw = {name: np.asarray(trace.posterior[name].values) for name in kept if name in trace.posterior.data_vars}
     divergences = int(np.asarray(trace.sample_stats["diverging"].values).sum())
     return _assemble(design, raw, divergences)
@@ -135,24 +138,48 @@ def build(design: Design) -> pm.Model:
         import pymc as pm
         import pytensor.tensor as pt
 
-    n_dims, prior = len(design.subdimensions), design.model
+    n_dims = len(design.subdimensions)
     mean, sd = design.coefficient_priors
     with pm.Model() as model:
         y, root, centre = (pm.Data(name, getattr(design, name)) for name in ("y", "root", "centre"))
         beta = pm.Normal("beta", mean[:, None], sd[:, None], shape=(len(mean), n_dims))
         eta = pm.Deterministic("eta", pt.dot(design.x, beta) + (_effects(design, pm, pt) if design.blocks else 0.0))
         prediction = eta[None]
-        if n_free := int(design.linked.sum()):
-            # places the free alpha and log lambda in the (source, sub-dimension) table, 0 elsewhere
-            place = np.zeros((design.linked.size, n_free))
-            place[np.flatnonzero(design.linked), np.arange(n_free)] = 1.0
-            alpha = pm.Normal("alpha", prior.offset.mean, prior.offset.sd, shape=n_free)
-            slope = pm.Normal("log_lambda", prior.slope.mean, prior.slope.sd, shape=n_free)
-            offset, slope = (pt.dot(place, p).reshape((len(design.sources), 1, n_dims)) for p in (alpha, slope))
-            prediction = centre + offset + pt.exp(slope) * (eta - centre)[None]
+        if links := design.links:
+            # places what is free in the (source, sub-dimension) table, 0 elsewhere
+            place = np.zeros((design.linked.size, len(links)))
+            place[np.flatnonzero(design.linked), np.arange(len(links))] = 1.0
+            table = (len(design.sources), n_dims)
+            priors = [link for _, _, link in links]
+            alpha = pm.Normal("alpha", [p.offset.mean for p in priors], [p.offset.sd for p in priors])
+            slope = pm.Normal("log_lambda", [p.slope.mean for p in priors], [p.slope.sd for p in priors])
+            tau = pm.Exponential("tau", [p.extra.rate for p in priors])
+            w = pm.Normal("w", 0.0, 1.0, shape=(len(links), len(design.areas)))
+            offset, slope = (pt.dot(place, p).reshape((table[0], 1, n_dims)) for p in (alpha, slope))
+            extra = pt.dot(place, tau[:, None] * w).reshape((*table, -1)).swapaxes(1, 2)
+            prediction = centre + offset + pt.exp(slope) * (eta - centre)[None] + extra
         residual = y - prediction
+        if design.model.variances is not None:
+            h = _log_variances(design, pm, pt)
+            residual = residual * pt.exp(-0.5 * h)
         pm.Potential("likelihood", -0.5 * ((root * residual[:, :, :, None]).sum(axis=2) ** 2).sum())
     return model
+
+
+def _log_variances(design: Design, pm: Any, pt: Any) -> Any:
+    """Add h, with what the variances within buurten say about it; return h, shape (S, N, D).
+
+    Up to a constant the densities are -h / 2 where there is an estimate, and -f (h + s^2 / (S exp(h))) / 2.
+    """
+    prior = design.model.variances
+    assert prior is not None
+    ratio, freedom, seen = (pm.Data(name, np.asarray(getattr(design, name), dtype=float)) for name in _VARIANCES)
+    kappa = pm.Exponential("kappa", prior.rate, shape=(len(design.sources), len(design.subdimensions)))
+    z = pm.Normal("z_variance", 0.0, 1.0, shape=design.y.shape)
+    h = kappa[:, None, :] * z - 0.5 * kappa[:, None, :] ** 2
+    pm.Potential("variances", -0.5 * (seen * h + freedom * (h + ratio * pt.exp(-h))).sum())
+    pm.Deterministic("factor", pt.exp(h))
+    return h
 
 
 def _effects(design: Design, pm: Any, pt: Any) -> Any:
@@ -236,7 +263,11 @@ def _assemble(design: Design, raw: dict[str, Floats], divergences: int) -> Draws
         for k, (name, _) in enumerate(_matrices(design)):
             hyper[name] = (("measure", "measure_2"), correlation[:, :, k])
     if "alpha" in raw:
-        hyper |= {"alpha": (("link",), raw["alpha"]), "lambda": (("link",), np.exp(raw["log_lambda"]))}
-        s, d = np.nonzero(design.linked)
-        coords["link"] = tuple(f"{design.sources[i]}: {design.subdimensions[j]}" for i, j in zip(s, d, strict=True))
-    return Draws(raw["eta"], design.areas, design.subdimensions, hyper, coords, divergences)
+        values = {"alpha": raw["alpha"], "lambda": np.exp(raw["log_lambda"]), "tau": raw["tau"]}
+        hyper |= {name: (("link",), draws) for name, draws in values.items()}
+        coords["link"] = tuple(label for label, _, _ in design.links)
+    if "kappa" in raw:
+        hyper["kappa"] = (("source", "measure"), raw["kappa"] * design.observed.any(axis=1))  # else only the prior
+        coords["source"] = design.sources
+    factor = raw["factor"].mean(axis=(0, 1)) if "factor" in raw else None
+    return Draws(raw["eta"], design.areas, design.subdimensions, hyper, coords, divergences, factor)

@@ -1,8 +1,9 @@
 r"""The evidence for a run, as one plain dictionary, and the gate it must pass.
 
-Posterior predictive, per source and sub-dimension: y_rep = prediction + e, e ~ N(0, V); coverage is the share of
-direct estimates inside the 95% interval of y_rep, somewhat above 95% in a good model, since the same data were fitted;
-chi2 per area is the posterior mean of (y - prediction)^2 / V averaged over areas (about 1 where V is right). Residual
+Posterior predictive, per source and sub-dimension: y_rep = prediction + e, e ~ N(0, V), V with what the source adds per
+buurt; coverage is the share of direct estimates inside the 95% interval of y_rep, somewhat above 95% in a good model,
+since the same data were fitted; chi2 per area is the posterior mean of (y - prediction)^2 / V averaged over areas
+(about 1 where V is right). Residual
 Moran's I: of (y - E prediction) / sqrt(V), row-standardised, on the neighbour graph among areas with an estimate.
 Comparison at gemeente level: z = (direct - estimate) / sqrt(se^2 + sd^2), conservative for the same reason.
 
@@ -143,7 +144,13 @@ def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
 
 def _priors(fit: Fit) -> dict[str, str]:
     model = fit.model
-    out = {"beta": str(model.coefficient), "alpha": str(model.offset), "lambda": str(model.slope)}
+    links = {
+        "alpha": (model.link.offset, model.participatory.offset),
+        "lambda": (model.link.slope, model.participatory.slope),
+        "tau": (model.link.extra, model.participatory.extra),
+    }
+    out = {name: f"{survey}, participatory {other}" for name, (survey, other) in links.items()}
+    out |= {"beta": str(model.coefficient), "kappa": str(model.variances)}
     for term in model.terms:
         if isinstance(term, BYM2):
             out |= {"sigma": str(term.sd), "phi": str(term.mixing)}
@@ -153,27 +160,19 @@ def _priors(fit: Fit) -> dict[str, str]:
     return out
 
 
-def _links(fit: Fit) -> tuple[Floats, Floats]:
-    """Draws of alpha and lambda in the (source, sub-dimension) table, shape (draws, S, D); 0 and 1 where fixed."""
-    linked = fit.design.linked
-    n = len(fit.draws.flat)
-    offset, slope = np.zeros((n, *linked.shape)), np.ones((n, *linked.shape))
-    if linked.any():
-        offset[:, linked] = fit.draws.hyper["alpha"][1].reshape(n, -1)
-        slope[:, linked] = fit.draws.hyper["lambda"][1].reshape(n, -1)
-    return offset, slope
-
-
 def predictions(fit: Fit, s: int, d: int) -> tuple[Floats, Floats, Floats]:
-    """Return what source s should observe on sub-dimension d (draws, n), its direct estimates and their variances."""
+    """Return what source s should observe on sub-dimension d (draws, n), its direct estimates, and the variances of
+    their difference (draws, n): sampling variance and what the source adds per buurt.
+    """
     source = fit.direct.sources[s]
     seen = np.isfinite(source.mean[:, d])
     row = fit.areas.codes.get_indexer(source.codes[seen])
-    offset, slope = _links(fit)
+    offset, slope, extra = (part[:, s, d, None] for part in fit.links)
     c = fit.design.centre[d]
     eta = fit.draws.flat[:, row, d]
-    prediction = c + offset[:, s, d, None] + slope[:, s, d, None] * (eta - c) if fit.design.linked[s, d] else eta
-    return prediction, source.mean[seen, d], source.variance[seen, d, d]
+    prediction = c + offset + slope * (eta - c) if fit.design.linked[s, d] else eta
+    factor = 1.0 if fit.draws.factor is None else fit.draws.factor[s, row, d]
+    return prediction, source.mean[seen, d], factor * source.variance[seen, d, d] + extra**2
 
 
 def _pairs(fit: Fit) -> list[tuple[int, int]]:
@@ -231,7 +230,7 @@ def _moran(fit: Fit) -> list[dict[str, Any]]:
         prediction, y, v = predictions(fit, s, d)
         source = fit.direct.sources[s]
         residual = pd.Series(
-            (y - prediction.mean(axis=0)) / np.sqrt(v), index=source.codes[np.isfinite(source.mean[:, d])]
+            (y - prediction.mean(axis=0)) / np.sqrt(v.mean(axis=0)), index=source.codes[np.isfinite(source.mean[:, d])]
         )
         both = pairs[np.isin(pairs, residual.index).all(axis=1)]
         linked = residual[residual.index.isin(both.ravel())]

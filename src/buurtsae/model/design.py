@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.icar import IcarStructure, Ints
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
+from buurtsae.model.links import Link
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
 from buurtsae.sparse import Floats
@@ -59,7 +60,12 @@ class Design:
     precision, root : ndarray, shape (S, N, D, D)
         W and R of the sampling errors; 0 where there is no estimate.
     linked : ndarray of bool, shape (S, D)
-        True where the source informs a sub-dimension of which it is not the reference: alpha and lambda are free.
+        True where the source informs a sub-dimension of which it is not the reference: alpha, lambda, tau are free.
+    kinds : tuple of str
+        Of the sources: `survey` or `participatory`.
+    ratio, freedom : ndarray, shape (S, N, D)
+        Variance within the buurt of its own respondents over the pooled one that V is made of, and its degrees of
+        freedom, 0 where it is unknown: what a model of the variances learns from.
     centre : ndarray, shape (D,)
         The constant c of the link.
     blocks : tuple of Bym2Block or IidBlock
@@ -76,6 +82,9 @@ class Design:
     precision: Floats
     root: Floats
     linked: NDArray[np.bool_]
+    kinds: tuple[str, ...]
+    ratio: Floats
+    freedom: Floats
     centre: Floats
     blocks: tuple[Bym2Block | IidBlock, ...]
     imputed: dict[str, tuple[str, ...]]
@@ -87,6 +96,37 @@ class Design:
             f"covariate {name} imputed by the median in {len(codes)} buurten: {', '.join(codes)}"
             for name, codes in self.imputed.items()
         ]
+
+    @property
+    def links(self) -> tuple[tuple[str, int, Link], ...]:
+        """Label, sub-dimension and priors of each free link, in the order of `np.nonzero(linked)`."""
+        kind = {"survey": self.model.link, "participatory": self.model.participatory}
+        return tuple(
+            (f"{self.sources[s]}: {self.subdimensions[d]}", int(d), kind[self.kinds[s]])
+            for s, d in zip(*np.nonzero(self.linked), strict=True)
+        )
+
+    @property
+    def observed(self) -> NDArray[np.bool_]:
+        """True where a source has an estimate, shape (S, N, D)."""
+        return np.asarray(np.einsum("sndd->snd", self.precision) > 0)
+
+    def information(self, slope: Floats, extra: Floats, factor: Floats | float = 1.0) -> Floats:
+        """Return the precision of each source about eta, lambda (factor V + tau^2)^{-1} lambda, shape (S, N, D, D).
+
+        Parameters
+        ----------
+        slope, extra : ndarray, shape (S, D)
+            lambda and tau; 1 and 0 for references.
+        factor : ndarray, shape (S, N, D), optional
+            exp(h), for variances that were modelled.
+        """
+        seen, eye = self.observed, np.eye(len(self.subdimensions), dtype=bool)
+        both = seen[..., :, None] & seen[..., None, :]
+        v = np.linalg.inv(np.where(both, self.precision, eye))
+        sd = np.sqrt(np.where(seen, factor, 1.0))
+        v = v * sd[..., :, None] * sd[..., None, :] + np.where(both & eye, extra[:, None, :, None] ** 2, 0.0)
+        return np.where(both, np.linalg.inv(v), 0.0) * slope[:, None, :, None] * slope[:, None, None, :]
 
     @property
     def coefficient_priors(self) -> tuple[Floats, Floats]:
@@ -129,6 +169,14 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         )
     problems.raise_if_any()
     y, precision, root = _observations(direct, areas)
+    ratio, freedom = _variances(direct, areas)
+    if model.variances is not None and not (freedom > 0).any():
+        raise ModelError(
+            "variances cannot be modelled",
+            "no variance within a buurt, with its degrees of freedom",
+            "respondents, several in some buurten",
+            "leave `variances` out: sampling variances are then taken as known",
+        )
     n_sources, n_dims = len(direct.sources), len(direct.subdimensions)
     informs = np.array([s.informs for s in direct.sources])
     reference = direct.reference[None, :] == np.arange(n_sources)[:, None]
@@ -144,6 +192,9 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         precision=precision,
         root=root,
         linked=informs & ~reference,
+        kinds=tuple(s.kind for s in direct.sources),
+        ratio=ratio,
+        freedom=freedom,
         centre=centre,
         blocks=tuple(blocks),
         imputed=imputed,
@@ -254,6 +305,20 @@ def _observations(direct: DirectEstimates, areas: Areas) -> tuple[Floats, Floats
         y[s, row] = np.nan_to_num(source.mean)
         precision[s, row], root[s, row] = precision_and_root(source.variance, np.isfinite(source.mean), source.codes)
     return y, precision, root
+
+
+def _variances(direct: DirectEstimates, areas: Areas) -> tuple[Floats, Floats]:
+    shape = (len(direct.sources), len(areas.codes), len(direct.subdimensions))
+    ratio, freedom = np.ones(shape), np.zeros(shape)
+    for s, source in enumerate(direct.sources):
+        if source.within is None or source.freedom is None:
+            continue
+        row = areas.codes.get_indexer(source.codes)
+        pooled = np.einsum("add->ad", source.variance) * source.n_effective
+        known = (source.freedom > 0) & (pooled > 0)
+        ratio[s, row] = np.divide(source.within, pooled, out=np.ones_like(pooled), where=known)
+        freedom[s, row] = np.where(known, source.freedom, 0.0)
+    return ratio, freedom
 
 
 def precision_and_root(variance: Floats, observed: NDArray[np.bool_], codes: Sequence[str]) -> tuple[Floats, Floats]:

@@ -1,15 +1,19 @@
 r"""The area-level model, as the user states it; nothing here has seen data.
 
-    y_[s,a] = c + alpha_s + lambda_s * (eta_a - c) + e,   e ~ N(0, V_[s,a])     (vectors over sub-dimensions d)
+    y_[s,a] = c + alpha_s + lambda_s * (eta_a - c) + tau_s * w_[s,a] + e,   e ~ N(0, V_[s,a])     (vectors over d)
     eta_ad = x_a' beta_d + sum of terms
 
 c is the mean of the reference source's direct estimates, a constant that makes alpha a difference in level and lambda
-one in scale; alpha = 0 and lambda = 1 for the reference source of each sub-dimension.
+one in scale; alpha = tau = 0 and lambda = 1 for the reference source of each sub-dimension. With variances modelled
+jointly, V_[s,a] := D V D with D = diag exp(h_[s,a] / 2), h ~ N(-kappa^2 / 2, kappa^2), so that E exp(h) = 1, and the
+variance s^2 within the buurt of its own respondents has f s^2 / (S exp(h)) ~ chi^2_f (S: pooled over buurten).
 
 References
 ----------
 Fay, R. and Herriot, R. (1979). J. American Statistical Association 74.
 Rao, J. and Molina, I. (2015). Small Area Estimation, ch. 4.
+You, Y. and Chapman, B. (2006). Small area estimation using area level models and estimated sampling variances.
+Survey Methodology 32.
 """
 
 from __future__ import annotations
@@ -18,7 +22,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from buurtsae.errors import ModelError
-from buurtsae.model.priors import LogNormal, Normal
+from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
+from buurtsae.model.priors import PC, Normal
 from buurtsae.model.terms import BYM2, IID, Term
 
 
@@ -35,8 +40,11 @@ class AreaModel:
         Random effects.
     intercept, coefficient : Normal
         Priors: of the mean score, and of the effect of one standard deviation of a covariate.
-    offset, slope : Normal, LogNormal
-        Priors of alpha and lambda of sources other than the reference.
+    link, participatory : Link
+        Priors of alpha, lambda and tau of surveys other than the reference, and of participatory sources.
+    variances : PC, optional
+        Without it sampling variances are taken as known. With it they are estimated together with the means: the prior
+        of kappa, the standard deviation of log variances within buurten, per source and sub-dimension.
     missing : {"refuse", "impute"}
         What to do with a covariate that is missing in an inhabited buurt: raise, or fill with the median of the
         gemeente (of all, where that is missing too) and flag the buurt.
@@ -52,8 +60,9 @@ class AreaModel:
     terms: tuple[Term, ...] = ()
     intercept: Normal = Normal(5.0, 5.0)
     coefficient: Normal = Normal(0.0, 1.0)
-    offset: Normal = Normal(0.0, 1.0)
-    slope: LogNormal = LogNormal(0.0, 0.2)
+    link: Link = SURVEY
+    participatory: Link = PARTICIPATORY
+    variances: PC | None = None
     missing: Literal["refuse", "impute"] = "refuse"
 
     def __post_init__(self) -> None:
@@ -72,7 +81,8 @@ class AreaModel:
     def __str__(self) -> str:
         lines = [
             "Area-level model of buurtverbondenheid (multivariate Fay-Herriot)",
-            "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + e,  e ~ N(0, V[s,a])   direct estimate of source s",
+            "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + tau[s] w[s,a] + e   direct estimate of source s",
+            "  e ~ N(0, V[s,a]), w ~ N(0, 1); V " + ("as given" if self.variances is None else _JOINT),
             "  eta[a,d] = "
             + " + ".join(["x[a]' beta[d]", *(_symbol(t) for t in self.terms)])
             + "   score of the residents",
@@ -83,11 +93,18 @@ class AreaModel:
             f"  intercept   {self.intercept}",
             f"  beta        {self.coefficient} per standard deviation",
             *(_priors(t) for t in self.terms),
-            f"  alpha       {self.offset}; 0 for the reference source of a sub-dimension",
-            f"  lambda      {self.slope}; 1 for the reference source",
+            *(
+                f"  {name:11} {getattr(self.link, of)}, participatory {getattr(self.participatory, of)}; "
+                f"{fixed} for the reference source of a sub-dimension"
+                for name, of, fixed in (("alpha", "offset", 0), ("lambda", "slope", 1), ("tau", "extra", 0))
+            ),
+            *([f"  kappa       {self.variances}"] if self.variances else []),
             f"Missing covariates: {'refused' if self.missing == 'refuse' else 'imputed by the median, and flagged'}",
         ]
         return "\n".join(lines)
+
+
+_JOINT = "times exp(h), h ~ N(-kappa^2/2, kappa^2), with the variance within the buurt ~ chi^2"
 
 
 def _symbol(term: Term) -> str:

@@ -147,6 +147,10 @@ class SourceEstimates:
         Number of respondents with a score, and Kish's effective number.
     given : ndarray, shape (n, D, D), optional
         Sampling covariance as an office gave it, before smoothing, NaN or 0 where it gave none: what is published.
+    kind : {"survey", "participatory"}
+        A participatory source has no random sample: its link to the scores has wider priors.
+    within, freedom : ndarray, shape (n, D), optional
+        Variance of the scores within a buurt, estimated from its own respondents, and its degrees of freedom (0: none).
     """
 
     source: str
@@ -157,6 +161,9 @@ class SourceEstimates:
     respondents: Ints
     n_effective: Floats
     given: Floats | None = None
+    kind: str = "survey"
+    within: Floats | None = None
+    freedom: Floats | None = None
 
     @property
     def informs(self) -> NDArray[np.bool_]:
@@ -189,8 +196,9 @@ class DirectEstimates:
 
     @property
     def reference(self) -> Ints:
-        """Position of the reference source of each sub-dimension, shape (D,)."""
-        return np.argmax([s.informs for s in self.sources], axis=0)
+        """Position of the reference source of each sub-dimension, shape (D,): a survey, where one informs it."""
+        rank = np.array([s.informs * (2.0 if s.kind == "survey" else 1.0) for s in self.sources])
+        return np.argmax(rank, axis=0)
 
     def totals(self, level: str, concept: Concept | None = None) -> pd.DataFrame:
         """Return direct estimates per area of a level, from the reference sources, with design standard errors.
