@@ -7,16 +7,20 @@ Results and `--json` go to stdout, everything else to stderr.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from buurtsae.errors import BuurtsaeError, ProblemsError
+from buurtsae.errors import BuurtsaeError, Problems, ProblemsError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from buurtsae.pipeline import Outcome
+    from buurtsae.survey.codebook import Codebook
 
 app = typer.Typer(
     help="Small-area estimates of buurtverbondenheid: reliable scores per buurt from sparse surveys.",
@@ -89,6 +93,41 @@ def check(
         for note in audit["notes"]:
             typer.echo(f"note: {note}")
         typer.echo("all inputs are in order")
+
+
+@app.command()
+def sources(
+    source: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Explain these: identifiers or TOML files.")
+    ] = None,
+    as_json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown page.")] = False,
+) -> None:
+    """List the sources that have a codebook, or explain some of them in full."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from buurtsae.survey.catalogue import page
+    from buurtsae.survey.codebook import Codebook, available
+    from buurtsae.survey.concept import Concept
+
+    problems, books = Problems(), []
+    for name in source or available():
+        try:
+            books.append(Codebook.load(name))
+        except BuurtsaeError as error:
+            problems.collect(error)
+    problems.raise_if_any()
+    console = Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=120)
+    if as_json:
+        _print_json({"sources": [{**asdict(b), "subdimensions": b.subdimensions} for b in books]})
+    elif markdown:
+        typer.echo(page(books, Concept.load().subdimensions), nl=False)
+    elif source:
+        typer.echo("\n\n".join(b.explained(min(console.width, 120)) for b in books))
+    else:
+        _print_sources(books, console)
 
 
 @app.command()
@@ -207,6 +246,30 @@ def _print_summary(outcome: Outcome) -> None:
     console.print(
         f"open in een browser: {outcome.folder / 'dashboard' / 'index.html'}", highlight=False, soft_wrap=True
     )
+
+
+def _print_sources(books: list[Codebook], console: Console) -> None:
+    """Print a table of the sources, with the numbers of the sub-dimensions that they inform."""
+    from textwrap import fill
+
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from buurtsae.survey.catalogue import HEADINGS, overview
+    from buurtsae.survey.concept import Concept
+
+    subdimensions = Concept.load().subdimensions
+    view = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for heading in (*HEADINGS, "informs"):  # only the period gives way on a narrow screen
+        view.add_column(heading, justify="right" if heading == "items" else "left", no_wrap=heading != "period")
+    for book, (name, *row) in zip(books, overview(books), strict=True):
+        informs = " ".join(str(k + 1) if s in book.subdimensions else " " for k, s in enumerate(subdimensions))
+        view.add_row(f"{name}\n{fill(book.nl, 23)}", *row, informs)
+    console.print(view, highlight=False)
+    typer.echo("\ninforms: " + "\n         ".join(f"{k + 1} {name}" for k, name in enumerate(subdimensions)))
+    typer.echo("items:   questions, or figures per buurt of an objective source")
+    typer.echo("*:       its figures are themselves estimates of a model")
+    typer.echo("more about one source: buurtsae sources ssw; about your own: buurtsae sources eigen.toml")
 
 
 def _report(error: BuurtsaeError, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from buurtsae.engines.base import engine_options, fit
 from buurtsae.errors import BuurtsaeError, DataError, Problems
 from buurtsae.estimates.quality import Gate
 from buurtsae.estimates.summary import Estimates, Rules, estimate
+from buurtsae.model.covariates import Covariate
 from buurtsae.model.design import Design, covariates, design
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
@@ -30,6 +32,9 @@ from buurtsae.publish.output import publish
 from buurtsae.runfile import LinkPart, ModelPart, RunFile, SourcePart, read_run
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
+from buurtsae.survey.population_totals import Calibration
+from buurtsae.survey.reliability import Reliability, reliability
+from buurtsae.survey.replicates import ReplicatePlan
 from buurtsae.survey.survey import Survey, check_areas, check_codes
 from buurtsae.tables import read_table
 
@@ -46,11 +51,17 @@ class Inputs:
     model: AreaModel
     design: Design
     files: tuple[Path, ...]
+    scales: tuple[Reliability, ...] = ()
 
     @property
     def notes(self) -> list[str]:
         """What was noticed, repaired or filled in while reading."""
         return [*self.areas.notes, *self.direct.notes, *self.design.notes]
+
+    @property
+    def reliability(self) -> list[dict[str, Any]]:
+        """Rows of the report on scales."""
+        return [{"source": r.source, **row} for r in self.scales for row in r.scales.to_dict("records")]
 
 
 @dataclass(frozen=True)
@@ -143,7 +154,7 @@ def run(
     provenance = Provenance(spec.run.title, files, settings, clock)
     gate = Gate(**spec.quality.model_dump())
     say("quality and files")
-    report = publish(est, to, gate=gate, provenance=provenance, draws=spec.publish.draws)
+    report = publish(est, to, gate=gate, provenance=provenance, draws=spec.publish.draws, scales=inputs.reliability)
     return Outcome(est, report, Path(to))
 
 
@@ -156,17 +167,21 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     for name, options in spec.engine.items() or [(spec.run.engine, {})]:
         _collect(problems, engine_options, name, options)
     areas = _collect(problems, _areas, run)
-    data = _surveys(run, areas, problems) if spec.sources else _collect(problems, _table, run, areas)
+    surveys = _surveys(run, areas, problems)
+    start = _collect(problems, _table, run, areas) if not spec.sources else _estimates(run, areas, surveys, problems)
     model = _collect(problems, _model, spec.model, areas, run) if areas is not None else None
     arrays = None
     if model is not None and areas is not None:
-        if data is not None:
-            arrays = _collect(problems, design, model, data, areas)
+        if start is not None:
+            arrays = _collect(problems, design, model, start, areas)
         else:
             _collect(problems, covariates, model, areas)
-    if areas is None or data is None or model is None or arrays is None:
+    if areas is None or start is None or model is None or arrays is None:
         return None
-    return Inputs(run, areas, data, model, arrays, _files(run))
+    scales = tuple(reliability(s) for s in surveys)
+    said = [f"{r.source}, {note}" for r in scales for note in r.notes]
+    start = replace(start, notes=tuple(dict.fromkeys((*start.notes, *said))))
+    return Inputs(run, areas, start, model, arrays, _files(run), scales)
 
 
 def _collect(problems: Problems, step: Callable[..., Any], *args: Any) -> Any:
@@ -192,29 +207,59 @@ def _areas(run: RunFile) -> Areas:
     )
 
 
-def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> DirectEstimates | None:
-    surveys, clean = [], areas is not None
-    for s in run.spec.sources:
+def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> list[Survey]:
+    """Read the sources that are used; only those that are in order, while every problem is recorded."""
+    surveys = []
+    for s in run.spec.used:
+        before = len(problems.found)
         survey = _collect(problems, _survey, run, s)
-        clean = clean and survey is not None
         if survey is None and areas is not None:
             _other_codes(run, s, areas, problems)
         elif survey is not None and areas is not None:
-            before = len(problems.found)
             check_areas(survey, areas, problems, s.code_year)
-            clean = clean and len(problems.found) == before
-            surveys.append(survey)
-    if not clean or areas is None:
+            if len(problems.found) == before:
+                surveys.append(survey)
+    return surveys
+
+
+def _estimates(
+    run: RunFile, areas: Areas | None, surveys: list[Survey], problems: Problems
+) -> DirectEstimates | None:
+    """Scores and direct estimates, when all sources are in order."""
+    spec = run.spec
+    if areas is None or len(surveys) < len(spec.used):
         return None
-    concept = Concept.load()
-    scores = [_collect(problems, concept.score, s) for s in surveys]
-    estimates: DirectEstimates | None = _collect(problems, direct, scores, areas) if None not in scores else None
-    return estimates
+    concept, method = Concept.load(), spec.variances.method
+    scores = [_collect(problems, concept.score, s, u.scoring) for s, u in zip(surveys, spec.used, strict=True)]
+    if None in scores:
+        return None
+    given = {s.codebook.id: u.sd for s, u in zip(surveys, spec.used, strict=True) if u.sd is not None}
+    step = partial(direct, variances="gvf" if method == "gvf" else "pooled", sd=given)
+    found: DirectEstimates | None = _collect(problems, step, scores, areas)
+    if found is None:
+        return None
+    left = [f"source {s.source} is left out by the run file" for s in spec.sources if not s.use]
+    years = [
+        f"source {s.source} is of {s.year}, the estimates are of {spec.run.year}: what changed in between is in its "
+        "level, or, for a reference, in the estimates"
+        for s in spec.used
+        if s.year != spec.run.year
+    ]
+    return replace(found, notes=(*left, *years, *found.notes))
 
 
 def _survey(run: RunFile, s: SourcePart) -> Survey:
-    file, book = run.locate(s.file), run.codebook(s.source)
-    return Survey.read(file, book, s.year, area=s.area, weight=s.weight, strata=s.strata, not_asked=s.not_asked)
+    return Survey.read(
+        run.locate(s.file),
+        run.codebook(s.source),
+        s.year,
+        strata_population=run.locate(s.strata_population) if s.strata_population else None,
+        replicates=ReplicatePlan(**s.replicates.model_dump()) if s.replicates else None,
+        calibrate=replace(Calibration(**s.calibrate.model_dump()), totals=run.locate(s.calibrate.totals))
+        if s.calibrate
+        else None,
+        **s.model_dump(include={"area", "weight", "strata", "not_asked", "cluster", "fpc", "id", "lonely"}),
+    )
 
 
 def _other_codes(run: RunFile, s: SourcePart, areas: Areas, problems: Problems) -> None:
@@ -267,7 +312,8 @@ def _model(part: ModelPart, areas: Areas, run: RunFile) -> AreaModel:
         _link(SURVEY, part.link),
         _link(PARTICIPATORY, part.participatory),
         PC(*variances.spread) if variances.method == "joint" else None,
-        missing=part.missing,
+        tuple(Covariate(**c.model_dump()) for c in run.spec.covariates),
+        part.missing,
     )
 
 
@@ -281,8 +327,10 @@ def _link(default: Link, part: LinkPart) -> Link:
 def _files(run: RunFile) -> tuple[Path, ...]:
     """Every file that the results depend on."""
     spec = run.spec
-    names = [spec.areas.file, *(t.file for t in spec.areas.tables), *(s.file for s in spec.sources)]
-    names += [s.source for s in spec.sources if s.source.endswith(".toml")]
+    names = [spec.areas.file, *(t.file for t in spec.areas.tables), *(s.file for s in spec.used)]
+    for s in spec.used:
+        names += [*filter(None, [s.strata_population]), *([s.calibrate.totals] if s.calibrate else [])]
+    names += [s.source for s in spec.used if s.source.endswith(".toml")]
     if spec.direct is not None:
         names += [spec.direct.file, *filter(None, [spec.direct.covariances])]
     return (run.path.resolve(), *(run.locate(n) for n in dict.fromkeys(names)))

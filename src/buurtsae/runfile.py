@@ -59,15 +59,45 @@ class GraphPart(_Part):
     bridges: tuple[tuple[str, str], ...] = ()
 
 
+class CalibratePart(_Part):
+    """`calibrate` of a source: population totals that its weights have to meet."""
+
+    totals: str
+    method: Literal["raking", "linear", "logit"] = "raking"
+    bounds: tuple[float, float] | None = None
+
+
+class ReplicatesPart(_Part):
+    """`replicates` of a source: replicate weights in its file."""
+
+    columns: str | tuple[str, ...]
+    kind: Literal["bootstrap", "JK1", "JKn", "BRR", "Fay", "other"]
+    scale: float | None = Field(default=None, gt=0)
+    rscales: tuple[float, ...] | None = None
+    fay: float = Field(default=0.0, ge=0, lt=1)
+    mse: bool = False
+    combined: bool = True
+
+
 class SourcePart(_Part):
-    """`[[sources]]`: one file of respondents."""
+    """`[[sources]]`: one file of respondents; `use = false` leaves it out."""
 
     source: str
+    use: bool = True
+    scoring: Literal["sum", "graded"] = "sum"
+    sd: float | None = Field(default=None, gt=0)
     file: str
     year: int = Field(ge=1990, le=2100)
     area: str = "buurtcode"
     weight: str = "gewicht"
     strata: str | None = None
+    cluster: str | tuple[str, ...] = ()
+    fpc: str | tuple[str, ...] = ()
+    strata_population: str | None = None
+    id: str | None = None
+    lonely: Literal["adjust", "fail", "certainty", "average"] = "adjust"
+    replicates: ReplicatesPart | None = None
+    calibrate: CalibratePart | None = None
     not_asked: tuple[str, ...] = ()
     code_year: int | None = None
 
@@ -99,6 +129,17 @@ class TermPart(_Part):
         if self.type == "iid" and (self.mixing is not None or self.shared is not None):
             raise ValueError("`mixing` and `shared` belong to a bym2 term")
         return self
+
+
+class CovariatePart(_Part):
+    """`[[covariates]]`: what is to be known about a covariate of the formula."""
+
+    name: str
+    source: str = ""
+    transform: Literal["none", "log", "log1p", "sqrt", "logit"] = "none"
+    missing: Literal["refuse", "impute"] | None = None
+    modelled: bool = False
+    sensitive: bool = False
 
 
 class LinkPart(_Part):
@@ -155,6 +196,7 @@ class RunSpec(_Part):
     sources: tuple[SourcePart, ...] = ()
     direct: DirectPart | None = None
     variances: VariancesPart = VariancesPart()
+    covariates: tuple[CovariatePart, ...] = ()
     model: ModelPart = ModelPart()
     publish: PublishPart = PublishPart()
     quality: QualityPart = QualityPart()
@@ -164,7 +206,14 @@ class RunSpec(_Part):
     def _one_start(self) -> RunSpec:
         if bool(self.sources) == (self.direct is not None):
             raise ValueError("give either [[sources]] with respondents, or [direct] with direct estimates")
+        if self.sources and not self.used:
+            raise ValueError("every source has `use = false`: keep at least one")
         return self
+
+    @property
+    def used(self) -> tuple[SourcePart, ...]:
+        """The sources that are not left out."""
+        return tuple(s for s in self.sources if s.use)
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,58 @@ def _no_answers(e: Example) -> None:
         e.table(name, lambda f: f.assign(**dict.fromkeys(f.columns[3:], "9")))
 
 
+def _alone(policy: str) -> Callable[[Example], None]:
+    """The first respondent in a stratum of his own."""
+
+    def make(e: Example) -> None:
+        e.table(VM, put("stratum", "apart"))
+        e.toml('source = "veiligheidsmonitor"', f'source = "veiligheidsmonitor"\nlonely = "{policy}"')
+
+    return make
+
+
+def _numbered(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Example], None]:
+    """Respondents with a number, then changed."""
+
+    def make(e: Example) -> None:
+        e.table(VM, lambda f: change(f.assign(nummer=[str(k) for k in range(len(f))])))
+        e.toml('source = "veiligheidsmonitor"', 'source = "veiligheidsmonitor"\nid = "nummer"')
+
+    return make
+
+
+def _strata(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Example], None]:
+    """A table of strata and their residents, then changed."""
+
+    def make(e: Example) -> None:
+        f = pd.read_csv(e.data / VM)
+        table = f.groupby("stratum")["gewicht"].sum().rename("population").reset_index()
+        change(table).to_csv(e.data / "strata.csv", index=False, encoding="utf-8")
+        key = 'strata_population = "../data/voorbeeldstad/strata.csv"'
+        e.toml('source = "veiligheidsmonitor"', f'source = "veiligheidsmonitor"\n{key}')
+
+    return make
+
+
+def _totals(*more: tuple[str, str, float]) -> Callable[[Example], None]:
+    """Residents per gemeente as totals to meet, with further rows."""
+
+    def make(e: Example) -> None:
+        f = pd.read_csv(e.data / VM)
+        total = f.groupby(f["buurtcode"].str[2:6])["gewicht"].sum()
+        rows = [*(("gemeente", f"GM{code}", n) for code, n in total.items()), *more]
+        pd.DataFrame(rows, columns=["margin", "category", "total"]).to_csv(e.data / "totalen.csv", index=False)
+        key = 'calibrate = { totals = "../data/voorbeeldstad/totalen.csv" }'
+        e.toml('source = "veiligheidsmonitor"', f'source = "veiligheidsmonitor"\n{key}')
+
+    return make
+
+
+def _origin(e: Example) -> None:
+    e.table(KWB, lambda f: f.assign(pct_niet_westers=f["pct_65plus"]))
+    e.toml("+ pct_65plus", "+ pct_niet_westers")
+
+
 DEFECTS = {
     "a buurt that does not exist": Defect(
         lambda e: e.table(VM, put("buurtcode", "BU99099999")),
@@ -167,13 +219,61 @@ DEFECTS = {
         lambda e: e.toml('source = "burgerpeiling"', 'source = "omnibus"'),
         "source 'omnibus' has no codebook",
         "'omnibus'",
-        "burgerpeiling, veiligheidsmonitor",
+        "burgerpeiling, kwb, leefbaarometer",
         "your own codebook",
     ),
     "no respondents": Defect(
         lambda e: e.table(VM, lambda f: f.iloc[:0]), "has no respondents", "0 rows", "one row per respondent", "extract"
     ),
     "no answers at all": Defect(_no_answers, "no score at all", "0 respondents", "some", "check the extract"),
+    "weights of zero in a stratum": Defect(
+        lambda e: e.table(VM, lambda f: f.assign(gewicht=f["gewicht"].mask(f["stratum"] == "GM9901|65+", "0"))),
+        f"{VM} has strata with all weights zero",
+        "GM9901|65+",
+        "> 0",
+        "correct these weights or drop the rows",
+    ),
+    "a stratum with one respondent, and a policy that refuses it": Defect(
+        _alone("fail"), "1 strata have one sampled unit", "apart", "two or more", 'lonely = "adjust"'
+    ),
+    "a respondent in two buurten": Defect(
+        _numbered(lambda f: put("nummer", f["nummer"].iloc[-1])(f)),
+        f"{VM} has respondents in two buurten",
+        "999",
+        "one row per respondent",
+        "remove the doubles",
+    ),
+    "a stratum without a population": Defect(
+        _strata(lambda t: t[t["stratum"] != "GM9902|35-64"]),
+        f"strata of {VM} are not in strata.csv",
+        "GM9902|35-64",
+        "a row for each",
+        "add them, or correct the names",
+    ),
+    "a population total for a category that nobody is in": Defect(
+        _totals(("gemeente", "GM9904", 100)),
+        "margin 'gemeente' has population totals without respondents",
+        "GM9904",
+        "respondents in every category",
+        "merge these categories",
+    ),
+    "a figure on origin": Defect(
+        _origin,
+        "covariate pct_niet_westers is about origin",
+        "no `sensitive = true`",
+        "explicit choice",
+        "leave it out",
+    ),
+    "all sources left out": Defect(
+        lambda e: (
+            e.toml('source = "veiligheidsmonitor"', 'source = "veiligheidsmonitor"\nuse = false')
+            or e.toml('source = "burgerpeiling"', 'source = "burgerpeiling"\nuse = false')
+        ),
+        "the file is not right",
+        "{",
+        "keep at least one",
+        "correct the value",
+    ),
     "an unknown key in the run file": Defect(
         lambda e: e.toml("min_residents = 10", "min_inwoners = 10"),
         "unknown key publish.min_inwoners",
@@ -311,3 +411,83 @@ def test_problems_as_json(example: Example) -> None:
     assert found["ok"] is False
     assert len(found["problems"]) == 2
     assert all(set(p) == {"what", "got", "expected", "hint"} and all(p.values()) for p in found["problems"])
+
+
+def notes_of(example: Example) -> list[str]:
+    done = call("check", example.run)
+    assert done.status == 0, done.err
+    return [line.removeprefix("note: ") for line in done.out.splitlines() if line.startswith("note: ")]
+
+
+def test_a_stratum_with_one_respondent_is_said_and_centred(example: Example) -> None:
+    _alone("adjust")(example)
+    assert f"1 strata of {VM} have one respondent (apart): centred at the grand mean" in notes_of(example)
+
+
+def test_strata_without_respondents_are_said_with_their_share(example: Example) -> None:
+    _strata(lambda t: pd.concat([t, pd.DataFrame({"stratum": ["GM9904|65+"], "population": [t["population"].sum()]})]))(
+        example
+    )
+    assert "1 strata of strata.csv have no respondents (GM9904|65+): 50.0% of it" in notes_of(example)
+
+
+def test_an_item_with_one_answer_is_said(example: Example) -> None:
+    example.table(VM, lambda f: f.assign(verlichting="3"))
+    text = "item verlichting has one answer category"
+    assert any(text in note for note in notes_of(example))
+
+
+def test_an_item_that_looks_reversed_is_said(example: Example) -> None:
+    example.table(
+        VM, lambda f: f.assign(trots_op_buurt=f["trots_op_buurt"].map(lambda a: str(6 - int(a)) if a != "9" else a))
+    )
+    (note,) = [n for n in notes_of(example) if "looks reversed" in n]
+    assert "item trots_op_buurt" in note
+
+
+def test_a_gemeente_with_one_respondent_is_said(example: Example) -> None:
+    def one(frame: pd.DataFrame) -> pd.DataFrame:
+        there = frame["buurtcode"].str.startswith("BU9903")
+        return pd.concat([frame[~there], frame[there].head(1)])
+
+    example.table(BP, one)
+    assert "burgerpeiling has one respondent in 1 gemeenten (GM9903)" in notes_of(example)
+
+
+def test_a_source_without_respondents_in_a_gemeente_has_no_figure_there(example: Example) -> None:
+    example.table(BP, lambda f: f[~f["buurtcode"].str.startswith("BU9903")])
+    table = pipeline.check(example.run).direct.variances()
+    own = table[table["source"] == "burgerpeiling"]
+    assert len(own)
+    assert not own["area_code"].str.startswith("BU9903").any()
+    assert (own["after"] > 0).all()
+
+
+def test_leaving_a_source_out_is_one_line(example: Example) -> None:
+    example.toml('source = "burgerpeiling"', 'source = "burgerpeiling"\nuse = false')
+    example.table(BP, lambda f: f.iloc[:0])  # not even read
+    assert "source burgerpeiling is left out by the run file" in notes_of(example)
+    inputs = pipeline.check(example.run)
+    assert [s.source for s in inputs.direct.sources] == ["veiligheidsmonitor"]
+    assert BP not in {f.name for f in inputs.files}
+
+
+def test_a_source_of_another_year_is_said(example: Example) -> None:
+    example.toml(
+        'source = "burgerpeiling"\nfile = "../data/voorbeeldstad/enquete_burgerpeiling.csv"\nyear = 2024',
+        'source = "burgerpeiling"\nfile = "../data/voorbeeldstad/enquete_burgerpeiling.csv"\nyear = 2022',
+    )
+    assert any(n.startswith("source burgerpeiling is of 2022, the estimates are of 2024") for n in notes_of(example))
+
+
+def test_known_totals_are_met(example: Example) -> None:
+    """Residents of the gemeenten turned about: the weights follow."""
+    _totals()(example)
+    totals = pd.read_csv(example.data / "totalen.csv")
+    totals["total"] = totals["total"].to_numpy()[::-1]
+    totals.to_csv(example.data / "totalen.csv", index=False)
+    inputs = pipeline.check(example.run)
+    frame = inputs.direct.scores[0].frame
+    met = frame.groupby("GM" + frame["area"].str[2:6])["weight"].sum()
+    assert met.to_numpy() == pytest.approx(totals.set_index("category").loc[met.index, "total"].to_numpy(), rel=1e-9)
+    assert {"totalen.csv"} <= {f.name for f in inputs.files}

@@ -42,8 +42,9 @@ def problems_of(model: AreaModel, made: DirectEstimates, areas: Areas) -> dict[s
 
 def test_covariates_are_standardised_over_inhabited_buurten(areas: Areas) -> None:
     some = with_columns(areas, groen=np.r_[1e6, np.arange(24.0)])  # the first has no residents
-    columns, x, imputed = covariates(AreaModel("1 + groen"), some)
-    assert (columns, imputed) == (("Intercept", "groen"), {})
+    columns, x, (groen,) = covariates(AreaModel("1 + groen"), some)
+    assert (columns, groen.imputed) == (("Intercept", "groen"), ())
+    assert (groen.mean, groen.sd) == (pytest.approx(11.5), pytest.approx(np.sqrt(575 / 12)))
     np.testing.assert_array_equal(x[:, 0], 1)
     live = x[some.inhabited, 1]
     assert (live.mean(), live.std()) == (pytest.approx(0, abs=1e-14), pytest.approx(1, rel=1e-14))
@@ -52,8 +53,8 @@ def test_covariates_are_standardised_over_inhabited_buurten(areas: Areas) -> Non
 
 
 def test_a_buurt_without_residents_may_lack_covariates(areas: Areas) -> None:
-    _, x, imputed = covariates(AreaModel("1 + groen"), with_columns(areas, groen=np.r_[np.nan, np.arange(24.0)]))
-    assert imputed == {}
+    _, x, (groen,) = covariates(AreaModel("1 + groen"), with_columns(areas, groen=np.r_[np.nan, np.arange(24.0)]))
+    assert groen.imputed == ()
     assert x[0, 1] == 0
 
 
@@ -65,8 +66,8 @@ def test_interactions_and_no_intercept(areas: Areas) -> None:
 
 
 def test_imputation_by_the_median_of_the_gemeente(areas: Areas) -> None:
-    _, x, imputed = covariates(AreaModel("1 + groen", missing="impute"), areas)
-    assert imputed == {"groen": (UNKNOWN_X,)}
+    _, x, (groen,) = covariates(AreaModel("1 + groen", missing="impute"), areas)
+    assert groen.imputed == (UNKNOWN_X,)
     own = areas.frame[(areas.frame["gemeente"] == "GM0344") & areas.inhabited]["groen"]
     filled = areas.frame["groen"].fillna(own.dropna().median())  # the buurt without residents has no say
     live = filled[areas.inhabited]
@@ -77,8 +78,8 @@ def test_imputation_by_the_median_of_the_gemeente(areas: Areas) -> None:
 def test_imputation_where_the_whole_gemeente_is_missing(areas: Areas) -> None:
     groen = areas.frame["groen"].copy()
     groen[UNKNOWN_X], groen[ISLAND] = 0.5, np.nan  # the island is a gemeente of its own
-    _, x, imputed = covariates(AreaModel("1 + groen", missing="impute"), with_columns(areas, groen=groen))
-    assert imputed == {"groen": (ISLAND,)}
+    _, x, (used,) = covariates(AreaModel("1 + groen", missing="impute"), with_columns(areas, groen=groen))
+    assert used.imputed == (ISLAND,)
     live = groen.fillna(groen[areas.inhabited].median())[areas.inhabited]
     island = areas.codes.get_loc(ISLAND)
     assert x[island, 1] == pytest.approx((live[ISLAND] - live.mean()) / live.std(ddof=0), rel=1e-12)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,14 +12,17 @@ from made_fit import EMPTY, SUBDIMENSIONS, make_areas, make_scores
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, ProblemsError
 from buurtsae.survey.concept import Concept
+from buurtsae.survey.design_columns import DesignInfo
 from buurtsae.survey.direct import (
     DirectEstimates,
     direct,
-    hajek,
-    linearised_variance,
     pooled_covariance,
 )
+from buurtsae.survey.estimators import population_means, regressors
+from buurtsae.survey.replicates import ReplicatePlan, jackknife
+from buurtsae.survey.sampling import SampleDesign
 from buurtsae.survey.scales import Scores
+from buurtsae.survey.variance import covariance, hajek
 
 OMGANG, PARTICIPATIE, IDENTITEIT, GESCHIKTHEID = SUBDIMENSIONS
 
@@ -41,37 +46,6 @@ def two(areas: Areas) -> list[Scores]:
 @pytest.fixture(scope="module")
 def made(areas: Areas, two: list[Scores]) -> DirectEstimates:
     return direct(two, areas)
-
-
-def test_hajek_by_hand() -> None:
-    y = np.array([[2.0, np.nan], [6.0, 4.0], [9.0, 8.0]])
-    mean, share, residual = hajek(y, np.array([1.0, 3.0, 2.0]), np.array([0, 0, 1]), 3)
-    # (1 x 2 + 3 x 6) / 4 = 5; the answer that is missing is no zero: 4
-    np.testing.assert_array_equal(mean, [[5, 4], [9, 8], [np.nan, np.nan]])
-    np.testing.assert_array_equal(share, [[0.25, 0], [0.75, 1], [1, 1]])
-    np.testing.assert_array_equal(residual, [[-3, 0], [1, 0], [0, 0]])
-
-
-def test_the_variance_of_one_stratum_with_equal_weights_is_s2_over_n() -> None:
-    y = np.array([[2.0], [6.0], [7.0]])  # s^2 = (9 + 1 + 4) / 2 = 7
-    zeros = np.zeros(3, dtype=np.int64)
-    _, share, residual = hajek(y, np.ones(3), zeros, 1)
-    assert linearised_variance(share, residual, zeros, zeros, 1)[0, 0, 0] == pytest.approx(7 / 3, rel=1e-14)
-
-
-def test_a_stratum_with_one_respondent_contributes_its_own_square() -> None:
-    y, zeros = np.array([[2.0], [6.0], [7.0]]), np.zeros(3, dtype=np.int64)
-    _, share, residual = hajek(y, np.ones(3), zeros, 1)  # z = (-3, 1, 2) / 3
-    variance = linearised_variance(share, residual, zeros, np.array([0, 1, 1]), 1)
-    # 9 / 9 of the first; of the second stratum 2 / (2 - 1) x (1 / 9 + 4 / 9 - (3 / 3)^2 / 2) = 1 / 9
-    assert variance[0, 0, 0] == pytest.approx(10 / 9, rel=1e-14)
-
-
-def test_a_stratum_counts_its_respondents_outside_the_domain() -> None:
-    y, domain, zeros = np.array([[2.0], [6.0], [7.0], [1.0]]), np.array([0, 0, 1, 1]), np.zeros(4, dtype=np.int64)
-    _, share, residual = hajek(y, np.ones(4), domain, 2)  # z in domain 0 = (-1, 1), 0, 0
-    variance = linearised_variance(share, residual, domain, zeros, 2)[:, 0, 0]
-    np.testing.assert_allclose(variance, [4 / 3 * 2, 4 / 3 * 2 * 1.5**2], rtol=1e-14)  # 4 / 3 x sum z^2
 
 
 def test_pooled_covariance_by_hand() -> None:
@@ -233,8 +207,14 @@ def test_respondents_where_nobody_lives_are_left_out_and_noted(areas: Areas, two
     ghost = frame.iloc[:2].assign(area=EMPTY)
     found = direct(Scores(pd.concat([frame, ghost]), "veiligheidsmonitor", 2022, SUBDIMENSIONS), areas)
     assert found.notes == (f"2 respondents of veiligheidsmonitor left out: buurten without residents ({EMPTY})",)
-    pd.testing.assert_frame_equal(found.totals("land"), direct(two[0], areas).totals("land"))
+    table, without = found.totals("land"), direct(two[0], areas).totals("land")
+    pd.testing.assert_frame_equal(table.drop(columns="direct_se"), without.drop(columns="direct_se"))
     assert EMPTY not in found.sources[0].codes
+    # they stay in the sample: a z of 0 in their stratum, which is then one respondent larger
+    twice = frame.assign(mine=True)
+    twice = pd.concat([twice, ghost.assign(mine=False)], ignore_index=True)
+    for _, row in table.iterrows():
+        assert row["direct_se"] == pytest.approx(naive(twice, {row["measure"]: 1.0})[1], rel=1e-9)
 
 
 def test_all_that_is_wrong_at_once(areas: Areas) -> None:
@@ -253,3 +233,131 @@ def test_all_that_is_wrong_at_once(areas: Areas) -> None:
 def test_it_reads(made: DirectEstimates) -> None:
     assert repr(made).startswith("DirectEstimates of omgang_en_relaties, participatie, ")
     assert "veiligheidsmonitor 2022: 21 buurten" in repr(made)
+
+
+def complete(areas: Areas, two: list[Scores]) -> tuple[Areas, Scores]:
+    """The areas with every covariate known, and the first source."""
+    frame = areas.frame.assign(groen=np.cos(np.arange(len(areas.codes))), rood=np.arange(len(areas.codes)) % 5.0)
+    return replace(areas, frame=frame), two[0]
+
+
+def test_regression_estimates_are_hajek_means_at_buurt_level(areas: Areas, two: list[Scores]) -> None:
+    # everybody in a buurt shares x: Xbar_a = xbar_a, so that B drops out of the mean and of its variance
+    known, scores = complete(areas, two)
+    made = direct(scores, known)
+    one, other = (made.totals("buurt", Concept.load(), m, ["groen", "rood"]) for m in ("hajek", "greg"))
+    pd.testing.assert_frame_equal(one, other, rtol=1e-9)
+
+
+@pytest.mark.parametrize("level", ["wijk", "gemeente", "land"])
+def test_regression_estimates_above_buurten_against_dense_algebra(areas: Areas, two: list[Scores], level: str) -> None:
+    known, scores = complete(areas, two)
+    made = direct(scores, known)
+    table = made.totals(level, method="greg", covariates=["groen", "rood"]).set_index(["area_code", "measure"])
+    frame = scores.frame
+    x = np.column_stack([np.ones(len(frame)), known.frame.loc[frame["area"], ["groen", "rood"]].to_numpy()])
+    parent = known.parents(level)
+    design = SampleDesign.of(pd.factorize(frame["stratum"])[0])
+    zeros, compared = np.zeros(len(frame), dtype=np.int64), 0
+    for measure in SUBDIMENSIONS:
+        y = frame[measure].to_numpy()
+        w = np.where(np.isfinite(y), frame["weight"], 0.0)
+        t = x.T @ (w[:, None] * x)
+        b = np.linalg.solve(t, x.T @ (w * np.nan_to_num(y)))
+        e = np.nan_to_num(y - x @ b)
+        for code in sorted(set(parent)):
+            lived = known.frame[(parent == code) & known.inhabited]
+            xbar = np.append(1.0, np.average(lived[["groen", "rood"]], axis=0, weights=lived["population"]))
+            mine = (parent.loc[frame["area"]] == code).to_numpy() * w
+            if np.count_nonzero(mine) < 2:
+                continue
+            mean = mine @ e / mine.sum()
+            row = table.loc[(code, measure)]
+            assert row["direct"] == pytest.approx(xbar @ b + mean, rel=1e-9)
+            away = np.linalg.solve(t, xbar - mine @ x / mine.sum())
+            z = mine * (e - mean) / mine.sum() + w * e * (x @ away)  # of every respondent, also outside the area
+            v = covariance(z[:, None], zeros, 1, design)[0, 0, 0]
+            assert row["direct_se"] == pytest.approx(np.sqrt(v), rel=1e-8)
+            compared += 1
+    assert compared >= {"wijk": 20, "gemeente": 12, "land": 4}[level]
+
+
+def test_regression_needs_covariates_that_are_there(areas: Areas, two: list[Scores]) -> None:
+    made = direct(two[0], areas)
+    with pytest.raises(DataError, match="are missing"):
+        made.totals("wijk", method="greg", covariates=["groen"])  # one is NaN in the made areas
+    for names in ([], ["blauw"]):
+        with pytest.raises(DataError, match="need covariates"):
+            made.totals("wijk", method="greg", covariates=names)
+
+
+def test_regressors_are_standardised_and_averaged_over_residents(areas: Areas, two: list[Scores]) -> None:
+    known, _ = complete(areas, two)
+    x = regressors(known, ["groen"])
+    np.testing.assert_allclose(x[known.inhabited].mean(axis=0), [1, 0], atol=1e-12)
+    land = population_means(known, "land", pd.Index(["NL00"]), x)
+    np.testing.assert_allclose(land[0], np.average(x, axis=0, weights=known.population), rtol=1e-12)
+
+
+def test_clusters_and_population_sizes_of_the_design_are_used(areas: Areas, two: list[Scores]) -> None:
+    frame = two[0].frame.reset_index(drop=True)
+    frame["cluster"], frame["fpc"] = np.arange(len(frame)) // 4, 0.25
+    info = DesignInfo(clusters=("cluster",), population=("fpc",))
+    made = direct(replace(two[0], frame=frame, survey_design=info), areas).totals("land").set_index("measure")
+    y, w = frame[[OMGANG]].to_numpy(), frame["weight"].to_numpy()
+    zeros = np.zeros(len(frame), dtype=np.int64)
+    _, share, residual = hajek(y, w, zeros, 1)
+    z = (share * residual)[:, 0]
+    # by hand: a cluster of four respondents may lie in both strata: it is two units then
+    total = 0.0
+    for _, rows in frame.groupby("stratum"):
+        t = pd.Series(z).loc[rows.index].groupby(rows["cluster"]).sum()
+        total += 0.75 * len(t) / (len(t) - 1) * ((t - t.mean()) ** 2).sum()
+    assert made.loc[OMGANG, "direct_se"] == pytest.approx(np.sqrt(total), rel=1e-10)
+
+
+def test_replicate_weights_take_the_place_of_the_linearised_variance(areas: Areas, two: list[Scores]) -> None:
+    frame = two[0].frame.reset_index(drop=True)
+    made = jackknife(frame["weight"].to_numpy(), SampleDesign.of(pd.factorize(frame["stratum"])[0]))
+    names = [f"replicate_{k + 1}" for k in range(len(made.rscales))]
+    wide = pd.concat([frame, pd.DataFrame(made.weights, columns=names)], axis=1)
+    plan = ReplicatePlan("replicate_", "JKn", rscales=tuple(made.rscales))
+    info = DesignInfo(replicates=tuple(names), plan=plan)
+    table = direct(replace(two[0], frame=wide, survey_design=info), areas).totals("land").set_index("measure")
+    plain = direct(two[0], areas).totals("land").set_index("measure")
+    np.testing.assert_allclose(table["direct"], plain["direct"], rtol=1e-12)
+    # the jackknife agrees with linearisation to terms of 1 / n, here 1 / 200
+    np.testing.assert_allclose(table["direct_se"], plain["direct_se"], rtol=0.02)
+    assert (abs(table["direct_se"] / plain["direct_se"] - 1) > 1e-6).all()  # and is not the same figure
+
+
+def test_design_effects(areas: Areas, two: list[Scores]) -> None:
+    table = direct(two, areas).design_effects("gemeente").set_index(["area_code", "measure"])
+    row = table.loc[("GM0344", OMGANG)]
+    own = two[0].frame[two[0].frame["area"].str.startswith("BU0344") & two[0].frame[OMGANG].notna()]
+    w, y = own["weight"], own[OMGANG]
+    assert row["source"] == "veiligheidsmonitor"
+    assert row["n_respondents"] == len(own)
+    assert row["deff_weights"] == pytest.approx(len(w) * (w**2).sum() / w.sum() ** 2, rel=1e-12)
+    assert row["n_effective"] == pytest.approx(w.sum() ** 2 / (w**2).sum(), rel=1e-12)
+    se = direct(two, areas).totals("gemeente").set_index(["area_code", "measure"]).loc[("GM0344", OMGANG), "direct_se"]
+    spread = (w * (y - np.average(y, weights=w)) ** 2).sum() / w.sum() * len(w) / (len(w) - 1)
+    total = two[0].frame["weight"].sum()
+    rest = 1.0 if total <= 1.01 * len(two[0].frame) else 1 - len(w) / w.sum()
+    assert row["deff"] == pytest.approx(se**2 / (spread / len(w) * rest), rel=1e-9)
+    alone = direct(two, areas).design_effects("buurt").set_index(["area_code", "measure"]).loc[("BU03440002", OMGANG)]
+    assert np.isnan(alone[["deff", "deff_weights"]].astype(float)).all()
+
+
+def test_a_gemeente_with_one_respondent_is_noted(areas: Areas, two: list[Scores]) -> None:
+    frame = two[0].frame
+    few = pd.concat([frame[~frame["area"].str.startswith("BU0400")], frame[frame["area"].str.startswith("BU0400")][:1]])
+    found = direct(replace(two[0], frame=few), areas)
+    assert found.notes == ("veiligheidsmonitor has one respondent in 1 gemeenten (GM0400)",)
+    table = found.totals("gemeente").set_index("area_code").loc["GM0400"]
+    assert table["direct_se"].isna().all()
+
+
+def test_notes_of_the_design_reach_the_estimates(areas: Areas, two: list[Scores]) -> None:
+    scores = replace(two[0], survey_design=DesignInfo(notes=("2 strata have one respondent",)))
+    assert direct(scores, areas).notes == ("2 strata have one respondent",)

@@ -36,7 +36,7 @@ def report(est: Estimates) -> dict[str, Any]:
 def test_keys_and_plain_values(report: dict[str, Any]) -> None:
     assert list(report) == [
         *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison", "moran"),
-        *("areas", "graph", "sources", "labels", "model", "notes"),
+        *("areas", "graph", "sources", "scales", "variances", "contributions", "covariates", "labels", "model", "notes"),
     ]
     assert json.loads(json.dumps(report, allow_nan=False)) == report  # ready for JSON
     assert report["run"] == {"engine": "exact", "seed": 1, "run_id": "proef"}
@@ -150,6 +150,25 @@ def test_variances_that_are_too_small_show(est: Estimates) -> None:
     assert [c["id"] for c in found["gate"]["checks"] if not c["passed"]] == ["predictive_coverage"]
 
 
+def test_variances_before_and_after_smoothing(made: Made, report: dict[str, Any]) -> None:
+    first = report["variances"][0]
+    source = made.fit.direct.sources[0]
+    assert (first["source"], first["measure"], first["areas"]) == ("veiligheidsmonitor", SUBDIMENSIONS[0], 21)
+    assert source.given is not None
+    before, after = source.given[:, 0, 0], source.variance[:, 0, 0]
+    assert first["without_variance"] == (before == 0).sum() == 1  # one buurt has one respondent
+    seen = before > 0
+    assert first["se_before"] == pytest.approx(np.sqrt(np.median(before[seen])))
+    assert first["se_after"] == pytest.approx(np.sqrt(np.median(after)))
+    low, high = np.quantile(np.sqrt(after[seen] / before[seen]), [0.1, 0.9])
+    assert (first["ratio_low"], first["ratio_high"]) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_covariates_come_with_their_provenance(report: dict[str, Any]) -> None:
+    (groen,) = report["covariates"]
+    assert (groen["covariate"], groen["source"], groen["imputed"]) == ("groen", "unknown", 1)
+
+
 def moran(z: np.ndarray, edges: np.ndarray) -> float:
     """I = sum_i z_i (mean of z over i's neighbours) / sum_i z_i^2: weights in rows that sum to 1."""
     z = z - z.mean()
@@ -189,7 +208,7 @@ def test_moran_sees_a_pattern(made: Made) -> None:
 
 
 def test_without_a_graph_there_is_no_moran(est: Estimates) -> None:
-    bare = replace(est, fit=replace(est.fit, design=replace(est.fit.design, model=AreaModel())))
+    bare = replace(est, fit=replace(est.fit, design=replace(est.fit.design, model=AreaModel(), blocks=())))
     bare = replace(
         bare,
         fit=replace(

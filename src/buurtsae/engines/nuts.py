@@ -96,7 +96,7 @@ def quiet_imports() -> Iterator[None]:
 
 def with_data(compiled: Any, design: Design) -> Any:
     """Return a compiled model with the data of another design of the same model, areas and sources."""
-    names = ("y", "root", "centre") + (_VARIANCES if design.model.variances is not None else ())
+    names = ("y", "root", *(("centre",) if design.links else ()), *(_VARIANCES if design.model.variances else ()))
     return compiled.with_data(**{name: np.asarray(getattr(design, name), dtype=float) for name in names})
 
 

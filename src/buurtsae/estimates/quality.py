@@ -14,6 +14,7 @@ Gelman, A. et al. (2013). Bayesian Data Analysis, ch. 6. Brown, G. et al. (2001)
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ import pandas as pd
 from buurtsae.areas.graph import Graph
 from buurtsae.draws import ESS_MIN, RHAT_MAX
 from buurtsae.engines.base import Fit
+from buurtsae.estimates.contribution import contributions
 from buurtsae.estimates.summary import Estimates
 from buurtsae.model.terms import BYM2
 from buurtsae.sparse import Floats
@@ -47,7 +49,13 @@ class Gate:
     min_predictive_coverage: float = 0.9
 
 
-def quality(est: Estimates, gate: Gate | None = None, *, run: dict[str, Any] | None = None) -> dict[str, Any]:
+def quality(
+    est: Estimates,
+    gate: Gate | None = None,
+    *,
+    run: dict[str, Any] | None = None,
+    scales: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
     """Return the evidence for a set of estimates, ready for JSON.
 
     Parameters
@@ -56,6 +64,8 @@ def quality(est: Estimates, gate: Gate | None = None, *, run: dict[str, Any] | N
     gate : Gate, optional
     run : dict, optional
         What identifies the run (run_id, title, created, versions).
+    scales : sequence of mapping, optional
+        Reliability of the scales, one row each: it needs the answers, which estimates no longer have.
     """
     fit, gate = est.fit, gate or Gate()
     convergence = _convergence(est)
@@ -71,6 +81,10 @@ def quality(est: Estimates, gate: Gate | None = None, *, run: dict[str, Any] | N
         "areas": est.areas.audit(),
         "graph": _graph_audit(fit),
         "sources": _sources(fit),
+        "scales": [dict(row) for row in scales],
+        "variances": _variances(fit),
+        "contributions": contributions(fit),
+        "covariates": [{"covariate": (r := c.record()).pop("name"), **r} for c in fit.design.covariates],
         "labels": {
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
         },
@@ -248,6 +262,7 @@ def _sources(fit: Fit) -> list[dict[str, Any]]:
     for s, source in enumerate(fit.direct.sources):
         entry: dict[str, Any] = {
             "source": source.source,
+            "kind": source.kind,
             "year": source.year,
             "buurten": len(source.codes),
             "notes": [],
@@ -262,6 +277,28 @@ def _sources(fit: Fit) -> list[dict[str, Any]]:
             entry["without_answer"] = {}
             entry["notes"] = ["direct estimates given at area level"]
         out.append(entry)
+    return out
+
+
+def _variances(fit: Fit) -> list[dict[str, Any]]:
+    """Standard errors of the direct estimates per source and sub-dimension, before and after smoothing."""
+    out = []
+    for (source, measure), rows in fit.direct.variances().groupby(["source", "measure"], sort=False):
+        before = rows["before"].where(rows["before"] > 0)
+        ratio = np.sqrt(rows["after"] / before).dropna()
+        low, high = np.quantile(ratio, [0.1, 0.9]) if len(ratio) else (None, None)
+        out.append(
+            {
+                "source": source,
+                "measure": measure,
+                "areas": len(rows),
+                "without_variance": int(before.isna().sum()),
+                "se_before": float(np.sqrt(before.median())) if len(ratio) else None,
+                "se_after": float(np.sqrt(rows["after"].median())),
+                "ratio_low": low,
+                "ratio_high": high,
+            }
+        )
     return out
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.icar import IcarStructure, Ints
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
+from buurtsae.model.covariates import Provenance, prepare
 from buurtsae.model.links import Link
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
@@ -69,7 +70,7 @@ class Design:
     centre : ndarray, shape (D,)
         The constant c of the link.
     blocks : tuple of Bym2Block or IidBlock
-    imputed : mapping of covariate to the buurten where it was filled in
+    covariates : tuple of Provenance
     """
 
     model: AreaModel
@@ -87,15 +88,17 @@ class Design:
     freedom: Floats
     centre: Floats
     blocks: tuple[Bym2Block | IidBlock, ...]
-    imputed: dict[str, tuple[str, ...]]
+    covariates: tuple[Provenance, ...]
+
+    @property
+    def imputed(self) -> dict[str, tuple[str, ...]]:
+        """Covariates that were filled in, and the buurten where."""
+        return {c.name: c.imputed for c in self.covariates if c.imputed}
 
     @property
     def notes(self) -> list[str]:
-        """Which covariates were imputed, and where."""
-        return [
-            f"covariate {name} imputed by the median in {len(codes)} buurten: {', '.join(codes)}"
-            for name, codes in self.imputed.items()
-        ]
+        """What to know about the covariates: modelled, sensitive, imputed."""
+        return [note for c in self.covariates for note in c.notes]
 
     @property
     def links(self) -> tuple[tuple[str, int, Link], ...]:
@@ -150,7 +153,7 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
     """
     problems = Problems()
     try:
-        columns, x, imputed = covariates(model, areas)
+        columns, x, used = covariates(model, areas)
     except BuurtsaeError as error:
         problems.collect(error)
     blocks: list[Bym2Block | IidBlock] = []
@@ -197,16 +200,12 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         freedom=freedom,
         centre=centre,
         blocks=tuple(blocks),
-        imputed=imputed,
+        covariates=used,
     )
 
 
-def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats, dict[str, tuple[str, ...]]]:
-    """Return column names, the (N, P) model matrix, and which buurten had which covariate imputed.
-
-    Numeric covariates are standardised over inhabited buurten; a buurt without residents has no say in the
-    estimates, so that its missing covariates become the mean, 0.
-    """
+def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats, tuple[Provenance, ...]]:
+    """Return column names, the (N, P) model matrix, and where the covariates come from."""
     from formulaic import Formula
     from formulaic.errors import FormulaicError
     from formulaic.formula import SimpleFormula
@@ -229,31 +228,7 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
             ModelError,
         )
         problems.raise_if_any()
-    live = areas.inhabited
-    table, imputed = pd.DataFrame(index=areas.codes), {}
-    for name in names:
-        values = areas.frame[name].astype(float)
-        missing = values.isna() & live
-        if missing.any() and model.missing == "refuse":
-            problems.add(
-                f"covariate {name} is missing in {int(missing.sum())} buurten with residents",
-                shown(areas.codes[missing]),
-                "a value for each",
-                'set `missing = "impute"` to fill in and flag, choose another covariate, or complete the table',
-                ModelError,
-            )
-        if missing.any():
-            imputed[name] = tuple(areas.codes[missing])
-            seen = values.where(live)
-            median = seen.groupby(areas.frame["gemeente"]).transform("median").fillna(seen.median())
-            values = values.where(~missing, median)
-        sd = values[live].std(ddof=0)
-        if not sd > 0:
-            problems.add(
-                f"covariate {name} does not vary", f"standard deviation {sd:g}", "> 0", "leave it out", ModelError
-            )
-            continue
-        table[name] = ((values - values[live].mean()) / sd).fillna(0.0)
+    table, used = prepare(names, model.covariates, model.missing, areas, problems)
     problems.raise_if_any()
     try:
         matrix = formula.get_model_matrix(table, na_action="ignore")
@@ -266,14 +241,14 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
         raise ModelError(
             "columns of the formula are not finite", shown(wrong), "numbers", "covariates are standardised: about 0"
         )
-    if x.shape[1] and np.linalg.matrix_rank(x[live]) < x.shape[1]:
+    if x.shape[1] and np.linalg.matrix_rank(x[areas.inhabited]) < x.shape[1]:
         raise ModelError(
             "columns of the formula are linear combinations of others",
-            f"rank {np.linalg.matrix_rank(x[live])} of {x.shape[1]} columns: {shown(matrix.columns, 20)}",
+            f"rank {np.linalg.matrix_rank(x[areas.inhabited])} of {x.shape[1]} columns: {shown(matrix.columns, 20)}",
             "independent columns",
             "leave one out",
         )
-    return tuple(str(c) for c in matrix.columns), x, imputed
+    return tuple(str(c) for c in matrix.columns), x, used
 
 
 def _plain(error: Exception) -> str:

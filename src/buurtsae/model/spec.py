@@ -19,9 +19,9 @@ Survey Methodology 32.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from buurtsae.errors import ModelError
+from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.priors import PC, Normal
 from buurtsae.model.terms import BYM2, IID, Term
@@ -45,6 +45,8 @@ class AreaModel:
     variances : PC, optional
         Without it sampling variances are taken as known. With it they are estimated together with the means: the prior
         of kappa, the standard deviation of log variances within buurten, per source and sub-dimension.
+    covariates : sequence of Covariate
+        What is to be known about covariates of the formula: source, transformation, whether they are sensitive.
     missing : {"refuse", "impute"}
         What to do with a covariate that is missing in an inhabited buurt: raise, or fill with the median of the
         gemeente (of all, where that is missing too) and flag the buurt.
@@ -63,10 +65,12 @@ class AreaModel:
     link: Link = SURVEY
     participatory: Link = PARTICIPATORY
     variances: PC | None = None
-    missing: Literal["refuse", "impute"] = "refuse"
+    covariates: tuple[Covariate, ...] = ()
+    missing: Missing = "refuse"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "terms", tuple(self.terms))  # lists are welcome, and frozen here
+        for name in ("terms", "covariates"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # lists are welcome, and frozen here
         unknown = [type(t).__name__ for t in self.terms if not isinstance(t, BYM2 | IID)]
         if unknown:
             raise ModelError("a term is unknown", ", ".join(unknown), "BYM2 or IID", "choose one of these")
@@ -87,6 +91,7 @@ class AreaModel:
             + " + ".join(["x[a]' beta[d]", *(_symbol(t) for t in self.terms)])
             + "   score of the residents",
             f"  x: {self.formula}; numeric covariates per standard deviation",
+            *(f"  {c.name}: {_described(c)}" for c in self.covariates),
             "Terms",
             *(_words(t) for t in self.terms),
             "Priors",
@@ -102,6 +107,12 @@ class AreaModel:
             f"Missing covariates: {'refused' if self.missing == 'refuse' else 'imputed by the median, and flagged'}",
         ]
         return "\n".join(lines)
+
+
+def _described(c: Covariate) -> str:
+    said = [c.transform if c.transform != "none" else "", c.source, f"missing: {c.missing}" if c.missing else ""]
+    said += [word for word in ("modelled", "sensitive") if getattr(c, word)]
+    return ", ".join(filter(None, said)) or "as it is"
 
 
 _JOINT = "times exp(h), h ~ N(-kappa^2/2, kappa^2), with the variance within the buurt ~ chi^2"

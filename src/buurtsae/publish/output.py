@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def publish(
     gate: Gate | None = None,
     provenance: Provenance | None = None,
     draws: int = 1000,
+    scales: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Write tables, draws, quality report, dashboard, data package and manifest.
 
@@ -41,6 +43,8 @@ def publish(
         Title, inputs, settings and timings for the manifest.
     draws : int
         At most this many joint draws are kept in `draws.nc`, evenly spaced.
+    scales : sequence of mapping, optional
+        Reliability of the scales, for the quality report.
 
     Returns
     -------
@@ -50,7 +54,7 @@ def publish(
     provenance = provenance or Provenance()
     run_id = str(est.table["run_id"].iloc[0])
     run = {"run_id": run_id, "title": provenance.title, "created": provenance.created, "versions": versions()}
-    report = quality(est, gate, run=run)
+    report = quality(est, gate, run=run, scales=scales)
     labels = {m: est.concept.nodes[m].nl for m in est.measures}
     with staged(to) as folder:
         write_tables(est.published, est.areas.frame, folder)

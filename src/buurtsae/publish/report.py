@@ -18,7 +18,7 @@ from buurtsae.publish.style import LABEL_TEXT, write_page
 
 SECTIONS = (
     *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison", "moran"),
-    *("areas", "graph", "sources", "labels", "model", "notes"),
+    *("areas", "graph", "sources", "scales", "variances", "contributions", "covariates", "labels", "model", "notes"),
 )
 # Dutch and English of what the audits and tables are keyed by; an unknown key is shown as it is
 WORDS: dict[str, tuple[str, str]] = {
@@ -71,6 +71,31 @@ WORDS: dict[str, tuple[str, str]] = {
     "respondents": ("respondenten", "respondents"),
     "without_answer": ("zonder antwoord", "without answer"),
     "level": ("niveau", "level"),
+    "kind": ("soort", "kind"),
+    "sd_with": ("sd met", "sd with"),
+    "sd_without": ("sd zonder", "sd without"),
+    "sd_with_own": ("sd met, eigen buurten", "sd with, own areas"),
+    "sd_without_own": ("sd zonder, eigen buurten", "sd without, own areas"),
+    "without_variance": ("variantie nul of onbekend", "variance zero or unknown"),
+    "se_before": ("standaardfout ervoor (mediaan)", "standard error before (median)"),
+    "se_after": ("standaardfout erna (mediaan)", "standard error after (median)"),
+    "ratio_low": ("erna / ervoor, 10%", "after / before, 10%"),
+    "ratio_high": ("erna / ervoor, 90%", "after / before, 90%"),
+    "covariate": ("kenmerk", "covariate"),
+    "about": ("betekenis", "meaning"),
+    "unit": ("eenheid", "unit"),
+    "transform": ("bewerking", "transformation"),
+    "modelled": ("zelf gemodelleerd", "itself modelled"),
+    "sensitive": ("gevoelig", "sensitive"),
+    "imputed": ("buurten geschat", "areas imputed"),
+    "scale": ("schaal", "scale"),
+    "items": ("vragen", "items"),
+    "alpha": ("alfa", "alpha"),
+    "omega": ("omega", "omega"),
+    "icc": ("ICC", "ICC"),
+    "lambda_mean": ("betrouwbaarheid buurtgemiddelde", "reliability of the buurt mean"),
+    "needed_70": ("respondenten voor 0,7", "respondents for 0.7"),
+    "reason": ("reden", "reason"),
 }
 
 

@@ -63,8 +63,11 @@ class TruthSpec:
         Between the sub-dimensions' effects of one person.
     age_effect, age_share, response : tuple of float, one per age group of `AGES`
         Effect on the score, average share of residents, and relative inclination to respond.
-    other_shift, other_loading : float
-        Level and discrimination of the items of sources other than the reference.
+    other_shift, other_loading, other_extra : float
+        Level and discrimination of the items of surveys other than the reference, and the standard deviation of what
+        such a survey finds more or less in a buurt, beyond sampling.
+    open_shift, open_loading, open_extra : float
+        The same for participatory sources, where residents come of their own accord.
     no_answer : float
         Share of answers that are 'geen antwoord'.
     """
@@ -90,6 +93,10 @@ class TruthSpec:
     response: tuple[float, ...] = (0.6, 1.0, 1.4)
     other_shift: float = 0.35
     other_loading: float = 0.8
+    other_extra: float = 0.0
+    open_shift: float = 0.6
+    open_loading: float = 0.7
+    open_extra: float = 0.25
     no_answer: float = 0.03
 
 
@@ -225,8 +232,7 @@ def questions(codebook: Codebook, spec: TruthSpec, concept: Concept) -> list[Que
     An item's loading (0.85 to 1.15) and difficulty (-0.3 to 0.3) follow from its name: they belong to the
     questionnaire, not to a draw.
     """
-    reference = codebook.id == Codebook.load(spec.reference).id
-    loading, shift = (1.0, 0.0) if reference else (spec.other_loading, spec.other_shift)
+    loading, shift, _ = source_effects(codebook, spec)
     out = []
     for item in codebook.items:
         own = np.random.default_rng(crc32(f"{codebook.id}.{item.name}".encode())).uniform(-1, 1, 2)
@@ -236,6 +242,15 @@ def questions(codebook: Codebook, spec: TruthSpec, concept: Concept) -> list[Que
         dimension = concept.subdimensions.index(item.subdimension)
         out.append(Question(item, dimension, loading * (1 + 0.15 * own[1]), shift, cuts, codes, scores))
     return out
+
+
+def source_effects(codebook: Codebook, spec: TruthSpec) -> tuple[float, float, float]:
+    """Return discrimination, level, and standard deviation per buurt of a source: 1, 0, 0 for the reference."""
+    if codebook.id == Codebook.load(spec.reference).id:
+        return 1.0, 0.0, 0.0
+    if codebook.kind == "participatory":
+        return spec.open_loading, spec.open_shift, spec.open_extra
+    return spec.other_loading, spec.other_shift, spec.other_extra
 
 
 def expected_scores(truth: Truth, codebook: Codebook) -> Floats:

@@ -3,6 +3,7 @@ r"""Surveys of simulated residents: a stratified sample whose answers follow the
 Strata are gemeente x age group. Of the N_h residents of stratum h, n_h answer, n_h proportional to N_h times the
 inclination to respond (largest remainders, at least two where there are two); which of them is simple random sampling
 without replacement, so that the counts per buurt are multivariate hypergeometric; the weight is N_h / n_h.
+A participatory source has no sample: in some buurten `SESSION` residents come together, all with weight 1.
 
 References
 ----------
@@ -24,8 +25,18 @@ import pandas as pd
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError, shown
-from buurtsae.simulate.population import AGES, DEFAULT, Truth, TruthSpec, questions, simulate_truth
+from buurtsae.simulate.population import (
+    AGES,
+    DEFAULT,
+    Truth,
+    TruthSpec,
+    questions,
+    simulate_truth,
+    source_effects,
+)
 from buurtsae.survey.codebook import Codebook
+
+SESSION = 6  # residents who score their buurt together
 
 
 def simulate_survey(
@@ -62,12 +73,15 @@ def simulate_survey(
         raise DataError("buurten to leave empty are unknown", shown(unknown), "codes of the areas", "correct them")
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, crc32(codebook.id.encode()))))
     spec = truth.spec
-    area, age, stratum, weight = _sample(areas, truth, size, np.isin(truth.codes, list(empty)), rng)
+    sample = _sessions if codebook.kind == "participatory" else _sample
+    area, age, stratum, weight = sample(areas, truth, size, np.isin(truth.codes, list(empty)), rng)
 
     d = len(truth.concept.subdimensions)
     correlation = np.full((d, d), spec.person_correlation) + (1 - spec.person_correlation) * np.eye(d)
     person = rng.standard_normal((len(area), d)) @ np.linalg.cholesky(correlation).T * spec.person_sd
-    z = truth.latent[area] + np.array(spec.age_effect)[age, None] + person
+    _, _, extra = source_effects(codebook, spec)
+    own = extra * rng.standard_normal(truth.latent.shape) if extra else np.zeros_like(truth.latent)
+    z = truth.latent[area] + own[area] + np.array(spec.age_effect)[age, None] + person
     answers = {}
     for q in questions(codebook, spec, truth.concept):
         y = q.loading * (z[:, q.dimension] + q.shift) + rng.standard_normal(len(z))
@@ -146,6 +160,26 @@ def _sample(
     area, drawn = area[order], drawn[order]
     label = np.array([f"{names[g]}|{AGES[h]}" for g, h in strata])
     return area, drawn % len(AGES), label[drawn], (residents / np.maximum(taken, 1))[drawn]
+
+
+def _sessions(
+    areas: Areas, truth: Truth, size: int | float, empty: np.ndarray, rng: np.random.Generator
+) -> tuple[Ints, Ints, np.ndarray, np.ndarray]:
+    """Area, age group, stratum and weight of those who come: `SESSION` residents in each of some buurten."""
+    persons = truth.persons
+    n = round(size * persons.sum()) if 0 < size < 1 else int(size)
+    possible = np.flatnonzero((persons.sum(axis=1) >= SESSION) & ~empty)
+    if not 0 < n // SESSION <= len(possible):
+        raise DataError(
+            "the number of participants is impossible",
+            str(n),
+            f"{SESSION} per buurt, in at most {len(possible)} buurten",
+            "ask for another number",
+        )
+    chosen = np.sort(rng.choice(possible, n // SESSION, replace=False))
+    counts = np.array([rng.multivariate_hypergeometric(persons[a], SESSION) for a in chosen])
+    area, age = np.repeat(chosen, SESSION), np.concatenate([np.repeat(np.arange(len(AGES)), c) for c in counts])
+    return area, age, np.full(len(area), "alle"), np.ones(len(area))
 
 
 def _allocate(n: int, available: Ints, measure: np.ndarray) -> Ints:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
+from buurtsae.survey.codebook import Codebook, available
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import SourceEstimates
 from buurtsae.tables import as_number, read_table
@@ -186,4 +187,5 @@ def _arrange(
                 "check both tables, or leave the covariances out",
             )
     smoothed, raw = (correlation * x[:, :, None] * x[:, None, :] for x in (sd, given))
-    return SourceEstimates(source, year, codes, mean, smoothed, n, n_effective, raw)
+    kind = Codebook.load(source).kind if source in available() else "survey"
+    return SourceEstimates(source, year, codes, mean, smoothed, n, n_effective, raw, kind)

@@ -1,25 +1,27 @@
-"""Codebooks: what each source asks, how answers are coded, and which sub-dimension they inform.
+"""Codebooks: what each source asks or registers, how answers are coded, and which sub-dimensions they inform.
 
-One TOML file per source. A scale has `answers` (code to label) and the two codes that score 0 (`worst`) and 10
-(`best`); an item may turn its scale around. A user adds a source by adding a file, without code.
+One TOML file per source. A survey or participatory source has scales; a scale has answer codes, the two codes that
+score 0 (`worst`) and 10 (`best`), and items, each of which may turn its scale around. An objective source has
+indicators, columns per buurt. A user adds a source by adding a file, without code; see docs/sources.md.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from textwrap import fill
 
-from buurtsae.errors import DataError, Problems
-
-KINDS = ("survey", "participatory", "objective")
+from buurtsae.errors import DataError
 
 
 @dataclass(frozen=True)
 class Item:
-    """One question: its name, the sub-dimension it informs and the answer codes that score 0 and 10."""
+    """One question: its sub-dimension, the answer codes that score 0 and 10, all valid codes, and its scale."""
 
     name: str
     subdimension: str
@@ -27,33 +29,124 @@ class Item:
     best: int
     codes: tuple[int, ...]
     about: str = ""
+    scale: str = ""
 
 
 @dataclass(frozen=True)
-class Codebook:
-    """The items of one source.
+class Scale:
+    """Items with the same answers.
 
     Attributes
     ----------
-    id, nl : str
-        Identifier and Dutch name of the source.
-    kind : str
-        `survey`, `participatory` or `objective`.
+    id, nl, subdimension : str
     items : tuple of Item
-    missing : tuple of int
-        Codes that mean 'geen antwoord', 'weet niet', 'geen mening': never a score.
     min_share_answered : float
-        A sub-dimension is scored when at least this share of its items is answered.
-    references : tuple of str
+        The scale is scored when at least this share of its items is answered.
+    about : str
+    answers : mapping of code to label, sorted by code
     """
 
     id: str
     nl: str
-    kind: str
+    subdimension: str
     items: tuple[Item, ...]
-    missing: tuple[int, ...]
     min_share_answered: float
+    about: str = ""
+    answers: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> str:
+        """The answers in words; of a range without labels its ends."""
+        named = [f"{code} {label}" for code, label in self.answers.items() if label]
+        return "; ".join(named) or f"{min(self.answers)} to {max(self.answers)}"
+
+
+@dataclass(frozen=True)
+class Indicator:
+    """One figure per buurt of an objective source.
+
+    Attributes
+    ----------
+    name, about : str
+    informs : tuple of str
+        Sub-dimensions that it says something about.
+    unit : str
+    columns : tuple of str
+        Names under which files carry it; see `found_in`.
+    modelled : bool
+        Estimated by a model, not registered.
+    sensitive : bool
+        On origin or nationality: no covariate unless a run says so.
+    transform : str
+        `none`, `log`, `log1p`, `sqrt` or `logit`: what makes it fit for a linear term.
+    nl : str
+    """
+
+    name: str
+    about: str
+    informs: tuple[str, ...]
+    unit: str
+    columns: tuple[str, ...]
+    modelled: bool = False
+    sensitive: bool = False
+    transform: str = "none"
+    nl: str = ""
+
+    def found_in(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """Return which of a file's columns carry this indicator, the best known name first.
+
+        A name also matches with a number behind it: StatLine numbers its topics anew in each edition
+        (`Koopwoningen_40`, `Koopwoningen_47`), and series carry the year. So there may be several.
+        """
+        given = list(columns)
+        known = (re.compile(rf"{re.escape(name)}(_\d+)?") for name in (self.name, *self.columns))
+        return tuple(dict.fromkeys(c for pattern in known for c in given if pattern.fullmatch(c)))
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """One source.
+
+    Attributes
+    ----------
+    id, nl, en : str
+        Identifier, Dutch and English name.
+    kind : str
+        `survey`, `participatory` (not a random sample) or `objective` (no sample at all).
+    owner, mode, period : str
+        Who makes it, how it is collected and how often.
+    level : str
+        Smallest area level at which the source by itself is reliable: `land`, `gemeente`, `wijk` or `buurt`.
+    references : tuple of str
+    licence : str
+        Of the data.
+    missing : tuple of int
+        Codes that mean 'geen antwoord', 'weet niet', 'geheim': never a score, never a figure.
+    min_share_answered : float
+        A sub-dimension is scored when at least this share of its items belongs to scored scales.
+    scales : tuple of Scale
+    indicators : tuple of Indicator
+    modelled : bool
+        The figures are themselves estimates of a model: agreement with them is no independent evidence.
+    about : str
+    """
+
+    id: str
+    nl: str
+    en: str = ""
+    kind: str = "survey"
+    owner: str = ""
+    mode: str = ""
+    period: str = ""
+    level: str = ""
     references: tuple[str, ...] = ()
+    licence: str = ""
+    missing: tuple[int, ...] = ()
+    min_share_answered: float = 0.5
+    scales: tuple[Scale, ...] = ()
+    indicators: tuple[Indicator, ...] = ()
+    modelled: bool = False
+    about: str = ""
 
     @classmethod
     def load(cls, source: str | Path) -> Codebook:
@@ -62,95 +155,101 @@ class Codebook:
         Raises
         ------
         DataError
-            If there is no such codebook.
+            If there is no such codebook, or it is no TOML.
         ProblemsError or DataError
-            If the codebook contradicts itself; all contradictions at once.
+            If the codebook contradicts itself; all contradictions at once, each with its line.
         """
+        from buurtsae.survey.codebook_file import parse  # pydantic, which takes long to import
+
         path = Path(source)
-        if path.suffix == ".toml":
-            if not path.is_file():
-                raise DataError("a codebook cannot be read", f"no file {path}", "a TOML file", "correct the path")
-            text = path.read_text(encoding="utf-8")
-        elif str(source) in available():
-            text = (resources.files("buurtsae.survey") / "codebooks" / f"{source}.toml").read_text(encoding="utf-8")
-        else:
+        if path.suffix != ".toml" and str(source) not in available():
             raise DataError(
                 f"source {str(source)!r} has no codebook",
                 repr(str(source)),
                 ", ".join(available()),
                 "name one of these, or give the path of your own codebook (TOML)",
             )
+        file = path if path.suffix == ".toml" else resources.files("buurtsae.survey") / "codebooks" / f"{source}.toml"
         try:
-            return _parse(tomllib.loads(text))
-        except (ValueError, KeyError, TypeError) as error:  # not TOML, a key that is absent, a value of another type
-            raise DataError(
-                f"codebook {source} cannot be parsed",
-                repr(error),
-                "the keys of the codebooks in the package",
-                "correct it",
-            ) from error
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            hint = "correct the path, or save the file as UTF-8"
+            raise DataError(f"codebook {source} cannot be read", str(error), "a TOML file in UTF-8", hint) from error
+        try:
+            return parse(text, tomllib.loads(text), path.stem)
+        except tomllib.TOMLDecodeError as error:  # its message says the line
+            raise DataError(f"codebook {source} is no TOML", str(error), "a TOML file", "correct that line") from error
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """All items of all scales."""
+        return tuple(i for s in self.scales for i in s.items)
+
+    @property
+    def subdimensions(self) -> tuple[str, ...]:
+        """Sub-dimensions this source informs, in order of first appearance."""
+        return tuple(
+            dict.fromkeys([*(s.subdimension for s in self.scales), *(d for i in self.indicators for d in i.informs)])
+        )
 
     def of(self, subdimension: str) -> tuple[Item, ...]:
         """Return the items that inform a sub-dimension."""
         return tuple(i for i in self.items if i.subdimension == subdimension)
 
-    @property
-    def subdimensions(self) -> tuple[str, ...]:
-        """Sub-dimensions this source informs, in order of first appearance."""
-        return tuple(dict.fromkeys(i.subdimension for i in self.items))
+    def scales_of(self, subdimension: str) -> tuple[Scale, ...]:
+        """Return the scales that inform a sub-dimension."""
+        return tuple(s for s in self.scales if s.subdimension == subdimension)
+
+    def __str__(self) -> str:
+        return self.explained()
+
+    def explained(self, width: int = 100) -> str:
+        """Return the codebook in words, in lines of at most `width` characters."""
+        wide = max([12, *(len(i.name) for i in self.items)])
+
+        def line(name: str, text: str, indent: int = 2) -> str:
+            start = f"{' ' * indent}{name:<{wide + 4 - indent}} "
+            return fill(text, width, initial_indent=start, subsequent_indent=" " * (wide + 5), break_on_hyphens=False)
+
+        def head(nl: str, name: str, informs: Iterable[str]) -> str:
+            text = f"{nl or name} ({name}): {', '.join(informs)}"
+            return "\n" + fill(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+
+        facts = {
+            "in English": self.en,
+            "about": self.about,
+            "kind": self.kind + "; modelled: its figures are estimates themselves" * self.modelled,
+            "owner": self.owner,
+            "mode": self.mode,
+            "period": self.period,
+            "level": self.level,
+            "licence": self.licence,
+            "missing": ", ".join(map(str, self.missing)),
+            "scored when": f"at least {self.min_share_answered:.0%} of the items is answered" * bool(self.scales),
+        }
+        out = [f"{self.id}: {self.nl}", *(line(name, text) for name, text in facts.items() if text)]
+        out += [line("" if k else "references", text) for k, text in enumerate(self.references)]
+        for scale in self.scales:
+            ways = Counter((i.worst, i.best) for i in scale.items)
+            worst, best = ways.most_common(1)[0][0]
+            out += [head(scale.nl, scale.id, [scale.subdimension])]
+            out += [line("about", scale.about, 4)] if scale.about else []
+            out += [line("answers", f"{scale.labels} ({worst} scores 0, {best} scores 10)", 4)]
+            if scale.min_share_answered != self.min_share_answered:
+                out += [line("scored when", f"at least {scale.min_share_answered:.0%} of the items is answered", 4)]
+            for i in scale.items:
+                turned = f" (reversed: {i.worst} scores 0, {i.best} scores 10)" * ((i.worst, i.best) != (worst, best))
+                out += [line(i.name, i.about + turned, 4)]
+        for figure in self.indicators:
+            marks = [mark for mark in ("modelled", "sensitive") if getattr(figure, mark)]
+            out += [head(figure.nl, figure.name, figure.informs)]
+            out += [line("about", figure.about, 4)] if figure.about else []
+            out += [line("unit", "; ".join([figure.unit, f"transform {figure.transform}", *marks]), 4)]
+            out += [line("columns", ", ".join(figure.columns), 4)]
+        return "\n".join(out)
 
 
 def available() -> list[str]:
     """Return the identifiers of the codebooks in the package."""
     folder = resources.files("buurtsae.survey") / "codebooks"
     return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
-
-
-def _parse(raw: dict[str, Any]) -> Codebook:
-    items = [
-        Item(
-            name=item["name"],
-            subdimension=scale["subdimension"],
-            worst=item.get("worst", scale["worst"]),
-            best=item.get("best", scale["best"]),
-            codes=tuple(sorted(int(code) for code in scale["answers"])),
-            about=item.get("about", ""),
-        )
-        for scale in raw["scale"]
-        for item in scale["items"]
-    ]
-    missing = tuple(raw.get("missing", ()))
-    book = Codebook(
-        raw["id"], raw["nl"], raw["kind"], tuple(items), missing, raw["min_share_answered"], tuple(raw["references"])
-    )
-    _check(book)
-    return book
-
-
-def _check(book: Codebook) -> None:
-    problems = Problems()
-    if book.kind not in KINDS:
-        problems.add(f"codebook {book.id} has an unknown kind", repr(book.kind), ", ".join(KINDS), "correct `kind`")
-    if not 0 < book.min_share_answered <= 1:
-        problems.add(
-            f"codebook {book.id}: min_share_answered", str(book.min_share_answered), "above 0, at most 1", "correct it"
-        )
-    names = [i.name for i in book.items]
-    for item in book.items:
-        where = f"codebook {book.id}, item {item.name}"
-        if names.count(item.name) > 1:
-            problems.add(f"{where} occurs twice", "2 items", "1", "remove one")
-        if len(item.codes) < 2:
-            problems.add(
-                f"{where}: the scale has no two answers", f"{len(item.codes)}", "2 or more", "complete `answers`"
-            )
-        elif {item.worst, item.best} != {item.codes[0], item.codes[-1]}:
-            problems.add(
-                f"{where}: worst and best are not the ends of the scale",
-                f"worst {item.worst}, best {item.best}",
-                f"{item.codes[0]} and {item.codes[-1]}",
-                "correct the item or its scale",
-            )
-        if both := set(item.codes) & set(book.missing):
-            problems.add(f"{where}: a code is an answer and missing", str(both), "one of the two", "correct `missing`")
-    problems.raise_if_any()

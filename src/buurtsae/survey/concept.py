@@ -119,8 +119,22 @@ class Concept:
         every = pd.DataFrame(self.matrix, index=list(self.measures), columns=list(self.subdimensions))
         return every.loc[known, list(subdimensions)]
 
-    def score(self, survey: Survey) -> Scores:
-        """Turn the items of a survey into sub-dimension scores on 0-10, by its codebook."""
+    def score(self, survey: Survey, method: str = "sum") -> Scores:
+        """Turn the items of a survey into sub-dimension scores on 0-10, by its codebook.
+
+        Parameters
+        ----------
+        survey : Survey
+        method : {"sum", "graded"}
+            Means of items, or scores of a graded response model; see `buurtsae.survey.scales`.
+
+        Raises
+        ------
+        DataError
+            If the codebook informs sub-dimensions that the concept does not have.
+        ModelError
+            If there is no such method, or the graded response model does not converge.
+        """
         unknown = sorted({i.subdimension for i in survey.codebook.items} - set(self.subdimensions))
         if unknown:
             raise DataError(
@@ -129,7 +143,7 @@ class Concept:
                 ", ".join(self.subdimensions),
                 "correct the codebook, or load the concept it belongs to",
             )
-        return score(survey, self.subdimensions)
+        return score(survey, self.subdimensions, method)
 
     def _path(self, measure: str) -> tuple[str, ...]:
         node = self.nodes[measure]

@@ -1,12 +1,9 @@
-r"""Design-based direct estimates per area, their covariances over sub-dimensions, and a first variance smoothing.
+r"""Design-based direct estimates per area, and their covariances over sub-dimensions.
 
 With w_id = w_i where respondent i answered d (0 elsewhere) and W_ad = sum_{i in a} w_id, the Hajek mean is
-m_ad = sum_{i in a} w_id y_id / W_ad. Its linearised variance has z_id = w_id (y_id - m_ad) / W_ad in a, 0 outside:
-
-    vcov(m_a) = sum_h n_h / (n_h - 1) [ sum_{i in h} z_i z_i' - (sum_{i in h} z_i)(sum_{i in h} z_i)' / n_h ],
-
-n_h counting the whole stratum. A handful of respondents cannot carry that: the model gets the smoothed
-V_a,de = S_de sum_{i in a} w_id w_ie / (W_ad W_ae), with S the covariance within buurten, pooled over all of them.
+m_ad = sum_{i in a} w_id y_id / W_ad. Its covariance follows from the survey's whole design: strata, clusters,
+population sizes, calibration (`variance`, `calibration`) or replicate weights (`replicates`). A handful of respondents
+cannot carry that: the model gets smoothed variances (`smoothing`).
 
 References
 ----------
@@ -15,118 +12,27 @@ Lumley, T. (2010). Complex Surveys, ch. 2. Kish, L. (1992). Weighting for unequa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import gemeente_of
 from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.sparse import Floats
+from buurtsae.survey.estimators import design_of, domain_estimates, population_means, regressors
 from buurtsae.survey.scales import Scores
+from buurtsae.survey.smoothing import Method, gram, pooled_covariance, rescaled, within_variance
+from buurtsae.survey.variance import group_sum, hajek, kish, srs_variance
 
 if TYPE_CHECKING:
     from buurtsae.survey.concept import Concept
-
-
-def _group_sum(values: Floats, group: Ints, n_groups: int) -> Floats:
-    """Sum the rows of an (n, ...) array per group."""
-    flat = values.reshape(len(values), -1)
-    out: Floats = np.column_stack([np.bincount(group, column, n_groups).astype(float) for column in flat.T])
-    return out.reshape(n_groups, *values.shape[1:])
-
-
-def hajek(y: Floats, w: Floats, domain: Ints, n_domains: int) -> tuple[Floats, Floats, Floats]:
-    """Return Hajek means, and per respondent the share w_id / W_ad and the residual, zero where y is missing.
-
-    Parameters
-    ----------
-    y : ndarray, shape (n, D)
-        Scores, NaN where missing.
-    w : ndarray, shape (n,)
-    domain : ndarray of int, shape (n,)
-
-    Returns
-    -------
-    mean : ndarray, shape (n_domains, D); NaN where nobody answered
-    share, residual : ndarray, shape (n, D)
-    """
-    answered = np.isfinite(y)
-    weight = answered * w[:, None]
-    total = _group_sum(weight, domain, n_domains)
-    value = np.where(answered, y, 0.0)
-    mean = np.divide(
-        _group_sum(weight * value, domain, n_domains), total, out=np.full(total.shape, np.nan), where=total > 0
-    )
-    share = np.divide(weight, total[domain], out=np.zeros_like(weight), where=answered)
-    return mean, share, np.where(answered, value - mean[domain], 0.0)
-
-
-def linearised_variance(share: Floats, residual: Floats, domain: Ints, stratum: Ints, n_domains: int) -> Floats:
-    """Return the design covariance of the Hajek means, shape (n_domains, D, D), in time linear in respondents.
-
-    A stratum with one respondent contributes its own z z', centred at the expectation 0 of z.
-    """
-    z = share * residual
-    n_h = np.bincount(stratum).astype(float)
-    correction = np.where(n_h > 1, n_h / np.maximum(n_h - 1, 1), 1.0)
-    within = np.where(n_h > 1, 1 / n_h, 0.0)
-    cell, index = np.unique(domain * len(n_h) + stratum, return_inverse=True)
-    outer = _group_sum(z[:, :, None] * z[:, None, :], index, len(cell))
-    total = _group_sum(z, index, len(cell))
-    h = cell % len(n_h)
-    part = correction[h, None, None] * (outer - within[h, None, None] * total[:, :, None] * total[:, None, :])
-    return _group_sum(part, cell // len(n_h), n_domains)
-
-
-def pooled_covariance(y: Floats, w: Floats, domain: Ints, n_domains: int) -> Floats:
-    """Return S, the (D, D) covariance of scores within areas, from the respondents with both scores of each pair.
-
-    E sum_{i in a} w_i r_id r_ie = S_de (W_a - sum_{i in a} w_i^2 / W_a): the pooled ratio is unbiased for weights
-    unrelated to the scores. A sub-dimension that nobody answered keeps a variance of 0.
-
-    Raises
-    ------
-    DataError
-        If no area has two respondents, so that nothing can be pooled.
-    """
-    n_dims = y.shape[1]
-    s = np.zeros((n_dims, n_dims))
-    for d in range(n_dims):
-        for e in range(d + 1):
-            both = np.isfinite(y[:, d]) & np.isfinite(y[:, e])
-            if not both.any():
-                continue
-            _, share, residual = hajek(y[both][:, [d, e]], w[both], domain[both], n_domains)
-            freedom = float((w[both] * (1 - share[:, 0])).sum())
-            if freedom <= 0:
-                raise DataError(
-                    "the variance within buurten cannot be estimated",
-                    "no buurt with two respondents",
-                    "some buurten with several",
-                    "start at area level, with a table of direct estimates and variances",
-                )
-            s[d, e] = s[e, d] = (w[both] * residual[:, 0] * residual[:, 1]).sum() / freedom
-    return _shrunk(s)
-
-
-def _shrunk(s: Floats, lowest: float = 0.01) -> Floats:
-    """Shrink covariances until no eigenvalue of the correlation matrix is below `lowest`.
-
-    Pairwise deletion may leave S indefinite, and two scales that agree exactly leave it singular.
-    """
-    sd = np.sqrt(np.diag(s))
-    scale = np.where(sd > 0, sd, 1.0)
-    correlation = s / np.outer(scale, scale)
-    np.fill_diagonal(correlation, 1.0)
-    smallest = np.linalg.eigvalsh(correlation)[0]
-    kept = min(1.0, (1 - lowest) / (1 - smallest)) if smallest < lowest else 1.0
-    return np.asarray(np.where(np.eye(len(s), dtype=bool), s, kept * s))
 
 
 @dataclass(frozen=True)
@@ -146,7 +52,7 @@ class SourceEstimates:
     respondents, n_effective : ndarray, shape (n, D)
         Number of respondents with a score, and Kish's effective number.
     given : ndarray, shape (n, D, D), optional
-        Sampling covariance as an office gave it, before smoothing, NaN or 0 where it gave none: what is published.
+        Sampling covariance before smoothing: design-based, or as an office gave it, NaN or 0 where it gave none.
     kind : {"survey", "participatory"}
         A participatory source has no random sample: its link to the scores has wider priors.
     within, freedom : ndarray, shape (n, D), optional
@@ -200,7 +106,13 @@ class DirectEstimates:
         rank = np.array([s.informs * (2.0 if s.kind == "survey" else 1.0) for s in self.sources])
         return np.argmax(rank, axis=0)
 
-    def totals(self, level: str, concept: Concept | None = None) -> pd.DataFrame:
+    def totals(
+        self,
+        level: str,
+        concept: Concept | None = None,
+        method: Literal["hajek", "greg"] = "hajek",
+        covariates: Sequence[str] = (),
+    ) -> pd.DataFrame:
         """Return direct estimates per area of a level, from the reference sources, with design standard errors.
 
         Parameters
@@ -209,20 +121,34 @@ class DirectEstimates:
             `buurt`, `wijk`, `gemeente`, `ggdregio` or `land`.
         concept : Concept, optional
             Adds the measures above the sub-dimensions, as means of them.
+        method : {"hajek", "greg"}
+            Hajek means, or regression estimates m_a = Xbar_a'B + ebar_a with the covariates of the buurten,
+            population-weighted in Xbar_a. At buurt level both are equal: all residents of a buurt share x. They differ
+            above it, as far as respondents are spread over buurten otherwise than residents are.
+        covariates : sequence of str
+            Columns of the areas, for `greg`.
 
         Returns
         -------
         DataFrame
             `area_code`, `measure`, `direct`, `direct_se` (missing below two respondents or at zero), `n_respondents`
             and `n_effective` (all sources; a respondent counts for a measure who scores on part of it).
+
+        Raises
+        ------
+        DataError
+            If `greg` has no covariates, or they are unknown or missing, or there are no microdata.
         """
         weights = concept.matrix_of(self.subdimensions) if concept else None
         measures = list(weights.index) if weights is not None else list(self.subdimensions)
         matrix = weights.to_numpy() if weights is not None else np.eye(len(measures))
+        if method == "greg" and not self.scores:
+            raise _no_microdata("regression estimates")
         if not self.scores:
             return self._table_totals(level, measures, matrix)
-        parent = self.areas.parents(level)
-        labels = pd.Index(sorted(set(parent)))
+        x = regressors(self.areas, covariates) if method == "greg" else None
+        labels, of_buurt = self._domains(level)
+        xbar = None if x is None else population_means(self.areas, level, labels, x)
         shape = (len(labels), len(self.subdimensions))
         mean, variance = np.full(shape, np.nan), np.full((*shape, shape[1]), np.nan)
         count, effective = (
@@ -230,26 +156,107 @@ class DirectEstimates:
             np.zeros((len(labels), len(measures))),
         )
         for s, scores in enumerate(self.scores):
-            y, w, stratum = _arrays(scores, self.subdimensions)
-            domain = labels.get_indexer(parent.reindex(scores.frame["area"]))
-            m, share, residual = hajek(y, w, domain, len(labels))
-            v = linearised_variance(share, residual, domain, stratum, len(labels))
-            own = self.reference == s
-            mean[:, own] = m[:, own]
-            # sub-dimensions of different sources have different respondents: their covariance is 0
-            variance[:, own] = np.where(own[None, None, :], v[:, own], 0.0)
+            buurt = self.areas.codes.get_indexer(scores.frame["area"])
+            domain, own = of_buurt[buurt], self.reference == s
+            y, w = _arrays(scores, self.subdimensions)
+            if own.any():
+                of_person = None if x is None else x[buurt]
+                m, v = domain_estimates(scores, y[:, own], w, domain, len(labels), of_person, xbar)
+                mean[:, own] = m
+                # sub-dimensions of different sources have different respondents: their covariance is 0
+                variance[:, own] = 0.0
+                variance[np.ix_(np.arange(len(labels)), own, own)] = v
             some = (np.isfinite(y).astype(float) @ (matrix.T > 0)) > 0
-            count += _group_sum(some.astype(float), domain, len(labels)).astype(np.int64)
+            count += group_sum(some.astype(float), domain, len(labels)).astype(np.int64)
             part = some * w[:, None]
-            total, square = _group_sum(part, domain, len(labels)), _group_sum(part**2, domain, len(labels))
+            total, square = group_sum(part, domain, len(labels)), group_sum(part**2, domain, len(labels))
             effective += np.divide(total**2, square, out=np.zeros_like(total), where=square > 0)
-        answered = self._reference_counts(labels, parent)
+        answered = self._reference_counts(labels, self.areas.parents(level))
         direct = np.clip(_combine(matrix, mean), 0.0, 10.0)  # a weighted mean of tens may be 10 and a rounding error
         se = np.sqrt(np.maximum(np.einsum("md,ade,me->am", matrix, np.nan_to_num(variance), matrix), 0.0))
         enough = _combine(matrix, np.where(answered > 1, 1.0, np.nan))
         # the sum of squares of identical answers is zero up to rounding
         se = np.where(np.isfinite(enough) & (se > 1e-9), se, np.nan)
         return _long(labels, measures, direct, se, count, effective)
+
+    def variances(self) -> pd.DataFrame:
+        """Return sampling variances per source, buurt and sub-dimension, before and after smoothing.
+
+        Returns
+        -------
+        DataFrame
+            `source`, `area_code`, `measure`, `n_respondents`, `n_effective`, `before` (design-based, or as an office
+            gave it; missing or 0 where the respondents cannot tell) and `after` (what the model gets), squared points.
+        """
+        parts = []
+        for s in self.sources:
+            row, d = np.nonzero(np.isfinite(s.mean))
+            before = s.variance if s.given is None else s.given
+            columns = {
+                "source": s.source,
+                "area_code": s.codes[row],
+                "measure": np.array(self.subdimensions)[d],
+                "n_respondents": s.respondents[row, d],
+                "n_effective": s.n_effective[row, d],
+                "before": before[row, d, d],
+                "after": s.variance[row, d, d],
+            }
+            parts.append(pd.DataFrame(columns))
+        return pd.concat(parts, ignore_index=True)
+
+    def design_effects(self, level: str) -> pd.DataFrame:
+        """Return how much the design costs or gains, per area of a level and sub-dimension of its reference source.
+
+        Returns
+        -------
+        DataFrame
+            `area_code`, `measure`, `source`, `n_respondents`, `deff_weights` (Kish, n sum w^2 / (sum w)^2),
+            `n_effective` (n over it) and `deff` (the variance of `totals` over that of a simple random sample of as
+            many, drawn without replacement; with replacement where weights do not sum to a population). Missing with
+            fewer than two respondents.
+
+        Raises
+        ------
+        DataError
+            If the estimates came from a table, without microdata.
+        """
+        if not self.scores:
+            raise _no_microdata("design effects")
+        labels, of_buurt = self._domains(level)
+        parts = []
+        for s, scores in enumerate(self.scores):
+            own = self.reference == s
+            if not own.any():
+                continue
+            names = [d for d, mine in zip(self.subdimensions, own, strict=True) if mine]
+            domain = of_buurt[self.areas.codes.get_indexer(scores.frame["area"])]
+            y, w = _arrays(scores, names)
+            _, v = domain_estimates(scores, y, w, domain, len(labels))
+            answered = np.isfinite(y) & (domain >= 0)[:, None]
+            n, weighting = (
+                group_sum(answered.astype(float), domain, len(labels)),
+                kish(w, answered, domain, len(labels)),
+            )
+            relative = w.sum() <= 1.01 * len(w)  # weights with mean 1 do not tell the population's size
+            simple = srs_variance(y, w, domain, len(labels), replacement=bool(relative))
+            deff = np.divide(np.einsum("add->ad", v), simple, out=np.full(n.shape, np.nan), where=simple > 0)
+            few = n < 2
+            index = pd.MultiIndex.from_product([labels, names], names=["area_code", "measure"])
+            columns = {
+                "source": scores.source,
+                "n_respondents": n.astype(np.int64).ravel(),
+                "deff_weights": np.where(few, np.nan, weighting).ravel(),
+                "n_effective": np.where(few, n, n / np.where(few, 1.0, weighting)).ravel(),
+                "deff": np.where(few, np.nan, deff).ravel(),
+            }
+            parts.append(pd.DataFrame(columns, index=index).reset_index())
+        return pd.concat(parts, ignore_index=True)
+
+    def _domains(self, level: str) -> tuple[pd.Index, Ints]:
+        """Codes at a level, and the position among them of each buurt, -1 for a buurt without residents."""
+        parent = self.areas.parents(level)
+        labels = pd.Index(sorted(set(parent)))
+        return labels, np.where(self.areas.inhabited, labels.get_indexer(parent), -1)
 
     def _reference_counts(self, labels: pd.Index, parent: pd.Series) -> Ints:
         out = np.zeros((len(labels), len(self.subdimensions)), dtype=np.int64)
@@ -336,14 +343,24 @@ class DirectEstimates:
         return f"DirectEstimates of {', '.join(self.subdimensions)} ({'; '.join(parts)})"
 
 
-def direct(scores: Scores | Sequence[Scores], areas: Areas) -> DirectEstimates:
+def direct(
+    scores: Scores | Sequence[Scores],
+    areas: Areas,
+    *,
+    variances: Method = "pooled",
+    sd: Mapping[str, float] | None = None,
+) -> DirectEstimates:
     """Return direct estimates per buurt with smoothed sampling covariances.
 
     Parameters
     ----------
     scores : Scores or sequence of Scores
-        One per source; the first that informs a sub-dimension is its reference.
+        One per source; the first survey that informs a sub-dimension is its reference.
     areas : Areas
+    variances : {"pooled", "gvf"}
+        How sampling variances are smoothed, see `buurtsae.survey.smoothing`.
+    sd : mapping of source to float, optional
+        Standard deviation of the scores within a buurt, for a source that cannot tell: one respondent in each buurt.
 
     Raises
     ------
@@ -370,7 +387,9 @@ def direct(scores: Scores | Sequence[Scores], areas: Areas) -> DirectEstimates:
         if empty.any():
             where = shown(sorted(area[empty].unique()))
             notes.append(f"{int(empty.sum())} respondents of {s.source} left out: buurten without residents ({where})")
-        kept.append(Scores(s.frame[~empty], s.source, s.year, s.subdimensions))
+        said = (*design_of(s).notes, *(f"{s.source}: {n}" for n in s.notes), *_thin(s, area[~empty]))
+        notes += [n for n in said if n not in notes]
+        kept.append(replace(s, frame=s.frame[~empty]))
     order = list(dict.fromkeys(d for s in several for d in s.subdimensions))
     asked = [d for d in order if any(s.frame[d].notna().any() for s in kept)]
     if not asked:
@@ -378,32 +397,74 @@ def direct(scores: Scores | Sequence[Scores], areas: Areas) -> DirectEstimates:
             "there is no score at all", "0 respondents with a score", "some", "check the extract and the codebook"
         )
     problems.raise_if_any()
-    sources = tuple(_source_estimates(s, asked) for s in kept)
-    return DirectEstimates(tuple(asked), sources, areas, tuple(kept), tuple(notes))
+    given = sd or {}
+    sources = []
+    for s in several:
+        try:
+            sources.append(_source_estimates(s, asked, areas.codes[areas.inhabited], variances, given.get(s.source)))
+        except DataError as error:
+            problems.collect(error)
+    problems.raise_if_any()
+    return DirectEstimates(tuple(asked), tuple(sources), areas, tuple(several), tuple(notes))
 
 
-def _source_estimates(scores: Scores, subdimensions: Sequence[str]) -> SourceEstimates:
-    y, w, _ = _arrays(scores, subdimensions)
-    codes, domain = np.unique(scores.frame["area"].to_numpy(dtype=str), return_inverse=True)
-    mean, share, _ = hajek(y, w, domain, len(codes))
-    gram = _group_sum(share[:, :, None] * share[:, None, :], domain, len(codes))
-    diagonal = np.einsum("add->ad", gram)
+def _thin(scores: Scores, area: pd.Series) -> list[str]:
+    """A note on gemeenten with one respondent: their estimate has no standard error of its own."""
+    count = gemeente_of(area.astype("string")).value_counts()
+    alone = sorted(count.index[count == 1])
+    return [f"{scores.source} has one respondent in {len(alone)} gemeenten ({shown(alone)})"] if alone else []
+
+
+def _no_microdata(what: str) -> DataError:
+    return DataError(f"{what} need microdata", "a table of estimates", "respondents", "start from [[sources]]")
+
+
+def _source_estimates(
+    scores: Scores, asked: Sequence[str], buurten: pd.Index, variances: Method, sd: float | None
+) -> SourceEstimates:
+    """Estimates of one source in the buurten where it has respondents."""
+    y, w = _arrays(scores, asked)
+    row = buurten.get_indexer(scores.frame["area"])  # -1: no residents
+    codes, inside = np.unique(row[row >= 0], return_inverse=True)
+    domain = np.full(len(row), -1)
+    domain[row >= 0] = inside
+    n = len(codes)
+    mean, share, residual = hajek(y, w, domain, n)
+    g = gram(share, domain, n)
+    within, freedom = within_variance(share, residual, domain, n)
+    kish = np.einsum("add->ad", g)
+    n_effective = np.divide(1.0, kish, out=np.zeros_like(kish), where=kish > 0)
+    _, before = domain_estimates(scores, y, w, domain, n)
+    pooled = _pooled(scores, y, w, domain, n, sd) * g
     return SourceEstimates(
         source=scores.source,
         year=scores.year,
-        codes=pd.Index(codes),
+        codes=buurten[codes],
         mean=mean,
-        variance=pooled_covariance(y, w, domain, len(codes)) * gram,
-        respondents=_group_sum(np.isfinite(y).astype(float), domain, len(codes)).astype(np.int64),
-        n_effective=np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0),
+        variance=rescaled(pooled, before, n_effective) if variances == "gvf" else pooled,
+        respondents=group_sum(np.isfinite(y).astype(float), domain, n).astype(np.int64),
+        n_effective=n_effective,
+        given=before,
+        kind=scores.kind,
+        within=within,
+        freedom=freedom,
     )
 
 
-def _arrays(scores: Scores, subdimensions: Sequence[str]) -> tuple[Floats, Floats, Ints]:
-    """Scores (n, D), weights and strata of the respondents as arrays."""
-    stratum = np.unique(scores.frame["stratum"].to_numpy(dtype=str), return_inverse=True)[1]
+def _pooled(scores: Scores, y: Floats, w: Floats, domain: Ints, n: int, sd: float | None) -> Floats:
+    """S, or what the user says of it: one standard deviation for all sub-dimensions, uncorrelated."""
+    if sd is not None:
+        return np.eye(y.shape[1]) * sd**2
+    try:
+        return pooled_covariance(y[domain >= 0], w[domain >= 0], domain[domain >= 0], n)
+    except DataError as error:
+        raise DataError(f"{scores.source}: {error.what}", error.got, error.expected, error.hint) from error
+
+
+def _arrays(scores: Scores, subdimensions: Sequence[str]) -> tuple[Floats, Floats]:
+    """Scores (n, D) and weights of the respondents as arrays."""
     columns = scores.frame.reindex(columns=list(subdimensions))
-    return columns.to_numpy(dtype=float), scores.frame["weight"].to_numpy(dtype=float), stratum
+    return columns.to_numpy(dtype=float), scores.frame["weight"].to_numpy(dtype=float)
 
 
 def _combine(matrix: Floats, values: Floats) -> Floats:

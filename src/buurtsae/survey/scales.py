@@ -1,7 +1,10 @@
-r"""From items to sub-dimension scores on 0-10.
+r"""From items to scores on 0-10, per scale and per sub-dimension.
 
-An answer code c scores 10 (c - worst) / (best - worst); a respondent's score is the mean of the items answered,
-provided that their share is at least the codebook's `min_share_answered`, and is missing otherwise.
+An answer code c scores 10 (c - worst) / (best - worst). A scale's score is the mean of its answered items, if at least
+its `min_share_answered` of the k items asked is answered. A sub-dimension's score is the mean of its scales' scores
+weighted by k, sum_s k_s m_s / sum_s k_s over the scored scales, if these hold at least the codebook's
+`min_share_answered` of its items. Otherwise a score is missing. The alternative is the graded response model
+(`buurtsae.survey.graded`), fitted without design weights to all items of a sub-dimension.
 """
 
 from __future__ import annotations
@@ -12,8 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from buurtsae.survey.codebook import Item
+from buurtsae.errors import ModelError, shown
+from buurtsae.sparse import Floats
+from buurtsae.survey.codebook import Item, Scale
+from buurtsae.survey.design_columns import DesignInfo
 from buurtsae.survey.survey import Survey
+
+METHODS = ("sum", "graded")
+ONE_CATEGORY = "item {item} has one answer category: it is scored, but tells nobody apart"
 
 
 @dataclass(frozen=True)
@@ -23,18 +32,31 @@ class Scores:
     Attributes
     ----------
     frame : DataFrame, one row per respondent
-        Columns `area`, `weight`, `stratum` and one per sub-dimension (0-10, NaN where missing or not asked).
+        Every column of the survey that is no item (`area`, `weight`, `stratum`, and `cluster`, `fpc`, ... where the
+        survey has them), and one per sub-dimension (0-10, NaN where missing or not asked).
     source : str
         Identifier of the source.
     year : int
     subdimensions : tuple of str
         All sub-dimensions of the concept, in its order.
+    notes : tuple of str
+        What an analyst should know of the items: one that everybody answered alike, for instance.
+    errors : DataFrame or None
+        Standard error per respondent and sub-dimension, of graded scores (NaN where there is none); None for sums.
+    survey_design : DesignInfo or None
+        How the design columns are to be used; that of the survey.
+    kind : str
+        `survey` or `participatory`.
     """
 
     frame: pd.DataFrame
     source: str
     year: int
     subdimensions: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    errors: pd.DataFrame | None = None
+    survey_design: DesignInfo | None = None
+    kind: str = "survey"
 
     def __repr__(self) -> str:
         means = self.frame[list(self.subdimensions)].mean().round(2).to_dict()
@@ -46,15 +68,117 @@ def item_score(answers: pd.Series, item: Item) -> pd.Series:
     return 10.0 * (answers - item.worst) / (item.best - item.worst)
 
 
-def score(survey: Survey, subdimensions: Sequence[str]) -> Scores:
-    """Return the sub-dimension scores of a survey; see `Concept.score`."""
-    frame = survey.frame[["area", "weight", "stratum"]].copy()
+def item_scores(survey: Survey, items: Sequence[Item]) -> Floats:
+    """Return the answers to the items on 0-10, shape (n_respondents, n_items); NaN is no answer."""
+    columns = [item_score(survey.frame[i.name], i).to_numpy(dtype=float) for i in items]
+    return np.column_stack(columns) if columns else np.empty((len(survey.frame), 0))
+
+
+def asked(survey: Survey, scale: Scale) -> tuple[Item, ...]:
+    """Return the items of a scale that this edition asked."""
+    return tuple(i for i in scale.items if i.name in survey.frame)
+
+
+def mean_if_enough(values: Floats, weights: Floats, share: float) -> Floats:
+    """Return the weighted mean of each row over what is not missing; NaN below this share of the weights."""
+    given = ~np.isnan(values)
+    weight = given @ weights
+    enough = weight > 0
+    enough[enough] = weight[enough] / weights.sum() >= share
+    total = np.where(given, values, 0.0) @ weights
+    return np.divide(total, weight, out=np.full(len(values), np.nan), where=enough)
+
+
+def scale_scores(survey: Survey) -> pd.DataFrame:
+    """Return the score of each respondent on each scale of the source.
+
+    Returns
+    -------
+    DataFrame, one row per respondent
+        A column per scale identifier, 0-10; NaN where too little is answered, or nothing was asked.
+    """
+    columns = {}
+    for scale in survey.codebook.scales:
+        values = item_scores(survey, asked(survey, scale))
+        columns[scale.id] = mean_if_enough(values, np.ones(values.shape[1]), scale.min_share_answered)
+    return pd.DataFrame(columns, index=survey.frame.index)
+
+
+def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> Scores:
+    """Return the sub-dimension scores of a survey; see `Concept.score`.
+
+    Parameters
+    ----------
+    survey : Survey
+    subdimensions : sequence of str
+    method : str
+        `sum`, or `graded` for the graded response model; the latter scores everybody who answered one item, and
+        gives standard errors. Where fewer than two items vary it cannot be fitted: the sum score is taken, with a note.
+
+    Raises
+    ------
+    ModelError
+        If there is no such method, or the graded response model does not converge.
+    """
+    if method not in METHODS:
+        raise ModelError("unknown method of scoring", repr(method), " or ".join(METHODS), "name one of these")
+    book = survey.codebook
+    frame = survey.frame.drop(columns=[i.name for i in book.items], errors="ignore")
+    scales, notes = scale_scores(survey), []
+    errors = pd.DataFrame(np.nan, index=frame.index, columns=list(subdimensions))
+    columns = {}
     for subdimension in subdimensions:
-        items = [i for i in survey.codebook.of(subdimension) if i.name in survey.frame]
-        if not items:
-            frame[subdimension] = np.nan
+        counts = {s.id: len(k) for s in book.scales_of(subdimension) if (k := asked(survey, s))}
+        if not counts:
+            columns[subdimension] = np.full(len(frame), np.nan)
             continue
-        each = pd.concat([item_score(survey.frame[i.name], i) for i in items], axis=1)
-        enough = each.notna().mean(axis=1) >= survey.codebook.min_share_answered
-        frame[subdimension] = each.mean(axis=1).where(enough)
-    return Scores(frame, survey.codebook.id, survey.year, tuple(subdimensions))
+        items = [i for s in book.scales_of(subdimension) for i in asked(survey, s)]
+        varied, notes_of_items = _variation(survey, items)
+        notes += [f"{subdimension}: {note}" for note in notes_of_items]
+        if method == "graded" and len(varied) > 1:
+            answered = [i for i in items if survey.frame[i.name].notna().any()]
+            columns[subdimension], errors[subdimension], more = _graded(survey, subdimension, answered)
+            notes += more
+            continue
+        if method == "graded":
+            notes.append(f"{subdimension}: fewer than two items vary, so that the sum score is used, without errors")
+        weights = np.array(list(counts.values()), dtype=float)
+        columns[subdimension] = mean_if_enough(scales[list(counts)].to_numpy(), weights, book.min_share_answered)
+    return Scores(
+        frame.assign(**columns),
+        book.id,
+        survey.year,
+        tuple(subdimensions),
+        tuple(dict.fromkeys(notes)),
+        errors if method == "graded" else None,
+        survey.design,
+        book.kind,
+    )
+
+
+def _graded(survey: Survey, subdimension: str, items: Sequence[Item]) -> tuple[Floats, Floats, list[str]]:
+    from buurtsae.survey.graded import fit_graded
+
+    values = item_scores(survey, items)
+    try:
+        model = fit_graded(values, [i.name for i in items])
+    except ModelError as error:
+        what = f"{survey.codebook.id} {survey.year}, {subdimension}: {error.what}"
+        raise ModelError(what, error.got, error.expected, error.hint) from error
+    unused = {i.name: sorted(set(i.codes) - set(survey.frame[i.name].dropna())) for i in items}
+    notes = [f"item {name}: nobody chose {shown(codes)}" for name, codes in unused.items() if codes]
+    return *model.scores(values), [f"{subdimension}: {note}" for note in (*model.notes, *notes)]
+
+
+def _variation(survey: Survey, items: Sequence[Item]) -> tuple[list[Item], list[str]]:
+    """Items that somebody answered differently, and notes on those that do not vary."""
+    varied, notes = [], []
+    for item in items:
+        given = survey.frame[item.name].dropna()
+        if given.empty:
+            notes.append(f"item {item.name} has no answers at all, though it counts as asked")
+        elif given.min() == given.max():
+            notes.append(ONE_CATEGORY.format(item=item.name))
+        else:
+            varied.append(item)
+    return varied, notes

@@ -7,7 +7,7 @@ named in `not_asked`; a column that is simply absent is an error. Weights are de
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,10 @@ from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import Problems, shown
 from buurtsae.survey.codebook import Codebook
+from buurtsae.survey.design_columns import DesignInfo, add_design
+from buurtsae.survey.population_totals import Calibration
+from buurtsae.survey.replicates import ReplicatePlan
+from buurtsae.survey.sampling import Lonely
 from buurtsae.tables import read_table
 
 
@@ -27,16 +31,19 @@ class Survey:
     Attributes
     ----------
     frame : DataFrame, one row per respondent
-        Columns `area` (buurtcode), `weight` (> 0), `stratum` (text), and one float column per item, NaN where
-        there is no answer.
+        Columns `area` (buurtcode), `weight` (> 0), `stratum` (text), the further columns of the design (see
+        `buurtsae.survey.design_columns`), and one float column per item, NaN where there is no answer.
     codebook : Codebook
     year : int
         Year of the fieldwork.
+    design : DesignInfo
+        How the columns of the design are used.
     """
 
     frame: pd.DataFrame
     codebook: Codebook
     year: int
+    design: DesignInfo = field(default_factory=DesignInfo)
 
     @classmethod
     def read(
@@ -46,9 +53,16 @@ class Survey:
         year: int,
         *,
         area: str = "buurtcode",
-        weight: str = "gewicht",
+        weight: str | None = "gewicht",
         strata: str | None = None,
         not_asked: Sequence[str] = (),
+        cluster: str | Sequence[str] = (),
+        fpc: str | Sequence[str] = (),
+        strata_population: str | Path | pd.DataFrame | None = None,
+        id: str | None = None,
+        replicates: ReplicatePlan | None = None,
+        lonely: Lonely = "adjust",
+        calibrate: Calibration | None = None,
     ) -> Survey:
         """Read respondents from CSV or Parquet and check them against the source's codebook.
 
@@ -60,9 +74,25 @@ class Survey:
         year : int
             Year of the fieldwork.
         area, weight, strata : str
-            Columns with the buurtcode, the design weight, and the stratum (None: one stratum).
+            Columns with the buurtcode, the design weight, and the stratum (None: one stratum). A participatory source
+            may come without weights: all are 1 then.
         not_asked : sequence of str
             Items of the codebook that this edition did not ask.
+        cluster : str or sequence of str
+            Column of the sampled clusters, or two of them: clusters and units within clusters.
+        fpc : str or sequence of str
+            Column per stage with the number of units in the population of the stratum (second stage: of the cluster),
+            or, when none is above 1, the sampling fraction.
+        strata_population : path or DataFrame, optional
+            The same for the first stage as a table `stratum, population`.
+        id : str, optional
+            Column that identifies respondents: nobody may occur twice.
+        replicates : ReplicatePlan, optional
+            Replicate weights in the file; they take the place of the linearised variance.
+        lonely : {"adjust", "fail", "certainty", "average"}
+            What to do with a stratum with one sampled unit; see `SampleDesign`.
+        calibrate : Calibration, optional
+            Population totals that the weights have to meet.
 
         Raises
         ------
@@ -71,15 +101,21 @@ class Survey:
         """
         codebook = Codebook.load(source)
         path = Path(path)
-        raw = read_table(path, text=[c for c in (area, strata) if c])
+        clusters, sizes = ([c] if isinstance(c, str) else list(c) for c in (cluster, fpc))
+        raw = read_table(path, text=[c for c in (area, strata, id, *clusters) if c])
         problems = Problems()
         asked = [i for i in codebook.items if i.name not in not_asked]
+        participatory = codebook.kind == "participatory"
+        if weight is not None and weight not in raw and participatory:
+            weight = None
         if unknown := sorted(set(not_asked) - {i.name for i in codebook.items}):
             problems.add(f"`not_asked` names unknown items of {codebook.id}", shown(unknown), "its items", "correct it")
-        if absent := [c for c in (area, weight, *filter(None, [strata])) if c not in raw]:
+        if absent := [c for c in (area, weight, strata, id, *clusters, *sizes) if c and c not in raw]:
             problems.add(
                 f"{path.name} lacks columns", shown(raw.columns), shown(absent), "correct the names in [[sources]]"
             )
+        if weight is None and not participatory:
+            problems.add(f"{codebook.id} has no weights", "none", "a column of weights", "name it with `weight`")
         if absent := [i.name for i in asked if i.name not in raw]:
             problems.add(
                 f"{path.name} lacks items of {codebook.id}",
@@ -92,17 +128,40 @@ class Survey:
         problems.raise_if_any()
 
         frame = pd.DataFrame({"area": raw[area].astype("string")})
-        frame["weight"] = _weights(raw[weight], path.name, problems)
         frame["stratum"] = raw[strata].astype("string").fillna("") if strata else "all"
-        if bad := codes.malformed(frame["area"]):
+        one = pd.Series(1.0, index=raw.index)
+        frame.insert(
+            1, "weight", one if weight is None else _weights(raw[weight], frame["stratum"], path.name, problems)
+        )
+        if bad := codes.malformed(pd.Series(frame["area"].unique())):
             problems.add(
                 f"{path.name} has malformed buurtcodes", shown(bad), "the form BU03440101", "give codes as text"
             )
+        if id is not None:
+            _identifiers(raw[id], frame["area"], path.name, problems)
+        frame, info = add_design(
+            frame,
+            raw,
+            path.name,
+            problems,
+            stratified=strata is not None,
+            cluster=clusters,
+            fpc=sizes,
+            strata_population=strata_population,
+            replicates=replicates,
+            lonely=lonely,
+            calibrate=calibrate,
+        )
         answers = {
             i.name: _answers(raw[i.name], i.codes, codebook.missing, f"{path.name}, {i.name}", problems) for i in asked
         }
         problems.raise_if_any()
-        return cls(frame.assign(**answers), codebook, year)
+        return cls(pd.concat([frame, pd.DataFrame(answers)], axis=1), codebook, year, info)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What an analyst should know of the design: lonely strata, strata without respondents, calibration."""
+        return self.design.notes
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -142,23 +201,44 @@ def check_codes(area: pd.Series, source: str, areas: Areas, problems: Problems, 
         )
 
 
-def _weights(column: pd.Series, file: str, problems: Problems) -> pd.Series:
-    text = column.astype("string").str.replace(",", ".", regex=False)  # decimal commas, as in Dutch CSV files
-    weight = pd.to_numeric(text, errors="coerce").astype("float64")
+def _weights(column: pd.Series, stratum: pd.Series, file: str, problems: Problems) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(column):
+        weight = column.astype("float64")
+    else:  # decimal commas, as in Dutch CSV files
+        text = column.astype("string").str.replace(",", ".", regex=False)
+        weight = pd.to_numeric(text, errors="coerce").astype("float64")
     if (n := int(weight.isna().sum())) > 0:
         problems.add(
             f"{file} has weights that are missing or no number", f"{n} rows", "a number > 0", "complete the weights"
         )
-    if (n := int((weight <= 0).sum())) > 0:
+    nothing = (weight == 0).groupby(stratum).transform("all")
+    if nothing.any():
+        where = shown(sorted(stratum[nothing].unique()))
+        problems.add(f"{file} has strata with all weights zero", where, "> 0", "correct these weights or drop the rows")
+    if (n := int(((weight <= 0) & ~nothing).sum())) > 0:
         problems.add(
             f"{file} has weights that are not positive",
-            f"{n} rows, lowest {weight.min():g}",
+            f"{n} rows, lowest {weight[~nothing].min():g}",
             "> 0",
             "drop or correct them",
         )
     if (n := int(np.isinf(weight).sum())) > 0:
         problems.add(f"{file} has infinite weights", f"{n} rows", "finite numbers", "correct them")
     return weight
+
+
+def _identifiers(column: pd.Series, area: pd.Series, file: str, problems: Problems) -> None:
+    """Nobody lives in two buurten, or answers twice."""
+    if (n := int((column.isna() | (column == "")).sum())) > 0:
+        problems.add(f"{file} has respondents without identifier", f"{n} rows", "one each", "complete the column")
+    again = pd.DataFrame({"id": column, "area": area})[column.duplicated(keep=False) & column.notna()]
+    places = again.groupby("id")["area"].nunique()
+    for what, who in (
+        ("respondents in two buurten", places.index[places > 1]),
+        ("respondents twice in one buurt", places.index[places <= 1]),
+    ):
+        if len(who):
+            problems.add(f"{file} has {what}", shown(sorted(who)), "one row per respondent", "remove the doubles")
 
 
 def _answers(

@@ -1,0 +1,232 @@
+r"""Covariates: objective figures per buurt, where they come from, and how they enter the model.
+
+A covariate x is transformed, f(x), then standardised over inhabited buurten, (f(x) - mean) / sd. A buurt without
+residents has no say in the estimates: its missing covariates become the mean, 0. Percentages p go through
+logit((p + 1/2) / 101), finite at 0 and 100.
+
+What a column means is looked up in the codebooks of objective sources. Figures that were themselves modelled (the
+Leefbaarometer, RIVM's health figures) are used with a warning; figures on origin only when asked for by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.areas.areas import Areas
+from buurtsae.errors import ModelError, Problems, shown
+from buurtsae.sparse import Floats
+from buurtsae.survey.codebook import Codebook, Indicator, available
+
+Transform = Literal["none", "log", "log1p", "sqrt", "logit"]
+Missing = Literal["refuse", "impute"]
+
+TRANSFORMS: Mapping[str, tuple[Callable[[Floats], Floats], float, float, str]] = {  # function, and where it is finite
+    "none": (lambda x: x, -np.inf, np.inf, "any number"),
+    "log": (np.log, np.nextafter(0, 1), np.inf, "above 0"),
+    "log1p": (np.log1p, 0.0, np.inf, "0 or more"),
+    "sqrt": (np.sqrt, 0.0, np.inf, "0 or more"),
+    "logit": (lambda x: np.log((x + 0.5) / (100.5 - x)), 0.0, 100.0, "percentages, 0 to 100"),
+}
+ORIGIN = re.compile(r"herkomst|migrati|westers|allocht|autocht|nationalit|geboren_buiten|buitenland", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """What the user says about a covariate; the codebooks say the rest.
+
+    Parameters
+    ----------
+    name : str
+        Column of the areas.
+    source : str
+        Where it comes from: an objective codebook, or your own words. By default the codebook that knows the column.
+    transform : {"none", "log", "log1p", "sqrt", "logit"}
+    missing : {"refuse", "impute"}, optional
+        Instead of the model's policy.
+    modelled : bool
+        The figure was itself estimated by a model; known for what the codebooks describe.
+    sensitive : bool
+        Required for figures on origin, migration background or nationality: they are never used unasked.
+    """
+
+    name: str
+    source: str = ""
+    transform: Transform = "none"
+    missing: Missing | None = None
+    modelled: bool = False
+    sensitive: bool = False
+
+    def __post_init__(self) -> None:
+        if self.transform not in TRANSFORMS:
+            raise ModelError(
+                f"the transformation of covariate {self.name} is unknown",
+                repr(self.transform),
+                ", ".join(TRANSFORMS),
+                "choose one of these",
+            )
+        if self.missing not in (None, "refuse", "impute"):
+            raise ModelError(
+                f"`missing` of covariate {self.name} is unknown", repr(self.missing), "refuse or impute", "choose one"
+            )
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """A covariate as it was used: where it comes from and what was done to it.
+
+    Attributes
+    ----------
+    name, source, about, unit, transform : str
+    modelled, sensitive : bool
+    mean, sd : float
+        Over inhabited buurten, after the transformation; what one standard deviation is.
+    imputed : tuple of str
+        Buurten where it was missing and filled in.
+    """
+
+    name: str
+    source: str
+    about: str
+    unit: str
+    transform: str
+    modelled: bool
+    sensitive: bool
+    mean: float
+    sd: float
+    imputed: tuple[str, ...]
+
+    @property
+    def notes(self) -> list[str]:
+        """What an analyst must know about it."""
+        out = []
+        if self.modelled:
+            out.append(
+                f"covariate {self.name} ({self.source}) was itself estimated by a model, from surveys and registers: "
+                "agreement of the estimates with it is no independent evidence, and its errors enter them"
+            )
+        if self.sensitive:
+            out.append(
+                f"covariate {self.name} is about origin, used because the model says so: its coefficient is an "
+                "association between buurten and says nothing about persons"
+            )
+        if self.imputed:
+            out.append(
+                f"covariate {self.name} imputed by the median in {len(self.imputed)} buurten: {', '.join(self.imputed)}"
+            )
+        return out
+
+    def record(self) -> dict[str, Any]:
+        """Return it as a row for a report."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"imputed": len(self.imputed)}
+
+
+def known(name: str) -> tuple[Codebook, Indicator] | None:
+    """Return the objective codebook of the package that describes a column, and its indicator; a number at its end (a year, or
+    StatLine's number of the topic) is no part of the name.
+    """
+    return _columns().get(name.lower()) or _columns().get(re.sub(r"_\d+$", "", name.lower()))
+
+
+@cache
+def _columns() -> dict[str, tuple[Codebook, Indicator]]:
+    books = [Codebook.load(source) for source in available()]
+    return {c.lower(): (book, i) for book in books for i in book.indicators for c in (i.name, *i.columns)}
+
+
+def prepare(
+    names: list[str], declared: tuple[Covariate, ...], policy: Missing, areas: Areas, problems: Problems
+) -> tuple[pd.DataFrame, tuple[Provenance, ...]]:
+    """Transform, fill in and standardise covariates; record what is wrong with them.
+
+    Parameters
+    ----------
+    names : list of str
+        Columns of the areas that the formula needs.
+    declared : tuple of Covariate
+    policy : {"refuse", "impute"}
+        For missing values of covariates that say nothing about it.
+    areas : Areas
+    problems : Problems
+
+    Returns
+    -------
+    table : DataFrame, shape (N, len(names))
+    provenance : tuple of Provenance
+    """
+    said = {c.name: c for c in declared}
+    if unused := sorted(set(said) - set(names)):
+        problems.add(
+            "covariates are described but not in the formula", shown(unused), shown(names), "add or remove", ModelError
+        )
+    table, provenance = pd.DataFrame(index=areas.codes), []
+    for name in names:
+        found = _one(said.get(name, Covariate(name)), policy, areas, problems)
+        if found is not None:
+            table[name] = found[0]
+            provenance.append(found[1])
+    return table, tuple(provenance)
+
+
+def _one(c: Covariate, policy: Missing, areas: Areas, problems: Problems) -> tuple[pd.Series, Provenance] | None:
+    entry, live = known(c.name), areas.inhabited
+    sensitive = bool(entry and entry[1].sensitive) or bool(ORIGIN.search(c.name))
+    if sensitive and not c.sensitive:
+        problems.add(
+            f"covariate {c.name} is about origin",
+            "no `sensitive = true`",
+            "an explicit choice: such figures are never used unasked",
+            f'leave it out, or add [[covariates]] with name = "{c.name}" and sensitive = true',
+            ModelError,
+        )
+        return None
+    values = areas.frame[c.name].astype(float)
+    function, low, high, range_ = TRANSFORMS[c.transform]
+    if (outside := live & values.notna() & ~values.between(low, high)).any():
+        problems.add(
+            f"covariate {c.name} cannot be transformed by {c.transform}",
+            f"{shown(values[outside].unique())} in {shown(areas.codes[outside])}",
+            range_,
+            "choose another transformation, or correct the values",
+            ModelError,
+        )
+        return None
+    values = pd.Series(function(values.where(values.between(low, high)).to_numpy()), index=values.index)
+    missing = values.isna() & live
+    if missing.any() and (c.missing or policy) == "refuse":
+        problems.add(
+            f"covariate {c.name} is missing in {int(missing.sum())} buurten with residents",
+            shown(areas.codes[missing]),
+            "a value for each",
+            'set `missing = "impute"` to fill in and flag, choose another covariate, or complete the table',
+            ModelError,
+        )
+    seen = values.where(live)
+    median = seen.groupby(areas.frame["gemeente"]).transform("median").fillna(seen.median())
+    values = values.where(~missing, median)
+    mean, sd = float(values[live].mean()), float(values[live].std(ddof=0))
+    if not sd > 0:
+        problems.add(
+            f"covariate {c.name} does not vary", f"standard deviation {sd:g}", "> 0", "leave it out", ModelError
+        )
+        return None
+    book, indicator = entry or (None, None)
+    used = Provenance(
+        c.name,
+        c.source or (book.nl if book else "unknown"),
+        indicator.about if indicator else "",
+        indicator.unit if indicator else "",
+        c.transform,
+        c.modelled or bool(indicator and indicator.modelled) or bool(book and book.modelled),
+        sensitive or c.sensitive,
+        mean,
+        sd,
+        tuple(areas.codes[missing]),
+    )
+    return ((values - mean) / sd).fillna(0.0), used

@@ -1,0 +1,220 @@
+r"""Weights that meet known population totals, the variance after it, and the regression estimator.
+
+Calibrated weights w_i = d_i F(x_i'b) solve sum_i w_i x_i = X: F(u) = 1 + u (linear, GREG weights; cut at bounds),
+exp(u) (raking; iterative proportional fitting when x are margins) or a logistic curve between two bounds. The
+linearised variable z_i = w_i u_i becomes w_i (u_i - x_i'B), B the regression of u on x with the weights d.
+The regression estimator of area a has m_a = Xbar_a'B + ebar_a, e_i = y_i - x_i'B, B the regression over all areas, and
+
+    z_ia = w_i (e_i - ebar_a) / W_a [i in a]  +  w_i e_i x_i'T^-1 (Xbar_a - xbar_a),   T = sum_i w_i x_i x_i'.
+
+References
+----------
+Deville, J.-C. and Sarndal, C.-E. (1992). Calibration estimators in survey sampling. JASA 87.
+Rao, J. N. K. and Molina, I. (2015). Small Area Estimation, section 2.4 (modified GREG).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.linalg import pinvh
+from scipy.special import expit
+
+from buurtsae.areas.icar import Ints
+from buurtsae.errors import DataError
+from buurtsae.sparse import Floats
+from buurtsae.survey.variance import hajek
+
+TOLERANCE = 1e-10  # relative misfit of the totals
+
+
+def rake(w: Floats, margins: Sequence[Ints], totals: Sequence[Floats], most: int = 1000) -> Floats:
+    """Return weights that meet the totals of several margins, by iterative proportional fitting.
+
+    Parameters
+    ----------
+    w : ndarray, shape (n,)
+    margins : sequence of ndarray of int, shape (n,)
+        Category of each respondent.
+    totals : sequence of ndarray
+        Population of each category, > 0 where the sample has respondents.
+    most : int
+        Sweeps over the margins at most.
+
+    Raises
+    ------
+    DataError
+        If it does not converge.
+    """
+    w, misfit = w.astype(float), np.inf
+    for _ in range(most):
+        for margin, total in zip(margins, totals, strict=True):
+            now = np.bincount(margin, w, len(total))
+            w = w * np.divide(total, now, out=np.ones_like(now), where=now > 0)[margin]
+        misfit = max(
+            float(np.max(abs(np.bincount(m, w, len(t)) / t - 1))) for m, t in zip(margins, totals, strict=True)
+        )
+        if misfit < TOLERANCE:
+            return w
+    raise _unmet(misfit, most)
+
+
+def calibrate(
+    w: Floats,
+    x: Floats | sp.csr_array,
+    totals: Floats,
+    method: Literal["linear", "exponential", "logit"] = "linear",
+    bounds: tuple[float, float] | None = None,
+    most: int = 100,
+) -> Floats:
+    """Return weights with sum_i w_i x_i = totals, by Newton's method.
+
+    Parameters
+    ----------
+    w : ndarray, shape (n,)
+    x : ndarray or sparse array, shape (n, p)
+        Covariates, an intercept among them if the population's size is to be met; redundant columns are allowed.
+    totals : ndarray, shape (p,)
+    method, bounds : str, (float, float)
+        F of the module's docstring; `linear` may be cut at bounds, `logit` needs them.
+
+    Raises
+    ------
+    DataError
+        If bounds are no interval around 1, or the totals cannot be met.
+    """
+    if (method == "logit" and bounds is None) or (bounds is not None and not 0 <= bounds[0] < 1 < bounds[1]):
+        raise DataError("calibration has no usable bounds", str(bounds), "0 <= lowest < 1 < highest", "correct them")
+    x, b, u = sp.csr_array(x), np.zeros(x.shape[1]), np.zeros(len(w))
+    misfit = totals - x.T @ w
+    scale = np.maximum(abs(totals), 1.0)
+    for _ in range(most):
+        slope = _factor(u, method, bounds)[1]
+        step = pinvh((x.T @ (sp.diags_array(w * slope) @ x)).toarray()) @ misfit
+        for _ in range(30):  # halve the step until the weights are numbers
+            u = x @ (b + step)
+            factor = _factor(u, method, bounds)[0]
+            if np.isfinite(factor).all():
+                break
+            step = step / 2
+        b = b + step
+        misfit = totals - x.T @ (w * factor)
+        if np.max(abs(misfit) / scale) < TOLERANCE:
+            return w * factor
+    raise _unmet(float(np.max(abs(misfit) / scale)), most)
+
+
+def _factor(u: Floats, method: str, bounds: tuple[float, float] | None) -> tuple[Floats, Floats]:
+    """F(u) and its derivative."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if method == "exponential":
+            return np.exp(u), np.exp(u)
+        if bounds is None:
+            return 1 + u, np.ones_like(u)
+        low, high = bounds
+        if method == "linear":
+            return np.clip(1 + u, low, high), ((1 + u > low) & (1 + u < high)).astype(float)
+        a = (high - low) / ((high - 1) * (1 - low))
+        p = expit(a * u + np.log((1 - low) / (high - 1)))
+        return low + (high - low) * p, (high - low) * a * p * (1 - p)
+
+
+def _unmet(misfit: float, most: int) -> DataError:
+    return DataError(
+        "calibration does not converge",
+        f"a total is missed by {100 * misfit:.3g}% after {most} rounds",
+        "all totals met",
+        "check that margins agree with each other, merge small categories, or widen the bounds",
+    )
+
+
+def indicators(margins: Sequence[Ints], sizes: Sequence[int]) -> sp.csr_array:
+    """Return the (n, sum of sizes) sparse matrix of categories of all margins."""
+    offset = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    n, k = len(margins[0]), len(margins)
+    columns = np.column_stack([m + o for m, o in zip(margins, offset, strict=True)]).ravel()
+    return sp.csr_array((np.ones(n * k), columns, np.arange(0, n * k + 1, k)), shape=(n, int(sum(sizes))))
+
+
+def credit(
+    z: Floats, w: Floats, domain: Ints, n_domains: int, x: sp.csr_array, base: Floats
+) -> tuple[sp.csr_array, Floats]:
+    """Return the extra terms by which calibration changes linearised variables; see `variance.covariance`.
+
+    Parameters
+    ----------
+    z : ndarray, shape (n, D)
+    w : ndarray, shape (n,)
+        Calibrated weights.
+    domain : ndarray of int, shape (n,)
+    n_domains : int
+    x : sparse array, shape (n, p)
+        Covariates of the calibration.
+    base : ndarray, shape (n,)
+        Weights of the regression: those before calibration. (R's `rake` regresses without weights: ones.)
+
+    Returns
+    -------
+    extra : sparse array, shape (n, p)
+        -w_i x_i.
+    coefficient : ndarray, shape (n_domains, p, D)
+        B per domain: linear time, because u is zero outside its domain.
+    """
+    inside = np.flatnonzero(domain >= 0)
+    inverse = pinvh((x.T @ (sp.diags_array(base) @ x)).toarray())
+    out = np.empty((n_domains, x.shape[1], z.shape[1]))
+    for d in range(z.shape[1]):
+        own = sp.csr_array(
+            ((base * z[:, d] / w)[inside], (domain[inside], inside)), shape=(n_domains, len(z))
+        )  # base u per domain
+        out[:, :, d] = (own @ x) @ inverse
+    return sp.csr_array(sp.diags_array(-w) @ x), out
+
+
+def greg(
+    y: Floats, x: Floats, xbar: Floats, w: Floats, domain: Ints, n_domains: int
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return regression estimates of domain means, and what their variance needs.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n, D); NaN where missing
+    x : ndarray, shape (n, p)
+        Covariates of the respondents, the first an intercept.
+    xbar : ndarray, shape (n_domains, p)
+        Population means of the covariates.
+    w, domain, n_domains : as in `hajek`
+
+    Returns
+    -------
+    mean : ndarray, shape (n_domains, D); NaN where nobody answered
+    z : ndarray, shape (n, D)
+    extra, coefficient : ndarray, shapes (n, D p) and (n_domains, D p, D), for `variance.covariance`
+    """
+    n, p = x.shape
+    dims = y.shape[1]
+    extra, coefficient = np.empty((n, dims * p)), np.zeros((n_domains, dims * p, dims))
+    residual = np.full(y.shape, np.nan)
+    synthetic = np.empty((n_domains, dims))
+    for d in range(dims):
+        answered = np.isfinite(y[:, d]) & (domain >= 0)
+        weight = np.where(answered, w, 0.0)
+        inverse = pinvh(x.T @ (x * weight[:, None]))
+        b = inverse @ (x.T @ (weight * np.where(answered, y[:, d], 0.0)))
+        residual[answered, d] = y[answered, d] - x[answered] @ b
+        block = slice(d * p, (d + 1) * p)
+        extra[:, block] = (weight * np.nan_to_num(residual[:, d]))[:, None] * x
+        mean_x = hajek(np.where(answered[:, None], x, np.nan), w, domain, n_domains)[0]
+        coefficient[:, block, d] = np.nan_to_num(xbar - mean_x) @ inverse
+        synthetic[:, d] = xbar @ b
+    mean, share, rest = hajek(residual, w, domain, n_domains)
+    return synthetic + mean, share * rest, extra, coefficient
+
+
+def project(extra: Floats, w: Floats, x: sp.csr_array, base: Floats) -> Floats:
+    """Return extra terms r_i as calibration leaves them: w_i times the residual of r_i / w_i on x_i."""
+    b = pinvh((x.T @ (sp.diags_array(base) @ x)).toarray()) @ (x.T @ (extra * (base / w)[:, None]))
+    return np.asarray(extra - (x @ b) * w[:, None])

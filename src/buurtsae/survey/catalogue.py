@@ -1,0 +1,100 @@
+"""All sources side by side: the overview that `buurtsae sources` prints, and docs/sources.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from buurtsae.survey.codebook import Codebook
+
+HEADINGS = ("source", "kind", "period", "level", "items")
+PAGE = """# Sources
+
+Written by `buurtsae sources --markdown` from the codebooks in `src/buurtsae/survey/codebooks/`; do not edit by hand.
+A codebook says what a source asks (scales and items) or registers (indicators), and which sub-dimension of the concept
+each of these informs. Names and descriptions of items are this product's own: they are not the text of a questionnaire,
+and the columns of the microdata must be mapped on them. Texts are in Dutch, for the people who know the sources.
+
+*Kind*: a `survey` is a sample; a `participatory` source is not a random one; an `objective` source is complete and has
+no sampling error, but is not the construct itself; `*`: its figures are themselves estimates of a model. *Level*: the
+smallest area for which the source serves by itself. *Items*: questions, or figures per buurt of an objective source.
+
+## A source of your own
+
+Write a file like this one, give its path as `source` in the run file, and see with `buurtsae sources eigen.toml` how it
+is understood. What contradicts itself is refused, with the line. An objective source has `[[indicator]]` tables
+instead, with `name`, `unit`, `informs` and `columns`: see `kwb.toml`.
+
+```toml
+id = "eigen"
+nl = "Eigen onderzoek"
+kind = "survey"            # or participatory, objective
+level = "wijk"             # land, gemeente, wijk or buurt
+references = ["Gemeente X, Leefbaarheidsonderzoek 2024"]
+missing = [9]              # codes that mean: no answer
+min_share_answered = 0.5   # of the items, to get a score; a scale may have its own
+
+[[scale]]
+id = "omgang"
+subdimension = "omgang_en_relaties"
+answers = { 1 = "eens", 2 = "neutraal", 3 = "oneens" }   # or { from = 1, to = 10 }
+worst = 3                  # the code that scores 0
+best = 1                   # the code that scores 10
+items = [
+  { name = "groeten", about = "buren groeten elkaar" },
+  { name = "ruzie", about = "buren hebben vaak ruzie", worst = 1, best = 3 },   # reversed
+]
+```
+
+## All sources
+"""
+
+
+def overview(books: Sequence[Codebook]) -> list[list[str]]:
+    """Return a row per source, under `HEADINGS`; modelled sources have a star."""
+    return [[b.id, b.kind + "*" * b.modelled, b.period, b.level, str(len(b.items) + len(b.indicators))] for b in books]
+
+
+def page(books: Sequence[Codebook], subdimensions: Sequence[str]) -> str:
+    """Return the sources as a Markdown page."""
+    rows = [
+        [f"[{name}](#{name})", *row, *("x" if s in b.subdimensions else "" for s in subdimensions)]
+        for b, (name, *row) in zip(books, overview(books), strict=True)
+    ]
+    out = [PAGE, *_table([*HEADINGS, *subdimensions], rows)]
+    for b in books:
+        facts = {
+            "Kind": b.kind + "; modelled: its figures are estimates themselves" * b.modelled,
+            "Owner": b.owner,
+            "Mode": b.mode,
+            "Period": b.period,
+            "Level": b.level,
+            "Licence": b.licence,
+            "Missing codes": ", ".join(map(str, b.missing)),
+            "Scored when": f"at least {b.min_share_answered:.0%} of the items is answered" * bool(b.scales),
+            "References": "; ".join(b.references),
+        }
+        out += ["", f"## {b.id}", "", f"**{b.nl}** ({b.en})", "", b.about, ""]
+        out += [f"- {name}: {text}" for name, text in facts.items() if text]
+        for s in b.scales:
+            out += ["", f"`{s.id}` ({s.nl}) informs `{s.subdimension}`. Answers: {s.labels}. {s.about}".rstrip(), ""]
+            items = [[f"`{i.name}`", i.about, str(i.worst), str(i.best)] for i in s.items]
+            out += _table(["item", "about", "scores 0", "scores 10"], items)
+        if b.indicators:
+            figures = [
+                (
+                    f"`{i.name}`",
+                    i.nl + f": {i.about}" * bool(i.about) + " (sensitive)" * i.sensitive,
+                    i.unit,
+                    i.transform,
+                    ", ".join(i.informs),
+                    ", ".join(f"`{c}`" for c in i.columns),
+                )
+                for i in b.indicators
+            ]
+            out += ["", *_table(["indicator", "about", "unit", "transform", "informs", "columns"], figures)]
+    return "\n".join(out) + "\n"
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return [f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines]

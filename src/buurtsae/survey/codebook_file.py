@@ -1,0 +1,288 @@
+"""The form of a codebook's file, and the contradictions in it, each with its line.
+
+`tomllib` tells no positions, so lines are found in the text: the n-th `[[scale]]` or `[[indicator]]`, in it the n-th
+`name =` of its items, or the first line that starts with a key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from buurtsae.errors import Problems, shown
+from buurtsae.survey.codebook import Codebook, Indicator, Item, Scale
+
+KINDS = ("survey", "participatory", "objective")
+LEVELS = ("land", "gemeente", "wijk", "buurt")
+TRANSFORMS = ("none", "log", "log1p", "sqrt", "logit")
+RESERVED = ("area", "weight", "stratum", "cluster", "fpc")  # columns of Survey.frame that an item would overwrite
+Loc = Sequence[int | str]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)  # unknown keys are refused by `_check`, with the rest
+
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+class _ItemPart(_Part):
+    name: Name
+    about: str = ""
+    worst: int | None = None
+    best: int | None = None
+
+
+class _ScalePart(_Part):
+    id: Name
+    nl: str = ""
+    about: str = ""
+    subdimension: str
+    answers: dict[int, str]
+    worst: int
+    best: int
+    min_share_answered: float | None = None
+    items: tuple[_ItemPart, ...]
+
+    @field_validator("answers", mode="before")
+    @classmethod
+    def _range(cls, given: Any) -> Any:
+        """Expand `{ from = 1, to = 10, lowest = "label of 1", highest = "label of 10" }`."""
+        if not isinstance(given, dict) or not {"from", "to"} & set(given):
+            return given
+        low, high = given.get("from"), given.get("to")
+        if not (isinstance(low, int) and isinstance(high, int) and set(given) <= {"from", "to", "lowest", "highest"}):
+            raise ValueError("a range has whole numbers `from` and `to`, and may have labels `lowest` and `highest`")
+        labels = {low: given.get("lowest", ""), high: given.get("highest", "")}
+        return {code: labels.get(code, "") for code in range(low, high + 1)}
+
+
+class _IndicatorPart(_Part):
+    name: Name
+    nl: str = ""
+    about: str = ""
+    unit: str
+    informs: tuple[str, ...]
+    columns: tuple[str, ...]
+    transform: str = "none"
+    modelled: bool | None = None
+    sensitive: bool = False
+
+
+class _BookPart(_Part):
+    id: str
+    nl: str
+    en: str = ""
+    about: str = ""
+    owner: str = ""
+    kind: str
+    mode: str = ""
+    period: str = ""
+    level: str
+    references: tuple[str, ...]
+    licence: str = ""
+    modelled: bool = False
+    missing: tuple[int, ...] = ()
+    min_share_answered: float | None = None
+    scale: tuple[_ScalePart, ...] = ()
+    indicator: tuple[_IndicatorPart, ...] = ()
+
+
+class _Places:
+    """Says where in the file something is."""
+
+    def __init__(self, text: str, raw: dict[str, Any], name: str) -> None:
+        self.lines = [re.sub(r"(^|\s)#.*", "", line) for line in text.splitlines()]
+        self.raw, self.book = raw, str(raw.get("id", name))
+
+    def __call__(self, *loc: int | str) -> str:
+        """Return `codebook ssw, line 23, item eenzaam` for ("scale", 1, "items", 2, "worst")."""
+        label, part = "", self.raw
+        for kind, index in pairwise(loc):
+            if kind in ("scale", "items", "indicator") and isinstance(index, int):
+                part = part[kind][index]
+                key = "id" if kind == "scale" else "name"
+                name = part.get(key, f"number {index + 1}") if isinstance(part, dict) else repr(part)
+                label = f", {'item' if kind == 'items' else kind} {name}"
+        return f"codebook {self.book}, line {self.line(loc)}{label}"
+
+    def line(self, loc: Loc) -> int:
+        """Return the number of the line, 1 for what is not there."""
+        heads = [i for i, text in enumerate(self.lines) if re.match(r"\s*\[\[\s*(scale|indicator)\s*\]\]", text)]
+        first, last = -1, heads[0] if heads else len(self.lines)
+        if len(loc) > 1 and isinstance(loc[1], int) and loc[0] in ("scale", "indicator"):
+            tables = [i for i in heads if re.search(rf"\b{loc[0]}\b", self.lines[i])]
+            if loc[1] >= len(tables):  # written in another way, as scale = [{...}]
+                return self.line(loc[:1])
+            first = tables[loc[1]]
+            last = next((i for i in heads if i > first), len(self.lines))
+            if loc[2:3] == ("items",) and len(loc) > 3 and isinstance(loc[3], int):
+                items = self.raw["scale"][loc[1]]["items"]
+                names = [i for i in range(first, last) for _ in re.findall(r"\bname[\"']?\s*=", self.lines[i])]
+                named = [k for k, item in enumerate(items) if isinstance(item, dict) and "name" in item]
+                if loc[3] in named and len(names) == len(named):
+                    return names[named.index(loc[3])] + 1
+            loc = loc[2:]
+        keys = [
+            i
+            for i in range(first + 1, last)
+            if loc and re.match(rf"\s*\[*{re.escape(str(loc[0]))}\s*[]=]", self.lines[i])
+        ]
+        return (keys[0] if keys else max(first, 0)) + 1
+
+
+def parse(text: str, raw: dict[str, Any], name: str) -> Codebook:
+    """Return the codebook in a file; `name` is what to call it when it does not say.
+
+    Raises
+    ------
+    ProblemsError or DataError
+        What cannot be read, or else all contradictions, each with its line.
+    """
+    places, problems = _Places(text, raw, name), Problems()
+    try:
+        book = _BookPart.model_validate(raw)
+    except ValidationError as error:
+        for e in error.errors():
+            *inner, last = e["loc"]
+            if e["type"] == "missing":
+                problems.add(f"{places(*inner)}: key `{last}` is absent", "nothing", "a value", "add it")
+            else:
+                key = ".".join(str(part) for part in e["loc"] if part != "[key]")
+                what, got = f"{places(*e['loc'])}: {key} is not right", repr(e["input"])[:80]
+                problems.add(what, got, e["msg"], "correct the value")
+        problems.raise_if_any()
+        raise AssertionError("a ValidationError has errors") from error
+    _check(book, places, problems)
+    problems.raise_if_any()
+    return _build(book)
+
+
+def _check(book: _BookPart, at: _Places, problems: Problems) -> None:
+    """Record every contradiction."""
+    _known_keys(book, (), at, problems)
+    for key, known in (("kind", KINDS), ("level", LEVELS)):
+        if (value := getattr(book, key)) not in known:
+            problems.add(f"{at(key)}: unknown {key}", repr(value), ", ".join(known), f"correct `{key}`")
+    if not re.fullmatch(r"[a-z0-9_]+", book.id):
+        problems.add(f"{at('id')}: the identifier", repr(book.id), "small letters, digits and _", "rename it")
+    if not book.references or not all(r.strip() for r in book.references):
+        problems.add(
+            f"{at('references')}: no references", str(list(book.references)), "where the source is described", "add one"
+        )
+    for key, kinds, other in (("scale", KINDS[:2], "indicators"), ("indicator", KINDS[2:], "scales with items")):
+        parts = getattr(book, key)
+        if book.kind in KINDS and book.kind not in kinds and parts:
+            problems.add(
+                f"{at(key, 0)}: `[[{key}]]` in a source of kind {book.kind}",
+                f"{len(parts)}",
+                other,
+                "correct `kind`, or remove it",
+            )
+        if book.kind in kinds and not parts:
+            problems.add(f"{at('kind')}: no `[[{key}]]`", "0", f"1 or more in a source of kind {book.kind}", "add one")
+    if book.scale and book.min_share_answered is None:
+        problems.add(
+            f"{at()}: key `min_share_answered` is absent", "nothing", "the source's rule for missing items", "add it"
+        )
+    _check_share(book.min_share_answered, at("min_share_answered"), problems)
+    _check_twice("scale", [(s.id, ("scale", k)) for k, s in enumerate(book.scale)], at, problems)
+    items = [(i.name, ("scale", k, "items", m)) for k, s in enumerate(book.scale) for m, i in enumerate(s.items)]
+    _check_twice("item", items, at, problems)
+    _check_twice("indicator", [(i.name, ("indicator", k)) for k, i in enumerate(book.indicator)], at, problems)
+    for k, scale in enumerate(book.scale):
+        _check_scale(scale, k, set(book.missing), at, problems)
+    for k, indicator in enumerate(book.indicator):
+        if indicator.transform not in TRANSFORMS:
+            where = at("indicator", k, "transform")
+            problems.add(f"{where}: unknown transform", repr(indicator.transform), ", ".join(TRANSFORMS), "correct it")
+        for key in ("informs", "columns"):
+            if not getattr(indicator, key):
+                problems.add(f"{at('indicator', k, key)}: {key} is empty", "nothing", "1 or more names", "complete it")
+
+
+def _check_scale(scale: _ScalePart, k: int, missing: set[int], at: _Places, problems: Problems) -> None:
+    codes, where = sorted(scale.answers), ("scale", k)
+    own: list[tuple[_ItemPart, tuple[int | str, ...]]] = [(i, (*where, "items", m)) for m, i in enumerate(scale.items)]
+    for i, loc in own:
+        if i.name in RESERVED:
+            problems.add(f"{at(*loc)}: the name is taken", i.name, f"not {', '.join(RESERVED)}", "rename the item")
+    if not scale.items:
+        problems.add(
+            f"{at(*where, 'items')}: the scale has no items", "0", "1 or more", "add items, or remove the scale"
+        )
+    if both := sorted(missing & set(codes)):
+        problems.add(
+            f"{at(*where, 'answers')}: a code is an answer and missing",
+            shown(both),
+            "one of the two",
+            "correct `missing`",
+        )
+    _check_share(scale.min_share_answered, at(*where, "min_share_answered"), problems)
+    if len(codes) < 2:
+        problems.add(
+            f"{at(*where, 'answers')}: the scale has no two answers", str(len(codes)), "2 or more", "complete `answers`"
+        )
+        return
+    turned = [(*_ends(i, scale), loc) for i, loc in own if i.worst is not None or i.best is not None]
+    for worst, best, loc in [(scale.worst, scale.best, (*where, "worst")), *turned]:
+        if {worst, best} != {codes[0], codes[-1]}:
+            problems.add(
+                f"{at(*loc)}: worst and best are not the ends of the scale",
+                f"worst {worst}, best {best}",
+                f"{codes[0]} and {codes[-1]}",
+                "correct the item or its scale",
+            )
+
+
+def _check_share(share: float | None, where: str, problems: Problems) -> None:
+    if share is not None and not 0 < share <= 1:
+        problems.add(f"{where}: min_share_answered", str(share), "above 0, at most 1", "correct it")
+
+
+def _check_twice(kind: str, named: Sequence[tuple[str, Loc]], at: _Places, problems: Problems) -> None:
+    first: dict[str, Loc] = {}
+    for name, loc in named:
+        if first.setdefault(name, loc) is not loc:
+            problems.add(
+                f"{at(*loc)}: the {kind} occurs twice",
+                f"also in line {at.line(first[name])}",
+                "1",
+                "rename or remove one",
+            )
+
+
+def _known_keys(part: _Part, loc: tuple[int | str, ...], at: _Places, problems: Problems) -> None:
+    known = list(type(part).model_fields)
+    for key in part.model_extra or {}:
+        problems.add(f"{at(*loc, key)}: unknown key `{key}`", repr(key), ", ".join(known), "correct or remove it")
+    for key in known:
+        value = getattr(part, key)
+        for k, inner in enumerate(value if isinstance(value, tuple) else ()):
+            if isinstance(inner, _Part):
+                _known_keys(inner, (*loc, key, k), at, problems)
+
+
+def _ends(item: _ItemPart, scale: _ScalePart) -> tuple[int, int]:
+    """The codes that score 0 and 10: the item's own, else its scale's."""
+    return scale.worst if item.worst is None else item.worst, scale.best if item.best is None else item.best
+
+
+def _build(book: _BookPart) -> Codebook:
+    share = 1.0 if book.min_share_answered is None else book.min_share_answered  # None: an objective source
+    scales = []
+    for s in book.scale:
+        codes = tuple(sorted(s.answers))
+        items = tuple(Item(i.name, s.subdimension, *_ends(i, s), codes, i.about, s.id) for i in s.items)
+        own = share if s.min_share_answered is None else s.min_share_answered
+        scales.append(Scale(s.id, s.nl, s.subdimension, items, own, s.about, {c: s.answers[c] for c in codes}))
+    indicators = []
+    for i in book.indicator:
+        given = i.model_dump() | {"modelled": book.modelled if i.modelled is None else i.modelled}
+        indicators.append(Indicator(**given))
+    same = book.model_dump(exclude={"scale", "indicator", "min_share_answered"})
+    return Codebook(**same, min_share_answered=share, scales=tuple(scales), indicators=tuple(indicators))

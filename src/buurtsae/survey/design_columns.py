@@ -1,0 +1,240 @@
+"""The design of a survey as columns of its respondents: read and checked once, turned into arrays where needed.
+
+Frames of respondents have `area`, `weight` and `stratum`, and, where the file has them, `cluster`, `cluster_2`, `fpc`,
+`fpc_2`, `replicate_1` ..., and after calibration `base_weight` and `margin_...` (position in the table of totals).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from buurtsae.areas import codes
+from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
+from buurtsae.sparse import Floats
+from buurtsae.survey.calibration import indicators
+from buurtsae.survey.population_totals import Calibration, meet
+from buurtsae.survey.replicates import ReplicatePlan, Replicates
+from buurtsae.survey.sampling import Lonely, SampleDesign
+from buurtsae.tables import as_number, read_table
+
+DONE = {
+    "adjust": "centred at the grand mean",
+    "certainty": "taken as certain, without variance",
+    "average": "given the mean variance of other strata",
+}
+
+
+@dataclass(frozen=True)
+class DesignInfo:
+    """Which columns of the respondents hold the design, and how they are used.
+
+    Attributes
+    ----------
+    lonely : str
+        Policy for a stratum with one sampled unit; see `SampleDesign`.
+    clusters, population : tuple of str
+        Columns with the sampled unit and the population size (or sampling fraction) per stage.
+    replicates : tuple of str
+        Columns with replicate weights; they take the place of the linearised variance.
+    plan : ReplicatePlan, optional
+    margins : tuple of (str, int)
+        Columns with the categories that the weights were calibrated on, and how many there are of each.
+    notes : tuple of str
+        What an analyst should know of the design.
+    """
+
+    lonely: Lonely = "adjust"
+    clusters: tuple[str, ...] = ()
+    population: tuple[str, ...] = ()
+    replicates: tuple[str, ...] = ()
+    plan: ReplicatePlan | None = None
+    margins: tuple[tuple[str, int], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def sample(self, frame: pd.DataFrame) -> SampleDesign:
+        """Return strata, clusters and population sizes of the respondents as arrays."""
+        stratum, labels = pd.factorize(frame["stratum"], sort=True)
+        clusters = [frame[c].to_numpy() for c in self.clusters]
+        population = [frame[c].to_numpy(dtype=float) for c in self.population]
+        return SampleDesign.of(stratum, clusters, population, self.lonely, list(labels))
+
+    def replicate_weights(self, frame: pd.DataFrame) -> Replicates | None:
+        """Return the replicate weights of the respondents; None without any."""
+        if self.plan is None:
+            return None
+        weights = frame[list(self.replicates)].to_numpy(dtype=float)
+        if not self.plan.combined:
+            weights = weights * frame["weight"].to_numpy(dtype=float)[:, None]
+        return Replicates(weights, *self.plan.scales(len(self.replicates)), self.plan.mse)
+
+    def calibrated(self, frame: pd.DataFrame) -> tuple[sp.csr_array, Floats] | None:
+        """Return the covariates that the weights were calibrated on, and the weights before; None without any."""
+        if not self.margins:
+            return None
+        x = indicators([frame[name].to_numpy() for name, _ in self.margins], [size for _, size in self.margins])
+        return x, frame["base_weight"].to_numpy(dtype=float)
+
+
+def add_design(
+    frame: pd.DataFrame,
+    raw: pd.DataFrame,
+    file: str,
+    problems: Problems,
+    *,
+    stratified: bool,
+    cluster: Sequence[str],
+    fpc: Sequence[str],
+    strata_population: str | Path | pd.DataFrame | None,
+    replicates: ReplicatePlan | None,
+    lonely: Lonely,
+    calibrate: Calibration | None,
+) -> tuple[pd.DataFrame, DesignInfo]:
+    """Return the respondents with the columns of their design, and what these mean; problems are recorded.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Respondents with `area`, `weight` and `stratum`.
+    raw : DataFrame
+        The file, in the same order.
+    others : see `Survey.read`
+    """
+    before, notes = len(problems.found), list[str]()
+    columns: dict[str, object] = {}
+    if len(cluster) > 2:
+        problems.add("too many stages", f"{len(cluster)} cluster columns", "at most 2", "leave later stages out")
+    if len(fpc) > max(len(cluster), 1):
+        problems.add("more population sizes than stages", shown(fpc), f"{max(len(cluster), 1)}", "one column per stage")
+        fpc = fpc[:1]
+    for k, name in enumerate(cluster):
+        text = raw[name].astype("string")
+        if (n := int((text.isna() | (text == "")).sum())) > 0:
+            problems.add(f"{file}, {name}: clusters are missing", f"{n} rows", "one per respondent", "complete them")
+        columns[_stage("cluster", k)] = pd.factorize(text)[0]
+    for k, name in enumerate(fpc):
+        columns[_stage("fpc", k)] = _positive(raw[name], f"{file}, {name}: population sizes", problems)
+    if strata_population is not None:
+        if fpc:
+            problems.add("population sizes are given twice", "`fpc` and `strata_population`", "one of them", "drop one")
+        columns["fpc"] = _per_stratum(frame["stratum"], strata_population, file, problems, notes)
+    if replicates is not None:
+        columns |= _replicates(raw, replicates, file, problems)
+        if calibrate is not None:
+            problems.add(
+                "replicate weights and calibration do not go together",
+                "both",
+                "one of them",
+                "give replicate weights that are calibrated already, and leave `calibrate` out",
+            )
+    if calibrate is not None and len(problems.found) == before:
+        known = {c: raw[c] for c in raw} | {c: v for c, v in _areas(frame["area"]).items() if c not in raw}
+        w = frame["weight"].to_numpy(dtype=float)
+        new, margins = meet(calibrate, known, w, file, problems)
+        columns |= {f"margin_{m}": v for m, v in margins.items()} | {"base_weight": w}
+        notes.append(f"weights of {file} calibrated: factors {(new / w).min():.2f} to {(new / w).max():.2f}")
+        frame = frame.assign(weight=new)
+    frame = pd.concat([frame, pd.DataFrame(columns, index=frame.index)], axis=1)
+    names = [c for c in frame if c.startswith("margin_")]
+    info = DesignInfo(
+        lonely,
+        tuple(_stage("cluster", k) for k in range(len(cluster))),
+        tuple(c for c in ("fpc", "fpc_2") if c in frame),
+        tuple(c for c in frame if c.startswith("replicate_")),
+        replicates,
+        tuple((c, int(frame[c].max()) + 1) for c in names),  # every category has respondents
+    )
+    if len(problems.found) == before:
+        try:
+            alone = [str(s) for s in _lonely_names(frame, info)]
+        except BuurtsaeError as error:
+            problems.collect(error)
+        else:
+            if alone and stratified and replicates is None:
+                unit = "sampled cluster" if cluster else "respondent"
+                notes.append(f"{len(alone)} strata of {file} have one {unit} ({shown(alone)}): {DONE[lonely]}")
+    return frame, DesignInfo(**{**info.__dict__, "notes": tuple(notes)})
+
+
+def _lonely_names(frame: pd.DataFrame, info: DesignInfo) -> pd.Index:
+    return pd.factorize(frame["stratum"], sort=True)[1][info.sample(frame).lonely_strata]
+
+
+def _stage(name: str, k: int) -> str:
+    return name if k == 0 else f"{name}_{k + 1}"
+
+
+def _areas(area: pd.Series) -> dict[str, pd.Series]:
+    return {"buurt": area, "wijk": codes.wijk_of(area), "gemeente": codes.gemeente_of(area)}
+
+
+def _positive(column: pd.Series, what: str, problems: Problems) -> Floats:
+    try:
+        number = as_number(column).to_numpy(dtype=float)
+    except (ValueError, TypeError) as error:
+        problems.add(f"{what} are no numbers", str(error), "numbers", "correct the column")
+        return np.ones(len(column))
+    if (n := int((~(number > 0)).sum())) > 0:
+        problems.add(f"{what} are missing or not positive", f"{n} rows", "> 0", "complete the column")
+    return number
+
+
+def _per_stratum(
+    stratum: pd.Series, table: str | Path | pd.DataFrame, file: str, problems: Problems, notes: list[str]
+) -> Floats:
+    """Population of each respondent's stratum, from a table `stratum, population`."""
+    name = "the table of strata" if isinstance(table, pd.DataFrame) else Path(table).name
+    one = np.ones(len(stratum))
+    try:
+        rows = table if isinstance(table, pd.DataFrame) else read_table(Path(table), text=["stratum"])
+        if absent := [c for c in ("stratum", "population") if c not in rows]:
+            raise DataError(f"{name} lacks columns", shown(rows.columns), shown(absent), "rename or add them")
+    except BuurtsaeError as error:
+        problems.collect(error)
+        return one
+    known = rows["stratum"].astype("string")
+    if known.duplicated().any():
+        twice = shown(known[known.duplicated()])
+        problems.add(f"{name} has strata twice", twice, "one row per stratum", "remove the doubles")
+        return one
+    size = pd.Series(_positive(rows["population"], f"{name}: populations", problems), index=known)
+    if strange := sorted(set(stratum) - set(known)):
+        problems.add(
+            f"strata of {file} are not in {name}",
+            shown(strange),
+            "a row for each",
+            "add them, or correct the names: both must be written alike",
+        )
+        return one
+    if unseen := sorted(set(known) - set(stratum)):
+        share = 100 * size[unseen].sum() / size.sum()
+        notes.append(f"{len(unseen)} strata of {name} have no respondents ({shown(unseen)}): {share:.1f}% of it")
+    return size.reindex(stratum).to_numpy(dtype=float)
+
+
+def _replicates(raw: pd.DataFrame, plan: ReplicatePlan, file: str, problems: Problems) -> dict[str, Floats]:
+    given = plan.columns
+    names = [c for c in raw if c.startswith(given)] if isinstance(given, str) else list(given)
+    if absent := [c for c in names if c not in raw]:
+        problems.add(f"{file} lacks replicate weights", shown(raw.columns), shown(absent), "correct the names")
+        return {}
+    if not names:
+        problems.add(f"{file} has no replicate weights", f"no column {given}...", "several", "correct `columns`")
+        return {}
+    try:
+        plan.scales(len(names))
+        out = {f"replicate_{k + 1}": as_number(raw[c]).to_numpy(dtype=float) for k, c in enumerate(names)}
+    except BuurtsaeError as error:
+        problems.collect(error)
+        return {}
+    except (ValueError, TypeError) as error:
+        problems.add(f"{file}: replicate weights are no numbers", str(error), "numbers", "correct the columns")
+        return {}
+    if bad := [n for n, v in zip(names, out.values(), strict=True) if not (v >= 0).all() or not (v > 0).any()]:
+        problems.add(f"{file}: replicate weights are missing, negative or all 0", shown(bad), ">= 0", "correct them")
+    return out

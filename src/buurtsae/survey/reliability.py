@@ -1,0 +1,263 @@
+r"""Reliability of scales and of buurt means, and items that do not fit.
+
+With C the covariance of k items (complete cases), psi their unique variances in a one-factor model (by ML):
+    alpha = k / (k - 1) (1 - tr C / sum C)  (Cronbach 1951),    omega = 1 - sum psi / sum C  (McDonald 1999, total).
+For the mean score of the n_a respondents of buurt a, with variances tau2 between and sigma2 within buurten by analysis
+of variance, tau2 = max(0, (MSB - MSW) / n0), n0 = (N - sum n_a^2 / N) / (A - 1)  (Searle, Casella, McCulloch 1992):
+    lambda_a = tau2 / (tau2 + sigma2 / n_a)  (Raudenbush and Sampson 1999),    icc = tau2 / (tau2 + sigma2),
+so that a reliability r takes (1 - icc) / icc * r / (1 - r) respondents. Weights change C and n_a (Kish), not tau2 and
+sigma2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.areas.icar import Ints
+from buurtsae.errors import DataError, shown
+from buurtsae.sparse import Floats
+from buurtsae.survey.codebook import Item
+from buurtsae.survey.scales import asked, item_scores, scale_scores, score
+from buurtsae.survey.survey import Survey
+
+POOR = 0.2  # an item-rest correlation below this: the item says little about its scale
+LEAST_UNIQUE = 0.005  # lower bound of the unique variance of a standardised item, that of R's factanal and psych
+SINGULAR = 1e-6
+LEAST = 3  # complete respondents
+BUURT = ["area", "kind", "scale", "respondents", "reliability"]
+REVERSED, MISFIT, CONSTANT = "omgekeerd?", "past slecht", "geen variatie"
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How well a source measures; see `reliability`.
+
+    Attributes
+    ----------
+    source : str
+    year : int
+    scales : DataFrame
+        One row per scale, and per sub-dimension of several scales (`kind`): `items` asked, `items_used` (those that
+        vary), complete `respondents`, `alpha`, `omega`; `buurten` and `scored` respondents, `tau2`, `sigma2` (squared
+        points), `icc`, mean and median over buurten of `lambda`, respondents per buurt `needed_70` and `needed_80` for
+        a reliability of 0.7 and 0.8 (infinite where buurten do not differ); `reason` for what is missing.
+    items : DataFrame
+        One row per item and scale: `share_answered`, `mean` (0-10), `item_rest` correlation, `alpha_if_deleted`,
+        `alpha_if_reversed`, `flag` (empty, 'omgekeerd?', 'past slecht', 'geen variatie') and `reason`.
+    buurten : DataFrame
+        `area`, `kind`, `scale`, `respondents` and `reliability` (lambda) of each buurt's mean.
+    notes : tuple of str
+        What to look at, in sentences.
+    """
+
+    source: str
+    year: int
+    scales: pd.DataFrame
+    items: pd.DataFrame
+    buurten: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        wide = {"float_format": "{:.2f}".format, "index": False, "na_rep": "-"}
+        scale = "scale items_used respondents alpha omega icc lambda_mean needed_70 needed_80".split()
+        item = "scale item share_answered mean item_rest alpha_if_deleted flag".split()
+        tables = [self.scales[scale].to_string(**wide), self.items[item].to_string(**wide)]
+        return "\n\n".join([f"Reliability of {self.source} {self.year}", *tables, "\n".join(self.notes)]).rstrip()
+
+
+def alpha(covariance: Floats) -> float:
+    """Return Cronbach's alpha of items with this covariance; NaN for fewer than two, or a sum that does not vary."""
+    k, total = len(covariance), covariance.sum()
+    return float(k / (k - 1) * (1 - np.trace(covariance) / total)) if k > 1 and total > 1e-12 else np.nan
+
+
+def item_rest(covariance: Floats) -> Floats:
+    """Return the correlation of each item with the sum of the others; NaN where that sum does not vary."""
+    own = np.diag(covariance)
+    with_rest = covariance.sum(axis=1) - own
+    rest = covariance.sum() - own - 2 * with_rest
+    return np.divide(with_rest, np.sqrt(own * rest.clip(0)), out=np.full(len(own), np.nan), where=rest > 1e-12)
+
+
+def one_factor(correlation: Floats) -> tuple[Floats, Floats]:
+    """Return loadings and unique variances of one factor, by maximum likelihood (Jöreskog 1967).
+
+    The likelihood is profiled over the loadings: with e the eigenvalues of the correlation scaled by the unique
+    variances psi, increasing, it is minus the sum of e - log e - 1 over all but the largest. Unlike statsmodels' Factor
+    it is bounded away from psi = 0 and starts at the same place each time.
+    """
+    from scipy.optimize import minimize
+
+    if np.linalg.eigvalsh(correlation)[0] < SINGULAR:  # an item repeats others, and there is no likelihood
+        correlation = (correlation + SINGULAR * np.eye(len(correlation))) / (1 + SINGULAR)
+
+    def fitted(psi: Floats) -> tuple[Floats, Floats]:
+        e, v = np.linalg.eigh(correlation / np.sqrt(np.outer(psi, psi)))
+        return e, np.sqrt(psi * max(e[-1] - 1, 0.0)) * v[:, -1]
+
+    def profile(psi: Floats) -> tuple[float, Floats]:
+        e, loading = fitted(psi)
+        return (e - np.log(e) - 1)[:-1].sum(), (loading**2 + psi - np.diag(correlation)) / psi**2
+
+    start, bounds = np.full(len(correlation), 0.5), [(LEAST_UNIQUE, 1.0)] * len(correlation)
+    psi = minimize(profile, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-15, "gtol": 1e-9}).x
+    loading = fitted(psi)[1]
+    return loading * (1 if loading.sum() >= 0 else -1), psi
+
+
+def omega(covariance: Floats) -> tuple[float, Floats]:
+    """Return McDonald's omega total of three or more items, and their standardised unique variances."""
+    sd = np.sqrt(np.diag(covariance))
+    unique = one_factor(covariance / np.outer(sd, sd))[1]
+    return float(1 - (sd**2 * unique).sum() / covariance.sum()), unique
+
+
+def between_within(y: Floats, area: Ints) -> tuple[float, float]:
+    """Return the variances between and within areas by analysis of variance, the former not below 0.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n,)
+    area : ndarray of int, shape (n,)
+        Numbers from 0, without gaps: two areas or more, and one of two respondents or more.
+    """
+    n = np.bincount(area)
+    mean = np.bincount(area, y) / n
+    within = ((y - mean[area]) ** 2).sum() / (len(y) - len(n))
+    between = (n * (mean - y.mean()) ** 2).sum() / (len(n) - 1)
+    n0 = (len(y) - (n**2).sum() / len(y)) / (len(n) - 1)
+    return max(0.0, float((between - within) / n0)), float(within)
+
+
+def reliability(survey: Survey, areas: Sequence[str] | None = None, weighted: bool = False) -> Reliability:
+    """Return the reliability of each scale of a survey and of the buurt means, and check its items.
+
+    Parameters
+    ----------
+    survey : Survey
+    areas : sequence of str, optional
+        Buurten to report; default those with a scored respondent. One without has reliability 0.
+    weighted : bool
+        Use the design weights in covariances and means, and effective numbers of respondents per buurt.
+
+    Notes
+    -----
+    An item is flagged 'omgekeerd?' when its item-rest correlation is below 0 by more than two standard errors (Fisher's
+    z): turning it around then always raises alpha. Of two items either may be the one.
+    """
+    book = survey.codebook
+    sets = [("scale", s.id, s.subdimension, asked(survey, s)) for s in book.scales]
+    for d in book.subdimensions:
+        parts = [items for _, _, dimension, items in sets if dimension == d and items]
+        if len(parts) > 1:
+            sets.append(("subdimension", d, d, tuple(i for items in parts for i in items)))
+    per = {"scale": scale_scores(survey), "subdimension": score(survey, book.subdimensions).frame}
+    weight = survey.frame["weight"].to_numpy(dtype=float) if weighted else np.ones(len(survey.frame))
+    scales, checks, buurten, notes = [], [], [], []
+    for kind, name, dimension, items in sets:
+        if not items:
+            continue
+        inner, each, said = _internal(item_scores(survey, items), items, weight)
+        outer, table, flat = _of_buurten(per[kind][name].to_numpy(), survey.frame["area"], weight, areas)
+        reason = "; ".join(filter(None, [inner.pop("reason"), outer.pop("reason")]))
+        scales.append({"kind": kind, "scale": name, "subdimension": dimension, **inner, **outer, "reason": reason})
+        buurten.append(table.assign(kind=kind, scale=name))
+        if kind == "scale":
+            checks += [{"scale": name, "subdimension": dimension, **row} for row in each]
+        found = [*([reason] if reason else []), *flat, *(said if kind == "scale" else [])]
+        notes += [f"{kind} {name}: {note}" for note in found]
+    if not scales:
+        raise DataError(f"{book.id} {survey.year} has no items", "none asked", "one or more", "see `not_asked`")
+    tables = pd.DataFrame(scales), pd.DataFrame(checks), pd.concat(buurten, ignore_index=True)[BUURT]
+    return Reliability(book.id, survey.year, *tables, tuple(notes))
+
+
+def _internal(
+    values: Floats, items: Sequence[Item], weight: Floats
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
+    """Row of the scale, rows of its items, and notes."""
+    given, k = ~np.isnan(values), len(items)
+    varies = np.where(given, values, np.inf).min(axis=0) < np.where(given, values, -np.inf).max(axis=0)  # not if silent
+    full = given[:, varies].all(axis=1) & varies.any()
+    used = [int(j) for j in np.flatnonzero(varies) if full.any() and np.ptp(values[full, j]) > 0]
+    row = {"items": k, "items_used": len(used), "respondents": int(full.sum()), "alpha": np.nan, "omega": np.nan}
+    reason, notes, figures = "", [], np.full((3, k), np.nan)
+    if full.sum() < LEAST:
+        reason = f"no alpha and omega: {full.sum()} respondents answered all items, {LEAST} are needed"
+    elif len(used) < 2:
+        reason = f"no alpha and omega: {len(used)} items vary among them, 2 are needed"
+    else:
+        c = np.cov(values[np.ix_(full, used)], rowvar=False, aweights=weight[full])
+        figures[:, used] = _if_changed(c)
+        row["alpha"] = alpha(c)
+        if np.isnan(row["alpha"]):
+            reason = "no alpha and omega: the sum of the items does not vary"
+        elif len(used) == 2:
+            reason = "no omega: 2 items vary, 3 are needed"
+        else:
+            row["omega"], unique = omega(c)
+            if bound := [items[j].name for j, u in zip(used, unique, strict=True) if u <= LEAST_UNIQUE]:
+                notes.append(f"one factor explains {shown(bound)} wholly: do not rely on omega")
+    effective = weight[full].sum() ** 2 / (weight[full] ** 2).sum() if full.any() else 0.0
+    heard = weight @ given
+    mean = np.divide(weight @ np.where(given, values, 0.0), heard, out=np.full(k, np.nan), where=heard > 0)
+    rows = []
+    for j, item in enumerate(items):
+        r, deleted, turned = figures[:, j]
+        why = flag = text = ""
+        if heard[j] == 0:
+            why = "no answers"
+        elif not varies[j]:
+            why, flag, text = "one answer category", CONSTANT, "has one answer category: left out of alpha and omega"
+        elif np.isnan(r):
+            why = reason or "does not vary among complete respondents"
+        elif effective > 3 and np.arctanh(max(r, -0.999999)) * np.sqrt(effective - 3) < -2:
+            flag, which = REVERSED, "it or the other item" if len(used) == 2 else "it"
+            text = f"correlates {r:.2f} with the rest: {which} looks reversed and left so (alpha {row['alpha']:.2f}, "
+            text += f"turned around {turned:.2f}); check `worst` and `best` against the questionnaire"
+        elif r < POOR:
+            flag, text = MISFIT, f"correlates {r:.2f} with the rest: it says little about what the others measure"
+        notes += [f"item {item.name} {text}"] if flag else []
+        each = {"item_rest": r, "alpha_if_deleted": deleted, "alpha_if_reversed": turned, "flag": flag, "reason": why}
+        rows.append({"item": item.name, "share_answered": heard[j] / weight.sum(), "mean": mean[j], **each})
+    return row | {"reason": reason}, rows, notes
+
+
+def _if_changed(c: Floats) -> Floats:
+    """Item-rest correlation, alpha without each item and alpha with each item turned around, shape (3, k)."""
+    every = range(len(c))
+    deleted = [alpha(np.delete(np.delete(c, j, 0), j, 1)) for j in every]
+    turned = [alpha(c * np.outer(t, t)) for t in 1 - 2 * np.eye(len(c))]
+    return np.array([item_rest(c), deleted, turned])
+
+
+def _of_buurten(
+    y: Floats, area: pd.Series, weight: Floats, areas: Sequence[str] | None
+) -> tuple[dict[str, Any], pd.DataFrame, list[str]]:
+    """What the row of a scale says of buurten, each buurt's reliability, and notes."""
+    scored = ~np.isnan(y)
+    code, names = pd.factorize(area[scored], sort=True)
+    count = np.bincount(code, minlength=len(names))
+    row: dict[str, Any] = {"buurten": len(names), "scored": int(scored.sum())}
+    row |= dict.fromkeys("tau2 sigma2 icc lambda_mean lambda_median needed_70 needed_80".split(), np.nan)
+    if len(names) < 2 or count.max() < 2:
+        reason = "no reliability of buurt means: two buurten are needed, one of them with two respondents"
+        return row | {"reason": reason}, pd.DataFrame(columns=BUURT), []
+    tau2, sigma2 = between_within(y[scored], code)
+    if tau2 + sigma2 == 0:
+        reason = "no reliability of buurt means: all scores are the same"
+        return row | {"reason": reason}, pd.DataFrame(columns=BUURT), []
+    n = np.bincount(code, weight[scored]) ** 2 / np.bincount(code, weight[scored] ** 2)  # the count, if unweighted
+    each = tau2 / (tau2 + sigma2 / n)
+    row |= {"tau2": tau2, "sigma2": sigma2, "icc": tau2 / (tau2 + sigma2)}
+    row |= {"lambda_mean": each.mean(), "lambda_median": np.median(each)}
+    row |= {f"needed_{r}": sigma2 / tau2 * r / (100 - r) if tau2 > 0 else np.inf for r in (70, 80)}
+    table = pd.DataFrame({"respondents": count, "reliability": each}, index=pd.Index(names, name="area"))
+    table = table if areas is None else table.reindex(pd.Index(areas, name="area"), fill_value=0)
+    flat = ["buurten differ no more than chance would have it: more respondents do not help"] if tau2 == 0 else []
+    return row | {"reason": ""}, table.reset_index(), flat
