@@ -3,7 +3,7 @@
     python benchmarks/sources.py [--surveys 50] [--first 3001] [--work out/sources] [--out docs/several-sources.md]
 
 240 made buurten in 6 gemeenten. Three sources of the same residents: the Veiligheidsmonitor (2,000 respondents, the
-reference), the Burgerpeiling (1,500; other questions: another level and scale, and a small deviation per buurt), and the
+reference), the Burgerpeiling (1,500; other questions: another level and scale, a small deviation per buurt), and the
 Leefplekmeter (96 buurten where six residents score together: biased, on a scale of its own, and deviating much from
 buurt to buurt). Each replicate draws a new truth and new surveys, runs the path of the product, and compares the joint
 estimates, and those from one source alone, with the true scores. The model sees neither the truth nor its parameters.
@@ -55,7 +55,10 @@ def made_areas(seed: int = 1) -> Areas:
     within = (x % 8) + 8 * (y % 5)
     code = [f"BU77{g:02}{w // 10:02}{w % 10:02}" for g, w in zip(gemeente, within, strict=True)]
     index = pd.Index(code, name="area_code")
-    squares = [box(150_000 + 500 * a, 600_000 + 500 * b, 150_500 + 500 * a, 600_500 + 500 * b) for a, b in zip(x, y, strict=True)]
+    squares = [
+        box(150_000 + 500 * a, 600_000 + 500 * b, 150_500 + 500 * a, 600_500 + 500 * b)
+        for a, b in zip(x, y, strict=True)
+    ]
     frame = gpd.GeoDataFrame({"name": "Buurt " + index.str[2:]}, geometry=squares, index=index, crs="EPSG:28992")
     frame["wijk"], frame["gemeente"] = "WK" + index.str[2:8], "GM" + index.str[2:6]
     frame["population"] = np.maximum(rng.lognormal(6.6, 0.8, len(frame)), 40).round().astype("int64")
@@ -85,7 +88,6 @@ def replicate(areas: Areas, graph: Graph, seed: int, folder: Path, compiled: dic
     for name, used in [("samen", list(SIZES)), *((s, [s]) for s in SIZES)]:
         options = JOINT if name == "samen" else ALONE
         data = direct([scores[s] for s in used], areas)
-        data = pilot(data)
         arrays = design(model, data, areas)
         compiled[name] = nuts.with_data(compiled[name], arrays) if name in compiled else nuts.compile_design(arrays)
         start = time.perf_counter()
@@ -121,10 +123,17 @@ def report(table: pd.DataFrame, adds: pd.DataFrame, hyper: pd.DataFrame) -> str:
     everything |= {"coverage 95% of joint": 100 * pooled["covered"].mean(), "bias of joint": pooled["error"].mean()}
     wide.loc["all measures"] = everything
     better = (
-        table.groupby(["survey", "fit"])["error"].apply(rmse).unstack().pipe(lambda t: (t["joint"] < t.drop(columns="joint").min(axis=1)).sum())
+        table.groupby(["survey", "fit"])["error"]
+        .apply(rmse)
+        .unstack()
+        .pipe(lambda t: (t["joint"] < t.drop(columns="joint").min(axis=1)).sum())
     )
-    added = adds.groupby(["source", "measure"], sort=False)[["sd_with", "sd_without", "sd_with_own", "sd_without_own"]].mean()
-    links = hyper[hyper["name"].isin(["alpha", "lambda", "tau"])].groupby(["name", "measure"])["mean"].agg(["mean", "std"])
+    added = adds.groupby(["source", "measure"], sort=False)[
+        ["sd_with", "sd_without", "sd_with_own", "sd_without_own"]
+    ].mean()
+    links = (
+        hyper[hyper["name"].isin(["alpha", "lambda", "tau"])].groupby(["name", "measure"])["mean"].agg(["mean", "std"])
+    )
     n = table["survey"].nunique()
     seconds = table.groupby("fit")["seconds"].median()
     divergences = table.groupby(["survey", "fit"])["divergences"].first().groupby("fit").sum()
@@ -159,7 +168,9 @@ def main() -> None:
         if kept.exists() or args.report_only:
             continue
         replicate(areas, graph, seed, args.work, compiled).to_csv(kept, index=False)
-    text = report(*(pd.concat(map(pd.read_csv, sorted(args.work.glob(f"{kind}_*.csv")))) for kind in ("survey", "adds", "hyper")))
+    text = report(
+        *(pd.concat(map(pd.read_csv, sorted(args.work.glob(f"{kind}_*.csv")))) for kind in ("survey", "adds", "hyper"))
+    )
     print(text)
     if args.out:
         page = args.out.read_text(encoding="utf-8")

@@ -2,8 +2,8 @@
 
     python benchmarks/variances.py [--surveys 24] [--first 4001] [--out docs/direct.md]
 
-240 made buurten, one sub-dimension, 1 to 30 respondents in each (two in five buurten have fewer than four). The variance
-of the scores differs between buurten: its logarithm has standard deviation SPREAD. All are fitted by the same model on
+240 made buurten, one sub-dimension, 1 to 30 respondents in each (two in five buurten have fewer than four). Variances
+of the scores differ between buurten: their logarithm has standard deviation SPREAD. All are fitted by the same model on
 the same respondents: pooled variances, a generalised variance function, and variances modelled jointly with the means.
 The model sees neither the true scores nor the true variances.
 """

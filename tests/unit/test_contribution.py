@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_fit import SUBDIMENSIONS, Made, make_areas, make_scores, made_fit
+from made_fit import SUBDIMENSIONS, Made, made_fit, make_areas, make_scores
 
 from buurtsae.engines.gmrf import Hyper, posterior_sd
 from buurtsae.estimates.contribution import contributions

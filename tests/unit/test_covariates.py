@@ -56,7 +56,12 @@ def test_a_covariate_is_transformed_then_standardised(transform: str, function: 
 
 @pytest.mark.parametrize(
     ("transform", "bad", "expected"),
-    [("log", 0.0, "above 0"), ("log1p", -2.0, "0 or more"), ("sqrt", -1.0, "0 or more"), ("logit", 130.0, "percentages")],
+    [
+        ("log", 0.0, "above 0"),
+        ("log1p", -2.0, "0 or more"),
+        ("sqrt", -1.0, "0 or more"),
+        ("logit", 130.0, "percentages"),
+    ],
 )
 def test_values_that_cannot_be_transformed_are_named(transform: str, bad: float, expected: str) -> None:
     x = np.arange(1.0, 26.0)

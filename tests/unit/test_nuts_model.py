@@ -236,7 +236,8 @@ def test_the_density_of_the_variances(joint: Built) -> None:
         p = natural(point)
         h, total = log_variances(p, joint.arrays), 0.0
         for s, source in enumerate(joint.estimates.sources):
-            assert source.within is not None and source.freedom is not None
+            assert source.within is not None
+            assert source.freedom is not None
             for row, code in enumerate(source.codes):
                 a = joint.arrays.areas.index(code)
                 for d in np.flatnonzero(np.isfinite(source.mean[row])):

@@ -36,7 +36,18 @@ def report(est: Estimates) -> dict[str, Any]:
 def test_keys_and_plain_values(report: dict[str, Any]) -> None:
     assert list(report) == [
         *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison", "moran"),
-        *("areas", "graph", "sources", "scales", "variances", "contributions", "covariates", "labels", "model", "notes"),
+        *(
+            "areas",
+            "graph",
+            "sources",
+            "scales",
+            "variances",
+            "contributions",
+            "covariates",
+            "labels",
+            "model",
+            "notes",
+        ),
     ]
     assert json.loads(json.dumps(report, allow_nan=False)) == report  # ready for JSON
     assert report["run"] == {"engine": "exact", "seed": 1, "run_id": "proef"}

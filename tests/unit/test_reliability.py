@@ -168,6 +168,7 @@ def test_of_two_items_that_run_against_each_other_both_are_flagged() -> None:
     assert found.items["flag"].tolist() == ["omgekeerd?", "omgekeerd?"]
     assert sum("it or the other item looks reversed" in n for n in found.notes) == 2
     assert row(found)["reason"] == "no omega: 2 items vary, 3 are needed"
+    assert found.items["reason"].tolist() == ["no alpha without it: too little is left"] * 2
 
 
 def test_an_item_that_measures_something_else_fits_badly() -> None:

@@ -29,8 +29,8 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
     assert str(model).splitlines() == [
         "Area-level model of buurtverbondenheid (multivariate Fay-Herriot)",
         "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + tau[s] w[s,a] + e   direct estimate of source s",
-        "  e ~ N(0, V[s,a]), w ~ N(0, 1); V times exp(h), h ~ N(-kappa^2/2, kappa^2), with the variance within the buurt"
-        " ~ chi^2",
+        "  e ~ N(0, V[s,a]), w ~ N(0, 1); V times exp(h), h ~ N(-kappa^2/2, kappa^2), "
+        "with the variance within the buurt ~ chi^2",
         "  eta[a,d] = x[a]' beta[d] + sigma[d] (sqrt(1 - phi[d]) v[a,d] + sqrt(phi[d]) u[a,d])"
         " + sigma_gemeente[d] g[gemeente(a),d]   score of the residents",
         "  x: 1 + stedelijkheid; numeric covariates per standard deviation",
@@ -47,7 +47,8 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         "  sigma_gemeente PC: P(> 0.8) = 0.03 for the common sigma_gemeente; "
         "per sub-dimension times LogNormal(0, sd 0.2)",
         "  R_gemeente  LKJ(5)",
-        "  alpha       Normal(0, sd 0.75), participatory Normal(0, sd 2); 0 for the reference source of a sub-dimension",
+        "  alpha       Normal(0, sd 0.75), participatory Normal(0, sd 2); 0 for the reference source of a "
+        "sub-dimension",
         "  lambda      LogNormal(0, sd 0.25), participatory LogNormal(0, sd 0.4); 1 for the reference source of a "
         "sub-dimension",
         "  tau         PC: P(> 0.4) = 0.1, participatory PC: P(> 1.5) = 0.05; 0 for the reference source of a "

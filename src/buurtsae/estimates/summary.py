@@ -2,7 +2,7 @@ r"""Estimates: summaries of joint draws, for every level and measure, from one a
 
 A measure is m_a = sum_d A_md eta_ad (the concept's weights); an area G above buurt is the mean of its buurten weighted
 by residents, m_G = sum_{a in G} N_a m_a / N_G: both per draw, so that all figures agree. With W_a the sampling
-precision of a's respondents on eta's scale (all sources, at the posterior means of their links) and L the sub-dimensions
+precision of a's respondents on eta's scale (all sources, at posterior means of their links) and L the sub-dimensions
 in the measure,
 
     own-data share = d E[m_G | y] / d (all own y + 1) = Cov( m_G, sum_{a in G} 1_L' W_a eta_a | y ),

@@ -128,8 +128,9 @@ class Provenance:
 
 
 def known(name: str) -> tuple[Codebook, Indicator] | None:
-    """Return the objective codebook of the package that describes a column, and its indicator; a number at its end (a year, or
-    StatLine's number of the topic) is no part of the name.
+    """Return the objective codebook of the package that describes a column, and its indicator.
+
+    A number at the end of a name (a year, or StatLine's number of the topic) is no part of it.
     """
     return _columns().get(name.lower()) or _columns().get(re.sub(r"_\d+$", "", name.lower()))
 

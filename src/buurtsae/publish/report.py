@@ -82,7 +82,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "ratio_low": ("erna / ervoor, 10%", "after / before, 10%"),
     "ratio_high": ("erna / ervoor, 90%", "after / before, 90%"),
     "covariate": ("kenmerk", "covariate"),
-    "about": ("betekenis", "meaning"),
     "unit": ("eenheid", "unit"),
     "transform": ("bewerking", "transformation"),
     "modelled": ("zelf gemodelleerd", "itself modelled"),
@@ -94,8 +93,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "omega": ("omega", "omega"),
     "icc": ("ICC", "ICC"),
     "lambda_mean": ("betrouwbaarheid buurtgemiddelde", "reliability of the buurt mean"),
-    "needed_70": ("respondenten voor 0,7", "respondents for 0.7"),
-    "reason": ("reden", "reason"),
+    "needed_70": ("respondenten nodig voor 0,7", "respondents needed for 0.7"),
 }
 
 

@@ -216,12 +216,13 @@ def _internal(
             why, flag, text = "one answer category", CONSTANT, "has one answer category: left out of alpha and omega"
         elif np.isnan(r):
             why = reason or "does not vary among complete respondents"
-        elif effective > 3 and np.arctanh(max(r, -0.999999)) * np.sqrt(effective - 3) < -2:
+        elif effective > 3 and np.arctanh(np.clip(r, -0.999999, 0.999999)) * np.sqrt(effective - 3) < -2:
             flag, which = REVERSED, "it or the other item" if len(used) == 2 else "it"
             text = f"correlates {r:.2f} with the rest: {which} looks reversed and left so (alpha {row['alpha']:.2f}, "
             text += f"turned around {turned:.2f}); check `worst` and `best` against the questionnaire"
         elif r < POOR:
             flag, text = MISFIT, f"correlates {r:.2f} with the rest: it says little about what the others measure"
+        why = why or ("no alpha without it: too little is left" if np.isnan(deleted) else "")
         notes += [f"item {item.name} {text}"] if flag else []
         each = {"item_rest": r, "alpha_if_deleted": deleted, "alpha_if_reversed": turned, "flag": flag, "reason": why}
         rows.append({"item": item.name, "share_answered": heard[j] / weight.sum(), "mean": mean[j], **each})
