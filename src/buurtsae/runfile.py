@@ -208,6 +208,8 @@ class RunSpec(_Part):
             raise ValueError("give either [[sources]] with respondents, or [direct] with direct estimates")
         if self.sources and not self.used:
             raise ValueError("every source has `use = false`: keep at least one")
+        if self.direct is not None and self.variances.method != "pooled":
+            raise ValueError("`variances` are smoothed from respondents: with [direct] there is `smooth` instead")
         return self
 
     @property

@@ -226,6 +226,13 @@ DEFECTS = {
         lambda e: e.table(VM, lambda f: f.iloc[:0]), "has no respondents", "0 rows", "one row per respondent", "extract"
     ),
     "no answers at all": Defect(_no_answers, "no score at all", "0 respondents", "some", "check the extract"),
+    "an objective source as a survey": Defect(
+        lambda e: e.toml('source = "burgerpeiling"', 'source = "leefbaarometer"'),
+        "leefbaarometer has no respondents",
+        "an objective source",
+        "a survey or a participatory source",
+        "join its figures",
+    ),
     "weights of zero in a stratum": Defect(
         lambda e: e.table(VM, lambda f: f.assign(gewicht=f["gewicht"].mask(f["stratum"] == "GM9901|65+", "0"))),
         f"{VM} has strata with all weights zero",

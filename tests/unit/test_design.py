@@ -12,7 +12,8 @@ from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import BuurtsaeError, ModelError
 from buurtsae.model.design import Bym2Block, IidBlock, covariates, design, precision_and_root
-from buurtsae.model.priors import Normal
+from buurtsae.model.links import Link
+from buurtsae.model.priors import PC, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
 from buurtsae.survey.direct import DirectEstimates, direct
@@ -153,6 +154,58 @@ def test_reference_link_and_centre(areas: Areas, made: DirectEstimates) -> None:
     assert turned.linked.tolist() == [[False] * 4, [True, True, False, False]]
     np.testing.assert_allclose(turned.centre[:2], np.nanmean(made.sources[1].mean[:, :2], axis=0), rtol=1e-14)
     np.testing.assert_allclose(turned.centre[2:], arrays.centre[2:], rtol=1e-14)
+
+
+def test_a_participatory_source_is_a_reference_only_where_no_survey_informs(
+    areas: Areas, made: DirectEstimates
+) -> None:
+    first, second = made.sources
+    turned = design(AreaModel(), replace(made, sources=(replace(second, kind="participatory"), first)), areas)
+    assert turned.linked.tolist() == [[True, True, False, False], [False] * 4]
+    alone = design(AreaModel(), replace(made, sources=(replace(first, kind="participatory"), second)), areas)
+    assert alone.linked.tolist() == [[True, True, False, False], [False] * 4]  # of the last two it is the only source
+
+
+def test_links_have_the_priors_of_their_kind(areas: Areas, made: DirectEstimates) -> None:
+    model = AreaModel(link=Link(Normal(0, 0.3)), participatory=Link(Normal(0, 3)))
+    first, second = made.sources
+    assert [link for _, _, link in design(model, made, areas).links] == [model.link] * 2
+    there = replace(made, sources=(first, replace(second, kind="participatory")))
+    found = design(model, there, areas).links
+    assert [(label, d) for label, d, _ in found] == [
+        (f"burgerpeiling: {m}", d) for d, m in enumerate(SUBDIMENSIONS[:2])
+    ]
+    assert [link for *_, link in found] == [model.participatory] * 2
+
+
+def test_information_by_hand(areas: Areas, made: DirectEstimates) -> None:
+    """lambda (f V + tau^2)^-1 lambda on what was observed; without extra variance and slope it is the precision."""
+    arrays = design(AreaModel(), made, areas)
+    one, none = np.ones((2, 4)), np.zeros((2, 4))
+    np.testing.assert_allclose(arrays.information(one, none), arrays.precision, rtol=1e-9, atol=1e-12)
+    slope, extra = np.full((2, 4), 0.7), np.array([[0.0] * 4, [0.5, 0.3, 0.0, 0.0]])
+    found = arrays.information(slope, extra, np.full(arrays.y.shape, 2.0))
+    source = made.sources[1]
+    a = areas.codes.get_loc(source.codes[3])
+    assert np.isfinite(source.mean[3, :2]).all()
+    v = 2 * source.variance[3][:2, :2] + np.diag([0.25, 0.09])
+    np.testing.assert_allclose(found[1, a][:2, :2], 0.49 * np.linalg.inv(v), rtol=1e-9)
+    assert (found[1, a][2:] == 0).all()
+
+
+def test_variances_within_buurten_reach_the_design(areas: Areas, made: DirectEstimates) -> None:
+    arrays = design(AreaModel(variances=PC(0.5, 0.05)), made, areas)
+    source = made.sources[0]
+    row = areas.codes.get_indexer(source.codes)
+    assert source.within is not None
+    assert source.freedom is not None
+    pooled = np.einsum("add->ad", source.variance) * source.n_effective
+    known = source.freedom > 0
+    np.testing.assert_allclose(arrays.ratio[0, row][known], (source.within / pooled)[known], rtol=1e-12)
+    np.testing.assert_array_equal(arrays.freedom[0, row], source.freedom)
+    bare = replace(made, sources=tuple(replace(s, within=None, freedom=None) for s in made.sources))
+    with pytest.raises(ModelError, match="variances cannot be modelled"):
+        design(AreaModel(variances=PC(0.5, 0.05)), bare, areas)
 
 
 def test_priors_of_the_columns(areas: Areas, made: DirectEstimates) -> None:

@@ -16,9 +16,10 @@ from buurtsae.areas.graph import Graph
 from buurtsae.errors import DataError, ModelError, ProblemsError
 from buurtsae.simulate.geography import made_areas, made_kerncijfers
 from buurtsae.simulate.population import TruthSpec, draw_icar, expected_scores, questions, simulate_truth
-from buurtsae.simulate.survey import simulate_survey, simulate_to
+from buurtsae.simulate.survey import SESSION, simulate_survey, simulate_to
 from buurtsae.survey.codebook import Codebook
 from buurtsae.survey.concept import Concept
+from buurtsae.survey.direct import direct
 from buurtsae.survey.survey import Survey, check_areas
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -261,6 +262,39 @@ def test_answers_are_codes_and_reversed_items_point_the_same_way(areas, truth, s
     turned = {q.item.name for q in items if q.item.worst > q.item.best}
     if 0 < len(turned) < len(items):
         assert raw.to_numpy().min() < 0  # the raw codes do not point the same way
+
+
+def test_a_participatory_source_is_a_session_in_some_buurten(areas, truth, tmp_path):
+    book = Codebook.load("leefplekmeter")
+    frame = simulate_survey(areas, truth, book, 240, 3)
+    count = frame["buurtcode"].value_counts()
+    assert len(count) == 240 // SESSION
+    assert (count == SESSION).all()
+    assert (frame["gewicht"] == 1).all()
+    frame.drop(columns=["gewicht", "stratum"]).to_csv(tmp_path / "s.csv", index=False)
+    scores = Concept.load().score(Survey.read(tmp_path / "s.csv", "leefplekmeter", 2024))  # it comes without weights
+    assert scores.kind == "participatory"
+    assert (scores.frame["weight"] == 1).all()
+    found = direct(scores, areas)
+    assert [s.kind for s in found.sources] == ["participatory"]
+    with pytest.raises(DataError, match="the number of participants is impossible"):
+        simulate_survey(areas, truth, book, 6 * len(areas.codes) + 6, 3)
+
+
+def test_a_source_may_deviate_per_buurt(areas, graph):
+    """Two samples of everybody's answers in a few buurten: with an extra of sd 1 they move apart, without they agree."""
+    for extra in (0.0, 1.0):
+        truth = simulate_truth(areas, graph, replace(SPEC, other_extra=extra), 1)
+        book = Codebook.load("burgerpeiling")
+        means = []
+        for seed in (1, 2):
+            frame = simulate_survey(areas, truth, book, 20_000, seed)
+            answers = frame[frame["steun_van_buren"] != book.missing[-1]].groupby("buurtcode")["steun_van_buren"]
+            means.append(answers.mean()[answers.size() >= 100])
+        apart = (means[0] - means[1]).dropna()
+        assert len(apart) > 30
+        # answers have sd about 1.2: sampling alone gives at most 1.2 sqrt(2 / 100) = 0.17
+        assert apart.std() < 0.2 if extra == 0 else apart.std() > 0.4
 
 
 def test_respondents_pass_the_reader(areas, truth, tmp_path):

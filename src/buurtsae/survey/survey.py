@@ -15,7 +15,7 @@ import pandas as pd
 
 from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
-from buurtsae.errors import Problems, shown
+from buurtsae.errors import DataError, Problems, shown
 from buurtsae.survey.codebook import Codebook
 from buurtsae.survey.design_columns import DesignInfo, add_design
 from buurtsae.survey.population_totals import Calibration
@@ -100,6 +100,13 @@ class Survey:
             Everything that is wrong with the file, at once.
         """
         codebook = Codebook.load(source)
+        if codebook.kind == "objective":
+            raise DataError(
+                f"{codebook.id} has no respondents",
+                "an objective source",
+                "a survey or a participatory source",
+                "join its figures to the areas by `tables`, and name them in the formula",
+            )
         path = Path(path)
         clusters, sizes = ([c] if isinstance(c, str) else list(c) for c in (cluster, fpc))
         raw = read_table(path, text=[c for c in (area, strata, id, *clusters) if c])
