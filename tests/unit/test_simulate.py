@@ -282,7 +282,7 @@ def test_a_participatory_source_is_a_session_in_some_buurten(areas, truth, tmp_p
 
 
 def test_a_source_may_deviate_per_buurt(areas, graph):
-    """Two samples of everybody's answers in a few buurten: with an extra of sd 1 they move apart, without they agree."""
+    """Two surveys of the same residents: with an extra of sd 1 buurten move apart, without it they agree."""
     for extra in (0.0, 1.0):
         truth = simulate_truth(areas, graph, replace(SPEC, other_extra=extra), 1)
         book = Codebook.load("burgerpeiling")
