@@ -142,10 +142,43 @@ def quality() -> dict[str, Any]:
         "areas": {"year": 2024, "buurten": 1060, "missing_covariates": {"woz": 3}, "notes": ["één <b>"]},
         "graph": {"components": (59, 1), "islands": [f"BU{i:08d}" for i in range(25)], "bridges": []},
         "sources": [
-            {"source": "vm", "year": 2023, "respondents": 1500, "buurten": 50, "without_answer": 3, "notes": []}
+            {
+                "source": "vm",
+                "kind": "survey",
+                "year": 2023,
+                "respondents": 1500,
+                "buurten": 50,
+                "without_answer": 3,
+                "notes": [],
+            }
         ],
         "labels": {"buurt": {"betrouwbaar": 40, "niet_publiceren": 2}},
         "model": "y ~ 1 + x  [sigma < 1]",
+        "scales": [
+            {
+                "source": "vm",
+                "scale": "buurtcohesie",
+                "items": 8,
+                "respondents": 1400,
+                "alpha": 0.83,
+                "omega": float("nan"),
+                "icc": 0.2,
+                "lambda_mean": 0.61,
+                "needed_70": 9.5,
+            }
+        ],
+        "variances": [
+            {"source": "vm", "measure": "participatie", "areas": 50, "without_variance": 4}
+            | dict.fromkeys(("se_before", "se_after", "ratio_low", "ratio_high"), 0.5)
+        ],
+        "contributions": [
+            {"source": "vm", "measure": "participatie", "areas": 50, "sd_with": 0.4, "sd_without": None}
+            | {"sd_with_own": 0.3, "sd_without_own": None}
+        ],
+        "covariates": [
+            {"covariate": "pct_koopwoningen", "source": "kwb <2024>", "unit": "%", "transform": "none", "mean": 55.5}
+            | {"sd": 16.2, "modelled": False, "sensitive": False, "imputed": 6}
+        ],
         "notes": [],
     }
 
@@ -454,4 +487,4 @@ def test_quality_refuses_missing_and_unknown_sections(quality: dict[str, Any], t
 def test_all_sections_but_run_and_gate_may_be_empty(quality: dict[str, Any], tmp_path: Path) -> None:
     empty = {k: quality[k] if k in ("run", "gate") else [] for k in SECTIONS}
     write_quality(empty, tmp_path)
-    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 10
+    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 14

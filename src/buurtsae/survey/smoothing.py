@@ -4,9 +4,10 @@ Design-based variances of a few respondents are noise, and zero when two of them
 correlations of S, the covariance of scores within buurten, pooled over all of them (G: sums of weight shares):
 
 * pooled: V_a,de = S_de G_a,de with G_a,de = sum_{i in a} w_id w_ie / (W_ad W_ae); G_a,dd = 1 / n_eff.
-* gvf, a generalised variance function per sub-dimension on areas with at least `MIN_FREEDOM` degrees of freedom,
-  log v_ad = b0 + b1 log n_eff,ad + error (weighted by degrees of freedom, residual variance s^2); predicted for all
-  areas and back-transformed with its bias correction, exp(b0 + b1 log n_eff + s^2 / 2).
+* gvf, a generalised variance function per sub-dimension: log v = b0 + b1 log n + t + e, with v unbiased, n effective,
+  f = n - 1 at least `MIN_FREEDOM`; e, the error of estimating a variance, has the mean psi(f/2) - log(f/2) and variance
+  psi'(f/2) of log chi^2_f / f; t is normal with the variance s^2 that remains. For every area then the mean of the
+  lognormal, v = exp(b0 + b1 log n + s^2 / 2).
 
 The third way, means and variances in one model (You and Chapman 2006), is `AreaModel(variances=...)`; it needs the
 variances within buurten and their degrees of freedom, n_eff - 1.
@@ -22,6 +23,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from scipy.special import digamma, polygamma
 
 from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError
@@ -29,7 +31,7 @@ from buurtsae.sparse import Floats
 from buurtsae.survey.variance import group_sum, hajek
 
 Method = Literal["pooled", "gvf"]
-MIN_FREEDOM = 4.0  # with fewer, the logarithm of a variance is far from normal and exp(s^2 / 2) corrects too much
+MIN_FREEDOM = 4.0  # with fewer, the moments of log chi^2 depend much on scores being normal
 MIN_AREAS = 10  # for a line through variances
 
 
@@ -108,9 +110,12 @@ def rescaled(pooled: Floats, design: Floats, n_effective: Floats) -> Floats:
     n_effective : ndarray, shape (n, D)
     """
     old = np.einsum("add->ad", pooled)
-    new = np.zeros_like(old)
+    # deviations from a buurt's own mean make a linearised variance (n - 1) / n too low: a line would come out too flat
+    freedom = n_effective - 1
+    lost = np.divide(n_effective, freedom, out=np.zeros_like(old), where=freedom > 1e-9)
+    new, own = np.zeros_like(old), lost * np.einsum("add->ad", design)
     for d in np.flatnonzero((n_effective > 0).any(axis=0)):
-        new[:, d] = gvf(design[:, d, d], n_effective[:, d])[0]
+        new[:, d] = gvf(own[:, d], n_effective[:, d])[0]
     factor = np.sqrt(np.divide(new, old, out=np.zeros_like(old), where=old > 0))
     return pooled * factor[:, :, None] * factor[:, None, :]
 
@@ -121,14 +126,15 @@ def gvf(variance: Floats, n_effective: Floats) -> tuple[Floats, Floats]:
     Parameters
     ----------
     variance : ndarray, shape (n,)
-        Design variances of the direct estimates of one sub-dimension; zero or NaN where there is none.
+        Unbiased variances of the direct estimates of one sub-dimension; zero or NaN where there is none.
     n_effective : ndarray, shape (n,)
         Effective numbers of respondents; 0 where nobody answered.
 
     Returns
     -------
     smoothed : ndarray, shape (n,); 0 where nobody answered
-    line : ndarray (b0, b1, s), the fitted function; without enough areas b1 = -1 and s = NaN
+    line : ndarray (b0, b1, s)
+        The fitted function; without enough areas b1 = -1 and s = NaN.
 
     Raises
     ------
@@ -140,9 +146,12 @@ def gvf(variance: Floats, n_effective: Floats) -> tuple[Floats, Floats]:
     positive = np.nan_to_num(variance) > 0
     line = positive & (freedom >= MIN_FREEDOM)
     if line.sum() >= MIN_AREAS and np.ptp(np.log(n[line])) > 0.1:
-        x, z, weight = np.log(n[line]), np.log(variance[line]), freedom[line]
+        x, half, m = np.log(n[line]), freedom[line] / 2, int(line.sum())
+        z = np.log(variance[line]) - (digamma(half) - np.log(half))
+        weight = 1 / polygamma(1, half)
         b1, b0 = np.polyfit(x, z, 1, w=np.sqrt(weight))
-        s = np.sqrt((weight * (z - b0 - b1 * x) ** 2).sum() / weight.sum() * line.sum() / (line.sum() - 2))
+        square = (weight * (z - b0 - b1 * x) ** 2).sum() / (m - 2)  # 1 where variances are a function of n alone
+        s = np.sqrt(max(0.0, square - 1) * m / weight.sum())
         smoothed = np.exp(b0 + b1 * np.log(n) + s**2 / 2)
     else:  # v = S / n_eff, S pooled with degrees of freedom as weights
         some = positive & (freedom > 0)
