@@ -84,8 +84,8 @@ def test_the_back_transformation_is_unbiased(spread: float) -> None:
 
 
 def test_variances_smoothed_by_a_function_are_right_for_one_respondent_too() -> None:
-    """Linearised variances of 400 areas of 1 to 30 normal scores with variance 2, 30 times. A line fitted to them as they
-    are, (n - 1) / n too low, or without the mean of log chi^2, is 20% and more off at n = 1.
+    """Linearised variances of 400 areas of 1 to 30 normal scores with variance 2, 30 times. A line fitted to them as
+    they are, (n - 1) / n too low, or without the mean of log chi^2, is 20% and more off at n = 1.
     """
     rng, one, all_ = np.random.default_rng(4), [], []
     for _ in range(30):
