@@ -263,10 +263,17 @@ def test_another_seed_gives_the_same_means_up_to_monte_carlo_error(demo_run: Dem
 
 
 def test_ctrl_c_gives_no_half_sample(demo_run: DemoRun) -> None:
-    ctrl_c = threading.Timer(2.0, _thread.interrupt_main)
+    done = threading.Event()
+
+    def press() -> None:  # again until it is heard: Python drops an interrupt that falls into a finaliser
+        while not done.wait(2.0):
+            _thread.interrupt_main()
+
+    ctrl_c = threading.Thread(target=press, daemon=True)
     ctrl_c.start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            sample_compiled(demo_run.compiled, demo_run.fit.design, 1, NutsOptions(), progress=False)
+            sample_compiled(demo_run.compiled, demo_run.fit.design, 1, NutsOptions(draws=5000), progress=False)
     finally:
-        ctrl_c.cancel()
+        done.set()
+        ctrl_c.join()
