@@ -167,6 +167,13 @@ def report(table: pd.DataFrame, adds: pd.DataFrame, hyper: pd.DataFrame, best: f
     return "\n".join(lines)
 
 
+def write_part(path: Path, start: str, end: str, text: str) -> None:
+    """Replace what stands between two markers of a page."""
+    page = path.read_text(encoding="utf-8")
+    before, after = page.split(start)[0], page.split(end)[1]
+    path.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8", newline="\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--surveys", type=int, default=50)
@@ -191,9 +198,7 @@ def main() -> None:
     text = report(*tables, float(best))
     print(text)
     if args.out:
-        page = args.out.read_text(encoding="utf-8")
-        before, after = page.split(START)[0], page.split(END)[1]
-        args.out.write_text(f"{before}{START}\n{text}\n{END}{after}", encoding="utf-8", newline="\n")
+        write_part(args.out, START, END, text)
 
 
 if __name__ == "__main__":

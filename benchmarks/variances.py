@@ -1,6 +1,6 @@
 """Sampling variances of tiny samples: what three ways of smoothing do to the estimates.
 
-    python benchmarks/variances.py [--surveys 24] [--first 4001] [--out docs/direct.md]
+    python benchmarks/variances.py [--surveys 12] [--first 4001] [--out docs/direct.md]
 
 240 made buurten, one sub-dimension, 1 to 30 respondents in each (two in five buurten have fewer than four). Variances
 of the scores differ between buurten: their logarithm has standard deviation SPREAD. All are fitted by the same model on
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sources import made_areas
+from sources import made_areas, write_part
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
@@ -96,7 +96,7 @@ def report(table: pd.DataFrame) -> str:
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--surveys", type=int, default=24)
+    parser.add_argument("--surveys", type=int, default=12)
     parser.add_argument("--first", type=int, default=4001)
     parser.add_argument("--out", type=Path, default=None, help="page whose part between the markers is replaced")
     args = parser.parse_args()
@@ -106,9 +106,7 @@ def main() -> None:
     text = report(pd.concat(replicate(areas, graph, spread, s, compiled) for spread in SPREADS for s in seeds))
     print(text)
     if args.out:
-        page = args.out.read_text(encoding="utf-8")
-        before, after = page.split(START)[0], page.split(END)[1]
-        args.out.write_text(f"{before}{START}\n{text}\n{END}{after}", encoding="utf-8", newline="\n")
+        write_part(args.out, START, END, text)
 
 
 if __name__ == "__main__":

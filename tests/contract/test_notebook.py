@@ -25,7 +25,7 @@ def execute(notebook: Any, root: Path, to: Path) -> tuple[list[Any], list[bytes]
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert [o.text for o in outputs if o.get("name") == "stderr"] == []  # no warning reaches a reader
     figures = [base64.b64decode(o.data["image/png"]) for o in outputs if "image/png" in o.get("data", {})]
-    assert all(png.startswith(b"\x89PNG") and len(png) > 15_000 for png in figures)  # an empty figure has 3 kB
+    assert all(png.startswith(b"\x89PNG") and len(png) > 20_000 for png in figures)  # an empty figure has 3 kB
     return outputs, figures, "\n".join(o.text for o in outputs if o.output_type == "stream")
 
 
