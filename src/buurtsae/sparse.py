@@ -1,24 +1,19 @@
-r"""Sparse symmetric positive definite algebra: factor, solve, log-determinant, selected inverse.
+r"""Sparse symmetric positive definite algebra on blocks: factor, solve, log-determinant, sampling, selected inverse.
 
-A symmetric permutation P and SuperLU without pivoting give P Q P' = L D L' with L unit lower triangular.
-The entries of S = Q^{-1} on the pattern of L follow from the last column backwards (Takahashi et al. 1973):
-
-    S_ij = delta_ij / D_j - sum_{k > j, L_kj != 0} L_kj S_ik,        i >= j,
-
-which needs a pattern that has (i, k) wherever it has (i, j) and (k, j). SuperLU drops entries of L that cancel to
-zero, so the pattern is closed first (Davis 2005). Cost and memory grow with the fill of L, not with n^2.
+Q has n nodes of w variables: w x w blocks on the diagonal and for every pair of neighbours. A fill-reducing order P
+(minimum degree) and the structure of the factor are found once per pattern; P Q P' = L L' follows per matrix. The
+blocks of Q^{-1} on the pattern of Q come from L by Takahashi's recursion, all covariances that a model with local
+terms needs. Cost and memory grow with the fill of L, not with n^2. The loops are in `multifrontal`.
 
 References
 ----------
 Rue, H. and Held, L. (2005). Gaussian Markov Random Fields, section 2.4 and 12.1.
-Davis, T. A. (2005). Algorithm 849: a concise sparse Cholesky factorization package. ACM TOMS 31.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,128 +28,209 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Factor:
-    """A factorisation of a sparse symmetric positive definite matrix.
+class Symbolic:
+    """The order of elimination and the structure of the factor of all matrices with one pattern; see `analyse`.
 
     Attributes
     ----------
-    lu : scipy.sparse.linalg.SuperLU
-        The factors, in symmetric mode without pivoting.
+    n, width : int
+        Number of nodes, and of variables per node.
+    position : ndarray of int, shape (n,)
+        Place of each node in the order of elimination.
+    layout : dict
+        What the loops of `multifrontal` need.
     """
 
-    lu: spla.SuperLU
+    n: int
+    width: int
+    position: Ints
+    layout: dict[str, Any]
 
-    def solve(self, b: Floats) -> Floats:
-        """Return Q^{-1} b for a vector or a matrix of right-hand sides."""
-        return np.asarray(self.lu.solve(np.ascontiguousarray(b)))
+    @property
+    def size(self) -> int:
+        """How many numbers a factor keeps."""
+        return int(self.layout["size"])
 
-    @cached_property
-    def logdet(self) -> float:
-        """Return log |Q|."""
-        return float(np.log(self.lu.U.diagonal()).sum())
+    def factor(self, blocks: Floats) -> Factor:
+        """Factor the matrix with these blocks, shape (entries, w, w), in the order of the entries of `analyse`.
 
-    def marginal_variances(self) -> Floats:
-        """Return the diagonal of Q^{-1} by Takahashi recursion, in the order of Q."""
-        close, takahashi = _compiled()
-        lower = sp.csr_array(self.lu.L)
-        lower.sort_indices()
-        indptr, indices, data = close(lower.indptr, lower.indices, lower.data)
-        variances: Floats = takahashi(indptr, indices, data, self.lu.U.diagonal())
-        return variances[np.asarray(self.lu.perm_c)]
+        Raises
+        ------
+        NotPositiveDefiniteError
+            If a pivot is not positive, with the node where.
+        """
+        from buurtsae import multifrontal
+
+        names = "turned entry begin r c first at place child children offset height store size"
+        kept, logdet, failed = multifrontal.factorise(
+            np.ascontiguousarray(blocks, dtype=float), *(self.layout[name] for name in names.split()), self.width
+        )
+        if failed >= 0 or not np.isfinite(logdet):
+            first = self.layout["first"]
+            raise NotPositiveDefiniteError(np.flatnonzero(self.position == first[max(failed, 0)])[0])
+        return Factor(self, kept, logdet)
 
 
-def factor(q: sp.sparray | sp.spmatrix) -> Factor:
-    """Factor a sparse symmetric positive definite matrix.
+class NotPositiveDefiniteError(ModelError):
+    """A precision matrix with a pivot that is not positive."""
 
-    Raises
-    ------
-    ModelError
-        If a pivot is not positive: the matrix is not positive definite.
-    """
-    options = {"SymmetricMode": True, "Equil": False}
-    try:
-        lu = spla.splu(sp.csc_matrix(q), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
-        positive = bool((lu.U.diagonal() > 0).all()) and bool((lu.perm_r == lu.perm_c).all())
-    except RuntimeError:  # SuperLU reports an exactly zero pivot this way
-        positive = False
-    if not positive:
-        raise ModelError(
+    def __init__(self, node: int) -> None:
+        super().__init__(
             "a precision matrix is not positive definite",
-            "a pivot that is zero or negative",
+            f"a pivot that is zero, negative or no number, near node {node}",
             "positive pivots only",
             "look for a component without constraint, or a covariance that is not positive definite",
         )
-    return Factor(lu)
+        self.node = int(node)
 
 
-@cache
-def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Compile the loops at first use: numba costs a second to import."""
-    import numba
+@dataclass(frozen=True)
+class Factor:
+    """A factorisation P Q P' = L L'.
 
-    return numba.njit(_close), numba.njit(_takahashi)
-
-
-def _close(indptr: Ints, indices: Ints, data: Floats) -> tuple[Ints, Ints, Floats]:
-    """Columns of unit lower triangular L, given by rows, with zeros where its pattern is not closed.
-
-    Row i of the closed pattern is what is met on the way up the elimination tree from the entries of row i.
+    Attributes
+    ----------
+    symbolic : Symbolic
+    kept : ndarray
+        The numbers of the factor.
+    logdet : float
+        log |Q|.
     """
-    n = len(indptr) - 1
-    parent, start = np.full(n, -1), np.zeros(n + 1, dtype=np.int64)
-    rows, values = np.empty(0, dtype=np.int64), np.empty(0)
-    for counting in (True, False):
-        if not counting:
-            start[1:] = np.cumsum(start[1:])
-            rows, values = np.empty(start[n], dtype=np.int64), np.zeros(start[n])
-        last, mark = start[:n].copy(), np.full(n, -1)
-        at = np.empty(n, dtype=np.int64)
-        for i in range(n):
-            for p in range(indptr[i], indptr[i + 1]):
-                k = indices[p]
-                while mark[k] != i:
-                    if counting:
-                        start[k + 1] += 1
-                    else:
-                        rows[last[k]], at[k] = i, last[k]
-                        last[k] += 1
-                    mark[k] = i
-                    if k == i:
-                        break
-                    if parent[k] < 0:
-                        parent[k] = i
-                    k = parent[k]
-                if not counting:
-                    values[at[indices[p]]] = data[p]
-    return start, rows, values
+
+    symbolic: Symbolic
+    kept: Floats
+    logdet: float
+
+    @cached_property
+    def _rows(self) -> Ints:
+        """Rows of the variables in the order of elimination."""
+        w = self.symbolic.width
+        node = np.empty(self.symbolic.n, dtype=np.int64)
+        node[self.symbolic.position] = np.arange(self.symbolic.n)
+        return (node[:, None] * w + np.arange(w)).ravel()
+
+    def _loop(self, name: str, x: Floats) -> None:
+        from buurtsae import multifrontal
+
+        layout = self.symbolic.layout
+        args = (layout["store"], layout["first"], layout["at"], layout["row"], self.symbolic.width)
+        getattr(multifrontal, name)(self.kept, *args, x)
+
+    def half(self, b: Floats) -> Floats:
+        """Return L^{-1} P b for a vector or right-hand sides (n w, k): inner products of these are b' Q^{-1} b."""
+        x = np.ascontiguousarray(b.reshape(len(b), -1)[self._rows], dtype=float)
+        self._loop("solve_forward", x)
+        return x.reshape(b.shape)
+
+    def back(self, x: Floats) -> Floats:
+        """Return P' L^{-T} x: of standard normal x, a draw with covariance Q^{-1}."""
+        work = np.array(x.reshape(len(x), -1), dtype=float, order="C")
+        self._loop("solve_backward", work)
+        out = np.empty_like(work)
+        out[self._rows] = work
+        return out.reshape(x.shape)
+
+    def solve(self, b: Floats) -> Floats:
+        """Return Q^{-1} b for a vector or a matrix of right-hand sides."""
+        return self.back(self.half(b))
+
+    def selected_inverse(self) -> Floats:
+        """Return the blocks of Q^{-1} at the entries of Q, shape (entries, w, w), in their order."""
+        from buurtsae import multifrontal
+
+        names = "turned entry begin r c first at place child children offset height"
+        found: Floats = multifrontal.selected_inverse(
+            self.kept,
+            self.symbolic.layout["store"],
+            *(self.symbolic.layout[name] for name in names.split()),
+            self.symbolic.width,
+        )
+        return found
 
 
-def _takahashi(indptr: Ints, indices: Ints, data: Floats, d: Floats) -> Floats:
-    """Diagonal of S in permuted order. Rows of each column of L are sorted, the unit diagonal first."""
-    n = len(d)
-    s = np.zeros(len(data))
-    where = np.full(n, -1, dtype=np.int64)
-    for j in range(n - 1, -1, -1):
-        start, end = indptr[j], indptr[j + 1]
-        for p in range(start + 1, end):
-            where[indices[p]] = p
-        # off-diagonal entries: S_ij = - sum_k S_ik L_kj over the rows k of column j
-        for p in range(start + 1, end):
-            k = indices[p]
-            l_kj = data[p]
-            for r in range(indptr[k], indptr[k + 1]):
-                i = indices[r]  # i >= k: S_ik is stored in column k
-                t = where[i]
-                if t >= 0:
-                    s[t] -= s[r] * l_kj
-                    if i != k:
-                        s[p] -= s[r] * data[t]
-        total = 1.0 / d[j]
-        for p in range(start + 1, end):
-            total -= data[p] * s[p]
-            where[indices[p]] = -1
-        s[start] = total
-    out = np.empty(n)
-    for j in range(n):
-        out[j] = s[indptr[j]]
-    return out
+def analyse(n: int, i: Ints, j: Ints, width: int = 1) -> Symbolic:
+    """Find an order of elimination and the structure of the factor.
+
+    Parameters
+    ----------
+    n : int
+        Number of nodes.
+    i, j : ndarray of int, shape (entries,)
+        The entries: every pair of neighbours once, in either order, and every node with itself.
+    width : int
+        Number of variables per node.
+    """
+    from buurtsae import multifrontal
+
+    i, j = np.asarray(i, dtype=np.int64), np.asarray(j, dtype=np.int64)
+    position = np.argsort(_minimum_degree(n, i, j))
+    while True:  # once for the tree, once more in its postorder
+        rows, columns = position[i], position[j]
+        indptr, indices = _symmetric(n, rows, columns)
+        parent = multifrontal.elimination_tree(indptr, indices)
+        order = multifrontal.postorder(parent)
+        if np.array_equal(order, np.arange(n)):
+            break
+        position = np.argsort(order)[position]
+    start, below = multifrontal.column_structure(indptr, indices, parent)
+    first = multifrontal.supernodes(parent, start, width)
+    above, at, row, place = multifrontal.relative_rows(first, start, below)
+    turned = rows < columns
+    of, r, c = multifrontal.entry_places(np.maximum(rows, columns), np.minimum(rows, columns), first, at, row)
+    offset, height, _ = multifrontal.stack_layout(first, at, above, width)
+    n_super = len(first) - 1
+    begin = np.searchsorted(entry := np.sort(of), np.arange(n_super + 1))
+    entry = np.argsort(of, kind="stable")
+    root = above < 0
+    children = np.argsort(np.where(root, n_super, above), kind="stable")[: n_super - int(root.sum())]
+    child = np.searchsorted(above[children], np.arange(n_super + 1))
+    own, rest = np.diff(first) * width, np.diff(at) * width
+    store = np.concatenate([[0], np.cumsum(own * own + own * rest)])
+    layout = {
+        "turned": turned, "entry": entry, "begin": begin, "r": r, "c": c, "first": first, "at": at, "row": row,
+        "place": place, "child": child, "children": children, "offset": offset, "height": int(height),
+        "store": store[:-1], "size": int(store[-1]),
+    }  # fmt: skip
+    return Symbolic(n, width, position, layout)
+
+
+def _minimum_degree(n: int, i: Ints, j: Ints) -> Ints:
+    """Nodes in the order of elimination, by SuperLU's multiple minimum degree."""
+    if n < 2:
+        return np.arange(n)
+    off = i != j
+    a = sp.coo_array((np.ones(2 * off.sum()), (np.r_[i[off], j[off]], np.r_[j[off], i[off]])), shape=(n, n)).tocsc()
+    dominant = sp.csc_matrix(sp.diags_array(np.asarray(a.sum(axis=0)).ravel() + 1.0) - a)
+    options = {"SymmetricMode": True, "Equil": False}
+    lu = spla.splu(dominant, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+    return np.argsort(np.asarray(lu.perm_c)).astype(np.int64)
+
+
+def _symmetric(n: int, i: Ints, j: Ints) -> tuple[Ints, Ints]:
+    """Pattern of the whole symmetric matrix by rows."""
+    a = sp.coo_array((np.ones(2 * len(i)), (np.r_[i, j], np.r_[j, i])), shape=(n, n)).tocsr()
+    a.sort_indices()
+    return a.indptr.astype(np.int64), a.indices.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class ScalarFactor(Factor):
+    """The factor of an ordinary sparse matrix."""
+
+    def marginal_variances(self) -> Floats:
+        """Return the diagonal of Q^{-1}."""
+        return self.selected_inverse()[-self.symbolic.n :, 0, 0]
+
+
+def factor(q: sp.sparray | sp.spmatrix) -> ScalarFactor:
+    """Factor a sparse symmetric positive definite matrix; only its lower triangle is read.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+    """
+    n = q.shape[0]
+    below = sp.tril(sp.csr_array(q), -1).tocoo()
+    i, j = np.r_[below.row, np.arange(n)], np.r_[below.col, np.arange(n)]
+    found = analyse(n, i, j).factor(np.r_[below.data, q.diagonal()][:, None, None])
+    return ScalarFactor(found.symbolic, found.kept, found.logdet)
