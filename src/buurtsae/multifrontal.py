@@ -392,3 +392,28 @@ def selected_inverse(
                         for z in range(width):
                             stack[base + y * width + z] = whole[i + p, j + z]
     return out
+
+
+@jit
+def invert_each(a: Any) -> Any:
+    """Inverses of small symmetric positive definite matrices (n, d, d), and the sum of their log-determinants."""
+    n, d = a.shape[0], a.shape[1]
+    out, logdet = np.zeros((n, d, d)), 0.0
+    root, inverse = np.empty((d, d)), np.empty((d, d))
+    for i in range(n):
+        root[:] = a[i]
+        if not _cholesky(root, d):
+            out[i] = np.nan
+            logdet = np.nan
+            continue
+        inverse[:] = 0.0
+        _invert_triangle(root, inverse, d)
+        for x in range(d):
+            logdet += 2.0 * np.log(root[x, x])
+            for y in range(x + 1):
+                t = 0.0
+                for q in range(x, d):
+                    t += inverse[q, x] * inverse[q, y]
+                out[i, x, y] = t
+                out[i, y, x] = t
+    return out, logdet

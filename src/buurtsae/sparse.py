@@ -118,13 +118,13 @@ class Factor:
 
     def half(self, b: Floats) -> Floats:
         """Return L^{-1} P b for a vector or right-hand sides (n w, k): inner products of these are b' Q^{-1} b."""
-        x = np.ascontiguousarray(b.reshape(len(b), -1)[self._rows], dtype=float)
+        x = np.ascontiguousarray((b if b.ndim == 2 else b[:, None])[self._rows], dtype=float)
         self._loop("solve_forward", x)
         return x.reshape(b.shape)
 
     def back(self, x: Floats) -> Floats:
         """Return P' L^{-T} x: of standard normal x, a draw with covariance Q^{-1}."""
-        work = np.array(x.reshape(len(x), -1), dtype=float, order="C")
+        work = np.array(x if x.ndim == 2 else x[:, None], dtype=float, order="C")
         self._loop("solve_backward", work)
         out = np.empty_like(work)
         out[self._rows] = work

@@ -1,134 +1,360 @@
-r"""The posterior given its hyperparameters: a Gaussian Markov random field with a sparse precision.
+r"""The posterior given hyperparameters: a Gaussian Markov random field, exactly.
 
-Latent x = (eta, u, g, beta, alpha), all but alpha vectors over sub-dimensions. With D = diag(sigma sqrt(phi)), R the
-correlation matrices, K = diag(sigma sqrt(1 - phi)) R_v diag(...), and Q the scaled ICAR structure,
+With e_a = m_a + C_v v_a, v_a ~ N(0, I) (see `field` for m_a), and the observations quadratic in e and the offsets
+alpha of sources,
 
-    eta_a - x_a' beta - g_[a] - D u_a ~ N(0, K),   u ~ N(0, Q^- (x) R_u),   g ~ N(0, I (x) R_g),   beta, alpha normal,
-    y_[s,a] - lambda_s (eta_a - c) - alpha_s ~ N(0, V_[s,a] + diag(tau_s^2)):
+    -1/2 sum_a (e_a' W_a e_a + 2 e_a' H_a alpha - 2 e_a' b_a) - 1/2 alpha' A alpha + alpha' h + constant,
 
-every line adds B' W B to the precision, B sparse. u sums to zero per component: conditioning on A x = 0 takes
-P^{-1} A' (A P^{-1} A')^{-1} A P^{-1} from the covariance P^{-1}.
+v is integrated out inside each area: with S_a = I + C_v' W_a C_v and N_a = I - W_a C_v S_a^{-1} C_v', the information
+about m_a is M_a = N_a W_a. The field z then has the sparse precision P = Q (x) I + sum J_a' M_a J_a, and beta and alpha
+form a dense border. Conditioning on A z = 0 and eliminating the border are low-rank corrections of P^{-1}; only blocks
+of P^{-1} on the pattern of P are ever formed. A P that the data leave near singular is raised by 1 at one node per
+constraint, which an auxiliary vector in the border takes off again. By Fisher's identity, with s_a = N_a (b_a - H_a
+alpha) - M_a m_a and expectations over the posterior,
+
+    d log p(y) / d C_t = sum_a E[s_a z_t(a)'],      d log p(y) / d C_v = sum_a (E[s_a s_a'] - M_a) C_v.
 
 References
 ----------
-Rue, H. and Held, L. (2005). Gaussian Markov Random Fields, section 2.3.
+Rue, H. and Held, L. (2005). Gaussian Markov Random Fields, section 2.3. Rue, H., Martino, S. and Chopin, N. (2009).
+Approximate Bayesian inference for latent Gaussian models. JRSS B 71. Rao and Molina (2015), ch. 8.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import scipy.sparse as sp
 
-from buurtsae.draws import Draws
-from buurtsae.model.design import Bym2Block, Design
-from buurtsae.sparse import Floats, factor
+from buurtsae.engines.field import Field
+from buurtsae.sparse import Factor, Floats
 
-NUGGET = 1e-6  # variance of eta about its mean in a model without an effect per buurt
-JITTER = 1e-7  # makes the precision of u proper before it is conditioned on its sums
+GROUNDED_BELOW = 1e-6  # mean information on a constraint's null space, beside an ICAR precision of order 1
 
 
 @dataclass(frozen=True)
-class Hyper:
-    """Values of all hyperparameters.
+class Loadings:
+    """What hyperparameters do to the field.
 
     Attributes
     ----------
-    sigma : ndarray, shape (n_blocks, D)
-    phi : ndarray, shape (D,)
-    correlation : mapping of name to ndarray, shape (D, D)
-    slope, extra : ndarray, shape (S, D)
-        lambda and tau; 1 and 0 for references.
-    factor : ndarray, shape (S, N, D), or 1
-        exp(h), by which sampling variances differ from those given.
+    terms : ndarray, shape (T, D, D)
+        C_t.
+    loose : ndarray, shape (D, D)
+        C_v.
     """
 
-    sigma: Floats
-    phi: Floats
-    correlation: Mapping[str, Floats]
-    slope: Floats
-    extra: Floats
-    factor: Floats | float = 1.0
+    terms: Floats
+    loose: Floats
 
-    @classmethod
-    def means(cls, draws: Draws, design: Design) -> Hyper:
-        """Return the posterior means of a fit with this design."""
-        mean = {name: values.mean(axis=(0, 1)) for name, (_, values) in draws.hyper.items()}
-        d = len(design.subdimensions)
-        names = ["sigma" if isinstance(b, Bym2Block) else f"sigma_{b.term.group}" for b in design.blocks]
-        slope, extra = np.ones(design.linked.shape), np.zeros(design.linked.shape)
-        if design.linked.any():
-            slope[design.linked], extra[design.linked] = mean["lambda"], mean["tau"]
-        return cls(
-            np.array([mean[name] for name in names]).reshape(-1, d),
-            mean.get("phi", np.zeros(d)),
-            {name: mean.get(name, np.eye(d)) for b in design.blocks for name in b.term.matrices},
-            slope,
-            extra,
-            1.0 if draws.factor is None else draws.factor,
+
+@dataclass(frozen=True)
+class Local:
+    """What observations say about e_a, less the prior mean of the predictor, and about the offsets of sources.
+
+    Attributes
+    ----------
+    w : ndarray, shape (N, D, D)
+    b : ndarray, shape (N, D)
+    cross : ndarray, shape (N, D, L)
+        H_a, with alpha in units of its prior standard deviation.
+    own : ndarray, shape (N, L, L)
+        A, per area.
+    linear : ndarray, shape (N, L)
+        h, per area.
+    constant : float
+        Log-likelihood at e = m0, alpha at its prior mean.
+    """
+
+    w: Floats
+    b: Floats
+    cross: Floats
+    own: Floats
+    linear: Floats
+    constant: float
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """The posterior of the field given hyperparameters; see `condition`.
+
+    Attributes
+    ----------
+    log_likelihood : float
+        log p(y), everything but hyperparameters integrated out.
+    """
+
+    field: Field
+    local: Local
+    loadings: Loadings
+    log_likelihood: float
+    factor: Factor
+    half: Floats  # L^{-1} P [A', B, r]
+    root_a: Floats  # Cholesky root of A P^{-1} A'
+    root_t: Floats  # of the precision of the border
+    border: Floats  # posterior mean of the border, ground included
+    shrink: Floats  # N_a
+    inner: Floats  # S_a^{-1}
+    m: Floats  # M_a
+
+    @cached_property
+    def _counts(self) -> tuple[int, int, int]:
+        """Columns of A, of beta and alpha, and of all of the border."""
+        f = self.field
+        free = (f.x.shape[1]) * f.width + self.local.cross.shape[2]
+        return len(self.root_a), free, len(self.root_t)
+
+    @cached_property
+    def _corrections(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """U_A with P^{-1} - U_A U_A' conditioned; U_B; T^{-1/2}; the posterior mean of z.
+
+        z = (a draw from N(0, P^{-1} - U_A U_A')) + mean - U_B eps,  border = mean + T^{-1/2} eps.
+        """
+        k, _, nb = self._counts
+        full = self.factor.back(self.half)
+        y_a, rest = full[:, :k], full[:, k:]
+        inverse_a = _inverse_lower(self.root_a)
+        u_a = y_a @ inverse_a.T
+        if k:
+            rest = rest - u_a @ (inverse_a @ (self.half[:, :k].T @ self.half[:, k:]))
+        tm = _inverse_lower(self.root_t).T
+        return u_a, rest[:, :nb] @ tm, tm, rest[:, nb] - rest[:, :nb] @ self.border
+
+    @cached_property
+    def mean_field(self) -> Floats:
+        """Posterior mean of z, shape (nodes, D)."""
+        return self._corrections[3].reshape(self.field.nodes, self.field.width)
+
+    def predictor(self, z: Floats, border: Floats) -> Floats:
+        """Return m - m0 of fields (..., nodes, D) and borders (..., nb), shape (..., N, D)."""
+        f, d = self.field, self.field.width
+        p = f.x.shape[1]
+        beta = border[..., : p * d].reshape(*border.shape[:-1], p, d)
+        out = f.x @ beta
+        for c, index in zip(self.loadings.terms, f.index, strict=True):
+            out = out + z[..., index, :] @ c.T
+        return np.asarray(out)
+
+    def _alpha(self, border: Floats) -> Floats:
+        start = self.field.x.shape[1] * self.field.width
+        return border[..., start : start + self.local.cross.shape[2]]
+
+    def _means(self, z: Floats, border: Floats) -> Floats:
+        """Mean of e - m0 given z and the border, shape (..., N, D): m + C_v S^{-1} C_v' (b - H alpha - W m)."""
+        m = self.predictor(z, border)
+        right = self.local.b - np.einsum("ndl,...l->...nd", self.local.cross, self._alpha(border))
+        right = right - np.einsum("nde,...ne->...nd", self.local.w, m)
+        return m + np.einsum("nde,...ne->...nd", self._k_tilde, right)
+
+    @cached_property
+    def _k_tilde(self) -> Floats:
+        c = self.loadings.loose
+        return c @ self.inner @ c.T
+
+    @property
+    def mean(self) -> Floats:
+        """Posterior mean of e, shape (N, D)."""
+        return self.field.offset[:, None] + self._means(self.mean_field, self.border)
+
+    def draw(self, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+        """Return n draws of e, shape (n, N, D), and of the border in units of prior standard deviations, (n, nb)."""
+        f, d = self.field, self.field.width
+        k, _, nb = self._counts
+        u_a, u_b, tm, mean = self._corrections
+        z = self.factor.back(rng.standard_normal((f.nodes * d, n)))
+        if k:  # A z = 0: U_A = P^{-1} A' L_A^{-T}
+            sums = (f.constraints @ z.reshape(f.nodes, d * n)).reshape(-1, n)
+            z -= u_a @ np.linalg.solve(self.root_a, sums)
+        eps = rng.standard_normal((nb, n))
+        z += mean[:, None] - u_b @ eps
+        border = self.border + (tm @ eps).T
+        e = self._means(np.ascontiguousarray(z.T).reshape(n, f.nodes, d), border)
+        if self.loadings.loose.any():
+            root = self.loadings.loose @ np.linalg.cholesky(self.inner)
+            e += np.einsum("nde,sne->snd", root, rng.standard_normal(e.shape))
+        return f.offset[:, None] + e, border
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Posterior moments of what each area sees."""
+        f, d = self.field, self.field.width
+        k, free, _ = self._counts
+        u_a, u_b, tm, _ = self._corrections
+        u_a, u_b = (u.reshape(f.nodes, d, u.shape[1]) for u in (u_a, u_b))
+        n, p = f.x.shape
+        blocks = self.factor.selected_inverse()
+        terms = range(len(f.index))
+        c = self.loadings.terms
+        xb = np.einsum("np,pdj->ndj", f.x, tm[: p * d].reshape(p, d, len(tm)))
+        e, a = xb.copy(), np.zeros((n, d, k))
+        for t in terms:
+            e -= c[t] @ u_b[f.index[t]]
+            a += c[t] @ u_a[f.index[t]]
+        with_z = []
+        for t in terms:
+            total = -a @ u_a[f.index[t]].swapaxes(1, 2) - e @ u_b[f.index[t]].swapaxes(1, 2)
+            for u in terms:  # Cov(z_u(a), z_t(a))
+                first, second = max(t, u), min(t, u)
+                block = blocks[f.entry[first, second]]
+                total += c[u] @ (block if u == first else block.swapaxes(1, 2))
+            with_z.append(total)
+        variance = e @ xb.swapaxes(1, 2)
+        for t in terms:
+            variance += with_z[t] @ c[t].T
+        alpha = tm[p * d : free]
+        return Moments(
+            m=self.predictor(self.mean_field, self.border),
+            z=tuple(self.mean_field[i] for i in f.index),
+            alpha=self._alpha(self.border),
+            m_m=variance,
+            m_z=tuple(with_z),
+            m_alpha=e @ alpha.T,
+            z_alpha=tuple(-u_b[i] @ alpha.T for i in f.index),
+            alpha_alpha=alpha @ alpha.T,
         )
 
+    @cached_property
+    def gradient(self) -> Loadings:
+        """Derivatives of the log-likelihood with respect to the loadings."""
+        q, local = self.moments, self.local
+        nb_h = self.shrink @ local.cross
+        s = np.einsum("nde,ne->nd", self.shrink, local.b - local.cross @ q.alpha)
+        s -= np.einsum("nde,ne->nd", self.m, q.m)
+        terms = np.zeros_like(self.loadings.terms)
+        for t in range(len(terms)):
+            terms[t] = s.T @ q.z[t] - np.einsum("nde,nef->df", self.m, q.m_z[t])
+            terms[t] -= np.einsum("ndl,nel->de", nb_h, q.z_alpha[t])
+        # Cov(s) = [N H, M] Cov(alpha, m) [N H, M]'
+        mixed = nb_h @ q.m_alpha.swapaxes(1, 2) @ self.m
+        second = s.T @ s + (self.m @ q.m_m @ self.m).sum(axis=0) + (mixed + mixed.swapaxes(1, 2)).sum(axis=0)
+        second += (nb_h @ q.alpha_alpha @ nb_h.swapaxes(1, 2)).sum(axis=0) - self.m.sum(axis=0)
+        return Loadings(terms, second @ self.loadings.loose)
 
-def posterior_sd(design: Design, hyper: Hyper) -> Floats:
-    """Return the posterior standard deviations of eta given the hyperparameters, shape (N, D)."""
-    n, d = len(design.areas), len(design.subdimensions)
-    precision, constraints = _posterior(design, hyper)
-    found = factor(precision)
-    variance = found.marginal_variances()[: n * d]
-    if constraints.shape[0]:
-        gain = found.solve(constraints.T.toarray())
-        root = np.linalg.cholesky(np.linalg.inv(constraints @ gain))
-        variance = variance - ((gain[: n * d] @ root) ** 2).sum(axis=1)
-    return np.sqrt(variance).reshape(n, d)
+    @cached_property
+    def scores(self) -> Scores:
+        """Posterior moments of e and of the offsets."""
+        q, kt = self.moments, self._k_tilde
+        through = np.swapaxes(self.shrink, 1, 2)  # e = N' m - K~ H alpha + K~ b + noise of covariance K~
+        of_alpha = -kt @ self.local.cross
+        e_alpha = through @ q.m_alpha + of_alpha @ q.alpha_alpha
+        mixed = through @ q.m_alpha @ of_alpha.swapaxes(1, 2)
+        covariance = through @ q.m_m @ self.shrink + mixed + mixed.swapaxes(1, 2)
+        covariance = covariance + of_alpha @ q.alpha_alpha @ of_alpha.swapaxes(1, 2) + kt
+        mean = self._means(self.mean_field, self.border)
+        return Scores(mean, covariance, e_alpha, q.alpha, q.alpha_alpha)
 
-
-def _posterior(design: Design, hyper: Hyper) -> tuple[sp.csc_array, sp.csr_array]:
-    """Precision of x, and the rows of its constraints A x = 0."""
-    n, d = len(design.areas), len(design.subdimensions)
-    eye, k = sp.eye_array(d), NUGGET * np.eye(d)
-    columns, priors = [sp.eye_array(n * d)], [sp.csr_array((n * d, n * d))]
-    constraint, start = sp.csr_array((0, 0)), 0
-    for block, sigma in zip(design.blocks, hyper.sigma, strict=True):
-        if isinstance(block, Bym2Block):
-            structured, loose = sigma * np.sqrt(hyper.phi), sigma * np.sqrt(1 - hyper.phi)
-            of_u, of_v = (hyper.correlation[block.term.matrices[i]] for i in (0, -1))
-            k = k + np.outer(loose, loose) * of_v
-            columns.append(-sp.kron(sp.eye_array(n), np.diag(structured)))
-            jitter = JITTER * sp.diags_array((block.icar.size[block.icar.component] > 1).astype(float))
-            priors.append(sp.kron(block.icar.precision + jitter, np.linalg.inv(of_u)))
-            constraint, start = sp.kron(block.icar.means, eye), sum(p.shape[0] for p in priors[:-1])
-        else:
-            member = sp.csr_array((np.ones(n), (np.arange(n), block.index)), shape=(n, len(block.labels)))
-            columns.append(-sp.kron(member, eye))
-            covariance = np.outer(sigma, sigma) * hyper.correlation[block.term.matrices[0]]
-            priors.append(sp.kron(sp.eye_array(len(block.labels)), np.linalg.inv(covariance)))
-    columns.append(-sp.kron(sp.csr_array(design.x), eye))
-    priors.append(sp.kron(sp.diags_array(design.coefficient_priors[1] ** -2.0), eye))
-    links = design.links
-    columns.append(sp.csr_array((n * d, len(links))))
-    priors.append(sp.diags_array(np.array([link.offset.sd**-2.0 for *_, link in links])))
-    residual = sp.hstack(columns)
-    precision = sp.block_diag(priors) + residual.T @ sp.kron(sp.eye_array(n), np.linalg.inv(k)) @ residual
-
-    source, dimension = np.nonzero(design.linked)
-    information = design.information(np.ones_like(hyper.slope), hyper.extra, hyper.factor)
-    rest = precision.shape[0] - n * d  # of x after eta
-    for s, w in enumerate(information):
-        own = np.flatnonzero(source == s)
-        alpha = sp.csr_array((np.ones(len(own)), (dimension[own], own)), shape=(d, len(links)))
-        slopes = sp.kron(sp.eye_array(n), np.diag(hyper.slope[s]))
-        between = sp.csr_array((n * d, rest - len(links)))
-        reads = sp.hstack([slopes, between, sp.kron(np.ones((n, 1)), alpha)])
-        precision = precision + reads.T @ _blocks(w) @ reads
-    rows = constraint.shape[0]
-    after = sp.csr_array((rows, precision.shape[0] - start - constraint.shape[1]))
-    constraints = sp.hstack([sp.csr_array((rows, start)), constraint, after])
-    return sp.csc_array(precision), sp.csr_array(constraints)
+    @property
+    def sd(self) -> Floats:
+        """Posterior standard deviations of e, shape (N, D)."""
+        return np.sqrt(np.einsum("ndd->nd", self.scores.covariance))
 
 
-def _blocks(w: Floats) -> sp.bsr_array:
-    """Block-diagonal matrix of n blocks (D, D)."""
-    n, d, _ = w.shape
-    return sp.bsr_array((w, np.arange(n), np.arange(n + 1)), shape=(n * d, n * d))
+@dataclass(frozen=True)
+class Moments:
+    """Posterior means, and covariances x_y, of m_a, z_t(a) and alpha; areas first."""
+
+    m: Floats
+    z: tuple[Floats, ...]
+    alpha: Floats
+    m_m: Floats
+    m_z: tuple[Floats, ...]
+    m_alpha: Floats
+    z_alpha: tuple[Floats, ...]
+    alpha_alpha: Floats
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Posterior moments of e - m0 (N, D), and of alpha in units of prior standard deviations."""
+
+    mean: Floats
+    covariance: Floats
+    with_alpha: Floats
+    alpha: Floats
+    alpha_covariance: Floats
+
+
+def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
+    """Return the posterior of a field given hyperparameters.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        If the precision has a pivot that is not positive.
+    """
+    from buurtsae.multifrontal import invert_each
+
+    d, n_alpha = field.width, local.cross.shape[2]
+    c, loose, x = loadings.terms, loadings.loose, field.x
+    inner, log_inner = invert_each(np.eye(d) + loose.T @ local.w @ loose)
+    kt = loose @ inner @ loose.T
+    shrink = np.eye(d) - local.w @ kt
+    m = shrink @ local.w
+    m = 0.5 * (m + m.swapaxes(1, 2))
+    blocks = np.multiply.outer(field.base, np.eye(d))
+    through = [ct.T @ m for ct in c]
+    for (t, u), gather in field.gather.items():
+        blocks += (gather @ (through[t] @ c[u]).reshape(-1, d * d)).reshape(-1, d, d)
+    ground = field.ground if _nearly_singular(field, through, c) else field.ground[:0]
+    blocks[ground] += np.eye(d)
+
+    right = np.einsum("nde,ne->nd", shrink, local.b)
+    cross = shrink @ local.cross
+    free = x.shape[1] * d + n_alpha
+    k, nb = field.constraints.shape[0] * d, free + len(ground) * d
+    columns = np.zeros((field.nodes, d, k + nb + 1))
+    columns[:, :, :k] = np.einsum("kn,de->ndke", field.constraints.toarray(), np.eye(d)).reshape(field.nodes, d, k)
+    columns[ground[:, None], np.arange(d), k + free + np.arange(len(ground) * d).reshape(-1, d)] = 1.0
+    for t, member in enumerate(field.member):
+        of_beta = np.einsum("nde,np->ndpe", through[t], x).reshape(len(x), d, -1)
+        own = np.concatenate([of_beta, c[t].T @ cross, (right @ c[t])[:, :, None]], axis=2)
+        rows = slice(field.start[t], field.start[t] + member.shape[0])
+        summed = (member @ own.reshape(len(x), -1)).reshape(-1, d, free + 1)
+        columns[rows, :, k : k + free], columns[rows, :, -1] = summed[:, :, :free], summed[:, :, free]
+
+    precision = np.eye(nb)
+    p = x.shape[1] * d
+    precision[:p, :p] += np.einsum("np,nq,nde->pdqe", x, x, m, optimize=True).reshape(p, p)
+    precision[:p, p:free] = np.einsum("np,ndl->pdl", x, cross).reshape(p, n_alpha)
+    precision[p:free, :p] = precision[:p, p:free].T
+    h = local.cross
+    precision[p:free, p:free] += local.own.sum(axis=0) - (h.swapaxes(1, 2) @ kt @ h).sum(axis=0)
+    linear = np.zeros(nb)
+    linear[:p] = (x.T @ right).ravel()
+    linear[p:free] = local.linear.sum(axis=0) - np.einsum("ndl,nde,ne->l", h, kt, local.b, optimize=True)
+
+    factor = field.symbolic.factor(blocks)
+    half = factor.half(columns.reshape(field.nodes * d, k + nb + 1))
+    gram = half.T @ half
+    root_a = np.linalg.cholesky(gram[:k, :k])
+    into = np.linalg.solve(root_a, gram[:k, k:])
+    reduced = gram[k:, k:] - into.T @ into
+    root_t = np.linalg.cholesky(precision - reduced[:nb, :nb])
+    target = np.linalg.solve(root_t, linear - reduced[:nb, nb])
+    logdet = factor.logdet + 2 * np.log(np.diag(root_a)).sum() + 2 * np.log(np.diag(root_t)).sum()
+    quadratic = reduced[nb, nb] + target @ target + np.einsum("nd,nde,ne->", local.b, kt, local.b, optimize=True)
+    log_likelihood = local.constant + 0.5 * (quadratic - logdet - log_inner + d * field.log_structure)
+    border = np.linalg.solve(root_t.T, target)
+    return Conditional(
+        field, local, loadings, float(log_likelihood), factor, half, root_a, root_t, border, shrink, inner, m
+    )
+
+
+def _nearly_singular(field: Field, through: Sequence[Floats], c: Floats) -> bool:
+    """Whether some constrained part of the field is hardly informed, so that P is nearly singular there."""
+    if not len(field.ground):
+        return False
+    d = field.width
+    information = np.zeros((field.nodes, d * d))
+    for t, member in enumerate(field.member):
+        rows = slice(field.start[t], field.start[t] + member.shape[0])
+        information[rows] = member @ (through[t] @ c[t]).reshape(-1, d * d)
+    found = np.linalg.eigvalsh((field.constraints @ information).reshape(-1, d, d))
+    return bool(found.min() < GROUNDED_BELOW)
+
+
+def _inverse_lower(root: Floats) -> Floats:
+    return np.linalg.solve(root, np.eye(len(root)))
+

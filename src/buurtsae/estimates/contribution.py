@@ -1,7 +1,7 @@
 """What each source adds: posterior standard deviations with and without it, without fitting again.
 
 Hyperparameters are held at their posterior means of the fit with all sources; given these the posterior is Gaussian
-and its standard deviations are exact (`engines.gmrf`). Without the reference of a sub-dimension the next source takes
+and its standard deviations are exact (`engines.marginal`). Without the reference of a sub-dimension the next source takes
 its place, as it would if it were left out of the run file, and fixes the level; figures stay on the scale of the fit.
 """
 
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from buurtsae.engines.base import Fit
-from buurtsae.engines.gmrf import Hyper, posterior_sd
+from buurtsae.engines.hyper import Hyper
+from buurtsae.engines.marginal import Marginal
 from buurtsae.model.design import Design, design
 from buurtsae.sparse import Floats
 
@@ -29,7 +30,8 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
         without are None where no other source informs the sub-dimension.
     """
     hyper, inhabited = Hyper.means(fit.draws, fit.design), fit.areas.inhabited
-    everything = posterior_sd(fit.design, hyper)
+    factor = 1.0 if fit.draws.factor is None else fit.draws.factor
+    everything = Marginal.of(fit.design).conditional(hyper, factor).sd
     rows = []
     for s, source in enumerate(fit.direct.sources):
         without = _without(fit, hyper, s)
@@ -59,18 +61,8 @@ def _without(fit: Fit, hyper: Hyper, s: int) -> dict[str, Floats]:
     if not kept:
         return {}
     arrays = _select(fit, others, kept)
-    part = np.ix_(others, kept)
-    factor = hyper.factor if np.isscalar(hyper.factor) else np.asarray(hyper.factor)[others][:, :, kept]
-    square = np.ix_(kept, kept)
-    narrowed = Hyper(
-        hyper.sigma[:, kept],
-        hyper.phi[kept],
-        {name: r[square] for name, r in hyper.correlation.items()},
-        hyper.slope[part],
-        hyper.extra[part],
-        factor,  # type: ignore[arg-type]
-    )
-    sd = posterior_sd(arrays, narrowed)
+    factor = 1.0 if fit.draws.factor is None else fit.draws.factor[others][:, :, kept]
+    sd = Marginal.of(arrays).conditional(hyper.select(others, kept), factor).sd
     return {fit.direct.subdimensions[d]: sd[:, i] for i, d in enumerate(kept)}
 
 

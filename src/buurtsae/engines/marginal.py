@@ -1,0 +1,74 @@
+r"""The marginal likelihood of a design in its hyperparameters, and its gradient.
+
+    log p(xi | y) = log p(y | theta(xi)) - |xi|^2 / 2 + constant,
+
+exact for Gaussian observations: the field, its coefficients and the offsets of sources are integrated out (`gmrf`),
+what hyperparameters do is in `hyper`, what the direct estimates say in `observations`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from buurtsae.engines.field import Field, field, structures
+from buurtsae.engines.gmrf import Conditional, condition
+from buurtsae.engines.hyper import Hyper, Scale
+from buurtsae.engines.observations import Observations
+from buurtsae.model.design import Design
+from buurtsae.sparse import Floats
+
+
+@dataclass(frozen=True)
+class Marginal:
+    """The model of a design with the field integrated out.
+
+    Attributes
+    ----------
+    scale : Scale
+        From xi to hyperparameters.
+    field : Field
+    observations : Observations
+    """
+
+    scale: Scale
+    field: Field
+    observations: Observations
+
+    @classmethod
+    def of(cls, design: Design) -> Marginal:
+        """Return the marginal model of a design; the symbolic analysis is made here, once."""
+        mean, sd = design.coefficient_priors
+        latent = field(structures(design), design.x * sd, design.x @ mean, len(design.subdimensions))
+        return cls(Scale.of(design), latent, Observations(design, latent.offset))
+
+    @property
+    def design(self) -> Design:
+        """The design."""
+        return self.scale.design
+
+    def conditional(self, hyper: Hyper, factor: Floats | float = 1.0) -> Conditional:
+        """Return the posterior of the field given hyperparameters, and factors of the sampling variances."""
+        local = self.observations.local(hyper.slope, hyper.extra, factor)
+        return condition(self.field, local, hyper.loadings(self.design))
+
+    def at(self, xi: Floats) -> Conditional:
+        """Return the posterior of the field given xi."""
+        return self.conditional(self.scale.hyper(xi))
+
+    def log_posterior(self, xi: Floats) -> float:
+        """Return log p(xi | y) up to a constant."""
+        return self.at(xi).log_likelihood - 0.5 * float(xi @ xi)
+
+    def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
+        """Return log p(xi | y) up to a constant, and its gradient."""
+        hyper = self.scale.hyper(xi)
+        found = self.conditional(hyper)
+        by_loading = found.gradient
+        by_slope, by_extra = self.observations.gradient(found, hyper.slope, hyper.extra)
+        parts = (by_loading.terms, by_loading.loose, by_slope, by_extra)
+        total = -xi
+        for jacobian, part in zip(self.scale.jacobian(xi), parts, strict=True):
+            total = total + np.tensordot(jacobian, part, axes=part.ndim)
+        return found.log_likelihood - 0.5 * float(xi @ xi), total

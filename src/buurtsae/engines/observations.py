@@ -1,0 +1,132 @@
+r"""What the direct estimates say about the scores, given the links of their sources: Gaussian, per area.
+
+    y_[s,a] = c + alpha_s + lambda_s (e_a - c) + error,    error ~ N(0, V_[s,a] + diag tau_s^2) =: N(0, P_[s,a]^{-1}),
+
+with r_[s,a] the residual at e = m0 and alpha at its prior mean. In the sufficient statistics of `gmrf.Local`
+
+    W_a = sum_s lambda P lambda,   b_a = sum_s lambda P r,   H_a = [lambda P]_linked,   h_a = [P r]_linked,
+
+and by Fisher's identity, with expectations over the posterior of e and alpha,
+
+    d log p(y) / d lambda_sd = sum_a E[(P r)_d (e_d - c_d)],    d log p(y) / d tau_sd = tau sum_a (P E[r r'] P - P)_dd.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from buurtsae.engines.gmrf import Conditional, Local
+from buurtsae.model.design import Design
+from buurtsae.sparse import Floats
+
+
+@dataclass(frozen=True)
+class Observations:
+    """The direct estimates of a design, ready for any value of the links.
+
+    Attributes
+    ----------
+    design : Design
+    offset : ndarray, shape (N,)
+        m0.
+    """
+
+    design: Design
+    offset: Floats
+
+    @cached_property
+    def _both(self) -> NDArray[np.bool_]:
+        seen = self.design.observed
+        return np.asarray(seen[..., :, None] & seen[..., None, :])
+
+    @cached_property
+    def _variance(self) -> Floats:
+        """V, the identity where nothing was observed, shape (S, N, D, D)."""
+        return np.linalg.inv(np.where(self._both, self.design.precision, np.eye(self.design.y.shape[2])))
+
+    @cached_property
+    def _alpha(self) -> tuple[Floats, Floats]:
+        """Prior means and standard deviations of alpha, shape (L,)."""
+        links = [link for *_, link in self.design.links]
+        return np.array([p.offset.mean for p in links]), np.array([p.offset.sd for p in links])
+
+    def precision(self, extra: Floats, factor: Floats | float = 1.0) -> tuple[Floats, float]:
+        """Return P, 0 where nothing was observed, shape (S, N, D, D), and log |P| summed.
+
+        Parameters
+        ----------
+        extra : ndarray, shape (S, D)
+            tau.
+        factor : ndarray, shape (S, N, D), optional
+            exp(h), by which sampling variances differ from those given.
+        """
+        from buurtsae.multifrontal import invert_each
+
+        shape, eye = self._variance.shape, np.eye(self._variance.shape[-1])
+        seen = self.design.observed
+        sd = np.sqrt(np.where(seen, factor, 1.0))
+        v = self._variance * sd[..., :, None] * sd[..., None, :]
+        v = v + np.where(seen, extra[:, None, :] ** 2, 0.0)[..., None] * eye
+        inverse, logdet = invert_each(v.reshape(-1, *shape[2:]))
+        return np.where(self._both, inverse.reshape(shape), 0.0), -logdet
+
+    def residual(self, slope: Floats) -> Floats:
+        """Return r at e = m0 and alpha at its prior mean, 0 where nothing was observed, shape (S, N, D)."""
+        d = self.design
+        level = np.zeros(d.linked.shape)
+        level[d.linked] = self._alpha[0]
+        c = np.where(d.linked, d.centre, 0.0)[:, None]  # a reference reads the score itself
+        at = c + level[:, None] + slope[:, None] * (self.offset[None, :, None] - c)
+        return np.where(d.observed, d.y - at, 0.0)
+
+    def local(self, slope: Floats, extra: Floats, factor: Floats | float = 1.0) -> Local:
+        """Return the sufficient statistics at lambda and tau, shape (S, D) each."""
+        design = self.design
+        p, log_p = self.precision(extra, factor)
+        r = self.residual(slope)
+        pr = np.einsum("snde,sne->snd", p, r)
+        lp = slope[:, None, :, None] * p
+        source, dim = np.nonzero(design.linked)
+        sd = self._alpha[1]
+        own = p[source[:, None], :, dim[:, None], dim[None, :]] * (source[:, None] == source)[:, :, None]
+        return Local(
+            w=(lp * slope[:, None, None, :]).sum(axis=0),
+            b=np.einsum("sd,snd->nd", slope, pr),
+            cross=np.moveaxis(lp[source, :, :, dim], 0, 2) * sd,
+            own=np.moveaxis(own * (sd[:, None] * sd)[:, :, None], 2, 0),
+            linear=np.moveaxis(pr[source, :, dim], 0, 1) * sd,
+            constant=0.5 * (log_p - float((r * pr).sum()) - float(design.observed.sum()) * np.log(2 * np.pi)),
+        )
+
+    def gradient(self, found: Conditional, slope: Floats, extra: Floats) -> tuple[Floats, Floats]:
+        """Return the derivatives of the log-likelihood with respect to lambda and tau, shape (S, D), where linked."""
+        design = self.design
+        of_slope, of_extra = np.zeros(design.linked.shape), np.zeros(design.linked.shape)
+        if not design.linked.any():
+            return of_slope, of_extra
+        p, _ = self.precision(extra)
+        residual, q = self.residual(slope), found.scores
+        source, dim = np.nonzero(design.linked)
+        sd = self._alpha[1]
+        n_dims = len(design.subdimensions)
+        for s in np.unique(source):
+            own = np.flatnonzero(source == s)
+            place = np.zeros((n_dims, len(source)))
+            place[dim[own], own] = sd[own]  # alpha_s = place @ alpha
+            lam = slope[s]
+            r = residual[s] - lam * q.mean - place @ q.alpha
+            cov_e_alpha = q.with_alpha @ place.T
+            # Cov(r, e) = -(lambda Cov(e) + Cov(alpha_s, e));  Cov(r) = -Cov(r, e) lambda + lambda Cov(e, alpha_s) + Cov(alpha_s)
+            r_e = -(lam[:, None] * q.covariance + cov_e_alpha.swapaxes(1, 2))
+            r_r = -r_e * lam + lam[:, None] * cov_e_alpha + place @ q.alpha_covariance @ place.T
+            deviation = q.mean + self.offset[:, None] - design.centre
+            first = np.einsum("nde,ne->nd", p[s], r) * deviation + np.einsum("nde,ned->nd", p[s], r_e)
+            second = r_r + r[:, :, None] * r[:, None, :]
+            spread = np.einsum("nde,nef,nfd->nd", p[s], second, p[s], optimize=True) - np.einsum("ndd->nd", p[s])
+            of_slope[s, dim[own]] = first.sum(axis=0)[dim[own]]
+            of_extra[s, dim[own]] = extra[s, dim[own]] * spread.sum(axis=0)[dim[own]]
+        return of_slope, of_extra
