@@ -18,8 +18,27 @@ from buurtsae.sparse import Floats
 if TYPE_CHECKING:
     import xarray as xr
 
-RHAT_MAX, ESS_MIN = 1.01, 400
+RHAT_MAX, ESS_MIN, KHAT_MAX = 1.01, 400, 0.7
 HYPERPARAMETERS = ["name", "measure", "mean", "sd", "lower", "upper", "rhat", "ess_bulk"]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What an engine that weighs values of the hyperparameters says of itself.
+
+    Attributes
+    ----------
+    khat : float
+        Pareto k-hat of the importance weights: below 0.7 they can be relied on.
+    values : int
+        Values of the hyperparameters that were weighed.
+    effective : float
+        Their effective number.
+    """
+
+    khat: float
+    values: int
+    effective: float
 
 
 @dataclass(frozen=True)
@@ -39,6 +58,8 @@ class Draws:
         Transitions that diverged; 0 for engines without any.
     factor : ndarray, shape (S, N, D), optional
         Posterior mean of the factor by which modelled sampling variances differ from those given.
+    certificate : Certificate, optional
+        Of engines that weigh values of the hyperparameters.
     """
 
     eta: Floats
@@ -48,6 +69,7 @@ class Draws:
     coords: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     divergences: int = 0
     factor: Floats | None = None
+    certificate: Certificate | None = None
 
     @cached_property
     def flat(self) -> Floats:
@@ -111,6 +133,25 @@ def _upper_triangle(dims: tuple[str, ...], labels: Any, dataset: xr.Dataset) -> 
         return False
     order = list(dataset["measure"].values)
     return bool(order.index(labels[-1]) >= order.index(labels[-2]))
+
+
+def psis(log_ratios: Floats) -> tuple[Floats, float]:
+    """Return Pareto smoothed importance weights that sum to 1, and k-hat, of log ratios (n,).
+
+    References
+    ----------
+    Vehtari, A. et al. (2024). Pareto smoothed importance sampling. JMLR 25.
+    """
+    import arviz as az
+
+    if hasattr(az, "psislw"):  # ArviZ before 1.0
+        smoothed, khat = az.psislw(np.array(log_ratios))
+    else:
+        from arviz_stats.base import array_stats
+
+        smoothed, khat = array_stats.psislw(-np.array(log_ratios))  # takes log-likelihoods, as for PSIS-LOO
+    weights = np.exp(smoothed - np.max(smoothed))
+    return weights / weights.sum(), float(khat)
 
 
 def convergence(values: Floats) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from buurtsae.model.spec import AreaModel
 from buurtsae.sparse import Floats
 from buurtsae.survey.direct import DirectEstimates
 
-ENGINES: Mapping[str, str] = {"nuts": "buurtsae.engines.nuts"}
+ENGINES: Mapping[str, str] = {"laplace": "buurtsae.engines.laplace", "nuts": "buurtsae.engines.nuts"}
 
 
 @dataclass(frozen=True)

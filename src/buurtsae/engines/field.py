@@ -1,11 +1,11 @@
 r"""The latent field of a model: unit Gaussian fields on sparse structures, one per term, whose sum is the predictor.
 
-    m_a = m0_a + sum_t C_t z_t[index_t(a)] + sum_p x_ap sd_p b_p,     z_t ~ N(0, Q_t^- (x) I_D),   b ~ N(0, I),
+    m_k = m0_k + sum_t C_t zeta_tk + sum_p x_kp sd_p b_p,    zeta_t = J_t z_t,    z_t ~ N(0, Q_t^- (x) I_D),   b ~ N(0, I)
 
-with Q_t the structure of term t (identity for exchangeable effects, the scaled ICAR of a graph, the random walk of a
-line), A_t z_t = 0 its constraints, and C_t, (D, D), all that depends on hyperparameters. The precision of z given
-observations with information M_a about m_a has the pattern of the Q_t and of the pairs (index_t(a), index_u(a)), in
-blocks of D.
+at site k (a buurt, or a group of buurten with their shares as weights), with Q_t the structure of term t (identity for
+exchangeable effects, the scaled ICAR of a graph, the random walk of a line), A_t z_t = 0 its constraints, J_t the
+nodes that a site sees, and C_t, (D, D), all that depends on hyperparameters. The precision of z given observations
+with information M_k about m_k has the pattern of the Q_t and of the pairs of nodes that some site sees together.
 
 References
 ----------
@@ -20,7 +20,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from buurtsae.model.design import Bym2Block, Design
 from buurtsae.sparse import Floats, Ints, Symbolic, analyse, factor
 
 
@@ -31,139 +30,136 @@ class Structure:
     Attributes
     ----------
     precision : sparse, shape (n, n)
-    index : ndarray of int, shape (N,)
-        Node of each area.
+    sees : sparse, shape (K, n)
+        J: weights of the nodes at each site.
     constraints : sparse, shape (k, n)
         Rows A with A z = 0 that span the null space of the precision; k = 0 for a proper structure.
     """
 
     precision: sp.csr_array
-    index: Ints
+    sees: sp.csr_array
     constraints: sp.csr_array
 
 
 @dataclass(frozen=True)
 class Field:
-    """All structures of a model, joined; what does not depend on hyperparameters is computed once.
+    """All structures of a model, joined; what does not depend on hyperparameters, made once by `field`.
 
     Attributes
     ----------
     width : int
         D, variables per node.
     nodes : int
-    index : tuple of ndarray, shape (N,) each
-        Node of each area per term, in the joined field.
     symbolic : Symbolic
     base : ndarray, shape (entries,)
-        Prior precision at each entry, times the identity of order D. The diagonal comes first.
+        Prior precision at each entry, times the identity of order D.
+    diagonal : ndarray of int, shape (nodes,)
+        Entry of each node with itself.
+    constraints : sparse, shape (k, nodes)
     ground : ndarray of int, shape (k,)
         A node of each constraint.
-    gather : mapping of (t, u) to sparse, shape (entries, N)
-        Adds the areas' blocks C_t' M_a C_u into entries, u <= t.
-    entry : mapping of (t, u) to ndarray of int, shape (N,)
-        Entry (index_t(a), index_u(a)) of each area.
-    member : tuple of sparse, shape (nodes of t, N) each
-        Sums areas per node.
-    start : tuple of int
-        First node of each term.
-    constraints : sparse, shape (k, nodes)
-    x : ndarray, shape (N, P)
-        Covariates times the prior standard deviations of their coefficients.
-    offset : ndarray, shape (N,)
-        m0, the prior mean of the predictor, the same for all sub-dimensions.
     log_structure : float
         log |Q + E E'| summed over terms, E the unit vectors of `ground`: with A A' it is log |Q| on the constraints.
+    sees : tuple of sparse, shape (K, nodes) each
+        J_t on the joined nodes.
+    seen : tuple of ndarray
+        Start per site (K + 1,), and node, term and weight of all that sites see.
+    pairs : tuple of ndarray
+        Start per site (K + 1,), and entry, terms of its row and column, and weight of all pairs that sites see.
+    x : ndarray, shape (K, P)
+        Covariates times the prior standard deviations of their coefficients.
+    offset : ndarray, shape (K,)
+        m0, the prior mean of the predictor, the same for all sub-dimensions.
     """
 
     width: int
     nodes: int
-    index: tuple[Ints, ...]
     symbolic: Symbolic
     base: Floats
-    ground: Ints
-    gather: dict[tuple[int, int], sp.csr_array]
-    entry: dict[tuple[int, int], Ints]
-    member: tuple[sp.csr_array, ...]
-    start: tuple[int, ...]
+    diagonal: Ints
     constraints: sp.csr_array
+    ground: Ints
+    log_structure: float
+    sees: tuple[sp.csr_array, ...]
+    seen: tuple[Ints, Ints, Ints, Floats]
+    pairs: tuple[Ints, Ints, Ints, Ints, Floats]
     x: Floats
     offset: Floats
-    log_structure: float
 
 
-def structures(design: Design) -> list[Structure]:
-    """Return the structures of a design's blocks, in their order."""
-    found = []
-    for block in design.blocks:
-        if isinstance(block, Bym2Block):
-            n = len(design.areas)
-            found.append(Structure(sp.csr_array(block.icar.precision), np.arange(n), block.icar.means))
-        else:
-            n = len(block.labels)
-            found.append(Structure(sp.eye_array(n, format="csr"), block.index, sp.csr_array((0, n))))
-    return found
-
-
-def field(parts: Sequence[Structure], x: Floats, offset: Floats, width: int) -> Field:
-    """Join structures over the same areas.
+def field(structures: Sequence[Structure], x: Floats, offset: Floats, width: int) -> Field:
+    """Join structures that are seen from the same sites.
 
     Parameters
     ----------
-    parts : sequence of Structure
-    x : ndarray, shape (N, P)
+    structures : sequence of Structure
+    x : ndarray, shape (K, P)
         Covariates times prior standard deviations.
-    offset : ndarray, shape (N,)
+    offset : ndarray, shape (K,)
     width : int
         D.
     """
-    n_areas = len(x)
-    sizes = [p.precision.shape[0] for p in parts]
-    start = tuple(int(s) for s in np.cumsum([0, *sizes]))
-    nodes = start[-1]
-    index = tuple(np.asarray(p.index, dtype=np.int64) + s for p, s in zip(parts, start, strict=False))
-    rows, columns, values = [np.arange(nodes)], [np.arange(nodes)], [np.zeros(nodes)]
-    for p, s in zip(parts, start, strict=False):
-        values[0][s : s + p.precision.shape[0]] = p.precision.diagonal()
-        below = sp.tril(p.precision, -1).tocoo()
-        rows.append(below.row + s), columns.append(below.col + s), values.append(below.data)
-    entry, gather = {}, {}
-    total = sum(len(r) for r in rows)
-    for t in range(len(parts)):
-        entry[t, t] = index[t]  # the diagonal comes first
-        for u in range(t):
-            pair, place = np.unique(index[t] * nodes + index[u], return_inverse=True)
-            rows.append(pair // nodes), columns.append(pair % nodes), values.append(np.zeros(len(pair)))
-            entry[t, u] = total + place
-            total += len(pair)
-    for key, place in entry.items():
-        gather[key] = sp.csr_array((np.ones(n_areas), (place, np.arange(n_areas))), shape=(total, n_areas))
-    member = tuple(
-        sp.csr_array((np.ones(n_areas), (p.index, np.arange(n_areas))), shape=(n, n_areas))
-        for p, n in zip(parts, sizes, strict=True)
-    )
-    constraints = sp.block_diag([sp.csr_array((0, 0)), *(p.constraints for p in parts)], format="csr")
-    ground = np.array([constraints.indices[constraints.indptr[k]] for k in range(constraints.shape[0])], dtype=np.int64)
-    base = np.concatenate(values)
-    log_structure = 0.0
-    for p, s in zip(parts, start, strict=False):
-        raised = p.precision.diagonal()
-        own = ground[(ground >= s) & (ground < s + len(raised))] - s
-        raised[own] += 1.0
-        proper = sp.csr_array(p.precision - sp.diags_array(p.precision.diagonal()) + sp.diags_array(raised))
-        log_structure += factor(proper).logdet
+    n_sites = len(x)
+    empty = sp.csr_array((n_sites, 0))
+    prior = sp.block_diag([sp.csr_array((0, 0)), *(s.precision for s in structures)], format="csr")
+    nodes = prior.shape[0]
+    constraints = sp.csr_array(sp.block_diag([sp.csr_array((0, 0)), *(s.constraints for s in structures)]))
+    sees = []
+    for t in range(len(structures)):
+        parts = [s.sees if u == t else 0 * s.sees for u, s in enumerate(structures)]
+        sees.append(sp.csr_array(sp.hstack([empty, *parts], format="csr")))
+        sees[-1].eliminate_zeros()
+    found = [_pairs(sees[t], sees[u], t == u) for t in range(len(sees)) for u in range(t + 1)]
+    terms = [(t, u) for t in range(len(sees)) for u in range(t + 1)]
+    below = sp.tril(prior).tocoo()
+    keys = [below.row.astype(np.int64) * nodes + below.col, np.arange(nodes) * (nodes + 1)]
+    keys += [i * nodes + j for _, i, j, _ in found]
+    known = np.unique(np.concatenate(keys))
+    base = np.zeros(len(known))
+    base[np.searchsorted(known, keys[0])] = below.data
+    site = np.concatenate([s for s, *_ in found]) if found else np.zeros(0, dtype=np.int64)
+    order = np.argsort(site, kind="stable")
+    row_term = np.repeat([t for t, _ in terms], [len(s) for s, *_ in found]).astype(np.int64)
+    column_term = np.repeat([u for _, u in terms], [len(s) for s, *_ in found]).astype(np.int64)
+    entry = np.searchsorted(known, np.concatenate(keys[2:])) if found else site
+    weight = np.concatenate([w for *_, w in found]) if found else np.zeros(0)
+    starts = np.searchsorted(site[order], np.arange(n_sites + 1))
+    ground = constraints.indices[constraints.indptr[:-1]].astype(np.int64)
+    raised = prior.diagonal()
+    raised[ground] += 1.0
+    proper = sp.csr_array(prior - sp.diags_array(prior.diagonal()) + sp.diags_array(raised)) if nodes else None
     return Field(
         width=width,
         nodes=nodes,
-        index=index,
-        symbolic=analyse(nodes, np.concatenate(rows), np.concatenate(columns), width),
+        symbolic=analyse(nodes, known // max(nodes, 1), known % max(nodes, 1), width),
         base=base,
+        diagonal=np.searchsorted(known, keys[1]),
+        constraints=constraints,
         ground=ground,
-        gather=gather,
-        entry=entry,
-        member=member,
-        start=start[:-1],
-        constraints=sp.csr_array(constraints),
-        x=x,
-        offset=offset,
-        log_structure=log_structure,
+        log_structure=factor(proper).logdet if proper is not None else 0.0,
+        sees=tuple(sees),
+        seen=_seen(sees, n_sites),
+        pairs=(starts, entry[order], row_term[order], column_term[order], weight[order]),
+        x=np.ascontiguousarray(x, dtype=float),
+        offset=np.asarray(offset, dtype=float),
     )
+
+
+def _pairs(a: sp.csr_array, b: sp.csr_array, same: bool) -> tuple[Ints, Ints, Ints, Floats]:
+    """Site, node of a, node of b, and product of weights, of all pairs of nodes that a site sees; once if `same`."""
+    site = np.repeat(np.arange(a.shape[0]), np.diff(a.indptr))
+    count = np.diff(b.indptr)[site]
+    first = np.repeat(np.arange(a.nnz), count)
+    second = np.repeat(b.indptr[site] - np.cumsum(count) + count, count) + np.arange(count.sum())
+    i, j = a.indices[first].astype(np.int64), b.indices[second].astype(np.int64)
+    kept = i >= j if same else np.ones(len(i), dtype=bool)
+    return site[first][kept], i[kept], j[kept], (a.data[first] * b.data[second])[kept]
+
+
+def _seen(sees: Sequence[sp.csr_array], n_sites: int) -> tuple[Ints, Ints, Ints, Floats]:
+    site = np.concatenate([np.repeat(np.arange(n_sites), np.diff(s.indptr)) for s in sees] or [np.zeros(0, int)])
+    node = np.concatenate([s.indices.astype(np.int64) for s in sees] or [np.zeros(0, np.int64)])
+    term = np.repeat(np.arange(len(sees)), [s.nnz for s in sees])
+    weight = np.concatenate([s.data.astype(float) for s in sees] or [np.zeros(0)])
+    order = np.argsort(site, kind="stable")
+    return np.searchsorted(site[order], np.arange(n_sites + 1)), node[order], term[order], weight[order]

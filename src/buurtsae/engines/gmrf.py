@@ -22,11 +22,11 @@ Approximate Bayesian inference for latent Gaussian models. JRSS B 71. Rao and Mo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from buurtsae.engines.field import Field
 from buurtsae.sparse import Factor, Floats
@@ -107,25 +107,30 @@ class Conditional:
         return len(self.root_a), free, len(self.root_t)
 
     @cached_property
-    def _corrections(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """U_A with P^{-1} - U_A U_A' conditioned; U_B; T^{-1/2}; the posterior mean of z.
-
-        z = (a draw from N(0, P^{-1} - U_A U_A')) + mean - U_B eps,  border = mean + T^{-1/2} eps.
-        """
+    def _corrections(self) -> tuple[Floats, Floats, Floats]:
+        """U_A, U_B and T^{-1/2}: Cov(z, border) = diag(P^{-1} - U_A U_A', 0) + [-U_B; T^{-1/2}] [-U_B; T^{-1/2}]'."""
         k, _, nb = self._counts
-        full = self.factor.back(self.half)
-        y_a, rest = full[:, :k], full[:, k:]
+        full = self.factor.back(self.half[:, :-1])
         inverse_a = _inverse_lower(self.root_a)
-        u_a = y_a @ inverse_a.T
+        u_a, u_b, tm = full[:, :k] @ inverse_a.T, full[:, k:], _inverse_lower(self.root_t).T
         if k:
-            rest = rest - u_a @ (inverse_a @ (self.half[:, :k].T @ self.half[:, k:]))
-        tm = _inverse_lower(self.root_t).T
-        return u_a, rest[:, :nb] @ tm, tm, rest[:, nb] - rest[:, :nb] @ self.border
+            u_b = u_b - u_a @ (inverse_a @ (self.half[:, :k].T @ self.half[:, k:-1]))
+        return u_a, u_b @ tm, tm
+
+    def _fields(self, noise: Floats, border: Floats) -> Floats:
+        """Return z given the border (nb, n): its mean and noise ~ N(0, I) (nodes * D, n), with A z = 0."""
+        k, _, nb = self._counts
+        x = noise + self.half[:, -1:] - self.half[:, k : k + nb] @ border
+        if k:
+            of_a = self.half[:, :k]
+            x -= of_a @ np.linalg.solve(self.root_a.T, np.linalg.solve(self.root_a, of_a.T @ x))
+        return self.factor.back(x)
 
     @cached_property
     def mean_field(self) -> Floats:
         """Posterior mean of z, shape (nodes, D)."""
-        return self._corrections[3].reshape(self.field.nodes, self.field.width)
+        f = self.field
+        return self._fields(np.zeros((f.nodes * f.width, 1)), self.border[:, None]).reshape(f.nodes, f.width)
 
     def predictor(self, z: Floats, border: Floats) -> Floats:
         """Return m - m0 of fields (..., nodes, D) and borders (..., nb), shape (..., N, D)."""
@@ -133,8 +138,10 @@ class Conditional:
         p = f.x.shape[1]
         beta = border[..., : p * d].reshape(*border.shape[:-1], p, d)
         out = f.x @ beta
-        for c, index in zip(self.loadings.terms, f.index, strict=True):
-            out = out + z[..., index, :] @ c.T
+        flat = np.moveaxis(z, -2, 0).reshape(f.nodes, z.size // max(f.nodes, 1))
+        for c, sees in zip(self.loadings.terms, f.sees, strict=True):
+            seen = np.moveaxis((sees @ flat).reshape(len(f.x), *z.shape[:-2], d), 0, -2)
+            out = out + seen @ c.T
         return np.asarray(out)
 
     def _alpha(self, border: Floats) -> Floats:
@@ -161,15 +168,10 @@ class Conditional:
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
         """Return n draws of e, shape (n, N, D), and of the border in units of prior standard deviations, (n, nb)."""
         f, d = self.field, self.field.width
-        k, _, nb = self._counts
-        u_a, u_b, tm, mean = self._corrections
-        z = self.factor.back(rng.standard_normal((f.nodes * d, n)))
-        if k:  # A z = 0: U_A = P^{-1} A' L_A^{-T}
-            sums = (f.constraints @ z.reshape(f.nodes, d * n)).reshape(-1, n)
-            z -= u_a @ np.linalg.solve(self.root_a, sums)
-        eps = rng.standard_normal((nb, n))
-        z += mean[:, None] - u_b @ eps
-        border = self.border + (tm @ eps).T
+        eps = rng.standard_normal((len(self.root_t), n))
+        border = self.border[:, None] + np.linalg.solve(self.root_t.T, eps)
+        z = self._fields(rng.standard_normal((f.nodes * d, n)), border)
+        border = border.T
         e = self._means(np.ascontiguousarray(z.T).reshape(n, f.nodes, d), border)
         if self.loadings.loose.any():
             root = self.loadings.loose @ np.linalg.cholesky(self.inner)
@@ -179,39 +181,25 @@ class Conditional:
     @cached_property
     def moments(self) -> Moments:
         """Posterior moments of what each area sees."""
+        from buurtsae.engines.sites import covariances
+
         f, d = self.field, self.field.width
-        k, free, _ = self._counts
-        u_a, u_b, tm, _ = self._corrections
-        u_a, u_b = (u.reshape(f.nodes, d, u.shape[1]) for u in (u_a, u_b))
-        n, p = f.x.shape
-        blocks = self.factor.selected_inverse()
-        terms = range(len(f.index))
-        c = self.loadings.terms
-        xb = np.einsum("np,pdj->ndj", f.x, tm[: p * d].reshape(p, d, len(tm)))
-        e, a = xb.copy(), np.zeros((n, d, k))
-        for t in terms:
-            e -= c[t] @ u_b[f.index[t]]
-            a += c[t] @ u_a[f.index[t]]
-        with_z = []
-        for t in terms:
-            total = -a @ u_a[f.index[t]].swapaxes(1, 2) - e @ u_b[f.index[t]].swapaxes(1, 2)
-            for u in terms:  # Cov(z_u(a), z_t(a))
-                first, second = max(t, u), min(t, u)
-                block = blocks[f.entry[first, second]]
-                total += c[u] @ (block if u == first else block.swapaxes(1, 2))
-            with_z.append(total)
-        variance = e @ xb.swapaxes(1, 2)
-        for t in terms:
-            variance += with_z[t] @ c[t].T
-        alpha = tm[p * d : free]
+        _, free, _ = self._counts
+        u_a, u_b, tm = self._corrections
+        at_nodes = [np.ascontiguousarray(u).reshape(f.nodes, d, u.shape[1]) for u in (u_a, u_b)]
+        m_m, m_z, m_b, z_b = covariances(
+            self.loadings.terms, f.x, self.factor.selected_inverse(), *at_nodes, np.ascontiguousarray(tm), f.diagonal,
+            f.seen, f.pairs
+        )  # fmt: skip
+        alpha = tm[f.x.shape[1] * d : free]
         return Moments(
             m=self.predictor(self.mean_field, self.border),
-            z=tuple(self.mean_field[i] for i in f.index),
+            z=tuple(sees @ self.mean_field for sees in f.sees),
             alpha=self._alpha(self.border),
-            m_m=variance,
-            m_z=tuple(with_z),
-            m_alpha=e @ alpha.T,
-            z_alpha=tuple(-u_b[i] @ alpha.T for i in f.index),
+            m_m=m_m,
+            m_z=m_z,
+            m_alpha=m_b @ alpha.T,
+            z_alpha=z_b @ alpha.T,
             alpha_alpha=alpha @ alpha.T,
         )
 
@@ -253,15 +241,15 @@ class Conditional:
 
 @dataclass(frozen=True)
 class Moments:
-    """Posterior means, and covariances x_y, of m_a, z_t(a) and alpha; areas first."""
+    """Posterior means, and covariances x_y, of m, zeta_t and alpha; terms first, then sites."""
 
     m: Floats
     z: tuple[Floats, ...]
     alpha: Floats
     m_m: Floats
-    m_z: tuple[Floats, ...]
+    m_z: Floats
     m_alpha: Floats
-    z_alpha: tuple[Floats, ...]
+    z_alpha: Floats
     alpha_alpha: Floats
 
 
@@ -284,46 +272,27 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     NotPositiveDefiniteError
         If the precision has a pivot that is not positive.
     """
+    from buurtsae.engines.sites import add_information
     from buurtsae.multifrontal import invert_each
 
-    d, n_alpha = field.width, local.cross.shape[2]
-    c, loose, x = loadings.terms, loadings.loose, field.x
-    inner, log_inner = invert_each(np.eye(d) + loose.T @ local.w @ loose)
-    kt = loose @ inner @ loose.T
-    shrink = np.eye(d) - local.w @ kt
-    m = shrink @ local.w
-    m = 0.5 * (m + m.swapaxes(1, 2))
+    d, free = field.width, field.x.shape[1] * field.width + local.cross.shape[2]
+    inner, log_inner = invert_each(np.eye(d) + loadings.loose.T @ local.w @ loadings.loose)
     blocks = np.multiply.outer(field.base, np.eye(d))
-    through = [ct.T @ m for ct in c]
-    for (t, u), gather in field.gather.items():
-        blocks += (gather @ (through[t] @ c[u]).reshape(-1, d * d)).reshape(-1, d, d)
-    ground = field.ground if _nearly_singular(field, through, c) else field.ground[:0]
-    blocks[ground] += np.eye(d)
-
-    right = np.einsum("nde,ne->nd", shrink, local.b)
-    cross = shrink @ local.cross
-    free = x.shape[1] * d + n_alpha
-    k, nb = field.constraints.shape[0] * d, free + len(ground) * d
-    columns = np.zeros((field.nodes, d, k + nb + 1))
-    columns[:, :, :k] = np.einsum("kn,de->ndke", field.constraints.toarray(), np.eye(d)).reshape(field.nodes, d, k)
-    columns[ground[:, None], np.arange(d), k + free + np.arange(len(ground) * d).reshape(-1, d)] = 1.0
-    for t, member in enumerate(field.member):
-        of_beta = np.einsum("nde,np->ndpe", through[t], x).reshape(len(x), d, -1)
-        own = np.concatenate([of_beta, c[t].T @ cross, (right @ c[t])[:, :, None]], axis=2)
-        rows = slice(field.start[t], field.start[t] + member.shape[0])
-        summed = (member @ own.reshape(len(x), -1)).reshape(-1, d, free + 1)
-        columns[rows, :, k : k + free], columns[rows, :, -1] = summed[:, :, :free], summed[:, :, free]
-
-    precision = np.eye(nb)
-    p = x.shape[1] * d
-    precision[:p, :p] += np.einsum("np,nq,nde->pdqe", x, x, m, optimize=True).reshape(p, p)
-    precision[:p, p:free] = np.einsum("np,ndl->pdl", x, cross).reshape(p, n_alpha)
-    precision[p:free, :p] = precision[:p, p:free].T
-    h = local.cross
-    precision[p:free, p:free] += local.own.sum(axis=0) - (h.swapaxes(1, 2) @ kt @ h).sum(axis=0)
-    linear = np.zeros(nb)
-    linear[:p] = (x.T @ right).ravel()
-    linear[p:free] = local.linear.sum(axis=0) - np.einsum("ndl,nde,ne->l", h, kt, local.b, optimize=True)
+    columns, precision, linear = np.zeros((field.nodes, d, free + 1)), np.eye(free), np.zeros(free)
+    shrink, m, inside = add_information(
+        local.w, local.b, local.cross, local.own, local.linear, inner, *(np.ascontiguousarray(c) for c in
+        (loadings.terms, loadings.loose)), field.x, field.seen, field.pairs, columns, blocks, precision, linear
+    )  # fmt: skip
+    ground = field.ground if _nearly_singular(field, blocks) else field.ground[:0]
+    blocks[field.diagonal[ground]] += np.eye(d)
+    raised = np.zeros((field.nodes, d, len(ground) * d))
+    raised[ground[:, None], np.arange(d), np.arange(len(ground) * d).reshape(-1, d)] = 1.0
+    constraints = np.einsum("kn,de->ndke", field.constraints.toarray(), np.eye(d))
+    constraints = constraints.reshape(field.nodes, d, field.constraints.shape[0] * d)
+    columns = np.concatenate([constraints, columns[..., :free], raised, columns[..., free:]], axis=2)
+    nb, k = free + len(ground) * d, constraints.shape[2]
+    precision = block_diag(precision, np.eye(len(ground) * d))
+    linear = np.concatenate([linear, np.zeros(len(ground) * d)])
 
     factor = field.symbolic.factor(blocks)
     half = factor.half(columns.reshape(field.nodes * d, k + nb + 1))
@@ -334,7 +303,7 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     root_t = np.linalg.cholesky(precision - reduced[:nb, :nb])
     target = np.linalg.solve(root_t, linear - reduced[:nb, nb])
     logdet = factor.logdet + 2 * np.log(np.diag(root_a)).sum() + 2 * np.log(np.diag(root_t)).sum()
-    quadratic = reduced[nb, nb] + target @ target + np.einsum("nd,nde,ne->", local.b, kt, local.b, optimize=True)
+    quadratic = reduced[nb, nb] + target @ target + inside
     log_likelihood = local.constant + 0.5 * (quadratic - logdet - log_inner + d * field.log_structure)
     border = np.linalg.solve(root_t.T, target)
     return Conditional(
@@ -342,17 +311,14 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     )
 
 
-def _nearly_singular(field: Field, through: Sequence[Floats], c: Floats) -> bool:
+def _nearly_singular(field: Field, blocks: Floats) -> bool:
     """Whether some constrained part of the field is hardly informed, so that P is nearly singular there."""
     if not len(field.ground):
         return False
     d = field.width
-    information = np.zeros((field.nodes, d * d))
-    for t, member in enumerate(field.member):
-        rows = slice(field.start[t], field.start[t] + member.shape[0])
-        information[rows] = member @ (through[t] @ c[t]).reshape(-1, d * d)
-    found = np.linalg.eigvalsh((field.constraints @ information).reshape(-1, d, d))
-    return bool(found.min() < GROUNDED_BELOW)
+    information = blocks[field.diagonal] - field.base[field.diagonal, None, None] * np.eye(d)
+    mean = (field.constraints @ information.reshape(field.nodes, d * d)).reshape(-1, d, d)
+    return bool(np.linalg.eigvalsh(mean).min() < GROUNDED_BELOW)
 
 
 def _inverse_lower(root: Floats) -> Floats:

@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
-from buurtsae.engines.field import Field, field, structures
+from buurtsae.engines.field import Field, Structure, field
 from buurtsae.engines.gmrf import Conditional, condition
 from buurtsae.engines.hyper import Hyper, Scale
 from buurtsae.engines.observations import Observations
-from buurtsae.model.design import Design
+from buurtsae.model.design import Bym2Block, Design
 from buurtsae.sparse import Floats
 
 
@@ -72,3 +73,16 @@ class Marginal:
         for jacobian, part in zip(self.scale.jacobian(xi), parts, strict=True):
             total = total + np.tensordot(jacobian, part, axes=part.ndim)
         return found.log_likelihood - 0.5 * float(xi @ xi), total
+
+
+def structures(design: Design) -> list[Structure]:
+    """Return the structures of a design's blocks, in their order."""
+    n, found = len(design.areas), []
+    for block in design.blocks:
+        if isinstance(block, Bym2Block):
+            found.append(Structure(sp.csr_array(block.icar.precision), sp.eye_array(n, format="csr"), block.icar.means))
+        else:
+            size = len(block.labels)
+            member = sp.csr_array((np.ones(n), (np.arange(n), block.index)), shape=(n, size))
+            found.append(Structure(sp.eye_array(size, format="csr"), member, sp.csr_array((0, size))))
+    return found

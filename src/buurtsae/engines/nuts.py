@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from buurtsae.draws import Draws
+from buurtsae.engines.labels import labelled, matrices
 from buurtsae.model.design import Bym2Block, Design
 from buurtsae.sparse import Floats
 
@@ -124,12 +125,7 @@ def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptio
     kept = ("eta", "beta", "sigma", "phi", "root_R", "alpha", "log_lambda", "tau", "kappa", "factor")
     raw = {name: np.asarray(trace.posterior[name].values) for name in kept if name in trace.posterior.data_vars}
     divergences = int(np.asarray(trace.sample_stats["diverging"].values).sum())
-    return _assemble(design, raw, divergences)
-
-
-def _matrices(design: Design) -> list[tuple[str, float]]:
-    """Names and LKJ parameters of the correlation matrices, in the order in which they are stacked."""
-    return [(name, b.term.correlation.eta) for b in design.blocks for name in b.term.matrices]
+    return labelled(design, raw, divergences)
 
 
 def build(design: Design) -> pm.Model:
@@ -184,9 +180,9 @@ def _log_variances(design: Design, pm: Any, pt: Any) -> Any:
 
 def _effects(design: Design, pm: Any, pt: Any) -> Any:
     """Add the priors of the random effects; return their sum, a tensor of shape (N, D)."""
-    n_dims, matrices = len(design.subdimensions), _matrices(design)
-    stacked = _correlation_roots(matrices, n_dims, pm, pt) if n_dims > 1 else [1.0] * len(matrices)
-    root = {name: stacked[k] for k, (name, _) in enumerate(matrices)}
+    n_dims, stack = len(design.subdimensions), matrices(design)
+    stacked = _correlation_roots(stack, n_dims, pm, pt) if n_dims > 1 else [1.0] * len(stack)
+    root = {name: stacked[k] for k, (name, _) in enumerate(stack)}
     sigma = _standard_deviations(design, pm, pt)
     total = 0.0
     for b, block in enumerate(design.blocks):
@@ -234,40 +230,16 @@ def _unit_icar(block: Bym2Block, n_dims: int, pm: Any, pt: Any) -> Any:
     return x - pt.dot((means > 0).T.astype(float), level)
 
 
-def _correlation_roots(matrices: list[tuple[str, float]], n_dims: int, pm: Any, pt: Any) -> Any:
+def _correlation_roots(stack: list[tuple[str, float]], n_dims: int, pm: Any, pt: Any) -> Any:
     """Add the LKJ priors of all correlation matrices; return their roots L, shape (n_matrices, D, D)."""
     n_below = n_dims * (n_dims - 1) // 2
-    below = pm.Normal("below", 0.0, 1.0, shape=(len(matrices), n_below))
-    degrees = np.array([[2 * eta + n_dims - i for i in range(2, n_dims + 1)] for _, eta in matrices])
+    below = pm.Normal("below", 0.0, 1.0, shape=(len(stack), n_below))
+    degrees = np.array([[2 * eta + n_dims - i for i in range(2, n_dims + 1)] for _, eta in stack])
     square = pm.ChiSquared("square", degrees, shape=degrees.shape)
     # T from its parts: what is below the diagonal, then a 0 for all above it, then the diagonal, whose first entry is 1
     part = np.full((n_dims, n_dims), n_below)
     part[np.tril_indices(n_dims, -1)] = np.arange(n_below)
     part[np.diag_indices(n_dims)] = n_below + 1 + np.arange(n_dims)
-    zero, one = np.zeros((len(matrices), 1)), np.ones((len(matrices), 1))
+    zero, one = np.zeros((len(stack), 1)), np.ones((len(stack), 1))
     t = pt.concatenate([below, zero, one, pt.sqrt(square)], axis=1)[:, part]
     return pm.Deterministic("root_R", t / pt.sqrt((t**2).sum(axis=2, keepdims=True)))
-
-
-def _assemble(design: Design, raw: dict[str, Floats], divergences: int) -> Draws:
-    """Label what was sampled; what the sampler only moved in is dropped."""
-    hyper: dict[str, tuple[tuple[str, ...], Floats]] = {"beta": (("column", "measure"), raw["beta"])}
-    coords = {"column": design.columns, "measure_2": design.subdimensions}
-    for b, block in enumerate(design.blocks):
-        name = "sigma" if isinstance(block, Bym2Block) else f"sigma_{block.term.group}"
-        hyper[name] = (("measure",), raw["sigma"][:, :, b])
-        if isinstance(block, Bym2Block):
-            hyper["phi"] = (("measure",), raw["phi"])
-    if "root_R" in raw:
-        correlation = raw["root_R"] @ raw["root_R"].swapaxes(-1, -2)
-        for k, (name, _) in enumerate(_matrices(design)):
-            hyper[name] = (("measure", "measure_2"), correlation[:, :, k])
-    if "alpha" in raw:
-        values = {"alpha": raw["alpha"], "lambda": np.exp(raw["log_lambda"]), "tau": raw["tau"]}
-        hyper |= {name: (("link",), draws) for name, draws in values.items()}
-        coords["link"] = tuple(label for label, _, _ in design.links)
-    if "kappa" in raw:
-        hyper["kappa"] = (("source", "measure"), raw["kappa"] * design.observed.any(axis=1))  # else only the prior
-        coords["source"] = design.sources
-    factor = raw["factor"].mean(axis=(0, 1)) if "factor" in raw else None
-    return Draws(raw["eta"], design.areas, design.subdimensions, hyper, coords, divergences, factor)
