@@ -40,6 +40,20 @@ class Certificate:
     values: int
     effective: float
 
+    @property
+    def advice(self) -> str | None:
+        """What to do where the weights cannot be relied on; None where they can."""
+        if self.khat < KHAT_MAX:
+            return None
+        return (
+            f"the weights of the hyperparameters are uneven (k-hat {self.khat:.2f}, {self.effective:.0f} of "
+            f"{self.values} values effective): raise `hyperparameters` of [engine.laplace], use --engine nuts (up to "
+            "about a thousand buurten), or leave out terms that the data say nothing about"
+        )
+
+    def __str__(self) -> str:
+        return f"k-hat {self.khat:.2f}, {self.effective:.0f} of {self.values} values of the hyperparameters effective"
+
 
 @dataclass(frozen=True)
 class Draws:
@@ -93,7 +107,10 @@ class Draws:
         return xr.Dataset(parts, coords=coords)
 
     def hyperparameters(self) -> pd.DataFrame:
-        """Return mean, sd, 95% interval, R-hat and bulk ESS per hyperparameter; fixed ones are left out."""
+        """Return mean, sd, 95% interval, R-hat and bulk ESS per hyperparameter; fixed ones are left out.
+
+        Engines with a certificate have no R-hat, and the effective number of weighted values for ESS.
+        """
         rows = []
         for name, (dims, values) in self.hyper.items():
             flat = values.reshape(*values.shape[:2], -1)
@@ -102,7 +119,10 @@ class Draws:
             keep = np.flatnonzero(flat.std(axis=(0, 1)) > 1e-12)
             if not len(keep):
                 continue
-            diagnosis = convergence(flat[:, :, keep])
+            if self.certificate is None:
+                diagnosis = convergence(flat[:, :, keep])
+            else:  # independent draws from weighted values: these are as many as are effective
+                diagnosis = pd.DataFrame({"rhat": np.nan, "ess_bulk": self.certificate.effective}, index=keep)
             q = np.quantile(flat[:, :, keep], [0.025, 0.975], axis=(0, 1))
             rows += [
                 {
@@ -121,10 +141,10 @@ class Draws:
         return pd.DataFrame(rows, columns=HYPERPARAMETERS)
 
     def __repr__(self) -> str:
-        return (
-            f"Draws of {len(self.areas)} buurten x {len(self.subdimensions)} sub-dimensions: "
-            f"{self.shape[0]} chains of {self.shape[1]}, {self.divergences} divergences"
-        )
+        what = f"Draws of {len(self.areas)} buurten x {len(self.subdimensions)} sub-dimensions"
+        if self.certificate is not None:
+            return f"{what}: {len(self.flat)} independent draws, {self.certificate}"
+        return f"{what}: {self.shape[0]} chains of {self.shape[1]}, {self.divergences} divergences"
 
 
 def _upper_triangle(dims: tuple[str, ...], labels: Any, dataset: xr.Dataset) -> bool:

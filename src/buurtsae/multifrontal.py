@@ -17,12 +17,19 @@ Davis, T. A. (2006). Direct Methods for Sparse Linear Systems, ch. 4.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 
-jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a loop at its first call, keep it on disk, and let other threads work meanwhile."""
+    compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return compiled
+
+
 SMALL = 24  # below this order own loops beat a call of LAPACK
 
 
@@ -130,7 +137,8 @@ def supernodes(parent: Any, start: Any, width: int) -> Any:
             true = entries[count - 2] + entries[count - 1]
             zeros = (stored - true) / stored
             columns = size * width
-            if not (columns <= 8 or (columns <= 32 and zeros < 0.4) or (columns <= 96 and zeros < 0.15) or zeros < 0.05):
+            allowed = 1.0 if columns <= 8 else 0.4 if columns <= 32 else 0.15 if columns <= 96 else 0.05
+            if zeros > allowed:
                 break
             entries[count - 2] = true
             count -= 1
@@ -148,7 +156,8 @@ def relative_rows(first: Any, start: Any, rows: Any) -> Any:
         group[first[s] : first[s + 1]] = s
         last = first[s + 1] - 1
         at[s + 1] = at[s] + start[last + 1] - start[last]
-    parent, row, place = np.full(n_super, -1, np.int64), np.empty(at[n_super], np.int64), np.empty(at[n_super], np.int64)
+    parent = np.full(n_super, -1, np.int64)
+    row, place = np.empty(at[n_super], np.int64), np.empty(at[n_super], np.int64)
     for s in range(n_super):
         last = first[s + 1] - 1
         row[at[s] : at[s + 1]] = rows[start[last] : start[last + 1]]
@@ -271,8 +280,8 @@ def _front(s: int, first: Any, at: Any, width: int) -> Any:
 
 @jit
 def factorise(
-    blocks: Any, turned: Any, entry: Any, begin: Any, r: Any, c: Any,
-    first: Any, at: Any, place: Any, child: Any, children: Any, offset: Any, height: int, store: Any, size: int, width: int
+    blocks: Any, turned: Any, entry: Any, begin: Any, r: Any, c: Any, first: Any, at: Any, place: Any,
+    child: Any, children: Any, offset: Any, height: int, store: Any, size: int, width: int
 ) -> Any:  # fmt: skip
     """Kept numbers (L^{-1}, K per supernode), log-determinant, and the supernode that failed, or -1."""
     n_super = len(first) - 1
@@ -321,7 +330,7 @@ def factorise(
 
 @jit
 def solve_forward(kept: Any, store: Any, first: Any, at: Any, row: Any, width: int, x: Any) -> None:
-    """x := L^{-1} x in place, rows in the order of elimination."""
+    """Put L^{-1} x in place of x, rows in the order of elimination."""
     for s in range(len(first) - 1):
         k, m = _front(s, first, at, width)
         start = first[s] * width
@@ -337,7 +346,7 @@ def solve_forward(kept: Any, store: Any, first: Any, at: Any, row: Any, width: i
 
 @jit
 def solve_backward(kept: Any, store: Any, first: Any, at: Any, row: Any, width: int, x: Any) -> None:
-    """x := L^{-T} x in place, rows in the order of elimination."""
+    """Put L^{-T} x in place of x, rows in the order of elimination."""
     for s in range(len(first) - 2, -1, -1):
         k, m = _front(s, first, at, width)
         start = first[s] * width
@@ -360,7 +369,6 @@ def selected_inverse(
     stack, out = np.empty(height), np.empty((len(entry), width, width))
     for s in range(len(first) - 2, -1, -1):
         k, m = _front(s, first, at, width)
-        own = k // width
         inverse = kept[store[s] : store[s] + k * k].reshape((k, k))
         whole = np.empty((k + m, k + m))
         corner = np.dot(inverse.T, inverse)

@@ -150,7 +150,8 @@ def run(
     )
     rules = Rules(**spec.publish.model_dump(exclude={"draws"}))
     est: Estimates = timed("estimates", lambda: estimate(fitted, rules=rules, year=spec.run.year, run_id=key))
-    timed("convergence", lambda: est.convergence)
+    if fitted.draws.certificate is None:
+        timed("convergence", lambda: est.convergence)
     provenance = Provenance(spec.run.title, files, settings, clock)
     gate = Gate(**spec.quality.model_dump())
     say("quality and files")

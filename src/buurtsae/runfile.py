@@ -29,7 +29,7 @@ class RunPart(_Part):
     title: str
     year: int = Field(ge=1990, le=2100)
     seed: int = Field(ge=0)
-    engine: str = "nuts"
+    engine: str = "laplace"
 
 
 class TablePart(_Part):
@@ -184,6 +184,8 @@ class QualityPart(_Part):
     rhat_max: float = Field(default=1.01, gt=1)
     ess_bulk_min: float = Field(default=400, ge=0)
     max_divergences: int = Field(default=0, ge=0)
+    khat_max: float = Field(default=0.7, gt=0)
+    min_hyper_effective: float = Field(default=50, ge=1)
     min_predictive_coverage: float = Field(default=0.9, ge=0, le=1)
 
 

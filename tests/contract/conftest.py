@@ -1,6 +1,7 @@
-"""Fixtures of the contract tests: a copy of the example, and the one run of the demo that they share.
+"""Fixtures of the contract tests: a copy of the example, the one run of the demo, and its sampled reference.
 
-Tests that use `demo_run` are marked `nuts` and `xdist_group("nuts")`: one worker compiles the model, once.
+Tests that use `demo_run` are marked `xdist_group("demo")`, those that use `sampled` also `nuts`: one worker makes each
+of them, once.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_runs import DemoRun, Example, call
+from example_runs import DemoRun, Example, Sampled, call
 
 from buurtsae import pipeline
 from buurtsae.engines import nuts
@@ -27,7 +28,7 @@ def example(tmp_path: Path, root: Path) -> Example:
 
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
-    """The demo, run once through the command line with its own settings: 4 chains of 2,000 draws."""
+    """The demo, run once through the command line with its own settings."""
     made: dict[str, Any] = {}
 
     def keeping(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,7 +40,15 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "run", keeping("outcome", pipeline.run))
-        patch.setattr(nuts, "compile_design", keeping("compiled", nuts.compile_design))
         called = call("demo", "--out", tmp_path_factory.mktemp("demo") / "out", "--json", "--quiet")
     assert "outcome" in made, called.err
-    return DemoRun(called, made["outcome"], made["compiled"])
+    return DemoRun(called, made["outcome"])
+
+
+@pytest.fixture(scope="session")
+def sampled() -> Sampled:
+    """The demo's model sampled by NUTS, with the settings of the run file."""
+    inputs = pipeline.check(pipeline.example())
+    compiled = nuts.compile_design(inputs.design)
+    options = nuts.NutsOptions(**inputs.run.spec.engine["nuts"])
+    return Sampled(inputs, compiled, nuts.sample_compiled(compiled, inputs.design, 2024, options, progress=False))

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from buurtsae import cli, pipeline
+from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.summary import Estimates
 
@@ -79,7 +80,6 @@ class DemoRun:
 
     called: Called
     outcome: pipeline.Outcome
-    compiled: Any
 
     @property
     def folder(self) -> Path:
@@ -92,3 +92,12 @@ class DemoRun:
     @property
     def fit(self) -> Fit:
         return self.outcome.estimates.fit
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The model of the demo, compiled for NUTS, with draws."""
+
+    inputs: pipeline.Inputs
+    compiled: Any
+    draws: Draws

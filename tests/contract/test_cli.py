@@ -17,7 +17,7 @@ import pytest
 from example_runs import DemoRun, Example, call
 
 from buurtsae import pipeline
-from buurtsae.engines import nuts
+from buurtsae.engines import laplace
 from buurtsae.publish import output
 from buurtsae.survey.concept import Concept
 
@@ -115,20 +115,20 @@ def test_check_for_programs_and_in_silence(example: Example) -> None:
 
 def test_an_unknown_engine_is_refused_in_three_lines(example: Example) -> None:
     out = example.folder / "out"
-    done = call("run", example.run, "--out", out, "--engine", "laplace", "--quiet")
+    done = call("run", example.run, "--out", out, "--engine", "gibbs", "--quiet")
     assert done.status == 1
     assert done.err.splitlines() == [
         "the engine is unknown",
-        "  got 'laplace'; expected nuts",
+        "  got 'gibbs'; expected laplace, nuts",
         "  hint: choose one of these",
     ]
     assert not out.exists()
 
 
 def test_an_error_as_json(example: Example) -> None:
-    done = call("run", example.run, "--out", example.folder / "out", "--engine", "laplace", "--json", "--quiet")
+    done = call("run", example.run, "--out", example.folder / "out", "--engine", "gibbs", "--json", "--quiet")
     assert done.status == 1
-    assert json.loads(done.out)["problems"][0]["got"] == "'laplace'"
+    assert json.loads(done.out)["problems"][0]["got"] == "'gibbs'"
 
 
 def test_simulate_on_the_example(example: Example, tmp_path: Path) -> None:
@@ -179,14 +179,13 @@ def interrupt(*args: Any, **options: Any) -> Any:
 
 def test_ctrl_c_while_sampling_leaves_nothing(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
     out = example.folder / "results" / "out"
-    monkeypatch.setattr(nuts, "sample", interrupt)
+    monkeypatch.setattr(laplace, "sample", interrupt)
     done = call("run", example.run, "--out", out, "--quiet")
     assert done.status == 130  # 128 + SIGINT, as a shell expects
     assert not out.parent.exists()
 
 
-@pytest.mark.nuts
-@pytest.mark.xdist_group("nuts")
+@pytest.mark.xdist_group("demo")
 def test_ctrl_c_while_writing_leaves_nothing(
     demo_run: DemoRun, example: Example, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,8 +196,7 @@ def test_ctrl_c_while_writing_leaves_nothing(
     assert not out.parent.exists()
 
 
-@pytest.mark.nuts
-@pytest.mark.xdist_group("nuts")
+@pytest.mark.xdist_group("demo")
 def test_options_reach_the_run(demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: dict[str, Any] = {}
 
@@ -215,8 +213,7 @@ def test_options_reach_the_run(demo_run: DemoRun, monkeypatch: pytest.MonkeyPatc
     assert (asked["seed"], asked["engine"], asked["progress"]) == (None, None, False)
 
 
-@pytest.mark.nuts
-@pytest.mark.xdist_group("nuts")
+@pytest.mark.xdist_group("demo")
 def test_the_summary_shows_extremes_gate_and_where_to_look(demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "run", lambda *args, **options: demo_run.outcome)
     monkeypatch.setenv("COLUMNS", "100")
@@ -228,12 +225,11 @@ def test_the_summary_shows_extremes_gate_and_where_to_look(demo_run: DemoRun, mo
     assert str(demo_run.folder) in done.out
 
 
-@pytest.mark.nuts
-@pytest.mark.xdist_group("nuts")
+@pytest.mark.xdist_group("demo")
 def test_a_gate_that_is_not_met_is_status_3_and_files_say_draft(
     demo_run: DemoRun, example: Example, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    example.toml("ess_bulk_min = 400", "ess_bulk_min = 1_000_000")  # of 8,000 draws that is not possible
+    example.toml("khat_max = 0.7 ", "khat_max = 0.01 ")  # finite samples of weights do not get there
     out = example.folder / "out"
     monkeypatch.setattr(pipeline, "fit", lambda *args, **options: demo_run.fit)
     done = call("run", example.run, "--out", out)
@@ -241,7 +237,7 @@ def test_a_gate_that_is_not_met_is_status_3_and_files_say_draft(
     assert "NIET gehaald: VOORLOPIG" in done.out
     gate = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["gate"]
     assert gate["passed"] is False
-    assert [c["id"] for c in gate["checks"] if not c["passed"]] == ["ess_bulk_min"]
+    assert [c["id"] for c in gate["checks"] if not c["passed"]] == ["khat"]
     pages = [out / "quality.html", *(out / "dashboard").rglob("*.html")]
     assert len(pages) >= 9  # the report, the front page, one page per measure
     for page in pages:
@@ -250,8 +246,7 @@ def test_a_gate_that_is_not_met_is_status_3_and_files_say_draft(
         assert "VOORLOPIG" not in passed.read_text(encoding="utf-8"), page.name
 
 
-@pytest.mark.nuts
-@pytest.mark.xdist_group("nuts")
+@pytest.mark.xdist_group("demo")
 def test_json_of_a_run(demo_run: DemoRun) -> None:
     assert demo_run.called.status == 0
     assert demo_run.called.err == ""

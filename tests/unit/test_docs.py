@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from buurtsae.engines.laplace import LaplaceOptions
 from buurtsae.engines.nuts import NutsOptions
 from buurtsae.runfile import RunSpec
 
@@ -20,7 +21,7 @@ def _keys(part: type[BaseModel]) -> set[str]:
 
 def test_every_key_of_the_run_file_is_documented(root: Path) -> None:
     page = (root / "docs" / "run-file.md").read_text(encoding="utf-8")
-    keys = _keys(RunSpec) | set(NutsOptions.__dataclass_fields__)
+    keys = _keys(RunSpec) | set(NutsOptions.__dataclass_fields__) | set(LaplaceOptions.__dataclass_fields__)
     assert len(keys) > 40
     undocumented = {k for k in keys if f"`{k}`" not in page and f"[{k}" not in page and f".{k}" not in page}
     assert undocumented <= {"key"}  # shown in the example of `tables`

@@ -1,16 +1,24 @@
-r"""The sparse posterior given hyperparameters, against the dense one.
+r"""The sparse posterior given hyperparameters, its likelihood, gradient and draws, against dense algebra.
 
 With K the prior covariance of eta, y = H eta + noise of covariance N (sampling, extra per buurt, one alpha per link):
-Var[eta | y] = K - K H' (H K H' + N)^{-1} H K.
+E[eta | y] = m + K H' (H K H' + N)^{-1} r,  Var[eta | y] = K - K H' (H K H' + N)^{-1} H K,  r ~ N(0, H K H' + N).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pytest
-from made_fit import SUBDIMENSIONS, make_areas, make_scores
+import scipy.sparse as sp
+from made_fit import SUBDIMENSIONS, made_areas_in, make_areas, make_scores
+from scipy.linalg import block_diag
 
-from buurtsae.engines.gmrf import Hyper, posterior_sd
+from buurtsae.engines.field import Structure, field
+from buurtsae.engines.gmrf import Loadings, Local, condition
+from buurtsae.engines.hyper import Hyper
+from buurtsae.engines.marginal import Marginal
+from buurtsae.errors import ModelError
 from buurtsae.model.design import Bym2Block, Design, design
 from buurtsae.model.links import Link
 from buurtsae.model.priors import PC, LogNormal, Normal
@@ -19,80 +27,215 @@ from buurtsae.model.terms import BYM2, IID, Term
 from buurtsae.survey.direct import direct
 
 AREAS = make_areas()  # a component of 24 buurten and an island
+LINK = Link(Normal(0.1, 0.6), LogNormal(0.0, 0.2), PC(0.5, 0.05))
+TERMS = {
+    "shared": [BYM2(AREAS.graph()), IID("gemeente")],
+    "apart": [BYM2(AREAS.graph(), shared=False)],
+    "other order": [IID("wijk"), IID("gemeente"), BYM2(AREAS.graph())],
+    "no effect per buurt": [IID("gemeente")],
+    "no effects": [],
+}
 
 
-def made_design(terms: list[Term]) -> Design:
-    scores = make_scores(AREAS, SUBDIMENSIONS, 2, np.random.default_rng(1))
-    link = Link(Normal(0.0, 0.6), LogNormal(0.0, 0.2), PC(0.5, 0.05))
-    return design(AreaModel("1 + groen", terms, link=link, missing="impute"), direct(scores, AREAS), AREAS)  # type: ignore[arg-type]
+def made_design(terms: list[Term], sources: int = 2) -> Design:
+    estimates = direct(make_scores(AREAS, SUBDIMENSIONS, sources, np.random.default_rng(1)), AREAS)
+    model = AreaModel("1 + groen", terms, Normal(5, 4), link=LINK, missing="impute")  # type: ignore[arg-type]
+    return design(model, estimates, AREAS)
 
 
-def made_hyper(arrays: Design) -> Hyper:
-    d = len(SUBDIMENSIONS)
-    rng = np.random.default_rng(2)
-    names = [name for b in arrays.blocks for name in b.term.matrices]
-    roots = {name: rng.normal(size=(d, 2 * d)) for name in names}
-    r = {name: np.corrcoef(root) for name, root in roots.items()}
-    slope = np.where(arrays.linked, 0.7, 1.0)
-    return Hyper(
-        rng.uniform(0.3, 0.9, (len(arrays.blocks), d)),
-        rng.uniform(0.2, 0.9, d),
-        r,
-        slope,
-        np.where(arrays.linked, 0.4, 0.0),
-        rng.uniform(0.5, 2, arrays.y.shape),
-    )
+@dataclass(frozen=True)
+class Dense:
+    """The posterior by matrices of all areas at once."""
+
+    log_likelihood: float
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    @property
+    def sd(self) -> np.ndarray:
+        return np.sqrt(np.diag(self.covariance)).reshape(self.mean.shape)
 
 
-def by_dense_algebra(arrays: Design, hyper: Hyper) -> np.ndarray:
-    n, d = len(arrays.areas), len(SUBDIMENSIONS)
-    k = np.kron(arrays.x @ np.diag(arrays.coefficient_priors[1] ** 2) @ arrays.x.T, np.eye(d))
-    for b, sigma in zip(arrays.blocks, hyper.sigma, strict=True):
-        of_u, of_v = hyper.correlation[b.term.matrices[0]], hyper.correlation[b.term.matrices[-1]]
-        if isinstance(b, Bym2Block):
-            u, v = sigma * np.sqrt(hyper.phi), sigma * np.sqrt(1 - hyper.phi)
-            k += np.kron(np.linalg.pinv(b.icar.precision.toarray()), np.outer(u, u) * of_u)
-            k += np.kron(np.eye(n), np.outer(v, v) * of_v)
+def by_dense_algebra(arrays: Design, hyper: Hyper, factor: np.ndarray | float = 1.0) -> Dense:
+    n, d = len(arrays.areas), len(arrays.subdimensions)
+    prior_mean, prior_sd = arrays.coefficient_priors
+    loadings = hyper.loadings(arrays)
+    k = np.kron(arrays.x @ np.diag(prior_sd**2) @ arrays.x.T, np.eye(d))
+    for b, block in enumerate(arrays.blocks):
+        c = loadings.terms[b]
+        if isinstance(block, Bym2Block):
+            k += np.kron(np.linalg.pinv(block.icar.precision.toarray()), c @ c.T)
+            k += np.kron(np.eye(n), loadings.loose @ loadings.loose.T)
         else:
-            k += np.kron(b.index[:, None] == b.index, np.outer(sigma, sigma) * of_u)
-    rows, noise, which = [], [], []
+            k += np.kron(block.index[:, None] == block.index, c @ c.T)
+    m = np.repeat(arrays.x @ prior_mean, d)
+    rows, r, noise, which = [], [], [], []
     for s in range(len(arrays.sources)):
         for a in range(n):
             seen = np.flatnonzero(arrays.observed[s, a])
-            sd = np.sqrt(np.asarray(hyper.factor)[s, a, seen])
+            sd = np.sqrt(np.broadcast_to(factor, arrays.y.shape)[s, a, seen])
             v = np.linalg.inv(arrays.precision[s, a][np.ix_(seen, seen)]) * np.outer(sd, sd)
             noise.append(v + np.diag(hyper.extra[s, seen] ** 2))
-            rows += [hyper.slope[s, e] * np.eye(n * d)[a * d + e] for e in seen]
-            which += [(s, e) for e in seen]
-    h, total = np.array(rows), np.zeros((len(rows), len(rows)))
-    start = 0
-    for block in noise:
-        total[start : start + len(block), start : start + len(block)] = block
-        start += len(block)
+            for e in seen:
+                rows.append(hyper.slope[s, e] * np.eye(n * d)[a * d + e])
+                c0 = arrays.centre[e]
+                level = c0 + LINK.offset.mean - hyper.slope[s, e] * c0 if arrays.linked[s, e] else 0.0
+                r.append(arrays.y[s, a, e] - level - rows[-1] @ m)
+                which.append((s, e))
+    h = np.array(rows)
     same = np.array([[p == q and arrays.linked[p] for q in which] for p in which])
-    total += 0.6**2 * same  # alpha: one per link, with the sd of its prior
-    gain = np.linalg.solve(h @ k @ h.T + total, h @ k)
-    return np.sqrt(np.diag(k - k @ h.T @ gain)).reshape(n, d)
+    total = h @ k @ h.T + block_diag(*noise) + LINK.offset.sd**2 * same
+    gain = np.linalg.solve(total, h @ k)
+    residual = np.array(r)
+    log_likelihood = -0.5 * (np.linalg.slogdet(2 * np.pi * total)[1] + residual @ np.linalg.solve(total, residual))
+    return Dense(float(log_likelihood), (m + gain.T @ residual).reshape(n, d), k - k @ h.T @ gain)
 
 
-@pytest.mark.parametrize(
-    "terms",
-    [
-        [BYM2(AREAS.graph()), IID("gemeente")],
-        [BYM2(AREAS.graph(), shared=False), IID("gemeente")],
-        [IID("gemeente"), BYM2(AREAS.graph())],
-    ],
-    ids=["shared", "apart", "other order"],
-)
-def test_sds_are_those_of_dense_algebra(terms: list[Term]) -> None:
-    arrays = made_design(terms)
-    hyper = made_hyper(arrays)
-    # what remains is the jitter, 1e-7 relative to eigenvalues of the ICAR structure of 0.1 and more
-    np.testing.assert_allclose(posterior_sd(arrays, hyper), by_dense_algebra(arrays, hyper), rtol=1e-5)
+@pytest.fixture(params=TERMS)
+def marginal(request: pytest.FixtureRequest) -> Marginal:
+    return Marginal.of(made_design(TERMS[request.param]))
 
 
-def test_a_model_without_an_effect_per_buurt() -> None:
-    arrays = made_design([IID("gemeente")])
-    hyper = made_hyper(arrays)
-    # eta is given a variance of 1e-6 about its mean, beside posterior variances of some 0.01
-    np.testing.assert_allclose(posterior_sd(arrays, hyper), by_dense_algebra(arrays, hyper), rtol=1e-3)
+def some_xi(marginal: Marginal, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.8, marginal.scale.size)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_posterior_and_likelihood_are_those_of_dense_algebra(marginal: Marginal, seed: int) -> None:
+    xi = some_xi(marginal, seed)
+    found, exact = marginal.at(xi), by_dense_algebra(marginal.design, marginal.scale.hyper(xi))
+    # conditions below 1e6: double precision leaves 1e-10 with room
+    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-8)
+    np.testing.assert_allclose(found.mean, exact.mean, atol=1e-8)
+    np.testing.assert_allclose(found.sd, exact.sd, rtol=1e-8)
+
+
+def test_the_gradient_is_that_of_differences(marginal: Marginal) -> None:
+    xi, step = some_xi(marginal, 3), 1e-5
+    value, gradient = marginal.with_gradient(xi)
+    assert value == marginal.log_posterior(xi)
+    numeric = [
+        (marginal.log_posterior(xi + step * e) - marginal.log_posterior(xi - step * e)) / (2 * step)
+        for e in np.eye(marginal.scale.size)
+    ]
+    # rounding of a value of 1e3 in a difference of 2e-5: 1e-8, and as much from the third derivative
+    np.testing.assert_allclose(gradient, numeric, atol=1e-6)
+
+
+def test_draws_have_the_mean_and_covariance_of_the_posterior() -> None:
+    marginal = Marginal.of(made_design(TERMS["shared"]))
+    xi, n = some_xi(marginal, 4), 20_000
+    exact = by_dense_algebra(marginal.design, marginal.scale.hyper(xi))
+    scores, border = marginal.at(xi).draw(np.random.default_rng(1), n)
+    flat, sd = scores.reshape(n, -1), exact.sd.ravel()
+    assert (np.abs(flat.mean(axis=0) - exact.mean.ravel()) / sd).max() < 5 / np.sqrt(n)  # 100 means
+    # the standard error of a correlation is at most 1 / sqrt(n); 5,000 of them
+    scale = np.outer(sd, sd)
+    assert np.abs(np.cov(flat.T) / scale - exact.covariance / scale).max() < 6 * np.sqrt(2 / n)
+    assert border.shape == (n, 2 * 4 + 2)
+
+
+def test_factors_of_the_sampling_variances() -> None:
+    marginal = Marginal.of(made_design(TERMS["shared"]))
+    hyper = marginal.scale.hyper(some_xi(marginal, 5))
+    factor = np.random.default_rng(2).uniform(0.5, 2, marginal.design.y.shape)
+    exact = by_dense_algebra(marginal.design, hyper, factor)
+    found = marginal.conditional(hyper, factor)
+    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-8)
+    np.testing.assert_allclose(found.sd, exact.sd, rtol=1e-8)
+
+
+def test_a_field_sums_to_zero_in_every_component() -> None:
+    marginal = Marginal.of(made_design(TERMS["shared"]))
+    found = marginal.at(some_xi(marginal, 6))
+    u = found.mean_field[: len(AREAS.codes)]
+    block = next(b for b in marginal.design.blocks if isinstance(b, Bym2Block))
+    np.testing.assert_allclose(block.icar.means @ u, 0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("silent", ["component", "everything but one buurt", "one sub-dimension"])
+def test_what_the_data_do_not_identify_keeps_its_prior(silent: str) -> None:
+    # two components, 16 and 8 buurten, that only the prior tells apart from where nothing was observed
+    areas = made_areas_in(columns=(4, 7))
+    estimates = direct(make_scores(areas, SUBDIMENSIONS, 1, np.random.default_rng(1)), areas)
+    arrays = design(AreaModel("1", (BYM2(areas.graph()),), Normal(5, 4)), estimates, areas)
+    keep = np.zeros(arrays.y.shape, dtype=bool)
+    block = next(b for b in arrays.blocks if isinstance(b, Bym2Block))
+    assert sorted(block.icar.size) == [1, 8, 16]
+    large = block.icar.size[block.icar.component] == 16
+    if silent == "component":
+        keep[:, large] = True
+    elif silent == "everything but one buurt":
+        keep[:, np.flatnonzero(large & arrays.observed[0].all(axis=1))[0]] = True
+    else:
+        keep[..., :3] = True
+    both = keep[..., :, None] & keep[..., None, :]
+    precision = np.where(both, arrays.precision, 0.0)
+    arrays = replace(arrays, y=np.where(keep, arrays.y, 0.0), precision=precision)
+    marginal = Marginal.of(arrays)
+    xi = some_xi(marginal, 7)
+    found, exact = marginal.at(xi), by_dense_algebra(arrays, marginal.scale.hyper(xi))
+    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-8)
+    np.testing.assert_allclose(found.mean, exact.mean, atol=1e-7)
+    np.testing.assert_allclose(found.sd, exact.sd, rtol=1e-7)
+
+
+@pytest.mark.parametrize("at", [-8.0, 8.0])
+def test_hyperparameters_at_their_boundary(at: float) -> None:
+    # standard deviations and shares of 1e-15, or a share of 1 - 1e-12, sigma of 37 and correlations of 1 - 1e-10
+    marginal = Marginal.of(made_design(TERMS["shared"]))
+    value, gradient = marginal.with_gradient(np.full(marginal.scale.size, at))
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+    scores, _ = marginal.at(np.full(marginal.scale.size, at)).draw(np.random.default_rng(1), 5)
+    assert np.isfinite(scores).all()
+
+
+def test_a_random_walk_in_time() -> None:
+    # RW1 of 12 years seen with known variance, against the dense posterior of the same intrinsic prior
+    n, rng = 12, np.random.default_rng(8)
+    step = sp.diags_array([-np.ones(n - 1), np.ones(n - 1)], offsets=[0, 1], shape=(n - 1, n))
+    q = sp.csr_array(step.T @ step)
+    walk = Structure(q, sp.eye_array(n, format="csr"), sp.csr_array(np.full((1, n), 1 / n)))
+    variance, sigma, y = rng.uniform(0.1, 0.5, n), 0.7, rng.normal(size=n)
+    latent = field([walk], np.full((n, 1), 3.0), np.zeros(n), 1)
+    local = Local(
+        (1 / variance)[:, None, None],
+        (y / variance)[:, None],
+        np.zeros((n, 1, 0)),
+        np.zeros((n, 0, 0)),
+        np.zeros((n, 0)),
+        float(-0.5 * (np.log(2 * np.pi * variance) + y**2 / variance).sum()),
+    )
+    found = condition(latent, local, Loadings(np.array([[[sigma]]]), np.zeros((1, 1))))
+    k = sigma**2 * np.linalg.pinv(q.toarray()) + 9.0
+    total = k + np.diag(variance)
+    np.testing.assert_allclose(found.mean[:, 0], k @ np.linalg.solve(total, y), atol=1e-10)
+    np.testing.assert_allclose(found.sd[:, 0] ** 2, np.diag(k - k @ np.linalg.solve(total, k)), rtol=1e-9)
+    exact = -0.5 * (np.linalg.slogdet(2 * np.pi * total)[1] + y @ np.linalg.solve(total, y))
+    assert found.log_likelihood == pytest.approx(exact, abs=1e-9)
+
+
+def test_sites_that_see_several_nodes() -> None:
+    # two sites, the means of three and two of five exchangeable nodes, one node shared
+    sees = sp.csr_array(np.array([[0.5, 0.3, 0.2, 0, 0], [0, 0, 0.4, 0.6, 0]]))
+    structure = Structure(sp.eye_array(5, format="csr"), sees, sp.csr_array((0, 5)))
+    rng = np.random.default_rng(3)
+    c, y = np.array([[0.8, 0.0], [0.3, 0.5]]), rng.normal(size=(2, 2))
+    v = np.array([[[0.3, 0.1], [0.1, 0.4]], [[0.2, -0.05], [-0.05, 0.5]]])
+    w = np.linalg.inv(v)
+    local = Local(
+        w, np.einsum("nde,ne->nd", w, y), np.zeros((2, 2, 0)), np.zeros((2, 0, 0)), np.zeros((2, 0)), constant=0.0
+    )
+    found = condition(field([structure], np.zeros((2, 0)), np.zeros(2), 2), local, Loadings(c[None], np.zeros((2, 2))))
+    k = np.kron((sees @ sees.T).toarray(), c @ c.T)
+    gain = k @ np.linalg.inv(k + block_diag(*v))
+    np.testing.assert_allclose(found.mean.ravel(), gain @ y.ravel(), atol=1e-12)
+    exact = (k - gain @ k).reshape(2, 2, 2, 2)
+    np.testing.assert_allclose(found.moments.m_m, [exact[0, :, 0], exact[1, :, 1]], atol=1e-12)
+
+
+def test_a_precision_that_is_not_positive_definite_is_refused() -> None:
+    structure = Structure(sp.csr_array(-np.eye(2)), sp.eye_array(2, format="csr"), sp.csr_array((0, 2)))
+    with pytest.raises(ModelError, match="not positive definite"):
+        field([structure], np.zeros((2, 0)), np.zeros(2), 1)

@@ -89,8 +89,12 @@ class Fit:
     def check(self) -> pd.DataFrame:
         """Return the scores and hyperparameters, worst first, whose draws are not good enough; empty is good.
 
-        Good is R-hat below 1.01, and for scores a bulk effective sample size above 400.
+        Good is R-hat below 1.01, and for scores a bulk effective sample size above 400. For an engine with a
+        certificate it is k-hat below 0.7: otherwise one row, with what to do in the column `advice`.
         """
+        if (certificate := self.draws.certificate) is not None:
+            bad = [] if certificate.advice is None else [("all", "all", certificate.khat, certificate.advice)]
+            return pd.DataFrame(bad, columns=["area_code", "measure", "khat", "advice"])
         scores = self.convergence
         bad = scores[(scores["rhat"] >= RHAT_MAX) | (scores["ess_bulk"] <= ESS_MIN)].reset_index()
         hyper = self.draws.hyperparameters()
@@ -100,11 +104,11 @@ class Fit:
         )
 
     def __repr__(self) -> str:
+        done = f"Fit by {self.engine} in {self.seconds:.0f} s, seed {self.seed}: {self.draws!r}"
+        if self.draws.certificate is not None:
+            return done
         c = self.convergence
-        return (
-            f"Fit by {self.engine} in {self.seconds:.0f} s, seed {self.seed}: {self.draws!r}; "
-            f"R-hat at most {c['rhat'].max():.3f}, bulk ESS at least {c['ess_bulk'].min():.0f}"
-        )
+        return f"{done}; R-hat at most {c['rhat'].max():.3f}, bulk ESS at least {c['ess_bulk'].min():.0f}"
 
 
 def engine_options(engine: str, options: Mapping[str, Any]) -> Any:
@@ -128,7 +132,7 @@ def fit(
     model: AreaModel,
     direct: DirectEstimates,
     areas: Areas,
-    engine: str = "nuts",
+    engine: str = "laplace",
     seed: int = 1,
     *,
     progress: bool = True,
@@ -141,13 +145,14 @@ def fit(
     model : AreaModel
     direct : DirectEstimates
     areas : Areas
-    engine : {"nuts"}
+    engine : {"laplace", "nuts"}
+        `laplace` is exact given the hyperparameters and weighs values of these: seconds. `nuts` samples: the reference.
     seed : int
         The same input, seed and versions give the same draws.
     progress : bool
         Show a progress bar on stderr.
     **options
-        Settings of the engine, such as `draws` and `tune` of `buurtsae.engines.nuts.NutsOptions`.
+        Settings of the engine, such as `draws` of `buurtsae.engines.laplace.LaplaceOptions`.
 
     Raises
     ------

@@ -109,7 +109,7 @@ class Conditional:
     @cached_property
     def _corrections(self) -> tuple[Floats, Floats, Floats]:
         """U_A, U_B and T^{-1/2}: Cov(z, border) = diag(P^{-1} - U_A U_A', 0) + [-U_B; T^{-1/2}] [-U_B; T^{-1/2}]'."""
-        k, _, nb = self._counts
+        k = self._counts[0]
         full = self.factor.back(self.half[:, :-1])
         inverse_a = _inverse_lower(self.root_a)
         u_a, u_b, tm = full[:, :k] @ inverse_a.T, full[:, k:], _inverse_lower(self.root_t).T
@@ -297,18 +297,17 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     factor = field.symbolic.factor(blocks)
     half = factor.half(columns.reshape(field.nodes * d, k + nb + 1))
     gram = half.T @ half
-    root_a = np.linalg.cholesky(gram[:k, :k])
+    root_a = np.asarray(np.linalg.cholesky(gram[:k, :k]), dtype=float)
     into = np.linalg.solve(root_a, gram[:k, k:])
     reduced = gram[k:, k:] - into.T @ into
-    root_t = np.linalg.cholesky(precision - reduced[:nb, :nb])
+    root_t = np.asarray(np.linalg.cholesky(precision - reduced[:nb, :nb]), dtype=float)
     target = np.linalg.solve(root_t, linear - reduced[:nb, nb])
     logdet = factor.logdet + 2 * np.log(np.diag(root_a)).sum() + 2 * np.log(np.diag(root_t)).sum()
     quadratic = reduced[nb, nb] + target @ target + inside
     log_likelihood = local.constant + 0.5 * (quadratic - logdet - log_inner + d * field.log_structure)
     border = np.linalg.solve(root_t.T, target)
-    return Conditional(
-        field, local, loadings, float(log_likelihood), factor, half, root_a, root_t, border, shrink, inner, m
-    )
+    value = float(log_likelihood)
+    return Conditional(field, local, loadings, value, factor, half, root_a, root_t, border, shrink, inner, m)
 
 
 def _nearly_singular(field: Field, blocks: Floats) -> bool:
@@ -322,5 +321,4 @@ def _nearly_singular(field: Field, blocks: Floats) -> bool:
 
 
 def _inverse_lower(root: Floats) -> Floats:
-    return np.linalg.solve(root, np.eye(len(root)))
-
+    return np.asarray(np.linalg.solve(root, np.eye(len(root))))

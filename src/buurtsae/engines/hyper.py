@@ -78,7 +78,7 @@ class Hyper:
         return cls(
             np.array([mean[name] for name in sigma_names(design)]).reshape(-1, d),
             mean.get("phi", np.zeros(d)),
-            {name: np.linalg.cholesky(mean.get(name, np.eye(d))) for name in matrices},
+            {name: np.asarray(np.linalg.cholesky(mean.get(name, np.eye(d)))) for name in matrices},
             slope,
             extra,
         )
@@ -86,7 +86,7 @@ class Hyper:
     def select(self, sources: Sequence[int], kept: Sequence[int]) -> Hyper:
         """Return what belongs to some of the sources and sub-dimensions."""
         part, square = np.ix_(sources, kept), np.ix_(kept, kept)
-        roots = {name: np.linalg.cholesky((root @ root.T)[square]) for name, root in self.roots.items()}
+        roots = {n: np.asarray(np.linalg.cholesky((r @ r.T)[square])) for n, r in self.roots.items()}
         return Hyper(self.sigma[:, kept], self.phi[kept], roots, self.slope[part], self.extra[part])
 
     def loadings(self, design: Design) -> Loadings:
@@ -160,7 +160,8 @@ class Scale:
         values, slopes, start = [], [], 0
         for s in self.scalars:
             value, slope = s.quantile(xi[..., start : start + s.size])
-            values.append(value), slopes.append(slope)
+            values.append(value)
+            slopes.append(slope)
             start += s.size
         if not values:
             return np.zeros(xi.shape), np.zeros(xi.shape)

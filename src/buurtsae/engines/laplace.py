@@ -35,7 +35,7 @@ from buurtsae.errors import ModelError
 from buurtsae.model.design import Bym2Block, Design
 from buurtsae.sparse import Floats, Ints
 
-WIDE = 1.1  # the first proposal is a little wider than the curvature at the mode says: the safe side
+WIDE = 1.1  # proposals are a little wider than the curvature, or what was learnt, says: the safe side of weighting
 STAGES = 10
 CHAINS = 4
 
@@ -64,7 +64,8 @@ class LaplaceOptions:
         if self.draws % CHAINS:
             bad.append(f"draws = {self.draws}, no multiple of {CHAINS}")
         if bad:
-            raise ModelError("options of laplace are impossible", ", ".join(bad), "whole numbers above 0", "correct them")
+            got = ", ".join(bad)
+            raise ModelError("options of laplace are impossible", got, "whole numbers above 0", "correct them")
 
 
 Options = LaplaceOptions
@@ -129,7 +130,7 @@ class Proposal:
         """Return the proposal with the weighted mean, variance and skewness of each z_i."""
         mean = weights @ z
         deviation = z - mean
-        variance = np.clip(weights @ deviation**2, 0.3, 4.0)
+        variance = WIDE**2 * np.clip(weights @ deviation**2, 0.3, 4.0)
         effective = 1 / (weights**2).sum()
         skewness = (weights @ deviation**3) / variance**1.5 * effective / (effective + 100)  # few draws say little
         return Proposal(self.mode, self.axes, *split_normal(mean, variance, np.clip(skewness, -0.7, 0.7)))
@@ -274,7 +275,7 @@ def _draw(marginal: Marginal, found: Integration, seed: int, n: int, each: Map, 
     value = np.empty(n, dtype=np.int64)
     value[np.concatenate(at)] = np.repeat(used, count[used])
     hyper = marginal.scale.hyper(found.xi[value])
-    raw = {"eta": eta, "beta": beta}
+    raw: dict[str, Floats] = {"eta": eta, "beta": beta}
     if design.blocks:
         raw["sigma"] = hyper.sigma
         raw["phi"] = hyper.phi

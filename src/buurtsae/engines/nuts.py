@@ -30,7 +30,6 @@ import numpy as np
 from buurtsae.draws import Draws
 from buurtsae.engines.labels import labelled, matrices
 from buurtsae.model.design import Bym2Block, Design
-from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
     import pymc as pm

@@ -120,7 +120,7 @@ class Observations:
             lam = slope[s]
             r = residual[s] - lam * q.mean - place @ q.alpha
             cov_e_alpha = q.with_alpha @ place.T
-            # Cov(r, e) = -(lambda Cov(e) + Cov(alpha_s, e));  Cov(r) = -Cov(r, e) lambda + lambda Cov(e, alpha_s) + Cov(alpha_s)
+            # Cov(r, e) = -lambda Cov(e) - Cov(alpha, e), Cov(r) = -Cov(r, e) lambda + lambda Cov(e, alpha) + Cov(alpha)
             r_e = -(lam[:, None] * q.covariance + cov_e_alpha.swapaxes(1, 2))
             r_r = -r_e * lam + lam[:, None] * cov_e_alpha + place @ q.alpha_covariance @ place.T
             deviation = q.mean + self.offset[:, None] - design.centre

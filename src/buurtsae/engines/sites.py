@@ -15,7 +15,7 @@ from buurtsae.multifrontal import jit
 
 @jit
 def _product(a: Any, b: Any, out: Any) -> None:
-    """out := a b."""
+    """Put a b in out."""
     for i in range(a.shape[0]):
         for j in range(b.shape[1]):
             t = 0.0

@@ -1,8 +1,9 @@
 """What each source adds: posterior standard deviations with and without it, without fitting again.
 
 Hyperparameters are held at their posterior means of the fit with all sources; given these the posterior is Gaussian
-and its standard deviations are exact (`engines.marginal`). Without the reference of a sub-dimension the next source takes
-its place, as it would if it were left out of the run file, and fixes the level; figures stay on the scale of the fit.
+and its standard deviations are exact (`engines.marginal`). Without the reference of a sub-dimension the next source
+takes its place, as it would if it were left out of the run file, and fixes the level; figures stay on the scale of the
+fit.
 """
 
 from __future__ import annotations

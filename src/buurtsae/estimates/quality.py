@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.areas.graph import Graph
-from buurtsae.draws import ESS_MIN, RHAT_MAX
+from buurtsae.draws import ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.contribution import contributions
 from buurtsae.estimates.summary import Estimates
@@ -39,6 +39,9 @@ class Gate:
     rhat_max, ess_bulk_min : float
         Over every quantity in the table of estimates.
     max_divergences : int
+        These three of engines that sample.
+    khat_max, min_hyper_effective : float
+        Of engines that weigh values of the hyperparameters: Pareto k-hat, and the effective number of values.
     min_predictive_coverage : float
         Share of direct estimates inside their 95% posterior predictive interval, lowest over sources and measures.
     """
@@ -46,6 +49,8 @@ class Gate:
     rhat_max: float = RHAT_MAX
     ess_bulk_min: float = ESS_MIN
     max_divergences: int = 0
+    khat_max: float = KHAT_MAX
+    min_hyper_effective: float = 50
     min_predictive_coverage: float = 0.9
 
 
@@ -94,7 +99,15 @@ def quality(
 
 
 def _convergence(est: Estimates) -> dict[str, Any]:
-    table, draws = est.convergence, est.fit.draws
+    draws = est.fit.draws
+    if (certificate := draws.certificate) is not None:
+        return {
+            "independent": len(draws.flat),
+            "khat": certificate.khat,
+            "values": certificate.values,
+            "effective": certificate.effective,
+        }
+    table = est.convergence
     worst = table["rhat"].idxmax()
     chains, per_chain = draws.shape
     return {
@@ -111,26 +124,37 @@ def _convergence(est: Estimates) -> dict[str, Any]:
 
 def _gate(gate: Gate, convergence: dict[str, Any], predictive: list[dict[str, Any]]) -> dict[str, Any]:
     coverage = min(p["coverage_95"] for p in predictive)
-    rows = [
-        ("rhat_max", "Hoogste R-hat", "highest R-hat", convergence["rhat_max"], gate.rhat_max, "max"),
-        (
-            "ess_bulk_min",
-            "Kleinste effectieve steekproef",
-            "lowest bulk ESS",
-            convergence["ess_bulk_min"],
-            gate.ess_bulk_min,
-            "min",
-        ),
-        ("divergences", "Divergente stappen", "divergences", convergence["divergences"], gate.max_divergences, "max"),
+    c, g = convergence, gate
+    rows: list[tuple[str, str, str, float, float, str]]
+    if "khat" in c:
+        rows = [
+            ("khat", "Pareto k-hat van de gewichten", "Pareto k-hat of the weights", c["khat"], g.khat_max, "max"),
+            (
+                "hyper_effective",
+                "Effectieve waarden van de hyperparameters",
+                "effective values of the hyperparameters",
+                c["effective"],
+                g.min_hyper_effective,
+                "min",
+            ),
+        ]
+    else:
+        ess = "Kleinste effectieve steekproef"
+        rows = [
+            ("rhat_max", "Hoogste R-hat", "highest R-hat", c["rhat_max"], g.rhat_max, "max"),
+            ("ess_bulk_min", ess, "lowest bulk ESS", c["ess_bulk_min"], g.ess_bulk_min, "min"),
+            ("divergences", "Divergente stappen", "divergences", c["divergences"], g.max_divergences, "max"),
+        ]
+    rows.append(
         (
             "predictive_coverage",
             "Dekking van de voorspelling (laagste)",
             "posterior predictive coverage (lowest)",
             coverage,
-            gate.min_predictive_coverage,
+            g.min_predictive_coverage,
             "min",
-        ),
-    ]
+        )
+    )
     checks = [
         {
             "id": i,
@@ -303,4 +327,6 @@ def _variances(fit: Fit) -> list[dict[str, Any]]:
 
 
 def _notes(fit: Fit) -> list[str]:
-    return [*fit.areas.notes, *fit.direct.notes, *fit.design.notes]
+    certificate = fit.draws.certificate
+    advice = [certificate.advice] if certificate is not None and certificate.advice else []
+    return [*advice, *fit.areas.notes, *fit.direct.notes, *fit.design.notes]

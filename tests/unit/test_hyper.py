@@ -1,0 +1,113 @@
+"""Hyperparameters as normal scores: their priors, derivatives and correlation matrices, against scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made_fit import SUBDIMENSIONS, make_areas, make_scores
+from scipy import stats
+
+from buurtsae.engines.hyper import Scale, beta, correlation, exponential, normal, root_of
+from buurtsae.model.design import Design, design
+from buurtsae.model.links import Link
+from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
+from buurtsae.model.spec import AreaModel
+from buurtsae.model.terms import BYM2, IID
+from buurtsae.survey.direct import direct
+
+AREAS = make_areas()
+LINK = Link(Normal(0.2, 0.75), LogNormal(0.1, 0.25), PC(0.7, 0.04))
+
+
+def made_design(n_dims: int = 4, spread: float = 0.3) -> Design:
+    estimates = direct(make_scores(AREAS, SUBDIMENSIONS[:n_dims], 2, np.random.default_rng(1)), AREAS)
+    terms = (
+        BYM2(AREAS.graph(), PC(0.9, 0.02), spread, Beta(2, 3), LKJ(4), shared=False),
+        IID("gemeente", PC(0.8, 0.03), 0.2, LKJ(1.5)),
+    )
+    return design(AreaModel("1", terms, link=LINK), estimates, AREAS)
+
+
+@pytest.mark.parametrize(
+    ("quantile", "prior"),
+    [
+        (exponential(np.array([1.7])), stats.expon(scale=1 / 1.7)),
+        (normal(np.array([0.4]), np.array([0.3])), stats.norm(0.4, 0.3)),
+        (beta(np.array([2.0]), np.array([3.0])), stats.beta(2, 3)),
+        (beta(np.array([1.0]), np.array([1.0])), stats.uniform()),
+        (correlation(np.array([1.5])), stats.beta(1.5, 1.5, loc=-1, scale=2)),
+    ],
+)
+def test_scores_are_normal_a_priori(quantile, prior) -> None:  # type: ignore[no-untyped-def]
+    xi = np.linspace(-4, 4, 81)[:, None]
+    value, slope = quantile(xi)
+    np.testing.assert_allclose(prior.cdf(value), stats.norm.cdf(xi), rtol=1e-9)
+    np.testing.assert_allclose(slope, stats.norm.pdf(xi) / prior.pdf(value), rtol=1e-6)  # F' dtheta = phi dxi
+
+
+def test_far_tails_stay_finite() -> None:
+    xi = np.array([[-30.0], [30.0]])
+    for quantile in (exponential(np.ones(1)), beta(np.ones(1), np.ones(1)), correlation(np.full(1, 2.0))):
+        value, slope = quantile(xi)
+        assert np.isfinite(value).all()
+        assert np.isfinite(slope).all()
+    assert exponential(np.ones(1))(xi)[0][1] == pytest.approx(454.3, abs=0.1)  # -log Phi(-30)
+
+
+def test_correlation_matrices_have_the_lkj_distribution() -> None:
+    # LKJ(eta): each correlation is 2 Beta(a, a) - 1, a = eta + D / 2 - 1 (Lewandowski et al. 2009)
+    eta, d, n = 1.5, 4, 20_000
+    column = np.tril_indices(d, -1)[1]
+    partial, _ = correlation(eta + (d - 2 - column) / 2)(np.random.default_rng(1).standard_normal((n, 6)))
+    root = root_of(partial, d)
+    r = root @ root.swapaxes(1, 2)
+    np.testing.assert_allclose(np.einsum("ndd->nd", r), 1.0, rtol=1e-12)
+    a = eta + d / 2 - 1
+    for i, j in zip(*np.tril_indices(d, -1), strict=True):
+        found = stats.kstest(r[:, i, j], stats.beta(a, a, loc=-1, scale=2).cdf).pvalue
+        assert found > 1e-4  # six tests at a fixed seed
+    # the determinant of an LKJ matrix is a product of independent betas: E log |R| from their means
+    shapes = [(eta + (d - 1 - k) / 2, k / 2) for k in range(1, d)]
+    logdet = np.log(np.linalg.det(r))
+    mean = sum(stats.beta(p, q).expect(np.log) for p, q in shapes)
+    assert logdet.mean() == pytest.approx(mean, abs=5 * logdet.std() / np.sqrt(n))
+
+
+@pytest.mark.parametrize("n_dims", [1, 4])
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+def test_the_jacobian_is_that_of_differences(n_dims: int, spread: float) -> None:
+    scale = Scale.of(made_design(n_dims, spread))
+    xi, step = np.random.default_rng(2).normal(size=scale.size), 1e-6
+
+    def parts(at: np.ndarray) -> list[np.ndarray]:
+        hyper = scale.hyper(at)
+        loadings = hyper.loadings(scale.design)
+        return [loadings.terms, loadings.loose, hyper.slope, hyper.extra]
+
+    for k, exact in enumerate(scale.jacobian(xi)):
+        numeric = [(parts(xi + step * e)[k] - parts(xi - step * e)[k]) / (2 * step) for e in np.eye(scale.size)]
+        np.testing.assert_allclose(exact, numeric, atol=1e-8)
+
+
+def test_what_the_hyperparameters_are() -> None:
+    scale = Scale.of(made_design())
+    n_links = int(scale.design.linked.sum())
+    # BYM2: common, 4 z, 4 phi, 6 + 6 correlations; gemeente: common, 4 z, 6 correlations; lambda and tau per link
+    assert scale.size == 21 + 11 + 2 * n_links == len(scale.names)
+    middle = scale.hyper(np.zeros(scale.size))
+    np.testing.assert_allclose(middle.sigma[0], np.log(2) / (-np.log(0.02) / 0.9))  # medians of exponentials
+    np.testing.assert_allclose(middle.sigma[1], np.log(2) / (-np.log(0.03) / 0.8))
+    np.testing.assert_allclose(middle.phi, stats.beta(2, 3).median())
+    np.testing.assert_allclose(middle.slope, np.where(scale.design.linked, np.exp(0.1), 1.0))
+    np.testing.assert_allclose(middle.roots["R_u"], np.eye(4), atol=1e-12)
+
+
+def test_many_at_once() -> None:
+    scale = Scale.of(made_design())
+    xi = np.random.default_rng(3).normal(size=(5, scale.size))
+    together, loadings = scale.hyper(xi), scale.hyper(xi).loadings(scale.design)
+    for k in range(5):
+        alone = scale.hyper(xi[k])
+        np.testing.assert_array_equal(together.sigma[k], alone.sigma)
+        np.testing.assert_array_equal(loadings.terms[k], alone.loadings(scale.design).terms)
+        np.testing.assert_array_equal(loadings.loose[k], alone.loadings(scale.design).loose)

@@ -1,0 +1,152 @@
+"""The parts of the fast engine; that it agrees with other engines is in tests/contract/test_engines.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_fit import SUBDIMENSIONS, make_areas, make_scores
+from scipy import stats
+
+from buurtsae.draws import psis
+from buurtsae.engines import laplace
+from buurtsae.engines.base import fit
+from buurtsae.engines.laplace import LaplaceOptions, Proposal, split_normal, systematic
+from buurtsae.errors import ModelError
+from buurtsae.model.priors import PC
+from buurtsae.model.spec import AreaModel
+from buurtsae.model.terms import BYM2, IID
+from buurtsae.survey.direct import DirectEstimates, direct
+
+AREAS = make_areas()
+SMALL = {"draws": 400, "hyperparameters": 100}
+
+
+@pytest.fixture(scope="module")
+def estimates() -> DirectEstimates:
+    return direct(make_scores(AREAS, SUBDIMENSIONS, 2, np.random.default_rng(1)), AREAS)
+
+
+@pytest.fixture(scope="module")
+def model() -> AreaModel:
+    return AreaModel("1", (BYM2(AREAS.graph()), IID("gemeente")))
+
+
+def test_split_normals_have_the_moments_asked_for() -> None:
+    mean, variance, skewness = np.array([0.3, -1.0, 0.0]), np.array([1.0, 2.0, 0.5]), np.array([0.5, -0.7, 0.0])
+    proposal = Proposal(np.zeros(3), np.eye(3), *split_normal(mean, variance, skewness))
+    u = np.tile(((np.arange(200_000) + 0.5) / 200_000)[:, None], 3)  # quantiles: their averages are moments
+    z = proposal.at(u)
+    np.testing.assert_allclose(z.mean(axis=0), mean, atol=1e-4)
+    np.testing.assert_allclose(z.var(axis=0), variance, rtol=1e-3)
+    np.testing.assert_allclose(stats.skew(z), skewness, atol=2e-3)
+    # and the density that they are weighted by: integrates to a constant of (2 pi)^(3/2) 2^-3
+    grid = np.linspace(-12, 12, 24_001)
+    for k in range(3):
+        one = Proposal(np.zeros(1), np.eye(1), *(getattr(proposal, n)[[k]] for n in ("centre", "left", "right")))
+        total = np.trapezoid(np.exp(one.log_density(grid[:, None])), grid)
+        assert total == pytest.approx(np.sqrt(2 * np.pi) / 2, rel=1e-6)
+
+
+def test_proposals_are_learnt_from_weighted_values() -> None:
+    rng = np.random.default_rng(2)
+    start = Proposal(np.zeros(2), np.eye(2), np.zeros(2), np.ones(2), np.ones(2))
+    z = rng.normal(0, 2, (50_000, 2))
+    target = stats.multivariate_normal([0.5, -0.5], np.diag([1.5, 0.7]))
+    weights, _ = psis(target.logpdf(z) - stats.multivariate_normal([0, 0], 4 * np.eye(2)).logpdf(z))
+    learnt = start.learnt(z, weights)
+    np.testing.assert_allclose(learnt.centre, [0.5, -0.5], atol=0.05)
+    # a little wider than what was learnt; normal targets have equal sides, up to the error of a third moment
+    np.testing.assert_allclose(learnt.left, laplace.WIDE * np.sqrt([1.5, 0.7]), rtol=0.05)
+    np.testing.assert_allclose(learnt.right, laplace.WIDE * np.sqrt([1.5, 0.7]), rtol=0.05)
+
+
+@pytest.mark.parametrize("u", [0.0, 0.3, 0.999999])
+def test_systematic_resampling_is_within_one_of_the_weights(u: float) -> None:
+    weights = np.random.default_rng(3).dirichlet(np.ones(37))
+    count = systematic(weights, 1000, u)
+    assert count.sum() == 1000
+    assert np.abs(count - 1000 * weights).max() < 1
+
+
+def test_smoothed_weights_say_when_they_cannot_be_relied_on() -> None:
+    rng = np.random.default_rng(4)
+    z = rng.normal(size=4000)
+    # weights of a wider normal have a Pareto tail of shape 1 - 1 / s^2 (Vehtari et al. 2024): 0.36 and 0.89
+    for sd, low, high in ((1.25, 0.1, 0.6), (3.0, 0.7, 1.2)):
+        weights, khat = psis(stats.norm(0, sd).logpdf(z) - stats.norm.logpdf(z))
+        assert weights.sum() == pytest.approx(1)
+        assert low < khat < high
+
+
+def test_the_same_draws_on_one_thread_and_on_two(model: AreaModel, estimates: DirectEstimates) -> None:
+    one, two, other = (
+        fit(model, estimates, AREAS, "laplace", seed, progress=False, threads=threads, **SMALL)
+        for seed, threads in ((5, 1), (5, 2), (6, 2))
+    )
+    np.testing.assert_array_equal(one.draws.eta, two.draws.eta)
+    for name, (_, values) in one.draws.hyper.items():
+        np.testing.assert_array_equal(values, two.draws.hyper[name][1])
+    assert not np.isclose(one.draws.eta, other.draws.eta).any(axis=(0, 1)).all()
+
+
+@pytest.mark.parametrize("draws", [4, 40, 2000])
+def test_any_number_of_draws(model: AreaModel, estimates: DirectEstimates, draws: int) -> None:
+    found = fit(model, estimates, AREAS, progress=False, draws=draws, hyperparameters=50)
+    assert found.engine == "laplace"
+    assert found.draws.eta.shape == (4, draws // 4, len(AREAS.codes), 4)
+    assert np.isfinite(found.draws.eta).all()
+    assert all(values.shape[:2] == (4, draws // 4) for _, values in found.draws.hyper.values())
+
+
+@pytest.mark.parametrize("terms", [(), (IID("gemeente"),)], ids=["none", "gemeente"])
+def test_models_without_effects_per_buurt(terms: tuple[IID, ...], estimates: DirectEstimates) -> None:
+    one_source = replace(estimates, sources=estimates.sources[:1])
+    found = fit(AreaModel("1", terms), one_source, AREAS, progress=False, **SMALL)
+    # all buurten of a gemeente have the same score, in every draw
+    of_gemeente = (AREAS.frame["gemeente"] == "GM0344").to_numpy()
+    assert np.ptp(found.draws.flat[:, of_gemeente], axis=1).max() < 1e-12
+    assert found.check().empty
+    if not terms:  # nothing to weigh: one value, and it is exact
+        assert found.draws.certificate is not None
+        assert found.draws.certificate.values == 1
+
+
+def test_the_certificate(model: AreaModel, estimates: DirectEstimates) -> None:
+    found = fit(model, estimates, AREAS, progress=False, **SMALL)
+    certificate = found.draws.certificate
+    assert certificate is not None
+    assert certificate.khat < 0.7
+    assert certificate.effective >= 100
+    assert found.check().empty
+    assert str(certificate) in repr(found)
+    table = found.draws.hyperparameters()
+    assert (table["ess_bulk"] == certificate.effective).all()
+    assert table["rhat"].isna().all()
+    bad = replace(found, draws=replace(found.draws, certificate=replace(certificate, khat=0.8)))
+    (advice,) = bad.check()["advice"]
+    assert "--engine nuts" in advice
+    assert "k-hat 0.80" in advice
+
+
+def test_variances_modelled_jointly_are_refused_by_name(estimates: DirectEstimates) -> None:
+    model = AreaModel("1", (BYM2(AREAS.graph()),), variances=PC(0.5, 0.05))
+    with pytest.raises(ModelError, match="engine laplace does not support this model") as found:
+        fit(model, estimates, AREAS)
+    assert found.value.got == "variances modelled jointly with the means"
+
+
+@pytest.mark.parametrize(
+    ("options", "got"),
+    [
+        ({"draws": 0}, "draws = 0"),
+        ({"draws": 10}, "draws = 10, no multiple of 4"),
+        ({"threads": 0, "hyperparameters": -1}, "hyperparameters = -1, threads = 0"),
+        ({"draws": 1.5}, "draws = 1.5"),
+    ],
+)
+def test_impossible_options(options: dict[str, float], got: str) -> None:
+    with pytest.raises(ModelError, match="options of laplace are impossible") as found:
+        LaplaceOptions(**options)  # type: ignore[arg-type]
+    assert found.value.got.startswith(got)
