@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from made_fit import SUBDIMENSIONS, Made, made_fit, make_areas, make_scores
 
-from buurtsae.engines.gmrf import Hyper, posterior_sd
+from buurtsae.engines.hyper import Hyper
+from buurtsae.engines.marginal import Marginal
 from buurtsae.estimates.contribution import contributions
 from buurtsae.model.design import design
 from buurtsae.survey.direct import direct
@@ -49,5 +50,5 @@ def test_without_the_second_source_it_is_a_fit_of_the_first(made: Made, rows: li
     arrays = design(fit.model, alone, fit.areas)
     hyper = Hyper.means(fit.draws, fit.design)
     one = replace(hyper, slope=np.ones((1, 4)), extra=np.zeros((1, 4)))
-    expected = posterior_sd(arrays, one)[fit.areas.inhabited].mean(axis=0)
+    expected = Marginal.of(arrays).conditional(one).sd[fit.areas.inhabited].mean(axis=0)
     assert [r["sd_without"] for r in rows[4:]] == pytest.approx(list(expected[:2]), rel=1e-10)
