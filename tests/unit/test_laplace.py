@@ -7,12 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from made_fit import SUBDIMENSIONS, make_areas, make_scores
-from scipy import stats
 
-from buurtsae.draws import psis
-from buurtsae.engines import laplace
 from buurtsae.engines.base import fit
-from buurtsae.engines.laplace import LaplaceOptions, Proposal, split_normal, systematic
+from buurtsae.engines.laplace import LaplaceOptions, systematic
 from buurtsae.errors import ModelError
 from buurtsae.model.priors import PC
 from buurtsae.model.spec import AreaModel
@@ -33,51 +30,12 @@ def model() -> AreaModel:
     return AreaModel("1", (BYM2(AREAS.graph()), IID("gemeente")))
 
 
-def test_split_normals_have_the_moments_asked_for() -> None:
-    mean, variance, skewness = np.array([0.3, -1.0, 0.0]), np.array([1.0, 2.0, 0.5]), np.array([0.5, -0.7, 0.0])
-    proposal = Proposal(np.zeros(3), np.eye(3), *split_normal(mean, variance, skewness))
-    u = np.tile(((np.arange(200_000) + 0.5) / 200_000)[:, None], 3)  # quantiles: their averages are moments
-    z = proposal.at(u)
-    np.testing.assert_allclose(z.mean(axis=0), mean, atol=1e-4)
-    np.testing.assert_allclose(z.var(axis=0), variance, rtol=1e-3)
-    np.testing.assert_allclose(stats.skew(z), skewness, atol=2e-3)
-    # and the density that they are weighted by: integrates to a constant of (2 pi)^(3/2) 2^-3
-    grid = np.linspace(-12, 12, 24_001)
-    for k in range(3):
-        one = Proposal(np.zeros(1), np.eye(1), *(getattr(proposal, n)[[k]] for n in ("centre", "left", "right")))
-        total = np.trapezoid(np.exp(one.log_density(grid[:, None])), grid)
-        assert total == pytest.approx(np.sqrt(2 * np.pi) / 2, rel=1e-6)
-
-
-def test_proposals_are_learnt_from_weighted_values() -> None:
-    rng = np.random.default_rng(2)
-    start = Proposal(np.zeros(2), np.eye(2), np.zeros(2), np.ones(2), np.ones(2))
-    z = rng.normal(0, 2, (50_000, 2))
-    target = stats.multivariate_normal([0.5, -0.5], np.diag([1.5, 0.7]))
-    weights, _ = psis(target.logpdf(z) - stats.multivariate_normal([0, 0], 4 * np.eye(2)).logpdf(z))
-    learnt = start.learnt(z, weights)
-    np.testing.assert_allclose(learnt.centre, [0.5, -0.5], atol=0.05)
-    # a little wider than what was learnt; normal targets have equal sides, up to the error of a third moment
-    np.testing.assert_allclose(learnt.left, laplace.WIDE * np.sqrt([1.5, 0.7]), rtol=0.05)
-    np.testing.assert_allclose(learnt.right, laplace.WIDE * np.sqrt([1.5, 0.7]), rtol=0.05)
-
-
 @pytest.mark.parametrize("u", [0.0, 0.3, 0.999999])
 def test_systematic_resampling_is_within_one_of_the_weights(u: float) -> None:
     weights = np.random.default_rng(3).dirichlet(np.ones(37))
     count = systematic(weights, 1000, u)
     assert count.sum() == 1000
     assert np.abs(count - 1000 * weights).max() < 1
-
-
-def test_smoothed_weights_say_when_they_cannot_be_relied_on() -> None:
-    rng = np.random.default_rng(4)
-    z = rng.normal(size=4000)
-    # weights of a wider normal have a Pareto tail of shape 1 - 1 / s^2 (Vehtari et al. 2024): 0.36 and 0.89
-    for sd, low, high in ((1.25, 0.1, 0.6), (3.0, 0.7, 1.2)):
-        weights, khat = psis(stats.norm(0, sd).logpdf(z) - stats.norm.logpdf(z))
-        assert weights.sum() == pytest.approx(1)
-        assert low < khat < high
 
 
 def test_the_same_draws_on_one_thread_and_on_two(model: AreaModel, estimates: DirectEstimates) -> None:

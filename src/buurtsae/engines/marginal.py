@@ -49,6 +49,11 @@ class Marginal:
         """The design."""
         return self.scale.design
 
+    @property
+    def size(self) -> int:
+        """Number of hyperparameters."""
+        return self.scale.size
+
     def conditional(self, hyper: Hyper, factor: Floats | float = 1.0) -> Conditional:
         """Return the posterior of the field given hyperparameters, and factors of the sampling variances."""
         local = self.observations.local(hyper.slope, hyper.extra, factor)
