@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, make_areas, make_scores
+from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas, make_scores
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
@@ -114,7 +114,27 @@ def test_absent_unreadable_and_collinear_formulas(areas: Areas, made: DirectEsti
     some = with_columns(areas, groen=np.arange(25.0), grijs=7 - 2 * np.arange(25.0))
     what, got = problems_of(AreaModel("1 + groen + grijs"), made, some).popitem()
     assert what == "columns of the formula are linear combinations of others"
-    assert got == "rank 2 of 3 columns: Intercept, groen, grijs"
+    assert got == "rank 2 of 3 columns: groen, grijs"
+    some = with_columns(
+        areas, groen=np.arange(25.0), grijs=7 - 2 * np.arange(25.0), rood=np.sin(np.arange(25.0)), oker=np.zeros(25)
+    )
+    some.frame["oker"] = some.frame["groen"] + some.frame["rood"]
+    what, got = problems_of(AreaModel("1 + groen + grijs + rood + oker"), made, some).popitem()
+    # each with what it needs: standardised covariates that are affine in one another differ in sign at most
+    assert got == "rank 3 of 5 columns: groen, grijs; groen, rood, oker"
+
+
+def test_a_part_of_the_graph_without_estimates_is_named() -> None:
+    areas = made_areas_in(columns=(4, 7))  # the eight buurten of GM0355 are a component of their own
+    scores = make_scores(areas, SUBDIMENSIONS, 1, np.random.default_rng(1))
+    frame = scores[0].frame
+    elsewhere = frame["area"].str.startswith("BU0355")
+    some = replace(scores[0], frame=frame.assign(participatie=frame["participatie"].mask(elsewhere)))
+    model = AreaModel("1", (BYM2(areas.graph()),))
+    (note,) = design(model, direct([some], areas), areas).notes
+    assert note.startswith("a part of the graph of 8 buurten (BU03550000, BU03550001")
+    assert "has no direct estimate of participatie: its level is that of the model" in note
+    assert design(model, direct(scores, areas), areas).notes == []
 
 
 def test_terms_become_structures(areas: Areas, made: DirectEstimates) -> None:

@@ -108,3 +108,16 @@ def test_impossible_options(options: dict[str, float], got: str) -> None:
     with pytest.raises(ModelError, match="options of laplace are impossible") as found:
         LaplaceOptions(**options)  # type: ignore[arg-type]
     assert found.value.got.startswith(got)
+
+
+def test_data_without_differences_between_buurten(estimates: DirectEstimates) -> None:
+    # every direct estimate is 6: standard deviations go to their boundary, and the posterior says small
+    flat = tuple(replace(s, mean=np.where(np.isfinite(s.mean), 6.0, np.nan)) for s in estimates.sources)
+    model = AreaModel("1", (BYM2(AREAS.graph()), IID("gemeente")))
+    found = fit(model, replace(estimates, sources=flat), AREAS, progress=False, **SMALL)
+    assert found.check().empty
+    sigma = found.draws.hyper["sigma"][1].reshape(-1, 4)
+    within = np.sqrt(np.median(estimates.sources[0].variance[:, range(4), range(4)], axis=0))  # standard errors
+    assert (np.quantile(sigma, 0.05, axis=0) < 0.2 * within).all()
+    assert (np.median(sigma, axis=0) < within).all()
+    np.testing.assert_allclose(found.draws.flat.mean(axis=0), 6.0, atol=0.1 * within.min())

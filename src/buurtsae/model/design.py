@@ -96,8 +96,24 @@ class Design:
 
     @property
     def notes(self) -> list[str]:
-        """What to know about the covariates: modelled, sensitive, imputed."""
-        return [note for c in self.covariates for note in c.notes]
+        """What to know: covariates that are modelled, sensitive or imputed; parts of the graph without estimates."""
+        return [*(note for c in self.covariates for note in c.notes), *self._silent()]
+
+    def _silent(self) -> list[str]:
+        """Connected parts of the graph in which a sub-dimension has no direct estimate at all."""
+        notes, seen = [], self.observed.any(axis=0)
+        for block in self.blocks:
+            if not isinstance(block, Bym2Block):
+                continue
+            for c in np.flatnonzero(block.icar.size > 1):
+                own = block.icar.component == c
+                if absent := [d for d, any_ in zip(self.subdimensions, seen[own].any(axis=0), strict=True) if not any_]:
+                    codes = shown([a for a, inside in zip(self.areas, own, strict=True) if inside])
+                    notes.append(
+                        f"a part of the graph of {int(own.sum())} buurten ({codes}) has no direct estimate of "
+                        f"{shown(absent)}: its level is that of the model, with the prior's uncertainty"
+                    )
+        return notes
 
     @property
     def links(self) -> tuple[tuple[str, int, Link], ...]:
@@ -240,14 +256,35 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
         raise ModelError(
             "columns of the formula are not finite", shown(wrong), "numbers", "covariates are standardised: about 0"
         )
-    if x.shape[1] and np.linalg.matrix_rank(x[areas.inhabited]) < x.shape[1]:
+    if dependent := _dependent(x[areas.inhabited]):
         raise ModelError(
             "columns of the formula are linear combinations of others",
-            f"rank {np.linalg.matrix_rank(x[areas.inhabited])} of {x.shape[1]} columns: {shown(matrix.columns, 20)}",
+            f"rank {x.shape[1] - len(dependent)} of {x.shape[1]} columns: "
+            + "; ".join(shown(matrix.columns[columns], 20) for columns in dependent),
             "independent columns",
-            "leave one out",
+            "leave one out" if len(dependent) == 1 else "leave one out of each",
         )
     return tuple(str(c) for c in matrix.columns), x, used
+
+
+def _dependent(x: Floats) -> list[Ints]:
+    """Columns of each linear relation: a column that those before it explain, with those that it needs."""
+    if not x.shape[1]:
+        return []
+    scale = np.maximum(np.linalg.norm(x, axis=0), 1e-300)
+    basis, found = np.zeros((len(x), 0)), []
+    kept: list[int] = []
+    for j in range(x.shape[1]):
+        column = x[:, j] / scale[j]
+        rest = column - basis @ (basis.T @ column)
+        rest -= basis @ (basis.T @ rest)
+        if np.linalg.norm(rest) > 1e-8:
+            basis = np.column_stack([basis, rest / np.linalg.norm(rest)])
+            kept.append(j)
+            continue
+        weights = np.linalg.lstsq(x[:, kept] / scale[kept], column, rcond=None)[0]
+        found.append(np.array([*(k for k, w in zip(kept, weights, strict=True) if abs(w) > 1e-6), j]))
+    return found
 
 
 def _plain(error: Exception) -> str:
