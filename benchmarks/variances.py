@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sources import made_areas, write_part
+from pages import write_part
+from sources import made_areas
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph

@@ -49,7 +49,7 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         "  R_gemeente  LKJ(5)",
         "  alpha       Normal(0, sd 0.75), participatory Normal(0, sd 2); 0 for the reference source of a "
         "sub-dimension",
-        "  lambda      LogNormal(0, sd 0.25), participatory LogNormal(0, sd 0.4); 1 for the reference source of a "
+        "  lambda      LogNormal(0, sd 0.25), participatory LogNormal(0, sd 0.5); 1 for the reference source of a "
         "sub-dimension",
         "  tau         PC: P(> 0.4) = 0.1, participatory PC: P(> 1.5) = 0.05; 0 for the reference source of a "
         "sub-dimension",

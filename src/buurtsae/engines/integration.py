@@ -133,7 +133,7 @@ def integrate(target: Target, seed: int, enough: int, each: Map, bar: Progress) 
     p = target.size
     if p == 0:
         return Integration(np.zeros((1, 0)), np.ones(1), 0.0)
-    n = 2 ** int(np.ceil(np.log2(enough / 2)))
+    n = max(32, 2 ** int(np.ceil(np.log2(enough / 2))))  # fewer have no tail to judge weights by
     proposals = [_around(mode(target, bar), target, each, bar)]
     z, log_p = np.empty((0, p)), np.empty(0)
     for stage in range(STAGES):

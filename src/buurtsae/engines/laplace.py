@@ -82,7 +82,7 @@ def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -
 
 def _enough(marginal: Marginal) -> int:
     """Effective values of the hyperparameters, by the size of one factor: the same on every machine."""
-    return int(np.clip(1e8 / max(marginal.field.symbolic.size, 1), 100, 1000))
+    return int(np.clip(2.5e7 / max(marginal.field.symbolic.size, 1), 100, 1000))
 
 
 def systematic(weights: Floats, n: int, u: float) -> Ints:

@@ -28,15 +28,16 @@ class Link:
     offset : Normal
         Of alpha, on the scale of the scores.
     slope : LogNormal
-        Of lambda.
+        Of lambda. Scales that were laid on 0-10 by their end points differ by half as easily as not; a prior that holds
+        lambda to 1 pulls the standard deviation of the scores, and with it the width of the intervals.
     extra : PC
         Of tau, on the scale of the scores.
     """
 
     offset: Normal = Normal(0.0, 1.0)
-    slope: LogNormal = LogNormal(0.0, 0.2)
+    slope: LogNormal = LogNormal(0.0, 0.4)
     extra: PC = PC(0.5, 0.05)
 
 
 SURVEY = Link()
-PARTICIPATORY = Link(Normal(0.0, 2.0), LogNormal(0.0, 0.4), PC(1.5, 0.05))
+PARTICIPATORY = Link(Normal(0.0, 2.0), LogNormal(0.0, 0.5), PC(1.5, 0.05))
