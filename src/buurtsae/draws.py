@@ -70,7 +70,7 @@ class Draws:
     coords : mapping of dimension to labels
     divergences : int
         Transitions that diverged; 0 for engines without any.
-    factor : ndarray, shape (S, N, D), optional
+    factor : ndarray, shape (S, K, D), optional
         Posterior mean of the factor by which modelled sampling variances differ from those given.
     certificate : Certificate, optional
         Of engines that weigh values of the hyperparameters.

@@ -257,19 +257,19 @@ def _survey(run: RunFile, s: SourcePart) -> Survey:
         calibrate=replace(Calibration(**s.calibrate.model_dump()), totals=run.locate(s.calibrate.totals))
         if s.calibrate
         else None,
-        **s.model_dump(include={"area", "weight", "strata", "not_asked", "cluster", "fpc", "id", "lonely"}),
+        **s.model_dump(include={"level", "area", "weight", "strata", "not_asked", "cluster", "fpc", "id", "lonely"}),
     )
 
 
 def _other_codes(run: RunFile, s: SourcePart, areas: Areas, problems: Problems) -> None:
-    """Check the buurtcodes of a file in which other columns are wrong, so that one pass finds both."""
+    """Check the area codes of a file in which other columns are wrong, so that one pass finds both."""
     try:
         table = read_table(run.locate(s.file), text=[s.area])
     except BuurtsaeError:  # recorded already: that is why the survey could not be read
         return
     if s.area in table and len(table):
-        known = table[s.area][~table[s.area].isin(codes.malformed(table[s.area]))]
-        check_codes(known.dropna(), s.source, areas, problems, s.code_year)
+        known = table[s.area][~table[s.area].isin(codes.malformed(table[s.area], s.level))]
+        check_codes(known.dropna(), s.source, s.level, areas, problems, s.code_year)
 
 
 def _table(run: RunFile, areas: Areas | None) -> DirectEstimates | None:

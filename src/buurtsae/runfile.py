@@ -88,7 +88,8 @@ class SourcePart(_Part):
     sd: float | None = Field(default=None, gt=0)
     file: str
     year: int = Field(ge=1990, le=2100)
-    area: str = "buurtcode"
+    level: Literal["buurt", "wijk"] = "buurt"
+    area: str
     weight: str = "gewicht"
     strata: str | None = None
     cluster: str | tuple[str, ...] = ()
@@ -100,6 +101,12 @@ class SourcePart(_Part):
     calibrate: CalibratePart | None = None
     not_asked: tuple[str, ...] = ()
     code_year: int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _area(cls, raw: Any) -> Any:
+        """The column of area codes is called after the level, unless it is named."""
+        return {"area": f"{raw.get('level', 'buurt')}code", **raw} if isinstance(raw, dict) else raw
 
 
 class DirectPart(_Part):

@@ -137,7 +137,7 @@ def test_nothing_to_learn_from_is_refused(n: np.ndarray) -> None:
 
 
 def test_one_respondent_everywhere_is_refused() -> None:
-    with pytest.raises(DataError, match="the variance within buurten cannot be estimated") as raised:
+    with pytest.raises(DataError, match="the variance within areas cannot be estimated") as raised:
         pooled_covariance(np.arange(6.0).reshape(3, 2), np.ones(3), np.arange(3), 3)
     assert "`sd`" in raised.value.hint
 

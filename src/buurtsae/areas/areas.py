@@ -143,8 +143,11 @@ class Areas:
         numeric = self.frame.select_dtypes("number").columns
         return [c for c in numeric if c not in STRUCTURAL]
 
-    def parents(self, level: str) -> pd.Series:
-        """Return the code at `level` of each buurt: `wijk`, `gemeente`, `ggdregio` or `land`."""
+    def parents(self, level: str, of: str = "buurt") -> pd.Series:
+        """Return the code at `level` of each buurt, or of each area `of` another level, which may not lie above `level`."""
+        if of != "buurt":
+            own, parent = self.parents(of), self.parents(level)
+            return pd.Series(parent.to_numpy(), index=own.to_numpy()).groupby(level=0).first()
         if level == "buurt":
             return pd.Series(self.codes, index=self.codes)
         if level == "land":
@@ -154,6 +157,14 @@ class Areas:
                 "the areas have no such level", repr(level), shown(self.levels), "join a table that has this column"
             )
         return self.frame[level].astype(str)
+
+    def at(self, level: str) -> pd.Index:
+        """Return the codes at a level, sorted; those without residents included."""
+        return pd.Index(sorted(set(self.parents(level))))
+
+    def inhabited_at(self, level: str) -> pd.Index:
+        """Return the codes at a level that have residents, sorted."""
+        return pd.Index(sorted(set(self.parents(level)[self.inhabited])))
 
     @cached_property
     def levels(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ PATTERN = {
     "wijk": re.compile(r"WK\d{4}[0-9A-Z]{2}"),
     "gemeente": re.compile(r"GM\d{4}"),
 }
+FORM = {"buurt": "BU03440101", "wijk": "WK034401"}  # an example, by the levels at which sources are known
 LAND = "NL00"
 
 
@@ -30,11 +31,16 @@ def malformed(codes: pd.Series, level: str = "buurt") -> list[str]:
     return [str(c) for c in codes[~fits.astype(bool)].unique()]
 
 
+def below(level: str, other: str) -> bool:
+    """Return whether `level` lies below `other`, so that an area of the latter holds several of the former."""
+    return LEVELS.index(level) < LEVELS.index(other)
+
+
 def wijk_of(buurt: pd.Series) -> pd.Series:
-    """Return the wijk code of each buurt code."""
+    """Return the wijk code of each buurt code; a wijk code is its own."""
     return "WK" + buurt.str.slice(2, 8)
 
 
 def gemeente_of(buurt: pd.Series) -> pd.Series:
-    """Return the gemeente code of each buurt code."""
+    """Return the gemeente code of each buurt or wijk code."""
     return "GM" + buurt.str.slice(2, 6)

@@ -72,7 +72,7 @@ class Fit:
 
     @cached_property
     def information(self) -> Floats:
-        """Precision of each source about the scores, at posterior means of its link, shape (S, N, D, D)."""
+        """Precision of each source about the scores, at posterior means of its link, shape (S, K, D, D)."""
         _, slope, extra = self.links
         factor = 1.0 if self.draws.factor is None else self.draws.factor
         return self.design.information(slope.mean(axis=0), np.sqrt((extra**2).mean(axis=0)), factor)

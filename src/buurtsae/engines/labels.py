@@ -24,7 +24,7 @@ def labelled(
     design : Design
     raw : dict
         Arrays that start with (chains, draws): `eta` (N, D), `beta` (P, D), `sigma` (blocks, D), `phi` (D,), `root_R`
-        (matrices, D, D), `alpha`, `log_lambda`, `tau` (links,), `kappa` (S, D), `factor` (S, N, D), as far as the
+        (matrices, D, D), `alpha`, `log_lambda`, `tau` (links,), `kappa` (S, D), `factor` (S, K, D), as far as the
         model has them.
     divergences : int
     certificate : Certificate, optional

@@ -6,7 +6,7 @@ What the sampler moves in, and why it mixes:
 * u = sigma sqrt(phi) (x L'), with x unit ICAR fields: -1/2 sum_c s_c sum_{i~j in c} (x_i - x_j)^2. The level of each
   connected component, which that leaves free, is a nuisance with a proper normal prior; x minus its component mean
   enters the model: the sum to zero is exact and no direction is stiff. An area without neighbours has x ~ N(0, 1).
-* What a source adds per buurt, tau w, and log variances, kappa z - kappa^2 / 2, are non-centred too.
+* What a source adds per site, tau w, and log variances, kappa z - kappa^2 / 2, are non-centred too.
 * A correlation matrix is R = L L' with L the rows of T scaled to length 1, T lower triangular with standard normals
   below its diagonal and T_ii^2 ~ chi^2(2 eta + D - i): then R ~ LKJ(eta), all matrices at once, no Jacobian.
 
@@ -139,7 +139,8 @@ def build(design: Design) -> pm.Model:
         y, root, centre = (pm.Data(name, getattr(design, name)) for name in ("y", "root", "centre"))
         beta = pm.Normal("beta", mean[:, None], sd[:, None], shape=(len(mean), n_dims))
         eta = pm.Deterministic("eta", pt.dot(design.x, beta) + (_effects(design, pm, pt) if design.blocks else 0.0))
-        prediction = eta[None]
+        score = _at_sites(design, eta, pt)
+        prediction = score[None]
         if links := design.links:
             # places what is free in the (source, sub-dimension) table, 0 elsewhere
             place = np.zeros((design.linked.size, len(links)))
@@ -149,10 +150,10 @@ def build(design: Design) -> pm.Model:
             alpha = pm.Normal("alpha", [p.offset.mean for p in priors], [p.offset.sd for p in priors])
             slope = pm.Normal("log_lambda", [p.slope.mean for p in priors], [p.slope.sd for p in priors])
             tau = pm.Exponential("tau", [p.extra.rate for p in priors])
-            w = pm.Normal("w", 0.0, 1.0, shape=(len(links), len(design.areas)))
+            w = pm.Normal("w", 0.0, 1.0, shape=(len(links), len(design.site_codes)))
             offset, slope = (pt.dot(place, p).reshape((table[0], 1, n_dims)) for p in (alpha, slope))
             extra = pt.dot(place, tau[:, None] * w).reshape((*table, -1)).swapaxes(1, 2)
-            prediction = centre + offset + pt.exp(slope) * (eta - centre)[None] + extra
+            prediction = centre + offset + pt.exp(slope) * (score - centre)[None] + extra
         residual = y - prediction
         if design.model.variances is not None:
             h = _log_variances(design, pm, pt)
@@ -161,8 +162,14 @@ def build(design: Design) -> pm.Model:
     return model
 
 
+def _at_sites(design: Design, eta: Any, pt: Any) -> Any:
+    """Return the scores at the sites, shape (K, D): eta itself where every source is known per buurt."""
+    wijken = design.sites[len(design.areas) :]
+    return pt.concatenate([eta, pt.dot(wijken.toarray(), eta)]) if wijken.shape[0] else eta
+
+
 def _log_variances(design: Design, pm: Any, pt: Any) -> Any:
-    """Add h, with what the variances within buurten say about it; return h, shape (S, N, D).
+    """Add h, with what the variances within buurten say about it; return h, shape (S, K, D).
 
     Up to a constant the densities are -h / 2 where there is an estimate, and -f (h + s^2 / (S exp(h))) / 2.
     """

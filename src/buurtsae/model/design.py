@@ -1,8 +1,10 @@
 r"""Model + data -> arrays: all that an engine may see.
 
-Observation of source s in area a, with sampling covariance V over the sub-dimensions that were answered: its
-precision W = V^{-1} on those, 0 elsewhere, and a root R with R R' = W. The log-likelihood is
--|R'(y - prediction)|^2 / 2 up to a constant, for areas with all, some or no answers alike.
+A site is where something is observed: a buurt, or a wijk of a source that is only known per wijk, whose score is the
+mean of its residents, (A eta)_k with A the residents' shares. Observation of source s at site k, with sampling
+covariance V over the sub-dimensions that were answered: its precision W = V^{-1} on those, 0 elsewhere, and a root R
+with R R' = W. The log-likelihood is -|R'(y - prediction)|^2 / 2 up to a constant, for sites with all, some or no
+answers alike.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from buurtsae.areas.areas import Areas
@@ -22,7 +26,7 @@ from buurtsae.model.links import Link
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
 from buurtsae.sparse import Floats
-from buurtsae.survey.direct import DirectEstimates
+from buurtsae.survey.direct import DirectEstimates, SourceEstimates
 
 
 @dataclass(frozen=True)
@@ -45,26 +49,30 @@ class IidBlock:
 
 @dataclass(frozen=True)
 class Design:
-    """What an engine sees: N areas, D sub-dimensions, P columns, S sources.
+    """What an engine sees: N areas, K sites, D sub-dimensions, P columns, S sources.
 
     Attributes
     ----------
     model : AreaModel
     areas : tuple of str
         All buurten, those without residents and without respondents included.
+    site_codes : tuple of str
+        Where something is observed: the N buurten, then the wijken that some source observes as a whole.
+    sites : sparse, shape (K, N)
+        A, the weights of the buurten at each site: the identity, and the residents' shares in their wijk.
     subdimensions, columns, sources : tuple of str
     x : ndarray, shape (N, P)
         Standardised covariates; the first column is the intercept where there is one.
-    y : ndarray, shape (S, N, D)
+    y : ndarray, shape (S, K, D)
         Direct estimates, 0 where there is none.
-    precision, root : ndarray, shape (S, N, D, D)
+    precision, root : ndarray, shape (S, K, D, D)
         W and R of the sampling errors; 0 where there is no estimate.
     linked : ndarray of bool, shape (S, D)
         True where the source informs a sub-dimension of which it is not the reference: alpha, lambda, tau are free.
     kinds : tuple of str
         Of the sources: `survey` or `participatory`.
-    ratio, freedom : ndarray, shape (S, N, D)
-        Variance within the buurt of its own respondents over the pooled one that V is made of, and its degrees of
+    ratio, freedom : ndarray, shape (S, K, D)
+        Variance within the site of its own respondents over the pooled one that V is made of, and its degrees of
         freedom, 0 where it is unknown: what a model of the variances learns from.
     centre : ndarray, shape (D,)
         The constant c of the link.
@@ -74,6 +82,8 @@ class Design:
 
     model: AreaModel
     areas: tuple[str, ...]
+    site_codes: tuple[str, ...]
+    sites: sp.csr_array
     subdimensions: tuple[str, ...]
     columns: tuple[str, ...]
     sources: tuple[str, ...]
@@ -101,7 +111,7 @@ class Design:
 
     def _silent(self) -> list[str]:
         """Connected parts of the graph in which a sub-dimension has no direct estimate at all."""
-        notes, seen = [], self.observed.any(axis=0)
+        notes, seen = [], self.sites.T @ self.observed.any(axis=0) > 0
         for block in self.blocks:
             if not isinstance(block, Bym2Block):
                 continue
@@ -126,17 +136,17 @@ class Design:
 
     @property
     def observed(self) -> NDArray[np.bool_]:
-        """True where a source has an estimate, shape (S, N, D)."""
+        """True where a source has an estimate, shape (S, K, D)."""
         return np.asarray(np.einsum("sndd->snd", self.precision) > 0)
 
     def information(self, slope: Floats, extra: Floats, factor: Floats | float = 1.0) -> Floats:
-        """Return the precision of each source about eta, lambda (factor V + tau^2)^{-1} lambda, shape (S, N, D, D).
+        """Return the precision of each source about eta, lambda (factor V + tau^2)^{-1} lambda, shape (S, K, D, D).
 
         Parameters
         ----------
         slope, extra : ndarray, shape (S, D)
             lambda and tau; 1 and 0 for references.
-        factor : ndarray, shape (S, N, D), optional
+        factor : ndarray, shape (S, K, D), optional
             exp(h), for variances that were modelled.
         """
         seen, eye = self.observed, np.eye(len(self.subdimensions), dtype=bool)
@@ -186,13 +196,14 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
             ModelError,
         )
     problems.raise_if_any()
-    y, precision, root = _observations(direct, areas)
-    ratio, freedom = _variances(direct, areas)
+    site_codes, sites = _sites(direct, areas)
+    y, precision, root = _observations(direct, site_codes)
+    ratio, freedom = _variances(direct, site_codes)
     if model.variances is not None and not (freedom > 0).any():
         raise ModelError(
             "variances cannot be modelled",
-            "no variance within a buurt, with its degrees of freedom",
-            "respondents, several in some buurten",
+            "no variance within an area, with its degrees of freedom",
+            "respondents, several in some areas",
             "leave `variances` out: sampling variances are then taken as known",
         )
     n_sources, n_dims = len(direct.sources), len(direct.subdimensions)
@@ -202,6 +213,8 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
     return Design(
         model=model,
         areas=tuple(areas.codes),
+        site_codes=tuple(site_codes),
+        sites=sites,
         subdimensions=direct.subdimensions,
         columns=columns,
         sources=tuple(s.source for s in direct.sources),
@@ -307,28 +320,45 @@ def _block(term: BYM2 | IID, areas: Areas) -> Bym2Block | IidBlock:
     return Bym2Block(term, term.graph.icar, term.graph.edges)
 
 
-def _observations(direct: DirectEstimates, areas: Areas) -> tuple[Floats, Floats, Floats]:
+def _sites(direct: DirectEstimates, areas: Areas) -> tuple[pd.Index, sp.csr_array]:
+    """Codes of the sites, and the weights of the buurten at each."""
+    observed = {c for s in direct.sources if s.level == "wijk" for c in s.codes[_seen(s)]}
+    wijken, share = areas.aggregation("wijk")
+    rows = pd.Index(wijken).get_indexer(sorted(observed))
+    whole = sp.eye_array(len(areas.codes), format="csr")
+    return pd.Index([*areas.codes, *sorted(observed)]), sp.vstack([whole, share[rows]], format="csr")
+
+
+def _seen(source: SourceEstimates) -> NDArray[np.bool_]:
+    """True for areas with an estimate of some sub-dimension."""
+    return np.asarray(np.isfinite(source.mean).any(axis=1))
+
+
+def _observations(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats, Floats]:
     n_dims = len(direct.subdimensions)
-    y = np.zeros((len(direct.sources), len(areas.codes), n_dims))
+    y = np.zeros((len(direct.sources), len(sites), n_dims))
     precision, root = np.zeros((*y.shape, n_dims)), np.zeros((*y.shape, n_dims))
     for s, source in enumerate(direct.sources):
-        row = areas.codes.get_indexer(source.codes)
-        y[s, row] = np.nan_to_num(source.mean)
-        precision[s, row], root[s, row] = precision_and_root(source.variance, np.isfinite(source.mean), source.codes)
+        seen = _seen(source)
+        mean, codes = source.mean[seen], source.codes[seen]
+        row = sites.get_indexer(codes)
+        y[s, row] = np.nan_to_num(mean)
+        precision[s, row], root[s, row] = precision_and_root(source.variance[seen], np.isfinite(mean), codes)
     return y, precision, root
 
 
-def _variances(direct: DirectEstimates, areas: Areas) -> tuple[Floats, Floats]:
-    shape = (len(direct.sources), len(areas.codes), len(direct.subdimensions))
+def _variances(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats]:
+    shape = (len(direct.sources), len(sites), len(direct.subdimensions))
     ratio, freedom = np.ones(shape), np.zeros(shape)
     for s, source in enumerate(direct.sources):
         if source.within is None or source.freedom is None:
             continue
-        row = areas.codes.get_indexer(source.codes)
-        pooled = np.einsum("add->ad", source.variance) * source.n_effective
-        known = (source.freedom > 0) & (pooled > 0)
-        ratio[s, row] = np.divide(source.within, pooled, out=np.ones_like(pooled), where=known)
-        freedom[s, row] = np.where(known, source.freedom, 0.0)
+        seen = _seen(source)
+        row = sites.get_indexer(source.codes[seen])
+        pooled = (np.einsum("add->ad", source.variance) * source.n_effective)[seen]
+        known = (source.freedom[seen] > 0) & (pooled > 0)
+        ratio[s, row] = np.divide(source.within[seen], pooled, out=np.ones_like(pooled), where=known)
+        freedom[s, row] = np.where(known, source.freedom[seen], 0.0)
     return ratio, freedom
 
 

@@ -1,4 +1,4 @@
-r"""Direct estimates as an office hands them over: a table per area, because microdata stay in the office.
+r"""Direct estimates as an office hands them over: a table per buurt or wijk, because microdata stay in the office.
 
 Smoothing: S_d = sum_a (n_a - 1) n_a v_ad / sum_a (n_a - 1) with n the effective number of respondents, and then
 v_ad := S_d / n_a. Sampling correlations between sub-dimensions, where given, are kept.
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
 from buurtsae.survey.codebook import Codebook, available
@@ -45,10 +46,12 @@ def read_area_table(
     if covariances is not None and pairs is not None:
         _check_pairs(pairs, covariances, areas, concept, table["source"], problems)
     problems.raise_if_any()
-    empty = table["area_code"].isin(areas.codes[~areas.inhabited])
-    if empty.any():
-        notes.append(f"{int(empty.sum())} rows of {path.name} left out: buurten without residents")
-    table = table[table["estimate"].notna() & (table["n_respondents"] > 0) & ~empty]
+    for level in codes.FORM:
+        empty = table["area_code"].isin(areas.at(level).difference(areas.inhabited_at(level)))
+        if empty.any():
+            notes.append(f"{int(empty.sum())} rows of {path.name} left out: {level}en without residents")
+        table = table[~empty]
+    table = table[table["estimate"].notna() & (table["n_respondents"] > 0)]
     if table.empty:
         raise DataError(f"{path.name} has no usable estimate", "0 rows", "some", "check the extract")
     if smooth:
@@ -77,6 +80,27 @@ def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problem
     return table
 
 
+def _level(code: pd.Series) -> pd.Series:
+    """Level of each area code: what begins as a wijkcode does is one, and anything else is meant as a buurtcode."""
+    wijk = code.astype("string").str.startswith("WK", na=False)
+    return pd.Series(np.where(wijk, "wijk", "buurt"), index=code.index)
+
+
+def _check_areas(table: pd.DataFrame, areas: Areas, file: str, problems: Problems) -> None:
+    """Codes must be known, and those of one source of one level."""
+    level = _level(table["area_code"])
+    for name in codes.FORM:
+        _check_codes(table[level == name], ["area_code"], areas.at(name), f"{name}en of {areas.year}", file, problems)
+    for source, rows in table.groupby("source", sort=False):
+        if (wijk := level[rows.index] == "wijk").any() and not wijk.all():
+            problems.add(
+                f"{file} has both buurten and wijken of {source}",
+                f"{int((~wijk).sum())} rows of buurten, {int(wijk.sum())} of wijken ({shown(rows['area_code'][wijk])})",
+                "one level per source",
+                "leave out the rows of one level, or name the source of the wijken otherwise",
+            )
+
+
 def _check_codes(
     table: pd.DataFrame, columns: list[str], known: Iterable[str], what: str, file: str, problems: Problems
 ) -> None:
@@ -87,9 +111,9 @@ def _check_codes(
 def _check_pairs(
     pairs: pd.DataFrame, path: Path, areas: Areas, concept: Concept, sources: pd.Series, problems: Problems
 ) -> None:
-    """Covariances must be complete and of known buurten, sub-dimensions and sources; both triangles may be given."""
+    """Covariances must be complete and of known areas, sub-dimensions and sources; both triangles may be given."""
     file, measures = path.name, ["measure_1", "measure_2"]
-    _check_codes(pairs, ["area_code"], areas.codes, f"buurten of {areas.year}", file, problems)
+    _check_areas(pairs, areas, file, problems)
     _check_codes(pairs, measures, concept.subdimensions, "sub-dimensions", file, problems)
     _check_codes(pairs, ["source"], sources.dropna().unique(), "sources", file, problems)
     missing = pairs[~np.isfinite(pairs["covariance"])]
@@ -111,7 +135,7 @@ def _check_pairs(
 
 def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smooth: bool, problems: Problems) -> None:
     file = path.name
-    _check_codes(table, ["area_code"], areas.codes, f"buurten of {areas.year}", file, problems)
+    _check_areas(table, areas, file, problems)
     _check_codes(table, ["measure"], concept.subdimensions, "sub-dimensions", file, problems)
     twice = table[table.duplicated(KEY)]
     if len(twice):
@@ -158,9 +182,9 @@ def _smoothed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 def _arrange(
     rows: pd.DataFrame, pairs: pd.DataFrame | None, source: str, year: int, found: tuple[str, ...], problems: Problems
 ) -> SourceEstimates:
-    codes = pd.Index(sorted(set(rows["area_code"])))
-    row, column = codes.get_indexer(rows["area_code"]), pd.Index(found).get_indexer(rows["measure"])
-    shape = (len(codes), len(found))
+    known = pd.Index(sorted(set(rows["area_code"])))
+    row, column = known.get_indexer(rows["area_code"]), pd.Index(found).get_indexer(rows["measure"])
+    shape = (len(known), len(found))
     mean, given = np.full(shape, np.nan), np.full(shape, np.nan)
     n, n_effective, sd = np.zeros(shape, dtype=np.int64), np.zeros(shape), np.zeros(shape)
     mean[row, column] = rows["estimate"]
@@ -171,9 +195,9 @@ def _arrange(
     correlation = np.zeros((*shape, shape[1]))
     correlation[:] = np.eye(len(found))
     if pairs is not None:
-        own = pairs[(pairs["source"] == source) & pairs["area_code"].isin(codes)]
+        own = pairs[(pairs["source"] == source) & pairs["area_code"].isin(known)]
         own = own[own["measure_1"].isin(found) & own["measure_2"].isin(found) & (own["measure_1"] != own["measure_2"])]
-        a = codes.get_indexer(own["area_code"])
+        a = known.get_indexer(own["area_code"])
         d, e = (pd.Index(found).get_indexer(own[m]) for m in ("measure_1", "measure_2"))
         scale = given[a, d] * given[a, e]
         r = np.divide(own["covariance"].to_numpy(dtype=float), scale, out=np.zeros(len(own)), where=scale > 0)
@@ -182,10 +206,11 @@ def _arrange(
         if (lowest <= 0).any():
             problems.add(
                 f"covariances of {source} do not fit the variances",
-                shown(codes[lowest <= 0]),
+                shown(known[lowest <= 0]),
                 "a positive definite matrix per area",
                 "check both tables, or leave the covariances out",
             )
     smoothed, raw = (correlation * x[:, :, None] * x[:, None, :] for x in (sd, given))
     kind = Codebook.load(source).kind if source in available() else "survey"
-    return SourceEstimates(source, year, codes, mean, smoothed, n, n_effective, raw, kind)
+    level = str(_level(rows["area_code"]).iloc[0])
+    return SourceEstimates(source, year, known, mean, smoothed, n, n_effective, raw, kind, level=level)

@@ -94,6 +94,7 @@ def add_design(
     replicates: ReplicatePlan | None,
     lonely: Lonely,
     calibrate: Calibration | None,
+    level: str = "buurt",
 ) -> tuple[pd.DataFrame, DesignInfo]:
     """Return the respondents with the columns of their design, and what these mean; problems are recorded.
 
@@ -133,7 +134,7 @@ def add_design(
                 "give replicate weights that are calibrated already, and leave `calibrate` out",
             )
     if calibrate is not None and len(problems.found) == before:
-        known = {c: raw[c] for c in raw} | {c: v for c, v in _areas(frame["area"]).items() if c not in raw}
+        known = {c: raw[c] for c in raw} | {c: v for c, v in _areas(frame["area"], level).items() if c not in raw}
         w = frame["weight"].to_numpy(dtype=float)
         new, margins = meet(calibrate, known, w, file, problems)
         columns |= {f"margin_{m}": v for m, v in margins.items()} | {"base_weight": w}
@@ -169,8 +170,9 @@ def _stage(name: str, k: int) -> str:
     return name if k == 0 else f"{name}_{k + 1}"
 
 
-def _areas(area: pd.Series) -> dict[str, pd.Series]:
-    return {"buurt": area, "wijk": codes.wijk_of(area), "gemeente": codes.gemeente_of(area)}
+def _areas(area: pd.Series, level: str) -> dict[str, pd.Series]:
+    """Margins that follow from the area code: those of its own level and above."""
+    return {level: area, "wijk": codes.wijk_of(area), "gemeente": codes.gemeente_of(area)}
 
 
 def _positive(column: pd.Series, what: str, problems: Problems) -> Floats:

@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.codes import gemeente_of
 from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.sparse import Floats
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceEstimates:
-    """Direct estimates of one source at buurt level: what the model sees.
+    """Direct estimates of one source per buurt, or per wijk: what the model sees.
 
     Attributes
     ----------
     source : str
     year : int
     codes : Index
-        Buurten with respondents, sorted.
+        Buurten (or wijken) with respondents, sorted.
     mean : ndarray, shape (n, D)
         On 0-10; NaN where nobody answered.
     variance : ndarray, shape (n, D, D)
@@ -56,7 +56,9 @@ class SourceEstimates:
     kind : {"survey", "participatory"}
         A participatory source has no random sample: its link to the scores has wider priors.
     within, freedom : ndarray, shape (n, D), optional
-        Variance of the scores within a buurt, estimated from its own respondents, and its degrees of freedom (0: none).
+        Variance of the scores within an area, estimated from its own respondents, and its degrees of freedom (0: none).
+    level : {"buurt", "wijk"}
+        What the codes are of. A wijk's estimate is of the mean of its residents, whichever buurt they live in.
     """
 
     source: str
@@ -70,10 +72,11 @@ class SourceEstimates:
     kind: str = "survey"
     within: Floats | None = None
     freedom: Floats | None = None
+    level: str = "buurt"
 
     @property
     def informs(self) -> NDArray[np.bool_]:
-        """Sub-dimensions with an estimate in some buurt, shape (D,)."""
+        """Sub-dimensions with an estimate in some area, shape (D,)."""
         return np.asarray(np.isfinite(self.mean).any(axis=0))
 
 
@@ -102,8 +105,12 @@ class DirectEstimates:
 
     @property
     def reference(self) -> Ints:
-        """Position of the reference source of each sub-dimension, shape (D,): a survey, where one informs it."""
-        rank = np.array([s.informs * (2.0 if s.kind == "survey" else 1.0) for s in self.sources])
+        """Position of the reference source of each sub-dimension, shape (D,).
+
+        The first survey per buurt that informs it; without one the first survey per wijk, then the first participatory
+        source per buurt, then per wijk: a random sample fixes the level, even where it does not tell buurten apart.
+        """
+        rank = np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level == "buurt")) for s in self.sources])
         return np.argmax(rank, axis=0)
 
     def totals(
@@ -114,6 +121,8 @@ class DirectEstimates:
         covariates: Sequence[str] = (),
     ) -> pd.DataFrame:
         """Return direct estimates per area of a level, from the reference sources, with design standard errors.
+
+        A source that is known per wijk counts from wijk level upward.
 
         Parameters
         ----------
@@ -147,7 +156,7 @@ class DirectEstimates:
         if not self.scores:
             return self._table_totals(level, measures, matrix)
         x = regressors(self.areas, covariates) if method == "greg" else None
-        labels, of_buurt = self._domains(level)
+        labels = self.areas.at(level)
         xbar = None if x is None else population_means(self.areas, level, labels, x)
         shape = (len(labels), len(self.subdimensions))
         mean, variance = np.full(shape, np.nan), np.full((*shape, shape[1]), np.nan)
@@ -156,11 +165,10 @@ class DirectEstimates:
             np.zeros((len(labels), len(measures))),
         )
         for s, scores in enumerate(self.scores):
-            buurt = self.areas.codes.get_indexer(scores.frame["area"])
-            domain, own = of_buurt[buurt], self.reference == s
+            domain, own = self._domain(level, scores.level, scores.frame["area"]), self.reference == s
             y, w = _arrays(scores, self.subdimensions)
             if own.any():
-                of_person = None if x is None else x[buurt]
+                of_person = None if x is None else self._covariates(x, scores)
                 m, v = domain_estimates(scores, y[:, own], w, domain, len(labels), of_person, xbar)
                 mean[:, own] = m
                 # sub-dimensions of different sources have different respondents: their covariance is 0
@@ -171,7 +179,7 @@ class DirectEstimates:
             part = some * w[:, None]
             total, square = group_sum(part, domain, len(labels)), group_sum(part**2, domain, len(labels))
             effective += np.divide(total**2, square, out=np.zeros_like(total), where=square > 0)
-        answered = self._reference_counts(labels, self.areas.parents(level))
+        answered = self._reference_counts(level)
         direct = np.clip(_combine(matrix, mean), 0.0, 10.0)  # a weighted mean of tens may be 10 and a rounding error
         se = np.sqrt(np.maximum(np.einsum("md,ade,me->am", matrix, np.nan_to_num(variance), matrix), 0.0))
         enough = _combine(matrix, np.where(answered > 1, 1.0, np.nan))
@@ -180,7 +188,7 @@ class DirectEstimates:
         return _long(labels, measures, direct, se, count, effective)
 
     def variances(self) -> pd.DataFrame:
-        """Return sampling variances per source, buurt and sub-dimension, before and after smoothing.
+        """Return sampling variances per source, area and sub-dimension, before and after smoothing.
 
         Returns
         -------
@@ -222,14 +230,14 @@ class DirectEstimates:
         """
         if not self.scores:
             raise _no_microdata("design effects")
-        labels, of_buurt = self._domains(level)
+        labels = self.areas.at(level)
         parts = []
         for s, scores in enumerate(self.scores):
             own = self.reference == s
             if not own.any():
                 continue
             names = [d for d, mine in zip(self.subdimensions, own, strict=True) if mine]
-            domain = of_buurt[self.areas.codes.get_indexer(scores.frame["area"])]
+            domain = self._domain(level, scores.level, scores.frame["area"])
             y, w = _arrays(scores, names)
             _, v = domain_estimates(scores, y, w, domain, len(labels))
             answered = np.isfinite(y) & (domain >= 0)[:, None]
@@ -252,32 +260,41 @@ class DirectEstimates:
             parts.append(pd.DataFrame(columns, index=index).reset_index())
         return pd.concat(parts, ignore_index=True)
 
-    def _domains(self, level: str) -> tuple[pd.Index, Ints]:
-        """Codes at a level, and the position among them of each buurt, -1 for a buurt without residents."""
-        parent = self.areas.parents(level)
-        labels = pd.Index(sorted(set(parent)))
-        return labels, np.where(self.areas.inhabited, labels.get_indexer(parent), -1)
+    def _domain(self, level: str, own: str, area: pd.Series | pd.Index) -> Ints:
+        """Position among the codes of a level of codes of a source's own level.
 
-    def _reference_counts(self, labels: pd.Index, parent: pd.Series) -> Ints:
-        out = np.zeros((len(labels), len(self.subdimensions)), dtype=np.int64)
+        It is -1 for an area without residents, and for all areas where the level lies below that of the source.
+        """
+        if codes.below(level, own):
+            return np.full(len(area), -1)
+        known = self.areas.inhabited_at(own)
+        position = self.areas.at(level).get_indexer(self.areas.parents(level, own)[known])
+        return np.append(position, -1)[known.get_indexer(area)]
+
+    def _covariates(self, x: Floats, scores: Scores) -> Floats:
+        """Covariates of each respondent: those of the buurt, or the mean over the residents of the wijk."""
+        labels = self.areas.at(scores.level)
+        own = x if scores.level == "buurt" else population_means(self.areas, scores.level, labels, x)
+        return own[labels.get_indexer(scores.frame["area"])]
+
+    def _reference_counts(self, level: str) -> Ints:
+        out = np.zeros((len(self.areas.at(level)), len(self.subdimensions)), dtype=np.int64)
         for s, estimates in enumerate(self.sources):
-            own = self.reference == s
-            row = labels.get_indexer(parent.reindex(estimates.codes))
-            np.add.at(out, (row[:, None], np.flatnonzero(own)[None, :]), estimates.respondents[:, own])
+            own, row = self.reference == s, self._domain(level, estimates.level, estimates.codes)
+            out[:, own] += group_sum(estimates.respondents[:, own].astype(float), row, len(out)).astype(np.int64)
         return out
 
     def _table_totals(self, level: str, measures: list[str], matrix: Floats) -> pd.DataFrame:
-        """Totals without microdata: estimates at buurt level as given, above it only numbers of respondents."""
-        parent = self.areas.parents(level)
-        labels = pd.Index(sorted(set(parent)))
+        """Totals without microdata: estimates at a source's own level as given, above it numbers of respondents."""
+        labels = self.areas.at(level)
         shape = (len(labels), len(self.subdimensions))
         mean, variance = np.full(shape, np.nan), np.zeros((*shape, shape[1]))
         count, effective = np.zeros(shape), np.zeros(shape)
         for s, estimates in enumerate(self.sources):
-            row = labels.get_indexer(parent.reindex(estimates.codes))
-            np.add.at(count, row, estimates.respondents)
-            np.add.at(effective, row, estimates.n_effective)
-            if level == "buurt":
+            row = self._domain(level, estimates.level, estimates.codes)
+            count += group_sum(estimates.respondents.astype(float), row, len(labels))
+            effective += group_sum(estimates.n_effective, row, len(labels))
+            if level == estimates.level:
                 own = np.flatnonzero(self.reference == s)
                 mean[row[:, None], own] = estimates.mean[:, own]
                 block = np.ix_(row, own, own)
@@ -315,8 +332,9 @@ class DirectEstimates:
         Parameters
         ----------
         path : path
-            CSV or Parquet with `area_code`, `measure` (a sub-dimension), `source`, `estimate` (0-10), `variance`,
-            `n_respondents` and optionally `n_effective`. The first source in the file is the reference.
+            CSV or Parquet with `area_code` (of one source all buurten or all wijken), `measure` (a sub-dimension),
+            `source`, `estimate` (0-10), `variance`, `n_respondents` and optionally `n_effective`. The first source in
+            the file is the reference, as `reference` says.
         covariances : path, optional
             `area_code`, `source`, `measure_1`, `measure_2`, `covariance`; without it, sampling errors of
             different sub-dimensions are taken as uncorrelated, and that is noted.
@@ -339,7 +357,7 @@ class DirectEstimates:
         return cls(found, sources, areas, (), notes)
 
     def __repr__(self) -> str:
-        parts = [f"{s.source} {s.year}: {len(s.codes)} buurten" for s in self.sources]
+        parts = [f"{s.source} {s.year}: {len(s.codes)} {s.level}en" for s in self.sources]
         return f"DirectEstimates of {', '.join(self.subdimensions)} ({'; '.join(parts)})"
 
 
@@ -350,7 +368,7 @@ def direct(
     variances: Method = "pooled",
     sd: Mapping[str, float] | None = None,
 ) -> DirectEstimates:
-    """Return direct estimates per buurt with smoothed sampling covariances.
+    """Return direct estimates per buurt, or per wijk for a source of that level, with smoothed sampling covariances.
 
     Parameters
     ----------
@@ -360,12 +378,12 @@ def direct(
     variances : {"pooled", "gvf"}
         How sampling variances are smoothed, see `buurtsae.survey.smoothing`.
     sd : mapping of source to float, optional
-        Standard deviation of the scores within a buurt, for a source that cannot tell: one respondent in each buurt.
+        Standard deviation of the scores within an area, for a source that cannot tell: one respondent in each area.
 
     Raises
     ------
     DataError or ProblemsError
-        On respondents in unknown buurten, one source twice, or no usable score at all.
+        On respondents in unknown areas, one source twice, or no usable score at all.
     """
     several = [scores] if isinstance(scores, Scores) else list(scores)
     problems = Problems()
@@ -375,18 +393,18 @@ def direct(
     kept, notes = [], []
     for s in several:
         area = s.frame["area"]
-        unknown = area[~area.isin(areas.codes)]
+        unknown = area[~area.isin(areas.at(s.level))]
         if len(unknown):
             problems.add(
-                f"{len(unknown)} respondents of {s.source} live in unknown buurten",
+                f"{len(unknown)} respondents of {s.source} live in unknown {s.level}en",
                 shown(sorted(unknown.unique())),
-                f"buurtcodes of {areas.year}",
+                f"{s.level}codes of {areas.year}",
                 "recode them to the areas' year",
             )
-        empty = area.isin(areas.codes[~areas.inhabited])
+        empty = area.isin(areas.at(s.level).difference(areas.inhabited_at(s.level)))
         if empty.any():
             where = shown(sorted(area[empty].unique()))
-            notes.append(f"{int(empty.sum())} respondents of {s.source} left out: buurten without residents ({where})")
+            notes.append(f"{int(empty.sum())} respondents of {s.source} left out: {s.level}en without residents ({where})")
         said = (*design_of(s).notes, *(f"{s.source}: {n}" for n in s.notes), *_thin(s, area[~empty]))
         notes += [n for n in said if n not in notes]
         kept.append(replace(s, frame=s.frame[~empty]))
@@ -401,7 +419,7 @@ def direct(
     sources = []
     for s in several:
         try:
-            sources.append(_source_estimates(s, asked, areas.codes[areas.inhabited], variances, given.get(s.source)))
+            sources.append(_source_estimates(s, asked, areas.inhabited_at(s.level), variances, given.get(s.source)))
         except DataError as error:
             problems.collect(error)
     problems.raise_if_any()
@@ -410,7 +428,7 @@ def direct(
 
 def _thin(scores: Scores, area: pd.Series) -> list[str]:
     """A note on gemeenten with one respondent: their estimate has no standard error of its own."""
-    count = gemeente_of(area.astype("string")).value_counts()
+    count = codes.gemeente_of(area.astype("string")).value_counts()
     alone = sorted(count.index[count == 1])
     return [f"{scores.source} has one respondent in {len(alone)} gemeenten ({shown(alone)})"] if alone else []
 
@@ -420,15 +438,15 @@ def _no_microdata(what: str) -> DataError:
 
 
 def _source_estimates(
-    scores: Scores, asked: Sequence[str], buurten: pd.Index, variances: Method, sd: float | None
+    scores: Scores, asked: Sequence[str], inhabited: pd.Index, variances: Method, sd: float | None
 ) -> SourceEstimates:
-    """Estimates of one source in the buurten where it has respondents."""
+    """Estimates of one source in the areas where it has respondents."""
     y, w = _arrays(scores, asked)
-    row = buurten.get_indexer(scores.frame["area"])  # -1: no residents
-    codes, inside = np.unique(row[row >= 0], return_inverse=True)
+    row = inhabited.get_indexer(scores.frame["area"])  # -1: no residents
+    found, inside = np.unique(row[row >= 0], return_inverse=True)
     domain = np.full(len(row), -1)
     domain[row >= 0] = inside
-    n = len(codes)
+    n = len(found)
     mean, share, residual = hajek(y, w, domain, n)
     g = gram(share, domain, n)
     within, freedom = within_variance(share, residual, domain, n)
@@ -439,7 +457,7 @@ def _source_estimates(
     return SourceEstimates(
         source=scores.source,
         year=scores.year,
-        codes=buurten[codes],
+        codes=inhabited[found],
         mean=mean,
         variance=rescaled(pooled, before, n_effective) if variances == "gvf" else pooled,
         respondents=group_sum(np.isfinite(y).astype(float), domain, n).astype(np.int64),
@@ -448,6 +466,7 @@ def _source_estimates(
         kind=scores.kind,
         within=within,
         freedom=freedom,
+        level=scores.level,
     )
 
 

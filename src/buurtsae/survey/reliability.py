@@ -1,4 +1,4 @@
-r"""Reliability of scales and of buurt means, and items that do not fit.
+r"""Reliability of scales and of buurt means, and items that do not fit; of wijk means where only the wijk is known.
 
 With C the covariance of k items (complete cases), psi their unique variances in a one-factor model (by ML):
     alpha = k / (k - 1) (1 - tr C / sum C)  (Cronbach 1951),    omega = 1 - sum psi / sum C  (McDonald 1999, total).
@@ -163,7 +163,7 @@ def reliability(survey: Survey, areas: Sequence[str] | None = None, weighted: bo
         if not items:
             continue
         inner, each, said = _internal(item_scores(survey, items), items, weight)
-        outer, table, flat = _of_buurten(per[kind][name].to_numpy(), survey.frame["area"], weight, areas)
+        outer, table, flat = _of_areas(per[kind][name].to_numpy(), survey.frame["area"], survey.level, weight, areas)
         reason = "; ".join(filter(None, [inner.pop("reason"), outer.pop("reason")]))
         scales.append({"kind": kind, "scale": name, "subdimension": dimension, **inner, **outer, "reason": reason})
         buurten.append(table.assign(kind=kind, scale=name))
@@ -237,21 +237,21 @@ def _if_changed(c: Floats) -> Floats:
     return np.array([item_rest(c), deleted, turned])
 
 
-def _of_buurten(
-    y: Floats, area: pd.Series, weight: Floats, areas: Sequence[str] | None
+def _of_areas(
+    y: Floats, area: pd.Series, level: str, weight: Floats, areas: Sequence[str] | None
 ) -> tuple[dict[str, Any], pd.DataFrame, list[str]]:
-    """What the row of a scale says of buurten, each buurt's reliability, and notes."""
+    """What the row of a scale says of buurten (or wijken), the reliability of each, and notes."""
     scored = ~np.isnan(y)
     code, names = pd.factorize(area[scored], sort=True)
     count = np.bincount(code, minlength=len(names))
     row: dict[str, Any] = {"buurten": len(names), "scored": int(scored.sum())}
     row |= dict.fromkeys("tau2 sigma2 icc lambda_mean lambda_median needed_70 needed_80".split(), np.nan)
     if len(names) < 2 or count.max() < 2:
-        reason = "no reliability of buurt means: two buurten are needed, one of them with two respondents"
+        reason = f"no reliability of {level} means: two {level}en are needed, one of them with two respondents"
         return row | {"reason": reason}, pd.DataFrame(columns=BUURT), []
     tau2, sigma2 = between_within(y[scored], code)
     if tau2 + sigma2 == 0:
-        reason = "no reliability of buurt means: all scores are the same"
+        reason = f"no reliability of {level} means: all scores are the same"
         return row | {"reason": reason}, pd.DataFrame(columns=BUURT), []
     n = np.bincount(code, weight[scored]) ** 2 / np.bincount(code, weight[scored] ** 2)  # the count, if unweighted
     each = tau2 / (tau2 + sigma2 / n)
@@ -260,5 +260,5 @@ def _of_buurten(
     row |= {f"needed_{r}": sigma2 / tau2 * r / (100 - r) if tau2 > 0 else np.inf for r in (70, 80)}
     table = pd.DataFrame({"respondents": count, "reliability": each}, index=pd.Index(names, name="area"))
     table = table if areas is None else table.reindex(pd.Index(areas, name="area"), fill_value=0)
-    flat = ["buurten differ no more than chance would have it: more respondents do not help"] if tau2 == 0 else []
+    flat = [f"{level}en differ no more than chance would have it: more respondents do not help"] if tau2 == 0 else []
     return row | {"reason": ""}, table.reset_index(), flat

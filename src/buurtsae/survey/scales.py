@@ -47,6 +47,8 @@ class Scores:
         How the design columns are to be used; that of the survey.
     kind : str
         `survey` or `participatory`.
+    level : str
+        `buurt` or `wijk`: what the codes in `area` are of.
     """
 
     frame: pd.DataFrame
@@ -57,6 +59,7 @@ class Scores:
     errors: pd.DataFrame | None = None
     survey_design: DesignInfo | None = None
     kind: str = "survey"
+    level: str = "buurt"
 
     def __repr__(self) -> str:
         means = self.frame[list(self.subdimensions)].mean().round(2).to_dict()
@@ -153,6 +156,7 @@ def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> 
         errors if method == "graded" else None,
         survey.design,
         book.kind,
+        survey.level,
     )
 
 

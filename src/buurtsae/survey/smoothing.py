@@ -59,10 +59,10 @@ def pooled_covariance(y: Floats, w: Floats, domain: Ints, n_domains: int) -> Flo
                 continue  # two scores that nobody in an area shares: taken as uncorrelated
             if freedom <= 0:
                 raise DataError(
-                    "the variance within buurten cannot be estimated",
-                    "no buurt with two respondents",
-                    "some buurten with several",
-                    "give `sd`, the standard deviation of scores within a buurt, or start with direct estimates",
+                    "the variance within areas cannot be estimated",
+                    "no area with two respondents",
+                    "some areas with several",
+                    "give `sd`, the standard deviation of scores within an area, or start with direct estimates",
                 )
             s[d, e] = s[e, d] = (w[both] * residual[:, 0] * residual[:, 1]).sum() / freedom
     return shrunk(s)
@@ -158,9 +158,9 @@ def gvf(variance: Floats, n_effective: Floats) -> tuple[Floats, Floats]:
         if not some.any():
             raise DataError(
                 "a variance function cannot be fitted",
-                "no buurt with a positive variance and two effective respondents",
-                "some buurten with several respondents",
-                "give `sd`, the standard deviation of scores within a buurt",
+                "no area with a positive variance and two effective respondents",
+                "some areas with several respondents",
+                "give `sd`, the standard deviation of scores within an area",
             )
         pooled = (freedom[some] * n[some] * variance[some]).sum() / freedom[some].sum()
         b0, b1, s = np.log(pooled), -1.0, np.nan

@@ -1,4 +1,4 @@
-"""A survey: respondents with their buurt, weight and stratum, and their answers to a codebook's items.
+"""A survey: respondents with their buurt (or wijk), weight and stratum, and their answers to a codebook's items.
 
 'Geen antwoord' is a code of the codebook and becomes missing. An item that the source did not ask this time is
 named in `not_asked`; a column that is simply absent is an error. Weights are design weights, never frequencies.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -31,19 +32,22 @@ class Survey:
     Attributes
     ----------
     frame : DataFrame, one row per respondent
-        Columns `area` (buurtcode), `weight` (> 0), `stratum` (text), the further columns of the design (see
+        Columns `area` (buurtcode or wijkcode), `weight` (> 0), `stratum` (text), the further columns of the design (see
         `buurtsae.survey.design_columns`), and one float column per item, NaN where there is no answer.
     codebook : Codebook
     year : int
         Year of the fieldwork.
     design : DesignInfo
         How the columns of the design are used.
+    level : {"buurt", "wijk"}
+        Where respondents are known to live.
     """
 
     frame: pd.DataFrame
     codebook: Codebook
     year: int
     design: DesignInfo = field(default_factory=DesignInfo)
+    level: str = "buurt"
 
     @classmethod
     def read(
@@ -52,7 +56,8 @@ class Survey:
         source: str | Path,
         year: int,
         *,
-        area: str = "buurtcode",
+        level: Literal["buurt", "wijk"] = "buurt",
+        area: str | None = None,
         weight: str | None = "gewicht",
         strata: str | None = None,
         not_asked: Sequence[str] = (),
@@ -73,9 +78,11 @@ class Survey:
             Identifier of a codebook in the package, or a TOML file of your own.
         year : int
             Year of the fieldwork.
+        level : {"buurt", "wijk"}
+            Whether respondents are known per buurt, or per wijk only.
         area, weight, strata : str
-            Columns with the buurtcode, the design weight, and the stratum (None: one stratum). A participatory source
-            may come without weights: all are 1 then.
+            Columns with the area code (None: `buurtcode`, or `wijkcode` by the level), the design weight, and the
+            stratum (None: one stratum). A participatory source may come without weights: all are 1 then.
         not_asked : sequence of str
             Items of the codebook that this edition did not ask.
         cluster : str or sequence of str
@@ -107,7 +114,9 @@ class Survey:
                 "a survey or a participatory source",
                 "join its figures to the areas by `tables`, and name them in the formula",
             )
-        path = Path(path)
+        if level not in codes.FORM:
+            raise DataError(f"level of {codebook.id} is unknown", repr(level), " or ".join(codes.FORM), "correct it")
+        path, area = Path(path), area or f"{level}code"
         clusters, sizes = ([c] if isinstance(c, str) else list(c) for c in (cluster, fpc))
         raw = read_table(path, text=[c for c in (area, strata, id, *clusters) if c])
         problems = Problems()
@@ -140,12 +149,12 @@ class Survey:
         frame.insert(
             1, "weight", one if weight is None else _weights(raw[weight], frame["stratum"], path.name, problems)
         )
-        if bad := codes.malformed(pd.Series(frame["area"].unique())):
-            problems.add(
-                f"{path.name} has malformed buurtcodes", shown(bad), "the form BU03440101", "give codes as text"
-            )
+        if bad := codes.malformed(pd.Series(frame["area"].unique()), level):
+            other = "wijk" if level == "buurt" else "buurt"
+            hint = "give codes as text" if codes.malformed(pd.Series(bad), other) else f'set `level = "{other}"`'
+            problems.add(f"{path.name} has malformed {level}codes", shown(bad), f"the form {codes.FORM[level]}", hint)
         if id is not None:
-            _identifiers(raw[id], frame["area"], path.name, problems)
+            _identifiers(raw[id], frame["area"], level, path.name, problems)
         frame, info = add_design(
             frame,
             raw,
@@ -158,12 +167,13 @@ class Survey:
             replicates=replicates,
             lonely=lonely,
             calibrate=calibrate,
+            level=level,
         )
         answers = {
             i.name: _answers(raw[i.name], i.codes, codebook.missing, f"{path.name}, {i.name}", problems) for i in asked
         }
         problems.raise_if_any()
-        return cls(pd.concat([frame, pd.DataFrame(answers)], axis=1), codebook, year, info)
+        return cls(pd.concat([frame, pd.DataFrame(answers)], axis=1), codebook, year, info, level)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -176,32 +186,34 @@ class Survey:
     def __repr__(self) -> str:
         return (
             f"Survey {self.codebook.nl} {self.year}: {len(self)} respondents "
-            f"in {self.frame['area'].nunique()} buurten, {len(self.codebook.items)} items "
+            f"in {self.frame['area'].nunique()} {self.level}en, {len(self.codebook.items)} items "
             f"for {', '.join(self.codebook.subdimensions)}"
         )
 
 
 def check_areas(survey: Survey, areas: Areas, problems: Problems, code_year: int | None = None) -> None:
-    """Record respondents whose buurt does not exist in `areas`, or whose codes are of another year."""
-    check_codes(survey.frame["area"], survey.codebook.id, areas, problems, code_year)
+    """Record respondents whose buurt or wijk does not exist in `areas`, or whose codes are of another year."""
+    check_codes(survey.frame["area"], survey.codebook.id, survey.level, areas, problems, code_year)
 
 
-def check_codes(area: pd.Series, source: str, areas: Areas, problems: Problems, code_year: int | None = None) -> None:
-    """Record which buurtcodes of a source's respondents do not exist in `areas`, or are of another year."""
+def check_codes(
+    area: pd.Series, source: str, level: str, areas: Areas, problems: Problems, code_year: int | None = None
+) -> None:
+    """Record which area codes of a source's respondents do not exist in `areas`, or are of another year."""
     if code_year is not None and code_year != areas.year:
         problems.add(
-            f"the buurtcodes of {source} are of another year",
+            f"the {level}codes of {source} are of another year",
             str(code_year),
             str(areas.year),
             f"give the survey the codes of {areas.year}, or read the areas of {code_year}",
         )
-    unknown = area[~area.isin(areas.codes)]
+    unknown = area[~area.isin(areas.at(level))]
     if len(unknown):
         share = len(unknown) / len(area)
         problems.add(
-            f"{len(unknown)} respondents of {source} live in unknown buurten",
+            f"{len(unknown)} respondents of {source} live in unknown {level}en",
             shown(sorted(unknown.unique())),
-            f"buurtcodes of {areas.year}",
+            f"{level}codes of {areas.year}",
             "the codes look like another year's: recode them"
             if share > 0.02
             else "correct these codes or drop the rows",
@@ -234,15 +246,15 @@ def _weights(column: pd.Series, stratum: pd.Series, file: str, problems: Problem
     return weight
 
 
-def _identifiers(column: pd.Series, area: pd.Series, file: str, problems: Problems) -> None:
-    """Nobody lives in two buurten, or answers twice."""
+def _identifiers(column: pd.Series, area: pd.Series, level: str, file: str, problems: Problems) -> None:
+    """Nobody lives in two areas, or answers twice."""
     if (n := int((column.isna() | (column == "")).sum())) > 0:
         problems.add(f"{file} has respondents without identifier", f"{n} rows", "one each", "complete the column")
     again = pd.DataFrame({"id": column, "area": area})[column.duplicated(keep=False) & column.notna()]
     places = again.groupby("id")["area"].nunique()
     for what, who in (
-        ("respondents in two buurten", places.index[places > 1]),
-        ("respondents twice in one buurt", places.index[places <= 1]),
+        (f"respondents in two {level}en", places.index[places > 1]),
+        (f"respondents twice in one {level}", places.index[places <= 1]),
     ):
         if len(who):
             problems.add(f"{file} has {what}", shown(sorted(who)), "one row per respondent", "remove the doubles")
