@@ -65,19 +65,20 @@ def by_dense_algebra(arrays: Design, hyper: Hyper, factor: np.ndarray | float = 
         c = loadings.terms[b]
         if isinstance(block, Bym2Block):
             k += np.kron(np.linalg.pinv(block.icar.precision.toarray()), c @ c.T)
-            k += np.kron(np.eye(n), loadings.loose @ loadings.loose.T)
+            of_v = (np.sqrt(1 - hyper.phi) * hyper.sigma[b])[:, None] * hyper.roots[block.term.matrices[-1]]
+            k += np.kron(np.eye(n), of_v @ of_v.T)
         else:
             k += np.kron(block.index[:, None] == block.index, c @ c.T)
     m = np.repeat(arrays.x @ prior_mean, d)
     rows, r, noise, which = [], [], [], []
     for s in range(len(arrays.sources)):
-        for a in range(n):
+        for a, weights in enumerate(arrays.sites.toarray()):
             seen = np.flatnonzero(arrays.observed[s, a])
             sd = np.sqrt(np.broadcast_to(factor, arrays.y.shape)[s, a, seen])
             v = np.linalg.inv(arrays.precision[s, a][np.ix_(seen, seen)]) * np.outer(sd, sd)
             noise.append(v + np.diag(hyper.extra[s, seen] ** 2))
             for e in seen:
-                rows.append(hyper.slope[s, e] * np.eye(n * d)[a * d + e])
+                rows.append(hyper.slope[s, e] * np.kron(weights, np.eye(d)[e]))
                 c0 = arrays.centre[e]
                 level = c0 + LINK.offset.mean - hyper.slope[s, e] * c0 if arrays.linked[s, e] else 0.0
                 r.append(arrays.y[s, a, e] - level - rows[-1] @ m)
@@ -239,3 +240,28 @@ def test_a_precision_that_is_not_positive_definite_is_refused() -> None:
     structure = Structure(sp.csr_array(-np.eye(2)), sp.eye_array(2, format="csr"), sp.csr_array((0, 2)))
     with pytest.raises(ModelError, match="not positive definite"):
         field([structure], np.zeros((2, 0)), np.zeros(2), 1)
+
+
+@pytest.mark.parametrize("terms", ["shared", "apart", "no effect per buurt"])
+def test_a_source_that_is_known_per_wijk(terms: str) -> None:
+    # the second source observes means of the buurten of a wijk, residents as weights
+    scores = make_scores(AREAS, SUBDIMENSIONS, 2, np.random.default_rng(1))
+    frame = scores[1].frame.assign(area="WK" + scores[1].frame["area"].str[2:8])
+    estimates = direct([scores[0], replace(scores[1], frame=frame, level="wijk")], AREAS)
+    model = AreaModel("1 + groen", TERMS[terms], Normal(5, 4), link=LINK, missing="impute")  # type: ignore[arg-type]
+    arrays = design(model, estimates, AREAS)
+    n, k = len(arrays.areas), arrays.sites.shape[0]
+    assert k > n
+    marginal = Marginal.of(arrays)
+    xi = some_xi(marginal, 3)
+    exact, found = by_dense_algebra(arrays, marginal.scale.hyper(xi)), marginal.at(xi)
+    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-8)
+    np.testing.assert_allclose(found.mean[:n], exact.mean, atol=1e-8)
+    np.testing.assert_allclose(found.sd[:n], exact.sd, rtol=1e-8)
+    np.testing.assert_allclose(found.mean[n:], (arrays.sites @ exact.mean)[n:], atol=1e-8)
+    step = 1e-5
+    numeric = [
+        (marginal.log_posterior(xi + step * e) - marginal.log_posterior(xi - step * e)) / (2 * step)
+        for e in np.eye(marginal.scale.size)
+    ]
+    np.testing.assert_allclose(marginal.with_gradient(xi)[1], numeric, atol=1e-6)

@@ -56,13 +56,13 @@ class Local:
 
     Attributes
     ----------
-    w : ndarray, shape (N, D, D)
-    b : ndarray, shape (N, D)
-    cross : ndarray, shape (N, D, L)
+    w : ndarray, shape (K, D, D)
+    b : ndarray, shape (K, D)
+    cross : ndarray, shape (K, D, L)
         H_a, with alpha in units of its prior standard deviation.
-    own : ndarray, shape (N, L, L)
+    own : ndarray, shape (K, L, L)
         A, per area.
-    linear : ndarray, shape (N, L)
+    linear : ndarray, shape (K, L)
         h, per area.
     constant : float
         Log-likelihood at e = m0, alpha at its prior mean.
@@ -133,7 +133,7 @@ class Conditional:
         return self._fields(np.zeros((f.nodes * f.width, 1)), self.border[:, None]).reshape(f.nodes, f.width)
 
     def predictor(self, z: Floats, border: Floats) -> Floats:
-        """Return m - m0 of fields (..., nodes, D) and borders (..., nb), shape (..., N, D)."""
+        """Return m - m0 of fields (..., nodes, D) and borders (..., nb), shape (..., K, D)."""
         f, d = self.field, self.field.width
         p = f.x.shape[1]
         beta = border[..., : p * d].reshape(*border.shape[:-1], p, d)
@@ -149,7 +149,7 @@ class Conditional:
         return border[..., start : start + self.local.cross.shape[2]]
 
     def _means(self, z: Floats, border: Floats) -> Floats:
-        """Mean of e - m0 given z and the border, shape (..., N, D): m + C_v S^{-1} C_v' (b - H alpha - W m)."""
+        """Mean of e - m0 given z and the border, shape (..., K, D): m + C_v S^{-1} C_v' (b - H alpha - W m)."""
         m = self.predictor(z, border)
         right = self.local.b - np.einsum("ndl,...l->...nd", self.local.cross, self._alpha(border))
         right = right - np.einsum("nde,...ne->...nd", self.local.w, m)
@@ -162,11 +162,11 @@ class Conditional:
 
     @property
     def mean(self) -> Floats:
-        """Posterior mean of e, shape (N, D)."""
+        """Posterior mean of e, shape (K, D)."""
         return self.field.offset[:, None] + self._means(self.mean_field, self.border)
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
-        """Return n draws of e, shape (n, N, D), and of the border in units of prior standard deviations, (n, nb)."""
+        """Return n draws of e, shape (n, K, D), and of the border in units of prior standard deviations, (n, nb)."""
         f, d = self.field, self.field.width
         eps = rng.standard_normal((len(self.root_t), n))
         border = self.border[:, None] + np.linalg.solve(self.root_t.T, eps)
@@ -235,7 +235,7 @@ class Conditional:
 
     @property
     def sd(self) -> Floats:
-        """Posterior standard deviations of e, shape (N, D)."""
+        """Posterior standard deviations of e, shape (K, D)."""
         return np.sqrt(np.einsum("ndd->nd", self.scores.covariance))
 
 
@@ -255,7 +255,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Scores:
-    """Posterior moments of e - m0 (N, D), and of alpha in units of prior standard deviations."""
+    """Posterior moments of e - m0 (K, D), and of alpha in units of prior standard deviations."""
 
     mean: Floats
     covariance: Floats

@@ -90,7 +90,10 @@ class Hyper:
         return Hyper(self.sigma[:, kept], self.phi[kept], roots, self.slope[part], self.extra[part])
 
     def loadings(self, design: Design) -> Loadings:
-        """Return what they do to the field: C_t per term, and C_v."""
+        """Return what they do to the field: C_t per term, and C_v.
+
+        v is integrated out inside each buurt, unless a site sees several buurten: then it is a term like the others.
+        """
         d = len(design.subdimensions)
         lead = self.sigma.shape[:-2]
         terms, loose = [], np.zeros((*lead, d, d), dtype=self.sigma.dtype)
@@ -101,7 +104,14 @@ class Hyper:
                 loose = (sigma * np.sqrt(1 - self.phi))[..., None] * of_v
                 sigma = sigma * np.sqrt(self.phi)
             terms.append(sigma[..., None] * root)
+        if grouped(design):
+            terms, loose = [*terms, loose], np.zeros_like(loose)
         return Loadings(np.stack(terms, axis=-3) if terms else np.zeros((*lead, 0, d, d)), loose)
+
+
+def grouped(design: Design) -> bool:
+    """Return whether unstructured effects of several buurten are seen together."""
+    return design.sites.shape[0] > len(design.areas) and any(isinstance(b, Bym2Block) for b in design.blocks)
 
 
 def sigma_names(design: Design) -> list[str]:

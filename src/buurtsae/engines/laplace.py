@@ -108,7 +108,7 @@ def _draw(marginal: Marginal, found: Integration, seed: int, n: int, each: Map, 
         place = at[k]
         given = marginal.at(found.xi[used[k]])
         scores, border = given.draw(np.random.default_rng([seed, 3, int(used[k])]), len(place))
-        eta[place] = scores
+        eta[place] = scores[:, : len(design.areas)]  # sites that are groups of buurten come after them
         beta[place] = mean[:, None] + sd[:, None] * border[:, : beta[0].size].reshape(len(place), *beta.shape[1:])
         start = beta[0].size
         for q, link in enumerate(links):

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 
 from buurtsae.engines.field import Field, Structure, field
 from buurtsae.engines.gmrf import Conditional, condition
-from buurtsae.engines.hyper import Hyper, Scale
+from buurtsae.engines.hyper import Hyper, Scale, grouped
 from buurtsae.engines.observations import Observations
 from buurtsae.model.design import Bym2Block, Design
 from buurtsae.sparse import Floats
@@ -41,7 +41,8 @@ class Marginal:
     def of(cls, design: Design) -> Marginal:
         """Return the marginal model of a design; the symbolic analysis is made here, once."""
         mean, sd = design.coefficient_priors
-        latent = field(structures(design), design.x * sd, design.x @ mean, len(design.subdimensions))
+        x, offset = design.sites @ (design.x * sd), design.sites @ (design.x @ mean)
+        latent = field(structures(design), x, offset, len(design.subdimensions))
         return cls(Scale.of(design), latent, Observations(design, latent.offset))
 
     @property
@@ -81,13 +82,15 @@ class Marginal:
 
 
 def structures(design: Design) -> list[Structure]:
-    """Return the structures of a design's blocks, in their order."""
+    """Return the structures of the blocks, in their order, and that of v where sites see several buurten together."""
     n, found = len(design.areas), []
     for block in design.blocks:
         if isinstance(block, Bym2Block):
-            found.append(Structure(sp.csr_array(block.icar.precision), sp.eye_array(n, format="csr"), block.icar.means))
+            found.append(Structure(sp.csr_array(block.icar.precision), design.sites, block.icar.means))
         else:
             size = len(block.labels)
             member = sp.csr_array((np.ones(n), (np.arange(n), block.index)), shape=(n, size))
-            found.append(Structure(sp.eye_array(size, format="csr"), member, sp.csr_array((0, size))))
+            found.append(Structure(sp.eye_array(size, format="csr"), design.sites @ member, sp.csr_array((0, size))))
+    if grouped(design):
+        found.append(Structure(sp.eye_array(n, format="csr"), design.sites, sp.csr_array((0, n))))
     return found

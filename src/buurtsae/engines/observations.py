@@ -1,4 +1,4 @@
-r"""What the direct estimates say about the scores, given the links of their sources: Gaussian, per area.
+r"""What the direct estimates say about the scores, given the links of their sources: Gaussian, per site.
 
     y_[s,a] = c + alpha_s + lambda_s (e_a - c) + error,    error ~ N(0, V_[s,a] + diag tau_s^2) =: N(0, P_[s,a]^{-1}),
 
@@ -31,7 +31,7 @@ class Observations:
     Attributes
     ----------
     design : Design
-    offset : ndarray, shape (N,)
+    offset : ndarray, shape (K,)
         m0.
     """
 
@@ -45,7 +45,7 @@ class Observations:
 
     @cached_property
     def _variance(self) -> Floats:
-        """V, the identity where nothing was observed, shape (S, N, D, D)."""
+        """V, the identity where nothing was observed, shape (S, K, D, D)."""
         return np.linalg.inv(np.where(self._both, self.design.precision, np.eye(self.design.y.shape[2])))
 
     @cached_property
@@ -55,13 +55,13 @@ class Observations:
         return np.array([p.offset.mean for p in links]), np.array([p.offset.sd for p in links])
 
     def precision(self, extra: Floats, factor: Floats | float = 1.0) -> tuple[Floats, float]:
-        """Return P, 0 where nothing was observed, shape (S, N, D, D), and log |P| summed.
+        """Return P, 0 where nothing was observed, shape (S, K, D, D), and log |P| summed.
 
         Parameters
         ----------
         extra : ndarray, shape (S, D)
             tau.
-        factor : ndarray, shape (S, N, D), optional
+        factor : ndarray, shape (S, K, D), optional
             exp(h), by which sampling variances differ from those given.
         """
         from buurtsae.multifrontal import invert_each
@@ -75,7 +75,7 @@ class Observations:
         return np.where(self._both, inverse.reshape(shape), 0.0), -logdet
 
     def residual(self, slope: Floats) -> Floats:
-        """Return r at e = m0 and alpha at its prior mean, 0 where nothing was observed, shape (S, N, D)."""
+        """Return r at e = m0 and alpha at its prior mean, 0 where nothing was observed, shape (S, K, D)."""
         d = self.design
         level = np.zeros(d.linked.shape)
         level[d.linked] = self._alpha[0]
