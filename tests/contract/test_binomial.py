@@ -53,6 +53,7 @@ class Target:
     latent: Field
     data: Binomial
     size: int = 2
+    exact_gradient: bool = True
 
     def hyper(self, xi: np.ndarray) -> tuple[float, float, float, float]:
         (sigma, d_sigma), (phi, d_phi) = (q(xi[k : k + 1]) for k, q in enumerate(QUANTILES))

@@ -58,6 +58,7 @@ class Skewed:
 
     shape: float
     size: int
+    exact_gradient: bool = True
 
     def log_posterior(self, xi: np.ndarray) -> float:
         return float((self.shape * xi - np.exp(xi) - 0.5 * xi**2).sum())

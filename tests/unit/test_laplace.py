@@ -11,7 +11,6 @@ from made_fit import SUBDIMENSIONS, make_areas, make_scores
 from buurtsae.engines.base import fit
 from buurtsae.engines.laplace import LaplaceOptions, systematic
 from buurtsae.errors import ModelError
-from buurtsae.model.priors import PC
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
 from buurtsae.survey.direct import DirectEstimates, direct
@@ -86,13 +85,6 @@ def test_the_certificate(model: AreaModel, estimates: DirectEstimates) -> None:
     (advice,) = bad.check()["advice"]
     assert "--engine nuts" in advice
     assert "k-hat 0.80" in advice
-
-
-def test_variances_modelled_jointly_are_refused_by_name(estimates: DirectEstimates) -> None:
-    model = AreaModel("1", (BYM2(AREAS.graph()),), variances=PC(0.5, 0.05))
-    with pytest.raises(ModelError, match="engine laplace does not support this model") as found:
-        fit(model, estimates, AREAS)
-    assert found.value.got == "variances modelled jointly with the means"
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,11 @@ class Conditional:
         """Posterior mean of e, shape (K, D)."""
         return self.field.offset[:, None] + self._means(self.mean_field, self.border)
 
+    @property
+    def alpha(self) -> Floats:
+        """Posterior mean of the offsets of sources, less the prior mean, in units of its standard deviation, (L,)."""
+        return self._alpha(self.border)
+
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
         """Return n draws of e, shape (n, K, D), and of the border in units of prior standard deviations, (n, nb)."""
         f, d = self.field, self.field.width

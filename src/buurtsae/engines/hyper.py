@@ -58,6 +58,8 @@ class Hyper:
         Lower triangular L with L L' = R, the correlation matrices.
     slope, extra : ndarray, shape (S, D)
         lambda and tau; 1 and 0 for references.
+    kappa : ndarray, shape (S, D), optional
+        Of variances that are modelled; 0 where a source does not inform a sub-dimension.
     """
 
     sigma: Floats
@@ -65,6 +67,7 @@ class Hyper:
     roots: Mapping[str, Floats]
     slope: Floats
     extra: Floats
+    kappa: Floats | None = None
 
     @classmethod
     def means(cls, draws: Draws, design: Design) -> Hyper:
@@ -153,6 +156,9 @@ class Scale:
             mean, sd = np.array([p.slope.mean for p in links]), np.array([p.slope.sd for p in links])
             scalars.append(Scalar("log lambda", len(links), normal(mean, sd)))
             scalars.append(Scalar("tau", len(links), exponential(np.array([p.extra.rate for p in links]))))
+        if (prior := design.model.variances) is not None:
+            size = int(design.observed.any(axis=1).sum())
+            scalars.append(Scalar("kappa", size, exponential(np.full(size, prior.rate))))
         return cls(design, tuple(scalars))
 
     @property
@@ -195,16 +201,21 @@ class Scale:
         extra = np.zeros_like(slope)
         if "tau" in part:
             slope[..., self.design.linked], extra[..., self.design.linked] = np.exp(part["log lambda"]), part["tau"]
+        kappa = None
+        if "kappa" in part:
+            kappa = np.zeros((*lead, *self.design.linked.shape), dtype=values.dtype)
+            kappa[..., self.design.observed.any(axis=1)] = part["kappa"]
         return Hyper(
             np.stack(sigma, axis=-2) if sigma else np.zeros((*lead, 0, d)),
             part.get("phi", np.zeros((*lead, d))),
             {name: root_of(part[name], d) if name in part else one for name in names},
             slope,
             extra,
+            kappa,
         )
 
-    def jacobian(self, xi: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-        """Return derivatives of C_t, C_v, lambda and tau with respect to xi, its elements first.
+    def jacobian(self, xi: Floats) -> tuple[Floats, ...]:
+        """Return derivatives of C_t, C_v, lambda, tau and, where there is one, kappa by xi; elements of xi first.
 
         By complex steps through the algebra, exact to rounding, and the priors' densities.
         """
@@ -212,9 +223,9 @@ class Scale:
         step = 1e-30
         hyper = self.assemble(values + step * 1j * np.eye(self.size))
         loadings = hyper.loadings(self.design)
-        parts = (loadings.terms, loadings.loose, hyper.slope, hyper.extra)
-        a, b, c, e = (slopes.reshape(-1, *[1] * (p.ndim - 1)) * np.imag(p) / step for p in parts)
-        return a, b, c, e
+        parts = [loadings.terms, loadings.loose, hyper.slope, hyper.extra]
+        parts += [] if hyper.kappa is None else [hyper.kappa]
+        return tuple(slopes.reshape(-1, *[1] * (p.ndim - 1)) * np.imag(p) / step for p in parts)
 
 
 def root_of(partial: Any, d: int) -> Any:

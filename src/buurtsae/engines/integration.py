@@ -39,6 +39,10 @@ class Target(Protocol):
     def size(self) -> int:
         """Number of hyperparameters."""
 
+    @property
+    def exact_gradient(self) -> bool:
+        """Whether the gradient is that of the value; if not it leads near the mode, which is enough for proposals."""
+
     def log_posterior(self, xi: Floats) -> float:
         """Return log p(xi | y) up to a constant."""
 
@@ -168,7 +172,7 @@ def mode(target: Target, bar: Progress) -> Floats:
     # a thousandth of a unit of log density is far less than proposals need
     options = {"maxcor": 30, "maxiter": 500, "ftol": 1e-3 / max(abs(target.log_posterior(start)), 1.0), "gtol": 1e-3}
     found = minimize(downhill, start, jac=True, method="L-BFGS-B", options=options)
-    if not found.success or not np.isfinite(found.fun):
+    if not np.isfinite(found.fun) or (target.exact_gradient and not found.success):
         raise ModelError(
             "the mode of the hyperparameters was not found",
             f"{found.message} after {found.nit} steps",

@@ -24,6 +24,7 @@ from buurtsae.draws import Certificate, Draws
 from buurtsae.engines.integration import Integration, Map, Progress, integrate
 from buurtsae.engines.labels import labelled, matrices
 from buurtsae.engines.marginal import Marginal
+from buurtsae.engines.variances import Varying
 from buurtsae.errors import ModelError
 from buurtsae.model.design import Bym2Block, Design
 from buurtsae.sparse import Floats, Ints
@@ -65,8 +66,7 @@ Options = LaplaceOptions
 def supports(design: Design) -> list[str]:
     """Return the parts of a design that this engine cannot fit, by name."""
     several = sum(isinstance(b, Bym2Block) for b in design.blocks) > 1
-    joint = design.model.variances is not None
-    return ["several BYM2 terms"] * several + ["variances modelled jointly with the means"] * joint
+    return ["several BYM2 terms"] if several else []
 
 
 def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -> Draws:
@@ -75,7 +75,7 @@ def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -
 
     # one thread per value: with more the order of sums, and so the last digits, would depend on the machine
     with threadpool_limits(1), ThreadPoolExecutor(options.threads) as pool, Progress(progress) as bar:
-        marginal = Marginal.of(design)
+        marginal = (Marginal if design.model.variances is None else Varying).of(design)
         found = integrate(marginal, seed, options.hyperparameters or _enough(marginal), pool.map, bar)
         return _draw(marginal, found, seed, options.draws, pool.map, bar)
 
@@ -104,18 +104,20 @@ def _draw(marginal: Marginal, found: Integration, seed: int, n: int, each: Map, 
     eta = np.empty((n, len(design.areas), n_dims))
     beta, alpha = np.empty((n, len(mean), n_dims)), np.empty((n, len(links)))
 
-    def one(k: int) -> None:
+    def one(k: int) -> Floats | None:
         place = at[k]
-        given = marginal.at(found.xi[used[k]])
+        given, factor = marginal.with_factor(found.xi[used[k]])
         scores, border = given.draw(np.random.default_rng([seed, 3, int(used[k])]), len(place))
         eta[place] = scores[:, : len(design.areas)]  # sites that are groups of buurten come after them
         beta[place] = mean[:, None] + sd[:, None] * border[:, : beta[0].size].reshape(len(place), *beta.shape[1:])
         start = beta[0].size
         for q, link in enumerate(links):
             alpha[place, q] = link.offset.mean + link.offset.sd * border[:, start + q]
+        return factor
 
-    for _ in bar.track(each(one, range(len(used))), "draws", len(used)):
-        pass
+    factors: Floats | float = 0.0
+    for k, factor in enumerate(bar.track(each(one, range(len(used))), "draws", len(used))):
+        factors = factors + (0.0 if factor is None else count[used[k]] / n * factor)
     value = np.empty(n, dtype=np.int64)
     value[np.concatenate(at)] = np.repeat(used, count[used])
     hyper = marginal.scale.hyper(found.xi[value])
@@ -128,6 +130,10 @@ def _draw(marginal: Marginal, found: Integration, seed: int, n: int, each: Map, 
     if links:
         linked = design.linked
         raw |= {"alpha": alpha, "log_lambda": np.log(hyper.slope[:, linked]), "tau": hyper.extra[:, linked]}
+    if hyper.kappa is not None:
+        raw["kappa"] = hyper.kappa
     certificate = Certificate(found.khat, len(found.weights), found.effective)
     shaped = {name: values.reshape(CHAINS, -1, *values.shape[1:]) for name, values in raw.items()}
+    if hyper.kappa is not None:
+        shaped["factor"] = np.where(design.observed, factors, 1.0)[None, None]  # its posterior mean
     return labelled(design, shaped, certificate=certificate)

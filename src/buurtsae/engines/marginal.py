@@ -8,6 +8,7 @@ what hyperparameters do is in `hyper`, what the direct estimates say in `observa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,8 @@ class Marginal:
     field: Field
     observations: Observations
 
+    exact_gradient = True
+
     @classmethod
     def of(cls, design: Design) -> Marginal:
         """Return the marginal model of a design; the symbolic analysis is made here, once."""
@@ -62,7 +65,11 @@ class Marginal:
 
     def at(self, xi: Floats) -> Conditional:
         """Return the posterior of the field given xi."""
-        return self.conditional(self.scale.hyper(xi))
+        return self.with_factor(xi)[0]
+
+    def with_factor(self, xi: Floats) -> tuple[Conditional, Floats | None]:
+        """Return the posterior of the field given xi, and factors of the sampling variances where they are modelled."""
+        return self.conditional(self.scale.hyper(xi)), None
 
     def log_posterior(self, xi: Floats) -> float:
         """Return log p(xi | y) up to a constant."""
@@ -75,10 +82,14 @@ class Marginal:
         by_loading = found.gradient
         by_slope, by_extra = self.observations.gradient(found, hyper.slope, hyper.extra)
         parts = (by_loading.terms, by_loading.loose, by_slope, by_extra)
+        return found.log_likelihood - 0.5 * float(xi @ xi), self.chained(xi, parts)
+
+    def chained(self, xi: Floats, parts: Sequence[Floats]) -> Floats:
+        """Return the gradient of log p(xi | y) from derivatives by what `Scale.jacobian` differentiates."""
         total = -xi
         for jacobian, part in zip(self.scale.jacobian(xi), parts, strict=True):
             total = total + np.tensordot(jacobian, part, axes=part.ndim)
-        return found.log_likelihood - 0.5 * float(xi @ xi), total
+        return np.asarray(total)
 
 
 def structures(design: Design) -> list[Structure]:

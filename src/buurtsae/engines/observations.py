@@ -44,7 +44,7 @@ class Observations:
         return np.asarray(seen[..., :, None] & seen[..., None, :])
 
     @cached_property
-    def _variance(self) -> Floats:
+    def variance(self) -> Floats:
         """V, the identity where nothing was observed, shape (S, K, D, D)."""
         return np.linalg.inv(np.where(self._both, self.design.precision, np.eye(self.design.y.shape[2])))
 
@@ -66,10 +66,10 @@ class Observations:
         """
         from buurtsae.multifrontal import invert_each
 
-        shape, eye = self._variance.shape, np.eye(self._variance.shape[-1])
+        shape, eye = self.variance.shape, np.eye(self.variance.shape[-1])
         seen = self.design.observed
         sd = np.sqrt(np.where(seen, factor, 1.0))
-        v = self._variance * sd[..., :, None] * sd[..., None, :]
+        v = self.variance * sd[..., :, None] * sd[..., None, :]
         v = v + np.where(seen, extra[:, None, :] ** 2, 0.0)[..., None] * eye
         inverse, logdet = invert_each(v.reshape(-1, *shape[2:]))
         return np.where(self._both, inverse.reshape(shape), 0.0), -logdet
@@ -85,10 +85,25 @@ class Observations:
 
     def local(self, slope: Floats, extra: Floats, factor: Floats | float = 1.0) -> Local:
         """Return the sufficient statistics at lambda and tau, shape (S, D) each."""
-        design = self.design
         p, log_p = self.precision(extra, factor)
         r = self.residual(slope)
         pr = np.einsum("snde,sne->snd", p, r)
+        level = log_p - float(self.design.observed.sum()) * np.log(2 * np.pi)
+        return self.quadratic(slope, p, pr, 0.5 * (level - float((r * pr).sum())))
+
+    def quadratic(self, slope: Floats, p: Floats, pr: Floats, constant: float) -> Local:
+        """Return the sufficient statistics of a log-likelihood that is quadratic in the predictions of the sources.
+
+        Parameters
+        ----------
+        slope : ndarray, shape (S, D)
+        p : ndarray, shape (S, K, D, D)
+            Minus its second derivatives.
+        pr : ndarray, shape (S, K, D)
+            Its first derivatives, and `constant` its value, at e = m0 and alpha at its prior mean.
+        constant : float
+        """
+        design = self.design
         lp = slope[:, None, :, None] * p
         source, dim = np.nonzero(design.linked)
         sd = self._alpha[1]
@@ -99,16 +114,24 @@ class Observations:
             cross=np.moveaxis(lp[source, :, :, dim], 0, 2) * sd,
             own=np.moveaxis(own * (sd[:, None] * sd)[:, :, None], 2, 0),
             linear=np.moveaxis(pr[source, :, dim], 0, 1) * sd,
-            constant=0.5 * (log_p - float((r * pr).sum()) - float(design.observed.sum()) * np.log(2 * np.pi)),
+            constant=constant,
         )
 
-    def gradient(self, found: Conditional, slope: Floats, extra: Floats) -> tuple[Floats, Floats]:
+    def predictions(self, found: Conditional, slope: Floats) -> Floats:
+        """Return the posterior means of lambda e + alpha about e = m0 and alpha's prior mean, shape (S, K, D)."""
+        alpha = np.zeros(self.design.linked.shape)
+        alpha[self.design.linked] = self._alpha[1] * found.alpha
+        return slope[:, None] * (found.mean - self.offset[:, None]) + alpha[:, None]
+
+    def gradient(
+        self, found: Conditional, slope: Floats, extra: Floats, factor: Floats | float = 1.0
+    ) -> tuple[Floats, Floats]:
         """Return the derivatives of the log-likelihood with respect to lambda and tau, shape (S, D), where linked."""
         design = self.design
         of_slope, of_extra = np.zeros(design.linked.shape), np.zeros(design.linked.shape)
         if not design.linked.any():
             return of_slope, of_extra
-        p, _ = self.precision(extra)
+        p, _ = self.precision(extra, factor)
         residual, q = self.residual(slope), found.scores
         source, dim = np.nonzero(design.linked)
         sd = self._alpha[1]
