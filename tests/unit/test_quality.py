@@ -249,7 +249,8 @@ def test_comparison_with_the_gemeenten(est: Estimates, report: dict[str, Any]) -
 def test_sources_labels_and_notes(est: Estimates, report: dict[str, Any]) -> None:
     vm, bp = report["sources"]
     frame = est.fit.direct.scores[0].frame
-    assert (vm["source"], vm["year"], vm["buurten"], vm["respondents"]) == ("veiligheidsmonitor", 2022, 21, len(frame))
+    assert (vm["source"], vm["year"], vm["respondents"]) == ("veiligheidsmonitor", 2022, len(frame))
+    assert (vm["level"], vm["areas"]) == ("buurt", 21)
     assert vm["without_answer"] == {d: int(frame[d].isna().sum()) for d in SUBDIMENSIONS}
     assert list(bp["without_answer"]) == list(SUBDIMENSIONS[:2])
     assert sum(report["labels"]["buurt"].values()) == 24 * 7
