@@ -378,7 +378,9 @@ def test_estimates_per_wijk_by_hand(areas: Areas) -> None:
     np.testing.assert_allclose(source.variance[:, 0, 0], [8 / 1.6, 8], rtol=1e-14)
     assert source.respondents[:, 0].tolist() == [2, 1]
     assert source.within is not None
-    assert source.within[0, 0] == pytest.approx((0.25 * 9 + 0.75 * 1) / (1 - 0.0625 - 0.5625))  # sum p r^2 / (1 - sum p^2)
+    assert source.within[0, 0] == pytest.approx(
+        (0.25 * 9 + 0.75 * 1) / (1 - 0.0625 - 0.5625)
+    )  # sum p r^2 / (1 - sum p^2)
     wijk = made.totals("wijk").set_index("area_code").loc["WK034401"]
     assert wijk["direct"] == 5
     # z = p r = (-0.75, 0.75) of three respondents in one stratum: n / (n - 1) sum z^2
@@ -447,9 +449,7 @@ def test_a_wijk_where_nobody_lives_is_left_out_and_noted(areas: Areas, two: list
     some = replace(areas, frame=areas.frame.assign(population=residents))
     found = direct(per_wijk(two[0]), some)
     n = int(two[0].frame["area"].str.startswith("BU034403").sum())
-    assert found.notes == (
-        f"{n} respondents of veiligheidsmonitor left out: wijken without residents (WK034403)",
-    )
+    assert found.notes == (f"{n} respondents of veiligheidsmonitor left out: wijken without residents (WK034403)",)
     assert found.sources[0].codes.tolist() == ["WK034400", "WK034401", "WK034402", "WK035500", "WK035501", "WK040000"]
 
 
