@@ -348,6 +348,5 @@ def test_a_part_of_the_graph_is_not_silent_where_a_wijk_was_observed() -> None:
     first = replace(scores[0], frame=scores[0].frame[~elsewhere])
     model = AreaModel("1", (BYM2(areas.graph()),))
     (note,) = design(model, direct([first, per_wijk(scores[1])], areas), areas).notes
-    assert (
-        "has no direct estimate of plaatsidentiteit, plaatsgeschiktheid: its level" in note
-    )  # the wijken tell the rest
+    # of the first two sub-dimensions its wijken have estimates
+    assert "has no direct estimate of plaatsidentiteit, plaatsgeschiktheid: its level" in note

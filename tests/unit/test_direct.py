@@ -378,9 +378,8 @@ def test_estimates_per_wijk_by_hand(areas: Areas) -> None:
     np.testing.assert_allclose(source.variance[:, 0, 0], [8 / 1.6, 8], rtol=1e-14)
     assert source.respondents[:, 0].tolist() == [2, 1]
     assert source.within is not None
-    assert source.within[0, 0] == pytest.approx(
-        (0.25 * 9 + 0.75 * 1) / (1 - 0.0625 - 0.5625)
-    )  # sum p r^2 / (1 - sum p^2)
+    # sum p r^2 / (1 - sum p^2), with shares 1/4 and 3/4 and residuals -3 and 1
+    assert source.within[0, 0] == pytest.approx((0.25 * 9 + 0.75 * 1) / (1 - 0.0625 - 0.5625))
     wijk = made.totals("wijk").set_index("area_code").loc["WK034401"]
     assert wijk["direct"] == 5
     # z = p r = (-0.75, 0.75) of three respondents in one stratum: n / (n - 1) sum z^2

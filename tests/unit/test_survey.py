@@ -232,9 +232,8 @@ def test_the_same_person_in_two_wijken_is_refused(written: Written) -> None:
 def test_margins_of_a_source_known_per_wijk(written: Written) -> None:
     """Its wijk and gemeente follow from the code, its buurt does not."""
     path, names = written(per_wijk(), "s.csv"), ["margin", "category", "total"]
-    totals = pd.DataFrame(
-        [("wijk", "WK034400", 30), ("wijk", "WK034401", 10), ("gemeente", "GM0344", 40)], columns=names
-    )
+    rows = [("wijk", "WK034400", 30), ("wijk", "WK034401", 10), ("gemeente", "GM0344", 40)]
+    totals = pd.DataFrame(rows, columns=names)
     frame = read(path, level="wijk", calibrate=Calibration(totals)).frame
     assert frame.groupby("area")["weight"].sum().to_dict() == pytest.approx({"WK034400": 30, "WK034401": 10})
     buurt = pd.DataFrame([("buurt", "BU03440000", 40)], columns=names)
