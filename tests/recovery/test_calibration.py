@@ -110,5 +110,5 @@ def test_ranks_are_uniform(n_dims: int, replicates: int) -> None:
     assert min(p.values()) > 0.01 / len(p), p
     everything = np.concatenate([values.ravel() for values in found.values()])
     middle = np.mean(np.abs(everything - 0.5) < 0.25)
-    # a half of them, quantities of one fit being dependent as if they were two; 35% if posterior sds were a third too small
+    # a half of them, quantities of one fit being dependent as if they were two; 35% if sds were a third too small
     assert abs(middle - 0.5) < 4 * 0.5 / np.sqrt(2 * replicates)
