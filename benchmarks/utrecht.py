@@ -149,8 +149,9 @@ def report(outcome: pipeline.Outcome, rows: pd.DataFrame, seconds: dict[str, flo
         "",
         "## Convergence and time",
         "",
-        f"Engine laplace, {c['independent']:,} draws: k-hat {c['khat']:.2f}, {c['effective']:.0f} of {c['values']} values "
-        f"of the hyperparameters effective; gate {'passed' if gate['passed'] else 'NOT passed'}. NUTS on the same survey: "
+        f"Engine laplace, {c['independent']:,} draws: k-hat {c['khat']:.2f}, {c['effective']:.0f} of {c['values']} "
+        f"values of the hyperparameters effective; gate {'passed' if gate['passed'] else 'NOT passed'}. "
+        "NUTS on the same survey: "
         "[fast-engine.md](fast-engine.md).",
         "",
         "| step | seconds, two cores |",
