@@ -149,9 +149,10 @@ def report(outcome: pipeline.Outcome, rows: pd.DataFrame, seconds: dict[str, flo
         "",
         "## Convergence and time",
         "",
-        f"{c['chains']} chains of {c['draws']} draws: R-hat at most {c['rhat_max']:.4f}, bulk ESS at least "
-        f"{c['ess_bulk_min']:.0f} over {c['quantities']:,} published quantities, {c['divergences']} divergences; "
-        f"gate {'passed' if gate['passed'] else 'NOT passed'}.",
+        f"Engine laplace, {c['independent']:,} draws: k-hat {c['khat']:.2f}, {c['effective']:.0f} of {c['values']} "
+        f"values of the hyperparameters effective; gate {'passed' if gate['passed'] else 'NOT passed'}. "
+        "NUTS on the same survey: "
+        "[fast-engine.md](fast-engine.md).",
         "",
         "| step | seconds, two cores |",
         "| --- | --- |",

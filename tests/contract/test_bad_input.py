@@ -132,6 +132,16 @@ def _totals(*more: tuple[str, str, float]) -> Callable[[Example], None]:
     return make
 
 
+def _per_wijk(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Example], None]:
+    """The burgerpeiling known per wijk, then changed."""
+
+    def make(e: Example) -> None:
+        e.table(BP, lambda f: change(f.assign(wijkcode="WK" + f.pop("buurtcode").str[2:8])))
+        e.toml('source = "burgerpeiling"', 'source = "burgerpeiling"\nlevel = "wijk"')
+
+    return make
+
+
 def _origin(e: Example) -> None:
     e.table(KWB, lambda f: f.assign(pct_niet_westers=f["pct_65plus"]))
     e.toml("+ pct_65plus", "+ pct_niet_westers")
@@ -157,6 +167,30 @@ DEFECTS = {
         "BU99010099",
         "buurtcodes of 2024",
         "look like another year's",
+    ),
+    "a wijk that does not exist": Defect(
+        _per_wijk(put("wijkcode", "WK990999")),
+        "1 respondents of burgerpeiling live in unknown wijken",
+        "WK990999",
+        "wijkcodes of 2024",
+        "drop the rows",
+    ),
+    "a wijkcode that is no code": Defect(
+        _per_wijk(put("wijkcode", "WK9901")), "malformed wijkcodes", "WK9901", "WK034401", "as text"
+    ),
+    "buurtcodes in a source per wijk": Defect(
+        _per_wijk(lambda f: f.assign(wijkcode=f["wijkcode"].str.replace("WK", "BU") + "01")),
+        f"{BP} has malformed wijkcodes",
+        "BU990",
+        "WK034401",
+        'set `level = "buurt"`',
+    ),
+    "wijkcodes in a source per buurt": Defect(
+        lambda e: e.table(BP, lambda f: f.assign(buurtcode="WK" + f["buurtcode"].str[2:8])),
+        f"{BP} has malformed buurtcodes",
+        "WK990",
+        "BU03440101",
+        'set `level = "wijk"`',
     ),
     "a buurt twice": Defect(
         lambda e: e.areas(lambda f: pd.concat([f, f.iloc[[3]]])),
@@ -418,6 +452,35 @@ def test_problems_as_json(example: Example) -> None:
     assert found["ok"] is False
     assert len(found["problems"]) == 2
     assert all(set(p) == {"what", "got", "expected", "hint"} and all(p.values()) for p in found["problems"])
+
+
+def test_a_source_per_wijk_passes_the_check(example: Example) -> None:
+    _per_wijk(lambda f: f)(example)
+    done = call("check", example.run)
+    assert done.status == 0, done.err
+    assert "burgerpeiling 2024: 12 wijken" in done.out  # data/voorbeeldstad/README.md: 120 buurten in 12 wijken
+    inputs = pipeline.check(example.run)
+    first, second = inputs.direct.sources
+    assert (first.level, second.level) == ("buurt", "wijk")
+    assert inputs.design.sites.shape == (120 + 12, 120)
+    assert inputs.direct.reference.tolist() == [0] * len(inputs.direct.subdimensions)
+
+
+def test_estimates_per_wijk_pass_the_check(example: Example) -> None:
+    """Instead of respondents: a table with one source per buurt and one per wijk."""
+    table = pipeline.check(example.run).direct.variances().rename(columns={"before": "variance"})
+    rows = table[table["n_respondents"] > 1].assign(estimate=6.0)[["area_code", "measure", "source", "estimate"]]
+    rows = rows.assign(**table.loc[rows.index, ["variance", "n_respondents", "n_effective"]])
+    wijk = rows["source"] == "burgerpeiling"
+    rows.loc[wijk, "area_code"] = "WK" + rows["area_code"].str[2:8]
+    rows.drop_duplicates(["area_code", "measure", "source"]).to_csv(example.data / "direct.csv", index=False)
+    text = example.run.read_text(encoding="utf-8")
+    before, after = text.split("[[sources]]")[0], "[model]" + text.split("[model]")[1]
+    middle = '[direct]\nfile = "../data/voorbeeldstad/direct.csv"\n\n'
+    example.run.write_text(before + middle + after, encoding="utf-8", newline="\n")
+    done = call("check", example.run)
+    assert done.status == 0, done.err
+    assert "burgerpeiling 2024: 12 wijken" in done.out
 
 
 def notes_of(example: Example) -> list[str]:

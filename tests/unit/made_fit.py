@@ -1,14 +1,15 @@
 r"""Made buurten and respondents, and a fit whose draws come from the exact Gaussian posterior.
 
-With hyperparameters known, eta ~ N(m, S), y_s = c + alpha_s + L_s (eta - c) + e, e ~ N(0, W_s^-1), L_s = diag lambda_s:
+With hyperparameters known, eta ~ N(m, S), A the residents' shares of the buurten at each site,
+y_s = c + alpha_s + L_s (A eta - c) + e, e ~ N(0, W_s^-1), L_s = diag lambda_s:
 
-    P = S^-1 + sum_s L_s W_s L_s,   mean = P^-1 [ S^-1 m + sum_s L_s W_s (y_s - c - alpha_s + L_s c) ].
+    P = S^-1 + sum_s A' L_s W_s L_s A,   mean = P^-1 [ S^-1 m + sum_s A' L_s W_s (y_s - c - alpha_s + L_s c) ].
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import geopandas as gpd
 import numpy as np
@@ -98,6 +99,11 @@ def make_scores(areas: Areas, subdimensions: Sequence[str], sources: int, rng: n
     return out
 
 
+def per_wijk(scores: Scores) -> Scores:
+    """The same respondents, of whom only the wijk is known."""
+    return replace(scores, frame=scores.frame.assign(area="WK" + scores.frame["area"].str[2:8]), level="wijk")
+
+
 @dataclass(frozen=True)
 class Made:
     """A fit with the exact mean (N, D) and covariance (N D, N D) that its draws come from."""
@@ -112,25 +118,28 @@ class Made:
         return np.diag(self.covariance).reshape(self.mean.shape)
 
 
-def made_fit(subdimensions: Sequence[str] = SUBDIMENSIONS, sources: int = 2, seed: int = 1) -> Made:
+def made_fit(
+    subdimensions: Sequence[str] = SUBDIMENSIONS, sources: int = 2, seed: int = 1, *, wijk: bool = False
+) -> Made:
+    """A fit; with `wijk` the last source is known per wijk only."""
     rng, areas = np.random.default_rng(seed), make_areas()
-    estimates = direct(make_scores(areas, subdimensions, sources, rng), areas)
+    *first, last = make_scores(areas, subdimensions, sources, rng)
+    estimates = direct([*first, per_wijk(last) if wijk else last], areas)
     return exact(design(made_model(areas), estimates, areas), estimates, areas, rng)
 
 
 def exact(arrays: Design, estimates: DirectEstimates, areas: Areas, rng: np.random.Generator) -> Made:
-    n, d = arrays.y.shape[1:]
+    n, d = len(arrays.areas), arrays.y.shape[2]
     slope = np.where(arrays.linked, SLOPE, 1.0)
     offset = np.where(arrays.linked, OFFSET - arrays.centre * (1 - SLOPE), 0.0)  # so that y = OFFSET + SLOPE eta
     precision = np.linalg.inv(prior_covariance(arrays.model, d))
     right = precision @ np.full(n * d, LEVEL)
+    share = arrays.sites.toarray()
     for s, w in enumerate(arrays.precision):
         scaled = slope[s][:, None] * w
         target = arrays.y[s] - arrays.centre - offset[s] + slope[s] * arrays.centre
-        right += np.einsum("nde,ne->nd", scaled, target).ravel()
-        for a in range(n):
-            block = slice(a * d, (a + 1) * d)
-            precision[block, block] += scaled[a] * slope[s]
+        right += (share.T @ np.einsum("kde,ke->kd", scaled, target)).ravel()
+        precision += np.einsum("kn,km,kde->ndme", share, share, scaled * slope[s], optimize=True).reshape(n * d, n * d)
     covariance = np.linalg.inv(precision)
     mean = covariance @ right
     eta = mean + rng.normal(size=(CHAINS, DRAWS, n * d)) @ np.linalg.cholesky(covariance).T

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_fit import EMPTY, SUBDIMENSIONS, make_areas, make_scores
+from made_fit import EMPTY, SUBDIMENSIONS, make_areas, make_scores, per_wijk
 
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import BuurtsaeError, ProblemsError
@@ -253,3 +253,54 @@ def test_all_problems_is_one_error(areas: Areas, written: Written) -> None:
     bad = small().assign(estimate=[-1, 11], area_code=["BU1", "BU2"])
     with pytest.raises(ProblemsError, match="BU1, BU2"):
         read(areas, written(bad, "d.csv"))
+
+
+WIJKEN = ["WK034401", "WK034402"]
+
+
+def test_a_table_per_wijk(areas: Areas, written: Written) -> None:
+    found = read(areas, written(small().assign(area_code=[f"{w}  " for w in WIJKEN]), "d.csv"))
+    source = found.sources[0]
+    assert (source.level, source.codes.tolist()) == ("wijk", WIJKEN)
+    np.testing.assert_allclose(source.variance[:, 0, 0], [0.9 / 3, 0.9 / 9], rtol=1e-14)  # as test_smoothing_by_hand
+    wijk = found.totals("wijk").set_index("area_code").loc[WIJKEN]
+    assert wijk["direct"].tolist() == [6, 7]
+    np.testing.assert_allclose(wijk["direct_se"], np.sqrt([0.3, 0.1]), rtol=1e-14)
+    gemeente = found.totals("gemeente").set_index("area_code").loc["GM0344"]
+    assert np.isnan(gemeente["direct"])
+    assert (gemeente["n_respondents"], gemeente["n_effective"]) == (14, 12)
+    buurt = found.totals("buurt")
+    assert buurt["direct"].isna().all()
+    assert (buurt["n_respondents"] == 0).all()
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_round_trip_of_a_source_per_buurt_and_one_per_wijk(areas: Areas, written: Written, smooth: bool) -> None:
+    first, second = make_scores(areas, SUBDIMENSIONS, 2, np.random.default_rng(1))
+    made = direct([first, per_wijk(second)], areas)
+    estimates, covariances = tables(made)
+    path = written(estimates, "d.csv")
+    found = read(areas, path, covariances=written(covariances, "c.csv"), smooth=smooth)
+    assert [s.level for s in found.sources] == ["buurt", "wijk"]
+    for a, b in zip(found.sources, made.sources, strict=True):
+        assert list(a.codes) == list(b.codes)
+        np.testing.assert_allclose(a.mean, b.mean, rtol=1e-12)
+        np.testing.assert_allclose(a.variance, b.variance, rtol=1e-9, atol=1e-12)
+
+
+def test_a_source_with_buurten_and_wijken_is_refused(areas: Areas, written: Written) -> None:
+    mixed = small().assign(area_code=[A, "WK034401"])
+    bad = pd.concat([mixed, small().assign(source="andere", area_code=["WK999900", "WK034402"])])
+    assert problems_of(areas, written(bad, "d.csv")) == {
+        "d.csv has unknown wijken of 2024": "WK999900",
+        "d.csv has both buurten and wijken of lokaal": "1 rows of buurten, 1 of wijken (WK034401)",
+    }
+
+
+def test_a_wijk_where_nobody_lives_is_left_out(areas: Areas, written: Written) -> None:
+    residents = areas.frame["population"].mask(areas.frame["wijk"] == "WK034403", 0)
+    some = Areas(areas.frame.assign(population=residents), 2024)
+    table = pd.concat([small().assign(area_code=WIJKEN), small().iloc[:1].assign(area_code="WK034403")])
+    found = read(some, written(table, "d.csv"))
+    assert found.notes[0] == "1 rows of d.csv left out: wijken without residents"
+    assert found.sources[0].codes.tolist() == WIJKEN

@@ -249,3 +249,16 @@ def test_an_absent_level_is_refused(grid: Grid, written: Written) -> None:
     with pytest.raises(DataError, match="got 'ggdregio'; expected buurt, wijk, gemeente, land"):
         areas.parents("ggdregio")
     assert "9 buurten (0 without residents) in 3 wijken and 1 gemeenten" in repr(areas)
+
+
+def test_codes_of_a_level_and_the_parents_of_a_wijk(grid: Grid, written: Written) -> None:
+    frame = grid()
+    frame.loc[frame["buurtcode"].str.startswith("BU034401"), "inwoners"] = 0  # nobody lives in the second wijk
+    areas = Areas.read(written(frame, "a.gpkg"), 2024)
+    assert areas.at("wijk").tolist() == ["WK034400", "WK034401", "WK034402"]
+    assert areas.inhabited_at("wijk").tolist() == ["WK034400", "WK034402"]
+    assert areas.inhabited_at("buurt").tolist() == areas.codes[areas.inhabited].tolist()
+    assert areas.parents("gemeente", "wijk").to_dict() == dict.fromkeys(areas.at("wijk"), "GM0344")
+    assert areas.parents("wijk", "wijk").to_dict() == {w: w for w in areas.at("wijk")}
+    assert [codes.below("buurt", of) for of in ("buurt", "wijk", "land")] == [False, True, True]
+    assert not codes.below("gemeente", "wijk")

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
-from made_fit import SUBDIMENSIONS, Made, made_fit, make_areas, make_scores
+from made_fit import (
+    SUBDIMENSIONS,
+    Made,
+    exact,
+    made_fit,
+    made_model,
+    make_areas,
+    make_scores,
+    per_wijk,
+    prior_covariance,
+)
 
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
+from buurtsae.estimates import contribution
 from buurtsae.estimates.contribution import contributions
-from buurtsae.model.design import design
+from buurtsae.model.design import Design, design
 from buurtsae.survey.direct import direct
 
 
@@ -52,3 +63,60 @@ def test_without_the_second_source_it_is_a_fit_of_the_first(made: Made, rows: li
     one = replace(hyper, slope=np.ones((1, 4)), extra=np.zeros((1, 4)))
     expected = Marginal.of(arrays).conditional(one).sd[fit.areas.inhabited].mean(axis=0)
     assert [r["sd_without"] for r in rows[4:]] == pytest.approx(list(expected[:2]), rel=1e-10)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """The posterior given hyperparameters by dense algebra, with coefficients and offsets known as in `made_fit`."""
+
+    design: Design
+    sd: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, arrays: Design) -> Dense:
+        return cls(arrays)
+
+    def conditional(self, hyper: Hyper, factor: np.ndarray | float = 1.0) -> Dense:
+        d, share = len(self.design.subdimensions), self.design.sites.toarray()
+        said = self.design.information(hyper.slope, hyper.extra, factor).sum(axis=0)
+        precision = np.linalg.inv(prior_covariance(self.design.model, d))
+        precision += np.einsum("kn,km,kde->ndme", share, share, said).reshape(precision.shape)
+        return replace(self, sd=np.sqrt(np.diag(np.linalg.inv(precision))).reshape(-1, d))
+
+
+def test_a_source_per_wijk_adds_to_the_buurten_of_its_wijken(monkeypatch: pytest.MonkeyPatch) -> None:
+    areas, rng = make_areas(), np.random.default_rng(1)
+    first, second = make_scores(areas, SUBDIMENSIONS, 2, rng)
+    elsewhere = second.frame["area"].str.startswith("BU034402")
+    direct_ = direct([first, per_wijk(replace(second, frame=second.frame[~elsewhere]))], areas)
+    made = exact(design(made_model(areas), direct_, areas), direct_, areas, rng)
+    monkeypatch.setattr(contribution, "Marginal", Dense)
+    found = {(r["source"], r["measure"]): r for r in contributions(made.fit)}
+    alone = replace(direct_, sources=direct_.sources[:1])
+    without = np.sqrt(exact(design(made_model(areas), alone, areas), alone, areas, rng).variance)
+    own = areas.inhabited & (areas.frame["wijk"] != "WK034402").to_numpy()
+    for d, measure in enumerate(SUBDIMENSIONS[:2]):
+        row = found["burgerpeiling", measure]
+        assert row["areas"] == 6  # wijken
+        for name, sd in (("with", np.sqrt(made.variance)), ("without", without)):
+            assert row[f"sd_{name}"] == pytest.approx(sd[areas.inhabited, d].mean(), rel=1e-9)
+            assert row[f"sd_{name}_own"] == pytest.approx(sd[own, d].mean(), rel=1e-9)
+    assert found["veiligheidsmonitor", SUBDIMENSIONS[0]]["areas"] == 21
+
+
+def test_factors_of_variances_go_with_the_sites_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = made_fit(wijk=True).fit
+    factor = np.random.default_rng(2).uniform(0.5, 2, fit.design.y.shape)
+    given: list[np.ndarray] = []
+
+    def conditional(self: Dense, hyper: Hyper, factor: np.ndarray) -> Dense:
+        given.append(factor)
+        return replace(self, sd=np.ones((25, 4)))
+
+    monkeypatch.setattr(Dense, "conditional", conditional)
+    monkeypatch.setattr(contribution, "Marginal", Dense)
+    contributions(replace(fit, draws=replace(fit.draws, factor=factor)))
+    everything, first_left, second_left = given
+    np.testing.assert_array_equal(everything, factor)
+    np.testing.assert_array_equal(first_left, factor[1:, :, :2])  # buurten and wijken: the second is known per wijk
+    np.testing.assert_array_equal(second_left, factor[:1, :25])

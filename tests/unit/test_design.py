@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas, make_scores
+from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas, make_scores, per_wijk
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
@@ -259,3 +259,94 @@ def test_a_singular_covariance_is_refused_where_it_is_observed() -> None:
     one[1:, 0] = False  # only the second was answered there
     w, _ = precision_and_root(v, one, ["BU1", "BU2", "BU3"])
     np.testing.assert_array_equal(w[1:], [[[0, 0], [0, 1]]] * 2)
+
+
+@pytest.fixture(scope="module")
+def mixed(areas: Areas) -> DirectEstimates:
+    """The second source, which asks the first two sub-dimensions, is known per wijk."""
+    first, second = make_scores(areas, SUBDIMENSIONS, 2, np.random.default_rng(1))
+    return direct([first, per_wijk(second)], areas)
+
+
+def test_without_a_source_per_wijk_the_sites_are_the_buurten(areas: Areas, made: DirectEstimates) -> None:
+    arrays = design(AreaModel(), made, areas)
+    assert arrays.site_codes == arrays.areas
+    np.testing.assert_array_equal(arrays.sites.toarray(), np.eye(25))
+
+
+def test_sites_are_buurten_and_the_wijken_observed_as_a_whole(areas: Areas, mixed: DirectEstimates) -> None:
+    arrays = design(AreaModel("1 + groen", missing="impute"), mixed, areas)
+    wijken = ("WK034400", "WK034401", "WK034402", "WK034403", "WK035500", "WK035501", "WK040000")
+    assert arrays.site_codes == (*areas.codes, *wijken)
+    assert arrays.sites.shape == (32, 25)
+    assert (arrays.x.shape, len(arrays.areas)) == ((25, 2), 25)
+    for name in ("y", "ratio", "freedom", "observed"):
+        assert getattr(arrays, name).shape == (2, 32, 4)
+    assert arrays.precision.shape == arrays.root.shape == (2, 32, 4, 4)
+    assert arrays.information(np.ones((2, 4)), np.zeros((2, 4))).shape == (2, 32, 4, 4)
+    share = arrays.sites.toarray()
+    np.testing.assert_array_equal(share[:25], np.eye(25))
+    np.testing.assert_allclose(share.sum(axis=1), 1, rtol=1e-14)
+    # made_fit: the buurten of the first wijk have 0, 6, 520 and 530 residents
+    np.testing.assert_allclose(share[25, :4], np.array([0, 6, 520, 530]) / 1056, rtol=1e-14)
+    assert share[25:].argmax(axis=1).tolist() == [3, 7, 11, 15, 19, 23, 24]  # residents increase with the code
+
+
+def test_observations_per_wijk_are_placed_by_code(areas: Areas, mixed: DirectEstimates) -> None:
+    arrays = design(AreaModel(variances=PC(0.5, 0.05)), mixed, areas)
+    first, second = mixed.sources
+    assert (second.level, len(second.codes)) == ("wijk", 7)
+    assert not arrays.observed[0, 25:].any()
+    assert not arrays.observed[1, :25].any()
+    assert second.within is not None
+    assert second.freedom is not None
+    turned = replace(second, **{k: getattr(second, k)[::-1] for k in ROWS})  # in any order
+    for estimates in (mixed, replace(mixed, sources=(first, turned))):
+        arrays = design(AreaModel(variances=PC(0.5, 0.05)), estimates, areas)
+        np.testing.assert_array_equal(arrays.y[1, 25:, :2], second.mean[:, :2])
+        np.testing.assert_array_equal(arrays.freedom[1, 25:], second.freedom)
+        pooled = (np.einsum("add->ad", second.variance) * second.n_effective)[:, :2]
+        np.testing.assert_allclose(arrays.ratio[1, 25:, :2], second.within[:, :2] / pooled, rtol=1e-12)
+        for k, v in enumerate(second.variance[:, :2, :2]):
+            np.testing.assert_allclose(arrays.precision[1, 25 + k, :2, :2] @ v, np.eye(2), atol=1e-10)
+    # what is known per buurt is where it was
+    alone = design(AreaModel(), replace(mixed, sources=(first,)), areas)
+    np.testing.assert_array_equal(arrays.y[0, :25], alone.y[0])
+    np.testing.assert_array_equal(arrays.precision[0, :25], alone.precision[0])
+
+
+ROWS = ("codes", "mean", "variance", "respondents", "n_effective", "given", "within", "freedom")
+
+
+def test_only_wijken_with_an_estimate_are_sites(areas: Areas, mixed: DirectEstimates) -> None:
+    first, second = mixed.sources
+    mean = second.mean.copy()
+    mean[2] = np.nan  # respondents there, but none with a score
+    arrays = design(AreaModel(), replace(mixed, sources=(first, replace(second, mean=mean))), areas)
+    assert arrays.site_codes[25:] == tuple(c for c in second.codes if c != "WK034402")
+    np.testing.assert_array_equal(arrays.y[1, 25:, :2], np.delete(second.mean[:, :2], 2, axis=0))
+
+
+def test_a_source_per_wijk_is_linked_and_may_be_the_reference(areas: Areas, mixed: DirectEstimates) -> None:
+    first, second = mixed.sources
+    assert design(AreaModel(), mixed, areas).linked.tolist() == [[False] * 4, [True, True, False, False]]
+    turned = design(AreaModel(), replace(mixed, sources=(second, first)), areas)  # still: it is known per wijk
+    assert turned.linked.tolist() == [[True, True, False, False], [False] * 4]
+    rest = replace(first, mean=np.where([True, False, True, True], first.mean, np.nan))
+    alone = design(AreaModel(), replace(mixed, sources=(rest, second)), areas)
+    assert alone.linked.tolist() == [[False] * 4, [True, False, False, False]]
+    assert alone.centre[1] == pytest.approx(np.nanmean(second.mean[:, 1]), rel=1e-14)
+    there = replace(first, kind="participatory")
+    participatory = design(AreaModel(), replace(mixed, sources=(there, second)), areas)
+    assert participatory.linked.tolist() == [[True, True, False, False], [False] * 4]
+
+
+def test_a_part_of_the_graph_is_not_silent_where_a_wijk_was_observed() -> None:
+    areas = made_areas_in(columns=(4, 7))  # the eight buurten of GM0355, two wijken, are a component of their own
+    scores = make_scores(areas, SUBDIMENSIONS, 2, np.random.default_rng(1))
+    elsewhere = scores[0].frame["area"].str.startswith("BU0355")
+    first = replace(scores[0], frame=scores[0].frame[~elsewhere])
+    model = AreaModel("1", (BYM2(areas.graph()),))
+    (note,) = design(model, direct([first, per_wijk(scores[1])], areas), areas).notes
+    # of the first two sub-dimensions its wijken have estimates
+    assert "has no direct estimate of plaatsidentiteit, plaatsgeschiktheid: its level" in note

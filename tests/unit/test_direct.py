@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from made_fit import EMPTY, SUBDIMENSIONS, make_areas, make_scores
+from made_fit import EMPTY, SUBDIMENSIONS, make_areas, make_scores, per_wijk
 
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, ProblemsError
@@ -361,3 +361,111 @@ def test_a_gemeente_with_one_respondent_is_noted(areas: Areas, two: list[Scores]
 def test_notes_of_the_design_reach_the_estimates(areas: Areas, two: list[Scores]) -> None:
     scores = replace(two[0], survey_design=DesignInfo(notes=("2 strata have one respondent",)))
     assert direct(scores, areas).notes == ("2 strata have one respondent",)
+
+
+def test_estimates_per_wijk_by_hand(areas: Areas) -> None:
+    rows = [
+        ("WK034401", 1.0, "all", 2.0, np.nan),
+        ("WK034401", 3.0, "all", 6.0, np.nan),
+        ("WK034402", 2.0, "all", 7.0, np.nan),
+    ]
+    made = direct(replace(scores_of(rows), level="wijk"), areas)
+    source = made.sources[0]
+    assert (source.level, source.codes.tolist()) == ("wijk", ["WK034401", "WK034402"])
+    # as for a buurt with these respondents: mean (2 + 18) / 4, n_eff = 16 / 10 = 1.6, S = 8 (see above)
+    np.testing.assert_array_equal(source.mean[:, 0], [5, 7])
+    np.testing.assert_allclose(source.n_effective[:, 0], [1.6, 1], rtol=1e-14)
+    np.testing.assert_allclose(source.variance[:, 0, 0], [8 / 1.6, 8], rtol=1e-14)
+    assert source.respondents[:, 0].tolist() == [2, 1]
+    assert source.within is not None
+    # sum p r^2 / (1 - sum p^2), with shares 1/4 and 3/4 and residuals -3 and 1
+    assert source.within[0, 0] == pytest.approx((0.25 * 9 + 0.75 * 1) / (1 - 0.0625 - 0.5625))
+    wijk = made.totals("wijk").set_index("area_code").loc["WK034401"]
+    assert wijk["direct"] == 5
+    # z = p r = (-0.75, 0.75) of three respondents in one stratum: n / (n - 1) sum z^2
+    assert wijk["direct_se"] == pytest.approx(np.sqrt(3 / 2 * 2 * 0.75**2))
+    assert "veiligheidsmonitor 2023: 2 wijken" in repr(made)
+
+
+def test_a_source_known_per_wijk_counts_from_wijk_level_upward(areas: Areas, two: list[Scores]) -> None:
+    """Above buurt level its figures are those of the same respondents known per buurt."""
+    buurt, wijk = direct(two[0], areas), direct(per_wijk(two[0]), areas)
+    for level in ("wijk", "gemeente", "ggdregio", "land"):
+        pd.testing.assert_frame_equal(
+            wijk.totals(level, Concept.load()), buurt.totals(level, Concept.load()), check_exact=False, rtol=1e-12
+        )
+        pd.testing.assert_frame_equal(wijk.design_effects(level), buurt.design_effects(level), rtol=1e-12)
+    below = wijk.totals("buurt", Concept.load())
+    assert sorted(set(below["area_code"])) == areas.codes.tolist()
+    assert below[["direct", "direct_se"]].isna().all(axis=None)
+    assert (below[["n_respondents", "n_effective"]] == 0).all(axis=None)
+    assert (wijk.design_effects("buurt")["n_respondents"] == 0).all()
+
+
+def test_a_wijk_source_beside_one_per_buurt(areas: Areas, two: list[Scores], made: DirectEstimates) -> None:
+    mixed = direct([two[0], per_wijk(two[1])], areas)
+    columns = ["area_code", "measure", "direct", "direct_se"]
+    for level in ("buurt", "wijk", "land"):  # the reference is the first source, in both
+        pd.testing.assert_frame_equal(mixed.totals(level)[columns], made.totals(level)[columns])
+    assert mixed.totals("wijk")["n_respondents"].equals(made.totals("wijk")["n_respondents"])
+    alone = direct(two[0], areas)
+    assert mixed.totals("buurt")["n_respondents"].equals(alone.totals("buurt")["n_respondents"])
+    assert set(mixed.variances()["area_code"].str[:2]) == {"BU", "WK"}
+
+
+@pytest.mark.parametrize("method", ["linearised", "replicates"])
+def test_covariances_per_wijk_follow_from_the_whole_design(areas: Areas, two: list[Scores], method: str) -> None:
+    """Those of totals of the same respondents, known per buurt, at wijk level."""
+    scores = two[0]
+    if method == "replicates":
+        frame = scores.frame.reset_index(drop=True)
+        made = jackknife(frame["weight"].to_numpy(), SampleDesign.of(pd.factorize(frame["stratum"])[0]))
+        names = [f"replicate_{k + 1}" for k in range(len(made.rscales))]
+        plan = ReplicatePlan("replicate_", "JKn", rscales=tuple(made.rscales))
+        wide = pd.concat([frame, pd.DataFrame(made.weights, columns=names)], axis=1)
+        scores = replace(scores, frame=wide, survey_design=DesignInfo(replicates=tuple(names), plan=plan))
+    source = direct(per_wijk(scores), areas).sources[0]
+    table = direct(scores, areas).totals("wijk").set_index(["area_code", "measure"])
+    assert source.given is not None
+    assert len(source.codes) == 7
+    for a, code in enumerate(source.codes):
+        for d, measure in enumerate(SUBDIMENSIONS):
+            row = table.loc[(code, measure)]
+            assert source.mean[a, d] == pytest.approx(row["direct"], rel=1e-12)
+            assert np.sqrt(source.given[a, d, d]) == pytest.approx(row["direct_se"], rel=1e-9)
+
+
+def test_regression_estimates_of_a_wijk_source_are_hajek_means_per_wijk(areas: Areas, two: list[Scores]) -> None:
+    known, scores = complete(areas, two)  # everybody in a wijk is given the mean x of its residents
+    made = direct(per_wijk(scores), known)
+    one, other = (made.totals("wijk", Concept.load(), m, ["groen", "rood"]) for m in ("hajek", "greg"))
+    pd.testing.assert_frame_equal(one, other, rtol=1e-9)
+    assert made.totals("buurt", method="greg", covariates=["groen"])["direct"].isna().all()
+
+
+def test_a_wijk_where_nobody_lives_is_left_out_and_noted(areas: Areas, two: list[Scores]) -> None:
+    residents = areas.frame["population"].mask(areas.frame["wijk"] == "WK034403", 0)
+    some = replace(areas, frame=areas.frame.assign(population=residents))
+    found = direct(per_wijk(two[0]), some)
+    n = int(two[0].frame["area"].str.startswith("BU034403").sum())
+    assert found.notes == (f"{n} respondents of veiligheidsmonitor left out: wijken without residents (WK034403)",)
+    assert found.sources[0].codes.tolist() == ["WK034400", "WK034401", "WK034402", "WK035500", "WK035501", "WK040000"]
+
+
+def test_unknown_wijken_and_buurtcodes_of_a_wijk_source(areas: Areas) -> None:
+    rows = [("WK999900", 1.0, "all", 5.0, 5.0), ("BU03440100", 1.0, "all", 5.0, 5.0)]
+    with pytest.raises(DataError) as raised:
+        direct(replace(scores_of(rows), level="wijk"), areas)
+    assert raised.value.what == "2 respondents of veiligheidsmonitor live in unknown wijken"
+    assert (raised.value.got, raised.value.expected) == ("BU03440100, WK999900", "wijkcodes of 2024")
+
+
+def test_which_source_is_the_reference(areas: Areas, two: list[Scores]) -> None:
+    """Survey before participatory source, and of each kind buurt before wijk."""
+    order = [("participatory", "wijk"), ("participatory", "buurt"), ("survey", "wijk"), ("survey", "buurt")]
+    kinds = [
+        replace(two[0] if level == "buurt" else per_wijk(two[0]), source=f"{kind} {level}", kind=kind)
+        for kind, level in order
+    ]
+    for n in range(1, 5):
+        assert direct(kinds[:n], areas).reference.tolist() == [n - 1] * 4

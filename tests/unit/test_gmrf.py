@@ -192,12 +192,17 @@ def test_hyperparameters_at_their_boundary(at: float) -> None:
     assert np.isfinite(scores).all()
 
 
-def test_a_random_walk_in_time() -> None:
-    # RW1 of 12 years seen with known variance, against the dense posterior of the same intrinsic prior
+@pytest.mark.parametrize("kind", ["RW1", "AR1"])
+def test_structures_in_time(kind: str) -> None:
+    # 12 years seen with known variance, against the dense posterior of the same prior: intrinsic, or of unit variance
     n, rng = 12, np.random.default_rng(8)
-    step = sp.diags_array([-np.ones(n - 1), np.ones(n - 1)], offsets=[0, 1], shape=(n - 1, n))
-    q = sp.csr_array(step.T @ step)
-    walk = Structure(q, sp.eye_array(n, format="csr"), sp.csr_array(np.full((1, n), 1 / n)))
+    if kind == "RW1":
+        step = sp.diags_array([-np.ones(n - 1), np.ones(n - 1)], offsets=[0, 1], shape=(n - 1, n))
+        q, constraints = sp.csr_array(step.T @ step), sp.csr_array(np.full((1, n), 1 / n))
+    else:
+        q = sp.csr_array(np.linalg.inv(0.7 ** np.abs(np.subtract.outer(np.arange(n), np.arange(n)))).round(12))
+        constraints = sp.csr_array((0, n))
+    walk = Structure(q, sp.eye_array(n, format="csr"), constraints)
     variance, sigma, y = rng.uniform(0.1, 0.5, n), 0.7, rng.normal(size=n)
     latent = field([walk], np.full((n, 1), 3.0), np.zeros(n), 1)
     local = Local(

@@ -1,7 +1,8 @@
 r"""The density that NUTS samples from, against the same formulas in numpy and scipy; nothing is sampled here.
 
 With p(theta) the priors, x the unit ICAR fields, Q the scaled structure and n_c x_c the sums per component, it is
-log p(theta) - x'Qx / 2 - sum_c n_c mean_c(x)^2 / 2 - sum_sa |R'(y - prediction)|^2 / 2.
+log p(theta) - x'Qx / 2 - sum_c n_c mean_c(x)^2 / 2 - sum_sk |R'(y - prediction)|^2 / 2, the prediction of a wijk from
+the mean of eta over its residents.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_fit import ISLAND, SUBDIMENSIONS, make_areas, make_scores
+from made_fit import ISLAND, SUBDIMENSIONS, make_areas, make_scores, per_wijk
 from scipy import stats
 from scipy.special import digamma, expit
 
@@ -51,7 +52,9 @@ def areas() -> Areas:
     return make_areas()
 
 
-def built(areas: Areas, subdimensions: tuple[str, ...], terms: list[Term], joint: bool = False) -> Built:
+def built(
+    areas: Areas, subdimensions: tuple[str, ...], terms: list[Term], joint: bool = False, wijk: bool = False
+) -> Built:
     model = AreaModel(
         "1 + groen",
         terms,  # type: ignore[arg-type]
@@ -61,7 +64,8 @@ def built(areas: Areas, subdimensions: tuple[str, ...], terms: list[Term], joint
         variances=PC(0.4, 0.05) if joint else None,
         missing="impute",
     )
-    estimates = direct(make_scores(areas, subdimensions, 2, np.random.default_rng(1)), areas)
+    first, second = make_scores(areas, subdimensions, 2, np.random.default_rng(1))
+    estimates = direct([first, per_wijk(second) if wijk else second], areas)
     if joint:
         estimates = with_variances(estimates)
     arrays = design(model, estimates, areas)
@@ -120,7 +124,13 @@ def joint(areas: Areas) -> Built:
     return built(areas, SUBDIMENSIONS, spatial(areas), joint=True)
 
 
-@pytest.fixture(params=["four", "shared", "one", "joint"])
+@pytest.fixture(scope="module")
+def wijk(areas: Areas) -> Built:
+    """The second source is known per wijk, with variances modelled too."""
+    return built(areas, SUBDIMENSIONS, spatial(areas), joint=True, wijk=True)
+
+
+@pytest.fixture(params=["four", "shared", "one", "joint", "wijk"])
 def both(request: pytest.FixtureRequest) -> Built:
     found: Built = request.getfixturevalue(request.param)
     return found
@@ -169,6 +179,14 @@ def test_the_linear_predictor(both: Built, seed: int) -> None:
     np.testing.assert_allclose(both(point)["eta"], predictor(both, natural(point)), rtol=1e-10, atol=1e-10)
 
 
+def test_extra_variances_are_per_site(wijk: Built, four: Built) -> None:
+    sites = len(wijk.arrays.site_codes)
+    assert sites == 25 + 7
+    assert wijk.point(1)["w"].shape == (2, sites)  # two links
+    assert wijk.point(1)["z_variance"].shape == (2, sites, 4)
+    assert four.point(1)["w"].shape == (2, 25)
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_priors(both: Built, seed: int) -> None:
     point = both.point(seed)
@@ -197,6 +215,7 @@ def test_the_likelihood(both: Built) -> None:
     def expected(point: dict[str, np.ndarray]) -> float:
         p = natural(point)
         eta, arrays = predictor(both, p), both.arrays
+        score = np.vstack([eta, *(mean_of(both.estimates.areas, eta, code) for code in arrays.site_codes[len(eta) :])])
         alpha, slope = np.zeros(arrays.linked.shape), np.ones(arrays.linked.shape)
         alpha[arrays.linked], slope[arrays.linked] = p["alpha"], np.exp(p["log_lambda"])
         extra = np.zeros(arrays.y.shape)
@@ -207,9 +226,9 @@ def test_the_likelihood(both: Built) -> None:
         for s, source in enumerate(both.estimates.sources):
             for row, code in enumerate(source.codes):
                 seen = np.isfinite(source.mean[row])
-                a = arrays.areas.index(code)
-                mean = arrays.centre + alpha[s] + slope[s] * (eta[a] - arrays.centre) + extra[s, a]
-                sd = np.exp(h[s, a] / 2)
+                k = arrays.site_codes.index(code)
+                mean = arrays.centre + alpha[s] + slope[s] * (score[k] - arrays.centre) + extra[s, k]
+                sd = np.exp(h[s, k] / 2)
                 v = (source.variance[row] * np.outer(sd, sd))[np.ix_(seen, seen)]
                 total += stats.multivariate_normal.logpdf(source.mean[row, seen], mean[seen], v)
         return total
@@ -221,6 +240,13 @@ def test_the_likelihood(both: Built) -> None:
     np.testing.assert_allclose(np.diff(ours), np.diff(scipys), rtol=1e-9)
 
 
+def mean_of(areas: Areas, eta: np.ndarray, wijk: str) -> np.ndarray:
+    """The score of a wijk: the mean over its residents."""
+    frame = areas.frame.assign(row=range(len(areas.frame)))
+    own = frame[frame["wijk"] == wijk]
+    return np.average(eta[own["row"]], axis=0, weights=own["population"])
+
+
 def log_variances(p: dict[str, np.ndarray], arrays: Design) -> np.ndarray:
     """h of every source, area and sub-dimension; 0 where variances are known."""
     if "kappa" not in p:
@@ -229,8 +255,11 @@ def log_variances(p: dict[str, np.ndarray], arrays: Design) -> np.ndarray:
     return np.asarray(kappa * p["z_variance"] - kappa**2 / 2)
 
 
-def test_the_density_of_the_variances(joint: Built) -> None:
+@pytest.mark.parametrize("name", ["joint", "wijk"])
+def test_the_density_of_the_variances(name: str, request: pytest.FixtureRequest) -> None:
     """log |V|^(-1/2) of what depends on h, and s^2 f / (S exp(h)) ~ chi^2_f, in differences between points."""
+
+    joint: Built = request.getfixturevalue(name)
 
     def expected(point: dict[str, np.ndarray]) -> float:
         p = natural(point)
@@ -239,7 +268,7 @@ def test_the_density_of_the_variances(joint: Built) -> None:
             assert source.within is not None
             assert source.freedom is not None
             for row, code in enumerate(source.codes):
-                a = joint.arrays.areas.index(code)
+                a = joint.arrays.site_codes.index(code)
                 for d in np.flatnonzero(np.isfinite(source.mean[row])):
                     total -= h[s, a, d] / 2
                     if (f := source.freedom[row, d]) > 0:

@@ -146,8 +146,9 @@ def quality() -> dict[str, Any]:
                 "source": "vm",
                 "kind": "survey",
                 "year": 2023,
+                "level": "buurt",
                 "respondents": 1500,
-                "buurten": 50,
+                "areas": 50,
                 "without_answer": 3,
                 "notes": [],
             }

@@ -8,11 +8,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_fit import CHAINS, DRAWS, LEVEL, SUBDIMENSIONS, UNKNOWN_X, Made, exact, made_fit, prior_covariance
+from made_fit import (
+    CHAINS,
+    DRAWS,
+    LEVEL,
+    OFFSET,
+    SLOPE,
+    SUBDIMENSIONS,
+    UNKNOWN_X,
+    Made,
+    exact,
+    made_fit,
+    prior_covariance,
+)
 from scipy import stats
 
-from buurtsae.estimates.quality import Gate, predictions, quality
+from buurtsae.estimates.quality import Gate, _moran, _predictive, _sources, predictions, quality
 from buurtsae.estimates.summary import Estimates, estimate
+from buurtsae.model.design import design
 from buurtsae.model.spec import AreaModel
 
 PARTICIPATIE = "participatie"
@@ -249,7 +262,8 @@ def test_comparison_with_the_gemeenten(est: Estimates, report: dict[str, Any]) -
 def test_sources_labels_and_notes(est: Estimates, report: dict[str, Any]) -> None:
     vm, bp = report["sources"]
     frame = est.fit.direct.scores[0].frame
-    assert (vm["source"], vm["year"], vm["buurten"], vm["respondents"]) == ("veiligheidsmonitor", 2022, 21, len(frame))
+    assert (vm["source"], vm["year"], vm["respondents"]) == ("veiligheidsmonitor", 2022, len(frame))
+    assert (vm["level"], vm["areas"]) == ("buurt", 21)
     assert vm["without_answer"] == {d: int(frame[d].isna().sum()) for d in SUBDIMENSIONS}
     assert list(bp["without_answer"]) == list(SUBDIMENSIONS[:2])
     assert sum(report["labels"]["buurt"].values()) == 24 * 7
@@ -264,3 +278,38 @@ def test_sources_without_respondents(est: Estimates) -> None:
     found = quality(replace(est, fit=replace(est.fit, direct=table)))["sources"]
     assert found[0]["respondents"] == est.fit.direct.sources[0].respondents.max(axis=1).sum()
     assert found[0]["notes"] == ["direct estimates given at area level"]
+
+
+def test_a_source_per_wijk_is_predicted_at_its_wijken() -> None:
+    made = made_fit(wijk=True)
+    fit = made.fit
+    source, frame = fit.direct.sources[1], fit.areas.frame
+    drawn, y, v = predictions(fit, 1, 0)
+    assert drawn.shape == (CHAINS * DRAWS, len(source.codes))
+    for k, code in enumerate(source.codes):
+        own = (frame["wijk"] == code).to_numpy()
+        mean = np.average(fit.draws.flat[:, own, 0], axis=1, weights=frame["population"][own])
+        np.testing.assert_allclose(drawn[:, k], OFFSET + SLOPE * mean, rtol=1e-12)  # the link of made_fit
+        assert y[k] == source.mean[k, 0]
+        np.testing.assert_array_equal(v[:, k], source.variance[k, 0, 0])  # made_fit's tau is 0
+    second = [p for p in _predictive(fit) if p["source"] == "burgerpeiling"]
+    assert [p["areas"] for p in second] == [7, 7]
+    entry = _sources(fit)[1]
+    assert (entry["level"], entry["areas"], entry["respondents"]) == ("wijk", 7, len(fit.direct.scores[1].frame))
+
+
+def test_predictions_at_wijken_have_the_factor_of_their_variance() -> None:
+    fit = made_fit(wijk=True).fit
+    factor = np.arange(1.0, 1 + fit.design.y.size).reshape(fit.design.y.shape)
+    _, _, v = predictions(replace(fit, draws=replace(fit.draws, factor=factor)), 1, 1)
+    np.testing.assert_allclose(v[0], factor[1, 25:, 1] * fit.direct.sources[1].variance[:, 1, 1])
+
+
+def test_moran_is_of_references_known_per_buurt() -> None:
+    fit = made_fit(wijk=True).fit
+    assert [m["measure"] for m in _moran(fit)] == list(SUBDIMENSIONS)
+    first, second = fit.direct.sources
+    rest = replace(first, mean=np.where([False, True, True, True], first.mean, np.nan))
+    direct = replace(fit.direct, sources=(rest, second))  # the first sub-dimension is known per wijk only
+    alone = exact(design(fit.model, direct, fit.areas), direct, fit.areas, np.random.default_rng(1)).fit
+    assert [m["measure"] for m in _moran(alone)] == list(SUBDIMENSIONS[1:])

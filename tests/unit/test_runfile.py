@@ -51,12 +51,24 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
     assert (spec.areas.region, spec.areas.tables, spec.areas.where) == ("Nederland", (), {})
     assert (spec.graph.rule, spec.graph.bridges) == ("queen", ())
     source = spec.sources[0]
-    assert (source.area, source.weight, source.strata, source.not_asked) == ("buurtcode", "gewicht", None, ())
+    assert (source.level, source.area) == ("buurt", "buurtcode")
+    assert (source.weight, source.strata, source.not_asked) == ("gewicht", None, ())
     assert (spec.model.formula, spec.model.missing) == ("1", "refuse")
     assert [(t.type, t.level) for t in spec.model.terms] == [("bym2", None), ("iid", "gemeente")]
     assert (spec.publish.min_residents, spec.publish.min_respondents, spec.publish.min_reliability) == (10, 1, 0.5)
     assert (spec.quality.rhat_max, spec.quality.ess_bulk_min, spec.quality.max_divergences) == (1.01, 400, 0)
     assert (spec.publish.draws, spec.quality.min_predictive_coverage, spec.engine) == (1000, 0.9, {})
+
+
+def test_the_column_of_area_codes_is_called_after_the_level(tmp_path: Path) -> None:
+    def source(more: str) -> tuple[str, str]:
+        found = RunFile.load(written(tmp_path, RUN + AREAS + SOURCE + more)).spec.sources[0]
+        return found.level, found.area
+
+    assert source('level = "wijk"\n') == ("wijk", "wijkcode")
+    assert source('level = "wijk"\narea = "wk"\n') == ("wijk", "wk")
+    (problem,) = problems_of(tmp_path, RUN + AREAS + SOURCE + 'level = "gemeente"\n')
+    assert problem.what == "proef.toml: sources.0.level is not right"
 
 
 def test_the_start_may_be_a_table(tmp_path: Path) -> None:

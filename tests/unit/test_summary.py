@@ -352,3 +352,65 @@ def test_figures_are_drawn(est: Estimates) -> None:
 
 def test_it_reads(est: Estimates) -> None:
     assert repr(est).startswith("Estimates of 7 measures for {'buurt': 24, 'wijk': 7, 'gemeente': 3, ")
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Made:
+    """The second source is known per wijk only; it asks the first two sub-dimensions."""
+    return made_fit(wijk=True)
+
+
+@pytest.fixture(scope="module")
+def est_mixed(mixed: Made) -> Estimates:
+    return estimate(mixed.fit)
+
+
+@pytest.mark.parametrize("measure", [PARTICIPATIE, TOTAL])
+@pytest.mark.parametrize(
+    ("level", "code"), [("buurt", "BU03440101"), ("wijk", "WK034401"), ("gemeente", "GM0355"), ("land", "NL00")]
+)
+def test_own_data_of_a_wijk_count_from_wijk_level_upward(
+    mixed: Made, est_mixed: Estimates, measure: str, level: str, code: str
+) -> None:
+    """What a step of 1, on eta's scale, in all own estimates does: exact, by the posterior of `made_fit`."""
+    weights = est_mixed.concept.matrix_of(SUBDIMENSIONS).loc[measure].to_numpy()
+    areas, arrays = mixed.fit.areas, mixed.fit.design
+    members = (areas.parents(level) == code).to_numpy()
+    # a site is the area's own if all of its residents live there
+    own = [bool(members[row > 0].all()) and bool((row > 0).any()) for row in arrays.sites.toarray()]
+    own[25:] = [o and level != "buurt" for o in own[25:]]
+    assert sum(own[25:]) == {"buurt": 0, "wijk": 1, "gemeente": 2, "land": 7}[level]
+    step = np.where(arrays.linked, SLOPE, 1.0)[:, None, :] * np.array(own)[:, None] * (weights > 0)
+    moved = exact(replace(arrays, y=arrays.y + step), mixed.fit.direct, areas, np.random.default_rng(0)).mean
+    labels, aggregate = areas.aggregation(level)
+    expected = float((aggregate @ (moved - mixed.mean) @ weights)[labels.index(code)])
+    assert 0 < expected < 1
+    # the Monte Carlo sd of a covariance is 5 percent of it at a correlation of 0.5, as above
+    assert rows(est_mixed, measure, level).loc[code, "own_data_share"] == pytest.approx(expected, rel=5 * 0.05)
+
+
+def test_own_data_share_per_wijk_is_the_covariance_of_the_draws(mixed: Made, est_mixed: Estimates) -> None:
+    """Cov(m_G, sum over its buurten and itself of W eta), with the mean over the residents of the wijk by hand."""
+    arrays, areas, code = mixed.fit.design, mixed.fit.areas, "WK034401"
+    eta, d = mixed.fit.draws.flat, SUBDIMENSIONS.index(PARTICIPATIE)
+    buurten = np.flatnonzero((areas.frame["wijk"] == code).to_numpy())
+    whole = np.average(eta[:, buurten], axis=1, weights=areas.population[buurten])
+    first = np.einsum("ne,sne->s", arrays.precision[0, buurten, d], eta[:, buurten])
+    second = SLOPE**2 * whole @ arrays.precision[1, arrays.site_codes.index(code), d]
+    found = rows(est_mixed, PARTICIPATIE, "wijk").loc[code, "own_data_share"]
+    assert found == pytest.approx(np.cov(whole[:, d], first + second)[0, 1], rel=1e-10)
+
+
+def test_respondents_of_a_wijk_are_not_those_of_its_buurten(made: Made, est_mixed: Estimates) -> None:
+    """At buurt level only the first source counts; above it the figures are those of `made`, with the same persons."""
+    first = replace(made.fit.direct, sources=made.fit.direct.sources[:1], scores=made.fit.direct.scores[:1])
+    columns = ["n_respondents", "n_effective"]
+    for level, direct in (("buurt", first), ("wijk", made.fit.direct), ("land", made.fit.direct)):
+        expected = direct.totals(level, est_mixed.concept).set_index(["measure", "area_code"])[columns]
+        for measure in est_mixed.measures:
+            found = rows(est_mixed, measure, level)[columns].astype(float)
+            wanted = expected.loc[measure].reindex(found.index).astype(float)
+            np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    silent = rows(est_mixed, PARTICIPATIE).loc[list(SILENT)]
+    assert (silent["own_data_share"] == 0).all()
+    assert silent["reason"].str.startswith("geen eigen respondenten: schatting uit het model").all()

@@ -171,6 +171,76 @@ def test_unknown_buurten_and_codes_of_another_year(grid: Callable[..., gpd.GeoDa
     assert none.found == []
 
 
+def per_wijk(n: int = 4) -> pd.DataFrame:
+    """The same respondents, two wijken, of whom the buurt is unknown; codes padded as StatLine does."""
+    frame = respondents(n).rename(columns={"buurtcode": "wijkcode"})
+    return frame.assign(wijkcode=[f"WK0344{k % 2:02}  " for k in range(n)])
+
+
+@pytest.mark.parametrize("name", ["s.csv", "s.parquet"])
+def test_respondents_known_per_wijk(written: Written, name: str) -> None:
+    survey = read(written(per_wijk(), name), level="wijk")
+    assert (survey.level, survey.frame["area"].tolist()) == ("wijk", ["WK034400", "WK034401"] * 2)
+    assert "4 respondents in 2 wijken" in repr(survey)
+    assert Concept.load().score(survey).level == "wijk"
+    other = written(per_wijk().rename(columns={"wijkcode": "wk"}), name)
+    assert read(other, level="wijk", area="wk").frame["area"].tolist() == survey.frame["area"].tolist()
+    with pytest.raises(DataError) as raised:
+        read(other, level="wijk")
+    assert raised.value.expected == "wijkcode"
+
+
+@pytest.mark.parametrize(
+    ("level", "code", "hint"),
+    [
+        ("wijk", "BU03440001", 'set `level = "buurt"`'),  # what it is a code of
+        ("wijk", "034400", "give codes as text"),
+        ("wijk", "WK0344", "give codes as text"),
+        ("buurt", "WK034400", 'set `level = "wijk"`'),
+    ],
+)
+def test_codes_of_another_level_are_refused_and_say_so(written: Written, level: str, code: str, hint: str) -> None:
+    frame = per_wijk().assign(wijkcode=code)
+    with pytest.raises(DataError) as raised:
+        read(written(frame, "s.csv"), level=level, area="wijkcode")
+    form = {"wijk": "the form WK034401", "buurt": "the form BU03440101"}[level]
+    assert (raised.value.what, raised.value.got) == (f"s.csv has malformed {level}codes", code)
+    assert (raised.value.expected, raised.value.hint) == (form, hint)
+
+
+def test_a_source_is_known_per_buurt_or_wijk(written: Written) -> None:
+    assert problems_of(written(respondents(), "s.csv"), level="gemeente") == {
+        "level of burgerpeiling is unknown": "'gemeente'"
+    }
+
+
+def test_unknown_wijken(grid: Callable[..., gpd.GeoDataFrame], written: Written) -> None:
+    areas = Areas.read(written(grid(1, 3), "a.gpkg"), 2024)  # WK034400 only
+    survey, problems = read(written(per_wijk(), "s.csv"), level="wijk"), Problems()
+    check_areas(survey, areas, problems, code_year=2023)
+    assert [(p.what, p.got, p.expected) for p in problems.found] == [
+        ("the wijkcodes of burgerpeiling are of another year", "2023", "2024"),
+        ("2 respondents of burgerpeiling live in unknown wijken", "WK034401", "wijkcodes of 2024"),
+    ]
+
+
+def test_the_same_person_in_two_wijken_is_refused(written: Written) -> None:
+    path = written(per_wijk().assign(nummer=["a", "a", "b", "b"]), "s.csv")
+    assert problems_of(path, level="wijk", id="nummer") == {"s.csv has respondents in two wijken": "a, b"}
+
+
+def test_margins_of_a_source_known_per_wijk(written: Written) -> None:
+    """Its wijk and gemeente follow from the code, its buurt does not."""
+    path, names = written(per_wijk(), "s.csv"), ["margin", "category", "total"]
+    rows = [("wijk", "WK034400", 30), ("wijk", "WK034401", 10), ("gemeente", "GM0344", 40)]
+    totals = pd.DataFrame(rows, columns=names)
+    frame = read(path, level="wijk", calibrate=Calibration(totals)).frame
+    assert frame.groupby("area")["weight"].sum().to_dict() == pytest.approx({"WK034400": 30, "WK034401": 10})
+    buurt = pd.DataFrame([("buurt", "BU03440000", 40)], columns=names)
+    found = problems_of(path, level="wijk", calibrate=Calibration(buurt))
+    assert list(found) == ["s.csv has no column for margin 'buurt'"]
+
+
 def test_a_stratum_with_all_weights_zero_is_named(written: Written) -> None:
     path = written(respondents().assign(gewicht=[0, 1, 0, -1]), "s.csv")
     assert problems_of(path, strata="stratum") == {

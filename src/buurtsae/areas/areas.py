@@ -144,7 +144,7 @@ class Areas:
         return [c for c in numeric if c not in STRUCTURAL]
 
     def parents(self, level: str, of: str = "buurt") -> pd.Series:
-        """Return the code at `level` of each buurt, or of each area `of` another level, which may not lie above `level`."""
+        """Return the code at `level` of each buurt, or of each area of a level `of`, which may not lie above it."""
         if of != "buurt":
             own, parent = self.parents(of), self.parents(level)
             return pd.Series(parent.to_numpy(), index=own.to_numpy()).groupby(level=0).first()

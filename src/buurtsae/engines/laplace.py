@@ -5,8 +5,9 @@ With xi the hyperparameters as normal scores (`hyper`), p(xi | y) is known up to
 1. Values of xi with weights, by adaptive importance sampling (`integration`).
 2. Draws: xi by the weights (systematic resampling), then field, coefficients and scores given xi, all independent.
 
-The Pareto k-hat of the weights is the engine's certificate: it says whether the draws represent p(xi | y), to which
-nothing else is approximate. The same seed gives the same draws on one thread and on several.
+The Pareto k-hat of the weights is the engine's certificate: it says whether the draws represent p(xi | y). Nothing else
+is approximate, but where sampling variances are modelled: these are at their mode (`variances`). The same seed gives
+the same draws on one thread and on several.
 
 References
 ----------
@@ -75,6 +76,7 @@ def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -
 
     # one thread per value: with more the order of sums, and so the last digits, would depend on the machine
     with threadpool_limits(1), ThreadPoolExecutor(options.threads) as pool, Progress(progress) as bar:
+        bar.step("prepare (the first fit on a machine compiles for some 15 s)")
         marginal = (Marginal if design.model.variances is None else Varying).of(design)
         found = integrate(marginal, seed, options.hyperparameters or _enough(marginal), pool.map, bar)
         return _draw(marginal, found, seed, options.draws, pool.map, bar)

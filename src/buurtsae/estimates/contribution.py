@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from buurtsae.engines.base import Fit
 from buurtsae.engines.hyper import Hyper
@@ -26,25 +27,26 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        `source`, `measure`, `areas` (with an estimate of this source), `sd_with`, `sd_without` (means over inhabited
-        buurten), `sd_with_own`, `sd_without_own` (over the buurten where the source has an estimate). The figures
-        without are None where no other source informs the sub-dimension.
+        `source`, `measure`, `areas` (buurten or wijken with an estimate of this source), `sd_with`, `sd_without` (means
+        over inhabited buurten), `sd_with_own`, `sd_without_own` (over the buurten in these areas). The figures without
+        are None where no other source informs the sub-dimension.
     """
     hyper, inhabited = Hyper.means(fit.draws, fit.design), fit.areas.inhabited
     factor = 1.0 if fit.draws.factor is None else fit.draws.factor
-    everything = Marginal.of(fit.design).conditional(hyper, factor).sd
+    everything = Marginal.of(fit.design).conditional(hyper, factor).sd[: len(fit.areas.codes)]  # sites: buurten first
     rows = []
     for s, source in enumerate(fit.direct.sources):
         without = _without(fit, hyper, s)
         for d in np.flatnonzero(source.informs):
-            own = fit.design.observed[s, :, d]
+            seen = np.flatnonzero(fit.design.observed[s, :, d])
+            own = fit.design.sites[seen].sum(axis=0) > 0  # the buurten that they hold
             name = fit.direct.subdimensions[d]
             left = without.get(name)
             rows.append(
                 {
                     "source": source.source,
                     "measure": name,
-                    "areas": int(own.sum()),
+                    "areas": len(seen),
                     "sd_with": float(everything[inhabited, d].mean()),
                     "sd_without": None if left is None else float(left[inhabited].mean()),
                     "sd_with_own": float(everything[own, d].mean()),
@@ -62,8 +64,9 @@ def _without(fit: Fit, hyper: Hyper, s: int) -> dict[str, Floats]:
     if not kept:
         return {}
     arrays = _select(fit, others, kept)
-    factor = 1.0 if fit.draws.factor is None else fit.draws.factor[others][:, :, kept]
-    sd = Marginal.of(arrays).conditional(hyper.select(others, kept), factor).sd
+    place = pd.Index(fit.design.site_codes).get_indexer(arrays.site_codes)  # fewer wijken may be observed without it
+    factor = 1.0 if fit.draws.factor is None else fit.draws.factor[np.ix_(others, place, kept)]
+    sd = Marginal.of(arrays).conditional(hyper.select(others, kept), factor).sd[: len(arrays.areas)]
     return {fit.direct.subdimensions[d]: sd[:, i] for i, d in enumerate(kept)}
 
 

@@ -1,10 +1,10 @@
 r"""The evidence for a run, as one plain dictionary, and the gate it must pass.
 
 Posterior predictive, per source and sub-dimension: y_rep = prediction + e, e ~ N(0, V), V with what the source adds per
-buurt; coverage is the share of direct estimates inside the 95% interval of y_rep, somewhat above 95% in a good model,
-since the same data were fitted; chi2 per area is the posterior mean of (y - prediction)^2 / V averaged over areas
-(about 1 where V is right). Residual
-Moran's I: of (y - E prediction) / sqrt(V), row-standardised, on the neighbour graph among areas with an estimate.
+buurt (or wijk); coverage is the share of direct estimates inside the 95% interval of y_rep, somewhat above 95% in a
+good model, since the same data were fitted; chi2 per area is the posterior mean of (y - prediction)^2 / V averaged over
+areas (about 1 where V is right). Residual Moran's I: of (y - E prediction) / sqrt(V), row-standardised, on the
+neighbour graph among buurten with an estimate of their own.
 Comparison at gemeente level: z = (direct - estimate) / sqrt(se^2 + sd^2), conservative for the same reason.
 
 References
@@ -200,14 +200,14 @@ def _priors(fit: Fit) -> dict[str, str]:
 
 def predictions(fit: Fit, s: int, d: int) -> tuple[Floats, Floats, Floats]:
     """Return what source s should observe on sub-dimension d (draws, n), its direct estimates, and the variances of
-    their difference (draws, n): sampling variance and what the source adds per buurt.
+    their difference (draws, n): sampling variance and what the source adds per site.
     """
     source = fit.direct.sources[s]
     seen = np.isfinite(source.mean[:, d])
-    row = fit.areas.codes.get_indexer(source.codes[seen])
+    row = pd.Index(fit.design.site_codes).get_indexer(source.codes[seen])
     offset, slope, extra = (part[:, s, d, None] for part in fit.links)
     c = fit.design.centre[d]
-    eta = fit.draws.flat[:, row, d]
+    eta = (fit.design.sites[row] @ fit.draws.flat[:, :, d].T).T
     prediction = c + offset + slope * (eta - c) if fit.design.linked[s, d] else eta
     factor = 1.0 if fit.draws.factor is None else fit.draws.factor[s, row, d]
     return prediction, source.mean[seen, d], factor * source.variance[seen, d, d] + extra**2
@@ -254,7 +254,7 @@ def _graph_audit(fit: Fit) -> dict[str, object]:
 
 
 def _moran(fit: Fit) -> list[dict[str, Any]]:
-    """Moran's I of the standardised residuals of the reference source, with the normal-theory p-value."""
+    """Moran's I of the standardised residuals of a reference known per buurt, with the normal-theory p-value."""
     graph = _graph(fit)
     if graph is None:
         return []
@@ -265,8 +265,10 @@ def _moran(fit: Fit) -> list[dict[str, Any]]:
     pairs = np.array(graph.codes)[graph.edges]
     for d, name in enumerate(fit.direct.subdimensions):
         s = int(fit.direct.reference[d])
-        prediction, y, v = predictions(fit, s, d)
         source = fit.direct.sources[s]
+        if source.level != "buurt":
+            continue
+        prediction, y, v = predictions(fit, s, d)
         residual = pd.Series(
             (y - prediction.mean(axis=0)) / np.sqrt(v.mean(axis=0)), index=source.codes[np.isfinite(source.mean[:, d])]
         )
@@ -288,7 +290,8 @@ def _sources(fit: Fit) -> list[dict[str, Any]]:
             "source": source.source,
             "kind": source.kind,
             "year": source.year,
-            "buurten": len(source.codes),
+            "level": source.level,
+            "areas": len(source.codes),
             "notes": [],
         }
         if fit.direct.scores:

@@ -1,11 +1,11 @@
 r"""Estimates: summaries of joint draws, for every level and measure, from one and the same set.
 
 A measure is m_a = sum_d A_md eta_ad (the concept's weights); an area G above buurt is the mean of its buurten weighted
-by residents, m_G = sum_{a in G} N_a m_a / N_G: both per draw, so that all figures agree. With W_a the sampling
-precision of a's respondents on eta's scale (all sources, at posterior means of their links) and L the sub-dimensions
-in the measure,
+by residents, m_G = sum_{a in G} N_a m_a / N_G: both per draw, so that all figures agree. With W_k the sampling
+precision at site k in G (a buurt, or a wijk of a source that is known per wijk, which is in no buurt) on eta's scale
+(all sources, at posterior means of their links), eta_k the score there and L the sub-dimensions in the measure,
 
-    own-data share = d E[m_G | y] / d (all own y + 1) = Cov( m_G, sum_{a in G} 1_L' W_a eta_a | y ),
+    own-data share = d E[m_G | y] / d (all own y + 1) = Cov( m_G, sum_{k in G} 1_L' W_k eta_k | y ),
 
 for one sub-dimension and one source posterior variance / sampling variance, the diagonal of the hat matrix (alpha and
 lambda held at their posterior means). Reliability is 1 - Var(m_G | y) / E[ variance of m over the buurten | y ], not
@@ -237,18 +237,16 @@ def _position(values: Floats, parent: Any, codes: list[str], parent_values: Floa
 
 def _parent_of(areas: Areas, level: str) -> pd.Series:
     """Parent code of each area of a level: what its rank and p_above_parent refer to."""
-    if level not in PARENT:
-        return pd.Series(dtype=str)
-    own, parent = areas.parents(level), areas.parents(PARENT[level])
-    return pd.Series(parent.to_numpy(), index=own.to_numpy()).groupby(level=0).first()
+    return areas.parents(PARENT[level], level) if level in PARENT else pd.Series(dtype=str)
 
 
 @dataclass(frozen=True)
 class _OwnData:
-    """What the own-data share needs: row sums of W over the sub-dimensions of each measure, times eta, per buurt."""
+    """What the own-data share needs: row sums of W over the sub-dimensions of each measure, times eta, per site."""
 
-    precision: Floats  # (N, D, D), on eta's scale
+    precision: Floats  # (K, D, D), on eta's scale
     leaves: pd.DataFrame  # measures x sub-dimensions, True where part
+    sites: sp.csr_array  # (K, N)
     flat: Floats
     areas: Areas
 
@@ -256,11 +254,13 @@ class _OwnData:
     def of(cls, fit: Fit, concept: Concept) -> _OwnData:
         precision = fit.information.sum(axis=0)
         leaves = concept.matrix_of(fit.draws.subdimensions) > 0
-        return cls(precision, leaves, fit.draws.flat, fit.areas)
+        return cls(precision, leaves, fit.design.sites, fit.draws.flat, fit.areas)
 
     def share(self, measure: str, level: str, labels: list[str], values: Floats) -> Floats:
-        weight = np.einsum("d,nde->ne", self.leaves.loc[measure].to_numpy(dtype=float), self.precision)
-        score = np.einsum("ne,sne->sn", weight, self.flat)
+        weight = np.einsum("d,kde->ke", self.leaves.loc[measure].to_numpy(dtype=float), self.precision)
+        counted = slice(len(self.areas.codes) if level == "buurt" else None)
+        # what a wijk says is shared out over its buurten, all of which are in the area
+        score = np.einsum("ne,sne->sn", self.sites[counted].T @ weight[counted], self.flat)
         group = pd.Index(labels).get_indexer(self.areas.parents(level))
         known = np.flatnonzero(group >= 0)  # buurten without residents have no estimate
         member = sp.csr_array((np.ones(len(known)), (group[known], known)), shape=(len(labels), len(group)))

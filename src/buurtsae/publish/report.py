@@ -96,7 +96,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "alpha": ("alfa", "alpha"),
     "omega": ("omega", "omega"),
     "icc": ("ICC", "ICC"),
-    "lambda_mean": ("betrouwbaarheid buurtgemiddelde", "reliability of the buurt mean"),
+    "lambda_mean": ("betrouwbaarheid gebiedsgemiddelde", "reliability of the area mean"),
     "needed_70": ("respondenten nodig voor 0,7", "respondents needed for 0.7"),
 }
 

@@ -403,10 +403,8 @@ def direct(
             )
         empty = area.isin(areas.at(s.level).difference(areas.inhabited_at(s.level)))
         if empty.any():
-            where = shown(sorted(area[empty].unique()))
-            notes.append(
-                f"{int(empty.sum())} respondents of {s.source} left out: {s.level}en without residents ({where})"
-            )
+            where = f"{s.level}en without residents ({shown(sorted(area[empty].unique()))})"
+            notes.append(f"{int(empty.sum())} respondents of {s.source} left out: {where}")
         said = (*design_of(s).notes, *(f"{s.source}: {n}" for n in s.notes), *_thin(s, area[~empty]))
         notes += [n for n in said if n not in notes]
         kept.append(replace(s, frame=s.frame[~empty]))

@@ -1,0 +1,114 @@
+r"""Simulation-based calibration of the fast engine (Talts et al. 2018; Cook, Gelman and Rubin 2006), in four steps.
+
+1. Draw hyperparameters, coefficients and scores from the priors of the model.
+2. Draw direct estimates from the model given these.
+3. Fit.
+4. Rank each true value among the draws. If all that is computed is right, ranks are uniform, whatever the model.
+
+The graph has 60 areas, one of them an island; ten areas are not observed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from shapely import box
+
+from buurtsae.areas.areas import Areas
+from buurtsae.engines import laplace
+from buurtsae.engines.hyper import Scale
+from buurtsae.model.design import Bym2Block, Design, design
+from buurtsae.model.priors import PC, Normal
+from buurtsae.model.spec import AreaModel
+from buurtsae.model.terms import BYM2
+from buurtsae.survey.direct import DirectEstimates, SourceEstimates
+
+N, ACROSS, DRAWS = 60, 10, 200
+MEASURES = ("omgang_en_relaties", "participatie")
+
+
+def made_design(n_dims: int) -> Design:
+    """60 squares, the last one far away, with one covariate; estimates of 50 of them, whose values are replaced."""
+    rng = np.random.default_rng(1)
+    x, y = 1000.0 * (np.arange(N) % ACROSS), 1000.0 * (np.arange(N) // ACROSS)
+    x[-1] = 50_000
+    index = pd.Index([f"BU034400{k:02}" for k in range(N)], name="area_code")
+    columns = {"name": index, "wijk": "WK034400", "gemeente": "GM0344", "population": 100, "groen": rng.normal(size=N)}
+    frame = gpd.GeoDataFrame(columns, index=index, geometry=box(x, y, x + 1000, y + 1000), crs="EPSG:28992")
+    areas = Areas(frame, 2024)
+    seen = np.sort(rng.permutation(N)[:50])
+    n = rng.integers(1, 30, 50)[:, None] * np.ones((1, n_dims))
+    within = 1.5 * (0.6 * np.eye(n_dims) + 0.4)
+    source = SourceEstimates(
+        "made", 2024, index[seen], np.full((50, n_dims), 6.0), within / n[:, :1, None], n.astype("int64"), n
+    )
+    term = BYM2(areas.graph(), sd=PC(1.5, 0.05))
+    model = AreaModel("1 + groen", (term,), Normal(6, 1), Normal(0, 0.5))
+    return design(model, DirectEstimates(MEASURES[:n_dims], (source,), areas), areas)
+
+
+def simulated(arrays: Design, scale: Scale, rng: np.random.Generator) -> tuple[Design, dict[str, np.ndarray]]:
+    """Steps 1 and 2: return the design with new direct estimates, and the truth."""
+    hyper = scale.hyper(rng.standard_normal(scale.size))
+    loadings = hyper.loadings(arrays)
+    block = arrays.blocks[0]
+    assert isinstance(block, Bym2Block)
+    values, vectors = np.linalg.eigh(np.linalg.pinv(block.icar.precision.toarray()))
+    d = len(arrays.subdimensions)
+    u = (vectors * np.sqrt(np.maximum(values, 0.0))) @ rng.standard_normal((N, d))
+    mean, sd = arrays.coefficient_priors
+    beta = mean[:, None] + sd[:, None] * rng.standard_normal((len(mean), d))
+    eta = arrays.x @ beta + u @ loadings.terms[0].T + rng.standard_normal((N, d)) @ loadings.loose.T
+    y = np.zeros_like(arrays.y)
+    for a in np.flatnonzero(arrays.observed[0].all(axis=1)):
+        y[0, a] = rng.multivariate_normal(eta[a], np.linalg.inv(arrays.precision[0, a]))
+    truth = {"sigma": hyper.sigma[0], "phi": hyper.phi, "beta": beta.ravel()}
+    if d > 1:
+        truth["R"] = (hyper.roots["R"] @ hyper.roots["R"].T)[1:, 0]
+    # two observed areas, two that are not, and the island
+    hidden = np.flatnonzero(~arrays.observed[0].all(axis=1))
+    truth["eta"] = eta[[0, 33, *hidden[:2], N - 1]].ravel()
+    return replace(arrays, y=y), truth
+
+
+def ranks(n_dims: int, replicates: int) -> dict[str, np.ndarray]:
+    """Steps 1 to 4: return ranks between 0 and 1, shape (replicates, quantities)."""
+    arrays, rng = made_design(n_dims), np.random.default_rng(n_dims)
+    scale, found = Scale.of(arrays), {}
+    hidden = np.flatnonzero(~arrays.observed[0].all(axis=1))
+    for seed in range(replicates):
+        data, truth = simulated(arrays, scale, rng)
+        options = laplace.LaplaceOptions(draws=DRAWS, hyperparameters=100, threads=1)
+        draws = laplace.sample(data, seed, options, progress=False)
+        flat = {name: values.reshape(DRAWS, *values.shape[2:]) for name, (_, values) in draws.hyper.items()}
+        own = {"sigma": flat["sigma"], "phi": flat["phi"], "beta": flat["beta"].reshape(DRAWS, -1)}
+        if n_dims > 1:
+            own["R"] = flat["R"][:, 1:, 0]
+        own["eta"] = draws.flat[:, [0, 33, *hidden[:2], N - 1]].reshape(DRAWS, -1)
+        for name, values in own.items():
+            below = (values < truth[name]).sum(axis=0)
+            # a place within the gap: ranks of a continuous quantity
+            found.setdefault(name, []).append((below + rng.uniform(size=len(below))) / (DRAWS + 1))
+    return {name: np.array(values) for name, values in found.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_dims", "replicates"), [(1, 120), (2, 80)])
+def test_ranks_are_uniform(n_dims: int, replicates: int) -> None:
+    found = ranks(n_dims, replicates)
+    p = {
+        f"{name}[{k}]": stats.kstest(values[:, k], "uniform").pvalue
+        for name, values in found.items()
+        for k in range(values.shape[1])
+    }
+    # one familywise level of 1% for all quantities
+    assert min(p.values()) > 0.01 / len(p), p
+    everything = np.concatenate([values.ravel() for values in found.values()])
+    middle = np.mean(np.abs(everything - 0.5) < 0.25)
+    # a half of them, quantities of one fit being dependent as if they were two; 35% if sds were a third too small
+    assert abs(middle - 0.5) < 4 * 0.5 / np.sqrt(2 * replicates)
