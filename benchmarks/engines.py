@@ -2,7 +2,7 @@
 
     python benchmarks/engines.py [--seeds 10] [--work out/engines] [--out docs/fast-engine.md]
 
-970 buurten (`models/utrecht.toml`, respondents simulated by `benchmarks/utrecht.py`), the same model and priors. The
+969 buurten (`models/utrecht.toml`, respondents simulated by `benchmarks/utrecht.py`), the same model and priors. The
 price is seconds per 1,000 effective draws, of the scores and of the hyperparameters that are known worst: the 5%
 quantile over quantities, and the single worst one. For NUTS these are ArviZ's bulk ESS. For laplace, whose
 hyperparameters are a quasi-random net, they are measured: posterior variance over the variance of posterior means
