@@ -111,6 +111,7 @@ def main() -> None:
         if len(part := table[table["areas"].between(low, high)])
     }
     formats = (".0f", ".1f", ".2f", ".2f", ".0f", ".1f", ".0f", ".0f")
+    table = table.astype(object).where(table.notna(), None)  # left empty
     text = table.to_markdown(index=False, floatfmt=formats, missingval="")
     text += "\n\nSeconds grow as a power of the number of areas: "
     text += ", ".join(f"{value:.2f} from {name}" for name, value in slopes.items()) + "."
