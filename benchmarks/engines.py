@@ -2,10 +2,12 @@
 
     python benchmarks/engines.py [--seeds 10] [--work out/engines] [--out docs/fast-engine.md]
 
-970 buurten (`models/utrecht.toml`, respondents simulated by `benchmarks/utrecht.py`), the same model and priors. The
-price is seconds per 1,000 effective draws, of the score and of the hyperparameter that are known worst. For NUTS these
-are ArviZ's bulk ESS. For laplace, whose hyperparameters are a quasi-random net, they are measured: posterior variance
-over the variance of posterior means between fits with different seeds. NUTS is run once; --work keeps its draws.
+969 buurten (`models/utrecht.toml`, respondents simulated by `benchmarks/utrecht.py`), the same model and priors. The
+price is seconds per 1,000 effective draws, of the scores and of the hyperparameters that are known worst: the 5%
+quantile over quantities, and the single worst one. For NUTS these are ArviZ's bulk ESS. For laplace, whose
+hyperparameters are a quasi-random net, they are measured: posterior variance over the variance of posterior means
+between fits with different seeds. From ten seeds the single worst of thousands of alike quantities looks three times
+worse than it is, the 5% quantile 1.8 times. NUTS is run once; --work keeps its draws.
 """
 
 from __future__ import annotations
@@ -77,8 +79,11 @@ def main() -> None:
         own = sds.mean(axis=0) ** 2 / means.var(axis=0, ddof=1)
         difference = np.abs(means.mean(axis=0) - values.mean(axis=(0, 1))[free]) / sd[free]
         ratio = sds.mean(axis=0) / sd[free]
-        # a variance over few seeds is uncertain by itself: its 5% quantile over quantities stands for the worst
-        price = 1000 * (compiling + sampling) / ess.min(), 1000 * each / np.quantile(own, 0.05)
+        price = {}
+        for at, quantile in (("5%", 0.05), ("worst", 0.0)):
+            price[f"NUTS, {at}"] = 1000 * (compiling + sampling) / np.quantile(ess, quantile)
+            price[f"laplace, {at}"] = 1000 * each / np.quantile(own, quantile)
+            price[f"times faster, {at}"] = price[f"NUTS, {at}"] / price[f"laplace, {at}"]
         rows.append(
             {
                 "": name,
@@ -87,16 +92,14 @@ def main() -> None:
                 "its Monte Carlo error": 1 / np.sqrt(ess[difference.argmax()]),
                 "ratio of sds, lowest": ratio.min(),
                 "highest": ratio.max(),
-                "NUTS, s per 1,000": price[0],
-                "laplace, s per 1,000": price[1],
-                "times faster": price[0] / price[1],
+                **price,
             }
         )
     text = (
         f"NUTS: {compiling:.0f} s to compile, {sampling:.0f} s to sample. laplace: {each:.1f} s (median of {args.seeds}"
-        f" fits; the first {seconds[0]:.1f} s).\n\n"
+        f" fits; the first {seconds[0]:.1f} s). Prices are seconds per 1,000 effective draws.\n\n"
     )
-    formats = ("", ".0f", ".3f", ".3f", ".3f", ".3f", ".1f", ".2f", ".0f")
+    formats = ("", ".0f", ".3f", ".3f", ".3f", ".3f", *(".1f", ".2f", ".0f") * 2)
     text += pd.DataFrame(rows).to_markdown(index=False, floatfmt=formats)
     print(text)
     if args.out:

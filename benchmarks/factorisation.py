@@ -108,7 +108,8 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--out", type=Path, default=None, help="page whose part between the markers is replaced")
     args = parser.parse_args()
-    table = pd.DataFrame([*rows_of(args.shared, 1), *rows_of(args.shared, 4)])
+    table = pd.DataFrame([*rows_of(args.shared, 1), *rows_of(args.shared, 4)]).astype(object)
+    table = table.where(table.notna(), None)  # left empty
     text = "Milliseconds, the shortest of several, one thread:\n\n"
     text += table.to_markdown(index=False, floatfmt=".0f", missingval="")
     print(text)

@@ -4,8 +4,8 @@
 
 Random points and their Delaunay neighbours, as `bench/planar` of the folder `shared`; its files are used for the sizes
 that it has. Each size in a process of its own, imports not counted, compiled loops on disk. The R sampler's figures are
-those of `bench/planar/README.md`: seconds per 400 effective draws of its slowest standard deviation. Ours: seconds of
-the fit, with 1,000 draws, times 400 over the effective number of hyperparameter values.
+those of `bench/planar/README.md`, on one core: seconds per 400 effective draws of its slowest standard deviation.
+Ours, on one thread: seconds of the fit, with 1,000 draws, times 400 over the effective number of hyperparameter values.
 """
 
 from __future__ import annotations
@@ -69,9 +69,11 @@ def measured(shared: Path, n: int) -> dict[str, float]:
     source = SourceEstimates("made", 2024, codes, y, variance, one.astype("int64"), one)
     model = AreaModel("1 + x2 + x3 + x4 + x5", (BYM2(graph),))
     direct = DirectEstimates(("participatie",), (source,), areas)
-    fit(model, direct, areas, progress=False, draws=4, hyperparameters=2)  # compiled loops are read from disk
+    fit(
+        model, direct, areas, progress=False, draws=4, hyperparameters=2, threads=1
+    )  # compiled loops are read from disk
     start = time.perf_counter()
-    found = fit(model, direct, areas, progress=False, draws=1000)
+    found = fit(model, direct, areas, progress=False, draws=1000, threads=1)
     seconds = time.perf_counter() - start
     certificate = found.draws.certificate
     assert certificate is not None
@@ -109,6 +111,7 @@ def main() -> None:
         if len(part := table[table["areas"].between(low, high)])
     }
     formats = (".0f", ".1f", ".2f", ".2f", ".0f", ".1f", ".0f", ".0f")
+    table = table.astype(object).where(table.notna(), None)  # left empty
     text = table.to_markdown(index=False, floatfmt=formats, missingval="")
     text += "\n\nSeconds grow as a power of the number of areas: "
     text += ", ".join(f"{value:.2f} from {name}" for name, value in slopes.items()) + "."

@@ -21,6 +21,7 @@ from pathlib import Path
 START = time.perf_counter()
 ROOT = Path(__file__).parents[1]
 MARKS = "<!-- national: written by benchmarks/national.py -->", "<!-- end of national -->"
+PARTS = "sampled", "without respondents"
 
 
 def measured(shared: Path, dims: list[int], threads: int) -> dict[str, object]:
@@ -84,7 +85,7 @@ def measured(shared: Path, dims: list[int], threads: int) -> dict[str, object]:
         return list(np.sqrt((error**2).mean(axis=0)))
 
     figures = {}
-    for name, some in (("sampled", sampled), ("without respondents", ~sampled)):
+    for name, some in zip(PARTS, (sampled, ~sampled), strict=True):
         figures[name] = {
             "rmse": rmse((draws.mean(axis=0) - truth)[some]),
             "limit": rmse((best - truth)[some]),
@@ -115,14 +116,22 @@ def report(joint: dict, alone: list[dict]) -> str:  # type: ignore[type-arg]
         figures = " | ".join(f"{t[k]:.1f}" for k in ("fit and 1,000 draws", "whole process", "again"))
         lines.append(f"| {name} | {figures} | {t['GiB']:.2f} | {run['certificate']} |")
     lines += ["", "Root mean square error, and coverage of 95% intervals, of the joint fit:", ""]
-    lines += ["|  | " + " | ".join(joint["measures"]) + " | all |", "| --- |" + " --- |" * (len(joint["measures"]) + 1)]
-    for part, figures in joint["figures"].items():
-        for name, values in figures.items():
+    lines += accuracy(joint["measures"], joint["figures"])
+    single = {part: {n: [r["figures"][part][n][0] for r in alone] for n in joint["figures"][part]} for part in PARTS}
+    lines += ["", "Of each sub-dimension alone:", "", *accuracy(joint["measures"], single)]
+    return "\n".join(lines)
+
+
+def accuracy(measures: list[str], figures: dict[str, dict[str, list[float]]]) -> list[str]:
+    """Return the lines of a table of errors and coverage."""
+    lines = ["|  | " + " | ".join(measures) + " | all |", "| --- |" + " --- |" * (len(measures) + 1)]
+    for part, rows in figures.items():
+        for name, values in rows.items():
             cover = "coverage" in name
             cells = [f"{v:.1f}%" if cover else f"{v:.4f}" for v in values]
             total = f"{sum(values) / len(values):.1f}%" if cover else ""
             lines.append(f"| {part}: {name} | " + " | ".join(cells) + f" | {total} |")
-    return "\n".join(lines)
+    return lines
 
 
 def main() -> None:
