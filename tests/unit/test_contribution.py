@@ -120,3 +120,15 @@ def test_factors_of_variances_go_with_the_sites_that_are_left(monkeypatch: pytes
     np.testing.assert_array_equal(everything, factor)
     np.testing.assert_array_equal(first_left, factor[1:, :, :2])  # buurten and wijken: the second is known per wijk
     np.testing.assert_array_equal(second_left, factor[:1, :25])
+
+
+def test_a_source_per_wijk_adds_less_than_one_per_buurt_would() -> None:
+    # the same respondents, known per wijk and known per buurt, and hyperparameters alike: by the product's own algebra
+    per_buurt, wijken = made_fit().fit, made_fit(wijk=True).fit
+    for d in SUBDIMENSIONS[:2]:
+        fine, coarse = (
+            next(r for r in contributions(f) if (r["source"], r["measure"]) == ("burgerpeiling", d))
+            for f in (per_buurt, wijken)
+        )
+        assert coarse["sd_without"] == pytest.approx(fine["sd_without"], rel=0.02)  # the draws of sigma differ a little
+        assert fine["sd_with_own"] < coarse["sd_with_own"] < coarse["sd_without_own"]
