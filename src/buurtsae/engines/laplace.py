@@ -42,7 +42,7 @@ class LaplaceOptions:
     draws : int
         Joint draws to make, a multiple of four: independent, and laid out as four chains of equal length.
     hyperparameters : int, optional
-        Effective number of values of the hyperparameters to reach; by default 1,000 for small models, down to 100 for
+        Effective number of values of the hyperparameters to reach; by default 1,000 for small models, down to 80 for
         the whole country.
     threads : int
         Values that are worked on at the same time; the draws do not depend on it.
@@ -84,7 +84,7 @@ def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -
 
 def _enough(marginal: Marginal) -> int:
     """Effective values of the hyperparameters, by the size of one factor: the same on every machine."""
-    return int(np.clip(2.5e7 / max(marginal.field.symbolic.size, 1), 100, 1000))
+    return int(np.clip(2.5e7 / max(marginal.field.symbolic.size, 1), 80, 1000))
 
 
 def systematic(weights: Floats, n: int, u: float) -> Ints:

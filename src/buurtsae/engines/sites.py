@@ -99,9 +99,15 @@ def add_information(
                     value += terms[t, j, i] * right[j]
                 own_columns[t, i, free + n_alpha] = value
         for q in range(start[s], start[s + 1]):
-            columns[node[q]] += node_weight[q] * own_columns[node_term[q]]
+            t, f, at = node_term[q], node_weight[q], node[q]
+            for i in range(d):
+                for z in range(free + n_alpha + 1):
+                    columns[at, i, z] += f * own_columns[t, i, z]
         for q in range(pair_start[s], pair_start[s + 1]):
-            blocks[entry[q]] += pair_weight[q] * both[row_term[q], column_term[q]]
+            t, u, f, at = row_term[q], column_term[q], pair_weight[q], entry[q]
+            for i in range(d):
+                for j in range(d):
+                    blocks[at, i, j] += f * both[t, u, i, j]
     return shrink, m, quadratic
 
 
