@@ -18,7 +18,7 @@ from buurtsae.sparse import Floats
 if TYPE_CHECKING:
     import xarray as xr
 
-RHAT_MAX, ESS_MIN, KHAT_MAX = 1.01, 400, 0.7
+RHAT_MAX, ESS_MIN, KHAT_MAX, EFFECTIVE_MIN = 1.01, 400, 0.7, 50
 HYPERPARAMETERS = ["name", "measure", "mean", "sd", "lower", "upper", "rhat", "ess_bulk"]
 
 
@@ -43,7 +43,7 @@ class Certificate:
     @property
     def advice(self) -> str | None:
         """What to do where the weights cannot be relied on; None where they can."""
-        if self.khat < KHAT_MAX:
+        if self.khat < KHAT_MAX and (self.effective >= EFFECTIVE_MIN or self.values == 1):
             return None
         return (
             f"the weights of the hyperparameters are uneven (k-hat {self.khat:.2f}, {self.effective:.0f} of "
@@ -122,7 +122,8 @@ class Draws:
             if self.certificate is None:
                 diagnosis = convergence(flat[:, :, keep])
             else:  # independent draws from weighted values: these are as many as are effective
-                diagnosis = pd.DataFrame({"rhat": np.nan, "ess_bulk": self.certificate.effective}, index=keep)
+                effective = min(self.certificate.effective, float(np.prod(self.shape)))
+                diagnosis = pd.DataFrame({"rhat": np.nan, "ess_bulk": effective}, index=keep)
             q = np.quantile(flat[:, :, keep], [0.025, 0.975], axis=(0, 1))
             rows += [
                 {

@@ -33,7 +33,8 @@ class Structure:
     sees : sparse, shape (K, n)
         J: weights of the nodes at each site.
     constraints : sparse, shape (k, n)
-        Rows A with A z = 0 that span the null space of the precision; k = 0 for a proper structure.
+        Rows A with A z = 0 that span the null space of the precision, each the mean of one connected part (the constant
+        of the likelihood rests on that: no RW2); k = 0 for a proper structure.
     """
 
     precision: sp.csr_array

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.areas.graph import Graph
-from buurtsae.draws import ESS_MIN, KHAT_MAX, RHAT_MAX
+from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.contribution import contributions
 from buurtsae.estimates.summary import Estimates
@@ -50,7 +50,7 @@ class Gate:
     ess_bulk_min: float = ESS_MIN
     max_divergences: int = 0
     khat_max: float = KHAT_MAX
-    min_hyper_effective: float = 50
+    min_hyper_effective: float = EFFECTIVE_MIN
     min_predictive_coverage: float = 0.9
 
 
