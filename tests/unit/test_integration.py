@@ -16,17 +16,46 @@ from buurtsae.errors import ModelError
 def test_split_normals_have_the_moments_asked_for() -> None:
     mean, variance, skewness = np.array([0.3, -1.0, 0.0]), np.array([1.0, 2.0, 0.5]), np.array([0.5, -0.7, 0.0])
     proposal = Proposal(np.zeros(3), np.eye(3), *split_normal(mean, variance, skewness))
-    u = np.tile(((np.arange(200_000) + 0.5) / 200_000)[:, None], 3)  # quantiles: their averages are moments
-    z = proposal.at(u)
+    share = proposal.defensive
+    v = np.tile(((np.arange(200_000) + 0.5) / 200_000)[:, None], 3)  # quantiles: their averages are moments
+    z = proposal.at(share + (1 - share) * v)
     np.testing.assert_allclose(z.mean(axis=0), mean, atol=1e-4)
     np.testing.assert_allclose(z.var(axis=0), variance, rtol=1e-3)
     np.testing.assert_allclose(stats.skew(z), skewness, atol=2e-3)
-    # and the density that they are weighted by: integrates to a constant of (2 pi)^(3/2) 2^-3
-    grid = np.linspace(-12, 12, 24_001)
-    for k in range(3):
-        one = Proposal(np.zeros(1), np.eye(1), *(getattr(proposal, n)[[k]] for n in ("centre", "left", "right")))
-        total = np.trapezoid(np.exp(one.log_density(grid[:, None])), grid)
-        assert total == pytest.approx(np.sqrt(2 * np.pi) / 2, rel=1e-6)
+
+
+def test_proposals_have_the_density_that_they_are_weighted_by() -> None:
+    mode, axes = np.array([1.0, -0.5]), np.array([[0.4, 0.3], [-0.2, 0.8]])
+    proposal = Proposal(mode, axes, *split_normal(np.array([0.2, 0.0]), np.array([1.0, 0.8]), np.array([0.6, -0.3])))
+    u = (np.arange(100_000) + 0.5) / 100_000
+    grid = np.linspace(-30, 30, 60_001)
+    for k in range(2):
+        # along one axis, the other coordinate integrated out on a grid of its own
+        other = np.zeros((len(grid), 2))
+        other[:, k] = grid
+        at_zero = proposal.log_density(np.zeros((1, 2)))
+        one = np.exp(proposal.log_density(other))
+        across = np.zeros((len(grid), 2))
+        across[:, 1 - k] = grid
+        rest = np.trapezoid(np.exp(proposal.log_density(across) - at_zero), grid)
+        density = one * rest
+        assert np.trapezoid(density, grid) == pytest.approx(1, rel=1e-6)
+        both = np.full((len(u), 2), 0.5)
+        both[:, k] = u
+        z = np.sort(proposal.at(both)[:, k])
+        cumulative = np.interp(z, grid, np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2 * 1e-3)]))
+        np.testing.assert_allclose(cumulative, u, atol=1e-4)
+
+
+def test_a_part_of_each_proposal_is_the_prior_along_its_axis() -> None:
+    mode, axes = np.array([1.0, -0.5]), np.array([[0.4, 0.3], [-0.2, 0.8]])
+    proposal = Proposal(mode, axes, np.zeros(2), np.ones(2), np.ones(2))
+    mean, sd = proposal.prior
+    for k in range(2):
+        t = np.linspace(-5, 5, 11)
+        line = -0.5 * ((mode + np.outer(t, axes[:, k])) ** 2).sum(axis=1)  # log N(0, I) on the line, up to a constant
+        normal = -0.5 * ((t - mean[k]) / sd[k]) ** 2
+        np.testing.assert_allclose(line - line[0], normal - normal[0], atol=1e-12)
 
 
 def test_proposals_are_learnt_from_weighted_values() -> None:
@@ -65,6 +94,33 @@ class Skewed:
 
     def with_gradient(self, xi: np.ndarray) -> tuple[float, np.ndarray]:
         return self.log_posterior(xi), self.shape - np.exp(xi) - xi
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """The likelihood ends between 1 and 2 and is flat below: the left tail is that of the prior."""
+
+    size: int = 2
+    exact_gradient: bool = True
+
+    def log_posterior(self, xi: np.ndarray) -> float:
+        return float((4 * stats.norm.logcdf(4 * (1.5 - xi)) + xi - 0.5 * xi**2).sum())
+
+    def with_gradient(self, xi: np.ndarray) -> tuple[float, np.ndarray]:
+        hazard = np.exp(stats.norm.logpdf(4 * (1.5 - xi)) - stats.norm.logcdf(4 * (1.5 - xi)))
+        return self.log_posterior(xi), -16 * hazard + 1 - xi
+
+
+def test_flat_towards_a_boundary() -> None:
+    grid = np.linspace(-10, 4, 14_001)
+    density = np.exp(4 * stats.norm.logcdf(4 * (1.5 - grid)) + grid - 0.5 * grid**2)
+    density /= density.sum()
+    tail = grid[np.searchsorted(np.cumsum(density), 0.005)]
+    found = [integrate(Boundary(), seed, 1000, map, Progress(False)) for seed in range(10)]
+    assert max(f.khat for f in found) < 0.7
+    # the lowest half per cent, ten fits of 1,000 effective values and two coordinates: 100 values, sd 10%
+    share = np.mean([f.weights @ (f.xi < tail) for f in found])
+    assert share == pytest.approx(0.005, rel=0.4)
 
 
 @pytest.mark.parametrize("size", [1, 3, 20])

@@ -3,20 +3,24 @@ r"""Hyperparameters by adaptive importance sampling from a skewed approximation.
 The target log p(xi | y) is known up to a constant, with its gradient; xi ~ N(0, I) a priori: its scale is known.
 
 1. The mode by L-BFGS; the Hessian by differences of gradients; axes A from its eigenvectors.
-2. xi = mode + A z with z_i independent split normals, a scrambled Sobol' net in place of random numbers, in stages:
-   centre, widths and skewness of each z_i are learnt from all before. Weights p(xi | y) / q(xi) with q the mixture of
-   all stages (the balance heuristic), smoothed (PSIS), until enough values are effective.
+2. xi = mode + A z with z_i independent, a scrambled Sobol' net in place of random numbers, in stages. Each z_i is split
+   normal, centre, widths and skewness learnt from all before, or, with a small probability, normal as the prior is
+   along its axis: a likelihood that is flat towards a boundary leaves the tail of the prior (Owen and Zhou, 2000).
+   Weights p(xi | y) / q(xi) with q the mixture of all stages (the balance heuristic), smoothed (PSIS), until enough
+   values are effective.
 
 References
 ----------
 Cornuet, J.-M. et al. (2012). Adaptive multiple importance sampling. Scandinavian J. Statistics 39. Vehtari, A. et al.
-(2024). Pareto smoothed importance sampling. JMLR 25. Owen, A. (2023). Practical Quasi-Monte Carlo Integration.
+(2024). Pareto smoothed importance sampling. JMLR 25. Owen, A. and Zhou, Y. (2000). Safe and effective importance
+sampling. JASA 95. Owen, A. (2023). Practical Quasi-Monte Carlo Integration.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,7 +31,9 @@ from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats
 
 WIDE = 1.1  # proposals are a little wider than the curvature, or what was learnt, says: the safe side of weighting
+DEFENSIVE = 0.5  # expected number of the z_i that are drawn as the prior is
 STAGES = 10
+SMALL = 1e-12  # a net may hold 0 itself
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
@@ -67,20 +73,36 @@ class Proposal:
     left: Floats
     right: Floats
 
+    @property
+    def defensive(self) -> float:
+        """Probability that a z_i is drawn as the prior is along its axis."""
+        return DEFENSIVE / max(len(self.mode), 2)
+
+    @cached_property
+    def prior(self) -> tuple[Floats, Floats]:
+        """Mean and sd of z_i if xi ~ N(0, I) on the line through the mode along axis i."""
+        sd = 1 / np.linalg.norm(self.axes, axis=0)
+        return -(self.axes.T @ self.mode) * sd**2, np.maximum(sd, 1.0)
+
     def at(self, u: Floats) -> Floats:
         """Return z at uniform u, shape (n, p)."""
-        both = self.left + self.right
-        low, high = ndtri(u * both / (2 * self.left)), -ndtri((1 - u) * both / (2 * self.right))
-        return self.centre + np.where(u * both < self.left, self.left * low, self.right * high)
+        share, (mean, sd), both = self.defensive, self.prior, self.left + self.right
+        v = np.clip((u - share) / (1 - share), SMALL, 1 - SMALL)
+        low, high = ndtri(v * both / (2 * self.left)), -ndtri((1 - v) * both / (2 * self.right))
+        learnt = self.centre + np.where(v * both < self.left, self.left * low, self.right * high)
+        return np.where(u < share, mean + sd * ndtri(np.clip(u / share, SMALL, 1 - SMALL)), learnt)
 
     def xi(self, z: Floats) -> Floats:
         """Return xi of z."""
         return self.mode + z @ self.axes.T
 
     def log_density(self, z: Floats) -> Floats:
-        """Return the log-density of z up to a constant, shape (n,)."""
+        """Return the log-density of z, shape (n,)."""
+        share, (mean, sd) = self.defensive, self.prior
         q = (z - self.centre) / np.where(z < self.centre, self.left, self.right)
-        return -0.5 * (q**2).sum(axis=1) - np.log(self.left + self.right).sum()
+        learnt = np.log1p(-share) - 0.5 * q**2 - np.log((self.left + self.right) / 2)
+        wide = np.log(share) - 0.5 * ((z - mean) / sd) ** 2 - np.log(sd)
+        return (np.logaddexp(learnt, wide) - 0.5 * np.log(2 * np.pi)).sum(axis=1)
 
     def learnt(self, z: Floats, weights: Floats) -> Proposal:
         """Return the proposal with the weighted mean, variance and skewness of each z_i."""
@@ -137,15 +159,17 @@ def integrate(target: Target, seed: int, enough: int, each: Map, bar: Progress) 
     p = target.size
     if p == 0:
         return Integration(np.zeros((1, 0)), np.ones(1), 0.0)
-    n = max(32, 2 ** int(np.ceil(np.log2(enough / 2))))  # fewer have no tail to judge weights by
-    proposals = [_around(mode(target, bar), target, each, bar)]
+    most = max(32, 2 ** int(np.ceil(np.log2(enough / 2))))  # fewer have no tail to judge weights by
+    proposals, counts = [_around(mode(target, bar), target, each, bar)], []
     z, log_p = np.empty((0, p)), np.empty(0)
     for stage in range(STAGES):
-        u = Sobol(p, rng=np.random.default_rng([seed, 1, stage])).random(n)
-        z = np.vstack([z, proposals[-1].at(np.clip(u, 1e-12, 1 - 1e-12))])
+        n = max(min(64, most), most // max(4 >> stage, 1))  # early proposals are the worst: few values
+        counts.append(n)
+        z = np.vstack([z, proposals[-1].at(Sobol(p, rng=np.random.default_rng([seed, 1, stage])).random(n))])
         new = bar.track(each(target.log_posterior, proposals[-1].xi(z[-n:])), "hyperparameters", n)
         log_p = np.append(log_p, np.fromiter(new, float, n))
-        mixture = np.logaddexp.reduce([q.log_density(z) for q in proposals], axis=0)
+        of_each = [np.log(c) + q.log_density(z) for c, q in zip(counts, proposals, strict=True)]
+        mixture = np.logaddexp.reduce(of_each, axis=0)
         found = Integration(proposals[0].xi(z), *psis(log_p - mixture))
         if found.effective >= enough and stage > 0:
             break
