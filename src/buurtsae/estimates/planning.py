@@ -79,7 +79,8 @@ class Plan:
     def text(self) -> str:
         """What it says, in Dutch."""
         chosen = self.table[self.table["extra"] > 0]
-        names = ", ".join(self.concept.nodes[m].nl for m in self.measures)
+        n = len(self.measures)
+        names = f"elk van {n} maten" if n > 1 else self.concept.nodes[self.measures[0]].nl
         lines = [
             f"{_whole(self.extra)} extra respondenten van {self.source} in {_whole(len(chosen))} buurten "
             f"(budget {_whole(self.budget)}).",
@@ -204,8 +205,8 @@ def _check(
         problems.add("there is no such measure", shown(unknown), shown(known, 10), "choose among these")
     if not fit.direct.scores:
         problems.add(
-            "planning needs respondents",
-            "a table of estimates",
+            "planning needs the covariance of a respondent's scores",
+            "a table of estimates, without respondents",
             "respondents and their scores",
             "start from [[sources]]",
         )

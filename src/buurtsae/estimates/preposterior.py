@@ -165,11 +165,12 @@ class Preposterior:
     def reliability(self, covariance: Floats) -> Floats:
         """1 - variance / between, not below 0, shape (N, M).
 
-        The variance is that of the draws times the ratio of the exact ones: so the reliability now is the published
-        one, and what is not known of the hyperparameters shrinks in proportion.
+        The variance is that of the draws less what the exact one falls. What is left of it, since hyperparameters are
+        not known, moves the posterior mean by a multiple of the variance: it falls with the square.
         """
-        ratio = self._variance(covariance) / self._variance(self._first)
-        return np.asarray(np.maximum(1 - self.drawn * ratio / self.between, 0.0))
+        now, then = self._variance(self._first), self._variance(covariance)
+        variance = then + (self.drawn - now) * (then / now) ** 2
+        return np.asarray(np.maximum(1 - variance / self.between, 0.0))
 
     def labels(self, state: State) -> NDArray[np.str_]:
         """The label of each buurt, the worst of its measures."""
