@@ -1,0 +1,131 @@
+"""One covariate of a formula on its own scale: values, the rows of the model matrix there, and how many buurten it has.
+
+The formula's own model matrix is made at new values: what is transformed and standardised stays so, also inside
+functions of the formula. A covariate is categorical where the formula makes it so, as ``C(x)`` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.engines.base import Fit
+from buurtsae.errors import Problems
+from buurtsae.model.covariates import TRANSFORMS, Provenance, prepare
+from buurtsae.sparse import Floats
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Values of a covariate, and contrasts between them.
+
+    Attributes
+    ----------
+    covariate : Provenance
+    categorical : bool
+    reference : float
+        Mean over residents, or the commonest category.
+    support : DataFrame, G rows
+        `value`, and `buurten_below`, `residents_below`: shares with at most this value; of categories `buurten` and
+        `residents`, shares with this value.
+    rows : ndarray, shape (G, P)
+        Of the model matrix, less that at the reference.
+    low, high : ndarray, shape (H,)
+        From where to where the contrasts run: the 10% and 90% points over buurten, or from the commonest category.
+    contrasts : ndarray, shape (H, P)
+    held : tuple of str
+        Covariates that it interacts with.
+    buurten : int
+        Inhabited buurten with a value.
+    """
+
+    covariate: Provenance
+    categorical: bool
+    reference: float
+    support: pd.DataFrame
+    rows: Floats
+    low: Floats
+    high: Floats
+    contrasts: Floats
+    held: tuple[str, ...]
+    buurten: int
+
+    @classmethod
+    def of(cls, fit: Fit, covariate: str, grid: int) -> Axis:
+        """Return the axis of a covariate of the formula, with so many values where it is numeric."""
+        problems = Problems()
+        prepared, used = prepare(names_of(fit), fit.model.covariates, fit.model.missing, fit.areas, problems)
+        problems.raise_if_any()
+        spec = _formula(fit).get_model_matrix(prepared, na_action="ignore").model_spec
+        categories, with_it = _categorical(spec), _interacting(spec, covariate)
+        areas, live = fit.areas, fit.areas.inhabited
+        known = areas.frame.loc[live, covariate].astype(float).dropna()
+        residents = pd.Series(areas.population, index=areas.codes)[known.index]
+        p = next(c for c in used if c.name == covariate)
+
+        def at(values: Floats) -> Floats:
+            """Rows of the model matrix where the covariate has these values."""
+            if covariate in categories:
+                place = [known.index[known == v][0] for v in values]
+                own = prepared.loc[place, covariate].to_numpy()
+            else:
+                own = (TRANSFORMS[p.transform][0](values) - p.mean) / p.sd
+            held = {c: _held(prepared.loc[live, c], areas.population[live], c in categories) for c in prepared}
+            return np.asarray(spec.get_model_matrix(pd.DataFrame(held | {covariate: own})), dtype=float)
+
+        if covariate in categories:
+            buurten, people = known.value_counts().sort_index(), residents.groupby(known).sum()
+            reference = float(buurten.idxmax())
+            values = buurten.index.to_numpy()
+            high = values[values != reference]
+            low = np.full(len(high), reference)
+            shares = {"buurten": buurten / len(known), "residents": people / residents.sum()}
+        else:
+            reference = float(np.average(known, weights=residents))
+            values = np.linspace(known.min(), known.max(), grid)
+            low, high = (np.array([q]) for q in known.quantile([0.1, 0.9]))
+            if low[0] == high[0]:  # nearly all buurten have one value
+                low, high = values[:1], values[-1:]
+            below = known.to_numpy() <= values[:, None]
+            shares = {"buurten_below": below.mean(axis=1), "residents_below": below @ residents / residents.sum()}
+        support = pd.DataFrame({"value": values} | {k: np.asarray(v) for k, v in shares.items()})
+        rows = at(values) - at(np.array([reference]))
+        contrasts = at(high) - at(low)
+        return cls(p, covariate in categories, reference, support, rows, low, high, contrasts, with_it, len(known))
+
+
+def names_of(fit: Fit) -> list[str]:
+    """Return the covariates in the formula of a fit, sorted."""
+    return sorted(str(name) for name in _formula(fit).required_variables)
+
+
+def _formula(fit: Fit) -> Any:
+    from formulaic import Formula
+
+    return Formula(fit.model.formula)
+
+
+def _categorical(spec: Any) -> set[str]:
+    """Covariates that the formula makes categorical."""
+    kinds = {expression: kind.value for expression, (kind, _) in spec.encoder_state.items()}
+    return {
+        str(v)
+        for factor, names in spec.factor_variables.items()
+        if kinds.get(str(factor)) == "categorical"
+        for v in names
+    }
+
+
+def _interacting(spec: Any, covariate: str) -> tuple[str, ...]:
+    """Covariates that share a term with this one: the curve depends on where these are held."""
+    variables = {str(term): {str(v) for v in names} for term, names in spec.term_variables.items()}
+    data = {str(v) for v in spec.variables_by_source["data"]}
+    return tuple(sorted(set().union(*(v for v in variables.values() if covariate in v)) & data - {covariate}))
+
+
+def _held(values: pd.Series, population: Floats, categorical: bool) -> float:
+    """The commonest category, or the mean over residents."""
+    return float(values.mode().iloc[0] if categorical else np.average(values, weights=population))
