@@ -243,7 +243,8 @@ def _matrix(draws: Draws, to: Benchmarks) -> sp.csr_array:
 
 def _strain(to: Benchmarks, before: Floats) -> pd.DataFrame:
     mean, sd = before.mean(axis=0), before.std(axis=0, ddof=1)
-    z = (to.value - mean) / np.sqrt(sd**2 + to.se**2)
+    with np.errstate(divide="ignore", invalid="ignore"):  # draws that are all alike: infinite, or none
+        z = (to.value - mean) / np.sqrt(sd**2 + to.se**2)
     return to.table.assign(mean=mean, sd=sd, z=z, p=2 * ndtr(-np.abs(z)), strains=np.abs(z) > 2)
 
 
