@@ -116,16 +116,19 @@ def test_without_bounds_minimum_distance_is_the_generalised_least_squares_soluti
     np.testing.assert_allclose(after[inside], expected[inside], rtol=0, atol=EXACT)
 
 
-def assert_conditioned(found: Draws, made: Made, to: Benchmarks, error: Floats) -> None:
-    """The draws have the moments of the Gaussian posterior given t = C eta + N(0, error).
+def assert_conditioned(found: Draws, made: Made, to: Benchmarks, *, shared: bool) -> None:
+    """The draws have the moments of the Gaussian posterior given t = C eta + N(0, S), or, shared, with C eta ~ N(t, S).
 
     Mean: five Monte Carlo standard errors, sqrt((1 + g'(C V C' + error)^{-1} g) / n) in posterior sds with g the change
     that is asked, as the gain is estimated from the draws too. An sd: five times its relative error 1 / sqrt(2 n).
     """
     v, c = made.covariance, to.matrix.toarray()
-    gap, total = to.value - c @ made.mean.ravel(), c @ v @ c.T + error
+    gap, total = to.value - c @ made.mean.ravel(), c @ v @ c.T + (0 if shared else to.covariance)
     k = v @ c.T @ np.linalg.inv(total)
-    mean, variance = made.mean.ravel() + k @ gap, np.diag(v - k @ c @ v).clip(0)
+    mean, variance = (
+        made.mean.ravel() + k @ gap,
+        np.diag(v - k @ c @ v + (k @ to.covariance @ k.T if shared else 0)).clip(0),
+    )
     flat, prior = found.flat.reshape(len(found.flat), -1), np.sqrt(np.diag(v))
     n, lift = len(flat), 1 + gap @ np.linalg.solve(total, gap)
     assert np.abs((flat.mean(axis=0) - mean) / prior).max() < 5 * np.sqrt(lift / n)
@@ -133,8 +136,9 @@ def assert_conditioned(found: Draws, made: Made, to: Benchmarks, error: Floats) 
 
 
 def test_posterior_covariance_gives_the_exact_conditional_of_a_gaussian(made: Made) -> None:
-    to = read(made, means(made, "gemeente", FIRST, 0.1))
-    assert_conditioned(benchmark(made.fit, to, covariance="posterior").draws, made, to, np.zeros((3, 3)))
+    for se in (0.0, 0.2):  # the second by Jeffrey's rule
+        to = read(made, [(*r, se) for r in means(made, "gemeente", FIRST, 0.1)])
+        assert_conditioned(benchmark(made.fit, to, covariance="posterior").draws, made, to, shared=True)
 
 
 def box_problem(seed: int) -> tuple[Floats, Floats, Floats, Floats]:
@@ -328,7 +332,7 @@ def test_an_exact_figure_decides_what_depends_on_it(made: Made) -> None:
 def test_independent_figures_update_by_the_rule_of_bayes(made: Made) -> None:
     to = read(made, [(*r, 0.2) for r in means(made, "gemeente", FIRST, 0.3)])
     found = benchmark(made.fit, to, respondents="independent")
-    assert_conditioned(found.draws, made, to, np.diag(to.se**2))
+    assert_conditioned(found.draws, made, to, shared=False)
 
 
 # --- coverage: Fay-Herriot with a flat prior on the mean, its posterior in closed form ---
