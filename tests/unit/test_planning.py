@@ -208,7 +208,8 @@ def test_the_target_is_met_where_the_sample_is_drawn_and_the_model_fitted_again(
     between = before.draws.flat[:, areas.inhabited, 0].var(axis=1).mean()
     t = p.table.set_index("area_code").loc[areas.codes[m > 0]]
     expected = np.sqrt(between * (1 - t["reliability_expected"]))
-    assert (expected / now).max() < 0.9
+    assert (expected < now).all()
+    assert expected.mean() < 0.9 * now.mean()  # twice what the means below may differ: no gain would not pass
     # Sampling variances are known. With some 15 respondents a variance is 1 / (1 / sigma^2 + 15 / 1.44), so that two
     # standard deviations of sigma, 30% of 0.7, move an sd by 5%; the Monte Carlo error of an sd is 1.1%.
     np.testing.assert_allclose(then, expected, rtol=0.05 + 3 * 0.011)
@@ -217,9 +218,6 @@ def test_the_target_is_met_where_the_sample_is_drawn_and_the_model_fitted_again(
     buurt = table[(table["level"] == "buurt") & (table["measure"] == measure)].set_index("area_code")
     # 1 - reliability is 0.2 over the variance between 24 buurten, of which two standard deviations are 2 x 29%
     assert (abs(buurt.loc[t.index, "reliability"] - t["reliability_expected"]) < 0.12).all()
-    print(
-        "ZZ", (then / expected).describe(), (buurt.loc[t.index, "reliability"] - t["reliability_expected"]).describe()
-    )
 
 
 def test_never_more_than_the_share_of_the_residents(made: Made) -> None:
