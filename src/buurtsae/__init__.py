@@ -40,7 +40,7 @@ _HOME = {
     "fit": "engines.base",
     "Draws": "draws",
     "Estimates": "estimates.summary",
-    "Rules": "estimates.summary",
+    "Rules": "estimates.labels",
     "estimate": "estimates.summary",
     "contributions": "estimates.contribution",
     "Benchmarks": "estimates.targets",

@@ -19,8 +19,9 @@ from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.engines.base import engine_options, fit
 from buurtsae.errors import BuurtsaeError, DataError, Problems
+from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.quality import Gate
-from buurtsae.estimates.summary import Estimates, Rules, estimate
+from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.design import Design, covariates, design
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
@@ -205,6 +206,7 @@ def _areas(run: RunFile) -> Areas:
         tables=[(run.locate(t.file), t.key) for t in spec.tables],
         where=spec.where,
         region=spec.region,
+        groupings=spec.groupings,
     )
 
 

@@ -50,6 +50,7 @@ class AreasPart(_Part):
     tables: tuple[TablePart, ...] = ()
     where: dict[str, str] = {}
     region: str = "Nederland"
+    groupings: tuple[str, ...] = ()
 
 
 class GraphPart(_Part):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from buurtsae.areas.codes import LEVELS
 from buurtsae.errors import Problems, shown
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ class Column:
     nullable : bool
     values : tuple of str
         The only values allowed; empty where anything is.
+    pattern : str
+        Regular expression that the whole text matches; empty where anything may be.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Column:
     maximum: float | None = None
     nullable: bool = False
     values: tuple[str, ...] = ()
+    pattern: str = ""
 
 
 def _score(name: str, nl: str, en: str) -> Column:
@@ -61,7 +63,7 @@ def _share(name: str, nl: str, en: str, unit: str = "share 0-1") -> Column:
 
 
 ESTIMATES: tuple[Column, ...] = (
-    Column("level", "str", "Niveau", "area level", values=LEVELS),
+    Column("level", "str", "Niveau", "area level, or a grouping of the run file", pattern=r"[a-z][a-z0-9_]*"),
     Column("area_code", "str", "Gebiedscode", "CBS code as published; NL00 for the whole"),
     Column("area_name", "str", "Gebiedsnaam", "name of the area"),
     Column("code_year", "int64", "Jaar gebiedsindeling", "year of the area division", "year"),
@@ -113,6 +115,7 @@ def estimates_schema() -> pa.DataFrameSchema:
     def checks(c: Column) -> list[pa.Check]:
         return [
             *([pa.Check.isin(c.values)] if c.values else []),
+            *([pa.Check.str_matches(f"^{c.pattern}$")] if c.pattern else []),
             *([pa.Check.ge(c.minimum)] if c.minimum is not None else []),
             *([pa.Check.le(c.maximum)] if c.maximum is not None else []),
         ]

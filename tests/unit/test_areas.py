@@ -139,7 +139,7 @@ def test_a_region_must_cover_all(grid: Grid, written: Written) -> None:
 
 
 def test_where_selects(grid: Grid, written: Written) -> None:
-    path = written(grid().assign(provincie=["PV26"] * 4 + ["PV27"] * 4 + [None]), "a.gpkg")
+    path = written(grid().assign(provincie=["PV26"] * 4 + ["PV27"] * 5), "a.gpkg")
     assert len(Areas.read(path, 2024, where={"provincie": "PV26"}).codes) == 4
     assert list(problems_of(path, where={"provincie": "PV20"})) == ["no areas are left"]
     assert list(problems_of(path, where={"landsdeel": "West"})) == ["the areas have no column to select on"]
@@ -262,3 +262,40 @@ def test_codes_of_a_level_and_the_parents_of_a_wijk(grid: Grid, written: Written
     assert areas.parents("wijk", "wijk").to_dict() == {w: w for w in areas.at("wijk")}
     assert [codes.below("buurt", of) for of in ("buurt", "wijk", "land")] == [False, True, True]
     assert not codes.below("gemeente", "wijk")
+
+
+def test_groupings_are_levels_of_their_own(grid: Grid, written: Written) -> None:
+    frame = grid(1, 4).assign(stadsdeel=["West", " West ", "Oost", None], actief=["ja", None, "ja", None], inwoners=100)
+    frame["inwoners"] = [100, 300, 50, 70]
+    areas = Areas.read(written(frame, "a.gpkg"), 2024, groupings=["stadsdeel", "actief"])  # these two overlap
+    assert areas.levels == ("buurt", "wijk", "gemeente", "stadsdeel", "actief", "land")
+    assert list(areas.at("stadsdeel")) == ["Oost", "West"]
+    assert areas.parents("stadsdeel").isna().tolist() == [False, False, False, True]
+    labels, matrix = areas.aggregation("stadsdeel")
+    assert labels == ["Oost", "West"]
+    np.testing.assert_allclose(matrix.toarray(), [[0, 0, 1, 0], [0.25, 0.75, 0, 0]])
+    labels, matrix = areas.aggregation("actief")
+    np.testing.assert_allclose(matrix.toarray(), [[2 / 3, 0, 1 / 3, 0]])
+    assert "1 buurten are in no group of stadsdeel" in areas.notes
+
+
+def test_provinces_are_a_level(grid: Grid, written: Written) -> None:
+    frame = grid(1, 3).assign(provinciecode=["PV26", "PV26", "PV27"], provincienaam=["Utrecht", "Utrecht", "Zeeland"])
+    areas = Areas.read(written(frame, "a.gpkg"), 2024)
+    assert areas.levels == ("buurt", "wijk", "gemeente", "provincie", "land")
+    assert [areas.label("provincie", c) for c in areas.at("provincie")] == ["Utrecht", "Zeeland"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("stadsdeel", "the areas have no such grouping"),
+        ("gemeente", "a grouping cannot have this name"),
+        ("Mijn groep", "a grouping cannot have this name"),
+        ("leeg", "a grouping has no groups"),
+    ],
+)
+def test_groupings_that_cannot_be(grid: Grid, written: Written, name: str, says: str) -> None:
+    path = written(grid(1, 3).assign(leeg=[None] * 3), "a.gpkg")
+    with pytest.raises(DataError, match=says):
+        Areas.read(path, 2024, groupings=[name])

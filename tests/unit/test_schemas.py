@@ -37,7 +37,7 @@ def test_a_checked_table_has_the_dtypes_of_the_contract(made: pd.DataFrame) -> N
 @pytest.mark.parametrize(
     ("column", "value", "says"),
     [
-        ("level", "provincie", "estimates.level"),
+        ("level", "Eigen groep", "estimates.level"),
         ("label", "goed", "estimates.label"),
         ("estimate", 10.5, "estimates.estimate"),
         ("own_data_share", -0.1, "estimates.own_data_share"),

@@ -25,7 +25,8 @@ from made_fit import (
 )
 
 from buurtsae.errors import DataError
-from buurtsae.estimates.summary import Estimates, Rules, estimate, level_draws
+from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.summary import Estimates, estimate, level_draws
 from buurtsae.schemas import ESTIMATES, SUPPRESSED
 from buurtsae.survey.concept import Concept
 

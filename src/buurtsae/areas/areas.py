@@ -6,6 +6,7 @@ stay (the graph needs them) and are left out of the estimates; a hidden number o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,7 +37,7 @@ class Areas:
     ----------
     frame : GeoDataFrame, indexed by `area_code` (sorted)
         Columns `name`, `wijk`, `gemeente` (codes), `population` (int, 0 where unknown), `geometry` (RD New,
-        metres), optionally `ggdregio`, and one column per covariate.
+        metres), optionally `ggdregio` and `provincie`, groupings of the user's own, and one column per covariate.
     year : int
         Year of the area division.
     names : mapping of level to {code: name}
@@ -45,6 +46,9 @@ class Areas:
         Name of the whole, the row of level `land`.
     notes : tuple of str
         What was noticed and repaired while reading.
+    groupings : tuple of str
+        Columns that are levels too, such as `stadsdeel`. Each buurt is in one group, or in none where it is missing;
+        groups that overlap are columns of their own.
     """
 
     frame: gpd.GeoDataFrame
@@ -52,6 +56,7 @@ class Areas:
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     region: str = "Nederland"
     notes: tuple[str, ...] = ()
+    groupings: tuple[str, ...] = ()
 
     @classmethod
     def read(
@@ -65,6 +70,7 @@ class Areas:
         tables: Sequence[tuple[str | Path, str]] = (),
         where: Mapping[str, str] | None = None,
         region: str = "Nederland",
+        groupings: Sequence[str] = (),
     ) -> Areas:
         """Read buurten from GeoPackage, GeoParquet, GeoJSON or shapefile, and join tables to them.
 
@@ -82,6 +88,8 @@ class Areas:
             Keep only the rows with these values, such as one province.
         region : str
             Name of the whole, for the row of level `land`.
+        groupings : sequence of str
+            Columns, of the file or of a joined table, by which buurten are grouped into further levels.
 
         Raises
         ------
@@ -118,9 +126,10 @@ class Areas:
         if frame.empty:
             problems.add("no areas are left", "0 rows", "one row per buurt", "check the file and `where`")
         _check_rows(frame, population, problems)
+        _check_groupings(frame, groupings, problems)
         problems.raise_if_any()
         frame = _to_rd(frame, notes)
-        return _assemble(frame, cls, year, name, population, region, notes)
+        return _assemble(frame, cls, year, name, population, region, notes, tuple(groupings))
 
     @property
     def codes(self) -> pd.Index:
@@ -144,7 +153,10 @@ class Areas:
         return [c for c in numeric if c not in STRUCTURAL]
 
     def parents(self, level: str, of: str = "buurt") -> pd.Series:
-        """Return the code at `level` of each buurt, or of each area of a level `of`, which may not lie above it."""
+        """Return the code at `level` of each buurt, or of each area of a level `of`, which may not lie above it.
+
+        It is missing for a buurt that is in no group of a grouping.
+        """
         if of != "buurt":
             own, parent = self.parents(of), self.parents(level)
             return pd.Series(parent.to_numpy(), index=own.to_numpy()).groupby(level=0).first()
@@ -156,20 +168,21 @@ class Areas:
             raise DataError(
                 "the areas have no such level", repr(level), shown(self.levels), "join a table that has this column"
             )
-        return self.frame[level].astype(str)
+        return self.frame[level].astype(object)
 
     def at(self, level: str) -> pd.Index:
         """Return the codes at a level, sorted; those without residents included."""
-        return pd.Index(sorted(set(self.parents(level))))
+        return pd.Index(sorted(set(self.parents(level).dropna())), dtype=object)
 
     def inhabited_at(self, level: str) -> pd.Index:
         """Return the codes at a level that have residents, sorted."""
-        return pd.Index(sorted(set(self.parents(level)[self.inhabited])))
+        return pd.Index(sorted(set(self.parents(level)[self.inhabited].dropna())), dtype=object)
 
     @cached_property
     def levels(self) -> tuple[str, ...]:
         """The levels that can be estimated, from buurt up."""
-        return tuple(lv for lv in codes.LEVELS if lv in ("buurt", "wijk", "gemeente", "land") or lv in self.frame)
+        known = [lv for lv in codes.LEVELS if lv in ("buurt", "wijk", "gemeente", "land") or lv in self.frame]
+        return (*known[:-1], *self.groupings, "land")
 
     def label(self, level: str, code: str) -> str:
         """Return the name of an area, or its code where the name is unknown."""
@@ -180,10 +193,9 @@ class Areas:
 
         Codes without any resident are left out.
         """
-        weight = pd.Series(self.population, index=self.codes)
-        parent = self.parents(level)[weight > 0]
-        labels, row = np.unique(parent.to_numpy(dtype=str), return_inverse=True)
-        column = np.flatnonzero(self.inhabited)
+        parent = self.parents(level)
+        column = np.flatnonzero(self.inhabited & parent.notna().to_numpy())
+        labels, row = np.unique(parent.to_numpy()[column].astype(str), return_inverse=True)
         totals = np.bincount(row, self.population[column])
         values = self.population[column] / totals[row]
         return [str(c) for c in labels], sp.csr_array((values, (row, column)), shape=(len(labels), len(self.codes)))
@@ -284,10 +296,9 @@ def _check_rows(frame: gpd.GeoDataFrame, population: str, problems: Problems) ->
         problems.add("areas have an empty geometry", shown(empty), "a polygon per buurt", "repair or drop these rows")
     if frame.crs is None:
         problems.add("the areas have no coordinate system", "none", RD, "assign one in a GIS before reading")
-    if "ggdregio" in frame and len(lost := code[frame["ggdregio"].isna()]):
-        problems.add(
-            "areas have no GGD-regio", shown(lost), "one per buurt", "complete the table that holds `ggdregio`"
-        )
+    for column, what in (("ggdregio", "GGD-regio"), ("provinciecode", "provincie"), ("provincie", "provincie")):
+        if column in frame and len(lost := code[frame[column].isna()]):
+            problems.add(f"areas have no {what}", shown(lost), "one per buurt", f"complete the table with `{column}`")
     if population not in frame:
         problems.add("the number of residents is absent", shown(frame.columns, 8), repr(population), "name the column")
         return
@@ -298,6 +309,18 @@ def _check_rows(frame: gpd.GeoDataFrame, population: str, problems: Problems) ->
         return
     if len(negative):
         problems.add("the number of residents is negative", shown(negative), "0 or more", "correct these cells")
+
+
+def _check_groupings(frame: gpd.GeoDataFrame, groupings: Sequence[str], problems: Problems) -> None:
+    for column in groupings:
+        if column in codes.LEVELS or not re.fullmatch(r"[a-z][a-z0-9_]*", column):
+            problems.add(
+                "a grouping cannot have this name", repr(column), "small letters, and not a level's name", "rename it"
+            )
+        elif column not in frame:
+            problems.add("the areas have no such grouping", repr(column), shown(frame.columns), "join its table")
+        elif frame[column].isna().all():
+            problems.add("a grouping has no groups", repr(column), "a group per buurt, or none", "fill that column")
 
 
 def _to_rd(frame: gpd.GeoDataFrame, notes: list[str]) -> gpd.GeoDataFrame:
@@ -315,14 +338,19 @@ def _assemble(
     population: str,
     region: str,
     notes: list[str],
+    groupings: tuple[str, ...],
 ) -> Areas:
     """Sort, name the structural columns, read the numbers."""
     frame = frame.set_index("buurtcode").sort_index()
     frame.index = pd.Index(frame.index.astype(str), name="area_code")
     names = {
         level: frame.drop_duplicates(key).set_index(key)[label].dropna().astype(str).to_dict()
-        for level, key, label in (("wijk", "wijkcode", "wijknaam"), ("gemeente", "gemeentecode", "gemeentenaam"))
-        if label in frame
+        for level, key, label in (
+            ("wijk", "wijkcode", "wijknaam"),
+            ("gemeente", "gemeentecode", "gemeentenaam"),
+            ("provincie", "provinciecode", "provincienaam"),
+        )
+        if label in frame and key in frame
     }
     invalid = int((~frame.geometry.is_valid).sum())
     if invalid:
@@ -337,9 +365,16 @@ def _assemble(
         gemeente=codes.gemeente_of(frame.index.to_series()),
         population=residents.fillna(0).round().astype("int64"),
     )
-    if "ggdregio" in frame:
-        out["ggdregio"] = frame["ggdregio"].astype(str)
+    for level, column in (("ggdregio", "ggdregio"), ("provincie", "provinciecode"), ("provincie", "provincie")):
+        if column in frame and level not in out:
+            out[level] = frame[column].astype(str)
+    for column in groupings:
+        group = frame[column].astype("string").str.strip()
+        out[column] = group.astype(object).where(group.notna() & (group != ""), None)
+        if n := int(out[column].isna().sum()):
+            notes.append(f"{n} buurten are in no group of {column}")
     used = {name, population, "wijkcode", "gemeentecode", "geometry", "ggdregio", "wijknaam", "gemeentenaam"}
+    used |= {"provinciecode", "provincienaam"} if "provinciecode" in frame else set()
     for column in [c for c in frame if c not in used and c not in out]:
         try:
             numbers = as_number(frame[column])
@@ -350,4 +385,4 @@ def _assemble(
         if hidden:
             notes.append(f"{hidden} secret or missing codes in {column} read as missing")
         out[column] = numbers
-    return cls(out, year, names, region, tuple(notes))
+    return cls(out, year, names, region, tuple(notes), groupings)

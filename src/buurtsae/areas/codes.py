@@ -10,7 +10,7 @@ import re
 
 import pandas as pd
 
-LEVELS = ("buurt", "wijk", "gemeente", "ggdregio", "land")
+LEVELS = ("buurt", "wijk", "gemeente", "ggdregio", "provincie", "land")
 PATTERN = {
     "buurt": re.compile(r"BU\d{4}[0-9A-Z]{4}"),
     "wijk": re.compile(r"WK\d{4}[0-9A-Z]{2}"),
@@ -32,7 +32,12 @@ def malformed(codes: pd.Series, level: str = "buurt") -> list[str]:
 
 
 def below(level: str, other: str) -> bool:
-    """Return whether `level` lies below `other`, so that an area of the latter holds several of the former."""
+    """Return whether `level` lies below `other`, so that an area of the latter holds several of the former.
+
+    A grouping of the user's own lies above buurt, and says nothing about wijken.
+    """
+    if level not in LEVELS or other not in LEVELS:
+        return level == "buurt" or other in ("wijk", "gemeente")
     return LEVELS.index(level) < LEVELS.index(other)
 
 

@@ -64,6 +64,8 @@ class Benchmarked:
         two-sided `p` and whether it `strains` the model (|z| > 2). With shared respondents z is conservative.
     weights : ndarray, shape (S,), optional
         Of the original draws, for tilting.
+    fit : Fit, optional
+        That the draws come from.
     """
 
     draws: Draws
@@ -73,6 +75,7 @@ class Benchmarked:
     respondents: Respondents
     strain: pd.DataFrame
     weights: Floats | None = None
+    fit: Fit | None = None
 
     @property
     def effective(self) -> float | None:
@@ -147,12 +150,13 @@ def benchmark(
         If the method does not apply, or a benchmark cannot be met.
     """
     seed = seed if seed is not None else draws.seed if isinstance(draws, Fit) else 1
+    fit = draws if isinstance(draws, Fit) else None
     draws = draws.draws if isinstance(draws, Fit) else draws
     _check(len(draws.flat), to, method, covariance, respondents)
     matrix, rng = _matrix(draws, to), np.random.default_rng([seed, 7])  # engines use [seed, 2] and [seed, 3]
     scores = np.clip(draws.flat, 0.0, 10.0).reshape(len(draws.flat), -1)
     before = np.concatenate([(matrix @ scores[s].T).T for s in _chunks(len(scores))])
-    out = Benchmarked(draws, draws, to, method, respondents, _strain(to, before))
+    out = Benchmarked(draws, draws, to, method, respondents, _strain(to, before), fit=fit)
     if respondents == "independent":
         target = to.value + _errors(_root(to.covariance), len(scores), rng)
         update = gain(*_moments(scores, before), to.covariance)

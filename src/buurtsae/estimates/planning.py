@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from buurtsae.engines.base import Fit
 from buurtsae.errors import Problems, shown
+from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.preposterior import Preposterior, allocate, needed
-from buurtsae.estimates.summary import Rules
 from buurtsae.survey.concept import Concept
 
 

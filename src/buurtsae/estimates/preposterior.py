@@ -27,7 +27,8 @@ from buurtsae.engines.base import Fit
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
 from buurtsae.engines.observations import Observations
-from buurtsae.estimates.summary import Rules, level_draws
+from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.summary import level_draws
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import SourceEstimates

@@ -18,6 +18,7 @@ Rao, J. and Molina, I. (2015). Small Area Estimation, ch. 10. Goldstein, H. and 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,9 +30,12 @@ import scipy.sparse as sp
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import LAND
-from buurtsae.draws import convergence
+from buurtsae.draws import Draws, convergence
 from buurtsae.engines.base import Fit
-from buurtsae.errors import DataError, shown
+from buurtsae.errors import DataError, ModelError, shown
+from buurtsae.estimates.benchmark import Benchmarked
+from buurtsae.estimates.labels import Rules, in_words
+from buurtsae.estimates.position import above, triple_goal
 from buurtsae.schemas import ESTIMATES, check_estimates, published
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept
@@ -39,26 +43,7 @@ from buurtsae.survey.concept import Concept
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PARENT = {"buurt": "gemeente", "wijk": "gemeente", "gemeente": "land", "ggdregio": "land"}
-
-
-@dataclass(frozen=True)
-class Rules:
-    """When a figure is published, and with which label.
-
-    Parameters
-    ----------
-    min_residents : int
-        Below it a row is `niet_publiceren`: too few people to publish about.
-    min_respondents : int
-        Below it a figure is `indicatief`: it leans on the model.
-    min_reliability : float
-        Below it a figure is `indicatief`: the posterior variance is large beside the differences between buurten.
-    """
-
-    min_residents: int = 10
-    min_respondents: int = 1
-    min_reliability: float = 0.5
+PARENT = {"buurt": "gemeente", "wijk": "gemeente"}  # of all other levels it is the land
 
 
 @dataclass(frozen=True)
@@ -72,17 +57,25 @@ class Estimates:
     fit : Fit
     concept : Concept
     rules : Rules
+    benchmarked : Benchmarked, optional
+        The draws that the table summarises, where they were made to agree with benchmarks; those of the fit otherwise.
     """
 
     table: pd.DataFrame
     fit: Fit
     concept: Concept
     rules: Rules
+    benchmarked: Benchmarked | None = None
 
     @property
     def areas(self) -> Areas:
         """The areas."""
         return self.fit.areas
+
+    @property
+    def draws(self) -> Draws:
+        """The draws that the table summarises."""
+        return self.fit.draws if self.benchmarked is None else self.benchmarked.draws
 
     @property
     def published(self) -> pd.DataFrame:
@@ -98,7 +91,7 @@ class Estimates:
     def convergence(self) -> pd.DataFrame:
         """R-hat and effective sample sizes of every quantity in the table, indexed by level, area_code, measure."""
         parts = {}
-        for measure, level, labels, values in level_draws(self.fit, self.concept):
+        for measure, level, labels, values in level_draws(self.fit, self.concept):  # of the sampler's own draws
             parts[level, measure] = convergence(values.reshape(*self.fit.draws.shape, -1)).set_axis(labels)
         table = pd.concat(parts, names=["level", "measure", "area_code"])
         return table.reorder_levels(["level", "area_code", "measure"])
@@ -110,6 +103,32 @@ class Estimates:
                 raise DataError(f"there is no such {what}", repr(value), shown(known, 10), "choose one of these")
         rows = self.published
         return rows[(rows["measure"] == measure) & (rows["level"] == level)].set_index("area_code")
+
+    @cached_property
+    def supplement(self) -> pd.DataFrame:
+        """What the contract's table does not hold, of its published rows.
+
+        Returns
+        -------
+        DataFrame
+            `level`, `area_code`, `measure`, `year`, `constrained` (triple-goal estimate, for maps and distributions:
+            its spread is that of the scores), `verdict` (`p_above_parent` in words) and, after benchmarking, `shift`.
+        """
+        parts = []
+        for measure, level, labels, values in level_draws(self.fit, self.concept, self.draws):
+            part = {"level": level, "area_code": labels, "measure": measure, "constrained": triple_goal(values)}
+            parts.append(pd.DataFrame(part))
+        found = pd.concat(parts, ignore_index=True)
+        if self.benchmarked is not None:
+            shift = self.benchmarked.shift[["level", "area_code", "measure", "shift"]]
+            found = found.merge(shift, on=["level", "area_code", "measure"], how="left", validate="one_to_one")
+        table = self.table[["level", "area_code", "measure", "year", "label", "p_above_parent"]]
+        found = table.merge(found, on=["level", "area_code", "measure"], how="left", validate="one_to_one")
+        found["verdict"] = in_words(found.pop("p_above_parent"))
+        hidden = found.pop("label") == "niet_publiceren"
+        figures = [c for c in ("constrained", "verdict", "shift") if c in found]
+        found.loc[hidden, figures] = None
+        return found[["level", "area_code", "measure", "year", *figures]]
 
     def map(self, measure: str, ax: Axes | None = None) -> Axes:
         """Draw the buurt scores of a measure on a map, hatched where indicative, grey where not published."""
@@ -148,13 +167,16 @@ class Estimates:
         return f"Estimates of {len(self.measures)} measures for {counts}; {labels}"
 
 
-def level_draws(fit: Fit, concept: Concept) -> Iterator[tuple[str, str, list[str], Floats]]:
-    """Yield measure, level, codes, and draws (draws, areas): one measure in memory at a time."""
-    weights = concept.matrix_of(fit.draws.subdimensions)
+def level_draws(fit: Fit, concept: Concept, draws: Draws | None = None) -> Iterator[tuple[str, str, list[str], Floats]]:
+    """Yield measure, level, codes, and draws (draws, areas): one measure in memory at a time.
+
+    The draws are those of the fit unless others are given, with areas in the same order.
+    """
+    draws = draws or fit.draws
+    weights = concept.matrix_of(draws.subdimensions)
     aggregations = {level: fit.areas.aggregation(level) for level in fit.areas.levels}
-    scores = np.clip(
-        fit.draws.flat, 0.0, 10.0
-    )  # the normal model knows no ends of the scale; per draw, all levels agree
+    # the normal model knows no ends of the scale; per draw, so that all levels agree
+    scores = np.clip(draws.flat, 0.0, 10.0)
     for measure, row in zip(weights.index, weights.to_numpy(), strict=True):
         buurten = scores @ row
         for level, (labels, matrix) in aggregations.items():
@@ -162,55 +184,96 @@ def level_draws(fit: Fit, concept: Concept) -> Iterator[tuple[str, str, list[str
 
 
 def estimate(
-    fit: Fit, *, concept: Concept | None = None, rules: Rules | None = None, year: int | None = None, run_id: str = "-"
+    fit: Fit | Benchmarked,
+    *,
+    concept: Concept | None = None,
+    rules: Rules | None = None,
+    year: int | None = None,
+    run_id: str = "-",
 ) -> Estimates:
-    """Summarise a fit into the table of estimates.
+    """Summarise a fit, or its draws after benchmarking, into the table of estimates.
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or Benchmarked
     concept : Concept, optional
-        Its weights make dimensions and total; the concept of buurtverbondenheid by default.
+        Its weights make dimensions and total; the concept of buurtverbondenheid by default, or that of the benchmarks.
     rules : Rules, optional
         Thresholds of the labels.
     year : int, optional
         Year the estimates refer to; the latest year of the sources by default.
     run_id : str
         Key into the manifest.
+
+    Raises
+    ------
+    ModelError
+        If benchmarked draws do not come from a fit, or the concept is not that of the benchmarks.
     """
+    benchmarked = fit if isinstance(fit, Benchmarked) else None
+    if isinstance(fit, Benchmarked):
+        concept, fit = concept or fit.benchmarks.concept, _of_fit(fit, concept)
     concept, rules = concept or Concept.load(), rules or Rules()
-    year = year or max(s.year for s in fit.direct.sources)
+    table = tabulate(fit, concept, rules, fit.draws if benchmarked is None else benchmarked.draws)
+    table = table.assign(
+        year=year or max(s.year for s in fit.direct.sources),
+        benchmarked=benchmarked is not None,
+        run_id=run_id,
+    )
+    columns = [c.name for c in ESTIMATES]
+    return Estimates(check_estimates(table[columns]), fit, concept, rules, benchmarked)
+
+
+def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws) -> pd.DataFrame:
+    """Return the table of the contract, but for year, run and benchmark, of draws that come from a fit."""
     own = _OwnData.of(fit, concept)
     parents = {level: _parent_of(fit.areas, level) for level in fit.areas.levels}
     parts = []
-    for measure, group in _by_measure(fit, concept):
+    for (measure, group), model in zip(
+        _by_measure(fit, concept, draws),
+        itertools.repeat(None) if draws is fit.draws else _by_measure(fit, concept, fit.draws),
+        strict=False,
+    ):
         between = float(group["buurt"][1].var(axis=1).mean())  # posterior mean of the variance over buurten
         for level, (labels, values) in group.items():
             part = _summary(values)
-            part["own_data_share"] = own.share(measure, level, labels, values)
+            # what the model makes of the area's own data, which benchmarks do not change
+            part["own_data_share"] = own.share(measure, level, labels, values if model is None else model[1][level][1])
             part["reliability"] = np.maximum(1 - values.var(axis=0, ddof=1) / between, 0.0)
-            if level in PARENT:
-                part |= _position(values, parents[level].loc[labels].to_numpy(), *group[PARENT[level]])
+            if level != "land":
+                codes, reference = group[PARENT.get(level, "land")]
+                part |= above(values, pd.Index(codes).get_indexer(parents[level].loc[labels]), reference)
             parts.append(pd.DataFrame({"level": level, "area_code": labels, "measure": measure, **part}))
     table = pd.concat(parts, ignore_index=True)
     direct = pd.concat(
         [fit.direct.totals(level, concept).assign(level=level) for level in fit.areas.levels], ignore_index=True
     )
     table = table.merge(direct, on=["level", "area_code", "measure"], how="left", validate="one_to_one")
-    table = _describe(table, fit, rules, year, run_id)
-    level_order = {level: i for i, level in enumerate(fit.areas.levels)}
-    measure_order = {m: i for i, m in enumerate(concept.measures)}
-    table = table.sort_values(
+    table = rules.apply(_describe(table, fit), {c for found in fit.design.imputed.values() for c in found})
+    order = {level: i for i, level in enumerate(fit.areas.levels)} | {m: i for i, m in enumerate(concept.measures)}
+    return table.sort_values(
         ["level", "area_code", "measure"],
-        key=lambda c: c.map(level_order) if c.name == "level" else c.map(measure_order) if c.name == "measure" else c,
+        key=lambda c: c if c.name == "area_code" else c.map(order),
+        ignore_index=True,
     )
-    columns = [c.name for c in ESTIMATES]
-    return Estimates(check_estimates(table[columns].reset_index(drop=True)), fit, concept, rules)
 
 
-def _by_measure(fit: Fit, concept: Concept) -> Iterator[tuple[str, dict[str, tuple[list[str], Floats]]]]:
+def _of_fit(benchmarked: Benchmarked, concept: Concept | None) -> Fit:
+    """The fit that benchmarked draws come from."""
+    if benchmarked.fit is None:
+        raise ModelError(
+            "these draws do not come from a fit", "benchmark(draws, ...)", "benchmark(fit, ...)", "benchmark the fit"
+        )
+    if concept is not None and concept != benchmarked.benchmarks.concept:
+        raise ModelError(
+            "the concept is not that of the benchmarks", "other weights or measures", "the same", "leave `concept` out"
+        )
+    return benchmarked.fit
+
+
+def _by_measure(fit: Fit, concept: Concept, draws: Draws) -> Iterator[tuple[str, dict[str, tuple[list[str], Floats]]]]:
     group: dict[str, tuple[list[str], Floats]] = {}
-    for measure, level, labels, values in level_draws(fit, concept):
+    for measure, level, labels, values in level_draws(fit, concept, draws):
         group[level] = labels, values
         if len(group) == len(fit.areas.levels):
             yield measure, group
@@ -222,22 +285,9 @@ def _summary(values: Floats) -> dict[str, Any]:
     return {"estimate": values.mean(axis=0), "sd": values.std(axis=0, ddof=1), "lower": lower, "upper": upper}
 
 
-def _position(values: Floats, parent: Any, codes: list[str], parent_values: Floats) -> dict[str, Floats]:
-    """Probability of being above the parent's mean (ties count half), and the 95% interval of the rank within it."""
-    where = pd.Index(codes).get_indexer(parent)
-    reference = parent_values[:, where]
-    above = (values > reference).mean(axis=0) + 0.5 * (values == reference).mean(axis=0)
-    lower, upper = np.zeros(values.shape[1]), np.zeros(values.shape[1])
-    for p in np.unique(where):
-        members = np.flatnonzero(where == p)
-        rank = (-values[:, members]).argsort(axis=1).argsort(axis=1) + 1
-        lower[members], upper[members] = np.quantile(rank, [0.025, 0.975], axis=0, method="inverted_cdf")
-    return {"p_above_parent": above, "rank_lower": lower, "rank_upper": upper}
-
-
 def _parent_of(areas: Areas, level: str) -> pd.Series:
     """Parent code of each area of a level: what its rank and p_above_parent refer to."""
-    return areas.parents(PARENT[level], level) if level in PARENT else pd.Series(dtype=str)
+    return areas.parents(PARENT[level], level) if level in PARENT else pd.Series(LAND, index=areas.inhabited_at(level))
 
 
 @dataclass(frozen=True)
@@ -261,7 +311,7 @@ class _OwnData:
         counted = slice(len(self.areas.codes) if level == "buurt" else None)
         # what a wijk says is shared out over its buurten, all of which are in the area
         score = np.einsum("ne,sne->sn", self.sites[counted].T @ weight[counted], self.flat)
-        group = pd.Index(labels).get_indexer(self.areas.parents(level))
+        group = pd.Index(labels).get_indexer(self.areas.parents(level))  # -1 where it is in no group
         known = np.flatnonzero(group >= 0)  # buurten without residents have no estimate
         member = sp.csr_array((np.ones(len(known)), (group[known], known)), shape=(len(labels), len(group)))
         total = (member @ score.T).T
@@ -269,8 +319,8 @@ class _OwnData:
         return np.asarray(np.clip(covariance, 0.0, 1.0))
 
 
-def _describe(table: pd.DataFrame, fit: Fit, rules: Rules, year: int, run_id: str) -> pd.DataFrame:
-    """Add names, years, residents, labels and reasons."""
+def _describe(table: pd.DataFrame, fit: Fit) -> pd.DataFrame:
+    """Add names, residents and counts."""
     areas = fit.areas
     names: dict[tuple[str, str], str] = {}
     population: dict[tuple[str, str], int] = {}
@@ -286,27 +336,7 @@ def _describe(table: pd.DataFrame, fit: Fit, rules: Rules, year: int, run_id: st
     key = pd.MultiIndex.from_frame(table[["level", "area_code"]])
     table["area_name"] = [names[k] for k in key]
     table["population"] = [population[k] for k in key]
-    table["code_year"], table["year"], table["run_id"], table["benchmarked"] = areas.year, year, run_id, False
+    table["code_year"] = areas.year
     table["n_respondents"] = table["n_respondents"].fillna(0).astype("int64")
     table["n_effective"] = table["n_effective"].fillna(0.0)
-    imputed = {c for found in fit.design.imputed.values() for c in found}
-    few = table["n_respondents"] < rules.min_respondents
-    unreliable = table["reliability"] < rules.min_reliability
-    reasons = {
-        "niet_publiceren": {f"minder dan {rules.min_residents} inwoners": table["population"] < rules.min_residents},
-        "indicatief": {
-            "geen eigen respondenten: schatting uit het model": few & (table["n_respondents"] == 0),
-            f"minder dan {rules.min_respondents} respondenten": few & (table["n_respondents"] > 0),
-            f"betrouwbaarheid onder {rules.min_reliability:g}".replace(".", ","): unreliable & ~few,
-            "een kenmerk van de buurt is geschat": table["area_code"].isin(imputed),
-        },
-    }
-    table["label"], table["reason"] = "betrouwbaar", None
-    for label in ("indicatief", "niet_publiceren"):
-        texts = pd.Series("", index=table.index)
-        for text, holds in reasons[label].items():
-            texts = texts.where(~holds, texts + "; " + text)
-        hit = texts != ""
-        table.loc[hit, "label"] = label
-        table.loc[hit, "reason"] = texts[hit].str.removeprefix("; ")
     return table

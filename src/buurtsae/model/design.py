@@ -307,7 +307,15 @@ def _plain(error: Exception) -> str:
 
 def _block(term: BYM2 | IID, areas: Areas) -> Bym2Block | IidBlock:
     if isinstance(term, IID):
-        labels, index = np.unique(areas.parents(term.group).to_numpy(dtype=str), return_inverse=True)
+        group = areas.parents(term.group)
+        if group.isna().any():
+            raise ModelError(
+                f"buurten are in no group of {term.group}, which is a term",
+                shown(group.index[group.isna()]),
+                "a group for every buurt",
+                "complete the grouping, or leave the term out",
+            )
+        labels, index = np.unique(group.to_numpy(dtype=str), return_inverse=True)
         return IidBlock(term, index.astype(np.int64), tuple(str(c) for c in labels))
     if list(term.graph.codes) != list(areas.codes):
         other = sorted(set(term.graph.codes) ^ set(areas.codes))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -118,6 +118,31 @@ class Concept:
         known = [m for m in self.measures if set(self.leaves(m)) <= set(subdimensions)]
         every = pd.DataFrame(self.matrix, index=list(self.measures), columns=list(self.subdimensions))
         return every.loc[known, list(subdimensions)]
+
+    def weighted(self, weights: Mapping[str, float]) -> Concept:
+        """Return the concept with other weights of some measures within their parents.
+
+        Parameters
+        ----------
+        weights : mapping of measure to weight
+            Relative to those of the other parts of the same parent, which keep theirs: they need not sum to 1.
+
+        Raises
+        ------
+        ProblemsError or DataError
+            Unknown measures, a weight of the total, and weights that are not positive, all at once.
+        """
+        problems = Problems()
+        for name, weight in weights.items():
+            if name not in self.nodes or self.nodes[name].parent is None:
+                parts = [i for i, n in self.nodes.items() if n.parent is not None]
+                problems.add(
+                    "weights are of no part of the concept", repr(name), shown(parts, 10), "choose one of these"
+                )
+            elif not 0 < weight < np.inf:
+                problems.add(f"the weight of {name} is not positive", str(weight), "> 0", "correct it")
+        problems.raise_if_any()
+        return Concept({i: replace(n, weight=weights.get(i, n.weight)) for i, n in self.nodes.items()})
 
     def score(self, survey: Survey, method: str = "sum") -> Scores:
         """Turn the items of a survey into sub-dimension scores on 0-10, by its codebook.

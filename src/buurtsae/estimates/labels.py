@@ -1,0 +1,122 @@
+"""Labels: whether a figure may be published, how far it can be relied on, and probabilities in words.
+
+A figure is `niet_publiceren` below a number of residents, and `indicatief` where it leans on the model: too few own
+respondents, a posterior variance that is large beside the differences between buurten (reliability), an interval that
+is too wide for the use that is made of it, or little weight of the area's own data. What is left is `betrouwbaar`: its
+posterior standard deviation is below sqrt(1 - min_reliability) of the standard deviation between buurten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from buurtsae.errors import ModelError, Problems
+
+VERDICTS = (  # lower ends: of a 95% interval without 0, and of odds of four to one
+    (0.975, "vrijwel zeker hoger"),
+    (0.8, "waarschijnlijk hoger"),
+    (0.2, "niet te onderscheiden"),
+    (0.025, "waarschijnlijk lager"),
+    (0.0, "vrijwel zeker lager"),
+)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a figure is published, and with which label.
+
+    Parameters
+    ----------
+    min_residents : int
+        Below it a row is `niet_publiceren`: too few people to publish about.
+    min_respondents : int
+        Below it a figure is `indicatief`: it leans on the model.
+    min_reliability : float
+        Below it a figure is `indicatief`: the posterior variance is large beside the differences between buurten.
+    max_width : float
+        Above it, in points on 0-10, a figure is `indicatief`: its 95% interval is too wide. 10 allows any width.
+    min_own_share : float
+        Below it a figure is `indicatief`: the area's own respondents weigh too little in it. 0 allows any weight.
+
+    Raises
+    ------
+    ModelError or ProblemsError
+        If a threshold is impossible.
+    """
+
+    min_residents: int = 10
+    min_respondents: int = 1
+    min_reliability: float = 0.5
+    max_width: float = 10.0
+    min_own_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        problems = Problems()
+        for name, low, high in (
+            ("min_residents", 0, np.inf),
+            ("min_respondents", 0, np.inf),
+            ("min_reliability", 0, 1),
+            ("max_width", 0, 10),
+            ("min_own_share", 0, 1),
+        ):
+            if not low <= (value := getattr(self, name)) <= high:
+                problems.add(f"rule {name} is impossible", str(value), f"{low:g} to {high:g}", "correct it", ModelError)
+        problems.raise_if_any()
+
+    def reasons(self, table: pd.DataFrame, imputed: set[str]) -> dict[str, dict[str, pd.Series]]:
+        """Return which rows have which reason, per label; the last label that applies is given.
+
+        Parameters
+        ----------
+        table : DataFrame
+            With columns of the contract: residents, respondents, reliability, interval and own-data share.
+        imputed : set of str
+            Areas of which a covariate is estimated.
+        """
+        n, few = table["n_respondents"], table["n_respondents"] < self.min_respondents
+        unreliable = table["reliability"] < self.min_reliability
+        wide = table["upper"] - table["lower"] > self.max_width
+        return {
+            "indicatief": {
+                "geen eigen respondenten: schatting uit het model": few & (n == 0),
+                f"minder dan {self.min_respondents} respondenten": few & (n > 0),
+                f"betrouwbaarheid onder {_dutch(self.min_reliability)}": unreliable & ~few,
+                f"interval breder dan {_dutch(self.max_width)}": wide & ~few,
+                f"eigen data wegen minder dan {_dutch(self.min_own_share)}": (
+                    (table["own_data_share"] < self.min_own_share) & ~few
+                ),
+                "een kenmerk van de buurt is geschat": table["area_code"].isin(imputed),
+            },
+            "niet_publiceren": {
+                f"minder dan {self.min_residents} inwoners": table["population"] < self.min_residents,
+            },
+        }
+
+    def apply(self, table: pd.DataFrame, imputed: set[str]) -> pd.DataFrame:
+        """Return the table with the columns `label` and `reason`."""
+        label, reason = pd.Series("betrouwbaar", index=table.index), pd.Series(None, index=table.index, dtype=object)
+        for name, texts in self.reasons(table, imputed).items():
+            joined = pd.Series("", index=table.index)
+            for text, holds in texts.items():
+                joined = joined.where(~holds, joined + "; " + text)
+            hit = joined != ""
+            label[hit], reason[hit] = name, joined[hit].str.removeprefix("; ")
+        return table.assign(label=label, reason=reason)
+
+
+def in_words(probability: ArrayLike) -> NDArray[Any]:
+    """Return in Dutch, in five classes, what a probability of being higher says; None where it is missing."""
+    p = np.asarray(probability, dtype=float)
+    out = np.full(p.shape, None, dtype=object)
+    for least, text in reversed(VERDICTS):
+        out[p >= least] = text
+    return out
+
+
+def _dutch(value: float) -> str:
+    return f"{value:g}".replace(".", ",")
