@@ -71,6 +71,40 @@ def demo(
 
 
 @app.command()
+def plan(
+    file: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")],
+    budget: Annotated[int, typer.Option(help="Extra respondents at most.")],
+    target: Annotated[float, typer.Option(help="Share of the buurten that should be betrouwbaar.")] = 0.9,
+    measure: Annotated[list[str] | None, typer.Option(help="Measure that counts; repeat. All by default.")] = None,
+    source: Annotated[str | None, typer.Option(help="Source that is extended; the first survey by default.")] = None,
+    max_per_area: Annotated[float, typer.Option(help="Share of a buurt's residents that may answer.")] = 0.1,
+    deff: Annotated[float, typer.Option(help="Design effect of the extra respondents.")] = 1.0,
+    out: Annotated[Path | None, typer.Option("--out", help="CSV file for the plan, one row per buurt.")] = None,
+    seed: Seed = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Plan a sample: how many extra respondents, and where, make buurten betrouwbaar."""
+    from buurtsae import pipeline
+
+    found = pipeline.plan(
+        file, seed=seed, progress=not quiet, say=_silent if quiet else _say, budget=budget, target=target,
+        measure=measure or None, source=source, max_per_area=max_per_area, deff=deff
+    )  # fmt: skip
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part = out.with_name(out.name + ".part")
+        found.table.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
+        part.replace(out)
+    if as_json:
+        asked = found.table[found.table["extra"] > 0]
+        summary = {k: getattr(found, k) for k in ("budget", "target", "extra", "share", "share_expected", "reached")}
+        _print_json({**summary, "needed": found.needed, "areas": asked.to_dict("records")})
+    elif not quiet:
+        typer.echo(found.text)
+
+
+@app.command()
 def check(
     file: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")],
     as_json: Json = False,

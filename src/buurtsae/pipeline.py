@@ -12,16 +12,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
-from buurtsae.engines.base import engine_options, fit
+from buurtsae.engines.base import Fit, engine_options, fit
 from buurtsae.errors import BuurtsaeError, DataError, Problems
+from buurtsae.estimates.benchmark import Benchmarked, benchmark
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.quality import Gate
 from buurtsae.estimates.summary import Estimates, estimate
+from buurtsae.estimates.targets import Benchmarks
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.design import Design, covariates, design
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
@@ -30,7 +32,7 @@ from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID, Term
 from buurtsae.publish.manifest import Provenance, hashes, run_id
 from buurtsae.publish.output import publish
-from buurtsae.runfile import LinkPart, ModelPart, RunFile, SourcePart, read_run
+from buurtsae.runfile import LinkPart, ModelPart, RunFile, RunSpec, SourcePart, read_run
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.population_totals import Calibration
@@ -38,6 +40,9 @@ from buurtsae.survey.reliability import Reliability, reliability
 from buurtsae.survey.replicates import ReplicatePlan
 from buurtsae.survey.survey import Survey, check_areas, check_codes
 from buurtsae.tables import read_table
+
+if TYPE_CHECKING:
+    from buurtsae.estimates.planning import Plan
 
 Say = Callable[[str], None]
 
@@ -53,6 +58,7 @@ class Inputs:
     design: Design
     files: tuple[Path, ...]
     scales: tuple[Reliability, ...] = ()
+    benchmarks: Benchmarks | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -149,8 +155,9 @@ def run(
     fitted = timed(
         "fit", lambda: fit(inputs.model, inputs.direct, inputs.areas, chosen, number, progress=progress, **options)
     )
-    rules = Rules(**spec.publish.model_dump(exclude={"draws"}))
-    est: Estimates = timed("estimates", lambda: estimate(fitted, rules=rules, year=spec.run.year, run_id=key))
+    rules = _rules(spec)
+    final = fitted if spec.benchmark is None else timed("benchmarks", lambda: _benchmarked(inputs, fitted))
+    est: Estimates = timed("estimates", lambda: estimate(final, rules=rules, year=spec.run.year, run_id=key))
     if fitted.draws.certificate is None:
         timed("convergence", lambda: est.convergence)
     provenance = Provenance(spec.run.title, files, settings, clock)
@@ -158,6 +165,33 @@ def run(
     say("quality and files")
     report = publish(est, to, gate=gate, provenance=provenance, draws=spec.publish.draws, scales=inputs.reliability)
     return Outcome(est, report, Path(to))
+
+
+def plan(
+    path: str | Path, *, seed: int | None = None, progress: bool = True, say: Say = lambda text: None, **options: Any
+) -> Plan:
+    """Fit a run file's model and plan where more respondents help; labels by its rules.
+
+    Parameters
+    ----------
+    path, seed, progress, say
+        As `run`.
+    **options
+        Those of `buurtsae.estimates.planning.plan`; `budget` is needed.
+    """
+    from buurtsae.estimates.planning import plan as planned
+
+    inputs = check(path)
+    spec = inputs.run.spec
+    say(f"{inputs.areas!r}\n{inputs.direct!r}")
+    number = spec.run.seed if seed is None else seed
+    chosen = spec.engine.get("laplace", {})
+    fitted = fit(inputs.model, inputs.direct, inputs.areas, "laplace", number, progress=progress, **chosen)
+    return planned(fitted, rules=_rules(spec), **options)
+
+
+def _rules(spec: RunSpec) -> Rules:
+    return Rules(**spec.publish.model_dump(exclude={"draws"}))
 
 
 def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
@@ -172,6 +206,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     surveys = _surveys(run, areas, problems)
     start = _collect(problems, _table, run, areas) if not spec.sources else _estimates(run, areas, surveys, problems)
     model = _collect(problems, _model, spec.model, areas, run) if areas is not None else None
+    benchmarks = None if areas is None or start is None else _collect(problems, _benchmarks, run, areas, start)
     arrays = None
     if model is not None and areas is not None:
         if start is not None:
@@ -183,7 +218,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     scales = tuple(reliability(s) for s in surveys)
     said = [f"{r.source}, {note}" for r in scales for note in r.notes]
     start = replace(start, notes=tuple(dict.fromkeys((*start.notes, *said))))
-    return Inputs(run, areas, start, model, arrays, _files(run), scales)
+    return Inputs(run, areas, start, model, arrays, _files(run), scales, benchmarks)
 
 
 def _collect(problems: Problems, step: Callable[..., Any], *args: Any) -> Any:
@@ -208,6 +243,24 @@ def _areas(run: RunFile) -> Areas:
         region=spec.region,
         groupings=spec.groupings,
     )
+
+
+def _benchmarks(run: RunFile, areas: Areas, start: DirectEstimates) -> Benchmarks | None:
+    """The benchmarks of a file; of those that a fit will give, only whether their level exists."""
+    part = run.spec.benchmark
+    if part is None:
+        return None
+    if part.file is not None:
+        return Benchmarks.read(run.locate(part.file), areas, Concept.load(), start.subdimensions)
+    areas.parents(str(part.level))
+    return None
+
+
+def _benchmarked(inputs: Inputs, fitted: Fit) -> Benchmarked:
+    part = inputs.run.spec.benchmark
+    assert part is not None  # asked for
+    to = inputs.benchmarks or Benchmarks.of_direct(fitted, str(part.level), min_respondents=part.min_respondents)
+    return benchmark(fitted, to, method=part.method, covariance=part.covariance, respondents=part.respondents)
 
 
 def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> list[Survey]:
@@ -332,6 +385,8 @@ def _files(run: RunFile) -> tuple[Path, ...]:
     for s in spec.used:
         names += [*filter(None, [s.strata_population]), *([s.calibrate.totals] if s.calibrate else [])]
     names += [s.source for s in spec.used if s.source.endswith(".toml")]
+    if spec.benchmark is not None and spec.benchmark.file is not None:
+        names.append(spec.benchmark.file)
     if spec.direct is not None:
         names += [spec.direct.file, *filter(None, [spec.direct.covariances])]
     return (run.path.resolve(), *(run.locate(n) for n in dict.fromkeys(names)))

@@ -183,7 +183,26 @@ class PublishPart(_Part):
     min_residents: int = Field(default=10, ge=1)
     min_respondents: int = Field(default=1, ge=0)
     min_reliability: float = Field(default=0.5, ge=0, le=1)
+    max_width: float = Field(default=10.0, ge=0, le=10)
+    min_own_share: float = Field(default=0.0, ge=0, le=1)
     draws: int = Field(default=1000, ge=1)
+
+
+class BenchmarkPart(_Part):
+    """`[benchmark]`: figures that estimates must agree with: a file, or direct estimates of large areas of a level."""
+
+    file: str | None = None
+    level: str | None = None
+    min_respondents: int = Field(default=100, ge=2)
+    method: Literal["minimum-distance", "difference", "ratio", "tilting"] = "minimum-distance"
+    covariance: Literal["variances", "identity", "residents", "posterior"] = "variances"
+    respondents: Literal["shared", "independent"] = "shared"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> BenchmarkPart:
+        if (self.file is None) == (self.level is None):
+            raise ValueError("give either `file` with figures, or a `level` whose direct estimates are benchmarks")
+        return self
 
 
 class QualityPart(_Part):
@@ -208,6 +227,7 @@ class RunSpec(_Part):
     variances: VariancesPart = VariancesPart()
     covariates: tuple[CovariatePart, ...] = ()
     model: ModelPart = ModelPart()
+    benchmark: BenchmarkPart | None = None
     publish: PublishPart = PublishPart()
     quality: QualityPart = QualityPart()
     engine: dict[str, dict[str, Any]] = {}

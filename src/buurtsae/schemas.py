@@ -101,6 +101,15 @@ ESTIMATES: tuple[Column, ...] = (
     Column("run_id", "str", "Run", "key into manifest.json"),
 )
 
+# further columns of the published rows, in a file of their own: the contract's table is fixed
+SUPPLEMENT: tuple[Column, ...] = (
+    _score(
+        "constrained", "Verdelingsschatting", "triple-goal estimate, for maps and distributions: its spread is right"
+    ),
+    Column("verdict", "str", "Oordeel over het verschil", "p_above_parent in words", nullable=True),
+    Column("shift", "float64", "Verschuiving", "what benchmarking added", "score points", nullable=True),
+)
+
 # what a suppressed row must not give away; `population` is public
 SUPPRESSED = (
     *("estimate", "sd", "lower", "upper", "direct", "direct_se", "own_data_share", "reliability"),

@@ -315,3 +315,8 @@ def test_bad_input_is_refused_at_once(made: Made) -> None:
     table = replace(made.fit, direct=replace(made.fit.direct, scores=()))
     with pytest.raises(DataError, match="covariance of a respondent"):
         plan(table, budget=10)
+
+
+def test_rules_that_a_plan_does_not_know(made: Made) -> None:
+    with pytest.raises(DataError, match="rules about width or own-data share"):
+        plan(made.fit, budget=100, rules=Rules(max_width=1.5))

@@ -138,6 +138,14 @@ def quality() -> dict[str, Any]:
             }
             | {"estimate": 6.3, "sd": 0.05, "difference": 0.3, "z": 2.7}
         ],
+        "agreement": [
+            {"measure": "participatie", "areas": 3, "bias": 0.01, "slope": None, "slope_se": None}
+            | {"W": 2.5, "p": 0.47, "coverage_95": 1.0}
+        ],
+        "gain": [
+            {"level": "buurt", "class": "0", "figures": 12, "sd": 0.6, "direct_se": None, "variance_ratio": None},
+        ],
+        "benchmarks": {},
         "moran": [],
         "areas": {"year": 2024, "buurten": 1060, "missing_covariates": {"woz": 3}, "notes": ["één <b>"]},
         "graph": {"components": (59, 1), "islands": [f"BU{i:08d}" for i in range(25)], "bridges": []},
@@ -473,7 +481,7 @@ def test_quality_page_shows_the_gate_first_and_every_section(site: Path, quality
     assert "y ~ 1 + x  [sigma < 1]" in page.text
     assert "PC(U=1, alpha=0.01)" in page.text
     assert "1 van de 1 verschillen" in page.text
-    assert page.text.count("Niet beschikbaar bij deze run") == 2  # predictive and moran are empty
+    assert page.text.count("Niet beschikbaar bij deze run") == 3  # predictive, moran and benchmarks are empty
     assert "en 5 meer" in page.text  # 25 islands, 20 shown
     assert ["buurt", "40", "0", "2"] in page.cells
 
@@ -488,4 +496,16 @@ def test_quality_refuses_missing_and_unknown_sections(quality: dict[str, Any], t
 def test_all_sections_but_run_and_gate_may_be_empty(quality: dict[str, Any], tmp_path: Path) -> None:
     empty = {k: quality[k] if k in ("run", "gate") else [] for k in SECTIONS}
     write_quality(empty, tmp_path)
-    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 14
+    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 17
+
+
+def test_benchmarks_are_shown_with_what_they_moved(quality: dict[str, Any], tmp_path: Path) -> None:
+    strain = {"level": "gemeente", "area_code": "GM0001", "measure": "participatie", "value": 6.5, "se": 0.1}
+    strain |= {"mean": 6.1, "sd": 0.12, "z": 2.56, "p": 0.01}
+    moved = [{"level": "buurt", "measure": "participatie", "areas": 40, "shift": 0.2, "largest": 0.45}]
+    benchmarks = {"method": "minimum-distance", "respondents": "shared", "effective": None, "strained": 1}
+    write_quality(quality | {"benchmarks": benchmarks | {"strain": [strain], "shift": moved}}, tmp_path)
+    cells = Page(tmp_path / "quality.html").cells
+    assert ["die het model tegenspreken (|z| > 2) that strain the model (|z| > 2)", "1"] in cells
+    assert ["gemeente", "GM0001", "participatie", "6,50", "0,100", "6,10", "0,120", "2,56", "0,0100"] in cells
+    assert ["buurt", "participatie", "40", "0,200", "0,450"] in cells

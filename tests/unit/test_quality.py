@@ -48,7 +48,8 @@ def report(est: Estimates) -> dict[str, Any]:
 
 def test_keys_and_plain_values(report: dict[str, Any]) -> None:
     assert list(report) == [
-        *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison", "moran"),
+        *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison"),
+        *("agreement", "gain", "benchmarks", "moran"),
         *(
             "areas",
             "graph",

@@ -391,3 +391,11 @@ def test_the_data_package_is_valid():
     frictionless = pytest.importorskip("frictionless", reason="frictionless is a test extra")
     report = frictionless.Package(str(EXAMPLE / "datapackage.json")).validate()
     assert report.valid, report.flatten(["type", "note"])
+
+
+def test_a_census_is_everyone(areas, truth):
+    everyone = int(truth.persons.sum())
+    frame = simulate_survey(areas, truth, Codebook.load("veiligheidsmonitor"), everyone, 1)
+    counts = frame.groupby("buurtcode").size().reindex(truth.codes, fill_value=0)
+    np.testing.assert_array_equal(counts, truth.persons.sum(axis=1))
+    assert (frame["gewicht"] == 1).all()

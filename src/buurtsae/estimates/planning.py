@@ -151,7 +151,7 @@ def plan(
     rules, concept = rules or Rules(), concept or Concept.load()
     weights = concept.matrix_of(fit.draws.subdimensions)
     measures = [measure] if isinstance(measure, str) else list(weights.index if measure is None else measure)
-    _check(fit, list(weights.index), measures, budget, target, max_per_area, deff, source)
+    _check(fit, list(weights.index), measures, budget, target, max_per_area, deff, source, rules)
     s = _source(fit, weights.loc[measures].to_numpy() > 0, source)
     p = Preposterior.of(fit, concept, weights.loc[measures], s, rules, max_per_area, deff)
     goal, n = int(np.ceil(target * p.publishable.sum() - 1e-9)), int(p.publishable.sum())
@@ -192,8 +192,16 @@ def _check(
     max_per_area: float,
     deff: float,
     source: str | None,
+    rules: Rules,
 ) -> None:
     problems = Problems()
+    if rules.max_width < 10 or rules.min_own_share > 0:
+        problems.add(
+            "a plan does not know rules about width or own-data share",
+            f"max_width = {rules.max_width:g}, min_own_share = {rules.min_own_share:g}",
+            "rules about residents, respondents and reliability",
+            "ask for the reliability that such a width needs",
+        )
     if not (isinstance(budget, int | np.integer) and budget > 0):
         problems.add("the budget is impossible", repr(budget), "a whole number of respondents above 0", "correct it")
     for what, value in (("target", target), ("share of residents that may answer", max_per_area)):

@@ -25,6 +25,7 @@ from buurtsae.areas.graph import Graph
 from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.contribution import contributions
+from buurtsae.estimates.evidence import agreement, gain
 from buurtsae.estimates.summary import Estimates
 from buurtsae.model.terms import BYM2
 from buurtsae.sparse import Floats
@@ -82,6 +83,9 @@ def quality(
         "hyperparameters": _hyperparameters(fit),
         "predictive": predictive,
         "comparison": _comparison(est),
+        "agreement": agreement(est.model_table),
+        "gain": gain(est.table),
+        "benchmarks": _benchmarks(est),
         "moran": _moran(fit),
         "areas": est.areas.audit(),
         "graph": _graph_audit(fit),
@@ -236,12 +240,30 @@ def _predictive(fit: Fit) -> list[dict[str, Any]]:
 
 
 def _comparison(est: Estimates) -> list[dict[str, Any]]:
-    rows = est.table[(est.table["level"] == "gemeente") & est.table["direct_se"].notna()]
+    table = est.model_table
+    rows = table[(table["level"] == "gemeente") & table["direct_se"].notna()]
     rows = rows.assign(difference=rows["direct"] - rows["estimate"])
     rows["z"] = rows["difference"] / np.sqrt(rows["direct_se"] ** 2 + rows["sd"] ** 2)
     columns = ["area_code", "area_name", "measure", "direct", "direct_se", "estimate", "sd", "difference", "z"]
     records: list[dict[str, Any]] = rows[columns].to_dict("records")
     return records
+
+
+def _benchmarks(est: Estimates) -> dict[str, Any]:
+    """How the draws were made to agree with benchmarks, what these say of the model, and how far scores moved."""
+    found = est.benchmarked
+    if found is None:
+        return {}
+    shift = found.shift.groupby(["level", "measure"], sort=False)
+    moved = shift.agg(areas=("shift", "size"), shift=("shift", "mean"), largest=("shift", lambda s: s.abs().max()))
+    return {
+        "method": found.method,
+        "respondents": found.respondents,
+        "effective": found.effective,
+        "strained": int(found.strain["strains"].sum()),
+        "strain": found.strain.drop(columns="strains").to_dict("records"),
+        "shift": moved.reset_index().to_dict("records"),
+    }
 
 
 def _graph(fit: Fit) -> Graph | None:

@@ -77,6 +77,11 @@ class Estimates:
         """The draws that the table summarises."""
         return self.fit.draws if self.benchmarked is None else self.benchmarked.draws
 
+    @cached_property
+    def model_table(self) -> pd.DataFrame:
+        """The table before benchmarking: what says whether the model is right."""
+        return self.table if self.benchmarked is None else tabulate(self.fit, self.concept, self.rules, self.fit.draws)
+
     @property
     def published(self) -> pd.DataFrame:
         """The table with the figures of `niet_publiceren` rows removed."""
@@ -281,8 +286,11 @@ def _by_measure(fit: Fit, concept: Concept, draws: Draws) -> Iterator[tuple[str,
 
 
 def _summary(values: Floats) -> dict[str, Any]:
+    mean, sd = values.mean(axis=0), values.std(axis=0, ddof=1)
     lower, upper = np.quantile(values, [0.025, 0.975], axis=0)
-    return {"estimate": values.mean(axis=0), "sd": values.std(axis=0, ddof=1), "lower": lower, "upper": upper}
+    exact = sd < 1e-9  # a benchmark: its quantiles are its mean, but for rounding
+    ends = {"lower": np.where(exact, mean, lower), "upper": np.where(exact, mean, upper)}
+    return {"estimate": mean, "sd": sd, **ends}
 
 
 def _parent_of(areas: Areas, level: str) -> pd.Series:

@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, KEY, Column
+from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, KEY, SUPPLEMENT, Column
 
 TYPES = {"str": "string", "int64": "integer", "Int64": "integer", "float64": "number", "bool": "boolean"}
 
 
 def datapackage(folder: Path, *, title: str, created: str, run_id: str, measures: Mapping[str, str]) -> dict[str, Any]:
-    """Describe `estimates.csv` and `estimates.parquet` as they lie in `folder`.
+    """Describe `estimates.csv`, `estimates.parquet` and `supplement.csv`, where it is, as they lie in `folder`.
 
     Parameters
     ----------
     folder : path
-        Where the two files are; their size and SHA-256 go into the description.
+        Where the files are; their size and SHA-256 go into the description.
     title, created, run_id : str
         Title of the set of estimates, moment it was made (RFC 3339), key into `manifest.json`.
     measures : mapping of identifier to Dutch label
@@ -45,8 +45,21 @@ def datapackage(folder: Path, *, title: str, created: str, run_id: str, measures
         "resources": [
             {"name": "estimates", "type": "table", **_file(folder / "estimates.csv"), **csv, "schema": schema},
             {"name": "estimates-parquet", **_file(folder / "estimates.parquet"), **parquet, "schema": schema},
+            *_supplement(folder, csv, measures),
         ],
     }
+
+
+def _supplement(folder: Path, csv: dict[str, Any], measures: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The file of further columns, where it was written, with the columns that it has."""
+    path = folder / "supplement.csv"
+    if not path.is_file():
+        return []
+    found = path.read_text(encoding="utf-8").partition("\n")[0].split(",")
+    known = {c.name: c for c in (*ESTIMATES, *SUPPLEMENT)}
+    fields = [_field(known[name], measures) for name in found]
+    schema = {"fields": fields, "primaryKey": list(KEY), "missingValues": [""]}
+    return [{"name": "supplement", "type": "table", **_file(path), **csv, "schema": schema}]
 
 
 def _file(path: Path) -> dict[str, Any]:

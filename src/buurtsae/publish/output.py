@@ -58,6 +58,7 @@ def publish(
     labels = {m: est.concept.nodes[m].nl for m in est.measures}
     with staged(to) as folder:
         write_tables(est.published, est.areas.frame, folder)
+        est.supplement.to_csv(folder / "supplement.csv", index=False, encoding="utf-8", lineterminator="\n")
         _write_draws(est, folder / "draws.nc", draws)
         write_quality(report, folder)
         page = run | {"draft": not report["gate"]["passed"]}
@@ -78,12 +79,12 @@ def _write_draws(est: Estimates, path: Path, most: int) -> None:
     """Write joint draws of all levels, float32, dims (draw, area, measure); what is not published is missing."""
     import xarray as xr
 
-    total = len(est.fit.draws.flat)
+    total = len(est.draws.flat)
     kept = np.linspace(0, total - 1, min(most, total)).round().astype(int)
     codes = est.table[["level", "area_code"]].drop_duplicates()
     position = {key: i for i, key in enumerate(codes.itertuples(index=False, name=None))}
     values = np.full((len(kept), len(codes), len(est.measures)), np.nan, dtype=np.float32)
-    for measure, level, labels, drawn in level_draws(est.fit, est.concept):
+    for measure, level, labels, drawn in level_draws(est.fit, est.concept, est.draws):
         values[:, [position[level, c] for c in labels], est.measures.index(measure)] = drawn[kept]
     hidden = est.table[est.table["label"] == "niet_publiceren"]
     for row in hidden[["level", "area_code", "measure"]].itertuples(index=False):

@@ -17,8 +17,20 @@ from buurtsae.errors import DataError
 from buurtsae.publish.style import LABEL_TEXT, write_page
 
 SECTIONS = (
-    *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison", "moran"),
-    *("areas", "graph", "sources", "scales", "variances", "contributions", "covariates", "labels", "model", "notes"),
+    *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison", "agreement", "gain", "benchmarks"),
+    *(
+        "moran",
+        "areas",
+        "graph",
+        "sources",
+        "scales",
+        "variances",
+        "contributions",
+        "covariates",
+        "labels",
+        "model",
+        "notes",
+    ),
 )
 # Dutch and English of what the audits and tables are keyed by; an unknown key is shown as it is
 WORDS: dict[str, tuple[str, str]] = {
@@ -97,6 +109,19 @@ WORDS: dict[str, tuple[str, str]] = {
     "omega": ("omega", "omega"),
     "icc": ("ICC", "ICC"),
     "lambda_mean": ("betrouwbaarheid gebiedsgemiddelde", "reliability of the area mean"),
+    "bias": ("verschil gemiddeld", "mean difference"),
+    "slope": ("helling", "slope"),
+    "slope_se": ("standaardfout helling", "standard error of slope"),
+    "W": ("W (chi²)", "W (chi²)"),
+    "class": ("respondenten", "respondents"),
+    "figures": ("cijfers", "figures"),
+    "variance_ratio": ("variantie / directe variantie", "variance / direct variance"),
+    "method": ("methode", "method"),
+    "strained": ("die het model tegenspreken (|z| > 2)", "that strain the model (|z| > 2)"),
+    "value": ("gepubliceerd cijfer", "published figure"),
+    "se": ("standaardfout", "standard error"),
+    "shift": ("verschuiving gemiddeld", "mean shift"),
+    "largest": ("grootste verschuiving", "largest shift"),
     "needed_70": ("respondenten nodig voor 0,7", "respondents needed for 0.7"),
 }
 

@@ -192,6 +192,8 @@ def _allocate(n: int, available: Ints, measure: np.ndarray) -> Ints:
             f"{least.sum()} (two per stratum) to {available.sum()} (all residents)",
             "ask for another number",
         )
+    if n == available.sum():  # a census, whatever the inclinations
+        return available.copy()
     share = (n - least.sum()) * np.where(available > 0, measure, 0) / np.where(available > 0, measure, 0).sum()
     taken = least + np.floor(share).astype(np.int64)
     taken[np.argsort(np.floor(share) - share, kind="stable")[: n - taken.sum()]] += 1
