@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 START = time.perf_counter()
 ROOT = Path(__file__).parents[1]
@@ -24,17 +25,14 @@ MARKS = "<!-- national: written by benchmarks/national.py -->", "<!-- end of nat
 PARTS = "sampled", "without respondents"
 
 
-def measured(shared: Path, dims: list[int], threads: int) -> dict[str, object]:
-    """Fit once, and once more, in this process; return times, memory, errors and coverage."""
+def made(shared: Path, dims: list[int]) -> tuple[Any, ...]:
+    """Return model, direct estimates and areas, what is known of the truth, and the table with the scores."""
     import geopandas as gpd
     import numpy as np
     import pandas as pd
 
     from buurtsae.areas.areas import Areas
     from buurtsae.areas.graph import Graph
-    from buurtsae.engines.base import fit
-    from buurtsae.engines.hyper import Hyper
-    from buurtsae.engines.marginal import Marginal
     from buurtsae.model.spec import AreaModel
     from buurtsae.model.terms import BYM2
     from buurtsae.survey.direct import DirectEstimates, SourceEstimates
@@ -59,7 +57,20 @@ def measured(shared: Path, dims: list[int], threads: int) -> dict[str, object]:
     source = SourceEstimates("made", 2024, seen.index, y, unit / effective[:, :1, None], n.astype("int64"), effective)
     direct = DirectEstimates(names, (source,), areas)
     model = AreaModel("1 + " + " + ".join(columns), (BYM2(graph),))
+    return model, direct, areas, known, table
 
+
+def measured(shared: Path, dims: list[int], threads: int) -> dict[str, object]:
+    """Fit once, and once more, in this process; return times, memory, errors and coverage."""
+    import numpy as np
+
+    from buurtsae.engines.base import fit
+    from buurtsae.engines.hyper import Hyper
+    from buurtsae.engines.marginal import Marginal
+
+    model, direct, areas, known, table = made(shared, dims)
+    names, sampled = direct.subdimensions, (table["n_respondents"] > 0).to_numpy()
+    y = direct.sources[0].mean
     start = time.perf_counter()
     found = fit(model, direct, areas, "laplace", 1, progress=False, draws=1000, threads=threads)
     first, whole = time.perf_counter() - start, time.perf_counter() - START
@@ -79,7 +90,6 @@ def measured(shared: Path, dims: list[int], threads: int) -> dict[str, object]:
     lower, upper = np.quantile(draws, [0.025, 0.975], axis=0)
     inside = (truth >= lower) & (truth <= upper)
     best, sd = limit.mean[row], limit.sd[row]
-    sampled = (table["n_respondents"] > 0).to_numpy()
 
     def rmse(error: np.ndarray) -> list[float]:
         return list(np.sqrt((error**2).mean(axis=0)))

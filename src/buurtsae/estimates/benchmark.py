@@ -21,9 +21,9 @@ squared errors of benchmarked empirical Bayes estimators. Statistica Sinica 23. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -36,15 +36,16 @@ from buurtsae.draws import EFFECTIVE_MIN, Draws
 from buurtsae.engines.base import Fit
 from buurtsae.engines.laplace import systematic
 from buurtsae.errors import ModelError, Problems, shown
-from buurtsae.estimates.constraints import Nearest, gain, reconcile, spread, tilt
+from buurtsae.estimates.constraints import Nearest, components, gain, reconcile, spread, tilt
 from buurtsae.estimates.targets import Benchmarks
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 
 __all__ = ["Benchmarked", "Benchmarks", "benchmark"]
 
 Method = Literal["minimum-distance", "difference", "ratio", "tilting"]
 Metric = Literal["variances", "identity", "residents", "posterior"]
 Respondents = Literal["shared", "independent"]
+TOGETHER = 250  # constraints with one factor: fewer make many small steps, more a large factor
 CHUNK = 50  # draws at a time: 25 MB per array for all buurten of the Netherlands and four sub-dimensions
 PER_CONSTRAINT = 10  # draws: a covariance of S draws leaves K / (S - 1) too little variance, at most a tenth
 
@@ -173,19 +174,22 @@ def benchmark(
         new = replace(draws, eta=scores[index].reshape(draws.eta.shape), hyper=hyper)
         return replace(out, draws=new, weights=found)
     target = np.clip((value + _errors(root, len(scores), rng))[:, kept], 0.0, 10.0)
-    used = np.flatnonzero(np.asarray(abs(matrix[kept]).sum(axis=0)).ravel() > 0)  # only these need to move
-    small = sp.csr_array(matrix[kept][:, used])
-    distance = method == "minimum-distance"
-    nearest = Nearest(small, _weight(scores, used, draws, to.areas, covariance)) if distance else None
-    factor = gain(*_moments(scores, before[:, kept])) if distance and covariance == "posterior" else None
+    # benchmarks that share no scores are met apart, each by moving the scores that it sees
+    parts: list[tuple[Ints, Ints, Callable[..., Floats]]] = []
+    for rows in components(matrix[kept], TOGETHER):
+        used = np.flatnonzero(np.asarray(abs(matrix[kept[rows]]).sum(axis=0)).ravel() > 0)
+        small = sp.csr_array(matrix[kept[rows]][:, used])
+        if method == "minimum-distance":
+            parts.append((rows, used, Nearest(small, _weight(scores, used, draws, to.areas, covariance))))
+        else:
+            parts.append((rows, used, partial(spread, matrix=small, ratio=method == "ratio")))
+    whole = method == "minimum-distance" and covariance == "posterior"
+    factor = gain(*_moments(scores, before[:, kept])) if whole else None
     for s in _chunks(len(scores)):
         if factor is not None:
             scores[s] = np.clip(scores[s] + (target[s] - before[s, kept]) @ factor.T, 0.0, 10.0)
-        scores[s, used] = (
-            nearest(scores[s, used], target[s])
-            if nearest is not None
-            else spread(scores[s, used], small, target[s], ratio=method == "ratio")
-        )
+        for rows, used, meet in parts:
+            scores[s, used] = meet(scores[s, used], target=target[s][:, rows])
     _check_met(scores, matrix, target @ weights.T, to, method)
     return replace(out, draws=replace(draws, eta=scores.reshape(draws.eta.shape)))
 
@@ -219,6 +223,8 @@ def _weight(scores: Floats, used: np.ndarray, draws: Draws, areas: Areas, metric
 
 
 def _root(covariance: Floats) -> Floats:
+    if not (covariance - np.diag(np.diag(covariance))).any():  # errors are independent
+        return np.sqrt(covariance)
     values, vectors = np.linalg.eigh(covariance)
     return vectors * np.sqrt(np.maximum(values, 0.0))
 

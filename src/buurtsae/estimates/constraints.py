@@ -30,17 +30,42 @@ DEPENDENT = (
 )
 
 
+def components(matrix: sp.csr_array, least: int = 1) -> list[Ints]:
+    """Return rows by groups that share no scores with other groups, joined until they have `least` rows or more."""
+    from scipy.sparse.csgraph import connected_components
+
+    pattern = sp.csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
+    number, label = connected_components(pattern @ pattern.T, directed=False)
+    before = np.cumsum(np.r_[0, np.bincount(label, minlength=number)[:-1]]) // least
+    group = before[label]
+    return [np.flatnonzero(group == k) for k in np.unique(group)]
+
+
 def independent(matrix: sp.csr_array) -> tuple[Ints, Floats]:
-    """Return the rows on which the others depend, earlier ones first, and B (K, r): matrix = B @ matrix[rows]."""
+    """Return the rows on which the others depend, earlier ones first, and B (K, r): matrix = B @ matrix[rows].
+
+    A Cholesky factorisation of the Gram matrix, row by row, that leaves out rows of which nothing is left.
+    """
     norm = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    gram = (matrix @ matrix.T).toarray() / np.outer(norm, norm)
-    left, kept = gram.copy(), []
-    for k in range(len(gram)):
-        if left[k, k] > DEPENDENT:
-            kept.append(k)
-            left -= np.outer(left[:, k], left[k] / left[k, k])
-    weights = la.cho_solve(la.cho_factor(gram[np.ix_(kept, kept)]), gram[kept]).T
-    return np.array(kept, dtype=np.int64), weights * norm[:, None] / norm[kept]
+    gram = sp.csr_array(sp.diags_array(1 / norm) @ (matrix @ matrix.T) @ sp.diags_array(1 / norm))
+    found, parts = [], []
+    for rows in components(matrix):
+        g = gram[rows][:, rows].toarray()
+        root, kept = np.zeros_like(g), list[int]()
+        for k in range(len(g)):
+            r = len(kept)
+            line = la.solve_triangular(root[:r, :r], g[kept, k], lower=True, check_finite=False)
+            if (left := g[k, k] - line @ line) > DEPENDENT:
+                root[r, :r], root[r, r] = line, np.sqrt(left)
+                kept.append(k)
+        r = len(kept)
+        found.append(rows[kept])
+        parts.append((rows, la.cho_solve((root[:r, :r], True), g[kept]).T))
+    every = np.sort(np.concatenate(found))
+    weights = np.zeros((len(norm), len(every)))
+    for own, (rows, part) in zip(found, parts, strict=True):
+        weights[np.ix_(rows, np.searchsorted(every, own))] = part
+    return every, weights * norm[:, None] / norm[every]
 
 
 def reconcile(target: Floats, covariance: Floats, kept: Ints, weights: Floats) -> Floats:
