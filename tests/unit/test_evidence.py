@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from made_fit import SUBDIMENSIONS, made_fit
 from scipy import stats
 
-from buurtsae.estimates.evidence import agreement, gain
+from buurtsae.estimates.evidence import EVERYTHING, agreement, explained, gain
 
 
 def conjugate(k: int, shift: float = 0.0) -> pd.DataFrame:
@@ -65,3 +66,21 @@ def test_gain_is_a_ratio_of_variances_by_class() -> None:
     assert found["1-5"]["variance_ratio"] == pytest.approx(0.25)
     assert found["1-5"]["figures"] == 2
     assert found["101 en meer"]["variance_ratio"] == pytest.approx(1)
+
+
+def test_what_covariates_explain_is_a_variance_per_draw() -> None:
+    fit = made_fit().fit
+    found = {(r["covariate"], r["measure"]): r for r in explained(fit)}
+    columns = [c for c in fit.design.columns if c != "Intercept"]
+    assert set(found) == {(c, d) for c in [*columns, EVERYTHING] for d in SUBDIMENSIONS}
+    live, beta = fit.areas.inhabited, fit.draws.hyper["beta"][1]
+    beta = beta.reshape(-1, *beta.shape[2:])
+    for d, measure in enumerate(SUBDIMENSIONS):
+        for name in columns:
+            k = fit.design.columns.index(name)
+            part = np.var(beta[:, k, d][:, None] * fit.design.x[live, k], axis=1)
+            share = (part / fit.draws.flat[:, live, d].var(axis=1)).mean()
+            assert found[name, measure]["share"] == pytest.approx(min(share, 1))
+            assert found[name, measure]["mean"] == pytest.approx(beta[:, k, d].mean())
+        if len(columns) == 1:
+            assert found[EVERYTHING, measure]["share"] == pytest.approx(found[columns[0], measure]["share"])

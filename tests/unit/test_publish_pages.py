@@ -146,6 +146,9 @@ def quality() -> dict[str, Any]:
             {"level": "buurt", "class": "0", "figures": 12, "sd": 0.6, "direct_se": None, "variance_ratio": None},
         ],
         "benchmarks": {},
+        "explained": [
+            {"covariate": "woz", "measure": "participatie", "mean": 0.2, "lower": 0.1, "upper": 0.3, "share": 0.12},
+        ],
         "moran": [],
         "areas": {"year": 2024, "buurten": 1060, "missing_covariates": {"woz": 3}, "notes": ["één <b>"]},
         "graph": {"components": (59, 1), "islands": [f"BU{i:08d}" for i in range(25)], "bridges": []},
@@ -496,7 +499,7 @@ def test_quality_refuses_missing_and_unknown_sections(quality: dict[str, Any], t
 def test_all_sections_but_run_and_gate_may_be_empty(quality: dict[str, Any], tmp_path: Path) -> None:
     empty = {k: quality[k] if k in ("run", "gate") else [] for k in SECTIONS}
     write_quality(empty, tmp_path)
-    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 17
+    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 18
 
 
 def test_benchmarks_are_shown_with_what_they_moved(quality: dict[str, Any], tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_keys_and_plain_values(report: dict[str, Any]) -> None:
             "variances",
             "contributions",
             "covariates",
+            "explained",
             "labels",
             "model",
             "notes",

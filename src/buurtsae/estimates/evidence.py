@@ -1,4 +1,4 @@
-r"""What estimates gain over direct ones, and whether they agree with these where these are good.
+r"""What estimates gain over direct ones, what covariates explain, and whether estimates agree with good direct ones.
 
 Gain, by number of respondents: posterior variance over the variance of the direct estimate. Agreement, per measure over
 gemeenten with a direct estimate y of standard error s, posterior mean m and sd p: a posterior mean's error is not
@@ -22,6 +22,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
+from buurtsae.engines.base import Fit
+
+EVERYTHING = "alle kenmerken"
 CLASSES = {"0": (0, 0), "1-5": (1, 5), "6-20": (6, 20), "21-100": (21, 100), "101 en meer": (101, np.inf)}
 
 
@@ -103,4 +106,35 @@ def agreement(table: pd.DataFrame, level: str = "gemeente") -> list[dict[str, An
                 "coverage_95": float((np.abs(y - m) < 1.96 * np.sqrt(variance)).mean()),
             }
         )
+    return rows
+
+
+def explained(fit: Fit) -> list[dict[str, Any]]:
+    """Return the share of the variance between buurten with residents that goes with each covariate.
+
+    Returns
+    -------
+    list of dict
+        Per column of the model matrix but the intercept, and for all together: `covariate`, `measure`, `mean`, `lower`,
+        `upper` (95%) of its coefficient (None for all together) and `share`, the posterior mean of Var(x b) / Var(eta)
+        over buurten. Columns that go together share what they explain: their shares do not add up. Associations.
+    """
+    live, names = fit.areas.inhabited, fit.design.columns
+    chosen = [k for k, name in enumerate(names) if name != "Intercept"]
+    if not chosen:
+        return []
+    x, beta = fit.design.x[live][:, chosen], fit.draws.hyper["beta"][1]
+    beta = beta.reshape(-1, *beta.shape[2:])[:, chosen]
+    between = fit.draws.flat[:, live].var(axis=1)
+    own = x.var(axis=0)[None, :, None] * beta**2 / between[:, None]
+    every = np.einsum("skd,kl,sld->sd", beta, np.atleast_2d(np.cov(x.T, bias=True)), beta) / between
+    lower, upper = np.quantile(beta, [0.025, 0.975], axis=0)
+    rows = []
+    for d, measure in enumerate(fit.draws.subdimensions):
+        for i, k in enumerate(chosen):
+            coefficient = {"mean": beta[:, i, d].mean(), "lower": lower[i, d], "upper": upper[i, d]}
+            row = {"covariate": names[k], "measure": measure, **{n: float(v) for n, v in coefficient.items()}}
+            rows.append(row | {"share": float(min(own[:, i, d].mean(), 1.0))})
+        together = {"covariate": EVERYTHING, "measure": measure, "mean": None, "lower": None, "upper": None}
+        rows.append(together | {"share": float(min(every[:, d].mean(), 1.0))})
     return rows

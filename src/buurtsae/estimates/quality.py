@@ -25,7 +25,7 @@ from buurtsae.areas.graph import Graph
 from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.contribution import contributions
-from buurtsae.estimates.evidence import agreement, gain
+from buurtsae.estimates.evidence import agreement, explained, gain
 from buurtsae.estimates.summary import Estimates
 from buurtsae.model.terms import BYM2
 from buurtsae.sparse import Floats
@@ -94,6 +94,7 @@ def quality(
         "variances": _variances(fit),
         "contributions": contributions(fit),
         "covariates": [{"covariate": (r := c.record()).pop("name"), **r} for c in fit.design.covariates],
+        "explained": explained(fit),
         "labels": {
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
         },

@@ -18,19 +18,8 @@ from buurtsae.publish.style import LABEL_TEXT, write_page
 
 SECTIONS = (
     *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison", "agreement", "gain", "benchmarks"),
-    *(
-        "moran",
-        "areas",
-        "graph",
-        "sources",
-        "scales",
-        "variances",
-        "contributions",
-        "covariates",
-        "labels",
-        "model",
-        "notes",
-    ),
+    *("moran", "areas", "graph", "sources", "scales", "variances", "contributions", "covariates", "explained"),
+    *("labels", "model", "notes"),
 )
 # Dutch and English of what the audits and tables are keyed by; an unknown key is shown as it is
 WORDS: dict[str, tuple[str, str]] = {
@@ -109,6 +98,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "omega": ("omega", "omega"),
     "icc": ("ICC", "ICC"),
     "lambda_mean": ("betrouwbaarheid gebiedsgemiddelde", "reliability of the area mean"),
+    "share": ("aandeel van de verschillen", "share of the differences"),
     "bias": ("verschil gemiddeld", "mean difference"),
     "slope": ("helling", "slope"),
     "slope_se": ("standaardfout helling", "standard error of slope"),
