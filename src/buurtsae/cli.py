@@ -105,6 +105,29 @@ def plan(
 
 
 @app.command()
+def curves(
+    file: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")],
+    covariate: Annotated[list[str] | None, typer.Option(help="A covariate; repeat. All by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for tables and figures.")] = None,
+    seed: Seed = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what goes with each covariate: differences in score over its range, with and without the spatial field."""
+    from buurtsae import pipeline
+
+    found = pipeline.curves(file, covariate or (), seed=seed, progress=not quiet, say=_silent if quiet else _say)
+    if out is not None:
+        from buurtsae.publish.curves import write_curves
+
+        write_curves(found, out)
+    if as_json:
+        _print_json({c.name: c.table.to_dict("records") for c in found})
+    elif not quiet:
+        typer.echo("\n\n".join(c.text for c in found))
+
+
+@app.command()
 def check(
     file: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")],
     as_json: Json = False,

@@ -7,7 +7,7 @@ clean.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import resources
@@ -42,6 +42,7 @@ from buurtsae.survey.survey import Survey, check_areas, check_codes
 from buurtsae.tables import read_table
 
 if TYPE_CHECKING:
+    from buurtsae.estimates.curves import Curves
     from buurtsae.estimates.planning import Plan
 
 Say = Callable[[str], None]
@@ -181,13 +182,47 @@ def plan(
     """
     from buurtsae.estimates.planning import plan as planned
 
+    spec, fitted = _fitted(path, seed, progress, say)
+    return planned(fitted, rules=_rules(spec), **options)
+
+
+def curves(
+    path: str | Path,
+    covariates: Sequence[str] = (),
+    *,
+    seed: int | None = None,
+    progress: bool = True,
+    say: Say = lambda text: None,
+) -> list[Curves]:
+    """Fit a run file's model, with and without its spatial field, and return what goes with its covariates.
+
+    Parameters
+    ----------
+    path, seed, progress, say
+        As `run`.
+    covariates : sequence of str
+        All of the formula by default.
+    """
+    from buurtsae.estimates.axis import names_of
+    from buurtsae.estimates.curves import curves as drawn
+    from buurtsae.estimates.curves import without_field
+
+    spec, fitted = _fitted(path, seed, progress, say)
+    if not (chosen := list(covariates) or names_of(fitted)):
+        raise DataError("the formula has no covariates", repr(spec.model.formula), "one or more", "add one")
+    say("without the spatial field")
+    other = without_field(fitted, **spec.engine.get("laplace", {}))
+    return [drawn(fitted, name, without_field=other) for name in chosen]
+
+
+def _fitted(path: str | Path, seed: int | None, progress: bool, say: Say) -> tuple[RunSpec, Fit]:
+    """The fast engine's fit of a run file, without files."""
     inputs = check(path)
     spec = inputs.run.spec
     say(f"{inputs.areas!r}\n{inputs.direct!r}")
     number = spec.run.seed if seed is None else seed
-    chosen = spec.engine.get("laplace", {})
-    fitted = fit(inputs.model, inputs.direct, inputs.areas, "laplace", number, progress=progress, **chosen)
-    return planned(fitted, rules=_rules(spec), **options)
+    options = spec.engine.get("laplace", {})
+    return spec, fit(inputs.model, inputs.direct, inputs.areas, "laplace", number, progress=progress, **options)
 
 
 def _rules(spec: RunSpec) -> Rules:

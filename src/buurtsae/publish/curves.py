@@ -1,15 +1,20 @@
-"""Figure: the association of one covariate with a score, with its 95% band."""
+"""Associations of covariates with scores, as figures with 95% bands, tables and text."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from buurtsae.publish.staging import staged
 from buurtsae.publish.style import dutch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from buurtsae.estimates.curves import Curves
 
 WITH, WITHOUT = "#0072b2", "#d55e00"  # Okabe and Ito (2008)
 
@@ -53,3 +58,31 @@ def plot_curve(rows: pd.DataFrame, title: str, label: str, *, categorical: bool,
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize="small")
     return ax
+
+
+def write_curves(found: Sequence[Curves], to: str | Path) -> None:
+    """Write `vuistregels.txt`, `vuistregels.csv`, `curves.csv`, and per covariate a figure per measure.
+
+    Parameters
+    ----------
+    found : sequence of Curves
+    to : path
+        Folder, made if need be.
+    """
+    from matplotlib.figure import Figure
+
+    with staged(to) as folder:
+        (folder / "vuistregels.txt").write_text("\n\n".join(c.text for c in found) + "\n", "utf-8", newline="\n")
+        for name in ("table", "curve"):
+            parts = [getattr(c, name).assign(covariate=c.covariate.name) for c in found]
+            file = folder / {"table": "vuistregels.csv", "curve": "curves.csv"}[name]
+            pd.concat(parts).to_csv(file, index=False, encoding="utf-8", lineterminator="\n")
+        for c in found:
+            measures = list(dict.fromkeys(c.curve["measure"]))
+            figure = Figure(figsize=(13.0, 3.6 * ((len(measures) + 1) // 2)), layout="constrained")
+            axes = figure.subplots((len(measures) + 1) // 2, 2, sharey=True, squeeze=False).ravel()
+            for measure, ax in zip(measures, axes, strict=False):
+                c.plot(measure, ax)
+            for ax in axes[len(measures) :]:
+                ax.remove()
+            figure.savefig(folder / f"{c.covariate.name}.svg", metadata={"Date": None})
