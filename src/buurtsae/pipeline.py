@@ -158,13 +158,24 @@ def run(
     )
     rules = _rules(spec)
     final = fitted if spec.benchmark is None else timed("benchmarks", lambda: _benchmarked(inputs, fitted))
-    est: Estimates = timed("estimates", lambda: estimate(final, rules=rules, year=spec.run.year, run_id=key))
+    est: Estimates = timed(
+        "estimates",
+        lambda: estimate(final, concept=_concept(inputs.run), rules=rules, year=spec.run.year, run_id=key),
+    )
     if fitted.draws.certificate is None:
         timed("convergence", lambda: est.convergence)
     provenance = Provenance(spec.run.title, files, settings, clock)
     gate = Gate(**spec.quality.model_dump())
     say("quality and files")
-    report = publish(est, to, gate=gate, provenance=provenance, draws=spec.publish.draws, scales=inputs.reliability)
+    report = publish(
+        est,
+        to,
+        gate=gate,
+        provenance=provenance,
+        draws=spec.publish.draws,
+        scales=inputs.reliability,
+        weights=spec.concept.sensitivity,
+    )
     return Outcome(est, report, Path(to))
 
 
@@ -183,7 +194,7 @@ def plan(
     from buurtsae.estimates.planning import plan as planned
 
     spec, fitted = _fitted(path, seed, progress, say)
-    return planned(fitted, rules=_rules(spec), **options)
+    return planned(fitted, rules=_rules(spec), concept=_concept(RunFile.load(path)), **options)
 
 
 def curves(
@@ -212,7 +223,7 @@ def curves(
         raise DataError("the formula has no covariates", repr(spec.model.formula), "one or more", "add one")
     say("without the spatial field")
     other = without_field(fitted, **spec.engine.get("laplace", {}))
-    return [drawn(fitted, name, without_field=other) for name in chosen]
+    return [drawn(fitted, name, concept=_concept(RunFile.load(path)), without_field=other) for name in chosen]
 
 
 def _fitted(path: str | Path, seed: int | None, progress: bool, say: Say) -> tuple[RunSpec, Fit]:
@@ -239,7 +250,10 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
         _collect(problems, engine_options, name, options)
     areas = _collect(problems, _areas, run)
     surveys = _surveys(run, areas, problems)
-    start = _collect(problems, _table, run, areas) if not spec.sources else _estimates(run, areas, surveys, problems)
+    concept, start = _collect(problems, _concept, run), None
+    if concept is not None:
+        of_table = not spec.sources
+        start = _collect(problems, _table, run, areas) if of_table else _estimates(run, areas, surveys, problems)
     model = _collect(problems, _model, spec.model, areas, run) if areas is not None else None
     benchmarks = None if areas is None or start is None else _collect(problems, _benchmarks, run, areas, start)
     arrays = None
@@ -280,13 +294,19 @@ def _areas(run: RunFile) -> Areas:
     )
 
 
+def _concept(run: RunFile) -> Concept:
+    """The concept, with the weights of the run file."""
+    part = run.spec.concept
+    return Concept.load(run.locate(part.file) if part.file else None).weighted(part.weights)
+
+
 def _benchmarks(run: RunFile, areas: Areas, start: DirectEstimates) -> Benchmarks | None:
     """The benchmarks of a file; of those that a fit will give, only whether their level exists."""
     part = run.spec.benchmark
     if part is None:
         return None
     if part.file is not None:
-        return Benchmarks.read(run.locate(part.file), areas, Concept.load(), start.subdimensions)
+        return Benchmarks.read(run.locate(part.file), areas, _concept(run), start.subdimensions)
     areas.parents(str(part.level))
     return None
 
@@ -294,7 +314,9 @@ def _benchmarks(run: RunFile, areas: Areas, start: DirectEstimates) -> Benchmark
 def _benchmarked(inputs: Inputs, fitted: Fit) -> Benchmarked:
     part = inputs.run.spec.benchmark
     assert part is not None  # asked for
-    to = inputs.benchmarks or Benchmarks.of_direct(fitted, str(part.level), min_respondents=part.min_respondents)
+    to = inputs.benchmarks or Benchmarks.of_direct(
+        fitted, str(part.level), _concept(inputs.run), min_respondents=part.min_respondents
+    )
     return benchmark(fitted, to, method=part.method, covariance=part.covariance, respondents=part.respondents)
 
 
@@ -318,7 +340,7 @@ def _estimates(run: RunFile, areas: Areas | None, surveys: list[Survey], problem
     spec = run.spec
     if areas is None or len(surveys) < len(spec.used):
         return None
-    concept, method = Concept.load(), spec.variances.method
+    concept, method = _concept(run), spec.variances.method
     scores = [_collect(problems, concept.score, s, u.scoring) for s, u in zip(surveys, spec.used, strict=True)]
     if None in scores:
         return None
@@ -369,7 +391,7 @@ def _table(run: RunFile, areas: Areas | None) -> DirectEstimates | None:
     return DirectEstimates.from_table(
         run.locate(spec.file),
         areas,
-        Concept.load(),
+        _concept(run),
         covariances=run.locate(spec.covariances) if spec.covariances else None,
         year=spec.year or run.spec.run.year,
         smooth=spec.smooth,
@@ -420,6 +442,7 @@ def _files(run: RunFile) -> tuple[Path, ...]:
     for s in spec.used:
         names += [*filter(None, [s.strata_population]), *([s.calibrate.totals] if s.calibrate else [])]
     names += [s.source for s in spec.used if s.source.endswith(".toml")]
+    names += [spec.concept.file] if spec.concept.file else []
     if spec.benchmark is not None and spec.benchmark.file is not None:
         names.append(spec.benchmark.file)
     if spec.direct is not None:

@@ -110,6 +110,14 @@ class SourcePart(_Part):
         return {"area": f"{raw.get('level', 'buurt')}code", **raw} if isinstance(raw, dict) else raw
 
 
+class ConceptPart(_Part):
+    """`[concept]`: the measures and their weights; a sensitivity table in the report."""
+
+    file: str | None = None
+    weights: dict[str, float] = {}
+    sensitivity: bool = False
+
+
 class DirectPart(_Part):
     """`[direct]`: direct estimates made elsewhere, instead of respondents."""
 
@@ -222,6 +230,7 @@ class RunSpec(_Part):
     run: RunPart
     areas: AreasPart
     graph: GraphPart = GraphPart()
+    concept: ConceptPart = ConceptPart()
     sources: tuple[SourcePart, ...] = ()
     direct: DirectPart | None = None
     variances: VariancesPart = VariancesPart()

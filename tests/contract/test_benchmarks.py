@@ -89,3 +89,26 @@ def test_rules_and_groupings_that_do_not_exist(example: Example) -> None:
     assert done.status == 1
     assert "unknown key publish.min_geluk" in done.err
     assert "no such grouping" in done.err
+
+
+@pytest.mark.slow
+def test_weights_of_the_run_file_make_the_total(example: Example) -> None:
+    quick(example, "[concept]\nweights = { sociale_verbondenheid = 3 }\nsensitivity = true")
+    out = example.folder / "out"
+    done = call("run", example.run, "--out", out, "--quiet")
+    assert done.status == 0, done.err
+    wide = pd.read_parquet(out / "estimates.parquet").pivot(
+        index=["level", "area_code"], columns="measure", values="estimate"
+    )
+    expected = (3 * wide["sociale_verbondenheid"] + wide["ruimtelijke_verbondenheid"]) / 4
+    np.testing.assert_allclose(wide["buurtverbondenheid"], expected, atol=1e-10)
+    rows = json.loads((out / "quality.json").read_text(encoding="utf-8"))["sensitivity"]
+    assert "participatie x 2" in {r["alternative"] for r in rows}
+
+
+def test_weights_that_are_impossible(example: Example) -> None:
+    quick(example, "[concept]\nweights = { geluk = 1, participatie = -1 }")
+    done = call("check", example.run)
+    assert done.status == 1
+    assert "no part of the concept" in done.err
+    assert "the weight of participatie is not positive" in done.err

@@ -146,6 +146,10 @@ def quality() -> dict[str, Any]:
             {"level": "buurt", "class": "0", "figures": 12, "sd": 0.6, "direct_se": None, "variance_ratio": None},
         ],
         "benchmarks": {},
+        "sensitivity": [
+            {"alternative": "participatie x 2", "measure": "buurtverbondenheid", "areas": 40}
+            | {"rank_correlation": 0.97, "mean_rank_change": 0.03, "largest": 0.2, "labels": 0.0}
+        ],
         "explained": [
             {"covariate": "woz", "measure": "participatie", "mean": 0.2, "lower": 0.1, "upper": 0.3, "share": 0.12},
         ],
@@ -499,7 +503,7 @@ def test_quality_refuses_missing_and_unknown_sections(quality: dict[str, Any], t
 def test_all_sections_but_run_and_gate_may_be_empty(quality: dict[str, Any], tmp_path: Path) -> None:
     empty = {k: quality[k] if k in ("run", "gate") else [] for k in SECTIONS}
     write_quality(empty, tmp_path)
-    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 18
+    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 19
 
 
 def test_benchmarks_are_shown_with_what_they_moved(quality: dict[str, Any], tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def test_keys_and_plain_values(report: dict[str, Any]) -> None:
             "contributions",
             "covariates",
             "explained",
+            "sensitivity",
             "labels",
             "model",
             "notes",
@@ -66,6 +67,13 @@ def test_keys_and_plain_values(report: dict[str, Any]) -> None:
     ]
     assert json.loads(json.dumps(report, allow_nan=False)) == report  # ready for JSON
     assert report["run"] == {"engine": "exact", "seed": 1, "run_id": "proef"}
+
+
+def test_other_weights_are_shown_when_asked_for(est: Estimates, report: dict[str, Any]) -> None:
+    assert report["sensitivity"] == []
+    rows = quality(est, weights=True)["sensitivity"]
+    assert {r["alternative"] for r in rows} == {f"{n} x 2" for n in est.measures[:-1]}
+    assert all(r["areas"] == 24 for r in rows)
 
 
 def test_convergence_is_that_of_the_table(est: Estimates, report: dict[str, Any]) -> None:

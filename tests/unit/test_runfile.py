@@ -150,7 +150,7 @@ def test_unknown_keys_wrong_types_and_absent_keys_in_one_pass(tmp_path: Path) ->
     }
     # an unknown key is told which ones there are, at its own place
     assert found["unknown key kleur"].expected.startswith(
-        "run, areas, graph, sources, direct, variances, covariates, model, "
+        "run, areas, graph, concept, sources, direct, variances, covariates, model, "
     )
     assert found["unknown key run.jaar"].expected == "name, title, year, seed, engine"
     assert found["unknown key areas.tables.0.kolom"].expected == "file, key"

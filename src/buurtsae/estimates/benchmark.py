@@ -183,11 +183,16 @@ def benchmark(
             parts.append((rows, used, Nearest(small, _weight(scores, used, draws, to.areas, covariance))))
         else:
             parts.append((rows, used, partial(spread, matrix=small, ratio=method == "ratio")))
-    whole = method == "minimum-distance" and covariance == "posterior"
-    factor = gain(*_moments(scores, before[:, kept])) if whole else None
+    factor = None
+    if method == "minimum-distance" and covariance == "posterior":
+        factor = gain(*_moments(scores, before[:, kept]))
+        # eta less its regression on C eta, which the draws have fitted: with K coefficients too little is left of it
+        wider = np.sqrt((len(scores) - 1) / (len(scores) - 1 - len(kept)))
+        middle = scores.mean(axis=0) - factor @ before[:, kept].mean(axis=0)
     for s in _chunks(len(scores)):
         if factor is not None:
-            scores[s] = np.clip(scores[s] + (target[s] - before[s, kept]) @ factor.T, 0.0, 10.0)
+            rest = scores[s] - before[s, kept] @ factor.T - middle
+            scores[s] = np.clip(middle + wider * rest + target[s] @ factor.T, 0.0, 10.0)
         for rows, used, meet in parts:
             scores[s, used] = meet(scores[s, used], target=target[s][:, rows])
     _check_met(scores, matrix, target @ weights.T, to, method)

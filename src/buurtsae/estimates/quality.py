@@ -26,6 +26,7 @@ from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.contribution import contributions
 from buurtsae.estimates.evidence import agreement, explained, gain
+from buurtsae.estimates.sensitivity import sensitivity
 from buurtsae.estimates.summary import Estimates
 from buurtsae.model.terms import BYM2
 from buurtsae.sparse import Floats
@@ -61,6 +62,7 @@ def quality(
     *,
     run: dict[str, Any] | None = None,
     scales: Sequence[Mapping[str, Any]] = (),
+    weights: bool = False,
 ) -> dict[str, Any]:
     """Return the evidence for a set of estimates, ready for JSON.
 
@@ -72,6 +74,8 @@ def quality(
         What identifies the run (run_id, title, created, versions).
     scales : sequence of mapping, optional
         Reliability of the scales, one row each: it needs the answers, which estimates no longer have.
+    weights : bool
+        Also how ranks and labels of buurten move under other weights of the concept.
     """
     fit, gate = est.fit, gate or Gate()
     convergence = _convergence(est)
@@ -95,6 +99,7 @@ def quality(
         "contributions": contributions(fit),
         "covariates": [{"covariate": (r := c.record()).pop("name"), **r} for c in fit.design.covariates],
         "explained": explained(fit),
+        "sensitivity": _sensitivity(est) if weights else [],
         "labels": {
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
         },
@@ -265,6 +270,12 @@ def _benchmarks(est: Estimates) -> dict[str, Any]:
         "strain": found.strain.drop(columns="strains").to_dict("records"),
         "shift": moved.reset_index().to_dict("records"),
     }
+
+
+def _sensitivity(est: Estimates) -> list[dict[str, Any]]:
+    table = sensitivity(est)
+    records: list[dict[str, Any]] = table[table["level"] == "buurt"].drop(columns="level").to_dict("records")
+    return records
 
 
 def _graph(fit: Fit) -> Graph | None:

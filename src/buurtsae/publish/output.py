@@ -29,6 +29,7 @@ def publish(
     provenance: Provenance | None = None,
     draws: int = 1000,
     scales: Sequence[Mapping[str, Any]] = (),
+    weights: bool = False,
 ) -> dict[str, Any]:
     """Write tables, draws, quality report, dashboard, data package and manifest.
 
@@ -45,6 +46,8 @@ def publish(
         At most this many joint draws are kept in `draws.nc`, evenly spaced.
     scales : sequence of mapping, optional
         Reliability of the scales, for the quality report.
+    weights : bool
+        Show in the quality report how ranks and labels move under other weights of the concept.
 
     Returns
     -------
@@ -54,7 +57,7 @@ def publish(
     provenance = provenance or Provenance()
     run_id = str(est.table["run_id"].iloc[0])
     run = {"run_id": run_id, "title": provenance.title, "created": provenance.created, "versions": versions()}
-    report = quality(est, gate, run=run, scales=scales)
+    report = quality(est, gate, run=run, scales=scales, weights=weights)
     labels = {m: est.concept.nodes[m].nl for m in est.measures}
     with staged(to) as folder:
         write_tables(est.published, est.areas.frame, folder)

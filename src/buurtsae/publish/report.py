@@ -19,7 +19,7 @@ from buurtsae.publish.style import LABEL_TEXT, write_page
 SECTIONS = (
     *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison", "agreement", "gain", "benchmarks"),
     *("moran", "areas", "graph", "sources", "scales", "variances", "contributions", "covariates", "explained"),
-    *("labels", "model", "notes"),
+    *("sensitivity", "labels", "model", "notes"),
 )
 # Dutch and English of what the audits and tables are keyed by; an unknown key is shown as it is
 WORDS: dict[str, tuple[str, str]] = {
@@ -99,6 +99,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "icc": ("ICC", "ICC"),
     "lambda_mean": ("betrouwbaarheid gebiedsgemiddelde", "reliability of the area mean"),
     "share": ("aandeel van de verschillen", "share of the differences"),
+    "alternative": ("andere weging", "other weights"),
+    "rank_correlation": ("rangcorrelatie", "rank correlation"),
+    "mean_rank_change": ("rang verschuift gemiddeld (deel)", "mean change of rank (share)"),
+    "labels": ("oordeel verandert (deel)", "labels that change (share)"),
     "bias": ("verschil gemiddeld", "mean difference"),
     "slope": ("helling", "slope"),
     "slope_se": ("standaardfout helling", "standard error of slope"),
