@@ -146,6 +146,7 @@ def quality() -> dict[str, Any]:
             {"level": "buurt", "class": "0", "figures": 12, "sd": 0.6, "direct_se": None, "variance_ratio": None},
         ],
         "benchmarks": {},
+        "residuals": {"participatie": {"BU00010000": -2.5, "BU00010001": 0.0, "BU00010002": 2.0, "BU00010003": None}},
         "sensitivity": [
             {"alternative": "participatie x 2", "measure": "buurtverbondenheid", "areas": 40}
             | {"rank_correlation": 0.97, "mean_rank_change": 0.03, "largest": 0.2, "labels": 0.0}
@@ -488,7 +489,9 @@ def test_quality_page_shows_the_gate_first_and_every_section(site: Path, quality
     assert "y ~ 1 + x  [sigma < 1]" in page.text
     assert "PC(U=1, alpha=0.01)" in page.text
     assert "1 van de 1 verschillen" in page.text
-    assert page.text.count("Niet beschikbaar bij deze run") == 3  # predictive, moran and benchmarks are empty
+    assert (
+        page.text.count("Niet beschikbaar bij deze run") == 4
+    )  # predictive, moran and benchmarks; maps without outlines
     assert "en 5 meer" in page.text  # 25 islands, 20 shown
     assert ["buurt", "40", "0", "2"] in page.cells
 
@@ -503,7 +506,7 @@ def test_quality_refuses_missing_and_unknown_sections(quality: dict[str, Any], t
 def test_all_sections_but_run_and_gate_may_be_empty(quality: dict[str, Any], tmp_path: Path) -> None:
     empty = {k: quality[k] if k in ("run", "gate") else [] for k in SECTIONS}
     write_quality(empty, tmp_path)
-    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 19
+    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 20
 
 
 def test_benchmarks_are_shown_with_what_they_moved(quality: dict[str, Any], tmp_path: Path) -> None:
@@ -516,3 +519,15 @@ def test_benchmarks_are_shown_with_what_they_moved(quality: dict[str, Any], tmp_
     assert ["die het model tegenspreken (|z| > 2) that strain the model (|z| > 2)", "1"] in cells
     assert ["gemeente", "GM0001", "participatie", "6,50", "0,100", "6,10", "0,120", "2,56", "0,0100"] in cells
     assert ["buurt", "participatie", "40", "0,200", "0,450"] in cells
+
+
+def test_residuals_are_mapped_in_classes(quality: dict[str, Any], areas: gpd.GeoDataFrame, tmp_path: Path) -> None:
+    write_quality(quality, tmp_path, outlines(areas))
+    page = Page(tmp_path / "quality.html")
+    shown = dict(re.findall(r'<use href="#(BU\w+)"(?: class="(r\d)")?/>', page.source))
+    assert set(shown) == set(areas.index)  # once per map, each path once
+    assert {code: css for code, css in shown.items() if css} == {
+        "BU00010000": "r0", "BU00010001": "r2", "BU00010002": "r4"
+    }  # fmt: skip
+    assert page.source.count("<path id=") == len(areas)
+    assert "Een goed model laat geen vlekken zien" in page.text

@@ -23,7 +23,8 @@ from made_fit import (
 )
 from scipy import stats
 
-from buurtsae.estimates.quality import Gate, _moran, _predictive, _sources, predictions, quality
+from buurtsae.estimates.quality import Gate, _predictive, _sources, quality
+from buurtsae.estimates.residuals import moran, predictions
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.model.design import design
 from buurtsae.model.spec import AreaModel
@@ -49,7 +50,7 @@ def report(est: Estimates) -> dict[str, Any]:
 def test_keys_and_plain_values(report: dict[str, Any]) -> None:
     assert list(report) == [
         *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison"),
-        *("agreement", "gain", "benchmarks", "moran"),
+        *("agreement", "gain", "benchmarks", "moran", "residuals"),
         *(
             "areas",
             "graph",
@@ -241,7 +242,7 @@ def test_moran_sees_a_pattern(made: Made) -> None:
     assert all(m["I"] > 0.4 and m["p"] < 1e-4 for m in found)
 
 
-def test_without_a_graph_there_is_no_moran(est: Estimates) -> None:
+def test_without_a_graph_there_is_nomoran(est: Estimates) -> None:
     bare = replace(est, fit=replace(est.fit, design=replace(est.fit.design, model=AreaModel(), blocks=())))
     bare = replace(
         bare,
@@ -317,9 +318,9 @@ def test_predictions_at_wijken_have_the_factor_of_their_variance() -> None:
 
 def test_moran_is_of_references_known_per_buurt() -> None:
     fit = made_fit(wijk=True).fit
-    assert [m["measure"] for m in _moran(fit)] == list(SUBDIMENSIONS)
+    assert [m["measure"] for m in moran(fit)] == list(SUBDIMENSIONS)
     first, second = fit.direct.sources
     rest = replace(first, mean=np.where([False, True, True, True], first.mean, np.nan))
     direct = replace(fit.direct, sources=(rest, second))  # the first sub-dimension is known per wijk only
     alone = exact(design(fit.model, direct, fit.areas), direct, fit.areas, np.random.default_rng(1)).fit
-    assert [m["measure"] for m in _moran(alone)] == list(SUBDIMENSIONS[1:])
+    assert [m["measure"] for m in moran(alone)] == list(SUBDIMENSIONS[1:])

@@ -3,8 +3,7 @@ r"""The evidence for a run, as one plain dictionary, and the gate it must pass.
 Posterior predictive, per source and sub-dimension: y_rep = prediction + e, e ~ N(0, V), V with what the source adds per
 buurt (or wijk); coverage is the share of direct estimates inside the 95% interval of y_rep, somewhat above 95% in a
 good model, since the same data were fitted; chi2 per area is the posterior mean of (y - prediction)^2 / V averaged over
-areas (about 1 where V is right). Residual Moran's I: of (y - E prediction) / sqrt(V), row-standardised, on the
-neighbour graph among buurten with an estimate of their own.
+areas (about 1 where V is right).
 Comparison at gemeente level: z = (direct - estimate) / sqrt(se^2 + sd^2), conservative for the same reason.
 
 References
@@ -19,17 +18,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from buurtsae.areas.graph import Graph
 from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.contribution import contributions
 from buurtsae.estimates.evidence import agreement, explained, gain
+from buurtsae.estimates.residuals import graph_of, moran, predictions, residuals
 from buurtsae.estimates.sensitivity import sensitivity
 from buurtsae.estimates.summary import Estimates
 from buurtsae.model.terms import BYM2
-from buurtsae.sparse import Floats
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,8 @@ def quality(
         "agreement": agreement(est.model_table),
         "gain": gain(est.table),
         "benchmarks": _benchmarks(est),
-        "moran": _moran(fit),
+        "moran": moran(fit),
+        "residuals": {name: values.round(2).to_dict() for name, values in residuals(fit).items()},
         "areas": est.areas.audit(),
         "graph": _graph_audit(fit),
         "sources": _sources(fit),
@@ -208,21 +206,6 @@ def _priors(fit: Fit) -> dict[str, str]:
     return out
 
 
-def predictions(fit: Fit, s: int, d: int) -> tuple[Floats, Floats, Floats]:
-    """Return what source s should observe on sub-dimension d (draws, n), its direct estimates, and the variances of
-    their difference (draws, n): sampling variance and what the source adds per site.
-    """
-    source = fit.direct.sources[s]
-    seen = np.isfinite(source.mean[:, d])
-    row = pd.Index(fit.design.site_codes).get_indexer(source.codes[seen])
-    offset, slope, extra = (part[:, s, d, None] for part in fit.links)
-    c = fit.design.centre[d]
-    eta = (fit.design.sites[row] @ fit.draws.flat[:, :, d].T).T
-    prediction = c + offset + slope * (eta - c) if fit.design.linked[s, d] else eta
-    factor = 1.0 if fit.draws.factor is None else fit.draws.factor[s, row, d]
-    return prediction, source.mean[seen, d], factor * source.variance[seen, d, d] + extra**2
-
-
 def _pairs(fit: Fit) -> list[tuple[int, int]]:
     return [(s, int(d)) for s, source in enumerate(fit.direct.sources) for d in np.flatnonzero(source.informs)]
 
@@ -278,43 +261,9 @@ def _sensitivity(est: Estimates) -> list[dict[str, Any]]:
     return records
 
 
-def _graph(fit: Fit) -> Graph | None:
-    return next((t.graph for t in fit.model.terms if isinstance(t, BYM2)), None)
-
-
 def _graph_audit(fit: Fit) -> dict[str, object]:
-    graph = _graph(fit)
+    graph = graph_of(fit)
     return graph.audit() if graph else {}
-
-
-def _moran(fit: Fit) -> list[dict[str, Any]]:
-    """Moran's I of the standardised residuals of a reference known per buurt, with the normal-theory p-value."""
-    graph = _graph(fit)
-    if graph is None:
-        return []
-    from esda.moran import Moran
-    from libpysal.graph import Graph as Contiguity
-
-    out = []
-    pairs = np.array(graph.codes)[graph.edges]
-    for d, name in enumerate(fit.direct.subdimensions):
-        s = int(fit.direct.reference[d])
-        source = fit.direct.sources[s]
-        if source.level != "buurt":
-            continue
-        prediction, y, v = predictions(fit, s, d)
-        residual = pd.Series(
-            (y - prediction.mean(axis=0)) / np.sqrt(v.mean(axis=0)), index=source.codes[np.isfinite(source.mean[:, d])]
-        )
-        both = pairs[np.isin(pairs, residual.index).all(axis=1)]
-        linked = residual[residual.index.isin(both.ravel())]
-        if len(linked) < 4:  # its variance needs four
-            continue
-        ends = pd.DataFrame(np.vstack([both, both[:, ::-1]]), columns=["focal", "neighbor"]).assign(weight=1.0)
-        contiguity = Contiguity.from_adjacency(ends)
-        moran = Moran(linked.loc[list(contiguity.unique_ids)].to_numpy(), contiguity, permutations=0)
-        out.append({"measure": name, "I": float(moran.I), "p": float(moran.p_norm)})
-    return out
 
 
 def _sources(fit: Fit) -> list[dict[str, Any]]:

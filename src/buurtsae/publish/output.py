@@ -14,7 +14,7 @@ from buurtsae.estimates.summary import Estimates, level_draws
 from buurtsae.publish.datapackage import datapackage
 from buurtsae.publish.manifest import Provenance, manifest, versions
 from buurtsae.publish.report import write_quality
-from buurtsae.publish.site import write_site
+from buurtsae.publish.site import outlines, write_site
 from buurtsae.publish.staging import staged
 from buurtsae.publish.tables import write_tables
 
@@ -63,7 +63,7 @@ def publish(
         write_tables(est.published, est.areas.frame, folder)
         est.supplement.to_csv(folder / "supplement.csv", index=False, encoding="utf-8", lineterminator="\n")
         _write_draws(est, folder / "draws.nc", draws)
-        write_quality(report, folder)
+        write_quality(report, folder, outlines(est.areas.frame))
         page = run | {"draft": not report["gate"]["passed"]}
         write_site(est.published, est.areas.frame, est.concept, folder, page)
         package = datapackage(

@@ -9,16 +9,30 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from buurtsae.errors import DataError
 from buurtsae.publish.style import LABEL_TEXT, write_page
 
+if TYPE_CHECKING:
+    from buurtsae.publish.site import Outlines
+
 SECTIONS = (
     *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison", "agreement", "gain", "benchmarks"),
-    *("moran", "areas", "graph", "sources", "scales", "variances", "contributions", "covariates", "explained"),
+    *(
+        "moran",
+        "residuals",
+        "areas",
+        "graph",
+        "sources",
+        "scales",
+        "variances",
+        "contributions",
+        "covariates",
+        "explained",
+    ),
     *("sensitivity", "labels", "model", "notes"),
 )
 # Dutch and English of what the audits and tables are keyed by; an unknown key is shown as it is
@@ -120,7 +134,17 @@ WORDS: dict[str, tuple[str, str]] = {
 }
 
 
-def write_quality(quality: Mapping[str, Any], folder: Path) -> None:
+# residuals in standard errors, lower ends, with colours of ColorBrewer's PuOr (Brewer 1994), and Dutch for the legend
+RESIDUALS = (
+    (-np.inf, "#e66101", "respondenten veel lager dan het model (onder -2)"),
+    (-2.0, "#fdb863", "lager (-2 tot -1)"),
+    (-1.0, "#f7f7f7", "als verwacht (-1 tot 1)"),
+    (1.0, "#b2abd2", "hoger (1 tot 2)"),
+    (2.0, "#5e3c99", "veel hoger (boven 2)"),
+)
+
+
+def write_quality(quality: Mapping[str, Any], folder: Path, outlines: Outlines | None = None) -> None:
     """Write `quality.json` and `quality.html`.
 
     Parameters
@@ -129,6 +153,8 @@ def write_quality(quality: Mapping[str, Any], folder: Path) -> None:
         The keys of `SECTIONS`; any section but `run` and `gate` may be empty.
     folder : path
         An existing folder.
+    outlines : Outlines, optional
+        Of the buurten, for maps of the residuals.
 
     Raises
     ------
@@ -154,7 +180,19 @@ def write_quality(quality: Mapping[str, Any], folder: Path) -> None:
         run=plain["run"] | {"draft": not plain["gate"]["passed"]},
         words=WORDS,
         apart=(sum(v > 1.96 for v in z), len(z)),
+        shape=outlines,
+        maps=_maps(plain["residuals"] or {}) if outlines is not None else {},
+        classes=[(colour, text) for _, colour, text in RESIDUALS],
     )
+
+
+def _maps(residuals: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, int]]:
+    """Return the class of each residual, per measure and buurt."""
+    ends = [low for low, *_ in RESIDUALS[1:]]
+    return {
+        measure: {code: int(np.searchsorted(ends, z, side="right")) for code, z in of_area.items() if z is not None}
+        for measure, of_area in residuals.items()
+    }
 
 
 def _plain(value: Any) -> Any:
