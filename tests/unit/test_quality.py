@@ -23,8 +23,9 @@ from made_fit import (
 )
 from scipy import stats
 
+from buurtsae.estimates import residuals
 from buurtsae.estimates.quality import Gate, _predictive, _sources, quality
-from buurtsae.estimates.residuals import moran, predictions
+from buurtsae.estimates.residuals import predictions
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.model.design import design
 from buurtsae.model.spec import AreaModel
@@ -242,7 +243,7 @@ def test_moran_sees_a_pattern(made: Made) -> None:
     assert all(m["I"] > 0.4 and m["p"] < 1e-4 for m in found)
 
 
-def test_without_a_graph_there_is_nomoran(est: Estimates) -> None:
+def test_without_a_graph_there_is_no_moran(est: Estimates) -> None:
     bare = replace(est, fit=replace(est.fit, design=replace(est.fit.design, model=AreaModel(), blocks=())))
     bare = replace(
         bare,
@@ -318,9 +319,9 @@ def test_predictions_at_wijken_have_the_factor_of_their_variance() -> None:
 
 def test_moran_is_of_references_known_per_buurt() -> None:
     fit = made_fit(wijk=True).fit
-    assert [m["measure"] for m in moran(fit)] == list(SUBDIMENSIONS)
+    assert [m["measure"] for m in residuals.moran(fit)] == list(SUBDIMENSIONS)
     first, second = fit.direct.sources
     rest = replace(first, mean=np.where([False, True, True, True], first.mean, np.nan))
     direct = replace(fit.direct, sources=(rest, second))  # the first sub-dimension is known per wijk only
     alone = exact(design(fit.model, direct, fit.areas), direct, fit.areas, np.random.default_rng(1)).fit
-    assert [m["measure"] for m in moran(alone)] == list(SUBDIMENSIONS[1:])
+    assert [m["measure"] for m in residuals.moran(alone)] == list(SUBDIMENSIONS[1:])
