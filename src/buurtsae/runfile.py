@@ -193,6 +193,10 @@ class PublishPart(_Part):
     min_reliability: float = Field(default=0.5, ge=0, le=1)
     max_width: float = Field(default=10.0, ge=0, le=10)
     min_own_share: float = Field(default=0.0, ge=0, le=1)
+    protection: float = Field(default=2.0, ge=0, le=9)
+    min_direct: int = Field(default=10, ge=0)
+    max_share: float = Field(default=0.9, ge=0, le=1)
+    decimals: int | None = Field(default=None, ge=0, le=15)
     draws: int = Field(default=1000, ge=1)
 
 

@@ -279,7 +279,7 @@ def test_sources_labels_and_notes(est: Estimates, report: dict[str, Any]) -> Non
     assert vm["without_answer"] == {d: int(frame[d].isna().sum()) for d in SUBDIMENSIONS}
     assert list(bp["without_answer"]) == list(SUBDIMENSIONS[:2])
     assert sum(report["labels"]["buurt"].values()) == 24 * 7
-    assert report["labels"]["buurt"]["niet_publiceren"] == 7
+    assert report["labels"]["buurt"]["niet_publiceren"] == 2 * 7  # TINY, and ALONE to protect it
     assert report["notes"] == [f"covariate groen imputed by the median in 1 buurten: {UNKNOWN_X}"]
     assert report["graph"]["components"] == [24]
     assert report["model"] == str(est.fit.model)

@@ -25,6 +25,7 @@ from made_fit import (
 )
 
 from buurtsae.errors import DataError
+from buurtsae.estimates.disclosure import PROTECTING
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.summary import Estimates, estimate, level_draws
 from buurtsae.schemas import ESTIMATES, SUPPRESSED
@@ -252,13 +253,15 @@ def test_labels_and_reasons(est: Estimates) -> None:
         assert shown[code] == ("indicatief", "geen eigen respondenten: schatting uit het model")
     assert shown[UNKNOWN_X] == ("indicatief", "een kenmerk van de buurt is geschat")
     assert buurt.loc[ALONE, "reliability"] < 0.5
-    assert shown[ALONE] == ("indicatief", "betrouwbaarheid onder 0,5")
+    assert shown[ALONE] == ("niet_publiceren", PROTECTING)  # the smallest other buurt in the wijk of TINY
+    alone = rows(estimate(est.fit, rules=Rules(protection=0)), PARTICIPATIE).loc[ALONE]
+    assert tuple(alone[["label", "reason"]]) == ("indicatief", "betrouwbaarheid onder 0,5")
     assert shown[ISLAND][0] == "betrouwbaar"
     assert est.table.loc[est.table["label"] == "betrouwbaar", "reason"].isna().all()
 
 
 def test_rules_move_the_labels(est: Estimates) -> None:
-    strict = estimate(est.fit, rules=Rules(min_residents=600, min_respondents=12, min_reliability=0.99))
+    strict = estimate(est.fit, rules=Rules(600, 12, 0.99, protection=0))
     buurt = rows(strict, PARTICIPATIE)
     assert (buurt["label"] == "niet_publiceren").tolist() == (buurt["population"] < 600).tolist()
     assert buurt.loc[TINY, "reason"] == "minder dan 600 inwoners"
@@ -274,12 +277,34 @@ def test_rules_move_the_labels(est: Estimates) -> None:
 def test_suppressed_rows_stay_without_figures(est: Estimates) -> None:
     assert len(est.published) == len(est.table)
     hidden = est.published["label"] == "niet_publiceren"
-    assert set(est.published.loc[hidden, "area_code"]) == {TINY}
+    assert set(est.published.loc[hidden, "area_code"]) == {TINY, ALONE}
     assert est.published.loc[hidden, list(SUPPRESSED)].isna().all(axis=None)
-    assert est.published.loc[hidden, "population"].tolist() == [6] * 7
+    assert est.published.loc[hidden, "population"].tolist() == [6] * 7 + [520] * 7
     figures = ["estimate", "sd", "lower", "upper", "own_data_share", "reliability"]
     assert est.published.loc[~hidden, figures].notna().all(axis=None)
     assert est.table.loc[hidden, figures].notna().all(axis=None)
+
+
+def test_direct_estimates_of_a_few_or_of_one_opinion_are_not_published(est: Estimates) -> None:
+    table, shown = est.table, est.published
+    open_rows = shown["label"] != "niet_publiceren"
+    n = table.groupby(["level", "area_code"])["n_respondents"].transform(lambda k: k[k.index[:4]].min())
+    few = open_rows & (n < 10) & table["direct"].notna()
+    assert few.sum() > 20
+    assert shown.loc[few, ["direct", "direct_se"]].isna().all(axis=None)
+    many = open_rows & (n >= 10)
+    pd.testing.assert_series_equal(shown.loc[many, "direct"], table.loc[many, "direct"])
+    assert shown.loc[many, "direct"].notna().all()
+    none = replace(est, rules=Rules(min_direct=0, max_share=0.0)).published  # of one opinion: any share is too large
+    assert none["direct"].isna().all()
+
+
+def test_published_figures_may_be_rounded(est: Estimates) -> None:
+    shown = replace(est, rules=Rules(decimals=1)).published
+    for column in ("estimate", "sd", "lower", "upper", "direct"):
+        np.testing.assert_array_equal(shown[column], est.published[column].round(1))
+    assert not (shown["lower"] > shown["estimate"]).any()
+    assert not (shown["upper"] < shown["estimate"]).any()
 
 
 def test_direct_estimates_stand_beside(est: Estimates) -> None:
@@ -328,6 +353,7 @@ def test_explain_says_it_in_dutch(est: Estimates) -> None:
     assert f"{numbers}; {100 * row.own_data_share:.0f}% eigen data ({row.n_respondents} respondenten)" in line
     assert line.endswith("betrouwbaar")
     assert est.explain(TINY).count("niet gepubliceerd: minder dan 10 inwoners") == 7
+    assert est.explain(ALONE).count(f"niet gepubliceerd: {PROTECTING}") == 7
     assert est.explain(UNKNOWN_X).count("indicatief: een kenmerk van de buurt is geschat") == 7
     with pytest.raises(DataError, match="no estimate of this area"):
         est.explain(EMPTY)

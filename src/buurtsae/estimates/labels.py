@@ -42,6 +42,15 @@ class Rules:
         Above it, in points on 0-10, a figure is `indicatief`: its 95% interval is too wide. 10 allows any width.
     min_own_share : float
         Below it a figure is `indicatief`: the area's own respondents weigh too little in it. 0 allows any weight.
+    protection : float
+        What can be computed of a buurt that is hidden is an interval of at least as many points (`disclosure`): areas
+        that give away more are hidden too. 0 hides no more.
+    min_direct : int
+        Direct estimates of fewer respondents are not published: they are answers of a few people.
+    max_share : float
+        Nor are those of an area where a larger share of the respondents has one and the same score.
+    decimals : int, optional
+        Published scores, their errors and bounds are rounded; not without it. The files then agree up to rounding.
 
     Raises
     ------
@@ -54,6 +63,10 @@ class Rules:
     min_reliability: float = 0.5
     max_width: float = 10.0
     min_own_share: float = 0.0
+    protection: float = 2.0
+    min_direct: int = 10
+    max_share: float = 0.9
+    decimals: int | None = None
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -63,8 +76,12 @@ class Rules:
             ("min_reliability", 0, 1),
             ("max_width", 0, 10),
             ("min_own_share", 0, 1),
+            ("protection", 0, 9),
+            ("min_direct", 0, np.inf),
+            ("max_share", 0, 1),
+            ("decimals", 0, 15),
         ):
-            if not low <= (value := getattr(self, name)) <= high:
+            if (value := getattr(self, name)) is not None and not low <= value <= high:
                 problems.add(f"rule {name} is impossible", str(value), f"{low:g} to {high:g}", "correct it", ModelError)
         problems.raise_if_any()
 

@@ -88,7 +88,7 @@ def quality(
         "gain": gain(est.table),
         "benchmarks": _benchmarks(est),
         "moran": moran(fit),
-        "residuals": {name: values.round(2).to_dict() for name, values in residuals(fit).items()},
+        "residuals": _residuals(est),
         "areas": est.areas.audit(),
         "graph": _graph_audit(fit),
         "sources": _sources(fit),
@@ -230,7 +230,8 @@ def _predictive(fit: Fit) -> list[dict[str, Any]]:
 
 def _comparison(est: Estimates) -> list[dict[str, Any]]:
     table = est.model_table
-    rows = table[(table["level"] == "gemeente") & table["direct_se"].notna()]
+    enough = table["n_respondents"] >= est.rules.min_direct
+    rows = table[(table["level"] == "gemeente") & table["direct_se"].notna() & enough]
     rows = rows.assign(difference=rows["direct"] - rows["estimate"])
     rows["z"] = rows["difference"] / np.sqrt(rows["direct_se"] ** 2 + rows["sd"] ** 2)
     columns = ["area_code", "area_name", "measure", "direct", "direct_se", "estimate", "sd", "difference", "z"]
@@ -253,6 +254,14 @@ def _benchmarks(est: Estimates) -> dict[str, Any]:
         "strain": found.strain.drop(columns="strains").to_dict("records"),
         "shift": moved.reset_index().to_dict("records"),
     }
+
+
+def _residuals(est: Estimates) -> dict[str, dict[str, float]]:
+    """Residuals of buurten whose direct estimates may be known: a residual gives these away."""
+    buurten = est.published[(est.published["level"] == "buurt") & est.published["direct"].notna()]
+    shown = {m: set(rows["area_code"]) for m, rows in buurten.groupby("measure")}
+    found = residuals(est.fit)
+    return {m: z[z.index.isin(list(shown.get(m, ())))].round(2).to_dict() for m, z in found.items()}
 
 
 def _sensitivity(est: Estimates) -> list[dict[str, Any]]:

@@ -34,6 +34,7 @@ from buurtsae.draws import Draws, convergence
 from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, ModelError, shown
 from buurtsae.estimates.benchmark import Benchmarked
+from buurtsae.estimates.disclosure import protect, too_few
 from buurtsae.estimates.labels import Rules, in_words
 from buurtsae.estimates.position import above, triple_goal
 from buurtsae.schemas import ESTIMATES, check_estimates, published
@@ -82,10 +83,19 @@ class Estimates:
         """The table before benchmarking: what says whether the model is right."""
         return self.table if self.benchmarked is None else tabulate(self.fit, self.concept, self.rules, self.fit.draws)
 
-    @property
+    @cached_property
     def published(self) -> pd.DataFrame:
-        """The table with the figures of `niet_publiceren` rows removed."""
-        return published(self.table)
+        """The table as it may go out: without the figures of `niet_publiceren` rows, and direct estimates of a few
+        respondents; rounded where the rules say so.
+        """
+        table, key = published(self.table), ["level", "area_code"]
+        few = pd.MultiIndex.from_frame(table[key]).isin(too_few(self.fit, self.rules))
+        direct = ["direct", "direct_se"]
+        table.loc[few, direct] = np.nan
+        if self.rules.decimals is not None:
+            scores = ["estimate", "sd", "lower", "upper", *direct]
+            table[scores] = table[scores].round(self.rules.decimals)
+        return table
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -255,6 +265,7 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws) -> pd.DataF
     )
     table = table.merge(direct, on=["level", "area_code", "measure"], how="left", validate="one_to_one")
     table = rules.apply(_describe(table, fit), {c for found in fit.design.imputed.values() for c in found})
+    table = protect(table, fit.areas, rules.protection)
     order = {level: i for i, level in enumerate(fit.areas.levels)} | {m: i for i, m in enumerate(concept.measures)}
     return table.sort_values(
         ["level", "area_code", "measure"],

@@ -165,7 +165,7 @@ class DirectEstimates:
             np.zeros((len(labels), len(measures))),
         )
         for s, scores in enumerate(self.scores):
-            domain, own = self._domain(level, scores.level, scores.frame["area"]), self.reference == s
+            domain, own = self.domain(level, scores.level, scores.frame["area"]), self.reference == s
             y, w = _arrays(scores, self.subdimensions)
             if own.any():
                 of_person = None if x is None else self._covariates(x, scores)
@@ -237,7 +237,7 @@ class DirectEstimates:
             if not own.any():
                 continue
             names = [d for d, mine in zip(self.subdimensions, own, strict=True) if mine]
-            domain = self._domain(level, scores.level, scores.frame["area"])
+            domain = self.domain(level, scores.level, scores.frame["area"])
             y, w = _arrays(scores, names)
             _, v = domain_estimates(scores, y, w, domain, len(labels))
             answered = np.isfinite(y) & (domain >= 0)[:, None]
@@ -260,7 +260,7 @@ class DirectEstimates:
             parts.append(pd.DataFrame(columns, index=index).reset_index())
         return pd.concat(parts, ignore_index=True)
 
-    def _domain(self, level: str, own: str, area: pd.Series | pd.Index) -> Ints:
+    def domain(self, level: str, own: str, area: pd.Series | pd.Index) -> Ints:
         """Position among the codes of a level of codes of a source's own level.
 
         It is -1 for an area without residents, and for all areas where the level lies below that of the source.
@@ -280,7 +280,7 @@ class DirectEstimates:
     def _reference_counts(self, level: str) -> Ints:
         out = np.zeros((len(self.areas.at(level)), len(self.subdimensions)), dtype=np.int64)
         for s, estimates in enumerate(self.sources):
-            own, row = self.reference == s, self._domain(level, estimates.level, estimates.codes)
+            own, row = self.reference == s, self.domain(level, estimates.level, estimates.codes)
             out[:, own] += group_sum(estimates.respondents[:, own].astype(float), row, len(out)).astype(np.int64)
         return out
 
@@ -291,7 +291,7 @@ class DirectEstimates:
         mean, variance = np.full(shape, np.nan), np.zeros((*shape, shape[1]))
         count, effective = np.zeros(shape), np.zeros(shape)
         for s, estimates in enumerate(self.sources):
-            row = self._domain(level, estimates.level, estimates.codes)
+            row = self.domain(level, estimates.level, estimates.codes)
             count += group_sum(estimates.respondents.astype(float), row, len(labels))
             effective += group_sum(estimates.n_effective, row, len(labels))
             if level == estimates.level:
