@@ -43,6 +43,8 @@ _HOME = {
     "Rules": "estimates.labels",
     "estimate": "estimates.summary",
     "contributions": "estimates.contribution",
+    "compare": "estimates.compare",
+    "left_out": "estimates.crossvalidation",
     "contrast": "estimates.contrasts",
     "ranking": "estimates.contrasts",
     "sensitivity": "estimates.sensitivity",

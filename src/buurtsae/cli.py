@@ -71,6 +71,24 @@ def demo(
 
 
 @app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A folder of results.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    as_json: Json = False,
+) -> None:
+    """Put two runs side by side: what differs in estimates, uncertainty, ranks and labels."""
+    from buurtsae.estimates.compare import compare_folders
+
+    found = compare_folders(first, second)
+    if as_json:
+        parts = {"table": found.table.to_dict("records"), "worst": found.worst.to_dict("records")}
+        labels = {str(k): v for k, v in found.labels.to_dict("index").items()}
+        _print_json({"agree": found.agree, "labels": labels, **parts})
+    else:
+        typer.echo(found.text)
+
+
+@app.command()
 def plan(
     file: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")],
     budget: Annotated[int, typer.Option(help="Extra respondents at most.")],

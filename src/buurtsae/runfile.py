@@ -226,6 +226,7 @@ class QualityPart(_Part):
     khat_max: float = Field(default=0.7, gt=0)
     min_hyper_effective: float = Field(default=50, ge=1)
     min_predictive_coverage: float = Field(default=0.9, ge=0, le=1)
+    min_left_out_coverage: float = Field(default=0.9, ge=0, le=1)
 
 
 class RunSpec(_Part):

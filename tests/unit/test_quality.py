@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_fit import (
     CHAINS,
@@ -24,6 +25,7 @@ from made_fit import (
 from scipy import stats
 
 from buurtsae.estimates import residuals
+from buurtsae.estimates.crossvalidation import left_out
 from buurtsae.estimates.quality import Gate, _predictive, _sources, quality
 from buurtsae.estimates.residuals import predictions
 from buurtsae.estimates.summary import Estimates, estimate
@@ -50,7 +52,7 @@ def report(est: Estimates) -> dict[str, Any]:
 
 def test_keys_and_plain_values(report: dict[str, Any]) -> None:
     assert list(report) == [
-        *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison"),
+        *("run", "gate", "convergence", "hyperparameters", "predictive", "left_out", "comparison"),
         *("agreement", "gain", "benchmarks", "moran", "residuals"),
         *(
             "areas",
@@ -325,3 +327,15 @@ def test_moran_is_of_references_known_per_buurt() -> None:
     direct = replace(fit.direct, sources=(rest, second))  # the first sub-dimension is known per wijk only
     alone = exact(design(fit.model, direct, fit.areas), direct, fit.areas, np.random.default_rng(1)).fit
     assert [m["measure"] for m in residuals.moran(alone)] == list(SUBDIMENSIONS[1:])
+
+
+def test_what_is_left_out_is_predicted_and_gated(est: Estimates, report: dict[str, Any]) -> None:
+    rows = pd.DataFrame(report["left_out"])
+    assert set(rows["left_out"]) == {"buurt", "gemeente"}
+    out = left_out(est.fit)
+    assert rows.loc[rows["left_out"] == "buurt", "figures"].sum() == len(out.table)
+    (check,) = (c for c in report["gate"]["checks"] if c["id"] == "left_out_coverage")
+    assert check["value"] == pytest.approx(((out.table["pit"] - 0.5).abs() < 0.475).mean())
+    assert check["passed"]
+    failed = quality(est, Gate(min_left_out_coverage=1.0))["gate"]
+    assert not failed["passed"]

@@ -72,16 +72,25 @@ class Hyper:
     @classmethod
     def means(cls, draws: Draws, design: Design) -> Hyper:
         """Return the posterior means of a fit with this design."""
-        mean = {name: values.mean(axis=(0, 1)) for name, (_, values) in draws.hyper.items()}
+        return cls._of({name: values.mean(axis=(0, 1)) for name, (_, values) in draws.hyper.items()}, design)
+
+    @classmethod
+    def drawn(cls, draws: Draws, design: Design, k: int) -> Hyper:
+        """Return draw k, chains joined, of a fit with this design."""
+        own = {name: values.reshape(-1, *values.shape[2:])[k] for name, (_, values) in draws.hyper.items()}
+        return cls._of(own, design)
+
+    @classmethod
+    def _of(cls, value: Mapping[str, Floats], design: Design) -> Hyper:
         d = len(design.subdimensions)
         slope, extra = np.ones(design.linked.shape), np.zeros(design.linked.shape)
         if design.linked.any():
-            slope[design.linked], extra[design.linked] = mean["lambda"], mean["tau"]
+            slope[design.linked], extra[design.linked] = value["lambda"], value["tau"]
         matrices = [name for block in design.blocks for name in block.term.matrices]
         return cls(
-            np.array([mean[name] for name in sigma_names(design)]).reshape(-1, d),
-            mean.get("phi", np.zeros(d)),
-            {name: np.asarray(np.linalg.cholesky(mean.get(name, np.eye(d)))) for name in matrices},
+            np.array([value[name] for name in sigma_names(design)]).reshape(-1, d),
+            value.get("phi", np.zeros(d)),
+            {name: np.asarray(np.linalg.cholesky(value.get(name, np.eye(d)))) for name in matrices},
             slope,
             extra,
         )

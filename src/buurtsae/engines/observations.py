@@ -66,13 +66,17 @@ class Observations:
         """
         from buurtsae.multifrontal import invert_each
 
-        shape, eye = self.variance.shape, np.eye(self.variance.shape[-1])
+        v = self.covariance(extra, factor)
+        shape = v.shape
+        inverse, logdet = invert_each(v.reshape(-1, *shape[2:]))
+        return np.where(self._both, inverse.reshape(shape), 0.0), -logdet
+
+    def covariance(self, extra: Floats, factor: Floats | float = 1.0) -> Floats:
+        """Return P^{-1}, V where nothing was observed, shape (S, K, D, D), of arguments as `precision`."""
         seen = self.design.observed
         sd = np.sqrt(np.where(seen, factor, 1.0))
         v = self.variance * sd[..., :, None] * sd[..., None, :]
-        v = v + np.where(seen, extra[:, None, :] ** 2, 0.0)[..., None] * eye
-        inverse, logdet = invert_each(v.reshape(-1, *shape[2:]))
-        return np.where(self._both, inverse.reshape(shape), 0.0), -logdet
+        return v + np.where(seen, extra[:, None, :] ** 2, 0.0)[..., None] * np.eye(v.shape[-1])
 
     def residual(self, slope: Floats) -> Floats:
         """Return r at e = m0 and alpha at its prior mean, 0 where nothing was observed, shape (S, K, D)."""

@@ -22,6 +22,7 @@ import numpy as np
 from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.contribution import contributions
+from buurtsae.estimates.crossvalidation import LeftOut, left_out
 from buurtsae.estimates.evidence import agreement, explained, gain
 from buurtsae.estimates.residuals import graph_of, moran, predictions, residuals
 from buurtsae.estimates.sensitivity import sensitivity
@@ -43,6 +44,8 @@ class Gate:
         Of engines that weigh values of the hyperparameters: Pareto k-hat, and the effective number of values.
     min_predictive_coverage : float
         Share of direct estimates inside their 95% posterior predictive interval, lowest over sources and measures.
+    min_left_out_coverage : float
+        Share of all direct estimates inside their 95% predictive interval from other areas only.
     """
 
     rhat_max: float = RHAT_MAX
@@ -51,6 +54,7 @@ class Gate:
     khat_max: float = KHAT_MAX
     min_hyper_effective: float = EFFECTIVE_MIN
     min_predictive_coverage: float = 0.9
+    min_left_out_coverage: float = 0.9
 
 
 def quality(
@@ -76,13 +80,14 @@ def quality(
     """
     fit, gate = est.fit, gate or Gate()
     convergence = _convergence(est)
-    predictive = _predictive(fit)
+    predictive, out = _predictive(fit), _left_out(fit)
     return {
         "run": {"engine": fit.engine, "seed": fit.seed, **(run or {})},
-        "gate": _gate(gate, convergence, predictive),
+        "gate": _gate(gate, convergence, predictive, out["buurt"]),
         "convergence": convergence,
         "hyperparameters": _hyperparameters(fit),
         "predictive": predictive,
+        "left_out": [row for part in out.values() for row in _calibration(part)],
         "comparison": _comparison(est),
         "agreement": agreement(est.model_table),
         "gain": gain(est.table),
@@ -130,7 +135,20 @@ def _convergence(est: Estimates) -> dict[str, Any]:
     }
 
 
-def _gate(gate: Gate, convergence: dict[str, Any], predictive: list[dict[str, Any]]) -> dict[str, Any]:
+def _left_out(fit: Fit) -> dict[str, LeftOut]:
+    """Predictions of each buurt from all others, and of gemeenten where there are several with estimates."""
+    seen = np.asarray(fit.design.observed.any(axis=(0, 2)))[: len(fit.areas.codes)]
+    several = fit.areas.parents("gemeente")[seen].nunique() > 1
+    return {"buurt": left_out(fit), **({"gemeente": left_out(fit, "gemeente", values=4)} if several else {})}
+
+
+def _calibration(out: LeftOut) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = out.calibration().assign(left_out=out.by).to_dict("records")
+    return rows
+
+
+def _gate(gate: Gate, convergence: dict[str, Any], predictive: list[dict[str, Any]], out: LeftOut) -> dict[str, Any]:
+    left_coverage = float(((out.table["pit"] - 0.5).abs() < 0.475).mean())
     coverage = min(p["coverage_95"] for p in predictive)
     c, g = convergence, gate
     rows: list[tuple[str, str, str, float, float, str]]
@@ -160,6 +178,16 @@ def _gate(gate: Gate, convergence: dict[str, Any], predictive: list[dict[str, An
             "posterior predictive coverage (lowest)",
             coverage,
             g.min_predictive_coverage,
+            "min",
+        )
+    )
+    rows.append(
+        (
+            "left_out_coverage",
+            "Dekking van weggelaten buurten",
+            "coverage of areas that were left out",
+            left_coverage,
+            g.min_left_out_coverage,
             "min",
         )
     )

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from buurtsae.publish.site import Outlines
 
 SECTIONS = (
-    *("run", "gate", "convergence", "hyperparameters", "predictive", "comparison", "agreement", "gain", "benchmarks"),
+    *("run", "gate", "convergence", "hyperparameters", "predictive", "left_out", "comparison"),
+    *("agreement", "gain", "benchmarks"),
     *(
         "moran",
         "residuals",
@@ -118,6 +119,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "mean_rank_change": ("rang verschuift gemiddeld (deel)", "mean change of rank (share)"),
     "labels": ("oordeel verandert (deel)", "labels that change (share)"),
     "bias": ("verschil gemiddeld", "mean difference"),
+    "left_out": ("weggelaten", "left out"),
+    "rmse": ("voorspelfout", "root mean square error"),
+    "chi2": ("gemiddelde z²", "mean z²"),
+    "coverage_50": ("binnen 50%", "inside 50%"),
+    "coverage_80": ("binnen 80%", "inside 80%"),
     "slope": ("helling", "slope"),
     "slope_se": ("standaardfout helling", "standard error of slope"),
     "W": ("W (chi²)", "W (chi²)"),
