@@ -12,7 +12,7 @@ from shapely import box
 
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError
-from buurtsae.estimates.disclosure import Hidden, attack, suppress, unanimous
+from buurtsae.estimates.disclosure import Hidden, attack, reduced, suppress, unanimous
 from buurtsae.survey.concept import Concept
 
 CONCEPT = Concept.load()
@@ -225,6 +225,16 @@ def test_nothing_to_hide_and_nothing_that_could_protect() -> None:
     with pytest.raises(DataError, match="cannot be protected"):
         suppress(alone, table_of(alone), {("buurt", "BU00010001")})  # while the whole is published
     assert suppress(alone, table_of(alone), primary_of(alone)).secondary == ()  # nothing at all is published
+
+
+def test_equations_are_reduced_to_what_they_say() -> None:
+    wijk, other, gemeente, group = [1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [1, 1, 1, 1, 0], [0, 1, 1, 0, 1]
+    found = reduced(sp.csr_array(np.array([gemeente, wijk, group, other, gemeente], dtype=float)))
+    rows = {tuple(r) for r in found.toarray().astype(int).tolist()}
+    assert rows == {tuple(wijk), tuple(other), (0, 0, 0, 1, 0), (0, 1, 0, 0, 1)}
+    rank = np.linalg.matrix_rank
+    both = np.vstack([found.toarray(), [gemeente, wijk, group, other]])
+    assert rank(both) == rank(found.toarray()) == 4
 
 
 def test_an_attack_in_closed_form_and_by_linear_programs() -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -147,15 +148,13 @@ class _Problem:
     def widths(self, hidden: NDArray[np.bool_], closed: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
         """Return width, lowest and highest value that can be computed, of hidden buurten, shape (hidden, D)."""
         at = np.flatnonzero(hidden)
-        equations = sp.csr_array(self.member[~closed][:, at])
-        equations = equations[np.diff(equations.indptr) > 0]
-        weighted = sp.csr_array(equations @ sp.diags_array(self.residents[at]))
+        rows = reduced(self.member[~closed][:, at])
         low, high = np.empty((len(at), self.scores.shape[1])), np.empty((len(at), self.scores.shape[1]))
-        number, label = connected_components(equations.T @ equations, directed=False)
-        for k in range(number):
-            cells = np.flatnonzero(label == k)
-            rows = np.flatnonzero(np.diff(sp.csr_array(weighted[:, cells]).indptr))
-            block = np.unique(weighted[rows][:, cells].toarray(), axis=0)  # nested areas often say the same
+        number, label = connected_components(rows.T @ rows, directed=False)
+        own, cell = sp.csr_array(rows), np.argsort(label, kind="stable")
+        row_label = label[own.indices[own.indptr[:-1]]] if own.shape[0] else np.zeros(0, dtype=np.int64)
+        for k, cells in enumerate(np.split(cell, np.cumsum(np.bincount(label, minlength=number))[:-1])):
+            block = own[np.flatnonzero(row_label == k)][:, cells].toarray() * self.residents[at[cells]]
             for d in range(self.scores.shape[1]):
                 low[cells, d], high[cells, d] = attack(block, block @ self.scores[at[cells], d])
         return high - low, low, high
@@ -198,6 +197,32 @@ class _Problem:
 
     def _holding(self, a: int) -> NDArray[np.bool_]:
         return np.asarray(self.member[:, [a]].toarray().ravel() > 0)
+
+
+def reduced(member: sp.csr_array) -> sp.csr_array:
+    """Return equations that say the same, as sets (rows) of unknowns, less those that lie within them.
+
+    A gemeente less its wijken, the whole less its gemeenten: nearly all of them vanish, and what is left falls apart
+    into small systems.
+    """
+    member = sp.csr_array(member)
+    sets = [frozenset(member.indices[i:j].tolist()) for i, j in pairwise(member.indptr) if j > i]
+    kept: list[frozenset[int]] = []
+    of: dict[int, list[int]] = {}  # the kept sets of each unknown, from small to large
+    for one in sorted(set(sets), key=lambda s: (len(s), sorted(s))):
+        left = one
+        for cell in sorted(one):
+            for q in reversed(of.get(cell, [])):
+                if cell in left and kept[q] <= left:
+                    left = left - kept[q]
+        if left:
+            for cell in left:
+                of.setdefault(cell, []).append(len(kept))
+            kept.append(left)
+    counts = [len(s) for s in kept]
+    columns = [cell for s in kept for cell in sorted(s)]
+    shape = (len(kept), member.shape[1])
+    return sp.csr_array((np.ones(len(columns)), columns, np.cumsum([0, *counts])), shape=shape)
 
 
 def attack(equations: Floats, total: Floats) -> tuple[Floats, Floats]:
