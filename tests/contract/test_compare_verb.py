@@ -1,0 +1,37 @@
+"""The verb `compare`: two folders of results in words and as JSON; folders that hold none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from shutil import copytree
+
+import pandas as pd
+import pytest
+from example_runs import DemoRun, call
+
+
+@pytest.mark.xdist_group("demo")
+def test_a_run_agrees_with_itself_and_not_with_one_that_was_moved(demo_run: DemoRun, tmp_path: Path) -> None:
+    a, b = demo_run.folder, copytree(demo_run.folder, tmp_path / "b")
+    same = json.loads(call("compare", a, b, "--json").out)
+    assert same["agree"] is True
+    assert all(row["largest"] == 0 and row["sd_ratio"] == 1 for row in same["table"])
+    table = pd.read_parquet(b / "estimates.parquet")
+    moved = (table["level"] == "wijk") & (table["measure"] == "participatie")
+    table.loc[moved, "estimate"] += 3 * table.loc[moved, "sd"]
+    table.to_parquet(b / "estimates.parquet")
+    found = json.loads(call("compare", a, b, "--json").out)
+    assert found["agree"] is False
+    apart = [(r["level"], r["measure"]) for r in found["table"] if r["largest"] > 0]
+    assert apart == [("wijk", "participatie")]
+    assert {r["area_code"] for r in found["worst"] if abs(r["in_sd"]) > 2.9} <= set(table.loc[moved, "area_code"])
+    text = call("compare", a, b).out
+    assert "Gelijk binnen 0,1 sd en 5% van de sd: nee" in text
+    assert "3,00 sd" in text
+
+
+def test_folders_without_results(tmp_path: Path) -> None:
+    done = call("compare", tmp_path / "one", tmp_path / "two")
+    assert done.status == 1
+    assert done.err.count("has no estimates") == 2
