@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,14 +42,14 @@ def read_formula(formula: str, data: pd.DataFrame) -> tuple[pd.Series, pd.DataFr
     """
     from formulaic import Formula
     from formulaic.errors import FormulaicError
+    from formulaic.formula import SimpleFormula
 
     want = "a response and one right-hand side, such as y ~ 1 + x"
     try:
         read = Formula(formula)
-        sides: dict[str, Any] = read._to_dict() if hasattr(read, "_to_dict") else {}
     except FormulaicError as error:
         raise ModelError("the formula cannot be read", _plain(error), want, "correct it") from error
-    if set(sides) != {"lhs", "rhs"} or any(isinstance(s, tuple) for s in sides.values()):
+    if not all(isinstance(getattr(read, side, None), SimpleFormula) for side in ("lhs", "rhs")):
         raise ModelError("the formula has other parts", repr(formula), want, "correct it")
     if absent := sorted(str(n) for n in read.required_variables if n not in data.columns):
         raise ModelError(

@@ -23,14 +23,13 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from buurtsae.areas.icar import Ints
-from buurtsae.classical.columns import NotConvergedWarning, check_columns, read_formula
+from buurtsae.classical.columns import NotConvergedWarning, read_formula
+from buurtsae.classical.nested_checks import check_population, check_units, population
 from buurtsae.classical.nested_likelihood import Maximum, Response, Sample, maximise
 from buurtsae.classical.nested_mse import Targets
 from buurtsae.classical.nested_results import NestedErrorResults
 from buurtsae.errors import ModelError, Problems, shown
 from buurtsae.sparse import Floats
-
-INTERCEPTS = ("Intercept", "(Intercept)", "const")  # of formulaic, R and statsmodels
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,10 @@ class NestedError:
 
     def __post_init__(self) -> None:
         problems = Problems()
-        self._check_units(problems)
+        check_units(self, problems)
         problems.raise_if_any()
         if self.means is not None or self.sizes is not None:
-            self._check_population(self.means, self.sizes, problems)
+            check_population(self, self.means, self.sizes, problems)
             if self.means is not None:
                 absent = self.codes.difference(self.means.index)
                 if len(absent):
@@ -191,7 +190,7 @@ class NestedError:
             means, sizes = self.means, self.sizes
         elif (means is not self.means) or (sizes is not self.sizes):
             problems = Problems()
-            self._check_population(means, sizes, problems)
+            check_population(self, means, sizes, problems)
             problems.raise_if_any()
         if means is None:
             raise ModelError(
@@ -200,7 +199,7 @@ class NestedError:
                 "means of the covariates per area",
                 "pass `means`, a table by area code",
             )
-        xbar = self._population(means).to_numpy(dtype=float)
+        xbar = population(self.names, means).to_numpy(dtype=float)
         at = self.codes.get_indexer(means.index)
         size = np.full(len(means), np.inf) if sizes is None else sizes.reindex(means.index).to_numpy(dtype=float)
         n = np.where(at >= 0, self.sample.n[at], 0)
@@ -225,97 +224,3 @@ class NestedError:
     @cached_property
     def _reduced(self) -> tuple[Sample, Floats]:
         return Sample.of(self.exog, self.position, len(self.codes))
-
-    def _check_units(self, problems: Problems) -> None:
-        n = len(self.endog)
-        lengths = {"y": n, "x": len(self.exog), "area": len(np.asarray(self.area))}
-        if len(set(lengths.values())) > 1:
-            got = ", ".join(f"{k} {v}" for k, v in lengths.items())
-            problems.add("the units disagree in number", got, "one length", "give a value for each unit", ModelError)
-            return
-        if (lost := int((~np.isfinite(self.endog)).sum())) > 0:
-            problems.add(
-                f"y is missing in {lost} of {n} units",
-                shown(np.flatnonzero(~np.isfinite(self.endog))),
-                "an answer of every unit",
-                "leave these units out: the model takes them as missing at random",
-                ModelError,
-            )
-        if (nowhere := int((self.position < 0).sum())) > 0:
-            problems.add(
-                f"{nowhere} units have no area", f"{nowhere} of {n}", "a code", "complete or drop them", ModelError
-            )
-        check_columns(self.exog, self.names, range(n), "units", problems)
-        if problems.found:
-            return
-        within = self.response.within_yy - _explained(self.sample.within, self.response.within_zy)
-        if self.sample.n.max() < 2 or within <= 1e-20 * n * max(float(np.abs(self.endog).max()), 1e-300) ** 2:
-            got = "one unit in every area" if self.sample.n.max() < 2 else "units that do not vary within areas"
-            problems.add(
-                "the two variances cannot be told apart",
-                got,
-                "areas with several units that differ",
-                "use an area-level model (Fay-Herriot) with sampling variances",
-                ModelError,
-            )
-
-    def _check_population(self, means: pd.DataFrame | None, sizes: pd.Series | None, problems: Problems) -> None:
-        if means is None:
-            problems.add("there are population sizes without means", "`sizes` only", "both", "pass `means`", ModelError)
-            return
-        for what, index in (("means", means.index), ("sizes", None if sizes is None else sizes.index)):
-            if index is not None and index.has_duplicates:
-                twice = shown(index[index.duplicated()].unique())
-                problems.add(f"areas stand twice in `{what}`", twice, "one row each", "drop the others", ModelError)
-        if absent := [c for c in self.names if c not in means.columns and c not in INTERCEPTS]:
-            problems.add(
-                "population means lack covariates", shown(absent), shown(self.names), "add these columns", ModelError
-            )
-        if problems.found:
-            return
-        table = self._population(means)
-        for name in self.names:
-            lost = ~np.isfinite(table[name].to_numpy(dtype=float))
-            if lost.any():
-                problems.add(
-                    f"the population mean of {name} is missing in {int(lost.sum())} areas",
-                    shown(means.index[lost]),
-                    "a finite number for each",
-                    "complete it, or leave these areas out on purpose",
-                    ModelError,
-                )
-        if sizes is None:
-            return
-        if len(unknown := sizes.index.difference(means.index)):
-            problems.add(
-                "population sizes are of unknown areas", shown(unknown), "areas of `means`", "correct it", ModelError
-            )
-        size = sizes.reindex(means.index).to_numpy(dtype=float)
-        if (lost := ~np.isfinite(size)).any():
-            problems.add(
-                f"the population size is missing in {int(lost.sum())} areas",
-                shown(means.index[lost]),
-                "a number for each area of `means`",
-                "complete it",
-                ModelError,
-            )
-        at = self.codes.get_indexer(means.index)
-        n = np.where(at >= 0, self.sample.n[at], 0)
-        if (small := size < np.maximum(n, 1)).any():
-            problems.add(
-                "the population is smaller than the sample",
-                shown(f"{means.index[i]}: {size[i]:g} < {n[i]}" for i in np.flatnonzero(small)),
-                "N of at least n, and of at least 1",
-                "correct the sizes, or the codes of the units",
-                ModelError,
-            )
-
-    def _population(self, means: pd.DataFrame) -> pd.DataFrame:
-        """Population means in the columns of the model, an intercept of 1 filled in."""
-        ones = {c: 1.0 for c in self.names if c in INTERCEPTS and c not in means.columns}
-        return means.assign(**ones)[list(self.names)]
-
-
-def _explained(a: Floats, b: Floats) -> float:
-    """b'A^+ b: what covariates explain of the squares within areas."""
-    return float(b @ np.linalg.pinv(a, rcond=1e-10, hermitian=True) @ b)

@@ -27,7 +27,7 @@ from buurtsae.areas.icar import Ints
 from buurtsae.sparse import Floats
 from buurtsae.survey.variance import group_sum
 
-SHARES = np.linspace(-11.5, 11.5, 70)  # log odds of gamma at the median size: from 1e-5 to 1 - 1e-5
+SHARES = np.linspace(-11.5, 20.7, 98)  # log odds of gamma at the median size: from 1e-5 to 1 - 1e-9
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,26 @@
 """What a fitted nested error model says: coefficients, variances, EBLUPs with their MSE, residuals and tests.
 
 AIC and BIC count b and both variances in the full likelihood at the estimates, also after REML, as R's sae does for
-its area models. No area effect is tested exactly by the F ratio of what dummies of areas explain beyond the
-covariates, and by the likelihood ratio against half chi2(0) and half chi2(1). The residuals
-y_ij - a_i ybar_i - (x_ij - a_i xbar_i)'b, a_i = 1 - sqrt(1 - gamma_i), are independent with variance s2e.
+its area models. The residuals y_ij - a_i ybar_i - (x_ij - a_i xbar_i)'b, a_i = 1 - sqrt(1 - gamma_i), are independent
+with variance s2e. Tests and the summary stand in `nested_diagnostics`.
 
 References
 ----------
 Fuller, W.A. and Battese, G.E. (1973). Transformations for estimation of linear models with nested-error structure.
-JASA 68. Self, S.G. and Liang, K.-Y. (1987). JASA 82. Rao and Molina (2015), section 7.3.
+JASA 68. Rao and Molina (2015), section 7.3.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import scipy.stats as st
 
+from buurtsae.classical.nested_diagnostics import no_area_effect, normality, summary
 from buurtsae.classical.nested_likelihood import Gls, Maximum, degrees_of, deviance, gls
 from buurtsae.classical.nested_mse import SquaredErrors, Variances, bootstrap, predict, squared_errors, variances
 from buurtsae.errors import ModelError
@@ -250,58 +250,15 @@ class NestedErrorResults:
 
     def normality(self) -> pd.DataFrame:
         """Return Jarque-Bera tests of the units' residuals and of the areas' effects."""
-        rows = {}
-        for name, values in (("units", self.residuals), ("areas", self.standardised_effects.dropna().to_numpy())):
-            found: Any = st.jarque_bera(values) if len(values) > 2 else None
-            rows[name] = {"statistic": found.statistic, "pvalue": found.pvalue} if found else {}
-        return pd.DataFrame.from_dict(rows, orient="index", columns=["statistic", "pvalue"]).astype(float)
+        return normality(self)
 
     def test_no_area_effect(self) -> pd.DataFrame:
         """Return the exact F test and the likelihood ratio test of s2v = 0: statistic and pvalue of each."""
-        sample, y = self.model.sample, self.model.response
-        values, axes = np.linalg.eigh(sample.within)
-        kept = values > 1e-10
-        within = y.within_yy - float((((axes.T @ y.within_zy)[kept]) ** 2 / values[kept]).sum())
-        pooled = gls(sample, y, 0.0).squares
-        rank = len(sample.n) + int(kept.sum())
-        more, rest = rank - sample.p, self.nobs - rank
-        f = (pooled - within) / more / (within / rest) if more > 0 and rest > 0 else np.nan
-        restricted = self.method == "reml"
-        at = np.array([0.0, self.maximum.ratio])
-        ratio = float(np.maximum(deviance(sample, y, at, restricted) @ [1, -1], 0))
-        return pd.DataFrame(
-            {
-                "statistic": [f, ratio],
-                "pvalue": [st.f.sf(f, more, rest), st.chi2.sf(ratio, 1) / 2 if ratio > 0 else 1.0],
-            },
-            index=["F", "likelihood ratio"],
-        )
+        return no_area_effect(self)
 
     def summary(self) -> str:
         """Return the fit in text."""
-        table = pd.DataFrame({"coef": self.params, "std err": self.bse, "z": self.tvalues, "P>|z|": self.pvalues})
-        table = table.join(self.conf_int().set_axis(["[0.025", "0.975]"], axis=1))
-        tests = self.test_no_area_effect()["pvalue"]
-        notes = {
-            "the ratio of the variances was given": self.fixed,
-            "the estimate of sigma2_v is zero: EBLUPs are synthetic": self.at_boundary,
-            "the search for the maximum did not converge": not self.converged,
-        }
-        sizes = self.model.sample.n
-        return "\n".join(
-            [
-                "Nested error model (Battese-Harter-Fuller)",
-                f"method {self.method.upper()}   units {self.nobs}   areas {len(sizes)}   "
-                f"units per area {sizes.min()} to {sizes.max()}",
-                f"sigma2_v {self.sigma2_v:.6g}   sigma2_e {self.sigma2_e:.6g}   gamma {self.gamma.min():.3f} to "
-                f"{self.gamma.max():.3f}",
-                f"log-likelihood {self.llf:.4f}   AIC {self.aic:.2f}   BIC {self.bic:.2f}",
-                f"no area effect: p = {tests['F']:.4g} (F), {tests['likelihood ratio']:.4g} (likelihood ratio)",
-                "",
-                table.to_string(float_format=lambda v: f"{v:.4f}"),
-                *(f"note: {note}" for note, holds in notes.items() if holds),
-            ]
-        )
+        return summary(self)
 
     @cached_property
     def _gls(self) -> Gls:
