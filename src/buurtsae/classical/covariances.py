@@ -61,25 +61,30 @@ class Unstructured(Structure):
     """Any covariance."""
 
     def start(self, variances: Floats) -> Floats:
+        """Return free parameters near these variances."""
         return np.diag(np.sqrt(variances))[self._at]
 
     def matrix(self, free: Floats) -> Floats:
+        """Return Sigma."""
         root = self._root(free)
         return root @ root.T
 
     def slopes(self, free: Floats) -> Floats:
+        """Return its derivatives to the free parameters."""
         root, (row, column) = self._root(free), self._at
         half = np.zeros((len(free), self.width, self.width))
         half[np.arange(len(free)), row] = root[:, column].T
         return half + half.transpose(0, 2, 1)
 
     def natural(self, free: Floats) -> tuple[Floats, Floats]:
+        """Return the natural parameters, and the derivatives of Sigma to them."""
         row, column = self._at
         slopes = np.zeros((len(free), self.width, self.width))
         slopes[np.arange(len(free)), row, column] = slopes[np.arange(len(free)), column, row] = 1.0
         return self.matrix(free)[row, column], slopes
 
     def names(self, measures: Sequence[str]) -> list[str]:
+        """Return names of the natural parameters."""
         return [measures[i] if i == j else f"{measures[i]}:{measures[j]}" for i, j in zip(*self._at, strict=True)]
 
     @property
@@ -96,18 +101,23 @@ class Diagonal(Structure):
     """Measures with effects of their own, independent of each other."""
 
     def start(self, variances: Floats) -> Floats:
+        """Return free parameters near these variances."""
         return np.sqrt(variances)
 
     def matrix(self, free: Floats) -> Floats:
+        """Return Sigma."""
         return np.diag(free**2)
 
     def slopes(self, free: Floats) -> Floats:
+        """Return its derivatives to the free parameters."""
         return 2 * free[:, None, None] * self._units()
 
     def natural(self, free: Floats) -> tuple[Floats, Floats]:
+        """Return the natural parameters, and the derivatives of Sigma to them."""
         return free**2, self._units()
 
     def names(self, measures: Sequence[str]) -> list[str]:
+        """Return names of the natural parameters."""
         return list(measures)
 
     def _units(self) -> Floats:
@@ -118,18 +128,23 @@ class Homoscedastic(Structure):
     """Independent effects of one variance."""
 
     def start(self, variances: Floats) -> Floats:
+        """Return free parameters near these variances."""
         return np.sqrt(variances.mean(keepdims=True))
 
     def matrix(self, free: Floats) -> Floats:
+        """Return Sigma."""
         return free[0] ** 2 * np.eye(self.width)
 
     def slopes(self, free: Floats) -> Floats:
+        """Return its derivatives to the free parameters."""
         return 2 * free[0] * np.eye(self.width)[None]
 
     def natural(self, free: Floats) -> tuple[Floats, Floats]:
+        """Return the natural parameters, and the derivatives of Sigma to them."""
         return free**2, np.eye(self.width)[None]
 
     def names(self, measures: Sequence[str]) -> list[str]:
+        """Return names of the natural parameters."""
         return ["variance"]
 
 
@@ -137,22 +152,27 @@ class Ar1(Structure):
     """Effects in the order of the measures, each correlated with the one before."""
 
     def start(self, variances: Floats) -> Floats:
+        """Return free parameters near these variances."""
         return np.array([np.sqrt(variances.mean()), 0.0])
 
     def matrix(self, free: Floats) -> Floats:
+        """Return Sigma."""
         return free[0] ** 2 * self._unit(np.tanh(free[1]))[0]
 
     def slopes(self, free: Floats) -> Floats:
+        """Return its derivatives to the free parameters."""
         rho = np.tanh(free[1])
         unit, to_rho = self._unit(rho)
         return np.array([2 * free[0] * unit, free[0] ** 2 * (1 - rho**2) * to_rho])
 
     def natural(self, free: Floats) -> tuple[Floats, Floats]:
+        """Return the natural parameters, and the derivatives of Sigma to them."""
         rho = np.tanh(free[1])
         unit, to_rho = self._unit(rho)
         return np.array([free[0] ** 2, rho]), np.array([unit, free[0] ** 2 * to_rho])
 
     def names(self, measures: Sequence[str]) -> list[str]:
+        """Return names of the natural parameters."""
         return ["variance", "rho"]
 
     def _unit(self, rho: float) -> tuple[Floats, Floats]:

@@ -57,7 +57,7 @@ class Blocks:
         seen = np.isfinite(y)
         both = seen[:, :, None] & seen[:, None, :]
         own = np.where(both, sampling, np.eye(y.shape[1]) * ~seen[:, :, None])
-        root = np.linalg.qr(x[seen], mode="r")
+        root = np.asarray(np.linalg.qr(x[seen], mode="r"))
         z = la.solve_triangular(root, x.reshape(-1, x.shape[2]).T, trans="T").T.reshape(x.shape)
         return cls(np.where(seen, y, 0.0), seen, own, z, root)
 
@@ -108,7 +108,7 @@ def at(data: Blocks, sigma: Floats, restricted: bool) -> At:
     wz = w @ data.z
     flat = wz.reshape(m * width, p)
     a = data.z.reshape(m * width, p).T @ flat
-    inverse = np.linalg.inv((a + a.T) / 2)
+    inverse = np.asarray(np.linalg.inv((a + a.T) / 2), dtype=float)
     delta = inverse @ (flat.T @ data.y.ravel())
     rest = data.y - np.where(data.seen, data.z @ delta, 0.0)
     t = (w @ rest[:, :, None])[:, :, 0]
@@ -192,9 +192,11 @@ def maximise(data: Blocks, structure: Structure, restricted: bool, max_iter: int
         slopes, g = structure.slopes(free), gradient(here)
         score = np.einsum("ab,kab->k", g, slopes)
         steps.append((here.llf, float(np.abs(score).max() * typical)))
-        if steps[-1][1] < SMALL:
-            return Maximum(free, here, True, np.array(steps))
         values, axes = np.linalg.eigh(observed(here, slopes) - structure.curvature(free, g))
+        if steps[-1][1] < SMALL and values[0] >= -SMALL * np.abs(values).max():
+            return Maximum(free, here, True, np.array(steps))
+        if steps[-1][1] < SMALL:  # a saddle, where a variance is zero that should not be
+            score = 0.1 * typical * values[0] * axes[:, 0]
         size = np.abs(values)
         step = axes @ ((axes.T @ score) / np.maximum(size, 1e-10 * size.max()))
         for _ in range(40):
