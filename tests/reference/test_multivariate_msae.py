@@ -166,3 +166,25 @@ def test_dense_matrices_give_the_same(method: Any, missing: float) -> None:
     np.testing.assert_allclose(fit.eblup.to_numpy().ravel(), expected["eblup"], **close)
     for d in range(40):
         np.testing.assert_allclose(fit.mse_matrices[d], expected["mse"][2 * d : 2 * d + 2, 2 * d : 2 * d + 2], **close)
+
+
+@pytest.mark.national
+@pytest.mark.xdist_group("national")
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_one_measure_is_the_fay_herriot_model_of_sae(shared: Path, method: Any) -> None:
+    folder = shared / "golden" / "classic"
+    found = json.loads((folder / "sae.json").read_text(encoding="utf-8"))["cases"]
+    expected = next(c["expected"] for c in found if c["name"] == f"sae_fh_milk_{method}_converged")
+    milk = pd.read_csv(folder / "data" / "sae_milk.csv", encoding="utf-8")
+    v = (milk["SD"].to_numpy() ** 2)[:, None, None]
+    fit = MultivariateFayHerriot.from_formula(["yi ~ C(MajorArea)"], milk, v).fit(method.lower())
+    np.testing.assert_allclose(fit.sigma_v, [[expected["refvar"]]], rtol=1e-6)
+    np.testing.assert_allclose(fit.params, expected["beta"], rtol=1e-6)
+    np.testing.assert_allclose(fit.bse, expected["std_error"], rtol=1e-6)
+    np.testing.assert_allclose(fit.eblup["yi"], expected["eblup"], rtol=1e-6)
+    # sae's g3 takes the information of ML after REML too, msae's that of REML: equal to the order of the MSE
+    here = likelihood.at(fit.model.blocks, fit.sigma_v.to_numpy(), restricted=False)
+    terms = likelihood.squared_errors(fit.model.blocks, here, np.ones((1, 1, 1)))
+    mse = terms.mse if method == "ML" else terms.mse - terms.correction
+    np.testing.assert_allclose(mse.ravel(), expected["mse"], rtol=1e-6)
+    np.testing.assert_allclose([fit.aic, fit.bic], [expected["goodness"][k] for k in ("AIC", "BIC")], rtol=1e-6)
