@@ -37,7 +37,7 @@ from buurtsae.estimates.benchmark import Benchmarked
 from buurtsae.estimates.disclosure import protect, too_few
 from buurtsae.estimates.labels import Rules, in_words
 from buurtsae.estimates.position import above, triple_goal
-from buurtsae.schemas import ESTIMATES, check_estimates, published
+from buurtsae.schemas import ESTIMATES, check_estimates, published, records
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept
 
@@ -163,18 +163,13 @@ class Estimates:
         rows = rows[rows["area_code"] == code]
         if rows.empty:
             raise DataError("there is no estimate of this area", repr(code), "a code in the table", "check the code")
-        first = rows.iloc[0]
-        lines = [f"{first['area_name']} ({code}, {first['level']}), {first['population']} inwoners"]
-        for row in rows.itertuples():
-            name = f"  {self.concept.nodes[row.measure].nl:26}"
-            if row.label == "niet_publiceren":
-                lines.append(f"{name} niet gepubliceerd: {row.reason}")
-                continue
-            share = f"{100 * row.own_data_share:.0f}% eigen data ({row.n_respondents} respondenten)"
-            score = f"{row.estimate:.1f} ({row.lower:.1f}-{row.upper:.1f})".replace(".", ",")
-            reason = f": {row.reason}" if isinstance(row.reason, str) else ""
-            lines.append(f"{name} {score}; {share}; {row.label}{reason}")
-        return "\n".join(lines)
+        from buurtsae.estimates.explanation import explanation
+        from buurtsae.estimates.leaning import leaning
+
+        found = leaning(self).reset_index()
+        parts = records(found[found["area_code"] == code])
+        names = {m: n.nl for m, n in self.concept.nodes.items()}
+        return explanation(records(rows), names, {r["measure"]: r for r in parts})
 
     def __repr__(self) -> str:
         counts = self.table.groupby("level", sort=False)["area_code"].nunique().to_dict()

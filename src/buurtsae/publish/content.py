@@ -1,0 +1,183 @@
+"""What is published of one set of estimates, apart from how: tables, leaning, profile and what the run says of itself.
+
+`documents` yields a dictionary per gemeente with everything about it. It is the JSON file of the gemeente, and its pages
+are filled from the same dictionary, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from buurtsae.errors import DataError, Problems, shown
+from buurtsae.estimates.labels import in_words
+from buurtsae.estimates.leaning import leaning
+from buurtsae.estimates.profile import ProfileIndicator, indicators, profile
+from buurtsae.estimates.summary import Estimates
+from buurtsae.schemas import CONTRACT_VERSION, records
+from buurtsae.survey.concept import Concept
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+ROW = (
+    *("level", "area_code", "measure", "year", "estimate", "sd", "lower", "upper", "n_respondents", "n_effective"),
+    *("direct", "direct_se", "own_data_share", "reliability", "label", "reason", "p_above_parent", "rank_lower"),
+    *("rank_upper", "benchmarked"),
+)
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that pages and files per gemeente show.
+
+    Attributes
+    ----------
+    run : mapping
+        `title`, `created`, `run_id`, `draft` (the quality gate was not met) and, if need be, `source`: the line that
+        credits the areas and surveys.
+    table : DataFrame
+        The published estimates of all levels.
+    geometry : GeoDataFrame, indexed by area_code
+        All buurten in RD New, those without residents included, with `gemeente` and, where known, `name`.
+    concept : Concept
+    leaning : DataFrame
+        As `buurtsae.estimates.leaning` returns it; may be empty.
+    indicators, profile : tuple of ProfileIndicator, DataFrame
+        The objective figures; may be empty.
+    official : DataFrame
+        Figures that an office has published itself: `area_code`, `measure`, `value`; may be empty.
+    """
+
+    run: Mapping[str, Any]
+    table: pd.DataFrame
+    geometry: gpd.GeoDataFrame
+    concept: Concept
+    leaning: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["area_code", "measure"]))
+    indicators: tuple[ProfileIndicator, ...] = ()
+    profile: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["area_code", "gemeente_code", "indicator"])
+    )
+    official: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["area_code", "measure", "value"]))
+
+    def __post_init__(self) -> None:
+        problems = Problems()
+        buurten = self.table.loc[self.table["level"] == "buurt", "area_code"]
+        for what, found, known in (
+            ("measures are not in the concept", self.table["measure"], self.concept.nodes),
+            ("estimates have no geometry", buurten, self.geometry.index),
+        ):
+            if unknown := sorted(set(found) - set(known)):
+                problems.add(what, shown(unknown), "codes that are known", "check the concept and the areas' year")
+        problems.raise_if_any()
+
+    @classmethod
+    def of(cls, est: Estimates, run: Mapping[str, Any]) -> Content:
+        """Return what is published of estimates.
+
+        Parameters
+        ----------
+        est : Estimates
+        run : mapping
+        """
+        official = pd.DataFrame(columns=["area_code", "measure", "value"])
+        if est.benchmarked is not None and not est.benchmarked.benchmarks.own:
+            official = est.benchmarked.benchmarks.table[["area_code", "measure", "value"]]
+        return cls(
+            run,
+            est.published,
+            est.areas.frame,
+            est.concept,
+            leaning(est).reset_index(),
+            indicators(est.areas, est.concept),
+            profile(est.areas, est.concept),
+            official,
+        )
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures that there are, in the order of the concept's tree."""
+        known = set(self.table["measure"])
+        return tuple(m for m in self.concept.nodes if m in known)
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        """The years that there are, latest last."""
+        return tuple(sorted(int(y) for y in self.table["year"].unique()))
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Name of every gemeente, its code where the table has none."""
+        rows = self.table[self.table["level"] == "gemeente"].drop_duplicates("area_code")
+        known = dict(zip(rows["area_code"], rows["area_name"], strict=True))
+        return {str(code): str(known.get(code, code)) for code in sorted(self.geometry["gemeente"].unique())}
+
+    def documents(self) -> Iterator[dict[str, Any]]:
+        """Yield everything about each gemeente, in the order of their codes."""
+        table = self.table.assign(verdict=in_words(self.table["p_above_parent"]))
+        gemeente = self._gemeente(table)
+        parts = {
+            "estimates": table.groupby(gemeente.to_numpy()),
+            "leaning": self.leaning.groupby(self._of_buurt(self.leaning)),
+            "profile": self.profile.groupby("gemeente_code"),
+            "official": self.official.groupby(self.official["area_code"].to_numpy()),
+        }
+        land = records(table.loc[table["level"] == "land", [*ROW, "area_name"]])
+        for code, name in self.names.items():
+            rows = {k: g.get_group(code) if code in g.groups else None for k, g in parts.items()}
+            estimates = rows["estimates"]
+            yield {
+                "contract_version": CONTRACT_VERSION,
+                "run": dict(self.run),
+                "gemeente": {"area_code": code, "area_name": name},
+                "years": list(self.years),
+                "measures": [
+                    {"measure": m, "nl": n.nl, "en": n.en, "about": n.about, "parent": n.parent}
+                    for m, n in self.concept.nodes.items()
+                    if m in self.measures
+                ],
+                "areas": self._areas(code, estimates),
+                "estimates": [] if estimates is None else records(estimates[[*ROW, "verdict"]]),
+                "land": land,
+                "official": _records(rows["official"], ["area_code", "measure", "value"]),
+                "indicators": [vars(i) for i in self.indicators],
+                "profile": _records(rows["profile"], ["area_code", "indicator", "value", "gemeente", "land"]),
+                "leaning": _records(rows["leaning"], list(self.leaning.columns)),
+            }
+
+    def _areas(self, code: str, estimates: pd.DataFrame | None) -> list[dict[str, Any]]:
+        """The gemeente, its wijken and all its buurten, without residents too."""
+        areas = []
+        if estimates is not None:
+            above = estimates[estimates["level"] != "buurt"].drop_duplicates(["level", "area_code"])
+            areas = records(above[["level", "area_code", "area_name", "population"]])
+        own = self.geometry[self.geometry["gemeente"] == code]
+        names = own["name"] if "name" in own else own.index.to_series()
+        people = own["population"] if "population" in own else pd.Series(None, index=own.index, dtype=object)
+        areas += [
+            {"level": "buurt", "area_code": b, "area_name": str(name), "population": None if pd.isna(n) else int(n)}
+            for b, name, n in zip(own.index, names, people, strict=True)
+        ]
+        return areas
+
+    def _gemeente(self, table: pd.DataFrame) -> pd.Series:
+        """The gemeente that a row is about; empty for what is in no single one."""
+        code = table["area_code"].astype(str)
+        own = table["level"].isin(["gemeente", "wijk", "buurt"])
+        found = ("GM" + code.str[2:6]).where(own, "")
+        if unknown := sorted(set(found[own]) - set(self.names)):
+            raise DataError(
+                "estimates are of gemeenten without buurten", shown(unknown), "the gemeenten of the map", "check the areas"
+            )
+        return found
+
+    def _of_buurt(self, table: pd.DataFrame) -> Any:
+        return ("GM" + table["area_code"].astype(str).str[2:6]).to_numpy(dtype=object)
+
+
+def _records(table: pd.DataFrame | None, columns: list[str]) -> list[dict[str, Any]]:
+    return [] if table is None else records(table[columns])
