@@ -40,12 +40,10 @@ def figure(row: Mapping[str, Any]) -> str:
     """Return a score with its interval, own data and label."""
     if row["label"] == "niet_publiceren" or row["estimate"] is None:
         return f"niet gepubliceerd: {row['reason']}"
+    score = f"{_number(row['estimate'])} ({_number(row['lower'])}-{_number(row['upper'])})"
     share = "" if row["own_data_share"] is None else f"; {100 * row['own_data_share']:.0f}% eigen data"
     reason = f": {row['reason']}" if row["reason"] else ""
-    interval = f"{_number(row['lower'])}-{_number(row['upper'])}"
-    return (
-        f"{_number(row['estimate'])} ({interval}){share} ({people(row['n_respondents'])}); {LABELS[row['label']]}{reason}"
-    )
+    return f"{score}{share} ({people(row['n_respondents'])}); {LABELS[row['label']]}{reason}"
 
 
 def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any]) -> str:

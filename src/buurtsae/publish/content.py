@@ -1,7 +1,7 @@
-"""What is published of one set of estimates, apart from how: tables, leaning, profile and what the run says of itself.
+"""What is published of one set of estimates, apart from how: tables, leaning, profile, and what the run says of itself.
 
-`documents` yields a dictionary per gemeente with everything about it. It is the JSON file of the gemeente, and its pages
-are filled from the same dictionary, so that they cannot differ.
+`documents` yields a dictionary per gemeente with everything about it. It is the JSON file of the gemeente, and its
+pages are filled from the same dictionary, so that they cannot differ.
 """
 
 from __future__ import annotations
@@ -100,9 +100,16 @@ class Content:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """The measures that there are, in the order of the concept's tree."""
-        known = set(self.table["measure"])
-        return tuple(m for m in self.concept.nodes if m in known)
+        """The measures that there are, each followed by its parts."""
+        known, nodes = set(self.table["measure"]), self.concept.nodes
+
+        def below(parent: str | None) -> Iterator[str]:
+            for node in nodes.values():
+                if node.parent == parent:
+                    yield node.id
+                    yield from below(node.id)
+
+        return tuple(m for m in below(None) if m in known)
 
     @property
     def years(self) -> tuple[int, ...]:
@@ -136,9 +143,8 @@ class Content:
                 "gemeente": {"area_code": code, "area_name": name},
                 "years": list(self.years),
                 "measures": [
-                    {"measure": m, "nl": n.nl, "en": n.en, "about": n.about, "parent": n.parent}
-                    for m, n in self.concept.nodes.items()
-                    if m in self.measures
+                    {"measure": n.id, "nl": n.nl, "en": n.en, "about": n.about, "parent": n.parent}
+                    for n in (self.concept.nodes[m] for m in self.measures)
                 ],
                 "areas": self._areas(code, estimates),
                 "estimates": [] if estimates is None else records(estimates[[*ROW, "verdict"]]),
@@ -171,7 +177,10 @@ class Content:
         found = ("GM" + code.str[2:6]).where(own, "")
         if unknown := sorted(set(found[own]) - set(self.names)):
             raise DataError(
-                "estimates are of gemeenten without buurten", shown(unknown), "the gemeenten of the map", "check the areas"
+                "estimates are of gemeenten without buurten",
+                shown(unknown),
+                "the gemeenten of the map",
+                "check the areas",
             )
         return found
 

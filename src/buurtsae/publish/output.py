@@ -11,11 +11,15 @@ import numpy as np
 
 from buurtsae.estimates.quality import Gate, quality
 from buurtsae.estimates.summary import Estimates, level_draws
+from buurtsae.publish.content import Content
 from buurtsae.publish.datapackage import datapackage
 from buurtsae.publish.manifest import Provenance, manifest, versions
+from buurtsae.publish.method import Statement
+from buurtsae.publish.outlines import outlines
 from buurtsae.publish.report import write_quality
-from buurtsae.publish.site import outlines, write_site
+from buurtsae.publish.site import write_site
 from buurtsae.publish.staging import staged
+from buurtsae.publish.style import SOURCE
 from buurtsae.publish.tables import write_tables
 
 JSON = {"ensure_ascii": False, "indent": 1, "allow_nan": False}
@@ -64,8 +68,9 @@ def publish(
         est.supplement.to_csv(folder / "supplement.csv", index=False, encoding="utf-8", lineterminator="\n")
         _write_draws(est, folder / "draws.nc", draws)
         write_quality(report, folder, outlines(est.areas.frame))
-        page = run | {"draft": not report["gate"]["passed"]}
-        write_site(est.published, est.areas.frame, est.concept, folder, page)
+        page: dict[str, Any] = {k: run[k] for k in ("title", "created", "run_id")}
+        page |= {"source": SOURCE, "draft": not report["gate"]["passed"]}
+        write_site(Content.of(est, page), folder, Statement.of(report, provenance, est.rules))
         package = datapackage(
             folder, title=provenance.title, created=provenance.created, run_id=run_id, measures=labels
         )

@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
-import pandas as pd
 
 from buurtsae.estimates.explanation import leans_on, most
 from buurtsae.publish.content import Content
@@ -30,6 +29,7 @@ from buurtsae.publish.style import (
     interval,
     write_page,
 )
+from buurtsae.schemas import records
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -73,7 +73,9 @@ def write_site(content: Content, folder: Path, statement: Statement | None = Non
         )
         for buurt, values in pages.buurten():
             write_page(dashboard / "buurt" / f"{buurt}.html", "buurt.html", **common, **values, up="../", here="buurt")
-    write_page(dashboard / "index.html", "index.html", **common, **_index(content, common["first"]), up="", here="index")
+    write_page(
+        dashboard / "index.html", "index.html", **common, **_index(content, common["first"]), up="", here="index"
+    )
     write_page(
         dashboard / "verantwoording.html", "verantwoording.html", **common, statement=statement, up="",
         here="verantwoording",
@@ -99,13 +101,12 @@ def _common(content: Content) -> dict[str, Any]:
 
 def _tree(content: Content) -> list[dict[str, Any]]:
     """The measures in the order of the concept's tree, with their depth."""
-    nodes, depth = content.concept.nodes, {}
-    for m in content.measures:
-        parent = nodes[m].parent
-        depth[m] = depth.get(parent, -1) + 1
-    return [
-        {"id": m, "nl": nodes[m].nl, "en": nodes[m].en, "about": nodes[m].about, "depth": depth[m]} for m in depth
-    ]
+    tree: list[dict[str, Any]] = []
+    depth: dict[str | None, int] = {}
+    for node in (content.concept.nodes[m] for m in content.measures):
+        depth[node.id] = depth.get(node.parent, -1) + 1
+        tree.append({"id": node.id, "nl": node.nl, "en": node.en, "about": node.about, "depth": depth[node.id]})
+    return tree
 
 
 class _Gemeente:
@@ -134,7 +135,7 @@ class _Gemeente:
         }
 
     def _figure(self, measure: str, official: Mapping[str, str]) -> dict[str, str]:
-        """The gemeente's own figure; what others publish, or its respondents alone say, where that reads differently."""
+        """The gemeente's figure; what others publish, or its respondents alone say, where that reads differently."""
         row, land = self.rows.get((self.code, measure, self.year)), self.land.get((measure, self.year))
         score = _score(row)
         others = []
@@ -153,7 +154,7 @@ class _Gemeente:
             "score": _score(row),
             "interval": _interval(row),
             "people": _people(row),
-            "css": "x" if _hidden(row) else f"k{class_of(row['estimate'])}{'i' * (row['label'] == 'indicatief')}",
+            "css": f"k{class_of(row['estimate'])}{'i' * (row['label'] == 'indicatief')}" if _shown(row) else "x",
             **_words(row),
         }
 
@@ -170,9 +171,7 @@ class _Gemeente:
             "labels": list(LABELS.values()),
             "nobody": NO_RESIDENTS,
             "rows": {
-                y: {
-                    m: [_packed(self.rows.get((a["area_code"], m, y)), reasons) for a in self.areas] for m in measures
-                }
+                y: {m: [_packed(self.rows.get((a["area_code"], m, y)), reasons) for a in self.areas] for m in measures}
                 for y in years
             },
             "whole": {y: {m: _packed(self.rows.get((self.code, m, y)), reasons) for m in measures} for y in years},
@@ -204,9 +203,9 @@ class _Gemeente:
                     "depth": depth[m["measure"]],
                     "score": _score(row),
                     "interval": _interval(row),
-                    "bar": None if _hidden(row) else [round(20 * row[c], 1) for c in ("lower", "estimate", "upper")],
+                    "bar": [round(20 * row[c], 1) for c in ("lower", "estimate", "upper")] if _shown(row) else None,
                     "gemeente": _score(self.rows.get((self.code, m["measure"], self.year))),
-                    "leaning": "" if parts is None or _hidden(row) else leans_on(row, parts),
+                    "leaning": leans_on(row, parts) if parts is not None and _shown(row) else "",
                     **_words(row),
                 }
             )
@@ -217,7 +216,7 @@ class _Gemeente:
             "land_name": self.land_name,
             "groups": self._groups(profile),
             "scores": scores,
-            "most": "" if _hidden(whole) else most(whole["own_data_share"], whole["n_respondents"]),
+            "most": most(whole["own_data_share"], whole["n_respondents"]) if _shown(whole) else "",
         }
 
     def _groups(self, profile: list[Row]) -> list[tuple[str, str, list[Row]]]:
@@ -229,27 +228,26 @@ class _Gemeente:
             indicator = about[r["indicator"]]
             groups.setdefault(indicator["dimension"], []).append({**indicator, **r})
         names = {"": ("Wie wonen er, en hoe", "Who lives there, and how")}
-        names |= {
-            m: (f"Omgeving, bij {d['nl'].lower()}", f"Surroundings, for {d['en']}") for m, d in measures.items()
-        }
+        names |= {m: (f"Omgeving, bij {d['nl'].lower()}", f"Surroundings, for {d['en']}") for m, d in measures.items()}
         return [(*names[d], rows) for d, rows in groups.items() if d in names]
 
 
-def _hidden(row: Row | None) -> bool:
-    return row is None or row["estimate"] is None or row["label"] == "niet_publiceren"
+def _shown(row: Row | None) -> TypeGuard[Row]:
+    """Whether there is a row with a figure that may be seen."""
+    return row is not None and row["estimate"] is not None and row["label"] != "niet_publiceren"
 
 
 def _score(row: Row | None) -> str:
-    return "–" if row is None or _hidden(row) else dutch(row["estimate"])
+    return dutch(row["estimate"]) if _shown(row) else "–"
 
 
 def _interval(row: Row | None) -> str:
-    return "–" if row is None or _hidden(row) else interval(row["lower"], row["upper"])
+    return interval(row["lower"], row["upper"]) if _shown(row) else "–"
 
 
 def _people(row: Row | None) -> str:
     """Respondents, and the share of the estimate that is theirs."""
-    if row is None or _hidden(row):
+    if not _shown(row):
         return "–"
     share = row["own_data_share"]
     return f"{row['n_respondents']}" + ("" if share is None else f" ({100 * share:.0f}%)")
@@ -261,7 +259,7 @@ def _words(row: Row | None) -> dict[str, str]:
         return dict.fromkeys(("label", "label_en", "verdict", "verdict_en"), "–") | {"reason": NO_RESIDENTS}
     label, label_en = LABELS[row["label"]]
     verdict = row["verdict"]
-    told = verdict is not None and not _hidden(row)
+    told = verdict is not None and _shown(row)
     nl, en = VERDICT_WORDS[VERDICT_ORDER[verdict]] if told else ("–", "–")
     return {"label": label, "label_en": label_en, "reason": row["reason"] or "", "verdict": nl, "verdict_en": en}
 
@@ -272,7 +270,7 @@ def _packed(row: Row | None, reasons: dict[str, int]) -> Any:
         return 0
     reason = None if not row["reason"] else reasons.setdefault(row["reason"], len(reasons))
     label = LABEL_ORDER.index(row["label"])
-    if _hidden(row):
+    if not _shown(row):
         return [None, None, None, label, None, None, None, reason, None]
     share, verdict = row["own_data_share"], row["verdict"]
     return [
@@ -300,30 +298,30 @@ def _index(content: Content, first: str) -> dict[str, Any]:
         }
         for m in content.measures
     }
-    found = table[(table["level"] == "gemeente") & (table["measure"] == first)].set_index("area_code")
+    of_gemeente = records(table[(table["level"] == "gemeente") & (table["measure"] == first)])
+    found = {r["area_code"]: r for r in of_gemeente}
     inside = content.geometry.groupby("gemeente").size()
     rows = []
     for code, name in sorted(content.names.items(), key=lambda item: (item[1].casefold(), item[0])):
-        row = found.loc[code] if code in found.index else None
-        known = row is not None and pd.notna(row["estimate"])
+        row = found.get(code)
         rows.append(
             {
                 "code": code,
                 "name": name,
-                "score": dutch(row["estimate"]) if known else "–",
-                "interval": interval(row["lower"], row["upper"]) if known else "–",
-                "css": f"k{class_of(row['estimate'])}" if known else "x",
+                "score": _score(row),
+                "interval": _interval(row),
+                "css": f"k{class_of(row['estimate'])}" if _shown(row) else "x",
                 "buurten": int(inside[code]),
             }
         )
     names = content.geometry["name"] if "name" in content.geometry else content.geometry.index.to_series()
-    of_gemeente: dict[str, list[list[str]]] = {}
+    buurten_of: dict[str, list[list[str]]] = {}
     for code, gemeente, name in zip(content.geometry.index, content.geometry["gemeente"], names, strict=True):
-        of_gemeente.setdefault(gemeente, []).append([code[6:], str(name)])
+        buurten_of.setdefault(gemeente, []).append([code[6:], str(name)])
     return {
         "overview": overview,
         "labels": list(LABELS.values()),
         "rows": rows,
         "shape": outlines(merged(content.geometry, "gemeente")),
-        "data": {"gemeenten": [[code, name, of_gemeente[code]] for code, name in content.names.items()]},
+        "data": {"gemeenten": [[code, name, buurten_of[code]] for code, name in content.names.items()]},
     }
