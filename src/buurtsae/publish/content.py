@@ -126,16 +126,15 @@ class Content:
     def documents(self) -> Iterator[dict[str, Any]]:
         """Yield everything about each gemeente, in the order of their codes."""
         table = self.table.assign(verdict=in_words(self.table["p_above_parent"]))
-        gemeente = self._gemeente(table)
         parts = {
-            "estimates": table.groupby(gemeente.to_numpy()),
-            "leaning": self.leaning.groupby(self._of_buurt(self.leaning)),
-            "profile": self.profile.groupby("gemeente_code"),
-            "official": self.official.groupby(self.official["area_code"].to_numpy()),
+            "estimates": _split(table, self._gemeente(table)),
+            "leaning": _split(self.leaning, "GM" + self.leaning["area_code"].astype(str).str[2:6]),
+            "profile": _split(self.profile, self.profile["gemeente_code"]),
+            "official": _split(self.official, self.official["area_code"]),
         }
         land = records(table.loc[table["level"] == "land", [*ROW, "area_name"]])
         for code, name in self.names.items():
-            rows = {k: g.get_group(code) if code in g.groups else None for k, g in parts.items()}
+            rows = {name: part.get(code) for name, part in parts.items()}
             estimates = rows["estimates"]
             yield {
                 "contract_version": CONTRACT_VERSION,
@@ -184,8 +183,9 @@ class Content:
             )
         return found
 
-    def _of_buurt(self, table: pd.DataFrame) -> Any:
-        return ("GM" + table["area_code"].astype(str).str[2:6]).to_numpy(dtype=object)
+
+def _split(table: pd.DataFrame, by: pd.Series) -> dict[str, pd.DataFrame]:
+    return {str(code): part for code, part in table.groupby(by)}
 
 
 def _records(table: pd.DataFrame | None, columns: list[str]) -> list[dict[str, Any]]:

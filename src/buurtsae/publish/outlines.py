@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
     from shapely.geometry.base import BaseGeometry
 
-PIXELS = 1200  # detail finer than the map's larger side over this is simplified away
+PIXELS = 1000  # detail finer than the map's larger side over this is simplified away
 STEPS = 6000  # the larger side of a map has at most this many steps
 
 

@@ -21,6 +21,7 @@ from buurtsae.publish.style import (
     DARK,
     LABELS,
     NO_FIGURE,
+    SOURCE,
     VERDICT_COLOURS,
     VERDICT_WORDS,
     class_labels,
@@ -84,7 +85,7 @@ def write_site(content: Content, folder: Path, statement: Statement | None = Non
 
 def _common(content: Content) -> dict[str, Any]:
     return {
-        "run": content.run,
+        "run": {"source": SOURCE, **content.run},
         "year": content.years[-1],
         "years": content.years,
         "nodes": content.concept.nodes,
