@@ -12,6 +12,8 @@ import numpy as np
 from buurtsae.estimates.quality import Gate, quality
 from buurtsae.estimates.summary import Estimates, level_draws
 from buurtsae.publish.datapackage import datapackage
+from buurtsae.publish.explanation import About, moment
+from buurtsae.publish.layouts import write_layouts
 from buurtsae.publish.manifest import Provenance, manifest, versions
 from buurtsae.publish.report import write_quality
 from buurtsae.publish.site import outlines, write_site
@@ -31,7 +33,7 @@ def publish(
     scales: Sequence[Mapping[str, Any]] = (),
     weights: bool = False,
 ) -> dict[str, Any]:
-    """Write tables, draws, quality report, dashboard, data package and manifest.
+    """Write tables in all layouts, draws, quality report, dashboard, data package and manifest.
 
     Parameters
     ----------
@@ -58,13 +60,15 @@ def publish(
     run_id = str(est.table["run_id"].iloc[0])
     run = {"run_id": run_id, "title": provenance.title, "created": provenance.created, "versions": versions()}
     report = quality(est, gate, run=run, scales=scales, weights=weights)
+    about = About(provenance.title, run_id, moment(provenance.created), draft=not report["gate"]["passed"])
     labels = {m: est.concept.nodes[m].nl for m in est.measures}
     with staged(to) as folder:
         write_tables(est.published, est.areas.frame, folder)
         est.supplement.to_csv(folder / "supplement.csv", index=False, encoding="utf-8", lineterminator="\n")
+        write_layouts(est.published, est.areas, est.concept, folder, about)
         _write_draws(est, folder / "draws.nc", draws)
         write_quality(report, folder, outlines(est.areas.frame))
-        page = run | {"draft": not report["gate"]["passed"]}
+        page = run | {"draft": about.draft}
         write_site(est.published, est.areas.frame, est.concept, folder, page)
         package = datapackage(
             folder, title=provenance.title, created=provenance.created, run_id=run_id, measures=labels
