@@ -29,8 +29,8 @@ PARTS = (
     ),
     (
         "Onderdrukking",
-        "Cijfers van gebieden met te weinig inwoners, en cijfers waarmee die terug te rekenen zijn, worden niet gegeven. "
-        "De rij blijft staan, de cellen zijn leeg en `reason` zegt waarom. Leeg is geen nul.",
+        "Cijfers van gebieden met te weinig inwoners, en cijfers waarmee die terug te rekenen zijn, worden niet "
+        "gegeven. De rij blijft staan, de cellen zijn leeg en `reason` zegt waarom. Leeg is geen nul.",
         "Figures of areas with too few residents, and figures that would give these away, are left empty; rows stay.",
     ),
 )

@@ -72,7 +72,7 @@ def observations(table: pd.DataFrame, places: pd.DataFrame, measures: list[str])
         "Id": np.arange(len(found)),
         "Measure": found["measure"],
         "ValueAttribute": np.select([absent, hidden], [impossible, confidential], shown),
-        "Value": found["Value"],
+        "Value": found["Value"].mask(hidden),
         "StringValue": "",
         "RegioS": keys.to_numpy()[found["place"]],
         "Perioden": found["year"].astype(str) + "JJ00",
