@@ -29,7 +29,7 @@ SHEETS = ("Toelichting", "Schattingen")
 ROWS = 5000  # turned into Python objects at a time
 LONGEST = 32_767  # characters in a cell
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-FORMULA = tuple("=+-@\t\r\n")
+SPECIAL = tuple("=+-@#\t\r\n")  # begins of formulas, and of error values such as #N/A
 WIDTHS = {"area_name": 32, "measure": 27, "reason": 44, "area_code": 13, "run_id": 15}
 
 
@@ -60,7 +60,6 @@ def write_workbook(table: pd.DataFrame, measures: Mapping[str, tuple[str, str]],
 
 
 def _explain(book: Workbook, measures: Mapping[str, tuple[str, str]], about: About) -> None:
-    from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Alignment, Font
 
     sheet = book.create_sheet(SHEETS[0])
@@ -70,8 +69,7 @@ def _explain(book: Workbook, measures: Mapping[str, tuple[str, str]], about: Abo
     def row(*values: str, bold: bool = False) -> None:
         cells = []
         for value in values:
-            cell = WriteOnlyCell(sheet)
-            _text(cell, value)
+            cell = _text(sheet, _clean(value))
             cell.alignment = Alignment(wrap_text=True, vertical="top")
             cell.font = Font(bold=bold)
             cells.append(cell)
@@ -110,18 +108,23 @@ def _fill(book: Workbook, table: pd.DataFrame) -> None:
     for cell in header:
         cell.font = Font(bold=True)
     sheet.append(header)
-    cells = [WriteOnlyCell(sheet) for _ in ESTIMATES]  # filled anew for every row: making millions takes twice as long
+    # a cell per column of numbers, filled anew for every row, and plain values elsewhere: millions of cells cost time
+    cells = [WriteOnlyCell(sheet) for _ in ESTIMATES]
     for cell, column in zip(cells, ESTIMATES, strict=True):
         cell.number_format = _format(column)
     for values in _rows(table):
-        for cell, column, value in zip(cells, ESTIMATES, values, strict=True):
-            if isinstance(value, float):
-                cell.value, cell.data_type = repr(value), "n"  # openpyxl itself keeps 16 digits
-            elif column.dtype == "str" and value is not None:
-                _text(cell, value)
-            else:
-                cell.value = value
-        sheet.append([cell if value is not None else None for cell, value in zip(cells, values, strict=True)])
+        sheet.append([_filled(c, value) for c, value in zip(cells, values, strict=True)])
+
+
+def _filled(cell: Cell, value: Any) -> Any:
+    """Return what is appended to a row: the value, or a cell where openpyxl would make something else of it."""
+    if isinstance(value, float):
+        cell.value, cell.data_type = repr(value), "n"  # openpyxl itself keeps 16 digits
+        return cell
+    if isinstance(value, str):
+        text = _clean(value)
+        return _text(cell.parent, text) if text.startswith(SPECIAL) else text
+    return value
 
 
 def _format(column: Column) -> str:
@@ -138,14 +141,19 @@ def _rows(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
         yield from zip(*columns, strict=True)
 
 
-def _text(cell: Cell, value: str) -> None:
-    """Put text into a cell as text: no formula, no error value, no characters that XML does not have."""
-    value = NOT_XML.sub("\ufffd", value)[:LONGEST]
-    cell.value = value
+def _clean(value: str) -> str:
+    """Return text without what a cell cannot hold."""
+    return NOT_XML.sub("\ufffd", value)[:LONGEST]
+
+
+def _text(sheet: Any, text: str) -> Cell:
+    """Return a cell with text as text: never a formula or an error value, not even after somebody edits it."""
+    from openpyxl.cell import WriteOnlyCell
+
+    cell = WriteOnlyCell(sheet, text)
     cell.data_type = "s"
-    quoted = value.startswith(FORMULA)
-    if bool(cell.quotePrefix) != quoted:
-        cell.quotePrefix = quoted  # stays text when somebody edits it
+    cell.quotePrefix = text.startswith(SPECIAL)
+    return cell
 
 
 class _Archive(ZipFile):
