@@ -63,7 +63,8 @@ def swing(table: pd.DataFrame, places: pd.DataFrame, measures: Sequence[str]) ->
             if name == "label":
                 columns[measure + suffix] = found[name].map(OPINION).fillna(EMPTY).astype("int64")
             else:
-                columns[measure + suffix] = found[name].mask(hidden, HIDDEN).mask(absent, EMPTY)
+                values = found[name].astype(object)  # so that codes are written as whole numbers
+                columns[measure + suffix] = values.mask(hidden, HIDDEN).mask(absent, EMPTY)
     return pd.DataFrame(columns)
 
 
