@@ -30,8 +30,8 @@ from buurtsae.publish.excel_csv import guarded, unguarded
 from buurtsae.publish.explanation import COLUMNS, About, moment
 from buurtsae.publish.layouts import write_layouts
 from buurtsae.publish.regions import regions
-from buurtsae.publish.statline import observations
-from buurtsae.publish.swing import swing
+from buurtsae.publish.statline import observations, region_key
+from buurtsae.publish.swing import geoitem, swing
 from buurtsae.publish.tables import write_tables
 from buurtsae.schemas import ESTIMATES, check_estimates, published
 from buurtsae.survey.concept import Concept
@@ -383,6 +383,26 @@ def test_swing_values_are_those_of_the_table(folder: Path, made: pd.DataFrame) -
                     assert same(float(value), getattr(found, name))
             seen.add(opinion)
     assert seen == {"1", "2", "3", "-99996"}
+
+
+@pytest.mark.parametrize(
+    ("level", "code", "item", "key"),
+    [
+        ("buurt", "BU0363AD03", "0363AD03", "BU0363AD03"),
+        ("wijk", "WK0363AD", "0363AD", "WK0363AD  "),
+        ("gemeente", "GM0344", "0344", "GM0344    "),
+        ("ggdregio", "GG2514", "2514", "GG2514    "),
+        ("provincie", "PV26", "26", "PV26      "),
+        ("provincie", "GGoord", "GGoord", "GGoord    "),  # a name, where the areas have no codes
+        ("land", "NL00", "1", "NL01      "),
+        ("kant", "GM12", "GM12", "kant:GM12 "),
+        ("stadsdeel", "Centrum-Oost", "Centrum-Oost", "stadsdeel:Centrum-Oost"),
+    ],
+)
+def test_codes_of_each_level(level: str, code: str, item: str, key: str) -> None:
+    rows = pd.DataFrame({"level": [level], "area_code": [code]})
+    assert geoitem(rows).tolist() == [item]
+    assert region_key(rows).tolist() == [key]
 
 
 # --- all areas, whether inhabited or not

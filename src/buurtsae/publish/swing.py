@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from buurtsae.areas.codes import LEVELS
 from buurtsae.publish.excel_csv import write_semicolons
 from buurtsae.schemas import LABELS
 
@@ -69,5 +70,9 @@ def swing(table: pd.DataFrame, places: pd.DataFrame, measures: Sequence[str]) ->
 
 
 def geoitem(rows: pd.DataFrame) -> pd.Series:
-    """Return the number of each area without the letters of its level, as text; 1 for the land."""
-    return rows["area_code"].str.replace(PREFIX, "", regex=True).mask(rows["level"] == "land", "1")
+    """Return the number of each area without the letters of its level, as text; 1 for the land.
+
+    Groups of a grouping of the user's own keep their codes, whatever they look like.
+    """
+    number = rows["area_code"].str.replace(PREFIX, "", regex=True)
+    return number.where(rows["level"].isin(LEVELS), rows["area_code"]).mask(rows["level"] == "land", "1")
