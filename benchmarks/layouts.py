@@ -3,7 +3,7 @@
     python benchmarks/layouts.py [--out docs/files.md]
 
 Made estimates of 14,574 buurten, 3,400 wijken, 342 gemeenten and the land, for seven measures; one buurt in fifty has
-no residents, and one in forty is hidden. Polygons are made too, of 60 corners each, about what the map of CBS has.
+no residents, and one in forty is hidden. Polygons are made too, of 60 corners each; detailed maps have more.
 Every layout is written in a process of its own: peak memory is of that process, the table and polygons included.
 """
 
