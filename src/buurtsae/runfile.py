@@ -30,6 +30,7 @@ class RunPart(_Part):
     year: int = Field(ge=1990, le=2100)
     seed: int = Field(ge=0)
     engine: str = "laplace"
+    contact: str = ""
 
 
 class TablePart(_Part):
@@ -102,6 +103,7 @@ class SourcePart(_Part):
     calibrate: CalibratePart | None = None
     not_asked: tuple[str, ...] = ()
     code_year: int | None = None
+    response: float | None = Field(default=None, gt=0, le=1)
 
     @model_validator(mode="before")
     @classmethod

@@ -7,7 +7,7 @@ Parquet file, the descriptor of the data package. A row is keyed by (level, area
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -188,3 +188,12 @@ def published(table: pd.DataFrame) -> pd.DataFrame:
     table = table.astype({c.name: c.dtype for c in ESTIMATES if c.dtype == "Int64"})
     figures = table[list(SUPPRESSED)]
     return table.assign(**figures.mask(table["label"] == "niet_publiceren"))
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as dictionaries of plain Python values, with None where a value is missing."""
+    columns = {}
+    for name, column in table.items():
+        values = column.astype(object)
+        columns[str(name)] = values.where(column.notna(), None).tolist()
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -55,8 +55,11 @@ def test_every_file_of_the_contract(folder: Path, est: Estimates) -> None:
     assert found >= {
         *("estimates.parquet", "estimates.csv", "estimates.geoparquet", "draws.nc"),
         *("quality.json", "quality.html", "manifest.json", "datapackage.json", "dashboard/index.html"),
+        *("estimates_nl.csv", "estimates.xlsx", "estimates.gpkg", "contract.schema.json", "swing.csv"),
+        *("statline.csv", "statline_measures.csv", "statline_regions.csv"),
     }
-    assert all(any(measure in name for name in found) for measure in est.measures)  # a map page each
+    assert found >= {f"dashboard/buurt/{code}.html" for code in est.areas.codes}
+    assert found >= {"dashboard/gemeente/GM0344.html", "json/GM0344.json", "dashboard/verantwoording.html"}
     assert not [f for f in folder.parent.iterdir() if f != folder]  # no staging folder is left
 
 
@@ -67,6 +70,27 @@ def test_tables_are_the_published_estimates(folder: Path, est: Estimates) -> Non
     assert polygons.crs == "EPSG:28992"
     hidden = polygons[polygons["area_code"].isin(HIDDEN)]
     assert hidden[["estimate", "sd", "n_respondents"]].isna().all(axis=None)
+
+
+def test_every_file_is_documented(folder: Path, root: Path) -> None:
+    page = (root / "docs" / "files.md").read_text(encoding="utf-8")
+    names = {f.relative_to(folder).parts[0] for f in folder.rglob("*") if f.is_file()}
+    assert {n for n in names if f"`{n}`" not in page and f"`{n}/" not in page} == set()
+
+
+def test_layouts_hold_the_published_figures(folder: Path, est: Estimates) -> None:
+    for name in ("estimates_nl.csv", "statline.csv", "swing.csv"):
+        text = (folder / name).read_text(encoding="utf-8")
+        direct = est.table.loc[est.table["area_code"] == TINY, ["estimate", "lower", "upper"]].to_numpy().ravel()
+        assert not [v for v in direct if repr(float(v)) in text or repr(float(v)).replace(".", ",") in text], name
+    path = folder / "estimates.xlsx"
+    found = pd.read_excel(path, sheet_name="Schattingen", keep_default_na=False, na_values=[""])
+    assert found["estimate"].tolist() == pytest.approx(est.published["estimate"].tolist(), rel=0, abs=0, nan_ok=True)
+    buurten = gpd.read_file(folder / "estimates.gpkg", layer="buurten").set_index("area_code")
+    assert len(buurten) == len(est.areas.codes)
+    assert buurten.loc[HIDDEN, "participatie"].isna().all()
+    assert (buurten.loc[HIDDEN, "participatie_label"] == "niet_publiceren").all()
+    assert pd.isna(buurten.loc[EMPTY, "participatie_label"])
 
 
 def test_draws_are_labelled_and_small(draws: xr.Dataset, est: Estimates) -> None:
@@ -158,6 +182,8 @@ def test_the_data_package_is_valid(folder: Path) -> None:
 def test_a_gate_that_is_not_met_is_written_as_draft(est: Estimates, tmp_path: Path) -> None:
     report = publish(est, tmp_path / "concept", gate=Gate(ess_bulk_min=1e9), draws=10)
     assert not report["gate"]["passed"]
+    sheet = pd.read_excel(tmp_path / "concept" / "estimates.xlsx", sheet_name="Toelichting", header=None)
+    assert sheet.iloc[1, 0] == "VOORLOPIG"
     assert not read_json(tmp_path / "concept" / "manifest.json")["gate"]["passed"]
     assert "VOORLOPIG" in (tmp_path / "concept" / "dashboard" / "index.html").read_text(encoding="utf-8")
 

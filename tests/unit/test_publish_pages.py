@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from made_estimates import AWKWARD, honeycomb, table
+from made_estimates import honeycomb, table
+from page_reader import Page
 
 from buurtsae.errors import DataError
 from buurtsae.publish.maps import plot_intervals, plot_map
+from buurtsae.publish.outlines import outlines
 from buurtsae.publish.report import SECTIONS, write_quality
-from buurtsae.publish.site import outlines, write_site
 from buurtsae.publish.style import (
     BREAKS,
     COLOURS,
@@ -34,55 +34,6 @@ from buurtsae.publish.style import (
     significant,
 )
 from buurtsae.schemas import published
-from buurtsae.survey.concept import Concept
-
-RUN = {"title": "Streek <2023>", "created": "2024-01-01 12:00", "run_id": "20240101-abc", "draft": False}
-VOID = {"meta", "br", "link", "img", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """Reads a page, checks that its tags are balanced, and keeps what the tests look at."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
-        self.titles: list[str] = []  # tooltips of the map
-        self.cells: list[list[str]] = []
-        self.source = path.read_text(encoding="utf-8")
-        self.feed(self.source)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {k: v or "" for k, v in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.cells.append([])
-        if tag in ("td", "th"):
-            self.cells[-1].append("")
-        if tag == "title" and "path" in self.open:
-            self.titles.append("")
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {k: v or "" for k, v in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not {"script", "style"} & set(self.open):
-            self.text += data
-        if {"td", "th"} & set(self.open):
-            self.cells[-1][-1] += data
-        if self.open and self.open[-1] == "title" and "path" in self.open:
-            self.titles[-1] += data
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [a for t, a in self.elements if t == tag]
 
 
 @pytest.fixture(scope="module")
@@ -323,104 +274,6 @@ def test_figures_do_not_touch_pyplot(
     plot_map(areas, _values(made)).figure.savefig(BytesIO())
 
 
-@pytest.fixture(scope="module")
-def site(
-    areas: gpd.GeoDataFrame, made: pd.DataFrame, quality: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    out = tmp_path_factory.mktemp("site")
-    write_site(made, areas, Concept.load(), out, RUN)
-    write_quality(quality, out)
-    for name in ("estimates.csv", "datapackage.json"):  # written by others, linked from the start page
-        (out / name).touch()
-    return out
-
-
-def test_every_page_is_well_formed_and_stands_by_itself(site: Path) -> None:
-    pages = sorted(site.rglob("*.html"))
-    assert {p.stem for p in pages} == {"index", "quality", *Concept.load().measures}
-    for path in pages:
-        page = Page(path)
-        assert page.all("html") == [{"lang": "nl"}]
-        assert not re.search(r"https?:|//[a-z]|@import|<link|<iframe|src=", page.source)
-        for link in page.all("a"):
-            assert (path.parent / link["href"]).is_file()
-        ids = [a["id"] for _, a in page.elements if "id" in a]
-        assert len(ids) == len(set(ids))
-        assert set(re.findall(r"url\(#(\w+)\)", page.source)) <= set(ids)  # each pattern that is used is there
-
-
-def test_map_page_tells_each_buurt_in_tooltip_and_table(
-    site: Path, made: pd.DataFrame, areas: gpd.GeoDataFrame
-) -> None:
-    page = Page(site / "dashboard" / "participatie.html")
-    values = _values(made)
-    paths = [a for a in page.all("path") if "d" in a]
-    body = [row for row in page.cells if len(row) == 7][1:]
-    assert len(paths) == len(page.titles) == len(body) == len(areas)
-    for code, path, title, cells in zip(areas.index, paths, page.titles, body, strict=True):
-        assert cells[0] == areas.loc[code, "name"]
-        if code not in values.index or values.loc[code, "label"] == "niet_publiceren":
-            assert path["class"] == "x"
-            assert "geen cijfer" in title
-            assert cells[2:6] == ["–"] * 4
-            continue
-        row = values.loc[code]
-        assert title == f"{cells[0]}: {dutch(row['estimate'])} ({interval(row['lower'], row['upper'])}), {row['label']}"
-        hatch = " i" if row["label"] == "indicatief" else ""
-        assert path["class"] == f"k{class_of(row['estimate'])}{hatch}"
-        share = dutch(100 * row["own_data_share"], 0)
-        assert cells[2:6] == [
-            dutch(row["estimate"]),
-            interval(row["lower"], row["upper"]),
-            str(row["n_respondents"]),
-            f"{share}%",
-        ]
-    assert {r[1] for r in body} == {"Voorbeeldstad", "Buiten"}
-
-
-def test_indicative_buurten_are_hatched_and_hidden_ones_dotted(site: Path) -> None:
-    page = Page(site / "dashboard" / "participatie.html")
-    for k, colour in enumerate(COLOURS):
-        assert f".i.k{k} {{ fill: url(#h{k}); }}" in page.source
-        pattern = page.source.split(f'<pattern id="h{k}"')[1].split("</pattern>")[0]
-        assert pattern.count("<rect") == 2  # ground and stripe
-        assert f'fill="{colour}"' in pattern
-    assert "<circle" in page.source.split('<pattern id="hx"')[1].split("</pattern>")[0]
-
-
-def test_names_are_escaped(site: Path) -> None:
-    for name in ("index", "participatie"):
-        page = Page(site / "dashboard" / f"{name}.html")
-        assert "<b>Staart" not in page.source
-        assert "Streek <2023>" in page.text
-    assert AWKWARD in Page(site / "dashboard" / "participatie.html").text
-
-
-def test_start_page_has_the_extremes_the_whole_and_no_hidden_buurt(site: Path, made: pd.DataFrame) -> None:
-    page = Page(site / "dashboard" / "index.html")
-    total = made[(made["measure"] == "buurtverbondenheid")]
-    buurten = total[(total["level"] == "buurt") & total["estimate"].notna()].sort_values("estimate", ascending=False)
-    rows = [row[0] for row in page.cells if len(row) == 5]
-    assert rows == ["Buurt", *buurten["area_name"].head(5), "Buurt", *buurten["area_name"].tail(5)[::-1]]
-    whole = total[total["level"] == "land"].iloc[0]
-    assert next(r for r in page.cells if r[0].startswith("Buurtverbondenheid"))[2:] == [
-        *(dutch(whole["estimate"]), interval(whole["lower"], whole["upper"])),
-        *("24", "23", "12"),  # of 59: positions 2 and 3, 1 and 4, and 0 of every five
-    ]
-
-
-@pytest.mark.parametrize("draft", [True, False])
-def test_drafts_are_stamped_on_every_page(
-    areas: gpd.GeoDataFrame, made: pd.DataFrame, quality: dict[str, Any], tmp_path: Path, draft: bool
-) -> None:
-    write_site(made, areas, Concept.load(), tmp_path, RUN | {"draft": draft, "source": "Bron: CBS & Kadaster"})
-    write_quality(quality | {"gate": quality["gate"] | {"passed": not draft}}, tmp_path)
-    pages = list(tmp_path.rglob("*.html"))
-    assert len(pages) == 9
-    assert {"VOORLOPIG" in Page(p).text for p in pages} == {draft}
-    assert "Bron: CBS & Kadaster" in Page(tmp_path / "dashboard" / "participatie.html").text
-
-
 def test_shared_borders_stay_shared_and_nothing_vanishes(areas: gpd.GeoDataFrame) -> None:
     shape = outlines(areas)
     corner = areas.total_bounds[[0, 3]]
@@ -440,30 +293,6 @@ def test_shared_borders_stay_shared_and_nothing_vanishes(areas: gpd.GeoDataFrame
     assert max(seen.values()) == 2
 
 
-def test_a_page_for_a_thousand_buurten_stays_below_500_kb(tmp_path: Path) -> None:
-    many = honeycomb(25, 40)
-    rng = np.random.default_rng(3)
-    wavy = shapely.segmentize(many.geometry.to_numpy(), 10.0)  # 180 vertices a buurt, as detailed as real ones
-    # one displacement per place, so that neighbours keep sharing their borders; 8 m is below what a map can show
-    xy = shapely.get_coordinates(wavy)
-    _, place = np.unique(np.round(xy, 2), axis=0, return_inverse=True)
-    shift = rng.normal(0, 4.0, (place.max() + 1, 2))
-    many = many.set_geometry(gpd.GeoSeries(shapely.set_coordinates(wavy, xy + shift[place]), many.index, crs=many.crs))
-    assert len(xy) > 150 * 1000
-    write_site(published(table(many)), many, Concept.load(), tmp_path, RUN)
-    sizes = [p.stat().st_size for p in tmp_path.rglob("*.html")]
-    assert len(sizes) == 8
-    assert max(sizes) < 500_000
-
-
-def test_site_refuses_what_it_cannot_place(areas: gpd.GeoDataFrame, made: pd.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not in the concept"):
-        write_site(made.assign(measure="geluk"), areas, Concept.load(), tmp_path, RUN)
-    with pytest.raises(DataError, match="no geometry"):
-        write_site(made, areas.iloc[1:], Concept.load(), tmp_path, RUN)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_quality_json_is_stable_and_has_no_nan(quality: dict[str, Any], tmp_path: Path) -> None:
     write_quality(quality, tmp_path)
     text = (tmp_path / "quality.json").read_text(encoding="utf-8")
@@ -480,8 +309,9 @@ def test_quality_json_is_stable_and_has_no_nan(quality: dict[str, Any], tmp_path
     assert (tmp_path / "quality.json").read_text(encoding="utf-8") == text
 
 
-def test_quality_page_shows_the_gate_first_and_every_section(site: Path, quality: dict[str, Any]) -> None:
-    page = Page(site / "quality.html")
+def test_quality_page_shows_the_gate_first_and_every_section(quality: dict[str, Any], tmp_path: Path) -> None:
+    write_quality(quality, tmp_path)
+    page = Page(tmp_path / "quality.html")
     checks = [row for row in page.cells if row[0].startswith("toets")]
     assert checks == [
         ["toets rhat check rhat", "1,004", "hoogstens 1,010", "✔ gehaald"],

@@ -347,11 +347,12 @@ def test_explain_says_it_in_dutch(est: Estimates) -> None:
     row = rows(est, PARTICIPATIE).loc[ISLAND]
     lines = text.splitlines()
     assert lines[0] == f"Buurt 04000000 ({ISLAND}, buurt), 740 inwoners"
-    assert len(lines) == 8
+    assert len(lines) == 1 + 2 * 7  # a figure and what it leans on, per measure
     line = next(x for x in lines if "Participatie" in x)
     numbers = f"{row.estimate:.1f} ({row.lower:.1f}-{row.upper:.1f})".replace(".", ",")
     assert f"{numbers}; {100 * row.own_data_share:.0f}% eigen data ({row.n_respondents} respondenten)" in line
     assert line.endswith("betrouwbaar")
+    assert f"de {row.n_respondents} eigen respondenten: " in lines[lines.index(line) + 1]
     assert est.explain(TINY).count("niet gepubliceerd: minder dan 10 inwoners") == 7
     assert est.explain(ALONE).count(f"niet gepubliceerd: {PROTECTING}") == 7
     assert est.explain(UNKNOWN_X).count("indicatief: een kenmerk van de buurt is geschat") == 7
@@ -373,7 +374,7 @@ def test_figures_are_drawn(est: Estimates) -> None:
     import matplotlib.pyplot as plt
 
     assert est.map(PARTICIPATIE).get_title(loc="left") == "Participatie"
-    assert len(est.intervals(PARTICIPATIE).get_yticklabels()) == 7
+    assert len(est.plot_intervals(PARTICIPATIE).get_yticklabels()) == 7
     plt.close("all")
 
 

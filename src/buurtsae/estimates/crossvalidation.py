@@ -121,6 +121,36 @@ def left_out(fit: Fit, by: str = "buurt", *, values: int = 8, folds: int = 10, s
     return _collected(fit, by, group, np.array(mean), np.array(variance), np.array(density))
 
 
+def own_effect(fit: Fit, *, values: int = 8) -> Floats:
+    """Return what its own data add to the posterior mean of each buurt and sub-dimension.
+
+    Parameters
+    ----------
+    fit : Fit
+    values : int
+        Number of draws of the hyperparameters to average over.
+
+    Returns
+    -------
+    ndarray, shape (N, D)
+        Posterior mean, less that without the buurt's own data; 0 where there are none.
+    """
+    marginal = Marginal.of(fit.design)
+    factor = 1.0 if fit.draws.factor is None else fit.draws.factor
+    n, d = len(fit.design.areas), len(fit.design.subdimensions)
+    picked = np.unique(np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int))
+    total = np.zeros((n, d))
+    for k in picked:
+        hyper = Hyper.drawn(fit.draws, fit.design, int(k))
+        local, loadings = marginal.observations.local(hyper.slope, hyper.extra, factor), hyper.loadings(marginal.design)
+        whole = condition(marginal.field, local, loadings)
+        (_, without, _), *_ = _cavities(marginal, local, loadings, whole, None)
+        total += whole.scores.mean[:n] - without[:n, :d]
+    effect = total / len(picked)
+    effect[~_seen(fit)[:n]] = 0.0  # exactly, not to rounding
+    return effect
+
+
 def _labels(fit: Fit, by: str) -> np.ndarray:
     """The code of the group of each site; None for none."""
     codes = list(fit.design.site_codes)

@@ -22,6 +22,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,12 +38,14 @@ from buurtsae.estimates.benchmark import Benchmarked
 from buurtsae.estimates.disclosure import protect, too_few
 from buurtsae.estimates.labels import Rules, in_words
 from buurtsae.estimates.position import above, triple_goal
-from buurtsae.schemas import ESTIMATES, check_estimates, published
+from buurtsae.schemas import ESTIMATES, check_estimates, published, records
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from buurtsae.estimates.compare import Comparison
 
 PARENT = {"buurt": "gemeente", "wijk": "gemeente"}  # of all other levels it is the land
 
@@ -151,11 +154,17 @@ class Estimates:
 
         return plot_map(self.areas.frame, self.select(measure), title=self.concept.nodes[measure].nl, ax=ax)
 
-    def intervals(self, measure: str, level: str = "wijk", ax: Axes | None = None) -> Axes:
+    def plot_intervals(self, measure: str, level: str = "wijk", ax: Axes | None = None) -> Axes:
         """Draw scores with their 95% intervals, and direct estimates beside them."""
         from buurtsae.publish.maps import plot_intervals
 
         return plot_intervals(self.select(measure, level), title=self.concept.nodes[measure].nl, ax=ax)
+
+    def compare(self, other: Estimates, names: tuple[str, str] = ("A", "B")) -> Comparison:
+        """Put these estimates beside others: what differs in means, uncertainty, ranks and labels."""
+        from buurtsae.estimates.compare import compare
+
+        return compare(self, other, names)
 
     def explain(self, code: str) -> str:
         """Return, in Dutch, what is known about one area and where it comes from."""
@@ -163,18 +172,22 @@ class Estimates:
         rows = rows[rows["area_code"] == code]
         if rows.empty:
             raise DataError("there is no estimate of this area", repr(code), "a code in the table", "check the code")
-        first = rows.iloc[0]
-        lines = [f"{first['area_name']} ({code}, {first['level']}), {first['population']} inwoners"]
-        for row in rows.itertuples():
-            name = f"  {self.concept.nodes[row.measure].nl:26}"
-            if row.label == "niet_publiceren":
-                lines.append(f"{name} niet gepubliceerd: {row.reason}")
-                continue
-            share = f"{100 * row.own_data_share:.0f}% eigen data ({row.n_respondents} respondenten)"
-            score = f"{row.estimate:.1f} ({row.lower:.1f}-{row.upper:.1f})".replace(".", ",")
-            reason = f": {row.reason}" if isinstance(row.reason, str) else ""
-            lines.append(f"{name} {score}; {share}; {row.label}{reason}")
-        return "\n".join(lines)
+        from buurtsae.estimates.explanation import explanation
+        from buurtsae.estimates.leaning import leaning
+
+        found = leaning(self).reset_index()
+        parts = records(found[found["area_code"] == code])
+        names = {m: n.nl for m, n in self.concept.nodes.items()}
+        return explanation(records(rows), names, {r["measure"]: r for r in parts})
+
+    def _repr_html_(self) -> str:
+        """A notebook's view: the land and the labels per measure."""
+        table = self.published
+        land = table[table["level"] == "land"].set_index("measure")
+        labels = table[table["level"] == "buurt"].groupby(["measure", "label"]).size().unstack(fill_value=0)
+        view = land[["estimate", "lower", "upper"]].round(1).join(labels)
+        view.index = pd.Index([self.concept.nodes[m].nl for m in view.index], name=f"{self.areas.region}, 0-10")
+        return f"{view.to_html()}<p>{escape(repr(self))}</p>"
 
     def __repr__(self) -> str:
         counts = self.table.groupby("level", sort=False)["area_code"].nunique().to_dict()

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from buurtsae.publish.layout_resources import layout_resources
 from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, KEY, SUPPLEMENT, Column
 
 TYPES = {"str": "string", "int64": "integer", "Int64": "integer", "float64": "number", "bool": "boolean"}
 
 
 def datapackage(folder: Path, *, title: str, created: str, run_id: str, measures: Mapping[str, str]) -> dict[str, Any]:
-    """Describe `estimates.csv`, `estimates.parquet` and `supplement.csv`, where it is, as they lie in `folder`.
+    """Describe the tables as they lie in `folder`: those of the contract, and further ones where they are.
 
     Parameters
     ----------
@@ -46,6 +47,7 @@ def datapackage(folder: Path, *, title: str, created: str, run_id: str, measures
             {"name": "estimates", "type": "table", **_file(folder / "estimates.csv"), **csv, "schema": schema},
             {"name": "estimates-parquet", **_file(folder / "estimates.parquet"), **parquet, "schema": schema},
             *_supplement(folder, csv, measures),
+            *(r | _file(folder / r["path"]) for r in layout_resources(folder, schema, list(measures))),
         ],
     }
 

@@ -11,11 +11,17 @@ import numpy as np
 
 from buurtsae.estimates.quality import Gate, quality
 from buurtsae.estimates.summary import Estimates, level_draws
+from buurtsae.publish.about import About, moment
+from buurtsae.publish.content import Content
 from buurtsae.publish.datapackage import datapackage
+from buurtsae.publish.layouts import write_layouts
 from buurtsae.publish.manifest import Provenance, manifest, versions
+from buurtsae.publish.method import Statement
+from buurtsae.publish.outlines import outlines
 from buurtsae.publish.report import write_quality
-from buurtsae.publish.site import outlines, write_site
+from buurtsae.publish.site import write_site
 from buurtsae.publish.staging import staged
+from buurtsae.publish.style import SOURCE
 from buurtsae.publish.tables import write_tables
 
 JSON = {"ensure_ascii": False, "indent": 1, "allow_nan": False}
@@ -31,7 +37,7 @@ def publish(
     scales: Sequence[Mapping[str, Any]] = (),
     weights: bool = False,
 ) -> dict[str, Any]:
-    """Write tables, draws, quality report, dashboard, data package and manifest.
+    """Write tables in all layouts, draws, quality report, dashboard, data package and manifest.
 
     Parameters
     ----------
@@ -58,14 +64,17 @@ def publish(
     run_id = str(est.table["run_id"].iloc[0])
     run = {"run_id": run_id, "title": provenance.title, "created": provenance.created, "versions": versions()}
     report = quality(est, gate, run=run, scales=scales, weights=weights)
+    about = About(provenance.title, run_id, moment(provenance.created), draft=not report["gate"]["passed"])
     labels = {m: est.concept.nodes[m].nl for m in est.measures}
     with staged(to) as folder:
         write_tables(est.published, est.areas.frame, folder)
         est.supplement.to_csv(folder / "supplement.csv", index=False, encoding="utf-8", lineterminator="\n")
+        write_layouts(est.published, est.areas, est.concept, folder, about)
         _write_draws(est, folder / "draws.nc", draws)
         write_quality(report, folder, outlines(est.areas.frame))
-        page = run | {"draft": not report["gate"]["passed"]}
-        write_site(est.published, est.areas.frame, est.concept, folder, page)
+        page: dict[str, Any] = {k: run[k] for k in ("title", "created", "run_id")}
+        page |= {"source": SOURCE, "draft": about.draft}
+        write_site(Content.of(est, page), folder, Statement.of(report, provenance, est.rules))
         package = datapackage(
             folder, title=provenance.title, created=provenance.created, run_id=run_id, measures=labels
         )

@@ -17,7 +17,7 @@ from buurtsae.errors import DataError
 from buurtsae.publish.style import LABEL_TEXT, write_page
 
 if TYPE_CHECKING:
-    from buurtsae.publish.site import Outlines
+    from buurtsae.publish.outlines import Outlines
 
 SECTIONS = (
     *("run", "gate", "convergence", "hyperparameters", "predictive", "left_out", "comparison"),
@@ -140,13 +140,13 @@ WORDS: dict[str, tuple[str, str]] = {
 }
 
 
-# residuals in standard errors, lower ends, with colours of ColorBrewer's PuOr (Brewer 1994), and Dutch for the legend
+# residuals in standard errors: lower ends, and Dutch for the legend
 RESIDUALS = (
-    (-np.inf, "#e66101", "respondenten veel lager dan het model (onder -2)"),
-    (-2.0, "#fdb863", "lager (-2 tot -1)"),
-    (-1.0, "#f7f7f7", "als verwacht (-1 tot 1)"),
-    (1.0, "#b2abd2", "hoger (1 tot 2)"),
-    (2.0, "#5e3c99", "veel hoger (boven 2)"),
+    (-np.inf, "respondenten veel lager dan het model (onder -2)"),
+    (-2.0, "lager (-2 tot -1)"),
+    (-1.0, "als verwacht (-1 tot 1)"),
+    (1.0, "hoger (1 tot 2)"),
+    (2.0, "veel hoger (boven 2)"),
 )
 
 
@@ -188,13 +188,13 @@ def write_quality(quality: Mapping[str, Any], folder: Path, outlines: Outlines |
         apart=(sum(v > 1.96 for v in z), len(z)),
         shape=outlines,
         maps=_maps(plain["residuals"] or {}) if outlines is not None else {},
-        classes=[(colour, text) for _, colour, text in RESIDUALS],
+        classes=[text for _, text in RESIDUALS],
     )
 
 
 def _maps(residuals: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, int]]:
     """Return the class of each residual, per measure and buurt."""
-    ends = [low for low, *_ in RESIDUALS[1:]]
+    ends = [low for low, _ in RESIDUALS[1:]]
     return {
         measure: {code: int(np.searchsorted(ends, z, side="right")) for code, z in of_area.items() if z is not None}
         for measure, of_area in residuals.items()

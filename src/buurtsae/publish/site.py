@@ -1,220 +1,328 @@
-"""The static site: a start page and one map page per measure, that work from a folder without network.
+"""The static site: a start page, a page per gemeente and per buurt, and the method statement; no server, no network.
 
-A map is inline SVG in whole steps of 1, 2, 5 ... metres. Shared borders are simplified together (coverage
-simplification, Visvalingam-Whyatt), so that neighbours keep fitting; a page for 1,000 buurten stays below 500 kB.
+Pages are filled from the documents per gemeente (`content`). Tables and maps are there without scripts; a page carries
+its own style and script and a policy that allows no other, so that a hostile name is text and nothing else.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
-import pandas as pd
 
-from buurtsae.errors import DataError, shown
+from buurtsae.estimates.explanation import leans_on, most
+from buurtsae.publish.content import Content
+from buurtsae.publish.outlines import merged, outlines
 from buurtsae.publish.style import (
     COLOURS,
     DARK,
-    LABEL_TEXT,
+    LABELS,
     NO_FIGURE,
     SOURCE,
+    VERDICT_COLOURS,
+    VERDICT_WORDS,
     class_labels,
     class_of,
     dutch,
     interval,
-    polygonal,
-    rings,
-    scale_length,
-    scale_text,
     write_page,
 )
-from buurtsae.sparse import Floats
-from buurtsae.survey.concept import Concept
+from buurtsae.schemas import records
 
 if TYPE_CHECKING:
     import geopandas as gpd
-    from shapely.geometry.base import BaseGeometry
 
-PIXELS = 1200  # detail finer than the map's larger side over this is simplified away
-STEPS = 6000  # the larger side of a map has at most this many steps
+    from buurtsae.publish.method import Statement
+
 NO_RESIDENTS = "geen bewoners of geen schatting"
-EXTREMES = 5
+LABEL_ORDER = list(LABELS)
+VERDICT_ORDER = {nl: i for i, (nl, _) in enumerate(VERDICT_WORDS)}
+Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Outlines:
-    """The polygons of a map as SVG path data, in whole steps from the upper left corner.
-
-    Attributes
-    ----------
-    paths : mapping of area code to path data
-    width, height : int
-        Size of the map in steps.
-    step : float
-        Metres per step.
-    """
-
-    paths: Mapping[str, str]
-    width: int
-    height: int
-    step: float
-
-    @property
-    def scale_bar(self) -> tuple[float, str]:
-        """Length in steps and text of the scale bar."""
-        metres = scale_length(self.width * self.step)
-        return metres / self.step, scale_text(metres)
-
-
-def outlines(geometry: gpd.GeoDataFrame) -> Outlines:
-    """Simplify the polygons of a map and write them as SVG path data."""
-    import shapely
-
-    left, low, right, high = geometry.total_bounds
-    size = max(right - left, high - low)
-    step = next(m * 10.0**k for k in range(9) for m in (1, 2, 5) if size / (m * 10.0**k) <= STEPS)
-    simple = shapely.coverage_simplify([polygonal(g) for g in geometry.geometry], size / PIXELS)
-    corner = np.array([left, high])
-    paths = {code: _path(g, corner, step) for code, g in zip(geometry.index, simple, strict=True)}
-    return Outlines(paths, round((right - left) / step), round((high - low) / step), step)
-
-
-def _path(geometry: BaseGeometry, corner: Floats, step: float) -> str:
-    """Write the rings of a polygon as relative moves in whole steps."""
-    text = []
-    for ring in rings(geometry):
-        points = np.rint((ring[:-1] - corner) / [step, -step]).astype(int)  # the last point repeats the first
-        moves = np.diff(points, axis=0)
-        moves = moves[moves.any(axis=1)]
-        if len(moves) == 0:  # smaller than a step: a speck, so that no buurt vanishes
-            moves = np.array([[1, 0], [0, 1]])
-        steps = "".join(f"{' ' if n >= 0 else ''}{n}" for n in moves.ravel()).lstrip()
-        text.append(f"M{points[0][0]} {points[0][1]}l{steps}z")
-    return "".join(text)
-
-
-def write_site(
-    table: pd.DataFrame, geometry: gpd.GeoDataFrame, concept: Concept, folder: Path, run: Mapping[str, Any]
-) -> None:
-    """Write `dashboard/index.html` and `dashboard/<measure>.html`.
+def write_site(content: Content, folder: Path, statement: Statement | None = None) -> None:
+    """Write `dashboard/` and `json/`: a page and a file per gemeente, a page per buurt.
 
     Parameters
     ----------
-    table : DataFrame
-        The published estimates. With several years, the last one is shown.
-    geometry : GeoDataFrame, indexed by area_code
-        All buurten in RD New, those without residents included; `name` and `gemeente` are used where present.
-    concept : Concept
-        The tree of measures, for the order, the labels and the navigation.
+    content : Content
     folder : path
-        The output folder; `dashboard` is made in it.
-    run : mapping
-        `title`, `created`, `run_id`, `draft` (the quality gate was not met) and, if need be, `source`: the line
-        beneath the maps that credits the areas and surveys.
-
-    Raises
-    ------
-    DataError
-        If a measure of the table is not in the concept, or a buurt has no geometry.
+        The output folder.
+    statement : Statement, optional
+        What the method statement says; only the fixed text without it.
     """
-    table = table[table["year"] == table["year"].max()]
-    buurten = table[table["level"] == "buurt"]
-    for what, found, known in (
-        ("measures are not in the concept", table["measure"], concept.nodes),
-        ("estimates have no geometry", buurten["area_code"], geometry.index),
-    ):
-        if unknown := sorted(set(found) - set(known)):
-            raise DataError(what, shown(unknown), "codes that are known", "check the concept and the areas' year")
-    shape, gemeente = outlines(geometry), _gemeente_names(table, geometry)
-    rows = {m: _rows(buurten[buurten["measure"] == m], geometry, gemeente) for m in concept.measures}
-    total = concept.measures[-1]
-    ranked = buurten[(buurten["measure"] == total) & buurten["estimate"].notna()].sort_values("estimate")
-    by_code = {r["code"]: r for r in rows[total]}
-    land = table[table["level"] == "land"].set_index("measure")
-    common = {
-        "run": run,
-        "year": int(table["year"].max()),
-        "tree": _tree(concept, None),
-        "nodes": concept.nodes,
-        "total": total,
-        "source": run.get("source", SOURCE),
-        "several": len(set(gemeente.values())) > 1,
-    }
     dashboard = folder / "dashboard"
-    dashboard.mkdir()
-    write_page(
-        dashboard / "index.html",
-        "index.html",
-        **common,
-        here="index",
-        overview={m: _overview(m, land, rows[m]) for m in concept.nodes},
-        highest=[by_code[c] for c in ranked["area_code"][::-1][:EXTREMES]],
-        lowest=[by_code[c] for c in ranked["area_code"][:EXTREMES]],
-    )
-    for measure in concept.measures:
+    for path in (dashboard / "gemeente", dashboard / "buurt", folder / "json"):
+        path.mkdir(parents=True)
+    common = _common(content)
+    by_gemeente = dict(list(content.geometry.groupby("gemeente")))
+    for document in content.documents():
+        code = document["gemeente"]["area_code"]
+        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
+        (folder / "json" / f"{code}.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+        pages = _Gemeente(document, common["first"])
         write_page(
-            dashboard / f"{measure}.html",
-            "measure.html",
+            dashboard / "gemeente" / f"{code}.html",
+            "gemeente.html",
             **common,
-            here=measure,
-            shape=shape,
-            rows=rows[measure],
-            land=_overview(measure, land, rows[measure]),
-            colours=COLOURS,
-            dark=DARK,
-            classes=class_labels(),
-            no_figure=NO_FIGURE,
+            **pages.page(by_gemeente[code]),
+            up="../",
+            here="gemeente",
         )
+        for buurt, values in pages.buurten():
+            write_page(dashboard / "buurt" / f"{buurt}.html", "buurt.html", **common, **values, up="../", here="buurt")
+    write_page(
+        dashboard / "index.html", "index.html", **common, **_index(content, common["first"]), up="", here="index"
+    )
+    write_page(
+        dashboard / "verantwoording.html", "verantwoording.html", **common, statement=statement, up="",
+        here="verantwoording",
+    )  # fmt: skip
 
 
-def _tree(concept: Concept, parent: str | None) -> list[dict[str, Any]]:
-    """Return the concept below a node, nested, for the navigation."""
+def _common(content: Content) -> dict[str, Any]:
+    return {
+        "run": {"source": SOURCE, **content.run},
+        "year": content.years[-1],
+        "years": content.years,
+        "nodes": content.concept.nodes,
+        "first": content.measures[0],
+        "tree": _tree(content),
+        "colours": COLOURS,
+        "verdict_colours": VERDICT_COLOURS,
+        "dark": DARK,
+        "classes": class_labels(),
+        "verdicts": VERDICT_WORDS,
+        "no_figure": NO_FIGURE,
+    }
+
+
+def _tree(content: Content) -> list[dict[str, Any]]:
+    """The measures in the order of the concept's tree, with their depth."""
+    tree: list[dict[str, Any]] = []
+    depth: dict[str | None, int] = {}
+    for node in (content.concept.nodes[m] for m in content.measures):
+        depth[node.id] = depth.get(node.parent, -1) + 1
+        tree.append({"id": node.id, "nl": node.nl, "en": node.en, "about": node.about, "depth": depth[node.id]})
+    return tree
+
+
+class _Gemeente:
+    """The pages of one gemeente, from its document."""
+
+    def __init__(self, document: Mapping[str, Any], first: str) -> None:
+        self.document, self.first, self.year = document, first, document["years"][-1]
+        self.rows = {(r["area_code"], r["measure"], r["year"]): r for r in document["estimates"]}
+        self.land = {(r["measure"], r["year"]): r for r in document["land"]}
+        self.code = document["gemeente"]["area_code"]
+        areas = [a for a in document["areas"] if a["level"] == "buurt"]
+        self.areas = sorted(areas, key=lambda a: (a["area_name"].casefold(), a["area_code"]))
+        self.land_name = str(document["land"][0]["area_name"]) if document["land"] else "–"
+
+    def page(self, geometry: gpd.GeoDataFrame) -> dict[str, Any]:
+        official = {r["measure"]: dutch(r["value"]) for r in self.document["official"]}
+        figures = {m["measure"]: self._figure(m["measure"], official) for m in self.document["measures"]}
+        return {
+            "gemeente": self.document["gemeente"],
+            "land_name": self.land_name,
+            "figures": figures,
+            "official": any(f["official"] for f in figures.values()),
+            "shape": outlines(geometry),
+            "rows": [self._row(a) for a in self.areas],
+            "data": self._data(),
+        }
+
+    def _figure(self, measure: str, official: Mapping[str, str]) -> dict[str, str]:
+        """The gemeente's figure; what others publish, or its respondents alone say, where that reads differently."""
+        row, land = self.rows.get((self.code, measure, self.year)), self.land.get((measure, self.year))
+        score = _score(row)
+        others = []
+        if (value := official.get(measure)) is not None and value != score:
+            others.append(f"{value} (gepubliceerd)")
+        if row is not None and row["direct"] is not None and dutch(row["direct"]) != score:
+            others.append(f"{dutch(row['direct'])} ± {dutch(1.96 * row['direct_se'])} (enquête)")
+        return {"score": score, "interval": _interval(row), "land": _score(land), "official": "; ".join(others)}
+
+    def _row(self, area: Row) -> dict[str, Any]:
+        """What the table and the map show of a buurt without scripts: the first measure, the last year."""
+        row = self.rows.get((area["area_code"], self.first, self.year))
+        return {
+            "code": area["area_code"],
+            "name": area["area_name"],
+            "score": _score(row),
+            "interval": _interval(row),
+            "people": _people(row),
+            "css": f"k{class_of(row['estimate'])}{'i' * (row['label'] == 'indicatief')}" if _shown(row) else "x",
+            **_words(row),
+        }
+
+    def _data(self) -> dict[str, Any]:
+        """What the script of the page needs, printed numbers only."""
+        reasons: dict[str, int] = {}
+        measures, years = [m["measure"] for m in self.document["measures"]], self.document["years"]
+        return {
+            "first": self.first,
+            "years": years,
+            "buurten": [[a["area_code"], a["area_name"]] for a in self.areas],
+            "measures": {m["measure"]: {"nl": m["nl"], "en": m["en"]} for m in self.document["measures"]},
+            "verdicts": VERDICT_WORDS,
+            "labels": list(LABELS.values()),
+            "nobody": NO_RESIDENTS,
+            "rows": {
+                y: {m: [_packed(self.rows.get((a["area_code"], m, y)), reasons) for a in self.areas] for m in measures}
+                for y in years
+            },
+            "whole": {y: {m: _packed(self.rows.get((self.code, m, y)), reasons) for m in measures} for y in years},
+            "reasons": list(reasons),
+        }
+
+    def buurten(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return what the page of each buurt shows."""
+        profile: dict[str, list[Row]] = {}
+        for r in self.document["profile"]:
+            profile.setdefault(r["area_code"], []).append(r)
+        leaning = {(r["area_code"], r["measure"]): r for r in self.document["leaning"]}
+        return [(a["area_code"], self._buurt(a, profile.get(a["area_code"], []), leaning)) for a in self.areas]
+
+    def _buurt(self, area: Row, profile: list[Row], leaning: Mapping[tuple[str, str], Row]) -> dict[str, Any]:
+        code = area["area_code"]
+        depth: dict[str | None, int] = {}
+        scores = []
+        for m in self.document["measures"]:
+            depth[m["measure"]] = depth.get(m["parent"], -1) + 1
+            row = self.rows.get((code, m["measure"], self.year))
+            if row is None:
+                continue
+            parts = leaning.get((code, m["measure"]))
+            scores.append(
+                {
+                    "nl": m["nl"],
+                    "en": m["en"],
+                    "depth": depth[m["measure"]],
+                    "score": _score(row),
+                    "interval": _interval(row),
+                    "bar": [round(20 * row[c], 1) for c in ("lower", "estimate", "upper")] if _shown(row) else None,
+                    "gemeente": _score(self.rows.get((self.code, m["measure"], self.year))),
+                    "leaning": leans_on(row, parts) if parts is not None and _shown(row) else "",
+                    **_words(row),
+                }
+            )
+        whole = self.rows.get((code, self.first, self.year))
+        return {
+            "area": area,
+            "gemeente": self.document["gemeente"],
+            "land_name": self.land_name,
+            "groups": self._groups(profile),
+            "scores": scores,
+            "most": most(whole["own_data_share"], whole["n_respondents"]) if _shown(whole) else "",
+        }
+
+    def _groups(self, profile: list[Row]) -> list[tuple[str, str, list[Row]]]:
+        """The objective figures: who lives there, then per dimension."""
+        about = {i["name"]: i for i in self.document["indicators"]}
+        measures = {m["measure"]: m for m in self.document["measures"]}
+        groups: dict[str, list[Row]] = {}
+        for r in profile:
+            indicator = about[r["indicator"]]
+            groups.setdefault(indicator["dimension"], []).append({**indicator, **r})
+        names = {"": ("Wie wonen er, en hoe", "Who lives there, and how")}
+        names |= {m: (f"Omgeving, bij {d['nl'].lower()}", f"Surroundings, for {d['en']}") for m, d in measures.items()}
+        return [(*names[d], rows) for d, rows in groups.items() if d in names]
+
+
+def _shown(row: Row | None) -> TypeGuard[Row]:
+    """Whether there is a row with a figure that may be seen."""
+    return row is not None and row["estimate"] is not None and row["label"] != "niet_publiceren"
+
+
+def _score(row: Row | None) -> str:
+    return dutch(row["estimate"]) if _shown(row) else "–"
+
+
+def _interval(row: Row | None) -> str:
+    return interval(row["lower"], row["upper"]) if _shown(row) else "–"
+
+
+def _people(row: Row | None) -> str:
+    """Respondents, and the share of the estimate that is theirs."""
+    if not _shown(row):
+        return "–"
+    share = row["own_data_share"]
+    return f"{row['n_respondents']}" + ("" if share is None else f" ({100 * share:.0f}%)")
+
+
+def _words(row: Row | None) -> dict[str, str]:
+    """Label, reason and verdict, in Dutch and English."""
+    if row is None:
+        return dict.fromkeys(("label", "label_en", "verdict", "verdict_en"), "–") | {"reason": NO_RESIDENTS}
+    label, label_en = LABELS[row["label"]]
+    verdict = row["verdict"]
+    told = verdict is not None and _shown(row)
+    nl, en = VERDICT_WORDS[VERDICT_ORDER[verdict]] if told else ("–", "–")
+    return {"label": label, "label_en": label_en, "reason": row["reason"] or "", "verdict": nl, "verdict_en": en}
+
+
+def _packed(row: Row | None, reasons: dict[str, int]) -> Any:
+    """A row for the script: score, lower, upper, label, verdict, respondents, own share in %, reason, class."""
+    if row is None:
+        return 0
+    reason = None if not row["reason"] else reasons.setdefault(row["reason"], len(reasons))
+    label = LABEL_ORDER.index(row["label"])
+    if not _shown(row):
+        return [None, None, None, label, None, None, None, reason, None]
+    share, verdict = row["own_data_share"], row["verdict"]
     return [
-        {"id": n.id, "nl": n.nl, "parts": _tree(concept, n.id)} for n in concept.nodes.values() if n.parent == parent
+        *(round(row[c], 1) for c in ("estimate", "lower", "upper")),
+        label,
+        None if verdict is None else VERDICT_ORDER[verdict],
+        row["n_respondents"],
+        None if share is None else round(100 * share),
+        reason,
+        class_of(row["estimate"]),
     ]
 
 
-def _gemeente_names(table: pd.DataFrame, geometry: gpd.GeoDataFrame) -> dict[str, str]:
-    """Return the name of each buurt's gemeente, its code where the table has no name."""
-    if "gemeente" not in geometry:
-        return {}
-    names = table[table["level"] == "gemeente"].drop_duplicates("area_code").set_index("area_code")["area_name"]
-    return {str(buurt): str(names.get(code, code)) for buurt, code in geometry["gemeente"].items()}
-
-
-def _rows(buurten: pd.DataFrame, geometry: gpd.GeoDataFrame, gemeente: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return what a page shows of each buurt, in the order of the geometry."""
-    found = buurten.set_index("area_code")
-    named = geometry["name"] if "name" in geometry else pd.Series(geometry.index, index=geometry.index)
+def _index(content: Content, first: str) -> dict[str, Any]:
+    """What the start page shows: every measure of the whole, and every gemeente."""
+    table = content.table[content.table["year"] == content.years[-1]]
+    land = table[table["level"] == "land"].set_index("measure")
+    buurten = table[table["level"] == "buurt"]
+    counts = buurten.groupby(["measure", "label"]).size()
+    overview = {
+        m: {
+            "score": dutch(land["estimate"].get(m)),
+            "interval": interval(land["lower"].get(m, np.nan), land["upper"].get(m, np.nan)),
+            "counts": [int(counts.get((m, label), 0)) for label in LABELS],
+        }
+        for m in content.measures
+    }
+    of_gemeente = records(table[(table["level"] == "gemeente") & (table["measure"] == first)])
+    found = {r["area_code"]: r for r in of_gemeente}
+    inside = content.geometry.groupby("gemeente").size()
     rows = []
-    for code in geometry.index:
-        row = {"code": code, "name": str(named[code]), "gemeente": gemeente.get(code, ""), "reason": NO_RESIDENTS}
-        row |= {"score": "–", "interval": "–", "n": "–", "share": "–", "label": "", "css": "x"}
-        if code in found.index:
-            r = found.loc[code]
-            row |= {"label": LABEL_TEXT[r["label"]], "reason": "" if pd.isna(r["reason"]) else r["reason"]}
-            if r["label"] != "niet_publiceren" and pd.notna(r["estimate"]):
-                row |= {
-                    "score": dutch(r["estimate"]),
-                    "interval": interval(r["lower"], r["upper"]),
-                    "n": dutch(r["n_respondents"], 0),
-                    "share": "–" if pd.isna(r["own_data_share"]) else f"{dutch(100 * r['own_data_share'], 0)}%",
-                    "css": f"k{class_of(r['estimate'])}" + (" i" if r["label"] == "indicatief" else ""),
-                }
-        rows.append(row)
-    return rows
-
-
-def _overview(measure: str, land: pd.DataFrame, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the figure of the whole and the number of buurten per label."""
-    count = pd.Series([r["label"] for r in rows]).value_counts()
-    whole = land.loc[measure] if measure in land.index else None
+    for code, name in sorted(content.names.items(), key=lambda item: (item[1].casefold(), item[0])):
+        row = found.get(code)
+        rows.append(
+            {
+                "code": code,
+                "name": name,
+                "score": _score(row),
+                "interval": _interval(row),
+                "css": f"k{class_of(row['estimate'])}" if _shown(row) else "x",
+                "buurten": int(inside[code]),
+            }
+        )
+    names = content.geometry["name"] if "name" in content.geometry else content.geometry.index.to_series()
+    buurten_of: dict[str, list[list[str]]] = {}
+    for code, gemeente, name in zip(content.geometry.index, content.geometry["gemeente"], names, strict=True):
+        buurten_of.setdefault(gemeente, []).append([code[6:], str(name)])
     return {
-        "name": "" if whole is None else whole["area_name"],
-        "score": "–" if whole is None else dutch(whole["estimate"]),
-        "interval": "–" if whole is None else interval(whole["lower"], whole["upper"]),
-        "counts": {text: int(count.get(text, 0)) for text in LABEL_TEXT.values()},
+        "overview": overview,
+        "labels": list(LABELS.values()),
+        "rows": rows,
+        "shape": outlines(merged(content.geometry, "gemeente")),
+        "data": {"gemeenten": [[code, name, buurten_of[code]] for code, name in content.names.items()]},
     }

@@ -7,6 +7,8 @@ Colours: YlGnBu of ColorBrewer (Brewer 1994), readable for the colour-blind and 
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 from collections.abc import Iterator
 from functools import cache
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from buurtsae.sparse import Floats
 
@@ -31,6 +34,20 @@ GREY = "#dddddd"
 LABEL_TEXT = {"betrouwbaar": "betrouwbaar", "indicatief": "indicatief", "niet_publiceren": "niet gepubliceerd"}
 NO_FIGURE = "niet gepubliceerd of geen bewoners"
 SOURCE = "Bron: schattingen met buurtsae"
+LABELS = {  # Dutch and English
+    "betrouwbaar": ("betrouwbaar", "reliable"),
+    "indicatief": ("indicatief", "indicative"),
+    "niet_publiceren": ("niet gepubliceerd", "not published"),
+}
+VERDICT_WORDS = (  # those of `labels.in_words`, and English
+    ("vrijwel zeker hoger", "almost certainly higher"),
+    ("waarschijnlijk hoger", "probably higher"),
+    ("niet te onderscheiden", "cannot be told apart"),
+    ("waarschijnlijk lager", "probably lower"),
+    ("vrijwel zeker lager", "almost certainly lower"),
+)
+RESIDUAL_COLOURS = ("#e66101", "#fdb863", "#f7f7f7", "#b2abd2", "#5e3c99")  # low to high; PuOr too
+VERDICT_COLOURS = ("#5e3c99", "#b2abd2", "#f7f7f7", "#fdb863", "#e66101")  # PuOr of ColorBrewer
 
 
 def dutch(value: Any, decimals: int = 1) -> str:
@@ -109,6 +126,28 @@ def _templates() -> Environment:
     return pages
 
 
+@cache
+def _assets() -> dict[str, Any]:
+    """Style and script of all pages, and a policy that allows nothing else: no injected text can run."""
+    loader = _templates().loader
+    assert loader is not None  # set above
+    css, js = (loader.get_source(_templates(), name)[0] for name in ("style.css", "site.js"))
+    classes = [("k", COLOURS), ("v", VERDICT_COLOURS), ("r", RESIDUAL_COLOURS)]
+    css += "".join(
+        f".{name}{i}, use.{name}{i} {{ fill: {colour}; }} .{name}{i}i {{ fill: url(#{name}{i}i); }}\n"
+        for name, colours in classes
+        for i, colour in enumerate(colours)
+    )
+    css += ".x { fill: url(#hx); }\n"
+    style, script = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, js))
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return {"css": Markup(css), "js": Markup(js), "policy": policy}
+
+
 def write_page(path: Path, template: str, **values: Any) -> None:
     """Fill a template of the package and write it."""
-    path.write_text(_templates().get_template(template).render(**values), encoding="utf-8", newline="\n")
+    text = _templates().get_template(template).render(**_assets(), **values)
+    path.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,102 @@
+"""The buurtprofiel's objective half: what registers say of each buurt, beside its gemeente and the whole.
+
+Every column of the areas that a codebook of an objective source describes is an indicator, used by the model or not;
+those on origin are left out. An indicator belongs to the dimensions whose sub-dimensions it informs; one that informs
+several says who lives there. Means of gemeente and land are weighted by residents: for percentages and means of
+residents these are the figures of the whole, for others (distances) what the average resident has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.areas.areas import Areas
+from buurtsae.model.covariates import known
+from buurtsae.survey.concept import Concept
+
+
+@dataclass(frozen=True)
+class ProfileIndicator:
+    """One objective figure per buurt.
+
+    Attributes
+    ----------
+    name : str
+        Column of the areas.
+    nl, unit, source : str
+        Dutch title, unit, and the register.
+    dimension : str
+        A dimension of the concept; empty where it informs several.
+    """
+
+    name: str
+    nl: str
+    unit: str
+    source: str
+    dimension: str
+
+
+def indicators(areas: Areas, concept: Concept) -> tuple[ProfileIndicator, ...]:
+    """Return the objective figures among the columns of the areas, those of residents first, then by dimension.
+
+    Parameters
+    ----------
+    areas : Areas
+    concept : Concept
+    """
+    dimensions = [n.id for n in concept.nodes.values() if n.parent is not None and n.id not in concept.subdimensions]
+    found: dict[str, ProfileIndicator] = {}
+    for column in areas.covariates:
+        entry = known(column)
+        if entry is None or entry[1].sensitive or entry[1].name in found:
+            continue
+        book, indicator = entry
+        informed = [d for d in dimensions if set(concept.leaves(d)) & set(indicator.informs)]
+        dimension = informed[0] if len(informed) == 1 else ""
+        nl = indicator.nl or indicator.about or column
+        found[indicator.name] = ProfileIndicator(column, nl, indicator.unit, book.nl, dimension)
+    order = ["", *dimensions]
+    return tuple(sorted(found.values(), key=lambda i: order.index(i.dimension)))
+
+
+def profile(areas: Areas, concept: Concept) -> pd.DataFrame:
+    """Return the objective figures of every buurt beside its gemeente and the land.
+
+    Parameters
+    ----------
+    areas : Areas
+    concept : Concept
+
+    Returns
+    -------
+    DataFrame
+        `area_code`, `gemeente_code`, `indicator`, `value`, `gemeente`, `land`: one row per buurt with residents and
+        indicator; a value that is hidden or unknown is missing.
+    """
+    live = np.flatnonzero(areas.inhabited)
+    gemeente, people = areas.parents("gemeente").to_numpy()[live], areas.population[live].astype(float)
+    parts = []
+    for indicator in indicators(areas, concept):
+        x = areas.frame[indicator.name].to_numpy(dtype=float)[live]
+        weight = np.where(np.isnan(x), 0.0, people)
+        sums = pd.DataFrame({"x": np.nan_to_num(x) * weight, "w": weight}).groupby(gemeente).sum()
+        with np.errstate(invalid="ignore"):
+            means = sums["x"] / sums["w"]
+            whole = np.divide(sums["x"].sum(), sums["w"].sum())
+        parts.append(
+            pd.DataFrame(
+                {
+                    "area_code": areas.codes[live],
+                    "gemeente_code": gemeente,
+                    "indicator": indicator.name,
+                    "value": x,
+                    "gemeente": means.loc[gemeente].to_numpy(),
+                    "land": whole,
+                }
+            )
+        )
+    columns = ["area_code", "gemeente_code", "indicator", "value", "gemeente", "land"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)

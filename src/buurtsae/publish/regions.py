@@ -1,0 +1,43 @@
+"""All areas of every level that is published, those without residents included.
+
+The table of estimates has rows for inhabited areas only. Databases such as StatLine and Swing want each area of a
+level, and say themselves that there is no figure: this is their list of areas.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from buurtsae.areas import codes
+from buurtsae.areas.areas import Areas
+
+
+def regions(table: pd.DataFrame, areas: Areas) -> pd.DataFrame:
+    """Return `level`, `area_code`, `area_name` of every area, by level in the order of the table, then by code.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The published estimates. Its names hold; those of areas without a row are the names that `areas` has.
+    areas : Areas
+        All buurten. Wijken and gemeenten are read from their codes, further levels from their columns.
+    """
+    named = table[["level", "area_code", "area_name"]].drop_duplicates(["level", "area_code"])
+    parts = []
+    for level in dict.fromkeys(["buurt", *table["level"]]):
+        rows = named[named["level"] == level]
+        known = set(rows["area_code"])
+        empty = [code for code in _all(areas, level) if code not in known]
+        if empty:
+            names = [areas.frame.loc[c, "name"] if level == "buurt" else areas.label(level, c) for c in empty]
+            rows = pd.concat([rows, pd.DataFrame({"level": level, "area_code": empty, "area_name": names})])
+        parts.append(rows.sort_values("area_code"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _all(areas: Areas, level: str) -> list[str]:
+    if level == "wijk":
+        return sorted(set(codes.wijk_of(areas.codes.to_series())))
+    if level == "gemeente":
+        return sorted(set(codes.gemeente_of(areas.codes.to_series())))
+    return [str(c) for c in areas.at(level)] if level in areas.levels else []

@@ -1,0 +1,150 @@
+"use strict";
+// What a page does beyond its table and map: language, search, sorting, and the views of a gemeente. The choice is kept
+// in the address (#maat=participatie&beeld=verschil&taal=en), so that it can be shared and follows links.
+const $ = s => document.querySelector(s), $$ = s => [...document.querySelectorAll(s)];
+const data = JSON.parse($("#data").textContent), SVG = "http://www.w3.org/2000/svg";
+const state = new URLSearchParams(location.hash.slice(1));
+const put = (key, value) => {
+  value ? state.set(key, value) : state.delete(key);
+  history.replaceState(null, "", "#" + state);
+};
+function make(tag, attributes, ...inside) {
+  const node = attributes.xmlns ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) if (name !== "xmlns") node.setAttribute(name, value);
+  node.append(...inside);
+  return node;
+}
+const both = (nl, en) => [make("span", {class: "nl"}, nl), make("span", {class: "en", lang: "en"}, en)];
+const dutch = x => x.toFixed(1).replace(".", ",");
+
+// language
+const language = $("#taal");
+function speak(lang) {
+  document.documentElement.lang = lang;
+  language.textContent = lang === "en" ? "Nederlands" : "English";
+  language.lang = lang === "en" ? "nl" : "en";
+  put("taal", lang === "en" ? "en" : "");
+  $$("nav a, main a").filter(a => /\.html/.test(a.getAttribute("href"))).forEach(a => {
+    a.setAttribute("href", a.getAttribute("href").split("#")[0] + (lang === "en" ? "#taal=en" : ""));
+  });
+}
+language.hidden = false;
+language.addEventListener("click", () => speak(document.documentElement.lang === "en" ? "nl" : "en"));
+
+// sort a table by a column: Dutch numbers as numbers, dashes last
+function sortable(table) {
+  const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
+  const text = (row, i) => row.cells[i].textContent.trim();
+  const number = t => t.startsWith("–") ? NaN : parseFloat(t.replace(/\./g, "").replace(",", "."));
+  heads.forEach((head, i) => {
+    const button = make("button", {type: "button"}, ...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const up = head.getAttribute("aria-sort") !== "ascending", sign = up ? 1 : -1, numeric = head.className === "n";
+      body.append(...[...body.rows].sort((a, b) => {
+        if (!numeric) return sign * text(a, i).localeCompare(text(b, i), "nl");
+        const x = number(text(a, i)), y = number(text(b, i));
+        return isNaN(x) || isNaN(y) ? isNaN(x) - isNaN(y) : sign * (x - y);
+      }));
+      heads.forEach(h => h.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+    });
+  });
+}
+
+// the start page: find a gemeente or a buurt
+function find(text) {
+  const wanted = text.trim().toLowerCase(), list = $("#gevonden"), most = 30, found = [];
+  list.replaceChildren();
+  if (wanted.length < 2) return $("#stand").replaceChildren();
+  for (const [code, name, buurten] of data.gemeenten) {
+    if (name.toLowerCase().includes(wanted) || code.toLowerCase() === wanted) found.push([`gemeente/${code}`, name, code]);
+    for (const [rest, buurt] of buurten) {
+      const full = "BU" + code.slice(2) + rest;
+      if (buurt.toLowerCase().includes(wanted) || full.toLowerCase() === wanted) found.push([`buurt/${full}`, `${buurt} (${name})`, full]);
+    }
+  }
+  for (const [page, name, code] of found.slice(0, most)) {
+    list.append(make("li", {}, make("a", {href: `${page}.html${location.hash}`}, name), ` ${code}`));
+  }
+  const more = found.length > most ? [` De eerste ${most} staan hieronder.`, ` The first ${most} are listed.`] : ["", ""];
+  $("#stand").replaceChildren(...both(`${found.length} gevonden.${more[0]}`, `${found.length} found.${more[1]}`));
+}
+
+// a gemeente: rows are [score, lower, upper, label, verdict, respondents, own share, reason], or 0 without a figure
+function show() {
+  const form = $("#keuze"), measure = form.maat.value, view = form.beeld.value;
+  const year = form.jaar ? form.jaar.value : data.years[data.years.length - 1];
+  const rows = data.rows[year][measure], wanted = form.zoek.value.trim().toLowerCase();
+  put("maat", measure === data.first ? "" : measure);
+  put("beeld", view === "score" ? "" : view);
+  put("jaar", form.jaar && year !== String(data.years[data.years.length - 1]) ? year : "");
+  const {nl, en} = data.measures[measure];
+  $("#bijschrift").replaceChildren(...both(`${nl} per buurt, ${year}`, `${en[0].toUpperCase() + en.slice(1)} per area, ${year}`));
+  const paths = new Map($$("#kaart path[data-code]").map(p => [p.dataset.code, p]));
+  let shown = 0;
+  for (const row of $$("#buurten tbody tr")) {
+    const i = Number(row.dataset.i), [code, name] = data.buurten[i], r = rows[i], cells = row.cells;
+    const figure = r && r[0] !== null;
+    cells[1].textContent = figure ? dutch(r[0]) : "–";
+    cells[2].textContent = figure ? `${dutch(r[1])} – ${dutch(r[2])}` : "–";
+    cells[3].replaceChildren(...(figure && r[4] !== null ? both(...data.verdicts[r[4]]) : ["–"]));
+    cells[4].textContent = figure ? `${r[5]}${r[6] === null ? "" : ` (${r[6]}%)`}` : "–";
+    cells[5].replaceChildren(...(r ? both(...data.labels[r[3]]) : ["–"]), r && r[7] !== null ? ` (${data.reasons[r[7]]})` : r ? "" : ` (${data.nobody})`);
+    const path = paths.get(code), hatched = r && r[3] === 1 ? "i" : "";
+    path.setAttribute("class", !figure ? "x" : view === "verschil" ? `v${r[4]}${hatched}` : `k${r[8]}${hatched}`);
+    path.firstChild.textContent = `${name}: ${cells[1].textContent} (${cells[2].textContent})` + (figure && r[4] !== null && view === "verschil" ? `, ${data.verdicts[r[4]][0]}` : "");
+    const match = !wanted || name.toLowerCase().includes(wanted) || code.toLowerCase().includes(wanted);
+    row.hidden = !match;
+    shown += match;
+    path.classList.toggle("hier", Boolean(wanted) && match);
+  }
+  $("#stand").replaceChildren(...(wanted ? both(`${shown} buurten gevonden`, `${shown} areas found`) : []));
+  $("#kaart").hidden = view === "interval";
+  $("#intervallen").hidden = view !== "interval";
+  $("#legenda-score").hidden = view !== "score";
+  $("#legenda-verschil").hidden = view !== "verschil";
+  if (view === "interval") intervals(rows, data.whole[year][measure]);
+}
+
+// dots and bars, alphabetical; the line is the gemeente
+function intervals(rows, whole) {
+  const step = 20, left = 190, width = 300, x = v => left + v * width / 10;
+  const order = data.buurten.map((b, i) => i).filter(i => rows[i] && rows[i][0] !== null);
+  order.sort((a, b) => data.buurten[a][1].localeCompare(data.buurten[b][1], "nl"));
+  const height = (order.length + 2) * step, s = (tag, attributes, ...inside) => make(tag, {xmlns: 1, ...attributes}, ...inside);
+  const svg = s("svg", {viewBox: `0 0 ${left + width + 20} ${height}`, role: "img", "aria-labelledby": "bijschrift", "font-size": 12});
+  for (let v = 0; v <= 10; v += 2) svg.append(s("path", {d: `M${x(v)} ${step}V${height}`, stroke: "#ddd"}), s("text", {x: x(v), y: 14, "text-anchor": "middle"}, String(v)));
+  if (whole) svg.append(s("path", {d: `M${x(whole[0])} ${step}V${height}`, stroke: "#555", "stroke-dasharray": "4 3"}));
+  order.forEach((i, k) => {
+    const [estimate, lower, upper, label] = rows[i], y = (k + 1.6) * step, name = data.buurten[i][1];
+    const colour = label === 1 ? "#b34700" : "#0072b2";
+    svg.append(s("g", {}, s("title", {}, `${name}: ${dutch(estimate)} (${dutch(lower)} – ${dutch(upper)})`),
+      s("text", {x: left - 8, y: y + 4, "text-anchor": "end"}, name.length > 28 ? name.slice(0, 27) + "…" : name),
+      s("path", {d: `M${x(lower)} ${y}H${x(upper)}`, stroke: colour, "stroke-width": label === 1 ? 2 : 4, ...(label === 1 ? {"stroke-dasharray": "5 3"} : {})}),
+      s("circle", {cx: x(estimate), cy: y, r: 4, fill: label === 1 ? "#fff" : colour, stroke: colour, "stroke-width": 2})));
+  });
+  $("#intervallen").replaceChildren(svg, make("p", {class: "soft"}, ...both("Stip: score; balk: 95%-interval; open en gestippeld: indicatief; stippellijn: de gemeente.", "Dot: score; bar: 95% interval; open and dashed: indicative; dashed line: the municipality.")));
+}
+
+$$("table[id]").forEach(sortable);
+if ($("#zoekform")) {
+  $("#zoekform").hidden = false;
+  $("#zoekform").addEventListener("submit", event => event.preventDefault());
+  $("#zoekform").zoek.addEventListener("input", event => find(event.target.value));
+}
+if ($("#keuze")) {
+  const form = $("#keuze");
+  form.hidden = false;
+  for (const key of ["maat", "beeld", "jaar"]) if (state.has(key) && form[key]) form[key].value = state.get(key);
+  if (!form.maat.value) form.maat.value = data.first;
+  if (!form.beeld.value) form.beeld.value = "score";
+  $$("#buurten tbody tr").forEach((row, i) => { row.dataset.i = i; });
+  form.addEventListener("submit", event => event.preventDefault());
+  form.addEventListener("input", show);
+  show();
+}
+$$(".kaart path[data-code]").forEach(path => path.addEventListener("click", () => {
+  location.href = (path.dataset.code.startsWith("GM") ? "gemeente/" : "../buurt/") + path.dataset.code + ".html" + location.hash;
+}));
+speak(state.get("taal") === "en" ? "en" : "nl");

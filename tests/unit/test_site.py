@@ -1,0 +1,348 @@
+"""The static site: what a reader sees without scripts, that pages stand by themselves, and hostile names."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from made_estimates import AWKWARD, honeycomb, table
+from page_reader import Page
+
+from buurtsae.errors import ProblemsError
+from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.profile import ProfileIndicator
+from buurtsae.publish.content import Content
+from buurtsae.publish.manifest import Provenance
+from buurtsae.publish.method import Statement
+from buurtsae.publish.outlines import merged
+from buurtsae.publish.site import write_site
+from buurtsae.publish.style import COLOURS, VERDICT_WORDS, class_of, dutch, interval
+from buurtsae.schemas import published
+from buurtsae.survey.concept import Concept
+
+RUN = {"title": "Streek <2023>", "created": "2024-01-01 12:00", "run_id": "20240101-abc", "draft": False}
+TOTAL = "buurtverbondenheid"
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</script><script>alert(2)</script>",
+    "{{ 7 * 7 }}",
+    "\u202eedis eht morf",
+    "x" * 10_000,
+)
+
+
+@pytest.fixture(scope="module")
+def areas() -> gpd.GeoDataFrame:
+    return honeycomb()
+
+
+@pytest.fixture(scope="module")
+def made(areas: gpd.GeoDataFrame) -> pd.DataFrame:
+    return published(table(areas))
+
+
+def content(areas: gpd.GeoDataFrame, made: pd.DataFrame, run: dict[str, Any] = RUN) -> Content:
+    """Content with a profile and leaning for two buurten: many and few respondents."""
+    shown = made[(made["level"] == "buurt") & made["estimate"].notna() & (made["measure"] == TOTAL)]
+    few, many = shown["area_code"].iloc[:2]
+    leaning = pd.DataFrame(
+        {
+            "area_code": [few, many],
+            "measure": TOTAL,
+            "reference": 5.8,
+            "characteristics": [0.21, -0.44],
+            "surroundings": [-0.3, 0.1],
+            "own": [np.nan, 0.62],
+        }
+    )
+    profile = pd.DataFrame(
+        {
+            "area_code": [few, few, many],
+            "gemeente_code": "GM0001",
+            "indicator": ["pct_koop", "afstand", "pct_koop"],
+            "value": [48.0, 0.55, np.nan],
+            "gemeente": [52.4, 0.7, 52.4],
+            "land": [55.0, 0.9, 55.0],
+        }
+    )
+    known = (
+        ProfileIndicator("pct_koop", "Koopwoningen", "% van de woningen", "Kerncijfers", ""),
+        ProfileIndicator("afstand", "Afstand tot groen", "km", "Kerncijfers", "ruimtelijke_verbondenheid"),
+    )
+    official = pd.DataFrame({"area_code": ["GM0001"], "measure": ["participatie"], "value": [9.9]})
+    return Content(run, made, areas, Concept.load(), leaning, known, profile, official)
+
+
+@pytest.fixture(scope="module")
+def site(areas: gpd.GeoDataFrame, made: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("site")
+    write_site(content(areas, made), out)
+    for name in ("estimates.csv", "datapackage.json", "quality.html"):  # written by others, linked from pages
+        (out / name).write_text("<html lang='nl'></html>", encoding="utf-8")
+    return out
+
+
+def _values(made: pd.DataFrame, measure: str = TOTAL) -> pd.DataFrame:
+    return made[(made["level"] == "buurt") & (made["measure"] == measure)].set_index("area_code")
+
+
+def test_there_is_a_page_per_gemeente_and_per_buurt(site: Path, areas: gpd.GeoDataFrame) -> None:
+    dashboard = site / "dashboard"
+    assert {p.name for p in dashboard.glob("*.html")} == {"index.html", "verantwoording.html"}
+    assert {p.stem for p in (dashboard / "gemeente").iterdir()} == {"GM0001", "GM0002"}
+    assert {p.stem for p in (dashboard / "buurt").iterdir()} == set(areas.index)
+    assert {p.stem for p in (site / "json").iterdir()} == {"GM0001", "GM0002"}
+
+
+def test_every_page_is_well_formed_and_stands_by_itself(site: Path) -> None:
+    for path in sorted((site / "dashboard").rglob("*.html")):
+        page = Page(path)
+        assert page.all("html") == [{"lang": "nl"}]
+        assert not re.search(r"https?:(?!//www\.w3\.org/2000/svg)|@import|<link|<iframe|src=", page.source)
+        assert " style=" not in page.source  # the policy forbids it
+        for link in page.all("a"):
+            target = path if link["href"].startswith("#") else path.parent / link["href"].partition("#")[0]
+            assert target.is_file(), link
+        ids = [a["id"] for _, a in page.elements if "id" in a]
+        assert len(ids) == len(set(ids))
+        used = {c for a in page.all("path") + page.all("rect") for c in a.get("class", "").split() if c[-1] in "ix"}
+        assert {"hx" if c == "x" else c for c in used} <= set(ids)  # each pattern that is used is there
+
+
+def test_the_policy_names_the_only_style_and_script(site: Path) -> None:
+    import base64
+    import hashlib
+
+    source = (site / "dashboard" / "gemeente" / "GM0001.html").read_text(encoding="utf-8")
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', source).group(1)  # type: ignore[union-attr]
+    policy = policy.replace("&#39;", "'")
+    assert policy.startswith("default-src 'none'")
+    for tag in ("style", "script"):
+        (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", source, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+@pytest.mark.parametrize("code", ["GM0001", "GM0002"])
+def test_a_gemeente_tells_each_buurt_in_map_and_table(
+    site: Path, made: pd.DataFrame, areas: gpd.GeoDataFrame, code: str
+) -> None:
+    page = Page(site / "dashboard" / "gemeente" / f"{code}.html")
+    values, own = _values(made), areas[areas["gemeente"] == code]
+    paths = {a["data-code"]: a["class"] for a in page.all("path") if "data-code" in a}
+    body = [row for row in page.cells if len(row) == 6][1:]
+    names = sorted(own["name"], key=str.casefold)
+    assert [row[0] for row in body] == names
+    assert set(paths) == set(own.index)
+    by_name = {own.loc[c, "name"]: c for c in own.index}
+    for cells in body:
+        buurt = by_name[cells[0]]
+        if buurt not in values.index or values.loc[buurt, "label"] == "niet_publiceren":
+            assert paths[buurt] == "x"
+            assert cells[1:3] == ["–", "–"]
+            continue
+        row = values.loc[buurt]
+        assert cells[1:3] == [dutch(row["estimate"]), interval(row["lower"], row["upper"])]
+        assert cells[4] == f"{row['n_respondents']} ({100 * row['own_data_share']:.0f}%)"
+        assert cells[5].startswith(row["label"])
+        assert paths[buurt] == f"k{class_of(row['estimate'])}{'i' * (row['label'] == 'indicatief')}"
+
+
+def test_the_script_is_given_the_same_figures_of_every_measure(site: Path, made: pd.DataFrame) -> None:
+    source = (site / "dashboard" / "gemeente" / "GM0001.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', source, re.DOTALL).group(1))  # type: ignore[union-attr]
+    assert set(data["rows"]["2023"]) == set(Concept.load().measures)
+    words = [nl for nl, _ in VERDICT_WORDS]
+    for measure, rows in data["rows"]["2023"].items():
+        values = _values(made, measure)
+        for (code, _), r in zip(data["buurten"], rows, strict=True):
+            if code not in values.index:
+                assert r == 0
+                continue
+            row = values.loc[code]
+            if row["label"] == "niet_publiceren":
+                assert r[:3] == [None] * 3
+                assert r[4:7] == [None] * 3
+                assert data["reasons"][r[7]] == row["reason"]
+                continue
+            assert r[:3] == [round(row[c], 1) for c in ("estimate", "lower", "upper")]
+            assert r[5] == row["n_respondents"]
+            assert (row["p_above_parent"] >= 0.8) == (words[r[4]] in words[:2])
+            assert r[8] == class_of(row["estimate"])
+
+
+def test_hidden_figures_are_nowhere(site: Path, areas: gpd.GeoDataFrame, made: pd.DataFrame) -> None:
+    full = table(areas)
+    hidden = full[(full["label"] == "niet_publiceren") & full["area_code"].str.startswith("BU0001")]
+    text = (site / "json" / "GM0001.json").read_text(encoding="utf-8")
+    for row in hidden.itertuples():
+        assert repr(row.estimate) not in text
+        page = Page(site / "dashboard" / "buurt" / f"{row.area_code}.html")
+        cells = next(c for c in page.cells if c[0].startswith(Concept.load().nodes[row.measure].nl))
+        assert cells[1:3] == ["–", "–"]
+
+
+def test_json_has_the_rows_of_the_table(site: Path, made: pd.DataFrame) -> None:
+    document = json.loads((site / "json" / "GM0002.json").read_text(encoding="utf-8"))
+    rows = pd.DataFrame(document["estimates"]).set_index(["area_code", "measure", "year"]).sort_index()
+    own = made["area_code"].str[2:6].eq("0002") & made["level"].isin(["buurt", "gemeente"])
+    expected = made[own].set_index(["area_code", "measure", "year"]).sort_index()
+    assert list(rows.index) == list(expected.index)
+    for column in ("estimate", "sd", "lower", "upper", "direct", "own_data_share", "p_above_parent"):
+        np.testing.assert_array_equal(rows[column].astype(float), expected[column].astype(float))
+
+
+def test_gemeente_page_prints_what_others_publish_beside_its_own(site: Path) -> None:
+    page = Page(site / "dashboard" / "gemeente" / "GM0001.html")
+    cells = next(c for c in page.cells if c[0].startswith("Participatie") and len(c) == 5)
+    assert "9,9 (gepubliceerd)" in cells[4]
+    assert not any("gepubliceerd)" in c[4] for c in Page(site / "dashboard/gemeente/GM0002.html").cells if len(c) == 5)
+
+
+def test_a_profile_tells_objective_figures_and_what_the_estimate_leans_on(site: Path, made: pd.DataFrame) -> None:
+    shown = _values(made)["estimate"].dropna().index
+    page = Page(site / "dashboard" / "buurt" / f"{shown[0]}.html")
+    assert ["Koopwoningen", "48,0", "52,4", "55,0", "% van de woningen", "Kerncijfers"] in page.cells
+    assert "Omgeving, bij ruimtelijke verbondenheid" in page.text
+    n = _values(made).loc[shown[0], "n_respondents"]
+    assert f"wat eromheen ligt en de {n} eigen respondenten samen: -0,3." in page.text
+    other = Page(site / "dashboard" / "buurt" / f"{shown[1]}.html")
+    assert "de kenmerken van deze buurt: -0,4; wat eromheen ligt: +0,1" in other.text
+    assert "eigen respondenten: +0,6." in other.text
+    assert ["Koopwoningen", "–", "52,4", "55,0", "% van de woningen", "Kerncijfers"] in other.cells
+
+
+def test_a_buurt_without_residents_says_so(site: Path, areas: gpd.GeoDataFrame) -> None:
+    page = Page(site / "dashboard" / "buurt" / f"{areas.index[-1]}.html")
+    assert "er wonen geen mensen" in page.text
+
+
+def test_indicative_buurten_are_hatched_and_hidden_ones_dotted(site: Path) -> None:
+    page = Page(site / "dashboard" / "gemeente" / "GM0001.html")
+    for k, colour in enumerate(COLOURS):
+        assert f".k{k}i {{ fill: url(#k{k}i); }}" in page.source
+        pattern = page.source.split(f'<pattern id="k{k}i"')[1].split("</pattern>")[0]
+        assert pattern.count("<rect") == 2  # ground and stripe
+        assert f'fill="{colour}"' in pattern
+    assert "<circle" in page.source.split('<pattern id="hx"')[1].split("</pattern>")[0]
+
+
+def test_start_page_counts_labels_and_lists_gemeenten(site: Path, made: pd.DataFrame) -> None:
+    page = Page(site / "dashboard" / "index.html")
+    whole = made[(made["measure"] == TOTAL) & (made["level"] == "land")].iloc[0]
+    assert next(r for r in page.cells if r[0].startswith("Buurtverbondenheid"))[2:] == [
+        *(dutch(whole["estimate"]), interval(whole["lower"], whole["upper"])),
+        *("24", "23", "12"),  # of 59: positions 2 and 3, 1 and 4, and 0 of every five
+    ]
+    assert [r[0] for r in page.cells if len(r) == 4][1:] == ["Buiten", "Voorbeeldstad"]
+    assert {a["data-code"] for a in page.all("path") if "data-code" in a} == {"GM0001", "GM0002"}
+
+
+def test_names_are_text_whatever_they_hold(areas: gpd.GeoDataFrame, tmp_path: Path) -> None:
+    names = areas["name"].to_numpy(dtype=object).copy()
+    names[1 : 1 + len(HOSTILE)] = HOSTILE
+    hostile = areas.assign(name=names)
+    write_site(content(hostile, published(table(hostile))), tmp_path)
+    clean = re.compile(r"<script|<img|<b>")
+    for path in (tmp_path / "dashboard").rglob("*.html"):
+        page = Page(path)
+        assert page.source.count("<script") == 2  # data, and the one script of the page
+        assert not page.all("img")
+        assert not clean.search(re.sub(r"<script.*?</script>", "", page.source, flags=re.DOTALL))
+        data = re.search(r'id="data">(.*?)</script>', page.source, re.DOTALL).group(1)  # type: ignore[union-attr]
+        json.loads(data)
+    text = Page(tmp_path / "dashboard" / "gemeente" / "GM0001.html").text
+    assert all(name in text for name in (*HOSTILE, AWKWARD))
+    assert "Streek <2023>" in Page(tmp_path / "dashboard" / "index.html").text
+
+
+@pytest.mark.parametrize("draft", [True, False])
+def test_drafts_are_stamped_on_every_page(
+    areas: gpd.GeoDataFrame, made: pd.DataFrame, tmp_path: Path, draft: bool
+) -> None:
+    run = RUN | {"draft": draft, "source": "Bron: CBS & Kadaster"}
+    write_site(content(areas, made, run), tmp_path)
+    pages = list(tmp_path.rglob("*.html"))
+    assert {"VOORLOPIG" in Page(p).text for p in pages} == {draft}
+    assert all("Bron: CBS & Kadaster" in Page(p).text for p in pages)
+
+
+def test_two_years_can_be_switched(areas: gpd.GeoDataFrame, made: pd.DataFrame, tmp_path: Path) -> None:
+    both = pd.concat([made.assign(year=2021, estimate=made["estimate"] - 0.2), made], ignore_index=True)
+    write_site(content(areas, both), tmp_path)
+    page = Page(tmp_path / "dashboard" / "gemeente" / "GM0001.html")
+    assert {"name": "jaar"} in page.all("select")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page.source, re.DOTALL).group(1))  # type: ignore[union-attr]
+    assert list(data["rows"]) == ["2021", "2023"]
+    assert data["rows"]["2021"][TOTAL] != data["rows"]["2023"][TOTAL]
+
+
+def test_a_page_for_five_hundred_buurten_stays_below_500_kb(tmp_path: Path) -> None:
+    many = honeycomb(25, 40)  # 1,000 buurten in two gemeenten: the largest of the country has some 520
+    rng = np.random.default_rng(3)
+    wavy = shapely.segmentize(many.geometry.to_numpy(), 10.0)  # 180 vertices a buurt, as detailed as real ones
+    # one displacement per place, so that neighbours keep sharing their borders; 8 m is below what a map can show
+    xy = shapely.get_coordinates(wavy)
+    _, place = np.unique(np.round(xy, 2), axis=0, return_inverse=True)
+    shift = rng.normal(0, 4.0, (place.max() + 1, 2))
+    many = many.set_geometry(gpd.GeoSeries(shapely.set_coordinates(wavy, xy + shift[place]), many.index, crs=many.crs))
+    assert len(xy) > 150 * 1000
+    made = published(table(many))
+    write_site(Content(RUN, made, many, Concept.load()), tmp_path)
+    sizes = [p.stat().st_size for p in (tmp_path / "dashboard").rglob("*.html")]
+    assert len(sizes) == 1000 + 2 + 2
+    assert max(sizes) < 500_000
+
+
+def test_site_refuses_what_it_cannot_place(areas: gpd.GeoDataFrame, made: pd.DataFrame) -> None:
+    with pytest.raises(ProblemsError) as stop:
+        Content(RUN, made.assign(measure="geluk"), areas.iloc[1:], Concept.load())
+    assert "not in the concept" in str(stop.value)
+    assert "no geometry" in str(stop.value)
+
+
+def test_gemeenten_are_merged_without_slivers(areas: gpd.GeoDataFrame) -> None:
+    shapes = merged(areas, "gemeente")
+    assert list(shapes.index) == ["GM0001", "GM0002"]
+    for code, shape in shapes.geometry.items():
+        own = areas[areas["gemeente"] == code]
+        # corners move to whole metres: half a metre of each border at most
+        assert shape.area == pytest.approx(own.area.sum(), rel=0.5 * own.length.sum() / own.area.sum())
+        assert shapely.get_num_interior_rings(shape) == 0
+
+
+def test_the_method_statement_tells_sources_checks_and_contact(
+    areas: gpd.GeoDataFrame, made: pd.DataFrame, tmp_path: Path
+) -> None:
+    quality = {
+        "run": {"engine": "laplace", "versions": {"buurtsae": "9.9"}},
+        "sources": [{"source": "veiligheidsmonitor", "year": 2023, "level": "buurt", "respondents": 1234}],
+        "gate": {
+            "checks": [
+                {"nl": "toets a", "en": "check a", "value": 0.4, "threshold": 0.7, "direction": "max", "passed": True}
+            ]
+        },
+        "model": "y ~ 1 + x",
+        "benchmarks": {},
+        "notes": ["a note"],
+    }
+    settings = {
+        "run": {"contact": "statistiek@voorbeeld.nl"},
+        "sources": [{"source": "veiligheidsmonitor", "response": 0.416}],
+    }
+    statement = Statement.of(quality, Provenance(settings=settings), Rules(min_residents=25))
+    write_site(content(areas, made), tmp_path, statement)
+    page = Page(tmp_path / "dashboard" / "verantwoording.html")
+    row = next(c for c in page.cells if c[0] == "Veiligheidsmonitor")
+    assert row[3:7] == ["2023", "buurt", "1.234", "42%"]
+    for text in ("y ~ 1 + x", "a note", "buurtsae 9.9", "statistiek@voorbeeld.nl", "minder dan 25 inwoners"):
+        assert text in page.text
+    assert ["toets acheck a", "0,400", "≤ 0,700", "gehaaldpassed"] in page.cells
