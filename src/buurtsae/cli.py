@@ -105,6 +105,29 @@ def explain(
 
 
 @app.command()
+def serve(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of results.")] = Path("out/voorbeeldstad"),
+    host: Annotated[str, typer.Option(help="Address to listen at; by default this machine only.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    origin: Annotated[list[str] | None, typer.Option(help="Origin of pages that may read; repeat.")] = None,
+) -> None:
+    """Serve results to dashboards over HTTP: JSON and GeoJSON, read-only."""
+    try:
+        from buurtsae.serve import app as server
+    except ImportError as error:
+        raise BuurtsaeError(
+            "the server is not installed", f"no {error.name}", "fastapi and uvicorn", 'pip install "buurtsae[serve]"'
+        ) from error
+    from buurtsae.serve.results import Results
+
+    results = Results.open(folder)
+    _say(f"http://{host}:{port}/v1, described at /openapi.json; pages at /dashboard/; stop with Ctrl-C")
+    if host not in server.LOOPBACK:
+        _say("other machines can read this too: there is no password")
+    server.serve(results, host, port, origin or ())
+
+
+@app.command()
 def plan(
     file: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")],
     budget: Annotated[int, typer.Option(help="Extra respondents at most.")],

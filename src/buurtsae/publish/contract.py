@@ -33,7 +33,7 @@ def json_schema() -> dict[str, Any]:
         "description": "One row of the table of estimates: one level, area_code, measure and year.",
         "version": CONTRACT_VERSION,
         "type": "object",
-        "properties": {c.name: _property(c) for c in ESTIMATES},
+        "properties": row_properties(),
         "required": [c.name for c in ESTIMATES],
         "additionalProperties": False,
         "allOf": [
@@ -48,6 +48,11 @@ def json_schema() -> dict[str, Any]:
             },
         ],
     }
+
+
+def row_properties() -> dict[str, Any]:
+    """Return the JSON Schema of every column, by name."""
+    return {c.name: _property(c) for c in ESTIMATES}
 
 
 def schema_text() -> str:

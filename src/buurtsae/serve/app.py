@@ -1,0 +1,205 @@
+"""The HTTP interface of published results: read-only, described by OpenAPI at `/openapi.json`.
+
+Bodies never change while the server runs: each is made once, kept in two codings (as it is, and gzip) with a strong
+entity tag per coding, and sent again from memory. Errors are problem details with our what, got, expected and hint.
+
+References
+----------
+RFC 9110 (conditional requests, HEAD), RFC 9457 (problem details), RFC 7946 (GeoJSON).
+"""
+
+# annotations are evaluated: those of the parameters depend on the results
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from buurtsae import __version__
+from buurtsae.errors import shown
+from buurtsae.serve.description import PROBLEM, describe
+from buurtsae.serve.limits import Limits
+from buurtsae.serve.results import Results
+
+KEPT = 512  # bodies in memory: a gemeente's is some 0.3 MB
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+LEAST = 1000  # bytes from which gzip is worth it
+
+
+@dataclass(frozen=True)
+class Body:
+    """A response body in two codings, each with its entity tag."""
+
+    plain: bytes
+    packed: bytes
+    tag: str
+
+    @classmethod
+    def of(cls, plain: bytes) -> "Body":
+        """Compress and tag a body."""
+        packed = gzip.compress(plain, 6, mtime=0) if len(plain) >= LEAST else b""
+        return cls(plain, packed, hashlib.sha256(plain).hexdigest()[:32])
+
+    def response(self, request: Request, media_type: str) -> Response:
+        """Answer a request: in the coding it accepts, or that nothing has changed."""
+        zipped = bool(self.packed) and _accepts_gzip(request.headers.get("accept-encoding", ""))
+        tag = f'"{self.tag}{"-gzip" if zipped else ""}"'
+        headers = {"etag": tag, "cache-control": "no-cache", "vary": "Accept-Encoding"}
+        asked = {t.strip().removeprefix("W/") for t in request.headers.get("if-none-match", "").split(",")}
+        if asked & {tag, "*"}:
+            return Response(status_code=304, headers=headers)
+        if zipped:
+            headers["content-encoding"] = "gzip"
+        return Response(self.packed if zipped else self.plain, headers=headers, media_type=media_type)
+
+
+def _accepts_gzip(accepted: str) -> bool:
+    """Whether Accept-Encoding names gzip, and not with q=0."""
+    for part in accepted.lower().split(","):
+        coding, _, quality = part.strip().partition(";")
+        if coding.strip() == "gzip":
+            return quality.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False
+
+
+def create_app(results: Results, hosts: Sequence[str] = ("*",), origins: Sequence[str] = ()) -> FastAPI:
+    """Return the application that serves results.
+
+    Parameters
+    ----------
+    results : Results
+    hosts : sequence of str
+        Values of the header Host that are answered: on loopback a page elsewhere could otherwise have its own name
+        resolve to this machine and read what is here.
+    origins : sequence of str
+        Origins of pages elsewhere that may read, ``*`` for all.
+    """
+    app = FastAPI(
+        title="buurtsae",
+        version=__version__,
+        summary="Published estimates of buurtverbondenheid",
+        docs_url=None,  # those pages load scripts from elsewhere
+        redoc_url=None,
+        openapi_tags=[{"name": "results"}, {"name": "server"}],
+    )
+    measures, years, levels = results.measures, results.years, results.levels
+    Measure = Annotated[Literal[measures], Query(description="A measure of the concept.")]  # type: ignore[valid-type]
+    Year = Annotated[int, Query(ge=years[0], le=years[-1], description="Year of the estimates.")]
+    Level = Annotated[Literal[levels], Path(description="Level of areas.")]  # type: ignore[valid-type]
+    codes = {"examples": list(results.gemeenten)[:1]}
+    Gemeente = Annotated[str, Path(pattern=r"^GM[0-9]{4}$", description="Code of a gemeente.", **codes)]
+    Area = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,40}$", description="Code of an area of any level.", **codes)]
+
+    @lru_cache(maxsize=KEPT)
+    def body(make: Callable[..., Any], *arguments: object) -> Body | None:
+        found = make(*arguments)
+        if not found:
+            return None
+        if isinstance(found, bytes):
+            return Body.of(found)
+        return Body.of(json.dumps(found, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode())
+
+    def answer(
+        request: Request, make: Callable[..., Any], *arguments: object, media_type: str = "application/json"
+    ) -> Response:
+        found = body(make, *arguments)
+        if found is None:
+            raise HTTPException(404, f"there are no results of {shown(arguments)}")
+        return found.response(request, media_type)
+
+    @app.get("/v1", tags=["results"], **describe("About"))
+    def about(request: Request) -> Response:
+        """What the results are: title, run, years, measures, levels and gemeenten."""
+        return answer(request, results.about)
+
+    @app.get("/v1/gemeenten/{code}", tags=["results"], **describe("Gemeente", 404, 422))
+    def gemeente(request: Request, code: Gemeente) -> Response:
+        """Everything published of one gemeente: its file."""
+        return answer(request, results.gemeente, code)
+
+    @app.get("/v1/gemeenten/{code}/geojson", tags=["results"], **describe("FeatureCollection", 404, 422))
+    def geojson(request: Request, code: Gemeente, measure: Measure, year: Year = years[-1]) -> Response:
+        """The buurten of one gemeente with one measure, in WGS 84, borders simplified to 5 m."""
+        return answer(request, results.geojson, code, measure, year, media_type="application/geo+json")
+
+    @app.get("/v1/levels/{level}", tags=["results"], **describe("Rows", 404, 422))
+    def level(request: Request, level: Level, measure: Measure, year: Year = years[-1]) -> Response:
+        """All areas of one level with one measure."""
+        return answer(request, results.level, level, measure, year)
+
+    @app.get("/v1/areas/{code}", tags=["results"], **describe("Rows", 404, 422))
+    def area(request: Request, code: Area) -> Response:
+        """One area: every measure and year."""
+        return answer(request, results.area, code)
+
+    @app.get("/health", tags=["server"], **describe("Health"))
+    def health() -> Response:
+        """Whether the server answers."""
+        return JSONResponse({"status": "ok", "run_id": str(results.manifest["run_id"])})
+
+    @app.get("/", include_in_schema=False)
+    def home() -> Response:
+        return RedirectResponse("dashboard/")
+
+    pages = StaticFiles(directory=results.folder / "dashboard", html=True)
+    app.mount("/dashboard", GZipMiddleware(pages, minimum_size=LEAST))
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    if origins:
+        app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "HEAD"])
+    app.add_middleware(Limits)
+    return app
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, str(error.detail), dict(error.headers or {}))
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    """Answer everything that is wrong with a request at once."""
+    assert isinstance(error, RequestValidationError)
+    wrong = [{"where": ".".join(map(str, e["loc"])), "what": e["msg"]} for e in error.errors()]
+    return problem(422, "the request cannot be used", problems=wrong)
+
+
+def serve(results: Results, host: str = "127.0.0.1", port: int = 8000, origins: Sequence[str] = ()) -> None:
+    """Answer requests until interrupted.
+
+    Parameters
+    ----------
+    results : Results
+    host : str
+        Address to listen at; another than loopback is answered under any name.
+    port : int
+    origins : sequence of str
+        As for `create_app`.
+    """
+    import uvicorn
+
+    hosts = LOOPBACK if host in LOOPBACK else ("*",)
+    app = create_app(results, hosts, origins)
+    # h11 keeps at most 64 kB of a request that is not complete
+    uvicorn.run(app, host=host, port=port, http="h11", log_level="warning", server_header=False)
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
+    """Return problem details."""
+    return JSONResponse(
+        {"type": "about:blank", "status": status, "detail": detail, **more},
+        status,
+        {**(headers or {}), "cache-control": "no-store"},
+        media_type=PROBLEM,
+    )
