@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
     from shapely.geometry.base import BaseGeometry
 
-PIXELS = 1000  # detail finer than the map's larger side over this is simplified away
+PIXELS = 1000
 STEPS = 6000  # the larger side of a map has at most this many steps
 
 
@@ -48,20 +48,22 @@ class Outlines:
         return metres / self.step, scale_text(metres)
 
 
-def outlines(geometry: gpd.GeoDataFrame) -> Outlines:
+def outlines(geometry: gpd.GeoDataFrame, pixels: int = PIXELS) -> Outlines:
     """Simplify the polygons of a map and write them as SVG path data.
 
     Parameters
     ----------
     geometry : GeoDataFrame, indexed by area_code
         In metres.
+    pixels : int
+        Of the larger side; detail finer than one is simplified away.
     """
     import shapely
 
     left, low, right, high = geometry.total_bounds
     size = max(right - left, high - low)
     step = next(m * 10.0**k for k in range(9) for m in (1, 2, 5) if size / (m * 10.0**k) <= STEPS)
-    simple = shapely.coverage_simplify([polygonal(g) for g in geometry.geometry], size / PIXELS)
+    simple = shapely.coverage_simplify([polygonal(g) for g in geometry.geometry], size / pixels)
     corner = np.array([left, high])
     paths = {code: _path(g, corner, step) for code, g in zip(geometry.index, simple, strict=True)}
     return Outlines(paths, round((right - left) / step), round((high - low) / step), step)

@@ -59,8 +59,8 @@ function find(text) {
   if (wanted.length < 2) return $("#stand").replaceChildren();
   for (const [code, name, buurten] of data.gemeenten) {
     if (name.toLowerCase().includes(wanted) || code.toLowerCase() === wanted) found.push([`gemeente/${code}`, name, code]);
-    for (const [rest, buurt] of buurten) {
-      const full = "BU" + code.slice(2) + rest;
+    for (const entry of buurten.split("\t")) {
+      const full = "BU" + code.slice(2) + entry.slice(0, 4), buurt = entry.slice(4);
       if (buurt.toLowerCase().includes(wanted) || full.toLowerCase() === wanted) found.push([`buurt/${full}`, `${buurt} (${name})`, full]);
     }
   }

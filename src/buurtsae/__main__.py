@@ -1,0 +1,5 @@
+"""`python -m buurtsae`: the command line."""
+
+from buurtsae.cli import main
+
+main()
