@@ -45,12 +45,14 @@ def estimated(shared: Path, to: Path) -> dict[str, Any]:
     from buurtsae.publish.content import Content
 
     model, direct, areas, *_ = made(shared, [0, 1, 2, 3])
-    known = pd.read_csv(shared / "data/nl/kwb_2024_buurt.csv", usecols=["buurtcode", "gemeentenaam", "inwoners", *PROFILE])
+    columns = ["buurtcode", "gemeentenaam", "inwoners", *PROFILE]
+    known = pd.read_csv(shared / "data/nl/kwb_2024_buurt.csv", usecols=columns)
     known = known.set_index("buurtcode").reindex(areas.codes)
     gemeenten = known.pop("gemeentenaam").groupby(areas.frame["gemeente"]).first().dropna().to_dict()
     residents = known.pop("inwoners").clip(lower=0).fillna(0)
     own = np.where(areas.inhabited, residents.clip(lower=1), 0).astype("int64")
-    areas = replace(areas, frame=areas.frame.assign(population=own, **known.where(known >= 0)), names={"gemeente": gemeenten})
+    frame = areas.frame.assign(population=own, **known.where(known >= 0))
+    areas = replace(areas, frame=frame, names={"gemeente": gemeenten})
     sources = tuple(replace(s, mean=np.clip(s.mean, 0, 10)) for s in direct.sources)
     est = estimate(fit(model, replace(direct, sources=sources, areas=areas), areas, seed=1, progress=False, draws=1000))
     start = time.perf_counter()
