@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -227,6 +228,16 @@ class Areas:
             },
             "notes": list(self.notes),
         }
+
+    def _repr_html_(self) -> str:
+        """A notebook's view: levels, covariates with what is missing of them, and what was repaired."""
+        frame, live = self.frame, self.inhabited
+        levels = [(level, len(self.inhabited_at(level))) for level in self.levels]
+        about = frame.loc[live, list(self.covariates)].describe().T.reindex(columns=["mean", "min", "max"])
+        about.insert(0, "missing", frame.loc[live, list(self.covariates)].isna().sum())
+        view = pd.DataFrame(levels, columns=["level", "inhabited"]).to_html(index=False)
+        notes = "".join(f"<li>{escape(n)}</li>" for n in self.notes)
+        return f"<p>{escape(repr(self))}</p>{view}{about.to_html(float_format='{:.4g}'.format)}<ul>{notes}</ul>"
 
     def __repr__(self) -> str:
         a = self.audit()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from html import escape
 from importlib import import_module
 from typing import Any
 
@@ -102,6 +103,13 @@ class Fit:
         return pd.concat([bad, hyper[["area_code", "measure", "rhat", "ess_bulk"]]]).sort_values(
             "rhat", ascending=False
         )
+
+    def _repr_html_(self) -> str:
+        """A notebook's view: the hyperparameters, and what cannot be relied on."""
+        bad = self.check()
+        told = "nothing to remark" if bad.empty else bad.head(10).to_html(index=False)
+        table = self.draws.hyperparameters().to_html(index=False, float_format="{:.3g}".format)
+        return f"<p>{escape(repr(self))}</p>{table}<p>check(): {told}</p>"
 
     def __repr__(self) -> str:
         done = f"Fit by {self.engine} in {self.seconds:.0f} s, seed {self.seed}: {self.draws!r}"

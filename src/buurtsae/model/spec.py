@@ -19,6 +19,7 @@ Survey Methodology 32.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 
 from buurtsae.errors import ModelError
 from buurtsae.model.covariates import Covariate, Missing
@@ -81,6 +82,10 @@ class AreaModel:
             )
         if self.missing not in ("refuse", "impute"):
             raise ModelError("`missing` is unknown", repr(self.missing), "refuse or impute", "choose one")
+
+    def _repr_html_(self) -> str:
+        """A notebook's view: the model in words."""
+        return f"<pre>{escape(str(self))}</pre>"
 
     def __str__(self) -> str:
         lines = [
