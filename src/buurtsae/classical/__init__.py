@@ -1,0 +1,1 @@
+"""Classical small-area estimators, in the manner of statsmodels."""
