@@ -12,17 +12,20 @@ TOUCH := $(PY) -c "import pathlib, sys; pathlib.Path(sys.argv[1]).touch()"
 OUT ?= out/voorbeeldstad
 ARGS ?=
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test test-browser lint clean
 .NOTPARALLEL:
 
 help:  ## what there is to make
-	@$(PYTHON) -c "import re; [print(f'make {n:5} {d}') for n, d in re.findall(r'(?m)^([a-z]+):.*?## (.*)', open('Makefile', encoding='utf-8').read())]"
+	@$(PYTHON) -c "import re; [print(f'make {n:5} {d}') for n, d in re.findall(r'(?m)^([a-z-]+):.*?## (.*)', open('Makefile', encoding='utf-8').read())]"
 
 demo: .venv/.run  ## install, estimate the example, say where to look (OUT=folder)
 	"$(BIN)/buurtsae" demo --out $(OUT)
 
 test: .venv/.test  ## the test suite on two workers (ARGS="-k graph" for a part)
-	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadgroup --ignore tests/browser $(ARGS)
+
+test-browser: .venv/.browser  ## the dashboard in Chromium, which it installs on Debian; screenshots in out/screenshots
+	$(PY) -m pytest -n 0 tests/browser $(ARGS)
 
 lint: .venv/.dev  ## style and types
 	$(PY) -m ruff check
@@ -47,4 +50,9 @@ clean:  ## remove what was made, .venv included
 
 .venv/.dev: pyproject.toml .venv/pyvenv.cfg
 	$(PIP) -e ".[dev]"
+	$(TOUCH) $@
+
+.venv/.browser: pyproject.toml .venv/pyvenv.cfg
+	command -v chromium || command -v google-chrome || { apt-get update -qq && apt-get install -qq -y chromium fonts-dejavu-core; }
+	$(PIP) -e ".[browser]"
 	$(TOUCH) $@

@@ -89,6 +89,22 @@ def compare(
 
 
 @app.command()
+def explain(
+    code: Annotated[str, typer.Argument(metavar="CODE", help="A buurt, wijk or gemeente: BU..., WK..., GM...")],
+    folder: Annotated[Path, typer.Option("--from", help="Folder of results.")] = Path("out/voorbeeldstad"),
+    as_json: Json = False,
+) -> None:
+    """Say in Dutch what is known about one area, and what its estimates lean on."""
+    from buurtsae.publish.content import explained, of_area
+
+    found = of_area(folder, code)
+    if as_json:
+        _print_json(found)
+    else:
+        typer.echo(explained(found))
+
+
+@app.command()
 def plan(
     file: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")],
     budget: Annotated[int, typer.Option(help="Extra respondents at most.")],

@@ -374,7 +374,7 @@ def test_figures_are_drawn(est: Estimates) -> None:
     import matplotlib.pyplot as plt
 
     assert est.map(PARTICIPATIE).get_title(loc="left") == "Participatie"
-    assert len(est.intervals(PARTICIPATIE).get_yticklabels()) == 7
+    assert len(est.plot_intervals(PARTICIPATIE).get_yticklabels()) == 7
     plt.close("all")
 
 

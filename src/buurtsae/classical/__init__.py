@@ -1,1 +1,1 @@
-"""Classical small-area estimators, in the manner of statsmodels."""
+"""Classical estimators of small-area statistics: without priors, with analytic mean squared errors."""

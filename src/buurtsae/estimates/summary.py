@@ -22,6 +22,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,8 @@ from buurtsae.survey.concept import Concept
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from buurtsae.estimates.compare import Comparison
 
 PARENT = {"buurt": "gemeente", "wijk": "gemeente"}  # of all other levels it is the land
 
@@ -151,11 +154,17 @@ class Estimates:
 
         return plot_map(self.areas.frame, self.select(measure), title=self.concept.nodes[measure].nl, ax=ax)
 
-    def intervals(self, measure: str, level: str = "wijk", ax: Axes | None = None) -> Axes:
+    def plot_intervals(self, measure: str, level: str = "wijk", ax: Axes | None = None) -> Axes:
         """Draw scores with their 95% intervals, and direct estimates beside them."""
         from buurtsae.publish.maps import plot_intervals
 
         return plot_intervals(self.select(measure, level), title=self.concept.nodes[measure].nl, ax=ax)
+
+    def compare(self, other: Estimates, names: tuple[str, str] = ("A", "B")) -> Comparison:
+        """Put these estimates beside others: what differs in means, uncertainty, ranks and labels."""
+        from buurtsae.estimates.compare import compare
+
+        return compare(self, other, names)
 
     def explain(self, code: str) -> str:
         """Return, in Dutch, what is known about one area and where it comes from."""
@@ -170,6 +179,15 @@ class Estimates:
         parts = records(found[found["area_code"] == code])
         names = {m: n.nl for m, n in self.concept.nodes.items()}
         return explanation(records(rows), names, {r["measure"]: r for r in parts})
+
+    def _repr_html_(self) -> str:
+        """A notebook's view: the land and the labels per measure."""
+        table = self.published
+        land = table[table["level"] == "land"].set_index("measure")
+        labels = table[table["level"] == "buurt"].groupby(["measure", "label"]).size().unstack(fill_value=0)
+        view = land[["estimate", "lower", "upper"]].round(1).join(labels)
+        view.index = pd.Index([self.concept.nodes[m].nl for m in view.index], name=f"{self.areas.region}, 0-10")
+        return f"{view.to_html()}<p>{escape(repr(self))}</p>"
 
     def __repr__(self) -> str:
         counts = self.table.groupby("level", sort=False)["area_code"].nunique().to_dict()

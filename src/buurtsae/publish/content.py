@@ -6,18 +6,22 @@ pages are filled from the same dictionary, so that they cannot differ.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from buurtsae.errors import DataError, Problems, shown
+from buurtsae.estimates.explanation import explanation
 from buurtsae.estimates.labels import in_words
 from buurtsae.estimates.leaning import leaning
 from buurtsae.estimates.profile import ProfileIndicator, indicators, profile
 from buurtsae.estimates.summary import Estimates
+from buurtsae.publish.style import significant
 from buurtsae.schemas import CONTRACT_VERSION, records
 from buurtsae.survey.concept import Concept
 
@@ -190,3 +194,59 @@ def _split(table: pd.DataFrame, by: pd.Series) -> dict[str, pd.DataFrame]:
 
 def _records(table: pd.DataFrame | None, columns: list[str]) -> list[dict[str, Any]]:
     return [] if table is None else records(table[columns])
+
+
+def of_area(folder: str | Path, code: str) -> dict[str, Any]:
+    """Read what a finished run says of one buurt, wijk or gemeente.
+
+    Parameters
+    ----------
+    folder : path
+        An output folder.
+    code : str
+        As published: `BU...`, `WK...` or `GM...`.
+
+    Returns
+    -------
+    dict
+        `names` of the measures, and its rows of `estimates`, `leaning`, `profile` and `indicators`.
+
+    Raises
+    ------
+    DataError
+        If the folder has no file of the gemeente, or the file nothing of the area.
+    """
+    home = Path(folder) / "json"
+    path = home / f"GM{code[2:6]}.json"
+    names = {p.name for p in home.glob("GM*.json")}
+    if path.name not in names:  # never a path that a code spells
+        known = shown(sorted(n.removesuffix(".json") for n in names)) or f"no gemeenten in {folder}"
+        raise DataError("there are no results of this area", repr(code), known, "check the code, and --from FOLDER")
+    document = json.loads(path.read_text(encoding="utf-8"))
+    rows = [r for r in document["estimates"] if r["area_code"] == code and r["year"] == document["years"][-1]]
+    if not rows:
+        raise DataError(
+            "there is no estimate of this area",
+            repr(code),
+            "a code in the table",
+            "buurten without residents have none",
+        )
+    about = {a["area_code"]: a for a in document["areas"]}[code]
+    return {
+        "names": {m["measure"]: m["nl"] for m in document["measures"]},
+        "estimates": [about | r for r in rows],
+        "indicators": document["indicators"],
+        **{k: [r for r in document[k] if r["area_code"] == code] for k in ("leaning", "profile")},
+    }
+
+
+def explained(found: Mapping[str, Any]) -> str:
+    """Return in Dutch what `of_area` read."""
+    leans = {r["measure"]: r for r in found["leaning"]}
+    lines = [explanation(found["estimates"], found["names"], leans)]
+    values = {r["indicator"]: r for r in found["profile"]}
+    for i in (i for i in found["indicators"] if i["name"] in values):
+        r = values[i["name"]]
+        told = [significant(r[k]) for k in ("value", "gemeente", "land")]
+        lines.append(f"  {i['nl']:32} {told[0]} (gemeente {told[1]}, land {told[2]}) {i['unit']}")
+    return "\n".join(lines)

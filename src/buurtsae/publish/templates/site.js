@@ -25,7 +25,7 @@ function speak(lang) {
   language.lang = lang === "en" ? "nl" : "en";
   put("taal", lang === "en" ? "en" : "");
   $$("nav a, main a").filter(a => /\.html/.test(a.getAttribute("href"))).forEach(a => {
-    a.hash = lang === "en" ? "taal=en" : "";
+    a.setAttribute("href", a.getAttribute("href").split("#")[0] + (lang === "en" ? "#taal=en" : ""));
   });
 }
 language.hidden = false;

@@ -1,0 +1,254 @@
+"""The site as its readers use it: views, switches, search, sorting, keyboard, print, without scripts, accessibility."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from pypdf import PdfReader
+
+from buurtsae import pipeline
+from buurtsae.publish.content import Content
+from buurtsae.publish.site import write_site
+from buurtsae.publish.style import VERDICT_WORDS, dutch, interval
+
+pytestmark = pytest.mark.browser
+CITY, BUURT = "GM9901", "BU99010002"
+PAGES = ("index.html", f"gemeente/{CITY}.html", f"buurt/{BUURT}.html", "verantwoording.html", "../quality.html")
+FOCUSED = "(e => e.name || e.id || e.textContent.trim())(document.activeElement)"
+WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(2)>',
+    "</script><b>",
+    "\u202eomgekeerd",
+    "x" * 10_000,
+)
+
+
+def url(folder: Path, page: str, state: str = "") -> str:
+    return (folder / "dashboard" / page).resolve().as_uri() + (f"#{state}" if state else "")
+
+
+def figures(page: Any) -> list[list[str]]:
+    """Name, score and interval in the table of a gemeente."""
+    rows = page.locator("#buurten tbody tr").all()
+    return [[row.locator("th, td").nth(k).inner_text().strip() for k in range(3)] for row in rows]
+
+
+@pytest.mark.parametrize("state", ["", "taal=en"])
+@pytest.mark.parametrize("name", PAGES)
+def test_no_violations_of_accessibility(
+    page: Any, folder: Path, name: str, state: str, keep: Callable[[Any, str], None]
+) -> None:
+    page.goto(url(folder, name, state))
+    found = Axe().run(page, options=WCAG)
+    assert found.violations_count == 0, found.generate_report()
+    keep(page, Path(name).stem + ("-en" if state else ""))
+
+
+@pytest.mark.parametrize("view", ["verschil", "interval"])
+def test_no_violations_in_other_views(page: Any, folder: Path, view: str, keep: Callable[[Any, str], None]) -> None:
+    page.goto(url(folder, f"gemeente/{CITY}.html", f"beeld={view}"))
+    found = Axe().run(page, options=WCAG)
+    assert found.violations_count == 0, found.generate_report()
+    keep(page, f"{CITY}-{view}")
+
+
+def test_every_measure_shows_the_figures_of_the_parquet(page: Any, folder: Path, table: pd.DataFrame) -> None:
+    page.goto(url(folder, f"gemeente/{CITY}.html"))
+    for measure in table["measure"].unique():
+        page.check(f"input[name=maat][value={measure}]")
+        rows = table[(table["level"] == "buurt") & (table["measure"] == measure)]
+        rows = rows[rows["area_code"].str.startswith("BU9901")].set_index("area_name")
+        shown = figures(page)
+        assert len(shown) >= len(rows) > 40
+        for name, score, margin in shown:
+            if name not in rows.index or pd.isna(rows.loc[name, "estimate"]):
+                assert [score, margin] == ["–", "–"]
+                continue
+            row = rows.loc[name]
+            assert score == dutch(row["estimate"])
+            assert margin == interval(row["lower"], row["upper"])
+
+
+def test_three_views_of_the_same_buurten(page: Any, folder: Path, table: pd.DataFrame) -> None:
+    page.goto(url(folder, f"gemeente/{CITY}.html"))
+    assert page.locator("#kaart").is_visible()
+    assert page.locator("#intervallen").is_hidden()
+    scores = page.locator("#kaart path[data-code]").evaluate_all("all => all.map(p => p.getAttribute('class'))")
+    page.check("input[value=verschil]")
+    classes = page.locator("#kaart path[data-code]").evaluate_all(
+        "all => all.map(p => [p.dataset.code, p.getAttribute('class')])"
+    )
+    assert [c for _, c in classes] != scores
+    total = table[(table["measure"] == "buurtverbondenheid") & (table["level"] == "buurt")].set_index("area_code")
+    ends = [0.975, 0.8, 0.2, 0.025, 0.0]  # lower ends of the five classes, highest first (estimates/labels.py)
+    for code, css in classes:
+        p = total["p_above_parent"].get(code)
+        assert css.startswith("x" if pd.isna(p) else f"v{next(k for k, low in enumerate(ends) if p >= low)}")
+    legend = page.locator("#legenda-verschil").inner_text()
+    assert all(nl in legend for nl, _ in VERDICT_WORDS)
+    page.check("input[value=interval]")
+    assert page.locator("#kaart").is_hidden()
+    bars = page.locator("#intervallen circle").count()
+    assert bars == total.loc[total.index.str.startswith("BU9901"), "estimate"].notna().sum()
+    names = page.locator("#intervallen g text").all_text_contents()
+    assert names == sorted(names, key=str.casefold)
+
+
+def test_the_choice_is_in_the_address_and_language_follows_links(page: Any, folder: Path) -> None:
+    page.goto(url(folder, f"gemeente/{CITY}.html"))
+    page.check("input[value=participatie]")
+    page.check("input[value=verschil]")
+    assert "maat=participatie" in page.url
+    assert "beeld=verschil" in page.url
+    page.click("#taal")
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert "Participation per area" in page.locator("#bijschrift").inner_text()
+    page.reload()
+    assert page.locator("input[value=participatie]").is_checked()
+    assert page.locator("html").get_attribute("lang") == "en"
+    page.click(f"a[href^='../buurt/{BUURT}']")
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert "What the estimate leans on" in page.locator("main").inner_text()
+    page.click("#taal")
+    assert "Waarop de schatting leunt" in page.locator("main").inner_text()
+
+
+def test_search_finds_gemeenten_and_buurten_by_name_and_code(page: Any, folder: Path) -> None:
+    page.goto(url(folder, "index.html"))
+    page.fill("#zoekform input", "lindemeer")
+    assert page.locator("#gevonden a").first.inner_text() == "Lindemeer"
+    page.fill("#zoekform input", BUURT.lower())
+    assert "1 gevonden" in page.locator("#stand").inner_text()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/{BUURT}.html*")
+    assert page.locator("h1").inner_text() == "Meerbuurt"
+    page.goto(url(folder, f"gemeente/{CITY}.html"))
+    page.fill("input[name=zoek]", "eiken")
+    visible = [r[0] for r in figures(page) if r[0] and page.get_by_role("row", name=r[0]).first.is_visible()]
+    assert visible
+    assert all("eiken" in name.lower() for name in visible)
+    page.fill("input[name=zoek]", "zzzz")
+    assert "0 buurten gevonden" in page.locator("#stand").inner_text()
+
+
+def test_the_table_sorts_by_mouse_and_keyboard(page: Any, folder: Path) -> None:
+    page.goto(url(folder, f"gemeente/{CITY}.html"))
+
+    def values() -> list[float]:
+        return [float(r[1].replace(",", ".")) for r in figures(page) if r[1] != "–"]
+
+    head = page.locator("#buurten thead th").nth(1)
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert values() == sorted(values())
+    head.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    assert values() == sorted(values(), reverse=True)
+    page.check("input[value=plaatsidentiteit]")  # another measure: rows keep their places and get their own figures
+    assert len(values()) == len(set(r[0] for r in figures(page) if r[1] != "–"))
+
+
+def test_everything_is_reached_by_keyboard_with_a_visible_focus(page: Any, folder: Path) -> None:
+    page.goto(url(folder, f"gemeente/{CITY}.html"))
+    reached = []
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate(FOCUSED))
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    assert any("inhoud" in text for text in reached)  # skip link
+    assert {"taal", "maat", "beeld", "zoek"} <= set(reached)
+    page.focus("input[name=maat]:checked")
+    page.keyboard.press("ArrowDown")
+    assert page.locator("#bijschrift").inner_text().startswith("Sociale verbondenheid")
+
+
+def test_a_gemeente_prints_on_one_a4(page: Any, folder: Path, keep: Callable[[Any, str], None]) -> None:
+    for code in (CITY, "GM9902", "GM9903"):
+        page.goto(url(folder, f"gemeente/{code}.html"))
+        printed = PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True)))
+        assert len(printed.pages) == 1
+        width, height = (float(v) for v in printed.pages[0].mediabox[2:])
+        assert (width, height) == pytest.approx((595.3, 841.9), abs=1)  # A4 in points
+        text = printed.pages[0].extract_text()
+        assert "Waar dit cijfer voor is" in text
+        assert "Participatie" in text
+
+
+def test_without_scripts_there_is_a_table_and_a_map(browser: Any, folder: Path, table: pd.DataFrame) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(url(folder, f"gemeente/{CITY}.html"))
+    assert page.locator("#buurten").is_visible()
+    assert page.locator("svg.kaart").is_visible()
+    assert page.locator("#keuze").is_hidden()
+    assert page.locator("#taal").is_hidden()
+    row = table[(table["area_code"] == BUURT) & (table["measure"] == "buurtverbondenheid")].iloc[0]
+    assert ["Meerbuurt", dutch(row["estimate"]), interval(row["lower"], row["upper"])] in figures(page)
+    context.close()
+
+
+def test_a_narrow_screen_does_not_scroll_sideways(page: Any, folder: Path, keep: Callable[[Any, str], None]) -> None:
+    page.set_viewport_size({"width": 320, "height": 640})  # WCAG 1.4.10
+    for name in PAGES:
+        page.goto(url(folder, name))
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320, name
+        keep(page, Path(name).stem + "-320")
+
+
+def test_a_web_server_shows_the_same_and_nothing_comes_from_elsewhere(page: Any, served: str) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for name in PAGES:
+        page.goto(f"{served}/dashboard/{name}")
+        assert page.locator("h1").count() == 1
+    assert all(address.startswith(served) for address in asked)
+    assert len([a for a in asked if not a.endswith("favicon.ico")]) == len(PAGES)  # one file a page
+
+
+def test_a_map_leads_to_the_page_of_a_buurt(page: Any, folder: Path) -> None:
+    page.goto(url(folder, f"gemeente/{CITY}.html"))
+    page.locator(f"#kaart path[data-code={BUURT}]").click()
+    page.wait_for_url(f"**/{BUURT}.html*")
+    page.goto(url(folder, "index.html"))
+    page.locator(f"path[data-code={CITY}]").click()
+    page.wait_for_url(f"**/{CITY}.html*")
+
+
+def test_hostile_names_are_text(page: Any, outcome: pipeline.Outcome, tmp_path: Path) -> None:
+    est = outcome.estimates
+    run = {"title": HOSTILE[0], "created": "2024", "run_id": "x", "draft": False}
+    content = Content.of(est, run)
+    codes = [c for c in content.geometry.index if c.startswith("BU9901")][: len(HOSTILE)]
+    geometry = content.geometry.copy()
+    geometry.loc[codes, "name"] = HOSTILE
+    write_site(replace(content, geometry=geometry), tmp_path)
+    for name in ("index.html", f"gemeente/{CITY}.html", *(f"buurt/{c}.html" for c in codes)):
+        page.goto(url(tmp_path, name))
+        assert page.locator("img, b:not(.stamp b)").count() == 0
+    page.goto(url(tmp_path, f"gemeente/{CITY}.html", "beeld=interval"))
+    shown = page.locator("#buurten tbody th").all_text_contents()
+    assert set(HOSTILE) <= set(shown)
+    page.goto(url(tmp_path, "index.html"))
+    page.fill("#zoekform input", "alert(1)")
+    assert page.locator("#gevonden a").first.inner_text().startswith(HOSTILE[0])
+
+
+def test_injected_script_would_not_run(page: Any, folder: Path, said: list[str], tmp_path: Path) -> None:
+    source = (folder / "dashboard" / "index.html").read_text(encoding="utf-8")
+    spoiled = tmp_path / "spoiled.html"
+    spoiled.write_text(source.replace("<main", "<script>document.title = 'ran'</script><main", 1), encoding="utf-8")
+    page.goto(spoiled.as_uri())
+    assert page.title() != "ran"
+    assert any("Content Security Policy" in text for text in said)
+    said.clear()
