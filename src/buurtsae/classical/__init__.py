@@ -1,1 +1,1 @@
-"""Classical small-area estimators: Fay-Herriot and its relatives, and the nested error model."""
+"""Classical estimators of small-area statistics: without priors, with analytic mean squared errors."""

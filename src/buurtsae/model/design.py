@@ -23,6 +23,7 @@ from buurtsae.areas.icar import IcarStructure, Ints
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
 from buurtsae.model.covariates import Provenance, prepare
 from buurtsae.model.links import Link
+from buurtsae.model.rank import dependent_columns
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
 from buurtsae.sparse import Floats
@@ -269,7 +270,7 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
         raise ModelError(
             "columns of the formula are not finite", shown(wrong), "numbers", "covariates are standardised: about 0"
         )
-    if dependent := _dependent(x[areas.inhabited]):
+    if dependent := dependent_columns(x[areas.inhabited]):
         raise ModelError(
             "columns of the formula are linear combinations of others",
             f"rank {x.shape[1] - len(dependent)} of {x.shape[1]} columns: "
@@ -278,26 +279,6 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
             "leave one out" if len(dependent) == 1 else "leave one out of each",
         )
     return tuple(str(c) for c in matrix.columns), x, used
-
-
-def _dependent(x: Floats) -> list[Ints]:
-    """Columns of each linear relation: a column that those before it explain, with those that it needs."""
-    if not x.shape[1]:
-        return []
-    scale = np.maximum(np.linalg.norm(x, axis=0), 1e-300)
-    basis, found = np.zeros((len(x), 0)), []
-    kept: list[int] = []
-    for j in range(x.shape[1]):
-        column = x[:, j] / scale[j]
-        rest = column - basis @ (basis.T @ column)
-        rest -= basis @ (basis.T @ rest)
-        if np.linalg.norm(rest) > 1e-8:
-            basis = np.column_stack([basis, rest / np.linalg.norm(rest)])
-            kept.append(j)
-            continue
-        weights = np.linalg.lstsq(x[:, kept] / scale[kept], column, rcond=None)[0]
-        found.append(np.array([*(k for k, w in zip(kept, weights, strict=True) if abs(w) > 1e-6), j]))
-    return found
 
 
 def _plain(error: Exception) -> str:
