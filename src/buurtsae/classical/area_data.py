@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from buurtsae.classical.columns import check_columns, check_finite, read_covariates, read_formula
 from buurtsae.errors import DataError, ModelError, Problems, shown
-from buurtsae.model.rank import dependent_columns
 from buurtsae.sparse import Floats
 
 
@@ -103,35 +103,13 @@ class AreaData:
         ------
         DataError, ModelError or ProblemsError
         """
-        from formulaic import Formula
-        from formulaic.errors import FormulaicError
-
-        shape = "one response and its covariates, such as y ~ x1 + x2"
-        try:
-            read = Formula(formula)
-            needed = {s: sorted(getattr(read, s).required_variables) for s in ("lhs", "rhs")}
-        except (FormulaicError, AttributeError) as error:
-            raise ModelError("the formula cannot be used", repr(formula), shape, "correct it") from error
-        wanted = [*needed["lhs"], *needed["rhs"], sampling_variance, *([areas] if areas else [])]
-        if absent := [c for c in dict.fromkeys(wanted) if c not in data.columns]:
-            raise DataError(
-                "columns are absent", shown(absent), shown(data.columns, 30), "correct the formula, or join them"
-            )
-        labels = pd.Index(data[areas]) if areas else data.index
-        _refuse_missing(data[needed["rhs"]], labels)
-        try:
-            left = read.lhs.get_model_matrix(data, na_action="ignore")
-            right = read.rhs.get_model_matrix(data, na_action="ignore")
-        except FormulaicError as error:
-            raise ModelError("the formula cannot be computed", str(error), shape, "correct it") from error
-        y = np.asarray(left, dtype=float)
-        if y.shape[1] != 1:
-            raise ModelError("the formula has no single response", shown(left.columns), shape, "correct it")
+        if absent := [c for c in (sampling_variance, *([areas] if areas else [])) if c not in data.columns]:
+            raise DataError("columns are absent", shown(absent), shown(data.columns, 30), "join them")
+        data = data.set_index(areas) if areas else data
+        y, x, spec = read_formula(formula, data)
         d = data[sampling_variance].to_numpy(dtype=float)
-        names = tuple(str(c) for c in right.columns)
-        found = cls(
-            y[:, 0], np.asarray(right, dtype=float), d, labels, names, str(left.columns[0]), right.model_spec
-        )
+        response = formula.split("~")[0].strip()
+        found = cls(y.to_numpy(), x.to_numpy(), d, data.index, tuple(map(str, x.columns)), response, spec)
         found.check()
         return found
 
@@ -153,13 +131,7 @@ class AreaData:
                 "numbers, or missing for areas without a sample",
                 "correct them",
             )
-        try:
-            _refuse_missing(pd.DataFrame(self.x, columns=self.names), self.areas)
-        except DataError as error:
-            problems.collect(error)
-        if np.isinf(self.x).any():
-            columns = [n for n, bad in zip(self.names, np.isinf(self.x).any(axis=0), strict=True) if bad]
-            problems.add("covariates are infinite", shown(columns), "finite numbers", "correct them, or leave them out")
+        check_columns(self.x, self.names, self.areas, "areas", problems)
         wrong = self.sampled & ~((self.d > 0) & np.isfinite(self.d))
         if wrong.any():
             values = (f"{a}: {v:g}" for a, v in zip(self.areas[wrong], self.d[wrong], strict=True))
@@ -169,65 +141,39 @@ class AreaData:
                 "positive numbers for all areas with a direct estimate",
                 "smooth the variances, or make the direct estimates of these areas missing",
             )
-        problems.raise_if_any()
-        self._check_rank()
-
-    def _check_rank(self) -> None:
-        """Refuse too few areas, and covariates that depend on each other."""
         n, p = int(self.sampled.sum()), self.x.shape[1]
         if n <= p:
-            raise ModelError(
+            problems.add(
                 "there are too few areas with a direct estimate",
                 f"{n} areas for {p} coefficients",
                 f"at least {p + 1} areas",
                 "use fewer covariates",
+                ModelError,
             )
-        if dependent := dependent_columns(self.x[self.sampled]):
-            raise ModelError(
-                "covariates are linear combinations of others",
-                "; ".join(shown([self.names[k] for k in columns], 20) for columns in dependent),
-                "independent covariates in the areas with a direct estimate",
-                "leave one out" if len(dependent) == 1 else "leave one out of each",
-            )
+        elif not problems.found:
+            check_columns(self.x[self.sampled], self.names, self.areas[self.sampled], "areas with a sample", problems)
+        problems.raise_if_any()
 
     def matrix(self, X: ArrayLike) -> tuple[Floats, pd.Index]:
         """Return the covariates of other areas and their labels: from a table where the model has a formula.
 
         Raises
         ------
-        DataError
-            If covariates are missing, infinite or too few.
+        ModelError or ProblemsError
+            If covariates are absent, missing, infinite or too few.
         """
-        labels = X.index if isinstance(X, pd.DataFrame) else None
         if self.spec is not None and isinstance(X, pd.DataFrame):
-            needed = sorted(str(v) for v in self.spec.required_variables)
-            if absent := [c for c in needed if c not in X.columns]:
-                raise DataError("columns are absent", shown(absent), shown(needed, 30), "join them")
-            _refuse_missing(X[needed], X.index)
-            x = np.asarray(self.spec.get_model_matrix(X, na_action="ignore"), dtype=float)
+            table = read_covariates(self.spec, X)
         else:
-            x = np.atleast_2d(np.array(X, dtype=float))
-        if x.shape[1:] != (len(self.names),):
-            raise DataError(
-                "the covariates have another shape",
-                f"{x.shape[1]} columns",
-                f"{len(self.names)}: {shown(self.names)}",
-                "give the same columns",
-            )
-        labels = pd.RangeIndex(len(x)) if labels is None else labels
-        _refuse_missing(pd.DataFrame(x, columns=self.names), labels)
-        return x, labels
-
-
-def _refuse_missing(table: pd.DataFrame, areas: pd.Index) -> None:
-    """Name the covariates with missing values, and where."""
-    missing = table.isna()
-    if not missing.to_numpy().any():
-        return
-    where = (f"{name} ({shown(areas[missing[name]], 3)})" for name in table.columns[missing.any()])
-    raise DataError(
-        "covariates are missing",
-        shown(where),
-        "a value for every area, also for those without a sample",
-        "complete or impute them, or leave these areas out",
-    )
+            table = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.atleast_2d(np.asarray(X, dtype=float)))
+            if table.shape[1] != len(self.names):
+                raise ModelError(
+                    "the covariates have another shape",
+                    f"{table.shape[1]} columns",
+                    f"{len(self.names)}: {shown(self.names)}",
+                    "give the same columns",
+                )
+        problems, x = Problems(), table.to_numpy(dtype=float)
+        check_finite(x, self.names, table.index, "areas", problems)
+        problems.raise_if_any()
+        return x, table.index

@@ -1,26 +1,27 @@
-"""Model matrices of classical estimators: from a formula or arrays, with what is wrong with them, by name.
-
-A column is a linear combination of those before it where the rest of its projection on them is below 1e-8 of its
-length (Gram-Schmidt on R of X = QR, which has the same linear relations as X).
-"""
+"""Model matrices of classical estimators: from a formula or arrays, with what is wrong with them, by name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from buurtsae.errors import ModelError, Problems, shown
+from buurtsae.model.rank import dependent_columns
 from buurtsae.sparse import Floats
+
+if TYPE_CHECKING:
+    from formulaic import ModelSpec
 
 
 class NotConvergedWarning(UserWarning):
     """A maximum that was not found; the message holds the trace of the search."""
 
 
-def read_formula(formula: str, data: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
+def read_formula(formula: str, data: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame, ModelSpec]:
     """Return the response and the model matrix of a formula, rows with missing values included.
 
     Parameters
@@ -34,11 +35,13 @@ def read_formula(formula: str, data: pd.DataFrame) -> tuple[pd.Series, pd.DataFr
     y : Series, shape (n,)
     x : DataFrame, shape (n, p)
         An empty model of n rows has p = 0.
+    spec : ModelSpec
+        Turns other tables into covariates; see `read_covariates`.
 
     Raises
     ------
     ModelError
-        If the formula cannot be read, or a column is absent.
+        If the formula cannot be read, a column is absent, or a group of a covariate is missing.
     """
     from formulaic import Formula
     from formulaic.errors import FormulaicError
@@ -58,6 +61,7 @@ def read_formula(formula: str, data: pd.DataFrame) -> tuple[pd.Series, pd.DataFr
             shown(data.columns, 30),
             "correct the formula, or join the table that has them",
         )
+    _refuse_missing_groups(data, read.rhs.required_variables)
     try:
         matrices = read.get_model_matrix(data, na_action="ignore")
     except FormulaicError as error:
@@ -65,10 +69,50 @@ def read_formula(formula: str, data: pd.DataFrame) -> tuple[pd.Series, pd.DataFr
     if matrices.lhs.shape[1] != 1:
         raise ModelError("the response is not one column", shown(matrices.lhs.columns), "one", "choose one")
     x = pd.DataFrame(matrices.rhs).astype(float)
-    return pd.Series(matrices.lhs.iloc[:, 0].astype(float)), x
+    return pd.Series(matrices.lhs.iloc[:, 0].astype(float)), x, matrices.rhs.model_spec
 
 
-def check_columns(x: Floats, names: Sequence[str], rows: Sequence[object], what: str, problems: Problems) -> None:
+def read_covariates(spec: ModelSpec, data: pd.DataFrame) -> pd.DataFrame:
+    """Return the covariates of another table, as a fitted formula has them.
+
+    Raises
+    ------
+    ModelError
+        If a column is absent, a group of a covariate is missing, or new.
+    """
+    from formulaic.errors import FormulaicError
+
+    names = sorted(str(v) for v in spec.required_variables)
+    if absent := [n for n in names if n not in data.columns]:
+        raise ModelError("columns of the formula are absent", shown(absent), shown(names, 30), "join them")
+    _refuse_missing_groups(data, names)
+    try:
+        return pd.DataFrame(spec.get_model_matrix(data, na_action="ignore")).astype(float)
+    except FormulaicError as error:
+        raise ModelError(
+            "the formula cannot be computed", _plain(error), "values such as those of the fit", "correct the table"
+        ) from error
+
+
+def _refuse_missing_groups(data: pd.DataFrame, names: Iterable[str]) -> None:
+    """Refuse missing values of covariates that are no numbers: their dummies would all be zero."""
+    lost = {
+        str(n): data.index[data[n].isna()]
+        for n in sorted(names)
+        if not pd.api.types.is_numeric_dtype(data[n]) and data[n].isna().any()
+    }
+    if lost:
+        raise ModelError(
+            "groups of covariates are missing",
+            "; ".join(f"{name} ({shown(rows)})" for name, rows in lost.items()),
+            "a group in each row",
+            "complete them, or make them a group of their own",
+        )
+
+
+def check_columns(
+    x: Floats, names: Sequence[str], rows: Sequence[object] | pd.Index, what: str, problems: Problems
+) -> None:
     """Record covariates that are missing, too many, or linear combinations of others.
 
     Parameters
@@ -81,6 +125,32 @@ def check_columns(x: Floats, names: Sequence[str], rows: Sequence[object], what:
         What the rows are: "units", "areas".
     problems : Problems
     """
+    if x.shape[1] == 0:
+        problems.add("there are no covariates", "none", "at least an intercept", "add a column of ones", ModelError)
+    if not check_finite(x, names, rows, what, problems) or x.shape[1] == 0:
+        return
+    if len(x) <= x.shape[1]:
+        problems.add(
+            f"there are too few {what}",
+            f"{len(x)} {what}, {x.shape[1]} covariates",
+            "more of them than covariates",
+            "leave covariates out",
+            ModelError,
+        )
+    elif found := dependent_columns(x):
+        problems.add(
+            "covariates are linear combinations of others",
+            "; ".join(shown((names[j] for j in group), 20) for group in found),
+            "independent columns",
+            "leave one out" if len(found) == 1 else "leave one out of each",
+            ModelError,
+        )
+
+
+def check_finite(
+    x: Floats, names: Sequence[str], rows: Sequence[object] | pd.Index, what: str, problems: Problems
+) -> bool:
+    """Record covariates that are missing or infinite, as `check_columns` does; return whether there are none."""
     lost = ~np.isfinite(x)
     for j in np.flatnonzero(lost.any(axis=0)).tolist():
         at = np.flatnonzero(lost[:, j]).tolist()
@@ -91,45 +161,7 @@ def check_columns(x: Floats, names: Sequence[str], rows: Sequence[object], what:
             "complete it, or leave these out on purpose",
             ModelError,
         )
-    if x.shape[1] == 0:
-        problems.add("there are no covariates", "none", "at least an intercept", "add a column of ones", ModelError)
-    if lost.any() or x.shape[1] == 0:
-        return
-    if len(x) <= x.shape[1]:
-        problems.add(
-            f"there are too few {what}",
-            f"{len(x)} {what}, {x.shape[1]} covariates",
-            "more of them than covariates",
-            "leave covariates out",
-            ModelError,
-        )
-    elif found := dependent(x):
-        problems.add(
-            "covariates are linear combinations of others",
-            "; ".join(shown((names[j] for j in group), 20) for group in found),
-            "independent columns",
-            "leave one out" if len(found) == 1 else "leave one out of each",
-            ModelError,
-        )
-
-
-def dependent(x: Floats) -> list[list[int]]:
-    """Return the columns of each linear relation: a column that those before it explain, after those it needs."""
-    r = np.linalg.qr(x, mode="r")
-    scale = np.linalg.norm(r, axis=0)
-    r = r / np.where(scale > 0, scale, 1.0)
-    basis, kept, found = np.zeros((len(r), 0)), list[int](), list[list[int]]()
-    for j in range(r.shape[1]):
-        rest = r[:, j] - basis @ (basis.T @ r[:, j])
-        rest -= basis @ (basis.T @ rest)
-        size = np.linalg.norm(rest)
-        if size > 1e-8:
-            basis = np.column_stack([basis, rest / size])
-            kept.append(j)
-            continue
-        weights = np.linalg.lstsq(r[:, kept], r[:, j], rcond=None)[0] if kept else np.zeros(0)
-        found.append([*(k for k, w in zip(kept, weights, strict=True) if abs(w) > 1e-6), j])
-    return found
+    return not lost.any()
 
 
 def _plain(error: Exception) -> str:

@@ -1,8 +1,9 @@
 r"""Diagnostics of a Fay-Herriot fit: residuals, influence, normality, and whether there are area effects at all.
 
-Residuals r = y - X beta have variances sigma2_v + D - h, h_i = x_i' (X' V^{-1} X)^{-1} x_i; with leverage l_i = h_i / V_i
-Cook's distance at fixed sigma2_v is r_i^2 l_i / [p V_i (1 - l_i)^2]. Of sigma2_v = 0 the likelihood ratio is a 50:50
-mixture of 0 and chi2(1); the score y'P0 P0 y is a quadratic form in normal errors of known variance, drawn exactly.
+Residuals r = y - X beta have variances sigma2_v + D - h, h_i = x_i' (X' V^{-1} X)^{-1} x_i; with leverage
+l_i = h_i / V_i Cook's distance at fixed sigma2_v is r_i^2 l_i / [p V_i (1 - l_i)^2]. Of sigma2_v = 0 the likelihood
+ratio is a 50:50 mixture of 0 and chi2(1); the score y'P0 P0 y is a quadratic form in normal errors of known variance,
+drawn exactly.
 
 References
 ----------

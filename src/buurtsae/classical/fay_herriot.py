@@ -2,8 +2,8 @@ r"""The Fay-Herriot model: direct estimates with known sampling variances and an
 
     y_i = theta_i + e_i,   theta_i = x_i' beta + v_i,   v_i ~ (0, sigma2_v),   e_i ~ (0, D_i)
 
-The EBLUP of theta_i is gamma_i y_i + (1 - gamma_i) x_i' beta, gamma_i = sigma2_v / (sigma2_v + D_i), beta by generalised
-least squares; x_i' beta where there is no sample. Time and memory are linear in the number of areas.
+The EBLUP of theta_i is gamma_i y_i + (1 - gamma_i) x_i' beta, gamma_i = sigma2_v / (sigma2_v + D_i), beta by
+generalised least squares; x_i' beta where there is no sample. Time and memory are linear in the number of areas.
 
 References
 ----------
@@ -21,10 +21,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from buurtsae.classical import bootstrap, diagnostics
+from buurtsae.classical import bootstrap
 from buurtsae.classical import mse as analytic
 from buurtsae.classical.area_data import AreaData
 from buurtsae.classical.components import Gls, Method, estimate, gls
+from buurtsae.classical.diagnostics import Diagnostics, TestResult, area_effect, diagnose
 from buurtsae.classical.results import AreaResults
 from buurtsae.sparse import Floats
 
@@ -102,7 +103,7 @@ class FayHerriot:
 
         Warns
         -----
-        ConvergenceWarning
+        NotConvergedWarning
             With the last iterations.
         BoundaryWarning
             If sigma2_v is zero.
@@ -162,17 +163,17 @@ class FayHerriotResults(AreaResults):
         return pd.Series(self.sigma2_v * self.gls.py, index=self.data.areas[self.data.sampled], name="v")
 
     @cached_property
-    def diagnostics(self) -> diagnostics.Diagnostics:
+    def diagnostics(self) -> Diagnostics:
         """Residuals, leverage and Cook's distance per sampled area, and a test of normality."""
-        return diagnostics.diagnose(self.gls, self.data.areas[self.data.sampled])
+        return diagnose(self.gls, self.data.areas[self.data.sampled])
 
     def test_area_effect(
         self, kind: Literal["lr", "score"] = "lr", draws: int = 999, seed: int | None = None
-    ) -> diagnostics.TestResult:
+    ) -> TestResult:
         """Test that there are no area effects, sigma2_v = 0: by likelihood ratio or by score; see `diagnostics`."""
         data, seen = self.data, self.data.sampled
         y, x, d = data.y[seen], data.x[seen], data.d[seen]
-        return diagnostics.area_effect(self.gls, y, x, d, self.method, kind, draws, seed)
+        return area_effect(self.gls, y, x, d, self.method, kind, draws, seed)
 
     def bootstrap_mse(self, replications: int = 400, seed: int | None = None) -> pd.DataFrame:
         """Estimate the MSE by parametric bootstrap.

@@ -114,7 +114,7 @@ class MultivariateFayHerriot:
         if area is not None:
             data = data.set_index(area)
         read = [read_formula(formula, data) for formula in formulas]
-        y = pd.DataFrame({str(one.name or formulas[k].split("~")[0].strip()): one for k, (one, _) in enumerate(read)})
+        y = pd.DataFrame({str(one.name or formulas[k].split("~")[0].strip()): one for k, (one, *_) in enumerate(read)})
         if np.asarray(sampling).dtype.kind in "UO":
             square = [[str(name) for name in row] for row in np.asarray(sampling)]
             if absent := sorted({name for row in square for name in row if name not in data.columns}):
@@ -125,7 +125,7 @@ class MultivariateFayHerriot:
                     "correct the names",
                 )
             sampling = np.array([[data[name] for name in row] for row in square], dtype=float).transpose(2, 0, 1)
-        return cls(y, [x for _, x in read], sampling)
+        return cls(y, [x for _, x, _ in read], sampling)
 
     @cached_property
     def endog(self) -> Floats:

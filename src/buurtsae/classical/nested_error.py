@@ -105,7 +105,7 @@ class NestedError:
             raise ModelError(
                 "the column of areas is absent", repr(area), shown(data.columns, 30), "correct the name of the column"
             )
-        y, x = read_formula(formula, data)
+        y, x, _ = read_formula(formula, data)
         return cls(y, x, data[area], means, sizes)
 
     @cached_property

@@ -18,18 +18,15 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from buurtsae.classical.area_data import AreaData
+from buurtsae.classical.columns import NotConvergedWarning
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
     from statsmodels.iolib.summary import Summary
 
 
-class ConvergenceWarning(UserWarning):
-    """The estimates of a fit are not where its equations say they should be; the message holds the last iterations."""
-
-
 class BoundaryWarning(UserWarning):
-    """A variance is estimated at zero, the edge of what is possible."""
+    """A variance component is estimated at the edge of what is possible, such as a variance of zero."""
 
 
 @dataclass(frozen=True)
@@ -192,24 +189,28 @@ class AreaResults:
         given = (self, self.params, self.bse, self.tvalues, self.pvalues, self.conf_int(alpha).to_numpy())
         found = Summary()
         found.tables = [top, summary_params(given, xname=list(self.data.names), alpha=alpha, use_t=False)]
-        if self.sigma2_v == 0:
-            found.add_extra_txt(["sigma2_v is estimated at zero: every EBLUP is synthetic."])
+        if edges := self._edges():
+            found.add_extra_txt([e.split("\n")[0] for e in edges])
         return found
 
     def warn(self) -> None:
-        """Warn if the fit did not converge, with the last iterations, or if sigma2_v is zero."""
+        """Warn if the fit did not converge, with the last iterations, or if it is at an edge."""
         if not self.converged:
             last = self.trace.tail(5).to_string(float_format=lambda v: f"{v:.8g}")
             warnings.warn(
                 f"{self.model_name} by {self.method} did not converge in {len(self.trace) - 1} iterations; the last:\n"
                 f"{last}\n  hint: raise maxiter, or look for areas with extreme sampling variances",
-                ConvergenceWarning,
-                stacklevel=4,
+                NotConvergedWarning,
+                stacklevel=3,
             )
-        if self.sigma2_v == 0:
-            warnings.warn(
-                f"sigma2_v is estimated at zero by {self.method}: every EBLUP is the synthetic estimate\n"
-                "  hint: method='amrl_yl' is never zero; test_area_effect() says whether the data speak against zero",
-                BoundaryWarning,
-                stacklevel=4,
-            )
+        for edge in self._edges():
+            warnings.warn(edge, BoundaryWarning, stacklevel=3)
+
+    def _edges(self) -> list[str]:
+        """What is estimated at the edge of what is possible."""
+        if self.sigma2_v > 0:
+            return []
+        return [
+            f"sigma2_v is estimated at zero by {self.method}: every EBLUP is the synthetic estimate\n"
+            "  hint: FayHerriot's method='amrl_yl' is never zero; a test says whether the data speak against zero"
+        ]

@@ -1,4 +1,8 @@
-"""Linear relations between the columns of a model matrix."""
+"""Linear relations between the columns of a model matrix.
+
+A column is a linear combination of those before it where the rest of its projection on them is below 1e-8 of its
+length (Gram-Schmidt on R of X = QR, which has the same linear relations as X).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from buurtsae.sparse import Floats, Ints
 
 
 def dependent_columns(x: Floats) -> list[Ints]:
-    """Columns of each linear relation: a column that those before it explain, with those that it needs.
+    """Return the columns of each linear relation: a column that those before it explain, after those that it needs.
 
     Parameters
     ----------
@@ -18,19 +22,21 @@ def dependent_columns(x: Floats) -> list[Ints]:
     -------
     list of ndarray of int
     """
-    if not x.shape[1]:
+    if not x.size:
         return []
-    scale = np.maximum(np.linalg.norm(x, axis=0), 1e-300)
-    basis, found = np.zeros((len(x), 0)), []
+    r = np.linalg.qr(x, mode="r")
+    scale = np.linalg.norm(r, axis=0)
+    r = r / np.where(scale > 0, scale, 1.0)
+    basis, found = np.zeros((len(r), 0)), list[Ints]()
     kept: list[int] = []
-    for j in range(x.shape[1]):
-        column = x[:, j] / scale[j]
-        rest = column - basis @ (basis.T @ column)
+    for j in range(r.shape[1]):
+        rest = r[:, j] - basis @ (basis.T @ r[:, j])
         rest -= basis @ (basis.T @ rest)
-        if np.linalg.norm(rest) > 1e-8:
-            basis = np.column_stack([basis, rest / np.linalg.norm(rest)])
+        size = np.linalg.norm(rest)
+        if size > 1e-8:
+            basis = np.column_stack([basis, rest / size])
             kept.append(j)
             continue
-        weights = np.linalg.lstsq(x[:, kept] / scale[kept], column, rcond=None)[0]
+        weights = np.linalg.lstsq(r[:, kept], r[:, j], rcond=None)[0]
         found.append(np.array([*(k for k, w in zip(kept, weights, strict=True) if abs(w) > 1e-6), j]))
     return found
