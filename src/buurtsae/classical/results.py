@@ -188,7 +188,10 @@ class AreaResults:
         top: Any = SimpleTable(cells, stubs=[a[0] for a in left], title=title, txt_fmt=fmt_2cols)
         given = (self, self.params, self.bse, self.tvalues, self.pvalues, self.conf_int(alpha).to_numpy())
         found = Summary()
-        found.tables = [top, summary_params(given, xname=list(self.data.names), alpha=alpha, use_t=False)]
+        found.tables = [
+            top,
+            summary_params(given, yname=self.data.response, xname=list(self.data.names), alpha=alpha, use_t=False),
+        ]
         if edges := self._edges():
             found.add_extra_txt([e.split("\n")[0] for e in edges])
         return found
