@@ -30,7 +30,9 @@ app = typer.Typer(
 )
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed, instead of the run file's.")]
-Engine = Annotated[str | None, typer.Option("--engine", help="Engine, instead of the run file's: laplace or nuts.")]
+Engine = Annotated[
+    str | None, typer.Option("--engine", help="Engine, instead of the run file's: laplace, nuts or eblup.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
 

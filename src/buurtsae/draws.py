@@ -51,8 +51,50 @@ class Certificate:
             "about a thousand buurten), or leave out terms that the data say nothing about"
         )
 
+    def record(self) -> dict[str, float | int | bool | str]:
+        """Return what the quality report tells."""
+        return dict(vars(self))
+
     def __str__(self) -> str:
         return f"k-hat {self.khat:.2f}, {self.effective:.0f} of {self.values} values of the hyperparameters effective"
+
+
+@dataclass(frozen=True)
+class Maximised:
+    """What an engine that plugs in estimates of the hyperparameters says of itself.
+
+    Attributes
+    ----------
+    method : str
+        Such as REML.
+    iterations : int
+    converged : bool
+    at_boundary : bool
+        Whether a variance is zero or a correlation is one.
+    """
+
+    method: str
+    iterations: int
+    converged: bool
+    at_boundary: bool
+
+    @property
+    def advice(self) -> str | None:
+        """What to do where the estimates cannot be relied on; None where they can."""
+        if not self.converged:
+            return (
+                f"{self.method} did not converge in {self.iterations} iterations: use --engine laplace, or leave out "
+                "sub-dimensions or covariates about which the data say little"
+            )
+        return None
+
+    def record(self) -> dict[str, float | int | bool | str]:
+        """Return what the quality report tells."""
+        return dict(vars(self))
+
+    def __str__(self) -> str:
+        edge = ", at the boundary" if self.at_boundary else ""
+        return f"{self.method} {'converged' if self.converged else 'DID NOT converge'} in {self.iterations}{edge}"
 
 
 @dataclass(frozen=True)
@@ -72,8 +114,10 @@ class Draws:
         Transitions that diverged; 0 for engines without any.
     factor : ndarray, shape (S, K, D), optional
         Posterior mean of the factor by which modelled sampling variances differ from those given.
-    certificate : Certificate, optional
-        Of engines that weigh values of the hyperparameters.
+    certificate : Certificate or Maximised, optional
+        Of engines that weigh values of the hyperparameters, or plug in estimates: their draws are independent.
+    mse : ndarray, shape (N, D), optional
+        Analytic mean squared errors, of a classical engine.
     """
 
     eta: Floats
@@ -83,7 +127,8 @@ class Draws:
     coords: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     divergences: int = 0
     factor: Floats | None = None
-    certificate: Certificate | None = None
+    certificate: Certificate | Maximised | None = None
+    mse: Floats | None = None
 
     @cached_property
     def flat(self) -> Floats:
@@ -122,7 +167,9 @@ class Draws:
             if self.certificate is None:
                 diagnosis = convergence(flat[:, :, keep])
             else:  # independent draws from weighted values: these are as many as are effective
-                effective = min(self.certificate.effective, float(np.prod(self.shape)))
+                effective = float(np.prod(self.shape))
+                if isinstance(self.certificate, Certificate):
+                    effective = min(self.certificate.effective, effective)
                 diagnosis = pd.DataFrame({"rhat": np.nan, "ess_bulk": effective}, index=keep)
             q = np.quantile(flat[:, :, keep], [0.025, 0.975], axis=(0, 1))
             rows += [

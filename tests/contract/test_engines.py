@@ -12,6 +12,7 @@ and the posterior of (sigma, phi), proportional to p(y | sigma, phi) p(sigma) p(
 from __future__ import annotations
 
 import inspect
+import json
 from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +29,7 @@ from buurtsae import pipeline
 from buurtsae.areas.areas import Areas
 from buurtsae.draws import convergence
 from buurtsae.engines.base import ENGINES, Fit, fit
+from buurtsae.engines.eblup import counterpart, multivariate
 from buurtsae.errors import ModelError
 from buurtsae.model.design import Bym2Block, design
 from buurtsae.model.priors import PC, Beta, Normal
@@ -39,6 +41,7 @@ from buurtsae.survey.direct import DirectEstimates, SourceEstimates
 # enough that Monte Carlo error is small beside the 0.1 sd and 5% asked for
 OPTIONS = {"laplace": {"draws": 8000}, "nuts": {"chains": 4, "tune": 1000, "draws": 4000}}
 
+BAYESIAN = ("laplace", "nuts")  # those that fit the model as it is asked for
 each_engine = pytest.mark.parametrize("name", ENGINES)
 
 
@@ -77,7 +80,7 @@ def observed(areas: Areas) -> DirectEstimates:
     return DirectEstimates(("participatie",), (source,), areas)
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=BAYESIAN)
 def fitted(request: pytest.FixtureRequest, model: AreaModel, observed: DirectEstimates, areas: Areas) -> Fit:
     """The fit of each engine; for NUTS the only compilation of this module."""
     return fit(model, observed, areas, request.param, 3, progress=False, **OPTIONS[request.param])
@@ -155,7 +158,7 @@ def test_an_engine_has_the_shape_of_the_contract(name: str) -> None:
         setattr(engine.Options(), fields(engine.Options)[0].name, 1)  # frozen
 
 
-@each_engine
+@pytest.mark.parametrize("name", BAYESIAN)
 def test_supports_names_what_it_cannot_do(name: str, model: AreaModel, observed: DirectEstimates, areas: Areas) -> None:
     arrays = design(model, observed, areas)
     assert module(name).supports(arrays) == []
@@ -189,6 +192,30 @@ def test_unknown_engines_are_refused_before_any_work(model: AreaModel, observed:
     with pytest.raises(ModelError, match="the engine is unknown") as found:
         fit(model, observed, areas, "gibbs")
     assert found.value.expected == ", ".join(ENGINES)
+
+
+def test_the_classical_engine_from_end_to_end(example: Example) -> None:
+    out = example.folder / "out"
+    done = call("run", example.run, "--engine", "eblup", "--out", out, "--quiet")
+    assert done.status == 0, done.err
+    report = json.loads((out / "quality.json").read_text(encoding="utf-8"))
+    assert report["run"]["engine"] == "eblup"
+    assert report["convergence"]["converged"] is True
+    assert report["gate"]["checks"][0]["id"] == "converged"
+    assert any("in the place of BYM2, gemeente" in note for note in report["notes"])
+    assert "REML" in report["model"]
+    table = pd.read_parquet(out / "estimates.parquet")
+    inputs = pipeline.check(example.run)
+    expected = multivariate(design(*counterpart(inputs.model, inputs.direct), inputs.areas))
+    buurten = table[(table["level"] == "buurt") & table["estimate"].notna()].set_index(["area_code", "measure"])
+    own = pd.DataFrame({"eblup": expected.eblup.stack(), "mse": expected.mse.stack()})
+    both = buurten.join(own.rename_axis(["area_code", "measure"]), how="inner")
+    assert len(both) > 300
+    # 4,000 draws: a mean is off by sd / 63, and draws outside 0-10, of which there are hardly any here, count as ends
+    np.testing.assert_array_less(np.abs(both["estimate"] - both["eblup"]) / both["sd"], 0.1)
+    np.testing.assert_allclose(both["sd"] / np.sqrt(both["mse"]), 1.0, atol=0.06)  # five times 1 / sqrt(8,000)
+    page = (out / "quality.html").read_text(encoding="utf-8")
+    assert "Naast de klassieke schatters" in page
 
 
 def _never(*args: object, **options: object) -> None:
@@ -244,8 +271,10 @@ def test_a_run_may_start_from_an_office_s_table(with_covariances: bool, example:
     np.testing.assert_allclose(source.variance, own, rtol=1e-9, atol=1e-12)
     assert inputs.direct.subdimensions == Concept.load().subdimensions
     assert {f.name for f in inputs.files} >= {"direct.csv"}
-    for engine in ENGINES:
+    for engine in BAYESIAN:
         assert module(engine).supports(inputs.design) == []
+    classical = fit(inputs.model, inputs.direct, inputs.areas, "eblup", progress=False, draws=4)
+    np.testing.assert_allclose(classical.direct.sources[0].mean, source.mean)
 
 
 def test_a_score_outside_its_scale_in_an_office_s_table(example: Example) -> None:

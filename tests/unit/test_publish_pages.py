@@ -100,6 +100,13 @@ def quality() -> dict[str, Any]:
         "gain": [
             {"level": "buurt", "class": "0", "figures": 12, "sd": 0.6, "direct_se": None, "variance_ratio": None},
         ],
+        "classical": {
+            "refused": "",
+            "rows": [
+                {"measure": "participatie", "class": "1-5", "figures": 12, "direct_se": 1.1, "synthetic_rmse": 0.8}
+                | {"eblup_rmse": 0.7, "sd": 0.6, "gamma": 0.33, "eblup_apart": 0.1}
+            ],
+        },
         "benchmarks": {},
         "residuals": {"participatie": {"BU00010000": -2.5, "BU00010001": 0.0, "BU00010002": 2.0, "BU00010003": None}},
         "sensitivity": [
@@ -340,7 +347,7 @@ def test_quality_refuses_missing_and_unknown_sections(quality: dict[str, Any], t
 def test_all_sections_but_run_and_gate_may_be_empty(quality: dict[str, Any], tmp_path: Path) -> None:
     empty = {k: quality[k] if k in ("run", "gate") else [] for k in SECTIONS}
     write_quality(empty, tmp_path)
-    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 21
+    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 22
 
 
 def test_benchmarks_are_shown_with_what_they_moved(quality: dict[str, Any], tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def report(est: Estimates) -> dict[str, Any]:
 def test_keys_and_plain_values(report: dict[str, Any]) -> None:
     assert list(report) == [
         *("run", "gate", "convergence", "hyperparameters", "predictive", "left_out", "comparison"),
-        *("agreement", "gain", "benchmarks", "moran", "residuals"),
+        *("agreement", "gain", "classical", "benchmarks", "moran", "residuals"),
         *(
             "areas",
             "graph",

@@ -141,6 +141,14 @@ class MultivariateFayHerriotResults:
         return self._frame(self.model.blocks.z @ self.maximum.here.delta)
 
     @property
+    def synthetic_mse(self) -> pd.DataFrame:
+        """MSE of X_d b: Sigma + K - K W Sigma - Sigma W K with K = X A^{-1} X', shape (m, D)."""
+        z, here = self.model.blocks.z, self.maximum.here
+        k = z @ here.inverse @ z.transpose(0, 2, 1)
+        both = k @ here.w @ here.sigma
+        return self._frame(here.sigma.diagonal() + np.einsum("dii->di", k - 2 * both))
+
+    @property
     def random_effects(self) -> pd.DataFrame:
         """Predicted area effects, shape (m, D)."""
         return self._frame(self.maximum.here.t @ self.maximum.here.sigma)

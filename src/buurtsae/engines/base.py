@@ -1,7 +1,8 @@
 """The engine contract: one slow verb, `fit`, that takes MODEL x DATA x ENGINE to joint posterior draws.
 
 An engine is a module with `Options` (a frozen dataclass), `supports(design)` (names of what it cannot do, empty when it
-can) and `sample(design, seed, options, progress)`. All of it is checked before the first draw.
+can) and `sample(design, seed, options, progress)`; one that fits another model than it is asked for has `counterpart`.
+All of it is checked before the first draw.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from buurtsae.model.spec import AreaModel
 from buurtsae.sparse import Floats
 from buurtsae.survey.direct import DirectEstimates
 
-ENGINES: Mapping[str, str] = {"laplace": "buurtsae.engines.laplace", "nuts": "buurtsae.engines.nuts"}
+ENGINES: Mapping[str, str] = {name: f"buurtsae.engines.{name}" for name in ("laplace", "nuts", "eblup")}
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,27 @@ class Fit:
         table.index = pd.MultiIndex.from_product([codes, self.draws.subdimensions], names=["area_code", "measure"])
         return table
 
+    @property
+    def mse(self) -> pd.DataFrame | None:
+        """Analytic mean squared errors per buurt and sub-dimension, of a classical engine."""
+        if self.draws.mse is None:
+            return None
+        return pd.DataFrame(self.draws.mse, list(self.draws.areas), list(self.draws.subdimensions))
+
     def check(self) -> pd.DataFrame:
         """Return the scores and hyperparameters, worst first, whose draws are not good enough; empty is good.
 
         Good is R-hat below 1.01, and for scores a bulk effective sample size above 400. For an engine with a
-        certificate it is k-hat below 0.7: otherwise one row, with what to do in the column `advice`.
+        certificate it is what that says, k-hat below 0.7 or convergence: otherwise one row, with what to do in the
+        column `advice`.
         """
         if (certificate := self.draws.certificate) is not None:
-            bad = [] if certificate.advice is None else [("all", "all", certificate.khat, certificate.advice)]
-            return pd.DataFrame(bad, columns=["area_code", "measure", "khat", "advice"])
+            bad = (
+                []
+                if certificate.advice is None
+                else [("all", "all", *certificate.record().values(), certificate.advice)]
+            )
+            return pd.DataFrame(bad, columns=["area_code", "measure", *certificate.record(), "advice"])
         scores = self.convergence
         bad = scores[(scores["rhat"] >= RHAT_MAX) | (scores["ess_bulk"] <= ESS_MIN)].reset_index()
         hyper = self.draws.hyperparameters()
@@ -153,8 +166,10 @@ def fit(
     model : AreaModel
     direct : DirectEstimates
     areas : Areas
-    engine : {"laplace", "nuts"}
+    engine : {"laplace", "nuts", "eblup"}
         `laplace` is exact given the hyperparameters and weighs values of these: seconds. `nuts` samples: the reference.
+        `eblup` is classical: a multivariate Fay-Herriot model of the same covariates by REML, of the reference sources,
+        without priors or spatial effects; the fit's model, data and notes are those of that model.
     seed : int
         The same input, seed and versions give the same draws.
     progress : bool
@@ -168,8 +183,10 @@ def fit(
         Before any sampling, everything that is wrong with the model on these data.
     """
     settings = engine_options(engine, options)
-    arrays = design(model, direct, areas)
     module = import_module(ENGINES[engine])
+    if hasattr(module, "counterpart"):
+        model, direct = module.counterpart(model, direct)
+    arrays = design(model, direct, areas)
     if refused := module.supports(arrays):
         raise ModelError(
             f"engine {engine} does not support this model", ", ".join(refused), "a model without", "change it"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from buurtsae.draws import Certificate, Draws
+from buurtsae.draws import Certificate, Draws, Maximised
 from buurtsae.model.design import Bym2Block, Design
 from buurtsae.sparse import Floats
+
+CHAINS = 4  # in which independent draws are laid out
 
 
 def matrices(design: Design) -> list[tuple[str, float]]:
@@ -15,7 +17,10 @@ def matrices(design: Design) -> list[tuple[str, float]]:
 
 
 def labelled(
-    design: Design, raw: dict[str, Floats], divergences: int = 0, certificate: Certificate | None = None
+    design: Design,
+    raw: dict[str, Floats],
+    divergences: int = 0,
+    certificate: Certificate | Maximised | None = None,
 ) -> Draws:
     """Label an engine's draws; what it only moved in is dropped.
 
@@ -27,7 +32,7 @@ def labelled(
         (matrices, D, D), `alpha`, `log_lambda`, `tau` (links,), `kappa` (S, D), `factor` (S, K, D), as far as the
         model has them.
     divergences : int
-    certificate : Certificate, optional
+    certificate : Certificate or Maximised, optional
     """
     hyper: dict[str, tuple[tuple[str, ...], Floats]] = {"beta": (("column", "measure"), raw["beta"])}
     coords = {"column": design.columns, "measure_2": design.subdimensions}

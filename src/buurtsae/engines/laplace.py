@@ -23,14 +23,12 @@ import numpy as np
 
 from buurtsae.draws import Certificate, Draws
 from buurtsae.engines.integration import Integration, Map, Progress, integrate
-from buurtsae.engines.labels import labelled, matrices
+from buurtsae.engines.labels import CHAINS, labelled, matrices
 from buurtsae.engines.marginal import Marginal
 from buurtsae.engines.variances import Varying
 from buurtsae.errors import ModelError
 from buurtsae.model.design import Bym2Block, Design
 from buurtsae.sparse import Floats, Ints
-
-CHAINS = 4
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,13 @@ import numpy as np
 
 from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
+from buurtsae.errors import BuurtsaeError
 from buurtsae.estimates.contribution import contributions
 from buurtsae.estimates.crossvalidation import LeftOut, left_out
 from buurtsae.estimates.evidence import agreement, explained, gain
 from buurtsae.estimates.residuals import graph_of, moran, predictions, residuals
 from buurtsae.estimates.sensitivity import sensitivity
+from buurtsae.estimates.sidebyside import classical_rows, side_by_side
 from buurtsae.estimates.summary import Estimates
 from buurtsae.model.terms import BYM2
 
@@ -91,6 +93,7 @@ def quality(
         "comparison": _comparison(est),
         "agreement": agreement(est.model_table),
         "gain": gain(est.table),
+        "classical": _classical(fit),
         "benchmarks": _benchmarks(est),
         "moran": moran(fit),
         "residuals": _residuals(est),
@@ -106,7 +109,7 @@ def quality(
         "labels": {
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
         },
-        "model": str(fit.model),
+        "model": str(fit.model) + (_REML if fit.engine == "eblup" else ""),
         "notes": _notes(fit),
     }
 
@@ -114,12 +117,7 @@ def quality(
 def _convergence(est: Estimates) -> dict[str, Any]:
     draws = est.fit.draws
     if (certificate := draws.certificate) is not None:
-        return {
-            "independent": len(draws.flat),
-            "khat": certificate.khat,
-            "values": certificate.values,
-            "effective": certificate.effective,
-        }
+        return {"independent": len(draws.flat), **certificate.record()}
     table = est.convergence
     worst = table["rhat"].idxmax()
     chains, per_chain = draws.shape
@@ -164,6 +162,9 @@ def _gate(gate: Gate, convergence: dict[str, Any], predictive: list[dict[str, An
                 "min",
             ),
         ]
+    elif "converged" in c:
+        what = f"{c['method']} geconvergeerd (1 = ja)", f"{c['method']} converged (1 = yes)"
+        rows = [("converged", *what, float(c["converged"]), 1.0, "min")]
     else:
         ess = "Kleinste effectieve steekproef"
         rows = [
@@ -282,6 +283,17 @@ def _benchmarks(est: Estimates) -> dict[str, Any]:
         "strain": found.strain.drop(columns="strains").to_dict("records"),
         "shift": moved.reset_index().to_dict("records"),
     }
+
+
+def _classical(fit: Fit) -> dict[str, Any]:
+    """Direct, synthetic and EBLUP beside the fit, or why they are not there."""
+    try:
+        return {"refused": "", "rows": classical_rows(side_by_side(fit))}
+    except BuurtsaeError as error:  # the report tells it: a model may be fine without a classical counterpart
+        return {"refused": " ".join(str(error).split()), "rows": []}
+
+
+_REML = "\nEngine eblup: sigma and R are estimated by REML and plugged in, coefficients by GLS: no prior is used"
 
 
 def _residuals(est: Estimates) -> dict[str, dict[str, float]]:

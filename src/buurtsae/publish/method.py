@@ -16,6 +16,7 @@ from buurtsae.survey.codebook import Codebook, available
 
 ENGINES = {
     "laplace": "exact gegeven de hyperparameters; deze gewogen (importance sampling)",
+    "eblup": "klassiek: multivariaat Fay-Herriot-model, varianties door REML (EBLUP)",
     "nuts": "Markov chain Monte Carlo (NUTS)",
 }
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SECTIONS = (
     *("run", "gate", "convergence", "hyperparameters", "predictive", "left_out", "comparison"),
-    *("agreement", "gain", "benchmarks"),
+    *("agreement", "gain", "classical", "benchmarks"),
     *(
         "moran",
         "residuals",
@@ -48,6 +48,13 @@ WORDS: dict[str, tuple[str, str]] = {
     "khat": ("Pareto k-hat", "Pareto k-hat"),
     "values": ("gewogen waarden van de hyperparameters", "weighted values of the hyperparameters"),
     "effective": ("daarvan effectief", "of these effective"),
+    "iterations": ("iteraties", "iterations"),
+    "converged": ("geconvergeerd", "converged"),
+    "at_boundary": ("aan de rand (variantie nul)", "at the boundary (variance zero)"),
+    "synthetic_rmse": ("synthetisch, rmse", "synthetic, rmse"),
+    "eblup_rmse": ("EBLUP, rmse", "EBLUP, rmse"),
+    "gamma": ("gamma (gewicht van direct)", "gamma (weight of direct)"),
+    "eblup_apart": ("EBLUP min schatting (rms)", "EBLUP less estimate (rms)"),
     "quantities": ("grootheden", "quantities checked"),
     "worst": ("slechtst gemengd", "worst mixing"),
     "year": ("jaar", "year"),

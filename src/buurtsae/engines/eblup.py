@@ -1,0 +1,171 @@
+r"""The classical engine: a multivariate Fay-Herriot model by REML, and draws around its EBLUP.
+
+    y_a = eta_a + e_a,  eta_a = X_a b + u_a,  u_a ~ N(0, Sigma),  e_a ~ N(0, V_a)        (vectors over sub-dimensions)
+
+The counterpart of the model that was asked for: the same covariates, one unstructured effect per buurt in the place of
+its random effects, and of each sub-dimension its reference source. The parametric predictive draws are
+
+    eta_a* = EBLUP_a + (I - Sigma W_a) X_a (b* - b) + (G1_a + 2 G3_a)^{1/2} z_a,   b* ~ N(b, (X'V^{-1}X)^{-1}),
+
+so that within a buurt they have the analytic mean squared error G1 + G2 + 2 G3 as covariance, and buurten hang together
+as far as they share b. The error of Sigma itself, G3, is independent between buurten to order 1/m.
+
+References
+----------
+Benavent, R. and Morales, D. (2016). Multivariate Fay-Herriot models for small area estimation. CSDA 94.
+Datta, G.S. and Lahiri, P. (2000). A unified measure of uncertainty of EBLUPs. Statistica Sinica 10.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.classical.multivariate import MultivariateFayHerriot
+from buurtsae.classical.multivariate_results import MultivariateFayHerriotResults
+from buurtsae.draws import Draws, Maximised
+from buurtsae.engines.labels import CHAINS, labelled
+from buurtsae.errors import ModelError
+from buurtsae.model.design import Design, IidBlock
+from buurtsae.model.priors import Normal
+from buurtsae.model.spec import AreaModel
+from buurtsae.model.terms import IID
+from buurtsae.sparse import Floats
+from buurtsae.survey.direct import DirectEstimates
+
+FLAT = Normal(0.0, 1e3)  # where what follows a fit needs a prior of coefficients that REML does not have
+
+
+@dataclass(frozen=True)
+class EblupOptions:
+    """Settings of the engine.
+
+    Parameters
+    ----------
+    draws : int
+        Joint draws to make, a multiple of four: independent, and laid out as four chains of equal length.
+    """
+
+    draws: int = 4000
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.draws, int) or self.draws < 1 or self.draws % CHAINS:
+            got = f"draws = {self.draws}"
+            raise ModelError("options of eblup are impossible", got, f"a multiple of {CHAINS} above 0", "correct it")
+
+
+Options = EblupOptions
+
+
+def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, DirectEstimates]:
+    """Return the classical model and data in the place of these; what is left out is in the notes of the data."""
+    words = [t.group if isinstance(t, IID) else "BYM2" for t in model.terms]
+    notes = []
+    if words != ["buurt"]:
+        notes.append(f"engine eblup: unstructured effects of buurten in the place of {', '.join(words) or 'none'}")
+    if model.variances is not None:
+        notes.append("engine eblup: sampling variances are taken as known, not modelled")
+    kept, scores = [], []
+    for s, source in enumerate(direct.sources):
+        own = np.equal(direct.reference, s)
+        if left := [n for n, mine, told in zip(direct.subdimensions, own, source.informs, strict=True) if told > mine]:
+            notes.append(f"engine eblup: of {', '.join(left)} the reference source counts, not {source.source}")
+        if not own.any():
+            continue
+        pair = own[:, None] & own
+        kept.append(
+            replace(
+                source,
+                mean=np.where(own, source.mean, np.nan),
+                variance=np.where(pair, source.variance, 0.0),
+                respondents=np.where(own, source.respondents, 0),
+                n_effective=np.where(own, source.n_effective, 0.0),
+                given=None if source.given is None else np.where(pair, source.given, 0.0),
+            )
+        )
+        if direct.scores:
+            lost = [n for n, mine in zip(direct.subdimensions, own, strict=True) if not mine]
+            scores.append(replace(direct.scores[s], frame=direct.scores[s].frame.assign(**dict.fromkeys(lost, np.nan))))
+    plain = AreaModel(
+        model.formula,
+        (IID("buurt"),),
+        intercept=FLAT,
+        coefficient=FLAT,
+        covariates=model.covariates,
+        missing=model.missing,
+    )
+    return plain, replace(direct, sources=tuple(kept), scores=tuple(scores), notes=(*direct.notes, *notes))
+
+
+def supports(design: Design) -> list[str]:
+    """Return the parts of a design that this engine cannot fit, by name."""
+    other = [b for b in design.blocks if not (isinstance(b, IidBlock) and b.term.group == "buurt")]
+    return [
+        *(["other random effects than IID per buurt"] if other or not design.blocks else []),
+        *(["several sources of one sub-dimension"] if design.linked.any() else []),
+        *(["modelled variances"] if design.model.variances is not None else []),
+        *(["reference sources that are known per wijk only"] if design.sites.shape[0] > len(design.areas) else []),
+    ]
+
+
+def multivariate(design: Design) -> MultivariateFayHerriotResults:
+    """Fit the classical model of a supported design by REML.
+
+    Raises
+    ------
+    ModelError or ProblemsError
+        Such as fewer direct estimates of a sub-dimension than columns.
+    """
+    seen = np.asarray(design.observed.any(axis=0))
+    both = seen[:, :, None] & seen[:, None, :]
+    # sources do not share sub-dimensions here: the sum holds each one's block
+    precision = np.where(both, design.precision.sum(axis=0), np.eye(seen.shape[1]))
+    areas, measures = list(design.areas), list(design.subdimensions)
+    return MultivariateFayHerriot(
+        pd.DataFrame(np.where(seen, design.y.sum(axis=0), np.nan), areas, measures),
+        pd.DataFrame(design.x, areas, list(design.columns)),
+        np.where(both, np.linalg.inv(precision), 0.0),
+    ).fit("reml")
+
+
+def sample(design: Design, seed: int, options: EblupOptions, progress: bool) -> Draws:
+    """Return predictive draws of a design."""
+    del progress  # seconds, without a bar
+    found = multivariate(design)
+    here, z, parts = found.maximum.here, found.model.blocks.z, found.squared_errors
+    n, (m, width, _) = options.draws, z.shape
+    rng = np.random.default_rng([seed, 4])
+    moved = rng.normal(size=(n, len(here.delta))) @ np.linalg.cholesky(here.inverse).T
+    left = (np.eye(width) - here.sigma @ here.w) @ z
+    eta = (moved @ left.reshape(m * width, -1).T).reshape(n, m, width)
+    root = _root(parts.g1 + 2 * parts.g3)
+    for k in range(n):  # one draw at a time: no second array of this size
+        eta[k] += found.eblup.to_numpy() + np.einsum("ade,ae->ad", root, rng.normal(size=(m, width)))
+    b = np.linalg.solve(found.model.blocks.root, (here.delta + moved).T).T.reshape(n, width, -1)
+    sd, correlation = _split(here.sigma)
+    raw = {
+        "eta": eta,
+        "beta": b.swapaxes(1, 2),
+        "sigma": np.broadcast_to(sd, (n, 1, width)),
+        **({"root_R": np.broadcast_to(np.linalg.cholesky(correlation), (n, 1, width, width))} if width > 1 else {}),
+    }
+    shaped = {name: values.reshape(CHAINS, -1, *values.shape[1:]) for name, values in raw.items()}
+    certificate = Maximised("REML", len(found.trace) - 1, found.converged, found.at_boundary)
+    return replace(labelled(design, shaped, certificate=certificate), mse=found.mse.to_numpy())
+
+
+def _root(covariance: Floats) -> Floats:
+    """Symmetric roots of semidefinite matrices (m, D, D)."""
+    values, axes = np.linalg.eigh((covariance + covariance.swapaxes(1, 2)) / 2)
+    return (axes * np.sqrt(np.maximum(values, 0.0))[:, None, :]) @ axes.swapaxes(1, 2)
+
+
+def _split(sigma: Floats) -> tuple[Floats, Floats]:
+    """Standard deviations (D,) and correlations (D, D), positive definite at the boundary too."""
+    sd = np.sqrt(sigma.diagonal())
+    scale = np.where(sd > 0, sd, 1.0)
+    rest = sigma / np.outer(scale, scale)
+    np.fill_diagonal(rest, 1.0)
+    return sd, (1 - 1e-9) * rest + 1e-9 * np.eye(len(sd))
