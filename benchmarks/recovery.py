@@ -30,7 +30,7 @@ from buurtsae.simulate.population import Truth, expected_scores, simulate_truth,
 from buurtsae.simulate.survey import simulate_survey
 from buurtsae.survey.codebook import Codebook
 from buurtsae.survey.concept import Concept
-from buurtsae.survey.direct import direct
+from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.survey import Survey
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,21 +38,26 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def replicate(inputs: pipeline.Inputs, seed: int, folder: Path) -> pd.DataFrame:
     """Return one replicate's estimates beside the truth."""
+    areas, graph = inputs.areas, inputs.model.terms[0].graph
+    truth, data = surveyed(inputs, seed, folder)
+    found = fit(inputs.model, data, areas, "laplace", seed, progress=False, hyperparameters=500)
+    table = estimate(found).table.merge(truth_at_levels(truth.table(), inputs), on=["level", "area_code", "measure"])
+    print(f"survey {seed}: {found!r}", flush=True)
+    best, certificate = known(found.design, truth, areas, graph), found.draws.certificate
+    return table.assign(survey=seed, khat=certificate.khat, seconds=found.seconds, best=best)
+
+
+def surveyed(inputs: pipeline.Inputs, seed: int, folder: Path) -> tuple[Truth, DirectEstimates]:
+    """Draw a truth and its surveys, and return the truth with the direct estimates."""
     areas, concept = inputs.areas, Concept.load()
-    graph = inputs.model.terms[0].graph
-    truth = simulate_truth(areas, graph, SPEC, seed)
+    truth = simulate_truth(areas, inputs.model.terms[0].graph, SPEC, seed)
     empty = sorted(set(areas.codes[areas.inhabited]) - {c for s in inputs.direct.sources for c in s.codes})
     scores = []
     for source, size in SOURCES.items():
         file = folder / f"enquete_{source}.csv"
         simulate_survey(areas, truth, Codebook.load(source), size, seed, empty).to_csv(file, index=False)
         scores.append(concept.score(Survey.read(file, source, areas.year, strata="stratum")))
-    data = direct(scores, areas)
-    found = fit(inputs.model, data, areas, "laplace", seed, progress=False, hyperparameters=500)
-    table = estimate(found).table.merge(truth_at_levels(truth.table(), inputs), on=["level", "area_code", "measure"])
-    print(f"survey {seed}: {found!r}", flush=True)
-    best, certificate = known(found.design, truth, areas, graph), found.draws.certificate
-    return table.assign(survey=seed, khat=certificate.khat, seconds=found.seconds, best=best)
+    return truth, direct(scores, areas)
 
 
 def known(arrays: Design, truth: Truth, areas: Areas, graph: Graph) -> float:

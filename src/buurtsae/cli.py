@@ -78,14 +78,15 @@ def compare(
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
     as_json: Json = False,
 ) -> None:
-    """Put two runs side by side: what differs in estimates, uncertainty, ranks and labels."""
+    """Put two runs side by side: estimates, uncertainty, ranks, labels, and which predicts better."""
     from buurtsae.estimates.compare import compare_folders
 
     found = compare_folders(first, second)
     if as_json:
         parts = {"table": found.table.to_dict("records"), "worst": found.worst.to_dict("records")}
         labels = {str(k): v for k, v in found.labels.to_dict("index").items()}
-        _print_json({"agree": found.agree, "labels": labels, **parts})
+        elpd = None if found.elpd is None else dict(zip(("difference", "se"), found.elpd, strict=True))
+        _print_json({"agree": found.agree, "labels": labels, "elpd": elpd, **parts})
     else:
         typer.echo(found.text)
 

@@ -31,6 +31,25 @@ def test_a_run_agrees_with_itself_and_not_with_one_that_was_moved(demo_run: Demo
     assert "3,00 sd" in text
 
 
+@pytest.mark.xdist_group("demo")
+def test_runs_on_the_same_data_are_compared_by_what_they_predict(demo_run: DemoRun, tmp_path: Path) -> None:
+    a, b = demo_run.folder, copytree(demo_run.folder, tmp_path / "b")
+    report = json.loads((b / "quality.json").read_text(encoding="utf-8"))
+    groups = report["density"]["groups"]
+    assert report["density"]["elpd"] == pytest.approx(sum(groups.values()))
+    assert set(groups) == {"GM9901", "GM9902", "GM9903"}
+    for k, code in enumerate(sorted(groups)):
+        groups[code] += [1.0, 2.0, 6.0][k]  # a sum of 9; its standard error sqrt(3) sd(1, 2, 6) = sqrt(3 x 7)
+    (b / "quality.json").write_text(json.dumps(report), encoding="utf-8")
+    found = json.loads(call("compare", a, b, "--json").out)["elpd"]
+    assert found["difference"] == pytest.approx(9)
+    assert found["se"] == pytest.approx(21**0.5)
+    assert "B voorspelt niet duidelijk beter (log-dichtheid 9,0, standaardfout 4,6)" in call("compare", a, b).out
+    report["density"]["data"] = "other data"
+    (b / "quality.json").write_text(json.dumps(report), encoding="utf-8")
+    assert json.loads(call("compare", a, b, "--json").out)["elpd"] is None
+
+
 def test_folders_without_results(tmp_path: Path) -> None:
     done = call("compare", tmp_path / "one", tmp_path / "two")
     assert done.status == 1

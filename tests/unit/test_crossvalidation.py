@@ -14,7 +14,7 @@ from buurtsae.engines.base import Fit, fit
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import DataError
-from buurtsae.estimates.crossvalidation import _predicted, left_out
+from buurtsae.estimates.crossvalidation import _predicted, fingerprint, left_out
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["buurten", "and wijken"])
@@ -168,3 +168,19 @@ def test_against_refitting_without_a_gemeente() -> None:
     noise = [seen.variance[seen.codes.get_loc(c), d, d] for c, (_, d) in zip(rows["area_code"], place, strict=True)]
     ratio = rows["sd"].to_numpy() / np.sqrt(eta.var(axis=1) + noise)
     assert ratio.mean() == pytest.approx(1, abs=0.05)
+
+
+def test_what_single_areas_answered_is_not_told_by_densities() -> None:
+    fit = made_fit().fit
+    found = left_out(fit, "gemeente")
+    areas = found.table.groupby("group")["area_code"].nunique()
+    assert (areas < 3).any()  # the island is a gemeente of its own
+    assert set(found.published.index) == set(areas.index[areas >= 3])
+
+
+def test_fits_of_the_same_data_have_one_fingerprint() -> None:
+    fit = made_fit().fit
+    assert fingerprint(fit) == fingerprint(replace(fit, seed=9))
+    assert fingerprint(fit) != fingerprint(made_fit(seed=9).fit)
+    other = replace(fit.design, precision=1.01 * fit.design.precision)
+    assert fingerprint(fit) != fingerprint(replace(fit, design=other))

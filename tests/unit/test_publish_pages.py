@@ -83,6 +83,7 @@ def quality() -> dict[str, Any]:
             {"left_out": "gemeente", "source": "vm", "measure": "participatie", "figures": 40, "bias": 0.01}
             | {"rmse": 0.9, "chi2": 1.02, "coverage_50": 0.5, "coverage_80": 0.8, "coverage_95": 0.94}
         ],
+        "density": {"data": "00ff", "gemeenten": 2, "elpd": -41.5, "groups": {"GM0001": -20.0, "GM0002": -21.5}},
         "comparison": [
             {
                 "area_code": "GM0001",
@@ -347,7 +348,7 @@ def test_quality_refuses_missing_and_unknown_sections(quality: dict[str, Any], t
 def test_all_sections_but_run_and_gate_may_be_empty(quality: dict[str, Any], tmp_path: Path) -> None:
     empty = {k: quality[k] if k in ("run", "gate") else [] for k in SECTIONS}
     write_quality(empty, tmp_path)
-    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 22
+    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 23
 
 
 def test_benchmarks_are_shown_with_what_they_moved(quality: dict[str, Any], tmp_path: Path) -> None:

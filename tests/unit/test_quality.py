@@ -52,7 +52,8 @@ def report(est: Estimates) -> dict[str, Any]:
 
 def test_keys_and_plain_values(report: dict[str, Any]) -> None:
     assert list(report) == [
-        *("run", "gate", "convergence", "hyperparameters", "predictive", "left_out", "comparison"),
+        *("run", "gate", "convergence", "hyperparameters", "predictive", "left_out"),
+        *("density", "comparison"),
         *("agreement", "gain", "classical", "benchmarks", "moran", "residuals"),
         *(
             "areas",

@@ -8,7 +8,7 @@ that were left out (`crossvalidation`): differences per gemeente have a standard
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.errors import Problems, shown
-from buurtsae.estimates.crossvalidation import left_out
+from buurtsae.estimates.crossvalidation import fingerprint, left_out
 from buurtsae.estimates.summary import Estimates
 
 KEY = ["level", "area_code", "measure", "year"]
@@ -105,10 +105,8 @@ def compare(a: Estimates, b: Estimates, names: tuple[str, str] = ("A", "B")) -> 
     found = compare_tables(a.table, b.table, names)
     if not _same_data(a, b):
         return found
-    densities = [left_out(e.fit, "gemeente").density for e in (a, b)]
-    difference = (densities[1] - densities[0]).to_numpy()
-    elpd = float(difference.sum()), float(np.sqrt(len(difference)) * difference.std(ddof=1))
-    return Comparison(**{**vars(found), "elpd": elpd})
+    one, other = (left_out(e.fit, "gemeente").density for e in (a, b))
+    return replace(found, elpd=_difference(one, other))
 
 
 def compare_folders(a: str | Path, b: str | Path) -> Comparison:
@@ -117,7 +115,7 @@ def compare_folders(a: str | Path, b: str | Path) -> Comparison:
     Parameters
     ----------
     a, b : path
-        Output folders, with `estimates.parquet` and `manifest.json`.
+        Output folders, with `estimates.parquet`, `manifest.json` and, for what the models predict, `quality.json`.
 
     Raises
     ------
@@ -132,7 +130,11 @@ def compare_folders(a: str | Path, b: str | Path) -> Comparison:
         tables.append(pd.read_parquet(folder / "estimates.parquet"))
         names.append(_name(folder))
     problems.raise_if_any()
-    return compare_tables(tables[0], tables[1], (names[0], names[1]))
+    found = compare_tables(tables[0], tables[1], (names[0], names[1]))
+    one, other = _density(Path(a)), _density(Path(b))
+    if one.get("data") is None or one["data"] != other.get("data"):
+        return found
+    return replace(found, elpd=_difference(pd.Series(one["groups"]), pd.Series(other["groups"])))
 
 
 def compare_tables(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B")) -> Comparison:
@@ -194,13 +196,26 @@ def compare_tables(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("
     )
 
 
+def _difference(one: pd.Series, other: pd.Series) -> tuple[float, float] | None:
+    """The sum of differences of log densities by group, and its standard error; None below two groups."""
+    difference = (other - one).to_numpy(dtype=float)
+    if len(difference) < 2:
+        return None
+    return float(difference.sum()), float(np.sqrt(len(difference)) * difference.std(ddof=1))
+
+
+def _density(folder: Path) -> dict[str, Any]:
+    """What a quality report says of left-out gemeenten; nothing where there is none."""
+    path = folder / "quality.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return dict(found.get("density") or {})
+
+
 def _same_data(a: Estimates, b: Estimates) -> bool:
     """Whether both models were fitted to the same direct estimates, of several gemeenten."""
-    one, other = a.fit.design, b.fit.design
-    same = one.site_codes == other.site_codes and one.sources == other.sources and one.y.shape == other.y.shape
-    if not (same and np.array_equal(one.y, other.y) and np.array_equal(one.precision, other.precision)):
+    if fingerprint(a.fit) != fingerprint(b.fit):
         return False
-    seen = np.asarray(one.observed.any(axis=(0, 2)))[: len(a.areas.codes)]
+    seen = np.asarray(a.fit.design.observed.any(axis=(0, 2)))[: len(a.areas.codes)]
     return bool(a.areas.parents("gemeente")[seen].nunique() > 1)
 
 

@@ -18,6 +18,7 @@ INLA. Gelfand, A. (1996), in Markov Chain Monte Carlo in Practice, ch. 9. Robert
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -33,6 +34,7 @@ from buurtsae.errors import DataError, shown
 from buurtsae.sparse import Floats, Ints
 
 LEVELS = (50, 80, 95)
+SEVERAL = 3  # areas in a group whose density may be known
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,12 @@ class LeftOut:
         """Sum of the log predictive densities, and its standard error from differences between groups."""
         return float(self.density.sum()), float(np.sqrt(len(self.density)) * self.density.std())
 
+    @property
+    def published(self) -> pd.Series:
+        """Log predictive densities of groups with several areas: of one they would tell its direct estimate."""
+        areas = self.table.groupby("group")["area_code"].nunique()
+        return self.density[self.density.index.isin(areas.index[areas >= SEVERAL])]
+
     def calibration(self, by: str | list[str] | None = None) -> pd.DataFrame:
         """Return per group of rows: `figures`, `bias`, `rmse`, the mean of z^2, and coverage of 50, 80, 95% intervals.
 
@@ -78,6 +86,16 @@ class LeftOut:
             chi2=("square", "mean"),
             **{f"coverage_{level}": (f"coverage_{level}", "mean") for level in LEVELS},
         ).reset_index()
+
+
+def fingerprint(fit: Fit) -> str:
+    """Return a code that fits share that predict the same direct estimates with the same sampling variances."""
+    design, found = fit.design, hashlib.sha256()
+    for labels in (design.site_codes, design.sources, design.subdimensions):
+        found.update("\n".join(labels).encode())
+    for values in (design.y, design.precision):
+        found.update(np.round(values, 6).astype("<f8").tobytes())
+    return found.hexdigest()[:12]
 
 
 def left_out(fit: Fit, by: str = "buurt", *, values: int = 8, folds: int = 10, seed: int | None = None) -> LeftOut:

@@ -23,7 +23,7 @@ from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
 from buurtsae.errors import BuurtsaeError
 from buurtsae.estimates.contribution import contributions
-from buurtsae.estimates.crossvalidation import LeftOut, left_out
+from buurtsae.estimates.crossvalidation import LeftOut, fingerprint, left_out
 from buurtsae.estimates.evidence import agreement, explained, gain
 from buurtsae.estimates.residuals import graph_of, moran, predictions, residuals
 from buurtsae.estimates.sensitivity import sensitivity
@@ -90,6 +90,7 @@ def quality(
         "hyperparameters": _hyperparameters(fit),
         "predictive": predictive,
         "left_out": [row for part in out.values() for row in _calibration(part)],
+        "density": _density(fit, out),
         "comparison": _comparison(est),
         "agreement": agreement(est.model_table),
         "gain": gain(est.table),
@@ -143,6 +144,19 @@ def _left_out(fit: Fit) -> dict[str, LeftOut]:
 def _calibration(out: LeftOut) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = out.calibration().assign(left_out=out.by).to_dict("records")
     return rows
+
+
+def _density(fit: Fit, out: dict[str, LeftOut]) -> dict[str, Any]:
+    """Log predictive density of left-out gemeenten: what `compare` sets runs on the same data against each other by."""
+    if "gemeente" not in out:
+        return {}
+    groups = out["gemeente"].published
+    return {
+        "data": fingerprint(fit),
+        "gemeenten": len(groups),
+        "elpd": float(groups.sum()),
+        "groups": {str(code): float(value) for code, value in groups.items()},
+    }
 
 
 def _gate(gate: Gate, convergence: dict[str, Any], predictive: list[dict[str, Any]], out: LeftOut) -> dict[str, Any]:

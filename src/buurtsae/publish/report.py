@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from buurtsae.publish.outlines import Outlines
 
 SECTIONS = (
-    *("run", "gate", "convergence", "hyperparameters", "predictive", "left_out", "comparison"),
+    *("run", "gate", "convergence", "hyperparameters", "predictive", "left_out", "density", "comparison"),
     *("agreement", "gain", "classical", "benchmarks"),
     *(
         "moran",
@@ -55,6 +55,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "eblup_rmse": ("EBLUP, rmse", "EBLUP, rmse"),
     "gamma": ("gamma (gewicht van direct)", "gamma (weight of direct)"),
     "eblup_apart": ("EBLUP min schatting (rms)", "EBLUP less estimate (rms)"),
+    "elpd": ("log-dichtheid van weggelaten gemeenten", "log predictive density of left-out municipalities"),
     "quantities": ("grootheden", "quantities checked"),
     "worst": ("slechtst gemengd", "worst mixing"),
     "year": ("jaar", "year"),

@@ -1,0 +1,68 @@
+"""The engine eblup on voorbeeldstad: coverage and error of its draws, over the surveys of `recovery.py`.
+
+    python benchmarks/classical_pipeline.py [--surveys 100] [--first 6001] [--out FILE]
+
+The truths have a spatial field, a gemeente effect and two surveys; the classical engine knows none of these: it has
+the covariates, unstructured effects and the reference survey. Its intervals should be honest all the same, and wider.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+from recovery import ROOT, markdown, summarise, surveyed, truth_at_levels
+
+from buurtsae import pipeline
+from buurtsae.engines.base import fit
+from buurtsae.estimates.summary import estimate
+
+CLASSES = {"0": (0, 0), "1-4": (1, 4), "5-9": (5, 9), "10-19": (10, 19), "20 and more": (20, 10_000)}
+
+
+def replicate(inputs: pipeline.Inputs, seed: int, folder: Path) -> pd.DataFrame:
+    """Return one survey's classical estimates beside the truth."""
+    truth, data = surveyed(inputs, seed, folder)
+    found = fit(inputs.model, data, inputs.areas, "eblup", seed, progress=False)
+    print(f"survey {seed}: {found!r}", flush=True)
+    table = estimate(found).table.merge(truth_at_levels(truth.table(), inputs), on=["level", "area_code", "measure"])
+    certificate = found.draws.certificate
+    return table.assign(survey=seed, edge=certificate.at_boundary, converged=certificate.converged)
+
+
+def report(table: pd.DataFrame) -> str:
+    """Return the tables in Markdown."""
+    buurt = table[table["level"] == "buurt"]
+    surveys, edge = table["survey"].nunique(), int(table.groupby("survey")["edge"].first().sum())
+    rows = {n: summarise(buurt[buurt["n_respondents"].between(*ends)]) for n, ends in CLASSES.items()}
+    rows["all buurten"] = summarise(buurt)
+    rows |= {level: summarise(part) for level, part in table.groupby("level", sort=False) if level != "buurt"}
+    found = pd.concat(rows).droplevel(1)
+    converged = int(table.groupby("survey")["converged"].first().sum())
+    said = (
+        f"{surveys} surveys, seeds {table['survey'].min()} to {table['survey'].max()}; REML converged in {converged}, "
+        f"Sigma was singular in {edge}."
+    )
+    return f"{said}\n\n{markdown(found)}\n"
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--surveys", type=int, default=100)
+    parser.add_argument("--first", type=int, default=6001, help="seed of the first survey")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    inputs = pipeline.check(ROOT / "models" / "voorbeeldstad.toml")
+    with tempfile.TemporaryDirectory() as folder:
+        tables = [replicate(inputs, seed, Path(folder)) for seed in range(args.first, args.first + args.surveys)]
+    text = report(pd.concat(tables, ignore_index=True))
+    if args.out:
+        args.out.write_text(text, encoding="utf-8", newline="\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
