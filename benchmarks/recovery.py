@@ -26,7 +26,7 @@ from buurtsae.areas.graph import Graph
 from buurtsae.engines.base import fit
 from buurtsae.estimates.summary import estimate
 from buurtsae.model.design import Design
-from buurtsae.simulate.population import Truth, expected_scores, simulate_truth, source_effects
+from buurtsae.simulate.population import Truth, TruthSpec, expected_scores, simulate_truth, source_effects
 from buurtsae.simulate.survey import simulate_survey
 from buurtsae.survey.codebook import Codebook
 from buurtsae.survey.concept import Concept
@@ -47,10 +47,10 @@ def replicate(inputs: pipeline.Inputs, seed: int, folder: Path) -> pd.DataFrame:
     return table.assign(survey=seed, khat=certificate.khat, seconds=found.seconds, best=best)
 
 
-def surveyed(inputs: pipeline.Inputs, seed: int, folder: Path) -> tuple[Truth, DirectEstimates]:
+def surveyed(inputs: pipeline.Inputs, seed: int, folder: Path, spec: TruthSpec = SPEC) -> tuple[Truth, DirectEstimates]:
     """Draw a truth and its surveys, and return the truth with the direct estimates."""
     areas, concept = inputs.areas, Concept.load()
-    truth = simulate_truth(areas, inputs.model.terms[0].graph, SPEC, seed)
+    truth = simulate_truth(areas, inputs.model.terms[0].graph, spec, seed)
     empty = sorted(set(areas.codes[areas.inhabited]) - {c for s in inputs.direct.sources for c in s.codes})
     scores = []
     for source, size in SOURCES.items():

@@ -13,6 +13,7 @@ from buurtsae.engines.base import Fit, fit
 from buurtsae.engines.eblup import EblupOptions, counterpart, multivariate, supports
 from buurtsae.errors import ModelError, ProblemsError
 from buurtsae.estimates.quality import quality
+from buurtsae.estimates.residuals import graph_of, moran
 from buurtsae.estimates.sidebyside import classical_rows, side_by_side
 from buurtsae.estimates.summary import estimate
 from buurtsae.model.design import design
@@ -211,3 +212,9 @@ def test_the_report_says_why_there_is_no_classical_counterpart() -> None:
     told = quality(estimate(wijk))["classical"]
     assert told["rows"] == []
     assert "known per wijk only" in told["refused"]
+
+
+def test_residuals_of_neighbours_are_looked_at_though_the_model_has_no_graph(made: Made, classical: Fit) -> None:
+    assert classical.asked is made.fit.model
+    assert graph_of(classical) is graph_of(made.fit)
+    assert {row["measure"] for row in moran(classical)} == set(SUBDIMENSIONS)

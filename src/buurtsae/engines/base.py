@@ -44,6 +44,8 @@ class Fit:
     seed : int
     seconds : float
         Time the engine took.
+    asked : AreaModel, optional
+        The model that was asked for, where the engine fits a counterpart.
     """
 
     design: Design
@@ -53,6 +55,7 @@ class Fit:
     engine: str
     seed: int
     seconds: float
+    asked: AreaModel | None = None
 
     @property
     def model(self) -> AreaModel:
@@ -184,7 +187,9 @@ def fit(
     """
     settings = engine_options(engine, options)
     module = import_module(ENGINES[engine])
+    asked = None
     if hasattr(module, "counterpart"):
+        asked = model
         model, direct = module.counterpart(model, direct)
     arrays = design(model, direct, areas)
     if refused := module.supports(arrays):
@@ -193,4 +198,4 @@ def fit(
         )
     start = time.perf_counter()
     draws = module.sample(arrays, seed, settings, progress)
-    return Fit(arrays, direct, areas, draws, engine, seed, time.perf_counter() - start)
+    return Fit(arrays, direct, areas, draws, engine, seed, time.perf_counter() - start, asked)

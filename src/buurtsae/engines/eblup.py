@@ -8,7 +8,9 @@ its random effects, and of each sub-dimension its reference source. The parametr
     eta_a* = EBLUP_a + (I - Sigma W_a) X_a (b* - b) + (G1_a + 2 G3_a)^{1/2} z_a,   b* ~ N(b, (X'V^{-1}X)^{-1}),
 
 so that within a buurt they have the analytic mean squared error G1 + G2 + 2 G3 as covariance, and buurten hang together
-as far as they share b. The error of Sigma itself, G3, is independent between buurten to order 1/m.
+as far as they share b. The error of Sigma itself, G3, is independent between buurten to order 1/m. The model takes the
+effects of buurten as unrelated: intervals of wijken and gemeenten are too narrow where neighbours resemble each other
+beyond their covariates.
 
 References
 ----------
@@ -64,7 +66,10 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
     words = [t.group if isinstance(t, IID) else "BYM2" for t in model.terms]
     notes = []
     if words != ["buurt"]:
-        notes.append(f"engine eblup: unstructured effects of buurten in the place of {', '.join(words) or 'none'}")
+        notes.append(
+            f"engine eblup: unstructured effects of buurten in the place of {', '.join(words) or 'none'}; where "
+            "residuals of neighbours go together (Moran's I), intervals above buurt level are too narrow"
+        )
     if model.variances is not None:
         notes.append("engine eblup: sampling variances are taken as known, not modelled")
     kept, scores = [], []

@@ -51,8 +51,8 @@ def residuals(fit: Fit) -> dict[str, pd.Series]:
 
 
 def graph_of(fit: Fit) -> Graph | None:
-    """Return the graph of the BYM2 term, if there is one."""
-    return next((t.graph for t in fit.model.terms if isinstance(t, BYM2)), None)
+    """Return the graph of the BYM2 term, if there is one, also where an engine fitted a model without it."""
+    return next((t.graph for t in (fit.asked or fit.model).terms if isinstance(t, BYM2)), None)
 
 
 def moran(fit: Fit) -> list[dict[str, Any]]:
