@@ -33,14 +33,14 @@ class Parts:
         Of the random effect, of beta and of sigma2_v.
     shrunk : ndarray, shape (m,)
         (1 - gamma)^2, the derivative of g1 by sigma2_v.
-    bias : float
+    bias : float, or ndarray, shape (m,)
     """
 
     g1: Floats
     g2: Floats
     g3: Floats
     shrunk: Floats
-    bias: float
+    bias: float | Floats
 
     @property
     def mse(self) -> Floats:

@@ -49,10 +49,10 @@ class AreaResults:
     gamma : Series
         Weight of the direct estimate; 0 where there is none.
     llf : float
-        Log-likelihood at the estimates.
+        Log-likelihood at the estimates; NaN, as AIC and BIC are, where the estimates solve equations of another kind.
     converged : bool
     trace : DataFrame
-        Variance components and what is maximised, per iteration.
+        Variance components and what is maximised or solved, per iteration.
     """
 
     data: AreaData
@@ -173,11 +173,14 @@ class AreaResults:
             ("No. Areas:", str(len(self.data.areas))),
             ("With a sample:", str(self.nobs)),
         ]
-        right = [
-            *self._components(),
+        criteria = [
             ("Log-Likelihood:", f"{self.llf:.5g}"),
             ("AIC:", f"{self.aic:.5g}"),
             ("BIC:", f"{self.bic:.5g}"),
+        ]
+        right = [
+            *self._components(),
+            *([] if np.isnan(self.llf) else criteria),
             ("Converged:", "yes" if self.converged else "NO"),
             ("Mean gamma:", f"{self.gamma[self.data.sampled].mean():.3f}"),
         ]
