@@ -1,6 +1,6 @@
 """The engine eblup on voorbeeldstad: coverage and error of its draws, over the surveys of `recovery.py`.
 
-    python benchmarks/classical_pipeline.py [--surveys 100] [--first 6001] [--out FILE]
+    python benchmarks/classical_pipeline.py [--surveys 100] [--first 6001] [--out docs/classical.md]
 
 The truths have a spatial field and a gemeente effect, and there are two surveys; the classical engine knows none of
 these: it has the covariates, unstructured effects and the reference survey. Then again with truths as it takes them,
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 from make_voorbeeldstad import SPEC
+from pages import write_part
 from recovery import ROOT, markdown, summarise, surveyed, truth_at_levels
 
 from buurtsae import pipeline
@@ -23,6 +24,7 @@ from buurtsae.engines.base import fit
 from buurtsae.estimates.summary import estimate
 from buurtsae.simulate.population import TruthSpec
 
+MARKS = "<!-- pipeline: written by benchmarks/classical_pipeline.py -->", "<!-- end of pipeline -->"
 TRUTHS = {
     "With a spatial field and a gemeente effect": SPEC,
     "Buurten unrelated given the covariates": replace(SPEC, phi=(0.0,) * 4, gemeente_sd=0.0),
@@ -61,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--surveys", type=int, default=100)
     parser.add_argument("--first", type=int, default=6001, help="seed of the first survey")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="page whose part between the markers is replaced")
     args = parser.parse_args()
     inputs = pipeline.check(ROOT / "models" / "voorbeeldstad.toml")
     with tempfile.TemporaryDirectory() as folder:
@@ -71,9 +73,9 @@ def main() -> None:
             table = pd.concat([replicate(inputs, k, Path(folder), spec) for k in seeds], ignore_index=True)
             parts.append(f"{title}: {report(table)}")
     text = "\n".join(parts)
-    if args.out:
-        args.out.write_text(text, encoding="utf-8", newline="\n")
     print(text)
+    if args.out:
+        write_part(args.out, *MARKS, text.strip())
 
 
 if __name__ == "__main__":
