@@ -77,7 +77,7 @@ class ArcsineFayHerriot:
     --------
     >>> fit = ArcsineFayHerriot([0.1, 0.3, 0.2, 0.6], [[1.0]] * 4, [50, 40, 60, 30]).fit(seed=1, replications=50)
     >>> fit.eblup.round(2).tolist()
-    [0.12, 0.3, 0.21, 0.54]
+    [0.12, 0.3, 0.21, 0.55]
     """
 
     data: AreaData
