@@ -19,6 +19,8 @@ REML. Biometrics 51.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +31,15 @@ from buurtsae.sparse import Factor, Floats, Ints, Symbolic, analyse
 
 EDGE = 0.9999  # the most that rho may be, in size
 TINY = 1e-7  # a variance below this share of the median sampling variance is zero
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS to one thread: on small fronts and few columns its threads only wait for each other."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
 
 
 @dataclass(frozen=True)
@@ -219,6 +230,7 @@ class SarMaximum:
     trace: tuple[tuple[float, float, float], ...]
 
 
+@one_thread()
 def maximise(
     near: Neighbours,
     weight: Floats,
