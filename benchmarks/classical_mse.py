@@ -43,16 +43,24 @@ from buurtsae.classical.spatial import SpatialFayHerriot
 
 MARKS = "<!-- mse: written by benchmarks/classical_mse.py -->", "<!-- end of mse -->"
 ROOT = Path(__file__).parents[1]
-M, UNSAMPLED = 60, 10
+UNSAMPLED = 10
 PATTERNS = {"b": (2.0, 0.6, 0.5, 0.4, 0.2), "c": (4.0, 0.6, 0.5, 0.4, 0.1)}
 SIZES = (2, 3, 5, 8, 12)
-SEEN = np.arange(M + UNSAMPLED) < M
-GROUP = np.where(SEEN, np.arange(M + UNSAMPLED) % 5, 5)
 HEAD = (*(f"group {k}" for k in range(1, 6)), "no sample")
 BAR = 5.0  # percent
 
 Errors = tuple[np.ndarray, np.ndarray, bool]  # estimated MSE, squared error, and whether a variance is at zero
 Case = Callable[[np.random.Generator, bool], Iterator[tuple[str, Errors]]]
+
+
+def sized(m: int) -> None:
+    """Lay out m areas with a sample in five groups, and those without."""
+    global M, SEEN, GROUP
+    M, SEEN = m, np.arange(m + UNSAMPLED) < m
+    GROUP = np.where(SEEN, np.arange(m + UNSAMPLED) % 5, 5)
+
+
+sized(60)
 
 
 def covariates() -> np.ndarray:
@@ -255,13 +263,14 @@ def rows(name: str, replications: int, seed: int, parts: int, pool: ProcessPoolE
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replications", type=int, default=5000)
+    parser.add_argument("--areas", type=int, default=60, help="with a sample, a multiple of five")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--cases", nargs="*", default=[""], help="parts of the names of the cases, all by default")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=None, help="page whose part between the markers is replaced")
     args = parser.parse_args()
     table: list[list[str]] = []
-    with ProcessPoolExecutor(args.processes) as pool:
+    with ProcessPoolExecutor(args.processes, initializer=sized, initargs=(args.areas,)) as pool:
         for name in CASES:
             if any(part in name for part in args.cases):
                 start = time.perf_counter()

@@ -139,7 +139,7 @@ def report(rows: list[dict[str, Any]]) -> str:
     }
     table["areas"] = [f"{m:,}" + ("" if m in SIZES else ", buurten of 2024") for m in table["areas"]]
     table = table.astype(object).where(table.notna(), None)  # left empty
-    formats = ("", "", ".2f", ".2f", ".2f", ".2f", ".3f")
+    formats = ("", "", ".3f", ".3f", ".2f", ".2f", ".3f")
     text = table.to_markdown(index=False, floatfmt=formats, missingval="", colalign=("left", *["right"] * 6))
     text += "\n\nProcessor seconds grow as a power of the number of areas, from 1,000 to 14,500: "
     text += ", ".join(f"{name} {power:.2f}" for name, power in powers.items()) + ". "
