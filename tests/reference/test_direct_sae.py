@@ -37,7 +37,7 @@ def test_incomes_of_52_provinces(classic: Path, kind: str) -> None:
     found = direct(frame["income"].to_numpy(float), area, size, weight, replacement=kind == "wr_weights")
     assert found.n.tolist() == expected["sampsize"]
     np.testing.assert_allclose(found.mean, expected["direct"], rtol=1e-12)
-    # with replacement, sae gives the standard deviation of one draw, not of the mean of n: docs/classical_unit.md
+    # with replacement, sae gives the standard deviation of one draw, not of the mean of n: docs/classical.md
     draws = np.sqrt(found.n - 1) if kind == "wr_weights" else 1.0
     np.testing.assert_allclose(np.sqrt(found.variance) * draws, expected["sd"], rtol=1e-11)
     np.testing.assert_allclose(100 * np.sqrt(found.variance) * draws / found.mean, expected["cv"], rtol=1e-11)

@@ -2,7 +2,7 @@
 
 msae rounds what it returns to five digits. Both of its cases name the sampling variances in the order v1, v12, v13, v2,
 v23, v3, where msae takes variances first and covariances after: what it fitted has variances v1, v12, v13 and
-covariances v2, v23, v3, which is no covariance in any area (docs/classical_unit.md). The numbers hold all the same.
+covariances v2, v23, v3, which is no covariance in any area (docs/classical.md). The numbers hold all the same.
 """
 
 from __future__ import annotations

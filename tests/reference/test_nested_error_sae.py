@@ -90,7 +90,7 @@ def test_corn(classic: Path, case: str) -> None:
     tight = expected["lme4_tight"]
     fit = corn(classic, given["drop_row_1based"]).fit(given["method"].lower())
     # "lme4_tight at 1e-7"; its optimiser ends where the likelihood is flat to 15 digits, which leaves 2e-7 of the
-    # smallest variance: see docs/classical_unit.md
+    # smallest variance: see docs/classical.md
     np.testing.assert_allclose(fit.sigma2_v, tight["refvar"], rtol=3e-7)
     np.testing.assert_allclose(fit.sigma2_e, tight["errorvar"], rtol=1e-7)
     np.testing.assert_allclose(fit.params, tight["beta"], rtol=1e-7)

@@ -1,7 +1,9 @@
 """The pages say what the code does: every key of the run file, and the figures of the benchmarks."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
 from buurtsae.engines.laplace import LaplaceOptions
@@ -32,3 +34,20 @@ def test_readme_has_the_table_of_the_recovery_benchmark(root: Path) -> None:
     table = readme.split("recovery.py -->")[1].split("<!-- end")[0].strip()
     assert table.count("\n") >= 8
     assert table in (root / "docs" / "recovery.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_classical_estimators_runs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (root / "docs" / "classical.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(root)  # it reads the made region, as the README does
+    found = dict[str, Any]()
+    exec(compile(page.split("```python\n")[1].split("```")[0], "docs/classical.md", "exec"), found)
+    assert found["fit"].converged
+    assert (~found["fit"].data.sampled).sum() > 5  # buurten without respondents are predicted
+    assert (found["fit"].mse > 0).all()
+
+
+def test_the_page_of_classical_estimators_has_the_tables_of_both_benchmarks(root: Path) -> None:
+    page = (root / "docs" / "classical.md").read_text(encoding="utf-8")
+    for script, rows in (("classical_mse.py", 40), ("classical_speed.py", 12)):
+        table = page.split(f"{script} -->")[1].split("<!-- end")[0].strip()
+        assert sum(line.startswith("|") for line in table.splitlines()) >= rows + 2

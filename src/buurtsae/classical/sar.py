@@ -19,6 +19,8 @@ REML. Biometrics 51.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +31,15 @@ from buurtsae.sparse import Factor, Floats, Ints, Symbolic, analyse
 
 EDGE = 0.9999  # the most that rho may be, in size
 TINY = 1e-7  # a variance below this share of the median sampling variance is zero
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS to one thread: on small fronts and few columns its threads only wait for each other."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
 
 
 @dataclass(frozen=True)
@@ -219,6 +230,7 @@ class SarMaximum:
     trace: tuple[tuple[float, float, float], ...]
 
 
+@one_thread()
 def maximise(
     near: Neighbours,
     weight: Floats,
@@ -229,17 +241,18 @@ def maximise(
     tol: float = 1e-10,
     maxiter: int = 100,
 ) -> SarMaximum:
-    """Climb by average information with halved steps, from no autocorrelation and a variance `start`.
+    """Climb with halved steps, from no autocorrelation and a variance `start`.
 
-    Converged is a step that moves sigma2 by less than the share `tol`, and rho by less than `tol`; a variance that
-    falls below `TINY` of the median sampling variance stays there: it is zero.
+    Steps are those of Newton, with the average information at the start, which every step updates by the change of the
+    score (BFGS): where observed and expected information differ much, as in few areas, average information alone goes
+    to and fro. Converged is a step that moves sigma2 by less than the share `tol`, and rho by less than `tol`; a
+    variance that falls below `TINY` of the median sampling variance stays there: it is zero.
     """
     least = TINY / float(np.median(weight[weight > 0]))
     at = Sar(near, max(start, least), 0.0, weight, y, x)
-    value = at.loglike(restricted)
+    value, score, information = at.loglike(restricted), at.score(restricted), at.average_information()
     trace = [(at.sigma2, at.rho, value)]
     for _ in range(maxiter):
-        score, information = at.score(restricted), at.average_information()
         step = _step(score, information, at.rho)
         for k in range(30):
             sigma2 = max(at.sigma2 + step[0] * 0.5**k, at.sigma2 / 10, least)
@@ -248,12 +261,23 @@ def maximise(
             reached = new.loglike(restricted)
             if reached >= value - 1e-12 * abs(value):
                 break
-        moved = abs(new.sigma2 - at.sigma2) / at.sigma2, abs(new.rho - at.rho)
+        moved = np.array([new.sigma2 - at.sigma2, new.rho - at.rho])
+        trace.append((new.sigma2, new.rho, reached))
+        if new.sigma2 <= least or (np.abs(moved) <= tol * np.array([at.sigma2, 1.0])).all():
+            return SarMaximum(new, True, new.sigma2 <= least, tuple(trace))
+        before, score = score, new.score(restricted)
+        information = _updated(information, moved, before - score)
         at, value = new, reached
-        trace.append((at.sigma2, at.rho, value))
-        if max(moved) <= tol or at.sigma2 <= least:
-            return SarMaximum(at, True, at.sigma2 <= least, tuple(trace))
     return SarMaximum(at, False, False, tuple(trace))
+
+
+def _updated(information: Floats, moved: Floats, fallen: Floats) -> Floats:
+    """Information that agrees with how far the score fell on a step, where the likelihood is concave along it."""
+    if moved @ fallen <= 0:
+        return information
+    along = information @ moved
+    update = np.outer(fallen, fallen) / (moved @ fallen) - np.outer(along, along) / (moved @ along)
+    return np.asarray(information + update, dtype=float)
 
 
 def _step(score: Floats, information: Floats, rho: float) -> Floats:

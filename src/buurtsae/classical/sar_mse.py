@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from buurtsae.classical.sar import Sar
+from buurtsae.classical.sar import Sar, one_thread
 from buurtsae.sparse import Floats
 
 EXACT = 2000  # areas
@@ -58,6 +58,7 @@ class SpatialParts:
         return self.g1 + self.g2 + 2 * self.g3 - self.g4 - self.drift
 
 
+@one_thread()
 def parts(sar: Sar, restricted: bool, exact: int = EXACT) -> SpatialParts:
     """Return the terms of the MSE at the estimates; exact up to so many areas."""
     m = len(sar.y)
@@ -74,10 +75,10 @@ def parts(sar: Sar, restricted: bool, exact: int = EXACT) -> SpatialParts:
         ba = [part @ a for part in b]
         inner = [sar.of_a.solve(part) for part in ba]  # A^{-1} B A^{-1} z
         outer = [sar.sigma2 * sar.of_c.solve(part) for part in ba]  # G B A^{-1} z
-        again = [k(part @ z) for part in b]
+        kz, kbz = k(z), [k(part @ z) for part in b]
         for n, (i, j) in enumerate(PAIRS):
             spread[n] += weight * np.sum(z * sar.of_a.solve(b[i] @ (outer[j] - inner[j])), axis=1)
-            traces[n] += weight * np.sum(z * k(b[i] @ again[j]))
+            traces[n] += weight * np.sum((b[i] @ kz) * kbz[j])
         for i in (0, 1):
             slope[i] += weight * np.sum(z * inner[i], axis=1)
         twice = b[1] @ outer[1] - square @ a
