@@ -38,8 +38,9 @@ from buurtsae.classical.covariances import Unstructured
 from buurtsae.classical.fay_herriot import FayHerriot
 from buurtsae.classical.multivariate import MultivariateFayHerriot
 from buurtsae.classical.nested_error import NestedError
-from buurtsae.classical.sar import Sar, one_thread
+from buurtsae.classical.sar import Sar
 from buurtsae.classical.spatial import SpatialFayHerriot
+from buurtsae.sparse import one_thread
 
 MARKS = "<!-- mse: written by benchmarks/classical_mse.py -->", "<!-- end of mse -->"
 ROOT = Path(__file__).parents[1]

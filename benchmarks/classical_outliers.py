@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from pages import write_part
 
+from buurtsae.classical.columns import BoundaryWarning
 from buurtsae.classical.fay_herriot import FayHerriot
 from buurtsae.classical.measurement_error import MeasurementErrorFayHerriot
-from buurtsae.classical.results import BoundaryWarning
 from buurtsae.classical.robust import RobustFayHerriot
 
 ROBUST = "<!-- robust: written by benchmarks/classical_outliers.py -->", "<!-- end of robust -->"

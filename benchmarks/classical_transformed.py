@@ -19,8 +19,8 @@ from pages import write_part
 
 from buurtsae.classical.arcsine import ArcsineFayHerriot
 from buurtsae.classical.back_transformation import slud_maiti
+from buurtsae.classical.columns import BoundaryWarning
 from buurtsae.classical.mse import variance
-from buurtsae.classical.results import BoundaryWarning
 from buurtsae.classical.transformed import LogFayHerriot
 
 MARKS = "<!-- transformed: written by benchmarks/classical_transformed.py -->", "<!-- end of transformed -->"

@@ -12,6 +12,8 @@ Rue, H. and Held, L. (2005). Gaussian Markov Random Fields, section 2.4 and 12.1
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,6 +27,15 @@ from buurtsae.errors import ModelError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS to one thread: on small fronts and few columns its threads only wait for each other."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from buurtsae.classical import mse as analytic
 from buurtsae.classical.arcsine import ArcsineFayHerriot
 from buurtsae.classical.back_transformation import crude, expected_sine_squared, sine_squared, slud_maiti
 from buurtsae.classical.benchmarked import benchmark
+from buurtsae.classical.columns import BoundaryWarning
 from buurtsae.classical.components import gls
 from buurtsae.classical.fay_herriot import FayHerriot, FayHerriotResults
-from buurtsae.classical.results import BoundaryWarning
 from buurtsae.classical.transformed import LogFayHerriot
 
 ROUNDING = 1e-11  # of sums over 94 areas, by another order of operations

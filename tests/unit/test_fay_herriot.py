@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from buurtsae.classical.columns import NotConvergedWarning
-from buurtsae.classical.components import METHODS
+from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
+from buurtsae.classical.components import METHODS, estimate
 from buurtsae.classical.fay_herriot import FayHerriot
-from buurtsae.classical.results import BoundaryWarning
-from buurtsae.errors import BuurtsaeError, ModelError
+from buurtsae.errors import BuurtsaeError, DataError, ModelError
 
 
 def made(m: int = 60, sigma2: float = 1.0, seed: int = 1) -> pd.DataFrame:
@@ -218,5 +218,60 @@ def test_a_fit_that_does_not_converge_says_so_with_its_trace() -> None:
     with pytest.warns(NotConvergedWarning, match="did not converge in 1 iterations") as caught:
         fit = FayHerriot.from_formula("y ~ x", made(), "d").fit(maxiter=1)
     assert not fit.converged
-    assert f"{fit.sigma2_v:.4g}"[:4] in str(caught[0].message)
+    assert f"{fit.sigma2_v:.6g}" in str(caught[0].message)
     assert "NO" in str(fit.summary())
+
+
+def test_series_and_frames_are_joined_by_code() -> None:
+    data = made().set_index("code")
+    x, mixed = data[["x"]].assign(one=1.0), data.sample(frac=1, random_state=1)
+    fit = FayHerriot(data["y"], x, data["d"]).fit()
+    other = FayHerriot(data["y"], mixed[["x"]].assign(one=1.0), mixed["d"]).fit()
+    pd.testing.assert_series_equal(other.eblup, fit.eblup)
+    with pytest.raises(DataError, match="sampling_variance is of other areas than y") as found:
+        FayHerriot(data["y"], x, data["d"].rename({"BU00000003": "BU99999999"}))
+    assert "BU00000003" in str(found.value.got)
+    assert "BU99999999" in str(found.value.got)
+    with pytest.raises(DataError, match="X is of other areas than y"):
+        FayHerriot(data["y"], x.reset_index(drop=True), data["d"])
+
+
+def test_text_is_no_number() -> None:
+    data = made(8)
+    with pytest.raises(DataError, match="sampling_variance is not numeric") as found:
+        FayHerriot(data["y"], np.ones(8), ["veel", *[1.0] * 7])
+    assert "veel" in found.value.got
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "fh"])
+def test_small_and_uneven_sets_converge(method: Any) -> None:
+    """Where expected and observed information differ much, Fisher scoring alone goes to and fro."""
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        d, x = rng.uniform(0.05, 4.0, 15), np.column_stack([np.ones(15), rng.normal(size=15)])
+        y = x @ [1.0, 0.5] + 0.5 * rng.normal(size=15) + np.sqrt(d) * rng.normal(size=15)
+        found = estimate(y, x, d, method)
+        assert found.converged, seed
+        assert len(found.trace) < 40
+
+
+def test_the_likelihood_ratio_is_that_of_the_maximum_whatever_the_estimate() -> None:
+    model = FayHerriot.from_formula("y ~ x", made(sigma2=0.3), "d")
+    ml, reml = (model.fit(m).test_area_effect("lr") for m in ("ml", "reml"))
+    for method in ("fh", "ampl", "ampl_yl"):
+        assert model.fit(method).test_area_effect("lr").statistic == pytest.approx(ml.statistic, rel=1e-8)
+    for method in ("amrl", "amrl_yl"):
+        assert model.fit(method).test_area_effect("lr").statistic == pytest.approx(reml.statistic, rel=1e-8)
+    assert ml.statistic > 0
+
+
+@pytest.mark.parametrize("method", ["fh", "ampl", "amrl"])
+def test_no_mse_is_negative_where_a_bias_correction_is_large(method: Any) -> None:
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        d = np.resize([4.0, 0.6, 0.5, 0.4, 0.1], 30)
+        y = 0.2 * rng.normal(size=30) + np.sqrt(d) * rng.normal(size=30)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BoundaryWarning)
+            fit = FayHerriot(y, np.ones(30), d).fit(method)
+        assert (fit.mse > 0).all(), seed

@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 
 from buurtsae.classical import modified
-from buurtsae.classical.columns import NotConvergedWarning
+from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.classical.components import estimate, gls
 from buurtsae.classical.covariate_error import read_covariate_error
 from buurtsae.classical.fay_herriot import FayHerriot
 from buurtsae.classical.measurement_error import MeasurementErrorFayHerriot
-from buurtsae.classical.results import BoundaryWarning
 from buurtsae.errors import BuurtsaeError, DataError, ModelError
 
 CODES = pd.Index([f"BU{k:08}" for k in range(60)], name="code")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from buurtsae.classical.columns import NotConvergedWarning
+from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.classical.covariances import STRUCTURES
 from buurtsae.classical.multivariate import MultivariateFayHerriot
 from buurtsae.errors import BuurtsaeError
@@ -43,7 +43,8 @@ def test_the_maximum_is_one(structure: Any, method: Any) -> None:
     from buurtsae.classical.multivariate_likelihood import at
 
     for move in 1e-3 * np.vstack([np.eye(len(free)), -np.eye(len(free))]):
-        assert at(fit.model.blocks, family.matrix(free + move), method == "reml").llf < fit.llf
+        assert at(fit.model.blocks, family.matrix(free + move), method == "reml").llf < fit.maximum.here.llf
+    assert fit.maximum.here.llf == pytest.approx(fit.llf_restricted if method == "reml" else fit.llf)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
@@ -111,9 +112,9 @@ def test_measures_apart_are_models_apart() -> None:
 def test_a_variance_of_zero_is_said_and_not_hidden(structure: Any) -> None:
     y, x, v = made(np.zeros((3, 3)))
     mean = x.to_numpy() @ np.array([[2.0, 3, 4], [0.5, -0.5, 0.2]])
-    fit = MultivariateFayHerriot(mean + 0.7 * (y - mean), x, v).fit(
-        structure=structure
-    )  # less than the sampling errors
+    model = MultivariateFayHerriot(mean + 0.7 * (y - mean), x, v)  # less than the sampling errors
+    with pytest.warns(BoundaryWarning, match="singular"):
+        fit = model.fit(structure=structure)
     assert fit.converged
     assert fit.at_boundary
     assert "singular" in fit.summary()
@@ -123,7 +124,8 @@ def test_a_variance_of_zero_is_said_and_not_hidden(structure: Any) -> None:
 
 def test_effects_of_one_dimension_make_a_singular_covariance() -> None:
     y, x, v = made(0.4 * np.ones((3, 3)), m=60)
-    fit = MultivariateFayHerriot(y, x, v).fit()
+    with pytest.warns(BoundaryWarning, match="go together"):
+        fit = MultivariateFayHerriot(y, x, v).fit()
     assert fit.converged
     assert np.linalg.eigvalsh(fit.sigma_v)[0] > -1e-12
     assert np.linalg.matrix_rank(fit.sigma_v, tol=1e-6) < 3
@@ -133,7 +135,7 @@ def test_effects_of_one_dimension_make_a_singular_covariance() -> None:
 def test_no_convergence_is_a_warning_with_the_trace() -> None:
     y, x, v = made()
     with pytest.warns(NotConvergedWarning, match=r"did not converge; last steps: log-likelihood .*score"):
-        fit = MultivariateFayHerriot(y, x, v).fit(max_iter=2)
+        fit = MultivariateFayHerriot(y, x, v).fit(maxiter=2)
     assert not fit.converged
     assert len(fit.trace) == 2
     assert (np.diag(fit.sigma_v) > 0).all()
@@ -207,3 +209,16 @@ def test_what_is_refused(what: str) -> None:
         make()
     for part in says:
         assert part in str(caught.value)
+
+
+def test_covariates_of_other_areas_are_refused() -> None:
+    y, x, v = made(m=20)
+    with pytest.raises(BuurtsaeError, match="covariates are of other areas"):
+        MultivariateFayHerriot(y, x.rename({"BU003": "BU999"}), v)
+    with pytest.raises(BuurtsaeError, match="in another order"):
+        MultivariateFayHerriot(y, x.iloc[::-1], v)
+    twice = y.index.to_series().replace("BU001", "BU002").to_numpy()
+    with pytest.raises(BuurtsaeError, match="areas occur twice"):
+        MultivariateFayHerriot(y.set_axis(twice), x.set_axis(twice), v)
+    with pytest.raises(BuurtsaeError, match="infinite"):
+        MultivariateFayHerriot(y.replace(y.iloc[0, 0], np.inf), x, v)

@@ -12,9 +12,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from buurtsae.classical import huber
-from buurtsae.classical.columns import NotConvergedWarning
+from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.classical.fay_herriot import FayHerriot
-from buurtsae.classical.results import BoundaryWarning
 from buurtsae.classical.robust import RobustFayHerriot
 from buurtsae.errors import BuurtsaeError, ModelError
 

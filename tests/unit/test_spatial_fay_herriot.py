@@ -11,9 +11,8 @@ import pytest
 import scipy.sparse as sp
 
 from buurtsae.areas.graph import Graph
-from buurtsae.classical.columns import NotConvergedWarning
+from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.classical.components import gls
-from buurtsae.classical.results import BoundaryWarning
 from buurtsae.classical.sar import EDGE, Neighbours, Sar, maximise
 from buurtsae.classical.sar_mse import parts
 from buurtsae.classical.spatial import SpatialFayHerriot
@@ -220,9 +219,18 @@ def test_a_variance_of_zero_is_said() -> None:
         fit = SpatialFayHerriot.from_formula("y ~ x", data, "d", grid(), "code").fit()
     assert fit.sigma2_v == 0
     assert np.isnan(fit.rho)
+    assert (fit.random_effects == 0).all()
+    assert fit.cov_components.isna().all(axis=None)
     np.testing.assert_allclose(fit.eblup, fit.fittedvalues)
     assert np.isfinite(fit.mse).all()
     assert "zero" in str(fit.summary())
+
+
+def test_direct_estimates_that_are_all_alike() -> None:
+    with pytest.warns(BoundaryWarning, match="zero"):
+        fit = SpatialFayHerriot.from_formula("y ~ x", made().assign(y=5.0), "d", grid(), "code").fit()
+    np.testing.assert_allclose(fit.eblup, 5.0)
+    assert fit.converged
 
 
 @pytest.mark.parametrize("restricted", [True, False])

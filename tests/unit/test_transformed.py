@@ -14,8 +14,8 @@ from scipy.stats import norm
 from buurtsae.classical.arcsine import ArcsineFayHerriot
 from buurtsae.classical.back_transformation import expected_sine_squared, sine_squared, slud_maiti
 from buurtsae.classical.benchmarked import benchmark
+from buurtsae.classical.columns import BoundaryWarning
 from buurtsae.classical.fay_herriot import FayHerriot
-from buurtsae.classical.results import BoundaryWarning
 from buurtsae.classical.transformed import LogFayHerriot
 from buurtsae.errors import BuurtsaeError, ModelError
 

@@ -53,7 +53,7 @@ class AreaData:
 
     @classmethod
     def of(cls, y: ArrayLike, X: ArrayLike, sampling_variance: ArrayLike, areas: ArrayLike | None = None) -> AreaData:
-        """Check arrays, or pandas' series and frames, in the same order.
+        """Check arrays in the same order, or pandas' series and frames, which are joined by label where y is one.
 
         Parameters
         ----------
@@ -70,16 +70,17 @@ class AreaData:
         DataError, ModelError or ProblemsError
         """
         response = str(y.name) if isinstance(y, pd.Series) and y.name is not None else "y"
+        if isinstance(y, pd.Series):
+            X, sampling_variance = joined(X, y.index, "X"), joined(sampling_variance, y.index, "sampling_variance")
         if areas is None:
             areas = y.index if isinstance(y, pd.Series) else pd.RangeIndex(np.size(y))
         names = tuple(str(c) for c in X.columns) if isinstance(X, pd.DataFrame) else ()
-        x = np.array(X, dtype=float)
+        x = numbers(X, "X")
         x = x[:, None] if x.ndim == 1 else x
         if x.ndim == 2 and not names:
             names = tuple(f"x{k}" for k in range(x.shape[1]))
-        data = cls(
-            np.array(y, dtype=float), x, np.array(sampling_variance, dtype=float), pd.Index(areas), names, response
-        )
+        d = numbers(sampling_variance, "sampling_variance")
+        data = cls(numbers(y, "y"), x, d, pd.Index(areas), names, response)
         data.check()
         return data
 
@@ -177,3 +178,38 @@ class AreaData:
         check_finite(x, self.names, table.index, "areas", problems)
         problems.raise_if_any()
         return x, table.index
+
+
+def joined(part: ArrayLike, areas: pd.Index, name: str) -> ArrayLike:
+    """Return a series or frame in the order of the areas; an array as it is.
+
+    Raises
+    ------
+    DataError
+        If it is of other areas.
+    """
+    if not isinstance(part, pd.Series | pd.DataFrame) or part.index.equals(areas):
+        return part
+    other = part.index.symmetric_difference(areas)
+    if len(other) or not part.index.is_unique:
+        raise DataError(
+            f"{name} is of other areas than y",
+            shown(other) if len(other) else shown(part.index[part.index.duplicated()]),
+            f"the {len(areas)} of y, each once",
+            "join them by code first",
+        )
+    return part.loc[areas]
+
+
+def numbers(values: ArrayLike, name: str) -> Floats:
+    """Return an array of numbers.
+
+    Raises
+    ------
+    DataError
+        If it holds anything else.
+    """
+    try:
+        return np.array(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} is not numeric", str(error), "numbers", "convert it") from error

@@ -29,7 +29,7 @@ from scipy.special import erf
 from buurtsae.classical.bootstrap import predicted
 from buurtsae.classical.components import Method, estimate
 from buurtsae.errors import ModelError
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, one_thread
 
 
 def crude(theta: Floats, mse: Floats) -> tuple[Floats, Floats]:
@@ -90,6 +90,7 @@ def _phi(z: Floats | NDArray[np.complex128]) -> NDArray[np.complex128]:
     return (1 + erf(np.asarray(z, dtype=complex) / np.sqrt(2))) / 2
 
 
+@one_thread()
 def sine_bootstrap(
     beta: Floats,
     sigma2_v: float,
@@ -126,21 +127,18 @@ def sine_bootstrap(
     ModelError
         If there are less than two replications, or less than half of the refits converge.
     """
-    from threadpoolctl import threadpool_limits
-
     if replications < 2:
         raise ModelError("a bootstrap needs replications", str(replications), "2 or more", "ask for at least 200")
     rng, errors = np.random.default_rng(seed), []
     nu, own = x @ beta, np.sqrt(np.where(sampled, d, np.nan))
-    with threadpool_limits(1):  # many small decompositions: threads of BLAS would wait for each other
-        for _ in range(replications):
-            theta = nu + np.sqrt(sigma2_v) * rng.normal(size=len(nu))
-            y = theta + own * rng.normal(size=len(nu))
-            found = estimate(y[sampled], x[sampled], d[sampled], method)
-            if found.converged:
-                eblup = predicted(y, x, d, sampled, found.sigma2_v, method).eblup
-                gamma = np.where(sampled, found.sigma2_v / (found.sigma2_v + np.where(sampled, d, 1)), 0)
-                errors.append(proportion(eblup, found.sigma2_v * (1 - gamma), corrected) - sine_squared(theta))
+    for _ in range(replications):
+        theta = nu + np.sqrt(sigma2_v) * rng.normal(size=len(nu))
+        y = theta + own * rng.normal(size=len(nu))
+        found = estimate(y[sampled], x[sampled], d[sampled], method)
+        if found.converged:
+            eblup = predicted(y, x, d, sampled, found.sigma2_v, method).eblup
+            gamma = np.where(sampled, found.sigma2_v / (found.sigma2_v + np.where(sampled, d, 1)), 0)
+            errors.append(proportion(eblup, found.sigma2_v * (1 - gamma), corrected) - sine_squared(theta))
     if len(errors) < replications / 2:
         raise ModelError(
             "the bootstrap cannot be trusted",

@@ -22,7 +22,7 @@ import numpy as np
 from buurtsae.classical import mse as analytic
 from buurtsae.classical.components import Method, estimate, gls
 from buurtsae.errors import ModelError
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, one_thread
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Bootstrap:
     failed: int
 
 
+@one_thread()
 def bootstrap(
     draw: Callable[[np.random.Generator], tuple[Floats, Floats]],
     refit: Callable[[Floats], Prediction],

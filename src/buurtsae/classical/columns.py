@@ -21,6 +21,10 @@ class NotConvergedWarning(UserWarning):
     """A maximum that was not found; the message holds the trace of the search."""
 
 
+class BoundaryWarning(UserWarning):
+    """A variance component is estimated at the edge of what is possible, such as a variance of zero."""
+
+
 def read_formula(formula: str, data: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame, ModelSpec]:
     """Return the response and the model matrix of a formula, rows with missing values included.
 

@@ -2,7 +2,8 @@ r"""The variance between areas, sigma2_v, of a Fay-Herriot model: V = diag(sigma
 
 With P = V^{-1} - V^{-1} X (X' V^{-1} X)^{-1} X' V^{-1} the profile and restricted log-likelihoods have the scores
 [y'PPy - tr(V^{-1})] / 2 and [y'PPy - tr(P)] / 2 and the expected information tr(V^{-2}) / 2 and tr(P^2) / 2; Fisher
-scoring climbs, with halved steps, from the best of a few starting values to the maximum over sigma2_v >= 0. Moments
+scoring, or Newton's method where the likelihood is concave, climbs with halved steps from the best of a few starting
+values to the maximum over sigma2_v >= 0: scoring alone goes to and fro where both informations differ much. Moments
 solve y'Py = m - p. Adjusted likelihoods are multiplied by sigma2_v, or by arctan(sum gamma_i)^{1/m}: never zero.
 
 References
@@ -44,8 +45,8 @@ class Gls:
         x_i' (X' V^{-1} X)^{-1} x_i / (sigma2_v + D_i); they sum to p.
     py : ndarray, shape (m,)
         P y.
-    ypy, logdet_v, logdet_xvx, trace_p, trace_pp : float
-        y'Py, log |V|, log |X' V^{-1} X|, tr(P) and tr(P^2).
+    ypy, ypppy, logdet_v, logdet_xvx, trace_p, trace_pp : float
+        y'Py, y'PPPy, log |V|, log |X' V^{-1} X|, tr(P) and tr(P^2).
     """
 
     weight: Floats
@@ -54,6 +55,7 @@ class Gls:
     leverage: Floats
     py: Floats
     ypy: float
+    ypppy: float
     logdet_v: float
     logdet_xvx: float
     trace_p: float
@@ -84,6 +86,7 @@ def gls(sigma2_v: float, y: Floats, x: Floats, d: Floats) -> Gls:
         leverage=leverage,
         py=py,
         ypy=float(py @ (py / weight)),
+        ypppy=float(weight @ py**2 - ((q.T @ (root * py)) ** 2).sum()),
         logdet_v=-float(np.log(weight).sum()),
         logdet_xvx=2 * float(np.log(np.abs(r.diagonal())).sum()),
         trace_p=float(weight @ (1 - leverage)),
@@ -181,16 +184,17 @@ def _criterion(fit: Gls, sigma2_v: float, d: Floats, method: str) -> float:
 
 
 def _derivatives(fit: Gls, sigma2_v: float, d: Floats, method: str) -> tuple[float, float]:
-    """Score, and information: expected for the likelihood, observed for the adjustment."""
+    """Score, and information: observed where positive, else expected, of the likelihood; of the adjustment observed."""
     restricted, w = method in RESTRICTED, fit.weight
     score = 0.5 * (float(fit.py @ fit.py) - (fit.trace_p if restricted else float(w.sum())))
-    information = 0.5 * (fit.trace_pp if restricted else float(w @ w))
+    expected, more = 0.5 * (fit.trace_pp if restricted else float(w @ w)), 0.0
     if method in ("ampl", "amrl"):
-        return score + 1 / sigma2_v, information + 1 / sigma2_v**2
-    if method.endswith("_yl"):
+        score, more = score + 1 / sigma2_v, 1 / sigma2_v**2
+    elif method.endswith("_yl"):
         t, first, second = sigma2_v * w.sum(), float(d @ w**2), -2 * float(d @ w**3)
         angle, slope = float(np.arctan(t)), 1 / (1 + t**2)
         g = slope * first / angle  # derivative of log arctan(t)
         h = (slope * second - 2 * t * slope**2 * first**2) / angle - g**2
-        return score + g / len(d), information - h / len(d)
-    return score, information
+        score, more = score + g / len(d), -h / len(d)
+    observed = fit.ypppy - expected + more
+    return score, observed if observed > 0 else expected + more

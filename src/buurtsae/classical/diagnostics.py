@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2, normaltest, shapiro
 
-from buurtsae.classical.components import RESTRICTED, Gls, gls
+from buurtsae.classical.components import RESTRICTED, Gls, estimate, gls
 from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats
 
@@ -107,6 +107,8 @@ def area_effect(
     null = gls(0.0, y, x, d)
     if kind == "lr":
         restricted = method in RESTRICTED
+        if method not in ("reml", "ml"):  # of moments and adjusted likelihoods the maximum is elsewhere
+            fit = gls(estimate(y, x, d, "reml" if restricted else "ml").sigma2_v, y, x, d)
         ratio = max(2 * (fit.loglike(restricted) - null.loglike(restricted)), 0.0)
         return TestResult("likelihood ratio", ratio, 0.5 * float(chi2.sf(ratio, 1)) if ratio > 0 else 1.0)
     if kind != "score":

@@ -27,7 +27,7 @@ from buurtsae.classical.area_data import AreaData
 from buurtsae.classical.components import Gls, Method, estimate, gls
 from buurtsae.classical.diagnostics import Diagnostics, TestResult, area_effect, diagnose
 from buurtsae.classical.results import AreaResults
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, one_thread
 
 
 @dataclass(frozen=True, init=False)
@@ -89,6 +89,7 @@ class FayHerriot:
         object.__setattr__(made, "data", AreaData.from_formula(formula, data, sampling_variance, areas))
         return made
 
+    @one_thread()
     def fit(self, method: Method = "reml", tol: float = 1e-10, maxiter: int = 100) -> FayHerriotResults:
         """Estimate sigma2_v and beta, and predict every area.
 

@@ -44,8 +44,10 @@ class Parts:
 
     @property
     def mse(self) -> Floats:
-        """The estimate of the MSE of the EBLUP, shape (m,)."""
-        return self.g1 + self.g2 + 2 * self.g3 - self.bias * self.shrunk
+        """The estimate of the MSE of the EBLUP, shape (m,); the bias of g1 is left in where the rest is negative."""
+        whole = self.g1 + self.g2 + 2 * self.g3
+        less = whole - self.bias * self.shrunk
+        return np.where(less > 0, less, whole)
 
 
 def parts(fit: Gls, sigma2_v: float, d: Floats, method: Method) -> Parts:

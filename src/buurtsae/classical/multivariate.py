@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from buurtsae.classical.columns import NotConvergedWarning, check_columns, read_formula
+from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning, check_columns, read_formula
 from buurtsae.classical.covariances import STRUCTURES
 from buurtsae.classical.multivariate_likelihood import Blocks, maximise
 from buurtsae.classical.multivariate_results import MultivariateFayHerriotResults
@@ -80,6 +80,20 @@ class MultivariateFayHerriot:
                 f"one table, or {width}, of {m} rows",
                 "give a row for every area",
                 ModelError,
+            )
+        labelled = [t for t in self._tables if isinstance(t, pd.DataFrame)] if isinstance(self.y, pd.DataFrame) else []
+        if wrong := [t.index for t in labelled if not t.index.equals(self.areas)]:
+            problems.add(
+                "the covariates are of other areas than the direct estimates, or in another order",
+                shown(wrong[0].symmetric_difference(self.areas)) or "the same in another order",
+                "the same rows",
+                "join them by code first",
+            )
+        if len(double := self.areas[self.areas.duplicated()]):
+            problems.add("areas occur twice", shown(double), "each area once", "one row per area")
+        if (endless := np.isinf(self.endog).any(axis=1)).any():
+            problems.add(
+                "direct estimates are infinite", shown(self.areas[endless]), "numbers, or missing", "correct them"
             )
         problems.raise_if_any()
         for k, (x, names) in enumerate(zip(self.matrices, self._columns, strict=True)):
@@ -173,7 +187,7 @@ class MultivariateFayHerriot:
         self,
         method: Literal["reml", "ml"] = "reml",
         structure: Literal["unstructured", "diagonal", "homoscedastic", "ar1"] = "unstructured",
-        max_iter: int = 100,
+        maxiter: int = 100,
     ) -> MultivariateFayHerriotResults:
         """Estimate Sigma by (restricted) maximum likelihood, the coefficients by GLS.
 
@@ -182,7 +196,7 @@ class MultivariateFayHerriot:
         method : {"reml", "ml"}
         structure : {"unstructured", "diagonal", "homoscedastic", "ar1"}
             Of Sigma.
-        max_iter : int
+        maxiter : int
 
         Raises
         ------
@@ -193,13 +207,15 @@ class MultivariateFayHerriot:
         -----
         NotConvergedWarning
             With the trace, if the maximum was not found.
+        BoundaryWarning
+            If Sigma is singular.
         """
         if method not in ("reml", "ml"):
             raise ModelError("the method is unknown", repr(method), "reml or ml", "choose one")
         if structure not in STRUCTURES:
             raise ModelError("the structure is unknown", repr(structure), ", ".join(STRUCTURES), "choose one")
         family = STRUCTURES[structure](self.endog.shape[1])
-        found = maximise(self.blocks, family, method == "reml", max_iter)
+        found = maximise(self.blocks, family, method == "reml", maxiter)
         if not found.converged:
             steps = "; ".join(f"log-likelihood {llf:.6f}, score {s:.3g}" for llf, s in found.trace[-8:])
             warnings.warn(
@@ -207,7 +223,15 @@ class MultivariateFayHerriot:
                 NotConvergedWarning,
                 stacklevel=2,
             )
-        return MultivariateFayHerriotResults(self, method, structure, family, found)
+        results = MultivariateFayHerriotResults(self, method, structure, family, found)
+        if found.converged and results.at_boundary:
+            warnings.warn(
+                f"Sigma ({structure}) is estimated singular by {method}: a variance is zero, or effects of measures go "
+                "together entirely\n  hint: structure='diagonal', or measures less alike",
+                BoundaryWarning,
+                stacklevel=2,
+            )
+        return results
 
     @cached_property
     def _tables(self) -> tuple[pd.DataFrame | ArrayLike, ...]:

@@ -177,7 +177,7 @@ class Maximum:
     trace: Floats
 
 
-def maximise(data: Blocks, structure: Structure, restricted: bool, max_iter: int = 100) -> Maximum:
+def maximise(data: Blocks, structure: Structure, restricted: bool, maxiter: int = 100) -> Maximum:
     """Return the Sigma of highest likelihood by Newton steps in its free parameters.
 
     Directions in which the likelihood is not concave are walked uphill; steps are halved until it rises.
@@ -188,7 +188,7 @@ def maximise(data: Blocks, structure: Structure, restricted: bool, max_iter: int
     total = np.nanmean(rest**2, axis=0)
     free = structure.start(np.maximum(total - np.nanmean(unseen, axis=0), 0.1 * total))
     here, steps = at(data, structure.matrix(free), restricted), list[tuple[float, float]]()
-    for _ in range(max_iter):
+    for _ in range(maxiter):
         slopes, g = structure.slopes(free), gradient(here)
         score = np.einsum("ab,kab->k", g, slopes)
         steps.append((here.llf, float(np.abs(score).max() * typical)))

@@ -63,16 +63,15 @@ class MultivariateFayHerriotResults:
         b = np.linalg.solve(self.model.blocks.root, self.maximum.here.delta)
         return pd.Series(b, self.model.names, name="params")
 
-    @cached_property
     def cov_params(self) -> pd.DataFrame:
-        """Covariance of the coefficients."""
+        """Return the covariance matrix of the coefficients."""
         half = np.linalg.inv(self.model.blocks.root)
         return pd.DataFrame(half @ self.maximum.here.inverse @ half.T, self.model.names, self.model.names)
 
     @property
     def bse(self) -> pd.Series:
         """Standard errors of the coefficients."""
-        return pd.Series(np.sqrt(np.diag(self.cov_params)), self.model.names, name="bse")
+        return pd.Series(np.sqrt(np.diag(self.cov_params())), self.model.names, name="bse")
 
     @property
     def tvalues(self) -> pd.Series:
@@ -85,9 +84,9 @@ class MultivariateFayHerriotResults:
         return pd.Series(2 * st.norm.sf(np.abs(self.tvalues)), self.model.names, name="pvalues")
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return normal intervals of the coefficients, columns `lower` and `upper`."""
+        """Return lower and upper ends of the intervals of the coefficients, at 1 - alpha."""
         half = st.norm.isf(alpha / 2) * self.bse
-        return pd.DataFrame({"lower": self.params - half, "upper": self.params + half})
+        return pd.DataFrame({0: self.params - half, 1: self.params + half})
 
     @property
     def sigma_v(self) -> pd.DataFrame:
@@ -110,20 +109,25 @@ class MultivariateFayHerriotResults:
         scale = np.sqrt(np.nanmedian(own, axis=0))
         return bool(np.linalg.eigvalsh(self.maximum.here.sigma / np.outer(scale, scale))[0] < 1e-8)
 
-    @property
+    @cached_property
     def llf(self) -> float:
-        """The maximised log-likelihood, restricted after REML."""
-        return self.maximum.here.llf
+        """Log-likelihood at the estimates, the full one also after REML."""
+        return at(self.model.blocks, self.maximum.here.sigma, restricted=False).llf
+
+    @cached_property
+    def llf_restricted(self) -> float:
+        """Restricted log-likelihood, as lme4 has it, without the constant log |X'X| / 2."""
+        return at(self.model.blocks, self.maximum.here.sigma, restricted=True).llf
 
     @property
     def aic(self) -> float:
-        """-2 log-likelihood at the estimates, full also after REML, plus twice the number of parameters."""
-        return 2 * (self._parameters - self._full)
+        """Akaike's criterion: lower is better."""
+        return 2 * (self._parameters - self.llf)
 
     @property
     def bic(self) -> float:
-        """-2 log-likelihood at the estimates, full also after REML, plus log n times the number of parameters."""
-        return float(self._parameters * np.log(self.nobs) - 2 * self._full)
+        """Schwarz's criterion: lower is better."""
+        return float(self._parameters * np.log(self.nobs) - 2 * self.llf)
 
     @property
     def nobs(self) -> int:
@@ -215,11 +219,6 @@ class MultivariateFayHerriotResults:
     @property
     def _parameters(self) -> int:
         return len(self.params) + len(self.maximum.free)
-
-    @property
-    def _full(self) -> float:
-        """Log-likelihood at the estimates, whatever the method."""
-        return at(self.model.blocks, self.maximum.here.sigma, restricted=False).llf
 
     def _frame(self, values: Floats) -> pd.DataFrame:
         return pd.DataFrame(values, self.model.areas, list(self.model.measures))

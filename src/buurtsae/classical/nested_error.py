@@ -23,7 +23,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from buurtsae.areas.icar import Ints
-from buurtsae.classical.columns import NotConvergedWarning, read_formula
+from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning, read_formula
 from buurtsae.classical.nested_checks import check_population, check_units, population
 from buurtsae.classical.nested_likelihood import Maximum, Response, Sample, maximise
 from buurtsae.classical.nested_mse import Targets
@@ -139,7 +139,7 @@ class NestedError:
         self,
         method: Literal["reml", "ml"] = "reml",
         ratio: float | None = None,
-        max_iter: int = 100,
+        maxiter: int = 100,
     ) -> NestedErrorResults:
         """Estimate the variances by (restricted) maximum likelihood, the coefficients by GLS.
 
@@ -148,7 +148,7 @@ class NestedError:
         method : {"reml", "ml"}
         ratio : float, optional
             Takes s2v / s2e as known: 0 gives regression-synthetic estimates.
-        max_iter : int
+        maxiter : int
             Most steps of the search for the maximum.
 
         Raises
@@ -160,13 +160,15 @@ class NestedError:
         -----
         NotConvergedWarning
             With the trace, if the maximum was not found.
+        BoundaryWarning
+            If the variance between areas is zero.
         """
         if method not in ("reml", "ml"):
             raise ModelError("the method is unknown", repr(method), "reml or ml", "choose one")
         if ratio is not None and not 0 <= ratio < np.inf:
             raise ModelError("the ratio of the variances is impossible", repr(ratio), "0 or more", "correct it")
         if ratio is None:
-            found = maximise(self.sample, self.response, method == "reml", max_iter)
+            found = maximise(self.sample, self.response, method == "reml", maxiter)
         else:
             found = Maximum(float(ratio), True, np.empty((0, 2)))
         if not found.converged:
@@ -176,7 +178,15 @@ class NestedError:
                 NotConvergedWarning,
                 stacklevel=2,
             )
-        return NestedErrorResults(self, method, found, fixed=ratio is not None)
+        results = NestedErrorResults(self, method, found, fixed=ratio is not None)
+        if results.at_boundary:
+            warnings.warn(
+                f"sigma2_v is estimated at zero by {method}: every EBLUP is the synthetic estimate\n"
+                "  hint: `test_no_area_effect` says whether the data speak against zero",
+                BoundaryWarning,
+                stacklevel=2,
+            )
+        return results
 
     def targets(self, means: pd.DataFrame | None, sizes: pd.Series | None) -> tuple[pd.Index, Targets]:
         """Return labels and arrays of the areas that `means` has, those of the model by default.

@@ -205,7 +205,7 @@ class Maximum:
     trace: Floats
 
 
-def maximise(sample: Sample, y: Response, restricted: bool, max_iter: int = 100) -> Maximum:
+def maximise(sample: Sample, y: Response, restricted: bool, maxiter: int = 100) -> Maximum:
     """Return the ratio of highest likelihood: the best of a grid, then a root of the derivative beside it.
 
     Parameters
@@ -214,7 +214,7 @@ def maximise(sample: Sample, y: Response, restricted: bool, max_iter: int = 100)
     y : Response
     restricted : bool
         REML, rather than ML.
-    max_iter : int
+    maxiter : int
         Most steps of the search for the root.
     """
     grid = np.concatenate([[0.0], np.exp(SHARES) / np.median(sample.n)])
@@ -232,6 +232,6 @@ def maximise(sample: Sample, y: Response, restricted: bool, max_iter: int = 100)
     if slope(low) > 0 or slope(high) < 0:  # it still rises at the end of the grid
         return Maximum(float(grid[best]), False, np.array(steps))
     root, found = so.brentq(
-        slope, low, high, xtol=1e-14 * high, rtol=1e-14, maxiter=max_iter, full_output=True, disp=False
+        slope, low, high, xtol=1e-14 * high, rtol=1e-14, maxiter=maxiter, full_output=True, disp=False
     )
     return Maximum(float(root), bool(found.converged), np.array(steps))

@@ -175,7 +175,7 @@ def bootstrap(
     v: Variances,
     targets: Targets,
     restricted: bool,
-    replicates: int,
+    replications: int,
     rng: np.random.Generator,
 ) -> tuple[Floats, Floats]:
     """Return mean squared errors of EBLUPs of made data, the variances estimated anew each time.
@@ -197,7 +197,7 @@ def bootstrap(
     np.divide(v.unit, targets.size * (1 - targets.fraction), out=hidden, where=targets.fraction < 1)
     unseen, f, b = targets.unseen_zbar(sample), targets.fraction, y.centre + at.delta
     first, second = np.zeros(len(targets.sample)), np.zeros(len(targets.sample))
-    for _ in range(replicates):
+    for _ in range(replications):
         effect = rng.normal(0, np.sqrt(v.area), len(sample.n))
         error = rng.normal(0, 1, len(sample.n)) * np.sqrt(v.unit / sample.n)
         normal = rng.normal(0, np.sqrt(v.unit), spread.shape[1])
@@ -210,5 +210,5 @@ def bootstrap(
         squared = (predict(sample, made, fitted, targets).mean - truth) ** 2
         first += squared
         second += squared**2
-    mean = first / replicates
-    return mean, np.sqrt(np.maximum(second / replicates - mean**2, 0) / replicates)
+    mean = first / replications
+    return mean, np.sqrt(np.maximum(second / replications - mean**2, 0) / replications)

@@ -65,9 +65,8 @@ class NestedErrorResults:
         b = self.model.sample.beta(self.model.response.centre + self._gls.delta)
         return pd.Series(b, self._names, name="params")
 
-    @property
     def cov_params(self) -> pd.DataFrame:
-        """Covariance of the coefficients, s2e A^{-1}."""
+        """Return the covariance matrix of the coefficients, s2e A^{-1}."""
         half = np.linalg.inv(self.model.sample.root)
         v = self.sigma2_e * half @ np.linalg.inv(self._gls.information) @ half.T
         return pd.DataFrame(v, self._names, self._names)
@@ -75,7 +74,7 @@ class NestedErrorResults:
     @property
     def bse(self) -> pd.Series:
         """Standard errors of the coefficients."""
-        return pd.Series(np.sqrt(np.diag(self.cov_params)), self._names, name="bse")
+        return pd.Series(np.sqrt(np.diag(self.cov_params())), self._names, name="bse")
 
     @property
     def tvalues(self) -> pd.Series:
@@ -88,9 +87,9 @@ class NestedErrorResults:
         return pd.Series(2 * st.norm.sf(np.abs(self.tvalues)), self._names, name="pvalues")
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return normal intervals of the coefficients, columns `lower` and `upper`."""
+        """Return lower and upper ends of the intervals of the coefficients, at 1 - alpha."""
         half = st.norm.isf(alpha / 2) * self.bse
-        return pd.DataFrame({"lower": self.params - half, "upper": self.params + half})
+        return pd.DataFrame({0: self.params - half, 1: self.params + half})
 
     @property
     def sigma2_v(self) -> float:
@@ -127,18 +126,26 @@ class NestedErrorResults:
 
     @property
     def llf(self) -> float:
-        """The maximised log-likelihood, restricted after REML."""
-        return self._llf(self.method == "reml")
+        """Log-likelihood at the estimates, the full one also after REML: S = degrees * s2e, whatever the method."""
+        sample, s = self.model.sample, self._gls.squares
+        log_det = np.log1p(self.maximum.ratio * sample.sizes) @ sample.counts
+        return float(-(self.nobs * np.log(2 * np.pi * self.sigma2_e) + log_det + s / self.sigma2_e) / 2)
+
+    @property
+    def llf_restricted(self) -> float:
+        """Restricted log-likelihood at the ratio of the variances, as lme4 and statsmodels have it."""
+        ratio = np.array([self.maximum.ratio])
+        return float(-deviance(self.model.sample, self.model.response, ratio, restricted=True)[0] / 2)
 
     @property
     def aic(self) -> float:
-        """-2 log-likelihood at the estimates, full also after REML, plus 2 (p + 2)."""
-        return 2 * (self._parameters - self._full)
+        """Akaike's criterion, -2 llf + 2 (p + 2)."""
+        return 2 * (self._parameters - self.llf)
 
     @property
     def bic(self) -> float:
-        """-2 log-likelihood at the estimates, full also after REML, plus (p + 2) log n."""
-        return float(self._parameters * np.log(self.nobs) - 2 * self._full)
+        """Schwarz's criterion, -2 llf + (p + 2) log n."""
+        return float(self._parameters * np.log(self.nobs) - 2 * self.llf)
 
     @property
     def nobs(self) -> int:
@@ -199,8 +206,8 @@ class NestedErrorResults:
 
     def bootstrap_mse(
         self,
-        replicates: int = 400,
-        seed: int = 0,
+        replications: int = 400,
+        seed: int | None = None,
         means: pd.DataFrame | None = None,
         sizes: pd.Series | None = None,
     ) -> pd.DataFrame:
@@ -208,7 +215,8 @@ class NestedErrorResults:
 
         Parameters
         ----------
-        replicates, seed : int
+        replications : int
+        seed : int, optional
         means, sizes : optional
             As in `predict`.
 
@@ -220,16 +228,16 @@ class NestedErrorResults:
         Raises
         ------
         ModelError or ProblemsError
-            If there are fewer than two replicates, the ratio was fixed, or as in `predict`.
+            If there are fewer than two replications, the ratio was fixed, or as in `predict`.
         """
-        if replicates < 2 or self.fixed:
-            got = "a fixed ratio of the variances" if self.fixed else f"{replicates} replicates"
+        if replications < 2 or self.fixed:
+            got = "a fixed ratio of the variances" if self.fixed else f"{replications} replications"
             raise ModelError("there is nothing to bootstrap", got, "an estimated ratio, 2 or more", "correct it")
         index, targets = self.model.targets(means, sizes)
         model, rng = self.model, np.random.default_rng(seed)
         restricted = self.method == "reml"
         mse, error = bootstrap(
-            model.sample, model.response, self._gls, self._variances, targets, restricted, replicates, rng
+            model.sample, model.response, self._gls, self._variances, targets, restricted, replications, rng
         )
         return pd.DataFrame({"mse": mse, "mc_error": error}, index=index)
 
@@ -277,14 +285,3 @@ class NestedErrorResults:
     @property
     def _parameters(self) -> int:
         return self.model.sample.p + 2
-
-    def _llf(self, restricted: bool) -> float:
-        ratio = np.array([self.maximum.ratio])
-        return float(-deviance(self.model.sample, self.model.response, ratio, restricted)[0] / 2)
-
-    @property
-    def _full(self) -> float:
-        """Log-likelihood at the estimates: S = degrees * s2e, whatever the method."""
-        sample, s = self.model.sample, self._gls.squares
-        log_det = np.log1p(self.maximum.ratio * sample.sizes) @ sample.counts
-        return float(-(self.nobs * np.log(2 * np.pi * self.sigma2_e) + log_det + s / self.sigma2_e) / 2)

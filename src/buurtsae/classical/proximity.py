@@ -41,7 +41,7 @@ def read_proximity(given: Graph | sp.sparray | pd.DataFrame | ArrayLike, areas: 
         codes, w = areas, sp.csr_array(given if sp.issparse(given) else np.asarray(given, dtype=float))
     if w.shape != (len(codes), len(codes)) or len(codes) != m:
         raise ModelError(
-            "the proximities have the wrong size", f"{w.shape[0]} x {w.shape[1]}", f"{m} x {m}", "one row per area"
+            "the proximities have the wrong size", " x ".join(map(str, w.shape)), f"{m} x {m}", "one row per area"
         )
     if len(absent := areas.difference(codes)):
         raise DataError(

@@ -18,15 +18,11 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from buurtsae.classical.area_data import AreaData
-from buurtsae.classical.columns import NotConvergedWarning
+from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
     from statsmodels.iolib.summary import Summary
-
-
-class BoundaryWarning(UserWarning):
-    """A variance component is estimated at the edge of what is possible, such as a variance of zero."""
 
 
 @dataclass(frozen=True)

@@ -19,27 +19,17 @@ REML. Biometrics 51.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 
-from buurtsae.sparse import Factor, Floats, Ints, Symbolic, analyse
+from buurtsae.sparse import Factor, Floats, Ints, Symbolic, analyse, one_thread
 
 EDGE = 0.9999  # the most that rho may be, in size
+RHOS = (0.0, 0.4, 0.8, -0.5)  # tried at the start
 TINY = 1e-7  # a variance below this share of the median sampling variance is zero
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep BLAS to one thread: on small fronts and few columns its threads only wait for each other."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
-        yield
 
 
 @dataclass(frozen=True)
@@ -241,7 +231,7 @@ def maximise(
     tol: float = 1e-10,
     maxiter: int = 100,
 ) -> SarMaximum:
-    """Climb with halved steps, from no autocorrelation and a variance `start`.
+    """Climb with halved steps from the best of a few autocorrelations, and a variance `start`.
 
     Steps are those of Newton, with the average information at the start, which every step updates by the change of the
     score (BFGS): where observed and expected information differ much, as in few areas, average information alone goes
@@ -249,7 +239,11 @@ def maximise(
     variance that falls below `TINY` of the median sampling variance stays there: it is zero.
     """
     least = TINY / float(np.median(weight[weight > 0]))
-    at = Sar(near, max(start, least), 0.0, weight, y, x)
+    starts = [Sar(near, max(start, least), rho, weight, y, x) for rho in RHOS]
+    at = max(starts, key=lambda s: s.loglike(restricted))
+    if np.abs(at.residual).max() <= 1e-12 * np.abs(y).max():  # nothing is left over: the information is zero too
+        at = Sar(near, least, 0.0, weight, y, x)
+        return SarMaximum(at, True, True, ((least, 0.0, at.loglike(restricted)),))
     value, score, information = at.loglike(restricted), at.score(restricted), at.average_information()
     trace = [(at.sigma2, at.rho, value)]
     for _ in range(maxiter):

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from buurtsae.classical.sar import Sar, one_thread
-from buurtsae.sparse import Floats
+from buurtsae.classical.sar import Sar
+from buurtsae.sparse import Floats, one_thread
 
 EXACT = 2000  # areas
 PROBES = 256

@@ -172,12 +172,14 @@ class SpatialFayHerriotResults(AreaResults):
     @property
     def random_effects(self) -> pd.Series:
         """Predicted u of all areas."""
-        return pd.Series(self.at.effect, index=self.data.areas, name="u")
+        return pd.Series(self.at.effect * (self.sigma2_v > 0), index=self.data.areas, name="u")
 
     @property
     def cov_components(self) -> pd.DataFrame:
-        """Asymptotic covariance of sigma2_v and rho: inverse expected information."""
+        """Asymptotic covariance of sigma2_v and rho: inverse expected information; NaN where sigma2_v is zero."""
         names = ["sigma2_v", "rho"]
+        if self.sigma2_v == 0:
+            return pd.DataFrame(np.nan, names, names)
         return pd.DataFrame(np.linalg.inv(self.terms.information), names, names)
 
     def test_autocorrelation(self) -> TestResult:

@@ -254,5 +254,6 @@ def _log_back(
     if back == "crude":
         return back_to.crude(theta, mse)
     h = np.einsum("kp,pq,kq->k", x, fit.cov_beta, x, optimize=True)
-    var, bias = analytic.variance(fit.gls.weight, cast(Method, fit.method)), fit.terms.bias
+    method = cast(Method, fit.method)
+    var, bias = analytic.variance(fit.gls.weight, method), analytic.bias(fit.gls, fit.sigma2_v, method)
     return back_to.slud_maiti(theta, x @ fit.beta, fit.sigma2_v, w, h, var, bias)

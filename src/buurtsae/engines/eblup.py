@@ -20,11 +20,13 @@ Datta, G.S. and Lahiri, P. (2000). A unified measure of uncertainty of EBLUPs. S
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.classical.multivariate import MultivariateFayHerriot
 from buurtsae.classical.multivariate_results import MultivariateFayHerriotResults
 from buurtsae.draws import Draws, Maximised
@@ -128,11 +130,15 @@ def multivariate(design: Design) -> MultivariateFayHerriotResults:
     # sources do not share sub-dimensions here: the sum holds each one's block
     precision = np.where(both, design.precision.sum(axis=0), np.eye(seen.shape[1]))
     areas, measures = list(design.areas), list(design.subdimensions)
-    return MultivariateFayHerriot(
+    model = MultivariateFayHerriot(
         pd.DataFrame(np.where(seen, design.y.sum(axis=0), np.nan), areas, measures),
         pd.DataFrame(design.x, areas, list(design.columns)),
         np.where(both, np.linalg.inv(precision), 0.0),
-    ).fit("reml")
+    )
+    with warnings.catch_warnings():  # the certificate of the draws says both, and the report
+        warnings.simplefilter("ignore", BoundaryWarning)
+        warnings.simplefilter("ignore", NotConvergedWarning)
+        return model.fit("reml")
 
 
 def sample(design: Design, seed: int, options: EblupOptions, progress: bool) -> Draws:
