@@ -89,7 +89,6 @@ class FayHerriot:
         object.__setattr__(made, "data", AreaData.from_formula(formula, data, sampling_variance, areas))
         return made
 
-    @one_thread()
     def fit(self, method: Method = "reml", tol: float = 1e-10, maxiter: int = 100) -> FayHerriotResults:
         """Estimate sigma2_v and beta, and predict every area.
 
@@ -111,9 +110,10 @@ class FayHerriot:
         """
         data, seen = self.data, self.data.sampled
         y, x, d = data.y[seen], data.x[seen], data.d[seen]
-        found = estimate(y, x, d, method, tol, maxiter)
-        sigma2_v = found.sigma2_v
-        gls_fit = gls(sigma2_v, y, x, d)
+        with one_thread():
+            found = estimate(y, x, d, method, tol, maxiter)
+            sigma2_v = found.sigma2_v
+            gls_fit = gls(sigma2_v, y, x, d)
         terms = analytic.parts(gls_fit, sigma2_v, d, method)
         eblup, mse, gamma = data.x @ gls_fit.beta, np.empty(len(data.y)), np.zeros(len(data.y))
         eblup[seen] += sigma2_v * gls_fit.py

@@ -28,7 +28,7 @@ from buurtsae.classical.covariances import STRUCTURES
 from buurtsae.classical.multivariate_likelihood import Blocks, maximise
 from buurtsae.classical.multivariate_results import MultivariateFayHerriotResults
 from buurtsae.errors import ModelError, Problems, shown
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, one_thread
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,8 @@ class MultivariateFayHerriot:
         if structure not in STRUCTURES:
             raise ModelError("the structure is unknown", repr(structure), ", ".join(STRUCTURES), "choose one")
         family = STRUCTURES[structure](self.endog.shape[1])
-        found = maximise(self.blocks, family, method == "reml", maxiter)
+        with one_thread():
+            found = maximise(self.blocks, family, method == "reml", maxiter)
         if not found.converged:
             steps = "; ".join(f"log-likelihood {llf:.6f}, score {s:.3g}" for llf, s in found.trace[-8:])
             warnings.warn(

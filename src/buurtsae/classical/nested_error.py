@@ -29,7 +29,7 @@ from buurtsae.classical.nested_likelihood import Maximum, Response, Sample, maxi
 from buurtsae.classical.nested_mse import Targets
 from buurtsae.classical.nested_results import NestedErrorResults
 from buurtsae.errors import ModelError, Problems, shown
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, one_thread
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,8 @@ class NestedError:
         if ratio is not None and not 0 <= ratio < np.inf:
             raise ModelError("the ratio of the variances is impossible", repr(ratio), "0 or more", "correct it")
         if ratio is None:
-            found = maximise(self.sample, self.response, method == "reml", maxiter)
+            with one_thread():
+                found = maximise(self.sample, self.response, method == "reml", maxiter)
         else:
             found = Maximum(float(ratio), True, np.empty((0, 2)))
         if not found.converged:
