@@ -6,7 +6,7 @@ Areas whose direct estimate is missing have no sample: they are predicted, and t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -52,7 +52,7 @@ class AreaData:
         return ~np.isnan(self.y)
 
     @classmethod
-    def of(cls, y: ArrayLike, X: ArrayLike, sampling_variance: ArrayLike, areas: ArrayLike | None = None) -> AreaData:
+    def of(cls, y: ArrayLike, X: ArrayLike, sampling_variance: ArrayLike, areas: ArrayLike | None = None) -> Self:
         """Check arrays in the same order, or pandas' series and frames, which are joined by label where y is one.
 
         Parameters
@@ -85,9 +85,7 @@ class AreaData:
         return data
 
     @classmethod
-    def from_formula(
-        cls, formula: str, data: pd.DataFrame, sampling_variance: str, areas: str | None = None
-    ) -> AreaData:
+    def from_formula(cls, formula: str, data: pd.DataFrame, sampling_variance: str, areas: str | None = None) -> Self:
         """Check the columns of a table that a formula names.
 
         Parameters
@@ -178,6 +176,59 @@ class AreaData:
         check_finite(x, self.names, table.index, "areas", problems)
         problems.raise_if_any()
         return x, table.index
+
+
+@dataclass(frozen=True, init=False)
+class OfAreas:
+    """A model of areas that has nothing but direct estimates, covariates and sampling variances.
+
+    Parameters
+    ----------
+    y : array_like, shape (m,)
+        Direct estimates; NaN for areas without a sample, which are predicted.
+    X : array_like, shape (m, p)
+        Covariates, with a column of ones for an intercept.
+    sampling_variance : array_like, shape (m,)
+        Known variances of the direct estimates; not used where y is missing.
+    areas : array_like, shape (m,), optional
+        Labels of the areas.
+
+    Attributes
+    ----------
+    data : AreaData
+
+    Raises
+    ------
+    DataError, ModelError or ProblemsError
+        If shapes differ, values are missing, infinite or not positive, or covariates depend on each other.
+    """
+
+    data: AreaData
+    reader: ClassVar[type[AreaData]] = AreaData
+
+    def __init__(
+        self, y: ArrayLike, X: ArrayLike, sampling_variance: ArrayLike, areas: ArrayLike | None = None
+    ) -> None:
+        object.__setattr__(self, "data", self.reader.of(y, X, sampling_variance, areas))
+
+    @classmethod
+    def from_formula(cls, formula: str, data: pd.DataFrame, sampling_variance: str, areas: str | None = None) -> Self:
+        """Build the model from a table.
+
+        Parameters
+        ----------
+        formula : str
+            As in R, with the direct estimate itself: ``"y ~ x1 + x2"``.
+        data : DataFrame
+            One row per area.
+        sampling_variance : str
+            Column of the sampling variances.
+        areas : str, optional
+            Column of the labels; by default the index.
+        """
+        made = object.__new__(cls)
+        object.__setattr__(made, "data", cls.reader.from_formula(formula, data, sampling_variance, areas))
+        return made
 
 
 def joined(part: ArrayLike, areas: pd.Index, name: str) -> ArrayLike:

@@ -19,11 +19,10 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from buurtsae.classical import bootstrap
 from buurtsae.classical import mse as analytic
-from buurtsae.classical.area_data import AreaData
+from buurtsae.classical.area_data import OfAreas
 from buurtsae.classical.components import Gls, Method, estimate, gls
 from buurtsae.classical.diagnostics import Diagnostics, TestResult, area_effect, diagnose
 from buurtsae.classical.results import AreaResults
@@ -31,7 +30,7 @@ from buurtsae.sparse import Floats, one_thread
 
 
 @dataclass(frozen=True, init=False)
-class FayHerriot:
+class FayHerriot(OfAreas):
     """Fay-Herriot model of areas.
 
     Parameters
@@ -60,34 +59,6 @@ class FayHerriot:
     >>> round(fit.sigma2_v, 4)
     1.5131
     """
-
-    data: AreaData
-
-    def __init__(
-        self, y: ArrayLike, X: ArrayLike, sampling_variance: ArrayLike, areas: ArrayLike | None = None
-    ) -> None:
-        object.__setattr__(self, "data", AreaData.of(y, X, sampling_variance, areas))
-
-    @classmethod
-    def from_formula(
-        cls, formula: str, data: pd.DataFrame, sampling_variance: str, areas: str | None = None
-    ) -> FayHerriot:
-        """Build the model from a table.
-
-        Parameters
-        ----------
-        formula : str
-            As in R: ``"y ~ x1 + x2"``.
-        data : DataFrame
-            One row per area.
-        sampling_variance : str
-            Column of the sampling variances.
-        areas : str, optional
-            Column of the labels; by default the index.
-        """
-        made = object.__new__(cls)
-        object.__setattr__(made, "data", AreaData.from_formula(formula, data, sampling_variance, areas))
-        return made
 
     def fit(self, method: Method = "reml", tol: float = 1e-10, maxiter: int = 100) -> FayHerriotResults:
         """Estimate sigma2_v and beta, and predict every area.

@@ -22,10 +22,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from buurtsae.classical import huber
-from buurtsae.classical.area_data import AreaData
+from buurtsae.classical.area_data import OfAreas
 from buurtsae.classical.bootstrap import Prediction, bootstrap
 from buurtsae.classical.components import gls
 from buurtsae.classical.mse import Parts
@@ -35,7 +34,7 @@ from buurtsae.sparse import Floats
 
 
 @dataclass(frozen=True, init=False)
-class RobustFayHerriot:
+class RobustFayHerriot(OfAreas):
     """Fay-Herriot model of areas, fitted robustly.
 
     Parameters
@@ -57,22 +56,6 @@ class RobustFayHerriot:
     >>> float(fit.params.iloc[0]) < 4  # their mean is 9.6
     True
     """
-
-    data: AreaData
-
-    def __init__(
-        self, y: ArrayLike, X: ArrayLike, sampling_variance: ArrayLike, areas: ArrayLike | None = None
-    ) -> None:
-        object.__setattr__(self, "data", AreaData.of(y, X, sampling_variance, areas))
-
-    @classmethod
-    def from_formula(
-        cls, formula: str, data: pd.DataFrame, sampling_variance: str, areas: str | None = None
-    ) -> RobustFayHerriot:
-        """Build the model from a table, as `FayHerriot.from_formula` does."""
-        made = object.__new__(cls)
-        object.__setattr__(made, "data", AreaData.from_formula(formula, data, sampling_variance, areas))
-        return made
 
     def fit(self, k: float = 1.345, tol: float = 1e-10, maxiter: int = 100) -> RobustFayHerriotResults:
         """Solve the robust equations, and predict every area.

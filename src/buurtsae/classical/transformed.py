@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 
 from buurtsae.classical import back_transformation as back_to
 from buurtsae.classical import mse as analytic
-from buurtsae.classical.area_data import AreaData
+from buurtsae.classical.area_data import AreaData, OfAreas
 from buurtsae.classical.components import Method
 from buurtsae.classical.fay_herriot import FayHerriot, FayHerriotResults
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
@@ -123,7 +123,7 @@ class TransformedResults:
 
 
 @dataclass(frozen=True, init=False)
-class LogFayHerriot:
+class LogFayHerriot(OfAreas):
     """Fay-Herriot model of log(y), for positive and skewed direct estimates.
 
     Parameters
@@ -153,33 +153,7 @@ class LogFayHerriot:
     [1.03, 2.02, 3.97, 2.98]
     """
 
-    data: AreaData
-
-    def __init__(
-        self, y: ArrayLike, X: ArrayLike, sampling_variance: ArrayLike, areas: ArrayLike | None = None
-    ) -> None:
-        object.__setattr__(self, "data", LogAreas.of(y, X, sampling_variance, areas))
-
-    @classmethod
-    def from_formula(
-        cls, formula: str, data: pd.DataFrame, sampling_variance: str, areas: str | None = None
-    ) -> LogFayHerriot:
-        """Build the model from a table.
-
-        Parameters
-        ----------
-        formula : str
-            As in R, with y itself: ``"y ~ x1 + x2"`` is a model of log(y).
-        data : DataFrame
-            One row per area.
-        sampling_variance : str
-            Column of the sampling variances of y.
-        areas : str, optional
-            Column of the labels; by default the index.
-        """
-        made = object.__new__(cls)
-        object.__setattr__(made, "data", LogAreas.from_formula(formula, data, sampling_variance, areas))
-        return made
+    reader = LogAreas
 
     def fit(
         self, method: Method = "reml", back: LogBack = "slud_maiti", tol: float = 1e-10, maxiter: int = 100
