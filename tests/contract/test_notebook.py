@@ -76,3 +76,17 @@ def test_the_survey_side_runs(root: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert "Place attachment scale" in text
     assert "Reliability of veiligheidsmonitor 2024" in text
     assert any("deff_weights" in o.get("data", {}).get("text/plain", "") for o in outputs)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebook")
+def test_the_classical_estimators_run(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    third = nbformat.read(root / "notebooks" / "03_classical.ipynb", as_version=4)
+    code = [cell for cell in third.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    outputs, figures, text = execute(third, root, tmp_path)
+    assert len(figures) == 1
+    assert "Fay-Herriot Area-Level Model" in text
+    assert "likelihood ratio" in text
+    assert any("eblup_rmse" in o.get("data", {}).get("text/plain", "") for o in outputs)

@@ -109,7 +109,7 @@ def area_effect(
         restricted = method in RESTRICTED
         if method not in ("reml", "ml"):  # of moments and adjusted likelihoods the maximum is elsewhere
             fit = gls(estimate(y, x, d, "reml" if restricted else "ml").sigma2_v, y, x, d)
-        ratio = max(2 * (fit.loglike(restricted) - null.loglike(restricted)), 0.0)
+        ratio = float(max(2 * (fit.loglike(restricted) - null.loglike(restricted)), 0.0))
         return TestResult("likelihood ratio", ratio, 0.5 * float(chi2.sf(ratio, 1)) if ratio > 0 else 1.0)
     if kind != "score":
         raise ModelError("the test is unknown", repr(kind), "lr or score", "choose one")

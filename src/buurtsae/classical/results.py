@@ -182,9 +182,9 @@ class AreaResults:
         ]
         rows = max(len(left), len(right))
         left, right = (part + [("", "")] * (rows - len(part)) for part in (left, right))
-        cells = [[a[1], b[0], b[1]] for a, b in zip(left, right, strict=True)]
         title = f"{self.model_name} Area-Level Model"
-        top: Any = SimpleTable(cells, stubs=[a[0] for a in left], title=title, txt_fmt=fmt_2cols)
+        top: Any = SimpleTable([[b] for _, b in left], stubs=[a for a, _ in left], title=title, txt_fmt=fmt_2cols)
+        top.extend_right(SimpleTable([[b] for _, b in right], stubs=[a for a, _ in right], txt_fmt=fmt_2cols))
         given = (self, self.params, self.bse, self.tvalues, self.pvalues, self.conf_int(alpha).to_numpy())
         found = Summary()
         found.tables = [
