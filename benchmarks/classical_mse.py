@@ -30,16 +30,18 @@ import pandas as pd
 from classical_speed import made_graph
 from pages import write_part
 
-from buurtsae.classical import bootstrap, mse, nested_mse, sar_mse
-from buurtsae.classical import multivariate_likelihood as blocks
-from buurtsae.classical import nested_likelihood as units
-from buurtsae.classical.components import METHODS, estimate, gls
-from buurtsae.classical.covariances import Unstructured
-from buurtsae.classical.fay_herriot import FayHerriot
-from buurtsae.classical.multivariate import MultivariateFayHerriot
-from buurtsae.classical.nested_error import NestedError
-from buurtsae.classical.sar import Sar
-from buurtsae.classical.spatial import SpatialFayHerriot
+from buurtsae.classical.area import bootstrap, mse
+from buurtsae.classical.area.components import METHODS, estimate, gls
+from buurtsae.classical.area.fay_herriot import FayHerriot
+from buurtsae.classical.multivariate import likelihood as blocks
+from buurtsae.classical.multivariate.covariances import Unstructured
+from buurtsae.classical.multivariate.multivariate_fay_herriot import MultivariateFayHerriot
+from buurtsae.classical.spatial import sar_mse
+from buurtsae.classical.spatial.sar import Sar
+from buurtsae.classical.spatial.spatial_fay_herriot import SpatialFayHerriot
+from buurtsae.classical.unit import likelihood as units
+from buurtsae.classical.unit import mse as nested_mse
+from buurtsae.classical.unit.nested_error import NestedError
 from buurtsae.sparse import one_thread
 
 MARKS = "<!-- mse: written by benchmarks/classical_mse.py -->", "<!-- end of mse -->"

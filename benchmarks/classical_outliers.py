@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 from pages import write_part
 
+from buurtsae.classical.area.fay_herriot import FayHerriot
+from buurtsae.classical.area.measurement_error import MeasurementErrorFayHerriot
+from buurtsae.classical.area.robust import RobustFayHerriot
 from buurtsae.classical.columns import BoundaryWarning
-from buurtsae.classical.fay_herriot import FayHerriot
-from buurtsae.classical.measurement_error import MeasurementErrorFayHerriot
-from buurtsae.classical.robust import RobustFayHerriot
 
 ROBUST = "<!-- robust: written by benchmarks/classical_outliers.py -->", "<!-- end of robust -->"
 NOISY = "<!-- noisy: written by benchmarks/classical_outliers.py -->", "<!-- end of noisy -->"

@@ -26,10 +26,10 @@ import pandas as pd
 import scipy.sparse as sp
 from pages import write_part
 
-from buurtsae.classical.fay_herriot import FayHerriot
-from buurtsae.classical.multivariate import MultivariateFayHerriot
-from buurtsae.classical.nested_error import NestedError
-from buurtsae.classical.spatial import SpatialFayHerriot
+from buurtsae.classical.area.fay_herriot import FayHerriot
+from buurtsae.classical.multivariate.multivariate_fay_herriot import MultivariateFayHerriot
+from buurtsae.classical.spatial.spatial_fay_herriot import SpatialFayHerriot
+from buurtsae.classical.unit.nested_error import NestedError
 
 ROOT = Path(__file__).parents[1]
 MARKS = "<!-- speed: written by benchmarks/classical_speed.py -->", "<!-- end of speed -->"

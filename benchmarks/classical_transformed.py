@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 from pages import write_part
 
-from buurtsae.classical.arcsine import ArcsineFayHerriot
-from buurtsae.classical.back_transformation import slud_maiti
+from buurtsae.classical.area.arcsine import ArcsineFayHerriot
+from buurtsae.classical.area.back_transformation import slud_maiti
+from buurtsae.classical.area.mse import variance
+from buurtsae.classical.area.transformed import LogFayHerriot
 from buurtsae.classical.columns import BoundaryWarning
-from buurtsae.classical.mse import variance
-from buurtsae.classical.transformed import LogFayHerriot
 
 MARKS = "<!-- transformed: written by benchmarks/classical_transformed.py -->", "<!-- end of transformed -->"
 M, HIDDEN = 60, np.arange(60) < 10

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from buurtsae.classical.area.fay_herriot import FayHerriot, FayHerriotResults
 from buurtsae.classical.columns import BoundaryWarning
-from buurtsae.classical.fay_herriot import FayHerriot, FayHerriotResults
 
 DATA = Path(__file__).parent / "data"
 RTOL = 1e-6

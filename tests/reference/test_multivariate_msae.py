@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from buurtsae.classical import multivariate_likelihood as likelihood
-from buurtsae.classical.covariances import Diagonal
-from buurtsae.classical.multivariate import MultivariateFayHerriot
+from buurtsae.classical.multivariate import likelihood
+from buurtsae.classical.multivariate.covariances import Diagonal
+from buurtsae.classical.multivariate.multivariate_fay_herriot import MultivariateFayHerriot
 from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from buurtsae.classical.nested_error import NestedError
+from buurtsae.classical.unit.nested_error import NestedError
 
 DATA = Path(__file__).parent / "data"
 LME4 = 1e-5  # stated in the cases: the default optimiser of lme4

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from test_fay_herriot_r import DATA, RTOL, cases
 
-from buurtsae.classical.spatial import SpatialFayHerriot
+from buurtsae.classical.spatial.spatial_fay_herriot import SpatialFayHerriot
 
 
 @pytest.fixture(scope="module")

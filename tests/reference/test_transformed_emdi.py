@@ -20,14 +20,14 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from buurtsae.classical import mse as analytic
-from buurtsae.classical.arcsine import ArcsineFayHerriot
-from buurtsae.classical.back_transformation import crude, expected_sine_squared, sine_squared, slud_maiti
-from buurtsae.classical.benchmarked import benchmark
+from buurtsae.classical.area import mse as analytic
+from buurtsae.classical.area.arcsine import ArcsineFayHerriot
+from buurtsae.classical.area.back_transformation import crude, expected_sine_squared, sine_squared, slud_maiti
+from buurtsae.classical.area.benchmarked import benchmark
+from buurtsae.classical.area.components import gls
+from buurtsae.classical.area.fay_herriot import FayHerriot, FayHerriotResults
+from buurtsae.classical.area.transformed import LogFayHerriot
 from buurtsae.classical.columns import BoundaryWarning
-from buurtsae.classical.components import gls
-from buurtsae.classical.fay_herriot import FayHerriot, FayHerriotResults
-from buurtsae.classical.transformed import LogFayHerriot
 
 ROUNDING = 1e-11  # of sums over 94 areas, by another order of operations
 STOP = np.finfo(float).eps ** 0.25  # 1.2e-4, of `optimize` and `integrate`

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from buurtsae.classical.area.components import METHODS, estimate
+from buurtsae.classical.area.fay_herriot import FayHerriot
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
-from buurtsae.classical.components import METHODS, estimate
-from buurtsae.classical.fay_herriot import FayHerriot
 from buurtsae.errors import BuurtsaeError, DataError, ModelError
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from buurtsae.classical import modified
+from buurtsae.classical.area import modified
+from buurtsae.classical.area.components import estimate, gls
+from buurtsae.classical.area.covariate_error import read_covariate_error
+from buurtsae.classical.area.fay_herriot import FayHerriot
+from buurtsae.classical.area.measurement_error import MeasurementErrorFayHerriot
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
-from buurtsae.classical.components import estimate, gls
-from buurtsae.classical.covariate_error import read_covariate_error
-from buurtsae.classical.fay_herriot import FayHerriot
-from buurtsae.classical.measurement_error import MeasurementErrorFayHerriot
 from buurtsae.errors import BuurtsaeError, DataError, ModelError
 
 CODES = pd.Index([f"BU{k:08}" for k in range(60)], name="code")

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
-from buurtsae.classical.covariances import STRUCTURES
-from buurtsae.classical.multivariate import MultivariateFayHerriot
+from buurtsae.classical.multivariate.covariances import STRUCTURES
+from buurtsae.classical.multivariate.multivariate_fay_herriot import MultivariateFayHerriot
 from buurtsae.errors import BuurtsaeError
 from buurtsae.sparse import Floats
 
@@ -40,7 +40,7 @@ def test_the_maximum_is_one(structure: Any, method: Any) -> None:
     assert fit.converged
     assert not fit.at_boundary
     family, free = fit.family, fit.maximum.free
-    from buurtsae.classical.multivariate_likelihood import at
+    from buurtsae.classical.multivariate.likelihood import at
 
     for move in 1e-3 * np.vstack([np.eye(len(free)), -np.eye(len(free))]):
         assert at(fit.model.blocks, family.matrix(free + move), method == "reml").llf < fit.maximum.here.llf

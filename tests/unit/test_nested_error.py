@@ -12,7 +12,7 @@ import scipy.stats as st
 import statsmodels.api as sm
 
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
-from buurtsae.classical.nested_error import NestedError
+from buurtsae.classical.unit.nested_error import NestedError
 from buurtsae.errors import BuurtsaeError, ModelError
 from buurtsae.sparse import Floats
 

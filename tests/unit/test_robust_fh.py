@@ -11,10 +11,10 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from buurtsae.classical import huber
+from buurtsae.classical.area import huber
+from buurtsae.classical.area.fay_herriot import FayHerriot
+from buurtsae.classical.area.robust import RobustFayHerriot
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
-from buurtsae.classical.fay_herriot import FayHerriot
-from buurtsae.classical.robust import RobustFayHerriot
 from buurtsae.errors import BuurtsaeError, ModelError
 
 K = 1.345

@@ -11,12 +11,12 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from buurtsae.classical.arcsine import ArcsineFayHerriot
-from buurtsae.classical.back_transformation import expected_sine_squared, sine_squared, slud_maiti
-from buurtsae.classical.benchmarked import benchmark
+from buurtsae.classical.area.arcsine import ArcsineFayHerriot
+from buurtsae.classical.area.back_transformation import expected_sine_squared, sine_squared, slud_maiti
+from buurtsae.classical.area.benchmarked import benchmark
+from buurtsae.classical.area.fay_herriot import FayHerriot
+from buurtsae.classical.area.transformed import LogFayHerriot
 from buurtsae.classical.columns import BoundaryWarning
-from buurtsae.classical.fay_herriot import FayHerriot
-from buurtsae.classical.transformed import LogFayHerriot
 from buurtsae.errors import BuurtsaeError, ModelError
 
 METHODS = ["ratio", "difference", "mse_adjusted"]

@@ -27,8 +27,8 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
-from buurtsae.classical.multivariate import MultivariateFayHerriot
-from buurtsae.classical.multivariate_results import MultivariateFayHerriotResults
+from buurtsae.classical.multivariate.multivariate_fay_herriot import MultivariateFayHerriot
+from buurtsae.classical.multivariate.results import MultivariateFayHerriotResults
 from buurtsae.draws import Draws, Maximised
 from buurtsae.engines.labels import CHAINS, labelled
 from buurtsae.errors import ModelError

@@ -20,12 +20,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from buurtsae.classical import bootstrap
-from buurtsae.classical import mse as analytic
-from buurtsae.classical.area_data import OfAreas
-from buurtsae.classical.components import Gls, Method, estimate, gls
-from buurtsae.classical.diagnostics import Diagnostics, TestResult, area_effect, diagnose
-from buurtsae.classical.results import AreaResults
+from buurtsae.classical.area import bootstrap
+from buurtsae.classical.area import mse as analytic
+from buurtsae.classical.area.components import Gls, Method, estimate, gls
+from buurtsae.classical.area.data import OfAreas
+from buurtsae.classical.area.diagnostics import Diagnostics, TestResult, area_effect, diagnose
+from buurtsae.classical.area.results import AreaResults
 from buurtsae.sparse import Floats, one_thread
 
 

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from buurtsae.classical.bootstrap import predicted
-from buurtsae.classical.components import Method, estimate
+from buurtsae.classical.area.bootstrap import predicted
+from buurtsae.classical.area.components import Method, estimate
 from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats, one_thread
 

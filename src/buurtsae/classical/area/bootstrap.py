@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from buurtsae.classical import mse as analytic
-from buurtsae.classical.components import Method, estimate, gls
+from buurtsae.classical.area import mse as analytic
+from buurtsae.classical.area.components import Method, estimate, gls
 from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats, one_thread
 

@@ -23,7 +23,7 @@ import numpy as np
 import scipy.linalg as la
 from numpy.typing import NDArray
 
-from buurtsae.classical.covariances import Structure
+from buurtsae.classical.multivariate.covariances import Structure
 from buurtsae.sparse import Floats
 
 SMALL = 1e-8  # score, in standard deviations of the sampling errors, below which the search ends

@@ -2,7 +2,7 @@
 
 AIC and BIC count b and both variances in the full likelihood at the estimates, also after REML, as R's sae does for
 its area models. The residuals y_ij - a_i ybar_i - (x_ij - a_i xbar_i)'b, a_i = 1 - sqrt(1 - gamma_i), are independent
-with variance s2e. Tests and the summary stand in `nested_diagnostics`.
+with variance s2e. Tests and the summary stand in `diagnostics`.
 
 References
 ----------
@@ -20,14 +20,14 @@ import numpy as np
 import pandas as pd
 import scipy.stats as st
 
-from buurtsae.classical.nested_diagnostics import no_area_effect, normality, summary
-from buurtsae.classical.nested_likelihood import Gls, Maximum, degrees_of, deviance, gls
-from buurtsae.classical.nested_mse import SquaredErrors, Variances, bootstrap, predict, squared_errors, variances
+from buurtsae.classical.unit.diagnostics import no_area_effect, normality, summary
+from buurtsae.classical.unit.likelihood import Gls, Maximum, degrees_of, deviance, gls
+from buurtsae.classical.unit.mse import SquaredErrors, Variances, bootstrap, predict, squared_errors, variances
 from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
-    from buurtsae.classical.nested_error import NestedError
+    from buurtsae.classical.unit.nested_error import NestedError
 
 
 @dataclass(frozen=True)

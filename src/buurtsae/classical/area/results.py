@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
-from buurtsae.classical.area_data import AreaData
+from buurtsae.classical.area.data import AreaData
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.sparse import Floats
 

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 import scipy.stats as st
 
-from buurtsae.classical.nested_likelihood import deviance, gls
+from buurtsae.classical.unit.likelihood import deviance, gls
 
 if TYPE_CHECKING:
-    from buurtsae.classical.nested_results import NestedErrorResults
+    from buurtsae.classical.unit.results import NestedErrorResults
 
 
 def normality(results: NestedErrorResults) -> pd.DataFrame:

@@ -35,7 +35,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg as la
 
-from buurtsae.classical.mse import Parts
+from buurtsae.classical.area.mse import Parts
 from buurtsae.sparse import Floats
 
 

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from buurtsae.classical import huber
-from buurtsae.classical.area_data import OfAreas
-from buurtsae.classical.bootstrap import Prediction, bootstrap
-from buurtsae.classical.components import gls
-from buurtsae.classical.mse import Parts
-from buurtsae.classical.results import AreaResults
+from buurtsae.classical.area import huber
+from buurtsae.classical.area.bootstrap import Prediction, bootstrap
+from buurtsae.classical.area.components import gls
+from buurtsae.classical.area.data import OfAreas
+from buurtsae.classical.area.mse import Parts
+from buurtsae.classical.area.results import AreaResults
 from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from buurtsae.classical.sar import Sar
+from buurtsae.classical.spatial.sar import Sar
 from buurtsae.sparse import Floats, one_thread
 
 EXACT = 2000  # areas

@@ -3,7 +3,7 @@
     y_ij = x_ij'b + v_i + e_ij,   v_i ~ N(0, s2v),  e_ij ~ N(0, s2e);
 
 the EBLUP of an area's mean is Xbar_i'b + v_i, or of a finite population f_i ybar_i + (Xbar_i - f_i xbar_i)'b +
-(1 - f_i) v_i with f_i = n_i / N_i. The likelihood stands in `nested_likelihood`, the MSE in `nested_mse`.
+(1 - f_i) v_i with f_i = n_i / N_i. The likelihood stands in `likelihood`, the MSE in `mse`.
 
 References
 ----------
@@ -24,10 +24,10 @@ from numpy.typing import ArrayLike
 
 from buurtsae.areas.icar import Ints
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning, read_formula
-from buurtsae.classical.nested_checks import check_population, check_units, population
-from buurtsae.classical.nested_likelihood import Maximum, Response, Sample, maximise
-from buurtsae.classical.nested_mse import Targets
-from buurtsae.classical.nested_results import NestedErrorResults
+from buurtsae.classical.unit.checks import check_population, check_units, population
+from buurtsae.classical.unit.likelihood import Maximum, Response, Sample, maximise
+from buurtsae.classical.unit.mse import Targets
+from buurtsae.classical.unit.results import NestedErrorResults
 from buurtsae.errors import ModelError, Problems, shown
 from buurtsae.sparse import Floats, one_thread
 

@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from buurtsae.classical import back_transformation as back_to
-from buurtsae.classical.area_data import AreaData
-from buurtsae.classical.components import Method
-from buurtsae.classical.fay_herriot import FayHerriotResults
-from buurtsae.classical.transformed import TransformedResults, collected, known, model, refuse
+from buurtsae.classical.area import back_transformation as back_to
+from buurtsae.classical.area.components import Method
+from buurtsae.classical.area.data import AreaData
+from buurtsae.classical.area.fay_herriot import FayHerriotResults
+from buurtsae.classical.area.transformed import TransformedResults, collected, known, model, refuse
 from buurtsae.errors import DataError
 from buurtsae.sparse import Floats
 

@@ -25,12 +25,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from buurtsae.classical import modified
-from buurtsae.classical.area_data import AreaData
-from buurtsae.classical.bootstrap import Prediction, bootstrap
-from buurtsae.classical.covariate_error import CovariateError, read_covariate_error
-from buurtsae.classical.mse import Parts
-from buurtsae.classical.results import AreaResults
+from buurtsae.classical.area import modified
+from buurtsae.classical.area.bootstrap import Prediction, bootstrap
+from buurtsae.classical.area.covariate_error import CovariateError, read_covariate_error
+from buurtsae.classical.area.data import AreaData
+from buurtsae.classical.area.mse import Parts
+from buurtsae.classical.area.results import AreaResults
 from buurtsae.errors import ModelError, shown
 from buurtsae.sparse import Floats
 

@@ -24,9 +24,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning, check_columns, read_formula
-from buurtsae.classical.covariances import STRUCTURES
-from buurtsae.classical.multivariate_likelihood import Blocks, maximise
-from buurtsae.classical.multivariate_results import MultivariateFayHerriotResults
+from buurtsae.classical.multivariate.covariances import STRUCTURES
+from buurtsae.classical.multivariate.likelihood import Blocks, maximise
+from buurtsae.classical.multivariate.results import MultivariateFayHerriotResults
 from buurtsae.errors import ModelError, Problems, shown
 from buurtsae.sparse import Floats, one_thread
 

@@ -36,8 +36,8 @@ import scipy.linalg as la
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from buurtsae.classical.components import STARTS, Gls
-from buurtsae.classical.mse import Parts
+from buurtsae.classical.area.components import STARTS, Gls
+from buurtsae.classical.area.mse import Parts
 from buurtsae.sparse import Floats
 
 REWEIGHTINGS = 500

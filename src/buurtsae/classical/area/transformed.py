@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from buurtsae.classical import back_transformation as back_to
-from buurtsae.classical import mse as analytic
-from buurtsae.classical.area_data import AreaData, OfAreas
-from buurtsae.classical.components import Method
-from buurtsae.classical.fay_herriot import FayHerriot, FayHerriotResults
+from buurtsae.classical.area import back_transformation as back_to
+from buurtsae.classical.area import mse as analytic
+from buurtsae.classical.area.components import Method
+from buurtsae.classical.area.data import AreaData, OfAreas
+from buurtsae.classical.area.fay_herriot import FayHerriot, FayHerriotResults
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
 from buurtsae.sparse import Floats
 

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2, normaltest, shapiro
 
-from buurtsae.classical.components import RESTRICTED, Gls, estimate, gls
+from buurtsae.classical.area.components import RESTRICTED, Gls, estimate, gls
 from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats
 

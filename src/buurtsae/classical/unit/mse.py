@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg as la
 
-from buurtsae.classical.nested_likelihood import Gls, Response, Sample, gls, maximise
+from buurtsae.classical.unit.likelihood import Gls, Response, Sample, gls, maximise
 from buurtsae.sparse import Floats
 
 

@@ -21,14 +21,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import chi2
 
-from buurtsae.classical.area_data import AreaData
-from buurtsae.classical.bootstrap import Prediction, bootstrap
-from buurtsae.classical.components import estimate, gls
-from buurtsae.classical.diagnostics import TestResult
-from buurtsae.classical.proximity import read_proximity
-from buurtsae.classical.results import AreaResults
-from buurtsae.classical.sar import EDGE, Neighbours, Sar, SarMaximum, maximise
-from buurtsae.classical.sar_mse import SpatialParts, parts, without_effects
+from buurtsae.classical.area.bootstrap import Prediction, bootstrap
+from buurtsae.classical.area.components import estimate, gls
+from buurtsae.classical.area.data import AreaData
+from buurtsae.classical.area.diagnostics import TestResult
+from buurtsae.classical.area.results import AreaResults
+from buurtsae.classical.spatial.proximity import read_proximity
+from buurtsae.classical.spatial.sar import EDGE, Neighbours, Sar, SarMaximum, maximise
+from buurtsae.classical.spatial.sar_mse import SpatialParts, parts, without_effects
 from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats
 

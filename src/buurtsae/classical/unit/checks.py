@@ -13,7 +13,7 @@ from buurtsae.errors import ModelError, Problems, shown
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
-    from buurtsae.classical.nested_error import NestedError
+    from buurtsae.classical.unit.nested_error import NestedError
 
 INTERCEPTS = ("Intercept", "(Intercept)", "const")  # of formulaic, R and statsmodels
 

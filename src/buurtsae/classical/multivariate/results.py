@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 import scipy.stats as st
 
-from buurtsae.classical.covariances import Structure
-from buurtsae.classical.multivariate_likelihood import Maximum, SquaredErrors, at, eblup, information, squared_errors
+from buurtsae.classical.multivariate.covariances import Structure
+from buurtsae.classical.multivariate.likelihood import Maximum, SquaredErrors, at, eblup, information, squared_errors
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
-    from buurtsae.classical.multivariate import MultivariateFayHerriot
+    from buurtsae.classical.multivariate.multivariate_fay_herriot import MultivariateFayHerriot
 
 
 @dataclass(frozen=True)

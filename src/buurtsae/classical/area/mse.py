@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from buurtsae.classical.components import Gls, Method
+from buurtsae.classical.area.components import Gls, Method
 from buurtsae.sparse import Floats
 
 

@@ -1,0 +1,1 @@
+"""Area-level models of one measure."""

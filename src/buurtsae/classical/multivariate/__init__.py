@@ -1,0 +1,1 @@
+"""The Fay-Herriot model of several measures."""

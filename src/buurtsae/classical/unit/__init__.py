@@ -1,0 +1,1 @@
+"""The nested error model of units in areas."""
