@@ -119,7 +119,7 @@ def test_an_unknown_engine_is_refused_in_three_lines(example: Example) -> None:
     assert done.status == 1
     assert done.err.splitlines() == [
         "the engine is unknown",
-        "  got 'gibbs'; expected laplace, nuts",
+        "  got 'gibbs'; expected laplace, nuts, eblup",
         "  hint: choose one of these",
     ]
     assert not out.exists()
