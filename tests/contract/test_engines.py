@@ -214,8 +214,18 @@ def test_the_classical_engine_from_end_to_end(example: Example) -> None:
     # 4,000 draws: a mean is off by sd / 63, and draws outside 0-10, of which there are hardly any here, count as ends
     np.testing.assert_array_less(np.abs(both["estimate"] - both["eblup"]) / both["sd"], 0.1)
     np.testing.assert_allclose(both["sd"] / np.sqrt(both["mse"]), 1.0, atol=0.06)  # five times 1 / sqrt(8,000)
+    assert "Prior" not in report["model"]
+    told = {(r["name"], r["measure"]): r for r in report["hyperparameters"]}
+    assert all(r["prior"] is None for r in told.values())
+    sigma = expected.sigma_v.loc["participatie", "participatie"]
+    assert told["Sigma", "participatie"]["mean"] == pytest.approx(sigma)
+    assert told["Sigma", "participatie"]["sd"] > 0
+    assert len([name for name, _ in told if name == "Sigma"]) == 10
     page = (out / "quality.html").read_text(encoding="utf-8")
     assert "Naast de klassieke schatters" in page
+    statement = (out / "dashboard" / "verantwoording.html").read_text(encoding="utf-8")
+    assert "multivariaat Fay-Herriot" in statement
+    assert "ruimtelijk deel" not in statement
 
 
 def _never(*args: object, **options: object) -> None:

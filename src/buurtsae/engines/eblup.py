@@ -106,6 +106,21 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
     return plain, replace(direct, sources=tuple(kept), scores=tuple(scores), notes=(*direct.notes, *notes))
 
 
+def described(model: AreaModel) -> str:
+    """Return a counterpart in words: nothing of it has a prior, whatever the specification holds."""
+    return "\n".join(
+        [
+            "Area-level model of buurtverbondenheid (multivariate Fay-Herriot, classical)",
+            "  y[a] = eta[a] + e[a]   direct estimate of the reference source of each sub-dimension",
+            "  e ~ N(0, V[a]); V as given",
+            "  eta[a] = x[a]' b + u[a], u ~ N(0, Sigma)   score of the residents",
+            f"  x: {model.formula}; numeric covariates per standard deviation",
+            "Estimated: Sigma (any covariance of the sub-dimensions) by REML, plugged in; b by GLS",
+            f"Missing covariates: {'refused' if model.missing == 'refuse' else 'imputed by the median, and flagged'}",
+        ]
+    )
+
+
 def supports(design: Design) -> list[str]:
     """Return the parts of a design that this engine cannot fit, by name."""
     other = [b for b in design.blocks if not (isinstance(b, IidBlock) and b.term.group == "buurt")]

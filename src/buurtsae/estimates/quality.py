@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
+from buurtsae.engines.eblup import described, multivariate
 from buurtsae.errors import BuurtsaeError
 from buurtsae.estimates.contribution import contributions
 from buurtsae.estimates.crossvalidation import LeftOut, fingerprint, left_out
@@ -110,7 +112,7 @@ def quality(
         "labels": {
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
         },
-        "model": str(fit.model) + (_REML if fit.engine == "eblup" else ""),
+        "model": described(fit.model) if fit.engine == "eblup" else str(fit.model),
         "notes": _notes(fit),
     }
 
@@ -223,6 +225,12 @@ def _gate(gate: Gate, convergence: dict[str, Any], predictive: list[dict[str, An
 
 def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
     table = fit.draws.hyperparameters()
+    if fit.engine == "eblup":  # coefficients, and Sigma with asymptotic standard errors; nothing has a prior
+        found = multivariate(fit.design).covariance_params
+        sigma = {"name": "Sigma", "measure": found.index, "mean": found["estimate"], "sd": found["std_error"]}
+        both = pd.concat([table, pd.DataFrame(sigma)], ignore_index=True).assign(prior=None).astype(object)
+        records: list[dict[str, Any]] = both.where(both.notna(), None).to_dict("records")
+        return records
     priors = _priors(fit)
     table["prior"] = [
         priors[n] if "Intercept" not in m else str(fit.model.intercept)
@@ -305,9 +313,6 @@ def _classical(fit: Fit) -> dict[str, Any]:
         return {"refused": "", "rows": classical_rows(side_by_side(fit))}
     except BuurtsaeError as error:  # the report tells it: a model may be fine without a classical counterpart
         return {"refused": " ".join(str(error).split()), "rows": []}
-
-
-_REML = "\nEngine eblup: sigma and R are estimated by REML and plugged in, coefficients by GLS: no prior is used"
 
 
 def _residuals(est: Estimates) -> dict[str, dict[str, float]]:

@@ -38,6 +38,8 @@ class Statement:
     rules : Rules
     notes : tuple of str
     engine, version, contact : str
+    spatial : bool
+        Whether the model has a part that neighbours share.
     """
 
     sources: tuple[Mapping[str, Any], ...]
@@ -49,6 +51,7 @@ class Statement:
     engine: str
     version: str
     contact: str
+    spatial: bool = True
 
     @classmethod
     def of(cls, quality: Mapping[str, Any], provenance: Provenance, rules: Rules) -> Statement:
@@ -76,6 +79,7 @@ class Statement:
             f"{engine}: {ENGINES.get(engine, 'zie de documentatie')}",
             str(quality["run"]["versions"].get("buurtsae", "")),
             str(settings.get("run", {}).get("contact", "")),
+            "BYM2" in str(quality["model"]),
         )
 
 
