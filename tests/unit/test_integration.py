@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from buurtsae.draws import psis
-from buurtsae.engines.integration import WIDE, Progress, Proposal, integrate, mode, split_normal
+from buurtsae.engines.integration import Progress, Proposal, integrate, mode, split_normal, wider
 from buurtsae.errors import ModelError
 
 
@@ -67,8 +67,8 @@ def test_proposals_are_learnt_from_weighted_values() -> None:
     learnt = start.learnt(z, weights)
     np.testing.assert_allclose(learnt.centre, [0.5, -0.5], atol=0.05)
     # a little wider than what was learnt; normal targets have equal sides, up to the error of a third moment
-    np.testing.assert_allclose(learnt.left, WIDE * np.sqrt([1.5, 0.7]), rtol=0.05)
-    np.testing.assert_allclose(learnt.right, WIDE * np.sqrt([1.5, 0.7]), rtol=0.05)
+    np.testing.assert_allclose(learnt.left, wider(2) * np.sqrt([1.5, 0.7]), rtol=0.05)
+    np.testing.assert_allclose(learnt.right, wider(2) * np.sqrt([1.5, 0.7]), rtol=0.05)
 
 
 def test_smoothed_weights_say_when_they_cannot_be_relied_on() -> None:

@@ -31,7 +31,8 @@ from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats
 
 WIDE = 1.1  # proposals are a little wider than the curvature, or what was learnt, says: the safe side of weighting
-DEFENSIVE = 0.5  # expected number of the z_i that are drawn as the prior is
+DEFENSIVE = 0.5  # expected number of the z_i that are drawn as the prior is, where data say little
+KNOWN = 0.15, 0.1  # widths, of the prior's, below which that is less, and what is left of it at the least
 STAGES = 10
 SMALL = 1e-12  # a net may hold 0 itself
 
@@ -73,10 +74,12 @@ class Proposal:
     left: Floats
     right: Floats
 
-    @property
-    def defensive(self) -> float:
-        """Probability that a z_i is drawn as the prior is along its axis."""
-        return DEFENSIVE / max(len(self.mode), 2)
+    @cached_property
+    def defensive(self) -> Floats:
+        """Probability that each z_i is drawn as the prior is along its axis: small where data know it far better."""
+        whole, least = KNOWN
+        known = (self.left + self.right) / 2 / self.prior[1]
+        return DEFENSIVE / max(len(self.mode), 2) * np.clip(known / whole, least, 1.0)
 
     @cached_property
     def prior(self) -> tuple[Floats, Floats]:
@@ -108,10 +111,15 @@ class Proposal:
         """Return the proposal with the weighted mean, variance and skewness of each z_i."""
         mean = weights @ z
         deviation = z - mean
-        variance = WIDE**2 * np.clip(weights @ deviation**2, 0.3, 4.0)
+        variance = wider(len(self.mode)) ** 2 * np.clip(weights @ deviation**2, 0.3, 4.0)
         effective = 1 / (weights**2).sum()
         skewness = (weights @ deviation**3) / variance**1.5 * effective / (effective + 100)  # few draws say little
         return Proposal(self.mode, self.axes, *split_normal(mean, variance, np.clip(skewness, -0.7, 0.7)))
+
+
+def wider(p: int) -> float:
+    """Return how much wider proposals are: more for a few axes; over many the cost multiplies."""
+    return max(WIDE, 1 + 0.25 / float(np.sqrt(p)))
 
 
 def split_normal(mean: Floats, variance: Floats, skewness: Floats) -> tuple[Floats, Floats, Floats]:
@@ -215,7 +223,7 @@ def _around(at: Floats, target: Target, each: Map, bar: Progress) -> Proposal:
     hessian = -(slopes[:p] - slopes[p:]) / (2 * step)
     values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
     axes = vectors / np.sqrt(np.maximum(values, 0.25))  # hardly wider than the prior, whose precision is 1
-    return Proposal(at, axes, np.zeros(p), np.full(p, WIDE), np.full(p, WIDE))
+    return Proposal(at, axes, np.zeros(p), np.full(p, wider(p)), np.full(p, wider(p)))
 
 
 @dataclass
