@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from buurtsae.draws import psis
-from buurtsae.engines.integration import Progress, Proposal, integrate, mode, split_normal, wider
+from buurtsae.engines.integration import Progress, Proposal, Share, integrate, mode, split_normal, wider
 from buurtsae.errors import ModelError
 
 
@@ -152,3 +152,23 @@ def test_a_target_without_a_mode() -> None:
 
     with pytest.raises(ModelError, match="the mode of the hyperparameters was not found"):
         mode(Endless(1.0, 2), Progress(False))
+
+
+def test_shares_that_are_foretold_are_those_that_come() -> None:
+    """A normal target: what `look` is told before a value is weighed, against its weight in the end."""
+    target, told = Skewed(3.0, 4), dict[int, float]()
+
+    def look(k: int, xi: np.ndarray, share: Share) -> float:
+        log_p = target.log_posterior(xi)
+        told[k] = share(log_p)
+        return log_p
+
+    found = integrate(target, 1, 1000, map, Progress(False), look)
+    plain = integrate(target, 1, 1000, map, Progress(False))
+    np.testing.assert_array_equal(found.weights, plain.weights)
+    share = np.array([told[k] for k in range(len(found.weights))])
+    assert (share[:64] == 0).all()  # at the start nothing is known
+    late = np.arange(len(share)) >= len(share) // 2
+    # the last half is weighed by nearly the same mixture: what is foretold is right but for the number that comes
+    assert stats.spearmanr(share[late], found.weights[late]).statistic > 0.95
+    assert 0.7 < share[late].sum() / found.weights[late].sum() < 1.5

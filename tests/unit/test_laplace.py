@@ -9,8 +9,11 @@ import pytest
 from made_fit import SUBDIMENSIONS, make_areas, make_scores
 
 from buurtsae.engines.base import fit
-from buurtsae.engines.laplace import LaplaceOptions, systematic
+from buurtsae.engines.integration import Share
+from buurtsae.engines.laplace import Early, LaplaceOptions, systematic
+from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import ModelError
+from buurtsae.model.design import design
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
 from buurtsae.survey.direct import DirectEstimates, direct
@@ -113,3 +116,26 @@ def test_data_without_differences_between_buurten(estimates: DirectEstimates) ->
     assert (np.quantile(sigma, 0.05, axis=0) < 0.2 * within).all()
     assert (np.median(sigma, axis=0) < within).all()
     np.testing.assert_allclose(found.draws.flat.mean(axis=0), 6.0, atol=0.1 * within.min())
+
+
+def test_draws_that_were_kept_early_are_those_of_the_posterior(model: AreaModel, estimates: DirectEstimates) -> None:
+    """Of one value: the first ones as they were kept, more when they do not suffice, all when nothing was kept."""
+    marginal = Marginal.of(design(model, estimates, estimates.areas))
+    xi, early = np.zeros(marginal.size), Early(marginal, 3, 4000)
+    assert early.look(7, xi, Share(np.inf, 1.0)) == marginal.log_posterior(xi)
+    assert not early.made  # nothing is expected of it
+    early.look(7, xi, Share(marginal.log_posterior(xi), 0.001))  # a thousandth of the weight: four draws, and some more
+    (kept,) = (m[0] for m in early.made.values())
+    assert 4 <= len(kept) <= 8
+    scores, border, factor = early.take(7, xi, 1000)
+    np.testing.assert_array_equal(scores[: len(kept)], kept)
+    assert len(scores) == len(border) == 1000
+    assert factor is None
+    assert not early.made
+    other, _, _ = early.take(8, xi, 1000)
+    given = marginal.at(xi)
+    mean, sd = given.mean[: len(estimates.areas.codes)], given.sd[: len(estimates.areas.codes)]
+    for drawn in (scores, other):  # independent draws: means within 1 / sqrt(1000), the most of some hundred
+        assert (np.abs(drawn.mean(axis=0) - mean) / sd).max() < 5 / np.sqrt(1000)
+        np.testing.assert_allclose(drawn.std(axis=0) / sd, 1.0, atol=5 / np.sqrt(2000))
+    assert len(np.unique(scores[:, 0, 0])) == 1000  # no draw twice

@@ -58,6 +58,29 @@ class Target(Protocol):
 
 
 @dataclass(frozen=True)
+class Share:
+    """The share of all weight that a value may expect, from what was weighed before; nothing at the start.
+
+    Attributes
+    ----------
+    level : float
+        log p at which it would be all.
+    coming : float
+        The values that there are over those that there will be, about.
+    """
+
+    level: float
+    coming: float
+
+    def __call__(self, log_p: float) -> float:
+        """Return the share at log p(xi | y)."""
+        return float(np.exp(min(log_p - self.level, 0.0))) * self.coming
+
+
+Look = Callable[[int, Floats, Share], float]
+
+
+@dataclass(frozen=True)
 class Proposal:
     """xi = mode + A z, z_i split normal about centre_i with widths left_i and right_i.
 
@@ -160,8 +183,22 @@ class Integration:
         return float(1 / (self.weights**2).sum())
 
 
-def integrate(target: Target, seed: int, enough: int, each: Map, bar: Progress) -> Integration:
-    """Return weighted values of the hyperparameters from their posterior, `enough` of them effective if possible."""
+def integrate(
+    target: Target, seed: int, enough: int, each: Map, bar: Progress, look: Look | None = None
+) -> Integration:
+    """Return weighted values of the hyperparameters from their posterior, `enough` of them effective if possible.
+
+    Parameters
+    ----------
+    target : Target
+    seed, enough : int
+    each : callable
+        `map`, or one that works on several values at the same time.
+    bar : Progress
+    look : callable, optional
+        Returns log p(xi | y) in the place of the target, of value k at xi; it is told what share of all weight that
+        value may expect at any log p, from what was weighed before: what is costly at a value may be kept.
+    """
     from scipy.stats.qmc import Sobol
 
     p = target.size
@@ -169,18 +206,22 @@ def integrate(target: Target, seed: int, enough: int, each: Map, bar: Progress) 
         return Integration(np.zeros((1, 0)), np.ones(1), 0.0)
     most = max(32, 2 ** int(np.ceil(np.log2(enough / 2))))  # fewer have no tail to judge weights by
     proposals, counts = [_around(mode(target, bar), target, each, bar)], []
-    z, log_p = np.empty((0, p)), np.empty(0)
+    z, log_p, total, goal = np.empty((0, p)), np.empty(0), np.inf, 2.0 * enough
     for stage in range(STAGES):
         n = max(min(64, most), most // max(4 >> stage, 1))  # early proposals are the worst: few values
         counts.append(n)
         z = np.vstack([z, proposals[-1].at(Sobol(p, rng=np.random.default_rng([seed, 1, stage])).random(n))])
-        new = bar.track(each(target.log_posterior, proposals[-1].xi(z[-n:])), "hyperparameters", n)
-        log_p = np.append(log_p, np.fromiter(new, float, n))
         of_each = [np.log(c) + q.log_density(z) for c, q in zip(counts, proposals, strict=True)]
         mixture = np.logaddexp.reduce(of_each, axis=0)
+        shares = [Share(m + total, min(len(z) / goal, 1.0)) for m in mixture[-n:]]
+        places = zip(range(len(z) - n, len(z)), proposals[-1].xi(z[-n:]), shares, strict=True)
+        work = each(lambda place: look(*place) if look else target.log_posterior(place[1]), places)
+        log_p = np.append(log_p, np.fromiter(bar.track(work, "hyperparameters", n), float, n))
+        total = float(np.logaddexp.reduce(log_p - mixture))  # the integral of p: weights over it sum to 1
         found = Integration(proposals[0].xi(z), *psis(log_p - mixture))
         if found.effective >= enough and stage > 0:
             break
+        goal = enough * len(z) / found.effective  # values there will be, if more are as good as these
         proposals.append(proposals[-1].learnt(z, found.weights))
     return found
 

@@ -4,6 +4,7 @@ With xi the hyperparameters as normal scores (`hyper`), p(xi | y) is known up to
 
 1. Values of xi with weights, by adaptive importance sampling (`integration`).
 2. Draws: xi by the weights (systematic resampling), then field, coefficients and scores given xi, all independent.
+   Most are made in step 1, while the factor of that xi is there: as many as its weight may be expected to need.
 
 The Pareto k-hat of the weights is the engine's certificate: it says whether the draws represent p(xi | y). Nothing else
 is approximate, but where sampling variances are modelled: these are at their mode (`variances`). The same seed gives
@@ -17,18 +18,20 @@ Rue, H., Martino, S. and Chopin, N. (2009). Approximate Bayesian inference for l
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from buurtsae.draws import Certificate, Draws
-from buurtsae.engines.integration import Integration, Map, Progress, integrate
+from buurtsae.engines.integration import Integration, Map, Progress, Share, integrate
 from buurtsae.engines.labels import CHAINS, labelled, matrices
-from buurtsae.engines.marginal import Marginal
+from buurtsae.engines.marginal import Marginal, Posterior
 from buurtsae.engines.variances import Varying
 from buurtsae.errors import ModelError
 from buurtsae.model.design import Bym2Block, Design
 from buurtsae.sparse import Floats, Ints
+
+SPARE = 1.3  # draws that are kept early over those expected
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,9 @@ def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -
     with threadpool_limits(1), ThreadPoolExecutor(options.threads) as pool, Progress(progress) as bar:
         bar.step("prepare (the first fit on a machine compiles for some 15 s)")
         marginal = (Marginal if design.model.variances is None else Varying).of(design)
-        found = integrate(marginal, seed, options.hyperparameters or _enough(marginal), pool.map, bar)
-        return _draw(marginal, found, seed, options.draws, pool.map, bar)
+        early = Early(marginal, seed, options.draws)
+        found = integrate(marginal, seed, options.hyperparameters or _enough(marginal), pool.map, bar, early.look)
+        return _draw(early, found, pool.map, bar)
 
 
 def _enough(marginal: Marginal) -> int:
@@ -96,8 +100,51 @@ def systematic(weights: Floats, n: int, u: float) -> Ints:
     return np.diff(ends, prepend=0)
 
 
-def _draw(marginal: Marginal, found: Integration, seed: int, n: int, each: Map, bar: Progress) -> Draws:
+@dataclass(frozen=True)
+class Early:
+    """Draws given values of the hyperparameters, made while these are weighed: the factor of each is there only then.
+
+    Attributes
+    ----------
+    marginal : Marginal
+    seed, n : int
+        Number of draws to make of all.
+    made : dict
+        By number of the value: scores of the buurten, border, and factors of sampling variances.
+    """
+
+    marginal: Marginal
+    seed: int
+    n: int
+    made: dict[int, tuple[Floats, Floats, Floats | None]] = field(default_factory=dict)
+
+    def look(self, k: int, xi: Floats, share: Share) -> float:
+        """Return log p(xi | y) and keep as many draws as its weight may need, and some more."""
+        found = self.marginal.posterior(xi)
+        if expected := int(np.ceil(SPARE * self.n * share(found.log_density))):
+            self.made[k] = self._drawn(found, [self.seed, 3, k], expected)
+        return found.log_density
+
+    def take(self, k: int, xi: Floats, count: int) -> tuple[Floats, Floats, Floats | None]:
+        """Return so many draws given value k at xi: those that were kept, and what they lack."""
+        kept = self.made.pop(k, None)
+        if kept is None:
+            return self._drawn(self.marginal.posterior(xi), [self.seed, 3, k], count)
+        scores, border, factor = kept
+        if (lack := count - len(scores)) > 0:
+            more = self._drawn(self.marginal.posterior(xi), [self.seed, 4, k], lack)
+            scores, border = np.concatenate([scores, more[0]]), np.concatenate([border, more[1]])
+        return scores[:count], border[:count], factor
+
+    def _drawn(self, found: Posterior, stream: list[int], count: int) -> tuple[Floats, Floats, Floats | None]:
+        scores, border = found.given.draw(np.random.default_rng(stream), count)
+        # sites that are groups of buurten come after these
+        return scores[:, : len(self.marginal.design.areas)], border, found.factor
+
+
+def _draw(early: Early, found: Integration, each: Map, bar: Progress) -> Draws:
     """Draw scores, coefficients and offsets given the hyperparameters, in a random order."""
+    marginal, seed, n = early.marginal, early.seed, early.n
     design = marginal.design
     rng = np.random.default_rng([seed, 2])
     count = systematic(found.weights, n, rng.uniform())
@@ -110,9 +157,7 @@ def _draw(marginal: Marginal, found: Integration, seed: int, n: int, each: Map, 
 
     def one(k: int) -> Floats | None:
         place = at[k]
-        given, factor = marginal.with_factor(found.xi[used[k]])
-        scores, border = given.draw(np.random.default_rng([seed, 3, int(used[k])]), len(place))
-        eta[place] = scores[:, : len(design.areas)]  # sites that are groups of buurten come after them
+        eta[place], border, factor = early.take(int(used[k]), found.xi[used[k]], len(place))
         beta[place] = mean[:, None] + sd[:, None] * border[:, : beta[0].size].reshape(len(place), *beta.shape[1:])
         start = beta[0].size
         for q, link in enumerate(links):

@@ -23,6 +23,25 @@ from buurtsae.sparse import Floats
 
 
 @dataclass(frozen=True)
+class Posterior:
+    """What the data say at one value of the hyperparameters.
+
+    Attributes
+    ----------
+    log_density : float
+        log p(xi | y) up to a constant.
+    given : Conditional
+        The field given xi.
+    factor : ndarray, shape (S, K, D), optional
+        Posterior means of the factors of the sampling variances, where they are modelled.
+    """
+
+    log_density: float
+    given: Conditional
+    factor: Floats | None = None
+
+
+@dataclass(frozen=True)
 class Marginal:
     """The model of a design with the field integrated out.
 
@@ -65,15 +84,16 @@ class Marginal:
 
     def at(self, xi: Floats) -> Conditional:
         """Return the posterior of the field given xi."""
-        return self.with_factor(xi)[0]
+        return self.posterior(xi).given
 
-    def with_factor(self, xi: Floats) -> tuple[Conditional, Floats | None]:
-        """Return the posterior of the field given xi, and factors of the sampling variances where they are modelled."""
-        return self.conditional(self.scale.hyper(xi)), None
+    def posterior(self, xi: Floats) -> Posterior:
+        """Return log p(xi | y) and what follows from xi."""
+        given = self.conditional(self.scale.hyper(xi))
+        return Posterior(given.log_likelihood - 0.5 * float(xi @ xi), given)
 
     def log_posterior(self, xi: Floats) -> float:
         """Return log p(xi | y) up to a constant."""
-        return self.at(xi).log_likelihood - 0.5 * float(xi @ xi)
+        return self.posterior(xi).log_density
 
     def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
         """Return log p(xi | y) up to a constant, and its gradient."""

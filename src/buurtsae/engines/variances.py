@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from buurtsae.engines.gmrf import Conditional, condition
 from buurtsae.engines.hyper import Hyper
-from buurtsae.engines.marginal import Marginal
+from buurtsae.engines.marginal import Marginal, Posterior
 from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats
 
@@ -141,14 +141,11 @@ class Varying(Marginal):
         seen = self.design.observed
         return np.asarray(seen[..., :, None] & seen[..., None, :])
 
-    def with_factor(self, xi: Floats) -> tuple[Conditional, Floats | None]:
-        """Return the posterior of the field given xi, and the posterior mean of exp(h), shape (S, K, D)."""
+    def posterior(self, xi: Floats) -> Posterior:
+        """Return log p(xi | y) and what follows from xi, with the posterior mean of exp(h)."""
         found = self.solve(self.scale.hyper(xi))
-        return found.given, np.exp(found.h + 0.5 * found.spread)
-
-    def log_posterior(self, xi: Floats) -> float:
-        """Return log p(xi | y) up to a constant."""
-        return self.solve(self.scale.hyper(xi)).log_likelihood - 0.5 * float(xi @ xi)
+        log_density = found.log_likelihood - 0.5 * float(xi @ xi)
+        return Posterior(log_density, found.given, np.exp(found.h + 0.5 * found.spread))
 
     def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
         """Return log p(xi | y) up to a constant, and its gradient at fixed curvature."""
