@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from buurtsae.draws import Certificate, Draws
 from buurtsae.engines.integration import Integration, Map, Progress, Share, integrate
@@ -116,13 +117,14 @@ class Early:
     marginal: Marginal
     seed: int
     n: int
-    made: dict[int, tuple[Floats, Floats, Floats | None]] = field(default_factory=dict)
+    made: dict[int, tuple[NDArray[np.float32], Floats, Floats | None]] = field(default_factory=dict)
 
     def look(self, k: int, xi: Floats, share: Share) -> float:
         """Return log p(xi | y) and keep as many draws as its weight may need, and some more."""
         found = self.marginal.posterior(xi)
         if expected := int(np.ceil(SPARE * self.n * share(found.log_density))):
-            self.made[k] = self._drawn(found, [self.seed, 3, k], expected)
+            scores, border, factor = self._drawn(found, [self.seed, 3, k], expected)
+            self.made[k] = scores.astype(np.float32), border, factor  # more than are needed, in half the memory
         return found.log_density
 
     def take(self, k: int, xi: Floats, count: int) -> tuple[Floats, Floats, Floats | None]:
@@ -130,7 +132,7 @@ class Early:
         kept = self.made.pop(k, None)
         if kept is None:
             return self._drawn(self.marginal.posterior(xi), [self.seed, 3, k], count)
-        scores, border, factor = kept
+        scores, border, factor = kept[0].astype(float), *kept[1:]
         if (lack := count - len(scores)) > 0:
             more = self._drawn(self.marginal.posterior(xi), [self.seed, 4, k], lack)
             scores, border = np.concatenate([scores, more[0]]), np.concatenate([border, more[1]])
