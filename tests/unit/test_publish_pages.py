@@ -103,6 +103,7 @@ def quality() -> dict[str, Any]:
         ],
         "classical": {
             "refused": "",
+            "notes": ["Sigma is estimated singular"],
             "rows": [
                 {"measure": "participatie", "class": "1-5", "figures": 12, "direct_se": 1.1, "synthetic_rmse": 0.8}
                 | {"eblup_rmse": 0.7, "sd": 0.6, "gamma": 0.33, "eblup_apart": 0.1}

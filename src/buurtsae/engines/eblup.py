@@ -139,27 +139,30 @@ def multivariate(design: Design) -> MultivariateFayHerriotResults:
     ------
     ModelError or ProblemsError
         Such as fewer direct estimates of a sub-dimension than columns.
+
+    Warns
+    -----
+    NotConvergedWarning, BoundaryWarning
     """
     seen = np.asarray(design.observed.any(axis=0))
     both = seen[:, :, None] & seen[:, None, :]
     # sources do not share sub-dimensions here: the sum holds each one's block
     precision = np.where(both, design.precision.sum(axis=0), np.eye(seen.shape[1]))
     areas, measures = list(design.areas), list(design.subdimensions)
-    model = MultivariateFayHerriot(
+    return MultivariateFayHerriot(
         pd.DataFrame(np.where(seen, design.y.sum(axis=0), np.nan), areas, measures),
         pd.DataFrame(design.x, areas, list(design.columns)),
         np.where(both, np.linalg.inv(precision), 0.0),
-    )
-    with warnings.catch_warnings():  # the certificate of the draws says both, and the report
-        warnings.simplefilter("ignore", BoundaryWarning)
-        warnings.simplefilter("ignore", NotConvergedWarning)
-        return model.fit("reml")
+    ).fit("reml")
 
 
 def sample(design: Design, seed: int, options: EblupOptions, progress: bool) -> Draws:
     """Return predictive draws of a design."""
     del progress  # seconds, without a bar
-    found = multivariate(design)
+    with warnings.catch_warnings():  # the certificate says both, and with it the gate and the notes of the report
+        warnings.simplefilter("ignore", BoundaryWarning)
+        warnings.simplefilter("ignore", NotConvergedWarning)
+        found = multivariate(design)
     here, z, parts = found.maximum.here, found.model.blocks.z, found.squared_errors
     n, (m, width, _) = options.draws, z.shape
     rng = np.random.default_rng([seed, 4])

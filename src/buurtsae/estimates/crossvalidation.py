@@ -94,7 +94,7 @@ def fingerprint(fit: Fit) -> str:
     for labels in (design.site_codes, design.sources, design.subdimensions):
         found.update("\n".join(labels).encode())
     for values in (design.y, design.precision):
-        found.update(np.round(values, 6).astype("<f8").tobytes())
+        found.update((np.round(values, 6) + 0.0).astype("<f8").tobytes())  # -0.0 is 0.0
     return found.hexdigest()[:12]
 
 

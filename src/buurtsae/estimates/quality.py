@@ -13,6 +13,7 @@ Gelman, A. et al. (2013). Bayesian Data Analysis, ch. 6. Brown, G. et al. (2001)
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
 from buurtsae.engines.eblup import described, multivariate
@@ -226,7 +228,13 @@ def _gate(gate: Gate, convergence: dict[str, Any], predictive: list[dict[str, An
 def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
     table = fit.draws.hyperparameters()
     if fit.engine == "eblup":  # coefficients, and Sigma with asymptotic standard errors; nothing has a prior
-        found = multivariate(fit.design).covariance_params
+        with warnings.catch_warnings():
+            for told in (
+                BoundaryWarning,
+                NotConvergedWarning,
+            ):  # the certificate of the draws, of the same fit, says it
+                warnings.simplefilter("ignore", told)
+            found = multivariate(fit.design).covariance_params
         sigma = {"name": "Sigma", "measure": found.index, "mean": found["estimate"], "sd": found["std_error"]}
         both = pd.concat([table, pd.DataFrame(sigma)], ignore_index=True).assign(prior=None).astype(object)
         records: list[dict[str, Any]] = both.where(both.notna(), None).to_dict("records")
@@ -308,11 +316,22 @@ def _benchmarks(est: Estimates) -> dict[str, Any]:
 
 
 def _classical(fit: Fit) -> dict[str, Any]:
-    """Direct, synthetic and EBLUP beside the fit, or why they are not there."""
-    try:
-        return {"refused": "", "rows": classical_rows(side_by_side(fit))}
-    except BuurtsaeError as error:  # the report tells it: a model may be fine without a classical counterpart
-        return {"refused": " ".join(str(error).split()), "rows": []}
+    """Direct, synthetic and EBLUP beside the fit with what was warned of, or why they are not there."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            rows, refused = classical_rows(side_by_side(fit)), ""
+        except BuurtsaeError as error:  # the report tells it: a model may be fine without a classical counterpart
+            rows, refused = [], _line(error)
+    for w in warned:  # the report tells those of the estimators; others go on
+        if not issubclass(w.category, BoundaryWarning | NotConvergedWarning):
+            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
+    told = [_line(w.message) for w in warned if issubclass(w.category, BoundaryWarning | NotConvergedWarning)]
+    return {"refused": refused, "notes": told, "rows": rows}
+
+
+def _line(said: object) -> str:
+    return " ".join(str(said).split())
 
 
 def _residuals(est: Estimates) -> dict[str, dict[str, float]]:

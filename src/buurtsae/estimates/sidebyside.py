@@ -47,6 +47,11 @@ def side_by_side(fit: Fit) -> pd.DataFrame:
     ModelError or ProblemsError
         Where the classical model cannot be fitted: sources that are known per wijk only, or too few buurten.
 
+    Warns
+    -----
+    NotConvergedWarning, BoundaryWarning
+        Of the classical model.
+
     Examples
     --------
     >>> side_by_side(fit).query("n_respondents > 20")  # doctest: +SKIP

@@ -182,25 +182,11 @@ class AreaData:
 class OfAreas:
     """A model of areas that has nothing but direct estimates, covariates and sampling variances.
 
-    Parameters
-    ----------
-    y : array_like, shape (m,)
-        Direct estimates; NaN for areas without a sample, which are predicted.
-    X : array_like, shape (m, p)
-        Covariates, with a column of ones for an intercept.
-    sampling_variance : array_like, shape (m,)
-        Known variances of the direct estimates; not used where y is missing.
-    areas : array_like, shape (m,), optional
-        Labels of the areas.
+    Parameters and what is refused are those of `FayHerriot`; `reader` may refuse more.
 
     Attributes
     ----------
     data : AreaData
-
-    Raises
-    ------
-    DataError, ModelError or ProblemsError
-        If shapes differ, values are missing, infinite or not positive, or covariates depend on each other.
     """
 
     data: AreaData

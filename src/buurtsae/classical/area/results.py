@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import norm
 
 from buurtsae.classical.area.data import AreaData
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
+from buurtsae.classical.inference import Coefficients
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AreaResults:
+class AreaResults(Coefficients):
     """A fitted area-level model.
 
     Attributes
@@ -79,26 +79,6 @@ class AreaResults:
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance matrix of the coefficients."""
         return pd.DataFrame(self.cov_beta, index=list(self.data.names), columns=list(self.data.names))
-
-    @property
-    def bse(self) -> pd.Series:
-        """Standard errors of the coefficients."""
-        return pd.Series(np.sqrt(self.cov_beta.diagonal()), index=list(self.data.names), name="std err")
-
-    @property
-    def tvalues(self) -> pd.Series:
-        """Coefficients over their standard errors."""
-        return (self.params / self.bse).rename("z")
-
-    @property
-    def pvalues(self) -> pd.Series:
-        """Two-sided normal p-values of coefficients that are zero."""
-        return pd.Series(2 * norm.sf(np.abs(self.tvalues)), index=list(self.data.names), name="P>|z|")
-
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return lower and upper ends of the intervals of the coefficients, at 1 - alpha."""
-        half = norm.isf(alpha / 2) * self.bse
-        return pd.DataFrame({0: self.params - half, 1: self.params + half})
 
     @property
     def aic(self) -> float:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import scipy.stats as st
 
+from buurtsae.classical.inference import Coefficients
 from buurtsae.classical.multivariate.covariances import Structure
 from buurtsae.classical.multivariate.likelihood import Maximum, SquaredErrors, at, eblup, information, squared_errors
 from buurtsae.sparse import Floats
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MultivariateFayHerriotResults:
+class MultivariateFayHerriotResults(Coefficients):
     """A fitted multivariate Fay-Herriot model.
 
     Attributes
@@ -67,26 +67,6 @@ class MultivariateFayHerriotResults:
         """Return the covariance matrix of the coefficients."""
         half = np.linalg.inv(self.model.blocks.root)
         return pd.DataFrame(half @ self.maximum.here.inverse @ half.T, self.model.names, self.model.names)
-
-    @property
-    def bse(self) -> pd.Series:
-        """Standard errors of the coefficients."""
-        return pd.Series(np.sqrt(np.diag(self.cov_params())), self.model.names, name="bse")
-
-    @property
-    def tvalues(self) -> pd.Series:
-        """Coefficients over their standard errors."""
-        return (self.params / self.bse).rename("tvalues")
-
-    @property
-    def pvalues(self) -> pd.Series:
-        """Two-sided, normal."""
-        return pd.Series(2 * st.norm.sf(np.abs(self.tvalues)), self.model.names, name="pvalues")
-
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return lower and upper ends of the intervals of the coefficients, at 1 - alpha."""
-        half = st.norm.isf(alpha / 2) * self.bse
-        return pd.DataFrame({0: self.params - half, 1: self.params + half})
 
     @property
     def sigma_v(self) -> pd.DataFrame:

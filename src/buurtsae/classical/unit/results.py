@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import scipy.stats as st
 
+from buurtsae.classical.inference import Coefficients
 from buurtsae.classical.unit.diagnostics import no_area_effect, normality, summary
 from buurtsae.classical.unit.likelihood import Gls, Maximum, degrees_of, deviance, gls
 from buurtsae.classical.unit.mse import SquaredErrors, Variances, bootstrap, predict, squared_errors, variances
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class NestedErrorResults:
+class NestedErrorResults(Coefficients):
     """A fitted nested error model.
 
     Attributes
@@ -70,26 +70,6 @@ class NestedErrorResults:
         half = np.linalg.inv(self.model.sample.root)
         v = self.sigma2_e * half @ np.linalg.inv(self._gls.information) @ half.T
         return pd.DataFrame(v, self._names, self._names)
-
-    @property
-    def bse(self) -> pd.Series:
-        """Standard errors of the coefficients."""
-        return pd.Series(np.sqrt(np.diag(self.cov_params())), self._names, name="bse")
-
-    @property
-    def tvalues(self) -> pd.Series:
-        """Coefficients over their standard errors."""
-        return (self.params / self.bse).rename("tvalues")
-
-    @property
-    def pvalues(self) -> pd.Series:
-        """Two-sided, normal."""
-        return pd.Series(2 * st.norm.sf(np.abs(self.tvalues)), self._names, name="pvalues")
-
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return lower and upper ends of the intervals of the coefficients, at 1 - alpha."""
-        half = st.norm.isf(alpha / 2) * self.bse
-        return pd.DataFrame({0: self.params - half, 1: self.params + half})
 
     @property
     def sigma2_v(self) -> float:
