@@ -212,7 +212,7 @@ CASES: dict[str, tuple[Case, float]] = {  # with the share of the replications
         f"Fay-Herriot, pattern {p}, sigma2_v {s:g}": (partial(fay_herriot, p, s), 1.0)
         for p, s in (("b", 1.0), ("c", 1.0), ("b", 0.25), ("b", 0.1))
     },
-    "SAR, pattern b, sigma2_v 1, rho 0.6": (partial(spatial, 0.6, 1.0), 0.4),
+    "SAR, pattern b, sigma2_v 1, rho 0.6": (partial(spatial, 0.6, 1.0), 1.0),
     "nested error, s2v 1, s2e 4": (partial(nested, 1.0, 4.0), 1.0),
     "nested error, s2v 0.25, s2e 4": (partial(nested, 0.25, 4.0), 1.0),
     "2 measures, pattern b": (partial(multivariate, 2), 1.0),
