@@ -214,7 +214,7 @@ def stack_layout(first: Any, at: Any, parent: Any, width: int) -> Any:
 
 
 @jit
-def _cholesky(a: Any, k: int) -> bool:
+def cholesky(a: Any, k: int) -> bool:
     """Lower Cholesky factor in place, by loops; False where a pivot is not positive."""
     for j in range(k):
         d = a[j, j]
@@ -233,7 +233,7 @@ def _cholesky(a: Any, k: int) -> bool:
 
 
 @jit
-def _invert_triangle(a: Any, out: Any, k: int) -> None:
+def invert_triangle(a: Any, out: Any, k: int) -> None:
     """Inverse of a lower triangle, by loops; `out` is zero above the diagonal."""
     for j in range(k):
         out[j, j] = 1.0 / a[j, j]
@@ -249,18 +249,18 @@ def _inverse_root(a: Any, k: int) -> Any:
     """L^{-1} of a = L L', and whether all pivots were positive."""
     out = np.zeros((k, k))
     if k <= SMALL:
-        good = _cholesky(a, k)
+        good = cholesky(a, k)
         if good:
-            _invert_triangle(a, out, k)
+            invert_triangle(a, out, k)
         return out, good
     for j0 in range(0, k, SMALL):
         j1 = min(j0 + SMALL, k)
         size = j1 - j0
         block = np.ascontiguousarray(a[j0:j1, j0:j1])
-        if not _cholesky(block, size):
+        if not cholesky(block, size):
             return out, False
         inverse = np.zeros((size, size))
-        _invert_triangle(block, inverse, size)
+        invert_triangle(block, inverse, size)
         out[j0:j1, j0:j1] = inverse
         if j0:  # the rows of L to the left are in a already: -L_jj^{-1} L_j,left L_left^{-1}
             left = np.dot(np.ascontiguousarray(a[j0:j1, :j0]), np.ascontiguousarray(out[:j0, :j0]))
@@ -410,12 +410,12 @@ def invert_each(a: Any) -> Any:
     root, inverse = np.empty((d, d)), np.empty((d, d))
     for i in range(n):
         root[:] = a[i]
-        if not _cholesky(root, d):
+        if not cholesky(root, d):
             out[i] = np.nan
             logdet = np.nan
             continue
         inverse[:] = 0.0
-        _invert_triangle(root, inverse, d)
+        invert_triangle(root, inverse, d)
         for x in range(d):
             logdet += 2.0 * np.log(root[x, x])
             for y in range(x + 1):

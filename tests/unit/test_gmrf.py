@@ -128,12 +128,13 @@ def test_draws_have_the_mean_and_covariance_of_the_posterior() -> None:
     xi, n = some_xi(marginal, 4), 20_000
     exact = by_dense_algebra(marginal.design, marginal.scale.hyper(xi))
     scores, border = marginal.at(xi).draw(np.random.default_rng(1), n)
-    flat, sd = scores.reshape(n, -1), exact.sd.ravel()
+    np.testing.assert_allclose(scores[0], exact.mean, atol=1e-8)
+    flat, sd = scores[1:].reshape(n, -1), exact.sd.ravel()
     assert (np.abs(flat.mean(axis=0) - exact.mean.ravel()) / sd).max() < 5 / np.sqrt(n)  # 100 means
     # the standard error of a correlation is at most 1 / sqrt(n); 5,000 of them
     scale = np.outer(sd, sd)
     assert np.abs(np.cov(flat.T) / scale - exact.covariance / scale).max() < 6 * np.sqrt(2 / n)
-    assert border.shape == (n, 2 * 4 + 2)
+    assert border.shape == (1 + n, 2 * 4 + 2)
 
 
 def test_factors_of_the_sampling_variances() -> None:

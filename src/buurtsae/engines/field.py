@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -86,6 +87,11 @@ class Field:
     pairs: tuple[Ints, Ints, Ints, Ints, Floats]
     x: Floats
     offset: Floats
+
+    @cached_property
+    def xx(self) -> Floats:
+        """Products of covariates, shape (K, P P)."""
+        return (self.x[:, :, None] * self.x[:, None, :]).reshape(len(self.x), -1)
 
 
 def field(structures: Sequence[Structure], x: Floats, offset: Floats, width: int) -> Field:

@@ -96,8 +96,9 @@ class Conditional:
     root_t: Floats  # of the precision of the border
     border: Floats  # posterior mean of the border, ground included
     shrink: Floats  # N_a
-    inner: Floats  # S_a^{-1}
     m: Floats  # M_a
+    nh: Floats  # N_a H_a
+    root_k: Floats  # of K_a = C_v S_a^{-1} C_v'
 
     @cached_property
     def _counts(self) -> tuple[int, int, int]:
@@ -133,55 +134,43 @@ class Conditional:
         return self._fields(np.zeros((f.nodes * f.width, 1)), self.border[:, None]).reshape(f.nodes, f.width)
 
     def predictor(self, z: Floats, border: Floats) -> Floats:
-        """Return m - m0 of fields (..., nodes, D) and borders (..., nb), shape (..., K, D)."""
-        f, d = self.field, self.field.width
-        p = f.x.shape[1]
-        beta = border[..., : p * d].reshape(*border.shape[:-1], p, d)
-        out = f.x @ beta
-        flat = np.moveaxis(z, -2, 0).reshape(f.nodes, z.size // max(f.nodes, 1))
+        """Return m - m0, shape (K, D), of a field (nodes, D) and a border (nb,)."""
+        f = self.field
+        out = f.x @ border[: f.x.shape[1] * f.width].reshape(-1, f.width)
         for c, sees in zip(self.loadings.terms, f.sees, strict=True):
-            seen = np.moveaxis((sees @ flat).reshape(len(f.x), *z.shape[:-2], d), 0, -2)
-            out = out + seen @ c.T
+            out = out + (sees @ z) @ c.T
         return np.asarray(out)
-
-    def _alpha(self, border: Floats) -> Floats:
-        start = self.field.x.shape[1] * self.field.width
-        return border[..., start : start + self.local.cross.shape[2]]
-
-    def _means(self, z: Floats, border: Floats) -> Floats:
-        """Mean of e - m0 given z and the border, shape (..., K, D): m + C_v S^{-1} C_v' (b - H alpha - W m)."""
-        m = self.predictor(z, border)
-        right = self.local.b - np.einsum("ndl,...l->...nd", self.local.cross, self._alpha(border))
-        right = right - np.einsum("nde,...ne->...nd", self.local.w, m)
-        return m + np.einsum("nde,...ne->...nd", self._k_tilde, right)
-
-    @cached_property
-    def _k_tilde(self) -> Floats:
-        c = self.loadings.loose
-        return c @ self.inner @ c.T
-
-    @property
-    def mean(self) -> Floats:
-        """Posterior mean of e, shape (K, D)."""
-        return self.field.offset[:, None] + self._means(self.mean_field, self.border)
 
     @property
     def alpha(self) -> Floats:
         """Posterior mean of the offsets of sources, less the prior mean, in units of its standard deviation, (L,)."""
-        return self._alpha(self.border)
+        start = self.field.x.shape[1] * self.field.width
+        return self.border[start : start + self.local.cross.shape[2]]
+
+    def _given(self, z: Floats, border: Floats, noise: Floats) -> Floats:
+        """Scores e, (n, K, D), of fields (nodes, D, n), borders (nb, n) and noise ~ N(0, I) (K, D, n)."""
+        from buurtsae.engines.sites import scores
+
+        f, local = self.field, self.local
+        terms = np.ascontiguousarray(self.loadings.terms)
+        args = (f.x, f.offset, f.seen, local.w, local.b, local.cross, self.root_k)
+        return np.asarray(scores(z, border, noise, terms, *args))
+
+    @cached_property
+    def mean(self) -> Floats:
+        """Posterior mean of e, shape (K, D)."""
+        noise = np.zeros((*self.local.b.shape, 1))
+        return np.asarray(self._given(self.mean_field[:, :, None], self.border[:, None], noise)[0])
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
-        """Return n draws of e, shape (n, K, D), and of the border in units of prior standard deviations, (n, nb)."""
+        """Return the mean, then n draws, of e, (1 + n, K, D), and of the border in units of prior sds, (1 + n, nb)."""
         f, d = self.field, self.field.width
-        eps = rng.standard_normal((len(self.root_t), n))
-        border = self.border[:, None] + np.linalg.solve(self.root_t.T, eps)
-        z = self._fields(rng.standard_normal((f.nodes * d, n)), border)
-        border = border.T
-        e = self._means(np.ascontiguousarray(z.T).reshape(n, f.nodes, d), border)
-        if self.loadings.loose.any():
-            root = self.loadings.loose @ np.linalg.cholesky(self.inner)
-            e += np.einsum("nde,sne->snd", root, rng.standard_normal(e.shape))
-        return f.offset[:, None] + e, border
+        sizes = (len(self.root_t), f.nodes * d, self.local.b.size if self.root_k.any() else 0)
+        border, z, noise = (np.hstack([np.zeros((size, 1)), rng.standard_normal((size, n))]) for size in sizes)
+        border = self.border[:, None] + np.linalg.solve(self.root_t.T, border)
+        z = self._fields(z, border).reshape(f.nodes, d, n + 1)
+        noise = noise.reshape(-1, d, n + 1) if noise.size else np.zeros((*self.local.b.shape, n + 1))
+        return self._given(z, border, noise), border.T
 
     @cached_property
     def moments(self) -> Moments:
@@ -200,7 +189,7 @@ class Conditional:
         return Moments(
             m=self.predictor(self.mean_field, self.border),
             z=tuple(sees @ self.mean_field for sees in f.sees),
-            alpha=self._alpha(self.border),
+            alpha=self.alpha,
             m_m=m_m,
             m_z=m_z,
             m_alpha=m_b @ alpha.T,
@@ -212,31 +201,29 @@ class Conditional:
     def gradient(self) -> Loadings:
         """Derivatives of the log-likelihood with respect to the loadings."""
         q, local = self.moments, self.local
-        nb_h = self.shrink @ local.cross
         s = np.einsum("nde,ne->nd", self.shrink, local.b - local.cross @ q.alpha)
         s -= np.einsum("nde,ne->nd", self.m, q.m)
         terms = np.zeros_like(self.loadings.terms)
         for t in range(len(terms)):
             terms[t] = s.T @ q.z[t] - np.einsum("nde,nef->df", self.m, q.m_z[t])
-            terms[t] -= np.einsum("ndl,nel->de", nb_h, q.z_alpha[t])
+            terms[t] -= np.einsum("ndl,nel->de", self.nh, q.z_alpha[t])
         # Cov(s) = [N H, M] Cov(alpha, m) [N H, M]'
-        mixed = nb_h @ q.m_alpha.swapaxes(1, 2) @ self.m
+        mixed = self.nh @ q.m_alpha.swapaxes(1, 2) @ self.m
         second = s.T @ s + (self.m @ q.m_m @ self.m).sum(axis=0) + (mixed + mixed.swapaxes(1, 2)).sum(axis=0)
-        second += (nb_h @ q.alpha_alpha @ nb_h.swapaxes(1, 2)).sum(axis=0) - self.m.sum(axis=0)
+        second += (self.nh @ q.alpha_alpha @ self.nh.swapaxes(1, 2)).sum(axis=0) - self.m.sum(axis=0)
         return Loadings(terms, second @ self.loadings.loose)
 
     @cached_property
     def scores(self) -> Scores:
         """Posterior moments of e and of the offsets."""
-        q, kt = self.moments, self._k_tilde
-        through = np.swapaxes(self.shrink, 1, 2)  # e = N' m - K~ H alpha + K~ b + noise of covariance K~
+        q, kt = self.moments, self.root_k @ self.root_k.swapaxes(1, 2)
+        through = np.swapaxes(self.shrink, 1, 2)  # e = N' m - K H alpha + K b + noise of covariance K
         of_alpha = -kt @ self.local.cross
         e_alpha = through @ q.m_alpha + of_alpha @ q.alpha_alpha
         mixed = through @ q.m_alpha @ of_alpha.swapaxes(1, 2)
         covariance = through @ q.m_m @ self.shrink + mixed + mixed.swapaxes(1, 2)
         covariance = covariance + of_alpha @ q.alpha_alpha @ of_alpha.swapaxes(1, 2) + kt
-        mean = self._means(self.mean_field, self.border)
-        return Scores(mean, covariance, e_alpha, q.alpha, q.alpha_alpha)
+        return Scores(self.mean - self.field.offset[:, None], covariance, e_alpha, q.alpha, q.alpha_alpha)
 
     @property
     def sd(self) -> Floats:
@@ -278,16 +265,23 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
         If the precision has a pivot that is not positive.
     """
     from buurtsae.engines.sites import add_information
-    from buurtsae.multifrontal import invert_each
 
-    d, free = field.width, field.x.shape[1] * field.width + local.cross.shape[2]
-    inner, log_inner = invert_each(np.eye(d) + loadings.loose.T @ local.w @ loadings.loose)
-    blocks = np.multiply.outer(field.base, np.eye(d))
-    columns, precision, linear = np.zeros((field.nodes, d, free + 1)), np.eye(free), np.zeros(free)
-    shrink, m, inside = add_information(
-        local.w, local.b, local.cross, local.own, local.linear, inner, *(np.ascontiguousarray(c) for c in
-        (loadings.terms, loadings.loose)), field.x, field.seen, field.pairs, columns, blocks, precision, linear
+    (n, d), p, n_alpha = local.b.shape, field.x.shape[1], local.cross.shape[2]
+    free = p * d + n_alpha
+    blocks, columns = np.multiply.outer(field.base, np.eye(d)), np.zeros((field.nodes, d, free + 1))
+    shrink, m, nh, nb, root_k, log_inner = add_information(
+        local.w, local.b, local.cross, np.ascontiguousarray(loadings.terms), np.ascontiguousarray(loadings.loose),
+        field.x, field.seen, field.pairs, columns, blocks
     )  # fmt: skip
+    kb, kh = (root_k @ (root_k.swapaxes(1, 2) @ v) for v in (local.b[:, :, None], local.cross))
+    inside = float((local.b * kb[:, :, 0]).sum())
+    # the border: x' M x, x' N H and A - H' K H; x' N b and h - H' K b
+    of_x = (field.xx.T @ m.reshape(n, d * d)).reshape(p, p, d, d).swapaxes(1, 2).reshape(p * d, p * d)
+    both = (field.x.T @ nh.reshape(n, d * n_alpha)).reshape(p * d, n_alpha)
+    flat = local.cross.reshape(n * d, n_alpha)
+    of_alpha = local.own.sum(axis=0) - flat.T @ kh.reshape(n * d, n_alpha)
+    precision = np.eye(free) + np.block([[of_x, both], [both.T, of_alpha]])
+    linear = np.concatenate([(field.x.T @ nb).ravel(), local.linear.sum(axis=0) - flat.T @ kb.ravel()])
     ground = field.ground if _nearly_singular(field, blocks) else field.ground[:0]
     blocks[field.diagonal[ground]] += np.eye(d)
     raised = np.zeros((field.nodes, d, len(ground) * d))
@@ -295,24 +289,24 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     constraints = np.einsum("kn,de->ndke", field.constraints.toarray(), np.eye(d))
     constraints = constraints.reshape(field.nodes, d, field.constraints.shape[0] * d)
     columns = np.concatenate([constraints, columns[..., :free], raised, columns[..., free:]], axis=2)
-    nb, k = free + len(ground) * d, constraints.shape[2]
+    n_border, k = free + len(ground) * d, constraints.shape[2]
     precision = block_diag(precision, np.eye(len(ground) * d))
     linear = np.concatenate([linear, np.zeros(len(ground) * d)])
 
     factor = field.symbolic.factor(blocks)
-    half = factor.half(columns.reshape(field.nodes * d, k + nb + 1))
+    half = factor.half(columns.reshape(field.nodes * d, k + n_border + 1))
     gram = half.T @ half
     root_a = np.asarray(np.linalg.cholesky(gram[:k, :k]), dtype=float)
     into = np.linalg.solve(root_a, gram[:k, k:])
     reduced = gram[k:, k:] - into.T @ into
-    root_t = np.asarray(np.linalg.cholesky(precision - reduced[:nb, :nb]), dtype=float)
-    target = np.linalg.solve(root_t, linear - reduced[:nb, nb])
+    root_t = np.asarray(np.linalg.cholesky(precision - reduced[:n_border, :n_border]), dtype=float)
+    target = np.linalg.solve(root_t, linear - reduced[:n_border, n_border])
     logdet = factor.logdet + 2 * np.log(np.diag(root_a)).sum() + 2 * np.log(np.diag(root_t)).sum()
-    quadratic = reduced[nb, nb] + target @ target + inside
+    quadratic = reduced[n_border, n_border] + target @ target + inside
     log_likelihood = local.constant + 0.5 * (quadratic - logdet - log_inner + d * field.log_structure)
     border = np.linalg.solve(root_t.T, target)
     value = float(log_likelihood)
-    return Conditional(field, local, loadings, value, factor, half, root_a, root_t, border, shrink, inner, m)
+    return Conditional(field, local, loadings, value, factor, half, root_a, root_t, border, shrink, m, nh, root_k)
 
 
 def _nearly_singular(field: Field, blocks: Floats) -> bool:

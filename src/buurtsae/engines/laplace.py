@@ -3,7 +3,8 @@ r"""The fast engine: everything Gaussian integrated out exactly, hyperparameters
 With xi the hyperparameters as normal scores (`hyper`), p(xi | y) is known up to a constant (`marginal`).
 
 1. Values of xi with weights, by adaptive importance sampling (`integration`).
-2. Draws: xi by the weights (systematic resampling), then field, coefficients and scores given xi, all independent.
+2. Draws: xi by the weights (systematic resampling), then field, coefficients and scores given xi, each from its exact
+   distribution, and such that the average of those at one xi is its conditional mean (antithetic, where they are two).
    Most are made in step 1, while the factor of that xi is there: as many as its weight may be expected to need.
 
 The Pareto k-hat of the weights is the engine's certificate: it says whether the draws represent p(xi | y). Nothing else
@@ -42,7 +43,7 @@ class LaplaceOptions:
     Parameters
     ----------
     draws : int
-        Joint draws to make, a multiple of four: independent, and laid out as four chains of equal length.
+        Joint draws to make, a multiple of four, in random order, laid out as four chains of equal length.
     hyperparameters : int, optional
         Effective number of values of the hyperparameters to reach; by default 1,000 for small models, some 500 for a
         thousand buurten, 80 for the whole country.
@@ -101,6 +102,15 @@ def systematic(weights: Floats, n: int, u: float) -> Ints:
     return np.diff(ends, prepend=0)
 
 
+def balanced(mean: Floats, draws: Floats) -> Floats:
+    """Return Gaussian draws with this mean such that their average is the mean exactly; each is distributed as before.
+
+    Deviations from the average have covariance (1 - 1/n) times that of a draw. One draw alone stays as it is.
+    """
+    n = len(draws)
+    return draws if n == 1 else mean + np.sqrt(n / (n - 1)) * (draws - draws.mean(axis=0))
+
+
 @dataclass(frozen=True)
 class Early:
     """Draws given values of the hyperparameters, made while these are weighed: the factor of each is there only then.
@@ -111,7 +121,7 @@ class Early:
     seed, n : int
         Number of draws to make of all.
     made : dict
-        By number of the value: scores of the buurten, border, and factors of sampling variances.
+        By number of the value: scores of the buurten, border, and factors of sampling variances; means before draws.
     """
 
     marginal: Marginal
@@ -129,14 +139,16 @@ class Early:
 
     def take(self, k: int, xi: Floats, count: int) -> tuple[Floats, Floats, Floats | None]:
         """Return so many draws given value k at xi: those that were kept, and what they lack."""
-        kept = self.made.pop(k, None)
-        if kept is None:
-            return self._drawn(self.marginal.posterior(xi), [self.seed, 3, k], count)
-        scores, border, factor = kept[0].astype(float), *kept[1:]
-        if (lack := count - len(scores)) > 0:
+        if k in self.made:
+            early, border, factor = self.made.pop(k)
+            scores = early.astype(float)
+        else:
+            scores, border, factor = self._drawn(self.marginal.posterior(xi), [self.seed, 3, k], count)
+        if (lack := 1 + count - len(scores)) > 0:
             more = self._drawn(self.marginal.posterior(xi), [self.seed, 4, k], lack)
-            scores, border = np.concatenate([scores, more[0]]), np.concatenate([border, more[1]])
-        return scores[:count], border[:count], factor
+            scores, border = np.concatenate([scores, more[0][1:]]), np.concatenate([border, more[1][1:]])
+        scores, border = (balanced(v[0], v[1 : 1 + count]) for v in (scores, border))
+        return scores, border, factor
 
     def _drawn(self, found: Posterior, stream: list[int], count: int) -> tuple[Floats, Floats, Floats | None]:
         scores, border = found.given.draw(np.random.default_rng(stream), count)

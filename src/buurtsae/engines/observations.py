@@ -89,6 +89,14 @@ class Observations:
 
     def local(self, slope: Floats, extra: Floats, factor: Floats | float = 1.0) -> Local:
         """Return the sufficient statistics at lambda and tau, shape (S, D) each."""
+        return self._linked(slope, extra, factor) if self.design.linked.any() or np.ndim(factor) else self._fixed
+
+    @cached_property
+    def _fixed(self) -> Local:
+        """The sufficient statistics where there are references only: no hyperparameter changes them."""
+        return self._linked(np.ones(self.design.linked.shape), np.zeros(self.design.linked.shape), 1.0)
+
+    def _linked(self, slope: Floats, extra: Floats, factor: Floats | float) -> Local:
         p, log_p = self.precision(extra, factor)
         r = self.residual(slope)
         pr = np.einsum("snde,sne->snd", p, r)

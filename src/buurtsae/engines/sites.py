@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from buurtsae.multifrontal import jit
+from buurtsae.multifrontal import cholesky, invert_triangle, jit
 
 
 @jit
@@ -26,89 +26,122 @@ def _product(a: Any, b: Any, out: Any) -> None:
 
 @jit
 def add_information(
-    w: Any, b: Any, cross: Any, own: Any, linear: Any, inner: Any, terms: Any, loose: Any, x: Any,
-    seen: Any, pairs: Any, columns: Any, blocks: Any, precision: Any, target: Any
-) -> Any:  # fmt: skip
-    """Add what all sites say to `blocks` (entries, D, D), `columns` (nodes, D, PD + L + 1), `precision` and `target`.
+    w: Any, b: Any, cross: Any, terms: Any, loose: Any, x: Any, seen: Any, pairs: Any, columns: Any, blocks: Any
+) -> Any:
+    """Add what all sites say to `blocks` (entries, D, D) and `columns` (nodes, D, PD + L + 1).
 
-    Returns N and M per site, and the part b' K b of the quadratic form, K = C_v S^{-1} C_v'.
+    Returns N, M, N H, N b, and a root of K = C_v S^{-1} C_v' per site, and log |S| summed.
     """
     n, d = b.shape
     n_terms, n_alpha, p = len(terms), cross.shape[2], x.shape[1]
     free = p * d
-    shrink, m = np.empty((n, d, d)), np.empty((n, d, d))
-    k, h, work = np.empty((d, d)), np.empty((d, n_alpha)), np.empty((d, d))
-    through, both = np.empty((n_terms, d, d)), np.empty((n_terms, n_terms, d, d))
-    own_columns = np.empty((n_terms, d, free + n_alpha + 1))
-    kb, right, quadratic = np.empty(d), np.empty(d), 0.0
-    kh = np.empty((d, n_alpha))
+    shrink, m, root = np.empty((n, d, d)), np.empty((n, d, d)), np.empty((n, d, d))
+    nh, nb, logdet = np.empty((n, d, n_alpha)), np.empty((n, d)), 0.0
+    k, work, inner, inverse = np.empty((d, d)), np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
+    through, both, right = np.empty((d, d)), np.empty((n_terms, n_terms, d, d)), np.empty((d, n_alpha + 1))
+    turned, loose_turned = np.empty((n_terms, d, d)), np.ascontiguousarray(loose.T)
+    for t in range(n_terms):
+        turned[t] = terms[t].T
     start, node, node_term, node_weight = seen
     pair_start, entry, row_term, column_term, pair_weight = pairs
     for s in range(n):
-        _product(loose, inner[s], work)
-        _product(work, loose.T, k)
+        _product(w[s], loose, work)
+        _product(loose_turned, work, inner)
+        for i in range(d):
+            inner[i, i] += 1.0
+        if not cholesky(inner, d):
+            logdet = np.nan
+        inverse[:] = 0.0
+        invert_triangle(inner, inverse, d)
+        for i in range(d):
+            logdet += 2.0 * np.log(inner[i, i])
+            for j in range(d):
+                root[s, i, j] = 0.0
+                for q in range(j + 1):
+                    root[s, i, j] += loose[i, q] * inverse[j, q]
+        _product(root[s], root[s].T, k)
         _product(w[s], k, work)
         for i in range(d):
             for j in range(d):
                 shrink[s, i, j] = (1.0 if i == j else 0.0) - work[i, j]
         _product(shrink[s], w[s], work)
         for i in range(d):
+            nb[s, i] = 0.0
             for j in range(d):
                 m[s, i, j] = 0.5 * (work[i, j] + work[j, i])
-        _product(shrink[s], cross[s], h)
-        _product(k, cross[s], kh)
-        for i in range(d):
-            right[i], kb[i] = 0.0, 0.0
-            for j in range(d):
-                right[i] += shrink[s, i, j] * b[s, j]
-                kb[i] += k[i, j] * b[s, j]
-            quadratic += kb[i] * b[s, i]
-        for q in range(p):
-            for i in range(d):
-                target[q * d + i] += x[s, q] * right[i]
-                for r in range(p):
-                    for j in range(d):
-                        precision[q * d + i, r * d + j] += x[s, q] * x[s, r] * m[s, i, j]
-                for z in range(n_alpha):
-                    precision[q * d + i, free + z] += x[s, q] * h[i, z]
-                    precision[free + z, q * d + i] += x[s, q] * h[i, z]
-        for z in range(n_alpha):
-            target[free + z] += linear[s, z]
-            for i in range(d):
-                target[free + z] -= cross[s, i, z] * kb[i]
-            for y in range(n_alpha):
-                t = own[s, z, y]
-                for i in range(d):
-                    t -= cross[s, i, z] * kh[i, y]
-                precision[free + z, free + y] += t
+                nb[s, i] += shrink[s, i, j] * b[s, j]
+        if n_alpha:
+            _product(shrink[s], cross[s], nh[s])
         for t in range(n_terms):
-            _product(terms[t].T, m[s], through[t])
-            for u in range(n_terms):
-                _product(through[t], terms[u], both[t, u])
+            _product(turned[t], m[s], through)
+            for u in range(t + 1):  # pairs are below the diagonal
+                _product(through, terms[u], both[t, u])
             for i in range(d):
-                for q in range(p):
-                    for j in range(d):
-                        own_columns[t, i, q * d + j] = through[t, i, j] * x[s, q]
-                for z in range(n_alpha):
-                    value = 0.0
-                    for j in range(d):
-                        value += terms[t, j, i] * h[j, z]
-                    own_columns[t, i, free + z] = value
-                value = 0.0
+                right[i, n_alpha] = 0.0
                 for j in range(d):
-                    value += terms[t, j, i] * right[j]
-                own_columns[t, i, free + n_alpha] = value
-        for q in range(start[s], start[s + 1]):
-            t, f, at = node_term[q], node_weight[q], node[q]
-            for i in range(d):
-                for z in range(free + n_alpha + 1):
-                    columns[at, i, z] += f * own_columns[t, i, z]
+                    right[i, n_alpha] += turned[t, i, j] * nb[s, j]
+                for z in range(n_alpha):
+                    right[i, z] = 0.0
+                    for j in range(d):
+                        right[i, z] += turned[t, i, j] * nh[s, j, z]
+            for q in range(start[s], start[s + 1]):
+                if node_term[q] == t:
+                    f, at = node_weight[q], node[q]
+                    for i in range(d):
+                        for r in range(p):
+                            for j in range(d):
+                                columns[at, i, r * d + j] += f * x[s, r] * through[i, j]
+                        for z in range(n_alpha + 1):
+                            columns[at, i, free + z] += f * right[i, z]
         for q in range(pair_start[s], pair_start[s + 1]):
             t, u, f, at = row_term[q], column_term[q], pair_weight[q], entry[q]
             for i in range(d):
                 for j in range(d):
                     blocks[at, i, j] += f * both[t, u, i, j]
-    return shrink, m, quadratic
+    return shrink, m, nh, nb, root, logdet
+
+
+@jit
+def scores(
+    z: Any, border: Any, noise: Any, terms: Any, x: Any, offset: Any, seen: Any, w: Any, b: Any, cross: Any, root: Any
+) -> Any:
+    """Return e = m + K (b - H alpha - W m) + K^{1/2} noise of n draws of all else, shape (n, K, D); b, m less m0."""
+    n_sites, d = b.shape
+    n, p, n_alpha = z.shape[2], x.shape[1], cross.shape[2]
+    start, node, node_term, weight = seen
+    out, m, v, right = np.empty((n, n_sites, d)), np.empty((d, n)), np.empty((d, n)), np.empty(n)
+    for s in range(n_sites):
+        m[:] = 0.0
+        for q in range(p):
+            for i in range(d):
+                for k in range(n):
+                    m[i, k] += x[s, q] * border[q * d + i, k]
+        for q in range(start[s], start[s + 1]):
+            for i in range(d):
+                for j in range(d):
+                    f = weight[q] * terms[node_term[q], i, j]
+                    if f != 0.0:  # roots are triangular
+                        for k in range(n):
+                            m[i, k] += f * z[node[q], j, k]
+        v[:] = noise[s]
+        for i in range(d):
+            right[:] = b[s, i]
+            for j in range(d):
+                for k in range(n):
+                    right[k] -= w[s, i, j] * m[j, k]
+            for j in range(n_alpha):
+                for k in range(n):
+                    right[k] -= cross[s, i, j] * border[p * d + j, k]
+            for j in range(d):
+                for k in range(n):
+                    v[j, k] += root[s, i, j] * right[k]
+        for i in range(d):
+            for j in range(d):
+                for k in range(n):
+                    m[i, k] += root[s, i, j] * v[j, k]
+            for k in range(n):
+                out[k, s, i] = offset[s] + m[i, k]
+    return out
 
 
 @jit
