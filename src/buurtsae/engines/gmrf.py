@@ -178,14 +178,14 @@ class Conditional:
         from buurtsae.engines.sites import covariances
 
         f, d = self.field, self.field.width
-        _, free, _ = self._counts
+        (_, free, nb), p = self._counts, f.x.shape[1]
         u_a, u_b, tm = self._corrections
+        x_b, alpha = f.x @ tm[: p * d].reshape(p, d * nb), tm[p * d : free]
         at_nodes = [np.ascontiguousarray(u).reshape(f.nodes, d, u.shape[1]) for u in (u_a, u_b)]
         m_m, m_z, m_b, z_b = covariances(
-            self.loadings.terms, f.x, self.factor.selected_inverse(), *at_nodes, np.ascontiguousarray(tm), f.diagonal,
-            f.seen, f.pairs
+            np.ascontiguousarray(self.loadings.terms), x_b.reshape(len(f.x), d, nb), self.factor.selected_inverse(),
+            *at_nodes, f.diagonal, f.seen, f.pairs
         )  # fmt: skip
-        alpha = tm[f.x.shape[1] * d : free]
         return Moments(
             m=self.predictor(self.mean_field, self.border),
             z=tuple(sees @ self.mean_field for sees in f.sees),

@@ -25,6 +25,27 @@ def _product(a: Any, b: Any, out: Any) -> None:
 
 
 @jit
+def _add(f: float, a: Any, out: Any) -> None:
+    """Add f a to out."""
+    for i in range(len(a)):
+        out[i] += f * a[i]
+
+
+@jit
+def _inner(a: Any, b: Any) -> float:
+    """Return a'b, in four sums that the processor makes at once."""
+    n, t, u, v, w = len(a) // 4 * 4, 0.0, 0.0, 0.0, 0.0
+    for i in range(0, n, 4):
+        t += a[i] * b[i]
+        u += a[i + 1] * b[i + 1]
+        v += a[i + 2] * b[i + 2]
+        w += a[i + 3] * b[i + 3]
+    for i in range(n, len(a)):
+        t += a[i] * b[i]
+    return (t + u) + (v + w)
+
+
+@jit
 def add_information(
     w: Any, b: Any, cross: Any, terms: Any, loose: Any, x: Any, seen: Any, pairs: Any, columns: Any, blocks: Any
 ) -> Any:
@@ -146,55 +167,59 @@ def scores(
 
 @jit
 def covariances(
-    terms: Any, x: Any, blocks: Any, u_a: Any, u_b: Any, tm: Any, diagonal: Any, seen: Any, pairs: Any
+    terms: Any, x_b: Any, blocks: Any, u_a: Any, u_b: Any, diagonal: Any, seen: Any, pairs: Any
 ) -> Any:  # fmt: skip
     """Posterior covariances per site: Cov(m, m), Cov(m, zeta_t), and the border parts of m and zeta_t.
 
-    Cov(z, z') = blocks - U_A U_A' + U_B U_B', and z moves with -U_B eps as the border with T^{-1/2} eps.
+    Cov(z, z') = blocks - U_A U_A' + U_B U_B', z moves with -U_B eps as the border with T^{-1/2} eps, and x beta with
+    `x_b` eps, (K, D, nb).
     """
-    n, p = x.shape
-    n_terms, d = terms.shape[0], u_a.shape[1]
-    k, nb = u_a.shape[2], tm.shape[1]
-    m_m, m_z = np.zeros((n, d, d)), np.zeros((n_terms, n, d, d))
-    m_b, z_b = np.zeros((n, d, nb)), np.zeros((n_terms, n, d, nb))
+    n, d, nb = x_b.shape
+    n_terms, k = len(terms), u_a.shape[2]
+    m_m, m_z = np.empty((n, d, d)), np.empty((n_terms, n, d, d))
+    m_b, z_b = x_b.copy(), np.zeros((n_terms, n, d, nb))
     z_a, m_a, own = np.empty((n_terms, d, k)), np.empty((d, k)), np.empty((n_terms, n_terms, d, d))
-    xb, work = np.empty((d, nb)), np.empty((d, d))
+    work, turned = np.empty((d, d)), np.empty((n_terms, d, d))
+    for t in range(n_terms):
+        turned[t] = terms[t].T
     start, node, node_term, node_weight = seen
     pair_start, entry, row_term, column_term, pair_weight = pairs
     is_diagonal = np.zeros(len(blocks), np.bool_)
     is_diagonal[diagonal] = True
     for s in range(n):
-        z_a[:], m_a[:], own[:], xb[:] = 0.0, 0.0, 0.0, 0.0
+        z_a[:], m_a[:], own[:] = 0.0, 0.0, 0.0
         for q in range(start[s], start[s + 1]):
-            t, f, i = node_term[q], node_weight[q], node[q]
-            z_a[t] += f * u_a[i]
-            z_b[t, s] -= f * u_b[i]
+            t, f, at = node_term[q], node_weight[q], node[q]
+            for i in range(d):
+                _add(f, u_a[at, i], z_a[t, i])
+                _add(-f, u_b[at, i], z_b[t, s, i])
         for q in range(pair_start[s], pair_start[s + 1]):
             e, f, t, u = entry[q], pair_weight[q], row_term[q], column_term[q]
-            own[t, u] += f * blocks[e]
-            if t != u or not is_diagonal[e]:
-                own[u, t] += f * blocks[e].T
-        for q in range(p):
-            xb += x[s, q] * tm[q * d : (q + 1) * d]
-        m_b[s] = xb
+            twice = t != u or not is_diagonal[e]
+            for i in range(d):
+                for j in range(d):
+                    own[t, u, i, j] += f * blocks[e, i, j]
+                    if twice:
+                        own[u, t, j, i] += f * blocks[e, i, j]
+        for i in range(d):
+            for t in range(n_terms):
+                for j in range(d):
+                    if terms[t, i, j] != 0.0:  # roots are triangular
+                        _add(terms[t, i, j], z_a[t, j], m_a[i])
+                        _add(terms[t, i, j], z_b[t, s, j], m_b[s, i])
+        for i in range(d):
+            for j in range(d):
+                m_m[s, i, j] = _inner(m_b[s, i], x_b[s, j])
         for t in range(n_terms):
             for i in range(d):
                 for j in range(d):
-                    m_a[i] += terms[t, i, j] * z_a[t, j]
-                    m_b[s, i] += terms[t, i, j] * z_b[t, s, j]
-        _product(m_b[s], xb.T, m_m[s])
-        for t in range(n_terms):
-            for i in range(d):
-                for j in range(d):
-                    value = 0.0
-                    for q in range(nb):
-                        value += m_b[s, i, q] * z_b[t, s, j, q]
-                    for q in range(k):
-                        value -= m_a[i, q] * z_a[t, j, q]
+                    value = _inner(m_b[s, i], z_b[t, s, j]) - _inner(m_a[i], z_a[t, j])
                     for u in range(n_terms):
                         for q in range(d):
                             value += terms[u, i, q] * own[u, t, q, j]
                     m_z[t, s, i, j] = value
-            _product(m_z[t, s], terms[t].T, work)
-            m_m[s] += work
+            _product(m_z[t, s], turned[t], work)
+            for i in range(d):
+                for j in range(d):
+                    m_m[s, i, j] += work[i, j]
     return m_m, m_z, m_b, z_b
