@@ -12,11 +12,10 @@ Rue, H. and Held, L. (2005). Gaussian Markov Random Fields, section 2.4 and 12.1
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -27,6 +26,32 @@ from buurtsae.errors import ModelError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+T = TypeVar("T")
+
+
+class lazy(Generic[T]):
+    """A property that is computed once per instance: `functools.cached_property` without its lock.
+
+    Up to Python 3.11 that one is locked for all instances while it computes: threads would wait for each other.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self.compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> lazy[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> lazy[T] | T:
+        if instance is None:
+            return self
+        value: T = self.compute(instance)
+        instance.__dict__[self.name] = value  # found there from now on: this class has no __set__
+        return value
 
 
 @contextmanager
@@ -112,7 +137,7 @@ class Factor:
     kept: Floats
     logdet: float
 
-    @cached_property
+    @lazy
     def _rows(self) -> Ints:
         """Rows of the variables in the order of elimination."""
         w = self.symbolic.width

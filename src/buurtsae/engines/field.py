@@ -89,6 +89,17 @@ class Field:
     offset: Floats
 
     @cached_property
+    def prior(self) -> Floats:
+        """Blocks of the prior precision, shape (entries, D, D)."""
+        return np.multiply.outer(self.base, np.eye(self.width))
+
+    @cached_property
+    def summed(self) -> Floats:
+        """Columns A' of the constraints, per sub-dimension, shape (nodes, D, k D)."""
+        columns = np.einsum("kn,de->ndke", self.constraints.toarray(), np.eye(self.width))
+        return columns.reshape(self.nodes, self.width, self.constraints.shape[0] * self.width)
+
+    @cached_property
     def xx(self) -> Floats:
         """Products of covariates, shape (K, P P)."""
         return (self.x[:, :, None] * self.x[:, None, :]).reshape(len(self.x), -1)

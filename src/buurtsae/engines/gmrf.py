@@ -23,13 +23,11 @@ Approximate Bayesian inference for latent Gaussian models. JRSS B 71. Rao and Mo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from scipy.linalg import block_diag
 
 from buurtsae.engines.field import Field
-from buurtsae.sparse import Factor, Floats
+from buurtsae.sparse import Factor, Floats, lazy
 
 GROUNDED_BELOW = 1e-6  # mean information on a constraint's null space, beside an ICAR precision of order 1
 
@@ -100,14 +98,14 @@ class Conditional:
     nh: Floats  # N_a H_a
     root_k: Floats  # of K_a = C_v S_a^{-1} C_v'
 
-    @cached_property
+    @lazy
     def _counts(self) -> tuple[int, int, int]:
         """Columns of A, of beta and alpha, and of all of the border."""
         f = self.field
         free = (f.x.shape[1]) * f.width + self.local.cross.shape[2]
         return len(self.root_a), free, len(self.root_t)
 
-    @cached_property
+    @lazy
     def _corrections(self) -> tuple[Floats, Floats, Floats]:
         """U_A, U_B and T^{-1/2}: Cov(z, border) = diag(P^{-1} - U_A U_A', 0) + [-U_B; T^{-1/2}] [-U_B; T^{-1/2}]'."""
         k = self._counts[0]
@@ -127,7 +125,7 @@ class Conditional:
             x -= of_a @ np.linalg.solve(self.root_a.T, np.linalg.solve(self.root_a, of_a.T @ x))
         return self.factor.back(x)
 
-    @cached_property
+    @lazy
     def mean_field(self) -> Floats:
         """Posterior mean of z, shape (nodes, D)."""
         f = self.field
@@ -156,7 +154,7 @@ class Conditional:
         args = (f.x, f.offset, f.seen, local.w, local.b, local.cross, self.root_k)
         return np.asarray(scores(z, border, noise, terms, *args))
 
-    @cached_property
+    @lazy
     def mean(self) -> Floats:
         """Posterior mean of e, shape (K, D)."""
         noise = np.zeros((*self.local.b.shape, 1))
@@ -172,7 +170,7 @@ class Conditional:
         noise = noise.reshape(-1, d, n + 1) if noise.size else np.zeros((*self.local.b.shape, n + 1))
         return self._given(z, border, noise), border.T
 
-    @cached_property
+    @lazy
     def moments(self) -> Moments:
         """Posterior moments of what each area sees."""
         from buurtsae.engines.sites import covariances
@@ -197,7 +195,7 @@ class Conditional:
             alpha_alpha=alpha @ alpha.T,
         )
 
-    @cached_property
+    @lazy
     def gradient(self) -> Loadings:
         """Derivatives of the log-likelihood with respect to the loadings."""
         q, local = self.moments, self.local
@@ -213,7 +211,7 @@ class Conditional:
         second += (self.nh @ q.alpha_alpha @ self.nh.swapaxes(1, 2)).sum(axis=0) - self.m.sum(axis=0)
         return Loadings(terms, second @ self.loadings.loose)
 
-    @cached_property
+    @lazy
     def scores(self) -> Scores:
         """Posterior moments of e and of the offsets."""
         q, kt = self.moments, self.root_k @ self.root_k.swapaxes(1, 2)
@@ -268,7 +266,7 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
 
     (n, d), p, n_alpha = local.b.shape, field.x.shape[1], local.cross.shape[2]
     free = p * d + n_alpha
-    blocks, columns = np.multiply.outer(field.base, np.eye(d)), np.zeros((field.nodes, d, free + 1))
+    blocks, columns = field.prior.copy(), np.zeros((field.nodes, d, free + 1))
     shrink, m, nh, nb, root_k, log_inner = add_information(
         local.w, local.b, local.cross, np.ascontiguousarray(loadings.terms), np.ascontiguousarray(loadings.loose),
         field.x, field.seen, field.pairs, columns, blocks
@@ -286,12 +284,11 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     blocks[field.diagonal[ground]] += np.eye(d)
     raised = np.zeros((field.nodes, d, len(ground) * d))
     raised[ground[:, None], np.arange(d), np.arange(len(ground) * d).reshape(-1, d)] = 1.0
-    constraints = np.einsum("kn,de->ndke", field.constraints.toarray(), np.eye(d))
-    constraints = constraints.reshape(field.nodes, d, field.constraints.shape[0] * d)
-    columns = np.concatenate([constraints, columns[..., :free], raised, columns[..., free:]], axis=2)
-    n_border, k = free + len(ground) * d, constraints.shape[2]
-    precision = block_diag(precision, np.eye(len(ground) * d))
-    linear = np.concatenate([linear, np.zeros(len(ground) * d)])
+    columns = np.concatenate([field.summed, columns[..., :free], raised, columns[..., free:]], axis=2)
+    n_border, k = free + len(ground) * d, field.summed.shape[2]
+    precision = np.pad(precision, (0, n_border - free))
+    precision.flat[free * (n_border + 1) :: n_border + 1] = 1.0
+    linear = np.pad(linear, (0, n_border - free))
 
     factor = field.symbolic.factor(blocks)
     half = factor.half(columns.reshape(field.nodes * d, k + n_border + 1))
@@ -314,7 +311,7 @@ def _nearly_singular(field: Field, blocks: Floats) -> bool:
     if not len(field.ground):
         return False
     d = field.width
-    information = blocks[field.diagonal] - field.base[field.diagonal, None, None] * np.eye(d)
+    information = blocks[field.diagonal] - field.prior[field.diagonal]
     mean = (field.constraints @ information.reshape(field.nodes, d * d)).reshape(-1, d, d)
     return bool(np.linalg.eigvalsh(mean).min() < GROUNDED_BELOW)
 
