@@ -3,9 +3,11 @@ r"""Hyperparameters by adaptive importance sampling from a skewed approximation.
 The target log p(xi | y) is known up to a constant, with its gradient; xi ~ N(0, I) a priori: its scale is known.
 
 1. The mode by L-BFGS; the Hessian by differences of gradients; axes A from its eigenvectors.
-2. xi = mode + A z with z_i independent, a scrambled Sobol' net in place of random numbers, in stages. Each z_i is split
-   normal, centre, widths and skewness learnt from all before, or, with a small probability, normal as the prior is
-   along its axis: a likelihood that is flat towards a boundary leaves the tail of the prior (Owen and Zhou, 2000).
+2. xi = a + A z with z_i independent, a scrambled Sobol' net in place of random numbers, in stages. Mean a and axes A,
+   the symmetric root of the covariance in the axes of step 1, are learnt from all before, correlations shrunk by what
+   is error in them (Schaefer and Strimmer, 2005). Each z_i is split normal, with learnt widths and skewness, or, with a
+   small probability, normal as the prior is along its axis: a likelihood that is flat towards a boundary leaves the
+   tail of the prior (Owen and Zhou, 2000). Axes that are nearly normal need little of that, skewed ones more.
    Weights p(xi | y) / q(xi) with q the mixture of all stages (the balance heuristic), smoothed (PSIS), until enough
    values are effective.
 
@@ -13,7 +15,8 @@ References
 ----------
 Cornuet, J.-M. et al. (2012). Adaptive multiple importance sampling. Scandinavian J. Statistics 39. Vehtari, A. et al.
 (2024). Pareto smoothed importance sampling. JMLR 25. Owen, A. and Zhou, Y. (2000). Safe and effective importance
-sampling. JASA 95. Owen, A. (2023). Practical Quasi-Monte Carlo Integration.
+sampling. JASA 95. Owen, A. (2023). Practical Quasi-Monte Carlo Integration. Schaefer, J. and Strimmer, K. (2005). A
+shrinkage approach to large-scale covariance matrix estimation. Stat. Appl. Genet. Mol. Biol. 4.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ from buurtsae.draws import psis
 from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats
 
-WIDE = 1.1  # proposals are a little wider than the curvature, or what was learnt, says: the safe side of weighting
+WIDER = 0.05, 0.1  # how much wider proposals are than what was learnt, and how much more where an axis is skewed
+SKEWED = 0.7  # the skewness of an axis that is as far from normal as proposals follow
 DEFENSIVE = 0.5  # expected number of the z_i that are drawn as the prior is, where data say little
 KNOWN = 0.15, 0.1  # widths, of the prior's, below which that is less, and what is left of it at the least
 STAGES = 10
@@ -82,67 +86,94 @@ Look = Callable[[int, Floats, Share], float]
 
 @dataclass(frozen=True)
 class Proposal:
-    """xi = mode + A z, z_i split normal about centre_i with widths left_i and right_i.
+    """xi = at + A z, z_i split normal about centre_i with widths left_i and right_i.
 
     Attributes
     ----------
-    mode : ndarray, shape (p,)
+    at : ndarray, shape (p,)
     axes : ndarray, shape (p, p)
     centre, left, right : ndarray, shape (p,)
+    doubt : ndarray, shape (p,)
+        From 0, an axis known to be normal, to 1.
     """
 
-    mode: Floats
+    at: Floats
     axes: Floats
     centre: Floats
     left: Floats
     right: Floats
+    doubt: Floats
 
     @cached_property
     def defensive(self) -> Floats:
         """Probability that each z_i is drawn as the prior is along its axis: small where data know it far better."""
         whole, least = KNOWN
-        known = (self.left + self.right) / 2 / self.prior[1]
-        return DEFENSIVE / max(len(self.mode), 2) * np.clip(known / whole, least, 1.0)
+        known = np.clip((self.left + self.right) / 2 / self.prior[1] / whole, least, 1.0)
+        return np.asarray(DEFENSIVE / max(len(self.at), 2) * known * np.maximum(self.doubt, 0.5))
 
     @cached_property
     def prior(self) -> tuple[Floats, Floats]:
-        """Mean and sd of z_i if xi ~ N(0, I) on the line through the mode along axis i."""
+        """Mean and sd of z_i if xi ~ N(0, I) on the line through `at` along axis i."""
         sd = 1 / np.linalg.norm(self.axes, axis=0)
-        return -(self.axes.T @ self.mode) * sd**2, np.maximum(sd, 1.0)
+        return -(self.axes.T @ self.at) * sd**2, np.maximum(sd, 1.0)
 
-    def at(self, u: Floats) -> Floats:
-        """Return z at uniform u, shape (n, p)."""
+    def xi(self, u: Floats) -> Floats:
+        """Return xi at uniform u, shape (n, p)."""
         share, (mean, sd), both = self.defensive, self.prior, self.left + self.right
         v = np.clip((u - share) / (1 - share), SMALL, 1 - SMALL)
         low, high = ndtri(v * both / (2 * self.left)), -ndtri((1 - v) * both / (2 * self.right))
         learnt = self.centre + np.where(v * both < self.left, self.left * low, self.right * high)
-        return np.where(u < share, mean + sd * ndtri(np.clip(u / share, SMALL, 1 - SMALL)), learnt)
+        z = np.where(u < share, mean + sd * ndtri(np.clip(u / share, SMALL, 1 - SMALL)), learnt)
+        return self.at + z @ self.axes.T
 
-    def xi(self, z: Floats) -> Floats:
-        """Return xi of z."""
-        return self.mode + z @ self.axes.T
+    def z(self, xi: Floats) -> Floats:
+        """Return z of xi, shape (n, p)."""
+        return np.asarray(np.linalg.solve(self.axes, (xi - self.at).T).T)
 
-    def log_density(self, z: Floats) -> Floats:
-        """Return the log-density of z, shape (n,)."""
-        share, (mean, sd) = self.defensive, self.prior
+    def log_density(self, xi: Floats) -> Floats:
+        """Return the log-density of xi, shape (n,)."""
+        z, share, (mean, sd) = self.z(xi), self.defensive, self.prior
         q = (z - self.centre) / np.where(z < self.centre, self.left, self.right)
         learnt = np.log1p(-share) - 0.5 * q**2 - np.log((self.left + self.right) / 2)
         wide = np.log(share) - 0.5 * ((z - mean) / sd) ** 2 - np.log(sd)
-        return (np.logaddexp(learnt, wide) - 0.5 * np.log(2 * np.pi)).sum(axis=1)
+        each = np.logaddexp(learnt, wide) - 0.5 * np.log(2 * np.pi)
+        return each.sum(axis=1) - float(np.linalg.slogdet(self.axes)[1])
 
-    def learnt(self, z: Floats, weights: Floats) -> Proposal:
-        """Return the proposal with the weighted mean, variance and skewness of each z_i."""
+    def learnt(self, xi: Floats, weights: Floats) -> Proposal:
+        """Return the proposal with the weighted mean and covariance, and the skewness along each axis, of values."""
+        z, effective = self.z(xi), 1 / float((weights**2).sum())
         mean = weights @ z
-        deviation = z - mean
-        variance = wider(len(self.mode)) ** 2 * np.clip(weights @ deviation**2, 0.3, 4.0)
-        effective = 1 / (weights**2).sum()
-        skewness = (weights @ deviation**3) / variance**1.5 * effective / (effective + 100)  # few draws say little
-        return Proposal(self.mode, self.axes, *split_normal(mean, variance, np.clip(skewness, -0.7, 0.7)))
+        covariance = (weights * (z - mean).T) @ (z - mean)
+        sd = np.sqrt(np.clip(np.diag(covariance), 0.3, 10.0))
+        root = sd[:, None] * _root(shrunk(covariance, effective))
+        at, axes = self.at + self.axes @ mean, self.axes @ root
+        y = np.linalg.solve(root, (z - mean).T).T
+        variance = np.clip(weights @ y**2, 0.5, 2.0)
+        skewness = (weights @ y**3) / variance**1.5
+        doubt = np.minimum((np.abs(skewness) + np.sqrt(6 / effective)) / SKEWED, 1.0)  # with one standard error
+        skewness = np.clip(skewness * effective / (effective + 100), -SKEWED, SKEWED)  # few values say little
+        return Proposal(at, axes, *split_normal(0 * mean, wider(doubt) ** 2 * variance, skewness), doubt)
 
 
-def wider(p: int) -> float:
-    """Return how much wider proposals are: more for a few axes; over many the cost multiplies."""
-    return max(WIDE, 1 + 0.25 / float(np.sqrt(p)))
+def wider(doubt: Floats) -> Floats:
+    """How much wider proposals are: more on axes that are not normal, and on few axes: over many it multiplies."""
+    least, more = WIDER
+    return 1 + np.maximum(0.25 / np.sqrt(len(doubt)), least + more * doubt)
+
+
+def shrunk(covariance: Floats, effective: float) -> Floats:
+    """Return the correlations, shrunk towards 0 by the share of their squares that is error: (1 - r^2)^2 / n each."""
+    sd = np.sqrt(np.diag(covariance))
+    r = covariance / np.outer(sd, sd)
+    off = r[np.triu_indices(len(r), 1)]
+    error = min(1.0, float(((1 - off**2) ** 2).sum()) / effective / max(float((off**2).sum()), SMALL))
+    return (1 - error) * r + error * np.eye(len(r))
+
+
+def _root(r: Floats) -> Floats:
+    """The symmetric root of a correlation matrix: its axes stay as near as can be to those that it was stated in."""
+    values, vectors = np.linalg.eigh(r)
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.05))) @ vectors.T)
 
 
 def split_normal(mean: Floats, variance: Floats, skewness: Floats) -> tuple[Floats, Floats, Floats]:
@@ -206,23 +237,23 @@ def integrate(
         return Integration(np.zeros((1, 0)), np.ones(1), 0.0)
     most = max(32, 2 ** int(np.ceil(np.log2(enough / 2))))  # fewer have no tail to judge weights by
     proposals, counts = [_around(mode(target, bar), target, each, bar)], []
-    z, log_p, total, goal = np.empty((0, p)), np.empty(0), np.inf, 2.0 * enough
+    xi, log_p, total, goal = np.empty((0, p)), np.empty(0), np.inf, 2.0 * enough
     for stage in range(STAGES):
         n = max(min(64, most), most // max(4 >> stage, 1))  # early proposals are the worst: few values
         counts.append(n)
-        z = np.vstack([z, proposals[-1].at(Sobol(p, rng=np.random.default_rng([seed, 1, stage])).random(n))])
-        of_each = [np.log(c) + q.log_density(z) for c, q in zip(counts, proposals, strict=True)]
+        xi = np.vstack([xi, proposals[-1].xi(Sobol(p, rng=np.random.default_rng([seed, 1, stage])).random(n))])
+        of_each = [np.log(c) + q.log_density(xi) for c, q in zip(counts, proposals, strict=True)]
         mixture = np.logaddexp.reduce(of_each, axis=0)
-        shares = [Share(m + total, min(len(z) / goal, 1.0)) for m in mixture[-n:]]
-        places = zip(range(len(z) - n, len(z)), proposals[-1].xi(z[-n:]), shares, strict=True)
+        shares = [Share(m + total, min(len(xi) / goal, 1.0)) for m in mixture[-n:]]
+        places = zip(range(len(xi) - n, len(xi)), xi[-n:], shares, strict=True)
         work = each(lambda place: look(*place) if look else target.log_posterior(place[1]), places)
         log_p = np.append(log_p, np.fromiter(bar.track(work, "hyperparameters", n), float, n))
         total = float(np.logaddexp.reduce(log_p - mixture))  # the integral of p: weights over it sum to 1
-        found = Integration(proposals[0].xi(z), *psis(log_p - mixture))
+        found = Integration(xi, *psis(log_p - mixture))
         if found.effective >= enough and stage > 0:
             break
-        goal = enough * len(z) / found.effective  # values there will be, if more are as good as these
-        proposals.append(proposals[-1].learnt(z, found.weights))
+        goal = enough * len(xi) / found.effective  # values there will be, if more are as good as these
+        proposals.append(proposals[0].learnt(xi, found.weights))
     return found
 
 
@@ -264,7 +295,8 @@ def _around(at: Floats, target: Target, each: Map, bar: Progress) -> Proposal:
     hessian = (slopes[0] - slopes[1:]) / step
     values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
     axes = vectors / np.sqrt(np.maximum(values, 0.25))  # hardly wider than the prior, whose precision is 1
-    return Proposal(at, axes, np.zeros(p), np.full(p, wider(p)), np.full(p, wider(p)))
+    width = wider(np.full(p, 0.5))
+    return Proposal(at, axes, np.zeros(p), width, width, np.ones(p))
 
 
 @dataclass
