@@ -10,7 +10,7 @@ from made_fit import SUBDIMENSIONS, make_areas, make_scores
 
 from buurtsae.engines.base import fit
 from buurtsae.engines.integration import Share
-from buurtsae.engines.laplace import Early, LaplaceOptions, systematic
+from buurtsae.engines.laplace import Early, LaplaceOptions, balanced, paired, systematic
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import ModelError
 from buurtsae.model.design import design
@@ -38,6 +38,32 @@ def test_systematic_resampling_is_within_one_of_the_weights(u: float) -> None:
     count = systematic(weights, 1000, u)
     assert count.sum() == 1000
     assert np.abs(count - 1000 * weights).max() < 1
+
+
+def test_no_value_is_drawn_once_where_these_are_few() -> None:
+    weights = np.random.default_rng(3).dirichlet(np.ones(301))
+    count = systematic(weights, 1000, 0.3)
+    few = paired(count, np.random.default_rng(1))
+    assert (count == 1).sum() > 50
+    assert (few == 1).sum() == (count == 1).sum() % 2
+    assert few.sum() == 1000
+    np.testing.assert_array_equal(few[count > 1], count[count > 1])
+    each = np.mean([paired(count, np.random.default_rng(s)) for s in range(2000)], axis=0)
+    np.testing.assert_allclose(each, count, atol=5 / np.sqrt(2000))  # 0, 1 or 2 in the place of 1: sd 1
+    many = systematic(weights, 150, 0.3)
+    np.testing.assert_array_equal(paired(many, np.random.default_rng(1)), many)
+
+
+def test_balanced_draws_are_each_distributed_as_before() -> None:
+    rng, n, sets = np.random.default_rng(4), 3, 40_000
+    mean, root = np.array([1.0, -2.0]), np.array([[1.0, 0.0], [0.6, 0.8]])
+    found = np.array([balanced(mean, mean + rng.standard_normal((n, 2)) @ root.T) for _ in range(sets)])
+    np.testing.assert_allclose(found.mean(axis=1), np.tile(mean, (sets, 1)), atol=1e-12)
+    for k in range(n):
+        np.testing.assert_allclose(found[:, k].mean(axis=0), mean, atol=5 / np.sqrt(sets))
+        np.testing.assert_allclose(np.cov(found[:, k].T), root @ root.T, atol=5 * np.sqrt(2 / sets))
+    alone = mean + rng.standard_normal((1, 2))
+    np.testing.assert_array_equal(balanced(mean, alone), alone)
 
 
 def test_the_same_draws_on_one_thread_and_on_two(model: AreaModel, estimates: DirectEstimates) -> None:

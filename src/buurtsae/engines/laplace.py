@@ -34,6 +34,7 @@ from buurtsae.model.design import Bym2Block, Design
 from buurtsae.sparse import Floats, Ints
 
 SPARE = 1.3  # draws that are kept early over those expected
+RARE = 0.2  # expected draws below which it is cheaper to factor again should there be one
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class LaplaceOptions:
     draws : int
         Joint draws to make, a multiple of four, in random order, laid out as four chains of equal length.
     hyperparameters : int, optional
-        Effective number of values of the hyperparameters to reach; by default 1,000 for small models, some 500 for a
-        thousand buurten, 80 for the whole country.
+        Effective number of values of the hyperparameters to reach; by default 1,000 for models of up to some thousand
+        buurten, 80 for the whole country.
     threads : int
         Values that are worked on at the same time; the draws do not depend on it.
     """
@@ -92,7 +93,7 @@ def _enough(marginal: Marginal) -> int:
     By what one costs, the size of a factor, and by how many hyperparameters there are: some of many lie near a
     boundary, whose shoulder few values do not find (130 for 26: one sd is 0.17 posterior sds off; 400: 0.04).
     """
-    return int(np.clip(4e6 * marginal.size / max(marginal.field.symbolic.size, 1), 80, 1000))
+    return int(np.clip(8e6 * marginal.size / max(marginal.field.symbolic.size, 1), 80, 1000))
 
 
 def systematic(weights: Floats, n: int, u: float) -> Ints:
@@ -100,6 +101,18 @@ def systematic(weights: Floats, n: int, u: float) -> Ints:
     ends = np.floor(n * np.cumsum(weights) / weights.sum() + u).astype(np.int64)
     ends[-1] = n  # u < 1: the last end is n, but for rounding
     return np.diff(ends, prepend=0)
+
+
+def paired(count: Ints, rng: np.random.Generator) -> Ints:
+    """Return counts without values that are drawn once, where these are few: of two such one is drawn twice.
+
+    Draws at a value that has two can balance; what that adds to the error of hyperparameters is small if few are lost.
+    """
+    once, count = rng.permutation(np.flatnonzero(count == 1)), count.copy()
+    half = len(once) // 2 if 2 * len(once) < count.sum() else 0
+    count[once[:half]] += 1
+    count[once[half : 2 * half]] -= 1
+    return count
 
 
 def balanced(mean: Floats, draws: Floats) -> Floats:
@@ -132,8 +145,8 @@ class Early:
     def look(self, k: int, xi: Floats, share: Share) -> float:
         """Return log p(xi | y) and keep as many draws as its weight may need, and some more."""
         found = self.marginal.posterior(xi)
-        if expected := int(np.ceil(SPARE * self.n * share(found.log_density))):
-            scores, border, factor = self._drawn(found, [self.seed, 3, k], expected)
+        if (expected := SPARE * self.n * share(found.log_density)) > RARE:
+            scores, border, factor = self._drawn(found, [self.seed, 3, k], max(int(np.ceil(expected)), 2))
             self.made[k] = scores.astype(np.float32), border, factor  # more than are needed, in half the memory
         return found.log_density
 
@@ -161,7 +174,7 @@ def _draw(early: Early, found: Integration, each: Map, bar: Progress) -> Draws:
     marginal, seed, n = early.marginal, early.seed, early.n
     design = marginal.design
     rng = np.random.default_rng([seed, 2])
-    count = systematic(found.weights, n, rng.uniform())
+    count = paired(systematic(found.weights, n, rng.uniform()), rng)
     used = np.flatnonzero(count)
     at = np.split(rng.permutation(n), np.cumsum(count[used])[:-1])
     mean, sd = design.coefficient_priors
