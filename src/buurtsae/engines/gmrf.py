@@ -268,8 +268,8 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     free = p * d + n_alpha
     blocks, columns = field.prior.copy(), np.zeros((field.nodes, d, free + 1))
     shrink, m, nh, nb, root_k, log_inner = add_information(
-        local.w, local.b, local.cross, np.ascontiguousarray(loadings.terms), np.ascontiguousarray(loadings.loose),
-        field.x, field.seen, field.pairs, columns, blocks
+        (0,) * d, local.w, local.b, local.cross, np.ascontiguousarray(loadings.terms),
+        np.ascontiguousarray(loadings.loose), field.x, field.seen, field.pairs, columns, blocks
     )  # fmt: skip
     kb, kh = (root_k @ (root_k.swapaxes(1, 2) @ v) for v in (local.b[:, :, None], local.cross))
     inside = float((local.b * kb[:, :, 0]).sum())

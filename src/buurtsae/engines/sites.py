@@ -25,6 +25,17 @@ def _product(a: Any, b: Any, out: Any) -> None:
 
 
 @jit
+def _square(dims: Any, a: Any, b: Any, out: Any) -> None:
+    """Put a b in out, all of them of the order of a tuple: the compiler knows it and unrolls the loops."""
+    for i in range(len(dims)):
+        for j in range(len(dims)):
+            t = 0.0
+            for q in range(len(dims)):
+                t += a[i, q] * b[q, j]
+            out[i, j] = t
+
+
+@jit
 def _add(f: float, a: Any, out: Any) -> None:
     """Add f a to out."""
     for i in range(len(a)):
@@ -47,13 +58,23 @@ def _inner(a: Any, b: Any) -> float:
 
 @jit
 def add_information(
-    w: Any, b: Any, cross: Any, terms: Any, loose: Any, x: Any, seen: Any, pairs: Any, columns: Any, blocks: Any
+    dims: Any,
+    w: Any,
+    b: Any,
+    cross: Any,
+    terms: Any,
+    loose: Any,
+    x: Any,
+    seen: Any,
+    pairs: Any,
+    columns: Any,
+    blocks: Any,
 ) -> Any:
     """Add what all sites say to `blocks` (entries, D, D) and `columns` (nodes, D, PD + L + 1).
 
     Returns N, M, N H, N b, and a root of K = C_v S^{-1} C_v' per site, and log |S| summed.
     """
-    n, d = b.shape
+    n, d = len(b), len(dims)  # D is known when this is compiled: loops over it are unrolled
     n_terms, n_alpha, p = len(terms), cross.shape[2], x.shape[1]
     free = p * d
     shrink, m, root = np.empty((n, d, d)), np.empty((n, d, d)), np.empty((n, d, d))
@@ -66,8 +87,8 @@ def add_information(
     start, node, node_term, node_weight = seen
     pair_start, entry, row_term, column_term, pair_weight = pairs
     for s in range(n):
-        _product(w[s], loose, work)
-        _product(loose_turned, work, inner)
+        _square(dims, w[s], loose, work)
+        _square(dims, loose_turned, work, inner)
         for i in range(d):
             inner[i, i] += 1.0
         if not cholesky(inner, d):
@@ -80,12 +101,12 @@ def add_information(
                 root[s, i, j] = 0.0
                 for q in range(j + 1):
                     root[s, i, j] += loose[i, q] * inverse[j, q]
-        _product(root[s], root[s].T, k)
-        _product(w[s], k, work)
+        _square(dims, root[s], root[s].T, k)
+        _square(dims, w[s], k, work)
         for i in range(d):
             for j in range(d):
                 shrink[s, i, j] = (1.0 if i == j else 0.0) - work[i, j]
-        _product(shrink[s], w[s], work)
+        _square(dims, shrink[s], w[s], work)
         for i in range(d):
             nb[s, i] = 0.0
             for j in range(d):
@@ -94,9 +115,9 @@ def add_information(
         if n_alpha:
             _product(shrink[s], cross[s], nh[s])
         for t in range(n_terms):
-            _product(turned[t], m[s], through)
+            _square(dims, turned[t], m[s], through)
             for u in range(t + 1):  # pairs are below the diagonal
-                _product(through, terms[u], both[t, u])
+                _square(dims, through, terms[u], both[t, u])
             for i in range(d):
                 right[i, n_alpha] = 0.0
                 for j in range(d):
