@@ -5,12 +5,15 @@ Tolerances: entries are of order 1 and condition numbers below 1e4, so that doub
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from buurtsae.errors import ModelError
-from buurtsae.sparse import factor
+from buurtsae.sparse import factor, lazy
 
 
 def random_spd(n: int, density: float, seed: int) -> sp.csc_array:
@@ -59,3 +62,35 @@ def test_entries_of_the_factor_that_cancel_do_not_matter() -> None:
 def test_not_positive_definite_is_refused(q: np.ndarray) -> None:
     with pytest.raises(ModelError, match="not positive definite"):
         factor(sp.csc_array(q))
+
+
+class Counted:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    @lazy
+    def value(self) -> int:
+        """How often it was computed."""
+        self.calls += 1
+        return self.calls
+
+
+def test_a_lazy_property_is_computed_once_per_instance() -> None:
+    one, other = Counted(), Counted()
+    assert [one.value, one.value, other.value] == [1, 1, 1]
+    assert one.calls == 1
+    assert isinstance(Counted.value, lazy)
+    assert Counted.value.__doc__ == "How often it was computed."
+
+
+def test_lazy_properties_of_two_instances_do_not_wait_for_each_other() -> None:
+    """Both are inside their own property at the same time: with a common lock the barrier would break."""
+    inside = threading.Barrier(2)
+
+    class Meeting:
+        @lazy
+        def value(self) -> int:
+            return inside.wait(timeout=20)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert set(pool.map(lambda each: each.value, [Meeting(), Meeting()])) == {0, 1}

@@ -58,19 +58,10 @@ def _inner(a: Any, b: Any) -> float:
 
 @jit
 def add_information(
-    dims: Any,
-    w: Any,
-    b: Any,
-    cross: Any,
-    terms: Any,
-    loose: Any,
-    x: Any,
-    seen: Any,
-    pairs: Any,
-    columns: Any,
-    blocks: Any,
-) -> Any:
-    """Add what all sites say to `blocks` (entries, D, D) and `columns` (nodes, D, PD + L + 1).
+    dims: Any, w: Any, b: Any, cross: Any, terms: Any, loose: Any, x: Any,
+    seen: Any, pairs: Any, columns: Any, blocks: Any
+) -> Any:  # fmt: skip
+    """Add what all sites say to `blocks` (entries, D, D) and `columns` (nodes, D, PD + L + 1); `dims` is D zeros.
 
     Returns N, M, N H, N b, and a root of K = C_v S^{-1} C_v' per site, and log |S| summed.
     """
