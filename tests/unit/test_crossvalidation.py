@@ -147,7 +147,7 @@ def test_against_refitting_without_a_gemeente() -> None:
     """With hyperparameters learnt anew: held draws, weighed, come near."""
     made = made_fit(seed=3)
     full = fit(made.fit.model, made.fit.direct, made.fit.areas, seed=1, progress=False, hyperparameters=300)
-    found = left_out(full, "gemeente", values=60).table
+    found = left_out(full, "gemeente", values=240).table
     gemeente = "GM0355"
     sources = []
     for source in made.fit.direct.sources:
@@ -162,11 +162,12 @@ def test_against_refitting_without_a_gemeente() -> None:
         for c, m in rows[["area_code", "measure"]].to_numpy()
     ]
     eta = np.array([other.draws.flat[:, a, d] for a, d in place])
-    # eta's sd is some 0.7: a tenth of it, for Monte Carlo errors of both (60 values, weighed) and of the weights
+    # eta's sd is some 0.7: a tenth of it, for Monte Carlo errors of both (240 values, weighed) and of the weights
     assert np.abs(rows["mean"].to_numpy() - eta.mean(axis=1)).mean() < 0.07
     seen = made.fit.direct.sources[0]
     noise = [seen.variance[seen.codes.get_loc(c), d, d] for c, (_, d) in zip(rows["area_code"], place, strict=True)]
     ratio = rows["sd"].to_numpy() / np.sqrt(eta.var(axis=1) + noise)
+    # of fits with seeds 1 to 4 it was 0.99 to 1.03 (with 60 values 0.95 to 1.09: weights of few values vary)
     assert ratio.mean() == pytest.approx(1, abs=0.05)
 
 
