@@ -153,6 +153,8 @@ def test_draws_that_were_kept_early_are_those_of_the_posterior(model: AreaModel,
     early.look(7, xi, Share(marginal.log_posterior(xi), 0.001))  # a thousandth of the weight: four draws, and some more
     (kept,) = (m[0] for m in early.made.values())
     assert 1 + 4 <= len(kept) <= 1 + 8  # the mean first
+    first, _, _ = replace(early, made=dict(early.made)).take(7, xi, len(kept) - 1)
+    np.testing.assert_array_equal(first, balanced(kept[0].astype(float), kept[1:].astype(float)))  # as they were kept
     scores, border, factor = early.take(7, xi, 1000)
     assert len(scores) == len(border) == 1000
     assert factor is None
@@ -160,7 +162,7 @@ def test_draws_that_were_kept_early_are_those_of_the_posterior(model: AreaModel,
     other, _, _ = early.take(8, xi, 1000)
     given = marginal.at(xi)
     mean, sd = given.mean[: len(estimates.areas.codes)], given.sd[: len(estimates.areas.codes)]
-    np.testing.assert_allclose(kept[0], mean, rtol=1e-6)  # kept in half precision
+    np.testing.assert_allclose(kept[0], mean, rtol=1e-6)  # kept in single precision
     for drawn in (scores, other):
         np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=1e-6)  # exact, but for that
         np.testing.assert_allclose(drawn.std(axis=0) / sd, 1.0, atol=5 / np.sqrt(2000))
