@@ -1,8 +1,8 @@
 r"""Loops of the block-sparse Cholesky factorisation, compiled by numba: symbolic analysis, factor, solve, inverse.
 
 Nodes are eliminated in groups (supernodes). Each gathers a dense front over its own nodes and the later ones that they
-touch, F = [[A, B'], [B, C]], with A = L L'. Kept are L^{-1} and K = B A^{-1}; C - B A^{-1} B' is added to the front of
-the parent. From the last group backwards, with S = (L D L')^{-1} on the rows of B already known from the parent,
+touch, F = [[A, B'], [B, C]], with A = L L'. Kept are L^{-1} and G = B L^{-T}; C - G G' is added to the front of the
+parent. From the last group backwards, with K = G L^{-1} and S the inverse on the rows of B, known from the parent,
 
     S_B = -S_C K,      S_A = L^{-T} L^{-1} - K' S_B                                (selected inverse, Takahashi).
 
@@ -30,7 +30,7 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-SMALL = 24  # below this order own loops beat a call of LAPACK
+SMALL = 40  # below this order own loops beat a call of LAPACK
 
 
 @jit
@@ -280,51 +280,53 @@ def _front(s: int, first: Any, at: Any, width: int) -> Any:
 
 @jit
 def factorise(
-    blocks: Any, turned: Any, entry: Any, begin: Any, r: Any, c: Any, first: Any, at: Any, place: Any,
-    child: Any, children: Any, offset: Any, height: int, store: Any, size: int, width: int
+    dims: Any, blocks: Any, turned: Any, entry: Any, begin: Any, r: Any, c: Any, first: Any, at: Any, place: Any,
+    child: Any, children: Any, offset: Any, height: int, store: Any, size: int
 ) -> Any:  # fmt: skip
-    """Kept numbers (L^{-1}, K per supernode), log-determinant, and the supernode that failed, or -1."""
-    n_super = len(first) - 1
+    """Kept numbers (L^{-1} and G per supernode), log-determinant, and the supernode that failed, or -1.
+
+    `dims` is a tuple of as many zeros as a node has variables: the compiler unrolls loops over them.
+    """
+    n_super, width = len(first) - 1, len(dims)
     kept, stack, logdet = np.empty(size), np.empty(height), 0.0
     for s in range(n_super):
         k, m = _front(s, first, at, width)
-        own = k // width
-        a, b, u = np.zeros((k, k)), np.zeros((m, k)), np.zeros((m, m))
+        panel, u = np.zeros((k + m, k)), np.zeros((m, m))
         for q in range(begin[s], begin[s + 1]):
             e = entry[q]
             row, col = r[e] * width, c[e] * width
-            target, row = (a, row) if row < k else (b, row - k)
-            for x in range(width):
-                for y in range(width):
-                    target[row + x, col + y] += blocks[e, y, x] if turned[e] else blocks[e, x, y]
+            for x in range(len(dims)):
+                for y in range(len(dims)):
+                    panel[row + x, col + y] += blocks[e, y, x] if turned[e] else blocks[e, x, y]
         for q in range(child[s], child[s + 1]):
             t = children[q]
             rows = at[t + 1] - at[t]
             update = stack[offset[t] : offset[t] + (rows * width) ** 2].reshape((rows * width, rows * width))
             for x in range(rows):
-                i = place[at[t] + x]
+                i = place[at[t] + x] * width
                 for y in range(x + 1):
-                    j = place[at[t] + y]
-                    for p in range(width):
-                        for z in range(width):
-                            value = update[x * width + p, y * width + z]
-                            if i < own:
-                                a[i * width + p, j * width + z] += value
-                            elif j < own:
-                                b[(i - own) * width + p, j * width + z] += value
-                            else:
-                                u[(i - own) * width + p, (j - own) * width + z] += value
-        inverse, good = _inverse_root(a, k)
+                    j = place[at[t] + y] * width
+                    if j < k:
+                        for p in range(len(dims)):
+                            for z in range(len(dims)):
+                                panel[i + p, j + z] += update[x * width + p, y * width + z]
+                    else:
+                        for p in range(len(dims)):
+                            for z in range(len(dims)):
+                                u[i - k + p, j - k + z] += update[x * width + p, y * width + z]
+        inverse, good = _inverse_root(panel[:k], k)
         if not good:
             return kept, logdet, s
         for j in range(k):
             logdet -= 2.0 * np.log(inverse[j, j])
         kept[store[s] : store[s] + k * k] = inverse.ravel()
         if m:
-            panel = np.dot(b, inverse.T)
-            kept[store[s] + k * k : store[s] + k * k + m * k] = np.dot(panel, inverse).ravel()
-            u -= np.dot(panel, panel.T)
-            stack[offset[s] : offset[s] + m * m] = u.ravel()
+            below = kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k))
+            np.dot(panel[k:], inverse.T, below)
+            update, known = stack[offset[s] : offset[s] + m * m].reshape((m, m)), np.dot(below, below.T)
+            for x in range(m):
+                for y in range(x + 1):
+                    update[x, y] = u[x, y] - known[x, y]
     return kept, logdet, -1
 
 
@@ -334,14 +336,14 @@ def solve_forward(kept: Any, store: Any, first: Any, at: Any, row: Any, width: i
     for s in range(len(first) - 1):
         k, m = _front(s, first, at, width)
         start = first[s] * width
-        own = x[start : start + k].copy()
+        own = np.dot(kept[store[s] : store[s] + k * k].reshape((k, k)), x[start : start + k])
         if m:
             change = np.dot(kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k)), own)
             for q in range(at[s], at[s + 1]):
                 for p in range(width):
                     for z in range(x.shape[1]):
                         x[row[q] * width + p, z] -= change[(q - at[s]) * width + p, z]
-        x[start : start + k] = np.dot(kept[store[s] : store[s] + k * k].reshape((k, k)), own)
+        x[start : start + k] = own
 
 
 @jit
@@ -350,14 +352,14 @@ def solve_backward(kept: Any, store: Any, first: Any, at: Any, row: Any, width: 
     for s in range(len(first) - 2, -1, -1):
         k, m = _front(s, first, at, width)
         start = first[s] * width
-        own = np.dot(kept[store[s] : store[s] + k * k].reshape((k, k)).T, x[start : start + k].copy())
+        own = x[start : start + k]
         if m:
             later = np.empty((m, x.shape[1]))
             for q in range(at[s], at[s + 1]):
                 for p in range(width):
                     later[(q - at[s]) * width + p] = x[row[q] * width + p]
             own -= np.dot(kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k)).T, later)
-        x[start : start + k] = own
+        x[start : start + k] = np.dot(kept[store[s] : store[s] + k * k].reshape((k, k)).T, own)
 
 
 @jit
@@ -374,7 +376,7 @@ def selected_inverse(
         corner = np.dot(inverse.T, inverse)
         if m:
             s_c = stack[offset[s] : offset[s] + m * m].reshape((m, m))
-            gain = kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k))
+            gain = np.dot(kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k)), inverse)
             s_b = -np.dot(s_c, gain)
             corner -= np.dot(gain.T, s_b)
             whole[k:, k:] = s_c

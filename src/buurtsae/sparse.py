@@ -99,7 +99,7 @@ class Symbolic:
 
         names = "turned entry begin r c first at place child children offset height store size"
         kept, logdet, failed = multifrontal.factorise(
-            np.ascontiguousarray(blocks, dtype=float), *(self.layout[name] for name in names.split()), self.width
+            (0,) * self.width, np.ascontiguousarray(blocks, dtype=float), *(self.layout[n] for n in names.split())
         )
         if failed >= 0 or not np.isfinite(logdet):
             first = self.layout["first"]

@@ -94,9 +94,14 @@ class Field:
         return np.multiply.outer(self.base, np.eye(self.width))
 
     @cached_property
+    def means(self) -> Floats:
+        """A of the constraints, shape (k, nodes)."""
+        return np.asarray(self.constraints.toarray())
+
+    @cached_property
     def summed(self) -> Floats:
         """Columns A' of the constraints, per sub-dimension, shape (nodes, D, k D)."""
-        columns = np.einsum("kn,de->ndke", self.constraints.toarray(), np.eye(self.width))
+        columns = np.einsum("kn,de->ndke", self.means, np.eye(self.width))
         return columns.reshape(self.nodes, self.width, self.constraints.shape[0] * self.width)
 
     @cached_property

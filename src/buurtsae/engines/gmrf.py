@@ -265,30 +265,31 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     from buurtsae.engines.sites import add_information
 
     (n, d), p, n_alpha = local.b.shape, field.x.shape[1], local.cross.shape[2]
-    free = p * d + n_alpha
-    blocks, columns = field.prior.copy(), np.zeros((field.nodes, d, free + 1))
-    shrink, m, nh, nb, root_k, log_inner = add_information(
+    free, k = p * d + n_alpha, field.summed.shape[2]
+    blocks, columns = field.prior.copy(), np.zeros((field.nodes, d, k + free + 1))
+    columns[..., :k] = field.summed
+    shrink, m, nh, nb, root_k, kb, kh, log_inner = add_information(
         (0,) * d, local.w, local.b, local.cross, np.ascontiguousarray(loadings.terms),
-        np.ascontiguousarray(loadings.loose), field.x, field.seen, field.pairs, columns, blocks
+        np.ascontiguousarray(loadings.loose), field.x, field.seen, field.pairs, k, columns, blocks
     )  # fmt: skip
-    kb, kh = (root_k @ (root_k.swapaxes(1, 2) @ v) for v in (local.b[:, :, None], local.cross))
-    inside = float((local.b * kb[:, :, 0]).sum())
+    inside = float((local.b * kb).sum())
     # the border: x' M x, x' N H and A - H' K H; x' N b and h - H' K b
     of_x = (field.xx.T @ m.reshape(n, d * d)).reshape(p, p, d, d).swapaxes(1, 2).reshape(p * d, p * d)
     both = (field.x.T @ nh.reshape(n, d * n_alpha)).reshape(p * d, n_alpha)
     flat = local.cross.reshape(n * d, n_alpha)
     of_alpha = local.own.sum(axis=0) - flat.T @ kh.reshape(n * d, n_alpha)
-    precision = np.eye(free) + np.block([[of_x, both], [both.T, of_alpha]])
-    linear = np.concatenate([(field.x.T @ nb).ravel(), local.linear.sum(axis=0) - flat.T @ kb.ravel()])
     ground = field.ground if _nearly_singular(field, blocks) else field.ground[:0]
-    blocks[field.diagonal[ground]] += np.eye(d)
-    raised = np.zeros((field.nodes, d, len(ground) * d))
-    raised[ground[:, None], np.arange(d), np.arange(len(ground) * d).reshape(-1, d)] = 1.0
-    columns = np.concatenate([field.summed, columns[..., :free], raised, columns[..., free:]], axis=2)
-    n_border, k = free + len(ground) * d, field.summed.shape[2]
-    precision = np.pad(precision, (0, n_border - free))
-    precision.flat[free * (n_border + 1) :: n_border + 1] = 1.0
-    linear = np.pad(linear, (0, n_border - free))
+    n_border = free + len(ground) * d
+    precision = np.eye(n_border)
+    precision[:free, :free] += np.block([[of_x, both], [both.T, of_alpha]])
+    linear = np.zeros(n_border)
+    linear[: p * d] = (field.x.T @ nb).ravel()
+    linear[p * d : free] = local.linear.sum(axis=0) - flat.T @ kb.ravel()
+    if len(ground):
+        blocks[field.diagonal[ground]] += np.eye(d)
+        raised = np.zeros((field.nodes, d, len(ground) * d))
+        raised[ground[:, None], np.arange(d), np.arange(len(ground) * d).reshape(-1, d)] = 1.0
+        columns = np.concatenate([columns[..., :-1], raised, columns[..., -1:]], axis=2)
 
     factor = field.symbolic.factor(blocks)
     half = factor.half(columns.reshape(field.nodes * d, k + n_border + 1))
@@ -311,8 +312,8 @@ def _nearly_singular(field: Field, blocks: Floats) -> bool:
     if not len(field.ground):
         return False
     d = field.width
-    information = blocks[field.diagonal] - field.prior[field.diagonal]
-    mean = (field.constraints @ information.reshape(field.nodes, d * d)).reshape(-1, d, d)
+    information = (blocks[field.diagonal] - field.prior[field.diagonal]).reshape(field.nodes, d * d)
+    mean = (field.means @ information).reshape(-1, d, d)
     return bool(np.linalg.eigvalsh(mean).min() < GROUNDED_BELOW)
 
 

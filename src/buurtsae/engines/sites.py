@@ -59,17 +59,18 @@ def _inner(a: Any, b: Any) -> float:
 @jit
 def add_information(
     dims: Any, w: Any, b: Any, cross: Any, terms: Any, loose: Any, x: Any,
-    seen: Any, pairs: Any, columns: Any, blocks: Any
+    seen: Any, pairs: Any, first: int, columns: Any, blocks: Any
 ) -> Any:  # fmt: skip
-    """Add what all sites say to `blocks` (entries, D, D) and `columns` (nodes, D, PD + L + 1); `dims` is D zeros.
+    """Add what all sites say to `blocks` (entries, D, D) and, from the first, `columns` (nodes, D, first + PD + L + 1).
 
-    Returns N, M, N H, N b, and a root of K = C_v S^{-1} C_v' per site, and log |S| summed.
+    Returns N, M, N H, N b, a root of K = C_v S^{-1} C_v', K b and K H per site, and log |S| summed. `dims` is D zeros.
     """
     n, d = len(b), len(dims)  # D is known when this is compiled: loops over it are unrolled
     n_terms, n_alpha, p = len(terms), cross.shape[2], x.shape[1]
-    free = p * d
+    free = first + p * d
     shrink, m, root = np.empty((n, d, d)), np.empty((n, d, d)), np.empty((n, d, d))
     nh, nb, logdet = np.empty((n, d, n_alpha)), np.empty((n, d)), 0.0
+    kh, kb = np.empty((n, d, n_alpha)), np.zeros((n, d))
     k, work, inner, inverse = np.empty((d, d)), np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
     through, both, right = np.empty((d, d)), np.empty((n_terms, n_terms, d, d)), np.empty((d, n_alpha + 1))
     turned, loose_turned = np.empty((n_terms, d, d)), np.ascontiguousarray(loose.T)
@@ -103,8 +104,10 @@ def add_information(
             for j in range(d):
                 m[s, i, j] = 0.5 * (work[i, j] + work[j, i])
                 nb[s, i] += shrink[s, i, j] * b[s, j]
+                kb[s, i] += k[i, j] * b[s, j]
         if n_alpha:
             _product(shrink[s], cross[s], nh[s])
+            _product(k, cross[s], kh[s])
         for t in range(n_terms):
             _square(dims, turned[t], m[s], through)
             for u in range(t + 1):  # pairs are below the diagonal
@@ -123,7 +126,7 @@ def add_information(
                     for i in range(d):
                         for r in range(p):
                             for j in range(d):
-                                columns[at, i, r * d + j] += f * x[s, r] * through[i, j]
+                                columns[at, i, first + r * d + j] += f * x[s, r] * through[i, j]
                         for z in range(n_alpha + 1):
                             columns[at, i, free + z] += f * right[i, z]
         for q in range(pair_start[s], pair_start[s + 1]):
@@ -131,7 +134,7 @@ def add_information(
             for i in range(d):
                 for j in range(d):
                     blocks[at, i, j] += f * both[t, u, i, j]
-    return shrink, m, nh, nb, root, logdet
+    return shrink, m, nh, nb, root, kb, kh, logdet
 
 
 @jit
