@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from made_fit import SUBDIMENSIONS, make_areas, make_scores
 
+from buurtsae.engines import laplace
 from buurtsae.engines.base import fit
-from buurtsae.engines.integration import Share
-from buurtsae.engines.laplace import Early, LaplaceOptions, balanced, paired, systematic
+from buurtsae.engines.integration import Integration, Share, integrate
+from buurtsae.engines.laplace import Early, LaplaceOptions
 from buurtsae.engines.marginal import Marginal
+from buurtsae.engines.resampling import balanced
 from buurtsae.errors import ModelError
 from buurtsae.model.design import design
 from buurtsae.model.spec import AreaModel
@@ -30,40 +32,6 @@ def estimates() -> DirectEstimates:
 @pytest.fixture(scope="module")
 def model() -> AreaModel:
     return AreaModel("1", (BYM2(AREAS.graph()), IID("gemeente")))
-
-
-@pytest.mark.parametrize("u", [0.0, 0.3, 0.999999])
-def test_systematic_resampling_is_within_one_of_the_weights(u: float) -> None:
-    weights = np.random.default_rng(3).dirichlet(np.ones(37))
-    count = systematic(weights, 1000, u)
-    assert count.sum() == 1000
-    assert np.abs(count - 1000 * weights).max() < 1
-
-
-def test_no_value_is_drawn_once_where_these_are_few() -> None:
-    weights = np.random.default_rng(3).dirichlet(np.ones(301))
-    count = systematic(weights, 1000, 0.3)
-    few = paired(count, np.random.default_rng(1))
-    assert (count == 1).sum() > 50
-    assert (few == 1).sum() == (count == 1).sum() % 2
-    assert few.sum() == 1000
-    np.testing.assert_array_equal(few[count > 1], count[count > 1])
-    each = np.mean([paired(count, np.random.default_rng(s)) for s in range(2000)], axis=0)
-    np.testing.assert_allclose(each, count, atol=5 / np.sqrt(2000))  # 0, 1 or 2 in the place of 1: sd 1
-    many = systematic(weights, 150, 0.3)
-    np.testing.assert_array_equal(paired(many, np.random.default_rng(1)), many)
-
-
-def test_balanced_draws_are_each_distributed_as_before() -> None:
-    rng, n, sets = np.random.default_rng(4), 3, 40_000
-    mean, root = np.array([1.0, -2.0]), np.array([[1.0, 0.0], [0.6, 0.8]])
-    found = np.array([balanced(mean, mean + rng.standard_normal((n, 2)) @ root.T) for _ in range(sets)])
-    np.testing.assert_allclose(found.mean(axis=1), np.tile(mean, (sets, 1)), atol=1e-12)
-    for k in range(n):
-        np.testing.assert_allclose(found[:, k].mean(axis=0), mean, atol=5 / np.sqrt(sets))
-        np.testing.assert_allclose(np.cov(found[:, k].T), root @ root.T, atol=5 * np.sqrt(2 / sets))
-    alone = mean + rng.standard_normal((1, 2))
-    np.testing.assert_array_equal(balanced(mean, alone), alone)
 
 
 def test_the_same_draws_on_one_thread_and_on_two(model: AreaModel, estimates: DirectEstimates) -> None:
@@ -144,6 +112,24 @@ def test_data_without_differences_between_buurten(estimates: DirectEstimates) ->
     np.testing.assert_allclose(found.draws.flat.mean(axis=0), 6.0, atol=0.1 * within.min())
 
 
+def test_means_and_variances_of_hyperparameters_are_those_of_the_weighed_values(
+    model: AreaModel, estimates: DirectEstimates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Integration] = []
+    monkeypatch.setattr(laplace, "integrate", lambda *args: found.append(integrate(*args)) or found[0])
+    marginal = Marginal.of(design(model, estimates, estimates.areas))
+    draws = laplace.sample(marginal.design, 1, LaplaceOptions(draws=2000, hyperparameters=400), progress=False)
+    (weighed,) = found
+    hyper, w = marginal.scale.hyper(weighed.xi), weighed.weights
+    exact = {"sigma": hyper.sigma[:, 0], "phi": hyper.phi, "tau": hyper.extra[:, marginal.design.linked]}
+    # the last few of 1,000 pairs have a choice of 0 or 1 without balance: some 0.01 sd; without any: 1 / sqrt(1,000)
+    for name, values in exact.items():
+        drawn = draws.hyper[name][1].reshape(2000, -1)
+        sd = np.sqrt(w @ (values - w @ values) ** 2)
+        np.testing.assert_allclose(drawn.mean(axis=0) / sd, w @ values / sd, atol=0.01)
+        np.testing.assert_allclose(drawn.std(axis=0) / sd, 1.0, atol=0.02)
+
+
 def test_draws_that_were_kept_early_are_those_of_the_posterior(model: AreaModel, estimates: DirectEstimates) -> None:
     """Of one value: the first ones as they were kept, more when they do not suffice, all when nothing was kept."""
     marginal = Marginal.of(design(model, estimates, estimates.areas))
@@ -152,9 +138,10 @@ def test_draws_that_were_kept_early_are_those_of_the_posterior(model: AreaModel,
     assert not early.made  # nothing is expected of it
     early.look(7, xi, Share(marginal.log_posterior(xi), 0.001))  # a thousandth of the weight: four draws, and some more
     (kept,) = (m[0] for m in early.made.values())
-    assert 1 + 4 <= len(kept) <= 1 + 8  # the mean first
-    first, _, _ = replace(early, made=dict(early.made)).take(7, xi, len(kept) - 1)
-    np.testing.assert_array_equal(first, balanced(kept[0].astype(float), kept[1:].astype(float)))  # as they were kept
+    assert 4 <= len(kept) <= 8  # the mean, and one draw less than they make
+    first, _, _ = replace(early, made=dict(early.made)).take(7, xi, len(kept))
+    mean, rest = kept[0].astype(float), kept[1:].astype(float)
+    np.testing.assert_array_equal(first, balanced(mean, rest - mean))  # as they were kept
     scores, border, factor = early.take(7, xi, 1000)
     assert len(scores) == len(border) == 1000
     assert factor is None

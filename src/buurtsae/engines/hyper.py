@@ -101,6 +101,14 @@ class Hyper:
         roots = {n: np.asarray(np.linalg.cholesky((r @ r.T)[square])) for n, r in self.roots.items()}
         return Hyper(self.sigma[:, kept], self.phi[kept], roots, self.slope[part], self.extra[part])
 
+    def columns(self) -> Floats:
+        """Return draws as a table (draws, q): correlations in the place of roots, nothing twice, no constants."""
+        draws, (row, column) = len(self.sigma), np.tril_indices(self.phi.shape[-1], -1)
+        parts = [self.sigma, self.phi, self.slope, self.extra, *([] if self.kappa is None else [self.kappa])]
+        parts += [(root @ root.swapaxes(1, 2))[:, row, column] for root in self.roots.values()]
+        table = np.hstack([part.reshape(draws, -1) for part in parts])
+        return table[:, np.ptp(table, axis=0) > 0]
+
     def loadings(self, design: Design) -> Loadings:
         """Return what they do to the field: C_t per term, and C_v.
 

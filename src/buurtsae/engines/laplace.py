@@ -3,9 +3,10 @@ r"""The fast engine: everything Gaussian integrated out exactly, hyperparameters
 With xi the hyperparameters as normal scores (`hyper`), p(xi | y) is known up to a constant (`marginal`).
 
 1. Values of xi with weights, by adaptive importance sampling (`integration`).
-2. Draws: xi by the weights (systematic resampling), then field, coefficients and scores given xi, each from its exact
-   distribution, and such that the average of those at one xi is its conditional mean (antithetic, where they are two).
-   Most are made in step 1, while the factor of that xi is there: as many as its weight may be expected to need.
+2. Draws: pairs of xi by the weights, such that means and variances of hyperparameters stay as weighted (`resampling`),
+   then field, coefficients and scores given xi, each from its exact distribution, and such that the average of those at
+   one xi is its conditional mean (a pair is antithetic). Most are made in step 1, while the factor of that xi is there:
+   as many as its weight may be expected to need.
 
 The Pareto k-hat of the weights is the engine's certificate: it says whether the draws represent p(xi | y). Nothing else
 is approximate, but where sampling variances are modelled: these are at their mode (`variances`). The same seed gives
@@ -28,13 +29,14 @@ from buurtsae.draws import Certificate, Draws
 from buurtsae.engines.integration import Integration, Map, Progress, Share, integrate
 from buurtsae.engines.labels import CHAINS, labelled, matrices
 from buurtsae.engines.marginal import Marginal, Posterior
+from buurtsae.engines.resampling import balanced, cube
 from buurtsae.engines.variances import Varying
 from buurtsae.errors import ModelError
 from buurtsae.model.design import Bym2Block, Design
-from buurtsae.sparse import Floats, Ints
+from buurtsae.sparse import Floats
 
-SPARE = 1.3  # draws that are kept early over those expected
-RARE = 0.2  # expected draws below which it is cheaper to factor again should there be one
+SPARE = 1.3  # pairs that are kept early over those expected
+RARE = 0.3  # expected pairs below which it is cheaper to factor again should there be one
 
 
 @dataclass(frozen=True)
@@ -96,34 +98,6 @@ def _enough(marginal: Marginal) -> int:
     return int(np.clip(8e6 * marginal.size / max(marginal.field.symbolic.size, 1), 80, 1000))
 
 
-def systematic(weights: Floats, n: int, u: float) -> Ints:
-    """Return how often each value is drawn: n in all, each within 1 of n times its weight."""
-    ends = np.floor(n * np.cumsum(weights) / weights.sum() + u).astype(np.int64)
-    ends[-1] = n  # u < 1: the last end is n, but for rounding
-    return np.diff(ends, prepend=0)
-
-
-def paired(count: Ints, rng: np.random.Generator) -> Ints:
-    """Return counts without values that are drawn once, where these are few: of two such one is drawn twice.
-
-    Draws at a value that has two can balance; what that adds to the error of hyperparameters is small if few are lost.
-    """
-    once, count = rng.permutation(np.flatnonzero(count == 1)), count.copy()
-    half = len(once) // 2 if 2 * len(once) < count.sum() else 0
-    count[once[:half]] += 1
-    count[once[half : 2 * half]] -= 1
-    return count
-
-
-def balanced(mean: Floats, draws: Floats) -> Floats:
-    """Return Gaussian draws with this mean such that their average is the mean exactly; each is distributed as before.
-
-    Deviations from the average have covariance (1 - 1/n) times that of a draw. One draw alone stays as it is.
-    """
-    n = len(draws)
-    return draws if n == 1 else mean + np.sqrt(n / (n - 1)) * (draws - draws.mean(axis=0))
-
-
 @dataclass(frozen=True)
 class Early:
     """Draws given values of the hyperparameters, made while these are weighed: the factor of each is there only then.
@@ -145,8 +119,8 @@ class Early:
     def look(self, k: int, xi: Floats, share: Share) -> float:
         """Return log p(xi | y) and keep as many draws as its weight may need, and some more."""
         found = self.marginal.posterior(xi)
-        if (expected := SPARE * self.n * share(found.log_density)) > RARE:
-            scores, border, factor = self._drawn(found, [self.seed, 3, k], max(int(np.ceil(expected)), 2))
+        if (pairs := SPARE * self.n / 2 * share(found.log_density)) > RARE:
+            scores, border, factor = self._drawn(found, [self.seed, 3, k], 2 * int(np.ceil(pairs)) - 1)
             self.made[k] = scores.astype(np.float32), border, factor  # more than are needed, in half the memory
         return found.log_density
 
@@ -156,11 +130,11 @@ class Early:
             early, border, factor = self.made.pop(k)
             scores = early.astype(float)
         else:
-            scores, border, factor = self._drawn(self.marginal.posterior(xi), [self.seed, 3, k], count)
-        if (lack := 1 + count - len(scores)) > 0:
+            scores, border, factor = self._drawn(self.marginal.posterior(xi), [self.seed, 3, k], count - 1)
+        if (lack := count - len(scores)) > 0:
             more = self._drawn(self.marginal.posterior(xi), [self.seed, 4, k], lack)
             scores, border = np.concatenate([scores, more[0][1:]]), np.concatenate([border, more[1][1:]])
-        scores, border = (balanced(v[0], v[1 : 1 + count]) for v in (scores, border))
+        scores, border = (balanced(v[0], v[1:count] - v[0]) for v in (scores, border))
         return scores, border, factor
 
     def _drawn(self, found: Posterior, stream: list[int], count: int) -> tuple[Floats, Floats, Floats | None]:
@@ -173,8 +147,9 @@ def _draw(early: Early, found: Integration, each: Map, bar: Progress) -> Draws:
     """Draw scores, coefficients and offsets given the hyperparameters, in a random order."""
     marginal, seed, n = early.marginal, early.seed, early.n
     design = marginal.design
-    rng = np.random.default_rng([seed, 2])
-    count = paired(systematic(found.weights, n, rng.uniform()), rng)
+    rng, hyper = np.random.default_rng([seed, 2]), marginal.scale.hyper(found.xi)
+    values = hyper.columns() - found.weights @ hyper.columns()
+    count = 2 * cube(found.weights, np.hstack([values, values**2]), n // 2, rng)
     used = np.flatnonzero(count)
     at = np.split(rng.permutation(n), np.cumsum(count[used])[:-1])
     mean, sd = design.coefficient_priors
@@ -196,18 +171,18 @@ def _draw(early: Early, found: Integration, each: Map, bar: Progress) -> Draws:
         factors = factors + (0.0 if factor is None else count[used[k]] / n * factor)
     value = np.empty(n, dtype=np.int64)
     value[np.concatenate(at)] = np.repeat(used, count[used])
-    hyper = marginal.scale.hyper(found.xi[value])
     raw: dict[str, Floats] = {"eta": eta, "beta": beta}
     if design.blocks:
-        raw["sigma"] = hyper.sigma
-        raw["phi"] = hyper.phi
+        raw["sigma"] = hyper.sigma[value]
+        raw["phi"] = hyper.phi[value]
         if n_dims > 1:
-            raw["root_R"] = np.stack([hyper.roots[name] for name, _ in matrices(design)], axis=1)
+            raw["root_R"] = np.stack([hyper.roots[name][value] for name, _ in matrices(design)], axis=1)
     if links:
         linked = design.linked
-        raw |= {"alpha": alpha, "log_lambda": np.log(hyper.slope[:, linked]), "tau": hyper.extra[:, linked]}
+        raw["alpha"] = alpha
+        raw["log_lambda"], raw["tau"] = np.log(hyper.slope[value][:, linked]), hyper.extra[value][:, linked]
     if hyper.kappa is not None:
-        raw["kappa"] = hyper.kappa
+        raw["kappa"] = hyper.kappa[value]
     effective = found.effective if marginal.size else float(n)  # without hyperparameters the draws are exact
     certificate = Certificate(found.khat, len(found.weights), effective)
     shaped = {name: values.reshape(CHAINS, -1, *values.shape[1:]) for name, values in raw.items()}

@@ -34,7 +34,7 @@ from scipy.special import ndtr
 from buurtsae.areas.areas import Areas
 from buurtsae.draws import EFFECTIVE_MIN, Draws
 from buurtsae.engines.base import Fit
-from buurtsae.engines.laplace import systematic
+from buurtsae.engines.resampling import systematic
 from buurtsae.errors import ModelError, Problems, shown
 from buurtsae.estimates.constraints import Nearest, components, gain, reconcile, spread, tilt
 from buurtsae.estimates.targets import Benchmarks
