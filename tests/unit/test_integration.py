@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from buurtsae.draws import psis
-from buurtsae.engines.integration import Progress, Proposal, Share, integrate, mode, shrunk, split_normal, wider
+from buurtsae.engines.integration import Progress, Proposal, Share, curvature, integrate, mode, split_normal, wider
 from buurtsae.errors import ModelError
 
 
@@ -62,11 +62,10 @@ def test_proposals_are_learnt_from_weighted_values() -> None:
     start = Proposal(np.array([0.1, 0.2]), np.array([[1.0, 0.3], [0.0, 0.8]]), *np.array([[0.0, 1, 1, 1]] * 2).T)
     mean, covariance = np.array([0.5, -0.5]), np.array([[0.8, 0.4], [0.4, 0.7]])
     xi = rng.normal(0, 2, (n, 2))
-    weights = stats.multivariate_normal(mean, covariance).pdf(xi) / stats.multivariate_normal(
-        [0, 0], 4 * np.eye(2)
-    ).pdf(xi)
+    log_p = stats.multivariate_normal(mean, covariance).logpdf(xi)
+    weights = np.exp(log_p) / stats.multivariate_normal([0, 0], 4 * np.eye(2)).pdf(xi)
     weights /= weights.sum()
-    learnt = start.learnt(xi, weights)
+    learnt = start.learnt(xi, log_p, weights)
     # some 30,000 effective values: means within 0.006 of an sd, a skewness within 0.014
     np.testing.assert_allclose(learnt.at, mean, atol=0.03)
     np.testing.assert_allclose(learnt.axes @ learnt.axes.T, covariance, rtol=0.05)
@@ -74,22 +73,25 @@ def test_proposals_are_learnt_from_weighted_values() -> None:
     np.testing.assert_allclose(learnt.left, wider(learnt.doubt), rtol=0.05)
     np.testing.assert_allclose(learnt.right, wider(learnt.doubt), rtol=0.05)
     assert learnt.doubt.max() < 0.1
-    few = start.learnt(xi[:50], np.full(50, 0.02))
+    few = start.learnt(xi[:50], log_p[:50], np.full(50, 0.02))
     assert (few.doubt > np.sqrt(6 / 50) / 0.7).all()  # the standard error of a skewness
 
 
-def test_correlations_are_shrunk_by_what_is_error() -> None:
-    rng = np.random.default_rng(3)
-    p, n, draws = 20, 60, 200
-    independent = [np.cov(rng.normal(size=(n, p)).T) for _ in range(draws)]
-    off = ~np.eye(p, dtype=bool)
-    left = [np.abs(shrunk(c, n)[off]).max() for c in independent]
-    assert np.median(left) < 0.1  # of independent variables hardly anything is left, where samples say up to 0.4
-    assert np.median([np.abs(np.corrcoef(c)[off]).max() for c in independent]) > 0.3
-    strong = 0.9 * np.ones((p, p)) + 0.1 * np.eye(p)
-    np.testing.assert_allclose(shrunk(4 * strong, n), strong, atol=0.01)
-    for correlation in (shrunk(independent[0], n), shrunk(4 * strong, n)):
-        np.testing.assert_allclose(np.diag(correlation), 1.0)
+def test_the_curvature_of_a_density_that_is_not_quite_normal() -> None:
+    rng, p = np.random.default_rng(3), 6
+    root = rng.standard_normal((p, p)) / 3
+    h = np.eye(p) + root @ root.T
+    for n, far in ((40, 0.7), (4000, 0.02)):  # few values are held to the identity, many are not
+        z = rng.standard_normal((n, p))
+        log_p = 7 + z @ np.arange(p) - 0.5 * np.einsum("ni,ij,nj->n", z, h, z)
+        weights = rng.dirichlet(np.ones(n))
+        found = curvature(z, log_p, weights)
+        assert np.linalg.norm(found - h) < far * np.linalg.norm(h - np.eye(p))
+        # what is not quadratic has an error of its sd over the root of the number of values, 21 squares and products
+        rough = curvature(z, log_p + 0.7 * rng.standard_normal(n), weights)
+        assert np.linalg.norm(rough - found) < 3 * 0.7 * np.sqrt(21 / (n + 30)) * np.sqrt(2)
+    hollow = curvature(z, 3 * (z**2).sum(axis=1), weights)
+    assert np.linalg.eigvalsh(hollow).min() > 0.1  # a proposal needs a positive definite one
 
 
 def test_smoothed_weights_say_when_they_cannot_be_relied_on() -> None:

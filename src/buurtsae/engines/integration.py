@@ -4,10 +4,11 @@ The target log p(xi | y) is known up to a constant, with its gradient; xi ~ N(0,
 
 1. The mode by L-BFGS; the Hessian by differences of gradients; axes A from its eigenvectors.
 2. xi = a + A z with z_i independent, a scrambled Sobol' net in place of random numbers, in stages. Mean a and axes A,
-   the symmetric root of the covariance in the axes of step 1, are learnt from all before, correlations shrunk by what
-   is error in them (Schaefer and Strimmer, 2005). Each z_i is split normal, with learnt widths and skewness, or, with a
-   small probability, normal as the prior is along its axis: a likelihood that is flat towards a boundary leaves the
-   tail of the prior (Owen and Zhou, 2000). Axes that are nearly normal need little of that, skewed ones more.
+   symmetric roots in the axes of step 1, are learnt from all before: A by regression of log p on squares and products,
+   which every value informs and not only the few that have weight. Each z_i is split normal, with learnt widths and
+   skewness, or, with a small probability, normal as the prior is along its axis: a likelihood that is flat towards a
+   boundary leaves the tail of the prior (Owen and Zhou, 2000). Axes that are nearly normal need little of that, skewed
+   ones more.
    Weights p(xi | y) / q(xi) with q the mixture of all stages (the balance heuristic), smoothed (PSIS), until enough
    values are effective.
 
@@ -15,8 +16,7 @@ References
 ----------
 Cornuet, J.-M. et al. (2012). Adaptive multiple importance sampling. Scandinavian J. Statistics 39. Vehtari, A. et al.
 (2024). Pareto smoothed importance sampling. JMLR 25. Owen, A. and Zhou, Y. (2000). Safe and effective importance
-sampling. JASA 95. Owen, A. (2023). Practical Quasi-Monte Carlo Integration. Schaefer, J. and Strimmer, K. (2005). A
-shrinkage approach to large-scale covariance matrix estimation. Stat. Appl. Genet. Mol. Biol. 4.
+sampling. JASA 95. Owen, A. (2023). Practical Quasi-Monte Carlo Integration.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from buurtsae.sparse import Floats
 WIDER = 0.05, 0.1  # how much wider proposals are than what was learnt, and how much more where an axis is skewed
 SKEWED = 0.7  # the skewness of an axis that is as far from normal as proposals follow
 DEFENSIVE = 0.5  # expected number of the z_i that are drawn as the prior is, where data say little
+RIDGE = 30.0  # holds axes to those at the mode, as that many values would
+CURVED = 0.15, 20.0  # bounds of the curvature, 1 at the mode
 KNOWN = 0.15, 0.1  # widths, of the prior's, below which that is less, and what is left of it at the least
 STAGES = 10
 SMALL = 1e-12  # a net may hold 0 itself
@@ -139,20 +141,35 @@ class Proposal:
         each = np.logaddexp(learnt, wide) - 0.5 * np.log(2 * np.pi)
         return each.sum(axis=1) - float(np.linalg.slogdet(self.axes)[1])
 
-    def learnt(self, xi: Floats, weights: Floats) -> Proposal:
-        """Return the proposal with the weighted mean and covariance, and the skewness along each axis, of values."""
+    def learnt(self, xi: Floats, log_p: Floats, weights: Floats) -> Proposal:
+        """Return the proposal with axes by regression of log p, and mean, widths and skewness of weighted values."""
         z, effective = self.z(xi), 1 / float((weights**2).sum())
-        mean = weights @ z
-        covariance = (weights * (z - mean).T) @ (z - mean)
-        sd = np.sqrt(np.clip(np.diag(covariance), 0.3, 10.0))
-        root = sd[:, None] * _root(shrunk(covariance, effective))
-        at, axes = self.at + self.axes @ mean, self.axes @ root
+        mean, root = weights @ z, _root(np.asarray(np.linalg.inv(curvature(z, log_p, weights))))
         y = np.linalg.solve(root, (z - mean).T).T
         variance = np.clip(weights @ y**2, 0.5, 2.0)
         skewness = (weights @ y**3) / variance**1.5
         doubt = np.minimum((np.abs(skewness) + np.sqrt(6 / effective)) / SKEWED, 1.0)  # with one standard error
         skewness = np.clip(skewness * effective / (effective + 100), -SKEWED, SKEWED)  # few values say little
-        return Proposal(at, axes, *split_normal(0 * mean, wider(doubt) ** 2 * variance, skewness), doubt)
+        widths = split_normal(0 * mean, wider(doubt) ** 2 * variance, skewness)
+        return Proposal(self.at + self.axes @ mean, self.axes @ root, *widths, doubt)
+
+
+def curvature(z: Floats, log_p: Floats, weights: Floats) -> Floats:
+    """Return H of log p ~ constant + g'z - z'Hz / 2, positive definite, by ridge regression towards the identity.
+
+    Values count by the root of their weights: between those of the target and those of the proposals.
+    """
+    p = z.shape[1]
+    row, column = np.triu_indices(p)
+    x = np.column_stack([np.ones(len(z)), z, -z[:, row] * z[:, column] * np.where(row == column, 0.5, 1.0)])
+    counts = np.sqrt(weights) / np.sqrt(weights).mean()
+    ridge = np.repeat([1e-3, RIDGE], [1 + p, len(row)])
+    departure = log_p - log_p.max() + 0.5 * (z**2).sum(axis=1)
+    found = np.linalg.solve((x.T * counts) @ x + np.diag(ridge), x.T @ (counts * departure))[1 + p :]
+    h = np.eye(p)
+    h[row, column] += found
+    values, vectors = np.linalg.eigh(h, UPLO="U")
+    return np.asarray((vectors * np.clip(values, *CURVED)) @ vectors.T)
 
 
 def wider(doubt: Floats) -> Floats:
@@ -161,19 +178,11 @@ def wider(doubt: Floats) -> Floats:
     return 1 + np.maximum(0.25 / np.sqrt(len(doubt)), least + more * doubt)
 
 
-def shrunk(covariance: Floats, effective: float) -> Floats:
-    """Return the correlations, shrunk towards 0 by the share of their squares that is error: (1 - r^2)^2 / n each."""
+def _root(covariance: Floats) -> Floats:
+    """A root whose axes stay as near as can be to those that it is stated in: of correlations, the symmetric one."""
     sd = np.sqrt(np.diag(covariance))
-    r = covariance / np.outer(sd, sd)
-    off = r[np.triu_indices(len(r), 1)]
-    error = min(1.0, float(((1 - off**2) ** 2).sum()) / effective / max(float((off**2).sum()), SMALL))
-    return (1 - error) * r + error * np.eye(len(r))
-
-
-def _root(r: Floats) -> Floats:
-    """The symmetric root of a correlation matrix: its axes stay as near as can be to those that it was stated in."""
-    values, vectors = np.linalg.eigh(r)
-    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.05))) @ vectors.T)
+    values, vectors = np.linalg.eigh(covariance / np.outer(sd, sd))
+    return np.asarray(sd[:, None] * ((vectors * np.sqrt(np.maximum(values, 0.05))) @ vectors.T))
 
 
 def split_normal(mean: Floats, variance: Floats, skewness: Floats) -> tuple[Floats, Floats, Floats]:
@@ -253,7 +262,7 @@ def integrate(
         if found.effective >= enough and stage > 0:
             break
         goal = enough * len(xi) / found.effective  # values there will be, if more are as good as these
-        proposals.append(proposals[0].learnt(xi, found.weights))
+        proposals.append(proposals[0].learnt(xi, log_p, found.weights))
     return found
 
 
