@@ -32,6 +32,34 @@ def test_the_cavity_is_the_posterior_without_the_site(made: Made) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-9)
 
 
+def test_what_was_left_out_together_has_its_joint_density() -> None:
+    """By dense algebra, one sub-dimension and source: of y_f given the others, y ~ N(m, C + V)."""
+    made = made_fit(("participatie",), sources=1, seed=2)
+    design = made.fit.design
+    hyper, marginal = Hyper.drawn(made.fit.draws, design, 0), Marginal.of(design)
+    fold = np.arange(len(design.site_codes)) % 3
+    *_, together = _predicted(marginal, hyper, 1.0, fold)
+    seen = np.flatnonzero(design.observed[0, :, 0])
+    y, law = dense_law(made, hyper, seen)
+    for f in range(3):
+        kept = np.flatnonzero(fold[seen] != f)
+        others = stats.multivariate_normal(cov=law[np.ix_(kept, kept)]).logpdf(y[kept])
+        expected = stats.multivariate_normal(cov=law).logpdf(y) - others
+        np.testing.assert_allclose(together[fold == f], expected, rtol=1e-7)
+
+
+def dense_law(made: Made, hyper: Hyper, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return direct estimates less their prior means, and their prior covariance, of one sub-dimension and source."""
+    design = made.fit.design
+    loadings, block = hyper.loadings(design), design.blocks[0]
+    structured = np.linalg.pinv(block.icar.precision.toarray())
+    mean, sd = design.coefficient_priors
+    prior = loadings.terms[0, 0, 0] ** 2 * structured + loadings.loose[0, 0] ** 2 * np.eye(len(structured))
+    prior += design.x @ np.diag(sd**2) @ design.x.T
+    v = np.diag(1 / design.precision[0, seen, 0, 0])
+    return design.y[0, seen, 0] - design.x[seen] @ mean, prior[np.ix_(seen, seen)] + v
+
+
 def test_predictions_by_dense_algebra() -> None:
     """One sub-dimension and source: y ~ N(m, C + V) marginally, C the prior covariance of all scores."""
     made = made_fit(("participatie",), sources=1, seed=2)
@@ -39,13 +67,7 @@ def test_predictions_by_dense_algebra() -> None:
     hyper = Hyper.drawn(draws, design, 0)
     found = left_out(made.fit, values=1)
     seen = np.flatnonzero(design.observed[0, :, 0])
-    loadings, block = hyper.loadings(design), design.blocks[0]
-    structured = np.linalg.pinv(block.icar.precision.toarray())
-    mean, sd = design.coefficient_priors
-    prior = loadings.terms[0, 0, 0] ** 2 * structured + loadings.loose[0, 0] ** 2 * np.eye(len(structured))
-    prior += design.x @ np.diag(sd**2) @ design.x.T
-    v = np.diag(1 / design.precision[0, seen, 0, 0])
-    c, y = prior[np.ix_(seen, seen)] + v, design.y[0, seen, 0] - design.x[seen] @ mean
+    y, c = dense_law(made, hyper, seen)
     inverse = np.linalg.inv(c)  # leave-one-out of a Gaussian: r_i / K_ii and 1 / K_ii (Rasmussen and Williams, 5.4.2)
     variance = 1 / np.diag(inverse)
     off = inverse @ y * variance
@@ -103,7 +125,7 @@ def test_values_of_the_hyperparameters_are_weighed_by_what_they_owe_to_the_data(
     marginal, n = Marginal.of(made.fit.design), len(made.fit.draws.flat)
     two = [Hyper.drawn(made.fit.draws, made.fit.design, k) for k in (0, n - 1)]
     off, variance, density = (
-        np.array(part) for part in zip(*[_predicted(marginal, h, 1.0, None) for h in two], strict=True)
+        np.array(part) for part in zip(*[_predicted(marginal, h, 1.0, None)[:3] for h in two], strict=True)
     )
     weight = np.exp(-density) / np.exp(-density).sum(axis=0)
     found = left_out(made.fit, values=2)
@@ -146,8 +168,6 @@ def test_what_cannot_be_left_out() -> None:
 def test_against_refitting_without_a_gemeente() -> None:
     """With hyperparameters learnt anew: held draws, weighed, come near."""
     made = made_fit(seed=3)
-    full = fit(made.fit.model, made.fit.direct, made.fit.areas, seed=1, progress=False, hyperparameters=300)
-    found = left_out(full, "gemeente", values=240).table
     gemeente = "GM0355"
     sources = []
     for source in made.fit.direct.sources:
@@ -155,20 +175,25 @@ def test_against_refitting_without_a_gemeente() -> None:
         parts = {n: getattr(source, n)[kept] for n in ("codes", "mean", "variance", "respondents", "n_effective")}
         sources.append(replace(source, **parts, within=None, freedom=None, given=None))
     direct = replace(made.fit.direct, sources=tuple(sources), scores=())
-    other: Fit = fit(made.fit.model, direct, made.fit.areas, seed=1, progress=False, hyperparameters=300)
-    rows = found[(found["group"] == gemeente) & (found["source"] == "veiligheidsmonitor")]
-    place = [
-        (other.draws.areas.index(c), other.draws.subdimensions.index(m))
-        for c, m in rows[["area_code", "measure"]].to_numpy()
-    ]
-    eta = np.array([other.draws.flat[:, a, d] for a, d in place])
-    # eta's sd is some 0.7: a tenth of it, for Monte Carlo errors of both (240 values, weighed) and of the weights
-    assert np.abs(rows["mean"].to_numpy() - eta.mean(axis=1)).mean() < 0.07
-    seen = made.fit.direct.sources[0]
-    noise = [seen.variance[seen.codes.get_loc(c), d, d] for c, (_, d) in zip(rows["area_code"], place, strict=True)]
-    ratio = rows["sd"].to_numpy() / np.sqrt(eta.var(axis=1) + noise)
-    # of fits with seeds 1 to 4 it was 0.99 to 1.03 (with 60 values 0.95 to 1.09: weights of few values vary)
-    assert ratio.mean() == pytest.approx(1, abs=0.05)
+    seen, ratios = made.fit.direct.sources[0], []
+    for seed in (1, 2, 3):
+        full, other = (
+            fit(made.fit.model, d, made.fit.areas, seed=seed, progress=False, hyperparameters=300)
+            for d in (made.fit.direct, direct)
+        )
+        found = left_out(full, "gemeente", values=240).table
+        rows = found[(found["group"] == gemeente) & (found["source"] == "veiligheidsmonitor")]
+        place = [
+            (other.draws.areas.index(c), other.draws.subdimensions.index(m))
+            for c, m in rows[["area_code", "measure"]].to_numpy()
+        ]
+        eta = np.array([other.draws.flat[:, a, d] for a, d in place])
+        # eta's sd is some 0.7: a tenth of it, for Monte Carlo errors of both (240 values, weighed) and of the weights
+        assert np.abs(rows["mean"].to_numpy() - eta.mean(axis=1)).mean() < 0.07
+        noise = [seen.variance[seen.codes.get_loc(c), d, d] for c, (_, d) in zip(rows["area_code"], place, strict=True)]
+        ratios.append((rows["sd"].to_numpy() / np.sqrt(eta.var(axis=1) + noise)).mean())
+    # of fits with seeds 1 to 6 each was 0.98 to 1.05, with an sd of 0.03: a gemeente's sd has a wide posterior
+    assert np.mean(ratios) == pytest.approx(1, abs=0.05)
 
 
 def test_what_single_areas_answered_is_not_told_by_densities() -> None:

@@ -7,8 +7,9 @@ u = (e, alpha) ~ N(m, S) a posteriori and own data exp(-u'Lu/2 + u'l), the poste
 
 without fitting again; of groups the information of all their sites is put to zero and the field is conditioned anew, a
 fold at a time. A direct estimate is predicted with its sampling variance and what its source adds. Hyperparameters
-are draws of the fit, theta_1..theta_H, that have seen what is left out; weights 1 / p(y_g | others, theta_h) undo that.
-The log predictive density of a group is the sum over its sites, each given all other groups.
+are draws of the fit, theta_1..theta_H, that have seen what is left out; weights 1 / p(y_f | others, theta_h) undo that,
+with f all that was left out together: p(y | theta) / p(others | theta), both exact. The log predictive density of a
+group is the sum over its sites, each given all other groups.
 
 References
 ----------
@@ -27,7 +28,7 @@ import pandas as pd
 from scipy.special import log_softmax, logsumexp, ndtr
 
 from buurtsae.engines.base import Fit
-from buurtsae.engines.gmrf import Conditional, Local, condition
+from buurtsae.engines.gmrf import Conditional, Loadings, Local, condition
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import DataError, shown
@@ -129,14 +130,9 @@ def left_out(fit: Fit, by: str = "buurt", *, values: int = 8, folds: int = 10, s
     rng = np.random.default_rng([fit.seed if seed is None else seed, 8])
     fold = _folds(group, folds, rng) if by != "buurt" else None
     picked = np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int)
-    mean, variance, density = [], [], []
-    for k in dict.fromkeys(picked):
-        hyper = Hyper.drawn(fit.draws, fit.design, int(k))
-        m, v, d = _predicted(marginal, hyper, factor, fold)
-        mean.append(m)
-        variance.append(v)
-        density.append(d)
-    return _collected(fit, by, group, np.array(mean), np.array(variance), np.array(density))
+    hypers = [Hyper.drawn(fit.draws, fit.design, int(k)) for k in dict.fromkeys(picked)]
+    found = zip(*(_predicted(marginal, hyper, factor, fold) for hyper in hypers), strict=True)
+    return _collected(fit, by, group, *(np.array(part) for part in found))
 
 
 def own_effect(fit: Fit, *, values: int = 8) -> Floats:
@@ -162,7 +158,7 @@ def own_effect(fit: Fit, *, values: int = 8) -> Floats:
         hyper = Hyper.drawn(fit.draws, fit.design, int(k))
         local, loadings = marginal.observations.local(hyper.slope, hyper.extra, factor), hyper.loadings(marginal.design)
         whole = condition(marginal.field, local, loadings)
-        (_, without, _), *_ = _cavities(marginal, local, loadings, whole, None)
+        (_, without, _, _), *_ = _cavities(marginal, local, loadings, whole, None)
         total += whole.scores.mean[:n] - without[:n, :d]
     effect = total / len(picked)
     effect[~_seen(fit)[:n]] = 0.0  # exactly, not to rounding
@@ -207,18 +203,24 @@ def _folds(group: Ints, folds: int, rng: np.random.Generator) -> Ints:
 
 def _predicted(
     marginal: Marginal, hyper: Hyper, factor: Floats | float, fold: Ints | None
-) -> tuple[Floats, Floats, Floats]:
-    """Means and variances of y - its prediction at the prior mean (K, S D), and log densities of sites (K,)."""
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Means and variances of y - its prediction at the prior mean (K, S D); log densities of sites, and of what was
+    left out together with each (K,).
+    """
     design, observations = marginal.design, marginal.observations
     local, loadings = observations.local(hyper.slope, hyper.extra, factor), hyper.loadings(design)
-    whole = None if fold is not None else condition(marginal.field, local, loadings)
+    whole = condition(marginal.field, local, loadings)
     s, k, d = design.y.shape
-    m, v, density = np.zeros((k, s * d)), np.ones((k, s * d)), np.zeros(k)
+    m, v, density, together = np.zeros((k, s * d)), np.ones((k, s * d)), np.zeros(k), np.zeros(k)
     noise, residual = observations.covariance(hyper.extra, factor), observations.residual(hyper.slope)
+    # each site's part of the constant of the likelihood, that stays when its information is put to zero
+    square = np.einsum("skd,skd->k", residual, np.linalg.solve(noise, residual[..., None])[..., 0])
+    count = design.observed.sum(axis=(0, 2))
+    constant = -0.5 * (square + np.linalg.slogdet(noise)[1].sum(axis=0) + count * np.log(2 * np.pi))
     jacobian = _jacobian(marginal, hyper)
     seen = np.moveaxis(design.observed, 1, 0).reshape(k, s * d)
     y = np.moveaxis(residual, 1, 0).reshape(k, s * d)
-    for sites, mean, covariance in _cavities(marginal, local, loadings, whole, fold):
+    for sites, mean, covariance, others in _cavities(marginal, local, loadings, whole, fold):
         c = jacobian @ covariance @ jacobian.T
         for t in range(s):
             part = slice(t * d, (t + 1) * d)
@@ -231,7 +233,9 @@ def _predicted(
         logdet = np.linalg.slogdet(c)[1]
         m[sites], v[sites] = predicted, np.einsum("kii->ki", c)
         density[sites] = -0.5 * (quadratic + logdet + seen[sites].sum(axis=1) * np.log(2 * np.pi))
-    return y - m, v, density
+        alone = fold is None
+        together[sites] = density[sites] if alone else whole.log_likelihood - others + constant[sites].sum()
+    return y - m, v, density, together
 
 
 def _jacobian(marginal: Marginal, hyper: Hyper) -> Floats:
@@ -247,10 +251,13 @@ def _jacobian(marginal: Marginal, hyper: Hyper) -> Floats:
 
 
 def _cavities(
-    marginal: Marginal, local: Local, loadings: object, whole: Conditional | None, fold: Ints | None
-) -> Iterator[tuple[Ints, Floats, Floats]]:
-    """Yield sites with mean and covariance of (e, alpha) there, less the prior mean, without what is left out."""
-    if whole is not None:
+    marginal: Marginal, local: Local, loadings: Loadings, whole: Conditional, fold: Ints | None
+) -> Iterator[tuple[Ints, Floats, Floats, float]]:
+    """Yield sites with mean and covariance of (e, alpha) there, less the prior mean, without what is left out.
+
+    And the log-likelihood without its information, but with its constant, where folds are left out.
+    """
+    if fold is None:
         mean, covariance = _joint(whole)
         own = np.concatenate(
             [np.concatenate([local.w, local.cross], axis=2),
@@ -259,15 +266,15 @@ def _cavities(
         linear = np.concatenate([local.b, local.linear], axis=1)
         left = np.eye(mean.shape[1]) - covariance @ own
         mean = np.linalg.solve(left, (mean - np.einsum("kij,kj->ki", covariance, linear))[..., None])[..., 0]
-        yield np.arange(len(mean)), mean, np.linalg.solve(left, covariance)
+        yield np.arange(len(mean)), mean, np.linalg.solve(left, covariance), np.nan
         return
-    assert fold is not None  # one or the other
     for f in range(fold.max() + 1):
         out = fold == f
         kept = {n: np.where(out.reshape(-1, *[1] * (a.ndim - 1)), 0.0, a) for n, a in _arrays(local).items()}
-        mean, covariance = _joint(condition(marginal.field, replace(local, **kept), loadings))  # type: ignore[arg-type]
+        given = condition(marginal.field, replace(local, **kept), loadings)  # type: ignore[arg-type]
+        mean, covariance = _joint(given)
         sites = np.flatnonzero(out)
-        yield sites, mean[sites], covariance[sites]
+        yield sites, mean[sites], covariance[sites], given.log_likelihood
 
 
 def _arrays(local: Local) -> dict[str, Floats]:
@@ -284,14 +291,16 @@ def _joint(given: Conditional) -> tuple[Floats, Floats]:
     return mean, np.concatenate([upper, np.concatenate([q.with_alpha.swapaxes(1, 2), low], axis=2)], axis=1)
 
 
-def _collected(fit: Fit, by: str, group: Ints, off: Floats, variance: Floats, density: Floats) -> LeftOut:
+def _collected(
+    fit: Fit, by: str, group: Ints, off: Floats, variance: Floats, density: Floats, together: Floats
+) -> LeftOut:
     """Mix over the values of the hyperparameters (first dimension), and label."""
     design = fit.design
     k, d = design.y.shape[1:]
     seen = _seen(fit) & (group >= 0)
-    names, place = np.unique(group[seen], return_inverse=True)
+    names, one, place = np.unique(group[seen], return_index=True, return_inverse=True)
     of_group = np.array([np.bincount(place, row[seen], len(names)) for row in density])
-    weight = np.exp(log_softmax(-of_group, axis=0))  # 1 / p(y_g | others, theta)
+    weight = np.exp(log_softmax(-together[:, seen][:, one], axis=0))  # 1 / p(y_f | others, theta)
     total = logsumexp(of_group, axis=0, b=weight)
     at = np.zeros((len(density), k))
     at[:, seen] = weight[:, place]
