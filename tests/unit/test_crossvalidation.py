@@ -10,7 +10,7 @@ import pytest
 from made_fit import ALONE, Made, made_fit
 from scipy import stats
 
-from buurtsae.engines.base import Fit, fit
+from buurtsae.engines.base import fit
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import DataError
