@@ -54,6 +54,7 @@ class Target:
     data: Binomial
     size: int = 2
     exact_gradient: bool = True
+    vanishing: tuple[tuple[int, np.ndarray], ...] = ()
 
     def hyper(self, xi: np.ndarray) -> tuple[float, float, float, float]:
         (sigma, d_sigma), (phi, d_phi) = (q(xi[k : k + 1]) for k, q in enumerate(QUANTILES))

@@ -45,6 +45,23 @@ def test_scores_are_normal_a_priori(quantile, prior) -> None:  # type: ignore[no
     np.testing.assert_allclose(slope, stats.norm.pdf(xi) / prior.pdf(value), rtol=1e-6)  # F' dtheta = phi dxi
 
 
+@pytest.mark.parametrize("n_dims", [1, 4])
+def test_what_has_no_effect_without_a_term(n_dims: int) -> None:
+    scale = Scale.of(made_design(n_dims))
+    xi = np.random.default_rng(1).standard_normal((2, scale.size))
+    for block, (sd, silent) in enumerate(scale.vanishing):
+        assert scale.names[sd] == f"sd {block}"
+        xi[:, sd] = -9  # a standard deviation of next to nothing: what is silent may be anything
+        xi[1] = xi[0]
+        xi[1, silent] += 1
+        loadings = scale.hyper(xi).loadings(scale.design)
+        for part in (loadings.terms, loadings.loose):
+            np.testing.assert_allclose(part[0], part[1], atol=1e-12)
+    told = {scale.names[k].split("[")[0] for _, silent in scale.vanishing for k in silent}
+    assert told >= ({"z 0", "z 1", "phi"} if n_dims > 1 else {"phi"})
+    assert told.isdisjoint({"log lambda", "tau"})
+
+
 def test_far_tails_stay_finite() -> None:
     xi = np.array([[-30.0], [30.0]])
     for quantile in (exponential(np.ones(1)), beta(np.ones(1), np.ones(1)), correlation(np.full(1, 2.0))):

@@ -26,7 +26,7 @@ from scipy import special
 from buurtsae.draws import Draws
 from buurtsae.engines.gmrf import Loadings
 from buurtsae.model.design import Bym2Block, Design
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,18 @@ class Scale:
     def names(self) -> tuple[str, ...]:
         """A name for each element of xi."""
         return tuple(f"{s.name}[{k}]" if s.size > 1 else s.name for s in self.scalars for k in range(s.size))
+
+    @property
+    def vanishing(self) -> tuple[tuple[int, Ints], ...]:
+        """Per term, its standard deviation and what has no effect without it, as elements of xi."""
+        ends = np.cumsum([s.size for s in self.scalars])
+        place = {s.name: np.arange(end - s.size, end) for s, end in zip(self.scalars, ends, strict=True)}
+        found = []
+        for b, block in enumerate(self.design.blocks):
+            own = [f"z {b}", *(["phi"] if isinstance(block, Bym2Block) else []), *block.term.matrices]
+            silent = [place[name] for name in own if name in place]
+            found.append((int(place[f"sd {b}"][0]), np.concatenate([np.zeros(0, np.int64), *silent])))
+        return tuple(found)
 
     def scalar_values(self, xi: Floats) -> tuple[Floats, Floats]:
         """Return the scalars at xi (..., size), joined, and the derivative of each with respect to its own xi."""

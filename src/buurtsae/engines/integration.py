@@ -8,7 +8,8 @@ The target log p(xi | y) is known up to a constant, with its gradient; xi ~ N(0,
    which every value informs and not only the few that have weight. Each z_i is split normal, with learnt widths and
    skewness, or, with a small probability, normal as the prior is along its axis: a likelihood that is flat towards a
    boundary leaves the tail of the prior (Owen and Zhou, 2000). Axes that are nearly normal need little of that, skewed
-   ones more.
+   ones more. Where a term may have vanished, what belongs to it is as a priori, which no such proposal foresees: a part
+   of the values is proposed there.
    Weights p(xi | y) / q(xi) with q the mixture of all stages (the balance heuristic), smoothed (PSIS), until enough
    values are effective.
 
@@ -21,7 +22,7 @@ sampling. JASA 95. Owen, A. (2023). Practical Quasi-Monte Carlo Integration.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -31,7 +32,7 @@ from scipy.special import ndtri
 
 from buurtsae.draws import psis
 from buurtsae.errors import ModelError
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 
 WIDER = 0.05, 0.1  # how much wider proposals are than what was learnt, and how much more where an axis is skewed
 SKEWED = 0.7  # the skewness of an axis that is as far from normal as proposals follow
@@ -39,6 +40,8 @@ DEFENSIVE = 0.5  # expected number of the z_i that are drawn as the prior is, wh
 RIDGE = 30.0  # holds axes to those at the mode, as that many values would
 CURVED = 0.15, 20.0  # bounds of the curvature, 1 at the mode
 KNOWN = 0.15, 0.1  # widths, of the prior's, below which that is less, and what is left of it at the least
+VANISHED = -2.0, 0.7  # centre and width, in prior standard deviations, of the sd of a term that has vanished
+PART = 16  # one value for each such term to so many others
 STAGES = 10
 SMALL = 1e-12  # a net may hold 0 itself
 
@@ -55,6 +58,10 @@ class Target(Protocol):
     @property
     def exact_gradient(self) -> bool:
         """Whether the gradient is that of the value; if not it leads near the mode, which is enough for proposals."""
+
+    @property
+    def vanishing(self) -> Sequence[tuple[int, Ints]]:
+        """Per term that may vanish: its standard deviation, and what the data say nothing about without it."""
 
     def log_posterior(self, xi: Floats) -> float:
         """Return log p(xi | y) up to a constant."""
@@ -153,6 +160,18 @@ class Proposal:
         widths = split_normal(0 * mean, wider(doubt) ** 2 * variance, skewness)
         return Proposal(self.at + self.axes @ mean, self.axes @ root, *widths, doubt)
 
+    def vanished(self, sd: int, silent: Ints) -> Iterator[Proposal]:
+        """Yield the proposal with a term gone, if it may be: what is silent then as a priori, the others as here."""
+        spread = self.axes * (self.left + self.right) / 2
+        covariance, (centre, width) = spread @ spread.T, VANISHED
+        if self.at[sd] - 3 * np.sqrt(covariance[sd, sd]) > centre + width:
+            return
+        rest = np.setdiff1d(np.arange(len(self.at)), [sd, *silent])
+        at, axes, one = self.at.copy(), np.eye(len(self.at)), np.ones(len(self.at))
+        at[sd], at[silent], axes[sd, sd] = centre, 0.0, width
+        axes[np.ix_(rest, rest)] = np.linalg.cholesky(covariance[np.ix_(rest, rest)])
+        yield Proposal(at, axes, 0 * one, one, one, 0 * one)
+
 
 def curvature(z: Floats, log_p: Floats, weights: Floats) -> Floats:
     """Return H of log p ~ constant + g'z - z'Hz / 2, positive definite, by ridge regression towards the identity.
@@ -163,7 +182,7 @@ def curvature(z: Floats, log_p: Floats, weights: Floats) -> Floats:
     row, column = np.triu_indices(p)
     x = np.column_stack([np.ones(len(z)), z, -z[:, row] * z[:, column] * np.where(row == column, 0.5, 1.0)])
     counts = np.sqrt(weights) / np.sqrt(weights).mean()
-    ridge = np.repeat([1e-3, RIDGE], [1 + p, len(row)])
+    ridge = np.repeat([1e-3, RIDGE], [1 + p, len(row)])  # constant and slope are free, unless values are too few
     departure = log_p - log_p.max() + 0.5 * (z**2).sum(axis=1)
     found = np.linalg.solve((x.T * counts) @ x + np.diag(ridge), x.T @ (counts * departure))[1 + p :]
     h = np.eye(p)
@@ -245,13 +264,17 @@ def integrate(
     if p == 0:
         return Integration(np.zeros((1, 0)), np.ones(1), 0.0)
     most = max(32, 2 ** int(np.ceil(np.log2(enough / 2))))  # fewer have no tail to judge weights by
-    proposals, counts = [_around(mode(target, bar), target, each, bar)], []
+    latest = first = _around(mode(target, bar), target, each, bar)
+    used: list[tuple[int, Proposal]] = []
     xi, log_p, total, goal = np.empty((0, p)), np.empty(0), np.inf, 2.0 * enough
     for stage in range(STAGES):
         n = max(min(64, most), most // max(4 >> stage, 1))  # early proposals are the worst: few values
-        counts.append(n)
-        xi = np.vstack([xi, proposals[-1].xi(Sobol(p, rng=np.random.default_rng([seed, 1, stage])).random(n))])
-        of_each = [np.log(c) + q.log_density(xi) for c, q in zip(counts, proposals, strict=True)]
+        gone = [(max(n // PART, 4), q) for term in target.vanishing for q in latest.vanished(*term)]
+        for part, (count, q) in enumerate([(n, latest), *gone]):
+            xi = np.vstack([xi, q.xi(Sobol(p, rng=np.random.default_rng([seed, 1, stage, part])).random(count))])
+            used.append((count, q))
+        n += sum(count for count, _ in gone)
+        of_each = [np.log(count) + q.log_density(xi) for count, q in used]
         mixture = np.logaddexp.reduce(of_each, axis=0)
         shares = [Share(m + total, min(len(xi) / goal, 1.0)) for m in mixture[-n:]]
         places = zip(range(len(xi) - n, len(xi)), xi[-n:], shares, strict=True)
@@ -262,7 +285,7 @@ def integrate(
         if found.effective >= enough and stage > 0:
             break
         goal = enough * len(xi) / found.effective  # values there will be, if more are as good as these
-        proposals.append(proposals[0].learnt(xi, log_p, found.weights))
+        latest = first.learnt(xi, log_p, found.weights)
     return found
 
 

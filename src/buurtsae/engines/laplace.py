@@ -148,7 +148,8 @@ def _draw(early: Early, found: Integration, each: Map, bar: Progress) -> Draws:
     marginal, seed, n = early.marginal, early.seed, early.n
     design = marginal.design
     rng, hyper = np.random.default_rng([seed, 2]), marginal.scale.hyper(found.xi)
-    values = hyper.columns() - found.weights @ hyper.columns()
+    values = hyper.columns()
+    values = values - found.weights @ values
     count = 2 * cube(found.weights, np.hstack([values, values**2]), n // 2, rng)
     used = np.flatnonzero(count)
     at = np.split(rng.permutation(n), np.cumsum(count[used])[:-1])

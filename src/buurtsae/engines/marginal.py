@@ -19,7 +19,7 @@ from buurtsae.engines.gmrf import Conditional, condition
 from buurtsae.engines.hyper import Hyper, Scale, grouped
 from buurtsae.engines.observations import Observations
 from buurtsae.model.design import Bym2Block, Design
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,11 @@ class Marginal:
     def size(self) -> int:
         """Number of hyperparameters."""
         return self.scale.size
+
+    @property
+    def vanishing(self) -> tuple[tuple[int, Ints], ...]:
+        """Per term, its standard deviation and what has no effect without it, as elements of xi."""
+        return self.scale.vanishing
 
     def conditional(self, hyper: Hyper, factor: Floats | float = 1.0) -> Conditional:
         """Return the posterior of the field given hyperparameters, and factors of the sampling variances."""
