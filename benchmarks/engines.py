@@ -5,11 +5,11 @@
 969 buurten (`models/utrecht.toml`, respondents simulated by `benchmarks/utrecht.py`), the same model and priors. The
 price is seconds per 1,000 effective draws: of a mean (or a standard deviation) whose squared Monte Carlo error is the
 average over quantities, and of the one that is known worst. For NUTS errors are by ArviZ's ESS. For laplace, whose
-hyperparameters are a quasi-random net, they are measured: of posterior means the mean square of differences from one long
-fit, so that what fits share counts, such as a tail that few values find; of standard deviations their variance between
-seeds. The worst of many alike quantities looks worse than it is (from 40 seeds some 1.5 times for 26 quantities, 1.9
-times for thousands). NUTS is timed once, in the same process as the fits,
-and run further, so that its own error is small beside what engines may differ; --work keeps the draws of further runs.
+hyperparameters are a quasi-random net, they are measured: of posterior means the mean square of differences from one
+long fit, so that what fits share counts, such as a tail that few values find; of standard deviations their variance
+between seeds. The worst of many alike quantities looks worse than it is (from 40 seeds some 1.5 times for 26
+quantities, 1.9 times for thousands). NUTS is timed once, in the same process as the fits, and run further, so that its
+own error is small beside what engines may differ; --work keeps the draws of further runs.
 """
 
 from __future__ import annotations
@@ -65,9 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=40)
     parser.add_argument("--further", type=int, default=4, help="runs of NUTS beside the one that is timed")
-    parser.add_argument(
-        "--long", type=int, default=15_000, help="effective values of the hyperparameters of the long fit"
-    )
+    parser.add_argument("--long", type=int, default=15_000, help="effective values of the long fit")
     parser.add_argument("--work", type=Path, default=Path("out/engines"))
     parser.add_argument("--out", type=Path, default=None, help="page whose part between the markers is replaced")
     args = parser.parse_args()
