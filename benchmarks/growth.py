@@ -52,7 +52,8 @@ def measured(shared: Path, n: int) -> dict[str, float]:
     from buurtsae.engines.base import fit
     from buurtsae.model.spec import AreaModel
     from buurtsae.model.terms import BYM2
-    from buurtsae.survey.direct import DirectEstimates, SourceEstimates
+    from buurtsae.survey.direct import DirectEstimates
+    from buurtsae.survey.source_estimates import SourceEstimates
 
     file = shared / f"bench/planar/fh_bym2_n{n}.csv"
     if file.is_file():

@@ -35,7 +35,8 @@ def made(shared: Path, dims: list[int]) -> tuple[Any, ...]:
     from buurtsae.areas.graph import Graph
     from buurtsae.model.spec import AreaModel
     from buurtsae.model.terms import BYM2
-    from buurtsae.survey.direct import DirectEstimates, SourceEstimates
+    from buurtsae.survey.direct import DirectEstimates
+    from buurtsae.survey.source_estimates import SourceEstimates
 
     known = json.loads((shared / "bench/national/truth.json").read_text(encoding="utf-8"))
     table = pd.read_parquet(shared / "bench/national/area_level.parquet").set_index("buurtcode").sort_index()

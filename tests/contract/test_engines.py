@@ -36,7 +36,8 @@ from buurtsae.model.priors import PC, Beta, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2
 from buurtsae.survey.concept import Concept
-from buurtsae.survey.direct import DirectEstimates, SourceEstimates
+from buurtsae.survey.direct import DirectEstimates
+from buurtsae.survey.source_estimates import SourceEstimates
 
 # enough that Monte Carlo error is small beside the 0.1 sd and 5% asked for
 OPTIONS = {"laplace": {"draws": 8000}, "nuts": {"chains": 4, "tune": 1000, "draws": 4000}}

@@ -26,7 +26,8 @@ from buurtsae.model.design import Bym2Block, Design, design
 from buurtsae.model.priors import PC, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2
-from buurtsae.survey.direct import DirectEstimates, SourceEstimates
+from buurtsae.survey.direct import DirectEstimates
+from buurtsae.survey.source_estimates import SourceEstimates
 
 N, ACROSS, DRAWS = 60, 10, 200
 MEASURES = ("omgang_en_relaties", "participatie")

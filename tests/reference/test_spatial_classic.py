@@ -23,7 +23,8 @@ from buurtsae.engines.base import fit
 from buurtsae.model.priors import PC, Beta, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2
-from buurtsae.survey.direct import DirectEstimates, SourceEstimates
+from buurtsae.survey.direct import DirectEstimates
+from buurtsae.survey.source_estimates import SourceEstimates
 
 pytestmark = [pytest.mark.national, pytest.mark.xdist_group("national")]
 FLAT = 1000.0  # prior sd of coefficients for a flat prior: changes them by less than 1e-8

@@ -20,7 +20,8 @@ from buurtsae.model.design import design
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
 from buurtsae.survey.concept import Concept
-from buurtsae.survey.direct import DirectEstimates, SourceEstimates
+from buurtsae.survey.direct import DirectEstimates
+from buurtsae.survey.source_estimates import SourceEstimates
 
 TOTAL = "buurtverbondenheid"
 WEIGHTS = Concept.load().matrix_of(SUBDIMENSIONS)

@@ -233,9 +233,9 @@ def _predicted(
         logdet = np.linalg.slogdet(c)[1]
         m[sites], v[sites] = predicted, np.einsum("kii->ki", c)
         density[sites] = -0.5 * (quadratic + logdet + seen[sites].sum(axis=1) * np.log(2 * np.pi))
-        alone = fold is None
-        together[sites] = density[sites] if alone else whole.log_likelihood - others + constant[sites].sum()
-    return y - m, v, density, together
+        if fold is not None:
+            together[sites] = whole.log_likelihood - others + constant[sites].sum()
+    return y - m, v, density, density if fold is None else together
 
 
 def _jacobian(marginal: Marginal, hyper: Hyper) -> Floats:

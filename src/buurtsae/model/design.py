@@ -27,7 +27,8 @@ from buurtsae.model.rank import dependent_columns
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
 from buurtsae.sparse import Floats
-from buurtsae.survey.direct import DirectEstimates, SourceEstimates
+from buurtsae.survey.direct import DirectEstimates
+from buurtsae.survey.source_estimates import SourceEstimates
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
 from buurtsae.survey.codebook import Codebook, available
 from buurtsae.survey.concept import Concept
-from buurtsae.survey.direct import SourceEstimates
+from buurtsae.survey.source_estimates import SourceEstimates
 from buurtsae.tables import as_number, read_table
 
 REQUIRED = ("area_code", "measure", "source", "estimate", "variance", "n_respondents")

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
@@ -28,56 +27,12 @@ from buurtsae.errors import DataError, Problems, shown
 from buurtsae.sparse import Floats
 from buurtsae.survey.estimators import design_of, domain_estimates, population_means, regressors
 from buurtsae.survey.scales import Scores
-from buurtsae.survey.smoothing import Method, gram, pooled_covariance, rescaled, within_variance
-from buurtsae.survey.variance import group_sum, hajek, kish, srs_variance
+from buurtsae.survey.smoothing import Method
+from buurtsae.survey.source_estimates import SourceEstimates, arrays, of_source
+from buurtsae.survey.variance import group_sum, kish, srs_variance
 
 if TYPE_CHECKING:
     from buurtsae.survey.concept import Concept
-
-
-@dataclass(frozen=True)
-class SourceEstimates:
-    """Direct estimates of one source per buurt, or per wijk: what the model sees.
-
-    Attributes
-    ----------
-    source : str
-    year : int
-    codes : Index
-        Buurten (or wijken) with respondents, sorted.
-    mean : ndarray, shape (n, D)
-        On 0-10; NaN where nobody answered.
-    variance : ndarray, shape (n, D, D)
-        Smoothed sampling covariance; 0 in rows and columns without an estimate.
-    respondents, n_effective : ndarray, shape (n, D)
-        Number of respondents with a score, and Kish's effective number.
-    given : ndarray, shape (n, D, D), optional
-        Sampling covariance before smoothing: design-based, or as an office gave it, NaN or 0 where it gave none.
-    kind : {"survey", "participatory"}
-        A participatory source has no random sample: its link to the scores has wider priors.
-    within, freedom : ndarray, shape (n, D), optional
-        Variance of the scores within an area, estimated from its own respondents, and its degrees of freedom (0: none).
-    level : {"buurt", "wijk"}
-        What the codes are of. A wijk's estimate is of the mean of its residents, whichever buurt they live in.
-    """
-
-    source: str
-    year: int
-    codes: pd.Index
-    mean: Floats
-    variance: Floats
-    respondents: Ints
-    n_effective: Floats
-    given: Floats | None = None
-    kind: str = "survey"
-    within: Floats | None = None
-    freedom: Floats | None = None
-    level: str = "buurt"
-
-    @property
-    def informs(self) -> NDArray[np.bool_]:
-        """Sub-dimensions with an estimate in some area, shape (D,)."""
-        return np.asarray(np.isfinite(self.mean).any(axis=0))
 
 
 @dataclass(frozen=True)
@@ -166,7 +121,7 @@ class DirectEstimates:
         )
         for s, scores in enumerate(self.scores):
             domain, own = self.domain(level, scores.level, scores.frame["area"]), self.reference == s
-            y, w = _arrays(scores, self.subdimensions)
+            y, w = arrays(scores, self.subdimensions)
             if own.any():
                 of_person = None if x is None else self._covariates(x, scores)
                 m, v = domain_estimates(scores, y[:, own], w, domain, len(labels), of_person, xbar)
@@ -238,7 +193,7 @@ class DirectEstimates:
                 continue
             names = [d for d, mine in zip(self.subdimensions, own, strict=True) if mine]
             domain = self.domain(level, scores.level, scores.frame["area"])
-            y, w = _arrays(scores, names)
+            y, w = arrays(scores, names)
             _, v = domain_estimates(scores, y, w, domain, len(labels))
             answered = np.isfinite(y) & (domain >= 0)[:, None]
             n, weighting = (
@@ -419,7 +374,7 @@ def direct(
     sources = []
     for s in several:
         try:
-            sources.append(_source_estimates(s, asked, areas.inhabited_at(s.level), variances, given.get(s.source)))
+            sources.append(of_source(s, asked, areas.inhabited_at(s.level), variances, given.get(s.source)))
         except DataError as error:
             problems.collect(error)
     problems.raise_if_any()
@@ -435,55 +390,6 @@ def _thin(scores: Scores, area: pd.Series) -> list[str]:
 
 def _no_microdata(what: str) -> DataError:
     return DataError(f"{what} need microdata", "a table of estimates", "respondents", "start from [[sources]]")
-
-
-def _source_estimates(
-    scores: Scores, asked: Sequence[str], inhabited: pd.Index, variances: Method, sd: float | None
-) -> SourceEstimates:
-    """Estimates of one source in the areas where it has respondents."""
-    y, w = _arrays(scores, asked)
-    row = inhabited.get_indexer(scores.frame["area"])  # -1: no residents
-    found, inside = np.unique(row[row >= 0], return_inverse=True)
-    domain = np.full(len(row), -1)
-    domain[row >= 0] = inside
-    n = len(found)
-    mean, share, residual = hajek(y, w, domain, n)
-    g = gram(share, domain, n)
-    within, freedom = within_variance(share, residual, domain, n)
-    kish = np.einsum("add->ad", g)
-    n_effective = np.divide(1.0, kish, out=np.zeros_like(kish), where=kish > 0)
-    _, before = domain_estimates(scores, y, w, domain, n)
-    pooled = _pooled(scores, y, w, domain, n, sd) * g
-    return SourceEstimates(
-        source=scores.source,
-        year=scores.year,
-        codes=inhabited[found],
-        mean=mean,
-        variance=rescaled(pooled, before, n_effective) if variances == "gvf" else pooled,
-        respondents=group_sum(np.isfinite(y).astype(float), domain, n).astype(np.int64),
-        n_effective=n_effective,
-        given=before,
-        kind=scores.kind,
-        within=within,
-        freedom=freedom,
-        level=scores.level,
-    )
-
-
-def _pooled(scores: Scores, y: Floats, w: Floats, domain: Ints, n: int, sd: float | None) -> Floats:
-    """S, or what the user says of it: one standard deviation for all sub-dimensions, uncorrelated."""
-    if sd is not None:
-        return np.eye(y.shape[1]) * sd**2
-    try:
-        return pooled_covariance(y[domain >= 0], w[domain >= 0], domain[domain >= 0], n)
-    except DataError as error:
-        raise DataError(f"{scores.source}: {error.what}", error.got, error.expected, error.hint) from error
-
-
-def _arrays(scores: Scores, subdimensions: Sequence[str]) -> tuple[Floats, Floats]:
-    """Scores (n, D) and weights of the respondents as arrays."""
-    columns = scores.frame.reindex(columns=list(subdimensions))
-    return columns.to_numpy(dtype=float), scores.frame["weight"].to_numpy(dtype=float)
 
 
 def _combine(matrix: Floats, values: Floats) -> Floats:
