@@ -13,15 +13,12 @@ from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, ProblemsError
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.design_columns import DesignInfo
-from buurtsae.survey.direct import (
-    DirectEstimates,
-    direct,
-    pooled_covariance,
-)
+from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.estimators import population_means, regressors
 from buurtsae.survey.replicates import ReplicatePlan, jackknife
 from buurtsae.survey.sampling import SampleDesign
 from buurtsae.survey.scales import Scores
+from buurtsae.survey.smoothing import pooled_covariance
 from buurtsae.survey.variance import covariance, hajek
 
 OMGANG, PARTICIPATIE, IDENTITEIT, GESCHIKTHEID = SUBDIMENSIONS
