@@ -3,13 +3,14 @@ r"""Hyperparameters by adaptive importance sampling from a skewed approximation.
 The target log p(xi | y) is known up to a constant, with its gradient; xi ~ N(0, I) a priori: its scale is known.
 
 1. The mode by L-BFGS; the Hessian by differences of gradients; axes A from its eigenvectors.
-2. xi = a + A z with z_i independent, a scrambled Sobol' net in place of random numbers, in stages. Mean a and axes A,
-   symmetric roots in the axes of step 1, are learnt from all before: A by regression of log p on squares and products,
-   which every value informs and not only the few that have weight. Each z_i is split normal, with learnt widths and
-   skewness, or, with a small probability, normal as the prior is along its axis: a likelihood that is flat towards a
-   boundary leaves the tail of the prior (Owen and Zhou, 2000). Axes that are nearly normal need little of that, skewed
-   ones more. Where a term may have vanished, what belongs to it is as a priori, which no such proposal foresees: a part
-   of the values is proposed there.
+2. xi = a + A z with z_i independent, in stages that go on with one scrambled Sobol' net in place of random numbers: as
+   proposals soon hardly change, all values together lie evenly. Mean a and axes A, symmetric roots in the axes of step
+   1, are learnt from all before: A by regression of log p on squares and products, which every value informs and not
+   only the few that have weight. Each z_i is split normal, with learnt widths and skewness, or, with a small
+   probability, normal as the prior is along its axis: a likelihood that is flat towards a boundary leaves the tail of
+   the prior (Owen and Zhou, 2000). Axes that are nearly normal need little of that, skewed ones more. Where a term may
+   have vanished, what belongs to it is as a priori, which no such proposal foresees: a part of the values is proposed
+   there.
    Weights p(xi | y) / q(xi) with q the mixture of all stages (the balance heuristic), smoothed (PSIS), until enough
    values are effective.
 
@@ -266,12 +267,14 @@ def integrate(
     most = max(32, 2 ** int(np.ceil(np.log2(enough / 2))))  # fewer have no tail to judge weights by
     latest = first = _around(mode(target, bar), target, each, bar)
     used: list[tuple[int, Proposal]] = []
+    nets = [Sobol(p, rng=np.random.default_rng([seed, 1, part])) for part in range(1 + len(target.vanishing))]
     xi, log_p, total, goal = np.empty((0, p)), np.empty(0), np.inf, 2.0 * enough
     for stage in range(STAGES):
-        n = max(min(64, most), most // max(4 >> stage, 1))  # early proposals are the worst: few values
+        # early proposals are the worst: few values; powers of 2, in all too, as long as they grow
+        n = max(min(64, most), most // max(8 >> max(stage, 1), 1))
         gone = [(max(n // PART, 4), q) for term in target.vanishing for q in latest.vanished(*term)]
         for part, (count, q) in enumerate([(n, latest), *gone]):
-            xi = np.vstack([xi, q.xi(Sobol(p, rng=np.random.default_rng([seed, 1, stage, part])).random(count))])
+            xi = np.vstack([xi, q.xi(nets[part].random(count))])
             used.append((count, q))
         n += sum(count for count, _ in gone)
         of_each = [np.log(count) + q.log_density(xi) for count, q in used]
