@@ -221,6 +221,16 @@ def test_moments_of_a_skewed_target(size: int) -> None:
     np.testing.assert_allclose(variance, exact_variance, rtol=4 * np.sqrt(2 / 1000))
 
 
+def test_all_stages_are_one_net(monkeypatch: pytest.MonkeyPatch) -> None:
+    uniform, xi = [], Proposal.xi
+    monkeypatch.setattr(Proposal, "xi", lambda self, u: [uniform.append(u), xi(self, u)][1])
+    integrate(Skewed(3.0, 20), 1, 500, map, Progress(False))
+    assert len(uniform) > 3  # several stages
+    for n in (128, 256, 512):  # complete when there are so many: one value to each n-th of each axis
+        place = np.floor(np.vstack(uniform)[:n] * n).astype(int)
+        np.testing.assert_array_equal(np.sort(place, axis=0), np.tile(np.arange(n)[:, None], 20))
+
+
 def test_a_target_without_a_mode() -> None:
     class Endless(Skewed):
         def log_posterior(self, xi: np.ndarray) -> float:
