@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.estimators import domain_estimates
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method, gram, pooled_covariance, rescaled, within_variance
