@@ -89,9 +89,20 @@ def test_the_curvature_of_a_density_that_is_not_quite_normal() -> None:
         assert np.linalg.norm(found - h) < far * np.linalg.norm(h - np.eye(p))
         # what is not quadratic has an error of its sd over the root of the number of values, 21 squares and products
         rough = curvature(z, log_p + 0.7 * rng.standard_normal(n), weights)
-        assert np.linalg.norm(rough - found) < 3 * 0.7 * np.sqrt(21 / (n + 30)) * np.sqrt(2)
+        assert np.linalg.norm(rough - found) < 3 * 0.7 * np.sqrt(21 / (n + 21)) * np.sqrt(2)
     hollow = curvature(z, 3 * (z**2).sum(axis=1), weights)
     assert np.linalg.eigvalsh(hollow).min() > 0.1  # a proposal needs a positive definite one
+
+
+def test_many_curvatures_from_few_values_are_better_than_none() -> None:
+    rng, p, n = np.random.default_rng(3), 30, 500  # 465 curvatures
+    root = rng.standard_normal((p, p)) / 15
+    h = np.eye(p) + root @ root.T
+    z = rng.standard_normal((n, p))
+    log_p = -0.5 * np.einsum("ni,ij,nj->n", z, h, z) + 0.7 * rng.standard_normal(n)
+    found = curvature(z, log_p, np.full(n, 1 / n))
+    # errors of least squares would be 0.7 sqrt(2 * 465 / (500 - 465)) = 3.6, of the mode's axes about 1
+    assert np.linalg.norm(found - h) < np.linalg.norm(np.eye(p) - h)
 
 
 def test_smoothed_weights_say_when_they_cannot_be_relied_on() -> None:

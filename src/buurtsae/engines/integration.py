@@ -38,7 +38,6 @@ from buurtsae.sparse import Floats, Ints
 WIDER = 0.05, 0.1  # how much wider proposals are than what was learnt, and how much more where an axis is skewed
 SKEWED = 0.7  # the skewness of an axis that is as far from normal as proposals follow
 DEFENSIVE = 0.5  # expected number of the z_i that are drawn as the prior is, where data say little
-RIDGE = 30.0  # holds axes to those at the mode, as that many values would
 CURVED = 0.15, 20.0  # bounds of the curvature, 1 at the mode
 KNOWN = 0.15, 0.1  # widths, of the prior's, below which that is less, and what is left of it at the least
 VANISHED = -2.0, 0.7  # centre and width, in prior standard deviations, of the sd of a term that has vanished
@@ -177,13 +176,14 @@ class Proposal:
 def curvature(z: Floats, log_p: Floats, weights: Floats) -> Floats:
     """Return H of log p ~ constant + g'z - z'Hz / 2, positive definite, by ridge regression towards the identity.
 
+    It is held to the identity as by one value for each of the p (p + 1) / 2 curvatures: many are known less well.
     Values count by the root of their weights: between those of the target and those of the proposals.
     """
     p = z.shape[1]
     row, column = np.triu_indices(p)
     x = np.column_stack([np.ones(len(z)), z, -z[:, row] * z[:, column] * np.where(row == column, 0.5, 1.0)])
     counts = np.sqrt(weights) / np.sqrt(weights).mean()
-    ridge = np.repeat([1e-3, RIDGE], [1 + p, len(row)])  # constant and slope are free, unless values are too few
+    ridge = np.repeat([1e-3, len(row)], [1 + p, len(row)])  # constant and slope are free, unless values are too few
     departure = log_p - log_p.max() + 0.5 * (z**2).sum(axis=1)
     found = np.linalg.solve((x.T * counts) @ x + np.diag(ridge), x.T @ (counts * departure))[1 + p :]
     h = np.eye(p)
