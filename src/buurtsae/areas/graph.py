@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from buurtsae.areas.icar import IcarStructure, Ints, icar_structure
+from buurtsae.areas.icar import IcarStructure, icar_structure
 from buurtsae.errors import DataError, Problems, shown
+from buurtsae.sparse import Ints
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -22,12 +22,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from buurtsae.sparse import Floats, factor
-
-Ints = NDArray[np.int64]
+from buurtsae.sparse import Floats, Ints, factor
 
 
 @dataclass(frozen=True)

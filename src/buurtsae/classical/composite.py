@@ -20,9 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError, Problems, shown
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.variance import group_sum
 
 

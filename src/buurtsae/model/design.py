@@ -19,14 +19,14 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.icar import IcarStructure, Ints
+from buurtsae.areas.icar import IcarStructure
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
 from buurtsae.model.covariates import Provenance, prepare
 from buurtsae.model.links import Link
 from buurtsae.model.rank import dependent_columns
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates
 

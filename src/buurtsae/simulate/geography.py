@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from buurtsae.areas.icar import Ints
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 
 if TYPE_CHECKING:
     import geopandas as gpd

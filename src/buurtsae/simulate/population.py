@@ -24,9 +24,8 @@ from scipy.special import ndtr
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
-from buurtsae.areas.icar import Ints
 from buurtsae.errors import ModelError, Problems, shown
-from buurtsae.sparse import Floats, factor
+from buurtsae.sparse import Floats, Ints, factor
 from buurtsae.survey.codebook import Codebook, Item
 from buurtsae.survey.concept import Concept
 

@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError, shown
 from buurtsae.simulate.population import (
     AGES,
@@ -34,6 +33,7 @@ from buurtsae.simulate.population import (
     simulate_truth,
     source_effects,
 )
+from buurtsae.sparse import Ints
 from buurtsae.survey.codebook import Codebook
 
 SESSION = 6  # residents who score their buurt together

@@ -23,9 +23,8 @@ import scipy.sparse as sp
 from scipy.linalg import pinvh
 from scipy.special import expit
 
-from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.variance import hajek
 
 TOLERANCE = 1e-10  # relative misfit of the totals

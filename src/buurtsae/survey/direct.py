@@ -22,9 +22,8 @@ import pandas as pd
 
 from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError, Problems, shown
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.estimators import design_of, domain_estimates, population_means, regressors
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method

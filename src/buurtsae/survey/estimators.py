@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError, shown
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.calibration import credit, greg, project
 from buurtsae.survey.design_columns import DesignInfo
 from buurtsae.survey.scales import Scores

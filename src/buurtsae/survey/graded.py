@@ -18,9 +18,8 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import expit, log_expit, logit
 
-from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError, ModelError, shown
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 
 NODES = np.linspace(-5, 5, 41)
 LOG_PRIOR = -(NODES**2) / 2 - np.log(np.exp(-(NODES**2) / 2).sum())

@@ -10,9 +10,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from buurtsae.areas.icar import Ints
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.calibration import calibrate, indicators, rake
 from buurtsae.tables import as_number, read_table
 

@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError, shown
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.codebook import Item
 from buurtsae.survey.scales import asked, item_scores, scale_scores, score
 from buurtsae.survey.survey import Survey

@@ -22,9 +22,8 @@ from typing import Literal, get_args
 import numpy as np
 from scipy.linalg import hadamard
 
-from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.sampling import SampleDesign, Stage
 from buurtsae.survey.variance import hajek
 

@@ -18,9 +18,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError, shown
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 
 Lonely = Literal["fail", "adjust", "certainty", "average"]
 LONELY: tuple[str, ...] = get_args(Lonely)

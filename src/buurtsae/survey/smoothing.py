@@ -25,9 +25,8 @@ from typing import Literal
 import numpy as np
 from scipy.special import digamma, polygamma
 
-from buurtsae.areas.icar import Ints
 from buurtsae.errors import DataError
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.variance import group_sum, hajek
 
 Method = Literal["pooled", "gvf"]

@@ -21,8 +21,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from buurtsae.areas.icar import Ints
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.sampling import SampleDesign, Stage
 
 BLOCK = 2_000_000  # numbers per block of domains, where extra terms make a dense row per domain

@@ -23,8 +23,7 @@ import numpy as np
 import scipy.linalg as la
 import scipy.optimize as so
 
-from buurtsae.areas.icar import Ints
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.variance import group_sum
 
 SHARES = np.linspace(-11.5, 20.7, 98)  # log odds of gamma at the median size: from 1e-5 to 1 - 1e-9

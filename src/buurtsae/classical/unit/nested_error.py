@@ -22,14 +22,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from buurtsae.areas.icar import Ints
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning, read_formula
 from buurtsae.classical.unit.checks import check_population, check_units, population
 from buurtsae.classical.unit.likelihood import Maximum, Response, Sample, maximise
 from buurtsae.classical.unit.mse import Targets
 from buurtsae.classical.unit.results import NestedErrorResults
 from buurtsae.errors import ModelError, Problems, shown
-from buurtsae.sparse import Floats, one_thread
+from buurtsae.sparse import Floats, Ints, one_thread
 
 
 @dataclass(frozen=True)
