@@ -34,6 +34,14 @@ SMALL = 40  # below this order own loops beat a call of LAPACK
 
 
 @jit
+def put(a: Any, out: Any) -> None:
+    """Copy a matrix into part of another: `out[...] = a` takes numba two seconds to compile, for its error message."""
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            out[i, j] = a[i, j]
+
+
+@jit
 def elimination_tree(indptr: Any, indices: Any) -> Any:
     """Parent of each node in the elimination tree of a symmetric pattern; -1 for roots (Liu)."""
     n = len(indptr) - 1
@@ -159,8 +167,8 @@ def relative_rows(first: Any, start: Any, rows: Any) -> Any:
     parent = np.full(n_super, -1, np.int64)
     row, place = np.empty(at[n_super], np.int64), np.empty(at[n_super], np.int64)
     for s in range(n_super):
-        last = first[s + 1] - 1
-        row[at[s] : at[s + 1]] = rows[start[last] : start[last + 1]]
+        for q in range(at[s + 1] - at[s]):
+            row[at[s] + q] = rows[start[first[s + 1] - 1] + q]
     for s in range(n_super):
         if at[s + 1] == at[s]:
             continue
@@ -256,19 +264,22 @@ def _inverse_root(a: Any, k: int) -> Any:
     for j0 in range(0, k, SMALL):
         j1 = min(j0 + SMALL, k)
         size = j1 - j0
-        block = np.ascontiguousarray(a[j0:j1, j0:j1])
+        block = a[j0:j1, j0:j1].copy()
         if not cholesky(block, size):
             return out, False
         inverse = np.zeros((size, size))
         invert_triangle(block, inverse, size)
-        out[j0:j1, j0:j1] = inverse
+        put(inverse, out[j0:j1, j0:j1])
         if j0:  # the rows of L to the left are in a already: -L_jj^{-1} L_j,left L_left^{-1}
-            left = np.dot(np.ascontiguousarray(a[j0:j1, :j0]), np.ascontiguousarray(out[:j0, :j0]))
-            out[j0:j1, :j0] = -np.dot(inverse, left)
+            left = np.dot(a[j0:j1, :j0].copy(), out[:j0, :j0].copy())
+            put(np.dot(-inverse, left), out[j0:j1, :j0])
         if j1 < k:
-            panel = np.dot(np.ascontiguousarray(a[j1:, j0:j1]), inverse.T)
-            a[j1:, j0:j1] = panel
-            a[j1:, j1:] -= np.dot(panel, panel.T)
+            panel = np.dot(a[j1:, j0:j1].copy(), inverse.T)
+            put(panel, a[j1:, j0:j1])
+            known = np.dot(panel, panel.T)
+            for x in range(j1, k):
+                for y in range(j1, x + 1):
+                    a[x, y] -= known[x - j1, y - j1]
     return out, True
 
 
@@ -319,7 +330,7 @@ def factorise(
             return kept, logdet, s
         for j in range(k):
             logdet -= 2.0 * np.log(inverse[j, j])
-        kept[store[s] : store[s] + k * k] = inverse.ravel()
+        put(inverse, kept[store[s] : store[s] + k * k].reshape((k, k)))
         if m:
             below = kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k))
             np.dot(panel[k:], inverse.T, below)
@@ -343,7 +354,7 @@ def solve_forward(kept: Any, store: Any, first: Any, at: Any, row: Any, width: i
                 for p in range(width):
                     for z in range(x.shape[1]):
                         x[row[q] * width + p, z] -= change[(q - at[s]) * width + p, z]
-        x[start : start + k] = own
+        put(own, x[start : start + k])
 
 
 @jit
@@ -356,10 +367,9 @@ def solve_backward(kept: Any, store: Any, first: Any, at: Any, row: Any, width: 
         if m:
             later = np.empty((m, x.shape[1]))
             for q in range(at[s], at[s + 1]):
-                for p in range(width):
-                    later[(q - at[s]) * width + p] = x[row[q] * width + p]
+                put(x[row[q] * width : row[q] * width + width], later[(q - at[s]) * width :])
             own -= np.dot(kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k)).T, later)
-        x[start : start + k] = np.dot(kept[store[s] : store[s] + k * k].reshape((k, k)).T, own)
+        put(np.dot(kept[store[s] : store[s] + k * k].reshape((k, k)).T, own), x[start : start + k])
 
 
 @jit
@@ -379,10 +389,10 @@ def selected_inverse(
             gain = np.dot(kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k)), inverse)
             s_b = -np.dot(s_c, gain)
             corner -= np.dot(gain.T, s_b)
-            whole[k:, k:] = s_c
-            whole[k:, :k] = s_b
-            whole[:k, k:] = s_b.T
-        whole[:k, :k] = corner
+            put(s_c, whole[k:, k:])
+            put(s_b, whole[k:, :k])
+            put(s_b.T, whole[:k, k:])
+        put(corner, whole[:k, :k])
         for q in range(begin[s], begin[s + 1]):
             e = entry[q]
             i, j = r[e] * width, c[e] * width
@@ -411,7 +421,7 @@ def invert_each(a: Any) -> Any:
     out, logdet = np.zeros((n, d, d)), 0.0
     root, inverse = np.empty((d, d)), np.empty((d, d))
     for i in range(n):
-        root[:] = a[i]
+        put(a[i], root)
         if not cholesky(root, d):
             out[i] = np.nan
             logdet = np.nan

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from buurtsae.multifrontal import cholesky, invert_triangle, jit
+from buurtsae.multifrontal import cholesky, invert_triangle, jit, put
 
 
 @jit
@@ -75,7 +75,7 @@ def add_information(
     through, both, right = np.empty((d, d)), np.empty((n_terms, n_terms, d, d)), np.empty((d, n_alpha + 1))
     turned, loose_turned = np.empty((n_terms, d, d)), np.ascontiguousarray(loose.T)
     for t in range(n_terms):
-        turned[t] = terms[t].T
+        put(terms[t].T, turned[t])
     start, node, node_term, node_weight = seen
     pair_start, entry, row_term, column_term, pair_weight = pairs
     for s in range(n):
@@ -159,7 +159,7 @@ def scores(
                     if f != 0.0:  # roots are triangular
                         for k in range(n):
                             m[i, k] += f * z[node[q], j, k]
-        v[:] = noise[s]
+        put(noise[s], v)
         for i in range(d):
             right[:] = b[s, i]
             for j in range(d):
@@ -196,7 +196,7 @@ def covariances(
     z_a, m_a, own = np.empty((n_terms, d, k)), np.empty((d, k)), np.empty((n_terms, n_terms, d, d))
     work, turned = np.empty((d, d)), np.empty((n_terms, d, d))
     for t in range(n_terms):
-        turned[t] = terms[t].T
+        put(terms[t].T, turned[t])
     start, node, node_term, node_weight = seen
     pair_start, entry, row_term, column_term, pair_weight = pairs
     is_diagonal = np.zeros(len(blocks), np.bool_)
