@@ -121,12 +121,20 @@ def in_a_process(shared: Path, dims: list[int], threads: int, **environment: str
     return found
 
 
-def report(compiling: dict, joint: dict, alone: list[dict]) -> str:  # type: ignore[type-arg]
+def compiling(shared: Path, dims: list[int], threads: int) -> dict[str, object]:
+    """Measure in a process that finds no compiled loops."""
+    with tempfile.TemporaryDirectory() as empty:
+        return in_a_process(shared, dims, threads, NUMBA_CACHE_DIR=empty)
+
+
+def report(first: list[dict], joint: dict, alone: list[dict]) -> str:  # type: ignore[type-arg]
     """Return the tables in Markdown."""
     lines = ["| fit | fit and 1,000 draws, s | whole process, s | second fit, s | peak GiB | weights |"]
     lines += ["| --- | --- | --- | --- | --- | --- |"]
-    rows = {"four jointly, nothing compiled before": compiling, "four jointly": joint}
-    for name, run in (rows | {run["measures"][0]: run for run in alone}).items():
+    fits = [joint, *alone]
+    names = ["four jointly", *(run["measures"][0] for run in alone)]
+    rows = [*zip([f"{name}, nothing compiled before" for name in names], first, strict=False)]
+    for name, run in [*rows, *zip(names, fits, strict=True)]:
         t = run["times"]
         figures = " | ".join(f"{t[k]:.1f}" for k in ("fit and 1,000 draws", "whole process", "again"))
         lines.append(f"| {name} | {figures} | {t['GiB']:.2f} | {run['certificate']} |")
@@ -159,10 +167,9 @@ def main() -> None:
     if args.only:
         print(json.dumps(measured(args.shared, args.only, args.threads)))
         return
-    with tempfile.TemporaryDirectory() as empty:
-        compiling = in_a_process(args.shared, [0, 1, 2, 3], args.threads, NUMBA_CACHE_DIR=empty)
+    first = [compiling(args.shared, dims, args.threads) for dims in ([0, 1, 2, 3], [0])]
     joint = in_a_process(args.shared, [0, 1, 2, 3], args.threads)
-    text = report(compiling, joint, [in_a_process(args.shared, [d], args.threads) for d in range(4)])
+    text = report(first, joint, [in_a_process(args.shared, [d], args.threads) for d in range(4)])
     print(text)
     if args.out:
         from pages import write_part
