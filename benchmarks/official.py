@@ -186,7 +186,7 @@ def report(table: pd.DataFrame) -> str:
     )
     surveys, khat = table["survey"].nunique(), table.groupby("survey")["khat"].first()
     text = (
-        f"{surveys} surveys from one population of {buurt['area_code'].nunique()} buurten with residents; k-hat at "
+        f"{surveys} surveys from one population of {buurt['area_code'].nunique()} buurten that are published; k-hat at "
         f"most {khat.max():.2f}; {100 * table.groupby('survey')['strained'].first().mean():.1f}% of the benchmarks "
         "by own\ndirect figures strain the model (|z| > 2). All measures together.\n\n"
         + of_level.to_markdown(index=False, floatfmt=formats)

@@ -87,9 +87,10 @@ def test_the_curvature_of_a_density_that_is_not_quite_normal() -> None:
         weights = rng.dirichlet(np.ones(n))
         found = curvature(z, log_p, weights)
         assert np.linalg.norm(found - h) < far * np.linalg.norm(h - np.eye(p))
-        # what is not quadratic has an error of its sd over the root of the number of values, 21 squares and products
+        # what is not quadratic has an error of its sd over the root of the number of values, 21 squares and products;
+        # the norm of so many varies by some 15%
         rough = curvature(z, log_p + 0.7 * rng.standard_normal(n), weights)
-        assert np.linalg.norm(rough - found) < 3 * 0.7 * np.sqrt(21 / (n + 21)) * np.sqrt(2)
+        assert np.linalg.norm(rough - found) < 2 * 0.7 * np.sqrt(21 / (n + 21)) * np.sqrt(2)
     hollow = curvature(z, 3 * (z**2).sum(axis=1), weights)
     assert np.linalg.eigvalsh(hollow).min() > 0.1  # a proposal needs a positive definite one
 
