@@ -37,6 +37,7 @@ EMPTY, TINY = "BU03440000", "BU03440001"  # no residents; 6 residents
 SILENT = ("BU03440003", "BU03440300", "BU03550101")  # nobody answered
 ALONE, ISLAND = "BU03440002", "BU04000000"  # one respondent; the only buurt of its gemeente, without neighbours
 UNKNOWN_X = "BU03440102"  # its covariate is missing
+HIDDEN = (TINY, ALONE, SILENT[0])  # all of a wijk: the second to protect the first, the third to protect the second
 
 
 def make_areas() -> Areas:

@@ -201,7 +201,11 @@ def test_what_single_areas_answered_is_not_told_by_densities() -> None:
     found = left_out(fit, "gemeente")
     areas = found.table.groupby("group")["area_code"].nunique()
     assert (areas < 3).any()  # the island is a gemeente of its own
-    assert set(found.published.index) == set(areas.index[areas >= 3])
+    everything = np.ones(len(found.table), dtype=bool)
+    assert set(found.published(everything).index) == set(areas.index[areas >= 3])
+    one = found.table["area_code"] != found.table.loc[found.table["group"] == "GM0355", "area_code"].iloc[0]
+    assert set(found.published(one.to_numpy()).index) == {"GM0344"}  # less all others it would tell the hidden one
+    assert set(found.published(~everything).index) == set(areas.index[areas >= 3])  # of many nothing can be told
 
 
 def test_fits_of_the_same_data_have_one_fingerprint() -> None:

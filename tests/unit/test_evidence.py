@@ -55,22 +55,30 @@ def test_gain_is_a_ratio_of_variances_by_class() -> None:
     table = pd.DataFrame(
         {
             "level": "buurt",
+            "area_code": list("abcde"),
             "n_respondents": [0, 3, 5, 6, 300],
             "sd": [0.6, 0.5, 0.4, 0.3, 0.1],
             "direct_se": [np.nan, 1.0, 0.8, 0.6, 0.1],
         }
     )
-    found = {row["class"]: row for row in gain(table)}
+    found = {row["class"]: row for row in gain(table, table)}
     assert list(found) == ["0", "1-5", "6-20", "101 en meer"]
     assert found["0"]["variance_ratio"] is None
     assert found["1-5"]["variance_ratio"] == pytest.approx(0.25)
     assert found["1-5"]["figures"] == 2
     assert found["101 en meer"]["variance_ratio"] == pytest.approx(1)
+    # medians of few are of what is published: here the first of the two in its class has no estimate, no direct ones
+    hidden = table.assign(sd=[0.6, np.nan, 0.4, 0.3, 0.1], direct_se=np.nan)
+    (few,) = (row for row in gain(table, hidden) if row["class"] == "1-5")
+    assert (few["figures"], few["sd"], few["direct_se"]) == (1, 0.4, None)
+    many = pd.concat([table.assign(area_code=[f"{c}{k}" for c in "abcde"]) for k in range(10)], ignore_index=True)
+    rows = gain(many, many.assign(direct_se=np.nan))
+    assert {r["class"]: r["direct_se"] for r in rows} == {"0": None, "1-5": 0.9, "6-20": 0.6, "101 en meer": 0.1}
 
 
 def test_what_covariates_explain_is_a_variance_per_draw() -> None:
     fit = made_fit().fit
-    found = {(r["covariate"], r["measure"]): r for r in explained(fit)}
+    found = {(r["covariate"], r["measure"]): r for r in explained(fit, np.ones(25, dtype=bool))}
     columns = [c for c in fit.design.columns if c != "Intercept"]
     assert set(found) == {(c, d) for c in [*columns, EVERYTHING] for d in SUBDIMENSIONS}
     live, beta = fit.areas.inhabited, fit.draws.hyper["beta"][1]

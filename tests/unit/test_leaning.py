@@ -49,7 +49,7 @@ def test_own_parts_are_zero_without_data_and_hidden_of_a_few(est: Estimates) -> 
 
 
 def test_all_parts_are_shown_where_the_rules_allow(fit: Fit) -> None:
-    parts = leaning(estimate(fit, rules=Rules(min_direct=0, max_share=1.0)))
+    parts = leaning(estimate(fit, rules=Rules(min_direct=0, max_share=1.0, protection=0)))
     assert parts["own"].notna().all()
 
 

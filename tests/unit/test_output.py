@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 from frictionless import Package, system
-from made_fit import ALONE, CHAINS, DRAWS, EMPTY, TINY, made_fit
+from made_fit import CHAINS, DRAWS, EMPTY, TINY, made_fit
+from made_fit import HIDDEN as HIDDEN_AREAS
 
 from buurtsae.estimates.quality import Gate
 from buurtsae.estimates.summary import Estimates, estimate, level_draws
@@ -22,7 +23,7 @@ from buurtsae.publish import output
 from buurtsae.publish.manifest import Provenance
 from buurtsae.publish.output import publish
 
-HIDDEN = [TINY, ALONE]  # by the rules, and to protect it: the smallest other buurt of its wijk
+HIDDEN = list(HIDDEN_AREAS)
 KEPT = 500
 PROVENANCE = Provenance(
     "Proef", {"a.csv": {"sha256": "0", "bytes": 1}}, {"seed": 1}, {"fit": 1.5}, "2024-01-01T00:00:00Z"

@@ -18,10 +18,19 @@ def test_ranks_are_those_of_scipy() -> None:
 def test_positions_count_draws() -> None:
     values = np.array([[1.0, 3.0, 2.0, 5.0], [2.0, 1.0, 2.0, 5.0], [3.0, 1.0, 2.0, 4.0], [3.0, 2.5, 2.0, 4.0]])
     parent = np.array([0, 0, 0, 1])
-    found = above(values, parent, np.tile([2.0, 4.5], (4, 1)))
+    every = np.ones(4, dtype=bool)
+    found = above(values, parent, np.tile([2.0, 4.5], (4, 1)), every, every[:2])
     assert found["p_above_parent"].tolist() == [0.625, 0.5, 0.5, 0.5]  # a tie counts half
     assert found["rank_lower"].tolist() == [1, 1, 2, 1]
     assert found["rank_upper"].tolist() == [3, 3, 3, 1]
+
+
+def test_positions_are_among_what_is_published() -> None:
+    values = np.array([[1.0, 3.0, 2.0, 5.0], [2.0, 1.0, 3.0, 5.0]])
+    shown, parents = np.array([True, False, True, True]), np.array([False, True])
+    found = above(values, np.array([0, 0, 0, 1]), np.tile([2.0, 4.5], (2, 1)), shown, parents)
+    np.testing.assert_array_equal(found["rank_upper"], [2, np.nan, 1, 1])  # the second is no number two or one
+    np.testing.assert_array_equal(found["p_above_parent"], [np.nan, np.nan, np.nan, 1])
 
 
 def test_probabilities_in_words() -> None:

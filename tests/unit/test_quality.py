@@ -12,6 +12,7 @@ import pytest
 from made_fit import (
     CHAINS,
     DRAWS,
+    HIDDEN,
     LEVEL,
     OFFSET,
     SLOPE,
@@ -78,7 +79,7 @@ def test_other_weights_are_shown_when_asked_for(est: Estimates, report: dict[str
     assert report["sensitivity"] == []
     rows = quality(est, weights=True)["sensitivity"]
     assert {r["alternative"] for r in rows} == {f"{n} x 2" for n in est.measures[:-1]}
-    assert all(r["areas"] == 24 for r in rows)
+    assert all(r["areas"] == 24 - len(HIDDEN) for r in rows)
 
 
 def test_convergence_is_that_of_the_table(est: Estimates, report: dict[str, Any]) -> None:
@@ -282,7 +283,7 @@ def test_sources_labels_and_notes(est: Estimates, report: dict[str, Any]) -> Non
     assert vm["without_answer"] == {d: int(frame[d].isna().sum()) for d in SUBDIMENSIONS}
     assert list(bp["without_answer"]) == list(SUBDIMENSIONS[:2])
     assert sum(report["labels"]["buurt"].values()) == 24 * 7
-    assert report["labels"]["buurt"]["niet_publiceren"] == 2 * 7  # TINY, and ALONE to protect it
+    assert report["labels"]["buurt"]["niet_publiceren"] == 7 * len(HIDDEN)
     assert report["notes"] == [f"covariate groen imputed by the median in 1 buurten: {UNKNOWN_X}"]
     assert report["graph"]["components"] == [24]
     assert report["model"] == str(est.fit.model)
@@ -307,7 +308,7 @@ def test_a_source_per_wijk_is_predicted_at_its_wijken() -> None:
         np.testing.assert_allclose(drawn[:, k], OFFSET + SLOPE * mean, rtol=1e-12)  # the link of made_fit
         assert y[k] == source.mean[k, 0]
         np.testing.assert_array_equal(v[:, k], source.variance[k, 0, 0])  # made_fit's tau is 0
-    second = [p for p in _predictive(fit) if p["source"] == "burgerpeiling"]
+    second = [p for p in _predictive(estimate(fit))[0] if p["source"] == "burgerpeiling"]
     assert [p["areas"] for p in second] == [7, 7]
     entry = _sources(fit)[1]
     assert (entry["level"], entry["areas"], entry["respondents"]) == ("wijk", 7, len(fit.direct.scores[1].frame))

@@ -189,6 +189,10 @@ class Areas:
         """Return the name of an area, or its code where the name is unknown."""
         return self.names.get(level, {}).get(code, code)
 
+    def residents(self, level: str) -> pd.Series:
+        """Return the number of residents of each area of a level, by code."""
+        return pd.Series(self.population, index=self.codes).groupby(self.parents(level).to_numpy()).sum()
+
     def aggregation(self, level: str) -> tuple[list[str], sp.csr_array]:
         """Return the codes at `level` and the (n_codes, n_buurten) matrix of resident weights, rows summing to 1.
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp, ndtr
 
 from buurtsae.engines.base import Fit
@@ -62,11 +63,18 @@ class LeftOut:
         """Sum of the log predictive densities, and its standard error from differences between groups."""
         return float(self.density.sum()), float(np.sqrt(len(self.density)) * self.density.std())
 
-    @property
-    def published(self) -> pd.Series:
-        """Log predictive densities of groups with several areas: of one they would tell its direct estimate."""
+    def published(self, shown: NDArray[np.bool_]) -> pd.Series:
+        """Return log predictive densities of groups of several areas, in which none or several are hidden.
+
+        Parameters
+        ----------
+        shown : ndarray of bool, shape (rows of `table`,)
+            Direct estimates that may be known: the density would tell a single other one.
+        """
         areas = self.table.groupby("group")["area_code"].nunique()
-        return self.density[self.density.index.isin(areas.index[areas >= SEVERAL])]
+        hidden = self.table[~shown].groupby("group")["area_code"].nunique().reindex(areas.index, fill_value=0)
+        kept = (areas >= SEVERAL) & ((hidden == 0) | (hidden >= SEVERAL))
+        return self.density[self.density.index.isin(areas.index[kept])]
 
     def calibration(self, by: str | list[str] | None = None) -> pd.DataFrame:
         """Return per group of rows: `figures`, `bias`, `rmse`, the mean of z^2, and coverage of 50, 80, 95% intervals.

@@ -20,21 +20,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from buurtsae.engines.base import Fit
+from buurtsae.estimates.release import FEW
 
 EVERYTHING = "alle kenmerken"
 CLASSES = {"0": (0, 0), "1-5": (1, 5), "6-20": (6, 20), "21-100": (21, 100), "101 en meer": (101, np.inf)}
 
 
-def gain(table: pd.DataFrame) -> list[dict[str, Any]]:
+def gain(table: pd.DataFrame, published: pd.DataFrame) -> list[dict[str, Any]]:
     """Return, per level and class of respondents, how much smaller uncertainty is than that of direct estimates.
 
     Parameters
     ----------
-    table : DataFrame
-        Of the contract, unpublished.
+    table, published : DataFrame
+        Of the contract: all figures, and those that are published. A median of few areas is of the latter.
 
     Returns
     -------
@@ -46,6 +48,8 @@ def gain(table: pd.DataFrame) -> list[dict[str, Any]]:
     for level, part in table.groupby("level", sort=False):
         for name, (low, high) in CLASSES.items():
             some = part[part["n_respondents"].between(low, high)]
+            some = published.loc[some.index] if some["area_code"].nunique() < FEW else some
+            some = some[some["sd"].notna()]
             if some.empty:
                 continue
             ratio = (some["sd"] / some["direct_se"]) ** 2
@@ -69,7 +73,7 @@ def agreement(table: pd.DataFrame, level: str = "gemeente") -> list[dict[str, An
     Parameters
     ----------
     table : DataFrame
-        Of the contract, unpublished.
+        Of the contract, before benchmarking.
     level : str
         Where direct estimates are good.
 
@@ -109,8 +113,14 @@ def agreement(table: pd.DataFrame, level: str = "gemeente") -> list[dict[str, An
     return rows
 
 
-def explained(fit: Fit) -> list[dict[str, Any]]:
-    """Return the share of the variance between buurten with residents that goes with each covariate.
+def explained(fit: Fit, shown: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Return the share of the variance between buurten that goes with each covariate.
+
+    Parameters
+    ----------
+    fit : Fit
+    shown : ndarray of bool, shape (N,)
+        Buurten with residents that count: those that are published.
 
     Returns
     -------
@@ -119,9 +129,9 @@ def explained(fit: Fit) -> list[dict[str, Any]]:
         `upper` (95%) of its coefficient (None for all together) and `share`, the posterior mean of Var(x b) / Var(eta)
         over buurten. Columns that go together share what they explain: their shares do not add up. Associations.
     """
-    live, names = fit.areas.inhabited, fit.design.columns
+    live, names = fit.areas.inhabited & shown, fit.design.columns
     chosen = [k for k, name in enumerate(names) if name != "Intercept"]
-    if not chosen:
+    if not chosen or live.sum() < 2:
         return []
     x, beta = fit.design.x[live][:, chosen], fit.draws.hyper["beta"][1]
     beta = beta.reshape(-1, *beta.shape[2:])[:, chosen]

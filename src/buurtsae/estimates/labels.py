@@ -24,6 +24,7 @@ VERDICTS = (  # lower ends: of a 95% interval without 0, and of odds of four to 
     (0.025, "waarschijnlijk lager"),
     (0.0, "vrijwel zeker lager"),
 )
+PROTECTING = "anders is een ander gebied terug te rekenen"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ class Rules:
                 problems.add(f"rule {name} is impossible", str(value), f"{low:g} to {high:g}", "correct it", ModelError)
         problems.raise_if_any()
 
-    def reasons(self, table: pd.DataFrame, imputed: set[str]) -> dict[str, dict[str, pd.Series]]:
+    def reasons(
+        self, table: pd.DataFrame, imputed: set[str], shown: NDArray[np.bool_]
+    ) -> dict[str, dict[str, pd.Series]]:
         """Return which rows have which reason, per label; the last label that applies is given.
 
         Parameters
@@ -94,8 +97,11 @@ class Rules:
             With columns of the contract: residents, respondents, reliability, interval and own-data share.
         imputed : set of str
             Areas of which a covariate is estimated.
+        shown : ndarray of bool, shape (rows,)
+            Which rows may be published: not those with few residents, nor those that would give these away.
         """
         n, few = table["n_respondents"], table["n_respondents"] < self.min_respondents
+        small = table["population"] < self.min_residents
         unreliable = table["reliability"] < self.min_reliability
         wide = table["upper"] - table["lower"] > self.max_width
         return {
@@ -110,14 +116,15 @@ class Rules:
                 "een kenmerk van de buurt is geschat": table["area_code"].isin(imputed),
             },
             "niet_publiceren": {
-                f"minder dan {self.min_residents} inwoners": table["population"] < self.min_residents,
+                f"minder dan {self.min_residents} inwoners": small,
+                PROTECTING: ~shown & ~small,
             },
         }
 
-    def apply(self, table: pd.DataFrame, imputed: set[str]) -> pd.DataFrame:
-        """Return the table with the columns `label` and `reason`."""
+    def apply(self, table: pd.DataFrame, imputed: set[str], shown: NDArray[np.bool_]) -> pd.DataFrame:
+        """Return the table with the columns `label` and `reason`; parameters as of `reasons`."""
         label, reason = pd.Series("betrouwbaar", index=table.index), pd.Series(None, index=table.index, dtype=object)
-        for name, texts in self.reasons(table, imputed).items():
+        for name, texts in self.reasons(table, imputed, shown).items():
             joined = pd.Series("", index=table.index)
             for text, holds in texts.items():
                 joined = joined.where(~holds, joined + "; " + text)

@@ -6,8 +6,8 @@ covariates make expect, and r the mean of x'b over residents, in points of the s
     m_a = r + (x_a'b - r) + (m_a^- - x_a'b) + (m_a - m_a^-) [+ what benchmarking added],
 
 characteristics, surroundings (neighbours, wijk and gemeente, other sources) and own respondents, exactly additive, for
-every measure of the concept by its weights. Of a few respondents the last part would give away what they answered: it
-is published from `min_direct` respondents on, and counted with the surroundings below that.
+every measure of the concept by its weights. The last part gives away what the respondents answered: it is published
+where the direct estimate is, and counted with the surroundings elsewhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import pandas as pd
 
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.crossvalidation import own_effect
-from buurtsae.estimates.disclosure import too_few
 from buurtsae.estimates.summary import Estimates
 from buurtsae.sparse import Floats
 
@@ -51,8 +50,7 @@ def leaning(est: Estimates) -> pd.DataFrame:
     found["surroundings"] = model - found.sum(axis=1)  # draws that count as an end of the scale are in here
     if est.benchmarked is not None:
         found["shift"] = shown["estimate"] - model
-    few = {code for level, code in too_few(est.fit, est.rules) if level == "buurt"}
-    hidden = found.index.get_level_values("area_code").isin(few)
+    hidden = ~est.release.shown_direct("buurt", found.index.get_level_values("area_code"))
     found.loc[hidden, "surroundings"] += found.loc[hidden, "own"]
     found.loc[hidden, "own"] = np.nan
     return found[[*PARTS, *(["shift"] if "shift" in found else [])]].round(DECIMALS)

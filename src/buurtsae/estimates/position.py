@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from buurtsae.sparse import Floats, Ints
 
@@ -27,7 +28,9 @@ def ranks(values: Floats) -> Ints:
     return out
 
 
-def above(values: Floats, parent: Ints, parent_values: Floats) -> dict[str, Floats]:
+def above(
+    values: Floats, parent: Ints, parent_values: Floats, shown: NDArray[np.bool_], parent_shown: NDArray[np.bool_]
+) -> dict[str, Floats]:
     """Return the probability of being above the parent's mean, and the 95% interval of the rank within the parent.
 
     Parameters
@@ -35,12 +38,16 @@ def above(values: Floats, parent: Ints, parent_values: Floats) -> dict[str, Floa
     values : ndarray, shape (S, K)
     parent : ndarray, shape (K,)
         Column of the parent in `parent_values`, shape (S, P). Ties with it count half.
+    shown, parent_shown : ndarray of bool, shape (K,) and (P,)
+        Whose estimates are published. Ranks are among these, missing for others; there is no probability of being above
+        a parent that is hidden.
     """
     reference = parent_values[:, parent]
     higher = (values > reference).mean(axis=0) + 0.5 * (values == reference).mean(axis=0)
-    lower, upper = np.zeros(values.shape[1]), np.zeros(values.shape[1])
-    for p in np.unique(parent):
-        members = np.flatnonzero(parent == p)
+    higher[~parent_shown[parent]] = np.nan
+    lower, upper = np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
+    for p in np.unique(parent[shown]):
+        members = np.flatnonzero((parent == p) & shown)
         rank = ranks(values[:, members])
         lower[members], upper[members] = np.quantile(rank, [0.025, 0.975], axis=0, method="inverted_cdf")
     return {"p_above_parent": higher, "rank_lower": lower, "rank_upper": upper}

@@ -28,7 +28,8 @@ from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
 from buurtsae.engines.observations import Observations
 from buurtsae.estimates.labels import Rules
-from buurtsae.estimates.summary import level_draws
+from buurtsae.estimates.release import Release
+from buurtsae.estimates.summary import between_buurten, level_draws, reliability
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.smoothing import shrunk
@@ -127,11 +128,12 @@ class Preposterior:
         per_respondent = np.zeros_like(covariance)
         per_respondent[part] = np.linalg.inv(covariance[part]) / deff
         drawn, between = np.full((len(areas.codes), len(weights)), np.nan), np.zeros(len(weights))
+        release = Release.of(fit, fit.draws, rules)
         for measure, level, labels, values in level_draws(fit, concept):
             if level == "buurt" and measure in weights.index:
                 k = weights.index.get_loc(measure)
                 drawn[areas.codes.get_indexer(labels), k] = values.var(axis=0, ddof=1)
-                between[k] = values.var(axis=1).mean()
+                between[k] = between_buurten(values, release.shown(level, labels))
         count = fit.direct.totals("buurt", concept).pivot(index="area_code", columns="measure", values="n_respondents")
         count = count.reindex(index=areas.codes, columns=weights.index).fillna(0)
         own = pd.Series(source.respondents.max(axis=1), index=source.codes).reindex(areas.codes, fill_value=0)
@@ -148,7 +150,7 @@ class Preposterior:
             between=between,
             respondents=count.to_numpy(dtype=np.int64),
             cap=np.maximum(cap, 0),
-            publishable=areas.inhabited & (areas.population >= rules.min_residents),
+            publishable=areas.inhabited & release.shown("buurt", areas.codes),
             imputed=np.isin(areas.codes, sorted({c for codes in fit.design.imputed.values() for c in codes})),
             rules=rules,
         )
@@ -171,7 +173,7 @@ class Preposterior:
         """
         now, then = self._variance(self._first), self._variance(covariance)
         variance = then + (self.drawn - now) * (then / now) ** 2
-        return np.asarray(np.maximum(1 - variance / self.between, 0.0))
+        return reliability(variance, np.broadcast_to(self.between, variance.shape))
 
     def labels(self, state: State) -> NDArray[np.str_]:
         """The label of each buurt, the worst of its measures."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from buurtsae.errors import BuurtsaeError
 from buurtsae.estimates.contribution import contributions
 from buurtsae.estimates.crossvalidation import LeftOut, fingerprint, left_out
 from buurtsae.estimates.evidence import agreement, explained, gain
+from buurtsae.estimates.release import FEW, countable
 from buurtsae.estimates.residuals import graph_of, moran, predictions, residuals
 from buurtsae.estimates.sensitivity import sensitivity
 from buurtsae.estimates.sidebyside import classical_rows, side_by_side
@@ -86,21 +87,21 @@ def quality(
     """
     fit, gate = est.fit, gate or Gate()
     convergence = _convergence(est)
-    predictive, out = _predictive(fit), _left_out(fit)
+    (predictive, lowest), out = _predictive(est), _left_out(fit)
     return {
         "run": {"engine": fit.engine, "seed": fit.seed, **(run or {})},
-        "gate": _gate(gate, convergence, predictive, out["buurt"]),
+        "gate": _gate(gate, convergence, lowest, out["buurt"]),
         "convergence": convergence,
         "hyperparameters": _hyperparameters(fit),
         "predictive": predictive,
-        "left_out": [row for part in out.values() for row in _calibration(part)],
-        "density": _density(fit, out),
+        "left_out": [row for part in out.values() for row in _calibration(est, part)],
+        "density": _density(est, out),
         "comparison": _comparison(est),
-        "agreement": agreement(est.model_table),
-        "gain": gain(est.table),
-        "classical": _classical(fit),
+        "agreement": agreement(est.model_table[est.release.open_direct(est.model_table)]),
+        "gain": gain(est.table, est.published),
+        "classical": _classical(est),
         "benchmarks": _benchmarks(est),
-        "moran": moran(fit),
+        "moran": moran(fit, est.areas.codes[est.release.shown_direct("buurt", est.areas.codes)]),
         "residuals": _residuals(est),
         "areas": est.areas.audit(),
         "graph": _graph_audit(fit),
@@ -109,7 +110,7 @@ def quality(
         "variances": _variances(fit),
         "contributions": contributions(fit),
         "covariates": [{"covariate": (r := c.record()).pop("name"), **r} for c in fit.design.covariates],
-        "explained": explained(fit),
+        "explained": explained(fit, est.release.shown("buurt", est.areas.codes)),
         "sensitivity": _sensitivity(est) if weights else [],
         "labels": {
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
@@ -145,27 +146,30 @@ def _left_out(fit: Fit) -> dict[str, LeftOut]:
     return {"buurt": left_out(fit), **({"gemeente": left_out(fit, "gemeente", values=4)} if several else {})}
 
 
-def _calibration(out: LeftOut) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = out.calibration().assign(left_out=out.by).to_dict("records")
+def _calibration(est: Estimates, out: LeftOut) -> list[dict[str, Any]]:
+    """Of what may go into one number: few hidden estimates would show in it."""
+    parts = out.table.groupby(["source", "measure"], sort=False)
+    kept = [rows[countable(est.release.open_of_sources(rows, est.fit.direct))] for _, rows in parts]
+    found = replace(out, table=pd.concat(kept)).calibration().assign(left_out=out.by)
+    rows: list[dict[str, Any]] = found.to_dict("records")
     return rows
 
 
-def _density(fit: Fit, out: dict[str, LeftOut]) -> dict[str, Any]:
+def _density(est: Estimates, out: dict[str, LeftOut]) -> dict[str, Any]:
     """Log predictive density of left-out gemeenten: what `compare` sets runs on the same data against each other by."""
     if "gemeente" not in out:
         return {}
-    groups = out["gemeente"].published
+    groups = out["gemeente"].published(est.release.open_of_sources(out["gemeente"].table, est.fit.direct))
     return {
-        "data": fingerprint(fit),
+        "data": fingerprint(est.fit),
         "gemeenten": len(groups),
         "elpd": float(groups.sum()),
         "groups": {str(code): float(value) for code, value in groups.items()},
     }
 
 
-def _gate(gate: Gate, convergence: dict[str, Any], predictive: list[dict[str, Any]], out: LeftOut) -> dict[str, Any]:
+def _gate(gate: Gate, convergence: dict[str, Any], coverage: float, out: LeftOut) -> dict[str, Any]:
     left_coverage = float(((out.table["pit"] - 0.5).abs() < 0.475).mean())
-    coverage = min(p["coverage_95"] for p in predictive)
     c, g = convergence, gate
     rows: list[tuple[str, str, str, float, float, str]]
     if "khat" in c:
@@ -269,28 +273,35 @@ def _pairs(fit: Fit) -> list[tuple[int, int]]:
     return [(s, int(d)) for s, source in enumerate(fit.direct.sources) for d in np.flatnonzero(source.informs)]
 
 
-def _predictive(fit: Fit) -> list[dict[str, Any]]:
-    rng, out = np.random.default_rng(fit.seed), []
+def _predictive(est: Estimates) -> tuple[list[dict[str, Any]], float]:
+    """Rows for the report, of what may go into one number, and for the gate the lowest coverage of all estimates."""
+    fit, rng, out, lowest = est.fit, np.random.default_rng(est.fit.seed), [], 1.0
     for s, d in _pairs(fit):
+        source, measure = fit.direct.sources[s], fit.direct.subdimensions[d]
         prediction, y, v = predictions(fit, s, d)
         replicate = prediction + rng.normal(size=prediction.shape) * np.sqrt(v)
         lower, upper = np.quantile(replicate, [0.025, 0.975], axis=0)
+        inside = (y >= lower) & (y <= upper)
+        lowest = min(lowest, float(inside.mean()))
+        codes = source.codes[np.isfinite(source.mean[:, d])]
+        rows = pd.DataFrame({"source": source.source, "area_code": codes, "measure": measure})
+        kept = countable(est.release.open_of_sources(rows, fit.direct))
+        chi2 = ((y - prediction) ** 2 / v).mean(axis=0)[kept]
         out.append(
             {
-                "source": fit.direct.sources[s].source,
-                "measure": fit.direct.subdimensions[d],
+                "source": source.source,
+                "measure": measure,
                 "areas": len(y),
-                "chi2_per_area": float(((y - prediction) ** 2 / v).mean()),
-                "coverage_95": float(((y >= lower) & (y <= upper)).mean()),
+                "chi2_per_area": float(chi2.mean()) if kept.any() else None,
+                "coverage_95": float(inside[kept].mean()) if kept.any() else None,
             }
         )
-    return out
+    return out, lowest
 
 
 def _comparison(est: Estimates) -> list[dict[str, Any]]:
     table = est.model_table
-    enough = table["n_respondents"] >= est.rules.min_direct
-    rows = table[(table["level"] == "gemeente") & table["direct_se"].notna() & enough]
+    rows = table[(table["level"] == "gemeente") & table["direct_se"].notna() & est.release.open_direct(table)]
     rows = rows.assign(difference=rows["direct"] - rows["estimate"])
     rows["z"] = rows["difference"] / np.sqrt(rows["direct_se"] ** 2 + rows["sd"] ** 2)
     columns = ["area_code", "area_name", "measure", "direct", "direct_se", "estimate", "sd", "difference", "z"]
@@ -303,24 +314,25 @@ def _benchmarks(est: Estimates) -> dict[str, Any]:
     found = est.benchmarked
     if found is None:
         return {}
-    shift = found.shift.groupby(["level", "measure"], sort=False)
+    shift = found.shift[est.release.open(found.shift)].groupby(["level", "measure"], sort=False)
     moved = shift.agg(areas=("shift", "size"), shift=("shift", "mean"), largest=("shift", lambda s: s.abs().max()))
     return {
         "method": found.method,
         "respondents": found.respondents,
         "effective": found.effective,
         "strained": int(found.strain["strains"].sum()),
-        "strain": found.strain.drop(columns="strains").to_dict("records"),
+        "strain": found.strain[est.release.open(found.strain)].drop(columns="strains").to_dict("records"),
         "shift": moved.reset_index().to_dict("records"),
     }
 
 
-def _classical(fit: Fit) -> dict[str, Any]:
+def _classical(est: Estimates) -> dict[str, Any]:
     """Direct, synthetic and EBLUP beside the fit with what was warned of, or why they are not there."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
-            rows, refused = classical_rows(side_by_side(fit)), ""
+            table = side_by_side(est.fit)
+            rows, refused = classical_rows(table[est.release.shown("buurt", table["area_code"])]), ""
         except BuurtsaeError as error:  # the report tells it: a model may be fine without a classical counterpart
             rows, refused = [], _line(error)
     for w in warned:  # the report tells those of the estimators; others go on
@@ -381,6 +393,8 @@ def _variances(fit: Fit) -> list[dict[str, Any]]:
     """Standard errors of the direct estimates per source and sub-dimension, before and after smoothing."""
     out = []
     for (source, measure), rows in fit.direct.variances().groupby(["source", "measure"], sort=False):
+        if len(rows) < FEW:  # a median would be the standard error of one
+            continue
         before = rows["before"].where(rows["before"] > 0)
         ratio = np.sqrt(rows["after"] / before).dropna()
         low, high = np.quantile(ratio, [0.1, 0.9]) if len(ratio) else (None, None)

@@ -17,6 +17,7 @@ import pandas as pd
 
 from buurtsae.areas.graph import Graph
 from buurtsae.engines.base import Fit
+from buurtsae.estimates.release import countable
 from buurtsae.model.terms import BYM2
 from buurtsae.sparse import Floats
 
@@ -55,8 +56,15 @@ def graph_of(fit: Fit) -> Graph | None:
     return next((t.graph for t in (fit.asked or fit.model).terms if isinstance(t, BYM2)), None)
 
 
-def moran(fit: Fit) -> list[dict[str, Any]]:
-    """Moran's I of the standardised residuals of a reference known per buurt, with the normal-theory p-value."""
+def moran(fit: Fit, shown: pd.Index | None = None) -> list[dict[str, Any]]:
+    """Moran's I of the standardised residuals of a reference known per buurt, with the normal-theory p-value.
+
+    Parameters
+    ----------
+    fit : Fit
+    shown : Index, optional
+        Codes of the buurten whose residuals may be known; where few others have one, these do not count.
+    """
     graph = graph_of(fit)
     if graph is None:
         return []
@@ -66,6 +74,8 @@ def moran(fit: Fit) -> list[dict[str, Any]]:
     out = []
     pairs = np.array(graph.codes)[graph.edges]
     for name, residual in residuals(fit).items():
+        if shown is not None:
+            residual = residual[countable(residual.index.isin(shown))]
         both = pairs[np.isin(pairs, residual.index).all(axis=1)]
         linked = residual[residual.index.isin(both.ravel())]
         if len(linked) < 4:  # its variance needs four

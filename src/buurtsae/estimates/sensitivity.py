@@ -49,8 +49,8 @@ def sensitivity(est: Estimates, concepts: Mapping[str, Concept] | None = None) -
     -------
     DataFrame
         `alternative`, `level`, `measure`, `areas`, `rank_correlation`, `mean_rank_change` (share of the areas),
-        `largest` (change of an estimate, points) and `labels` (share that changes). Only measures whose weights differ,
-        and levels with more than two areas.
+        `largest` (change of an estimate, points) and `labels` (share that changes). Only areas that are published,
+        measures whose weights differ, and levels with more than two areas.
     """
     key, parts = ["level", "area_code", "measure"], []
     base = est.table.set_index(key)
@@ -60,7 +60,8 @@ def sensitivity(est: Estimates, concepts: Mapping[str, Concept] | None = None) -
         changed = [m for m in own.index if not np.allclose(own.loc[m], weights.loc[m], rtol=0, atol=1e-12)]
         if not changed:
             continue
-        other = tabulate(est.fit, concept, est.rules, est.draws).set_index(key)
+        other = tabulate(est.fit, concept, est.rules, est.draws, est.release)
+        other = other[est.release.open(other)].set_index(key)
         for (level, measure), rows in other[other.index.isin(changed, level="measure")].groupby(["level", "measure"]):
             first = base.loc[rows.index]
             n = len(rows)

@@ -22,9 +22,8 @@ from buurtsae.engines.base import Fit
 from buurtsae.engines.eblup import counterpart, multivariate, supports
 from buurtsae.errors import ModelError
 from buurtsae.estimates.evidence import CLASSES
+from buurtsae.estimates.release import FEW
 from buurtsae.model.design import design
-
-FEW = 10  # figures: of fewer a mean difference would tell what single buurten answered
 
 
 def side_by_side(fit: Fit) -> pd.DataFrame:
@@ -94,8 +93,8 @@ def classical_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        `measure`, `class`, `figures`, `direct_se`, `synthetic_rmse`, `eblup_rmse`, `sd`, `gamma` (medians; None where
-        there is none) and `eblup_apart`, the root mean square of EBLUP less estimate (None below ten figures).
+        `measure`, `class`, `figures`, `direct_se`, `synthetic_rmse`, `eblup_rmse`, `sd`, `gamma` (medians) and
+        `eblup_apart`, the root mean square of EBLUP less estimate; None below ten figures.
     """
     medians = ["direct_se", "synthetic_rmse", "eblup_rmse", "sd", "gamma"]
     rows = []
@@ -104,7 +103,8 @@ def classical_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
             some = part[part["n_respondents"].between(low, high)]
             if some.empty:
                 continue
-            middle = {c: float(some[c].median()) if some[c].notna().any() else None for c in medians}
-            apart = float(np.sqrt(((some["eblup"] - some["estimate"]) ** 2).mean())) if len(some) >= FEW else None
+            many = len(some) >= FEW  # a median of few figures is one of them
+            middle = {c: float(some[c].median()) if many and some[c].notna().any() else None for c in medians}
+            apart = float(np.sqrt(((some["eblup"] - some["estimate"]) ** 2).mean())) if many else None
             rows.append({"measure": measure, "class": name, "figures": len(some), **middle, "eblup_apart": apart})
     return rows

@@ -9,7 +9,9 @@ precision at site k in G (a buurt, or a wijk of a source that is known per wijk,
 
 for one sub-dimension and one source posterior variance / sampling variance, the diagonal of the hat matrix (alpha and
 lambda held at their posterior means). Reliability is 1 - Var(m_G | y) / E[ variance of m over the buurten | y ], not
-below 0, at every level. Rank 1 is the highest score in the parent. Draws outside 0-10 count as its ends.
+below 0, at every level. Rank 1 is the highest score in the parent. Draws outside 0-10 count as its ends. What is
+compared with other areas, the variance between buurten, ranks and triple-goal estimates, is compared with those whose
+estimates are published (`release`): the hidden ones would show in it.
 
 References
 ----------
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import LAND
@@ -35,9 +38,9 @@ from buurtsae.draws import Draws, convergence
 from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, ModelError, shown
 from buurtsae.estimates.benchmark import Benchmarked
-from buurtsae.estimates.disclosure import protect, too_few
 from buurtsae.estimates.labels import Rules, in_words
 from buurtsae.estimates.position import above, triple_goal
+from buurtsae.estimates.release import Release
 from buurtsae.schemas import ESTIMATES, check_estimates, published, records
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept
@@ -61,6 +64,8 @@ class Estimates:
     fit : Fit
     concept : Concept
     rules : Rules
+    release : Release
+        What may be published.
     benchmarked : Benchmarked, optional
         The draws that the table summarises, where they were made to agree with benchmarks; those of the fit otherwise.
     """
@@ -69,6 +74,7 @@ class Estimates:
     fit: Fit
     concept: Concept
     rules: Rules
+    release: Release
     benchmarked: Benchmarked | None = None
 
     @property
@@ -84,17 +90,17 @@ class Estimates:
     @cached_property
     def model_table(self) -> pd.DataFrame:
         """The table before benchmarking: what says whether the model is right."""
-        return self.table if self.benchmarked is None else tabulate(self.fit, self.concept, self.rules, self.fit.draws)
+        if self.benchmarked is None:
+            return self.table
+        return tabulate(self.fit, self.concept, self.rules, self.fit.draws, self.release)
 
     @cached_property
     def published(self) -> pd.DataFrame:
         """The table as it may go out: without the figures of `niet_publiceren` rows, and direct estimates of a few
         respondents; rounded where the rules say so.
         """
-        table, key = published(self.table), ["level", "area_code"]
-        few = pd.MultiIndex.from_frame(table[key]).isin(too_few(self.fit, self.rules))
-        direct = ["direct", "direct_se"]
-        table.loc[few, direct] = np.nan
+        table, direct = published(self.table), ["direct", "direct_se"]
+        table.loc[~self.release.open_direct(table), direct] = np.nan
         if self.rules.decimals is not None:
             scores = ["estimate", "sd", "lower", "upper", *direct]
             table[scores] = table[scores].round(self.rules.decimals)
@@ -134,8 +140,9 @@ class Estimates:
         """
         parts = []
         for measure, level, labels, values in level_draws(self.fit, self.concept, self.draws):
-            part = {"level": level, "area_code": labels, "measure": measure, "constrained": triple_goal(values)}
-            parts.append(pd.DataFrame(part))
+            shown = self.release.shown(level, labels)
+            part = {"area_code": np.array(labels, dtype=object)[shown], "constrained": triple_goal(values[:, shown])}
+            parts.append(pd.DataFrame(part).assign(level=level, measure=measure))
         found = pd.concat(parts, ignore_index=True)
         if self.benchmarked is not None:
             shift = self.benchmarked.shift[["level", "area_code", "measure", "shift"]]
@@ -242,17 +249,19 @@ def estimate(
     if isinstance(fit, Benchmarked):
         concept, fit = concept or fit.benchmarks.concept, _of_fit(fit, concept)
     concept, rules = concept or Concept.load(), rules or Rules()
-    table = tabulate(fit, concept, rules, fit.draws if benchmarked is None else benchmarked.draws)
+    draws = fit.draws if benchmarked is None else benchmarked.draws
+    release = Release.of(fit, draws, rules)
+    table = tabulate(fit, concept, rules, draws, release)
     table = table.assign(
         year=year or max(s.year for s in fit.direct.sources),
         benchmarked=benchmarked is not None,
         run_id=run_id,
     )
     columns = [c.name for c in ESTIMATES]
-    return Estimates(check_estimates(table[columns]), fit, concept, rules, benchmarked)
+    return Estimates(check_estimates(table[columns]), fit, concept, rules, release, benchmarked)
 
 
-def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws) -> pd.DataFrame:
+def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Release) -> pd.DataFrame:
     """Return the table of the contract, but for year, run and benchmark, of draws that come from a fit."""
     own = _OwnData.of(fit, concept)
     parents = {level: _parent_of(fit.areas, level) for level in fit.areas.levels}
@@ -262,29 +271,41 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws) -> pd.DataF
         itertools.repeat(None) if draws is fit.draws else _by_measure(fit, concept, fit.draws),
         strict=False,
     ):
-        between = float(group["buurt"][1].var(axis=1).mean())  # posterior mean of the variance over buurten
+        between = between_buurten(group["buurt"][1], release.shown("buurt", group["buurt"][0]))
         for level, (labels, values) in group.items():
             part = _summary(values)
             # what the model makes of the area's own data, which benchmarks do not change
             part["own_data_share"] = own.share(measure, level, labels, values if model is None else model[1][level][1])
-            part["reliability"] = np.maximum(1 - values.var(axis=0, ddof=1) / between, 0.0)
+            part["reliability"] = reliability(values.var(axis=0, ddof=1), between)
             if level != "land":
-                codes, reference = group[PARENT.get(level, "land")]
-                part |= above(values, pd.Index(codes).get_indexer(parents[level].loc[labels]), reference)
+                codes, reference = group[parent := PARENT.get(level, "land")]
+                place = pd.Index(codes).get_indexer(parents[level].loc[labels])
+                part |= above(values, place, reference, release.shown(level, labels), release.shown(parent, codes))
             parts.append(pd.DataFrame({"level": level, "area_code": labels, "measure": measure, **part}))
     table = pd.concat(parts, ignore_index=True)
     direct = pd.concat(
         [fit.direct.totals(level, concept).assign(level=level) for level in fit.areas.levels], ignore_index=True
     )
     table = table.merge(direct, on=["level", "area_code", "measure"], how="left", validate="one_to_one")
-    table = rules.apply(_describe(table, fit), {c for found in fit.design.imputed.values() for c in found})
-    table = protect(table, fit.areas, rules.protection)
+    table, imputed = _describe(table, fit), {c for found in fit.design.imputed.values() for c in found}
+    table = rules.apply(table, imputed, release.open(table))
     order = {level: i for i, level in enumerate(fit.areas.levels)} | {m: i for i, m in enumerate(concept.measures)}
     return table.sort_values(
         ["level", "area_code", "measure"],
         key=lambda c: c if c.name == "area_code" else c.map(order),
         ignore_index=True,
     )
+
+
+def between_buurten(values: Floats, shown: NDArray[np.bool_]) -> float:
+    """Return the posterior mean of the variance over the buurten that are shown, from draws (S, K); 0 below two."""
+    return float(values[:, shown].var(axis=1).mean()) if shown.sum() > 1 else 0.0
+
+
+def reliability(variance: Floats, between: ArrayLike) -> Floats:
+    """Return 1 - variance / between, not below 0, and 0 where buurten do not differ."""
+    ratio = np.divide(variance, between, out=np.ones_like(variance), where=np.asarray(between) > 0)
+    return np.maximum(1 - ratio, 0.0)
 
 
 def _of_fit(benchmarked: Benchmarked, concept: Concept | None) -> Fit:
@@ -371,8 +392,7 @@ def _describe(table: pd.DataFrame, fit: Fit) -> pd.DataFrame:
     names: dict[tuple[str, str], str] = {}
     population: dict[tuple[str, str], int] = {}
     for level in areas.levels:
-        code = areas.parents(level)
-        residents = pd.Series(areas.population, index=areas.codes).groupby(code.to_numpy()).sum()
+        residents = areas.residents(level)
         population |= {(level, c): int(n) for c, n in residents.items()}
         names |= {
             (level, c): areas.frame.loc[c, "name"] if level == "buurt" else areas.label(level, c)

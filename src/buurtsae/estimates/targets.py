@@ -122,12 +122,12 @@ class Benchmarks:
         """
         concept = concept or Concept.load()
         totals = fit.direct.totals(level, concept)
-        enough = totals["n_respondents"].ge(min_respondents) & totals["direct_se"].gt(0)
+        enough = totals["n_direct"].ge(min_respondents) & totals["direct_se"].gt(0)
         kept = totals[enough & totals["measure"].isin(fit.draws.subdimensions)]
         if kept.empty:
             raise DataError(
                 f"no {level} can be a benchmark",
-                f"at most {totals['n_respondents'].max()} respondents",
+                f"at most {totals['n_direct'].max()} respondents",
                 f"{min_respondents} and a standard error",
                 "lower `min_respondents`, or choose a higher level",
             )

@@ -94,8 +94,9 @@ class DirectEstimates:
         Returns
         -------
         DataFrame
-            `area_code`, `measure`, `direct`, `direct_se` (missing below two respondents or at zero), `n_respondents`
-            and `n_effective` (all sources; a respondent counts for a measure who scores on part of it).
+            `area_code`, `measure`, `direct`, `direct_se` (missing below two respondents or at zero), `n_direct` (the
+            respondents that `direct` rests on, fewest over the parts of a measure), `n_respondents` and `n_effective`
+            (all sources; a respondent counts for a measure who scores on part of it).
 
         Raises
         ------
@@ -139,7 +140,7 @@ class DirectEstimates:
         enough = _combine(matrix, np.where(answered > 1, 1.0, np.nan))
         # the sum of squares of identical answers is zero up to rounding
         se = np.where(np.isfinite(enough) & (se > 1e-9), se, np.nan)
-        return _long(labels, measures, direct, se, count, effective)
+        return _long(labels, measures, direct, se, _fewest(matrix, answered), count, effective)
 
     def variances(self) -> pd.DataFrame:
         """Return sampling variances per source, area and sub-dimension, before and after smoothing.
@@ -266,6 +267,7 @@ class DirectEstimates:
             measures,
             direct,
             np.where(np.isfinite(direct), se, np.nan),
+            _fewest(matrix, self._reference_counts(level)),
             largest,
             (effective[:, None, :] * part).max(axis=2),
         )
@@ -397,7 +399,15 @@ def _combine(matrix: Floats, values: Floats) -> Floats:
     return np.where(missing, np.nan, np.nan_to_num(values) @ matrix.T)
 
 
-def _long(labels: pd.Index, measures: list[str], direct: Floats, se: Floats, n: Ints, n_eff: Floats) -> pd.DataFrame:
+def _fewest(matrix: Floats, counts: Ints) -> Ints:
+    """The smallest number of respondents over the parts of each measure, shape (n, measures)."""
+    none = np.iinfo(np.int64).max
+    return np.where(matrix > 0, counts[:, None, :], none).min(axis=2)
+
+
+def _long(
+    labels: pd.Index, measures: list[str], direct: Floats, se: Floats, n_direct: Ints, n: Ints, n_eff: Floats
+) -> pd.DataFrame:
     index = pd.MultiIndex.from_product([labels, measures], names=["area_code", "measure"])
-    columns = {"direct": direct, "direct_se": se, "n_respondents": n, "n_effective": n_eff}
+    columns = {"direct": direct, "direct_se": se, "n_direct": n_direct, "n_respondents": n, "n_effective": n_eff}
     return pd.DataFrame({k: v.ravel() for k, v in columns.items()}, index=index).reset_index()

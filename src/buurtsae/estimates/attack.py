@@ -1,0 +1,106 @@
+r"""What can be computed of hidden figures from published ones: linear equations, attacked draw by draw.
+
+An area G above others is a weighted mean of the cells that it holds (buurten by residents, or respondents by weights),
+and weights are taken to be known. So per measure and draw a published G gives away the sum over its hidden cells,
+
+    sum_{a in G, hidden} w_a x_a = T_G,      0 <= x_a <= 10,
+
+and what anyone can know of a hidden area S, t_S = sum_{a in S} w_a x_a / w_S, is the interval between the least and
+the largest value that meet all equations. Draws are published too, and the posterior mean of t_S lies between the
+means over draws of the ends: with one equation these are exact,
+
+    max(0, T - 10 (w_G - w_S)) / w_S  and  min(10 w_S, T) / w_S.
+
+With several, two linear programs give the ends x^-, x^+ at the mean of the draws; a step from each draw x^r along x^+ -
+xbar and along x^- - xbar that stays within 0-10 meets its equations, so t_S is at least as wide as these steps reach:
+what is found is never wider than what an attacker finds.
+
+References
+----------
+Hundepool, A. et al. (2012). Statistical Disclosure Control, ch. 4.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import scipy.sparse as sp
+
+from buurtsae.sparse import Floats
+
+TOP = 10.0
+SLACK = 1e-9  # of equations in points: what linear programs may leave
+STILL = 1e-12  # a step that is no step
+
+
+def ends(equations: Floats, target: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Return the ends, per draw, of what the equations leave open of a weighted sum of unknowns, shape (R,) each.
+
+    Parameters
+    ----------
+    equations : ndarray, shape (rows, n)
+        Weights, not negative, of published sums of the unknowns; no row is empty.
+    target : ndarray, shape (n,)
+        The same weights of the unknowns in the sum that is attacked, 0 of others; some are above 0.
+    values : ndarray, shape (R, n)
+        The draws of the unknowns, between 0 and 10: what the sums are made of. One for a figure without draws.
+    """
+    most = TOP * target.sum()
+    if not len(equations):
+        return np.zeros(len(values)), np.full(len(values), most)
+    if len(equations) == 1:
+        total, rest = values @ equations[0], TOP * equations[0].sum() - most
+        return np.maximum(0.0, total - rest), np.minimum(most, total)
+    mean, unit = values.mean(axis=0), TOP * target / most
+    low, high = (values @ unit + _reach(values, end - mean, unit) for end in _extremes(equations, unit, mean))
+    return low * most / TOP, high * most / TOP
+
+
+def _extremes(equations: Floats, target: Floats, mean: Floats) -> tuple[Floats, Floats]:
+    """The unknowns at which the target is least and largest, while the sums stay what they are at `mean`."""
+    from scipy.optimize import linprog
+
+    scaled = equations / equations.sum(axis=1, keepdims=True)
+    found = []
+    for sign in (1.0, -1.0):
+        result = linprog(sign * target, A_eq=scaled, b_eq=scaled @ mean, bounds=(0.0, TOP), method="highs")
+        if result.status != 0:
+            raise ArithmeticError(f"what can be computed back was not found: {result.message}")
+        found.append(np.asarray(result.x))
+    return found[0], found[1]
+
+
+def _reach(values: Floats, step: Floats, target: Floats) -> Floats:
+    """How far the target moves, per draw, when all unknowns go as far along a step as 0-10 allows."""
+    if abs(gain := step @ target) < SLACK:
+        return np.zeros(len(values))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.where(step > STILL, (TOP - values) / step, np.where(step < -STILL, -values / step, np.inf))
+    return np.asarray(gain * np.maximum(room.min(axis=1), 0.0))
+
+
+def reduced(member: sp.csr_array) -> sp.csr_array:
+    """Return equations that say the same, as sets (rows) of unknowns, less those that lie within them.
+
+    A gemeente less its wijken, the whole less its gemeenten: nearly all of them vanish, and what is left falls apart
+    into small systems.
+    """
+    member = sp.csr_array(member)
+    sets = [frozenset(member.indices[i:j].tolist()) for i, j in pairwise(member.indptr) if j > i]
+    kept: list[frozenset[int]] = []
+    of: dict[int, list[int]] = {}  # the kept sets of each unknown, from small to large
+    for one in sorted(set(sets), key=lambda s: (len(s), sorted(s))):
+        left = one
+        for cell in sorted(one):
+            for q in reversed(of.get(cell, [])):
+                if cell in left and kept[q] <= left:
+                    left = left - kept[q]
+        if left:
+            for cell in left:
+                of.setdefault(cell, []).append(len(kept))
+            kept.append(left)
+    counts = [len(s) for s in kept]
+    columns = [cell for s in kept for cell in sorted(s)]
+    shape = (len(kept), member.shape[1])
+    return sp.csr_array((np.ones(len(columns)), columns, np.cumsum([0, *counts])), shape=shape)
