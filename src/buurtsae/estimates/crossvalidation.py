@@ -33,10 +33,10 @@ from buurtsae.engines.gmrf import Conditional, Loadings, Local, condition
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import DataError, shown
+from buurtsae.estimates.release import SEVERAL
 from buurtsae.sparse import Floats, Ints
 
 LEVELS = (50, 80, 95)
-SEVERAL = 3  # areas in a group whose density may be known
 
 
 @dataclass(frozen=True)

@@ -264,9 +264,12 @@ def widths(cells: Cells, gone: Mask, shut: Mask, targets: Sequence[Ints]) -> Flo
     out = np.full((len(targets), len(cells.measures)), np.inf)
     for t, held in enumerate(targets):
         total = cells.weights[held].sum(axis=0)
+        apart = np.zeros_like(total)
         for d in np.flatnonzero(total > 0):
-            parts = ((k, held[block[held] == k]) for k in np.unique(block[held]))
-            out[t, d] = sum(cells.width(part, *equations[k], int(d)) for k, part in parts) / total[d]
+            for k in np.unique(block[held]):
+                tied, sums = equations[int(k)]
+                apart[d] += cells.width(held[block[held] == k], tied, sums, int(d)) / total[d]
+        out[t, total > 0] = apart[total > 0]
     return out
 
 
@@ -287,28 +290,20 @@ def _widen(cells: Cells, held: Ints, gone: Mask, shut: Mask, protection: float, 
 
     Return False where only an area from gemeente up could be hidden, and these cells are no secret by themselves.
     """
-    residents, member = cells.weights.mean(axis=1), cells.member
-    own = np.zeros(len(gone), dtype=bool)
+    size, own = cells.weights.mean(axis=1), np.zeros(len(gone), dtype=bool)
     own[held] = True
-    touching = np.asarray(member @ own.astype(float)) > 0
+    touching = np.asarray(cells.member @ own.astype(float)) > 0
     above = np.flatnonzero(touching & ~shut)
-    size, inside, others = (member[above] @ (residents * cells_) for cells_ in (1.0, own, gone & ~own))
+    total, inside, beside = (cells.member[above] @ (size * part) for part in (1.0, own, gone & ~own))
     # least hidden beside it, then the smallest area, from wijk up
-    worst = int(above[np.lexsort((above, size, np.minimum(others / inside, 1.0)))[0]])
+    worst = int(above[np.lexsort((above, total, np.minimum(beside / inside, 1.0)))[0]])
     if worst in done:
         return True
-    within = cells.in_area(worst)
-    free = within & ~gone & (residents > 0)
-    if not cells.high[worst]:  # a partner elsewhere would take the figure of its gemeente with it
-        free &= np.asarray(member[cells.high & touching].sum(axis=0)).ravel() == (cells.high & touching).sum()
-    choice = np.flatnonzero(free)
-    n, least = residents[choice], residents[own & within].sum() * protection / TOP
-    # of those that can make the interval wide enough the smallest; without any the largest
-    order = np.lexsort((choice, np.where(n >= least, n, TOP * n.sum() - n)))
-    if len(choice):
-        b = int(choice[order[0]])
-        gone[b] = True
-        shut |= cells.holding(b) & ~touching & ~cells.fixed  # what holds b alone would give it away
+    apart = ~touching & ~cells.fixed & ~shut  # areas that would give a partner away that they hold, and it the secret
+    partner = _partner(cells, worst, own, gone, touching & cells.high, apart, size, protection, secret)
+    if partner is not None:
+        gone[partner] = True
+        shut |= cells.holding(partner) & apart
     elif cells.high[worst] and not secret:
         return False
     elif cells.fixed[worst]:
@@ -322,3 +317,32 @@ def _widen(cells: Cells, held: Ints, gone: Mask, shut: Mask, protection: float, 
         shut[worst] = True
     done.add(worst)
     return True
+
+
+def _partner(
+    cells: Cells,
+    area: int,
+    own: Mask,
+    gone: Mask,
+    around: Mask,
+    apart: Mask,
+    size: Floats,
+    protection: float,
+    secret: bool,
+) -> int | None:
+    """The smallest cell of an area that makes the interval of its own cells wide enough, without any the largest.
+
+    Open ones first; hidden ones that other areas give away are freed by hiding these.
+    """
+    within = cells.in_area(area)
+    given_away = np.asarray(cells.member.T @ apart.astype(float)) > 0
+    free = within & ~own & (size > 0) & (~gone | given_away)
+    if not cells.high[area]:  # a partner elsewhere would take the figure of its gemeente with it
+        free &= np.asarray(cells.member[around].sum(axis=0)).ravel() == around.sum()
+    if not secret:
+        free &= np.asarray(cells.member.T @ (apart & cells.high).astype(float)) == 0
+    choice = np.flatnonzero(free)
+    least = size[own & within].sum() * protection / TOP
+    n = size[choice]
+    order = np.lexsort((choice, np.where(n >= least, n, TOP * n.sum() - n), gone[choice]))
+    return int(choice[order[0]]) if len(choice) else None

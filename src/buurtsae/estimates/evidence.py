@@ -59,9 +59,9 @@ def gain(table: pd.DataFrame, published: pd.DataFrame) -> list[dict[str, Any]]:
                     "level": level,
                     "class": name,
                     "figures": len(some),
-                    "sd": float(some["sd"].median()),
-                    "direct_se": float(some["direct_se"].median()) if known else None,
-                    "variance_ratio": float(ratio.median()) if known else None,
+                    "sd": round(float(some["sd"].median()), 2),  # in all its digits it would be that of one area
+                    "direct_se": round(float(some["direct_se"].median()), 2) if known else None,
+                    "variance_ratio": round(float(ratio.median()), 2) if known else None,
                 }
             )
     return rows

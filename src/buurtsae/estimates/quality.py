@@ -29,7 +29,7 @@ from buurtsae.errors import BuurtsaeError
 from buurtsae.estimates.contribution import contributions
 from buurtsae.estimates.crossvalidation import LeftOut, fingerprint, left_out
 from buurtsae.estimates.evidence import agreement, explained, gain
-from buurtsae.estimates.release import FEW, countable
+from buurtsae.estimates.release import FEW
 from buurtsae.estimates.residuals import graph_of, moran, predictions, residuals
 from buurtsae.estimates.sensitivity import sensitivity
 from buurtsae.estimates.sidebyside import classical_rows, side_by_side
@@ -101,7 +101,7 @@ def quality(
         "gain": gain(est.table, est.published),
         "classical": _classical(est),
         "benchmarks": _benchmarks(est),
-        "moran": moran(fit, est.areas.codes[est.release.shown_direct("buurt", est.areas.codes)]),
+        "moran": moran(fit, est.release),
         "residuals": _residuals(est),
         "areas": est.areas.audit(),
         "graph": _graph_audit(fit),
@@ -149,7 +149,7 @@ def _left_out(fit: Fit) -> dict[str, LeftOut]:
 def _calibration(est: Estimates, out: LeftOut) -> list[dict[str, Any]]:
     """Of what may go into one number: few hidden estimates would show in it."""
     parts = out.table.groupby(["source", "measure"], sort=False)
-    kept = [rows[countable(est.release.open_of_sources(rows, est.fit.direct))] for _, rows in parts]
+    kept = [rows[est.release.counted(rows, est.fit.direct)] for _, rows in parts]
     found = replace(out, table=pd.concat(kept)).calibration().assign(left_out=out.by)
     rows: list[dict[str, Any]] = found.to_dict("records")
     return rows
@@ -160,6 +160,7 @@ def _density(est: Estimates, out: dict[str, LeftOut]) -> dict[str, Any]:
     if "gemeente" not in out:
         return {}
     groups = out["gemeente"].published(est.release.open_of_sources(out["gemeente"].table, est.fit.direct))
+    groups = groups[est.release.shown_direct("gemeente", groups.index)]
     return {
         "data": fingerprint(est.fit),
         "gemeenten": len(groups),
@@ -285,13 +286,13 @@ def _predictive(est: Estimates) -> tuple[list[dict[str, Any]], float]:
         lowest = min(lowest, float(inside.mean()))
         codes = source.codes[np.isfinite(source.mean[:, d])]
         rows = pd.DataFrame({"source": source.source, "area_code": codes, "measure": measure})
-        kept = countable(est.release.open_of_sources(rows, fit.direct))
+        kept = est.release.counted(rows, fit.direct)
         chi2 = ((y - prediction) ** 2 / v).mean(axis=0)[kept]
         out.append(
             {
                 "source": source.source,
                 "measure": measure,
-                "areas": len(y),
+                "areas": int(kept.sum()),
                 "chi2_per_area": float(chi2.mean()) if kept.any() else None,
                 "coverage_95": float(inside[kept].mean()) if kept.any() else None,
             }
@@ -397,15 +398,15 @@ def _variances(fit: Fit) -> list[dict[str, Any]]:
             continue
         before = rows["before"].where(rows["before"] > 0)
         ratio = np.sqrt(rows["after"] / before).dropna()
-        low, high = np.quantile(ratio, [0.1, 0.9]) if len(ratio) else (None, None)
+        low, high = np.quantile(ratio, [0.1, 0.9]).round(2) if len(ratio) else (None, None)
         out.append(
             {
                 "source": source,
                 "measure": measure,
                 "areas": len(rows),
                 "without_variance": int(before.isna().sum()),
-                "se_before": float(np.sqrt(before.median())) if len(ratio) else None,
-                "se_after": float(np.sqrt(rows["after"].median())),
+                "se_before": round(float(np.sqrt(before.median())), 2) if len(ratio) else None,
+                "se_after": round(float(np.sqrt(rows["after"].median())), 2),
                 "ratio_low": low,
                 "ratio_high": high,
             }

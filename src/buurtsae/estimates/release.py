@@ -4,8 +4,8 @@ A figure is hidden by rule (few residents; few respondents, or nearly all alike,
 would give away what is (`disclosure`). Whatever is written or shown about areas is computed from open figures, and a
 number about several areas (a median, a residual sum) only
 
-* from the open ones, where fewer than `FEW` others are hidden among them: the difference would tell;
-* from `FEW` figures or more, where single ones are hidden: a median of one is that one.
+* from the open ones, where fewer than `SEVERAL` others are hidden among them: the difference would tell;
+* from `FEW` figures or more, and rounded, where it is one of them, as a median is.
 
 So of two worlds that differ in hidden scores only, and not in the published sums of these, all files are the same.
 """
@@ -26,7 +26,7 @@ from buurtsae.estimates.labels import Rules
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.direct import DirectEstimates
 
-FEW = 10
+SEVERAL, FEW = 3, 10
 ATTACKED = 200  # draws on which the width of what can be computed is measured
 MARGIN = 0.1  # points: the Monte Carlo error of that
 
@@ -87,6 +87,12 @@ class Release:
         opened = [s == of[d].source and (of[d].level, code) not in self.direct for s, code, d in keys]
         return np.array(opened, dtype=bool)
 
+    def counted(self, table: pd.DataFrame, direct: DirectEstimates) -> NDArray[np.bool_]:
+        """Return which rows, as of `open_of_sources`, may go into one number about all of them."""
+        level = {s.source: s.level for s in direct.sources}
+        shown = self.open(table.assign(level=table["source"].map(level)))
+        return shown & countable(self.open_of_sources(table, direct) | ~shown)
+
     def shown(self, level: str, codes: Iterable[str]) -> NDArray[np.bool_]:
         """Return which areas of a level have an estimate that may be published."""
         return np.array([(level, str(code)) not in self.estimates.keys for code in codes], dtype=bool)
@@ -101,9 +107,9 @@ def _within(table: pd.DataFrame, keys: frozenset[Key]) -> NDArray[np.bool_]:
 
 
 def countable(shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which of several figures may go into one number about them: all, unless one to nine are hidden."""
+    """Return which of several figures may go into one number about them: all, unless one or two are hidden."""
     hidden = int((~shown).sum())
-    return np.ones_like(shown) if hidden == 0 or hidden >= FEW else shown
+    return np.ones_like(shown) if hidden == 0 or hidden >= SEVERAL else shown
 
 
 def _direct(fit: Fit, rules: Rules, protection: float, hidden: frozenset[Key]) -> frozenset[Key]:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from buurtsae.areas.graph import Graph
 from buurtsae.engines.base import Fit
-from buurtsae.estimates.release import countable
+from buurtsae.estimates.release import Release
 from buurtsae.model.terms import BYM2
 from buurtsae.sparse import Floats
 
@@ -56,14 +56,14 @@ def graph_of(fit: Fit) -> Graph | None:
     return next((t.graph for t in (fit.asked or fit.model).terms if isinstance(t, BYM2)), None)
 
 
-def moran(fit: Fit, shown: pd.Index | None = None) -> list[dict[str, Any]]:
+def moran(fit: Fit, release: Release | None = None) -> list[dict[str, Any]]:
     """Moran's I of the standardised residuals of a reference known per buurt, with the normal-theory p-value.
 
     Parameters
     ----------
     fit : Fit
-    shown : Index, optional
-        Codes of the buurten whose residuals may be known; where few others have one, these do not count.
+    release : Release, optional
+        What may be published: where few residuals are hidden, these do not count.
     """
     graph = graph_of(fit)
     if graph is None:
@@ -74,8 +74,10 @@ def moran(fit: Fit, shown: pd.Index | None = None) -> list[dict[str, Any]]:
     out = []
     pairs = np.array(graph.codes)[graph.edges]
     for name, residual in residuals(fit).items():
-        if shown is not None:
-            residual = residual[countable(residual.index.isin(shown))]
+        if release is not None:
+            source = fit.direct.sources[fit.direct.reference[fit.direct.subdimensions.index(name)]].source
+            rows = pd.DataFrame({"source": source, "area_code": residual.index, "measure": name})
+            residual = residual[release.counted(rows, fit.direct)]
         both = pairs[np.isin(pairs, residual.index).all(axis=1)]
         linked = residual[residual.index.isin(both.ravel())]
         if len(linked) < 4:  # its variance needs four

@@ -104,7 +104,7 @@ def classical_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
             if some.empty:
                 continue
             many = len(some) >= FEW  # a median of few figures is one of them
-            middle = {c: float(some[c].median()) if many and some[c].notna().any() else None for c in medians}
+            middle = {c: round(float(some[c].median()), 2) if many and some[c].notna().any() else None for c in medians}
             apart = float(np.sqrt(((some["eblup"] - some["estimate"]) ** 2).mean())) if many else None
             rows.append({"measure": measure, "class": name, "figures": len(some), **middle, "eblup_apart": apart})
     return rows

@@ -141,6 +141,8 @@ class Estimates:
         parts = []
         for measure, level, labels, values in level_draws(self.fit, self.concept, self.draws):
             shown = self.release.shown(level, labels)
+            if not shown.any():
+                continue
             part = {"area_code": np.array(labels, dtype=object)[shown], "constrained": triple_goal(values[:, shown])}
             parts.append(pd.DataFrame(part).assign(level=level, measure=measure))
         found = pd.concat(parts, ignore_index=True)
