@@ -39,11 +39,14 @@ class Release:
     ----------
     estimates : Hidden
         Areas of which no estimate is published.
+    few : frozenset of (level, area_code)
+        Areas whose direct estimates rest on few respondents, or on answers that are nearly all alike.
     direct : frozenset of (level, area_code)
-        Areas of which no direct estimate is published; those of `estimates` among them.
+        Areas of which no direct estimate is published: those of `few` and `estimates` among them.
     """
 
     estimates: Hidden
+    few: frozenset[Key]
     direct: frozenset[Key]
 
     @classmethod
@@ -67,7 +70,8 @@ class Release:
             if 0 < n < rules.min_residents
         }
         estimates = suppress(cells, ruled, protection)
-        return cls(estimates, _direct(fit, rules, protection, estimates.keys))
+        few = too_few(fit, rules)
+        return cls(estimates, few, _direct(fit, few, protection, estimates.keys))
 
     def open(self, table: pd.DataFrame) -> NDArray[np.bool_]:
         """Return which rows of a table, by `level` and `area_code`, have an estimate that may be published."""
@@ -112,9 +116,8 @@ def countable(shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.ones_like(shown) if hidden == 0 or hidden >= SEVERAL else shown
 
 
-def _direct(fit: Fit, rules: Rules, protection: float, hidden: frozenset[Key]) -> frozenset[Key]:
+def _direct(fit: Fit, few: frozenset[Key], protection: float, hidden: frozenset[Key]) -> frozenset[Key]:
     """Areas without a published direct estimate: what protects one source's may take another's along."""
-    few = too_few(fit, rules)
     keys = few | hidden
     if not fit.direct.scores:  # direct estimates of one level only: nothing can be subtracted
         return keys

@@ -138,7 +138,7 @@ class Estimates:
             `level`, `area_code`, `measure`, `year`, `constrained` (triple-goal estimate, for maps and distributions:
             its spread is that of the scores), `verdict` (`p_above_parent` in words) and, after benchmarking, `shift`.
         """
-        parts = []
+        parts = [pd.DataFrame(columns=["level", "area_code", "measure", "constrained"]).astype({"constrained": float})]
         for measure, level, labels, values in level_draws(self.fit, self.concept, self.draws):
             shown = self.release.shown(level, labels)
             if not shown.any():
