@@ -306,7 +306,8 @@ def _benchmarks(run: RunFile, areas: Areas, start: DirectEstimates) -> Benchmark
     if part is None:
         return None
     if part.file is not None:
-        return Benchmarks.read(run.locate(part.file), areas, _concept(run), start.subdimensions)
+        file = run.locate(part.file)
+        return Benchmarks.read(file, areas, _concept(run), start.subdimensions, exact=part.exact)
     areas.parents(str(part.level))
     return None
 

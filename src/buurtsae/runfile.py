@@ -206,6 +206,7 @@ class BenchmarkPart(_Part):
     """`[benchmark]`: figures that estimates must agree with: a file, or direct estimates of large areas of a level."""
 
     file: str | None = None
+    exact: bool = False
     level: str | None = None
     min_respondents: int = Field(default=100, ge=2)
     method: Literal["minimum-distance", "difference", "ratio", "tilting"] = "minimum-distance"
@@ -216,6 +217,8 @@ class BenchmarkPart(_Part):
     def _one_source(self) -> BenchmarkPart:
         if (self.file is None) == (self.level is None):
             raise ValueError("give either `file` with figures, or a `level` whose direct estimates are benchmarks")
+        if self.exact and self.file is None:
+            raise ValueError("`exact` belongs to `file`: direct estimates have standard errors")
         return self
 
 
