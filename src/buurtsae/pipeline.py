@@ -330,6 +330,8 @@ def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> list[Surv
         if survey is None and areas is not None:
             _other_codes(run, s, areas, problems)
         elif survey is not None and areas is not None:
+            here = survey.within(areas) if s.unknown_areas == "drop" else survey
+            survey = here if len(here) else survey  # nobody left: say which codes
             check_areas(survey, areas, problems, s.code_year)
             if len(problems.found) == before:
                 surveys.append(survey)
@@ -382,7 +384,8 @@ def _other_codes(run: RunFile, s: SourcePart, areas: Areas, problems: Problems) 
         return
     if s.area in table and len(table):
         known = table[s.area][~table[s.area].isin(codes.malformed(table[s.area], s.level))]
-        check_codes(known.dropna(), s.source, s.level, areas, problems, s.code_year)
+        if s.unknown_areas == "refuse":
+            check_codes(known.dropna(), s.source, s.level, areas, problems, s.code_year)
 
 
 def _table(run: RunFile, areas: Areas | None) -> DirectEstimates | None:
@@ -396,6 +399,7 @@ def _table(run: RunFile, areas: Areas | None) -> DirectEstimates | None:
         covariances=run.locate(spec.covariances) if spec.covariances else None,
         year=spec.year or run.spec.run.year,
         smooth=spec.smooth,
+        unknown_areas=spec.unknown_areas,
     )
 
 

@@ -102,6 +102,7 @@ class SourcePart(_Part):
     replicates: ReplicatesPart | None = None
     calibrate: CalibratePart | None = None
     not_asked: tuple[str, ...] = ()
+    unknown_areas: Literal["refuse", "drop"] = "refuse"
     code_year: int | None = None
     response: float | None = Field(default=None, gt=0, le=1)
 
@@ -127,6 +128,7 @@ class DirectPart(_Part):
     covariances: str | None = None
     year: int | None = None
     smooth: bool = True
+    unknown_areas: Literal["refuse", "drop"] = "refuse"
 
 
 class TermPart(_Part):

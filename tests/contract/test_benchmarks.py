@@ -25,7 +25,7 @@ def test_published_figures_are_met_in_every_draw_at_every_level(example: Example
         encoding="utf-8",
     )
     example.table("kerncijfers.csv", lambda t: t.assign(kant=np.where(t["buurtcode"] < "BU9902", "stad", "")))
-    quick(example, '[benchmark]\nfile = "../data/voorbeeldstad/cijfers.csv"')
+    quick(example, '[benchmark]\nfile = "../data/voorbeeldstad/cijfers.csv"\nexact = true')
     example.toml('region = "Voorbeeldstreek"', 'region = "Voorbeeldstreek"\ngroupings = ["kant"]')
     out = example.folder / "out"
     done = call("run", example.run, "--out", out, "--quiet")
@@ -70,6 +70,7 @@ def test_direct_estimates_of_large_gemeenten_replace_what_the_model_says_of_them
     [
         ('file = "../data/voorbeeldstad/niets.csv"', "cannot be read"),
         ('level = "provincie"', "no such level"),
+        ('level = "gemeente"\nexact = true', "`exact` belongs to `file`"),
         ("min_respondents = 3", "either `file` with figures, or a `level`"),
         ('level = "gemeente"\nmethod = "gokken"', "benchmark.method is not right"),
         ('level = "gemeente"\nsoort = "x"', "unknown key benchmark.soort"),

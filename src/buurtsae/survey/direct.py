@@ -280,6 +280,7 @@ class DirectEstimates:
         covariances: str | Path | None = None,
         year: int | None = None,
         smooth: bool = True,
+        unknown_areas: Literal["refuse", "drop"] = "refuse",
     ) -> DirectEstimates:
         """Start at area level: read direct estimates that an office computed itself.
 
@@ -287,7 +288,7 @@ class DirectEstimates:
         ----------
         path : path
             CSV or Parquet with `area_code` (of one source all buurten or all wijken), `measure` (a sub-dimension),
-            `source`, `estimate` (0-10), `variance`, `n_respondents` and optionally `n_effective`. The first source in
+            `source`, `estimate` (on 0-10; noise may lie outside), `variance`, `n_respondents` and optionally `n_effective`. The first source in
             the file is the reference, as `reference` says.
         covariances : path, optional
             `area_code`, `source`, `measure_1`, `measure_2`, `covariance`; without it, sampling errors of
@@ -297,6 +298,8 @@ class DirectEstimates:
         smooth : bool
             Replace each variance by S_d / n_effective with S_d = n_effective x variance pooled over areas
             (weights n - 1), keeping sampling correlations. Without it every variance must be positive.
+        unknown_areas : {"refuse", "drop"}
+            Whether rows of areas that `areas` does not have are an error, or left out and counted in the notes.
 
         Raises
         ------
@@ -306,7 +309,13 @@ class DirectEstimates:
         from buurtsae.survey.area_table import read_area_table
 
         found, sources, notes = read_area_table(
-            Path(path), Path(covariances) if covariances else None, areas, concept, year or areas.year, smooth
+            Path(path),
+            Path(covariances) if covariances else None,
+            areas,
+            concept,
+            year or areas.year,
+            smooth,
+            drop=unknown_areas == "drop",
         )
         return cls(found, sources, areas, (), notes)
 

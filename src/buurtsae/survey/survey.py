@@ -7,7 +7,7 @@ named in `not_asked`; a column that is simply absent is an error. Weights are de
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -175,6 +175,22 @@ class Survey:
         problems.raise_if_any()
         return cls(pd.concat([frame, pd.DataFrame(answers)], axis=1), codebook, year, info, level)
 
+    def within(self, areas: Areas) -> Survey:
+        """Return the respondents who live in `areas`, with a note of how many were left out.
+
+        Weights, and what they were calibrated to, stay those of the whole file.
+        """
+        here = self.frame["area"].isin(areas.at(self.level))
+        if here.all():
+            return self
+        where = self.frame["area"][~here].unique()
+        note = (
+            f"{int((~here).sum())} of {len(here)} respondents of {self.codebook.id} left out: they live in {len(where)} "
+            f"{self.level}en that the areas do not have ({shown(sorted(where))})"
+        )
+        design = replace(self.design, notes=(*self.design.notes, note))
+        return replace(self, frame=self.frame[here].reset_index(drop=True), design=design)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What an analyst should know of the design: lonely strata, strata without respondents, calibration."""
@@ -214,9 +230,8 @@ def check_codes(
             f"{len(unknown)} respondents of {source} live in unknown {level}en",
             shown(sorted(unknown.unique())),
             f"{level}codes of {areas.year}",
-            "the codes look like another year's: recode them"
-            if share > 0.02
-            else "correct these codes or drop the rows",
+            ("the codes look like another year's: recode them" if share > 0.02 else "correct these codes")
+            + f', or set `unknown_areas = "drop"` in [[sources]]: a {level} may exist at CBS and have no polygon here',
         )
 
 
