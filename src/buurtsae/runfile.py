@@ -50,7 +50,7 @@ class AreasPart(_Part):
     population: str = "inwoners"
     tables: tuple[TablePart, ...] = ()
     where: dict[str, str] = {}
-    region: str = "Nederland"
+    region: str = ""
     groupings: tuple[str, ...] = ()
 
 

@@ -93,6 +93,34 @@ def test_rules_and_groupings_that_do_not_exist(example: Example) -> None:
 
 
 @pytest.mark.slow
+def test_what_the_run_holds_a_part_of_is_not_published(example: Example) -> None:
+    quick(example, "")
+    example.areas(lambda f: f.assign(kant=np.where(f["buurtcode"] < "BU990103", "noord", "zuid"), provincie="PV97"))
+    example.toml('region = "Voorbeeldstreek"', 'where = { kant = "noord" }\ngroupings = ["kant"]')
+    for name in ("enquete_veiligheidsmonitor.csv", "enquete_burgerpeiling.csv"):
+        example.toml(f'voorbeeldstad/{name}"', f'voorbeeldstad/{name}"\nunknown_areas = "drop"')
+    out = example.folder / "out"
+    done = call("run", example.run, "--out", out, "--quiet")
+    assert done.status in (0, 3), done.err  # a part of the example may not pass the gate
+    table = pd.read_parquet(out / "estimates.parquet")
+    assert table["level"].drop_duplicates().tolist() == ["buurt", "wijk", "kant", "land"]  # GM9901 goes on in the south
+    assert set(table.loc[table["level"] == "land", "area_name"]) == {"het hele gebied van de run"}
+    compared = table.loc[table["level"].isin(["buurt", "wijk"]), ["p_above_parent", "rank_lower", "rank_upper"]]
+    assert compared.isna().all(axis=None)
+    text = (out / "statline.csv").read_text(encoding="utf-8")
+    assert "NL01" not in text
+    assert "GM9901" not in text
+    with xr.open_dataset(out / "draws.nc", engine="h5netcdf") as data:
+        assert set(data["level"].to_numpy()) == {"buurt", "wijk", "kant", "land"}
+    page = (out / "dashboard" / "gemeente" / "GM9901.html").read_text(encoding="utf-8")
+    assert "Voorbeeldstad" in page
+    notes = json.loads((out / "quality.json").read_text(encoding="utf-8"))["notes"]
+    assert "1 gemeente of which the run holds a part, without a figure as a whole: GM9901" in notes
+    assert "1 provincie of which the run holds a part, without a figure as a whole: PV97" in notes
+    assert any("respondents of burgerpeiling left out" in n for n in notes)
+
+
+@pytest.mark.slow
 def test_weights_of_the_run_file_make_the_total(example: Example) -> None:
     quick(example, "[concept]\nweights = { sociale_verbondenheid = 3 }\nsensitivity = true")
     out = example.folder / "out"

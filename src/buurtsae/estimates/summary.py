@@ -195,14 +195,22 @@ class Estimates:
         return f"Estimates of {len(self.measures)} measures for {counts}; {labels}"
 
 
-def level_draws(fit: Fit, concept: Concept, draws: Draws | None = None) -> Iterator[tuple[str, str, list[str], Floats]]:
+def level_draws(
+    fit: Fit, concept: Concept, draws: Draws | None = None, *, partial: bool = False
+) -> Iterator[tuple[str, str, list[str], Floats]]:
     """Yield measure, level, codes, and draws (draws, areas): one measure in memory at a time.
 
-    The draws are those of the fit unless others are given, with areas in the same order.
+    The draws are those of the fit unless others are given, with areas in the same order. Areas that the run holds a part
+    of are left out, unless `partial`.
     """
     draws = draws or fit.draws
     weights = concept.matrix_of(draws.subdimensions)
-    aggregations = {level: fit.areas.aggregation(level) for level in fit.areas.levels}
+    aggregations = {}
+    for level in fit.areas.levels:
+        labels, matrix = fit.areas.aggregation(level)
+        kept = np.flatnonzero(partial | fit.areas.complete(level, labels))
+        if len(kept):
+            aggregations[level] = [labels[k] for k in kept], matrix[kept]
     # the normal model knows no ends of the scale; per draw, so that all levels agree
     scores = np.clip(draws.flat, 0.0, 10.0)
     for measure, row in zip(weights.index, weights.to_numpy(), strict=True):
@@ -278,13 +286,27 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws) -> pd.DataF
     )
     table = table.merge(direct, on=["level", "area_code", "measure"], how="left", validate="one_to_one")
     table = rules.apply(_describe(table, fit), {c for found in fit.design.imputed.values() for c in found})
-    table = protect(table, fit.areas, rules.protection)
+    table = _complete(protect(table, fit.areas, rules.protection), fit.areas)
     order = {level: i for i, level in enumerate(fit.areas.levels)} | {m: i for i, m in enumerate(concept.measures)}
     return table.sort_values(
         ["level", "area_code", "measure"],
         key=lambda c: c if c.name == "area_code" else c.map(order),
         ignore_index=True,
     )
+
+
+def _complete(table: pd.DataFrame, areas: Areas) -> pd.DataFrame:
+    """Return the rows of areas that the run holds completely, without a comparison to what it holds a part of."""
+    code = table["area_code"]
+    kept, orphan = pd.Series(True, index=table.index), pd.Series(False, index=table.index)
+    for level in areas.levels:
+        at = table["level"] == level
+        kept[at] = areas.complete(level, code[at])
+        if (parent := PARENT.get(level)) is not None:
+            orphan[at] = ~areas.complete(parent, areas.parents(parent, level).loc[code[at]])
+    compared = ["p_above_parent", "rank_lower", "rank_upper"]
+    table[compared] = table[compared].mask(orphan)
+    return table[kept]
 
 
 def _of_fit(benchmarked: Benchmarked, concept: Concept | None) -> Fit:
@@ -302,7 +324,7 @@ def _of_fit(benchmarked: Benchmarked, concept: Concept | None) -> Fit:
 
 def _by_measure(fit: Fit, concept: Concept, draws: Draws) -> Iterator[tuple[str, dict[str, tuple[list[str], Floats]]]]:
     group: dict[str, tuple[list[str], Floats]] = {}
-    for measure, level, labels, values in level_draws(fit, concept, draws):
+    for measure, level, labels, values in level_draws(fit, concept, draws, partial=True):
         group[level] = labels, values
         if len(group) == len(fit.areas.levels):
             yield measure, group

@@ -282,6 +282,13 @@ def _check_rows(
             problems.add(
                 f"benchmarks are of an unknown {level}", shown(bad), f"codes of {areas.year}", "recode or remove them"
             )
+        if bad := sorted(set(codes) & set(areas.partial.get(level, ()))):
+            problems.add(
+                f"benchmarks are of a {level} of which the run holds a part",
+                shown(bad),
+                "areas that are complete",
+                "remove them, or widen `where`",
+            )
         if bad := sorted(set(codes) & set(areas.at(level)) - set(areas.inhabited_at(level))):
             problems.add(f"benchmarks are of a {level} without residents", shown(bad), "residents", "remove them")
     rows = table[KEY].agg(" ".join, axis=1)
