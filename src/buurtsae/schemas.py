@@ -79,7 +79,12 @@ ESTIMATES: tuple[Column, ...] = (
     ),
     Column("population", "int64", "Inwoners", "residents", "persons", 0),
     Column(  # of few respondents it may lie outside the scale, as regression estimates of an office do
-        "direct", "float64", "Directe schatting", "design-based estimate, where there is one", "score 0-10", nullable=True
+        "direct",
+        "float64",
+        "Directe schatting",
+        "design-based estimate, where there is one",
+        "score 0-10",
+        nullable=True,
     ),
     Column(
         "direct_se", "float64", "Standaardfout direct", "standard error of `direct`", "score 0-10", 0, nullable=True

@@ -303,7 +303,11 @@ def halves(grid: Grid) -> gpd.GeoDataFrame:
         ({}, ("provincie", "ring"), {}),
         ({"provinciecode": "PV97"}, ("provincie",), {}),
         ({"gemeentecode": "GM0001"}, (), {}),
-        ({"ring": "in"}, ("ring",), {"wijk": 5, "gemeente": 3}),  # of one wijk only a buurt without residents is left out
+        (
+            {"ring": "in"},
+            ("ring",),
+            {"wijk": 5, "gemeente": 3},
+        ),  # of one wijk only a buurt without residents is left out
     ],
 )
 def test_what_the_run_holds_a_part_of_is_no_level(
@@ -334,7 +338,8 @@ def test_only_the_country_is_called_nederland(grid: Grid, written: Written) -> N
     two = written(pd.concat([grid(), grid(gemeente="0363")], ignore_index=True), "b.gpkg")
     assert Areas.read(two, 2024).region == "het hele gebied van de run"
     assert Areas.read(two, 2024, region="Streek").region == "Streek"
-    many = pd.concat([grid(1, 1, gemeente=f"{k:04}") for k in range(1, 343)], ignore_index=True)
+    parts = [grid(1, 1, gemeente=f"{k:04}") for k in range(1, 343)]
+    many = pd.concat([p.set_geometry(p.translate(yoff=100 * k)) for k, p in enumerate(parts)], ignore_index=True)
     country = Areas.read(written(many, "c.parquet"), 2024)
     assert (country.region, country.national) == ("Nederland", True)
     assert not Areas.read(written(many.iloc[1:], "d.parquet"), 2024).national

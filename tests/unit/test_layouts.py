@@ -77,7 +77,9 @@ def areas() -> Areas:
     frame = frame.sort_index()
     frame.iloc[: len(HOSTILE), frame.columns.get_loc("name")] = list(HOSTILE)
     frame.loc[EMPTY_LETTERS, "population"] = 0
-    return Areas(frame, 2024, {"wijk": {"WK0363AE": "=Lege wijk"}, "gemeente": {"GM0363": "Amsterdam"}}, "Streek", national=True)
+    return Areas(
+        frame, 2024, {"wijk": {"WK0363AE": "=Lege wijk"}, "gemeente": {"GM0363": "Amsterdam"}}, "Streek", national=True
+    )
 
 
 @pytest.fixture(scope="module")

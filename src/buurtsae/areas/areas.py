@@ -21,6 +21,7 @@ import scipy.sparse as sp
 from buurtsae.areas import codes
 from buurtsae.areas.completeness import is_country, partly, too_few_gemeenten
 from buurtsae.areas.graph import Graph, Pair
+from buurtsae.areas.plausible import POLYGONS, residents
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
 from buurtsae.tables import as_number, read_table
 
@@ -143,6 +144,9 @@ class Areas:
         problems.raise_if_any()
         frame = _to_rd(frame, notes)
         found = _assemble(frame, cls, year, name, population, notes, tuple(groupings))
+        strange = problems.sift(check(found.frame) for check in POLYGONS)
+        problems.raise_if_any()
+        found = replace(found, notes=(*found.notes, *strange))
         return _named(_completed(found, every, population), region)
 
     @property
@@ -334,12 +338,14 @@ def _check_residents(frame: gpd.GeoDataFrame, population: str, problems: Problem
         problems.add("the number of residents is absent", shown(frame.columns, 8), repr(population), "name the column")
         return
     try:
-        negative = frame[population][as_number(frame[population]) < 0]
+        numbers = as_number(frame.set_index("buurtcode")[population])
     except (ValueError, TypeError) as error:
         problems.add("the number of residents is no number", str(error), "persons", "name another column, or repair it")
         return
-    if len(negative):
-        problems.add("the number of residents is negative", shown(negative), "0 or more", "correct these cells")
+    if len(negative := numbers[numbers < 0]):
+        got = shown(f"{x:g}" for x in negative)
+        problems.add("the number of residents is negative", got, "0 or more", "correct these cells")
+    problems.sift([residents(numbers)])
 
 
 def _check_groupings(frame: gpd.GeoDataFrame, groupings: Sequence[str], problems: Problems) -> None:
@@ -455,7 +461,7 @@ def _named(areas: Areas, region: str) -> Areas:
             "give [areas] region the name of what it is, or leave it out",
         )
     for level in ("gemeente", "provincie"):
-        if not region and level in areas.levels and len(one := areas.at(level)) == 1 and not areas.partial:
-            if areas.parents(level).notna().all():
-                return replace(areas, region=areas.label(level, one[0]))
+        one = areas.parents(level).unique() if level in areas.levels and not areas.partial else []
+        if not region and len(one) == 1:
+            return replace(areas, region=areas.label(level, str(one[0])))
     return replace(areas, region=region or ("Nederland" if areas.national else WHOLE))

@@ -30,7 +30,7 @@ PROVINCIES = {key: n for keys, n in PER_PROVINCIE.items() for key in keys}
 PROVINCIE_YEARS = (2023, 2024, 2025)
 
 
-def partly(code: pd.Series, inhabited: NDArray[np.bool_], kept: Bools) -> tuple[str, ...]:
+def partly(code: pd.Series, inhabited: NDArray[np.bool_], kept: NDArray[np.bool_]) -> tuple[str, ...]:
     """Return the areas of which some buurten were kept and some inhabited ones were not.
 
     Parameters

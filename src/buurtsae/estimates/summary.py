@@ -200,8 +200,8 @@ def level_draws(
 ) -> Iterator[tuple[str, str, list[str], Floats]]:
     """Yield measure, level, codes, and draws (draws, areas): one measure in memory at a time.
 
-    The draws are those of the fit unless others are given, with areas in the same order. Areas that the run holds a part
-    of are left out, unless `partial`.
+    The draws are those of the fit unless others are given, with areas in the same order. Areas of which the run holds a
+    part are left out, unless `partial`.
     """
     draws = draws or fit.draws
     weights = concept.matrix_of(draws.subdimensions)

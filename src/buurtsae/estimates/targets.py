@@ -110,8 +110,8 @@ class Benchmarks:
                 "benchmarks have no standard error",
                 shown(table.loc[zero, KEY].agg(" ".join, axis=1)),
                 "an `se` above 0",
-                "add the column `se` (of rounding to 1 decimal: 0.03), or say `exact = true`: estimates then equal these "
-                "figures, with intervals of width 0",
+                "add the column `se` (of rounding to 1 decimal: 0.03), or say `exact = true`: estimates then equal "
+                "these figures, with intervals of width 0",
             )
         problems.raise_if_any()
         found = cls(_sorted(table), areas, concept, subdimensions)

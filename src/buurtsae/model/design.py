@@ -108,8 +108,9 @@ class Design:
 
     @property
     def notes(self) -> list[str]:
-        """What to know: covariates that are modelled, sensitive or imputed; parts of the graph without estimates."""
-        return [*(note for c in self.covariates for note in c.notes), *self._silent()]
+        """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
+        strange = [note for b in self.blocks if isinstance(b, Bym2Block) for note in b.term.graph.notes]
+        return [*(note for c in self.covariates for note in c.notes), *dict.fromkeys(strange), *self._silent()]
 
     def _silent(self) -> list[str]:
         """Connected parts of the graph in which a sub-dimension has no direct estimate at all."""

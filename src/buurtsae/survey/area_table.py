@@ -64,8 +64,8 @@ def read_area_table(
     if n := int((~table["estimate"].between(0, 10)).sum()):
         low, high = table["estimate"].min(), table["estimate"].max()
         notes.append(
-            f"{n} of {len(table)} estimates of {path.name} lie outside 0-10 (lowest {low:.3g}, highest {high:.3g}): used "
-            "as they are, with their variances"
+            f"{n} of {len(table)} estimates of {path.name} lie outside 0-10 (lowest {low:.3g}, highest {high:.3g}): "
+            "used as they are, with their variances"
         )
     if table.empty:
         raise DataError(f"{path.name} has no usable estimate", "0 rows", "some", "check the extract")
@@ -132,7 +132,8 @@ def _check_codes(
     table: pd.DataFrame, columns: list[str], known: Iterable[str], what: str, file: str, problems: Problems
 ) -> None:
     if unknown := sorted(set(table[columns].fillna("").to_numpy().ravel()) - set(known)):
-        hint = 'correct these rows, or set `unknown_areas = "drop"` in [direct]' if columns == ["area_code"] else "correct"
+        or_else = ', or set `unknown_areas = "drop"` in [direct]' if columns == ["area_code"] else ""
+        hint = f"correct or drop these rows{or_else}"
         problems.add(f"{file} has unknown {what}", shown(unknown), shown(known), hint)
 
 

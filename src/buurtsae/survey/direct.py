@@ -288,8 +288,8 @@ class DirectEstimates:
         ----------
         path : path
             CSV or Parquet with `area_code` (of one source all buurten or all wijken), `measure` (a sub-dimension),
-            `source`, `estimate` (on 0-10; noise may lie outside), `variance`, `n_respondents` and optionally `n_effective`. The first source in
-            the file is the reference, as `reference` says.
+            `source`, `estimate` (on 0-10; noise may lie outside), `variance`, `n_respondents` and optionally
+            `n_effective`. The first source in the file is the reference, as `reference` says.
         covariances : path, optional
             `area_code`, `source`, `measure_1`, `measure_2`, `covariance`; without it, sampling errors of
             different sub-dimensions are taken as uncorrelated, and that is noted.

@@ -185,8 +185,8 @@ class Survey:
             return self
         where = self.frame["area"][~here].unique()
         note = (
-            f"{int((~here).sum())} of {len(here)} respondents of {self.codebook.id} left out: they live in {len(where)} "
-            f"{self.level}en that the areas do not have ({shown(sorted(where))})"
+            f"{int((~here).sum())} of {len(here)} respondents of {self.codebook.id} left out: they live in "
+            f"{len(where)} {self.level}en that the areas do not have ({shown(sorted(where))})"
         )
         design = replace(self.design, notes=(*self.design.notes, note))
         return replace(self, frame=self.frame[here].reset_index(drop=True), design=design)
