@@ -27,6 +27,7 @@ from buurtsae.estimates.targets import Benchmarks
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.design import Design, covariates, design
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
+from buurtsae.model.plausible import figures
 from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID, Term
@@ -35,6 +36,7 @@ from buurtsae.publish.output import publish
 from buurtsae.runfile import LinkPart, ModelPart, RunFile, RunSpec, SourcePart, read_run
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
+from buurtsae.survey.plausible import same_files
 from buurtsae.survey.population_totals import Calibration
 from buurtsae.survey.reliability import Reliability, reliability
 from buurtsae.survey.replicates import ReplicatePlan
@@ -262,6 +264,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
             arrays = _collect(problems, design, model, start, areas)
         else:
             _collect(problems, covariates, model, areas)
+            problems.sift(figures(areas))
     if areas is None or start is None or model is None or arrays is None:
         return None
     scales = tuple(reliability(s) for s in surveys)
@@ -330,8 +333,7 @@ def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> list[Surv
         if survey is None and areas is not None:
             _other_codes(run, s, areas, problems)
         elif survey is not None and areas is not None:
-            here = survey.within(areas) if s.unknown_areas == "drop" else survey
-            survey = here if len(here) else survey  # nobody left: say which codes
+            survey = survey.within(areas) if s.unknown_areas == "drop" else survey
             check_areas(survey, areas, problems, s.code_year)
             if len(problems.found) == before:
                 surveys.append(survey)
@@ -359,7 +361,8 @@ def _estimates(run: RunFile, areas: Areas | None, surveys: list[Survey], problem
         for s in spec.used
         if s.year != spec.run.year
     ]
-    return replace(found, notes=(*left, *years, *found.notes))
+    files = same_files({s.codebook.id: run.locate(u.file) for s, u in zip(surveys, spec.used, strict=True)})
+    return replace(found, notes=tuple(dict.fromkeys((*left, *years, *files, *found.notes))))
 
 
 def _survey(run: RunFile, s: SourcePart) -> Survey:

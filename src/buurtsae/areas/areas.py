@@ -19,7 +19,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from buurtsae.areas import codes
-from buurtsae.areas.completeness import is_country, partly, too_few_gemeenten
+from buurtsae.areas.completeness import WHOLE, completed, named
 from buurtsae.areas.graph import Graph, Pair
 from buurtsae.areas.plausible import POLYGONS, residents
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 RD = "EPSG:28992"
-WHOLE = "het hele gebied van de run"
 STRUCTURAL = ("name", "wijk", "gemeente", "population", "geometry")
 
 
@@ -147,7 +146,7 @@ class Areas:
         strange = problems.sift(check(found.frame) for check in POLYGONS)
         problems.raise_if_any()
         found = replace(found, notes=(*found.notes, *strange))
-        return _named(_completed(found, every, population), region)
+        return named(completed(found, every.set_index("buurtcode"), population), region)
 
     @property
     def codes(self) -> pd.Index:
@@ -422,46 +421,3 @@ def _assemble(
             notes.append(f"{hidden} secret or missing codes in {column} read as missing")
         out[column] = numbers
     return cls(out, year, names, notes=tuple(notes), groupings=groupings)
-
-
-def _completed(areas: Areas, every: gpd.GeoDataFrame, population: str) -> Areas:
-    """Take out what the run holds a part of: of wijken and gemeenten the figures, of higher levels the areas."""
-    file = every.set_index("buurtcode")
-    inhabited, kept = (as_number(file[population]) > 0).to_numpy(), file.index.isin(areas.codes)
-    frame, partial, notes = areas.frame.copy(), {}, list(areas.notes)
-    columns = {"wijk": "wijkcode", "gemeente": "gemeentecode"}
-    if "provinciecode" in file:
-        columns["provincie"] = "provinciecode"
-    for level in areas.levels[1:-1]:
-        column = columns.get(level, level)
-        found = partly(file[column].astype("string").str.strip(), inhabited, kept)
-        if level == "provincie":
-            found = tuple(sorted({*found, *too_few_gemeenten(frame[level], areas.year)}))
-        if not found:
-            continue
-        notes.append(f"{len(found)} {level} of which the run holds a part, without a figure as a whole: {shown(found)}")
-        if level in ("wijk", "gemeente"):
-            partial[level] = found
-            continue
-        frame[level] = frame[level].where(~frame[level].isin(found), None)
-        if frame[level].isna().all():
-            frame = frame.drop(columns=level)
-    groupings = tuple(g for g in areas.groupings if g in frame)
-    national = not partial and is_country(frame["gemeente"], areas.year)
-    return replace(areas, frame=frame, notes=tuple(notes), groupings=groupings, partial=partial, national=national)
-
-
-def _named(areas: Areas, region: str) -> Areas:
-    """Give the whole its name: that of the country, or of the one gemeente or provincie that it is, or as asked."""
-    if region.strip().casefold() == "nederland" and not areas.national:
-        raise DataError(
-            "the run does not hold the whole country",
-            f"{areas.frame['gemeente'].nunique()} gemeenten, {sum(map(len, areas.partial.values()))} areas in part",
-            f"all gemeenten of {areas.year} for a region called {region.strip()}",
-            "give [areas] region the name of what it is, or leave it out",
-        )
-    for level in ("gemeente", "provincie"):
-        one = areas.parents(level).unique() if level in areas.levels and not areas.partial else []
-        if not region and len(one) == 1:
-            return replace(areas, region=areas.label(level, str(one[0])))
-    return replace(areas, region=region or ("Nederland" if areas.national else WHOLE))

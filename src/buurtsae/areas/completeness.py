@@ -7,12 +7,23 @@ lacks shows in official counts, where they are known: gemeenten in the country a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from buurtsae.areas import codes
+from buurtsae.errors import DataError, shown
+from buurtsae.tables import as_number
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from buurtsae.areas.areas import Areas
+
+WHOLE = "het hele gebied van de run"
 
 # CBS, Gemeentelijke indeling op 1 januari; 2022 from 24 March on, when Weesp joined Amsterdam
 GEMEENTEN = {
@@ -60,3 +71,55 @@ def too_few_gemeenten(provincie: pd.Series, year: int) -> tuple[str, ...]:
 def is_country(gemeenten: Iterable[str], year: int) -> bool:
     """Return whether these are all gemeenten of the Netherlands."""
     return len(set(gemeenten)) >= GEMEENTEN.get(year, FEWEST)
+
+
+def completed(areas: Areas, file: gpd.GeoDataFrame, population: str) -> Areas:
+    """Take out what the run holds a part of: of wijken and gemeenten the figures, of higher levels the areas.
+
+    Parameters
+    ----------
+    areas : Areas
+        What was kept of a file.
+    file : GeoDataFrame, indexed by buurtcode
+        All of it.
+    population : str
+        Its column with the number of residents.
+    """
+    inhabited, kept = (as_number(file[population]) > 0).to_numpy(), file.index.isin(areas.codes)
+    frame, partial, notes = areas.frame.copy(), {}, list(areas.notes)
+    columns = {"wijk": "wijkcode", "gemeente": "gemeentecode"}
+    if "provinciecode" in file:
+        columns["provincie"] = "provinciecode"
+    for level in areas.levels[1:-1]:
+        column = columns.get(level, level)
+        found = partly(file[column].astype("string").str.strip().replace("", pd.NA), inhabited, kept)
+        if level == "provincie":
+            found = tuple(sorted({*found, *too_few_gemeenten(frame[level], areas.year)}))
+        if not found:
+            continue
+        notes.append(f"{len(found)} {level} of which the run holds a part, without a figure as a whole: {shown(found)}")
+        if level in ("wijk", "gemeente"):
+            partial[level] = found
+            continue
+        frame[level] = frame[level].where(~frame[level].isin(found), None)
+        if frame[level].isna().all():
+            frame = frame.drop(columns=level)
+    groupings = tuple(g for g in areas.groupings if g in frame)
+    national = not partial and is_country(frame["gemeente"], areas.year)
+    return replace(areas, frame=frame, notes=tuple(notes), groupings=groupings, partial=partial, national=national)
+
+
+def named(areas: Areas, region: str) -> Areas:
+    """Give the whole its name: that of the country, or of the one gemeente or provincie that it is, or as asked."""
+    if region.strip().casefold() == "nederland" and not areas.national:
+        raise DataError(
+            "the run does not hold the whole country",
+            f"{areas.frame['gemeente'].nunique()} gemeenten, {sum(map(len, areas.partial.values()))} areas in part",
+            f"all gemeenten of {areas.year} for a region called {region.strip()}",
+            "give [areas] region the name of what it is, or leave it out",
+        )
+    for level in ("gemeente", "provincie"):
+        one = areas.parents(level).unique() if level in areas.levels and not areas.partial else []
+        if not region and len(one) == 1:
+            return replace(areas, region=areas.label(level, str(one[0])))
+    return replace(areas, region=region or ("Nederland" if areas.national else WHOLE))

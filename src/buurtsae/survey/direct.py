@@ -25,6 +25,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.estimators import design_of, domain_estimates, population_means, regressors
+from buurtsae.survey.plausible import in_place
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method
 from buurtsae.survey.source_estimates import SourceEstimates, arrays, of_source
@@ -371,6 +372,7 @@ def direct(
         said = (*design_of(s).notes, *(f"{s.source}: {n}" for n in s.notes), *_thin(s, area[~empty]))
         notes += [n for n in said if n not in notes]
         kept.append(replace(s, frame=s.frame[~empty]))
+    notes += in_place(kept, areas)
     order = list(dict.fromkeys(d for s in several for d in s.subdimensions))
     asked = [d for d in order if any(s.frame[d].notna().any() for s in kept)]
     if not asked:
