@@ -24,6 +24,8 @@ APART = 25_000.0  # metres to the nearest other buurt
 MANY = 30  # buurten: of fewer the mean number of neighbours says little
 NEIGHBOURS = (2.5, 10.0)  # mean number; of a map in the plane it is below 6, corners that four share aside
 ALONE = 0.1  # share of buurten without neighbours
+MEET = "do the polygons meet, without gaps and overlaps?"
+MEET = "do the polygons meet, without gaps and overlaps?"
 
 
 def residents(numbers: pd.Series) -> Finding:
@@ -108,12 +110,11 @@ POLYGONS: tuple[Callable[[gpd.GeoDataFrame], Finding], ...] = (in_the_netherland
 
 
 def neighbours(degree: pd.Series) -> Finding:
-    """Polygons that touch give about six neighbours; gaps between them give none, overlaps give many."""
+    """Polygons that meet have about six neighbours; with gaps or overlaps between them their borders do not meet."""
     mean, low, high = float(degree.mean()), *NEIGHBOURS
     if len(degree) < MANY or low <= mean <= high:
         return None
-    why = "do the polygons touch?" if mean < low else "do the polygons overlap?"
-    return f"buurten have {mean:.1f} neighbours on average, where {low:g} to {high:g} is usual: {why}"
+    return f"buurten have {mean:.1f} neighbours on average, where {low:g} to {high:g} is usual: {MEET}"
 
 
 def joined(degree: pd.Series) -> Finding:
@@ -121,7 +122,7 @@ def joined(degree: pd.Series) -> Finding:
     alone = degree.index[degree == 0]
     if len(degree) < MANY or len(alone) <= ALONE * len(degree):
         return None
-    return f"{len(alone)} of {len(degree)} buurten have no neighbours ({shown(alone)}): do the polygons touch?"
+    return f"{len(alone)} of {len(degree)} buurten have no neighbours ({shown(alone)}): {MEET}"
 
 
 GRAPH: tuple[Callable[[pd.Series], Finding], ...] = (neighbours, joined)

@@ -36,7 +36,7 @@ def read_area_table(
     drop: bool = False,
 ) -> tuple[tuple[str, ...], tuple[SourceEstimates, ...], tuple[str, ...]]:
     """Return the sub-dimensions, the estimates per source and the notes; see `DirectEstimates.from_table`."""
-    problems, notes = Problems(), []
+    problems, notes = Problems(), list[str]()
     table = _columns(read_table(path, text=KEY), path, REQUIRED, problems)
     pairs = None
     if covariances is not None:

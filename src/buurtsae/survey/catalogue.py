@@ -22,8 +22,8 @@ smallest area for which the source serves by itself. *Items*: questions, or figu
 
 Write a file like this one, give its path as `source` in the run file, and see with `buurtsae sources eigen.toml` how it
 is understood. What contradicts itself is refused, with the line. An objective source has `[[indicator]]` tables
-instead, with `name`, `unit`, `informs`, `columns` and, if values outside it are errors, `range = [1, 5]`: see `kwb.toml`.
-Figures of which the unit begins with % lie between 0 and 100.
+instead, with `name`, `unit`, `informs`, `columns` and, where other values are errors, `range = [1, 5]` (0 to 100 where
+the unit begins with %): see `kwb.toml`.
 
 ```toml
 id = "eigen"

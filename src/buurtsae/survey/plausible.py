@@ -1,9 +1,9 @@
 """Whether respondents and their weights can be what they say, each check one function in a table.
 
 A check returns None where all is well, or a sentence for what is strange but may be so: a note. What is wrong with
-weights is wrong with every estimate, and no fit shows it. `FILE` looks at the rows of one file, `PLACE` at weights beside
-the residents whom they stand for. Weights with mean 1 are relative: only what they say of one gemeente beside another
-can be seen. Weights of a participatory source stand for nobody.
+weights is wrong with every estimate, and no fit shows it. `FILE` looks at the rows of one file, `PLACE` at weights
+beside the residents whom they stand for. Weights with a mean about 1 are relative: only what they say of one gemeente
+beside another can be seen. Weights of a participatory source stand for nobody.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LARGEST = 0.25  # of the sum of the weights
 ITEMS = 5  # answered: of fewer, people agree by chance
 PERFECT = 0.9999  # correlation
 REPEATED = 0.25  # of the rows repeat another one; of a file that is in itself twice, half
-RELATIVE = 0.01  # how far the mean of relative weights is from 1
+RELATIVE = (0.5, 2.0)  # mean: about 1, also where rows were dropped afterwards; of a sample of half of all it is 2
 TOTAL = (0.4, 1.25)  # weights over residents: a survey of adults or households has less, never much more
 ENOUGH = 30.0  # effective respondents of a gemeente
 UNEVEN = 2.0  # factor: with 30 respondents the standard error of a sum is 18%
@@ -119,7 +119,7 @@ def in_total(scores: Scores, areas: Areas) -> str | None:
     sampled = set(codes.gemeente_of(scores.frame["area"].astype("string")))
     here = areas.population[areas.parents("gemeente").isin(sampled)].sum()
     everybody = areas.population.sum()
-    if abs(w.mean() - 1) < RELATIVE or least * here <= w.sum() <= most * everybody:
+    if RELATIVE[0] <= w.mean() <= RELATIVE[1] or least * here <= w.sum() <= most * everybody:
         return None
     said = f"{scores.source}: the weights sum to {w.sum():,.6g} and have mean {w.mean():.3g}"
     if w.max() <= 1 and least * here <= (1 / w).sum() <= most * everybody:
