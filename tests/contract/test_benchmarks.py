@@ -114,6 +114,11 @@ def test_what_the_run_holds_a_part_of_is_not_published(example: Example) -> None
         assert set(data["level"].to_numpy()) == {"buurt", "wijk", "kant", "land"}
     page = (out / "dashboard" / "gemeente" / "GM9901.html").read_text(encoding="utf-8")
     assert "Voorbeeldstad" in page
+    document = json.loads((out / "json" / "GM9901.json").read_text(encoding="utf-8"))
+    assert document["profile"]
+    assert {p["gemeente"] for p in document["profile"]} == {None}
+    explained = call("explain", "BU99010002", "--from", out)
+    assert explained.status == 0, explained.err
     notes = json.loads((out / "quality.json").read_text(encoding="utf-8"))["notes"]
     assert "1 gemeente of which the run holds a part, without a figure as a whole: GM9901" in notes
     assert "1 provincie of which the run holds a part, without a figure as a whole: PV97" in notes

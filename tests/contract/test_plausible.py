@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from example_runs import Example, call
 
+from buurtsae import pipeline
 from buurtsae.areas.areas import Areas
 from buurtsae.model.plausible import figures
 from buurtsae.runfile import RunFile
@@ -295,3 +296,31 @@ def test_the_country_has_no_note(shared: Path) -> None:
     assert len(areas.at("provincie")) == 12
     assert areas.graph().notes == []
     assert not any(figures(areas))
+
+
+@pytest.mark.slow
+def test_direct_estimates_outside_the_scale_are_fitted_and_published(example: Example) -> None:
+    start = pipeline.check(example.run).direct
+    keys = ["source", "area_code", "measure"]
+    mean = pd.concat(
+        pd.DataFrame(s.mean, s.codes, start.subdimensions)
+        .stack()
+        .rename_axis(keys[1:])
+        .to_frame("estimate")
+        .assign(source=s.source)
+        for s in start.sources
+    )
+    table = start.variances().merge(mean.reset_index(), on=keys).rename(columns={"after": "variance"})
+    some = table.index[table["n_respondents"] >= 12][:6]  # so many are published beside the estimates
+    table.loc[some[:3], "estimate"], table.loc[some[3:], "estimate"] = -2.5, 13.0
+    table.drop(columns="before").to_csv(example.data / "direct.csv", index=False)
+    before, after = example.run.read_text(encoding="utf-8").split("[[sources]]", 1)
+    after = '[direct]\nfile = "../data/voorbeeldstad/direct.csv"\n\n[model]' + after.split("[model]")[1]
+    example.run.write_text(before + after, encoding="utf-8", newline="\n")
+    example.toml("draws = 4000", "draws = 400\nhyperparameters = 80")
+    out = example.folder / "out"
+    done = call("run", example.run, "--out", out, "--quiet")
+    assert done.status in (0, 3), done.err  # the gate is not what is tested
+    published = pd.read_parquet(out / "estimates.parquet")
+    assert (published["direct"].min(), published["direct"].max()) == (-2.5, 13.0)
+    assert published["estimate"].dropna().between(0, 10).all()

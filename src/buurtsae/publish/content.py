@@ -233,7 +233,7 @@ def of_area(folder: str | Path, code: str) -> dict[str, Any]:
             "there is no estimate of this area",
             repr(code),
             "a code in the table",
-            "buurten without residents have none",
+            "buurten without residents have none, nor areas of which the run holds a part",
         )
     about = {a["area_code"]: a for a in document["areas"]}[code]
     return {
