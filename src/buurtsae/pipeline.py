@@ -287,13 +287,8 @@ def _areas(run: RunFile) -> Areas:
     return Areas.read(
         run.locate(spec.file),
         spec.year,
-        code=spec.code,
-        name=spec.name,
-        population=spec.population,
         tables=[(run.locate(t.file), t.key) for t in spec.tables],
-        where=spec.where,
-        region=spec.region,
-        groupings=spec.groupings,
+        **spec.model_dump(include={"code", "name", "population", "where", "region", "groupings"}),
     )
 
 
@@ -309,8 +304,7 @@ def _benchmarks(run: RunFile, areas: Areas, start: DirectEstimates) -> Benchmark
     if part is None:
         return None
     if part.file is not None:
-        file = run.locate(part.file)
-        return Benchmarks.read(file, areas, _concept(run), start.subdimensions, exact=part.exact)
+        return Benchmarks.read(run.locate(part.file), areas, _concept(run), start.subdimensions, exact=part.exact)
     areas.parents(str(part.level))
     return None
 
@@ -385,10 +379,9 @@ def _other_codes(run: RunFile, s: SourcePart, areas: Areas, problems: Problems) 
         table = read_table(run.locate(s.file), text=[s.area])
     except BuurtsaeError:  # recorded already: that is why the survey could not be read
         return
-    if s.area in table and len(table):
+    if s.area in table and len(table) and s.unknown_areas == "refuse":
         known = table[s.area][~table[s.area].isin(codes.malformed(table[s.area], s.level))]
-        if s.unknown_areas == "refuse":
-            check_codes(known.dropna(), s.source, s.level, areas, problems, s.code_year)
+        check_codes(known.dropna(), s.source, s.level, areas, problems, s.code_year)
 
 
 def _table(run: RunFile, areas: Areas | None) -> DirectEstimates | None:
@@ -401,8 +394,7 @@ def _table(run: RunFile, areas: Areas | None) -> DirectEstimates | None:
         _concept(run),
         covariances=run.locate(spec.covariances) if spec.covariances else None,
         year=spec.year or run.spec.run.year,
-        smooth=spec.smooth,
-        unknown_areas=spec.unknown_areas,
+        **spec.model_dump(include={"smooth", "unknown_areas"}),
     )
 
 

@@ -154,7 +154,7 @@ STRANGE: dict[str, tuple[Spoil, str]] = {
     ),
     "weights of one stratum": (
         _strata,
-        "veiligheidsmonitor: weights per resident of 1 of 9 strata are far from those elsewhere (GM9902|65+ 10 times)",
+        f"{VM}: weights per resident of 1 of 9 strata are far from those elsewhere (GM9902|65+ 10 times)",
     ),
     "inverse weights that are relative": (
         _inverse_and_relative,

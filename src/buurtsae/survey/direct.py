@@ -372,6 +372,7 @@ def direct(
         said = (*design_of(s).notes, *(f"{s.source}: {n}" for n in s.notes), *_thin(s, area[~empty]))
         notes += [n for n in said if n not in notes]
         kept.append(replace(s, frame=s.frame[~empty]))
+        notes += _cut(s, areas)
     notes += in_place(kept, areas)
     order = list(dict.fromkeys(d for s in several for d in s.subdimensions))
     asked = [d for d in order if any(s.frame[d].notna().any() for s in kept)]
@@ -396,6 +397,13 @@ def _thin(scores: Scores, area: pd.Series) -> list[str]:
     count = codes.gemeente_of(area.astype("string")).value_counts()
     alone = sorted(count.index[count == 1])
     return [f"{scores.source} has one respondent in {len(alone)} gemeenten ({shown(alone)})"] if alone else []
+
+
+def _cut(scores: Scores, areas: Areas) -> list[str]:
+    """A note on respondents per wijk, of wijken of which the run holds a part."""
+    n = int(scores.frame["area"].isin(areas.partial.get(scores.level, ())).sum())
+    where = f"of which the run holds a part, and stand for that part ({scores.source})"
+    return [f"{n} respondents live in wijken {where}"] if n else []
 
 
 def _no_microdata(what: str) -> DataError:

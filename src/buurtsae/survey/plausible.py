@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from buurtsae.survey.scales import Scores
 
 FEW = 10  # respondents: of fewer, patterns are chance
-LARGEST = 0.25  # of the sum of the weights
+LARGEST = 0.25, 10  # of the sum of the weights, and times their mean
 ITEMS = 5  # answered: of fewer, people agree by chance
 PERFECT = 0.9999  # correlation
 REPEATED = 0.25  # of the rows repeat another one; of a file that is in itself twice, half
 RELATIVE = (0.5, 2.0)  # mean: about 1, also where rows were dropped afterwards; of a sample of half of all it is 2
-TOTAL = (0.4, 1.25)  # weights over residents: a survey of adults or households has less, never much more
-ENOUGH = 30.0  # effective respondents of a gemeente
-UNEVEN = 2.0  # factor: with 30 respondents the standard error of a sum is 18%
+TOTAL = (0.4, 1.5)  # weights over residents: a survey of adults or households has less, never much more
+UNEVEN = 2.0  # factor between gemeenten or strata
+ENOUGH = 50.0  # effective respondents: the standard error of a sum of weights is then 14%
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class Rows:
     file, level : str
     area : Series
     weight : ndarray
+    stratum : Series
+    population : ndarray, optional
+        Of the stratum of each respondent, where it is a number of persons.
     id : ndarray, optional
         Identifiers, where they are numbers.
     answers : DataFrame
@@ -55,6 +58,8 @@ class Rows:
     level: str
     area: pd.Series
     weight: Floats
+    stratum: pd.Series
+    population: Floats | None
     id: Floats | None
     answers: pd.DataFrame
 
@@ -73,8 +78,8 @@ def spread_out(r: Rows) -> str | None:
 
 def shared(r: Rows) -> str | None:
     """No respondent stands for a large part of all."""
-    share = r.weight.max() / r.weight.sum()
-    if len(r.weight) < FEW or share <= LARGEST:
+    share, (quarter, times) = r.weight.max() / r.weight.sum(), LARGEST
+    if share <= max(quarter, times / len(r.weight)):
         return None
     return f"{r.file}: one weight ({r.weight.max():g}) is {share:.0%} of the sum of {len(r.weight)} weights"
 
@@ -110,7 +115,17 @@ def once(r: Rows) -> str | None:
     return f"{r.file}: {again} of {len(r.area)} rows repeat another one, answers included: is the file in it twice?"
 
 
-FILE: tuple[Callable[[Rows], str | None], ...] = (spread_out, shared, not_counted, not_a_number, once)
+def in_strata(r: Rows) -> str | None:
+    """Weights of a stratum sum to its population, where that is known in persons, or are relative to it."""
+    if r.population is None:
+        return None
+    rows = pd.DataFrame({"stratum": r.stratum, "weight": r.weight, "population": r.population})
+    sums = rows.groupby("stratum").agg(weight=("weight", "sum"), n=("weight", "size"), of=("population", "first"))
+    sums = sums[sums["n"] >= FEW]
+    return _uneven(r.file, "strata", sums["weight"] / sums["of"])
+
+
+FILE: tuple[Callable[[Rows], str | None], ...] = (spread_out, shared, not_counted, not_a_number, once, in_strata)
 
 
 def in_total(scores: Scores, areas: Areas) -> str | None:
@@ -119,23 +134,13 @@ def in_total(scores: Scores, areas: Areas) -> str | None:
     sampled = set(codes.gemeente_of(scores.frame["area"].astype("string")))
     here = areas.population[areas.parents("gemeente").isin(sampled)].sum()
     everybody = areas.population.sum()
-    if RELATIVE[0] <= w.mean() <= RELATIVE[1] or least * here <= w.sum() <= most * everybody:
+    few = w.sum() ** 2 / (w**2).sum() < ENOUGH
+    if few or RELATIVE[0] <= w.mean() <= RELATIVE[1] or least * here <= w.sum() <= most * everybody:
         return None
     said = f"{scores.source}: the weights sum to {w.sum():,.6g} and have mean {w.mean():.3g}"
     if w.max() <= 1 and least * here <= (1 / w).sum() <= most * everybody:
         return f"{said}; their inverses sum to {(1 / w).sum():,.6g}, near the residents: are they sampling fractions?"
     return f"{said}: neither near the {here:,.0f} residents where respondents live, nor relative"
-
-
-def in_strata(scores: Scores, areas: Areas) -> str | None:
-    """Weights of a stratum sum to its population, where that is known in persons."""
-    design = scores.survey_design
-    if design is None or design.clusters or "fpc" not in scores.frame or not (scores.frame["fpc"] > 1).any():
-        return None
-    groups = scores.frame.groupby("stratum")
-    weight, n = groups["weight"].agg(["sum", "size"]).to_numpy(dtype=float).T
-    per_person = pd.Series(weight / groups["fpc"].first().to_numpy(dtype=float), index=list(groups.groups))[n >= 5]
-    return _uneven(scores.source, "strata", per_person)
 
 
 def in_gemeenten(scores: Scores, areas: Areas) -> str | None:
@@ -162,7 +167,7 @@ def _uneven(source: str, what: str, ratio: pd.Series) -> str | None:
     return f"{source}: weights per resident of {len(odd)} of {len(ratio)} {what} are far from those elsewhere ({got})"
 
 
-PLACE: tuple[Callable[[Scores, Areas], str | None], ...] = (in_total, in_strata, in_gemeenten)
+PLACE: tuple[Callable[[Scores, Areas], str | None], ...] = (in_total, in_gemeenten)
 
 
 def of_file(rows: Rows) -> list[str]:

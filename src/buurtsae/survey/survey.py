@@ -176,7 +176,10 @@ class Survey:
         problems.raise_if_any()
         w = frame.get("base_weight", frame["weight"]).to_numpy(dtype=float)  # as in the file, before calibration
         number = None if id is None else pd.to_numeric(raw[id], errors="coerce").to_numpy(dtype=float)
-        told = of_file(Rows(path.name, level, frame["area"], w, number, pd.DataFrame(answers)))
+        persons = "fpc" in frame and not clusters and bool((frame["fpc"] > 1).any())
+        population = frame["fpc"].to_numpy(dtype=float) if persons else None
+        rows = Rows(path.name, level, frame["area"], w, frame["stratum"], population, number, pd.DataFrame(answers))
+        told = of_file(rows)
         info = replace(info, notes=(*info.notes, *told))
         return cls(pd.concat([frame, pd.DataFrame(answers)], axis=1), codebook, year, info, level)
 
