@@ -278,7 +278,9 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws) -> pd.DataF
             part["reliability"] = np.maximum(1 - values.var(axis=0, ddof=1) / between, 0.0)
             if level != "land":
                 codes, reference = group[PARENT.get(level, "land")]
-                part |= above(values, pd.Index(codes).get_indexer(parents[level].loc[labels]), reference)
+                parent = pd.Index(codes).get_indexer(parents[level].loc[labels])
+                parent[~fit.areas.complete(level, labels)] = -1  # ranked apart, and left out afterwards
+                part |= above(values, parent, reference)
             parts.append(pd.DataFrame({"level": level, "area_code": labels, "measure": measure, **part}))
     table = pd.concat(parts, ignore_index=True)
     direct = pd.concat(
