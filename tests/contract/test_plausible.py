@@ -324,3 +324,13 @@ def test_direct_estimates_outside_the_scale_are_fitted_and_published(example: Ex
     published = pd.read_parquet(out / "estimates.parquet")
     assert (published["direct"].min(), published["direct"].max()) == (-2.5, 13.0)
     assert published["estimate"].dropna().between(0, 10).all()
+
+
+@pytest.mark.national
+def test_rotterdam_is_no_province_and_no_country(shared: Path) -> None:
+    nl = shared / "data" / "nl"
+    tables = [(nl / "kwb_2024_buurt.csv", "buurtcode")]
+    areas = Areas.read(nl / "buurt_2024.parquet", 2024, tables=tables, where={"gemeentecode": "GM0599"})
+    assert areas.levels == ("buurt", "wijk", "gemeente", "land")
+    assert (areas.region, areas.national, areas.partial) == ("Rotterdam", False, {})
+    assert "1 provincie of which the run holds a part, without a figure as a whole: PV28" in areas.notes
