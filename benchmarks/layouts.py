@@ -70,7 +70,7 @@ def make_areas(rng: np.random.Generator) -> Areas:
         gemeente="GM" + index.str[2:6],
         population=np.where(rng.uniform(size=BUURTEN) < 0.02, 0, rng.integers(50, 3000, BUURTEN)),
     )
-    return Areas(frame.sort_index(), 2024)
+    return Areas(frame.sort_index(), 2024, region="Nederland", national=True)
 
 
 def make() -> Made:

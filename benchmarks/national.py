@@ -50,7 +50,7 @@ def made(shared: Path, dims: list[int]) -> tuple[Any, ...]:
     frame["population"] = np.where(frame.index.isin(table.index), 100, 0)
     columns = [f"x{k}" for k in range(1, 6)]
     frame[columns] = table[columns].reindex(frame.index).fillna(0.0)
-    areas = Areas(frame, 2024)
+    areas = Areas(frame, 2024, region="Nederland", national=True)
     graph = Graph.from_pairs(frame.index, zip(pairs["buurtcode_a"], pairs["buurtcode_b"], strict=True))
     names = tuple(known["measures"][d] for d in dims)
     seen = table[table["n_respondents"] > 0]

@@ -112,7 +112,7 @@ def replicate(seed: int, work: Path) -> Path:
     found = fit(model, direct([scores], areas), areas, "laplace", seed, progress=False, **OPTIONS)
     parts = found.draws.subdimensions
     levels = truth[truth["level"].isin(["gemeente", "land"]) & truth["measure"].isin(parts)]
-    exact = Benchmarks.read(levels.rename(columns={"truth": "value"}), areas, concept, parts)
+    exact = Benchmarks.read(levels.rename(columns={"truth": "value"}), areas, concept, parts, exact=True)
     own = Benchmarks.of_direct(found, "gemeente", concept, min_respondents=LARGE)
     made: list[Estimates] = [estimate(found)]
     made += [estimate(benchmark(found, to, covariance="posterior")) for to in (own, exact)]

@@ -41,6 +41,10 @@ class DataError(BuurtsaeError):
     """An input table, file or code list that cannot be used."""
 
 
+# what a check returns: nothing, a sentence for what is strange but may be so, an error for what cannot be
+Finding = str | DataError | None
+
+
 class ModelError(BuurtsaeError):
     """A model that cannot be fitted as asked, or that an engine does not support."""
 
@@ -71,6 +75,16 @@ class Problems:
     def collect(self, error: BuurtsaeError) -> None:
         """Record an error raised elsewhere, unpacking it if it holds several."""
         self.found.extend(error.problems if isinstance(error, ProblemsError) else [error])
+
+    def sift(self, findings: Iterable[Finding]) -> list[str]:
+        """Record the errors among findings, and return the sentences: they are notes."""
+        notes = []
+        for one in findings:
+            if isinstance(one, str):
+                notes.append(one)
+            elif one is not None:
+                self.collect(one)
+        return notes
 
     def raise_if_any(self) -> None:
         """Raise what was found: alone as itself, several as one `ProblemsError`."""

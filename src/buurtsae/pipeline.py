@@ -27,6 +27,7 @@ from buurtsae.estimates.targets import Benchmarks
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.design import Design, covariates, design
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
+from buurtsae.model.plausible import figures
 from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID, Term
@@ -35,6 +36,7 @@ from buurtsae.publish.output import publish
 from buurtsae.runfile import LinkPart, ModelPart, RunFile, RunSpec, SourcePart, read_run
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
+from buurtsae.survey.plausible import same_files
 from buurtsae.survey.population_totals import Calibration
 from buurtsae.survey.reliability import Reliability, reliability
 from buurtsae.survey.replicates import ReplicatePlan
@@ -262,6 +264,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
             arrays = _collect(problems, design, model, start, areas)
         else:
             _collect(problems, covariates, model, areas)
+            problems.sift(figures(areas))
     if areas is None or start is None or model is None or arrays is None:
         return None
     scales = tuple(reliability(s) for s in surveys)
@@ -284,13 +287,8 @@ def _areas(run: RunFile) -> Areas:
     return Areas.read(
         run.locate(spec.file),
         spec.year,
-        code=spec.code,
-        name=spec.name,
-        population=spec.population,
         tables=[(run.locate(t.file), t.key) for t in spec.tables],
-        where=spec.where,
-        region=spec.region,
-        groupings=spec.groupings,
+        **spec.model_dump(include={"code", "name", "population", "where", "region", "groupings"}),
     )
 
 
@@ -306,7 +304,7 @@ def _benchmarks(run: RunFile, areas: Areas, start: DirectEstimates) -> Benchmark
     if part is None:
         return None
     if part.file is not None:
-        return Benchmarks.read(run.locate(part.file), areas, _concept(run), start.subdimensions)
+        return Benchmarks.read(run.locate(part.file), areas, _concept(run), start.subdimensions, exact=part.exact)
     areas.parents(str(part.level))
     return None
 
@@ -329,6 +327,7 @@ def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> list[Surv
         if survey is None and areas is not None:
             _other_codes(run, s, areas, problems)
         elif survey is not None and areas is not None:
+            survey = survey.within(areas) if s.unknown_areas == "drop" else survey
             check_areas(survey, areas, problems, s.code_year)
             if len(problems.found) == before:
                 surveys.append(survey)
@@ -356,7 +355,8 @@ def _estimates(run: RunFile, areas: Areas | None, surveys: list[Survey], problem
         for s in spec.used
         if s.year != spec.run.year
     ]
-    return replace(found, notes=(*left, *years, *found.notes))
+    files = same_files({s.codebook.id: run.locate(u.file) for s, u in zip(surveys, spec.used, strict=True)})
+    return replace(found, notes=tuple(dict.fromkeys((*left, *years, *files, *found.notes))))
 
 
 def _survey(run: RunFile, s: SourcePart) -> Survey:
@@ -379,7 +379,7 @@ def _other_codes(run: RunFile, s: SourcePart, areas: Areas, problems: Problems) 
         table = read_table(run.locate(s.file), text=[s.area])
     except BuurtsaeError:  # recorded already: that is why the survey could not be read
         return
-    if s.area in table and len(table):
+    if s.area in table and len(table) and s.unknown_areas == "refuse":
         known = table[s.area][~table[s.area].isin(codes.malformed(table[s.area], s.level))]
         check_codes(known.dropna(), s.source, s.level, areas, problems, s.code_year)
 
@@ -394,7 +394,7 @@ def _table(run: RunFile, areas: Areas | None) -> DirectEstimates | None:
         _concept(run),
         covariances=run.locate(spec.covariances) if spec.covariances else None,
         year=spec.year or run.spec.run.year,
-        smooth=spec.smooth,
+        **spec.model_dump(include={"smooth", "unknown_areas"}),
     )
 
 

@@ -50,7 +50,7 @@ class AreasPart(_Part):
     population: str = "inwoners"
     tables: tuple[TablePart, ...] = ()
     where: dict[str, str] = {}
-    region: str = "Nederland"
+    region: str = ""
     groupings: tuple[str, ...] = ()
 
 
@@ -102,6 +102,7 @@ class SourcePart(_Part):
     replicates: ReplicatesPart | None = None
     calibrate: CalibratePart | None = None
     not_asked: tuple[str, ...] = ()
+    unknown_areas: Literal["refuse", "drop"] = "refuse"
     code_year: int | None = None
     response: float | None = Field(default=None, gt=0, le=1)
 
@@ -127,6 +128,7 @@ class DirectPart(_Part):
     covariances: str | None = None
     year: int | None = None
     smooth: bool = True
+    unknown_areas: Literal["refuse", "drop"] = "refuse"
 
 
 class TermPart(_Part):
@@ -206,6 +208,7 @@ class BenchmarkPart(_Part):
     """`[benchmark]`: figures that estimates must agree with: a file, or direct estimates of large areas of a level."""
 
     file: str | None = None
+    exact: bool = False
     level: str | None = None
     min_respondents: int = Field(default=100, ge=2)
     method: Literal["minimum-distance", "difference", "ratio", "tilting"] = "minimum-distance"
@@ -216,6 +219,8 @@ class BenchmarkPart(_Part):
     def _one_source(self) -> BenchmarkPart:
         if (self.file is None) == (self.level is None):
             raise ValueError("give either `file` with figures, or a `level` whose direct estimates are benchmarks")
+        if self.exact and self.file is None:
+            raise ValueError("`exact` belongs to `file`: direct estimates have standard errors")
         return self
 
 

@@ -16,7 +16,7 @@ from buurtsae.errors import Problems, shown
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
-CONTRACT_VERSION = "1.0"
+CONTRACT_VERSION = "1.1"
 KEY = ("level", "area_code", "measure", "year")
 LABELS = ("betrouwbaar", "indicatief", "niet_publiceren")
 
@@ -78,7 +78,14 @@ ESTIMATES: tuple[Column, ...] = (
         "n_effective", "float64", "Effectief aantal", "effective number of respondents", "persons", 0, nullable=True
     ),
     Column("population", "int64", "Inwoners", "residents", "persons", 0),
-    _score("direct", "Directe schatting", "design-based estimate, where there is one"),
+    Column(  # of few respondents it may lie outside the scale, as regression estimates of an office do
+        "direct",
+        "float64",
+        "Directe schatting",
+        "design-based estimate, where there is one",
+        "score 0-10",
+        nullable=True,
+    ),
     Column(
         "direct_se", "float64", "Standaardfout direct", "standard error of `direct`", "score 0-10", 0, nullable=True
     ),

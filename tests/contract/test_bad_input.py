@@ -153,7 +153,7 @@ DEFECTS = {
         "1 respondents of veiligheidsmonitor live in unknown buurten",
         "BU99099999",
         "buurtcodes of 2024",
-        "drop the rows",
+        'unknown_areas = "drop"',
     ),
     "a buurtcode that is no code": Defect(
         lambda e: e.table(VM, put("buurtcode", "99010001")), "malformed", "99010001", "BU03440101", "as text"
@@ -173,7 +173,7 @@ DEFECTS = {
         "1 respondents of burgerpeiling live in unknown wijken",
         "WK990999",
         "wijkcodes of 2024",
-        "drop the rows",
+        'unknown_areas = "drop"',
     ),
     "a wijkcode that is no code": Defect(
         _per_wijk(put("wijkcode", "WK9901")), "malformed wijkcodes", "WK9901", "WK034401", "as text"

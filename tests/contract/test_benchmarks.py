@@ -25,7 +25,7 @@ def test_published_figures_are_met_in_every_draw_at_every_level(example: Example
         encoding="utf-8",
     )
     example.table("kerncijfers.csv", lambda t: t.assign(kant=np.where(t["buurtcode"] < "BU9902", "stad", "")))
-    quick(example, '[benchmark]\nfile = "../data/voorbeeldstad/cijfers.csv"')
+    quick(example, '[benchmark]\nfile = "../data/voorbeeldstad/cijfers.csv"\nexact = true')
     example.toml('region = "Voorbeeldstreek"', 'region = "Voorbeeldstreek"\ngroupings = ["kant"]')
     out = example.folder / "out"
     done = call("run", example.run, "--out", out, "--quiet")
@@ -70,6 +70,7 @@ def test_direct_estimates_of_large_gemeenten_replace_what_the_model_says_of_them
     [
         ('file = "../data/voorbeeldstad/niets.csv"', "cannot be read"),
         ('level = "provincie"', "no such level"),
+        ('level = "gemeente"\nexact = true', "`exact` belongs to `file`"),
         ("min_respondents = 3", "either `file` with figures, or a `level`"),
         ('level = "gemeente"\nmethod = "gokken"', "benchmark.method is not right"),
         ('level = "gemeente"\nsoort = "x"', "unknown key benchmark.soort"),
@@ -89,6 +90,39 @@ def test_rules_and_groupings_that_do_not_exist(example: Example) -> None:
     assert done.status == 1
     assert "unknown key publish.min_geluk" in done.err
     assert "no such grouping" in done.err
+
+
+@pytest.mark.slow
+def test_what_the_run_holds_a_part_of_is_not_published(example: Example) -> None:
+    quick(example, "")
+    example.areas(lambda f: f.assign(kant=np.where(f["buurtcode"] < "BU990103", "noord", "zuid"), provincie="PV97"))
+    example.toml('region = "Voorbeeldstreek"', 'where = { kant = "noord" }\ngroupings = ["kant"]')
+    for name in ("enquete_veiligheidsmonitor.csv", "enquete_burgerpeiling.csv"):
+        example.toml(f'voorbeeldstad/{name}"', f'voorbeeldstad/{name}"\nunknown_areas = "drop"')
+    out = example.folder / "out"
+    done = call("run", example.run, "--out", out, "--quiet")
+    assert done.status in (0, 3), done.err  # a part of the example may not pass the gate
+    table = pd.read_parquet(out / "estimates.parquet")
+    assert table["level"].drop_duplicates().tolist() == ["buurt", "wijk", "kant", "land"]  # GM9901 goes on in the south
+    assert set(table.loc[table["level"] == "land", "area_name"]) == {"het hele gebied van de run"}
+    compared = table.loc[table["level"].isin(["buurt", "wijk"]), ["p_above_parent", "rank_lower", "rank_upper"]]
+    assert compared.isna().all(axis=None)
+    text = (out / "statline.csv").read_text(encoding="utf-8")
+    assert "NL01" not in text
+    assert "GM9901" not in text
+    with xr.open_dataset(out / "draws.nc", engine="h5netcdf") as data:
+        assert set(data["level"].to_numpy()) == {"buurt", "wijk", "kant", "land"}
+    page = (out / "dashboard" / "gemeente" / "GM9901.html").read_text(encoding="utf-8")
+    assert "Voorbeeldstad" in page
+    document = json.loads((out / "json" / "GM9901.json").read_text(encoding="utf-8"))
+    assert document["profile"]
+    assert {p["gemeente"] for p in document["profile"]} == {None}
+    explained = call("explain", "BU99010002", "--from", out)
+    assert explained.status == 0, explained.err
+    notes = json.loads((out / "quality.json").read_text(encoding="utf-8"))["notes"]
+    assert "1 gemeente of which the run holds a part, without a figure as a whole: GM9901" in notes
+    assert "1 provincie of which the run holds a part, without a figure as a whole: PV97" in notes
+    assert any("respondents of burgerpeiling left out" in n for n in notes)
 
 
 @pytest.mark.slow

@@ -147,6 +147,34 @@ def test_secret_and_missing_estimates_are_left_out(areas: Areas, written: Writte
     assert list(read(areas, written(text, "d.csv")).sources[0].codes) == [A, B]
 
 
+def test_estimates_outside_the_scale_are_data(areas: Areas, written: Written) -> None:
+    noisy = pd.concat([small(), small().assign(area_code=["BU03440102", "BU03440103"], estimate=[-1.5, 12.0])])
+    found = read(areas, written(noisy, "d.csv"))
+    assert found.sources[0].mean.ravel().tolist() == [6.0, 7.0, -1.5, 12.0]
+    note = (
+        "2 of 4 estimates of d.csv lie outside 0-10 (lowest -1.5, highest 12): used as they are, with their variances"
+    )
+    assert note in found.notes
+    assert not any("outside 0-10" in n for n in read(areas, written(small(), "d.csv")).notes)
+    totals = found.totals("buurt").set_index("area_code")["direct"]
+    assert totals[["BU03440102", "BU03440103"]].tolist() == [-1.5, 12.0]
+
+
+def test_rows_of_other_areas_are_left_out_and_counted_when_asked(areas: Areas, written: Written) -> None:
+    more = small().assign(area_code=["BU99990000", "BU99990001"])
+    path = written(pd.concat([small(), more]), "d.csv")
+    pair = {"source": "lokaal", "measure_1": "participatie", "measure_2": "participatie", "covariance": 0.3}
+    pairs = written(pd.DataFrame([{"area_code": code, **pair} for code in (A, "BU99990000")]), "p.csv")
+    found = read(areas, path, covariances=pairs, unknown_areas="drop")
+    assert list(found.sources[0].codes) == [A, B]
+    assert "2 of 4 rows of d.csv left out: areas that are not there (BU99990000, BU99990001)" in found.notes
+    assert problems_of(areas, path) == {"d.csv has unknown buurten of 2024": "BU99990000, BU99990001"}
+    nowhere = written(more, "n.csv")  # with nothing left the codes are wrong
+    assert problems_of(areas, nowhere, unknown_areas="drop") == {
+        "n.csv has unknown buurten of 2024": "BU99990000, BU99990001"
+    }
+
+
 def test_all_that_is_wrong_at_once(areas: Areas, written: Written) -> None:
     bad = pd.concat(
         [
@@ -154,7 +182,7 @@ def test_all_that_is_wrong_at_once(areas: Areas, written: Written) -> None:
             small().iloc[:1],  # twice
             small().iloc[:1].assign(area_code="BU99990000"),
             small().iloc[:1].assign(area_code="BU03440102", measure="geluk"),
-            small().iloc[:1].assign(area_code="BU03440103", estimate=11.5),
+            small().iloc[:1].assign(area_code="BU03440103", estimate=111.5),
             small().iloc[:1].assign(area_code="BU03440200", n_respondents=-1),
             small().iloc[:1].assign(area_code="BU03440201", n_effective=np.nan),
             small().iloc[:1].assign(area_code="BU03440202", variance=0.0),
@@ -165,7 +193,7 @@ def test_all_that_is_wrong_at_once(areas: Areas, written: Written) -> None:
         "d.csv has unknown buurten of 2024": "BU99990000",
         "d.csv has unknown sub-dimensions": "geluk",
         "d.csv has estimates twice": A,
-        "d.csv: estimates outside the scale": "11.5",
+        "d.csv: estimates far outside the scale": "111.5",
         "d.csv: n_respondents missing or negative": "BU03440200",
         "d.csv: n_effective missing or negative": "BU03440201",
         "d.csv: variances that are zero, negative or missing": "BU03440202",
@@ -250,7 +278,7 @@ def test_both_triangles_may_be_given(areas: Areas, written: Written) -> None:
 
 
 def test_all_problems_is_one_error(areas: Areas, written: Written) -> None:
-    bad = small().assign(estimate=[-1, 11], area_code=["BU1", "BU2"])
+    bad = small().assign(estimate=[-101, 111], area_code=["BU1", "BU2"])
     with pytest.raises(ProblemsError, match="BU1, BU2"):
         read(areas, written(bad, "d.csv"))
 

@@ -280,10 +280,69 @@ def test_groupings_are_levels_of_their_own(grid: Grid, written: Written) -> None
 
 
 def test_provinces_are_a_level(grid: Grid, written: Written) -> None:
-    frame = grid(1, 3).assign(provinciecode=["PV26", "PV26", "PV27"], provincienaam=["Utrecht", "Utrecht", "Zeeland"])
+    frame = grid(1, 3).assign(provinciecode=["PV97", "PV97", "PV98"], provincienaam=["Utrecht", "Utrecht", "Zeeland"])
     areas = Areas.read(written(frame, "a.gpkg"), 2024)
     assert areas.levels == ("buurt", "wijk", "gemeente", "provincie", "land")
     assert [areas.label("provincie", c) for c in areas.at("provincie")] == ["Utrecht", "Zeeland"]
+
+
+def halves(grid: Grid) -> gpd.GeoDataFrame:
+    """Two gemeenten in a province of their own, and one in another; one buurt has no residents."""
+    parts = [grid(2, 2, gemeente=code) for code in ("0001", "0002", "0003")]
+    frame = pd.concat([p.set_geometry(p.translate(xoff=3000 * k)) for k, p in enumerate(parts)], ignore_index=True)
+    frame["provinciecode"] = ["PV97"] * 8 + ["PV98"] * 4
+    frame["gemeentecode"] = "GM" + frame["buurtcode"].str[2:6]
+    frame["ring"] = ["in", "uit"] * 6
+    frame.loc[frame["buurtcode"] == "BU00020101", "inwoners"] = 0
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("where", "levels", "partial"),
+    [
+        ({}, ("provincie", "ring"), {}),
+        ({"provinciecode": "PV97"}, ("provincie",), {}),
+        ({"gemeentecode": "GM0001"}, (), {}),
+        (
+            {"ring": "in"},
+            ("ring",),
+            {"wijk": 5, "gemeente": 3},
+        ),  # of one wijk only a buurt without residents is left out
+    ],
+)
+def test_what_the_run_holds_a_part_of_is_no_level(
+    grid: Grid, written: Written, where: dict[str, str], levels: tuple[str, ...], partial: dict[str, int]
+) -> None:
+    areas = Areas.read(written(halves(grid), "a.gpkg"), 2024, where=where, groupings=["ring"])
+    assert areas.levels == ("buurt", "wijk", "gemeente", *levels, "land")
+    assert {level: len(codes) for level, codes in areas.partial.items()} == partial
+    noted = {n.split()[1] for n in areas.notes if "of which the run holds a part" in n}
+    assert noted == {"provincie", "ring", *partial} - set(levels) if where else noted == set()
+
+
+def test_a_file_that_was_cut_before_shows_in_the_number_of_gemeenten(grid: Grid, written: Written) -> None:
+    frame = grid(1, 3, gemeente="0599").assign(provinciecode="PV28", gemeentenaam="Rotterdam")
+    areas = Areas.read(written(frame, "a.gpkg"), 2024)
+    assert "provincie" not in areas.levels  # Zuid-Holland has 50 gemeenten
+    assert areas.notes == ("1 provincie of which the run holds a part, without a figure as a whole: PV28",)
+    assert (areas.region, areas.national) == ("Rotterdam", False)
+    known = Areas.read(written(frame, "b.gpkg"), 2012)  # a year without counts
+    assert "provincie" in known.levels
+
+
+def test_only_the_country_is_called_nederland(grid: Grid, written: Written) -> None:
+    path = written(grid(), "a.gpkg")
+    assert problems_of(path, region="Nederland") == {
+        "the run does not hold the whole country": "1 gemeenten, 0 areas in part"
+    }
+    two = written(pd.concat([grid(), grid(gemeente="0363")], ignore_index=True), "b.gpkg")
+    assert Areas.read(two, 2024).region == "het hele gebied van de run"
+    assert Areas.read(two, 2024, region="Streek").region == "Streek"
+    parts = [grid(1, 1, gemeente=f"{k:04}") for k in range(1, 343)]
+    many = pd.concat([p.set_geometry(p.translate(yoff=100 * k)) for k, p in enumerate(parts)], ignore_index=True)
+    country = Areas.read(written(many, "c.parquet"), 2024)
+    assert (country.region, country.national) == ("Nederland", True)
+    assert not Areas.read(written(many.iloc[1:], "d.parquet"), 2024).national
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from buurtsae.draws import Draws
 from buurtsae.errors import BuurtsaeError, DataError, ModelError, ProblemsError
 from buurtsae.estimates.benchmark import Benchmarks, benchmark
 from buurtsae.estimates.constraints import Nearest, gain, independent, reconcile, spread, tilt
-from buurtsae.estimates.summary import level_draws
+from buurtsae.estimates.summary import estimate, level_draws
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept
 
@@ -45,7 +45,7 @@ def means(made: Made, level: str, measure: str, up: float = 0.0) -> list[tuple[s
 def read(made: Made, rows: list[tuple[Any, ...]] | pd.DataFrame) -> Benchmarks:
     if not isinstance(rows, pd.DataFrame):
         rows = pd.DataFrame(rows, columns=["level", "area_code", "measure", "value", "se"][: len(rows[0])])
-    return Benchmarks.read(rows, made.fit.areas, CONCEPT, made.fit.draws.subdimensions)
+    return Benchmarks.read(rows, made.fit.areas, CONCEPT, made.fit.draws.subdimensions, exact=True)
 
 
 def constrained(draws: Draws, to: Benchmarks) -> Floats:
@@ -529,7 +529,7 @@ def test_everything_that_is_wrong_is_said_at_once(made: Made) -> None:
         f"buurt without residents\n  got {EMPTY}",
         "unknown measure\n  got geluk",
         f"no score\n  got gemeente GM0344 {FIRST}, land NL00 {FIRST}",
-        f"no standard error\n  got gemeente GM0355 {FIRST}, gemeente GM0355 {SECOND}",
+        f"impossible standard error\n  got gemeente GM0355 {FIRST}, gemeente GM0355 {SECOND}",
         f"given twice\n  got gemeente GM0355 {FIRST}",
     ):
         assert any(part in f for f in found), part
@@ -543,6 +543,28 @@ def test_a_table_without_columns_rows_or_numbers_is_refused(made: Made) -> None:
         read(made, pd.DataFrame(columns=["level", "area_code", "measure", "value"]))
     with pytest.raises(DataError, match="value is no number"):
         read(made, [("land", "NL00", FIRST, "hoog")])
+
+
+@pytest.mark.parametrize("columns", [["value"], ["value", "se"]])
+def test_that_figures_are_exact_must_be_said(made: Made, columns: list[str]) -> None:
+    rows = pd.DataFrame([("land", "NL00", FIRST, 6.0, 0.0)], columns=["level", "area_code", "measure", "value", "se"])
+    rows = rows[["level", "area_code", "measure", *columns]]
+    with pytest.raises(DataError) as raised:
+        Benchmarks.read(rows, made.fit.areas, CONCEPT, SUBDIMENSIONS)
+    assert raised.value.what == "benchmarks have no standard error"
+    assert raised.value.got == f"land NL00 {FIRST}"
+    assert "exact = true" in raised.value.hint
+    assert Benchmarks.read(rows, made.fit.areas, CONCEPT, SUBDIMENSIONS, exact=True).se.tolist() == [0.0]
+
+
+def test_a_row_that_equals_an_exact_figure_says_so(made: Made) -> None:
+    to = read(made, [("land", "NL00", m, 6.0) for m in SUBDIMENSIONS])
+    rows = estimate(benchmark(made.fit, to)).table.set_index(["level", "measure"]).loc["land"]
+    assert (rows["sd"] < EXACT).all()  # the total and the dimensions follow from their parts
+    assert set(rows["label"]) == {"betrouwbaar"}
+    assert set(rows["reason"]) == {"gelijk aan een gepubliceerd cijfer dat als exact is opgegeven"}
+    before = estimate(made.fit).table.set_index(["level", "measure"]).loc["land"]
+    assert before["reason"].isna().all()
 
 
 def test_a_file_is_read_with_decimal_commas(made: Made, tmp_path: Path) -> None:

@@ -14,10 +14,13 @@ from made_estimates import honeycomb, table
 
 from buurtsae.publish import contract
 from buurtsae.publish.contract import json_schema, schema_text, stored_text
-from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, SUPPRESSED, published
+from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, SUPPRESSED, check_estimates, published
 
 # what each version of the contract is: a change of the schema is a new version, and a released one is never edited
-VERSIONS = {"1.0": "933ce6294fce46137376cd4f0611223f6146e6fc2d3589faac8b41ee4cd4d06e"}
+VERSIONS = {
+    "1.0": "933ce6294fce46137376cd4f0611223f6146e6fc2d3589faac8b41ee4cd4d06e",
+    "1.1": "20d645b5550a8e434bd7f40bcef98eb88d9a6419352f084b3b8e20c4afa8f1de",  # `direct` without bounds
+}
 
 
 def digest(schema: dict[str, Any]) -> str:
@@ -84,6 +87,13 @@ def test_wrong_rows_are_refused(rows: list[dict[str, Any]], label: str, change: 
     row = _first(rows, label)
     assert validator.is_valid(row)
     assert not validator.is_valid(row | change)
+
+
+@pytest.mark.parametrize("direct", [-1.5, 12.0])
+def test_direct_estimates_may_lie_outside_the_scale(direct: float) -> None:
+    frame = table(honeycomb()).assign(direct=direct)
+    rows = json.loads(published(check_estimates(frame)).to_json(orient="records"))
+    assert all(Draft202012Validator(json_schema()).is_valid(r) for r in rows)
 
 
 @pytest.mark.parametrize("name", [c.name for c in ESTIMATES])

@@ -164,6 +164,7 @@ def test_draws_of_the_benchmark_are_summarised(made: Made, est: Estimates) -> No
         made.fit.areas,
         est.concept,
         made.fit.draws.subdimensions,
+        exact=True,
     )
     found = estimate(benchmark(made.fit, to, method="difference"), rules=est.rules)
     assert found.table["benchmarked"].all()

@@ -440,6 +440,16 @@ def test_regression_estimates_of_a_wijk_source_are_hajek_means_per_wijk(areas: A
     assert made.totals("buurt", method="greg", covariates=["groen"])["direct"].isna().all()
 
 
+def test_a_wijk_of_which_the_run_holds_a_part_is_noted(areas: Areas, two: list[Scores]) -> None:
+    source = per_wijk(two[0])
+    n = int((source.frame["area"] == "WK034401").sum())
+    found = direct(source, replace(areas, partial={"wijk": ("WK034401",)}))
+    assert found.notes == (
+        f"{n} respondents live in wijken of which the run holds a part, and stand for that part (veiligheidsmonitor)",
+    )
+    assert direct(source, areas).notes == ()
+
+
 def test_a_wijk_where_nobody_lives_is_left_out_and_noted(areas: Areas, two: list[Scores]) -> None:
     residents = areas.frame["population"].mask(areas.frame["wijk"] == "WK034403", 0)
     some = replace(areas, frame=areas.frame.assign(population=residents))

@@ -77,7 +77,9 @@ def areas() -> Areas:
     frame = frame.sort_index()
     frame.iloc[: len(HOSTILE), frame.columns.get_loc("name")] = list(HOSTILE)
     frame.loc[EMPTY_LETTERS, "population"] = 0
-    return Areas(frame, 2024, {"wijk": {"WK0363AE": "=Lege wijk"}, "gemeente": {"GM0363": "Amsterdam"}}, "Streek")
+    return Areas(
+        frame, 2024, {"wijk": {"WK0363AE": "=Lege wijk"}, "gemeente": {"GM0363": "Amsterdam"}}, "Streek", national=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -400,9 +402,18 @@ def test_swing_values_are_those_of_the_table(folder: Path, made: pd.DataFrame) -
     ],
 )
 def test_codes_of_each_level(level: str, code: str, item: str, key: str) -> None:
-    rows = pd.DataFrame({"level": [level], "area_code": [code]})
+    rows = pd.DataFrame({"level": [level], "area_code": [code], "country": True})
     assert geoitem(rows).tolist() == [item]
     assert region_key(rows).tolist() == [key]
+
+
+def test_only_the_country_is_called_so(areas: Areas, made: pd.DataFrame) -> None:
+    places = regions(made, replace(areas, national=False))
+    assert "NL01" not in set(region_key(places).str.strip())
+    assert region_key(places[places["level"] == "land"]).tolist() == ["NL00      "]
+    levels = set(swing(made, places, MEASURES)["GEOLEVEL"])
+    assert "geheel" in levels
+    assert "land" not in levels
 
 
 # --- all areas, whether inhabited or not

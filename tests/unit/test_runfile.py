@@ -48,7 +48,7 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
     spec = RunFile.load(written(tmp_path, RUN + AREAS + SOURCE)).spec
     assert spec.run.engine == "laplace"
     assert (spec.areas.code, spec.areas.name, spec.areas.population) == ("buurtcode", "buurtnaam", "inwoners")
-    assert (spec.areas.region, spec.areas.tables, spec.areas.where) == ("Nederland", (), {})
+    assert (spec.areas.region, spec.areas.tables, spec.areas.where) == ("", (), {})
     assert (spec.graph.rule, spec.graph.bridges) == ("queen", ())
     source = spec.sources[0]
     assert (source.level, source.area) == ("buurt", "buurtcode")

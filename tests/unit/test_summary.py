@@ -448,3 +448,25 @@ def test_respondents_of_a_wijk_are_not_those_of_its_buurten(made: Made, est_mixe
     silent = rows(est_mixed, PARTICIPATIE).loc[list(SILENT)]
     assert (silent["own_data_share"] == 0).all()
     assert silent["reason"].iloc[1:].str.startswith("geen eigen respondenten: schatting uit het model").all()
+
+
+def test_what_the_run_holds_a_part_of_has_no_row_and_is_compared_with_nothing(made: Made) -> None:
+    whole = estimate(made.fit)
+    areas = replace(made.fit.areas, partial={"gemeente": ("GM0355",), "wijk": ("WK035501",)})
+    est = estimate(replace(made.fit, areas=areas))
+    key = ["level", "area_code", "measure"]
+    before, after = (e.table.set_index(key) for e in (whole, est))
+    assert set(before.index.droplevel("measure")) - set(after.index.droplevel("measure")) == {
+        ("gemeente", "GM0355"),
+        ("wijk", "WK035501"),
+    }
+    compared = ["p_above_parent", "rank_lower", "rank_upper"]
+    cut = after.index.get_level_values("area_code").str[2:6] == "0355"
+    assert after.loc[cut, compared].isna().all(axis=None)
+    inside = after.index.isin(["buurt", "wijk"], level="level") & ~cut
+    pd.testing.assert_frame_equal(after.loc[inside, compared], before.loc[after.index[inside], compared])
+    gemeenten = after.index.isin(["gemeente"], level="level")
+    assert after.loc[gemeenten, "rank_upper"].max() <= 2  # of the two that are left
+    figures = [c for c in after if c not in compared]
+    pd.testing.assert_frame_equal(after[figures], before.loc[after.index, figures])
+    assert set(est.supplement["area_code"]) == set(est.table["area_code"])

@@ -171,6 +171,22 @@ def test_unknown_buurten_and_codes_of_another_year(grid: Callable[..., gpd.GeoDa
     assert none.found == []
 
 
+def test_respondents_elsewhere_are_left_out_and_counted_when_asked(
+    grid: Callable[..., gpd.GeoDataFrame], written: Written
+) -> None:
+    areas = Areas.read(written(grid(1, 3), "a.gpkg"), 2024)
+    survey = read(written(respondents(), "s.csv"), strata="stratum")
+    here, none = survey.within(areas), Problems()
+    check_areas(here, areas, none)
+    assert none.found == []
+    assert here.frame["area"].tolist() == ["BU03440000", "BU03440001", "BU03440002"]
+    assert here.frame["weight"].tolist() == [1.0, 2.0, 3.0]
+    assert here.notes[-1] == (
+        "1 of 4 respondents of burgerpeiling left out: they live in 1 buurten that the areas do not have (BU03440003)"
+    )
+    assert here.within(areas) is here
+
+
 def per_wijk(n: int = 4) -> pd.DataFrame:
     """The same respondents, two wijken, of whom the buurt is unknown; codes padded as StatLine does."""
     frame = respondents(n).rename(columns={"buurtcode": "wijkcode"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -19,7 +19,9 @@ import pandas as pd
 import scipy.sparse as sp
 
 from buurtsae.areas import codes
+from buurtsae.areas.completeness import WHOLE, completed, named
 from buurtsae.areas.graph import Graph, Pair
+from buurtsae.areas.plausible import POLYGONS, residents
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
 from buurtsae.tables import as_number, read_table
 
@@ -44,20 +46,27 @@ class Areas:
     names : mapping of level to {code: name}
         Names of wijken and gemeenten, where the file has them.
     region : str
-        Name of the whole, the row of level `land`.
+        Name of the whole of the run, the row of level `land`.
     notes : tuple of str
         What was noticed and repaired while reading.
     groupings : tuple of str
         Columns that are levels too, such as `stadsdeel`. Each buurt is in one group, or in none where it is missing;
         groups that overlap are columns of their own.
+    partial : mapping of level to codes
+        Wijken and gemeenten of which the run holds a part: they have a place in the model, and no published figure.
+        Higher levels have only areas that are complete; see `buurtsae.areas.completeness`.
+    national : bool
+        Whether the whole is the Netherlands.
     """
 
     frame: gpd.GeoDataFrame
     year: int
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    region: str = "Nederland"
+    region: str = WHOLE
     notes: tuple[str, ...] = ()
     groupings: tuple[str, ...] = ()
+    partial: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    national: bool = False
 
     @classmethod
     def read(
@@ -70,7 +79,7 @@ class Areas:
         population: str = "inwoners",
         tables: Sequence[tuple[str | Path, str]] = (),
         where: Mapping[str, str] | None = None,
-        region: str = "Nederland",
+        region: str = "",
         groupings: Sequence[str] = (),
     ) -> Areas:
         """Read buurten from GeoPackage, GeoParquet, GeoJSON or shapefile, and join tables to them.
@@ -88,7 +97,8 @@ class Areas:
         where : mapping of column to value, optional
             Keep only the rows with these values, such as one province.
         region : str
-            Name of the whole, for the row of level `land`.
+            Name of the whole, for the row of level `land`. By default Nederland where all gemeenten are there, else the
+            name of the one gemeente or provincie. Only the country may be called Nederland.
         groupings : sequence of str
             Columns, of the file or of a joined table, by which buurten are grouped into further levels.
 
@@ -117,6 +127,7 @@ class Areas:
                 frame = _join(frame, Path(table), key, notes)
             except BuurtsaeError as error:
                 problems.collect(error)
+        every = frame
         for column, value in (where or {}).items():
             if column not in frame:
                 problems.add(
@@ -126,11 +137,16 @@ class Areas:
                 frame = frame[frame[column].astype("string") == value]
         if frame.empty:
             problems.add("no areas are left", "0 rows", "one row per buurt", "check the file and `where`")
-        _check_rows(frame, population, problems)
+        _check_rows(frame, problems)
+        _check_residents(every, population, problems)
         _check_groupings(frame, groupings, problems)
         problems.raise_if_any()
         frame = _to_rd(frame, notes)
-        return _assemble(frame, cls, year, name, population, region, notes, tuple(groupings))
+        found = _assemble(frame, cls, year, name, population, notes, tuple(groupings))
+        strange = problems.sift(check(found.frame) for check in POLYGONS)
+        problems.raise_if_any()
+        found = replace(found, notes=(*found.notes, *strange))
+        return named(completed(found, every.set_index("buurtcode"), population), region)
 
     @property
     def codes(self) -> pd.Index:
@@ -184,6 +200,10 @@ class Areas:
         """The levels that can be estimated, from buurt up."""
         known = [lv for lv in codes.LEVELS if lv in ("buurt", "wijk", "gemeente", "land") or lv in self.frame]
         return (*known[:-1], *self.groupings, "land")
+
+    def complete(self, level: str, codes: Sequence[str] | pd.Index) -> np.ndarray:
+        """Return True for codes of a level of which the run holds every inhabited buurt."""
+        return ~np.isin(np.asarray(codes, dtype=object), self.partial.get(level, ()))
 
     def label(self, level: str, code: str) -> str:
         """Return the name of an area, or its code where the name is unknown."""
@@ -297,7 +317,7 @@ def _join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[str]) -> gp
     return frame.merge(table[[key, *(c for c in table if c not in frame)]], on=key, how="left", validate="many_to_one")
 
 
-def _check_rows(frame: gpd.GeoDataFrame, population: str, problems: Problems) -> None:
+def _check_rows(frame: gpd.GeoDataFrame, problems: Problems) -> None:
     code = frame["buurtcode"]
     if bad := codes.malformed(code):
         problems.add(
@@ -314,16 +334,21 @@ def _check_rows(frame: gpd.GeoDataFrame, population: str, problems: Problems) ->
     for column, what in (("ggdregio", "GGD-regio"), ("provinciecode", "provincie"), ("provincie", "provincie")):
         if column in frame and len(lost := code[frame[column].isna()]):
             problems.add(f"areas have no {what}", shown(lost), "one per buurt", f"complete the table with `{column}`")
+
+
+def _check_residents(frame: gpd.GeoDataFrame, population: str, problems: Problems) -> None:
     if population not in frame:
         problems.add("the number of residents is absent", shown(frame.columns, 8), repr(population), "name the column")
         return
     try:
-        negative = frame[population][as_number(frame[population]) < 0]
+        numbers = as_number(frame.set_index("buurtcode")[population])
     except (ValueError, TypeError) as error:
         problems.add("the number of residents is no number", str(error), "persons", "name another column, or repair it")
         return
-    if len(negative):
-        problems.add("the number of residents is negative", shown(negative), "0 or more", "correct these cells")
+    if len(negative := numbers[numbers < 0]):
+        got = shown(f"{x:g}" for x in negative)
+        problems.add("the number of residents is negative", got, "0 or more", "correct these cells")
+    problems.sift([residents(numbers)])
 
 
 def _check_groupings(frame: gpd.GeoDataFrame, groupings: Sequence[str], problems: Problems) -> None:
@@ -351,7 +376,6 @@ def _assemble(
     year: int,
     name: str,
     population: str,
-    region: str,
     notes: list[str],
     groupings: tuple[str, ...],
 ) -> Areas:
@@ -400,4 +424,4 @@ def _assemble(
         if hidden:
             notes.append(f"{hidden} secret or missing codes in {column} read as missing")
         out[column] = numbers
-    return cls(out, year, names, region, tuple(notes), groupings)
+    return cls(out, year, names, notes=tuple(notes), groupings=groupings)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.areas.icar import IcarStructure, icar_structure
+from buurtsae.areas.plausible import GRAPH
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.sparse import Ints
 
@@ -104,6 +105,11 @@ class Graph:
     def degree(self) -> pd.Series:
         """Number of neighbours per area."""
         return pd.Series(np.bincount(self.edges.ravel(), minlength=len(self.codes)), index=list(self.codes))
+
+    @property
+    def notes(self) -> list[str]:
+        """What is strange about it."""
+        return Problems().sift(check(self.degree) for check in GRAPH)
 
     def audit(self) -> dict[str, object]:
         """Return what an analyst must know: components, islands, areas with one neighbour, bridges."""

@@ -93,8 +93,9 @@ class Benchmarked:
             both = [_measure(d.flat, row)[:, place] for d in (self.original, self.draws)]
             for level in areas.levels:
                 labels, matrix = areas.aggregation(level)
-                before, after = (matrix @ values.T for values in both)
-                part = {"level": level, "area_code": labels, "measure": measure}
+                kept = np.flatnonzero(areas.complete(level, labels))
+                before, after = (matrix[kept] @ values.T for values in both)
+                part = {"level": level, "area_code": [labels[k] for k in kept], "measure": measure}
                 part |= {"before": before.mean(axis=1), "after": after.mean(axis=1)}
                 part |= {"sd_before": before.std(axis=1, ddof=1), "sd_after": after.std(axis=1, ddof=1)}
                 parts.append(pd.DataFrame(part))

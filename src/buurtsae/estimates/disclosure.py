@@ -112,8 +112,9 @@ class Cells:
         rows = []
         for level in areas.levels[1:]:
             labels, weights = areas.aggregation(level)
-            above += [(level, label) for label in labels]
-            rows.append(weights[:, live] > 0)
+            whole = areas.complete(level, labels)  # others are not published
+            above += [(level, label) for label, kept in zip(labels, whole, strict=True) if kept]
+            rows.append(weights[whole][:, live] > 0)
         member = sp.csr_array(sp.vstack(rows).astype(float))
         residents = np.repeat(areas.population[live, None].astype(float), len(measures), axis=1)
         codes, own = areas.codes[live].to_numpy(dtype=str), draws[:, live]
@@ -146,8 +147,9 @@ class Cells:
             if level != scores.level and (group >= 0).any():
                 some = np.flatnonzero(group >= 0)
                 shape = (len(codes), len(labels))
-                rows.append(sp.csr_array((np.ones(len(some)), (group[some], some)), shape=shape))
-                above += [(level, str(code)) for code in codes]
+                whole = areas.complete(level, codes)
+                rows.append(sp.csr_array((np.ones(len(some)), (group[some], some)), shape=shape)[whole])
+                above += [(level, str(code)) for code in codes[whole]]
         member = sp.csr_array(sp.vstack(rows))
         code = labels.to_numpy(dtype=str)
         return cls(scores.level, code, weights, mean[None], tuple(names), tuple(above), member, whole=False)

@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from buurtsae.errors import ModelError, Problems
 
+EXACT = "gelijk aan een gepubliceerd cijfer dat als exact is opgegeven"  # an interval of width 0 is said, not earned
+
 VERDICTS = (  # lower ends: of a 95% interval without 0, and of odds of four to one
     (0.975, "vrijwel zeker hoger"),
     (0.8, "waarschijnlijk hoger"),
@@ -130,7 +132,8 @@ class Rules:
                 joined = joined.where(~holds, joined + "; " + text)
             hit = joined != ""
             label[hit], reason[hit] = name, joined[hit].str.removeprefix("; ")
-        return table.assign(label=label, reason=reason)
+        exact = (label == "betrouwbaar") & (table["sd"] < 1e-9)  # the rounding of draws that meet a figure
+        return table.assign(label=label, reason=reason.mask(exact, EXACT))
 
 
 def in_words(probability: ArrayLike) -> NDArray[Any]:

@@ -74,10 +74,11 @@ def profile(areas: Areas, concept: Concept) -> pd.DataFrame:
     -------
     DataFrame
         `area_code`, `gemeente_code`, `indicator`, `value`, `gemeente`, `land`: one row per buurt with residents and
-        indicator; a value that is hidden or unknown is missing.
+        indicator; a value that is hidden or unknown is missing, and that of a gemeente of which the run holds a part.
     """
     live = np.flatnonzero(areas.inhabited)
     gemeente, people = areas.parents("gemeente").to_numpy()[live], areas.population[live].astype(float)
+    whole_gemeente = areas.complete("gemeente", gemeente)
     parts = []
     for indicator in indicators(areas, concept):
         x = areas.frame[indicator.name].to_numpy(dtype=float)[live]
@@ -93,7 +94,7 @@ def profile(areas: Areas, concept: Concept) -> pd.DataFrame:
                     "gemeente_code": gemeente,
                     "indicator": indicator.name,
                     "value": x,
-                    "gemeente": means.loc[gemeente].to_numpy(),
+                    "gemeente": means.loc[gemeente].where(whole_gemeente).to_numpy(),
                     "land": whole,
                 }
             )

@@ -43,11 +43,14 @@ class Release:
         Areas whose direct estimates rest on few respondents, or on answers that are nearly all alike.
     direct : frozenset of (level, area_code)
         Areas of which no direct estimate is published: those of `few` and `estimates` among them.
+    partial : frozenset of (level, area_code)
+        Areas of which the run holds a part: they have no row.
     """
 
     estimates: Hidden
     few: frozenset[Key]
     direct: frozenset[Key]
+    partial: frozenset[Key] = frozenset()
 
     @classmethod
     def of(cls, fit: Fit, draws: Draws, rules: Rules) -> Release:
@@ -71,11 +74,16 @@ class Release:
         }
         estimates = suppress(cells, ruled, protection)
         few = too_few(fit, rules)
-        return cls(estimates, few, _direct(fit, few, protection, estimates.keys))
+        partial = frozenset((level, code) for level, found in fit.areas.partial.items() for code in found)
+        return cls(estimates, few, _direct(fit, few, protection, estimates.keys), partial)
 
     def open(self, table: pd.DataFrame) -> NDArray[np.bool_]:
         """Return which rows of a table, by `level` and `area_code`, have an estimate that may be published."""
         return ~_within(table, self.estimates.keys)
+
+    def partly(self, table: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return which rows of a table, by `level` and `area_code`, the run holds a part of."""
+        return _within(table, self.partial)
 
     def open_direct(self, table: pd.DataFrame) -> NDArray[np.bool_]:
         """Return of which rows the direct estimate may be published."""
@@ -99,7 +107,8 @@ class Release:
 
     def shown(self, level: str, codes: Iterable[str]) -> NDArray[np.bool_]:
         """Return which areas of a level have an estimate that may be published."""
-        return np.array([(level, str(code)) not in self.estimates.keys for code in codes], dtype=bool)
+        hidden = self.estimates.keys | self.partial
+        return np.array([(level, str(code)) not in hidden for code in codes], dtype=bool)
 
     def shown_direct(self, level: str, codes: Iterable[str]) -> NDArray[np.bool_]:
         """Return of which areas of a level the direct estimate may be published."""

@@ -204,14 +204,22 @@ class Estimates:
         return f"Estimates of {len(self.measures)} measures for {counts}; {labels}"
 
 
-def level_draws(fit: Fit, concept: Concept, draws: Draws | None = None) -> Iterator[tuple[str, str, list[str], Floats]]:
+def level_draws(
+    fit: Fit, concept: Concept, draws: Draws | None = None, *, partial: bool = False
+) -> Iterator[tuple[str, str, list[str], Floats]]:
     """Yield measure, level, codes, and draws (draws, areas): one measure in memory at a time.
 
-    The draws are those of the fit unless others are given, with areas in the same order.
+    The draws are those of the fit unless others are given, with areas in the same order. Areas of which the run holds a
+    part are left out, unless `partial`.
     """
     draws = draws or fit.draws
     weights = concept.matrix_of(draws.subdimensions)
-    aggregations = {level: fit.areas.aggregation(level) for level in fit.areas.levels}
+    aggregations = {}
+    for level in fit.areas.levels:
+        labels, matrix = fit.areas.aggregation(level)
+        kept = np.flatnonzero(partial | fit.areas.complete(level, labels))
+        if len(kept):
+            aggregations[level] = [labels[k] for k in kept], matrix[kept]
     # the normal model knows no ends of the scale; per draw, so that all levels agree
     scores = np.clip(draws.flat, 0.0, 10.0)
     for measure, row in zip(weights.index, weights.to_numpy(), strict=True):
@@ -282,13 +290,15 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
             if level != "land":
                 codes, reference = group[parent := PARENT.get(level, "land")]
                 place = pd.Index(codes).get_indexer(parents[level].loc[labels])
-                part |= above(values, place, reference, release.shown(level, labels), release.shown(parent, codes))
+                ranked = release.shown(level, labels) & fit.areas.complete(parent, codes)[place]
+                part |= above(values, place, reference, ranked, release.shown(parent, codes))
             parts.append(pd.DataFrame({"level": level, "area_code": labels, "measure": measure, **part}))
     table = pd.concat(parts, ignore_index=True)
     direct = pd.concat(
         [fit.direct.totals(level, concept).assign(level=level) for level in fit.areas.levels], ignore_index=True
     )
     table = table.merge(direct, on=["level", "area_code", "measure"], how="left", validate="one_to_one")
+    table = table[~release.partly(table)]
     table, imputed = _describe(table, fit), {c for found in fit.design.imputed.values() for c in found}
     table = rules.apply(table, imputed, release.open(table))
     order = {level: i for i, level in enumerate(fit.areas.levels)} | {m: i for i, m in enumerate(concept.measures)}
@@ -325,7 +335,7 @@ def _of_fit(benchmarked: Benchmarked, concept: Concept | None) -> Fit:
 
 def _by_measure(fit: Fit, concept: Concept, draws: Draws) -> Iterator[tuple[str, dict[str, tuple[list[str], Floats]]]]:
     group: dict[str, tuple[list[str], Floats]] = {}
-    for measure, level, labels, values in level_draws(fit, concept, draws):
+    for measure, level, labels, values in level_draws(fit, concept, draws, partial=True):
         group[level] = labels, values
         if len(group) == len(fit.areas.levels):
             yield measure, group

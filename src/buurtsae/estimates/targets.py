@@ -60,25 +60,34 @@ class Benchmarks:
 
     @classmethod
     def read(
-        cls, source: str | Path | pd.DataFrame, areas: Areas, concept: Concept, subdimensions: tuple[str, ...]
+        cls,
+        source: str | Path | pd.DataFrame,
+        areas: Areas,
+        concept: Concept,
+        subdimensions: tuple[str, ...],
+        *,
+        exact: bool = False,
     ) -> Benchmarks:
         """Read benchmarks from CSV, Parquet or a table.
 
         Parameters
         ----------
         source : path or DataFrame
-            Columns `level`, `area_code`, `measure` (of the concept), `value` (0-10) and optionally `se`.
+            Columns `level`, `area_code`, `measure` (of the concept), `value` (0-10) and `se`.
         areas : Areas
         concept : Concept
         subdimensions : tuple of str
             Those that are estimated.
+        exact : bool
+            Says that figures with standard error 0, or all where there is no column `se`, are without any error: the
+            estimates then equal them, with intervals of width 0.
 
         Raises
         ------
         DataError or ProblemsError
             Everything that is wrong, at once: unknown levels, areas and measures, areas without residents, figures
-            given twice or outside 0-10, standard errors that are negative; and if all that is right, exact figures
-            that contradict each other or that no scores on 0-10 can meet together.
+            given twice or outside 0-10, standard errors that are negative, or 0 without `exact`; and if all that is
+            right, exact figures that contradict each other or that no scores on 0-10 can meet together.
         """
         frame = source if isinstance(source, pd.DataFrame) else read_table(Path(source), text=KEY)
         problems = Problems()
@@ -96,6 +105,14 @@ class Benchmarks:
         if table.empty:
             raise DataError("there are no benchmarks", "0 rows", "one row per figure", "check the table")
         _check_rows(table, areas, concept, subdimensions, problems)
+        if not exact and (zero := table["se"] == 0).any():
+            problems.add(
+                "benchmarks have no standard error",
+                shown(table.loc[zero, KEY].agg(" ".join, axis=1)),
+                "an `se` above 0",
+                "add the column `se` (of rounding to 1 decimal: 0.03), or say `exact = true`: estimates then equal "
+                "these figures, with intervals of width 0",
+            )
         problems.raise_if_any()
         found = cls(_sorted(table), areas, concept, subdimensions)
         found._check_together()
@@ -265,6 +282,13 @@ def _check_rows(
             problems.add(
                 f"benchmarks are of an unknown {level}", shown(bad), f"codes of {areas.year}", "recode or remove them"
             )
+        if bad := sorted(set(codes) & set(areas.partial.get(level, ()))):
+            problems.add(
+                f"benchmarks are of a {level} of which the run holds a part",
+                shown(bad),
+                "areas that are complete",
+                "remove them, or widen `where`",
+            )
         if bad := sorted(set(codes) & set(areas.at(level)) - set(areas.inhabited_at(level))):
             problems.add(f"benchmarks are of a {level} without residents", shown(bad), "residents", "remove them")
     rows = table[KEY].agg(" ".join, axis=1)
@@ -272,10 +296,10 @@ def _check_rows(
         ("benchmarks are given twice", rows.duplicated(), "each once", "keep one"),
         ("benchmarks are no score", ~table["value"].between(0, 10), "a value of 0-10", "check the unit"),
         (
-            "benchmarks have no standard error",
+            "benchmarks have an impossible standard error",
             ~table["se"].between(0, np.inf, inclusive="left"),
             "0 or more",
-            "give 0 where exact",
+            "correct it",
         ),
     ):
         if bad.any():

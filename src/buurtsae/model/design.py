@@ -23,6 +23,7 @@ from buurtsae.areas.icar import IcarStructure
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
 from buurtsae.model.covariates import Provenance, prepare
 from buurtsae.model.links import Link
+from buurtsae.model.plausible import figures
 from buurtsae.model.rank import dependent_columns
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
@@ -80,6 +81,8 @@ class Design:
         The constant c of the link.
     blocks : tuple of Bym2Block or IidBlock
     covariates : tuple of Provenance
+    strange : tuple of str
+        Figures of the areas that may not be what they say.
     """
 
     model: AreaModel
@@ -100,6 +103,7 @@ class Design:
     centre: Floats
     blocks: tuple[Bym2Block | IidBlock, ...]
     covariates: tuple[Provenance, ...]
+    strange: tuple[str, ...] = ()
 
     @property
     def imputed(self) -> dict[str, tuple[str, ...]]:
@@ -108,8 +112,10 @@ class Design:
 
     @property
     def notes(self) -> list[str]:
-        """What to know: covariates that are modelled, sensitive or imputed; parts of the graph without estimates."""
-        return [*(note for c in self.covariates for note in c.notes), *self._silent()]
+        """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
+        graphs = [note for b in self.blocks if isinstance(b, Bym2Block) for note in b.term.graph.notes]
+        used = [note for c in self.covariates for note in c.notes]
+        return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
 
     def _silent(self) -> list[str]:
         """Connected parts of the graph in which a sub-dimension has no direct estimate at all."""
@@ -176,13 +182,14 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
     ------
     ModelError or ProblemsError
         All at once: a covariate that is absent, constant, or missing in some buurten; a graph of other areas;
-        a grouping that the areas do not have; columns that are linear combinations of others.
+        a grouping that the areas do not have; columns that are linear combinations of others; figures out of range.
     """
     problems = Problems()
     try:
         columns, x, used = covariates(model, areas)
     except BuurtsaeError as error:
         problems.collect(error)
+    strange = problems.sift(figures(areas))
     blocks: list[Bym2Block | IidBlock] = []
     for term in model.terms:
         try:
@@ -231,6 +238,7 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         centre=centre,
         blocks=tuple(blocks),
         covariates=used,
+        strange=tuple(strange),
     )
 
 

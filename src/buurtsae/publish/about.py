@@ -56,7 +56,7 @@ COLUMNS = {
     "reliability": "1 - posteriorvariantie / variantie tussen buurten",
     "label": "of het cijfer gepubliceerd kan worden",
     "reason": "waarom niet gepubliceerd of indicatief",
-    "p_above_parent": "kans dat de score boven het gemiddelde van de gemeente ligt (van een gemeente: van het land)",
+    "p_above_parent": "kans op een score boven het gemiddelde van de gemeente (van een gemeente: van het hele gebied)",
     "rank_lower": "begin van het 95%-interval van de rang; 1 is de hoogste score",
     "rank_upper": "einde van het 95%-interval van de rang",
     "benchmarked": "of de schattingen met gepubliceerde totalen overeenkomen",

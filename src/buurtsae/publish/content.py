@@ -55,6 +55,8 @@ class Content:
         The objective figures; may be empty.
     official : DataFrame
         Figures that an office has published itself: `area_code`, `measure`, `value`; may be empty.
+    gemeenten : mapping of code to name
+        Of gemeenten without a row in the table, such as one of which the run holds a part.
     """
 
     run: Mapping[str, Any]
@@ -67,6 +69,7 @@ class Content:
         default_factory=lambda: pd.DataFrame(columns=["area_code", "gemeente_code", "indicator"])
     )
     official: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["area_code", "measure", "value"]))
+    gemeenten: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -100,6 +103,7 @@ class Content:
             indicators(est.areas, est.concept),
             profile(est.areas, est.concept),
             official,
+            est.areas.names.get("gemeente", {}),
         )
 
     @property
@@ -124,7 +128,7 @@ class Content:
     def names(self) -> dict[str, str]:
         """Name of every gemeente, its code where the table has none."""
         rows = self.table[self.table["level"] == "gemeente"].drop_duplicates("area_code")
-        known = dict(zip(rows["area_code"], rows["area_name"], strict=True))
+        known = {**self.gemeenten, **dict(zip(rows["area_code"], rows["area_name"], strict=True))}
         return {str(code): str(known.get(code, code)) for code in sorted(self.geometry["gemeente"].unique())}
 
     def documents(self) -> Iterator[dict[str, Any]]:
@@ -229,7 +233,7 @@ def of_area(folder: str | Path, code: str) -> dict[str, Any]:
             "there is no estimate of this area",
             repr(code),
             "a code in the table",
-            "buurten without residents have none",
+            "buurten without residents have none, nor areas of which the run holds a part",
         )
     about = {a["area_code"]: a for a in document["areas"]}[code]
     return {
@@ -248,5 +252,5 @@ def explained(found: Mapping[str, Any]) -> str:
     for i in (i for i in found["indicators"] if i["name"] in values):
         r = values[i["name"]]
         told = [significant(r[k]) for k in ("value", "gemeente", "land")]
-        lines.append(f"  {i['nl']:32} {told[0]} (gemeente {told[1]}, land {told[2]}) {i['unit']}")
+        lines.append(f"  {i['nl']:32} {told[0]} (gemeente {told[1]}, geheel {told[2]}) {i['unit']}")
     return "\n".join(lines)

@@ -15,6 +15,8 @@ from buurtsae.areas.areas import Areas
 def regions(table: pd.DataFrame, areas: Areas) -> pd.DataFrame:
     """Return `level`, `area_code`, `area_name` of every area, by level in the order of the table, then by code.
 
+    Column `country` says whether the whole is the Netherlands.
+
     Parameters
     ----------
     table : DataFrame
@@ -32,12 +34,12 @@ def regions(table: pd.DataFrame, areas: Areas) -> pd.DataFrame:
             names = [areas.frame.loc[c, "name"] if level == "buurt" else areas.label(level, c) for c in empty]
             rows = pd.concat([rows, pd.DataFrame({"level": level, "area_code": empty, "area_name": names})])
         parts.append(rows.sort_values("area_code"))
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True).assign(country=areas.national)
 
 
 def _all(areas: Areas, level: str) -> list[str]:
-    if level == "wijk":
-        return sorted(set(codes.wijk_of(areas.codes.to_series())))
-    if level == "gemeente":
-        return sorted(set(codes.gemeente_of(areas.codes.to_series())))
+    if level in ("wijk", "gemeente"):
+        of = codes.wijk_of if level == "wijk" else codes.gemeente_of
+        known = sorted(set(of(areas.codes.to_series())))
+        return [c for c, whole in zip(known, areas.complete(level, known), strict=True) if whole]
     return [str(c) for c in areas.at(level)] if level in areas.levels else []

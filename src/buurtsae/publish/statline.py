@@ -18,6 +18,7 @@ from buurtsae.survey.concept import Concept
 
 MARGINS = {"MW00000": "estimate", "MOG0095": "lower", "MBG0095": "upper"}
 ATTRIBUTES = ("None", "Confidential", "Impossible")
+WHOLE = "geheel"  # the whole of the run, where that is not the country
 WIDTH = 10  # of a region key: BU03440101
 COLUMNS = ("Id", "Measure", "ValueAttribute", "Value", "StringValue", "RegioS", "Perioden", "Marges")
 
@@ -42,7 +43,8 @@ def write_statline(table: pd.DataFrame, places: pd.DataFrame, concept: Concept, 
         {"Key": measures, "Title": [n.nl for n in nodes], "Description": [n.about for n in nodes], "Unit": "score 0-10"}
     )
     write_semicolons(listed, folder / "statline_measures.csv")
-    keys = pd.DataFrame({"Key": region_key(places), "Title": places["area_name"], "Level": places["level"]})
+    level = places["level"].mask((places["level"] == "land") & ~places["country"], WHOLE)
+    keys = pd.DataFrame({"Key": region_key(places), "Title": places["area_name"], "Level": level})
     write_semicolons(keys, folder / "statline_regions.csv")
 
 
@@ -82,10 +84,10 @@ def observations(table: pd.DataFrame, places: pd.DataFrame, measures: list[str])
 
 
 def region_key(places: pd.DataFrame) -> pd.Series:
-    """Return the key of each area: its code padded to ten characters, `NL01` for the land.
+    """Return the key of each area: its code padded to ten characters, `NL01` for the Netherlands and nothing else.
 
     Groups of a grouping of the user's own have no code of CBS: theirs is `level:code`, which is no other area's.
     """
     own = ~places["level"].isin(LEVELS)
     code = places["area_code"].where(~own, places["level"] + ":" + places["area_code"])
-    return code.mask(places["level"] == "land", "NL01").str.ljust(WIDTH)
+    return code.mask((places["level"] == "land") & places["country"], "NL01").str.ljust(WIDTH)

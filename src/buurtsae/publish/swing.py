@@ -14,6 +14,7 @@ import pandas as pd
 
 from buurtsae.areas.codes import LEVELS
 from buurtsae.publish.excel_csv import write_semicolons
+from buurtsae.publish.statline import WHOLE
 from buurtsae.schemas import LABELS
 
 KEY = ("PERIOD", "GEOLEVEL", "GEOITEM")
@@ -49,11 +50,11 @@ def swing(table: pd.DataFrame, places: pd.DataFrame, measures: Sequence[str]) ->
     measures : sequence of str
     """
     years = pd.DataFrame({"year": sorted(set(table["year"]))})
-    every = years.merge(places[["level", "area_code"]], how="cross")
+    every = years.merge(places[["level", "area_code", "country"]], how="cross")
     key = ["year", "level", "area_code"]
     columns: dict[str, pd.Series] = {
         "PERIOD": every["year"],
-        "GEOLEVEL": every["level"],
+        "GEOLEVEL": every["level"].mask((every["level"] == "land") & ~every["country"], WHOLE),
         "GEOITEM": geoitem(every),
     }
     for measure in measures:
@@ -70,7 +71,7 @@ def swing(table: pd.DataFrame, places: pd.DataFrame, measures: Sequence[str]) ->
 
 
 def geoitem(rows: pd.DataFrame) -> pd.Series:
-    """Return the number of each area without the letters of its level, as text; 1 for the land.
+    """Return the number of each area without the letters of its level, as text; 1 for the whole.
 
     Groups of a grouping of the user's own keep their codes, whatever they look like.
     """

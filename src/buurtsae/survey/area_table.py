@@ -22,14 +22,21 @@ from buurtsae.tables import as_number, read_table
 
 REQUIRED = ("area_code", "measure", "source", "estimate", "variance", "n_respondents")
 KEY = ["area_code", "source", "measure"]
+ABSURD = (-100.0, 110.0)  # ten scales away: not noise but another unit
 COVARIANCE = ("area_code", "source", "measure_1", "measure_2", "covariance")
 
 
 def read_area_table(
-    path: Path, covariances: Path | None, areas: Areas, concept: Concept, year: int, smooth: bool
+    path: Path,
+    covariances: Path | None,
+    areas: Areas,
+    concept: Concept,
+    year: int,
+    smooth: bool,
+    drop: bool = False,
 ) -> tuple[tuple[str, ...], tuple[SourceEstimates, ...], tuple[str, ...]]:
     """Return the sub-dimensions, the estimates per source and the notes; see `DirectEstimates.from_table`."""
-    problems, notes = Problems(), []
+    problems, notes = Problems(), list[str]()
     table = _columns(read_table(path, text=KEY), path, REQUIRED, problems)
     pairs = None
     if covariances is not None:
@@ -39,6 +46,8 @@ def read_area_table(
         except BuurtsaeError as error:
             problems.collect(error)
     problems.raise_if_any()
+    if drop:
+        table, pairs = _within(table, areas, path, notes), None if pairs is None else _within(pairs, areas, None, notes)
     if "n_effective" not in table:
         notes.append(f"{path.name} has no n_effective: the number of respondents is used")
         table["n_effective"] = table["n_respondents"]
@@ -52,6 +61,12 @@ def read_area_table(
             notes.append(f"{int(empty.sum())} rows of {path.name} left out: {level}en without residents")
         table = table[~empty]
     table = table[table["estimate"].notna() & (table["n_respondents"] > 0)]
+    if n := int((~table["estimate"].between(0, 10)).sum()):
+        low, high = table["estimate"].min(), table["estimate"].max()
+        notes.append(
+            f"{n} of {len(table)} estimates of {path.name} lie outside 0-10 (lowest {low:.3g}, highest {high:.3g}): "
+            "used as they are, with their variances"
+        )
     if table.empty:
         raise DataError(f"{path.name} has no usable estimate", "0 rows", "some", "check the extract")
     if smooth:
@@ -80,6 +95,18 @@ def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problem
     return table
 
 
+def _within(table: pd.DataFrame, areas: Areas, path: Path | None, notes: list[str]) -> pd.DataFrame:
+    """Return the rows of areas that there are, if any; those of a table that is named are counted."""
+    level, code = _level(table["area_code"]), table["area_code"]
+    here = pd.concat([code[level == name].isin(areas.at(name)) for name in codes.FORM]).reindex(table.index)
+    if not here.any():
+        return table  # nothing left: the checks say which codes
+    if path is not None and not here.all():
+        gone = f"{int((~here).sum())} of {len(table)} rows of {path.name} left out"
+        notes.append(f"{gone}: areas that are not there ({shown(sorted(code[~here].unique()))})")
+    return table[here]
+
+
 def _level(code: pd.Series) -> pd.Series:
     """Level of each area code: what begins as a wijkcode does is one, and anything else is meant as a buurtcode."""
     wijk = code.astype("string").str.startswith("WK", na=False)
@@ -105,7 +132,9 @@ def _check_codes(
     table: pd.DataFrame, columns: list[str], known: Iterable[str], what: str, file: str, problems: Problems
 ) -> None:
     if unknown := sorted(set(table[columns].fillna("").to_numpy().ravel()) - set(known)):
-        problems.add(f"{file} has unknown {what}", shown(unknown), shown(known), "correct or drop these rows")
+        or_else = ', or set `unknown_areas = "drop"` in [direct]' if columns == ["area_code"] else ""
+        hint = f"correct or drop these rows{or_else}"
+        problems.add(f"{file} has unknown {what}", shown(unknown), shown(known), hint)
 
 
 def _check_pairs(
@@ -143,10 +172,10 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
             f"{file} has estimates twice", shown(twice["area_code"]), "one row per area, source, measure", "remove"
         )
     given = table["estimate"].notna()
-    outside = table[given & ~table["estimate"].between(0, 10)]
-    if len(outside):
-        got = shown(f"{v:g}" for v in outside["estimate"])
-        problems.add(f"{file}: estimates outside the scale", got, "0 to 10", "rescale to 0-10")
+    absurd = table[given & ~table["estimate"].between(*ABSURD)]
+    if len(absurd):
+        got = shown(f"{v:g}" for v in absurd["estimate"])
+        problems.add(f"{file}: estimates far outside the scale", got, "about 0 to 10", "rescale to 0-10")
     for column in ("n_respondents", "n_effective"):
         bad = table[given & ~(table[column] >= 0)]
         if len(bad):

@@ -22,7 +22,8 @@ smallest area for which the source serves by itself. *Items*: questions, or figu
 
 Write a file like this one, give its path as `source` in the run file, and see with `buurtsae sources eigen.toml` how it
 is understood. What contradicts itself is refused, with the line. An objective source has `[[indicator]]` tables
-instead, with `name`, `unit`, `informs` and `columns`: see `kwb.toml`.
+instead, with `name`, `unit`, `informs`, `columns` and, where other values are errors, `range = [1, 5]` (0 to 100 where
+the unit begins with %): see `kwb.toml`.
 
 ```toml
 id = "eigen"

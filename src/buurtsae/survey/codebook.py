@@ -80,6 +80,8 @@ class Indicator:
     transform : str
         `none`, `log`, `log1p`, `sqrt` or `logit`: what makes it fit for a linear term.
     nl : str
+    range : (float, float), optional
+        Least and largest value that it can have.
     """
 
     name: str
@@ -91,6 +93,12 @@ class Indicator:
     sensitive: bool = False
     transform: str = "none"
     nl: str = ""
+    range: tuple[float, float] | None = None
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Its range; that of a percentage by its unit."""
+        return self.range or ((0.0, 100.0) if self.unit.startswith("%") else None)
 
     def found_in(self, columns: Iterable[str]) -> tuple[str, ...]:
         """Return which of a file's columns carry this indicator, the best known name first.

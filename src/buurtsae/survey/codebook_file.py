@@ -71,6 +71,7 @@ class _IndicatorPart(_Part):
     transform: str = "none"
     modelled: bool | None = None
     sensitive: bool = False
+    range: tuple[float, float] | None = None
 
 
 class _BookPart(_Part):
@@ -200,6 +201,9 @@ def _check(book: _BookPart, at: _Places, problems: Problems) -> None:
         if indicator.transform not in TRANSFORMS:
             where = at("indicator", k, "transform")
             problems.add(f"{where}: unknown transform", repr(indicator.transform), ", ".join(TRANSFORMS), "correct it")
+        if indicator.range is not None and not indicator.range[0] < indicator.range[1]:
+            where, got = at("indicator", k, "range"), str(list(indicator.range))
+            problems.add(f"{where}: the range is empty", got, "the least and the largest value", "correct it")
         for key in ("informs", "columns"):
             if not getattr(indicator, key):
                 problems.add(f"{at('indicator', k, key)}: {key} is empty", "nothing", "1 or more names", "complete it")

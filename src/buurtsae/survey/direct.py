@@ -25,6 +25,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.estimators import design_of, domain_estimates, population_means, regressors
+from buurtsae.survey.plausible import in_place
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method
 from buurtsae.survey.source_estimates import SourceEstimates, arrays, of_source
@@ -282,6 +283,7 @@ class DirectEstimates:
         covariances: str | Path | None = None,
         year: int | None = None,
         smooth: bool = True,
+        unknown_areas: Literal["refuse", "drop"] = "refuse",
     ) -> DirectEstimates:
         """Start at area level: read direct estimates that an office computed itself.
 
@@ -289,8 +291,8 @@ class DirectEstimates:
         ----------
         path : path
             CSV or Parquet with `area_code` (of one source all buurten or all wijken), `measure` (a sub-dimension),
-            `source`, `estimate` (0-10), `variance`, `n_respondents` and optionally `n_effective`. The first source in
-            the file is the reference, as `reference` says.
+            `source`, `estimate` (on 0-10; noise may lie outside), `variance`, `n_respondents` and optionally
+            `n_effective`. The first source in the file is the reference, as `reference` says.
         covariances : path, optional
             `area_code`, `source`, `measure_1`, `measure_2`, `covariance`; without it, sampling errors of
             different sub-dimensions are taken as uncorrelated, and that is noted.
@@ -299,6 +301,8 @@ class DirectEstimates:
         smooth : bool
             Replace each variance by S_d / n_effective with S_d = n_effective x variance pooled over areas
             (weights n - 1), keeping sampling correlations. Without it every variance must be positive.
+        unknown_areas : {"refuse", "drop"}
+            Whether rows of areas that `areas` does not have are an error, or left out and counted in the notes.
 
         Raises
         ------
@@ -308,7 +312,13 @@ class DirectEstimates:
         from buurtsae.survey.area_table import read_area_table
 
         found, sources, notes = read_area_table(
-            Path(path), Path(covariances) if covariances else None, areas, concept, year or areas.year, smooth
+            Path(path),
+            Path(covariances) if covariances else None,
+            areas,
+            concept,
+            year or areas.year,
+            smooth,
+            drop=unknown_areas == "drop",
         )
         return cls(found, sources, areas, (), notes)
 
@@ -364,6 +374,8 @@ def direct(
         said = (*design_of(s).notes, *(f"{s.source}: {n}" for n in s.notes), *_thin(s, area[~empty]))
         notes += [n for n in said if n not in notes]
         kept.append(replace(s, frame=s.frame[~empty]))
+        notes += _cut(s, areas)
+    notes += in_place(kept, areas)
     order = list(dict.fromkeys(d for s in several for d in s.subdimensions))
     asked = [d for d in order if any(s.frame[d].notna().any() for s in kept)]
     if not asked:
@@ -387,6 +399,13 @@ def _thin(scores: Scores, area: pd.Series) -> list[str]:
     count = codes.gemeente_of(area.astype("string")).value_counts()
     alone = sorted(count.index[count == 1])
     return [f"{scores.source} has one respondent in {len(alone)} gemeenten ({shown(alone)})"] if alone else []
+
+
+def _cut(scores: Scores, areas: Areas) -> list[str]:
+    """A note on respondents per wijk, of wijken of which the run holds a part."""
+    n = int(scores.frame["area"].isin(areas.partial.get(scores.level, ())).sum())
+    where = f"of which the run holds a part, and stand for that part ({scores.source})"
+    return [f"{n} respondents live in wijken {where}"] if n else []
 
 
 def _no_microdata(what: str) -> DataError:

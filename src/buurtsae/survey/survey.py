@@ -7,7 +7,7 @@ named in `not_asked`; a column that is simply absent is an error. Weights are de
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.survey.codebook import Codebook
 from buurtsae.survey.design_columns import DesignInfo, add_design
+from buurtsae.survey.plausible import Rows, of_file
 from buurtsae.survey.population_totals import Calibration
 from buurtsae.survey.replicates import ReplicatePlan
 from buurtsae.survey.sampling import Lonely
@@ -173,7 +174,30 @@ class Survey:
             i.name: _answers(raw[i.name], i.codes, codebook.missing, f"{path.name}, {i.name}", problems) for i in asked
         }
         problems.raise_if_any()
+        w = frame.get("base_weight", frame["weight"]).to_numpy(dtype=float)  # as in the file, before calibration
+        number = None if id is None else pd.to_numeric(raw[id], errors="coerce").to_numpy(dtype=float)
+        persons = "fpc" in frame and not clusters and bool((frame["fpc"] > 1).any())
+        population = frame["fpc"].to_numpy(dtype=float) if persons else None
+        rows = Rows(path.name, level, frame["area"], w, frame["stratum"], population, number, pd.DataFrame(answers))
+        told = of_file(rows)
+        info = replace(info, notes=(*info.notes, *told))
         return cls(pd.concat([frame, pd.DataFrame(answers)], axis=1), codebook, year, info, level)
+
+    def within(self, areas: Areas) -> Survey:
+        """Return the respondents who live in `areas`, if any, with a note of how many were left out.
+
+        Weights, and what they were calibrated to, stay those of the whole file.
+        """
+        here = self.frame["area"].isin(areas.at(self.level))
+        if here.all() or not here.any():  # without anybody left the checks say which codes
+            return self
+        where = self.frame["area"][~here].unique()
+        note = (
+            f"{int((~here).sum())} of {len(here)} respondents of {self.codebook.id} left out: they live in "
+            f"{len(where)} {self.level}en that the areas do not have ({shown(sorted(where))})"
+        )
+        design = replace(self.design, notes=(*self.design.notes, note))
+        return replace(self, frame=self.frame[here].reset_index(drop=True), design=design)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -214,13 +238,14 @@ def check_codes(
             f"{len(unknown)} respondents of {source} live in unknown {level}en",
             shown(sorted(unknown.unique())),
             f"{level}codes of {areas.year}",
-            "the codes look like another year's: recode them"
-            if share > 0.02
-            else "correct these codes or drop the rows",
+            ("the codes look like another year's: recode them" if share > 0.02 else "correct these codes")
+            + f', or set `unknown_areas = "drop"` in [[sources]]: a {level} may exist at CBS and have no polygon here',
         )
 
 
 def _weights(column: pd.Series, stratum: pd.Series, file: str, problems: Problems) -> pd.Series:
+    if _boolean(column):
+        problems.add(f"{file} has weights that are true and false", "booleans", "numbers > 0", "name another column")
     if pd.api.types.is_numeric_dtype(column):
         weight = column.astype("float64")
     else:  # decimal commas, as in Dutch CSV files
@@ -246,6 +271,11 @@ def _weights(column: pd.Series, stratum: pd.Series, file: str, problems: Problem
     return weight
 
 
+def _boolean(column: pd.Series) -> bool:
+    """Whether a column has truth values, alone or among missing ones; as numbers they would be 0 and 1."""
+    return pd.api.types.is_bool_dtype(column) or bool(column.map(lambda v: isinstance(v, bool | np.bool_)).any())
+
+
 def _identifiers(column: pd.Series, area: pd.Series, level: str, file: str, problems: Problems) -> None:
     """Nobody lives in two areas, or answers twice."""
     if (n := int((column.isna() | (column == "")).sum())) > 0:
@@ -263,6 +293,8 @@ def _identifiers(column: pd.Series, area: pd.Series, level: str, file: str, prob
 def _answers(
     column: pd.Series, valid: tuple[int, ...], missing: tuple[int, ...], where: str, problems: Problems
 ) -> pd.Series:
+    if _boolean(column):
+        problems.add(f"{where}: answers are true and false", "booleans", shown(valid, 12), "export the codes")
     answer = pd.to_numeric(column, errors="coerce").astype("float64")
     text = column[answer.isna() & column.notna()].unique()
     if len(text):

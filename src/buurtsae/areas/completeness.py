@@ -1,0 +1,125 @@
+"""What a run holds completely: only that may be called and published by its name.
+
+An area above buurt is complete when `where` kept every inhabited buurt of it that the file has. What the file itself
+lacks shows in official counts, where they are known: gemeenten in the country and in each provincie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from buurtsae.areas import codes
+from buurtsae.errors import DataError, shown
+from buurtsae.tables import as_number
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from buurtsae.areas.areas import Areas
+
+WHOLE = "het hele gebied van de run"
+
+# CBS, Gemeentelijke indeling op 1 januari; 2022 from 24 March on, when Weesp joined Amsterdam
+GEMEENTEN = {
+    **{2010: 431, 2011: 418, 2012: 415, 2013: 408, 2014: 403, 2015: 393, 2016: 390, 2017: 388, 2018: 380, 2019: 355},
+    **{2020: 355, 2021: 352, 2022: 344, 2023: 342, 2024: 342, 2025: 342},
+}
+FEWEST = 335  # of a year that is not in the table: below the count of any year so far
+# CBS, Gebieden in Nederland 2024; no gemeente changed from 2023 to 2025
+PER_PROVINCIE = {
+    **{("PV20", "Groningen"): 10, ("PV21", "Fryslân"): 18, ("PV22", "Drenthe"): 12, ("PV23", "Overijssel"): 25},
+    **{("PV24", "Flevoland"): 6, ("PV25", "Gelderland"): 51, ("PV26", "Utrecht"): 26, ("PV27", "Noord-Holland"): 44},
+    **{("PV28", "Zuid-Holland"): 50, ("PV29", "Zeeland"): 13, ("PV30", "Noord-Brabant"): 56, ("PV31", "Limburg"): 31},
+}
+PROVINCIES = {key: n for keys, n in PER_PROVINCIE.items() for key in keys}
+PROVINCIE_YEARS = (2023, 2024, 2025)
+
+
+def partly(code: pd.Series, inhabited: NDArray[np.bool_], kept: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Return the areas of which some buurten were kept and some inhabited ones were not.
+
+    Parameters
+    ----------
+    code : Series
+        Area that each buurt of the file lies in; missing where it is in none.
+    inhabited, kept : ndarray of bool
+    """
+    return tuple(sorted(set(code[kept].dropna()) & set(code[inhabited & ~kept].dropna())))
+
+
+def too_few_gemeenten(provincie: pd.Series, year: int) -> tuple[str, ...]:
+    """Return the provincies that have fewer gemeenten than official, in the years for which that is known here.
+
+    Parameters
+    ----------
+    provincie : Series, indexed by buurtcode
+        Code (`PV26`) or name.
+    year : int
+    """
+    if year not in PROVINCIE_YEARS:
+        return ()
+    count = codes.gemeente_of(provincie.index.to_series()).groupby(provincie.to_numpy()).nunique()
+    return tuple(sorted(str(p) for p, n in count.items() if n < PROVINCIES.get(str(p), 0)))
+
+
+def is_country(gemeenten: Iterable[str], year: int) -> bool:
+    """Return whether these are all gemeenten of the Netherlands."""
+    return len(set(gemeenten)) >= GEMEENTEN.get(year, FEWEST)
+
+
+def completed(areas: Areas, file: gpd.GeoDataFrame, population: str) -> Areas:
+    """Take out what the run holds a part of: of wijken and gemeenten the figures, of higher levels the areas.
+
+    Parameters
+    ----------
+    areas : Areas
+        What was kept of a file.
+    file : GeoDataFrame, indexed by buurtcode
+        All of it.
+    population : str
+        Its column with the number of residents.
+    """
+    inhabited, kept = (as_number(file[population]) > 0).to_numpy(), file.index.isin(areas.codes)
+    frame, partial, notes = areas.frame.copy(), {}, list(areas.notes)
+    columns = {"wijk": "wijkcode", "gemeente": "gemeentecode"}
+    if "provinciecode" in file:
+        columns["provincie"] = "provinciecode"
+    for level in areas.levels[1:-1]:
+        column = columns.get(level, level)
+        found = partly(file[column].astype("string").str.strip().replace("", pd.NA), inhabited, kept)
+        if level == "provincie":
+            found = tuple(sorted({*found, *too_few_gemeenten(frame[level], areas.year)}))
+        if not found:
+            continue
+        notes.append(f"{len(found)} {level} of which the run holds a part, without a figure as a whole: {shown(found)}")
+        if level in ("wijk", "gemeente"):
+            partial[level] = found
+            continue
+        frame[level] = frame[level].where(~frame[level].isin(found), None)
+        if frame[level].isna().all():
+            frame = frame.drop(columns=level)
+    groupings = tuple(g for g in areas.groupings if g in frame)
+    national = not partial and is_country(frame["gemeente"], areas.year)
+    return replace(areas, frame=frame, notes=tuple(notes), groupings=groupings, partial=partial, national=national)
+
+
+def named(areas: Areas, region: str) -> Areas:
+    """Give the whole its name: that of the country, or of the one gemeente or provincie that it is, or as asked."""
+    if region.strip().casefold() == "nederland" and not areas.national:
+        raise DataError(
+            "the run does not hold the whole country",
+            f"{areas.frame['gemeente'].nunique()} gemeenten, {sum(map(len, areas.partial.values()))} areas in part",
+            f"all gemeenten of {areas.year} for a region called {region.strip()}",
+            "give [areas] region the name of what it is, or leave it out",
+        )
+    for level in ("gemeente", "provincie"):
+        one = areas.parents(level).unique() if level in areas.levels and not areas.partial else []
+        if not region and len(one) == 1:
+            return replace(areas, region=areas.label(level, str(one[0])))
+    return replace(areas, region=region or ("Nederland" if areas.national else WHOLE))

@@ -1,0 +1,128 @@
+"""Whether areas can be what they say: residents, polygons and neighbours, each check one line of a table.
+
+A check is a pure function that returns None where all is well, a sentence for what is strange but may be so (a note),
+or an error for what cannot be. The thresholds lie beyond every gemeente, provincie and the country as CBS maps them in
+2024 (mean number of neighbours 3.0 to 6.6; 0 to 2% without any; no overlap; the nearest other buurt within 14 km).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.errors import DataError, Finding, shown
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+RD_BOUNDS = (0.0, 300_000.0, 300_000.0, 625_000.0)  # of the Netherlands: x and y from, x and y to
+OVERLAP = 0.1  # of the smaller polygon; generalised borders stay far below
+APART = 25_000.0  # metres to the nearest other buurt
+MANY = 30  # buurten: of fewer the mean number of neighbours says little
+NEIGHBOURS = (2.5, 10.0)  # mean number; of a map in the plane it is below 6, corners that four share aside
+ALONE = 0.1  # share of buurten without neighbours
+MEET = "do the polygons meet, without gaps and overlaps?"
+MEET = "do the polygons meet, without gaps and overlaps?"
+
+
+def residents(numbers: pd.Series) -> Finding:
+    """Residents are persons: whole numbers. Parts with three decimals are thousands with a point or comma."""
+    part = numbers[np.isfinite(numbers) & (numbers != numbers.round())]
+    if part.empty:
+        return None
+    thousands = np.isclose(part * 1000, (part * 1000).round(), rtol=0, atol=1e-6)
+    hundreds = np.isclose(part * 100, (part * 100).round(), rtol=0, atol=1e-6)
+    grouped = thousands.all() and not hundreds.all()
+    return DataError(
+        "the number of residents is no whole number",
+        f"{shown(f'{x:g}' for x in part)} in {len(part)} buurten",
+        "persons",
+        "these look like thousands with a separator: write 2865 for 2.865, in the whole column"
+        if grouped
+        else "name the column with the number of persons, without decimals",
+    )
+
+
+def in_the_netherlands(frame: gpd.GeoDataFrame) -> Finding:
+    """Coordinates in RD New lie within its bounds; degrees do not."""
+    low_x, low_y, high_x, high_y = RD_BOUNDS
+    bounds = frame.geometry.bounds
+    inside = (bounds["minx"] >= low_x) & (bounds["miny"] >= low_y) & (bounds["maxx"] <= high_x)
+    inside &= bounds["maxy"] <= high_y
+    if inside.all():
+        return None
+    x0, y0, x1, y1 = frame.total_bounds
+    degrees = max(abs(x0), abs(x1)) <= 180 and max(abs(y0), abs(y1)) <= 90
+    return DataError(
+        f"{int((~inside).sum())} areas lie outside the Netherlands ({shown(frame.index[~inside])})",
+        f"x {x0:g} to {x1:g}, y {y0:g} to {y1:g}",
+        f"x {low_x:g} to {high_x:g}, y {low_y:g} to {high_y:g} in RD New",
+        "these are degrees: give the file the coordinate system EPSG:4326"
+        if degrees
+        else "assign the coordinate system that the coordinates are in",
+    )
+
+
+def different(frame: gpd.GeoDataFrame) -> Finding:
+    """Buurten are different places."""
+    if len(frame) < 2 or frame.geometry.normalize().to_wkb().nunique() > 1:
+        return None
+    return DataError(
+        "all areas have the same polygon",
+        f"{len(frame)} buurten in one place",
+        "a polygon per buurt",
+        "join the geometry by buurtcode again",
+    )
+
+
+def disjoint(frame: gpd.GeoDataFrame) -> Finding:
+    """Buurten do not overlap, but for slivers of generalised borders."""
+    found = [frame.sindex.query(frame.geometry, predicate=p) for p in ("overlaps", "contains")]
+    i, j = np.unique(np.sort(np.hstack(found), axis=0), axis=1)
+    i, j = i[i != j], j[i != j]
+    area, geometry = frame.area.to_numpy(), frame.geometry.reset_index(drop=True)
+    common = geometry.iloc[i].intersection(geometry.iloc[j], align=False).area.to_numpy()
+    much = common > OVERLAP * np.minimum(area[i], area[j])
+    if not much.any():
+        return None
+    pairs = [f"{frame.index[a]} and {frame.index[b]}" for a, b in zip(i[much], j[much], strict=True)]
+    return f"{len(pairs)} pairs of buurten overlap by more than {OVERLAP:.0%} of the smaller ({shown(pairs, 3)})"
+
+
+def together(frame: gpd.GeoDataFrame) -> Finding:
+    """No buurt lies far from all others; islands do not."""
+    from scipy.spatial import KDTree
+
+    if len(frame) < 2:
+        return None
+    point = frame.geometry.representative_point()
+    xy = np.column_stack([point.x, point.y])
+    far = KDTree(xy).query(xy, k=2)[0][:, 1] > APART
+    if not far.any():
+        return None
+    return f"{int(far.sum())} buurten lie more than {APART / 1000:g} km from all others ({shown(frame.index[far])})"
+
+
+POLYGONS: tuple[Callable[[gpd.GeoDataFrame], Finding], ...] = (in_the_netherlands, different, disjoint, together)
+
+
+def neighbours(degree: pd.Series) -> Finding:
+    """Polygons that meet have about six neighbours; with gaps or overlaps between them their borders do not meet."""
+    mean, low, high = float(degree.mean()), *NEIGHBOURS
+    if len(degree) < MANY or low <= mean <= high:
+        return None
+    return f"buurten have {mean:.1f} neighbours on average, where {low:g} to {high:g} is usual: {MEET}"
+
+
+def joined(degree: pd.Series) -> Finding:
+    """Few buurten are islands."""
+    alone = degree.index[degree == 0]
+    if len(degree) < MANY or len(alone) <= ALONE * len(degree):
+        return None
+    return f"{len(alone)} of {len(degree)} buurten have no neighbours ({shown(alone)}): {MEET}"
+
+
+GRAPH: tuple[Callable[[pd.Series], Finding], ...] = (neighbours, joined)

@@ -1,0 +1,38 @@
+"""Whether figures per buurt can be what their columns say: within the range that a codebook or their name gives.
+
+A codebook gives a range by `range`, or by a unit that begins with %: a figure outside it is an error. A column of which
+only the name sounds like a percentage may be a change, or something else: that is a note.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from buurtsae.areas.areas import Areas
+from buurtsae.errors import DataError, Finding, shown
+from buurtsae.model.covariates import known
+
+PERCENTAGE = re.compile(r"(pct|perc|percentage|p)_", re.IGNORECASE)
+
+
+def figures(areas: Areas) -> list[Finding]:
+    """Return what is wrong or strange with the figures of buurten with residents."""
+    return [within(areas.frame.loc[areas.inhabited, name]) for name in areas.covariates]
+
+
+def within(column: pd.Series) -> Finding:
+    """A figure lies in the range of its indicator, and a percentage between 0 and 100."""
+    name, entry = str(column.name), known(str(column.name))
+    limits = entry[1].limits if entry else None
+    low, high = limits or (0.0, 100.0)
+    outside = column[column.notna() & ~column.between(low, high)]
+    if outside.empty or not (limits or PERCENTAGE.match(name)):
+        return None
+    got = f"{shown(f'{x:g}' for x in outside)} in {len(outside)} buurten ({shown(outside.index)})"
+    if limits and entry:
+        return DataError(
+            f"{name} lies outside its range", got, f"{low:g} to {high:g}: {entry[1].unit}", "correct these cells"
+        )
+    return f"{name} sounds like a percentage and lies outside 0-100: {got}"

@@ -1,0 +1,200 @@
+"""Whether respondents and their weights can be what they say, each check one function in a table.
+
+A check returns None where all is well, or a sentence for what is strange but may be so: a note. What is wrong with
+weights is wrong with every estimate, and no fit shows it. `FILE` looks at the rows of one file, `PLACE` at weights
+beside the residents whom they stand for. Weights with a mean about 1 are relative: only what they say of one gemeente
+beside another can be seen. Weights of a participatory source stand for nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from filecmp import cmp
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.areas import codes
+from buurtsae.areas.areas import Areas
+from buurtsae.errors import shown
+from buurtsae.sparse import Floats
+
+if TYPE_CHECKING:
+    from buurtsae.survey.scales import Scores
+
+FEW = 10  # respondents: of fewer, patterns are chance
+LARGEST = 0.25, 10  # of the sum of the weights, and times their mean
+ITEMS = 5  # answered: of fewer, people agree by chance
+PERFECT = 0.9999  # correlation
+REPEATED = 0.25  # of the rows repeat another one; of a file that is in itself twice, half
+RELATIVE = (0.5, 2.0)  # mean: about 1, also where rows were dropped afterwards; of a sample of half of all it is 2
+TOTAL = (0.4, 1.5)  # weights over residents: a survey of adults or households has less, never much more
+UNEVEN = 2.0  # factor between gemeenten or strata
+ENOUGH = 50.0  # effective respondents: the standard error of a sum of weights is then 14%
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Respondents as they were read.
+
+    Attributes
+    ----------
+    file, level : str
+    area : Series
+    weight : ndarray
+    stratum : Series
+    population : ndarray, optional
+        Of the stratum of each respondent, where it is a number of persons.
+    id : ndarray, optional
+        Identifiers, where they are numbers.
+    answers : DataFrame
+    """
+
+    file: str
+    level: str
+    area: pd.Series
+    weight: Floats
+    stratum: pd.Series
+    population: Floats | None
+    id: Floats | None
+    answers: pd.DataFrame
+
+    @property
+    def varied(self) -> bool:
+        """Whether there are enough weights, and different ones, to see a pattern in them."""
+        return len(self.weight) >= FEW and bool(np.ptp(self.weight) > 0)
+
+
+def spread_out(r: Rows) -> str | None:
+    """Respondents live in more than one place."""
+    if len(r.area) < FEW or r.area.nunique() > 1:
+        return None
+    return f"{r.file}: all {len(r.area)} respondents live in one {r.level} ({r.area.iloc[0]})"
+
+
+def shared(r: Rows) -> str | None:
+    """No respondent stands for a large part of all."""
+    share, (quarter, times) = r.weight.max() / r.weight.sum(), LARGEST
+    if share <= max(quarter, times / len(r.weight)):
+        return None
+    return f"{r.file}: one weight ({r.weight.max():g}) is {share:.0%} of the sum of {len(r.weight)} weights"
+
+
+def not_counted(r: Rows) -> str | None:
+    """Weights are no numbers of rows or persons."""
+    order = np.sort(r.weight)
+    if len(order) < FEW or not (np.diff(order) == 1).all() or not (order == order.round()).all():
+        return None
+    return (
+        f"{r.file}: the weights are the whole numbers {order[0]:g} to {order[-1]:g}, each once: is it another column?"
+    )
+
+
+def not_a_number(r: Rows) -> str | None:
+    """Weights do not follow the number of the row, or of the respondent."""
+    if not r.varied:
+        return None
+    for other, name in ((np.arange(len(r.weight)), "the number of the row"), (r.id, "the identifier")):
+        if other is None or not np.ptp(other) > 0:
+            continue
+        if abs(np.corrcoef(r.weight, other)[0, 1]) > PERFECT:
+            return f"{r.file}: the weights follow {name} perfectly: is it another column?"
+    return None
+
+
+def once(r: Rows) -> str | None:
+    """Rows do not recur with all their answers: the file is not in itself twice."""
+    rows = r.answers.assign(area_=r.area, weight_=r.weight)[r.answers.notna().sum(axis=1) >= ITEMS]
+    again = int(rows.duplicated().sum())
+    if len(rows) < FEW or again < REPEATED * len(rows):
+        return None
+    return f"{r.file}: {again} of {len(r.area)} rows repeat another one, answers included: is the file in it twice?"
+
+
+def in_strata(r: Rows) -> str | None:
+    """Weights of a stratum sum to its population, where that is known in persons, or are relative to it."""
+    if r.population is None:
+        return None
+    rows = pd.DataFrame({"stratum": r.stratum, "weight": r.weight, "population": r.population})
+    sums = rows.groupby("stratum").agg(weight=("weight", "sum"), n=("weight", "size"), of=("population", "first"))
+    sums = sums[sums["n"] >= FEW]
+    return _uneven(r.file, "strata", sums["weight"] / sums["of"])
+
+
+FILE: tuple[Callable[[Rows], str | None], ...] = (spread_out, shared, not_counted, not_a_number, once, in_strata)
+
+
+def in_total(scores: Scores, areas: Areas) -> str | None:
+    """Weights sum to the residents whom they stand for, or have mean 1."""
+    w, least, most = scores.frame["weight"].to_numpy(dtype=float), *TOTAL
+    sampled = set(codes.gemeente_of(scores.frame["area"].astype("string")))
+    here = areas.population[areas.parents("gemeente").isin(sampled)].sum()
+    everybody = areas.population.sum()
+    few = w.sum() ** 2 / (w**2).sum() < ENOUGH
+    if few or RELATIVE[0] <= w.mean() <= RELATIVE[1] or least * here <= w.sum() <= most * everybody:
+        return None
+    said = f"{scores.source}: the weights sum to {w.sum():,.6g} and have mean {w.mean():.3g}"
+    if w.max() <= 1 and least * here <= (1 / w).sum() <= most * everybody:
+        return f"{said}; their inverses sum to {(1 / w).sum():,.6g}, near the residents: are they sampling fractions?"
+    return f"{said}: neither near the {here:,.0f} residents where respondents live, nor relative"
+
+
+def in_gemeenten(scores: Scores, areas: Areas) -> str | None:
+    """Weights per resident are alike from gemeente to gemeente, where there are respondents enough."""
+    frame = scores.frame.assign(gemeente=codes.gemeente_of(scores.frame["area"].astype("string")).to_numpy())
+    residents = pd.Series(areas.population).groupby(areas.parents("gemeente").to_numpy()).sum()
+    frame["inverse"], frame["square"] = 1 / frame["weight"], frame["weight"] ** 2
+    sums = frame.groupby("gemeente")[["weight", "inverse", "square"]].sum()
+    sums = sums[(sums["weight"] ** 2 / sums["square"] >= ENOUGH) & (residents.reindex(sums.index) > 0)]
+    per_resident = sums[["weight", "inverse"]].div(residents.reindex(sums.index), axis=0)
+    found = _uneven(scores.source, "gemeenten", per_resident["weight"])
+    if found and len(per_resident) > 1 and not _uneven("", "", per_resident["inverse"]):
+        return f"{found}; their inverses are even: are they sampling fractions?"
+    return found
+
+
+def _uneven(source: str, what: str, ratio: pd.Series) -> str | None:
+    """Which ratios differ from the middle one by a factor."""
+    factor = ratio / ratio.median()
+    odd = factor[(factor > UNEVEN) | (factor < 1 / UNEVEN)]
+    if odd.empty:
+        return None
+    got = shown(f"{code} {x:.2g} times" for code, x in odd.items())
+    return f"{source}: weights per resident of {len(odd)} of {len(ratio)} {what} are far from those elsewhere ({got})"
+
+
+PLACE: tuple[Callable[[Scores, Areas], str | None], ...] = (in_total, in_gemeenten)
+
+
+def of_file(rows: Rows) -> list[str]:
+    """Return what is strange about the rows of a file."""
+    return [found for check in FILE if (found := check(rows))]
+
+
+def in_place(scores: Sequence[Scores], areas: Areas) -> list[str]:
+    """Return what is strange about weights beside residents, and about sources beside each other."""
+    found = [check(s, areas) for s in scores if s.kind == "survey" and len(s.frame) >= FEW for check in PLACE]
+    return [one for one in (*found, *(same_people(a, b) for a, b in combinations(scores, 2))) if one]
+
+
+def same_people(first: Scores, second: Scores) -> str | None:
+    """Two sources have different respondents."""
+    a, b = (s.frame[["area", "weight"]].sort_values(["area", "weight"], ignore_index=True) for s in (first, second))
+    if len(a) != len(b) or len(a) < FEW or a["weight"].nunique() == 1 or not a.equals(b):
+        return None
+    return same(first.source, second.source)
+
+
+def same_files(files: Mapping[str, Path]) -> list[str]:
+    """Return what is strange about the files of sources: two with the same content."""
+    pairs = combinations(files.items(), 2)
+    return [same(a, b) for (a, first), (b, second) in pairs if cmp(first, second, shallow=False)]
+
+
+def same(first: str, second: str) -> str:
+    """The note on two sources that are one."""
+    return f"{first} and {second} have the same respondents, and are taken for answers of different people"
