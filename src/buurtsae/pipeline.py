@@ -30,6 +30,7 @@ from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID, Term
+from buurtsae.notes import Note
 from buurtsae.publish.manifest import Provenance, hashes, run_id
 from buurtsae.publish.output import publish
 from buurtsae.runfile import LinkPart, ModelPart, RunFile, RunSpec, SourcePart, read_run
@@ -62,7 +63,7 @@ class Inputs:
     benchmarks: Benchmarks | None = None
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         """What was noticed, repaired or filled in while reading."""
         return [*self.areas.notes, *self.direct.notes, *self.design.notes]
 
@@ -265,7 +266,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     if areas is None or start is None or model is None or arrays is None:
         return None
     scales = tuple(reliability(s) for s in surveys)
-    said = [f"{r.source}, {note}" for r in scales for note in r.notes]
+    said = [Note(f"{r.source}, {note}", f"{r.source}, {note.nl}") for r in scales for note in r.notes]
     start = replace(start, notes=tuple(dict.fromkeys((*start.notes, *said))))
     return Inputs(run, areas, start, model, arrays, _files(run), scales, benchmarks)
 
@@ -349,10 +350,25 @@ def _estimates(run: RunFile, areas: Areas | None, surveys: list[Survey], problem
     found: DirectEstimates | None = _collect(problems, step, scores, areas)
     if found is None:
         return None
-    left = [f"source {s.source} is left out by the run file" for s in spec.sources if not s.use]
+    left = [
+        Note(
+            "source {source} is left out by the run file",
+            "bron {source} is weggelaten, omdat het runbestand dat zegt",
+            source=s.source,
+        )
+        for s in spec.sources
+        if not s.use
+    ]
     years = [
-        f"source {s.source} is of {s.year}, the estimates are of {spec.run.year}: what changed in between is in its "
-        "level, or, for a reference, in the estimates"
+        Note(
+            "source {source} is of {year}, the estimates are of {run}: what changed in between is in its level, or, "
+            "for a reference, in the estimates",
+            "bron {source} is van {year}, de schattingen zijn van {run}: wat intussen veranderde zit in het niveau van "
+            "die bron, of, bij een referentiebron, in de schattingen zelf",
+            source=s.source,
+            year=s.year,
+            run=spec.run.year,
+        )
         for s in spec.used
         if s.year != spec.run.year
     ]

@@ -36,6 +36,7 @@ from buurtsae.model.design import Design, IidBlock
 from buurtsae.model.priors import Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import IID
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.direct import DirectEstimates
 
@@ -66,19 +67,35 @@ Options = EblupOptions
 def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, DirectEstimates]:
     """Return the classical model and data in the place of these; what is left out is in the notes of the data."""
     words = [t.group if isinstance(t, IID) else "BYM2" for t in model.terms]
-    notes = []
+    notes: list[Note] = []
     if words != ["buurt"]:
         notes.append(
-            f"engine eblup: unstructured effects of buurten in the place of {', '.join(words) or 'none'}; where "
-            "residuals of neighbours go together (Moran's I), intervals above buurt level are too narrow"
+            Note(
+                "engine eblup: unstructured effects of buurten in the place of {terms}; where residuals of neighbours "
+                "go together (Moran's I), intervals above buurt level are too narrow",
+                "rekenwijze eblup: een los effect per buurt in plaats van {terms}; waar de residuen van buren op "
+                "elkaar lijken (Moran's I), zijn de intervallen boven buurtniveau te smal",
+                terms=", ".join(words) or Note("none", "geen enkel effect"),
+            )
         )
     if model.variances is not None:
-        notes.append("engine eblup: sampling variances are taken as known, not modelled")
+        notes.append(
+            Note(
+                "engine eblup: sampling variances are taken as known, not modelled",
+                "rekenwijze eblup: steekproefvarianties gelden als bekend en worden niet gemodelleerd",
+            )
+        )
     kept, scores = [], []
     for s, source in enumerate(direct.sources):
         own = np.equal(direct.reference, s)
         if left := [n for n, mine, told in zip(direct.subdimensions, own, source.informs, strict=True) if told > mine]:
-            notes.append(f"engine eblup: of {', '.join(left)} the reference source counts, not {source.source}")
+            notes.append(
+                Note(
+                    "engine eblup: of {measures} the reference source counts, not {source}",
+                    "rekenwijze eblup: voor {measures} telt de referentiebron, niet {source}",
+                    measures=left, source=source.source,
+                )
+            )  # fmt: skip
         if not own.any():
             continue
         pair = own[:, None] & own

@@ -34,6 +34,7 @@ from buurtsae.estimates.sensitivity import sensitivity
 from buurtsae.estimates.sidebyside import classical_rows, side_by_side
 from buurtsae.estimates.summary import Estimates
 from buurtsae.model.terms import BYM2
+from buurtsae.notes import Note
 
 
 @dataclass(frozen=True)
@@ -372,7 +373,9 @@ def _sources(fit: Fit) -> list[dict[str, Any]]:
         else:
             entry["respondents"] = int(source.respondents.max(axis=1).sum())
             entry["without_answer"] = {}
-            entry["notes"] = ["direct estimates given at area level"]
+            entry["notes"] = [
+                Note("direct estimates given at area level", "directe schattingen, elders per gebied gemaakt")
+            ]
         out.append(entry)
     return out
 
@@ -399,7 +402,7 @@ def _variances(fit: Fit) -> list[dict[str, Any]]:
     return out
 
 
-def _notes(fit: Fit) -> list[str]:
+def _notes(fit: Fit) -> list[Note]:
     certificate = fit.draws.certificate
     advice = [certificate.advice] if certificate is not None and certificate.advice else []
     return [*advice, *fit.areas.notes, *fit.direct.notes, *fit.design.notes]

@@ -17,6 +17,7 @@ import pandas as pd
 from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, Problems, shown
+from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook
 from buurtsae.survey.design_columns import DesignInfo, add_design
 from buurtsae.survey.population_totals import Calibration
@@ -176,7 +177,7 @@ class Survey:
         return cls(pd.concat([frame, pd.DataFrame(answers)], axis=1), codebook, year, info, level)
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[Note, ...]:
         """What an analyst should know of the design: lonely strata, strata without respondents, calibration."""
         return self.design.notes
 
