@@ -48,6 +48,14 @@ class Note(str):
         return str(self), self.nl
 
 
+MADE = Note(
+    "FICTITIOUS: the answers behind these figures were simulated. No residents were asked, and the figures say nothing "
+    "about existing areas.",
+    "FICTIEF: de antwoorden achter deze cijfers zijn gesimuleerd. Er zijn geen bewoners ondervraagd, en de cijfers "
+    "zeggen niets over bestaande buurten.",
+)
+
+
 class _Value:
     """The value of a field, written as its language does."""
 
@@ -59,8 +67,8 @@ class _Value:
             return self.value.nl if self.dutch else str(self.value)
         if isinstance(self.value, list | tuple):
             rest = len(self.value) - FIRST
-            return (
-                shown(self.value[:FIRST]) + f" en nog {rest}" if self.dutch and rest > 0 else shown(self.value, FIRST)
-            )
+            if self.dutch and rest > 0:
+                return f"{shown(self.value[:FIRST], FIRST)} en nog {rest}"
+            return shown(self.value, FIRST)
         text = format(self.value, spec)
         return text.replace(".", ",") if self.dutch and isinstance(self.value, float) else text

@@ -161,7 +161,14 @@ def run(
     final = fitted if spec.benchmark is None else timed("benchmarks", lambda: _benchmarked(inputs, fitted))
     est: Estimates = timed(
         "estimates",
-        lambda: estimate(final, concept=_concept(inputs.run), rules=rules, year=spec.run.year, run_id=key),
+        lambda: estimate(
+            final,
+            concept=_concept(inputs.run),
+            rules=rules,
+            year=spec.run.year,
+            run_id=key,
+            fictitious=spec.run.fictitious,
+        ),
     )
     if fitted.draws.certificate is None:
         timed("convergence", lambda: est.convergence)

@@ -31,6 +31,7 @@ class RunPart(_Part):
     seed: int = Field(ge=0)
     engine: str = "laplace"
     contact: str = ""
+    fictitious: bool = False
 
 
 class TablePart(_Part):

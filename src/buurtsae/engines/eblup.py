@@ -34,7 +34,7 @@ from buurtsae.engines.labels import CHAINS, labelled
 from buurtsae.errors import ModelError
 from buurtsae.model.design import Design, IidBlock
 from buurtsae.model.priors import Normal
-from buurtsae.model.spec import AreaModel
+from buurtsae.model.spec import AreaModel, in_formula, missing
 from buurtsae.model.terms import IID
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
@@ -123,19 +123,30 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
     return plain, replace(direct, sources=tuple(kept), scores=tuple(scores), notes=(*direct.notes, *notes))
 
 
-def described(model: AreaModel) -> str:
+def described(model: AreaModel) -> Note:
     """Return a counterpart in words: nothing of it has a prior, whatever the specification holds."""
-    return "\n".join(
-        [
+    lines = [
+        Note(
             "Area-level model of buurtverbondenheid (multivariate Fay-Herriot, classical)",
+            "Gebiedsmodel van buurtverbondenheid (multivariaat Fay-Herriot, klassiek)",
+        ),
+        Note(
             "  y[a] = eta[a] + e[a]   direct estimate of the reference source of each sub-dimension",
-            "  e ~ N(0, V[a]); V as given",
+            "  y[a] = eta[a] + e[a]   directe schatting van de referentiebron van elke subdimensie",
+        ),
+        Note("  e ~ N(0, V[a]); V as given", "  e ~ N(0, V[a]); V zoals gegeven"),
+        Note(
             "  eta[a] = x[a]' b + u[a], u ~ N(0, Sigma)   score of the residents",
-            f"  x: {model.formula}; numeric covariates per standard deviation",
+            "  eta[a] = x[a]' b + u[a], u ~ N(0, Sigma)   score van de bewoners",
+        ),
+        in_formula(model.formula),
+        Note(
             "Estimated: Sigma (any covariance of the sub-dimensions) by REML, plugged in; b by GLS",
-            f"Missing covariates: {'refused' if model.missing == 'refuse' else 'imputed by the median, and flagged'}",
-        ]
-    )
+            "Geschat: Sigma (elke covariantie van de subdimensies) met REML, ingevuld; b met GLS",
+        ),
+        missing(model.missing),
+    ]
+    return Note.joined(lines, "\n")
 
 
 def supports(design: Design) -> list[str]:

@@ -115,7 +115,7 @@ def quality(
         "labels": {
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
         },
-        "model": described(fit.model) if fit.engine == "eblup" else str(fit.model),
+        "model": described(fit.model) if fit.engine == "eblup" else fit.model.words,
         "notes": _notes(fit),
     }
 

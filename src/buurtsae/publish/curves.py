@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from buurtsae.figures import dutch
 from buurtsae.publish.staging import staged
-from buurtsae.publish.style import dutch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from buurtsae.figures import dutch, interval
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ DARK = 4  # from this class on, hatching is white
 GREY = "#dddddd"
 LABEL_TEXT = {"betrouwbaar": "betrouwbaar", "indicatief": "indicatief", "niet_publiceren": "niet gepubliceerd"}
 NO_FIGURE = "niet gepubliceerd of geen bewoners"
-SOURCE = "Bron: schattingen met buurtsae"
 LABELS = {  # Dutch and English
     "betrouwbaar": ("betrouwbaar", "reliable"),
     "indicatief": ("indicatief", "indicative"),
@@ -48,18 +48,6 @@ VERDICT_WORDS = (  # those of `labels.in_words`, and English
 )
 RESIDUAL_COLOURS = ("#e66101", "#fdb863", "#f7f7f7", "#b2abd2", "#5e3c99")  # low to high; PuOr too
 VERDICT_COLOURS = ("#5e3c99", "#b2abd2", "#f7f7f7", "#fdb863", "#e66101")  # PuOr of ColorBrewer
-
-
-def dutch(value: Any, decimals: int = 1) -> str:
-    """Return a number as Dutch readers write it: decimal comma, points in thousands; a dash where it is missing."""
-    if value is None or pd.isna(value):
-        return "–"
-    return f"{float(value):z,.{decimals}f}".translate({ord(","): ".", ord("."): ","})
-
-
-def interval(lower: Any, upper: Any, decimals: int = 1) -> str:
-    """Return an interval in Dutch numbers; a dash where it is missing."""
-    return "–" if pd.isna(lower) else f"{dutch(lower, decimals)} – {dutch(upper, decimals)}"
 
 
 def significant(value: Any, digits: int = 3) -> str:
@@ -122,7 +110,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"dutch": dutch, "significant": significant}
+    pages.filters |= {"dutch": dutch, "interval": interval, "significant": significant}
     return pages
 
 
