@@ -30,7 +30,7 @@ from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID, Term
-from buurtsae.notes import Note
+from buurtsae.notes import MADE, Note
 from buurtsae.publish.manifest import Provenance, hashes, run_id
 from buurtsae.publish.output import publish
 from buurtsae.runfile import LinkPart, ModelPart, RunFile, RunSpec, SourcePart, read_run
@@ -147,6 +147,7 @@ def run(
 
     inputs: Inputs = timed("read and check", lambda: check(path))
     spec = inputs.run.spec
+    _warn(spec, say)
     chosen, number = engine or spec.run.engine, spec.run.seed if seed is None else seed
     options = spec.engine.get(chosen, {})
     engine_options(chosen, options)
@@ -238,10 +239,16 @@ def _fitted(path: str | Path, seed: int | None, progress: bool, say: Say) -> tup
     """The fast engine's fit of a run file, without files."""
     inputs = check(path)
     spec = inputs.run.spec
+    _warn(spec, say)
     say(f"{inputs.areas!r}\n{inputs.direct!r}")
     number = spec.run.seed if seed is None else seed
     options = spec.engine.get("laplace", {})
     return spec, fit(inputs.model, inputs.direct, inputs.areas, "laplace", number, progress=progress, **options)
+
+
+def _warn(spec: RunSpec, say: Say) -> None:
+    if spec.run.fictitious:
+        say(MADE)
 
 
 def _rules(spec: RunSpec) -> Rules:

@@ -78,7 +78,7 @@ def most(share: float | None, n: int | None) -> Note:
     if not n:
         return Note(
             "Nobody here answered: the estimate comes from the characteristics of the area and the areas around it.",
-            "Niemand uit deze buurt gaf antwoord: de schatting komt van haar kenmerken en van de buurten eromheen.",
+            "Niemand uit deze buurt antwoordde: de schatting komt van kenmerken van de buurt en van buurten eromheen.",
         )
     if share is None:
         return Note("{who} answered here.", "Uit deze buurt antwoordden {who}.", who=people(n))

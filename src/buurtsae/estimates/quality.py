@@ -4,7 +4,9 @@ Posterior predictive, per source and sub-dimension: y_rep = prediction + e, e ~ 
 buurt (or wijk); coverage is the share of direct estimates inside the 95% interval of y_rep, somewhat above 95% in a
 good model, since the same data were fitted; chi2 per area is the posterior mean of (y - prediction)^2 / V averaged over
 areas (about 1 where V is right).
-Comparison at gemeente level: z = (direct - estimate) / sqrt(se^2 + sd^2), conservative for the same reason.
+Comparison at gemeente level: direct estimate (standard error s) and posterior mean (sd p) share respondents, and the
+error of a posterior mean is not correlated with the data, so that z = (direct - estimate) / sqrt(s^2 - p^2), as in
+`evidence.agreement`; where p >= s there is nothing to test, and no z.
 
 References
 ----------
@@ -293,7 +295,8 @@ def _comparison(est: Estimates) -> list[dict[str, Any]]:
     enough = table["n_respondents"] >= est.rules.min_direct
     rows = table[(table["level"] == "gemeente") & table["direct_se"].notna() & enough]
     rows = rows.assign(difference=rows["direct"] - rows["estimate"])
-    rows["z"] = rows["difference"] / np.sqrt(rows["direct_se"] ** 2 + rows["sd"] ** 2)
+    variance = rows["direct_se"] ** 2 - rows["sd"] ** 2
+    rows["z"] = rows["difference"] / np.sqrt(variance.where(variance > 0))
     columns = ["area_code", "area_name", "measure", "direct", "direct_se", "estimate", "sd", "difference", "z"]
     records: list[dict[str, Any]] = rows[columns].to_dict("records")
     return records
@@ -327,12 +330,18 @@ def _classical(fit: Fit) -> dict[str, Any]:
     for w in warned:  # the report tells those of the estimators; others go on
         if not issubclass(w.category, BoundaryWarning | NotConvergedWarning):
             warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-    told = [_line(w.message) for w in warned if issubclass(w.category, BoundaryWarning | NotConvergedWarning)]
+    told = [_said(w.message) for w in warned if issubclass(w.category, BoundaryWarning | NotConvergedWarning)]
     return {"refused": refused, "notes": told, "rows": rows}
 
 
 def _line(said: object) -> str:
     return " ".join(str(said).split())
+
+
+def _said(warning: Warning | str) -> Note:
+    """A warning of ours as a note of one line each."""
+    text = warning if isinstance(warning, str) else warning.args[0]
+    return Note(_line(text), _line(text.nl if isinstance(text, Note) else text))
 
 
 def _residuals(est: Estimates) -> dict[str, dict[str, float]]:

@@ -148,7 +148,7 @@ def in_formula(formula: str) -> Note:
     """Return the line of the covariates."""
     return Note(
         "  x: {formula}; numeric covariates per standard deviation",
-        "  x: {formula}; kenmerken in getallen per standaardafwijking",
+        "  x: {formula}; numerieke kenmerken per standaardafwijking",
         formula=formula,
     )
 

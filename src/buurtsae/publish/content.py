@@ -147,7 +147,7 @@ class Content:
                 "gemeente": {"area_code": code, "area_name": name},
                 "years": list(self.years),
                 "measures": [
-                    {"measure": n.id, "nl": n.nl, "en": n.en, "about": n.about, "parent": n.parent}
+                    {"measure": n.id, **{k: getattr(n, k) for k in ("nl", "en", "about", "about_en", "parent")}}
                     for n in (self.concept.nodes[m] for m in self.measures)
                 ],
                 "areas": self._areas(code, estimates),

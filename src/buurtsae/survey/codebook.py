@@ -79,7 +79,9 @@ class Indicator:
         On origin or nationality: no covariate unless a run says so.
     transform : str
         `none`, `log`, `log1p`, `sqrt` or `logit`: what makes it fit for a linear term.
-    nl : str
+    nl, en : str
+        Dutch and English title.
+    unit_en : str
     """
 
     name: str
@@ -91,6 +93,8 @@ class Indicator:
     sensitive: bool = False
     transform: str = "none"
     nl: str = ""
+    en: str = ""
+    unit_en: str = ""
 
     def found_in(self, columns: Iterable[str]) -> tuple[str, ...]:
         """Return which of a file's columns carry this indicator, the best known name first.
@@ -114,7 +118,9 @@ class Codebook:
     kind : str
         `survey`, `participatory` (not a random sample) or `objective` (no sample at all).
     owner, mode, period : str
-        Who makes it, how it is collected and how often.
+        Who makes it, how it is collected and how often, in Dutch.
+    owner_en, mode_en, licence_en : str
+        The same in English.
     level : str
         Smallest area level at which the source by itself is reliable: `land`, `gemeente`, `wijk` or `buurt`.
     references : tuple of str
@@ -147,6 +153,9 @@ class Codebook:
     indicators: tuple[Indicator, ...] = ()
     modelled: bool = False
     about: str = ""
+    owner_en: str = ""
+    mode_en: str = ""
+    licence_en: str = ""
 
     @classmethod
     def load(cls, source: str | Path) -> Codebook:
