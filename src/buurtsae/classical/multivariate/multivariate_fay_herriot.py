@@ -227,7 +227,7 @@ class MultivariateFayHerriot:
                     method=method.upper(),
                     structure=structure,
                     steps=steps,
-                ),  # fmt: skip
+                ),
                 NotConvergedWarning,
                 stacklevel=2,
             )
