@@ -301,7 +301,8 @@ def simulate(
     if as_json:
         _print_json({"files": [str(f) for f in files], "hint": FICTITIOUS})
     elif not quiet:
-        typer.echo("\n".join([*(f"wrote {f}" for f in files), FICTITIOUS]))
+        typer.echo("\n".join(f"wrote {f}" for f in files))
+        _say(FICTITIOUS)
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

@@ -14,9 +14,10 @@ from axe_playwright_python.sync_playwright import Axe
 from pypdf import PdfReader
 
 from buurtsae import pipeline
+from buurtsae.figures import dutch, interval
 from buurtsae.publish.content import Content
 from buurtsae.publish.site import write_site
-from buurtsae.publish.style import VERDICT_WORDS, dutch, interval
+from buurtsae.publish.style import VERDICT_WORDS
 
 pytestmark = pytest.mark.browser
 CITY, BUURT = "GM9901", "BU99010002"

@@ -16,14 +16,16 @@ from made_estimates import AWKWARD, honeycomb, table
 from page_reader import Page
 
 from buurtsae.errors import ProblemsError
-from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.labels import Rules, in_english
 from buurtsae.estimates.profile import ProfileIndicator
+from buurtsae.figures import dutch, interval
+from buurtsae.notes import Note
 from buurtsae.publish.content import Content
 from buurtsae.publish.manifest import Provenance
 from buurtsae.publish.method import Statement
 from buurtsae.publish.outlines import merged
 from buurtsae.publish.site import write_site
-from buurtsae.publish.style import COLOURS, VERDICT_WORDS, class_of, dutch, interval
+from buurtsae.publish.style import COLOURS, VERDICT_WORDS, class_of
 from buurtsae.schemas import published
 from buurtsae.survey.concept import Concept
 
@@ -171,7 +173,7 @@ def test_the_script_is_given_the_same_figures_of_every_measure(site: Path, made:
             if row["label"] == "niet_publiceren":
                 assert r[:3] == [None] * 3
                 assert r[4:7] == [None] * 3
-                assert data["reasons"][r[7]] == row["reason"]
+                assert data["reasons"][r[7]] == [row["reason"], in_english(row["reason"])]
                 continue
             assert r[:3] == [round(row[c], 1) for c in ("estimate", "lower", "upper")]
             assert r[5] == row["n_respondents"]
@@ -213,9 +215,9 @@ def test_a_profile_tells_objective_figures_and_what_the_estimate_leans_on(site: 
     assert ["Koopwoningen", "48,0", "52,4", "55,0", "% van de woningen", "Kerncijfers"] in page.cells
     assert "Omgeving, bij ruimtelijke verbondenheid" in page.text
     n = _values(made).loc[shown[0], "n_respondents"]
-    assert f"wat eromheen ligt en de {n} eigen respondenten samen: -0,3." in page.text
+    assert f"de buurten eromheen en de {n} eigen respondenten samen: -0,3." in page.text
     other = Page(site / "dashboard" / "buurt" / f"{shown[1]}.html")
-    assert "de kenmerken van deze buurt: -0,4; wat eromheen ligt: +0,1" in other.text
+    assert "de kenmerken van deze buurt: -0,4; de buurten eromheen: +0,1" in other.text
     assert "eigen respondenten: +0,6." in other.text
     assert ["Koopwoningen", "–", "52,4", "55,0", "% van de woningen", "Kerncijfers"] in other.cells
 
@@ -332,7 +334,7 @@ def test_the_method_statement_tells_sources_checks_and_contact(
         },
         "model": "y ~ 1 + x",
         "benchmarks": {},
-        "notes": ["a note"],
+        "notes": [Note("a note", "een opmerking")],
     }
     settings = {
         "run": {"contact": "statistiek@voorbeeld.nl"},
@@ -341,8 +343,15 @@ def test_the_method_statement_tells_sources_checks_and_contact(
     statement = Statement.of(quality, Provenance(settings=settings), Rules(min_residents=25))
     write_site(content(areas, made), tmp_path, statement)
     page = Page(tmp_path / "dashboard" / "verantwoording.html")
-    row = next(c for c in page.cells if c[0] == "Veiligheidsmonitor")
+    row = next(c for c in page.cells if c[0] == "VeiligheidsmonitorSafety monitor")
     assert row[3:7] == ["2023", "buurt", "1.234", "42%"]
-    for text in ("y ~ 1 + x", "a note", "buurtsae 9.9", "statistiek@voorbeeld.nl", "minder dan 25 inwoners"):
+    for text in (
+        "y ~ 1 + x",
+        "a note",
+        "een opmerking",
+        "buurtsae 9.9",
+        "statistiek@voorbeeld.nl",
+        "minder dan 25 inwoners",
+    ):
         assert text in page.text
     assert ["toets acheck a", "0,400", "≤ 0,700", "gehaaldpassed"] in page.cells

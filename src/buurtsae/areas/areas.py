@@ -237,8 +237,8 @@ class Areas:
         about = frame.loc[live, list(self.covariates)].describe().T.reindex(columns=["mean", "min", "max"])
         about.insert(0, "missing", frame.loc[live, list(self.covariates)].isna().sum())
         view = pd.DataFrame(levels, columns=["level", "inhabited"]).to_html(index=False)
-        notes = "".join(f"<li>{escape(n)}</li>" for n in self.notes)
-        return f"<p>{escape(repr(self))}</p>{view}{about.to_html(float_format='{:.4g}'.format)}<ul>{notes}</ul>"
+        listed = "".join(f"<li>{escape(n)}</li>" for n in self.notes)
+        return f"<p>{escape(repr(self))}</p>{view}{about.to_html(float_format='{:.4g}'.format)}<ul>{listed}</ul>"
 
     def __repr__(self) -> str:
         a = self.audit()

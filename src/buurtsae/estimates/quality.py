@@ -37,6 +37,7 @@ from buurtsae.estimates.sidebyside import classical_rows, side_by_side
 from buurtsae.estimates.summary import Estimates
 from buurtsae.model.terms import BYM2
 from buurtsae.notes import Note
+from buurtsae.schemas import records
 
 
 @dataclass(frozen=True)
@@ -257,7 +258,10 @@ def _priors(fit: Fit) -> dict[str, str]:
         "lambda": (model.link.slope, model.participatory.slope),
         "tau": (model.link.extra, model.participatory.extra),
     }
-    out = {name: f"{survey}, participatory {other}" for name, (survey, other) in links.items()}
+    out: dict[str, str] = {
+        name: Note("{own}, participatory {other}", "{own}, participatief {other}", own=survey, other=other)
+        for name, (survey, other) in links.items()
+    }
     out |= {"beta": str(model.coefficient), "kappa": str(model.variances)}
     for term in model.terms:
         if isinstance(term, BYM2):
@@ -298,8 +302,7 @@ def _comparison(est: Estimates) -> list[dict[str, Any]]:
     variance = rows["direct_se"] ** 2 - rows["sd"] ** 2
     rows["z"] = rows["difference"] / np.sqrt(variance.where(variance > 0))
     columns = ["area_code", "area_name", "measure", "direct", "direct_se", "estimate", "sd", "difference", "z"]
-    records: list[dict[str, Any]] = rows[columns].to_dict("records")
-    return records
+    return records(rows[columns])
 
 
 def _benchmarks(est: Estimates) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def _tree(content: Content) -> list[dict[str, Any]]:
     for node in (content.concept.nodes[m] for m in content.measures):
         depth[node.id] = depth.get(node.parent, -1) + 1
         about = Note(node.about_en or node.about, node.about)
-        tree.append({"id": node.id, "nl": node.nl, "en": node.en, "about": about, "depth": depth[node.id]})
+        tree.append({"id": node.id, "nl": node.nl, "en": _title(node.en), "about": about, "depth": depth[node.id]})
     return tree
 
 
@@ -205,7 +205,7 @@ class _Gemeente:
             scores.append(
                 {
                     "nl": m["nl"],
-                    "en": m["en"],
+                    "en": _title(m["en"]),
                     "depth": depth[m["measure"]],
                     "score": _score(row),
                     "interval": _interval(row),
@@ -240,6 +240,11 @@ class _Gemeente:
         names = {"": ("Wie wonen er, en hoe", "Who lives there, and how")}
         names |= {m: (f"Omgeving, bij {d['nl'].lower()}", f"Surroundings, for {d['en']}") for m, d in measures.items()}
         return [(*names[d], rows) for d, rows in groups.items() if d in names]
+
+
+def _title(text: str) -> str:
+    """Begin with a capital."""
+    return text[:1].upper() + text[1:]
 
 
 def _shown(row: Row | None) -> TypeGuard[Row]:

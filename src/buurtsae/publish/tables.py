@@ -43,7 +43,6 @@ def write_tables(table: pd.DataFrame, geometry: gpd.GeoDataFrame, folder: Path, 
     import pyarrow.parquet as pq
 
     with_polygons = _with_geometry(table, geometry)
-    with_polygons.attrs["notice"] = notice
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     for i, column in enumerate(ESTIMATES):
         about = {"title": column.nl, "description": column.en, "unit": column.unit}
@@ -52,7 +51,12 @@ def write_tables(table: pd.DataFrame, geometry: gpd.GeoDataFrame, folder: Path, 
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **of_table})
     pq.write_table(arrow, folder / "estimates.parquet", compression="zstd")
     table.to_csv(folder / "estimates.csv", index=False, encoding="utf-8", lineterminator="\n")
-    with_polygons.to_parquet(folder / "estimates.geoparquet", index=False, compression="zstd")
+    path = folder / "estimates.geoparquet"
+    with_polygons.to_parquet(path, index=False, compression="zstd")
+    if notice:  # geopandas has no place for it
+        polygons = pq.read_table(path)
+        told = {**(polygons.schema.metadata or {}), "notice": notice}
+        pq.write_table(polygons.replace_schema_metadata(told), path, compression="zstd")
 
 
 def _with_geometry(table: pd.DataFrame, geometry: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

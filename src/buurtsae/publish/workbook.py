@@ -81,7 +81,7 @@ def _explain(book: Workbook, measures: Mapping[str, tuple[str, str]], about: Abo
     credit = source(about.fictitious)
     row("Run", about.run_id)
     row("Gemaakt", f"{about.created:%Y-%m-%d %H:%M} UTC")
-    row("Bron", credit.nl.removeprefix("Bron: "), "", "", credit.removeprefix("Source: "))
+    row("Bron", credit.nl, "", "", credit)
     row("")
     row("Begrip", "", "Toelichting", "", "In English", bold=True)
     for name, nl, en in PARTS:

@@ -201,7 +201,7 @@ def _internal(
     elif len(used) < 2:
         reason = Note(
             "no alpha and omega: {n} items vary among them, 2 are needed",
-            "geen alfa en omega: op {n} vragen verschillen hun antwoorden, 2 zijn nodig",
+            "geen alfa en omega: hun antwoorden verschillen bij {n} van de vragen, minstens 2 zijn nodig",
             n=len(used),
         )
     else:
@@ -216,7 +216,7 @@ def _internal(
         elif len(used) == 2:
             reason = Note(
                 "no omega: 2 items vary, 3 are needed",
-                "geen omega: op 2 vragen verschillen de antwoorden, 3 zijn nodig",
+                "geen omega: de antwoorden verschillen bij 2 vragen, minstens 3 zijn nodig",
             )
         else:
             row["omega"], unique = omega(c)

@@ -150,7 +150,7 @@ def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> 
         if method == "graded":
             alone = Note(
                 "fewer than two items vary, so that the sum score is used, without errors",
-                "op minder dan twee vragen verschillen de antwoorden: daarom de somscore, zonder fouten",
+                "de antwoorden verschillen bij minder dan twee vragen: daarom de somscore, zonder fouten",
             )
             notes.append(alone.under(subdimension))
         weights = np.array(list(counts.values()), dtype=float)
