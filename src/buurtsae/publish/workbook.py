@@ -76,8 +76,7 @@ def _explain(book: Workbook, measures: Mapping[str, tuple[str, str]], about: Abo
 
     row(about.title, bold=True)
     for stamp in stamps(about.fictitious, about.draft):
-        word, _, rest = stamp.nl.partition(": ")
-        row(word, "", rest, "", stamp, bold=True)
+        row(stamp.nl.partition(":")[0], "", stamp.nl, "", stamp, bold=True)
     credit = source(about.fictitious)
     row("Run", about.run_id)
     row("Gemaakt", f"{about.created:%Y-%m-%d %H:%M} UTC")
