@@ -244,11 +244,10 @@ def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
         records: list[dict[str, Any]] = both.where(both.notna(), None).to_dict("records")
         return records
     priors = _priors(fit)
-    table["prior"] = [
-        priors[n] if "Intercept" not in m else str(fit.model.intercept)
-        for n, m in zip(table["name"], table["measure"], strict=True)
+    return [
+        {**row, "prior": str(fit.model.intercept) if "Intercept" in row["measure"] else priors[row["name"]]}
+        for row in table.to_dict("records")
     ]
-    return [{k: v for k, v in row.items()} for row in table.to_dict("records")]
 
 
 def _priors(fit: Fit) -> dict[str, str]:

@@ -17,6 +17,7 @@ from buurtsae.errors import DataError
 from buurtsae.notes import Note
 from buurtsae.publish.about import of_run
 from buurtsae.publish.style import LABELS, write_page
+from buurtsae.survey.codebook import Codebook, available
 
 if TYPE_CHECKING:
     from buurtsae.publish.outlines import Outlines
@@ -214,7 +215,7 @@ def write_quality(quality: Mapping[str, Any], folder: Path, outlines: Outlines |
         q=plain | {"labels": labels},
         run=of_run(plain["run"] | {"draft": not plain["gate"]["passed"]}),
         words=WORDS | {k: (label.nl, str(label)) for k, label in LABELS.items()},
-        values=VALUES,
+        values=VALUES | _of_codebooks(),
         up="dashboard/",
         here="quality",
         apart=(sum(v > 1.96 for v in z), len(z)),
@@ -222,6 +223,13 @@ def write_quality(quality: Mapping[str, Any], folder: Path, outlines: Outlines |
         maps=_maps(plain["residuals"] or {}) if outlines is not None else {},
         classes=[text for _, text in RESIDUALS],
     )
+
+
+def _of_codebooks() -> dict[str, tuple[str, str]]:
+    """Names of sources and units of figures, which the table of covariates has in Dutch."""
+    books = [Codebook.load(source) for source in available()]
+    units = {i.unit: (i.unit, i.unit_en or i.unit) for book in books for i in book.indicators}
+    return units | {book.nl: (book.nl, book.en or book.nl) for book in books}
 
 
 def _maps(residuals: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, int]]:

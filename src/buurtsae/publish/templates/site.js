@@ -167,10 +167,9 @@ function obey() {
   speak(state.get("taal") === "en" ? "en" : "nl");
   const form = $("#keuze");
   if (!form) return;
-  const last = String(data.years[data.years.length - 1]), standard = {maat: data.first, beeld: "score", ...(form.jaar ? {jaar: last} : {})};
-  for (const [key, value] of Object.entries(standard)) {
-    form[key].value = state.get(key) || value;
-    if (!form[key].value) form[key].value = value;  // the address names what there is not
+  const years = data.years.map(String).reverse(), choices = {maat: [data.first, ...Object.keys(data.measures)], beeld: ["score", "verschil", "interval"], jaar: years};
+  for (const [key, known] of Object.entries(choices)) {
+    if (form[key]) form[key].value = known.includes(state.get(key)) ? state.get(key) : known[0];
   }
   show();
 }
