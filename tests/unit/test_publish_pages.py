@@ -328,8 +328,8 @@ def test_quality_page_shows_the_gate_first_and_every_section(quality: dict[str, 
     page = Page(tmp_path / "quality.html")
     checks = [row for row in page.cells if row[0].startswith("toets")]
     assert checks == [
-        ["toets rhatcheck rhat", "1,004", "hoogstensat most 1,010", "✔ gehaaldpassed"],
-        ["toets esscheck ess", "312,0", "minstensat least 400", "✘ niet gehaaldfailed"],
+        ["toets rhatCheck rhat", "1,004", "hoogstensat most 1,010", "✔ gehaaldpassed"],
+        ["toets essCheck ess", "312,0", "minstensat least 400", "✘ niet gehaaldfailed"],
     ]
     headings = re.findall(
         r'<h2><span class="nl">([^<]+)</span><span class="en" lang="en">[^<]+</span></h2>', page.source

@@ -222,6 +222,26 @@ def test_a_profile_tells_objective_figures_and_what_the_estimate_leans_on(site: 
     assert ["Koopwoningen", "–", "52,4", "55,0", "% van de woningen", "Kerncijfers"] in other.cells
 
 
+def test_narrow_intervals_have_the_decimals_that_they_need(
+    areas: gpd.GeoDataFrame, made: pd.DataFrame, tmp_path: Path
+) -> None:
+    above, some = made["level"] != "buurt", made["area_code"] == _values(made)["estimate"].dropna().index[0]
+    narrow = made.copy()
+    narrow.loc[above, ["estimate", "lower", "upper"]] = [5.8213, 5.8151, 5.8275]
+    narrow.loc[some, ["estimate", "lower", "upper"]] = [6.123, 6.1218, 6.1243]
+    write_site(content(areas, narrow), tmp_path)
+    (code,) = narrow.loc[some, "area_code"].unique()
+    gemeente = Page(tmp_path / "dashboard" / "gemeente" / f"GM{code[2:6]}.html")
+    assert ["5,82", "5,82 – 5,83", "5,82"] in [row[1:4] for row in gemeente.cells]
+    assert ["6,123", "6,122 – 6,124"] in [row[1:3] for row in gemeente.cells]
+    assert ["5,82", "5,82 – 5,83"] in [row[2:4] for row in Page(tmp_path / "dashboard" / "index.html").cells]
+    data = json.loads(re.search(r'id="data">(.*?)</script>', gemeente.source, re.DOTALL).group(1))  # type: ignore[union-attr]
+    packed = data["rows"]["2023"][TOTAL][[c for c, _ in data["buurten"]].index(code)]
+    assert (packed[:3], packed[9:]) == ([6.123, 6.122, 6.124], [3])
+    row = narrow[some & (narrow["measure"] == TOTAL)].iloc[0]
+    assert figure(row).startswith("6,123 (6,122-6,124)")
+
+
 def test_a_buurt_without_residents_says_so(site: Path, areas: gpd.GeoDataFrame) -> None:
     page = Page(site / "dashboard" / "buurt" / f"{areas.index[-1]}.html")
     assert "er wonen geen mensen" in page.text
@@ -354,4 +374,4 @@ def test_the_method_statement_tells_sources_checks_and_contact(
         "minder dan 25 inwoners",
     ):
         assert text in page.text
-    assert ["toets acheck a", "0,400", "≤ 0,700", "gehaaldpassed"] in page.cells
+    assert ["toets aCheck a", "0,400", "≤ 0,700", "gehaaldpassed"] in page.cells
