@@ -16,6 +16,7 @@ from made_estimates import AWKWARD, honeycomb, table
 from page_reader import Page
 
 from buurtsae.errors import ProblemsError
+from buurtsae.estimates.explanation import figure
 from buurtsae.estimates.labels import Rules, in_english
 from buurtsae.estimates.profile import ProfileIndicator
 from buurtsae.figures import dutch, interval

@@ -118,7 +118,7 @@ def _write_draws(est: Estimates, path: Path, most: int) -> None:
         attrs={
             "run_id": str(est.table["run_id"].iloc[0]),
             "code_year": est.areas.year,
-            "notice": notice(est.fictitious),
+            **({"notice": notice(True)} if est.fictitious else {}),
         },
     )
     data.to_netcdf(path, engine="h5netcdf", encoding={"score": {"zlib": True, "complevel": 4}})
