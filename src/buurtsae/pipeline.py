@@ -147,8 +147,7 @@ def run(
 
     inputs: Inputs = timed("read and check", lambda: check(path))
     spec = inputs.run.spec
-    _warn(spec, say)
-    chosen, number = engine or spec.run.engine, spec.run.seed if seed is None else seed
+    chosen, number, made = engine or spec.run.engine, spec.run.seed if seed is None else seed, spec.run.fictitious
     options = spec.engine.get(chosen, {})
     engine_options(chosen, options)
     settings = spec.model_dump(mode="json") | {"used": {"engine": chosen, "seed": number}}
@@ -163,12 +162,7 @@ def run(
     est: Estimates = timed(
         "estimates",
         lambda: estimate(
-            final,
-            concept=_concept(inputs.run),
-            rules=rules,
-            year=spec.run.year,
-            run_id=key,
-            fictitious=spec.run.fictitious,
+            final, concept=_concept(inputs.run), rules=rules, year=spec.run.year, run_id=key, fictitious=made
         ),
     )
     if fitted.draws.certificate is None:
@@ -239,16 +233,12 @@ def _fitted(path: str | Path, seed: int | None, progress: bool, say: Say) -> tup
     """The fast engine's fit of a run file, without files."""
     inputs = check(path)
     spec = inputs.run.spec
-    _warn(spec, say)
+    if spec.run.fictitious:
+        say(MADE)
     say(f"{inputs.areas!r}\n{inputs.direct!r}")
     number = spec.run.seed if seed is None else seed
     options = spec.engine.get("laplace", {})
     return spec, fit(inputs.model, inputs.direct, inputs.areas, "laplace", number, progress=progress, **options)
-
-
-def _warn(spec: RunSpec, say: Say) -> None:
-    if spec.run.fictitious:
-        say(MADE)
 
 
 def _rules(spec: RunSpec) -> Rules:
@@ -364,29 +354,7 @@ def _estimates(run: RunFile, areas: Areas | None, surveys: list[Survey], problem
     found: DirectEstimates | None = _collect(problems, step, scores, areas)
     if found is None:
         return None
-    left = [
-        Note(
-            "source {source} is left out by the run file",
-            "bron {source} is weggelaten, omdat het runbestand dat zegt",
-            source=s.source,
-        )
-        for s in spec.sources
-        if not s.use
-    ]
-    years = [
-        Note(
-            "source {source} is of {year}, the estimates are of {run}: what changed in between is in its level, or, "
-            "for a reference, in the estimates",
-            "bron {source} is van {year}, de schattingen zijn van {run}: wat intussen veranderde zit in het niveau van "
-            "die bron, of, bij een referentiebron, in de schattingen zelf",
-            source=s.source,
-            year=s.year,
-            run=spec.run.year,
-        )
-        for s in spec.used
-        if s.year != spec.run.year
-    ]
-    return replace(found, notes=(*left, *years, *found.notes))
+    return replace(found, notes=(*spec.notes, *found.notes))
 
 
 def _survey(run: RunFile, s: SourcePart) -> Survey:
