@@ -11,6 +11,7 @@ from pathlib import Path
 import geopandas as gpd
 from matplotlib.figure import Figure
 
+from buurtsae.publish.about import source
 from buurtsae.publish.maps import plot_intervals, plot_map
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,7 +30,7 @@ def main() -> None:
     areas = gpd.read_file(ROOT / "data" / "voorbeeldstad" / "buurten.gpkg").set_index("buurtcode")
     figure = Figure(figsize=(14, 6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.7, 1))
-    plot_map(areas, buurten, title="Buurtverbondenheid per buurt", ax=left)
+    plot_map(areas, buurten, title="Buurtverbondenheid per buurt (fictief)", ax=left, source=source(fictitious=True).nl)
     plot_intervals(wijken, title="Per wijk, met 95%-interval", ax=right)
     figure.savefig(args.out, dpi=90)
 

@@ -28,6 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+FICTITIOUS = "these respondents are made: set `fictitious = true` under [run], so that all that is published says so"
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed, instead of the run file's.")]
 Engine = Annotated[
@@ -178,9 +179,11 @@ def curves(
 
     found = pipeline.curves(file, covariate or (), seed=seed, progress=not quiet, say=_silent if quiet else _say)
     if out is not None:
+        from buurtsae.publish.about import notice
         from buurtsae.publish.curves import write_curves
+        from buurtsae.runfile import RunFile
 
-        write_curves(found, out)
+        write_curves(found, out, notice(RunFile.load(file).spec.run.fictitious))
     if as_json:
         _print_json({c.name: c.table.to_dict("records") for c in found})
     elif not quiet:
@@ -296,9 +299,10 @@ def simulate(
     )
     files = simulate_to(found, out, rates, seed, TruthSpec(covariates=tuple(covariate or ())))
     if as_json:
-        _print_json({"files": [str(f) for f in files]})
+        _print_json({"files": [str(f) for f in files], "hint": FICTITIOUS})
     elif not quiet:
         typer.echo("\n".join(f"wrote {f}" for f in files))
+        _say(FICTITIOUS)
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:
@@ -333,36 +337,45 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
 
 
 def _print_summary(outcome: Outcome) -> None:
-    """Print the highest and lowest buurten, the quality gate and where the results are."""
+    """Print how many buurten are published, and on what their figures rest; the quality gate; where to look."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
+    from buurtsae.estimates.labels import BASES, basis
+    from buurtsae.notes import MADE
+    from buurtsae.publish.style import LABELS
+
     est, console = outcome.estimates, Console()
     total = est.measures[-1]
-    rows = est.select(total).dropna(subset="estimate").sort_values("estimate", ascending=False)
-    n = min(5, len(rows) // 2)
-    title = f"{est.concept.nodes[total].nl}, schaal 0-10: de {n} hoogste en de {n} laagste buurten"
+    rows = est.select(total)
+    counts = rows.groupby(["label", basis(rows)]).size()
+    if est.fictitious:
+        console.print(MADE.nl, highlight=False)
+    title = f"{est.concept.nodes[total].nl}: {len(rows)} bewoonde buurten, naar oordeel en basis van het cijfer"
     view = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("buurt", "code", "score", "95%-interval", "resp.", "eigen", "oordeel"):
-        right = heading in ("score", "resp.", "eigen")
-        view.add_column(heading, justify="right" if right else "left", no_wrap=heading != "buurt")
-    for k, row in enumerate([*rows.head(n).itertuples(), *rows.tail(n).itertuples()]):
-        interval = f"{row.lower:.1f} - {row.upper:.1f}".replace(".", ",")
-        cells = (row.area_name, row.Index, f"{row.estimate:.1f}".replace(".", ","), interval, str(row.n_respondents))
-        view.add_row(*cells, f"{100 * row.own_data_share:.0f}%", row.label, end_section=k == n - 1)
-    console.print(view)
+    view.add_column("oordeel")
+    for heading in ("vooral eigen respondenten", "gemengd", "vooral het model", "samen"):
+        view.add_column(heading, justify="right")
+    for label, words in LABELS.items():
+        known = [int(counts.get((label, b), 0)) for b in BASES]
+        shown = ["–"] * len(BASES) if label == "niet_publiceren" else map(str, known)
+        view.add_row(words.nl, *shown, str(sum(known)))
+    console.print(view, highlight=False)
     gate = outcome.quality["gate"]
     for c in gate["checks"]:
-        sign = "<=" if c["direction"] == "max" else ">="
-        mark = "ok  " if c["passed"] else "FAIL"
-        console.print(f"  {mark} {c['nl']}: {c['value']:.4g} ({sign} {c['threshold']:.4g})", highlight=False)
-    verdict = "kwaliteitspoort gehaald" if gate["passed"] else "kwaliteitspoort NIET gehaald: VOORLOPIG"
+        sign = "hoogstens" if c["direction"] == "max" else "minstens"
+        mark = "goed" if c["passed"] else "FOUT"
+        value, limit = (f"{v:.4g}".replace(".", ",") for v in (c["value"], c["threshold"]))
+        console.print(f"  {mark} {c['nl']}: {value} ({sign} {limit})", highlight=False)
+    verdict = "kwaliteitstoets gehaald" if gate["passed"] else "kwaliteitstoets NIET gehaald: VOORLOPIG"
     console.print(verdict, highlight=False)
-    console.print(f"resultaten: {outcome.folder}", highlight=False, soft_wrap=True)
-    console.print(
-        f"open in een browser: {outcome.folder / 'dashboard' / 'index.html'}", highlight=False, soft_wrap=True
-    )
+    for what, where in (
+        ("kaarten en tabellen", "dashboard/index.html"),
+        ("kwaliteitsrapport", "quality.html"),
+        ("alle cijfers", "estimates.xlsx"),
+    ):
+        console.print(f"{what + ':':20} {outcome.folder / where}", highlight=False, soft_wrap=True)
 
 
 def _print_sources(books: list[Codebook], console: Console) -> None:

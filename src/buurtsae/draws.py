@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
@@ -41,15 +42,19 @@ class Certificate:
     effective: float
 
     @property
-    def advice(self) -> str | None:
+    def advice(self) -> Note | None:
         """What to do where the weights cannot be relied on; None where they can."""
         if self.khat < KHAT_MAX and (self.effective >= EFFECTIVE_MIN or self.values == 1):
             return None
-        return (
-            f"the weights of the hyperparameters are uneven (k-hat {self.khat:.2f}, {self.effective:.0f} of "
-            f"{self.values} values effective): raise `hyperparameters` of [engine.laplace], use --engine nuts (up to "
-            "about a thousand buurten), or leave out terms that the data say nothing about"
-        )
+        return Note(
+            "the weights of the hyperparameters are uneven (k-hat {khat:.2f}, {effective:.0f} of {n} values "
+            "effective): raise `hyperparameters` of [engine.laplace], use --engine nuts (up to about a thousand "
+            "buurten), or leave out terms that the data say nothing about",
+            "de gewichten van de hyperparameters zijn ongelijk (k-hat {khat:.2f}, {effective:.0f} van {n} waarden "
+            "effectief): verhoog `hyperparameters` van [engine.laplace], gebruik --engine nuts (tot ongeveer duizend "
+            "buurten), of laat effecten weg waarover de data niets zeggen",
+            khat=float(self.khat), effective=float(self.effective), n=self.values,
+        )  # fmt: skip
 
     def record(self) -> dict[str, float | int | bool | str]:
         """Return what the quality report tells."""
@@ -79,13 +84,16 @@ class Maximised:
     at_boundary: bool
 
     @property
-    def advice(self) -> str | None:
+    def advice(self) -> Note | None:
         """What to do where the estimates cannot be relied on; None where they can."""
         if not self.converged:
-            return (
-                f"{self.method} did not converge in {self.iterations} iterations: use --engine laplace, or leave out "
-                "sub-dimensions or covariates about which the data say little"
-            )
+            return Note(
+                "{method} did not converge in {n} iterations: use --engine laplace, or leave out sub-dimensions or "
+                "covariates about which the data say little",
+                "{method} convergeerde niet in {n} iteraties: gebruik --engine laplace, of laat subdimensies of "
+                "kenmerken weg waarover de data weinig zeggen",
+                method=self.method, n=self.iterations,
+            )  # fmt: skip
         return None
 
     def record(self) -> dict[str, float | int | bool | str]:

@@ -31,6 +31,7 @@ from buurtsae.model.plausible import figures
 from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID, Term
+from buurtsae.notes import MADE, Note
 from buurtsae.publish.manifest import Provenance, hashes, run_id
 from buurtsae.publish.output import publish
 from buurtsae.runfile import LinkPart, ModelPart, RunFile, RunSpec, SourcePart, read_run
@@ -64,7 +65,7 @@ class Inputs:
     benchmarks: Benchmarks | None = None
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         """What was noticed, repaired or filled in while reading."""
         return [*self.areas.notes, *self.direct.notes, *self.design.notes]
 
@@ -148,7 +149,7 @@ def run(
 
     inputs: Inputs = timed("read and check", lambda: check(path))
     spec = inputs.run.spec
-    chosen, number = engine or spec.run.engine, spec.run.seed if seed is None else seed
+    chosen, number, made = engine or spec.run.engine, spec.run.seed if seed is None else seed, spec.run.fictitious
     options = spec.engine.get(chosen, {})
     engine_options(chosen, options)
     settings = spec.model_dump(mode="json") | {"used": {"engine": chosen, "seed": number}}
@@ -162,7 +163,9 @@ def run(
     final = fitted if spec.benchmark is None else timed("benchmarks", lambda: _benchmarked(inputs, fitted))
     est: Estimates = timed(
         "estimates",
-        lambda: estimate(final, concept=_concept(inputs.run), rules=rules, year=spec.run.year, run_id=key),
+        lambda: estimate(
+            final, concept=_concept(inputs.run), rules=rules, year=spec.run.year, run_id=key, fictitious=made
+        ),
     )
     if fitted.draws.certificate is None:
         timed("convergence", lambda: est.convergence)
@@ -232,6 +235,8 @@ def _fitted(path: str | Path, seed: int | None, progress: bool, say: Say) -> tup
     """The fast engine's fit of a run file, without files."""
     inputs = check(path)
     spec = inputs.run.spec
+    if spec.run.fictitious:
+        say(MADE)
     say(f"{inputs.areas!r}\n{inputs.direct!r}")
     number = spec.run.seed if seed is None else seed
     options = spec.engine.get("laplace", {})
@@ -268,7 +273,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     if areas is None or start is None or model is None or arrays is None:
         return None
     scales = tuple(reliability(s) for s in surveys)
-    said = [f"{r.source}, {note}" for r in scales for note in r.notes]
+    said = [Note(f"{r.source}, {note}", f"{r.source}, {note.nl}") for r in scales for note in r.notes]
     start = replace(start, notes=tuple(dict.fromkeys((*start.notes, *said))))
     return Inputs(run, areas, start, model, arrays, _files(run), scales, benchmarks)
 
@@ -348,15 +353,8 @@ def _estimates(run: RunFile, areas: Areas | None, surveys: list[Survey], problem
     found: DirectEstimates | None = _collect(problems, step, scores, areas)
     if found is None:
         return None
-    left = [f"source {s.source} is left out by the run file" for s in spec.sources if not s.use]
-    years = [
-        f"source {s.source} is of {s.year}, the estimates are of {spec.run.year}: what changed in between is in its "
-        "level, or, for a reference, in the estimates"
-        for s in spec.used
-        if s.year != spec.run.year
-    ]
     files = same_files({s.codebook.id: run.locate(u.file) for s, u in zip(surveys, spec.used, strict=True)})
-    return replace(found, notes=tuple(dict.fromkeys((*left, *years, *files, *found.notes))))
+    return replace(found, notes=tuple(dict.fromkeys((*spec.notes, *files, *found.notes))))
 
 
 def _survey(run: RunFile, s: SourcePart) -> Survey:

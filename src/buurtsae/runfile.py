@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from buurtsae.errors import Problems
+from buurtsae.notes import Note
 
 
 class _Part(BaseModel):
@@ -31,6 +32,7 @@ class RunPart(_Part):
     seed: int = Field(ge=0)
     engine: str = "laplace"
     contact: str = ""
+    fictitious: bool = False
 
 
 class TablePart(_Part):
@@ -267,6 +269,33 @@ class RunSpec(_Part):
     def used(self) -> tuple[SourcePart, ...]:
         """The sources that are not left out."""
         return tuple(s for s in self.sources if s.use)
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What the choice of sources means: those that are left out, and those of another year."""
+        left = [
+            Note(
+                "source {source} is left out by the run file",
+                "bron {source} is weggelaten, omdat het runbestand dat zegt",
+                source=s.source,
+            )
+            for s in self.sources
+            if not s.use
+        ]
+        years = [
+            Note(
+                "source {source} is of {year}, the estimates are of {run}: what changed in between is in its level, "
+                "or, for a reference, in the estimates",
+                "bron {source} is van {year}, de schattingen zijn van {run}: wat intussen veranderde zit in het niveau "
+                "van die bron, of, bij een referentiebron, in de schattingen zelf",
+                source=s.source,
+                year=s.year,
+                run=self.run.year,
+            )
+            for s in self.used
+            if s.year != self.run.year
+        ]
+        return (*left, *years)
 
 
 @dataclass(frozen=True)

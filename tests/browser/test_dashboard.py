@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from pypdf import PdfReader
 
 from buurtsae import pipeline
+from buurtsae.figures import dutch, interval
 from buurtsae.publish.content import Content
 from buurtsae.publish.site import write_site
-from buurtsae.publish.style import VERDICT_WORDS, dutch, interval
+from buurtsae.publish.style import VERDICT_WORDS
 
 pytestmark = pytest.mark.browser
 CITY, BUURT = "GM9901", "BU99010002"
@@ -117,9 +121,53 @@ def test_the_choice_is_in_the_address_and_language_follows_links(page: Any, fold
     assert page.locator("html").get_attribute("lang") == "en"
     page.click(f"a[href^='../buurt/{BUURT}']")
     assert page.locator("html").get_attribute("lang") == "en"
-    assert "What the estimate leans on" in page.locator("main").inner_text()
+    assert "What the estimate rests on" in page.locator("main").inner_text()
     page.click("#taal")
-    assert "Waarop de schatting leunt" in page.locator("main").inner_text()
+    assert "Waar de schatting op steunt" in page.locator("main").inner_text()
+    page.locator("nav a").nth(1).click()  # back to the gemeente: measure and view come along, Dutch now
+    page.wait_for_url(f"**/{CITY}.html*")
+    assert page.locator("input[value=participatie]").is_checked()
+    assert page.locator("input[value=verschil]").is_checked()
+    assert page.locator("html").get_attribute("lang") == "nl"
+
+
+def test_an_address_that_changes_is_obeyed(page: Any, folder: Path) -> None:
+    page.goto(url(folder, f"gemeente/{CITY}.html"))
+    page.evaluate("location.hash = 'maat=plaatsidentiteit&beeld=interval&taal=en'")
+    page.wait_for_function("document.documentElement.lang === 'en'")
+    assert page.locator("input[value=plaatsidentiteit]").is_checked()
+    assert page.locator("#intervallen").is_visible()
+    assert "Place identity per area" in page.locator("#bijschrift").inner_text()
+    page.evaluate("location.hash = 'maat=geluk'")  # what there is not: the standard
+    page.wait_for_function("document.documentElement.lang === 'nl'")
+    assert page.locator("input[value=buurtverbondenheid]").is_checked()
+    page.check("input[value=participatie]")
+    page.keyboard.press("Home")
+    page.evaluate("document.querySelector('.skip').click()")  # an anchor is no choice
+    page.wait_for_function("location.hash.includes('maat=participatie')")
+    assert page.locator("input[value=participatie]").is_checked()
+
+
+# words that give a language away; names of areas and identifiers are in none, and buurt and wijk in both
+DUTCH = re.compile(
+    r"\b(de|het|een|van|voor|met|niet|geen|schatting|respondenten|antwoorden|kenmerken|inwoners|betrouwbaar|indicatief|"
+    r"gepubliceerd|waarschijnlijk|lager|hoger|gemiddelde|standaardfout|verschil|bron|zonder|gemaakt|ja|nee)\b",
+    re.IGNORECASE,
+)
+ENGLISH = re.compile(
+    r"\b(the|and|without|not|estimate|areas|respondents|characteristics|residents|reliable|indicative|published|probably|"
+    r"lower|higher|standard error|source|made|yes|none|imputed|missing|covariate|figures|participatory)\b",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(("state", "other"), [("", ENGLISH), ("taal=en", DUTCH)], ids=["nl", "en"])
+def test_a_page_is_in_one_language(page: Any, folder: Path, name: str, state: str, other: re.Pattern[str]) -> None:
+    page.goto(url(folder, name, state))
+    shown = page.locator("body").inner_text() + page.title()
+    shown += " ".join(page.locator("[aria-label]").evaluate_all("all => all.map(e => e.ariaLabel)"))
+    assert [line for line in shown.splitlines() if other.search(line)] == []
 
 
 def test_search_finds_gemeenten_and_buurten_by_name_and_code(page: Any, folder: Path) -> None:
@@ -155,8 +203,17 @@ def test_the_table_sorts_by_mouse_and_keyboard(page: Any, folder: Path) -> None:
     page.keyboard.press("Enter")
     assert head.get_attribute("aria-sort") == "descending"
     assert values() == sorted(values(), reverse=True)
-    page.check("input[value=plaatsidentiteit]")  # another measure: rows keep their places and get their own figures
-    assert len(values()) == len(set(r[0] for r in figures(page) if r[1] != "–"))
+    page.check("input[value=plaatsidentiteit]")  # another measure is sorted anew
+    assert values() == sorted(values(), reverse=True)
+    assert head.get_attribute("aria-sort") == "descending"
+    page.locator("#buurten thead th").nth(5).locator("button").click()  # by label: words of the language that is shown
+    for lang in ("en", "nl"):
+        page.click("#taal")
+        cells = page.locator("#buurten tbody tr").evaluate_all(
+            f"all => all.map(row => row.cells[5].querySelector('.{lang}').textContent)"
+        )
+        assert len(set(cells)) > 1
+        assert cells == sorted(cells)
 
 
 def test_everything_is_reached_by_keyboard_with_a_visible_focus(page: Any, folder: Path) -> None:
@@ -173,16 +230,79 @@ def test_everything_is_reached_by_keyboard_with_a_visible_focus(page: Any, folde
     assert page.locator("#bijschrift").inner_text().startswith("Sociale verbondenheid")
 
 
-def test_a_gemeente_prints_on_one_a4(page: Any, folder: Path, keep: Callable[[Any, str], None]) -> None:
-    for code in (CITY, "GM9902", "GM9903"):
-        page.goto(url(folder, f"gemeente/{code}.html"))
-        printed = PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True)))
-        assert len(printed.pages) == 1
-        width, height = (float(v) for v in printed.pages[0].mediabox[2:])
-        assert (width, height) == pytest.approx((595.3, 841.9), abs=1)  # A4 in points
-        text = printed.pages[0].extract_text()
-        assert "Waar dit cijfer voor is" in text
-        assert "Participatie" in text
+def printed(page: Any) -> list[str]:
+    """Text of each printed page, all of them A4."""
+    pdf = PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True)))
+    for sheet in pdf.pages:
+        assert [float(v) for v in sheet.mediabox[2:]] == pytest.approx([595.3, 841.9], abs=1)  # in points
+    return [" ".join(sheet.extract_text().split()) for sheet in pdf.pages]
+
+
+def beyond_the_paper(page: Any, millimetres: int) -> list[str]:
+    """Elements that reach over the right edge of paper of this width."""
+    page.set_viewport_size({"width": round(millimetres / 25.4 * 96), "height": 1000})
+    page.emulate_media(media="print")
+    return list(
+        page.evaluate(
+            """() => [...document.querySelectorAll("main *")]
+            .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+            .map(e => e.outerHTML.slice(0, 80))"""
+        )
+    )
+
+
+@pytest.mark.parametrize("state", ["", "taal=en"])
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_lost_at_the_edge_of_the_paper(page: Any, folder: Path, name: str, state: str) -> None:
+    page.goto(url(folder, name, state))
+    a4 = 297 if "quality" in name else 210  # its tables are wide: that page lies
+    assert beyond_the_paper(page, a4 - 2 * 12) == []
+
+
+def test_a_buurt_prints_its_labels(page: Any, folder: Path) -> None:
+    page.goto(url(folder, f"buurt/{BUURT}.html"))
+    text = " ".join(printed(page))
+    assert "FICTIEF" in text
+    assert "Oordeel" in text
+    assert text.count("betrouwbaar") + text.count("indicatief") >= 7  # one per measure
+
+
+def test_a_gemeente_prints_the_figures_of_all_its_buurten(page: Any, folder: Path, table: pd.DataFrame) -> None:
+    page.goto(url(folder, f"gemeente/{CITY}.html", "maat=participatie"))
+    sheets = printed(page)
+    text = " ".join(sheets)
+    assert "Waar dit cijfer voor is" in text
+    rows = table[(table["measure"] == "participatie") & (table["level"] == "buurt") & table["estimate"].notna()]
+    rows = rows[rows["area_code"].str.startswith("BU9901")]
+    for row in rows.itertuples():
+        assert f"{row.area_name} {dutch(row.estimate)} {interval(row.lower, row.upper)}" in text
+    last = rows["area_name"].sort_values().iloc[-1]
+    follows = [sheet for sheet in sheets[1:] if last in sheet]
+    assert follows
+    assert all("Oordeel" in sheet for sheet in follows)  # a table that goes on has its headings again
+
+
+def test_the_start_page_prints_all_gemeenten(page: Any, folder: Path, table: pd.DataFrame) -> None:
+    page.goto(url(folder, "index.html"))
+    text = " ".join(printed(page))
+    for row in table[(table["level"] == "gemeente") & (table["measure"] == "buurtverbondenheid")].itertuples():
+        assert f"{row.area_name} {dutch(row.estimate)} {interval(row.lower, row.upper)}" in text
+
+
+def test_a_list_that_scrolls_shows_that_there_is_more(page: Any, folder: Path) -> None:
+    page.goto(url(folder, f"gemeente/{CITY}.html"))
+    frame = page.locator(".lijst")
+    assert frame.evaluate("e => e.scrollHeight > e.clientHeight")
+    assert "(56 buurten)" in page.locator("#bijschrift").inner_text()
+
+    def lowest_line(at: str) -> int:
+        """How light the list is just above its lower edge, but for what is written there."""
+        frame.evaluate(f"e => e.scrollTop = {at}")
+        image = Image.open(io.BytesIO(frame.screenshot())).convert("L")
+        return int(np.median(np.asarray(image)[-4]))
+
+    assert lowest_line("0") < 240  # the shadow
+    assert lowest_line("e.scrollHeight") == 255  # nothing follows
 
 
 def test_without_scripts_there_is_a_table_and_a_map(browser: Any, folder: Path, table: pd.DataFrame) -> None:

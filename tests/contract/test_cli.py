@@ -141,6 +141,7 @@ def test_simulate_on_the_example(example: Example, tmp_path: Path) -> None:
         files = {"enquete_veiligheidsmonitor.csv", "enquete_burgerpeiling.csv", "waarheid.csv"}
         assert {f.name for f in (tmp_path / folder).iterdir()} == files
         assert {Path(line.removeprefix("wrote ")).name for line in done.out.splitlines()} == files
+        assert "set `fictitious = true` under [run]" in done.err
         return pd.read_csv(tmp_path / folder / "enquete_veiligheidsmonitor.csv")
 
     first, again, other = simulate("a", 1), simulate("b", 1), simulate("c", 2)
@@ -214,15 +215,27 @@ def test_options_reach_the_run(demo_run: DemoRun, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.xdist_group("demo")
-def test_the_summary_shows_extremes_gate_and_where_to_look(demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_summary_counts_labels_and_bases_and_ranks_nobody(
+    demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pipeline, "run", lambda *args, **options: demo_run.outcome)
     monkeypatch.setenv("COLUMNS", "100")
     done = call("demo")
-    total = demo_run.estimates.select("buurtverbondenheid").dropna(subset="estimate").sort_values("estimate")
-    for code in [*total.index[:5], *total.index[-5:]]:
-        assert code in done.out
-    assert "kwaliteitspoort gehaald" in done.out
-    assert str(demo_run.folder) in done.out
+    total = demo_run.estimates.select("buurtverbondenheid")
+    assert not [name for name in (*total.index, *total["area_name"]) if f" {name} " in done.out]
+    cells = [line.split() for line in done.out.splitlines()]
+    share, n = total["own_data_share"], total["n_respondents"]
+    classes = [(share >= 0.5) & (n > 0), (share >= 0.2) & (share < 0.5) & (n > 0), (share < 0.2) | (n == 0)]
+    for label in ("betrouwbaar", "indicatief"):
+        own = total["label"] == label
+        counts = [int((own & c).sum()) for c in classes]
+        assert [label, *map(str, counts), str(own.sum())] in cells
+    hidden = (total["label"] == "niet_publiceren").sum()
+    assert ["niet", "gepubliceerd", "–", "–", "–", str(hidden)] in cells
+    assert "kwaliteitstoets gehaald" in done.out
+    for file in ("dashboard/index.html", "quality.html", "estimates.xlsx"):
+        assert str(demo_run.folder / file) in done.out
+        assert (demo_run.folder / file).is_file()
 
 
 @pytest.mark.xdist_group("demo")

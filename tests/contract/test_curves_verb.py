@@ -29,7 +29,11 @@ def test_rules_of_thumb_as_text_tables_and_figures(example: Example) -> None:
     assert {f.name for f in out.iterdir()} == {
         *("vuistregels.txt", "vuistregels.csv", "curves.csv", "pct_koopwoningen.svg", "stedelijkheid.svg"),
     }
-    assert (out / "pct_koopwoningen.svg").read_text(encoding="utf-8").count("<svg") == 1
+    figure = (out / "pct_koopwoningen.svg").read_text(encoding="utf-8")
+    assert figure.count("<svg") == 1
+    for said in (text, figure):  # the example's data are made; the text of a figure stands beside its letters
+        assert "FICTIEF: de antwoorden" in said
+        assert "FICTITIOUS: the answers" in " ".join(said.split())
 
 
 def test_a_covariate_that_is_not_in_the_formula(example: Example) -> None:

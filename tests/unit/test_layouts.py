@@ -226,7 +226,7 @@ def test_workbook_is_ready_to_use(sheets: Any, made: pd.DataFrame) -> None:
     assert sheet.column_dimensions["C"].width > sheet.column_dimensions["D"].width > 8
     # the row below the header is hidden: its cells are empty
     formats = {c.value: sheet.cell(3, c.column).number_format for c in sheet[1]}
-    assert (formats["estimate"], formats["lower"], formats["reliability"]) == ("0.0", "0.0", "0.00")
+    assert (formats["estimate"], formats["lower"], formats["reliability"]) == ("0.00", "0.00", "0.00")
     assert formats["year"] == formats["population"] == "General"
 
 

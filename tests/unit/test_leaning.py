@@ -77,15 +77,19 @@ def _without(values: np.ndarray, site: int) -> np.ndarray:
 def test_in_words() -> None:
     row = {"n_respondents": 4}
     parts = {"reference": 5.8, "characteristics": -0.04, "surroundings": 0.26, "own": None}
-    assert leans_on(row, parts) == (
-        "Een buurt met gemiddelde kenmerken: 5,8; de kenmerken van deze buurt: +0,0; wat eromheen ligt en de 4 eigen "
+    assert leans_on(row, parts).nl == (
+        "Een buurt met gemiddelde kenmerken: 5,8; de kenmerken van deze buurt: +0,0; de buurten eromheen en de 4 eigen "
         "respondenten samen: +0,3."
     )
+    assert leans_on(row, parts) == (
+        "An area of average characteristics: 5,8; the characteristics of this area: +0,0; the areas around it and its "
+        "4 own respondents together: +0,3."
+    )
     nobody = leans_on({"n_respondents": 0}, parts | {"own": 0.0, "shift": -0.1})
-    assert nobody.endswith("eigen respondenten zijn er niet; aanpassing aan gepubliceerde cijfers: -0,1.")
-    assert "20% komt van hun antwoorden" in most(0.2, 4)
-    assert most(0.7, 1).startswith("De schatting leunt vooral op de eigen 1 respondent:")
-    assert "niemand" in most(None, 0)
+    assert nobody.nl.endswith("aanpassing aan gepubliceerde cijfers: -0,1; er zijn geen eigen respondenten.")
+    assert "20% komt uit hun antwoorden" in most(0.2, 4).nl
+    assert most(0.7, 1).nl.startswith("De schatting steunt vooral op 1 eigen respondent:")
+    assert "Niemand" in most(None, 0).nl
 
 
 def test_the_areas_of_the_example_have_a_mean_to_refer_to(est: Estimates) -> None:

@@ -300,12 +300,12 @@ def test_the_text(made: Made) -> None:
     assert f"{p.extra} extra respondenten van veiligheidsmonitor in {(p.table['extra'] > 0).sum()} buurten" in p.text
     assert "Betrouwbaar voor Buurtverbondenheid: nu " in p.text
     assert "het doel is 95,0%" in p.text
-    assert f"Het doel wordt niet bereikt; {p.needed} respondenten zijn er genoeg voor." in p.text
+    assert f"Het doel wordt niet bereikt; daarvoor zijn {p.needed} respondenten nodig." in p.text
     assert p.needed is not None
     assert p.needed > p.extra
     assert "verwachting onder het geschatte model" in p.text
     assert "Ontwerpeffect 1,25" in p.text
-    assert "elk van 7 maten" in plan(made.fit, budget=1).text
+    assert "elk van de 7 maten" in plan(made.fit, budget=1).text
     assert f"{p.extra} of 30 extra respondents" in repr(p)
     enough = plan(made.fit, budget=p.needed, rules=STRICT, measure=TOTAL, target=0.95, deff=1.25)
     assert enough.reached

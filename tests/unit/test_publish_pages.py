@@ -18,6 +18,7 @@ from made_estimates import honeycomb, table
 from page_reader import Page
 
 from buurtsae.errors import DataError
+from buurtsae.figures import decimals, dutch, interval
 from buurtsae.publish.maps import plot_intervals, plot_map
 from buurtsae.publish.outlines import outlines
 from buurtsae.publish.report import SECTIONS, write_quality
@@ -27,8 +28,6 @@ from buurtsae.publish.style import (
     GREY,
     class_labels,
     class_of,
-    dutch,
-    interval,
     scale_length,
     scale_text,
     significant,
@@ -165,7 +164,7 @@ def quality() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("value", "decimals", "text"),
+    ("value", "digits", "text"),
     [
         (6.54, 1, "6,5"),
         (1234567.891, 2, "1.234.567,89"),
@@ -177,13 +176,19 @@ def quality() -> dict[str, Any]:
         (pd.NA, 0, "–"),
     ],
 )
-def test_numbers_are_written_the_dutch_way(value: Any, decimals: int, text: str) -> None:
-    assert dutch(value, decimals) == text
+def test_numbers_are_written_the_dutch_way(value: Any, digits: int, text: str) -> None:
+    assert dutch(value, digits) == text
 
 
 def test_intervals_and_significant_digits() -> None:
     assert interval(5.94, 7.06) == "5,9 – 7,1"
     assert interval(None, None) == "–"
+    # as many decimals as tell the ends apart, at most three; one where there is no width at all
+    assert [decimals(*ends) for ends in ((5.7, 5.9), (5.74, 5.76), (5.81, 5.83), (5.8211, 5.8234), (5.8, 5.8))] == [
+        *(1, 1, 2, 3, 1)
+    ]
+    assert interval(5.811, 5.832) == "5,81 – 5,83"
+    assert interval(-0.0001, 0.0001) == "0,0 – 0,0"  # nothing tells them apart in three decimals
     assert [significant(v) for v in (12345.6, 12, 1.0042, 0.00123, 0.0, float("inf"))] == [
         *("12.346", "12", "1,00", "0,00123", "0,00", "–")
     ]
@@ -323,19 +328,21 @@ def test_quality_page_shows_the_gate_first_and_every_section(quality: dict[str, 
     page = Page(tmp_path / "quality.html")
     checks = [row for row in page.cells if row[0].startswith("toets")]
     assert checks == [
-        ["toets rhat check rhat", "1,004", "hoogstens 1,010", "✔ gehaald"],
-        ["toets ess check ess", "312,0", "minstens 400", "✘ niet gehaald"],
+        ["toets rhatCheck rhat", "1,004", "hoogstensat most 1,010", "✔ gehaaldpassed"],
+        ["toets essCheck ess", "312,0", "minstensat least 400", "✘ niet gehaaldfailed"],
     ]
-    headings = re.findall(r"<h2>([^<]+) <", page.source)
+    headings = re.findall(
+        r'<h2><span class="nl">([^<]+)</span><span class="en" lang="en">[^<]+</span></h2>', page.source
+    )
     assert headings[0] == "Kwaliteitstoets"
     assert len(headings) == len(SECTIONS)
     assert "y ~ 1 + x  [sigma < 1]" in page.text
     assert "PC(U=1, alpha=0.01)" in page.text
-    assert "1 van de 1 verschillen" in page.text
+    assert "Te toetsen verschillen: 1. Groter dan 1,96 keer hun standaardfout: 1;" in page.text
     assert (
         page.text.count("Niet beschikbaar bij deze run") == 4
     )  # predictive, moran and benchmarks; maps without outlines
-    assert "en 5 meer" in page.text  # 25 islands, 20 shown
+    assert "en nog 5and 5 more" in page.text  # 25 islands, 20 shown
     assert ["buurt", "40", "0", "2"] in page.cells
 
 
@@ -359,7 +366,8 @@ def test_benchmarks_are_shown_with_what_they_moved(quality: dict[str, Any], tmp_
     benchmarks = {"method": "minimum-distance", "respondents": "shared", "effective": None, "strained": 1}
     write_quality(quality | {"benchmarks": benchmarks | {"strain": [strain], "shift": moved}}, tmp_path)
     cells = Page(tmp_path / "quality.html").cells
-    assert ["die het model tegenspreken (|z| > 2) that strain the model (|z| > 2)", "1"] in cells
+    strained = "cijfers die het model tegenspreken (|z| > 2)figures that strain the model (|z| > 2)"
+    assert [strained, "1"] in cells
     assert ["gemeente", "GM0001", "participatie", "6,50", "0,100", "6,10", "0,120", "2,56", "0,0100"] in cells
     assert ["buurt", "participatie", "40", "0,200", "0,450"] in cells
 
@@ -373,4 +381,4 @@ def test_residuals_are_mapped_in_classes(quality: dict[str, Any], areas: gpd.Geo
         "BU00010000": "r0", "BU00010001": "r2", "BU00010002": "r4"
     }  # fmt: skip
     assert page.source.count("<path id=") == len(areas)
-    assert "Een goed model laat geen vlekken zien" in page.text
+    assert "Bij een goed model zijn er geen vlekken van één kleur" in page.text

@@ -152,7 +152,7 @@ def test_unknown_keys_wrong_types_and_absent_keys_in_one_pass(tmp_path: Path) ->
     assert found["unknown key kleur"].expected.startswith(
         "run, areas, graph, concept, sources, direct, variances, covariates, model, "
     )
-    assert found["unknown key run.jaar"].expected == "name, title, year, seed, engine, contact"
+    assert found["unknown key run.jaar"].expected == "name, title, year, seed, engine, contact, fictitious"
     assert found["unknown key areas.tables.0.kolom"].expected == "file, key"
     assert "weight" in found["unknown key sources.0.gewicht"].expected
     assert found["unknown key model.terms.0.prior"].expected == "type, level, sd, spread, mixing, correlation, shared"

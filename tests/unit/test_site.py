@@ -16,14 +16,17 @@ from made_estimates import AWKWARD, honeycomb, table
 from page_reader import Page
 
 from buurtsae.errors import ProblemsError
-from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.explanation import figure
+from buurtsae.estimates.labels import Rules, in_english
 from buurtsae.estimates.profile import ProfileIndicator
+from buurtsae.figures import dutch, interval
+from buurtsae.notes import Note
 from buurtsae.publish.content import Content
 from buurtsae.publish.manifest import Provenance
 from buurtsae.publish.method import Statement
 from buurtsae.publish.outlines import merged
 from buurtsae.publish.site import write_site
-from buurtsae.publish.style import COLOURS, VERDICT_WORDS, class_of, dutch, interval
+from buurtsae.publish.style import COLOURS, VERDICT_WORDS, class_of
 from buurtsae.schemas import published
 from buurtsae.survey.concept import Concept
 
@@ -171,7 +174,7 @@ def test_the_script_is_given_the_same_figures_of_every_measure(site: Path, made:
             if row["label"] == "niet_publiceren":
                 assert r[:3] == [None] * 3
                 assert r[4:7] == [None] * 3
-                assert data["reasons"][r[7]] == row["reason"]
+                assert data["reasons"][r[7]] == [row["reason"], in_english(row["reason"])]
                 continue
             assert r[:3] == [round(row[c], 1) for c in ("estimate", "lower", "upper")]
             assert r[5] == row["n_respondents"]
@@ -213,11 +216,31 @@ def test_a_profile_tells_objective_figures_and_what_the_estimate_leans_on(site: 
     assert ["Koopwoningen", "48,0", "52,4", "55,0", "% van de woningen", "Kerncijfers"] in page.cells
     assert "Omgeving, bij ruimtelijke verbondenheid" in page.text
     n = _values(made).loc[shown[0], "n_respondents"]
-    assert f"wat eromheen ligt en de {n} eigen respondenten samen: -0,3." in page.text
+    assert f"de buurten eromheen en de {n} eigen respondenten samen: -0,3." in page.text
     other = Page(site / "dashboard" / "buurt" / f"{shown[1]}.html")
-    assert "de kenmerken van deze buurt: -0,4; wat eromheen ligt: +0,1" in other.text
+    assert "de kenmerken van deze buurt: -0,4; de buurten eromheen: +0,1" in other.text
     assert "eigen respondenten: +0,6." in other.text
     assert ["Koopwoningen", "–", "52,4", "55,0", "% van de woningen", "Kerncijfers"] in other.cells
+
+
+def test_narrow_intervals_have_the_decimals_that_they_need(
+    areas: gpd.GeoDataFrame, made: pd.DataFrame, tmp_path: Path
+) -> None:
+    above, some = made["level"] != "buurt", made["area_code"] == _values(made)["estimate"].dropna().index[0]
+    narrow = made.copy()
+    narrow.loc[above, ["estimate", "lower", "upper"]] = [5.8213, 5.8151, 5.8275]
+    narrow.loc[some, ["estimate", "lower", "upper"]] = [6.123, 6.1218, 6.1243]
+    write_site(content(areas, narrow), tmp_path)
+    (code,) = narrow.loc[some, "area_code"].unique()
+    gemeente = Page(tmp_path / "dashboard" / "gemeente" / f"GM{code[2:6]}.html")
+    assert ["5,82", "5,82 – 5,83", "5,82"] in [row[1:4] for row in gemeente.cells]
+    assert ["6,123", "6,122 – 6,124"] in [row[1:3] for row in gemeente.cells]
+    assert ["5,82", "5,82 – 5,83"] in [row[2:4] for row in Page(tmp_path / "dashboard" / "index.html").cells]
+    data = json.loads(re.search(r'id="data">(.*?)</script>', gemeente.source, re.DOTALL).group(1))  # type: ignore[union-attr]
+    packed = data["rows"]["2023"][TOTAL][[c for c, _ in data["buurten"]].index(code)]
+    assert (packed[:3], packed[9:]) == ([6.123, 6.122, 6.124], [3])
+    row = narrow[some & (narrow["measure"] == TOTAL)].iloc[0]
+    assert figure(row).startswith("6,123 (6,122-6,124)")
 
 
 def test_a_buurt_without_residents_says_so(site: Path, areas: gpd.GeoDataFrame) -> None:
@@ -332,7 +355,7 @@ def test_the_method_statement_tells_sources_checks_and_contact(
         },
         "model": "y ~ 1 + x",
         "benchmarks": {},
-        "notes": ["a note"],
+        "notes": [Note("a note", "een opmerking")],
     }
     settings = {
         "run": {"contact": "statistiek@voorbeeld.nl"},
@@ -341,8 +364,15 @@ def test_the_method_statement_tells_sources_checks_and_contact(
     statement = Statement.of(quality, Provenance(settings=settings), Rules(min_residents=25))
     write_site(content(areas, made), tmp_path, statement)
     page = Page(tmp_path / "dashboard" / "verantwoording.html")
-    row = next(c for c in page.cells if c[0] == "Veiligheidsmonitor")
+    row = next(c for c in page.cells if c[0] == "VeiligheidsmonitorSafety monitor")
     assert row[3:7] == ["2023", "buurt", "1.234", "42%"]
-    for text in ("y ~ 1 + x", "a note", "buurtsae 9.9", "statistiek@voorbeeld.nl", "minder dan 25 inwoners"):
+    for text in (
+        "y ~ 1 + x",
+        "a note",
+        "een opmerking",
+        "buurtsae 9.9",
+        "statistiek@voorbeeld.nl",
+        "minder dan 25 inwoners",
+    ):
         assert text in page.text
-    assert ["toets acheck a", "0,400", "≤ 0,700", "gehaaldpassed"] in page.cells
+    assert ["toets aCheck a", "0,400", "≤ 0,700", "gehaaldpassed"] in page.cells

@@ -23,6 +23,7 @@ from buurtsae.areas.completeness import WHOLE, completed, named
 from buurtsae.areas.graph import Graph, Pair
 from buurtsae.areas.plausible import POLYGONS, residents
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
+from buurtsae.notes import Note
 from buurtsae.tables import as_number, read_table
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Areas:
     year: int
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     region: str = WHOLE
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     groupings: tuple[str, ...] = ()
     partial: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     national: bool = False
@@ -109,7 +110,7 @@ class Areas:
             system, a table that does not join.
         """
         frame = _read_geometry(Path(path))
-        notes: list[str] = []
+        notes: list[Note] = []
         problems = Problems()
         if code not in frame:
             raise DataError(
@@ -260,8 +261,8 @@ class Areas:
         about = frame.loc[live, list(self.covariates)].describe().T.reindex(columns=["mean", "min", "max"])
         about.insert(0, "missing", frame.loc[live, list(self.covariates)].isna().sum())
         view = pd.DataFrame(levels, columns=["level", "inhabited"]).to_html(index=False)
-        notes = "".join(f"<li>{escape(n)}</li>" for n in self.notes)
-        return f"<p>{escape(repr(self))}</p>{view}{about.to_html(float_format='{:.4g}'.format)}<ul>{notes}</ul>"
+        listed = "".join(f"<li>{escape(n)}</li>" for n in self.notes)
+        return f"<p>{escape(repr(self))}</p>{view}{about.to_html(float_format='{:.4g}'.format)}<ul>{listed}</ul>"
 
     def __repr__(self) -> str:
         a = self.audit()
@@ -291,7 +292,7 @@ def _read_geometry(path: Path) -> gpd.GeoDataFrame:
     return frame if frame.geometry.name == "geometry" else frame.rename_geometry("geometry")
 
 
-def _join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[str]) -> gpd.GeoDataFrame:
+def _join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[Note]) -> gpd.GeoDataFrame:
     """Left-join a table by code, checked both ways; columns that are already there are not repeated."""
     table = read_table(path, text=("buurtcode", "wijkcode", "gemeentecode"))
     if key not in table or key not in frame:
@@ -310,10 +311,22 @@ def _join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[str]) -> gp
             f"{path.name} has none of the areas", shown(table[key]), shown(frame[key]), "is it of another year?"
         )
     if absent:
-        notes.append(f"{len(absent)} {key} without a row in {path.name}: {shown(sorted(absent))}")
+        notes.append(
+            Note(
+                "{n} {key} without a row in {file}: {codes}",
+                "{n} keer een {key} zonder rij in {file}: {codes}",
+                n=len(absent), key=key, file=path.name, codes=sorted(absent),
+            )
+        )  # fmt: skip
     extra = set(table[key]) - set(frame[key])
     if extra and key == "buurtcode":
-        notes.append(f"{len(extra)} rows of {path.name} have no geometry or lie outside the areas: left out")
+        notes.append(
+            Note(
+                "{n} rows of {file} have no geometry or lie outside the areas: left out",
+                "{n} rijen van {file} hebben geen polygoon of liggen buiten het gebied: weggelaten",
+                n=len(extra), file=path.name,
+            )
+        )  # fmt: skip
     return frame.merge(table[[key, *(c for c in table if c not in frame)]], on=key, how="left", validate="many_to_one")
 
 
@@ -363,10 +376,16 @@ def _check_groupings(frame: gpd.GeoDataFrame, groupings: Sequence[str], problems
             problems.add("a grouping has no groups", repr(column), "a group per buurt, or none", "fill that column")
 
 
-def _to_rd(frame: gpd.GeoDataFrame, notes: list[str]) -> gpd.GeoDataFrame:
+def _to_rd(frame: gpd.GeoDataFrame, notes: list[Note]) -> gpd.GeoDataFrame:
     if frame.crs == RD:
         return frame
-    notes.append(f"geometry reprojected from {frame.crs.name} to RD New ({RD})")
+    notes.append(
+        Note(
+            "geometry reprojected from {crs} to RD New ({rd})",
+            "polygonen omgezet van {crs} naar RD New ({rd})",
+            crs=frame.crs.name, rd=RD,
+        )
+    )  # fmt: skip
     return frame.to_crs(RD)
 
 
@@ -376,7 +395,7 @@ def _assemble(
     year: int,
     name: str,
     population: str,
-    notes: list[str],
+    notes: list[Note],
     groupings: tuple[str, ...],
 ) -> Areas:
     """Sort, name the structural columns, read the numbers."""
@@ -393,11 +412,17 @@ def _assemble(
     }
     invalid = int((~frame.geometry.is_valid).sum())
     if invalid:
-        notes.append(f"{invalid} invalid polygons repaired")
+        notes.append(Note("{n} invalid polygons repaired", "{n} ongeldige polygonen hersteld", n=invalid))
         frame = frame.set_geometry(frame.geometry.make_valid())
     residents = as_number(frame[population])
     if (n := int(residents.isna().sum())) > 0:
-        notes.append(f"{n} buurten with an empty or hidden number of residents count as without residents")
+        notes.append(
+            Note(
+                "{n} buurten with an empty or hidden number of residents count as without residents",
+                "{n} buurten waarvan het aantal inwoners leeg of geheim is, tellen als buurt zonder inwoners",
+                n=n,
+            )
+        )
     out = frame[["geometry"]].assign(
         name=frame[name].astype(str) if name in frame else frame.index,
         wijk=codes.wijk_of(frame.index.to_series()),
@@ -411,7 +436,9 @@ def _assemble(
         group = frame[column].astype("string").str.strip()
         out[column] = group.astype(object).where(group.notna() & (group != ""), None)
         if n := int(out[column].isna().sum()):
-            notes.append(f"{n} buurten are in no group of {column}")
+            notes.append(
+                Note("{n} buurten are in no group of {by}", "{n} buurten vallen in geen groep van {by}", n=n, by=column)
+            )
     used = {name, population, "wijkcode", "gemeentecode", "geometry", "ggdregio", "wijknaam", "gemeentenaam"}
     used |= {"provinciecode", "provincienaam"} if "provinciecode" in frame else set()
     for column in [c for c in frame if c not in used and c not in out]:
@@ -422,6 +449,12 @@ def _assemble(
             continue
         hidden = int((numbers.isna() & frame[column].notna()).sum())
         if hidden:
-            notes.append(f"{hidden} secret or missing codes in {column} read as missing")
+            notes.append(
+                Note(
+                    "{n} secret or missing codes in {column} read as missing",
+                    "{n} codes voor geheim of ontbrekend in {column} gelezen als ontbrekend",
+                    n=hidden, column=column,
+                )
+            )  # fmt: skip
         out[column] = numbers
     return cls(out, year, names, notes=tuple(notes), groupings=groupings)

@@ -17,6 +17,7 @@ import pandas as pd
 from buurtsae.areas.icar import IcarStructure, icar_structure
 from buurtsae.areas.plausible import GRAPH
 from buurtsae.errors import DataError, Problems, shown
+from buurtsae.notes import Note
 from buurtsae.sparse import Ints
 
 if TYPE_CHECKING:
@@ -127,8 +128,21 @@ class Graph:
         }
 
     def __repr__(self) -> str:
+        return str(self.words)
+
+    @property
+    def words(self) -> Note:
+        """The audit in a line, in English and in Dutch."""
         a = self.audit()
-        return (
-            f"Graph of {a['areas']} areas: {a['pairs']} pairs ({self.rule}), components of {a['components']} areas, "
-            f"{len(a['islands'])} without neighbours, {len(self.bridges)} bridges"  # type: ignore[arg-type]
+        return Note(
+            "Graph of {n} areas: {pairs} pairs ({rule}), components of {sizes} areas, {islands} without neighbours, "
+            "{bridges} bridges",
+            "een graaf van {n} gebieden: {pairs} paren buren ({rule}), samenhangende delen van {sizes} gebieden, "
+            "{islands} zonder buren, {bridges} bruggen",
+            n=a["areas"],
+            pairs=a["pairs"],
+            rule=self.rule,
+            sizes=str(a["components"]),
+            islands=len(self.degree.index[self.degree == 0]),
+            bridges=len(self.bridges),
         )

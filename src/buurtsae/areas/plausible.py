@@ -25,7 +25,6 @@ MANY = 30  # buurten: of fewer the mean number of neighbours says little
 NEIGHBOURS = (2.5, 10.0)  # mean number; of a map in the plane it is below 6, corners that four share aside
 ALONE = 0.1  # share of buurten without neighbours
 MEET = "do the polygons meet, without gaps and overlaps?"
-MEET = "do the polygons meet, without gaps and overlaps?"
 
 
 def residents(numbers: pd.Series) -> Finding:

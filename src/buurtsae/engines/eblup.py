@@ -34,8 +34,9 @@ from buurtsae.engines.labels import CHAINS, labelled
 from buurtsae.errors import ModelError
 from buurtsae.model.design import Design, IidBlock
 from buurtsae.model.priors import Normal
-from buurtsae.model.spec import AreaModel
+from buurtsae.model.spec import AreaModel, in_formula, missing
 from buurtsae.model.terms import IID
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.direct import DirectEstimates
 
@@ -66,19 +67,35 @@ Options = EblupOptions
 def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, DirectEstimates]:
     """Return the classical model and data in the place of these; what is left out is in the notes of the data."""
     words = [t.group if isinstance(t, IID) else "BYM2" for t in model.terms]
-    notes = []
+    notes: list[Note] = []
     if words != ["buurt"]:
         notes.append(
-            f"engine eblup: unstructured effects of buurten in the place of {', '.join(words) or 'none'}; where "
-            "residuals of neighbours go together (Moran's I), intervals above buurt level are too narrow"
+            Note(
+                "engine eblup: unstructured effects of buurten in the place of {terms}; where residuals of neighbours "
+                "go together (Moran's I), intervals above buurt level are too narrow",
+                "rekenwijze eblup: een los effect per buurt in plaats van {terms}; waar de residuen van buren op "
+                "elkaar lijken (Moran's I), zijn de intervallen boven buurtniveau te smal",
+                terms=", ".join(words) or Note("none", "geen enkel effect"),
+            )
         )
     if model.variances is not None:
-        notes.append("engine eblup: sampling variances are taken as known, not modelled")
+        notes.append(
+            Note(
+                "engine eblup: sampling variances are taken as known, not modelled",
+                "rekenwijze eblup: steekproefvarianties gelden als bekend en worden niet gemodelleerd",
+            )
+        )
     kept, scores = [], []
     for s, source in enumerate(direct.sources):
         own = np.equal(direct.reference, s)
         if left := [n for n, mine, told in zip(direct.subdimensions, own, source.informs, strict=True) if told > mine]:
-            notes.append(f"engine eblup: of {', '.join(left)} the reference source counts, not {source.source}")
+            notes.append(
+                Note(
+                    "engine eblup: of {measures} the reference source counts, not {source}",
+                    "rekenwijze eblup: voor {measures} telt de referentiebron, niet {source}",
+                    measures=left, source=source.source,
+                )
+            )  # fmt: skip
         if not own.any():
             continue
         pair = own[:, None] & own
@@ -106,19 +123,30 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
     return plain, replace(direct, sources=tuple(kept), scores=tuple(scores), notes=(*direct.notes, *notes))
 
 
-def described(model: AreaModel) -> str:
+def described(model: AreaModel) -> Note:
     """Return a counterpart in words: nothing of it has a prior, whatever the specification holds."""
-    return "\n".join(
-        [
+    lines = [
+        Note(
             "Area-level model of buurtverbondenheid (multivariate Fay-Herriot, classical)",
+            "Gebiedsmodel van buurtverbondenheid (multivariaat Fay-Herriot, klassiek)",
+        ),
+        Note(
             "  y[a] = eta[a] + e[a]   direct estimate of the reference source of each sub-dimension",
-            "  e ~ N(0, V[a]); V as given",
+            "  y[a] = eta[a] + e[a]   directe schatting van de referentiebron van elke subdimensie",
+        ),
+        Note("  e ~ N(0, V[a]); V as given", "  e ~ N(0, V[a]); V zoals gegeven"),
+        Note(
             "  eta[a] = x[a]' b + u[a], u ~ N(0, Sigma)   score of the residents",
-            f"  x: {model.formula}; numeric covariates per standard deviation",
+            "  eta[a] = x[a]' b + u[a], u ~ N(0, Sigma)   score van de bewoners",
+        ),
+        in_formula(model.formula),
+        Note(
             "Estimated: Sigma (any covariance of the sub-dimensions) by REML, plugged in; b by GLS",
-            f"Missing covariates: {'refused' if model.missing == 'refuse' else 'imputed by the median, and flagged'}",
-        ]
-    )
+            "Geschat: Sigma (elke covariantie van de subdimensies) met REML, ingevuld; b met GLS",
+        ),
+        missing(model.missing),
+    ]
+    return Note.joined(lines, "\n")
 
 
 def supports(design: Design) -> list[str]:

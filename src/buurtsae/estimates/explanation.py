@@ -1,7 +1,8 @@
-"""In plain Dutch: what is known about one area, and what it leans on.
+"""In plain words: what is known about one area, and what its estimates rest on.
 
-The same sentences appear in a notebook (`Estimates.explain`), on the command line and on the page of a buurt. They are
-made from records: rows of the published table as dictionaries, with a missing figure as None.
+The same sentences appear in a notebook (`Estimates.explain`) and on the command line, in Dutch, and on the page of a
+buurt, in Dutch and English. They are made from records: rows of the published table as dictionaries, with a missing
+figure as None.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from buurtsae.estimates.labels import MOST
+from buurtsae.figures import decimals, dutch, interval
+from buurtsae.notes import Note
+
 LABELS = {"betrouwbaar": "betrouwbaar", "indicatief": "indicatief", "niet_publiceren": "niet gepubliceerd"}
-ENOUGH = 0.5  # of the estimate from own data: it leans on these most
 
 
 def explanation(
@@ -32,7 +36,7 @@ def explanation(
     for row in rows:
         lines.append(f"  {names[row['measure']]:26} {figure(row)}")
         if row["measure"] in leaning:
-            lines.append(f"  {'':26} {leans_on(row, leaning[row['measure']])}")
+            lines.append(f"  {'':26} {leans_on(row, leaning[row['measure']]).nl}")
     return "\n".join(lines)
 
 
@@ -40,48 +44,57 @@ def figure(row: Mapping[str, Any]) -> str:
     """Return a score with its interval, own data and label."""
     if row["label"] == "niet_publiceren" or row["estimate"] is None:
         return f"niet gepubliceerd: {row['reason']}"
-    score = f"{_number(row['estimate'])} ({_number(row['lower'])}-{_number(row['upper'])})"
+    digits = decimals(row["lower"], row["upper"])
+    score = f"{dutch(row['estimate'], digits)} ({interval(row['lower'], row['upper'], '-')})"
     share = "" if row["own_data_share"] is None else f"; {100 * row['own_data_share']:.0f}% eigen data"
     reason = f": {row['reason']}" if row["reason"] else ""
-    return f"{score}{share} ({people(row['n_respondents'])}); {LABELS[row['label']]}{reason}"
+    return f"{score}{share} ({people(row['n_respondents']).nl}); {LABELS[row['label']]}{reason}"
 
 
-def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
+def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any]) -> Note:
     """Return in words what an estimate of a buurt is made of."""
-    text = (
-        f"Een buurt met gemiddelde kenmerken: {_number(parts['reference'])}; de kenmerken van deze buurt: "
-        f"{_signed(parts['characteristics'])}; "
-    )
-    n = row["n_respondents"]
-    if parts["own"] is not None:
-        text += f"wat eromheen ligt: {_signed(parts['surroundings'])}; "
-        text += f"de {people(n, own=True)}: {_signed(parts['own'])}" if n else "eigen respondenten zijn er niet"
-    elif n:
-        text += f"wat eromheen ligt en de {people(n, own=True)} samen: {_signed(parts['surroundings'])}"
-    else:
-        text += f"wat eromheen ligt: {_signed(parts['surroundings'])}; eigen respondenten zijn er niet"
+    n, own, who = row["n_respondents"], parts["own"], people(row["n_respondents"], own=True)
+    around = Note("the areas around it", "de buurten eromheen")
+    both = Note("the areas around it and its {who} together", "de buurten eromheen en de {who} samen", who=who)
+    said = [
+        (Note("an area of average characteristics", "een buurt met gemiddelde kenmerken"), dutch(parts["reference"])),
+        (Note("the characteristics of this area", "de kenmerken van deze buurt"), _signed(parts["characteristics"])),
+        (both if n and own is None else around, _signed(parts["surroundings"])),
+    ]
+    if n and own is not None:
+        said.append((Note("its {who}", "de {who}", who=who), _signed(own)))
     if parts.get("shift") is not None:
-        text += f"; aanpassing aan gepubliceerde cijfers: {_signed(parts['shift'])}"
-    return text + "."
-
-
-def most(share: float | None, n: int | None) -> str:
-    """Return in one sentence whether an estimate leans on own respondents or on everything else."""
+        adjusted = Note("adjustment to published figures", "aanpassing aan gepubliceerde cijfers")
+        said.append((adjusted, _signed(parts["shift"])))
+    sentences = [Note("{what}: {points}", "{what}: {points}", what=what, points=points) for what, points in said]
     if not n:
-        return "Hier antwoordde niemand: de schatting komt van de kenmerken van de buurt en van wat eromheen ligt."
+        sentences.append(Note("it has no respondents of its own", "er zijn geen eigen respondenten"))
+    text = Note.joined(sentences)
+    return Note(f"{text[0].upper()}{text[1:]}.", f"{text.nl[0].upper()}{text.nl[1:]}.")
+
+
+def most(share: float | None, n: int | None) -> Note:
+    """Return in one sentence whether an estimate rests on own respondents or on everything else."""
+    if not n:
+        return Note(
+            "Nobody here answered: the estimate comes from the characteristics of the area and the areas around it.",
+            "Niemand uit deze buurt antwoordde: de schatting komt van kenmerken van de buurt en van buurten eromheen.",
+        )
     if share is None:
-        return f"Hier antwoordden {people(n)}."
-    rest = "vooral op" if share >= ENOUGH else "voor een deel op"
-    return f"De schatting leunt {rest} de eigen {people(n)}: {100 * share:.0f}% komt van hun antwoorden."
+        return Note("{who} answered here.", "Uit deze buurt antwoordden {who}.", who=people(n))
+    return Note(
+        "The estimate rests {part} on {who}: {share}% comes from their answers.",
+        "De schatting steunt {part} op {who}: {share}% komt uit hun antwoorden.",
+        part=Note("mainly", "vooral") if share >= MOST else Note("in part", "voor een deel"),
+        who=people(n, own=True),
+        share=f"{100 * share:.0f}",
+    )
 
 
-def people(n: int | None, *, own: bool = False) -> str:
+def people(n: int | None, *, own: bool = False) -> Note:
     """Return a number of respondents in words."""
-    return f"{n or 0} {'eigen ' if own else ''}respondent{'' if n == 1 else 'en'}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}".replace(".", ",")
+    noun = Note("respondent", "respondent") if n == 1 else Note("respondents", "respondenten")
+    return Note("{n} {own}{noun}", "{n} {own}{noun}", n=n or 0, own=Note("own ", "eigen ") if own else "", noun=noun)
 
 
 def _signed(value: float) -> str:

@@ -29,6 +29,20 @@ VERDICTS = (  # lower ends: of a 95% interval without 0, and of odds of four to 
 PROTECTING = "anders is een ander gebied terug te rekenen"
 
 
+REASONS = {  # every part of a reason, and its English
+    "geen eigen respondenten: schatting uit het model": "no respondents of its own: estimated by the model",
+    "minder dan {} respondenten": "fewer than {} respondents",
+    "betrouwbaarheid onder {}": "reliability below {}",
+    "interval breder dan {}": "interval wider than {}",
+    "eigen data wegen minder dan {}": "own data weigh less than {}",
+    "een kenmerk van de buurt is geschat": "a characteristic of the area was imputed",
+    "minder dan {} inwoners": "fewer than {} residents",
+    "anders is een ander gebied terug te rekenen": "otherwise another area could be computed",
+}
+BASES = ("eigen_respondenten", "gemengd", "vooral_model")
+MOST, SOME = 0.5, 0.2  # of an estimate from own data: at least this for the first two of `BASES`
+
+
 @dataclass(frozen=True)
 class Rules:
     """When a figure is published, and with which label.
@@ -143,6 +157,31 @@ def in_words(probability: ArrayLike) -> NDArray[Any]:
     for least, text in reversed(VERDICTS):
         out[p >= least] = text
     return out
+
+
+def in_english(reason: str) -> str:
+    """Return a reason in English; a part that is in no `REASONS` stays as it is."""
+    return "; ".join(_part_in_english(part) for part in reason.split("; ")) if reason else ""
+
+
+def _part_in_english(part: str) -> str:
+    for nl, en in REASONS.items():
+        head, _, tail = nl.partition("{}")
+        if part == nl or ("{}" in nl and part.startswith(head) and part.endswith(tail)):
+            return en.format(part[len(head) : len(part) - len(tail)])
+    return part
+
+
+def basis(table: pd.DataFrame) -> pd.Series:
+    """Return what each estimate rests on: own respondents, these and the model, or mainly the model.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With `own_data_share` and `n_respondents`.
+    """
+    share = table["own_data_share"].where(table["n_respondents"] > 0, 0.0).fillna(0.0)
+    return pd.Series(np.select([share >= MOST, share >= SOME], BASES[:2], BASES[2]), index=table.index)
 
 
 def _dutch(value: float) -> str:

@@ -80,7 +80,7 @@ class Plan:
         """What it says, in Dutch."""
         chosen = self.table[self.table["extra"] > 0]
         n = len(self.measures)
-        names = f"elk van {n} maten" if n > 1 else self.concept.nodes[self.measures[0]].nl
+        names = f"elk van de {n} maten" if n > 1 else self.concept.nodes[self.measures[0]].nl
         lines = [
             f"{_whole(self.extra)} extra respondenten van {self.source} in {_whole(len(chosen))} buurten "
             f"(budget {_whole(self.budget)}).",
@@ -92,7 +92,7 @@ class Plan:
         elif self.needed is None:
             lines.append("Het doel is met extra respondenten alleen niet te bereiken, hoe groot het budget ook is.")
         else:
-            lines.append(f"Het doel wordt niet bereikt; {_whole(self.needed)} respondenten zijn er genoeg voor.")
+            lines.append(f"Het doel wordt niet bereikt; daarvoor zijn {_whole(self.needed)} respondenten nodig.")
         effect = f"{self.deff:.2f}".replace(".", ",")
         lines.append(
             "Dit is een verwachting onder het geschatte model: hoe nauwkeurig de scores worden, niet hoe hoog. "

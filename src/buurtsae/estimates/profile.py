@@ -27,9 +27,11 @@ class ProfileIndicator:
     name : str
         Column of the areas.
     nl, unit, source : str
-        Dutch title, unit, and the register.
+        Title, unit, and the register, in Dutch.
     dimension : str
         A dimension of the concept; empty where it informs several.
+    en, unit_en, source_en : str
+        The same in English; empty where the codebook has none.
     """
 
     name: str
@@ -37,6 +39,9 @@ class ProfileIndicator:
     unit: str
     source: str
     dimension: str
+    en: str = ""
+    unit_en: str = ""
+    source_en: str = ""
 
 
 def indicators(areas: Areas, concept: Concept) -> tuple[ProfileIndicator, ...]:
@@ -57,7 +62,8 @@ def indicators(areas: Areas, concept: Concept) -> tuple[ProfileIndicator, ...]:
         informed = [d for d in dimensions if set(concept.leaves(d)) & set(indicator.informs)]
         dimension = informed[0] if len(informed) == 1 else ""
         nl = indicator.nl or indicator.about or column
-        found[indicator.name] = ProfileIndicator(column, nl, indicator.unit, book.nl, dimension)
+        english = indicator.en, indicator.unit_en, book.en
+        found[indicator.name] = ProfileIndicator(column, nl, indicator.unit, book.nl, dimension, *english)
     order = ["", *dimensions]
     return tuple(sorted(found.values(), key=lambda i: order.index(i.dimension)))
 

@@ -4,7 +4,9 @@ Posterior predictive, per source and sub-dimension: y_rep = prediction + e, e ~ 
 buurt (or wijk); coverage is the share of direct estimates inside the 95% interval of y_rep, somewhat above 95% in a
 good model, since the same data were fitted; chi2 per area is the posterior mean of (y - prediction)^2 / V averaged over
 areas (about 1 where V is right).
-Comparison at gemeente level: z = (direct - estimate) / sqrt(se^2 + sd^2), conservative for the same reason.
+Comparison at gemeente level: direct estimate (standard error s) and posterior mean (sd p) share respondents, and the
+error of a posterior mean is not correlated with the data, so that z = (direct - estimate) / sqrt(s^2 - p^2), as in
+`evidence.agreement`; where p >= s there is nothing to test, and no z.
 
 References
 ----------
@@ -35,6 +37,8 @@ from buurtsae.estimates.sensitivity import sensitivity
 from buurtsae.estimates.sidebyside import classical_rows, side_by_side
 from buurtsae.estimates.summary import Estimates
 from buurtsae.model.terms import BYM2
+from buurtsae.notes import Note
+from buurtsae.schemas import records
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def quality(
         "labels": {
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
         },
-        "model": described(fit.model) if fit.engine == "eblup" else str(fit.model),
+        "model": described(fit.model) if fit.engine == "eblup" else fit.model.words,
         "notes": _notes(fit),
     }
 
@@ -245,11 +249,10 @@ def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
         records: list[dict[str, Any]] = both.where(both.notna(), None).to_dict("records")
         return records
     priors = _priors(fit)
-    table["prior"] = [
-        priors[n] if "Intercept" not in m else str(fit.model.intercept)
-        for n, m in zip(table["name"], table["measure"], strict=True)
+    return [
+        {**row, "prior": str(fit.model.intercept) if "Intercept" in row["measure"] else priors[row["name"]]}
+        for row in table.to_dict("records")
     ]
-    return [{k: v for k, v in row.items()} for row in table.to_dict("records")]
 
 
 def _priors(fit: Fit) -> dict[str, str]:
@@ -259,7 +262,10 @@ def _priors(fit: Fit) -> dict[str, str]:
         "lambda": (model.link.slope, model.participatory.slope),
         "tau": (model.link.extra, model.participatory.extra),
     }
-    out = {name: f"{survey}, participatory {other}" for name, (survey, other) in links.items()}
+    out: dict[str, str] = {
+        name: Note("{own}, participatory {other}", "{own}, participatief {other}", own=survey, other=other)
+        for name, (survey, other) in links.items()
+    }
     out |= {"beta": str(model.coefficient), "kappa": str(model.variances)}
     for term in model.terms:
         if isinstance(term, BYM2):
@@ -304,10 +310,10 @@ def _comparison(est: Estimates) -> list[dict[str, Any]]:
     table = est.model_table
     rows = table[(table["level"] == "gemeente") & table["direct_se"].notna() & est.release.open_direct(table)]
     rows = rows.assign(difference=rows["direct"] - rows["estimate"])
-    rows["z"] = rows["difference"] / np.sqrt(rows["direct_se"] ** 2 + rows["sd"] ** 2)
+    variance = rows["direct_se"] ** 2 - rows["sd"] ** 2
+    rows["z"] = rows["difference"] / np.sqrt(variance.where(variance > 0))
     columns = ["area_code", "area_name", "measure", "direct", "direct_se", "estimate", "sd", "difference", "z"]
-    records: list[dict[str, Any]] = rows[columns].to_dict("records")
-    return records
+    return records(rows[columns])
 
 
 def _benchmarks(est: Estimates) -> dict[str, Any]:
@@ -339,12 +345,18 @@ def _classical(est: Estimates) -> dict[str, Any]:
     for w in warned:  # the report tells those of the estimators; others go on
         if not issubclass(w.category, BoundaryWarning | NotConvergedWarning):
             warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-    told = [_line(w.message) for w in warned if issubclass(w.category, BoundaryWarning | NotConvergedWarning)]
+    told = [_said(w.message) for w in warned if issubclass(w.category, BoundaryWarning | NotConvergedWarning)]
     return {"refused": refused, "notes": told, "rows": rows}
 
 
 def _line(said: object) -> str:
     return " ".join(str(said).split())
+
+
+def _said(warning: Warning | str) -> Note:
+    """A warning of ours as a note of one line each."""
+    text = warning if isinstance(warning, str) else warning.args[0]
+    return Note(_line(text), _line(text.nl if isinstance(text, Note) else text))
 
 
 def _residuals(est: Estimates) -> dict[str, dict[str, float]]:
@@ -385,7 +397,9 @@ def _sources(fit: Fit) -> list[dict[str, Any]]:
         else:
             entry["respondents"] = int(source.respondents.max(axis=1).sum())
             entry["without_answer"] = {}
-            entry["notes"] = ["direct estimates given at area level"]
+            entry["notes"] = [
+                Note("direct estimates given at area level", "directe schattingen, elders per gebied gemaakt")
+            ]
         out.append(entry)
     return out
 
@@ -414,7 +428,7 @@ def _variances(fit: Fit) -> list[dict[str, Any]]:
     return out
 
 
-def _notes(fit: Fit) -> list[str]:
+def _notes(fit: Fit) -> list[Note]:
     certificate = fit.draws.certificate
     advice = [certificate.advice] if certificate is not None and certificate.advice else []
     return [*advice, *fit.areas.notes, *fit.direct.notes, *fit.design.notes]

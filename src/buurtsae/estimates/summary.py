@@ -41,6 +41,7 @@ from buurtsae.estimates.benchmark import Benchmarked
 from buurtsae.estimates.labels import Rules, in_words
 from buurtsae.estimates.position import above, triple_goal
 from buurtsae.estimates.release import Release
+from buurtsae.notes import MADE
 from buurtsae.schemas import ESTIMATES, check_estimates, published, records
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept
@@ -68,6 +69,8 @@ class Estimates:
         What may be published.
     benchmarked : Benchmarked, optional
         The draws that the table summarises, where they were made to agree with benchmarks; those of the fit otherwise.
+    fictitious : bool
+        The data are made: everything that is shown or written of the estimates says so.
     """
 
     table: pd.DataFrame
@@ -76,6 +79,7 @@ class Estimates:
     rules: Rules
     release: Release
     benchmarked: Benchmarked | None = None
+    fictitious: bool = False
 
     @property
     def areas(self) -> Areas:
@@ -159,15 +163,18 @@ class Estimates:
 
     def map(self, measure: str, ax: Axes | None = None) -> Axes:
         """Draw the buurt scores of a measure on a map, hatched where indicative, grey where not published."""
+        from buurtsae.publish.about import source
         from buurtsae.publish.maps import plot_map
 
-        return plot_map(self.areas.frame, self.select(measure), title=self.concept.nodes[measure].nl, ax=ax)
+        title, line = self.concept.nodes[measure].nl, source(self.fictitious).nl
+        return plot_map(self.areas.frame, self.select(measure), title=title, ax=ax, source=line)
 
     def plot_intervals(self, measure: str, level: str = "wijk", ax: Axes | None = None) -> Axes:
         """Draw scores with their 95% intervals, and direct estimates beside them."""
         from buurtsae.publish.maps import plot_intervals
 
-        return plot_intervals(self.select(measure, level), title=self.concept.nodes[measure].nl, ax=ax)
+        title = self.concept.nodes[measure].nl + (" (fictief)" if self.fictitious else "")
+        return plot_intervals(self.select(measure, level), title=title, ax=ax)
 
     def compare(self, other: Estimates, names: tuple[str, str] = ("A", "B")) -> Comparison:
         """Put these estimates beside others: what differs in means, uncertainty, ranks and labels."""
@@ -187,7 +194,8 @@ class Estimates:
         found = leaning(self).reset_index()
         parts = records(found[found["area_code"] == code])
         names = {m: n.nl for m, n in self.concept.nodes.items()}
-        return explanation(records(rows), names, {r["measure"]: r for r in parts})
+        text = explanation(records(rows), names, {r["measure"]: r for r in parts})
+        return f"{MADE.nl}\n{text}" if self.fictitious else text
 
     def _repr_html_(self) -> str:
         """A notebook's view: the land and the labels per measure."""
@@ -235,6 +243,7 @@ def estimate(
     rules: Rules | None = None,
     year: int | None = None,
     run_id: str = "-",
+    fictitious: bool = False,
 ) -> Estimates:
     """Summarise a fit, or its draws after benchmarking, into the table of estimates.
 
@@ -249,6 +258,8 @@ def estimate(
         Year the estimates refer to; the latest year of the sources by default.
     run_id : str
         Key into the manifest.
+    fictitious : bool
+        The data are made.
 
     Raises
     ------
@@ -268,7 +279,7 @@ def estimate(
         run_id=run_id,
     )
     columns = [c.name for c in ESTIMATES]
-    return Estimates(check_estimates(table[columns]), fit, concept, rules, release, benchmarked)
+    return Estimates(check_estimates(table[columns]), fit, concept, rules, release, benchmarked, fictitious)
 
 
 def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Release) -> pd.DataFrame:

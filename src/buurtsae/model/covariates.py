@@ -21,6 +21,7 @@ import pandas as pd
 
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import ModelError, Problems, shown
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.codebook import Codebook, Indicator, available
 
@@ -103,23 +104,37 @@ class Provenance:
     imputed: tuple[str, ...]
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         """What an analyst must know about it."""
         out = []
         if self.modelled:
             out.append(
-                f"covariate {self.name} ({self.source}) was itself estimated by a model, from surveys and registers: "
-                "agreement of the estimates with it is no independent evidence, and its errors enter them"
-            )
+                Note(
+                    "covariate {name} ({source}) was itself estimated by a model, from surveys and registers: "
+                    "agreement of the estimates with it is no independent evidence, and its errors enter them",
+                    "kenmerk {name} ({source}) is zelf een modelschatting uit enquêtes en registers: dat de "
+                    "schattingen ermee overeenkomen is geen onafhankelijk bewijs, en de fouten erin werken door",
+                    name=self.name, source=self.source,
+                )
+            )  # fmt: skip
         if self.sensitive:
             out.append(
-                f"covariate {self.name} is about origin, used because the model says so: its coefficient is an "
-                "association between buurten and says nothing about persons"
+                Note(
+                    "covariate {name} is about origin, used because the model says so: its coefficient is an "
+                    "association between buurten and says nothing about persons",
+                    "kenmerk {name} gaat over herkomst en wordt gebruikt omdat het model erom vraagt: de coëfficiënt "
+                    "is een samenhang tussen buurten en zegt niets over personen",
+                    name=self.name,
+                )
             )
         if self.imputed:
             out.append(
-                f"covariate {self.name} imputed by the median in {len(self.imputed)} buurten: {', '.join(self.imputed)}"
-            )
+                Note(
+                    "covariate {name} imputed by the median in {n} buurten: {codes}",
+                    "kenmerk {name} ontbreekt in {n} buurten en is daar vervangen door de mediaan: {codes}",
+                    name=self.name, n=len(self.imputed), codes=", ".join(self.imputed),
+                )
+            )  # fmt: skip
         return out
 
     def record(self) -> dict[str, Any]:

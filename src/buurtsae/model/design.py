@@ -27,6 +27,7 @@ from buurtsae.model.plausible import figures
 from buurtsae.model.rank import dependent_columns
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates
@@ -111,26 +112,31 @@ class Design:
         return {c.name: c.imputed for c in self.covariates if c.imputed}
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
         graphs = [note for b in self.blocks if isinstance(b, Bym2Block) for note in b.term.graph.notes]
         used = [note for c in self.covariates for note in c.notes]
         return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
 
-    def _silent(self) -> list[str]:
+    def _silent(self) -> list[Note]:
         """Connected parts of the graph in which a sub-dimension has no direct estimate at all."""
-        notes, seen = [], self.sites.T @ self.observed.any(axis=0) > 0
+        notes, seen = list[Note](), self.sites.T @ self.observed.any(axis=0) > 0
         for block in self.blocks:
             if not isinstance(block, Bym2Block):
                 continue
             for c in np.flatnonzero(block.icar.size > 1):
                 own = block.icar.component == c
                 if absent := [d for d, any_ in zip(self.subdimensions, seen[own].any(axis=0), strict=True) if not any_]:
-                    codes = shown([a for a, inside in zip(self.areas, own, strict=True) if inside])
                     notes.append(
-                        f"a part of the graph of {int(own.sum())} buurten ({codes}) has no direct estimate of "
-                        f"{shown(absent)}: its level is that of the model, with the prior's uncertainty"
-                    )
+                        Note(
+                            "a part of the graph of {n} buurten ({codes}) has no direct estimate of {measures}: its "
+                            "level is that of the model, with the prior's uncertainty",
+                            "een los deel van de burengraaf, van {n} buurten ({codes}), heeft geen directe schatting "
+                            "van {measures}: het niveau komt daar van het model, met de onzekerheid van de prior",
+                            n=int(own.sum()), measures=absent,
+                            codes=[a for a, inside in zip(self.areas, own, strict=True) if inside],
+                        )
+                    )  # fmt: skip
         return notes
 
     @property

@@ -26,6 +26,7 @@ from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.priors import PC, Normal
 from buurtsae.model.terms import BYM2, IID, Term
+from buurtsae.notes import Note
 
 
 @dataclass(frozen=True)
@@ -88,39 +89,93 @@ class AreaModel:
         return f"<pre>{escape(str(self))}</pre>"
 
     def __str__(self) -> str:
+        return str(self.words)
+
+    @property
+    def words(self) -> Note:
+        """The model in words and symbols, in English and in Dutch."""
+        as_given = Note("as given", "zoals gegeven")
+        symbols = " + ".join(["x[a]' beta[d]", *(_symbol(t) for t in self.terms)])
         lines = [
-            "Area-level model of buurtverbondenheid (multivariate Fay-Herriot)",
-            "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + tau[s] w[s,a] + e   direct estimate of source s",
-            "  e ~ N(0, V[s,a]), w ~ N(0, 1); V " + ("as given" if self.variances is None else _JOINT),
-            "  eta[a,d] = "
-            + " + ".join(["x[a]' beta[d]", *(_symbol(t) for t in self.terms)])
-            + "   score of the residents",
-            f"  x: {self.formula}; numeric covariates per standard deviation",
-            *(f"  {c.name}: {_described(c)}" for c in self.covariates),
-            "Terms",
-            *(_words(t) for t in self.terms),
-            "Priors",
-            f"  intercept   {self.intercept}",
-            f"  beta        {self.coefficient} per standard deviation",
-            *(_priors(t) for t in self.terms),
+            Note(
+                "Area-level model of buurtverbondenheid (multivariate Fay-Herriot)",
+                "Gebiedsmodel van buurtverbondenheid (multivariaat Fay-Herriot)",
+            ),
+            Note("{formula}   direct estimate of source s", "{formula}   directe schatting van bron s", formula=_SEEN),
+            Note(
+                "  e ~ N(0, V[s,a]), w ~ N(0, 1); V {how}",
+                "  e ~ N(0, V[s,a]), w ~ N(0, 1); V {how}",
+                how=as_given if self.variances is None else _JOINT,
+            ),
+            Note(
+                "  eta[a,d] = {symbols}   score of the residents",
+                "  eta[a,d] = {symbols}   score van de bewoners",
+                symbols=symbols,
+            ),
+            in_formula(self.formula),
             *(
-                f"  {name:11} {getattr(self.link, of)}, participatory {getattr(self.participatory, of)}; "
-                f"{fixed} for the reference source of a sub-dimension"
+                Note("  {name}: {about}", "  {name}: {about}", name=c.name, about=_described(c))
+                for c in self.covariates
+            ),
+            Note("Terms", "Effecten"),
+            *(_words(t) for t in self.terms),
+            Note("Priors", "Priors (wat vooraf is aangenomen)"),
+            _prior("intercept", self.intercept),
+            Note(
+                "  beta        {prior} per standard deviation",
+                "  beta        {prior} per standaardafwijking",
+                prior=self.coefficient,
+            ),
+            *(line for t in self.terms for line in _priors(t)),
+            *(
+                Note(
+                    "  {name:11} {survey}, participatory {other}; {fixed} for the reference source of a sub-dimension",
+                    "  {name:11} {survey}, participatief {other}; {fixed} voor de referentiebron van een subdimensie",
+                    name=name,
+                    survey=getattr(self.link, of),
+                    other=getattr(self.participatory, of),
+                    fixed=fixed,
+                )
                 for name, of, fixed in (("alpha", "offset", 0), ("lambda", "slope", 1), ("tau", "extra", 0))
             ),
-            *([f"  kappa       {self.variances}"] if self.variances else []),
-            f"Missing covariates: {'refused' if self.missing == 'refuse' else 'imputed by the median, and flagged'}",
+            *([_prior("kappa", self.variances)] if self.variances else []),
+            missing(self.missing),
         ]
-        return "\n".join(lines)
+        return Note.joined(lines, "\n")
 
 
-def _described(c: Covariate) -> str:
-    said = [c.transform if c.transform != "none" else "", c.source, f"missing: {c.missing}" if c.missing else ""]
-    said += [word for word in ("modelled", "sensitive") if getattr(c, word)]
-    return ", ".join(filter(None, said)) or "as it is"
+def in_formula(formula: str) -> Note:
+    """Return the line of the covariates."""
+    return Note(
+        "  x: {formula}; numeric covariates per standard deviation",
+        "  x: {formula}; numerieke kenmerken per standaardafwijking",
+        formula=formula,
+    )
 
 
-_JOINT = "times exp(h), h ~ N(-kappa^2/2, kappa^2), with the variance within the buurt ~ chi^2"
+def missing(what: Missing) -> Note:
+    """Return the line on missing covariates."""
+    done = {
+        "refuse": Note("refused", "geweigerd"),
+        "impute": Note("imputed by the median, and flagged", "vervangen door de mediaan, en gemeld"),
+    }
+    return Note("Missing covariates: {done}", "Ontbrekende kenmerken: {done}", done=done[what])
+
+
+def _described(c: Covariate) -> Note:
+    flags = {"modelled": Note("modelled", "zelf gemodelleerd"), "sensitive": Note("sensitive", "gevoelig")}
+    absent = Note("missing: {what}", "ontbrekend: {what}", what=_MISSING[c.missing]) if c.missing else None
+    said = [Note(text, text) for text in (c.transform if c.transform != "none" else "", c.source) if text]
+    said += [*([absent] if absent else []), *(note for name, note in flags.items() if getattr(c, name))]
+    return Note.joined(said, ", ") if said else Note("as it is", "zoals het is")
+
+
+_SEEN = "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + tau[s] w[s,a] + e"
+_MISSING = {"refuse": Note("refuse", "weigeren"), "impute": Note("impute", "vervangen")}
+_JOINT = Note(
+    "times exp(h), h ~ N(-kappa^2/2, kappa^2), with the variance within the buurt ~ chi^2",
+    "maal exp(h), h ~ N(-kappa^2/2, kappa^2), met de variantie binnen de buurt ~ chi^2",
+)
 
 
 def _symbol(term: Term) -> str:
@@ -129,14 +184,33 @@ def _symbol(term: Term) -> str:
     return f"sigma_{term.group}[d] g[{term.group}(a),d]"
 
 
-def _words(term: Term) -> str:
+def _words(term: Term) -> Note:
     if isinstance(term, BYM2):
-        return f"  BYM2 on {term.graph!r}: v unstructured, u scaled intrinsic CAR; correlated across sub-dimensions"
-    return f"  IID per {term.group}, correlated across sub-dimensions"
+        return Note(
+            "  BYM2 on {graph}: v unstructured, u scaled intrinsic CAR; correlated across sub-dimensions",
+            "  BYM2 op {graph}: v los per buurt, u ruimtelijk (geschaalde intrinsieke CAR); gecorreleerd tussen "
+            "subdimensies",
+            graph=term.graph.words,
+        )
+    return Note(
+        "  IID per {group}, correlated across sub-dimensions",
+        "  IID per {group}, gecorreleerd tussen subdimensies",
+        group=term.group,
+    )
 
 
-def _priors(term: Term) -> str:
+def _prior(name: str, prior: object) -> Note:
+    return Note("  {name:11} {prior}", "  {name:11} {prior}", name=name, prior=prior)
+
+
+def _priors(term: Term) -> list[Note]:
     name = "sigma" if isinstance(term, BYM2) else f"sigma_{term.group}"
-    lines = [f"  {name:11} {term.sd} for the common {name}; per sub-dimension times LogNormal(0, sd {term.spread:g})"]
-    lines += [f"  phi         {term.mixing}"] if isinstance(term, BYM2) else []
-    return "\n".join([*lines, f"  {', '.join(term.matrices):11} {term.correlation}"])
+    common = Note(
+        "  {name:11} {sd} for the common {name}; per sub-dimension times LogNormal(0, sd {spread})",
+        "  {name:11} {sd} voor de gezamenlijke {name}; per subdimensie maal LogNormal(0, sd {spread})",
+        name=name,
+        sd=term.sd,
+        spread=f"{term.spread:g}",
+    )
+    mixing = [_prior("phi", term.mixing)] if isinstance(term, BYM2) else []
+    return [common, *mixing, _prior(", ".join(term.matrices), term.correlation)]

@@ -1,37 +1,46 @@
-"""What a reader of a spreadsheet must know, in Dutch with English beside it: score, interval, labels, columns."""
+"""What readers of pages and files must know, in Dutch and English: which run it is, score, interval, labels, columns.
+
+`About` is the one place that says where figures come from, whether they are a draft, and whether their data are made.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from buurtsae.errors import DataError
+from buurtsae.notes import MADE, Note
 
 PARTS = (
     (
         "Score",
         "Een score loopt van 0 (laag) tot 10 (hoog). Het is een schatting met een model: antwoorden van respondenten "
-        "in het gebied, gecombineerd met kenmerken van het gebied en met wat naburige buurten leren.",
+        "in het gebied, gecombineerd met kenmerken van het gebied en met gegevens over de buurten eromheen.",
         "A score runs from 0 (low) to 10 (high). It is a model estimate: answers of the area's respondents combined "
-        "with characteristics of the area and with what neighbouring buurten teach.",
+        "with characteristics of the area and with what is known of the areas around it.",
     ),
     (
         "Interval",
         "De werkelijke score ligt met 95% kans tussen `lower` en `upper`. Verschillen tussen gebieden waarvan de "
         "intervallen elkaar ruim overlappen, zeggen weinig.",
-        "The true score lies between `lower` and `upper` with 95% probability (equal tails).",
+        "The true score lies between `lower` and `upper` with 95% probability (equal tails). Differences between areas "
+        "whose intervals overlap widely say little.",
     ),
     (
         "Oordeel",
         "betrouwbaar: het cijfer kan worden gebruikt. indicatief: alleen met het interval erbij, zie `reason`. "
         "niet_publiceren: er is geen cijfer.",
-        "betrouwbaar: may be used. indicatief: only together with its interval. niet_publiceren: no figure.",
+        "betrouwbaar: may be used. indicatief: only together with its interval, see `reason`. "
+        "niet_publiceren: no figure.",
     ),
     (
         "Onderdrukking",
         "Cijfers van gebieden met te weinig inwoners, en cijfers waarmee die terug te rekenen zijn, worden niet "
         "gegeven. De rij blijft staan, de cellen zijn leeg en `reason` zegt waarom. Leeg is geen nul.",
-        "Figures of areas with too few residents, and figures that would give these away, are left empty; rows stay.",
+        "Figures of areas with too few residents, and figures that would give these away, are not given. The row "
+        "stays, its cells are empty and `reason` says why. Empty is not zero.",
     ),
 )
 
@@ -43,25 +52,35 @@ COLUMNS = {
     "code_year": "jaar van de gebiedsindeling",
     "measure": "maat: een subdimensie, een dimensie of het totaal",
     "year": "jaar waarop de schatting betrekking heeft",
-    "estimate": "de schatting (posteriorgemiddelde)",
-    "sd": "standaardafwijking van de schatting",
+    "estimate": "de schatting (gemiddelde van de posterior)",
+    "sd": "standaardafwijking van de posterior: de onzekerheid van de schatting",
     "lower": "ondergrens van het 95%-interval",
     "upper": "bovengrens van het 95%-interval",
     "n_respondents": "eigen respondenten, uit alle bronnen",
     "n_effective": "effectief aantal respondenten, na weging",
     "population": "inwoners",
-    "direct": "schatting uit alleen de eigen respondenten, waar die er is",
+    "direct": "schatting uit alleen de eigen respondenten, als die er is",
     "direct_se": "standaardfout van `direct`",
     "own_data_share": "gewicht van de eigen respondenten in de schatting",
-    "reliability": "1 - posteriorvariantie / variantie tussen buurten",
+    "reliability": "1 - variantie van de posterior / variantie tussen buurten",
     "label": "of het cijfer gepubliceerd kan worden",
-    "reason": "waarom niet gepubliceerd of indicatief",
-    "p_above_parent": "kans op een score boven het gemiddelde van de gemeente (van een gemeente: van het hele gebied)",
+    "reason": "waarom het cijfer indicatief is of niet gepubliceerd wordt",
+    "p_above_parent": "kans dat de score boven die van de gemeente ligt (van een gemeente: van het hele gebied)",
     "rank_lower": "begin van het 95%-interval van de rang; 1 is de hoogste score",
     "rank_upper": "einde van het 95%-interval van de rang",
-    "benchmarked": "of de schattingen met gepubliceerde totalen overeenkomen",
+    "benchmarked": "of de schattingen aansluiten op gepubliceerde totalen",
     "run_id": "verwijzing naar manifest.json",
 }
+
+
+SOURCE = Note("Source: estimates by buurtsae", "Bron: schattingen met buurtsae")
+SIMULATED = Note(
+    "Source: simulated answers, estimates by buurtsae", "Bron: gesimuleerde antwoorden, schattingen met buurtsae"
+)
+DRAFT = Note(
+    "DRAFT: not for publication, the quality gate was not met.",
+    "VOORLOPIG: niet voor publicatie, de kwaliteitstoets is niet gehaald.",
+)
 
 
 @dataclass(frozen=True)
@@ -75,12 +94,48 @@ class About:
         In UTC: what files give as their date.
     draft : bool
         The quality gate was not met.
+    fictitious : bool
+        The data are made.
     """
 
     title: str
     run_id: str
     created: datetime
     draft: bool = False
+    fictitious: bool = False
+
+    @property
+    def notice(self) -> str:
+        """What a file says of made data, in both languages; empty for other data."""
+        return notice(self.fictitious)
+
+
+def source(fictitious: bool) -> Note:
+    """Return the line that says whom figures come from."""
+    return SIMULATED if fictitious else SOURCE
+
+
+def stamps(fictitious: bool, draft: bool) -> tuple[Note, ...]:
+    """Return what stands on top of every page: made data, a draft."""
+    return (*([MADE] if fictitious else []), *([DRAFT] if draft else []))
+
+
+def notice(fictitious: bool) -> str:
+    """Return what a file says of made data, in both languages; nothing of other data."""
+    return f"{MADE.nl} {MADE}" if fictitious else ""
+
+
+def of_run(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what pages show of a run: what is known of it, its source line and its stamps.
+
+    Parameters
+    ----------
+    run : mapping
+        `title`, `created`, `run_id`, and if need be `draft`, `fictitious` and a `source` line of its own.
+    """
+    made, own = bool(run.get("fictitious")), run.get("source")
+    line = source(made) if own is None else Note(own, own)
+    return {**run, "fictitious": made, "source": line, "stamps": stamps(made, bool(run.get("draft")))}
 
 
 def moment(created: str) -> datetime:

@@ -21,6 +21,7 @@ from buurtsae.estimates.labels import in_words
 from buurtsae.estimates.leaning import leaning
 from buurtsae.estimates.profile import ProfileIndicator, indicators, profile
 from buurtsae.estimates.summary import Estimates
+from buurtsae.publish.about import source
 from buurtsae.publish.style import significant
 from buurtsae.schemas import CONTRACT_VERSION, records
 from buurtsae.survey.concept import Concept
@@ -42,8 +43,8 @@ class Content:
     Attributes
     ----------
     run : mapping
-        `title`, `created`, `run_id`, `draft` (the quality gate was not met) and, if need be, `source`: the line that
-        credits the areas and surveys.
+        `title`, `created`, `run_id`, `draft` (the quality gate was not met), `fictitious` (the data are made, with a
+        `notice` that says so) and, if need be, `source`: the line that credits the areas and surveys.
     table : DataFrame
         The published estimates of all levels.
     geometry : GeoDataFrame, indexed by area_code
@@ -146,11 +147,11 @@ class Content:
             estimates = rows["estimates"]
             yield {
                 "contract_version": CONTRACT_VERSION,
-                "run": dict(self.run),
+                "run": {"source": source(bool(self.run.get("fictitious"))).nl, **self.run},
                 "gemeente": {"area_code": code, "area_name": name},
                 "years": list(self.years),
                 "measures": [
-                    {"measure": n.id, "nl": n.nl, "en": n.en, "about": n.about, "parent": n.parent}
+                    {"measure": n.id, **{k: getattr(n, k) for k in ("nl", "en", "about", "about_en", "parent")}}
                     for n in (self.concept.nodes[m] for m in self.measures)
                 ],
                 "areas": self._areas(code, estimates),
@@ -237,6 +238,7 @@ def of_area(folder: str | Path, code: str) -> dict[str, Any]:
         )
     about = {a["area_code"]: a for a in document["areas"]}[code]
     return {
+        "notice": document["run"].get("notice", ""),
         "names": {m["measure"]: m["nl"] for m in document["measures"]},
         "estimates": [about | r for r in rows],
         "indicators": document["indicators"],
@@ -247,7 +249,7 @@ def of_area(folder: str | Path, code: str) -> dict[str, Any]:
 def explained(found: Mapping[str, Any]) -> str:
     """Return in Dutch what `of_area` read."""
     leans = {r["measure"]: r for r in found["leaning"]}
-    lines = [explanation(found["estimates"], found["names"], leans)]
+    lines = [*filter(None, [found["notice"]]), explanation(found["estimates"], found["names"], leans)]
     values = {r["indicator"]: r for r in found["profile"]}
     for i in (i for i in found["indicators"] if i["name"] in values):
         r = values[i["name"]]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from buurtsae.figures import dutch
 from buurtsae.publish.staging import staged
-from buurtsae.publish.style import dutch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ def plot_curve(rows: pd.DataFrame, title: str, label: str, *, categorical: bool,
     return ax
 
 
-def write_curves(found: Sequence[Curves], to: str | Path) -> None:
+def write_curves(found: Sequence[Curves], to: str | Path, notice: str = "") -> None:
     """Write `vuistregels.txt`, `vuistregels.csv`, `curves.csv`, and per covariate a figure per measure.
 
     Parameters
@@ -68,11 +68,14 @@ def write_curves(found: Sequence[Curves], to: str | Path) -> None:
     found : sequence of Curves
     to : path
         Folder, made if need be.
+    notice : str
+        What text and figures say of the data.
     """
     from matplotlib.figure import Figure
 
     with staged(to) as folder:
-        (folder / "vuistregels.txt").write_text("\n\n".join(c.text for c in found) + "\n", "utf-8", newline="\n")
+        said = "\n\n".join([*filter(None, [notice]), *(c.text for c in found)])
+        (folder / "vuistregels.txt").write_text(said + "\n", "utf-8", newline="\n")
         for name in ("table", "curve"):
             parts = [getattr(c, name).assign(covariate=c.covariate.name) for c in found]
             file = folder / {"table": "vuistregels.csv", "curve": "curves.csv"}[name]
@@ -85,4 +88,6 @@ def write_curves(found: Sequence[Curves], to: str | Path) -> None:
                 c.plot(measure, ax)
             for ax in axes[len(measures) :]:
                 ax.remove()
+            if notice:
+                figure.suptitle(notice, fontsize="small", color="#a40000", wrap=True)
             figure.savefig(folder / f"{c.covariate.name}.svg", metadata={"Date": None})

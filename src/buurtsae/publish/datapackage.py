@@ -10,13 +10,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from buurtsae.publish.about import notice, source
 from buurtsae.publish.layout_resources import layout_resources
 from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, KEY, SUPPLEMENT, Column
 
 TYPES = {"str": "string", "int64": "integer", "Int64": "integer", "float64": "number", "bool": "boolean"}
 
 
-def datapackage(folder: Path, *, title: str, created: str, run_id: str, measures: Mapping[str, str]) -> dict[str, Any]:
+def datapackage(
+    folder: Path,
+    *,
+    title: str,
+    created: str,
+    run_id: str,
+    measures: Mapping[str, str],
+    fictitious: bool = False,
+) -> dict[str, Any]:
     """Describe the tables as they lie in `folder`: those of the contract, and further ones where they are.
 
     Parameters
@@ -27,7 +36,10 @@ def datapackage(folder: Path, *, title: str, created: str, run_id: str, measures
         Title of the set of estimates, moment it was made (RFC 3339), key into `manifest.json`.
     measures : mapping of identifier to Dutch label
         The measures that occur in the table.
+    fictitious : bool
+        The data are made.
     """
+    described = "Small-area estimates of buurtverbondenheid; suppressed rows stay, with empty figures."
     schema = {
         "fields": [_field(c, measures) for c in ESTIMATES],
         "primaryKey": list(KEY),
@@ -40,9 +52,11 @@ def datapackage(folder: Path, *, title: str, created: str, run_id: str, measures
         "name": "buurtverbondenheid",
         "id": run_id,
         "title": title,
-        "description": "Small-area estimates of buurtverbondenheid; suppressed rows stay, with empty figures.",
+        "description": " ".join(filter(None, [notice(fictitious), described])),
         "version": CONTRACT_VERSION,
         "created": created,
+        "sources": [{"title": text} for text in (source(fictitious).nl, source(fictitious))],
+        **({"keywords": ["fictief", "fictitious"]} if fictitious else {}),
         "resources": [
             {"name": "estimates", "type": "table", **_file(folder / "estimates.csv"), **csv, "schema": schema},
             {"name": "estimates-parquet", **_file(folder / "estimates.parquet"), **parquet, "schema": schema},

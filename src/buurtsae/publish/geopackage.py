@@ -26,7 +26,7 @@ PARTS = {"estimate": "", "lower": "_lower", "upper": "_upper", "label": "_label"
 
 
 def write_geopackage(
-    table: pd.DataFrame, areas: Areas, measures: Sequence[str], folder: Path, created: datetime
+    table: pd.DataFrame, areas: Areas, measures: Sequence[str], folder: Path, created: datetime, notice: str = ""
 ) -> None:
     """Write `estimates.gpkg`.
 
@@ -41,10 +41,12 @@ def write_geopackage(
         An existing folder.
     created : datetime
         In UTC: the moment of change in the file.
+    notice : str
+        Description of both layers.
     """
     import pyogrio
 
-    path = folder / "estimates.gpkg"
+    path, described = folder / "estimates.gpkg", {"DESCRIPTION": notice} if notice else {}
     with _moment(created):
         pyogrio.write_dataframe(
             wide(table, areas, measures),
@@ -53,8 +55,9 @@ def write_geopackage(
             driver="GPKG",
             geometry_type="MultiPolygon",
             promote_to_multi=True,
+            **described,
         )
-        pyogrio.write_dataframe(table, path, layer="estimates", driver="GPKG")
+        pyogrio.write_dataframe(table, path, layer="estimates", driver="GPKG", **described)
 
 
 def wide(table: pd.DataFrame, areas: Areas, measures: Sequence[str]) -> gpd.GeoDataFrame:

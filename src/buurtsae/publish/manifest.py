@@ -88,6 +88,8 @@ def manifest(quality: Mapping[str, Any], provenance: Provenance, folder: Path) -
     return {
         "run_id": run["run_id"],
         **asdict(provenance),
+        "fictitious": run.get("fictitious", False),
+        "notice": run.get("notice", ""),
         "engine": run["engine"],
         "seed": run["seed"],
         "versions": run["versions"],

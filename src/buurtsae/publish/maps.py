@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.errors import DataError, shown
+from buurtsae.figures import dutch
+from buurtsae.publish.about import SOURCE
 from buurtsae.publish.style import (
     COLOURS,
     DARK,
     GREY,
     LABEL_TEXT,
     NO_FIGURE,
-    SOURCE,
     class_labels,
     class_of,
-    dutch,
     rings,
     scale_length,
     scale_text,
@@ -43,7 +43,7 @@ def plot_map(
     title: str = "",
     note: str = "score 0–10",
     ax: Axes | None = None,
-    source: str = SOURCE,
+    source: str = SOURCE.nl,
 ) -> Axes:
     """Draw a choropleth in the fixed classes; hatched where indicative, grey where there is no figure.
 

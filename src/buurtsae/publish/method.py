@@ -7,17 +7,25 @@ known limits, version and contact; after the items that official statistics asks
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from buurtsae.estimates.labels import Rules
+from buurtsae.notes import Note
 from buurtsae.publish.manifest import Provenance
 from buurtsae.survey.codebook import Codebook, available
 
+CREDITS = ("owner", "mode", "licence")  # of a codebook
 ENGINES = {
-    "laplace": "exact gegeven de hyperparameters; deze gewogen (importance sampling)",
-    "eblup": "klassiek: multivariaat Fay-Herriot-model, varianties door REML (EBLUP)",
-    "nuts": "Markov chain Monte Carlo (NUTS)",
+    "laplace": Note(
+        "exact given the hyperparameters, these weighted (importance sampling)",
+        "exact, gegeven de hyperparameters; die zijn gewogen (importance sampling)",
+    ),
+    "eblup": Note(
+        "classical: multivariate Fay-Herriot model, variances by REML (EBLUP)",
+        "klassiek: multivariaat Fay-Herriot-model, varianties met REML (EBLUP)",
+    ),
+    "nuts": Note("Markov chain Monte Carlo (NUTS)", "Markov chain Monte Carlo (NUTS)"),
 }
 
 
@@ -28,27 +36,29 @@ class Statement:
     Attributes
     ----------
     sources : tuple of mapping
-        `nl`, `owner`, `mode`, `year`, `level`, `respondents`, `response` (share, or None), `licence`.
-    model : str
+        `name`, `owner`, `mode`, `licence` (in both languages), `year`, `level`, `respondents`, `response` (share, or
+        None). Of made data nobody is credited.
+    model : Note
         The model in words and symbols, priors included.
     checks : tuple of mapping
         Those of the quality gate.
     benchmarks : tuple of mapping
         Published figures that the estimates agree with.
     rules : Rules
-    notes : tuple of str
-    engine, version, contact : str
+    notes : tuple of Note
+    engine : Note
+    version, contact : str
     spatial : bool
         Whether the model has a part that neighbours share.
     """
 
     sources: tuple[Mapping[str, Any], ...]
-    model: str
+    model: Note
     checks: tuple[Mapping[str, Any], ...]
     benchmarks: tuple[Mapping[str, Any], ...]
     rules: Rules
-    notes: tuple[str, ...]
-    engine: str
+    notes: tuple[Note, ...]
+    engine: Note
     version: str
     contact: str
     spatial: bool = True
@@ -67,25 +77,32 @@ class Statement:
         """
         settings = provenance.settings
         response = {s["source"]: s.get("response") for s in settings.get("sources", ())}
-        engine = str(quality["run"]["engine"])
+        engine, made = str(quality["run"]["engine"]), bool(quality["run"].get("fictitious"))
         benchmarks = quality["benchmarks"] or {}
         return cls(
-            tuple(_source(s, response.get(s["source"])) for s in quality["sources"] or ()),
-            str(quality["model"] or ""),
+            tuple(_source(s, response.get(s["source"]), made) for s in quality["sources"] or ()),
+            quality["model"] or Note("", ""),
             tuple(quality["gate"]["checks"]),
             tuple(benchmarks.get("table", ())) if isinstance(benchmarks, Mapping) else tuple(benchmarks),
             rules,
             tuple(quality["notes"] or ()),
-            f"{engine}: {ENGINES.get(engine, 'zie de documentatie')}",
+            ENGINES.get(engine, Note("see the documentation", "zie de documentatie")).under(engine),
             str(quality["run"]["versions"].get("buurtsae", "")),
             str(settings.get("run", {}).get("contact", "")),
             "BYM2" in str(quality["model"]),
         )
 
 
-def _source(row: Mapping[str, Any], response: float | None) -> dict[str, Any]:
-    """A source of the report, with what its codebook says of it."""
-    told = dict.fromkeys(("nl", "owner", "mode", "licence"), "")
-    if row["source"] in available():
-        told = {k: v for k, v in asdict(Codebook.load(row["source"])).items() if k in told}
-    return {**row, **told, "nl": told["nl"] or row["source"], "response": response}
+def _source(row: Mapping[str, Any], response: float | None, made: bool) -> dict[str, Any]:
+    """A source of the report, with what its codebook says of it; made answers have no owner and no licence."""
+    book = Codebook.load(row["source"]) if row["source"] in available() else Codebook(row["source"], row["source"])
+    name = Note(book.en or book.nl, book.nl)
+    parts = {k: Note(getattr(book, f"{k}_en") or getattr(book, k), getattr(book, k)) for k in CREDITS}
+    if made:
+        name = Note(
+            "Simulated answers to questions as in: {name}",
+            "Gesimuleerde antwoorden op vragen zoals in: {name}",
+            name=name,
+        )
+        parts = {"owner": Note("–", "–"), "mode": Note("simulation", "simulatie"), "licence": Note("–", "–")}
+    return {**row, **parts, "name": name, "response": response}

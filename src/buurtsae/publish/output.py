@@ -11,7 +11,7 @@ import numpy as np
 
 from buurtsae.estimates.quality import Gate, quality
 from buurtsae.estimates.summary import Estimates, level_draws
-from buurtsae.publish.about import About, moment
+from buurtsae.publish.about import About, moment, notice
 from buurtsae.publish.content import Content
 from buurtsae.publish.datapackage import datapackage
 from buurtsae.publish.layouts import write_layouts
@@ -21,7 +21,6 @@ from buurtsae.publish.outlines import outlines
 from buurtsae.publish.report import write_quality
 from buurtsae.publish.site import write_site
 from buurtsae.publish.staging import staged
-from buurtsae.publish.style import SOURCE
 from buurtsae.publish.tables import write_tables
 
 JSON = {"ensure_ascii": False, "indent": 1, "allow_nan": False}
@@ -62,21 +61,29 @@ def publish(
     """
     provenance = provenance or Provenance()
     run_id = str(est.table["run_id"].iloc[0])
-    run = {"run_id": run_id, "title": provenance.title, "created": provenance.created, "versions": versions()}
+    run = {
+        **{"run_id": run_id, "title": provenance.title, "created": provenance.created},
+        **{"fictitious": est.fictitious, "notice": notice(est.fictitious), "versions": versions()},
+    }
     report = quality(est, gate, run=run, scales=scales, weights=weights)
-    about = About(provenance.title, run_id, moment(provenance.created), draft=not report["gate"]["passed"])
+    draft = not report["gate"]["passed"]
+    about = About(provenance.title, run_id, moment(provenance.created), draft, est.fictitious)
     labels = {m: est.concept.nodes[m].nl for m in est.measures}
     with staged(to) as folder:
-        write_tables(est.published, est.areas.frame, folder)
+        write_tables(est.published, est.areas.frame, folder, about.notice)
         est.supplement.to_csv(folder / "supplement.csv", index=False, encoding="utf-8", lineterminator="\n")
         write_layouts(est.published, est.areas, est.concept, folder, about)
         _write_draws(est, folder / "draws.nc", draws)
         write_quality(report, folder, outlines(est.areas.frame))
-        page: dict[str, Any] = {k: run[k] for k in ("title", "created", "run_id")}
-        page |= {"source": SOURCE, "draft": about.draft}
+        page: dict[str, Any] = {k: v for k, v in run.items() if k != "versions"} | {"draft": draft}
         write_site(Content.of(est, page), folder, Statement.of(report, provenance, est.rules))
         package = datapackage(
-            folder, title=provenance.title, created=provenance.created, run_id=run_id, measures=labels
+            folder,
+            title=provenance.title,
+            created=provenance.created,
+            run_id=run_id,
+            measures=labels,
+            fictitious=est.fictitious,
         )
         _write_json(folder / "datapackage.json", package)
         _write_json(folder / "manifest.json", manifest(report, provenance, folder))
@@ -108,6 +115,10 @@ def _write_draws(est: Estimates, path: Path, most: int) -> None:
             "level": ("area", codes["level"].astype(str).to_numpy(dtype=object)),
             "measure": np.array(est.measures, dtype=object),
         },
-        attrs={"run_id": str(est.table["run_id"].iloc[0]), "code_year": est.areas.year},
+        attrs={
+            "run_id": str(est.table["run_id"].iloc[0]),
+            "code_year": est.areas.year,
+            **({"notice": notice(True)} if est.fictitious else {}),
+        },
     )
     data.to_netcdf(path, engine="h5netcdf", encoding={"score": {"zlib": True, "complevel": 4}})

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from buurtsae.errors import DataError
-from buurtsae.publish.style import LABEL_TEXT, write_page
+from buurtsae.notes import Note
+from buurtsae.publish.about import of_run
+from buurtsae.publish.style import LABELS, write_page
+from buurtsae.survey.codebook import Codebook, available
 
 if TYPE_CHECKING:
     from buurtsae.publish.outlines import Outlines
@@ -51,8 +54,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "iterations": ("iteraties", "iterations"),
     "converged": ("geconvergeerd", "converged"),
     "at_boundary": ("aan de rand (variantie nul)", "at the boundary (variance zero)"),
-    "synthetic_rmse": ("synthetisch, rmse", "synthetic, rmse"),
-    "eblup_rmse": ("EBLUP, rmse", "EBLUP, rmse"),
+    "synthetic_rmse": ("synthetisch, fout", "synthetic, rmse"),
+    "eblup_rmse": ("EBLUP, fout", "EBLUP, rmse"),
     "gamma": ("gamma (gewicht van direct)", "gamma (weight of direct)"),
     "eblup_apart": ("EBLUP min schatting (rms)", "EBLUP less estimate (rms)"),
     "elpd": ("log-dichtheid van weggelaten gemeenten", "log predictive density of left-out municipalities"),
@@ -66,7 +69,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "gemeenten": ("gemeenten", "municipalities"),
     "missing_covariates": ("ontbrekende kenmerken", "missing covariates"),
     "notes": ("opmerkingen", "notes"),
-    "rule": ("buren door", "neighbours by"),
+    "rule": ("buren delen", "neighbours share"),
     "areas": ("gebieden", "areas"),
     "pairs": ("paren buren", "pairs of neighbours"),
     "components": ("samenhangende delen (aantal gebieden)", "connected components (areas in each)"),
@@ -74,7 +77,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "one_neighbour": ("met één buur", "with one neighbour"),
     "mean_neighbours": ("buren gemiddeld", "neighbours on average"),
     "bridges": ("met de hand verbonden", "joined by hand"),
-    "policy": ("beleid voor eilanden", "island policy"),
+    "policy": ("losse delen", "separate parts"),
     "name": ("grootheid", "quantity"),
     "measure": ("maat", "measure"),
     "mean": ("gemiddelde", "mean"),
@@ -114,47 +117,69 @@ WORDS: dict[str, tuple[str, str]] = {
     "transform": ("bewerking", "transformation"),
     "modelled": ("zelf gemodelleerd", "itself modelled"),
     "sensitive": ("gevoelig", "sensitive"),
-    "imputed": ("buurten geschat", "areas imputed"),
+    "imputed": ("buurten met een vervangen waarde", "areas imputed"),
     "scale": ("schaal", "scale"),
     "items": ("vragen", "items"),
     "alpha": ("alfa", "alpha"),
     "omega": ("omega", "omega"),
     "icc": ("ICC", "ICC"),
-    "lambda_mean": ("betrouwbaarheid gebiedsgemiddelde", "reliability of the area mean"),
+    "lambda_mean": ("betrouwbaarheid van een gebiedsgemiddelde", "reliability of the area mean"),
     "share": ("aandeel van de verschillen", "share of the differences"),
     "alternative": ("andere weging", "other weights"),
     "rank_correlation": ("rangcorrelatie", "rank correlation"),
-    "mean_rank_change": ("rang verschuift gemiddeld (deel)", "mean change of rank (share)"),
-    "labels": ("oordeel verandert (deel)", "labels that change (share)"),
-    "bias": ("verschil gemiddeld", "mean difference"),
+    "mean_rank_change": ("gemiddelde verschuiving van de rang (aandeel)", "mean change of rank (share)"),
+    "labels": ("oordelen die veranderen (aandeel)", "labels that change (share)"),
+    "bias": ("gemiddeld verschil", "mean difference"),
     "left_out": ("weggelaten", "left out"),
     "rmse": ("voorspelfout", "root mean square error"),
     "chi2": ("gemiddelde z²", "mean z²"),
     "coverage_50": ("binnen 50%", "inside 50%"),
     "coverage_80": ("binnen 80%", "inside 80%"),
     "slope": ("helling", "slope"),
-    "slope_se": ("standaardfout helling", "standard error of slope"),
+    "slope_se": ("standaardfout van de helling", "standard error of slope"),
     "W": ("W (chi²)", "W (chi²)"),
     "class": ("respondenten", "respondents"),
     "figures": ("cijfers", "figures"),
     "variance_ratio": ("variantie / directe variantie", "variance / direct variance"),
     "method": ("methode", "method"),
-    "strained": ("die het model tegenspreken (|z| > 2)", "that strain the model (|z| > 2)"),
+    "strained": ("cijfers die het model tegenspreken (|z| > 2)", "figures that strain the model (|z| > 2)"),
     "value": ("gepubliceerd cijfer", "published figure"),
     "se": ("standaardfout", "standard error"),
-    "shift": ("verschuiving gemiddeld", "mean shift"),
+    "shift": ("gemiddelde verschuiving", "mean shift"),
     "largest": ("grootste verschuiving", "largest shift"),
     "needed_70": ("respondenten nodig voor 0,7", "respondents needed for 0.7"),
+    "run_id": ("run", "run"),
+    "created": ("gemaakt op", "made on"),
+    "engine": ("rekenwijze", "engine"),
+    "seed": ("startgetal", "seed"),
+}
+# Dutch and English of values in the audits and tables
+VALUES: dict[str, tuple[str, str]] = {
+    "queen": ("een punt of een lijn (queen)", "a point or a line (queen)"),
+    "rook": ("een lijn (rook)", "a line (rook)"),
+    "bridged by hand": ("met de hand verbonden", "bridged by hand"),
+    "components kept apart": ("apart gehouden", "kept apart"),
+    "survey": ("enquête", "survey"),
+    "participatory": ("participatief", "participatory"),
+    "none": ("geen", "none"),
+    "shared": ("dezelfde", "shared"),
+    "independent": ("andere", "independent"),
+    "minimum-distance": ("kleinste verschuiving", "minimum distance"),
+    "difference": ("verschil", "difference"),
+    "ratio": ("verhouding", "ratio"),
+    "tilting": ("herweging van trekkingen", "tilting"),
+    "alle kenmerken": ("alle kenmerken", "all covariates"),
+    "101 en meer": ("101 en meer", "101 and more"),
 }
 
 
-# residuals in standard errors: lower ends, and Dutch for the legend
+# residuals in standard errors: lower ends, and words for the legend
 RESIDUALS = (
-    (-np.inf, "respondenten veel lager dan het model (onder -2)"),
-    (-2.0, "lager (-2 tot -1)"),
-    (-1.0, "als verwacht (-1 tot 1)"),
-    (1.0, "hoger (1 tot 2)"),
-    (2.0, "veel hoger (boven 2)"),
+    (-np.inf, Note("respondents far below the model (below -2)", "antwoorden veel lager dan het model (onder -2)")),
+    (-2.0, Note("lower (-2 to -1)", "lager (-2 tot -1)")),
+    (-1.0, Note("as expected (-1 to 1)", "zoals verwacht (-1 tot 1)")),
+    (1.0, Note("higher (1 to 2)", "hoger (1 tot 2)")),
+    (2.0, Note("far higher (above 2)", "veel hoger (boven 2)")),
 )
 
 
@@ -182,22 +207,29 @@ def write_quality(quality: Mapping[str, Any], folder: Path, outlines: Outlines |
     plain = _plain(quality)
     text = json.dumps(plain, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
     (folder / "quality.json").write_text(text + "\n", encoding="utf-8", newline="\n")
-    labels = [
-        {"level": level, **{LABEL_TEXT[k]: n.get(k, 0) for k in LABEL_TEXT}}
-        for level, n in dict(plain["labels"]).items()
-    ]
+    labels = [{"level": level, **{k: n.get(k, 0) for k in LABELS}} for level, n in dict(plain["labels"]).items()]
     z = [abs(row["z"]) for row in plain["comparison"] or [] if row["z"] is not None]
     write_page(
         folder / "quality.html",
         "quality.html",
         q=plain | {"labels": labels},
-        run=plain["run"] | {"draft": not plain["gate"]["passed"]},
-        words=WORDS,
+        run=of_run(plain["run"] | {"draft": not plain["gate"]["passed"]}),
+        words=WORDS | {k: (label.nl, str(label)) for k, label in LABELS.items()},
+        values=VALUES | _of_codebooks(),
+        up="dashboard/",
+        here="quality",
         apart=(sum(v > 1.96 for v in z), len(z)),
         shape=outlines,
         maps=_maps(plain["residuals"] or {}) if outlines is not None else {},
         classes=[text for _, text in RESIDUALS],
     )
+
+
+def _of_codebooks() -> dict[str, tuple[str, str]]:
+    """Names of sources and units of figures, which the table of covariates has in Dutch."""
+    books = [Codebook.load(source) for source in available()]
+    units = {i.unit: (i.unit, i.unit_en or i.unit) for book in books for i in book.indicators}
+    return units | {book.nl: (book.nl, book.en or book.nl) for book in books}
 
 
 def _maps(residuals: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, int]]:

@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from buurtsae.estimates.explanation import leans_on, most
+from buurtsae.estimates.labels import in_english
+from buurtsae.figures import decimals, dutch, interval
+from buurtsae.notes import Note
+from buurtsae.publish.about import of_run
 from buurtsae.publish.content import Content
 from buurtsae.publish.outlines import merged, outlines
 from buurtsae.publish.style import (
@@ -21,13 +25,10 @@ from buurtsae.publish.style import (
     DARK,
     LABELS,
     NO_FIGURE,
-    SOURCE,
     VERDICT_COLOURS,
     VERDICT_WORDS,
-    class_labels,
     class_of,
-    dutch,
-    interval,
+    classes,
     write_page,
 )
 from buurtsae.schemas import records
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
     from buurtsae.publish.method import Statement
 
-NO_RESIDENTS = "geen bewoners of geen schatting"
+NO_RESIDENTS = Note("no residents, or no estimate", "geen bewoners of geen schatting")
+NOTHING = Note("–", "–")
 LABEL_ORDER = list(LABELS)
 VERDICT_ORDER = {nl: i for i, (nl, _) in enumerate(VERDICT_WORDS)}
 START_PIXELS = 600  # of the map of gemeenten: with all names for the search the page stays below 500 kB
@@ -86,7 +88,7 @@ def write_site(content: Content, folder: Path, statement: Statement | None = Non
 
 def _common(content: Content) -> dict[str, Any]:
     return {
-        "run": {"source": SOURCE, **content.run},
+        "run": of_run(content.run),
         "year": content.years[-1],
         "years": content.years,
         "nodes": content.concept.nodes,
@@ -95,9 +97,9 @@ def _common(content: Content) -> dict[str, Any]:
         "colours": COLOURS,
         "verdict_colours": VERDICT_COLOURS,
         "dark": DARK,
-        "classes": class_labels(),
+        "classes": classes(),
         "verdicts": VERDICT_WORDS,
-        "no_figure": NO_FIGURE,
+        "no_figure": Note("not published, or no residents", NO_FIGURE),
     }
 
 
@@ -107,7 +109,8 @@ def _tree(content: Content) -> list[dict[str, Any]]:
     depth: dict[str | None, int] = {}
     for node in (content.concept.nodes[m] for m in content.measures):
         depth[node.id] = depth.get(node.parent, -1) + 1
-        tree.append({"id": node.id, "nl": node.nl, "en": node.en, "about": node.about, "depth": depth[node.id]})
+        about = Note(node.about_en or node.about, node.about)
+        tree.append({"id": node.id, "nl": node.nl, "en": _title(node.en), "about": about, "depth": depth[node.id]})
     return tree
 
 
@@ -136,16 +139,17 @@ class _Gemeente:
             "data": self._data(),
         }
 
-    def _figure(self, measure: str, official: Mapping[str, str]) -> dict[str, str]:
+    def _figure(self, measure: str, official: Mapping[str, str]) -> dict[str, Any]:
         """The gemeente's figure; what others publish, or its respondents alone say, where that reads differently."""
         row, land = self.rows.get((self.code, measure, self.year)), self.land.get((measure, self.year))
         score = _score(row)
         others = []
         if (value := official.get(measure)) is not None and value != score:
-            others.append(f"{value} (gepubliceerd)")
+            others.append(Note("{x} (published)", "{x} (gepubliceerd)", x=value))
         if row is not None and row["direct"] is not None and dutch(row["direct"]) != score:
-            others.append(f"{dutch(row['direct'])} ± {dutch(1.96 * row['direct_se'])} (enquête)")
-        return {"score": score, "interval": _interval(row), "land": _score(land), "official": "; ".join(others)}
+            direct, margin = dutch(row["direct"]), dutch(1.96 * row["direct_se"])
+            others.append(Note("{x} ± {m} (survey)", "{x} ± {m} (enquête)", x=direct, m=margin))
+        return {"score": score, "interval": _interval(row), "land": _score(land), "official": Note.joined(others)}
 
     def _row(self, area: Row) -> dict[str, Any]:
         """What the table and the map show of a buurt without scripts: the first measure, the last year."""
@@ -170,14 +174,14 @@ class _Gemeente:
             "buurten": [[a["area_code"], a["area_name"]] for a in self.areas],
             "measures": {m["measure"]: {"nl": m["nl"], "en": m["en"]} for m in self.document["measures"]},
             "verdicts": VERDICT_WORDS,
-            "labels": list(LABELS.values()),
-            "nobody": NO_RESIDENTS,
+            "labels": [_both(label) for label in LABELS.values()],
+            "nobody": _both(NO_RESIDENTS),
             "rows": {
                 y: {m: [_packed(self.rows.get((a["area_code"], m, y)), reasons) for a in self.areas] for m in measures}
                 for y in years
             },
             "whole": {y: {m: _packed(self.rows.get((self.code, m, y)), reasons) for m in measures} for y in years},
-            "reasons": list(reasons),
+            "reasons": [[reason, in_english(reason)] for reason in reasons],
         }
 
     def buurten(self) -> list[tuple[str, dict[str, Any]]]:
@@ -201,13 +205,13 @@ class _Gemeente:
             scores.append(
                 {
                     "nl": m["nl"],
-                    "en": m["en"],
+                    "en": _title(m["en"]),
                     "depth": depth[m["measure"]],
                     "score": _score(row),
                     "interval": _interval(row),
                     "bar": [round(20 * row[c], 1) for c in ("lower", "estimate", "upper")] if _shown(row) else None,
                     "gemeente": _score(self.rows.get((self.code, m["measure"], self.year))),
-                    "leaning": leans_on(row, parts) if parts is not None and _shown(row) else "",
+                    "leaning": leans_on(row, parts) if parts is not None and _shown(row) else None,
                     **_words(row),
                 }
             )
@@ -218,7 +222,7 @@ class _Gemeente:
             "land_name": self.land_name,
             "groups": self._groups(profile),
             "scores": scores,
-            "most": most(whole["own_data_share"], whole["n_respondents"]) if _shown(whole) else "",
+            "most": most(whole["own_data_share"], whole["n_respondents"]) if _shown(whole) else None,
         }
 
     def _groups(self, profile: list[Row]) -> list[tuple[str, str, list[Row]]]:
@@ -228,10 +232,19 @@ class _Gemeente:
         groups: dict[str, list[Row]] = {}
         for r in profile:
             indicator = about[r["indicator"]]
-            groups.setdefault(indicator["dimension"], []).append({**indicator, **r})
+            told = {k: Note(indicator[f"{k}_en"] or indicator[k], indicator[k]) for k in ("unit", "source")}
+            if self.document["run"].get("fictitious"):  # areas may be made too: the register is not credited
+                told["source"] = Note("as defined in: {name}", "zoals in: {name}", name=told["source"])
+            name = Note(indicator["en"] or indicator["nl"], indicator["nl"])
+            groups.setdefault(indicator["dimension"], []).append({**r, **told, "name": name})
         names = {"": ("Wie wonen er, en hoe", "Who lives there, and how")}
         names |= {m: (f"Omgeving, bij {d['nl'].lower()}", f"Surroundings, for {d['en']}") for m, d in measures.items()}
         return [(*names[d], rows) for d, rows in groups.items() if d in names]
+
+
+def _title(text: str) -> str:
+    """Begin with a capital."""
+    return text[:1].upper() + text[1:]
 
 
 def _shown(row: Row | None) -> TypeGuard[Row]:
@@ -239,12 +252,21 @@ def _shown(row: Row | None) -> TypeGuard[Row]:
     return row is not None and row["estimate"] is not None and row["label"] != "niet_publiceren"
 
 
+def _decimals(row: Row) -> int:
+    return decimals(row["lower"], row["upper"])
+
+
 def _score(row: Row | None) -> str:
-    return dutch(row["estimate"]) if _shown(row) else "–"
+    return dutch(row["estimate"], _decimals(row)) if _shown(row) else "–"
 
 
 def _interval(row: Row | None) -> str:
     return interval(row["lower"], row["upper"]) if _shown(row) else "–"
+
+
+def _both(note: Note) -> list[str]:
+    """Dutch and English, for the script."""
+    return [note.nl, str(note)]
 
 
 def _people(row: Row | None) -> str:
@@ -255,34 +277,38 @@ def _people(row: Row | None) -> str:
     return f"{row['n_respondents']}" + ("" if share is None else f" ({100 * share:.0f}%)")
 
 
-def _words(row: Row | None) -> dict[str, str]:
-    """Label, reason and verdict, in Dutch and English."""
+def _words(row: Row | None) -> dict[str, Note]:
+    """Label, reason and verdict."""
     if row is None:
-        return dict.fromkeys(("label", "label_en", "verdict", "verdict_en"), "–") | {"reason": NO_RESIDENTS}
-    label, label_en = LABELS[row["label"]]
-    verdict = row["verdict"]
-    told = verdict is not None and _shown(row)
-    nl, en = VERDICT_WORDS[VERDICT_ORDER[verdict]] if told else ("–", "–")
-    return {"label": label, "label_en": label_en, "reason": row["reason"] or "", "verdict": nl, "verdict_en": en}
+        return {"label": NOTHING, "verdict": NOTHING, "reason": NO_RESIDENTS}
+    reason, verdict = row["reason"] or "", NOTHING
+    if row["verdict"] is not None and _shown(row):
+        nl, en = VERDICT_WORDS[VERDICT_ORDER[row["verdict"]]]
+        verdict = Note(en, nl)
+    return {"label": LABELS[row["label"]], "verdict": verdict, "reason": Note(in_english(reason), reason)}
 
 
 def _packed(row: Row | None, reasons: dict[str, int]) -> Any:
-    """A row for the script: score, lower, upper, label, verdict, respondents, own share in %, reason, class."""
+    """A row for the script: score, lower, upper, label, verdict, respondents, own share in %, reason, class.
+
+    Scores are as they are printed; where that takes more than one decimal, their number follows.
+    """
     if row is None:
         return 0
     reason = None if not row["reason"] else reasons.setdefault(row["reason"], len(reasons))
     label = LABEL_ORDER.index(row["label"])
     if not _shown(row):
         return [None, None, None, label, None, None, None, reason, None]
-    share, verdict = row["own_data_share"], row["verdict"]
+    share, verdict, digits = row["own_data_share"], row["verdict"], _decimals(row)
     return [
-        *(round(row[c], 1) for c in ("estimate", "lower", "upper")),
+        *(round(row[c], digits) for c in ("estimate", "lower", "upper")),
         label,
         None if verdict is None else VERDICT_ORDER[verdict],
         row["n_respondents"],
         None if share is None else round(100 * share),
         reason,
         class_of(row["estimate"]),
+        *([digits] if digits > 1 else []),
     ]
 
 
@@ -294,7 +320,7 @@ def _index(content: Content, first: str) -> dict[str, Any]:
     counts = buurten.groupby(["measure", "label"]).size()
     overview = {
         m: {
-            "score": dutch(land["estimate"].get(m)),
+            "score": dutch(land["estimate"].get(m), decimals(land["lower"].get(m), land["upper"].get(m))),
             "interval": interval(land["lower"].get(m, np.nan), land["upper"].get(m, np.nan)),
             "counts": [int(counts.get((m, label), 0)) for label in LABELS],
         }

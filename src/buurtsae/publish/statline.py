@@ -23,7 +23,7 @@ WIDTH = 10  # of a region key: BU03440101
 COLUMNS = ("Id", "Measure", "ValueAttribute", "Value", "StringValue", "RegioS", "Perioden", "Marges")
 
 
-def write_statline(table: pd.DataFrame, places: pd.DataFrame, concept: Concept, folder: Path) -> None:
+def write_statline(table: pd.DataFrame, places: pd.DataFrame, concept: Concept, folder: Path, notice: str = "") -> None:
     """Write `statline.csv`, `statline_measures.csv` and `statline_regions.csv`.
 
     Parameters
@@ -35,13 +35,14 @@ def write_statline(table: pd.DataFrame, places: pd.DataFrame, concept: Concept, 
     concept : Concept
     folder : path
         An existing folder.
+    notice : str
+        What the description of every measure says of the data.
     """
     measures = [m for m in concept.measures if m in set(table["measure"])]
     write_semicolons(observations(table, places, measures), folder / "statline.csv")
     nodes = [concept.nodes[m] for m in measures]
-    listed = pd.DataFrame(
-        {"Key": measures, "Title": [n.nl for n in nodes], "Description": [n.about for n in nodes], "Unit": "score 0-10"}
-    )
+    about = [". ".join(filter(None, [n.about, notice])) for n in nodes]
+    listed = pd.DataFrame({"Key": measures, "Title": [n.nl for n in nodes], "Description": about, "Unit": "score 0-10"})
     write_semicolons(listed, folder / "statline_measures.csv")
     level = places["level"].mask((places["level"] == "land") & ~places["country"], WHOLE)
     keys = pd.DataFrame({"Key": region_key(places), "Title": places["area_name"], "Level": level})

@@ -20,6 +20,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from buurtsae.figures import dutch, interval
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
@@ -33,11 +35,10 @@ DARK = 4  # from this class on, hatching is white
 GREY = "#dddddd"
 LABEL_TEXT = {"betrouwbaar": "betrouwbaar", "indicatief": "indicatief", "niet_publiceren": "niet gepubliceerd"}
 NO_FIGURE = "niet gepubliceerd of geen bewoners"
-SOURCE = "Bron: schattingen met buurtsae"
-LABELS = {  # Dutch and English
-    "betrouwbaar": ("betrouwbaar", "reliable"),
-    "indicatief": ("indicatief", "indicative"),
-    "niet_publiceren": ("niet gepubliceerd", "not published"),
+LABELS = {
+    "betrouwbaar": Note("reliable", "betrouwbaar"),
+    "indicatief": Note("indicative", "indicatief"),
+    "niet_publiceren": Note("not published", "niet gepubliceerd"),
 }
 VERDICT_WORDS = (  # those of `labels.in_words`, and English
     ("vrijwel zeker hoger", "almost certainly higher"),
@@ -48,18 +49,6 @@ VERDICT_WORDS = (  # those of `labels.in_words`, and English
 )
 RESIDUAL_COLOURS = ("#e66101", "#fdb863", "#f7f7f7", "#b2abd2", "#5e3c99")  # low to high; PuOr too
 VERDICT_COLOURS = ("#5e3c99", "#b2abd2", "#f7f7f7", "#fdb863", "#e66101")  # PuOr of ColorBrewer
-
-
-def dutch(value: Any, decimals: int = 1) -> str:
-    """Return a number as Dutch readers write it: decimal comma, points in thousands; a dash where it is missing."""
-    if value is None or pd.isna(value):
-        return "–"
-    return f"{float(value):z,.{decimals}f}".translate({ord(","): ".", ord("."): ","})
-
-
-def interval(lower: Any, upper: Any, decimals: int = 1) -> str:
-    """Return an interval in Dutch numbers; a dash where it is missing."""
-    return "–" if pd.isna(lower) else f"{dutch(lower, decimals)} – {dutch(upper, decimals)}"
 
 
 def significant(value: Any, digits: int = 3) -> str:
@@ -76,11 +65,21 @@ def class_of(score: float) -> int:
     return int(np.searchsorted(BREAKS[1:-1], round(float(score), 1), side="right"))
 
 
+def classes() -> list[Note]:
+    """Return the classes in words, lowest first."""
+    bounds = [dutch(b, 0 if b.is_integer() else 1) for b in BREAKS]
+    inner = [Note("{a} to {b}", "{a} tot {b}", a=a, b=b) for a, b in pairwise(bounds[1:-1])]
+    lowest, highest = bounds[1], bounds[-2]
+    return [
+        Note("below {x}", "lager dan {x}", x=lowest),
+        *inner,
+        Note("{x} and above", "{x} en hoger", x=highest),
+    ]
+
+
 def class_labels() -> list[str]:
     """Return the classes in Dutch, lowest first."""
-    bounds = [dutch(b, 0 if b.is_integer() else 1) for b in BREAKS]
-    inner = [f"{a} tot {b}" for a, b in pairwise(bounds[1:-1])]
-    return [f"lager dan {bounds[1]}", *inner, f"{bounds[-2]} en hoger"]
+    return [c.nl for c in classes()]
 
 
 def scale_length(width: float) -> float:
@@ -122,7 +121,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"dutch": dutch, "significant": significant}
+    pages.filters |= {"dutch": dutch, "interval": interval, "significant": significant}
     return pages
 
 

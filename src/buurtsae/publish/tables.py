@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 
-def write_tables(table: pd.DataFrame, geometry: gpd.GeoDataFrame, folder: Path) -> None:
+def write_tables(table: pd.DataFrame, geometry: gpd.GeoDataFrame, folder: Path, notice: str = "") -> None:
     """Write `estimates.parquet`, `estimates.csv` and `estimates.geoparquet`.
 
     Parameters
@@ -31,6 +31,8 @@ def write_tables(table: pd.DataFrame, geometry: gpd.GeoDataFrame, folder: Path) 
         The buurten in RD New; others columns than the geometry are not used.
     folder : path
         An existing folder.
+    notice : str
+        What both Parquet files say of their data.
 
     Raises
     ------
@@ -45,10 +47,16 @@ def write_tables(table: pd.DataFrame, geometry: gpd.GeoDataFrame, folder: Path) 
     for i, column in enumerate(ESTIMATES):
         about = {"title": column.nl, "description": column.en, "unit": column.unit}
         arrow = arrow.set_column(i, arrow.schema.field(i).with_metadata(about), arrow.column(i))
-    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), "contract_version": CONTRACT_VERSION})
+    of_table = {"contract_version": CONTRACT_VERSION, "notice": notice}
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **of_table})
     pq.write_table(arrow, folder / "estimates.parquet", compression="zstd")
     table.to_csv(folder / "estimates.csv", index=False, encoding="utf-8", lineterminator="\n")
-    with_polygons.to_parquet(folder / "estimates.geoparquet", index=False, compression="zstd")
+    path = folder / "estimates.geoparquet"
+    with_polygons.to_parquet(path, index=False, compression="zstd")
+    if notice:  # geopandas has no place for it
+        polygons = pq.read_table(path)
+        told = {**(polygons.schema.metadata or {}), "notice": notice}
+        pq.write_table(polygons.replace_schema_metadata(told), path, compression="zstd")
 
 
 def _with_geometry(table: pd.DataFrame, geometry: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

@@ -17,8 +17,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pandas as pd
 
-from buurtsae.publish.about import COLUMNS, PARTS, About
-from buurtsae.publish.style import SOURCE
+from buurtsae.publish.about import COLUMNS, PARTS, About, source, stamps
 from buurtsae.schemas import ESTIMATES, Column
 
 if TYPE_CHECKING:
@@ -76,10 +75,12 @@ def _explain(book: Workbook, measures: Mapping[str, tuple[str, str]], about: Abo
         sheet.append(cells)
 
     row(about.title, bold=True)
-    if about.draft:
-        row("VOORLOPIG", "De kwaliteitseisen zijn niet gehaald.", "Draft: the quality gate was not met.", bold=True)
-    for name, value in (("Run", about.run_id), ("Gemaakt", f"{about.created:%Y-%m-%d %H:%M} UTC"), ("Bron", SOURCE)):
-        row(name, value)
+    for stamp in stamps(about.fictitious, about.draft):
+        row(stamp.nl.partition(":")[0], "", stamp.nl, "", stamp, bold=True)
+    credit = source(about.fictitious)
+    row("Run", about.run_id)
+    row("Gemaakt", f"{about.created:%Y-%m-%d %H:%M} UTC")
+    row("Bron", credit.nl, "", "", credit)
     row("")
     row("Begrip", "", "Toelichting", "", "In English", bold=True)
     for name, nl, en in PARTS:
@@ -130,7 +131,7 @@ def _filled(cell: Cell, value: Any) -> Any:
 def _format(column: Column) -> str:
     if column.dtype != "float64":
         return "General"
-    return "0.0" if column.unit.startswith(("score", "persons")) else "0.00"
+    return "0.0" if column.unit.startswith("persons") else "0.00"  # of scores too: a gemeente's interval is narrow
 
 
 def _rows(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:

@@ -89,6 +89,7 @@ def create_app(results: Results, hosts: Sequence[str] = ("*",), origins: Sequenc
         title="buurtsae",
         version=__version__,
         summary="Published estimates of buurtverbondenheid",
+        description=str(results.manifest.get("notice", "")),
         docs_url=None,  # those pages load scripts from elsewhere
         redoc_url=None,
         openapi_tags=[{"name": "results"}, {"name": "server"}],

@@ -30,8 +30,8 @@ PLACE = {
 BODIES: dict[str, dict[str, Any]] = {
     "About": _object(
         {
-            **dict.fromkeys(("contract_version", "title", "run_id", "created"), TEXT),
-            "draft": FLAG,
+            **dict.fromkeys(("contract_version", "title", "run_id", "created", "notice"), TEXT),
+            **dict.fromkeys(("draft", "fictitious"), FLAG),
             "code_year": WHOLE,
             "years": _list(WHOLE),
             "measures": _list(TEXT),

@@ -96,6 +96,8 @@ class Results:
             "contract_version": CONTRACT_VERSION,
             **{k: str(self.manifest[k]) for k in ("title", "run_id", "created")},
             "draft": not self.manifest["gate"]["passed"],
+            "fictitious": bool(self.manifest.get("fictitious")),
+            "notice": str(self.manifest.get("notice", "")),
             "code_year": int(self.table["code_year"].iloc[0]),
             "years": list(self.years),
             "measures": list(self.measures),

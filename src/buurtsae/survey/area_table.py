@@ -15,6 +15,7 @@ import pandas as pd
 from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
+from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook, available
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.source_estimates import SourceEstimates
@@ -34,9 +35,9 @@ def read_area_table(
     year: int,
     smooth: bool,
     drop: bool = False,
-) -> tuple[tuple[str, ...], tuple[SourceEstimates, ...], tuple[str, ...]]:
+) -> tuple[tuple[str, ...], tuple[SourceEstimates, ...], tuple[Note, ...]]:
     """Return the sub-dimensions, the estimates per source and the notes; see `DirectEstimates.from_table`."""
-    problems, notes = Problems(), list[str]()
+    problems, notes = Problems(), list[Note]()
     table = _columns(read_table(path, text=KEY), path, REQUIRED, problems)
     pairs = None
     if covariances is not None:
@@ -49,7 +50,13 @@ def read_area_table(
     if drop:
         table, pairs = _within(table, areas, path, notes), None if pairs is None else _within(pairs, areas, None, notes)
     if "n_effective" not in table:
-        notes.append(f"{path.name} has no n_effective: the number of respondents is used")
+        notes.append(
+            Note(
+                "{file} has no n_effective: the number of respondents is used",
+                "{file} heeft geen n_effective: het aantal respondenten is gebruikt",
+                file=path.name,
+            )
+        )
         table["n_effective"] = table["n_respondents"]
     _check(table, path, areas, concept, smooth, problems)
     if covariances is not None and pairs is not None:
@@ -58,7 +65,13 @@ def read_area_table(
     for level in codes.FORM:
         empty = table["area_code"].isin(areas.at(level).difference(areas.inhabited_at(level)))
         if empty.any():
-            notes.append(f"{int(empty.sum())} rows of {path.name} left out: {level}en without residents")
+            notes.append(
+                Note(
+                    "{n} rows of {file} left out: {level}en without residents",
+                    "{n} rijen van {file} weggelaten: {level}en zonder inwoners",
+                    n=int(empty.sum()), file=path.name, level=level,
+                )
+            )  # fmt: skip
         table = table[~empty]
     table = table[table["estimate"].notna() & (table["n_respondents"] > 0)]
     if n := int((~table["estimate"].between(0, 10)).sum()):
@@ -72,7 +85,13 @@ def read_area_table(
     if smooth:
         table = _smoothed(table, path)
     if pairs is None:
-        notes.append(f"{path.name} comes without covariances: sampling errors taken as uncorrelated")
+        notes.append(
+            Note(
+                "{file} comes without covariances: sampling errors taken as uncorrelated",
+                "{file} komt zonder covarianties: steekproeffouten gelden als ongecorreleerd",
+                file=path.name,
+            )
+        )
     found = tuple(d for d in concept.subdimensions if d in set(table["measure"]))
     sources = tuple(
         _arrange(rows, pairs, str(source), year, found, problems)

@@ -79,7 +79,9 @@ class Indicator:
         On origin or nationality: no covariate unless a run says so.
     transform : str
         `none`, `log`, `log1p`, `sqrt` or `logit`: what makes it fit for a linear term.
-    nl : str
+    nl, en : str
+        Dutch and English title.
+    unit_en : str
     range : (float, float), optional
         Least and largest value that it can have.
     """
@@ -93,6 +95,8 @@ class Indicator:
     sensitive: bool = False
     transform: str = "none"
     nl: str = ""
+    en: str = ""
+    unit_en: str = ""
     range: tuple[float, float] | None = None
 
     @property
@@ -122,7 +126,9 @@ class Codebook:
     kind : str
         `survey`, `participatory` (not a random sample) or `objective` (no sample at all).
     owner, mode, period : str
-        Who makes it, how it is collected and how often.
+        Who makes it, how it is collected and how often, in Dutch.
+    owner_en, mode_en, licence_en : str
+        The same in English.
     level : str
         Smallest area level at which the source by itself is reliable: `land`, `gemeente`, `wijk` or `buurt`.
     references : tuple of str
@@ -155,6 +161,9 @@ class Codebook:
     indicators: tuple[Indicator, ...] = ()
     modelled: bool = False
     about: str = ""
+    owner_en: str = ""
+    mode_en: str = ""
+    licence_en: str = ""
 
     @classmethod
     def load(cls, source: str | Path) -> Codebook:

@@ -64,8 +64,10 @@ class _ScalePart(_Part):
 class _IndicatorPart(_Part):
     name: Name
     nl: str = ""
+    en: str = ""
     about: str = ""
     unit: str
+    unit_en: str = ""
     informs: tuple[str, ...]
     columns: tuple[str, ...]
     transform: str = "none"
@@ -80,12 +82,15 @@ class _BookPart(_Part):
     en: str = ""
     about: str = ""
     owner: str = ""
+    owner_en: str = ""
     kind: str
     mode: str = ""
+    mode_en: str = ""
     period: str = ""
     level: str
     references: tuple[str, ...]
     licence: str = ""
+    licence_en: str = ""
     modelled: bool = False
     missing: tuple[int, ...] = ()
     min_share_answered: float | None = None

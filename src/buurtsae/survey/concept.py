@@ -32,6 +32,7 @@ class Measure:
     about: str
     parent: str | None = None
     weight: float = 1.0
+    about_en: str = ""
 
 
 @dataclass(frozen=True)

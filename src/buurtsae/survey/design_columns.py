@@ -16,6 +16,7 @@ import scipy.sparse as sp
 
 from buurtsae.areas import codes
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.calibration import indicators
 from buurtsae.survey.population_totals import Calibration, meet
@@ -24,9 +25,9 @@ from buurtsae.survey.sampling import Lonely, SampleDesign
 from buurtsae.tables import as_number, read_table
 
 DONE = {
-    "adjust": "centred at the grand mean",
-    "certainty": "taken as certain, without variance",
-    "average": "given the mean variance of other strata",
+    "adjust": Note("centred at the grand mean", "hun afwijking is genomen van het algemeen gemiddelde"),
+    "certainty": Note("taken as certain, without variance", "ze gelden als zeker, zonder variantie"),
+    "average": Note("given the mean variance of other strata", "ze krijgen de gemiddelde variantie van andere strata"),
 }
 
 
@@ -55,7 +56,7 @@ class DesignInfo:
     replicates: tuple[str, ...] = ()
     plan: ReplicatePlan | None = None
     margins: tuple[tuple[str, int], ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     def sample(self, frame: pd.DataFrame) -> SampleDesign:
         """Return strata, clusters and population sizes of the respondents as arrays."""
@@ -106,7 +107,7 @@ def add_design(
         The file, in the same order.
     others : see `Survey.read`
     """
-    before, notes = len(problems.found), list[str]()
+    before, notes = len(problems.found), list[Note]()
     columns: dict[str, object] = {}
     if len(cluster) > 2:
         problems.add("too many stages", f"{len(cluster)} cluster columns", "at most 2", "leave later stages out")
@@ -138,7 +139,13 @@ def add_design(
         w = frame["weight"].to_numpy(dtype=float)
         new, margins = meet(calibrate, known, w, file, problems)
         columns |= {f"margin_{m}": v for m, v in margins.items()} | {"base_weight": w}
-        notes.append(f"weights of {file} calibrated: factors {(new / w).min():.2f} to {(new / w).max():.2f}")
+        notes.append(
+            Note(
+                "weights of {file} calibrated: factors {low:.2f} to {high:.2f}",
+                "gewichten van {file} gekalibreerd: factoren van {low:.2f} tot {high:.2f}",
+                file=file, low=float((new / w).min()), high=float((new / w).max()),
+            )
+        )  # fmt: skip
         frame = frame.assign(weight=new)
     frame = pd.concat([frame, pd.DataFrame(columns, index=frame.index)], axis=1)
     names = [c for c in frame if c.startswith("margin_")]
@@ -157,8 +164,14 @@ def add_design(
             problems.collect(error)
         else:
             if alone and stratified and replicates is None:
-                unit = "sampled cluster" if cluster else "respondent"
-                notes.append(f"{len(alone)} strata of {file} have one {unit} ({shown(alone)}): {DONE[lonely]}")
+                unit = Note("sampled cluster", "getrokken cluster") if cluster else Note("respondent", "respondent")
+                notes.append(
+                    Note(
+                        "{n} strata of {file} have one {unit} ({strata}): {done}",
+                        "{n} strata van {file} hebben maar één {unit} ({strata}): {done}",
+                        n=len(alone), file=file, unit=unit, strata=alone, done=DONE[lonely],
+                    )
+                )  # fmt: skip
     return frame, DesignInfo(**{**info.__dict__, "notes": tuple(notes)})
 
 
@@ -187,7 +200,7 @@ def _positive(column: pd.Series, what: str, problems: Problems) -> Floats:
 
 
 def _per_stratum(
-    stratum: pd.Series, table: str | Path | pd.DataFrame, file: str, problems: Problems, notes: list[str]
+    stratum: pd.Series, table: str | Path | pd.DataFrame, file: str, problems: Problems, notes: list[Note]
 ) -> Floats:
     """Population of each respondent's stratum, from a table `stratum, population`."""
     name = "the table of strata" if isinstance(table, pd.DataFrame) else Path(table).name
@@ -215,7 +228,13 @@ def _per_stratum(
         return one
     if unseen := sorted(set(known) - set(stratum)):
         share = 100 * size[unseen].sum() / size.sum()
-        notes.append(f"{len(unseen)} strata of {name} have no respondents ({shown(unseen)}): {share:.1f}% of it")
+        notes.append(
+            Note(
+                "{n} strata of {file} have no respondents ({strata}): {share:.1f}% of it",
+                "{n} strata van {file} hebben geen respondenten ({strata}): {share:.1f}% van de populatie",
+                n=len(unseen), file=name, strata=unseen, share=float(share),
+            )
+        )  # fmt: skip
     return size.reindex(stratum).to_numpy(dtype=float)
 
 

@@ -23,6 +23,7 @@ import pandas as pd
 from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, Problems, shown
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.estimators import design_of, domain_estimates, population_means, regressors
 from buurtsae.survey.plausible import in_place
@@ -56,7 +57,7 @@ class DirectEstimates:
     sources: tuple[SourceEstimates, ...]
     areas: Areas
     scores: tuple[Scores, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def reference(self) -> Ints:
@@ -356,7 +357,7 @@ def direct(
     names = [s.source for s in several]
     for name in sorted({n for n in names if names.count(n) > 1}):
         problems.add(f"source {name} is given twice", f"{names.count(name)} times", "once", "combine the files first")
-    kept, notes = [], []
+    kept, notes = [], list[Note]()
     for s in several:
         area = s.frame["area"]
         unknown = area[~area.isin(areas.at(s.level))]
@@ -369,9 +370,14 @@ def direct(
             )
         empty = area.isin(areas.at(s.level).difference(areas.inhabited_at(s.level)))
         if empty.any():
-            where = f"{s.level}en without residents ({shown(sorted(area[empty].unique()))})"
-            notes.append(f"{int(empty.sum())} respondents of {s.source} left out: {where}")
-        said = (*design_of(s).notes, *(f"{s.source}: {n}" for n in s.notes), *_thin(s, area[~empty]))
+            notes.append(
+                Note(
+                    "{n} respondents of {source} left out: {level}en without residents ({codes})",
+                    "{n} respondenten van {source} weggelaten: {level}en zonder inwoners ({codes})",
+                    n=int(empty.sum()), source=s.source, level=s.level, codes=sorted(area[empty].unique()),
+                )
+            )  # fmt: skip
+        said = (*design_of(s).notes, *(n.under(s.source) for n in s.notes), *_thin(s, area[~empty]))
         notes += [n for n in said if n not in notes]
         kept.append(replace(s, frame=s.frame[~empty]))
         notes += _cut(s, areas)
@@ -394,11 +400,16 @@ def direct(
     return DirectEstimates(tuple(asked), tuple(sources), areas, tuple(several), tuple(notes))
 
 
-def _thin(scores: Scores, area: pd.Series) -> list[str]:
+def _thin(scores: Scores, area: pd.Series) -> list[Note]:
     """A note on gemeenten with one respondent: their estimate has no standard error of its own."""
     count = codes.gemeente_of(area.astype("string")).value_counts()
     alone = sorted(count.index[count == 1])
-    return [f"{scores.source} has one respondent in {len(alone)} gemeenten ({shown(alone)})"] if alone else []
+    note = Note(
+        "{source} has one respondent in {n} gemeenten ({codes})",
+        "{source} heeft in {n} gemeenten maar één respondent ({codes})",
+        source=scores.source, n=len(alone), codes=alone,
+    )  # fmt: skip
+    return [note] if alone else []
 
 
 def _cut(scores: Scores, areas: Areas) -> list[str]:

@@ -19,7 +19,9 @@ import scipy.sparse as sp
 from scipy.special import expit, log_expit, logit
 
 from buurtsae.errors import DataError, ModelError, shown
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
+from buurtsae.survey.scales import ONE_CATEGORY
 
 NODES = np.linspace(-5, 5, 41)
 LOG_PRIOR = -(NODES**2) / 2 - np.log(np.exp(-(NODES**2) / 2).sum())
@@ -56,7 +58,7 @@ class GradedModel:
     loglik: float
     iterations: int
     converged: bool
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     def __str__(self) -> str:
         rows = [
@@ -305,15 +307,31 @@ def _most_likely(cells: _Cells, pattern: Ints) -> Floats:
     return (low + high) / 2
 
 
-def _notes(items: Sequence[str], slope: Floats, size: Ints) -> tuple[str, ...]:
-    out = ["two items do not identify two slopes: they are held equal"] if (size > 1).sum() == 2 else []
+def _notes(items: Sequence[str], slope: Floats, size: Ints) -> tuple[Note, ...]:
+    equal = Note(
+        "two items do not identify two slopes: they are held equal",
+        "twee vragen leggen geen twee hellingen vast: die zijn gelijk gehouden",
+    )
+    out = [equal] if (size > 1).sum() == 2 else []
     for item, a, k in zip(items, slope, size, strict=True):
         if k == 1:
-            out.append(f"item {item} has one answer category: it is scored, but tells nobody apart")
+            out.append(Note(*ONE_CATEGORY, item=item))
         elif a < 0:
-            out.append(f"item {item} has a negative slope: it runs against the other items")
+            out.append(
+                Note(
+                    "item {item} has a negative slope: it runs against the other items",
+                    "vraag {item} heeft een negatieve helling: ze loopt tegen de andere vragen in",
+                    item=item,
+                )
+            )
         elif a >= STEEPEST:
-            out.append(f"item {item} has a slope at the bound of {STEEPEST:g}: it repeats another item")
+            out.append(
+                Note(
+                    "item {item} has a slope at the bound of {bound:g}: it repeats another item",
+                    "de helling van vraag {item} ligt op de grens van {bound:g}: ze herhaalt een andere vraag",
+                    item=item, bound=STEEPEST,
+                )
+            )  # fmt: skip
     return tuple(out)
 
 

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from buurtsae.errors import DataError, shown
+from buurtsae.errors import DataError
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.codebook import Item
 from buurtsae.survey.scales import asked, item_scores, scale_scores, score
@@ -28,6 +29,8 @@ POOR = 0.2  # an item-rest correlation below this: the item says little about it
 LEAST_UNIQUE = 0.005  # lower bound of the unique variance of a standardised item, that of R's factanal and psych
 SINGULAR = 1e-6
 LEAST = 3  # complete respondents
+NOTHING = Note("", "")
+KINDS = {"scale": Note("scale", "schaal"), "subdimension": Note("subdimension", "subdimensie")}
 BUURT = ["area", "kind", "scale", "respondents", "reliability"]
 REVERSED, MISFIT, CONSTANT = "omgekeerd?", "past slecht", "geen variatie"
 
@@ -59,7 +62,7 @@ class Reliability:
     scales: pd.DataFrame
     items: pd.DataFrame
     buurten: pd.DataFrame
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     def __str__(self) -> str:
         wide = {"float_format": "{:.2f}".format, "index": False, "na_rep": "-"}
@@ -157,19 +160,22 @@ def reliability(survey: Survey, areas: Sequence[str] | None = None, weighted: bo
             sets.append(("subdimension", d, d, tuple(i for items in parts for i in items)))
     per = {"scale": scale_scores(survey), "subdimension": score(survey, book.subdimensions).frame}
     weight = survey.frame["weight"].to_numpy(dtype=float) if weighted else np.ones(len(survey.frame))
-    scales, checks, buurten, notes = [], [], [], []
+    scales, checks, buurten, notes = [], [], [], list[Note]()
     for kind, name, dimension, items in sets:
         if not items:
             continue
         inner, each, said = _internal(item_scores(survey, items), items, weight)
         outer, table, flat = _of_areas(per[kind][name].to_numpy(), survey.frame["area"], survey.level, weight, areas)
-        reason = "; ".join(filter(None, [inner.pop("reason"), outer.pop("reason")]))
+        reason = Note.joined(filter(None, [inner.pop("reason"), outer.pop("reason")]))
         scales.append({"kind": kind, "scale": name, "subdimension": dimension, **inner, **outer, "reason": reason})
         buurten.append(table.assign(kind=kind, scale=name))
         if kind == "scale":
             checks += [{"scale": name, "subdimension": dimension, **row} for row in each]
         found = [*([reason] if reason else []), *flat, *(said if kind == "scale" else [])]
-        notes += [f"{kind} {name}: {note}" for note in found]
+        notes += [
+            Note("{kind} {name}: {note}", "{kind} {name}: {note}", kind=KINDS[kind], name=name, note=note)
+            for note in found
+        ]
     if not scales:
         raise DataError(f"{book.id} {survey.year} has no items", "none asked", "one or more", "see `not_asked`")
     tables = pd.DataFrame(scales), pd.DataFrame(checks), pd.concat(buurten, ignore_index=True)[BUURT]
@@ -178,51 +184,87 @@ def reliability(survey: Survey, areas: Sequence[str] | None = None, weighted: bo
 
 def _internal(
     values: Floats, items: Sequence[Item], weight: Floats
-) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[Note]]:
     """Row of the scale, rows of its items, and notes."""
     given, k = ~np.isnan(values), len(items)
     varies = np.where(given, values, np.inf).min(axis=0) < np.where(given, values, -np.inf).max(axis=0)  # not if silent
     full = given[:, varies].all(axis=1) & varies.any()
     used = [int(j) for j in np.flatnonzero(varies) if full.any() and np.ptp(values[full, j]) > 0]
     row = {"items": k, "items_used": len(used), "respondents": int(full.sum()), "alpha": np.nan, "omega": np.nan}
-    reason, notes, figures = "", [], np.full((3, k), np.nan)
+    reason, notes, figures = NOTHING, list[Note](), np.full((3, k), np.nan)
     if full.sum() < LEAST:
-        reason = f"no alpha and omega: {full.sum()} respondents answered all items, {LEAST} are needed"
+        reason = Note(
+            "no alpha and omega: {n} respondents answered all items, {least} are needed",
+            "geen alfa en omega: {n} respondenten beantwoordden alle vragen, {least} zijn nodig",
+            n=int(full.sum()), least=LEAST,
+        )  # fmt: skip
     elif len(used) < 2:
-        reason = f"no alpha and omega: {len(used)} items vary among them, 2 are needed"
+        reason = Note(
+            "no alpha and omega: {n} items vary among them, 2 are needed",
+            "geen alfa en omega: hun antwoorden verschillen bij {n} van de vragen, minstens 2 zijn nodig",
+            n=len(used),
+        )
     else:
         c = np.cov(values[np.ix_(full, used)], rowvar=False, aweights=weight[full])
         figures[:, used] = _if_changed(c)
         row["alpha"] = alpha(c)
         if np.isnan(row["alpha"]):
-            reason = "no alpha and omega: the sum of the items does not vary"
+            reason = Note(
+                "no alpha and omega: the sum of the items does not vary",
+                "geen alfa en omega: de som van de vragen is voor iedereen gelijk",
+            )
         elif len(used) == 2:
-            reason = "no omega: 2 items vary, 3 are needed"
+            reason = Note(
+                "no omega: 2 items vary, 3 are needed",
+                "geen omega: de antwoorden verschillen bij 2 vragen, minstens 3 zijn nodig",
+            )
         else:
             row["omega"], unique = omega(c)
             if bound := [items[j].name for j, u in zip(used, unique, strict=True) if u <= LEAST_UNIQUE]:
-                notes.append(f"one factor explains {shown(bound)} wholly: do not rely on omega")
+                notes.append(
+                    Note(
+                        "one factor explains {items} wholly: do not rely on omega",
+                        "één factor verklaart {items} geheel: omega is niet betrouwbaar",
+                        items=bound,
+                    )
+                )
     effective = weight[full].sum() ** 2 / (weight[full] ** 2).sum() if full.any() else 0.0
     heard = weight @ given
     mean = np.divide(weight @ np.where(given, values, 0.0), heard, out=np.full(k, np.nan), where=heard > 0)
     rows = []
     for j, item in enumerate(items):
         r, deleted, turned = figures[:, j]
-        why = flag = text = ""
+        why, flag, text = "", "", NOTHING
         if heard[j] == 0:
             why = "no answers"
         elif not varies[j]:
-            why, flag, text = "one answer category", CONSTANT, "has one answer category: left out of alpha and omega"
+            why, flag = "one answer category", CONSTANT
+            text = Note(
+                "item {item} has one answer category: left out of alpha and omega",
+                "vraag {item} heeft één antwoordcategorie: niet meegeteld in alfa en omega",
+                item=item.name,
+            )
         elif np.isnan(r):
             why = reason or "does not vary among complete respondents"
         elif effective > 3 and np.arctanh(np.clip(r, -0.999999, 0.999999)) * np.sqrt(effective - 3) < -2:
-            flag, which = REVERSED, "it or the other item" if len(used) == 2 else "it"
-            text = f"correlates {r:.2f} with the rest: {which} looks reversed and left so (alpha {row['alpha']:.2f}, "
-            text += f"turned around {turned:.2f}); check `worst` and `best` against the questionnaire"
+            flag = REVERSED
+            which = Note("it or the other item", "deze of de andere vraag") if len(used) == 2 else Note("it", "ze")
+            text = Note(
+                "item {item} correlates {r:.2f} with the rest: {which} looks reversed and left so (alpha {alpha:.2f}, "
+                "turned around {turned:.2f}); check `worst` and `best` against the questionnaire",
+                "vraag {item} correleert {r:.2f} met de rest: {which} lijkt omgekeerd gesteld en zo gelaten (alfa "
+                "{alpha:.2f}, omgedraaid {turned:.2f}); vergelijk `worst` en `best` met de vragenlijst",
+                item=item.name, r=float(r), which=which, alpha=float(row["alpha"]), turned=float(turned),
+            )  # fmt: skip
         elif r < POOR:
-            flag, text = MISFIT, f"correlates {r:.2f} with the rest: it says little about what the others measure"
+            flag = MISFIT
+            text = Note(
+                "item {item} correlates {r:.2f} with the rest: it says little about what the others measure",
+                "vraag {item} correleert {r:.2f} met de rest: ze zegt weinig over wat de andere meten",
+                item=item.name, r=float(r),
+            )  # fmt: skip
         why = why or ("no alpha without it: too little is left" if np.isnan(deleted) else "")
-        notes += [f"item {item.name} {text}"] if flag else []
+        notes += [text] if flag else []
         each = {"item_rest": r, "alpha_if_deleted": deleted, "alpha_if_reversed": turned, "flag": flag, "reason": why}
         rows.append({"item": item.name, "share_answered": heard[j] / weight.sum(), "mean": mean[j], **each})
     return row | {"reason": reason}, rows, notes
@@ -238,7 +280,7 @@ def _if_changed(c: Floats) -> Floats:
 
 def _of_areas(
     y: Floats, area: pd.Series, level: str, weight: Floats, areas: Sequence[str] | None
-) -> tuple[dict[str, Any], pd.DataFrame, list[str]]:
+) -> tuple[dict[str, Any], pd.DataFrame, list[Note]]:
     """What the row of a scale says of buurten (or wijken), the reliability of each, and notes."""
     scored = ~np.isnan(y)
     code, names = pd.factorize(area[scored], sort=True)
@@ -246,11 +288,19 @@ def _of_areas(
     row: dict[str, Any] = {"buurten": len(names), "scored": int(scored.sum())}
     row |= dict.fromkeys("tau2 sigma2 icc lambda_mean lambda_median needed_70 needed_80".split(), np.nan)
     if len(names) < 2 or count.max() < 2:
-        reason = f"no reliability of {level} means: two {level}en are needed, one of them with two respondents"
+        reason = Note(
+            "no reliability of {level} means: two {level}en are needed, one of them with two respondents",
+            "geen betrouwbaarheid van gemiddelden per {level}: nodig zijn twee {level}en, één met twee respondenten",
+            level=level,
+        )
         return row | {"reason": reason}, pd.DataFrame(columns=BUURT), []
     tau2, sigma2 = between_within(y[scored], code)
     if tau2 + sigma2 == 0:
-        reason = f"no reliability of {level} means: all scores are the same"
+        reason = Note(
+            "no reliability of {level} means: all scores are the same",
+            "geen betrouwbaarheid van gemiddelden per {level}: alle scores zijn gelijk",
+            level=level,
+        )
         return row | {"reason": reason}, pd.DataFrame(columns=BUURT), []
     n = np.bincount(code, weight[scored]) ** 2 / np.bincount(code, weight[scored] ** 2)  # the count, if unweighted
     each = tau2 / (tau2 + sigma2 / n)
@@ -259,5 +309,9 @@ def _of_areas(
     row |= {f"needed_{r}": sigma2 / tau2 * r / (100 - r) if tau2 > 0 else np.inf for r in (70, 80)}
     table = pd.DataFrame({"respondents": count, "reliability": each}, index=pd.Index(names, name="area"))
     table = table if areas is None else table.reindex(pd.Index(areas, name="area"), fill_value=0)
-    flat = [f"{level}en differ no more than chance would have it: more respondents do not help"] if tau2 == 0 else []
-    return row | {"reason": ""}, table.reset_index(), flat
+    flat = Note(
+        "{level}en differ no more than chance would have it: more respondents do not help",
+        "{level}en verschillen niet meer dan door toeval: meer respondenten helpen niet",
+        level=level,
+    )
+    return row | {"reason": NOTHING}, table.reset_index(), [flat] if tau2 == 0 else []

@@ -15,14 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from buurtsae.errors import ModelError, shown
+from buurtsae.errors import ModelError
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.codebook import Item, Scale
 from buurtsae.survey.design_columns import DesignInfo
 from buurtsae.survey.survey import Survey
 
 METHODS = ("sum", "graded")
-ONE_CATEGORY = "item {item} has one answer category: it is scored, but tells nobody apart"
+ONE_CATEGORY = (
+    "item {item} has one answer category: it is scored, but tells nobody apart",
+    "vraag {item} heeft één antwoordcategorie: ze telt mee in de score, maar onderscheidt niemand",
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Scores:
     source: str
     year: int
     subdimensions: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     errors: pd.DataFrame | None = None
     survey_design: DesignInfo | None = None
     kind: str = "survey"
@@ -127,7 +131,7 @@ def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> 
         raise ModelError("unknown method of scoring", repr(method), " or ".join(METHODS), "name one of these")
     book = survey.codebook
     frame = survey.frame.drop(columns=[i.name for i in book.items], errors="ignore")
-    scales, notes = scale_scores(survey), []
+    scales, notes = scale_scores(survey), list[Note]()
     errors = pd.DataFrame(np.nan, index=frame.index, columns=list(subdimensions))
     columns = {}
     for subdimension in subdimensions:
@@ -137,14 +141,18 @@ def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> 
             continue
         items = [i for s in book.scales_of(subdimension) for i in asked(survey, s)]
         varied, notes_of_items = _variation(survey, items)
-        notes += [f"{subdimension}: {note}" for note in notes_of_items]
+        notes += [note.under(subdimension) for note in notes_of_items]
         if method == "graded" and len(varied) > 1:
             answered = [i for i in items if survey.frame[i.name].notna().any()]
             columns[subdimension], errors[subdimension], more = _graded(survey, subdimension, answered)
             notes += more
             continue
         if method == "graded":
-            notes.append(f"{subdimension}: fewer than two items vary, so that the sum score is used, without errors")
+            alone = Note(
+                "fewer than two items vary, so that the sum score is used, without errors",
+                "de antwoorden verschillen bij minder dan twee vragen: daarom de somscore, zonder fouten",
+            )
+            notes.append(alone.under(subdimension))
         weights = np.array(list(counts.values()), dtype=float)
         columns[subdimension] = mean_if_enough(scales[list(counts)].to_numpy(), weights, book.min_share_answered)
     return Scores(
@@ -160,7 +168,7 @@ def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> 
     )
 
 
-def _graded(survey: Survey, subdimension: str, items: Sequence[Item]) -> tuple[Floats, Floats, list[str]]:
+def _graded(survey: Survey, subdimension: str, items: Sequence[Item]) -> tuple[Floats, Floats, list[Note]]:
     from buurtsae.survey.graded import fit_graded
 
     values = item_scores(survey, items)
@@ -170,19 +178,29 @@ def _graded(survey: Survey, subdimension: str, items: Sequence[Item]) -> tuple[F
         what = f"{survey.codebook.id} {survey.year}, {subdimension}: {error.what}"
         raise ModelError(what, error.got, error.expected, error.hint) from error
     unused = {i.name: sorted(set(i.codes) - set(survey.frame[i.name].dropna())) for i in items}
-    notes = [f"item {name}: nobody chose {shown(codes)}" for name, codes in unused.items() if codes]
-    return *model.scores(values), [f"{subdimension}: {note}" for note in (*model.notes, *notes)]
+    notes = [
+        Note("item {item}: nobody chose {codes}", "vraag {item}: niemand koos {codes}", item=name, codes=codes)
+        for name, codes in unused.items()
+        if codes
+    ]
+    return *model.scores(values), [note.under(subdimension) for note in (*model.notes, *notes)]
 
 
-def _variation(survey: Survey, items: Sequence[Item]) -> tuple[list[Item], list[str]]:
+def _variation(survey: Survey, items: Sequence[Item]) -> tuple[list[Item], list[Note]]:
     """Items that somebody answered differently, and notes on those that do not vary."""
-    varied, notes = [], []
+    varied, notes = [], list[Note]()
     for item in items:
         given = survey.frame[item.name].dropna()
         if given.empty:
-            notes.append(f"item {item.name} has no answers at all, though it counts as asked")
+            notes.append(
+                Note(
+                    "item {item} has no answers at all, though it counts as asked",
+                    "vraag {item} heeft geen enkel antwoord, al geldt ze als gesteld",
+                    item=item.name,
+                )
+            )
         elif given.min() == given.max():
-            notes.append(ONE_CATEGORY.format(item=item.name))
+            notes.append(Note(*ONE_CATEGORY, item=item.name))
         else:
             varied.append(item)
     return varied, notes

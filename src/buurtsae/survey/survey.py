@@ -17,6 +17,7 @@ import pandas as pd
 from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, Problems, shown
+from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook
 from buurtsae.survey.design_columns import DesignInfo, add_design
 from buurtsae.survey.plausible import Rows, of_file
@@ -200,7 +201,7 @@ class Survey:
         return replace(self, frame=self.frame[here].reset_index(drop=True), design=design)
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[Note, ...]:
         """What an analyst should know of the design: lonely strata, strata without respondents, calibration."""
         return self.design.notes
 

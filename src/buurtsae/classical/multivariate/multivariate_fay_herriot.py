@@ -28,6 +28,7 @@ from buurtsae.classical.multivariate.covariances import STRUCTURES
 from buurtsae.classical.multivariate.likelihood import Blocks, maximise
 from buurtsae.classical.multivariate.results import MultivariateFayHerriotResults
 from buurtsae.errors import ModelError, Problems, shown
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats, one_thread
 
 
@@ -220,15 +221,27 @@ class MultivariateFayHerriot:
         if not found.converged:
             steps = "; ".join(f"log-likelihood {llf:.6f}, score {s:.3g}" for llf, s in found.trace[-8:])
             warnings.warn(
-                f"the {method.upper()} estimate of Sigma ({structure}) did not converge; last steps: {steps}",
+                Note(
+                    "the {method} estimate of Sigma ({structure}) did not converge; last steps: {steps}",
+                    "de {method}-schatting van Sigma ({structure}) convergeerde niet; laatste stappen: {steps}",
+                    method=method.upper(),
+                    structure=structure,
+                    steps=steps,
+                ),
                 NotConvergedWarning,
                 stacklevel=2,
             )
         results = MultivariateFayHerriotResults(self, method, structure, family, found)
         if found.converged and results.at_boundary:
             warnings.warn(
-                f"Sigma ({structure}) is estimated singular by {method}: a variance is zero, or effects of measures go "
-                "together entirely\n  hint: structure='diagonal', or measures less alike",
+                Note(
+                    "Sigma ({structure}) is estimated singular by {method}: a variance is zero, or effects of measures "
+                    "go together entirely\n  hint: structure='diagonal', or measures less alike",
+                    "Sigma ({structure}) is singulier geschat met {method}: een variantie is nul, of effecten van "
+                    "maten vallen samen\n  tip: structure='diagonal', of maten die minder op elkaar lijken",
+                    structure=structure,
+                    method=method,
+                ),
                 BoundaryWarning,
                 stacklevel=2,
             )

@@ -3,11 +3,14 @@
 // in the address (#maat=participatie&beeld=verschil&taal=en), so that it can be shared and follows links.
 const $ = s => document.querySelector(s), $$ = s => [...document.querySelectorAll(s)];
 const data = JSON.parse($("#data").textContent), SVG = "http://www.w3.org/2000/svg";
-const state = new URLSearchParams(location.hash.slice(1));
-const put = (key, value) => {
-  value ? state.set(key, value) : state.delete(key);
-  history.replaceState(null, "", "#" + state);
-};
+let state = new URLSearchParams(location.hash.slice(1));
+// write the choice into the address and into every link to another page
+function put(choice) {
+  for (const [key, value] of Object.entries(choice)) value ? state.set(key, value) : state.delete(key);
+  const hash = String(state) && "#" + state;
+  history.replaceState(null, "", hash || location.pathname + location.search);
+  $$("a").filter(a => /\.html/.test(a.getAttribute("href"))).forEach(a => a.setAttribute("href", a.getAttribute("href").split("#")[0] + hash));
+}
 function make(tag, attributes, ...inside) {
   const node = attributes.xmlns ? document.createElementNS(SVG, tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) if (name !== "xmlns") node.setAttribute(name, value);
@@ -15,41 +18,50 @@ function make(tag, attributes, ...inside) {
   return node;
 }
 const both = (nl, en) => [make("span", {class: "nl"}, nl), make("span", {class: "en", lang: "en"}, en)];
-const dutch = x => x.toFixed(1).replace(".", ",");
+const dutch = (x, digits = 1) => x.toFixed(digits).replace(".", ",");
 
-// language
+// language: words in both stand side by side; titles and labels have the other language in data-en
 const language = $("#taal");
+$$("[data-en]").forEach(node => { node.dataset.nl = node.getAttribute("aria-label") || node.textContent; });
 function speak(lang) {
   document.documentElement.lang = lang;
   language.textContent = lang === "en" ? "Nederlands" : "English";
   language.lang = lang === "en" ? "nl" : "en";
-  put("taal", lang === "en" ? "en" : "");
-  $$("nav a, main a").filter(a => /\.html/.test(a.getAttribute("href"))).forEach(a => {
-    a.setAttribute("href", a.getAttribute("href").split("#")[0] + (lang === "en" ? "#taal=en" : ""));
-  });
+  for (const node of $$("[data-en]")) {
+    if (node.hasAttribute("aria-label")) node.setAttribute("aria-label", node.dataset[lang]);
+    else node.textContent = node.dataset[lang];
+  }
+  put({taal: lang === "en" ? "en" : ""});
+  $$("table[id]").forEach(sort);
 }
 language.hidden = false;
 language.addEventListener("click", () => speak(document.documentElement.lang === "en" ? "nl" : "en"));
 
-// sort a table by a column: Dutch numbers as numbers, dashes last
+// sort a table by the column that says so: Dutch numbers as numbers, dashes last; again when its cells change
+function sort(table) {
+  const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells], i = heads.findIndex(h => h.hasAttribute("aria-sort"));
+  if (i < 0) return;
+  const sign = heads[i].getAttribute("aria-sort") === "ascending" ? 1 : -1, numeric = heads[i].className === "n";
+  const text = row => (row.cells[i].querySelector("." + document.documentElement.lang) || row.cells[i]).textContent.trim();
+  const number = row => { const t = text(row); return t.startsWith("–") ? NaN : parseFloat(t.replace(/\./g, "").replace(",", ".")); };
+  body.append(...[...body.rows].sort((a, b) => {
+    if (!numeric) return sign * text(a).localeCompare(text(b), "nl");
+    const x = number(a), y = number(b);
+    return isNaN(x) || isNaN(y) ? isNaN(x) - isNaN(y) : sign * (x - y);
+  }));
+}
 function sortable(table) {
-  const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
-  const text = (row, i) => row.cells[i].textContent.trim();
-  const number = t => t.startsWith("–") ? NaN : parseFloat(t.replace(/\./g, "").replace(",", "."));
-  heads.forEach((head, i) => {
+  const heads = [...table.tHead.rows[0].cells];
+  for (const head of heads) {
     const button = make("button", {type: "button"}, ...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {
-      const up = head.getAttribute("aria-sort") !== "ascending", sign = up ? 1 : -1, numeric = head.className === "n";
-      body.append(...[...body.rows].sort((a, b) => {
-        if (!numeric) return sign * text(a, i).localeCompare(text(b, i), "nl");
-        const x = number(text(a, i)), y = number(text(b, i));
-        return isNaN(x) || isNaN(y) ? isNaN(x) - isNaN(y) : sign * (x - y);
-      }));
+      const order = head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
       heads.forEach(h => h.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      head.setAttribute("aria-sort", order);
+      sort(table);
     });
-  });
+  }
 }
 
 // the start page: find a gemeente or a buurt
@@ -71,26 +83,27 @@ function find(text) {
   $("#stand").replaceChildren(...both(`${found.length} gevonden.${more[0]}`, `${found.length} found.${more[1]}`));
 }
 
-// a gemeente: rows are [score, lower, upper, label, verdict, respondents, own share, reason], or 0 without a figure
+// a gemeente: rows are [score, lower, upper, label, verdict, respondents, own share, reason, class, decimals if not 1], or 0
 function show() {
   const form = $("#keuze"), measure = form.maat.value, view = form.beeld.value;
   const year = form.jaar ? form.jaar.value : data.years[data.years.length - 1];
   const rows = data.rows[year][measure], wanted = form.zoek.value.trim().toLowerCase();
-  put("maat", measure === data.first ? "" : measure);
-  put("beeld", view === "score" ? "" : view);
-  put("jaar", form.jaar && year !== String(data.years[data.years.length - 1]) ? year : "");
+  put({
+    maat: measure === data.first ? "" : measure, beeld: view === "score" ? "" : view,
+    jaar: form.jaar && year !== String(data.years[data.years.length - 1]) ? year : "",
+  });
   const {nl, en} = data.measures[measure];
-  $("#bijschrift").replaceChildren(...both(`${nl} per buurt, ${year}`, `${en[0].toUpperCase() + en.slice(1)} per area, ${year}`));
+  $("#bijschrift").replaceChildren(...both(`${nl} per buurt, ${year} (${rows.length} buurten)`, `${en[0].toUpperCase() + en.slice(1)} per area, ${year} (${rows.length} areas)`));
   const paths = new Map($$("#kaart path[data-code]").map(p => [p.dataset.code, p]));
   let shown = 0;
   for (const row of $$("#buurten tbody tr")) {
     const i = Number(row.dataset.i), [code, name] = data.buurten[i], r = rows[i], cells = row.cells;
     const figure = r && r[0] !== null;
-    cells[1].textContent = figure ? dutch(r[0]) : "–";
-    cells[2].textContent = figure ? `${dutch(r[1])} – ${dutch(r[2])}` : "–";
+    cells[1].textContent = figure ? dutch(r[0], r[9]) : "–";
+    cells[2].textContent = figure ? `${dutch(r[1], r[9])} – ${dutch(r[2], r[9])}` : "–";
     cells[3].replaceChildren(...(figure && r[4] !== null ? both(...data.verdicts[r[4]]) : ["–"]));
     cells[4].textContent = figure ? `${r[5]}${r[6] === null ? "" : ` (${r[6]}%)`}` : "–";
-    cells[5].replaceChildren(...(r ? both(...data.labels[r[3]]) : ["–"]), r && r[7] !== null ? ` (${data.reasons[r[7]]})` : r ? "" : ` (${data.nobody})`);
+    cells[5].replaceChildren(...(r ? both(...data.labels[r[3]]) : ["–"]), ...why(r));
     const path = paths.get(code), hatched = r && r[3] === 1 ? "i" : "";
     path.setAttribute("class", !figure ? "x" : view === "verschil" ? `v${r[4]}${hatched}` : `k${r[8]}${hatched}`);
     path.firstChild.textContent = `${name}: ${cells[1].textContent} (${cells[2].textContent})` + (figure && r[4] !== null && view === "verschil" ? `, ${data.verdicts[r[4]][0]}` : "");
@@ -105,6 +118,13 @@ function show() {
   $("#legenda-score").hidden = view !== "score";
   $("#legenda-verschil").hidden = view !== "verschil";
   if (view === "interval") intervals(rows, data.whole[year][measure]);
+  sort($("#buurten"));
+}
+
+// why a figure is indicative or absent
+function why(r) {
+  const reason = !r ? data.nobody : r[7] === null ? null : data.reasons[r[7]];
+  return reason ? [" (", ...both(...reason), ")"] : [];
 }
 
 // dots and bars, alphabetical; the line is the gemeente
@@ -117,9 +137,9 @@ function intervals(rows, whole) {
   for (let v = 0; v <= 10; v += 2) svg.append(s("path", {d: `M${x(v)} ${step}V${height}`, stroke: "#ddd"}), s("text", {x: x(v), y: 14, "text-anchor": "middle"}, String(v)));
   if (whole) svg.append(s("path", {d: `M${x(whole[0])} ${step}V${height}`, stroke: "#555", "stroke-dasharray": "4 3"}));
   order.forEach((i, k) => {
-    const [estimate, lower, upper, label] = rows[i], y = (k + 1.6) * step, name = data.buurten[i][1];
+    const [estimate, lower, upper, label] = rows[i], digits = rows[i][9], y = (k + 1.6) * step, name = data.buurten[i][1];
     const colour = label === 1 ? "#b34700" : "#0072b2";
-    svg.append(s("g", {}, s("title", {}, `${name}: ${dutch(estimate)} (${dutch(lower)} – ${dutch(upper)})`),
+    svg.append(s("g", {}, s("title", {}, `${name}: ${dutch(estimate, digits)} (${dutch(lower, digits)} – ${dutch(upper, digits)})`),
       s("text", {x: left - 8, y: y + 4, "text-anchor": "end"}, name.length > 28 ? name.slice(0, 27) + "…" : name),
       s("path", {d: `M${x(lower)} ${y}H${x(upper)}`, stroke: colour, "stroke-width": label === 1 ? 2 : 4, ...(label === 1 ? {"stroke-dasharray": "5 3"} : {})}),
       s("circle", {cx: x(estimate), cy: y, r: 4, fill: label === 1 ? "#fff" : colour, stroke: colour, "stroke-width": 2})));
@@ -134,17 +154,28 @@ if ($("#zoekform")) {
   $("#zoekform").zoek.addEventListener("input", event => find(event.target.value));
 }
 if ($("#keuze")) {
-  const form = $("#keuze");
-  form.hidden = false;
-  for (const key of ["maat", "beeld", "jaar"]) if (state.has(key) && form[key]) form[key].value = state.get(key);
-  if (!form.maat.value) form.maat.value = data.first;
-  if (!form.beeld.value) form.beeld.value = "score";
+  $("#keuze").hidden = false;
   $$("#buurten tbody tr").forEach((row, i) => { row.dataset.i = i; });
-  form.addEventListener("submit", event => event.preventDefault());
-  form.addEventListener("input", show);
-  show();
+  $("#keuze").addEventListener("submit", event => event.preventDefault());
+  $("#keuze").addEventListener("input", show);
 }
 $$(".kaart path[data-code]").forEach(path => path.addEventListener("click", () => {
   location.href = (path.dataset.code.startsWith("GM") ? "gemeente/" : "../buurt/") + path.dataset.code + ".html" + location.hash;
 }));
-speak(state.get("taal") === "en" ? "en" : "nl");
+// show what the address says: at the start, and when it is changed by hand or by a link on the same page
+function obey() {
+  speak(state.get("taal") === "en" ? "en" : "nl");
+  const form = $("#keuze");
+  if (!form) return;
+  const years = data.years.map(String).reverse(), choices = {maat: [data.first, ...Object.keys(data.measures)], beeld: ["score", "verschil", "interval"], jaar: years};
+  for (const [key, known] of Object.entries(choices)) {
+    if (form[key]) form[key].value = known.includes(state.get(key)) ? state.get(key) : known[0];
+  }
+  show();
+}
+addEventListener("hashchange", () => {
+  if (location.hash && !location.hash.includes("=")) return put({});  // an anchor, such as the skip link: the choice stays
+  state = new URLSearchParams(location.hash.slice(1));
+  obey();
+});
+obey();

@@ -1,0 +1,33 @@
+"""Figures as Dutch readers write them, with the decimals that their interval asks for.
+
+A score has one decimal. Where both ends of its interval then read the same, as of a gemeente with many respondents, it
+has as many more as tell them apart, up to three.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+MOST = 3  # decimals of a score
+
+
+def dutch(value: Any, decimals: int = 1) -> str:
+    """Return a number as Dutch readers write it: decimal comma, points in thousands; a dash where it is missing."""
+    if value is None or pd.isna(value):
+        return "–"
+    return f"{float(value):z,.{decimals}f}".translate({ord(","): ".", ord("."): ","})
+
+
+def decimals(lower: Any, upper: Any) -> int:
+    """Return how many decimals tell the ends of an interval apart; one where nothing does, or there is none."""
+    if lower is None or upper is None or pd.isna(lower) or pd.isna(upper):
+        return 1
+    return next((k for k in range(1, MOST + 1) if f"{lower:z.{k}f}" != f"{upper:z.{k}f}"), 1)
+
+
+def interval(lower: Any, upper: Any, sign: str = " – ") -> str:
+    """Return an interval in Dutch numbers; a dash where it is missing."""
+    k = decimals(lower, upper)
+    return "–" if pd.isna(lower) else f"{dutch(lower, k)}{sign}{dutch(upper, k)}"
