@@ -3,18 +3,29 @@ r"""`estimates_nl.csv`: the table for a Dutch Excel, which opens it by a double 
 Semicolons, decimal commas, UTF-8 with a byte order mark, lines that end in CR LF (RFC 4180): the same rows and columns
 as `estimates.csv`, and the same doubles when read back.
 
-Excel takes text that starts with `=`, `+`, `-`, `@`, tab or return for a formula, and area names are what somebody
-typed. Such text gets an apostrophe in front, and so does text that has one already, so that `unguarded` undoes it.
+Spreadsheets take text that begins with `=`, `+`, `-` or `@` for a formula, some also behind what is not seen: spaces,
+tabs, returns, signs without a width; and area names are what somebody typed. Such text gets an apostrophe in front, and
+so does text that has one already, so that `unguarded` undoes it. Numbers, negative ones too, are no text and stay.
+
+References
+----------
+Unicode Character Database, Default_Ignorable_Code_Point; OWASP, CSV injection.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
 
-FORMULA = r"^('*[=+\-@\t\r\n])"
-GUARDED = r"^'('*[=+\-@\t\r\n])"
+from buurtsae.tables import write_csv
+
+UNSEEN = (
+    r"\s\x00-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u2060-\u206f\u2800\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff"
+)
+FORMULA = re.compile(rf"[{UNSEEN}']*[=+\-@\uff0b\uff0d\uff1d\uff20]|'*[\t\r\n]")
 
 
 def write_excel_csv(table: pd.DataFrame, folder: Path) -> None:
@@ -34,14 +45,14 @@ def write_excel_csv(table: pd.DataFrame, folder: Path) -> None:
 
 def write_semicolons(table: pd.DataFrame, path: Path, *, decimal: str = ".", encoding: str = "utf-8") -> None:
     """Write a table as Dutch programs read it: semicolons, and CR LF, so that returns inside text are quoted."""
-    table.to_csv(path, index=False, sep=";", decimal=decimal, encoding=encoding, lineterminator="\r\n")
+    write_csv(table, path, sep=";", decimal=decimal, encoding=encoding, lineterminator="\r\n")
 
 
 def guarded(text: pd.Series) -> pd.Series:
     """Return text that no spreadsheet takes for a formula."""
-    return text.str.replace(FORMULA, r"'\1", regex=True)
+    return text.map(lambda t: f"'{t}" if FORMULA.match(t) else t, na_action="ignore")
 
 
 def unguarded(text: pd.Series) -> pd.Series:
     """Return text as it was before `guarded`."""
-    return text.str.replace(GUARDED, r"\1", regex=True)
+    return text.map(lambda t: t[1:] if t[:1] == "'" and FORMULA.match(t, 1) else t, na_action="ignore")

@@ -15,6 +15,7 @@ import pandas as pd
 from buurtsae.areas.areas import RD
 from buurtsae.errors import DataError, shown
 from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES
+from buurtsae.tables import write_csv
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -47,7 +48,7 @@ def write_tables(table: pd.DataFrame, geometry: gpd.GeoDataFrame, folder: Path) 
         arrow = arrow.set_column(i, arrow.schema.field(i).with_metadata(about), arrow.column(i))
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), "contract_version": CONTRACT_VERSION})
     pq.write_table(arrow, folder / "estimates.parquet", compression="zstd")
-    table.to_csv(folder / "estimates.csv", index=False, encoding="utf-8", lineterminator="\n")
+    write_csv(table, folder / "estimates.csv")
     with_polygons.to_parquet(folder / "estimates.geoparquet", index=False, compression="zstd")
 
 

@@ -1,0 +1,106 @@
+"""One writer at a time: a lock of the operating system, which is freed when its process ends, however it ends.
+
+The lock file is removed by its holder while it holds it. Who waited with that file open then holds a lock on nothing,
+sees that the file has gone, and starts again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from buurtsae.errors import DataError
+from buurtsae.folder.failures import shortened
+
+LOCK, HOLDER = "lock", "holder.json"
+ATTEMPTS = 100
+
+
+@contextmanager
+def locked(work: Path) -> Iterator[None]:
+    """Hold the lock of a working folder, which is made if need be and removed when nothing is left in it.
+
+    Raises
+    ------
+    DataError
+        If somebody else holds it: who, and since when.
+    """
+    try:
+        file = _acquire(work)
+        try:
+            since = datetime.now(UTC).isoformat(timespec="seconds")
+            about = {"process": os.getpid(), "host": platform.node(), "since": since}
+            (work / HOLDER).write_text(json.dumps(about), encoding="utf-8")
+            yield
+        finally:
+            (work / HOLDER).unlink(missing_ok=True)
+            if sys.platform == "win32":  # no file that is open can be removed
+                file.close()
+                with suppress(PermissionError):  # the next one has it open already
+                    (work / LOCK).unlink(missing_ok=True)
+            else:
+                (work / LOCK).unlink(missing_ok=True)
+                file.close()
+    finally:
+        with suppress(OSError):  # it is not empty: a switch still has to be ended, or the next one is there
+            work.rmdir()
+
+
+def _acquire(work: Path) -> IO[bytes]:
+    for _ in range(ATTEMPTS):
+        work.mkdir(exist_ok=True)
+        try:
+            file = (work / LOCK).open("ab")
+        except FileNotFoundError:  # whoever held it has just cleared up
+            continue
+        if not _lock(file):
+            file.close()
+            raise DataError(
+                f"another run is writing to {shortened(work.parent)}",
+                _holder(work),
+                "one run at a time",
+                "wait until it is done, or choose another --out",
+            )
+        if _there(work / LOCK, file):
+            return file
+        file.close()
+    raise FileNotFoundError(2, "the lock cannot be made", str(work / LOCK))
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Whether the lock could be had, without waiting."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _there(path: Path, file: IO[bytes]) -> bool:
+    """Whether the file that is open is still the one at the path."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _holder(work: Path) -> str:
+    try:
+        about = json.loads((work / HOLDER).read_text(encoding="utf-8"))
+        return f"process {about['process']} on {about['host']}, since {about['since']}"
+    except (OSError, ValueError, KeyError, TypeError):  # it is being written, or has just gone
+        return "a process that does not say which"
