@@ -83,7 +83,7 @@ def answers(folder: Path) -> dict[str, Any] | None:
             said[name] = reader()
         except BuurtsaeError as error:
             refusals.append(str(error))
-    assert all("holds no finished run" in text for text in refusals), refusals
+    assert all("holds no results of a finished run" in text for text in refusals), refusals
     assert set(said) in (set(), set(readers)), said
     return said or None
 

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 import pytest
 
@@ -143,7 +143,7 @@ def test_what_a_switch_that_could_not_be_put_back_left_is_kept_and_restored_by_t
         broken.setattr(switch.os, "replace", dying)
         with pytest.raises(DataError, match="does not answer"):
             write(tmp_path, "new", "a.csv")
-    with pytest.raises(DataError, match="holds no finished run"):
+    with pytest.raises(DataError, match="holds no results of a finished run"):
         Finished.open(tmp_path)
     with claimed(tmp_path, NAMES):
         assert {n: t for n, t in tree(tmp_path).items() if not n.startswith(".buurtsae/")} == before
@@ -332,7 +332,7 @@ def test_who_waited_with_the_lock_file_of_one_that_ended_starts_again(
     opened: list[Path] = []
     having = lock._lock
 
-    def late(file: IO[bytes]) -> bool:
+    def late(file: FileIO) -> bool:
         if not opened:
             opened.append(tmp_path / ".buurtsae" / "lock")
             opened[0].unlink()
@@ -368,10 +368,10 @@ def test_a_reader_gets_what_the_manifest_lists_and_nothing_else(tmp_path: Path) 
 def test_no_reader_takes_a_folder_without_the_manifest_of_a_run(tmp_path: Path, manifest: str | None) -> None:
     if manifest is not None:
         (tmp_path / "manifest.json").write_text(manifest, encoding="latin-1")
-    with pytest.raises(DataError, match="holds no finished run") as caught:
+    with pytest.raises(DataError, match="holds no results of a finished run") as caught:
         Finished.open(tmp_path)
     assert str(caught.value).count("\n") == 2
-    with pytest.raises(DataError, match="holds no finished run"):
+    with pytest.raises(DataError, match="holds no results of a finished run"):
         Finished.open(tmp_path / "niets")
 
 

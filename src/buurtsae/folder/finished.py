@@ -116,7 +116,7 @@ def hashes(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _unfinished(home: Path, reason: str) -> DataError:
     return DataError(
-        f"{shortened(home)} holds no finished run",
+        f"{shortened(home)} holds no results of a finished run",
         reason,
         "a folder that `buurtsae run` wrote",
         "check the path; after an interrupted run, run again into this folder: it restores what was there",

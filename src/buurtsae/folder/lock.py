@@ -1,6 +1,6 @@
 """One writer at a time: a lock of the operating system, which is freed when its process ends, however it ends.
 
-The lock file is removed by its holder while it holds it. Who waited with that file open then holds a lock on nothing,
+Its file says who holds it. It is removed by its holder while it holds it. Who waited with that file open then holds a lock on nothing,
 sees that the file has gone, and starts again.
 """
 
@@ -13,14 +13,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from buurtsae.errors import DataError
 from buurtsae.folder.failures import shortened
 
-LOCK, HOLDER = "lock", "holder.json"
+LOCK = "lock"
 ATTEMPTS = 100
+BEYOND = 2**30  # of the file, the byte that Windows locks: nobody could read what is locked
 
 
 @contextmanager
@@ -37,10 +38,10 @@ def locked(work: Path) -> Iterator[None]:
         try:
             since = datetime.now(UTC).isoformat(timespec="seconds")
             about = {"process": os.getpid(), "host": platform.node(), "since": since}
-            (work / HOLDER).write_text(json.dumps(about), encoding="utf-8")
+            file.truncate(0)  # what a killed process left
+            file.write(json.dumps(about).encode())
             yield
         finally:
-            (work / HOLDER).unlink(missing_ok=True)
             if sys.platform == "win32":  # no file that is open can be removed
                 file.close()
                 with suppress(PermissionError):  # the next one has it open already
@@ -53,11 +54,11 @@ def locked(work: Path) -> Iterator[None]:
             work.rmdir()
 
 
-def _acquire(work: Path) -> IO[bytes]:
+def _acquire(work: Path) -> FileIO:
     for _ in range(ATTEMPTS):
         work.mkdir(exist_ok=True)
         try:
-            file = (work / LOCK).open("ab")
+            file = (work / LOCK).open("a+b", buffering=0)
         except FileNotFoundError:  # whoever held it has just cleared up
             continue
         if not _lock(file):
@@ -74,12 +75,13 @@ def _acquire(work: Path) -> IO[bytes]:
     raise FileNotFoundError(2, "the lock cannot be made", str(work / LOCK))
 
 
-def _lock(file: IO[bytes]) -> bool:
+def _lock(file: FileIO) -> bool:
     """Whether the lock could be had, without waiting."""
     try:
         if sys.platform == "win32":
             import msvcrt
 
+            file.seek(BEYOND)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
@@ -90,7 +92,7 @@ def _lock(file: IO[bytes]) -> bool:
     return True
 
 
-def _there(path: Path, file: IO[bytes]) -> bool:
+def _there(path: Path, file: FileIO) -> bool:
     """Whether the file that is open is still the one at the path."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
@@ -100,7 +102,7 @@ def _there(path: Path, file: IO[bytes]) -> bool:
 
 def _holder(work: Path) -> str:
     try:
-        about = json.loads((work / HOLDER).read_text(encoding="utf-8"))
+        about = json.loads((work / LOCK).read_bytes())
         return f"process {about['process']} on {about['host']}, since {about['since']}"
     except (OSError, ValueError, KeyError, TypeError):  # it is being written, or has just gone
         return "a process that does not say which"

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from buurtsae.errors import BuurtsaeError, DataError, shown
 from buurtsae.folder.failures import failure, shortened
 from buurtsae.folder.finished import MANIFEST, listed
-from buurtsae.folder.lock import HOLDER, LOCK, locked
+from buurtsae.folder.lock import LOCK, locked
 from buurtsae.folder.switch import JOURNAL, NEW, restore, switch
 
 WORK = ".buurtsae"
@@ -197,7 +197,7 @@ def _clear(work: Path) -> None:
     if (work / JOURNAL).exists():
         return
     for path in work.iterdir() if work.is_dir() else ():
-        if path.name in (LOCK, HOLDER):
+        if path.name == LOCK:
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)  # what a virus scanner still reads, the next run clears
