@@ -1,7 +1,7 @@
 """One writer at a time: a lock of the operating system, which is freed when its process ends, however it ends.
 
-Its file says who holds it. It is removed by its holder while it holds it. Who waited with that file open then holds a lock on nothing,
-sees that the file has gone, and starts again.
+The lock file says who holds it, and is removed by its holder while it holds it. Who waited with that file open then
+holds a lock on nothing, sees that the file has gone, and starts again.
 """
 
 from __future__ import annotations

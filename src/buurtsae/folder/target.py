@@ -194,11 +194,10 @@ def _made(folder: Path) -> Iterator[None]:
 
 def _clear(work: Path) -> None:
     """Remove what lies in a working folder, unless a switch still has to be ended."""
-    if (work / JOURNAL).exists():
+    names = set(os.listdir(work)) if work.is_dir() else set()
+    if JOURNAL in names:
         return
-    for path in work.iterdir() if work.is_dir() else ():
-        if path.name == LOCK:
-            continue
+    for path in (work / name for name in names - {LOCK}):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)  # what a virus scanner still reads, the next run clears
         else:
