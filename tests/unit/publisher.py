@@ -1,8 +1,8 @@
 """Processes that publish, some of which end themselves by SIGKILL, and what readers make of the folder they leave.
 
-`python publisher.py STORED`, STORED a pickle of {name: (estimates, report, provenance)}, takes lines of JSON on stdin:
-publish NAME to TO, and be killed AT the n-th file or folder that is opened, made, renamed or removed there. Each is
-done in a fork, so that nothing has to be imported again.
+`python publisher.py STORED`, STORED a pickle of {name: (estimates, report or None, what is known of the run)}, takes
+lines of JSON on stdin: publish NAME to TO, and be killed AT the n-th file or folder that is opened, made, renamed or
+removed there. Each is done in a fork, so that nothing has to be imported again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
-PHASES = ("lock", "trial", "restore", "staging", "journal", "old away", "new in", "clearing")
+PHASES = ("lock", "restore", "trial", "staging", "journal", "old away", "new in", "clearing")
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Publisher:
 
 
 @contextmanager
-def publisher(stored: Path) -> Iterator[Publisher]:
+def publisher(stored: Path, **environment: str) -> Iterator[Publisher]:
     command = [sys.executable, __file__, str(stored)]
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"} | environment
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True, encoding="utf-8"
     ) as process:
@@ -114,8 +114,8 @@ def tree(folder: Path) -> dict[str, bytes]:
 class _Steps:
     """An audit hook that counts what happens to a target, and ends the process at one of them."""
 
-    def __init__(self, to: Path, at: int, report: int) -> None:
-        self.to, self.at, self.report, self.phases = str(to), at, report, list[str]()
+    def __init__(self, to: Path, at: int, pipe: int) -> None:
+        self.to, self.at, self.pipe, self.phases = str(to), at, pipe, list[str]()
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         if event not in EVENTS:
@@ -125,43 +125,44 @@ class _Steps:
         relative = event in ("os.remove", "os.rmdir") and args[1] != -1  # by rmtree, from a folder that is open
         if not inside and not relative:
             return
-        self.phases.append("clearing" if relative else _phase(event, inside, self.phases))
+        before = self.phases[-1] if self.phases else "lock"
+        phase = before if relative else _phase(event, inside, before)
+        self.phases.append(max(before, phase, key=PHASES.index))
         if len(self.phases) == self.at:
             self.tell(killed=True)
             os.kill(os.getpid(), signal.SIGKILL)
 
     def tell(self, *, killed: bool, error: str = "") -> None:
-        os.write(self.report, json.dumps({"phases": self.phases, "killed": killed, "error": error}).encode())
+        os.write(self.pipe, json.dumps({"phases": self.phases, "killed": killed, "error": error}).encode())
 
 
-def _phase(event: str, paths: list[str], before: list[str]) -> str:
+def _phase(event: str, paths: list[str], before: str) -> str:
+    """The phase of a step, by what it does, to which files, after which phase; no phase comes back."""
     first, last = paths[0], paths[-1]
-    work = first.removeprefix(".buurtsae/")
+    begun = before not in ("lock", "restore")
     if "journal" in last:
-        return "clearing" if event == "os.remove" else "journal" if "staging" in before else "restore"
+        return "restore" if not begun else "clearing" if event == "os.remove" else "journal"
     if event == "os.rename":
-        if "staging" not in before:
-            return "restore"
-        return "old away" if last.startswith(".buurtsae/old/") else "new in"
-    if work.startswith("new/xxxx"):
-        return "trial"
-    if work.startswith("new") and event in ("open", "os.mkdir") and "old away" not in before:
-        return "staging" if "trial" in before else "trial"
-    if event == "os.mkdir" and "journal" in before:
-        return "new in" if "new in" in before else "old away"
-    return "clearing" if "new in" in before else "lock"
+        return "restore" if not begun else "old away" if last.startswith(".buurtsae/old/") else "new in"
+    if event == "os.mkdir" and before in ("restore", "journal"):
+        return "old away" if begun else "restore"
+    if first.startswith(".buurtsae/new"):
+        return "trial" if not begun or "xxxx" in first else "staging"
+    return before
 
 
-def _child(stored: dict[str, Any], name: str, to: Path, at: int, report: int) -> None:
+def _child(stored: dict[str, Any], name: str, to: Path, at: int, pipe: int) -> None:
     from buurtsae.errors import BuurtsaeError
     from buurtsae.publish import output
+    from buurtsae.publish.manifest import Provenance
 
-    estimates, quality, provenance = stored[name]
-    output.quality = lambda *args, **options: quality
-    steps = _Steps(to, at, report)
+    estimates, report, provenance = stored[name]
+    if report is not None:  # it takes seconds to make
+        output.quality = lambda *args, **options: report
+    steps = _Steps(to, at, pipe)
     sys.addaudithook(steps)
     try:
-        output.publish(estimates, to, provenance=provenance, draws=20)
+        output.publish(estimates, to, provenance=Provenance(**provenance), draws=20)
     except BuurtsaeError as error:
         steps.tell(killed=False, error=str(error))
     else:
