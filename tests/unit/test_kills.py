@@ -10,7 +10,7 @@ import os
 import pickle
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from publisher import PHASES, Publisher, answers, publisher, tree
 from buurtsae.errors import DataError
 from buurtsae.estimates.quality import quality
 from buurtsae.estimates.summary import estimate
+from buurtsae.folder.failures import HINTS
 from buurtsae.folder.finished import hashes
 from buurtsae.folder.target import claimed
 from buurtsae.publish.manifest import Provenance, now, versions
@@ -127,6 +128,20 @@ def test_of_two_writers_the_second_is_refused_by_name(
     assert f"another run is writing to {to}\n  got process {os.getpid()} on " in refused
     assert refused.count("\n") == 2
     assert tree(to) == tree(whole["old"])
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.75, 0.9])
+def test_a_disk_that_fills_up_is_said_and_the_folder_is_as_it_was(
+    process: Publisher, whole: dict[str, Path], disk: Callable[[int], Path], share: float
+) -> None:
+    size = sum(len(content) for content in tree(whole["new"]).values()) / 1024
+    place = disk(max(int(share * size), 300))  # over the 256 kB that are tried before any work
+    ended = process.publish("new", place / "out")  # HDF5 on a full disk would end it without a word
+    assert "No space left on device" in ended.error
+    assert HINTS["ENOSPC"] in ended.error
+    assert ended.error.count("\n") == 2
+    assert ended.phases[-1] == "staging"
+    assert list(place.iterdir()) == []
 
 
 def test_with_a_given_moment_all_files_are_byte_identical(stored: Path, tmp_path: Path) -> None:

@@ -14,18 +14,17 @@ Unicode Character Database, Default_Ignorable_Code_Point; OWASP, CSV injection.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pandas as pd
 
 from buurtsae.tables import write_csv
 
-UNSEEN = (
-    r"\s\x00-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u2060-\u206f\u2800\u3164"
-    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff"
+SIGNS = frozenset("=+-@＝＋－＠")  # those of full width too
+# what cannot be seen although Python calls it printable, and the apostrophe of the guard itself
+BLANK = frozenset(" '\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0").union(
+    *(map(chr, part) for part in (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0)))
 )
-FORMULA = re.compile(rf"[{UNSEEN}']*[=+\-@\uff0b\uff0d\uff1d\uff20]|'*[\t\r\n]")
 
 
 def write_excel_csv(table: pd.DataFrame, folder: Path) -> None:
@@ -50,9 +49,15 @@ def write_semicolons(table: pd.DataFrame, path: Path, *, decimal: str = ".", enc
 
 def guarded(text: pd.Series) -> pd.Series:
     """Return text that no spreadsheet takes for a formula."""
-    return text.map(lambda t: f"'{t}" if FORMULA.match(t) else t, na_action="ignore")
+    return text.map(lambda t: f"'{t}" if _is_formula(t) else t, na_action="ignore")
 
 
 def unguarded(text: pd.Series) -> pd.Series:
     """Return text as it was before `guarded`."""
-    return text.map(lambda t: t[1:] if t[:1] == "'" and FORMULA.match(t, 1) else t, na_action="ignore")
+    return text.map(lambda t: t[1:] if t[:1] == "'" and _is_formula(t[1:]) else t, na_action="ignore")
+
+
+def _is_formula(text: str) -> bool:
+    """Whether the first sign that can be seen begins a formula, or the text begins with a tab or a return."""
+    seen = next((c for c in text if c.isprintable() and c not in BLANK), "")
+    return seen in SIGNS or text.lstrip("'")[:1] in ("\t", "\r", "\n")
