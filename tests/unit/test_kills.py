@@ -130,7 +130,7 @@ def test_of_two_writers_the_second_is_refused_by_name(
     assert tree(to) == tree(whole["old"])
 
 
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.75, 0.9])
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.9])  # the GeoPackage, figures, pages
 def test_a_disk_that_fills_up_is_said_and_the_folder_is_as_it_was(
     process: Publisher, whole: dict[str, Path], disk: Callable[[int], Path], share: float
 ) -> None:

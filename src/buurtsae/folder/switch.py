@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from buurtsae.folder.finished import MANIFEST
 
@@ -28,15 +28,14 @@ def switch(folder: Path, work: Path, goes: Iterable[str]) -> None:
         Files of the folder that are replaced or removed.
     """
     new = work / NEW
-    comes = [f.relative_to(new).as_posix() for f in new.rglob("*") if f.is_file()]
-    homes = {parent.as_posix() for name in comes for parent in list(Path(name).parents)[:-1]}
-    made = sorted(home for home in homes if not (folder / home).exists())
-    _write(work / JOURNAL, {"goes": _manifest_last(goes), "comes": _manifest_last(comes), "made": made})
+    leaves = _manifest_last(goes)
+    comes = _manifest_last(f.relative_to(new).as_posix() for f in new.rglob("*") if f.is_file())
+    made = [home for home in _homes(comes) if not (folder / home).exists()]
+    _write(work / JOURNAL, {"goes": leaves, "comes": comes, "made": made})
     try:
-        plan = _read(work)
-        for name in reversed(plan["goes"]):
+        for name in reversed(leaves):
             _move(folder / name, work / OLD / name)
-        for name in plan["comes"]:
+        for name in comes:
             _move(new / name, folder / name)
     finally:  # whatever happened, Ctrl-C included
         restore(folder, work)
@@ -46,7 +45,7 @@ def restore(folder: Path, work: Path) -> None:
     """End a switch that was begun: forwards when all that comes has come, backwards otherwise."""
     if not (work / JOURNAL).exists():
         return
-    plan = _read(work)
+    plan = json.loads((work / JOURNAL).read_text(encoding="utf-8"))
     if any((work / NEW / name).exists() for name in plan["comes"]):
         for name in reversed(plan["comes"]):
             if (folder / name).exists() and not (work / NEW / name).exists():
@@ -56,7 +55,7 @@ def restore(folder: Path, work: Path) -> None:
                 _move(work / OLD / name, folder / name)
         empty = plan["made"]
     else:
-        empty = sorted({parent.as_posix() for name in plan["goes"] for parent in list(Path(name).parents)[:-1]})
+        empty = _homes(plan["goes"])
     for home in (folder / name for name in reversed(empty)):
         if home.is_dir() and not any(home.iterdir()):
             home.rmdir()
@@ -72,9 +71,9 @@ def _move(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
-def _read(work: Path) -> dict[str, list[str]]:
-    plan: dict[str, list[str]] = json.loads((work / JOURNAL).read_text(encoding="utf-8"))
-    return plan
+def _homes(names: Iterable[str]) -> list[str]:
+    """The folders that files are in, those above before those below."""
+    return sorted({home.as_posix() for name in names for home in list(PurePosixPath(name).parents)[:-1]})
 
 
 def _write(path: Path, plan: dict[str, list[str]]) -> None:
