@@ -338,6 +338,29 @@ def test_who_waited_with_the_lock_file_of_one_that_ended_starts_again(
         assert "another run is writing" in refusal(tmp_path)
 
 
+@posix
+def test_a_writer_that_has_not_said_who_it_is_yet_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with claimed(tmp_path, NAMES):
+        file = tmp_path / ".buurtsae" / "lock"
+        said = file.read_bytes()
+        file.write_bytes(said[:9])
+        waited: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            waited.append(seconds)
+            if len(waited) == 3:
+                file.write_bytes(said)
+
+        monkeypatch.setattr(lock.time, "sleep", sleep)
+        assert f"got process {os.getpid()} on" in refusal(tmp_path)
+        assert len(waited) == 3
+        file.write_bytes(b"")
+        monkeypatch.setattr(lock.time, "sleep", waited.append)
+        assert "the lock can neither be had nor read" in refusal(tmp_path)
+
+
 # --- one door for readers
 
 

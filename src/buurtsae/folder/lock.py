@@ -6,10 +6,12 @@ holds a lock on nothing, sees that the file has gone, and starts again.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -20,7 +22,7 @@ from buurtsae.errors import DataError
 from buurtsae.folder.failures import shortened
 
 LOCK = "lock"
-ATTEMPTS = 100
+ATTEMPTS, PAUSE = 100, 0.02  # seconds
 BEYOND = 2**30  # of the file, the byte that Windows locks: nobody could read what is locked
 
 
@@ -61,18 +63,21 @@ def _acquire(work: Path) -> FileIO:
             file = (work / LOCK).open("a+b", buffering=0)
         except FileNotFoundError:  # whoever held it has just cleared up
             continue
-        if not _lock(file):
+        if _lock(file):
+            if _there(work / LOCK, file):
+                return file
             file.close()
+            continue
+        file.close()
+        if holder := _holder(work):
             raise DataError(
                 f"another run is writing to {shortened(work.parent)}",
-                _holder(work),
+                holder,
                 "one run at a time",
                 "wait until it is done, or choose another --out",
             )
-        if _there(work / LOCK, file):
-            return file
-        file.close()
-    raise FileNotFoundError(2, "the lock cannot be made", str(work / LOCK))
+        time.sleep(PAUSE)  # it has the lock, and has not said so yet
+    raise OSError(errno.EAGAIN, "the lock can neither be had nor read", str(work / LOCK))
 
 
 def _lock(file: FileIO) -> bool:
@@ -100,9 +105,10 @@ def _there(path: Path, file: FileIO) -> bool:
         return False
 
 
-def _holder(work: Path) -> str:
+def _holder(work: Path) -> str | None:
+    """Who says to hold the lock; None while nobody does."""
     try:
         about = json.loads((work / LOCK).read_bytes())
         return f"process {about['process']} on {about['host']}, since {about['since']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it is being written, or has just gone
-        return "a process that does not say which"
+    except (OSError, ValueError):  # it is being written, or has just gone
+        return None
