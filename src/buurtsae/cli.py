@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ from buurtsae.errors import BuurtsaeError, Problems, ProblemsError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from buurtsae.folder.target import Target
     from buurtsae.pipeline import Outcome
     from buurtsae.survey.codebook import Codebook
 
@@ -147,16 +149,21 @@ def plan(
 ) -> None:
     """Plan a sample: how many extra respondents, and where, make buurten betrouwbaar."""
     from buurtsae import pipeline
+    from buurtsae.folder.target import by_heading, claimed, staged
+    from buurtsae.tables import write_csv
 
-    found = pipeline.plan(
-        file, seed=seed, progress=not quiet, say=_silent if quiet else _say, budget=budget, target=target,
-        measure=measure or None, source=source, max_per_area=max_per_area, deff=deff
-    )  # fmt: skip
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part = out.with_name(out.name + ".part")
-        found.table.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
-        part.replace(out)
+    claim: AbstractContextManager[Target | None] = nullcontext()
+    if out is not None:  # a plan is replaced by a plan, any other file stays
+        known = by_heading(out.name, "area_code,area_name,population,n_respondents,extra,")
+        claim = claimed(out.parent, [out.name], known, f".{out.name}.buurtsae")
+    with claim as place:
+        found = pipeline.plan(
+            file, seed=seed, progress=not quiet, say=_silent if quiet else _say, budget=budget, target=target,
+            measure=measure or None, source=source, max_per_area=max_per_area, deff=deff
+        )  # fmt: skip
+        if out is not None and place is not None:
+            with staged(place) as folder:
+                write_csv(found.table, folder / out.name)
     if as_json:
         asked = found.table[found.table["extra"] > 0]
         summary = {k: getattr(found, k) for k in ("budget", "target", "extra", "share", "share_expected", "reached")}
@@ -176,14 +183,16 @@ def curves(
 ) -> None:
     """Show what goes with each covariate: differences in score over its range, with and without the spatial field."""
     from buurtsae import pipeline
+    from buurtsae.folder.target import claimed
+    from buurtsae.publish.curves import FILES, KNOWN, write_curves
 
-    found = pipeline.curves(file, covariate or (), seed=seed, progress=not quiet, say=_silent if quiet else _say)
-    if out is not None:
-        from buurtsae.publish.about import notice
-        from buurtsae.publish.curves import write_curves
-        from buurtsae.runfile import RunFile
+    with nullcontext() if out is None else claimed(out, FILES, KNOWN) as place:
+        found = pipeline.curves(file, covariate or (), seed=seed, progress=not quiet, say=_silent if quiet else _say)
+        if place is not None:
+            from buurtsae.publish.about import notice
+            from buurtsae.runfile import RunFile
 
-        write_curves(found, out, notice(RunFile.load(file).spec.run.fictitious))
+            write_curves(found, place, notice(RunFile.load(file).spec.run.fictitious))
     if as_json:
         _print_json({c.name: c.table.to_dict("records") for c in found})
     elif not quiet:
@@ -277,8 +286,9 @@ def simulate(
 ) -> None:
     """Make a synthetic survey with known truth on given areas."""
     from buurtsae.areas.areas import Areas
+    from buurtsae.folder.target import claimed
     from buurtsae.simulate.population import TruthSpec
-    from buurtsae.simulate.survey import simulate_to
+    from buurtsae.simulate.survey import FILES, KNOWN, simulate_to
 
     pairs = dict(_pair(w, "--where") for w in where or [])
     rates = {}
@@ -288,16 +298,10 @@ def simulate(
             rates[book] = float(given) if given else rate
         except ValueError:
             raise typer.BadParameter(f"{text!r}: after = comes a number", param_hint="--source") from None
-    found = Areas.read(
-        areas,
-        year,
-        code=code,
-        name=name,
-        population=population,
-        tables=[(t, "buurtcode") for t in table or []],
-        where=pairs,
-    )
-    files = simulate_to(found, out, rates, seed, TruthSpec(covariates=tuple(covariate or ())))
+    tables = [(t, "buurtcode") for t in table or []]
+    with claimed(out, FILES, KNOWN) as place:
+        found = Areas.read(areas, year, code=code, name=name, population=population, tables=tables, where=pairs)
+        files = simulate_to(found, place, rates, seed, TruthSpec(covariates=tuple(covariate or ())))
     if as_json:
         _print_json({"files": [str(f) for f in files], "hint": FICTITIOUS})
     elif not quiet:

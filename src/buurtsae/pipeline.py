@@ -24,6 +24,7 @@ from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.quality import Gate
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.estimates.targets import Benchmarks
+from buurtsae.folder.target import Target, claimed
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.design import Design, covariates, design
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
@@ -32,8 +33,8 @@ from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID, Term
 from buurtsae.notes import MADE, Note
-from buurtsae.publish.manifest import Provenance, hashes, run_id
-from buurtsae.publish.output import publish
+from buurtsae.publish.manifest import Provenance, hashes, now, run_id
+from buurtsae.publish.output import FILES, publish
 from buurtsae.runfile import LinkPart, ModelPart, RunFile, RunSpec, SourcePart, read_run
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
@@ -138,6 +139,15 @@ def run(
     say : callable
         Told what is being done, one line at a time.
     """
+    with claimed(to, FILES) as target:
+        est, report = _run(path, target, seed, engine, progress, say)
+    return Outcome(est, report, Path(to))
+
+
+def _run(
+    path: str | Path, target: Target, seed: int | None, engine: str | None, progress: bool, say: Say
+) -> tuple[Estimates, dict[str, Any]]:
+    created = now()
     clock: dict[str, float] = {}
 
     def timed(name: str, step: Callable[[], Any]) -> Any:
@@ -169,19 +179,19 @@ def run(
     )
     if fitted.draws.certificate is None:
         timed("convergence", lambda: est.convergence)
-    provenance = Provenance(spec.run.title, files, settings, clock)
+    provenance = Provenance(spec.run.title, files, settings, clock, created)
     gate = Gate(**spec.quality.model_dump())
     say("quality and files")
     report = publish(
         est,
-        to,
+        target,
         gate=gate,
         provenance=provenance,
         draws=spec.publish.draws,
         scales=inputs.reliability,
         weights=spec.concept.sensitivity,
     )
-    return Outcome(est, report, Path(to))
+    return est, report
 
 
 def plan(

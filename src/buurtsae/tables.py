@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 
@@ -60,3 +61,38 @@ def as_number(column: pd.Series) -> pd.Series:
         column = pd.to_numeric(text)
     numbers = column.astype("Float64").astype("float64")
     return numbers.mask(numbers <= SECRET_BELOW)
+
+
+def write_csv(
+    table: pd.DataFrame, path: Path, *, sep: str = ",", decimal: str = ".", encoding: str = "utf-8", **options: str
+) -> None:
+    r"""Write a table as CSV: lines end in LF, and every text with a CR or LF in it is quoted.
+
+    Parameters
+    ----------
+    table : DataFrame
+    path : Path
+    sep, decimal, encoding : str
+    **options
+        Further ones of `DataFrame.to_csv`; with ``lineterminator="\r\n"`` lines end in CR LF.
+    """
+    end = options.pop("lineterminator", "\n")
+    with path.open("w", encoding=encoding, newline="") as file:
+        table.to_csv(_Lines(file, end), index=False, sep=sep, decimal=decimal, lineterminator=CRLF, **options)
+
+
+CRLF = "\r\n"
+
+
+class _Lines:
+    """A file whose lines end otherwise than in the CR LF with which `csv` hands over each of them.
+
+    Only the signs of its line end make `csv` quote a text, before Python 3.13: with CR LF it quotes both.
+    """
+
+    def __init__(self, file: IO[str], end: str) -> None:
+        self._file, self._end = file, end
+
+    def write(self, line: str) -> int:
+        """Write one line."""
+        return self._file.write(line.removesuffix(CRLF) + self._end)

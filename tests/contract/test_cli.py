@@ -174,6 +174,54 @@ def test_simulate_refuses_what_cannot_be(tmp_path: Path, grid: Callable[..., gpd
     assert not out.exists()
 
 
+@pytest.mark.parametrize("verb", ["run", "demo", "curves", "plan", "simulate"])
+def test_the_target_is_tried_before_anything_is_read(tmp_path: Path, verb: str) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    given: dict[str, list[str | Path]] = {
+        "run": [tmp_path / "niets.toml"],
+        "demo": [],
+        "curves": [tmp_path / "niets.toml"],
+        "plan": [tmp_path / "niets.toml", "--budget", "10"],
+        "simulate": ["--areas", tmp_path / "niets.gpkg"],
+    }
+    done = call(verb, *given[verb], "--out", tmp_path / "file" / "out", "--quiet")
+    assert done.status == 1
+    assert "cannot be written" in done.err
+    assert done.err.count("\n") == 3
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_and_keeps_what_it_holds(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for name in ("estimates.csv", "vuistregels.csv", "waarheid.csv", "plan.csv"):
+        (out / name).mkdir(parents=True)
+        (out / name / "mine.txt").write_text("mine", encoding="utf-8")
+    for args in (
+        ("demo", "--out", out),
+        ("curves", "niets.toml", "--out", out),
+        ("simulate", "--areas", "niets.gpkg", "--out", out),
+        ("plan", "niets.toml", "--budget", "10", "--out", out / "plan.csv"),
+    ):
+        done = call(*args)
+        assert (done.status, "holds what no run wrote there" in done.err) == (1, True), done.err
+    assert len(list(out.rglob("mine.txt"))) == 4
+
+
+def test_simulate_replaces_what_it_made_and_no_survey_of_somebody_else(
+    tmp_path: Path, grid: Callable[..., gpd.GeoDataFrame]
+) -> None:
+    grid(5, 6).to_file(tmp_path / "buurten.gpkg", driver="GPKG")
+    args = ("simulate", "--areas", tmp_path / "buurten.gpkg", "--rate", "0.05", "--quiet", "--out")
+    for seed in ("1", "2"):
+        assert call(*args, tmp_path / "made", "--seed", seed).status == 0
+    (tmp_path / "own").mkdir()
+    survey = tmp_path / "own" / "enquete_veiligheidsmonitor.csv"
+    survey.write_text("buurtcode,gewicht,stratum\n", encoding="utf-8")
+    done = call(*args, tmp_path / "own")
+    assert (done.status, "enquete_veiligheidsmonitor.csv" in done.err) == (1, True)
+    assert survey.read_text(encoding="utf-8") == "buurtcode,gewicht,stratum\n"
+
+
 def interrupt(*args: Any, **options: Any) -> Any:
     raise KeyboardInterrupt
 

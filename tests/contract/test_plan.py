@@ -17,7 +17,7 @@ def test_a_plan_as_text_table_and_json(example: Example) -> None:
     text = call(*args, "--out", file)
     assert text.status == 0, text.err
     assert "respondenten" in text.out
-    made = json.loads(call(*args, "--json", "--quiet").out)
+    made = json.loads(call(*args, "--json", "--quiet", "--out", file).out)  # a plan takes the place of a plan
     table = pd.read_csv(file)
     assert made["extra"] == table["extra"].sum() <= 300
     assert made["share"] < made["share_expected"]

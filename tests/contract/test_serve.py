@@ -6,12 +6,14 @@ import gzip
 import http.client
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,11 @@ import uvicorn
 from example_runs import DemoRun, call
 
 from buurtsae.errors import DataError
+from buurtsae.folder.target import staged
 from buurtsae.publish.contract import json_schema
+from buurtsae.publish.output import FILES
 from buurtsae.serve.app import create_app
+from buurtsae.serve.limits import Patience
 from buurtsae.serve.results import Results
 
 pytestmark = pytest.mark.xdist_group("demo")
@@ -61,15 +66,22 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(demo_run: DemoRun) -> Iterator[Server]:
-    app = create_app(Results.open(demo_run.outcome.folder), ["127.0.0.1"], [ORIGIN])
+    with running(demo_run.outcome.folder) as server:
+        yield server
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Server]:
+    """Serve a folder on a free port."""
+    app = create_app(Results.open(folder), ["127.0.0.1"], [ORIGIN])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        served = uvicorn.Server(uvicorn.Config(app, http="h11", log_config=None, lifespan="off"))
+        served = uvicorn.Server(uvicorn.Config(app, http=Patience, log_config=None, lifespan="off"))
         thread = threading.Thread(target=served.run, kwargs={"sockets": [free]})
         thread.start()
         while not served.started:
             time.sleep(0.01)
-        yield Server(demo_run.outcome.folder, free.getsockname()[1])
+        yield Server(folder, free.getsockname()[1])
         served.should_exit = True
         thread.join()
 
@@ -169,6 +181,93 @@ def test_pages_are_served_with_their_policy(server: Server) -> None:
     assert b"Content-Security-Policy" in body
     assert headers["x-content-type-options"] == "nosniff"
     assert server.ask("/dashboard/gemeente/GM9901.html")[0] == 200
+    status, headers, _ = server.ask("/dashboard")
+    assert (status, headers["location"]) == (307, "dashboard/")
+
+
+@pytest.mark.parametrize(
+    "path", ["/dashboard/index.html", "/dashboard/gemeente/GM9901.html", "/v1", "/v1/gemeenten/GM9901", "/health"]
+)
+def test_nothing_lies_below_a_file(server: Server, path: str) -> None:
+    assert server.ask(path)[0] == 200
+    for below in ("/", "//", "/x", "/."):
+        status, headers, _ = server.ask(path + below)
+        assert (status, headers["content-type"]) in (
+            (404, "application/problem+json"),
+            (422, "application/problem+json"),
+        )
+    assert server.ask("/dashboard/gemeente/")[0] == 404  # a folder without a page of its own
+
+
+def test_pages_have_another_tag_when_packed(server: Server) -> None:
+    page = (server.folder / "dashboard" / "index.html").read_bytes()
+    _, plain, own = server.ask("/dashboard/index.html", accept_encoding="identity")
+    _, packed, body = server.ask("/dashboard/index.html", accept_encoding="gzip")
+    assert own == gzip.decompress(body) == page
+    assert packed["content-encoding"] == "gzip"
+    assert plain["etag"] != packed["etag"]
+    assert plain["vary"] == packed["vary"] == "Accept-Encoding, Origin"
+    assert plain["content-type"] == packed["content-type"] == "text/html; charset=utf-8"
+    assert server.ask("/dashboard/index.html", accept_encoding="identity", if_none_match=packed["etag"])[0] == 200
+
+
+def test_options_tells_what_is_possible(server: Server) -> None:
+    for path in ("/v1", "/dashboard/index.html", "/v2"):
+        status, headers, body = server.ask(path, "OPTIONS")
+        assert (status, headers["allow"], body) == (204, "GET, HEAD, OPTIONS", b"")
+    asked = {"access_control_request_method": "GET"}
+    status, headers, _ = server.ask("/v1", "OPTIONS", origin=ORIGIN, **asked)
+    assert (status, headers["access-control-allow-origin"]) == (200, ORIGIN)
+    assert headers["access-control-allow-methods"] == "GET, HEAD"
+    status, headers, _ = server.ask("/v1", "OPTIONS", origin="https://other.example", **asked)
+    assert status == 400
+    assert "access-control-allow-origin" not in headers
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /v1 HTTP/1.1\r\nHost: 127.0.0.1\r\n",
+        b"GET /v1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabc",
+    ],
+    ids=["nothing", "headers", "body"],
+)
+def test_a_request_that_does_not_end_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    monkeypatch.setattr(Patience, "seconds", 0.3)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(sent)
+        with suppress(ConnectionResetError):
+            while connection.recv(65536):  # a server that waits for the rest lets this time out
+                pass
+    assert server.json("/health")["status"] == "ok"
+
+
+def test_a_request_that_comes_in_parts_is_answered(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        for part in (b"GET /health HT", b"TP/1.1\r\nHost: 127.0.0.1", b"\r\n\r\n"):
+            connection.sendall(part)
+            time.sleep(0.05)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_a_server_says_that_another_run_has_taken_the_place_of_its_own(demo_run: DemoRun, tmp_path: Path) -> None:
+    folder = shutil.copytree(demo_run.folder, tmp_path / "out")
+    with running(folder) as server:
+        before = server.ask("/v1/gemeenten/GM9901")
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        with staged(folder, FILES) as new:
+            for name in manifest["outputs"]:
+                (new / name).parent.mkdir(parents=True, exist_ok=True)
+                (new / name).write_bytes((folder / name).read_bytes() + b" ")
+            (new / "manifest.json").write_text(json.dumps(manifest | {"run_id": "another"}))
+        assert server.ask("/v1/gemeenten/GM9901")[::2] == before[::2]  # in memory: of its own run
+        for path in ("/health", "/v1/gemeenten/GM9902", "/dashboard/", f"/v1/gemeenten/GM9901/geojson?measure={TOTAL}"):
+            status, headers, body = server.ask(path)
+            assert (status, headers["content-type"], headers["cache-control"]) == (
+                *(503, "application/problem+json", "no-store"),
+            )
+            assert json.loads(body).keys() >= {"detail", "got", "expected", "hint"}
 
 
 def test_pages_elsewhere_may_read_when_named(server: Server) -> None:
@@ -214,7 +313,7 @@ def test_what_is_asked_wrongly_is_refused(server: Server, path: str, status: int
 def test_only_small_requests_that_read_are_answered(server: Server) -> None:
     for method in ("POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"):
         status, headers, _ = server.ask("/v1", method)
-        assert (status, headers["allow"]) == (405, "GET, HEAD")
+        assert (status, headers["allow"]) == (405, "GET, HEAD, OPTIONS")
     assert server.ask("/v1", x_long="x" * 20_000)[0] == 431
     begin = b"GET /v1 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     assert server.raw(begin + b"Content-Length: 9000000000\r\n\r\n").split()[1] == b"413"

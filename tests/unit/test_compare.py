@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_fit import Made, made_fit
 
-from buurtsae.errors import DataError
+from buurtsae.errors import DataError, ProblemsError
 from buurtsae.estimates.compare import compare, compare_folders, compare_tables
 from buurtsae.estimates.crossvalidation import left_out
 from buurtsae.estimates.summary import Estimates, estimate
@@ -81,6 +81,6 @@ def test_what_cannot_be_compared(est: Estimates, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing can be compared"):
         compare_tables(est.table, est.table.assign(year=1999))
     est.table.to_parquet(tmp_path / "estimates.parquet")
-    with pytest.raises(DataError, match="has no estimates"):
+    with pytest.raises(ProblemsError) as caught:  # neither has a manifest
         compare_folders(tmp_path, tmp_path / "niets")
-    assert compare_folders(tmp_path, tmp_path).agree
+    assert str(caught.value).count("holds no results of a finished run") == 2

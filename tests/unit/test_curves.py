@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,13 +13,14 @@ from made_fit import SIGMA, SUBDIMENSIONS, UNKNOWN_X, Made, made_fit, make_areas
 from buurtsae.areas.areas import Areas
 from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit, fit
-from buurtsae.errors import ModelError, ProblemsError
+from buurtsae.errors import DataError, ModelError, ProblemsError
 from buurtsae.estimates.axis import names_of
 from buurtsae.estimates.curves import Curves, curves, without_field
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.design import design
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
+from buurtsae.publish.curves import write_curves
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates
@@ -276,3 +278,19 @@ def test_figures(made: Made) -> None:
     np.testing.assert_allclose(line.lines[0].get_xydata(), rows[["value", "difference"]], rtol=EXACT)
     dots = curves(f, "klasse").plot(TOTAL)
     assert len(dots.lines) == 1
+
+
+def test_files_have_the_same_bytes_again_and_names_that_any_disk_takes(made: Made, tmp_path: Path) -> None:
+    found = curves(made.fit, "groen")
+    odd = [replace(found, covariate=replace(found.covariate, name=name)) for name in ("65+/75+", "65+:75+", "x" * 300)]
+    write_curves([found, *odd], tmp_path / "one")
+    write_curves([found], tmp_path / "two")
+    assert (tmp_path / "one" / "groen.svg").read_bytes() == (tmp_path / "two" / "groen.svg").read_bytes()
+    assert {p.name for p in (tmp_path / "one").iterdir()} == {
+        *("vuistregels.txt", "vuistregels.csv", "curves.csv"),
+        *("groen.svg", "65+_75+_1.svg", "65+_75+_2.svg", "x" * 60 + "_3.svg"),
+    }
+    write_curves([found], tmp_path / "two")  # they are its own
+    (tmp_path / "two" / "vuistregels.csv").write_text("mine", encoding="utf-8")
+    with pytest.raises(DataError, match="holds what no run wrote"):
+        write_curves([found], tmp_path / "two")

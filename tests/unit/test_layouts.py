@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import geopandas as gpd
 import numpy as np
@@ -27,7 +28,7 @@ from buurtsae.errors import DataError
 from buurtsae.publish.about import COLUMNS, About, moment
 from buurtsae.publish.contract import stored_text
 from buurtsae.publish.datapackage import datapackage
-from buurtsae.publish.excel_csv import guarded, unguarded
+from buurtsae.publish.excel_csv import guarded, unguarded, write_excel_csv, write_semicolons
 from buurtsae.publish.layouts import write_layouts
 from buurtsae.publish.regions import regions
 from buurtsae.publish.statline import observations, region_key
@@ -47,6 +48,9 @@ HOSTILE = (
     "-5",
     "@SUM(A1)",
     "\t=1+1",
+    "  =1+1",
+    "\u200b\u00a0@SUM(A1)",
+    "\ufeff-2+3",
     "'=al met apostrof",
     "'t Zand",
     "<script>alert('x')</script> & co",
@@ -173,6 +177,38 @@ def test_the_guard_is_undone(text: str) -> None:
     given = pd.Series([text], dtype="str")
     assert unguarded(guarded(given)).tolist() == [text]
     assert not guarded(given)[0].startswith(tuple("=+-@\t\r\n"))
+
+
+INVISIBLE = [c for c in map(chr, range(0x110000)) if category(c) in ("Cc", "Cf", "Zs", "Zl", "Zp")]
+
+
+@pytest.mark.parametrize("sign", list("=+-@＝＋－＠"))  # those of full width too
+def test_a_formula_is_guarded_behind_anything_that_is_not_seen(sign: str) -> None:
+    assert len(INVISIBLE) > 150  # Unicode has 65 controls, over a hundred formatting signs, and some twenty spaces
+    texts = pd.Series([f"{c}{sign}1" for c in [*INVISIBLE, "\ufe0f", "\u3164"]] + [f"' \u200b' {sign}1"], dtype="str")
+    safe = guarded(texts)
+    assert safe.tolist() == [f"'{t}" for t in texts]
+    assert unguarded(safe).tolist() == texts.tolist()
+
+
+def test_text_that_is_no_formula_and_numbers_stay(tmp_path: Path) -> None:
+    texts = pd.Series(["'s-Gravenhage", "Kop-van-Zuid", " Noord", "1-2", "a=b", "'", "\u200bNoord", ""], dtype="str")
+    assert guarded(texts).tolist() == texts.tolist()
+    write_semicolons(pd.DataFrame({"verschil": [-0.5, 2.0]}), tmp_path / "t.csv", decimal=",")
+    assert (tmp_path / "t.csv").read_bytes() == b"verschil\r\n-0,5\r\n2,0\r\n"
+
+
+def test_negative_figures_of_the_dutch_csv_are_numbers(made: pd.DataFrame, tmp_path: Path) -> None:
+    write_excel_csv(made.assign(reliability=-0.25), tmp_path)
+    assert {r["reliability"] for r in read(tmp_path / "estimates_nl.csv", "utf-8-sig")} == {"-0,25"}
+
+
+@pytest.mark.parametrize("name", ["estimates.csv", "estimates_nl.csv", "statline_regions.csv"])
+def test_a_return_inside_text_is_quoted(folder: Path, name: str) -> None:
+    content = (folder / name).read_bytes().decode("utf-8-sig")
+    bare = re.sub(r'"(?:[^"]|"")*"', "", content)  # what is not inside quotes
+    assert "regel twee\rdrie" in content
+    assert "\r" not in (bare if name == "estimates.csv" else bare.replace("\r\n", ""))
 
 
 # --- a workbook

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 
 import buurtsae
-
 from buurtsae.estimates.labels import EXACT, PROTECTING, Rules, basis, in_english
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook, available
@@ -122,7 +121,9 @@ def test_every_reason_has_its_english() -> None:
         }
     )
     rules = Rules(min_respondents=3, min_reliability=0.5, max_width=2.5, min_own_share=0.25)
-    parts = [text for texts in rules.reasons(rows, {"a"}, np.array([False, True, True, False])).values() for text in texts]
+    parts = [
+        text for texts in rules.reasons(rows, {"a"}, np.array([False, True, True, False])).values() for text in texts
+    ]
     assert len(parts) == 8
     assert PROTECTING in parts
     for text in (*parts, EXACT):

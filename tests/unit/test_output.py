@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from frictionless import Package, system
 from made_fit import CHAINS, DRAWS, EMPTY, TINY, made_fit
 from made_fit import HIDDEN as HIDDEN_AREAS
 
+from buurtsae.errors import DataError
 from buurtsae.estimates.quality import Gate
 from buurtsae.estimates.summary import Estimates, estimate, level_draws
 from buurtsae.publish import output
@@ -71,6 +73,10 @@ def test_tables_are_the_published_estimates(folder: Path, est: Estimates) -> Non
     assert polygons.crs == "EPSG:28992"
     hidden = polygons[polygons["area_code"].isin(HIDDEN)]
     assert hidden[["estimate", "sd", "n_respondents"]].isna().all(axis=None)
+
+
+def test_every_file_is_one_of_the_patterns_that_are_looked_for_before_a_run(folder: Path) -> None:
+    assert {f for name in output.FILES for f in folder.glob(name)} == {f for f in folder.rglob("*") if f.is_file()}
 
 
 def test_every_file_is_documented(folder: Path, root: Path) -> None:
@@ -191,14 +197,13 @@ def test_a_gate_that_is_not_met_is_written_as_draft(est: Estimates, tmp_path: Pa
 
 def test_what_fails_half_way_leaves_nothing(est: Estimates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: object) -> None:
-        raise OSError("no space left")
+        raise OSError(ENOSPC, "no space left")
 
     monkeypatch.setattr(output, "write_site", full)
     for to in (tmp_path / "nieuw", tmp_path / "oud"):
         if to.name == "oud":
             to.mkdir()
-            (to / "manifest.json").write_text("{}", encoding="utf-8")
-        with pytest.raises(OSError, match="no space left"):
+            (to / "notes.txt").write_text("mine", encoding="utf-8")
+        with pytest.raises(DataError, match="no space left"):
             publish(est, to, draws=10)
-    assert [p.name for p in tmp_path.rglob("*")] == ["oud", "manifest.json"]
-    assert (tmp_path / "oud" / "manifest.json").read_text(encoding="utf-8") == "{}"
+    assert [p.name for p in tmp_path.rglob("*")] == ["oud", "notes.txt"]

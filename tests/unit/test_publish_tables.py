@@ -1,4 +1,4 @@
-"""Tables on disk, their description, and all files or none."""
+"""Tables on disk, and their description."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from frictionless import Package, system
 from made_estimates import honeycomb, table
 
 from buurtsae.errors import DataError
-from buurtsae.publish import staging
 from buurtsae.publish.datapackage import datapackage
-from buurtsae.publish.staging import staged
 from buurtsae.publish.tables import write_tables
 from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, check_estimates, published
 from buurtsae.survey.concept import Concept
@@ -101,91 +99,3 @@ def test_the_data_package_describes_the_files_as_they_are(folder: Path, made: pd
         (folder / "estimates.csv").write_text("\n".join([*lines[:3], lines[2]]) + "\n", encoding="utf-8", newline="\n")
         errors = {kind for (kind,) in package.validate().flatten(["type"])}
     assert errors == {"primary-key", "hash-count", "byte-count"}  # a key twice, in a file of another size
-
-
-def _tree(folder: Path) -> dict[str, str]:
-    return {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*") if p.is_file()}
-
-
-def test_files_move_into_place_with_the_manifest_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    moved: list[str] = []
-    replace = staging.os.replace
-
-    def recorded(source: Path, target: Path) -> None:
-        moved.append(Path(target).name)
-        replace(source, target)
-
-    to = tmp_path / "out" / "streek"
-    with staged(to) as new:
-        (new / "dashboard").mkdir()
-        for name in ("manifest.json", "zuid.csv", "dashboard/index.html"):
-            (new / name).write_text(name)
-        monkeypatch.setattr(staging.os, "replace", recorded)
-        assert not to.exists()
-    assert moved[-1] == "manifest.json"
-    assert _tree(to) == {n: n for n in ("manifest.json", "zuid.csv", "dashboard/index.html")}
-    assert [p.name for p in to.parent.iterdir()] == ["streek"]
-    assert [p for p in tmp_path.iterdir() if p.name.startswith(".")] == []
-
-
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-@pytest.mark.parametrize("existed", [True, False])
-def test_an_exception_leaves_the_folder_as_it_was(tmp_path: Path, error: type[BaseException], existed: bool) -> None:
-    to = tmp_path / "out"
-    if existed:
-        to.mkdir()
-        (to / "manifest.json").write_text("old")
-
-    def half_done() -> None:
-        with staged(to) as new:
-            (new / "manifest.json").write_text("new")
-            raise error
-
-    with pytest.raises(error):
-        half_done()
-    assert _tree(tmp_path) == ({"out/manifest.json": "old"} if existed else {})
-    assert to.exists() == existed
-
-
-@pytest.mark.parametrize(
-    ("failure", "expected"), [(PermissionError, DataError), (KeyboardInterrupt, KeyboardInterrupt)]
-)
-@pytest.mark.parametrize("at", range(1, 8))  # every one: 3 old files away, 4 new ones in place
-def test_a_failure_halfway_the_move_puts_everything_back(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    at: int,
-    failure: type[BaseException],
-    expected: type[BaseException],
-) -> None:
-    to = tmp_path / "out"
-    to.mkdir()
-    old = {"manifest.json": "old", "a.csv": "old", "b.csv": "old", "kept.txt": "mine"}
-    for name, text in old.items():
-        (to / name).write_text(text)
-    count, replace = 0, staging.os.replace
-
-    def failing(source: Path, target: Path) -> None:
-        nonlocal count
-        count += 1
-        if count == at:
-            raise failure("in use")
-        replace(source, target)
-
-    def publish() -> None:
-        with staged(to) as new:
-            (new / "d").mkdir()
-            for name in ("a.csv", "b.csv", "d/new.html", "manifest.json"):
-                (new / name).write_text("new")
-            monkeypatch.setattr(staging.os, "replace", failing)
-
-    with pytest.raises(expected):
-        publish()
-    assert _tree(to) == old
-    assert not (to / "d").exists()
-
-
-def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("a file")
-    with pytest.raises(DataError, match="cannot be written"), staged(tmp_path / "out"):
-        pass

@@ -7,7 +7,6 @@ that were left out (`crossvalidation`): differences per gemeente have a standard
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from buurtsae.errors import Problems, shown
+from buurtsae.errors import BuurtsaeError, Problems, shown
 from buurtsae.estimates.crossvalidation import fingerprint, left_out
 from buurtsae.estimates.summary import Estimates
+from buurtsae.folder.finished import Finished
 
 KEY = ["level", "area_code", "measure", "year"]
 MEANS, SDS = 0.1, 0.05  # what engines that agree may differ
@@ -115,23 +115,23 @@ def compare_folders(a: str | Path, b: str | Path) -> Comparison:
     Parameters
     ----------
     a, b : path
-        Output folders, with `estimates.parquet`, `manifest.json` and, for what the models predict, `quality.json`.
+        Folders of finished runs.
 
     Raises
     ------
     DataError or ProblemsError
-        If a folder has no results, or as `compare`.
+        If a folder holds no finished run, or as `compare`.
     """
-    problems, tables, names = Problems(), [], []
-    for folder in (Path(a), Path(b)):
-        if not (folder / "estimates.parquet").is_file():
-            problems.add(f"{folder} has no estimates", "no estimates.parquet", "a folder of results", "check the path")
-            continue
-        tables.append(pd.read_parquet(folder / "estimates.parquet"))
-        names.append(_name(folder))
+    problems, parts = Problems(), []
+    for folder in (a, b):
+        try:
+            run = Finished.open(folder)
+            parts.append((pd.read_parquet(run.stream("estimates.parquet")), _name(run), _density(run)))
+        except BuurtsaeError as error:
+            problems.collect(error)
     problems.raise_if_any()
-    found = compare_tables(tables[0], tables[1], (names[0], names[1]))
-    one, other = _density(Path(a)), _density(Path(b))
+    (table_a, name_a, one), (table_b, name_b, other) = parts
+    found = compare_tables(table_a, table_b, (name_a, name_b))
     if one.get("data") is None or one["data"] != other.get("data"):
         return found
     return replace(found, elpd=_difference(pd.Series(one["groups"]), pd.Series(other["groups"])))
@@ -204,11 +204,9 @@ def _difference(one: pd.Series, other: pd.Series) -> tuple[float, float] | None:
     return float(difference.sum()), float(np.sqrt(len(difference)) * difference.std(ddof=1))
 
 
-def _density(folder: Path) -> dict[str, Any]:
-    """What a quality report says of left-out gemeenten; nothing where there is none."""
-    path = folder / "quality.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return dict(found.get("density") or {})
+def _density(run: Finished) -> dict[str, Any]:
+    """What a quality report says of left-out gemeenten; nothing where there are too few."""
+    return dict(run.json("quality.json").get("density") or {})
 
 
 def _same_data(a: Estimates, b: Estimates) -> bool:
@@ -219,13 +217,9 @@ def _same_data(a: Estimates, b: Estimates) -> bool:
     return bool(a.areas.parents("gemeente")[seen].nunique() > 1)
 
 
-def _name(folder: Path) -> str:
+def _name(run: Finished) -> str:
     """What a folder of results is of."""
-    path = folder / "manifest.json"
-    if not path.is_file():
-        return str(folder)
-    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return f"{folder} (run {manifest['run_id']}, engine {manifest['engine']}, seed {manifest['seed']})"
+    return "{} (run {run_id}, engine {engine}, seed {seed})".format(run.folder, **run.manifest)
 
 
 def _number(value: float, decimals: int = 2) -> str:

@@ -6,7 +6,6 @@ pages are filled from the same dictionary, so that they cannot differ.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +20,7 @@ from buurtsae.estimates.labels import in_words
 from buurtsae.estimates.leaning import leaning
 from buurtsae.estimates.profile import ProfileIndicator, indicators, profile
 from buurtsae.estimates.summary import Estimates
+from buurtsae.folder.finished import Finished
 from buurtsae.publish.about import source
 from buurtsae.publish.style import significant
 from buurtsae.schemas import CONTRACT_VERSION, records
@@ -219,15 +219,14 @@ def of_area(folder: str | Path, code: str) -> dict[str, Any]:
     Raises
     ------
     DataError
-        If the folder has no file of the gemeente, or the file nothing of the area.
+        If the folder holds no finished run, the run no file of the gemeente, or the file nothing of the area.
     """
-    home = Path(folder) / "json"
-    path = home / f"GM{code[2:6]}.json"
-    names = {p.name for p in home.glob("GM*.json")}
-    if path.name not in names:  # never a path that a code spells
-        known = shown(sorted(n.removesuffix(".json") for n in names)) or f"no gemeenten in {folder}"
+    run = Finished.open(folder)
+    name = f"json/GM{code[2:6]}.json"
+    if name not in run.names:
+        known = shown(Path(n).stem for n in run.names if n.startswith("json/")) or f"no gemeenten in {folder}"
         raise DataError("there are no results of this area", repr(code), known, "check the code, and --from FOLDER")
-    document = json.loads(path.read_text(encoding="utf-8"))
+    document = run.json(name)
     rows = [r for r in document["estimates"] if r["area_code"] == code and r["year"] == document["years"][-1]]
     if not rows:
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,13 +10,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from buurtsae.figures import dutch
-from buurtsae.publish.staging import staged
+from buurtsae.folder.target import Target, by_heading, staged
+from buurtsae.tables import write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from buurtsae.estimates.curves import Curves
 
+FILES = ("vuistregels.txt", "vuistregels.csv", "curves.csv")
+KNOWN = by_heading("vuistregels.csv", "measure,low,high,difference,")
+LONGEST = 60  # characters of the name of a figure
 WITH, WITHOUT = "#0072b2", "#d55e00"  # Okabe and Ito (2008)
 
 
@@ -60,27 +65,28 @@ def plot_curve(rows: pd.DataFrame, title: str, label: str, *, categorical: bool,
     return ax
 
 
-def write_curves(found: Sequence[Curves], to: str | Path, notice: str = "") -> None:
+def write_curves(found: Sequence[Curves], to: str | Path | Target, notice: str = "") -> None:
     """Write `vuistregels.txt`, `vuistregels.csv`, `curves.csv`, and per covariate a figure per measure.
 
     Parameters
     ----------
     found : sequence of Curves
     to : path
-        Folder, made if need be.
+        Folder, made if need be, or one that is claimed already; files of an earlier call are replaced.
     notice : str
         What text and figures say of the data.
     """
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with staged(to) as folder:
+    with staged(to, FILES, KNOWN) as folder, rc_context({"svg.hashsalt": "buurtsae"}):  # ids that do not change
         said = "\n\n".join([*filter(None, [notice]), *(c.text for c in found)])
         (folder / "vuistregels.txt").write_text(said + "\n", "utf-8", newline="\n")
         for name in ("table", "curve"):
             parts = [getattr(c, name).assign(covariate=c.covariate.name) for c in found]
             file = folder / {"table": "vuistregels.csv", "curve": "curves.csv"}[name]
-            pd.concat(parts).to_csv(file, index=False, encoding="utf-8", lineterminator="\n")
-        for c in found:
+            write_csv(pd.concat(parts), file)
+        for k, c in enumerate(found):
             measures = list(dict.fromkeys(c.curve["measure"]))
             figure = Figure(figsize=(13.0, 3.6 * ((len(measures) + 1) // 2)), layout="constrained")
             axes = figure.subplots((len(measures) + 1) // 2, 2, sharey=True, squeeze=False).ravel()
@@ -90,4 +96,10 @@ def write_curves(found: Sequence[Curves], to: str | Path, notice: str = "") -> N
                 ax.remove()
             if notice:
                 figure.suptitle(notice, fontsize="small", color="#a40000", wrap=True)
-            figure.savefig(folder / f"{c.covariate.name}.svg", metadata={"Date": None})
+            figure.savefig(folder / f"{_file_name(c.covariate.name, k)}.svg", metadata={"Date": None})
+
+
+def _file_name(name: str, k: int) -> str:
+    """Return a name that every file system takes, with a number where it had to change: columns have any names."""
+    plain = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", name)[:LONGEST]
+    return plain if plain == name else f"{plain}_{k}"

@@ -1,12 +1,18 @@
 """What makes a run reproducible: inputs by hash, versions, seed, model, timings, and the outcome of the gate.
 
-The same inputs, seed and versions give the same estimates; `run_id` is a hash of exactly these.
+The same inputs, seed and versions give the same estimates; `run_id` is a hash of exactly these. With SOURCE_DATE_EPOCH
+set (seconds since 1970), that is the moment of the run and no timings are told: the same run gives the same bytes.
+
+References
+----------
+Reproducible Builds, SOURCE_DATE_EPOCH specification 1.1.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,6 +21,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from buurtsae.errors import DataError
+from buurtsae.folder.finished import hashes as hashes_below
+
+EPOCH = "SOURCE_DATE_EPOCH"
 PACKAGES = (
     "numpy",
     "scipy",
@@ -30,6 +40,28 @@ PACKAGES = (
 )
 
 
+def now() -> str:
+    """Return the moment of a run (RFC 3339, UTC): that of SOURCE_DATE_EPOCH where it is set, else of the clock.
+
+    Raises
+    ------
+    DataError
+        If SOURCE_DATE_EPOCH is no number of seconds.
+    """
+    seconds = os.environ.get(EPOCH)
+    if seconds is None:
+        return datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError) as error:
+        raise DataError(
+            f"{EPOCH} cannot be read",
+            repr(seconds[:40]),
+            "whole seconds since 1970",
+            "correct the variable, or unset it",
+        ) from error
+
+
 @dataclass(frozen=True)
 class Provenance:
     """Where a set of estimates comes from.
@@ -41,6 +73,7 @@ class Provenance:
     settings : mapping
         The run file as read, defaults included.
     timings : mapping of step to seconds
+        Left out of the manifest when SOURCE_DATE_EPOCH is set.
     created : str
         RFC 3339, UTC.
     """
@@ -49,7 +82,7 @@ class Provenance:
     inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
-    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    created: str = field(default_factory=now)
 
 
 def versions() -> dict[str, str]:
@@ -84,10 +117,10 @@ def run_id(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
 def manifest(quality: Mapping[str, Any], provenance: Provenance, folder: Path) -> dict[str, Any]:
     """Return the manifest of a run whose files lie in `folder`."""
     run = quality["run"]
-    outputs = sorted(f for f in folder.rglob("*") if f.is_file())
     return {
         "run_id": run["run_id"],
         **asdict(provenance),
+        "timings": {} if EPOCH in os.environ else dict(provenance.timings),
         "fictitious": run.get("fictitious", False),
         "notice": run.get("notice", ""),
         "engine": run["engine"],
@@ -96,5 +129,5 @@ def manifest(quality: Mapping[str, Any], provenance: Provenance, folder: Path) -
         "platform": platform.platform(),
         "model": quality["model"],
         "gate": quality["gate"],
-        "outputs": hashes(outputs, folder),
+        "outputs": hashes_below(folder),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from buurtsae.estimates.quality import Gate, quality
 from buurtsae.estimates.summary import Estimates, level_draws
+from buurtsae.folder.target import Target, claimed, staged
 from buurtsae.publish.about import About, moment, notice
 from buurtsae.publish.content import Content
 from buurtsae.publish.datapackage import datapackage
@@ -20,15 +22,22 @@ from buurtsae.publish.method import Statement
 from buurtsae.publish.outlines import outlines
 from buurtsae.publish.report import write_quality
 from buurtsae.publish.site import write_site
-from buurtsae.publish.staging import staged
 from buurtsae.publish.tables import write_tables
+from buurtsae.tables import write_csv
 
+FILES = (  # patterns of all that is written
+    *("estimates.parquet", "estimates.csv", "estimates.geoparquet", "estimates_nl.csv", "estimates.xlsx"),
+    *("estimates.gpkg", "statline.csv", "statline_measures.csv", "statline_regions.csv", "swing.csv", "supplement.csv"),
+    *("draws.nc", "quality.json", "quality.html", "contract.schema.json", "datapackage.json", "manifest.json"),
+    *("dashboard/index.html", "dashboard/verantwoording.html", "dashboard/gemeente/GM*.html"),
+    *("dashboard/buurt/BU*.html", "json/GM*.json"),
+)
 JSON = {"ensure_ascii": False, "indent": 1, "allow_nan": False}
 
 
 def publish(
     est: Estimates,
-    to: str | Path,
+    to: str | Path | Target,
     *,
     gate: Gate | None = None,
     provenance: Provenance | None = None,
@@ -42,7 +51,8 @@ def publish(
     ----------
     est : Estimates
     to : path
-        Folder for the results, made if need be; files of an earlier run are replaced, the manifest last.
+        Folder for the results, made if need be, or one that is claimed already; files of an earlier run are replaced or
+        removed, others are never touched.
     gate : Gate, optional
         Thresholds; when they are not met everything is still written, marked as draft.
     provenance : Provenance, optional
@@ -65,28 +75,29 @@ def publish(
         **{"run_id": run_id, "title": provenance.title, "created": provenance.created},
         **{"fictitious": est.fictitious, "notice": notice(est.fictitious), "versions": versions()},
     }
-    report = quality(est, gate, run=run, scales=scales, weights=weights)
-    draft = not report["gate"]["passed"]
-    about = About(provenance.title, run_id, moment(provenance.created), draft, est.fictitious)
     labels = {m: est.concept.nodes[m].nl for m in est.measures}
-    with staged(to) as folder:
-        write_tables(est.published, est.areas.frame, folder, about.notice)
-        est.supplement.to_csv(folder / "supplement.csv", index=False, encoding="utf-8", lineterminator="\n")
-        write_layouts(est.published, est.areas, est.concept, folder, about)
-        _write_draws(est, folder / "draws.nc", draws)
-        write_quality(report, folder, outlines(est.areas.frame))
-        page: dict[str, Any] = {k: v for k, v in run.items() if k != "versions"} | {"draft": draft}
-        write_site(Content.of(est, page), folder, Statement.of(report, provenance, est.rules))
-        package = datapackage(
-            folder,
-            title=provenance.title,
-            created=provenance.created,
-            run_id=run_id,
-            measures=labels,
-            fictitious=est.fictitious,
-        )
-        _write_json(folder / "datapackage.json", package)
-        _write_json(folder / "manifest.json", manifest(report, provenance, folder))
+    with claimed(to, FILES) as target:
+        report = quality(est, gate, run=run, scales=scales, weights=weights)
+        draft = not report["gate"]["passed"]
+        about = About(provenance.title, run_id, moment(provenance.created), draft, est.fictitious)
+        with staged(target) as folder:
+            write_tables(est.published, est.areas.frame, folder, about.notice)
+            write_csv(est.supplement, folder / "supplement.csv")
+            write_layouts(est.published, est.areas, est.concept, folder, about)
+            _write_draws(est, folder / "draws.nc", draws)
+            write_quality(report, folder, outlines(est.areas.frame))
+            page: dict[str, Any] = {k: v for k, v in run.items() if k != "versions"} | {"draft": draft}
+            write_site(Content.of(est, page), folder, Statement.of(report, provenance, est.rules))
+            package = datapackage(
+                folder,
+                title=provenance.title,
+                created=provenance.created,
+                run_id=run_id,
+                measures=labels,
+                fictitious=est.fictitious,
+            )
+            _write_json(folder / "datapackage.json", package)
+            _write_json(folder / "manifest.json", manifest(report, provenance, folder))
     return report
 
 
@@ -95,8 +106,12 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _write_draws(est: Estimates, path: Path, most: int) -> None:
-    """Write joint draws of all levels, float32, dims (draw, area, measure); what is not published is missing."""
-    import xarray as xr
+    """Write joint draws of all levels, float32, dims (draw, area, measure); what is not published is missing.
+
+    The file is made in memory: HDF5 that meets a full disk ends the whole process when it closes the file.
+    """
+    import h5netcdf
+    import h5py
 
     total = len(est.draws.flat)
     kept = np.linspace(0, total - 1, min(most, total)).round().astype(int)
@@ -108,17 +123,18 @@ def _write_draws(est: Estimates, path: Path, most: int) -> None:
     hidden = est.table[est.table["label"] == "niet_publiceren"]
     for row in hidden[["level", "area_code", "measure"]].itertuples(index=False):
         values[:, position[row.level, row.area_code], est.measures.index(row.measure)] = np.nan
-    data = xr.Dataset(
-        {"score": (("draw", "area", "measure"), values, {"units": "score 0-10"})},
-        coords={
-            "area": codes["area_code"].astype(str).to_numpy(dtype=object),
-            "level": ("area", codes["level"].astype(str).to_numpy(dtype=object)),
-            "measure": np.array(est.measures, dtype=object),
-        },
-        attrs={
-            "run_id": str(est.table["run_id"].iloc[0]),
-            "code_year": est.areas.year,
-            **({"notice": notice(True)} if est.fictitious else {}),
-        },
-    )
-    data.to_netcdf(path, engine="h5netcdf", encoding={"score": {"zlib": True, "complevel": 4}})
+    buffer = io.BytesIO()
+    with h5netcdf.File(buffer, "w") as file:
+        file.dimensions = dict(zip(("draw", "area", "measure"), values.shape, strict=True))
+        file.attrs.update({"run_id": str(est.table["run_id"].iloc[0]), "code_year": est.areas.year})
+        file.attrs.update({"notice": notice(True)} if est.fictitious else {})
+        labelled = {"area": codes["area_code"], "level": codes["level"], "measure": est.measures}
+        for name, labels in labelled.items():
+            dims = ("measure",) if name == "measure" else ("area",)
+            file.create_variable(name, dims, h5py.string_dtype())[:] = np.array([str(v) for v in labels], dtype=object)
+        score = file.create_variable(
+            "score", ("draw", "area", "measure"), data=values, fillvalue=np.float32("nan"), compression="gzip",
+            compression_opts=4, shuffle=True,
+        )  # fmt: skip
+        score.attrs.update({"units": "score 0-10", "coordinates": "level"})
+    path.write_bytes(buffer.getbuffer())

@@ -15,6 +15,7 @@ import pandas as pd
 from buurtsae.areas.areas import RD
 from buurtsae.errors import DataError, shown
 from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES
+from buurtsae.tables import write_csv
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -50,7 +51,7 @@ def write_tables(table: pd.DataFrame, geometry: gpd.GeoDataFrame, folder: Path, 
     of_table = {"contract_version": CONTRACT_VERSION, "notice": notice}
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **of_table})
     pq.write_table(arrow, folder / "estimates.parquet", compression="zstd")
-    table.to_csv(folder / "estimates.csv", index=False, encoding="utf-8", lineterminator="\n")
+    write_csv(table, folder / "estimates.csv")
     path = folder / "estimates.geoparquet"
     with_polygons.to_parquet(path, index=False, compression="zstd")
     if notice:  # geopandas has no place for it

@@ -1,7 +1,8 @@
 """The HTTP interface of published results: read-only, described by OpenAPI at `/openapi.json`.
 
-Bodies never change while the server runs: each is made once, kept in two codings (as it is, and gzip) with a strong
-entity tag per coding, and sent again from memory. Errors are problem details with our what, got, expected and hint.
+Bodies, pages included, never change while the server runs: each is made once, kept in two codings (as it is, and gzip)
+with a strong entity tag per coding, and sent again from memory. Once another run has taken the folder, what is not in
+memory yet is answered by 503. Errors are problem details with our what, got, expected and hint.
 
 References
 ----------
@@ -20,16 +21,14 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
-from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from buurtsae import __version__
-from buurtsae.errors import shown
+from buurtsae.errors import DataError, shown
 from buurtsae.serve.description import PROBLEM, describe
-from buurtsae.serve.limits import Limits
+from buurtsae.serve.limits import Limits, Patience
 from buurtsae.serve.results import Results
 
 KEPT = 512  # bodies in memory: a gemeente's is some 0.3 MB
@@ -89,9 +88,10 @@ def create_app(results: Results, hosts: Sequence[str] = ("*",), origins: Sequenc
         title="buurtsae",
         version=__version__,
         summary="Published estimates of buurtverbondenheid",
-        description=str(results.manifest.get("notice", "")),
+        description=str(results.run.manifest.get("notice", "")),
         docs_url=None,  # those pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         openapi_tags=[{"name": "results"}, {"name": "server"}],
     )
     measures, years, levels = results.measures, results.years, results.levels
@@ -146,16 +146,21 @@ def create_app(results: Results, hosts: Sequence[str] = ("*",), origins: Sequenc
 
     @app.get("/health", tags=["server"], **describe("Health"))
     def health() -> Response:
-        """Whether the server answers."""
-        return JSONResponse({"status": "ok", "run_id": str(results.manifest["run_id"])})
+        """Whether the server answers, and the folder still holds the run that it serves."""
+        results.check()
+        return JSONResponse({"status": "ok", "run_id": results.run_id})
 
     @app.get("/", include_in_schema=False)
+    @app.get("/dashboard", include_in_schema=False)
     def home() -> Response:
         return RedirectResponse("dashboard/")
 
-    pages = StaticFiles(directory=results.folder / "dashboard", html=True)
-    app.mount("/dashboard", GZipMiddleware(pages, minimum_size=LEAST))
+    @app.get("/dashboard/{path:path}", include_in_schema=False)
+    def page(request: Request, path: str) -> Response:
+        return answer(request, results.page, path, media_type="text/html; charset=utf-8")
+
     app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(DataError, _replaced)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     if origins:
@@ -167,6 +172,13 @@ def create_app(results: Results, hosts: Sequence[str] = ("*",), origins: Sequenc
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem(error.status_code, str(error.detail), dict(error.headers or {}))
+
+
+def _replaced(request: Request, error: Exception) -> Response:
+    """Answer that the folder does not hold the run any more that is served."""
+    assert isinstance(error, DataError)
+    parts = {k: getattr(error, k) for k in ("got", "expected", "hint")}
+    return problem(503, error.what, **parts)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
@@ -193,7 +205,7 @@ def serve(results: Results, host: str = "127.0.0.1", port: int = 8000, origins: 
     hosts = LOOPBACK if host in LOOPBACK else ("*",)
     app = create_app(results, hosts, origins)
     # h11 keeps at most 64 kB of a request that is not complete
-    uvicorn.run(app, host=host, port=port, http="h11", log_level="warning", server_header=False)
+    uvicorn.run(app, host=host, port=port, http=Patience, log_level="warning", server_header=False)
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:

@@ -73,6 +73,7 @@ REASONS = {
     414: "An address that is too long",
     422: "A request that cannot be used",
     431: "Headers that are too long",
+    503: "Another run has taken the place of the one that is served",
 }
 
 
@@ -91,7 +92,7 @@ def describe(body: str, *errors: int) -> dict[str, Any]:
         200: {"description": "Found", "content": {kind: {"schema": BODIES[body]}}},
         304: {"description": "Not changed since the entity tag that was sent"},
     }
-    for status in sorted({400, 413, 414, 431, *errors}):
+    for status in sorted({400, 413, 414, 431, 503, *errors}):
         content = {"text/plain": {"schema": TEXT}} if status == 400 else {PROBLEM: {"schema": DETAILS}}
         found[status] = {"description": REASONS[status], "content": content}
     return {"response_model": None, "responses": found}

@@ -1,7 +1,8 @@
-"""A folder of published results, as the bodies that a server sends.
+"""A finished run, as the bodies that a server sends.
 
-Only what is published is read: files per gemeente, the table in which suppressed figures are null, and the borders of
-buurten, simplified together to `TOLERANCE` and in longitude and latitude (WGS 84) as GeoJSON asks.
+Only what is published is read: files per gemeente, pages, the table in which suppressed figures are null, and the
+borders of buurten, simplified together to `TOLERANCE` and in longitude and latitude (WGS 84) as GeoJSON asks. A file
+must have its hash when it is read: once another run has taken the place of this one, nothing of that is served.
 
 References
 ----------
@@ -11,7 +12,6 @@ RFC 7946, The GeoJSON Format.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from buurtsae.errors import DataError, shown
+from buurtsae.folder.finished import Finished
 from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, records
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 5.0  # metres
 DECIMALS = 6  # of a degree: 0.1 m
-FILES = ("estimates.parquet", "estimates.geoparquet", "manifest.json", "dashboard", "json")
+PAGES = "dashboard/"
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,13 @@ class Results:
 
     Attributes
     ----------
-    folder : Path
+    run : Finished
     table : DataFrame
         The published estimates of all levels.
-    manifest : mapping
     """
 
-    folder: Path
+    run: Finished
     table: pd.DataFrame
-    manifest: Mapping[str, Any]
 
     @classmethod
     def open(cls, folder: str | Path) -> Results:
@@ -53,26 +52,37 @@ class Results:
         Raises
         ------
         DataError
-            If files are absent, or written under another version of the contract.
+            If there is no finished run, or it was written under another version of the contract.
         """
-        home = Path(folder)
-        if absent := [name for name in FILES if not (home / name).exists()]:
-            raise DataError(
-                f"{home} holds no results", f"without {shown(absent)}", "a folder that `buurtsae run` wrote", "give it"
-            )
-        table = pd.read_parquet(home / "estimates.parquet")
+        run = Finished.open(folder)
+        table = pd.read_parquet(run.stream("estimates.parquet"))
         if absent := [c.name for c in ESTIMATES if c.name not in table.columns]:
             raise DataError(
                 "columns are absent from estimates.parquet", shown(absent), "those of the contract", "run it again"
             )
-        return cls(home, table, json.loads((home / "manifest.json").read_text(encoding="utf-8")))
+        return cls(run, table)
+
+    @property
+    def run_id(self) -> str:
+        """Identifier of the run."""
+        return str(self.run.manifest["run_id"])
+
+    def check(self) -> None:
+        """Raise `DataError` when the folder does not hold this run any more."""
+        if Finished.open(self.run.folder).manifest != self.run.manifest:
+            raise DataError(
+                f"another run has taken the place of {self.run_id}",
+                str(self.run.folder),
+                "the run that this server was started with",
+                "start the server again",
+            )
 
     @cached_property
     def gemeenten(self) -> dict[str, str]:
         """Name of every gemeente that has a file, by code."""
         rows = self.table[self.table["level"] == "gemeente"].drop_duplicates("area_code")
         known = dict(zip(rows["area_code"], rows["area_name"], strict=True))
-        codes = sorted(p.stem for p in (self.folder / "json").glob("GM*.json"))
+        codes = sorted(Path(n).stem for n in self.run.names if n.startswith("json/"))
         return {code: str(known.get(code, code)) for code in codes}
 
     @cached_property
@@ -94,10 +104,10 @@ class Results:
         """Return what the results are: title, run, years, measures, levels and gemeenten."""
         return {
             "contract_version": CONTRACT_VERSION,
-            **{k: str(self.manifest[k]) for k in ("title", "run_id", "created")},
-            "draft": not self.manifest["gate"]["passed"],
-            "fictitious": bool(self.manifest.get("fictitious")),
-            "notice": str(self.manifest.get("notice", "")),
+            **{k: str(self.run.manifest[k]) for k in ("title", "run_id", "created")},
+            "draft": not self.run.manifest["gate"]["passed"],
+            "fictitious": bool(self.run.manifest.get("fictitious")),
+            "notice": str(self.run.manifest.get("notice", "")),
             "code_year": int(self.table["code_year"].iloc[0]),
             "years": list(self.years),
             "measures": list(self.measures),
@@ -109,7 +119,12 @@ class Results:
         """Return the file of a gemeente as it was written; None if there is none."""
         if code not in self.gemeenten:  # never a path that a request spells
             return None
-        return (self.folder / "json" / f"{code}.json").read_bytes()
+        return self.run.read(f"json/{code}.json")
+
+    def page(self, path: str) -> bytes | None:
+        """Return a page of the dashboard; None if there is none."""
+        name = PAGES + (path or "index.html")
+        return self.run.read(name) if name in self.run.names else None
 
     def level(self, level: str, measure: str, year: int) -> list[dict[str, Any]]:
         """Return the rows of one level, measure and year."""
@@ -149,7 +164,8 @@ class Results:
     def _geometry(self) -> gpd.GeoSeries:
         import geopandas as gpd
 
-        frame = gpd.read_parquet(self.folder / "estimates.geoparquet", columns=["area_code", "geometry"])
+        file = self.run.stream("estimates.geoparquet")
+        frame = gpd.read_parquet(file, columns=["area_code", "geometry"])
         return frame.drop_duplicates("area_code").set_index("area_code").geometry
 
     @cached_property

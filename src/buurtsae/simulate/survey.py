@@ -13,7 +13,6 @@ Sarndal, C.-E., Swensson, B. and Wretman, J. (1992). Model Assisted Survey Sampl
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ import pandas as pd
 
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, shown
+from buurtsae.folder.target import Target, by_heading, staged
 from buurtsae.simulate.population import (
     AGES,
     DEFAULT,
@@ -35,8 +35,11 @@ from buurtsae.simulate.population import (
 )
 from buurtsae.sparse import Ints
 from buurtsae.survey.codebook import Codebook
+from buurtsae.tables import write_csv
 
 SESSION = 6  # residents who score their buurt together
+FILES = ("enquete_*.csv", "waarheid.csv")
+KNOWN = by_heading("waarheid.csv", "area_code,measure,truth\n")  # simulated surveys are replaced, no others
 
 
 def simulate_survey(
@@ -92,7 +95,7 @@ def simulate_survey(
 
 
 def simulate_to(
-    areas: Areas, to: str | Path, sources: Mapping[str, int | float], seed: int = 1, spec: TruthSpec = DEFAULT
+    areas: Areas, to: str | Path | Target, sources: Mapping[str, int | float], seed: int = 1, spec: TruthSpec = DEFAULT
 ) -> list[Path]:
     """Simulate residents of the areas and surveys of them, and write both.
 
@@ -100,7 +103,8 @@ def simulate_to(
     ----------
     areas : Areas
     to : path
-        Folder for `enquete_<source>.csv` and `waarheid.csv`; made if absent. All files appear, or none.
+        Folder for `enquete_<source>.csv` and `waarheid.csv`, made if absent, or one that is claimed already. All files
+        appear, or none; those of an earlier simulation are replaced.
     sources : mapping of source to size
         Identifier or path of a codebook, and the number of respondents or their share. The first is the reference.
     seed : int
@@ -117,22 +121,17 @@ def simulate_to(
     for source, size in sources.items():
         codebook = Codebook.load(source)
         tables[f"enquete_{codebook.id}.csv"] = simulate_survey(areas, truth, codebook, size, seed)
-    return write_tables(Path(to), {**tables, "waarheid.csv": truth.table()})
+    tables["waarheid.csv"] = truth.table()
+    with staged(to, FILES, KNOWN) as folder:
+        write_tables(folder, tables)
+    home = to.folder if isinstance(to, Target) else Path(to)
+    return [home / name for name in tables]
 
 
-def write_tables(to: Path, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
-    """Write CSV files beside each other, figures with six decimals; none is replaced before all are written."""
-    to.mkdir(parents=True, exist_ok=True)
-    parts = {to / name: to / f"{name}.part" for name in tables}
-    try:
-        for part, table in zip(parts.values(), tables.values(), strict=True):
-            table.to_csv(part, index=False, float_format="%.6f", encoding="utf-8", lineterminator="\n")
-        for path, part in parts.items():
-            os.replace(part, path)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
-    return list(parts)
+def write_tables(to: Path, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Write CSV files into a folder, figures with six decimals."""
+    for name, table in tables.items():
+        write_csv(table, to / name, float_format="%.6f")
 
 
 def _sample(

@@ -1,0 +1,1 @@
+"""A folder of results: claimed before any work, written all at once, and read through one door."""
