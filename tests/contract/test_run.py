@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 BUURTEN, WIJKEN, GEMEENTEN, SILENT, MEASURES = 118, 12, 3, 10, 7
 TINY = "BU99030207"  # 5 residents in kerncijfers.csv, below `min_residents` of the run file
 PARTNER = "BU99030208"  # the smallest of the others in its wijk: hidden, or TINY could be computed back
+THIRD = "BU99030202"  # the next one: with 5 unknown residents beside it, PARTNER would be known to a tenth of a point
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def test_csv_and_geoparquet_hold_the_same_figures(demo_run: DemoRun, table: pd.D
 
 def test_suppressed_rows_stay_without_figures(demo_run: DemoRun, table: pd.DataFrame) -> None:
     hidden = table[table["label"] == "niet_publiceren"]
-    assert set(hidden["area_code"]) == {TINY, PARTNER}
+    assert set(hidden["area_code"]) == {TINY, PARTNER, THIRD}
     assert len(hidden) == 2 * MEASURES
     assert hidden[list(SUPPRESSED)].isna().all(axis=None)
     reason = hidden.groupby("area_code")["reason"].unique()
@@ -97,10 +98,10 @@ def test_suppressed_rows_stay_without_figures(demo_run: DemoRun, table: pd.DataF
     assert reason[PARTNER].tolist() == ["anders is een ander gebied terug te rekenen"]
     wijk = table[(table["level"] == "buurt") & table["area_code"].str.startswith(TINY[:8])]
     sizes = wijk.drop_duplicates("area_code").set_index("area_code")["population"].sort_values()
-    assert sizes.index[:2].tolist() == [TINY, PARTNER]
+    assert sizes.index[:3].tolist() == [TINY, PARTNER, THIRD]
     assert sizes[TINY] == 5
     with xr.open_dataset(demo_run.folder / "draws.nc", engine="h5netcdf") as data:
-        assert data["score"].sel(area=[TINY, PARTNER]).isnull().all()
+        assert data["score"].sel(area=[TINY, PARTNER, THIRD]).isnull().all()
         assert int(data["score"].isnull().any(["draw", "measure"]).sum()) == 2
     assert demo_run.estimates.table.query("area_code == @TINY")["estimate"].notna().all()  # hidden in files only
 
@@ -196,8 +197,8 @@ def test_buurten_without_respondents_say_so_and_are_less_certain(demo_run: DemoR
     rows = demo_run.estimates.table.query("level == 'buurt'")
     silent = rows[rows["n_respondents"] == 0]
     assert silent["area_code"].nunique() == SILENT
-    assert (silent.query("area_code not in [@TINY, @PARTNER]")["label"] == "indicatief").all()
-    assert silent.query("area_code not in [@TINY, @PARTNER]")["reason"].str.contains("geen eigen respondenten").all()
+    assert (silent.query("area_code not in [@TINY, @PARTNER, @THIRD]")["label"] == "indicatief").all()
+    assert silent.query("area_code not in [@TINY, @PARTNER, @THIRD]")["reason"].str.contains("geen eigen respondenten").all()
     assert silent[["direct", "direct_se"]].isna().all(axis=None)
     assert (silent["own_data_share"] == 0).all()
     others = rows[rows["n_respondents"] > 0]
