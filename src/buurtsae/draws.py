@@ -5,7 +5,9 @@ ArviZ 0.23 and 1.x work alike, because they are handed plain xarray Datasets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -211,6 +213,14 @@ def _upper_triangle(dims: tuple[str, ...], labels: Any, dataset: xr.Dataset) -> 
     return bool(order.index(labels[-1]) >= order.index(labels[-2]))
 
 
+@contextmanager
+def unannounced() -> Iterator[None]:
+    """Import ArviZ in here: 0.23 announces its successor once a day, and a user of pymc 5 can do nothing about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing a major refactor", FutureWarning)
+        yield
+
+
 def psis(log_ratios: Floats) -> tuple[Floats, float]:
     """Return Pareto smoothed importance weights that sum to 1, and k-hat, of log ratios (n,).
 
@@ -218,7 +228,8 @@ def psis(log_ratios: Floats) -> tuple[Floats, float]:
     ----------
     Vehtari, A. et al. (2024). Pareto smoothed importance sampling. JMLR 25.
     """
-    import arviz as az
+    with unannounced():
+        import arviz as az
 
     if hasattr(az, "psislw"):  # ArviZ before 1.0
         smoothed, khat = az.psislw(np.array(log_ratios))
@@ -237,7 +248,8 @@ def convergence(values: Floats) -> pd.DataFrame:
     ----------
     Vehtari, A. et al. (2021). Rank-normalization, folding, and localization. Bayesian Analysis 16.
     """
-    import arviz as az
+    with unannounced():
+        import arviz as az
     import xarray as xr
 
     data = xr.Dataset({"q": (("chain", "draw", "i"), values)})

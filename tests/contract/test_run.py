@@ -91,7 +91,7 @@ def test_csv_and_geoparquet_hold_the_same_figures(demo_run: DemoRun, table: pd.D
 def test_suppressed_rows_stay_without_figures(demo_run: DemoRun, table: pd.DataFrame) -> None:
     hidden = table[table["label"] == "niet_publiceren"]
     assert set(hidden["area_code"]) == {TINY, PARTNER, THIRD}
-    assert len(hidden) == 2 * MEASURES
+    assert len(hidden) == 3 * MEASURES
     assert hidden[list(SUPPRESSED)].isna().all(axis=None)
     reason = hidden.groupby("area_code")["reason"].unique()
     assert reason[TINY].tolist() == ["minder dan 10 inwoners"]
@@ -198,7 +198,11 @@ def test_buurten_without_respondents_say_so_and_are_less_certain(demo_run: DemoR
     silent = rows[rows["n_respondents"] == 0]
     assert silent["area_code"].nunique() == SILENT
     assert (silent.query("area_code not in [@TINY, @PARTNER, @THIRD]")["label"] == "indicatief").all()
-    assert silent.query("area_code not in [@TINY, @PARTNER, @THIRD]")["reason"].str.contains("geen eigen respondenten").all()
+    assert (
+        silent.query("area_code not in [@TINY, @PARTNER, @THIRD]")["reason"]
+        .str.contains("geen eigen respondenten")
+        .all()
+    )
     assert silent[["direct", "direct_se"]].isna().all(axis=None)
     assert (silent["own_data_share"] == 0).all()
     others = rows[rows["n_respondents"] > 0]

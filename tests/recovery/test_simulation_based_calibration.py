@@ -67,7 +67,7 @@ def simulated(arrays: Design, scale: Scale, rng: np.random.Generator) -> tuple[D
     eta = arrays.x @ beta + u @ loadings.terms[0].T + rng.standard_normal((N, d)) @ loadings.loose.T
     y = np.zeros_like(arrays.y)
     for a in np.flatnonzero(arrays.observed[0].all(axis=1)):
-        y[0, a] = rng.multivariate_normal(eta[a], np.linalg.inv(arrays.precision[0, a]))
+        y[0, a] = rng.multivariate_normal(eta[a], np.linalg.inv(arrays.precision[0, a]), method="cholesky")
     truth = {"sigma": hyper.sigma[0], "phi": hyper.phi, "beta": beta.ravel()}
     if d > 1:
         truth["R"] = (hyper.roots["R"] @ hyper.roots["R"].T)[1:, 0]

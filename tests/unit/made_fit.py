@@ -29,6 +29,7 @@ from buurtsae.survey.scales import Scores
 
 SUBDIMENSIONS = Concept.load().subdimensions
 CHAINS, DRAWS = 4, 500
+ROOT = "cholesky"  # unique: of equal eigenvalues each processor chooses its own eigenvectors
 LEVEL, SIGMA, PHI, BETWEEN = 6.0, 0.7, 0.6, 0.5  # prior mean, sd, structured share, correlation of eta over d
 WITHIN, WITHIN_R = 1.2, 0.4  # sd and correlation of the scores of respondents of one buurt
 OFFSET, SLOPE = 1.5, 0.8  # the second source: y = OFFSET + SLOPE * eta, on two of the sub-dimensions
@@ -81,14 +82,15 @@ def prior_covariance(model: AreaModel, n_dims: int) -> Floats:
 def make_scores(areas: Areas, subdimensions: Sequence[str], sources: int, rng: np.random.Generator) -> list[Scores]:
     """Respondents of one or two sources; some answers are missing, the second source asks the first two only."""
     n, d = len(areas.codes), len(subdimensions)
-    eta = LEVEL + rng.multivariate_normal(np.zeros(n * d), prior_covariance(made_model(areas), d)).reshape(n, d)
+    prior = prior_covariance(made_model(areas), d)
+    eta = LEVEL + rng.multivariate_normal(np.zeros(n * d), prior, method=ROOT).reshape(n, d)
     count = pd.Series(rng.poisson(8, n) + 2, index=areas.codes)
     count[[EMPTY, *SILENT]], count[ALONE], count[ISLAND] = 0, 1, 12
     out = []
     for s, (name, asked) in enumerate([("veiligheidsmonitor", d), ("burgerpeiling", min(2, d))][:sources]):
         area = np.repeat(np.arange(n), count if s == 0 else np.where(count > 1, count // 2, 0))
         within = WITHIN**2 * ((1 - WITHIN_R) * np.eye(d) + WITHIN_R)
-        error = rng.multivariate_normal(np.zeros(d), within, size=len(area))
+        error = rng.multivariate_normal(np.zeros(d), within, size=len(area), method=ROOT)
         y = (eta[area] if s == 0 else OFFSET + SLOPE * eta[area]) + error
         y[(rng.uniform(size=y.shape) < 0.1) & (count.to_numpy()[area] > 3)[:, None]] = np.nan
         y[:, asked:] = np.nan

@@ -112,6 +112,16 @@ def test_regression_after_calibration_is_projected_too() -> None:
         np.testing.assert_allclose(found[area], covariance(w[:, None] * (u - fit), zeros, 1, design)[0], rtol=1e-9)
 
 
+def test_nothing_is_left_of_equal_answers() -> None:
+    rng = np.random.default_rng(10)
+    domain, x = rng.integers(0, 5, 90), np.column_stack([np.ones(90), rng.normal(size=(90, 3))])
+    xbar = np.column_stack([np.ones(5), rng.normal(size=(5, 3))])
+    mean, z, extra, _ = greg(np.full((90, 1), 20 / 3), x, xbar, rng.uniform(1, 5, 90), domain, 5)
+    assert (mean == 20 / 3).all()
+    assert (z == 0).all()
+    assert (extra == 0).all()
+
+
 def table(*rows: tuple[str, str, float]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["margin", "category", "total"])
 

@@ -105,7 +105,7 @@ def test_rows_have_every_column(rows: list[dict[str, Any]], name: str) -> None:
 def test_types_agree_with_those_of_the_table() -> None:
     frame = published(table(honeycomb()))
     kinds = {
-        "string": pd.api.types.is_string_dtype,
+        "string": lambda column: pd.api.types.is_string_dtype(column.dropna()),  # pandas 2: objects
         "integer": pd.api.types.is_integer_dtype,
         "number": pd.api.types.is_float_dtype,
         "boolean": pd.api.types.is_bool_dtype,

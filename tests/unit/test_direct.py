@@ -61,7 +61,7 @@ def test_pooled_covariance_is_unbiased_with_weights_and_missing_answers() -> Non
     domain = np.repeat(np.arange(40), 5)
     found = []
     for _ in range(400):
-        y = 3 * rng.normal(size=(40, 2))[domain] + rng.multivariate_normal([0, 0], true, size=len(domain))
+        y = 3 * rng.normal(size=(40, 2))[domain] + rng.multivariate_normal([0, 0], true, len(domain), method="cholesky")
         y[rng.uniform(size=y.shape) < 0.2] = np.nan
         found.append(pooled_covariance(y, rng.lognormal(0, 0.6, len(domain)), domain, 40))
     error = np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
@@ -197,6 +197,28 @@ def test_identical_answers_have_no_standard_error(areas: Areas) -> None:
     assert table.loc[OMGANG, "direct"] == 7
     assert np.isnan(table.loc[OMGANG, "direct_se"])  # a zero is no precision
     assert table.loc[PARTICIPATIE, "direct_se"] == pytest.approx(2.1 / np.sqrt(3), rel=1e-12)  # s = 2.1 x sqrt(4 / 3)
+
+
+def test_answers_that_make_up_for_each_other_have_no_standard_error(areas: Areas) -> None:
+    """Omgang and participatie are 5 together in every respondent: so is their mean, whatever the weights."""
+    codes = [f"BU0344{k:02}{j:02}" for k in range(1, 3) for j in range(2)]
+    rng = np.random.default_rng(4)
+    rows = [(code, float(rng.lognormal(0, 0.6)), "all", 5 + x, 5 - x) for code in codes for x in (10 / 7, -5 / 7, 2.0)]
+    table = direct(scores_of(rows), areas).totals("buurt", Concept.load()).set_index(["measure", "area_code"])
+    assert (table.loc[OMGANG, "direct_se"].dropna() > 0.3).sum() == 4
+    assert table.loc["sociale_verbondenheid", "direct"].dropna().tolist() == pytest.approx([5.0] * 4, rel=1e-12)
+    assert table.loc["sociale_verbondenheid", "direct_se"].isna().all()
+
+
+def test_an_area_within_one_sampled_unit_has_no_standard_error(areas: Areas, two: list[Scores]) -> None:
+    """Deviations from its mean sum to zero over the unit: the sample tells nothing of how units differ."""
+    frame = two[0].frame.dropna()
+    frame = frame.assign(stratum="all", cluster=pd.factorize(frame["area"].str[:8])[0])  # wijken were sampled
+    clustered = replace(two[0], frame=frame, survey_design=DesignInfo(clusters=("cluster",)))
+    made = direct(clustered, areas)
+    assert (made.variances()["before"] == 0).all()
+    assert made.totals("wijk")["direct_se"].isna().all()
+    assert made.totals("gemeente").query("area_code == 'GM0344'")["direct_se"].gt(0).all()
 
 
 def test_respondents_where_nobody_lives_are_left_out_and_noted(areas: Areas, two: list[Scores]) -> None:

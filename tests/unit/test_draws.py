@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -117,3 +122,13 @@ def test_without_hyperparameters_the_table_is_empty_with_its_columns() -> None:
     table = bare.hyperparameters()
     assert list(table) == HYPERPARAMETERS
     assert table.empty
+
+
+@pytest.mark.parametrize("call", ["psis(np.arange(100.0))", "convergence(np.random.rand(4, 50, 1))"])
+def test_arviz_announces_nothing_to_a_user(call: str, tmp_path: Path) -> None:
+    # it does so once a day: whether it did is kept in the cache of the user
+    code = f"import numpy as np\nfrom buurtsae.draws import convergence, psis\n{call}"
+    command = [sys.executable, "-W", "error::FutureWarning", "-c", code]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

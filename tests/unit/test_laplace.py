@@ -14,7 +14,7 @@ from buurtsae.engines.base import fit
 from buurtsae.engines.integration import Integration, Share, integrate
 from buurtsae.engines.laplace import Early, LaplaceOptions
 from buurtsae.engines.marginal import Marginal
-from buurtsae.engines.resampling import balanced
+from buurtsae.engines.resampling import CLOSE, balanced
 from buurtsae.errors import ModelError
 from buurtsae.model.design import design
 from buurtsae.model.spec import AreaModel
@@ -128,19 +128,33 @@ def test_draws_in_their_order_are_as_good_as_independent(model: AreaModel, estim
 def test_means_and_variances_of_hyperparameters_are_those_of_the_weighed_values(
     model: AreaModel, estimates: DirectEstimates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Up to the choice for the last values, from which the balance goes, and nearer than by chance.
+
+    Of K values expected n w_k times, fractions s_k wait in random order. The balance on q columns leaves q + 1 of them;
+    as if each were drawn on its own, a sum of x then has the variance (q + 1) times the mean of s_k (1 - s_k) x_k^2.
+    Over 400 seeds, 20 quantities and two sets of data the largest was 5.0 of these standard errors, the sd 0.4 to 1.2.
+    """
     found: list[Integration] = []
     monkeypatch.setattr(laplace, "integrate", lambda *args: found.append(integrate(*args)) or found[0])
     marginal = Marginal.of(design(model, estimates, estimates.areas))
     draws = laplace.sample(marginal.design, 1, LaplaceOptions(draws=2000, hyperparameters=400), progress=False)
     (weighed,) = found
-    hyper, w = marginal.scale.hyper(weighed.xi), weighed.weights
+    hyper, w, n = marginal.scale.hyper(weighed.xi), weighed.weights, 1000  # pairs
+    fraction = n * w % 1
+    waiting = (fraction > CLOSE) & (fraction < 1 - CLOSE)
+    chance = (fraction * (1 - fraction))[waiting] * (1 + 2 * hyper.columns().shape[1] + 1) / waiting.sum()
+    by_chance = np.repeat(np.arange(len(w)), np.random.default_rng(1).multinomial(n, w))
+
+    def off(drawn: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """How far mean and variance of draws are from those of the weighed values, in standard errors."""
+        x, d = values - w @ values, drawn - w @ values
+        error = [np.sqrt(chance @ y[waiting] ** 2) / n for y in (x, x**2)]
+        return np.abs([d.mean(axis=0) / error[0], ((d**2).mean(axis=0) - w @ x**2) / error[1]])
+
     exact = {"sigma": hyper.sigma[:, 0], "phi": hyper.phi, "tau": hyper.extra[:, marginal.design.linked]}
-    # the last few of 1,000 pairs have a choice of 0 or 1 without balance: some 0.01 sd; without any: 1 / sqrt(1,000)
     for name, values in exact.items():
-        drawn = draws.hyper[name][1].reshape(2000, -1)
-        sd = np.sqrt(w @ (values - w @ values) ** 2)
-        np.testing.assert_allclose(drawn.mean(axis=0) / sd, w @ values / sd, atol=0.01)
-        np.testing.assert_allclose(drawn.std(axis=0) / sd, 1.0, atol=0.02)
+        assert off(draws.hyper[name][1].reshape(2000, -1), values).max() < 6
+        assert off(values[by_chance], values).max() > 6  # the test can tell
 
 
 def test_draws_that_were_kept_early_are_those_of_the_posterior(model: AreaModel, estimates: DirectEstimates) -> None:

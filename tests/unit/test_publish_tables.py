@@ -38,9 +38,13 @@ def folder(areas: gpd.GeoDataFrame, made: pd.DataFrame, tmp_path_factory: pytest
 
 def test_parquet_and_csv_give_back_the_table(folder: Path, made: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "estimates.parquet"), made)
-    csv = pd.read_csv(folder / "estimates.csv", keep_default_na=False, na_values=[""], encoding="utf-8")
-    # read_csv's default parser may differ from the shortest text in the last bit
-    pd.testing.assert_frame_equal(check_estimates(csv), made, rtol=1e-14, atol=0)
+    text = dict.fromkeys(
+        [c.name for c in ESTIMATES if c.dtype == "float64"], str
+    )  # pandas 2 reads the last bit wrongly
+    csv = pd.read_csv(
+        folder / "estimates.csv", dtype=text, keep_default_na=False, na_values=[""], encoding="utf-8"
+    ).astype(dict.fromkeys(text, float))
+    pd.testing.assert_frame_equal(check_estimates(csv), made, check_exact=True)
 
 
 def test_csv_has_commas_points_and_the_same_line_ends_everywhere(folder: Path) -> None:

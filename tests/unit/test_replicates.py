@@ -150,3 +150,12 @@ def test_hajek_under_replicates_is_that_of_the_weights() -> None:
     y, w, one = made()
     mean, _ = jackknife(w, SampleDesign.of(PAIRS, [UNITS])).hajek(y, w, one, 1)
     np.testing.assert_array_equal(mean, hajek(y, w, one, 1)[0])
+
+
+def test_what_replicates_do_not_change_has_a_variance_of_zero_exactly() -> None:
+    y, w, _ = made()
+    y[:, 1] = 20 / 3  # one answer; the first column is of one sampled unit per domain
+    unit = 2 * PAIRS + UNITS
+    replicates = jackknife(w, SampleDesign.of(np.zeros(40, dtype=np.int64), [unit]))  # factors 10 / 9, and one of 0
+    assert (replicates.hajek(y, w, unit, 10)[1] == 0).all()
+    assert (replicates.hajek(y, w, PAIRS, 5)[1][:, 0, 0] > 0).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -220,3 +221,17 @@ def test_with_one_item_graded_scores_are_sum_scores_and_say_so() -> None:
     assert found.notes == ("participatie: fewer than two items vary, so that the sum score is used, without errors",)
     assert found.errors is not None
     assert found.errors["participatie"].isna().all()
+
+
+def test_scores_that_are_equal_by_the_answers_are_equal_numbers() -> None:
+    """10/3 five times over five, or 0, 10/3 and 20/3 over three, differ in the last digit when summed."""
+    rng = np.random.default_rng(6)
+    answers = np.where(rng.uniform(size=(500, 5)) < 0.2, NAN, rng.integers(1, 5, (500, 5)))
+    items = tuple(Item(f"v{j}", "participatie", 1, 4, codes=(1, 2, 3, 4), scale="s") for j in range(5))
+    scale = Scale("s", "Schaal", "participatie", items, 0.2)
+    book = Codebook("eigen", "Eigen", min_share_answered=0.2, scales=(scale,))
+    frame = pd.DataFrame(answers, columns=[i.name for i in items]).assign(area="BU03440000", weight=1.0, stratum="all")
+    found = score(Survey(frame, book, 2023), ["participatie"]).frame["participatie"]
+    exact = [Fraction(int(np.nansum(a - 1)), int(np.isfinite(a).sum())) for a in answers[found.notna()]]
+    assert found.dropna().groupby(exact).nunique().eq(1).all()
+    assert found.nunique() == len(set(exact)) >= 30

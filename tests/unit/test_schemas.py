@@ -21,10 +21,13 @@ def made() -> pd.DataFrame:
 
 
 @pytest.mark.skipif(not CONTRACT.is_file(), reason="needs the folder `shared` beside the checkout")
-def test_columns_are_those_of_the_contract_in_its_order() -> None:
+def test_columns_of_the_contract_are_there_in_its_order() -> None:
+    """Others may stand between them: what is added breaks nobody."""
     text = CONTRACT.read_text(encoding="utf-8").split("## `estimates`")[1]
     rows = re.findall(r"^\| (`[^|]+) \|", text, flags=re.MULTILINE)
-    assert [c.name for c in ESTIMATES] == [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert len(named) > 10
+    assert [c.name for c in ESTIMATES if c.name in named] == named
 
 
 def test_a_checked_table_has_the_dtypes_of_the_contract(made: pd.DataFrame) -> None:

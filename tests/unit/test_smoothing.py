@@ -15,7 +15,7 @@ from buurtsae.survey.variance import covariance, hajek
 def sample(rng: np.random.Generator, n: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scores around random area means with covariance s, weights unrelated to them, and areas."""
     domain = np.repeat(np.arange(len(n)), n)
-    y = rng.normal(size=(len(n), len(s)))[domain] + rng.multivariate_normal(np.zeros(len(s)), s, len(domain))
+    y = rng.normal(size=(len(n), len(s)))[domain] + rng.normal(size=(len(domain), len(s))) @ np.linalg.cholesky(s).T
     return y, rng.lognormal(0, 0.5, len(domain)), domain
 
 

@@ -173,6 +173,34 @@ def test_one_respondent_has_no_variance_and_nobody_has_no_mean() -> None:
     assert v[2] == 0
 
 
+def test_equal_answers_have_residuals_and_variances_of_zero_exactly() -> None:
+    """Their weighted mean is that answer only up to rounding: sum w y / sum w is off in a third of the domains."""
+    rng = np.random.default_rng(3)
+    domain = np.repeat(np.arange(400), rng.integers(1, 9, 400))
+    y = np.column_stack([rng.integers(0, 8, 400)[domain] * 10 / 7, np.full(len(domain), 20 / 3)])
+    y[rng.uniform(size=y.shape) < 0.2] = np.nan
+    w = rng.lognormal(0, 0.5, len(domain))
+    mean, share, residual = hajek(y, w, domain, 400)
+    assert (residual == 0).all()
+    assert set(np.unique(mean[:, 1][np.isfinite(mean[:, 1])])) == {20 / 3}
+    assert (covariance(share * residual, domain, 400, SampleDesign.of(rng.integers(0, 5, len(domain)))) == 0).all()
+    one = np.flatnonzero(np.isfinite(y[:, 0]) & (domain >= 0))[0]
+    y[one, 0] += 1e-9  # nearly equal is not equal
+    answers = np.isfinite(y[domain == domain[one], 0]).sum()
+    assert (hajek(y, w, domain, 400)[2] != 0).sum() == (answers if answers > 1 else 0) > 0
+
+
+def test_a_mean_over_whole_strata_of_equal_answers_has_a_variance_of_zero_exactly() -> None:
+    """Answers differ between strata only: sum t^2 - (sum t)^2 / n_h would leave rounding, of either sign."""
+    stratum = np.repeat(np.arange(60), 3)
+    domain = stratum // 2
+    y = (np.arange(60) % 7 * 10 / 7)[stratum][:, None]
+    assert (variance_of(y, np.ones(180), domain, 30, SampleDesign.of(stratum)) == 0).all()
+    more = SampleDesign.of(np.append(stratum, 5))  # somebody of the sixth stratum lives elsewhere
+    elsewhere = variance_of(np.append(y, [[1.0]], axis=0), np.ones(181), np.append(domain, -1), 30, more)
+    assert np.flatnonzero(elsewhere[:, 0, 0]).tolist() == [2]
+
+
 def test_design_effect_of_weights_by_hand() -> None:
     y = np.array([[1.0], [2.0], [np.nan], [4.0]])
     found = kish(np.array([1.0, 3.0, 9.0, 2.0]), np.isfinite(y), np.array([0, 0, 0, 1]), 3)[:, 0]

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from buurtsae.draws import Draws
+from buurtsae.draws import Draws, unannounced
 from buurtsae.engines.labels import labelled, matrices
 from buurtsae.model.design import Bym2Block, Design
 
@@ -87,8 +87,7 @@ def quiet_imports() -> Iterator[None]:
 
     The model is compiled by numba, so that PyTensor's C linker does not matter.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*ArviZ is undergoing a major refactor", FutureWarning)
+    with unannounced(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PyTensor could not link to a BLAS", UserWarning)
         warnings.filterwarnings("ignore", ".*g\\+\\+ not (available|detected)", UserWarning)
         yield

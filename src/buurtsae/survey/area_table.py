@@ -258,7 +258,7 @@ def _arrange(
                 "a positive definite matrix per area",
                 "check both tables, or leave the covariances out",
             )
-    smoothed, raw = (correlation * x[:, :, None] * x[:, None, :] for x in (sd, given))
+    smoothed, raw = (correlation * (x[:, :, None] * x[:, None, :]) for x in (sd, given))
     kind = Codebook.load(source).kind if source in available() else "survey"
     level = str(_level(rows["area_code"]).iloc[0])
     return SourceEstimates(source, year, known, mean, smoothed, n, n_effective, raw, kind, level=level)

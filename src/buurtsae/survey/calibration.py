@@ -202,13 +202,15 @@ def greg(
         answered = np.isfinite(y[:, d]) & (domain >= 0)
         weight = np.where(answered, w, 0.0)
         inverse = pinvh(x.T @ (x * weight[:, None]))
-        b = inverse @ (x.T @ (weight * np.where(answered, y[:, d], 0.0)))
-        residual[answered, d] = y[answered, d] - x[answered] @ b
+        least = y[answered, d].min(initial=np.inf)  # what the intercept takes first: nothing is left of equal answers
+        above = np.where(answered, y[:, d] - least, 0.0)
+        b = inverse @ (x.T @ (weight * above))
+        residual[answered, d] = (above - x @ b)[answered]
         block = slice(d * p, (d + 1) * p)
         extra[:, block] = (weight * np.nan_to_num(residual[:, d]))[:, None] * x
         mean_x = hajek(np.where(answered[:, None], x, np.nan), w, domain, n_domains)[0]
         coefficient[:, block, d] = np.nan_to_num(xbar - mean_x) @ inverse
-        synthetic[:, d] = xbar @ b
+        synthetic[:, d] = least + xbar @ b
     mean, share, rest = hajek(residual, w, domain, n_domains)
     return synthetic + mean, share * rest, extra, coefficient
 

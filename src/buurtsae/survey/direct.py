@@ -35,6 +35,8 @@ from buurtsae.survey.variance import group_sum, kish, srs_variance
 if TYPE_CHECKING:
     from buurtsae.survey.concept import Concept
 
+CANCELLED = 1e-10  # a share of a variance that is rounding; of answers on a scale a hundred thousandth of an sd
+
 
 @dataclass(frozen=True)
 class DirectEstimates:
@@ -138,10 +140,8 @@ class DirectEstimates:
             effective += np.divide(total**2, square, out=np.zeros_like(total), where=square > 0)
         answered = self._reference_counts(level)
         direct = np.clip(_combine(matrix, mean), 0.0, 10.0)  # a weighted mean of tens may be 10 and a rounding error
-        se = np.sqrt(np.maximum(np.einsum("md,ade,me->am", matrix, np.nan_to_num(variance), matrix), 0.0))
         enough = _combine(matrix, np.where(answered > 1, 1.0, np.nan))
-        # the sum of squares of identical answers is zero up to rounding
-        se = np.where(np.isfinite(enough) & (se > 1e-9), se, np.nan)
+        se = np.where(np.isfinite(enough), _standard_errors(matrix, variance), np.nan)
         return _long(labels, measures, direct, se, _fewest(matrix, answered), count, effective)
 
     def variances(self) -> pd.DataFrame:
@@ -258,8 +258,7 @@ class DirectEstimates:
                 given = estimates.variance if estimates.given is None else estimates.given
                 variance[block] = given[:, own][:, :, own]
         missing = ~(np.einsum("add->ad", variance) > 0)  # an office may leave a variance out, or give zero
-        total = np.einsum("md,ade,me->am", matrix, np.nan_to_num(variance), matrix)
-        se = np.where(missing.astype(float) @ (matrix.T > 0) > 0, np.nan, np.sqrt(np.maximum(total, 0.0)))
+        se = np.where(missing.astype(float) @ (matrix.T > 0) > 0, np.nan, _standard_errors(matrix, variance))
         # whether the same persons answered is unknown: a measure has at least those of its best part
         part = matrix[None] > 0
         largest = (count[:, None, :] * part).max(axis=2).astype(np.int64)
@@ -427,6 +426,17 @@ def _combine(matrix: Floats, values: Floats) -> Floats:
     """Weighted means of sub-dimensions, shape (n, measures); NaN where a part is missing."""
     missing = (~np.isfinite(values)).astype(float) @ (matrix.T > 0) > 0
     return np.where(missing, np.nan, np.nan_to_num(values) @ matrix.T)
+
+
+def _standard_errors(matrix: Floats, variance: Floats) -> Floats:
+    """Standard errors of weighted means of sub-dimensions, shape (n, measures); NaN where they are zero.
+
+    Answers may make up for each other in every respondent: what is left of the variances of the parts is then rounding.
+    """
+    variance = np.nan_to_num(variance)
+    total = np.einsum("md,ade,me->am", matrix, variance, matrix)
+    apart = (np.sqrt(np.einsum("add->ad", variance)) @ matrix.T) ** 2  # if all parts erred alike
+    return np.sqrt(np.where(total > CANCELLED * apart, total, np.nan))
 
 
 def _fewest(matrix: Floats, counts: Ints) -> Ints:

@@ -17,7 +17,7 @@ from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.calibration import credit, greg, project
 from buurtsae.survey.design_columns import DesignInfo
 from buurtsae.survey.scales import Scores
-from buurtsae.survey.variance import covariance, hajek
+from buurtsae.survey.variance import covariance, hajek, same
 
 
 def domain_estimates(
@@ -67,7 +67,13 @@ def domain_estimates(
             return mean, covariance(z, domain, n_domains, info.sample(frame), more, b)
         extra = np.hstack([project(extra, w, *calibrated), more.toarray()])
         coefficient = np.concatenate([coefficient, b], axis=1)
-    return mean, covariance(z, domain, n_domains, info.sample(frame), extra, coefficient)
+    sample = info.sample(frame)
+    v = covariance(z, domain, n_domains, sample, extra, coefficient)
+    if extra is None:  # deviations from a mean sum to zero over the only unit that they are in
+        units = np.where(np.isfinite(y) & (w > 0)[:, None], sample.stages[-1].unit[:, None], np.nan)
+        some = ~same(units, domain, n_domains)[1]
+        v = np.where(some[:, :, None] & some[:, None, :], v, 0.0)
+    return mean, v
 
 
 def design_of(scores: Scores) -> DesignInfo:

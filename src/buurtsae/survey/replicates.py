@@ -28,6 +28,7 @@ from buurtsae.survey.sampling import SampleDesign, Stage
 from buurtsae.survey.variance import hajek
 
 Kind = Literal["bootstrap", "JK1", "JKn", "BRR", "Fay", "other"]
+NONE = 1e-12  # points: weights that change in proportion do not change a mean, but for rounding
 MOST = 2**28  # numbers in a table of replicate weights: 2 GiB
 Statistic = Callable[[Floats], Floats]
 
@@ -123,7 +124,7 @@ class Replicates:
             with np.errstate(invalid="ignore"):
                 change = estimate(self.weights[:, r]) - theta
             valid = (np.isfinite(change) | ~known).all(axis=1) & (c > 0)
-            change = np.where(known & valid[:, None], change, 0.0)
+            change = np.where(known & valid[:, None] & (np.abs(change) > NONE), change, 0.0)
             n, weight = n + valid, weight + c * valid
             first, scaled = first + change, scaled + c * change
             outer += c * change[:, :, None] * change[:, None, :]

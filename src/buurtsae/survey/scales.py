@@ -23,6 +23,7 @@ from buurtsae.survey.design_columns import DesignInfo
 from buurtsae.survey.survey import Survey
 
 METHODS = ("sum", "graded")
+DECIMALS = 10  # scores are ratios of small whole numbers: ten decimals tell them apart, and equal answers score equally
 ONE_CATEGORY = (
     "item {item} has one answer category: it is scored, but tells nobody apart",
     "vraag {item} heeft één antwoordcategorie: ze telt mee in de score, maar onderscheidt niemand",
@@ -155,6 +156,7 @@ def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> 
             notes.append(alone.under(subdimension))
         weights = np.array(list(counts.values()), dtype=float)
         columns[subdimension] = mean_if_enough(scales[list(counts)].to_numpy(), weights, book.min_share_answered)
+    columns = {name: np.round(values, DECIMALS) for name, values in columns.items()}
     return Scores(
         frame.assign(**columns),
         book.id,

@@ -116,7 +116,7 @@ def rescaled(pooled: Floats, design: Floats, n_effective: Floats) -> Floats:
     for d in np.flatnonzero((n_effective > 0).any(axis=0)):
         new[:, d] = gvf(own[:, d], n_effective[:, d])[0]
     factor = np.sqrt(np.divide(new, old, out=np.zeros_like(old), where=old > 0))
-    return pooled * factor[:, :, None] * factor[:, None, :]
+    return pooled * (factor[:, :, None] * factor[:, None, :])
 
 
 def gvf(variance: Floats, n_effective: Floats) -> tuple[Floats, Floats]:

@@ -8,6 +8,8 @@ sum of z over unit c, f_h = n_h / N_h (0 without N_h), and F_h is the product of
 
 n_h counts every unit of the sample, also those outside a. An estimate with extra terms that reach outside its domain
 (calibration, GREG), z_ia + r_i'k_a, has V_a + C_a'k_a + k_a'C_a + k_a'V(r) k_a: linear time again.
+Whether a variance is zero is decided by the data (`same`: one respondent, equal answers, equal t), not by rounding,
+which differs between processors: then z, or what is summed here, t less its mean over h, is zero exactly.
 
 References
 ----------
@@ -49,6 +51,31 @@ def group_sum(values: Floats, group: Ints, n_groups: int) -> Floats:
     return out.reshape(n_groups, *values.shape[1:])
 
 
+def same(values: Floats, group: Ints, n_groups: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return a value of each group, and whether all its values are that one; group -1 is none, and NaN no value.
+
+    Rounding cannot tell: a mean of equal numbers need not be that number, and depends on the processor.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, D)
+    group : ndarray of int, shape (n,)
+    n_groups : int
+
+    Returns
+    -------
+    value : ndarray, shape (n_groups, D); NaN where there is none
+    equal : ndarray of bool, shape (n_groups, D); true too where there is none
+    """
+    row, column = np.nonzero(np.isfinite(values) & (group >= 0)[:, None])
+    value, equal = np.full((n_groups, values.shape[1]), np.nan), np.ones((n_groups, values.shape[1]), dtype=bool)
+    place = group[row], column
+    value[place] = values[row, column]
+    differs = values[row, column] != value[place]
+    equal[group[row[differs]], column[differs]] = False
+    return value, equal
+
+
 def hajek(y: Floats, w: Floats, domain: Ints, n_domains: int) -> tuple[Floats, Floats, Floats]:
     """Return Hajek means, and per respondent the share w_id / W_ad and the residual.
 
@@ -62,7 +89,7 @@ def hajek(y: Floats, w: Floats, domain: Ints, n_domains: int) -> tuple[Floats, F
 
     Returns
     -------
-    mean : ndarray, shape (n_domains, D); NaN where nobody answered
+    mean : ndarray, shape (n_domains, D); NaN where nobody answered, and what all answered where that is one answer
     share, residual : ndarray, shape (n, D); zero where y is missing, and outside every domain
     """
     answered = np.isfinite(y) & (domain >= 0)[:, None]
@@ -72,6 +99,8 @@ def hajek(y: Floats, w: Floats, domain: Ints, n_domains: int) -> tuple[Floats, F
     mean = np.divide(
         group_sum(weight * value, domain, n_domains), total, out=np.full(total.shape, np.nan), where=total > 0
     )
+    one, equal = same(np.where(weight != 0, y, np.nan), domain, n_domains)
+    mean = np.where(equal & (total > 0), one, mean)
     share = np.divide(weight, total[domain], out=np.zeros_like(weight), where=answered & (total[domain] > 0))
     return mean, share, np.where(answered & (weight > 0), value - mean[domain], 0.0)
 
@@ -151,12 +180,17 @@ def _stage_covariance(
         single = stage.lonely[cell_stratum]
         all_, rest_ = (np.bincount(cell_domain, v, n_domains)[cell_domain] for v in (np.ones(len(cell)), ~single))
         weight = weight * np.where(rest_ == 0, 1.0, np.where(single, 0.0, all_ / np.maximum(rest_, 1)))
-    sums = group_sum(t, index, len(cell))
+    # about the mean of t over the stratum, whose units outside the domain have t = 0
+    size, count = stage.size[cell_stratum], np.bincount(index, minlength=len(cell))
+    one, equal = same(t, index, len(cell))
+    whole = equal & ((count == size) & (stage.within[cell_stratum] > 0))[:, None]
+    mean = np.where(whole, one, stage.within[cell_stratum][:, None] * group_sum(t, index, len(cell)))
+    t, outside = t - mean[index], size - count
     out = np.empty((n_domains, z.shape[1], z.shape[1]))
     for d in range(z.shape[1]):
         for e in range(d + 1):
-            square = np.bincount(index, t[:, d] * t[:, e], len(cell))
-            part = weight * (square - stage.within[cell_stratum] * sums[:, d] * sums[:, e])
+            square = np.bincount(index, t[:, d] * t[:, e], len(cell)) + outside * mean[:, d] * mean[:, e]
+            part = weight * square
             out[:, d, e] = out[:, e, d] = np.bincount(cell_domain, part, n_domains)
     return out, scale
 
