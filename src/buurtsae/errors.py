@@ -7,6 +7,9 @@ an analyst repairs a file in one round. The command line turns `BuurtsaeError` i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+Text = TypeVar("Text", bound=str)
 
 
 def shown(items: Iterable[object], most: int = 5) -> str:
@@ -41,10 +44,6 @@ class DataError(BuurtsaeError):
     """An input table, file or code list that cannot be used."""
 
 
-# what a check returns: nothing, a sentence for what is strange but may be so, an error for what cannot be
-Finding = str | DataError | None
-
-
 class ModelError(BuurtsaeError):
     """A model that cannot be fitted as asked, or that an engine does not support."""
 
@@ -76,14 +75,14 @@ class Problems:
         """Record an error raised elsewhere, unpacking it if it holds several."""
         self.found.extend(error.problems if isinstance(error, ProblemsError) else [error])
 
-    def sift(self, findings: Iterable[Finding]) -> list[str]:
+    def sift(self, findings: Iterable[Text | BuurtsaeError | None]) -> list[Text]:
         """Record the errors among findings, and return the sentences: they are notes."""
         notes = []
         for one in findings:
-            if isinstance(one, str):
-                notes.append(one)
-            elif one is not None:
+            if isinstance(one, BuurtsaeError):
                 self.collect(one)
+            elif one is not None:
+                notes.append(one)
         return notes
 
     def raise_if_any(self) -> None:

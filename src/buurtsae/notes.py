@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from buurtsae.errors import shown
+from buurtsae.errors import DataError, shown
 
 FIRST = 5  # of a list
+SWAPPED = str.maketrans(".,", ",.")  # 1,234.5 in Dutch
 
 
 class Note(str):
@@ -21,8 +22,8 @@ class Note(str):
     en, nl : str
         Both may have fields, as `str.format` has: `"{n} buurten: {codes}"`.
     **values
-        Of the fields, the same in both. Of a list or tuple the first few are shown; numbers with decimals get a comma
-        in Dutch; a note inside a note is told in the language of that note.
+        Of the fields, the same in both. Of a list or tuple the first few are shown, each as the field says; numbers
+        have their decimal comma and points for thousands in Dutch; a note inside a note is told in that language.
     """
 
     nl: str
@@ -43,6 +44,15 @@ class Note(str):
         parts = list(notes)
         return cls(by.join(parts), by.join(p.nl for p in parts))
 
+    @classmethod
+    def listed(cls, items: Iterable[object], most: int = FIRST, spec: str = "") -> Note:
+        """Return the first few items as one, with a count of the rest."""
+        values = list(items)
+        en, nl = ([format(_Value(v, dutch), spec) for v in values] for dutch in (False, True))
+        by = "; " if any("," in text for text in nl) else ", "  # 1,5; 2,5
+        more = f" en nog {len(nl) - most}" if len(nl) > most else ""
+        return cls(shown(en, most), by.join(nl[:most]) + more)
+
     def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
         """Pickle both languages."""
         return str(self), self.nl
@@ -56,6 +66,10 @@ MADE = Note(
 )
 
 
+# what a check returns: nothing, a note on what is strange but may be so, an error for what cannot be
+Finding = Note | DataError | None
+
+
 class _Value:
     """The value of a field, written as its language does."""
 
@@ -63,12 +77,8 @@ class _Value:
         self.value, self.dutch = value, dutch
 
     def __format__(self, spec: str) -> str:
-        if isinstance(self.value, Note):
-            return self.value.nl if self.dutch else str(self.value)
-        if isinstance(self.value, list | tuple):
-            rest = len(self.value) - FIRST
-            if self.dutch and rest > 0:
-                return f"{shown(self.value[:FIRST], FIRST)} en nog {rest}"
-            return shown(self.value, FIRST)
-        text = format(self.value, spec)
-        return text.replace(".", ",") if self.dutch and isinstance(self.value, float) else text
+        value = Note.listed(self.value, spec=spec) if isinstance(self.value, list | tuple) else self.value
+        if isinstance(value, Note):
+            return value.nl if self.dutch else str(value)
+        text = format(value, spec)
+        return text.translate(SWAPPED) if self.dutch and isinstance(value, int | float) else text

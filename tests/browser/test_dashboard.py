@@ -107,6 +107,29 @@ def test_three_views_of_the_same_buurten(page: Any, folder: Path, table: pd.Data
     assert names == sorted(names, key=str.casefold)
 
 
+def test_views_without_a_figure_of_the_gemeente(page: Any, outcome: pipeline.Outcome, tmp_path: Path) -> None:
+    content = Content.of(outcome.estimates, {"title": "Deel", "created": "2024", "run_id": "x", "draft": False})
+    inside = content.table["area_code"].str.startswith("BU9901")
+    part = content.table.assign(p_above_parent=content.table["p_above_parent"].mask(inside))
+    hidden = (part["area_code"] == CITY) & (part["level"] == "gemeente")
+    figures_of = ["estimate", "lower", "upper"]
+    for name, changed in (
+        ("part", part[~hidden]),
+        ("hidden", part.assign(**part[figures_of].mask(hidden), label=part["label"].mask(hidden, "niet_publiceren"))),
+    ):
+        write_site(replace(content, table=changed), tmp_path / name)
+        page.goto(url(tmp_path / name, f"gemeente/{CITY}.html", "beeld=verschil"))
+        drawn = page.locator("#kaart path[data-code]").evaluate_all("all => all.map(p => p.getAttribute('class'))")
+        assert set(drawn) == {"x"}  # no colour says how a buurt compares with nothing
+        assert "geen cijfer van de buurt of de gemeente" in page.locator("#legenda-verschil").inner_text()
+        assert "de gemeente heeft geen cijfer" in page.locator("#buurten").inner_text()
+        page.check("input[value=interval]")
+        assert page.locator("#intervallen path[stroke='#555']").count() == 0
+        assert "stippellijn" not in page.locator("#intervallen").inner_text()
+    page.goto(url(tmp_path / "part", f"gemeente/{CITY}.html", "beeld=verschil&taal=en"))
+    assert "the municipality has no figure" in page.locator("#buurten").inner_text()
+
+
 def test_the_choice_is_in_the_address_and_language_follows_links(page: Any, folder: Path) -> None:
     page.goto(url(folder, f"gemeente/{CITY}.html"))
     page.check("input[value=participatie]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from importlib import resources
@@ -181,6 +182,9 @@ def test_what_is_strange_is_a_note(example: Example, name: str) -> None:
     spoil(example)
     found = notes_of(example)
     assert sum(note in n for n in found) == 1, found
+    (told,) = (n for n in pipeline.check(example.run).notes if note in n)
+    assert told.nl != told
+    assert not re.search(r"\b(the|are|and|more|respondents|weights)\b", told.nl), told.nl  # nothing is left in English
 
 
 def _same_polygon(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

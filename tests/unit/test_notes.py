@@ -28,6 +28,10 @@ def test_a_note_is_its_english_and_carries_its_dutch() -> None:
     note = Note("{n} of {codes}: {x:.1f}%", "{n} van {codes}: {x:.1f}%", n=7, codes=codes, x=12.34)
     assert note == "7 of BU0, BU1, BU2, BU3, BU4 and 2 more: 12.3%"
     assert note.nl == "7 van BU0, BU1, BU2, BU3, BU4 en nog 2: 12,3%"
+    mean = Note("{sum:,.1f} / {n:,} = {x:g}", "{sum:,.1f} / {n:,} = {x:g}", sum=1234.5, n=1000, x=1.2345)
+    assert (mean, mean.nl) == ("1,234.5 / 1,000 = 1.2345", "1.234,5 / 1.000 = 1,2345")
+    some = Note("{x:g} ({who})", "{x:g} ({who})", x=[1.5, 2.0], who=Note.listed([Note("one", "een"), "b", "c"], 2))
+    assert (some, some.nl) == ("1.5, 2 (one, b and 1 more)", "1,5; 2 (een, b en nog 1)")
     assert Note("{a}", "{a}", a=["b and c"]).nl == "b and c"  # of a name nothing is translated
     inside = Note("{what}: {x}", "{what}: {x}", what=note, x="{y}")  # nor is a value read for fields
     assert (inside, inside.nl) == (f"{note}: {{y}}", f"{note.nl}: {{y}}")
@@ -121,9 +125,8 @@ def test_every_reason_has_its_english() -> None:
         }
     )
     rules = Rules(min_respondents=3, min_reliability=0.5, max_width=2.5, min_own_share=0.25)
-    parts = [
-        text for texts in rules.reasons(rows, {"a"}, np.array([False, True, True, False])).values() for text in texts
-    ]
+    reasons = rules.reasons(rows, {"a"}, np.array([False, True, True, False]))
+    parts = [text for texts in reasons.values() for text in texts]
     assert len(parts) == 8
     assert PROTECTING in parts
     for text in (*parts, EXACT):

@@ -17,7 +17,7 @@ from page_reader import Page
 
 from buurtsae.errors import ProblemsError
 from buurtsae.estimates.explanation import figure
-from buurtsae.estimates.labels import Rules, in_english
+from buurtsae.estimates.labels import PROTECTING, Rules, in_english
 from buurtsae.estimates.profile import ProfileIndicator
 from buurtsae.figures import dutch, interval
 from buurtsae.notes import Note
@@ -246,6 +246,44 @@ def test_narrow_intervals_have_the_decimals_that_they_need(
 def test_a_buurt_without_residents_says_so(site: Path, areas: gpd.GeoDataFrame) -> None:
     page = Page(site / "dashboard" / "buurt" / f"{areas.index[-1]}.html")
     assert "er wonen geen mensen" in page.text
+
+
+@pytest.mark.parametrize("how", ["in part", "hidden"])
+def test_without_a_figure_of_the_gemeente_pages_say_so(areas: gpd.GeoDataFrame, tmp_path: Path, how: str) -> None:
+    full = table(areas)
+    gemeente = full["area_code"] == "GM0001"
+    full.loc[gemeente, ["label", "reason"]] = ["niet_publiceren", PROTECTING]
+    inside = full["area_code"].str.startswith("BU0001")
+    full = published(full.assign(p_above_parent=full["p_above_parent"].mask(inside)))
+    full = full[~gemeente] if how == "in part" else full
+    write_site(Content(RUN, full, areas, Concept.load(), gemeenten={"GM0001": "Voorbeeldstad"}), tmp_path)
+    dashboard = tmp_path / "dashboard"
+    page = Page(dashboard / "gemeente" / "GM0001.html")
+    for text in {
+        "in part": (
+            "There is no figure of the whole municipality: only a part of its areas is in these results.",
+            "Er is geen cijfer van de hele gemeente: maar een deel van de buurten zit in deze resultaten.",
+        ),
+        "hidden": (
+            "The figure of the municipality is not published: otherwise another area could be computed.",
+            f"Het cijfer van de gemeente is niet gepubliceerd: {PROTECTING}.",
+        ),
+    }[how]:
+        assert page.text.count(text) == 1
+        assert text not in Page(dashboard / "gemeente" / "GM0002.html").text
+    body = [row for row in page.cells if len(row) == 6][1:]
+    assert {(row[1] == "–", row[3]) for row in body} == {(True, "–"), (False, "de gemeente heeft geen cijfer")}
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page.source, re.DOTALL).group(1))  # type: ignore[union-attr]
+    assert data["uncompared"] == ["de gemeente heeft geen cijfer", "the municipality has no figure"]
+    buurt = _values(full)["estimate"].first_valid_index()
+    text = Page(dashboard / "buurt" / f"{buurt}.html").text
+    measures = len(Concept.load().measures)
+    assert text.count("de gemeente heeft geen cijfer") == text.count("the municipality has no figure") == measures
+    start = Page(dashboard / "index.html")
+    assert ["Voorbeeldstad", "–", "–", "30"] in start.cells
+    assert {a["data-code"]: a["class"] for a in start.all("path") if "data-code" in a}["GM0001"] == "x"
+    assert "hx" in {a["id"] for a in start.all("pattern")}
+    assert "geen cijfer van de hele gemeente" in start.text
 
 
 def test_indicative_buurten_are_hatched_and_hidden_ones_dotted(site: Path) -> None:

@@ -15,7 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from buurtsae.areas import codes
-from buurtsae.errors import DataError, shown
+from buurtsae.errors import DataError
+from buurtsae.notes import Note
 from buurtsae.tables import as_number
 
 if TYPE_CHECKING:
@@ -97,7 +98,13 @@ def completed(areas: Areas, file: gpd.GeoDataFrame, population: str) -> Areas:
             found = tuple(sorted({*found, *too_few_gemeenten(frame[level], areas.year)}))
         if not found:
             continue
-        notes.append(f"{len(found)} {level} of which the run holds a part, without a figure as a whole: {shown(found)}")
+        notes.append(
+            Note(
+                "{n} {level} of which the run holds a part, without a figure as a whole: {codes}",
+                "{n} keer een {level} waarvan de run maar een deel bevat, en die dus geen cijfer krijgt: {codes}",
+                n=len(found), level=level, codes=found,
+            )
+        )  # fmt: skip
         if level in ("wijk", "gemeente"):
             partial[level] = found
             continue

@@ -108,7 +108,7 @@ class Graph:
         return pd.Series(np.bincount(self.edges.ravel(), minlength=len(self.codes)), index=list(self.codes))
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         """What is strange about it."""
         return Problems().sift(check(self.degree) for check in GRAPH)
 

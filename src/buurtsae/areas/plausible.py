@@ -1,7 +1,7 @@
 """Whether areas can be what they say: residents, polygons and neighbours, each check one line of a table.
 
-A check is a pure function that returns None where all is well, a sentence for what is strange but may be so (a note),
-or an error for what cannot be. The thresholds lie beyond every gemeente, provincie and the country as CBS maps them in
+A check is a pure function that returns None where all is well, a note on what is strange but may be so, or an error for
+what cannot be. The thresholds lie beyond every gemeente, provincie and the country as CBS maps them in
 2024 (mean number of neighbours 3.0 to 6.6; 0 to 2% without any; no overlap; the nearest other buurt within 14 km).
 """
 
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from buurtsae.errors import DataError, Finding, shown
+from buurtsae.errors import DataError, shown
+from buurtsae.notes import Finding, Note
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -24,7 +25,9 @@ APART = 25_000.0  # metres to the nearest other buurt
 MANY = 30  # buurten: of fewer the mean number of neighbours says little
 NEIGHBOURS = (2.5, 10.0)  # mean number; of a map in the plane it is below 6, corners that four share aside
 ALONE = 0.1  # share of buurten without neighbours
-MEET = "do the polygons meet, without gaps and overlaps?"
+MEET = Note(
+    "do the polygons meet, without gaps and overlaps?", "sluiten de polygonen op elkaar aan, zonder gaten en overlap?"
+)
 
 
 def residents(numbers: pd.Series) -> Finding:
@@ -87,8 +90,15 @@ def disjoint(frame: gpd.GeoDataFrame) -> Finding:
     much = common > OVERLAP * np.minimum(area[i], area[j])
     if not much.any():
         return None
-    pairs = [f"{frame.index[a]} and {frame.index[b]}" for a, b in zip(i[much], j[much], strict=True)]
-    return f"{len(pairs)} pairs of buurten overlap by more than {OVERLAP:.0%} of the smaller ({shown(pairs, 3)})"
+    pairs = [
+        Note("{a} and {b}", "{a} en {b}", a=frame.index[a], b=frame.index[b])
+        for a, b in zip(i[much], j[much], strict=True)
+    ]
+    return Note(
+        "{n} pairs of buurten overlap by more than {share:.0%} of the smaller ({pairs})",
+        "{n} paren buurten overlappen voor meer dan {share:.0%} van de kleinste van de twee ({pairs})",
+        n=len(pairs), share=OVERLAP, pairs=Note.listed(pairs, 3),
+    )  # fmt: skip
 
 
 def together(frame: gpd.GeoDataFrame) -> Finding:
@@ -102,7 +112,11 @@ def together(frame: gpd.GeoDataFrame) -> Finding:
     far = KDTree(xy).query(xy, k=2)[0][:, 1] > APART
     if not far.any():
         return None
-    return f"{int(far.sum())} buurten lie more than {APART / 1000:g} km from all others ({shown(frame.index[far])})"
+    return Note(
+        "{n} buurten lie more than {km:g} km from all others ({codes})",
+        "{n} buurten liggen meer dan {km:g} km van alle andere ({codes})",
+        n=int(far.sum()), km=APART / 1000, codes=list(frame.index[far]),
+    )  # fmt: skip
 
 
 POLYGONS: tuple[Callable[[gpd.GeoDataFrame], Finding], ...] = (in_the_netherlands, different, disjoint, together)
@@ -113,7 +127,11 @@ def neighbours(degree: pd.Series) -> Finding:
     mean, low, high = float(degree.mean()), *NEIGHBOURS
     if len(degree) < MANY or low <= mean <= high:
         return None
-    return f"buurten have {mean:.1f} neighbours on average, where {low:g} to {high:g} is usual: {MEET}"
+    return Note(
+        "buurten have {mean:.1f} neighbours on average, where {low:g} to {high:g} is usual: {meet}",
+        "buurten hebben gemiddeld {mean:.1f} buren, en {low:g} tot {high:g} is gewoon: {meet}",
+        mean=mean, low=low, high=high, meet=MEET,
+    )  # fmt: skip
 
 
 def joined(degree: pd.Series) -> Finding:
@@ -121,7 +139,11 @@ def joined(degree: pd.Series) -> Finding:
     alone = degree.index[degree == 0]
     if len(degree) < MANY or len(alone) <= ALONE * len(degree):
         return None
-    return f"{len(alone)} of {len(degree)} buurten have no neighbours ({shown(alone)}): {MEET}"
+    return Note(
+        "{n} of {of} buurten have no neighbours ({codes}): {meet}",
+        "{n} van de {of} buurten hebben geen buren ({codes}): {meet}",
+        n=len(alone), of=len(degree), codes=list(alone), meet=MEET,
+    )  # fmt: skip
 
 
 GRAPH: tuple[Callable[[pd.Series], Finding], ...] = (neighbours, joined)

@@ -37,7 +37,8 @@ REASONS = {  # every part of a reason, and its English
     "eigen data wegen minder dan {}": "own data weigh less than {}",
     "een kenmerk van de buurt is geschat": "a characteristic of the area was imputed",
     "minder dan {} inwoners": "fewer than {} residents",
-    "anders is een ander gebied terug te rekenen": "otherwise another area could be computed",
+    PROTECTING: "otherwise another area could be computed",
+    EXACT: "equal to a published figure that was given as exact",
 }
 BASES = ("eigen_respondenten", "gemengd", "vooral_model")
 MOST, SOME = 0.5, 0.2  # of an estimate from own data: at least this for the first two of `BASES`

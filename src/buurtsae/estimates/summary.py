@@ -187,7 +187,12 @@ class Estimates:
         rows = self.published
         rows = rows[rows["area_code"] == code]
         if rows.empty:
-            raise DataError("there is no estimate of this area", repr(code), "a code in the table", "check the code")
+            raise DataError(
+                "there is no estimate of this area",
+                repr(code),
+                "a code in the table",
+                "buurten without residents have none, nor areas of which the run holds a part",
+            )
         from buurtsae.estimates.explanation import explanation
         from buurtsae.estimates.leaning import leaning
 

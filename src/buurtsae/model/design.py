@@ -82,7 +82,7 @@ class Design:
         The constant c of the link.
     blocks : tuple of Bym2Block or IidBlock
     covariates : tuple of Provenance
-    strange : tuple of str
+    strange : tuple of Note
         Figures of the areas that may not be what they say.
     """
 
@@ -104,7 +104,7 @@ class Design:
     centre: Floats
     blocks: tuple[Bym2Block | IidBlock, ...]
     covariates: tuple[Provenance, ...]
-    strange: tuple[str, ...] = ()
+    strange: tuple[Note, ...] = ()
 
     @property
     def imputed(self) -> dict[str, tuple[str, ...]]:

@@ -11,8 +11,9 @@ import re
 import pandas as pd
 
 from buurtsae.areas.areas import Areas
-from buurtsae.errors import DataError, Finding, shown
+from buurtsae.errors import DataError
 from buurtsae.model.covariates import known
+from buurtsae.notes import Finding, Note
 
 PERCENTAGE = re.compile(r"(pct|perc|percentage|p)_", re.IGNORECASE)
 
@@ -30,9 +31,14 @@ def within(column: pd.Series) -> Finding:
     outside = column[column.notna() & ~column.between(low, high)]
     if outside.empty or not (limits or PERCENTAGE.match(name)):
         return None
-    got = f"{shown(f'{x:g}' for x in outside)} in {len(outside)} buurten ({shown(outside.index)})"
+    where = "{values:g} in {n} buurten ({codes})"
+    got = Note(where, where, values=list(outside), n=len(outside), codes=list(outside.index))
     if limits and entry:
         return DataError(
             f"{name} lies outside its range", got, f"{low:g} to {high:g}: {entry[1].unit}", "correct these cells"
         )
-    return f"{name} sounds like a percentage and lies outside 0-100: {got}"
+    return Note(
+        "{name} sounds like a percentage and lies outside 0-100: {got}",
+        "{name} klinkt als een percentage en ligt buiten 0-100: {got}",
+        name=name, got=got,
+    )  # fmt: skip

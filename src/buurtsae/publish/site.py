@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 NO_RESIDENTS = Note("no residents, or no estimate", "geen bewoners of geen schatting")
 NOTHING = Note("–", "–")
+UNCOMPARED = Note("the municipality has no figure", "de gemeente heeft geen cijfer")  # in part in the run, or hidden
 LABEL_ORDER = list(LABELS)
 VERDICT_ORDER = {nl: i for i, (nl, _) in enumerate(VERDICT_WORDS)}
 START_PIXELS = 600  # of the map of gemeenten: with all names for the search the page stays below 500 kB
@@ -100,6 +101,7 @@ def _common(content: Content) -> dict[str, Any]:
         "classes": classes(),
         "verdicts": VERDICT_WORDS,
         "no_figure": Note("not published, or no residents", NO_FIGURE),
+        "no_verdict": Note("no figure of the area or of the municipality", "geen cijfer van de buurt of de gemeente"),
     }
 
 
@@ -133,11 +135,28 @@ class _Gemeente:
             "gemeente": self.document["gemeente"],
             "land_name": self.land_name,
             "figures": figures,
+            "without": self._without(),
             "official": any(f["official"] for f in figures.values()),
             "shape": outlines(geometry),
             "rows": [self._row(a) for a in self.areas],
             "data": self._data(),
         }
+
+    def _without(self) -> Note | None:
+        """Why there is no figure of the gemeente, if there is none."""
+        row = self.rows.get((self.code, self.first, self.year))
+        if _shown(row) or not self.rows:  # nobody lives in any buurt, which each of them says
+            return None
+        if row is None:
+            return Note(
+                "There is no figure of the whole municipality: only a part of its areas is in these results.",
+                "Er is geen cijfer van de hele gemeente: maar een deel van de buurten zit in deze resultaten.",
+            )
+        return Note(
+            "The figure of the municipality is not published: {why}.",
+            "Het cijfer van de gemeente is niet gepubliceerd: {why}.",
+            why=_words(row)["reason"],
+        )
 
     def _figure(self, measure: str, official: Mapping[str, str]) -> dict[str, Any]:
         """The gemeente's figure; what others publish, or its respondents alone say, where that reads differently."""
@@ -174,6 +193,7 @@ class _Gemeente:
             "buurten": [[a["area_code"], a["area_name"]] for a in self.areas],
             "measures": {m["measure"]: {"nl": m["nl"], "en": m["en"]} for m in self.document["measures"]},
             "verdicts": VERDICT_WORDS,
+            "uncompared": _both(UNCOMPARED),
             "labels": [_both(label) for label in LABELS.values()],
             "nobody": _both(NO_RESIDENTS),
             "rows": {
@@ -281,7 +301,7 @@ def _words(row: Row | None) -> dict[str, Note]:
     """Label, reason and verdict."""
     if row is None:
         return {"label": NOTHING, "verdict": NOTHING, "reason": NO_RESIDENTS}
-    reason, verdict = row["reason"] or "", NOTHING
+    reason, verdict = row["reason"] or "", UNCOMPARED if _shown(row) else NOTHING
     if row["verdict"] is not None and _shown(row):
         nl, en = VERDICT_WORDS[VERDICT_ORDER[row["verdict"]]]
         verdict = Note(en, nl)

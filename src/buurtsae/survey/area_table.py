@@ -77,9 +77,14 @@ def read_area_table(
     if n := int((~table["estimate"].between(0, 10)).sum()):
         low, high = table["estimate"].min(), table["estimate"].max()
         notes.append(
-            f"{n} of {len(table)} estimates of {path.name} lie outside 0-10 (lowest {low:.3g}, highest {high:.3g}): "
-            "used as they are, with their variances"
-        )
+            Note(
+                "{n} of {of} estimates of {file} lie outside 0-10 (lowest {low:.3g}, highest {high:.3g}): used as they "
+                "are, with their variances",
+                "{n} van de {of} schattingen van {file} liggen buiten 0-10 (laagste {low:.3g}, hoogste {high:.3g}): "
+                "gebruikt zoals ze zijn, met hun varianties",
+                n=n, of=len(table), file=path.name, low=low, high=high,
+            )
+        )  # fmt: skip
     if table.empty:
         raise DataError(f"{path.name} has no usable estimate", "0 rows", "some", "check the extract")
     if smooth:
@@ -114,15 +119,20 @@ def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problem
     return table
 
 
-def _within(table: pd.DataFrame, areas: Areas, path: Path | None, notes: list[str]) -> pd.DataFrame:
+def _within(table: pd.DataFrame, areas: Areas, path: Path | None, notes: list[Note]) -> pd.DataFrame:
     """Return the rows of areas that there are, if any; those of a table that is named are counted."""
     level, code = _level(table["area_code"]), table["area_code"]
     here = pd.concat([code[level == name].isin(areas.at(name)) for name in codes.FORM]).reindex(table.index)
     if not here.any():
         return table  # nothing left: the checks say which codes
     if path is not None and not here.all():
-        gone = f"{int((~here).sum())} of {len(table)} rows of {path.name} left out"
-        notes.append(f"{gone}: areas that are not there ({shown(sorted(code[~here].unique()))})")
+        notes.append(
+            Note(
+                "{n} of {of} rows of {file} left out: areas that are not there ({codes})",
+                "{n} van de {of} rijen van {file} weggelaten: die gebieden zijn er niet ({codes})",
+                n=int((~here).sum()), of=len(table), file=path.name, codes=sorted(code[~here].unique()),
+            )
+        )  # fmt: skip
     return table[here]
 
 

@@ -411,11 +411,15 @@ def _thin(scores: Scores, area: pd.Series) -> list[Note]:
     return [note] if alone else []
 
 
-def _cut(scores: Scores, areas: Areas) -> list[str]:
+def _cut(scores: Scores, areas: Areas) -> list[Note]:
     """A note on respondents per wijk, of wijken of which the run holds a part."""
     n = int(scores.frame["area"].isin(areas.partial.get(scores.level, ())).sum())
-    where = f"of which the run holds a part, and stand for that part ({scores.source})"
-    return [f"{n} respondents live in wijken {where}"] if n else []
+    note = Note(
+        "{n} respondents live in wijken of which the run holds a part, and stand for that part ({source})",
+        "{n} respondenten wonen in wijken waarvan de run maar een deel bevat, en tellen voor dat deel ({source})",
+        n=n, source=scores.source,
+    )  # fmt: skip
+    return [note] if n else []
 
 
 def _no_microdata(what: str) -> DataError:

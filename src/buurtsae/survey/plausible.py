@@ -1,6 +1,6 @@
 """Whether respondents and their weights can be what they say, each check one function in a table.
 
-A check returns None where all is well, or a sentence for what is strange but may be so: a note. What is wrong with
+A check returns None where all is well, or a note on what is strange but may be so. What is wrong with
 weights is wrong with every estimate, and no fit shows it. `FILE` looks at the rows of one file, `PLACE` at weights
 beside the residents whom they stand for. Weights with a mean about 1 are relative: only what they say of one gemeente
 beside another can be seen. Weights of a participatory source stand for nobody.
@@ -20,7 +20,7 @@ import pandas as pd
 
 from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
-from buurtsae.errors import shown
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
@@ -69,53 +69,74 @@ class Rows:
         return len(self.weight) >= FEW and bool(np.ptp(self.weight) > 0)
 
 
-def spread_out(r: Rows) -> str | None:
+def spread_out(r: Rows) -> Note | None:
     """Respondents live in more than one place."""
     if len(r.area) < FEW or r.area.nunique() > 1:
         return None
-    return f"{r.file}: all {len(r.area)} respondents live in one {r.level} ({r.area.iloc[0]})"
+    return Note(
+        "{file}: all {n} respondents live in one {level} ({code})",
+        "{file}: alle {n} respondenten wonen in één {level} ({code})",
+        file=r.file, n=len(r.area), level=r.level, code=r.area.iloc[0],
+    )  # fmt: skip
 
 
-def shared(r: Rows) -> str | None:
+def shared(r: Rows) -> Note | None:
     """No respondent stands for a large part of all."""
     share, (quarter, times) = r.weight.max() / r.weight.sum(), LARGEST
     if share <= max(quarter, times / len(r.weight)):
         return None
-    return f"{r.file}: one weight ({r.weight.max():g}) is {share:.0%} of the sum of {len(r.weight)} weights"
+    return Note(
+        "{file}: one weight ({weight:g}) is {share:.0%} of the sum of {n} weights",
+        "{file}: één gewicht ({weight:g}) is {share:.0%} van de som van {n} gewichten",
+        file=r.file, weight=r.weight.max(), share=share, n=len(r.weight),
+    )  # fmt: skip
 
 
-def not_counted(r: Rows) -> str | None:
+def not_counted(r: Rows) -> Note | None:
     """Weights are no numbers of rows or persons."""
     order = np.sort(r.weight)
     if len(order) < FEW or not (np.diff(order) == 1).all() or not (order == order.round()).all():
         return None
-    return (
-        f"{r.file}: the weights are the whole numbers {order[0]:g} to {order[-1]:g}, each once: is it another column?"
-    )
+    return Note(
+        "{file}: the weights are the whole numbers {first:g} to {last:g}, each once: is it another column?",
+        "{file}: de gewichten zijn de hele getallen {first:g} tot en met {last:g}, elk één keer: is het een andere "
+        "kolom?",
+        file=r.file, first=order[0], last=order[-1],
+    )  # fmt: skip
 
 
-def not_a_number(r: Rows) -> str | None:
+def not_a_number(r: Rows) -> Note | None:
     """Weights do not follow the number of the row, or of the respondent."""
     if not r.varied:
         return None
-    for other, name in ((np.arange(len(r.weight)), "the number of the row"), (r.id, "the identifier")):
+    row, person = Note("the number of the row", "het nummer van de rij"), Note("the identifier", "het respondentnummer")
+    for other, name in ((np.arange(len(r.weight)), row), (r.id, person)):
         if other is None or not np.ptp(other) > 0:
             continue
         if abs(np.corrcoef(r.weight, other)[0, 1]) > PERFECT:
-            return f"{r.file}: the weights follow {name} perfectly: is it another column?"
+            return Note(
+                "{file}: the weights follow {name} perfectly: is it another column?",
+                "{file}: de gewichten volgen precies {name}: is het een andere kolom?",
+                file=r.file, name=name,
+            )  # fmt: skip
     return None
 
 
-def once(r: Rows) -> str | None:
+def once(r: Rows) -> Note | None:
     """Rows do not recur with all their answers: the file is not in itself twice."""
     rows = r.answers.assign(area_=r.area, weight_=r.weight)[r.answers.notna().sum(axis=1) >= ITEMS]
     again = int(rows.duplicated().sum())
     if len(rows) < FEW or again < REPEATED * len(rows):
         return None
-    return f"{r.file}: {again} of {len(r.area)} rows repeat another one, answers included: is the file in it twice?"
+    return Note(
+        "{file}: {again} of {n} rows repeat another one, answers included: is the file in it twice?",
+        "{file}: {again} van de {n} rijen zijn gelijk aan een andere rij, ook in de antwoorden: staat het bestand er "
+        "twee keer in?",
+        file=r.file, again=again, n=len(r.area),
+    )  # fmt: skip
 
 
-def in_strata(r: Rows) -> str | None:
+def in_strata(r: Rows) -> Note | None:
     """Weights of a stratum sum to its population, where that is known in persons, or are relative to it."""
     if r.population is None:
         return None
@@ -125,10 +146,10 @@ def in_strata(r: Rows) -> str | None:
     return _uneven(r.file, "strata", sums["weight"] / sums["of"])
 
 
-FILE: tuple[Callable[[Rows], str | None], ...] = (spread_out, shared, not_counted, not_a_number, once, in_strata)
+FILE: tuple[Callable[[Rows], Note | None], ...] = (spread_out, shared, not_counted, not_a_number, once, in_strata)
 
 
-def in_total(scores: Scores, areas: Areas) -> str | None:
+def in_total(scores: Scores, areas: Areas) -> Note | None:
     """Weights sum to the residents whom they stand for, or have mean 1."""
     w, least, most = scores.frame["weight"].to_numpy(dtype=float), *TOTAL
     sampled = set(codes.gemeente_of(scores.frame["area"].astype("string")))
@@ -137,13 +158,27 @@ def in_total(scores: Scores, areas: Areas) -> str | None:
     few = w.sum() ** 2 / (w**2).sum() < ENOUGH
     if few or RELATIVE[0] <= w.mean() <= RELATIVE[1] or least * here <= w.sum() <= most * everybody:
         return None
-    said = f"{scores.source}: the weights sum to {w.sum():,.6g} and have mean {w.mean():.3g}"
+    said = Note(
+        "{source}: the weights sum to {sum:,.6g} and have mean {mean:.3g}",
+        "{source}: de gewichten zijn samen {sum:,.6g} en gemiddeld {mean:.3g}",
+        source=scores.source, sum=w.sum(), mean=w.mean(),
+    )  # fmt: skip
     if w.max() <= 1 and least * here <= (1 / w).sum() <= most * everybody:
-        return f"{said}; their inverses sum to {(1 / w).sum():,.6g}, near the residents: are they sampling fractions?"
-    return f"{said}: neither near the {here:,.0f} residents where respondents live, nor relative"
+        return Note(
+            "{said}; their inverses sum to {sum:,.6g}, near the residents: are they sampling fractions?",
+            "{said}; 1 gedeeld door elk gewicht is samen {sum:,.6g}, dicht bij het aantal inwoners: zijn het "
+            "steekproeffracties?",
+            said=said, sum=(1 / w).sum(),
+        )  # fmt: skip
+    return Note(
+        "{said}: neither near the {here:,.0f} residents where respondents live, nor relative",
+        "{said}: dat past niet bij de {here:,.0f} inwoners van waar respondenten wonen, en ook niet bij relatieve "
+        "gewichten",
+        said=said, here=here,
+    )  # fmt: skip
 
 
-def in_gemeenten(scores: Scores, areas: Areas) -> str | None:
+def in_gemeenten(scores: Scores, areas: Areas) -> Note | None:
     """Weights per resident are alike from gemeente to gemeente, where there are respondents enough."""
     frame = scores.frame.assign(gemeente=codes.gemeente_of(scores.frame["area"].astype("string")).to_numpy())
     residents = pd.Series(areas.population).groupby(areas.parents("gemeente").to_numpy()).sum()
@@ -153,35 +188,43 @@ def in_gemeenten(scores: Scores, areas: Areas) -> str | None:
     per_resident = sums[["weight", "inverse"]].div(residents.reindex(sums.index), axis=0)
     found = _uneven(scores.source, "gemeenten", per_resident["weight"])
     if found and len(per_resident) > 1 and not _uneven("", "", per_resident["inverse"]):
-        return f"{found}; their inverses are even: are they sampling fractions?"
+        return Note(
+            "{found}; their inverses are even: are they sampling fractions?",
+            "{found}; 1 gedeeld door het gewicht verschilt niet zo veel: zijn het steekproeffracties?",
+            found=found,
+        )
     return found
 
 
-def _uneven(source: str, what: str, ratio: pd.Series) -> str | None:
+def _uneven(source: str, what: str, ratio: pd.Series) -> Note | None:
     """Which ratios differ from the middle one by a factor."""
     factor = ratio / ratio.median()
     odd = factor[(factor > UNEVEN) | (factor < 1 / UNEVEN)]
     if odd.empty:
         return None
-    got = shown(f"{code} {x:.2g} times" for code, x in odd.items())
-    return f"{source}: weights per resident of {len(odd)} of {len(ratio)} {what} are far from those elsewhere ({got})"
+    return Note(
+        "{source}: weights per resident of {n} of {of} {what} are far from those elsewhere ({got})",
+        "{source}: in {n} van de {of} {what} is het gewicht per inwoner heel anders dan elders ({got})",
+        source=source, n=len(odd), of=len(ratio), what=what,
+        got=[Note("{code} {x:.2g} times", "{code} {x:.2g} keer", code=code, x=x) for code, x in odd.items()],
+    )  # fmt: skip
 
 
-PLACE: tuple[Callable[[Scores, Areas], str | None], ...] = (in_total, in_gemeenten)
+PLACE: tuple[Callable[[Scores, Areas], Note | None], ...] = (in_total, in_gemeenten)
 
 
-def of_file(rows: Rows) -> list[str]:
+def of_file(rows: Rows) -> list[Note]:
     """Return what is strange about the rows of a file."""
     return [found for check in FILE if (found := check(rows))]
 
 
-def in_place(scores: Sequence[Scores], areas: Areas) -> list[str]:
+def in_place(scores: Sequence[Scores], areas: Areas) -> list[Note]:
     """Return what is strange about weights beside residents, and about sources beside each other."""
     found = [check(s, areas) for s in scores if s.kind == "survey" and len(s.frame) >= FEW for check in PLACE]
     return [one for one in (*found, *(same_people(a, b) for a, b in combinations(scores, 2))) if one]
 
 
-def same_people(first: Scores, second: Scores) -> str | None:
+def same_people(first: Scores, second: Scores) -> Note | None:
     """Two sources have different respondents."""
     a, b = (s.frame[["area", "weight"]].sort_values(["area", "weight"], ignore_index=True) for s in (first, second))
     if len(a) != len(b) or len(a) < FEW or a["weight"].nunique() == 1 or not a.equals(b):
@@ -189,12 +232,16 @@ def same_people(first: Scores, second: Scores) -> str | None:
     return same(first.source, second.source)
 
 
-def same_files(files: Mapping[str, Path]) -> list[str]:
+def same_files(files: Mapping[str, Path]) -> list[Note]:
     """Return what is strange about the files of sources: two with the same content."""
     pairs = combinations(files.items(), 2)
     return [same(a, b) for (a, first), (b, second) in pairs if cmp(first, second, shallow=False)]
 
 
-def same(first: str, second: str) -> str:
+def same(first: str, second: str) -> Note:
     """The note on two sources that are one."""
-    return f"{first} and {second} have the same respondents, and are taken for answers of different people"
+    return Note(
+        "{first} and {second} have the same respondents, and are taken for answers of different people",
+        "{first} en {second} hebben dezelfde respondenten, en tellen als antwoorden van verschillende mensen",
+        first=first, second=second,
+    )  # fmt: skip

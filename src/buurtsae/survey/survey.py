@@ -193,10 +193,14 @@ class Survey:
         if here.all() or not here.any():  # without anybody left the checks say which codes
             return self
         where = self.frame["area"][~here].unique()
-        note = (
-            f"{int((~here).sum())} of {len(here)} respondents of {self.codebook.id} left out: they live in "
-            f"{len(where)} {self.level}en that the areas do not have ({shown(sorted(where))})"
-        )
+        note = Note(
+            "{n} of {of} respondents of {source} left out: they live in {places} {level}en that the areas do not have "
+            "({codes})",
+            "{n} van de {of} respondenten van {source} weggelaten: zij wonen in {places} {level}en die niet bij de "
+            "gebieden horen ({codes})",
+            n=int((~here).sum()), of=len(here), source=self.codebook.id,
+            places=len(where), level=self.level, codes=sorted(where),
+        )  # fmt: skip
         design = replace(self.design, notes=(*self.design.notes, note))
         return replace(self, frame=self.frame[here].reset_index(drop=True), design=design)
 

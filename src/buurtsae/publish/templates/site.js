@@ -101,12 +101,13 @@ function show() {
     const figure = r && r[0] !== null;
     cells[1].textContent = figure ? dutch(r[0], r[9]) : "–";
     cells[2].textContent = figure ? `${dutch(r[1], r[9])} – ${dutch(r[2], r[9])}` : "–";
-    cells[3].replaceChildren(...(figure && r[4] !== null ? both(...data.verdicts[r[4]]) : ["–"]));
+    const compared = figure && r[4] !== null, drawn = view === "verschil" ? compared && `v${r[4]}` : figure && `k${r[8]}`;
+    cells[3].replaceChildren(...(figure ? both(...(compared ? data.verdicts[r[4]] : data.uncompared)) : ["–"]));
     cells[4].textContent = figure ? `${r[5]}${r[6] === null ? "" : ` (${r[6]}%)`}` : "–";
     cells[5].replaceChildren(...(r ? both(...data.labels[r[3]]) : ["–"]), ...why(r));
     const path = paths.get(code), hatched = r && r[3] === 1 ? "i" : "";
-    path.setAttribute("class", !figure ? "x" : view === "verschil" ? `v${r[4]}${hatched}` : `k${r[8]}${hatched}`);
-    path.firstChild.textContent = `${name}: ${cells[1].textContent} (${cells[2].textContent})` + (figure && r[4] !== null && view === "verschil" ? `, ${data.verdicts[r[4]][0]}` : "");
+    path.setAttribute("class", drawn ? drawn + hatched : "x");
+    path.firstChild.textContent = `${name}: ${cells[1].textContent} (${cells[2].textContent})` + (compared && view === "verschil" ? `, ${data.verdicts[r[4]][0]}` : "");
     const match = !wanted || name.toLowerCase().includes(wanted) || code.toLowerCase().includes(wanted);
     row.hidden = !match;
     shown += match;
@@ -135,7 +136,8 @@ function intervals(rows, whole) {
   const height = (order.length + 2) * step, s = (tag, attributes, ...inside) => make(tag, {xmlns: 1, ...attributes}, ...inside);
   const svg = s("svg", {viewBox: `0 0 ${left + width + 20} ${height}`, role: "img", "aria-labelledby": "bijschrift", "font-size": 12});
   for (let v = 0; v <= 10; v += 2) svg.append(s("path", {d: `M${x(v)} ${step}V${height}`, stroke: "#ddd"}), s("text", {x: x(v), y: 14, "text-anchor": "middle"}, String(v)));
-  if (whole) svg.append(s("path", {d: `M${x(whole[0])} ${step}V${height}`, stroke: "#555", "stroke-dasharray": "4 3"}));
+  const line = whole && whole[0] !== null ? ["; stippellijn: de gemeente", "; dashed line: the municipality"] : ["", ""];
+  if (line[0]) svg.append(s("path", {d: `M${x(whole[0])} ${step}V${height}`, stroke: "#555", "stroke-dasharray": "4 3"}));
   order.forEach((i, k) => {
     const [estimate, lower, upper, label] = rows[i], digits = rows[i][9], y = (k + 1.6) * step, name = data.buurten[i][1];
     const colour = label === 1 ? "#b34700" : "#0072b2";
@@ -144,7 +146,7 @@ function intervals(rows, whole) {
       s("path", {d: `M${x(lower)} ${y}H${x(upper)}`, stroke: colour, "stroke-width": label === 1 ? 2 : 4, ...(label === 1 ? {"stroke-dasharray": "5 3"} : {})}),
       s("circle", {cx: x(estimate), cy: y, r: 4, fill: label === 1 ? "#fff" : colour, stroke: colour, "stroke-width": 2})));
   });
-  $("#intervallen").replaceChildren(svg, make("p", {class: "soft"}, ...both("Stip: score; balk: 95%-interval; open en gestippeld: indicatief; stippellijn: de gemeente.", "Dot: score; bar: 95% interval; open and dashed: indicative; dashed line: the municipality.")));
+  $("#intervallen").replaceChildren(svg, make("p", {class: "soft"}, ...both(`Stip: score; balk: 95%-interval; open en gestippeld: indicatief${line[0]}.`, `Dot: score; bar: 95% interval; open and dashed: indicative${line[1]}.`)));
 }
 
 $$("table[id]").forEach(sortable);
