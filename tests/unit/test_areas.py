@@ -217,9 +217,9 @@ def test_all_problems_at_once(grid: Grid, written: Written) -> None:
         "the areas have no column to select on",
         "area codes are malformed",
         "areas occur more than once",
+        "the number of residents is absent",
         "areas have an empty geometry",
         "the areas have no coordinate system",
-        "the number of residents is absent",
     ]
     assert found["area codes are malformed"] == "BU0344, <NA>"
 

@@ -7,6 +7,7 @@ stay (the graph needs them) and are left out of the estimates; a hidden number o
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,13 +21,14 @@ import scipy.sparse as sp
 
 from buurtsae.areas import codes
 from buurtsae.areas.graph import Graph, Pair
-from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
-from buurtsae.tables import as_number, read_table
+from buurtsae.areas.polygons import polygons
+from buurtsae.errors import BuurtsaeError, DataError, Problems, cut, shown
+from buurtsae.files import readable
+from buurtsae.tables import as_number, plain, read_table
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-RD = "EPSG:28992"
 STRUCTURAL = ("name", "wijk", "gemeente", "population", "geometry")
 
 
@@ -98,9 +100,10 @@ class Areas:
             Everything that is wrong, at once: duplicate or malformed codes, empty geometry, no coordinate
             system, a table that does not join.
         """
-        frame = _read_geometry(Path(path))
         notes: list[str] = []
-        problems = Problems()
+        frame, problems = _read_geometry(Path(path), notes), Problems()
+        if "geometry" in (code, name, population):
+            raise DataError("a column cannot be the geometry", "geometry", "another column", "correct the name")
         if code not in frame:
             raise DataError(
                 f"{Path(path).name} has no column of area codes",
@@ -128,8 +131,8 @@ class Areas:
             problems.add("no areas are left", "0 rows", "one row per buurt", "check the file and `where`")
         _check_rows(frame, population, problems)
         _check_groupings(frame, groupings, problems)
+        frame = polygons(frame, frame["buurtcode"], notes, problems)
         problems.raise_if_any()
-        frame = _to_rd(frame, notes)
         return _assemble(frame, cls, year, name, population, region, notes, tuple(groupings))
 
     @property
@@ -247,24 +250,32 @@ class Areas:
         )
 
 
-def _read_geometry(path: Path) -> gpd.GeoDataFrame:
+def _read_geometry(path: Path, notes: list[str]) -> gpd.GeoDataFrame:
+    """A table of scalars with one geometry, in the column `geometry`; what the reader warned of becomes a note."""
     import geopandas as gpd
 
-    if not path.exists():
-        raise DataError(f"{path.name} cannot be read", "no such file", f"a file at {path}", "correct [areas] file")
+    path = readable(path, "correct [areas] file")
     try:
-        parquet = path.suffix.lower() in (".parquet", ".geoparquet")
-        frame = gpd.read_parquet(path) if parquet else gpd.read_file(path)
-    except (ValueError, OSError, RuntimeError) as error:  # what pyarrow and pyogrio raise on broken files
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            parquet = path.suffix.lower() in (".parquet", ".geoparquet")
+            frame = gpd.read_parquet(path) if parquet else gpd.read_file(path)
+    except Exception as error:  # whatever GDAL and pyarrow raise on a file that they cannot read
         raise DataError(
             f"{path.name} cannot be read as areas",
-            str(error),
+            cut(error, 300),
             "GeoPackage, GeoParquet, GeoJSON or shapefile",
             "open it in a GIS and export it again",
         ) from error
     if not isinstance(frame, gpd.GeoDataFrame):
         raise DataError(f"{path.name} has no geometry", "a table", "a layer with polygons", "choose another layer")
-    return frame if frame.geometry.name == "geometry" else frame.rename_geometry("geometry")
+    notes += [f"{path.name}: {cut(w.message, 200)}" for w in heard]
+    shape = gpd.GeoSeries(frame.geometry.reset_index(drop=True), name="geometry")
+    others = [c for c, dtype in frame.dtypes.items() if str(dtype) == "geometry"]
+    table = plain(pd.DataFrame(frame.drop(columns=others)), path.name)
+    if "geometry" in table:
+        raise DataError(f"{path.name} has columns twice", "geometry", "different names", "rename or remove one of them")
+    return gpd.GeoDataFrame(table, geometry=shape)
 
 
 def _join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[str]) -> gpd.GeoDataFrame:
@@ -302,11 +313,6 @@ def _check_rows(frame: gpd.GeoDataFrame, population: str, problems: Problems) ->
     twice = code[code.duplicated()].unique()
     if len(twice):
         problems.add("areas occur more than once", shown(twice), "one row per buurt", "dissolve or remove duplicates")
-    empty = code[frame.geometry.isna() | frame.geometry.is_empty]
-    if len(empty):
-        problems.add("areas have an empty geometry", shown(empty), "a polygon per buurt", "repair or drop these rows")
-    if frame.crs is None:
-        problems.add("the areas have no coordinate system", "none", RD, "assign one in a GIS before reading")
     for column, what in (("ggdregio", "GGD-regio"), ("provinciecode", "provincie"), ("provincie", "provincie")):
         if column in frame and len(lost := code[frame[column].isna()]):
             problems.add(f"areas have no {what}", shown(lost), "one per buurt", f"complete the table with `{column}`")
@@ -324,21 +330,13 @@ def _check_rows(frame: gpd.GeoDataFrame, population: str, problems: Problems) ->
 
 def _check_groupings(frame: gpd.GeoDataFrame, groupings: Sequence[str], problems: Problems) -> None:
     for column in groupings:
-        if column in codes.LEVELS or not re.fullmatch(r"[a-z][a-z0-9_]*", column):
-            problems.add(
-                "a grouping cannot have this name", repr(column), "small letters, and not a level's name", "rename it"
-            )
+        if column in (*codes.LEVELS, *STRUCTURAL) or not re.fullmatch(r"[a-z][a-z0-9_]*", column):
+            taken = f"small letters, digits and _, and not {', '.join((*codes.LEVELS, *STRUCTURAL))}"
+            problems.add("a grouping cannot have this name", cut(repr(column)), taken, "rename it")
         elif column not in frame:
             problems.add("the areas have no such grouping", repr(column), shown(frame.columns), "join its table")
         elif frame[column].isna().all():
             problems.add("a grouping has no groups", repr(column), "a group per buurt, or none", "fill that column")
-
-
-def _to_rd(frame: gpd.GeoDataFrame, notes: list[str]) -> gpd.GeoDataFrame:
-    if frame.crs == RD:
-        return frame
-    notes.append(f"geometry reprojected from {frame.crs.name} to RD New ({RD})")
-    return frame.to_crs(RD)
 
 
 def _assemble(
@@ -363,10 +361,6 @@ def _assemble(
         )
         if label in frame and key in frame
     }
-    invalid = int((~frame.geometry.is_valid).sum())
-    if invalid:
-        notes.append(f"{invalid} invalid polygons repaired")
-        frame = frame.set_geometry(frame.geometry.make_valid())
     residents = as_number(frame[population])
     if (n := int(residents.isna().sum())) > 0:
         notes.append(f"{n} buurten with an empty or hidden number of residents count as without residents")
@@ -386,14 +380,16 @@ def _assemble(
             notes.append(f"{n} buurten are in no group of {column}")
     used = {name, population, "wijkcode", "gemeentecode", "geometry", "ggdregio", "wijknaam", "gemeentenaam"}
     used |= {"provinciecode", "provincienaam"} if "provinciecode" in frame else set()
+    more = {}
     for column in [c for c in frame if c not in used and c not in out]:
         try:
             numbers = as_number(frame[column])
-        except (ValueError, TypeError):  # a column of text is no covariate
-            out[column] = frame[column]
+        except (ValueError, TypeError):  # text, or numbers that no model can use: refused where a formula names it
+            more[column] = frame[column]
             continue
         hidden = int((numbers.isna() & frame[column].notna()).sum())
         if hidden:
             notes.append(f"{hidden} secret or missing codes in {column} read as missing")
-        out[column] = numbers
+        more[column] = numbers
+    out = pd.concat([out, pd.DataFrame(more, index=out.index)], axis=1)
     return cls(out, year, names, region, tuple(notes), groupings)

@@ -135,6 +135,9 @@ def _check_pairs(
 
 def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smooth: bool, problems: Problems) -> None:
     file = path.name
+    nameless = table["source"].isna() | (table["source"] == "")
+    if (n := int(nameless.sum())) > 0:
+        problems.add(f"{file} has rows without a source", f"{n} rows", "a name in each", "complete the column")
     _check_areas(table, areas, file, problems)
     _check_codes(table, ["measure"], concept.subdimensions, "sub-dimensions", file, problems)
     twice = table[table.duplicated(KEY)]
