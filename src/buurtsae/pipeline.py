@@ -146,7 +146,7 @@ def run(
 
     inputs: Inputs = timed("read and check", lambda: check(path))
     spec = inputs.run.spec
-    chosen, number = engine or spec.run.engine, spec.run.seed if seed is None else seed
+    chosen, number = spec.run.engine if engine is None else engine, spec.run.seed if seed is None else seed
     options = spec.engine.get(chosen, {})
     engine_options(chosen, options)
     settings = spec.model_dump(mode="json") | {"used": {"engine": chosen, "seed": number}}

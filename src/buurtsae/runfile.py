@@ -311,7 +311,7 @@ def read_run(path: str | Path, problems: Problems) -> RunFile | None:
     """Read a run file, recording problems; unknown keys are recorded and left out, so that the rest can be checked."""
     path = Path(path)
     try:
-        _, raw = read_toml(path, f"run file {path.name}")
+        _, raw = read_toml(path, f"run file {path.name or path}")
     except DataError as error:
         problems.collect(error)
         return None

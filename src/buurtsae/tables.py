@@ -129,6 +129,7 @@ def as_number(column: pd.Series, strict: bool = True) -> pd.Series:
             column = column.astype(str)
         text = column.astype("string").str.strip()
         text = text.mask(text.isin(list(MISSING_TEXT))).str.replace(",", ".", regex=False)
+        text = text.mask(text.str.fullmatch(r"[+-]?\d{25,}").fillna(False), "inf")  # whole numbers beyond any type
         column = pd.to_numeric(text, errors="raise" if strict else "coerce")
     numbers = column.astype("Float64").astype("float64")
     size = numbers.abs()

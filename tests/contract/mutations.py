@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from shapely import affinity, wkb
 from shapely.geometry import GeometryCollection, LineString, MultiPoint, MultiPolygon, Point, Polygon
-from small_run import write_toml
+from small_run import BOOK, BOOKS, COMMON, DIRECT_SOURCE, SOURCES, write_toml
 
 CHECK = ["check", "bron.toml"]
 DIRECT = ["check", "direct.toml"]
@@ -49,7 +49,7 @@ def nested(depth: int) -> list[Any]:
 
 VALUES: dict[str, Any] = {
     "empty": "", "space": " ", "NUL": "a\0b", "newline": "a\nb", "long": "x" * 10_000, "long path": "é" * 300 + "/x.csv",
-    "folder": "..", "markup": "<script>x</script>", "geometry": "geometry", "area": "area", "weight": "weight",
+    "folder": "..", "markup": "<script>x</script>", "geometry": "geometry", "area": "area", "weight": "weight", "cluster_2": "cluster_2",
     "-1": -1, "0": 0, "0.5": 0.5, "1": 1, "huge whole": 10**30, "1e308": 1e308, "-1e308": -1e308, "1e-308": 1e-308,
     "nan": math.nan, "inf": math.inf, "-inf": -math.inf, "true": True, "text": "abc", "list": [], "table": {},
     "list of list": [[]], "huge pair": [1e308, 1e308], "nan pair": [math.nan, math.nan], "negative pair": [-1, -1],
@@ -84,9 +84,8 @@ def _edited(file: str, edit: Callable[[dict[str, Any]], None], command: list[str
     return spoil
 
 
-def keys_of(base: Path, file: str, kind: str, command: list[str]) -> Iterator[Mutation]:
+def keys_of(raw: dict[str, Any], file: str, kind: str, command: list[str]) -> Iterator[Mutation]:
     """Every key of a TOML file with every value, and without."""
-    raw = tomllib.loads((base / file).read_text(encoding="utf-8"))
     places = list(_places(raw))
     for loc in places:
         where = ".".join(map(str, loc))
@@ -260,7 +259,7 @@ SHAPES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "1,000 columns of inf more": lambda f: pd.concat(
         [f, pd.DataFrame(np.inf, f.index, [f"c{k}" for k in range(1000)])], axis=1
     ),
-    "everything missing": lambda f: f.astype(object).where(False),
+    "everything missing": lambda f: pd.DataFrame(None, f.index, f.columns, dtype=object),
     "columns of reserved names more": lambda f: f.assign(
         **{
             c: 1.0
@@ -389,7 +388,7 @@ SHAPES_OF: dict[str, Callable[[Any], Any]] = {
     "polygons of no area": lambda p: Polygon([p.bounds[:2], p.bounds[2:], p.bounds[:2]]),
     "polygons that cross themselves": _bow,
     "polygons in three dimensions": lambda p: Polygon([(x, y, 5.0) for x, y in p.exterior.coords]),
-    "polygons of nan": lambda p: Polygon([(math.nan, math.nan)] * 4),
+    "polygons of nan": lambda p: Polygon([p.bounds[:2], (math.nan, math.nan), p.bounds[2:], p.bounds[:2]]),
     "polygons of inf": lambda p: Polygon([(math.inf, 0), (0, math.inf), (math.inf, math.inf)]),
     "polygons of 1e308": lambda p: Polygon([(0, 0), (1e308, 0), (1e308, 1e308)]),
     "polygons of a millimetre": lambda p: affinity.scale(p, 1e-6, 1e-6),
@@ -420,6 +419,10 @@ def geometry() -> Iterator[Mutation]:
             return CHECK
 
         return spoil
+
+    def few(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        """What a shapefile can hold."""
+        return frame[["buurtcode", "buurtnaam", "geometry"]]
 
     for name, shape in SHAPES_OF.items():
         for file in ("buurten.parquet", "buurten.gpkg"):
@@ -489,12 +492,12 @@ def geometry() -> Iterator[Mutation]:
         for cut in (0, 100, 2000):
 
             def spoil(folder: Path, file: str = file, cut: int = cut) -> list[str]:
-                command = of(lambda f: f.rename(columns={"buurtcode": "code", "buurtnaam": "naam"}), file)(folder)
+                command = of(few, file)(folder)
                 (folder / file).write_bytes((folder / file).read_bytes()[:cut])
                 return command
 
             yield Mutation("geometry", f"{file}, {cut} bytes of it", spoil)
-        yield Mutation("geometry", f"as {file}", of(lambda f: f.rename(columns={"buurtcode": "code"}), file))
+        yield Mutation("geometry", f"as {file}", of(few, file))
 
 
 FORMULAS = (
@@ -587,13 +590,14 @@ def commands() -> Iterator[Mutation]:
         yield Mutation("command line", f"{k} {' '.join(command)[:60]!r}", lambda folder, command=command: command)
 
 
-def mutations(base: Path) -> list[Mutation]:
+def mutations() -> list[Mutation]:
     """All of them, by class."""
+    book, concept = (tomllib.loads((BOOKS / name).read_text(encoding="utf-8")) for name in (BOOK, "concept.toml"))
     return [
-        *keys_of(base, "bron.toml", "keys of the run file", CHECK),
-        *keys_of(base, "direct.toml", "keys of the run file, direct estimates", DIRECT),
-        *keys_of(base, "eigen.toml", "keys of a codebook", CHECK),
-        *keys_of(base, "concept.toml", "keys of a concept", CHECK),
+        *keys_of(COMMON | SOURCES, "bron.toml", "keys of the run file", CHECK),
+        *keys_of(COMMON | DIRECT_SOURCE, "direct.toml", "keys of the run file, direct estimates", DIRECT),
+        *keys_of(book, "eigen.toml", "keys of a codebook", CHECK),
+        *keys_of(concept, "concept.toml", "keys of a concept", CHECK),
         *text_of("bron.toml", "text of the run file", CHECK),
         *text_of("eigen.toml", "text of a codebook", CHECK),
         *text_of("concept.toml", "text of a concept", CHECK),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable
 from datetime import date
 from importlib import resources
 from pathlib import Path
@@ -22,7 +21,7 @@ from buurtsae import pipeline
 
 DATA = Path(__file__).parents[2] / "data" / "voorbeeldstad"
 KEPT = 8  # buurten per gemeente
-ITEMS = {"file": "vm.csv", "source": "veiligheidsmonitor"}
+BOOKS, BOOK = Path(str(resources.files("buurtsae.survey"))), "codebooks/burgerpeiling.toml"
 
 
 def toml(value: Any) -> str:
@@ -101,7 +100,9 @@ SOURCES: dict[str, Any] = {
     "variances": {"method": "pooled", "spread": [0.5, 0.05]},
 }  # fmt: skip
 
-DIRECT: dict[str, Any] = {"direct": {"file": "direct.csv", "covariances": "cov.csv", "year": 2024, "smooth": True}}
+DIRECT_SOURCE: dict[str, Any] = {
+    "direct": {"file": "direct.csv", "covariances": "cov.csv", "year": 2024, "smooth": True}
+}
 
 
 def make_base(folder: Path) -> Path:
@@ -132,12 +133,11 @@ def make_base(folder: Path) -> Path:
             for k in range(3):
                 table.insert(4 + k, f"rep_{k + 1}", table["gewicht"] * (0.5 + ((row + k) % 3) / 2))
         table.to_csv(folder / f"{more}.csv", index=False)
-    books = Path(str(resources.files("buurtsae.survey")))
-    text = (books / "codebooks" / "burgerpeiling.toml").read_text(encoding="utf-8")
+    text = (BOOKS / BOOK).read_text(encoding="utf-8")
     (folder / "eigen.toml").write_text(
         text.replace('id = "burgerpeiling"', 'id = "eigen"', 1), encoding="utf-8", newline="\n"
     )
-    shutil.copy(books / "concept.toml", folder / "concept.toml")
+    shutil.copy(BOOKS / "concept.toml", folder / "concept.toml")
     pd.DataFrame(
         {"level": "land", "area_code": "NL00", "measure": ["participatie", "buurtverbondenheid"], "value": [5.5, 6.0],
          "se": [0.2, 0.1]}
@@ -153,8 +153,5 @@ def make_base(folder: Path) -> Path:
     some.assign(measure_1="participatie", measure_2="omgang_en_relaties", covariance=0.0).to_csv(
         folder / "cov.csv", index=False
     )
-    write_toml(folder / "direct.toml", COMMON | DIRECT)
+    write_toml(folder / "direct.toml", COMMON | DIRECT_SOURCE)
     return folder
-
-
-Spoil = Callable[[Path], "list[str] | None"]

@@ -42,6 +42,15 @@ def attempt(mutation: Mutation, base: Path, folder: Path, usual: set[str]) -> En
     return Ended("noted" if notes_of(done.out) - usual else "accepted", text, command)
 
 
+def whole_run(folder: Path, engine: str) -> Ended:
+    """Run what `check` accepted from end to end."""
+    command = ["run", "bron.toml", "--out", "uit", "--engine", engine, "--quiet"]
+    with chdir(folder):
+        done = call(*command)
+    wrong = _wrong(done.status, done.err, done.out + done.err)
+    return Ended("failed" if wrong else "refused" if done.status == 1 else "accepted", wrong or done.err, command)
+
+
 def _wrong(status: int, err: str, text: str) -> str:
     """What is wrong with an ending, if anything."""
     if UNEXPECTED in text or "Traceback" in text or "Warning" in err or status not in (0, 1, 2, 3):
@@ -49,6 +58,8 @@ def _wrong(status: int, err: str, text: str) -> str:
     if status != 1 or not err:
         return ""
     lines = err.splitlines()
+    while len(lines) > 1 and not lines[1].startswith("  got "):  # what was done up to then
+        lines = lines[1:]
     lines = lines[:-1] if len(lines) % 3 == 1 else lines  # the count of several problems
     whole = all(got.startswith("  got ") and "; expected " in got and hint.startswith("  hint: ") for got, hint in
                 zip(lines[1::3], lines[2::3], strict=False))  # fmt: skip

@@ -111,7 +111,7 @@ def test_a_node_twice_is_named_with_the_other_problems(tmp_path: Path) -> None:
 def test_what_is_no_concept_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "concept.toml"
     path.write_text(text, encoding="utf-8", newline="\n")
-    with pytest.raises(DataError, match="the concept (cannot be read|is no TOML)"):
+    with pytest.raises(DataError, match=r"the concept (cannot be read|is no TOML)"):
         Concept.load(path)
-    with pytest.raises(DataError, match="the concept (cannot be read|is no TOML)"):
+    with pytest.raises(DataError, match=r"the concept (cannot be read|is no TOML)"):
         Concept.load(tmp_path / "absent.toml")

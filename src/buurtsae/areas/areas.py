@@ -217,6 +217,7 @@ class Areas:
 
     def audit(self) -> dict[str, object]:
         """Return counts and everything that was noticed while reading."""
+        missing = self.frame.loc[self.inhabited, self.covariates].isna().sum()
         return {
             "year": self.year,
             "buurten": len(self.frame),
@@ -224,11 +225,7 @@ class Areas:
             "residents": int(self.population.sum()),
             "wijken": int(self.frame["wijk"].nunique()),
             "gemeenten": int(self.frame["gemeente"].nunique()),
-            "missing_covariates": {
-                c: int(self.frame.loc[self.inhabited, c].isna().sum())
-                for c in self.covariates
-                if self.frame.loc[self.inhabited, c].isna().any()
-            },
+            "missing_covariates": {str(c): int(n) for c, n in missing.items() if n},
             "notes": list(self.notes),
         }
 

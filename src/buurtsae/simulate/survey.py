@@ -69,6 +69,10 @@ def simulate_survey(
     """
     if tuple(areas.codes) != truth.codes:
         raise DataError("truth and areas differ", "other codes", "the areas of the truth", "simulate the truth again")
+    if not codebook.items:
+        raise DataError(
+            f"{codebook.id} has no respondents", f"a source of kind {codebook.kind}", "items", "name a survey"
+        )
     if unknown := sorted(set(empty) - set(truth.codes)):
         raise DataError("buurten to leave empty are unknown", shown(unknown), "codes of the areas", "correct them")
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, crc32(codebook.id.encode()))))

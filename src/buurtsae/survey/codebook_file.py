@@ -100,6 +100,7 @@ class _Places:
 
     def __init__(self, text: str, raw: dict[str, Any], name: str) -> None:
         self.lines = [re.sub(r"(^|\s)#.*", "", line) for line in text.splitlines()]
+        self.heads = [i for i, line in enumerate(self.lines) if re.match(r"\s*\[\[\s*(scale|indicator)\s*\]\]", line)]
         self.raw, self.book = raw, str(raw.get("id", name))
 
     def __call__(self, *loc: int | str) -> str:
@@ -115,7 +116,7 @@ class _Places:
 
     def line(self, loc: Loc) -> int:
         """Return the number of the line, 1 for what is not there."""
-        heads = [i for i, text in enumerate(self.lines) if re.match(r"\s*\[\[\s*(scale|indicator)\s*\]\]", text)]
+        heads = self.heads
         first, last = -1, heads[0] if heads else len(self.lines)
         if len(loc) > 1 and isinstance(loc[1], int) and loc[0] in ("scale", "indicator"):
             tables = [i for i in heads if re.search(rf"\b{loc[0]}\b", self.lines[i])]
@@ -130,11 +131,8 @@ class _Places:
                 if loc[3] in named and len(names) == len(named):
                     return names[named.index(loc[3])] + 1
             loc = loc[2:]
-        keys = [
-            i
-            for i in range(first + 1, last)
-            if loc and re.match(rf"\s*\[*{re.escape(str(loc[0]))}\s*[]=]", self.lines[i])
-        ]
+        key = re.compile(rf"\s*\[*{re.escape(str(loc[0]))}\s*[]=]") if loc else None
+        keys = [i for i in range(first + 1, last) if key and key.match(self.lines[i])]
         return (keys[0] if keys else max(first, 0)) + 1
 
 

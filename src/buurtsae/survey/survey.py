@@ -165,7 +165,7 @@ class Survey:
             strata_population=strata_population,
             replicates=replicates,
             lonely=lonely,
-            calibrate=calibrate,
+            calibrate=None if problems.found else calibrate,  # weights and codes that are wrong meet no totals
             level=level,
         )
         answers = {
