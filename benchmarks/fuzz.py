@@ -74,22 +74,13 @@ def table(counts: dict[str, Counter[str]]) -> str:
     total = sum(counts.values(), Counter[str]())
     rows = [(kind, *(str(c[k]) for k in COLUMNS)) for kind, c in counts.items()]
     rows.append(("**all**", *(f"**{total[k]}**" for k in COLUMNS)))
-    head = (
-        "mutated",
-        "tried",
-        "refused",
-        "accepted",
-        "noted",
-        "traceback",
-        "whole runs",
-        "of these refused",
-        "traceback",
-    )
+    head = ("mutated", "tried", "refused", "accepted", "noted", "traceback", "whole runs", "refused", "traceback")
     lines = [" | ".join(row) for row in (head, ("---", *["---:"] * len(COLUMNS)), *rows)]
     text = (
         "A small run with nearly every key and every kind of file is spoiled in one place and read by `buurtsae check`, "
-        "with warnings as errors. *Refused*: messages of three lines, at most 5 kB in all, status 1 or 2. *Noted*: accepted "
-        "with a note that the clean run does not have. *Whole runs*: what `check` accepted, run to the end."
+        "with warnings as errors. *Refused*: messages of three lines, at most 5 kB in all, status 1 or 2. *Noted*: "
+        "accepted, with a note that the clean run does not have. *Whole runs*: every tenth input that was accepted, run "
+        "to the end; a refusal there is one that `check` could not see."
     )
     return f"\n{text}\n\n" + "\n".join(f"| {line} |" for line in lines) + "\n"
 
