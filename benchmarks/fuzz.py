@@ -3,8 +3,8 @@
     python benchmarks/fuzz.py                   the table of docs/attacks.md, some minutes
     python benchmarks/fuzz.py --each 1000000    every mutation there is, hours
 
-The mutations are those of the suite (`tests/contract/mutations.py`); warnings are errors. Of what `check` accepts, every
-tenth input goes through the whole `run`, with the fast engine and the classical one in turn.
+The mutations are those of the suite (`tests/contract/mutations.py`); warnings are errors. Of what `check` accepts,
+every tenth input goes through the whole `run`, with the fast engine and the classical one in turn.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ def table(counts: dict[str, Counter[str]]) -> str:
     head = ("mutated", "tried", "refused", "accepted", "noted", "traceback", "whole runs", "refused", "traceback")
     lines = [" | ".join(row) for row in (head, ("---", *["---:"] * len(COLUMNS)), *rows)]
     text = (
-        "A small run with nearly every key and every kind of file is spoiled in one place and read by `buurtsae check`, "
+        "A small run with nearly every key and kind of file is spoiled in one place and read by `buurtsae check`, "
         "with warnings as errors. *Refused*: messages of three lines, at most 5 kB in all, status 1 or 2. *Noted*: "
-        "accepted, with a note that the clean run does not have. *Whole runs*: every tenth input that was accepted, run "
-        "to the end; a refusal there is one that `check` could not see."
+        "accepted, with a note that the clean run does not have. *Whole runs*: every tenth input that was accepted, "
+        "run to the end; a refusal there is one that `check` could not see."
     )
     return f"\n{text}\n\n" + "\n".join(f"| {line} |" for line in lines) + "\n"
 
