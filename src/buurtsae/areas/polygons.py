@@ -62,7 +62,7 @@ def polygons(frame: gpd.GeoDataFrame, code: pd.Series, notes: list[str], problem
             )
             return frame
         invalid = ~shape.is_valid
-        shape = shape.where(~invalid, shape.make_valid())
+        shape.loc[invalid] = shape[invalid].make_valid()
         mixed = shape.geom_type == "GeometryCollection"
         shape.loc[mixed] = [shapely.union_all(_parts(g)) for g in shape[mixed]]
         other = ~shape.geom_type.isin(["Polygon", "MultiPolygon"]) | shape.is_empty
