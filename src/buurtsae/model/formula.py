@@ -26,7 +26,7 @@ FUNCTIONS = (
     *("poly", "scale", "sqrt", "standardize"),
 )
 SIGNS = frozenset("~|+-*/:^()in")  # of operators; ~ and | make parts, which who asks may refuse
-LONGEST, TERMS, COLUMNS, POWER, DEGREE = 2000, 1000, 5000, 10, 30
+LONGEST, TERMS, COLUMNS, POWER, DEGREE = 2000, 1000, 1000, 10, 30
 MIXED = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 
 
@@ -45,7 +45,6 @@ def read(text: str, expected: str) -> Formula:
         If it cannot be read, or anything in it is not allowed, by name.
     """
     from formulaic import Formula
-    from formulaic.errors import FormulaicError
     from formulaic.parser import DefaultFormulaParser
     from formulaic.parser.types import Token
 
@@ -60,13 +59,15 @@ def read(text: str, expected: str) -> Formula:
         if tree is not None and (n := _terms(tree)) > TERMS:
             raise ModelError("the formula has too many terms", f"up to {n:.6g}", f"at most {TERMS}", "leave some out")
         return Formula(text)
-    except (FormulaicError, SyntaxError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # formulaic has no common class of errors
         raise ModelError("the formula cannot be read", plain(error), expected, "correct it") from error
 
 
 def variables(formula: Any) -> list[str]:
     """Return the columns that a formula, or a spec, needs, sorted."""
-    return sorted({str(v) for v in formula.required_variables} - set(FUNCTIONS))
+    return sorted({str(v) for v in formula.required_variables} - set(OURS))
 
 
 def matrix(formula: Any, table: pd.DataFrame, expected: str) -> ModelMatrix:
@@ -85,7 +86,7 @@ def matrix(formula: Any, table: pd.DataFrame, expected: str) -> ModelMatrix:
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused by name, by who asks
             return formula.get_model_matrix(table, na_action="ignore", context=OURS)
-    except Exception as error:  # formulaic and the functions that it calls have no common class of errors
+    except Exception as error:  # nor have the functions that it calls
         raise ModelError("the formula cannot be computed", plain(error), expected, "correct it") from error
 
 
