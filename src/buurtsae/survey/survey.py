@@ -256,7 +256,7 @@ def _identifiers(column: pd.Series, area: pd.Series, level: str, file: str, prob
 def _answers(
     column: pd.Series, valid: tuple[int, ...], missing: tuple[int, ...], where: str, problems: Problems
 ) -> pd.Series:
-    answer = pd.to_numeric(column, errors="coerce").astype("float64")
+    answer = as_number(column, strict=False)
     text = column[answer.isna() & column.notna()].unique()
     if len(text):
         problems.add(f"{where}: answers are not codes", shown(text), "numbers", "export codes, not labels")
