@@ -407,7 +407,8 @@ def geometry() -> Iterator[Mutation]:
 
     def of(change: Callable[[gpd.GeoDataFrame], Any], file: str = "buurten.parquet") -> Callable[[Path], list[str]]:
         def spoil(folder: Path) -> list[str]:
-            frame = change(gpd.read_file(folder / "buurten.gpkg"))
+            with np.errstate(all="ignore"):  # coordinates that are no numbers are meant
+                frame = change(gpd.read_file(folder / "buurten.gpkg"))
             if file.endswith(".parquet"):
                 frame.to_parquet(folder / file)
             else:

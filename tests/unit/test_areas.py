@@ -311,6 +311,7 @@ def test_groupings_that_cannot_be(grid: Grid, written: Written, name: str, says:
         (lambda p: Polygon([p.bounds[:2], p.bounds[2:], p.bounds[:2]]), "areas are no polygons"),  # made valid: a line
         (lambda p: affinity.scale(p, 1e-4, 1e-4), "areas are too small or too large"),  # 1 km2 times 1e-8: 0.01 m2
         (lambda p: affinity.translate(p, 1e9, 0), "areas lie nowhere on Earth"),
+        (lambda p: Polygon([*p.exterior.coords[:2], (np.inf, 0), p.exterior.coords[0]]), "areas lie nowhere on Earth"),
     ],
 )
 def test_geometry_without_an_area_is_refused(

@@ -54,8 +54,8 @@ def polygons(frame: gpd.GeoDataFrame, code: pd.Series, notes: list[str], problem
                 problems.add("the areas cannot be brought to RD New", str(error), RD, "reproject them in a GIS")
                 return frame
             notes.append(f"geometry reprojected from {frame.crs.name} to RD New ({RD})")
-        extent = shape.bounds.to_numpy()
-        far = ~(np.abs(extent) < WITHIN).all(axis=1)
+        points, owner = shapely.get_coordinates(shape.to_numpy(), return_index=True)
+        far = np.isin(np.arange(len(shape)), owner[~(np.abs(points) < WITHIN).all(axis=1)])
         if far.any():
             problems.add(
                 "areas lie nowhere on Earth", shown(code[far]), "coordinates in metres", "correct the coordinate system"

@@ -41,7 +41,7 @@ def read_area_table(
     problems.raise_if_any()
     if "n_effective" not in table:
         notes.append(f"{path.name} has no n_effective: the number of respondents is used")
-        table["n_effective"] = table["n_respondents"]
+        table = table.assign(n_effective=table["n_respondents"])
     _check(table, path, areas, concept, smooth, problems)
     if covariances is not None and pairs is not None:
         _check_pairs(pairs, covariances, areas, concept, table["source"], problems)
@@ -70,11 +70,12 @@ def read_area_table(
 def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problems: Problems) -> pd.DataFrame:
     if absent := [c for c in required if c not in table]:
         problems.add(f"{path.name} lacks columns", shown(table.columns), shown(absent), "rename or add them")
+    table = table[[c for c in (*required, "n_effective") if c in table]]
     for column in ("estimate", "variance", "covariance", "n_respondents", "n_effective"):
         if column not in table:
             continue
         try:
-            table[column] = as_number(table[column])
+            table = table.assign(**{column: as_number(table[column])})
         except (ValueError, TypeError) as error:
             problems.add(f"{path.name}, {column} is no number", str(error), "numbers", "correct the column")
     return table
