@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from buurtsae.errors import BuurtsaeError, Problems, ProblemsError
+from buurtsae import __version__
+from buurtsae.errors import BuurtsaeError, Problems, ProblemsError, cut
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,12 +35,30 @@ app = typer.Typer(
 )
 FICTITIOUS = "these respondents are made: set `fictitious = true` under [run], so that all that is published says so"
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed, instead of the run file's.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed, instead of the run file's.")]
 Engine = Annotated[
     str | None, typer.Option("--engine", help="Engine, instead of the run file's: laplace, nuts or eblup.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"buurtsae {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _general(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="The version, and nothing else.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="The traceback of what goes wrong; anywhere in the command.")
+    ] = False,
+) -> None:
+    """Small-area estimates of buurtverbondenheid: reliable scores per buurt from sparse surveys."""
 
 
 @app.command()
@@ -263,7 +284,7 @@ def sources(
 def simulate(
     areas: Annotated[Path, typer.Option("--areas", help="Buurten: GeoPackage, GeoParquet, GeoJSON or shapefile.")],
     out: Out,
-    year: Annotated[int, typer.Option("--year", help="Year of the area division.")] = 2024,
+    year: Annotated[int, typer.Option("--year", min=1990, max=2100, help="Year of the area division.")] = 2024,
     code: Annotated[str, typer.Option("--code", help="Column with the buurtcode.")] = "buurtcode",
     name: Annotated[str, typer.Option("--name", help="Column with the name.")] = "buurtnaam",
     population: Annotated[str, typer.Option("--population", help="Column with the number of residents.")] = "inwoners",
@@ -280,7 +301,7 @@ def simulate(
     source: Annotated[
         list[str] | None, typer.Option("--source", help="Codebook, or CODEBOOK=RATE; the first is the reference.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the simulation.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the simulation.")] = 1,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -413,17 +434,39 @@ def _report(error: BuurtsaeError, as_json: bool) -> None:
         _print_json({"ok": False, "problems": [{k: getattr(p, k) for k in keys} for p in found]})
     else:
         typer.echo(str(error), err=True)
-        if len(found) > 1:
-            typer.echo(f"{len(found)} problems; nothing was written", err=True)
+        if isinstance(error, ProblemsError):
+            typer.echo(f"{error.count} problems; nothing was written", err=True)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; whatever goes wrong ends in a message of three lines and status 1, Ctrl-C in 130."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a Windows console may not be UTF-8
             stream.reconfigure(encoding="utf-8", errors="replace")
+    words = [w for w in sys.argv[1:] if w != "--debug"]
+    debug = len(words) < len(sys.argv) - 1
+    if not debug:
+        warnings.showwarning = _unheard
     try:
-        app()
-    except BuurtsaeError as error:
-        _report(error, "--json" in sys.argv)
+        app(args=words)
+    except (SystemExit, KeyboardInterrupt) as stop:
+        sys.exit(130 if isinstance(stop, KeyboardInterrupt) else stop.code)
+    except BaseException as error:  # extensions in Rust raise what is no Exception
+        if debug:
+            traceback.print_exc()
+        _report(error if isinstance(error, BuurtsaeError) else _unexpected(error), "--json" in words)
         sys.exit(1)
+
+
+def _unexpected(error: BaseException) -> BuurtsaeError:
+    return BuurtsaeError(
+        "buurtsae met with something unexpected",
+        f"{type(error).__name__}: {cut(error, 300)}",
+        "a result, or a message about the input",
+        "run it again with --debug, and report what that prints, with the smallest run file and made data "
+        "(buurtsae simulate) that show it: never with respondents",
+    )
+
+
+def _unheard(*args: Any, **options: Any) -> None:
+    """What libraries warn of is for who develops with them; what an analyst must know is a note."""

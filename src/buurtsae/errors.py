@@ -2,6 +2,9 @@
 
 Readers and checks collect everything that is wrong in a `Problems` list and raise once, so that
 an analyst repairs a file in one round. The command line turns `BuurtsaeError` into exit status 1.
+
+Whatever the input holds, a message stays short: a part of a line is cut at `PART` characters, of problems of one kind
+(the same advice) `ALIKE` are told and the others counted, and all of them together take at most `TOTAL` characters.
 """
 
 from __future__ import annotations
@@ -11,12 +14,25 @@ from typing import TypeVar
 
 Text = TypeVar("Text", bound=str)
 
+PART, ALIKE, TOTAL = 700, 5, 5000
+
+
+def cut(text: object, most: int = 80) -> str:
+    """Return a text on one line, without control characters, of at most `most` characters."""
+    whole = str(text)
+    line = " ".join(filter(None, map(str.strip, whole[: 2 * most].splitlines())))
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    if len(whole) <= 2 * most and len(line) <= most:
+        return line
+    rest = f"... ({len(whole)} characters)"
+    return line[: most - len(rest)] + rest
+
 
 def shown(items: Iterable[object], most: int = 5) -> str:
-    """Return the first few of `items` for a message, with a count of the rest."""
-    values = [str(i) for i in items]
+    """Return the first few of `items` for a message, long ones cut, with a count of the rest."""
+    values = list(items)
     rest = len(values) - most
-    return ", ".join(values[:most]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(map(cut, values[:most])) + (f" and {rest} more" if rest > 0 else "")
 
 
 class BuurtsaeError(Exception):
@@ -33,8 +49,8 @@ class BuurtsaeError(Exception):
     """
 
     def __init__(self, what: str, got: str, expected: str, hint: str) -> None:
-        self.what, self.got, self.expected, self.hint = what, got, expected, hint
-        super().__init__(what)
+        self.what, self.got, self.expected, self.hint = (cut(part, PART) for part in (what, got, expected, hint))
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         return f"{self.what}\n  got {self.got}; expected {self.expected}\n  hint: {self.hint}"
@@ -49,16 +65,46 @@ class ModelError(BuurtsaeError):
 
 
 class ProblemsError(BuurtsaeError):
-    """Several problems at once; `problems` holds them in the order they were found."""
+    """Several problems at once.
+
+    Attributes
+    ----------
+    problems : tuple of BuurtsaeError
+        In the order they were found; many of one kind, or too many to read, are counted.
+    count : int
+        How many there are.
+    """
 
     def __init__(self, problems: Sequence[BuurtsaeError]) -> None:
-        self.problems = tuple(problems)
+        self.problems, self.count = _told(problems), len(problems)
         super().__init__(
-            f"{len(problems)} problems found", f"{len(problems)} problems", "none", "repair them all, then run again"
+            f"{self.count} problems found", f"{self.count} problems", "none", "repair them all, then run again"
         )
 
     def __str__(self) -> str:
         return "\n".join(str(p) for p in self.problems)
+
+
+def _told(problems: Sequence[BuurtsaeError]) -> tuple[BuurtsaeError, ...]:
+    """The problems that are told: the first of each kind, and a count of the others; no more than can be read."""
+    kinds: dict[tuple[str, str], list[BuurtsaeError]] = {}
+    for p in problems:
+        kinds.setdefault((p.expected, p.hint), []).append(p)
+    told: list[BuurtsaeError] = []
+    for p in problems:
+        alike = kinds[p.expected, p.hint]
+        if len(alike) <= ALIKE or p in alike[: ALIKE - 1]:
+            told.append(p)
+        elif p is alike[ALIKE - 1]:
+            got = shown((q.got for q in alike[ALIKE - 1 :]), 3)
+            told.append(type(p)(f"{len(alike) - ALIKE + 1} more such problems", got, p.expected, p.hint))
+    length = 0
+    for k, p in enumerate(told):
+        length += len(str(p)) + 1
+        if length > TOTAL - 200 and k + 1 < len(told):
+            hint = "repair these, then run again"
+            return (*told[:k], DataError(f"{len(told) - k} more kinds of problems", "too many to show", "none", hint))
+    return tuple(told)
 
 
 class Problems:

@@ -18,7 +18,7 @@ from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.engines.base import Fit, engine_options, fit
-from buurtsae.errors import BuurtsaeError, DataError, Problems
+from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
 from buurtsae.estimates.benchmark import Benchmarked, benchmark
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.quality import Gate
@@ -159,7 +159,8 @@ def _run(
 
     inputs: Inputs = timed("read and check", lambda: check(path))
     spec = inputs.run.spec
-    chosen, number, made = engine or spec.run.engine, spec.run.seed if seed is None else seed, spec.run.fictitious
+    chosen, made = spec.run.engine if engine is None else engine, spec.run.fictitious
+    number = spec.run.seed if seed is None else seed
     options = spec.engine.get(chosen, {})
     engine_options(chosen, options)
     settings = spec.model_dump(mode="json") | {"used": {"engine": chosen, "seed": number}}
@@ -206,10 +207,13 @@ def plan(
     **options
         Those of `buurtsae.estimates.planning.plan`; `budget` is needed.
     """
+    from buurtsae.estimates.planning import check_plan
     from buurtsae.estimates.planning import plan as planned
 
-    spec, fitted = _fitted(path, seed, progress, say)
-    return planned(fitted, rules=_rules(spec), concept=_concept(RunFile.load(path)), **options)
+    inputs = check(path)
+    options |= {"rules": _rules(inputs.run.spec), "concept": _concept(inputs.run)}
+    check_plan(inputs.direct, **options)
+    return planned(_fitted(inputs, seed, progress, say), **options)
 
 
 def curves(
@@ -229,28 +233,30 @@ def curves(
     covariates : sequence of str
         All of the formula by default.
     """
-    from buurtsae.estimates.axis import names_of
     from buurtsae.estimates.curves import curves as drawn
     from buurtsae.estimates.curves import without_field
 
-    spec, fitted = _fitted(path, seed, progress, say)
-    if not (chosen := list(covariates) or names_of(fitted)):
+    inputs = check(path)
+    spec, names = inputs.run.spec, [c.name for c in inputs.design.covariates]
+    if not (chosen := list(covariates) or names):
         raise DataError("the formula has no covariates", repr(spec.model.formula), "one or more", "add one")
+    if absent := [c for c in chosen if c not in names]:
+        raise DataError("the covariate is not in the formula", shown(absent), shown(names, 30), "choose one of these")
+    fitted = _fitted(inputs, seed, progress, say)
     say("without the spatial field")
     other = without_field(fitted, **spec.engine.get("laplace", {}))
-    return [drawn(fitted, name, concept=_concept(RunFile.load(path)), without_field=other) for name in chosen]
+    return [drawn(fitted, name, concept=_concept(inputs.run), without_field=other) for name in chosen]
 
 
-def _fitted(path: str | Path, seed: int | None, progress: bool, say: Say) -> tuple[RunSpec, Fit]:
-    """The fast engine's fit of a run file, without files."""
-    inputs = check(path)
+def _fitted(inputs: Inputs, seed: int | None, progress: bool, say: Say) -> Fit:
+    """The fast engine's fit of what was read, without files."""
     spec = inputs.run.spec
     if spec.run.fictitious:
         say(MADE)
     say(f"{inputs.areas!r}\n{inputs.direct!r}")
     number = spec.run.seed if seed is None else seed
     options = spec.engine.get("laplace", {})
-    return spec, fit(inputs.model, inputs.direct, inputs.areas, "laplace", number, progress=progress, **options)
+    return fit(inputs.model, inputs.direct, inputs.areas, "laplace", number, progress=progress, **options)
 
 
 def _rules(spec: RunSpec) -> Rules:
@@ -263,8 +269,8 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     if run is None:
         return None
     spec = run.spec
-    for name, options in spec.engine.items() or [(spec.run.engine, {})]:
-        _collect(problems, engine_options, name, options)
+    for name in dict.fromkeys([spec.run.engine, *spec.engine]):
+        _collect(problems, engine_options, name, spec.engine.get(name, {}))
     areas = _collect(problems, _areas, run)
     surveys = _surveys(run, areas, problems)
     concept, start = _collect(problems, _concept, run), None

@@ -6,67 +6,73 @@ it names can be checked in the same pass.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from buurtsae.errors import Problems
+from buurtsae.errors import DataError, Problems, cut, shown
+from buurtsae.files import located, read_toml
 from buurtsae.notes import Note
+
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\t\r\n]+$")]  # of a column, an area, a level
+File = Annotated[str, Field(min_length=1, max_length=4096)]
+Year = Annotated[int, Field(ge=1990, le=2100)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
 class RunPart(_Part):
     """`[run]`: what identifies the run."""
 
-    name: str = Field(pattern=r"^[a-z0-9_-]+$")
-    title: str
-    year: int = Field(ge=1990, le=2100)
-    seed: int = Field(ge=0)
-    engine: str = "laplace"
-    contact: str = ""
+    name: str = Field(pattern=r"^[a-z0-9_-]+$", max_length=100)
+    title: Name
+    year: Year
+    seed: int = Field(ge=0, le=2**32 - 1)
+    engine: Name = "laplace"
+    contact: str = Field(default="", max_length=1000)
     fictitious: bool = False
 
 
 class TablePart(_Part):
     """A table joined to the areas by `key`."""
 
-    file: str
+    file: File
     key: Literal["buurtcode", "wijkcode", "gemeentecode"] = "buurtcode"
 
 
 class AreasPart(_Part):
     """`[areas]`: the buurten of one year."""
 
-    file: str
-    year: int = Field(ge=1990, le=2100)
-    code: str = "buurtcode"
-    name: str = "buurtnaam"
-    population: str = "inwoners"
+    file: File
+    year: Year
+    code: Name = "buurtcode"
+    name: Name = "buurtnaam"
+    population: Name = "inwoners"
     tables: tuple[TablePart, ...] = ()
-    where: dict[str, str] = {}
-    region: str = ""
-    groupings: tuple[str, ...] = ()
+    where: dict[Name, Name] = {}
+    region: str = Field(default="", max_length=200, pattern=r"^[^\t\r\n]*$")
+    groupings: tuple[Name, ...] = ()
 
 
 class GraphPart(_Part):
     """`[graph]`: neighbours, and pairs joined by hand."""
 
     rule: Literal["queen", "rook"] = "queen"
-    bridges: tuple[tuple[str, str], ...] = ()
+    bridges: tuple[tuple[Name, Name], ...] = ()
 
 
 class CalibratePart(_Part):
     """`calibrate` of a source: population totals that its weights have to meet."""
 
-    totals: str
+    totals: File
     method: Literal["raking", "linear", "logit"] = "raking"
     bounds: tuple[float, float] | None = None
 
@@ -74,10 +80,10 @@ class CalibratePart(_Part):
 class ReplicatesPart(_Part):
     """`replicates` of a source: replicate weights in its file."""
 
-    columns: str | tuple[str, ...]
+    columns: Name | tuple[Name, ...]
     kind: Literal["bootstrap", "JK1", "JKn", "BRR", "Fay", "other"]
-    scale: float | None = Field(default=None, gt=0)
-    rscales: tuple[float, ...] | None = None
+    scale: Positive | None = None
+    rscales: tuple[Annotated[float, Field(ge=0, le=1e6)], ...] | None = None
     fay: float = Field(default=0.0, ge=0, lt=1)
     mse: bool = False
     combined: bool = True
@@ -86,26 +92,26 @@ class ReplicatesPart(_Part):
 class SourcePart(_Part):
     """`[[sources]]`: one file of respondents; `use = false` leaves it out."""
 
-    source: str
+    source: File
     use: bool = True
     scoring: Literal["sum", "graded"] = "sum"
-    sd: float | None = Field(default=None, gt=0)
-    file: str
-    year: int = Field(ge=1990, le=2100)
+    sd: float | None = Field(default=None, ge=1e-3, le=100)
+    file: File
+    year: Year
     level: Literal["buurt", "wijk"] = "buurt"
-    area: str
-    weight: str = "gewicht"
-    strata: str | None = None
-    cluster: str | tuple[str, ...] = ()
-    fpc: str | tuple[str, ...] = ()
-    strata_population: str | None = None
-    id: str | None = None
+    area: Name
+    weight: Name = "gewicht"
+    strata: Name | None = None
+    cluster: Name | tuple[Name, ...] = ()
+    fpc: Name | tuple[Name, ...] = ()
+    strata_population: File | None = None
+    id: Name | None = None
     lonely: Literal["adjust", "fail", "certainty", "average"] = "adjust"
     replicates: ReplicatesPart | None = None
     calibrate: CalibratePart | None = None
-    not_asked: tuple[str, ...] = ()
+    not_asked: tuple[Name, ...] = ()
     unknown_areas: Literal["refuse", "drop"] = "refuse"
-    code_year: int | None = None
+    code_year: Year | None = None
     response: float | None = Field(default=None, gt=0, le=1)
 
     @model_validator(mode="before")
@@ -118,17 +124,17 @@ class SourcePart(_Part):
 class ConceptPart(_Part):
     """`[concept]`: the measures and their weights; a sensitivity table in the report."""
 
-    file: str | None = None
-    weights: dict[str, float] = {}
+    file: File | None = None
+    weights: dict[Name, float] = {}
     sensitivity: bool = False
 
 
 class DirectPart(_Part):
     """`[direct]`: direct estimates made elsewhere, instead of respondents."""
 
-    file: str
-    covariances: str | None = None
-    year: int | None = None
+    file: File
+    covariances: File | None = None
+    year: Year | None = None
     smooth: bool = True
     unknown_areas: Literal["refuse", "drop"] = "refuse"
 
@@ -137,9 +143,9 @@ class TermPart(_Part):
     """`[[model.terms]]`: `bym2`, or `iid` with its level."""
 
     type: Literal["bym2", "iid"]
-    level: str | None = None
+    level: Name | None = None
     sd: tuple[float, float] | None = None
-    spread: float | None = Field(default=None, ge=0)
+    spread: float | None = Field(default=None, ge=0, le=10)
     mixing: tuple[float, float] | None = None
     correlation: float | None = None
     shared: bool | None = None
@@ -156,8 +162,8 @@ class TermPart(_Part):
 class CovariatePart(_Part):
     """`[[covariates]]`: what is to be known about a covariate of the formula."""
 
-    name: str
-    source: str = ""
+    name: Name
+    source: str = Field(default="", max_length=1000)
     transform: Literal["none", "log", "log1p", "sqrt", "logit"] = "none"
     missing: Literal["refuse", "impute"] | None = None
     modelled: bool = False
@@ -194,25 +200,25 @@ class ModelPart(_Part):
 class PublishPart(_Part):
     """`[publish]`: rules of the labels, and how many draws to keep."""
 
-    min_residents: int = Field(default=10, ge=1)
-    min_respondents: int = Field(default=1, ge=0)
+    min_residents: int = Field(default=10, ge=1, le=10**9)
+    min_respondents: Count = 1
     min_reliability: float = Field(default=0.5, ge=0, le=1)
     max_width: float = Field(default=10.0, ge=0, le=10)
     min_own_share: float = Field(default=0.0, ge=0, le=1)
     protection: float = Field(default=2.0, ge=0, le=9)
-    min_direct: int = Field(default=10, ge=0)
+    min_direct: Count = 10
     max_share: float = Field(default=0.9, ge=0, le=1)
     decimals: int | None = Field(default=None, ge=0, le=15)
-    draws: int = Field(default=1000, ge=1)
+    draws: int = Field(default=1000, ge=1, le=10**6)
 
 
 class BenchmarkPart(_Part):
     """`[benchmark]`: figures that estimates must agree with: a file, or direct estimates of large areas of a level."""
 
-    file: str | None = None
+    file: File | None = None
     exact: bool = False
-    level: str | None = None
-    min_respondents: int = Field(default=100, ge=2)
+    level: Name | None = None
+    min_respondents: int = Field(default=100, ge=2, le=10**9)
     method: Literal["minimum-distance", "difference", "ratio", "tilting"] = "minimum-distance"
     covariance: Literal["variances", "identity", "residents", "posterior"] = "variances"
     respondents: Literal["shared", "independent"] = "shared"
@@ -231,7 +237,7 @@ class QualityPart(_Part):
 
     rhat_max: float = Field(default=1.01, gt=1)
     ess_bulk_min: float = Field(default=400, ge=0)
-    max_divergences: int = Field(default=0, ge=0)
+    max_divergences: Count = 0
     khat_max: float = Field(default=0.7, gt=0)
     min_hyper_effective: float = Field(default=50, ge=1)
     min_predictive_coverage: float = Field(default=0.9, ge=0, le=1)
@@ -328,7 +334,7 @@ class RunFile:
 
     def locate(self, name: str) -> Path:
         """Return the path of a file that the run file names."""
-        return (self.path.parent / name).resolve()
+        return located(self.path.parent, name)
 
     def codebook(self, source: str) -> str | Path:
         """Return a source's codebook: an identifier of the package, or the path of a TOML file."""
@@ -338,13 +344,10 @@ class RunFile:
 def read_run(path: str | Path, problems: Problems) -> RunFile | None:
     """Read a run file, recording problems; unknown keys are recorded and left out, so that the rest can be checked."""
     path = Path(path)
-    if not path.is_file():
-        problems.add(f"run file {path.name} cannot be read", "no such file", f"a file at {path}", "correct the path")
-        return None
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        problems.add(f"run file {path.name} is no TOML", str(error), "a TOML file in UTF-8", "correct that line")
+        _, raw = read_toml(path, f"run file {path.name or path}")
+    except DataError as error:
+        problems.collect(error)
         return None
     try:
         return RunFile(path, RunSpec.model_validate(raw))
@@ -366,19 +369,14 @@ def read_run(path: str | Path, problems: Problems) -> RunFile | None:
 
 def _record(errors: Sequence[ErrorDetails], path: Path, problems: Problems) -> None:
     for e in errors:
-        loc = ".".join(str(part) for part in e["loc"]) or "the file"
+        loc = cut(".".join(str(part) for part in e["loc"]) or "the file")
         if e["type"] == "extra_forbidden":
-            known = ", ".join(_known(e["loc"][:-1]))
-            problems.add(f"{path.name}: unknown key {loc}", repr(e["loc"][-1]), known, "correct or remove it")
+            known = shown(_known(e["loc"][:-1]), 30)
+            problems.add(f"{path.name}: unknown key {loc}", cut(repr(e["loc"][-1])), known, "correct or remove it")
         elif e["type"] == "missing":
             problems.add(f"{path.name}: key {loc} is absent", "nothing", "a value", "add it")
         else:
-            problems.add(f"{path.name}: {loc} is not right", _short(e["input"]), e["msg"], "correct the value")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 80 else text[:77] + "..."
+            problems.add(f"{path.name}: {loc} is not right", cut(repr(e["input"])), e["msg"], "correct the value")
 
 
 def _known(loc: tuple[int | str, ...]) -> list[str]:

@@ -1,21 +1,36 @@
 """Reading tables as Dutch statistical offices deliver them: padded codes, decimal commas, secret cells.
 
-CSV (comma or semicolon, UTF-8 with or without BOM) and Parquet. Columns with area codes are text; CBS's
-negative codes and dots for `secret` and `missing` become missing values.
+CSV (comma or semicolon, UTF-8 with or without BOM) and Parquet. What comes out has columns of different names, without
+spaces around them, and single values in plain types. Columns with area codes are text; CBS's negative codes and dots
+for `secret` and `missing` become missing values. A number is finite, and of a size that can be computed with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 import pandas as pd
 
-from buurtsae.errors import DataError
+from buurtsae.errors import DataError, Problems, cut, shown
+from buurtsae.files import readable
 
 SECRET_BELOW = -99_990  # CBS marks secret, missing and impossible by -99990 ... -99999999
 MISSING_TEXT = frozenset({"", ".", "x", "nan", "NA", "<NA>", "None"})
+TYPES = (
+    pd.api.types.is_numeric_dtype,
+    pd.api.types.is_bool_dtype,
+    pd.api.types.is_string_dtype,
+    pd.api.types.is_datetime64_any_dtype,
+    pd.api.types.is_timedelta64_dtype,
+)
+SCALARS = (str, bool, int, float, Decimal, date, datetime, time, np.generic)
+SMALLEST, LARGEST = 1e-50, 1e15  # of a number that is not 0: squares, sums and their inverses stay numbers
 
 
 def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
@@ -23,44 +38,106 @@ def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
 
     Raises
     ------
-    DataError
-        If the file is absent, of an unknown kind, or cannot be parsed.
+    DataError or ProblemsError
+        If the file is absent, of an unknown kind, or cannot be parsed, or `plain` refuses what it holds.
     """
-    if not path.is_file():
-        raise DataError(f"{path.name} cannot be read", "no such file", f"a file at {path}", "correct the path")
+    path = readable(path)
+    suffix, names = path.suffix.lower(), None
+    if suffix not in (".parquet", ".geoparquet", ".csv", ".txt"):
+        raise DataError(f"{path.name} is no known table", suffix, ".csv or .parquet", "convert the file")
     try:
-        if path.suffix.lower() in (".parquet", ".geoparquet"):
+        if suffix in (".parquet", ".geoparquet"):
             frame = pd.read_parquet(path)
-        elif path.suffix.lower() in (".csv", ".txt"):
+        else:
             head = path.read_text(encoding="utf-8-sig").split("\n", 1)[0]
             separator = ";" if head.count(";") > head.count(",") else ","
-            frame = pd.read_csv(path, sep=separator, dtype=dict.fromkeys(text, "string"), encoding="utf-8-sig")
-        else:
-            raise DataError(f"{path.name} is no known table", path.suffix, ".csv or .parquet", "convert the file")
-    except (ValueError, OSError) as error:  # parsers raise subclasses of these; the message says which line
+            options = {"sep": separator, "encoding": "utf-8-sig", "low_memory": False}
+            names = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **options).iloc[0]
+            as_text = {n: "string" for n in names if n.strip() in text}
+            frame = pd.read_csv(path, dtype=as_text, **options)
+            if not isinstance(frame.index, pd.RangeIndex):
+                raise ValueError("rows have more cells than the header has names")
+    except Exception as error:  # whatever a parser raises on a file that it cannot read
         raise DataError(
-            f"{path.name} cannot be parsed", str(error), "a well-formed table", "open and repair it"
+            f"{path.name} cannot be parsed", cut(error, 300), "a well-formed table", "open and repair it"
         ) from error
-    frame.columns = frame.columns.str.strip()
-    for column in set(text) & set(frame.columns):
-        frame[column] = frame[column].astype("string").str.strip()
-    return frame
+    return plain(frame, path.name, text, names)
 
 
-def as_number(column: pd.Series) -> pd.Series:
+def plain(frame: pd.DataFrame, file: str, text: Sequence[str] = (), names: Iterable[str] | None = None) -> pd.DataFrame:
+    """Return a table with stripped names that differ, a simple index, and cells that are scalars.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    file : str
+        Its name in messages.
+    text : sequence of str
+        Columns to return as stripped text.
+    names : iterable of str, optional
+        Names of the columns as the file has them, where reading changed them.
+
+    Raises
+    ------
+    DataError or ProblemsError
+        Columns of the same name but for spaces, and cells that hold lists or bytes.
+    """
+    problems = Problems()
+    if named := [k for k, n in enumerate(frame.index.names) if n is not None and n not in frame]:
+        frame = frame.reset_index(level=named)
+    frame = frame.reset_index(drop=True)
+    frame.columns = pd.Index([str(c).strip() for c in frame.columns])
+    counts = Counter(frame.columns if names is None else (n.strip() for n in names if n.strip()))
+    if twice := [n for n, k in counts.items() if k > 1]:
+        raise DataError(f"{file} has columns twice", shown(twice), "different names", "rename or remove one of them")
+    changed = {}
+    for name, column in frame.items():
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            column = changed[name] = column.astype(column.cat.categories.dtype)
+        kinds = {type(v) for v in column[column.notna()]} if column.dtype == object else set()
+        strange = [k.__name__ for k in kinds if not issubclass(k, SCALARS)]
+        if column.dtype != object and not any(known(column.dtype) for known in TYPES):
+            strange = [str(column.dtype)]
+        if strange:
+            problems.add(
+                f"{file}, {cut(name)}: cells are no single values",
+                shown(sorted(strange)),
+                "a number or a text in each",
+                "give each value a column or a row of its own",
+            )
+    problems.raise_if_any()
+    for name in set(text) & set(frame):
+        changed[name] = changed.get(name, frame[name]).astype("string").str.strip()
+    return frame.assign(**changed)
+
+
+def as_number(column: pd.Series, strict: bool = True) -> pd.Series:
     """Return a column as float: decimal commas read, CBS's secret codes and dots missing.
+
+    Parameters
+    ----------
+    column : Series
+    strict : bool
+        False: what is no number is missing.
 
     Raises
     ------
     ValueError
-        If a value is neither a number nor a known mark of a missing one.
+        If a value is neither a number nor a known mark of a missing one, or too large or small to compute with.
     """
-    if not pd.api.types.is_numeric_dtype(column):
+    if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
+        if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
+            column = column.astype(str)
         text = column.astype("string").str.strip()
         text = text.mask(text.isin(list(MISSING_TEXT))).str.replace(",", ".", regex=False)
-        column = pd.to_numeric(text)
+        text = text.mask(text.str.fullmatch(r"[+-]?\d{25,}").fillna(False), "inf")  # whole numbers beyond any type
+        column = pd.to_numeric(text, errors="raise" if strict else "coerce")
     numbers = column.astype("Float64").astype("float64")
-    return numbers.mask(numbers <= SECRET_BELOW)
+    size = numbers.abs()
+    impossible = (size > LARGEST) | ((size < SMALLEST) & (size > 0))
+    if strict and impossible.any():
+        raise ValueError(f"{numbers[impossible].iloc[0]:g}, which is too large or too small to compute with")
+    return numbers.mask(impossible | (numbers <= SECRET_BELOW))
 
 
 def write_csv(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -16,8 +17,9 @@ import pandas as pd
 import pytest
 from example_runs import DemoRun, Example, call
 
-from buurtsae import pipeline
+from buurtsae import __version__, pipeline
 from buurtsae.engines import laplace
+from buurtsae.errors import DataError
 from buurtsae.publish import output
 from buurtsae.survey.concept import Concept
 
@@ -316,3 +318,77 @@ def test_json_of_a_run(demo_run: DemoRun) -> None:
     assert found["out"] == str(demo_run.folder)
     assert [row["measure"] for row in found["land"]] == list(Concept.load().measures)
     assert all(np.isfinite(row["estimate"]) for row in found["land"])
+
+
+def broken(kind: type[BaseException]) -> Callable[..., Any]:
+    def fail(*args: Any, **options: Any) -> Any:
+        raise kind("a\nlong " + "story " * 1000)
+
+    return fail
+
+
+class Panic(BaseException):
+    """As extensions in Rust raise it."""
+
+
+@pytest.mark.parametrize("kind", [ZeroDivisionError, MemoryError, RecursionError, Panic, OSError])
+def test_what_nobody_expected_is_three_lines_that_ask_for_a_report(
+    kind: type[BaseException], example: Example, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "check", broken(kind))
+    done = call("check", example.run)
+    assert done.status == 1
+    what, got, hint = done.err.splitlines()
+    assert what == "buurtsae met with something unexpected"
+    assert got.startswith(f"  got {kind.__name__}: a long story")
+    assert len(got) < 500
+    assert "--debug" in hint
+    assert "never with respondents" in hint
+    problem = json.loads(call("check", example.run, "--json").out)["problems"][0]
+    assert (problem["what"], problem["got"]) == (what, got.removeprefix("  got ").split("; expected")[0])
+
+
+@pytest.mark.parametrize("order", [("--debug", "check", "{}"), ("check", "{}", "--debug"), ("check", "--debug", "{}")])
+def test_debug_shows_the_traceback(order: tuple[str, ...], example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "check", broken(ZeroDivisionError))
+    done = call(*(word.format(example.run) for word in order))
+    assert done.status == 1
+    assert done.err.startswith("Traceback")
+    assert done.err.splitlines()[-3] == "buurtsae met with something unexpected"
+
+
+def test_ctrl_c_outside_a_verb_is_no_traceback(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "check", interrupt)
+    done = call("check", example.run)
+    assert done.status == 130
+    assert "Traceback" not in done.err
+
+
+def test_the_version() -> None:
+    assert call("--version").out == f"buurtsae {__version__}\n"
+    assert call("--version").status == 0
+
+
+def test_warnings_of_libraries_are_not_printed(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
+    def warn(path: Path) -> Any:
+        warnings.showwarning(UserWarning("een bibliotheek"), UserWarning, "x.py", 1)
+        raise DataError("a", "b", "c", "d")
+
+    monkeypatch.setattr(pipeline, "check", warn)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back afterwards
+    assert "bibliotheek" not in call("check", example.run).err
+    assert len(call("check", example.run).err.splitlines()) == 3
+
+
+def test_a_thousand_unknown_keys_are_a_few_lines(example: Example) -> None:
+    with example.run.open("a", encoding="utf-8") as file:
+        file.write("\n[onbekend]\n" + "\n".join(f"k{k} = 1" for k in range(1000)))
+    text = example.run.read_text(encoding="utf-8").replace(
+        "[publish]\n", "[publish]\n" + "\n".join(f"u{k} = 1" for k in range(1000)) + "\n"
+    )
+    example.run.write_text(text, encoding="utf-8", newline="\n")
+    done = call("check", example.run)
+    assert done.status == 1
+    assert len(done.err) < 5200
+    assert done.err.splitlines()[-1] == "1001 problems; nothing was written"
+    assert len(call("check", example.run, "--json").out) < 8000

@@ -9,7 +9,8 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
-from shapely.geometry import MultiPolygon, Polygon
+from shapely import affinity
+from shapely.geometry import GeometryCollection, MultiPolygon, Polygon
 
 from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
@@ -217,9 +218,9 @@ def test_all_problems_at_once(grid: Grid, written: Written) -> None:
         "the areas have no column to select on",
         "area codes are malformed",
         "areas occur more than once",
+        "the number of residents is absent",
         "areas have an empty geometry",
         "the areas have no coordinate system",
-        "the number of residents is absent",
     ]
     assert found["area codes are malformed"] == "BU0344, <NA>"
 
@@ -358,3 +359,38 @@ def test_groupings_that_cannot_be(grid: Grid, written: Written, name: str, says:
     path = written(grid(1, 3).assign(leeg=[None] * 3), "a.gpkg")
     with pytest.raises(DataError, match=says):
         Areas.read(path, 2024, groupings=[name])
+
+
+@pytest.mark.parametrize(
+    ("shape", "what"),
+    [
+        (lambda p: p.centroid, "areas are no polygons"),
+        (lambda p: p.exterior, "areas are no polygons"),
+        (lambda p: GeometryCollection([p.exterior, p.centroid]), "areas are no polygons"),
+        (lambda p: Polygon([p.bounds[:2], p.bounds[2:], p.bounds[:2]]), "areas are no polygons"),  # made valid: a line
+        (lambda p: affinity.scale(p, 1e-4, 1e-4), "areas are too small or too large"),  # 1 km2 times 1e-8: 0.01 m2
+        (lambda p: affinity.translate(p, 1e9, 0), "areas lie nowhere on Earth"),
+        (lambda p: Polygon([*p.exterior.coords[:2], (np.inf, 0), p.exterior.coords[0]]), "areas lie nowhere on Earth"),
+    ],
+)
+def test_geometry_without_an_area_is_refused(
+    grid: Grid, written: Written, shape: Callable[[Polygon], object], what: str
+) -> None:
+    frame = grid(1, 2)
+    frame.loc[0, "geometry"] = shape(frame.geometry[0])
+    assert list(problems_of(written(frame, "a.parquet"))) == [what]
+
+
+def test_of_a_collection_the_polygons_are_used(grid: Grid, written: Written) -> None:
+    frame = grid(1, 2)
+    polygon = frame.geometry[0]
+    frame.loc[0, "geometry"] = GeometryCollection([GeometryCollection([polygon]), polygon.centroid, polygon.exterior])
+    areas = Areas.read(written(frame, "a.parquet"), 2024)
+    assert areas.frame.geometry.iloc[0].equals(polygon)
+    assert areas.notes == ("of 1 areas only the polygons are used: their geometry has points or lines too",)
+
+
+@pytest.mark.parametrize("name", ["geometry", "population", "wijk", "name", "land"])
+def test_a_grouping_takes_no_name_of_ours(grid: Grid, written: Written, name: str) -> None:
+    path = written(grid(1, 2).assign(stad="a"), "a.parquet")
+    assert list(problems_of(path, groupings=[name])) == ["a grouping cannot have this name"]

@@ -80,7 +80,8 @@ def test_a_measure_needs_all_its_sub_dimensions() -> None:
         (("t", "a < t * -1"), "the concept's node 'a' has no positive weight"),
         (("t", "a < t * nan"), "the concept's node 'a' has no positive weight"),
         (("t", "a < t * inf"), "the concept's node 'a' has no positive weight"),
-        (("t", "a < t * 'veel'"), "the concept's node 'a' has no positive weight"),
+        (("t", "a < t * 1e308"), "the concept's node 'a' has no positive weight"),
+        (("t", "a < t * 'veel'"), "the concept cannot be read"),
         (("t", "u", "a < t"), "the concept has not one total"),
         (("a < b", "b < a"), "the concept has not one total"),
         (("t", "a < b", "b < a"), "the concept has a circle"),
@@ -110,7 +111,7 @@ def test_a_node_twice_is_named_with_the_other_problems(tmp_path: Path) -> None:
 def test_what_is_no_concept_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "concept.toml"
     path.write_text(text, encoding="utf-8", newline="\n")
-    with pytest.raises(DataError, match="the concept cannot be read"):
+    with pytest.raises(DataError, match=r"the concept (cannot be read|is no TOML)"):
         Concept.load(path)
-    with pytest.raises(DataError, match="the concept cannot be read"):
+    with pytest.raises(DataError, match=r"the concept (cannot be read|is no TOML)"):
         Concept.load(tmp_path / "absent.toml")

@@ -10,8 +10,8 @@ from made_fit import SUBDIMENSIONS, Made, made_fit
 
 from buurtsae.classical.columns import BoundaryWarning
 from buurtsae.draws import Maximised
-from buurtsae.engines.base import Fit, fit
-from buurtsae.engines.eblup import EblupOptions, counterpart, multivariate, supports
+from buurtsae.engines.base import Fit, engine_options, fit
+from buurtsae.engines.eblup import counterpart, multivariate, supports
 from buurtsae.errors import ModelError, ProblemsError
 from buurtsae.estimates.quality import quality
 from buurtsae.estimates.residuals import graph_of, moran
@@ -155,8 +155,8 @@ def test_too_few_buurten_for_the_covariates(made: Made) -> None:
 
 @pytest.mark.parametrize("draws", [0, 10, 2.5])
 def test_impossible_options(draws: float) -> None:
-    with pytest.raises(ModelError, match="options of eblup"):
-        EblupOptions(draws)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="option draws of engine eblup"):
+        engine_options("eblup", {"draws": draws})
 
 
 def test_a_fit_without_convergence_says_what_to_do(classical: Fit) -> None:

@@ -67,3 +67,55 @@ def test_numbers(cells: list[object], numbers: list[float | None]) -> None:
 def test_text_is_no_number() -> None:
     with pytest.raises(ValueError, match="veel"):
         as_number(pd.Series(["1", "veel"]))
+
+
+@pytest.mark.parametrize("cell", ["inf", "-inf", "1e308", "1e-300", "9" * 400, "1e999"])
+def test_numbers_that_nothing_can_be_computed_with(cell: str) -> None:
+    column = pd.Series(["1", cell])
+    with pytest.raises(ValueError, match="too large or too small"):
+        as_number(column)
+    assert as_number(column, strict=False).isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        ([[1, 2], [3]], "ndarray"),
+        ([{"a": 1}, {"a": 2}], "dict"),
+        ([b"\xff", b"a"], "bytes"),
+    ],
+)
+def test_cells_that_are_no_single_values(cells: list[object], kind: str, tmp_path: Path) -> None:
+    pd.DataFrame({"n": [1, 2], "k": cells}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet, k: cells are no single values") as refused:
+        read_table(tmp_path / "a.parquet")
+    assert refused.value.got == kind
+
+
+@pytest.mark.parametrize("header", ["a,a", "a, a", "a ,b,a"])
+def test_columns_that_are_the_same_but_for_spaces(header: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"{header}\n{'1,' * header.count(',')}1\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"a\.csv has columns twice") as refused:
+        read_table(tmp_path / "a.csv")
+    assert refused.value.got == "a"
+
+
+def test_an_index_is_a_column_or_nothing(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"n": [3, 4]})
+    for name, index, columns in (("named", pd.Index(["x", "y"], name="code"), ["code", "n"]), ("same", [0, 0], ["n"])):
+        frame.set_axis(index, axis=0).to_parquet(tmp_path / f"{name}.parquet")
+        table = read_table(tmp_path / f"{name}.parquet")
+        assert list(table.columns) == columns
+        assert table.index.tolist() == [0, 1]
+
+
+def test_categories_are_what_they_name(tmp_path: Path) -> None:
+    pd.DataFrame({"k": pd.Categorical(["a", "b"]), "n": pd.Categorical([2, 1])}).to_parquet(tmp_path / "a.parquet")
+    table = read_table(tmp_path / "a.parquet", text=["k"])
+    assert table["k"].tolist() == ["a", "b"]
+    assert as_number(table["n"]).tolist() == [2, 1]
+
+
+def test_leading_zeros_stay_in_a_column_whose_name_has_a_space(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("wijk ;n\n01;1\n", encoding="utf-8")
+    assert read_table(tmp_path / "a.csv", text=["wijk"])["wijk"].tolist() == ["01"]

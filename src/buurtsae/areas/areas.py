@@ -7,6 +7,7 @@ stay (the graph needs them) and are left out of the estimates; a hidden number o
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,14 +23,15 @@ from buurtsae.areas import codes
 from buurtsae.areas.completeness import WHOLE, completed, named
 from buurtsae.areas.graph import Graph, Pair
 from buurtsae.areas.plausible import POLYGONS, residents
-from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
+from buurtsae.areas.polygons import polygons
+from buurtsae.errors import BuurtsaeError, DataError, Problems, cut, shown
+from buurtsae.files import readable
 from buurtsae.notes import Note
-from buurtsae.tables import as_number, read_table
+from buurtsae.tables import as_number, plain, read_table
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-RD = "EPSG:28992"
 STRUCTURAL = ("name", "wijk", "gemeente", "population", "geometry")
 
 
@@ -109,9 +111,10 @@ class Areas:
             Everything that is wrong, at once: duplicate or malformed codes, empty geometry, no coordinate
             system, a table that does not join.
         """
-        frame = _read_geometry(Path(path))
         notes: list[Note] = []
-        problems = Problems()
+        frame, problems = _read_geometry(Path(path), notes), Problems()
+        if "geometry" in (code, name, population):
+            raise DataError("a column cannot be the geometry", "geometry", "another column", "correct the name")
         if code not in frame:
             raise DataError(
                 f"{Path(path).name} has no column of area codes",
@@ -141,8 +144,8 @@ class Areas:
         _check_rows(frame, problems)
         _check_residents(every, population, problems)
         _check_groupings(frame, groupings, problems)
+        frame = polygons(frame, frame["buurtcode"], notes, problems)
         problems.raise_if_any()
-        frame = _to_rd(frame, notes)
         found = _assemble(frame, cls, year, name, population, notes, tuple(groupings))
         strange = problems.sift(check(found.frame) for check in POLYGONS)
         problems.raise_if_any()
@@ -239,6 +242,7 @@ class Areas:
 
     def audit(self) -> dict[str, object]:
         """Return counts and everything that was noticed while reading."""
+        missing = self.frame.loc[self.inhabited, self.covariates].isna().sum()
         return {
             "year": self.year,
             "buurten": len(self.frame),
@@ -246,11 +250,7 @@ class Areas:
             "residents": int(self.population.sum()),
             "wijken": int(self.frame["wijk"].nunique()),
             "gemeenten": int(self.frame["gemeente"].nunique()),
-            "missing_covariates": {
-                c: int(self.frame.loc[self.inhabited, c].isna().sum())
-                for c in self.covariates
-                if self.frame.loc[self.inhabited, c].isna().any()
-            },
+            "missing_covariates": {str(c): int(n) for c, n in missing.items() if n},
             "notes": list(self.notes),
         }
 
@@ -272,24 +272,32 @@ class Areas:
         )
 
 
-def _read_geometry(path: Path) -> gpd.GeoDataFrame:
+def _read_geometry(path: Path, notes: list[Note]) -> gpd.GeoDataFrame:
+    """A table of scalars with one geometry, in the column `geometry`; what the reader warned of becomes a note."""
     import geopandas as gpd
 
-    if not path.exists():
-        raise DataError(f"{path.name} cannot be read", "no such file", f"a file at {path}", "correct [areas] file")
+    path = readable(path, "correct [areas] file")
     try:
-        parquet = path.suffix.lower() in (".parquet", ".geoparquet")
-        frame = gpd.read_parquet(path) if parquet else gpd.read_file(path)
-    except (ValueError, OSError, RuntimeError) as error:  # what pyarrow and pyogrio raise on broken files
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            parquet = path.suffix.lower() in (".parquet", ".geoparquet")
+            frame = gpd.read_parquet(path) if parquet else gpd.read_file(path)
+    except Exception as error:  # whatever GDAL and pyarrow raise on a file that they cannot read
         raise DataError(
             f"{path.name} cannot be read as areas",
-            str(error),
+            cut(error, 300),
             "GeoPackage, GeoParquet, GeoJSON or shapefile",
             "open it in a GIS and export it again",
         ) from error
     if not isinstance(frame, gpd.GeoDataFrame):
         raise DataError(f"{path.name} has no geometry", "a table", "a layer with polygons", "choose another layer")
-    return frame if frame.geometry.name == "geometry" else frame.rename_geometry("geometry")
+    notes += [Note(said := cut(w.message, 200), said).under(path.name) for w in heard]  # what GDAL says, in English
+    shape = gpd.GeoSeries(frame.geometry.reset_index(drop=True), name="geometry")
+    others = [c for c, dtype in frame.dtypes.items() if str(dtype) == "geometry"]
+    table = plain(pd.DataFrame(frame.drop(columns=others)), path.name)
+    if "geometry" in table:
+        raise DataError(f"{path.name} has columns twice", "geometry", "different names", "rename or remove one of them")
+    return gpd.GeoDataFrame(table, geometry=shape)
 
 
 def _join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[Note]) -> gpd.GeoDataFrame:
@@ -339,11 +347,6 @@ def _check_rows(frame: gpd.GeoDataFrame, problems: Problems) -> None:
     twice = code[code.duplicated()].unique()
     if len(twice):
         problems.add("areas occur more than once", shown(twice), "one row per buurt", "dissolve or remove duplicates")
-    empty = code[frame.geometry.isna() | frame.geometry.is_empty]
-    if len(empty):
-        problems.add("areas have an empty geometry", shown(empty), "a polygon per buurt", "repair or drop these rows")
-    if frame.crs is None:
-        problems.add("the areas have no coordinate system", "none", RD, "assign one in a GIS before reading")
     for column, what in (("ggdregio", "GGD-regio"), ("provinciecode", "provincie"), ("provincie", "provincie")):
         if column in frame and len(lost := code[frame[column].isna()]):
             problems.add(f"areas have no {what}", shown(lost), "one per buurt", f"complete the table with `{column}`")
@@ -366,27 +369,13 @@ def _check_residents(frame: gpd.GeoDataFrame, population: str, problems: Problem
 
 def _check_groupings(frame: gpd.GeoDataFrame, groupings: Sequence[str], problems: Problems) -> None:
     for column in groupings:
-        if column in codes.LEVELS or not re.fullmatch(r"[a-z][a-z0-9_]*", column):
-            problems.add(
-                "a grouping cannot have this name", repr(column), "small letters, and not a level's name", "rename it"
-            )
+        if column in (*codes.LEVELS, *STRUCTURAL) or not re.fullmatch(r"[a-z][a-z0-9_]*", column):
+            taken = f"small letters, digits and _, and not {', '.join((*codes.LEVELS, *STRUCTURAL))}"
+            problems.add("a grouping cannot have this name", cut(repr(column)), taken, "rename it")
         elif column not in frame:
             problems.add("the areas have no such grouping", repr(column), shown(frame.columns), "join its table")
         elif frame[column].isna().all():
             problems.add("a grouping has no groups", repr(column), "a group per buurt, or none", "fill that column")
-
-
-def _to_rd(frame: gpd.GeoDataFrame, notes: list[Note]) -> gpd.GeoDataFrame:
-    if frame.crs == RD:
-        return frame
-    notes.append(
-        Note(
-            "geometry reprojected from {crs} to RD New ({rd})",
-            "polygonen omgezet van {crs} naar RD New ({rd})",
-            crs=frame.crs.name, rd=RD,
-        )
-    )  # fmt: skip
-    return frame.to_crs(RD)
 
 
 def _assemble(
@@ -410,10 +399,6 @@ def _assemble(
         )
         if label in frame and key in frame
     }
-    invalid = int((~frame.geometry.is_valid).sum())
-    if invalid:
-        notes.append(Note("{n} invalid polygons repaired", "{n} ongeldige polygonen hersteld", n=invalid))
-        frame = frame.set_geometry(frame.geometry.make_valid())
     residents = as_number(frame[population])
     if (n := int(residents.isna().sum())) > 0:
         notes.append(
@@ -441,11 +426,12 @@ def _assemble(
             )
     used = {name, population, "wijkcode", "gemeentecode", "geometry", "ggdregio", "wijknaam", "gemeentenaam"}
     used |= {"provinciecode", "provincienaam"} if "provinciecode" in frame else set()
+    more = {}
     for column in [c for c in frame if c not in used and c not in out]:
         try:
             numbers = as_number(frame[column])
-        except (ValueError, TypeError):  # a column of text is no covariate
-            out[column] = frame[column]
+        except (ValueError, TypeError):  # text, or numbers that no model can use: refused where a formula names it
+            more[column] = frame[column]
             continue
         hidden = int((numbers.isna() & frame[column].notna()).sum())
         if hidden:
@@ -456,5 +442,6 @@ def _assemble(
                     n=hidden, column=column,
                 )
             )  # fmt: skip
-        out[column] = numbers
+        more[column] = numbers
+    out = pd.concat([out, pd.DataFrame(more, index=out.index)], axis=1)
     return cls(out, year, names, notes=tuple(notes), groupings=groupings)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from buurtsae.errors import ModelError, Problems, shown
+from buurtsae.errors import ModelError, Problems, cut, shown
+from buurtsae.model.formula import matrix, read, variables
 from buurtsae.model.rank import dependent_columns
 from buurtsae.sparse import Floats
 
@@ -47,29 +47,21 @@ def read_formula(formula: str, data: pd.DataFrame) -> tuple[pd.Series, pd.DataFr
     ModelError
         If the formula cannot be read, a column is absent, or a group of a covariate is missing.
     """
-    from formulaic import Formula
-    from formulaic.errors import FormulaicError
     from formulaic.formula import SimpleFormula
 
     want = "a response and one right-hand side, such as y ~ 1 + x"
-    try:
-        read = Formula(formula)
-    except FormulaicError as error:
-        raise ModelError("the formula cannot be read", _plain(error), want, "correct it") from error
-    if not all(isinstance(getattr(read, side, None), SimpleFormula) for side in ("lhs", "rhs")):
-        raise ModelError("the formula has other parts", repr(formula), want, "correct it")
-    if absent := sorted(str(n) for n in read.required_variables if n not in data.columns):
+    parts = read(formula, want)
+    if not all(isinstance(getattr(parts, side, None), SimpleFormula) for side in ("lhs", "rhs")):
+        raise ModelError("the formula has other parts", cut(repr(formula)), want, "correct it")
+    if absent := [n for n in variables(parts) if n not in data.columns]:
         raise ModelError(
             "columns of the formula are absent",
             shown(absent),
             shown(data.columns, 30),
             "correct the formula, or join the table that has them",
         )
-    _refuse_missing_groups(data, read.rhs.required_variables)
-    try:
-        matrices = read.get_model_matrix(data, na_action="ignore")
-    except FormulaicError as error:
-        raise ModelError("the formula cannot be computed", _plain(error), want, "correct it") from error
+    _refuse_missing_groups(data, variables(parts.rhs))
+    matrices = matrix(parts, data, want)
     if matrices.lhs.shape[1] != 1:
         raise ModelError("the response is not one column", shown(matrices.lhs.columns), "one", "choose one")
     x = pd.DataFrame(matrices.rhs).astype(float)
@@ -84,18 +76,11 @@ def read_covariates(spec: ModelSpec, data: pd.DataFrame) -> pd.DataFrame:
     ModelError
         If a column is absent, a group of a covariate is missing, or new.
     """
-    from formulaic.errors import FormulaicError
-
-    names = sorted(str(v) for v in spec.required_variables)
+    names = variables(spec)
     if absent := [n for n in names if n not in data.columns]:
         raise ModelError("columns of the formula are absent", shown(absent), shown(names, 30), "join them")
     _refuse_missing_groups(data, names)
-    try:
-        return pd.DataFrame(spec.get_model_matrix(data, na_action="ignore")).astype(float)
-    except FormulaicError as error:
-        raise ModelError(
-            "the formula cannot be computed", _plain(error), "values such as those of the fit", "correct the table"
-        ) from error
+    return pd.DataFrame(matrix(spec, data, "values such as those of the fit")).astype(float)
 
 
 def _refuse_missing_groups(data: pd.DataFrame, names: Iterable[str]) -> None:
@@ -166,8 +151,3 @@ def check_finite(
             ModelError,
         )
     return not lost.any()
-
-
-def _plain(error: Exception) -> str:
-    """A message of formulaic on one line, without the colours in which it marks the place."""
-    return " ".join(re.sub(r"\x1b\[[\d;]*m|[⧛⧚]", "", str(error)).split())

@@ -1,8 +1,8 @@
 """The engine contract: one slow verb, `fit`, that takes MODEL x DATA x ENGINE to joint posterior draws.
 
-An engine is a module with `Options` (a frozen dataclass), `supports(design)` (names of what it cannot do, empty when it
-can) and `sample(design, seed, options, progress)`; one that fits another model than it is asked for has `counterpart`.
-All of it is checked before the first draw.
+An engine is a module with `Options` (a frozen dataclass whose fields say their ranges), `supports(design)` (names of
+what it cannot do, empty when it can) and `sample(design, seed, options, progress)`; one that fits another model than it
+is asked for has `counterpart`. All of it is checked before the first draw.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pandas as pd
 
 from buurtsae.areas.areas import Areas
 from buurtsae.draws import ESS_MIN, RHAT_MAX, Draws, convergence
-from buurtsae.errors import ModelError, shown
+from buurtsae.errors import ModelError, Problems, cut, shown
 from buurtsae.model.design import Design, design
 from buurtsae.model.spec import AreaModel
 from buurtsae.sparse import Floats
@@ -141,15 +141,27 @@ def engine_options(engine: str, options: Mapping[str, Any]) -> Any:
     Raises
     ------
     ModelError
-        On an unknown engine or option.
+        On an unknown engine or option, or one of another type or out of range.
     """
+    from pydantic import TypeAdapter, ValidationError  # takes long to import
+
     if engine not in ENGINES:
-        raise ModelError("the engine is unknown", repr(engine), ", ".join(ENGINES), "choose one of these")
-    kind = import_module(ENGINES[engine]).Options
+        raise ModelError("the engine is unknown", cut(repr(engine)), ", ".join(ENGINES), "choose one of these")
+    kind, problems = import_module(ENGINES[engine]).Options, Problems()
     known = [f.name for f in fields(kind)]
     if unknown := sorted(set(options) - set(known)):
-        raise ModelError(f"engine {engine} has no such option", shown(unknown), ", ".join(known), "correct the name")
-    return kind(**options)
+        problems.add(
+            f"engine {engine} has no such option", shown(unknown), ", ".join(known), "correct the name", ModelError
+        )
+    made = None
+    try:
+        made = TypeAdapter(kind).validate_python({k: v for k, v in options.items() if k in known})
+    except ValidationError as error:
+        for e in error.errors():
+            what = f"option {'.'.join(map(str, e['loc']))} of engine {engine} is impossible"
+            problems.add(what, cut(repr(e["input"])), e["msg"], "correct it", ModelError)
+    problems.raise_if_any()
+    return made
 
 
 def fit(

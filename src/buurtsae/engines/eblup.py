@@ -30,8 +30,7 @@ from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.classical.multivariate.multivariate_fay_herriot import MultivariateFayHerriot
 from buurtsae.classical.multivariate.results import MultivariateFayHerriotResults
 from buurtsae.draws import Draws, Maximised
-from buurtsae.engines.labels import CHAINS, labelled
-from buurtsae.errors import ModelError
+from buurtsae.engines.labels import CHAINS, Draw4, labelled
 from buurtsae.model.design import Design, IidBlock
 from buurtsae.model.priors import Normal
 from buurtsae.model.spec import AreaModel, in_formula, missing
@@ -53,12 +52,7 @@ class EblupOptions:
         Joint draws to make, a multiple of four: independent, and laid out as four chains of equal length.
     """
 
-    draws: int = 4000
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.draws, int) or self.draws < 1 or self.draws % CHAINS:
-            got = f"draws = {self.draws}"
-            raise ModelError("options of eblup are impossible", got, f"a multiple of {CHAINS} above 0", "correct it")
+    draws: Draw4 = 4000
 
 
 Options = EblupOptions

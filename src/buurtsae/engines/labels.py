@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
+from pydantic import Field
 
 from buurtsae.draws import Certificate, Draws, Maximised
 from buurtsae.model.design import Bym2Block, Design
 from buurtsae.sparse import Floats
 
 CHAINS = 4  # in which independent draws are laid out
+Whole = Annotated[int, Field(strict=True, ge=1, le=10**6)]  # an option of an engine, as `engine_options` checks it
+Draw4 = Annotated[int, Field(strict=True, ge=CHAINS, le=10**6, multiple_of=CHAINS)]
 
 
 def matrices(design: Design) -> list[tuple[str, float]]:

@@ -27,11 +27,10 @@ from numpy.typing import NDArray
 
 from buurtsae.draws import Certificate, Draws
 from buurtsae.engines.integration import Integration, Map, Progress, Share, integrate
-from buurtsae.engines.labels import CHAINS, labelled, matrices
+from buurtsae.engines.labels import CHAINS, Draw4, Whole, labelled, matrices
 from buurtsae.engines.marginal import Marginal, Posterior
 from buurtsae.engines.resampling import balanced, cube
 from buurtsae.engines.variances import Varying
-from buurtsae.errors import ModelError
 from buurtsae.model.design import Bym2Block, Design
 from buurtsae.sparse import Floats
 
@@ -54,17 +53,9 @@ class LaplaceOptions:
         Values that are worked on at the same time; the draws do not depend on it.
     """
 
-    draws: int = 4000
-    hyperparameters: int | None = None
-    threads: int = 2
-
-    def __post_init__(self) -> None:
-        bad = [f"{n} = {v}" for n, v in vars(self).items() if v is not None and (not isinstance(v, int) or v < 1)]
-        if self.draws % CHAINS:
-            bad.append(f"draws = {self.draws}, no multiple of {CHAINS}")
-        if bad:
-            got = ", ".join(bad)
-            raise ModelError("options of laplace are impossible", got, "whole numbers above 0", "correct them")
+    draws: Draw4 = 4000
+    hyperparameters: Whole | None = None
+    threads: Whole = 2
 
 
 Options = LaplaceOptions

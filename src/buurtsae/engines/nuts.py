@@ -23,12 +23,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from buurtsae.draws import Draws, unannounced
-from buurtsae.engines.labels import labelled, matrices
+from buurtsae.engines.labels import Whole, labelled, matrices
 from buurtsae.model.design import Bym2Block, Design
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ class NutsOptions:
         Chains that run at the same time.
     """
 
-    chains: int = 4
-    draws: int = 2000
-    tune: int = 1000
-    target_accept: float = 0.98
-    cores: int = 2
+    chains: Whole = 4
+    draws: Whole = 2000
+    tune: Whole = 1000
+    target_accept: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.98
+    cores: Whole = 2
 
 
 Options = NutsOptions

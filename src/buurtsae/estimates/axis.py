@@ -15,7 +15,10 @@ import pandas as pd
 from buurtsae.engines.base import Fit
 from buurtsae.errors import Problems
 from buurtsae.model.covariates import TRANSFORMS, Provenance, prepare
+from buurtsae.model.formula import matrix, read, variables
 from buurtsae.sparse import Floats
+
+TERMS = "terms of numeric covariates"
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Axis:
         problems = Problems()
         prepared, used = prepare(names_of(fit), fit.model.covariates, fit.model.missing, fit.areas, problems)
         problems.raise_if_any()
-        spec = _formula(fit).get_model_matrix(prepared, na_action="ignore").model_spec
+        spec = matrix(_formula(fit), prepared, TERMS).model_spec
         categories, with_it = _categorical(spec), _interacting(spec, covariate)
         areas, live = fit.areas, fit.areas.inhabited
         known = areas.frame.loc[live, covariate].astype(float).dropna()
@@ -74,7 +77,7 @@ class Axis:
             else:
                 own = (TRANSFORMS[p.transform][0](values) - p.mean) / p.sd
             held = {c: _held(prepared.loc[live, c], areas.population[live], c in categories) for c in prepared}
-            return np.asarray(spec.get_model_matrix(pd.DataFrame(held | {covariate: own})), dtype=float)
+            return np.asarray(matrix(spec, pd.DataFrame(held | {covariate: own}), TERMS), dtype=float)
 
         if covariate in categories:
             buurten, people = known.value_counts().sort_index(), residents.groupby(known).sum()
@@ -99,13 +102,11 @@ class Axis:
 
 def names_of(fit: Fit) -> list[str]:
     """Return the covariates in the formula of a fit, sorted."""
-    return sorted(str(name) for name in _formula(fit).required_variables)
+    return variables(_formula(fit))
 
 
 def _formula(fit: Fit) -> Any:
-    from formulaic import Formula
-
-    return Formula(fit.model.formula)
+    return read(fit.model.formula, TERMS)
 
 
 def _categorical(spec: Any) -> set[str]:

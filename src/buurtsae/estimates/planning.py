@@ -15,10 +15,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from buurtsae.engines.base import Fit
-from buurtsae.errors import Problems, shown
+from buurtsae.errors import Problems, cut, shown
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.preposterior import Preposterior, allocate, needed
 from buurtsae.survey.concept import Concept
+from buurtsae.survey.direct import DirectEstimates
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,10 @@ def plan(
     rules, concept = rules or Rules(), concept or Concept.load()
     weights = concept.matrix_of(fit.draws.subdimensions)
     measures = [measure] if isinstance(measure, str) else list(weights.index if measure is None else measure)
-    _check(fit, list(weights.index), measures, budget, target, max_per_area, deff, source, rules)
+    check_plan(
+        fit.direct, budget=budget, target=target, rules=rules, concept=concept, measure=measures,
+        max_per_area=max_per_area, deff=deff, source=source,
+    )  # fmt: skip
     s = _source(fit, weights.loc[measures].to_numpy() > 0, source)
     p = Preposterior.of(fit, concept, weights.loc[measures], s, rules, max_per_area, deff)
     goal, n = int(np.ceil(target * p.publishable.sum() - 1e-9)), int(p.publishable.sum())
@@ -183,18 +187,22 @@ def plan(
     )
 
 
-def _check(
-    fit: Fit,
-    known: list[str],
-    measures: list[str],
+def check_plan(
+    direct: DirectEstimates,
+    *,
     budget: int,
-    target: float,
-    max_per_area: float,
-    deff: float,
-    source: str | None,
-    rules: Rules,
+    target: float = 0.9,
+    rules: Rules | None = None,
+    concept: Concept | None = None,
+    measure: str | Sequence[str] | None = None,
+    max_per_area: float = 0.1,
+    deff: float = 1.0,
+    source: str | None = None,
 ) -> None:
-    problems = Problems()
+    """Refuse what `plan` cannot do, before there is a fit: the same options, and the same errors."""
+    problems, rules, concept = Problems(), rules or Rules(), concept or Concept.load()
+    known = list(concept.matrix_of(direct.subdimensions).index)
+    measures = [measure] if isinstance(measure, str) else list(known if measure is None else measure)
     if rules.max_width < 10 or rules.min_own_share > 0:
         problems.add(
             "a plan does not know rules about width or own-data share",
@@ -202,25 +210,26 @@ def _check(
             "rules about residents, respondents and reliability",
             "ask for the reliability that such a width needs",
         )
-    if not (isinstance(budget, int | np.integer) and budget > 0):
-        problems.add("the budget is impossible", repr(budget), "a whole number of respondents above 0", "correct it")
+    if not (isinstance(budget, int | np.integer) and 0 < budget <= 10**9):
+        problems.add("the budget is impossible", cut(budget), "a whole number of respondents above 0", "correct it")
     for what, value in (("target", target), ("share of residents that may answer", max_per_area)):
         if not 0 < value <= 1:
             problems.add(f"the {what} is impossible", repr(value), "above 0, at most 1", "give a share")
-    if not 0 < deff < np.inf:
-        problems.add("the design effect is impossible", repr(deff), "above 0; 1 for a simple random sample", "correct")
+    if not 0.01 <= deff <= 100:
+        expected = "0.01 to 100; 1 for a simple random sample"
+        problems.add("the design effect is impossible", repr(deff), expected, "correct it")
     if unknown := [m for m in measures if m not in known] or ([] if measures else ["no measure"]):
         problems.add("there is no such measure", shown(unknown), shown(known, 10), "choose among these")
-    if not fit.direct.scores:
+    if not direct.scores:
         problems.add(
             "planning needs the covariance of a respondent's scores",
             "a table of estimates, without respondents",
             "respondents and their scores",
             "start from [[sources]]",
         )
-    found = {t.source: t.level for t in fit.direct.sources}
+    found = {t.source: t.level for t in direct.sources}
     if source is not None and source not in found:
-        problems.add("there is no such source", repr(source), shown(found), "choose one of these")
+        problems.add("there is no such source", cut(repr(source)), shown(found), "choose one of these")
     elif "buurt" not in ({found[source]} if source else set(found.values())):
         what = source or shown(found)
         problems.add("extra respondents have no buurt", f"{what} per wijk", "a source per buurt", "name another source")

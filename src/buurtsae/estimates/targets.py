@@ -95,7 +95,7 @@ class Benchmarks:
             raise DataError(
                 "benchmarks lack columns", shown(frame.columns), shown([*KEY, "value", "(se)"]), f"add {shown(absent)}"
             )
-        table = frame[KEY].astype(str).assign(value=frame["value"], se=frame.get("se", 0.0))
+        table = frame[KEY].astype("string").fillna("").astype(str).assign(value=frame["value"], se=frame.get("se", 0.0))
         for column in ("value", "se"):
             try:
                 table[column] = as_number(table[column])

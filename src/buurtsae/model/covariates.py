@@ -24,6 +24,7 @@ from buurtsae.errors import ModelError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.codebook import Codebook, Indicator, available
+from buurtsae.tables import as_number
 
 Transform = Literal["none", "log", "log1p", "sqrt", "logit"]
 Missing = Literal["refuse", "impute"]
@@ -202,7 +203,11 @@ def _one(c: Covariate, policy: Missing, areas: Areas, problems: Problems) -> tup
             ModelError,
         )
         return None
-    values = areas.frame[c.name].astype(float)
+    try:
+        values = as_number(areas.frame[c.name])
+    except (ValueError, TypeError) as error:
+        problems.add(f"covariate {c.name} is no number", str(error), "numbers", "correct the values", ModelError)
+        return None
     function, low, high, range_ = TRANSFORMS[c.transform]
     if (outside := live & values.notna() & ~values.between(low, high)).any():
         problems.add(

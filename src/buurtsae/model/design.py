@@ -9,7 +9,6 @@ answers alike.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,8 +19,9 @@ from numpy.typing import NDArray
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.icar import IcarStructure
-from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
+from buurtsae.errors import BuurtsaeError, ModelError, Problems, cut, shown
 from buurtsae.model.covariates import Provenance, prepare
+from buurtsae.model.formula import matrix, read, variables
 from buurtsae.model.links import Link
 from buurtsae.model.plausible import figures
 from buurtsae.model.rank import dependent_columns
@@ -250,18 +250,13 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
 
 def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats, tuple[Provenance, ...]]:
     """Return column names, the (N, P) model matrix, and where the covariates come from."""
-    from formulaic import Formula
-    from formulaic.errors import FormulaicError
     from formulaic.formula import SimpleFormula
 
     side = "one right-hand side, such as 1 + x"
-    try:
-        formula = Formula(model.formula)
-        names = sorted(formula.required_variables)
-    except FormulaicError as error:
-        raise ModelError("the formula cannot be read", _plain(error), side, "correct it") from error
+    formula = read(model.formula, side)
     if not isinstance(formula, SimpleFormula):
-        raise ModelError("the formula has several parts", repr(model.formula), side, "leave out `~` and `|`")
+        raise ModelError("the formula has several parts", cut(repr(model.formula)), side, "leave out `~` and `|`")
+    names = variables(formula)
     problems = Problems()
     if absent := [n for n in names if n not in areas.covariates]:
         problems.add(
@@ -274,14 +269,9 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
         problems.raise_if_any()
     table, used = prepare(names, model.covariates, model.missing, areas, problems)
     problems.raise_if_any()
-    try:
-        matrix = formula.get_model_matrix(table, na_action="ignore")
-    except FormulaicError as error:
-        raise ModelError(
-            "the formula cannot be computed", _plain(error), "terms of numeric covariates", "correct it"
-        ) from error
-    x = np.asarray(matrix, dtype=float)
-    if len(wrong := matrix.columns[~np.isfinite(x).all(axis=0)]):
+    found = matrix(formula, table, "terms of numeric covariates")
+    x = np.asarray(found, dtype=float)
+    if len(wrong := found.columns[~np.isfinite(x).all(axis=0)]):
         raise ModelError(
             "columns of the formula are not finite", shown(wrong), "numbers", "covariates are standardised: about 0"
         )
@@ -289,16 +279,11 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
         raise ModelError(
             "columns of the formula are linear combinations of others",
             f"rank {x.shape[1] - len(dependent)} of {x.shape[1]} columns: "
-            + "; ".join(shown(matrix.columns[columns], 20) for columns in dependent),
+            + "; ".join(shown(found.columns[columns], 20) for columns in dependent),
             "independent columns",
             "leave one out" if len(dependent) == 1 else "leave one out of each",
         )
-    return tuple(str(c) for c in matrix.columns), x, used
-
-
-def _plain(error: Exception) -> str:
-    """A message of formulaic on one line, without the colours in which it marks the place."""
-    return " ".join(re.sub(r"\x1b\[[\d;]*m|[⧛⧚]", "", str(error)).split())
+    return tuple(str(c) for c in found.columns), x, used
 
 
 def _block(term: BYM2 | IID, areas: Areas) -> Bym2Block | IidBlock:

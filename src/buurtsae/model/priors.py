@@ -18,6 +18,7 @@ import numpy as np
 from buurtsae.errors import ModelError
 
 POSITIVE = frozenset({"upper", "sd", "a", "b", "eta"})
+SMALLEST, LARGEST = 1e-6, 1e6  # of a scale or shape, and of any parameter: far outside 0-10, and safe to compute with
 
 
 class _Checked:
@@ -25,7 +26,7 @@ class _Checked:
 
     def __post_init__(self) -> None:
         values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        bad = [k for k, v in values.items() if not np.isfinite(v) or (k in POSITIVE and v <= 0)]
+        bad = [k for k, v in values.items() if not abs(v) <= LARGEST or (k in POSITIVE and v < SMALLEST)]
         if "alpha" in values and not 0 < values["alpha"] < 1:
             bad.append("alpha")
         if bad:
@@ -33,7 +34,7 @@ class _Checked:
             raise ModelError(
                 f"the prior {type(self).__name__} has impossible parameters",
                 got,
-                "finite; scales and shapes above 0; alpha between 0 and 1",
+                f"at most {LARGEST:g}; scales and shapes at least {SMALLEST:g}; alpha between 0 and 1",
                 "correct the prior",
             )
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from buurtsae.areas import codes
-from buurtsae.areas.areas import RD, Areas
+from buurtsae.areas.areas import Areas
+from buurtsae.areas.polygons import RD
 from buurtsae.publish.style import polygonal
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from buurtsae.areas.areas import RD
+from buurtsae.areas.polygons import RD
 from buurtsae.errors import DataError, shown
 from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES
 from buurtsae.tables import write_csv

@@ -72,6 +72,10 @@ def simulate_survey(
     """
     if tuple(areas.codes) != truth.codes:
         raise DataError("truth and areas differ", "other codes", "the areas of the truth", "simulate the truth again")
+    if not codebook.items:
+        raise DataError(
+            f"{codebook.id} has no respondents", f"a source of kind {codebook.kind}", "items", "name a survey"
+        )
     if unknown := sorted(set(empty) - set(truth.codes)):
         raise DataError("buurten to leave empty are unknown", shown(unknown), "codes of the areas", "correct them")
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, crc32(codebook.id.encode()))))
@@ -134,6 +138,18 @@ def write_tables(to: Path, tables: Mapping[str, pd.DataFrame]) -> None:
         write_csv(table, to / name, float_format="%.6f")
 
 
+def _number(size: float, residents: int) -> int:
+    """Respondents: as told, or a share of the residents."""
+    if not 0 < size <= residents:
+        raise DataError(
+            "the number of respondents is impossible",
+            str(size),
+            f"above 0, at most {residents}",
+            "ask for another number",
+        )
+    return round(size * residents) if size < 1 else int(size)
+
+
 def _sample(
     areas: Areas, truth: Truth, size: int | float, empty: np.ndarray, rng: np.random.Generator
 ) -> tuple[Ints, Ints, np.ndarray, np.ndarray]:
@@ -144,7 +160,7 @@ def _sample(
     residents = np.array([persons[gemeente == g, h].sum() for g, h in strata])
     reachable = np.array([persons[(gemeente == g) & ~empty, h].sum() for g, h in strata])
     inclination = np.tile(truth.spec.response, len(names))
-    n = round(size * residents.sum()) if 0 < size < 1 else int(size)
+    n = _number(size, residents.sum())
     taken = _allocate(n, reachable, residents * inclination)
 
     blocks = []
@@ -166,7 +182,7 @@ def _sessions(
 ) -> tuple[Ints, Ints, np.ndarray, np.ndarray]:
     """Area, age group, stratum and weight of those who come: `SESSION` residents in each of some buurten."""
     persons = truth.persons
-    n = round(size * persons.sum()) if 0 < size < 1 else int(size)
+    n = _number(size, persons.sum())
     possible = np.flatnonzero((persons.sum(axis=1) >= SESSION) & ~empty)
     if not 0 < n // SESSION <= len(possible):
         raise DataError(

@@ -57,7 +57,7 @@ def read_area_table(
                 file=path.name,
             )
         )
-        table["n_effective"] = table["n_respondents"]
+        table = table.assign(n_effective=table["n_respondents"])
     _check(table, path, areas, concept, smooth, problems)
     if covariances is not None and pairs is not None:
         _check_pairs(pairs, covariances, areas, concept, table["source"], problems)
@@ -109,11 +109,12 @@ def read_area_table(
 def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problems: Problems) -> pd.DataFrame:
     if absent := [c for c in required if c not in table]:
         problems.add(f"{path.name} lacks columns", shown(table.columns), shown(absent), "rename or add them")
+    table = table[[c for c in (*required, "n_effective") if c in table]]
     for column in ("estimate", "variance", "covariance", "n_respondents", "n_effective"):
         if column not in table:
             continue
         try:
-            table[column] = as_number(table[column])
+            table = table.assign(**{column: as_number(table[column])})
         except (ValueError, TypeError) as error:
             problems.add(f"{path.name}, {column} is no number", str(error), "numbers", "correct the column")
     return table
@@ -193,6 +194,9 @@ def _check_pairs(
 
 def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smooth: bool, problems: Problems) -> None:
     file = path.name
+    nameless = table["source"].isna() | (table["source"] == "")
+    if (n := int(nameless.sum())) > 0:
+        problems.add(f"{file} has rows without a source", f"{n} rows", "a name in each", "complete the column")
     _check_areas(table, areas, file, problems)
     _check_codes(table, ["measure"], concept.subdimensions, "sub-dimensions", file, problems)
     twice = table[table.duplicated(KEY)]

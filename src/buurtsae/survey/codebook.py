@@ -8,7 +8,6 @@ indicators, columns per buurt. A user adds a source by adding a file, without co
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from importlib import resources
 from pathlib import Path
 from textwrap import fill
 
-from buurtsae.errors import DataError
+from buurtsae.errors import DataError, cut
+from buurtsae.files import read_toml
 
 
 @dataclass(frozen=True)
@@ -181,21 +181,14 @@ class Codebook:
         path = Path(source)
         if path.suffix != ".toml" and str(source) not in available():
             raise DataError(
-                f"source {str(source)!r} has no codebook",
-                repr(str(source)),
+                f"source {cut(str(source))!r} has no codebook",
+                cut(repr(str(source))),
                 ", ".join(available()),
                 "name one of these, or give the path of your own codebook (TOML)",
             )
-        file = path if path.suffix == ".toml" else resources.files("buurtsae.survey") / "codebooks" / f"{source}.toml"
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            hint = "correct the path, or save the file as UTF-8"
-            raise DataError(f"codebook {source} cannot be read", str(error), "a TOML file in UTF-8", hint) from error
-        try:
-            return parse(text, tomllib.loads(text), path.stem)
-        except tomllib.TOMLDecodeError as error:  # its message says the line
-            raise DataError(f"codebook {source} is no TOML", str(error), "a TOML file", "correct that line") from error
+        inside = Path(str(resources.files("buurtsae.survey"))) / "codebooks" / f"{source}.toml"
+        text, raw = read_toml(path if path.suffix == ".toml" else inside, f"codebook {cut(source)}")
+        return parse(text, raw, path.stem)
 
     @property
     def items(self) -> tuple[Item, ...]:

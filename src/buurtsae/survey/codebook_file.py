@@ -13,13 +13,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from buurtsae.errors import Problems, shown
+from buurtsae.errors import Problems, cut, shown
 from buurtsae.survey.codebook import Codebook, Indicator, Item, Scale
+from buurtsae.survey.design_columns import RESERVED
 
 KINDS = ("survey", "participatory", "objective")
 LEVELS = ("land", "gemeente", "wijk", "buurt")
 TRANSFORMS = ("none", "log", "log1p", "sqrt", "logit")
-RESERVED = ("area", "weight", "stratum", "cluster", "fpc")  # columns of Survey.frame that an item would overwrite
+MOST = 1000  # answers of a scale
 Loc = Sequence[int | str]
 
 
@@ -57,6 +58,8 @@ class _ScalePart(_Part):
         low, high = given.get("from"), given.get("to")
         if not (isinstance(low, int) and isinstance(high, int) and set(given) <= {"from", "to", "lowest", "highest"}):
             raise ValueError("a range has whole numbers `from` and `to`, and may have labels `lowest` and `highest`")
+        if not 0 <= high - low < MOST:
+            raise ValueError(f"a range goes up, by less than {MOST:,}")
         labels = {low: given.get("lowest", ""), high: given.get("highest", "")}
         return {code: labels.get(code, "") for code in range(low, high + 1)}
 
@@ -103,6 +106,7 @@ class _Places:
 
     def __init__(self, text: str, raw: dict[str, Any], name: str) -> None:
         self.lines = [re.sub(r"(^|\s)#.*", "", line) for line in text.splitlines()]
+        self.heads = [i for i, line in enumerate(self.lines) if re.match(r"\s*\[\[\s*(scale|indicator)\s*\]\]", line)]
         self.raw, self.book = raw, str(raw.get("id", name))
 
     def __call__(self, *loc: int | str) -> str:
@@ -118,7 +122,7 @@ class _Places:
 
     def line(self, loc: Loc) -> int:
         """Return the number of the line, 1 for what is not there."""
-        heads = [i for i, text in enumerate(self.lines) if re.match(r"\s*\[\[\s*(scale|indicator)\s*\]\]", text)]
+        heads = self.heads
         first, last = -1, heads[0] if heads else len(self.lines)
         if len(loc) > 1 and isinstance(loc[1], int) and loc[0] in ("scale", "indicator"):
             tables = [i for i in heads if re.search(rf"\b{loc[0]}\b", self.lines[i])]
@@ -133,11 +137,8 @@ class _Places:
                 if loc[3] in named and len(names) == len(named):
                     return names[named.index(loc[3])] + 1
             loc = loc[2:]
-        keys = [
-            i
-            for i in range(first + 1, last)
-            if loc and re.match(rf"\s*\[*{re.escape(str(loc[0]))}\s*[]=]", self.lines[i])
-        ]
+        key = re.compile(rf"\s*\[*{re.escape(str(loc[0]))}\s*[]=]") if loc else None
+        keys = [i for i in range(first + 1, last) if key and key.match(self.lines[i])]
         return (keys[0] if keys else max(first, 0)) + 1
 
 
@@ -159,7 +160,7 @@ def parse(text: str, raw: dict[str, Any], name: str) -> Codebook:
                 problems.add(f"{places(*inner)}: key `{last}` is absent", "nothing", "a value", "add it")
             else:
                 key = ".".join(str(part) for part in e["loc"] if part != "[key]")
-                what, got = f"{places(*e['loc'])}: {key} is not right", repr(e["input"])[:80]
+                what, got = f"{places(*e['loc'])}: {key} is not right", cut(repr(e["input"]))
                 problems.add(what, got, e["msg"], "correct the value")
         problems.raise_if_any()
         raise AssertionError("a ValidationError has errors") from error
@@ -218,8 +219,8 @@ def _check_scale(scale: _ScalePart, k: int, missing: set[int], at: _Places, prob
     codes, where = sorted(scale.answers), ("scale", k)
     own: list[tuple[_ItemPart, tuple[int | str, ...]]] = [(i, (*where, "items", m)) for m, i in enumerate(scale.items)]
     for i, loc in own:
-        if i.name in RESERVED:
-            problems.add(f"{at(*loc)}: the name is taken", i.name, f"not {', '.join(RESERVED)}", "rename the item")
+        if RESERVED.fullmatch(i.name):
+            problems.add(f"{at(*loc)}: the name is taken", i.name, "no column of the design", "rename the item")
     if not scale.items:
         problems.add(
             f"{at(*where, 'items')}: the scale has no items", "0", "1 or more", "add items, or remove the scale"

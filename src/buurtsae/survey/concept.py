@@ -6,20 +6,26 @@ one matrix A (measures x sub-dimensions) with rows summing to 1, used on every d
 
 from __future__ import annotations
 
-import tomllib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from buurtsae.errors import DataError, Problems, shown
+from buurtsae.files import read_toml
 from buurtsae.sparse import Floats
+from buurtsae.survey.design_columns import RESERVED
 from buurtsae.survey.scales import Scores, score
 from buurtsae.survey.survey import Survey
+
+MOST, LEAST = 200, 1e-6
+RANGE = f"> 0, from {LEAST:g} to {1 / LEAST:g}"
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Measure:
     parent: str | None = None
     weight: float = 1.0
     about_en: str = ""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
 
 @dataclass(frozen=True)
@@ -56,23 +64,35 @@ class Concept:
             On an unknown key or parent, a duplicate identifier, a weight that is not positive, a node that is its own
             ancestor, or not exactly one root.
         """
-        source = resources.files("buurtsae.survey") / "concept.toml" if path is None else Path(path)
+        from pydantic import TypeAdapter, ValidationError  # takes long to import
+
+        source = Path(str(resources.files("buurtsae.survey"))) / "concept.toml" if path is None else Path(path)
+        _, raw = read_toml(source, "the concept")
+        form = "[[node]] tables as in the package's concept"
         try:
-            nodes = [Measure(**node) for node in tomllib.loads(source.read_text(encoding="utf-8"))["node"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:  # absent, not TOML, no [[node]], an unknown key
-            raise DataError(
-                "the concept cannot be read", repr(error), "[[node]] tables as in the package's concept", "correct it"
-            ) from error
+            nodes = TypeAdapter(list[Measure]).validate_python(raw.get("node"))
+        except ValidationError as error:
+            got = shown(f"node.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise DataError("the concept cannot be read", got, form, "correct it") from error
+        if len(nodes) > MOST:
+            raise DataError("the concept has too many nodes", str(len(nodes)), f"at most {MOST}", "leave some out")
         ids = [n.id for n in nodes]
         problems = Problems()
         for n in nodes:
             where = f"the concept's node {n.id!r}"
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", n.id) or RESERVED.fullmatch(n.id):
+                problems.add(
+                    f"{where} cannot have this identifier",
+                    repr(n.id),
+                    "small letters, digits and _; no column's name",
+                    "rename it",
+                )
             if ids.count(n.id) > 1:
                 problems.add(f"{where} occurs twice", "2 nodes", "1", "rename or remove one")
             if n.parent is not None and n.parent not in ids:
-                problems.add(f"{where} has an unknown parent", repr(n.parent), ", ".join(ids), "correct `parent`")
-            if not (isinstance(n.weight, int | float) and 0 < n.weight < np.inf):
-                problems.add(f"{where} has no positive weight", str(n.weight), "> 0", "correct `weight`")
+                problems.add(f"{where} has an unknown parent", repr(n.parent), shown(ids, 10), "correct `parent`")
+            if not LEAST <= n.weight <= 1 / LEAST:
+                problems.add(f"{where} has no positive weight", str(n.weight), RANGE, "correct `weight`")
         if sum(n.parent is None for n in nodes) != 1:
             problems.add(
                 "the concept has not one total", "several or no roots", "one node without parent", "correct it"
@@ -140,8 +160,8 @@ class Concept:
                 problems.add(
                     "weights are of no part of the concept", repr(name), shown(parts, 10), "choose one of these"
                 )
-            elif not 0 < weight < np.inf:
-                problems.add(f"the weight of {name} is not positive", str(weight), "> 0", "correct it")
+            elif not LEAST <= weight <= 1 / LEAST:
+                problems.add(f"the weight of {name} is not positive", str(weight), RANGE, "correct it")
         problems.raise_if_any()
         return Concept({i: replace(n, weight=weights.get(i, n.weight)) for i, n in self.nodes.items()})
 

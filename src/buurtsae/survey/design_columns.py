@@ -6,6 +6,7 @@ Frames of respondents have `area`, `weight` and `stratum`, and, where the file h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ from buurtsae.survey.replicates import ReplicatePlan, Replicates
 from buurtsae.survey.sampling import Lonely, SampleDesign
 from buurtsae.tables import as_number, read_table
 
+RESERVED = re.compile(  # columns of respondents that an item or a measure would overwrite
+    r"area|area_code|weight|stratum|cluster(_\d+)?|fpc(_\d+)?|replicate_\d+|base_weight|margin_.*|level|measure|index"
+)
 DONE = {
     "adjust": Note("centred at the grand mean", "hun afwijking is genomen van het algemeen gemiddelde"),
     "certainty": Note("taken as certain, without variance", "ze gelden als zeker, zonder variantie"),

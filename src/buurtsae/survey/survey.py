@@ -24,7 +24,7 @@ from buurtsae.survey.plausible import Rows, of_file
 from buurtsae.survey.population_totals import Calibration
 from buurtsae.survey.replicates import ReplicatePlan
 from buurtsae.survey.sampling import Lonely
-from buurtsae.tables import read_table
+from buurtsae.tables import as_number, read_table
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Survey:
             raise DataError(f"level of {codebook.id} is unknown", repr(level), " or ".join(codes.FORM), "correct it")
         path, area = Path(path), area or f"{level}code"
         clusters, sizes = ([c] if isinstance(c, str) else list(c) for c in (cluster, fpc))
-        raw = read_table(path, text=[c for c in (area, strata, id, *clusters) if c])
+        raw = read_table(path, text=[c for c in (area, strata, id, *clusters) if c is not None])
         problems = Problems()
         asked = [i for i in codebook.items if i.name not in not_asked]
         participatory = codebook.kind == "participatory"
@@ -128,7 +128,7 @@ class Survey:
             weight = None
         if unknown := sorted(set(not_asked) - {i.name for i in codebook.items}):
             problems.add(f"`not_asked` names unknown items of {codebook.id}", shown(unknown), "its items", "correct it")
-        if absent := [c for c in (area, weight, strata, id, *clusters, *sizes) if c and c not in raw]:
+        if absent := [c for c in (area, weight, strata, id, *clusters, *sizes) if c is not None and c not in raw]:
             problems.add(
                 f"{path.name} lacks columns", shown(raw.columns), shown(absent), "correct the names in [[sources]]"
             )
@@ -168,7 +168,7 @@ class Survey:
             strata_population=strata_population,
             replicates=replicates,
             lonely=lonely,
-            calibrate=calibrate,
+            calibrate=None if problems.found else calibrate,  # weights and codes that are wrong meet no totals
             level=level,
         )
         answers = {
@@ -251,11 +251,7 @@ def check_codes(
 def _weights(column: pd.Series, stratum: pd.Series, file: str, problems: Problems) -> pd.Series:
     if _boolean(column):
         problems.add(f"{file} has weights that are true and false", "booleans", "numbers > 0", "name another column")
-    if pd.api.types.is_numeric_dtype(column):
-        weight = column.astype("float64")
-    else:  # decimal commas, as in Dutch CSV files
-        text = column.astype("string").str.replace(",", ".", regex=False)
-        weight = pd.to_numeric(text, errors="coerce").astype("float64")
+    weight = as_number(column, strict=False)
     if (n := int(weight.isna().sum())) > 0:
         problems.add(
             f"{file} has weights that are missing or no number", f"{n} rows", "a number > 0", "complete the weights"
@@ -271,8 +267,6 @@ def _weights(column: pd.Series, stratum: pd.Series, file: str, problems: Problem
             "> 0",
             "drop or correct them",
         )
-    if (n := int(np.isinf(weight).sum())) > 0:
-        problems.add(f"{file} has infinite weights", f"{n} rows", "finite numbers", "correct them")
     return weight
 
 
@@ -300,7 +294,7 @@ def _answers(
 ) -> pd.Series:
     if _boolean(column):
         problems.add(f"{where}: answers are true and false", "booleans", shown(valid, 12), "export the codes")
-    answer = pd.to_numeric(column, errors="coerce").astype("float64")
+    answer = as_number(column, strict=False)
     text = column[answer.isna() & column.notna()].unique()
     if len(text):
         problems.add(f"{where}: answers are not codes", shown(text), "numbers", "export codes, not labels")
