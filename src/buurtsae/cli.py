@@ -18,14 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from buurtsae import __version__
+from buurtsae.console import print_sources, print_summary, summary
 from buurtsae.errors import BuurtsaeError, Problems, ProblemsError, cut
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from buurtsae.folder.target import Target
-    from buurtsae.pipeline import Outcome
-    from buurtsae.survey.codebook import Codebook
 
 app = typer.Typer(
     help="Small-area estimates of buurtverbondenheid: reliable scores per buurt from sparse surveys.",
@@ -75,9 +72,9 @@ def run(
 
     outcome = pipeline.run(file, out, seed=seed, engine=engine, progress=not quiet, say=_silent if quiet else _say)
     if as_json:
-        _print_json(_summary(outcome))
+        _print_json(summary(outcome))
     elif not quiet:
-        _print_summary(outcome)
+        print_summary(outcome)
     if not outcome.passed:
         raise typer.Exit(3)
 
@@ -277,7 +274,7 @@ def sources(
     elif source:
         typer.echo("\n\n".join(b.explained(min(console.width, 120)) for b in books))
     else:
-        _print_sources(books, console)
+        print_sources(books, console)
 
 
 @app.command()
@@ -347,84 +344,6 @@ def _silent(text: str) -> None:
 
 def _print_json(content: dict[str, Any]) -> None:
     typer.echo(json.dumps(content, ensure_ascii=False, indent=1, default=str))
-
-
-def _summary(outcome: Outcome) -> dict[str, Any]:
-    table = outcome.estimates.published
-    land = table[table["level"] == "land"]
-    return {
-        "run_id": outcome.quality["run"]["run_id"],
-        "gate": outcome.quality["gate"],
-        "out": str(outcome.folder),
-        "labels": outcome.quality["labels"],
-        "land": land[["measure", "estimate", "lower", "upper"]].to_dict("records"),
-    }
-
-
-def _print_summary(outcome: Outcome) -> None:
-    """Print how many buurten are published, and on what their figures rest; the quality gate; where to look."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    from buurtsae.estimates.labels import BASES, basis
-    from buurtsae.notes import MADE
-    from buurtsae.publish.style import LABELS
-
-    est, console = outcome.estimates, Console()
-    total = est.measures[-1]
-    rows = est.select(total)
-    counts = rows.groupby(["label", basis(rows)]).size()
-    if est.fictitious:
-        console.print(MADE.nl, highlight=False)
-    title = f"{est.concept.nodes[total].nl}: {len(rows)} bewoonde buurten, naar oordeel en basis van het cijfer"
-    view = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    view.add_column("oordeel")
-    for heading in ("vooral eigen respondenten", "gemengd", "vooral het model", "samen"):
-        view.add_column(heading, justify="right")
-    for label, words in LABELS.items():
-        known = [int(counts.get((label, b), 0)) for b in BASES]
-        shown = ["–"] * len(BASES) if label == "niet_publiceren" else map(str, known)
-        view.add_row(words.nl, *shown, str(sum(known)))
-    console.print(view, highlight=False)
-    gate = outcome.quality["gate"]
-    for c in gate["checks"]:
-        sign = "hoogstens" if c["direction"] == "max" else "minstens"
-        mark = "goed" if c["passed"] else "FOUT"
-        value, limit = (f"{v:.4g}".replace(".", ",") for v in (c["value"], c["threshold"]))
-        console.print(f"  {mark} {c['nl']}: {value} ({sign} {limit})", highlight=False)
-    verdict = "kwaliteitstoets gehaald" if gate["passed"] else "kwaliteitstoets NIET gehaald: VOORLOPIG"
-    console.print(verdict, highlight=False)
-    for what, where in (
-        ("kaarten en tabellen", "dashboard/index.html"),
-        ("kwaliteitsrapport", "quality.html"),
-        ("alle cijfers", "estimates.xlsx"),
-    ):
-        console.print(f"{what + ':':20} {outcome.folder / where}", highlight=False, soft_wrap=True)
-
-
-def _print_sources(books: list[Codebook], console: Console) -> None:
-    """Print a table of the sources, with the numbers of the sub-dimensions that they inform."""
-    from textwrap import fill
-
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    from buurtsae.survey.catalogue import HEADINGS, overview
-    from buurtsae.survey.concept import Concept
-
-    subdimensions = Concept.load().subdimensions
-    view = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for heading in (*HEADINGS, "informs"):  # only the period gives way on a narrow screen
-        view.add_column(heading, justify="right" if heading == "items" else "left", no_wrap=heading != "period")
-    for book, (name, *row) in zip(books, overview(books), strict=True):
-        informs = " ".join(str(k + 1) if s in book.subdimensions else " " for k, s in enumerate(subdimensions))
-        view.add_row(f"{name}\n{fill(book.nl, 23)}", *row, informs)
-    console.print(view, highlight=False)
-    typer.echo("\ninforms: " + "\n         ".join(f"{k + 1} {name}" for k, name in enumerate(subdimensions)))
-    typer.echo("items:   questions, or figures per buurt of an objective source")
-    typer.echo("*:       its figures are themselves estimates of a model")
-    typer.echo("more about one source: buurtsae sources ssw; about your own: buurtsae sources eigen.toml")
 
 
 def _report(error: BuurtsaeError, as_json: bool) -> None:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.graph import Graph
 from buurtsae.engines.base import Fit, engine_options, fit
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
 from buurtsae.estimates.benchmark import Benchmarked, benchmark
@@ -25,17 +24,14 @@ from buurtsae.estimates.quality import Gate
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.estimates.targets import Benchmarks
 from buurtsae.folder.target import Target, claimed
-from buurtsae.model.covariates import Covariate
 from buurtsae.model.design import Design, covariates, design
-from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.plausible import figures
-from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import BYM2, IID, Term
 from buurtsae.notes import MADE, Note
 from buurtsae.publish.manifest import Provenance, hashes, now, run_id
 from buurtsae.publish.output import FILES, publish
-from buurtsae.runfile import LinkPart, ModelPart, RunFile, RunSpec, SourcePart, read_run
+from buurtsae.run_model import model_of
+from buurtsae.runfile import RunFile, RunSpec, SourcePart, read_run
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.plausible import same_files
@@ -277,7 +273,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     if concept is not None:
         of_table = not spec.sources
         start = _collect(problems, _table, run, areas) if of_table else _estimates(run, areas, surveys, problems)
-    model = _collect(problems, _model, spec.model, areas, run) if areas is not None else None
+    model = _collect(problems, model_of, spec, areas) if areas is not None else None
     benchmarks = None if areas is None or start is None else _collect(problems, _benchmarks, run, areas, start)
     arrays = None
     if model is not None and areas is not None:
@@ -410,43 +406,6 @@ def _table(run: RunFile, areas: Areas | None) -> DirectEstimates | None:
         year=spec.year or run.spec.run.year,
         **spec.model_dump(include={"smooth", "unknown_areas"}),
     )
-
-
-def _model(part: ModelPart, areas: Areas, run: RunFile) -> AreaModel:
-    terms: list[Term] = []
-    for t in part.terms:
-        priors: dict[str, Any] = {}
-        if t.sd is not None:
-            priors["sd"] = PC(*t.sd)
-        if t.mixing is not None:
-            priors["mixing"] = Beta(*t.mixing)
-        if t.correlation is not None:
-            priors["correlation"] = LKJ(t.correlation)
-        priors |= {name: getattr(t, name) for name in ("spread", "shared") if getattr(t, name) is not None}
-        if t.type == "bym2":
-            graph: Graph = areas.graph(run.spec.graph.rule, run.spec.graph.bridges)
-            terms.append(BYM2(graph, **priors))
-        elif t.level is not None:
-            terms.append(IID(t.level, **priors))
-    variances = run.spec.variances
-    return AreaModel(
-        part.formula,
-        tuple(terms),
-        Normal(*part.intercept),
-        Normal(*part.coefficient),
-        _link(SURVEY, part.link),
-        _link(PARTICIPATORY, part.participatory),
-        PC(*variances.spread) if variances.method == "joint" else None,
-        tuple(Covariate(**c.model_dump()) for c in run.spec.covariates),
-        part.missing,
-    )
-
-
-def _link(default: Link, part: LinkPart) -> Link:
-    """The default link with the priors that the run file gives."""
-    kinds = {"offset": Normal, "slope": LogNormal, "extra": PC}
-    given = {name: kind(*value) for name, kind in kinds.items() if (value := getattr(part, name)) is not None}
-    return replace(default, **given)  # type: ignore[arg-type]
 
 
 def _files(run: RunFile) -> tuple[Path, ...]:
