@@ -214,7 +214,10 @@ def test_the_target_is_met_where_the_sample_is_drawn_and_the_model_fitted_again(
     assert p.extra > 60
     m = extra(p, before)
     area = np.repeat(np.arange(25), m)
-    answers = before.draws.flat[17, area, 0] + rng.normal(0, WITHIN, len(area))  # a draw: the scores as they may be
+    # the scores as they may be: a draw. Rounding decides which draw is where: take the one whose sigma is the median
+    sigma = before.draws.hyper["sigma"][1].ravel()
+    truth = before.draws.flat[np.argsort(sigma)[len(sigma) // 2], :, 0]
+    answers = truth[area] + rng.normal(0, WITHIN, len(area))
     more = pd.DataFrame({"area": areas.codes[area], "weight": 1.0, "stratum": "noord", measure: answers})
     after = fitted(replace(scores, frame=pd.concat([scores.frame, more], ignore_index=True)))
     now, then = (f.draws.flat[:, m > 0, 0].std(axis=0) for f in (before, after))
