@@ -290,14 +290,14 @@ def test_a_run_may_start_from_an_office_s_table(with_covariances: bool, example:
 
 def test_a_score_outside_its_scale_in_an_office_s_table(example: Example) -> None:
     table, _ = _office_tables(example)
-    table.loc[2, "estimate"] = 11.5
+    table.loc[2, "estimate"] = 1100.0  # nearer to the scale it is noise, and noted
     table.to_csv(example.data / "direct.csv", index=False, encoding="utf-8", lineterminator="\n")
     _start_at_area_level(example, 'file = "../data/voorbeeldstad/direct.csv"')
     done = call("run", example.run, "--out", example.folder / "out", "--quiet")
     assert done.status == 1
     assert done.err.splitlines() == [
-        "direct.csv: estimates outside the scale",
-        "  got 11.5; expected 0 to 10",
+        "direct.csv: estimates far outside the scale",
+        "  got 1100; expected about 0 to 10",
         "  hint: rescale to 0-10",
     ]
     assert not Path(example.folder / "out").exists()

@@ -48,7 +48,7 @@ def residents(numbers: pd.Series) -> Finding:
     )
 
 
-def in_the_netherlands(frame: gpd.GeoDataFrame) -> Finding:
+def in_the_netherlands(frame: gpd.GeoDataFrame) -> DataError | None:
     """Coordinates in RD New lie within its bounds; degrees do not."""
     low_x, low_y, high_x, high_y = RD_BOUNDS
     bounds = frame.geometry.bounds
@@ -119,7 +119,7 @@ def together(frame: gpd.GeoDataFrame) -> Finding:
     )  # fmt: skip
 
 
-POLYGONS: tuple[Callable[[gpd.GeoDataFrame], Finding], ...] = (in_the_netherlands, different, disjoint, together)
+POLYGONS: tuple[Callable[[gpd.GeoDataFrame], Finding], ...] = (different, disjoint, together)
 
 
 def neighbours(degree: pd.Series) -> Finding:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from buurtsae.areas.plausible import in_the_netherlands
 from buurtsae.errors import Problems, shown
 from buurtsae.notes import Note
 
@@ -77,6 +78,9 @@ def polygons(frame: gpd.GeoDataFrame, code: pd.Series, notes: list[Note], proble
     if other.any():
         got = f"{shown(sorted(set(frame.geometry[other].geom_type)))} in {shown(code[other])}"
         problems.add("areas are no polygons", got, "a polygon per buurt", "choose the layer of the areas themselves")
+        return frame
+    if (where := in_the_netherlands(frame.set_geometry(shape).set_index(code.to_numpy()))) is not None:
+        problems.collect(where)
         return frame
     if (small := ~size.between(SMALLEST, LARGEST)).any():
         got = f"{size[small].iloc[0]:.3g} square metres in {shown(code[small])}"

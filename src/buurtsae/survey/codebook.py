@@ -187,7 +187,7 @@ class Codebook:
                 "name one of these, or give the path of your own codebook (TOML)",
             )
         inside = Path(str(resources.files("buurtsae.survey"))) / "codebooks" / f"{source}.toml"
-        text, raw = read_toml(path if path.suffix == ".toml" else inside, f"codebook {cut(source)}")
+        text, raw = read_toml(path if path.suffix == ".toml" else inside, f"codebook {cut(path.name)}")
         return parse(text, raw, path.stem)
 
     @property
