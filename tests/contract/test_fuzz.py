@@ -51,7 +51,7 @@ BEFORE = {  # tracebacks of version 0.1, or runs that wrote what they should not
     "geometry: buurten.gpkg: lines": "areas are no polygons",
     "geometry: buurten.parquet: collections of lines": "areas are no polygons",
     "geometry: buurten.parquet: polygons of no area": "areas are no polygons",
-    "geometry: degrees called EPSG:25831": "areas are too small or too large",
+    "geometry: degrees called EPSG:25831": "24 areas lie outside the Netherlands",
     "geometry: called EPSG:4326": "areas lie nowhere on Earth",
     "geometry: names that are lists": "buurten.parquet, buurtnaam: cells are no single values",
     "geometry: columns that differ by a space": "buurten.parquet has columns twice",

@@ -7,14 +7,31 @@ ones. The mean over draws of what is hidden lies between the least and the large
 
 from __future__ import annotations
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from scipy.optimize import linprog
+from shapely import box
 
 from buurtsae.areas.areas import Areas
 
 Key = tuple[str, str]
+
+
+def in_a_row(residents: dict[str, int], **groupings: list[str | None]) -> Areas:
+    """Buurten in a row, with their residents."""
+    codes = sorted(residents)
+    index = pd.Index(codes, name="area_code")
+    frame = gpd.GeoDataFrame(
+        {"name": codes, "wijk": ["WK" + c[2:8] for c in codes], "gemeente": ["GM" + c[2:6] for c in codes]}
+        | {"population": [residents[c] for c in codes]}
+        | groupings,
+        index=index,
+        geometry=box(np.arange(len(codes)), 0, np.arange(len(codes)) + 1.0, 1),
+        crs="EPSG:28992",
+    )
+    return Areas(frame, 2024, groupings=tuple(groupings))
 
 
 def residents_of(areas: Areas) -> dict[Key, np.ndarray]:

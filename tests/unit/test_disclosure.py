@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from attacker import computed, residents_of
+from attacker import computed, in_a_row, residents_of
 from scipy.optimize import linprog
-from shapely import box
 
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError
@@ -23,21 +21,6 @@ from buurtsae.survey.concept import Concept
 PARTS = Concept.load().subdimensions
 PROTECTION = 2.0
 DRAWS = 20
-
-
-def made(residents: dict[str, int], **groupings: list[str | None]) -> Areas:
-    """Buurten in a row, with their residents."""
-    codes = sorted(residents)
-    index = pd.Index(codes, name="area_code")
-    frame = gpd.GeoDataFrame(
-        {"name": codes, "wijk": ["WK" + c[2:8] for c in codes], "gemeente": ["GM" + c[2:6] for c in codes]}
-        | {"population": [residents[c] for c in codes]}
-        | groupings,
-        index=index,
-        geometry=box(np.arange(len(codes)), 0, np.arange(len(codes)) + 1.0, 1),
-        crs="EPSG:28992",
-    )
-    return Areas(frame, 2024, groupings=tuple(groupings))
 
 
 def draws_of(areas: Areas, seed: int = 1, spread: float = 0.4) -> np.ndarray:
@@ -71,13 +54,13 @@ def suppressed(areas: Areas, least: int = 10, seed: int = 1, spread: float = 0.4
 
 
 def test_without_protection_a_hidden_buurt_is_computed_back() -> None:
-    areas = made({"BU00010001": 5, "BU00010002": 800, "BU00010101": 900, "BU00010102": 700})
+    areas = in_a_row({"BU00010001": 5, "BU00010002": 800, "BU00010101": 900, "BU00010102": 700})
     assert attacked(areas, {("buurt", "BU00010001")})["buurt", "BU00010001"] < 1e-3
 
 
 def test_one_hidden_buurt_takes_others_of_its_wijk_until_all_are_protected() -> None:
     residents = {"BU00010001": 5, "BU00010002": 800, "BU00010003": 60, "BU00010004": 90, "BU00010101": 900}
-    areas = made(residents)
+    areas = in_a_row(residents)
     found = suppressed(areas)
     assert found.ruled == {("buurt", "BU00010001")}
     # of 60, with scores of the other 5 anywhere on 0-10, 5 x 10 / 60 of a point would be left: so that of 90 goes too
@@ -92,7 +75,7 @@ def test_one_hidden_buurt_takes_others_of_its_wijk_until_all_are_protected() -> 
 
 def test_a_partner_must_be_large_enough() -> None:
     residents = {"BU00010001": 9, "BU00010002": 1, "BU00010003": 30, "BU00010101": 900, "BU00010102": 700}
-    found = suppress(cells_of(made(residents)), {("buurt", "BU00010001")}, PROTECTION)
+    found = suppress(cells_of(in_a_row(residents)), {("buurt", "BU00010001")}, PROTECTION)
     # one resident leaves 10 / 9 of a point of room for nine; thirty leave all
     assert ("buurt", "BU00010003") in found.protecting
 
@@ -101,7 +84,7 @@ def test_a_hidden_wijk_is_not_what_its_gemeente_less_the_others_is() -> None:
     """Ten buurten of four residents: each could be anything, and the ten together would be known to every digit."""
     small = {f"BU000100{k:02}": 4 for k in range(10)}
     rest = {"BU00010101": 900, "BU00010102": 700, "BU00010201": 1500, "BU00010202": 300, "BU00020101": 2000}
-    areas = made(small | rest)
+    areas = in_a_row(small | rest)
     naive = attacked(areas, primary_of(areas, 100))
     assert naive["wijk", "WK000100"] < 1e-6
     assert naive["buurt", "BU00010000"] > 9
@@ -113,7 +96,7 @@ def test_a_hidden_wijk_is_not_what_its_gemeente_less_the_others_is() -> None:
 
 
 def test_a_hidden_gemeente_is_protected_by_another() -> None:
-    areas = made({"BU00010001": 40, "BU00020001": 900, "BU00020101": 400, "BU00030001": 2000, "BU00030002": 800})
+    areas = in_a_row({"BU00010001": 40, "BU00020001": 900, "BU00020101": 400, "BU00030001": 2000, "BU00030002": 800})
     naive = attacked(areas, primary_of(areas, 100))
     assert naive["gemeente", "GM0001"] < 1e-6
     found = suppressed(areas, 100)
@@ -122,7 +105,7 @@ def test_a_hidden_gemeente_is_protected_by_another() -> None:
 
 def test_a_hidden_grouping_is_protected() -> None:
     codes = [f"BU000100{k:02}" for k in range(1, 7)]
-    areas = made(dict(zip(codes, [30, 40, 800, 700, 900, 500], strict=True)), aanpak=["ja", "ja", *["nee"] * 4])
+    areas = in_a_row(dict(zip(codes, [30, 40, 800, 700, 900, 500], strict=True)), aanpak=["ja", "ja", *["nee"] * 4])
     naive = attacked(areas, primary_of(areas, 100))
     assert naive["aanpak", "ja"] < 1e-6  # the land less those who say no
     found = suppressed(areas, 100)
@@ -131,7 +114,7 @@ def test_a_hidden_grouping_is_protected() -> None:
 
 def test_draws_narrow_what_means_leave() -> None:
     """Where draws reach an end of the scale the bounds of a mean are means of bounds: the promise is of these."""
-    areas = made({"BU00010001": 9, "BU00010002": 2, "BU00010003": 3, "BU00010004": 700, "BU00010101": 900})
+    areas = in_a_row({"BU00010001": 9, "BU00010002": 2, "BU00010003": 3, "BU00010004": 700, "BU00010101": 900})
     hidden = {("buurt", c) for c in ("BU00010001", "BU00010002")}
     draws = np.clip(9.4 + np.random.default_rng(3).normal(scale=1.5, size=(DRAWS, 5, 1)), 0, 10)
     weights = residents_of(areas)
@@ -152,7 +135,7 @@ def test_groupings_that_overlap_do_not_give_a_buurt_away() -> None:
     codes = [f"BU000100{k:02}" for k in range(1, 6)]
     residents = dict(zip(codes, [5, 60, 800, 700, 900], strict=True))
     # the difference of the two groupings is the hidden buurt
-    areas = made(residents, een=["ja", "ja", "ja", None, None], twee=[None, "ja", "ja", None, None])
+    areas = in_a_row(residents, een=["ja", "ja", "ja", None, None], twee=[None, "ja", "ja", None, None])
     naive = attacked(areas, {("buurt", codes[0]), ("buurt", codes[1])})
     assert naive["buurt", codes[0]] < 1e-3
     assert attacked(areas, set(suppressed(areas).keys))["buurt", codes[0]] > PROTECTION
@@ -171,7 +154,7 @@ def random_areas(seed: int) -> Areas:
     )
     stadsdeel = [str(k) if k < 4 else None for k in rng.integers(0, 5, len(codes))]
     aanpak = ["ja" if k else None for k in rng.integers(0, 2, len(codes))]
-    return made(dict(zip(codes, residents.tolist(), strict=True)), stadsdeel=stadsdeel, aanpak=aanpak)
+    return in_a_row(dict(zip(codes, residents.tolist(), strict=True)), stadsdeel=stadsdeel, aanpak=aanpak)
 
 
 @pytest.mark.parametrize("least", [10, 150])
@@ -196,7 +179,7 @@ def test_no_hidden_area_of_a_random_region_is_computed_back(seed: int, least: in
 
 def test_what_only_protects_takes_no_gemeente_along() -> None:
     # the wijk of 40 takes the other one, which is then the gemeente but for 40 people: that is no secret
-    areas = made({"BU00010001": 40, "BU00010101": 5000, "BU00020001": 900, "BU00020002": 800})
+    areas = in_a_row({"BU00010001": 40, "BU00010101": 5000, "BU00020001": 900, "BU00020002": 800})
     found = suppressed(areas, 100)
     assert found.protecting == {("buurt", "BU00010101"), ("wijk", "WK000101")}
     wide = attacked(areas, set(found.keys))
@@ -214,10 +197,10 @@ def test_the_order_of_draws_does_not_matter() -> None:
 
 
 def test_nothing_to_hide_and_nothing_that_could_protect() -> None:
-    areas = made({"BU00010001": 500, "BU00010002": 800})
+    areas = in_a_row({"BU00010001": 500, "BU00010002": 800})
     found = suppress(cells_of(areas), set(), PROTECTION)
     assert (found.keys, len(found.audit)) == (frozenset(), 0)
-    alone = made({"BU00010001": 5})
+    alone = in_a_row({"BU00010001": 5})
     with pytest.raises(DataError, match="cannot be protected"):
         suppress(cells_of(alone), {("buurt", "BU00010001")}, PROTECTION)  # while the whole is published
     assert not suppressed(alone).protecting  # nothing at all is published

@@ -273,9 +273,10 @@ def test_comparison_with_the_gemeenten(est: Estimates, report: dict[str, Any]) -
     assert {(c["area_code"], c["measure"]) for c in report["comparison"]} == {
         (g, m) for g in ("GM0344", "GM0355", "GM0400") for m in est.measures
     }
-    rows = est.table[est.table["level"] == "gemeente"].set_index(["area_code", "measure"])
+    rows = est.compared[est.compared["level"] == "gemeente"].set_index(["area_code", "measure"])
     for c in report["comparison"]:
         row = rows.loc[(c["area_code"], c["measure"])]
+        assert (c["direct"], c["direct_se"]) == (round(c["direct"], 2), round(c["direct_se"], 2))  # as published
         assert c["difference"] == pytest.approx(row["direct"] - row["estimate"], rel=1e-12)
         variance = row["direct_se"] ** 2 - row["sd"] ** 2  # both rest on the same respondents
         assert (c["z"] is None) == (variance <= 0)

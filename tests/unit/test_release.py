@@ -13,20 +13,23 @@ import pandas as pd
 import pyogrio
 import pytest
 import xarray as xr
-from attacker import Key, computed, residents_of
+from attacker import Key, computed, in_a_row, residents_of
 from made_fit import ALONE, HIDDEN, TINY, Made, made_fit
 from openpyxl import load_workbook
 from scipy.linalg import null_space
 
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.benchmark import Benchmarks, benchmark
+from buurtsae.estimates.disclosure import Cells, suppress
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.quality import quality
 from buurtsae.estimates.release import MARGIN, SEVERAL, Release, countable, too_few
 from buurtsae.estimates.summary import Estimates, estimate
+from buurtsae.publish.content import Content
 from buurtsae.publish.manifest import Provenance
 from buurtsae.publish.output import publish
 from buurtsae.survey.concept import Concept
+from buurtsae.survey.direct import direct
 
 FIGURE = re.compile(r"\d+(?:[.,]\d+)?(?:e[-+]?\d+)?")
 PROVENANCE = Provenance("Proef", {}, {"seed": 1}, {"fit": 1.5}, "2024-01-01T00:00:00Z")
@@ -136,7 +139,7 @@ def test_a_gemeente_that_is_hidden_is_not_in_the_quality_report(made: Made) -> N
     assert not [f for f in figures.to_numpy().ravel() if f"{f:.6f}" in text or repr(float(f)) in text]
     shown = estimate(made.fit, rules=Rules(min_residents=0))  # so that the test can fail
     text = json.dumps(quality(shown))
-    assert [f for f in figures["direct"] if repr(float(f)) in text]
+    assert [f for f in figures["estimate"] if repr(float(f)) in text]
 
 
 def test_of_benchmarks_only_open_areas_are_told(made: Made) -> None:
@@ -219,3 +222,77 @@ def test_the_protection_is_of_the_draws_that_are_published(made: Made) -> None:
     assert audit.loc[audit["ruled"], "width"].min() >= rules.protection + MARGIN
     assert Release.of(made.fit, made.fit.draws, replace(rules, protection=0)).estimates.protecting == frozenset()
     assert set(HIDDEN) <= set(audit["area_code"])
+
+
+def test_the_direct_estimate_of_a_gemeente_hidden_by_rule_is_not_the_rest_of_the_land(made: Made) -> None:
+    """With many respondents, and a gemeente without any beside it: hiding that one protects nothing."""
+    areas = made.fit.areas
+    frame = areas.frame.copy()
+    own = frame["gemeente"] == "GM0355"
+    frame.loc[own, "population"] = 3  # 24 in all
+    first = made.fit.direct.scores[0]
+    kept = first.frame[~first.frame["area"].str.startswith("BU0400")]
+    scores = replace(first, frame=kept.assign(weight=1.0))
+    few = replace(areas, frame=frame)
+    fit = replace(made.fit, areas=few, direct=direct([scores], few))
+    release = Release.of(fit, made.fit.draws, Rules(min_residents=100))
+    assert {("gemeente", "GM0355")} <= release.estimates.ruled
+    assert ("gemeente", "GM0355") not in release.few
+    weights, mean = weights_of(fit)
+    wide = computed(weights, "buurt", mean[None], {k for k in weights if k in release.direct})
+    assert wide["gemeente", "GM0355"] > Rules().protection
+
+
+def test_a_benchmark_without_error_stays_known_when_its_area_is_hidden() -> None:
+    areas = in_a_row({"BU00010001": 40, "BU00020001": 900, "BU00020101": 400, "BU00030001": 2000, "BU00030002": 800})
+    draws = 4 + 3 * np.random.default_rng(1).random((1, 5, 1))
+    ruled = {("buurt", "BU00010001"), ("wijk", "WK000100"), ("gemeente", "GM0001")}
+    exact = ("gemeente", "GM0002")
+    free = suppress(Cells.of_areas(areas, draws, ("m",)), ruled, 2.0)
+    assert exact in free.protecting  # the smaller of the others
+    told = suppress(Cells.of_areas(areas, draws, ("m",), [exact]), ruled, 2.0)
+    assert ("gemeente", "GM0003") in told.protecting
+    left = computed(residents_of(areas), "buurt", draws, set(told.keys) - {exact})
+    assert left["gemeente", "GM0001"] > 2
+
+
+def test_hidden_gemeenten_have_no_official_figure_in_their_file(made: Made) -> None:
+    rows = [("gemeente", code, "participatie", 6.2, 0.1) for code in ("GM0344", "GM0355", "GM0400")]
+    table = pd.DataFrame(rows, columns=["level", "area_code", "measure", "value", "se"])
+    to = Benchmarks.read(table, made.fit.areas, Concept.load(), made.fit.draws.subdimensions)
+    est = estimate(benchmark(made.fit, to))
+    hidden = replace(est.release.estimates, ruled=frozenset({("gemeente", "GM0400")}))
+    run = {"title": "Proef", "created": "2024-01-01T00:00:00Z", "run_id": "proef"}
+    content = Content.of(replace(est, release=replace(est.release, estimates=hidden)), run)
+    assert content.official["area_code"].tolist() == ["GM0344", "GM0355"]
+
+
+def test_standard_errors_do_not_tell_how_far_a_few_answers_lie_apart(made: Made) -> None:
+    """Of a wijk whose hidden buurten have 9 and 3 respondents the sum of squares bounds both means."""
+    first = made.fit.direct.scores[0]
+    areas = made.fit.areas
+    codes = [c for c in areas.codes if c.startswith("BU034402")][:4]
+    rng = np.random.default_rng(2)
+    parts = [
+        pd.DataFrame(
+            {"area": code, "weight": 1.0, "stratum": "noord"}
+            | {d: rng.choice([3.0, 4.0], n) for d in made.fit.direct.subdimensions}
+        )
+        for code, n in zip(codes, (9, 3, 40, 40), strict=True)
+    ]
+    others = first.frame[~first.frame["area"].isin(codes)].assign(weight=1.0)
+    scores = replace(first, frame=pd.concat([others, *parts], ignore_index=True))
+    fit = replace(made.fit, direct=direct([scores], areas))
+    est = estimate(fit)
+    rows = est.published.set_index(["level", "area_code"]).loc[("wijk", codes[0].replace("BU", "WK")[:8])]
+    assert rows["direct"].notna().all()
+    assert rows["direct_se"].isna().all()
+    assert est.published.query("level == 'gemeente'")["direct_se"].notna().any()
+
+
+def test_direct_estimates_have_two_decimals(made: Made) -> None:
+    shown = estimate(made.fit).published[["direct", "direct_se"]]
+    np.testing.assert_array_equal(shown, shown.round(2))
+    assert (
+        estimate(made.fit, rules=Rules(decimals=1)).published["direct"].dropna().map(lambda v: v == round(v, 1)).all()
+    )

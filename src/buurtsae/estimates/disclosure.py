@@ -35,6 +35,7 @@ from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import arrays
 from buurtsae.survey.variance import group_sum
 
+BESIDE = 4.0  # times the weight of a secret: what must be hidden with it where standard errors are published
 HIGH = ("gemeente", "ggdregio", "provincie", "land")
 Key = tuple[str, str]  # level, area_code
 Mask = NDArray[np.bool_]
@@ -84,6 +85,8 @@ class Cells:
         1 where an area above holds a cell.
     whole : bool
         Whether the area above all others is always published; otherwise it may be hidden like any other.
+    public : frozenset of (level, area_code)
+        Areas whose figures are known whatever is hidden, as of benchmarks that are met exactly.
     """
 
     level: str
@@ -94,10 +97,11 @@ class Cells:
     above: tuple[Key, ...]
     member: sp.csr_array
     whole: bool = True
+    public: frozenset[Key] = frozenset()
     _known: dict[object, float] = field(default_factory=dict, repr=False, compare=False)  # blocks attacked before
 
     @classmethod
-    def of_areas(cls, areas: Areas, draws: Floats, measures: tuple[str, ...]) -> Cells:
+    def of_areas(cls, areas: Areas, draws: Floats, measures: tuple[str, ...], public: Iterable[Key] = ()) -> Cells:
         """Return the inhabited buurten, weighted by residents.
 
         Parameters
@@ -106,6 +110,8 @@ class Cells:
         draws : ndarray, shape (R, N, D)
             Of all buurten.
         measures : tuple of str
+        public : iterable of (level, area_code)
+            As of the class.
         """
         live = areas.inhabited
         above: list[Key] = []
@@ -118,7 +124,7 @@ class Cells:
         member = sp.csr_array(sp.vstack(rows).astype(float))
         residents = np.repeat(areas.population[live, None].astype(float), len(measures), axis=1)
         codes, own = areas.codes[live].to_numpy(dtype=str), draws[:, live]
-        return cls("buurt", codes, residents, own, measures, tuple(above), member)
+        return cls("buurt", codes, residents, own, measures, tuple(above), member, public=frozenset(public))
 
     @classmethod
     def of_direct(cls, direct: DirectEstimates, s: int) -> Cells:
@@ -162,7 +168,7 @@ class Cells:
     @cached_property
     def fixed(self) -> Mask:
         """Areas that are never hidden, shape (g,)."""
-        return np.array([self.whole and level == "land" for level, _ in self.above], dtype=bool)
+        return np.array([(self.whole and key[0] == "land") or key in self.public for key in self.above], dtype=bool)
 
     @cached_property
     def _held(self) -> dict[Key, Ints]:
@@ -215,8 +221,9 @@ def suppress(cells: Cells, ruled: Iterable[Key], protection: float, hidden: Iter
     """
     ruled = frozenset(ruled)
     start = ruled | frozenset(hidden)
-    gone = np.isin(cells.codes, [code for level, code in start if level == cells.level])
-    shut = np.array([key in start for key in cells.above], dtype=bool)
+    unknown = start - cells.public
+    gone = np.isin(cells.codes, [code for level, code in unknown if level == cells.level])
+    shut = np.array([key in unknown for key in cells.above], dtype=bool)
     left: set[Key] = set()  # hidden to protect others, and not to be protected without hiding a gemeente
     while protection > 0:
         targets = {key: held for key, held in _secrets(cells, gone, shut).items() if key not in left}
@@ -236,6 +243,23 @@ def suppress(cells: Cells, ruled: Iterable[Key], protection: float, hidden: Iter
         width=width.min(axis=1),
     )
     return Hidden(ruled, (start | _hidden(cells, gone, shut)) - ruled, audit)
+
+
+def thin(cells: Cells, hidden: Iterable[Key], secret: Iterable[Key]) -> frozenset[Key]:
+    """Return the areas above in which secret cells weigh much among the hidden ones.
+
+    The standard error of such an area, and a sum of squares over its respondents, would tell how far the answers in a
+    secret cell can lie from those beside it: by no more than s sqrt(W / w), with s the standard deviation of answers, w
+    the weight of the cell and W that of all hidden ones. From W = 4 w on that leaves two of these on each side.
+    """
+    hidden, secret = set(hidden), set(secret)
+    size = cells.weights.mean(axis=1)
+    gone, own = (
+        size * np.array([(cells.level, str(code)) in keys for code in cells.codes]) for keys in (hidden, secret)
+    )
+    most = np.asarray((cells.member @ sp.diags_array(own)).max(axis=1).toarray()).ravel()
+    weak = cells.member @ gone < BESIDE * most
+    return frozenset(key for key, low in zip(cells.above, weak, strict=True) if low)
 
 
 def _hidden(cells: Cells, gone: Mask, shut: Mask) -> set[Key]:

@@ -101,7 +101,7 @@ def quality(
         "left_out": [row for part in out.values() for row in _calibration(est, part)],
         "density": _density(est, out),
         "comparison": _comparison(est),
-        "agreement": agreement(est.model_table[est.release.open_direct(est.model_table)]),
+        "agreement": agreement(est.compared),
         "gain": gain(est.table, est.published),
         "classical": _classical(est),
         "benchmarks": _benchmarks(est),
@@ -168,8 +168,8 @@ def _density(est: Estimates, out: dict[str, LeftOut]) -> dict[str, Any]:
     return {
         "data": fingerprint(est.fit),
         "gemeenten": len(groups),
-        "elpd": float(groups.sum()),
-        "groups": {str(code): float(value) for code, value in groups.items()},
+        "elpd": round(float(groups.sum()), 2),
+        "groups": {str(code): round(float(value), 2) for code, value in groups.items()},
     }
 
 
@@ -307,8 +307,8 @@ def _predictive(est: Estimates) -> tuple[list[dict[str, Any]], float]:
 
 
 def _comparison(est: Estimates) -> list[dict[str, Any]]:
-    table = est.model_table
-    rows = table[(table["level"] == "gemeente") & table["direct_se"].notna() & est.release.open_direct(table)]
+    rows = est.compared
+    rows = rows[(rows["level"] == "gemeente") & rows["direct_se"].notna()]
     rows = rows.assign(difference=rows["direct"] - rows["estimate"])
     variance = rows["direct_se"] ** 2 - rows["sd"] ** 2
     rows["z"] = rows["difference"] / np.sqrt(variance.where(variance > 0))

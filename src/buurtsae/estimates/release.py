@@ -7,6 +7,9 @@ number about several areas (a median, a residual sum) only
 * from the open ones, where fewer than `SEVERAL` others are hidden among them: the difference would tell;
 * from `FEW` figures or more, and rounded, where it is one of them, as a median is.
 
+Direct estimates and their errors have two decimals: scores of persons lie on a grid, and in all its digits a mean tells
+which of them occurred.
+
 So of two worlds that differ in hidden scores only, and not in the published sums of these, all files are the same.
 """
 
@@ -21,12 +24,13 @@ from numpy.typing import NDArray
 
 from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
-from buurtsae.estimates.disclosure import Cells, Hidden, Key, suppress
+from buurtsae.estimates.disclosure import Cells, Hidden, Key, suppress, thin
 from buurtsae.estimates.labels import Rules
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.direct import DirectEstimates
 
 SEVERAL, FEW = 3, 10
+DIRECT_DECIMALS = 2
 ATTACKED = 200  # draws on which the width of what can be computed is measured
 MARGIN = 0.1  # points: the Monte Carlo error of that
 
@@ -43,6 +47,8 @@ class Release:
         Areas whose direct estimates rest on few respondents, or on answers that are nearly all alike.
     direct : frozenset of (level, area_code)
         Areas of which no direct estimate is published: those of `few` and `estimates` among them.
+    errors : frozenset of (level, area_code)
+        Areas whose direct estimate has no published standard error: those of `direct` among them.
     partial : frozenset of (level, area_code)
         Areas of which the run holds a part: they have no row.
     """
@@ -50,10 +56,11 @@ class Release:
     estimates: Hidden
     few: frozenset[Key]
     direct: frozenset[Key]
+    errors: frozenset[Key]
     partial: frozenset[Key] = frozenset()
 
     @classmethod
-    def of(cls, fit: Fit, draws: Draws, rules: Rules) -> Release:
+    def of(cls, fit: Fit, draws: Draws, rules: Rules, public: Iterable[Key] = ()) -> Release:
         """Return what the rules, and the protection of what they hide, leave open.
 
         Parameters
@@ -62,10 +69,12 @@ class Release:
         draws : Draws
             Those that are published: of the fit, or made to agree with benchmarks.
         rules : Rules
+        public : iterable of (level, area_code)
+            Areas whose figures are known whatever is hidden: benchmarks without error.
         """
         protection = rules.protection + MARGIN * (rules.protection > 0)
         kept = np.linspace(0, len(draws.flat) - 1, min(ATTACKED, len(draws.flat))).round().astype(int)
-        cells = Cells.of_areas(fit.areas, np.clip(draws.flat[kept], 0.0, 10.0), draws.subdimensions)
+        cells = Cells.of_areas(fit.areas, np.clip(draws.flat[kept], 0.0, 10.0), draws.subdimensions, public)
         ruled = {
             (level, str(code))
             for level in fit.areas.levels
@@ -75,7 +84,7 @@ class Release:
         estimates = suppress(cells, ruled, protection)
         few = too_few(fit, rules)
         partial = frozenset((level, code) for level, found in fit.areas.partial.items() for code in found)
-        return cls(estimates, few, _direct(fit, few, protection, estimates.keys), partial)
+        return cls(estimates, few, *_direct(fit, few | estimates.ruled, protection, estimates.keys), partial)
 
     def open(self, table: pd.DataFrame) -> NDArray[np.bool_]:
         """Return which rows of a table, by `level` and `area_code`, have an estimate that may be published."""
@@ -88,6 +97,10 @@ class Release:
     def open_direct(self, table: pd.DataFrame) -> NDArray[np.bool_]:
         """Return of which rows the direct estimate may be published."""
         return ~_within(table, self.direct)
+
+    def open_errors(self, table: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return of which rows the standard error of the direct estimate may be published."""
+        return ~_within(table, self.errors)
 
     def open_of_sources(self, table: pd.DataFrame, direct: DirectEstimates) -> NDArray[np.bool_]:
         """Return which rows, by `source`, `area_code` and `measure`, tell no more than a published direct estimate.
@@ -125,18 +138,20 @@ def countable(shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.ones_like(shown) if hidden == 0 or hidden >= SEVERAL else shown
 
 
-def _direct(fit: Fit, few: frozenset[Key], protection: float, hidden: frozenset[Key]) -> frozenset[Key]:
-    """Areas without a published direct estimate: what protects one source's may take another's along."""
-    keys = few | hidden
-    if not fit.direct.scores:  # direct estimates of one level only: nothing can be subtracted
-        return keys
+def _direct(
+    fit: Fit, secret: frozenset[Key], protection: float, hidden: frozenset[Key]
+) -> tuple[frozenset[Key], frozenset[Key]]:
+    """Areas without a published direct estimate, and without its standard error."""
+    keys = secret | hidden
+    if not fit.direct.scores or not protection:  # of a table there are direct estimates of one level only
+        return keys, keys
     sources = [Cells.of_direct(fit.direct, int(s)) for s in np.unique(fit.direct.reference)]
-    while True:
+    before: frozenset[Key] = frozenset()
+    while keys != before:  # what protects the estimates of one source may take those of another along
         before = keys
         for cells in sources:
-            keys |= suppress(cells, few, protection, keys).keys
-        if keys == before:
-            return keys
+            keys |= suppress(cells, secret, protection, keys).keys
+    return keys, keys.union(*(thin(cells, keys, secret) for cells in sources))
 
 
 def too_few(fit: Fit, rules: Rules) -> frozenset[Key]:

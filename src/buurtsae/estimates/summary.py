@@ -40,7 +40,7 @@ from buurtsae.errors import DataError, ModelError, shown
 from buurtsae.estimates.benchmark import Benchmarked
 from buurtsae.estimates.labels import Rules, in_words
 from buurtsae.estimates.position import above, triple_goal
-from buurtsae.estimates.release import Release
+from buurtsae.estimates.release import DIRECT_DECIMALS, Release
 from buurtsae.notes import MADE
 from buurtsae.schemas import ESTIMATES, check_estimates, published, records
 from buurtsae.sparse import Floats
@@ -101,14 +101,22 @@ class Estimates:
     @cached_property
     def published(self) -> pd.DataFrame:
         """The table as it may go out: without the figures of `niet_publiceren` rows, and direct estimates of a few
-        respondents; rounded where the rules say so.
+        respondents, which have two decimals; rounded where the rules say so.
         """
         table, direct = published(self.table), ["direct", "direct_se"]
         table.loc[~self.release.open_direct(table), direct] = np.nan
-        if self.rules.decimals is not None:
-            scores = ["estimate", "sd", "lower", "upper", *direct]
-            table[scores] = table[scores].round(self.rules.decimals)
+        table.loc[~self.release.open_errors(table), "direct_se"] = np.nan
+        decimals = self.rules.decimals
+        table[direct] = table[direct].round(DIRECT_DECIMALS if decimals is None else min(decimals, DIRECT_DECIMALS))
+        if decimals is not None:
+            scores = ["estimate", "sd", "lower", "upper"]
+            table[scores] = table[scores].round(decimals)
         return table
+
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        """The table before benchmarking, beside direct estimates as they are published."""
+        return self.model_table.assign(direct=self.published["direct"], direct_se=self.published["direct_se"])
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -276,7 +284,8 @@ def estimate(
         concept, fit = concept or fit.benchmarks.concept, _of_fit(fit, concept)
     concept, rules = concept or Concept.load(), rules or Rules()
     draws = fit.draws if benchmarked is None else benchmarked.draws
-    release = Release.of(fit, draws, rules)
+    exact = () if benchmarked is None else benchmarked.benchmarks.exact
+    release = Release.of(fit, draws, rules, exact)
     table = tabulate(fit, concept, rules, draws, release)
     table = table.assign(
         year=year or max(s.year for s in fit.direct.sources),

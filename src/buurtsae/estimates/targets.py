@@ -178,6 +178,12 @@ class Benchmarks:
         return np.outer(self.se, self.se) * (np.eye(len(self.se)) if self.correlation is None else self.correlation)
 
     @property
+    def exact(self) -> tuple[tuple[str, str], ...]:
+        """Level and code of the areas that have a figure without error."""
+        rows = self.table[self.table["se"] == 0]
+        return tuple(dict.fromkeys(zip(rows["level"], rows["area_code"], strict=True)))
+
+    @property
     def names(self) -> list[str]:
         """How messages call them."""
         return [f"{level} {code} {measure}" for level, code, measure in self.table[KEY].to_numpy()]

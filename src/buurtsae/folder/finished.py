@@ -104,6 +104,12 @@ def listed(manifest: Any) -> tuple[str, ...] | None:
     return tuple(outputs)
 
 
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def hashes(folder: Path) -> dict[str, dict[str, Any]]:
     """Return SHA-256 and size of every file below a folder, by path."""
     found = {}

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from buurtsae.errors import DataError
 from buurtsae.folder.finished import MANIFEST
 
 JOURNAL, NEW, OLD = "journal.json", "new", "old"
@@ -45,7 +46,7 @@ def restore(folder: Path, work: Path) -> None:
     """End a switch that was begun: forwards when all that comes has come, backwards otherwise."""
     if not (work / JOURNAL).exists():
         return
-    plan = json.loads((work / JOURNAL).read_text(encoding="utf-8"))
+    plan = _plan(work / JOURNAL)
     if any((work / NEW / name).exists() for name in plan["comes"]):
         for name in reversed(plan["comes"]):
             if (folder / name).exists() and not (work / NEW / name).exists():
@@ -60,6 +61,30 @@ def restore(folder: Path, work: Path) -> None:
         if home.is_dir() and not any(home.iterdir()):
             home.rmdir()
     (work / JOURNAL).unlink()
+
+
+def _plan(path: Path) -> dict[str, list[str]]:
+    """Read a journal.
+
+    Raises
+    ------
+    DataError
+        If it is not one of ours: a switch writes it whole, so that somebody else changed it.
+    """
+    try:
+        plan = json.loads(path.read_bytes())
+        names = [PurePosixPath(n) for part in ("goes", "comes", "made") for n in plan[part]]
+        sound = not any(n.is_absolute() or ".." in n.parts for n in names)
+    except (ValueError, TypeError, KeyError):
+        sound = False
+    if not sound:
+        raise DataError(
+            "an interrupted run cannot be restored",
+            f"a changed {path}",
+            "the journal that it wrote",
+            f"move what you need out of {path.parent}, remove that folder, and run again",
+        )
+    return plan
 
 
 def _manifest_last(names: Iterable[str]) -> list[str]:

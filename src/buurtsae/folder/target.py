@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from buurtsae.errors import BuurtsaeError, DataError, shown
 from buurtsae.folder.failures import failure, shortened
-from buurtsae.folder.finished import MANIFEST, listed
+from buurtsae.folder.finished import MANIFEST, digest, listed
 from buurtsae.folder.lock import LOCK, locked
 from buurtsae.folder.switch import JOURNAL, NEW, restore, switch
 
@@ -62,13 +62,17 @@ class Target:
 
 
 def by_manifest(folder: Path) -> frozenset[str]:
-    """Return the files that the manifest of a folder lists, itself included."""
+    """Return the files that the manifest of a folder lists, itself included; not those that were changed since."""
     try:
-        names = listed(json.loads((folder / MANIFEST).read_bytes()))
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        names = listed(manifest)
     except (OSError, ValueError):  # none, or something else's
-        names = None
-    safe = [n for n in names or () if not PurePosixPath(n).is_absolute() and ".." not in PurePosixPath(n).parts]
-    return frozenset() if names is None else frozenset([*safe, MANIFEST])
+        return frozenset()
+    if names is None:
+        return frozenset()
+    safe = [n for n in names if not PurePosixPath(n).is_absolute() and ".." not in PurePosixPath(n).parts]
+    same = [n for n in safe if not (folder / n).is_file() or digest(folder / n) == manifest["outputs"][n]["sha256"]]
+    return frozenset([*same, MANIFEST])
 
 
 def by_heading(file: str, begins: str) -> Known:
@@ -224,6 +228,6 @@ def _refuse(target: Target, names: Iterable[str]) -> None:
         raise DataError(
             f"{shortened(target.folder)} holds what no run wrote there",
             shown(shortened(n) for n in found),
-            "only files that its manifest lists, where results go",
+            "only files that its manifest lists, and as they were written, where results go",
             "move them away, or choose another --out",
         )

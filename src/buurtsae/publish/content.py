@@ -94,7 +94,8 @@ class Content:
         """
         official = pd.DataFrame(columns=["area_code", "measure", "value"])
         if est.benchmarked is not None and not est.benchmarked.benchmarks.own:
-            official = est.benchmarked.benchmarks.table[["area_code", "measure", "value"]]
+            told = est.benchmarked.benchmarks.table
+            official = told.loc[est.release.open(told), ["area_code", "measure", "value"]]
         return cls(
             run,
             est.published,

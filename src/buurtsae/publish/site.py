@@ -166,8 +166,9 @@ class _Gemeente:
         if (value := official.get(measure)) is not None and value != score:
             others.append(Note("{x} (published)", "{x} (gepubliceerd)", x=value))
         if row is not None and row["direct"] is not None and dutch(row["direct"]) != score:
-            direct, margin = dutch(row["direct"]), dutch(1.96 * row["direct_se"])
-            others.append(Note("{x} ± {m} (survey)", "{x} ± {m} (enquête)", x=direct, m=margin))
+            error = row["direct_se"]
+            said = dutch(row["direct"]) + ("" if error is None else f" ± {dutch(1.96 * error)}")
+            others.append(Note("{x} (survey)", "{x} (enquête)", x=said))
         return {"score": score, "interval": _interval(row), "land": _score(land), "official": Note.joined(others)}
 
     def _row(self, area: Row) -> dict[str, Any]:

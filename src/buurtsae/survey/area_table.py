@@ -75,14 +75,11 @@ def read_area_table(
         table = table[~empty]
     table = table[table["estimate"].notna() & (table["n_respondents"] > 0)]
     if n := int((~table["estimate"].between(0, 10)).sum()):
-        low, high = table["estimate"].min(), table["estimate"].max()
         notes.append(
             Note(
-                "{n} of {of} estimates of {file} lie outside 0-10 (lowest {low:.3g}, highest {high:.3g}): used as they "
-                "are, with their variances",
-                "{n} van de {of} schattingen van {file} liggen buiten 0-10 (laagste {low:.3g}, hoogste {high:.3g}): "
-                "gebruikt zoals ze zijn, met hun varianties",
-                n=n, of=len(table), file=path.name, low=low, high=high,
+                "{n} of {of} estimates of {file} lie outside 0-10: used as they are, with their variances",
+                "{n} van de {of} schattingen van {file} liggen buiten 0-10: gebruikt zoals ze zijn, met hun varianties",
+                n=n, of=len(table), file=path.name,
             )
         )  # fmt: skip
     if table.empty:
