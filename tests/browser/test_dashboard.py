@@ -108,7 +108,7 @@ def test_three_views_of_the_same_buurten(page: Any, folder: Path, table: pd.Data
 
 
 def test_views_without_a_figure_of_the_gemeente(page: Any, outcome: pipeline.Outcome, tmp_path: Path) -> None:
-    content = Content.of(outcome.estimates, {"title": "Deel", "created": "2024", "run_id": "x", "draft": False})
+    content = Content.of(outcome.estimates, {"title": "Deel", "created": "2024-01-31", "run_id": "x", "draft": False})
     inside = content.table["area_code"].str.startswith("BU9901")
     part = content.table.assign(p_above_parent=content.table["p_above_parent"].mask(inside))
     hidden = (part["area_code"] == CITY) & (part["level"] == "gemeente")
@@ -370,7 +370,7 @@ def test_a_map_leads_to_the_page_of_a_buurt(page: Any, folder: Path) -> None:
 
 def test_hostile_names_are_text(page: Any, outcome: pipeline.Outcome, tmp_path: Path) -> None:
     est = outcome.estimates
-    run = {"title": HOSTILE[0], "created": "2024", "run_id": "x", "draft": False}
+    run = {"title": HOSTILE[0], "created": "2024-01-31", "run_id": "x", "draft": False}
     content = Content.of(est, run)
     codes = [c for c in content.geometry.index if c.startswith("BU9901")][: len(HOSTILE)]
     geometry = content.geometry.copy()

@@ -132,7 +132,7 @@ def test_every_reason_has_its_english() -> None:
     for text in (*parts, EXACT):
         assert in_english(text) != text, f"`labels.REASONS` lacks {text!r}"
     assert in_english("minder dan 3 respondenten; interval breder dan 2,5") == (
-        "fewer than 3 respondents; interval wider than 2,5"
+        "fewer than 3 respondents; interval wider than 2.5"
     )
     assert in_english("") == ""
 
