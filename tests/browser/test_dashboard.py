@@ -193,6 +193,46 @@ def test_a_page_is_in_one_language(page: Any, folder: Path, name: str, state: st
     assert [line for line in shown.splitlines() if other.search(line)] == []
 
 
+def test_numbers_are_those_of_the_language(page: Any, folder: Path, table: pd.DataFrame) -> None:
+    rows = table[(table["measure"] == "buurtverbondenheid") & (table["level"] == "buurt")].set_index("area_code")
+    row = rows.loc[BUURT]
+    dutch_score, english_score = dutch(row["estimate"]), f"{row['estimate']:.1f}"
+    page.goto(url(folder, f"buurt/{BUURT}.html", "taal=en"))
+    text = page.locator("main").inner_text()
+    assert "2,865 residents" in text
+    assert f"\t{english_score}\t" in text
+    assert re.search(r"\d,\d(?!\d\d)", text) is None  # no decimal comma is left, thousands are
+    page.click("#taal")
+    text = page.locator("main").inner_text()
+    assert "2.865 inwoners" in text
+    assert f"\t{dutch_score}\t" in text
+    page.goto(url(folder, f"gemeente/{CITY}.html", "taal=en"))
+    assert ["Meerbuurt", english_score] == next(r[:2] for r in figures(page) if r[0] == "Meerbuurt")
+    assert f"Meerbuurt: {english_score} (" in page.locator(f"path[data-code={BUURT}] title").text_content()
+    page.locator("#buurten thead th").nth(1).locator("button").click()
+    scores = [float(r[1]) for r in figures(page) if r[1] != "–"]
+    assert scores == sorted(scores)
+    page.click("#taal")
+    assert f"Meerbuurt: {dutch_score} (" in page.locator(f"path[data-code={BUURT}] title").text_content()
+    page.goto(url(folder, "../quality.html", "taal=en"))
+    text = page.locator("main").inner_text()
+    assert "P(> 1) = 0.05" in text
+    assert "2.5%" in text
+    page.click("#taal")
+    assert "P(> 1) = 0,05" in page.locator("main").inner_text()
+
+
+def test_the_comparison_sorts_by_probability(page: Any, folder: Path) -> None:
+    page.goto(url(folder, f"gemeente/{CITY}.html"))
+    page.locator("#buurten thead th").nth(3).locator("button").click()
+    cells = page.locator("#buurten tbody tr").evaluate_all("all => all.map(r => r.cells[3].innerText.trim())")
+    order = [nl for nl, _ in reversed(VERDICT_WORDS)]
+    places = [order.index(c) for c in cells if c != "–"]
+    assert places == sorted(places)
+    assert len(set(places)) > 3
+    assert cells[len(places) :] == ["–"] * (len(cells) - len(places))
+
+
 def test_search_finds_gemeenten_and_buurten_by_name_and_code(page: Any, folder: Path) -> None:
     page.goto(url(folder, "index.html"))
     page.fill("#zoekform input", "lindemeer")
@@ -302,6 +342,7 @@ def test_a_gemeente_prints_the_figures_of_all_its_buurten(page: Any, folder: Pat
     last = rows["area_name"].sort_values().iloc[-1]
     follows = [sheet for sheet in sheets[1:] if last in sheet]
     assert follows
+    assert "Niet voor kleine verschillen" in sheets[-1]  # not a footer alone
     assert all("Oordeel" in sheet for sheet in follows)  # a table that goes on has its headings again
 
 
@@ -347,6 +388,23 @@ def test_a_narrow_screen_does_not_scroll_sideways(page: Any, folder: Path, keep:
         page.goto(url(folder, name))
         assert page.evaluate("document.documentElement.scrollWidth") <= 320, name
         keep(page, Path(name).stem + "-320")
+
+
+def test_a_narrow_screen_shows_names_whole_and_scores_first(page: Any, folder: Path) -> None:
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.goto(url(folder, "index.html"))
+    lines = """() => { const text = document.querySelector("h1").firstChild, range = document.createRange();
+        const end = text.data.indexOf(" "); range.setStart(text, 0); range.setEnd(text, end);
+        return [text.data.slice(0, end), range.getClientRects().length]; }"""
+    assert page.evaluate(lines) == ["Buurtverbondenheid", 1]
+    score = page.locator("main table").first.locator("tbody tr td").first
+    assert score.evaluate("e => e.getBoundingClientRect().right") <= 360
+    for name in ("index.html", f"gemeente/{CITY}.html", f"buurt/{BUURT}.html"):
+        page.goto(url(folder, name))
+        wide = page.locator("caption").evaluate_all("all => all.map(c => c.getBoundingClientRect().right)")
+        assert all(right <= 360 for right in wide), name
+        tall = page.locator("tbody tr").evaluate_all("all => all.map(r => r.getBoundingClientRect().height)")
+        assert max(tall) < 100, name  # four lines at most, which is what the longest name takes
 
 
 def test_a_web_server_shows_the_same_and_nothing_comes_from_elsewhere(page: Any, served: str) -> None:

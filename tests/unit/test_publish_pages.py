@@ -123,6 +123,7 @@ def quality() -> dict[str, Any]:
         "sources": [
             {
                 "source": "vm",
+                "title": "Veiligheidsmonitor",
                 "kind": "survey",
                 "year": 2023,
                 "level": "buurt",

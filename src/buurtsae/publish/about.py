@@ -136,7 +136,7 @@ def of_run(run: Mapping[str, Any]) -> dict[str, Any]:
     made, own = run.get("fictitious", False), run.get("source")
     line = source(made, run.get("credit", "")) if own is None else Note(own, own)
     day = in_words(moment(run["created"]))
-    return {**run, "source": line, "stamps": stamps(made, bool(run.get("draft"))), "day": day}
+    return {**run, "fictitious": made, "source": line, "stamps": stamps(made, bool(run.get("draft"))), "day": day}
 
 
 def in_words(day: datetime) -> Note:

@@ -118,7 +118,6 @@ function show() {
     const compared = figure && r[4] !== null, drawn = view === "verschil" ? compared && `v${r[4]}` : figure && `k${r[8]}`;
     cells[3].replaceChildren(...(figure ? both(...(compared ? data.verdicts[r[4]] : data.uncompared)) : ["–"]));
     cells[3].dataset.key = compared ? -r[4] : "";
-    cells[5].dataset.key = r ? r[3] : "";
     cells[4].textContent = figure ? `${r[5]}${r[6] === null ? "" : ` (${r[6]}%)`}` : "–";
     cells[5].replaceChildren(...(r ? both(...data.labels[r[3]]) : ["–"]), ...why(r));
     const path = paths.get(code), hatched = r && r[3] === 1 ? "i" : "";
