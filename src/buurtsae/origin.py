@@ -1,7 +1,7 @@
 """Where figures come from: the one place that says it of surveys, of the areas and their figures, and of made data.
 
-Data may be made in whole, or in part: answers that were simulated for areas that exist, with their real figures. Whoever
-published what is real is credited; what is made is said to be as in its model, and nobody is credited for it.
+Data may be made in whole, or in part: simulated answers for areas that exist, with their real figures. Who published
+what is real is credited; what is made is said to be as in its model, and nobody is credited for it.
 """
 
 from __future__ import annotations

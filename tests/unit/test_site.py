@@ -233,7 +233,9 @@ def test_the_gemeentes_respondents_alone_have_a_margin_that_can_be_seen(
     assert "± 0,0 " not in page.text
 
 
-def test_a_run_of_one_gemeente_has_one_column_of_it(made: pd.DataFrame, areas: gpd.GeoDataFrame, tmp_path: Path) -> None:
+def test_a_run_of_one_gemeente_has_one_column_of_it(
+    made: pd.DataFrame, areas: gpd.GeoDataFrame, tmp_path: Path
+) -> None:
     inside = areas[areas["gemeente"] == "GM0001"]
     kept = made["area_code"].str.startswith("BU0001") | (made["area_code"] == "GM0001") | (made["level"] == "land")
     alone = made[kept].assign(area_name=made["area_name"].where(made["level"] != "land", "Voorbeeldstad"))
@@ -477,9 +479,19 @@ def test_the_method_statement_tells_sources_checks_and_contact(
         "minder dan 25 inwoners",
     ):
         assert text in page.text
-    without = replace(statement, sources=tuple({**s, "owner": Note("", ""), "response": None} for s in statement.sources))
+    without = replace(
+        statement, sources=tuple({**s, "owner": Note("", ""), "response": None} for s in statement.sources)
+    )
     write_site(content(areas, made), tmp_path / "without", without)
-    heads = next(c for c in Page(tmp_path / "without" / "dashboard" / "verantwoording.html").cells if c[0] == "BronSource")
-    assert heads == ["BronSource", "WijzeMode", "JaarYear", "Bekend perKnown per", *heads[4:]]  # none that are all empty
+    heads = next(
+        c for c in Page(tmp_path / "without" / "dashboard" / "verantwoording.html").cells if c[0] == "BronSource"
+    )
+    assert heads == [
+        "BronSource",
+        "WijzeMode",
+        "JaarYear",
+        "Bekend perKnown per",
+        *heads[4:],
+    ]  # none that are all empty
     assert not {"VanOf", "ResponsResponse"} & set(heads)
     assert ["toets aCheck a", "0,400", "≤ 0,700", "gehaaldpassed"] in page.cells
