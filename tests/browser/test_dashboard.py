@@ -393,10 +393,11 @@ def test_a_narrow_screen_does_not_scroll_sideways(page: Any, folder: Path, keep:
 def test_a_narrow_screen_shows_names_whole_and_scores_first(page: Any, folder: Path) -> None:
     page.set_viewport_size({"width": 360, "height": 640})
     page.goto(url(folder, "index.html"))
-    lines = """() => { const text = document.querySelector("h1").firstChild, range = document.createRange();
-        const end = text.data.indexOf(" "); range.setStart(text, 0); range.setEnd(text, end);
+    lines = """e => { const text = e.firstChild, range = document.createRange(), end = text.data.trim().search(/ |$/);
+        range.setStart(text, 0); range.setEnd(text, end);
         return [text.data.slice(0, end), range.getClientRects().length]; }"""
-    assert page.evaluate(lines) == ["Buurtverbondenheid", 1]
+    assert page.locator("h1").evaluate(lines) == ["Buurtverbondenheid", 1]
+    assert page.locator("th.d0 .nl").evaluate(lines) == ["Buurtverbondenheid", 1]
     score = page.locator("main table").first.locator("tbody tr td").first
     assert score.evaluate("e => e.getBoundingClientRect().right") <= 360
     for name in ("index.html", f"gemeente/{CITY}.html", f"buurt/{BUURT}.html"):
@@ -405,6 +406,8 @@ def test_a_narrow_screen_shows_names_whole_and_scores_first(page: Any, folder: P
         assert all(right <= 360 for right in wide), name
         tall = page.locator("tbody tr").evaluate_all("all => all.map(r => r.getBoundingClientRect().height)")
         assert max(tall) < 100, name  # four lines at most, which is what the longest name takes
+    longest = page.locator("th .nl", has_text="Eenpersoonshuishoudens")
+    assert longest.evaluate(lines) == ["Eenpersoonshuishoudens", 1]
 
 
 def test_a_web_server_shows_the_same_and_nothing_comes_from_elsewhere(page: Any, served: str) -> None:
