@@ -38,7 +38,7 @@ class RunPart(_Part):
     seed: int = Field(ge=0, le=2**32 - 1)
     engine: Name = "laplace"
     contact: str = Field(default="", max_length=1000)
-    fictitious: bool | Literal["respondents"] = False
+    fictitious: Literal[False, True, "respondents"] = False
 
 
 class TablePart(_Part):

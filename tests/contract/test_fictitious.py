@@ -16,6 +16,7 @@ from example_runs import DemoRun, Example, call
 from openpyxl import load_workbook
 
 from buurtsae import pipeline
+from buurtsae.errors import BuurtsaeError
 from buurtsae.notes import MADE
 from buurtsae.publish.method import Statement
 from buurtsae.publish.output import publish
@@ -161,6 +162,14 @@ def test_made_run_files_of_the_package_say_so(root: Path) -> None:
         spec = RunFile.load(path).spec
         assert spec.run.fictitious == ("respondents" if path.stem == "utrecht" else True), path.name
         assert ("CC BY" in spec.areas.credit) == (path.stem == "utrecht")
+
+
+def test_what_is_made_is_one_of_three(example: Example) -> None:
+    example.toml("fictitious = true", 'fictitious = "buurten"')
+    with pytest.raises(BuurtsaeError) as stop:
+        RunFile.load(example.run)
+    assert str(stop.value).count("hint:") == 1
+    assert "expected Input should be False, True or 'respondents'" in str(stop.value)
 
 
 def test_without_the_key_data_are_real(example: Example) -> None:
