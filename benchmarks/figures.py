@@ -11,7 +11,7 @@ from pathlib import Path
 import geopandas as gpd
 from matplotlib.figure import Figure
 
-from buurtsae.publish.about import source
+from buurtsae.origin import source
 from buurtsae.publish.maps import plot_intervals, plot_map
 
 ROOT = Path(__file__).resolve().parents[1]

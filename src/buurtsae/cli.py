@@ -207,7 +207,7 @@ def curves(
     with nullcontext() if out is None else claimed(out, FILES, KNOWN) as place:
         found = pipeline.curves(file, covariate or (), seed=seed, progress=not quiet, say=_silent if quiet else _say)
         if place is not None:
-            from buurtsae.publish.about import notice
+            from buurtsae.origin import notice
             from buurtsae.runfile import RunFile
 
             write_curves(found, place, notice(RunFile.load(file).spec.run.fictitious))

@@ -1,4 +1,4 @@
-"""Figures as Dutch readers write them, with the decimals that their interval asks for.
+"""Figures as Dutch readers write them, and English ones, with the decimals that their interval asks for.
 
 A score has one decimal. Where both ends of its interval then read the same, as of a gemeente with many respondents, it
 has as many more as tell them apart, up to three.
@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from buurtsae.notes import SWAPPED, Note
+
 MOST = 3  # decimals of a score
 
 
@@ -17,7 +19,12 @@ def dutch(value: Any, decimals: int = 1) -> str:
     """Return a number as Dutch readers write it: decimal comma, points in thousands; a dash where it is missing."""
     if value is None or pd.isna(value):
         return "–"
-    return f"{float(value):z,.{decimals}f}".translate({ord(","): ".", ord("."): ","})
+    return f"{float(value):z,.{decimals}f}".translate(SWAPPED)
+
+
+def both(dutch: str) -> Note:
+    """Return Dutch numbers as English readers write them too."""
+    return Note(dutch.translate(SWAPPED), dutch)
 
 
 def decimals(lower: Any, upper: Any) -> int:

@@ -23,7 +23,8 @@ class Note(str):
         Both may have fields, as `str.format` has: `"{n} buurten: {codes}"`.
     **values
         Of the fields, the same in both. Of a list or tuple the first few are shown, each as the field says; numbers
-        have their decimal comma and points for thousands in Dutch; a note inside a note is told in that language.
+        have their decimal comma and points for thousands in Dutch; a note inside a note, or that of a value which has
+        `words`, is told in that language.
     """
 
     nl: str
@@ -59,9 +60,9 @@ class Note(str):
 
 
 MADE = Note(
-    "FICTITIOUS: the answers behind these figures were simulated. No residents were asked, and the figures say nothing "
+    "FICTITIOUS: the answers behind these scores were simulated. No residents were asked, and the scores say nothing "
     "about existing areas.",
-    "FICTIEF: de antwoorden achter deze cijfers zijn gesimuleerd. Er zijn geen bewoners ondervraagd, en de cijfers "
+    "FICTIEF: de antwoorden achter deze scores zijn gesimuleerd. Er zijn geen bewoners ondervraagd, en de scores "
     "zeggen niets over bestaande buurten.",
 )
 
@@ -78,6 +79,7 @@ class _Value:
 
     def __format__(self, spec: str) -> str:
         value = Note.listed(self.value, spec=spec) if isinstance(self.value, list | tuple) else self.value
+        value = getattr(value, "words", value)
         if isinstance(value, Note):
             return value.nl if self.dutch else str(value)
         text = format(value, spec)

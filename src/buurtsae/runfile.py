@@ -38,7 +38,7 @@ class RunPart(_Part):
     seed: int = Field(ge=0, le=2**32 - 1)
     engine: Name = "laplace"
     contact: str = Field(default="", max_length=1000)
-    fictitious: bool = False
+    fictitious: Literal[False, True, "respondents"] = False
 
 
 class TablePart(_Part):
@@ -60,6 +60,7 @@ class AreasPart(_Part):
     where: dict[Name, Name] = {}
     region: str = Field(default="", max_length=200, pattern=r"^[^\t\r\n]*$")
     groupings: tuple[Name, ...] = ()
+    credit: str = Field(default="", max_length=1000)
 
 
 class GraphPart(_Part):

@@ -108,7 +108,7 @@ def test_three_views_of_the_same_buurten(page: Any, folder: Path, table: pd.Data
 
 
 def test_views_without_a_figure_of_the_gemeente(page: Any, outcome: pipeline.Outcome, tmp_path: Path) -> None:
-    content = Content.of(outcome.estimates, {"title": "Deel", "created": "2024", "run_id": "x", "draft": False})
+    content = Content.of(outcome.estimates, {"title": "Deel", "created": "2024-01-31", "run_id": "x", "draft": False})
     inside = content.table["area_code"].str.startswith("BU9901")
     part = content.table.assign(p_above_parent=content.table["p_above_parent"].mask(inside))
     hidden = (part["area_code"] == CITY) & (part["level"] == "gemeente")
@@ -191,6 +191,46 @@ def test_a_page_is_in_one_language(page: Any, folder: Path, name: str, state: st
     shown = page.locator("body").inner_text() + page.title()
     shown += " ".join(page.locator("[aria-label]").evaluate_all("all => all.map(e => e.ariaLabel)"))
     assert [line for line in shown.splitlines() if other.search(line)] == []
+
+
+def test_numbers_are_those_of_the_language(page: Any, folder: Path, table: pd.DataFrame) -> None:
+    rows = table[(table["measure"] == "buurtverbondenheid") & (table["level"] == "buurt")].set_index("area_code")
+    row = rows.loc[BUURT]
+    dutch_score, english_score = dutch(row["estimate"]), f"{row['estimate']:.1f}"
+    page.goto(url(folder, f"buurt/{BUURT}.html", "taal=en"))
+    text = page.locator("main").inner_text()
+    assert "2,865 residents" in text
+    assert f"\t{english_score}\t" in text
+    assert re.search(r"\d,\d(?!\d\d)", text) is None  # no decimal comma is left, thousands are
+    page.click("#taal")
+    text = page.locator("main").inner_text()
+    assert "2.865 inwoners" in text
+    assert f"\t{dutch_score}\t" in text
+    page.goto(url(folder, f"gemeente/{CITY}.html", "taal=en"))
+    assert ["Meerbuurt", english_score] == next(r[:2] for r in figures(page) if r[0] == "Meerbuurt")
+    assert f"Meerbuurt: {english_score} (" in page.locator(f"path[data-code={BUURT}] title").text_content()
+    page.locator("#buurten thead th").nth(1).locator("button").click()
+    scores = [float(r[1]) for r in figures(page) if r[1] != "–"]
+    assert scores == sorted(scores)
+    page.click("#taal")
+    assert f"Meerbuurt: {dutch_score} (" in page.locator(f"path[data-code={BUURT}] title").text_content()
+    page.goto(url(folder, "../quality.html", "taal=en"))
+    text = page.locator("main").inner_text()
+    assert "P(> 1) = 0.05" in text
+    assert "2.5%" in text
+    page.click("#taal")
+    assert "P(> 1) = 0,05" in page.locator("main").inner_text()
+
+
+def test_the_comparison_sorts_by_probability(page: Any, folder: Path) -> None:
+    page.goto(url(folder, f"gemeente/{CITY}.html"))
+    page.locator("#buurten thead th").nth(3).locator("button").click()
+    cells = page.locator("#buurten tbody tr").evaluate_all("all => all.map(r => r.cells[3].innerText.trim())")
+    order = [nl for nl, _ in reversed(VERDICT_WORDS)]
+    places = [order.index(c) for c in cells if c != "–"]
+    assert places == sorted(places)
+    assert len(set(places)) > 3
+    assert cells[len(places) :] == ["–"] * (len(cells) - len(places))
 
 
 def test_search_finds_gemeenten_and_buurten_by_name_and_code(page: Any, folder: Path) -> None:
@@ -302,6 +342,7 @@ def test_a_gemeente_prints_the_figures_of_all_its_buurten(page: Any, folder: Pat
     last = rows["area_name"].sort_values().iloc[-1]
     follows = [sheet for sheet in sheets[1:] if last in sheet]
     assert follows
+    assert "Niet voor kleine verschillen" in sheets[-1]  # not a footer alone
     assert all("Oordeel" in sheet for sheet in follows)  # a table that goes on has its headings again
 
 
@@ -349,6 +390,26 @@ def test_a_narrow_screen_does_not_scroll_sideways(page: Any, folder: Path, keep:
         keep(page, Path(name).stem + "-320")
 
 
+def test_a_narrow_screen_shows_names_whole_and_scores_first(page: Any, folder: Path) -> None:
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.goto(url(folder, "index.html"))
+    lines = """e => { const text = e.firstChild, range = document.createRange(), end = text.data.trim().search(/ |$/);
+        range.setStart(text, 0); range.setEnd(text, end);
+        return [text.data.slice(0, end), range.getClientRects().length]; }"""
+    assert page.locator("h1").evaluate(lines) == ["Buurtverbondenheid", 1]
+    assert page.locator("th.d0 .nl").evaluate(lines) == ["Buurtverbondenheid", 1]
+    score = page.locator("main table").first.locator("tbody tr td").first
+    assert score.evaluate("e => e.getBoundingClientRect().right") <= 360
+    for name in ("index.html", f"gemeente/{CITY}.html", f"buurt/{BUURT}.html"):
+        page.goto(url(folder, name))
+        wide = page.locator("caption").evaluate_all("all => all.map(c => c.getBoundingClientRect().right)")
+        assert all(right <= 360 for right in wide), name
+        tall = page.locator("tbody tr").evaluate_all("all => all.map(r => r.getBoundingClientRect().height)")
+        assert max(tall) < 100, name  # four lines at most, which is what the longest name takes
+    longest = page.locator("th .nl", has_text="Eenpersoonshuishoudens")
+    assert longest.evaluate(lines) == ["Eenpersoonshuishoudens", 1]
+
+
 def test_a_web_server_shows_the_same_and_nothing_comes_from_elsewhere(page: Any, served: str) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -370,7 +431,7 @@ def test_a_map_leads_to_the_page_of_a_buurt(page: Any, folder: Path) -> None:
 
 def test_hostile_names_are_text(page: Any, outcome: pipeline.Outcome, tmp_path: Path) -> None:
     est = outcome.estimates
-    run = {"title": HOSTILE[0], "created": "2024", "run_id": "x", "draft": False}
+    run = {"title": HOSTILE[0], "created": "2024-01-31", "run_id": "x", "draft": False}
     content = Content.of(est, run)
     codes = [c for c in content.geometry.index if c.startswith("BU9901")][: len(HOSTILE)]
     geometry = content.geometry.copy()

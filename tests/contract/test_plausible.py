@@ -108,7 +108,7 @@ STRANGE: dict[str, tuple[Spoil, str]] = {
     ),
     "a polygon far away": (
         lambda e: e.areas(_last_far_away),
-        "1 buurten lie more than 25 km from all others (BU99030308)",
+        "buurten that lie more than 25 km from all others: 1 (BU99030308)",
     ),
     "gaps between all polygons": (
         lambda e: e.areas(lambda f: f.set_geometry(f.buffer(-1))),

@@ -91,7 +91,7 @@ def test_hidden_values_become_missing_and_are_counted(grid: Grid, written: Writt
     assert audit["without_residents"] == ["BU03440001", "BU03440003"]
     assert audit["missing_covariates"] == {"pct_koop": 1}  # of the inhabited ones
     assert audit["notes"] == [
-        "1 buurten with an empty or hidden number of residents count as without residents",
+        "buurten with an empty or hidden number of residents count as without residents: 1",
         "2 secret or missing codes in pct_koop read as missing",
         "1 secret or missing codes in stedelijkheid read as missing",
     ]
@@ -277,7 +277,7 @@ def test_groupings_are_levels_of_their_own(grid: Grid, written: Written) -> None
     np.testing.assert_allclose(matrix.toarray(), [[0, 0, 1, 0], [0.25, 0.75, 0, 0]])
     labels, matrix = areas.aggregation("actief")
     np.testing.assert_allclose(matrix.toarray(), [[2 / 3, 0, 1 / 3, 0]])
-    assert "1 buurten are in no group of stadsdeel" in areas.notes
+    assert "buurten in no group of stadsdeel: 1" in areas.notes
 
 
 def test_provinces_are_a_level(grid: Grid, written: Written) -> None:

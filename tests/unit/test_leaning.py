@@ -82,8 +82,8 @@ def test_in_words() -> None:
         "respondenten samen: +0,3."
     )
     assert leans_on(row, parts) == (
-        "An area of average characteristics: 5,8; the characteristics of this area: +0,0; the areas around it and its "
-        "4 own respondents together: +0,3."
+        "An area of average characteristics: 5.8; the characteristics of this area: +0.0; the areas around it and its "
+        "4 own respondents together: +0.3."
     )
     nobody = leans_on({"n_respondents": 0}, parts | {"own": 0.0, "shift": -0.1})
     assert nobody.nl.endswith("aanpassing aan gepubliceerde cijfers: -0,1; er zijn geen eigen respondenten.")

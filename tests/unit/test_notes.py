@@ -14,6 +14,7 @@ import pytest
 
 import buurtsae
 from buurtsae.estimates.labels import EXACT, PROTECTING, Rules, basis, in_english
+from buurtsae.model.priors import PC
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook, available
 from buurtsae.survey.concept import Concept
@@ -38,6 +39,7 @@ def test_a_note_is_its_english_and_carries_its_dutch() -> None:
     assert (note.under("bron"), note.under("bron").nl) == (f"bron: {note}", f"bron: {note.nl}")
     assert Note.joined([note, note]).nl == f"{note.nl}; {note.nl}"
     assert Note("{no field}", "{geen veld}").nl == "{geen veld}"
+    assert Note("{prior}", "{prior}", prior=PC(1.0, 0.05)).nl == "PC: P(> 1) = 0,05"  # a value that has words
     back = pickle.loads(pickle.dumps(note))
     assert (type(back), back, back.nl) == (Note, note, note.nl)
 
@@ -132,7 +134,7 @@ def test_every_reason_has_its_english() -> None:
     for text in (*parts, EXACT):
         assert in_english(text) != text, f"`labels.REASONS` lacks {text!r}"
     assert in_english("minder dan 3 respondenten; interval breder dan 2,5") == (
-        "fewer than 3 respondents; interval wider than 2,5"
+        "fewer than 3 respondents; interval wider than 2.5"
     )
     assert in_english("") == ""
 

@@ -17,6 +17,14 @@ def test_pc_puts_alpha_above_upper(upper: float, alpha: float) -> None:
     assert stats.expon(scale=1 / PC(upper, alpha).rate).sf(upper) == pytest.approx(alpha, rel=1e-12)
 
 
+def test_decimals_of_a_prior_have_a_comma_in_dutch() -> None:
+    said = [PC(3.0, 0.05), Normal(0.0, 2.5), Beta(0.5, 1.0), LogNormal(0.0, 0.2), LKJ(2.0)]
+    assert [str(p.words) for p in said] == [str(p) for p in said]
+    assert [p.words.nl for p in said] == [
+        *("PC: P(> 3) = 0,05", "Normal(0; sd 2,5)", "Beta(0,5; 1)", "LogNormal(0; sd 0,2)", "LKJ(2)"),
+    ]
+
+
 def test_pc_rate_by_hand() -> None:
     assert PC(1.0, 0.05).rate == pytest.approx(2.995732273553991, rel=1e-15)  # log 20
 

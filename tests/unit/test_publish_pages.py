@@ -52,7 +52,7 @@ def quality() -> dict[str, Any]:
         "run": {
             "run_id": "r1",
             "title": "Streek",
-            "created": "2024",
+            "created": "2024-01-31T12:00:00+00:00",
             "engine": "nuts",
             "seed": 1,
             "versions": {"x": "2"},
@@ -123,6 +123,7 @@ def quality() -> dict[str, Any]:
         "sources": [
             {
                 "source": "vm",
+                "title": "Veiligheidsmonitor",
                 "kind": "survey",
                 "year": 2023,
                 "level": "buurt",

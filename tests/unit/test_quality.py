@@ -320,7 +320,7 @@ def test_a_source_per_wijk_is_predicted_at_its_wijken() -> None:
         np.testing.assert_array_equal(v[:, k], source.variance[k, 0, 0])  # made_fit's tau is 0
     second = [p for p in _predictive(estimate(fit))[0] if p["source"] == "burgerpeiling"]
     assert [p["areas"] for p in second] == [7, 7]
-    entry = _sources(fit)[1]
+    entry = _sources(estimate(fit))[1]
     assert (entry["level"], entry["areas"], entry["respondents"]) == ("wijk", 7, len(fit.direct.scores[1].frame))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,71 @@ def test_gemeente_page_prints_what_others_publish_beside_its_own(site: Path) -> 
     assert not any("gepubliceerd)" in c[4] for c in Page(site / "dashboard/gemeente/GM0002.html").cells if len(c) == 5)
 
 
+@pytest.mark.parametrize(
+    ("error", "made_data", "said"),
+    [  # 1.96 x 0.3 = 0.588; 1.96 x 0.01 = 0.0196; published with two decimals, 0 is below 0.005
+        (0.3, False, "5,7 ± 0,6 (enquête alleen)"),
+        (0.01, False, "5,71 ± 0,02 (enquête alleen)"),
+        (0.0, False, "5,7 (enquête alleen)"),
+        (None, True, "5,7 (gesimuleerde antwoorden alleen)"),
+    ],
+)
+def test_the_gemeentes_respondents_alone_have_a_margin_that_can_be_seen(
+    areas: gpd.GeoDataFrame, made: pd.DataFrame, tmp_path: Path, error: float | None, made_data: bool, said: str
+) -> None:
+    own = (made["area_code"] == "GM0002") & (made["measure"] == TOTAL)
+    table = made.copy()
+    table.loc[own, ["estimate", "lower", "upper", "direct", "direct_se"]] = [6.2, 5.9, 6.5, 5.71, error]
+    write_site(content(areas, table, RUN | {"fictitious": made_data}), tmp_path)
+    page = Page(tmp_path / "dashboard" / "gemeente" / "GM0002.html")
+    assert any(said + said.replace(",", ".")[:4] in row[-1] for row in page.cells if len(row) == 5), page.cells[1]
+    assert "Zonder dit model" in page.text
+    assert "± 0,0 " not in page.text
+
+
+def test_a_run_of_one_gemeente_has_one_column_of_it(
+    made: pd.DataFrame, areas: gpd.GeoDataFrame, tmp_path: Path
+) -> None:
+    inside = areas[areas["gemeente"] == "GM0001"]
+    kept = made["area_code"].str.startswith("BU0001") | (made["area_code"] == "GM0001") | (made["level"] == "land")
+    alone = made[kept].assign(area_name=made["area_name"].where(made["level"] != "land", "Voorbeeldstad"))
+    write_site(content(inside, alone), tmp_path / "whole")
+    page = Page(tmp_path / "whole" / "dashboard" / "gemeente" / "GM0001.html")
+    heads = [cell for row in page.cells for cell in row if cell == "Voorbeeldstad"]
+    assert heads == []
+    assert "De scores van de gemeente" in page.text
+    assert "met die van" not in page.text
+    profile = next((tmp_path / "whole" / "dashboard" / "buurt").iterdir())
+    assert all(row.count("Voorbeeldstad") <= 1 for row in Page(profile).cells)
+    part = content(inside, alone[alone["level"] != "gemeente"])  # the whole of the run is then not the gemeente
+    write_site(part, tmp_path / "part")
+    page = Page(tmp_path / "part" / "dashboard" / "gemeente" / "GM0001.html")
+    assert "met die van Voorbeeldstad" in page.text
+
+
+def test_a_hidden_profile_says_why_nothing_is_said_of_what_it_rests_on(site: Path, made: pd.DataFrame) -> None:
+    rows = _values(made)
+    hidden, shown = rows.index[rows["estimate"].isna()][0], rows["estimate"].first_valid_index()
+    text = Page(site / "dashboard" / "buurt" / f"{hidden}.html").text
+    assert "samen zijn ze de schatting" not in text
+    assert "Er is geen score gepubliceerd." in text
+    text = Page(site / "dashboard" / "buurt" / f"{shown}.html").text
+    assert "samen zijn ze de schatting" in text
+    assert "Er is geen score gepubliceerd." not in text
+
+
+def test_footers_tell_the_day_in_words_and_counts_their_number(
+    site: Path, areas: gpd.GeoDataFrame, made: pd.DataFrame, tmp_path: Path
+) -> None:
+    text = Page(site / "dashboard" / "index.html").text
+    assert "Gemaakt opMade on 1 januari 20241 January 2024, run" in text
+    assert "(2 gemeenten2 municipalities)" in text
+    one = areas[areas["gemeente"] == "GM0001"]
+    inside = made["area_code"].str.contains("0001") | (made["level"] == "land")
+    write_site(content(one, made[inside]), tmp_path)
+    assert "(1 gemeente1 municipality)" in Page(tmp_path / "dashboard" / "index.html").text
+
+
 def test_a_profile_tells_objective_figures_and_what_the_estimate_leans_on(site: Path, made: pd.DataFrame) -> None:
     shown = _values(made)["estimate"].dropna().index
     page = Page(site / "dashboard" / "buurt" / f"{shown[0]}.html")
@@ -235,7 +301,7 @@ def test_narrow_intervals_have_the_decimals_that_they_need(
     gemeente = Page(tmp_path / "dashboard" / "gemeente" / f"GM{code[2:6]}.html")
     assert ["5,82", "5,82 – 5,83", "5,82"] in [row[1:4] for row in gemeente.cells]
     assert ["6,123", "6,122 – 6,124"] in [row[1:3] for row in gemeente.cells]
-    assert ["5,82", "5,82 – 5,83"] in [row[2:4] for row in Page(tmp_path / "dashboard" / "index.html").cells]
+    assert ["5,82", "5,82 – 5,83"] in [row[1:3] for row in Page(tmp_path / "dashboard" / "index.html").cells]
     data = json.loads(re.search(r'id="data">(.*?)</script>', gemeente.source, re.DOTALL).group(1))  # type: ignore[union-attr]
     packed = data["rows"]["2023"][TOTAL][[c for c, _ in data["buurten"]].index(code)]
     assert (packed[:3], packed[9:]) == ([6.123, 6.122, 6.124], [3])
@@ -299,7 +365,7 @@ def test_indicative_buurten_are_hatched_and_hidden_ones_dotted(site: Path) -> No
 def test_start_page_counts_labels_and_lists_gemeenten(site: Path, made: pd.DataFrame) -> None:
     page = Page(site / "dashboard" / "index.html")
     whole = made[(made["measure"] == TOTAL) & (made["level"] == "land")].iloc[0]
-    assert next(r for r in page.cells if r[0].startswith("Buurtverbondenheid"))[2:] == [
+    assert next(r for r in page.cells if r[0].startswith("Buurtverbondenheid"))[1:6] == [
         *(dutch(whole["estimate"]), interval(whole["lower"], whole["upper"])),
         *("24", "23", "12"),  # of 59: positions 2 and 3, 1 and 4, and 0 of every five
     ]
@@ -413,4 +479,19 @@ def test_the_method_statement_tells_sources_checks_and_contact(
         "minder dan 25 inwoners",
     ):
         assert text in page.text
+    without = replace(
+        statement, sources=tuple({**s, "owner": Note("", ""), "response": None} for s in statement.sources)
+    )
+    write_site(content(areas, made), tmp_path / "without", without)
+    heads = next(
+        c for c in Page(tmp_path / "without" / "dashboard" / "verantwoording.html").cells if c[0] == "BronSource"
+    )
+    assert heads == [
+        "BronSource",
+        "WijzeMode",
+        "JaarYear",
+        "Bekend perKnown per",
+        *heads[4:],
+    ]  # none that are all empty
+    assert not {"VanOf", "ResponsResponse"} & set(heads)
     assert ["toets aCheck a", "0,400", "≤ 0,700", "gehaaldpassed"] in page.cells

@@ -403,8 +403,8 @@ def _assemble(
     if (n := int(residents.isna().sum())) > 0:
         notes.append(
             Note(
-                "{n} buurten with an empty or hidden number of residents count as without residents",
-                "{n} buurten waarvan het aantal inwoners leeg of geheim is, tellen als buurt zonder inwoners",
+                "buurten with an empty or hidden number of residents count as without residents: {n}",
+                "buurten waarvan het aantal inwoners leeg of geheim is, tellen als buurt zonder inwoners: {n}",
                 n=n,
             )
         )
@@ -422,7 +422,7 @@ def _assemble(
         out[column] = group.astype(object).where(group.notna() & (group != ""), None)
         if n := int(out[column].isna().sum()):
             notes.append(
-                Note("{n} buurten are in no group of {by}", "{n} buurten vallen in geen groep van {by}", n=n, by=column)
+                Note("buurten in no group of {by}: {n}", "buurten in geen groep van {by}: {n}", n=n, by=column)
             )
     used = {name, population, "wijkcode", "gemeentecode", "geometry", "ggdregio", "wijknaam", "gemeentenaam"}
     used |= {"provinciecode", "provincienaam"} if "provinciecode" in frame else set()

@@ -113,8 +113,8 @@ def together(frame: gpd.GeoDataFrame) -> Finding:
     if not far.any():
         return None
     return Note(
-        "{n} buurten lie more than {km:g} km from all others ({codes})",
-        "{n} buurten liggen meer dan {km:g} km van alle andere ({codes})",
+        "buurten that lie more than {km:g} km from all others: {n} ({codes})",
+        "buurten die meer dan {km:g} km van alle andere liggen: {n} ({codes})",
         n=int(far.sum()), km=APART / 1000, codes=list(frame.index[far]),
     )  # fmt: skip
 

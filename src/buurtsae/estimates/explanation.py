@@ -32,7 +32,7 @@ def explanation(
     """
     rows = list(rows)
     first = rows[0]
-    lines = [f"{first['area_name']} ({first['area_code']}, {first['level']}), {first['population']} inwoners"]
+    lines = [f"{first['area_name']} ({first['area_code']}, {first['level']}), {dutch(first['population'], 0)} inwoners"]
     for row in rows:
         lines.append(f"  {names[row['measure']]:26} {figure(row)}")
         if row["measure"] in leaning:
@@ -57,20 +57,27 @@ def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any]) -> Note:
     around = Note("the areas around it", "de buurten eromheen")
     both = Note("the areas around it and its {who} together", "de buurten eromheen en de {who} samen", who=who)
     said = [
-        (Note("an area of average characteristics", "een buurt met gemiddelde kenmerken"), dutch(parts["reference"])),
-        (Note("the characteristics of this area", "de kenmerken van deze buurt"), _signed(parts["characteristics"])),
-        (both if n and own is None else around, _signed(parts["surroundings"])),
+        Note(
+            "an area of average characteristics: {x:z.1f}",
+            "een buurt met gemiddelde kenmerken: {x:z.1f}",
+            x=parts["reference"],
+        ),
+        _points(Note("the characteristics of this area", "de kenmerken van deze buurt"), parts["characteristics"]),
+        _points(both if n and own is None else around, parts["surroundings"]),
     ]
     if n and own is not None:
-        said.append((Note("its {who}", "de {who}", who=who), _signed(own)))
+        said.append(_points(Note("its {who}", "de {who}", who=who), own))
     if parts.get("shift") is not None:
         adjusted = Note("adjustment to published figures", "aanpassing aan gepubliceerde cijfers")
-        said.append((adjusted, _signed(parts["shift"])))
-    sentences = [Note("{what}: {points}", "{what}: {points}", what=what, points=points) for what, points in said]
+        said.append(_points(adjusted, parts["shift"]))
     if not n:
-        sentences.append(Note("it has no respondents of its own", "er zijn geen eigen respondenten"))
-    text = Note.joined(sentences)
+        said.append(Note("it has no respondents of its own", "er zijn geen eigen respondenten"))
+    text = Note.joined(said)
     return Note(f"{text[0].upper()}{text[1:]}.", f"{text.nl[0].upper()}{text.nl[1:]}.")
+
+
+def _points(what: Note, points: float) -> Note:
+    return Note("{what}: {x:+z.1f}", "{what}: {x:+z.1f}", what=what, x=points)
 
 
 def most(share: float | None, n: int | None) -> Note:
@@ -95,7 +102,3 @@ def people(n: int | None, *, own: bool = False) -> Note:
     """Return a number of respondents in words."""
     noun = Note("respondent", "respondent") if n == 1 else Note("respondents", "respondenten")
     return Note("{n} {own}{noun}", "{n} {own}{noun}", n=n or 0, own=Note("own ", "eigen ") if own else "", noun=noun)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+z.1f}".replace(".", ",")

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from buurtsae.errors import ModelError, Problems
+from buurtsae.notes import SWAPPED
 
 EXACT = "gelijk aan een gepubliceerd cijfer dat als exact is opgegeven"  # an interval of width 0 is said, not earned
 
@@ -169,7 +170,7 @@ def _part_in_english(part: str) -> str:
     for nl, en in REASONS.items():
         head, _, tail = nl.partition("{}")
         if part == nl or ("{}" in nl and part.startswith(head) and part.endswith(tail)):
-            return en.format(part[len(head) : len(part) - len(tail)])
+            return en.format(part[len(head) : len(part) - len(tail)].translate(SWAPPED))
     return part
 
 

@@ -38,7 +38,9 @@ from buurtsae.estimates.sidebyside import classical_rows, side_by_side
 from buurtsae.estimates.summary import Estimates
 from buurtsae.model.terms import BYM2
 from buurtsae.notes import Note
+from buurtsae.origin import areas_made, as_in
 from buurtsae.schemas import records
+from buurtsae.survey.codebook import titled
 
 
 @dataclass(frozen=True)
@@ -109,11 +111,11 @@ def quality(
         "residuals": _residuals(est),
         "areas": est.areas.audit(),
         "graph": _graph_audit(fit),
-        "sources": _sources(fit),
+        "sources": _sources(est),
         "scales": [dict(row) for row in scales],
         "variances": _variances(fit),
         "contributions": contributions(fit),
-        "covariates": [{"covariate": (r := c.record()).pop("name"), **r} for c in fit.design.covariates],
+        "covariates": _covariates(est),
         "explained": explained(fit, est.release.shown("buurt", est.areas.codes)),
         "sensitivity": _sensitivity(est) if weights else [],
         "labels": {
@@ -250,7 +252,7 @@ def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
         return records
     priors = _priors(fit)
     return [
-        {**row, "prior": str(fit.model.intercept) if "Intercept" in row["measure"] else priors[row["name"]]}
+        {**row, "prior": fit.model.intercept.words if "Intercept" in row["measure"] else priors[row["name"]]}
         for row in table.to_dict("records")
     ]
 
@@ -266,13 +268,15 @@ def _priors(fit: Fit) -> dict[str, str]:
         name: Note("{own}, participatory {other}", "{own}, participatief {other}", own=survey, other=other)
         for name, (survey, other) in links.items()
     }
-    out |= {"beta": str(model.coefficient), "kappa": str(model.variances)}
+    out |= {"beta": model.coefficient.words}
+    if model.variances is not None:
+        out["kappa"] = model.variances.words
     for term in model.terms:
         if isinstance(term, BYM2):
-            out |= {"sigma": str(term.sd), "phi": str(term.mixing)}
-            out |= dict.fromkeys(term.matrices, str(term.correlation))
+            out |= {"sigma": term.sd.words, "phi": term.mixing.words}
+            out |= dict.fromkeys(term.matrices, term.correlation.words)
         else:
-            out |= {f"sigma_{term.group}": str(term.sd), f"R_{term.group}": str(term.correlation)}
+            out |= {f"sigma_{term.group}": term.sd.words, f"R_{term.group}": term.correlation.words}
     return out
 
 
@@ -378,12 +382,20 @@ def _graph_audit(fit: Fit) -> dict[str, object]:
     return graph.audit() if graph else {}
 
 
-def _sources(fit: Fit) -> list[dict[str, Any]]:
-    out = []
+def _covariates(est: Estimates) -> list[dict[str, Any]]:
+    rows = [{"covariate": (r := c.record()).pop("name"), **r} for c in est.fit.design.covariates]
+    made = areas_made(est.fictitious)
+    return [row | {"source": as_in(Note(row["source"], row["source"]), made).nl} for row in rows]
+
+
+def _sources(est: Estimates) -> list[dict[str, Any]]:
+    fit, out = est.fit, []
     for s, source in enumerate(fit.direct.sources):
+        book = titled(source.source)
         entry: dict[str, Any] = {
             "source": source.source,
-            "kind": source.kind,
+            "title": as_in(Note(book.en or book.nl, book.nl), bool(est.fictitious)).nl,
+            "kind": f"simulated {source.kind}" if est.fictitious else source.kind,
             "year": source.year,
             "level": source.level,
             "areas": len(source.codes),

@@ -42,6 +42,7 @@ from buurtsae.estimates.labels import Rules, in_words
 from buurtsae.estimates.position import above, triple_goal
 from buurtsae.estimates.release import DIRECT_DECIMALS, Release
 from buurtsae.notes import MADE
+from buurtsae.origin import Fictitious, marked, source
 from buurtsae.schemas import ESTIMATES, check_estimates, published, records
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept
@@ -69,8 +70,8 @@ class Estimates:
         What may be published.
     benchmarked : Benchmarked, optional
         The draws that the table summarises, where they were made to agree with benchmarks; those of the fit otherwise.
-    fictitious : bool
-        The data are made: everything that is shown or written of the estimates says so.
+    fictitious : bool or "respondents"
+        What of the data is made (`buurtsae.origin`): everything that is shown or written of the estimates says so.
     """
 
     table: pd.DataFrame
@@ -79,7 +80,7 @@ class Estimates:
     rules: Rules
     release: Release
     benchmarked: Benchmarked | None = None
-    fictitious: bool = False
+    fictitious: Fictitious = False
 
     @property
     def areas(self) -> Areas:
@@ -171,7 +172,6 @@ class Estimates:
 
     def map(self, measure: str, ax: Axes | None = None) -> Axes:
         """Draw the buurt scores of a measure on a map, hatched where indicative, grey where not published."""
-        from buurtsae.publish.about import source
         from buurtsae.publish.maps import plot_map
 
         title, line = self.concept.nodes[measure].nl, source(self.fictitious).nl
@@ -256,7 +256,7 @@ def estimate(
     rules: Rules | None = None,
     year: int | None = None,
     run_id: str = "-",
-    fictitious: bool = False,
+    fictitious: Fictitious = False,
 ) -> Estimates:
     """Summarise a fit, or its draws after benchmarking, into the table of estimates.
 
@@ -270,9 +270,9 @@ def estimate(
     year : int, optional
         Year the estimates refer to; the latest year of the sources by default.
     run_id : str
-        Key into the manifest.
-    fictitious : bool
-        The data are made.
+        Key into the manifest; of made data it begins with `fictief`, so that every row says so.
+    fictitious : bool or "respondents"
+        All data are made, or the answers only.
 
     Raises
     ------
@@ -290,7 +290,7 @@ def estimate(
     table = table.assign(
         year=year or max(s.year for s in fit.direct.sources),
         benchmarked=benchmarked is not None,
-        run_id=run_id,
+        run_id=marked(run_id, fictitious),
     )
     columns = [c.name for c in ESTIMATES]
     return Estimates(check_estimates(table[columns]), fit, concept, rules, release, benchmarked, fictitious)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from buurtsae.errors import ModelError
+from buurtsae.notes import Note
 
 POSITIVE = frozenset({"upper", "sd", "a", "b", "eta"})
 SMALLEST, LARGEST = 1e-6, 1e6  # of a scale or shape, and of any parameter: far outside 0-10, and safe to compute with
@@ -37,6 +38,11 @@ class _Checked:
                 f"at most {LARGEST:g}; scales and shapes at least {SMALLEST:g}; alpha between 0 and 1",
                 "correct the prior",
             )
+
+    @property
+    def words(self) -> Note:
+        """The prior in English and in Dutch, which has a comma in its decimals."""
+        return Note(str(self), str(self).replace(", ", "; ").replace(".", ","))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from html import escape
 from buurtsae.errors import ModelError
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
-from buurtsae.model.priors import PC, Normal
+from buurtsae.model.priors import PC, LogNormal, Normal
 from buurtsae.model.terms import BYM2, IID, Term
 from buurtsae.notes import Note
 
@@ -206,11 +206,11 @@ def _prior(name: str, prior: object) -> Note:
 def _priors(term: Term) -> list[Note]:
     name = "sigma" if isinstance(term, BYM2) else f"sigma_{term.group}"
     common = Note(
-        "  {name:11} {sd} for the common {name}; per sub-dimension times LogNormal(0, sd {spread})",
-        "  {name:11} {sd} voor de gezamenlijke {name}; per subdimensie maal LogNormal(0, sd {spread})",
+        "  {name:11} {sd} for the common {name}; per sub-dimension times {spread}",
+        "  {name:11} {sd} voor de gezamenlijke {name}; per subdimensie maal {spread}",
         name=name,
         sd=term.sd,
-        spread=f"{term.spread:g}",
+        spread=LogNormal(0.0, term.spread),
     )
     mixing = [_prior("phi", term.mixing)] if isinstance(term, BYM2) else []
     return [common, *mixing, _prior(", ".join(term.matrices), term.correlation)]

@@ -1,6 +1,6 @@
 """What readers of pages and files must know, in Dutch and English: which run it is, score, interval, labels, columns.
 
-`About` is the one place that says where figures come from, whether they are a draft, and whether their data are made.
+`About` tells of one run where its figures come from (`origin`), whether they are a draft, and what of them is made.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from buurtsae.errors import DataError
 from buurtsae.notes import MADE, Note
+from buurtsae.origin import Fictitious, notice, source
 
 PARTS = (
     (
@@ -73,9 +74,10 @@ COLUMNS = {
 }
 
 
-SOURCE = Note("Source: estimates by buurtsae", "Bron: schattingen met buurtsae")
-SIMULATED = Note(
-    "Source: simulated answers, estimates by buurtsae", "Bron: gesimuleerde antwoorden, schattingen met buurtsae"
+MONTHS = (
+    *(("januari", "January"), ("februari", "February"), ("maart", "March"), ("april", "April"), ("mei", "May")),
+    *(("juni", "June"), ("juli", "July"), ("augustus", "August"), ("september", "September"), ("oktober", "October")),
+    *(("november", "November"), ("december", "December")),
 )
 DRAFT = Note(
     "DRAFT: not for publication, the quality gate was not met.",
@@ -94,35 +96,33 @@ class About:
         In UTC: what files give as their date.
     draft : bool
         The quality gate was not met.
-    fictitious : bool
-        The data are made.
+    fictitious : bool or "respondents"
+        What of the data is made.
+    credit : str
+        Whom the areas and their figures come from.
     """
 
     title: str
     run_id: str
     created: datetime
     draft: bool = False
-    fictitious: bool = False
+    fictitious: Fictitious = False
+    credit: str = ""
 
     @property
     def notice(self) -> str:
         """What a file says of made data, in both languages; empty for other data."""
         return notice(self.fictitious)
 
+    @property
+    def source(self) -> Note:
+        """The line that says whom figures come from."""
+        return source(self.fictitious, self.credit)
 
-def source(fictitious: bool) -> Note:
-    """Return the line that says whom figures come from."""
-    return SIMULATED if fictitious else SOURCE
 
-
-def stamps(fictitious: bool, draft: bool) -> tuple[Note, ...]:
+def stamps(fictitious: Fictitious, draft: bool) -> tuple[Note, ...]:
     """Return what stands on top of every page: made data, a draft."""
     return (*([MADE] if fictitious else []), *([DRAFT] if draft else []))
-
-
-def notice(fictitious: bool) -> str:
-    """Return what a file says of made data, in both languages; nothing of other data."""
-    return f"{MADE.nl} {MADE}" if fictitious else ""
 
 
 def of_run(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,11 +131,18 @@ def of_run(run: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     run : mapping
-        `title`, `created`, `run_id`, and if need be `draft`, `fictitious` and a `source` line of its own.
+        `title`, `created`, `run_id`, and if need be `draft`, `fictitious`, `credit`, and a `source` line of its own.
     """
-    made, own = bool(run.get("fictitious")), run.get("source")
-    line = source(made) if own is None else Note(own, own)
-    return {**run, "fictitious": made, "source": line, "stamps": stamps(made, bool(run.get("draft")))}
+    made, own = run.get("fictitious", False), run.get("source")
+    line = source(made, run.get("credit", "")) if own is None else Note(own, own)
+    day = in_words(moment(run["created"]))
+    return {**run, "fictitious": made, "source": line, "stamps": stamps(made, bool(run.get("draft"))), "day": day}
+
+
+def in_words(day: datetime) -> Note:
+    """Return a date in words, which no two countries read in two ways."""
+    nl, en = MONTHS[day.month - 1]
+    return Note(f"{day.day} {en} {day.year}", f"{day.day} {nl} {day.year}")
 
 
 def moment(created: str) -> datetime:

@@ -21,7 +21,8 @@ from buurtsae.estimates.leaning import leaning
 from buurtsae.estimates.profile import ProfileIndicator, indicators, profile
 from buurtsae.estimates.summary import Estimates
 from buurtsae.folder.finished import Finished
-from buurtsae.publish.about import source
+from buurtsae.notes import MADE, Note
+from buurtsae.origin import areas_made, as_in, source
 from buurtsae.publish.style import significant
 from buurtsae.schemas import CONTRACT_VERSION, records
 from buurtsae.survey.concept import Concept
@@ -43,8 +44,8 @@ class Content:
     Attributes
     ----------
     run : mapping
-        `title`, `created`, `run_id`, `draft` (the quality gate was not met), `fictitious` (the data are made, with a
-        `notice` that says so) and, if need be, `source`: the line that credits the areas and surveys.
+        `title`, `created`, `run_id`, `draft` (the quality gate was not met), `fictitious` (what of the data is made,
+        with a `notice` that says so), `credit` (whom the areas come from) and, if need be, a `source` line of its own.
     table : DataFrame
         The published estimates of all levels.
     geometry : GeoDataFrame, indexed by area_code
@@ -148,7 +149,7 @@ class Content:
             estimates = rows["estimates"]
             yield {
                 "contract_version": CONTRACT_VERSION,
-                "run": {"source": source(bool(self.run.get("fictitious"))).nl, **self.run},
+                "run": {"source": source(self.run.get("fictitious", False), self.run.get("credit", "")).nl, **self.run},
                 "gemeente": {"area_code": code, "area_name": name},
                 "years": list(self.years),
                 "measures": [
@@ -159,10 +160,16 @@ class Content:
                 "estimates": [] if estimates is None else records(estimates[[*ROW, "verdict"]]),
                 "land": land,
                 "official": _records(rows["official"], ["area_code", "measure", "value"]),
-                "indicators": [vars(i) for i in self.indicators],
+                "indicators": [vars(i) | self._origin(i) for i in self.indicators],
                 "profile": _records(rows["profile"], ["area_code", "indicator", "value", "gemeente", "land"]),
                 "leaning": _records(rows["leaning"], list(self.leaning.columns)),
             }
+
+    def _origin(self, indicator: ProfileIndicator) -> dict[str, str]:
+        """The register that an indicator is from, or is like."""
+        register = Note(indicator.source_en or indicator.source, indicator.source)
+        name = as_in(register, areas_made(self.run.get("fictitious", False)))
+        return {"source": name.nl, "source_en": name}
 
     def _areas(self, code: str, estimates: pd.DataFrame | None) -> list[dict[str, Any]]:
         """The gemeente, its wijken and all its buurten, without residents too."""
@@ -249,7 +256,7 @@ def of_area(folder: str | Path, code: str) -> dict[str, Any]:
 def explained(found: Mapping[str, Any]) -> str:
     """Return in Dutch what `of_area` read."""
     leans = {r["measure"]: r for r in found["leaning"]}
-    lines = [*filter(None, [found["notice"]]), explanation(found["estimates"], found["names"], leans)]
+    lines = [*([MADE.nl] if found["notice"] else []), explanation(found["estimates"], found["names"], leans)]
     values = {r["indicator"]: r for r in found["profile"]}
     for i in (i for i in found["indicators"] if i["name"] in values):
         r = values[i["name"]]

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from buurtsae.publish.about import notice, source
+from buurtsae.notes import Note
+from buurtsae.origin import SOURCE
 from buurtsae.publish.layout_resources import layout_resources
 from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, KEY, SUPPLEMENT, Column
 
@@ -24,7 +25,8 @@ def datapackage(
     created: str,
     run_id: str,
     measures: Mapping[str, str],
-    fictitious: bool = False,
+    source: Note = SOURCE,
+    notice: str = "",
 ) -> dict[str, Any]:
     """Describe the tables as they lie in `folder`: those of the contract, and further ones where they are.
 
@@ -36,8 +38,10 @@ def datapackage(
         Title of the set of estimates, moment it was made (RFC 3339), key into `manifest.json`.
     measures : mapping of identifier to Dutch label
         The measures that occur in the table.
-    fictitious : bool
-        The data are made.
+    source : Note
+        Whom figures come from.
+    notice : str
+        What is said of made data; empty for other data.
     """
     described = "Small-area estimates of buurtverbondenheid; suppressed rows stay, with empty figures."
     schema = {
@@ -52,11 +56,11 @@ def datapackage(
         "name": "buurtverbondenheid",
         "id": run_id,
         "title": title,
-        "description": " ".join(filter(None, [notice(fictitious), described])),
+        "description": " ".join(filter(None, [notice, described])),
         "version": CONTRACT_VERSION,
         "created": created,
-        "sources": [{"title": text} for text in (source(fictitious).nl, source(fictitious))],
-        **({"keywords": ["fictief", "fictitious"]} if fictitious else {}),
+        "sources": [{"title": text} for text in (source.nl, source)],
+        **({"keywords": ["fictief", "fictitious"]} if notice else {}),
         "resources": [
             {"name": "estimates", "type": "table", **_file(folder / "estimates.csv"), **csv, "schema": schema},
             {"name": "estimates-parquet", **_file(folder / "estimates.parquet"), **parquet, "schema": schema},

@@ -84,6 +84,11 @@ class Provenance:
     timings: Mapping[str, float] = field(default_factory=dict)
     created: str = field(default_factory=now)
 
+    @property
+    def credit(self) -> str:
+        """Whom the areas and their figures come from."""
+        return str(self.settings.get("areas", {}).get("credit", ""))
+
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, of this package and of what the numbers depend on."""

@@ -13,7 +13,7 @@ import pandas as pd
 
 from buurtsae.errors import DataError, shown
 from buurtsae.figures import dutch
-from buurtsae.publish.about import SOURCE
+from buurtsae.origin import SOURCE
 from buurtsae.publish.style import (
     COLOURS,
     DARK,

@@ -12,8 +12,9 @@ from typing import Any
 
 from buurtsae.estimates.labels import Rules
 from buurtsae.notes import Note
+from buurtsae.origin import as_in
 from buurtsae.publish.manifest import Provenance
-from buurtsae.survey.codebook import Codebook, available
+from buurtsae.survey.codebook import titled
 
 CREDITS = ("owner", "mode", "licence")  # of a codebook
 ENGINES = {
@@ -95,14 +96,10 @@ class Statement:
 
 def _source(row: Mapping[str, Any], response: float | None, made: bool) -> dict[str, Any]:
     """A source of the report, with what its codebook says of it; made answers have no owner and no licence."""
-    book = Codebook.load(row["source"]) if row["source"] in available() else Codebook(row["source"], row["source"])
-    name = Note(book.en or book.nl, book.nl)
+    book = titled(row["source"])
+    name = as_in(Note(book.en or book.nl, book.nl), made)
     parts = {k: Note(getattr(book, f"{k}_en") or getattr(book, k), getattr(book, k)) for k in CREDITS}
     if made:
-        name = Note(
-            "Simulated answers to questions as in: {name}",
-            "Gesimuleerde antwoorden op vragen zoals in: {name}",
-            name=name,
-        )
-        parts = {"owner": Note("–", "–"), "mode": Note("simulation", "simulatie"), "licence": Note("–", "–")}
+        name = Note("Simulated answers to questions {name}", "Gesimuleerde antwoorden op vragen {name}", name=name)
+        parts = {"owner": Note("", ""), "mode": Note("simulation", "simulatie"), "licence": Note("", "")}
     return {**row, **parts, "name": name, "response": response}

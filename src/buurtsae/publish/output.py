@@ -13,7 +13,8 @@ import numpy as np
 from buurtsae.estimates.quality import Gate, quality
 from buurtsae.estimates.summary import Estimates, level_draws
 from buurtsae.folder.target import Target, claimed, staged
-from buurtsae.publish.about import About, moment, notice
+from buurtsae.origin import notice
+from buurtsae.publish.about import About, moment
 from buurtsae.publish.content import Content
 from buurtsae.publish.datapackage import datapackage
 from buurtsae.publish.layouts import write_layouts
@@ -73,13 +74,14 @@ def publish(
     run_id = str(est.table["run_id"].iloc[0])
     run = {
         **{"run_id": run_id, "title": provenance.title, "created": provenance.created},
-        **{"fictitious": est.fictitious, "notice": notice(est.fictitious), "versions": versions()},
+        **{"fictitious": est.fictitious, "notice": notice(est.fictitious), "credit": provenance.credit},
+        "versions": versions(),
     }
     labels = {m: est.concept.nodes[m].nl for m in est.measures}
     with claimed(to, FILES) as target:
         report = quality(est, gate, run=run, scales=scales, weights=weights)
         draft = not report["gate"]["passed"]
-        about = About(provenance.title, run_id, moment(provenance.created), draft, est.fictitious)
+        about = About(provenance.title, run_id, moment(provenance.created), draft, est.fictitious, provenance.credit)
         with staged(target) as folder:
             write_tables(est.published, est.areas.frame, folder, about.notice)
             write_csv(est.supplement, folder / "supplement.csv")
@@ -94,7 +96,8 @@ def publish(
                 created=provenance.created,
                 run_id=run_id,
                 measures=labels,
-                fictitious=est.fictitious,
+                source=about.source,
+                notice=about.notice,
             )
             _write_json(folder / "datapackage.json", package)
             _write_json(folder / "manifest.json", manifest(report, provenance, folder))

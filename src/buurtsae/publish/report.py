@@ -15,6 +15,7 @@ import numpy as np
 
 from buurtsae.errors import DataError
 from buurtsae.notes import Note
+from buurtsae.origin import as_in
 from buurtsae.publish.about import of_run
 from buurtsae.publish.style import LABELS, write_page
 from buurtsae.survey.codebook import Codebook, available
@@ -79,6 +80,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "bridges": ("met de hand verbonden", "joined by hand"),
     "policy": ("losse delen", "separate parts"),
     "name": ("grootheid", "quantity"),
+    "title": ("naam", "name"),
     "measure": ("maat", "measure"),
     "mean": ("gemiddelde", "mean"),
     "sd": ("sd", "sd"),
@@ -160,6 +162,8 @@ VALUES: dict[str, tuple[str, str]] = {
     "bridged by hand": ("met de hand verbonden", "bridged by hand"),
     "components kept apart": ("apart gehouden", "kept apart"),
     "survey": ("enquête", "survey"),
+    "simulated survey": ("gesimuleerde enquête", "simulated survey"),
+    "simulated participatory": ("gesimuleerd, participatief", "simulated, participatory"),
     "participatory": ("participatief", "participatory"),
     "none": ("geen", "none"),
     "shared": ("dezelfde", "shared"),
@@ -229,7 +233,8 @@ def _of_codebooks() -> dict[str, tuple[str, str]]:
     """Names of sources and units of figures, which the table of covariates has in Dutch."""
     books = [Codebook.load(source) for source in available()]
     units = {i.unit: (i.unit, i.unit_en or i.unit) for book in books for i in book.indicators}
-    return units | {book.nl: (book.nl, book.en or book.nl) for book in books}
+    titles = [as_in(Note(book.en or book.nl, book.nl), made) for book in books for made in (False, True)]
+    return units | {title.nl: (title.nl, str(title)) for title in titles}
 
 
 def _maps(residuals: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, int]]:

@@ -15,7 +15,8 @@ import numpy as np
 
 from buurtsae.estimates.explanation import leans_on, most
 from buurtsae.estimates.labels import in_english
-from buurtsae.figures import decimals, dutch, interval
+from buurtsae.estimates.release import DIRECT_DECIMALS
+from buurtsae.figures import both, decimals, dutch, interval
 from buurtsae.notes import Note
 from buurtsae.publish.about import of_run
 from buurtsae.publish.content import Content
@@ -67,7 +68,7 @@ def write_site(content: Content, folder: Path, statement: Statement | None = Non
         code = document["gemeente"]["area_code"]
         text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
         (folder / "json" / f"{code}.json").write_text(text + "\n", encoding="utf-8", newline="\n")
-        pages = _Gemeente(document, common["first"])
+        pages = _Gemeente(document, common["first"], alone=len(content.names) == 1)
         write_page(
             dashboard / "gemeente" / f"{code}.html",
             "gemeente.html",
@@ -119,7 +120,7 @@ def _tree(content: Content) -> list[dict[str, Any]]:
 class _Gemeente:
     """The pages of one gemeente, from its document."""
 
-    def __init__(self, document: Mapping[str, Any], first: str) -> None:
+    def __init__(self, document: Mapping[str, Any], first: str, *, alone: bool) -> None:
         self.document, self.first, self.year = document, first, document["years"][-1]
         self.rows = {(r["area_code"], r["measure"], r["year"]): r for r in document["estimates"]}
         self.land = {(r["measure"], r["year"]): r for r in document["land"]}
@@ -127,13 +128,15 @@ class _Gemeente:
         areas = [a for a in document["areas"] if a["level"] == "buurt"]
         self.areas = sorted(areas, key=lambda a: (a["area_name"].casefold(), a["area_code"]))
         self.land_name = str(document["land"][0]["area_name"]) if document["land"] else "–"
+        whole = self.rows.get((self.code, first, self.year))
+        self.inside = not (alone and whole is not None)  # of more: otherwise the whole is the gemeente itself
 
     def page(self, geometry: gpd.GeoDataFrame) -> dict[str, Any]:
-        official = {r["measure"]: dutch(r["value"]) for r in self.document["official"]}
+        official = {r["measure"]: r["value"] for r in self.document["official"]}
         figures = {m["measure"]: self._figure(m["measure"], official) for m in self.document["measures"]}
         return {
             "gemeente": self.document["gemeente"],
-            "land_name": self.land_name,
+            "land_name": self.land_name if self.inside else None,
             "figures": figures,
             "without": self._without(),
             "official": any(f["official"] for f in figures.values()),
@@ -158,17 +161,18 @@ class _Gemeente:
             why=_words(row)["reason"],
         )
 
-    def _figure(self, measure: str, official: Mapping[str, str]) -> dict[str, Any]:
+    def _figure(self, measure: str, official: Mapping[str, float]) -> dict[str, Any]:
         """The gemeente's figure; what others publish, or its respondents alone say, where that reads differently."""
         row, land = self.rows.get((self.code, measure, self.year)), self.land.get((measure, self.year))
-        score = _score(row)
-        others = []
-        if (value := official.get(measure)) is not None and value != score:
-            others.append(Note("{x} (published)", "{x} (gepubliceerd)", x=value))
-        if row is not None and row["direct"] is not None and dutch(row["direct"]) != score:
-            error = row["direct_se"]
-            said = dutch(row["direct"]) + ("" if error is None else f" ± {dutch(1.96 * error)}")
-            others.append(Note("{x} (survey)", "{x} (enquête)", x=said))
+        score, digits = _score(row), min(_decimals(row), DIRECT_DECIMALS) if _shown(row) else 1
+        others, said = [], dutch(row["estimate"], digits) if _shown(row) else score
+        if (value := official.get(measure)) is not None and dutch(value, digits) != said:
+            others.append(Note("{x} (published)", "{x} (gepubliceerd)", x=both(dutch(value, digits))))
+        if row is not None and row["direct"] is not None and dutch(row["direct"], digits) != said:
+            who = Note("survey alone", "enquête alleen")
+            if self.document["run"].get("fictitious"):
+                who = Note("simulated answers alone", "gesimuleerde antwoorden alleen")
+            others.append(Note("{x} ({who})", "{x} ({who})", x=both(_margin(row, digits)), who=who))
         return {"score": score, "interval": _interval(row), "land": _score(land), "official": Note.joined(others)}
 
     def _row(self, area: Row) -> dict[str, Any]:
@@ -240,9 +244,10 @@ class _Gemeente:
         return {
             "area": area,
             "gemeente": self.document["gemeente"],
-            "land_name": self.land_name,
+            "land_name": self.land_name if self.inside else None,
             "groups": self._groups(profile),
             "scores": scores,
+            "shown": any(s["bar"] for s in scores),
             "most": most(whole["own_data_share"], whole["n_respondents"]) if _shown(whole) else None,
         }
 
@@ -254,8 +259,6 @@ class _Gemeente:
         for r in profile:
             indicator = about[r["indicator"]]
             told = {k: Note(indicator[f"{k}_en"] or indicator[k], indicator[k]) for k in ("unit", "source")}
-            if self.document["run"].get("fictitious"):  # areas may be made too: the register is not credited
-                told["source"] = Note("as defined in: {name}", "zoals in: {name}", name=told["source"])
             name = Note(indicator["en"] or indicator["nl"], indicator["nl"])
             groups.setdefault(indicator["dimension"], []).append({**r, **told, "name": name})
         names = {"": ("Wie wonen er, en hoe", "Who lives there, and how")}
@@ -283,6 +286,13 @@ def _score(row: Row | None) -> str:
 
 def _interval(row: Row | None) -> str:
     return interval(row["lower"], row["upper"]) if _shown(row) else "–"
+
+
+def _margin(row: Row, digits: int) -> str:
+    """A direct figure with its 95% margin, in as many decimals as show one; none where the error is rounded to zero."""
+    margin = 1.96 * (row["direct_se"] or 0.0)
+    digits = max(digits, decimals(0.0, margin))
+    return dutch(row["direct"], digits) + (f" ± {dutch(margin, digits)}" if margin else "")
 
 
 def _both(note: Note) -> list[str]:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from buurtsae.figures import dutch, interval
+from buurtsae.figures import both, dutch, interval
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
@@ -67,7 +67,7 @@ def class_of(score: float) -> int:
 
 def classes() -> list[Note]:
     """Return the classes in words, lowest first."""
-    bounds = [dutch(b, 0 if b.is_integer() else 1) for b in BREAKS]
+    bounds = [both(dutch(b, 0 if b.is_integer() else 1)) for b in BREAKS]
     inner = [Note("{a} to {b}", "{a} tot {b}", a=a, b=b) for a, b in pairwise(bounds[1:-1])]
     lowest, highest = bounds[1], bounds[-2]
     return [
@@ -121,7 +121,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"dutch": dutch, "interval": interval, "significant": significant}
+    pages.filters |= {"dutch": dutch, "interval": interval, "significant": significant, "told": both}
     return pages
 
 

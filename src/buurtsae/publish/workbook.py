@@ -17,7 +17,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pandas as pd
 
-from buurtsae.publish.about import COLUMNS, PARTS, About, source, stamps
+from buurtsae.publish.about import COLUMNS, PARTS, About, stamps
 from buurtsae.schemas import ESTIMATES, Column
 
 if TYPE_CHECKING:
@@ -77,10 +77,9 @@ def _explain(book: Workbook, measures: Mapping[str, tuple[str, str]], about: Abo
     row(about.title, bold=True)
     for stamp in stamps(about.fictitious, about.draft):
         row(stamp.nl.partition(":")[0], "", stamp.nl, "", stamp, bold=True)
-    credit = source(about.fictitious)
     row("Run", about.run_id)
     row("Gemaakt", f"{about.created:%Y-%m-%d %H:%M} UTC")
-    row("Bron", credit.nl, "", "", credit)
+    row("Bron", about.source.nl, "", "", about.source)
     row("")
     row("Begrip", "", "Toelichting", "", "In English", bold=True)
     for name, nl, en in PARTS:

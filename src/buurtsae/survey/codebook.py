@@ -259,6 +259,11 @@ class Codebook:
         return "\n".join(out)
 
 
+def titled(source: str) -> Codebook:
+    """Return the codebook of a source of the package; one with a title only for a source of the user's own."""
+    return Codebook.load(source) if source in available() else Codebook(source, source)
+
+
 def available() -> list[str]:
     """Return the identifiers of the codebooks in the package."""
     folder = resources.files("buurtsae.survey") / "codebooks"

@@ -18,12 +18,15 @@ function make(tag, attributes, ...inside) {
   return node;
 }
 const both = (nl, en) => [make("span", {class: "nl"}, nl), make("span", {class: "en", lang: "en"}, en)];
-const dutch = (x, digits = 1) => x.toFixed(digits).replace(".", ",");
+const english = () => document.documentElement.lang === "en";
+const number = (x, digits = 1) => english() ? x.toFixed(digits) : x.toFixed(digits).replace(".", ",");
+const swapped = text => text.replace(/(?<=\d)[.,](?=\d)/g, sign => sign === "," ? "." : ",");
 
 // language: words in both stand side by side; titles and labels have the other language in data-en
 const language = $("#taal");
 $$("[data-en]").forEach(node => { node.dataset.nl = node.getAttribute("aria-label") || node.textContent; });
 function speak(lang) {
+  if (lang !== document.documentElement.lang) figures();
   document.documentElement.lang = lang;
   language.textContent = lang === "en" ? "Nederlands" : "English";
   language.lang = lang === "en" ? "nl" : "en";
@@ -34,19 +37,30 @@ function speak(lang) {
   put({taal: lang === "en" ? "en" : ""});
   $$("table[id]").forEach(sort);
 }
+// numbers stand in the page once, in Dutch: English has a point where Dutch has a comma, and a comma in its thousands
+function figures() {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node; node = walker.nextNode();) {
+    const parent = node.parentElement;
+    if (parent.closest("td.n, span.n, .kaart path title") && !parent.closest(".nl, .en")) node.data = swapped(node.data);
+  }
+}
 language.hidden = false;
-language.addEventListener("click", () => speak(document.documentElement.lang === "en" ? "nl" : "en"));
+language.addEventListener("click", () => { state.set("taal", english() ? "nl" : "en"); obey(); });
 
-// sort a table by the column that says so: Dutch numbers as numbers, dashes last; again when its cells change
+// sort a table by the column that says so: numbers, and cells with a key, as numbers, dashes last; again when its cells change
 function sort(table) {
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells], i = heads.findIndex(h => h.hasAttribute("aria-sort"));
   if (i < 0) return;
-  const sign = heads[i].getAttribute("aria-sort") === "ascending" ? 1 : -1, numeric = heads[i].className === "n";
+  const sign = heads[i].getAttribute("aria-sort") === "ascending" ? 1 : -1, numeric = heads[i].className === "n" || heads[i].dataset.keys;
   const text = row => (row.cells[i].querySelector("." + document.documentElement.lang) || row.cells[i]).textContent.trim();
-  const number = row => { const t = text(row); return t.startsWith("–") ? NaN : parseFloat(t.replace(/\./g, "").replace(",", ".")); };
+  const value = row => {
+    const key = row.cells[i].dataset.key, t = key ?? (english() ? text(row) : swapped(text(row)));
+    return t === "" || t.startsWith("–") ? NaN : parseFloat(t.replace(/,/g, ""));
+  };
   body.append(...[...body.rows].sort((a, b) => {
     if (!numeric) return sign * text(a).localeCompare(text(b), "nl");
-    const x = number(a), y = number(b);
+    const x = value(a), y = value(b);
     return isNaN(x) || isNaN(y) ? isNaN(x) - isNaN(y) : sign * (x - y);
   }));
 }
@@ -93,27 +107,28 @@ function show() {
     jaar: form.jaar && year !== String(data.years[data.years.length - 1]) ? year : "",
   });
   const {nl, en} = data.measures[measure];
-  $("#bijschrift").replaceChildren(...both(`${nl} per buurt, ${year} (${rows.length} buurten)`, `${en[0].toUpperCase() + en.slice(1)} per area, ${year} (${rows.length} areas)`));
+  $("#bijschrift").replaceChildren(...both(`${nl} per buurt, ${year} (${rows.length} ${rows.length === 1 ? "buurt" : "buurten"})`, `${en[0].toUpperCase() + en.slice(1)} per area, ${year} (${rows.length} ${rows.length === 1 ? "area" : "areas"})`));
   const paths = new Map($$("#kaart path[data-code]").map(p => [p.dataset.code, p]));
   let shown = 0;
   for (const row of $$("#buurten tbody tr")) {
     const i = Number(row.dataset.i), [code, name] = data.buurten[i], r = rows[i], cells = row.cells;
     const figure = r && r[0] !== null;
-    cells[1].textContent = figure ? dutch(r[0], r[9]) : "–";
-    cells[2].textContent = figure ? `${dutch(r[1], r[9])} – ${dutch(r[2], r[9])}` : "–";
+    cells[1].textContent = figure ? number(r[0], r[9]) : "–";
+    cells[2].textContent = figure ? `${number(r[1], r[9])} – ${number(r[2], r[9])}` : "–";
     const compared = figure && r[4] !== null, drawn = view === "verschil" ? compared && `v${r[4]}` : figure && `k${r[8]}`;
     cells[3].replaceChildren(...(figure ? both(...(compared ? data.verdicts[r[4]] : data.uncompared)) : ["–"]));
+    cells[3].dataset.key = compared ? -r[4] : "";
     cells[4].textContent = figure ? `${r[5]}${r[6] === null ? "" : ` (${r[6]}%)`}` : "–";
     cells[5].replaceChildren(...(r ? both(...data.labels[r[3]]) : ["–"]), ...why(r));
     const path = paths.get(code), hatched = r && r[3] === 1 ? "i" : "";
     path.setAttribute("class", drawn ? drawn + hatched : "x");
-    path.firstChild.textContent = `${name}: ${cells[1].textContent} (${cells[2].textContent})` + (compared && view === "verschil" ? `, ${data.verdicts[r[4]][0]}` : "");
+    path.firstChild.textContent = `${name}: ${cells[1].textContent} (${cells[2].textContent})` + (compared && view === "verschil" ? `, ${data.verdicts[r[4]][english() ? 1 : 0]}` : "");
     const match = !wanted || name.toLowerCase().includes(wanted) || code.toLowerCase().includes(wanted);
     row.hidden = !match;
     shown += match;
     path.classList.toggle("hier", Boolean(wanted) && match);
   }
-  $("#stand").replaceChildren(...(wanted ? both(`${shown} buurten gevonden`, `${shown} areas found`) : []));
+  $("#stand").replaceChildren(...(wanted ? both(`${shown} ${shown === 1 ? "buurt" : "buurten"} gevonden`, `${shown} ${shown === 1 ? "area" : "areas"} found`) : []));
   $("#kaart").hidden = view === "interval";
   $("#intervallen").hidden = view !== "interval";
   $("#legenda-score").hidden = view !== "score";
@@ -141,7 +156,7 @@ function intervals(rows, whole) {
   order.forEach((i, k) => {
     const [estimate, lower, upper, label] = rows[i], digits = rows[i][9], y = (k + 1.6) * step, name = data.buurten[i][1];
     const colour = label === 1 ? "#b34700" : "#0072b2";
-    svg.append(s("g", {}, s("title", {}, `${name}: ${dutch(estimate, digits)} (${dutch(lower, digits)} – ${dutch(upper, digits)})`),
+    svg.append(s("g", {}, s("title", {}, `${name}: ${number(estimate, digits)} (${number(lower, digits)} – ${number(upper, digits)})`),
       s("text", {x: left - 8, y: y + 4, "text-anchor": "end"}, name.length > 28 ? name.slice(0, 27) + "…" : name),
       s("path", {d: `M${x(lower)} ${y}H${x(upper)}`, stroke: colour, "stroke-width": label === 1 ? 2 : 4, ...(label === 1 ? {"stroke-dasharray": "5 3"} : {})}),
       s("circle", {cx: x(estimate), cy: y, r: 4, fill: label === 1 ? "#fff" : colour, stroke: colour, "stroke-width": 2})));
