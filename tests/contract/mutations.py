@@ -536,6 +536,8 @@ FORMULAS = (
     "*".join(["stedelijkheid", "pct_65plus"] * 10), "*".join(f"I(pct_65plus + {k})" for k in range(30)),
     "(" + "+".join(f"I(pct_65plus**{k})" for k in range(2, 9)) + ")**8", "I(" * 200 + "pct_65plus" + ")" * 200,
     "I(" + "-" * 5000 + "pct_65plus)", "I(" + "(" * 150 + "pct_65plus" + ")" * 150 + ")", "I(" + "1+" * 4000 + "pct_65plus)",
+    "I(" + "(" * 7 + "999999" + "**10)" * 7 + ")", "1 + log", "1 + `log`", "I(log + pct_65plus)", "1 + bs(pct_65plus, 4)",
+    "1 + poly(pct_65plus, 2)", "1 + cr(pct_65plus, df=3, constraints='center')", "1 + C(stedelijkheid)", "pct_65plus | s",
 )  # fmt: skip
 
 

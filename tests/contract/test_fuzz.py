@@ -125,6 +125,17 @@ def test_an_impossible_option_is_refused_before_any_work(
     assert not (tmp_path / "run" / "uit").exists()
 
 
+FUNCTIONS = ("bs(pct_65plus, 4)", "poly(pct_65plus, 2)", "C(stedelijkheid)")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_of_a_formula_run_to_the_end(function: str, base: Path, usual: set[str], tmp_path: Path) -> None:
+    (name,) = (n for n in EVERY if n.endswith(f"'1 + {function}'"))
+    assert attempt(EVERY[name], base, tmp_path / "run", usual).how == "accepted"
+    ended = whole_run(tmp_path / "run", "eblup")
+    assert ended.how == "accepted", ended.text
+
+
 WHOLE = (
     "geometry: buurten.parquet: polygons in two parts",
     "keys of a concept: node.1.en = markup",
