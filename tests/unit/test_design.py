@@ -12,8 +12,8 @@ from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import BuurtsaeError, ModelError
-from buurtsae.model.formula import FUNCTIONS, RAW
 from buurtsae.model.design import Bym2Block, IidBlock, covariates, design, precision_and_root
+from buurtsae.model.formula import FUNCTIONS, RAW
 from buurtsae.model.links import Link
 from buurtsae.model.priors import PC, Normal
 from buurtsae.model.spec import AreaModel
