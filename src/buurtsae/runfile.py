@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.files import located, read_toml
 from buurtsae.notes import Note
 
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\t\r\n]+$")]  # of a column, an area, a level
+Name = Annotated[  # of a column, an area, a level
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\t\r\n]+$")
+]
 File = Annotated[str, Field(min_length=1, max_length=4096)]
 Year = Annotated[int, Field(ge=1990, le=2100)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
@@ -369,7 +371,10 @@ def read_run(path: str | Path, problems: Problems) -> RunFile | None:
 
 def _record(errors: Sequence[ErrorDetails], path: Path, problems: Problems) -> None:
     for e in errors:
-        loc = cut(".".join(str(part) for part in e["loc"]) or "the file")
+        if e["type"] == "tuple_type" and isinstance(e["input"], str):
+            continue  # a name where one or several may be: what is wrong with the name is said
+        parts = [str(part) for part in e["loc"] if not str(part).startswith(("constrained-str", "tuple["))]
+        loc = cut(".".join(parts) or "the file")
         if e["type"] == "extra_forbidden":
             known = shown(_known(e["loc"][:-1]), 30)
             problems.add(f"{path.name}: unknown key {loc}", cut(repr(e["loc"][-1])), known, "correct or remove it")

@@ -194,6 +194,9 @@ class Estimates:
         """Return, in Dutch, what is known about one area and where it comes from."""
         rows = self.published
         rows = rows[rows["area_code"] == code]
+        if not any(code in self.areas.at(level) for level in self.areas.levels):
+            known = shown(self.areas.codes)
+            raise DataError("there is no such area", cut(repr(code)), known, "check the code")
         if rows.empty:
             raise DataError(
                 "there is no estimate of this area",

@@ -17,7 +17,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from buurtsae.areas.areas import STRUCTURAL, Areas
+from buurtsae.areas.areas import Areas
+from buurtsae.areas.columns import STRUCTURAL
 from buurtsae.areas.icar import IcarStructure
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, cut, shown
 from buurtsae.model.covariates import Provenance, prepare
