@@ -23,7 +23,8 @@ class Note(str):
         Both may have fields, as `str.format` has: `"{n} buurten: {codes}"`.
     **values
         Of the fields, the same in both; long ones are cut. Of a list or tuple the first few are shown, each as the
-        field says; numbers have their decimal comma and points for thousands in Dutch; a note inside a note is told in that language.
+        field says; numbers have their decimal comma and points for thousands in Dutch; a note inside a note is told
+        in that language.
     """
 
     nl: str

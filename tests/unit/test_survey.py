@@ -110,11 +110,12 @@ def test_an_item_not_asked_is_named_an_absent_one_is_an_error(written: Written) 
         ({"groen": [1, 2.5, 2, 2]}, "s.csv, groen: answers outside the scale", "2.5"),
         ({"groen": [1, np.inf, 2, 2]}, "s.csv, groen: answers are not codes", "inf"),
         ({"groen": ["tevreden", "1", "2", "2"]}, "s.csv, groen: answers are not codes", "tevreden"),
+        ({"buurtcode": ["BU03440000", None, " ", "BU03440001"]}, "s.csv has respondents without buurtcode", "2 rows"),
         ({"buurtcode": [440001, 440002, 440003, 440004]}, "s.csv has malformed buurtcodes", None),
         (
-            {"buurtcode": ["BU03440000", None, "BU03440001", "WK034400"]},
+            {"buurtcode": ["BU03440000", "BU0344", "BU03440001", "WK034400"]},
             "s.csv has malformed buurtcodes",
-            "<NA>, WK034400",
+            "BU0344, WK034400",
         ),
     ],
 )

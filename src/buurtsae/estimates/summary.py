@@ -36,7 +36,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import LAND
 from buurtsae.draws import Draws, convergence
 from buurtsae.engines.base import Fit
-from buurtsae.errors import DataError, ModelError, shown
+from buurtsae.errors import DataError, ModelError, cut, shown
 from buurtsae.estimates.benchmark import Benchmarked
 from buurtsae.estimates.labels import Rules, in_words
 from buurtsae.estimates.position import above, triple_goal

@@ -88,7 +88,7 @@ class Benchmarks:
         DataError or ProblemsError
             Everything that is wrong, at once: unknown levels, areas and measures, areas without residents, figures
             given twice or outside 0-10, standard errors that are negative, or without `exact` absent or below `EXACT`;
-            and if all that is right, exact figures that contradict each other or that no scores on 0-10 can meet together.
+            and if all that is right, exact figures that contradict each other or that no scores on 0-10 can meet.
         """
         frame = source if isinstance(source, pd.DataFrame) else read_table(Path(source), text=KEY)
         problems = Problems()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from buurtsae.errors import DataError, Problems, shown
+from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.estimates.explanation import explanation
 from buurtsae.estimates.labels import in_words
 from buurtsae.estimates.leaning import leaning

@@ -167,8 +167,8 @@ class _Gemeente:
             others.append(Note("{x} (published)", "{x} (gepubliceerd)", x=value))
         if row is not None and row["direct"] is not None and dutch(row["direct"]) != score:
             error = row["direct_se"]
-            said = dutch(row["direct"]) + ("" if error is None else f" ± {dutch(1.96 * error)}")
-            others.append(Note("{x} (survey)", "{x} (enquête)", x=said))
+            own = dutch(row["direct"]) + ("" if error is None else f" ± {dutch(1.96 * error)}")
+            others.append(Note("{x} (survey)", "{x} (enquête)", x=own))
         return {"score": score, "interval": _interval(row), "land": _score(land), "official": Note.joined(others)}
 
     def _row(self, area: Row) -> dict[str, Any]:

@@ -147,11 +147,9 @@ def _check_areas(table: pd.DataFrame, areas: Areas, file: str, problems: Problem
     level = _level(table["area_code"])
     for name in codes.FORM:
         own, what = table[level == name], f"{name}en of {areas.year}"
-        hint = 'correct or drop these rows, or set `unknown_areas = "drop"` in [direct]'
-        if n := int(areas.left_out(name, own["area_code"]).sum()):
-            hint = (
-                f'{n} rows are of areas that `where` leaves out: widen it, or set `unknown_areas = "drop"` in [direct]'
-            )
+        n = int(areas.left_out(name, own["area_code"]).sum())
+        hint = f"{n} rows are of areas that `where` leaves out: widen it" if n else "correct or drop these rows"
+        hint += ', or set `unknown_areas = "drop"` in [direct]'
         _check_codes(own, ["area_code"], areas.at(name), what, file, problems, hint)
     for source, rows in table.groupby("source", sort=False):
         if (wijk := level[rows.index] == "wijk").any() and not wijk.all():
