@@ -21,6 +21,7 @@ from buurtsae.notes import Note
 Name = Annotated[  # of a column, an area, a level
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\t\r\n]+$")
 ]
+ONE_OR_MORE = ("constrained-str", "tuple[")  # what pydantic calls the kinds of `Name | tuple[Name, ...]`
 File = Annotated[str, Field(min_length=1, max_length=4096)]
 Year = Annotated[int, Field(ge=1990, le=2100)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
@@ -371,10 +372,11 @@ def read_run(path: str | Path, problems: Problems) -> RunFile | None:
 
 def _record(errors: Sequence[ErrorDetails], path: Path, problems: Problems) -> None:
     for e in errors:
-        if e["type"] == "tuple_type" and isinstance(e["input"], str):
-            continue  # a name where one or several may be: what is wrong with the name is said
-        parts = [str(part) for part in e["loc"] if not str(part).startswith(("constrained-str", "tuple["))]
-        loc = cut(".".join(parts) or "the file")
+        parts = [str(part) for part in e["loc"]]
+        kind = parts[-1] if parts and parts[-1].startswith(ONE_OR_MORE) else ""
+        if (kind.startswith("tuple[") or isinstance(e["input"], list)) and kind and e["type"].endswith("_type"):
+            continue  # a name where several may be, or the reverse: what is wrong with it is said by the other kind
+        loc = cut(".".join(part for part in parts if not part.startswith(ONE_OR_MORE)) or "the file")
         if e["type"] == "extra_forbidden":
             known = shown(_known(e["loc"][:-1]), 30)
             problems.add(f"{path.name}: unknown key {loc}", cut(repr(e["loc"][-1])), known, "correct or remove it")

@@ -90,7 +90,7 @@ def test_nobody_is_credited_for_made_data(demo_run: DemoRun) -> None:
 
 
 def test_verbs_and_notebook_say_so(demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = call("explain", "BU99010002", "--from", demo_run.folder)
+    done = call("explain", "bu99010002", "--from", demo_run.folder)
     assert MADE.nl in done.out
     assert json.loads(call("explain", "BU99010002", "--from", demo_run.folder, "--json").out)["notice"]
     monkeypatch.setattr(pipeline, "run", lambda *args, **options: demo_run.outcome)

@@ -126,3 +126,9 @@ def test_categories_times_categories_are_too_many_columns() -> None:
 def test_what_cannot_be_computed_is_said() -> None:
     with pytest.raises(ModelError, match="the formula cannot be computed"):
         matrix(read("bs(x, df=1)", "a formula"), TABLE, "numbers")
+
+
+@pytest.mark.parametrize("text", ["0 + poly(x, 3)", "0 + bs(x, df=5)", "0 + scale(x)"])
+def test_other_rows_get_the_columns_of_the_fit(text: str) -> None:
+    made = matrix(read(text, "a formula"), TABLE, "numbers")
+    np.testing.assert_allclose(matrix(made.model_spec, TABLE.iloc[:3], "numbers"), made.iloc[:3], atol=1e-12)

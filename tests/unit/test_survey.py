@@ -349,6 +349,11 @@ def test_a_lonely_stratum_is_noted_or_refused(written: Written) -> None:
     assert read(path, strata="stratum").notes == (
         "1 strata of s.csv have one respondent (zuid): centred at the grand mean",
     )
+    (note,) = read(written(sampled().assign(stratum=["noord"] * 7 + [""]), "t.csv"), strata="stratum").notes
+    assert (note, note.nl.partition(":")[0]) == (
+        "1 strata of t.csv have one respondent (an empty one): centred at the grand mean",
+        "1 strata van t.csv hebben maar één respondent (een lege)",
+    )
     assert read(path, strata="stratum", lonely="certainty").notes[0].endswith("taken as certain, without variance")
     assert problems_of(path, strata="stratum", lonely="fail") == {"1 strata have one sampled unit (stage 1)": "zuid"}
     clustered = read(path, strata="stratum", cluster="wijkje").notes

@@ -23,6 +23,7 @@ from buurtsae.tables import as_number, boolean, read_table
 
 REQUIRED = ("area_code", "measure", "source", "estimate", "variance", "n_respondents")
 KEY = ["area_code", "source", "measure"]
+LONGEST = 200  # name of a source, in characters, as in a run file
 ABSURD = (-100.0, 110.0)  # ten scales away: not noise but another unit
 COVARIANCE = ("area_code", "source", "measure_1", "measure_2", "covariance")
 
@@ -204,6 +205,10 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
     nameless = table["source"].isna() | (table["source"] == "")
     if (n := int(nameless.sum())) > 0:
         problems.add(f"{file} has rows without a source", f"{n} rows", "a name in each", "complete the column")
+    if len(long := table["source"][table["source"].str.len() > LONGEST].unique()):
+        problems.add(
+            f"{file} has sources with long names", shown(long), f"at most {LONGEST} characters", "shorten them"
+        )
     _check_areas(table, areas, file, problems)
     _check_codes(table, ["measure"], concept.subdimensions, "sub-dimensions", file, problems)
     twice = table[table.duplicated(KEY)]
