@@ -348,6 +348,11 @@ def test_another_scale_and_what_is_no_number_of_people(
     assert problems_of(areas, written(small().assign(**change), "d.csv"), smooth=False) == {what: got}
 
 
+def test_a_negative_variance_cannot_be_smoothed(areas: Areas, written: Written) -> None:
+    path = written(small().assign(variance=[-5.0, 0.1]), "d.csv")
+    assert problems_of(areas, path) == {"d.csv: variances that are negative": A}
+
+
 def test_rows_that_where_leaves_out_are_no_other_year_s(areas: Areas, written: Written) -> None:
     some = replace(areas, frame=areas.frame.drop(index=B), omitted=(B,))
     with pytest.raises(BuurtsaeError) as raised:

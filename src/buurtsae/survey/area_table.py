@@ -241,6 +241,8 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
         bad = table[given & ~(table[column] >= 0)]
         if len(bad):
             problems.add(f"{file}: {column} missing or negative", shown(bad["area_code"]), ">= 0", "complete it")
+    if len(below := table[given & (table["variance"] < 0)]) and smooth:  # 0 and missing can be smoothed
+        problems.add(f"{file}: variances that are negative", shown(below["area_code"]), "0 or more", "correct them")
     zero = table[given & ~(table["variance"] > 0)]
     if len(zero) and not smooth:
         problems.add(
