@@ -29,7 +29,7 @@ def readable(path: str | Path, hint: str = "correct the path") -> Path:
             return path
         got = "a folder" if path.is_dir() else got
     except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
-        got = str(error)
+        got = getattr(error, "strerror", None) or str(error)  # without the path
     raise DataError(f"{cut(path.name)} cannot be read", got, f"a file at {cut(path, 300)}", hint)
 
 
@@ -60,7 +60,9 @@ def read_toml(path: str | Path, what: str) -> tuple[str, dict[str, Any]]:
     except DataError as error:
         raise DataError(f"{what} cannot be read", error.got, error.expected, error.hint) from error
     except OSError as error:
-        raise DataError(f"{what} cannot be read", str(error), "a file that you may read", "ask for it") from error
+        raise DataError(
+            f"{what} cannot be read", str(error.strerror or error), "a file that you may read", "ask for it"
+        ) from error
     try:
         text = content.decode("utf-8-sig")
         raw = tomllib.loads(text)
@@ -72,6 +74,8 @@ def read_toml(path: str | Path, what: str) -> tuple[str, dict[str, Any]]:
     for _ in range(DEPTH):
         pairs = [p for v in level if isinstance(v, dict) for p in v.items()]
         level = [v for _, v in pairs] + [w for v in level if isinstance(v, list) for w in v]
+        if large := [v for v in level if isinstance(v, int) and v.bit_length() > 64]:
+            raise _too(what, f"a number of {large[0].bit_length()} bits")
         for part in (*(k for k, _ in pairs), *(v for v in level if isinstance(v, str))):
             if len(part) > TEXT:
                 raise _too(what, f"{cut(part)!r}")
@@ -88,4 +92,9 @@ def read_toml(path: str | Path, what: str) -> tuple[str, dict[str, Any]]:
 
 
 def _too(what: str, got: str) -> DataError:
-    return DataError(f"{what} is too long or too deep", got, f"depth {DEPTH}, texts of {TEXT:,}", "make it simpler")
+    return DataError(
+        f"{what} is too long or too deep",
+        got,
+        f"depth {DEPTH}, texts of {TEXT:,}, numbers of 64 bits",
+        "make it simpler",
+    )

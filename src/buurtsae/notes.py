@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from buurtsae.errors import DataError, shown
+from buurtsae.errors import DataError, cut, shown
 
-FIRST = 5  # of a list
+FIRST, LONGEST = 5, 200  # of a list, and characters of a value
 SWAPPED = str.maketrans(".,", ",.")  # 1,234.5 in Dutch
 
 
@@ -22,9 +22,9 @@ class Note(str):
     en, nl : str
         Both may have fields, as `str.format` has: `"{n} buurten: {codes}"`.
     **values
-        Of the fields, the same in both. Of a list or tuple the first few are shown, each as the field says; numbers
-        have their decimal comma and points for thousands in Dutch; a note inside a note, or that of a value which has
-        `words`, is told in that language.
+        Of the fields, the same in both; long ones are cut. Of a list or tuple the first few are shown, each as the
+        field says; numbers have their decimal comma and points for thousands in Dutch; a note inside a note, or that of
+        a value which has `words`, is told in that language.
     """
 
     nl: str
@@ -37,7 +37,7 @@ class Note(str):
 
     def under(self, head: str) -> Note:
         """Return the note with what it is about in front: `head: note`."""
-        return Note(f"{head}: {self}", f"{head}: {self.nl}")
+        return Note("{head}: {note}", "{head}: {note}", head=head, note=self)
 
     @classmethod
     def joined(cls, notes: Iterable[Note], by: str = "; ") -> Note:
@@ -52,7 +52,7 @@ class Note(str):
         en, nl = ([format(_Value(v, dutch), spec) for v in values] for dutch in (False, True))
         by = "; " if any("," in text for text in nl) else ", "  # 1,5; 2,5
         more = f" en nog {len(nl) - most}" if len(nl) > most else ""
-        return cls(shown(en, most), by.join(nl[:most]) + more)
+        return cls(shown(en, most), by.join(map(cut, nl[:most])) + more)
 
     def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
         """Pickle both languages."""
@@ -83,4 +83,5 @@ class _Value:
         if isinstance(value, Note):
             return value.nl if self.dutch else str(value)
         text = format(value, spec)
+        text = text if len(text) <= LONGEST else cut(text, LONGEST)
         return text.translate(SWAPPED) if self.dutch and isinstance(value, int | float) else text

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.files import located, read_toml
 from buurtsae.notes import Note
 
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\t\r\n]+$")]  # of a column, an area, a level
+Name = Annotated[  # of a column, an area, a level
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\t\r\n]+$")
+]
+ONE_OR_MORE = ("constrained-str", "tuple[")  # what pydantic calls the kinds of `Name | tuple[Name, ...]`
 File = Annotated[str, Field(min_length=1, max_length=4096)]
 Year = Annotated[int, Field(ge=1990, le=2100)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
@@ -370,7 +373,11 @@ def read_run(path: str | Path, problems: Problems) -> RunFile | None:
 
 def _record(errors: Sequence[ErrorDetails], path: Path, problems: Problems) -> None:
     for e in errors:
-        loc = cut(".".join(str(part) for part in e["loc"]) or "the file")
+        parts = [str(part) for part in e["loc"]]
+        kind = parts[-1] if parts and parts[-1].startswith(ONE_OR_MORE) else ""
+        if (kind.startswith("tuple[") or isinstance(e["input"], list)) and kind and e["type"].endswith("_type"):
+            continue  # a name where several may be, or the reverse: what is wrong with it is said by the other kind
+        loc = cut(".".join(part for part in parts if not part.startswith(ONE_OR_MORE)) or "the file")
         if e["type"] == "extra_forbidden":
             known = shown(_known(e["loc"][:-1]), 30)
             problems.add(f"{path.name}: unknown key {loc}", cut(repr(e["loc"][-1])), known, "correct or remove it")

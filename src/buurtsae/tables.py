@@ -111,6 +111,11 @@ def plain(frame: pd.DataFrame, file: str, text: Sequence[str] = (), names: Itera
     return frame.assign(**changed)
 
 
+def boolean(column: pd.Series) -> bool:
+    """Whether a column has truth values, alone or among missing ones; as numbers they would be 0 and 1."""
+    return pd.api.types.is_bool_dtype(column) or bool(column.map(lambda v: isinstance(v, bool | np.bool_)).any())
+
+
 def as_number(column: pd.Series, strict: bool = True) -> pd.Series:
     """Return a column as float: decimal commas read, CBS's secret codes and dots missing.
 

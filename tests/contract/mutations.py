@@ -536,6 +536,8 @@ FORMULAS = (
     "*".join(["stedelijkheid", "pct_65plus"] * 10), "*".join(f"I(pct_65plus + {k})" for k in range(30)),
     "(" + "+".join(f"I(pct_65plus**{k})" for k in range(2, 9)) + ")**8", "I(" * 200 + "pct_65plus" + ")" * 200,
     "I(" + "-" * 5000 + "pct_65plus)", "I(" + "(" * 150 + "pct_65plus" + ")" * 150 + ")", "I(" + "1+" * 4000 + "pct_65plus)",
+    "I(" + "(" * 7 + "999999" + "**10)" * 7 + ")", "1 + log", "1 + `log`", "I(log + pct_65plus)", "1 + bs(pct_65plus, 4)",
+    "1 + poly(pct_65plus, 2)", "1 + cr(pct_65plus, df=3, constraints='center')", "1 + C(stedelijkheid)", "pct_65plus | s",
 )  # fmt: skip
 
 
@@ -548,6 +550,62 @@ def formulas() -> Iterator[Mutation]:
             raw["covariates"] = [c for c in raw["covariates"] if c["name"] in text]
 
         yield Mutation("formulas", f"{k} {text[:40]!r}", _edited("bron.toml", edit, CHECK))
+
+
+EDITS: dict[str, tuple[str, tuple[str | int, ...], Any]] = {
+    "one cluster, empty": ("bron.toml", ("sources", 0, "cluster"), ""),
+    "clusters, one empty": ("bron.toml", ("sources", 0, "cluster"), [""]),
+    "a number as cluster": ("bron.toml", ("sources", 0, "cluster"), 1),
+    "a space as weight": ("bron.toml", ("sources", 0, "weight"), " "),
+    "a survey wider than where": ("bron.toml", ("areas", "where"), {"gemeentecode": "GM9901"}),
+    "direct estimates wider than where": ("direct.toml", ("areas", "where"), {"gemeentecode": "GM9901"}),
+    "a file of 300 characters": ("bron.toml", ("sources", 0, "file"), "x" * 300 + ".csv"),
+    "codes as groups": ("bron.toml", ("areas", "groupings"), ["buurtcode"]),
+    "a covariate as groups": ("bron.toml", ("areas", "groupings"), ["stedelijkheid"]),
+    "codes as residents": ("bron.toml", ("areas", "population"), "buurtcode"),
+    "text as covariate": ("bron.toml", ("model", "formula"), "1 + soort + stedelijkheid"),
+}
+COLUMNS: dict[str, tuple[str, dict[str, Any]]] = {
+    "a respondent without code": ("eigen.csv", {"buurtcode": lambda t: ["", *t["buurtcode"][1:]]}),
+    "no residents": ("kerncijfers.csv", {"inwoners": "-99997"}),
+    "thousands in one cell": ("kerncijfers.csv", {"inwoners": lambda t: ["2.860", *t["inwoners"][1:]]}),
+    "estimates on 0-100": ("direct.csv", {"estimate": "62.5"}),
+    "a long source": ("direct.csv", {"source": "x" * 5000}),
+    "benchmarks of 1e-9": ("benchmark.csv", {"se": "1e-9"}),
+    "a long column": ("kerncijfers.csv", {"k" * 50_000: "-99997"}),
+    "1,000 columns of hidden codes": ("kerncijfers.csv", {f"c{k}": "-99997" for k in range(1000)}),
+}
+
+
+def audited() -> Iterator[Mutation]:
+    """What an audit found."""
+
+    def columns(folder: Path, file: str, change: dict[str, Any]) -> list[str]:
+        table = pd.read_csv(folder / file, dtype=str)
+        more = {c: v(table) if callable(v) else v for c, v in change.items()}
+        table = pd.concat([table.drop(columns=table.columns.intersection(list(more))),
+                           pd.DataFrame(more, index=table.index)], axis=1)  # fmt: skip
+        table.to_csv(folder / file, index=False, lineterminator="\n")
+        return DIRECT if file == "direct.csv" else CHECK
+
+    def seed(folder: Path) -> list[str]:
+        text = (folder / "bron.toml").read_text(encoding="utf-8")
+        (folder / "bron.toml").write_text(text.replace('"seed" = 1,', f'"seed" = 0x{"f" * 6000},'), encoding="utf-8")
+        return CHECK
+
+    def exact(folder: Path) -> list[str]:
+        _edited("bron.toml", lambda raw: _put(raw, ("benchmark", "exact"), True), CHECK)(folder)
+        return columns(folder, "benchmark.csv", {"se": ["", "0.1"]})
+
+    for name, (file, loc, value) in EDITS.items():
+        yield Mutation(
+            "audited", name,
+            _edited(file, lambda raw, loc=loc, v=value: _put(raw, loc, v), CHECK if file == "bron.toml" else DIRECT),
+        )  # fmt: skip
+    for name, (file, change) in COLUMNS.items():
+        yield Mutation("audited", name, lambda folder, file=file, change=change: columns(folder, file, change))
+    yield Mutation("audited", "a seed of 24,000 bits", seed)
+    yield Mutation("audited", "exact benchmarks, empty se", exact)
 
 
 RUNS = ["bron.toml", "onbekend.toml", ".", "", "a\0b", "x" * 300, "vm.csv", "buurten.gpkg"]
@@ -605,5 +663,6 @@ def mutations() -> list[Mutation]:
         *tables(),
         *geometry(),
         *formulas(),
+        *audited(),
         *commands(),
     ]

@@ -133,7 +133,7 @@ def test_real_areas_keep_their_credit_where_only_the_answers_are_made(demo_run: 
 
 
 def test_verbs_and_notebook_say_so(demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = call("explain", "BU99010002", "--from", demo_run.folder)
+    done = call("explain", "bu99010002", "--from", demo_run.folder)
     assert MADE.nl in done.out
     assert str(MADE) not in done.out  # which speaks Dutch
     assert "2.865 inwoners" in done.out

@@ -57,7 +57,7 @@ BEFORE = {  # tracebacks of version 0.1, or runs that wrote what they should not
     "geometry: columns that differ by a space": "buurten.parquet has columns twice",
     "keys of the run file: areas.groupings.0 = geometry": "a grouping cannot have this name",
     "keys of the run file: sources.0.weight = empty": "sources.0.weight is not right",
-    "keys of the run file: sources.0.cluster.0 = empty": "sources.0.cluster.tuple",
+    "keys of the run file: sources.0.cluster.0 = empty": "sources.0.cluster.0 is not right",
     "keys of the run file: areas.file = NUL": "holds a character that cannot be printed",
     "keys of the run file: areas.file = long path": "cannot be read",
     "keys of the run file: engine.nuts.draws = list": "option draws of engine nuts is impossible",
@@ -83,6 +83,44 @@ def test_what_was_a_traceback_is_said(name: str, what: str, base: Path, usual: s
     ended = attempt(EVERY[name], base, tmp_path / "run", usual)
     assert ended.how == "refused", ended.text
     assert what in ended.text
+
+
+AUDITED = {  # of `audited`: what is said now, where it crashed, passed, or was told wrongly
+    "one cluster, empty": ["bron.toml: sources.0.cluster is not right", "got ''"],
+    "clusters, one empty": ["bron.toml: sources.0.cluster.0 is not right"],
+    "a number as cluster": ["bron.toml: sources.0.cluster is not right"],
+    "a space as weight": ["bron.toml: sources.0.weight is not right"],
+    "a survey wider than where": ["live where `where` leaves out: widen it"],
+    "direct estimates wider than where": ["rows are of areas that `where` leaves out: widen it"],
+    "a respondent without code": ["eigen.csv has respondents without buurtcode", "1 rows"],
+    "no residents": ["no buurt has residents"],
+    "thousands in one cell": ["2860 for 2.860"],
+    "a seed of 24,000 bits": ["got a number of 24000 bits"],
+    "a file of 300 characters": ["got File name too long; expected"],
+    "codes as groups": ["a grouping is a code, a name or the residents of areas"],
+    "codes as residents": ["the number of residents cannot be a code or a name"],
+    "estimates on 0-100": ["these look like 0-100: divide them by 10"],
+    "a long source": ["direct.csv has sources with long names"],
+    "benchmarks of 1e-9": ["benchmarks have no standard error"],
+    "text as covariate": ["covariates are text", "got soort (land)"],
+}
+ALLOWED = ("a covariate as groups", "a long column", "1,000 columns of hidden codes", "exact benchmarks, empty se")
+
+
+@pytest.mark.parametrize(("name", "says"), AUDITED.items())
+def test_what_an_audit_found_is_said(name: str, says: list[str], base: Path, usual: set[str], tmp_path: Path) -> None:
+    ended = attempt(EVERY[f"audited: {name}"], base, tmp_path / "run", usual)
+    assert ended.how == "refused", ended.text
+    assert [part for part in says if part not in ended.text] == []
+    assert "problems; nothing" not in ended.text or "wider" in name or "long" in name or "0-100" in name
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_what_is_allowed_is_told_in_short(name: str, base: Path, usual: set[str], tmp_path: Path) -> None:
+    ended = attempt(EVERY[f"audited: {name}"], base, tmp_path / "run", usual)
+    assert ended.how in ("accepted", "noted"), ended.text
+    assert max(map(len, notes_of(ended.text))) < 500
+    assert len(notes_of(ended.text) - usual) <= 1
 
 
 def test_a_table_with_a_repeated_index_is_read(base: Path, usual: set[str], tmp_path: Path) -> None:
@@ -123,6 +161,17 @@ def test_an_impossible_option_is_refused_before_any_work(
     ended = attempt(Mutation("command line", "", lambda folder: command), base, tmp_path / "run", set())
     assert ended.how == "refused", ended.text
     assert not (tmp_path / "run" / "uit").exists()
+
+
+FUNCTIONS = ("bs(pct_65plus, 4)", "poly(pct_65plus, 2)", "C(stedelijkheid)")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_of_a_formula_run_to_the_end(function: str, base: Path, usual: set[str], tmp_path: Path) -> None:
+    (name,) = (n for n in EVERY if n.endswith(f"'1 + {function}'"))
+    assert attempt(EVERY[name], base, tmp_path / "run", usual).how == "accepted"
+    ended = whole_run(tmp_path / "run", "eblup")
+    assert ended.how == "accepted", ended.text
 
 
 WHOLE = (

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from example_runs import DemoRun
+from example_runs import DemoRun, call
 
 from buurtsae.schemas import ESTIMATES, SUPPRESSED, check_estimates
 from buurtsae.survey.concept import Concept
@@ -241,3 +241,9 @@ def test_quality_report_is_that_of_the_run(demo_run: DemoRun) -> None:
     sources = {s["source"]: s["respondents"] for s in report["sources"]}
     assert sources == {"veiligheidsmonitor": 1000, "burgerpeiling": 500}
     assert any("imputed by the median" in note for note in report["notes"])
+
+
+@pytest.mark.parametrize("code", ["BU99019999", "XX99010001", "WK990199"])
+def test_what_does_not_exist_is_not_called_uninhabited(demo_run: DemoRun, code: str) -> None:
+    done = call("explain", code, "--from", demo_run.folder)
+    assert (done.status, done.err.partition("\n")[0]) == (1, "there is no such area")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -330,3 +331,30 @@ def test_a_wijk_where_nobody_lives_is_left_out(areas: Areas, written: Written) -
     found = read(some, written(table, "d.csv"))
     assert found.notes[0] == "1 rows of d.csv left out: wijken without residents"
     assert found.sources[0].codes.tolist() == WIJKEN
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "got"),
+    [
+        ({"estimate": [62.0, 71.0]}, "d.csv: most estimates of participatie by lokaal lie outside the scale",
+         "2 of 2, 66.5 in the middle"),
+        ({"estimate": [True, False]}, "d.csv, estimate is true and false", "booleans"),
+        ({"n_respondents": [1.5, 10]}, "d.csv: n_respondents is no whole number", "1.5"),
+    ],
+)  # fmt: skip
+def test_another_scale_and_what_is_no_number_of_people(
+    areas: Areas, written: Written, change: dict[str, list[float]], what: str, got: str
+) -> None:
+    assert problems_of(areas, written(small().assign(**change), "d.csv"), smooth=False) == {what: got}
+
+
+def test_a_negative_variance_cannot_be_smoothed(areas: Areas, written: Written) -> None:
+    path = written(small().assign(variance=[-5.0, 0.1]), "d.csv")
+    assert problems_of(areas, path) == {"d.csv: variances that are negative": A}
+
+
+def test_rows_that_where_leaves_out_are_no_other_year_s(areas: Areas, written: Written) -> None:
+    some = replace(areas, frame=areas.frame.drop(index=B), omitted=(B,))
+    with pytest.raises(BuurtsaeError) as raised:
+        read(some, written(small(), "d.csv"))
+    assert "1 rows are of areas that `where` leaves out: widen it" in raised.value.hint

@@ -394,3 +394,49 @@ def test_of_a_collection_the_polygons_are_used(grid: Grid, written: Written) -> 
 def test_a_grouping_takes_no_name_of_ours(grid: Grid, written: Written, name: str) -> None:
     path = written(grid(1, 2).assign(stad="a"), "a.parquet")
     assert list(problems_of(path, groupings=[name])) == ["a grouping cannot have this name"]
+
+
+@pytest.mark.parametrize("name", ["buurtcode", "wijkcode", "gemeentecode", "buurtnaam", "inwoners", "provincienaam"])
+def test_a_grouping_is_no_code_name_or_number_of_residents(grid: Grid, written: Written, name: str) -> None:
+    path = written(grid(1, 2), "a.parquet")
+    assert list(problems_of(path, groupings=[name])) == ["a grouping is a code, a name or the residents of areas"]
+
+
+@pytest.mark.parametrize("name", ["buurtcode", "buurtnaam", "gemeentecode"])
+def test_residents_are_no_code(grid: Grid, written: Written, name: str) -> None:
+    path = written(grid(1, 2), "a.parquet")
+    assert list(problems_of(path, population=name)) == ["the number of residents cannot be a code or a name"]
+
+
+def test_a_grouping_that_is_a_covariate_is_both(grid: Grid, written: Written) -> None:
+    frame = grid(1, 4).assign(klasse=[1, 1, 2, 2], kant=list("abab"))
+    path = written(frame, "a.parquet")
+    areas = Areas.read(path, 2024, groupings=["klasse"])
+    assert areas.covariates == ["klasse"]
+    assert areas.frame["klasse"].tolist() == [1, 1, 2, 2]
+    assert areas.parents("klasse").tolist() == ["1", "1", "2", "2"]
+    assert areas.residents("klasse").index.tolist() == ["1", "2"]
+    half = Areas.read(path, 2024, groupings=["klasse"], where={"kant": "a"})  # a part of both groups: no level
+    assert (half.groupings, half.covariates, half.omitted) == ((), ["klasse"], tuple(frame["buurtcode"][1::2]))
+    assert half.frame["klasse"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("region", ["the Netherlands", "Netherlands", " nederland "])
+def test_the_country_is_called_so_in_both_languages(grid: Grid, written: Written, region: str) -> None:
+    path = written(grid(1, 2), "a.parquet")
+    assert list(problems_of(path, region=region)) == ["the run does not hold the whole country"]
+
+
+@pytest.mark.parametrize("people", [[0, 0], ["-99997", "."], [None, 0]])
+def test_somebody_lives_somewhere(grid: Grid, written: Written, people: list[object]) -> None:
+    path = written(grid(1, 2).drop(columns="inwoners"), "a.parquet")
+    table = written(pd.DataFrame({"buurtcode": grid(1, 2)["buurtcode"], "inwoners": people}), "t.csv")
+    assert list(problems_of(path, tables=[(table, "buurtcode")])) == ["no buurt has residents"]
+
+
+def test_many_columns_with_hidden_codes_are_one_note(grid: Grid, written: Written) -> None:
+    hidden = pd.DataFrame({f"c{k:03}": [-99997, 1] for k in range(1000)})
+    areas = Areas.read(written(pd.concat([grid(1, 2), hidden], axis=1), "a.parquet"), 2024)
+    assert areas.notes == (
+        "1000 secret or missing codes in c000, c001, c002, c003, c004 and 995 more read as missing",
+    )  # fmt: skip

@@ -516,7 +516,7 @@ def test_everything_that_is_wrong_is_said_at_once(made: Made) -> None:
         ("gemeente", "GM0344", "geluk", 6, 0),
         ("gemeente", "GM0344", FIRST, 62, 0),
         ("gemeente", "GM0355", FIRST, 6, -0.1),
-        ("gemeente", "GM0355", SECOND, 6, np.nan),
+        ("gemeente", "GM0355", SECOND, 6, -1e-9),
         ("gemeente", "GM0355", FIRST, 6, 0),
         ("land", "NL00", FIRST, np.nan, 0),
     ]
@@ -545,10 +545,10 @@ def test_a_table_without_columns_rows_or_numbers_is_refused(made: Made) -> None:
         read(made, [("land", "NL00", FIRST, "hoog")])
 
 
-@pytest.mark.parametrize("columns", [["value"], ["value", "se"]])
-def test_that_figures_are_exact_must_be_said(made: Made, columns: list[str]) -> None:
-    rows = pd.DataFrame([("land", "NL00", FIRST, 6.0, 0.0)], columns=["level", "area_code", "measure", "value", "se"])
-    rows = rows[["level", "area_code", "measure", *columns]]
+@pytest.mark.parametrize("se", [{}, {"se": 0.0}, {"se": 1e-9}, {"se": 0.00099}, {"se": np.nan}, {"se": ""}])
+def test_that_figures_are_exact_must_be_said(made: Made, se: dict[str, object]) -> None:
+    """No published figure is known to 0.001: less is 0 in other words; an empty cell is no standard error."""
+    rows = pd.DataFrame([{"level": "land", "area_code": "NL00", "measure": FIRST, "value": 6.0, **se}])
     with pytest.raises(DataError) as raised:
         Benchmarks.read(rows, made.fit.areas, CONCEPT, SUBDIMENSIONS)
     assert raised.value.what == "benchmarks have no standard error"

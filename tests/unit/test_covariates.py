@@ -168,3 +168,9 @@ def test_choices_that_do_not_exist_are_refused() -> None:
 def test_the_model_prints_what_is_said_of_covariates() -> None:
     model = AreaModel("1 + x + y", covariates=(Covariate("x", transform="log"), Covariate("y", sensitive=True)))
     assert "  x: log\n  y: sensitive\n" in str(model)
+
+
+def test_a_note_on_imputation_shows_the_first_buurten() -> None:
+    about = Provenance("x", "", "", "", "none", False, False, 0.0, 1.0, tuple(f"BU{k:08}" for k in range(1500)))
+    (note,) = about.notes
+    assert note.endswith("in 1500 buurten: BU00000000, BU00000001, BU00000002, BU00000003, BU00000004 and 1495 more")

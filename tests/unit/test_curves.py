@@ -17,7 +17,7 @@ from buurtsae.errors import DataError, ModelError, ProblemsError
 from buurtsae.estimates.axis import names_of
 from buurtsae.estimates.curves import Curves, curves, without_field
 from buurtsae.model.covariates import Covariate
-from buurtsae.model.design import design
+from buurtsae.model.design import covariates, design
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
 from buurtsae.publish.curves import write_curves
@@ -137,6 +137,18 @@ def test_categories_are_compared_with_the_commonest(made: Made) -> None:
     assert table[["step", "per_step"]].isna().all(axis=None)
     assert "Participatie: 1 in plaats van 2 hangt samen met een score die 0,50 punt lager is" in c.text
     assert "; per " not in c.text
+
+
+@pytest.mark.parametrize("term", ["bs(groen, 3)", "poly(groen, 3)"])
+def test_a_column_that_is_in_functions_only_has_a_curve(made: Made, term: str) -> None:
+    """From the lowest value to the highest it is what the coefficients of the rows of the model matrix say."""
+    beta = np.array([[6.0] * 4, [0.5] * 4, [0.2] * 4, [-0.4] * 4])
+    f = known_fit(made, f"1 + {term}", beta)
+    _, x, _ = covariates(f.model, f.areas)
+    known = f.areas.frame["groen"].where(f.areas.inhabited)
+    low, high = (f.areas.codes.get_loc(c) for c in (known.idxmin(), known.idxmax()))
+    rows = of(curves(f, "groen"), "participatie")["difference"]
+    assert rows.iloc[-1] - rows.iloc[0] == pytest.approx((x[high] - x[low]) @ beta[:, 0], abs=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas, make_scores, per_wijk
 
@@ -12,6 +13,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import BuurtsaeError, ModelError
 from buurtsae.model.design import Bym2Block, IidBlock, covariates, design, precision_and_root
+from buurtsae.model.formula import FUNCTIONS, RAW
 from buurtsae.model.links import Link
 from buurtsae.model.priors import PC, Normal
 from buurtsae.model.spec import AreaModel
@@ -108,7 +110,10 @@ def test_absent_unreadable_and_collinear_formulas(areas: Areas, made: DirectEsti
         ("groen | 1", "the formula has several parts"),
         ("1 + np.log(groen)", "the formula holds what is not allowed"),
         ("1 + bs(groen, df=1)", "the formula cannot be computed"),
-        ("1 + log(groen)", "columns of the formula are not finite"),
+        ("1 + I(1 / (groen - groen))", "columns of the formula are not finite"),
+        ("1 + sqrt(groen)", "the formula holds a function of raw values"),
+        ("1 + log(abs(groen))", "the formula holds a function of raw values"),
+        ("1 + C(groen) + groen", "covariates are both a category and a number"),
     ):
         assert list(problems_of(AreaModel(formula, missing="impute"), made, areas)) == [what]
     some = with_columns(areas, groen=np.arange(25.0), grijs=7 - 2 * np.arange(25.0))
@@ -350,3 +355,64 @@ def test_a_part_of_the_graph_is_not_silent_where_a_wijk_was_observed() -> None:
     (note,) = design(model, direct([first, per_wijk(scores[1])], areas), areas).notes
     # of the first two sub-dimensions its wijken have estimates
     assert "has no direct estimate of plaatsidentiteit, plaatsgeschiktheid: its level" in note
+
+
+TERMS = {  # and how many columns each makes beside the intercept
+    **{
+        "I(groen)": 1,
+        "abs(groen)": 1,
+        "bs(groen, 4)": 4,
+        "cc(groen, df=3, constraints='center')": 3,
+        "center(groen)": 1,
+    },
+    **{"cr(groen, df=3, constraints='center')": 3, "cs(groen, df=3, constraints='center')": 3, "exp(groen)": 1},
+    **{"exp10(groen)": 1, "exp2(groen)": 1, "poly(groen, 2)": 2, "scale(groen)": 1, "standardize(groen)": 1},
+    **{"C(groen)": 23, "{groen + groen**2}": 1, "grijs:bs(groen, 4)": 4},
+}
+
+
+@pytest.mark.parametrize(("term", "n"), TERMS.items())
+def test_functions_find_their_column_without_the_column_itself(term: str, n: int, areas: Areas) -> None:
+    some = with_columns(areas, groen=np.r_[np.nan, np.arange(24.0)], grijs=np.cos(np.arange(25.0)))
+    columns, x, used = covariates(AreaModel(f"1 + {term}"), some)
+    assert (len(columns), x.shape) == (1 + n, (25, 1 + n))
+    assert [c.name for c in used] == ["grijs", "groen"][term[0] != "g" :]
+
+
+def test_every_function_of_a_run_is_tried() -> None:
+    assert {f for f in FUNCTIONS if any(f"{f}(" in term for term in TERMS)} == {*FUNCTIONS} - {*RAW}
+
+
+def test_a_column_in_a_function_is_missing_modelled_or_sensitive_too(areas: Areas, made: DirectEstimates) -> None:
+    some = with_columns(areas, herkomst=np.arange(25.0))
+    problems = problems_of(AreaModel("1 + scale(groen) + bs(herkomst, 4)"), made, some)
+    assert list(problems) == [
+        "covariate groen is missing in 1 buurten with residents", "covariate herkomst is about origin"
+    ]  # fmt: skip
+
+
+def test_polynomials_are_as_large_as_what_is_standardised(areas: Areas) -> None:
+    """Whose coefficients have the same prior: R's columns of length 1 have a mean square of 1/25 here."""
+    _, x, _ = covariates(AreaModel("1 + poly(groen, 3)"), with_columns(areas, groen=np.arange(25.0)))
+    np.testing.assert_allclose(x.T @ x / 25, np.eye(4), atol=1e-12)
+
+
+def test_a_category_is_one_that_inhabited_buurten_have(areas: Areas) -> None:
+    """The buurt without residents has none, or one of its own; the mean of 1 and 3 is no category."""
+    for first in (np.nan, 9.0):
+        some = with_columns(areas, klasse=np.r_[first, np.resize([1.0, 3.0, 3.0], 24)])
+        columns, x, _ = covariates(AreaModel("1 + C(klasse)"), some)
+        assert columns == ("Intercept", "C(klasse)[T.3.0]")
+        np.testing.assert_array_equal(x[1:, 1], np.resize([0, 1, 1], 24))
+    klasse = pd.Series(np.resize([1.0, 3.0], 25), index=areas.codes)
+    klasse[UNKNOWN_X] = np.nan
+    columns, _, (used,) = covariates(AreaModel("1 + C(klasse)", missing="impute"), with_columns(areas, klasse=klasse))
+    assert (columns, used.imputed) == (("Intercept", "C(klasse)[T.3.0]"), (UNKNOWN_X,))
+
+
+def test_text_is_called_text(areas: Areas, made: DirectEstimates) -> None:
+    some = with_columns(areas, soort=["stad", "land", "zee", "veen", "klei"] * 5)
+    for text in ("1 + soort", "1 + C(soort)"):
+        assert problems_of(AreaModel(text), made, some) == {
+            "covariates are text": "soort (stad, land, zee and 2 more)"
+        }  # fmt: skip

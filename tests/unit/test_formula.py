@@ -43,6 +43,13 @@ def test_splines_polynomials_and_powers_of_sums(text: str, n: int) -> None:
     assert matrix(read(text, "a formula"), TABLE, "numbers").shape == (12, n)
 
 
+@pytest.mark.parametrize("text", ["x | y", "y ~ x | k", "y ~ x"])
+def test_the_parts_of_a_formula_have_columns_too(text: str) -> None:
+    formula = read(text, "a formula")
+    assert variables(formula) == sorted(set(text) & {"x", "y", "k"})
+    assert matrix(formula, TABLE, "numbers")
+
+
 def test_the_names_of_functions_are_no_columns() -> None:
     assert variables(read("1 + sqrt(y) + log(x) + C(k) + {abs(x) + 1}", "a formula")) == ["k", "x", "y"]
 
@@ -65,6 +72,13 @@ def test_the_names_of_functions_are_no_columns() -> None:
         ("I('a' * 1000000)", "constant"),
         ("I(x ** 999999)", "a power"),
         ("I(10 ** 10 ** 10)", "a power"),
+        ("I(" + "(" * 7 + "999999" + "**10)" * 7 + ")", "a power of a power"),
+        ("I((x ** 10 + 1) ** 10)", "a power of a power"),
+        ("I(abs(x ** 10) ** 10)", "a power of a power"),
+        ("I((999999 * 999999) ** 10 * x)", "a power of numbers alone"),
+        ("1 + log", "log without a column"),
+        ("1 + `scale`", "scale without a column"),
+        ("1 + I(log + x)", "log without a column"),
         ("I(x ** y)", "a power"),
         ("poly(x, 10000)", "an option"),
         ("bs(x, df=x)", "an option"),
@@ -112,3 +126,9 @@ def test_categories_times_categories_are_too_many_columns() -> None:
 def test_what_cannot_be_computed_is_said() -> None:
     with pytest.raises(ModelError, match="the formula cannot be computed"):
         matrix(read("bs(x, df=1)", "a formula"), TABLE, "numbers")
+
+
+@pytest.mark.parametrize("text", ["0 + poly(x, 3)", "0 + bs(x, df=5)", "0 + scale(x)"])
+def test_other_rows_get_the_columns_of_the_fit(text: str) -> None:
+    made = matrix(read(text, "a formula"), TABLE, "numbers")
+    np.testing.assert_allclose(matrix(made.model_spec, TABLE.iloc[:3], "numbers"), made.iloc[:3], atol=1e-12)

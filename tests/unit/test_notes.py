@@ -44,6 +44,13 @@ def test_a_note_is_its_english_and_carries_its_dutch() -> None:
     assert (type(back), back, back.nl) == (Note, note, note.nl)
 
 
+def test_notes_are_short_whatever_the_input_holds() -> None:
+    long = "x" * 50_000
+    note = Note("{a}: {b}", "{a}: {b}", a=long, b=[long] * 1000).under(long)
+    assert max(len(note), len(note.nl)) < 1000
+    assert "(50000 characters)" in note.nl
+
+
 def _strings(node: ast.AST) -> Iterator[ast.expr]:
     """Texts in an expression that are in no call of `Note`, nor a key, an index or the argument of another call."""
     if isinstance(node, ast.Call):

@@ -366,6 +366,8 @@ def test_explain_says_it_in_dutch(est: Estimates) -> None:
     assert est.explain(UNKNOWN_X).count("indicatief: een kenmerk van de buurt is geschat") == 7
     with pytest.raises(DataError, match="no estimate of this area"):
         est.explain(EMPTY)
+    with pytest.raises(DataError, match="no such area"):
+        est.explain("BU04009999")
 
 
 def test_select_published_rows(est: Estimates) -> None:

@@ -110,11 +110,12 @@ def test_an_item_not_asked_is_named_an_absent_one_is_an_error(written: Written) 
         ({"groen": [1, 2.5, 2, 2]}, "s.csv, groen: answers outside the scale", "2.5"),
         ({"groen": [1, np.inf, 2, 2]}, "s.csv, groen: answers are not codes", "inf"),
         ({"groen": ["tevreden", "1", "2", "2"]}, "s.csv, groen: answers are not codes", "tevreden"),
+        ({"buurtcode": ["BU03440000", None, " ", "BU03440001"]}, "s.csv has respondents without buurtcode", "2 rows"),
         ({"buurtcode": [440001, 440002, 440003, 440004]}, "s.csv has malformed buurtcodes", None),
         (
-            {"buurtcode": ["BU03440000", None, "BU03440001", "WK034400"]},
+            {"buurtcode": ["BU03440000", "BU0344", "BU03440001", "WK034400"]},
             "s.csv has malformed buurtcodes",
-            "<NA>, WK034400",
+            "BU0344, WK034400",
         ),
     ],
 )
@@ -347,6 +348,11 @@ def test_a_lonely_stratum_is_noted_or_refused(written: Written) -> None:
     path = written(sampled().assign(stratum=["noord"] * 7 + ["zuid"]), "s.csv")
     assert read(path, strata="stratum").notes == (
         "1 strata of s.csv have one respondent (zuid): centred at the grand mean",
+    )
+    (note,) = read(written(sampled().assign(stratum=["noord"] * 7 + [""]), "t.csv"), strata="stratum").notes
+    assert (note, note.nl.partition(":")[0]) == (
+        "1 strata of t.csv have one respondent (an empty one): centred at the grand mean",
+        "1 strata van t.csv hebben maar één respondent (een lege)",
     )
     assert read(path, strata="stratum", lonely="certainty").notes[0].endswith("taken as certain, without variance")
     assert problems_of(path, strata="stratum", lonely="fail") == {"1 strata have one sampled unit (stage 1)": "zuid"}

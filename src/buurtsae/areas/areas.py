@@ -6,7 +6,6 @@ stay (the graph needs them) and are left out of the estimates; a hidden number o
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,19 +19,20 @@ import pandas as pd
 import scipy.sparse as sp
 
 from buurtsae.areas import codes
+from buurtsae.areas.columns import CODES, STRUCTURAL, check_groupings, check_residents, check_rows
 from buurtsae.areas.completeness import WHOLE, completed, named
 from buurtsae.areas.graph import Graph, Pair
-from buurtsae.areas.plausible import POLYGONS, residents
+from buurtsae.areas.plausible import POLYGONS
 from buurtsae.areas.polygons import polygons
 from buurtsae.errors import BuurtsaeError, DataError, Problems, cut, shown
 from buurtsae.files import readable
-from buurtsae.notes import Note
+from buurtsae.notes import FIRST, Note
 from buurtsae.tables import as_number, plain, read_table
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-STRUCTURAL = ("name", "wijk", "gemeente", "population", "geometry")
+GROUP = "{} (group)"  # where a grouping is that is a covariate too
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class Areas:
         Higher levels have only areas that are complete; see `buurtsae.areas.completeness`.
     national : bool
         Whether the whole is the Netherlands.
+    omitted : tuple of str
+        Buurten of the file that `where` left out.
     """
 
     frame: gpd.GeoDataFrame
@@ -70,6 +72,7 @@ class Areas:
     groupings: tuple[str, ...] = ()
     partial: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     national: bool = False
+    omitted: tuple[str, ...] = ()
 
     @classmethod
     def read(
@@ -115,6 +118,9 @@ class Areas:
         frame, problems = _read_geometry(Path(path), notes), Problems()
         if "geometry" in (code, name, population):
             raise DataError("a column cannot be the geometry", "geometry", "another column", "correct the name")
+        if population in (code, name, *CODES):
+            what = "the number of residents cannot be a code or a name"
+            raise DataError(what, cut(repr(population)), "another column", "correct `population`")
         if code not in frame:
             raise DataError(
                 f"{Path(path).name} has no column of area codes",
@@ -141,9 +147,9 @@ class Areas:
                 frame = frame[frame[column].astype("string") == value]
         if frame.empty:
             problems.add("no areas are left", "0 rows", "one row per buurt", "check the file and `where`")
-        _check_rows(frame, problems)
-        _check_residents(every, population, problems)
-        _check_groupings(frame, groupings, problems)
+        check_rows(frame, problems)
+        check_residents(every, frame, population, problems)
+        check_groupings(frame, groupings, (code, name, population), problems)
         frame = polygons(frame, frame["buurtcode"], notes, problems)
         problems.raise_if_any()
         found = _assemble(frame, cls, year, name, population, notes, tuple(groupings))
@@ -189,7 +195,12 @@ class Areas:
             raise DataError(
                 "the areas have no such level", repr(level), shown(self.levels), "join a table that has this column"
             )
-        return self.frame[level].astype(object)
+        return self.frame[self.column(level)].astype(object)
+
+    def column(self, level: str) -> str:
+        """Return the column of the frame that holds a level: of the same name, unless that is a covariate."""
+        group = GROUP.format(level)
+        return group if group in self.frame else level
 
     def at(self, level: str) -> pd.Index:
         """Return the codes at a level, sorted; those without residents included."""
@@ -208,6 +219,11 @@ class Areas:
     def complete(self, level: str, codes: Sequence[str] | pd.Index) -> np.ndarray:
         """Return True for codes of a level of which the run holds every inhabited buurt."""
         return ~np.isin(np.asarray(codes, dtype=object), self.partial.get(level, ()))
+
+    def left_out(self, level: str, code: pd.Series) -> np.ndarray:
+        """Return True for buurtcodes or wijkcodes that the file has, and `where` left out."""
+        buurt = pd.Series(self.omitted, dtype=object)
+        return code.isin(buurt if level == "buurt" else codes.wijk_of(buurt)).to_numpy()
 
     def label(self, level: str, code: str) -> str:
         """Return the name of an area, or its code where the name is unknown."""
@@ -338,46 +354,6 @@ def _join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[Note]) -> g
     return frame.merge(table[[key, *(c for c in table if c not in frame)]], on=key, how="left", validate="many_to_one")
 
 
-def _check_rows(frame: gpd.GeoDataFrame, problems: Problems) -> None:
-    code = frame["buurtcode"]
-    if bad := codes.malformed(code):
-        problems.add(
-            "area codes are malformed", shown(bad), "the form BU03440101", "give buurtcodes as published by CBS"
-        )
-    twice = code[code.duplicated()].unique()
-    if len(twice):
-        problems.add("areas occur more than once", shown(twice), "one row per buurt", "dissolve or remove duplicates")
-    for column, what in (("ggdregio", "GGD-regio"), ("provinciecode", "provincie"), ("provincie", "provincie")):
-        if column in frame and len(lost := code[frame[column].isna()]):
-            problems.add(f"areas have no {what}", shown(lost), "one per buurt", f"complete the table with `{column}`")
-
-
-def _check_residents(frame: gpd.GeoDataFrame, population: str, problems: Problems) -> None:
-    if population not in frame:
-        problems.add("the number of residents is absent", shown(frame.columns, 8), repr(population), "name the column")
-        return
-    try:
-        numbers = as_number(frame.set_index("buurtcode")[population])
-    except (ValueError, TypeError) as error:
-        problems.add("the number of residents is no number", str(error), "persons", "name another column, or repair it")
-        return
-    if len(negative := numbers[numbers < 0]):
-        got = shown(f"{x:g}" for x in negative)
-        problems.add("the number of residents is negative", got, "0 or more", "correct these cells")
-    problems.sift([residents(numbers)])
-
-
-def _check_groupings(frame: gpd.GeoDataFrame, groupings: Sequence[str], problems: Problems) -> None:
-    for column in groupings:
-        if column in (*codes.LEVELS, *STRUCTURAL) or not re.fullmatch(r"[a-z][a-z0-9_]*", column):
-            taken = f"small letters, digits and _, and not {', '.join((*codes.LEVELS, *STRUCTURAL))}"
-            problems.add("a grouping cannot have this name", cut(repr(column)), taken, "rename it")
-        elif column not in frame:
-            problems.add("the areas have no such grouping", repr(column), shown(frame.columns), "join its table")
-        elif frame[column].isna().all():
-            problems.add("a grouping has no groups", repr(column), "a group per buurt, or none", "fill that column")
-
-
 def _assemble(
     frame: gpd.GeoDataFrame,
     cls: type[Areas],
@@ -419,29 +395,32 @@ def _assemble(
             out[level] = frame[column].astype(str)
     for column in groupings:
         group = frame[column].astype("string").str.strip()
-        out[column] = group.astype(object).where(group.notna() & (group != ""), None)
-        if n := int(out[column].isna().sum()):
+        group = group.astype(object).where(group.notna() & (group != ""), None)
+        out[GROUP.format(column) if pd.api.types.is_numeric_dtype(frame[column]) else column] = group
+        if n := int(group.isna().sum()):
             notes.append(
                 Note("buurten in no group of {by}: {n}", "buurten in geen groep van {by}: {n}", n=n, by=column)
             )
     used = {name, population, "wijkcode", "gemeentecode", "geometry", "ggdregio", "wijknaam", "gemeentenaam"}
     used |= {"provinciecode", "provincienaam"} if "provinciecode" in frame else set()
-    more = {}
+    more, hidden = dict[str, pd.Series](), dict[str, int]()
     for column in [c for c in frame if c not in used and c not in out]:
         try:
             numbers = as_number(frame[column])
         except (ValueError, TypeError):  # text, or numbers that no model can use: refused where a formula names it
             more[column] = frame[column]
             continue
-        hidden = int((numbers.isna() & frame[column].notna()).sum())
-        if hidden:
-            notes.append(
-                Note(
-                    "{n} secret or missing codes in {column} read as missing",
-                    "{n} codes voor geheim of ontbrekend in {column} gelezen als ontbrekend",
-                    n=hidden, column=column,
-                )
-            )  # fmt: skip
+        if n := int((numbers.isna() & frame[column].notna()).sum()):
+            hidden[column] = n
         more[column] = numbers
+    some = [([c], n) for c, n in hidden.items()] if len(hidden) <= FIRST else [(list(hidden), sum(hidden.values()))]
+    for where, n in some:
+        notes.append(
+            Note(
+                "{n} secret or missing codes in {columns} read as missing",
+                "{n} codes voor geheim of ontbrekend in {columns} gelezen als ontbrekend",
+                n=n, columns=where,
+            )
+        )  # fmt: skip
     out = pd.concat([out, pd.DataFrame(more, index=out.index)], axis=1)
     return cls(out, year, names, notes=tuple(notes), groupings=groupings)

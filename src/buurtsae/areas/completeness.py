@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from buurtsae.areas.areas import Areas
 
+COUNTRY = ("nederland", "the netherlands", "netherlands")
 WHOLE = "het hele gebied van de run"
 
 # CBS, Gemeentelijke indeling op 1 januari; 2022 from 24 March on, when Weesp joined Amsterdam
@@ -108,17 +109,21 @@ def completed(areas: Areas, file: gpd.GeoDataFrame, population: str) -> Areas:
         if level in ("wijk", "gemeente"):
             partial[level] = found
             continue
-        frame[level] = frame[level].where(~frame[level].isin(found), None)
-        if frame[level].isna().all():
-            frame = frame.drop(columns=level)
-    groupings = tuple(g for g in areas.groupings if g in frame)
+        group = areas.column(level)
+        frame[group] = frame[group].where(~frame[group].isin(found), None)
+        if frame[group].isna().all():
+            frame = frame.drop(columns=group)
+    groupings = tuple(g for g in areas.groupings if areas.column(g) in frame)
     national = not partial and is_country(frame["gemeente"], areas.year)
-    return replace(areas, frame=frame, notes=tuple(notes), groupings=groupings, partial=partial, national=national)
+    omitted = tuple(file.index[~kept])
+    return replace(
+        areas, frame=frame, notes=tuple(notes), groupings=groupings, partial=partial, national=national, omitted=omitted
+    )
 
 
 def named(areas: Areas, region: str) -> Areas:
     """Give the whole its name: that of the country, or of the one gemeente or provincie that it is, or as asked."""
-    if region.strip().casefold() == "nederland" and not areas.national:
+    if region.strip().casefold() in COUNTRY and not areas.national:
         raise DataError(
             "the run does not hold the whole country",
             f"{areas.frame['gemeente'].nunique()} gemeenten, {sum(map(len, areas.partial.values()))} areas in part",

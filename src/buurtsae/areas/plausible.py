@@ -44,7 +44,7 @@ def residents(numbers: pd.Series) -> Finding:
         "persons",
         "these look like thousands with a separator: write 2865 for 2.865, in the whole column"
         if grouped
-        else "name the column with the number of persons, without decimals",
+        else "name the column with the number of persons, without decimals, and without a separator: 2860 for 2.860",
     )
 
 

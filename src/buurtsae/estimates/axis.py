@@ -15,7 +15,7 @@ import pandas as pd
 from buurtsae.engines.base import Fit
 from buurtsae.errors import Problems
 from buurtsae.model.covariates import TRANSFORMS, Provenance, prepare
-from buurtsae.model.formula import matrix, read, variables
+from buurtsae.model.formula import categories, columns, matrix, read, terms, variables
 from buurtsae.sparse import Floats
 
 TERMS = "terms of numeric covariates"
@@ -60,10 +60,14 @@ class Axis:
     def of(cls, fit: Fit, covariate: str, grid: int) -> Axis:
         """Return the axis of a covariate of the formula, with so many values where it is numeric."""
         problems = Problems()
-        prepared, used = prepare(names_of(fit), fit.model.covariates, fit.model.missing, fit.areas, problems)
+        formula = _formula(fit)
+        grouped = categories(formula)[0]
+        prepared, used = prepare(
+            variables(formula), fit.model.covariates, fit.model.missing, fit.areas, problems, grouped
+        )
         problems.raise_if_any()
-        spec = matrix(_formula(fit), prepared, TERMS).model_spec
-        categories, with_it = _categorical(spec), _interacting(spec, covariate)
+        spec = matrix(formula, prepared, TERMS).model_spec
+        with_it = _interacting(formula, covariate)
         areas, live = fit.areas, fit.areas.inhabited
         known = areas.frame.loc[live, covariate].astype(float).dropna()
         residents = pd.Series(areas.population, index=areas.codes)[known.index]
@@ -71,15 +75,15 @@ class Axis:
 
         def at(values: Floats) -> Floats:
             """Rows of the model matrix where the covariate has these values."""
-            if covariate in categories:
+            if covariate in grouped:
                 place = [known.index[known == v][0] for v in values]
                 own = prepared.loc[place, covariate].to_numpy()
             else:
                 own = (TRANSFORMS[p.transform][0](values) - p.mean) / p.sd
-            held = {c: _held(prepared.loc[live, c], areas.population[live], c in categories) for c in prepared}
+            held = {c: _held(prepared.loc[live, c], areas.population[live], c in grouped) for c in prepared}
             return np.asarray(matrix(spec, pd.DataFrame(held | {covariate: own}), TERMS), dtype=float)
 
-        if covariate in categories:
+        if covariate in grouped:
             buurten, people = known.value_counts().sort_index(), residents.groupby(known).sum()
             reference = float(buurten.idxmax())
             values = buurten.index.to_numpy()
@@ -97,7 +101,7 @@ class Axis:
         support = pd.DataFrame({"value": values} | {k: np.asarray(v) for k, v in shares.items()})
         rows = at(values) - at(np.array([reference]))
         contrasts = at(high) - at(low)
-        return cls(p, covariate in categories, reference, support, rows, low, high, contrasts, with_it, len(known))
+        return cls(p, covariate in grouped, reference, support, rows, low, high, contrasts, with_it, len(known))
 
 
 def names_of(fit: Fit) -> list[str]:
@@ -106,25 +110,13 @@ def names_of(fit: Fit) -> list[str]:
 
 
 def _formula(fit: Fit) -> Any:
-    return read(fit.model.formula, TERMS)
+    return read(fit.model.formula, TERMS, standardised=True)
 
 
-def _categorical(spec: Any) -> set[str]:
-    """Covariates that the formula makes categorical."""
-    kinds = {expression: kind.value for expression, (kind, _) in spec.encoder_state.items()}
-    return {
-        str(v)
-        for factor, names in spec.factor_variables.items()
-        if kinds.get(str(factor)) == "categorical"
-        for v in names
-    }
-
-
-def _interacting(spec: Any, covariate: str) -> tuple[str, ...]:
+def _interacting(formula: Any, covariate: str) -> tuple[str, ...]:
     """Covariates that share a term with this one: the curve depends on where these are held."""
-    variables = {str(term): {str(v) for v in names} for term, names in spec.term_variables.items()}
-    data = {str(v) for v in spec.variables_by_source["data"]}
-    return tuple(sorted(set().union(*(v for v in variables.values() if covariate in v)) & data - {covariate}))
+    together = [columns(term) for term in terms(formula)]
+    return tuple(sorted(set().union(*(names for names in together if covariate in names)) - {covariate}))
 
 
 def _held(values: pd.Series, population: Floats, categorical: bool) -> float:

@@ -36,7 +36,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import LAND
 from buurtsae.draws import Draws, convergence
 from buurtsae.engines.base import Fit
-from buurtsae.errors import DataError, ModelError, shown
+from buurtsae.errors import DataError, ModelError, cut, shown
 from buurtsae.estimates.benchmark import Benchmarked
 from buurtsae.estimates.labels import Rules, in_words
 from buurtsae.estimates.position import above, triple_goal
@@ -194,6 +194,9 @@ class Estimates:
         """Return, in Dutch, what is known about one area and where it comes from."""
         rows = self.published
         rows = rows[rows["area_code"] == code]
+        if not any(code in self.areas.at(level) for level in self.areas.levels):
+            known = shown(self.areas.codes)
+            raise DataError("there is no such area", cut(repr(code)), known, "check the code")
         if rows.empty:
             raise DataError(
                 "there is no estimate of this area",

@@ -30,6 +30,7 @@ from buurtsae.survey.direct import DirectEstimates
 from buurtsae.tables import as_number, read_table
 
 KEY = ["level", "area_code", "measure"]
+EXACT = 1e-3  # points: below any error that a published figure can have, of rounding to two decimals 0.003
 AGREE = 1e-10  # points: exact benchmarks that depend on each other are met to this, so they must agree to it
 
 
@@ -73,21 +74,21 @@ class Benchmarks:
         Parameters
         ----------
         source : path or DataFrame
-            Columns `level`, `area_code`, `measure` (of the concept), `value` (0-10) and `se`.
+            Columns `level`, `area_code`, `measure` (of the concept), `value` (0-10) and `se`, which may be empty.
         areas : Areas
         concept : Concept
         subdimensions : tuple of str
             Those that are estimated.
         exact : bool
-            Says that figures with standard error 0, or all where there is no column `se`, are without any error: the
-            estimates then equal them, with intervals of width 0.
+            Says that figures without `se`, or with one below `EXACT`, have no error at all: the estimates then equal
+            them, with intervals of width 0.
 
         Raises
         ------
         DataError or ProblemsError
             Everything that is wrong, at once: unknown levels, areas and measures, areas without residents, figures
-            given twice or outside 0-10, standard errors that are negative, or 0 without `exact`; and if all that is
-            right, exact figures that contradict each other or that no scores on 0-10 can meet together.
+            given twice or outside 0-10, standard errors that are negative, or without `exact` absent or below `EXACT`;
+            and if all that is right, exact figures that contradict each other or that no scores on 0-10 can meet.
         """
         frame = source if isinstance(source, pd.DataFrame) else read_table(Path(source), text=KEY)
         problems = Problems()
@@ -102,14 +103,17 @@ class Benchmarks:
             except (ValueError, TypeError) as error:
                 problems.add(f"a benchmark's {column} is no number", str(error), "points on 0-10", "repair the table")
         problems.raise_if_any()
+        table["se"] = table["se"].fillna(0.0)
         if table.empty:
             raise DataError("there are no benchmarks", "0 rows", "one row per figure", "check the table")
         _check_rows(table, areas, concept, subdimensions, problems)
-        if not exact and (zero := table["se"] == 0).any():
+        sure = table["se"].between(0, EXACT, inclusive="left")
+        table["se"] = table["se"].mask(sure, 0.0)
+        if not exact and sure.any():
             problems.add(
                 "benchmarks have no standard error",
-                shown(table.loc[zero, KEY].agg(" ".join, axis=1)),
-                "an `se` above 0",
+                shown(table.loc[sure, KEY].agg(" ".join, axis=1)),
+                f"an `se` of at least {EXACT:g}: less than that counts as none",
                 "add the column `se` (of rounding to 1 decimal: 0.03), or say `exact = true`: estimates then equal "
                 "these figures, with intervals of width 0",
             )

@@ -2,7 +2,8 @@ r"""Covariates: objective figures per buurt, where they come from, and how they 
 
 A covariate x is transformed, f(x), then standardised over inhabited buurten, (f(x) - mean) / sd. A buurt without
 residents has no say in the estimates: its missing covariates become the mean, 0. Percentages p go through
-logit((p + 1/2) / 101), finite at 0 and 100.
+logit((p + 1/2) / 101), finite at 0 and 100. What the formula makes a category is not standardised, and
+without residents the commonest.
 
 What a column means is looked up in the codebooks of objective sources. Figures that were themselves modelled (the
 Leefbaarometer, RIVM's health figures) are used with a warning; figures on origin only when asked for by name.
@@ -11,7 +12,7 @@ Leefbaarometer, RIVM's health figures) are used with a warning; figures on origi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, Literal
@@ -133,7 +134,7 @@ class Provenance:
                 Note(
                     "covariate {name} imputed by the median in {n} buurten: {codes}",
                     "kenmerk {name} ontbreekt in {n} buurten en is daar vervangen door de mediaan: {codes}",
-                    name=self.name, n=len(self.imputed), codes=", ".join(self.imputed),
+                    name=self.name, n=len(self.imputed), codes=self.imputed,
                 )
             )  # fmt: skip
         return out
@@ -158,7 +159,12 @@ def _columns() -> dict[str, tuple[Codebook, Indicator]]:
 
 
 def prepare(
-    names: list[str], declared: tuple[Covariate, ...], policy: Missing, areas: Areas, problems: Problems
+    names: list[str],
+    declared: tuple[Covariate, ...],
+    policy: Missing,
+    areas: Areas,
+    problems: Problems,
+    grouped: Set[str] = frozenset(),
 ) -> tuple[pd.DataFrame, tuple[Provenance, ...]]:
     """Transform, fill in and standardise covariates; record what is wrong with them.
 
@@ -171,6 +177,8 @@ def prepare(
         For missing values of covariates that say nothing about it.
     areas : Areas
     problems : Problems
+    grouped : set of str
+        Those that are categories in the formula.
 
     Returns
     -------
@@ -184,14 +192,16 @@ def prepare(
         )
     table, provenance = pd.DataFrame(index=areas.codes), []
     for name in names:
-        found = _one(said.get(name, Covariate(name)), policy, areas, problems)
+        found = _one(said.get(name, Covariate(name)), name in grouped, policy, areas, problems)
         if found is not None:
             table[name] = found[0]
             provenance.append(found[1])
     return table, tuple(provenance)
 
 
-def _one(c: Covariate, policy: Missing, areas: Areas, problems: Problems) -> tuple[pd.Series, Provenance] | None:
+def _one(
+    c: Covariate, category: bool, policy: Missing, areas: Areas, problems: Problems
+) -> tuple[pd.Series, Provenance] | None:
     entry, live = known(c.name), areas.inhabited
     sensitive = bool(entry and entry[1].sensitive) or bool(ORIGIN.search(c.name))
     if sensitive and not c.sensitive:
@@ -230,6 +240,9 @@ def _one(c: Covariate, policy: Missing, areas: Areas, problems: Problems) -> tup
         )
     seen = values.where(live)
     median = seen.groupby(areas.frame["gemeente"]).transform("median").fillna(seen.median())
+    if category and seen.notna().any():  # 1 or 2, not 1.5
+        own = np.sort(seen.dropna().unique())
+        median = pd.Series(own[np.searchsorted(own, median, side="right") - 1], index=median.index)
     values = values.where(~missing, median)
     mean, sd = float(values[live].mean()), float(values[live].std(ddof=0))
     if not sd > 0:
@@ -250,4 +263,6 @@ def _one(c: Covariate, policy: Missing, areas: Areas, problems: Problems) -> tup
         sd,
         tuple(areas.codes[missing]),
     )
+    if category:
+        return values.where(live).fillna(values[live].mode().iloc[0]), used
     return ((values - mean) / sd).fillna(0.0), used

@@ -18,10 +18,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.columns import STRUCTURAL
 from buurtsae.areas.icar import IcarStructure
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, cut, shown
 from buurtsae.model.covariates import Provenance, prepare
-from buurtsae.model.formula import matrix, read, variables
+from buurtsae.model.formula import categories, matrix, read, variables
 from buurtsae.model.links import Link
 from buurtsae.model.plausible import figures
 from buurtsae.model.rank import dependent_columns
@@ -253,12 +254,28 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
     from formulaic.formula import SimpleFormula
 
     side = "one right-hand side, such as 1 + x"
-    formula = read(model.formula, side)
+    formula = read(model.formula, side, standardised=True)
     if not isinstance(formula, SimpleFormula):
         raise ModelError("the formula has several parts", cut(repr(model.formula)), side, "leave out `~` and `|`")
-    names = variables(formula)
-    problems = Problems()
-    if absent := [n for n in names if n not in areas.covariates]:
+    problems, joined = Problems(), set(areas.covariates)
+    names, (grouped, numbers) = variables(formula), categories(formula)
+    if text := [n for n in names if n in areas.frame and n not in (*joined, *STRUCTURAL)]:
+        problems.add(
+            "covariates are text",
+            "; ".join(f"{n} ({shown(areas.frame[n].dropna().unique(), 3)})" for n in text[:5]),
+            "columns of numbers",
+            "correct the cells that are no number; of categories, join a column of their numbers and write C(column)",
+            ModelError,
+        )
+    if both := sorted(grouped & numbers):
+        problems.add(
+            "covariates are both a category and a number",
+            shown(both),
+            "C(column), or the column",
+            "choose one, or join the column twice under two names",
+            ModelError,
+        )
+    if absent := [n for n in names if n not in joined and n not in text]:
         problems.add(
             "covariates are absent",
             shown(absent),
@@ -266,8 +283,8 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
             "correct the formula, or join the table that has them",
             ModelError,
         )
-        problems.raise_if_any()
-    table, used = prepare(names, model.covariates, model.missing, areas, problems)
+    problems.raise_if_any()
+    table, used = prepare(names, model.covariates, model.missing, areas, problems, grouped)
     problems.raise_if_any()
     found = matrix(formula, table, "terms of numeric covariates")
     x = np.asarray(found, dtype=float)

@@ -2,7 +2,8 @@
 
 formulaic hands every factor that is no name to Python. So its text is parsed first, and only this passes: columns,
 numbers, + - * / **, and calls of `FUNCTIONS`, with text or numbers as options. How much work a formula asks for is
-counted before it is done: terms by the operators (a * b has A + B + AB), powers and degrees by their numbers.
+counted before it is done: terms by the operators (a * b has A + B + AB), powers and degrees by their numbers. Numbers
+alone have no powers, nor have powers: (999999**10)**10 would compute for minutes.
 """
 
 from __future__ import annotations
@@ -10,27 +11,30 @@ from __future__ import annotations
 import ast
 import math
 import re
+from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from buurtsae.errors import ModelError, cut
+from buurtsae.errors import ModelError, cut, shown
 
 if TYPE_CHECKING:
     from formulaic import Formula, ModelMatrix
 
-OURS = {"abs": np.abs, "log1p": np.log1p, "sqrt": np.sqrt}  # formulaic has the others
+OURS = {"abs": np.abs, "log1p": np.log1p, "sqrt": np.sqrt}  # formulaic has the others; and `poly`
 FUNCTIONS = (
     *("C", "I", "abs", "bs", "cc", "center", "cr", "cs", "exp", "exp10", "exp2", "log", "log10", "log1p", "log2"),
     *("poly", "scale", "sqrt", "standardize"),
 )
+RAW = ("log", "log10", "log1p", "log2", "sqrt")  # of no use for what is standardised: half of it is below 0
 SIGNS = frozenset("~|+-*/:^()in")  # of operators; ~ and | make parts, which who asks may refuse
 LONGEST, TERMS, COLUMNS, POWER, DEGREE = 2000, 1000, 1000, 10, 30
 MIXED = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 
 
-def read(text: str, expected: str) -> Formula:
+def read(text: str, expected: str, *, standardised: bool = False) -> Formula:
     """Return a formula of formulaic that is safe to compute, in bounded time.
 
     Parameters
@@ -38,6 +42,8 @@ def read(text: str, expected: str) -> Formula:
     text : str
     expected : str
         What a message says that a formula is.
+    standardised : bool
+        Of covariates of a run, which functions see standardised: those of `RAW` are refused.
 
     Raises
     ------
@@ -58,16 +64,40 @@ def read(text: str, expected: str) -> Formula:
         tree = parser.get_ast(text)
         if tree is not None and (n := _terms(tree)) > TERMS:
             raise ModelError("the formula has too many terms", f"up to {n:.6g}", f"at most {TERMS}", "leave some out")
-        return Formula(text)
+        formula = Formula(text)
     except ModelError:
         raise
     except Exception as error:  # formulaic has no common class of errors
         raise ModelError("the formula cannot be read", plain(error), expected, "correct it") from error
+    if standardised:
+        _refuse_roots(formula)
+    return formula
 
 
 def variables(formula: Any) -> list[str]:
     """Return the columns that a formula, or a spec, needs, sorted."""
-    return sorted({str(v) for v in formula.required_variables} - set(OURS))
+    return sorted({name for term in terms(formula) for name in columns(term)})
+
+
+def terms(formula: Any) -> list[Any]:
+    """Return the terms of all parts of a formula, or of a spec."""
+    if hasattr(formula, "required_variables") and hasattr(formula, "formula"):
+        formula = formula.formula  # of a spec
+    sides = formula._flatten() if hasattr(formula, "_structure") else [formula]
+    return [term for side in sides for term in side]
+
+
+def columns(term: Any) -> set[str]:
+    """Return the columns that a term needs."""
+    return {name for factor in term.factors for name in _names(factor)}
+
+
+def categories(formula: Any) -> tuple[set[str], set[str]]:
+    """Return the columns inside `C(...)`, which are categories, and those that are used as numbers."""
+    numbers, inside = set[str](), set[str]()
+    for factor in (f for term in terms(formula) for f in term.factors):
+        (inside if str(factor.expr).startswith("C(") else numbers).update(_names(factor))
+    return inside, numbers
 
 
 def matrix(formula: Any, table: pd.DataFrame, expected: str) -> ModelMatrix:
@@ -78,16 +108,28 @@ def matrix(formula: Any, table: pd.DataFrame, expected: str) -> ModelMatrix:
     ModelError
         If it has too many columns, or a factor cannot be computed on these data.
     """
-    side = getattr(formula, "rhs", formula)
-    widths = [math.prod(_width(str(f), table) for f in t.factors) for t in side] if hasattr(side, "__iter__") else []
+    widths = [math.prod(_width(str(f), table) for f in t.factors) for t in terms(formula)]
     if sum(widths) > COLUMNS:
         got = f"up to {sum(widths)}"
         raise ModelError("the formula makes too many columns", got, f"at most {COLUMNS}", "merge categories")
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused by name, by who asks
-            return formula.get_model_matrix(table, na_action="ignore", context=OURS)
+            return formula.get_model_matrix(table, na_action="ignore", context=OURS | {"poly": _poly()})
     except Exception as error:  # nor have the functions that it calls
         raise ModelError("the formula cannot be computed", plain(error), expected, "correct it") from error
+
+
+@cache
+def _poly() -> Any:
+    """R's poly with columns of mean square 1 instead of length 1: as large as what is standardised, for its priors."""
+    from formulaic.transforms import poly, stateful_transform
+
+    @stateful_transform  # type: ignore[untyped-decorator, unused-ignore]
+    def scaled(x: Any, degree: int = 1, raw: bool = False, _state: Any = None) -> Any:
+        made = poly(x, degree, raw, _state=_state)
+        return made if raw else made * math.sqrt(_state.setdefault("n", len(x)))
+
+    return scaled
 
 
 def _width(factor: str, table: pd.DataFrame) -> int:
@@ -103,6 +145,28 @@ def plain(error: Exception) -> str:
     return cut(" ".join(re.sub(r"\x1b\[[\d;]*m|[⧛⧚]", "", str(error)).split()) or type(error).__name__, 300)
 
 
+def _names(factor: Any) -> Iterator[str]:
+    """The columns of a factor: its name, or the names in what Python computes, less those of functions."""
+    if factor.eval_method.value == "lookup":
+        yield str(factor.expr)
+    elif factor.eval_method.value == "python":
+        named = (n.id for n in ast.walk(ast.parse(str(factor.expr), mode="eval")) if isinstance(n, ast.Name))
+        yield from (name for name in named if name not in FUNCTIONS)
+
+
+def _refuse_roots(formula: Any) -> None:
+    for factor in (f for term in terms(formula) for f in term.factors if f.eval_method.value == "python"):
+        called = {n.id for n in ast.walk(ast.parse(str(factor.expr), mode="eval")) if isinstance(n, ast.Name)}
+        if roots := sorted(called & set(RAW)):
+            raise ModelError(
+                "the formula holds a function of raw values",
+                f"{shown(roots)} in {cut(repr(str(factor.expr)))}",
+                "functions of standardised covariates, which are about 0",
+                "name the covariate in the formula, and in [[covariates]] with transform = "
+                + " or ".join(f'"{t}"' for t in ("log", "log1p", "sqrt")),
+            )
+
+
 def _check(token: Any, kind: Any) -> None:
     text = str(token)
     if token.kind is kind.PYTHON:
@@ -111,6 +175,8 @@ def _check(token: Any, kind: Any) -> None:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise _refused(text, "no expression") from error
         _factor(tree, text)
+    elif token.kind is kind.NAME and text.strip("`") in FUNCTIONS:
+        raise _refused(text, f"{text.strip('`')} without a column")
     elif token.kind in (kind.OPERATOR, kind.CONTEXT) and set(text) - SIGNS:
         raise _refused(text, "an operator")
     elif token.kind is kind.VALUE and not re.fullmatch(r"\d{1,6}(\.\d{1,12})?", text):
@@ -122,6 +188,8 @@ def _factor(node: ast.AST, text: str, depth: int = 0) -> None:
     if depth > 20:
         raise _refused(text, "nested too deep")
     match node:
+        case ast.Name(id=name) if name in FUNCTIONS:
+            raise _refused(text, f"{name} without a column")
         case ast.Name(id=name) if not name.startswith("__"):
             return
         case ast.Constant() if _number(node, 1e6):
@@ -130,6 +198,10 @@ def _factor(node: ast.AST, text: str, depth: int = 0) -> None:
             return _factor(inner, text, depth + 1)
         case ast.BinOp(op=ast.Pow(), right=right) if not _number(right, POWER):
             raise _refused(text, f"a power that is no number up to {POWER}")
+        case ast.BinOp(left=left, op=ast.Pow()) if any(isinstance(n, ast.Pow) for n in ast.walk(left)):
+            raise _refused(text, "a power of a power")
+        case ast.BinOp(left=left, op=ast.Pow()) if not any(isinstance(n, ast.Name) for n in ast.walk(left)):
+            raise _refused(text, "a power of numbers alone")
         case ast.BinOp(left=left, op=op, right=right) if isinstance(op, MIXED):
             _factor(left, text, depth + 1)
             return _factor(right, text, depth + 1)

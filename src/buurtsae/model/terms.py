@@ -62,7 +62,8 @@ class IID:
     Parameters
     ----------
     level : str
-        `gemeente`, `wijk` or `ggdregio`; `gemeentecode` and `wijkcode` are understood.
+        Of the areas: `wijk`, `gemeente`, `ggdregio`, `provincie` or a grouping; `gemeentecode` and `wijkcode` are
+        understood.
     sd : PC
     spread : float
     correlation : LKJ

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from buurtsae.errors import DataError, Problems, shown
+from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.estimates.explanation import explanation
 from buurtsae.estimates.labels import in_words
 from buurtsae.estimates.leaning import leaning
@@ -229,13 +229,18 @@ def of_area(folder: str | Path, code: str) -> dict[str, Any]:
     DataError
         If the folder holds no finished run, the run no file of the gemeente, or the file nothing of the area.
     """
-    run = Finished.open(folder)
+    run, code = Finished.open(folder), code.strip().upper()
     name = f"json/GM{code[2:6]}.json"
     if name not in run.names:
         known = shown(Path(n).stem for n in run.names if n.startswith("json/")) or f"no gemeenten in {folder}"
-        raise DataError("there are no results of this area", repr(code), known, "check the code, and --from FOLDER")
+        raise DataError(
+            "there are no results of this area", cut(repr(code)), known, "check the code, and --from FOLDER"
+        )
     document = run.json(name)
     rows = [r for r in document["estimates"] if r["area_code"] == code and r["year"] == document["years"][-1]]
+    buurten = [a["area_code"] for a in document["areas"] if a["level"] == "buurt"]
+    if code not in {c for b in buurten for c in (b, f"WK{b[2:8]}", f"GM{b[2:6]}")}:
+        raise DataError("there is no such area", cut(repr(code)), shown(buurten), "check the code")
     if not rows:
         raise DataError(
             "there is no estimate of this area",

@@ -19,10 +19,11 @@ from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook, available
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.source_estimates import SourceEstimates
-from buurtsae.tables import as_number, read_table
+from buurtsae.tables import as_number, boolean, read_table
 
 REQUIRED = ("area_code", "measure", "source", "estimate", "variance", "n_respondents")
 KEY = ["area_code", "source", "measure"]
+LONGEST = 200  # name of a source, in characters, as in a run file
 ABSURD = (-100.0, 110.0)  # ten scales away: not noise but another unit
 COVARIANCE = ("area_code", "source", "measure_1", "measure_2", "covariance")
 
@@ -110,6 +111,8 @@ def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problem
     for column in ("estimate", "variance", "covariance", "n_respondents", "n_effective"):
         if column not in table:
             continue
+        if boolean(table[column]):
+            problems.add(f"{path.name}, {column} is true and false", "booleans", "numbers", "name another column")
         try:
             table = table.assign(**{column: as_number(table[column])})
         except (ValueError, TypeError) as error:
@@ -144,7 +147,11 @@ def _check_areas(table: pd.DataFrame, areas: Areas, file: str, problems: Problem
     """Codes must be known, and those of one source of one level."""
     level = _level(table["area_code"])
     for name in codes.FORM:
-        _check_codes(table[level == name], ["area_code"], areas.at(name), f"{name}en of {areas.year}", file, problems)
+        own, what = table[level == name], f"{name}en of {areas.year}"
+        n = int(areas.left_out(name, own["area_code"]).sum())
+        hint = f"{n} rows are of areas that `where` leaves out: widen it" if n else "correct or drop these rows"
+        hint += ', or set `unknown_areas = "drop"` in [direct]'
+        _check_codes(own, ["area_code"], areas.at(name), what, file, problems, hint)
     for source, rows in table.groupby("source", sort=False):
         if (wijk := level[rows.index] == "wijk").any() and not wijk.all():
             problems.add(
@@ -156,11 +163,15 @@ def _check_areas(table: pd.DataFrame, areas: Areas, file: str, problems: Problem
 
 
 def _check_codes(
-    table: pd.DataFrame, columns: list[str], known: Iterable[str], what: str, file: str, problems: Problems
+    table: pd.DataFrame,
+    columns: list[str],
+    known: Iterable[str],
+    what: str,
+    file: str,
+    problems: Problems,
+    hint: str = "correct or drop these rows",
 ) -> None:
     if unknown := sorted(set(table[columns].fillna("").to_numpy().ravel()) - set(known)):
-        or_else = ', or set `unknown_areas = "drop"` in [direct]' if columns == ["area_code"] else ""
-        hint = f"correct or drop these rows{or_else}"
         problems.add(f"{file} has unknown {what}", shown(unknown), shown(known), hint)
 
 
@@ -194,6 +205,10 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
     nameless = table["source"].isna() | (table["source"] == "")
     if (n := int(nameless.sum())) > 0:
         problems.add(f"{file} has rows without a source", f"{n} rows", "a name in each", "complete the column")
+    if len(long := table["source"][table["source"].str.len() > LONGEST].unique()):
+        problems.add(
+            f"{file} has sources with long names", shown(long), f"at most {LONGEST} characters", "shorten them"
+        )
     _check_areas(table, areas, file, problems)
     _check_codes(table, ["measure"], concept.subdimensions, "sub-dimensions", file, problems)
     twice = table[table.duplicated(KEY)]
@@ -206,10 +221,28 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
     if len(absurd):
         got = shown(f"{v:g}" for v in absurd["estimate"])
         problems.add(f"{file}: estimates far outside the scale", got, "about 0 to 10", "rescale to 0-10")
+    of = table[given].assign(outside=~table["estimate"].between(0, 10)).groupby(["source", "measure"])
+    for (source, measure), rows in of:
+        if rows["outside"].mean() > 0.5 and not len(absurd):
+            middle = rows["estimate"].median()
+            problems.add(
+                f"{file}: most estimates of {measure} by {source} lie outside the scale",
+                f"{int(rows['outside'].sum())} of {len(rows)}, {middle:g} in the middle",
+                "0 to 10",
+                "these look like 0-100: divide them by 10, and their variances by 100"
+                if middle > 10
+                else "rescale them",
+            )
+    if len(part := table[given & (table["n_respondents"] != table["n_respondents"].round())].dropna()):
+        got = shown(f"{v:g}" for v in part["n_respondents"])
+        hint = "give the number of people; an effective number is `n_effective`"
+        problems.add(f"{file}: n_respondents is no whole number", got, "persons", hint)
     for column in ("n_respondents", "n_effective"):
         bad = table[given & ~(table[column] >= 0)]
         if len(bad):
             problems.add(f"{file}: {column} missing or negative", shown(bad["area_code"]), ">= 0", "complete it")
+    if len(below := table[given & (table["variance"] < 0)]) and smooth:  # 0 and missing can be smoothed
+        problems.add(f"{file}: variances that are negative", shown(below["area_code"]), "0 or more", "correct them")
     zero = table[given & ~(table["variance"] > 0)]
     if len(zero) and not smooth:
         problems.add(

@@ -163,7 +163,7 @@ def add_design(
     )
     if len(problems.found) == before:
         try:
-            alone = [str(s) for s in _lonely_names(frame, info)]
+            alone = [str(s) or Note("an empty one", "een lege") for s in _lonely_names(frame, info)]
         except BuurtsaeError as error:
             problems.collect(error)
         else:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from buurtsae.areas import codes
@@ -24,7 +23,7 @@ from buurtsae.survey.plausible import Rows, of_file
 from buurtsae.survey.population_totals import Calibration
 from buurtsae.survey.replicates import ReplicatePlan
 from buurtsae.survey.sampling import Lonely
-from buurtsae.tables import as_number, read_table
+from buurtsae.tables import as_number, boolean, read_table
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,10 @@ class Survey:
         frame.insert(
             1, "weight", one if weight is None else _weights(raw[weight], frame["stratum"], path.name, problems)
         )
-        if bad := codes.malformed(pd.Series(frame["area"].unique()), level):
+        if n := int((empty := frame["area"].isna() | (frame["area"] == "")).sum()):
+            hint = "complete the column, or drop these rows"
+            problems.add(f"{path.name} has respondents without {level}code", f"{n} rows", "a code in each", hint)
+        if bad := codes.malformed(pd.Series(frame["area"][~empty].unique()), level):
             other = "wijk" if level == "buurt" else "buurt"
             hint = "give codes as text" if codes.malformed(pd.Series(bad), other) else f'set `level = "{other}"`'
             problems.add(f"{path.name} has malformed {level}codes", shown(bad), f"the form {codes.FORM[level]}", hint)
@@ -238,18 +240,23 @@ def check_codes(
         )
     unknown = area[~area.isin(areas.at(level))]
     if len(unknown):
-        share = len(unknown) / len(area)
+        share, omitted = len(unknown) / len(area), areas.left_out(level, unknown)
+        why = "the codes look like another year's: recode them" if share > 0.02 else "correct these codes"
+        why, place = (
+            (f"{int(omitted.sum())} of them live where `where` leaves out: widen it", "")
+            if omitted.any()
+            else (why, f": a {level} may exist at CBS and have no polygon here")
+        )
         problems.add(
             f"{len(unknown)} respondents of {source} live in unknown {level}en",
             shown(sorted(unknown.unique())),
             f"{level}codes of {areas.year}",
-            ("the codes look like another year's: recode them" if share > 0.02 else "correct these codes")
-            + f', or set `unknown_areas = "drop"` in [[sources]]: a {level} may exist at CBS and have no polygon here',
+            f'{why}, or set `unknown_areas = "drop"` in [[sources]]{place}',
         )
 
 
 def _weights(column: pd.Series, stratum: pd.Series, file: str, problems: Problems) -> pd.Series:
-    if _boolean(column):
+    if boolean(column):
         problems.add(f"{file} has weights that are true and false", "booleans", "numbers > 0", "name another column")
     weight = as_number(column, strict=False)
     if (n := int(weight.isna().sum())) > 0:
@@ -270,11 +277,6 @@ def _weights(column: pd.Series, stratum: pd.Series, file: str, problems: Problem
     return weight
 
 
-def _boolean(column: pd.Series) -> bool:
-    """Whether a column has truth values, alone or among missing ones; as numbers they would be 0 and 1."""
-    return pd.api.types.is_bool_dtype(column) or bool(column.map(lambda v: isinstance(v, bool | np.bool_)).any())
-
-
 def _identifiers(column: pd.Series, area: pd.Series, level: str, file: str, problems: Problems) -> None:
     """Nobody lives in two areas, or answers twice."""
     if (n := int((column.isna() | (column == "")).sum())) > 0:
@@ -292,7 +294,7 @@ def _identifiers(column: pd.Series, area: pd.Series, level: str, file: str, prob
 def _answers(
     column: pd.Series, valid: tuple[int, ...], missing: tuple[int, ...], where: str, problems: Problems
 ) -> pd.Series:
-    if _boolean(column):
+    if boolean(column):
         problems.add(f"{where}: answers are true and false", "booleans", shown(valid, 12), "export the codes")
     answer = as_number(column, strict=False)
     text = column[answer.isna() & column.notna()].unique()

@@ -1,0 +1,74 @@
+"""Whether the columns of a file of areas can be what they are used as: codes, residents, groups."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from buurtsae.areas import codes
+from buurtsae.areas.plausible import residents
+from buurtsae.errors import Problems, cut, shown
+from buurtsae.tables import as_number
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+STRUCTURAL = ("name", "wijk", "gemeente", "population", "geometry")
+CODES = ("buurtcode", "wijkcode", "gemeentecode")
+NAMES = ("buurtnaam", "wijknaam", "gemeentenaam", "provinciecode", "provincienaam")
+
+
+def check_rows(frame: gpd.GeoDataFrame, problems: Problems) -> None:
+    """Codes are whole, occur once, and lie in one area of each higher level."""
+    code = frame["buurtcode"]
+    if bad := codes.malformed(code):
+        problems.add(
+            "area codes are malformed", shown(bad), "the form BU03440101", "give buurtcodes as published by CBS"
+        )
+    twice = code[code.duplicated()].unique()
+    if len(twice):
+        problems.add("areas occur more than once", shown(twice), "one row per buurt", "dissolve or remove duplicates")
+    for column, what in (("ggdregio", "GGD-regio"), ("provinciecode", "provincie"), ("provincie", "provincie")):
+        if column in frame and len(lost := code[frame[column].isna()]):
+            problems.add(f"areas have no {what}", shown(lost), "one per buurt", f"complete the table with `{column}`")
+
+
+def check_residents(frame: gpd.GeoDataFrame, kept: gpd.GeoDataFrame, population: str, problems: Problems) -> None:
+    """Residents are persons, and some buurten that were kept have them."""
+    if population not in frame:
+        problems.add("the number of residents is absent", shown(frame.columns, 8), repr(population), "name the column")
+        return
+    try:
+        numbers = as_number(frame.set_index("buurtcode")[population])
+    except (ValueError, TypeError) as error:
+        problems.add("the number of residents is no number", str(error), "persons", "name another column, or repair it")
+        return
+    if len(negative := numbers[numbers < 0]):
+        got = shown(f"{x:g}" for x in negative)
+        problems.add("the number of residents is negative", got, "0 or more", "correct these cells")
+    problems.sift([residents(numbers)])
+    if len(kept) and not (as_number(kept[population]) > 0).any():
+        what, hint = "no buurt has residents", "name another column with `population`, or complete it"
+        problems.add(what, f"{shown(kept[population], 3)} in {population}", "a number of persons", hint)
+
+
+def check_groupings(frame: gpd.GeoDataFrame, groupings: Sequence[str], used: Sequence[str], problems: Problems) -> None:
+    """Groupings are columns of groups, whose names are free."""
+    if len(set(groupings)) < len(groupings):
+        problems.add("groupings are given twice", shown(groupings), "each once", "keep one")
+    for column in groupings:
+        if column in (*used, *CODES, *NAMES):
+            problems.add(
+                "a grouping is a code, a name or the residents of areas",
+                cut(repr(column)),
+                "a column of groups of buurten",
+                "leave it out: wijk, gemeente and provincie are levels already",
+            )
+        elif column in (*codes.LEVELS, *STRUCTURAL) or not re.fullmatch(r"[a-z][a-z0-9_]*", column):
+            taken = f"small letters, digits and _, and not {', '.join((*codes.LEVELS, *STRUCTURAL))}"
+            problems.add("a grouping cannot have this name", cut(repr(column)), taken, "rename it")
+        elif column not in frame:
+            problems.add("the areas have no such grouping", repr(column), shown(frame.columns), "join its table")
+        elif frame[column].isna().all():
+            problems.add("a grouping has no groups", repr(column), "a group per buurt, or none", "fill that column")
