@@ -365,7 +365,7 @@ def main() -> None:
     words = [w for w in sys.argv[1:] if w != "--debug"]
     debug = len(words) < len(sys.argv) - 1
     if not debug:
-        warnings.showwarning = _unheard
+        warnings.showwarning = _heard
     try:
         app(args=words)
     except (SystemExit, KeyboardInterrupt) as stop:
@@ -387,5 +387,7 @@ def _unexpected(error: BaseException) -> BuurtsaeError:
     )
 
 
-def _unheard(*args: Any, **options: Any) -> None:
-    """What libraries warn of is for who develops with them; what an analyst must know is a note."""
+def _heard(message: Warning | str, category: type[Warning], *args: Any, **options: Any) -> None:
+    """Say what our own code warns of; what libraries warn of is for who develops with them, and told with --debug."""
+    if category.__module__.startswith("buurtsae"):
+        typer.echo(str(message), err=True)

@@ -18,6 +18,7 @@ import pytest
 from example_runs import DemoRun, Example, call
 
 from buurtsae import __version__, pipeline
+from buurtsae.classical.columns import BoundaryWarning
 from buurtsae.engines import laplace
 from buurtsae.errors import DataError
 from buurtsae.publish import output
@@ -369,15 +370,18 @@ def test_the_version() -> None:
     assert call("--version").status == 0
 
 
-def test_warnings_of_libraries_are_not_printed(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warnings_of_libraries_are_not_printed_but_ours_are(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
     def warn(path: Path) -> Any:
         warnings.showwarning(UserWarning("een bibliotheek"), UserWarning, "x.py", 1)
+        warnings.showwarning(BoundaryWarning("van ons"), BoundaryWarning, "x.py", 1)
         raise DataError("a", "b", "c", "d")
 
     monkeypatch.setattr(pipeline, "check", warn)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back afterwards
-    assert "bibliotheek" not in call("check", example.run).err
-    assert len(call("check", example.run).err.splitlines()) == 3
+    said = call("check", example.run).err
+    assert "bibliotheek" not in said
+    assert said.splitlines()[0] == "van ons"
+    assert len(said.splitlines()) == 1 + 3
 
 
 def test_a_thousand_unknown_keys_are_a_few_lines(example: Example) -> None:

@@ -77,7 +77,23 @@ def test_a_partner_must_be_large_enough() -> None:
     residents = {"BU00010001": 9, "BU00010002": 1, "BU00010003": 30, "BU00010101": 900, "BU00010102": 700}
     found = suppress(cells_of(in_a_row(residents)), {("buurt", "BU00010001")}, PROTECTION)
     # one resident leaves 10 / 9 of a point of room for nine; thirty leave all
-    assert ("buurt", "BU00010003") in found.protecting
+    assert found.protecting == {("buurt", "BU00010003")}
+
+
+def test_a_wijk_of_one_buurt_goes_with_it_and_so_do_those_of_its_partners() -> None:
+    areas = in_a_row({"BU00010001": 5, "BU00010101": 900, "BU00010102": 700, "BU00010201": 800, "BU00010202": 300})
+    found = suppressed(areas)
+    assert found.ruled == {("buurt", "BU00010001"), ("wijk", "WK000100")}  # five residents too
+    partners = {("buurt", "BU00010202"), ("wijk", "WK000102")}  # 300 residents, and what would tell them
+    assert found.protecting == partners | {("buurt", "BU00010102"), ("wijk", "WK000101")}  # 5 of 300 are no protection
+    assert min(attacked(areas, set(found.keys)).values()) > PROTECTION
+
+
+def test_a_large_wijk_with_one_hidden_buurt_by_rule() -> None:
+    areas = in_a_row({"BU00010001": 500, "BU00010101": 900, "BU00010102": 700})
+    found = suppress(cells_of(areas), {("buurt", "BU00010001")}, PROTECTION)
+    assert found.protecting == {("wijk", "WK000100"), ("wijk", "WK000101"), ("buurt", "BU00010102")}
+    assert attacked(areas, set(found.keys))["buurt", "BU00010001"] > PROTECTION
 
 
 def test_a_hidden_wijk_is_not_what_its_gemeente_less_the_others_is() -> None:
@@ -175,6 +191,8 @@ def test_no_hidden_area_of_a_random_region_is_computed_back(seed: int, least: in
     # with one equation the audit is exact, and most hidden areas have one
     assert np.mean([abs(audit[key] - width) < 1e-6 for key, width in wide.items()]) > 0.5
     assert not {level for level, _ in found.protecting} & {"land", "gemeente"}
+    buurten = [sum(level == "buurt" for level, _ in keys) for keys in (found.protecting, found.ruled)]
+    assert buurten[0] <= 2.5 * buurten[1]  # one to protect it, one to protect that, and some for groupings
 
 
 def test_what_only_protects_takes_no_gemeente_along() -> None:

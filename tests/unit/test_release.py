@@ -20,12 +20,15 @@ from scipy.linalg import null_space
 
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.benchmark import Benchmarks, benchmark
+from buurtsae.estimates.compare import compare_folders
+from buurtsae.estimates.curves import curves
 from buurtsae.estimates.disclosure import Cells, suppress
 from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.planning import plan
 from buurtsae.estimates.quality import quality
 from buurtsae.estimates.release import MARGIN, SEVERAL, Release, countable, too_few
 from buurtsae.estimates.summary import Estimates, estimate
-from buurtsae.publish.content import Content
+from buurtsae.publish.content import Content, explained, of_area
 from buurtsae.publish.manifest import Provenance
 from buurtsae.publish.output import publish
 from buurtsae.survey.concept import Concept
@@ -121,6 +124,19 @@ def test_of_worlds_that_differ_in_what_is_hidden_all_files_are_the_same(
     for file in files:
         found, wanted = dict(parts(tmp_path / "one" / file)), dict(parts(tmp_path / "other" / file))
         differ += [f"{file} {name}" for name in wanted if not same(found.get(name), wanted[name])]
+    fits, some = [e.fit for e in (est, other)], est.release.shown("buurt", est.areas.codes[est.areas.inhabited]).any()
+    said = [
+        (
+            plan(fit, budget=50, rules=rules).table.round(9).to_csv() if some else "",
+            curves(fit, "groen").table.round(9).to_csv(),
+            str(explained(of_area(tmp_path / name, "BU03550001"))),
+            str(e.explain("BU03550001") if rules == Rules() else ""),
+        )
+        for fit, e, name in zip(fits, (est, other), ("one", "other"), strict=True)
+    ]
+    if rules.min_residents > 0:
+        assert said[0] == said[1]
+        assert compare_folders(tmp_path / "one", tmp_path / "other").table["largest"].fillna(0).max() < 1e-6
     if rules.min_residents == 0:
         assert {d.split()[0] for d in differ} >= {"draws.nc", "estimates.csv", "quality.json", "supplement.csv"}
     else:

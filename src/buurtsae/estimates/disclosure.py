@@ -76,8 +76,10 @@ class Cells:
     codes : ndarray of str, shape (n,)
     weights : ndarray, shape (n, D)
         Residents, or summed weights of respondents; 0 where there is no figure.
-    draws : ndarray, shape (R, n, D)
-        What is published of each, between 0 and 10: joint draws, or one figure.
+    draws : ndarray, shape (R, N, D)
+        What is published, joint draws or one figure, of all areas of the level; outside 0-10 they count as its ends.
+    place : ndarray of int, shape (n,)
+        Where the cells are among these.
     measures : tuple of str
         D of them.
     above : tuple of (level, area_code)
@@ -93,6 +95,7 @@ class Cells:
     codes: NDArray[np.str_]
     weights: Floats
     draws: Floats
+    place: Ints
     measures: tuple[str, ...]
     above: tuple[Key, ...]
     member: sp.csr_array
@@ -123,8 +126,8 @@ class Cells:
             rows.append(weights[whole][:, live] > 0)
         member = sp.csr_array(sp.vstack(rows).astype(float))
         residents = np.repeat(areas.population[live, None].astype(float), len(measures), axis=1)
-        codes, own = areas.codes[live].to_numpy(dtype=str), draws[:, live]
-        return cls("buurt", codes, residents, own, measures, tuple(above), member, public=frozenset(public))
+        codes, place = areas.codes[live].to_numpy(dtype=str), np.flatnonzero(live)
+        return cls("buurt", codes, residents, draws, place, measures, tuple(above), member, public=frozenset(public))
 
     @classmethod
     def of_direct(cls, direct: DirectEstimates, s: int) -> Cells:
@@ -158,7 +161,8 @@ class Cells:
                 above += [(level, str(code)) for code in codes[whole]]
         member = sp.csr_array(sp.vstack(rows))
         code = labels.to_numpy(dtype=str)
-        return cls(scores.level, code, weights, mean[None], tuple(names), tuple(above), member, whole=False)
+        place = np.arange(len(code))
+        return cls(scores.level, code, weights, mean[None], place, tuple(names), tuple(above), member, whole=False)
 
     @cached_property
     def high(self) -> Mask:
@@ -195,7 +199,8 @@ class Cells:
             some = weight > 0
             equations = (sums * weight)[:, some]
             target = np.where(np.isin(block, part), weight, 0.0)[some]
-            low, high = ends(equations[equations.any(axis=1)], target, self.draws[:, block[some], d])
+            drawn = np.clip(self.draws[:, self.place[block[some]], d], 0.0, TOP)
+            low, high = ends(equations[equations.any(axis=1)], target, drawn)
             self._known[key] = float((high - low).mean())
         return self._known[key]
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from buurtsae.engines.base import Fit
-from buurtsae.errors import Problems, cut, shown
+from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.preposterior import Preposterior, allocate, needed
 from buurtsae.survey.concept import Concept
@@ -147,7 +147,7 @@ def plan(
     ------
     DataError or ProblemsError
         All at once: a budget, target, share or design effect that is impossible, an unknown measure or source, a
-        source that is known per wijk, estimates without respondents.
+        source that is known per wijk, estimates without respondents; or rules by which no buurt is published.
     """
     rules, concept = rules or Rules(), concept or Concept.load()
     weights = concept.matrix_of(fit.draws.subdimensions)
@@ -158,7 +158,14 @@ def plan(
     )  # fmt: skip
     s = _source(fit, weights.loc[measures].to_numpy() > 0, source)
     p = Preposterior.of(fit, concept, weights.loc[measures], s, rules, max_per_area, deff)
-    goal, n = int(np.ceil(target * p.publishable.sum() - 1e-9)), int(p.publishable.sum())
+    if (n := int(p.publishable.sum())) == 0:
+        raise DataError(
+            "no buurt may be published, however many answer",
+            f"min_residents = {rules.min_residents}",
+            "buurten with as many residents",
+            "lower `min_residents`",
+        )
+    goal = int(np.ceil(target * n - 1e-9))
     path = allocate(p, goal, budget)
     last = path[-1]
     table = pd.DataFrame(

@@ -26,6 +26,7 @@ from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.estimators import design_of, domain_estimates, population_means, regressors
+from buurtsae.survey.measures import combined, fewest, long_table, standard_errors
 from buurtsae.survey.plausible import in_place
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method
@@ -34,8 +35,6 @@ from buurtsae.survey.variance import group_sum, kish, srs_variance
 
 if TYPE_CHECKING:
     from buurtsae.survey.concept import Concept
-
-CANCELLED = 1e-10  # a share of a variance that is rounding; of answers on a scale a hundred thousandth of an sd
 
 
 @dataclass(frozen=True)
@@ -139,10 +138,10 @@ class DirectEstimates:
             total, square = group_sum(part, domain, len(labels)), group_sum(part**2, domain, len(labels))
             effective += np.divide(total**2, square, out=np.zeros_like(total), where=square > 0)
         answered = self._reference_counts(level)
-        direct = np.clip(_combine(matrix, mean), 0.0, 10.0)  # a weighted mean of tens may be 10 and a rounding error
-        enough = _combine(matrix, np.where(answered > 1, 1.0, np.nan))
-        se = np.where(np.isfinite(enough), _standard_errors(matrix, variance), np.nan)
-        return _long(labels, measures, direct, se, _fewest(matrix, answered), count, effective)
+        direct = np.clip(combined(matrix, mean), 0.0, 10.0)  # a weighted mean of tens may be 10 and a rounding error
+        enough = combined(matrix, np.where(answered > 1, 1.0, np.nan))
+        se = np.where(np.isfinite(enough), standard_errors(matrix, variance), np.nan)
+        return long_table(labels, measures, direct, se, fewest(matrix, answered), count, effective)
 
     def variances(self) -> pd.DataFrame:
         """Return sampling variances per source, area and sub-dimension, before and after smoothing.
@@ -258,17 +257,17 @@ class DirectEstimates:
                 given = estimates.variance if estimates.given is None else estimates.given
                 variance[block] = given[:, own][:, :, own]
         missing = ~(np.einsum("add->ad", variance) > 0)  # an office may leave a variance out, or give zero
-        se = np.where(missing.astype(float) @ (matrix.T > 0) > 0, np.nan, _standard_errors(matrix, variance))
+        se = np.where(missing.astype(float) @ (matrix.T > 0) > 0, np.nan, standard_errors(matrix, variance))
         # whether the same persons answered is unknown: a measure has at least those of its best part
         part = matrix[None] > 0
         largest = (count[:, None, :] * part).max(axis=2).astype(np.int64)
-        direct = _combine(matrix, mean)
-        return _long(
+        direct = combined(matrix, mean)
+        return long_table(
             labels,
             measures,
             direct,
             np.where(np.isfinite(direct), se, np.nan),
-            _fewest(matrix, self._reference_counts(level)),
+            fewest(matrix, self._reference_counts(level)),
             largest,
             (effective[:, None, :] * part).max(axis=2),
         )
@@ -424,34 +423,3 @@ def _cut(scores: Scores, areas: Areas) -> list[Note]:
 
 def _no_microdata(what: str) -> DataError:
     return DataError(f"{what} need microdata", "a table of estimates", "respondents", "start from [[sources]]")
-
-
-def _combine(matrix: Floats, values: Floats) -> Floats:
-    """Weighted means of sub-dimensions, shape (n, measures); NaN where a part is missing."""
-    missing = (~np.isfinite(values)).astype(float) @ (matrix.T > 0) > 0
-    return np.where(missing, np.nan, np.nan_to_num(values) @ matrix.T)
-
-
-def _standard_errors(matrix: Floats, variance: Floats) -> Floats:
-    """Standard errors of weighted means of sub-dimensions, shape (n, measures); NaN where they are zero.
-
-    Answers may make up for each other in every respondent: what is left of the variances of the parts is then rounding.
-    """
-    variance = np.nan_to_num(variance)
-    total = np.einsum("md,ade,me->am", matrix, variance, matrix)
-    apart = (np.sqrt(np.einsum("add->ad", variance)) @ matrix.T) ** 2  # if all parts erred alike
-    return np.sqrt(np.where(total > CANCELLED * apart, total, np.nan))
-
-
-def _fewest(matrix: Floats, counts: Ints) -> Ints:
-    """The smallest number of respondents over the parts of each measure, shape (n, measures)."""
-    none = np.iinfo(np.int64).max
-    return np.where(matrix > 0, counts[:, None, :], none).min(axis=2)
-
-
-def _long(
-    labels: pd.Index, measures: list[str], direct: Floats, se: Floats, n_direct: Ints, n: Ints, n_eff: Floats
-) -> pd.DataFrame:
-    index = pd.MultiIndex.from_product([labels, measures], names=["area_code", "measure"])
-    columns = {"direct": direct, "direct_se": se, "n_direct": n_direct, "n_respondents": n, "n_effective": n_eff}
-    return pd.DataFrame({k: v.ravel() for k, v in columns.items()}, index=index).reset_index()
