@@ -19,9 +19,9 @@ from make_voorbeeldstad import SPEC
 from pages import write_part
 from recovery import ROOT, markdown, summarise, surveyed, truth_at_levels
 
-from buurtsae import pipeline
 from buurtsae.engines.base import fit
 from buurtsae.estimates.summary import estimate
+from buurtsae.runs import steps as pipeline
 from buurtsae.simulate.population import TruthSpec
 
 MARKS = "<!-- pipeline: written by benchmarks/classical_pipeline.py -->", "<!-- end of pipeline -->"

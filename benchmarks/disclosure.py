@@ -23,8 +23,8 @@ import pyogrio
 import xarray as xr
 from pages import write_part
 
-from buurtsae import pipeline
 from buurtsae.estimates.summary import Estimates
+from buurtsae.runs import steps as pipeline
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests" / "unit"))

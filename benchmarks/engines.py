@@ -24,10 +24,10 @@ import pandas as pd
 from pages import write_part
 from utrecht import RUN, simulate
 
-from buurtsae import pipeline
 from buurtsae.draws import Draws, convergence
 from buurtsae.engines import nuts
 from buurtsae.engines.base import fit
+from buurtsae.runs import steps as pipeline
 
 MARKS = "<!-- engines: written by benchmarks/engines.py -->", "<!-- end of engines -->"
 

@@ -12,7 +12,7 @@ import geopandas as gpd
 from matplotlib.figure import Figure
 
 from buurtsae.origin import source
-from buurtsae.publish.maps import plot_intervals, plot_map
+from buurtsae.publication.maps import plot_intervals, plot_map
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -40,7 +40,7 @@ SETTINGS: dict[str, tuple[dict[str, str], int, int]] = {  # environment; threads
 FIGURES = ["estimate", "sd", "lower", "upper"]
 CHILD = """
 import sys
-from buurtsae import pipeline
+from buurtsae.runs import steps as pipeline
 from buurtsae.engines.base import fit
 from buurtsae.estimates.summary import estimate
 engine, seed, threads, to = sys.argv[1:]

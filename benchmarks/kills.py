@@ -28,12 +28,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "unit"))
 from made_fit import made_fit
 from publisher import PHASES, Publisher, answers, publisher, tree
 
-from buurtsae.estimates.quality import quality
+from buurtsae.estimates.evidence.quality import quality
 from buurtsae.estimates.summary import estimate
 from buurtsae.folder.finished import hashes
 from buurtsae.folder.target import claimed
-from buurtsae.publish.manifest import versions
-from buurtsae.publish.output import FILES
+from buurtsae.publication.manifest import versions
+from buurtsae.publication.output import FILES
 
 START, END = "<!-- kills: written by benchmarks/kills.py -->", "<!-- end of kills -->"
 EACH, RACES = 7, 20  # kills per phase over an old run and without one; races

@@ -28,14 +28,14 @@ import shapely
 from pages import write_part
 
 from buurtsae.areas.areas import Areas
-from buurtsae.publish.about import About
-from buurtsae.publish.excel_csv import write_excel_csv
-from buurtsae.publish.geopackage import write_geopackage
-from buurtsae.publish.regions import regions
-from buurtsae.publish.statline import write_statline
-from buurtsae.publish.swing import write_swing
-from buurtsae.publish.tables import write_tables
-from buurtsae.publish.workbook import write_workbook
+from buurtsae.publication.about import About
+from buurtsae.publication.excel_csv import write_excel_csv
+from buurtsae.publication.geopackage import write_geopackage
+from buurtsae.publication.regions import regions
+from buurtsae.publication.statline import write_statline
+from buurtsae.publication.swing import write_swing
+from buurtsae.publication.tables import write_tables
+from buurtsae.publication.workbook import write_workbook
 from buurtsae.schemas import ESTIMATES, check_estimates, published
 from buurtsae.survey.concept import Concept
 

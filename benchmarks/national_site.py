@@ -42,7 +42,7 @@ def estimated(shared: Path, to: Path) -> dict[str, Any]:
     """Fit, estimate and keep what is published; return time and memory."""
     from buurtsae.engines.base import fit
     from buurtsae.estimates.summary import estimate
-    from buurtsae.publish.content import Content
+    from buurtsae.publication.content import Content
 
     model, direct, areas, *_ = made(shared, [0, 1, 2, 3])
     columns = ["buurtcode", "gemeentenaam", "inwoners", *PROFILE]
@@ -66,7 +66,7 @@ def estimated(shared: Path, to: Path) -> dict[str, Any]:
 
 def written(at: Path, folder: Path) -> dict[str, Any]:
     """Write the site of what was kept; return time and memory."""
-    from buurtsae.publish.site import write_site
+    from buurtsae.publication.site import write_site
 
     with at.open("rb") as file:
         content = pickle.load(file)

@@ -28,7 +28,7 @@ from pages import write_part
 
 from buurtsae.areas.areas import Areas
 from buurtsae.engines.base import fit
-from buurtsae.estimates.benchmark import Benchmarks, benchmark
+from buurtsae.estimates.benchmark.benchmark import Benchmarks, benchmark
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.model.priors import PC
 from buurtsae.model.spec import AreaModel

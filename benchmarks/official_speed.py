@@ -24,8 +24,8 @@ from national import ROOT, made
 from pages import write_part
 
 from buurtsae.engines.base import fit
-from buurtsae.estimates.benchmark import Benchmarks, benchmark
-from buurtsae.estimates.disclosure import PROTECTING
+from buurtsae.estimates.benchmark.benchmark import Benchmarks, benchmark
+from buurtsae.estimates.disclosure.suppression import PROTECTING
 from buurtsae.estimates.summary import estimate
 from buurtsae.survey.concept import Concept
 

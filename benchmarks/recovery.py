@@ -20,12 +20,12 @@ import pandas as pd
 from make_voorbeeldstad import SOURCES, SPEC
 from scipy.linalg import block_diag
 
-from buurtsae import pipeline
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.engines.base import fit
 from buurtsae.estimates.summary import estimate
 from buurtsae.model.design import Design
+from buurtsae.runs import steps as pipeline
 from buurtsae.simulate.population import Truth, TruthSpec, expected_scores, simulate_truth, source_effects
 from buurtsae.simulate.survey import simulate_survey
 from buurtsae.survey.codebook import Codebook

@@ -26,7 +26,7 @@ from shapely.geometry import box
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.engines.base import fit
-from buurtsae.estimates.contribution import contributions
+from buurtsae.estimates.evidence.contribution import contributions
 from buurtsae.estimates.summary import estimate
 from buurtsae.model.design import design
 from buurtsae.model.spec import AreaModel

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from buurtsae import pipeline
 from buurtsae.areas.areas import Areas
 from buurtsae.estimates.summary import Estimates, level_draws
-from buurtsae.runfile import RunFile
+from buurtsae.runs import steps as pipeline
+from buurtsae.runs.runfile import RunFile
 from buurtsae.simulate.population import TruthSpec
 from buurtsae.simulate.survey import simulate_to
 

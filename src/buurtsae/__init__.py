@@ -5,9 +5,7 @@ Names are imported when first used (PEP 562): `import buurtsae` loads neither py
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -42,7 +40,7 @@ _HOME = {
     "Estimates": "estimates.summary",
     "Rules": "estimates.labels",
     "estimate": "estimates.summary",
-    "contributions": "estimates.contribution",
+    "contributions": "estimates.evidence.contribution",
     "FayHerriot": "classical.area.fay_herriot",
     "SpatialFayHerriot": "classical.spatial.spatial_fay_herriot",
     "MultivariateFayHerriot": "classical.multivariate.multivariate_fay_herriot",
@@ -51,20 +49,20 @@ _HOME = {
     "ArcsineFayHerriot": "classical.area.arcsine",
     "RobustFayHerriot": "classical.area.robust",
     "MeasurementErrorFayHerriot": "classical.area.measurement_error",
-    "side_by_side": "estimates.sidebyside",
-    "compare": "estimates.compare",
-    "left_out": "estimates.crossvalidation",
+    "side_by_side": "estimates.evidence.sidebyside",
+    "compare": "estimates.evidence.compare",
+    "left_out": "estimates.evidence.crossvalidation",
     "contrast": "estimates.contrasts",
     "ranking": "estimates.contrasts",
     "sensitivity": "estimates.sensitivity",
-    "Benchmarks": "estimates.targets",
-    "benchmark": "estimates.benchmark",
-    "plan": "estimates.planning",
-    "curves": "estimates.curves",
-    "without_field": "estimates.curves",
-    "publish": "publish.output",
-    "RunFile": "runfile",
-    "run": "pipeline",
+    "Benchmarks": "estimates.benchmark.targets",
+    "benchmark": "estimates.benchmark.benchmark",
+    "plan": "estimates.planning.plan",
+    "curves": "estimates.words.curves",
+    "without_field": "estimates.words.curves",
+    "publish": "publication.output",
+    "RunFile": "runs.runfile",
+    "run": "runs.steps",
     "BuurtsaeError": "errors",
 }
 __all__ = [*_HOME, "__version__"]
@@ -80,14 +78,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
-
-
-class _Package(ModuleType):
-    """Keeps public names: importing the subpackage `publish` would put it in the place of the function."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -68,7 +68,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Do the main job: read, check, direct estimates, fit, estimates, quality, publish."""
-    from buurtsae import pipeline
+    from buurtsae.runs import steps as pipeline
 
     outcome = pipeline.run(file, out, seed=seed, engine=engine, progress=not quiet, say=_silent if quiet else _say)
     if as_json:
@@ -88,7 +88,7 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Do the main job on the example inside the package, Voorbeeldstad."""
-    from buurtsae import pipeline
+    from buurtsae.runs import steps as pipeline
 
     run(pipeline.example(), out, seed, engine, as_json, quiet)
 
@@ -100,7 +100,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Put two runs side by side: estimates, uncertainty, ranks, labels, and which predicts better."""
-    from buurtsae.estimates.compare import compare_folders
+    from buurtsae.estimates.evidence.compare import compare_folders
 
     found = compare_folders(first, second)
     if as_json:
@@ -119,7 +119,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Say in Dutch what is known about one area, and what its estimates lean on."""
-    from buurtsae.publish.content import explained, of_area
+    from buurtsae.publication.content import explained, of_area
 
     found = of_area(folder, code)
     if as_json:
@@ -166,8 +166,8 @@ def plan(
     quiet: Quiet = False,
 ) -> None:
     """Plan a sample: how many extra respondents, and where, make buurten betrouwbaar."""
-    from buurtsae import pipeline
     from buurtsae.folder.target import by_heading, claimed, staged
+    from buurtsae.runs import steps as pipeline
     from buurtsae.tables import write_csv
 
     claim: AbstractContextManager[Target | None] = nullcontext()
@@ -200,15 +200,15 @@ def curves(
     quiet: Quiet = False,
 ) -> None:
     """Show what goes with each covariate: differences in score over its range, with and without the spatial field."""
-    from buurtsae import pipeline
     from buurtsae.folder.target import claimed
-    from buurtsae.publish.curves import FILES, KNOWN, write_curves
+    from buurtsae.publication.curves import FILES, KNOWN, write_curves
+    from buurtsae.runs import steps as pipeline
 
     with nullcontext() if out is None else claimed(out, FILES, KNOWN) as place:
         found = pipeline.curves(file, covariate or (), seed=seed, progress=not quiet, say=_silent if quiet else _say)
         if place is not None:
             from buurtsae.origin import notice
-            from buurtsae.runfile import RunFile
+            from buurtsae.runs.runfile import RunFile
 
             write_curves(found, place, notice(RunFile.load(file).spec.run.fictitious))
     if as_json:
@@ -224,7 +224,7 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Read and validate all inputs, fit nothing; every problem in one report."""
-    from buurtsae import pipeline
+    from buurtsae.runs import steps as pipeline
 
     inputs = pipeline.check(file)
     audit = {

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from buurtsae.pipeline import Outcome
+    from buurtsae.runs.steps import Outcome
     from buurtsae.survey.codebook import Codebook
 
 
@@ -34,7 +34,7 @@ def print_summary(outcome: Outcome) -> None:
 
     from buurtsae.estimates.labels import BASES, basis
     from buurtsae.notes import MADE
-    from buurtsae.publish.style import LABELS
+    from buurtsae.publication.style import LABELS
 
     est, console = outcome.estimates, Console()
     total = est.measures[-1]

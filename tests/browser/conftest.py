@@ -16,7 +16,7 @@ import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser lane: make test-browser")
 
-from buurtsae import pipeline  # noqa: E402
+from buurtsae.runs import steps as pipeline  # noqa: E402
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 

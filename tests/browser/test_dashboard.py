@@ -16,11 +16,11 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from pypdf import PdfReader
 
-from buurtsae import pipeline
 from buurtsae.figures import dutch, interval
-from buurtsae.publish.content import Content
-from buurtsae.publish.site import write_site
-from buurtsae.publish.style import VERDICT_WORDS
+from buurtsae.publication.content import Content
+from buurtsae.publication.site import write_site
+from buurtsae.publication.style import VERDICT_WORDS
+from buurtsae.runs import steps as pipeline
 
 pytestmark = pytest.mark.browser
 CITY, BUURT = "GM9901", "BU99010002"

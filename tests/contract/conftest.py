@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from example_runs import DemoRun, Example, Sampled, call
 
-from buurtsae import pipeline
 from buurtsae.engines import nuts
+from buurtsae.runs import steps as pipeline
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ import geopandas as gpd
 import pandas as pd
 import pytest
 
-from buurtsae import cli, pipeline
+from buurtsae import cli
 from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.summary import Estimates
+from buurtsae.runs import steps as pipeline
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from buurtsae import pipeline
+from buurtsae.runs import steps as pipeline
 
 DATA = Path(__file__).parents[2] / "data" / "voorbeeldstad"
 KEPT = 8  # buurten per gemeente

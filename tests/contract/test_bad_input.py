@@ -12,7 +12,7 @@ import pytest
 from example_runs import Example, call
 from shapely.geometry import Polygon
 
-from buurtsae import pipeline
+from buurtsae.runs import steps as pipeline
 
 VM, BP, KWB = "enquete_veiligheidsmonitor.csv", "enquete_burgerpeiling.csv", "kerncijfers.csv"
 

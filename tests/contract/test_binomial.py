@@ -18,12 +18,12 @@ import scipy.sparse as sp
 
 from buurtsae.areas.icar import IcarStructure, icar_structure
 from buurtsae.draws import convergence
-from buurtsae.engines.field import Field, Structure, field
-from buurtsae.engines.gmrf import Loadings
 from buurtsae.engines.hyper import beta, exponential
 from buurtsae.engines.integration import Progress, integrate
 from buurtsae.engines.likelihoods import Approximation, Binomial, approximate
 from buurtsae.engines.nuts import quiet_imports
+from buurtsae.latent.conditional import Loadings
+from buurtsae.latent.field import Field, Structure, field
 
 SIDE = 8
 pytestmark = [pytest.mark.nuts, pytest.mark.slow, pytest.mark.xdist_group("engines")]

@@ -17,11 +17,12 @@ import pandas as pd
 import pytest
 from example_runs import DemoRun, Example, call
 
-from buurtsae import __version__, pipeline
+from buurtsae import __version__
 from buurtsae.classical.columns import BoundaryWarning
 from buurtsae.engines import laplace
 from buurtsae.errors import DataError
-from buurtsae.publish import output
+from buurtsae.publication import output
+from buurtsae.runs import steps as pipeline
 from buurtsae.survey.concept import Concept
 
 GRID_RUN = """

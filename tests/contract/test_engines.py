@@ -25,7 +25,6 @@ import pytest
 from example_runs import Example, call
 from shapely import box
 
-from buurtsae import pipeline
 from buurtsae.areas.areas import Areas
 from buurtsae.draws import convergence
 from buurtsae.engines.base import ENGINES, Fit, fit
@@ -35,6 +34,7 @@ from buurtsae.model.design import Bym2Block, design
 from buurtsae.model.priors import PC, Beta, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2
+from buurtsae.runs import steps as pipeline
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates

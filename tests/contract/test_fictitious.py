@@ -15,12 +15,12 @@ import xarray as xr
 from example_runs import DemoRun, Example, call
 from openpyxl import load_workbook
 
-from buurtsae import pipeline
 from buurtsae.errors import BuurtsaeError
 from buurtsae.notes import MADE
-from buurtsae.publish.method import Statement
-from buurtsae.publish.output import publish
-from buurtsae.runfile import RunFile
+from buurtsae.publication.method import Statement
+from buurtsae.publication.output import publish
+from buurtsae.runs import steps as pipeline
+from buurtsae.runs.runfile import RunFile
 
 pytestmark = pytest.mark.xdist_group("demo")
 BARE = {  # layouts of other programs that have no place for a note: `statline_measures.csv` has
@@ -81,7 +81,7 @@ def test_nobody_is_credited_for_made_data(demo_run: DemoRun) -> None:
         *(" gesimuleerde antwoorden, schattingen met buurtsae", " simulated answers, estimates by buurtsae"),
     }
     assert "licenses" not in package
-    from buurtsae.publish.manifest import Provenance
+    from buurtsae.publication.manifest import Provenance
 
     real = Statement.of(report | {"run": report["run"] | {"fictitious": False}}, Provenance(), demo_run.estimates.rules)
     assert "CBS" in real.sources[0]["owner"]
@@ -111,7 +111,7 @@ def test_every_row_of_the_plain_tables_has_a_run_that_says_so(demo_run: DemoRun)
 
 
 def test_real_areas_keep_their_credit_where_only_the_answers_are_made(demo_run: DemoRun, tmp_path: Path) -> None:
-    from buurtsae.publish.manifest import Provenance
+    from buurtsae.publication.manifest import Provenance
 
     settings = {"areas": {"credit": "CBS en Kadaster (CC BY 4.0)"}}
     est = replace(demo_run.estimates, fictitious="respondents")

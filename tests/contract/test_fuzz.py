@@ -157,7 +157,7 @@ def test_an_impossible_option_is_refused_before_any_work(
     command: list[str], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before the fit too: an engine that is called here fails the test."""
-    monkeypatch.setattr("buurtsae.pipeline.fit", None)
+    monkeypatch.setattr("buurtsae.runs.steps.fit", None)
     ended = attempt(Mutation("command line", "", lambda folder: command), base, tmp_path / "run", set())
     assert ended.how == "refused", ended.text
     assert not (tmp_path / "run" / "uit").exists()

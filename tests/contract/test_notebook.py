@@ -44,7 +44,7 @@ def test_it_is_short_and_stored_without_outputs(notebook: Any) -> None:
 
 def test_publish_is_the_function_after_a_map_was_drawn() -> None:
     # drawing imports the subpackage of the same name
-    program = "import buurtsae.publish.maps, buurtsae, sys; sys.exit(not callable(buurtsae.publish))"
+    program = "import buurtsae.publication.maps, buurtsae, sys; sys.exit(not callable(buurtsae.publish))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 from example_runs import Example, call
 
-from buurtsae import pipeline
 from buurtsae.areas.areas import Areas
 from buurtsae.model.plausible import figures
-from buurtsae.runfile import RunFile
+from buurtsae.runs import steps as pipeline
+from buurtsae.runs.runfile import RunFile
 from buurtsae.simulate.survey import simulate_to
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import direct

@@ -28,8 +28,8 @@ from example_runs import DemoRun, call
 
 from buurtsae.errors import DataError
 from buurtsae.folder.target import staged
-from buurtsae.publish.contract import json_schema
-from buurtsae.publish.output import FILES
+from buurtsae.publication.contract import json_schema
+from buurtsae.publication.output import FILES
 from buurtsae.serve.app import create_app
 from buurtsae.serve.limits import Patience
 from buurtsae.serve.results import Results

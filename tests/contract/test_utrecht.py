@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from example_runs import call
 
-from buurtsae import pipeline
 from buurtsae.areas.areas import Areas
+from buurtsae.runs import steps as pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.national, pytest.mark.xdist_group("utrecht")]
 

@@ -15,8 +15,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from buurtsae.areas.icar import IcarStructure, icar_structure
-from buurtsae.engines.field import Field, Structure, field
-from buurtsae.engines.gmrf import Conditional, Loadings, Local, condition
+from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
+from buurtsae.latent.field import Field, Structure, field
 from buurtsae.sparse import Floats
 
 

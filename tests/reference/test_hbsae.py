@@ -16,7 +16,7 @@ import pytest
 import scipy.linalg as la
 import scipy.sparse as sp
 
-from buurtsae.estimates.constraints import Nearest, gain
+from buurtsae.estimates.benchmark.constraints import Nearest, gain
 from buurtsae.sparse import Floats
 
 pytestmark = [pytest.mark.national, pytest.mark.xdist_group("national")]

@@ -68,8 +68,8 @@ def publisher(stored: Path, **environment: str) -> Iterator[Publisher]:
 def answers(folder: Path) -> dict[str, Any] | None:
     """Return all that readers say of a folder; None when they refuse it. That some do and others do not is an error."""
     from buurtsae.errors import BuurtsaeError
-    from buurtsae.estimates.compare import compare_folders
-    from buurtsae.publish.content import explained, of_area
+    from buurtsae.estimates.evidence.compare import compare_folders
+    from buurtsae.publication.content import explained, of_area
     from buurtsae.serve.results import Results
 
     readers = {
@@ -153,8 +153,8 @@ def _phase(event: str, paths: list[str], before: str) -> str:
 
 def _child(stored: dict[str, Any], name: str, to: Path, at: int, pipe: int) -> None:
     from buurtsae.errors import BuurtsaeError
-    from buurtsae.publish import output
-    from buurtsae.publish.manifest import Provenance
+    from buurtsae.publication import output
+    from buurtsae.publication.manifest import Provenance
 
     estimates, report, provenance = stored[name]
     if report is not None:  # it takes seconds to make
@@ -171,7 +171,7 @@ def _child(stored: dict[str, Any], name: str, to: Path, at: int, pipe: int) -> N
 
 def main(stored: Path) -> None:
     found = pickle.loads(stored.read_bytes())
-    import buurtsae.publish.output  # noqa: F401  (once, before any fork)
+    import buurtsae.publication.output  # noqa: F401  (once, before any fork)
 
     for line in sys.stdin:
         name, to, at = json.loads(line)

@@ -16,8 +16,8 @@ from scipy.stats import norm
 
 from buurtsae.draws import Draws
 from buurtsae.errors import BuurtsaeError, DataError, ModelError, ProblemsError
-from buurtsae.estimates.benchmark import Benchmarks, benchmark
-from buurtsae.estimates.constraints import Nearest, gain, independent, reconcile, spread, tilt
+from buurtsae.estimates.benchmark.benchmark import Benchmarks, benchmark
+from buurtsae.estimates.benchmark.constraints import Nearest, gain, independent, reconcile, spread, tilt
 from buurtsae.estimates.summary import estimate, level_draws
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept

@@ -10,8 +10,8 @@ import pytest
 from made_fit import Made, made_fit
 
 from buurtsae.errors import DataError, ProblemsError
-from buurtsae.estimates.compare import compare, compare_folders, compare_tables
-from buurtsae.estimates.crossvalidation import left_out
+from buurtsae.estimates.evidence.compare import compare, compare_folders, compare_tables
+from buurtsae.estimates.evidence.crossvalidation import left_out
 from buurtsae.estimates.summary import Estimates, estimate
 
 

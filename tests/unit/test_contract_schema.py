@@ -12,8 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from made_estimates import honeycomb, table
 
-from buurtsae.publish import contract
-from buurtsae.publish.contract import json_schema, schema_text, stored_text
+from buurtsae.publication import contract
+from buurtsae.publication.contract import json_schema, schema_text, stored_text
 from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, SUPPRESSED, check_estimates, published
 
 # what each version of the contract is: a change of the schema is a new version, and a released one is never edited
@@ -34,7 +34,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def test_the_stored_schema_is_that_of_the_columns() -> None:
-    assert stored_text() == schema_text(), "python -m buurtsae.publish.contract stores it anew"
+    assert stored_text() == schema_text(), "python -m buurtsae.publication.contract stores it anew"
     assert "\r" not in stored_text()
 
 

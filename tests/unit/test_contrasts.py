@@ -8,7 +8,7 @@ import pytest
 from made_fit import EMPTY, TINY, Made, made_fit
 
 from buurtsae.errors import DataError, ProblemsError
-from buurtsae.estimates.benchmark import Benchmarks, benchmark
+from buurtsae.estimates.benchmark.benchmark import Benchmarks, benchmark
 from buurtsae.estimates.contrasts import contrast, ranking, scores
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.sensitivity import alternatives, sensitivity

@@ -21,8 +21,8 @@ from made_fit import (
 
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
-from buurtsae.estimates import contribution
-from buurtsae.estimates.contribution import contributions
+from buurtsae.estimates.evidence import contribution
+from buurtsae.estimates.evidence.contribution import contributions
 from buurtsae.model.design import Design, design
 from buurtsae.survey.direct import direct
 

@@ -14,7 +14,7 @@ from buurtsae.engines.base import fit
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import DataError
-from buurtsae.estimates.crossvalidation import _predicted, fingerprint, left_out
+from buurtsae.estimates.evidence.crossvalidation import _predicted, fingerprint, left_out
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["buurten", "and wijken"])

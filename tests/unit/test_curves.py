@@ -14,13 +14,13 @@ from buurtsae.areas.areas import Areas
 from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit, fit
 from buurtsae.errors import DataError, ModelError, ProblemsError
-from buurtsae.estimates.axis import names_of
-from buurtsae.estimates.curves import Curves, curves, without_field
+from buurtsae.estimates.words.axis import names_of
+from buurtsae.estimates.words.curves import Curves, curves, without_field
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.design import covariates, design
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
-from buurtsae.publish.curves import write_curves
+from buurtsae.publication.curves import write_curves
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates

@@ -13,9 +13,9 @@ from scipy.optimize import linprog
 
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError
-from buurtsae.estimates.attack import ends, reduced
-from buurtsae.estimates.disclosure import Cells, Hidden, suppress, widths
-from buurtsae.estimates.release import unanimous
+from buurtsae.estimates.disclosure.attack import ends, reduced
+from buurtsae.estimates.disclosure.release import unanimous
+from buurtsae.estimates.disclosure.suppression import Cells, Hidden, suppress, widths
 from buurtsae.survey.concept import Concept
 
 PARTS = Concept.load().subdimensions

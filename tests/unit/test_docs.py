@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from buurtsae.engines.laplace import LaplaceOptions
 from buurtsae.engines.nuts import NutsOptions
-from buurtsae.runfile import RunSpec
+from buurtsae.runs.runfile import RunSpec
 
 
 def _keys(part: type[BaseModel]) -> set[str]:

@@ -13,15 +13,15 @@ from buurtsae.draws import Maximised
 from buurtsae.engines.base import Fit, engine_options, fit
 from buurtsae.engines.eblup import counterpart, multivariate, supports
 from buurtsae.errors import ModelError, ProblemsError
-from buurtsae.estimates.quality import quality
-from buurtsae.estimates.residuals import graph_of, moran
-from buurtsae.estimates.sidebyside import classical_rows, side_by_side
+from buurtsae.estimates.evidence.quality import quality
+from buurtsae.estimates.evidence.residuals import graph_of, moran
+from buurtsae.estimates.evidence.sidebyside import classical_rows, side_by_side
 from buurtsae.estimates.summary import estimate
 from buurtsae.model.design import design
 from buurtsae.model.priors import PC
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import IID
-from buurtsae.pipeline import check, example
+from buurtsae.runs.steps import check, example
 
 DRAWS = 20_000
 # 22 buurten for four sub-dimensions: Sigma is singular, which the certificate says and `multivariate` warns of

@@ -8,7 +8,7 @@ import pytest
 from made_fit import SUBDIMENSIONS, made_fit
 from scipy import stats
 
-from buurtsae.estimates.evidence import EVERYTHING, agreement, explained, gain
+from buurtsae.estimates.evidence.evidence import EVERYTHING, agreement, explained, gain
 
 
 def conjugate(k: int, shift: float = 0.0) -> pd.DataFrame:

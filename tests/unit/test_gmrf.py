@@ -14,11 +14,11 @@ import scipy.sparse as sp
 from made_fit import SUBDIMENSIONS, made_areas_in, make_areas, make_scores
 from scipy.linalg import block_diag
 
-from buurtsae.engines.field import Structure, field
-from buurtsae.engines.gmrf import Loadings, Local, condition
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import ModelError
+from buurtsae.latent.conditional import Loadings, Local, condition
+from buurtsae.latent.field import Structure, field
 from buurtsae.model.design import Bym2Block, Design, design
 from buurtsae.model.links import Link
 from buurtsae.model.priors import PC, LogNormal, Normal

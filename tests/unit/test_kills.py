@@ -19,13 +19,13 @@ from made_fit import made_fit
 from publisher import PHASES, Publisher, answers, publisher, tree
 
 from buurtsae.errors import DataError
-from buurtsae.estimates.quality import quality
+from buurtsae.estimates.evidence.quality import quality
 from buurtsae.estimates.summary import estimate
 from buurtsae.folder.failures import HINTS
 from buurtsae.folder.finished import hashes
 from buurtsae.folder.target import claimed
-from buurtsae.publish.manifest import Provenance, now, versions
-from buurtsae.publish.output import FILES
+from buurtsae.publication.manifest import Provenance, now, versions
+from buurtsae.publication.output import FILES
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are killed in a fork"),

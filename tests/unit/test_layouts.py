@@ -25,15 +25,15 @@ from openpyxl import load_workbook
 
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError
-from buurtsae.publish.about import COLUMNS, About, moment
-from buurtsae.publish.contract import stored_text
-from buurtsae.publish.datapackage import datapackage
-from buurtsae.publish.excel_csv import guarded, unguarded, write_excel_csv, write_semicolons
-from buurtsae.publish.layouts import write_layouts
-from buurtsae.publish.regions import regions
-from buurtsae.publish.statline import observations, region_key
-from buurtsae.publish.swing import geoitem, swing
-from buurtsae.publish.tables import write_tables
+from buurtsae.publication.about import COLUMNS, About, moment
+from buurtsae.publication.contract import stored_text
+from buurtsae.publication.datapackage import datapackage
+from buurtsae.publication.excel_csv import guarded, unguarded, write_excel_csv, write_semicolons
+from buurtsae.publication.layouts import write_layouts
+from buurtsae.publication.regions import regions
+from buurtsae.publication.statline import observations, region_key
+from buurtsae.publication.swing import geoitem, swing
+from buurtsae.publication.tables import write_tables
 from buurtsae.schemas import ESTIMATES, check_estimates, published
 from buurtsae.survey.concept import Concept
 

@@ -9,11 +9,11 @@ import pytest
 from made_fit import ALONE, SILENT, made_fit, make_areas
 
 from buurtsae.engines.base import Fit
-from buurtsae.estimates.crossvalidation import own_effect
-from buurtsae.estimates.explanation import leans_on, most
+from buurtsae.estimates.evidence.crossvalidation import own_effect
 from buurtsae.estimates.labels import Rules
-from buurtsae.estimates.leaning import leaning
 from buurtsae.estimates.summary import Estimates, estimate
+from buurtsae.estimates.words.explanation import leans_on, most
+from buurtsae.estimates.words.leaning import leaning
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,9 @@ def test_all_parts_are_shown_where_the_rules_allow(fit: Fit) -> None:
 
 def test_the_own_effect_is_the_difference_with_a_posterior_without_the_data(fit: Fit) -> None:
     """One buurt's data put to zero, everything else conditioned anew: what the closed form must give."""
-    from buurtsae.engines.gmrf import condition
     from buurtsae.engines.hyper import Hyper
     from buurtsae.engines.marginal import Marginal
+    from buurtsae.latent.conditional import condition
 
     site = list(fit.design.areas).index(ALONE)
     assert fit.design.observed[:, site].any()

@@ -10,9 +10,9 @@ import scipy.sparse as sp
 from scipy import integrate, stats
 
 from buurtsae.areas.icar import icar_structure
-from buurtsae.engines.field import Field, Structure, field
-from buurtsae.engines.gmrf import Loadings
 from buurtsae.engines.likelihoods import Binomial, Likelihood, Ordinal, Poisson, approximate
+from buurtsae.latent.conditional import Loadings
+from buurtsae.latent.field import Field, Structure, field
 
 N, D = 12, 2
 RNG = np.random.default_rng(1)

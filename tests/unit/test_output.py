@@ -19,11 +19,11 @@ from made_fit import CHAINS, DRAWS, EMPTY, TINY, made_fit
 from made_fit import HIDDEN as HIDDEN_AREAS
 
 from buurtsae.errors import DataError
-from buurtsae.estimates.quality import Gate
+from buurtsae.estimates.evidence.quality import Gate
 from buurtsae.estimates.summary import Estimates, estimate, level_draws
-from buurtsae.publish import output
-from buurtsae.publish.manifest import Provenance
-from buurtsae.publish.output import publish
+from buurtsae.publication import output
+from buurtsae.publication.manifest import Provenance
+from buurtsae.publication.output import publish
 
 HIDDEN = list(HIDDEN_AREAS)
 KEPT = 500

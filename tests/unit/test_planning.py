@@ -30,8 +30,8 @@ from buurtsae.engines.base import Fit, fit
 from buurtsae.engines.hyper import Hyper
 from buurtsae.errors import DataError, ProblemsError
 from buurtsae.estimates.labels import Rules
-from buurtsae.estimates.planning import Plan, plan
-from buurtsae.estimates.preposterior import Preposterior, respondent_covariance
+from buurtsae.estimates.planning.plan import Plan, plan
+from buurtsae.estimates.planning.preposterior import Preposterior, respondent_covariance
 from buurtsae.estimates.summary import estimate
 from buurtsae.model.design import Design
 from buurtsae.model.terms import BYM2

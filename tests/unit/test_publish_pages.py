@@ -19,10 +19,10 @@ from page_reader import Page
 
 from buurtsae.errors import DataError
 from buurtsae.figures import decimals, dutch, interval
-from buurtsae.publish.maps import plot_intervals, plot_map
-from buurtsae.publish.outlines import outlines
-from buurtsae.publish.report import SECTIONS, write_quality
-from buurtsae.publish.style import (
+from buurtsae.publication.maps import plot_intervals, plot_map
+from buurtsae.publication.outlines import outlines
+from buurtsae.publication.report import SECTIONS, write_quality
+from buurtsae.publication.style import (
     BREAKS,
     COLOURS,
     GREY,

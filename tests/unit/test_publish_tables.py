@@ -13,8 +13,8 @@ from frictionless import Package, system
 from made_estimates import honeycomb, table
 
 from buurtsae.errors import DataError
-from buurtsae.publish.datapackage import datapackage
-from buurtsae.publish.tables import write_tables
+from buurtsae.publication.datapackage import datapackage
+from buurtsae.publication.tables import write_tables
 from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, check_estimates, published
 from buurtsae.survey.concept import Concept
 

@@ -25,10 +25,10 @@ from made_fit import (
 )
 from scipy import stats
 
-from buurtsae.estimates import residuals
-from buurtsae.estimates.crossvalidation import left_out
-from buurtsae.estimates.quality import Gate, _predictive, _sources, quality
-from buurtsae.estimates.residuals import predictions
+from buurtsae.estimates.evidence import residuals
+from buurtsae.estimates.evidence.crossvalidation import left_out
+from buurtsae.estimates.evidence.quality import Gate, _predictive, _sources, quality
+from buurtsae.estimates.evidence.residuals import predictions
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.model.design import design
 from buurtsae.model.spec import AreaModel

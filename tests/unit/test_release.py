@@ -19,18 +19,18 @@ from openpyxl import load_workbook
 from scipy.linalg import null_space
 
 from buurtsae.engines.base import Fit
-from buurtsae.estimates.benchmark import Benchmarks, benchmark
-from buurtsae.estimates.compare import compare_folders
-from buurtsae.estimates.curves import curves
-from buurtsae.estimates.disclosure import Cells, suppress
+from buurtsae.estimates.benchmark.benchmark import Benchmarks, benchmark
+from buurtsae.estimates.disclosure.release import MARGIN, SEVERAL, Release, countable, too_few
+from buurtsae.estimates.disclosure.suppression import Cells, suppress
+from buurtsae.estimates.evidence.compare import compare_folders
+from buurtsae.estimates.evidence.quality import quality
 from buurtsae.estimates.labels import Rules
-from buurtsae.estimates.planning import plan
-from buurtsae.estimates.quality import quality
-from buurtsae.estimates.release import MARGIN, SEVERAL, Release, countable, too_few
+from buurtsae.estimates.planning.plan import plan
 from buurtsae.estimates.summary import Estimates, estimate
-from buurtsae.publish.content import Content, explained, of_area
-from buurtsae.publish.manifest import Provenance
-from buurtsae.publish.output import publish
+from buurtsae.estimates.words.curves import curves
+from buurtsae.publication.content import Content, explained, of_area
+from buurtsae.publication.manifest import Provenance
+from buurtsae.publication.output import publish
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import direct
 

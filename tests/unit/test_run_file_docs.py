@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from buurtsae import runfile
 from buurtsae.engines.eblup import EblupOptions
 from buurtsae.engines.laplace import LaplaceOptions
 from buurtsae.engines.nuts import NutsOptions
 from buurtsae.model.links import PARTICIPATORY, SURVEY
 from buurtsae.model.terms import BYM2, IID
+from buurtsae.runs import runfile
 
 PARTS = {
     "[run]": runfile.RunPart,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from buurtsae.errors import BuurtsaeError, Problems
-from buurtsae.runfile import RunFile, read_run
+from buurtsae.runs.runfile import RunFile, read_run
 
 RUN = """
 [run]

@@ -17,17 +17,17 @@ from made_estimates import AWKWARD, honeycomb, table
 from page_reader import Page
 
 from buurtsae.errors import ProblemsError
-from buurtsae.estimates.explanation import figure
 from buurtsae.estimates.labels import PROTECTING, Rules, in_english
-from buurtsae.estimates.profile import ProfileIndicator
+from buurtsae.estimates.words.explanation import figure
+from buurtsae.estimates.words.profile import ProfileIndicator
 from buurtsae.figures import dutch, interval
 from buurtsae.notes import Note
-from buurtsae.publish.content import Content
-from buurtsae.publish.manifest import Provenance
-from buurtsae.publish.method import Statement
-from buurtsae.publish.outlines import merged
-from buurtsae.publish.site import write_site
-from buurtsae.publish.style import COLOURS, VERDICT_WORDS, class_of
+from buurtsae.publication.content import Content
+from buurtsae.publication.manifest import Provenance
+from buurtsae.publication.method import Statement
+from buurtsae.publication.outlines import merged
+from buurtsae.publication.site import write_site
+from buurtsae.publication.style import COLOURS, VERDICT_WORDS, class_of
 from buurtsae.schemas import published
 from buurtsae.survey.concept import Concept
 

@@ -24,7 +24,7 @@ import numpy as np
 from scipy import special
 
 from buurtsae.draws import Draws
-from buurtsae.engines.gmrf import Loadings
+from buurtsae.latent.conditional import Loadings
 from buurtsae.model.design import Bym2Block, Design
 from buurtsae.sparse import Floats, Ints
 

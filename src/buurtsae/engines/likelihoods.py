@@ -24,9 +24,9 @@ from typing import Protocol
 import numpy as np
 from scipy import special
 
-from buurtsae.engines.field import Field
-from buurtsae.engines.gmrf import Conditional, Loadings, Local, condition
 from buurtsae.errors import ModelError
+from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
+from buurtsae.latent.field import Field
 from buurtsae.sparse import Floats
 
 STEPS, CLOSE = 100, 1e-9  # Newton steps at most, and the change of e, in units of the link, at which they end

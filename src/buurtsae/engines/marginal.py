@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from buurtsae.engines.field import Field, Structure, field
-from buurtsae.engines.gmrf import Conditional, condition
 from buurtsae.engines.hyper import Hyper, Scale, grouped
 from buurtsae.engines.observations import Observations
+from buurtsae.latent.conditional import Conditional, condition
+from buurtsae.latent.field import Field, Structure, field
 from buurtsae.model.design import Bym2Block, Design
 from buurtsae.sparse import Floats, Ints
 

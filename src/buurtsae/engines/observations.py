@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from buurtsae.engines.gmrf import Conditional, Local
+from buurtsae.latent.conditional import Conditional, Local
 from buurtsae.model.design import Design
 from buurtsae.sparse import Floats
 

@@ -27,10 +27,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from buurtsae.engines.gmrf import Conditional, condition
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal, Posterior
 from buurtsae.errors import ModelError
+from buurtsae.latent.conditional import Conditional, condition
 from buurtsae.sparse import Floats
 
 STEPS, CLOSE = 100, 1e-8  # Newton steps at most, and the change of q and h at which they end

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from buurtsae.publish.contract import row_properties
+from buurtsae.publication.contract import row_properties
 
 PROBLEM = "application/problem+json"
 

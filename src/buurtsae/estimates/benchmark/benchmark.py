@@ -1,0 +1,355 @@
+r"""Benchmarking: joint draws that agree with published figures, C eta = t, draw by draw.
+
+A figure with standard error s has, per draw, the target t + s e, e ~ N(0, 1); without, t itself. Whose answers it rests
+on decides how it counts. Shared (Jeffrey's rule): the model has seen these people, so the figure is no new evidence; it
+replaces the model's marginal of C eta by N(t, s^2) and keeps eta given C eta. As t - E[C eta | y] is a function of y,
+its variance is s^2 - C V C' for unbiased t: intervals are nominal. Independent (Bayes): other people add evidence,
+
+    eta* = eta + V C' (C V C' + diag s^2)^{-1} (t + s e - C eta),      V = Cov(eta | y),
+
+kriging of draws; with the gain at s = 0 it is the shared rule. Minimum distance has a diagonal W for V there, with no
+noise from estimating V, and keeps 0-10. Draws outside 0-10 count as its ends first, as in all estimates.
+
+References
+----------
+Jeffrey, R. (1965). The Logic of Decision, ch. 11. Doucet, A. (2010). A note on efficient conditional simulation of
+Gaussian distributions. Datta, G. et al. (2011). Bayesian benchmarking. Test 20. Bell, W., Datta, G. and Ghosh, M.
+(2013). Benchmarking small area estimators. Biometrika 100. Steorts, R. and Ghosh, M. (2013). On estimation of mean
+squared errors of benchmarked empirical Bayes estimators. Statistica Sinica 23. Krueger, F., Clark, T. and Ravazzolo, F.
+(2017). Using entropic tilting to combine BVAR forecasts with external nowcasts. JBES 35.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from scipy.special import ndtr
+
+from buurtsae.areas.areas import Areas
+from buurtsae.draws import EFFECTIVE_MIN, Draws
+from buurtsae.engines.base import Fit
+from buurtsae.engines.resampling import systematic
+from buurtsae.errors import ModelError, Problems, shown
+from buurtsae.estimates.benchmark.constraints import Nearest, components, gain, reconcile, spread, tilt
+from buurtsae.estimates.benchmark.targets import Benchmarks
+from buurtsae.sparse import Floats, Ints
+
+__all__ = ["Benchmarked", "Benchmarks", "benchmark"]
+
+Method = Literal["minimum-distance", "difference", "ratio", "tilting"]
+Metric = Literal["variances", "identity", "residents", "posterior"]
+Respondents = Literal["shared", "independent"]
+TOGETHER = 250  # constraints with one factor: fewer make many small steps, more a large factor
+CHUNK = 50  # draws at a time: 25 MB per array for all buurten of the Netherlands and four sub-dimensions
+PER_CONSTRAINT = 10  # draws: a covariance of S draws leaves K / (S - 1) too little variance, at most a tenth
+
+
+@dataclass(frozen=True)
+class Benchmarked:
+    """Draws that agree with benchmarks, with those that they come from.
+
+    Attributes
+    ----------
+    draws, original : Draws
+        After and before.
+    benchmarks : Benchmarks
+    method, respondents : str
+    strain : DataFrame
+        Per benchmark `value`, `se`, posterior `mean` and `sd` before, z = (value - mean) / sqrt(sd^2 + se^2), its
+        two-sided `p` and whether it `strains` the model (|z| > 2). With shared respondents z is conservative.
+    weights : ndarray, shape (S,), optional
+        Of the original draws, for tilting.
+    fit : Fit, optional
+        That the draws come from.
+    """
+
+    draws: Draws
+    original: Draws
+    benchmarks: Benchmarks
+    method: Method
+    respondents: Respondents
+    strain: pd.DataFrame
+    weights: Floats | None = None
+    fit: Fit | None = None
+
+    @property
+    def effective(self) -> float | None:
+        """The effective number of draws after tilting, 1 / sum w^2."""
+        return None if self.weights is None else float(1 / (self.weights**2).sum())
+
+    @cached_property
+    def shift(self) -> pd.DataFrame:
+        """Per area of every level and measure: mean and sd `before` and `after`, `shift` and `shift_in_sd`."""
+        areas, parts = self.benchmarks.areas, []
+        weights = self.benchmarks.concept.matrix_of(self.draws.subdimensions)
+        place = pd.Index(self.draws.areas).get_indexer(areas.codes)
+        for measure, row in zip(weights.index, weights.to_numpy(), strict=True):
+            both = [_measure(d.flat, row)[:, place] for d in (self.original, self.draws)]
+            for level in areas.levels:
+                labels, matrix = areas.aggregation(level)
+                kept = np.flatnonzero(areas.complete(level, labels))
+                before, after = (matrix[kept] @ values.T for values in both)
+                part = {"level": level, "area_code": [labels[k] for k in kept], "measure": measure}
+                part |= {"before": before.mean(axis=1), "after": after.mean(axis=1)}
+                part |= {"sd_before": before.std(axis=1, ddof=1), "sd_after": after.std(axis=1, ddof=1)}
+                parts.append(pd.DataFrame(part))
+        table = pd.concat(parts, ignore_index=True)
+        shift = table["after"] - table["before"]
+        return table.assign(shift=shift, shift_in_sd=shift / table["sd_before"].where(table["sd_before"] > 0))
+
+    def __repr__(self) -> str:
+        strained = f"{int(self.strain['strains'].sum())} of {len(self.strain)} benchmarks strain the model"
+        left = "" if self.effective is None else f", {self.effective:.0f} of {len(self.original.flat)} draws effective"
+        return f"Benchmarked by {self.method}, respondents {self.respondents}: {strained}{left}"
+
+
+def benchmark(
+    draws: Draws | Fit,
+    to: Benchmarks,
+    *,
+    method: Method = "minimum-distance",
+    covariance: Metric = "variances",
+    respondents: Respondents = "shared",
+    seed: int | None = None,
+    min_effective: float = EFFECTIVE_MIN,
+) -> Benchmarked:
+    """Make draws agree with benchmarks; areas are matched by code.
+
+    Parameters
+    ----------
+    draws : Draws or Fit
+    to : Benchmarks
+    method : {"minimum-distance", "difference", "ratio", "tilting"}
+        As little change as possible, at any levels and measures at once; the same amount added to all buurten of a
+        benchmark, or the same factor, for benchmarks that share no buurt; or weights for the draws, which then agree on
+        average only (and in the standard errors given), with `draws` resampled by these.
+    covariance : {"variances", "identity", "residents", "posterior"}
+        What minimum distance measures by: 1 / posterior variance (buurten that are known well move least), 1,
+        residents, or the whole posterior covariance of the draws, after which scores are brought back to 0-10.
+    respondents : {"shared", "independent"}
+        Whether benchmarks with a standard error rest on answers that the model has seen, or on other people.
+        Independent ones are evidence, by the posterior covariance, and met only as far as they weigh.
+    seed : int, optional
+        Of the errors of the benchmarks; that of the fit by default, or 1.
+    min_effective : float
+        The least effective number of draws that tilting may leave.
+
+    Returns
+    -------
+    Benchmarked
+
+    Raises
+    ------
+    DataError
+        If the draws and the benchmarks are of different areas or sub-dimensions.
+    ModelError or ProblemsError
+        If the method does not apply, or a benchmark cannot be met.
+    """
+    seed = seed if seed is not None else draws.seed if isinstance(draws, Fit) else 1
+    fit = draws if isinstance(draws, Fit) else None
+    draws = draws.draws if isinstance(draws, Fit) else draws
+    _check(len(draws.flat), to, method, covariance, respondents)
+    matrix, rng = _matrix(draws, to), np.random.default_rng([seed, 7])  # engines use [seed, 2] and [seed, 3]
+    scores = np.clip(draws.flat, 0.0, 10.0).reshape(len(draws.flat), -1)
+    before = np.concatenate([(matrix @ scores[s].T).T for s in _chunks(len(scores))])
+    out = Benchmarked(draws, draws, to, method, respondents, _strain(to, before), fit=fit)
+    if respondents == "independent":
+        target = to.value + _errors(_root(to.covariance), len(scores), rng)
+        update = gain(*_moments(scores, before), to.covariance)
+        for s in _chunks(len(scores)):
+            scores[s] = np.clip(scores[s] + (target[s] - before[s]) @ update.T, 0.0, 10.0)
+        return replace(out, draws=replace(draws, eta=scores.reshape(draws.eta.shape)))
+    kept, weights = to.dependence
+    value = reconcile(to.value[None], to.covariance, kept, weights)[0]
+    root = reconcile(_root(to.covariance).T, to.covariance, kept, weights).T
+    if method == "tilting":
+        found = _tilted(before[:, kept], value[kept], (root[kept] ** 2).sum(axis=1), min_effective)
+        index = rng.permutation(np.repeat(np.arange(len(scores)), systematic(found, len(scores), rng.uniform())))
+        hyper = {k: (d, v.reshape(-1, *v.shape[2:])[index].reshape(v.shape)) for k, (d, v) in draws.hyper.items()}
+        new = replace(draws, eta=scores[index].reshape(draws.eta.shape), hyper=hyper)
+        return replace(out, draws=new, weights=found)
+    target = np.clip((value + _errors(root, len(scores), rng))[:, kept], 0.0, 10.0)
+    # benchmarks that share no scores are met apart, each by moving the scores that it sees
+    parts: list[tuple[Ints, Ints, Callable[..., Floats]]] = []
+    for rows in components(matrix[kept], TOGETHER):
+        used = np.flatnonzero(np.asarray(abs(matrix[kept[rows]]).sum(axis=0)).ravel() > 0)
+        small = sp.csr_array(matrix[kept[rows]][:, used])
+        if method == "minimum-distance":
+            parts.append((rows, used, Nearest(small, _weight(scores, used, draws, to.areas, covariance))))
+        else:
+            parts.append((rows, used, partial(spread, matrix=small, ratio=method == "ratio")))
+    factor = None
+    if method == "minimum-distance" and covariance == "posterior":
+        factor = gain(*_moments(scores, before[:, kept]))
+        # eta less its regression on C eta, which the draws have fitted: with K coefficients too little is left of it
+        wider = np.sqrt((len(scores) - 1) / (len(scores) - 1 - len(kept)))
+        middle = scores.mean(axis=0) - factor @ before[:, kept].mean(axis=0)
+    for s in _chunks(len(scores)):
+        if factor is not None:
+            rest = scores[s] - before[s, kept] @ factor.T - middle
+            scores[s] = np.clip(middle + wider * rest + target[s] @ factor.T, 0.0, 10.0)
+        for rows, used, meet in parts:
+            scores[s, used] = meet(scores[s, used], target=target[s][:, rows])
+    _check_met(scores, matrix, target @ weights.T, to, method)
+    return replace(out, draws=replace(draws, eta=scores.reshape(draws.eta.shape)))
+
+
+def _chunks(n: int) -> Iterator[slice]:
+    return (slice(i, min(i + CHUNK, n)) for i in range(0, n, CHUNK))
+
+
+def _measure(flat: Floats, row: Floats) -> Floats:
+    """Scores (S, N) of one measure, from draws (S, N, D)."""
+    return np.concatenate([np.clip(flat[s], 0.0, 10.0) @ row for s in _chunks(len(flat))])
+
+
+def _moments(scores: Floats, constrained: Floats) -> tuple[Floats, Floats]:
+    """V C' and C V C' of the draws."""
+    centred = constrained - constrained.mean(axis=0)
+    return scores.T @ centred / (len(scores) - 1), centred.T @ centred / (len(scores) - 1)
+
+
+def _weight(scores: Floats, used: np.ndarray, draws: Draws, areas: Areas, metric: Metric) -> Floats:
+    """The diagonal of W for the scores in use."""
+    if metric == "identity":
+        return np.ones(len(used))
+    if metric == "residents":
+        residents = areas.frame["population"].reindex(list(draws.areas)).to_numpy(dtype=float)
+        return 1 / np.repeat(residents, len(draws.subdimensions))[used]
+    blocks = np.array_split(used, max(1, len(used) // 2000))
+    variance = np.concatenate([scores[:, block].var(axis=0) for block in blocks])
+    # a score that is at an end in all draws can still move, where nothing else can
+    return np.maximum(variance, max(1e-6 * variance.mean(), 1e-12))
+
+
+def _root(covariance: Floats) -> Floats:
+    if not (covariance - np.diag(np.diag(covariance))).any():  # errors are independent
+        return np.sqrt(covariance)
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors * np.sqrt(np.maximum(values, 0.0))
+
+
+def _errors(root: Floats, n: int, rng: np.random.Generator) -> Floats:
+    """Normal errors (n, K) with mean exactly zero, so that posterior means are the figures themselves."""
+    z = rng.normal(size=(n, len(root)))
+    return (z - z.mean(axis=0)) @ root.T
+
+
+def _matrix(draws: Draws, to: Benchmarks) -> sp.csr_array:
+    """C with columns in the order of the draws."""
+    problems = Problems()
+    for what, own, other in (
+        ("areas", draws.areas, to.areas.codes),
+        ("sub-dimensions", draws.subdimensions, to.subdimensions),
+    ):
+        if set(own) != set(other):
+            expected = f"those of the draws: {shown(own)}"
+            problems.add(f"the benchmarks have other {what}", shown(other), expected, "read them again with these")
+    problems.raise_if_any()
+    area = pd.Index(to.areas.codes).get_indexer(draws.areas)
+    dimension = pd.Index(to.subdimensions).get_indexer(draws.subdimensions)
+    return sp.csr_array(to.matrix[:, (area[:, None] * len(dimension) + dimension).ravel()])
+
+
+def _strain(to: Benchmarks, before: Floats) -> pd.DataFrame:
+    mean, sd = before.mean(axis=0), before.std(axis=0, ddof=1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # draws that are all alike: infinite, or none
+        z = (to.value - mean) / np.sqrt(sd**2 + to.se**2)
+    return to.table.assign(mean=mean, sd=sd, z=z, p=2 * ndtr(-np.abs(z)), strains=np.abs(z) > 2)
+
+
+def _tilted(values: Floats, target: Floats, variance: Floats, least: float) -> Floats:
+    """Weights of the draws, whose moments are the targets and, where given, their variances."""
+    given = np.flatnonzero(variance)
+    found = tilt(np.c_[values, (values[:, given] - target[given]) ** 2], np.r_[target, variance[given]])
+    if found is None:
+        raise ModelError(
+            "no weights of the draws meet the benchmarks",
+            "figures outside what the draws span",
+            f"figures within the convex hull of the {len(values)} draws",
+            'use method "minimum-distance", fewer benchmarks, or more draws',
+        )
+    if (effective := 1 / (found**2).sum()) < least:
+        raise ModelError(
+            "tilting leaves too few draws",
+            f"{effective:.0f} effective draws of {len(found)}",
+            f"{least:g} or more",
+            'use method "minimum-distance", or more draws; look at the benchmarks that strain the model',
+        )
+    return found
+
+
+def _check(n: int, to: Benchmarks, method: Method, covariance: Metric, respondents: Respondents) -> None:
+    """Refuse what does not apply, all at once."""
+    problems, k = Problems(), len(to.dependence[0])
+    for name, value, known in (
+        ("method", method, get_args(Method)),
+        ("covariance", covariance, get_args(Metric)),
+        ("respondents", respondents, get_args(Respondents)),
+    ):
+        if value not in known:
+            problems.add(f"benchmarks know no such {name}", repr(value), ", ".join(known), "choose one", ModelError)
+    if method in ("difference", "ratio"):
+        shares = (to.matrix != 0).astype(int)
+        overlap = np.flatnonzero(np.asarray(shares @ (shares.sum(axis=0) > 1)).ravel())
+        if len(overlap):
+            problems.add(
+                f"method {method} is for benchmarks that share no scores",
+                shown(to.names[i] for i in overlap),
+                "one level per sub-dimension, and no measure above it",
+                'use method "minimum-distance"',
+                ModelError,
+            )
+    if respondents == "independent":
+        if method != "minimum-distance":
+            problems.add(
+                "independent benchmarks are evidence, weighed by the posterior covariance",
+                f"method {method}",
+                "minimum-distance",
+                "leave `method` out",
+                ModelError,
+            )
+        if (exact := to.se == 0).any():
+            problems.add(
+                "independent benchmarks need a standard error",
+                shown(n for n, e in zip(to.names, exact, strict=True) if e),
+                "an `se` above 0",
+                'give it, or use respondents="shared", which meets exact figures',
+            )
+        if to.own:
+            problems.add(
+                "direct estimates rest on the model's own respondents",
+                'respondents="independent"',
+                "shared",
+                "they would count twice",
+                ModelError,
+            )
+        k = len(to.value)
+    if (respondents == "independent" or covariance == "posterior") and n < PER_CONSTRAINT * k:
+        problems.add(
+            "the posterior covariance needs more draws than there are",
+            f"{n} draws for {k} benchmarks",
+            f"{PER_CONSTRAINT} draws per benchmark: with fewer, intervals get too narrow",
+            'take more draws or fewer benchmarks, or covariance="variances" where respondents are shared',
+            ModelError,
+        )
+    problems.raise_if_any()
+
+
+def _check_met(scores: Floats, matrix: sp.csr_array, target: Floats, to: Benchmarks, method: Method) -> None:
+    gap = np.concatenate([np.abs((matrix @ scores[s].T).T - target[s]) for s in _chunks(len(scores))])
+    if (unmet := gap > 1e-10).any():
+        which = np.flatnonzero(unmet.any(axis=0))
+        raise ModelError(
+            f"benchmarks cannot be met on 0-10 by method {method}",
+            f"{shown(to.names[k] for k in which)}, in {int(unmet.any(axis=1).sum())} of {len(scores)} draws",
+            "all met in every draw",
+            "look at benchmarks near the ends of the scale and at large standard errors"
+            + (" (a factor does not move scores of 0)" if method == "ratio" else ""),
+        )

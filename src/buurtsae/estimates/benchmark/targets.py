@@ -1,0 +1,323 @@
+r"""Published figures that estimates must agree with: reading, checking, and the linear constraints that they are.
+
+A benchmark is a resident-weighted mean m_G = sum_{a in G} N_a sum_d A_md eta_ad / N_G, so one row of C eta = t. Exact
+ones must follow from each other where they depend, and leave some eta on 0-10: buurten in the same benchmarked areas
+count there as one, and the least total violation is a linear program. Errors of benchmarks are independent, but for
+those of direct estimates: their sub-dimensions are asked of the same people, with Cov(y_c, y_d) from the design
+variances of y_c, y_d and their mean, 2 Var(mean) - (Var y_c + Var y_d) / 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import LEVELS
+from buurtsae.engines.base import Fit
+from buurtsae.errors import DataError, Problems, shown
+from buurtsae.estimates.benchmark.constraints import independent
+from buurtsae.sparse import Floats, Ints
+from buurtsae.survey.concept import Concept, Measure
+from buurtsae.survey.direct import DirectEstimates
+from buurtsae.tables import as_number, read_table
+
+KEY = ["level", "area_code", "measure"]
+EXACT = 1e-3  # points: below any error that a published figure can have, of rounding to two decimals 0.003
+AGREE = 1e-10  # points: exact benchmarks that depend on each other are met to this, so they must agree to it
+
+
+@dataclass(frozen=True)
+class Benchmarks:
+    """Figures that estimates must agree with.
+
+    Attributes
+    ----------
+    table : DataFrame
+        `level`, `area_code`, `measure`, `value` (0-10) and `se` (0 where exact): exact ones first, then from buurt up.
+    areas : Areas
+    concept : Concept
+    subdimensions : tuple of str
+        Those of the draws, the columns per buurt of `matrix`.
+    correlation : ndarray, shape (K, K), optional
+        Of the errors of the benchmarks; independent without it.
+    own : bool
+        Whether they come from the respondents of the model itself.
+    """
+
+    table: pd.DataFrame
+    areas: Areas
+    concept: Concept
+    subdimensions: tuple[str, ...]
+    correlation: Floats | None = None
+    own: bool = False
+
+    @classmethod
+    def read(
+        cls,
+        source: str | Path | pd.DataFrame,
+        areas: Areas,
+        concept: Concept,
+        subdimensions: tuple[str, ...],
+        *,
+        exact: bool = False,
+    ) -> Benchmarks:
+        """Read benchmarks from CSV, Parquet or a table.
+
+        Parameters
+        ----------
+        source : path or DataFrame
+            Columns `level`, `area_code`, `measure` (of the concept), `value` (0-10) and `se`, which may be empty.
+        areas : Areas
+        concept : Concept
+        subdimensions : tuple of str
+            Those that are estimated.
+        exact : bool
+            Says that figures without `se`, or with one below `EXACT`, have no error at all: the estimates then equal
+            them, with intervals of width 0.
+
+        Raises
+        ------
+        DataError or ProblemsError
+            Everything that is wrong, at once: unknown levels, areas and measures, areas without residents, figures
+            given twice or outside 0-10, standard errors that are negative, or without `exact` absent or below `EXACT`;
+            and if all that is right, exact figures that contradict each other or that no scores on 0-10 can meet.
+        """
+        frame = source if isinstance(source, pd.DataFrame) else read_table(Path(source), text=KEY)
+        problems = Problems()
+        if absent := [c for c in [*KEY, "value"] if c not in frame]:
+            raise DataError(
+                "benchmarks lack columns", shown(frame.columns), shown([*KEY, "value", "(se)"]), f"add {shown(absent)}"
+            )
+        table = frame[KEY].astype("string").fillna("").astype(str).assign(value=frame["value"], se=frame.get("se", 0.0))
+        for column in ("value", "se"):
+            try:
+                table[column] = as_number(table[column])
+            except (ValueError, TypeError) as error:
+                problems.add(f"a benchmark's {column} is no number", str(error), "points on 0-10", "repair the table")
+        problems.raise_if_any()
+        table["se"] = table["se"].fillna(0.0)
+        if table.empty:
+            raise DataError("there are no benchmarks", "0 rows", "one row per figure", "check the table")
+        _check_rows(table, areas, concept, subdimensions, problems)
+        sure = table["se"].between(0, EXACT, inclusive="left")
+        table["se"] = table["se"].mask(sure, 0.0)
+        if not exact and sure.any():
+            problems.add(
+                "benchmarks have no standard error",
+                shown(table.loc[sure, KEY].agg(" ".join, axis=1)),
+                f"an `se` of at least {EXACT:g}: less than that counts as none",
+                "add the column `se` (of rounding to 1 decimal: 0.03), or say `exact = true`: estimates then equal "
+                "these figures, with intervals of width 0",
+            )
+        problems.raise_if_any()
+        found = cls(_sorted(table), areas, concept, subdimensions)
+        found._check_together()
+        return found
+
+    @classmethod
+    def of_direct(cls, fit: Fit, level: str, concept: Concept | None = None, min_respondents: int = 100) -> Benchmarks:
+        """Return the direct estimates of large areas, with their standard errors: their own level, not the model's.
+
+        Parameters
+        ----------
+        fit : Fit
+        level : str
+            `wijk`, `gemeente`, `ggdregio` or `land`.
+        concept : Concept, optional
+            Of buurtverbondenheid by default. The benchmarks are sub-dimensions: other measures follow from these.
+        min_respondents : int
+            Areas below it, or without a standard error, are left out.
+
+        Raises
+        ------
+        DataError
+            If there is no such level, or no area with as many respondents.
+        """
+        concept = concept or Concept.load()
+        totals = fit.direct.totals(level, concept)
+        enough = totals["n_direct"].ge(min_respondents) & totals["direct_se"].gt(0)
+        kept = totals[enough & totals["measure"].isin(fit.draws.subdimensions)]
+        if kept.empty:
+            raise DataError(
+                f"no {level} can be a benchmark",
+                f"at most {totals['n_direct'].max()} respondents",
+                f"{min_respondents} and a standard error",
+                "lower `min_respondents`, or choose a higher level",
+            )
+        table = _sorted(
+            kept.rename(columns={"direct": "value", "direct_se": "se"}).assign(level=level)[[*KEY, "value", "se"]]
+        )
+        correlation = np.eye(len(table))
+        place = pd.MultiIndex.from_frame(table[["area_code", "measure"]])
+        for c, d in combinations(fit.draws.subdimensions, 2):
+            mean = _of_pair(fit.direct, level, c, d)
+            i, j = (place.get_indexer(pd.MultiIndex.from_product([mean.index, [m]])) for m in (c, d))
+            both = (i >= 0) & (j >= 0)
+            i, j, v = i[both], j[both], mean.to_numpy()[both] ** 2
+            a, b = table["se"].to_numpy()[i], table["se"].to_numpy()[j]
+            correlation[i, j] = correlation[j, i] = (2 * v - (a**2 + b**2) / 2) / (a * b)
+        return cls(table, fit.areas, concept, fit.draws.subdimensions, correlation, own=True)
+
+    @property
+    def value(self) -> Floats:
+        """The figures, shape (K,)."""
+        return self.table["value"].to_numpy(dtype=float)
+
+    @property
+    def se(self) -> Floats:
+        """Their standard errors, shape (K,)."""
+        return self.table["se"].to_numpy(dtype=float)
+
+    @cached_property
+    def covariance(self) -> Floats:
+        """Covariance of their errors, shape (K, K)."""
+        return np.outer(self.se, self.se) * (np.eye(len(self.se)) if self.correlation is None else self.correlation)
+
+    @property
+    def exact(self) -> tuple[tuple[str, str], ...]:
+        """Level and code of the areas that have a figure without error."""
+        rows = self.table[self.table["se"] == 0]
+        return tuple(dict.fromkeys(zip(rows["level"], rows["area_code"], strict=True)))
+
+    @property
+    def names(self) -> list[str]:
+        """How messages call them."""
+        return [f"{level} {code} {measure}" for level, code, measure in self.table[KEY].to_numpy()]
+
+    @cached_property
+    def matrix(self) -> sp.csr_array:
+        """C, shape (K, N D): buurten in the order of the areas, each with its sub-dimensions."""
+        return self._constraints(*self._parts)
+
+    @cached_property
+    def dependence(self) -> tuple[Ints, Floats]:
+        """Rows that the others depend on, and their weights (K, r) in all: `constraints.independent` of `matrix`."""
+        return independent(self.matrix)
+
+    @property
+    def _parts(self) -> tuple[sp.csr_array, Floats]:
+        """Resident weights (K, N) and weights of the sub-dimensions (K, D)."""
+        place, rows = np.empty(len(self.table), dtype=np.int64), list[sp.csr_array]()
+        for level, group in self.table.groupby("level", sort=False):
+            labels, weights = self.areas.aggregation(level)
+            place[group.index] = sum(r.shape[0] for r in rows) + pd.Index(labels).get_indexer(group["area_code"])
+            rows.append(weights)
+        within = self.concept.matrix_of(self.subdimensions).loc[self.table["measure"]].to_numpy()
+        return sp.csr_array(sp.csr_array(sp.vstack(rows))[place]), within
+
+    @staticmethod
+    def _constraints(residents: sp.csr_array, within: Floats) -> sp.csr_array:
+        each = np.eye(within.shape[1])
+        parts = [sp.kron(sp.diags_array(within[:, d]) @ residents, each[[d]]) for d in range(len(each))]
+        matrix = sp.csr_array(sum(parts[1:], parts[0]))
+        matrix.eliminate_zeros()
+        return matrix
+
+    def _check_together(self) -> None:
+        """Exact benchmarks (they come first) must agree, and be possible."""
+        exact = int((self.se == 0).sum())
+        if not exact:
+            return
+        problems, value, names = Problems(), self.value, self.names
+        kept, weights = self.dependence
+        follows = weights @ value[kept]
+        for k in np.flatnonzero(np.abs(value - follows)[:exact] > AGREE):
+            others = [names[j] for j, b in zip(kept, weights[k], strict=True) if abs(b) > 1e-9]
+            problems.add(
+                f"the benchmark of {names[k]} contradicts {shown(others)}",
+                f"{value[k]:g}",
+                f"{follows[k]:.10g}, which follows from the others",
+                "leave it out, give all decimals, or give benchmarks an `se` (of rounding to 1 decimal: 0.03)",
+            )
+        problems.raise_if_any()
+        for i, miss in self._impossible(exact):
+            problems.add(
+                f"the benchmark of {names[i]} cannot be met on 0-10 together with the others",
+                f"{value[i]:g}",
+                f"about {value[i] + miss:.3g}",
+                "correct it, or the benchmarks of the measures and areas that it shares with them",
+            )
+        problems.raise_if_any()
+
+    def _impossible(self, exact: int) -> Iterator[tuple[int, float]]:
+        """Yield positions and changes of exact benchmarks that together make it possible, least in total."""
+        from scipy.optimize import linprog
+
+        residents, within = self._parts
+        levels = self.table["level"].unique()
+        of = np.column_stack([pd.factorize(self.areas.parents(level))[0] for level in levels])
+        group = np.unique(of, axis=0, return_inverse=True)[1].ravel()
+        alike = sp.csr_array((np.ones(len(group)), (np.arange(len(group)), group)))
+        matrix, slack = self._constraints(residents[:exact] @ alike, within[:exact]), sp.eye_array(exact)
+        cost = np.r_[np.zeros(matrix.shape[1]), np.ones(2 * exact)]
+        bounds = [(0.0, 10.0)] * matrix.shape[1] + [(0.0, None)] * (2 * exact)
+        found = linprog(cost, A_eq=sp.hstack([matrix, slack, -slack]), b_eq=self.value[:exact], bounds=bounds)
+        miss = found.x[-exact:] - found.x[-2 * exact : -exact]
+        yield from ((int(k), float(miss[k])) for k in np.flatnonzero(np.abs(miss) > 1e-6))
+
+    def __repr__(self) -> str:
+        counts = self.table.groupby("level", sort=False).size().to_dict()
+        return f"Benchmarks: {counts}, {int((self.se == 0).sum())} of them exact"
+
+
+def _sorted(table: pd.DataFrame) -> pd.DataFrame:
+    """Exact ones first, then from buurt up, then as given: what depends on others comes after them."""
+    rank = {level: i for i, level in enumerate(LEVELS)}
+    order = np.lexsort([table["level"].map(rank), table["se"] > 0])
+    return table.iloc[order].reset_index(drop=True)
+
+
+def _check_rows(
+    table: pd.DataFrame, areas: Areas, concept: Concept, subdimensions: tuple[str, ...], problems: Problems
+) -> None:
+    measures = list(concept.matrix_of(subdimensions).index)
+    for column, known, hint in (
+        ("level", areas.levels, "choose one of these"),
+        ("measure", measures, "choose a measure whose sub-dimensions are all estimated"),
+    ):
+        if bad := sorted(set(table[column]) - set(known)):
+            problems.add(f"benchmarks have an unknown {column}", shown(bad), shown(known, 10), hint)
+    for level, codes in table.groupby("level")["area_code"]:
+        if level not in areas.levels:
+            continue
+        if bad := sorted(set(codes) - set(areas.at(level))):
+            problems.add(
+                f"benchmarks are of an unknown {level}", shown(bad), f"codes of {areas.year}", "recode or remove them"
+            )
+        if bad := sorted(set(codes) & set(areas.partial.get(level, ()))):
+            problems.add(
+                f"benchmarks are of a {level} of which the run holds a part",
+                shown(bad),
+                "areas that are complete",
+                "remove them, or widen `where`",
+            )
+        if bad := sorted(set(codes) & set(areas.at(level)) - set(areas.inhabited_at(level))):
+            problems.add(f"benchmarks are of a {level} without residents", shown(bad), "residents", "remove them")
+    rows = table[KEY].agg(" ".join, axis=1)
+    for what, bad, expected, hint in (
+        ("benchmarks are given twice", rows.duplicated(), "each once", "keep one"),
+        ("benchmarks are no score", ~table["value"].between(0, 10), "a value of 0-10", "check the unit"),
+        (
+            "benchmarks have an impossible standard error",
+            ~table["se"].between(0, np.inf, inclusive="left"),
+            "0 or more",
+            "correct it",
+        ),
+    ):
+        if bad.any():
+            problems.add(what, shown(rows[bad]), expected, hint)
+
+
+def _of_pair(direct: DirectEstimates, level: str, c: str, d: str) -> pd.Series:
+    """Standard error of the mean of two sub-dimensions per area, where it is known."""
+    parents = {s: "pair" if s in (c, d) else "all" for s in direct.subdimensions} | {"pair": "all", "all": None}
+    totals = direct.totals(level, Concept({i: Measure(i, i, i, i, parent) for i, parent in parents.items()}))
+    return totals[totals["measure"] == "pair"].set_index("area_code")["direct_se"].dropna()

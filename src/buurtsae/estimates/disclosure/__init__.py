@@ -1,0 +1,1 @@
+"""What may be published: what others could compute, what else must be hidden, and the gatekeeper."""

@@ -1,0 +1,197 @@
+r"""The one gatekeeper: which figures of a run may leave it, in any file.
+
+A figure is hidden by rule (few residents; few respondents, or nearly all alike, for a direct estimate) or because it
+would give away what is (`disclosure`). Whatever is written or shown about areas is computed from open figures, and a
+number about several areas (a median, a residual sum) only
+
+* from the open ones, where fewer than `SEVERAL` others are hidden among them: the difference would tell;
+* from `FEW` figures or more, and rounded, where it is one of them, as a median is.
+
+Direct estimates and their errors have two decimals: scores of persons lie on a grid, and in all its digits a mean tells
+which of them occurred.
+
+So of two worlds that differ in hidden scores only, and not in the published sums of these, all files are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from buurtsae.draws import Draws
+from buurtsae.engines.base import Fit
+from buurtsae.estimates.disclosure.suppression import Cells, Hidden, Key, suppress, thin
+from buurtsae.estimates.labels import Rules
+from buurtsae.sparse import Floats, Ints
+from buurtsae.survey.direct import DirectEstimates
+
+SEVERAL, FEW = 3, 10
+DIRECT_DECIMALS = 2
+ATTACKED = 1000  # draws on which the width of what can be computed is measured: as many as `draws.nc` has
+MARGIN = 0.1  # points: three Monte Carlo errors of that for other draws, of a width with a standard deviation of 1
+
+
+@dataclass(frozen=True)
+class Release:
+    """What may leave.
+
+    Attributes
+    ----------
+    estimates : Hidden
+        Areas of which no estimate is published.
+    few : frozenset of (level, area_code)
+        Areas whose direct estimates rest on few respondents, or on answers that are nearly all alike.
+    direct : frozenset of (level, area_code)
+        Areas of which no direct estimate is published: those of `few` and `estimates` among them.
+    errors : frozenset of (level, area_code)
+        Areas whose direct estimate has no published standard error: those of `direct` among them.
+    partial : frozenset of (level, area_code)
+        Areas of which the run holds a part: they have no row.
+    """
+
+    estimates: Hidden
+    few: frozenset[Key]
+    direct: frozenset[Key]
+    errors: frozenset[Key]
+    partial: frozenset[Key] = frozenset()
+
+    @classmethod
+    def of(cls, fit: Fit, draws: Draws, rules: Rules, public: Iterable[Key] = ()) -> Release:
+        """Return what the rules, and the protection of what they hide, leave open.
+
+        Parameters
+        ----------
+        fit : Fit
+        draws : Draws
+            Those that are published: of the fit, or made to agree with benchmarks.
+        rules : Rules
+        public : iterable of (level, area_code)
+            Areas whose figures are known whatever is hidden: benchmarks without error.
+        """
+        protection = rules.protection + MARGIN * (rules.protection > 0)
+        drawn = draws.flat[:: max(1, len(draws.flat) // ATTACKED)]  # a view
+        cells = Cells.of_areas(fit.areas, drawn, draws.subdimensions, public)
+        ruled = {
+            (level, str(code))
+            for level in fit.areas.levels
+            for code, n in fit.areas.residents(level).items()
+            if 0 < n < rules.min_residents
+        }
+        estimates = suppress(cells, ruled, protection)
+        few = too_few(fit, rules)
+        partial = frozenset((level, code) for level, found in fit.areas.partial.items() for code in found)
+        return cls(estimates, few, *_direct(fit, few | estimates.ruled, protection, estimates.keys), partial)
+
+    def open(self, table: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return which rows of a table, by `level` and `area_code`, have an estimate that may be published."""
+        return ~_within(table, self.estimates.keys)
+
+    def partly(self, table: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return which rows of a table, by `level` and `area_code`, the run holds a part of."""
+        return _within(table, self.partial)
+
+    def open_direct(self, table: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return of which rows the direct estimate may be published."""
+        return ~_within(table, self.direct)
+
+    def open_errors(self, table: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return of which rows the standard error of the direct estimate may be published."""
+        return ~_within(table, self.errors)
+
+    def open_of_sources(self, table: pd.DataFrame, direct: DirectEstimates) -> NDArray[np.bool_]:
+        """Return which rows, by `source`, `area_code` and `measure`, tell no more than a published direct estimate.
+
+        Those of the reference source of a sub-dimension, where it is open: no other is published.
+        """
+        of = {d: direct.sources[s] for d, s in zip(direct.subdimensions, direct.reference, strict=True)}
+        keys = zip(table["source"], table["area_code"], table["measure"], strict=True)
+        opened = [s == of[d].source and (of[d].level, code) not in self.direct for s, code, d in keys]
+        return np.array(opened, dtype=bool)
+
+    def counted(self, table: pd.DataFrame, direct: DirectEstimates) -> NDArray[np.bool_]:
+        """Return which rows, as of `open_of_sources`, may go into one number about all of them."""
+        level = {s.source: s.level for s in direct.sources}
+        shown = self.open(table.assign(level=table["source"].map(level)))
+        return shown & countable(self.open_of_sources(table, direct) | ~shown)
+
+    def shown(self, level: str, codes: Iterable[str]) -> NDArray[np.bool_]:
+        """Return which areas of a level have an estimate that may be published."""
+        hidden = self.estimates.keys | self.partial
+        return np.array([(level, str(code)) not in hidden for code in codes], dtype=bool)
+
+    def shown_direct(self, level: str, codes: Iterable[str]) -> NDArray[np.bool_]:
+        """Return of which areas of a level the direct estimate may be published."""
+        return np.array([(level, str(code)) not in self.direct for code in codes], dtype=bool)
+
+
+def _within(table: pd.DataFrame, keys: frozenset[Key]) -> NDArray[np.bool_]:
+    return np.array([key in keys for key in zip(table["level"], table["area_code"], strict=True)], dtype=bool)
+
+
+def countable(shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which of several figures may go into one number about them: all, unless one or two are hidden."""
+    hidden = int((~shown).sum())
+    return np.ones_like(shown) if hidden == 0 or hidden >= SEVERAL else shown
+
+
+def _direct(
+    fit: Fit, secret: frozenset[Key], protection: float, hidden: frozenset[Key]
+) -> tuple[frozenset[Key], frozenset[Key]]:
+    """Areas without a published direct estimate, and without its standard error."""
+    keys = secret | hidden
+    if not fit.direct.scores or not protection:  # of a table there are direct estimates of one level only
+        return keys, keys
+    sources = [Cells.of_direct(fit.direct, int(s)) for s in np.unique(fit.direct.reference)]
+    before: frozenset[Key] = frozenset()
+    while keys != before:  # what protects the estimates of one source may take those of another along
+        before = keys
+        for cells in sources:
+            keys |= suppress(cells, secret, protection, keys).keys
+    return keys, keys.union(*(thin(cells, keys, secret) for cells in sources))
+
+
+def too_few(fit: Fit, rules: Rules) -> frozenset[Key]:
+    """Return areas whose direct estimates rest on few respondents, or on answers that are nearly all alike.
+
+    All measures of an area together: one is a mean of others. What counts is the respondents of the reference source,
+    on which a direct estimate rests.
+    """
+    found: set[Key] = set()
+    reference = fit.direct.reference
+    for level in fit.areas.levels:
+        totals = fit.direct.totals(level)
+        n = totals[totals["direct"].notna()].groupby("area_code")["n_direct"].min()
+        found |= {(level, str(code)) for code in n.index[n < rules.min_direct]}
+        labels = fit.areas.at(level)
+        for s, scores in enumerate(fit.direct.scores):
+            names = tuple(d for d, r in zip(fit.direct.subdimensions, reference, strict=True) if r == s)
+            area = fit.direct.domain(level, scores.level, scores.frame["area"])
+            share = unanimous(scores.frame, names, area, len(labels))
+            found |= {(level, str(code)) for code in labels[(share > rules.max_share).any(axis=1)]}
+    return frozenset(found)
+
+
+def unanimous(frame: pd.DataFrame, subdimensions: tuple[str, ...], area: Ints, n: int) -> Floats:
+    """Return the largest share of respondents with one and the same score, shape (n, D); 0 without respondents.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A row per respondent, a column per sub-dimension.
+    subdimensions : tuple of str
+    area : ndarray of int
+        Position of each respondent's area; -1 to leave out.
+    n : int
+        Number of areas.
+    """
+    out = np.zeros((n, len(subdimensions)))
+    for d, name in enumerate(subdimensions):
+        seen = frame[name].notna().to_numpy() & (area >= 0)
+        counts = pd.DataFrame({"area": area[seen], "score": frame[name].to_numpy()[seen].round(9)}).value_counts()
+        most, all_of = counts.groupby("area").max(), counts.groupby("area").sum()
+        out[most.index, d] = most / all_of
+    return out

@@ -1,0 +1,341 @@
+r"""Predictions of what was left out: the direct estimates of an area, or of whole groups, from all others.
+
+Given hyperparameters everything is Gaussian. Of one site (a buurt, or a wijk that a source sees as a whole), with
+u = (e, alpha) ~ N(m, S) a posteriori and own data exp(-u'Lu/2 + u'l), the posterior without these is
+
+    S_- = (I - S L)^{-1} S,      m_- = (I - S L)^{-1} (m - S l),
+
+without fitting again; of groups the information of all their sites is put to zero and the field is conditioned anew, a
+fold at a time. A direct estimate is predicted with its sampling variance and what its source adds. Hyperparameters
+are draws of the fit, theta_1..theta_H, that have seen what is left out; weights 1 / p(y_f | others, theta_h) undo that,
+with f all that was left out together: p(y | theta) / p(others | theta), both exact. The log predictive density of a
+group is the sum over its sites, each given all other groups.
+
+References
+----------
+Held, L., Schroedle, B. and Rue, H. (2010). Posterior and cross-validatory predictive checks: a comparison of MCMC and
+INLA. Gelfand, A. (1996), in Markov Chain Monte Carlo in Practice, ch. 9. Roberts, D. et al. (2017). Ecography 40.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import log_softmax, logsumexp, ndtr
+
+from buurtsae.engines.base import Fit
+from buurtsae.engines.hyper import Hyper
+from buurtsae.engines.marginal import Marginal
+from buurtsae.errors import DataError, shown
+from buurtsae.estimates.disclosure.release import SEVERAL
+from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
+from buurtsae.sparse import Floats, Ints
+
+LEVELS = (50, 80, 95)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Predictions of direct estimates that were left out.
+
+    Attributes
+    ----------
+    by : str
+        What was left out together: `buurt` (each site alone) or a level.
+    table : DataFrame
+        Per `source`, `area_code`, `measure`: `group`, `n_respondents`, the direct estimate `y`, its predicted `mean`
+        and `sd`, `z` = (y - mean) / sd, and `pit`, the predictive probability of less than y.
+    density : Series
+        Log predictive density, by group.
+    """
+
+    by: str
+    table: pd.DataFrame
+    density: pd.Series
+
+    @property
+    def elpd(self) -> tuple[float, float]:
+        """Sum of the log predictive densities, and its standard error from differences between groups."""
+        return float(self.density.sum()), float(np.sqrt(len(self.density)) * self.density.std())
+
+    def published(self, shown: NDArray[np.bool_]) -> pd.Series:
+        """Return log predictive densities of groups of several areas, in which none or several are hidden.
+
+        Parameters
+        ----------
+        shown : ndarray of bool, shape (rows of `table`,)
+            Direct estimates that may be known: the density would tell a single other one.
+        """
+        areas = self.table.groupby("group")["area_code"].nunique()
+        hidden = self.table[~shown].groupby("group")["area_code"].nunique().reindex(areas.index, fill_value=0)
+        kept = (areas >= SEVERAL) & ((hidden == 0) | (hidden >= SEVERAL))
+        return self.density[self.density.index.isin(areas.index[kept])]
+
+    def calibration(self, by: str | list[str] | None = None) -> pd.DataFrame:
+        """Return per group of rows: `figures`, `bias`, `rmse`, the mean of z^2, and coverage of 50, 80, 95% intervals.
+
+        Parameters
+        ----------
+        by : str or list of str, optional
+            Columns of the table; `source` and `measure` by default.
+        """
+        rows = self.table.assign(error=self.table["y"] - self.table["mean"], square=self.table["z"] ** 2)
+        for level in LEVELS:
+            rows[f"coverage_{level}"] = (rows["pit"] - 0.5).abs() < level / 200
+        grouped = rows.groupby(by or ["source", "measure"], sort=False)
+        return grouped.agg(
+            figures=("y", "size"),
+            bias=("error", "mean"),
+            rmse=("error", lambda e: float(np.sqrt((e**2).mean()))),
+            chi2=("square", "mean"),
+            **{f"coverage_{level}": (f"coverage_{level}", "mean") for level in LEVELS},
+        ).reset_index()
+
+
+def fingerprint(fit: Fit) -> str:
+    """Return a code that fits share that predict the same direct estimates with the same sampling variances."""
+    design, found = fit.design, hashlib.sha256()
+    for labels in (design.site_codes, design.sources, design.subdimensions):
+        found.update("\n".join(labels).encode())
+    for values in (design.y, design.precision):
+        found.update((np.round(values, 6) + 0.0).astype("<f8").tobytes())  # -0.0 is 0.0
+    return found.hexdigest()[:12]
+
+
+def left_out(fit: Fit, by: str = "buurt", *, values: int = 8, folds: int = 10, seed: int | None = None) -> LeftOut:
+    """Predict the direct estimates of each area, or group of areas, from all others.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of any engine: its draws of the hyperparameters are used.
+    by : str
+        `buurt`, or a level whose areas are left out whole: `wijk`, `gemeente`, ...
+    values : int
+        Number of draws of the hyperparameters, evenly spaced over the draws.
+    folds : int
+        Groups are divided over at most so many folds, each left out at once.
+    seed : int, optional
+        Of the division; the fit's by default.
+
+    Returns
+    -------
+    LeftOut
+
+    Raises
+    ------
+    DataError
+        If there is no such level, or only one group.
+    """
+    marginal = Marginal.of(fit.design)
+    group = _groups(fit, by)
+    factor = 1.0 if fit.draws.factor is None else fit.draws.factor
+    rng = np.random.default_rng([fit.seed if seed is None else seed, 8])
+    fold = _folds(group, folds, rng) if by != "buurt" else None
+    picked = np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int)
+    hypers = [Hyper.drawn(fit.draws, fit.design, int(k)) for k in dict.fromkeys(picked)]
+    found = zip(*(_predicted(marginal, hyper, factor, fold) for hyper in hypers), strict=True)
+    return _collected(fit, by, group, *(np.array(part) for part in found))
+
+
+def own_effect(fit: Fit, *, values: int = 8) -> Floats:
+    """Return what its own data add to the posterior mean of each buurt and sub-dimension.
+
+    Parameters
+    ----------
+    fit : Fit
+    values : int
+        Number of draws of the hyperparameters to average over.
+
+    Returns
+    -------
+    ndarray, shape (N, D)
+        Posterior mean, less that without the buurt's own data; 0 where there are none.
+    """
+    marginal = Marginal.of(fit.design)
+    factor = 1.0 if fit.draws.factor is None else fit.draws.factor
+    n, d = len(fit.design.areas), len(fit.design.subdimensions)
+    picked = np.unique(np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int))
+    total = np.zeros((n, d))
+    for k in picked:
+        hyper = Hyper.drawn(fit.draws, fit.design, int(k))
+        local, loadings = marginal.observations.local(hyper.slope, hyper.extra, factor), hyper.loadings(marginal.design)
+        whole = condition(marginal.field, local, loadings)
+        (_, without, _, _), *_ = _cavities(marginal, local, loadings, whole, None)
+        total += whole.scores.mean[:n] - without[:n, :d]
+    effect = total / len(picked)
+    effect[~_seen(fit)[:n]] = 0.0  # exactly, not to rounding
+    return effect
+
+
+def _labels(fit: Fit, by: str) -> np.ndarray:
+    """The code of the group of each site; None for none."""
+    codes = list(fit.design.site_codes)
+    if by == "buurt":
+        return np.array(codes, dtype=object)
+    parent = fit.areas.parents(by)
+    if len(codes) > len(parent):
+        parent = pd.concat([parent, fit.areas.parents(by, "wijk")])
+    return np.asarray(parent.loc[codes].to_numpy(dtype=object))
+
+
+def _groups(fit: Fit, by: str) -> Ints:
+    """The group of each site, -1 for none."""
+    labels = _labels(fit, by)
+    found = np.asarray(pd.factorize(labels, sort=True)[0], dtype=np.int64)
+    if len(np.unique(found[_seen(fit) & (found >= 0)])) < 2:
+        raise DataError(
+            f"nothing is left when a {by} is left out",
+            shown({str(label) for label in labels}),
+            "two or more with estimates",
+            "choose a lower level",
+        )
+    return found
+
+
+def _seen(fit: Fit) -> np.ndarray:
+    return np.asarray(fit.design.observed.any(axis=(0, 2)))
+
+
+def _folds(group: Ints, folds: int, rng: np.random.Generator) -> Ints:
+    """The fold of each site; groups are dealt out at random."""
+    n = group.max() + 1
+    dealt = rng.permutation(n) % min(folds, n)
+    return np.where(group >= 0, dealt[group], -1)
+
+
+def _predicted(
+    marginal: Marginal, hyper: Hyper, factor: Floats | float, fold: Ints | None
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Means and variances of y - its prediction at the prior mean (K, S D); log densities of sites, and of what was
+    left out together with each (K,).
+    """
+    design, observations = marginal.design, marginal.observations
+    local, loadings = observations.local(hyper.slope, hyper.extra, factor), hyper.loadings(design)
+    whole = condition(marginal.field, local, loadings)
+    s, k, d = design.y.shape
+    m, v, density, together = np.zeros((k, s * d)), np.ones((k, s * d)), np.zeros(k), np.zeros(k)
+    noise, residual = observations.covariance(hyper.extra, factor), observations.residual(hyper.slope)
+    # each site's part of the constant of the likelihood, that stays when its information is put to zero
+    square = np.einsum("skd,skd->k", residual, np.linalg.solve(noise, residual[..., None])[..., 0])
+    count = design.observed.sum(axis=(0, 2))
+    constant = -0.5 * (square + np.linalg.slogdet(noise)[1].sum(axis=0) + count * np.log(2 * np.pi))
+    jacobian = _jacobian(marginal, hyper)
+    seen = np.moveaxis(design.observed, 1, 0).reshape(k, s * d)
+    y = np.moveaxis(residual, 1, 0).reshape(k, s * d)
+    for sites, mean, covariance, others in _cavities(marginal, local, loadings, whole, fold):
+        c = jacobian @ covariance @ jacobian.T
+        for t in range(s):
+            part = slice(t * d, (t + 1) * d)
+            c[:, part, part] += noise[t, sites]
+        predicted = mean @ jacobian.T
+        both = seen[sites][:, :, None] & seen[sites][:, None, :]
+        c = np.where(both, c, np.eye(s * d))
+        off = np.where(seen[sites], y[sites] - predicted, 0.0)
+        quadratic = np.einsum("ki,ki->k", off, np.linalg.solve(c, off[..., None])[..., 0])
+        logdet = np.linalg.slogdet(c)[1]
+        m[sites], v[sites] = predicted, np.einsum("kii->ki", c)
+        density[sites] = -0.5 * (quadratic + logdet + seen[sites].sum(axis=1) * np.log(2 * np.pi))
+        if fold is not None:
+            together[sites] = whole.log_likelihood - others + constant[sites].sum()
+    return y - m, v, density, density if fold is None else together
+
+
+def _jacobian(marginal: Marginal, hyper: Hyper) -> Floats:
+    """Derivatives of the predictions by (e, alpha), shape (S D, D + L)."""
+    design = marginal.design
+    s, _, d = design.y.shape
+    out = np.zeros((s * d, d + int(design.linked.sum())))
+    out[np.arange(s * d), np.tile(np.arange(d), s)] = hyper.slope.ravel()
+    source, dim = np.nonzero(design.linked)
+    sd = np.array([link.offset.sd for *_, link in design.links])
+    out[source * d + dim, d + np.arange(len(source))] = sd
+    return out
+
+
+def _cavities(
+    marginal: Marginal, local: Local, loadings: Loadings, whole: Conditional, fold: Ints | None
+) -> Iterator[tuple[Ints, Floats, Floats, float]]:
+    """Yield sites with mean and covariance of (e, alpha) there, less the prior mean, without what is left out.
+
+    And the log-likelihood without its information, but with its constant, where folds are left out.
+    """
+    if fold is None:
+        mean, covariance = _joint(whole)
+        own = np.concatenate(
+            [np.concatenate([local.w, local.cross], axis=2),
+             np.concatenate([local.cross.swapaxes(1, 2), local.own], axis=2)], axis=1
+        )  # fmt: skip
+        linear = np.concatenate([local.b, local.linear], axis=1)
+        left = np.eye(mean.shape[1]) - covariance @ own
+        mean = np.linalg.solve(left, (mean - np.einsum("kij,kj->ki", covariance, linear))[..., None])[..., 0]
+        yield np.arange(len(mean)), mean, np.linalg.solve(left, covariance), np.nan
+        return
+    for f in range(fold.max() + 1):
+        out = fold == f
+        kept = {n: np.where(out.reshape(-1, *[1] * (a.ndim - 1)), 0.0, a) for n, a in _arrays(local).items()}
+        given = condition(marginal.field, replace(local, **kept), loadings)  # type: ignore[arg-type]
+        mean, covariance = _joint(given)
+        sites = np.flatnonzero(out)
+        yield sites, mean[sites], covariance[sites], given.log_likelihood
+
+
+def _arrays(local: Local) -> dict[str, Floats]:
+    return {n: getattr(local, n) for n in ("w", "b", "cross", "own", "linear")}
+
+
+def _joint(given: Conditional) -> tuple[Floats, Floats]:
+    """Mean and covariance of (e - m0, alpha) at each site."""
+    q = given.scores
+    k, n_alpha = len(q.mean), len(q.alpha)
+    mean = np.concatenate([q.mean, np.tile(q.alpha, (k, 1))], axis=1)
+    low = np.tile(q.alpha_covariance, (k, 1, 1)).reshape(k, n_alpha, n_alpha)
+    upper = np.concatenate([q.covariance, q.with_alpha], axis=2)
+    return mean, np.concatenate([upper, np.concatenate([q.with_alpha.swapaxes(1, 2), low], axis=2)], axis=1)
+
+
+def _collected(
+    fit: Fit, by: str, group: Ints, off: Floats, variance: Floats, density: Floats, together: Floats
+) -> LeftOut:
+    """Mix over the values of the hyperparameters (first dimension), and label."""
+    design = fit.design
+    k, d = design.y.shape[1:]
+    seen = _seen(fit) & (group >= 0)
+    names, one, place = np.unique(group[seen], return_index=True, return_inverse=True)
+    of_group = np.array([np.bincount(place, row[seen], len(names)) for row in density])
+    weight = np.exp(log_softmax(-together[:, seen][:, one], axis=0))  # 1 / p(y_f | others, theta)
+    total = logsumexp(of_group, axis=0, b=weight)
+    at = np.zeros((len(density), k))
+    at[:, seen] = weight[:, place]
+    labels = _labels(fit, by)
+    source, site, dim = np.nonzero(design.observed & (group >= 0)[None, :, None])
+    o, v, w = (a[:, site, source * d + dim] if a.ndim == 3 else a[:, site] for a in (off, variance, at))
+    mean_off = (w * o).sum(axis=0)
+    sd = np.sqrt((w * (v + o**2)).sum(axis=0) - mean_off**2)
+    y = design.y[source, site, dim]
+    n = [
+        pd.Series(e.respondents[:, j], index=e.codes).reindex(design.site_codes, fill_value=0).to_numpy()
+        for e in fit.direct.sources
+        for j in range(d)
+    ]
+    table = pd.DataFrame(
+        {
+            "source": np.array(design.sources, dtype=object)[source],
+            "area_code": np.array(design.site_codes, dtype=object)[site],
+            "measure": np.array(design.subdimensions, dtype=object)[dim],
+            "group": labels[site],
+            "n_respondents": np.array(n)[source * d + dim, site],
+            "y": y,
+            "mean": y - mean_off,
+            "sd": sd,
+            "z": mean_off / sd,
+            "pit": (w * ndtr(o / np.sqrt(v))).sum(axis=0),
+        }
+    )
+    first = pd.Series(labels[seen], index=place).groupby(level=0).first()
+    return LeftOut(by, table, pd.Series(total, index=pd.Index(first.to_numpy(), name="group"), name="density"))

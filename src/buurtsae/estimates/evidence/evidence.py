@@ -1,0 +1,150 @@
+r"""What estimates gain over direct ones, what covariates explain, and whether estimates agree with good direct ones.
+
+Gain, by number of respondents: posterior variance over the variance of the direct estimate. Agreement, per measure over
+gemeenten with a direct estimate y of standard error s, posterior mean m and sd p: a posterior mean's error is not
+correlated with the data, so that y - m has variance s^2 - p^2, the same people being in both. Then
+
+    fit: W = sum (y - m)^2 / (s^2 - p^2) ~ chi^2,      95% of y - m within 1.96 of its standard errors,
+
+and the line of y on m, weighted by 1 / s^2, has a slope near 1: a little above, as m is shrunk towards the model (1
+over the own-data share); far from it there is bias that depends on the score. Areas where p >= s say nothing: left out.
+
+References
+----------
+Brown, G. et al. (2001). Evaluation of small area estimation methods. Proc. Statistics Canada Symposium.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from buurtsae.engines.base import Fit
+from buurtsae.estimates.disclosure.release import FEW
+
+EVERYTHING = "alle kenmerken"
+CLASSES = {"0": (0, 0), "1-5": (1, 5), "6-20": (6, 20), "21-100": (21, 100), "101 en meer": (101, np.inf)}
+
+
+def gain(table: pd.DataFrame, published: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return, per level and class of respondents, how much smaller uncertainty is than that of direct estimates.
+
+    Parameters
+    ----------
+    table, published : DataFrame
+        Of the contract: all figures, and those that are published. A median of few areas is of the latter.
+
+    Returns
+    -------
+    list of dict
+        `level`, `class`, `figures`, `sd` and `direct_se` (medians), `variance_ratio` (median over figures with a direct
+        standard error; None without any).
+    """
+    rows = []
+    for level, part in table.groupby("level", sort=False):
+        for name, (low, high) in CLASSES.items():
+            some = part[part["n_respondents"].between(low, high)]
+            some = published.loc[some.index] if some["area_code"].nunique() < FEW else some
+            some = some[some["sd"].notna()]
+            if some.empty:
+                continue
+            ratio = (some["sd"] / some["direct_se"]) ** 2
+            known = bool(ratio.notna().any())
+            rows.append(
+                {
+                    "level": level,
+                    "class": name,
+                    "figures": len(some),
+                    "sd": round(float(some["sd"].median()), 2),  # in all its digits it would be that of one area
+                    "direct_se": round(float(some["direct_se"].median()), 2) if known else None,
+                    "variance_ratio": round(float(ratio.median()), 2) if known else None,
+                }
+            )
+    return rows
+
+
+def agreement(table: pd.DataFrame, level: str = "gemeente") -> list[dict[str, Any]]:
+    """Return how well estimates agree with direct ones, per measure.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of the contract, before benchmarking.
+    level : str
+        Where direct estimates are good.
+
+    Returns
+    -------
+    list of dict
+        `measure`, `areas`, `bias` (mean of y - m), `slope` and `slope_se` (None below three areas), `W`, its degrees of
+        freedom `areas`, `p`, and `coverage_95`.
+    """
+    rows = []
+    for measure, part in table[table["level"] == level].groupby("measure", sort=False):
+        y, s, m, p = (part[c].to_numpy(dtype=float) for c in ("direct", "direct_se", "estimate", "sd"))
+        with np.errstate(invalid="ignore"):
+            kept = np.isfinite(s) & (s > p)
+        y, m, s, variance = y[kept], m[kept], s[kept], s[kept] ** 2 - p[kept] ** 2
+        n = len(y)
+        if n == 0:
+            continue
+        w = ((y - m) ** 2 / variance).sum()
+        slope = slope_se = None
+        if n > 2 and np.ptp(m) > 0:
+            centred = m - np.average(m, weights=s**-2.0)
+            information = (centred**2 / s**2).sum()
+            slope, slope_se = float((centred * y / s**2).sum() / information), float(information**-0.5)
+        rows.append(
+            {
+                "measure": measure,
+                "areas": n,
+                "bias": float((y - m).mean()),
+                "slope": slope,
+                "slope_se": slope_se,
+                "W": float(w),
+                "p": float(chi2.sf(w, n)),
+                "coverage_95": float((np.abs(y - m) < 1.96 * np.sqrt(variance)).mean()),
+            }
+        )
+    return rows
+
+
+def explained(fit: Fit, shown: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Return the share of the variance between buurten that goes with each covariate.
+
+    Parameters
+    ----------
+    fit : Fit
+    shown : ndarray of bool, shape (N,)
+        Buurten with residents that count: those that are published.
+
+    Returns
+    -------
+    list of dict
+        Per column of the model matrix but the intercept, and for all together: `covariate`, `measure`, `mean`, `lower`,
+        `upper` (95%) of its coefficient (None for all together) and `share`, the posterior mean of Var(x b) / Var(eta)
+        over buurten. Columns that go together share what they explain: their shares do not add up. Associations.
+    """
+    live, names = fit.areas.inhabited & shown, fit.design.columns
+    chosen = [k for k, name in enumerate(names) if name != "Intercept"]
+    if not chosen or live.sum() < 2:
+        return []
+    x, beta = fit.design.x[live][:, chosen], fit.draws.hyper["beta"][1]
+    beta = beta.reshape(-1, *beta.shape[2:])[:, chosen]
+    between = fit.draws.flat[:, live].var(axis=1)
+    own = x.var(axis=0)[None, :, None] * beta**2 / between[:, None]
+    every = np.einsum("skd,kl,sld->sd", beta, np.atleast_2d(np.cov(x.T, bias=True)), beta) / between
+    lower, upper = np.quantile(beta, [0.025, 0.975], axis=0)
+    rows = []
+    for d, measure in enumerate(fit.draws.subdimensions):
+        for i, k in enumerate(chosen):
+            coefficient = {"mean": beta[:, i, d].mean(), "lower": lower[i, d], "upper": upper[i, d]}
+            row = {"covariate": names[k], "measure": measure, **{n: float(v) for n, v in coefficient.items()}}
+            rows.append(row | {"share": float(min(own[:, i, d].mean(), 1.0))})
+        together = {"covariate": EVERYTHING, "measure": measure, "mean": None, "lower": None, "upper": None}
+        rows.append(together | {"share": float(min(every[:, d].mean(), 1.0))})
+    return rows

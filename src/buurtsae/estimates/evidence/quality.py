@@ -1,0 +1,446 @@
+r"""The evidence for a run, as one plain dictionary, and the gate it must pass.
+
+Posterior predictive, per source and sub-dimension: y_rep = prediction + e, e ~ N(0, V), V with what the source adds per
+buurt (or wijk); coverage is the share of direct estimates inside the 95% interval of y_rep, somewhat above 95% in a
+good model, since the same data were fitted; chi2 per area is the posterior mean of (y - prediction)^2 / V averaged over
+areas (about 1 where V is right).
+Comparison at gemeente level: direct estimate (standard error s) and posterior mean (sd p) share respondents, and the
+error of a posterior mean is not correlated with the data, so that z = (direct - estimate) / sqrt(s^2 - p^2), as in
+`evidence.agreement`; where p >= s there is nothing to test, and no z.
+
+References
+----------
+Gelman, A. et al. (2013). Bayesian Data Analysis, ch. 6. Brown, G. et al. (2001). Proc. Statistics Canada Symposium.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
+from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
+from buurtsae.engines.base import Fit
+from buurtsae.engines.eblup import described, multivariate
+from buurtsae.errors import BuurtsaeError
+from buurtsae.estimates.disclosure.release import FEW
+from buurtsae.estimates.evidence.contribution import contributions
+from buurtsae.estimates.evidence.crossvalidation import LeftOut, fingerprint, left_out
+from buurtsae.estimates.evidence.evidence import agreement, explained, gain
+from buurtsae.estimates.evidence.residuals import graph_of, moran, predictions, residuals
+from buurtsae.estimates.evidence.sidebyside import classical_rows, side_by_side
+from buurtsae.estimates.sensitivity import sensitivity
+from buurtsae.estimates.summary import Estimates
+from buurtsae.model.terms import BYM2
+from buurtsae.notes import Note
+from buurtsae.origin import areas_made, as_in
+from buurtsae.schemas import records
+from buurtsae.survey.codebook import titled
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Thresholds that a run must meet to be published.
+
+    Parameters
+    ----------
+    rhat_max, ess_bulk_min : float
+        Over every quantity in the table of estimates.
+    max_divergences : int
+        These three of engines that sample.
+    khat_max, min_hyper_effective : float
+        Of engines that weigh values of the hyperparameters: Pareto k-hat, and the effective number of values.
+    min_predictive_coverage : float
+        Share of direct estimates inside their 95% posterior predictive interval, lowest over sources and measures.
+    min_left_out_coverage : float
+        Share of all direct estimates inside their 95% predictive interval from other areas only.
+    """
+
+    rhat_max: float = RHAT_MAX
+    ess_bulk_min: float = ESS_MIN
+    max_divergences: int = 0
+    khat_max: float = KHAT_MAX
+    min_hyper_effective: float = EFFECTIVE_MIN
+    min_predictive_coverage: float = 0.9
+    min_left_out_coverage: float = 0.9
+
+
+def quality(
+    est: Estimates,
+    gate: Gate | None = None,
+    *,
+    run: dict[str, Any] | None = None,
+    scales: Sequence[Mapping[str, Any]] = (),
+    weights: bool = False,
+) -> dict[str, Any]:
+    """Return the evidence for a set of estimates, ready for JSON.
+
+    Parameters
+    ----------
+    est : Estimates
+    gate : Gate, optional
+    run : dict, optional
+        What identifies the run (run_id, title, created, versions).
+    scales : sequence of mapping, optional
+        Reliability of the scales, one row each: it needs the answers, which estimates no longer have.
+    weights : bool
+        Also how ranks and labels of buurten move under other weights of the concept.
+    """
+    fit, gate = est.fit, gate or Gate()
+    convergence = _convergence(est)
+    (predictive, lowest), out = _predictive(est), _left_out(fit)
+    return {
+        "run": {"engine": fit.engine, "seed": fit.seed, **(run or {})},
+        "gate": _gate(gate, convergence, lowest, out["buurt"]),
+        "convergence": convergence,
+        "hyperparameters": _hyperparameters(fit),
+        "predictive": predictive,
+        "left_out": [row for part in out.values() for row in _calibration(est, part)],
+        "density": _density(est, out),
+        "comparison": _comparison(est),
+        "agreement": agreement(est.compared),
+        "gain": gain(est.table, est.published),
+        "classical": _classical(est),
+        "benchmarks": _benchmarks(est),
+        "moran": moran(fit, est.release),
+        "residuals": _residuals(est),
+        "areas": est.areas.audit(),
+        "graph": _graph_audit(fit),
+        "sources": _sources(est),
+        "scales": [dict(row) for row in scales],
+        "variances": _variances(fit),
+        "contributions": contributions(fit),
+        "covariates": _covariates(est),
+        "explained": explained(fit, est.release.shown("buurt", est.areas.codes)),
+        "sensitivity": _sensitivity(est) if weights else [],
+        "labels": {
+            level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
+        },
+        "model": described(fit.model) if fit.engine == "eblup" else fit.model.words,
+        "notes": _notes(fit),
+    }
+
+
+def _convergence(est: Estimates) -> dict[str, Any]:
+    draws = est.fit.draws
+    if (certificate := draws.certificate) is not None:
+        return {"independent": len(draws.flat), **certificate.record()}
+    table = est.convergence
+    worst = table["rhat"].idxmax()
+    chains, per_chain = draws.shape
+    return {
+        "chains": chains,
+        "draws": per_chain,
+        "quantities": len(table),
+        "rhat_max": float(table["rhat"].max()),
+        "ess_bulk_min": float(table["ess_bulk"].min()),
+        "ess_tail_min": float(table["ess_tail"].min()),
+        "divergences": draws.divergences,
+        "worst": " ".join(worst),
+    }
+
+
+def _left_out(fit: Fit) -> dict[str, LeftOut]:
+    """Predictions of each buurt from all others, and of gemeenten where there are several with estimates."""
+    seen = np.asarray(fit.design.observed.any(axis=(0, 2)))[: len(fit.areas.codes)]
+    several = fit.areas.parents("gemeente")[seen].nunique() > 1
+    return {"buurt": left_out(fit), **({"gemeente": left_out(fit, "gemeente", values=4)} if several else {})}
+
+
+def _calibration(est: Estimates, out: LeftOut) -> list[dict[str, Any]]:
+    """Of what may go into one number: few hidden estimates would show in it."""
+    parts = out.table.groupby(["source", "measure"], sort=False)
+    kept = [rows[est.release.counted(rows, est.fit.direct)] for _, rows in parts]
+    found = replace(out, table=pd.concat(kept)).calibration().assign(left_out=out.by)
+    rows: list[dict[str, Any]] = found.to_dict("records")
+    return rows
+
+
+def _density(est: Estimates, out: dict[str, LeftOut]) -> dict[str, Any]:
+    """Log predictive density of left-out gemeenten: what `compare` sets runs on the same data against each other by."""
+    if "gemeente" not in out:
+        return {}
+    groups = out["gemeente"].published(est.release.open_of_sources(out["gemeente"].table, est.fit.direct))
+    groups = groups[est.release.shown_direct("gemeente", groups.index)]
+    return {
+        "data": fingerprint(est.fit),
+        "gemeenten": len(groups),
+        "elpd": round(float(groups.sum()), 2),
+        "groups": {str(code): round(float(value), 2) for code, value in groups.items()},
+    }
+
+
+def _gate(gate: Gate, convergence: dict[str, Any], coverage: float, out: LeftOut) -> dict[str, Any]:
+    left_coverage = float(((out.table["pit"] - 0.5).abs() < 0.475).mean())
+    c, g = convergence, gate
+    rows: list[tuple[str, str, str, float, float, str]]
+    if "khat" in c:
+        rows = [
+            ("khat", "Pareto k-hat van de gewichten", "Pareto k-hat of the weights", c["khat"], g.khat_max, "max"),
+            (
+                "hyper_effective",
+                "Effectieve waarden van de hyperparameters",
+                "effective values of the hyperparameters",
+                c["effective"],
+                g.min_hyper_effective,
+                "min",
+            ),
+        ]
+    elif "converged" in c:
+        what = f"{c['method']} geconvergeerd (1 = ja)", f"{c['method']} converged (1 = yes)"
+        rows = [("converged", *what, float(c["converged"]), 1.0, "min")]
+    else:
+        ess = "Kleinste effectieve steekproef"
+        rows = [
+            ("rhat_max", "Hoogste R-hat", "highest R-hat", c["rhat_max"], g.rhat_max, "max"),
+            ("ess_bulk_min", ess, "lowest bulk ESS", c["ess_bulk_min"], g.ess_bulk_min, "min"),
+            ("divergences", "Divergente stappen", "divergences", c["divergences"], g.max_divergences, "max"),
+        ]
+    rows.append(
+        (
+            "predictive_coverage",
+            "Dekking van de voorspelling (laagste)",
+            "posterior predictive coverage (lowest)",
+            coverage,
+            g.min_predictive_coverage,
+            "min",
+        )
+    )
+    rows.append(
+        (
+            "left_out_coverage",
+            "Dekking van weggelaten buurten",
+            "coverage of areas that were left out",
+            left_coverage,
+            g.min_left_out_coverage,
+            "min",
+        )
+    )
+    checks = [
+        {
+            "id": i,
+            "nl": nl,
+            "en": en,
+            "value": value,
+            "threshold": threshold,
+            "direction": direction,
+            "passed": bool(value <= threshold if direction == "max" else value >= threshold),
+        }
+        for i, nl, en, value, threshold, direction in rows
+    ]
+    return {"passed": all(c["passed"] for c in checks), "checks": checks}
+
+
+def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
+    table = fit.draws.hyperparameters()
+    if fit.engine == "eblup":  # coefficients, and Sigma with asymptotic standard errors; nothing has a prior
+        with warnings.catch_warnings():
+            for told in (
+                BoundaryWarning,
+                NotConvergedWarning,
+            ):  # the certificate of the draws, of the same fit, says it
+                warnings.simplefilter("ignore", told)
+            found = multivariate(fit.design).covariance_params
+        sigma = {"name": "Sigma", "measure": found.index, "mean": found["estimate"], "sd": found["std_error"]}
+        both = pd.concat([table, pd.DataFrame(sigma)], ignore_index=True).assign(prior=None).astype(object)
+        records: list[dict[str, Any]] = both.where(both.notna(), None).to_dict("records")
+        return records
+    priors = _priors(fit)
+    return [
+        {**row, "prior": fit.model.intercept.words if "Intercept" in row["measure"] else priors[row["name"]]}
+        for row in table.to_dict("records")
+    ]
+
+
+def _priors(fit: Fit) -> dict[str, str]:
+    model = fit.model
+    links = {
+        "alpha": (model.link.offset, model.participatory.offset),
+        "lambda": (model.link.slope, model.participatory.slope),
+        "tau": (model.link.extra, model.participatory.extra),
+    }
+    out: dict[str, str] = {
+        name: Note("{own}, participatory {other}", "{own}, participatief {other}", own=survey, other=other)
+        for name, (survey, other) in links.items()
+    }
+    out |= {"beta": model.coefficient.words}
+    if model.variances is not None:
+        out["kappa"] = model.variances.words
+    for term in model.terms:
+        if isinstance(term, BYM2):
+            out |= {"sigma": term.sd.words, "phi": term.mixing.words}
+            out |= dict.fromkeys(term.matrices, term.correlation.words)
+        else:
+            out |= {f"sigma_{term.group}": term.sd.words, f"R_{term.group}": term.correlation.words}
+    return out
+
+
+def _pairs(fit: Fit) -> list[tuple[int, int]]:
+    return [(s, int(d)) for s, source in enumerate(fit.direct.sources) for d in np.flatnonzero(source.informs)]
+
+
+def _predictive(est: Estimates) -> tuple[list[dict[str, Any]], float]:
+    """Rows for the report, of what may go into one number, and for the gate the lowest coverage of all estimates."""
+    fit, rng, out, lowest = est.fit, np.random.default_rng(est.fit.seed), [], 1.0
+    for s, d in _pairs(fit):
+        source, measure = fit.direct.sources[s], fit.direct.subdimensions[d]
+        prediction, y, v = predictions(fit, s, d)
+        replicate = prediction + rng.normal(size=prediction.shape) * np.sqrt(v)
+        lower, upper = np.quantile(replicate, [0.025, 0.975], axis=0)
+        inside = (y >= lower) & (y <= upper)
+        lowest = min(lowest, float(inside.mean()))
+        codes = source.codes[np.isfinite(source.mean[:, d])]
+        rows = pd.DataFrame({"source": source.source, "area_code": codes, "measure": measure})
+        kept = est.release.counted(rows, fit.direct)
+        chi2 = ((y - prediction) ** 2 / v).mean(axis=0)[kept]
+        out.append(
+            {
+                "source": source.source,
+                "measure": measure,
+                "areas": int(kept.sum()),
+                "chi2_per_area": float(chi2.mean()) if kept.any() else None,
+                "coverage_95": float(inside[kept].mean()) if kept.any() else None,
+            }
+        )
+    return out, lowest
+
+
+def _comparison(est: Estimates) -> list[dict[str, Any]]:
+    rows = est.compared
+    rows = rows[(rows["level"] == "gemeente") & rows["direct_se"].notna()]
+    rows = rows.assign(difference=rows["direct"] - rows["estimate"])
+    variance = rows["direct_se"] ** 2 - rows["sd"] ** 2
+    rows["z"] = rows["difference"] / np.sqrt(variance.where(variance > 0))
+    columns = ["area_code", "area_name", "measure", "direct", "direct_se", "estimate", "sd", "difference", "z"]
+    return records(rows[columns])
+
+
+def _benchmarks(est: Estimates) -> dict[str, Any]:
+    """How the draws were made to agree with benchmarks, what these say of the model, and how far scores moved."""
+    found = est.benchmarked
+    if found is None:
+        return {}
+    shift = found.shift[est.release.open(found.shift)].groupby(["level", "measure"], sort=False)
+    moved = shift.agg(areas=("shift", "size"), shift=("shift", "mean"), largest=("shift", lambda s: s.abs().max()))
+    return {
+        "method": found.method,
+        "respondents": found.respondents,
+        "effective": found.effective,
+        "strained": int(found.strain["strains"].sum()),
+        "strain": found.strain[est.release.open(found.strain)].drop(columns="strains").to_dict("records"),
+        "shift": moved.reset_index().to_dict("records"),
+    }
+
+
+def _classical(est: Estimates) -> dict[str, Any]:
+    """Direct, synthetic and EBLUP beside the fit with what was warned of, or why they are not there."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            table = side_by_side(est.fit)
+            rows, refused = classical_rows(table[est.release.shown("buurt", table["area_code"])]), ""
+        except BuurtsaeError as error:  # the report tells it: a model may be fine without a classical counterpart
+            rows, refused = [], _line(error)
+    for w in warned:  # the report tells those of the estimators; others go on
+        if not issubclass(w.category, BoundaryWarning | NotConvergedWarning):
+            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
+    told = [_said(w.message) for w in warned if issubclass(w.category, BoundaryWarning | NotConvergedWarning)]
+    return {"refused": refused, "notes": told, "rows": rows}
+
+
+def _line(said: object) -> str:
+    return " ".join(str(said).split())
+
+
+def _said(warning: Warning | str) -> Note:
+    """A warning of ours as a note of one line each."""
+    text = warning if isinstance(warning, str) else warning.args[0]
+    return Note(_line(text), _line(text.nl if isinstance(text, Note) else text))
+
+
+def _residuals(est: Estimates) -> dict[str, dict[str, float]]:
+    """Residuals of buurten whose direct estimates may be known: a residual gives these away."""
+    buurten = est.published[(est.published["level"] == "buurt") & est.published["direct"].notna()]
+    shown = {m: set(rows["area_code"]) for m, rows in buurten.groupby("measure")}
+    found = residuals(est.fit)
+    return {m: z[z.index.isin(list(shown.get(m, ())))].round(2).to_dict() for m, z in found.items()}
+
+
+def _sensitivity(est: Estimates) -> list[dict[str, Any]]:
+    table = sensitivity(est)
+    records: list[dict[str, Any]] = table[table["level"] == "buurt"].drop(columns="level").to_dict("records")
+    return records
+
+
+def _graph_audit(fit: Fit) -> dict[str, object]:
+    graph = graph_of(fit)
+    return graph.audit() if graph else {}
+
+
+def _covariates(est: Estimates) -> list[dict[str, Any]]:
+    rows = [{"covariate": (r := c.record()).pop("name"), **r} for c in est.fit.design.covariates]
+    made = areas_made(est.fictitious)
+    return [row | {"source": as_in(Note(row["source"], row["source"]), made).nl} for row in rows]
+
+
+def _sources(est: Estimates) -> list[dict[str, Any]]:
+    fit, out = est.fit, []
+    for s, source in enumerate(fit.direct.sources):
+        book = titled(source.source)
+        entry: dict[str, Any] = {
+            "source": source.source,
+            "title": as_in(Note(book.en or book.nl, book.nl), bool(est.fictitious)).nl,
+            "kind": f"simulated {source.kind}" if est.fictitious else source.kind,
+            "year": source.year,
+            "level": source.level,
+            "areas": len(source.codes),
+            "notes": [],
+        }
+        if fit.direct.scores:
+            frame = fit.direct.scores[s].frame
+            asked = [d for d in fit.direct.subdimensions if frame[d].notna().any()]
+            entry["respondents"] = len(frame)
+            entry["without_answer"] = {d: int(frame[d].isna().sum()) for d in asked}
+        else:
+            entry["respondents"] = int(source.respondents.max(axis=1).sum())
+            entry["without_answer"] = {}
+            entry["notes"] = [
+                Note("direct estimates given at area level", "directe schattingen, elders per gebied gemaakt")
+            ]
+        out.append(entry)
+    return out
+
+
+def _variances(fit: Fit) -> list[dict[str, Any]]:
+    """Standard errors of the direct estimates per source and sub-dimension, before and after smoothing."""
+    out = []
+    for (source, measure), rows in fit.direct.variances().groupby(["source", "measure"], sort=False):
+        if len(rows) < FEW:  # a median would be the standard error of one
+            continue
+        before = rows["before"].where(rows["before"] > 0)
+        ratio = np.sqrt(rows["after"] / before).dropna()
+        low, high = np.quantile(ratio, [0.1, 0.9]).round(2) if len(ratio) else (None, None)
+        out.append(
+            {
+                "source": source,
+                "measure": measure,
+                "areas": len(rows),
+                "without_variance": int(before.isna().sum()),
+                "se_before": round(float(np.sqrt(before.median())), 2) if len(ratio) else None,
+                "se_after": round(float(np.sqrt(rows["after"].median())), 2),
+                "ratio_low": low,
+                "ratio_high": high,
+            }
+        )
+    return out
+
+
+def _notes(fit: Fit) -> list[Note]:
+    certificate = fit.draws.certificate
+    advice = [certificate.advice] if certificate is not None and certificate.advice else []
+    return [*advice, *fit.areas.notes, *fit.direct.notes, *fit.design.notes]

@@ -1,0 +1,89 @@
+r"""What a fit leaves over: predictions of the direct estimates, residuals, and their pattern in space.
+
+A residual is (y - E prediction) / sqrt(V), V the sampling variance and what the source adds per site. Moran's I of
+these is row-standardised, on the neighbour graph, among buurten with an estimate of their own.
+
+References
+----------
+Cliff, A. and Ord, J. (1981). Spatial Processes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.areas.graph import Graph
+from buurtsae.engines.base import Fit
+from buurtsae.estimates.disclosure.release import Release
+from buurtsae.model.terms import BYM2
+from buurtsae.sparse import Floats
+
+
+def predictions(fit: Fit, s: int, d: int) -> tuple[Floats, Floats, Floats]:
+    """Return what source s should observe on sub-dimension d (draws, n), its direct estimates, and the variances of
+    their difference (draws, n): sampling variance and what the source adds per site.
+    """
+    source = fit.direct.sources[s]
+    seen = np.isfinite(source.mean[:, d])
+    row = pd.Index(fit.design.site_codes).get_indexer(source.codes[seen])
+    offset, slope, extra = (part[:, s, d, None] for part in fit.links)
+    c = fit.design.centre[d]
+    eta = (fit.design.sites[row] @ fit.draws.flat[:, :, d].T).T
+    prediction = c + offset + slope * (eta - c) if fit.design.linked[s, d] else eta
+    factor = 1.0 if fit.draws.factor is None else fit.draws.factor[s, row, d]
+    return prediction, source.mean[seen, d], factor * source.variance[seen, d, d] + extra**2
+
+
+def residuals(fit: Fit) -> dict[str, pd.Series]:
+    """Return standardised residuals per sub-dimension, by buurt, of a reference that is known per buurt."""
+    found = {}
+    for d, name in enumerate(fit.direct.subdimensions):
+        s = int(fit.direct.reference[d])
+        source = fit.direct.sources[s]
+        if source.level != "buurt":
+            continue
+        prediction, y, v = predictions(fit, s, d)
+        seen = source.codes[np.isfinite(source.mean[:, d])]
+        found[name] = pd.Series((y - prediction.mean(axis=0)) / np.sqrt(v.mean(axis=0)), index=seen)
+    return found
+
+
+def graph_of(fit: Fit) -> Graph | None:
+    """Return the graph of the BYM2 term, if there is one, also where an engine fitted a model without it."""
+    return next((t.graph for t in (fit.asked or fit.model).terms if isinstance(t, BYM2)), None)
+
+
+def moran(fit: Fit, release: Release | None = None) -> list[dict[str, Any]]:
+    """Moran's I of the standardised residuals of a reference known per buurt, with the normal-theory p-value.
+
+    Parameters
+    ----------
+    fit : Fit
+    release : Release, optional
+        What may be published: where few residuals are hidden, these do not count.
+    """
+    graph = graph_of(fit)
+    if graph is None:
+        return []
+    from esda.moran import Moran
+    from libpysal.graph import Graph as Contiguity
+
+    out = []
+    pairs = np.array(graph.codes)[graph.edges]
+    for name, residual in residuals(fit).items():
+        if release is not None:
+            source = fit.direct.sources[fit.direct.reference[fit.direct.subdimensions.index(name)]].source
+            rows = pd.DataFrame({"source": source, "area_code": residual.index, "measure": name})
+            residual = residual[release.counted(rows, fit.direct)]
+        both = pairs[np.isin(pairs, residual.index).all(axis=1)]
+        linked = residual[residual.index.isin(both.ravel())]
+        if len(linked) < 4:  # its variance needs four
+            continue
+        ends = pd.DataFrame(np.vstack([both, both[:, ::-1]]), columns=["focal", "neighbor"]).assign(weight=1.0)
+        contiguity = Contiguity.from_adjacency(ends)
+        found = Moran(linked.loc[list(contiguity.unique_ids)].to_numpy(), contiguity, permutations=0)
+        out.append({"measure": name, "I": float(found.I), "p": float(found.p_norm)})
+    return out

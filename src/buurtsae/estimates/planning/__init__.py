@@ -1,0 +1,1 @@
+"""Where more respondents help."""

@@ -1,0 +1,261 @@
+"""Sample planning: how many more respondents, and where, bring a share of the buurten to the label `betrouwbaar`.
+
+Buurten that need fewest respondents come first, in steps after which all posterior variances are exact again, so that
+what neighbours gain counts; what that makes unnecessary is taken off. The mathematics is in `preposterior`: it says how
+precise the scores are expected to become, given the fitted model, and nothing about what they will be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from buurtsae.engines.base import Fit
+from buurtsae.errors import DataError, Problems, cut, shown
+from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.planning.preposterior import Preposterior, allocate, needed
+from buurtsae.survey.concept import Concept
+from buurtsae.survey.direct import DirectEstimates
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many more respondents, where, and what to expect of them.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Buurten with residents: `area_code`, `area_name`, `population`, `n_respondents` (now, all sources), `extra`,
+        `reliability`, `reliability_expected`, `label`, `label_expected`. Over several measures each is that of the
+        worst, and a buurt is `betrouwbaar` when all its measures are.
+    curve : DataFrame
+        `budget` (extra respondents) and `share`, the expected share of buurten that are `betrouwbaar`: each is exact.
+    budget : int
+    target : float
+        Share of the buurten with enough residents to publish about.
+    needed : int or None
+        Respondents that suffice for the target, an upper bound where the budget does not; None if no number does.
+    measures : tuple of str
+    source : str
+        Whose respondents they are.
+    deff : float
+    concept : Concept
+    """
+
+    table: pd.DataFrame
+    curve: pd.DataFrame
+    budget: int
+    target: float
+    needed: int | None
+    measures: tuple[str, ...]
+    source: str
+    deff: float
+    concept: Concept
+
+    @property
+    def extra(self) -> int:
+        """Extra respondents in all."""
+        return int(self.table["extra"].sum())
+
+    @property
+    def share(self) -> float:
+        """Share of the buurten that are `betrouwbaar` now."""
+        return float(self.curve["share"].iloc[0])
+
+    @property
+    def share_expected(self) -> float:
+        """Expected share with the extra respondents."""
+        return float(self.curve["share"].iloc[-1])
+
+    @property
+    def reached(self) -> bool:
+        """Whether the target is expected to be reached within the budget."""
+        return self.share_expected >= self.target - 1e-9
+
+    @property
+    def text(self) -> str:
+        """What it says, in Dutch."""
+        chosen = self.table[self.table["extra"] > 0]
+        n = len(self.measures)
+        names = f"elk van de {n} maten" if n > 1 else self.concept.nodes[self.measures[0]].nl
+        lines = [
+            f"{_whole(self.extra)} extra respondenten van {self.source} in {_whole(len(chosen))} buurten "
+            f"(budget {_whole(self.budget)}).",
+            f"Betrouwbaar voor {names}: nu {_percent(self.share)} van de buurten, naar verwachting "
+            f"{_percent(self.share_expected)}; het doel is {_percent(self.target)}.",
+        ]
+        if self.reached:
+            lines.append("Het doel wordt naar verwachting bereikt.")
+        elif self.needed is None:
+            lines.append("Het doel is met extra respondenten alleen niet te bereiken, hoe groot het budget ook is.")
+        else:
+            lines.append(f"Het doel wordt niet bereikt; daarvoor zijn {_whole(self.needed)} respondenten nodig.")
+        effect = f"{self.deff:.2f}".replace(".", ",")
+        lines.append(
+            "Dit is een verwachting onder het geschatte model: hoe nauwkeurig de scores worden, niet hoe hoog. "
+            f"Ontwerpeffect {effect}; iedereen antwoordt zo volledig als tot nu toe."
+        )
+        most = chosen.nlargest(10, "extra")
+        lines += [f"  {r.area_code} {r.area_name}: {_whole(r.extra)} erbij" for r in most.itertuples()]
+        lines += [f"  en {_whole(len(chosen) - len(most))} andere buurten"] if len(chosen) > len(most) else []
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        done = f"{self.extra} of {self.budget} extra respondents of {self.source}"
+        return f"Plan: {done}; reliable {self.share:.1%}, expected {self.share_expected:.1%}, target {self.target:.1%}"
+
+
+def plan(
+    fit: Fit,
+    *,
+    budget: int,
+    target: float = 0.9,
+    rules: Rules | None = None,
+    concept: Concept | None = None,
+    measure: str | Sequence[str] | None = None,
+    max_per_area: float = 0.1,
+    deff: float = 1.0,
+    source: str | None = None,
+) -> Plan:
+    """Return where extra respondents bring a share of the buurten to the label `betrouwbaar`.
+
+    Parameters
+    ----------
+    fit : Fit
+        With respondents: of a table of estimates it is not known what one more would tell.
+    budget : int
+        Extra respondents at most.
+    target : float
+        Share of the buurten with enough residents to publish about.
+    rules : Rules, optional
+        When a figure is `betrouwbaar`.
+    concept : Concept, optional
+    measure : str or sequence of str, optional
+        A buurt counts when all of these are `betrouwbaar`; by default all measures.
+    max_per_area : float
+        Share of the residents of a buurt that may answer, respondents of the source up to now included.
+    deff : float
+        Design effect of the extra sample: respondents per effective respondent.
+    source : str, optional
+        Whose questions they answer; by default the survey per buurt that informs most sub-dimensions of the measures.
+
+    Raises
+    ------
+    DataError or ProblemsError
+        All at once: a budget, target, share or design effect that is impossible, an unknown measure or source, a
+        source that is known per wijk, estimates without respondents; or rules by which no buurt is published.
+    """
+    rules, concept = rules or Rules(), concept or Concept.load()
+    weights = concept.matrix_of(fit.draws.subdimensions)
+    measures = [measure] if isinstance(measure, str) else list(weights.index if measure is None else measure)
+    check_plan(
+        fit.direct, budget=budget, target=target, rules=rules, concept=concept, measure=measures,
+        max_per_area=max_per_area, deff=deff, source=source,
+    )  # fmt: skip
+    s = _source(fit, weights.loc[measures].to_numpy() > 0, source)
+    p = Preposterior.of(fit, concept, weights.loc[measures], s, rules, max_per_area, deff)
+    if (n := int(p.publishable.sum())) == 0:
+        raise DataError(
+            "no buurt may be published, however many answer",
+            f"min_residents = {rules.min_residents}",
+            "buurten with as many residents",
+            "lower `min_residents`",
+        )
+    goal = int(np.ceil(target * n - 1e-9))
+    path = allocate(p, goal, budget)
+    last = path[-1]
+    table = pd.DataFrame(
+        {
+            "area_code": fit.areas.codes,
+            "area_name": fit.areas.frame["name"].to_numpy(),
+            "population": fit.areas.population.astype("int64"),
+            "n_respondents": p.respondents.min(axis=1),
+            "extra": last.m,
+            "reliability": p.reliability(p.now.covariance).min(axis=1),
+            "reliability_expected": p.reliability(last.covariance).min(axis=1),
+            "label": p.labels(p.now),
+            "label_expected": p.labels(last),
+        }
+    )
+    return Plan(
+        table=table[fit.areas.inhabited].reset_index(drop=True),
+        curve=pd.DataFrame([(m, good / n) for m, good in (state.point for state in path)], columns=["budget", "share"]),
+        budget=budget,
+        target=target,
+        needed=needed(p, last, goal),
+        measures=tuple(measures),
+        source=fit.direct.sources[s].source,
+        deff=deff,
+        concept=concept,
+    )
+
+
+def check_plan(
+    direct: DirectEstimates,
+    *,
+    budget: int,
+    target: float = 0.9,
+    rules: Rules | None = None,
+    concept: Concept | None = None,
+    measure: str | Sequence[str] | None = None,
+    max_per_area: float = 0.1,
+    deff: float = 1.0,
+    source: str | None = None,
+) -> None:
+    """Refuse what `plan` cannot do, before there is a fit: the same options, and the same errors."""
+    problems, rules, concept = Problems(), rules or Rules(), concept or Concept.load()
+    known = list(concept.matrix_of(direct.subdimensions).index)
+    measures = [measure] if isinstance(measure, str) else list(known if measure is None else measure)
+    if rules.max_width < 10 or rules.min_own_share > 0:
+        problems.add(
+            "a plan does not know rules about width or own-data share",
+            f"max_width = {rules.max_width:g}, min_own_share = {rules.min_own_share:g}",
+            "rules about residents, respondents and reliability",
+            "ask for the reliability that such a width needs",
+        )
+    if not (isinstance(budget, int | np.integer) and 0 < budget <= 10**9):
+        problems.add("the budget is impossible", cut(budget), "a whole number of respondents above 0", "correct it")
+    for what, value in (("target", target), ("share of residents that may answer", max_per_area)):
+        if not 0 < value <= 1:
+            problems.add(f"the {what} is impossible", repr(value), "above 0, at most 1", "give a share")
+    if not 0.01 <= deff <= 100:
+        expected = "0.01 to 100; 1 for a simple random sample"
+        problems.add("the design effect is impossible", repr(deff), expected, "correct it")
+    if unknown := [m for m in measures if m not in known] or ([] if measures else ["no measure"]):
+        problems.add("there is no such measure", shown(unknown), shown(known, 10), "choose among these")
+    if not direct.scores:
+        problems.add(
+            "planning needs the covariance of a respondent's scores",
+            "a table of estimates, without respondents",
+            "respondents and their scores",
+            "start from [[sources]]",
+        )
+    found = {t.source: t.level for t in direct.sources}
+    if source is not None and source not in found:
+        problems.add("there is no such source", cut(repr(source)), shown(found), "choose one of these")
+    elif "buurt" not in ({found[source]} if source else set(found.values())):
+        what = source or shown(found)
+        problems.add("extra respondents have no buurt", f"{what} per wijk", "a source per buurt", "name another source")
+    problems.raise_if_any()
+
+
+def _source(fit: Fit, parts: NDArray[np.bool_], source: str | None) -> int:
+    """Position of the source: as named, or of a survey, then of most sub-dimensions that are asked for."""
+    sources = fit.direct.sources
+    if source is not None:
+        return [t.source for t in sources].index(source)
+    wanted = parts.any(axis=0)
+    rank = [(t.level == "buurt", t.kind == "survey", (t.informs & wanted).sum(), -i) for i, t in enumerate(sources)]
+    return max(range(len(sources)), key=lambda i: rank[i])
+
+
+def _whole(n: int) -> str:
+    return f"{n:,}".replace(",", ".")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%".replace(".", ",")

@@ -1,0 +1,104 @@
+"""In plain words: what is known about one area, and what its estimates rest on.
+
+The same sentences appear in a notebook (`Estimates.explain`) and on the command line, in Dutch, and on the page of a
+buurt, in Dutch and English. They are made from records: rows of the published table as dictionaries, with a missing
+figure as None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from buurtsae.estimates.labels import MOST
+from buurtsae.figures import decimals, dutch, interval
+from buurtsae.notes import Note
+
+LABELS = {"betrouwbaar": "betrouwbaar", "indicatief": "indicatief", "niet_publiceren": "niet gepubliceerd"}
+
+
+def explanation(
+    rows: Iterable[Mapping[str, Any]], names: Mapping[str, str], leaning: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Return what is known about one area.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        The area's rows of the published table, of one year.
+    names : mapping of measure to its Dutch name
+    leaning : mapping of measure to the parts of `buurtsae.estimates.words.leaning`
+        Empty for areas above buurt.
+    """
+    rows = list(rows)
+    first = rows[0]
+    lines = [f"{first['area_name']} ({first['area_code']}, {first['level']}), {dutch(first['population'], 0)} inwoners"]
+    for row in rows:
+        lines.append(f"  {names[row['measure']]:26} {figure(row)}")
+        if row["measure"] in leaning:
+            lines.append(f"  {'':26} {leans_on(row, leaning[row['measure']]).nl}")
+    return "\n".join(lines)
+
+
+def figure(row: Mapping[str, Any]) -> str:
+    """Return a score with its interval, own data and label."""
+    if row["label"] == "niet_publiceren" or row["estimate"] is None:
+        return f"niet gepubliceerd: {row['reason']}"
+    digits = decimals(row["lower"], row["upper"])
+    score = f"{dutch(row['estimate'], digits)} ({interval(row['lower'], row['upper'], '-')})"
+    share = "" if row["own_data_share"] is None else f"; {100 * row['own_data_share']:.0f}% eigen data"
+    reason = f": {row['reason']}" if row["reason"] else ""
+    return f"{score}{share} ({people(row['n_respondents']).nl}); {LABELS[row['label']]}{reason}"
+
+
+def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any]) -> Note:
+    """Return in words what an estimate of a buurt is made of."""
+    n, own, who = row["n_respondents"], parts["own"], people(row["n_respondents"], own=True)
+    around = Note("the areas around it", "de buurten eromheen")
+    both = Note("the areas around it and its {who} together", "de buurten eromheen en de {who} samen", who=who)
+    said = [
+        Note(
+            "an area of average characteristics: {x:z.1f}",
+            "een buurt met gemiddelde kenmerken: {x:z.1f}",
+            x=parts["reference"],
+        ),
+        _points(Note("the characteristics of this area", "de kenmerken van deze buurt"), parts["characteristics"]),
+        _points(both if n and own is None else around, parts["surroundings"]),
+    ]
+    if n and own is not None:
+        said.append(_points(Note("its {who}", "de {who}", who=who), own))
+    if parts.get("shift") is not None:
+        adjusted = Note("adjustment to published figures", "aanpassing aan gepubliceerde cijfers")
+        said.append(_points(adjusted, parts["shift"]))
+    if not n:
+        said.append(Note("it has no respondents of its own", "er zijn geen eigen respondenten"))
+    text = Note.joined(said)
+    return Note(f"{text[0].upper()}{text[1:]}.", f"{text.nl[0].upper()}{text.nl[1:]}.")
+
+
+def _points(what: Note, points: float) -> Note:
+    return Note("{what}: {x:+z.1f}", "{what}: {x:+z.1f}", what=what, x=points)
+
+
+def most(share: float | None, n: int | None) -> Note:
+    """Return in one sentence whether an estimate rests on own respondents or on everything else."""
+    if not n:
+        return Note(
+            "Nobody here answered: the estimate comes from the characteristics of the area and the areas around it.",
+            "Niemand uit deze buurt antwoordde: de schatting komt van kenmerken van de buurt en van buurten eromheen.",
+        )
+    if share is None:
+        return Note("{who} answered here.", "Uit deze buurt antwoordden {who}.", who=people(n))
+    return Note(
+        "The estimate rests {part} on {who}: {share}% comes from their answers.",
+        "De schatting steunt {part} op {who}: {share}% komt uit hun antwoorden.",
+        part=Note("mainly", "vooral") if share >= MOST else Note("in part", "voor een deel"),
+        who=people(n, own=True),
+        share=f"{100 * share:.0f}",
+    )
+
+
+def people(n: int | None, *, own: bool = False) -> Note:
+    """Return a number of respondents in words."""
+    noun = Note("respondent", "respondent") if n == 1 else Note("respondents", "respondenten")
+    return Note("{n} {own}{noun}", "{n} {own}{noun}", n=n or 0, own=Note("own ", "eigen ") if own else "", noun=noun)

@@ -1,0 +1,68 @@
+r"""What an estimate leans on: the buurt's characteristics, what lies around it, and its own respondents.
+
+With m_a the posterior mean of a buurt, m_a^- the same without its own data (`crossvalidation`), x_a'b what its
+covariates make expect, and r the mean of x'b over residents, in points of the score,
+
+    m_a = r + (x_a'b - r) + (m_a^- - x_a'b) + (m_a - m_a^-) [+ what benchmarking added],
+
+characteristics, surroundings (neighbours, wijk and gemeente, other sources) and own respondents, exactly additive, for
+every measure of the concept by its weights. The last part gives away what the respondents answered: it is published
+where the direct estimate is, and counted with the surroundings elsewhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.engines.base import Fit
+from buurtsae.estimates.evidence.crossvalidation import own_effect
+from buurtsae.estimates.summary import Estimates
+from buurtsae.sparse import Floats
+
+PARTS = ("reference", "characteristics", "surroundings", "own")
+DECIMALS = 2
+
+
+def leaning(est: Estimates) -> pd.DataFrame:
+    """Split the published estimates of the buurten into what they lean on.
+
+    Parameters
+    ----------
+    est : Estimates
+
+    Returns
+    -------
+    DataFrame
+        Indexed by `area_code` and `measure`: `reference`, `characteristics`, `surroundings`, `own` (missing where too
+        few respondents answered: `surroundings` then has both) and, after benchmarking, `shift`. They add up to the
+        published estimate but for rounding to two decimals.
+    """
+    weights = est.concept.matrix_of(est.fit.draws.subdimensions)
+    parts = {name: (value @ weights.to_numpy().T) for name, value in _subdimensions(est.fit).items()}
+    index = pd.MultiIndex.from_product([est.areas.codes, weights.index], names=["area_code", "measure"])
+    found = pd.DataFrame({name: value.ravel() for name, value in parts.items()}, index=index)
+    rows = est.published
+    shown = rows[(rows["level"] == "buurt") & rows["estimate"].notna()].set_index(["area_code", "measure"])
+    found = found.loc[shown.index]
+    model = est.model_table
+    model = model[model["level"] == "buurt"].set_index(["area_code", "measure"])["estimate"].loc[shown.index]
+    found["surroundings"] = model - found.sum(axis=1)  # draws that count as an end of the scale are in here
+    if est.benchmarked is not None:
+        found["shift"] = shown["estimate"] - model
+    hidden = ~est.release.shown_direct("buurt", found.index.get_level_values("area_code"))
+    found.loc[hidden, "surroundings"] += found.loc[hidden, "own"]
+    found.loc[hidden, "own"] = np.nan
+    return found[[*PARTS, *(["shift"] if "shift" in found else [])]].round(DECIMALS)
+
+
+def _subdimensions(fit: Fit) -> dict[str, Floats]:
+    """Reference, characteristics and own part, each of shape (N, D)."""
+    beta = fit.draws.hyper["beta"][1]
+    expected = fit.design.x @ beta.reshape(-1, *beta.shape[2:]).mean(axis=0)
+    reference = np.average(expected, axis=0, weights=fit.areas.population)
+    return {
+        "reference": np.tile(reference, (len(expected), 1)),
+        "characteristics": expected - reference,
+        "own": own_effect(fit),
+    }

@@ -1,0 +1,321 @@
+r"""The posterior given hyperparameters: a Gaussian Markov random field, exactly.
+
+With e_a = m_a + C_v v_a, v_a ~ N(0, I) (see `field` for m_a), and the observations quadratic in e and the offsets
+alpha of sources,
+
+    -1/2 sum_a (e_a' W_a e_a + 2 e_a' H_a alpha - 2 e_a' b_a) - 1/2 alpha' A alpha + alpha' h + constant,
+
+v is integrated out inside each area: with S_a = I + C_v' W_a C_v and N_a = I - W_a C_v S_a^{-1} C_v', the information
+about m_a is M_a = N_a W_a. The field z then has the sparse precision P = Q (x) I + sum J_a' M_a J_a, and beta and alpha
+form a dense border. Conditioning on A z = 0 and eliminating the border are low-rank corrections of P^{-1}; only blocks
+of P^{-1} on the pattern of P are ever formed. A P that the data leave near singular is raised by 1 at one node per
+constraint, which an auxiliary vector in the border takes off again. By Fisher's identity, with s_a = N_a (b_a - H_a
+alpha) - M_a m_a and expectations over the posterior,
+
+    d log p(y) / d C_t = sum_a E[s_a z_t(a)'],      d log p(y) / d C_v = sum_a (E[s_a s_a'] - M_a) C_v.
+
+References
+----------
+Rue, H. and Held, L. (2005). Gaussian Markov Random Fields, section 2.3. Rue, H., Martino, S. and Chopin, N. (2009).
+Approximate Bayesian inference for latent Gaussian models. JRSS B 71. Rao and Molina (2015), ch. 8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from buurtsae.latent.field import Field
+from buurtsae.sparse import Factor, Floats, lazy
+
+GROUNDED_BELOW = 1e-6  # mean information on a constraint's null space, beside an ICAR precision of order 1
+
+
+@dataclass(frozen=True)
+class Loadings:
+    """What hyperparameters do to the field.
+
+    Attributes
+    ----------
+    terms : ndarray, shape (T, D, D)
+        C_t.
+    loose : ndarray, shape (D, D)
+        C_v.
+    """
+
+    terms: Floats
+    loose: Floats
+
+
+@dataclass(frozen=True)
+class Local:
+    """What observations say about e_a, less the prior mean of the predictor, and about the offsets of sources.
+
+    Attributes
+    ----------
+    w : ndarray, shape (K, D, D)
+    b : ndarray, shape (K, D)
+    cross : ndarray, shape (K, D, L)
+        H_a, with alpha in units of its prior standard deviation.
+    own : ndarray, shape (K, L, L)
+        A, per area.
+    linear : ndarray, shape (K, L)
+        h, per area.
+    constant : float
+        Log-likelihood at e = m0, alpha at its prior mean.
+    """
+
+    w: Floats
+    b: Floats
+    cross: Floats
+    own: Floats
+    linear: Floats
+    constant: float
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """The posterior of the field given hyperparameters; see `condition`.
+
+    Attributes
+    ----------
+    log_likelihood : float
+        log p(y), everything but hyperparameters integrated out.
+    """
+
+    field: Field
+    local: Local
+    loadings: Loadings
+    log_likelihood: float
+    factor: Factor
+    half: Floats  # L^{-1} P [A', B, r]
+    root_a: Floats  # Cholesky root of A P^{-1} A'
+    root_t: Floats  # of the precision of the border
+    border: Floats  # posterior mean of the border, ground included
+    shrink: Floats  # N_a
+    m: Floats  # M_a
+    nh: Floats  # N_a H_a
+    root_k: Floats  # of K_a = C_v S_a^{-1} C_v'
+
+    @lazy
+    def _counts(self) -> tuple[int, int, int]:
+        """Columns of A, of beta and alpha, and of all of the border."""
+        f = self.field
+        free = (f.x.shape[1]) * f.width + self.local.cross.shape[2]
+        return len(self.root_a), free, len(self.root_t)
+
+    @lazy
+    def _corrections(self) -> tuple[Floats, Floats, Floats]:
+        """U_A, U_B and T^{-1/2}: Cov(z, border) = diag(P^{-1} - U_A U_A', 0) + [-U_B; T^{-1/2}] [-U_B; T^{-1/2}]'."""
+        k = self._counts[0]
+        full = self.factor.back(self.half[:, :-1])
+        inverse_a = _inverse_lower(self.root_a)
+        u_a, u_b, tm = full[:, :k] @ inverse_a.T, full[:, k:], _inverse_lower(self.root_t).T
+        if k:
+            u_b = u_b - u_a @ (inverse_a @ (self.half[:, :k].T @ self.half[:, k:-1]))
+        return u_a, u_b @ tm, tm
+
+    def _fields(self, noise: Floats, border: Floats) -> Floats:
+        """Return z given the border (nb, n): its mean and noise ~ N(0, I) (nodes * D, n), with A z = 0."""
+        k, _, nb = self._counts
+        x = noise + self.half[:, -1:] - self.half[:, k : k + nb] @ border
+        if k:
+            of_a = self.half[:, :k]
+            x -= of_a @ np.linalg.solve(self.root_a.T, np.linalg.solve(self.root_a, of_a.T @ x))
+        return self.factor.back(x)
+
+    @lazy
+    def mean_field(self) -> Floats:
+        """Posterior mean of z, shape (nodes, D)."""
+        f = self.field
+        return self._fields(np.zeros((f.nodes * f.width, 1)), self.border[:, None]).reshape(f.nodes, f.width)
+
+    def predictor(self, z: Floats, border: Floats) -> Floats:
+        """Return m - m0, shape (K, D), of a field (nodes, D) and a border (nb,)."""
+        f = self.field
+        out = f.x @ border[: f.x.shape[1] * f.width].reshape(-1, f.width)
+        for c, sees in zip(self.loadings.terms, f.sees, strict=True):
+            out = out + (sees @ z) @ c.T
+        return np.asarray(out)
+
+    @property
+    def alpha(self) -> Floats:
+        """Posterior mean of the offsets of sources, less the prior mean, in units of its standard deviation, (L,)."""
+        start = self.field.x.shape[1] * self.field.width
+        return self.border[start : start + self.local.cross.shape[2]]
+
+    def _given(self, z: Floats, border: Floats, noise: Floats) -> Floats:
+        """Scores e, (n, K, D), of fields (nodes, D, n), borders (nb, n) and noise ~ N(0, I) (K, D, n)."""
+        from buurtsae.latent.loops import scores
+
+        f, local = self.field, self.local
+        terms = np.ascontiguousarray(self.loadings.terms)
+        args = (f.x, f.offset, f.seen, local.w, local.b, local.cross, self.root_k)
+        return np.asarray(scores(z, border, noise, terms, *args))
+
+    @lazy
+    def mean(self) -> Floats:
+        """Posterior mean of e, shape (K, D)."""
+        noise = np.zeros((*self.local.b.shape, 1))
+        return np.asarray(self._given(self.mean_field[:, :, None], self.border[:, None], noise)[0])
+
+    def draw(self, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+        """Return the mean, then n draws, of e, (1 + n, K, D), and of the border in units of prior sds, (1 + n, nb)."""
+        f, d = self.field, self.field.width
+        sizes = (len(self.root_t), f.nodes * d, self.local.b.size if self.root_k.any() else 0)
+        border, z, noise = (np.hstack([np.zeros((size, 1)), rng.standard_normal((size, n))]) for size in sizes)
+        border = self.border[:, None] + np.linalg.solve(self.root_t.T, border)
+        z = self._fields(z, border).reshape(f.nodes, d, n + 1)
+        noise = noise.reshape(-1, d, n + 1) if noise.size else np.zeros((*self.local.b.shape, n + 1))
+        return self._given(z, border, noise), border.T
+
+    @lazy
+    def moments(self) -> Moments:
+        """Posterior moments of what each area sees."""
+        from buurtsae.latent.loops import covariances
+
+        f, d = self.field, self.field.width
+        (_, free, nb), p = self._counts, f.x.shape[1]
+        u_a, u_b, tm = self._corrections
+        x_b, alpha = f.x @ tm[: p * d].reshape(p, d * nb), tm[p * d : free]
+        at_nodes = [np.ascontiguousarray(u).reshape(f.nodes, d, u.shape[1]) for u in (u_a, u_b)]
+        m_m, m_z, m_b, z_b = covariances(
+            np.ascontiguousarray(self.loadings.terms), x_b.reshape(len(f.x), d, nb), self.factor.selected_inverse(),
+            *at_nodes, f.diagonal, f.seen, f.pairs
+        )  # fmt: skip
+        return Moments(
+            m=self.predictor(self.mean_field, self.border),
+            z=tuple(sees @ self.mean_field for sees in f.sees),
+            alpha=self.alpha,
+            m_m=m_m,
+            m_z=m_z,
+            m_alpha=m_b @ alpha.T,
+            z_alpha=z_b @ alpha.T,
+            alpha_alpha=alpha @ alpha.T,
+        )
+
+    @lazy
+    def gradient(self) -> Loadings:
+        """Derivatives of the log-likelihood with respect to the loadings."""
+        q, local = self.moments, self.local
+        s = np.einsum("nde,ne->nd", self.shrink, local.b - local.cross @ q.alpha)
+        s -= np.einsum("nde,ne->nd", self.m, q.m)
+        terms = np.zeros_like(self.loadings.terms)
+        for t in range(len(terms)):
+            terms[t] = s.T @ q.z[t] - np.einsum("nde,nef->df", self.m, q.m_z[t])
+            terms[t] -= np.einsum("ndl,nel->de", self.nh, q.z_alpha[t])
+        # Cov(s) = [N H, M] Cov(alpha, m) [N H, M]'
+        mixed = self.nh @ q.m_alpha.swapaxes(1, 2) @ self.m
+        second = s.T @ s + (self.m @ q.m_m @ self.m).sum(axis=0) + (mixed + mixed.swapaxes(1, 2)).sum(axis=0)
+        second += (self.nh @ q.alpha_alpha @ self.nh.swapaxes(1, 2)).sum(axis=0) - self.m.sum(axis=0)
+        return Loadings(terms, second @ self.loadings.loose)
+
+    @lazy
+    def scores(self) -> Scores:
+        """Posterior moments of e and of the offsets."""
+        q, kt = self.moments, self.root_k @ self.root_k.swapaxes(1, 2)
+        through = np.swapaxes(self.shrink, 1, 2)  # e = N' m - K H alpha + K b + noise of covariance K
+        of_alpha = -kt @ self.local.cross
+        e_alpha = through @ q.m_alpha + of_alpha @ q.alpha_alpha
+        mixed = through @ q.m_alpha @ of_alpha.swapaxes(1, 2)
+        covariance = through @ q.m_m @ self.shrink + mixed + mixed.swapaxes(1, 2)
+        covariance = covariance + of_alpha @ q.alpha_alpha @ of_alpha.swapaxes(1, 2) + kt
+        return Scores(self.mean - self.field.offset[:, None], covariance, e_alpha, q.alpha, q.alpha_alpha)
+
+    @property
+    def sd(self) -> Floats:
+        """Posterior standard deviations of e, shape (K, D)."""
+        return np.sqrt(np.einsum("ndd->nd", self.scores.covariance))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Posterior means, and covariances x_y, of m, zeta_t and alpha; terms first, then sites."""
+
+    m: Floats
+    z: tuple[Floats, ...]
+    alpha: Floats
+    m_m: Floats
+    m_z: Floats
+    m_alpha: Floats
+    z_alpha: Floats
+    alpha_alpha: Floats
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Posterior moments of e - m0 (K, D), and of alpha in units of prior standard deviations."""
+
+    mean: Floats
+    covariance: Floats
+    with_alpha: Floats
+    alpha: Floats
+    alpha_covariance: Floats
+
+
+def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
+    """Return the posterior of a field given hyperparameters.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        If the precision has a pivot that is not positive.
+    """
+    from buurtsae.latent.loops import add_information
+
+    (n, d), p, n_alpha = local.b.shape, field.x.shape[1], local.cross.shape[2]
+    free, k = p * d + n_alpha, field.summed.shape[2]
+    blocks, columns = field.prior.copy(), np.zeros((field.nodes, d, k + free + 1))
+    columns[..., :k] = field.summed
+    shrink, m, nh, nb, root_k, kb, kh, log_inner = add_information(
+        (0,) * d, local.w, local.b, local.cross, np.ascontiguousarray(loadings.terms),
+        np.ascontiguousarray(loadings.loose), field.x, field.seen, field.pairs, k, columns, blocks
+    )  # fmt: skip
+    inside = float((local.b * kb).sum())
+    # the border: x' M x, x' N H and A - H' K H; x' N b and h - H' K b
+    of_x = (field.xx.T @ m.reshape(n, d * d)).reshape(p, p, d, d).swapaxes(1, 2).reshape(p * d, p * d)
+    both = (field.x.T @ nh.reshape(n, d * n_alpha)).reshape(p * d, n_alpha)
+    flat = local.cross.reshape(n * d, n_alpha)
+    of_alpha = local.own.sum(axis=0) - flat.T @ kh.reshape(n * d, n_alpha)
+    ground = field.ground if _nearly_singular(field, blocks) else field.ground[:0]
+    n_border = free + len(ground) * d
+    precision = np.eye(n_border)
+    precision[:free, :free] += np.block([[of_x, both], [both.T, of_alpha]])
+    linear = np.zeros(n_border)
+    linear[: p * d] = (field.x.T @ nb).ravel()
+    linear[p * d : free] = local.linear.sum(axis=0) - flat.T @ kb.ravel()
+    if len(ground):
+        blocks[field.diagonal[ground]] += np.eye(d)
+        raised = np.zeros((field.nodes, d, len(ground) * d))
+        raised[ground[:, None], np.arange(d), np.arange(len(ground) * d).reshape(-1, d)] = 1.0
+        columns = np.concatenate([columns[..., :-1], raised, columns[..., -1:]], axis=2)
+
+    factor = field.symbolic.factor(blocks)
+    half = factor.half(columns.reshape(field.nodes * d, k + n_border + 1))
+    gram = half.T @ half
+    root_a = np.asarray(np.linalg.cholesky(gram[:k, :k]), dtype=float)
+    into = np.linalg.solve(root_a, gram[:k, k:])
+    reduced = gram[k:, k:] - into.T @ into
+    root_t = np.asarray(np.linalg.cholesky(precision - reduced[:n_border, :n_border]), dtype=float)
+    target = np.linalg.solve(root_t, linear - reduced[:n_border, n_border])
+    logdet = factor.logdet + 2 * np.log(np.diag(root_a)).sum() + 2 * np.log(np.diag(root_t)).sum()
+    quadratic = reduced[n_border, n_border] + target @ target + inside
+    log_likelihood = local.constant + 0.5 * (quadratic - logdet - log_inner + d * field.log_structure)
+    border = np.linalg.solve(root_t.T, target)
+    value = float(log_likelihood)
+    return Conditional(field, local, loadings, value, factor, half, root_a, root_t, border, shrink, m, nh, root_k)
+
+
+def _nearly_singular(field: Field, blocks: Floats) -> bool:
+    """Whether some constrained part of the field is hardly informed, so that P is nearly singular there."""
+    if not len(field.ground):
+        return False
+    d = field.width
+    information = (blocks[field.diagonal] - field.prior[field.diagonal]).reshape(field.nodes, d * d)
+    mean = (field.means @ information).reshape(-1, d, d)
+    return bool(np.linalg.eigvalsh(mean).min() < GROUNDED_BELOW)
+
+
+def _inverse_lower(root: Floats) -> Floats:
+    return np.asarray(np.linalg.solve(root, np.eye(len(root))))

@@ -1,0 +1,270 @@
+"""What is published of one set of estimates, apart from how: tables, leaning, profile, and what the run says of itself.
+
+`documents` yields a dictionary per gemeente with everything about it. It is the JSON file of the gemeente, and its
+pages are filled from the same dictionary, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from buurtsae.errors import DataError, Problems, cut, shown
+from buurtsae.estimates.labels import in_words
+from buurtsae.estimates.summary import Estimates
+from buurtsae.estimates.words.explanation import explanation
+from buurtsae.estimates.words.leaning import leaning
+from buurtsae.estimates.words.profile import ProfileIndicator, indicators, profile
+from buurtsae.folder.finished import Finished
+from buurtsae.notes import MADE, Note
+from buurtsae.origin import areas_made, as_in, source
+from buurtsae.publication.style import significant
+from buurtsae.schemas import CONTRACT_VERSION, records
+from buurtsae.survey.concept import Concept
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+ROW = (
+    *("level", "area_code", "measure", "year", "estimate", "sd", "lower", "upper", "n_respondents", "n_effective"),
+    *("direct", "direct_se", "own_data_share", "reliability", "label", "reason", "p_above_parent", "rank_lower"),
+    *("rank_upper", "benchmarked"),
+)
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that pages and files per gemeente show.
+
+    Attributes
+    ----------
+    run : mapping
+        `title`, `created`, `run_id`, `draft` (the quality gate was not met), `fictitious` (what of the data is made,
+        with a `notice` that says so), `credit` (whom the areas come from) and, if need be, a `source` line of its own.
+    table : DataFrame
+        The published estimates of all levels.
+    geometry : GeoDataFrame, indexed by area_code
+        All buurten in RD New, those without residents included, with `gemeente` and, where known, `name`.
+    concept : Concept
+    leaning : DataFrame
+        As `buurtsae.estimates.words.leaning` returns it; may be empty.
+    indicators, profile : tuple of ProfileIndicator, DataFrame
+        The objective figures; may be empty.
+    official : DataFrame
+        Figures that an office has published itself: `area_code`, `measure`, `value`; may be empty.
+    gemeenten : mapping of code to name
+        Of gemeenten without a row in the table, such as one of which the run holds a part.
+    """
+
+    run: Mapping[str, Any]
+    table: pd.DataFrame
+    geometry: gpd.GeoDataFrame
+    concept: Concept
+    leaning: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["area_code", "measure"]))
+    indicators: tuple[ProfileIndicator, ...] = ()
+    profile: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["area_code", "gemeente_code", "indicator"])
+    )
+    official: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["area_code", "measure", "value"]))
+    gemeenten: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problems = Problems()
+        buurten = self.table.loc[self.table["level"] == "buurt", "area_code"]
+        for what, found, known in (
+            ("measures are not in the concept", self.table["measure"], self.concept.nodes),
+            ("estimates have no geometry", buurten, self.geometry.index),
+        ):
+            if unknown := sorted(set(found) - set(known)):
+                problems.add(what, shown(unknown), "codes that are known", "check the concept and the areas' year")
+        problems.raise_if_any()
+
+    @classmethod
+    def of(cls, est: Estimates, run: Mapping[str, Any]) -> Content:
+        """Return what is published of estimates.
+
+        Parameters
+        ----------
+        est : Estimates
+        run : mapping
+        """
+        official = pd.DataFrame(columns=["area_code", "measure", "value"])
+        if est.benchmarked is not None and not est.benchmarked.benchmarks.own:
+            told = est.benchmarked.benchmarks.table
+            official = told.loc[est.release.open(told), ["area_code", "measure", "value"]]
+        return cls(
+            run,
+            est.published,
+            est.areas.frame,
+            est.concept,
+            leaning(est).reset_index(),
+            indicators(est.areas, est.concept),
+            profile(est.areas, est.concept),
+            official,
+            est.areas.names.get("gemeente", {}),
+        )
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures that there are, each followed by its parts."""
+        known, nodes = set(self.table["measure"]), self.concept.nodes
+
+        def below(parent: str | None) -> Iterator[str]:
+            for node in nodes.values():
+                if node.parent == parent:
+                    yield node.id
+                    yield from below(node.id)
+
+        return tuple(m for m in below(None) if m in known)
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        """The years that there are, latest last."""
+        return tuple(sorted(int(y) for y in self.table["year"].unique()))
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Name of every gemeente, its code where the table has none."""
+        rows = self.table[self.table["level"] == "gemeente"].drop_duplicates("area_code")
+        known = {**self.gemeenten, **dict(zip(rows["area_code"], rows["area_name"], strict=True))}
+        return {str(code): str(known.get(code, code)) for code in sorted(self.geometry["gemeente"].unique())}
+
+    def documents(self) -> Iterator[dict[str, Any]]:
+        """Yield everything about each gemeente, in the order of their codes."""
+        table = self.table.assign(verdict=in_words(self.table["p_above_parent"]))
+        parts = {
+            "estimates": _split(table, self._gemeente(table)),
+            "leaning": _split(self.leaning, "GM" + self.leaning["area_code"].astype(str).str[2:6]),
+            "profile": _split(self.profile, self.profile["gemeente_code"]),
+            "official": _split(self.official, self.official["area_code"]),
+        }
+        land = records(table.loc[table["level"] == "land", [*ROW, "area_name"]])
+        for code, name in self.names.items():
+            rows = {name: part.get(code) for name, part in parts.items()}
+            estimates = rows["estimates"]
+            yield {
+                "contract_version": CONTRACT_VERSION,
+                "run": {"source": source(self.run.get("fictitious", False), self.run.get("credit", "")).nl, **self.run},
+                "gemeente": {"area_code": code, "area_name": name},
+                "years": list(self.years),
+                "measures": [
+                    {"measure": n.id, **{k: getattr(n, k) for k in ("nl", "en", "about", "about_en", "parent")}}
+                    for n in (self.concept.nodes[m] for m in self.measures)
+                ],
+                "areas": self._areas(code, estimates),
+                "estimates": [] if estimates is None else records(estimates[[*ROW, "verdict"]]),
+                "land": land,
+                "official": _records(rows["official"], ["area_code", "measure", "value"]),
+                "indicators": [vars(i) | self._origin(i) for i in self.indicators],
+                "profile": _records(rows["profile"], ["area_code", "indicator", "value", "gemeente", "land"]),
+                "leaning": _records(rows["leaning"], list(self.leaning.columns)),
+            }
+
+    def _origin(self, indicator: ProfileIndicator) -> dict[str, str]:
+        """The register that an indicator is from, or is like."""
+        register = Note(indicator.source_en or indicator.source, indicator.source)
+        name = as_in(register, areas_made(self.run.get("fictitious", False)))
+        return {"source": name.nl, "source_en": name}
+
+    def _areas(self, code: str, estimates: pd.DataFrame | None) -> list[dict[str, Any]]:
+        """The gemeente, its wijken and all its buurten, without residents too."""
+        areas = []
+        if estimates is not None:
+            above = estimates[estimates["level"] != "buurt"].drop_duplicates(["level", "area_code"])
+            areas = records(above[["level", "area_code", "area_name", "population"]])
+        own = self.geometry[self.geometry["gemeente"] == code]
+        names = own["name"] if "name" in own else own.index.to_series()
+        people = own["population"] if "population" in own else pd.Series(None, index=own.index, dtype=object)
+        areas += [
+            {"level": "buurt", "area_code": b, "area_name": str(name), "population": None if pd.isna(n) else int(n)}
+            for b, name, n in zip(own.index, names, people, strict=True)
+        ]
+        return areas
+
+    def _gemeente(self, table: pd.DataFrame) -> pd.Series:
+        """The gemeente that a row is about; empty for what is in no single one."""
+        code = table["area_code"].astype(str)
+        own = table["level"].isin(["gemeente", "wijk", "buurt"])
+        found = ("GM" + code.str[2:6]).where(own, "")
+        if unknown := sorted(set(found[own]) - set(self.names)):
+            raise DataError(
+                "estimates are of gemeenten without buurten",
+                shown(unknown),
+                "the gemeenten of the map",
+                "check the areas",
+            )
+        return found
+
+
+def _split(table: pd.DataFrame, by: pd.Series) -> dict[str, pd.DataFrame]:
+    return {str(code): part for code, part in table.groupby(by)}
+
+
+def _records(table: pd.DataFrame | None, columns: list[str]) -> list[dict[str, Any]]:
+    return [] if table is None else records(table[columns])
+
+
+def of_area(folder: str | Path, code: str) -> dict[str, Any]:
+    """Read what a finished run says of one buurt, wijk or gemeente.
+
+    Parameters
+    ----------
+    folder : path
+        An output folder.
+    code : str
+        As published: `BU...`, `WK...` or `GM...`.
+
+    Returns
+    -------
+    dict
+        `names` of the measures, and its rows of `estimates`, `leaning`, `profile` and `indicators`.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no finished run, the run no file of the gemeente, or the file nothing of the area.
+    """
+    run, code = Finished.open(folder), code.strip().upper()
+    name = f"json/GM{code[2:6]}.json"
+    if name not in run.names:
+        known = shown(Path(n).stem for n in run.names if n.startswith("json/")) or f"no gemeenten in {folder}"
+        raise DataError(
+            "there are no results of this area", cut(repr(code)), known, "check the code, and --from FOLDER"
+        )
+    document = run.json(name)
+    rows = [r for r in document["estimates"] if r["area_code"] == code and r["year"] == document["years"][-1]]
+    buurten = [a["area_code"] for a in document["areas"] if a["level"] == "buurt"]
+    if code not in {c for b in buurten for c in (b, f"WK{b[2:8]}", f"GM{b[2:6]}")}:
+        raise DataError("there is no such area", cut(repr(code)), shown(buurten), "check the code")
+    if not rows:
+        raise DataError(
+            "there is no estimate of this area",
+            repr(code),
+            "a code in the table",
+            "buurten without residents have none, nor areas of which the run holds a part",
+        )
+    about = {a["area_code"]: a for a in document["areas"]}[code]
+    return {
+        "notice": document["run"].get("notice", ""),
+        "names": {m["measure"]: m["nl"] for m in document["measures"]},
+        "estimates": [about | r for r in rows],
+        "indicators": document["indicators"],
+        **{k: [r for r in document[k] if r["area_code"] == code] for k in ("leaning", "profile")},
+    }
+
+
+def explained(found: Mapping[str, Any]) -> str:
+    """Return in Dutch what `of_area` read."""
+    leans = {r["measure"]: r for r in found["leaning"]}
+    lines = [*([MADE.nl] if found["notice"] else []), explanation(found["estimates"], found["names"], leans)]
+    values = {r["indicator"]: r for r in found["profile"]}
+    for i in (i for i in found["indicators"] if i["name"] in values):
+        r = values[i["name"]]
+        told = [significant(r[k]) for k in ("value", "gemeente", "land")]
+        lines.append(f"  {i['nl']:32} {told[0]} (gemeente {told[1]}, geheel {told[2]}) {i['unit']}")
+    return "\n".join(lines)

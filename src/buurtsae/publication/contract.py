@@ -1,0 +1,90 @@
+"""The contract as a JSON Schema (draft 2020-12) of one row of `estimates`, for readers in any language.
+
+The schema is generated from `ESTIMATES` and stored in the package beside this module, so that a change of the columns
+is a change of a file that reviewers see. Rules between columns are those of published tables: a row labelled
+`niet_publiceren` has no figures and has a reason, any other has its estimate and interval. To store it anew:
+
+    python -m buurtsae.publication.contract
+
+See https://json-schema.org/draft/2020-12.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, SUPPRESSED, Column
+
+STORED = "contract.schema.json"
+TYPES = {"str": "string", "int64": "integer", "Int64": "integer", "float64": "number", "bool": "boolean"}
+FIGURES = ("estimate", "sd", "lower", "upper")
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of one published row: these columns, and no other."""
+    hidden, open_ = {"const": "niet_publiceren"}, {"const": "betrouwbaar"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:buurtsae:estimates:{CONTRACT_VERSION}",
+        "title": "estimates",
+        "description": "One row of the table of estimates: one level, area_code, measure and year.",
+        "version": CONTRACT_VERSION,
+        "type": "object",
+        "properties": row_properties(),
+        "required": [c.name for c in ESTIMATES],
+        "additionalProperties": False,
+        "allOf": [
+            {
+                "if": {"properties": {"label": hidden}, "required": ["label"]},
+                "then": {"properties": {name: {"type": "null"} for name in SUPPRESSED}},
+                "else": {"properties": {name: {"type": "number"} for name in FIGURES}},
+            },
+            {
+                "if": {"properties": {"label": open_}, "required": ["label"]},
+                "else": {"properties": {"reason": {"type": "string"}}},
+            },
+        ],
+    }
+
+
+def row_properties() -> dict[str, Any]:
+    """Return the JSON Schema of every column, by name."""
+    return {c.name: _property(c) for c in ESTIMATES}
+
+
+def schema_text() -> str:
+    """Return the schema as it is stored."""
+    return json.dumps(json_schema(), ensure_ascii=False, indent=1) + "\n"
+
+
+def stored_text() -> str:
+    """Return the schema that the package carries."""
+    return (resources.files("buurtsae.publication") / STORED).read_text(encoding="utf-8")
+
+
+def write_contract(folder: Path) -> None:
+    """Write `contract.schema.json`, as the package carries it."""
+    (folder / STORED).write_text(stored_text(), encoding="utf-8", newline="\n")
+
+
+def _property(column: Column) -> dict[str, Any]:
+    kind = TYPES[column.dtype]
+    limits = {
+        "minimum": column.minimum,
+        "maximum": column.maximum,
+        "enum": list(column.values) or None,
+        "pattern": f"^(?:{column.pattern})$" if column.pattern else None,
+    }
+    return {
+        "type": [kind, "null"] if column.nullable else kind,
+        "title": column.nl,
+        "description": column.en + (f" ({column.unit})" if column.unit else ""),
+        **{k: v for k, v in limits.items() if v is not None},
+    }
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name(STORED).write_text(schema_text(), encoding="utf-8", newline="\n")

@@ -1,0 +1,107 @@
+"""`estimates.gpkg`: a GeoPackage for GIS, with one row per buurt, and the table of all levels beside it.
+
+Layer `buurten` is wide, so that a map needs no joins: per measure its estimate, interval and label, of the last year
+in the table. Every polygon is there; a buurt without an estimate has no label. Layer `estimates` is the table of the
+contract. The moment of change that the format holds is that of the run, so that equal results are equal files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from buurtsae.areas import codes
+from buurtsae.areas.areas import Areas
+from buurtsae.areas.polygons import RD
+from buurtsae.publication.style import polygonal
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+PARTS = {"estimate": "", "lower": "_lower", "upper": "_upper", "label": "_label"}
+
+
+def write_geopackage(
+    table: pd.DataFrame, areas: Areas, measures: Sequence[str], folder: Path, created: datetime, notice: str = ""
+) -> None:
+    """Write `estimates.gpkg`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The published estimates.
+    areas : Areas
+    measures : sequence of str
+        The measures, in the order of the columns; respondents are those of the last, the total.
+    folder : path
+        An existing folder.
+    created : datetime
+        In UTC: the moment of change in the file.
+    notice : str
+        Description of both layers.
+    """
+    import pyogrio
+
+    path, described = folder / "estimates.gpkg", {"DESCRIPTION": notice} if notice else {}
+    with _moment(created):
+        pyogrio.write_dataframe(
+            wide(table, areas, measures),
+            path,
+            layer="buurten",
+            driver="GPKG",
+            geometry_type="MultiPolygon",
+            promote_to_multi=True,
+            **described,
+        )
+        pyogrio.write_dataframe(table, path, layer="estimates", driver="GPKG", **described)
+
+
+def wide(table: pd.DataFrame, areas: Areas, measures: Sequence[str]) -> gpd.GeoDataFrame:
+    """Return one row per buurt with its polygon: codes, residents, respondents, and four columns per measure.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The published estimates; the rows of the last year are taken.
+    areas : Areas
+    measures : sequence of str
+    """
+    import geopandas as gpd
+
+    last = table["year"].max()
+    rows = table[(table["level"] == "buurt") & (table["year"] == last)].set_index("area_code")
+    by_measure = {m: rows[rows["measure"] == m].reindex(areas.codes) for m in measures}
+    code = areas.codes.to_series()
+    columns = {
+        "area_code": code,
+        "area_name": areas.frame["name"].astype(str),
+        "wijk": codes.wijk_of(code),
+        "gemeente": codes.gemeente_of(code),
+        "code_year": areas.year,
+        "year": last,
+        "population": areas.frame["population"],
+        "n_respondents": by_measure[measures[-1]]["n_respondents"],
+    }
+    for measure, found in by_measure.items():
+        columns |= {measure + suffix: found[name] for name, suffix in PARTS.items()}
+    frame = pd.DataFrame(columns, index=areas.codes).reset_index(drop=True)
+    return gpd.GeoDataFrame(frame, geometry=[polygonal(g) for g in areas.frame.geometry], crs=RD)
+
+
+@contextmanager
+def _moment(created: datetime) -> Iterator[None]:
+    """Let GDAL write this moment instead of the present one."""
+    import pyogrio
+
+    option = "OGR_CURRENT_DATE"
+    before = pyogrio.get_gdal_config_option(option)
+    pyogrio.set_gdal_config_options({option: created.strftime("%Y-%m-%dT%H:%M:%S.000Z")})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({option: before})

@@ -1,0 +1,93 @@
+"""Descriptions of the further layouts for the data package, each of a file that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from buurtsae.publication import statline, swing
+from buurtsae.publication.workbook import SHEETS
+
+CSV = {"format": "csv", "mediatype": "text/csv", "encoding": "utf-8"}
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+GPKG = "application/geopackage+sqlite3"
+PLAIN = {  # files that are no table to a reader of data packages
+    "estimates.gpkg": {"name": "estimates-gpkg", "format": "gpkg", "mediatype": GPKG},
+    # not `json`: readers would take a file of this name for a Table Schema
+    "contract.schema.json": {"name": "contract", "format": "jsonschema", "mediatype": "application/schema+json"},
+}
+
+
+def layout_resources(folder: Path, schema: Mapping[str, Any], measures: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a resource per layout that lies in `folder`, without size and hash.
+
+    Parameters
+    ----------
+    folder : path
+    schema : mapping
+        The table schema of the estimates.
+    measures : sequence of str
+    """
+    comma = [f | ({"decimalChar": ","} if f["type"] == "number" else {}) for f in schema["fields"]]
+    sheet = {"sheetName": SHEETS[1], "excel": {"sheet": SHEETS[1]}}  # the standard's name, and Frictionless's
+    found: list[dict[str, Any]] = [
+        _table("estimates-nl", "estimates_nl.csv", {**schema, "fields": comma}),
+        {
+            "name": "estimates-xlsx",
+            "type": "table",
+            "path": "estimates.xlsx",
+            "format": "xlsx",
+            "mediatype": XLSX,
+            "dialect": sheet,
+            "schema": schema,
+        },
+        _table("statline", "statline.csv", _statline(measures)),
+        _table("statline-measures", "statline_measures.csv", _keyed(["Key", "Title", "Description", "Unit"])),
+        _table("statline-regions", "statline_regions.csv", _keyed(["Key", "Title", "Level"])),
+        _table("swing", "swing.csv", _swing(measures)),
+        *({**about, "path": path} for path, about in PLAIN.items()),
+    ]
+    return [r for r in found if (folder / r["path"]).is_file()]
+
+
+def _table(name: str, path: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "type": "table", "path": path, **CSV, "dialect": {"delimiter": ";"}, "schema": schema}
+
+
+def _keyed(fields: Sequence[str]) -> dict[str, Any]:
+    return {"fields": [_string(f) for f in fields], "primaryKey": ["Key"], "missingValues": [""]}
+
+
+def _string(name: str, **limits: Any) -> dict[str, Any]:
+    return {"name": name, "type": "string", **({"constraints": limits} if limits else {})}
+
+
+def _statline(measures: Sequence[str]) -> dict[str, Any]:
+    special = {
+        "Id": {"name": "Id", "type": "integer", "constraints": {"required": True, "minimum": 0}},
+        "Measure": _string("Measure", required=True, enum=list(measures)),
+        "ValueAttribute": _string("ValueAttribute", required=True, enum=list(statline.ATTRIBUTES)),
+        "Value": {"name": "Value", "type": "number", "constraints": {"minimum": 0, "maximum": 10}},
+        "RegioS": _string("RegioS", required=True, minLength=statline.WIDTH),
+        "Perioden": _string("Perioden", required=True, pattern=r"\d{4}JJ00"),
+        "Marges": _string("Marges", required=True, enum=list(statline.MARGINS)),
+    }
+    fields = [special.get(name, _string(name)) for name in statline.COLUMNS]
+    return {"fields": fields, "primaryKey": ["Id"], "missingValues": [""]}
+
+
+def _swing(measures: Sequence[str]) -> dict[str, Any]:
+    codes = [swing.HIDDEN, swing.EMPTY]
+    fields = [{"name": "PERIOD", "type": "integer"}, _string("GEOLEVEL", required=True)]
+    fields += [_string("GEOITEM", required=True)]
+    for measure in measures:
+        for part, suffix in swing.PARTS.items():
+            field: dict[str, Any] = {"name": measure + suffix, "type": "number", "constraints": {"required": True}}
+            if part == "label":
+                field["type"] = "integer"
+                field["constraints"]["enum"] = [*swing.OPINION.values(), swing.EMPTY]
+            else:
+                field["constraints"] |= {"minimum": min(codes), "maximum": 10}
+            fields.append(field)
+    return {"fields": fields, "primaryKey": list(swing.KEY), "missingValues": [""]}

@@ -1,0 +1,47 @@
+"""The published estimates in the layouts of the programs that they go to: Excel, GIS, StatLine, Swing.
+
+All hold the figures of `estimates.csv`, none has others. See docs/files.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from buurtsae.areas.areas import Areas
+from buurtsae.publication.about import About
+from buurtsae.publication.contract import write_contract
+from buurtsae.publication.excel_csv import write_excel_csv
+from buurtsae.publication.geopackage import write_geopackage
+from buurtsae.publication.regions import regions
+from buurtsae.publication.statline import write_statline
+from buurtsae.publication.swing import write_swing
+from buurtsae.publication.workbook import write_workbook
+from buurtsae.survey.concept import Concept
+
+
+def write_layouts(table: pd.DataFrame, areas: Areas, concept: Concept, folder: Path, about: About) -> None:
+    """Write all further layouts of the table, and its contract.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The published estimates, all levels, as `check_estimates` returns them.
+    areas : Areas
+        All buurten, those without an estimate included.
+    concept : Concept
+        That of the measures in the table.
+    folder : path
+        An existing folder.
+    about : About
+    """
+    measures = [m for m in concept.measures if m in set(table["measure"])]
+    nodes = {m: (concept.nodes[m].nl, concept.nodes[m].about) for m in measures}
+    places = regions(table, areas)
+    write_excel_csv(table, folder)
+    write_workbook(table, nodes, folder, about)
+    write_geopackage(table, areas, measures, folder, about.created, about.notice)
+    write_statline(table, places, concept, folder, about.notice)
+    write_swing(table, places, measures, folder)
+    write_contract(folder)

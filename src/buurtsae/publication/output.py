@@ -1,0 +1,143 @@
+"""All files of the contract for one set of estimates, written together or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from buurtsae.estimates.evidence.quality import Gate, quality
+from buurtsae.estimates.summary import Estimates, level_draws
+from buurtsae.folder.target import Target, claimed, staged
+from buurtsae.origin import notice
+from buurtsae.publication.about import About, moment
+from buurtsae.publication.content import Content
+from buurtsae.publication.datapackage import datapackage
+from buurtsae.publication.layouts import write_layouts
+from buurtsae.publication.manifest import Provenance, manifest, versions
+from buurtsae.publication.method import Statement
+from buurtsae.publication.outlines import outlines
+from buurtsae.publication.report import write_quality
+from buurtsae.publication.site import write_site
+from buurtsae.publication.tables import write_tables
+from buurtsae.tables import write_csv
+
+FILES = (  # patterns of all that is written
+    *("estimates.parquet", "estimates.csv", "estimates.geoparquet", "estimates_nl.csv", "estimates.xlsx"),
+    *("estimates.gpkg", "statline.csv", "statline_measures.csv", "statline_regions.csv", "swing.csv", "supplement.csv"),
+    *("draws.nc", "quality.json", "quality.html", "contract.schema.json", "datapackage.json", "manifest.json"),
+    *("dashboard/index.html", "dashboard/verantwoording.html", "dashboard/gemeente/GM*.html"),
+    *("dashboard/buurt/BU*.html", "json/GM*.json"),
+)
+JSON = {"ensure_ascii": False, "indent": 1, "allow_nan": False}
+
+
+def publish(
+    est: Estimates,
+    to: str | Path | Target,
+    *,
+    gate: Gate | None = None,
+    provenance: Provenance | None = None,
+    draws: int = 1000,
+    scales: Sequence[Mapping[str, Any]] = (),
+    weights: bool = False,
+) -> dict[str, Any]:
+    """Write tables in all layouts, draws, quality report, dashboard, data package and manifest.
+
+    Parameters
+    ----------
+    est : Estimates
+    to : path
+        Folder for the results, made if need be, or one that is claimed already; files of an earlier run are replaced or
+        removed, others are never touched.
+    gate : Gate, optional
+        Thresholds; when they are not met everything is still written, marked as draft.
+    provenance : Provenance, optional
+        Title, inputs, settings and timings for the manifest.
+    draws : int
+        At most this many joint draws are kept in `draws.nc`, evenly spaced.
+    scales : sequence of mapping, optional
+        Reliability of the scales, for the quality report.
+    weights : bool
+        Show in the quality report how ranks and labels move under other weights of the concept.
+
+    Returns
+    -------
+    dict
+        The quality report; ``["gate"]["passed"]`` says whether the figures may be published.
+    """
+    provenance = provenance or Provenance()
+    run_id = str(est.table["run_id"].iloc[0])
+    run = {
+        **{"run_id": run_id, "title": provenance.title, "created": provenance.created},
+        **{"fictitious": est.fictitious, "notice": notice(est.fictitious), "credit": provenance.credit},
+        "versions": versions(),
+    }
+    labels = {m: est.concept.nodes[m].nl for m in est.measures}
+    with claimed(to, FILES) as target:
+        report = quality(est, gate, run=run, scales=scales, weights=weights)
+        draft = not report["gate"]["passed"]
+        about = About(provenance.title, run_id, moment(provenance.created), draft, est.fictitious, provenance.credit)
+        with staged(target) as folder:
+            write_tables(est.published, est.areas.frame, folder, about.notice)
+            write_csv(est.supplement, folder / "supplement.csv")
+            write_layouts(est.published, est.areas, est.concept, folder, about)
+            _write_draws(est, folder / "draws.nc", draws)
+            write_quality(report, folder, outlines(est.areas.frame))
+            page: dict[str, Any] = {k: v for k, v in run.items() if k != "versions"} | {"draft": draft}
+            write_site(Content.of(est, page), folder, Statement.of(report, provenance, est.rules))
+            package = datapackage(
+                folder,
+                title=provenance.title,
+                created=provenance.created,
+                run_id=run_id,
+                measures=labels,
+                source=about.source,
+                notice=about.notice,
+            )
+            _write_json(folder / "datapackage.json", package)
+            _write_json(folder / "manifest.json", manifest(report, provenance, folder))
+    return report
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, **JSON) + "\n", encoding="utf-8", newline="\n")  # type: ignore[arg-type]
+
+
+def _write_draws(est: Estimates, path: Path, most: int) -> None:
+    """Write joint draws of all levels, float32, dims (draw, area, measure); what is not published is missing.
+
+    The file is made in memory: HDF5 that meets a full disk ends the whole process when it closes the file.
+    """
+    import h5netcdf
+    import h5py
+
+    total = len(est.draws.flat)
+    kept = np.linspace(0, total - 1, min(most, total)).round().astype(int)
+    codes = est.table[["level", "area_code"]].drop_duplicates()
+    position = {key: i for i, key in enumerate(codes.itertuples(index=False, name=None))}
+    values = np.full((len(kept), len(codes), len(est.measures)), np.nan, dtype=np.float32)
+    for measure, level, labels, drawn in level_draws(est.fit, est.concept, est.draws):
+        values[:, [position[level, c] for c in labels], est.measures.index(measure)] = drawn[kept]
+    hidden = est.table[est.table["label"] == "niet_publiceren"]
+    for row in hidden[["level", "area_code", "measure"]].itertuples(index=False):
+        values[:, position[row.level, row.area_code], est.measures.index(row.measure)] = np.nan
+    buffer = io.BytesIO()
+    with h5netcdf.File(buffer, "w") as file:
+        file.dimensions = dict(zip(("draw", "area", "measure"), values.shape, strict=True))
+        file.attrs.update({"run_id": str(est.table["run_id"].iloc[0]), "code_year": est.areas.year})
+        file.attrs.update({"notice": notice(True)} if est.fictitious else {})
+        labelled = {"area": codes["area_code"], "level": codes["level"], "measure": est.measures}
+        for name, labels in labelled.items():
+            dims = ("measure",) if name == "measure" else ("area",)
+            file.create_variable(name, dims, h5py.string_dtype())[:] = np.array([str(v) for v in labels], dtype=object)
+        score = file.create_variable(
+            "score", ("draw", "area", "measure"), data=values, fillvalue=np.float32("nan"), compression="gzip",
+            compression_opts=4, shuffle=True,
+        )  # fmt: skip
+        score.attrs.update({"units": "score 0-10", "coordinates": "level"})
+    path.write_bytes(buffer.getbuffer())

@@ -1,0 +1,152 @@
+"""What every figure and page shares: Dutch numbers, the fixed classes and colours, outlines, page templates.
+
+Classes are the same for all measures and years, so that maps can be laid side by side; they are narrower in the
+middle, where the buurten are. A score is classed as it is printed: rounded to one decimal first.
+Colours: YlGnBu of ColorBrewer (Brewer 1994), readable for the colour-blind and in grey.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from buurtsae.figures import both, dutch, interval
+from buurtsae.notes import Note
+from buurtsae.sparse import Floats
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from shapely import MultiPolygon
+    from shapely.geometry.base import BaseGeometry
+
+BREAKS = (0.0, 3.0, 4.0, 5.0, 5.5, 6.0, 6.5, 7.0, 8.0, 10.0)
+COLOURS = ("#ffffd9", "#edf8b1", "#c7e9b4", "#7fcdbb", "#41b6c4", "#1d91c0", "#225ea8", "#253494", "#081d58")
+DARK = 4  # from this class on, hatching is white
+GREY = "#dddddd"
+LABEL_TEXT = {"betrouwbaar": "betrouwbaar", "indicatief": "indicatief", "niet_publiceren": "niet gepubliceerd"}
+NO_FIGURE = "niet gepubliceerd of geen bewoners"
+LABELS = {
+    "betrouwbaar": Note("reliable", "betrouwbaar"),
+    "indicatief": Note("indicative", "indicatief"),
+    "niet_publiceren": Note("not published", "niet gepubliceerd"),
+}
+VERDICT_WORDS = (  # those of `labels.in_words`, and English
+    ("vrijwel zeker hoger", "almost certainly higher"),
+    ("waarschijnlijk hoger", "probably higher"),
+    ("niet te onderscheiden", "cannot be told apart"),
+    ("waarschijnlijk lager", "probably lower"),
+    ("vrijwel zeker lager", "almost certainly lower"),
+)
+RESIDUAL_COLOURS = ("#e66101", "#fdb863", "#f7f7f7", "#b2abd2", "#5e3c99")  # low to high; PuOr too
+VERDICT_COLOURS = ("#5e3c99", "#b2abd2", "#f7f7f7", "#fdb863", "#e66101")  # PuOr of ColorBrewer
+
+
+def significant(value: Any, digits: int = 3) -> str:
+    """Return a number in Dutch with about this many significant digits; whole numbers stay whole."""
+    if value is None or pd.isna(value) or not math.isfinite(value):
+        return "–"
+    whole = isinstance(value, int | np.integer)
+    size = math.floor(math.log10(abs(value))) if value else 0
+    return dutch(value, 0 if whole else min(max(digits - 1 - size, 0), 6))
+
+
+def class_of(score: float) -> int:
+    """Return the position of the class of a score in `COLOURS`."""
+    return int(np.searchsorted(BREAKS[1:-1], round(float(score), 1), side="right"))
+
+
+def classes() -> list[Note]:
+    """Return the classes in words, lowest first."""
+    bounds = [both(dutch(b, 0 if b.is_integer() else 1)) for b in BREAKS]
+    inner = [Note("{a} to {b}", "{a} tot {b}", a=a, b=b) for a, b in pairwise(bounds[1:-1])]
+    lowest, highest = bounds[1], bounds[-2]
+    return [
+        Note("below {x}", "lager dan {x}", x=lowest),
+        *inner,
+        Note("{x} and above", "{x} en hoger", x=highest),
+    ]
+
+
+def class_labels() -> list[str]:
+    """Return the classes in Dutch, lowest first."""
+    return [c.nl for c in classes()]
+
+
+def scale_length(width: float) -> float:
+    """Return a round length in metres (1, 2 or 5 times a power of ten) of at most a quarter of the map's width."""
+    power = 10.0 ** math.floor(math.log10(width / 4))
+    return max(m * power for m in (1, 2, 5) if m * power <= width / 4)
+
+
+def scale_text(metres: float) -> str:
+    """Return the text of the scale bar."""
+    return f"{dutch(metres / 1000, 0)} km" if metres >= 1000 else f"{dutch(metres, 0)} m"
+
+
+def polygonal(geometry: BaseGeometry) -> MultiPolygon:
+    """Return the polygons of a geometry; repairing one may have left lines, and collections in collections."""
+    import shapely
+
+    parts = shapely.get_parts(shapely.get_parts(geometry))
+    return shapely.multipolygons(parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON])
+
+
+def rings(geometry: BaseGeometry) -> Iterator[Floats]:
+    """Yield the rings of all polygons in a geometry: outer ones counter-clockwise, holes clockwise."""
+    import shapely
+
+    for part in shapely.orient_polygons(polygonal(geometry)).geoms:
+        for ring in (part.exterior, *part.interiors):
+            yield shapely.get_coordinates(ring)
+
+
+@cache
+def _templates() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    pages = Environment(
+        loader=PackageLoader("buurtsae.publication"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters |= {"dutch": dutch, "interval": interval, "significant": significant, "told": both}
+    return pages
+
+
+@cache
+def _assets() -> dict[str, Any]:
+    """Style and script of all pages, and a policy that allows nothing else: no injected text can run."""
+    loader = _templates().loader
+    assert loader is not None  # set above
+    css, js = (loader.get_source(_templates(), name)[0] for name in ("style.css", "site.js"))
+    classes = [("k", COLOURS), ("v", VERDICT_COLOURS), ("r", RESIDUAL_COLOURS)]
+    css += "".join(
+        f".{name}{i}, use.{name}{i} {{ fill: {colour}; }} .{name}{i}i {{ fill: url(#{name}{i}i); }}\n"
+        for name, colours in classes
+        for i, colour in enumerate(colours)
+    )
+    css += ".x { fill: url(#hx); }\n"
+    style, script = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, js))
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return {"css": Markup(css), "js": Markup(js), "policy": policy}
+
+
+def write_page(path: Path, template: str, **values: Any) -> None:
+    """Fill a template of the package and write it."""
+    text = _templates().get_template(template).render(**_assets(), **values)
+    path.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,176 @@
+"""`estimates.xlsx`: the table as a workbook, with its explanation on the first sheet.
+
+Rows are streamed (openpyxl's write-only mode). Numbers are stored as the shortest text that reads back to the same
+double, and shown with one decimal; text stays text, whatever it starts with. Document properties and the archive have
+the moment of the run, so that equal results are equal files.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+import pandas as pd
+
+from buurtsae.publication.about import COLUMNS, PARTS, About, stamps
+from buurtsae.schemas import ESTIMATES, Column
+
+if TYPE_CHECKING:
+    from openpyxl import Workbook
+    from openpyxl.cell import Cell
+
+SHEETS = ("Toelichting", "Schattingen")
+ROWS = 5000  # turned into Python objects at a time
+LONGEST = 32_767  # characters in a cell
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+SPECIAL = tuple("=+-@#\t\r\n")  # begins of formulas, and of error values such as #N/A
+WIDTHS = {"area_name": 32, "measure": 27, "reason": 44, "area_code": 13, "run_id": 15}
+
+
+def write_workbook(table: pd.DataFrame, measures: Mapping[str, tuple[str, str]], folder: Path, about: About) -> None:
+    """Write `estimates.xlsx`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The published estimates.
+    measures : mapping of identifier to (label, description)
+        In Dutch, for the explanation.
+    folder : path
+        An existing folder.
+    about : About
+    """
+    from openpyxl import Workbook
+    from openpyxl.writer.excel import ExcelWriter
+
+    created = about.created.replace(tzinfo=None)
+    book = Workbook(write_only=True)
+    book.properties.creator, book.properties.title = "buurtsae", about.title
+    book.properties.created = book.properties.modified = created
+    _explain(book, measures, about)
+    _fill(book, table)
+    with _Archive(folder / "estimates.xlsx", created) as archive:
+        ExcelWriter(book, archive).save()  # Workbook.save would write the present moment
+
+
+def _explain(book: Workbook, measures: Mapping[str, tuple[str, str]], about: About) -> None:
+    from openpyxl.styles import Alignment, Font
+
+    sheet = book.create_sheet(SHEETS[0])
+    for letter, width in zip("ABCDE", (28, 30, 70, 14, 70), strict=True):
+        sheet.column_dimensions[letter].width = width
+
+    def row(*values: str, bold: bool = False) -> None:
+        cells = []
+        for value in values:
+            cell = _text(sheet, _clean(value))
+            cell.alignment = Alignment(wrap_text=True, vertical="top")
+            cell.font = Font(bold=bold)
+            cells.append(cell)
+        sheet.append(cells)
+
+    row(about.title, bold=True)
+    for stamp in stamps(about.fictitious, about.draft):
+        row(stamp.nl.partition(":")[0], "", stamp.nl, "", stamp, bold=True)
+    row("Run", about.run_id)
+    row("Gemaakt", f"{about.created:%Y-%m-%d %H:%M} UTC")
+    row("Bron", about.source.nl, "", "", about.source)
+    row("")
+    row("Begrip", "", "Toelichting", "", "In English", bold=True)
+    for name, nl, en in PARTS:
+        row(name, "", nl, "", en)
+    row("")
+    row("Maat", "Naam", "Omschrijving", bold=True)
+    for name, (label, description) in measures.items():
+        row(name, label, description)
+    row("")
+    row("Kolom", "Titel", "Omschrijving", "Eenheid", "In English", bold=True)
+    for c in ESTIMATES:
+        row(c.name, c.nl, COLUMNS[c.name], c.unit, c.en)
+
+
+def _fill(book: Workbook, table: pd.DataFrame) -> None:
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Font
+    from openpyxl.utils import get_column_letter
+
+    sheet = book.create_sheet(SHEETS[1])
+    sheet.freeze_panes = "A2"
+    sheet.auto_filter.ref = f"A1:{get_column_letter(len(ESTIMATES))}{len(table) + 1}"
+    for k, column in enumerate(ESTIMATES, start=1):
+        sheet.column_dimensions[get_column_letter(k)].width = WIDTHS.get(column.name, max(11, len(column.name) + 4))
+    header = [WriteOnlyCell(sheet, value=c.name) for c in ESTIMATES]
+    for cell in header:
+        cell.font = Font(bold=True)
+    sheet.append(header)
+    # a cell per column of numbers, filled anew for every row, and plain values elsewhere: millions of cells cost time
+    cells = [WriteOnlyCell(sheet) for _ in ESTIMATES]
+    for cell, column in zip(cells, ESTIMATES, strict=True):
+        cell.number_format = _format(column)
+    for values in _rows(table):
+        sheet.append([_filled(c, value) for c, value in zip(cells, values, strict=True)])
+
+
+def _filled(cell: Cell, value: Any) -> Any:
+    """Return what is appended to a row: the value, or a cell where openpyxl would make something else of it."""
+    if isinstance(value, float):
+        cell.value, cell.data_type = repr(value), "n"  # openpyxl itself keeps 16 digits
+        return cell
+    if isinstance(value, str):
+        text = _clean(value)
+        return _text(cell.parent, text) if text.startswith(SPECIAL) else text
+    return value
+
+
+def _format(column: Column) -> str:
+    if column.dtype != "float64":
+        return "General"
+    return "0.0" if column.unit.startswith("persons") else "0.00"  # of scores too: a gemeente's interval is narrow
+
+
+def _rows(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Yield rows as Python objects, None where there is nothing."""
+    for start in range(0, len(table), ROWS):
+        part = table.iloc[start : start + ROWS]
+        columns = [part[c.name].astype(object).where(part[c.name].notna(), None).tolist() for c in ESTIMATES]
+        yield from zip(*columns, strict=True)
+
+
+def _clean(value: str) -> str:
+    """Return text without what a cell cannot hold."""
+    return NOT_XML.sub("\ufffd", value)[:LONGEST]
+
+
+def _text(sheet: Any, text: str) -> Cell:
+    """Return a cell with text as text: never a formula or an error value, not even after somebody edits it."""
+    from openpyxl.cell import WriteOnlyCell
+
+    cell = WriteOnlyCell(sheet, text)
+    cell.data_type = "s"
+    cell.quotePrefix = text.startswith(SPECIAL)
+    return cell
+
+
+class _Archive(ZipFile):
+    """An archive whose members are all of one moment."""
+
+    def __init__(self, path: Path, moment: datetime) -> None:
+        super().__init__(path, "w", ZIP_DEFLATED, allowZip64=True)
+        self._moment = (max(moment.year, 1980), *moment.timetuple()[1:6])
+
+    def _info(self, name: str) -> ZipInfo:
+        info = ZipInfo(name, self._moment)
+        info.compress_type = ZIP_DEFLATED
+        return info
+
+    def writestr(self, zinfo_or_arcname: Any, data: Any, *args: Any, **kwargs: Any) -> None:
+        super().writestr(self._info(str(zinfo_or_arcname)), data)
+
+    def write(self, filename: Any, arcname: Any = None, *args: Any, **kwargs: Any) -> None:
+        with open(filename, "rb") as source, self.open(self._info(str(arcname)), "w", force_zip64=True) as target:
+            shutil.copyfileobj(source, target)
