@@ -18,14 +18,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.columns import STRUCTURAL
 from buurtsae.areas.icar import IcarStructure
-from buurtsae.errors import BuurtsaeError, ModelError, Problems, cut, shown
-from buurtsae.model.covariates import Provenance, prepare
-from buurtsae.model.formula import categories, matrix, read, variables
+from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
+from buurtsae.model.covariates import Provenance
 from buurtsae.model.links import Link
+from buurtsae.model.matrix import covariates
 from buurtsae.model.plausible import figures
-from buurtsae.model.rank import dependent_columns
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
 from buurtsae.notes import Note
@@ -247,60 +245,6 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         covariates=used,
         strange=tuple(strange),
     )
-
-
-def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats, tuple[Provenance, ...]]:
-    """Return column names, the (N, P) model matrix, and where the covariates come from."""
-    from formulaic.formula import SimpleFormula
-
-    side = "one right-hand side, such as 1 + x"
-    formula = read(model.formula, side, standardised=True)
-    if not isinstance(formula, SimpleFormula):
-        raise ModelError("the formula has several parts", cut(repr(model.formula)), side, "leave out `~` and `|`")
-    problems, joined = Problems(), set(areas.covariates)
-    names, (grouped, numbers) = variables(formula), categories(formula)
-    if text := [n for n in names if n in areas.frame and n not in (*joined, *STRUCTURAL)]:
-        problems.add(
-            "covariates are text",
-            "; ".join(f"{n} ({shown(areas.frame[n].dropna().unique(), 3)})" for n in text[:5]),
-            "columns of numbers",
-            "correct the cells that are no number; of categories, join a column of their numbers and write C(column)",
-            ModelError,
-        )
-    if both := sorted(grouped & numbers):
-        problems.add(
-            "covariates are both a category and a number",
-            shown(both),
-            "C(column), or the column",
-            "choose one, or join the column twice under two names",
-            ModelError,
-        )
-    if absent := [n for n in names if n not in joined and n not in text]:
-        problems.add(
-            "covariates are absent",
-            shown(absent),
-            shown(areas.covariates, 30),
-            "correct the formula, or join the table that has them",
-            ModelError,
-        )
-    problems.raise_if_any()
-    table, used = prepare(names, model.covariates, model.missing, areas, problems, grouped)
-    problems.raise_if_any()
-    found = matrix(formula, table, "terms of numeric covariates")
-    x = np.asarray(found, dtype=float)
-    if len(wrong := found.columns[~np.isfinite(x).all(axis=0)]):
-        raise ModelError(
-            "columns of the formula are not finite", shown(wrong), "numbers", "covariates are standardised: about 0"
-        )
-    if dependent := dependent_columns(x[areas.inhabited]):
-        raise ModelError(
-            "columns of the formula are linear combinations of others",
-            f"rank {x.shape[1] - len(dependent)} of {x.shape[1]} columns: "
-            + "; ".join(shown(found.columns[columns], 20) for columns in dependent),
-            "independent columns",
-            "leave one out" if len(dependent) == 1 else "leave one out of each",
-        )
-    return tuple(str(c) for c in found.columns), x, used
 
 
 def _block(term: BYM2 | IID, areas: Areas) -> Bym2Block | IidBlock:
