@@ -67,11 +67,25 @@ class Hyper:
                     values[name] = np.asarray(np.linalg.cholesky(matrix))
         return cls(values, slope, extra)
 
+    def select(self, sources: Sequence[int], kept: Sequence[int]) -> Hyper:
+        """Return what belongs to some of the sources and measures, of one period."""
+        square, values = np.ix_([0], kept, kept), dict[str, Any]()
+        for name, v in self.values.items():
+            matrix = v.ndim == 3
+            values[name] = np.asarray(np.linalg.cholesky((v @ v.swapaxes(1, 2))[square])) if matrix else v[:, kept]
+        part = np.ix_(sources, kept)
+        return Hyper(values, self.slope[part], self.extra[part])
+
     def columns(self) -> Floats:
         """Return draws as a table (draws, q): correlations in the place of roots, nothing twice, no constants."""
         draws = len(self.slope)
         vectors = sorted((n for n, v in self.values.items() if v.ndim == 3), key=lambda n: not n.endswith(".sigma"))
-        parts = [*(self.values[n] for n in vectors), self.slope, self.extra, *([] if self.kappa is None else [self.kappa])]
+        parts = [
+            *(self.values[n] for n in vectors),
+            self.slope,
+            self.extra,
+            *([] if self.kappa is None else [self.kappa]),
+        ]
         for root in self.values.values():
             if root.ndim == 4:
                 row, column = np.tril_indices(root.shape[-1], -1)
@@ -239,7 +253,7 @@ class NormalScores:
 def _by_year(prior: Any, years: int) -> Callable[[Floats], tuple[Floats, Floats]]:
     """The quantiles of a parameter of which there is one per year, side by side."""
     if years == 1:
-        return prior.quantile  # type: ignore[no-any-return]
+        return prior.quantile
 
     def quantile(xi: Floats) -> tuple[Floats, Floats]:
         value, slope = prior.quantile(xi.reshape(*xi.shape[:-1], years, -1))

@@ -143,13 +143,13 @@ class Varying(Marginal):
 
     def posterior(self, xi: Floats) -> Posterior:
         """Return log p(xi | y) and what follows from xi, with the posterior mean of exp(h)."""
-        found = self.solve(self.scale.hyper(xi))
+        found = self.solve(self.scores.hyper(xi))
         log_density = found.log_likelihood - 0.5 * float(xi @ xi)
         return Posterior(log_density, found.given, np.exp(found.h + 0.5 * found.spread))
 
     def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
         """Return log p(xi | y) up to a constant, and its gradient at fixed curvature."""
-        hyper = self.scale.hyper(xi)
+        hyper = self.scores.hyper(xi)
         found = self.solve(hyper)
         by_loading = found.given.gradient
         by_slope, by_extra = self.observations.gradient(found.given, hyper.slope, hyper.extra, np.exp(found.h))
@@ -158,7 +158,7 @@ class Varying(Marginal):
         kappa = np.where(seen, hyper.kappa[:, None], 1.0)
         centred = found.h + 0.5 * kappa**2
         by_kappa = np.where(seen, (centred**2 + found.spread) / kappa**3 - (1 + centred) / kappa, 0.0).sum(axis=1)
-        parts = (by_loading.terms, by_loading.loose, by_slope, by_extra, by_kappa)
+        parts = (by_loading.terms, by_loading.loose, *by_loading.strengths, by_slope, by_extra, by_kappa)
         return found.log_likelihood - 0.5 * float(xi @ xi), self.chained(xi, parts)
 
 

@@ -58,9 +58,8 @@ class Loadings:
         """A root of the covariance of all unstructured parts together, (D, D): R' of C' = Q R."""
         if len(self.loose) == 1:
             return np.ascontiguousarray(self.loose[0])
-        d = self.loose.shape[-1]
-        stack = np.concatenate([np.zeros((d, d)), *(c.T for c in self.loose)])
-        return np.ascontiguousarray(np.linalg.qr(stack, mode="r").T)
+        triangle = np.linalg.qr(np.concatenate([c.T for c in self.loose]))[1]
+        return np.ascontiguousarray(triangle.T)
 
 
 @dataclass(frozen=True)
@@ -348,7 +347,7 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
 
 
 def _nearly_singular(field: Field, information: Floats) -> bool:
-    """Whether some constrained part of the field is hardly informed, (nodes, D, D), so that P is nearly singular there."""
+    """Whether some constrained part is hardly informed, (nodes, D, D), so that P is nearly singular there."""
     if not len(field.ground):
         return False
     d = field.width

@@ -3,9 +3,9 @@ r"""The latent field of a model: unit Gaussian fields on sparse structures, one 
     m_k = m0_k + sum_t C_t zeta_tk + sum_p x_kp sd_p b_p,   zeta_t = J_t z_t,   z_t ~ N(0, Q_t^- (x) I_D),  b ~ N(0, I)
 
 at site k (a buurt, or a group of buurten with their shares as weights), with Q_t the structure of term t (identity for
-exchangeable effects, the scaled ICAR of a graph, the random walk of a line; or parts with strengths that hyperparameters
-determine, see `structure`), A_t z_t = 0 its constraints, J_t the
-nodes that a site sees, and C_t, (D, D), all that depends on hyperparameters. The precision of z given observations
+exchangeable effects, the scaled ICAR of a graph, the random walk of a line; or parts with strengths, see `structure`),
+A_t z_t = 0 its constraints, J_t the nodes that a site sees, and C_t, (D, D), and strengths all that depends on
+hyperparameters. The precision of z given observations
 with information M_k about m_k has the pattern of the Q_t and of the pairs of nodes that some site sees together.
 
 References
@@ -162,7 +162,7 @@ def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: 
     n_sites = len(x)
     structures = [structure for structure, _ in effects]
     sizes = [s.nodes for s in structures]
-    first, nodes = np.cumsum([0, *sizes])[:-1], sum(sizes)
+    first, nodes = np.cumsum([0, *sizes], dtype=np.int64)[:-1], sum(sizes)
     constraints = sp.csr_array(sp.block_diag([sp.csr_array((0, 0)), *(s.constraints for s in structures)]))
     sees = []
     for t in range(len(effects)):
@@ -173,7 +173,9 @@ def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: 
     terms = [(t, u) for t in range(len(sees)) for u in range(t + 1)]
     below = [_below(s, start, nodes) for s, start in zip(structures, first, strict=True)]
     diagonal = np.arange(nodes) * (nodes + 1)
-    known = np.unique(np.concatenate([diagonal, *(keys for keys, _ in below), *(i * nodes + j for _, i, j, _ in pairs)]))
+    known = np.unique(
+        np.concatenate([diagonal, *(keys for keys, _ in below), *(i * nodes + j for _, i, j, _ in pairs)])
+    )
     base, varying = np.zeros(len(known)), []
     for t, (structure, (keys, values)) in enumerate(zip(structures, below, strict=True)):
         entries = np.searchsorted(known, keys)
@@ -200,7 +202,9 @@ def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: 
         varying=tuple(varying),
         diagonal=np.searchsorted(known, diagonal),
         constraints=constraints,
-        ground=np.concatenate([np.zeros(0, np.int64), *(s.ground + at for s, at in zip(structures, first, strict=True))]),
+        ground=np.concatenate(
+            [np.zeros(0, np.int64), *(s.ground + at for s, at in zip(structures, first, strict=True))]
+        ),
         log_structure=0.0 if proper is None else factor(proper).logdet + sum(s.rest for s in fixed),
         sees=tuple(sees),
         seen=_seen(sees, n_sites),

@@ -4,8 +4,8 @@ r"""Structures: the precision of a unit Gaussian field over the nodes of one eff
 
 with fixed sparse parts Q_k, strengths s_k that parameters determine (one part of strength 1 where they do not: the
 identity, an ICAR, a random walk), and A the rows that span the null space of Q, none where Q is proper. With N an
-orthonormal basis of the null space and E unit vectors that complement the range of Q, (Q + E E')^{-1} =: G is a generalised
-inverse, and
+orthonormal basis of the null space and E unit vectors that complement the range of Q, G = (Q + E E')^{-1} is a
+generalised inverse, and
 
     Q^+ = M G M,  M = I - N N',    log |Q|_+ = log |Q + E E'| - 2 log |E'N|.
 
@@ -83,7 +83,7 @@ class Structure:
 
     @property
     def rest(self) -> float:
-        """log |A A'| + log |Q|_+ - log |Q + E E'|: what conditioning on A z = 0 adds to the constant.
+        """Log |A A'| + log |Q|_+ - log |Q + E E'|: what conditioning on A z = 0 adds to the constant.
 
         With N = A'(A A')^{-1/2} it is 2 log |A A'| - 2 log |A E|: 0 where the rows of A are means of parts.
         """

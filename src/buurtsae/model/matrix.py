@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import pandas as pd
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.columns import STRUCTURAL
@@ -14,8 +17,28 @@ from buurtsae.model.spec import AreaModel
 from buurtsae.sparse import Floats
 
 
-def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats, tuple[Provenance, ...]]:
-    """Return column names, the (N, P) model matrix, and where the covariates come from."""
+@dataclass(frozen=True)
+class Covariates:
+    """The formula on the areas.
+
+    Attributes
+    ----------
+    coefficients : tuple of str
+        Names of the P columns of x.
+    x : ndarray, shape (N, P)
+    numeric : DataFrame, indexed by area code
+        The numeric covariates, standardised.
+    used : tuple of Provenance
+    """
+
+    coefficients: tuple[str, ...]
+    x: Floats
+    numeric: pd.DataFrame
+    used: tuple[Provenance, ...]
+
+
+def covariates(model: AreaModel, areas: Areas) -> Covariates:
+    """Return the model matrix, and where the covariates come from."""
     side = "one right-hand side, such as 1 + x"
     formula = read(model.formula, side, standardised=True)
     if parts(formula):
@@ -63,4 +86,4 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
             "independent columns",
             "leave one out" if len(dependent) == 1 else "leave one out of each",
         )
-    return tuple(str(c) for c in found.columns), x, used
+    return Covariates(tuple(str(c) for c in found.columns), x, table.drop(columns=list(grouped)), used)

@@ -1,7 +1,7 @@
 r"""Parameters of effects over D columns, and their priors: independent numbers, and what is made of these.
 
-Standard deviations are alike, sigma_d = sigma exp(spread z_d), z_d ~ N(0, 1): columns are on one scale and vary alike, so
-each says something about the others' standard deviation; with a hundred areas one alone says too little. A correlation
+Standard deviations are alike, sigma_d = sigma exp(spread z_d), z_d ~ N(0, 1): columns are on one scale and vary alike,
+so each says something about the others' standard deviation; with a hundred areas one says too little. A correlation
 matrix R = L L' has the LKJ density proportional to |R|^(eta - 1): row i of L is
 
     L_ij = p_ij sqrt(1 - sum_{q<j} L_iq^2),  L_ii = sqrt(1 - sum_{q<i} L_iq^2),

@@ -109,7 +109,7 @@ class PC(Checked):
     @property
     def rate(self) -> Floats | float:
         """Rate of the exponential distribution."""
-        return -np.log(self.alpha) / self.upper  # type: ignore[no-any-return]
+        return -np.log(self.alpha) / self.upper
 
     def quantile(self, xi: Floats) -> tuple[Floats, Floats]:
         """Return -log(1 - Phi(xi)) / rate and its derivative."""

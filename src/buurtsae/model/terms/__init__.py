@@ -12,6 +12,8 @@ from buurtsae.model.terms.rw1 import RW1
 from buurtsae.model.terms.sar import SAR
 from buurtsae.model.terms.spline import Spline
 
+__all__ = ["AR1", "BYM2", "ICAR", "IID", "RW1", "SAR", "TERMS", "Leroux", "RandomEffect", "Spline"]
+
 TERMS: dict[str, type[RandomEffect]] = {
     kind.__name__.lower(): kind for kind in (BYM2, IID, ICAR, Leroux, SAR, RW1, AR1, Spline)
 }

@@ -35,8 +35,8 @@ class AR1(RandomEffect):
     Parameters
     ----------
     column : str
-        A numeric column of the areas, without gaps, whose values lie whole steps apart: years, say. Steps at which there
-        is no area are there all the same.
+        A numeric column of the areas, without gaps, whose values lie whole steps apart: years, say. Steps at which
+        there is no area are there all the same.
     autocorrelation : Prior
         Of rho_d, between -1 and 1.
     sd, spread, correlation, name

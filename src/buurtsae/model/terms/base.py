@@ -87,6 +87,18 @@ class Term(Protocol):
         """What it is, in a line."""
 
     @property
+    def sd(self) -> Prior:
+        """Of its common standard deviation."""
+
+    @property
+    def spread(self) -> float:
+        """How far standard deviations lie apart."""
+
+    @property
+    def correlation(self) -> LKJ:
+        """Of its correlation across measures."""
+
+    @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Its parameters with their priors, the standard deviation first."""
 

@@ -2,7 +2,8 @@ r"""SAR: a simultaneous autoregressive effect per area, as in the spatial Fay-He
 
     sigma_d z_d,  z_d = rho_d W z_d + e_d,  e_d ~ N(0, I),
 
-with precision (I - rho W)'(I - rho W) = I - rho (W + W') + rho^2 W'W, W the adjacency with rows that sum to 1; sigma is the standard deviation of the innovations.
+with precision (I - rho W)'(I - rho W) = I - rho (W + W') + rho^2 W'W, W the adjacency with rows that sum to 1; sigma is
+the standard deviation of the innovations.
 
 References
 ----------
