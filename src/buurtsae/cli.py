@@ -68,9 +68,9 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Do the main job: read, check, direct estimates, fit, estimates, quality, publish."""
-    from buurtsae.runs import steps as pipeline
+    from buurtsae.runs import steps
 
-    outcome = pipeline.run(file, out, seed=seed, engine=engine, progress=not quiet, say=_silent if quiet else _say)
+    outcome = steps.run(file, out, seed=seed, engine=engine, progress=not quiet, say=_silent if quiet else _say)
     if as_json:
         _print_json(summary(outcome))
     elif not quiet:
@@ -88,9 +88,9 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Do the main job on the example inside the package, Voorbeeldstad."""
-    from buurtsae.runs import steps as pipeline
+    from buurtsae.runs import steps
 
-    run(pipeline.example(), out, seed, engine, as_json, quiet)
+    run(steps.example(), out, seed, engine, as_json, quiet)
 
 
 @app.command()
@@ -167,7 +167,7 @@ def plan(
 ) -> None:
     """Plan a sample: how many extra respondents, and where, make buurten betrouwbaar."""
     from buurtsae.folder.target import by_heading, claimed, staged
-    from buurtsae.runs import steps as pipeline
+    from buurtsae.runs import steps
     from buurtsae.tables import write_csv
 
     claim: AbstractContextManager[Target | None] = nullcontext()
@@ -175,7 +175,7 @@ def plan(
         known = by_heading(out.name, "area_code,area_name,population,n_respondents,extra,")
         claim = claimed(out.parent, [out.name], known, f".{out.name}.buurtsae")
     with claim as place:
-        found = pipeline.plan(
+        found = steps.plan(
             file, seed=seed, progress=not quiet, say=_silent if quiet else _say, budget=budget, target=target,
             measure=measure or None, source=source, max_per_area=max_per_area, deff=deff
         )  # fmt: skip
@@ -202,10 +202,10 @@ def curves(
     """Show what goes with each covariate: differences in score over its range, with and without the spatial field."""
     from buurtsae.folder.target import claimed
     from buurtsae.publication.curves import FILES, KNOWN, write_curves
-    from buurtsae.runs import steps as pipeline
+    from buurtsae.runs import steps
 
     with nullcontext() if out is None else claimed(out, FILES, KNOWN) as place:
-        found = pipeline.curves(file, covariate or (), seed=seed, progress=not quiet, say=_silent if quiet else _say)
+        found = steps.curves(file, covariate or (), seed=seed, progress=not quiet, say=_silent if quiet else _say)
         if place is not None:
             from buurtsae.origin import notice
             from buurtsae.runs.runfile import RunFile
@@ -224,9 +224,9 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Read and validate all inputs, fit nothing; every problem in one report."""
-    from buurtsae.runs import steps as pipeline
+    from buurtsae.runs import steps
 
-    inputs = pipeline.check(file)
+    inputs = steps.check(file)
     audit = {
         "areas": inputs.areas.audit(),
         "notes": inputs.notes,

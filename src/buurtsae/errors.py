@@ -9,10 +9,11 @@ Whatever the input holds, a message stays short: a part of a line is cut at `PAR
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 Text = TypeVar("Text", bound=str)
+Result = TypeVar("Result")
 
 PART, ALIKE, TOTAL = 700, 5, 5000
 
@@ -120,6 +121,14 @@ class Problems:
     def collect(self, error: BuurtsaeError) -> None:
         """Record an error raised elsewhere, unpacking it if it holds several."""
         self.found.extend(error.problems if isinstance(error, ProblemsError) else [error])
+
+    def attempt(self, step: Callable[..., Result], *args: Any, **options: Any) -> Result | None:
+        """Return what a step gives; where it fails record the error and return None."""
+        try:
+            return step(*args, **options)
+        except BuurtsaeError as error:
+            self.collect(error)
+            return None
 
     def sift(self, findings: Iterable[Text | BuurtsaeError | None]) -> list[Text]:
         """Record the errors among findings, and return the sentences: they are notes."""

@@ -340,6 +340,19 @@ class RunFile:
         """Return the path of a file that the run file names."""
         return located(self.path.parent, name)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the results depend on."""
+        spec = self.spec
+        names = [spec.areas.file, *(t.file for t in spec.areas.tables), *(s.file for s in spec.used)]
+        for s in spec.used:
+            names += [*filter(None, [s.strata_population]), *([s.calibrate.totals] if s.calibrate else [])]
+        names += [s.source for s in spec.used if s.source.endswith(".toml")]
+        names += [part.file for part in (spec.concept, spec.benchmark) if part is not None and part.file is not None]
+        if spec.direct is not None:
+            names += [spec.direct.file, *filter(None, [spec.direct.covariances])]
+        return (self.path.resolve(), *(self.locate(n) for n in dict.fromkeys(names)))
+
     def codebook(self, source: str) -> str | Path:
         """Return a source's codebook: an identifier of the package, or the path of a TOML file."""
         return self.locate(source) if source.endswith(".toml") else source
