@@ -17,12 +17,13 @@ import numpy as np
 
 from buurtsae.errors import ModelError
 from buurtsae.notes import Note
+from buurtsae.ranges import Listed
 
 POSITIVE = frozenset({"upper", "sd", "a", "b", "eta"})
 SMALLEST, LARGEST = 1e-6, 1e6  # of a scale or shape, and of any parameter: far outside 0-10, and safe to compute with
 
 
-class _Checked:
+class _Checked(Listed):
     """Refuses parameters outside their range, all at once."""
 
     def __post_init__(self) -> None:

@@ -21,9 +21,7 @@ from buurtsae.runs.runfile import RunFile, SourcePart, read_run
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.plausible import same_files
-from buurtsae.survey.population_totals import Calibration
 from buurtsae.survey.reliability import Reliability, reliability
-from buurtsae.survey.replicates import ReplicatePlan
 from buurtsae.survey.survey import Survey, check_areas, check_codes
 from buurtsae.tables import read_table
 
@@ -159,10 +157,8 @@ def _survey(run: RunFile, s: SourcePart) -> Survey:
         run.codebook(s.source),
         s.year,
         strata_population=run.locate(s.strata_population) if s.strata_population else None,
-        replicates=ReplicatePlan(**s.replicates.model_dump()) if s.replicates else None,
-        calibrate=replace(Calibration(**s.calibrate.model_dump()), totals=run.locate(s.calibrate.totals))
-        if s.calibrate
-        else None,
+        replicates=s.replicates,
+        calibrate=replace(s.calibrate, totals=str(run.locate(s.calibrate.totals))) if s.calibrate else None,
         **s.model_dump(include={"level", "area", "weight", "strata", "not_asked", "cluster", "fpc", "id", "lonely"}),
     )
 

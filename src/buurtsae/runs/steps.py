@@ -7,27 +7,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from buurtsae.engines.base import Fit, engine_options, fit
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.estimates.benchmark.benchmark import Benchmarked, benchmark
 from buurtsae.estimates.benchmark.targets import Benchmarks
-from buurtsae.estimates.evidence.quality import Gate
-from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.folder.target import Target, claimed
 from buurtsae.notes import MADE
 from buurtsae.publication.manifest import Provenance, hashes, now, run_id
 from buurtsae.publication.output import FILES, publish
 from buurtsae.runs.reading import Inputs, read_inputs
-from buurtsae.runs.runfile import RunSpec
 
 if TYPE_CHECKING:
     from buurtsae.estimates.planning.plan import Plan
     from buurtsae.estimates.words.curves import Curves
 
 Say = Callable[[str], None]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -101,45 +99,42 @@ def run(
 def _run(
     path: str | Path, target: Target, seed: int | None, engine: str | None, progress: bool, say: Say
 ) -> tuple[Estimates, dict[str, Any]]:
-    created = now()
-    clock: dict[str, float] = {}
+    created, clock = now(), dict[str, float]()
 
-    def timed(name: str, step: Callable[[], Any]) -> Any:
+    def timed(name: str, step: Callable[..., Result], *args: Any, **options: Any) -> Result:
         say(name)
         start = time.perf_counter()
-        result = step()
+        result = step(*args, **options)
         clock[name] = round(time.perf_counter() - start, 2)
         return result
 
-    inputs: Inputs = timed("read and check", lambda: check(path))
+    inputs = timed("read and check", check, path)
     spec = inputs.run.spec
-    chosen, made = spec.run.engine if engine is None else engine, spec.run.fictitious
-    number = spec.run.seed if seed is None else seed
+    chosen, number = spec.run.engine if engine is None else engine, spec.run.seed if seed is None else seed
     options = spec.engine.get(chosen, {})
     engine_options(chosen, options)
     settings = spec.model_dump(mode="json") | {"used": {"engine": chosen, "seed": number}}
     files = hashes(inputs.run.files, inputs.run.path.resolve().parent.parent)
-    key = run_id(files, settings)
     say(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.model}")
-    fitted = timed(
-        "fit", lambda: fit(inputs.model, inputs.direct, inputs.areas, chosen, number, progress=progress, **options)
-    )
-    rules = _rules(spec)
-    final = fitted if spec.benchmark is None else timed("benchmarks", lambda: _benchmarked(inputs, fitted))
-    est: Estimates = timed(
+    fitted = timed("fit", fit, inputs.model, inputs.direct, inputs.areas, chosen, number, progress=progress, **options)
+    est = timed(
         "estimates",
-        lambda: estimate(final, concept=inputs.concept, rules=rules, year=spec.run.year, run_id=key, fictitious=made),
+        estimate,
+        fitted if spec.benchmark is None else timed("benchmarks", _benchmarked, inputs, fitted),
+        concept=inputs.concept,
+        rules=spec.publish,
+        year=spec.run.year,
+        run_id=run_id(files, settings),
+        fictitious=spec.run.fictitious,
     )
     if fitted.draws.certificate is None:
         timed("convergence", lambda: est.convergence)
-    provenance = Provenance(spec.run.title, files, settings, clock, created)
-    gate = Gate(**spec.quality.model_dump())
     say("quality and files")
     report = publish(
         est,
         target,
-        gate=gate,
-        provenance=provenance,
+        gate=spec.quality,
+        provenance=Provenance(spec.run.title, files, settings, clock, created),
         draws=spec.publish.draws,
         scales=inputs.reliability,
         weights=spec.concept.sensitivity,
@@ -163,7 +158,7 @@ def plan(
     from buurtsae.estimates.planning.plan import plan as planned
 
     inputs = check(path)
-    options |= {"rules": _rules(inputs.run.spec), "concept": inputs.concept}
+    options |= {"rules": inputs.run.spec.publish, "concept": inputs.concept}
     check_plan(inputs.direct, **options)
     return planned(_fitted(inputs, seed, progress, say), **options)
 
@@ -209,10 +204,6 @@ def _fitted(inputs: Inputs, seed: int | None, progress: bool, say: Say) -> Fit:
     number = spec.run.seed if seed is None else seed
     options = spec.engine.get("laplace", {})
     return fit(inputs.model, inputs.direct, inputs.areas, "laplace", number, progress=progress, **options)
-
-
-def _rules(spec: RunSpec) -> Rules:
-    return Rules(**spec.publish.model_dump(exclude={"draws"}))
 
 
 def _benchmarked(inputs: Inputs, fitted: Fit) -> Benchmarked:
