@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
+import pandas as pd
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.columns import STRUCTURAL
@@ -13,9 +17,54 @@ from buurtsae.model.rank import dependent_columns
 from buurtsae.model.spec import AreaModel
 from buurtsae.sparse import Floats
 
+if TYPE_CHECKING:
+    from formulaic import Formula
+
+
+TERMS = "terms of numeric covariates"
+
+
+@dataclass(frozen=True)
+class Linear:
+    """The linear part of a model on its areas: a formula that was read, and what it is computed from.
+
+    Attributes
+    ----------
+    formula : Formula
+    table : DataFrame, shape (N, number of covariates)
+        Standardised, but for categories.
+    categories : set of str
+    covariates : tuple of Provenance
+    """
+
+    formula: Formula
+    table: pd.DataFrame
+    categories: set[str]
+    covariates: tuple[Provenance, ...]
+
 
 def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats, tuple[Provenance, ...]]:
     """Return column names, the (N, P) model matrix, and where the covariates come from."""
+    part = linear(model, areas)
+    columns = matrix(part.formula, part.table, TERMS)
+    x = np.asarray(columns, dtype=float)
+    if len(wrong := columns.columns[~np.isfinite(x).all(axis=0)]):
+        raise ModelError(
+            "columns of the formula are not finite", shown(wrong), "numbers", "covariates are standardised: about 0"
+        )
+    if dependent := dependent_columns(x[areas.inhabited]):
+        raise ModelError(
+            "columns of the formula are linear combinations of others",
+            f"rank {x.shape[1] - len(dependent)} of {x.shape[1]} columns: "
+            + "; ".join(shown(columns.columns[relation], 20) for relation in dependent),
+            "independent columns",
+            "leave one out" if len(dependent) == 1 else "leave one out of each",
+        )
+    return tuple(str(c) for c in columns.columns), x, part.covariates
+
+
+def linear(model: AreaModel, areas: Areas) -> Linear:
+    """Return the formula of a model, read, and its covariates, prepared; refuse what is wrong with them, at once."""
     side = "one right-hand side, such as 1 + x"
     formula = read(model.formula, side, standardised=True)
     if parts(formula):
@@ -49,18 +98,4 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
     problems.raise_if_any()
     table, used = prepare(names, model.covariates, model.missing, areas, problems, grouped)
     problems.raise_if_any()
-    found = matrix(formula, table, "terms of numeric covariates")
-    x = np.asarray(found, dtype=float)
-    if len(wrong := found.columns[~np.isfinite(x).all(axis=0)]):
-        raise ModelError(
-            "columns of the formula are not finite", shown(wrong), "numbers", "covariates are standardised: about 0"
-        )
-    if dependent := dependent_columns(x[areas.inhabited]):
-        raise ModelError(
-            "columns of the formula are linear combinations of others",
-            f"rank {x.shape[1] - len(dependent)} of {x.shape[1]} columns: "
-            + "; ".join(shown(found.columns[columns], 20) for columns in dependent),
-            "independent columns",
-            "leave one out" if len(dependent) == 1 else "leave one out of each",
-        )
-    return tuple(str(c) for c in found.columns), x, used
+    return Linear(formula, table, grouped, used)
