@@ -39,7 +39,7 @@ def test_no_circle_of_imports() -> None:
     assert graph["buurtsae.runs.steps"] >= {
         "buurtsae.engines.base",
         "buurtsae.runs.reading",
-    }  # one of each kind is seen
+    }  # both kinds
     TopologicalSorter(graph).prepare()  # raises a CycleError that names the circle
     with pytest.raises(CycleError):
         TopologicalSorter(graph | {"buurtsae.errors": {"buurtsae.runs.steps"}}).prepare()
