@@ -114,14 +114,14 @@ def _benchmarks(run: RunFile, areas: Areas, concept: Concept, start: DirectEstim
 def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> list[Survey]:
     """Read the sources that are used; only those that are in order, while every problem is recorded."""
     surveys = []
-    for s in run.spec.used:
+    for part in run.spec.used:
         before = len(problems.found)
-        survey = problems.attempt(_survey, run, s)
+        survey = problems.attempt(_survey, run, part)
         if survey is None and areas is not None:
-            _other_codes(run, s, areas, problems)
+            _other_codes(run, part, areas, problems)
         elif survey is not None and areas is not None:
-            survey = survey.within(areas) if s.unknown_areas == "drop" else survey
-            check_areas(survey, areas, problems, s.code_year)
+            survey = survey.within(areas) if part.unknown_areas == "drop" else survey
+            check_areas(survey, areas, problems, part.code_year)
             if len(problems.found) == before:
                 surveys.append(survey)
     return surveys
@@ -135,7 +135,7 @@ def _estimates(
     if len(surveys) < len(spec.used):
         return None
     pairs = list(zip(surveys, spec.used, strict=True))
-    scores = [problems.attempt(concept.score, survey, s.scoring) for survey, s in pairs]
+    scores = [problems.attempt(concept.score, survey, part.scoring) for survey, part in pairs]
     if None in scores:
         return None
     estimates = problems.attempt(
@@ -143,35 +143,35 @@ def _estimates(
         scores,
         areas,
         variances="gvf" if spec.variances.method == "gvf" else "pooled",
-        sd={survey.codebook.id: s.sd for survey, s in pairs if s.sd is not None},
+        sd={survey.codebook.id: part.sd for survey, part in pairs if part.sd is not None},
     )
     if estimates is None:
         return None
-    files = same_files({survey.codebook.id: run.locate(s.file) for survey, s in pairs})
+    files = same_files({survey.codebook.id: run.locate(part.file) for survey, part in pairs})
     return replace(estimates, notes=tuple(dict.fromkeys((*spec.notes, *files, *estimates.notes))))
 
 
-def _survey(run: RunFile, s: SourcePart) -> Survey:
+def _survey(run: RunFile, part: SourcePart) -> Survey:
     return Survey.read(
-        run.locate(s.file),
-        run.codebook(s.source),
-        s.year,
-        strata_population=run.locate(s.strata_population) if s.strata_population else None,
-        replicates=s.replicates,
-        calibrate=replace(s.calibrate, totals=str(run.locate(s.calibrate.totals))) if s.calibrate else None,
-        **s.model_dump(include={"level", "area", "weight", "strata", "not_asked", "cluster", "fpc", "id", "lonely"}),
+        run.locate(part.file),
+        run.codebook(part.source),
+        part.year,
+        strata_population=run.locate(part.strata_population) if part.strata_population else None,
+        replicates=part.replicates,
+        calibrate=replace(part.calibrate, totals=str(run.locate(part.calibrate.totals))) if part.calibrate else None,
+        **part.model_dump(include={"level", "area", "weight", "strata", "not_asked", "cluster", "fpc", "id", "lonely"}),
     )
 
 
-def _other_codes(run: RunFile, s: SourcePart, areas: Areas, problems: Problems) -> None:
+def _other_codes(run: RunFile, part: SourcePart, areas: Areas, problems: Problems) -> None:
     """Check the area codes of a file in which other columns are wrong, so that one pass finds both."""
     try:
-        table = read_table(run.locate(s.file), text=[s.area])
+        table = read_table(run.locate(part.file), text=[part.area])
     except BuurtsaeError:  # recorded already: that is why the survey could not be read
         return
-    if s.area in table and len(table) and s.unknown_areas == "refuse":
-        known = table[s.area][~table[s.area].isin(codes.malformed(table[s.area], s.level))]
-        check_codes(known.dropna(), s.source, s.level, areas, problems, s.code_year)
+    if part.area in table and len(table) and part.unknown_areas == "refuse":
+        known = table[part.area][~table[part.area].isin(codes.malformed(table[part.area], part.level))]
+        check_codes(known.dropna(), part.source, part.level, areas, problems, part.code_year)
 
 
 def _table(run: RunFile, areas: Areas, concept: Concept) -> DirectEstimates:

@@ -15,7 +15,8 @@ from annotated_types import Interval
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from buurtsae.errors import DataError, Problems, cut, shown
+from buurtsae.errors import Problems, cut, shown
+from buurtsae.estimates.benchmark.benchmark import Method, Metric, Respondents
 from buurtsae.estimates.evidence.quality import Gate
 from buurtsae.estimates.labels import Rules
 from buurtsae.files import located, read_toml
@@ -26,6 +27,8 @@ from buurtsae.model.spec import AreaModel
 from buurtsae.notes import Note
 from buurtsae.survey.population_totals import Calibration
 from buurtsae.survey.replicates import ReplicatePlan
+from buurtsae.survey.sampling import Lonely
+from buurtsae.survey.smoothing import Method as Smoothing
 
 Name = Annotated[  # of a column, an area, a level
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\t\r\n]+$")
@@ -113,7 +116,7 @@ class SourcePart(_Part):
     fpc: Name | tuple[Name, ...] = ()
     strata_population: File | None = None
     id: Name | None = None
-    lonely: Literal["adjust", "fail", "certainty", "average"] = "adjust"
+    lonely: Lonely = "adjust"
     replicates: ReplicatesPart | None = None
     calibrate: CalibratePart | None = None
     not_asked: tuple[Name, ...] = ()
@@ -169,7 +172,7 @@ class TermPart(_Part):
 class VariancesPart(_Part):
     """`[variances]`: how the sampling variances of tiny samples are smoothed, or modelled together with the means."""
 
-    method: Literal["pooled", "gvf", "joint"] = "pooled"
+    method: Literal[Smoothing, "joint"] = "pooled"
     spread: PC = PC(0.5, 0.05)
 
 
@@ -205,9 +208,9 @@ class BenchmarkPart(_Part):
     exact: bool = False
     level: Name | None = None
     min_respondents: int = Field(default=100, ge=2, le=10**9)
-    method: Literal["minimum-distance", "difference", "ratio", "tilting"] = "minimum-distance"
-    covariance: Literal["variances", "identity", "residents", "posterior"] = "variances"
-    respondents: Literal["shared", "independent"] = "shared"
+    method: Method = "minimum-distance"
+    covariance: Metric = "variances"
+    respondents: Respondents = "shared"
 
     @model_validator(mode="after")
     def _one_source(self) -> BenchmarkPart:
@@ -313,15 +316,15 @@ class RunFile:
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that the results depend on."""
-        spec = self.spec
-        names = [spec.areas.file, *(t.file for t in spec.areas.tables), *(s.file for s in spec.used)]
-        for s in spec.used:
-            names += [*filter(None, [s.strata_population]), *([s.calibrate.totals] if s.calibrate else [])]
-        names += [s.source for s in spec.used if s.source.endswith(".toml")]
-        names += [part.file for part in (spec.concept, spec.benchmark) if part is not None and part.file is not None]
+        spec, names = self.spec, list[str | None]()
+        for part in spec.used:
+            names += [part.file, part.strata_population, part.calibrate.totals if part.calibrate else None]
+            names += [part.source if part.source.endswith(".toml") else None]
         if spec.direct is not None:
-            names += [spec.direct.file, *filter(None, [spec.direct.covariances])]
-        return (self.path.resolve(), *(self.locate(n) for n in dict.fromkeys(names)))
+            names += [spec.direct.file, spec.direct.covariances]
+        names += [spec.areas.file, *(table.file for table in spec.areas.tables), spec.concept.file]
+        names += [spec.benchmark.file if spec.benchmark else None]
+        return (self.path.resolve(), *(self.locate(name) for name in dict.fromkeys(filter(None, names))))
 
     def codebook(self, source: str) -> str | Path:
         """Return a source's codebook: an identifier of the package, or the path of a TOML file."""
@@ -334,11 +337,10 @@ def read_run(path: str | Path, problems: Problems) -> RunFile | None:
     So are priors that are refused: no other input depends on them.
     """
     path, errors = Path(path), list[ErrorDetails]()
-    try:
-        _, raw = read_toml(path, f"run file {path.name or path}")
-    except DataError as error:
-        problems.collect(error)
+    content = problems.attempt(read_toml, path, f"run file {path.name or path}")
+    if content is None:
         return None
+    _, raw = content
     for _ in range(2):  # what concerns several keys together is checked when each of them is right
         try:
             return RunFile(path, RunSpec.model_validate(raw))

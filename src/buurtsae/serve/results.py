@@ -155,10 +155,10 @@ class Results:
         import geopandas as gpd
         import shapely
 
-        own = self._geometry[self._geometry.index.str[2:6] == code[2:]]
-        simple = gpd.GeoSeries(shapely.coverage_simplify(own.to_numpy(), TOLERANCE), own.index, crs=own.crs)
+        borders = self._geometry[self._geometry.index.str[2:6] == code[2:]]
+        simple = gpd.GeoSeries(shapely.coverage_simplify(borders.to_numpy(), TOLERANCE), borders.index, crs=borders.crs)
         degrees = shapely.set_precision(simple.to_crs(4326).to_numpy(), 10.0**-DECIMALS, mode="pointwise")
-        return dict(zip(own.index, shapely.to_geojson(degrees), strict=True))
+        return dict(zip(borders.index, shapely.to_geojson(degrees), strict=True))
 
     @cached_property
     def _geometry(self) -> gpd.GeoSeries:
@@ -176,5 +176,5 @@ class Results:
     def _buurten(self) -> dict[str, pd.DataFrame]:
         """Rows of the buurten of each gemeente; those that are not inhabited have none."""
         table = self.table[self.table["level"] == "buurt"]
-        found = {str(k): t for k, t in table.groupby("GM" + table["area_code"].astype(str).str[2:6])}
-        return {code: found.get(code, table.iloc[:0]) for code in self.gemeenten}
+        tables = {str(k): t for k, t in table.groupby("GM" + table["area_code"].astype(str).str[2:6])}
+        return {code: tables.get(code, table.iloc[:0]) for code in self.gemeenten}
