@@ -128,8 +128,8 @@ class Results:
 
     def level(self, level: str, measure: str, year: int) -> list[dict[str, Any]]:
         """Return the rows of one level, measure and year."""
-        t = self.table
-        return records(t[(t["level"] == level) & (t["measure"] == measure) & (t["year"] == year)])
+        table = self.table[self.table["level"] == level]
+        return records(table[(table["measure"] == measure) & (table["year"] == year)])
 
     def area(self, code: str) -> list[dict[str, Any]]:
         """Return the rows of one area, of every measure and year."""
@@ -139,8 +139,9 @@ class Results:
         """Return the buurten of a gemeente with one measure as GeoJSON; None if there is no such gemeente."""
         if code not in self.gemeenten:
             return None
-        t = self._buurten[code]
-        rows = {r["area_code"]: r for r in records(t[(t["measure"] == measure) & (t["year"] == year)])}
+        table = self._buurten[code]
+        shown = records(table[(table["measure"] == measure) & (table["year"] == year)])
+        rows = {row["area_code"]: row for row in shown}
         return {
             "type": "FeatureCollection",
             "features": [
