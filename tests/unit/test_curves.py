@@ -14,7 +14,6 @@ from buurtsae.areas.areas import Areas
 from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit, fit
 from buurtsae.errors import DataError, ModelError, ProblemsError
-from buurtsae.estimates.words.axis import names_of
 from buurtsae.estimates.words.curves import Curves, curves, without_field
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.design import design
@@ -163,7 +162,7 @@ def test_an_interaction_is_taken_at_the_mean_of_the_other(made: Made, other: str
     c = curves(f, "groen")
     assert c.held == (other,)
     assert f"waarde van {other}." in c.text
-    assert names_of(f) == sorted(["groen", other])
+    assert [c.name for c in f.design.covariates] == sorted(["groen", other])
     slope = beta[arrays.columns.index("groen")].copy()
     if other == "klasse":  # at 2, the commonest: the level in sorted order after the first
         slope += beta[[c.startswith("groen:") for c in arrays.columns].index(True)]

@@ -50,7 +50,6 @@ from buurtsae.survey.concept import Concept
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from buurtsae.estimates.evidence.compare import Comparison
 
 PARENT = {"buurt": "gemeente", "wijk": "gemeente"}  # of all other levels it is the land
 
@@ -184,12 +183,6 @@ class Estimates:
         title = self.concept.nodes[measure].nl + (" (fictief)" if self.fictitious else "")
         return plot_intervals(self.select(measure, level), title=title, ax=ax)
 
-    def compare(self, other: Estimates, names: tuple[str, str] = ("A", "B")) -> Comparison:
-        """Put these estimates beside others: what differs in means, uncertainty, ranks and labels."""
-        from buurtsae.estimates.evidence.compare import compare
-
-        return compare(self, other, names)
-
     def explain(self, code: str) -> str:
         """Return, in Dutch, what is known about one area and where it comes from."""
         rows = self.published
@@ -207,8 +200,8 @@ class Estimates:
         from buurtsae.estimates.words.explanation import explanation
         from buurtsae.estimates.words.leaning import leaning
 
-        found = leaning(self).reset_index()
-        parts = records(found[found["area_code"] == code])
+        table = leaning(self).reset_index()
+        parts = records(table[table["area_code"] == code])
         names = {m: n.nl for m, n in self.concept.nodes.items()}
         text = explanation(records(rows), names, {r["measure"]: r for r in parts})
         return f"{MADE.nl}\n{text}" if self.fictitious else text

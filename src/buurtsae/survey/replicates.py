@@ -17,9 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
+from annotated_types import Interval
 from scipy.linalg import hadamard
 
 from buurtsae.errors import DataError
@@ -56,9 +57,9 @@ class ReplicatePlan:
 
     columns: str | tuple[str, ...]
     kind: Kind
-    scale: float | None = None
-    rscales: tuple[float, ...] | None = None
-    fay: float = 0.0
+    scale: Annotated[float, Interval(ge=1e-6, le=1e6)] | None = None
+    rscales: tuple[Annotated[float, Interval(ge=0, le=1e6)], ...] | None = None
+    fay: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     mse: bool = False
     combined: bool = True
 

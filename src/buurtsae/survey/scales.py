@@ -20,14 +20,11 @@ from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.codebook import Item, Scale
 from buurtsae.survey.design_columns import DesignInfo
+from buurtsae.survey.graded import ONE_CATEGORY, fit_graded
 from buurtsae.survey.survey import Survey
 
 METHODS = ("sum", "graded")
 DECIMALS = 10  # scores are ratios of small whole numbers: ten decimals tell them apart, and equal answers score equally
-ONE_CATEGORY = (
-    "item {item} has one answer category: it is scored, but tells nobody apart",
-    "vraag {item} heeft één antwoordcategorie: ze telt mee in de score, maar onderscheidt niemand",
-)
 
 
 @dataclass(frozen=True)
@@ -89,11 +86,11 @@ def asked(survey: Survey, scale: Scale) -> tuple[Item, ...]:
 
 def mean_if_enough(values: Floats, weights: Floats, share: float) -> Floats:
     """Return the weighted mean of each row over what is not missing; NaN below this share of the weights."""
-    given = ~np.isnan(values)
-    weight = given @ weights
+    answered = ~np.isnan(values)
+    weight = answered @ weights
     enough = weight > 0
     enough[enough] = weight[enough] / weights.sum() >= share
-    total = np.where(given, values, 0.0) @ weights
+    total = np.where(answered, values, 0.0) @ weights
     return np.divide(total, weight, out=np.full(len(values), np.nan), where=enough)
 
 
@@ -171,8 +168,6 @@ def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> 
 
 
 def _graded(survey: Survey, subdimension: str, items: Sequence[Item]) -> tuple[Floats, Floats, list[Note]]:
-    from buurtsae.survey.graded import fit_graded
-
     values = item_scores(survey, items)
     try:
         model = fit_graded(values, [i.name for i in items])
@@ -192,8 +187,8 @@ def _variation(survey: Survey, items: Sequence[Item]) -> tuple[list[Item], list[
     """Items that somebody answered differently, and notes on those that do not vary."""
     varied, notes = [], list[Note]()
     for item in items:
-        given = survey.frame[item.name].dropna()
-        if given.empty:
+        answers = survey.frame[item.name].dropna()
+        if answers.empty:
             notes.append(
                 Note(
                     "item {item} has no answers at all, though it counts as asked",
@@ -201,7 +196,7 @@ def _variation(survey: Survey, items: Sequence[Item]) -> tuple[list[Item], list[
                     item=item.name,
                 )
             )
-        elif given.min() == given.max():
+        elif answers.min() == answers.max():
             notes.append(Note(*ONE_CATEGORY, item=item.name))
         else:
             varied.append(item)

@@ -182,8 +182,8 @@ class Survey:
         persons = "fpc" in frame and not clusters and bool((frame["fpc"] > 1).any())
         population = frame["fpc"].to_numpy(dtype=float) if persons else None
         rows = Rows(path.name, level, frame["area"], w, frame["stratum"], population, number, pd.DataFrame(answers))
-        told = of_file(rows)
-        info = replace(info, notes=(*info.notes, *told))
+        remarks = of_file(rows)
+        info = replace(info, notes=(*info.notes, *remarks))
         return cls(pd.concat([frame, pd.DataFrame(answers)], axis=1), codebook, year, info, level)
 
     def within(self, areas: Areas) -> Survey:

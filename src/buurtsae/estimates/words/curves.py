@@ -25,7 +25,7 @@ import pandas as pd
 from buurtsae.engines import base
 from buurtsae.engines.base import Fit
 from buurtsae.errors import ModelError, Problems, shown
-from buurtsae.estimates.words.axis import Axis, names_of
+from buurtsae.estimates.words.axis import Axis
 from buurtsae.model.covariates import Provenance, known
 from buurtsae.model.terms import IID
 from buurtsae.sparse import Floats
@@ -247,7 +247,7 @@ def _long(values: Floats) -> Floats:
 
 def _check(fit: Fit, covariate: str, grid: int, other: Fit | None, step: float | None) -> None:
     problems, kind = Problems(), ModelError
-    names = names_of(fit)
+    names = [c.name for c in fit.design.covariates]
     if covariate not in names:
         problems.add(
             "the covariate is not in the formula", repr(covariate), shown(names, 30), "choose one of these", kind
