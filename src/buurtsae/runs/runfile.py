@@ -180,7 +180,8 @@ def _keys_of(term: type[Term]) -> type[TermPart]:
         )
         of_file[key.name] = (str if key.name == "name" else hint, ... if key.default is MISSING else key.default)
     kind = term.__name__.lower()
-    return create_model(f"{term.__name__}Part", __base__=TermPart, type=(Literal[kind], ...), **of_file)
+    of_file["type"] = Literal[kind], ...
+    return create_model(f"{term.__name__}Part", __base__=TermPart, **of_file)
 
 
 TERM_PARTS = {kind: _keys_of(term) for kind, term in TERMS.items()}
