@@ -34,13 +34,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import LAND
+from buurtsae.drawing.maps import plot_intervals, plot_map
 from buurtsae.draws import Draws, convergence
 from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, ModelError, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Benchmarked
 from buurtsae.estimates.disclosure.release import DIRECT_DECIMALS, Release
+from buurtsae.estimates.evidence.compare import Comparison, compare
 from buurtsae.estimates.labels import Rules, in_words
 from buurtsae.estimates.position import above, triple_goal
+from buurtsae.estimates.words.explanation import explanation
+from buurtsae.estimates.words.leaning import leaning
 from buurtsae.notes import MADE
 from buurtsae.origin import Fictitious, marked, source
 from buurtsae.schemas import ESTIMATES, check_estimates, published, records
@@ -49,8 +53,6 @@ from buurtsae.survey.concept import Concept
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from buurtsae.estimates.evidence.compare import Comparison
 
 PARENT = {"buurt": "gemeente", "wijk": "gemeente"}  # of all other levels it is the land
 
@@ -172,22 +174,16 @@ class Estimates:
 
     def map(self, measure: str, ax: Axes | None = None) -> Axes:
         """Draw the buurt scores of a measure on a map, hatched where indicative, grey where not published."""
-        from buurtsae.publication.maps import plot_map
-
         title, line = self.concept.nodes[measure].nl, source(self.fictitious).nl
         return plot_map(self.areas.frame, self.select(measure), title=title, ax=ax, source=line)
 
     def plot_intervals(self, measure: str, level: str = "wijk", ax: Axes | None = None) -> Axes:
         """Draw scores with their 95% intervals, and direct estimates beside them."""
-        from buurtsae.publication.maps import plot_intervals
-
         title = self.concept.nodes[measure].nl + (" (fictief)" if self.fictitious else "")
         return plot_intervals(self.select(measure, level), title=title, ax=ax)
 
     def compare(self, other: Estimates, names: tuple[str, str] = ("A", "B")) -> Comparison:
         """Put these estimates beside others: what differs in means, uncertainty, ranks and labels."""
-        from buurtsae.estimates.evidence.compare import compare
-
         return compare(self, other, names)
 
     def explain(self, code: str) -> str:
@@ -204,9 +200,6 @@ class Estimates:
                 "a code in the table",
                 "buurten without residents have none, nor areas of which the run holds a part",
             )
-        from buurtsae.estimates.words.explanation import explanation
-        from buurtsae.estimates.words.leaning import leaning
-
         found = leaning(self).reset_index()
         parts = records(found[found["area_code"] == code])
         names = {m: n.nl for m, n in self.concept.nodes.items()}

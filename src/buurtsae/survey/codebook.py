@@ -14,9 +14,13 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 from buurtsae.errors import DataError, cut
 from buurtsae.files import read_toml
+
+if TYPE_CHECKING:
+    from buurtsae.survey.codebook_file import CodebookFile
 
 
 @dataclass(frozen=True)
@@ -188,7 +192,23 @@ class Codebook:
             )
         inside = Path(str(resources.files("buurtsae.survey"))) / "codebooks" / f"{source}.toml"
         text, raw = read_toml(path if path.suffix == ".toml" else inside, f"codebook {cut(path.name)}")
-        return parse(text, raw, path.stem)
+        return cls._of(parse(text, raw, path.stem))
+
+    @classmethod
+    def _of(cls, file: CodebookFile) -> Codebook:
+        share = 1.0 if file.min_share_answered is None else file.min_share_answered  # None: an objective source
+        scales = []
+        for s in file.scale:
+            codes = tuple(sorted(s.answers))
+            items = tuple(Item(i.name, s.subdimension, *s.ends(i), codes, i.about, s.id) for i in s.items)
+            least = share if s.min_share_answered is None else s.min_share_answered
+            scales.append(Scale(s.id, s.nl, s.subdimension, items, least, s.about, {c: s.answers[c] for c in codes}))
+        indicators = (
+            Indicator(**i.model_dump() | {"modelled": file.modelled if i.modelled is None else i.modelled})
+            for i in file.indicator
+        )
+        same = file.model_dump(exclude={"scale", "indicator", "min_share_answered"})
+        return cls(**same, min_share_answered=share, scales=tuple(scales), indicators=tuple(indicators))
 
     @property
     def items(self) -> tuple[Item, ...]:

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from buurtsae.errors import Problems, cut, shown
-from buurtsae.survey.codebook import Codebook, Indicator, Item, Scale
 from buurtsae.survey.design_columns import RESERVED
 
 KINDS = ("survey", "participatory", "objective")
@@ -49,6 +48,10 @@ class _ScalePart(_Part):
     min_share_answered: float | None = None
     items: tuple[_ItemPart, ...]
 
+    def ends(self, item: _ItemPart) -> tuple[int, int]:
+        """Codes that score 0 and 10: the item's own, else those of the scale."""
+        return self.worst if item.worst is None else item.worst, self.best if item.best is None else item.best
+
     @field_validator("answers", mode="before")
     @classmethod
     def _range(cls, given: Any) -> Any:
@@ -79,7 +82,9 @@ class _IndicatorPart(_Part):
     range: tuple[float, float] | None = None
 
 
-class _BookPart(_Part):
+class CodebookFile(_Part):
+    """A file without contradictions."""
+
     id: str
     nl: str
     en: str = ""
@@ -142,8 +147,8 @@ class _Places:
         return (keys[0] if keys else max(first, 0)) + 1
 
 
-def parse(text: str, raw: dict[str, Any], name: str) -> Codebook:
-    """Return the codebook in a file; `name` is what to call it when it does not say.
+def parse(text: str, raw: dict[str, Any], name: str) -> CodebookFile:
+    """Return what a file says; `name` is what to call it when it does not say.
 
     Raises
     ------
@@ -152,7 +157,7 @@ def parse(text: str, raw: dict[str, Any], name: str) -> Codebook:
     """
     places, problems = _Places(text, raw, name), Problems()
     try:
-        book = _BookPart.model_validate(raw)
+        book = CodebookFile.model_validate(raw)
     except ValidationError as error:
         for e in error.errors():
             *inner, last = e["loc"]
@@ -166,10 +171,10 @@ def parse(text: str, raw: dict[str, Any], name: str) -> Codebook:
         raise AssertionError("a ValidationError has errors") from error
     _check(book, places, problems)
     problems.raise_if_any()
-    return _build(book)
+    return book
 
 
-def _check(book: _BookPart, at: _Places, problems: Problems) -> None:
+def _check(book: CodebookFile, at: _Places, problems: Problems) -> None:
     """Record every contradiction."""
     _known_keys(book, (), at, problems)
     for key, known in (("kind", KINDS), ("level", LEVELS)):
@@ -238,7 +243,7 @@ def _check_scale(scale: _ScalePart, k: int, missing: set[int], at: _Places, prob
             f"{at(*where, 'answers')}: the scale has no two answers", str(len(codes)), "2 or more", "complete `answers`"
         )
         return
-    turned = [(*_ends(i, scale), loc) for i, loc in own if i.worst is not None or i.best is not None]
+    turned = [(*scale.ends(i), loc) for i, loc in own if i.worst is not None or i.best is not None]
     for worst, best, loc in [(scale.worst, scale.best, (*where, "worst")), *turned]:
         if {worst, best} != {codes[0], codes[-1]}:
             problems.add(
@@ -275,24 +280,3 @@ def _known_keys(part: _Part, loc: tuple[int | str, ...], at: _Places, problems: 
         for k, inner in enumerate(value if isinstance(value, tuple) else ()):
             if isinstance(inner, _Part):
                 _known_keys(inner, (*loc, key, k), at, problems)
-
-
-def _ends(item: _ItemPart, scale: _ScalePart) -> tuple[int, int]:
-    """The codes that score 0 and 10: the item's own, else its scale's."""
-    return scale.worst if item.worst is None else item.worst, scale.best if item.best is None else item.best
-
-
-def _build(book: _BookPart) -> Codebook:
-    share = 1.0 if book.min_share_answered is None else book.min_share_answered  # None: an objective source
-    scales = []
-    for s in book.scale:
-        codes = tuple(sorted(s.answers))
-        items = tuple(Item(i.name, s.subdimension, *_ends(i, s), codes, i.about, s.id) for i in s.items)
-        own = share if s.min_share_answered is None else s.min_share_answered
-        scales.append(Scale(s.id, s.nl, s.subdimension, items, own, s.about, {c: s.answers[c] for c in codes}))
-    indicators = []
-    for i in book.indicator:
-        given = i.model_dump() | {"modelled": book.modelled if i.modelled is None else i.modelled}
-        indicators.append(Indicator(**given))
-    same = book.model_dump(exclude={"scale", "indicator", "min_share_answered"})
-    return Codebook(**same, min_share_answered=share, scales=tuple(scales), indicators=tuple(indicators))

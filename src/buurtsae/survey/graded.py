@@ -21,13 +21,16 @@ from scipy.special import expit, log_expit, logit
 from buurtsae.errors import DataError, ModelError, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
-from buurtsae.survey.scales import ONE_CATEGORY
 
 NODES = np.linspace(-5, 5, 41)
 LOG_PRIOR = -(NODES**2) / 2 - np.log(np.exp(-(NODES**2) / 2).sum())
 STEEPEST = 10.0  # bound of the slopes: items that always agree have no finite maximum
 LOG_GAP = (-10.0, 5.0)  # bounds of the log distance between intercepts
 FAR = 40.0
+ONE_CATEGORY = (
+    "item {item} has one answer category: it is scored, but tells nobody apart",
+    "vraag {item} heeft één antwoordcategorie: ze telt mee in de score, maar onderscheidt niemand",
+)
 BLOCK = 2**15  # answer patterns at a time: tables of patterns by nodes of about 10 MB
 
 

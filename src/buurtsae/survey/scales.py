@@ -20,14 +20,11 @@ from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.codebook import Item, Scale
 from buurtsae.survey.design_columns import DesignInfo
+from buurtsae.survey.graded import ONE_CATEGORY, fit_graded
 from buurtsae.survey.survey import Survey
 
 METHODS = ("sum", "graded")
 DECIMALS = 10  # scores are ratios of small whole numbers: ten decimals tell them apart, and equal answers score equally
-ONE_CATEGORY = (
-    "item {item} has one answer category: it is scored, but tells nobody apart",
-    "vraag {item} heeft één antwoordcategorie: ze telt mee in de score, maar onderscheidt niemand",
-)
 
 
 @dataclass(frozen=True)
@@ -171,8 +168,6 @@ def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> 
 
 
 def _graded(survey: Survey, subdimension: str, items: Sequence[Item]) -> tuple[Floats, Floats, list[Note]]:
-    from buurtsae.survey.graded import fit_graded
-
     values = item_scores(survey, items)
     try:
         model = fit_graded(values, [i.name for i in items])

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from buurtsae.drawing.curves import plot_curve
 from buurtsae.engines import base
 from buurtsae.engines.base import Fit
 from buurtsae.errors import ModelError, Problems, shown
@@ -124,8 +125,6 @@ class Curves:
 
     def plot(self, measure: str, ax: Axes | None = None) -> Axes:
         """Draw the curve of a measure with its 95% band, and without the field where that is known."""
-        from buurtsae.publication.curves import plot_curve
-
         if measure not in set(self.curve["measure"]):
             measures = shown(self.curve["measure"].unique(), 10)
             raise ModelError("there is no such measure", repr(measure), measures, "choose one of these")

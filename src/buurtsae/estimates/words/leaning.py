@@ -12,13 +12,17 @@ where the direct estimate is, and counted with the surroundings elsewhere.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.evidence.crossvalidation import own_effect
-from buurtsae.estimates.summary import Estimates
 from buurtsae.sparse import Floats
+
+if TYPE_CHECKING:
+    from buurtsae.estimates.summary import Estimates
 
 PARTS = ("reference", "characteristics", "surroundings", "own")
 DECIMALS = 2
