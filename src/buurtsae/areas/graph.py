@@ -16,7 +16,7 @@ import pandas as pd
 
 from buurtsae.areas.icar import IcarStructure, icar_structure
 from buurtsae.areas.plausible import GRAPH
-from buurtsae.errors import DataError, Problems, shown
+from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Ints
 
@@ -142,7 +142,7 @@ class Graph:
             n=a["areas"],
             pairs=a["pairs"],
             rule=self.rule,
-            sizes=str(a["components"]),
+            sizes=cut(a["components"]),
             islands=len(self.degree.index[self.degree == 0]),
             bridges=len(self.bridges),
         )

@@ -336,6 +336,9 @@ class RunFile:
         assert run is not None  # a file without problems has been read
         return run
 
+    def __repr__(self) -> str:
+        return f"RunFile {self.path.name}: {cut(self.spec.run.title)}"
+
     def locate(self, name: str) -> Path:
         """Return the path of a file that the run file names."""
         return located(self.path.parent, name)

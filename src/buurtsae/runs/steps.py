@@ -80,6 +80,9 @@ class Outcome:
     quality: dict[str, Any]
     folder: Path
 
+    def __repr__(self) -> str:
+        return f"Outcome in {self.folder}, quality gate {'passed' if self.passed else 'NOT passed'}: {self.estimates!r}"
+
     @property
     def passed(self) -> bool:
         """Whether the quality gate was met."""

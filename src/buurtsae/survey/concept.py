@@ -191,6 +191,9 @@ class Concept:
             )
         return score(survey, self.subdimensions, method)
 
+    def __repr__(self) -> str:
+        return f"Concept of {len(self.nodes)} measures, of which sub-dimensions {shown(self.subdimensions)}"
+
     def _path(self, measure: str) -> tuple[str, ...]:
         node = self.nodes[measure]
         return (measure,) if node.parent is None else (measure, *self._path(node.parent))

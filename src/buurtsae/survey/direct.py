@@ -322,8 +322,8 @@ class DirectEstimates:
         return cls(found, sources, areas, (), notes)
 
     def __repr__(self) -> str:
-        parts = [f"{s.source} {s.year}: {len(s.codes)} {s.level}en" for s in self.sources]
-        return f"DirectEstimates of {', '.join(self.subdimensions)} ({'; '.join(parts)})"
+        parts = (f"{s.source} {s.year}: {len(s.codes)} {s.level}en" for s in self.sources)
+        return f"DirectEstimates of {shown(self.subdimensions)} ({shown(parts)})"
 
 
 def direct(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +31,7 @@ class Calibration:
         Lowest and highest factor on the weights; needed by `logit`, optional for `linear`.
     """
 
-    totals: str | Path | pd.DataFrame
+    totals: str | Path | pd.DataFrame = field(repr=False)
     method: Literal["raking", "linear", "logit"] = "raking"
     bounds: tuple[float, float] | None = None
 

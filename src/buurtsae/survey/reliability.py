@@ -64,6 +64,10 @@ class Reliability:
     buurten: pd.DataFrame
     notes: tuple[Note, ...] = ()
 
+    def __repr__(self) -> str:
+        size = f"{len(self.scales)} scales, {len(self.items)} items of which {self.items['flag'].ne('').sum()} flagged"
+        return f"Reliability of {self.source} {self.year}: {size}"
+
     def __str__(self) -> str:
         wide = {"float_format": "{:.2f}".format, "index": False, "na_rep": "-"}
         scale = "scale items_used respondents alpha omega icc lambda_mean needed_70 needed_80".split()

@@ -16,7 +16,7 @@ Resampling inference with complex survey data. JASA 83. Judkins, D. (1990). Fay'
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -54,10 +54,10 @@ class ReplicatePlan:
         The columns are weights; otherwise factors on the weights.
     """
 
-    columns: str | tuple[str, ...]
+    columns: str | tuple[str, ...] = field(repr=False)
     kind: Kind
     scale: float | None = None
-    rscales: tuple[float, ...] | None = None
+    rscales: tuple[float, ...] | None = field(default=None, repr=False)
     fay: float = 0.0
     mse: bool = False
     combined: bool = True

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from buurtsae.errors import ModelError
+from buurtsae.errors import ModelError, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.codebook import Item, Scale
@@ -64,8 +64,9 @@ class Scores:
     level: str = "buurt"
 
     def __repr__(self) -> str:
-        means = self.frame[list(self.subdimensions)].mean().round(2).to_dict()
-        return f"Scores of {self.source} {self.year}: {len(self.frame)} respondents, unweighted means {means}"
+        means = self.frame[list(self.subdimensions)].mean()
+        told = shown(f"{name} {mean:.2f}" for name, mean in means.items())
+        return f"Scores of {self.source} {self.year}: {len(self.frame)} respondents, unweighted means {told}"
 
 
 def item_score(answers: pd.Series, item: Item) -> pd.Series:

@@ -218,7 +218,7 @@ class Survey:
         return (
             f"Survey {self.codebook.nl} {self.year}: {len(self)} respondents "
             f"in {self.frame['area'].nunique()} {self.level}en, {len(self.codebook.items)} items "
-            f"for {', '.join(self.codebook.subdimensions)}"
+            f"for {shown(self.codebook.subdimensions)}"
         )
 
 

@@ -58,6 +58,9 @@ class LeftOut:
     table: pd.DataFrame
     density: pd.Series
 
+    def __repr__(self) -> str:
+        return f"LeftOut by {self.by}: {len(self.table)} predictions in {len(self.density)} groups"
+
     @property
     def elpd(self) -> tuple[float, float]:
         """Sum of the log predictive densities, and its standard error from differences between groups."""
