@@ -128,6 +128,12 @@ class Draws:
         Of engines that weigh values of the hyperparameters, or plug in estimates: their draws are independent.
     mse : ndarray, shape (N, D), optional
         Analytic mean squared errors, of a classical engine.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> voorbeeldstad().draws.flat.shape
+    (400, 120, 4)
     """
 
     eta: Floats

@@ -62,6 +62,16 @@ class Areas:
         Whether the whole is the Netherlands.
     omitted : tuple of str
         Buurten of the file that `where` left out.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> areas = bs.Areas.read(folder() / "buurten.gpkg", 2024, tables=[(folder() / "kerncijfers.csv", "buurtcode")])
+    >>> areas
+    Areas of 2024: 120 buurten (2 without residents) in 12 wijken and 3 gemeenten, 150295 residents
+    >>> areas.residents("gemeente").to_dict()
+    {'GM9901': 80650.0, 'GM9902': 31855.0, 'GM9903': 37790.0}
     """
 
     frame: gpd.GeoDataFrame

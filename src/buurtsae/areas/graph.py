@@ -40,6 +40,12 @@ class Graph:
         Pairs that were joined by hand, included in `edges`.
     rule : str
         Where the edges come from: `queen`, `rook` or `table`.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> bs.Graph.from_pairs(["a", "b", "c"], [("a", "b")])
+    Graph of 3 areas: 1 pairs (table), components of [2] areas, 1 without neighbours, 0 bridges
     """
 
     codes: tuple[str, ...]

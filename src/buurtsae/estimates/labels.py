@@ -75,6 +75,12 @@ class Rules:
     ------
     ModelError or ProblemsError
         If a threshold is impossible.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> bs.Rules(min_residents=50, decimals=1)
+    Rules(min_residents=50, min_respondents=1, ..., decimals=1)
     """
 
     min_residents: int = 10

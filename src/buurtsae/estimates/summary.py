@@ -1,10 +1,10 @@
 r"""Estimates: summaries of joint draws, for every level and measure, from one and the same set.
 
 A measure is m_a = sum_d A_md eta_ad (the concept's weights); an area G above buurt is the mean of its buurten weighted
-by residents, m_G = sum_{a in G} N_a m_a / N_G: both per draw, so that all figures agree. Reliability is 1 - Var(m_G | y)
-/ E[ variance of m over the buurten | y ], not below 0, at every level. Rank 1 is the highest score in the parent. Draws
-outside 0-10 count as its ends. What is compared with other areas, the variance between buurten, ranks and triple-goal
-estimates, is compared with those whose estimates are published (`release`): the hidden ones would show in it.
+by residents, m_G = sum_{a in G} N_a m_a / N_G: both per draw, so that all figures agree. Reliability is
+1 - Var(m_G | y) / E[ variance of m over the buurten | y ], not below 0, at every level. Rank 1 is the highest score in
+the parent. Draws outside 0-10 count as its ends. What is compared with other areas, the variance between buurten, ranks
+and triple-goal estimates, is compared with those whose estimates are published (`release`): hidden ones would show.
 
 References
 ----------
@@ -67,6 +67,12 @@ class Estimates:
         The draws that the table summarises, where they were made to agree with benchmarks; those of the fit otherwise.
     fictitious : bool or "respondents"
         What of the data is made (`buurtsae.origin`): everything that is shown or written of the estimates says so.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> voorbeeldstad().select("participatie", "gemeente")["estimate"].round(1).to_dict()
+    {'GM9901': 5.2, 'GM9902': 6.1, 'GM9903': 5.8}
     """
 
     table: pd.DataFrame
@@ -267,6 +273,17 @@ def estimate(
     ------
     ModelError
         If benchmarked draws do not come from a fit, or the concept is not that of the benchmarks.
+
+    Returns
+    -------
+    Estimates
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> bs.estimate(voorbeeldstad().fit, rules=bs.Rules(min_respondents=5, min_reliability=0.7))
+    Estimates of 7 measures for {'buurt': 118, 'wijk': 12, 'gemeente': 3, 'land': 1}; {'betrouwbaar': ...}
     """
     benchmarked = fit if isinstance(fit, Benchmarked) else None
     if isinstance(fit, Benchmarked):

@@ -316,6 +316,13 @@ class RunFile:
     ----------
     path : path
     spec : RunSpec
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.steps import example
+    >>> bs.RunFile.load(example())
+    RunFile voorbeeldstad.toml: Buurtverbondenheid in Voorbeeldstad
     """
 
     path: Path

@@ -137,6 +137,25 @@ def run(
         Show the engine's progress on stderr.
     say : callable
         Told what is being done, one line at a time.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    DataError, ModelError or ProblemsError
+        Every problem of every input, before anything is fitted or written.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.steps import example
+    >>> with TemporaryDirectory() as to:
+    ...     outcome = bs.run(example(), to, engine="eblup", progress=False)
+    >>> outcome.estimates
+    Estimates of 7 measures for {'buurt': 118, 'wijk': 12, 'gemeente': 3, 'land': 1}; {'betrouwbaar': ...}
     """
     with claimed(to, FILES) as target:
         est, report = _run(path, target, seed, engine, progress, say)

@@ -147,6 +147,13 @@ class Codebook:
     modelled : bool
         The figures are themselves estimates of a model: agreement with them is no independent evidence.
     about : str
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> bs.Codebook.load("burgerpeiling")
+    Codebook burgerpeiling (survey): 10 items on 4 scales, 0 indicators, for omgang_en_relaties, participatie,
+    plaatsidentiteit, plaatsgeschiktheid
     """
 
     id: str

@@ -50,6 +50,13 @@ class Concept:
     Attributes
     ----------
     nodes : mapping of identifier to Measure, in the order of the concept file
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> concept = bs.Concept.load()
+    >>> concept.matrix_of(concept.subdimensions).loc["sociale_verbondenheid"].to_dict()
+    {'omgang_en_relaties': 0.5, 'participatie': 0.5, 'plaatsidentiteit': 0.0, 'plaatsgeschiktheid': 0.0}
     """
 
     nodes: Mapping[str, Measure]

@@ -52,6 +52,16 @@ class DirectEstimates:
         The respondents; empty when the estimates came from a table.
     notes : tuple of str
         What was left out, and why.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> direct = voorbeeldstad().fit.direct
+    >>> direct
+    DirectEstimates of omgang_en_relaties, participatie, plaatsidentiteit, plaatsgeschiktheid (veiligheidsmonitor 2024:
+    106 buurten, burgerpeiling 2024: 97 buurten)
+    >>> direct.totals("land").set_index("measure")["direct"].round(1).to_dict()
+    {'omgang_en_relaties': 5.9, 'participatie': 5.5, 'plaatsidentiteit': 5.9, 'plaatsgeschiktheid': 5.9}
     """
 
     subdimensions: tuple[str, ...]
@@ -349,6 +359,19 @@ def direct(
     ------
     DataError or ProblemsError
         On respondents in unknown areas, one source twice, or no usable score at all.
+
+    Returns
+    -------
+    DirectEstimates
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> fit = voorbeeldstad().fit
+    >>> bs.direct(fit.direct.scores, fit.areas, variances="gvf")
+    DirectEstimates of omgang_en_relaties, participatie, plaatsidentiteit, plaatsgeschiktheid (veiligheidsmonitor 2024:
+    106 buurten, burgerpeiling 2024: 97 buurten)
     """
     several = [scores] if isinstance(scores, Scores) else list(scores)
     problems = Problems()

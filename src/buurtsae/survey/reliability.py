@@ -55,6 +55,14 @@ class Reliability:
         `area`, `kind`, `scale`, `respondents` and `reliability` (lambda) of each buurt's mean.
     notes : tuple of str
         What to look at, in sentences.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> survey = bs.Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> bs.reliability(survey)
+    Reliability of veiligheidsmonitor 2024: 4 scales, 18 items of which 0 flagged
     """
 
     source: str
@@ -155,6 +163,18 @@ def reliability(survey: Survey, areas: Sequence[str] | None = None, weighted: bo
     -----
     An item is flagged 'omgekeerd?' when its item-rest correlation is below 0 by more than two standard errors (Fisher's
     z): turning it around then always raises alpha. Of two items either may be the one.
+
+    Returns
+    -------
+    Reliability
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> survey = bs.Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> bs.reliability(survey).scales.set_index("scale")["alpha"].round(2).to_dict()
+    {'buurtcohesie': 0.83, 'buurtactief': 0.46, 'buurtbinding': 0.52, 'leefbaarheid': 0.65}
     """
     book = survey.codebook
     sets = [("scale", s.id, s.subdimension, asked(survey, s)) for s in book.scales]

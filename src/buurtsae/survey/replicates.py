@@ -52,6 +52,13 @@ class ReplicatePlan:
         Deviations from the estimate instead of from the replicates' mean.
     combined : bool
         The columns are weights; otherwise factors on the weights.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> scale, each = bs.ReplicatePlan("bootstrap_", "bootstrap").scales(201)
+    >>> scale
+    0.005
     """
 
     columns: str | tuple[str, ...] = field(repr=False)

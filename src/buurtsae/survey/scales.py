@@ -51,6 +51,15 @@ class Scores:
         `survey` or `participatory`.
     level : str
         `buurt` or `wijk`: what the codes in `area` are of.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> survey = bs.Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> bs.Concept.load().score(survey)
+    Scores of veiligheidsmonitor 2024: 1000 respondents, unweighted means omgang_en_relaties 6.04, participatie 5.68,
+    plaatsidentiteit 6.04, plaatsgeschiktheid 6.00
     """
 
     frame: pd.DataFrame
@@ -102,6 +111,14 @@ def scale_scores(survey: Survey) -> pd.DataFrame:
     -------
     DataFrame, one row per respondent
         A column per scale identifier, 0-10; NaN where too little is answered, or nothing was asked.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> survey = bs.Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> bs.scale_scores(survey).mean().round(1).to_dict()
+    {'buurtcohesie': 6.0, 'buurtactief': 5.7, 'buurtbinding': 6.0, 'leefbaarheid': 6.0}
     """
     columns = {}
     for scale in survey.codebook.scales:

@@ -42,6 +42,15 @@ class Survey:
         How the columns of the design are used.
     level : {"buurt", "wijk"}
         Where respondents are known to live.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> survey = bs.Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> survey
+    Survey Veiligheidsmonitor 2024: 1000 respondents in 106 buurten, 18 items for omgang_en_relaties, participatie,
+    plaatsidentiteit, plaatsgeschiktheid
     """
 
     frame: pd.DataFrame

@@ -50,6 +50,13 @@ class Benchmarks:
         Of the errors of the benchmarks; independent without it.
     own : bool
         Whether they come from the respondents of the model itself.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> bs.Benchmarks.of_direct(voorbeeldstad().fit, "gemeente")
+    Benchmarks: {'gemeente': 12}, 0 of them exact
     """
 
     table: pd.DataFrame

@@ -103,6 +103,18 @@ def compare(a: Estimates, b: Estimates, names: tuple[str, str] = ("A", "B")) -> 
     ------
     DataError or ProblemsError
         If they have no areas or measures in common, or are of other area divisions.
+
+    Returns
+    -------
+    Comparison
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> est = voorbeeldstad()
+    >>> bs.compare(est, bs.estimate(est.fit), ("first", "second"))
+    Comparison of first and second: agree True
     """
     found = compare_tables(a.table, b.table, names)
     if not _same_data(a, b):

@@ -30,6 +30,14 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
         `source`, `measure`, `areas` (buurten or wijken with an estimate of this source), `sd_with`, `sd_without` (means
         over inhabited buurten), `sd_with_own`, `sd_without_own` (over the buurten in these areas). The figures without
         are None where no other source informs the sub-dimension.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> row = bs.contributions(voorbeeldstad().fit)[0]
+    >>> row["source"], row["measure"], round(row["sd_with"], 1), round(row["sd_without"], 1)
+    ('veiligheidsmonitor', 'omgang_en_relaties', 0.5, 0.6)
     """
     hyper, inhabited = Hyper.means(fit.draws, fit.design), fit.areas.inhabited
     factor = 1.0 if fit.draws.factor is None else fit.draws.factor

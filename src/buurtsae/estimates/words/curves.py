@@ -152,6 +152,18 @@ def without_field(fit: Fit, **options: Any) -> Fit:
     ------
     ModelError
         If the model has no spatial field.
+
+    Returns
+    -------
+    Fit
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> alone = bs.without_field(voorbeeldstad().fit, draws=400, hyperparameters=100)
+    >>> [type(term).__name__ for term in alone.model.terms]
+    ['IID']
     """
     field = next((t for t in fit.model.terms if isinstance(t, BYM2)), None)
     if field is None:
@@ -192,6 +204,17 @@ def curves(
     ModelError or ProblemsError
         All at once: a covariate that is not in the formula, fewer than two values, a step that is not positive, a
         second fit with a field, or of another formula, other areas or other sub-dimensions.
+
+    Returns
+    -------
+    Curves
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> bs.curves(voorbeeldstad().fit, "pct_65plus")
+    Curves of 7 measures over pct_65plus, 11 to 29
     """
     concept = concept or Concept.load()
     _check(fit, covariate, grid, without_field, step)
