@@ -16,7 +16,7 @@ import pandas as pd
 
 from buurtsae.areas.icar import IcarStructure, icar_structure
 from buurtsae.areas.plausible import GRAPH
-from buurtsae.errors import DataError, Problems, cut, shown
+from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Ints
 
@@ -43,8 +43,7 @@ class Graph:
 
     Examples
     --------
-    >>> import buurtsae as bs
-    >>> bs.Graph.from_pairs(["a", "b", "c"], [("a", "b")])
+    >>> Graph.from_pairs(["a", "b", "c"], [("a", "b")])
     Graph of 3 areas: 1 pairs (table), components of [2] areas, 1 without neighbours, 0 bridges
     """
 
@@ -92,6 +91,11 @@ class Graph:
             Sharing a point, or sharing a line, makes neighbours.
         bridges : sequence of pairs of codes
             Extra pairs, for areas that water keeps apart.
+
+        Raises
+        ------
+        ProblemsError or DataError
+            If the rule is unknown, or as `from_pairs`.
         """
         from libpysal.graph import Graph as Contiguity
 
@@ -140,6 +144,7 @@ class Graph:
     def words(self) -> Note:
         """The audit in a line, in English and in Dutch."""
         a = self.audit()
+        sizes = str(a["components"]).split(", ")
         return Note(
             "Graph of {n} areas: {pairs} pairs ({rule}), components of {sizes} areas, {islands} without neighbours, "
             "{bridges} bridges",
@@ -148,7 +153,7 @@ class Graph:
             n=a["areas"],
             pairs=a["pairs"],
             rule=self.rule,
-            sizes=cut(a["components"]),
+            sizes=", ".join(sizes[:5] + ["...]"] * (len(sizes) > 5)),
             islands=len(self.degree.index[self.degree == 0]),
             bridges=len(self.bridges),
         )

@@ -116,9 +116,8 @@ def contrast(est: Estimates, first: Group, second: Group, measure: str, other: s
 
     Examples
     --------
-    >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
-    >>> print(bs.contrast(voorbeeldstad(), "GM9901", "GM9902", "participatie"))
+    >>> print(contrast(voorbeeldstad(), "GM9901", "GM9902", "participatie"))
     vrijwel zeker lager: verschil -0,9 (-1,2 tot -0,7), kans op hoger 0%
     """
     x, y = scores(est, first, measure), scores(est, second, other or measure)
@@ -145,9 +144,8 @@ def ranking(est: Estimates, measure: str, codes: Iterable[str]) -> pd.DataFrame:
 
     Examples
     --------
-    >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
-    >>> bs.ranking(voorbeeldstad(), "participatie", ["GM9901", "GM9902", "GM9903"])["rank_upper"].to_dict()
+    >>> ranking(voorbeeldstad(), "participatie", ["GM9901", "GM9902", "GM9903"])["rank_upper"].to_dict()
     {'GM9902': 1, 'GM9903': 2, 'GM9901': 3}
     """
     chosen = list(dict.fromkeys(codes))

@@ -78,8 +78,7 @@ class Rules:
 
     Examples
     --------
-    >>> import buurtsae as bs
-    >>> bs.Rules(min_residents=50, decimals=1)
+    >>> Rules(min_residents=50, decimals=1)
     Rules(min_residents=50, min_respondents=1, ..., decimals=1)
     """
 

@@ -54,10 +54,9 @@ def sensitivity(est: Estimates, concepts: Mapping[str, Concept] | None = None) -
 
     Examples
     --------
-    >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
     >>> est = voorbeeldstad()
-    >>> table = bs.sensitivity(est, {"social": est.concept.weighted({"sociale_verbondenheid": 2.0})})
+    >>> table = sensitivity(est, {"social": est.concept.weighted({"sociale_verbondenheid": 2.0})})
     >>> table.set_index("level")["rank_correlation"].round(2).to_dict()
     {'buurt': 0.98, 'wijk': 0.92, 'gemeente': 0.5}
     """

@@ -135,7 +135,13 @@ class Estimates:
         return table.reorder_levels(["level", "area_code", "measure"])
 
     def select(self, measure: str, level: str = "buurt") -> pd.DataFrame:
-        """Return the published rows of one measure and level, indexed by area_code."""
+        """Return the published rows of one measure and level, indexed by area_code.
+
+        Raises
+        ------
+        DataError
+            If there is no such measure or level.
+        """
         for value, known, what in ((measure, self.measures, "measure"), (level, self.areas.levels, "level")):
             if value not in known:
                 raise DataError(f"there is no such {what}", repr(value), shown(known, 10), "choose one of these")
@@ -186,7 +192,13 @@ class Estimates:
         return compare(self, other, names)
 
     def explain(self, code: str) -> str:
-        """Return, in Dutch, what is known about one area and where it comes from."""
+        """Return, in Dutch, what is known about one area and where it comes from.
+
+        Raises
+        ------
+        DataError
+            If there is no such area, or no estimate of it.
+        """
         rows = self.published
         rows = rows[rows["area_code"] == code]
         if not any(code in self.areas.at(level) for level in self.areas.levels):
@@ -269,14 +281,14 @@ def estimate(
     fictitious : bool or "respondents"
         All data are made, or the answers only.
 
+    Returns
+    -------
+    Estimates
+
     Raises
     ------
     ModelError
         If benchmarked draws do not come from a fit, or the concept is not that of the benchmarks.
-
-    Returns
-    -------
-    Estimates
 
     Examples
     --------

@@ -74,10 +74,9 @@ def publish(
     --------
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
-    >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
     >>> with TemporaryDirectory() as to:
-    ...     report = bs.publish(voorbeeldstad(), to)
+    ...     report = publish(voorbeeldstad(), to)
     ...     (Path(to) / "dashboard" / "index.html").is_file()
     True
     """

@@ -319,9 +319,8 @@ class RunFile:
 
     Examples
     --------
-    >>> import buurtsae as bs
     >>> from buurtsae.runs.steps import example
-    >>> bs.RunFile.load(example())
+    >>> RunFile.load(example())
     RunFile voorbeeldstad.toml: Buurtverbondenheid in Voorbeeldstad
     """
 

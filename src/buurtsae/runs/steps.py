@@ -150,10 +150,9 @@ def run(
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> import buurtsae as bs
     >>> from buurtsae.runs.steps import example
     >>> with TemporaryDirectory() as to:
-    ...     outcome = bs.run(example(), to, engine="eblup", progress=False)
+    ...     outcome = run(example(), to, engine="eblup", progress=False)
     >>> outcome.estimates
     Estimates of 7 measures for {'buurt': 118, 'wijk': 12, 'gemeente': 3, 'land': 1}; {'betrouwbaar': ...}
     """

@@ -150,8 +150,7 @@ class Codebook:
 
     Examples
     --------
-    >>> import buurtsae as bs
-    >>> bs.Codebook.load("burgerpeiling")
+    >>> Codebook.load("burgerpeiling")
     Codebook burgerpeiling (survey): 10 items on 4 scales, 0 indicators, for omgang_en_relaties, participatie,
     plaatsidentiteit, plaatsgeschiktheid
     """

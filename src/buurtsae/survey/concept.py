@@ -53,8 +53,7 @@ class Concept:
 
     Examples
     --------
-    >>> import buurtsae as bs
-    >>> concept = bs.Concept.load()
+    >>> concept = Concept.load()
     >>> concept.matrix_of(concept.subdimensions).loc["sociale_verbondenheid"].to_dict()
     {'omgang_en_relaties': 0.5, 'participatie': 0.5, 'plaatsidentiteit': 0.0, 'plaatsgeschiktheid': 0.0}
     """

@@ -355,21 +355,20 @@ def direct(
     sd : mapping of source to float, optional
         Standard deviation of the scores within an area, for a source that cannot tell: one respondent in each area.
 
+    Returns
+    -------
+    DirectEstimates
+
     Raises
     ------
     DataError or ProblemsError
         On respondents in unknown areas, one source twice, or no usable score at all.
 
-    Returns
-    -------
-    DirectEstimates
-
     Examples
     --------
-    >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
     >>> fit = voorbeeldstad().fit
-    >>> bs.direct(fit.direct.scores, fit.areas, variances="gvf")
+    >>> direct(fit.direct.scores, fit.areas, variances="gvf")
     DirectEstimates of omgang_en_relaties, participatie, plaatsidentiteit, plaatsgeschiktheid (veiligheidsmonitor 2024:
     106 buurten, burgerpeiling 2024: 97 buurten)
     """

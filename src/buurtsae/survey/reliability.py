@@ -159,14 +159,19 @@ def reliability(survey: Survey, areas: Sequence[str] | None = None, weighted: bo
     weighted : bool
         Use the design weights in covariances and means, and effective numbers of respondents per buurt.
 
+    Returns
+    -------
+    Reliability
+
+    Raises
+    ------
+    DataError
+        If no item was asked.
+
     Notes
     -----
     An item is flagged 'omgekeerd?' when its item-rest correlation is below 0 by more than two standard errors (Fisher's
     z): turning it around then always raises alpha. Of two items either may be the one.
-
-    Returns
-    -------
-    Reliability
 
     Examples
     --------

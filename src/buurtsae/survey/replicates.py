@@ -55,8 +55,7 @@ class ReplicatePlan:
 
     Examples
     --------
-    >>> import buurtsae as bs
-    >>> scale, each = bs.ReplicatePlan("bootstrap_", "bootstrap").scales(201)
+    >>> scale, each = ReplicatePlan("bootstrap_", "bootstrap").scales(201)
     >>> scale
     0.005
     """

@@ -107,6 +107,10 @@ def mean_if_enough(values: Floats, weights: Floats, share: float) -> Floats:
 def scale_scores(survey: Survey) -> pd.DataFrame:
     """Return the score of each respondent on each scale of the source.
 
+    Parameters
+    ----------
+    survey : Survey
+
     Returns
     -------
     DataFrame, one row per respondent

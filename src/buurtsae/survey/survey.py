@@ -45,9 +45,8 @@ class Survey:
 
     Examples
     --------
-    >>> import buurtsae as bs
     >>> from buurtsae.runs.example import folder
-    >>> survey = bs.Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> survey = Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
     >>> survey
     Survey Veiligheidsmonitor 2024: 1000 respondents in 106 buurten, 18 items for omgang_en_relaties, participatie,
     plaatsidentiteit, plaatsgeschiktheid

@@ -53,9 +53,8 @@ class Benchmarks:
 
     Examples
     --------
-    >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
-    >>> bs.Benchmarks.of_direct(voorbeeldstad().fit, "gemeente")
+    >>> Benchmarks.of_direct(voorbeeldstad().fit, "gemeente")
     Benchmarks: {'gemeente': 12}, 0 of them exact
     """
 

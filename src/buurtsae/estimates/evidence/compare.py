@@ -99,14 +99,14 @@ def compare(a: Estimates, b: Estimates, names: tuple[str, str] = ("A", "B")) -> 
     a, b : Estimates
     names : tuple of str
 
+    Returns
+    -------
+    Comparison
+
     Raises
     ------
     DataError or ProblemsError
         If they have no areas or measures in common, or are of other area divisions.
-
-    Returns
-    -------
-    Comparison
 
     Examples
     --------

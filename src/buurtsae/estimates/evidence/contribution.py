@@ -24,6 +24,10 @@ from buurtsae.sparse import Floats
 def contributions(fit: Fit) -> list[dict[str, Any]]:
     """Return one record per source and sub-dimension that it informs.
 
+    Parameters
+    ----------
+    fit : Fit
+
     Returns
     -------
     list of dict
@@ -33,9 +37,8 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
 
     Examples
     --------
-    >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
-    >>> row = bs.contributions(voorbeeldstad().fit)[0]
+    >>> row = contributions(voorbeeldstad().fit)[0]
     >>> row["source"], row["measure"], round(row["sd_with"], 1), round(row["sd_without"], 1)
     ('veiligheidsmonitor', 'omgang_en_relaties', 0.5, 0.6)
     """

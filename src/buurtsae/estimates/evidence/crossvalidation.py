@@ -137,9 +137,8 @@ def left_out(fit: Fit, by: str = "buurt", *, values: int = 8, folds: int = 10, s
 
     Examples
     --------
-    >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
-    >>> bs.left_out(voorbeeldstad().fit, by="gemeente")
+    >>> left_out(voorbeeldstad().fit, by="gemeente")
     LeftOut by gemeente: 812 predictions in 3 groups
     """
     marginal = Marginal.of(fit.design)

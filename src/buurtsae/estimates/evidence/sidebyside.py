@@ -53,9 +53,8 @@ def side_by_side(fit: Fit) -> pd.DataFrame:
 
     Examples
     --------
-    >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
-    >>> table = bs.side_by_side(voorbeeldstad().fit)
+    >>> table = side_by_side(voorbeeldstad().fit)
     >>> table[["direct_se", "eblup_rmse", "sd"]].mean().round(1).to_dict()
     {'direct_se': 0.8, 'eblup_rmse': 0.6, 'sd': 0.5}
     """

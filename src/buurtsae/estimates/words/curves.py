@@ -148,20 +148,19 @@ def without_field(fit: Fit, **options: Any) -> Fit:
     **options
         Settings of the engine `laplace`.
 
+    Returns
+    -------
+    Fit
+
     Raises
     ------
     ModelError
         If the model has no spatial field.
 
-    Returns
-    -------
-    Fit
-
     Examples
     --------
-    >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
-    >>> alone = bs.without_field(voorbeeldstad().fit, draws=400, hyperparameters=100)
+    >>> alone = without_field(voorbeeldstad().fit, draws=400, hyperparameters=100)
     >>> [type(term).__name__ for term in alone.model.terms]
     ['IID']
     """
@@ -199,21 +198,20 @@ def curves(
     step : float, optional
         Unit of the differences per step; by default 10 percentage points, 100 m, or a round number.
 
+    Returns
+    -------
+    Curves
+
     Raises
     ------
     ModelError or ProblemsError
         All at once: a covariate that is not in the formula, fewer than two values, a step that is not positive, a
         second fit with a field, or of another formula, other areas or other sub-dimensions.
 
-    Returns
-    -------
-    Curves
-
     Examples
     --------
-    >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
-    >>> bs.curves(voorbeeldstad().fit, "pct_65plus")
+    >>> curves(voorbeeldstad().fit, "pct_65plus")
     Curves of 7 measures over pct_65plus, 11 to 29
     """
     concept = concept or Concept.load()
