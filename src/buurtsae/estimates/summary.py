@@ -32,7 +32,6 @@ from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, ModelError, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Benchmarked
 from buurtsae.estimates.disclosure.release import DIRECT_DECIMALS, Release
-from buurtsae.estimates.evidence.compare import Comparison, compare
 from buurtsae.estimates.labels import Rules, in_words
 from buurtsae.estimates.own_data import OwnData
 from buurtsae.estimates.position import above, triple_goal
@@ -187,10 +186,6 @@ class Estimates:
         title = self.concept.nodes[measure].nl + (" (fictief)" if self.fictitious else "")
         return plot_intervals(self.select(measure, level), title=title, ax=ax)
 
-    def compare(self, other: Estimates, names: tuple[str, str] = ("A", "B")) -> Comparison:
-        """Put these estimates beside others: what differs in means, uncertainty, ranks and labels."""
-        return compare(self, other, names)
-
     def explain(self, code: str) -> str:
         """Return, in Dutch, what is known about one area and where it comes from.
 
@@ -211,8 +206,8 @@ class Estimates:
                 "a code in the table",
                 "buurten without residents have none, nor areas of which the run holds a part",
             )
-        found = leaning(self).reset_index()
-        parts = records(found[found["area_code"] == code])
+        table = leaning(self).reset_index()
+        parts = records(table[table["area_code"] == code])
         names = {m: n.nl for m, n in self.concept.nodes.items()}
         text = explanation(records(rows), names, {r["measure"]: r for r in parts})
         return f"{MADE.nl}\n{text}" if self.fictitious else text

@@ -27,11 +27,11 @@ LOG_PRIOR = -(NODES**2) / 2 - np.log(np.exp(-(NODES**2) / 2).sum())
 STEEPEST = 10.0  # bound of the slopes: items that always agree have no finite maximum
 LOG_GAP = (-10.0, 5.0)  # bounds of the log distance between intercepts
 FAR = 40.0
+BLOCK = 2**15  # answer patterns at a time: tables of patterns by nodes of about 10 MB
 ONE_CATEGORY = (
     "item {item} has one answer category: it is scored, but tells nobody apart",
     "vraag {item} heeft één antwoordcategorie: ze telt mee in de score, maar onderscheidt niemand",
 )
-BLOCK = 2**15  # answer patterns at a time: tables of patterns by nodes of about 10 MB
 
 
 @dataclass(frozen=True)

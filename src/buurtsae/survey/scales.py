@@ -74,8 +74,8 @@ class Scores:
 
     def __repr__(self) -> str:
         means = self.frame[list(self.subdimensions)].mean()
-        told = shown(f"{name} {mean:.2f}" for name, mean in means.items())
-        return f"Scores of {self.source} {self.year}: {len(self.frame)} respondents, unweighted means {told}"
+        each = shown(f"{name} {mean:.2f}" for name, mean in means.items())
+        return f"Scores of {self.source} {self.year}: {len(self.frame)} respondents, unweighted means {each}"
 
 
 def item_score(answers: pd.Series, item: Item) -> pd.Series:
@@ -96,11 +96,11 @@ def asked(survey: Survey, scale: Scale) -> tuple[Item, ...]:
 
 def mean_if_enough(values: Floats, weights: Floats, share: float) -> Floats:
     """Return the weighted mean of each row over what is not missing; NaN below this share of the weights."""
-    given = ~np.isnan(values)
-    weight = given @ weights
+    answered = ~np.isnan(values)
+    weight = answered @ weights
     enough = weight > 0
     enough[enough] = weight[enough] / weights.sum() >= share
-    total = np.where(given, values, 0.0) @ weights
+    total = np.where(answered, values, 0.0) @ weights
     return np.divide(total, weight, out=np.full(len(values), np.nan), where=enough)
 
 
@@ -209,8 +209,8 @@ def _variation(survey: Survey, items: Sequence[Item]) -> tuple[list[Item], list[
     """Items that somebody answered differently, and notes on those that do not vary."""
     varied, notes = [], list[Note]()
     for item in items:
-        given = survey.frame[item.name].dropna()
-        if given.empty:
+        answers = survey.frame[item.name].dropna()
+        if answers.empty:
             notes.append(
                 Note(
                     "item {item} has no answers at all, though it counts as asked",
@@ -218,7 +218,7 @@ def _variation(survey: Survey, items: Sequence[Item]) -> tuple[list[Item], list[
                     item=item.name,
                 )
             )
-        elif given.min() == given.max():
+        elif answers.min() == answers.max():
             notes.append(Note(*ONE_CATEGORY, item=item.name))
         else:
             varied.append(item)

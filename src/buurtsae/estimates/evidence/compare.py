@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from buurtsae.errors import BuurtsaeError, Problems, shown
 from buurtsae.estimates.evidence.crossvalidation import fingerprint, left_out
+from buurtsae.estimates.summary import Estimates
 from buurtsae.folder.finished import Finished
-
-if TYPE_CHECKING:
-    from buurtsae.estimates.summary import Estimates
 
 KEY = ["level", "area_code", "measure", "year"]
 MEANS, SDS = 0.1, 0.05  # what engines that agree may differ
