@@ -57,7 +57,7 @@ class FayHerriot(OfAreas):
     --------
     >>> fit = FayHerriot([1.0, 2.0, 4.0, 3.0], [[1.0]] * 4, [0.1, 0.2, 0.1, 0.2]).fit(method="reml")
     >>> round(fit.sigma2_v, 4)
-    1.5963
+    1.5131
     """
 
     def fit(self, method: Method = "reml", tol: float = 1e-10, maxiter: int = 100) -> FayHerriotResults:
