@@ -47,6 +47,16 @@ class BuurtsaeError(Exception):
         What was found, and what should have been there.
     hint : str
         What to do about it.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> bs.Codebook.load("nieuw")
+    Traceback (most recent call last):
+        ...
+    buurtsae.errors.DataError: source 'nieuw' has no codebook
+      got 'nieuw'; expected burgerpeiling, ...
+      hint: name one of these, ...
     """
 
     def __init__(self, what: str, got: str, expected: str, hint: str) -> None:

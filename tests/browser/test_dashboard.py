@@ -16,10 +16,10 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from pypdf import PdfReader
 
+from buurtsae.drawing.style import VERDICT_WORDS
 from buurtsae.figures import dutch, interval
 from buurtsae.publication.content import Content
 from buurtsae.publication.site import write_site
-from buurtsae.publication.style import VERDICT_WORDS
 from buurtsae.runs import steps
 
 pytestmark = pytest.mark.browser

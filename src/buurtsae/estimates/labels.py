@@ -76,6 +76,11 @@ class Rules:
     ------
     ModelError or ProblemsError
         If a threshold is impossible.
+
+    Examples
+    --------
+    >>> Rules(min_residents=50, decimals=1)
+    Rules(min_residents=50, min_respondents=1, ..., decimals=1)
     """
 
     min_residents: Count = 10

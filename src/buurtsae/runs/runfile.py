@@ -314,6 +314,12 @@ class RunFile:
     ----------
     path : path
     spec : RunSpec
+
+    Examples
+    --------
+    >>> from buurtsae.runs.steps import example
+    >>> RunFile.load(example())
+    RunFile voorbeeldstad.toml: Buurtverbondenheid in Voorbeeldstad
     """
 
     path: Path
@@ -333,6 +339,9 @@ class RunFile:
         problems.raise_if_any()
         assert run is not None  # a file without problems has been read
         return run
+
+    def __repr__(self) -> str:
+        return f"RunFile {self.path.name}: {cut(self.spec.run.title)}"
 
     def locate(self, name: str) -> Path:
         """Return the path of a file that the run file names."""

@@ -36,6 +36,9 @@ class Outcome:
     quality: dict[str, Any]
     folder: Path
 
+    def __repr__(self) -> str:
+        return f"Outcome in {self.folder}, quality gate {'passed' if self.passed else 'NOT passed'}: {self.estimates!r}"
+
     @property
     def passed(self) -> bool:
         """Whether the quality gate was met."""
@@ -90,6 +93,24 @@ def run(
         Show the engine's progress on stderr.
     say : callable
         Told what is being done, one line at a time.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    DataError, ModelError or ProblemsError
+        Every problem of every input, before anything is fitted or written.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from buurtsae.runs.steps import example
+    >>> with TemporaryDirectory() as to:
+    ...     outcome = run(example(), to, engine="eblup", progress=False)
+    >>> outcome.estimates
+    Estimates of 7 measures for {'buurt': 118, 'wijk': 12, 'gemeente': 3, 'land': 1}; {'betrouwbaar': ...}
     """
     with claimed(to, FILES) as target:
         est, report = _run(path, target, seed, engine, progress, say)

@@ -16,7 +16,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from buurtsae.errors import DataError, cut
+from buurtsae.errors import DataError, cut, shown
 from buurtsae.files import read_toml
 
 if TYPE_CHECKING:
@@ -147,6 +147,12 @@ class Codebook:
     modelled : bool
         The figures are themselves estimates of a model: agreement with them is no independent evidence.
     about : str
+
+    Examples
+    --------
+    >>> Codebook.load("burgerpeiling")
+    Codebook burgerpeiling (survey): 10 items on 4 scales, 0 indicators, for omgang_en_relaties, participatie,
+    plaatsidentiteit, plaatsgeschiktheid
     """
 
     id: str
@@ -216,6 +222,10 @@ class Codebook:
 
     def __str__(self) -> str:
         return self.explained()
+
+    def __repr__(self) -> str:
+        size = f"{len(self.items)} items on {len(self.scales)} scales, {len(self.indicators)} indicators"
+        return f"Codebook {self.id} ({self.kind}): {size}, for {shown(self.subdimensions)}"
 
     def explained(self, width: int = 100) -> str:
         """Return the codebook in words, in lines of at most `width` characters."""

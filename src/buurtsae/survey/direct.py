@@ -55,6 +55,16 @@ class DirectEstimates:
         What was left out, and why.
     years : tuple of int
         Years that have estimates of their own, ascending; empty where all sources tell about one period.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> direct = voorbeeldstad().fit.direct
+    >>> direct
+    DirectEstimates of omgang_en_relaties, participatie, plaatsidentiteit, plaatsgeschiktheid (veiligheidsmonitor 2024:
+    106 buurten, burgerpeiling 2024: 97 buurten)
+    >>> direct.totals("land").set_index("measure")["direct"].round(1).to_dict()
+    {'omgang_en_relaties': 5.9, 'participatie': 5.5, 'plaatsidentiteit': 5.9, 'plaatsgeschiktheid': 5.9}
     """
 
     subdimensions: tuple[str, ...]
@@ -348,8 +358,8 @@ class DirectEstimates:
         return cls(subdimensions, sources, areas, (), notes)
 
     def __repr__(self) -> str:
-        parts = [f"{s.source} {s.year}: {len(s.codes)} {s.level}en" for s in self.sources]
-        return f"DirectEstimates of {', '.join(self.subdimensions)} ({'; '.join(parts)})"
+        parts = (f"{s.source} {s.year}: {len(s.codes)} {s.level}en" for s in self.sources)
+        return f"DirectEstimates of {shown(self.subdimensions)} ({shown(parts)})"
 
 
 def direct(
@@ -371,10 +381,22 @@ def direct(
     sd : mapping of source to float, optional
         Standard deviation of the scores within an area, for a source that cannot tell: one respondent in each area.
 
+    Returns
+    -------
+    DirectEstimates
+
     Raises
     ------
     DataError or ProblemsError
         On respondents in unknown areas, one source twice, or no usable score at all.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> fit = voorbeeldstad().fit
+    >>> direct(fit.direct.scores, fit.areas, variances="gvf")
+    DirectEstimates of omgang_en_relaties, participatie, plaatsidentiteit, plaatsgeschiktheid (veiligheidsmonitor 2024:
+    106 buurten, burgerpeiling 2024: 97 buurten)
     """
     several = [scores] if isinstance(scores, Scores) else list(scores)
     problems = Problems()

@@ -55,6 +55,14 @@ class Reliability:
         `area`, `kind`, `scale`, `respondents` and `reliability` (lambda) of each buurt's mean.
     notes : tuple of str
         What to look at, in sentences.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> survey = bs.Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> bs.reliability(survey)
+    Reliability of veiligheidsmonitor 2024: 4 scales, 18 items of which 0 flagged
     """
 
     source: str
@@ -63,6 +71,10 @@ class Reliability:
     items: pd.DataFrame
     buurten: pd.DataFrame
     notes: tuple[Note, ...] = ()
+
+    def __repr__(self) -> str:
+        size = f"{len(self.scales)} scales, {len(self.items)} items of which {self.items['flag'].ne('').sum()} flagged"
+        return f"Reliability of {self.source} {self.year}: {size}"
 
     def __str__(self) -> str:
         wide = {"float_format": "{:.2f}".format, "index": False, "na_rep": "-"}
@@ -148,10 +160,27 @@ def reliability(survey: Survey, areas: Sequence[str] | None = None, weighted: bo
     weighted : bool
         Use the design weights in covariances and means, and effective numbers of respondents per buurt.
 
+    Returns
+    -------
+    Reliability
+
+    Raises
+    ------
+    DataError
+        If no item was asked.
+
     Notes
     -----
     An item is flagged 'omgekeerd?' when its item-rest correlation is below 0 by more than two standard errors (Fisher's
     z): turning it around then always raises alpha. Of two items either may be the one.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> survey = bs.Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> bs.reliability(survey).scales.set_index("scale")["alpha"].round(2).to_dict()
+    {'buurtcohesie': 0.83, 'buurtactief': 0.46, 'buurtbinding': 0.52, 'leefbaarheid': 0.65}
     """
     book = survey.codebook
     sets = [("scale", s.id, s.subdimension, asked(survey, s)) for s in book.scales]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from buurtsae.errors import ModelError
+from buurtsae.errors import ModelError, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.codebook import Item, Scale
@@ -51,6 +51,15 @@ class Scores:
         `survey` or `participatory`.
     level : str
         `buurt` or `wijk`: what the codes in `area` are of.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> survey = bs.Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> bs.Concept.load().score(survey)
+    Scores of veiligheidsmonitor 2024: 1000 respondents, unweighted means omgang_en_relaties 6.04, participatie 5.68,
+    plaatsidentiteit 6.04, plaatsgeschiktheid 6.00
     """
 
     frame: pd.DataFrame
@@ -64,8 +73,9 @@ class Scores:
     level: str = "buurt"
 
     def __repr__(self) -> str:
-        means = self.frame[list(self.subdimensions)].mean().round(2).to_dict()
-        return f"Scores of {self.source} {self.year}: {len(self.frame)} respondents, unweighted means {means}"
+        means = self.frame[list(self.subdimensions)].mean()
+        each = shown(f"{name} {mean:.2f}" for name, mean in means.items())
+        return f"Scores of {self.source} {self.year}: {len(self.frame)} respondents, unweighted means {each}"
 
 
 def item_score(answers: pd.Series, item: Item) -> pd.Series:
@@ -97,10 +107,22 @@ def mean_if_enough(values: Floats, weights: Floats, share: float) -> Floats:
 def scale_scores(survey: Survey) -> pd.DataFrame:
     """Return the score of each respondent on each scale of the source.
 
+    Parameters
+    ----------
+    survey : Survey
+
     Returns
     -------
     DataFrame, one row per respondent
         A column per scale identifier, 0-10; NaN where too little is answered, or nothing was asked.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> survey = bs.Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> bs.scale_scores(survey).mean().round(1).to_dict()
+    {'buurtcohesie': 6.0, 'buurtactief': 5.7, 'buurtbinding': 6.0, 'leefbaarheid': 6.0}
     """
     columns = {}
     for scale in survey.codebook.scales:

@@ -56,6 +56,9 @@ class SourceEstimates:
     freedom: Floats | None = None
     level: str = "buurt"
 
+    def __repr__(self) -> str:
+        return f"SourceEstimates of {self.source} {self.year}: {len(self.codes)} {self.level}en x {len(self.informs)}"
+
     @property
     def informs(self) -> NDArray[np.bool_]:
         """Sub-dimensions with an estimate in some area, shape (D,)."""

@@ -57,6 +57,9 @@ class LeftOut:
     table: pd.DataFrame
     density: pd.Series
 
+    def __repr__(self) -> str:
+        return f"LeftOut by {self.by}: {len(self.table)} predictions in {len(self.density)} groups"
+
     @property
     def elpd(self) -> tuple[float, float]:
         """Sum of the log predictive densities, and its standard error from differences between groups."""
@@ -130,6 +133,12 @@ def left_out(fit: Fit, by: str = "buurt", *, values: int = 8, folds: int = 10, s
     ------
     DataError
         If there is no such level, or only one group.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> left_out(voorbeeldstad().fit, by="gemeente")
+    LeftOut by gemeente: 812 predictions in 3 groups
     """
     group = _groups(fit, by)
     rng = np.random.default_rng([fit.seed if seed is None else seed, 8])
