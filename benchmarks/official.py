@@ -109,7 +109,7 @@ def replicate(seed: int, work: Path) -> Path:
     scores = concept.score(Survey.read(file, SOURCE, areas.year, strata="stratum"))
     terms = (BYM2(areas.graph(), sd=PC(3.0, 0.05)), IID("gemeente"))
     model = AreaModel(f"1 + {' + '.join(COVARIATES)}", terms, missing="impute")
-    found = fit(model, direct([scores], areas), areas, "laplace", seed, progress=False, **OPTIONS)
+    found = fit(model, direct([scores], areas), "laplace", seed, progress=False, **OPTIONS)
     parts = found.draws.subdimensions
     levels = truth[truth["level"].isin(["gemeente", "land"]) & truth["measure"].isin(parts)]
     exact = Benchmarks.read(levels.rename(columns={"truth": "value"}), areas, concept, parts, exact=True)

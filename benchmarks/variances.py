@@ -60,7 +60,7 @@ def replicate(areas: Areas, graph: Graph, spread: float, seed: int, compiled: di
     for method in ("pooled", "gvf", "joint"):
         data = direct(scores, areas, variances="gvf" if method == "gvf" else "pooled")
         model = AreaModel("1", (BYM2(graph),), variances=PC(0.5, 0.05) if method == "joint" else None)
-        arrays = design(model, data, areas)
+        arrays = design(model, data)
         key = "joint" if method == "joint" else "fixed"
         if key in compiled:
             compiled[key] = nuts.with_data(compiled[key], arrays)

@@ -142,7 +142,7 @@ def test_bym2_by_the_engine(counties: tuple[pd.DataFrame, pd.DataFrame], classic
     term = BYM2(graph, sd=PC(3.0, 0.05), mixing=Beta(1.0, 1.0))
     model = AreaModel("1 + x", (term,), intercept=Normal(0.0, FLAT), coefficient=Normal(0.0, FLAT))
     direct = DirectEstimates(("participatie",), (source,), areas)
-    found = fit(model, direct, areas, "laplace", 1, progress=False, draws=20_000, hyperparameters=2000)
+    found = fit(model, direct, "laplace", 1, progress=False, draws=20_000, hyperparameters=2000)
     draws, certificate = found.draws, found.draws.certificate
     assert certificate is not None
     assert certificate.khat < 0.7

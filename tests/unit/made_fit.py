@@ -128,7 +128,7 @@ def made_fit(
     rng, areas = np.random.default_rng(seed), make_areas()
     *first, last = make_scores(areas, subdimensions, sources, rng)
     estimates = direct([*first, per_wijk(last) if wijk else last], areas)
-    return exact(design(made_model(areas), estimates, areas), estimates, areas, rng)
+    return exact(design(made_model(areas), estimates), estimates, areas, rng)
 
 
 def exact(arrays: Design, estimates: DirectEstimates, areas: Areas, rng: np.random.Generator) -> Made:
@@ -159,4 +159,4 @@ def exact(arrays: Design, estimates: DirectEstimates, areas: Areas, rng: np.rand
         hyper |= {"lambda": (("link",), np.full(each, SLOPE)), "tau": (("link",), np.zeros(each))}
         coords["link"] = tuple(f"link {k}" for k in range(link))
     draws = Draws(eta.reshape(CHAINS, DRAWS, n, d), arrays.areas, arrays.subdimensions, hyper, coords)
-    return Made(Fit(arrays, estimates, areas, draws, "exact", 1, 0.0), mean.reshape(n, d), covariance)
+    return Made(Fit(arrays, estimates, draws, "exact", 1, 0.0), mean.reshape(n, d), covariance)

@@ -205,7 +205,7 @@ def test_the_target_is_met_where_the_sample_is_drawn_and_the_model_fitted_again(
     known = {"veiligheidsmonitor": WITHIN}
 
     def fitted(s: Scores) -> Fit:
-        return fit(made_model(areas), direct(s, areas, sd=known), areas, seed=1, progress=False, hyperparameters=200)
+        return fit(made_model(areas), direct(s, areas, sd=known), seed=1, progress=False, hyperparameters=200)
 
     before = fitted(scores)
     rules = Rules(min_reliability=0.8)

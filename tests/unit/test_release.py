@@ -250,7 +250,7 @@ def test_the_direct_estimate_of_a_gemeente_hidden_by_rule_is_not_the_rest_of_the
     kept = first.frame[~first.frame["area"].str.startswith("BU0400")]
     scores = replace(first, frame=kept.assign(weight=1.0))
     few = replace(areas, frame=frame)
-    fit = replace(made.fit, areas=few, direct=direct([scores], few))
+    fit = replace(made.fit, direct=direct([scores], few))
     release = Release.of(fit, made.fit.draws, Rules(min_residents=100))
     assert {("gemeente", "GM0355")} <= release.estimates.ruled
     assert ("gemeente", "GM0355") not in release.few

@@ -62,13 +62,14 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
     """Return the classical model and data in the place of these; what is left out is in the notes of the data."""
     words = [t.group if isinstance(t, IID) else "BYM2" for t in model.terms]
     notes: list[Note] = []
-    if words != ["buurt"]:
+    if words != [direct.areas.base]:
         notes.append(
             Note(
-                "engine eblup: unstructured effects of buurten in the place of {terms}; where residuals of neighbours "
-                "go together (Moran's I), intervals above buurt level are too narrow",
-                "rekenwijze eblup: een los effect per buurt in plaats van {terms}; waar de residuen van buren op "
-                "elkaar lijken (Moran's I), zijn de intervallen boven buurtniveau te smal",
+                "engine eblup: an unstructured effect per {level} in the place of {terms}; where residuals of neighbours "
+                "go together (Moran's I), intervals above {level} level are too narrow",
+                "rekenwijze eblup: een los effect per {level} in plaats van {terms}; waar de residuen van buren op "
+                "elkaar lijken (Moran's I), zijn de intervallen boven {level}niveau te smal",
+                level=direct.areas.base,
                 terms=", ".join(words) or Note("none", "geen enkel effect"),
             )
         )
@@ -108,7 +109,7 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
             scores.append(replace(direct.scores[s], frame=direct.scores[s].frame.assign(**dict.fromkeys(lost, np.nan))))
     plain = AreaModel(
         model.formula,
-        (IID("buurt"),),
+        (IID(direct.areas.base),),
         intercept=FLAT,
         coefficient=FLAT,
         covariates=model.covariates,
@@ -145,9 +146,9 @@ def described(model: AreaModel) -> Note:
 
 def supports(design: Design) -> list[str]:
     """Return the parts of a design that this engine cannot fit, by name."""
-    other = [b for b in design.blocks if not (isinstance(b, IidBlock) and b.term.group == "buurt")]
+    other = [b for b in design.blocks if not (isinstance(b, IidBlock) and len(b.labels) == len(design.areas))]
     return [
-        *(["other random effects than IID per buurt"] if other or not design.blocks else []),
+        *(["other random effects than IID per area"] if other or not design.blocks else []),
         *(["several sources of one sub-dimension"] if design.linked.any() else []),
         *(["modelled variances"] if design.model.variances is not None else []),
         *(["reference sources that are known per wijk only"] if design.sites.shape[0] > len(design.areas) else []),

@@ -33,7 +33,6 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.codes import LAND
 from buurtsae.draws import Draws, convergence
 from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, ModelError, cut, shown
@@ -51,8 +50,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from buurtsae.estimates.evidence.compare import Comparison
-
-PARENT = {"buurt": "gemeente", "wijk": "gemeente"}  # of all other levels it is the land
 
 
 @dataclass(frozen=True)
@@ -133,8 +130,9 @@ class Estimates:
         table = pd.concat(parts, names=["level", "measure", "area_code"])
         return table.reorder_levels(["level", "area_code", "measure"])
 
-    def select(self, measure: str, level: str = "buurt") -> pd.DataFrame:
-        """Return the published rows of one measure and level, indexed by area_code."""
+    def select(self, measure: str, level: str | None = None) -> pd.DataFrame:
+        """Return the published rows of one measure and level, of the areas themselves by default, by area_code."""
+        level = level or self.areas.base
         for value, known, what in ((measure, self.measures, "measure"), (level, self.areas.levels, "level")):
             if value not in known:
                 raise DataError(f"there is no such {what}", repr(value), shown(known, 10), "choose one of these")
@@ -177,12 +175,12 @@ class Estimates:
         title, line = self.concept.nodes[measure].nl, source(self.fictitious).nl
         return plot_map(self.areas.frame, self.select(measure), title=title, ax=ax, source=line)
 
-    def plot_intervals(self, measure: str, level: str = "wijk", ax: Axes | None = None) -> Axes:
-        """Draw scores with their 95% intervals, and direct estimates beside them."""
+    def plot_intervals(self, measure: str, level: str | None = None, ax: Axes | None = None) -> Axes:
+        """Draw scores with their 95% intervals, and direct estimates beside them; of the next level by default."""
         from buurtsae.publication.maps import plot_intervals
 
         title = self.concept.nodes[measure].nl + (" (fictief)" if self.fictitious else "")
-        return plot_intervals(self.select(measure, level), title=title, ax=ax)
+        return plot_intervals(self.select(measure, level or self.areas.levels[1]), title=title, ax=ax)
 
     def compare(self, other: Estimates, names: tuple[str, str] = ("A", "B")) -> Comparison:
         """Put these estimates beside others: what differs in means, uncertainty, ranks and labels."""
@@ -216,8 +214,8 @@ class Estimates:
     def _repr_html_(self) -> str:
         """A notebook's view: the land and the labels per measure."""
         table = self.published
-        land = table[table["level"] == "land"].set_index("measure")
-        labels = table[table["level"] == "buurt"].groupby(["measure", "label"]).size().unstack(fill_value=0)
+        land = table[table["level"] == self.areas.system.whole].set_index("measure")
+        labels = table[table["level"] == self.areas.base].groupby(["measure", "label"]).size().unstack(fill_value=0)
         view = land[["estimate", "lower", "upper"]].round(1).join(labels)
         view.index = pd.Index([self.concept.nodes[m].nl for m in view.index], name=f"{self.areas.region}, 0-10")
         return f"{view.to_html()}<p>{escape(repr(self))}</p>"
@@ -267,7 +265,8 @@ def estimate(
     ----------
     fit : Fit or Benchmarked
     concept : Concept, optional
-        Its weights make dimensions and total; the concept of buurtverbondenheid by default, or that of the benchmarks.
+        Its weights make dimensions and total. By default that of the benchmarks, or of buurtverbondenheid; measures
+        that it does not have are estimated as they are.
     rules : Rules, optional
         Thresholds of the labels.
     year : int, optional
@@ -285,7 +284,7 @@ def estimate(
     benchmarked = fit if isinstance(fit, Benchmarked) else None
     if isinstance(fit, Benchmarked):
         concept, fit = concept or fit.benchmarks.concept, _of_fit(fit, concept)
-    concept, rules = concept or Concept.load(), rules or Rules()
+    concept, rules = concept or Concept.of(fit.direct.subdimensions), rules or Rules()
     draws = fit.draws if benchmarked is None else benchmarked.draws
     exact = () if benchmarked is None else benchmarked.benchmarks.exact
     release = Release.of(fit, draws, rules, exact)
@@ -302,23 +301,24 @@ def estimate(
 def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Release) -> pd.DataFrame:
     """Return the table of the contract, but for year, run and benchmark, of draws that come from a fit."""
     own = _OwnData.of(fit, concept)
-    parents = {level: _parent_of(fit.areas, level) for level in fit.areas.levels}
+    areas = fit.areas
+    parents = {level: areas.parents(areas.parent(level), level) for level in areas.levels[:-1]}
     parts = []
     for (measure, group), model in zip(
         _by_measure(fit, concept, draws),
         itertools.repeat(None) if draws is fit.draws else _by_measure(fit, concept, fit.draws),
         strict=False,
     ):
-        between = between_buurten(group["buurt"][1], release.shown("buurt", group["buurt"][0]))
+        between = between_buurten(group[areas.base][1], release.shown(areas.base, group[areas.base][0]))
         for level, (labels, values) in group.items():
             part = _summary(values)
             # what the model makes of the area's own data, which benchmarks do not change
             part["own_data_share"] = own.share(measure, level, labels, values if model is None else model[1][level][1])
             part["reliability"] = reliability(values.var(axis=0, ddof=1), between)
-            if level != "land":
-                codes, reference = group[parent := PARENT.get(level, "land")]
+            if level != areas.system.whole:
+                codes, reference = group[parent := areas.parent(level)]
                 place = pd.Index(codes).get_indexer(parents[level].loc[labels])
-                ranked = release.shown(level, labels) & fit.areas.complete(parent, codes)[place]
+                ranked = release.shown(level, labels) & areas.complete(parent, codes)[place]
                 part |= above(values, place, reference, ranked, release.shown(parent, codes))
             parts.append(pd.DataFrame({"level": level, "area_code": labels, "measure": measure, **part}))
     table = pd.concat(parts, ignore_index=True)
@@ -379,11 +379,6 @@ def _summary(values: Floats) -> dict[str, Any]:
     return {"estimate": mean, "sd": sd, **ends}
 
 
-def _parent_of(areas: Areas, level: str) -> pd.Series:
-    """Parent code of each area of a level: what its rank and p_above_parent refer to."""
-    return areas.parents(PARENT[level], level) if level in PARENT else pd.Series(LAND, index=areas.inhabited_at(level))
-
-
 @dataclass(frozen=True)
 class _OwnData:
     """What the own-data share needs: row sums of W over the sub-dimensions of each measure, times eta, per site."""
@@ -402,7 +397,7 @@ class _OwnData:
         return cls(precision, leaves, fit.design.sites, fit.draws.flat, fit.areas)
 
     def share(self, measure: str, level: str, labels: list[str], values: Floats) -> Floats:
-        score = self._scores(measure, level == "buurt")
+        score = self._scores(measure, level == self.areas.base)
         group = pd.Index(labels).get_indexer(self.areas.parents(level))  # -1 where it is in no group
         known = np.flatnonzero(group >= 0)  # buurten without residents have no estimate
         member = sp.csr_array((np.ones(len(known)), (group[known], known)), shape=(len(labels), len(group)))
@@ -434,11 +429,7 @@ def _describe(table: pd.DataFrame, fit: Fit) -> pd.DataFrame:
     for level in areas.levels:
         residents = areas.residents(level)
         population |= {(level, c): int(n) for c, n in residents.items()}
-        names |= {
-            (level, c): areas.frame.loc[c, "name"] if level == "buurt" else areas.label(level, c)
-            for c in residents.index
-        }
-    names["land", LAND] = areas.region
+        names |= {(level, c): areas.label(level, c) for c in residents.index}
     key = pd.MultiIndex.from_frame(table[["level", "area_code"]])
     table["area_name"] = [names[k] for k in key]
     table["population"] = [population[k] for k in key]

@@ -182,8 +182,8 @@ class Design:
         )
 
 
-def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
-    """Return the arrays of a model on data.
+def design(model: AreaModel, direct: DirectEstimates) -> Design:
+    """Return the arrays of a model on data, with the areas of these.
 
     Raises
     ------
@@ -191,7 +191,7 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         All at once: a covariate that is absent, constant, or missing in some buurten; a graph of other areas;
         a grouping that the areas do not have; columns that are linear combinations of others; figures out of range.
     """
-    problems = Problems()
+    problems, areas = Problems(), direct.areas
     try:
         columns, x, used = covariates(model, areas)
     except BuurtsaeError as error:
@@ -203,16 +203,8 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
             blocks.append(_block(term, areas))
         except BuurtsaeError as error:
             problems.collect(error)
-    if list(direct.areas.codes) != list(areas.codes):
-        problems.add(
-            "the direct estimates were made on other areas",
-            f"{len(direct.areas.codes)} buurten",
-            f"the {len(areas.codes)} of the model",
-            "use one and the same Areas",
-            ModelError,
-        )
     problems.raise_if_any()
-    site_codes, sites = _sites(direct, areas)
+    site_codes, sites = _sites(direct)
     y, precision, root = _observations(direct, site_codes)
     ratio, freedom = _variances(direct, site_codes)
     if model.variances is not None and not (freedom > 0).any():
@@ -308,9 +300,9 @@ def _block(term: BYM2 | IID, areas: Areas) -> Bym2Block | IidBlock:
         group = areas.parents(term.group)
         if group.isna().any():
             raise ModelError(
-                f"buurten are in no group of {term.group}, which is a term",
+                f"{areas.noun} are in no group of {term.group}, which is a term",
                 shown(group.index[group.isna()]),
-                "a group for every buurt",
+                f"a group for every {areas.base}",
                 "complete the grouping, or leave the term out",
             )
         labels, index = np.unique(group.to_numpy(dtype=str), return_inverse=True)
@@ -320,19 +312,21 @@ def _block(term: BYM2 | IID, areas: Areas) -> Bym2Block | IidBlock:
         raise ModelError(
             "the graph is of other areas",
             f"{len(other)} codes in one only: {shown(other)}",
-            f"the {len(areas.codes)} buurten of the areas",
-            "build it with areas.graph()",
+            f"the {len(areas.codes)} {areas.noun} of the data",
+            "build it with areas.graph(), or of the codes of these areas",
         )
     return Bym2Block(term, term.graph.icar, term.graph.edges)
 
 
-def _sites(direct: DirectEstimates, areas: Areas) -> tuple[pd.Index, sp.csr_array]:
-    """Codes of the sites, and the weights of the buurten at each."""
-    observed = {c for s in direct.sources if s.level == "wijk" for c in s.codes[_seen(s)]}
-    wijken, share = areas.aggregation("wijk")
-    rows = pd.Index(wijken).get_indexer(sorted(observed))
-    whole = sp.eye_array(len(areas.codes), format="csr")
-    return pd.Index([*areas.codes, *sorted(observed)]), sp.vstack([whole, share[rows]], format="csr")
+def _sites(direct: DirectEstimates) -> tuple[pd.Index, sp.csr_array]:
+    """Codes of the sites, and the weights of the areas at each."""
+    areas = direct.areas
+    sites, weights = list(areas.codes), [sp.eye_array(len(areas.codes), format="csr")]
+    for level in sorted({s.level for s in direct.sources} - {areas.base}, key=areas.levels.index):
+        observed = sorted({c for s in direct.sources if s.level == level for c in s.codes[_seen(s)]})
+        labels, share = areas.aggregation(level)
+        sites, weights = [*sites, *observed], [*weights, share[pd.Index(labels).get_indexer(observed)]]
+    return pd.Index(sites), sp.csr_array(sp.vstack(weights))
 
 
 def _seen(source: SourceEstimates) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ import re
 import pandas as pd
 
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import CBS
 from buurtsae.errors import DataError
 from buurtsae.model.covariates import known
 from buurtsae.notes import Finding, Note
@@ -19,7 +20,9 @@ PERCENTAGE = re.compile(r"(pct|perc|percentage|p)_", re.IGNORECASE)
 
 
 def figures(areas: Areas) -> list[Finding]:
-    """Return what is wrong or strange with the figures of buurten with residents."""
+    """Return what is wrong or strange with the figures of buurten with residents; of other areas nothing is known."""
+    if areas.system is not CBS:
+        return []
     return [within(areas.frame.loc[areas.inhabited, name]) for name in areas.covariates]
 
 

@@ -62,8 +62,8 @@ class IID:
     Parameters
     ----------
     level : str
-        Of the areas: `wijk`, `gemeente`, `ggdregio`, `provincie` or a grouping; `gemeentecode` and `wijkcode` are
-        understood.
+        Of the areas: their own, `buurt` or for other areas than of CBS `area`, or one above, such as `wijk`, `gemeente`
+        or a grouping; `gemeentecode` and `wijkcode` are understood.
     sd : PC
     spread : float
     correlation : LKJ

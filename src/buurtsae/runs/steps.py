@@ -14,8 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import CBS
 from buurtsae.engines.base import Fit, engine_options, fit
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
 from buurtsae.estimates.benchmark.benchmark import Benchmarked, benchmark
@@ -53,13 +53,17 @@ class Inputs:
     """Everything a run needs, read and checked."""
 
     run: RunFile
-    areas: Areas
     direct: DirectEstimates
     model: AreaModel
     design: Design
     files: tuple[Path, ...]
     scales: tuple[Reliability, ...] = ()
     benchmarks: Benchmarks | None = None
+
+    @property
+    def areas(self) -> Areas:
+        """Those of the direct estimates."""
+        return self.direct.areas
 
     @property
     def notes(self) -> list[Note]:
@@ -163,9 +167,7 @@ def _run(
     files = hashes(inputs.files, inputs.run.path.resolve().parent.parent)
     key = run_id(files, settings)
     say(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.model}")
-    fitted = timed(
-        "fit", lambda: fit(inputs.model, inputs.direct, inputs.areas, chosen, number, progress=progress, **options)
-    )
+    fitted = timed("fit", lambda: fit(inputs.model, inputs.direct, chosen, number, progress=progress, **options))
     rules = _rules(spec)
     final = fitted if spec.benchmark is None else timed("benchmarks", lambda: _benchmarked(inputs, fitted))
     est: Estimates = timed(
@@ -252,7 +254,7 @@ def _fitted(inputs: Inputs, seed: int | None, progress: bool, say: Say) -> Fit:
     say(f"{inputs.areas!r}\n{inputs.direct!r}")
     number = spec.run.seed if seed is None else seed
     options = spec.engine.get("laplace", {})
-    return fit(inputs.model, inputs.direct, inputs.areas, "laplace", number, progress=progress, **options)
+    return fit(inputs.model, inputs.direct, "laplace", number, progress=progress, **options)
 
 
 def _rules(spec: RunSpec) -> Rules:
@@ -278,7 +280,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     arrays = None
     if model is not None and areas is not None:
         if start is not None:
-            arrays = _collect(problems, design, model, start, areas)
+            arrays = _collect(problems, design, model, start)
         else:
             _collect(problems, covariates, model, areas)
             problems.sift(figures(areas))
@@ -287,7 +289,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     scales = tuple(reliability(s) for s in surveys)
     said = [Note(f"{r.source}, {note}", f"{r.source}, {note.nl}") for r in scales for note in r.notes]
     start = replace(start, notes=tuple(dict.fromkeys((*start.notes, *said))))
-    return Inputs(run, areas, start, model, arrays, _files(run), scales, benchmarks)
+    return Inputs(run, start, model, arrays, _files(run), scales, benchmarks)
 
 
 def _collect(problems: Problems, step: Callable[..., Any], *args: Any) -> Any:
@@ -390,7 +392,7 @@ def _other_codes(run: RunFile, s: SourcePart, areas: Areas, problems: Problems) 
     except BuurtsaeError:  # recorded already: that is why the survey could not be read
         return
     if s.area in table and len(table) and s.unknown_areas == "refuse":
-        known = table[s.area][~table[s.area].isin(codes.malformed(table[s.area], s.level))]
+        known = table[s.area][~table[s.area].isin(CBS.malformed(table[s.area], s.level))]
         check_codes(known.dropna(), s.source, s.level, areas, problems, s.code_year)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from buurtsae.areas import codes
+from buurtsae.areas.codes import CBS
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
@@ -189,7 +189,7 @@ def _stage(name: str, k: int) -> str:
 
 def _areas(area: pd.Series, level: str) -> dict[str, pd.Series]:
     """Margins that follow from the area code: those of its own level and above."""
-    return {level: area, "wijk": codes.wijk_of(area), "gemeente": codes.gemeente_of(area)}
+    return {level: area, **{above: CBS.read(area, above) for above in ("wijk", "gemeente")}}
 
 
 def _positive(column: pd.Series, what: str, problems: Problems) -> Floats:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
@@ -67,7 +66,8 @@ class DirectEstimates:
         The first survey per buurt that informs it; without one the first survey per wijk, then the first participatory
         source per buurt, then per wijk: a random sample fixes the level, even where it does not tell buurten apart.
         """
-        rank = np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level == "buurt")) for s in self.sources])
+        base = self.areas.base
+        rank = np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level == base)) for s in self.sources])
         return np.argmax(rank, axis=0)
 
     def totals(
@@ -221,7 +221,7 @@ class DirectEstimates:
 
         It is -1 for an area without residents, and for all areas where the level lies below that of the source.
         """
-        if codes.below(level, own):
+        if self.areas.system.below(level, own):
             return np.full(len(area), -1)
         known = self.areas.inhabited_at(own)
         position = self.areas.at(level).get_indexer(self.areas.parents(level, own)[known])
@@ -230,7 +230,7 @@ class DirectEstimates:
     def _covariates(self, x: Floats, scores: Scores) -> Floats:
         """Covariates of each respondent: those of the buurt, or the mean over the residents of the wijk."""
         labels = self.areas.at(scores.level)
-        own = x if scores.level == "buurt" else population_means(self.areas, scores.level, labels, x)
+        own = x if scores.level == self.areas.base else population_means(self.areas, scores.level, labels, x)
         return own[labels.get_indexer(scores.frame["area"])]
 
     def _reference_counts(self, level: str) -> Ints:
@@ -375,7 +375,7 @@ def direct(
                     n=int(empty.sum()), source=s.source, level=s.level, codes=sorted(area[empty].unique()),
                 )
             )  # fmt: skip
-        said = (*design_of(s).notes, *(n.under(s.source) for n in s.notes), *_thin(s, area[~empty]))
+        said = (*design_of(s).notes, *(n.under(s.source) for n in s.notes), *_thin(s, area[~empty], areas))
         notes += [n for n in said if n not in notes]
         kept.append(replace(s, frame=s.frame[~empty]))
         notes += _cut(s, areas)
@@ -398,14 +398,15 @@ def direct(
     return DirectEstimates(tuple(asked), tuple(sources), areas, tuple(several), tuple(notes))
 
 
-def _thin(scores: Scores, area: pd.Series) -> list[Note]:
+def _thin(scores: Scores, area: pd.Series, areas: Areas) -> list[Note]:
     """A note on gemeenten with one respondent: their estimate has no standard error of its own."""
-    count = codes.gemeente_of(area.astype("string")).value_counts()
+    level = areas.parent(areas.base)
+    count = area.map(areas.parents(level, scores.level)).value_counts()
     alone = sorted(count.index[count == 1])
     note = Note(
-        "{source} has one respondent in {n} gemeenten ({codes})",
-        "{source} heeft in {n} gemeenten maar één respondent ({codes})",
-        source=scores.source, n=len(alone), codes=alone,
+        "{source} has one respondent in {n} {areas} ({codes})",
+        "{source} heeft in {n} {areas} maar één respondent ({codes})",
+        source=scores.source, n=len(alone), areas=areas.system.noun(level), codes=alone,
     )  # fmt: skip
     return [note] if alone else []
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
@@ -152,8 +151,9 @@ FILE: tuple[Callable[[Rows], Note | None], ...] = (spread_out, shared, not_count
 def in_total(scores: Scores, areas: Areas) -> Note | None:
     """Weights sum to the residents whom they stand for, or have mean 1."""
     w, least, most = scores.frame["weight"].to_numpy(dtype=float), *TOTAL
-    sampled = set(codes.gemeente_of(scores.frame["area"].astype("string")))
-    here = areas.population[areas.parents("gemeente").isin(sampled)].sum()
+    level = areas.parent(areas.base)
+    sampled = set(scores.frame["area"].map(areas.parents(level, scores.level)))
+    here = areas.population[areas.parents(level).isin(sampled)].sum()
     everybody = areas.population.sum()
     few = w.sum() ** 2 / (w**2).sum() < ENOUGH
     if few or RELATIVE[0] <= w.mean() <= RELATIVE[1] or least * here <= w.sum() <= most * everybody:
@@ -180,13 +180,14 @@ def in_total(scores: Scores, areas: Areas) -> Note | None:
 
 def in_gemeenten(scores: Scores, areas: Areas) -> Note | None:
     """Weights per resident are alike from gemeente to gemeente, where there are respondents enough."""
-    frame = scores.frame.assign(gemeente=codes.gemeente_of(scores.frame["area"].astype("string")).to_numpy())
-    residents = pd.Series(areas.population).groupby(areas.parents("gemeente").to_numpy()).sum()
+    level = areas.parent(areas.base)
+    frame = scores.frame.assign(group=scores.frame["area"].map(areas.parents(level, scores.level)))
+    residents = areas.residents(level)
     frame["inverse"], frame["square"] = 1 / frame["weight"], frame["weight"] ** 2
-    sums = frame.groupby("gemeente")[["weight", "inverse", "square"]].sum()
+    sums = frame.groupby("group")[["weight", "inverse", "square"]].sum()
     sums = sums[(sums["weight"] ** 2 / sums["square"] >= ENOUGH) & (residents.reindex(sums.index) > 0)]
     per_resident = sums[["weight", "inverse"]].div(residents.reindex(sums.index), axis=0)
-    found = _uneven(scores.source, "gemeenten", per_resident["weight"])
+    found = _uneven(scores.source, areas.system.noun(level), per_resident["weight"])
     if found and len(per_resident) > 1 and not _uneven("", "", per_resident["inverse"]):
         return Note(
             "{found}; their inverses are even: are they sampling fractions?",

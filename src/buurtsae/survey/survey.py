@@ -13,8 +13,8 @@ from typing import Literal
 
 import pandas as pd
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import CBS, SOURCES
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook
@@ -115,8 +115,8 @@ class Survey:
                 "a survey or a participatory source",
                 "join its figures to the areas by `tables`, and name them in the formula",
             )
-        if level not in codes.FORM:
-            raise DataError(f"level of {codebook.id} is unknown", repr(level), " or ".join(codes.FORM), "correct it")
+        if level not in SOURCES:
+            raise DataError(f"level of {codebook.id} is unknown", repr(level), " or ".join(SOURCES), "correct it")
         path, area = Path(path), area or f"{level}code"
         clusters, sizes = ([c] if isinstance(c, str) else list(c) for c in (cluster, fpc))
         raw = read_table(path, text=[c for c in (area, strata, id, *clusters) if c is not None])
@@ -153,10 +153,10 @@ class Survey:
         if n := int((empty := frame["area"].isna() | (frame["area"] == "")).sum()):
             hint = "complete the column, or drop these rows"
             problems.add(f"{path.name} has respondents without {level}code", f"{n} rows", "a code in each", hint)
-        if bad := codes.malformed(pd.Series(frame["area"][~empty].unique()), level):
+        if bad := CBS.malformed(pd.Series(frame["area"][~empty].unique()), level):
             other = "wijk" if level == "buurt" else "buurt"
-            hint = "give codes as text" if codes.malformed(pd.Series(bad), other) else f'set `level = "{other}"`'
-            problems.add(f"{path.name} has malformed {level}codes", shown(bad), f"the form {codes.FORM[level]}", hint)
+            hint = "give codes as text" if CBS.malformed(pd.Series(bad), other) else f'set `level = "{other}"`'
+            problems.add(f"{path.name} has malformed {level}codes", shown(bad), f"the form {CBS.forms[level][0]}", hint)
         if id is not None:
             _identifiers(raw[id], frame["area"], level, path.name, problems)
         frame, info = add_design(

@@ -56,7 +56,7 @@ def side_by_side(fit: Fit) -> pd.DataFrame:
     >>> side_by_side(fit).query("n_respondents > 20")  # doctest: +SKIP
     """
     model, direct = counterpart(fit.model, fit.direct)
-    arrays = design(model, direct, fit.areas)
+    arrays = design(model, direct)
     if refused := supports(arrays):
         raise ModelError(
             "a classical estimate cannot stand beside these",

@@ -159,9 +159,9 @@ def without_field(fit: Fit, **options: Any) -> Fit:
         raise ModelError(
             "the model has no spatial field", "no BYM2 term", "a BYM2 term", "there is nothing to leave out"
         )
-    alone = IID("buurt", sd=field.sd, spread=field.spread, correlation=field.correlation)
+    alone = IID(fit.areas.base, sd=field.sd, spread=field.spread, correlation=field.correlation)
     model = replace(fit.model, terms=(alone,))
-    return base.fit(model, fit.direct, fit.areas, "laplace", fit.seed, progress=False, **options)
+    return base.fit(model, fit.direct, "laplace", fit.seed, progress=False, **options)
 
 
 def curves(
@@ -194,7 +194,7 @@ def curves(
         All at once: a covariate that is not in the formula, fewer than two values, a step that is not positive, a
         second fit with a field, or of another formula, other areas or other sub-dimensions.
     """
-    concept = concept or Concept.load()
+    concept = concept or Concept.of(fit.direct.subdimensions)
     _check(fit, covariate, grid, without_field, step)
     axis = Axis.of(fit, covariate, grid)
     weights = concept.matrix_of(fit.draws.subdimensions)
