@@ -65,8 +65,8 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
     if words != [direct.areas.base]:
         notes.append(
             Note(
-                "engine eblup: an unstructured effect per {level} in the place of {terms}; where residuals of neighbours "
-                "go together (Moran's I), intervals above {level} level are too narrow",
+                "engine eblup: an unstructured effect per {level} in the place of {terms}; where residuals of "
+                "neighbours go together (Moran's I), intervals above {level} level are too narrow",
                 "rekenwijze eblup: een los effect per {level} in plaats van {terms}; waar de residuen van buren op "
                 "elkaar lijken (Moran's I), zijn de intervallen boven {level}niveau te smal",
                 level=direct.areas.base,

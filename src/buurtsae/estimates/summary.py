@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,8 @@ class Estimates:
         table.loc[~self.release.open_direct(table), direct] = np.nan
         table.loc[~self.release.open_errors(table), "direct_se"] = np.nan
         decimals = self.rules.decimals
-        table[direct] = table[direct].round(DIRECT_DECIMALS if decimals is None else min(decimals, DIRECT_DECIMALS))
+        if self.fit.direct.counted:
+            table[direct] = table[direct].round(DIRECT_DECIMALS if decimals is None else min(decimals, DIRECT_DECIMALS))
         if decimals is not None:
             scores = ["estimate", "sd", "lower", "upper"]
             table[scores] = table[scores].round(decimals)
@@ -172,6 +173,9 @@ class Estimates:
         """Draw the buurt scores of a measure on a map, hatched where indicative, grey where not published."""
         from buurtsae.publication.maps import plot_map
 
+        if "geometry" not in self.areas.frame:
+            hint = "make the areas from a frame with geometry: Areas.from_frame"
+            raise DataError("there is no map", "areas without geometry", "a polygon per area", hint)
         title, line = self.concept.nodes[measure].nl, source(self.fictitious).nl
         return plot_map(self.areas.frame, self.select(measure), title=title, ax=ax, source=line)
 
@@ -208,6 +212,7 @@ class Estimates:
         found = leaning(self).reset_index()
         parts = records(found[found["area_code"] == code])
         names = {m: n.nl for m, n in self.concept.nodes.items()}
+        rows = rows.assign(population=None) if self.areas.alike else rows
         text = explanation(records(rows), names, {r["measure"]: r for r in parts})
         return f"{MADE.nl}\n{text}" if self.fictitious else text
 
@@ -284,7 +289,7 @@ def estimate(
     benchmarked = fit if isinstance(fit, Benchmarked) else None
     if isinstance(fit, Benchmarked):
         concept, fit = concept or fit.benchmarks.concept, _of_fit(fit, concept)
-    concept, rules = concept or Concept.of(fit.direct.subdimensions), rules or Rules()
+    concept, rules = concept or Concept.of(fit.direct.subdimensions), _applicable(rules or Rules(), fit)
     draws = fit.draws if benchmarked is None else benchmarked.draws
     exact = () if benchmarked is None else benchmarked.benchmarks.exact
     release = Release.of(fit, draws, rules, exact)
@@ -329,6 +334,9 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
     table = table[~release.partly(table)]
     table, imputed = _describe(table, fit), {c for found in fit.design.imputed.values() for c in found}
     table = rules.apply(table, imputed, release.open(table))
+    if not fit.direct.counted:
+        known = table["n_respondents"] == 0
+        table = table.assign(**{c: table[c].astype("Float64").where(known) for c in ("n_respondents", "n_effective")})
     order = {level: i for i, level in enumerate(fit.areas.levels)} | {m: i for i, m in enumerate(concept.measures)}
     return table.sort_values(
         ["level", "area_code", "measure"],
@@ -346,6 +354,12 @@ def reliability(variance: Floats, between: ArrayLike) -> Floats:
     """Return 1 - variance / between, not below 0, and 0 where buurten do not differ."""
     ratio = np.divide(variance, between, out=np.ones_like(variance), where=np.asarray(between) > 0)
     return np.maximum(1 - ratio, 0.0)
+
+
+def _applicable(rules: Rules, fit: Fit) -> Rules:
+    """The rules without those on numbers that are unknown."""
+    rules = replace(rules, min_residents=0) if fit.areas.alike else rules
+    return rules if fit.direct.counted else replace(rules, min_direct=0)
 
 
 def _of_fit(benchmarked: Benchmarked, concept: Concept | None) -> Fit:

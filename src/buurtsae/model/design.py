@@ -24,7 +24,7 @@ from buurtsae.errors import BuurtsaeError, ModelError, Problems, cut, shown
 from buurtsae.model.covariates import Provenance, prepare
 from buurtsae.model.formula import categories, matrix, read, variables
 from buurtsae.model.links import Link
-from buurtsae.model.plausible import figures
+from buurtsae.model.plausible import far, figures
 from buurtsae.model.rank import dependent_columns
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
@@ -237,7 +237,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         centre=centre,
         blocks=tuple(blocks),
         covariates=used,
-        strange=tuple(strange),
+        strange=(*strange, *(far(model.intercept, centre) if "Intercept" in columns else ())),
     )
 
 
@@ -374,7 +374,10 @@ def precision_and_root(variance: Floats, observed: NDArray[np.bool_], codes: Seq
     both = observed[:, :, None] & observed[:, None, :]
     # an identity block for what is not observed keeps the matrix invertible and drops out again
     full = np.where(both, variance, np.eye(n_dims))
-    if len(full) and (worst := np.linalg.eigvalsh(full)[:, 0]).min() <= 1e-10:
+    size = np.sqrt(np.maximum(np.einsum("add->ad", full), 0.0))
+    unit = np.where(size > 0, size, 1.0)
+    correlation = full / (unit[:, :, None] * unit[:, None, :])  # variances may be small on the scale of the measure
+    if len(full) and (worst := np.linalg.eigvalsh(correlation)[:, 0]).min() <= 1e-10:
         raise ModelError(
             "sampling covariances are singular",
             shown(np.asarray(codes)[worst <= 1e-10]),

@@ -26,7 +26,7 @@ from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.estimators import design_of, domain_estimates, population_means, regressors
 from buurtsae.survey.measures import combined, fewest, long_table, standard_errors
-from buurtsae.survey.plausible import in_place
+from buurtsae.survey.plausible import in_place, partial, thin
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method
 from buurtsae.survey.source_estimates import SourceEstimates, arrays, of_source
@@ -51,6 +51,8 @@ class DirectEstimates:
         The respondents; empty when the estimates came from a table.
     notes : tuple of str
         What was left out, and why.
+    counted : bool
+        Whether numbers of respondents are known; otherwise 1 stands for those of an estimate.
     """
 
     subdimensions: tuple[str, ...]
@@ -58,6 +60,7 @@ class DirectEstimates:
     areas: Areas
     scores: tuple[Scores, ...] = ()
     notes: tuple[Note, ...] = ()
+    counted: bool = True
 
     @property
     def reference(self) -> Ints:
@@ -321,8 +324,57 @@ class DirectEstimates:
         )
         return cls(found, sources, areas, (), notes)
 
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        y: str | Sequence[str],
+        variance: str | Sequence[str],
+        area: str,
+        areas: Areas | None = None,
+        covariance: Mapping[tuple[str, str], str] | None = None,
+        year: int = 0,
+    ) -> DirectEstimates:
+        """Start from a table of any areas, with or without geometry: figures, their variances, and covariates.
+
+        Parameters
+        ----------
+        frame : DataFrame, one row per area
+            Its other numeric columns are covariates. It is not changed.
+        y, variance : str or sequence of str
+            Columns of the figures, on any scale, and of their sampling variances. A missing figure is no estimate.
+        area : str
+            Column of the codes.
+        areas : Areas, optional
+            With levels, residents or geometry, where there are; their columns are the covariates then, and the frame
+            may lack areas. By default ``Areas.from_frame(frame, code=area)``.
+        covariance : mapping of (measure, measure) to str, optional
+            Columns of sampling covariances; 0 for pairs without.
+        year : int
+            Year of the figures; 0 where it does not matter.
+
+        Raises
+        ------
+        DataError or ProblemsError
+            Everything that is wrong, at once: columns that are absent or no numbers, codes that occur twice or that
+            the areas do not have, variances that are not positive where there is a figure.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"fips": [1, 3, 5], "rate": [2.0, None, 3.1], "var": 0.2, "income": [30.0, 41, 28]})
+        >>> DirectEstimates.from_frame(table, y="rate", variance="var", area="fips")
+        DirectEstimates of rate (direct: 2 areas)
+        """
+        from buurtsae.survey.frames import read_frame
+
+        measures, variances = ([c] if isinstance(c, str) else list(c) for c in (y, variance))
+        source, areas, notes = read_frame(frame, measures, variances, area, areas, covariance or {}, year)
+        return cls(tuple(measures), (source,), areas, notes=tuple(notes), counted=False)
+
     def __repr__(self) -> str:
-        parts = [f"{s.source} {s.year}: {len(s.codes)} {s.level}en" for s in self.sources]
+        noun = self.areas.system.noun
+        parts = [f"{s.source}{f' {s.year}' if s.year else ''}: {len(s.codes)} {noun(s.level)}" for s in self.sources]
         return f"DirectEstimates of {', '.join(self.subdimensions)} ({'; '.join(parts)})"
 
 
@@ -375,10 +427,10 @@ def direct(
                     n=int(empty.sum()), source=s.source, level=s.level, codes=sorted(area[empty].unique()),
                 )
             )  # fmt: skip
-        said = (*design_of(s).notes, *(n.under(s.source) for n in s.notes), *_thin(s, area[~empty], areas))
+        said = (*design_of(s).notes, *(n.under(s.source) for n in s.notes), *thin(s, area[~empty], areas))
         notes += [n for n in said if n not in notes]
         kept.append(replace(s, frame=s.frame[~empty]))
-        notes += _cut(s, areas)
+        notes += partial(s, areas)
     notes += in_place(kept, areas)
     order = list(dict.fromkeys(d for s in several for d in s.subdimensions))
     asked = [d for d in order if any(s.frame[d].notna().any() for s in kept)]
@@ -396,30 +448,6 @@ def direct(
             problems.collect(error)
     problems.raise_if_any()
     return DirectEstimates(tuple(asked), tuple(sources), areas, tuple(several), tuple(notes))
-
-
-def _thin(scores: Scores, area: pd.Series, areas: Areas) -> list[Note]:
-    """A note on gemeenten with one respondent: their estimate has no standard error of its own."""
-    level = areas.parent(areas.base)
-    count = area.map(areas.parents(level, scores.level)).value_counts()
-    alone = sorted(count.index[count == 1])
-    note = Note(
-        "{source} has one respondent in {n} {areas} ({codes})",
-        "{source} heeft in {n} {areas} maar één respondent ({codes})",
-        source=scores.source, n=len(alone), areas=areas.system.noun(level), codes=alone,
-    )  # fmt: skip
-    return [note] if alone else []
-
-
-def _cut(scores: Scores, areas: Areas) -> list[Note]:
-    """A note on respondents per wijk, of wijken of which the run holds a part."""
-    n = int(scores.frame["area"].isin(areas.partial.get(scores.level, ())).sum())
-    note = Note(
-        "{n} respondents live in wijken of which the run holds a part, and stand for that part ({source})",
-        "{n} respondenten wonen in wijken waarvan de run maar een deel bevat, en tellen voor dat deel ({source})",
-        n=n, source=scores.source,
-    )  # fmt: skip
-    return [note] if n else []
 
 
 def _no_microdata(what: str) -> DataError:

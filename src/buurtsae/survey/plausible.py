@@ -197,6 +197,30 @@ def in_gemeenten(scores: Scores, areas: Areas) -> Note | None:
     return found
 
 
+def thin(scores: Scores, area: pd.Series, areas: Areas) -> list[Note]:
+    """A note on gemeenten with one respondent: their estimate has no standard error of its own."""
+    level = areas.parent(areas.base)
+    count = area.map(areas.parents(level, scores.level)).value_counts()
+    alone = sorted(count.index[count == 1])
+    note = Note(
+        "{source} has one respondent in {n} {areas} ({codes})",
+        "{source} heeft in {n} {areas} maar één respondent ({codes})",
+        source=scores.source, n=len(alone), areas=areas.system.noun(level), codes=alone,
+    )  # fmt: skip
+    return [note] if alone else []
+
+
+def partial(scores: Scores, areas: Areas) -> list[Note]:
+    """A note on respondents per wijk, of wijken of which the run holds a part."""
+    n = int(scores.frame["area"].isin(areas.partial.get(scores.level, ())).sum())
+    note = Note(
+        "{n} respondents live in wijken of which the run holds a part, and stand for that part ({source})",
+        "{n} respondenten wonen in wijken waarvan de run maar een deel bevat, en tellen voor dat deel ({source})",
+        n=n, source=scores.source,
+    )  # fmt: skip
+    return [note] if n else []
+
+
 def _uneven(source: str, what: str, ratio: pd.Series) -> Note | None:
     """Which ratios differ from the middle one by a factor."""
     factor = ratio / ratio.median()
