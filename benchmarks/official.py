@@ -75,7 +75,7 @@ def population(work: Path) -> tuple[Areas, pd.DataFrame, pd.DataFrame]:
     residents = pd.read_parquet(people)
     scores = Concept.load().score(Survey.read(people, SOURCE, areas.year, strata="stratum"))
     parts = list(Concept.load().subdimensions)
-    mean = scores.frame.groupby("area")[parts].mean().reindex(areas.codes)
+    mean = scores.frame.groupby("area_code")[parts].mean().reindex(areas.codes)
     matrix, known = Concept.load().matrix_of(parts), []
     for level in areas.levels:
         codes, weights = areas.aggregation(level)

@@ -43,7 +43,7 @@ def observed(areas: Areas) -> DirectEstimates:
     eta = 6 + 0.5 * np.sin(x / 2) + 0.4 * np.cos(y / 2) + rng.normal(0, 0.3, 100)
     sd = WITHIN * np.exp(0.5 * rng.normal(0, SPREAD, 100))
     area = np.repeat(np.arange(100), rng.integers(1, 21, 100))
-    frame = pd.DataFrame({"area": areas.codes[area], "weight": 1.0, "stratum": "alle"})
+    frame = pd.DataFrame({"area_code": areas.codes[area], "weight": 1.0, "stratum": "alle"})
     frame["participatie"] = eta[area] + rng.normal(size=len(area)) * sd[area]
     others = {d: np.nan for d in ("omgang_en_relaties", "plaatsidentiteit", "plaatsgeschiktheid")}
     names = ("omgang_en_relaties", "participatie", "plaatsidentiteit", "plaatsgeschiktheid")

@@ -94,7 +94,7 @@ def make_scores(areas: Areas, subdimensions: Sequence[str], sources: int, rng: n
         y = (eta[area] if s == 0 else OFFSET + SLOPE * eta[area]) + error
         y[(rng.uniform(size=y.shape) < 0.1) & (count.to_numpy()[area] > 3)[:, None]] = np.nan
         y[:, asked:] = np.nan
-        frame = pd.DataFrame({"area": areas.codes[area], "weight": rng.lognormal(0, 0.4, len(area))})
+        frame = pd.DataFrame({"area_code": areas.codes[area], "weight": rng.lognormal(0, 0.4, len(area))})
         frame["stratum"] = np.where(rng.uniform(size=len(area)) < 0.5, "noord", "zuid")
         frame[list(SUBDIMENSIONS)] = np.nan
         frame[list(subdimensions)] = y
@@ -104,7 +104,7 @@ def make_scores(areas: Areas, subdimensions: Sequence[str], sources: int, rng: n
 
 def per_wijk(scores: Scores) -> Scores:
     """The same respondents, of whom only the wijk is known."""
-    return replace(scores, frame=scores.frame.assign(area="WK" + scores.frame["area"].str[2:8]), level="wijk")
+    return replace(scores, frame=scores.frame.assign(area_code="WK" + scores.frame["area_code"].str[2:8]), level="wijk")
 
 
 @dataclass(frozen=True)

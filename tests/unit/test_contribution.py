@@ -87,7 +87,7 @@ class Dense:
 def test_a_source_per_wijk_adds_to_the_buurten_of_its_wijken(monkeypatch: pytest.MonkeyPatch) -> None:
     areas, rng = make_areas(), np.random.default_rng(1)
     first, second = make_scores(areas, SUBDIMENSIONS, 2, rng)
-    elsewhere = second.frame["area"].str.startswith("BU034402")
+    elsewhere = second.frame["area_code"].str.startswith("BU034402")
     direct_ = direct([first, per_wijk(replace(second, frame=second.frame[~elsewhere]))], areas)
     made = exact(design(made_model(areas), direct_), direct_, areas, rng)
     monkeypatch.setattr(contribution, "Marginal", Dense)

@@ -131,7 +131,7 @@ def test_a_part_of_the_graph_without_estimates_is_named() -> None:
     areas = made_areas_in(columns=(4, 7))  # the eight buurten of GM0355 are a component of their own
     scores = make_scores(areas, SUBDIMENSIONS, 1, np.random.default_rng(1))
     frame = scores[0].frame
-    elsewhere = frame["area"].str.startswith("BU0355")
+    elsewhere = frame["area_code"].str.startswith("BU0355")
     some = replace(scores[0], frame=frame.assign(participatie=frame["participatie"].mask(elsewhere)))
     model = AreaModel("1", (BYM2(areas.graph()),))
     (note,) = design(model, direct([some], areas)).notes
@@ -347,7 +347,7 @@ def test_a_source_per_wijk_is_linked_and_may_be_the_reference(areas: Areas, mixe
 def test_a_part_of_the_graph_is_not_silent_where_a_wijk_was_observed() -> None:
     areas = made_areas_in(columns=(4, 7))  # the eight buurten of GM0355, two wijken, are a component of their own
     scores = make_scores(areas, SUBDIMENSIONS, 2, np.random.default_rng(1))
-    elsewhere = scores[0].frame["area"].str.startswith("BU0355")
+    elsewhere = scores[0].frame["area_code"].str.startswith("BU0355")
     first = replace(scores[0], frame=scores[0].frame[~elsewhere])
     model = AreaModel("1", (BYM2(areas.graph()),))
     (note,) = design(model, direct([first, per_wijk(scores[1])], areas)).notes

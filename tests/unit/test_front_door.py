@@ -157,11 +157,9 @@ def test_a_graph_with_islands_and_codes_of_iris() -> None:
 
 
 def test_figures_on_any_scale() -> None:
-    """Incomes below what CBS marks as secret, and rates of some in a thousand, with priors where the first need them."""
+    """Incomes below what CBS marks as secret, which need priors of their own, and rates of some in a thousand."""
     frame = table().assign(debt=lambda f: -1e5 * f["b"], vd=lambda f: 1e10 * f["vb"])
-    frame = frame.assign(
-        risk=lambda f: 1e-3 * f["b"], vr=lambda f: 1e-6 * f["vb"], wealth=lambda f: -1e5 * f["income"]
-    )
+    frame = frame.assign(risk=lambda f: 1e-3 * f["b"], vr=lambda f: 1e-6 * f["vb"], wealth=lambda f: -1e5 * f["income"])
     assert (frame["debt"].min(), frame["wealth"].min()) < (-99_990, -99_990)
     classical = bs.FayHerriot.from_formula("b ~ wealth", frame, "vb", "fips").fit("reml").eblup
     wide = {"intercept": bs.Normal(-3e5, 3e5), "coefficient": bs.Normal(0, 1e5)}
@@ -216,6 +214,11 @@ def test_codes_of_cbs_work_too() -> None:
             {"fips": [1001, 1001, *range(1, N - 1)], "a": "many"},
             {},
             {"areas occur more than once": "1001", "a is no number": "Unable to parse string 'many' at position 0"},
+        ),
+        (
+            {"fips": [1001, 1001, *range(1, N - 1)], "a": 1.0, "va": 0.0},
+            {},
+            {"areas occur more than once": "1001", "variances of a are zero, negative or missing": "1001, 1001"},
         ),
         ({"a": np.inf}, {}, {"a is no number": "inf, which is too large or too small to compute with"}),
         ({"a": np.nan}, {}, {"measures have no estimate at all": "a"}),

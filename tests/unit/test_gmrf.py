@@ -252,7 +252,7 @@ def test_a_precision_that_is_not_positive_definite_is_refused() -> None:
 def test_a_source_that_is_known_per_wijk(terms: str) -> None:
     # the second source observes means of the buurten of a wijk, residents as weights
     scores = make_scores(AREAS, SUBDIMENSIONS, 2, np.random.default_rng(1))
-    frame = scores[1].frame.assign(area="WK" + scores[1].frame["area"].str[2:8])
+    frame = scores[1].frame.assign(area_code="WK" + scores[1].frame["area_code"].str[2:8])
     estimates = direct([scores[0], replace(scores[1], frame=frame, level="wijk")], AREAS)
     model = AreaModel("1 + groen", TERMS[terms], Normal(5, 4), link=LINK, missing="impute")  # type: ignore[arg-type]
     arrays = design(model, estimates)

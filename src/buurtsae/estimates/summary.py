@@ -173,9 +173,6 @@ class Estimates:
         """Draw the buurt scores of a measure on a map, hatched where indicative, grey where not published."""
         from buurtsae.publication.maps import plot_map
 
-        if "geometry" not in self.areas.frame:
-            hint = "make the areas from a frame with geometry: Areas.from_frame"
-            raise DataError("there is no map", "areas without geometry", "a polygon per area", hint)
         title, line = self.concept.nodes[measure].nl, source(self.fictitious).nl
         return plot_map(self.areas.frame, self.select(measure), title=title, ax=ax, source=line)
 

@@ -1,7 +1,7 @@
 """The design of a survey as columns of its respondents: read and checked once, turned into arrays where needed.
 
-Frames of respondents have `area`, `weight` and `stratum`, and, where the file has them, `cluster`, `cluster_2`, `fpc`,
-`fpc_2`, `replicate_1` ..., and after calibration `base_weight` and `margin_...` (position in the table of totals).
+Frames of respondents have `area_code`, `weight` and `stratum`, and, where the file has them, `cluster`, `cluster_2`,
+`fpc`, `fpc_2`, `replicate_1` ..., and after calibration `base_weight` and `margin_...` (place in the table of totals).
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def add_design(
     Parameters
     ----------
     frame : DataFrame
-        Respondents with `area`, `weight` and `stratum`.
+        Respondents with `area_code`, `weight` and `stratum`.
     raw : DataFrame
         The file, in the same order.
     others : see `Survey.read`
@@ -139,7 +139,7 @@ def add_design(
                 "give replicate weights that are calibrated already, and leave `calibrate` out",
             )
     if calibrate is not None and len(problems.found) == before:
-        known = {c: raw[c] for c in raw} | {c: v for c, v in _areas(frame["area"], level).items() if c not in raw}
+        known = {c: raw[c] for c in raw} | {c: v for c, v in _areas(frame["area_code"], level).items() if c not in raw}
         w = frame["weight"].to_numpy(dtype=float)
         new, margins = meet(calibrate, known, w, file, problems)
         columns |= {f"margin_{m}": v for m, v in margins.items()} | {"base_weight": w}

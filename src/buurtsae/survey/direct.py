@@ -26,7 +26,7 @@ from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.estimators import design_of, domain_estimates, population_means, regressors
 from buurtsae.survey.measures import combined, fewest, long_table, standard_errors
-from buurtsae.survey.plausible import in_place, partial, thin
+from buurtsae.survey.plausible import in_place, nobody, partial, thin
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method
 from buurtsae.survey.source_estimates import SourceEstimates, arrays, of_source
@@ -126,7 +126,7 @@ class DirectEstimates:
             np.zeros((len(labels), len(measures))),
         )
         for s, scores in enumerate(self.scores):
-            domain, own = self.domain(level, scores.level, scores.frame["area"]), self.reference == s
+            domain, own = self.domain(level, scores.level, scores.frame["area_code"]), self.reference == s
             y, w = arrays(scores, self.subdimensions)
             if own.any():
                 of_person = None if x is None else self._covariates(x, scores)
@@ -196,7 +196,7 @@ class DirectEstimates:
             if not own.any():
                 continue
             names = [d for d, mine in zip(self.subdimensions, own, strict=True) if mine]
-            domain = self.domain(level, scores.level, scores.frame["area"])
+            domain = self.domain(level, scores.level, scores.frame["area_code"])
             y, w = arrays(scores, names)
             _, v = domain_estimates(scores, y, w, domain, len(labels))
             answered = np.isfinite(y) & (domain >= 0)[:, None]
@@ -234,7 +234,7 @@ class DirectEstimates:
         """Covariates of each respondent: those of the buurt, or the mean over the residents of the wijk."""
         labels = self.areas.at(scores.level)
         own = x if scores.level == self.areas.base else population_means(self.areas, scores.level, labels, x)
-        return own[labels.get_indexer(scores.frame["area"])]
+        return own[labels.get_indexer(scores.frame["area_code"])]
 
     def _reference_counts(self, level: str) -> Ints:
         out = np.zeros((len(self.areas.at(level)), len(self.subdimensions)), dtype=np.int64)
@@ -409,7 +409,7 @@ def direct(
         problems.add(f"source {name} is given twice", f"{names.count(name)} times", "once", "combine the files first")
     kept, notes = [], list[Note]()
     for s in several:
-        area = s.frame["area"]
+        area = s.frame["area_code"]
         unknown = area[~area.isin(areas.at(s.level))]
         if len(unknown):
             problems.add(
@@ -419,14 +419,7 @@ def direct(
                 "recode them to the areas' year",
             )
         empty = area.isin(areas.at(s.level).difference(areas.inhabited_at(s.level)))
-        if empty.any():
-            notes.append(
-                Note(
-                    "{n} respondents of {source} left out: {level}en without residents ({codes})",
-                    "{n} respondenten van {source} weggelaten: {level}en zonder inwoners ({codes})",
-                    n=int(empty.sum()), source=s.source, level=s.level, codes=sorted(area[empty].unique()),
-                )
-            )  # fmt: skip
+        notes += nobody(s, area[empty], areas)
         said = (*design_of(s).notes, *(n.under(s.source) for n in s.notes), *thin(s, area[~empty], areas))
         notes += [n for n in said if n not in notes]
         kept.append(replace(s, frame=s.frame[~empty]))

@@ -52,9 +52,8 @@ def read_frame(
     else:
         _check_codes(clean(frame[area]), areas, problems)
     numbers = {c: found for c in figures if (found := _number(frame[c], problems)) is not None}
-    if areas is None or len(numbers) < len(figures):
+    if len(numbers) < len(figures):
         problems.raise_if_any()
-    assert areas is not None
     table = pd.DataFrame(numbers).set_axis(clean(frame[area]).fillna("").astype(object))
     mean = table[list(y)].to_numpy()
     observed = np.isfinite(mean)
@@ -62,6 +61,7 @@ def read_frame(
     if none := [m for m, some in zip(y, observed.any(axis=0), strict=True) if not some]:
         problems.add("measures have no estimate at all", shown(none), "a figure in some areas", "leave them out")
     problems.raise_if_any()
+    assert areas is not None
     row = areas.inhabited_at(areas.base).get_indexer(table.index)
     kept = np.flatnonzero(observed.any(axis=1) & (row >= 0))
     kept = kept[np.argsort(row[kept])]

@@ -152,7 +152,7 @@ def in_total(scores: Scores, areas: Areas) -> Note | None:
     """Weights sum to the residents whom they stand for, or have mean 1."""
     w, least, most = scores.frame["weight"].to_numpy(dtype=float), *TOTAL
     level = areas.parent(areas.base)
-    sampled = set(scores.frame["area"].map(areas.parents(level, scores.level)))
+    sampled = set(scores.frame["area_code"].map(areas.parents(level, scores.level)))
     here = areas.population[areas.parents(level).isin(sampled)].sum()
     everybody = areas.population.sum()
     few = w.sum() ** 2 / (w**2).sum() < ENOUGH
@@ -181,7 +181,7 @@ def in_total(scores: Scores, areas: Areas) -> Note | None:
 def in_gemeenten(scores: Scores, areas: Areas) -> Note | None:
     """Weights per resident are alike from gemeente to gemeente, where there are respondents enough."""
     level = areas.parent(areas.base)
-    frame = scores.frame.assign(group=scores.frame["area"].map(areas.parents(level, scores.level)))
+    frame = scores.frame.assign(group=scores.frame["area_code"].map(areas.parents(level, scores.level)))
     residents = areas.residents(level)
     frame["inverse"], frame["square"] = 1 / frame["weight"], frame["weight"] ** 2
     sums = frame.groupby("group")[["weight", "inverse", "square"]].sum()
@@ -195,6 +195,16 @@ def in_gemeenten(scores: Scores, areas: Areas) -> Note | None:
             found=found,
         )
     return found
+
+
+def nobody(scores: Scores, area: pd.Series, areas: Areas) -> list[Note]:
+    """A note on respondents of areas without residents, who are left out."""
+    note = Note(
+        "{n} respondents of {source} left out: {areas} without residents ({codes})",
+        "{n} respondenten van {source} weggelaten: {areas} zonder inwoners ({codes})",
+        n=len(area), source=scores.source, areas=areas.system.noun(scores.level), codes=sorted(area.unique()),
+    )  # fmt: skip
+    return [note] if len(area) else []
 
 
 def thin(scores: Scores, area: pd.Series, areas: Areas) -> list[Note]:
@@ -212,7 +222,7 @@ def thin(scores: Scores, area: pd.Series, areas: Areas) -> list[Note]:
 
 def partial(scores: Scores, areas: Areas) -> list[Note]:
     """A note on respondents per wijk, of wijken of which the run holds a part."""
-    n = int(scores.frame["area"].isin(areas.partial.get(scores.level, ())).sum())
+    n = int(scores.frame["area_code"].isin(areas.partial.get(scores.level, ())).sum())
     note = Note(
         "{n} respondents live in wijken of which the run holds a part, and stand for that part ({source})",
         "{n} respondenten wonen in wijken waarvan de run maar een deel bevat, en tellen voor dat deel ({source})",
@@ -251,7 +261,10 @@ def in_place(scores: Sequence[Scores], areas: Areas) -> list[Note]:
 
 def same_people(first: Scores, second: Scores) -> Note | None:
     """Two sources have different respondents."""
-    a, b = (s.frame[["area", "weight"]].sort_values(["area", "weight"], ignore_index=True) for s in (first, second))
+    a, b = (
+        s.frame[["area_code", "weight"]].sort_values(["area_code", "weight"], ignore_index=True)
+        for s in (first, second)
+    )
     if len(a) != len(b) or len(a) < FEW or a["weight"].nunique() == 1 or not a.equals(b):
         return None
     return same(first.source, second.source)

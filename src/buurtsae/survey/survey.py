@@ -33,8 +33,8 @@ class Survey:
     Attributes
     ----------
     frame : DataFrame, one row per respondent
-        Columns `area` (buurtcode or wijkcode), `weight` (> 0), `stratum` (text), the further columns of the design (see
-        `buurtsae.survey.design_columns`), and one float column per item, NaN where there is no answer.
+        Columns `area_code` (buurtcode or wijkcode), `weight` (> 0), `stratum` (text), the further columns of the design
+        (see `buurtsae.survey.design_columns`), and one float column per item, NaN where there is no answer.
     codebook : Codebook
     year : int
         Year of the fieldwork.
@@ -144,21 +144,21 @@ class Survey:
             problems.add(f"{path.name} has no respondents", "0 rows", "one row per respondent", "check the extract")
         problems.raise_if_any()
 
-        frame = pd.DataFrame({"area": raw[area].astype("string")})
+        frame = pd.DataFrame({"area_code": raw[area].astype("string")})
         frame["stratum"] = raw[strata].astype("string").fillna("") if strata else "all"
         one = pd.Series(1.0, index=raw.index)
         frame.insert(
             1, "weight", one if weight is None else _weights(raw[weight], frame["stratum"], path.name, problems)
         )
-        if n := int((empty := frame["area"].isna() | (frame["area"] == "")).sum()):
+        if n := int((empty := frame["area_code"].isna() | (frame["area_code"] == "")).sum()):
             hint = "complete the column, or drop these rows"
             problems.add(f"{path.name} has respondents without {level}code", f"{n} rows", "a code in each", hint)
-        if bad := CBS.malformed(pd.Series(frame["area"][~empty].unique()), level):
+        if bad := CBS.malformed(pd.Series(frame["area_code"][~empty].unique()), level):
             other = "wijk" if level == "buurt" else "buurt"
             hint = "give codes as text" if CBS.malformed(pd.Series(bad), other) else f'set `level = "{other}"`'
             problems.add(f"{path.name} has malformed {level}codes", shown(bad), f"the form {CBS.forms[level][0]}", hint)
         if id is not None:
-            _identifiers(raw[id], frame["area"], level, path.name, problems)
+            _identifiers(raw[id], frame["area_code"], level, path.name, problems)
         frame, info = add_design(
             frame,
             raw,
@@ -181,7 +181,9 @@ class Survey:
         number = None if id is None else pd.to_numeric(raw[id], errors="coerce").to_numpy(dtype=float)
         persons = "fpc" in frame and not clusters and bool((frame["fpc"] > 1).any())
         population = frame["fpc"].to_numpy(dtype=float) if persons else None
-        rows = Rows(path.name, level, frame["area"], w, frame["stratum"], population, number, pd.DataFrame(answers))
+        rows = Rows(
+            path.name, level, frame["area_code"], w, frame["stratum"], population, number, pd.DataFrame(answers)
+        )
         told = of_file(rows)
         info = replace(info, notes=(*info.notes, *told))
         return cls(pd.concat([frame, pd.DataFrame(answers)], axis=1), codebook, year, info, level)
@@ -191,10 +193,10 @@ class Survey:
 
         Weights, and what they were calibrated to, stay those of the whole file.
         """
-        here = self.frame["area"].isin(areas.at(self.level))
+        here = self.frame["area_code"].isin(areas.at(self.level))
         if here.all() or not here.any():  # without anybody left the checks say which codes
             return self
-        where = self.frame["area"][~here].unique()
+        where = self.frame["area_code"][~here].unique()
         note = Note(
             "{n} of {of} respondents of {source} left out: they live in {places} {level}en that the areas do not have "
             "({codes})",
@@ -224,7 +226,7 @@ class Survey:
 
 def check_areas(survey: Survey, areas: Areas, problems: Problems, code_year: int | None = None) -> None:
     """Record respondents whose buurt or wijk does not exist in `areas`, or whose codes are of another year."""
-    check_codes(survey.frame["area"], survey.codebook.id, survey.level, areas, problems, code_year)
+    check_codes(survey.frame["area_code"], survey.codebook.id, survey.level, areas, problems, code_year)
 
 
 def check_codes(

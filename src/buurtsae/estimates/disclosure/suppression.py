@@ -151,7 +151,7 @@ class Cells:
         names = [d for d, r in zip(direct.subdimensions, direct.reference, strict=True) if r == s]
         y, w = arrays(scores, names)
         labels = areas.inhabited_at(scores.level)
-        own = labels.get_indexer(scores.frame["area"])
+        own = labels.get_indexer(scores.frame["area_code"])
         answered = np.isfinite(y) * w[:, None]
         weights = group_sum(answered, own, len(labels))
         total = group_sum(np.nan_to_num(y) * answered, own, len(labels))
