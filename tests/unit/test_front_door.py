@@ -18,6 +18,26 @@ from buurtsae.estimates.summary import Estimates
 from buurtsae.model.design import design
 
 N = 48
+BOOK = """
+id = "eigen"
+nl = "Eigen onderzoek"
+kind = "survey"
+level = "land"
+min_share_answered = 0.5
+references = ["County of X, 2024"]
+
+[[scale]]
+id = "ties"
+subdimension = "participatie"
+answers = { from = 1, to = 5 }
+worst = 1
+best = 5
+items = [
+  { name = "talk", about = "they talk" },
+  { name = "help", about = "they help" },
+  { name = "trust", about = "they trust" },
+]
+"""
 SMALL = {"progress": False, "draws": 2000, "hyperparameters": 200}
 
 
@@ -272,3 +292,24 @@ def test_counties_of_north_carolina_end_to_end(shared: Path) -> None:
     assert rows["estimate"].std() < direct.std()
     assert (rows["sd"] < np.sqrt(variance[rows.index])).all()
     assert est.fit.check().empty
+
+
+def test_respondents_with_codes_of_their_own(tmp_path: Path) -> None:
+    """From answers of respondents in counties to estimates of counties and states, by a codebook of the user's own."""
+    rng = np.random.default_rng(5)
+    areas = bs.Areas.from_frame(table()[["fips", "state", "income"]], "fips", {"state": "state"})
+    codes = rng.choice(areas.codes, 600)
+    answers = rng.integers(1, 6, (600, 3))
+    frame = pd.DataFrame(answers, columns=["talk", "help", "trust"]).assign(county=codes, w=1.0)
+    frame.to_csv(tmp_path / "answers.csv", index=False)
+    book = tmp_path / "book.toml"
+    book.write_text(BOOK, encoding="utf-8")
+    survey = bs.Survey.read(tmp_path / "answers.csv", book, 2024, area="county", weight="w", system=areas.system)
+    assert survey.level == "area"
+    direct = bs.direct(bs.Concept.load().score(survey), areas)
+    assert direct.sources[0].level == "area"
+    assert direct.totals("state")["area_code"].drop_duplicates().tolist() == ["AK", "AL", "AR", "AZ"]
+    est = bs.estimate(bs.fit(bs.AreaModel("1", terms=[bs.IID("state")]), direct, **SMALL))  # type: ignore[arg-type]
+    rows = est.table.query("measure == 'participatie'")
+    assert rows.groupby("level", sort=False).size().to_dict() == {"area": N, "state": 4, "all": 1}
+    assert rows.query("level == 'all'")["n_respondents"].item() == 600

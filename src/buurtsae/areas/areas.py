@@ -299,8 +299,8 @@ class Areas:
 
     def left_out(self, level: str, code: pd.Series) -> np.ndarray:
         """Return True for buurtcodes or wijkcodes that the file has, and `where` left out."""
-        buurt = pd.Series(self.omitted, dtype=object)
-        return code.isin(buurt if level == self.base else self.system.read(buurt, level)).to_numpy()
+        omitted = pd.Series(self.omitted, dtype=object)
+        return code.isin(self.system.read(omitted, level) if level in self.system.forms else omitted).to_numpy()
 
     def label(self, level: str, code: str) -> str:
         """Return the name of an area, or its code where the name is unknown."""

@@ -88,7 +88,9 @@ class CodeSystem:
         return example[:2] + code.str.slice(2, len(example))
 
     def malformed(self, code: pd.Series, level: str) -> list[str]:
-        """Return the codes that do not have the form of `level`, in order of appearance."""
+        """Return the codes that do not have the form of `level`, if it has one, in order of appearance."""
+        if level not in self.forms:
+            return []
         pattern = re.compile(self.forms[level][1])
         fits = code.astype("string").map(lambda c: isinstance(c, str) and bool(pattern.fullmatch(c)))
         return [str(c) for c in code[~fits.astype(bool)].unique()]

@@ -413,7 +413,7 @@ def direct(
         unknown = area[~area.isin(areas.at(s.level))]
         if len(unknown):
             problems.add(
-                f"{len(unknown)} respondents of {s.source} live in unknown {s.level}en",
+                f"{len(unknown)} respondents of {s.source} live in unknown {areas.system.noun(s.level)}",
                 shown(sorted(unknown.unique())),
                 f"{s.level}codes of {areas.year}",
                 "recode them to the areas' year",

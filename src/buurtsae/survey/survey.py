@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.codes import CBS, SOURCES
+from buurtsae.areas.codes import CBS, CodeSystem
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook
@@ -57,7 +56,8 @@ class Survey:
         source: str | Path,
         year: int,
         *,
-        level: Literal["buurt", "wijk"] = "buurt",
+        level: str | None = None,
+        system: CodeSystem = CBS,
         area: str | None = None,
         weight: str | None = "gewicht",
         strata: str | None = None,
@@ -79,8 +79,11 @@ class Survey:
             Identifier of a codebook in the package, or a TOML file of your own.
         year : int
             Year of the fieldwork.
-        level : {"buurt", "wijk"}
-            Whether respondents are known per buurt, or per wijk only.
+        level : {"buurt", "wijk"}, optional
+            Whether respondents are known per buurt, the default, or per wijk only; in another code system, per area or
+            per area of the first level above.
+        system : CodeSystem
+            Of the codes: that of CBS, or `system` of the areas.
         area, weight, strata : str
             Columns with the area code (None: `buurtcode`, or `wijkcode` by the level), the design weight, and the
             stratum (None: one stratum). A participatory source may come without weights: all are 1 then.
@@ -115,8 +118,9 @@ class Survey:
                 "a survey or a participatory source",
                 "join its figures to the areas by `tables`, and name them in the formula",
             )
-        if level not in SOURCES:
-            raise DataError(f"level of {codebook.id} is unknown", repr(level), " or ".join(SOURCES), "correct it")
+        level = level or system.base
+        if level not in (sources := system.levels[:-1][:2]):
+            raise DataError(f"level of {codebook.id} is unknown", repr(level), " or ".join(sources), "correct it")
         path, area = Path(path), area or f"{level}code"
         clusters, sizes = ([c] if isinstance(c, str) else list(c) for c in (cluster, fpc))
         raw = read_table(path, text=[c for c in (area, strata, id, *clusters) if c is not None])
@@ -153,10 +157,11 @@ class Survey:
         if n := int((empty := frame["area_code"].isna() | (frame["area_code"] == "")).sum()):
             hint = "complete the column, or drop these rows"
             problems.add(f"{path.name} has respondents without {level}code", f"{n} rows", "a code in each", hint)
-        if bad := CBS.malformed(pd.Series(frame["area_code"][~empty].unique()), level):
-            other = "wijk" if level == "buurt" else "buurt"
-            hint = "give codes as text" if CBS.malformed(pd.Series(bad), other) else f'set `level = "{other}"`'
-            problems.add(f"{path.name} has malformed {level}codes", shown(bad), f"the form {CBS.forms[level][0]}", hint)
+        if bad := system.malformed(pd.Series(frame["area_code"][~empty].unique()), level):
+            other = next(s for s in sources if s != level)
+            hint = "give codes as text" if system.malformed(pd.Series(bad), other) else f'set `level = "{other}"`'
+            form = f"the form {system.forms[level][0]}"
+            problems.add(f"{path.name} has malformed {level}codes", shown(bad), form, hint)
         if id is not None:
             _identifiers(raw[id], frame["area_code"], level, path.name, problems)
         frame, info = add_design(
@@ -172,6 +177,7 @@ class Survey:
             lonely=lonely,
             calibrate=None if problems.found else calibrate,  # weights and codes that are wrong meet no totals
             level=level,
+            system=system,
         )
         answers = {
             i.name: _answers(raw[i.name], i.codes, codebook.missing, f"{path.name}, {i.name}", problems) for i in asked
@@ -198,12 +204,12 @@ class Survey:
             return self
         where = self.frame["area_code"][~here].unique()
         note = Note(
-            "{n} of {of} respondents of {source} left out: they live in {places} {level}en that the areas do not have "
+            "{n} of {of} respondents of {source} left out: they live in {places} {level} that the areas do not have "
             "({codes})",
-            "{n} van de {of} respondenten van {source} weggelaten: zij wonen in {places} {level}en die niet bij de "
+            "{n} van de {of} respondenten van {source} weggelaten: zij wonen in {places} {level} die niet bij de "
             "gebieden horen ({codes})",
             n=int((~here).sum()), of=len(here), source=self.codebook.id,
-            places=len(where), level=self.level, codes=sorted(where),
+            places=len(where), level=areas.system.noun(self.level), codes=sorted(where),
         )  # fmt: skip
         design = replace(self.design, notes=(*self.design.notes, note))
         return replace(self, frame=self.frame[here].reset_index(drop=True), design=design)
@@ -219,7 +225,7 @@ class Survey:
     def __repr__(self) -> str:
         return (
             f"Survey {self.codebook.nl} {self.year}: {len(self)} respondents "
-            f"in {self.frame['area'].nunique()} {self.level}en, {len(self.codebook.items)} items "
+            f"in {self.frame['area_code'].nunique()} {self.level}en, {len(self.codebook.items)} items "
             f"for {', '.join(self.codebook.subdimensions)}"
         )
 
@@ -250,7 +256,7 @@ def check_codes(
             else (why, f": a {level} may exist at CBS and have no polygon here")
         )
         problems.add(
-            f"{len(unknown)} respondents of {source} live in unknown {level}en",
+            f"{len(unknown)} respondents of {source} live in unknown {areas.system.noun(level)}",
             shown(sorted(unknown.unique())),
             f"{level}codes of {areas.year}",
             f'{why}, or set `unknown_areas = "drop"` in [[sources]]{place}',
