@@ -223,7 +223,7 @@ def test_an_area_within_one_sampled_unit_has_no_standard_error(areas: Areas, two
 
 def test_respondents_where_nobody_lives_are_left_out_and_noted(areas: Areas, two: list[Scores]) -> None:
     frame = two[0].frame
-    ghost = frame.iloc[:2].assign(area=EMPTY)
+    ghost = frame.iloc[:2].assign(area_code=EMPTY)
     found = direct(Scores(pd.concat([frame, ghost]), "veiligheidsmonitor", 2022, SUBDIMENSIONS), areas)
     assert found.notes == (f"2 respondents of veiligheidsmonitor left out: buurten without residents ({EMPTY})",)
     table, without = found.totals("land"), direct(two[0], areas).totals("land")

@@ -232,7 +232,9 @@ def test_scores_that_are_equal_by_the_answers_are_equal_numbers() -> None:
     items = tuple(Item(f"v{j}", "participatie", 1, 4, codes=(1, 2, 3, 4), scale="s") for j in range(5))
     scale = Scale("s", "Schaal", "participatie", items, 0.2)
     book = Codebook("eigen", "Eigen", min_share_answered=0.2, scales=(scale,))
-    frame = pd.DataFrame(answers, columns=[i.name for i in items]).assign(area="BU03440000", weight=1.0, stratum="all")
+    frame = pd.DataFrame(answers, columns=[i.name for i in items]).assign(
+        area_code="BU03440000", weight=1.0, stratum="all"
+    )
     found = score(Survey(frame, book, 2023), ["participatie"]).frame["participatie"]
     exact = [Fraction(int(np.nansum(a - 1)), int(np.isfinite(a).sum())) for a in answers[found.notna()]]
     assert found.dropna().groupby(exact).nunique().eq(1).all()

@@ -203,7 +203,7 @@ def prepare(
 def _one(
     c: Covariate, category: bool, policy: Missing, areas: Areas, problems: Problems
 ) -> tuple[pd.Series, Provenance] | None:
-    entry, live = known(c.name) if areas.system is CBS else None, areas.inhabited
+    entry, live = known(c.name) if areas.system == CBS else None, areas.inhabited
     sensitive = bool(entry and entry[1].sensitive) or bool(ORIGIN.search(c.name))
     if sensitive and not c.sensitive:
         problems.add(

@@ -25,7 +25,7 @@ PERCENTAGE = re.compile(r"(pct|perc|percentage|p)_", re.IGNORECASE)
 
 def figures(areas: Areas) -> list[Finding]:
     """Return what is wrong or strange with the figures of buurten with residents; of other areas nothing is known."""
-    if areas.system is not CBS:
+    if areas.system != CBS:
         return []
     return [within(areas.frame.loc[areas.inhabited, name]) for name in areas.covariates]
 

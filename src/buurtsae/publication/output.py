@@ -72,7 +72,7 @@ def publish(
     dict
         The quality report; ``["gate"]["passed"]`` says whether the figures may be published.
     """
-    if est.areas.system is not CBS:
+    if est.areas.system != CBS:
         got, hint = f"areas by {', '.join(est.areas.levels)}", "write `est.published` as a table"
         raise DataError("what is published is of buurten, wijken and gemeenten", got, "codes of CBS", hint)
     provenance = provenance or Provenance()
