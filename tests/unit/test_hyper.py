@@ -25,7 +25,7 @@ def made_design(n_dims: int = 4, spread: float = 0.3) -> Design:
         BYM2(AREAS.graph(), PC(0.9, 0.02), spread, Beta(2, 3), LKJ(4), shared=False),
         IID("gemeente", PC(0.8, 0.03), 0.2, LKJ(1.5)),
     )
-    return design(AreaModel("1", terms, link=LINK), estimates, AREAS)
+    return design(AreaModel("1", terms, link=LINK), estimates)
 
 
 @pytest.mark.parametrize(
