@@ -184,17 +184,17 @@ def sample(design: Design, seed: int, options: EblupOptions, progress: bool) -> 
     with warnings.catch_warnings():  # the certificate says both, and with it the gate and the notes of the report
         warnings.simplefilter("ignore", BoundaryWarning)
         warnings.simplefilter("ignore", NotConvergedWarning)
-        found = multivariate(design)
-    here, z, parts = found.maximum.here, found.model.blocks.z, found.squared_errors
+        fit = multivariate(design)
+    here, z, terms = fit.maximum.here, fit.model.blocks.z, fit.mse_terms
     n, (m, width, _) = options.draws, z.shape
     rng = np.random.default_rng([seed, 4])
     moved = rng.normal(size=(n, len(here.delta))) @ np.linalg.cholesky(here.inverse).T
     left = (np.eye(width) - here.sigma @ here.w) @ z
     eta = (moved @ left.reshape(m * width, -1).T).reshape(n, m, width)
-    root = _root(parts.g1 + 2 * parts.g3)
+    root = _root(terms.g1 + 2 * terms.g3)
     for k in range(n):  # one draw at a time: no second array of this size
-        eta[k] += found.eblup.to_numpy() + np.einsum("ade,ae->ad", root, rng.normal(size=(m, width)))
-    b = np.linalg.solve(found.model.blocks.root, (here.delta + moved).T).T.reshape(n, width, -1)
+        eta[k] += fit.eblup.to_numpy() + np.einsum("ade,ae->ad", root, rng.normal(size=(m, width)))
+    b = np.linalg.solve(fit.model.blocks.root, (here.delta + moved).T).T.reshape(n, width, -1)
     sd, correlation = _split(here.sigma)
     raw = {
         "eta": eta,
@@ -203,8 +203,8 @@ def sample(design: Design, seed: int, options: EblupOptions, progress: bool) -> 
         **({"root_R": np.broadcast_to(np.linalg.cholesky(correlation), (n, 1, width, width))} if width > 1 else {}),
     }
     shaped = {name: values.reshape(CHAINS, -1, *values.shape[1:]) for name, values in raw.items()}
-    certificate = Maximised("REML", len(found.trace) - 1, found.converged, found.at_boundary)
-    return replace(labelled(design, shaped, certificate=certificate), mse=found.mse.to_numpy())
+    certificate = Maximised("REML", len(fit.trace) - 1, fit.converged, fit.at_boundary)
+    return replace(labelled(design, shaped, certificate=certificate), mse=fit.mse.to_numpy())
 
 
 def _root(covariance: Floats) -> Floats:
