@@ -30,6 +30,7 @@ import pandas as pd
 from classical_speed import made_graph
 from pages import write_part
 
+from buurtsae.classical import core
 from buurtsae.classical.area import bootstrap, mse
 from buurtsae.classical.area.components import METHODS, estimate, gls
 from buurtsae.classical.area.fay_herriot import FayHerriot
@@ -105,7 +106,7 @@ def bootstrapped(draws: int, rng: np.random.Generator, first: bool) -> Iterator[
     here = bootstrap.predicted(y, x, d, SEEN, s, "reml")
     seed = int(rng.integers(2**31))
     fit = gls(s, y[SEEN], x[SEEN], d[SEEN])
-    found = bootstrap.fay_herriot(fit.beta, s, x, d, SEEN, "reml", draws, seed)
+    found = core.bootstrap(*bootstrap.resampling(fit.beta, s, x, d, SEEN, "reml"), draws, seed)
     if first:
         whole = FayHerriot(y, x, d).fit().bootstrap_mse(draws, seed)
         np.testing.assert_allclose(whole, pd.DataFrame(found), rtol=1e-10)

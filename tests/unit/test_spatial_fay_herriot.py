@@ -125,6 +125,20 @@ def test_likelihood_and_score_by_dense_algebra(data: pd.DataFrame, rho: float, r
     np.testing.assert_allclose(sar.score(restricted), slopes, rtol=1e-5, atol=1e-6)
 
 
+def test_the_likelihood_of_a_model_is_that_of_ever_flatter_priors_of_beta(data: pd.DataFrame) -> None:
+    model, dense, s = SpatialFayHerriot.from_formula("y ~ x", data, "d", grid(), "code"), Dense(data, SIGMA2, RHO), 1e3
+    root = np.linalg.cholesky(np.linalg.inv(dense.vi) + s**2 * dense.xs @ dense.xs.T)
+    z = np.linalg.solve(root, dense.y[dense.seen])
+    marginal = -0.5 * (len(z) * np.log(2 * np.pi) + z @ z) - np.log(root.diagonal()).sum()
+    flat = marginal + 2 * np.log(s) + np.log(2 * np.pi)
+    # what the prior still adds is |beta|^2 / (2 s^2), 1.3e-5
+    np.testing.assert_allclose(model.loglike(RHO, SIGMA2), flat, atol=3e-5)
+    np.testing.assert_allclose(model.loglike(RHO, SIGMA2, "reml"), dense.loglike(True), rtol=1e-10)
+    np.testing.assert_allclose(model.loglike(RHO, SIGMA2, "ml"), dense.loglike(False), rtol=1e-10)
+    with pytest.raises(ModelError, match="unknown"):
+        model.loglike(RHO, SIGMA2, "fh")  # type: ignore[arg-type]
+
+
 def test_the_average_information_is_that_of_dense_algebra(data: pd.DataFrame) -> None:
     sar, dense = sar_of(data, SIGMA2, RHO), Dense(data, SIGMA2, RHO)
     s, y = np.ix_(dense.seen, dense.seen), dense.y[dense.seen]

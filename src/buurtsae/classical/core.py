@@ -22,7 +22,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,8 @@ from buurtsae.sparse import Floats, one_thread
 if TYPE_CHECKING:
     from statsmodels.iolib.summary import Summary
 
+Likelihood = Literal["reml", "ml"]
+LIKELIHOODS: tuple[str, ...] = get_args(Likelihood)
 LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -64,6 +66,23 @@ class Shaped:
         values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]  # of dataclasses only
         parts = [f"{name} {getattr(v, 'shape', None) or cut(v, 30)}" for name, v in values.items()]
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """A test.
+
+    Attributes
+    ----------
+    name : str
+    statistic, pvalue : float
+    """
+
+    __test__ = False  # no test of pytest
+
+    name: str
+    statistic: float
+    pvalue: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,6 +126,7 @@ class Prediction(Shaped):
 
 Draw = Callable[[np.random.Generator], tuple[Floats, Any]]
 Refit = Callable[[Any], Prediction]
+Resampling = tuple[Draw, Refit, Refit, Floats]  # draw, refit, known and g1 + g2: see `bootstrap`
 
 
 def replicates(

@@ -6,7 +6,7 @@ import numpy as np
 
 from buurtsae.classical.area import mse as analytic
 from buurtsae.classical.area.components import Method, estimate, gls
-from buurtsae.classical.core import Prediction, bootstrap
+from buurtsae.classical.core import Prediction, Resampling
 from buurtsae.sparse import Floats
 
 
@@ -34,23 +34,12 @@ def refitted(y: Floats, x: Floats, d: Floats, sampled: np.ndarray, method: Metho
     return predicted(y, x, d, sampled, component.sigma2_v, method, component.converged), component.sigma2_v
 
 
-def fay_herriot(
-    beta: Floats,
-    sigma2_v: float,
-    x: Floats,
-    d: Floats,
-    sampled: np.ndarray,
-    method: Method,
-    replications: int,
-    seed: int | None,
-) -> dict[str, Floats]:
-    """Bootstrap the MSE of a Fay-Herriot fit: x (m, p), d (m,), which areas are sampled (m,); see `core.bootstrap`."""
+def resampling(beta: Floats, sigma2_v: float, x: Floats, d: Floats, sampled: np.ndarray, method: Method) -> Resampling:
+    """Return what `core.bootstrap` needs of a Fay-Herriot fit: x (m, p), d (m,), which areas are sampled (m,)."""
     mean, noise = x @ beta, np.where(sampled, d, np.nan)
-    return bootstrap(
+    return (
         lambda rng: drawn(mean, sigma2_v, noise, rng),
         lambda y: refitted(y, x, d, sampled, method)[0],
         lambda y: predicted(y, x, d, sampled, sigma2_v, method),
         predicted(mean, x, d, sampled, sigma2_v, method).leading,
-        replications,
-        seed,
     )

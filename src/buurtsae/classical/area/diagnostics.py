@@ -21,27 +21,10 @@ import pandas as pd
 from scipy.stats import chi2, normaltest, shapiro
 
 from buurtsae.classical.area.components import RESTRICTED, Gls, estimate, gls
-from buurtsae.classical.core import Shaped, one_of
+from buurtsae.classical.core import Shaped, TestResult, one_of
 from buurtsae.sparse import Floats
 
 SHAPIRO_MOST = 5000  # its p-values are known up to here
-
-
-@dataclass(frozen=True)
-class TestResult:
-    """A test.
-
-    Attributes
-    ----------
-    name : str
-    statistic, pvalue : float
-    """
-
-    __test__ = False  # no test of pytest
-
-    name: str
-    statistic: float
-    pvalue: float
 
 
 @dataclass(frozen=True, repr=False)

@@ -20,12 +20,13 @@ from typing import Literal, cast
 import numpy as np
 import pandas as pd
 
-from buurtsae.classical.area import bootstrap
 from buurtsae.classical.area import mse as analytic
+from buurtsae.classical.area.bootstrap import resampling
 from buurtsae.classical.area.components import Gls, Method, estimate, gls
 from buurtsae.classical.area.data import VarianceModel
-from buurtsae.classical.area.diagnostics import Diagnostics, TestResult, area_effect, diagnose
+from buurtsae.classical.area.diagnostics import Diagnostics, area_effect, diagnose
 from buurtsae.classical.area.results import VarianceResults
+from buurtsae.classical.core import Resampling, TestResult
 from buurtsae.sparse import one_thread
 
 
@@ -159,21 +160,6 @@ class FayHerriotResults(VarianceResults):
         y, x, d = data.y[seen], data.x[seen], data.d[seen]
         return area_effect(self.gls, y, x, d, self.method, kind, draws, seed)
 
-    def bootstrap_mse(self, replications: int = 400, seed: int | None = None) -> pd.DataFrame:
-        """Estimate the MSE by parametric bootstrap.
-
-        Returns
-        -------
-        DataFrame, shape (m, 3)
-            By area `naive`, `corrected` (for the bias of g1 and g2), and `mc_error`, the standard error of `naive`.
-
-        Raises
-        ------
-        ModelError
-            If there are fewer than two replications, or less than half of the refits converge.
-        """
+    def _resampling(self) -> Resampling:
         data, method = self.data, cast(Method, self.method)
-        parts = bootstrap.fay_herriot(
-            self.beta, self.sigma2_v, data.x, data.d, data.sampled, method, replications, seed
-        )
-        return pd.DataFrame(parts, index=data.codes)
+        return resampling(self.beta, self.sigma2_v, data.x, data.d, data.sampled, method)

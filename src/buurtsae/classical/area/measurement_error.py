@@ -30,7 +30,7 @@ from buurtsae.classical.area.bootstrap import drawn
 from buurtsae.classical.area.covariate_error import CovariateError, read_covariate_error
 from buurtsae.classical.area.data import AreaData, AreaModel
 from buurtsae.classical.area.results import AreaResults
-from buurtsae.classical.core import Prediction, bootstrap
+from buurtsae.classical.core import Prediction, Resampling
 from buurtsae.errors import ModelError, shown
 from buurtsae.sparse import Floats
 
@@ -217,21 +217,8 @@ class MeasurementErrorFayHerriotResults(AreaResults):
         mse = modified.unsampled(self.solution, self.jackknife, values, c)
         return pd.DataFrame({"eblup": values @ self.beta, "mse": mse}, index=codes)
 
-    def bootstrap_mse(self, replications: int = 400, seed: int | None = None) -> pd.DataFrame:
-        """Estimate the MSE by parametric bootstrap, the measured covariates taken for the true ones.
-
-        These vary more than the true ones: what the error of beta adds, of order 1/m, is a little low.
-
-        Returns
-        -------
-        DataFrame, shape (m, 3)
-            By area `naive`, `corrected` (for the bias of g1 and g2), and `mc_error`, the standard error of `naive`.
-
-        Raises
-        ------
-        ModelError
-            If there are fewer than two replications, or less than half of the refits converge.
-        """
+    def _resampling(self) -> Resampling:
+        """The measured covariates are taken for the true ones, and vary more: what beta adds is a little low."""
         data, c, seen = self.data, self.model.covariate_error, self.data.sampled
         d, noise = data.d[seen], np.where(seen, data.d, np.nan)
         size, axes = np.linalg.eigh(c)
@@ -263,8 +250,7 @@ class MeasurementErrorFayHerriotResults(AreaResults):
             beta = modified.regress(y[seen], x[seen], c[seen], self.solution.weight)[0]
             return Prediction(_predicted(data, y, x, gamma, beta), np.zeros(len(y)))
 
-        parts = bootstrap(draw, refit, known, leading(self.solution, data.y, data.x), replications, seed)
-        return pd.DataFrame(parts, index=data.codes)
+        return draw, refit, known, leading(self.solution, data.y, data.x)
 
     def _edges(self) -> list[str]:
         edges = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from buurtsae.classical.area.data import AreaData
 from buurtsae.classical.area.mse import AreaTerms, synthetic
-from buurtsae.classical.core import MseTerms, Results
+from buurtsae.classical.core import MseTerms, Resampling, Results, bootstrap
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,6 +83,25 @@ class AreaResults(Results):
             },
             index=self.data.codes,
         )
+
+    def bootstrap_mse(self, replications: int = 400, seed: int | None = None) -> pd.DataFrame:
+        """Estimate the MSE by parametric bootstrap.
+
+        Returns
+        -------
+        DataFrame, shape (m, 3)
+            By area `naive`, `corrected` (for the bias of g1 and g2), and `mc_error`, the standard error of `naive`.
+
+        Raises
+        ------
+        ModelError
+            If there are fewer than two replications, or less than half of the refits converge.
+        """
+        return pd.DataFrame(bootstrap(*self._resampling(), replications, seed), index=self.data.codes)
+
+    @abstractmethod
+    def _resampling(self) -> Resampling:
+        """Return what `core.bootstrap` needs."""
 
     def _sizes(self) -> dict[str, str]:
         return {"No. Areas": str(len(self.data.codes)), "With a sample": str(self.nobs)}

@@ -29,7 +29,7 @@ from buurtsae.classical.area.components import gls
 from buurtsae.classical.area.data import VarianceModel
 from buurtsae.classical.area.mse import synthetic
 from buurtsae.classical.area.results import VarianceResults
-from buurtsae.classical.core import Prediction, bootstrap
+from buurtsae.classical.core import Prediction, Resampling, bootstrap
 from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats
 
@@ -188,6 +188,11 @@ class RobustFayHerriotResults(VarianceResults):
         ModelError
             If there are fewer than two replications, or less than half of the refits converge.
         """
+        errors = bootstrap(*self._resampling(c), replications, seed)
+        table = pd.DataFrame(errors, index=self.data.codes)
+        return table if np.isinf(c) else table.assign(corrected=np.nan)
+
+    def _resampling(self, c: float = np.inf) -> Resampling:
         data, seen, k = self.data, self.data.sampled, self.k
         x, d, noise = data.x, data.d[seen], np.where(seen, data.d, np.nan)
         mean = x @ self.beta
@@ -210,9 +215,7 @@ class RobustFayHerriotResults(VarianceResults):
             return predicted(y, self.sigma2_v, beta, solved)
 
         leading = predicted(mean, self.sigma2_v, self.beta, True).leading
-        parts = bootstrap(lambda rng: drawn(mean, self.sigma2_v, noise, rng), refit, known, leading, replications, seed)
-        table = pd.DataFrame(parts, index=data.codes)
-        return table if np.isinf(c) else table.assign(corrected=np.nan)
+        return lambda rng: drawn(mean, self.sigma2_v, noise, rng), refit, known, leading
 
 
 def _limited(eblup: Floats, y: Floats, d: Floats, c: float) -> Floats:

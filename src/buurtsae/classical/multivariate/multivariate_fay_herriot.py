@@ -16,21 +16,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, cast, get_args
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from buurtsae.classical.columns import check_columns, covariates, numbers, read_formula
-from buurtsae.classical.core import one_of
+from buurtsae.classical.core import LIKELIHOODS, Likelihood, one_of
 from buurtsae.classical.multivariate.covariances import STRUCTURES
 from buurtsae.classical.multivariate.likelihood import Blocks, at, maximise
 from buurtsae.classical.multivariate.results import MultivariateFayHerriotResults
 from buurtsae.errors import DataError, ModelError, Problems, shown
 from buurtsae.sparse import Floats, one_thread
 
-Likelihood = Literal["reml", "ml"]
 Covariates = ArrayLike | Sequence[pd.DataFrame | ArrayLike]
 
 
@@ -200,7 +199,7 @@ class MultivariateFayHerriot:
         BoundaryWarning
             If Sigma is singular.
         """
-        one_of(method, get_args(Likelihood), "method of estimation")
+        one_of(method, LIKELIHOODS, "method of estimation")
         one_of(structure, list(STRUCTURES), "structure")
         family, blocks = STRUCTURES[structure](len(self.measures)), self.blocks
         with one_thread():

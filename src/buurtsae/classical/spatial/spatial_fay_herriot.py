@@ -14,7 +14,7 @@ JABES 11. Pratesi, M. and Salvati, N. (2008). Statistical Methods and Applicatio
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -23,16 +23,13 @@ from scipy.stats import chi2
 
 from buurtsae.classical.area.components import Method, estimate, gls
 from buurtsae.classical.area.data import AreaData, AreaModel
-from buurtsae.classical.area.diagnostics import TestResult
 from buurtsae.classical.area.results import AreaResults
-from buurtsae.classical.core import Prediction, bootstrap, one_of, quadratic
+from buurtsae.classical.core import LIKELIHOODS, Likelihood, Prediction, Resampling, TestResult, one_of, quadratic
 from buurtsae.classical.spatial.proximity import read_proximity
 from buurtsae.classical.spatial.sar import EDGE, Neighbours, Sar, SarMaximum, maximise
 from buurtsae.classical.spatial.sar_mse import SpatialTerms, terms, without_effects
 from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats
-
-Likelihood = Literal["reml", "ml"]
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -59,13 +56,14 @@ class SpatialFayHerriot(AreaModel):
 
     Examples
     --------
-    >>> line = np.diag(np.ones(5), 1) + np.diag(np.ones(5), -1)  # six areas in a row
-    >>> y = [1.0, 1.4, 2.1, 3.2, 3.9, 4.1]
-    >>> model = SpatialFayHerriot(y, np.ones(6), [0.1] * 6, line)
+    >>> line = np.diag(np.ones(7), 1) + np.diag(np.ones(7), -1)  # eight areas in a row
+    >>> y = [1.0, 2.5, 1.8, 3.2, 2.2, 3.0, 4.0, 2.9]
+    >>> model = SpatialFayHerriot(y, np.ones(8), [0.1] * 8, line)
     >>> round(model.loglike(rho=0.5, sigma2_v=1.0), 4)
-    -7.065
-    >>> model.fit().mse_terms.g1.shape
-    (6,)
+    -10.5274
+    >>> fit = model.fit("reml")
+    >>> round(fit.rho, 3), fit.eblup.round(1).tolist()
+    (0.262, [1.2, 2.4, 1.9, 3.1, 2.3, 3.0, 3.8, 2.9])
     """
 
     data: AreaData
@@ -114,7 +112,7 @@ class SpatialFayHerriot(AreaModel):
         ModelError
             If the method is unknown.
         """
-        one_of(method, get_args(Likelihood), "method of estimation")
+        one_of(method, LIKELIHOODS, "method of estimation")
         return self._at(rho, sigma2_v, self.data.y).loglike(restricted=method == "reml")
 
     def fit(self, method: Likelihood = "reml", tol: float = 1e-10, maxiter: int = 100) -> SpatialFayHerriotResults:
@@ -139,7 +137,7 @@ class SpatialFayHerriot(AreaModel):
         BoundaryWarning
             If sigma2_v is zero, or rho at the edge of what is possible.
         """
-        one_of(method, get_args(Likelihood), "method of estimation")
+        one_of(method, LIKELIHOODS, "method of estimation")
         data, maximum = self.data, self._maximum(self.data.y, method, tol, maxiter)
         sar, zero = maximum.at, maximum.zero
         mean = data.x @ sar.beta
@@ -248,19 +246,7 @@ class SpatialFayHerriotResults(AreaResults):
             "give them to the model with their proximities, and a missing direct estimate",
         )
 
-    def bootstrap_mse(self, replications: int = 400, seed: int | None = None) -> pd.DataFrame:
-        """Estimate the MSE by parametric bootstrap.
-
-        Returns
-        -------
-        DataFrame, shape (m, 3)
-            By area `naive`, `corrected` (for the bias of g1 and g2), and `mc_error`, the standard error of `naive`.
-
-        Raises
-        ------
-        ModelError
-            If there are fewer than two replications, or less than half of the refits converge.
-        """
+    def _resampling(self) -> Resampling:
         data, sar, model = self.data, self.sar, self.model
         mean, d = data.x @ sar.beta, np.where(data.sampled, data.d, np.nan)
 
@@ -275,8 +261,7 @@ class SpatialFayHerriotResults(AreaResults):
         def known(y: Floats) -> Prediction:
             return _prediction(model._at(sar.rho, sar.sigma2, y))
 
-        leading = self.mse_terms.g1 + self.mse_terms.g2
-        return pd.DataFrame(bootstrap(draw, refit, known, leading, replications, seed), index=data.codes)
+        return draw, refit, known, self.mse_terms.g1 + self.mse_terms.g2
 
     def _components(self) -> dict[str, str]:
         return super()._components() | {"rho": f"{self.rho:.4f}"}

@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats as st
 
-from buurtsae.classical.area.diagnostics import TestResult
-from buurtsae.classical.core import one_of
+from buurtsae.classical.core import TestResult, one_of
 from buurtsae.classical.unit.likelihood import deviance, gls
 
 if TYPE_CHECKING:

@@ -15,22 +15,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from buurtsae.classical.columns import covariates, numbers, read_formula
-from buurtsae.classical.core import loglike, one_of
+from buurtsae.classical.core import LIKELIHOODS, Likelihood, loglike, one_of
 from buurtsae.classical.unit.checks import check_population, check_units, population
 from buurtsae.classical.unit.likelihood import Maximum, Response, Sample, degrees_of, gls, logdet_ratio, maximise
 from buurtsae.classical.unit.mse import Targets, Variances, variances
 from buurtsae.classical.unit.results import NestedErrorResults
 from buurtsae.errors import ModelError, Problems, cut, shown
 from buurtsae.sparse import Floats, Ints, one_thread
-
-Likelihood = Literal["reml", "ml"]
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -182,7 +179,7 @@ class NestedError:
         BoundaryWarning
             If the variance between areas is zero.
         """
-        one_of(method, get_args(Likelihood), "method of estimation")
+        one_of(method, LIKELIHOODS, "method of estimation")
         if ratio is not None and not 0 <= ratio < np.inf:
             raise ModelError("the ratio of the variances is impossible", repr(ratio), "0 or more", "correct it")
         sample, restricted = self.sample, method == "reml"

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from buurtsae.classical.area.diagnostics import TestResult
-from buurtsae.classical.core import Results
+from buurtsae.classical.core import Results, TestResult
 from buurtsae.classical.unit.diagnostics import area_effect, normality
 from buurtsae.classical.unit.likelihood import Gls, Maximum, deviance
 from buurtsae.classical.unit.mse import UnitTerms, Variances, bootstrap_mse, predict, terms
