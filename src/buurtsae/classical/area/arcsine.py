@@ -166,6 +166,12 @@ class ArcsineFayHerriotResults(TransformedResults):
     bootstrap : DataFrame, shape (m, 5)
         What `bootstrap_mse` gave: `mse` is its `corrected`.
     replications, seed : int
+
+    Examples
+    --------
+    >>> fit = ArcsineFayHerriot([0.1, 0.3, 0.2, 0.6], [[1.0]] * 4, [50, 40, 60, 30]).fit(seed=1, replications=20)
+    >>> list(fit.bootstrap_mse(20, seed=2))
+    ['naive', 'corrected', 'mc_error', 'lower', 'upper']
     """
 
     bootstrap: pd.DataFrame

@@ -166,6 +166,14 @@ class MeasurementErrorFayHerriotResults(AreaResults):
     solution : Modified
         Of the equations.
     jackknife : Jackknife
+        Covariance of beta and sigma2_v, and the bias of sigma2_v.
+
+    Examples
+    --------
+    >>> x = np.column_stack([np.ones(5), np.arange(5.0)])
+    >>> fit = MeasurementErrorFayHerriot([1.0, 2.0, 4.0, 3.0, 5.0], x, [0.1] * 5, {"x1": 0.2}).fit()
+    >>> fit.predict([[1.0, 5.0]], {"x1": 0.2})["eblup"].round(1).tolist()
+    [6.0]
     """
 
     solution: modified.Modified

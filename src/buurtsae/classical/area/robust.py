@@ -129,6 +129,12 @@ class RobustFayHerriotResults(VarianceResults):
     ----------
     k : float
         Standard deviations at which residuals were cut.
+
+    Examples
+    --------
+    >>> fit = RobustFayHerriot([1.0, 2.0, 3.0, 2.0, 40.0], [[1.0]] * 5, [0.5] * 5).fit()
+    >>> fit.weights.round(2).tolist()
+    [1.0, 1.0, 1.0, 1.0, 0.04]
     """
 
     k: float

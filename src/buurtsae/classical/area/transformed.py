@@ -217,7 +217,16 @@ class LogFayHerriot(VarianceModel):
 
 @dataclass(frozen=True, repr=False)
 class LogFayHerriotResults(TransformedResults):
-    """A fitted Fay-Herriot model of log(y); see `TransformedResults`."""
+    """A fitted Fay-Herriot model of log(y); see `TransformedResults`.
+
+    Examples
+    --------
+    >>> fit = LogFayHerriot([1.0, 2.0, 4.0, 3.0], [[1.0]] * 4, [0.01, 0.04, 0.1, 0.2]).fit()
+    >>> fit.predict([[1.0]])["eblup"].round(2).tolist()
+    [2.64]
+    >>> fit.transformed.params.round(2).tolist()
+    [0.79]
+    """
 
     def predict(self, x: ArrayLike) -> pd.DataFrame:
         """Predict other areas, without a sample of their own, by their covariates.

@@ -39,6 +39,14 @@ class MultivariateFayHerriotResults(Results):
     family : Structure
     maximum : Maximum
         Of the likelihood: free parameters of Sigma, and the model there.
+
+    Examples
+    --------
+    >>> from buurtsae.classical.multivariate.multivariate_fay_herriot import MultivariateFayHerriot
+    >>> y = [[1.0, 2.0], [2.0, 1.5], [4.0, 5.0], [3.0, 3.5], [5.0, 4.0]]
+    >>> fit = MultivariateFayHerriot(y, np.ones(5), np.tile([[0.2, 0.1], [0.1, 0.3]], (5, 1, 1))).fit()
+    >>> fit.table.loc[(0, "y1"), ["direct", "synthetic", "eblup"]].round(2).tolist()
+    [2.0, 3.2, 1.98]
     """
 
     model: MultivariateFayHerriot

@@ -191,6 +191,13 @@ class SpatialFayHerriotResults(AreaResults):
         Autocorrelation of the area effects; NaN if sigma2_v is zero.
     sar : Sar
         The model at its estimates.
+
+    Examples
+    --------
+    >>> line = np.diag(np.ones(7), 1) + np.diag(np.ones(7), -1)
+    >>> fit = SpatialFayHerriot([1.0, 2.5, 1.8, 3.2, 2.2, 3.0, 4.0, 2.9], np.ones(8), [0.1] * 8, line).fit()
+    >>> round(fit.test_autocorrelation().pvalue, 2)
+    0.52
     """
 
     mse_terms: SpatialTerms

@@ -43,6 +43,16 @@ class NestedErrorResults(Results):
         The regression at this ratio.
     variances : Variances
         Both variance components, and what is known of them.
+
+    Examples
+    --------
+    >>> from buurtsae.classical.unit.nested_error import NestedError
+    >>> model = NestedError([2.0, 3.0, 5.0, 4.0, 7.0, 8.0], np.ones(6), ["a", "a", "b", "b", "c", "c"])
+    >>> fit = model.fit()
+    >>> round(fit.test_area_effect("f").pvalue, 3)
+    0.013
+    >>> fit.predict(pd.DataFrame({"x0": 1.0}, index=["c", "d"]))["eblup"].round(2).tolist()
+    [7.39, 4.83]
     """
 
     model: NestedError
