@@ -137,6 +137,9 @@ def test_the_likelihood_of_a_model_is_that_of_ever_flatter_priors_of_beta(data: 
     np.testing.assert_allclose(model.loglike(RHO, SIGMA2, "ml"), dense.loglike(False), rtol=1e-10)
     with pytest.raises(ModelError, match="unknown"):
         model.loglike(RHO, SIGMA2, "fh")  # type: ignore[arg-type]
+    for rho, sigma2 in ((1.0, SIGMA2), (np.nan, SIGMA2), (RHO, 0.0)):
+        with pytest.raises(ModelError, match="no likelihood at these components"):
+            model.loglike(rho, sigma2)
 
 
 def test_the_average_information_is_that_of_dense_algebra(data: pd.DataFrame) -> None:

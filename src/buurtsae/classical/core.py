@@ -332,7 +332,7 @@ class Results(ABC):
         top: Any
         top, right = (
             SimpleTable([[v] for _, v in column], stubs=[k for k, _ in column], title=title, txt_fmt=fmt_2cols)
-            for column, title in zip(columns, (self.model_name, None), strict=True)
+            for column, title in zip(columns, (f"{self.model_name} Model", None), strict=True)
         )
         top.extend_right(right)
         names = [": ".join(n) if isinstance(n, tuple) else str(n) for n in self.names]

@@ -159,7 +159,8 @@ def _predicted(data: AreaData, y: Floats, x: Floats, gamma: Floats, beta: Floats
 class MeasurementErrorFayHerriotResults(AreaResults):
     """A fitted Fay-Herriot model with measurement error; see `AreaResults` for the rest.
 
-    `bse` and `mse` are by jackknife. Moments maximise nothing: there is no likelihood.
+    `bse` and `mse` are by jackknife. Moments maximise nothing: there is no likelihood. `bootstrap_mse` takes the
+    measured covariates for the true ones, which vary less: what the error of beta adds, of order 1/m, is a little low.
 
     Attributes
     ----------
@@ -226,7 +227,6 @@ class MeasurementErrorFayHerriotResults(AreaResults):
         return pd.DataFrame({"eblup": values @ self.beta, "mse": mse}, index=codes)
 
     def _resampling(self) -> Resampling:
-        """The measured covariates are taken for the true ones, and vary more: what beta adds is a little low."""
         data, c, seen = self.data, self.model.covariate_error, self.data.sampled
         d, noise = data.d[seen], np.where(seen, data.d, np.nan)
         size, axes = np.linalg.eigh(c)

@@ -110,9 +110,14 @@ class SpatialFayHerriot(AreaModel):
         Raises
         ------
         ModelError
-            If the method is unknown.
+            If the method is unknown, or the components impossible.
         """
         one_of(method, LIKELIHOODS, "method of estimation")
+        if not (abs(rho) < 1 and 0 < sigma2_v < np.inf):
+            got = f"rho {rho:g}, sigma2_v {sigma2_v:g}"
+            raise ModelError(
+                "there is no likelihood at these components", got, "|rho| < 1, sigma2_v > 0", "correct them"
+            )
         return self._at(rho, sigma2_v, self.data.y).loglike(restricted=method == "reml")
 
     def fit(self, method: Likelihood = "reml", tol: float = 1e-10, maxiter: int = 100) -> SpatialFayHerriotResults:
