@@ -56,6 +56,15 @@ class AreaData:
         """Which areas have a direct estimate."""
         return ~np.isnan(self.y)
 
+    @property
+    def observed(self) -> tuple[Floats, Floats, Floats]:
+        """y, x and d of the areas with a direct estimate."""
+        return self.y[self.sampled], self.x[self.sampled], self.d[self.sampled]
+
+    def series(self, **values: Floats) -> dict[str, pd.Series]:
+        """Return values (m,) by code, under their names."""
+        return {name: pd.Series(v, index=self.codes, name=name) for name, v in values.items()}
+
     @classmethod
     def of(cls, y: ArrayLike, x: ArrayLike, sampling_variance: ArrayLike, area: ArrayLike | None = None) -> Self:
         """Check arrays in the same order, or pandas' series and frames, which are joined by code where y is one.

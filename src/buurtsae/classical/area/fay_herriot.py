@@ -91,7 +91,7 @@ class FayHerriot(VarianceModel):
             If sigma2_v is zero.
         """
         data, seen = self.data, self.data.sampled
-        y, x, d = data.y[seen], data.x[seen], data.d[seen]
+        y, x, d = data.observed
         with one_thread():
             component = estimate(y, x, d, method, tol, maxiter)
             sigma2_v = component.sigma2_v
@@ -110,11 +110,9 @@ class FayHerriot(VarianceModel):
             converged=component.converged,
             trace=pd.DataFrame(component.trace, columns=["sigma2_v", "criterion"]),
             sigma2_v=sigma2_v,
-            eblup=pd.Series(eblup, index=data.codes, name="eblup"),
-            mse=pd.Series(mse, index=data.codes, name="mse"),
-            gamma=pd.Series(gamma, index=data.codes, name="gamma"),
             gls=regression,
             mse_terms=terms,
+            **data.series(eblup=eblup, mse=mse, gamma=gamma),
         )
         results.warn()
         return results
@@ -156,9 +154,7 @@ class FayHerriotResults(VarianceResults):
         self, kind: Literal["lr", "score"] = "lr", draws: int = 999, seed: int | None = None
     ) -> TestResult:
         """Test that there are no area effects, sigma2_v = 0: by likelihood ratio or by score; see `diagnostics`."""
-        data, seen = self.data, self.data.sampled
-        y, x, d = data.y[seen], data.x[seen], data.d[seen]
-        return area_effect(self.gls, y, x, d, self.method, kind, draws, seed)
+        return area_effect(self.gls, *self.data.observed, self.method, kind, draws, seed)
 
     def _resampling(self) -> Resampling:
         data, method = self.data, cast(Method, self.method)

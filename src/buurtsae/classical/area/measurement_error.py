@@ -123,7 +123,7 @@ class MeasurementErrorFayHerriot(AreaModel):
             If sigma2_v is zero, or a covariate shows nothing but its error: its coefficient is then kept at zero.
         """
         data, c, seen = self.data, self.covariate_error, self.data.sampled
-        y, x, d = data.y[seen], data.x[seen], data.d[seen]
+        y, x, d = data.observed
         solution = modified.estimate(y, x, c[seen], d, tol, maxiter)
         jack = modified.jackknife(solution, y, x, c[seen], d)
         terms = modified.terms(solution, jack, x, c[seen], d)
@@ -139,12 +139,10 @@ class MeasurementErrorFayHerriot(AreaModel):
             converged=solution.converged,
             trace=pd.DataFrame(solution.trace, columns=["sigma2_v", "change"]),
             sigma2_v=solution.sigma2_v,
-            eblup=pd.Series(eblup, index=data.codes, name="eblup"),
-            mse=pd.Series(mse, index=data.codes, name="mse"),
-            gamma=pd.Series(gamma, index=data.codes, name="gamma"),
             mse_terms=terms,
             solution=solution,
             jackknife=jack,
+            **data.series(eblup=eblup, mse=mse, gamma=gamma),
         )
         results.warn()
         return results

@@ -85,7 +85,7 @@ class RobustFayHerriot(VarianceModel):
         if not k > 0:
             raise ModelError("residuals cannot be cut at this k", str(k), "a positive number", "1.345 is common")
         data, seen = self.data, self.data.sampled
-        y, x, d = data.y[seen], data.x[seen], data.d[seen]
+        y, x, d = data.observed
         solution = huber.estimate(y, x, d, k, tol, maxiter)
         sigma2_v, beta, z = solution.sigma2_v, solution.beta, huber.Moments.of(k)
         regression = gls(sigma2_v, y, x, d)
@@ -107,11 +107,9 @@ class RobustFayHerriot(VarianceModel):
             converged=solution.converged,
             trace=pd.DataFrame(solution.trace, columns=["sigma2_v", "equation"]),
             sigma2_v=sigma2_v,
-            eblup=pd.Series(eblup, index=data.codes, name="eblup"),
-            mse=pd.Series(mse, index=data.codes, name="mse"),
-            gamma=pd.Series(gamma, index=data.codes, name="gamma"),
             mse_terms=terms,
             k=k,
+            **data.series(eblup=eblup, mse=mse, gamma=gamma),
         )
         results.warn()
         return results

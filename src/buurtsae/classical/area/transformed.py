@@ -210,9 +210,7 @@ class LogFayHerriot(VarianceModel):
         w = np.zeros(len(data.y))
         w[data.sampled] = fit.gls.weight
         eblup, mse = _log_back(fit, back, fit.eblup.to_numpy(), fit.mse.to_numpy(), data.x, w)
-        return LogFayHerriotResults(
-            self, fit, back, pd.Series(eblup, data.codes, name="eblup"), pd.Series(mse, data.codes, name="mse")
-        )
+        return LogFayHerriotResults(self, fit, back, **data.series(eblup=eblup, mse=mse))
 
 
 @dataclass(frozen=True, repr=False)

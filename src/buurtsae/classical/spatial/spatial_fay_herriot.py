@@ -145,7 +145,7 @@ class SpatialFayHerriot(AreaModel):
         one_of(method, LIKELIHOODS, "method of estimation")
         data, maximum = self.data, self._maximum(self.data.y, method, tol, maxiter)
         sar, zero = maximum.at, maximum.zero
-        mean = data.x @ sar.beta
+        eblup = data.x @ sar.beta + (0.0 if zero else sar.effect)
         parts = without_effects(sar) if zero else terms(sar, method == "reml")
         results = SpatialFayHerriotResults(
             model=self,
@@ -156,12 +156,10 @@ class SpatialFayHerriot(AreaModel):
             converged=maximum.converged,
             trace=pd.DataFrame(maximum.trace, columns=["sigma2_v", "rho", "criterion"]),
             sigma2_v=0.0 if zero else sar.sigma2,
-            eblup=pd.Series(mean if zero else mean + sar.effect, index=data.codes, name="eblup"),
-            mse=pd.Series(parts.mse, index=data.codes, name="mse"),
-            gamma=pd.Series(np.where(data.sampled, parts.g1 * sar.weight, 0.0), data.codes, name="gamma"),
             mse_terms=parts,
             rho=np.nan if zero else sar.rho,
             sar=sar,
+            **data.series(eblup=eblup, mse=parts.mse, gamma=np.where(data.sampled, parts.g1 * sar.weight, 0.0)),
         )
         results.warn()
         return results
@@ -236,8 +234,7 @@ class SpatialFayHerriotResults(AreaResults):
 
     def test_autocorrelation(self) -> TestResult:
         """Test that rho is zero, by likelihood ratio against the Fay-Herriot model: chi2(1)."""
-        data, seen = self.data, self.data.sampled
-        y, x, d = data.y[seen], data.x[seen], data.d[seen]
+        y, x, d = self.data.observed
         restricted = self.method == "reml"
         null = estimate(y, x, d, cast(Method, self.method))
         below = gls(null.sigma2_v, y, x, d).loglike(restricted)
