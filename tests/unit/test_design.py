@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas, make_scores, per_wijk
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import BuurtsaeError, ModelError
-from buurtsae.model.design import Bym2Block, IidBlock, design, precision_and_root
+from buurtsae.model.design import design, precision_and_root
 from buurtsae.model.formula import FUNCTIONS, RAW
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import covariates
@@ -145,12 +146,21 @@ def test_a_part_of_the_graph_without_estimates_is_named() -> None:
 
 def test_terms_become_structures(areas: Areas, made: DirectEstimates) -> None:
     model = AreaModel("1", [IID("wijk"), BYM2(areas.graph())])  # type: ignore[arg-type]
-    wijk, field = design(model, made, areas).blocks
-    assert isinstance(wijk, IidBlock)
-    assert isinstance(field, Bym2Block)
-    assert [wijk.labels[i] for i in wijk.index] == areas.frame["wijk"].tolist()
-    assert field.icar.size.tolist() == [24, 1]
-    assert len(field.edges) == len(areas.graph().edges)
+    wijk, field = design(model, made, areas).effects
+    assert (wijk.name, field.name) == ("wijk", "BYM2")
+    assert wijk.structure is not None
+    assert wijk.structure.independent
+    labels = np.unique(areas.frame["wijk"])
+    np.testing.assert_array_equal(wijk.sees.toarray(), areas.frame["wijk"].to_numpy()[:, None] == labels)
+    np.testing.assert_array_equal(field.sees.toarray(), np.eye(25))
+    assert field.structure is not None
+    (q,) = field.structure.parts
+    # one constraint, the mean of the component of 24; a pair of entries per edge off the diagonal
+    np.testing.assert_allclose(field.structure.constraints.sum(axis=1), 1.0)
+    assert field.structure.constraints.nnz == 24
+    assert (q - sp.diags_array(q.diagonal())).count_nonzero() == 2 * len(areas.graph().edges)
+    assert wijk.loose is None
+    assert field.loose is not None
 
 
 def test_observations_are_placed_by_code(areas: Areas, made: DirectEstimates) -> None:

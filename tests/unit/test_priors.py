@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from buurtsae.errors import ModelError
-from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
+from buurtsae.model.parameters import LKJ
+from buurtsae.model.priors import PC, Beta, LogNormal, Normal
 
 
 @pytest.mark.parametrize(("upper", "alpha"), [(1.0, 0.05), (0.5, 0.01), (3.0, 0.5)])
