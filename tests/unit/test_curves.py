@@ -145,7 +145,7 @@ def test_a_column_that_is_in_functions_only_has_a_curve(made: Made, term: str) -
     """From the lowest value to the highest it is what the coefficients of the rows of the model matrix say."""
     beta = np.array([[6.0] * 4, [0.5] * 4, [0.2] * 4, [-0.4] * 4])
     f = known_fit(made, f"1 + {term}", beta)
-    _, x, _ = covariates(f.model, f.areas)
+    x = covariates(f.model, f.areas).x
     known = f.areas.frame["groen"].where(f.areas.inhabited)
     low, high = (f.areas.codes.get_loc(c) for c in (known.idxmin(), known.idxmax()))
     rows = of(curves(f, "groen"), "participatie")["difference"]
