@@ -24,7 +24,7 @@ import xarray as xr
 from pages import write_part
 
 from buurtsae.estimates.summary import Estimates
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests" / "unit"))
@@ -77,7 +77,7 @@ def run(spoil: Callable[[Path, str], str], out: Path) -> tuple[Estimates, Path]:
     models.mkdir()
     path = models / "run.toml"
     path.write_text(spoil(data, (ROOT / "models" / "voorbeeldstad.toml").read_text(encoding="utf-8")), encoding="utf-8")
-    return pipeline.run(path, out / "results", progress=False).estimates, out / "results"
+    return steps.run(path, out / "results", progress=False).estimates, out / "results"
 
 
 def attack(est: Estimates) -> tuple[dict[Key, float], dict[Key, float]]:

@@ -129,6 +129,12 @@ class Draws:
         Analytic mean squared errors, of a classical engine.
     years : tuple of int
         T of them; empty where there is one period.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> voorbeeldstad().draws.flat.shape
+    (400, 120, 4)
     """
 
     eta: Floats

@@ -34,7 +34,7 @@ from buurtsae.model.design import design
 from buurtsae.model.priors import PC, Beta, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates
@@ -204,7 +204,7 @@ def test_the_classical_engine_from_end_to_end(example: Example) -> None:
     assert any("in the place of BYM2, gemeente" in note for note in report["notes"])
     assert "REML" in report["model"]
     table = pd.read_parquet(out / "estimates.parquet")
-    inputs = pipeline.check(example.run)
+    inputs = steps.check(example.run)
     expected = multivariate(design(*counterpart(inputs.model, inputs.direct), inputs.areas))
     buurten = table[(table["level"] == "buurt") & table["estimate"].notna()].set_index(["area_code", "measure"])
     own = pd.DataFrame({"eblup": expected.eblup.stack(), "mse": expected.mse.stack()})
@@ -233,7 +233,7 @@ def _never(*args: object, **options: object) -> None:
 
 def _office_tables(example: Example) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Direct estimates of the example and their covariances, as an office that keeps its microdata hands them over."""
-    direct = pipeline.check(example.run).direct
+    direct = steps.check(example.run).direct
     source = direct.sources[0]
     rows, pairs = [], []
     for a, code in enumerate(source.codes):
@@ -262,7 +262,7 @@ def _start_at_area_level(example: Example, part: str) -> None:
 @pytest.mark.parametrize("with_covariances", [False, True])
 def test_a_run_may_start_from_an_office_s_table(with_covariances: bool, example: Example) -> None:
     table, pairs = _office_tables(example)
-    given = pipeline.check(example.run).direct.sources[0]
+    given = steps.check(example.run).direct.sources[0]
     table.to_csv(example.data / "direct.csv", index=False, encoding="utf-8", lineterminator="\n")
     pairs.to_csv(example.data / "covarianties.csv", index=False, encoding="utf-8", lineterminator="\n")
     part = 'file = "../data/voorbeeldstad/direct.csv"\nsmooth = false\n'
@@ -271,7 +271,7 @@ def test_a_run_may_start_from_an_office_s_table(with_covariances: bool, example:
     done = call("check", example.run)
     assert done.status == 0, done.err
     assert ("without covariances: sampling errors taken as uncorrelated" in done.out) is not with_covariances
-    inputs = pipeline.check(example.run)
+    inputs = steps.check(example.run)
     (source,) = inputs.direct.sources
     np.testing.assert_array_equal(source.codes, given.codes)
     np.testing.assert_allclose(source.mean, given.mean, rtol=1e-12)
@@ -279,7 +279,7 @@ def test_a_run_may_start_from_an_office_s_table(with_covariances: bool, example:
     own = given.variance if with_covariances else diagonal[:, :, None] * np.eye(4)
     np.testing.assert_allclose(source.variance, own, rtol=1e-9, atol=1e-12)
     assert inputs.direct.subdimensions == Concept.load().subdimensions
-    assert {f.name for f in inputs.files} >= {"direct.csv"}
+    assert {f.name for f in inputs.run.files} >= {"direct.csv"}
     for engine in BAYESIAN:
         assert module(engine).supports(inputs.design) == []
     classical = fit(inputs.model, inputs.direct, inputs.areas, "eblup", progress=False, draws=4)

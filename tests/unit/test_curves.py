@@ -14,7 +14,6 @@ from buurtsae.areas.areas import Areas
 from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit, fit
 from buurtsae.errors import DataError, ModelError, ProblemsError
-from buurtsae.estimates.words.axis import names_of
 from buurtsae.estimates.words.curves import Curves, curves, without_field
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.design import design
@@ -163,15 +162,14 @@ def test_an_interaction_is_taken_at_the_mean_of_the_other(made: Made, other: str
     c = curves(f, "groen")
     assert c.held == (other,)
     assert f"waarde van {other}." in c.text
-    assert names_of(f) == sorted(["groen", other])
+    assert [c.name for c in f.design.covariates] == sorted(["groen", other])
     slope = beta[arrays.coefficients.index("groen")].copy()
     if other == "klasse":  # at 2, the commonest: the level in sorted order after the first
         slope += beta[[c.startswith("groen:") for c in arrays.coefficients].index(True)]
     else:
         x, n = observed(f, other)
-        slope += (
-            beta[arrays.coefficients.index("groen:pct_groen")] * (np.average(x, weights=n) - x.mean()) / x.std(ddof=0)
-        )
+        both = beta[arrays.coefficients.index("groen:pct_groen")]
+        slope += both * (np.average(x, weights=n) - x.mean()) / x.std(ddof=0)
     rows, sd = of(c, "participatie"), f.design.covariates[0].sd
     expected = slope[1] * (rows["value"] - c.reference) / sd
     np.testing.assert_allclose(rows["difference"], expected, atol=1e-12)

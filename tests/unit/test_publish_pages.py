@@ -17,12 +17,8 @@ import shapely
 from made_estimates import honeycomb, table
 from page_reader import Page
 
-from buurtsae.errors import DataError
-from buurtsae.figures import decimals, dutch, interval
-from buurtsae.publication.maps import plot_intervals, plot_map
-from buurtsae.publication.outlines import outlines
-from buurtsae.publication.report import SECTIONS, write_quality
-from buurtsae.publication.style import (
+from buurtsae.drawing.maps import plot_intervals, plot_map
+from buurtsae.drawing.style import (
     BREAKS,
     COLOURS,
     GREY,
@@ -32,6 +28,10 @@ from buurtsae.publication.style import (
     scale_text,
     significant,
 )
+from buurtsae.errors import DataError
+from buurtsae.figures import decimals, dutch, interval
+from buurtsae.publication.outlines import outlines
+from buurtsae.publication.report import SECTIONS, write_quality
 from buurtsae.schemas import published
 
 

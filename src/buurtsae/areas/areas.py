@@ -62,6 +62,15 @@ class Areas:
         Whether the whole is the Netherlands.
     omitted : tuple of str
         Buurten of the file that `where` left out.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import folder
+    >>> areas = Areas.read(folder() / "buurten.gpkg", 2024, tables=[(folder() / "kerncijfers.csv", "buurtcode")])
+    >>> areas
+    Areas of 2024: 120 buurten (2 without residents) in 12 wijken and 3 gemeenten, 150295 residents
+    >>> areas.residents("gemeente").to_dict()
+    {'GM9901': 80650.0, 'GM9902': 31855.0, 'GM9903': 37790.0}
     """
 
     frame: gpd.GeoDataFrame
@@ -183,6 +192,11 @@ class Areas:
         """Return the code at `level` of each buurt, or of each area of a level `of`, which may not lie above it.
 
         It is missing for a buurt that is in no group of a grouping.
+
+        Raises
+        ------
+        DataError
+            If there is no such level.
         """
         if of != "buurt":
             own, parent = self.parents(of), self.parents(level)

@@ -41,6 +41,11 @@ class Graph:
         Pairs that were joined by hand, included in `edges`.
     rule : str
         Where the edges come from: `queen`, `rook` or `table`.
+
+    Examples
+    --------
+    >>> Graph.from_pairs(["a", "b", "c"], [("a", "b")])
+    Graph of 3 areas: 1 pairs (table), components of [2] areas, 1 without neighbours, 0 bridges
     """
 
     codes: tuple[str, ...]
@@ -87,6 +92,11 @@ class Graph:
             Sharing a point, or sharing a line, makes neighbours.
         bridges : sequence of pairs of codes
             Extra pairs, for areas that water keeps apart.
+
+        Raises
+        ------
+        ProblemsError or DataError
+            If the rule is unknown, or as `from_pairs`.
         """
         from libpysal.graph import Graph as Contiguity
 
@@ -147,6 +157,7 @@ class Graph:
     def words(self) -> Note:
         """The audit in a line, in English and in Dutch."""
         a = self.audit()
+        sizes = str(a["components"]).split(", ")
         return Note(
             "Graph of {n} areas: {pairs} pairs ({rule}), components of {sizes} areas, {islands} without neighbours, "
             "{bridges} bridges",
@@ -155,7 +166,7 @@ class Graph:
             n=a["areas"],
             pairs=a["pairs"],
             rule=self.rule,
-            sizes=str(a["components"]),
+            sizes=", ".join(sizes[:5] + ["...]"] * (len(sizes) > 5)),
             islands=len(self.degree.index[self.degree == 0]),
             bridges=len(self.bridges),
         )

@@ -15,10 +15,11 @@ import re
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
+from annotated_types import MaxLen
 
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import ModelError, Problems, shown
@@ -60,7 +61,7 @@ class Covariate:
     """
 
     name: str
-    source: str = ""
+    source: Annotated[str, MaxLen(1000)] = ""
     transform: Transform = "none"
     missing: Missing | None = None
     modelled: bool = False

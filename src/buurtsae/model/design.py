@@ -192,13 +192,13 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         a grouping that the areas do not have; columns that are linear combinations of others; figures out of range.
     """
     problems = Problems()
-    formula = None
+    part = None
     try:
-        formula = covariates(model, areas)
+        coefficients, x, part = covariates(model, areas)
     except BuurtsaeError as error:
         problems.collect(error)
     strange = problems.sift(figures(areas))
-    numeric = pd.DataFrame() if formula is None else formula.numeric
+    numeric = pd.DataFrame() if part is None else part.numeric
     effects = _effects(model, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
     if list(direct.areas.codes) != list(areas.codes):
         problems.add(
@@ -209,7 +209,7 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
             ModelError,
         )
     problems.raise_if_any()
-    assert formula is not None  # or there was a problem
+    assert part is not None  # or there was a problem
     site_codes, sites = _sites(direct, areas)
     y, precision, root = _observations(direct, site_codes)
     ratio, freedom = _variances(direct, site_codes)
@@ -233,9 +233,9 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         site_codes=tuple(site_codes),
         sites=sites,
         measures=direct.subdimensions,
-        coefficients=formula.coefficients,
+        coefficients=coefficients,
         sources=tuple(s.source for s in direct.sources),
-        x=formula.x,
+        x=x,
         y=y,
         precision=precision,
         root=root,
@@ -245,7 +245,7 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         freedom=freedom,
         centre=centre,
         effects=effects,
-        covariates=formula.used,
+        covariates=part.covariates,
         strange=tuple(strange),
         years=direct.years,
     )

@@ -21,6 +21,7 @@ from scipy import special
 
 from buurtsae.errors import ModelError
 from buurtsae.notes import Note
+from buurtsae.ranges import Listed
 from buurtsae.sparse import Floats
 
 POSITIVE = frozenset({"upper", "sd", "a", "b", "eta", "scale", "shape"})
@@ -45,7 +46,7 @@ class Prior(Protocol):
         """The prior in English and in Dutch."""
 
 
-class Checked:
+class Checked(Listed):
     """Refuses parameters outside their range, all at once."""
 
     def __post_init__(self) -> None:

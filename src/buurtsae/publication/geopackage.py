@@ -18,7 +18,7 @@ import pandas as pd
 from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.polygons import RD
-from buurtsae.publication.style import polygonal
+from buurtsae.drawing.style import polygonal
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -69,6 +69,16 @@ def publish(
     -------
     dict
         The quality report; ``["gate"]["passed"]`` says whether the figures may be published.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> with TemporaryDirectory() as to:
+    ...     report = publish(voorbeeldstad(), to)
+    ...     (Path(to) / "dashboard" / "index.html").is_file()
+    True
     """
     provenance = provenance or Provenance()
     run_id = str(est.table["run_id"].iloc[0])

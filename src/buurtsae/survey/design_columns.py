@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -162,21 +162,18 @@ def add_design(
         tuple((c, int(frame[c].max()) + 1) for c in names),  # every category has respondents
     )
     if len(problems.found) == before:
-        try:
-            alone = [str(s) or Note("an empty one", "een lege") for s in _lonely_names(frame, info)]
-        except BuurtsaeError as error:
-            problems.collect(error)
-        else:
-            if alone and stratified and replicates is None:
-                unit = Note("sampled cluster", "getrokken cluster") if cluster else Note("respondent", "respondent")
-                notes.append(
-                    Note(
-                        "{n} strata of {file} have one {unit} ({strata}): {done}",
-                        "{n} strata van {file} hebben maar één {unit} ({strata}): {done}",
-                        n=len(alone), file=file, unit=unit, strata=alone, done=DONE[lonely],
-                    )
-                )  # fmt: skip
-    return frame, DesignInfo(**{**info.__dict__, "notes": tuple(notes)})
+        strata = problems.attempt(_lonely_names, frame, info)
+        if strata is not None and len(strata) and stratified and replicates is None:
+            unit = Note("sampled cluster", "getrokken cluster") if cluster else Note("respondent", "respondent")
+            alone = [str(stratum) or Note("an empty one", "een lege") for stratum in strata]
+            notes.append(
+                Note(
+                    "{n} strata of {file} have one {unit} ({strata}): {done}",
+                    "{n} strata van {file} hebben maar één {unit} ({strata}): {done}",
+                    n=len(alone), file=file, unit=unit, strata=alone, done=DONE[lonely],
+                )
+            )  # fmt: skip
+    return frame, replace(info, notes=tuple(notes))
 
 
 def _lonely_names(frame: pd.DataFrame, info: DesignInfo) -> pd.Index:
@@ -243,13 +240,13 @@ def _per_stratum(
 
 
 def _replicates(raw: pd.DataFrame, plan: ReplicatePlan, file: str, problems: Problems) -> dict[str, Floats]:
-    given = plan.columns
-    names = [c for c in raw if c.startswith(given)] if isinstance(given, str) else list(given)
+    columns = plan.columns
+    names = [c for c in raw if c.startswith(columns)] if isinstance(columns, str) else list(columns)
     if absent := [c for c in names if c not in raw]:
         problems.add(f"{file} lacks replicate weights", shown(raw.columns), shown(absent), "correct the names")
         return {}
     if not names:
-        problems.add(f"{file} has no replicate weights", f"no column {given}...", "several", "correct `columns`")
+        problems.add(f"{file} has no replicate weights", f"no column {columns}...", "several", "correct `columns`")
         return {}
     try:
         plan.scales(len(names))

@@ -158,23 +158,23 @@ def in_total(scores: Scores, areas: Areas) -> Note | None:
     few = w.sum() ** 2 / (w**2).sum() < ENOUGH
     if few or RELATIVE[0] <= w.mean() <= RELATIVE[1] or least * here <= w.sum() <= most * everybody:
         return None
-    said = Note(
+    weights = Note(
         "{source}: the weights sum to {sum:,.6g} and have mean {mean:.3g}",
         "{source}: de gewichten zijn samen {sum:,.6g} en gemiddeld {mean:.3g}",
         source=scores.source, sum=w.sum(), mean=w.mean(),
     )  # fmt: skip
     if w.max() <= 1 and least * here <= (1 / w).sum() <= most * everybody:
         return Note(
-            "{said}; their inverses sum to {sum:,.6g}, near the residents: are they sampling fractions?",
-            "{said}; 1 gedeeld door elk gewicht is samen {sum:,.6g}, dicht bij het aantal inwoners: zijn het "
+            "{weights}; their inverses sum to {sum:,.6g}, near the residents: are they sampling fractions?",
+            "{weights}; 1 gedeeld door elk gewicht is samen {sum:,.6g}, dicht bij het aantal inwoners: zijn het "
             "steekproeffracties?",
-            said=said, sum=(1 / w).sum(),
+            weights=weights, sum=(1 / w).sum(),
         )  # fmt: skip
     return Note(
-        "{said}: neither near the {here:,.0f} residents where respondents live, nor relative",
-        "{said}: dat past niet bij de {here:,.0f} inwoners van waar respondenten wonen, en ook niet bij relatieve "
+        "{weights}: neither near the {here:,.0f} residents where respondents live, nor relative",
+        "{weights}: dat past niet bij de {here:,.0f} inwoners van waar respondenten wonen, en ook niet bij relatieve "
         "gewichten",
-        said=said, here=here,
+        weights=weights, here=here,
     )  # fmt: skip
 
 
@@ -186,14 +186,14 @@ def in_gemeenten(scores: Scores, areas: Areas) -> Note | None:
     sums = frame.groupby("gemeente")[["weight", "inverse", "square"]].sum()
     sums = sums[(sums["weight"] ** 2 / sums["square"] >= ENOUGH) & (residents.reindex(sums.index) > 0)]
     per_resident = sums[["weight", "inverse"]].div(residents.reindex(sums.index), axis=0)
-    found = _uneven(scores.source, "gemeenten", per_resident["weight"])
-    if found and len(per_resident) > 1 and not _uneven("", "", per_resident["inverse"]):
+    uneven = _uneven(scores.source, "gemeenten", per_resident["weight"])
+    if uneven and len(per_resident) > 1 and not _uneven("", "", per_resident["inverse"]):
         return Note(
-            "{found}; their inverses are even: are they sampling fractions?",
-            "{found}; 1 gedeeld door het gewicht verschilt niet zo veel: zijn het steekproeffracties?",
-            found=found,
+            "{uneven}; their inverses are even: are they sampling fractions?",
+            "{uneven}; 1 gedeeld door het gewicht verschilt niet zo veel: zijn het steekproeffracties?",
+            uneven=uneven,
         )
-    return found
+    return uneven
 
 
 def _uneven(source: str, what: str, ratio: pd.Series) -> Note | None:
@@ -215,13 +215,13 @@ PLACE: tuple[Callable[[Scores, Areas], Note | None], ...] = (in_total, in_gemeen
 
 def of_file(rows: Rows) -> list[Note]:
     """Return what is strange about the rows of a file."""
-    return [found for check in FILE if (found := check(rows))]
+    return [note for check in FILE if (note := check(rows))]
 
 
 def in_place(scores: Sequence[Scores], areas: Areas) -> list[Note]:
     """Return what is strange about weights beside residents, and about sources beside each other."""
-    found = [check(s, areas) for s in scores if s.kind == "survey" and len(s.frame) >= FEW for check in PLACE]
-    return [one for one in (*found, *(same_people(a, b) for a, b in combinations(scores, 2))) if one]
+    notes = [check(s, areas) for s in scores if s.kind == "survey" and len(s.frame) >= FEW for check in PLACE]
+    return [one for one in (*notes, *(same_people(a, b) for a, b in combinations(scores, 2))) if one]
 
 
 def same_people(first: Scores, second: Scores) -> Note | None:

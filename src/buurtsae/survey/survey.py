@@ -42,6 +42,14 @@ class Survey:
         How the columns of the design are used.
     level : {"buurt", "wijk"}
         Where respondents are known to live.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import folder
+    >>> survey = Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> survey
+    Survey Veiligheidsmonitor 2024: 1000 respondents in 106 buurten, 18 items for omgang_en_relaties, participatie,
+    plaatsidentiteit, plaatsgeschiktheid
     """
 
     frame: pd.DataFrame
@@ -182,8 +190,8 @@ class Survey:
         persons = "fpc" in frame and not clusters and bool((frame["fpc"] > 1).any())
         population = frame["fpc"].to_numpy(dtype=float) if persons else None
         rows = Rows(path.name, level, frame["area"], w, frame["stratum"], population, number, pd.DataFrame(answers))
-        told = of_file(rows)
-        info = replace(info, notes=(*info.notes, *told))
+        remarks = of_file(rows)
+        info = replace(info, notes=(*info.notes, *remarks))
         return cls(pd.concat([frame, pd.DataFrame(answers)], axis=1), codebook, year, info, level)
 
     def within(self, areas: Areas) -> Survey:
@@ -218,7 +226,7 @@ class Survey:
         return (
             f"Survey {self.codebook.nl} {self.year}: {len(self)} respondents "
             f"in {self.frame['area'].nunique()} {self.level}en, {len(self.codebook.items)} items "
-            f"for {', '.join(self.codebook.subdimensions)}"
+            f"for {shown(self.codebook.subdimensions)}"
         )
 
 

@@ -22,7 +22,7 @@ import scipy.sparse as sp
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import LEVELS
 from buurtsae.engines.base import Fit
-from buurtsae.errors import DataError, Problems, shown
+from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.estimates.benchmark.constraints import independent
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.concept import Concept, Measure
@@ -50,6 +50,12 @@ class Benchmarks:
         Of the errors of the benchmarks; independent without it.
     own : bool
         Whether they come from the respondents of the model itself.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> Benchmarks.of_direct(voorbeeldstad().fit, "gemeente")
+    Benchmarks: {'gemeente': 12}, 0 of them exact
     """
 
     table: pd.DataFrame
@@ -265,7 +271,7 @@ class Benchmarks:
 
     def __repr__(self) -> str:
         counts = self.table.groupby("level", sort=False).size().to_dict()
-        return f"Benchmarks: {counts}, {int((self.se == 0).sum())} of them exact"
+        return f"Benchmarks: {cut(counts, 150)}, {int((self.se == 0).sum())} of them exact"
 
 
 def _sorted(table: pd.DataFrame) -> pd.DataFrame:

@@ -59,6 +59,10 @@ class Release:
     errors: frozenset[Key]
     partial: frozenset[Key] = frozenset()
 
+    def __repr__(self) -> str:
+        hidden = f"{len(self.estimates.keys)} areas without estimate, {len(self.direct)} without direct estimate"
+        return f"Release: {hidden}, {len(self.errors)} without its standard error"
+
     @classmethod
     def of(cls, fit: Fit, draws: Draws, rules: Rules, public: Iterable[Key] = ()) -> Release:
         """Return what the rules, and the protection of what they hide, leave open.

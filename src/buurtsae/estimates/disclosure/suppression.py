@@ -60,6 +60,9 @@ class Hidden:
     protecting: frozenset[Key]
     audit: pd.DataFrame
 
+    def __repr__(self) -> str:
+        return f"Hidden: {len(self.ruled)} areas by the rules, {len(self.protecting)} to protect these"
+
     @property
     def keys(self) -> frozenset[Key]:
         """All that is hidden."""

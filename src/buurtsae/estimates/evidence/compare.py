@@ -97,10 +97,22 @@ def compare(a: Estimates, b: Estimates, names: tuple[str, str] = ("A", "B")) -> 
     a, b : Estimates
     names : tuple of str
 
+    Returns
+    -------
+    Comparison
+
     Raises
     ------
     DataError or ProblemsError
         If they have no areas or measures in common, or are of other area divisions.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> est = voorbeeldstad()
+    >>> bs.compare(est, bs.estimate(est.fit), ("first", "second"))
+    Comparison of first and second: agree True
     """
     found = compare_tables(a.table, b.table, names)
     if not _same_data(a, b):

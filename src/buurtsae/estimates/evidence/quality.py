@@ -18,10 +18,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from annotated_types import Ge, Gt
 
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
@@ -38,6 +39,7 @@ from buurtsae.estimates.sensitivity import sensitivity
 from buurtsae.estimates.summary import Estimates
 from buurtsae.notes import Note
 from buurtsae.origin import areas_made, as_in
+from buurtsae.ranges import Count, Share
 from buurtsae.schemas import records
 from buurtsae.survey.codebook import titled
 
@@ -60,13 +62,13 @@ class Gate:
         Share of all direct estimates inside their 95% predictive interval from other areas only.
     """
 
-    rhat_max: float = RHAT_MAX
-    ess_bulk_min: float = ESS_MIN
-    max_divergences: int = 0
-    khat_max: float = KHAT_MAX
-    min_hyper_effective: float = EFFECTIVE_MIN
-    min_predictive_coverage: float = 0.9
-    min_left_out_coverage: float = 0.9
+    rhat_max: Annotated[float, Gt(1)] = RHAT_MAX
+    ess_bulk_min: Annotated[float, Ge(0)] = ESS_MIN
+    max_divergences: Count = 0
+    khat_max: Annotated[float, Gt(0)] = KHAT_MAX
+    min_hyper_effective: Annotated[float, Ge(1)] = EFFECTIVE_MIN
+    min_predictive_coverage: Share = 0.9
+    min_left_out_coverage: Share = 0.9
 
 
 def quality(

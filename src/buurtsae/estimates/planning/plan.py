@@ -143,11 +143,21 @@ def plan(
     source : str, optional
         Whose questions they answer; by default the survey per buurt that informs most sub-dimensions of the measures.
 
+    Returns
+    -------
+    Plan
+
     Raises
     ------
     DataError or ProblemsError
         All at once: a budget, target, share or design effect that is impossible, an unknown measure or source, a
         source that is known per wijk, estimates without respondents; or rules by which no buurt is published.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> plan(voorbeeldstad().fit, budget=200)
+    Plan: 3 of 200 extra respondents of veiligheidsmonitor; reliable 87.8%, expected 90.4%, target 90.0%
     """
     rules, concept = rules or Rules(), concept or Concept.load()
     weights = concept.matrix_of(fit.draws.subdimensions)

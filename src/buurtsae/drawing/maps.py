@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from buurtsae.errors import DataError, shown
-from buurtsae.figures import dutch
-from buurtsae.origin import SOURCE
-from buurtsae.publication.style import (
+from buurtsae.drawing.style import (
     COLOURS,
     DARK,
     GREY,
@@ -26,6 +23,9 @@ from buurtsae.publication.style import (
     scale_length,
     scale_text,
 )
+from buurtsae.errors import DataError, shown
+from buurtsae.figures import dutch
+from buurtsae.origin import SOURCE
 
 if TYPE_CHECKING:
     import geopandas as gpd
