@@ -36,7 +36,7 @@ CLASSES = {"0": (0, 0), "1-4": (1, 4), "5-9": (5, 9), "10-19": (10, 19), "20 and
 def replicate(inputs: Inputs, seed: int, folder: Path, spec: TruthSpec) -> pd.DataFrame:
     """Return one survey's classical estimates beside the truth."""
     truth, data = surveyed(inputs, seed, folder, spec)
-    found = fit(inputs.model, data, inputs.areas, "eblup", seed, progress=False)
+    found = fit(inputs.model, data, "eblup", seed, progress=False)
     print(f"survey {seed}: {found!r}", flush=True)
     table = estimate(found).table.merge(truth_at_levels(truth.table(), inputs), on=["level", "area_code", "measure"])
     certificate = found.draws.certificate

@@ -75,12 +75,12 @@ def main() -> None:
     every, compiling, sampling = sampled(inputs, args.work, args.further)
     fits, seconds = [], []
     for seed in range(args.seeds + 1):  # the first one compiles, or reads compiled loops
-        found = fit(inputs.model, inputs.direct, inputs.areas, "laplace", seed, progress=False)
+        found = fit(inputs.model, inputs.direct, "laplace", seed, progress=False)
         fits.append(columns(found.draws))
         seconds.append(found.seconds)
         print(f"laplace, seed {seed}: {found.seconds:.1f} s, {found.draws.certificate}", flush=True)
     each = float(np.median(seconds[1:]))
-    long = fit(inputs.model, inputs.direct, inputs.areas, "laplace", 999, progress=False, hyperparameters=args.long)
+    long = fit(inputs.model, inputs.direct, "laplace", 999, progress=False, hyperparameters=args.long)
     print(f"long: {long.seconds:.1f} s, {long.draws.certificate}", flush=True)
     settled = {name: values.mean(axis=(0, 1)) for name, values in columns(long.draws).items()}
     rows = []

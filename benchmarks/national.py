@@ -76,11 +76,11 @@ def measured(shared: Path, dims: list[int], threads: int) -> dict[str, object]:
     names, sampled = direct.subdimensions, (table["n_respondents"] > 0).to_numpy()
     y = direct.sources[0].mean
     start = time.perf_counter()
-    found = fit(model, direct, areas, "laplace", 1, progress=False, draws=1000, threads=threads)
+    found = fit(model, direct, "laplace", 1, progress=False, draws=1000, threads=threads)
     first, whole = time.perf_counter() - start, time.perf_counter() - START
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     start = time.perf_counter()
-    fit(model, direct, areas, "laplace", 2, progress=False, draws=1000, threads=threads)
+    fit(model, direct, "laplace", 2, progress=False, draws=1000, threads=threads)
     second = time.perf_counter() - start
 
     sigma, phi = (np.array(known[name])[dims] for name in ("sigma", "phi"))

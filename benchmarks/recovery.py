@@ -41,7 +41,7 @@ def replicate(inputs: Inputs, seed: int, folder: Path) -> pd.DataFrame:
     """Return one replicate's estimates beside the truth."""
     areas, graph = inputs.areas, inputs.model.terms[0].graph
     truth, data = surveyed(inputs, seed, folder)
-    found = fit(inputs.model, data, areas, "laplace", seed, progress=False, hyperparameters=500)
+    found = fit(inputs.model, data, "laplace", seed, progress=False, hyperparameters=500)
     table = estimate(found).table.merge(truth_at_levels(truth.table(), inputs), on=["level", "area_code", "measure"])
     print(f"survey {seed}: {found!r}", flush=True)
     best, certificate = known(found.design, truth, areas, graph), found.draws.certificate

@@ -558,6 +558,6 @@ def test_known_totals_are_met(example: Example) -> None:
     totals.to_csv(example.data / "totalen.csv", index=False)
     inputs = steps.check(example.run)
     frame = inputs.direct.scores[0].frame
-    met = frame.groupby("GM" + frame["area"].str[2:6])["weight"].sum()
+    met = frame.groupby("GM" + frame["area_code"].str[2:6])["weight"].sum()
     assert met.to_numpy() == pytest.approx(totals.set_index("category").loc[met.index, "total"].to_numpy(), rel=1e-9)
     assert {"totalen.csv"} <= {f.name for f in inputs.run.files}

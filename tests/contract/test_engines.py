@@ -84,7 +84,7 @@ def observed(areas: Areas) -> DirectEstimates:
 @pytest.fixture(scope="module", params=BAYESIAN)
 def fitted(request: pytest.FixtureRequest, model: AreaModel, observed: DirectEstimates, areas: Areas) -> Fit:
     """The fit of each engine; for NUTS the only compilation of this module."""
-    return fit(model, observed, areas, request.param, 3, progress=False, **OPTIONS[request.param])
+    return fit(model, observed, request.param, 3, progress=False, **OPTIONS[request.param])
 
 
 def by_quadrature(model: AreaModel, observed: DirectEstimates, areas: Areas) -> tuple[np.ndarray, np.ndarray, float]:
@@ -161,7 +161,7 @@ def test_an_engine_has_the_shape_of_the_contract(name: str) -> None:
 
 @pytest.mark.parametrize("name", BAYESIAN)
 def test_supports_names_what_it_cannot_do(name: str, model: AreaModel, observed: DirectEstimates, areas: Areas) -> None:
-    arrays = design(model, observed, areas)
+    arrays = design(model, observed)
     assert module(name).supports(arrays) == []
     assert module(name).supports(replace(arrays, effects=2 * arrays.effects)) == []  # of one kind there may be several
 
@@ -173,7 +173,7 @@ def test_what_is_not_supported_is_refused_before_any_work(
     monkeypatch.setattr(module(name), "supports", lambda design: ["a term", "another"])
     monkeypatch.setattr(module(name), "sample", _never)
     with pytest.raises(ModelError, match=f"engine {name} does not support this model") as found:
-        fit(model, observed, areas, name)
+        fit(model, observed, name)
     assert found.value.got == "a term, another"
 
 
@@ -183,13 +183,13 @@ def test_unknown_options_are_refused_before_any_work(
 ) -> None:
     monkeypatch.setattr(module(name), "sample", _never)
     with pytest.raises(ModelError, match=f"engine {name} has no such option") as found:
-        fit(model, observed, areas, name, snelheid=3)
+        fit(model, observed, name, snelheid=3)
     assert found.value.got == "snelheid"
 
 
 def test_unknown_engines_are_refused_before_any_work(model: AreaModel, observed: DirectEstimates, areas: Areas) -> None:
     with pytest.raises(ModelError, match="the engine is unknown") as found:
-        fit(model, observed, areas, "gibbs")
+        fit(model, observed, "gibbs")
     assert found.value.expected == ", ".join(ENGINES)
 
 
@@ -205,7 +205,7 @@ def test_the_classical_engine_from_end_to_end(example: Example) -> None:
     assert "REML" in report["model"]
     table = pd.read_parquet(out / "estimates.parquet")
     inputs = steps.check(example.run)
-    expected = multivariate(design(*counterpart(inputs.model, inputs.direct), inputs.areas))
+    expected = multivariate(design(*counterpart(inputs.model, inputs.direct)))
     buurten = table[(table["level"] == "buurt") & table["estimate"].notna()].set_index(["area_code", "measure"])
     own = pd.DataFrame({"eblup": expected.eblup.stack(), "mse": expected.mse.stack()})
     both = buurten.join(own.rename_axis(["area_code", "measure"]), how="inner")
@@ -282,7 +282,7 @@ def test_a_run_may_start_from_an_office_s_table(with_covariances: bool, example:
     assert {f.name for f in inputs.run.files} >= {"direct.csv"}
     for engine in BAYESIAN:
         assert module(engine).supports(inputs.design) == []
-    classical = fit(inputs.model, inputs.direct, inputs.areas, "eblup", progress=False, draws=4)
+    classical = fit(inputs.model, inputs.direct, "eblup", progress=False, draws=4)
     np.testing.assert_allclose(classical.direct.sources[0].mean, source.mean)
 
 

@@ -112,13 +112,13 @@ STRANGE: dict[str, tuple[Spoil, str]] = {
     ),
     "gaps between all polygons": (
         lambda e: e.areas(lambda f: f.set_geometry(f.buffer(-1))),
-        "buurten have 0.0 neighbours on average, where 2.5 to 10 is usual",
+        "areas have 0.0 neighbours on average, where 2.5 to 10 is usual",
     ),
     "gaps between some polygons": (
         lambda e: e.areas(
             lambda f: f.set_geometry([g.buffer(-1) if k % 5 == 0 else g for k, g in enumerate(f.geometry)], crs=f.crs)
         ),
-        "25 of 120 buurten have no neighbours",
+        "25 of 120 areas have no neighbours",
     ),
     "all respondents in one buurt": (
         lambda e: e.table(VM, lambda f: f.assign(buurtcode="BU99010001")),

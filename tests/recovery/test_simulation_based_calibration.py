@@ -50,7 +50,7 @@ def made_design(n_dims: int) -> Design:
     )
     term = BYM2(areas.graph(), sd=PC(1.5, 0.05))
     model = AreaModel("1 + groen", (term,), Normal(6, 1), Normal(0, 0.5))
-    return design(model, DirectEstimates(MEASURES[:n_dims], (source,), areas), areas)
+    return design(model, DirectEstimates(MEASURES[:n_dims], (source,), areas))
 
 
 def simulated(arrays: Design, scores: NormalScores, rng: np.random.Generator) -> tuple[Design, dict[str, np.ndarray]]:

@@ -178,8 +178,7 @@ def test_against_refitting_without_a_gemeente() -> None:
     seen, ratios = made.fit.direct.sources[0], []
     for seed in (1, 2, 3):
         full, other = (
-            fit(made.fit.model, d, made.fit.areas, seed=seed, progress=False, hyperparameters=300)
-            for d in (made.fit.direct, direct)
+            fit(made.fit.model, d, seed=seed, progress=False, hyperparameters=300) for d in (made.fit.direct, direct)
         )
         found = left_out(full, "gemeente", values=240).table
         rows = found[(found["group"] == gemeente) & (found["source"] == "veiligheidsmonitor")]

@@ -50,13 +50,14 @@ def known_fit(made: Made, formula: str, beta: np.ndarray, *, spatial: bool = Tru
     covariates = tuple(c for c in (Covariate("afstand", transform="log", missing="refuse"),) if "afstand" in formula)
     terms = (BYM2(areas.graph()) if spatial else IID("buurt"),)
     model = AreaModel(formula, terms, covariates=covariates, missing="impute")
-    arrays = design(model, made.fit.direct, areas)
+    direct = replace(made.fit.direct, areas=areas)
+    arrays = design(model, direct)
     assert beta.shape[0] == len(arrays.coefficients)
     noise = np.random.default_rng(8).normal(0, sd, (4, 250, *beta.shape))
     hyper = {"beta": (("column", "measure"), beta + noise - noise.mean(axis=(0, 1)))}
     eta = np.zeros((4, 250, len(arrays.areas), len(arrays.measures)))
     draws = Draws(eta, arrays.areas, arrays.measures, hyper, {"column": arrays.coefficients})
-    return Fit(arrays, made.fit.direct, areas, draws, "exact", 1, 0.0)
+    return Fit(arrays, direct, draws, "exact", 1, 0.0)
 
 
 def of(c: Curves, measure: str) -> pd.DataFrame:
@@ -155,8 +156,8 @@ def test_a_column_that_is_in_functions_only_has_a_curve(made: Made, term: str) -
     ("other", "formula"), [("pct_groen", "1 + groen * pct_groen"), ("klasse", "1 + groen * C(klasse)")]
 )
 def test_an_interaction_is_taken_at_the_mean_of_the_other(made: Made, other: str, formula: str) -> None:
-    areas = areas_with_more()
-    arrays = design(AreaModel(formula, missing="impute"), made.fit.direct, areas)
+    direct = replace(made.fit.direct, areas=areas_with_more())
+    arrays = design(AreaModel(formula, missing="impute"), direct)
     beta = np.arange(4.0 * len(arrays.coefficients)).reshape(-1, 4) / 50
     f = known_fit(made, formula, beta)
     c = curves(f, "groen")
@@ -244,9 +245,7 @@ def test_what_the_scores_were_made_with_is_found_again() -> None:
     areas = make_areas()
     areas = replace(areas, frame=areas.frame.assign(groen=areas.frame["groen"].fillna(0.0)))
     direct, truth = made_scores(areas, 4)
-    fitted = fit(
-        AreaModel("1 + groen", (BYM2(areas.graph()),)), direct, areas, seed=1, progress=False, hyperparameters=200
-    )
+    fitted = fit(AreaModel("1 + groen", (BYM2(areas.graph()),)), direct, seed=1, progress=False, hyperparameters=200)
     alone = without_field(fitted, hyperparameters=200)
     assert [type(t) for t in alone.model.terms] == [IID]
     c = curves(fitted, "groen", without_field=alone)

@@ -58,3 +58,11 @@ def test_the_page_of_classical_estimators_has_the_tables_of_both_benchmarks(root
     for script, rows in (("classical_mse.py", 40), ("classical_speed.py", 12)):
         table = page.split(f"{script} -->")[1].split("<!-- end")[0].strip()
         assert sum(line.startswith("|") for line in table.splitlines()) >= rows + 2
+
+
+def test_the_example_of_areas_of_anywhere_runs(root: Path) -> None:
+    page = (root / "docs" / "anywhere.md").read_text(encoding="utf-8")
+    found = dict[str, Any]()
+    exec(compile(page.split("```python\n")[1].split("```")[0], "docs/anywhere.md", "exec"), found)
+    assert found["fit"].design.notes == []
+    assert len(found["est"].select("rate")) == 40

@@ -42,7 +42,7 @@ TERMS = {
 def made_design(terms: list[Term], sources: int = 2) -> Design:
     estimates = direct(make_scores(AREAS, SUBDIMENSIONS, sources, np.random.default_rng(1)), AREAS)
     model = AreaModel("1 + groen", terms, Normal(5, 4), link=LINK, missing="impute")  # type: ignore[arg-type]
-    return design(model, estimates, AREAS)
+    return design(model, estimates)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def test_what_the_data_do_not_identify_keeps_its_prior(silent: str) -> None:
     # two components, 16 and 8 buurten, that only the prior tells apart from where nothing was observed
     areas = made_areas_in(columns=(4, 7))
     estimates = direct(make_scores(areas, SUBDIMENSIONS, 1, np.random.default_rng(1)), areas)
-    arrays = design(AreaModel("1", (BYM2(areas.graph()),), Normal(5, 4)), estimates, areas)
+    arrays = design(AreaModel("1", (BYM2(areas.graph()),), Normal(5, 4)), estimates)
     keep = np.zeros(arrays.y.shape, dtype=bool)
     icar = areas.graph().icar
     assert sorted(icar.size) == [1, 8, 16]
@@ -254,10 +254,10 @@ def test_a_precision_that_is_not_positive_definite_is_refused() -> None:
 def test_a_source_that_is_known_per_wijk(terms: str) -> None:
     # the second source observes means of the buurten of a wijk, residents as weights
     scores = make_scores(AREAS, SUBDIMENSIONS, 2, np.random.default_rng(1))
-    frame = scores[1].frame.assign(area="WK" + scores[1].frame["area"].str[2:8])
+    frame = scores[1].frame.assign(area_code="WK" + scores[1].frame["area_code"].str[2:8])
     estimates = direct([scores[0], replace(scores[1], frame=frame, level="wijk")], AREAS)
     model = AreaModel("1 + groen", TERMS[terms], Normal(5, 4), link=LINK, missing="impute")  # type: ignore[arg-type]
-    arrays = design(model, estimates, AREAS)
+    arrays = design(model, estimates)
     n, k = len(arrays.areas), arrays.sites.shape[0]
     assert k > n
     marginal = Marginal.of(arrays)

@@ -26,7 +26,7 @@ def made_design(n_dims: int = 4, spread: float = 0.3) -> Design:
         BYM2(AREAS.graph(), sd=PC(0.9, 0.02), spread=spread, mixing=Beta(2, 3), correlation=LKJ(4), shared=False),
         IID("gemeente", sd=PC(0.8, 0.03), spread=0.2, correlation=LKJ(1.5)),
     )
-    return design(AreaModel("1", terms, link=LINK), estimates, AREAS)
+    return design(AreaModel("1", terms, link=LINK), estimates)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def built(
     estimates = direct([first, per_wijk(second) if wijk else second], areas)
     if joint:
         estimates = with_variances(estimates)
-    arrays = design(model, estimates, areas)
+    arrays = design(model, estimates)
     pymc_model = nuts.build(arrays)
     with nuts.quiet_imports():
         import pytensor
@@ -388,7 +388,7 @@ def test_a_model_without_terms(areas: Areas) -> None:
 
 def test_one_source_has_no_link(areas: Areas) -> None:
     estimates = direct(make_scores(areas, SUBDIMENSIONS, 1, np.random.default_rng(1)), areas)
-    model = nuts.build(design(AreaModel(), estimates, areas))
+    model = nuts.build(design(AreaModel(), estimates))
     assert {v.name for v in model.free_RVs} == {"beta"}
 
 

@@ -338,7 +338,7 @@ def test_moran_is_of_references_known_per_buurt() -> None:
     first, second = fit.direct.sources
     rest = replace(first, mean=np.where([False, True, True, True], first.mean, np.nan))
     direct = replace(fit.direct, sources=(rest, second))  # the first sub-dimension is known per wijk only
-    alone = exact(design(fit.model, direct, fit.areas), direct, fit.areas, np.random.default_rng(1)).fit
+    alone = exact(design(fit.model, direct), direct, fit.areas, np.random.default_rng(1)).fit
     assert [m["measure"] for m in residuals.moran(alone)] == list(SUBDIMENSIONS[1:])
 
 

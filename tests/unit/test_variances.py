@@ -31,7 +31,7 @@ def estimates() -> DirectEstimates:
 
 @pytest.fixture(scope="module")
 def varying(estimates: DirectEstimates) -> Varying:
-    found = Varying.of(design(MODEL, estimates, AREAS))
+    found = Varying.of(design(MODEL, estimates))
     assert isinstance(found, Varying)
     return found
 
@@ -109,7 +109,7 @@ def test_the_integral_against_quadrature(freedom: float, bound: float) -> None:
     model = AreaModel("1", (), Normal(5, 2), variances=PC(0.8, 0.05))
     scores = make_scores(AREAS, SUBDIMENSIONS[:1], 1, np.random.default_rng(1))
     y, v, ratio = 6.3, 0.4, 1.5
-    arrays = one_buurt(design(model, direct(scores, AREAS), AREAS), y, v, ratio, freedom)
+    arrays = one_buurt(design(model, direct(scores, AREAS)), y, v, ratio, freedom)
     varying = Varying.of(arrays)
     hyper = varying.scores.hyper(np.zeros(1))
     found = varying.solve(hyper)  # type: ignore[attr-defined]
@@ -128,7 +128,7 @@ def test_the_integral_against_quadrature(freedom: float, bound: float) -> None:
 
 
 def test_the_engine_fits_it(estimates: DirectEstimates) -> None:
-    found = fit(MODEL, estimates, AREAS, progress=False, draws=400, hyperparameters=100)
+    found = fit(MODEL, estimates, progress=False, draws=400, hyperparameters=100)
     assert found.check().empty
     kappa, factor = found.draws.hyper["kappa"][1], found.draws.factor
     assert factor is not None

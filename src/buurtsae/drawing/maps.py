@@ -66,6 +66,9 @@ def plot_map(
     from matplotlib.collections import PathCollection
     from matplotlib.patches import Patch
 
+    if "geometry" not in geometry:
+        hint = "make the areas from a frame with geometry: Areas.from_frame"
+        raise DataError("there is no map", "areas without geometry", "a polygon per area", hint)
     unknown = sorted(set(values.index) - set(geometry.index))
     if unknown or values.index.has_duplicates:
         raise DataError(

@@ -61,14 +61,15 @@ Options = EblupOptions
 def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, DirectEstimates]:
     """Return the classical model and data in the place of these; what is left out is in the notes of the data."""
     words = [t.name for t in model.terms]
-    notes, base = list[Note](), direct.areas.levels[0]
-    if words != [base]:
+    notes: list[Note] = []
+    if words != [direct.areas.base]:
         notes.append(
             Note(
-                "engine eblup: unstructured effects of buurten in the place of {terms}; where residuals of neighbours "
-                "go together (Moran's I), intervals above buurt level are too narrow",
-                "rekenwijze eblup: een los effect per buurt in plaats van {terms}; waar de residuen van buren op "
-                "elkaar lijken (Moran's I), zijn de intervallen boven buurtniveau te smal",
+                "engine eblup: an unstructured effect per {level} in the place of {terms}; where residuals of "
+                "neighbours go together (Moran's I), intervals above {level} level are too narrow",
+                "rekenwijze eblup: een los effect per {level} in plaats van {terms}; waar de residuen van buren op "
+                "elkaar lijken (Moran's I), zijn de intervallen boven {level}niveau te smal",
+                level=direct.areas.base,
                 terms=", ".join(words) or Note("none", "geen enkel effect"),
             )
         )
@@ -108,7 +109,7 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
             scores.append(replace(direct.scores[s], frame=direct.scores[s].frame.assign(**dict.fromkeys(lost, np.nan))))
     plain = AreaModel(
         model.formula,
-        (IID(base),),
+        (IID(direct.areas.base),),
         intercept=FLAT,
         coefficient=FLAT,
         covariates=model.covariates,

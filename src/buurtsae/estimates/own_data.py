@@ -44,7 +44,7 @@ class OwnData:
 
     def share(self, measure: str, level: str, labels: list[str], values: Floats) -> Floats:
         """Return the share of own data in the measure of areas of a level, from draws (S, areas) of it."""
-        score = self._scores(measure, level == "buurt")
+        score = self._scores(measure, level == self.areas.base)
         group = pd.Index(labels).get_indexer(self.areas.parents(level))  # -1 where it is in no group
         known = np.flatnonzero(group >= 0)  # buurten without residents have no estimate
         member = sp.csr_array((np.ones(len(known)), (group[known], known)), shape=(len(labels), len(group)))

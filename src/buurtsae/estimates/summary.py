@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.codes import LAND
 from buurtsae.drawing.maps import plot_intervals, plot_map
 from buurtsae.draws import Draws, convergence
 from buurtsae.engines.base import Fit
@@ -45,8 +44,6 @@ from buurtsae.survey.concept import Concept
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-PARENT = {"buurt": "gemeente", "wijk": "gemeente"}  # of all other levels it is the land
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,8 @@ class Estimates:
         table.loc[~self.release.open_direct(table), direct] = np.nan
         table.loc[~self.release.open_errors(table), "direct_se"] = np.nan
         decimals = self.rules.decimals
-        table[direct] = table[direct].round(DIRECT_DECIMALS if decimals is None else min(decimals, DIRECT_DECIMALS))
+        if self.fit.direct.counted:
+            table[direct] = table[direct].round(DIRECT_DECIMALS if decimals is None else min(decimals, DIRECT_DECIMALS))
         if decimals is not None:
             scores = ["estimate", "sd", "lower", "upper"]
             table[scores] = table[scores].round(decimals)
@@ -133,14 +131,15 @@ class Estimates:
         table = pd.concat(parts, names=["level", "measure", "area_code"])
         return table.reorder_levels(["level", "area_code", "measure"])
 
-    def select(self, measure: str, level: str = "buurt") -> pd.DataFrame:
-        """Return the published rows of one measure and level, indexed by area_code.
+    def select(self, measure: str, level: str | None = None) -> pd.DataFrame:
+        """Return the published rows of one measure and level, of the areas themselves by default, by area_code.
 
         Raises
         ------
         DataError
             If there is no such measure or level.
         """
+        level = level or self.areas.base
         for value, known, what in ((measure, self.measures, "measure"), (level, self.areas.levels, "level")):
             if value not in known:
                 raise DataError(f"there is no such {what}", repr(value), shown(known, 10), "choose one of these")
@@ -181,10 +180,10 @@ class Estimates:
         title, line = self.concept.nodes[measure].nl, source(self.fictitious).nl
         return plot_map(self.areas.frame, self.select(measure), title=title, ax=ax, source=line)
 
-    def plot_intervals(self, measure: str, level: str = "wijk", ax: Axes | None = None) -> Axes:
-        """Draw scores with their 95% intervals, and direct estimates beside them."""
+    def plot_intervals(self, measure: str, level: str | None = None, ax: Axes | None = None) -> Axes:
+        """Draw scores with their 95% intervals, and direct estimates beside them; of the next level by default."""
         title = self.concept.nodes[measure].nl + (" (fictief)" if self.fictitious else "")
-        return plot_intervals(self.select(measure, level), title=title, ax=ax)
+        return plot_intervals(self.select(measure, level or self.areas.levels[1]), title=title, ax=ax)
 
     def explain(self, code: str) -> str:
         """Return, in Dutch, what is known about one area and where it comes from.
@@ -209,14 +208,15 @@ class Estimates:
         table = leaning(self).reset_index()
         parts = records(table[table["area_code"] == code])
         names = {m: n.nl for m, n in self.concept.nodes.items()}
+        rows = rows.assign(population=None) if self.areas.alike else rows
         text = explanation(records(rows), names, {r["measure"]: r for r in parts})
         return f"{MADE.nl}\n{text}" if self.fictitious else text
 
     def _repr_html_(self) -> str:
         """A notebook's view: the land and the labels per measure."""
         table = self.published
-        land = table[table["level"] == "land"].set_index("measure")
-        labels = table[table["level"] == "buurt"].groupby(["measure", "label"]).size().unstack(fill_value=0)
+        land = table[table["level"] == self.areas.system.whole].set_index("measure")
+        labels = table[table["level"] == self.areas.base].groupby(["measure", "label"]).size().unstack(fill_value=0)
         view = land[["estimate", "lower", "upper"]].round(1).join(labels)
         view.index = pd.Index([self.concept.nodes[m].nl for m in view.index], name=f"{self.areas.region}, 0-10")
         return f"{view.to_html()}<p>{escape(repr(self))}</p>"
@@ -266,7 +266,8 @@ def estimate(
     ----------
     fit : Fit or Benchmarked
     concept : Concept, optional
-        Its weights make dimensions and total; the concept of buurtverbondenheid by default, or that of the benchmarks.
+        Its weights make dimensions and total. By default that of the benchmarks, or of buurtverbondenheid; measures
+        that it does not have are estimated as they are.
     rules : Rules, optional
         Thresholds of the labels.
     year : int, optional
@@ -295,7 +296,7 @@ def estimate(
     benchmarked = fit if isinstance(fit, Benchmarked) else None
     if isinstance(fit, Benchmarked):
         concept, fit = concept or fit.benchmarks.concept, _of_fit(fit, concept)
-    concept, rules = concept or Concept.load(), rules or Rules()
+    concept, rules = concept or Concept.of(fit.direct.subdimensions), _applicable(rules or Rules(), fit)
     draws = fit.draws if benchmarked is None else benchmarked.draws
     exact = () if benchmarked is None else benchmarked.benchmarks.exact
     release = Release.of(fit, draws, rules, exact)
@@ -311,24 +312,24 @@ def estimate(
 
 def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Release) -> pd.DataFrame:
     """Return the table of the contract, but for year, run and benchmark, of draws that come from a fit."""
-    own = OwnData.of(fit, concept)
-    parents = {level: _parent_of(fit.areas, level) for level in fit.areas.levels}
+    own, areas = OwnData.of(fit, concept), fit.areas
+    parents = {level: areas.parents(areas.parent(level), level) for level in areas.levels[:-1]}
     parts = []
     for (measure, group), model in zip(
         _by_measure(fit, concept, draws),
         itertools.repeat(None) if draws is fit.draws else _by_measure(fit, concept, fit.draws),
         strict=False,
     ):
-        between = between_buurten(group["buurt"][1], release.shown("buurt", group["buurt"][0]))
+        between = between_buurten(group[areas.base][1], release.shown(areas.base, group[areas.base][0]))
         for level, (labels, values) in group.items():
             part = _summary(values)
             # what the model makes of the area's own data, which benchmarks do not change
             part["own_data_share"] = own.share(measure, level, labels, values if model is None else model[1][level][1])
             part["reliability"] = reliability(values.var(axis=0, ddof=1), between)
-            if level != "land":
-                codes, reference = group[parent := PARENT.get(level, "land")]
+            if level != areas.system.whole:
+                codes, reference = group[parent := areas.parent(level)]
                 place = pd.Index(codes).get_indexer(parents[level].loc[labels])
-                ranked = release.shown(level, labels) & fit.areas.complete(parent, codes)[place]
+                ranked = release.shown(level, labels) & areas.complete(parent, codes)[place]
                 part |= above(values, place, reference, ranked, release.shown(parent, codes))
             parts.append(pd.DataFrame({"level": level, "area_code": labels, "measure": measure, **part}))
     table = pd.concat(parts, ignore_index=True)
@@ -339,6 +340,9 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
     table = table[~release.partly(table)]
     table, imputed = _describe(table, fit), {c for found in fit.design.imputed.values() for c in found}
     table = rules.apply(table, imputed, release.open(table))
+    if not fit.direct.counted:
+        known = table["n_respondents"] == 0
+        table = table.assign(**{c: table[c].astype("Float64").where(known) for c in ("n_respondents", "n_effective")})
     order = {level: i for i, level in enumerate(fit.areas.levels)} | {m: i for i, m in enumerate(concept.measures)}
     return table.sort_values(
         ["level", "area_code", "measure"],
@@ -356,6 +360,12 @@ def reliability(variance: Floats, between: ArrayLike) -> Floats:
     """Return 1 - variance / between, not below 0, and 0 where buurten do not differ."""
     ratio = np.divide(variance, between, out=np.ones_like(variance), where=np.asarray(between) > 0)
     return np.maximum(1 - ratio, 0.0)
+
+
+def _applicable(rules: Rules, fit: Fit) -> Rules:
+    """The rules without those on numbers that are unknown."""
+    rules = replace(rules, min_residents=0) if fit.areas.alike else rules
+    return rules if fit.direct.counted else replace(rules, min_direct=0)
 
 
 def _of_fit(benchmarked: Benchmarked, concept: Concept | None) -> Fit:
@@ -389,11 +399,6 @@ def _summary(values: Floats) -> dict[str, Any]:
     return {"estimate": mean, "sd": sd, **ends}
 
 
-def _parent_of(areas: Areas, level: str) -> pd.Series:
-    """Parent code of each area of a level: what its rank and p_above_parent refer to."""
-    return areas.parents(PARENT[level], level) if level in PARENT else pd.Series(LAND, index=areas.inhabited_at(level))
-
-
 def _describe(table: pd.DataFrame, fit: Fit) -> pd.DataFrame:
     """Add names, residents and counts."""
     areas = fit.areas
@@ -402,11 +407,7 @@ def _describe(table: pd.DataFrame, fit: Fit) -> pd.DataFrame:
     for level in areas.levels:
         residents = areas.residents(level)
         population |= {(level, c): int(n) for c, n in residents.items()}
-        names |= {
-            (level, c): areas.frame.loc[c, "name"] if level == "buurt" else areas.label(level, c)
-            for c in residents.index
-        }
-    names["land", LAND] = areas.region
+        names |= {(level, c): areas.label(level, c) for c in residents.index}
     key = pd.MultiIndex.from_frame(table[["level", "area_code"]])
     table["area_name"] = [names[k] for k in key]
     table["population"] = [population[k] for k in key]

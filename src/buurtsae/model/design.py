@@ -17,13 +17,12 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from buurtsae.areas.areas import Areas
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
 from buurtsae.model.covariates import Provenance
 from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import covariates
-from buurtsae.model.plausible import figures
+from buurtsae.model.plausible import far, figures
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms.base import Effect
 from buurtsae.notes import Note
@@ -182,8 +181,8 @@ class Design:
         )
 
 
-def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
-    """Return the arrays of a model on data.
+def design(model: AreaModel, direct: DirectEstimates) -> Design:
+    """Return the arrays of a model on data, with the areas of these.
 
     Raises
     ------
@@ -191,7 +190,7 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         All at once: a covariate that is absent, constant, or missing in some buurten; a graph of other areas;
         a grouping that the areas do not have; columns that are linear combinations of others; figures out of range.
     """
-    problems = Problems()
+    problems, areas = Problems(), direct.areas
     part = None
     try:
         coefficients, x, part = covariates(model, areas)
@@ -200,17 +199,9 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
     strange = problems.sift(figures(areas))
     numeric = pd.DataFrame() if part is None else part.numeric
     effects = _effects(model, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
-    if list(direct.areas.codes) != list(areas.codes):
-        problems.add(
-            "the direct estimates were made on other areas",
-            f"{len(direct.areas.codes)} buurten",
-            f"the {len(areas.codes)} of the model",
-            "use one and the same Areas",
-            ModelError,
-        )
     problems.raise_if_any()
     assert part is not None  # or there was a problem
-    site_codes, sites = _sites(direct, areas)
+    site_codes, sites = _sites(direct)
     y, precision, root = _observations(direct, site_codes)
     ratio, freedom = _variances(direct, site_codes)
     if model.variances is not None and not (freedom > 0).any():
@@ -246,7 +237,7 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         centre=centre,
         effects=effects,
         covariates=part.covariates,
-        strange=tuple(strange),
+        strange=(*strange, *(far(model.intercept, centre) if "Intercept" in coefficients else ())),
         years=direct.years,
     )
 
@@ -272,13 +263,15 @@ def _effects(model: AreaModel, frame: Frame, problems: Problems) -> tuple[Effect
     return tuple(effects)
 
 
-def _sites(direct: DirectEstimates, areas: Areas) -> tuple[pd.Index, sp.csr_array]:
-    """Codes of the sites, and the weights of the buurten at each."""
-    observed = {c for s in direct.sources if s.level == "wijk" for c in s.codes[_seen(s)]}
-    wijken, share = areas.aggregation("wijk")
-    rows = pd.Index(wijken).get_indexer(sorted(observed))
-    whole = sp.eye_array(len(areas.codes), format="csr")
-    return pd.Index([*areas.codes, *sorted(observed)]), sp.vstack([whole, share[rows]], format="csr")
+def _sites(direct: DirectEstimates) -> tuple[pd.Index, sp.csr_array]:
+    """Codes of the sites, and the weights of the areas at each."""
+    areas = direct.areas
+    sites, weights = list(areas.codes), [sp.eye_array(len(areas.codes), format="csr")]
+    for level in sorted({s.level for s in direct.sources} - {areas.base}, key=areas.levels.index):
+        observed = sorted({c for s in direct.sources if s.level == level for c in s.codes[_seen(s)]})
+        labels, share = areas.aggregation(level)
+        sites, weights = [*sites, *observed], [*weights, share[pd.Index(labels).get_indexer(observed)]]
+    return pd.Index(sites), sp.csr_array(sp.vstack(weights))
 
 
 def _seen(source: SourceEstimates) -> NDArray[np.bool_]:
@@ -345,7 +338,10 @@ def precision_and_root(variance: Floats, observed: NDArray[np.bool_], codes: Seq
     both = observed[:, :, None] & observed[:, None, :]
     # an identity block for what is not observed keeps the matrix invertible and drops out again
     full = np.where(both, variance, np.eye(n_dims))
-    if len(full) and (worst := np.linalg.eigvalsh(full)[:, 0]).min() <= 1e-10:
+    size = np.sqrt(np.maximum(np.einsum("add->ad", full), 0.0))
+    unit = np.where(size > 0, size, 1.0)
+    correlation = full / (unit[:, :, None] * unit[:, None, :])  # variances may be small on the scale of the measure
+    if len(full) and (worst := np.linalg.eigvalsh(correlation)[:, 0]).min() <= 1e-10:
         raise ModelError(
             "sampling covariances are singular",
             shown(np.asarray(codes)[worst <= 1e-10]),

@@ -51,8 +51,8 @@ class AreaModel:
     covariates : sequence of Covariate
         What is to be known about covariates of the formula: source, transformation, whether they are sensitive.
     missing : {"refuse", "impute"}
-        What to do with a covariate that is missing in an inhabited buurt: raise, or fill with the median of the
-        gemeente (of all, where that is missing too) and flag the buurt.
+        What to do with a covariate that is missing in an inhabited area: raise, or fill with the median of the
+        gemeente, or of what else lies above the areas (of all, where that is missing too), and flag the area.
 
     Examples
     --------

@@ -20,5 +20,5 @@ def voorbeeldstad() -> Estimates:
     """Return estimates of the example by the fast engine, with few draws: quick, not for publication."""
     inputs = check(example())
     few = {"draws": 400, "hyperparameters": 100}
-    fitted = fit(inputs.model, inputs.direct, inputs.areas, "laplace", seed=1, progress=False, **few)
+    fitted = fit(inputs.model, inputs.direct, "laplace", seed=1, progress=False, **few)
     return estimate(fitted, fictitious=True)

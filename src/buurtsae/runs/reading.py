@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import CBS
 from buurtsae.engines.base import engine_options
 from buurtsae.errors import BuurtsaeError, Problems
 from buurtsae.estimates.benchmark.targets import Benchmarks
@@ -31,13 +31,17 @@ class Inputs:
     """Everything a run needs, read and checked."""
 
     run: RunFile
-    areas: Areas
     concept: Concept
     direct: DirectEstimates
     model: AreaModel
     design: Design
     scales: tuple[Reliability, ...] = ()
     benchmarks: Benchmarks | None = None
+
+    @property
+    def areas(self) -> Areas:
+        """Those of the direct estimates."""
+        return self.direct.areas
 
     @property
     def notes(self) -> list[Note]:
@@ -75,13 +79,13 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
             problems.attempt(covariates, model, areas)
             problems.sift(figures(areas))
         return None
-    arrays = problems.attempt(design, model, start, areas)
+    arrays = problems.attempt(design, model, start)
     if arrays is None:
         return None
     scales = tuple(reliability(s) for s in surveys)
     of_scales = [note.under(r.source, ", ") for r in scales for note in r.notes]
     start = replace(start, notes=tuple(dict.fromkeys((*start.notes, *of_scales))))
-    return Inputs(run, areas, concept, start, model, arrays, scales, benchmarks)
+    return Inputs(run, concept, start, model, arrays, scales, benchmarks)
 
 
 def _areas(run: RunFile) -> Areas:
@@ -170,7 +174,7 @@ def _other_codes(run: RunFile, part: SourcePart, areas: Areas, problems: Problem
     except BuurtsaeError:  # recorded already: that is why the survey could not be read
         return
     if part.area in table and len(table) and part.unknown_areas == "refuse":
-        known = table[part.area][~table[part.area].isin(codes.malformed(table[part.area], part.level))]
+        known = table[part.area][~table[part.area].isin(CBS.malformed(table[part.area], part.level))]
         check_codes(known.dropna(), part.source, part.level, areas, problems, part.code_year)
 
 

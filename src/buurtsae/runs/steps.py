@@ -137,7 +137,7 @@ def _run(
     settings = spec.model_dump(mode="json") | {"used": {"engine": chosen, "seed": number}}
     files = hashes(inputs.run.files, inputs.run.path.resolve().parent.parent)
     say(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.model}")
-    fitted = timed("fit", fit, inputs.model, inputs.direct, inputs.areas, chosen, number, progress=progress, **options)
+    fitted = timed("fit", fit, inputs.model, inputs.direct, chosen, number, progress=progress, **options)
     est = timed(
         "estimates",
         estimate,
@@ -224,7 +224,7 @@ def _fitted(inputs: Inputs, seed: int | None, progress: bool, say: Say) -> Fit:
     say(f"{inputs.areas!r}\n{inputs.direct!r}")
     number = spec.run.seed if seed is None else seed
     options = spec.engine.get("laplace", {})
-    return fit(inputs.model, inputs.direct, inputs.areas, "laplace", number, progress=progress, **options)
+    return fit(inputs.model, inputs.direct, "laplace", number, progress=progress, **options)
 
 
 def _benchmarked(inputs: Inputs, fitted: Fit) -> Benchmarked:

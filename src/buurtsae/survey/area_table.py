@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import SOURCES
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook, available
@@ -63,7 +63,7 @@ def read_area_table(
     if covariances is not None and pairs is not None:
         _check_pairs(pairs, covariances, areas, concept, table["source"], problems)
     problems.raise_if_any()
-    for level in codes.FORM:
+    for level in SOURCES:
         empty = table["area_code"].isin(areas.at(level).difference(areas.inhabited_at(level)))
         if empty.any():
             notes.append(
@@ -123,7 +123,7 @@ def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problem
 def _within(table: pd.DataFrame, areas: Areas, path: Path | None, notes: list[Note]) -> pd.DataFrame:
     """Return the rows of areas that there are, if any; those of a table that is named are counted."""
     level, code = _level(table["area_code"]), table["area_code"]
-    here = pd.concat([code[level == name].isin(areas.at(name)) for name in codes.FORM]).reindex(table.index)
+    here = pd.concat([code[level == name].isin(areas.at(name)) for name in SOURCES]).reindex(table.index)
     if not here.any():
         return table  # nothing left: the checks say which codes
     if path is not None and not here.all():
@@ -146,7 +146,7 @@ def _level(code: pd.Series) -> pd.Series:
 def _check_areas(table: pd.DataFrame, areas: Areas, file: str, problems: Problems) -> None:
     """Codes must be known, and those of one source of one level."""
     level = _level(table["area_code"])
-    for name in codes.FORM:
+    for name in SOURCES:
         of_level, what = table[level == name], f"{name}en of {areas.year}"
         n = int(areas.left_out(name, of_level["area_code"]).sum())
         hint = f"{n} rows are of areas that `where` leaves out: widen it" if n else "correct or drop these rows"

@@ -113,6 +113,14 @@ class Concept:
             )
         return cls({n.id: n for n in nodes})
 
+    @classmethod
+    def of(cls, measures: Sequence[str]) -> Concept:
+        """Return the concept of buurtverbondenheid if it has these measures; else each by itself, without a total."""
+        known = cls.load()
+        if set(measures) <= set(known.subdimensions):
+            return known
+        return cls({m: Measure(m, m, m, m) for m in measures})
+
     @cached_property
     def subdimensions(self) -> tuple[str, ...]:
         """The leaves, in file order: what the model estimates."""

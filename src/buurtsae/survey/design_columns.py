@@ -1,7 +1,7 @@
 """The design of a survey as columns of its respondents: read and checked once, turned into arrays where needed.
 
-Frames of respondents have `area`, `weight` and `stratum`, and, where the file has them, `cluster`, `cluster_2`, `fpc`,
-`fpc_2`, `replicate_1` ..., and after calibration `base_weight` and `margin_...` (position in the table of totals).
+Frames of respondents have `area_code`, `weight` and `stratum`, and, where the file has them, `cluster`, `cluster_2`,
+`fpc`, `fpc_2`, `replicate_1` ..., and after calibration `base_weight` and `margin_...` (place in the table of totals).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from buurtsae.areas import codes
+from buurtsae.areas.codes import CBS, CodeSystem
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
@@ -100,13 +100,14 @@ def add_design(
     lonely: Lonely,
     calibrate: Calibration | None,
     level: str = "buurt",
+    system: CodeSystem = CBS,
 ) -> tuple[pd.DataFrame, DesignInfo]:
     """Return the respondents with the columns of their design, and what these mean; problems are recorded.
 
     Parameters
     ----------
     frame : DataFrame
-        Respondents with `area`, `weight` and `stratum`.
+        Respondents with `area_code`, `weight` and `stratum`.
     raw : DataFrame
         The file, in the same order.
     others : see `Survey.read`
@@ -139,7 +140,9 @@ def add_design(
                 "give replicate weights that are calibrated already, and leave `calibrate` out",
             )
     if calibrate is not None and len(problems.found) == before:
-        known = {c: raw[c] for c in raw} | {c: v for c, v in _areas(frame["area"], level).items() if c not in raw}
+        known = {c: raw[c] for c in raw} | {
+            c: v for c, v in _areas(frame["area_code"], level, system).items() if c not in raw
+        }
         w = frame["weight"].to_numpy(dtype=float)
         new, margins = meet(calibrate, known, w, file, problems)
         columns |= {f"margin_{m}": v for m, v in margins.items()} | {"base_weight": w}
@@ -184,9 +187,9 @@ def _stage(name: str, k: int) -> str:
     return name if k == 0 else f"{name}_{k + 1}"
 
 
-def _areas(area: pd.Series, level: str) -> dict[str, pd.Series]:
+def _areas(area: pd.Series, level: str, system: CodeSystem) -> dict[str, pd.Series]:
     """Margins that follow from the area code: those of its own level and above."""
-    return {level: area, "wijk": codes.wijk_of(area), "gemeente": codes.gemeente_of(area)}
+    return {level: area, **{above: system.read(area, above) for above in system.forms if system.below(level, above)}}
 
 
 def _positive(column: pd.Series, what: str, problems: Problems) -> Floats:

@@ -21,14 +21,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.estimators import design_of, domain_estimates, population_means, regressors
 from buurtsae.survey.measures import combined, fewest, long_table, standard_errors
-from buurtsae.survey.plausible import in_place
+from buurtsae.survey.plausible import in_place, nobody, partial, thin
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method
 from buurtsae.survey.source_estimates import SourceEstimates, arrays, of_source
@@ -55,6 +54,8 @@ class DirectEstimates:
         What was left out, and why.
     years : tuple of int
         Years that have estimates of their own, ascending; empty where all sources tell about one period.
+    counted : bool
+        Whether numbers of respondents are known; otherwise 1 stands for those of an estimate.
 
     Examples
     --------
@@ -73,6 +74,7 @@ class DirectEstimates:
     scores: tuple[Scores, ...] = ()
     notes: tuple[Note, ...] = ()
     years: tuple[int, ...] = ()
+    counted: bool = True
 
     def by_year(self) -> DirectEstimates:
         """Return them with a period for each year of the sources, instead of one for all."""
@@ -91,7 +93,8 @@ class DirectEstimates:
         The first survey per buurt that informs it; without one the first survey per wijk, then the first participatory
         source per buurt, then per wijk: a random sample fixes the level, even where it does not tell buurten apart.
         """
-        rank = np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level == "buurt")) for s in self.sources])
+        base = self.areas.base
+        rank = np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level == base)) for s in self.sources])
         return np.argmax(rank, axis=0)
 
     def totals(
@@ -143,7 +146,7 @@ class DirectEstimates:
         labels, answered = self.areas.at(level), self._reference_counts(level)
         count, effective = np.zeros((2, len(labels), len(measures)))
         for scores in self.scores:
-            domain = self.domain(level, scores.level, scores.frame["area"])
+            domain = self.domain(level, scores.level, scores.frame["area_code"])
             y, w = arrays(scores, self.subdimensions)
             some = (np.isfinite(y).astype(float) @ (matrix.T > 0)) > 0
             count += group_sum(some.astype(float), domain, len(labels))
@@ -232,7 +235,7 @@ class DirectEstimates:
             names = [d for d, r in zip(self.subdimensions, self.reference, strict=True) if r == s]
             if not names:
                 continue
-            domain = self.domain(level, scores.level, scores.frame["area"])
+            domain = self.domain(level, scores.level, scores.frame["area_code"])
             y, w = arrays(scores, names)
             _, v = domain_estimates(scores, y, w, domain, len(labels))
             answered = np.isfinite(y) & (domain >= 0)[:, None]
@@ -258,7 +261,7 @@ class DirectEstimates:
 
         It is -1 for an area without residents, and for all areas where the level lies below that of the source.
         """
-        if codes.below(level, of):
+        if self.areas.system.below(level, of):
             return np.full(len(area), -1)
         known = self.areas.inhabited_at(of)
         position = self.areas.at(level).get_indexer(self.areas.parents(level, of)[known])
@@ -267,8 +270,8 @@ class DirectEstimates:
     def _covariates(self, x: Floats, scores: Scores) -> Floats:
         """Covariates of each respondent: those of the buurt, or the mean over the residents of the wijk."""
         labels = self.areas.at(scores.level)
-        table = x if scores.level == "buurt" else population_means(self.areas, scores.level, labels, x)
-        return table[labels.get_indexer(scores.frame["area"])]
+        table = x if scores.level == self.areas.base else population_means(self.areas, scores.level, labels, x)
+        return table[labels.get_indexer(scores.frame["area_code"])]
 
     def _reference_counts(self, level: str) -> Ints:
         out = np.zeros((len(self.areas.at(level)), len(self.subdimensions)), dtype=np.int64)
@@ -357,8 +360,57 @@ class DirectEstimates:
         )
         return cls(subdimensions, sources, areas, (), notes)
 
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        y: str | Sequence[str],
+        variance: str | Sequence[str],
+        area: str,
+        areas: Areas | None = None,
+        covariance: Mapping[tuple[str, str], str] | None = None,
+        year: int = 0,
+    ) -> DirectEstimates:
+        """Start from a table of any areas, with or without geometry: figures, their variances, and covariates.
+
+        Parameters
+        ----------
+        frame : DataFrame, one row per area
+            Its other numeric columns are covariates. It is not changed.
+        y, variance : str or sequence of str
+            Columns of the figures, on any scale, and of their sampling variances. A missing figure is no estimate.
+        area : str
+            Column of the codes.
+        areas : Areas, optional
+            With levels, residents or geometry, where there are; their columns are the covariates then, and the frame
+            may lack areas. By default ``Areas.from_frame(frame, code=area)``.
+        covariance : mapping of (measure, measure) to str, optional
+            Columns of sampling covariances; 0 for pairs without.
+        year : int
+            Year of the figures; 0 where it does not matter.
+
+        Raises
+        ------
+        DataError or ProblemsError
+            Everything that is wrong, at once: columns that are absent or no numbers, codes that occur twice or that
+            the areas do not have, variances that are not positive where there is a figure.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"fips": [1, 3, 5], "rate": [2.0, None, 3.1], "var": 0.2, "income": [30.0, 41, 28]})
+        >>> DirectEstimates.from_frame(table, y="rate", variance="var", area="fips")
+        DirectEstimates of rate (direct: 2 areas)
+        """
+        from buurtsae.survey.frames import read_frame
+
+        measures, variances = ([c] if isinstance(c, str) else list(c) for c in (y, variance))
+        source, areas, notes = read_frame(frame, measures, variances, area, areas, covariance or {}, year)
+        return cls(tuple(measures), (source,), areas, notes=tuple(notes), counted=False)
+
     def __repr__(self) -> str:
-        parts = (f"{s.source} {s.year}: {len(s.codes)} {s.level}en" for s in self.sources)
+        noun = self.areas.system.noun
+        parts = (f"{s.source}{f' {s.year}' if s.year else ''}: {len(s.codes)} {noun(s.level)}" for s in self.sources)
         return f"DirectEstimates of {shown(self.subdimensions)} ({shown(parts)})"
 
 
@@ -405,28 +457,21 @@ def direct(
         problems.add(f"source {name} is given twice", f"{names.count(name)} times", "once", "combine the files first")
     kept, notes = [], list[Note]()
     for s in several:
-        area = s.frame["area"]
+        area = s.frame["area_code"]
         unknown = area[~area.isin(areas.at(s.level))]
         if len(unknown):
             problems.add(
-                f"{len(unknown)} respondents of {s.source} live in unknown {s.level}en",
+                f"{len(unknown)} respondents of {s.source} live in unknown {areas.system.noun(s.level)}",
                 shown(sorted(unknown.unique())),
                 f"{s.level}codes of {areas.year}",
                 "recode them to the areas' year",
             )
         empty = area.isin(areas.at(s.level).difference(areas.inhabited_at(s.level)))
-        if empty.any():
-            notes.append(
-                Note(
-                    "{n} respondents of {source} left out: {level}en without residents ({codes})",
-                    "{n} respondenten van {source} weggelaten: {level}en zonder inwoners ({codes})",
-                    n=int(empty.sum()), source=s.source, level=s.level, codes=sorted(area[empty].unique()),
-                )
-            )  # fmt: skip
-        remarks = (*design_of(s).notes, *(n.under(s.source) for n in s.notes), *_thin(s, area[~empty]))
+        notes += nobody(s, area[empty], areas)
+        remarks = (*design_of(s).notes, *(n.under(s.source) for n in s.notes), *thin(s, area[~empty], areas))
         notes += [n for n in remarks if n not in notes]
         kept.append(replace(s, frame=s.frame[~empty]))
-        notes += _cut(s, areas)
+        notes += partial(s, areas)
     notes += in_place(kept, areas)
     order = list(dict.fromkeys(d for s in several for d in s.subdimensions))
     asked = [d for d in order if any(s.frame[d].notna().any() for s in kept)]
@@ -443,29 +488,6 @@ def direct(
     return DirectEstimates(
         tuple(asked), tuple(s for s in sources if s is not None), areas, tuple(several), tuple(notes)
     )
-
-
-def _thin(scores: Scores, area: pd.Series) -> list[Note]:
-    """A note on gemeenten with one respondent: their estimate has no standard error of its own."""
-    count = codes.gemeente_of(area.astype("string")).value_counts()
-    alone = sorted(count.index[count == 1])
-    note = Note(
-        "{source} has one respondent in {n} gemeenten ({codes})",
-        "{source} heeft in {n} gemeenten maar één respondent ({codes})",
-        source=scores.source, n=len(alone), codes=alone,
-    )  # fmt: skip
-    return [note] if alone else []
-
-
-def _cut(scores: Scores, areas: Areas) -> list[Note]:
-    """A note on respondents per wijk, of wijken of which the run holds a part."""
-    n = int(scores.frame["area"].isin(areas.partial.get(scores.level, ())).sum())
-    note = Note(
-        "{n} respondents live in wijken of which the run holds a part, and stand for that part ({source})",
-        "{n} respondenten wonen in wijken waarvan de run maar een deel bevat, en tellen voor dat deel ({source})",
-        n=n, source=scores.source,
-    )  # fmt: skip
-    return [note] if n else []
 
 
 def _no_microdata(what: str) -> DataError:

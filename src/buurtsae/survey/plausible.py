@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
@@ -152,8 +151,9 @@ FILE: tuple[Callable[[Rows], Note | None], ...] = (spread_out, shared, not_count
 def in_total(scores: Scores, areas: Areas) -> Note | None:
     """Weights sum to the residents whom they stand for, or have mean 1."""
     w, least, most = scores.frame["weight"].to_numpy(dtype=float), *TOTAL
-    sampled = set(codes.gemeente_of(scores.frame["area"].astype("string")))
-    here = areas.population[areas.parents("gemeente").isin(sampled)].sum()
+    level = areas.parent(areas.base)
+    sampled = set(scores.frame["area_code"].map(areas.parents(level, scores.level)))
+    here = areas.population[areas.parents(level).isin(sampled)].sum()
     everybody = areas.population.sum()
     few = w.sum() ** 2 / (w**2).sum() < ENOUGH
     if few or RELATIVE[0] <= w.mean() <= RELATIVE[1] or least * here <= w.sum() <= most * everybody:
@@ -180,13 +180,14 @@ def in_total(scores: Scores, areas: Areas) -> Note | None:
 
 def in_gemeenten(scores: Scores, areas: Areas) -> Note | None:
     """Weights per resident are alike from gemeente to gemeente, where there are respondents enough."""
-    frame = scores.frame.assign(gemeente=codes.gemeente_of(scores.frame["area"].astype("string")).to_numpy())
-    residents = pd.Series(areas.population).groupby(areas.parents("gemeente").to_numpy()).sum()
+    level = areas.parent(areas.base)
+    frame = scores.frame.assign(group=scores.frame["area_code"].map(areas.parents(level, scores.level)))
+    residents = areas.residents(level)
     frame["inverse"], frame["square"] = 1 / frame["weight"], frame["weight"] ** 2
-    sums = frame.groupby("gemeente")[["weight", "inverse", "square"]].sum()
+    sums = frame.groupby("group")[["weight", "inverse", "square"]].sum()
     sums = sums[(sums["weight"] ** 2 / sums["square"] >= ENOUGH) & (residents.reindex(sums.index) > 0)]
     per_resident = sums[["weight", "inverse"]].div(residents.reindex(sums.index), axis=0)
-    uneven = _uneven(scores.source, "gemeenten", per_resident["weight"])
+    uneven = _uneven(scores.source, areas.system.noun(level), per_resident["weight"])
     if uneven and len(per_resident) > 1 and not _uneven("", "", per_resident["inverse"]):
         return Note(
             "{uneven}; their inverses are even: are they sampling fractions?",
@@ -194,6 +195,40 @@ def in_gemeenten(scores: Scores, areas: Areas) -> Note | None:
             uneven=uneven,
         )
     return uneven
+
+
+def nobody(scores: Scores, area: pd.Series, areas: Areas) -> list[Note]:
+    """A note on respondents of areas without residents, who are left out."""
+    note = Note(
+        "{n} respondents of {source} left out: {areas} without residents ({codes})",
+        "{n} respondenten van {source} weggelaten: {areas} zonder inwoners ({codes})",
+        n=len(area), source=scores.source, areas=areas.system.noun(scores.level), codes=sorted(area.unique()),
+    )  # fmt: skip
+    return [note] if len(area) else []
+
+
+def thin(scores: Scores, area: pd.Series, areas: Areas) -> list[Note]:
+    """A note on gemeenten with one respondent: their estimate has no standard error of its own."""
+    level = areas.parent(areas.base)
+    count = area.map(areas.parents(level, scores.level)).value_counts()
+    alone = sorted(count.index[count == 1])
+    note = Note(
+        "{source} has one respondent in {n} {areas} ({codes})",
+        "{source} heeft in {n} {areas} maar één respondent ({codes})",
+        source=scores.source, n=len(alone), areas=areas.system.noun(level), codes=alone,
+    )  # fmt: skip
+    return [note] if alone else []
+
+
+def partial(scores: Scores, areas: Areas) -> list[Note]:
+    """A note on respondents per wijk, of wijken of which the run holds a part."""
+    n = int(scores.frame["area_code"].isin(areas.partial.get(scores.level, ())).sum())
+    note = Note(
+        "{n} respondents live in wijken of which the run holds a part, and stand for that part ({source})",
+        "{n} respondenten wonen in wijken waarvan de run maar een deel bevat, en tellen voor dat deel ({source})",
+        n=n, source=scores.source,
+    )  # fmt: skip
+    return [note] if n else []
 
 
 def _uneven(source: str, what: str, ratio: pd.Series) -> Note | None:
@@ -226,7 +261,10 @@ def in_place(scores: Sequence[Scores], areas: Areas) -> list[Note]:
 
 def same_people(first: Scores, second: Scores) -> Note | None:
     """Two sources have different respondents."""
-    a, b = (s.frame[["area", "weight"]].sort_values(["area", "weight"], ignore_index=True) for s in (first, second))
+    a, b = (
+        s.frame[["area_code", "weight"]].sort_values(["area_code", "weight"], ignore_index=True)
+        for s in (first, second)
+    )
     if len(a) != len(b) or len(a) < FEW or a["weight"].nunique() == 1 or not a.equals(b):
         return None
     return same(first.source, second.source)

@@ -31,7 +31,7 @@ SINGULAR = 1e-6
 LEAST = 3  # complete respondents
 NOTHING = Note("", "")
 KINDS = {"scale": Note("scale", "schaal"), "subdimension": Note("subdimension", "subdimensie")}
-BUURT = ["area", "kind", "scale", "respondents", "reliability"]
+BUURT = ["area_code", "kind", "scale", "respondents", "reliability"]
 REVERSED, MISFIT, CONSTANT = "omgekeerd?", "past slecht", "geen variatie"
 
 
@@ -52,7 +52,7 @@ class Reliability:
         One row per item and scale: `share_answered`, `mean` (0-10), `item_rest` correlation, `alpha_if_deleted`,
         `alpha_if_reversed`, `flag` (empty, 'omgekeerd?', 'past slecht', 'geen variatie') and `reason`.
     buurten : DataFrame
-        `area`, `kind`, `scale`, `respondents` and `reliability` (lambda) of each buurt's mean.
+        `area_code`, `kind`, `scale`, `respondents` and `reliability` (lambda) of each buurt's mean.
     notes : tuple of str
         What to look at, in sentences.
 
@@ -195,7 +195,9 @@ def reliability(survey: Survey, areas: Sequence[str] | None = None, weighted: bo
         if not items:
             continue
         inner, each, remarks = _internal(item_scores(survey, items), items, weight)
-        outer, table, flat = _of_areas(per[kind][name].to_numpy(), survey.frame["area"], survey.level, weight, areas)
+        outer, table, flat = _of_areas(
+            per[kind][name].to_numpy(), survey.frame["area_code"], survey.level, weight, areas
+        )
         reason = Note.joined(filter(None, [inner.pop("reason"), outer.pop("reason")]))
         scales.append({"kind": kind, "scale": name, "subdimension": dimension, **inner, **outer, "reason": reason})
         buurten.append(table.assign(kind=kind, scale=name))
@@ -338,8 +340,8 @@ def _of_areas(
     row |= {"tau2": tau2, "sigma2": sigma2, "icc": tau2 / (tau2 + sigma2)}
     row |= {"lambda_mean": each.mean(), "lambda_median": np.median(each)}
     row |= {f"needed_{r}": sigma2 / tau2 * r / (100 - r) if tau2 > 0 else np.inf for r in (70, 80)}
-    table = pd.DataFrame({"respondents": count, "reliability": each}, index=pd.Index(names, name="area"))
-    table = table if areas is None else table.reindex(pd.Index(areas, name="area"), fill_value=0)
+    table = pd.DataFrame({"respondents": count, "reliability": each}, index=pd.Index(names, name="area_code"))
+    table = table if areas is None else table.reindex(pd.Index(areas, name="area_code"), fill_value=0)
     flat = Note(
         "{level}en differ no more than chance would have it: more respondents do not help",
         "{level}en verschillen niet meer dan door toeval: meer respondenten helpen niet",

@@ -34,8 +34,8 @@ class Scores:
     Attributes
     ----------
     frame : DataFrame, one row per respondent
-        Every column of the survey that is no item (`area`, `weight`, `stratum`, and `cluster`, `fpc`, ... where the
-        survey has them), and one per sub-dimension (0-10, NaN where missing or not asked).
+        Every column of the survey that is no item (`area_code`, `weight`, `stratum`, and `cluster`, `fpc`, ... where
+        the survey has them), and one per sub-dimension (0-10, NaN where missing or not asked).
     source : str
         Identifier of the source.
     year : int
@@ -50,7 +50,7 @@ class Scores:
     kind : str
         `survey` or `participatory`.
     level : str
-        `buurt` or `wijk`: what the codes in `area` are of.
+        `buurt` or `wijk`: what the codes in `area_code` are of.
 
     Examples
     --------

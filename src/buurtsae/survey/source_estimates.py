@@ -70,7 +70,7 @@ def of_source(
 ) -> SourceEstimates:
     """Estimates of one source in the areas where it has respondents."""
     y, w = arrays(scores, asked)
-    row = inhabited.get_indexer(scores.frame["area"])  # -1: no residents
+    row = inhabited.get_indexer(scores.frame["area_code"])  # -1: no residents
     heard, inside = np.unique(row[row >= 0], return_inverse=True)
     domain = np.full(len(row), -1)
     domain[row >= 0] = inside

@@ -95,4 +95,4 @@ def _select(fit: Fit, others: list[int], kept: list[int]) -> Design:
     )
     names = tuple(fit.direct.subdimensions[d] for d in kept)
     direct = replace(fit.direct, subdimensions=names, sources=sources, scores=())
-    return design(replace(fit.model, variances=None), direct, fit.areas)
+    return design(replace(fit.model, variances=None), direct)

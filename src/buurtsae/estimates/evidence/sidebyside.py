@@ -59,7 +59,7 @@ def side_by_side(fit: Fit) -> pd.DataFrame:
     {'direct_se': 0.8, 'eblup_rmse': 0.6, 'sd': 0.5}
     """
     model, direct = counterpart(fit.model, fit.direct)
-    arrays = design(model, direct, fit.areas)
+    arrays = design(model, direct)
     if refused := supports(arrays):
         raise ModelError(
             "a classical estimate cannot stand beside these",

@@ -169,9 +169,9 @@ def without_field(fit: Fit, **options: Any) -> Fit:
         raise ModelError(
             "the model has no spatial field", "no spatial term", "one, such as BYM2", "there is nothing to leave out"
         )
-    alone = IID(fit.areas.levels[0], sd=field.sd, spread=field.spread, correlation=field.correlation)
+    alone = IID(fit.areas.base, sd=field.sd, spread=field.spread, correlation=field.correlation)
     model = replace(fit.model, terms=(alone,))
-    return base.fit(model, fit.direct, fit.areas, "laplace", fit.seed, progress=False, **options)
+    return base.fit(model, fit.direct, "laplace", fit.seed, progress=False, **options)
 
 
 def curves(
@@ -214,7 +214,7 @@ def curves(
     >>> curves(voorbeeldstad().fit, "pct_65plus")
     Curves of 7 measures over pct_65plus, 11 to 29
     """
-    concept = concept or Concept.load()
+    concept = concept or Concept.of(fit.direct.subdimensions)
     _check(fit, covariate, grid, without_field, step)
     axis = Axis.of(fit, covariate, grid)
     weights = concept.matrix_of(fit.draws.subdimensions)

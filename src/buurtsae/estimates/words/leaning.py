@@ -47,14 +47,14 @@ def leaning(est: Estimates) -> pd.DataFrame:
     index = pd.MultiIndex.from_product([est.areas.codes, weights.index], names=["area_code", "measure"])
     table = pd.DataFrame({name: value.ravel() for name, value in parts.items()}, index=index)
     rows = est.published
-    shown = rows[(rows["level"] == "buurt") & rows["estimate"].notna()].set_index(["area_code", "measure"])
+    shown = rows[(rows["level"] == est.areas.base) & rows["estimate"].notna()].set_index(["area_code", "measure"])
     table = table.loc[shown.index]
     model = est.model_table
-    model = model[model["level"] == "buurt"].set_index(["area_code", "measure"])["estimate"].loc[shown.index]
+    model = model[model["level"] == est.areas.base].set_index(["area_code", "measure"])["estimate"].loc[shown.index]
     table["surroundings"] = model - table.sum(axis=1)  # draws that count as an end of the scale are in here
     if est.benchmarked is not None:
         table["shift"] = shown["estimate"] - model
-    hidden = ~est.release.shown_direct("buurt", table.index.get_level_values("area_code"))
+    hidden = ~est.release.shown_direct(est.areas.base, table.index.get_level_values("area_code"))
     table.loc[hidden, "surroundings"] += table.loc[hidden, "own"]
     table.loc[hidden, "own"] = np.nan
     return table[[*PARTS, *(["shift"] if "shift" in table else [])]].round(DECIMALS)
