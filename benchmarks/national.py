@@ -86,7 +86,11 @@ def measured(shared: Path, dims: list[int], threads: int) -> dict[str, object]:
     sigma, phi = (np.array(known[name])[dims] for name in ("sigma", "phi"))
     root = np.linalg.cholesky(np.array(known["correlation"])[np.ix_(dims, dims)])
     limit = Marginal.of(found.design).conditional(
-        Hyper(sigma[None], phi, {"R": root}, np.ones((1, len(dims))), np.zeros((1, len(dims))))
+        Hyper(
+            {"BYM2.sigma": sigma[None], "BYM2.phi": phi[None], "BYM2.R": root[None]},
+            np.ones((1, len(dims))),
+            np.zeros((1, len(dims))),
+        )
     )
     row = areas.codes.get_indexer(table.index)
     truth = table[[f"truth_{name}" for name in names]].to_numpy()

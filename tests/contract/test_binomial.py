@@ -18,12 +18,13 @@ import scipy.sparse as sp
 
 from buurtsae.areas.icar import IcarStructure, icar_structure
 from buurtsae.draws import convergence
-from buurtsae.engines.hyper import beta, exponential
 from buurtsae.engines.integration import Progress, integrate
 from buurtsae.engines.likelihoods import Approximation, Binomial, approximate
 from buurtsae.engines.nuts import quiet_imports
 from buurtsae.latent.conditional import Loadings
-from buurtsae.latent.field import Field, Structure, field
+from buurtsae.latent.field import Field, field
+from buurtsae.latent.structure import Structure
+from buurtsae.model.priors import PC, Beta
 
 SIDE = 8
 pytestmark = [pytest.mark.nuts, pytest.mark.slow, pytest.mark.xdist_group("engines")]
@@ -57,12 +58,12 @@ class Target:
     vanishing: tuple[tuple[int, np.ndarray], ...] = ()
 
     def hyper(self, xi: np.ndarray) -> tuple[float, float, float, float]:
-        (sigma, d_sigma), (phi, d_phi) = (q(xi[k : k + 1]) for k, q in enumerate(QUANTILES))
+        (sigma, d_sigma), (phi, d_phi) = (p.quantile(xi[k : k + 1]) for k, p in enumerate(PRIORS))
         return float(sigma[0]), float(d_sigma[0]), float(phi[0]), float(d_phi[0])
 
     def at(self, xi: np.ndarray) -> Approximation:
         sigma, _, phi, _ = self.hyper(xi)
-        loadings = Loadings(np.array([[[sigma * np.sqrt(phi)]]]), np.array([[sigma * np.sqrt(1 - phi)]]))
+        loadings = Loadings(np.array([[[sigma * np.sqrt(phi)]]]), np.array([[[sigma * np.sqrt(1 - phi)]]]))
         return approximate(self.latent, self.data, loadings)
 
     def log_posterior(self, xi: np.ndarray) -> float:
@@ -72,20 +73,20 @@ class Target:
         found = self.at(xi)
         sigma, d_sigma, phi, d_phi = self.hyper(xi)
         slope = found.gradient()
-        of_u, of_v = float(slope.terms[0, 0, 0]), float(slope.loose[0, 0])
+        of_u, of_v = float(slope.terms[0, 0, 0]), float(slope.loose[0, 0, 0])
         by_sigma = of_u * np.sqrt(phi) + of_v * np.sqrt(1 - phi)
         by_phi = sigma * (of_u / np.sqrt(phi) - of_v / np.sqrt(1 - phi)) / 2
         return found.log_likelihood - 0.5 * float(xi @ xi), np.array([by_sigma * d_sigma, by_phi * d_phi]) - xi
 
 
-QUANTILES = (exponential(np.ones(1)), beta(np.ones(1), np.ones(1)))
+PRIORS = PC(np.log(20), 0.05), Beta(1.0, 1.0)  # P(sigma > log 20) = 0.05: the rate is 1
 
 
 @pytest.fixture(scope="module")
 def target(icar: IcarStructure, data: Binomial) -> Target:
     n = SIDE**2
-    structure = Structure(sp.csr_array(icar.precision), sp.eye_array(n, format="csr"), icar.means)
-    return Target(field([structure], np.full((n, 1), 2.0), np.zeros(n), 1), data)
+    effect = Structure((sp.csr_array(icar.precision),), icar.means), sp.eye_array(n, format="csr")
+    return Target(field([effect], np.full((n, 1), 2.0), np.zeros(n), 1), data)
 
 
 def test_the_gradient(target: Target) -> None:

@@ -135,7 +135,7 @@ def test_bym2_by_the_engine(counties: tuple[pd.DataFrame, pd.DataFrame], classic
     draws, certificate = found.draws, found.draws.certificate
     assert certificate is not None
     assert certificate.khat < 0.7
-    sigma, phi = (draws.hyper[name][1].ravel() for name in ("sigma", "phi"))
+    sigma, phi = (draws.hyper[name][1].ravel() for name in ("BYM2.sigma", "BYM2.phi"))
     weights = np.exp(log_half_cauchy(sigma) + term.sd.rate * sigma)
     weights /= weights.sum()
     assert 1 / (weights**2).sum() > 0.9 * len(weights)  # the two priors hardly differ where sigma is

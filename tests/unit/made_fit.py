@@ -149,14 +149,15 @@ def exact(arrays: Design, estimates: DirectEstimates, areas: Areas, rng: np.rand
     shape, link = (CHAINS, DRAWS, d), int(arrays.linked.sum())
     hyper = {
         "beta": (("column", "measure"), rng.normal(size=(CHAINS, DRAWS, 2, d))),  # in the reports only
-        "sigma": (("measure",), rng.normal(SIGMA, 0.01, shape)),
-        "phi": (("measure",), np.full(shape, PHI)),
+        "BYM2.sigma": (("measure",), rng.normal(SIGMA, 0.01, shape)),
+        "BYM2.phi": (("measure",), np.full(shape, PHI)),
+        "BYM2.R": (("measure", "measure_2"), np.broadcast_to(np.eye(d), (*shape, d))),
     }
-    coords = {"column": arrays.columns, "measure_2": arrays.subdimensions}
+    coords = {"column": arrays.coefficients, "measure_2": arrays.measures}
     if link:
         each = (CHAINS, DRAWS, link)
         hyper |= {"alpha": (("link",), np.broadcast_to(offset[arrays.linked], each))}
         hyper |= {"lambda": (("link",), np.full(each, SLOPE)), "tau": (("link",), np.zeros(each))}
         coords["link"] = tuple(f"link {k}" for k in range(link))
-    draws = Draws(eta.reshape(CHAINS, DRAWS, n, d), arrays.areas, arrays.subdimensions, hyper, coords)
+    draws = Draws(eta.reshape(CHAINS, DRAWS, n, d), arrays.areas, arrays.measures, hyper, coords)
     return Made(Fit(arrays, estimates, draws, "exact", 1, 0.0), mean.reshape(n, d), covariance)

@@ -77,7 +77,7 @@ class Dense:
         return cls(arrays)
 
     def conditional(self, hyper: Hyper, factor: np.ndarray | float = 1.0) -> Dense:
-        d, share = len(self.design.subdimensions), self.design.sites.toarray()
+        d, share = len(self.design.measures), self.design.sites.toarray()
         said = self.design.information(hyper.slope, hyper.extra, factor).sum(axis=0)
         precision = np.linalg.inv(prior_covariance(self.design.model, d))
         precision += np.einsum("kn,km,kde->ndme", share, share, said).reshape(precision.shape)

@@ -52,11 +52,11 @@ def known_fit(made: Made, formula: str, beta: np.ndarray, *, spatial: bool = Tru
     model = AreaModel(formula, terms, covariates=covariates, missing="impute")
     direct = replace(made.fit.direct, areas=areas)
     arrays = design(model, direct)
-    assert beta.shape[0] == len(arrays.columns)
+    assert beta.shape[0] == len(arrays.coefficients)
     noise = np.random.default_rng(8).normal(0, sd, (4, 250, *beta.shape))
     hyper = {"beta": (("column", "measure"), beta + noise - noise.mean(axis=(0, 1)))}
-    eta = np.zeros((4, 250, len(arrays.areas), len(arrays.subdimensions)))
-    draws = Draws(eta, arrays.areas, arrays.subdimensions, hyper, {"column": arrays.columns})
+    eta = np.zeros((4, 250, len(arrays.areas), len(arrays.measures)))
+    draws = Draws(eta, arrays.areas, arrays.measures, hyper, {"column": arrays.coefficients})
     return Fit(arrays, direct, draws, "exact", 1, 0.0)
 
 
@@ -145,7 +145,7 @@ def test_a_column_that_is_in_functions_only_has_a_curve(made: Made, term: str) -
     """From the lowest value to the highest it is what the coefficients of the rows of the model matrix say."""
     beta = np.array([[6.0] * 4, [0.5] * 4, [0.2] * 4, [-0.4] * 4])
     f = known_fit(made, f"1 + {term}", beta)
-    _, x, _ = covariates(f.model, f.areas)
+    x = covariates(f.model, f.areas).x
     known = f.areas.frame["groen"].where(f.areas.inhabited)
     low, high = (f.areas.codes.get_loc(c) for c in (known.idxmin(), known.idxmax()))
     rows = of(curves(f, "groen"), "participatie")["difference"]
@@ -158,18 +158,19 @@ def test_a_column_that_is_in_functions_only_has_a_curve(made: Made, term: str) -
 def test_an_interaction_is_taken_at_the_mean_of_the_other(made: Made, other: str, formula: str) -> None:
     direct = replace(made.fit.direct, areas=areas_with_more())
     arrays = design(AreaModel(formula, missing="impute"), direct)
-    beta = np.arange(4.0 * len(arrays.columns)).reshape(-1, 4) / 50
+    beta = np.arange(4.0 * len(arrays.coefficients)).reshape(-1, 4) / 50
     f = known_fit(made, formula, beta)
     c = curves(f, "groen")
     assert c.held == (other,)
     assert f"waarde van {other}." in c.text
     assert [c.name for c in f.design.covariates] == sorted(["groen", other])
-    slope = beta[arrays.columns.index("groen")].copy()
+    slope = beta[arrays.coefficients.index("groen")].copy()
     if other == "klasse":  # at 2, the commonest: the level in sorted order after the first
-        slope += beta[[c.startswith("groen:") for c in arrays.columns].index(True)]
+        slope += beta[[c.startswith("groen:") for c in arrays.coefficients].index(True)]
     else:
         x, n = observed(f, other)
-        slope += beta[arrays.columns.index("groen:pct_groen")] * (np.average(x, weights=n) - x.mean()) / x.std(ddof=0)
+        both = beta[arrays.coefficients.index("groen:pct_groen")]
+        slope += both * (np.average(x, weights=n) - x.mean()) / x.std(ddof=0)
     rows, sd = of(c, "participatie"), f.design.covariates[0].sd
     expected = slope[1] * (rows["value"] - c.reference) / sd
     np.testing.assert_allclose(rows["difference"], expected, atol=1e-12)

@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas, make_scores, per_wijk
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import BuurtsaeError, ModelError
-from buurtsae.model.design import Bym2Block, IidBlock, design, precision_and_root
+from buurtsae.model.covariates import Provenance
+from buurtsae.model.design import design, precision_and_root
 from buurtsae.model.formula import FUNCTIONS, RAW
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import covariates
@@ -36,6 +38,11 @@ def with_columns(areas: Areas, **columns: object) -> Areas:
     return replace(areas, frame=areas.frame.assign(**columns))
 
 
+def matrix_of(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], np.ndarray, tuple[Provenance, ...]]:
+    found = covariates(model, areas)
+    return found.coefficients, found.x, found.used
+
+
 def problems_of(model: AreaModel, made: DirectEstimates, areas: Areas) -> dict[str, str]:
     with pytest.raises(BuurtsaeError) as raised:
         design(model, replace(made, areas=areas))
@@ -46,7 +53,7 @@ def problems_of(model: AreaModel, made: DirectEstimates, areas: Areas) -> dict[s
 
 def test_covariates_are_standardised_over_inhabited_buurten(areas: Areas) -> None:
     some = with_columns(areas, groen=np.r_[1e6, np.arange(24.0)])  # the first has no residents
-    columns, x, (groen,) = covariates(AreaModel("1 + groen"), some)
+    columns, x, (groen,) = matrix_of(AreaModel("1 + groen"), some)
     assert (columns, groen.imputed) == (("Intercept", "groen"), ())
     assert (groen.mean, groen.sd) == (pytest.approx(11.5), pytest.approx(np.sqrt(575 / 12)))
     np.testing.assert_array_equal(x[:, 0], 1)
@@ -57,20 +64,20 @@ def test_covariates_are_standardised_over_inhabited_buurten(areas: Areas) -> Non
 
 
 def test_a_buurt_without_residents_may_lack_covariates(areas: Areas) -> None:
-    _, x, (groen,) = covariates(AreaModel("1 + groen"), with_columns(areas, groen=np.r_[np.nan, np.arange(24.0)]))
+    _, x, (groen,) = matrix_of(AreaModel("1 + groen"), with_columns(areas, groen=np.r_[np.nan, np.arange(24.0)]))
     assert groen.imputed == ()
     assert x[0, 1] == 0
 
 
 def test_interactions_and_no_intercept(areas: Areas) -> None:
     some = with_columns(areas, groen=np.arange(25.0), grijs=np.cos(np.arange(25.0)))
-    columns, x, _ = covariates(AreaModel("0 + groen + grijs + groen:grijs"), some)
+    columns, x, _ = matrix_of(AreaModel("0 + groen + grijs + groen:grijs"), some)
     assert columns == ("groen", "grijs", "groen:grijs")
     np.testing.assert_allclose(x[:, 2], x[:, 0] * x[:, 1], rtol=1e-14)
 
 
 def test_imputation_by_the_median_of_the_gemeente(areas: Areas) -> None:
-    _, x, (groen,) = covariates(AreaModel("1 + groen", missing="impute"), areas)
+    _, x, (groen,) = matrix_of(AreaModel("1 + groen", missing="impute"), areas)
     assert groen.imputed == (UNKNOWN_X,)
     own = areas.frame[(areas.frame["gemeente"] == "GM0344") & areas.inhabited]["groen"]
     filled = areas.frame["groen"].fillna(own.dropna().median())  # the buurt without residents has no say
@@ -82,7 +89,7 @@ def test_imputation_by_the_median_of_the_gemeente(areas: Areas) -> None:
 def test_imputation_where_the_whole_gemeente_is_missing(areas: Areas) -> None:
     groen = areas.frame["groen"].copy()
     groen[UNKNOWN_X], groen[ISLAND] = 0.5, np.nan  # the island is a gemeente of its own
-    _, x, (used,) = covariates(AreaModel("1 + groen", missing="impute"), with_columns(areas, groen=groen))
+    _, x, (used,) = matrix_of(AreaModel("1 + groen", missing="impute"), with_columns(areas, groen=groen))
     assert used.imputed == (ISLAND,)
     live = groen.fillna(groen[areas.inhabited].median())[areas.inhabited]
     island = areas.codes.get_loc(ISLAND)
@@ -96,7 +103,7 @@ def test_everything_wrong_with_model_and_data_at_once(areas: Areas, made: Direct
     assert problems_of(model, made, some) == {
         "covariate groen is missing in 1 buurten with residents": UNKNOWN_X,
         "covariate vlak does not vary": "standard deviation 0",
-        "the graph is of other areas": "2 codes in one only: BU03440000, BU99990000",
+        "the graph of BYM2 is of other areas": "2 codes in one only: BU03440000, BU99990000",
         "the areas have no such level": "'provincie'",
     }
 
@@ -143,12 +150,21 @@ def test_a_part_of_the_graph_without_estimates_is_named() -> None:
 
 def test_terms_become_structures(areas: Areas, made: DirectEstimates) -> None:
     model = AreaModel("1", [IID("wijk"), BYM2(areas.graph())])  # type: ignore[arg-type]
-    wijk, field = design(model, made).blocks
-    assert isinstance(wijk, IidBlock)
-    assert isinstance(field, Bym2Block)
-    assert [wijk.labels[i] for i in wijk.index] == areas.frame["wijk"].tolist()
-    assert field.icar.size.tolist() == [24, 1]
-    assert len(field.edges) == len(areas.graph().edges)
+    wijk, field = design(model, made).effects
+    assert (wijk.name, field.name) == ("wijk", "BYM2")
+    assert wijk.structure is not None
+    assert wijk.structure.independent
+    labels = np.unique(areas.frame["wijk"])
+    np.testing.assert_array_equal(wijk.sees.toarray(), areas.frame["wijk"].to_numpy()[:, None] == labels)
+    np.testing.assert_array_equal(field.sees.toarray(), np.eye(25))
+    assert field.structure is not None
+    (q,) = field.structure.parts
+    # one constraint, the mean of the component of 24; a pair of entries per edge off the diagonal
+    np.testing.assert_allclose(field.structure.constraints.sum(axis=1), 1.0)
+    assert field.structure.constraints.nnz == 24
+    assert (q - sp.diags_array(q.diagonal())).count_nonzero() == 2 * len(areas.graph().edges)
+    assert wijk.loose is None
+    assert field.loose is not None
 
 
 def test_observations_are_placed_by_code(areas: Areas, made: DirectEstimates) -> None:
@@ -373,7 +389,7 @@ TERMS = {  # and how many columns each makes beside the intercept
 @pytest.mark.parametrize(("term", "n"), TERMS.items())
 def test_functions_find_their_column_without_the_column_itself(term: str, n: int, areas: Areas) -> None:
     some = with_columns(areas, groen=np.r_[np.nan, np.arange(24.0)], grijs=np.cos(np.arange(25.0)))
-    columns, x, used = covariates(AreaModel(f"1 + {term}"), some)
+    columns, x, used = matrix_of(AreaModel(f"1 + {term}"), some)
     assert (len(columns), x.shape) == (1 + n, (25, 1 + n))
     assert [c.name for c in used] == ["grijs", "groen"][term[0] != "g" :]
 
@@ -392,7 +408,7 @@ def test_a_column_in_a_function_is_missing_modelled_or_sensitive_too(areas: Area
 
 def test_polynomials_are_as_large_as_what_is_standardised(areas: Areas) -> None:
     """Whose coefficients have the same prior: R's columns of length 1 have a mean square of 1/25 here."""
-    _, x, _ = covariates(AreaModel("1 + poly(groen, 3)"), with_columns(areas, groen=np.arange(25.0)))
+    _, x, _ = matrix_of(AreaModel("1 + poly(groen, 3)"), with_columns(areas, groen=np.arange(25.0)))
     np.testing.assert_allclose(x.T @ x / 25, np.eye(4), atol=1e-12)
 
 
@@ -400,12 +416,12 @@ def test_a_category_is_one_that_inhabited_buurten_have(areas: Areas) -> None:
     """The buurt without residents has none, or one of its own; the mean of 1 and 3 is no category."""
     for first in (np.nan, 9.0):
         some = with_columns(areas, klasse=np.r_[first, np.resize([1.0, 3.0, 3.0], 24)])
-        columns, x, _ = covariates(AreaModel("1 + C(klasse)"), some)
+        columns, x, _ = matrix_of(AreaModel("1 + C(klasse)"), some)
         assert columns == ("Intercept", "C(klasse)[T.3.0]")
         np.testing.assert_array_equal(x[1:, 1], np.resize([0, 1, 1], 24))
     klasse = pd.Series(np.resize([1.0, 3.0], 25), index=areas.codes)
     klasse[UNKNOWN_X] = np.nan
-    columns, _, (used,) = covariates(AreaModel("1 + C(klasse)", missing="impute"), with_columns(areas, klasse=klasse))
+    columns, _, (used,) = matrix_of(AreaModel("1 + C(klasse)", missing="impute"), with_columns(areas, klasse=klasse))
     assert (columns, used.imputed) == (("Intercept", "C(klasse)[T.3.0]"), (UNKNOWN_X,))
 
 

@@ -102,8 +102,8 @@ def test_buurten_hang_together_as_far_as_they_share_coefficients(classical: Fit)
 @at_the_boundary
 def test_hyperparameters_are_those_of_the_classical_fit(classical: Fit) -> None:
     found = multivariate(classical.design)
-    sigma = classical.draws.hyper["sigma_buurt"][1][0, 0]
-    correlation = classical.draws.hyper["R_buurt"][1][0, 0]
+    sigma = classical.draws.hyper["buurt.sigma"][1][0, 0]
+    correlation = classical.draws.hyper["buurt.R"][1][0, 0]
     np.testing.assert_allclose(np.outer(sigma, sigma) * correlation, found.sigma_v, rtol=1e-6, atol=1e-6)
     beta = classical.draws.hyper["beta"][1].reshape(DRAWS, 2, 4)
     expected = found.params.unstack("measure")[list(SUBDIMENSIONS)].loc[list(classical.design.columns)]

@@ -111,7 +111,7 @@ def test_data_without_differences_between_buurten(estimates: DirectEstimates) ->
     model = AreaModel("1", (BYM2(AREAS.graph()), IID("gemeente")))
     found = fit(model, replace(estimates, sources=flat), progress=False, **SMALL)
     assert found.check().empty
-    sigma = found.draws.hyper["sigma"][1].reshape(-1, 4)
+    sigma = found.draws.hyper["BYM2.sigma"][1].reshape(-1, 4)
     within = np.sqrt(np.median(estimates.sources[0].variance[:, range(4), range(4)], axis=0))  # standard errors
     assert (np.quantile(sigma, 0.05, axis=0) < 0.2 * within).all()
     assert (np.median(sigma, axis=0) < within).all()
@@ -144,7 +144,7 @@ def test_means_and_variances_of_hyperparameters_are_those_of_the_weighed_values(
     marginal = Marginal.of(design(model, estimates))
     draws = laplace.sample(marginal.design, 1, LaplaceOptions(draws=2000, hyperparameters=400), progress=False)
     (weighed,) = found
-    hyper, w, n = marginal.scale.hyper(weighed.xi), weighed.weights, 1000  # pairs
+    hyper, w, n = marginal.scores.hyper(weighed.xi), weighed.weights, 1000  # pairs
     fraction = n * w % 1
     waiting = (fraction > CLOSE) & (fraction < 1 - CLOSE)
     chance = (fraction * (1 - fraction))[waiting] * (1 + 2 * hyper.columns().shape[1] + 1) / waiting.sum()
@@ -156,7 +156,8 @@ def test_means_and_variances_of_hyperparameters_are_those_of_the_weighed_values(
         error = [np.sqrt(chance @ y[waiting] ** 2) / n for y in (x, x**2)]
         return np.abs([d.mean(axis=0) / error[0], ((d**2).mean(axis=0) - w @ x**2) / error[1]])
 
-    exact = {"sigma": hyper.sigma[:, 0], "phi": hyper.phi, "tau": hyper.extra[:, marginal.design.linked]}
+    exact = {name: hyper.values[name][:, 0] for name in ("BYM2.sigma", "BYM2.phi")}
+    exact["tau"] = hyper.extra[:, marginal.design.linked]
     for name, values in exact.items():
         assert off(draws.hyper[name][1].reshape(2000, -1), values).max() < 6
         assert off(values[by_chance], values).max() > 6  # the test can tell

@@ -56,10 +56,10 @@ def single() -> Made:
 
 def dense(arrays: Design, hyper: Hyper) -> np.ndarray:
     """Posterior covariances of eta per buurt, shape (N, D, D)."""
-    n, d = len(arrays.areas), len(arrays.subdimensions)
+    n, d = len(arrays.areas), len(arrays.measures)
     term = next(t for t in arrays.model.terms if isinstance(t, BYM2))
     structured = np.linalg.pinv(term.graph.icar.precision.toarray())
-    (sigma,), phi = hyper.sigma, hyper.phi
+    (sigma,), (phi,) = hyper.values["BYM2.sigma"], hyper.values["BYM2.phi"]
     x = arrays.x * arrays.coefficient_priors[1]
     prior = np.zeros((n, d, n, d))
     for e in range(d):
@@ -215,7 +215,7 @@ def test_the_target_is_met_where_the_sample_is_drawn_and_the_model_fitted_again(
     m = extra(p, before)
     area = np.repeat(np.arange(25), m)
     # the scores as they may be: a draw. Rounding decides which draw is where: take the one whose sigma is the median
-    sigma = before.draws.hyper["sigma"][1].ravel()
+    sigma = before.draws.hyper["BYM2.sigma"][1].ravel()
     truth = before.draws.flat[np.argsort(sigma)[len(sigma) // 2], :, 0]
     answers = truth[area] + rng.normal(0, WITHIN, len(area))
     more = pd.DataFrame({"area_code": areas.codes[area], "weight": 1.0, "stratum": "noord", measure: answers})

@@ -74,7 +74,7 @@ def quality() -> dict[str, Any]:
         },
         "convergence": {"chains": 4, "draws": np.int64(1000), "rhat_max": np.float32(1.0), "worst": ["sigma<1>"]},
         "hyperparameters": [
-            {"name": "sigma", "measure": "participatie", "mean": 0.4321, "sd": 0.05, "lower": 0.3, "upper": 0.5}
+            {"name": "BYM2.sigma", "measure": "participatie", "mean": 0.4321, "sd": 0.05, "lower": 0.3, "upper": 0.5}
             | {"prior": "PC(U=1, alpha=0.01)", "rhat": float("nan"), "ess_bulk": 1234.5}
         ],
         "predictive": [],

@@ -211,7 +211,7 @@ class HalfCauchy(Checked):
 
     def log_density(self, value: Floats) -> Floats:
         """Return the log density."""
-        return np.asarray(np.log(2 / (np.pi * self.scale)) - np.log1p((value / self.scale) ** 2))
+        return np.asarray(np.log(2 / (np.pi * self.scale)) - 2 * np.log(np.hypot(1.0, value / self.scale)))
 
     def pymc(self, name: str, shape: tuple[int, ...]) -> Any:
         """Return a half-Cauchy variable."""

@@ -74,6 +74,8 @@ class AreaModel:
     def __post_init__(self) -> None:
         for name in ("terms", "covariates"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # lists are welcome, and frozen here
+        if unknown := [repr(t) for t in self.terms if not hasattr(t, "on")]:
+            raise ModelError("a term is unknown", ", ".join(unknown), "a term, such as BYM2 or IID", "choose one")
         names = [t.name for t in self.terms]
         if len(set(names)) < len(names):
             raise ModelError(
