@@ -86,6 +86,6 @@ def test_the_classical_estimators_run(root: Path, tmp_path: Path, monkeypatch: p
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
     outputs, figures, text = execute(third, root, tmp_path)
     assert len(figures) == 1
-    assert "Fay-Herriot Area-Level Model" in text
+    assert "Fay-Herriot Model" in text
     assert "likelihood ratio" in text
     assert any("eblup_rmse" in o.get("data", {}).get("text/plain", "") for o in outputs)

@@ -242,13 +242,11 @@ def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
     table = fit.draws.hyperparameters()
     if fit.engine == "eblup":  # coefficients, and Sigma with asymptotic standard errors; nothing has a prior
         with warnings.catch_warnings():
-            for told in (
-                BoundaryWarning,
-                NotConvergedWarning,
-            ):  # the certificate of the draws, of the same fit, says it
-                warnings.simplefilter("ignore", told)
-            found = multivariate(fit.design).covariance_params
-        sigma = {"name": "Sigma", "measure": found.index, "mean": found["estimate"], "sd": found["std_error"]}
+            for category in (BoundaryWarning, NotConvergedWarning):  # the certificate of the draws says it
+                warnings.simplefilter("ignore", category)
+            components = multivariate(fit.design).components
+        columns = {"mean": components["estimate"], "sd": components["std_error"]}
+        sigma = {"name": "Sigma", "measure": components.index, **columns}
         both = pd.concat([table, pd.DataFrame(sigma)], ignore_index=True).assign(prior=None).astype(object)
         records: list[dict[str, Any]] = both.where(both.notna(), None).to_dict("records")
         return records
