@@ -27,6 +27,8 @@ _HOME = {
     "AreaModel": "model.spec",
     "BYM2": "model.terms",
     "IID": "model.terms",
+    "Gaussian": "model.outcome.gaussian",
+    "Scale": "scale",
     "Link": "model.links",
     "Covariate": "model.covariates",
     "PC": "model.priors",

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from buurtsae.model.outcome.base import Outcome
+from buurtsae.model.outcome.gaussian import SCORES
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
@@ -114,7 +116,7 @@ class Draws:
     Attributes
     ----------
     eta : ndarray, shape (chains, draws, N, D)
-        Scores per buurt and sub-dimension, 0-10.
+        Linear predictors per buurt and sub-dimension; `scores` are on the outcome's scale.
     areas, subdimensions : tuple of str
         Labels of the last two dimensions.
     hyper : mapping of name to (dims, array)
@@ -128,6 +130,8 @@ class Draws:
         Of engines that weigh values of the hyperparameters, or plug in estimates: their draws are independent.
     mse : ndarray, shape (N, D), optional
         Analytic mean squared errors, of a classical engine.
+    outcome : Outcome
+        What eta says about, with its scale.
     """
 
     eta: Floats
@@ -139,11 +143,22 @@ class Draws:
     factor: Floats | None = None
     certificate: Certificate | Maximised | None = None
     mse: Floats | None = None
+    outcome: Outcome = SCORES
 
     @cached_property
     def flat(self) -> Floats:
-        """The scores with chains joined, shape (draws, N, D)."""
+        """The linear predictors with chains joined, shape (draws, N, D)."""
         return self.eta.reshape(-1, *self.eta.shape[2:])
+
+    def scores(self, which: Any = ...) -> Floats:
+        """Return draws of the outcome's mean, shape (draws, N, D): what is aggregated, and shown only after that.
+
+        Parameters
+        ----------
+        which : index, optional
+            Of draws, buurten and sub-dimensions; all by default.
+        """
+        return self.outcome.mean(self.flat[which])
 
     @property
     def shape(self) -> tuple[int, int]:

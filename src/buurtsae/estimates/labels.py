@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from buurtsae.errors import ModelError, Problems
 from buurtsae.notes import SWAPPED
+from buurtsae.scale import SCORE, Scale
 
 EXACT = "gelijk aan een gepubliceerd cijfer dat als exact is opgegeven"  # an interval of width 0 is said, not earned
 
@@ -42,6 +43,7 @@ REASONS = {  # every part of a reason, and its English
     EXACT: "equal to a published figure that was given as exact",
 }
 BASES = ("eigen_respondenten", "gemengd", "vooral_model")
+WIDEST = 10.0  # tenths of the scale
 MOST, SOME = 0.5, 0.2  # of an estimate from own data: at least this for the first two of `BASES`
 
 
@@ -58,12 +60,12 @@ class Rules:
     min_reliability : float
         Below it a figure is `indicatief`: the posterior variance is large beside the differences between buurten.
     max_width : float
-        Above it, in points on 0-10, a figure is `indicatief`: its 95% interval is too wide. 10 allows any width.
+        Above it, in tenths of the scale, a figure is `indicatief`: its 95% interval is too wide. 10 allows any width.
     min_own_share : float
         Below it a figure is `indicatief`: the area's own respondents weigh too little in it. 0 allows any weight.
     protection : float
-        What can be computed of a buurt that is hidden is an interval of at least as many points (`disclosure`): areas
-        that give away more are hidden too. 0 hides no more.
+        What can be computed of a buurt that is hidden is an interval of at least as many tenths of the scale
+        (`disclosure`): areas that give away more are hidden too. 0 hides no more.
     min_direct : int
         Direct estimates of fewer respondents are not published: they are answers of a few people.
     max_share : float
@@ -80,7 +82,7 @@ class Rules:
     min_residents: int = 10
     min_respondents: int = 1
     min_reliability: float = 0.5
-    max_width: float = 10.0
+    max_width: float = WIDEST
     min_own_share: float = 0.0
     protection: float = 2.0
     min_direct: int = 10
@@ -93,7 +95,7 @@ class Rules:
             ("min_residents", 0, np.inf),
             ("min_respondents", 0, np.inf),
             ("min_reliability", 0, 1),
-            ("max_width", 0, 10),
+            ("max_width", 0, WIDEST),
             ("min_own_share", 0, 1),
             ("protection", 0, 9),
             ("min_direct", 0, np.inf),
@@ -105,7 +107,7 @@ class Rules:
         problems.raise_if_any()
 
     def reasons(
-        self, table: pd.DataFrame, imputed: set[str], shown: NDArray[np.bool_]
+        self, table: pd.DataFrame, imputed: set[str], shown: NDArray[np.bool_], scale: Scale = SCORE
     ) -> dict[str, dict[str, pd.Series]]:
         """Return which rows have which reason, per label; the last label that applies is given.
 
@@ -117,17 +119,20 @@ class Rules:
             Areas of which a covariate is estimated.
         shown : ndarray of bool, shape (rows,)
             Which rows may be published: not those with few residents, nor those that would give these away.
+        scale : Scale
+            Of the measures: widths count in tenths of it.
         """
         n, few = table["n_respondents"], table["n_respondents"] < self.min_respondents
         small = table["population"] < self.min_residents
         unreliable = table["reliability"] < self.min_reliability
-        wide = table["upper"] - table["lower"] > self.max_width
+        points = self.max_width * scale.point
+        wide = (table["upper"] - table["lower"] > points) & (self.max_width < WIDEST)
         return {
             "indicatief": {
                 "geen eigen respondenten: schatting uit het model": few & (n == 0),
                 f"minder dan {self.min_respondents} respondenten": few & (n > 0),
                 f"betrouwbaarheid onder {_dutch(self.min_reliability)}": unreliable & ~few,
-                f"interval breder dan {_dutch(self.max_width)}": wide & ~few,
+                f"interval breder dan {_dutch(points)}": wide & ~few,
                 f"eigen data wegen minder dan {_dutch(self.min_own_share)}": (
                     (table["own_data_share"] < self.min_own_share) & ~few
                 ),
@@ -139,10 +144,12 @@ class Rules:
             },
         }
 
-    def apply(self, table: pd.DataFrame, imputed: set[str], shown: NDArray[np.bool_]) -> pd.DataFrame:
+    def apply(
+        self, table: pd.DataFrame, imputed: set[str], shown: NDArray[np.bool_], scale: Scale = SCORE
+    ) -> pd.DataFrame:
         """Return the table with the columns `label` and `reason`; parameters as of `reasons`."""
         label, reason = pd.Series("betrouwbaar", index=table.index), pd.Series(None, index=table.index, dtype=object)
-        for name, texts in self.reasons(table, imputed, shown).items():
+        for name, texts in self.reasons(table, imputed, shown, scale).items():
             joined = pd.Series("", index=table.index)
             for text, holds in texts.items():
                 joined = joined.where(~holds, joined + "; " + text)

@@ -24,6 +24,8 @@ from html import escape
 from buurtsae.errors import ModelError
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
+from buurtsae.model.outcome.base import Outcome
+from buurtsae.model.outcome.gaussian import SCORES
 from buurtsae.model.priors import PC, LogNormal, Normal
 from buurtsae.model.terms import BYM2, IID, Term
 from buurtsae.notes import Note
@@ -52,6 +54,8 @@ class AreaModel:
     missing : {"refuse", "impute"}
         What to do with a covariate that is missing in an inhabited buurt: raise, or fill with the median of the
         gemeente (of all, where that is missing too) and flag the buurt.
+    outcome : Outcome
+        What is modelled, with its scale: normal scores on 0-10 by default.
 
     Examples
     --------
@@ -69,6 +73,7 @@ class AreaModel:
     variances: PC | None = None
     covariates: tuple[Covariate, ...] = ()
     missing: Missing = "refuse"
+    outcome: Outcome = SCORES
 
     def __post_init__(self) -> None:
         for name in ("terms", "covariates"):
@@ -112,6 +117,7 @@ class AreaModel:
                 "  eta[a,d] = {symbols}   score van de bewoners",
                 symbols=symbols,
             ),
+            self.outcome.words,
             in_formula(self.formula),
             *(
                 Note("  {name}: {about}", "  {name}: {about}", name=c.name, about=_described(c))

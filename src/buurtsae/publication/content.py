@@ -23,7 +23,7 @@ from buurtsae.estimates.words.profile import ProfileIndicator, indicators, profi
 from buurtsae.folder.finished import Finished
 from buurtsae.notes import MADE, Note
 from buurtsae.origin import areas_made, as_in, source
-from buurtsae.publication.style import significant
+from buurtsae.publication.style import Classes, significant
 from buurtsae.schemas import CONTRACT_VERSION, records
 from buurtsae.survey.concept import Concept
 
@@ -126,6 +126,11 @@ class Content:
     def years(self) -> tuple[int, ...]:
         """The years that there are, latest last."""
         return tuple(sorted(int(y) for y in self.table["year"].unique()))
+
+    @cached_property
+    def classes(self) -> Classes:
+        """The classes of maps, the same for all measures and years."""
+        return Classes.of(self.concept.scale, self.table[self.table["level"] == "buurt"])
 
     @cached_property
     def names(self) -> dict[str, str]:

@@ -8,14 +8,16 @@ from typing import Any
 from buurtsae.areas.areas import Areas
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
+from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID, Term
 from buurtsae.runs.runfile import LinkPart, RunSpec
+from buurtsae.scale import Scale
 
 
-def model_of(spec: RunSpec, areas: Areas) -> AreaModel:
-    """Return the model that a run file asks for, on the graph of its areas."""
+def model_of(spec: RunSpec, areas: Areas, scale: Scale) -> AreaModel:
+    """Return the model that a run file asks for, on the graph of its areas and the scale of its concept."""
     part, terms = spec.model, list[Term]()
     for t in part.terms:
         priors: dict[str, Any] = {}
@@ -42,6 +44,7 @@ def model_of(spec: RunSpec, areas: Areas) -> AreaModel:
         PC(*variances.spread) if variances.method == "joint" else None,
         tuple(Covariate(**c.model_dump()) for c in spec.covariates),
         part.missing,
+        Gaussian(scale),
     )
 
 

@@ -32,6 +32,7 @@ from buurtsae.publication.manifest import Provenance, hashes, now, run_id
 from buurtsae.publication.output import FILES, publish
 from buurtsae.runs.build import model_of
 from buurtsae.runs.runfile import RunFile, RunSpec, SourcePart, read_run
+from buurtsae.scale import SCORE
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.plausible import same_files
@@ -273,7 +274,8 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     if concept is not None:
         of_table = not spec.sources
         start = _collect(problems, _table, run, areas) if of_table else _estimates(run, areas, surveys, problems)
-    model = _collect(problems, model_of, spec, areas) if areas is not None else None
+    scale = SCORE if concept is None else concept.scale
+    model = _collect(problems, model_of, spec, areas, scale) if areas is not None else None
     benchmarks = None if areas is None or start is None else _collect(problems, _benchmarks, run, areas, start)
     arrays = None
     if model is not None and areas is not None:

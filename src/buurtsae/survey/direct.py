@@ -138,7 +138,9 @@ class DirectEstimates:
             total, square = group_sum(part, domain, len(labels)), group_sum(part**2, domain, len(labels))
             effective += np.divide(total**2, square, out=np.zeros_like(total), where=square > 0)
         answered = self._reference_counts(level)
-        direct = np.clip(combined(matrix, mean), 0.0, 10.0)  # a weighted mean of tens may be 10 and a rounding error
+        direct = combined(matrix, mean)
+        if concept is not None:  # a weighted mean of tens may be 10 and a rounding error
+            direct = concept.scale.shown(direct)
         enough = combined(matrix, np.where(answered > 1, 1.0, np.nan))
         se = np.where(np.isfinite(enough), standard_errors(matrix, variance), np.nan)
         return long_table(labels, measures, direct, se, fewest(matrix, answered), count, effective)

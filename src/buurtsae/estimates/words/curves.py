@@ -25,6 +25,7 @@ import pandas as pd
 from buurtsae.engines import base
 from buurtsae.engines.base import Fit
 from buurtsae.errors import ModelError, Problems, shown
+from buurtsae.estimates.measured import measured
 from buurtsae.estimates.words.axis import Axis, names_of
 from buurtsae.model.covariates import Provenance, known
 from buurtsae.model.terms import BYM2, IID
@@ -52,8 +53,8 @@ class Curves:
     covariate : Provenance
         Name, unit, source and transformation.
     curve : DataFrame
-        Per `measure` and `value` of the covariate `difference`, `sd`, `lower` and `upper` (95%), in points of 0-10 from
-        the score at `reference`; shares of the buurten and residents with at most this value, `buurten_below` and
+        Per `measure` and `value` of the covariate `difference`, `sd`, `lower` and `upper` (95%), in points from the
+        score at `reference`; shares of the buurten and residents with at most this value, `buurten_below` and
         `residents_below` (of a category: with this value, `buurten` and `residents`). With a second fit also
         `difference_without`, `sd_without`, `lower_without`, `upper_without`: without the field.
     table : DataFrame
@@ -194,7 +195,7 @@ def curves(
         All at once: a covariate that is not in the formula, fewer than two values, a step that is not positive, a
         second fit with a field, or of another formula, other areas or other sub-dimensions.
     """
-    concept = concept or Concept.load()
+    concept = measured(fit, concept)
     _check(fit, covariate, grid, without_field, step)
     axis = Axis.of(fit, covariate, grid)
     weights = concept.matrix_of(fit.draws.subdimensions)

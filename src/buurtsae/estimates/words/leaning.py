@@ -21,7 +21,6 @@ from buurtsae.estimates.summary import Estimates
 from buurtsae.sparse import Floats
 
 PARTS = ("reference", "characteristics", "surroundings", "own")
-DECIMALS = 2
 
 
 def leaning(est: Estimates) -> pd.DataFrame:
@@ -36,7 +35,7 @@ def leaning(est: Estimates) -> pd.DataFrame:
     DataFrame
         Indexed by `area_code` and `measure`: `reference`, `characteristics`, `surroundings`, `own` (missing where too
         few respondents answered: `surroundings` then has both) and, after benchmarking, `shift`. They add up to the
-        published estimate but for rounding to two decimals.
+        published estimate but for rounding.
     """
     weights = est.concept.matrix_of(est.fit.draws.subdimensions)
     parts = {name: (value @ weights.to_numpy().T) for name, value in _subdimensions(est.fit).items()}
@@ -47,13 +46,13 @@ def leaning(est: Estimates) -> pd.DataFrame:
     found = found.loc[shown.index]
     model = est.model_table
     model = model[model["level"] == "buurt"].set_index(["area_code", "measure"])["estimate"].loc[shown.index]
-    found["surroundings"] = model - found.sum(axis=1)  # draws that count as an end of the scale are in here
+    found["surroundings"] = model - found.sum(axis=1)  # what brings an estimate to the scale is in here
     if est.benchmarked is not None:
         found["shift"] = shown["estimate"] - model
     hidden = ~est.release.shown_direct("buurt", found.index.get_level_values("area_code"))
     found.loc[hidden, "surroundings"] += found.loc[hidden, "own"]
     found.loc[hidden, "own"] = np.nan
-    return found[[*PARTS, *(["shift"] if "shift" in found else [])]].round(DECIMALS)
+    return found[[*PARTS, *(["shift"] if "shift" in found else [])]].round(est.concept.scale.digits + 1)
 
 
 def _subdimensions(fit: Fit) -> dict[str, Floats]:
