@@ -33,6 +33,7 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         "with the variance within the buurt ~ chi^2",
         "  eta[a,d] = x[a]' beta[d] + sigma[d] (sqrt(1 - phi[d]) v[a,d] + sqrt(phi[d]) u[a,d])"
         " + sigma_gemeente[d] g[gemeente(a),d]   score of the residents",
+        "  Outcome: normal, shown as a score from 0 to 10",
         "  x: 1 + stedelijkheid; numeric covariates per standard deviation",
         "Terms",
         "  BYM2 on Graph of 3 areas: 1 pairs (table), components of [2] areas, 1 without neighbours, 0 bridges: "

@@ -51,8 +51,8 @@ def parts(scale: Scale) -> tuple[tuple[str, str, str], ...]:
     runs = Note(
         "A {unit} runs from {low:g} (low) to {high:g} (high). {modelled}",
         "Een {unit} loopt van {low:g} (laag) tot {high:g} (hoog). {modelled}",
-        **{"unit": scale.unit, "low": scale.lower, "high": scale.upper, "modelled": MODELLED},
-    )
+        unit=scale.unit, low=scale.lower, high=scale.upper, modelled=MODELLED,
+    )  # fmt: skip
     first = runs if scale.bounded else MODELLED
     return (scale.nl.capitalize(), first.nl, str(first)), *PARTS
 

@@ -123,9 +123,8 @@ def _write_draws(est: Estimates, path: Path, most: int) -> None:
     position = {key: i for i, key in enumerate(codes.itertuples(index=False, name=None))}
     values = np.full((len(kept), len(codes), len(est.measures)), np.nan, dtype=np.float32)
     for measure, level, labels, drawn in level_draws(est.fit, est.concept, est.draws):
-        values[:, [position[level, c] for c in labels], est.measures.index(measure)] = est.concept.scale.shown(
-            drawn[kept]
-        )
+        shown = est.concept.scale.shown(drawn[kept])
+        values[:, [position[level, c] for c in labels], est.measures.index(measure)] = shown
     hidden = est.table[est.table["label"] == "niet_publiceren"]
     for row in hidden[["level", "area_code", "measure"]].itertuples(index=False):
         values[:, position[row.level, row.area_code], est.measures.index(row.measure)] = np.nan

@@ -192,9 +192,7 @@ class _Gemeente:
             "score": _score(row, self.digits),
             "interval": _interval(row, self.digits),
             "people": _people(row),
-            "css": f"k{self.classes.place(row['estimate'])}{'i' * (row['label'] == 'indicatief')}"
-            if _shown(row)
-            else "x",
+            "css": _css(row, self.classes) + "i" * (_shown(row) and row["label"] == "indicatief"),
             **_words(row),
         }
 
@@ -217,17 +215,8 @@ class _Gemeente:
             "uncompared": _both(UNCOMPARED),
             "labels": [_both(label) for label in LABELS.values()],
             "nobody": _both(NO_RESIDENTS),
-            "rows": {
-                y: {
-                    m: [_packed(self.rows.get((a["area_code"], m, y)), reasons, self.classes) for a in self.areas]
-                    for m in measures
-                }
-                for y in years
-            },
-            "whole": {
-                y: {m: _packed(self.rows.get((self.code, m, y)), reasons, self.classes) for m in measures}
-                for y in years
-            },
+            "rows": {y: {m: [packed(a["area_code"], m, y) for a in self.areas] for m in measures} for y in years},
+            "whole": {y: {m: packed(self.code, m, y) for m in measures} for y in years},
             "reasons": [[reason, in_english(reason)] for reason in reasons],
         }
 
