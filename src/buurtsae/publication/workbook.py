@@ -115,7 +115,7 @@ def _fill(book: Workbook, table: pd.DataFrame, scale: Scale) -> None:
     sheet.append(header)
     # a cell per column of numbers, filled anew for every row, and plain values elsewhere: millions of cells cost time
     cells = [WriteOnlyCell(sheet) for _ in ESTIMATES]
-    for cell, column in zip(cells, ESTIMATES, strict=True):
+    for cell, column in zip(cells, estimates(scale), strict=True):
         cell.number_format = _format(column, scale)
     for values in _rows(table):
         sheet.append([_filled(c, value) for c, value in zip(cells, values, strict=True)])
