@@ -8,8 +8,8 @@ its variance is s^2 - C V C' for unbiased t: intervals are nominal. Independent 
     eta* = eta + V C' (C V C' + diag s^2)^{-1} (t + s e - C eta),      V = Cov(eta | y),
 
 kriging of draws; with the gain at s = 0 it is the shared rule. Minimum distance has a diagonal W for V there, with no
-noise from estimating V, and keeps every score within the ends of its scale; methods without that constraint leave
-draws as they are, and figures are brought to the scale where they are shown.
+noise from estimating V, and keeps every score in a benchmark within the ends of its scale; other scores, and methods
+without that constraint, leave draws as they are, and figures are brought to the scale where they are shown.
 
 References
 ----------
