@@ -123,7 +123,7 @@ def test_files_say_the_scale(folder: Path, other: tuple[Estimates, float, float]
         assert data["score"].attrs["units"] == scale.label
     book = load_workbook(folder / "estimates.xlsx")
     words = [cell.value for row in book["Toelichting"] for cell in row]
-    assert scale.nl.capitalize() in words
+    assert any(f"De eenheid: {scale.nl}." in str(text) for text in words)
     column = [c.name for c in ESTIMATES].index("estimate")
     assert {row[column].number_format for row in book["Schattingen"].iter_rows(min_row=2) if row[column].value} == {
         "0." + "0" * (scale.digits + 1)
@@ -138,7 +138,7 @@ def test_pages_show_the_scale(folder: Path, other: tuple[Estimates, float, float
         (folder / "dashboard" / name).read_text("utf-8")
         for name in ("index.html", "gemeente/GM0355.html", f"buurt/{code}.html")
     )
-    assert f"een {scale.nl} {scale.range.nl}." in index
+    assert f"een score {scale.range.nl} ({scale.nl})." in index
     assert f"Scores {scale.range.nl} ({scale.nl}), met een 95%-interval." in gemeente
     assert f"Scores {scale.range.nl} ({scale.nl}) met een 95%-interval" in buurt
     assert "0 tot 10." not in index + gemeente + buurt

@@ -143,7 +143,7 @@ def test_a_concept_and_a_model_on_two_scales_are_refused() -> None:
         "  hint: give AreaModel an `outcome` on the scale of the concept"
     )
     assert measured(fit).scale == SCORE
-    assert "  Outcome: normal, shown as a per cent from 0 to 100" in str(AreaModel(outcome=Gaussian(PERCENT)))
+    assert "  Outcome: normal, shown as a score from 0 to 100 (per cent)" in str(AreaModel(outcome=Gaussian(PERCENT)))
 
 
 @pytest.mark.parametrize("top", [1.0, 10.0, 250.0, np.inf])

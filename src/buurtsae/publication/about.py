@@ -48,13 +48,18 @@ PARTS = (
 
 def parts(scale: Scale) -> tuple[tuple[str, str, str], ...]:
     """Return what readers must know, per notion: its name, the text in Dutch and in English."""
-    runs = Note(
-        "A {unit} runs from {low:g} (low) to {high:g} (high). {modelled}",
-        "Een {unit} loopt van {low:g} (laag) tot {high:g} (hoog). {modelled}",
-        unit=scale.unit, low=scale.lower, high=scale.upper, modelled=MODELLED,
-    )  # fmt: skip
-    first = runs if scale.bounded else MODELLED
-    return (scale.nl.capitalize(), first.nl, str(first)), *PARTS
+    low, high = scale.lower, scale.upper
+    said = [Note("A score is a number {range}.", "Een score is een getal {range}.", range=scale.range)]
+    if scale.bounded:
+        runs = (
+            "A score runs from {low:g} (low) to {high:g} (high).",
+            "Een score loopt van {low:g} (laag) tot {high:g} (hoog).",
+        )
+        said = [Note(*runs, low=low, high=high)]
+    if not scale.plain:
+        said.append(Note("Its unit: {unit}.", "De eenheid: {unit}.", unit=scale.unit))
+    first = Note.joined([*said, MODELLED], " ")
+    return ("Score", first.nl, str(first)), *PARTS
 
 
 # what each column of the contract is, in Dutch; English is in `schemas.ESTIMATES`
