@@ -55,7 +55,7 @@ def constrained(draws: Draws, to: Benchmarks) -> Floats:
         row = CONCEPT.matrix_of(draws.subdimensions).loc[measure].to_numpy()
         labels, matrix = to.areas.aggregation(level)
         by_code = pd.Index(draws.areas).get_indexer(to.areas.codes)
-        for code, values in zip(labels, matrix @ (np.clip(draws.flat, 0, 10) @ row)[:, by_code].T, strict=True):
+        for code, values in zip(labels, matrix @ (draws.flat @ row)[:, by_code].T, strict=True):
             out[level, code, measure] = values
     return np.column_stack([out[tuple(k)] for k in to.table[["level", "area_code", "measure"]].to_numpy()])
 
