@@ -100,7 +100,7 @@ def _swing(measures: Sequence[str], limits: Mapping[str, float]) -> dict[str, An
                 field["type"] = "integer"
                 field["constraints"]["enum"] = [*swing.OPINION.values(), swing.EMPTY]
             else:
-                low = {"minimum": min(*codes, limits["minimum"])} if "minimum" in limits else {}
-                field["constraints"] |= {**low, **{k: v for k, v in limits.items() if k == "maximum"}}
+                # the codes are far below any figure
+                field["constraints"] |= dict(limits) | ({"minimum": min(codes)} if "minimum" in limits else {})
             fields.append(field)
     return {"fields": fields, "primaryKey": list(swing.KEY), "missingValues": [""]}
