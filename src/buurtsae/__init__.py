@@ -33,6 +33,8 @@ _HOME = {
     "Spline": "model.terms",
     "RW1": "model.terms",
     "AR1": "model.terms",
+    "Gaussian": "model.outcome.gaussian",
+    "Scale": "scale",
     "Link": "model.links",
     "Covariate": "model.covariates",
     "PC": "model.priors",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from html import escape
 from importlib import import_module
@@ -217,5 +217,5 @@ def fit(
             f"engine {engine} does not support this model", ", ".join(refused), "a model without", "change it"
         )
     start = time.perf_counter()
-    draws = module.sample(arrays, seed, settings, progress)
+    draws = replace(module.sample(arrays, seed, settings, progress), outcome=arrays.model.outcome)
     return Fit(arrays, direct, draws, engine, seed, time.perf_counter() - start, asked)

@@ -114,6 +114,7 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
         coefficient=FLAT,
         covariates=model.covariates,
         missing=model.missing,
+        outcome=model.outcome,
     )
     return plain, replace(direct, sources=tuple(kept), scores=tuple(scores), notes=(*direct.notes, *notes))
 

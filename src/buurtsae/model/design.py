@@ -10,7 +10,7 @@ answers alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -191,6 +191,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         a grouping that the areas do not have; columns that are linear combinations of others; figures out of range.
     """
     problems, areas = Problems(), direct.areas
+    model = replace(model, outcome=model.outcome.on(direct.scale))
     part = None
     try:
         coefficients, x, part = covariates(model, areas)

@@ -24,6 +24,8 @@ from html import escape
 from buurtsae.errors import ModelError
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
+from buurtsae.model.outcome.base import Outcome
+from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.priors import Normal, Prior
 from buurtsae.model.terms.base import Term
 from buurtsae.notes import Note
@@ -53,6 +55,8 @@ class AreaModel:
     missing : {"refuse", "impute"}
         What to do with a covariate that is missing in an inhabited area: raise, or fill with the median of the
         gemeente, or of what else lies above the areas (of all, where that is missing too), and flag the area.
+    outcome : Outcome
+        What is modelled, with its scale: normal by default, on the scale of the data.
 
     Examples
     --------
@@ -70,6 +74,7 @@ class AreaModel:
     variances: Prior | None = None
     covariates: tuple[Covariate, ...] = ()
     missing: Missing = "refuse"
+    outcome: Outcome = Gaussian()
 
     def __post_init__(self) -> None:
         for name in ("terms", "covariates"):
@@ -112,6 +117,7 @@ class AreaModel:
                 "  eta[a,d] = {symbols}   score van de bewoners",
                 symbols=symbols,
             ),
+            self.outcome.words,
             in_formula(self.formula),
             *(
                 Note("  {name}: {about}", "  {name}: {about}", name=c.name, about=_described(c))
