@@ -18,12 +18,14 @@ import scipy.sparse as sp
 
 from buurtsae.areas.icar import IcarStructure, icar_structure
 from buurtsae.draws import convergence
+from buurtsae.engines.counts import Counted
 from buurtsae.engines.hyper import beta, exponential
 from buurtsae.engines.integration import Progress, integrate
-from buurtsae.engines.likelihoods import Approximation, Binomial, approximate
+from buurtsae.engines.mode import Mode, mode
 from buurtsae.engines.nuts import quiet_imports
 from buurtsae.latent.conditional import Loadings
 from buurtsae.latent.field import Field, Structure, field
+from buurtsae.model.outcome.binomial import Binomial
 
 SIDE = 8
 pytestmark = [pytest.mark.nuts, pytest.mark.slow, pytest.mark.xdist_group("engines")]
@@ -38,12 +40,13 @@ def icar() -> IcarStructure:
 
 
 @pytest.fixture(scope="module")
-def data(icar: IcarStructure) -> Binomial:
+def data(icar: IcarStructure) -> Counted:
     rng = np.random.default_rng(4)
     x, y = np.divmod(np.arange(SIDE**2), SIDE)
     e = -0.5 + 0.8 * np.sin(x / 2) + 0.5 * np.cos(y / 2) + rng.normal(0, 0.3, SIDE**2)
     n = np.where(rng.uniform(size=SIDE**2) < 0.2, 0, rng.integers(1, 40, SIDE**2)).astype(float)
-    return Binomial(rng.binomial(n.astype(int), 1 / (1 + np.exp(-e)))[:, None].astype(float), n[:, None])
+    y = rng.binomial(n.astype(int), 1 / (1 + np.exp(-e)))[:, None].astype(float)
+    return Counted(Binomial(), y, n[:, None], np.zeros(SIDE**2))
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Target:
     """p(xi | y) with e integrated out: xi are normal scores of sigma and phi."""
 
     latent: Field
-    data: Binomial
+    data: Counted
     size: int = 2
     exact_gradient: bool = True
     vanishing: tuple[tuple[int, np.ndarray], ...] = ()
@@ -60,10 +63,10 @@ class Target:
         (sigma, d_sigma), (phi, d_phi) = (q(xi[k : k + 1]) for k, q in enumerate(QUANTILES))
         return float(sigma[0]), float(d_sigma[0]), float(phi[0]), float(d_phi[0])
 
-    def at(self, xi: np.ndarray) -> Approximation:
+    def at(self, xi: np.ndarray) -> Mode:
         sigma, _, phi, _ = self.hyper(xi)
         loadings = Loadings(np.array([[[sigma * np.sqrt(phi)]]]), np.array([[sigma * np.sqrt(1 - phi)]]))
-        return approximate(self.latent, self.data, loadings)
+        return mode(self.latent, self.data, loadings)
 
     def log_posterior(self, xi: np.ndarray) -> float:
         return self.at(xi).log_likelihood - 0.5 * float(xi @ xi)
@@ -71,7 +74,7 @@ class Target:
     def with_gradient(self, xi: np.ndarray) -> tuple[float, np.ndarray]:
         found = self.at(xi)
         sigma, d_sigma, phi, d_phi = self.hyper(xi)
-        slope = found.gradient()
+        slope = found.gradient
         of_u, of_v = float(slope.terms[0, 0, 0]), float(slope.loose[0, 0])
         by_sigma = of_u * np.sqrt(phi) + of_v * np.sqrt(1 - phi)
         by_phi = sigma * (of_u / np.sqrt(phi) - of_v / np.sqrt(1 - phi)) / 2
@@ -82,7 +85,7 @@ QUANTILES = (exponential(np.ones(1)), beta(np.ones(1), np.ones(1)))
 
 
 @pytest.fixture(scope="module")
-def target(icar: IcarStructure, data: Binomial) -> Target:
+def target(icar: IcarStructure, data: Counted) -> Target:
     n = SIDE**2
     structure = Structure(sp.csr_array(icar.precision), sp.eye_array(n, format="csr"), icar.means)
     return Target(field([structure], np.full((n, 1), 2.0), np.zeros(n), 1), data)
@@ -96,7 +99,7 @@ def test_the_gradient(target: Target) -> None:
     np.testing.assert_allclose(target.with_gradient(xi)[1], numeric, atol=1e-5)
 
 
-def sampled(icar: IcarStructure, data: Binomial) -> Any:
+def sampled(icar: IcarStructure, data: Counted) -> Any:
     """Draws of NUTS: e, sigma and phi."""
     with quiet_imports():
         import nutpie
@@ -106,13 +109,13 @@ def sampled(icar: IcarStructure, data: Binomial) -> Any:
         generalised = np.linalg.pinv(icar.precision.toarray())
         values, vectors = np.linalg.eigh(generalised)
         root = vectors * np.sqrt(np.maximum(values, 0.0))  # u = root z: the sum to zero is exact
-        seen = np.flatnonzero(data.n[:, 0] > 0)
+        seen = np.flatnonzero(data.size[:, 0] > 0)
         with pm.Model() as model:
             sigma, phi = pm.Exponential("sigma", 1.0), pm.Uniform("phi")
             v, z = pm.Normal("v", shape=len(root)), pm.Normal("z", shape=len(root))
             b = pm.Normal("b", 0, 2)
             e = pm.Deterministic("e", b + sigma * (pt.sqrt(1 - phi) * v + pt.sqrt(phi) * pt.dot(root, z)))
-            pm.Binomial("y", n=data.n[seen, 0].astype(int), logit_p=e[seen], observed=data.y[seen, 0].astype(int))
+            pm.Binomial("y", n=data.size[seen, 0].astype(int), logit_p=e[seen], observed=data.y[seen, 0].astype(int))
         compiled = nutpie.compile_pymc_model(model)
     trace = nutpie.sample(
         compiled, draws=2000, tune=1000, chains=4, cores=2, seed=1, target_accept=0.95, progress_bar=False
@@ -120,11 +123,11 @@ def sampled(icar: IcarStructure, data: Binomial) -> Any:
     return trace.posterior
 
 
-def test_laplace_agrees_with_nuts(target: Target, icar: IcarStructure, data: Binomial) -> None:
+def test_laplace_agrees_with_nuts(target: Target, icar: IcarStructure, data: Counted) -> None:
     posterior = sampled(icar, data)
     found = integrate(target, 1, 500, map, Progress(False))
     assert found.khat < 0.7
-    given = [target.at(xi).given for xi in found.xi]
+    given = [target.at(xi).conditional for xi in found.xi]
     means = np.array([g.mean[:, 0] for g in given])
     mean = found.weights @ means
     sd = np.sqrt(found.weights @ (np.array([g.sd[:, 0] ** 2 for g in given]) + (means - mean) ** 2))

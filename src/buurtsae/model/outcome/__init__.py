@@ -1,0 +1,1 @@
+"""What is observed, given the linear predictor: one outcome a file."""
