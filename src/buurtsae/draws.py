@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -113,10 +113,9 @@ class Draws:
 
     Attributes
     ----------
-    eta : ndarray, shape (chains, draws, N, D)
-        Scores per buurt and sub-dimension, 0-10.
+    eta : ndarray, shape (chains, draws, N, W)
+        Scores per buurt and column: W is D sub-dimensions, per year where there are several.
     areas, subdimensions : tuple of str
-        Labels of the last two dimensions.
     hyper : mapping of name to (dims, array)
         Arrays of shape (chains, draws, ...) with the names of the further dimensions.
     coords : mapping of dimension to labels
@@ -128,6 +127,8 @@ class Draws:
         Of engines that weigh values of the hyperparameters, or plug in estimates: their draws are independent.
     mse : ndarray, shape (N, D), optional
         Analytic mean squared errors, of a classical engine.
+    years : tuple of int
+        T of them; empty where there is one period.
     """
 
     eta: Floats
@@ -139,10 +140,25 @@ class Draws:
     factor: Floats | None = None
     certificate: Certificate | Maximised | None = None
     mse: Floats | None = None
+    years: tuple[int, ...] = ()
+
+    def of_year(self, year: int) -> Draws:
+        """Return the draws of one year, as of one period."""
+        t, d = self.years.index(year), len(self.subdimensions)
+        hyper = {}
+        for name, (dims, values) in self.hyper.items():
+            if "year" in dims:
+                axis = 2 + dims.index("year")
+                dims, values = tuple(x for x in dims if x != "year"), np.take(values, t, axis=axis)
+            hyper[name] = dims, values
+        coords = {name: labels for name, labels in self.coords.items() if name != "year"}
+        columns = slice(t * d, (t + 1) * d)
+        factor = None if self.factor is None else self.factor[..., columns]
+        return replace(self, eta=self.eta[..., columns], hyper=hyper, coords=coords, factor=factor, years=())
 
     @cached_property
     def flat(self) -> Floats:
-        """The scores with chains joined, shape (draws, N, D)."""
+        """The scores with chains joined, shape (draws, N, W)."""
         return self.eta.reshape(-1, *self.eta.shape[2:])
 
     @property
@@ -155,7 +171,9 @@ class Draws:
         """Everything as an xarray Dataset with dims chain, draw, area, measure and those of the hyperparameters."""
         import xarray as xr
 
-        parts: dict[str, Any] = {"eta": (("chain", "draw", "area", "measure"), self.eta)}
+        years = ("year",) if self.years else ()
+        eta = self.eta.reshape(*self.eta.shape[:-1], len(self.years), -1) if years else self.eta
+        parts: dict[str, Any] = {"eta": (("chain", "draw", "area", *years, "measure"), eta)}
         parts |= {name: (("chain", "draw", *dims), values) for name, (dims, values) in self.hyper.items()}
         coords = {"area": list(self.areas), "measure": list(self.subdimensions)}
         coords |= {name: list(labels) for name, labels in self.coords.items()}

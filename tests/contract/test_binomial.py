@@ -19,13 +19,14 @@ import scipy.sparse as sp
 from buurtsae.areas.icar import IcarStructure, icar_structure
 from buurtsae.draws import convergence
 from buurtsae.engines.counts import Counted
-from buurtsae.engines.hyper import beta, exponential
 from buurtsae.engines.integration import Progress, integrate
 from buurtsae.engines.mode import Mode, mode
 from buurtsae.engines.nuts import quiet_imports
 from buurtsae.latent.conditional import Loadings
-from buurtsae.latent.field import Field, Structure, field
+from buurtsae.latent.field import Field, field
+from buurtsae.latent.structure import Structure
 from buurtsae.model.outcome.binomial import Binomial
+from buurtsae.model.priors import PC, Beta
 
 SIDE = 8
 pytestmark = [pytest.mark.nuts, pytest.mark.slow, pytest.mark.xdist_group("engines")]
@@ -65,7 +66,7 @@ class Target:
 
     def at(self, xi: np.ndarray) -> Mode:
         sigma, _, phi, _ = self.hyper(xi)
-        loadings = Loadings(np.array([[[sigma * np.sqrt(phi)]]]), np.array([[sigma * np.sqrt(1 - phi)]]))
+        loadings = Loadings(np.array([[[sigma * np.sqrt(phi)]]]), np.array([[[sigma * np.sqrt(1 - phi)]]]))
         return mode(self.latent, self.data, loadings)
 
     def log_posterior(self, xi: np.ndarray) -> float:
@@ -75,20 +76,20 @@ class Target:
         found = self.at(xi)
         sigma, d_sigma, phi, d_phi = self.hyper(xi)
         slope = found.gradient
-        of_u, of_v = float(slope.terms[0, 0, 0]), float(slope.loose[0, 0])
+        of_u, of_v = float(slope.terms[0, 0, 0]), float(slope.loose[0, 0, 0])
         by_sigma = of_u * np.sqrt(phi) + of_v * np.sqrt(1 - phi)
         by_phi = sigma * (of_u / np.sqrt(phi) - of_v / np.sqrt(1 - phi)) / 2
         return found.log_likelihood - 0.5 * float(xi @ xi), np.array([by_sigma * d_sigma, by_phi * d_phi]) - xi
 
 
-QUANTILES = (exponential(np.ones(1)), beta(np.ones(1), np.ones(1)))
+QUANTILES = (PC(1.0, float(np.exp(-1.0))).quantile, Beta().quantile)  # exponential of rate 1, and uniform
 
 
 @pytest.fixture(scope="module")
 def target(icar: IcarStructure, data: Counted) -> Target:
     n = SIDE**2
-    structure = Structure(sp.csr_array(icar.precision), sp.eye_array(n, format="csr"), icar.means)
-    return Target(field([structure], np.full((n, 1), 2.0), np.zeros(n), 1), data)
+    structure = Structure((sp.csr_array(icar.precision),), icar.means)
+    return Target(field([(structure, sp.eye_array(n, format="csr"))], np.full((n, 1), 2.0), np.zeros(n), 1), data)
 
 
 def test_the_gradient(target: Target) -> None:

@@ -26,7 +26,8 @@ from scipy.optimize import minimize
 from buurtsae.engines.counts import Counted
 from buurtsae.engines.mode import Mode, mode
 from buurtsae.latent.conditional import Loadings
-from buurtsae.latent.field import Structure, field
+from buurtsae.latent.field import field
+from buurtsae.latent.structure import Structure
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.ordinal import Ordinal
 
@@ -49,11 +50,10 @@ def approximated(cbpp: pd.DataFrame, theta: np.ndarray) -> Mode:
     herd = cbpp["herd"].astype(int).to_numpy() - 1
     n, herds = len(herd), herd.max() + 1
     sees = sp.csr_array((np.ones(n), (np.arange(n), herd)), shape=(n, herds))
-    structure = Structure(sp.eye_array(herds, format="csr"), sees, sp.csr_array((0, herds)))
     eta = design(cbpp) @ theta[:4]
     y, size = (cbpp[[c]].to_numpy(dtype=float) for c in ("incidence", "size"))
-    latent = field([structure], np.zeros((n, 0)), eta, 1)
-    loadings = Loadings(np.array([[[np.exp(theta[4])]]]), np.zeros((1, 1)))
+    latent = field([(Structure.exchangeable(herds), sees)], np.zeros((n, 0)), eta, 1)
+    loadings = Loadings(np.array([[[np.exp(theta[4])]]]), np.zeros((1, 1, 1)))
     return mode(latent, Counted(Binomial(), y, size, eta), loadings)
 
 

@@ -11,7 +11,7 @@ from made_fit import ISLAND, UNKNOWN_X, make_areas
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import BuurtsaeError, ModelError, Problems
 from buurtsae.model.covariates import Covariate, Provenance, known, prepare
-from buurtsae.model.design import covariates
+from buurtsae.model.matrix import covariates
 from buurtsae.model.spec import AreaModel
 
 AREAS = make_areas()  # 25 buurten, the first without residents

@@ -17,7 +17,8 @@ from buurtsae.errors import DataError, ModelError, ProblemsError
 from buurtsae.estimates.words.axis import names_of
 from buurtsae.estimates.words.curves import Curves, curves, without_field
 from buurtsae.model.covariates import Covariate
-from buurtsae.model.design import covariates, design
+from buurtsae.model.design import design
+from buurtsae.model.matrix import covariates
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
 from buurtsae.publication.curves import write_curves

@@ -12,9 +12,10 @@ from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import BuurtsaeError, ModelError
-from buurtsae.model.design import Bym2Block, IidBlock, covariates, design, precision_and_root
+from buurtsae.model.design import Bym2Block, IidBlock, design, precision_and_root
 from buurtsae.model.formula import FUNCTIONS, RAW
 from buurtsae.model.links import Link
+from buurtsae.model.matrix import covariates
 from buurtsae.model.priors import PC, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID

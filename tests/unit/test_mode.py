@@ -14,7 +14,8 @@ from buurtsae.engines.counts import Counted
 from buurtsae.engines.mode import Mode, mode
 from buurtsae.errors import ModelError
 from buurtsae.latent.conditional import Loadings
-from buurtsae.latent.field import Field, Structure, field
+from buurtsae.latent.field import Field, field
+from buurtsae.latent.structure import Structure
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.count import Differentiable
 from buurtsae.model.outcome.ordinal import Ordinal
@@ -49,12 +50,12 @@ def likelihood(request: pytest.FixtureRequest) -> Counted:
 def latent() -> Field:
     """A path of twelve areas with an intercept and one covariate."""
     icar = icar_structure(N, np.column_stack([np.arange(N - 1), np.arange(1, N)]))
-    structure = Structure(sp.csr_array(icar.precision), sp.eye_array(N, format="csr"), icar.means)
+    structure = Structure((sp.csr_array(icar.precision),), icar.means)
     x = np.column_stack([np.full(N, 2.0), np.linspace(-1, 1, N)])
-    return field([structure], x, OFFSET, D)
+    return field([(structure, sp.eye_array(N, format="csr"))], x, OFFSET, D)
 
 
-LOADINGS = Loadings(np.array([[[0.6, 0.0], [0.3, 0.4]]]), np.array([[0.3, 0.0], [-0.1, 0.5]]))
+LOADINGS = Loadings(np.array([[[0.6, 0.0], [0.3, 0.4]]]), np.array([[[0.3, 0.0], [-0.1, 0.5]]]))
 
 
 def test_newton_ends_at_the_mode(likelihood: Counted) -> None:
@@ -63,7 +64,7 @@ def test_newton_ends_at_the_mode(likelihood: Counted) -> None:
     _, first, _, _ = likelihood.outcome.derivatives(at, likelihood.y, likelihood.size)
     # at the mode e - m0 = K l'(e), with K the prior covariance of e
     icar = np.linalg.pinv(icar_structure(N, np.column_stack([np.arange(N - 1), np.arange(1, N)])).precision.toarray())
-    c, v = LOADINGS.terms[0], LOADINGS.loose
+    c, v = LOADINGS.terms[0], LOADINGS.loose[0]
     k = np.kron(icar, c @ c.T) + np.kron(np.eye(N), v @ v.T) + np.kron(latent_field.x @ latent_field.x.T, np.eye(D))
     np.testing.assert_allclose(at.ravel() + 0.3, k @ first.ravel(), atol=1e-7)
 
@@ -75,7 +76,7 @@ def test_the_gradient_goes_through_the_mode(likelihood: Counted) -> None:
     def value(loadings: Loadings) -> float:
         return mode(latent_field, likelihood, loadings).log_likelihood
 
-    for name, shape in (("terms", (1, D, D)), ("loose", (D, D))):
+    for name, shape in (("terms", (1, D, D)), ("loose", (1, D, D))):
         for k in range(D * D):
             at = (step * np.eye(D * D)[k]).reshape(shape)
             up, down = (replace(LOADINGS, **{name: getattr(LOADINGS, name) + s * at}) for s in (1, -1))
@@ -86,7 +87,7 @@ def one_area(outcome: Differentiable, y: float, size: float, m0: float, sigma: f
     """The approximation of a single area with eta ~ N(m0, sigma^2)."""
     one = field([], np.zeros((1, 0)), np.array([m0]), 1)
     likelihood = counted(outcome, np.array([[y]]), np.array([[size]]), np.array([m0]))
-    return mode(one, likelihood, Loadings(np.zeros((0, 1, 1)), np.array([[sigma]])))
+    return mode(one, likelihood, Loadings(np.zeros((0, 1, 1)), np.array([[[sigma]]])))
 
 
 @pytest.mark.parametrize("n", [3, 30, 300])
@@ -132,7 +133,7 @@ def test_the_correction_reaches_areas_that_were_not_observed() -> None:
     latent_field, likelihood = latent(), LIKELIHOODS["poisson"]
     at = mode(latent_field, likelihood, LOADINGS)
     icar = np.linalg.pinv(icar_structure(N, np.column_stack([np.arange(N - 1), np.arange(1, N)])).precision.toarray())
-    c, v = LOADINGS.terms[0], LOADINGS.loose
+    c, v = LOADINGS.terms[0], LOADINGS.loose[0]
     k = np.kron(icar, c @ c.T) + np.kron(np.eye(N), v @ v.T) + np.kron(latent_field.x @ latent_field.x.T, np.eye(D))
     _, _, w, third = likelihood.outcome.derivatives(at.conditional.mean, likelihood.y, likelihood.size)
     covariance = np.linalg.inv(np.linalg.inv(k) + np.diag(w.ravel()))

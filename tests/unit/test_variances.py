@@ -41,7 +41,7 @@ def some_xi(varying: Varying, seed: int) -> np.ndarray:
 
 
 def test_the_expansion_is_that_of_differences(varying: Varying) -> None:
-    hyper = varying.scale.hyper(some_xi(varying, 1))
+    hyper = varying.scores.hyper(some_xi(varying, 1))
     seen, rng, step = varying.design.observed, np.random.default_rng(2), 1e-5
     h = np.where(seen, rng.normal(0, 0.5, seen.shape), 0.0)
     r = np.where(seen, rng.normal(0, 1, seen.shape), 0.0)
@@ -64,7 +64,7 @@ def test_the_expansion_is_that_of_differences(varying: Varying) -> None:
 
 
 def test_newton_ends_at_the_joint_mode(varying: Varying) -> None:
-    hyper = varying.scale.hyper(some_xi(varying, 3))
+    hyper = varying.scores.hyper(some_xi(varying, 3))
     found = varying.solve(hyper)
     seen = varying.design.observed
     likelihood = Uncertain(varying.observations, hyper)
@@ -78,8 +78,8 @@ def test_newton_ends_at_the_joint_mode(varying: Varying) -> None:
 
 def test_variances_that_hardly_vary_are_those_given(varying: Varying) -> None:
     xi = some_xi(varying, 4)
-    xi[-sum(s.size for s in varying.scale.scalars if s.name == "kappa") :] = -6  # kappa of 1e-9
-    hyper = varying.scale.hyper(xi)
+    xi[-sum(s.size for s in varying.scores.numbers if s.name == "kappa") :] = -6  # kappa of 1e-9
+    hyper = varying.scores.hyper(xi)
     found, exact = varying.solve(hyper), varying.conditional(hyper)
     assert hyper.kappa is not None
     assert hyper.kappa.max() < 1e-8
@@ -111,7 +111,7 @@ def test_the_integral_against_quadrature(freedom: float, bound: float) -> None:
     y, v, ratio = 6.3, 0.4, 1.5
     arrays = one_buurt(design(model, direct(scores, AREAS), AREAS), y, v, ratio, freedom)
     varying = Varying.of(arrays)
-    hyper = varying.scale.hyper(np.zeros(1))
+    hyper = varying.scores.hyper(np.zeros(1))
     found = varying.solve(hyper)  # type: ignore[attr-defined]
     kappa = float(hyper.kappa[0, 0])  # type: ignore[index]
 

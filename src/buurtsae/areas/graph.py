@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from buurtsae.areas.icar import IcarStructure, icar_structure
 from buurtsae.areas.plausible import GRAPH
@@ -101,6 +102,18 @@ class Graph:
     def icar(self) -> IcarStructure:
         """The scaled intrinsic CAR structure, in the order of `codes`."""
         return icar_structure(len(self.codes), self.edges)
+
+    @cached_property
+    def adjacency(self) -> sp.csr_array:
+        """A, 1 for neighbours, in the order of `codes`, shape (N, N)."""
+        i, j = self.edges.T
+        ones, n = np.ones(2 * len(self.edges)), len(self.codes)
+        return sp.csr_array((ones, (np.r_[i, j], np.r_[j, i])), shape=(n, n))
+
+    @property
+    def laplacian(self) -> sp.csr_array:
+        """D - A, with D the numbers of neighbours."""
+        return sp.csr_array(sp.diags_array(np.asarray(self.adjacency.sum(axis=1))) - self.adjacency)
 
     @cached_property
     def degree(self) -> pd.Series:

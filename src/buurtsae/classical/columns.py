@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.errors import ModelError, Problems, cut, shown
-from buurtsae.model.formula import matrix, read, variables
+from buurtsae.model.formula import matrix, parts, read, variables
 from buurtsae.model.rank import dependent_columns
 from buurtsae.sparse import Floats
 
@@ -47,21 +47,19 @@ def read_formula(formula: str, data: pd.DataFrame) -> tuple[pd.Series, pd.DataFr
     ModelError
         If the formula cannot be read, a column is absent, or a group of a covariate is missing.
     """
-    from formulaic.formula import SimpleFormula
-
     want = "a response and one right-hand side, such as y ~ 1 + x"
-    parts = read(formula, want)
-    if not all(isinstance(getattr(parts, side, None), SimpleFormula) for side in ("lhs", "rhs")):
+    model = read(formula, want)
+    if parts(model) != ("lhs", "rhs"):
         raise ModelError("the formula has other parts", cut(repr(formula)), want, "correct it")
-    if absent := [n for n in variables(parts) if n not in data.columns]:
+    if absent := [n for n in variables(model) if n not in data.columns]:
         raise ModelError(
             "columns of the formula are absent",
             shown(absent),
             shown(data.columns, 30),
             "correct the formula, or join the table that has them",
         )
-    _refuse_missing_groups(data, variables(parts.rhs))
-    matrices = matrix(parts, data, want)
+    _refuse_missing_groups(data, variables(model.rhs))
+    matrices = matrix(model, data, want)
     if matrices.lhs.shape[1] != 1:
         raise ModelError("the response is not one column", shown(matrices.lhs.columns), "one", "choose one")
     x = pd.DataFrame(matrices.rhs).astype(float)

@@ -88,7 +88,7 @@ class Fit:
         eta = self.draws.eta[:, :, self.areas.inhabited]
         table = convergence(eta.reshape(*eta.shape[:2], -1))
         codes = self.areas.codes[self.areas.inhabited]
-        table.index = pd.MultiIndex.from_product([codes, self.draws.subdimensions], names=["area_code", "measure"])
+        table.index = pd.MultiIndex.from_product([codes, self.design.columns], names=["area_code", "measure"])
         return table
 
     @property
@@ -96,7 +96,7 @@ class Fit:
         """Analytic mean squared errors per buurt and sub-dimension, of a classical engine."""
         if self.draws.mse is None:
             return None
-        return pd.DataFrame(self.draws.mse, list(self.draws.areas), list(self.draws.subdimensions))
+        return pd.DataFrame(self.draws.mse, list(self.draws.areas), list(self.design.columns))
 
     def check(self) -> pd.DataFrame:
         """Return the scores and hyperparameters, worst first, whose draws are not good enough; empty is good.

@@ -30,8 +30,8 @@ from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.classical.multivariate.multivariate_fay_herriot import MultivariateFayHerriot
 from buurtsae.classical.multivariate.results import MultivariateFayHerriotResults
 from buurtsae.draws import Draws, Maximised
-from buurtsae.engines.labels import CHAINS, Draw4, labelled
-from buurtsae.model.design import Design, IidBlock
+from buurtsae.engines.labels import Draw4, in_chains, labelled
+from buurtsae.model.design import Design
 from buurtsae.model.priors import Normal
 from buurtsae.model.spec import AreaModel, in_formula, missing
 from buurtsae.model.terms import IID
@@ -60,9 +60,9 @@ Options = EblupOptions
 
 def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, DirectEstimates]:
     """Return the classical model and data in the place of these; what is left out is in the notes of the data."""
-    words = [t.group if isinstance(t, IID) else "BYM2" for t in model.terms]
-    notes: list[Note] = []
-    if words != ["buurt"]:
+    words = [t.name for t in model.terms]
+    notes, base = list[Note](), direct.areas.levels[0]
+    if words != [base]:
         notes.append(
             Note(
                 "engine eblup: unstructured effects of buurten in the place of {terms}; where residuals of neighbours "
@@ -108,7 +108,7 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
             scores.append(replace(direct.scores[s], frame=direct.scores[s].frame.assign(**dict.fromkeys(lost, np.nan))))
     plain = AreaModel(
         model.formula,
-        (IID("buurt"),),
+        (IID(base),),
         intercept=FLAT,
         coefficient=FLAT,
         covariates=model.covariates,
@@ -145,9 +145,9 @@ def described(model: AreaModel) -> Note:
 
 def supports(design: Design) -> list[str]:
     """Return the parts of a design that this engine cannot fit, by name."""
-    other = [b for b in design.blocks if not (isinstance(b, IidBlock) and b.term.group == "buurt")]
+    unstructured = len(design.effects) == 1 and design.effects[0].structure is None
     return [
-        *(["other random effects than IID per buurt"] if other or not design.blocks else []),
+        *(["other random effects than one per area"] if not unstructured else []),
         *(["several sources of one sub-dimension"] if design.linked.any() else []),
         *(["modelled variances"] if design.model.variances is not None else []),
         *(["reference sources that are known per wijk only"] if design.sites.shape[0] > len(design.areas) else []),
@@ -170,10 +170,10 @@ def multivariate(design: Design) -> MultivariateFayHerriotResults:
     both = seen[:, :, None] & seen[:, None, :]
     # sources do not share sub-dimensions here: the sum holds each one's block
     precision = np.where(both, design.precision.sum(axis=0), np.eye(seen.shape[1]))
-    areas, measures = list(design.areas), list(design.subdimensions)
+    areas, measures = list(design.areas), list(design.columns)
     return MultivariateFayHerriot(
         pd.DataFrame(np.where(seen, design.y.sum(axis=0), np.nan), areas, measures),
-        pd.DataFrame(design.x, areas, list(design.columns)),
+        pd.DataFrame(design.x, areas, list(design.coefficients)),
         np.where(both, np.linalg.inv(precision), 0.0),
     ).fit("reml")
 
@@ -196,15 +196,13 @@ def sample(design: Design, seed: int, options: EblupOptions, progress: bool) -> 
         eta[k] += found.eblup.to_numpy() + np.einsum("ade,ae->ad", root, rng.normal(size=(m, width)))
     b = np.linalg.solve(found.model.blocks.root, (here.delta + moved).T).T.reshape(n, width, -1)
     sd, correlation = _split(here.sigma)
-    raw = {
-        "eta": eta,
-        "beta": b.swapaxes(1, 2),
-        "sigma": np.broadcast_to(sd, (n, 1, width)),
-        **({"root_R": np.broadcast_to(np.linalg.cholesky(correlation), (n, 1, width, width))} if width > 1 else {}),
-    }
-    shaped = {name: values.reshape(CHAINS, -1, *values.shape[1:]) for name, values in raw.items()}
+    raw, (effect,) = {"eta": eta, "beta": b.swapaxes(1, 2)}, design.effects
+    parameters: dict[str, Floats] = {"sigma": sd, "R": np.asarray(np.linalg.cholesky(correlation))}
+    hyper = {f"{effect.name}.{name}": np.broadcast_to(v, (n, 1, *v.shape)) for name, v in parameters.items()}
     certificate = Maximised("REML", len(found.trace) - 1, found.converged, found.at_boundary)
-    return replace(labelled(design, shaped, certificate=certificate), mse=found.mse.to_numpy())
+    return replace(
+        labelled(design, in_chains(raw), in_chains(hyper), certificate=certificate), mse=found.mse.to_numpy()
+    )
 
 
 def _root(covariance: Floats) -> Floats:

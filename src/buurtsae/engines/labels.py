@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field
 
 from buurtsae.draws import Certificate, Draws, Maximised
-from buurtsae.model.design import Bym2Block, Design
+from buurtsae.model.design import Design
 from buurtsae.sparse import Floats
 
 CHAINS = 4  # in which independent draws are laid out
@@ -16,46 +16,68 @@ Whole = Annotated[int, Field(strict=True, ge=1, le=10**6)]  # an option of an en
 Draw4 = Annotated[int, Field(strict=True, ge=CHAINS, le=10**6, multiple_of=CHAINS)]
 
 
-def matrices(design: Design) -> list[tuple[str, float]]:
-    """Return names and LKJ parameters of the correlation matrices, in the order in which engines stack them."""
-    return [(name, b.term.correlation.eta) for b in design.blocks for name in b.term.matrices]
+def in_chains(flat: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Lay out independent draws as chains."""
+    return {name: values.reshape(CHAINS, -1, *values.shape[1:]) for name, values in flat.items()}
 
 
 def labelled(
     design: Design,
     raw: dict[str, Floats],
+    hyper: Mapping[str, Floats],
     divergences: int = 0,
     certificate: Certificate | Maximised | None = None,
 ) -> Draws:
-    """Label an engine's draws; what it only moved in is dropped.
+    """Label an engine's draws.
 
     Parameters
     ----------
     design : Design
     raw : dict
-        Arrays that start with (chains, draws): `eta` (N, D), `beta` (P, D), `sigma` (blocks, D), `phi` (D,), `root_R`
-        (matrices, D, D), `alpha`, `log_lambda`, `tau` (links,), `kappa` (S, D), `factor` (S, K, D), as far as the
-        model has them.
+        Arrays that start with (chains, draws): `eta` (N, W), `beta` (P, W), `alpha`, `lambda`, `tau` (links,), `kappa`
+        (S, W), `factor` (S, K, W), as far as the model has them.
+    hyper : mapping
+        `effect.parameter`, (chains, draws, T, D) or (..., T, D, D): of a correlation matrix its root.
     divergences : int
     certificate : Certificate or Maximised, optional
     """
-    hyper: dict[str, tuple[tuple[str, ...], Floats]] = {"beta": (("column", "measure"), raw["beta"])}
-    coords = {"column": design.columns, "measure_2": design.subdimensions}
-    for b, block in enumerate(design.blocks):
-        name = "sigma" if isinstance(block, Bym2Block) else f"sigma_{block.term.group}"
-        hyper[name] = (("measure",), raw["sigma"][:, :, b])
-        if isinstance(block, Bym2Block):
-            hyper["phi"] = (("measure",), raw["phi"])
-    if "root_R" in raw:
-        correlation = raw["root_R"] @ raw["root_R"].swapaxes(-1, -2)
-        for k, (name, _) in enumerate(matrices(design)):
-            hyper[name] = (("measure", "measure_2"), correlation[:, :, k])
+    years = ("year",) if design.years else ()
+
+    def by_year(values: Floats) -> Floats:
+        """Columns as years and measures."""
+        return values.reshape(*values.shape[:-1], design.periods, -1) if years else values
+
+    reported: dict[str, tuple[tuple[str, ...], Floats]] = {
+        "beta": (("column", *years, "measure"), by_year(raw["beta"]))
+    }
+    coords: dict[str, tuple[str, ...]] = {"column": design.coefficients, "measure_2": design.measures}
+    if years:
+        coords["year"] = tuple(str(year) for year in design.years)
+    for effect in design.effects:
+        for p in effect.parameters:
+            values = hyper[f"{effect.name}.{p.name}"]
+            if len(p.dims) > 1:
+                if len(design.measures) == 1:
+                    continue
+                values = values @ values.swapaxes(-1, -2)
+            reported[f"{effect.name}.{p.name}"] = ((*years, *p.dims), values if years else values[:, :, 0])
     if "alpha" in raw:
-        values = {"alpha": raw["alpha"], "lambda": np.exp(raw["log_lambda"]), "tau": raw["tau"]}
-        hyper |= {name: (("link",), draws) for name, draws in values.items()}
+        reported |= {name: (("link",), raw[name]) for name in ("alpha", "lambda", "tau")}
         coords["link"] = tuple(label for label, _, _ in design.links)
     if "kappa" in raw:
-        hyper["kappa"] = (("source", "measure"), raw["kappa"] * design.observed.any(axis=1))  # else only the prior
+        kappa = raw["kappa"] * design.observed.any(axis=1)  # else only the prior
+        reported["kappa"] = (("source", *years, "measure"), by_year(kappa))
         coords["source"] = design.sources
     factor = raw["factor"].mean(axis=(0, 1)) if "factor" in raw else None
-    return Draws(raw["eta"], design.areas, design.subdimensions, hyper, coords, divergences, factor, certificate)
+    return Draws(
+        raw["eta"],
+        design.areas,
+        design.measures,
+        reported,
+        coords,
+        divergences,
+        factor,
+        certificate,
+        None,
+        design.years,
+    )

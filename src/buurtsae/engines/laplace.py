@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 
 from buurtsae.draws import Certificate, Draws
 from buurtsae.engines.integration import Integration, Map, Progress, Share, integrate
-from buurtsae.engines.labels import CHAINS, Draw4, Whole, labelled, matrices
+from buurtsae.engines.labels import Draw4, Whole, in_chains, labelled
 from buurtsae.engines.marginal import Marginal, Posterior
 from buurtsae.engines.resampling import balanced, cube
 from buurtsae.engines.variances import Varying
-from buurtsae.model.design import Bym2Block, Design
+from buurtsae.model.design import Design
 from buurtsae.sparse import Floats
 
 SPARE = 1.3  # pairs that are kept early over those expected
@@ -62,9 +62,8 @@ Options = LaplaceOptions
 
 
 def supports(design: Design) -> list[str]:
-    """Return the parts of a design that this engine cannot fit, by name."""
-    several = sum(isinstance(b, Bym2Block) for b in design.blocks) > 1
-    return ["several BYM2 terms"] if several else []
+    """Return the parts of a design that this engine cannot fit, by name: none so far."""
+    return []
 
 
 def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -> Draws:
@@ -138,16 +137,16 @@ def _draw(early: Early, found: Integration, each: Map, bar: Progress) -> Draws:
     """Draw scores, coefficients and offsets given the hyperparameters, in a random order."""
     marginal, seed, n = early.marginal, early.seed, early.n
     design = marginal.design
-    rng, hyper = np.random.default_rng([seed, 2]), marginal.scale.hyper(found.xi)
+    rng, hyper = np.random.default_rng([seed, 2]), marginal.scores.hyper(found.xi)
     values = hyper.columns()
     values = values - found.weights @ values
     count = 2 * cube(found.weights, np.hstack([values, values**2]), n // 2, rng)
     used = np.flatnonzero(count)
     at = np.split(rng.permutation(n), np.cumsum(count[used])[:-1])
     mean, sd = design.coefficient_priors
-    n_dims, links = len(design.subdimensions), [link for *_, link in design.links]
-    eta = np.empty((n, len(design.areas), n_dims))
-    beta, alpha = np.empty((n, len(mean), n_dims)), np.empty((n, len(links)))
+    width, links = design.y.shape[-1], [link for *_, link in design.links]
+    eta = np.empty((n, len(design.areas), width))
+    beta, alpha = np.empty((n, len(mean), width)), np.empty((n, len(links)))
 
     def one(k: int) -> Floats | None:
         place = at[k]
@@ -164,20 +163,15 @@ def _draw(early: Early, found: Integration, each: Map, bar: Progress) -> Draws:
     value = np.empty(n, dtype=np.int64)
     value[np.concatenate(at)] = np.repeat(used, count[used])
     raw: dict[str, Floats] = {"eta": eta, "beta": beta}
-    if design.blocks:
-        raw["sigma"] = hyper.sigma[value]
-        raw["phi"] = hyper.phi[value]
-        if n_dims > 1:
-            raw["root_R"] = np.stack([hyper.roots[name][value] for name, _ in matrices(design)], axis=1)
     if links:
         linked = design.linked
         raw["alpha"] = alpha
-        raw["log_lambda"], raw["tau"] = np.log(hyper.slope[value][:, linked]), hyper.extra[value][:, linked]
+        raw["lambda"], raw["tau"] = hyper.slope[value][:, linked], hyper.extra[value][:, linked]
     if hyper.kappa is not None:
         raw["kappa"] = hyper.kappa[value]
     effective = found.effective if marginal.size else float(n)  # without hyperparameters the draws are exact
     certificate = Certificate(found.khat, len(found.weights), effective)
-    shaped = {name: values.reshape(CHAINS, -1, *values.shape[1:]) for name, values in raw.items()}
+    shaped, of_effects = in_chains(raw), in_chains({name: v[value] for name, v in hyper.values.items()})
     if hyper.kappa is not None:
         shaped["factor"] = np.where(design.observed, factors, 1.0)[None, None]  # its posterior mean
-    return labelled(design, shaped, certificate=certificate)
+    return labelled(design, shaped, of_effects, certificate=certificate)

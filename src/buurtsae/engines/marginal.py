@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from buurtsae.engines.hyper import Hyper, Scale, grouped
+from buurtsae.engines.hyper import Hyper, NormalScores
 from buurtsae.engines.observations import Observations
 from buurtsae.latent.conditional import Conditional, condition
-from buurtsae.latent.field import Field, Structure, field
-from buurtsae.model.design import Bym2Block, Design
+from buurtsae.latent.field import Field, field
+from buurtsae.latent.structure import Structure
+from buurtsae.model.design import Design
 from buurtsae.sparse import Floats, Ints
 
 
@@ -47,13 +48,13 @@ class Marginal:
 
     Attributes
     ----------
-    scale : Scale
+    scores : NormalScores
         From xi to hyperparameters.
     field : Field
     observations : Observations
     """
 
-    scale: Scale
+    scores: NormalScores
     field: Field
     observations: Observations
 
@@ -64,23 +65,23 @@ class Marginal:
         """Return the marginal model of a design; the symbolic analysis is made here, once."""
         mean, sd = design.coefficient_priors
         x, offset = design.sites @ (design.x * sd), design.sites @ (design.x @ mean)
-        latent = field(structures(design), x, offset, len(design.subdimensions))
-        return cls(Scale.of(design), latent, Observations(design, latent.offset))
+        latent = field(structures(design), x, offset, design.y.shape[-1])
+        return cls(NormalScores.of(design), latent, Observations(design, latent.offset))
 
     @property
     def design(self) -> Design:
         """The design."""
-        return self.scale.design
+        return self.scores.design
 
     @property
     def size(self) -> int:
         """Number of hyperparameters."""
-        return self.scale.size
+        return self.scores.size
 
     @property
     def vanishing(self) -> tuple[tuple[int, Ints], ...]:
         """Per term, its standard deviation and what has no effect without it, as elements of xi."""
-        return self.scale.vanishing
+        return self.scores.vanishing
 
     def conditional(self, hyper: Hyper, factor: Floats | float = 1.0) -> Conditional:
         """Return the posterior of the field given hyperparameters, and factors of the sampling variances."""
@@ -93,7 +94,7 @@ class Marginal:
 
     def posterior(self, xi: Floats) -> Posterior:
         """Return log p(xi | y) and what follows from xi."""
-        given = self.conditional(self.scale.hyper(xi))
+        given = self.conditional(self.scores.hyper(xi))
         return Posterior(given.log_likelihood - 0.5 * float(xi @ xi), given)
 
     def log_posterior(self, xi: Floats) -> float:
@@ -102,31 +103,25 @@ class Marginal:
 
     def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
         """Return log p(xi | y) up to a constant, and its gradient."""
-        hyper = self.scale.hyper(xi)
+        hyper = self.scores.hyper(xi)
         found = self.conditional(hyper)
         by_loading = found.gradient
         by_slope, by_extra = self.observations.gradient(found, hyper.slope, hyper.extra)
-        parts = (by_loading.terms, by_loading.loose, by_slope, by_extra)
+        parts = (by_loading.terms, by_loading.loose, *by_loading.strengths, by_slope, by_extra)
         return found.log_likelihood - 0.5 * float(xi @ xi), self.chained(xi, parts)
 
     def chained(self, xi: Floats, parts: Sequence[Floats]) -> Floats:
-        """Return the gradient of log p(xi | y) from derivatives by what `Scale.jacobian` differentiates."""
+        """Return the gradient of log p(xi | y) from derivatives by what `NormalScores.jacobian` differentiates."""
         total = -xi
-        for jacobian, part in zip(self.scale.jacobian(xi), parts, strict=True):
+        for jacobian, part in zip(self.scores.jacobian(xi), parts, strict=True):
             total = total + np.tensordot(jacobian, part, axes=part.ndim)
         return np.asarray(total)
 
 
-def structures(design: Design) -> list[Structure]:
-    """Return the structures of the blocks, in their order, and that of v where sites see several buurten together."""
-    n, found = len(design.areas), []
-    for block in design.blocks:
-        if isinstance(block, Bym2Block):
-            found.append(Structure(sp.csr_array(block.icar.precision), design.sites, block.icar.means))
-        else:
-            size = len(block.labels)
-            member = sp.csr_array((np.ones(n), (np.arange(n), block.index)), shape=(n, size))
-            found.append(Structure(sp.eye_array(size, format="csr"), design.sites @ member, sp.csr_array((0, size))))
-    if grouped(design):
-        found.append(Structure(sp.eye_array(n, format="csr"), design.sites, sp.csr_array((0, n))))
-    return found
+def structures(design: Design) -> list[tuple[Structure, sp.csr_array]]:
+    """Return the structures of the effects with what sites see, and those of loose parts that sites see together."""
+    laid = [(e.structure, sp.csr_array(design.sites @ e.sees)) for e in design.effects if e.structure is not None]
+    if design.grouped:
+        loose = sum(e.loose is not None for e in design.effects)
+        laid += [(Structure.exchangeable(len(design.areas)), design.sites)] * loose
+    return laid

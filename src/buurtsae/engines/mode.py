@@ -139,8 +139,9 @@ class Mode:
             return fixed
         size = 1.0 / max(float(np.abs(self.tilt).max()), 1e-12)  # any step is exact: one of the size of b
         up, down = (self.tilted(sign * size).gradient for sign in (1.0, -1.0))
-        half = 0.5 / size
-        return Loadings(fixed.terms + half * (up.terms - down.terms), fixed.loose + half * (up.loose - down.loose))
+        parts = zip(fixed.parts, up.parts, down.parts, strict=True)
+        terms, loose, *strengths = (one + 0.5 / size * (two - three) for one, two, three in parts)
+        return Loadings(terms, loose, tuple(strengths))
 
 
 def mode(field: Field, likelihood: Likelihood, loadings: Loadings) -> Mode:

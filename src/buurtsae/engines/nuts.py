@@ -2,18 +2,16 @@ r"""NUTS: the reference engine, through PyMC and nutpie.
 
 What the sampler moves in, and why it mixes:
 
-* v and the group effects are non-centred: v = sigma sqrt(1 - phi) (z L'), z ~ N(0, I).
-* u = sigma sqrt(phi) (x L'), with x unit ICAR fields: -1/2 sum_c s_c sum_{i~j in c} (x_i - x_j)^2. The level of each
-  connected component, which that leaves free, is a nuisance with a proper normal prior; x minus its component mean
-  enters the model: the sum to zero is exact and no direction is stiff. An area without neighbours has x ~ N(0, 1).
+* Unstructured effects and those of groups are non-centred: z ~ N(0, I), times their loading.
+* Other effects are x C' with x unit fields of density -x'Qx / 2, and log |Q| / 2 where parameters change it, with
+  x'Qx = sum_i (sum_j q_ij) x_i^2 - sum_{i<j} q_ij (x_i - x_j)^2. What the null space leaves free is a nuisance; x
+  without it enters the model: the constraint is exact and no direction is stiff.
 * What a source adds per site, tau w, and log variances, kappa z - kappa^2 / 2, are non-centred too.
-* A correlation matrix is R = L L' with L the rows of T scaled to length 1, T lower triangular with standard normals
-  below its diagonal and T_ii^2 ~ chi^2(2 eta + D - i): then R ~ LKJ(eta), all matrices at once, no Jacobian.
+* Parameters have the PyMC form that their priors state (`model.priors`, `model.parameters`).
 
 References
 ----------
 Hoffman, M. and Gelman, A. (2014). The No-U-Turn Sampler. J. Machine Learning Research 15.
-Lewandowski, D., Kurowicka, D. and Joe, H. (2009). J. Multivariate Analysis 100 (the onion method).
 """
 
 from __future__ import annotations
@@ -26,11 +24,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import scipy.sparse as sp
 from pydantic import Field
 
 from buurtsae.draws import Draws, unannounced
-from buurtsae.engines.labels import Whole, labelled, matrices
-from buurtsae.model.design import Bym2Block, Design
+from buurtsae.engines.labels import Whole, labelled
+from buurtsae.model.design import Design
+from buurtsae.model.parameters import Values
+from buurtsae.model.priors import stacked
+from buurtsae.model.terms.base import Effect
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -62,9 +64,8 @@ _VARIANCES = ("ratio", "freedom", "observed")
 
 
 def supports(design: Design) -> list[str]:
-    """Return the parts of a design that this engine cannot fit, by name: none so far but two BYM2 terms."""
-    n = sum(isinstance(b, Bym2Block) for b in design.blocks)
-    return ["several BYM2 terms"] if n > 1 else []
+    """Return the parts of a design that this engine cannot fit, by name: none so far."""
+    return []
 
 
 def sample(design: Design, seed: int, options: NutsOptions, progress: bool) -> Draws:
@@ -121,10 +122,12 @@ def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptio
     except BaseException:  # nutpie would return what it has on Ctrl-C; half a sample is no sample
         sampler.cancel()
         raise
-    kept = ("eta", "beta", "sigma", "phi", "root_R", "alpha", "log_lambda", "tau", "kappa", "factor")
-    raw = {name: np.asarray(trace.posterior[name].values) for name in kept if name in trace.posterior.data_vars}
+    posterior = trace.posterior
+    kept = ("eta", "beta", "alpha", "lambda", "tau", "kappa", "factor")
+    raw = {name: np.asarray(posterior[name].values) for name in kept if name in posterior.data_vars}
+    names = [f"{effect.name}.{p.name}" for effect in design.effects for p in effect.parameters]
     divergences = int(np.asarray(trace.sample_stats["diverging"].values).sum())
-    return labelled(design, raw, divergences)
+    return labelled(design, raw, {name: np.asarray(posterior[name].values) for name in names}, divergences)
 
 
 def build(design: Design) -> pm.Model:
@@ -133,27 +136,28 @@ def build(design: Design) -> pm.Model:
         import pymc as pm
         import pytensor.tensor as pt
 
-    n_dims = len(design.subdimensions)
+    width = design.y.shape[-1]
     mean, sd = design.coefficient_priors
     with pm.Model() as model:
         y, root, centre = (pm.Data(name, getattr(design, name)) for name in ("y", "root", "centre"))
-        beta = pm.Normal("beta", mean[:, None], sd[:, None], shape=(len(mean), n_dims))
-        eta = pm.Deterministic("eta", pt.dot(design.x, beta) + (_effects(design, pm, pt) if design.blocks else 0.0))
+        beta = pm.Normal("beta", mean[:, None], sd[:, None], shape=(len(mean), width))
+        eta = pm.Deterministic("eta", pt.dot(design.x, beta) + sum(_effect(e, design, pm, pt) for e in design.effects))
         score = _at_sites(design, eta, pt)
         prediction = score[None]
         if links := design.links:
             # places what is free in the (source, sub-dimension) table, 0 elsewhere
             place = np.zeros((design.linked.size, len(links)))
             place[np.flatnonzero(design.linked), np.arange(len(links))] = 1.0
-            table = (len(design.sources), n_dims)
+            table = (len(design.sources), width)
             priors = [link for _, _, link in links]
-            alpha = pm.Normal("alpha", [p.offset.mean for p in priors], [p.offset.sd for p in priors])
-            slope = pm.Normal("log_lambda", [p.slope.mean for p in priors], [p.slope.sd for p in priors])
-            tau = pm.Exponential("tau", [p.extra.rate for p in priors])
+            alpha, slope, tau = (
+                stacked([getattr(link, part) for link in priors]).pymc(name, (len(links),))
+                for name, part in (("alpha", "offset"), ("lambda", "slope"), ("tau", "extra"))
+            )
             w = pm.Normal("w", 0.0, 1.0, shape=(len(links), len(design.site_codes)))
-            offset, slope = (pt.dot(place, p).reshape((table[0], 1, n_dims)) for p in (alpha, slope))
+            offset, slope = (pt.dot(place, p).reshape((table[0], 1, width)) for p in (alpha, slope - 1))
             extra = pt.dot(place, tau[:, None] * w).reshape((*table, -1)).swapaxes(1, 2)
-            prediction = centre + offset + pt.exp(slope) * (score - centre)[None] + extra
+            prediction = centre + offset + (1 + slope) * (score - centre)[None] + extra
         residual = y - prediction
         if design.model.variances is not None:
             h = _log_variances(design, pm, pt)
@@ -176,7 +180,7 @@ def _log_variances(design: Design, pm: Any, pt: Any) -> Any:
     prior = design.model.variances
     assert prior is not None
     ratio, freedom, seen = (pm.Data(name, np.asarray(getattr(design, name), dtype=float)) for name in _VARIANCES)
-    kappa = pm.Exponential("kappa", prior.rate, shape=(len(design.sources), len(design.subdimensions)))
+    kappa = prior.pymc("kappa", (len(design.sources), design.y.shape[-1]))
     z = pm.Normal("z_variance", 0.0, 1.0, shape=design.y.shape)
     h = kappa[:, None, :] * z - 0.5 * kappa[:, None, :] ** 2
     pm.Potential("variances", -0.5 * (seen * h + freedom * (h + ratio * pt.exp(-h))).sum())
@@ -184,68 +188,62 @@ def _log_variances(design: Design, pm: Any, pt: Any) -> Any:
     return h
 
 
-def _effects(design: Design, pm: Any, pt: Any) -> Any:
-    """Add the priors of the random effects; return their sum, a tensor of shape (N, D)."""
-    n_dims, stack = len(design.subdimensions), matrices(design)
-    stacked = _correlation_roots(stack, n_dims, pm, pt) if n_dims > 1 else [1.0] * len(stack)
-    root = {name: stacked[k] for k, (name, _) in enumerate(stack)}
-    sigma = _standard_deviations(design, pm, pt)
-    total = 0.0
-    for b, block in enumerate(design.blocks):
-        if isinstance(block, Bym2Block):
-            phi = pm.Beta("phi", block.term.mixing.a, block.term.mixing.b, shape=n_dims)
-            v = pm.Normal("v", 0.0, 1.0, shape=(len(design.areas), n_dims))
-            u = _unit_icar(block, n_dims, pm, pt)
-            of_u, of_v = root[block.term.matrices[0]], root[block.term.matrices[-1]]
-            effect = _correlated(u, of_u, pt) * pt.sqrt(phi) + _correlated(v, of_v, pt) * pt.sqrt(1 - phi)
-        else:
-            z = pm.Normal(block.term.group, 0.0, 1.0, shape=(len(block.labels), n_dims))
-            effect = _correlated(z, root[block.term.matrices[0]], pt)[block.index]
-        total = total + sigma[b] * effect
-    return total
+def _effect(effect: Effect, design: Design, pm: Any, pt: Any) -> Any:
+    """Add the priors of an effect; return it, a tensor of shape (N, W)."""
+    d, by_year, fields = len(design.measures), list[dict[str, Any]](), []
+    for t in range(design.periods):
+        year = f"_{design.years[t]}" if design.years else ""
+        by_year.append({p.name: p.prior.pymc(f"{effect.name}.{p.name}{year}_", d) for p in effect.parameters})
+    for p in effect.parameters:
+        pm.Deterministic(f"{effect.name}.{p.name}", pt.stack([values[p.name] for values in by_year]))
+    for t, values in enumerate(by_year):
+        total = 0.0
+        if effect.structure is not None:
+            x = _unit_field(f"{effect.name}.z{t}", effect, values, d, pm, pt)
+            total = _seen(effect.sees, pt.dot(x, effect.loading(values).T), pt)
+        if effect.loose is not None:
+            v = pm.Normal(f"{effect.name}.v{t}", shape=(len(design.areas), d))
+            total = total + pt.dot(v, effect.loose(values).T)
+        fields.append(total)
+    return fields[0] if len(fields) == 1 else pt.concatenate(fields, axis=1)
 
 
-def _standard_deviations(design: Design, pm: Any, pt: Any) -> Any:
-    """Add the priors of sigma_d = sigma exp(spread z_d) of all blocks; return them, shape (n_blocks, D)."""
-    n_dims, rate = len(design.subdimensions), np.array([[b.term.sd.rate] for b in design.blocks])
-    if n_dims == 1:
-        return pm.Exponential("sigma", rate, shape=rate.shape)
-    common = pm.Exponential("common", rate, shape=rate.shape)
-    z = pm.Normal("z", 0.0, 1.0, shape=(len(rate), n_dims))
-    spread = np.array([[b.term.spread] for b in design.blocks])
-    return pm.Deterministic("sigma", common * pt.exp(spread * z))
+def _seen(sees: sp.csr_array, x: Any, pt: Any) -> Any:
+    """What areas see of the nodes: themselves, one each, or weights."""
+    if (np.diff(sees.indptr) == 1).all() and (sees.data == 1).all():
+        n = sees.shape[1]
+        return x if np.array_equal(sees.indices, np.arange(n)) and sees.shape[0] == n else x[sees.indices]
+    return pt.dot(sees.toarray(), x)
 
 
-def _correlated(z: Any, root: Any, pt: Any) -> Any:
-    """Give the rows of z the correlation matrix L L'."""
-    return z if isinstance(root, float) else pt.dot(z, root.T)
-
-
-def _unit_icar(block: Bym2Block, n_dims: int, pm: Any, pt: Any) -> Any:
-    """Add the density of unit ICAR fields, one per sub-dimension; return them with component means removed."""
-    icar = block.icar
-    x = pm.Flat("u", shape=(len(icar.component), n_dims))
-    i, j = block.edges.T
-    scale = icar.scale[icar.component[i]]
-    island = np.flatnonzero(icar.size[icar.component] == 1)
-    density = -0.5 * (scale[:, None] * (x[i] - x[j]) ** 2).sum() - 0.5 * (x[island] ** 2).sum()
-    means = icar.means.toarray()
-    level = pt.dot(means, x)
+def _unit_field(name: str, effect: Effect, values: Values, width: int, pm: Any, pt: Any) -> Any:
+    """Add unit fields of a structure, one per column, within the constraints; return them, (nodes, D)."""
+    structure = effect.structure
+    assert structure is not None
+    if structure.independent:
+        return pm.Normal(name, shape=(structure.nodes, width))
+    x = pm.Flat(name, shape=(structure.nodes, width))
+    strengths = (1.0,) if effect.strengths is None else effect.strengths(values)
+    terms = [s * _quadratic(q, x) for s, q in zip(strengths, structure.parts, strict=True)]
+    density = -0.5 * sum(terms[1:], terms[0]).sum()
+    if effect.log_determinant is not None:
+        density = density + 0.5 * effect.log_determinant(values).sum()
+    if not structure.constraints.shape[0]:
+        pm.Potential(f"{name}_density", density)
+        return x
+    a = structure.constraints.toarray()
+    level = pt.dot(a, x)
+    back = np.linalg.solve(a @ a.T, a)
     # any proper prior of the level will do, for it leaves the model; this one has the scale of the field
-    pm.Potential("icar", density - 0.5 * (icar.size[icar.constrained][:, None] * level**2).sum())
-    return x - pt.dot((means > 0).T.astype(float), level)
+    pm.Potential(f"{name}_density", density - 0.5 * (level * pt.dot(np.linalg.inv(a @ a.T), level)).sum())
+    return x - pt.dot(back.T, level)
 
 
-def _correlation_roots(stack: list[tuple[str, float]], n_dims: int, pm: Any, pt: Any) -> Any:
-    """Add the LKJ priors of all correlation matrices; return their roots L, shape (n_matrices, D, D)."""
-    n_below = n_dims * (n_dims - 1) // 2
-    below = pm.Normal("below", 0.0, 1.0, shape=(len(stack), n_below))
-    degrees = np.array([[2 * eta + n_dims - i for i in range(2, n_dims + 1)] for _, eta in stack])
-    square = pm.ChiSquared("square", degrees, shape=degrees.shape)
-    # T from its parts: what is below the diagonal, then a 0 for all above it, then the diagonal, whose first entry is 1
-    part = np.full((n_dims, n_dims), n_below)
-    part[np.tril_indices(n_dims, -1)] = np.arange(n_below)
-    part[np.diag_indices(n_dims)] = n_below + 1 + np.arange(n_dims)
-    zero, one = np.zeros((len(stack), 1)), np.ones((len(stack), 1))
-    t = pt.concatenate([below, zero, one, pt.sqrt(square)], axis=1)[:, part]
-    return pm.Deterministic("root_R", t / pt.sqrt((t**2).sum(axis=2, keepdims=True)))
+def _quadratic(q: sp.csr_array, x: Any) -> Any:
+    """X'Qx per column, by the pairs of nodes and what is left of the diagonal."""
+    pairs, rest = sp.triu(q, 1).tocoo(), np.asarray(q.sum(axis=1)).ravel()
+    alone = np.flatnonzero(np.abs(rest) > 1e-12 * q.diagonal().max())
+    total = (rest[alone, None] * x[alone] ** 2).sum(axis=0) if len(alone) else 0.0
+    if pairs.nnz:
+        total = total - (pairs.data[:, None] * (x[pairs.row] - x[pairs.col]) ** 2).sum(axis=0)
+    return total

@@ -147,10 +147,10 @@ class Observations:
         residual, q = self.residual(slope), found.scores
         source, dim = np.nonzero(design.linked)
         sd = self._alpha[1]
-        n_dims = len(design.subdimensions)
+        width = design.y.shape[-1]
         for s in np.unique(source):
             own = np.flatnonzero(source == s)
-            place = np.zeros((n_dims, len(source)))
+            place = np.zeros((width, len(source)))
             place[dim[own], own] = sd[own]  # alpha_s = place @ alpha
             lam = slope[s]
             r = residual[s] - lam * q.mean - place @ q.alpha

@@ -150,13 +150,13 @@ class Varying(Marginal):
 
     def posterior(self, xi: Floats) -> Posterior:
         """Return log p(xi | y) and what follows from xi, with the posterior mean of exp(h)."""
-        at = self.solve(self.scale.hyper(xi))
+        at = self.solve(self.scores.hyper(xi))
         log_density = at.log_likelihood - 0.5 * float(xi @ xi)
         return Posterior(log_density, at.conditional, np.exp(at.h + 0.5 * at.expansion.spread))
 
     def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
         """Return log p(xi | y) up to a constant, and its gradient at fixed curvature."""
-        hyper = self.scale.hyper(xi)
+        hyper = self.scores.hyper(xi)
         at = self.solve(hyper)
         by_loading = at.gradient
         by_slope, by_extra = self.observations.gradient(at.conditional, hyper.slope, hyper.extra, np.exp(at.h))
@@ -166,7 +166,7 @@ class Varying(Marginal):
         centred = at.h + 0.5 * kappa**2
         square = centred**2 + at.expansion.spread
         by_kappa = np.where(seen, square / kappa**3 - (1 + centred) / kappa, 0.0).sum(axis=1)
-        parts = (by_loading.terms, by_loading.loose, by_slope, by_extra, by_kappa)
+        parts = (*by_loading.parts, by_slope, by_extra, by_kappa)
         return at.log_likelihood - 0.5 * float(xi @ xi), self.chained(xi, parts)
 
 

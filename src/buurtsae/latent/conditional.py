@@ -12,7 +12,10 @@ of P^{-1} on the pattern of P are ever formed. A P that the data leave near sing
 constraint, which an auxiliary vector in the border takes off again. By Fisher's identity, with s_a = N_a (b_a - H_a
 alpha) - M_a m_a and expectations over the posterior,
 
-    d log p(y) / d C_t = sum_a E[s_a z_t(a)'],      d log p(y) / d C_v = sum_a (E[s_a s_a'] - M_a) C_v.
+    d log p(y) / d C_t = sum_a E[s_a z_t(a)'],      d log p(y) / d C_v = sum_a (E[s_a s_a'] - M_a) C_v,
+    d log p(y) / d s_kd = (tr(Q_d^{-1} Q_k) - E[z_d' Q_k z_d]) / 2      for a structure Q_d = sum_k s_kd Q_k.
+
+Several unstructured parts are one: C_v C_v' is the sum of theirs.
 
 References
 ----------
@@ -40,12 +43,28 @@ class Loadings:
     ----------
     terms : ndarray, shape (T, D, D)
         C_t.
-    loose : ndarray, shape (D, D)
-        C_v.
+    loose : ndarray, shape (V, D, D)
+        C_v of each unstructured part.
+    strengths : tuple of ndarray, shape (K, D) each
+        s_k of structures that vary.
     """
 
     terms: Floats
     loose: Floats
+    strengths: tuple[Floats, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Floats, ...]:
+        """All of them, one after another."""
+        return self.terms, self.loose, *self.strengths
+
+    @property
+    def joined(self) -> Floats:
+        """A root of the covariance of all unstructured parts together, (D, D): R' of C' = Q R."""
+        if len(self.loose) == 1:
+            return np.ascontiguousarray(self.loose[0])
+        triangle = np.linalg.qr(np.concatenate([c.T for c in self.loose]))[1]
+        return np.ascontiguousarray(triangle.T)
 
 
 @dataclass(frozen=True)
@@ -116,6 +135,11 @@ class Conditional:
             u_b = u_b - u_a @ (inverse_a @ (self.half[:, :k].T @ self.half[:, k:-1]))
         return u_a, u_b @ tm, tm
 
+    @lazy
+    def _inverse(self) -> Floats:
+        """Blocks of P^{-1} on the pattern of P."""
+        return self.factor.selected_inverse()
+
     def _fields(self, noise: Floats, border: Floats) -> Floats:
         """Return z given the border (nb, n): its mean and noise ~ N(0, I) (nodes * D, n), with A z = 0."""
         k, _, nb = self._counts
@@ -181,7 +205,7 @@ class Conditional:
         x_b, alpha = f.x @ tm[: p * d].reshape(p, d * nb), tm[p * d : free]
         at_nodes = [np.ascontiguousarray(u).reshape(f.nodes, d, u.shape[1]) for u in (u_a, u_b)]
         m_m, m_z, m_b, z_b = covariances(
-            np.ascontiguousarray(self.loadings.terms), x_b.reshape(len(f.x), d, nb), self.factor.selected_inverse(),
+            np.ascontiguousarray(self.loadings.terms), x_b.reshape(len(f.x), d, nb), self._inverse,
             *at_nodes, f.diagonal, f.seen, f.pairs
         )  # fmt: skip
         return Moments(
@@ -209,7 +233,26 @@ class Conditional:
         mixed = self.nh @ q.m_alpha.swapaxes(1, 2) @ self.m
         second = s.T @ s + (self.m @ q.m_m @ self.m).sum(axis=0) + (mixed + mixed.swapaxes(1, 2)).sum(axis=0)
         second += (self.nh @ q.alpha_alpha @ self.nh.swapaxes(1, 2)).sum(axis=0) - self.m.sum(axis=0)
-        return Loadings(terms, second @ self.loadings.loose)
+        return Loadings(terms, second @ self.loadings.loose, self._by_strengths())
+
+    def _by_strengths(self) -> tuple[Floats, ...]:
+        """Derivatives of the log-likelihood with respect to the strengths of structures that vary."""
+        field, d, out = self.field, self.field.width, list[Floats]()
+        if not field.varying:
+            return ()
+        blocks = np.einsum("edd->ed", self._inverse)
+        u_a, u_b = (u.reshape(field.nodes, d, u.shape[1]) for u in self._corrections[:2])
+        for effect, strengths in zip(field.varying, self.loadings.strengths, strict=True):
+            twice = np.full(len(effect.entries), 2.0)
+            twice[-effect.symbolic.n :] = 1.0
+            expected = effect.values @ (twice[:, None] * blocks[effect.entries])
+            for k, part in enumerate(effect.parts):
+                for sign, columns in ((1.0, self.mean_field[..., None]), (-1.0, u_a), (1.0, u_b)):
+                    c = columns[effect.nodes]
+                    turned = (part @ c.reshape(len(c), d * c.shape[2])).reshape(c.shape)
+                    expected[k] += sign * np.einsum("ndc,ndc->d", c, turned)
+            out.append(0.5 * (effect.traces(strengths) - expected))
+        return tuple(out)
 
     @lazy
     def scores(self) -> Scores:
@@ -266,11 +309,12 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
 
     (n, d), p, n_alpha = local.b.shape, field.x.shape[1], local.cross.shape[2]
     free, k = p * d + n_alpha, field.summed.shape[2]
-    blocks, columns = field.prior.copy(), np.zeros((field.nodes, d, k + free + 1))
+    blocks, log_structure = field.prior(loadings.strengths)
+    before, columns = blocks[field.diagonal], np.zeros((field.nodes, d, k + free + 1))
     columns[..., :k] = field.summed
     shrink, m, nh, nb, root_k, kb, kh, log_inner = add_information(
         (0,) * d, local.w, local.b, local.cross, np.ascontiguousarray(loadings.terms),
-        np.ascontiguousarray(loadings.loose), field.x, field.seen, field.pairs, k, columns, blocks
+        loadings.joined, field.x, field.seen, field.pairs, k, columns, blocks
     )  # fmt: skip
     inside = float((local.b * kb).sum())
     # the border: x' M x, x' N H and A - H' K H; x' N b and h - H' K b
@@ -278,7 +322,7 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     both = (field.x.T @ nh.reshape(n, d * n_alpha)).reshape(p * d, n_alpha)
     flat = local.cross.reshape(n * d, n_alpha)
     of_alpha = local.own.sum(axis=0) - flat.T @ kh.reshape(n * d, n_alpha)
-    ground = field.ground if _nearly_singular(field, blocks) else field.ground[:0]
+    ground = field.ground if _nearly_singular(field, blocks[field.diagonal] - before) else field.ground[:0]
     n_border = free + len(ground) * d
     precision = np.eye(n_border)
     precision[:free, :free] += np.block([[of_x, both], [both.T, of_alpha]])
@@ -301,19 +345,18 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     target = np.linalg.solve(root_t, linear - reduced[:n_border, n_border])
     logdet = factor.logdet + 2 * np.log(np.diag(root_a)).sum() + 2 * np.log(np.diag(root_t)).sum()
     quadratic = reduced[n_border, n_border] + target @ target + inside
-    log_likelihood = local.constant + 0.5 * (quadratic - logdet - log_inner + d * field.log_structure)
+    log_likelihood = local.constant + 0.5 * (quadratic - logdet - log_inner + log_structure)
     border = np.linalg.solve(root_t.T, target)
     value = float(log_likelihood)
     return Conditional(field, local, loadings, value, factor, half, root_a, root_t, border, shrink, m, nh, root_k)
 
 
-def _nearly_singular(field: Field, blocks: Floats) -> bool:
-    """Whether some constrained part of the field is hardly informed, so that P is nearly singular there."""
+def _nearly_singular(field: Field, information: Floats) -> bool:
+    """Whether some constrained part is hardly informed, (nodes, D, D), so that P is nearly singular there."""
     if not len(field.ground):
         return False
     d = field.width
-    information = (blocks[field.diagonal] - field.prior[field.diagonal]).reshape(field.nodes, d * d)
-    mean = (field.means @ information).reshape(-1, d, d)
+    mean = (np.abs(field.means) @ information.reshape(field.nodes, d * d)).reshape(-1, d, d)
     return bool(np.linalg.eigvalsh(mean).min() < GROUNDED_BELOW)
 
 

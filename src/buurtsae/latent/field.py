@@ -3,8 +3,9 @@ r"""The latent field of a model: unit Gaussian fields on sparse structures, one 
     m_k = m0_k + sum_t C_t zeta_tk + sum_p x_kp sd_p b_p,   zeta_t = J_t z_t,   z_t ~ N(0, Q_t^- (x) I_D),  b ~ N(0, I)
 
 at site k (a buurt, or a group of buurten with their shares as weights), with Q_t the structure of term t (identity for
-exchangeable effects, the scaled ICAR of a graph, the random walk of a line), A_t z_t = 0 its constraints, J_t the
-nodes that a site sees, and C_t, (D, D), all that depends on hyperparameters. The precision of z given observations
+exchangeable effects, the scaled ICAR of a graph, the random walk of a line; or parts with strengths, see `structure`),
+A_t z_t = 0 its constraints, J_t the nodes that a site sees, and C_t, (D, D), and strengths all that depends on
+hyperparameters. The precision of z given observations
 with information M_k about m_k has the pattern of the Q_t and of the pairs of nodes that some site sees together.
 
 References
@@ -21,26 +22,51 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from buurtsae.sparse import Floats, Ints, Symbolic, analyse, factor
+from buurtsae.latent.structure import Structure
+from buurtsae.sparse import Factor, Floats, Ints, Symbolic, analyse, factor
 
 
 @dataclass(frozen=True)
-class Structure:
-    """A unit Gaussian field over the nodes of one term.
+class Varying:
+    """An effect whose structure parameters change.
 
     Attributes
     ----------
-    precision : sparse, shape (n, n)
-    sees : sparse, shape (K, n)
-        J: weights of the nodes at each site.
-    constraints : sparse, shape (k, n)
-        Rows A with A z = 0 that span the null space of the precision, each the mean of one connected part (the constant
-        of the likelihood rests on that: no RW2); k = 0 for a proper structure.
+    effect : int
+    parts : tuple of sparse, shape (n, n) each
+        Q_k.
+    first : int
+        Its first node in the field.
+    entries : ndarray of int, shape (m,)
+        Entries of the field's precision that it has.
+    values : ndarray, shape (K, m)
+        Of the parts there.
+    symbolic : Symbolic
+        Of Q alone, one variable per node, in the order of the entries.
     """
 
-    precision: sp.csr_array
-    sees: sp.csr_array
-    constraints: sp.csr_array
+    effect: int
+    parts: tuple[sp.csr_array, ...]
+    first: int
+    entries: Ints
+    values: Floats
+    symbolic: Symbolic
+
+    @property
+    def nodes(self) -> slice:
+        """Its nodes in the field."""
+        return slice(self.first, self.first + self.parts[0].shape[0])
+
+    def factors(self, strengths: Floats) -> list[Factor]:
+        """Return the factor of Q_d for each column, of strengths (K, D)."""
+        return [self.symbolic.factor((column @ self.values)[:, None, None]) for column in strengths.T]
+
+    def traces(self, strengths: Floats) -> Floats:
+        """Return tr(Q_d^{-1} Q_k), shape (K, D): the derivatives of log |Q_d| by the strengths."""
+        twice = np.full(len(self.entries), 2.0)
+        twice[-self.symbolic.n :] = 1.0  # the diagonal comes last
+        inverses = [factor.selected_inverse()[:, 0, 0] for factor in self.factors(strengths)]
+        return np.asarray(np.stack([self.values @ (twice * inverse) for inverse in inverses], axis=1))
 
 
 @dataclass(frozen=True)
@@ -54,14 +80,15 @@ class Field:
     nodes : int
     symbolic : Symbolic
     base : ndarray, shape (entries,)
-        Prior precision at each entry, times the identity of order D.
+        Prior precision of what is fixed at each entry, times the identity of order D.
+    varying : tuple of Varying
     diagonal : ndarray of int, shape (nodes,)
         Entry of each node with itself.
     constraints : sparse, shape (k, nodes)
     ground : ndarray of int, shape (k,)
         A node of each constraint.
     log_structure : float
-        log |Q + E E'| summed over terms, E the unit vectors of `ground`: with A A' it is log |Q| on the constraints.
+        log |Q| on the constraints, with what conditioning on these adds, summed over fixed structures.
     sees : tuple of sparse, shape (K, nodes) each
         J_t on the joined nodes.
     seen : tuple of ndarray
@@ -78,6 +105,7 @@ class Field:
     nodes: int
     symbolic: Symbolic
     base: Floats
+    varying: tuple[Varying, ...]
     diagonal: Ints
     constraints: sp.csr_array
     ground: Ints
@@ -89,9 +117,17 @@ class Field:
     offset: Floats
 
     @cached_property
-    def prior(self) -> Floats:
-        """Blocks of the prior precision, shape (entries, D, D)."""
+    def fixed(self) -> Floats:
+        """Blocks of the prior precision of what is fixed, shape (entries, D, D)."""
         return np.multiply.outer(self.base, np.eye(self.width))
+
+    def prior(self, strengths: Sequence[Floats]) -> tuple[Floats, float]:
+        """Return blocks of the prior precision, new, and the log-determinant, of strengths (K, D) of what varies."""
+        blocks, logdet = self.fixed.copy(), self.width * self.log_structure
+        for effect, strength in zip(self.varying, strengths, strict=True):
+            blocks[effect.entries] += (effect.values.T @ strength)[:, :, None] * np.eye(self.width)
+            logdet += sum(factor.logdet for factor in effect.factors(strength))
+        return blocks, logdet
 
     @cached_property
     def means(self) -> Floats:
@@ -110,12 +146,13 @@ class Field:
         return (self.x[:, :, None] * self.x[:, None, :]).reshape(len(self.x), -1)
 
 
-def field(structures: Sequence[Structure], x: Floats, offset: Floats, width: int) -> Field:
+def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: Floats, width: int) -> Field:
     """Join structures that are seen from the same sites.
 
     Parameters
     ----------
-    structures : sequence of Structure
+    effects : sequence of (Structure, sparse of shape (K, n))
+        Each with J, the weights of its nodes at each site.
     x : ndarray, shape (K, P)
         Covariates times prior standard deviations.
     offset : ndarray, shape (K,)
@@ -123,49 +160,67 @@ def field(structures: Sequence[Structure], x: Floats, offset: Floats, width: int
         D.
     """
     n_sites = len(x)
-    empty = sp.csr_array((n_sites, 0))
-    prior = sp.block_diag([sp.csr_array((0, 0)), *(s.precision for s in structures)], format="csr")
-    nodes = prior.shape[0]
+    structures = [structure for structure, _ in effects]
+    sizes = [s.nodes for s in structures]
+    first, nodes = np.cumsum([0, *sizes], dtype=np.int64)[:-1], sum(sizes)
     constraints = sp.csr_array(sp.block_diag([sp.csr_array((0, 0)), *(s.constraints for s in structures)]))
     sees = []
-    for t in range(len(structures)):
-        parts = [s.sees if u == t else 0 * s.sees for u, s in enumerate(structures)]
-        sees.append(sp.csr_array(sp.hstack([empty, *parts], format="csr")))
+    for t in range(len(effects)):
+        parts = [j if u == t else sp.csr_array(j.shape) for u, (_, j) in enumerate(effects)]
+        sees.append(sp.csr_array(sp.hstack([sp.csr_array((n_sites, 0)), *parts], format="csr")))
         sees[-1].eliminate_zeros()
-    found = [_pairs(sees[t], sees[u], t == u) for t in range(len(sees)) for u in range(t + 1)]
+    pairs = [_pairs(sees[t], sees[u], t == u) for t in range(len(sees)) for u in range(t + 1)]
     terms = [(t, u) for t in range(len(sees)) for u in range(t + 1)]
-    below = sp.tril(prior).tocoo()
-    keys = [below.row.astype(np.int64) * nodes + below.col, np.arange(nodes) * (nodes + 1)]
-    keys += [i * nodes + j for _, i, j, _ in found]
-    known = np.unique(np.concatenate(keys))
-    base = np.zeros(len(known))
-    base[np.searchsorted(known, keys[0])] = below.data
-    site = np.concatenate([s for s, *_ in found]) if found else np.zeros(0, dtype=np.int64)
+    below = [_below(s, start, nodes) for s, start in zip(structures, first, strict=True)]
+    diagonal = np.arange(nodes) * (nodes + 1)
+    known = np.unique(
+        np.concatenate([diagonal, *(keys for keys, _ in below), *(i * nodes + j for _, i, j, _ in pairs)])
+    )
+    base, varying = np.zeros(len(known)), []
+    for t, (structure, (keys, values)) in enumerate(zip(structures, below, strict=True)):
+        entries = np.searchsorted(known, keys)
+        if structure.fixed:
+            base[entries] = values[0]
+            continue
+        i, j = keys // nodes - first[t], keys % nodes - first[t]
+        symbolic = analyse(structure.nodes, i, j)
+        varying.append(Varying(t, structure.parts, int(first[t]), entries, values, symbolic))
+    site = np.concatenate([s for s, *_ in pairs]) if pairs else np.zeros(0, dtype=np.int64)
     order = np.argsort(site, kind="stable")
-    row_term = np.repeat([t for t, _ in terms], [len(s) for s, *_ in found]).astype(np.int64)
-    column_term = np.repeat([u for _, u in terms], [len(s) for s, *_ in found]).astype(np.int64)
-    entry = np.searchsorted(known, np.concatenate(keys[2:])) if found else site
-    weight = np.concatenate([w for *_, w in found]) if found else np.zeros(0)
+    row_term = np.repeat([t for t, _ in terms], [len(s) for s, *_ in pairs]).astype(np.int64)
+    column_term = np.repeat([u for _, u in terms], [len(s) for s, *_ in pairs]).astype(np.int64)
+    entry = np.searchsorted(known, np.concatenate([i * nodes + j for _, i, j, _ in pairs])) if pairs else site
+    weight = np.concatenate([w for *_, w in pairs]) if pairs else np.zeros(0)
     starts = np.searchsorted(site[order], np.arange(n_sites + 1))
-    ground = constraints.indices[constraints.indptr[:-1]].astype(np.int64)
-    raised = prior.diagonal()
-    raised[ground] += 1.0
-    proper = sp.csr_array(prior - sp.diags_array(prior.diagonal()) + sp.diags_array(raised)) if nodes else None
+    fixed = [s for s in structures if s.fixed]
+    proper = sp.block_diag([s.grounded() for s in fixed], format="csr") if fixed else None
     return Field(
         width=width,
         nodes=nodes,
         symbolic=analyse(nodes, known // max(nodes, 1), known % max(nodes, 1), width),
         base=base,
-        diagonal=np.searchsorted(known, keys[1]),
+        varying=tuple(varying),
+        diagonal=np.searchsorted(known, diagonal),
         constraints=constraints,
-        ground=ground,
-        log_structure=factor(proper).logdet if proper is not None else 0.0,
+        ground=np.concatenate(
+            [np.zeros(0, np.int64), *(s.ground + at for s, at in zip(structures, first, strict=True))]
+        ),
+        log_structure=0.0 if proper is None else factor(proper).logdet + sum(s.rest for s in fixed),
         sees=tuple(sees),
         seen=_seen(sees, n_sites),
         pairs=(starts, entry[order], row_term[order], column_term[order], weight[order]),
         x=np.ascontiguousarray(x, dtype=float),
         offset=np.asarray(offset, dtype=float),
     )
+
+
+def _below(structure: Structure, first: int, nodes: int) -> tuple[Ints, Floats]:
+    """Keys of the lower triangle of a structure in the field, the diagonal last, and the values (K, m) of its parts."""
+    pattern = sp.tril(sum((abs(part) for part in structure.parts), sp.csr_array((structure.nodes,) * 2)), -1).tocoo()
+    i = np.concatenate([pattern.row, np.arange(structure.nodes)]).astype(np.int64)
+    j = np.concatenate([pattern.col, np.arange(structure.nodes)]).astype(np.int64)
+    values = np.stack([np.asarray(part[i, j]).ravel() for part in structure.parts])
+    return (first + i) * nodes + first + j, values
 
 
 def _pairs(a: sp.csr_array, b: sp.csr_array, same: bool) -> tuple[Ints, Ints, Ints, Floats]:

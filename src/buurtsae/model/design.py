@@ -18,43 +18,23 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.columns import STRUCTURAL
-from buurtsae.areas.icar import IcarStructure
-from buurtsae.errors import BuurtsaeError, ModelError, Problems, cut, shown
-from buurtsae.model.covariates import Provenance, prepare
-from buurtsae.model.formula import categories, matrix, read, variables
+from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
+from buurtsae.model.covariates import Provenance
+from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
+from buurtsae.model.matrix import covariates
 from buurtsae.model.plausible import figures
-from buurtsae.model.rank import dependent_columns
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import BYM2, IID
+from buurtsae.model.terms.base import Effect
 from buurtsae.notes import Note
-from buurtsae.sparse import Floats, Ints
+from buurtsae.sparse import Floats
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates
 
 
 @dataclass(frozen=True)
-class Bym2Block:
-    """A BYM2 term with its structure, in the order of the areas."""
-
-    term: BYM2
-    icar: IcarStructure
-    edges: Ints
-
-
-@dataclass(frozen=True)
-class IidBlock:
-    """An IID term with the group of each area."""
-
-    term: IID
-    index: Ints
-    labels: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Design:
-    """What an engine sees: N areas, K sites, D sub-dimensions, P columns, S sources.
+    """What an engine sees: N areas, K sites, W = T years x D measures columns, P coefficients of each, S sources.
 
     Attributes
     ----------
@@ -65,23 +45,26 @@ class Design:
         Where something is observed: the N buurten, then the wijken that some source observes as a whole.
     sites : sparse, shape (K, N)
         A, the weights of the buurten at each site: the identity, and the residents' shares in their wijk.
-    subdimensions, columns, sources : tuple of str
+    measures, coefficients, sources : tuple of str
+    years : tuple of int
+        T of them; empty where there is one period. Columns are years, and within these measures.
     x : ndarray, shape (N, P)
         Standardised covariates; the first column is the intercept where there is one.
-    y : ndarray, shape (S, K, D)
+    y : ndarray, shape (S, K, W)
         Direct estimates, 0 where there is none.
-    precision, root : ndarray, shape (S, K, D, D)
+    precision, root : ndarray, shape (S, K, W, W)
         W and R of the sampling errors; 0 where there is no estimate.
-    linked : ndarray of bool, shape (S, D)
-        True where the source informs a sub-dimension of which it is not the reference: alpha, lambda, tau are free.
+    linked : ndarray of bool, shape (S, W)
+        True where the source informs a column of which it is not the reference: alpha, lambda, tau are free.
     kinds : tuple of str
         Of the sources: `survey` or `participatory`.
-    ratio, freedom : ndarray, shape (S, K, D)
+    ratio, freedom : ndarray, shape (S, K, W)
         Variance within the site of its own respondents over the pooled one that V is made of, and its degrees of
         freedom, 0 where it is unknown: what a model of the variances learns from.
-    centre : ndarray, shape (D,)
+    centre : ndarray, shape (W,)
         The constant c of the link.
-    blocks : tuple of Bym2Block or IidBlock
+    effects : tuple of Effect
+        The terms of the model, laid on the areas.
     covariates : tuple of Provenance
     strange : tuple of Note
         Figures of the areas that may not be what they say.
@@ -91,8 +74,8 @@ class Design:
     areas: tuple[str, ...]
     site_codes: tuple[str, ...]
     sites: sp.csr_array
-    subdimensions: tuple[str, ...]
-    columns: tuple[str, ...]
+    measures: tuple[str, ...]
+    coefficients: tuple[str, ...]
     sources: tuple[str, ...]
     x: Floats
     y: Floats
@@ -103,9 +86,27 @@ class Design:
     ratio: Floats
     freedom: Floats
     centre: Floats
-    blocks: tuple[Bym2Block | IidBlock, ...]
+    effects: tuple[Effect, ...]
     covariates: tuple[Provenance, ...]
     strange: tuple[Note, ...] = ()
+    years: tuple[int, ...] = ()
+
+    @property
+    def periods(self) -> int:
+        """T."""
+        return max(len(self.years), 1)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Labels of the W columns: measures, with their year where there are several."""
+        if not self.years:
+            return self.measures
+        return tuple(f"{measure} {year}" for year in self.years for measure in self.measures)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether unstructured effects of several areas are seen together."""
+        return self.sites.shape[0] > len(self.areas) and any(e.loose is not None for e in self.effects)
 
     @property
     def imputed(self) -> dict[str, tuple[str, ...]]:
@@ -115,19 +116,18 @@ class Design:
     @property
     def notes(self) -> list[Note]:
         """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
-        graphs = [note for b in self.blocks if isinstance(b, Bym2Block) for note in b.term.graph.notes]
+        graphs = [note for term in self.model.terms if term.neighbours for note in term.neighbours.notes]
         used = [note for c in self.covariates for note in c.notes]
         return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
 
     def _silent(self) -> list[Note]:
         """Connected parts of the graph in which a sub-dimension has no direct estimate at all."""
         notes, seen = list[Note](), self.sites.T @ self.observed.any(axis=0) > 0
-        for block in self.blocks:
-            if not isinstance(block, Bym2Block):
-                continue
-            for c in np.flatnonzero(block.icar.size > 1):
-                own = block.icar.component == c
-                if absent := [d for d, any_ in zip(self.subdimensions, seen[own].any(axis=0), strict=True) if not any_]:
+        graphs = {id(term.neighbours): term.neighbours for term in self.model.terms if term.neighbours}
+        for graph in graphs.values():
+            for part in graph.icar.constrained:
+                own = graph.icar.component == part
+                if absent := [d for d, any_ in zip(self.columns, seen[own].any(axis=0), strict=True) if not any_]:
                     notes.append(
                         Note(
                             "a part of the graph of {n} buurten ({codes}) has no direct estimate of {measures}: its "
@@ -142,29 +142,29 @@ class Design:
 
     @property
     def links(self) -> tuple[tuple[str, int, Link], ...]:
-        """Label, sub-dimension and priors of each free link, in the order of `np.nonzero(linked)`."""
+        """Label, column and priors of each free link, in the order of `np.nonzero(linked)`."""
         kind = {"survey": self.model.link, "participatory": self.model.participatory}
         return tuple(
-            (f"{self.sources[s]}: {self.subdimensions[d]}", int(d), kind[self.kinds[s]])
-            for s, d in zip(*np.nonzero(self.linked), strict=True)
+            (f"{self.sources[s]}: {self.columns[w]}", int(w), kind[self.kinds[s]])
+            for s, w in zip(*np.nonzero(self.linked), strict=True)
         )
 
     @property
     def observed(self) -> NDArray[np.bool_]:
-        """True where a source has an estimate, shape (S, K, D)."""
+        """True where a source has an estimate, shape (S, K, W)."""
         return np.asarray(np.einsum("sndd->snd", self.precision) > 0)
 
     def information(self, slope: Floats, extra: Floats, factor: Floats | float = 1.0) -> Floats:
-        """Return the precision of each source about eta, lambda (factor V + tau^2)^{-1} lambda, shape (S, K, D, D).
+        """Return the precision of each source about eta, lambda (factor V + tau^2)^{-1} lambda, shape (S, K, W, W).
 
         Parameters
         ----------
-        slope, extra : ndarray, shape (S, D)
+        slope, extra : ndarray, shape (S, W)
             lambda and tau; 1 and 0 for references.
-        factor : ndarray, shape (S, K, D), optional
+        factor : ndarray, shape (S, K, W), optional
             exp(h), for variances that were modelled.
         """
-        seen, eye = self.observed, np.eye(len(self.subdimensions), dtype=bool)
+        seen, eye = self.observed, np.eye(self.y.shape[-1], dtype=bool)
         both = seen[..., :, None] & seen[..., None, :]
         v = np.linalg.inv(np.where(both, self.precision, eye))
         sd = np.sqrt(np.where(seen, factor, 1.0))
@@ -174,7 +174,7 @@ class Design:
     @property
     def coefficient_priors(self) -> tuple[Floats, Floats]:
         """Means and standard deviations of beta's priors, shape (P,) each."""
-        intercept = np.array([c == "Intercept" for c in self.columns])
+        intercept = np.array([c == "Intercept" for c in self.coefficients])
         m = self.model
         return (
             np.where(intercept, m.intercept.mean, m.coefficient.mean),
@@ -192,17 +192,14 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         a grouping that the areas do not have; columns that are linear combinations of others; figures out of range.
     """
     problems = Problems()
+    formula = None
     try:
-        columns, x, used = covariates(model, areas)
+        formula = covariates(model, areas)
     except BuurtsaeError as error:
         problems.collect(error)
     strange = problems.sift(figures(areas))
-    blocks: list[Bym2Block | IidBlock] = []
-    for term in model.terms:
-        try:
-            blocks.append(_block(term, areas))
-        except BuurtsaeError as error:
-            problems.collect(error)
+    numeric = pd.DataFrame() if formula is None else formula.numeric
+    effects = _effects(model, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
     if list(direct.areas.codes) != list(areas.codes):
         problems.add(
             "the direct estimates were made on other areas",
@@ -212,6 +209,7 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
             ModelError,
         )
     problems.raise_if_any()
+    assert formula is not None  # or there was a problem
     site_codes, sites = _sites(direct, areas)
     y, precision, root = _observations(direct, site_codes)
     ratio, freedom = _variances(direct, site_codes)
@@ -222,19 +220,22 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
             "respondents, several in some areas",
             "leave `variances` out: sampling variances are then taken as known",
         )
-    n_sources, n_dims = len(direct.sources), len(direct.subdimensions)
-    informs = np.array([s.informs for s in direct.sources])
-    reference = direct.reference[None, :] == np.arange(n_sources)[:, None]
-    centre = np.array([np.nanmean(direct.sources[direct.reference[d]].mean[:, d]) for d in range(n_dims)])
+    informs = np.zeros((len(direct.sources), y.shape[-1]), dtype=bool)
+    for s, (source, columns) in enumerate(zip(direct.sources, _columns(direct), strict=True)):
+        informs[s, columns] = source.informs
+    references = _references(direct)
+    reference = np.array([s for s, _ in references])[None, :] == np.arange(len(direct.sources))[:, None]
+    centre = np.array([np.nanmean(direct.sources[s].mean[:, d]) if informs[s, w] else 0.0
+                       for w, (s, d) in enumerate(references)])  # fmt: skip
     return Design(
         model=model,
         areas=tuple(areas.codes),
         site_codes=tuple(site_codes),
         sites=sites,
-        subdimensions=direct.subdimensions,
-        columns=columns,
+        measures=direct.subdimensions,
+        coefficients=formula.coefficients,
         sources=tuple(s.source for s in direct.sources),
-        x=x,
+        x=formula.x,
         y=y,
         precision=precision,
         root=root,
@@ -243,87 +244,32 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         ratio=ratio,
         freedom=freedom,
         centre=centre,
-        blocks=tuple(blocks),
-        covariates=used,
+        effects=effects,
+        covariates=formula.used,
         strange=tuple(strange),
+        years=direct.years,
     )
 
 
-def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats, tuple[Provenance, ...]]:
-    """Return column names, the (N, P) model matrix, and where the covariates come from."""
-    from formulaic.formula import SimpleFormula
-
-    side = "one right-hand side, such as 1 + x"
-    formula = read(model.formula, side, standardised=True)
-    if not isinstance(formula, SimpleFormula):
-        raise ModelError("the formula has several parts", cut(repr(model.formula)), side, "leave out `~` and `|`")
-    problems, joined = Problems(), set(areas.covariates)
-    names, (grouped, numbers) = variables(formula), categories(formula)
-    if text := [n for n in names if n in areas.frame and n not in (*joined, *STRUCTURAL)]:
-        problems.add(
-            "covariates are text",
-            "; ".join(f"{n} ({shown(areas.frame[n].dropna().unique(), 3)})" for n in text[:5]),
-            "columns of numbers",
-            "correct the cells that are no number; of categories, join a column of their numbers and write C(column)",
-            ModelError,
-        )
-    if both := sorted(grouped & numbers):
-        problems.add(
-            "covariates are both a category and a number",
-            shown(both),
-            "C(column), or the column",
-            "choose one, or join the column twice under two names",
-            ModelError,
-        )
-    if absent := [n for n in names if n not in joined and n not in text]:
-        problems.add(
-            "covariates are absent",
-            shown(absent),
-            shown(areas.covariates, 30),
-            "correct the formula, or join the table that has them",
-            ModelError,
-        )
-    problems.raise_if_any()
-    table, used = prepare(names, model.covariates, model.missing, areas, problems, grouped)
-    problems.raise_if_any()
-    found = matrix(formula, table, "terms of numeric covariates")
-    x = np.asarray(found, dtype=float)
-    if len(wrong := found.columns[~np.isfinite(x).all(axis=0)]):
-        raise ModelError(
-            "columns of the formula are not finite", shown(wrong), "numbers", "covariates are standardised: about 0"
-        )
-    if dependent := dependent_columns(x[areas.inhabited]):
-        raise ModelError(
-            "columns of the formula are linear combinations of others",
-            f"rank {x.shape[1] - len(dependent)} of {x.shape[1]} columns: "
-            + "; ".join(shown(found.columns[columns], 20) for columns in dependent),
-            "independent columns",
-            "leave one out" if len(dependent) == 1 else "leave one out of each",
-        )
-    return tuple(str(c) for c in found.columns), x, used
-
-
-def _block(term: BYM2 | IID, areas: Areas) -> Bym2Block | IidBlock:
-    if isinstance(term, IID):
-        group = areas.parents(term.group)
-        if group.isna().any():
-            raise ModelError(
-                f"buurten are in no group of {term.group}, which is a term",
-                shown(group.index[group.isna()]),
-                "a group for every buurt",
-                "complete the grouping, or leave the term out",
+def _effects(model: AreaModel, frame: Frame, problems: Problems) -> tuple[Effect, ...]:
+    """Return the terms on data; record those that cannot be, or that the data cannot tell apart."""
+    effects = list[Effect]()
+    for term in model.terms:
+        try:
+            effect = term.on(frame)
+        except BuurtsaeError as error:
+            problems.collect(error)
+            continue
+        if twin := next((e.name for e in effects if e.same(effect)), None):
+            problems.add(
+                "two terms cannot be told apart",
+                f"{twin} and {effect.name}",
+                "terms that see the areas differently",
+                "leave one out",
+                ModelError,
             )
-        labels, index = np.unique(group.to_numpy(dtype=str), return_inverse=True)
-        return IidBlock(term, index.astype(np.int64), tuple(str(c) for c in labels))
-    if list(term.graph.codes) != list(areas.codes):
-        other = sorted(set(term.graph.codes) ^ set(areas.codes))
-        raise ModelError(
-            "the graph is of other areas",
-            f"{len(other)} codes in one only: {shown(other)}",
-            f"the {len(areas.codes)} buurten of the areas",
-            "build it with areas.graph()",
-        )
-    return Bym2Block(term, term.graph.icar, term.graph.edges)
+        effects.append(effect)
+    return tuple(effects)
 
 
 def _sites(direct: DirectEstimates, areas: Areas) -> tuple[pd.Index, sp.csr_array]:
@@ -340,31 +286,50 @@ def _seen(source: SourceEstimates) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(source.mean).any(axis=1))
 
 
+def _columns(direct: DirectEstimates) -> list[slice]:
+    """The columns of each source: those of its year."""
+    d = len(direct.subdimensions)
+    first = [direct.years.index(s.year) * d if direct.years else 0 for s in direct.sources]
+    return [slice(start, start + d) for start in first]
+
+
+def _references(direct: DirectEstimates) -> list[tuple[int, int]]:
+    """Reference source and measure of each column."""
+    if not direct.years:
+        return [(int(s), d) for d, s in enumerate(direct.reference)]
+    out = []
+    for year in direct.years:
+        of_year = [s for s, source in enumerate(direct.sources) if source.year == year]
+        out += [(of_year[s], d) for d, s in enumerate(direct.of_year(year).reference)]
+    return out
+
+
 def _observations(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats, Floats]:
-    n_dims = len(direct.subdimensions)
-    y = np.zeros((len(direct.sources), len(sites), n_dims))
-    precision, root = np.zeros((*y.shape, n_dims)), np.zeros((*y.shape, n_dims))
-    for s, source in enumerate(direct.sources):
+    width = len(direct.subdimensions) * max(len(direct.years), 1)
+    y = np.zeros((len(direct.sources), len(sites), width))
+    precision, root = np.zeros((*y.shape, width)), np.zeros((*y.shape, width))
+    for s, (source, columns) in enumerate(zip(direct.sources, _columns(direct), strict=True)):
         seen = _seen(source)
         mean, codes = source.mean[seen], source.codes[seen]
         row = sites.get_indexer(codes)
-        y[s, row] = np.nan_to_num(mean)
-        precision[s, row], root[s, row] = precision_and_root(source.variance[seen], np.isfinite(mean), codes)
+        y[s, row, columns] = np.nan_to_num(mean)
+        w, r = precision_and_root(source.variance[seen], np.isfinite(mean), codes)
+        precision[s, row, columns, columns], root[s, row, columns, columns] = w, r
     return y, precision, root
 
 
 def _variances(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats]:
-    shape = (len(direct.sources), len(sites), len(direct.subdimensions))
+    shape = (len(direct.sources), len(sites), len(direct.subdimensions) * max(len(direct.years), 1))
     ratio, freedom = np.ones(shape), np.zeros(shape)
-    for s, source in enumerate(direct.sources):
+    for s, (source, columns) in enumerate(zip(direct.sources, _columns(direct), strict=True)):
         if source.within is None or source.freedom is None:
             continue
         seen = _seen(source)
         row = sites.get_indexer(source.codes[seen])
         pooled = (np.einsum("add->ad", source.variance) * source.n_effective)[seen]
         known = (source.freedom[seen] > 0) & (pooled > 0)
-        ratio[s, row] = np.divide(source.within[seen], pooled, out=np.ones_like(pooled), where=known)
-        freedom[s, row] = np.where(known, source.freedom[seen], 0.0)
+        ratio[s, row, columns] = np.divide(source.within[seen], pooled, out=np.ones_like(pooled), where=known)
+        freedom[s, row, columns] = np.where(known, source.freedom[seen], 0.0)
     return ratio, freedom
 
 

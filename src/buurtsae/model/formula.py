@@ -74,6 +74,12 @@ def read(text: str, expected: str, *, standardised: bool = False) -> Formula:
     return formula
 
 
+def parts(formula: Any) -> tuple[str, ...]:
+    """Return what `~` and `|` make of it: none of one right-hand side, `lhs`, `rhs` of y ~ x."""
+    sides = getattr(formula, "_structure", {})
+    return tuple(name for name, side in sides.items() for _ in (side if isinstance(side, tuple) else [side]))
+
+
 def variables(formula: Any) -> list[str]:
     """Return the columns that a formula, or a spec, needs, sorted."""
     return sorted({name for term in terms(formula) for name in columns(term)})

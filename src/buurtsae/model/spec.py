@@ -24,8 +24,8 @@ from html import escape
 from buurtsae.errors import ModelError
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
-from buurtsae.model.priors import PC, LogNormal, Normal
-from buurtsae.model.terms import BYM2, IID, Term
+from buurtsae.model.priors import Normal, Prior
+from buurtsae.model.terms.base import Term
 from buurtsae.notes import Note
 
 
@@ -38,13 +38,14 @@ class AreaModel:
     formula : str
         Right-hand side of the linear part, as in R (formulaic): ``"1 + stedelijkheid + pct_koopwoningen"``.
         Numeric covariates are standardised over inhabited buurten.
-    terms : sequence of BYM2 or IID
-        Random effects.
+    terms : sequence of Term
+        Random effects, such as `BYM2` and `IID`; of one kind there may be several that data can tell apart, each with a
+        name of its own.
     intercept, coefficient : Normal
         Priors: of the mean score, and of the effect of one standard deviation of a covariate.
     link, participatory : Link
         Priors of alpha, lambda and tau of surveys other than the reference, and of participatory sources.
-    variances : PC, optional
+    variances : Prior, optional
         Without it sampling variances are taken as known. With it they are estimated together with the means: the prior
         of kappa, the standard deviation of log variances within buurten, per source and sub-dimension.
     covariates : sequence of Covariate
@@ -66,20 +67,17 @@ class AreaModel:
     coefficient: Normal = Normal(0.0, 1.0)
     link: Link = SURVEY
     participatory: Link = PARTICIPATORY
-    variances: PC | None = None
+    variances: Prior | None = None
     covariates: tuple[Covariate, ...] = ()
     missing: Missing = "refuse"
 
     def __post_init__(self) -> None:
         for name in ("terms", "covariates"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # lists are welcome, and frozen here
-        unknown = [type(t).__name__ for t in self.terms if not isinstance(t, BYM2 | IID)]
-        if unknown:
-            raise ModelError("a term is unknown", ", ".join(unknown), "BYM2 or IID", "choose one of these")
-        names = [t.group if isinstance(t, IID) else "BYM2" for t in self.terms]
+        names = [t.name for t in self.terms]
         if len(set(names)) < len(names):
             raise ModelError(
-                "a term occurs twice", ", ".join(names), "each level once", "remove one: they cannot be told apart"
+                "terms have the same name", ", ".join(names), "a name each", "leave one out, or give it another `name`"
             )
         if self.missing not in ("refuse", "impute"):
             raise ModelError("`missing` is unknown", repr(self.missing), "refuse or impute", "choose one")
@@ -95,7 +93,7 @@ class AreaModel:
     def words(self) -> Note:
         """The model in words and symbols, in English and in Dutch."""
         as_given = Note("as given", "zoals gegeven")
-        symbols = " + ".join(["x[a]' beta[d]", *(_symbol(t) for t in self.terms)])
+        symbols = " + ".join(["x[a]' beta[d]", *(t.symbol for t in self.terms)])
         lines = [
             Note(
                 "Area-level model of buurtverbondenheid (multivariate Fay-Herriot)",
@@ -118,19 +116,19 @@ class AreaModel:
                 for c in self.covariates
             ),
             Note("Terms", "Effecten"),
-            *(_words(t) for t in self.terms),
+            *(t.words for t in self.terms),
             Note("Priors", "Priors (wat vooraf is aangenomen)"),
             _prior("intercept", self.intercept),
             Note(
-                "  beta        {prior} per standard deviation",
-                "  beta        {prior} per standaardafwijking",
+                "  beta             {prior} per standard deviation",
+                "  beta             {prior} per standaardafwijking",
                 prior=self.coefficient,
             ),
-            *(line for t in self.terms for line in _priors(t)),
+            *(_prior(f"{t.name}.{p.name}", p.prior.words) for t in self.terms for p in t.parameters),
             *(
                 Note(
-                    "  {name:11} {survey}, participatory {other}; {fixed} for the reference source of a sub-dimension",
-                    "  {name:11} {survey}, participatief {other}; {fixed} voor de referentiebron van een subdimensie",
+                    "  {name:16} {survey}, participatory {other}; {fixed} for the reference source of a sub-dimension",
+                    "  {name:16} {survey}, participatief {other}; {fixed} voor de referentiebron van een subdimensie",
                     name=name,
                     survey=getattr(self.link, of),
                     other=getattr(self.participatory, of),
@@ -178,39 +176,5 @@ _JOINT = Note(
 )
 
 
-def _symbol(term: Term) -> str:
-    if isinstance(term, BYM2):
-        return "sigma[d] (sqrt(1 - phi[d]) v[a,d] + sqrt(phi[d]) u[a,d])"
-    return f"sigma_{term.group}[d] g[{term.group}(a),d]"
-
-
-def _words(term: Term) -> Note:
-    if isinstance(term, BYM2):
-        return Note(
-            "  BYM2 on {graph}: v unstructured, u scaled intrinsic CAR; correlated across sub-dimensions",
-            "  BYM2 op {graph}: v los per buurt, u ruimtelijk (geschaalde intrinsieke CAR); gecorreleerd tussen "
-            "subdimensies",
-            graph=term.graph.words,
-        )
-    return Note(
-        "  IID per {group}, correlated across sub-dimensions",
-        "  IID per {group}, gecorreleerd tussen subdimensies",
-        group=term.group,
-    )
-
-
 def _prior(name: str, prior: object) -> Note:
-    return Note("  {name:11} {prior}", "  {name:11} {prior}", name=name, prior=prior)
-
-
-def _priors(term: Term) -> list[Note]:
-    name = "sigma" if isinstance(term, BYM2) else f"sigma_{term.group}"
-    common = Note(
-        "  {name:11} {sd} for the common {name}; per sub-dimension times {spread}",
-        "  {name:11} {sd} voor de gezamenlijke {name}; per subdimensie maal {spread}",
-        name=name,
-        sd=term.sd,
-        spread=LogNormal(0.0, term.spread),
-    )
-    mixing = [_prior("phi", term.mixing)] if isinstance(term, BYM2) else []
-    return [common, *mixing, _prior(", ".join(term.matrices), term.correlation)]
+    return Note("  {name:16} {prior}", "  {name:16} {prior}", name=name, prior=prior)

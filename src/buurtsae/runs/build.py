@@ -8,9 +8,11 @@ from typing import Any
 from buurtsae.areas.areas import Areas
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
-from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
+from buurtsae.model.parameters import LKJ
+from buurtsae.model.priors import PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import BYM2, IID, Term
+from buurtsae.model.terms import BYM2, IID
+from buurtsae.model.terms.base import Term
 from buurtsae.runs.runfile import LinkPart, RunSpec
 
 

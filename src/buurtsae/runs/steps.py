@@ -24,7 +24,8 @@ from buurtsae.estimates.evidence.quality import Gate
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.folder.target import Target, claimed
-from buurtsae.model.design import Design, covariates, design
+from buurtsae.model.design import Design, design
+from buurtsae.model.matrix import covariates
 from buurtsae.model.plausible import figures
 from buurtsae.model.spec import AreaModel
 from buurtsae.notes import MADE, Note

@@ -52,6 +52,8 @@ class DirectEstimates:
         The respondents; empty when the estimates came from a table.
     notes : tuple of str
         What was left out, and why.
+    years : tuple of int
+        Years that have estimates of their own, ascending; empty where all sources tell about one period.
     """
 
     subdimensions: tuple[str, ...]
@@ -59,6 +61,17 @@ class DirectEstimates:
     areas: Areas
     scores: tuple[Scores, ...] = ()
     notes: tuple[Note, ...] = ()
+    years: tuple[int, ...] = ()
+
+    def by_year(self) -> DirectEstimates:
+        """Return them with a period for each year of the sources, instead of one for all."""
+        return replace(self, years=tuple(sorted({s.year for s in self.sources})))
+
+    def of_year(self, year: int) -> DirectEstimates:
+        """Return those of one year, as one period."""
+        kept = [k for k, s in enumerate(self.sources) if s.year == year]
+        scores = tuple(self.scores[k] for k in kept) if self.scores else ()
+        return replace(self, sources=tuple(self.sources[k] for k in kept), scores=scores, years=())
 
     @property
     def reference(self) -> Ints:

@@ -100,7 +100,7 @@ class LeftOut:
 def fingerprint(fit: Fit) -> str:
     """Return a code that fits share that predict the same direct estimates with the same sampling variances."""
     design, found = fit.design, hashlib.sha256()
-    for labels in (design.site_codes, design.sources, design.subdimensions):
+    for labels in (design.site_codes, design.sources, design.measures):
         found.update("\n".join(labels).encode())
     for values in (design.y, design.precision):
         found.update((np.round(values, 6) + 0.0).astype("<f8").tobytes())  # -0.0 is 0.0
@@ -159,7 +159,7 @@ def own_effect(fit: Fit, *, values: int = 8) -> Floats:
     """
     marginal = Marginal.of(fit.design)
     factor = 1.0 if fit.draws.factor is None else fit.draws.factor
-    n, d = len(fit.design.areas), len(fit.design.subdimensions)
+    n, d = len(fit.design.areas), len(fit.design.measures)
     picked = np.unique(np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int))
     total = np.zeros((n, d))
     for k in picked:
@@ -327,7 +327,7 @@ def _collected(
         {
             "source": np.array(design.sources, dtype=object)[source],
             "area_code": np.array(design.site_codes, dtype=object)[site],
-            "measure": np.array(design.subdimensions, dtype=object)[dim],
+            "measure": np.array(design.measures, dtype=object)[dim],
             "group": labels[site],
             "n_respondents": np.array(n)[source * d + dim, site],
             "y": y,

@@ -129,7 +129,7 @@ def explained(fit: Fit, shown: NDArray[np.bool_]) -> list[dict[str, Any]]:
         `upper` (95%) of its coefficient (None for all together) and `share`, the posterior mean of Var(x b) / Var(eta)
         over buurten. Columns that go together share what they explain: their shares do not add up. Associations.
     """
-    live, names = fit.areas.inhabited & shown, fit.design.columns
+    live, names = fit.areas.inhabited & shown, fit.design.coefficients
     chosen = [k for k, name in enumerate(names) if name != "Intercept"]
     if not chosen or live.sum() < 2:
         return []

@@ -36,7 +36,6 @@ from buurtsae.estimates.evidence.residuals import graph_of, moran, predictions, 
 from buurtsae.estimates.evidence.sidebyside import classical_rows, side_by_side
 from buurtsae.estimates.sensitivity import sensitivity
 from buurtsae.estimates.summary import Estimates
-from buurtsae.model.terms import BYM2
 from buurtsae.notes import Note
 from buurtsae.origin import areas_made, as_in
 from buurtsae.schemas import records
@@ -271,12 +270,7 @@ def _priors(fit: Fit) -> dict[str, str]:
     out |= {"beta": model.coefficient.words}
     if model.variances is not None:
         out["kappa"] = model.variances.words
-    for term in model.terms:
-        if isinstance(term, BYM2):
-            out |= {"sigma": term.sd.words, "phi": term.mixing.words}
-            out |= dict.fromkeys(term.matrices, term.correlation.words)
-        else:
-            out |= {f"sigma_{term.group}": term.sd.words, f"R_{term.group}": term.correlation.words}
+    out |= {f"{term.name}.{p.name}": p.prior.words for term in model.terms for p in term.parameters}
     return out
 
 

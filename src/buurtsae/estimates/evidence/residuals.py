@@ -18,7 +18,6 @@ import pandas as pd
 from buurtsae.areas.graph import Graph
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.disclosure.release import Release
-from buurtsae.model.terms import BYM2
 from buurtsae.sparse import Floats
 
 
@@ -52,8 +51,8 @@ def residuals(fit: Fit) -> dict[str, pd.Series]:
 
 
 def graph_of(fit: Fit) -> Graph | None:
-    """Return the graph of the BYM2 term, if there is one, also where an engine fitted a model without it."""
-    return next((t.graph for t in (fit.asked or fit.model).terms if isinstance(t, BYM2)), None)
+    """Return the graph of a spatial term, if there is one, also where an engine fitted a model without it."""
+    return next((t.neighbours for t in (fit.asked or fit.model).terms if t.neighbours), None)
 
 
 def moran(fit: Fit, release: Release | None = None) -> list[dict[str, Any]]:

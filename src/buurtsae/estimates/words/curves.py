@@ -27,7 +27,7 @@ from buurtsae.engines.base import Fit
 from buurtsae.errors import ModelError, Problems, shown
 from buurtsae.estimates.words.axis import Axis, names_of
 from buurtsae.model.covariates import Provenance, known
-from buurtsae.model.terms import BYM2, IID
+from buurtsae.model.terms import IID
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept
 
@@ -154,12 +154,12 @@ def without_field(fit: Fit, **options: Any) -> Fit:
     ModelError
         If the model has no spatial field.
     """
-    field = next((t for t in fit.model.terms if isinstance(t, BYM2)), None)
+    field = next((t for t in fit.model.terms if t.neighbours), None)
     if field is None:
         raise ModelError(
-            "the model has no spatial field", "no BYM2 term", "a BYM2 term", "there is nothing to leave out"
+            "the model has no spatial field", "no spatial term", "one, such as BYM2", "there is nothing to leave out"
         )
-    alone = IID("buurt", sd=field.sd, spread=field.spread, correlation=field.correlation)
+    alone = IID(fit.areas.levels[0], sd=field.sd, spread=field.spread, correlation=field.correlation)
     model = replace(fit.model, terms=(alone,))
     return base.fit(model, fit.direct, fit.areas, "laplace", fit.seed, progress=False, **options)
 
@@ -257,9 +257,11 @@ def _check(fit: Fit, covariate: str, grid: int, other: Fit | None, step: float |
     if step is not None and not 0 < step < np.inf:
         problems.add("the step is impossible", repr(step), "above 0", "correct it", kind)
     if other is not None:
-        if any(isinstance(t, BYM2) for t in other.model.terms):
-            problems.add("the second fit has a spatial field", "BYM2", "no BYM2 term", "use without_field(fit)", kind)
-        for what in ("columns", "areas", "subdimensions"):
+        if spatial := [t.name for t in other.model.terms if t.neighbours]:
+            problems.add(
+                "the second fit has a spatial field", shown(spatial), "no spatial term", "use without_field(fit)", kind
+            )
+        for what in ("coefficients", "areas", "measures"):
             if getattr(other.design, what) != getattr(fit.design, what):
                 problems.add(f"the second fit has other {what}", "others", "the same", "use without_field(fit)", kind)
     problems.raise_if_any()

@@ -1,0 +1,235 @@
+r"""Terms and effects. What the user writes is a frozen `Term`; laid on data it is an `Effect`, all that engines see:
+
+    sum over nodes of sees_an C z_n + C_v v_a,    z ~ N(0, Q^- (x) I_D),  v ~ N(0, I)
+
+with Q its structure, C (D, D) its loading and C_v its loose part, unstructured per area, which engines integrate out.
+Columns vary alike, sigma_d = sigma exp(spread z_d), and go together by R = L L'; C = diag(sigma) L unless a term says
+otherwise. Functions of parameters use operators only, so that they take real and complex arrays, with any leading
+dimensions, and tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+
+from buurtsae.areas.graph import Graph
+from buurtsae.errors import ModelError, shown
+from buurtsae.latent.structure import Structure
+from buurtsae.model.frame import Frame
+from buurtsae.model.parameters import LKJ, Alike, Parameter, Values
+from buurtsae.model.priors import PC, Prior
+from buurtsae.notes import Note
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A term on data.
+
+    Attributes
+    ----------
+    name : str
+    parameters : tuple of Parameter
+        The first is the standard deviation: where that vanishes the others have no effect.
+    structure : Structure, optional
+    sees : sparse, shape (N, nodes)
+        What each area sees of the nodes: an indicator, or the values of a basis.
+    loading : callable
+        C, (..., D, D), of the values of the parameters.
+    loose : callable, optional
+        C_v, (..., D, D).
+    strengths : callable, optional
+        Of the parts of the structure, (..., D) or a number each; without it there is one part, of strength 1.
+    log_determinant : callable, optional
+        log |Q|, (..., D), of a structure with several parts, up to a constant: for engines that sample.
+    """
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    structure: Structure | None
+    sees: sp.csr_array
+    loading: Callable[[Values], Any]
+    loose: Callable[[Values], Any] | None = None
+    strengths: Callable[[Values], tuple[Any, ...]] | None = None
+    log_determinant: Callable[[Values], Any] | None = None
+
+    def same(self, other: Effect) -> bool:
+        """Whether the data cannot tell it from another: the same nodes seen alike, or an unstructured part each."""
+        if self.structure is None or other.structure is None:
+            return self.structure is other.structure
+        if self.sees.shape != other.sees.shape or len(self.structure.parts) != len(other.structure.parts):
+            return False
+        pairs = [(self.sees, other.sees), *zip(self.structure.parts, other.structure.parts, strict=True)]
+        return all(abs(a - b).max() <= 1e-9 * abs(a).max() for a, b in pairs)
+
+
+class Term(Protocol):
+    """What a model asks of a term; `RandomEffect` has most of it."""
+
+    @property
+    def name(self) -> str:
+        """What its parameters are called after: `name.sigma`."""
+
+    @property
+    def neighbours(self) -> Graph | None:
+        """The graph that it lies on, if any."""
+
+    @property
+    def symbol(self) -> str:
+        """Its part of the predictor, of area a and measure d."""
+
+    @property
+    def words(self) -> Note:
+        """What it is, in a line."""
+
+    @property
+    def sd(self) -> Prior:
+        """Of its common standard deviation."""
+
+    @property
+    def spread(self) -> float:
+        """How far standard deviations lie apart."""
+
+    @property
+    def correlation(self) -> LKJ:
+        """Of its correlation across measures."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Its parameters with their priors, the standard deviation first."""
+
+    def on(self, frame: Frame) -> Effect:
+        """Return it on data."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RandomEffect:
+    """What random effects share.
+
+    Parameters
+    ----------
+    sd : Prior
+        Of the common sigma, on the scale of the predictor.
+    spread : float
+        How far sigma_d may lie from the common sigma, as a standard deviation of its logarithm; 0: all the same.
+    correlation : LKJ
+        Of R, the correlation across measures.
+    name : str
+        What its parameters are called after; by default the kind or the level, which a model can have once.
+    """
+
+    sd: Prior = PC(1.0, 0.05)
+    spread: float = 0.25
+    correlation: LKJ = LKJ(2.0)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.spread <= 10:
+            raise ModelError("the spread of a term is impossible", repr(self.spread), "0 to 10", "0.25 is the default")
+        if not self.name:
+            object.__setattr__(self, "name", self.kind)
+
+    @property
+    def kind(self) -> str:
+        """The name that it has by default."""
+        return type(self).__name__
+
+    @property
+    def neighbours(self) -> Graph | None:
+        """None: it lies on no graph."""
+        return None
+
+    @property
+    def sigma(self) -> Parameter:
+        """Standard deviations per measure."""
+        return Parameter("sigma", Alike(self.sd, self.spread))
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Standard deviations and correlation."""
+        return self.sigma, Parameter("R", self.correlation, ("measure", "measure_2"))
+
+    @property
+    def symbol(self) -> str:
+        """Its part of the predictor."""
+        return f"{self.name}[a,d]"
+
+    def loading(self, values: Values) -> Any:
+        """Return C = diag(sigma) L."""
+        return values["sigma"][..., None] * values["R"]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{self.name}.{p.name}' for p in self.parameters)})"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SpatialEffect(RandomEffect):
+    """What random effects on a graph share.
+
+    Parameters
+    ----------
+    graph : Graph
+        Neighbours of all areas, those without residents included.
+    """
+
+    graph: Graph = field(kw_only=False)
+
+    @property
+    def neighbours(self) -> Graph:
+        """The graph."""
+        return self.graph
+
+    def seen(self, frame: Frame) -> sp.csr_array:
+        """Return what areas see of the nodes of the graph: each its own.
+
+        Raises
+        ------
+        ModelError
+            If the graph is of other areas.
+        """
+        if list(self.graph.codes) != list(frame.areas.codes):
+            other = sorted(set(self.graph.codes) ^ set(frame.areas.codes))
+            raise ModelError(
+                f"the graph of {self.name} is of other areas",
+                f"{len(other)} codes in one only: {shown(other)}",
+                f"the {len(frame.areas.codes)} of the areas",
+                "build it with areas.graph()",
+            )
+        return sp.eye_array(len(self.graph.codes), format="csr")
+
+
+def along(column: str, frame: Frame) -> tuple[np.ndarray, sp.csr_array]:
+    """Return the distinct values of a numeric column of the areas, ascending, and the indicator of each area's value.
+
+    Raises
+    ------
+    ModelError
+        If the areas have no such column, if it has gaps, or if it does not vary.
+    """
+    if column not in frame.areas.covariates:
+        raise ModelError(
+            f"the areas have no column {column}, along which a term lies",
+            repr(column),
+            shown(frame.areas.covariates, 30),
+            "correct the name, or join the table that has it",
+        )
+    values = frame.areas.frame[column].to_numpy(dtype=float)
+    if not np.isfinite(values).all():
+        raise ModelError(
+            f"{column}, along which a term lies, is missing in some areas",
+            shown(frame.areas.codes[~np.isfinite(values)]),
+            "a number for each area",
+            "complete the column, or leave the term out",
+        )
+    distinct, index = np.unique(values, return_inverse=True)
+    if len(distinct) < 3:
+        raise ModelError(
+            f"{column}, along which a term lies, hardly varies", shown(distinct), "three values or more",
+            "leave the term out",
+        )  # fmt: skip
+    n = len(values)
+    return distinct, sp.csr_array((np.ones(n), (np.arange(n), index)), shape=(n, len(distinct)))

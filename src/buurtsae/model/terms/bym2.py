@@ -1,0 +1,102 @@
+r"""BYM2: a spatial and an unstructured effect per area, with one standard deviation and a mixing parameter.
+
+    sigma_d ( sqrt(1 - phi_d) v_ad + sqrt(phi_d) u_ad ),
+
+v unstructured and u the scaled intrinsic CAR; across measures they have one correlation matrix R, or R_v and R_u.
+
+References
+----------
+Riebler, A., Sorbye, S., Simpson, D. and Rue, H. (2016). An intuitive Bayesian spatial model for disease mapping that
+accounts for scaling. Statistical Methods in Medical Research 25.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from buurtsae.latent.structure import Structure
+from buurtsae.model.frame import Frame
+from buurtsae.model.parameters import LKJ, Each, Parameter, Values
+from buurtsae.model.priors import PC, Beta, Prior
+from buurtsae.model.terms.base import Effect, SpatialEffect
+from buurtsae.notes import Note
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class BYM2(SpatialEffect):
+    """Spatial and unstructured area effects with one standard deviation and a mixing parameter per measure.
+
+    Parameters
+    ----------
+    graph : Graph
+        Neighbours of all areas, those without residents included.
+    sd : Prior
+        Of the common sigma, on the scale of the scores: by default nearly flat below 1, and P(sigma > 3) = 0.05:
+        3 is the standard deviation of buurten spread evenly over 0-10. A tighter prior pulls sigma, and with it the
+        width of the intervals, down.
+    spread, correlation, name
+        See `RandomEffect`; R is uniform by default, since parts of one concept hang together.
+    mixing : Beta
+        Prior of phi_d, the spatially structured share of the variance.
+    shared : bool
+        One matrix R for u and v, which a few hundred areas can tell; False: R_u and R_v, for many areas.
+
+    Raises
+    ------
+    ModelError
+        When it is laid on other areas than those of the graph.
+
+    Examples
+    --------
+    >>> from buurtsae import BYM2, Graph
+    >>> BYM2(Graph.from_pairs(["a", "b", "c"], [("a", "b"), ("b", "c")]))
+    BYM2(BYM2.sigma, BYM2.phi, BYM2.R)
+    """
+
+    mixing: Prior = Beta(1.0, 1.0)
+    shared: bool = True
+    sd: Prior = PC(3.0, 0.05)
+    correlation: LKJ = LKJ(1.0)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Standard deviations, structured shares and correlations."""
+        dims = ("measure", "measure_2")
+        matrices = ("R",) if self.shared else ("R_u", "R_v")
+        return (
+            self.sigma,
+            Parameter("phi", Each(self.mixing)),
+            *(Parameter(m, self.correlation, dims) for m in matrices),
+        )
+
+    @property
+    def symbol(self) -> str:
+        """Its part of the predictor."""
+        n = self.name
+        return f"{n}.sigma[d] (sqrt(1 - {n}.phi[d]) v[a,d] + sqrt({n}.phi[d]) u[a,d])"
+
+    @property
+    def words(self) -> Note:
+        """What it is."""
+        return Note(
+            "  {name} on {graph}: v unstructured, u scaled intrinsic CAR; correlated across sub-dimensions",
+            "  {name} op {graph}: v los per buurt, u ruimtelijk (geschaalde intrinsieke CAR); gecorreleerd tussen "
+            "subdimensies",
+            name=self.name,
+            graph=self.graph.words,
+        )
+
+    def on(self, frame: Frame) -> Effect:
+        """Return it on data: u on the graph, v loose."""
+        icar = self.graph.icar
+        structure = Structure((icar.precision.tocsr(),), icar.means)
+        return Effect(self.name, self.parameters, structure, self.seen(frame), self.loading, self.loose)
+
+    def loading(self, values: Values) -> Any:
+        """Return diag(sigma sqrt(phi)) L_u."""
+        return (values["sigma"] * values["phi"] ** 0.5)[..., None] * values["R" if self.shared else "R_u"]
+
+    def loose(self, values: Values) -> Any:
+        """Return diag(sigma sqrt(1 - phi)) L_v."""
+        return (values["sigma"] * (1 - values["phi"]) ** 0.5)[..., None] * values["R" if self.shared else "R_v"]
