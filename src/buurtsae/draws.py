@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from buurtsae.model.outcome.base import Outcome
+from buurtsae.model.outcome.gaussian import SCORES
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
@@ -129,6 +131,8 @@ class Draws:
         Analytic mean squared errors, of a classical engine.
     years : tuple of int
         T of them; empty where there is one period.
+    outcome : Outcome
+        What eta says about, with its scale.
     """
 
     eta: Floats
@@ -141,6 +145,7 @@ class Draws:
     certificate: Certificate | Maximised | None = None
     mse: Floats | None = None
     years: tuple[int, ...] = ()
+    outcome: Outcome = SCORES
 
     def of_year(self, year: int) -> Draws:
         """Return the draws of one year, as of one period."""
@@ -160,6 +165,16 @@ class Draws:
     def flat(self) -> Floats:
         """The scores with chains joined, shape (draws, N, W)."""
         return self.eta.reshape(-1, *self.eta.shape[2:])
+
+    def scores(self, which: Any = ...) -> Floats:
+        """Return draws of the outcome's mean, shape (draws, N, D): what is aggregated, and shown only after that.
+
+        Parameters
+        ----------
+        which : index, optional
+            Of draws, buurten and sub-dimensions; all by default.
+        """
+        return self.outcome.mean(self.flat[which])
 
     @property
     def shape(self) -> tuple[int, int]:

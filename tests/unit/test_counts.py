@@ -33,7 +33,7 @@ def test_arrays_are_in_the_order_of_the_areas() -> None:
     k = n - 1 - np.arange(1, n - 1)  # the row of each area
     np.testing.assert_array_equal(counts.y[1:-1, 0], k % 4)
     np.testing.assert_array_equal(counts.size[1:-1, 0], k + 10)
-    assert (counts.beside, counts.subdimensions, counts.year) == ("trials", ("deaths",), AREAS.year)
+    assert (counts.beside, counts.subdimensions, counts.sources[0].year) == ("trials", ("deaths",), AREAS.year)
 
 
 def test_several_measures_share_an_exposure_or_have_their_own() -> None:
@@ -44,20 +44,20 @@ def test_several_measures_share_an_exposure_or_have_their_own() -> None:
         table(), ["deaths", "moves"], exposure=["expected", "births"], area="code", areas=AREAS, year=2020
     )
     assert (two.size[1:-1, 1] > two.size[1:-1, 0]).all()
-    assert two.year == 2020
+    assert two.sources[0].year == 2020
     assert len(repr(two)) < 200
 
 
 def test_direct_estimates_have_pooled_variances() -> None:
     counts = AreaCounts.from_frame(table(), "deaths", trials="births", area="code", areas=AREAS)
-    source = counts.direct.sources[0]
+    source = counts.sources[0]
     y, n = counts.y[1:-1, 0], counts.size[1:-1, 0]
     np.testing.assert_allclose(source.mean[:, 0], y / n)
     share = (y.sum() + 0.5) / (n.sum() + 1)
     np.testing.assert_allclose(source.variance[:, 0, 0], share * (1 - share) / n)
-    totals = counts.direct.totals("buurt").set_index("area_code")
+    totals = counts.totals("buurt").set_index("area_code")
     np.testing.assert_array_equal(totals["n_direct"].reindex(source.codes), n)
-    rates = AreaCounts.from_frame(table(), "deaths", exposure="expected", area="code", areas=AREAS).direct.sources[0]
+    rates = AreaCounts.from_frame(table(), "deaths", exposure="expected", area="code", areas=AREAS).sources[0]
     np.testing.assert_array_equal(rates.respondents[:, 0], y)  # persons of a rate are those it happened to
 
 

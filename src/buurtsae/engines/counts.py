@@ -14,9 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from buurtsae.engines.mode import Expansion
+from buurtsae.engines.hyper import Hyper
+from buurtsae.engines.marginal import Marginal, Posterior
+from buurtsae.engines.mode import Expansion, Mode, mode
 from buurtsae.latent.conditional import Conditional, Local
-from buurtsae.model.outcome.count import Differentiable
+from buurtsae.model.outcome.count import Count, Differentiable
 from buurtsae.sparse import Floats
 
 
@@ -59,3 +61,38 @@ class Counted:
     def predictions(self, conditional: Conditional) -> Floats:
         """Return the posterior mean of eta - offset."""
         return conditional.mean - self.offset[:, None]
+
+
+@dataclass(frozen=True)
+class Counting(Marginal):
+    """The model of a design of counts with the field integrated out."""
+
+    def solve(self, hyper: Hyper) -> Mode:
+        """Return the mode of the field given hyperparameters, and the Laplace approximation there.
+
+        Raises
+        ------
+        ModelError
+            If Newton's method does not converge.
+        """
+        design, outcome = self.design, self.design.model.outcome
+        assert isinstance(outcome, Count)
+        assert design.size is not None
+        likelihood = Counted(outcome, design.y[0], design.size[0], self.field.offset)
+        return mode(self.field, likelihood, hyper.loadings(design))
+
+    def posterior(self, xi: Floats) -> Posterior:
+        """Return log p(xi | y), and the field given xi with its mean corrected."""
+        at = self.solve(self.scores.hyper(xi))
+        return Posterior(at.log_likelihood - 0.5 * float(xi @ xi), at.corrected)
+
+    def log_posterior(self, xi: Floats) -> float:
+        """Return log p(xi | y) up to a constant."""
+        return self.solve(self.scores.hyper(xi)).log_likelihood - 0.5 * float(xi @ xi)
+
+    def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
+        """Return log p(xi | y) up to a constant, and its gradient."""
+        hyper = self.scores.hyper(xi)
+        at = self.solve(hyper)
+        parts = (*at.gradient.parts, np.zeros(hyper.slope.shape), np.zeros(hyper.extra.shape))  # no source is linked
+        return at.log_likelihood - 0.5 * float(xi @ xi), self.chained(xi, parts)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -17,38 +16,30 @@ import pandas as pd
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import clean
 from buurtsae.errors import DataError, Problems, cut, shown
-from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates
 from buurtsae.tables import as_number, boolean, plain
 
+Beside = Literal["trials", "exposure"]
 
-@dataclass(frozen=True)
-class AreaCounts:
-    """Counts of events per area, of one or several measures.
+
+@dataclass(frozen=True, kw_only=True)
+class AreaCounts(DirectEstimates):
+    """Counts of events per area, of one or several measures, with the direct estimates that they make.
 
     Attributes
     ----------
-    subdimensions : tuple of str
-        The measures: the D columns of the arrays.
     y : ndarray, shape (N, D)
         Counts, in the order of the areas; NaN where nothing was observed.
     size : ndarray, shape (N, D)
         What they are counted beside; NaN where nothing was observed.
     beside : {"trials", "exposure"}
-    areas : Areas
-    year : int
-    notes : tuple of Note
     """
 
-    subdimensions: tuple[str, ...]
     y: Floats
     size: Floats
-    beside: Literal["trials", "exposure"]
-    areas: Areas
-    year: int
-    notes: tuple[Note, ...] = ()
+    beside: Beside
 
     @classmethod
     def from_frame(
@@ -115,37 +106,37 @@ class AreaCounts:
         problems.raise_if_any()
         y_, n = (t.set_axis(codes.astype(object)).reindex(areas.codes).to_numpy(dtype=float) for t in (y_, n))
         n = np.where(np.isfinite(y_), n, np.nan)
-        return cls(tuple(measures), y_, n, beside, areas, areas.year if year is None else year)
-
-    @cached_property
-    def direct(self) -> DirectEstimates:
-        """Direct estimates of the shares or rates, with pooled variances; persons are trials, or events."""
-        seen = np.isfinite(self.y) & (self.size > 0)
-        row = np.flatnonzero(seen.any(axis=1))
-        y, n = (np.where(seen, x, 0.0)[row] for x in (self.y, self.size))
-        level = (y.sum(axis=0) + 0.5) / (n.sum(axis=0) + 1)  # never 0 or 1
-        unit = level * (1 - level) if self.beside == "trials" else level
-        inverse = np.divide(1.0, n, out=np.zeros_like(n), where=n > 0)
-        persons = n if self.beside == "trials" else y
-        source = SourceEstimates(
-            source="counts",
-            year=self.year,
-            codes=self.areas.codes[row],
-            mean=np.where(seen[row], y * inverse, np.nan),
-            variance=(unit * inverse)[:, :, None] * np.eye(y.shape[1]),
-            respondents=np.round(persons).astype(np.int64),
-            n_effective=persons,
-        )
-        return DirectEstimates(self.subdimensions, (source,), self.areas, notes=self.notes)
+        source = _direct(y_, n, beside, areas.codes, areas.year if year is None else year)
+        return cls(tuple(measures), (source,), areas, y=y_, size=n, beside=beside)
 
     def __repr__(self) -> str:
         n = int(np.isfinite(self.y).any(axis=1).sum())
         return f"AreaCounts of {shown(self.subdimensions)} beside {self.beside} in {n} of {len(self.y)} areas"
 
 
+def _direct(y: Floats, size: Floats, beside: Beside, codes: pd.Index, year: int) -> SourceEstimates:
+    """Shares or rates with pooled variances; persons are trials, or those to whom it happened."""
+    seen = np.isfinite(y) & (size > 0)
+    row = np.flatnonzero(seen.any(axis=1))
+    y, n = (np.where(seen, x, 0.0)[row] for x in (y, size))
+    level = (y.sum(axis=0) + 0.5) / (n.sum(axis=0) + 1)  # never 0 or 1
+    unit = level * (1 - level) if beside == "trials" else level
+    inverse = np.divide(1.0, n, out=np.zeros_like(n), where=n > 0)
+    persons = n if beside == "trials" else y
+    return SourceEstimates(
+        source="counts",
+        year=year,
+        codes=codes[row],
+        mean=np.where(seen[row], y * inverse, np.nan),
+        variance=(unit * inverse)[:, :, None] * np.eye(y.shape[1]),
+        respondents=np.round(persons).astype(np.int64),
+        n_effective=persons,
+    )
+
+
 def _beside(
     trials: str | Sequence[str] | None, exposure: str | Sequence[str] | None, measures: int
-) -> tuple[Literal["trials", "exposure"], list[str]]:
+) -> tuple[Beside, list[str]]:
     """Which of the two there is, and its column for each measure."""
     if (trials is None) == (exposure is None):
         got = "neither" if trials is None else "both"

@@ -1,1 +1,1 @@
-"""What is observed, given the linear predictor: one outcome a file."""
+"""Outcomes: what the linear predictor says about, each with its scale, in one file each."""

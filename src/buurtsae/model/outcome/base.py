@@ -1,4 +1,8 @@
-"""What an outcome is: the scale of its figures, and how the linear predictor makes their mean."""
+r"""What the linear predictor eta says about: an outcome has a scale, and a mean mu = h(eta) on it.
+
+h is the inverse link. It is applied to draws of eta (`Draws.scores`) before anything is averaged over areas, because
+the mean of h(eta) is not h of the mean; draws are brought to the ends of the scale where figures are shown.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,15 @@ from buurtsae.sparse import Floats
 
 
 class Outcome(Protocol):
-    """What was observed, given the linear predictor eta."""
+    """What is modelled, on its scale."""
 
     @property
     def scale(self) -> Scale:
-        """Where its figures lie."""
+        """What its figures can be."""
 
     @property
     def words(self) -> Note:
         """The line of the model about it."""
 
     def mean(self, eta: Floats) -> Floats:
-        """Return the figure that is estimated."""
+        """Return the outcome's mean at linear predictors of any shape."""

@@ -21,6 +21,7 @@ from scipy import special
 
 from buurtsae.errors import Problems
 from buurtsae.model.outcome.count import refuse, refuse_fractions, refuse_negative
+from buurtsae.model.priors import Normal
 from buurtsae.notes import Note
 from buurtsae.scale import Scale
 from buurtsae.sparse import Floats
@@ -44,7 +45,8 @@ class Binomial:
     effective: bool = False
 
     scale: ClassVar[Scale] = Scale(0.0, 1.0, "aandeel", "share")
-    size: ClassVar[str] = "trials"
+    beside: ClassVar[str] = "trials"
+    intercept: ClassVar[Normal] = Normal(0.0, 5.0)
 
     @property
     def words(self) -> Note:
@@ -79,6 +81,11 @@ class Binomial:
         constant = special.gammaln(size + 1) - special.gammaln(y + 1) - special.gammaln(size - y + 1)
         value = y * eta - size * np.logaddexp(0, eta) + constant
         return float(value.sum()), y - size * p, w, -w * (1 - 2 * p)
+
+    def precision(self, eta: Floats, size: Floats) -> Floats:
+        """Return n / (p (1 - p))."""
+        p = self.mean(eta)
+        return size / (p * (1 - p))
 
     def log_likelihood(self, eta: Any, y: Any, size: Any) -> Any:
         """Return l as a PyTensor expression, up to a constant."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.model.outcome.base import Outcome
+from buurtsae.model.priors import Normal
 from buurtsae.sparse import Floats
 
 
@@ -23,15 +24,23 @@ class Differentiable(Protocol):
         """
 
 
+@runtime_checkable
 class Count(Outcome, Differentiable, Protocol):
     """Counts y beside trials or an exposure."""
 
     @property
-    def size(self) -> str:
+    def beside(self) -> str:
         """What goes with a count: `trials` or `exposure`."""
+
+    @property
+    def intercept(self) -> Normal:
+        """The prior of the intercept, by default."""
 
     def check(self, y: Floats, size: Floats, areas: Sequence[str], problems: Problems) -> None:
         """Collect what lies outside the support; y and size have shape (n, D), NaN where nothing was observed."""
+
+    def precision(self, eta: Floats, size: Floats) -> Floats:
+        """Return the information of a count about its mean, shape (K, D)."""
 
     def log_likelihood(self, eta: Any, y: Any, size: Any) -> Any:
         """Return l as a PyTensor expression, up to a constant."""

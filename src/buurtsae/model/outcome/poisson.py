@@ -22,6 +22,7 @@ from scipy import special
 
 from buurtsae.errors import Problems
 from buurtsae.model.outcome.count import refuse, refuse_fractions, refuse_negative
+from buurtsae.model.priors import Normal
 from buurtsae.notes import Note
 from buurtsae.scale import Scale
 from buurtsae.sparse import Floats
@@ -38,7 +39,8 @@ class Poisson:
     """
 
     scale: ClassVar[Scale] = Scale(0.0, np.inf, "ratio", "rate")
-    size: ClassVar[str] = "exposure"
+    beside: ClassVar[str] = "exposure"
+    intercept: ClassVar[Normal] = Normal(0.0, 10.0)
 
     @property
     def words(self) -> Note:
@@ -64,6 +66,10 @@ class Poisson:
         mean = size * np.exp(eta)
         value = y * eta - mean + special.xlogy(y, size) - special.gammaln(y + 1)
         return float(value.sum()), y - mean, mean, -mean
+
+    def precision(self, eta: Floats, size: Floats) -> Floats:
+        """Return E / rate."""
+        return size / self.mean(eta)
 
     def log_likelihood(self, eta: Any, y: Any, size: Any) -> Any:
         """Return l as a PyTensor expression, up to a constant."""
