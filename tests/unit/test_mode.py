@@ -83,6 +83,19 @@ def test_the_gradient_goes_through_the_mode(likelihood: Counted) -> None:
             assert getattr(gradient, name).ravel()[k] == pytest.approx((value(up) - value(down)) / (2 * step), abs=2e-6)
 
 
+def test_the_gradient_by_strengths_goes_through_the_mode(likelihood: Counted) -> None:
+    icar = icar_structure(N, np.column_stack([np.arange(N - 1), np.arange(1, N)]))
+    structure = Structure.proper(icar.precision, sp.eye_array(N, format="csr"))  # phi Q + (1 - phi) I
+    latent_field = field([(structure, sp.eye_array(N, format="csr"))], np.full((N, 1), 2.0), OFFSET, D)
+    loadings, step = replace(LOADINGS, strengths=(np.array([[0.7, 0.4], [0.3, 0.6]]),)), 1e-5
+    gradient = mode(latent_field, likelihood, loadings).gradient.strengths[0]
+    for k in range(2 * D):
+        at = (step * np.eye(2 * D)[k]).reshape(2, D)
+        up, down = (replace(loadings, strengths=(loadings.strengths[0] + s * at,)) for s in (1, -1))
+        higher, lower = (mode(latent_field, likelihood, x).log_likelihood for x in (up, down))
+        assert gradient.ravel()[k] == pytest.approx((higher - lower) / (2 * step), abs=2e-6)
+
+
 def one_area(outcome: Differentiable, y: float, size: float, m0: float, sigma: float) -> Mode:
     """The approximation of a single area with eta ~ N(m0, sigma^2)."""
     one = field([], np.zeros((1, 0)), np.array([m0]), 1)

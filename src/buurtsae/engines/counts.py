@@ -67,6 +67,8 @@ class Counted:
 class Counting(Marginal):
     """The model of a design of counts with the field integrated out."""
 
+    counts = True
+
     def solve(self, hyper: Hyper) -> Mode:
         """Return the mode of the field given hyperparameters, and the Laplace approximation there.
 
