@@ -399,7 +399,7 @@ class _OwnData:
     def of(cls, fit: Fit, concept: Concept) -> _OwnData:
         precision = fit.information.sum(axis=0)
         leaves = concept.matrix_of(fit.draws.subdimensions) > 0
-        return cls(precision, leaves, fit.design.sites, fit.draws.flat, fit.areas)
+        return cls(precision, leaves, fit.design.sites, fit.draws.scores(), fit.areas)
 
     def share(self, measure: str, level: str, labels: list[str], values: Floats) -> Floats:
         score = self._scores(measure, level == "buurt")

@@ -38,7 +38,7 @@ class Poisson:
       Outcome: y ~ Poisson(E rate), a count beside an exposure E; log rate = eta
     """
 
-    scale: ClassVar[Scale] = Scale(0.0, np.inf, "ratio", "rate")
+    scale: ClassVar[Scale] = Scale(0.0, np.inf, "ratio", "rate", 2)
     beside: ClassVar[str] = "exposure"
     intercept: ClassVar[Normal] = Normal(0.0, 10.0)
 
