@@ -20,6 +20,7 @@ import pandas as pd
 
 from buurtsae.areas.areas import Areas
 from buurtsae.draws import ESS_MIN, RHAT_MAX, Draws, convergence
+from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import ModelError, Problems, cut, shown
 from buurtsae.model.design import Design, design
 from buurtsae.model.outcome.count import Count
@@ -62,6 +63,11 @@ class Fit:
     def model(self) -> AreaModel:
         """The specification."""
         return self.design.model
+
+    @cached_property
+    def marginal(self) -> Marginal:
+        """Its design with the field integrated out, for what conditions it again."""
+        return Marginal.of(self.design)
 
     @cached_property
     def links(self) -> tuple[Floats, Floats, Floats]:

@@ -198,7 +198,8 @@ def sample(design: Design, seed: int, options: EblupOptions, progress: bool) -> 
         eta[k] += found.eblup.to_numpy() + np.einsum("ade,ae->ad", root, rng.normal(size=(m, width)))
     b = np.linalg.solve(found.model.blocks.root, (here.delta + moved).T).T.reshape(n, width, -1)
     sd, correlation = _split(here.sigma)
-    raw, (effect,) = {"eta": eta, "beta": b.swapaxes(1, 2)}, design.effects
+    raw: dict[str, Floats] = {"eta": eta, "beta": np.asarray(b.swapaxes(1, 2), dtype=float)}
+    (effect,) = design.effects
     parameters: dict[str, Floats] = {"sigma": sd, "R": np.asarray(np.linalg.cholesky(correlation))}
     hyper = {f"{effect.name}.{name}": np.broadcast_to(v, (n, 1, *v.shape)) for name, v in parameters.items()}
     certificate = Maximised("REML", len(found.trace) - 1, found.converged, found.at_boundary)

@@ -1,7 +1,7 @@
 """What each source adds: posterior standard deviations with and without it, without fitting again.
 
 Hyperparameters are held at their posterior means of the fit with all sources; given these the posterior is Gaussian
-and its standard deviations are exact (`engines.marginal`). Without the reference of a sub-dimension the next source
+and its standard deviations are exact (`engines.given`). Without the reference of a sub-dimension the next source
 takes its place, as it would if it were left out of the run file, and fixes the level; figures stay on the scale of the
 fit.
 """
@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.engines.base import Fit
-from buurtsae.engines.hyper import Hyper
-from buurtsae.engines.marginal import Marginal
+from buurtsae.engines.given import Given, given
 from buurtsae.model.design import Design, design
 from buurtsae.sparse import Floats
 
@@ -31,12 +30,11 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
         over inhabited buurten), `sd_with_own`, `sd_without_own` (over the buurten in these areas). The figures without
         are None where no other source informs the sub-dimension.
     """
-    hyper, inhabited = Hyper.means(fit.draws, fit.design), fit.areas.inhabited
-    factor = 1.0 if fit.draws.factor is None else fit.draws.factor
-    everything = Marginal.of(fit.design).conditional(hyper, factor).sd[: len(fit.areas.codes)]  # sites: buurten first
+    at, inhabited = given(fit), fit.areas.inhabited
+    everything = at.posterior.sd[: len(fit.areas.codes)]  # sites: buurten first
     rows = []
     for s, source in enumerate(fit.direct.sources):
-        without = _without(fit, hyper, s)
+        without = _without(fit, at, s)
         for d in np.flatnonzero(source.informs):
             seen = np.flatnonzero(fit.design.observed[s, :, d])
             own = fit.design.sites[seen].sum(axis=0) > 0  # the buurten that they hold
@@ -56,7 +54,7 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
     return rows
 
 
-def _without(fit: Fit, hyper: Hyper, s: int) -> dict[str, Floats]:
+def _without(fit: Fit, at: Given, s: int) -> dict[str, Floats]:
     """Posterior sd per sub-dimension that the other sources inform, shape (N,)."""
     others = [t for t in range(len(fit.direct.sources)) if t != s]
     sources = tuple(fit.direct.sources[t] for t in others)
@@ -66,7 +64,7 @@ def _without(fit: Fit, hyper: Hyper, s: int) -> dict[str, Floats]:
     arrays = _select(fit, others, kept)
     place = pd.Index(fit.design.site_codes).get_indexer(arrays.site_codes)  # fewer wijken may be observed without it
     factor = 1.0 if fit.draws.factor is None else fit.draws.factor[np.ix_(others, place, kept)]
-    sd = Marginal.of(arrays).conditional(hyper.select(others, kept), factor).sd[: len(arrays.areas)]
+    sd = at.among(arrays, others, kept, factor).posterior.sd[: len(arrays.areas)]
     return {fit.direct.subdimensions[d]: sd[:, i] for i, d in enumerate(kept)}
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -29,11 +29,10 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp, ndtr
 
 from buurtsae.engines.base import Fit
-from buurtsae.engines.hyper import Hyper
-from buurtsae.engines.marginal import Marginal
+from buurtsae.engines.given import Given, given
 from buurtsae.errors import DataError, shown
 from buurtsae.estimates.disclosure.release import SEVERAL
-from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
+from buurtsae.latent.conditional import Conditional
 from buurtsae.sparse import Floats, Ints
 
 LEVELS = (50, 80, 95)
@@ -100,7 +99,7 @@ class LeftOut:
 def fingerprint(fit: Fit) -> str:
     """Return a code that fits share that predict the same direct estimates with the same sampling variances."""
     design, found = fit.design, hashlib.sha256()
-    for labels in (design.site_codes, design.sources, design.measures):
+    for labels in (design.site_codes, design.sources, design.columns):
         found.update("\n".join(labels).encode())
     for values in (design.y, design.precision):
         found.update((np.round(values, 6) + 0.0).astype("<f8").tobytes())  # -0.0 is 0.0
@@ -132,15 +131,12 @@ def left_out(fit: Fit, by: str = "buurt", *, values: int = 8, folds: int = 10, s
     DataError
         If there is no such level, or only one group.
     """
-    marginal = Marginal.of(fit.design)
     group = _groups(fit, by)
-    factor = 1.0 if fit.draws.factor is None else fit.draws.factor
     rng = np.random.default_rng([fit.seed if seed is None else seed, 8])
     fold = _folds(group, folds, rng) if by != "buurt" else None
     picked = np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int)
-    hypers = [Hyper.drawn(fit.draws, fit.design, int(k)) for k in dict.fromkeys(picked)]
-    found = zip(*(_predicted(marginal, hyper, factor, fold) for hyper in hypers), strict=True)
-    return _collected(fit, by, group, *(np.array(part) for part in found))
+    predicted = zip(*(_predicted(given(fit, int(k)), fold) for k in dict.fromkeys(picked)), strict=True)
+    return _collected(fit, by, group, *(np.array(part) for part in predicted))
 
 
 def own_effect(fit: Fit, *, values: int = 8) -> Floats:
@@ -157,17 +153,13 @@ def own_effect(fit: Fit, *, values: int = 8) -> Floats:
     ndarray, shape (N, D)
         Posterior mean, less that without the buurt's own data; 0 where there are none.
     """
-    marginal = Marginal.of(fit.design)
-    factor = 1.0 if fit.draws.factor is None else fit.draws.factor
-    n, d = len(fit.design.areas), len(fit.design.measures)
+    n, d = len(fit.design.areas), len(fit.design.columns)
     picked = np.unique(np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int))
     total = np.zeros((n, d))
     for k in picked:
-        hyper = Hyper.drawn(fit.draws, fit.design, int(k))
-        local, loadings = marginal.observations.local(hyper.slope, hyper.extra, factor), hyper.loadings(marginal.design)
-        whole = condition(marginal.field, local, loadings)
-        (_, without, _, _), *_ = _cavities(marginal, local, loadings, whole, None)
-        total += whole.scores.mean[:n] - without[:n, :d]
+        at = given(fit, int(k))
+        (_, without, _, _), *_ = _cavities(at, None)
+        total += at.posterior.scores.mean[:n] - without[:n, :d]
     effect = total / len(picked)
     effect[~_seen(fit)[:n]] = 0.0  # exactly, not to rounding
     return effect
@@ -209,26 +201,21 @@ def _folds(group: Ints, folds: int, rng: np.random.Generator) -> Ints:
     return np.where(group >= 0, dealt[group], -1)
 
 
-def _predicted(
-    marginal: Marginal, hyper: Hyper, factor: Floats | float, fold: Ints | None
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Means and variances of y - its prediction at the prior mean (K, S D); log densities of sites, and of what was
+def _predicted(at: Given, fold: Ints | None) -> tuple[Floats, Floats, Floats, Floats]:
+    """Means and variances of y - its prediction at the prior mean (K, S W); log densities of sites, and of what was
     left out together with each (K,).
     """
-    design, observations = marginal.design, marginal.observations
-    local, loadings = observations.local(hyper.slope, hyper.extra, factor), hyper.loadings(design)
-    whole = condition(marginal.field, local, loadings)
+    design, noise, residual = at.design, at.noise, at.residual
     s, k, d = design.y.shape
     m, v, density, together = np.zeros((k, s * d)), np.ones((k, s * d)), np.zeros(k), np.zeros(k)
-    noise, residual = observations.covariance(hyper.extra, factor), observations.residual(hyper.slope)
     # each site's part of the constant of the likelihood, that stays when its information is put to zero
     square = np.einsum("skd,skd->k", residual, np.linalg.solve(noise, residual[..., None])[..., 0])
     count = design.observed.sum(axis=(0, 2))
     constant = -0.5 * (square + np.linalg.slogdet(noise)[1].sum(axis=0) + count * np.log(2 * np.pi))
-    jacobian = _jacobian(marginal, hyper)
+    jacobian = _jacobian(at)
     seen = np.moveaxis(design.observed, 1, 0).reshape(k, s * d)
     y = np.moveaxis(residual, 1, 0).reshape(k, s * d)
-    for sites, mean, covariance, others in _cavities(marginal, local, loadings, whole, fold):
+    for sites, mean, covariance, others in _cavities(at, fold):
         c = jacobian @ covariance @ jacobian.T
         for t in range(s):
             part = slice(t * d, (t + 1) * d)
@@ -242,56 +229,50 @@ def _predicted(
         m[sites], v[sites] = predicted, np.einsum("kii->ki", c)
         density[sites] = -0.5 * (quadratic + logdet + seen[sites].sum(axis=1) * np.log(2 * np.pi))
         if fold is not None:
-            together[sites] = whole.log_likelihood - others + constant[sites].sum()
+            together[sites] = at.posterior.log_likelihood - others + constant[sites].sum()
     return y - m, v, density, density if fold is None else together
 
 
-def _jacobian(marginal: Marginal, hyper: Hyper) -> Floats:
-    """Derivatives of the predictions by (e, alpha), shape (S D, D + L)."""
-    design = marginal.design
+def _jacobian(at: Given) -> Floats:
+    """Derivatives of the predictions by (e, alpha), shape (S W, W + L)."""
+    design = at.design
     s, _, d = design.y.shape
     out = np.zeros((s * d, d + int(design.linked.sum())))
-    out[np.arange(s * d), np.tile(np.arange(d), s)] = hyper.slope.ravel()
+    out[np.arange(s * d), np.tile(np.arange(d), s)] = at.hyper.slope.ravel()
     source, dim = np.nonzero(design.linked)
     sd = np.array([link.offset.sd for *_, link in design.links])
     out[source * d + dim, d + np.arange(len(source))] = sd
     return out
 
 
-def _cavities(
-    marginal: Marginal, local: Local, loadings: Loadings, whole: Conditional, fold: Ints | None
-) -> Iterator[tuple[Ints, Floats, Floats, float]]:
+def _cavities(at: Given, fold: Ints | None) -> Iterator[tuple[Ints, Floats, Floats, float]]:
     """Yield sites with mean and covariance of (e, alpha) there, less the prior mean, without what is left out.
 
     And the log-likelihood without its information, but with its constant, where folds are left out.
     """
     if fold is None:
-        mean, covariance = _joint(whole)
-        own = np.concatenate(
+        local = at.local
+        mean, covariance = _joint(at.posterior)
+        known = np.concatenate(
             [np.concatenate([local.w, local.cross], axis=2),
              np.concatenate([local.cross.swapaxes(1, 2), local.own], axis=2)], axis=1
         )  # fmt: skip
         linear = np.concatenate([local.b, local.linear], axis=1)
-        left = np.eye(mean.shape[1]) - covariance @ own
+        left = np.eye(mean.shape[1]) - covariance @ known
         mean = np.linalg.solve(left, (mean - np.einsum("kij,kj->ki", covariance, linear))[..., None])[..., 0]
         yield np.arange(len(mean)), mean, np.linalg.solve(left, covariance), np.nan
         return
     for f in range(fold.max() + 1):
         out = fold == f
-        kept = {n: np.where(out.reshape(-1, *[1] * (a.ndim - 1)), 0.0, a) for n, a in _arrays(local).items()}
-        given = condition(marginal.field, replace(local, **kept), loadings)  # type: ignore[arg-type]
-        mean, covariance = _joint(given)
+        others = at.without(out)
+        mean, covariance = _joint(others)
         sites = np.flatnonzero(out)
-        yield sites, mean[sites], covariance[sites], given.log_likelihood
+        yield sites, mean[sites], covariance[sites], others.log_likelihood
 
 
-def _arrays(local: Local) -> dict[str, Floats]:
-    return {n: getattr(local, n) for n in ("w", "b", "cross", "own", "linear")}
-
-
-def _joint(given: Conditional) -> tuple[Floats, Floats]:
+def _joint(posterior: Conditional) -> tuple[Floats, Floats]:
     """Mean and covariance of (e - m0, alpha) at each site."""
-    q = given.scores
+    q = posterior.scores
     k, n_alpha = len(q.mean), len(q.alpha)
     mean = np.concatenate([q.mean, np.tile(q.alpha, (k, 1))], axis=1)
     low = np.tile(q.alpha_covariance, (k, 1, 1)).reshape(k, n_alpha, n_alpha)
@@ -327,7 +308,7 @@ def _collected(
         {
             "source": np.array(design.sources, dtype=object)[source],
             "area_code": np.array(design.site_codes, dtype=object)[site],
-            "measure": np.array(design.measures, dtype=object)[dim],
+            "measure": np.array(design.columns, dtype=object)[dim],
             "group": labels[site],
             "n_respondents": np.array(n)[source * d + dim, site],
             "y": y,

@@ -7,7 +7,7 @@ With S the covariance of one respondent's scores, m_a more respondents in buurt 
     C_a(m) = (C_a^{-1} + W_a(m) - W_a)^{-1} = [I + C_a (W_a(m) - W_a)]^{-1} C_a,
 
 the others as they are: the fewest that suffice by bisection. More in the others only helps, so it is an upper bound.
-For all at once the field is conditioned again (`engines.marginal`), exactly.
+For all at once the field is conditioned again (`engines.given`), exactly.
 
 References
 ----------
@@ -24,9 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from buurtsae.engines.base import Fit
-from buurtsae.engines.hyper import Hyper
-from buurtsae.engines.marginal import Marginal
-from buurtsae.engines.observations import Observations
+from buurtsae.engines.given import Given, given
 from buurtsae.estimates.disclosure.release import Release
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.summary import between_buurten, level_draws, reliability
@@ -82,10 +80,8 @@ class Preposterior:
 
     Attributes
     ----------
-    marginal : Marginal
-    hyper : Hyper
-    factor : ndarray, shape (S, K, D)
-        Of modelled sampling variances; 1 where they are as given.
+    at : Given
+        The fit at posterior means of its hyperparameters.
     s : int
         Position of the source.
     per_respondent : ndarray, shape (D, D)
@@ -103,9 +99,7 @@ class Preposterior:
     rules : Rules
     """
 
-    marginal: Marginal
-    hyper: Hyper
-    factor: Floats
+    at: Given
     s: int
     per_respondent: Floats
     weights: Floats
@@ -139,9 +133,7 @@ class Preposterior:
         own = pd.Series(source.respondents.max(axis=1), index=source.codes).reindex(areas.codes, fill_value=0)
         cap = np.floor(max_per_area * areas.population + 1e-9).astype(np.int64) - own.to_numpy()
         return cls(
-            marginal=Marginal.of(fit.design),
-            hyper=Hyper.means(fit.draws, fit.design),
-            factor=np.ones(fit.design.y.shape) if fit.draws.factor is None else fit.draws.factor,
+            at=given(fit),
             s=s,
             per_respondent=per_respondent,
             weights=weights.to_numpy(),
@@ -193,14 +185,13 @@ class Preposterior:
 
     def _precision(self, m: Ints) -> Floats:
         """Precision of the direct estimates, shape (S, K, D, D)."""
-        precision = self.marginal.design.precision.copy()
+        precision = self.at.design.precision.copy()
         precision[self.s, : len(m)] += m[:, None, None] * self.per_respondent  # sites: buurten first
         return precision
 
     def _covariance(self, m: Ints) -> Floats:
-        design = replace(self.marginal.design, precision=self._precision(m))
-        marginal = replace(self.marginal, observations=Observations(design, self.marginal.field.offset))
-        return marginal.conditional(self.hyper, self.factor).scores.covariance[: len(m)]
+        design = replace(self.at.design, precision=self._precision(m))
+        return self.at.observing(design).posterior.scores.covariance[: len(m)]
 
     @cached_property
     def _first(self) -> Floats:
@@ -209,8 +200,9 @@ class Preposterior:
     def _information(self, m: Ints) -> Floats:
         """W_a(m), shape (N, D, D)."""
         one, n = slice(self.s, self.s + 1), len(m)
-        design = replace(self.marginal.design, precision=self._precision(m)[one, :n])
-        return design.information(self.hyper.slope[one], self.hyper.extra[one], self.factor[one, :n])[0]
+        design, hyper = replace(self.at.design, precision=self._precision(m)[one, :n]), self.at.hyper
+        factor = np.broadcast_to(self.at.factor, self.at.design.y.shape)[one, :n]
+        return design.information(hyper.slope[one], hyper.extra[one], factor)[0]
 
     def _variance(self, covariance: Floats) -> Floats:
         return np.einsum("md,nde,me->nm", self.weights, covariance, self.weights)

@@ -205,6 +205,8 @@ class SpatialEffect(RandomEffect):
 def along(column: str, frame: Frame) -> tuple[np.ndarray, sp.csr_array]:
     """Return the distinct values of a numeric column of the areas, ascending, and the indicator of each area's value.
 
+    Areas without residents may have none: they see nothing of the effect.
+
     Raises
     ------
     ModelError
@@ -218,18 +220,19 @@ def along(column: str, frame: Frame) -> tuple[np.ndarray, sp.csr_array]:
             "correct the name, or join the table that has it",
         )
     values = frame.areas.frame[column].to_numpy(dtype=float)
-    if not np.isfinite(values).all():
+    known = np.isfinite(values)
+    if (gaps := ~known & frame.areas.inhabited).any():
         raise ModelError(
             f"{column}, along which a term lies, is missing in some areas",
-            shown(frame.areas.codes[~np.isfinite(values)]),
+            shown(frame.areas.codes[gaps]),
             "a number for each area",
             "complete the column, or leave the term out",
         )
-    distinct, index = np.unique(values, return_inverse=True)
+    distinct, index = np.unique(values[known], return_inverse=True)
     if len(distinct) < 3:
         raise ModelError(
             f"{column}, along which a term lies, hardly varies", shown(distinct), "three values or more",
             "leave the term out",
         )  # fmt: skip
-    n = len(values)
-    return distinct, sp.csr_array((np.ones(n), (np.arange(n), index)), shape=(n, len(distinct)))
+    indicator = np.ones(len(index)), (np.flatnonzero(known), index)
+    return distinct, sp.csr_array(indicator, shape=(len(values), len(distinct)))
