@@ -74,9 +74,8 @@ def model(graph: Graph) -> AreaModel:
 
 def test_the_gradient(model: AreaModel, counts: AreaCounts, areas: Areas) -> None:
     target, xi, step = Counting.of(design(model, counts, areas)), np.array([0.3, -0.4]), 1e-5
-    numeric = [
-        (target.log_posterior(xi + step * e) - target.log_posterior(xi - step * e)) / (2 * step) for e in np.eye(2)
-    ]
+    ends = [[target.with_gradient(xi + s * step * e)[0] for s in (1, -1)] for e in np.eye(2)]
+    numeric = [(up - down) / (2 * step) for up, down in ends]
     np.testing.assert_allclose(target.with_gradient(xi)[1], numeric, atol=1e-5)
 
 

@@ -17,7 +17,7 @@ from buurtsae.latent.conditional import Loadings
 from buurtsae.latent.field import Field, field
 from buurtsae.latent.structure import Structure
 from buurtsae.model.outcome.binomial import Binomial
-from buurtsae.model.outcome.count import Differentiable
+from buurtsae.model.outcome.count import Derivatives, Differentiable
 from buurtsae.model.outcome.ordinal import Ordinal
 from buurtsae.model.outcome.poisson import Poisson
 
@@ -61,7 +61,7 @@ LOADINGS = Loadings(np.array([[[0.6, 0.0], [0.3, 0.4]]]), np.array([[[0.3, 0.0],
 def test_newton_ends_at_the_mode(likelihood: Counted) -> None:
     latent_field = latent()
     at = mode(latent_field, likelihood, LOADINGS).conditional.mean
-    _, first, _, _ = likelihood.outcome.derivatives(at, likelihood.y, likelihood.size)
+    _, first, *_ = likelihood.outcome.derivatives(at, likelihood.y, likelihood.size)
     # at the mode e - m0 = K l'(e), with K the prior covariance of e
     icar = np.linalg.pinv(icar_structure(N, np.column_stack([np.arange(N - 1), np.arange(1, N)])).precision.toarray())
     c, v = LOADINGS.terms[0], LOADINGS.loose[0]
@@ -121,6 +121,7 @@ def test_the_integral_against_quadrature(n: int) -> None:
     h2, h3, h4 = w + sigma**-2, w * (1 - 2 * p), w * (1 - 6 * p * (1 - p))
     term = 5 * h3**2 / (24 * h2**3) - h4 / (8 * h2**2)
     assert np.log(exact) - at.log_likelihood == pytest.approx(term, abs=max(abs(term) / 8, 1e-9))
+    assert at.refined - at.log_likelihood == pytest.approx(term, rel=1e-9)
 
 
 @pytest.mark.parametrize("size", [0.5, 5.0, 50.0])
@@ -148,8 +149,8 @@ def test_the_correction_reaches_areas_that_were_not_observed() -> None:
     icar = np.linalg.pinv(icar_structure(N, np.column_stack([np.arange(N - 1), np.arange(1, N)])).precision.toarray())
     c, v = LOADINGS.terms[0], LOADINGS.loose[0]
     k = np.kron(icar, c @ c.T) + np.kron(np.eye(N), v @ v.T) + np.kron(latent_field.x @ latent_field.x.T, np.eye(D))
-    _, _, w, third = likelihood.outcome.derivatives(at.conditional.mean, likelihood.y, likelihood.size)
-    covariance = np.linalg.inv(np.linalg.inv(k) + np.diag(w.ravel()))
+    _, _, second, third, _ = likelihood.outcome.derivatives(at.conditional.mean, likelihood.y, likelihood.size)
+    covariance = np.linalg.inv(np.linalg.inv(k) + np.diag(-second.ravel()))
     shift = covariance @ (0.5 * np.diag(covariance) * third.ravel())
     np.testing.assert_allclose((at.corrected.mean - at.conditional.mean).ravel(), shift, atol=1e-8)
     assert (shift.reshape(N, D)[3] < -0.01).all()  # there nothing was observed
@@ -168,10 +169,9 @@ def test_no_mode_is_an_error_in_three_lines() -> None:
     class Steep:
         """A log-likelihood that rises for ever."""
 
-        def derivatives(
-            self, eta: np.ndarray, y: np.ndarray, size: np.ndarray
-        ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-            return float((eta**2).sum()), 2 * eta + 1, np.zeros_like(eta), np.zeros_like(eta)
+        def derivatives(self, eta: np.ndarray, y: np.ndarray, size: np.ndarray) -> Derivatives:
+            none = np.zeros_like(eta)
+            return float((eta**2).sum()), 2 * eta + 1, none, none, none
 
     with pytest.raises(ModelError, match="the mode of the scores was not found"):
         one_area(Steep(), 1.0, 1.0, 0.0, 2.0)

@@ -2,10 +2,10 @@ r"""Counts in the fast engine: the marginal likelihood in the hyperparameters by
 
     y_k ~ p(y_k | eta_k), independent given eta, a Gaussian field: log p(xi | y) = log p~(y | theta(xi)) - |xi|^2 / 2,
 
-p~ Laplace's approximation at the mode of eta given theta (`mode`), with its exact gradient. Given theta, field and
-coefficients are drawn from the Gaussian with the curvature at the mode and the mean corrected to first order in the
-third derivatives. So importance weights are exact for p~; what is not are p~ itself, of relative order 1 / counts, and
-given theta the skewness of eta, the variance beyond the curvature and the mean beyond first order.
+p~ Laplace's approximation at the mode of eta given theta, refined by the next order (`mode`). The gradient is that of
+Laplace's own value: it leads proposals, whose weights are exact for p~. Given theta, field and coefficients are drawn
+from the Gaussian with the curvature at the mode and the mean corrected to first order. What is not exact: p~, by terms
+of third order, and given theta the skewness of eta, its variance beyond the curvature, its mean beyond first order.
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ class Counted:
 
     def expand(self, q: Floats, h: Floats) -> Expansion:
         """Return the log-likelihood about eta = offset + q, shape (K, D)."""
-        value, first, second, third = self.outcome.derivatives(self.offset[:, None] + q, self.y, self.size)
+        value, first, second, third, fourth = self.outcome.derivatives(self.offset[:, None] + q, self.y, self.size)
         d = q.shape[1]
-        return Expansion(value, first, second[:, :, None] * np.eye(d), h, np.zeros((*h.shape, d)), h, third=third)
+        response = np.zeros((*h.shape, d))
+        return Expansion(value, first, -second[:, :, None] * np.eye(d), h, response, h, third=third, fourth=fourth)
 
     def local(self, second: Floats, linear: Floats) -> Local:
         """Return a quadratic in eta - offset as the field sees it: there are no other sources."""
@@ -86,14 +87,10 @@ class Counting(Marginal):
     def posterior(self, xi: Floats) -> Posterior:
         """Return log p(xi | y), and the field given xi with its mean corrected."""
         at = self.solve(self.scores.hyper(xi))
-        return Posterior(at.log_likelihood - 0.5 * float(xi @ xi), at.corrected)
-
-    def log_posterior(self, xi: Floats) -> float:
-        """Return log p(xi | y) up to a constant."""
-        return self.solve(self.scores.hyper(xi)).log_likelihood - 0.5 * float(xi @ xi)
+        return Posterior(at.refined - 0.5 * float(xi @ xi), at.corrected)
 
     def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
-        """Return log p(xi | y) up to a constant, and its gradient."""
+        """Return log p(xi | y) by Laplace's approximation, not refined, and its gradient."""
         hyper = self.scores.hyper(xi)
         at = self.solve(hyper)
         parts = (*at.gradient.parts, np.zeros(hyper.slope.shape), np.zeros(hyper.extra.shape))  # no source is linked

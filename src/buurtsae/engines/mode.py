@@ -10,12 +10,15 @@ through q; a step of Newton's does not move at the mode, so that
 
     d/dtheta log p = (gradient of the integral at fixed W, b) + d/dtheta t'E[q | W, b, theta], t = diag(Cov q) l''' / 2,
 
-where the second part is an exact central difference of the first in b, in which it is quadratic. To first order in
-l''' the posterior mean lies Cov(q) t from the mode: `corrected`.
+where the second part is an exact central difference of the first in b, in which it is quadratic. With S = Cov(q), the
+posterior mean lies S t from the mode to first order (`corrected`), and the next order of log p (`refined`) is
+
+    sum_i l''''_i S_ii^2 / 8 + t'S t / 2 + sum_ij l'''_i l'''_j S_ij^3 / 12,    the last sum within sites only.
 
 References
 ----------
 Rue, H., Martino, S. and Chopin, N. (2009). JRSS B 71. Kristensen, K. et al. (2016). TMB. J. Statistical Software 70.
+Shun, Z. and McCullagh, P. (1995). Laplace approximation of high dimensional integrals. JRSS B 57.
 """
 
 from __future__ import annotations
@@ -55,8 +58,8 @@ class Expansion:
         Variances of h given q.
     integral : float
         log int over h less l: (n log(2 pi) - log |-l_hh|) / 2.
-    third : ndarray, shape (..., D), optional
-        l''', where it is known and each element of q has its own.
+    third, fourth : ndarray, shape (..., D), optional
+        l''' and l'''', where they are known and each element of q has its own.
     """
 
     value: float
@@ -67,6 +70,7 @@ class Expansion:
     spread: Floats
     integral: float = 0.0
     third: Floats | None = None
+    fourth: Floats | None = None
 
 
 class Likelihood(Protocol):
@@ -126,10 +130,21 @@ class Mode:
         local = self.likelihood.local(self.expansion.second, self.linear + by * self.tilt)
         return condition(self.conditional.field, local, self.conditional.loadings)
 
-    @property
+    @cached_property
     def corrected(self) -> Conditional:
         """The Gaussian about the posterior mean to first order, with the covariance at the mode."""
         return self.conditional if self.expansion.third is None else self.tilted(1.0)
+
+    @property
+    def refined(self) -> float:
+        """The log-likelihood to the next order, where the third and fourth derivatives are known."""
+        third, fourth = self.expansion.third, self.expansion.fourth
+        if third is None or fourth is None:
+            return self.log_likelihood
+        covariance, shift = self.conditional.scores.covariance, self.corrected.mean - self.conditional.mean
+        alone = np.einsum("nd,ndd->", fourth, covariance**2) / 8
+        together = np.einsum("nd,ne,nde->", third, third, covariance**3) / 12
+        return self.log_likelihood + float(alone + 0.5 * (self.tilt * shift).sum() + together)
 
     @cached_property
     def gradient(self) -> Loadings:

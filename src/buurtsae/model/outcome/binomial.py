@@ -1,6 +1,7 @@
 r"""Binomial counts, logit link: y ~ Binomial(n, p), eta = log(p / (1 - p)); the share p is what is estimated.
 
-    l = y eta - n log(1 + exp(eta)),  l' = y - n p,  -l'' = n p (1 - p),  l''' = -n p (1 - p) (1 - 2 p).
+    l = y eta - n log(1 + exp(eta)),  l' = y - n p,  l'' = -n p (1 - p) =: -w,  l''' = -w (1 - 2 p),
+    l'''' = -w (1 - 6 p (1 - p)).
 
 Of a survey with weights and clusters, n may be the effective number of respondents and y = n times the weighted share.
 
@@ -20,7 +21,7 @@ import numpy as np
 from scipy import special
 
 from buurtsae.errors import Problems
-from buurtsae.model.outcome.count import refuse, refuse_fractions, refuse_negative
+from buurtsae.model.outcome.count import Derivatives, refuse, refuse_fractions, refuse_negative
 from buurtsae.model.priors import Normal
 from buurtsae.notes import Note
 from buurtsae.scale import Scale
@@ -74,13 +75,13 @@ class Binomial:
             refuse_fractions(problems, y, areas, "counts", hint)
             refuse_fractions(problems, size, areas, "trials", hint)
 
-    def derivatives(self, eta: Floats, y: Floats, size: Floats) -> tuple[float, Floats, Floats, Floats]:
-        """Return l, and l', -l'' and l''' of each."""
+    def derivatives(self, eta: Floats, y: Floats, size: Floats) -> Derivatives:
+        """Return l, and its first to fourth derivatives."""
         p = special.expit(eta)
         w = size * p * (1 - p)
         constant = special.gammaln(size + 1) - special.gammaln(y + 1) - special.gammaln(size - y + 1)
         value = y * eta - size * np.logaddexp(0, eta) + constant
-        return float(value.sum()), y - size * p, w, -w * (1 - 2 * p)
+        return float(value.sum()), y - size * p, -w, -w * (1 - 2 * p), -w * (1 - 6 * p * (1 - p))
 
     def precision(self, eta: Floats, size: Floats) -> Floats:
         """Return n / (p (1 - p))."""

@@ -13,15 +13,14 @@ from buurtsae.model.outcome.base import Outcome
 from buurtsae.model.priors import Normal
 from buurtsae.sparse import Floats
 
+Derivatives = tuple[float, Floats, Floats, Floats, Floats]
+
 
 class Differentiable(Protocol):
     """A log-likelihood of y given eta that is a sum over sites and measures, each concave in its own eta."""
 
-    def derivatives(self, eta: Floats, y: Floats, size: Floats) -> tuple[float, Floats, Floats, Floats]:
-        """Return l, and first, minus second, and third derivatives of each, 0 where nothing was observed.
-
-        All shape (K, D); y = size = 0 where nothing was observed.
-        """
+    def derivatives(self, eta: Floats, y: Floats, size: Floats) -> Derivatives:
+        """Return l, and its first to fourth derivatives, shape (K, D), 0 where nothing was observed: y = size = 0."""
 
 
 @runtime_checkable

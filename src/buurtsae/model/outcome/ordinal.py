@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from buurtsae.model.outcome.count import Derivatives
 from buurtsae.sparse import Floats
 
 
@@ -30,16 +31,17 @@ class Ordinal:
 
     cuts: Floats
 
-    def derivatives(self, eta: Floats, y: Floats, size: Floats) -> tuple[float, Floats, Floats, Floats]:
-        """Return l, and l', -l'' and l''' of each; y answers per category, (K, D, C), and size in all, (K, D)."""
+    def derivatives(self, eta: Floats, y: Floats, size: Floats) -> Derivatives:
+        """Return l, and its first to fourth derivatives; y answers per category, (K, D, C), and size in all, (K, D)."""
         f = special.expit(self.cuts - eta[:, :, None])
         ends = np.zeros((*eta.shape, 1))
         f = np.concatenate([ends, f, ends + 1], axis=2)
         g = f * (1 - f)
         h = g * (1 - 2 * f)
-        above, below = (slice(1, None), slice(None, -1))
-        value = (y * np.log(f[..., above] - f[..., below])).sum()
-        first = (y * (f[..., above] + f[..., below])).sum(axis=2) - size
-        second = (y * (g[..., above] + g[..., below])).sum(axis=2)
-        third = (y * (h[..., above] + h[..., below])).sum(axis=2)
-        return float(value), first, second, third
+        value = (y * np.log(np.diff(f, axis=2))).sum()
+
+        def summed(ends: Floats) -> Floats:
+            """Over answers, what the two ends of their category have."""
+            return np.asarray((y * (ends[..., 1:] + ends[..., :-1])).sum(axis=2))
+
+        return float(value), summed(f) - size, -summed(g), summed(h), summed(2 * g**2 - h * (1 - 2 * f))

@@ -1,6 +1,6 @@
 r"""Poisson counts, log link: y ~ Poisson(E exp(eta)), E the exposure; the rate exp(eta) is what is estimated.
 
-    l = y eta - E exp(eta),  l' = y - E exp(eta),  -l'' = -l''' = E exp(eta).
+    l = y eta - E exp(eta),  l' = y - E exp(eta),  all further derivatives -E exp(eta).
 
 With E the expected number of an area, by age and sex say, the rate is the relative risk; with persons or person-years,
 the rate per person.
@@ -21,7 +21,7 @@ import numpy as np
 from scipy import special
 
 from buurtsae.errors import Problems
-from buurtsae.model.outcome.count import refuse, refuse_fractions, refuse_negative
+from buurtsae.model.outcome.count import Derivatives, refuse, refuse_fractions, refuse_negative
 from buurtsae.model.priors import Normal
 from buurtsae.notes import Note
 from buurtsae.scale import Scale
@@ -61,11 +61,11 @@ class Poisson:
         refuse(problems, (size <= 0) & np.isfinite(y), size, areas, "exposure is zero or negative", "above 0",
                "correct it; where nothing could be counted, leave the count out: not observed")  # fmt: skip
 
-    def derivatives(self, eta: Floats, y: Floats, size: Floats) -> tuple[float, Floats, Floats, Floats]:
-        """Return l, and l', -l'' and l''' of each."""
+    def derivatives(self, eta: Floats, y: Floats, size: Floats) -> Derivatives:
+        """Return l, and its first to fourth derivatives."""
         mean = size * np.exp(eta)
         value = y * eta - mean + special.xlogy(y, size) - special.gammaln(y + 1)
-        return float(value.sum()), y - mean, mean, -mean
+        return float(value.sum()), y - mean, -mean, -mean, -mean
 
     def precision(self, eta: Floats, size: Floats) -> Floats:
         """Return E / rate."""
