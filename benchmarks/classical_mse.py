@@ -30,6 +30,7 @@ import pandas as pd
 from classical_speed import made_graph
 from pages import write_part
 
+from buurtsae.classical import core
 from buurtsae.classical.area import bootstrap, mse
 from buurtsae.classical.area.components import METHODS, estimate, gls
 from buurtsae.classical.area.fay_herriot import FayHerriot
@@ -87,8 +88,8 @@ def fay_herriot(pattern: str, sigma2: float, rng: np.random.Generator, first: bo
         fit = gls(found.sigma2_v, y[SEEN], x[SEEN], d[SEEN])
         eblup, estimated = x @ fit.beta, np.empty(len(x))
         eblup[SEEN] += found.sigma2_v * fit.py
-        estimated[SEEN] = mse.parts(fit, found.sigma2_v, d[SEEN], method).mse
-        estimated[~SEEN] = mse.unsampled(x[~SEEN], fit, found.sigma2_v, method)
+        estimated[SEEN] = mse.terms(fit, found.sigma2_v, d[SEEN], method).mse
+        estimated[~SEEN] = mse.synthetic(x[~SEEN], found.sigma2_v, mse.bias(fit, found.sigma2_v, method), fit.cov_beta)
         if first:
             same(FayHerriot(y, x, d).fit(method), eblup, estimated)
         squared = (eblup - theta) ** 2 - (best.eblup - theta) ** 2 + best.leading
@@ -105,13 +106,13 @@ def bootstrapped(draws: int, rng: np.random.Generator, first: bool) -> Iterator[
     here = bootstrap.predicted(y, x, d, SEEN, s, "reml")
     seed = int(rng.integers(2**31))
     fit = gls(s, y[SEEN], x[SEEN], d[SEEN])
-    found = bootstrap.fay_herriot(fit.beta, s, x, d, SEEN, "reml", draws, seed)
+    found = core.bootstrap(*bootstrap.resampling(fit.beta, s, x, d, SEEN, "reml"), draws, seed)
     if first:
         whole = FayHerriot(y, x, d).fit().bootstrap_mse(draws, seed)
-        np.testing.assert_allclose(whole, np.column_stack([found.naive, found.corrected]), rtol=1e-10)
+        np.testing.assert_allclose(whole, pd.DataFrame(found), rtol=1e-10)
     squared = (here.eblup - theta) ** 2 - (best.eblup - theta) ** 2 + best.leading
-    yield "REML, naive bootstrap", (found.naive, squared, s == 0)
-    yield "REML, corrected bootstrap", (found.corrected, squared, s == 0)
+    yield "REML, naive bootstrap", (found["naive"], squared, s == 0)
+    yield "REML, corrected bootstrap", (found["corrected"], squared, s == 0)
 
 
 def spatial(rho: float, sigma2: float, rng: np.random.Generator, first: bool) -> Iterator[tuple[str, Errors]]:
@@ -129,7 +130,7 @@ def spatial(rho: float, sigma2: float, rng: np.random.Generator, first: bool) ->
     for method in ("reml", "ml"):
         found = model._maximum(y, method)
         at = found.at
-        terms = sar_mse.without_effects(at) if found.zero else sar_mse.parts(at, method == "reml")
+        terms = sar_mse.without_effects(at) if found.zero else sar_mse.terms(at, method == "reml")
         eblup = x @ at.beta + (0.0 if found.zero else at.effect)
         if first:
             same(SpatialFayHerriot(y, x, d, model.near.w).fit(method), eblup, terms.mse)
@@ -162,13 +163,13 @@ def nested(s2v: float, s2e: float, rng: np.random.Generator, first: bool) -> Ite
     true = units.gls(sample, seen, s2v / s2e)
     best = nested_mse.predict(sample, seen, true, targets).mean
     exact = nested_mse.Variances(s2v, s2e, np.zeros((2, 2)), np.zeros(2))
-    known = nested_mse.squared_errors(sample, true, exact, targets).mse
+    known = nested_mse.terms(sample, true, exact, targets).mse
     for method in ("reml", "ml"):
         ratio = units.maximise(sample, seen, method == "reml").ratio
         fit = units.gls(sample, seen, ratio)
         variances = nested_mse.variances(sample, fit, units.degrees_of(sample, method == "reml"), method == "reml")
         eblup = nested_mse.predict(sample, seen, fit, targets).mean
-        estimated = nested_mse.squared_errors(sample, fit, variances, targets).mse
+        estimated = nested_mse.terms(sample, fit, variances, targets).mse
         if first:
             table = pd.DataFrame(means, columns=["x0", "x1"])
             same(NestedError(y, x, area, table).fit(method), eblup, estimated)
@@ -188,12 +189,12 @@ def multivariate(width: int, rng: np.random.Generator, first: bool) -> Iterator[
     )
     true = blocks.at(data, sigma, restricted=True)
     slopes = family.natural(family.start(np.ones(width)))[1]  # constant
-    terms = blocks.squared_errors(data, true, slopes)
+    terms = blocks.terms(data, true, slopes)
     known, best = (terms.g1 + terms.g2)[:, 0, 0], blocks.eblup(data, true)[:, 0]
     for method in ("reml", "ml"):
         found = blocks.maximise(data, family, method == "reml")
         eblup = blocks.eblup(data, found.here)[:, 0]
-        estimated = blocks.squared_errors(data, found.here, slopes).mse[:, 0, 0]
+        estimated = blocks.terms(data, found.here, slopes).mse[:, 0, 0]
         if first:
             same(MultivariateFayHerriot(y, x, v).fit(method), eblup, estimated)
         squared = (eblup - theta[:, 0]) ** 2 - (best - theta[:, 0]) ** 2 + known

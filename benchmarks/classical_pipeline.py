@@ -21,7 +21,8 @@ from recovery import ROOT, markdown, summarise, surveyed, truth_at_levels
 
 from buurtsae.engines.base import fit
 from buurtsae.estimates.summary import estimate
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
+from buurtsae.runs.reading import Inputs
 from buurtsae.simulate.population import TruthSpec
 
 MARKS = "<!-- pipeline: written by benchmarks/classical_pipeline.py -->", "<!-- end of pipeline -->"
@@ -32,10 +33,10 @@ TRUTHS = {
 CLASSES = {"0": (0, 0), "1-4": (1, 4), "5-9": (5, 9), "10-19": (10, 19), "20 and more": (20, 10_000)}
 
 
-def replicate(inputs: pipeline.Inputs, seed: int, folder: Path, spec: TruthSpec) -> pd.DataFrame:
+def replicate(inputs: Inputs, seed: int, folder: Path, spec: TruthSpec) -> pd.DataFrame:
     """Return one survey's classical estimates beside the truth."""
     truth, data = surveyed(inputs, seed, folder, spec)
-    found = fit(inputs.model, data, inputs.areas, "eblup", seed, progress=False)
+    found = fit(inputs.model, data, "eblup", seed, progress=False)
     print(f"survey {seed}: {found!r}", flush=True)
     table = estimate(found).table.merge(truth_at_levels(truth.table(), inputs), on=["level", "area_code", "measure"])
     certificate = found.draws.certificate
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=6001, help="seed of the first survey")
     parser.add_argument("--out", type=Path, help="page whose part between the markers is replaced")
     args = parser.parse_args()
-    inputs = pipeline.check(ROOT / "models" / "voorbeeldstad.toml")
+    inputs = steps.check(ROOT / "models" / "voorbeeldstad.toml")
     with tempfile.TemporaryDirectory() as folder:
         parts = []
         for title, spec in TRUTHS.items():

@@ -41,7 +41,7 @@ def logarithms(n: int) -> pd.DataFrame:
         w = np.where(HIDDEN, 0.0, 1 / (own.sigma2_v + d))
         h = np.einsum("kp,pq,kq->k", x, own.cov_beta, x)
         doubled = slud_maiti(
-            own.eblup.to_numpy(), x @ own.beta, own.sigma2_v, w, h, variance(w[~HIDDEN], "ml"), 2 * own.terms.bias
+            own.eblup.to_numpy(), x @ own.beta, own.sigma2_v, w, h, variance(w[~HIDDEN], "ml"), 2 * own.mse_terms.bias
         )[1]
         for name, estimate, mse in (
             ("exp(theta)", np.exp(own.eblup), np.full(M, np.nan)),

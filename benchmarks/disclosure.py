@@ -24,7 +24,7 @@ import xarray as xr
 from pages import write_part
 
 from buurtsae.estimates.summary import Estimates
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests" / "unit"))
@@ -77,7 +77,7 @@ def run(spoil: Callable[[Path, str], str], out: Path) -> tuple[Estimates, Path]:
     models.mkdir()
     path = models / "run.toml"
     path.write_text(spoil(data, (ROOT / "models" / "voorbeeldstad.toml").read_text(encoding="utf-8")), encoding="utf-8")
-    return pipeline.run(path, out / "results", progress=False).estimates, out / "results"
+    return steps.run(path, out / "results", progress=False).estimates, out / "results"
 
 
 def attack(est: Estimates) -> tuple[dict[Key, float], dict[Key, float]]:
@@ -92,8 +92,8 @@ def attack(est: Estimates) -> tuple[dict[Key, float], dict[Key, float]]:
     for s in np.unique(est.fit.direct.reference):
         frame = est.fit.direct.scores[s].frame
         own = [d for d, r in zip(names, est.fit.direct.reference, strict=True) if r == s]
-        w = frame[own].notna().mul(frame["weight"], axis=0).groupby(frame["area"]).sum()
-        mean = frame[own].fillna(0).mul(frame["weight"], axis=0).groupby(frame["area"]).sum() / w.where(w > 0)
+        w = frame[own].notna().mul(frame["weight"], axis=0).groupby(frame["area_code"]).sum()
+        mean = frame[own].fillna(0).mul(frame["weight"], axis=0).groupby(frame["area_code"]).sum() / w.where(w > 0)
         w, mean = (t.reindex(est.areas.codes).fillna(0).to_numpy() for t in (w, mean))
         weights = {key: w * (n > 0)[:, None] for key, n in residents_of(est.areas).items()}
         without = set(keys[table["direct"].isna()].unique())

@@ -27,12 +27,13 @@ from utrecht import RUN, simulate
 from buurtsae.draws import Draws, convergence
 from buurtsae.engines import nuts
 from buurtsae.engines.base import fit
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
+from buurtsae.runs.reading import Inputs
 
 MARKS = "<!-- engines: written by benchmarks/engines.py -->", "<!-- end of engines -->"
 
 
-def sampled(inputs: pipeline.Inputs, folder: Path, further: int) -> tuple[list[dict[str, np.ndarray]], float, float]:
+def sampled(inputs: Inputs, folder: Path, further: int) -> tuple[list[dict[str, np.ndarray]], float, float]:
     """Return what NUTS finds in one run and in further ones, and the seconds of compiling and of the first run."""
     folder.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
@@ -70,16 +71,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None, help="page whose part between the markers is replaced")
     args = parser.parse_args()
     simulate()
-    inputs = pipeline.check(RUN)
+    inputs = steps.check(RUN)
     every, compiling, sampling = sampled(inputs, args.work, args.further)
     fits, seconds = [], []
     for seed in range(args.seeds + 1):  # the first one compiles, or reads compiled loops
-        found = fit(inputs.model, inputs.direct, inputs.areas, "laplace", seed, progress=False)
+        found = fit(inputs.model, inputs.direct, "laplace", seed, progress=False)
         fits.append(columns(found.draws))
         seconds.append(found.seconds)
         print(f"laplace, seed {seed}: {found.seconds:.1f} s, {found.draws.certificate}", flush=True)
     each = float(np.median(seconds[1:]))
-    long = fit(inputs.model, inputs.direct, inputs.areas, "laplace", 999, progress=False, hyperparameters=args.long)
+    long = fit(inputs.model, inputs.direct, "laplace", 999, progress=False, hyperparameters=args.long)
     print(f"long: {long.seconds:.1f} s, {long.draws.certificate}", flush=True)
     settled = {name: values.mean(axis=(0, 1)) for name, values in columns(long.draws).items()}
     rows = []

@@ -11,8 +11,8 @@ from pathlib import Path
 import geopandas as gpd
 from matplotlib.figure import Figure
 
+from buurtsae.drawing.maps import plot_intervals, plot_map
 from buurtsae.origin import source
-from buurtsae.publication.maps import plot_intervals, plot_map
 
 ROOT = Path(__file__).resolve().parents[1]
 

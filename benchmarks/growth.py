@@ -70,9 +70,9 @@ def measured(shared: Path, n: int) -> dict[str, float]:
     source = SourceEstimates("made", 2024, codes, y, variance, one.astype("int64"), one)
     model = AreaModel("1 + x2 + x3 + x4 + x5", (BYM2(graph),))
     direct = DirectEstimates(("participatie",), (source,), areas)
-    fit(model, direct, areas, progress=False, draws=4, hyperparameters=2)  # compiled loops are read from disk
+    fit(model, direct, progress=False, draws=4, hyperparameters=2)  # compiled loops are read from disk
     start = time.perf_counter()
-    found = fit(model, direct, areas, progress=False, draws=1000, hyperparameters=400)
+    found = fit(model, direct, progress=False, draws=1000, hyperparameters=400)
     seconds = time.perf_counter() - start
     certificate = found.draws.certificate
     assert certificate is not None

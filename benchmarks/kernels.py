@@ -40,13 +40,13 @@ SETTINGS: dict[str, tuple[dict[str, str], int, int]] = {  # environment; threads
 FIGURES = ["estimate", "sd", "lower", "upper"]
 CHILD = """
 import sys
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
 from buurtsae.engines.base import fit
 from buurtsae.estimates.summary import estimate
 engine, seed, threads, to = sys.argv[1:]
-inputs = pipeline.check(pipeline.example())
+inputs = steps.check(steps.example())
 option = {"laplace": {"threads": int(threads)}, "nuts": {"cores": int(threads)}, "eblup": {}}[engine]
-found = fit(inputs.model, inputs.direct, inputs.areas, engine, int(seed), progress=False, **option)
+found = fit(inputs.model, inputs.direct, engine, int(seed), progress=False, **option)
 estimate(found).published.to_parquet(to)
 from threadpoolctl import threadpool_info
 print(*{i["architecture"] for i in threadpool_info() if i["internal_api"] == "openblas"})

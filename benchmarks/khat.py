@@ -18,7 +18,7 @@ from pages import write_part
 from threadpoolctl import threadpool_limits
 
 from buurtsae.draws import KHAT_MAX
-from buurtsae.engines.hyper import Scale
+from buurtsae.engines.hyper import NormalScores
 from buurtsae.engines.integration import Progress, integrate
 from buurtsae.engines.marginal import Marginal
 
@@ -38,16 +38,16 @@ def main() -> None:
     rows = []
     for n_dims in (1, 2):
         arrays, rng = made_design(n_dims), np.random.default_rng(n_dims)
-        scale, found = Scale.of(arrays), []
+        scores, found = NormalScores.of(arrays), []
         with threadpool_limits(1):
             for seed in range(args.sets):
-                target = Marginal.of(simulated(arrays, scale, rng)[0])
+                target = Marginal.of(simulated(arrays, scores, rng)[0])
                 found.append(integrate(target, seed, 100, map, Progress(False)))
         khat = np.array([f.khat for f in found])
         rows.append(
             {
                 "sub-dimensions": n_dims,
-                "hyperparameters": scale.size,
+                "hyperparameters": scores.size,
                 "data sets": args.sets,
                 f"k-hat above {KHAT_MAX}": f"{100 * (khat > KHAT_MAX).mean():.1f}%",
                 "k-hat, 90%": round(float(np.quantile(khat, 0.9)), 2),

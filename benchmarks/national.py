@@ -76,17 +76,21 @@ def measured(shared: Path, dims: list[int], threads: int) -> dict[str, object]:
     names, sampled = direct.subdimensions, (table["n_respondents"] > 0).to_numpy()
     y = direct.sources[0].mean
     start = time.perf_counter()
-    found = fit(model, direct, areas, "laplace", 1, progress=False, draws=1000, threads=threads)
+    found = fit(model, direct, "laplace", 1, progress=False, draws=1000, threads=threads)
     first, whole = time.perf_counter() - start, time.perf_counter() - START
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     start = time.perf_counter()
-    fit(model, direct, areas, "laplace", 2, progress=False, draws=1000, threads=threads)
+    fit(model, direct, "laplace", 2, progress=False, draws=1000, threads=threads)
     second = time.perf_counter() - start
 
     sigma, phi = (np.array(known[name])[dims] for name in ("sigma", "phi"))
     root = np.linalg.cholesky(np.array(known["correlation"])[np.ix_(dims, dims)])
     limit = Marginal.of(found.design).conditional(
-        Hyper(sigma[None], phi, {"R": root}, np.ones((1, len(dims))), np.zeros((1, len(dims))))
+        Hyper(
+            {"BYM2.sigma": sigma[None], "BYM2.phi": phi[None], "BYM2.R": root[None]},
+            np.ones((1, len(dims))),
+            np.zeros((1, len(dims))),
+        )
     )
     row = areas.codes.get_indexer(table.index)
     truth = table[[f"truth_{name}" for name in names]].to_numpy()

@@ -54,7 +54,7 @@ def estimated(shared: Path, to: Path) -> dict[str, Any]:
     frame = areas.frame.assign(population=own, **known.where(known >= 0))
     areas = replace(areas, frame=frame, names={"gemeente": gemeenten})
     sources = tuple(replace(s, mean=np.clip(s.mean, 0, 10)) for s in direct.sources)
-    est = estimate(fit(model, replace(direct, sources=sources, areas=areas), areas, seed=1, progress=False, draws=1000))
+    est = estimate(fit(model, replace(direct, sources=sources, areas=areas), seed=1, progress=False, draws=1000))
     start = time.perf_counter()
     run = {"title": "Nederland, verzonnen enquête", "created": "2026-01-01T00:00:00+00:00", "run_id": "made"}
     content = Content.of(est, {**run, "draft": False})

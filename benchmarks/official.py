@@ -75,7 +75,7 @@ def population(work: Path) -> tuple[Areas, pd.DataFrame, pd.DataFrame]:
     residents = pd.read_parquet(people)
     scores = Concept.load().score(Survey.read(people, SOURCE, areas.year, strata="stratum"))
     parts = list(Concept.load().subdimensions)
-    mean = scores.frame.groupby("area")[parts].mean().reindex(areas.codes)
+    mean = scores.frame.groupby("area_code")[parts].mean().reindex(areas.codes)
     matrix, known = Concept.load().matrix_of(parts), []
     for level in areas.levels:
         codes, weights = areas.aggregation(level)
@@ -109,7 +109,7 @@ def replicate(seed: int, work: Path) -> Path:
     scores = concept.score(Survey.read(file, SOURCE, areas.year, strata="stratum"))
     terms = (BYM2(areas.graph(), sd=PC(3.0, 0.05)), IID("gemeente"))
     model = AreaModel(f"1 + {' + '.join(COVARIATES)}", terms, missing="impute")
-    found = fit(model, direct([scores], areas), areas, "laplace", seed, progress=False, **OPTIONS)
+    found = fit(model, direct([scores], areas), "laplace", seed, progress=False, **OPTIONS)
     parts = found.draws.subdimensions
     levels = truth[truth["level"].isin(["gemeente", "land"]) & truth["measure"].isin(parts)]
     exact = Benchmarks.read(levels.rename(columns={"truth": "value"}), areas, concept, parts, exact=True)

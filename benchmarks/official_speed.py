@@ -64,7 +64,7 @@ def main() -> None:
         print(rows[-1], flush=True)
         return found
 
-    found = timed("fit, 1,000 draws", lambda: fit(model, direct, areas, seed=1, progress=False, draws=1000))
+    found = timed("fit, 1,000 draws", lambda: fit(model, direct, seed=1, progress=False, draws=1000))
     before = timed("table of estimates, ranks and suppression included", lambda: estimate(found))
     concept = Concept.load()
     to = timed(

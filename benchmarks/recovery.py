@@ -25,7 +25,8 @@ from buurtsae.areas.graph import Graph
 from buurtsae.engines.base import fit
 from buurtsae.estimates.summary import estimate
 from buurtsae.model.design import Design
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
+from buurtsae.runs.reading import Inputs
 from buurtsae.simulate.population import Truth, TruthSpec, expected_scores, simulate_truth, source_effects
 from buurtsae.simulate.survey import simulate_survey
 from buurtsae.survey.codebook import Codebook
@@ -36,18 +37,18 @@ from buurtsae.survey.survey import Survey
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def replicate(inputs: pipeline.Inputs, seed: int, folder: Path) -> pd.DataFrame:
+def replicate(inputs: Inputs, seed: int, folder: Path) -> pd.DataFrame:
     """Return one replicate's estimates beside the truth."""
     areas, graph = inputs.areas, inputs.model.terms[0].graph
     truth, data = surveyed(inputs, seed, folder)
-    found = fit(inputs.model, data, areas, "laplace", seed, progress=False, hyperparameters=500)
+    found = fit(inputs.model, data, "laplace", seed, progress=False, hyperparameters=500)
     table = estimate(found).table.merge(truth_at_levels(truth.table(), inputs), on=["level", "area_code", "measure"])
     print(f"survey {seed}: {found!r}", flush=True)
     best, certificate = known(found.design, truth, areas, graph), found.draws.certificate
     return table.assign(survey=seed, khat=certificate.khat, seconds=found.seconds, best=best)
 
 
-def surveyed(inputs: pipeline.Inputs, seed: int, folder: Path, spec: TruthSpec = SPEC) -> tuple[Truth, DirectEstimates]:
+def surveyed(inputs: Inputs, seed: int, folder: Path, spec: TruthSpec = SPEC) -> tuple[Truth, DirectEstimates]:
     """Draw a truth and its surveys, and return the truth with the direct estimates."""
     areas, concept = inputs.areas, Concept.load()
     truth = simulate_truth(areas, inputs.model.terms[0].graph, spec, seed)
@@ -102,7 +103,7 @@ def known(arrays: Design, truth: Truth, areas: Areas, graph: Graph) -> float:
     return float((abs(z) < 1.96).mean())
 
 
-def truth_at_levels(truth: pd.DataFrame, inputs: pipeline.Inputs) -> pd.DataFrame:
+def truth_at_levels(truth: pd.DataFrame, inputs: Inputs) -> pd.DataFrame:
     """Return the truth of every level: resident-weighted means of the buurten."""
     wide = truth.pivot(index="area_code", columns="measure", values="truth").reindex(inputs.areas.codes)
     parts = []
@@ -207,7 +208,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=6001, help="seed of the first survey")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "recovery.md")
     args = parser.parse_args()
-    inputs, tables = pipeline.check(ROOT / "models" / "voorbeeldstad.toml"), []
+    inputs, tables = steps.check(ROOT / "models" / "voorbeeldstad.toml"), []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(args.first, args.first + args.surveys):
             tables.append(replicate(inputs, seed, Path(folder)))

@@ -139,7 +139,7 @@ def made_survey(model: GradedModel, buurten: int, n: int, seed: int) -> tuple[Su
     items = tuple(Item(i, "participatie", 1, codes[-1], codes, scale="made") for i in model.items)
     book = Codebook("made", "Made", missing=(99,), scales=(Scale("made", "Made", "participatie", items, 0.5),))
     answers = pd.DataFrame(1 + y * (codes[-1] - 1) / 10, columns=list(model.items)).round()
-    design = pd.DataFrame({"area": [f"BU9901{a:04}" for a in area], "weight": 1.0, "stratum": "all"})
+    design = pd.DataFrame({"area_code": [f"BU9901{a:04}" for a in area], "weight": 1.0, "stratum": "all"})
     node, weight = np.polynomial.hermite_e.hermegauss(41)
     residents = model.expected((centre[:, None] + np.sqrt(1 - BETWEEN) * node).ravel()).reshape(buurten, -1)
     return Survey(pd.concat([design, answers], axis=1), book, 2024), residents @ (weight / weight.sum())
@@ -153,8 +153,8 @@ def buurt_means(surveys: int, buurten: int, seed: int) -> pd.DataFrame:
         for k in range(surveys):
             survey, truth = made_survey(model, buurten, per_buurt * buurten, seed + k)
             found = reliability(survey)
-            row, lam = found.scales.iloc[0], found.buurten.set_index("area")["reliability"]
-            mean = score(survey, ["participatie"]).frame.groupby("area")["participatie"].mean()
+            row, lam = found.scales.iloc[0], found.buurten.set_index("area_code")["reliability"]
+            mean = score(survey, ["participatie"]).frame.groupby("area_code")["participatie"].mean()
             real = truth[lam.index.str[-4:].astype(int)]
             error = (lam * (mean[lam.index] - mean.mean()) - (real - truth.mean())).pow(2).mean()  # if shrunk by lambda
             each.append((row["icc"], row["lambda_mean"], 1 - error / truth.var(), row["needed_70"], row["needed_80"]))

@@ -87,7 +87,7 @@ def replicate(areas: Areas, graph: Graph, seed: int, folder: Path) -> pd.DataFra
     for name, used in [("samen", list(SIZES)), *((s, [s]) for s in SIZES)]:
         data = direct([scores[s] for s in used], areas)
         enough = JOINT if name == "samen" else ALONE
-        found = fit(model, data, areas, "laplace", seed, progress=False, draws=2000, hyperparameters=enough)
+        found = fit(model, data, "laplace", seed, progress=False, draws=2000, hyperparameters=enough)
         table, certificate = estimate(found).table, found.draws.certificate
         table = table[table["level"] == "buurt"].merge(truth.table(), on=["area_code", "measure"])
         kept = ["area_code", "measure", "estimate", "sd", "lower", "upper", "direct", "truth", "n_respondents"]
@@ -104,7 +104,7 @@ def known_coverage(areas: Areas, graph: Graph, seed: int, folder: Path) -> float
     truth = simulate_truth(areas, graph, SPEC, seed)
     data = direct(list(made_scores(areas, truth, seed, folder).values()), areas)
     return known(
-        design(AreaModel("1 + welvaart + stedelijk", (BYM2(graph), IID("gemeente"))), data, areas), truth, areas, graph
+        design(AreaModel("1 + welvaart + stedelijk", (BYM2(graph), IID("gemeente"))), data), truth, areas, graph
     )
 
 

@@ -23,7 +23,7 @@ import pandas as pd
 
 from buurtsae.areas.areas import Areas
 from buurtsae.estimates.summary import Estimates, level_draws
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
 from buurtsae.runs.runfile import RunFile
 from buurtsae.simulate.population import TruthSpec
 from buurtsae.simulate.survey import simulate_to
@@ -98,7 +98,7 @@ def by_profile(few: pd.DataFrame, subdimensions: tuple[str, ...]) -> tuple[float
     return float((distance < direct).mean()), float(most.mean()), len(distance)
 
 
-def report(outcome: pipeline.Outcome, rows: pd.DataFrame, seconds: dict[str, float]) -> str:
+def report(outcome: steps.Outcome, rows: pd.DataFrame, seconds: dict[str, float]) -> str:
     """Return the page in Markdown."""
     est, quality = outcome.estimates, outcome.quality
     fit, concept = est.fit, est.concept
@@ -179,12 +179,12 @@ def main() -> None:
     clock = [time.perf_counter()]
     truth = simulate()
     clock.append(time.perf_counter())
-    steps: list[tuple[str, float]] = []
-    outcome = pipeline.run(
-        RUN, FOLDER / "results", progress=False, say=lambda text: steps.append((text, time.perf_counter()))
+    lines: list[tuple[str, float]] = []
+    outcome = steps.run(
+        RUN, FOLDER / "results", progress=False, say=lambda text: lines.append((text, time.perf_counter()))
     )
     clock.append(time.perf_counter())
-    known = [s for s in steps if "\n" not in s[0]]  # the printed model is no step
+    known = [s for s in lines if "\n" not in s[0]]  # the printed model is no step
     ends = [t for _, t in known[1:]] + [clock[-1]]
     seconds = {"simulate": clock[1] - clock[0]} | {n: e - t for (n, t), e in zip(known, ends, strict=True)}
     seconds["all"] = clock[-1] - clock[0]

@@ -45,7 +45,9 @@ def simulate(areas: Areas, graph: Graph, spread: float, seed: int) -> tuple[Scor
     variance = WITHIN * np.exp(spread * rng.normal(size=n) - spread**2 / 2)
     count = np.clip(rng.lognormal(1.6, 0.9, n).round().astype(int), 1, 30)
     area = np.repeat(np.arange(n), count)
-    frame = pd.DataFrame({"area": areas.codes[area], "weight": rng.lognormal(0, 0.3, len(area)), "stratum": "alle"})
+    frame = pd.DataFrame(
+        {"area_code": areas.codes[area], "weight": rng.lognormal(0, 0.3, len(area)), "stratum": "alle"}
+    )
     measures = Concept.load().subdimensions
     frame[list(measures)] = np.nan
     frame[MEASURE] = mean[area] + np.sqrt(variance[area]) * rng.normal(size=len(area))
@@ -60,7 +62,7 @@ def replicate(areas: Areas, graph: Graph, spread: float, seed: int, compiled: di
     for method in ("pooled", "gvf", "joint"):
         data = direct(scores, areas, variances="gvf" if method == "gvf" else "pooled")
         model = AreaModel("1", (BYM2(graph),), variances=PC(0.5, 0.05) if method == "joint" else None)
-        arrays = design(model, data, areas)
+        arrays = design(model, data)
         key = "joint" if method == "joint" else "fixed"
         if key in compiled:
             compiled[key] = nuts.with_data(compiled[key], arrays)

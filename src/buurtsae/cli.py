@@ -68,9 +68,9 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Do the main job: read, check, direct estimates, fit, estimates, quality, publish."""
-    from buurtsae.runs import steps as pipeline
+    from buurtsae.runs import steps
 
-    outcome = pipeline.run(file, out, seed=seed, engine=engine, progress=not quiet, say=_silent if quiet else _say)
+    outcome = steps.run(file, out, seed=seed, engine=engine, progress=not quiet, say=_silent if quiet else _say)
     if as_json:
         _print_json(summary(outcome))
     elif not quiet:
@@ -88,9 +88,9 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Do the main job on the example inside the package, Voorbeeldstad."""
-    from buurtsae.runs import steps as pipeline
+    from buurtsae.runs import steps
 
-    run(pipeline.example(), out, seed, engine, as_json, quiet)
+    run(steps.example(), out, seed, engine, as_json, quiet)
 
 
 @app.command()
@@ -102,14 +102,14 @@ def compare(
     """Put two runs side by side: estimates, uncertainty, ranks, labels, and which predicts better."""
     from buurtsae.estimates.evidence.compare import compare_folders
 
-    found = compare_folders(first, second)
+    comparison = compare_folders(first, second)
     if as_json:
-        parts = {"table": found.table.to_dict("records"), "worst": found.worst.to_dict("records")}
-        labels = {str(k): v for k, v in found.labels.to_dict("index").items()}
-        elpd = None if found.elpd is None else dict(zip(("difference", "se"), found.elpd, strict=True))
-        _print_json({"agree": found.agree, "labels": labels, "elpd": elpd, **parts})
+        parts = {"table": comparison.table.to_dict("records"), "worst": comparison.worst.to_dict("records")}
+        labels = {str(k): v for k, v in comparison.labels.to_dict("index").items()}
+        elpd = None if comparison.elpd is None else dict(zip(("difference", "se"), comparison.elpd, strict=True))
+        _print_json({"agree": comparison.agree, "labels": labels, "elpd": elpd, **parts})
     else:
-        typer.echo(found.text)
+        typer.echo(comparison.text)
 
 
 @app.command()
@@ -121,11 +121,11 @@ def explain(
     """Say in Dutch what is known about one area, and what its estimates lean on."""
     from buurtsae.publication.content import explained, of_area
 
-    found = of_area(folder, code)
+    area = of_area(folder, code)
     if as_json:
-        _print_json(found)
+        _print_json(area)
     else:
-        typer.echo(explained(found))
+        typer.echo(explained(area))
 
 
 @app.command()
@@ -167,7 +167,7 @@ def plan(
 ) -> None:
     """Plan a sample: how many extra respondents, and where, make buurten betrouwbaar."""
     from buurtsae.folder.target import by_heading, claimed, staged
-    from buurtsae.runs import steps as pipeline
+    from buurtsae.runs import steps
     from buurtsae.tables import write_csv
 
     claim: AbstractContextManager[Target | None] = nullcontext()
@@ -175,19 +175,19 @@ def plan(
         known = by_heading(out.name, "area_code,area_name,population,n_respondents,extra,")
         claim = claimed(out.parent, [out.name], known, f".{out.name}.buurtsae")
     with claim as place:
-        found = pipeline.plan(
+        planned = steps.plan(
             file, seed=seed, progress=not quiet, say=_silent if quiet else _say, budget=budget, target=target,
             measure=measure or None, source=source, max_per_area=max_per_area, deff=deff
         )  # fmt: skip
         if out is not None and place is not None:
             with staged(place) as folder:
-                write_csv(found.table, folder / out.name)
+                write_csv(planned.table, folder / out.name)
     if as_json:
-        asked = found.table[found.table["extra"] > 0]
-        summary = {k: getattr(found, k) for k in ("budget", "target", "extra", "share", "share_expected", "reached")}
-        _print_json({**summary, "needed": found.needed, "areas": asked.to_dict("records")})
+        asked = planned.table[planned.table["extra"] > 0]
+        summary = {k: getattr(planned, k) for k in ("budget", "target", "extra", "share", "share_expected", "reached")}
+        _print_json({**summary, "needed": planned.needed, "areas": asked.to_dict("records")})
     elif not quiet:
-        typer.echo(found.text)
+        typer.echo(planned.text)
 
 
 @app.command()
@@ -202,19 +202,19 @@ def curves(
     """Show what goes with each covariate: differences in score over its range, with and without the spatial field."""
     from buurtsae.folder.target import claimed
     from buurtsae.publication.curves import FILES, KNOWN, write_curves
-    from buurtsae.runs import steps as pipeline
+    from buurtsae.runs import steps
 
     with nullcontext() if out is None else claimed(out, FILES, KNOWN) as place:
-        found = pipeline.curves(file, covariate or (), seed=seed, progress=not quiet, say=_silent if quiet else _say)
+        drawn = steps.curves(file, covariate or (), seed=seed, progress=not quiet, say=_silent if quiet else _say)
         if place is not None:
             from buurtsae.origin import notice
             from buurtsae.runs.runfile import RunFile
 
-            write_curves(found, place, notice(RunFile.load(file).spec.run.fictitious))
+            write_curves(drawn, place, notice(RunFile.load(file).spec.run.fictitious))
     if as_json:
-        _print_json({c.name: c.table.to_dict("records") for c in found})
+        _print_json({c.name: c.table.to_dict("records") for c in drawn})
     elif not quiet:
-        typer.echo("\n\n".join(c.text for c in found))
+        typer.echo("\n\n".join(c.text for c in drawn))
 
 
 @app.command()
@@ -224,9 +224,9 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Read and validate all inputs, fit nothing; every problem in one report."""
-    from buurtsae.runs import steps as pipeline
+    from buurtsae.runs import steps
 
-    inputs = pipeline.check(file)
+    inputs = steps.check(file)
     audit = {
         "areas": inputs.areas.audit(),
         "notes": inputs.notes,
@@ -259,12 +259,8 @@ def sources(
     from buurtsae.survey.codebook import Codebook, available
     from buurtsae.survey.concept import Concept
 
-    problems, books = Problems(), []
-    for name in source or available():
-        try:
-            books.append(Codebook.load(name))
-        except BuurtsaeError as error:
-            problems.collect(error)
+    problems = Problems()
+    books = [book for name in source or available() if (book := problems.attempt(Codebook.load, name))]
     problems.raise_if_any()
     console = Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=120)
     if as_json:
@@ -311,15 +307,15 @@ def simulate(
     pairs = dict(_pair(w, "--where") for w in where or [])
     rates = {}
     for text in source or ["veiligheidsmonitor"]:
-        book, _, given = text.partition("=")
+        book, _, share = text.partition("=")
         try:
-            rates[book] = float(given) if given else rate
+            rates[book] = float(share) if share else rate
         except ValueError:
             raise typer.BadParameter(f"{text!r}: after = comes a number", param_hint="--source") from None
     tables = [(t, "buurtcode") for t in table or []]
     with claimed(out, FILES, KNOWN) as place:
-        found = Areas.read(areas, year, code=code, name=name, population=population, tables=tables, where=pairs)
-        files = simulate_to(found, place, rates, seed, TruthSpec(covariates=tuple(covariate or ())))
+        region = Areas.read(areas, year, code=code, name=name, population=population, tables=tables, where=pairs)
+        files = simulate_to(region, place, rates, seed, TruthSpec(covariates=tuple(covariate or ())))
     if as_json:
         _print_json({"files": [str(f) for f in files], "hint": FICTITIOUS})
     elif not quiet:
@@ -347,10 +343,10 @@ def _print_json(content: dict[str, Any]) -> None:
 
 
 def _report(error: BuurtsaeError, as_json: bool) -> None:
-    found = error.problems if isinstance(error, ProblemsError) else (error,)
+    problems = error.problems if isinstance(error, ProblemsError) else (error,)
     if as_json:
         keys = ("what", "got", "expected", "hint")
-        _print_json({"ok": False, "problems": [{k: getattr(p, k) for k in keys} for p in found]})
+        _print_json({"ok": False, "problems": [{k: getattr(p, k) for k in keys} for p in problems]})
     else:
         typer.echo(str(error), err=True)
         if isinstance(error, ProblemsError):

@@ -32,9 +32,9 @@ def print_summary(outcome: Outcome) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from buurtsae.drawing.style import LABELS
     from buurtsae.estimates.labels import BASES, basis
     from buurtsae.notes import MADE
-    from buurtsae.publication.style import LABELS
 
     est, console = outcome.estimates, Console()
     total = est.measures[-1]

@@ -133,6 +133,12 @@ class Draws:
         T of them; empty where there is one period.
     outcome : Outcome
         What eta says about, with its scale.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> voorbeeldstad().draws.flat.shape
+    (400, 120, 4)
     """
 
     eta: Floats
@@ -232,7 +238,7 @@ class Draws:
         return pd.DataFrame(rows, columns=HYPERPARAMETERS)
 
     def __repr__(self) -> str:
-        what = f"Draws of {len(self.areas)} buurten x {len(self.subdimensions)} sub-dimensions"
+        what = f"Draws of {len(self.areas)} areas x {len(self.subdimensions)} sub-dimensions"
         if self.certificate is not None:
             return f"{what}: {len(self.flat)} independent draws, {self.certificate}"
         return f"{what}: {self.shape[0]} chains of {self.shape[1]}, {self.divergences} divergences"

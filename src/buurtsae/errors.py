@@ -9,10 +9,11 @@ Whatever the input holds, a message stays short: a part of a line is cut at `PAR
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 Text = TypeVar("Text", bound=str)
+Result = TypeVar("Result")
 
 PART, ALIKE, TOTAL = 700, 5, 5000
 
@@ -46,6 +47,16 @@ class BuurtsaeError(Exception):
         What was found, and what should have been there.
     hint : str
         What to do about it.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> bs.Codebook.load("nieuw")
+    Traceback (most recent call last):
+        ...
+    buurtsae.errors.DataError: source 'nieuw' has no codebook
+      got 'nieuw'; expected burgerpeiling, ...
+      hint: name one of these, ...
     """
 
     def __init__(self, what: str, got: str, expected: str, hint: str) -> None:
@@ -76,7 +87,7 @@ class ProblemsError(BuurtsaeError):
     """
 
     def __init__(self, problems: Sequence[BuurtsaeError]) -> None:
-        self.problems, self.count = _told(problems), len(problems)
+        self.problems, self.count = _in_short(problems), len(problems)
         super().__init__(
             f"{self.count} problems found", f"{self.count} problems", "none", "repair them all, then run again"
         )
@@ -85,26 +96,26 @@ class ProblemsError(BuurtsaeError):
         return "\n".join(str(p) for p in self.problems)
 
 
-def _told(problems: Sequence[BuurtsaeError]) -> tuple[BuurtsaeError, ...]:
-    """The problems that are told: the first of each kind, and a count of the others; no more than can be read."""
+def _in_short(problems: Sequence[BuurtsaeError]) -> tuple[BuurtsaeError, ...]:
+    """The problems that are shown: the first of each kind, and a count of the others; no more than can be read."""
     kinds: dict[tuple[str, str], list[BuurtsaeError]] = {}
     for p in problems:
         kinds.setdefault((p.expected, p.hint), []).append(p)
-    told: list[BuurtsaeError] = []
+    kept: list[BuurtsaeError] = []
     for p in problems:
         alike = kinds[p.expected, p.hint]
         if len(alike) <= ALIKE or p in alike[: ALIKE - 1]:
-            told.append(p)
+            kept.append(p)
         elif p is alike[ALIKE - 1]:
             got = shown((q.got for q in alike[ALIKE - 1 :]), 3)
-            told.append(type(p)(f"{len(alike) - ALIKE + 1} more such problems", got, p.expected, p.hint))
+            kept.append(type(p)(f"{len(alike) - ALIKE + 1} more such problems", got, p.expected, p.hint))
     length = 0
-    for k, p in enumerate(told):
+    for k, p in enumerate(kept):
         length += len(str(p)) + 1
-        if length > TOTAL - 200 and k + 1 < len(told):
+        if length > TOTAL - 200 and k + 1 < len(kept):
             hint = "repair these, then run again"
-            return (*told[:k], DataError(f"{len(told) - k} more kinds of problems", "too many to show", "none", hint))
-    return tuple(told)
+            return (*kept[:k], DataError(f"{len(kept) - k} more kinds of problems", "too many to show", "none", hint))
+    return tuple(kept)
 
 
 class Problems:
@@ -121,14 +132,22 @@ class Problems:
         """Record an error raised elsewhere, unpacking it if it holds several."""
         self.found.extend(error.problems if isinstance(error, ProblemsError) else [error])
 
+    def attempt(self, step: Callable[..., Result], *args: Any, **options: Any) -> Result | None:
+        """Return what a step gives; where it fails record the error and return None."""
+        try:
+            return step(*args, **options)
+        except BuurtsaeError as error:
+            self.collect(error)
+            return None
+
     def sift(self, findings: Iterable[Text | BuurtsaeError | None]) -> list[Text]:
         """Record the errors among findings, and return the sentences: they are notes."""
         notes = []
-        for one in findings:
-            if isinstance(one, BuurtsaeError):
-                self.collect(one)
-            elif one is not None:
-                notes.append(one)
+        for finding in findings:
+            if isinstance(finding, BuurtsaeError):
+                self.collect(finding)
+            elif finding is not None:
+                notes.append(finding)
         return notes
 
     def raise_if_any(self) -> None:

@@ -35,9 +35,9 @@ class Note(str):
         note.nl = nl.format(**{k: _Value(v, True) for k, v in values.items()}) if values else nl
         return note
 
-    def under(self, head: str) -> Note:
+    def under(self, head: str, by: str = ": ") -> Note:
         """Return the note with what it is about in front: `head: note`."""
-        return Note("{head}: {note}", "{head}: {note}", head=head, note=self)
+        return Note("{head}{by}{note}", "{head}{by}{note}", head=head, by=by, note=self)
 
     @classmethod
     def joined(cls, notes: Iterable[Note], by: str = "; ") -> Note:

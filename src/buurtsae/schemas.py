@@ -157,8 +157,8 @@ def check_estimates(table: pd.DataFrame) -> pd.DataFrame:
     try:
         table = estimates_schema().validate(table, lazy=True)
     except pandera.errors.SchemaErrors as error:
-        found = error.failure_cases.astype({"column": "string"})
-        for (column, check), cases in found.groupby(["column", "check"], dropna=False, sort=False):
+        failures = error.failure_cases.astype({"column": "string"})
+        for (column, check), cases in failures.groupby(["column", "check"], dropna=False, sort=False):
             where = "the table of estimates" if pd.isna(column) else f"estimates.{column}"
             problems.add(where + " breaks the contract", shown(cases["failure_case"]), str(check), "repair that column")
     if set(table.columns) >= {c.name for c in ESTIMATES}:

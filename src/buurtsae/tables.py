@@ -116,7 +116,7 @@ def boolean(column: pd.Series) -> bool:
     return pd.api.types.is_bool_dtype(column) or bool(column.map(lambda v: isinstance(v, bool | np.bool_)).any())
 
 
-def as_number(column: pd.Series, strict: bool = True) -> pd.Series:
+def as_number(column: pd.Series, strict: bool = True, secret: float = SECRET_BELOW) -> pd.Series:
     """Return a column as float: decimal commas read, CBS's secret codes and dots missing.
 
     Parameters
@@ -124,6 +124,8 @@ def as_number(column: pd.Series, strict: bool = True) -> pd.Series:
     column : Series
     strict : bool
         False: what is no number is missing.
+    secret : float
+        Numbers up to it are missing.
 
     Raises
     ------
@@ -142,7 +144,7 @@ def as_number(column: pd.Series, strict: bool = True) -> pd.Series:
     impossible = (size > LARGEST) | ((size < SMALLEST) & (size > 0))
     if strict and impossible.any():
         raise ValueError(f"{numbers[impossible].iloc[0]:g}, which is too large or too small to compute with")
-    return numbers.mask(impossible | (numbers <= SECRET_BELOW))
+    return numbers.mask(impossible | (numbers <= secret))
 
 
 def write_csv(

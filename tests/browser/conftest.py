@@ -16,18 +16,18 @@ import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser lane: make test-browser")
 
-from buurtsae.runs import steps as pipeline  # noqa: E402
+from buurtsae.runs import steps  # noqa: E402
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> pipeline.Outcome:
-    return pipeline.run(pipeline.example(), tmp_path_factory.mktemp("demo") / "out", progress=False)
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> steps.Outcome:
+    return steps.run(steps.example(), tmp_path_factory.mktemp("demo") / "out", progress=False)
 
 
 @pytest.fixture(scope="session")
-def folder(outcome: pipeline.Outcome) -> Path:
+def folder(outcome: steps.Outcome) -> Path:
     return outcome.folder
 
 

@@ -16,11 +16,11 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from pypdf import PdfReader
 
+from buurtsae.drawing.style import VERDICT_WORDS
 from buurtsae.figures import dutch, interval
 from buurtsae.publication.content import Content
 from buurtsae.publication.site import write_site
-from buurtsae.publication.style import VERDICT_WORDS
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
 
 pytestmark = pytest.mark.browser
 CITY, BUURT = "GM9901", "BU99010002"
@@ -107,7 +107,7 @@ def test_three_views_of_the_same_buurten(page: Any, folder: Path, table: pd.Data
     assert names == sorted(names, key=str.casefold)
 
 
-def test_views_without_a_figure_of_the_gemeente(page: Any, outcome: pipeline.Outcome, tmp_path: Path) -> None:
+def test_views_without_a_figure_of_the_gemeente(page: Any, outcome: steps.Outcome, tmp_path: Path) -> None:
     content = Content.of(outcome.estimates, {"title": "Deel", "created": "2024-01-31", "run_id": "x", "draft": False})
     inside = content.table["area_code"].str.startswith("BU9901")
     part = content.table.assign(p_above_parent=content.table["p_above_parent"].mask(inside))
@@ -429,7 +429,7 @@ def test_a_map_leads_to_the_page_of_a_buurt(page: Any, folder: Path) -> None:
     page.wait_for_url(f"**/{CITY}.html*")
 
 
-def test_hostile_names_are_text(page: Any, outcome: pipeline.Outcome, tmp_path: Path) -> None:
+def test_hostile_names_are_text(page: Any, outcome: steps.Outcome, tmp_path: Path) -> None:
     est = outcome.estimates
     run = {"title": HOSTILE[0], "created": "2024-01-31", "run_id": "x", "draft": False}
     content = Content.of(est, run)

@@ -15,7 +15,7 @@ import pytest
 from example_runs import DemoRun, Example, Sampled, call
 
 from buurtsae.engines import nuts
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
         return wrapper
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "run", keeping("outcome", pipeline.run))
+        patch.setattr(steps, "run", keeping("outcome", steps.run))
         called = call("demo", "--out", tmp_path_factory.mktemp("demo") / "out", "--json", "--quiet")
     assert "outcome" in made, called.err
     return DemoRun(called, made["outcome"])
@@ -48,7 +48,7 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
 @pytest.fixture(scope="session")
 def sampled() -> Sampled:
     """The demo's model sampled by NUTS, with the settings of the run file."""
-    inputs = pipeline.check(pipeline.example())
+    inputs = steps.check(steps.example())
     compiled = nuts.compile_design(inputs.design)
     options = nuts.NutsOptions(**inputs.run.spec.engine["nuts"])
     return Sampled(inputs, compiled, nuts.sample_compiled(compiled, inputs.design, 2024, options, progress=False))

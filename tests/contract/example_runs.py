@@ -18,7 +18,8 @@ from buurtsae import cli
 from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.summary import Estimates
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
+from buurtsae.runs.reading import Inputs
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class DemoRun:
     """The demo as `buurtsae demo --json` made it, with what it made on the way."""
 
     called: Called
-    outcome: pipeline.Outcome
+    outcome: steps.Outcome
 
     @property
     def folder(self) -> Path:
@@ -99,6 +100,6 @@ class DemoRun:
 class Sampled:
     """The model of the demo, compiled for NUTS, with draws."""
 
-    inputs: pipeline.Inputs
+    inputs: Inputs
     compiled: Any
     draws: Draws

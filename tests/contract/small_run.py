@@ -17,7 +17,7 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
 
 DATA = Path(__file__).parents[2] / "data" / "voorbeeldstad"
 KEPT = 8  # buurten per gemeente
@@ -143,7 +143,7 @@ def make_base(folder: Path) -> Path:
          "se": [0.2, 0.1]}
     ).to_csv(folder / "benchmark.csv", index=False)  # fmt: skip
     write_toml(folder / "bron.toml", COMMON | SOURCES)
-    direct = pipeline.check(folder / "bron.toml").direct
+    direct = steps.check(folder / "bron.toml").direct
     table = direct.variances().rename(columns={"before": "variance"}).query("variance > 0 and source != 'eigen'")
     table = table.assign(estimate=6.0)[
         ["area_code", "measure", "source", "estimate", "variance", "n_respondents", "n_effective"]

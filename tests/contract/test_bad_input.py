@@ -12,7 +12,7 @@ import pytest
 from example_runs import Example, call
 from shapely.geometry import Polygon
 
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
 
 VM, BP, KWB = "enquete_veiligheidsmonitor.csv", "enquete_burgerpeiling.csv", "kerncijfers.csv"
 
@@ -400,12 +400,12 @@ def test_nobody_answered(example: Example) -> None:
 
 
 def test_another_coordinate_system_is_reprojected_and_said(example: Example) -> None:
-    before = pipeline.check(example.run)
+    before = steps.check(example.run)
     example.areas(lambda f: f.to_crs("EPSG:4326"))
     done = call("check", example.run)
     assert done.status == 0, done.err
     assert "note: geometry reprojected from WGS 84 to RD New (EPSG:28992)" in done.out
-    after = pipeline.check(example.run)
+    after = steps.check(example.run)
     assert after.areas.frame.crs == "EPSG:28992"
     # there and back: PROJ's grid-free transformation closes to well under a metre
     assert after.areas.frame.geometry.hausdorff_distance(before.areas.frame.geometry).max() < 0.5
@@ -459,7 +459,7 @@ def test_a_source_per_wijk_passes_the_check(example: Example) -> None:
     done = call("check", example.run)
     assert done.status == 0, done.err
     assert "burgerpeiling 2024: 12 wijken" in done.out  # data/voorbeeldstad/README.md: 120 buurten in 12 wijken
-    inputs = pipeline.check(example.run)
+    inputs = steps.check(example.run)
     first, second = inputs.direct.sources
     assert (first.level, second.level) == ("buurt", "wijk")
     assert inputs.design.sites.shape == (120 + 12, 120)
@@ -468,7 +468,7 @@ def test_a_source_per_wijk_passes_the_check(example: Example) -> None:
 
 def test_estimates_per_wijk_pass_the_check(example: Example) -> None:
     """Instead of respondents: a table with one source per buurt and one per wijk."""
-    table = pipeline.check(example.run).direct.variances().rename(columns={"before": "variance"})
+    table = steps.check(example.run).direct.variances().rename(columns={"before": "variance"})
     rows = table[table["n_respondents"] > 1].assign(estimate=6.0)[["area_code", "measure", "source", "estimate"]]
     rows = rows.assign(**table.loc[rows.index, ["variance", "n_respondents", "n_effective"]])
     wijk = rows["source"] == "burgerpeiling"
@@ -526,7 +526,7 @@ def test_a_gemeente_with_one_respondent_is_said(example: Example) -> None:
 
 def test_a_source_without_respondents_in_a_gemeente_has_no_figure_there(example: Example) -> None:
     example.table(BP, lambda f: f[~f["buurtcode"].str.startswith("BU9903")])
-    table = pipeline.check(example.run).direct.variances()
+    table = steps.check(example.run).direct.variances()
     own = table[table["source"] == "burgerpeiling"]
     assert len(own)
     assert not own["area_code"].str.startswith("BU9903").any()
@@ -537,9 +537,9 @@ def test_leaving_a_source_out_is_one_line(example: Example) -> None:
     example.toml('source = "burgerpeiling"', 'source = "burgerpeiling"\nuse = false')
     example.table(BP, lambda f: f.iloc[:0])  # not even read
     assert "source burgerpeiling is left out by the run file" in notes_of(example)
-    inputs = pipeline.check(example.run)
+    inputs = steps.check(example.run)
     assert [s.source for s in inputs.direct.sources] == ["veiligheidsmonitor"]
-    assert BP not in {f.name for f in inputs.files}
+    assert BP not in {f.name for f in inputs.run.files}
 
 
 def test_a_source_of_another_year_is_said(example: Example) -> None:
@@ -556,8 +556,8 @@ def test_known_totals_are_met(example: Example) -> None:
     totals = pd.read_csv(example.data / "totalen.csv")
     totals["total"] = totals["total"].to_numpy()[::-1]
     totals.to_csv(example.data / "totalen.csv", index=False)
-    inputs = pipeline.check(example.run)
+    inputs = steps.check(example.run)
     frame = inputs.direct.scores[0].frame
-    met = frame.groupby("GM" + frame["area"].str[2:6])["weight"].sum()
+    met = frame.groupby("GM" + frame["area_code"].str[2:6])["weight"].sum()
     assert met.to_numpy() == pytest.approx(totals.set_index("category").loc[met.index, "total"].to_numpy(), rel=1e-9)
-    assert {"totalen.csv"} <= {f.name for f in inputs.files}
+    assert {"totalen.csv"} <= {f.name for f in inputs.run.files}

@@ -63,7 +63,7 @@ def table(areas: Areas) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def counts(areas: Areas, table: pd.DataFrame) -> AreaCounts:
-    return AreaCounts.from_frame(table, "y", trials="n", area="code", areas=areas)
+    return AreaCounts.from_frame(table, y="y", trials="n", area="code", areas=areas)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def model(graph: Graph) -> AreaModel:
 
 
 def test_the_gradient(model: AreaModel, counts: AreaCounts, areas: Areas) -> None:
-    target, xi, step = Counting.of(design(model, counts, areas)), np.array([0.3, -0.4]), 1e-5
+    target, xi, step = Counting.of(design(model, counts)), np.array([0.3, -0.4]), 1e-5
     ends = [[target.with_gradient(xi + s * step * e)[0] for s in (1, -1)] for e in np.eye(2)]
     numeric = [(up - down) / (2 * step) for up, down in ends]
     np.testing.assert_allclose(target.with_gradient(xi)[1], numeric, atol=1e-5)
@@ -83,8 +83,8 @@ def test_the_gradient(model: AreaModel, counts: AreaCounts, areas: Areas) -> Non
 @pytest.mark.slow
 @pytest.mark.xdist_group("engines")
 def test_laplace_agrees_with_nuts(model: AreaModel, counts: AreaCounts, areas: Areas) -> None:
-    slow = fit(model, counts, areas, "nuts", 1, progress=False, target_accept=0.95).draws
-    fast = fit(model, counts, areas, "laplace", 1, progress=False, draws=8000, hyperparameters=500).draws
+    slow = fit(model, counts, "nuts", 1, progress=False, target_accept=0.95).draws
+    fast = fit(model, counts, "laplace", 1, progress=False, draws=8000, hyperparameters=500).draws
     certificate = fast.certificate
     assert certificate is not None
     assert certificate.khat < 0.7
@@ -100,7 +100,7 @@ def test_laplace_agrees_with_nuts(model: AreaModel, counts: AreaCounts, areas: A
 
 
 def test_the_information_of_a_count_is_about_its_share(model: AreaModel, counts: AreaCounts, areas: Areas) -> None:
-    found = fit(model, counts, areas, "laplace", 1, progress=False, draws=400, hyperparameters=50)
+    found = fit(model, counts, "laplace", 1, progress=False, draws=400, hyperparameters=50)
     share = Binomial().mean(found.draws.flat.mean(axis=0))[:, 0]
     expected = np.nan_to_num(counts.size[:, 0]) / (share * (1 - share))
     np.testing.assert_allclose(found.information[0, :, 0, 0], expected)
@@ -121,30 +121,30 @@ def test_a_model_of_counts_in_words(model: AreaModel) -> None:
 
 def test_the_classical_engine_refuses_counts_by_name(counts: AreaCounts, areas: Areas) -> None:
     with pytest.raises(ModelError, match="engine eblup does not support") as caught:
-        fit(AreaModel("1", (IID("buurt"),), outcome=Binomial()), counts, areas, "eblup", progress=False)
+        fit(AreaModel("1", (IID("buurt"),), outcome=Binomial()), counts, "eblup", progress=False)
     assert "counts: outcome Binomial" in str(caught.value)
 
 
 def test_what_is_exact_for_normal_outcomes_only_is_refused(model: AreaModel, counts: AreaCounts, areas: Areas) -> None:
     with pytest.raises(ModelError, match="the outcome is not Gaussian"):
-        Marginal.of(design(model, counts, areas))
+        Marginal.of(design(model, counts))
 
 
 def test_outcomes_refuse_data_of_another_kind(counts: AreaCounts, areas: Areas, table: pd.DataFrame) -> None:
-    exposed = AreaCounts.from_frame(table.assign(n=1.5), "y", exposure="n", area="code", areas=areas)
+    exposed = AreaCounts.from_frame(table.assign(n=1.5), y="y", exposure="n", area="code", areas=areas)
     for outcome, data in ((Poisson(), counts), (Binomial(), exposed)):
         with pytest.raises(ModelError, match="do not go with the outcome"):
-            fit(AreaModel(outcome=outcome), data, areas, progress=False)
+            fit(AreaModel(outcome=outcome), data, progress=False)
     with pytest.raises(ModelError, match="do not go with the outcome"):
-        fit(AreaModel(), counts, areas, progress=False)
+        fit(AreaModel(), counts, progress=False)
 
 
 def test_counts_outside_the_support_are_told_at_once_before_any_work(areas: Areas, table: pd.DataFrame) -> None:
     spoilt = table.assign(y=table["y"].astype(float))
     spoilt.loc[1, "y"], spoilt.loc[2, "y"], spoilt.loc[3, "y"] = -1, 1000, 0.5
-    data = AreaCounts.from_frame(spoilt, "y", trials="n", area="code", areas=areas)
+    data = AreaCounts.from_frame(spoilt, y="y", trials="n", area="code", areas=areas)
     with pytest.raises(BuurtsaeError) as caught:
-        fit(AreaModel("1 + height", outcome=Binomial()), data, areas, progress=False)
+        fit(AreaModel("1 + height", outcome=Binomial()), data, progress=False)
     lines = str(caught.value).splitlines()
     assert len(lines) == 12
     told = lines[::3]

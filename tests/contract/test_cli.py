@@ -22,7 +22,7 @@ from buurtsae.classical.columns import BoundaryWarning
 from buurtsae.engines import laplace
 from buurtsae.errors import DataError
 from buurtsae.publication import output
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
 from buurtsae.survey.concept import Concept
 
 GRID_RUN = """
@@ -151,7 +151,7 @@ def test_simulate_on_the_example(example: Example, tmp_path: Path) -> None:
     first, again, other = simulate("a", 1), simulate("b", 1), simulate("c", 2)
     pd.testing.assert_frame_equal(first, again)
     assert not first.equals(other)
-    residents = pipeline.check(example.run).areas.population.sum()
+    residents = steps.check(example.run).areas.population.sum()
     assert len(first) == round(0.01 * residents)
     assert len(pd.read_csv(tmp_path / "a" / "enquete_burgerpeiling.csv")) == round(0.004 * residents)
     truth = pd.read_csv(tmp_path / "a" / "waarheid.csv")
@@ -243,7 +243,7 @@ def test_ctrl_c_while_writing_leaves_nothing(
     demo_run: DemoRun, example: Example, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = example.folder / "results" / "out"
-    monkeypatch.setattr(pipeline, "fit", lambda *args, **options: demo_run.fit)
+    monkeypatch.setattr(steps, "fit", lambda *args, **options: demo_run.fit)
     monkeypatch.setattr(output, "write_site", interrupt)  # tables, draws and quality report have been written by then
     assert call("run", example.run, "--out", out, "--quiet").status == 130
     assert not out.parent.exists()
@@ -253,14 +253,14 @@ def test_ctrl_c_while_writing_leaves_nothing(
 def test_options_reach_the_run(demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: dict[str, Any] = {}
 
-    def run(file: Path, out: Path, **options: Any) -> pipeline.Outcome:
+    def run(file: Path, out: Path, **options: Any) -> steps.Outcome:
         asked.update(options, file=file, out=out)
         return demo_run.outcome
 
-    monkeypatch.setattr(pipeline, "run", run)
+    monkeypatch.setattr(steps, "run", run)
     done = call("demo", "--out", tmp_path, "--seed", "7", "--engine", "nuts")
     assert done.status == 0
-    assert (asked["file"], asked["out"]) == (pipeline.example(), tmp_path)
+    assert (asked["file"], asked["out"]) == (steps.example(), tmp_path)
     assert (asked["seed"], asked["engine"], asked["progress"]) == (7, "nuts", True)
     call("demo", "--out", tmp_path, "--quiet")
     assert (asked["seed"], asked["engine"], asked["progress"]) == (None, None, False)
@@ -270,7 +270,7 @@ def test_options_reach_the_run(demo_run: DemoRun, monkeypatch: pytest.MonkeyPatc
 def test_the_summary_counts_labels_and_bases_and_ranks_nobody(
     demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "run", lambda *args, **options: demo_run.outcome)
+    monkeypatch.setattr(steps, "run", lambda *args, **options: demo_run.outcome)
     monkeypatch.setenv("COLUMNS", "100")
     done = call("demo")
     total = demo_run.estimates.select("buurtverbondenheid")
@@ -296,7 +296,7 @@ def test_a_gate_that_is_not_met_is_status_3_and_files_say_draft(
 ) -> None:
     example.toml("khat_max = 0.7 ", "khat_max = 0.01 ")  # finite samples of weights do not get there
     out = example.folder / "out"
-    monkeypatch.setattr(pipeline, "fit", lambda *args, **options: demo_run.fit)
+    monkeypatch.setattr(steps, "fit", lambda *args, **options: demo_run.fit)
     done = call("run", example.run, "--out", out)
     assert done.status == 3
     assert "NIET gehaald: VOORLOPIG" in done.out
@@ -337,7 +337,7 @@ class Panic(BaseException):
 def test_what_nobody_expected_is_three_lines_that_ask_for_a_report(
     kind: type[BaseException], example: Example, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "check", broken(kind))
+    monkeypatch.setattr(steps, "check", broken(kind))
     done = call("check", example.run)
     assert done.status == 1
     what, got, hint = done.err.splitlines()
@@ -352,7 +352,7 @@ def test_what_nobody_expected_is_three_lines_that_ask_for_a_report(
 
 @pytest.mark.parametrize("order", [("--debug", "check", "{}"), ("check", "{}", "--debug"), ("check", "--debug", "{}")])
 def test_debug_shows_the_traceback(order: tuple[str, ...], example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "check", broken(ZeroDivisionError))
+    monkeypatch.setattr(steps, "check", broken(ZeroDivisionError))
     done = call(*(word.format(example.run) for word in order))
     assert done.status == 1
     assert done.err.startswith("Traceback")
@@ -360,7 +360,7 @@ def test_debug_shows_the_traceback(order: tuple[str, ...], example: Example, mon
 
 
 def test_ctrl_c_outside_a_verb_is_no_traceback(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "check", interrupt)
+    monkeypatch.setattr(steps, "check", interrupt)
     done = call("check", example.run)
     assert done.status == 130
     assert "Traceback" not in done.err
@@ -377,7 +377,7 @@ def test_warnings_of_libraries_are_not_printed_but_ours_are(example: Example, mo
         warnings.showwarning(BoundaryWarning("van ons"), BoundaryWarning, "x.py", 1)
         raise DataError("a", "b", "c", "d")
 
-    monkeypatch.setattr(pipeline, "check", warn)
+    monkeypatch.setattr(steps, "check", warn)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back afterwards
     said = call("check", example.run).err
     assert "bibliotheek" not in said

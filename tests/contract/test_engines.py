@@ -30,11 +30,11 @@ from buurtsae.draws import convergence
 from buurtsae.engines.base import ENGINES, Fit, fit
 from buurtsae.engines.eblup import counterpart, multivariate
 from buurtsae.errors import ModelError
-from buurtsae.model.design import Bym2Block, design
+from buurtsae.model.design import design
 from buurtsae.model.priors import PC, Beta, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates
@@ -84,7 +84,7 @@ def observed(areas: Areas) -> DirectEstimates:
 @pytest.fixture(scope="module", params=BAYESIAN)
 def fitted(request: pytest.FixtureRequest, model: AreaModel, observed: DirectEstimates, areas: Areas) -> Fit:
     """The fit of each engine; for NUTS the only compilation of this module."""
-    return fit(model, observed, areas, request.param, 3, progress=False, **OPTIONS[request.param])
+    return fit(model, observed, request.param, 3, progress=False, **OPTIONS[request.param])
 
 
 def by_quadrature(model: AreaModel, observed: DirectEstimates, areas: Areas) -> tuple[np.ndarray, np.ndarray, float]:
@@ -127,7 +127,7 @@ def test_posterior_agrees_with_quadrature(
     # the tolerances at which engines must agree, and five Monte Carlo errors
     assert (np.abs(eta.mean(axis=(0, 1)) - mean) / sd).max() < 0.1 + 5 / np.sqrt(ess)
     assert np.abs(eta.std(axis=(0, 1)) / sd - 1).max() < 0.05 + 5 / np.sqrt(2 * ess)
-    sigmas = fitted.draws.hyper["sigma"][1]
+    sigmas = fitted.draws.hyper["BYM2.sigma"][1]
     assert abs(sigmas.mean() - sigma) < 0.1 * sigmas.std()
 
 
@@ -140,7 +140,7 @@ def test_draws_are_labelled_and_complete(fitted: Fit, areas: Areas) -> None:
     assert draws.subdimensions == ("participatie",)
     assert draws.eta.shape == (*draws.shape, 25, 1)
     assert np.isfinite(draws.eta).all()
-    assert {"beta", "sigma", "phi"} <= set(draws.hyper)
+    assert {"beta", "BYM2.sigma", "BYM2.phi"} <= set(draws.hyper)
     for dims, values in draws.hyper.values():
         assert values.shape[:2] == draws.shape
         assert values.shape[2:] == tuple(draws.dataset.sizes[d] for d in dims)
@@ -161,11 +161,9 @@ def test_an_engine_has_the_shape_of_the_contract(name: str) -> None:
 
 @pytest.mark.parametrize("name", BAYESIAN)
 def test_supports_names_what_it_cannot_do(name: str, model: AreaModel, observed: DirectEstimates, areas: Areas) -> None:
-    arrays = design(model, observed, areas)
+    arrays = design(model, observed)
     assert module(name).supports(arrays) == []
-    (block,) = arrays.blocks
-    assert isinstance(block, Bym2Block)
-    assert module(name).supports(replace(arrays, blocks=(block, block))) == ["several BYM2 terms"]
+    assert module(name).supports(replace(arrays, effects=2 * arrays.effects)) == []  # of one kind there may be several
 
 
 @each_engine
@@ -175,7 +173,7 @@ def test_what_is_not_supported_is_refused_before_any_work(
     monkeypatch.setattr(module(name), "supports", lambda design: ["a term", "another"])
     monkeypatch.setattr(module(name), "sample", _never)
     with pytest.raises(ModelError, match=f"engine {name} does not support this model") as found:
-        fit(model, observed, areas, name)
+        fit(model, observed, name)
     assert found.value.got == "a term, another"
 
 
@@ -185,13 +183,13 @@ def test_unknown_options_are_refused_before_any_work(
 ) -> None:
     monkeypatch.setattr(module(name), "sample", _never)
     with pytest.raises(ModelError, match=f"engine {name} has no such option") as found:
-        fit(model, observed, areas, name, snelheid=3)
+        fit(model, observed, name, snelheid=3)
     assert found.value.got == "snelheid"
 
 
 def test_unknown_engines_are_refused_before_any_work(model: AreaModel, observed: DirectEstimates, areas: Areas) -> None:
     with pytest.raises(ModelError, match="the engine is unknown") as found:
-        fit(model, observed, areas, "gibbs")
+        fit(model, observed, "gibbs")
     assert found.value.expected == ", ".join(ENGINES)
 
 
@@ -206,8 +204,8 @@ def test_the_classical_engine_from_end_to_end(example: Example) -> None:
     assert any("in the place of BYM2, gemeente" in note for note in report["notes"])
     assert "REML" in report["model"]
     table = pd.read_parquet(out / "estimates.parquet")
-    inputs = pipeline.check(example.run)
-    expected = multivariate(design(*counterpart(inputs.model, inputs.direct), inputs.areas))
+    inputs = steps.check(example.run)
+    expected = multivariate(design(*counterpart(inputs.model, inputs.direct)))
     buurten = table[(table["level"] == "buurt") & table["estimate"].notna()].set_index(["area_code", "measure"])
     own = pd.DataFrame({"eblup": expected.eblup.stack(), "mse": expected.mse.stack()})
     both = buurten.join(own.rename_axis(["area_code", "measure"]), how="inner")
@@ -235,7 +233,7 @@ def _never(*args: object, **options: object) -> None:
 
 def _office_tables(example: Example) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Direct estimates of the example and their covariances, as an office that keeps its microdata hands them over."""
-    direct = pipeline.check(example.run).direct
+    direct = steps.check(example.run).direct
     source = direct.sources[0]
     rows, pairs = [], []
     for a, code in enumerate(source.codes):
@@ -264,7 +262,7 @@ def _start_at_area_level(example: Example, part: str) -> None:
 @pytest.mark.parametrize("with_covariances", [False, True])
 def test_a_run_may_start_from_an_office_s_table(with_covariances: bool, example: Example) -> None:
     table, pairs = _office_tables(example)
-    given = pipeline.check(example.run).direct.sources[0]
+    given = steps.check(example.run).direct.sources[0]
     table.to_csv(example.data / "direct.csv", index=False, encoding="utf-8", lineterminator="\n")
     pairs.to_csv(example.data / "covarianties.csv", index=False, encoding="utf-8", lineterminator="\n")
     part = 'file = "../data/voorbeeldstad/direct.csv"\nsmooth = false\n'
@@ -273,7 +271,7 @@ def test_a_run_may_start_from_an_office_s_table(with_covariances: bool, example:
     done = call("check", example.run)
     assert done.status == 0, done.err
     assert ("without covariances: sampling errors taken as uncorrelated" in done.out) is not with_covariances
-    inputs = pipeline.check(example.run)
+    inputs = steps.check(example.run)
     (source,) = inputs.direct.sources
     np.testing.assert_array_equal(source.codes, given.codes)
     np.testing.assert_allclose(source.mean, given.mean, rtol=1e-12)
@@ -281,10 +279,10 @@ def test_a_run_may_start_from_an_office_s_table(with_covariances: bool, example:
     own = given.variance if with_covariances else diagonal[:, :, None] * np.eye(4)
     np.testing.assert_allclose(source.variance, own, rtol=1e-9, atol=1e-12)
     assert inputs.direct.subdimensions == Concept.load().subdimensions
-    assert {f.name for f in inputs.files} >= {"direct.csv"}
+    assert {f.name for f in inputs.run.files} >= {"direct.csv"}
     for engine in BAYESIAN:
         assert module(engine).supports(inputs.design) == []
-    classical = fit(inputs.model, inputs.direct, inputs.areas, "eblup", progress=False, draws=4)
+    classical = fit(inputs.model, inputs.direct, "eblup", progress=False, draws=4)
     np.testing.assert_allclose(classical.direct.sources[0].mean, source.mean)
 
 

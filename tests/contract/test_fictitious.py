@@ -19,7 +19,7 @@ from buurtsae.errors import BuurtsaeError
 from buurtsae.notes import MADE
 from buurtsae.publication.method import Statement
 from buurtsae.publication.output import publish
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
 from buurtsae.runs.runfile import RunFile
 
 pytestmark = pytest.mark.xdist_group("demo")
@@ -138,7 +138,7 @@ def test_verbs_and_notebook_say_so(demo_run: DemoRun, monkeypatch: pytest.Monkey
     assert str(MADE) not in done.out  # which speaks Dutch
     assert "2.865 inwoners" in done.out
     assert json.loads(call("explain", "BU99010002", "--from", demo_run.folder, "--json").out)["notice"]
-    monkeypatch.setattr(pipeline, "run", lambda *args, **options: demo_run.outcome)
+    monkeypatch.setattr(steps, "run", lambda *args, **options: demo_run.outcome)
     assert MADE.nl in " ".join(call("demo").out.split())
     est = demo_run.estimates
     assert est.explain("BU99010002").startswith(MADE.nl)

@@ -43,7 +43,7 @@ def observed(areas: Areas) -> DirectEstimates:
     eta = 6 + 0.5 * np.sin(x / 2) + 0.4 * np.cos(y / 2) + rng.normal(0, 0.3, 100)
     sd = WITHIN * np.exp(0.5 * rng.normal(0, SPREAD, 100))
     area = np.repeat(np.arange(100), rng.integers(1, 21, 100))
-    frame = pd.DataFrame({"area": areas.codes[area], "weight": 1.0, "stratum": "alle"})
+    frame = pd.DataFrame({"area_code": areas.codes[area], "weight": 1.0, "stratum": "alle"})
     frame["participatie"] = eta[area] + rng.normal(size=len(area)) * sd[area]
     others = {d: np.nan for d in ("omgang_en_relaties", "plaatsidentiteit", "plaatsgeschiktheid")}
     names = ("omgang_en_relaties", "participatie", "plaatsidentiteit", "plaatsgeschiktheid")
@@ -52,8 +52,8 @@ def observed(areas: Areas) -> DirectEstimates:
 
 def test_laplace_agrees_with_nuts(areas: Areas, observed: DirectEstimates) -> None:
     model = AreaModel("1", (BYM2(areas.graph()),), variances=PC(0.5, 0.05))
-    slow = fit(model, observed, areas, "nuts", 1, progress=False, tune=1000, draws=2000).draws
-    fast = fit(model, observed, areas, "laplace", 1, progress=False, draws=8000).draws
+    slow = fit(model, observed, "nuts", 1, progress=False, tune=1000, draws=2000).draws
+    fast = fit(model, observed, "laplace", 1, progress=False, draws=8000).draws
     certificate = fast.certificate
     assert certificate is not None
     assert certificate.khat < 0.7
@@ -74,7 +74,7 @@ def test_laplace_agrees_with_nuts(areas: Areas, observed: DirectEstimates) -> No
 def test_intervals_follow_the_variance_of_the_buurt(areas: Areas, observed: DirectEstimates) -> None:
     known = AreaModel("1", (BYM2(areas.graph()),))
     joint = replace(known, variances=PC(0.5, 0.05))
-    one, other = (fit(m, observed, areas, "laplace", 1, progress=False, hyperparameters=300) for m in (known, joint))
+    one, other = (fit(m, observed, "laplace", 1, progress=False, hyperparameters=300) for m in (known, joint))
     ratio = np.log(other.draws.flat.std(axis=0)[:, 0] / one.draws.flat.std(axis=0)[:, 0])
     assert other.draws.factor is not None
     factor = np.log(other.draws.factor[0, :, 0])

@@ -22,7 +22,7 @@ BUURTEN, WIJKEN, GEMEENTEN, MEASURES = 118, 12, 3, 7
 
 
 def test_it_converges_on_every_published_quantity(sampled: Sampled) -> None:
-    fit = Fit(sampled.inputs.design, sampled.inputs.direct, sampled.inputs.areas, sampled.draws, "nuts", 2024, 0.0)
+    fit = Fit(sampled.inputs.design, sampled.inputs.direct, sampled.draws, "nuts", 2024, 0.0)
     diagnosis = estimate(fit).convergence
     assert len(diagnosis) == (BUURTEN + WIJKEN + GEMEENTEN + 1) * MEASURES
     assert diagnosis["rhat"].max() < 1.01

@@ -16,7 +16,7 @@ from example_runs import Example, call
 
 from buurtsae.areas.areas import Areas
 from buurtsae.model.plausible import figures
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
 from buurtsae.runs.runfile import RunFile
 from buurtsae.simulate.survey import simulate_to
 from buurtsae.survey.concept import Concept
@@ -112,13 +112,13 @@ STRANGE: dict[str, tuple[Spoil, str]] = {
     ),
     "gaps between all polygons": (
         lambda e: e.areas(lambda f: f.set_geometry(f.buffer(-1))),
-        "buurten have 0.0 neighbours on average, where 2.5 to 10 is usual",
+        "areas have 0.0 neighbours on average, where 2.5 to 10 is usual",
     ),
     "gaps between some polygons": (
         lambda e: e.areas(
             lambda f: f.set_geometry([g.buffer(-1) if k % 5 == 0 else g for k, g in enumerate(f.geometry)], crs=f.crs)
         ),
-        "25 of 120 buurten have no neighbours",
+        "25 of 120 areas have no neighbours",
     ),
     "all respondents in one buurt": (
         lambda e: e.table(VM, lambda f: f.assign(buurtcode="BU99010001")),
@@ -182,7 +182,7 @@ def test_what_is_strange_is_a_note(example: Example, name: str) -> None:
     spoil(example)
     found = notes_of(example)
     assert sum(note in n for n in found) == 1, found
-    (told,) = (n for n in pipeline.check(example.run).notes if note in n)
+    (told,) = (n for n in steps.check(example.run).notes if note in n)
     assert told.nl != told
     assert not re.search(r"\b(the|are|and|more|respondents|weights)\b", told.nl), told.nl  # nothing is left in English
 
@@ -304,7 +304,7 @@ def test_the_country_has_no_note(shared: Path) -> None:
 
 @pytest.mark.slow
 def test_direct_estimates_outside_the_scale_are_fitted_and_published(example: Example) -> None:
-    start = pipeline.check(example.run).direct
+    start = steps.check(example.run).direct
     keys = ["source", "area_code", "measure"]
     mean = pd.concat(
         pd.DataFrame(s.mean, s.codes, start.subdimensions)

@@ -18,7 +18,8 @@ import pytest
 from example_runs import call
 
 from buurtsae.areas.areas import Areas
-from buurtsae.runs import steps as pipeline
+from buurtsae.runs import steps
+from buurtsae.runs.reading import Inputs
 
 pytestmark = [pytest.mark.slow, pytest.mark.national, pytest.mark.xdist_group("utrecht")]
 
@@ -52,11 +53,11 @@ def run_file(nl: Path, root: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def inputs(run_file: Path) -> pipeline.Inputs:
-    return pipeline.check(run_file)
+def inputs(run_file: Path) -> Inputs:
+    return steps.check(run_file)
 
 
-def test_every_buurt_is_read(inputs: pipeline.Inputs, kwb: pd.DataFrame) -> None:
+def test_every_buurt_is_read(inputs: Inputs, kwb: pd.DataFrame) -> None:
     audit = inputs.areas.audit()
     assert audit["buurten"] == len(kwb) == 969
     assert audit["gemeenten"] == kwb["gemeentecode"].nunique() == 26  # the README: 26 gemeenten
@@ -71,7 +72,7 @@ def test_every_buurt_is_read(inputs: pipeline.Inputs, kwb: pd.DataFrame) -> None
     assert inputs.areas.label("gemeente", "GM0344") == "Utrecht"
 
 
-def test_hidden_values_are_missing_and_imputed_by_name(inputs: pipeline.Inputs, kwb: pd.DataFrame) -> None:
+def test_hidden_values_are_missing_and_imputed_by_name(inputs: Inputs, kwb: pd.DataFrame) -> None:
     live = kwb[kwb["inwoners"].notna()]
     missing = inputs.areas.audit()["missing_covariates"]
     assert isinstance(missing, dict)
@@ -84,7 +85,7 @@ def test_hidden_values_are_missing_and_imputed_by_name(inputs: pipeline.Inputs, 
     )  # README: "No polygon (8)"
 
 
-def test_neighbours_are_those_of_the_national_list(inputs: pipeline.Inputs, nl: Path) -> None:
+def test_neighbours_are_those_of_the_national_list(inputs: Inputs, nl: Path) -> None:
     edges = pd.read_parquet(nl / "buurt_2024_queen_edges.parquet")
     codes = set(inputs.areas.codes)
     known = {
@@ -99,7 +100,7 @@ def test_neighbours_are_those_of_the_national_list(inputs: pipeline.Inputs, nl: 
     assert sorted(audit["one_neighbour"]) == sorted(c for c, n in degree.items() if n == 1)
 
 
-def test_parts_of_a_buurt_stay_together(inputs: pipeline.Inputs, nl: Path) -> None:
+def test_parts_of_a_buurt_stay_together(inputs: Inputs, nl: Path) -> None:
     raw = gpd.read_parquet(nl / "buurt_2024.parquet").query("provinciecode == 'PV26'").set_index("buurtcode")
     parts = raw.geometry.count_geometries()
     assert (parts > 1).sum() > 20
@@ -109,7 +110,7 @@ def test_parts_of_a_buurt_stay_together(inputs: pipeline.Inputs, nl: Path) -> No
     )
 
 
-def test_the_survey_has_one_respondent_in_80(inputs: pipeline.Inputs) -> None:
+def test_the_survey_has_one_respondent_in_80(inputs: Inputs) -> None:
     (scores,) = inputs.direct.scores
     assert len(scores.frame) == round(inputs.areas.population.sum() / 80)
     # weights are residents per respondent of a stratum: together all residents

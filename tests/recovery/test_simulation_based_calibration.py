@@ -21,8 +21,8 @@ from shapely import box
 
 from buurtsae.areas.areas import Areas
 from buurtsae.engines import laplace
-from buurtsae.engines.hyper import Scale
-from buurtsae.model.design import Bym2Block, Design, design
+from buurtsae.engines.hyper import NormalScores
+from buurtsae.model.design import Design, design
 from buurtsae.model.priors import PC, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2
@@ -50,27 +50,27 @@ def made_design(n_dims: int) -> Design:
     )
     term = BYM2(areas.graph(), sd=PC(1.5, 0.05))
     model = AreaModel("1 + groen", (term,), Normal(6, 1), Normal(0, 0.5))
-    return design(model, DirectEstimates(MEASURES[:n_dims], (source,), areas), areas)
+    return design(model, DirectEstimates(MEASURES[:n_dims], (source,), areas))
 
 
-def simulated(arrays: Design, scale: Scale, rng: np.random.Generator) -> tuple[Design, dict[str, np.ndarray]]:
+def simulated(arrays: Design, scores: NormalScores, rng: np.random.Generator) -> tuple[Design, dict[str, np.ndarray]]:
     """Steps 1 and 2: return the design with new direct estimates, and the truth."""
-    hyper = scale.hyper(rng.standard_normal(scale.size))
+    hyper = scores.hyper(rng.standard_normal(scores.size))
     loadings = hyper.loadings(arrays)
-    block = arrays.blocks[0]
-    assert isinstance(block, Bym2Block)
-    values, vectors = np.linalg.eigh(np.linalg.pinv(block.icar.precision.toarray()))
-    d = len(arrays.subdimensions)
+    (effect,), d = arrays.effects, len(arrays.measures)
+    assert effect.structure is not None
+    values, vectors = np.linalg.eigh(np.linalg.pinv(effect.structure.parts[0].toarray()))
     u = (vectors * np.sqrt(np.maximum(values, 0.0))) @ rng.standard_normal((N, d))
     mean, sd = arrays.coefficient_priors
     beta = mean[:, None] + sd[:, None] * rng.standard_normal((len(mean), d))
-    eta = arrays.x @ beta + u @ loadings.terms[0].T + rng.standard_normal((N, d)) @ loadings.loose.T
+    eta = arrays.x @ beta + u @ loadings.terms[0].T + rng.standard_normal((N, d)) @ loadings.loose[0].T
     y = np.zeros_like(arrays.y)
     for a in np.flatnonzero(arrays.observed[0].all(axis=1)):
         y[0, a] = rng.multivariate_normal(eta[a], np.linalg.inv(arrays.precision[0, a]), method="cholesky")
-    truth = {"sigma": hyper.sigma[0], "phi": hyper.phi, "beta": beta.ravel()}
+    truth = {name: hyper.values[name][0] for name in ("BYM2.sigma", "BYM2.phi")} | {"beta": beta.ravel()}
     if d > 1:
-        truth["R"] = (hyper.roots["R"] @ hyper.roots["R"].T)[1:, 0]
+        root = hyper.values["BYM2.R"][0]
+        truth["BYM2.R"] = (root @ root.T)[1:, 0]
     # two observed areas, two that are not, and the island
     hidden = np.flatnonzero(~arrays.observed[0].all(axis=1))
     truth["eta"] = eta[[0, 33, *hidden[:2], N - 1]].ravel()
@@ -80,16 +80,16 @@ def simulated(arrays: Design, scale: Scale, rng: np.random.Generator) -> tuple[D
 def ranks(n_dims: int, replicates: int) -> dict[str, np.ndarray]:
     """Steps 1 to 4: return ranks between 0 and 1, shape (replicates, quantities)."""
     arrays, rng = made_design(n_dims), np.random.default_rng(n_dims)
-    scale, found = Scale.of(arrays), {}
+    scores, found = NormalScores.of(arrays), {}
     hidden = np.flatnonzero(~arrays.observed[0].all(axis=1))
     for seed in range(replicates):
-        data, truth = simulated(arrays, scale, rng)
+        data, truth = simulated(arrays, scores, rng)
         options = laplace.LaplaceOptions(draws=DRAWS, hyperparameters=100, threads=1)
         draws = laplace.sample(data, seed, options, progress=False)
         flat = {name: values.reshape(DRAWS, *values.shape[2:]) for name, (_, values) in draws.hyper.items()}
-        own = {"sigma": flat["sigma"], "phi": flat["phi"], "beta": flat["beta"].reshape(DRAWS, -1)}
+        own = {name: flat[name] for name in ("BYM2.sigma", "BYM2.phi")} | {"beta": flat["beta"].reshape(DRAWS, -1)}
         if n_dims > 1:
-            own["R"] = flat["R"][:, 1:, 0]
+            own["BYM2.R"] = flat["BYM2.R"][:, 1:, 0]
         own["eta"] = draws.flat[:, [0, 33, *hidden[:2], N - 1]].reshape(DRAWS, -1)
         for name, values in own.items():
             below = (values < truth[name]).sum(axis=0)

@@ -16,7 +16,8 @@ import scipy.sparse as sp
 
 from buurtsae.areas.icar import IcarStructure, icar_structure
 from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
-from buurtsae.latent.field import Field, Structure, field
+from buurtsae.latent.field import Field, field
+from buurtsae.latent.structure import Structure
 from buurtsae.sparse import Floats
 
 
@@ -46,22 +47,21 @@ class FayHerriot:
         cls, y: Floats, variance: Floats, x: Floats, spread: float, icar: IcarStructure | None, iid: bool = False
     ) -> FayHerriot:
         """Join the parts; `iid`: v as a term of the field, otherwise it is integrated out inside areas."""
-        n, structures = len(y), []
+        eye, structures = sp.eye_array(len(y), format="csr"), []
         if icar is not None:
-            structures.append(Structure(sp.csr_array(icar.precision), sp.eye_array(n, format="csr"), icar.means))
+            structures.append(Structure((sp.csr_array(icar.precision),), icar.means))
         if iid:
-            eye = sp.eye_array(n, format="csr")
-            structures.append(Structure(eye, eye, sp.csr_array((0, n))))
+            structures.append(Structure.exchangeable(len(y)))
         constant = -0.5 * float((y**2 / variance + np.log(2 * np.pi * variance)).sum())
-        nothing = np.zeros((n, 1, 0)), np.zeros((n, 0, 0)), np.zeros((n, 0))
+        nothing = (np.zeros((len(y), *shape)) for shape in ((1, 0), (0, 0), (0,)))
         local = Local((1 / variance)[:, None, None], (y / variance)[:, None], *nothing, constant)
-        return cls(field(structures, x * spread, np.zeros(n), 1), local, spread)
+        return cls(field([(s, eye) for s in structures], x * spread, np.zeros(len(y)), 1), local, spread)
 
     def given(self, a: float, b: float) -> Conditional:
         """The posterior given the standard deviations of v and u."""
         sds = [b, a][: len(self.field.sees)]
         loose = 0.0 if len(sds) == 2 else a
-        return condition(self.field, self.local, Loadings(np.reshape(sds, (-1, 1, 1)), np.full((1, 1), loose)))
+        return condition(self.field, self.local, Loadings(np.reshape(sds, (-1, 1, 1)), np.full((1, 1, 1), loose)))
 
     def over(self, nodes: Floats, log_weight: Floats, edge: Floats, hyper: Floats | None = None) -> Gridded:
         """Sum over nodes (n, 2) of (a, b), with the logarithm of prior times quadrature weight (n,).

@@ -128,7 +128,7 @@ def test_hbsae(milk: pd.DataFrame, classic: Path) -> None:
     # its sampling variances have 1e4 m degrees of freedom: sqrt(2 / 430,000) = 2e-3, less in what they average to
     np.testing.assert_allclose(fit.sigma2_v, expected["sv2"], rtol=1e-4)
     np.testing.assert_allclose(fit.eblup, expected["est"], rtol=1e-5)
-    np.testing.assert_allclose(fit.terms.g1 + fit.terms.g2, expected["mse"], rtol=1e-4)
+    np.testing.assert_allclose(fit.mse_terms.g1 + fit.mse_terms.g2, expected["mse"], rtol=1e-4)
 
 
 def test_the_posterior_with_a_flat_prior_lies_near(milk: pd.DataFrame, classic: Path) -> None:

@@ -68,9 +68,9 @@ def test_correlated_sampling_errors_of_msae(data: pd.DataFrame, cases: dict[str,
     v = data[np.ravel(AS_CALLED)].to_numpy().reshape(-1, 3, 3)
     starts = [0, 3, 5, 8]
     x = np.zeros((50, 3, 8))
-    for k, own in enumerate(right.matrices):
+    for k, own in enumerate(right.x):
         x[:, k, starts[k] : starts[k + 1]] = own
-    blocks = likelihood.Blocks.of(right.endog, v, x)
+    blocks = likelihood.Blocks.of(right.y.to_numpy(), v, x)
     variances, slopes = np.array(expected["refvar"][0]), Diagonal(3).natural(np.ones(3))[1]
     for _ in range(20):  # msae's own search, by Fisher's scores, from its rounded result on
         here = likelihood.at(blocks, np.diag(variances), restricted=True)
@@ -82,7 +82,7 @@ def test_correlated_sampling_errors_of_msae(data: pd.DataFrame, cases: dict[str,
     half = np.linalg.inv(blocks.root)
     np.testing.assert_allclose(np.sqrt(np.diag(half @ here.inverse @ half.T)), table[1], **DIGITS)
     np.testing.assert_allclose(likelihood.eblup(blocks, here), wide(expected["eblup"]), **DIGITS)
-    mse = np.einsum("dii->di", likelihood.squared_errors(blocks, here, slopes).mse)
+    mse = np.einsum("dii->di", likelihood.terms(blocks, here, slopes).mse)
     assert (mse < 0).any()  # as msae's
     np.testing.assert_allclose(mse, wide(expected["MSE"]), **DIGITS)
 
@@ -184,7 +184,7 @@ def test_one_measure_is_the_fay_herriot_model_of_sae(shared: Path, method: Any) 
     np.testing.assert_allclose(fit.eblup["yi"], expected["eblup"], rtol=1e-6)
     # sae's g3 takes the information of ML after REML too, msae's that of REML: equal to the order of the MSE
     here = likelihood.at(fit.model.blocks, fit.sigma_v.to_numpy(), restricted=False)
-    terms = likelihood.squared_errors(fit.model.blocks, here, np.ones((1, 1, 1)))
+    terms = likelihood.terms(fit.model.blocks, here, np.ones((1, 1, 1)))
     mse = terms.mse if method == "ML" else terms.mse - terms.correction
     np.testing.assert_allclose(mse.ravel(), expected["mse"], rtol=1e-6)
     np.testing.assert_allclose([fit.aic, fit.bic], [expected["goodness"][k] for k in ("AIC", "BIC")], rtol=1e-6)

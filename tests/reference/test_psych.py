@@ -32,7 +32,9 @@ def result(data: pd.DataFrame, turned: bool) -> Reliability:
     ends = {i: (5, 1) if turned and i == "f" else (1, 5) for i in NAMES}
     items = tuple(Item(i, "participatie", *ends[i], (1, 2, 3, 4, 5), scale="s") for i in NAMES)
     book = Codebook("made", "Made", scales=(Scale("s", "S", "participatie", items, 0.5),))
-    return reliability(Survey(data.rename(columns={"buurt": "area"}).assign(weight=1.0, stratum="all"), book, 2024))
+    return reliability(
+        Survey(data.rename(columns={"buurt": "area_code"}).assign(weight=1.0, stratum="all"), book, 2024)
+    )
 
 
 def turned(data: pd.DataFrame) -> np.ndarray:
@@ -81,7 +83,11 @@ def test_one_factor_and_omega(data: pd.DataFrame) -> None:
 
 def test_alpha_with_weights(data: pd.DataFrame) -> None:
     # w <- rep(c(1, 2, 3), length.out = 202); C <- cov.wt(x, w)$cov; 6 / 5 * (1 - sum(diag(C)) / sum(C))
-    full = data.dropna().assign(weight=np.resize([1.0, 2.0, 3.0], 202), stratum="all").rename(columns={"buurt": "area"})
+    full = (
+        data.dropna()
+        .assign(weight=np.resize([1.0, 2.0, 3.0], 202), stratum="all")
+        .rename(columns={"buurt": "area_code"})
+    )
     items = tuple(Item(i, "participatie", 1, 5, (1, 2, 3, 4, 5), scale="s") for i in NAMES)
     book = Codebook("made", "Made", scales=(Scale("s", "S", "participatie", items, 0.5),))
     found = reliability(Survey(full, book, 2024), weighted=True)

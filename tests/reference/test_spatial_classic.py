@@ -10,13 +10,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
 from made_grid import FayHerriot, Gridded, gauss_legendre, log_half_cauchy, unscaled
 
-from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.areas.icar import icar_structure
 from buurtsae.engines.base import fit
@@ -24,7 +22,6 @@ from buurtsae.model.priors import PC, Beta, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2
 from buurtsae.survey.direct import DirectEstimates
-from buurtsae.survey.source_estimates import SourceEstimates
 
 pytestmark = [pytest.mark.national, pytest.mark.xdist_group("national")]
 FLAT = 1000.0  # prior sd of coefficients for a flat prior: changes them by less than 1e-8
@@ -130,29 +127,21 @@ def test_bym2_against_quadrature(counties: tuple[pd.DataFrame, pd.DataFrame], cl
 def test_bym2_by_the_engine(counties: tuple[pd.DataFrame, pd.DataFrame], classic: dict[str, Any]) -> None:
     """The whole engine: its exponential prior of sigma is exchanged for the half-Cauchy by weighting its draws."""
     data, edges = counties
-    codes = pd.Index([f"BU9999{k:04}" for k in range(len(data))], name="area_code")
-    frame = gpd.GeoDataFrame(
-        {"x": data["x"].to_numpy()}, geometry=gpd.GeoSeries([None] * len(data), codes), index=codes
-    )
-    areas = Areas(frame.assign(name=codes, wijk="WK999900", gemeente="GM9999", population=1000), 2024)
-    graph = Graph.from_pairs(codes, [(codes[i], codes[j]) for i, j in edges.to_numpy()])
-    y, variance, _ = arrays(data)
-    one = np.ones((len(data), 1))
-    source = SourceEstimates("sids", 1974, codes, y[:, None], variance[:, None, None], one.astype("int64"), one)
+    graph = Graph.from_pairs(data["fips"], data["fips"].to_numpy()[edges.to_numpy()])
+    direct = DirectEstimates.from_frame(data, y="y", variance="var", area="fips")
     term = BYM2(graph, sd=PC(3.0, 0.05), mixing=Beta(1.0, 1.0))
     model = AreaModel("1 + x", (term,), intercept=Normal(0.0, FLAT), coefficient=Normal(0.0, FLAT))
-    direct = DirectEstimates(("participatie",), (source,), areas)
-    found = fit(model, direct, areas, "laplace", 1, progress=False, draws=20_000, hyperparameters=2000)
+    found = fit(model, direct, "laplace", 1, progress=False, draws=20_000, hyperparameters=2000)
     draws, certificate = found.draws, found.draws.certificate
     assert certificate is not None
     assert certificate.khat < 0.7
-    sigma, phi = (draws.hyper[name][1].ravel() for name in ("sigma", "phi"))
+    sigma, phi = (draws.hyper[name][1].ravel() for name in ("BYM2.sigma", "BYM2.phi"))
     weights = np.exp(log_half_cauchy(sigma) + term.sd.rate * sigma)
     weights /= weights.sum()
     assert 1 / (weights**2).sum() > 0.9 * len(weights)  # the two priors hardly differ where sigma is
 
     expected = classic["exact_fh_nc_bym2"]
-    eta = draws.flat[:, :, 0]
+    eta = draws.flat[:, direct.areas.codes.get_indexer(data["fips"].astype(str)), 0]
     mean = weights @ eta
     sd = np.sqrt(weights @ (eta - mean) ** 2)
     n, of_hyper = 0.9 * len(weights), certificate.effective

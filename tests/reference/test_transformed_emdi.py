@@ -78,7 +78,7 @@ class At(NamedTuple):
 def at(fit: FayHerriotResults, sigma2_v: float) -> At:
     data = fit.data
     found = gls(sigma2_v, data.y, data.x, data.d)
-    terms, nu = analytic.parts(found, sigma2_v, data.d, "ml"), data.x @ found.beta
+    terms, nu = analytic.terms(found, sigma2_v, data.d, "ml"), data.x @ found.beta
     h = np.einsum("kp,pq,kq->k", data.x, found.cov_beta, data.x)
     var = analytic.variance(found.weight, "ml")
     theta = nu + sigma2_v * found.py

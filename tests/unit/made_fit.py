@@ -94,7 +94,7 @@ def make_scores(areas: Areas, subdimensions: Sequence[str], sources: int, rng: n
         y = (eta[area] if s == 0 else OFFSET + SLOPE * eta[area]) + error
         y[(rng.uniform(size=y.shape) < 0.1) & (count.to_numpy()[area] > 3)[:, None]] = np.nan
         y[:, asked:] = np.nan
-        frame = pd.DataFrame({"area": areas.codes[area], "weight": rng.lognormal(0, 0.4, len(area))})
+        frame = pd.DataFrame({"area_code": areas.codes[area], "weight": rng.lognormal(0, 0.4, len(area))})
         frame["stratum"] = np.where(rng.uniform(size=len(area)) < 0.5, "noord", "zuid")
         frame[list(SUBDIMENSIONS)] = np.nan
         frame[list(subdimensions)] = y
@@ -104,7 +104,7 @@ def make_scores(areas: Areas, subdimensions: Sequence[str], sources: int, rng: n
 
 def per_wijk(scores: Scores) -> Scores:
     """The same respondents, of whom only the wijk is known."""
-    return replace(scores, frame=scores.frame.assign(area="WK" + scores.frame["area"].str[2:8]), level="wijk")
+    return replace(scores, frame=scores.frame.assign(area_code="WK" + scores.frame["area_code"].str[2:8]), level="wijk")
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def made_fit(
     rng, areas = np.random.default_rng(seed), make_areas()
     *first, last = make_scores(areas, subdimensions, sources, rng)
     estimates = direct([*first, per_wijk(last) if wijk else last], areas)
-    return exact(design(made_model(areas), estimates, areas), estimates, areas, rng)
+    return exact(design(made_model(areas), estimates), estimates, areas, rng)
 
 
 def exact(arrays: Design, estimates: DirectEstimates, areas: Areas, rng: np.random.Generator) -> Made:
@@ -149,14 +149,15 @@ def exact(arrays: Design, estimates: DirectEstimates, areas: Areas, rng: np.rand
     shape, link = (CHAINS, DRAWS, d), int(arrays.linked.sum())
     hyper = {
         "beta": (("column", "measure"), rng.normal(size=(CHAINS, DRAWS, 2, d))),  # in the reports only
-        "sigma": (("measure",), rng.normal(SIGMA, 0.01, shape)),
-        "phi": (("measure",), np.full(shape, PHI)),
+        "BYM2.sigma": (("measure",), rng.normal(SIGMA, 0.01, shape)),
+        "BYM2.phi": (("measure",), np.full(shape, PHI)),
+        "BYM2.R": (("measure", "measure_2"), np.broadcast_to(np.eye(d), (*shape, d))),
     }
-    coords = {"column": arrays.columns, "measure_2": arrays.subdimensions}
+    coords = {"column": arrays.coefficients, "measure_2": arrays.measures}
     if link:
         each = (CHAINS, DRAWS, link)
         hyper |= {"alpha": (("link",), np.broadcast_to(offset[arrays.linked], each))}
         hyper |= {"lambda": (("link",), np.full(each, SLOPE)), "tau": (("link",), np.zeros(each))}
         coords["link"] = tuple(f"link {k}" for k in range(link))
-    draws = Draws(eta.reshape(CHAINS, DRAWS, n, d), arrays.areas, arrays.subdimensions, hyper, coords)
-    return Made(Fit(arrays, estimates, areas, draws, "exact", 1, 0.0), mean.reshape(n, d), covariance)
+    draws = Draws(eta.reshape(CHAINS, DRAWS, n, d), arrays.areas, arrays.measures, hyper, coords)
+    return Made(Fit(arrays, estimates, draws, "exact", 1, 0.0), mean.reshape(n, d), covariance)

@@ -12,8 +12,8 @@ import pytest
 from shapely import affinity
 from shapely.geometry import GeometryCollection, MultiPolygon, Polygon
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import CBS
 from buurtsae.errors import DataError, ProblemsError
 
 Grid = Callable[..., gpd.GeoDataFrame]
@@ -71,8 +71,8 @@ def test_malformed_codes_are_refused(grid: Grid, written: Written, code: str | N
 
 def test_malformed_looks_at_the_level() -> None:
     series = pd.Series(["WK0363AD", "GM0363", "WK0363A"])
-    assert codes.malformed(series, "wijk") == ["GM0363", "WK0363A"]
-    assert codes.malformed(series, "gemeente") == ["WK0363AD", "WK0363A"]
+    assert CBS.malformed(series, "wijk") == ["GM0363", "WK0363A"]
+    assert CBS.malformed(series, "gemeente") == ["WK0363AD", "WK0363A"]
 
 
 def test_hidden_values_become_missing_and_are_counted(grid: Grid, written: Written) -> None:
@@ -261,8 +261,8 @@ def test_codes_of_a_level_and_the_parents_of_a_wijk(grid: Grid, written: Written
     assert areas.inhabited_at("buurt").tolist() == areas.codes[areas.inhabited].tolist()
     assert areas.parents("gemeente", "wijk").to_dict() == dict.fromkeys(areas.at("wijk"), "GM0344")
     assert areas.parents("wijk", "wijk").to_dict() == {w: w for w in areas.at("wijk")}
-    assert [codes.below("buurt", of) for of in ("buurt", "wijk", "land")] == [False, True, True]
-    assert not codes.below("gemeente", "wijk")
+    assert [CBS.below("buurt", of) for of in ("buurt", "wijk", "land")] == [False, True, True]
+    assert not CBS.below("gemeente", "wijk")
 
 
 def test_groupings_are_levels_of_their_own(grid: Grid, written: Written) -> None:

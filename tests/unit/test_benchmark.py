@@ -441,8 +441,10 @@ def test_tilted_draws_agree_on_average(made: Made) -> None:
     assert np.abs((constrained(found.draws, to).mean(axis=0) - to.value) / sd).max() < 5 / np.sqrt(len(before))
     originals = {tuple(row) for row in made.fit.draws.flat[:, 0].round(9)}
     assert {tuple(row) for row in found.draws.flat[:, 0].round(9)} <= originals
-    sigma = dict(zip(made.fit.draws.flat[:, 0, 0], made.fit.draws.hyper["sigma"][1].reshape(-1, 4), strict=True))
-    for score, value in zip(found.draws.flat[:20, 0, 0], found.draws.hyper["sigma"][1].reshape(-1, 4), strict=False):
+    sigma = dict(zip(made.fit.draws.flat[:, 0, 0], made.fit.draws.hyper["BYM2.sigma"][1].reshape(-1, 4), strict=True))
+    for score, value in zip(
+        found.draws.flat[:20, 0, 0], found.draws.hyper["BYM2.sigma"][1].reshape(-1, 4), strict=False
+    ):
         np.testing.assert_array_equal(sigma[score], value)  # hyperparameters stay with their scores
 
 

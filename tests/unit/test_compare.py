@@ -58,8 +58,8 @@ def test_areas_in_one_only_are_named(est: Estimates) -> None:
 
 def test_models_on_the_same_data_are_compared_by_what_they_predict(made: Made, est: Estimates) -> None:
     hyper = dict(made.fit.draws.hyper)
-    dims, sigma = hyper["sigma"]
-    hyper["sigma"] = (dims, sigma * 4.0)  # far too much difference between buurten
+    dims, sigma = hyper["BYM2.sigma"]
+    hyper["BYM2.sigma"] = (dims, sigma * 4.0)  # far too much difference between buurten
     worse = replace(made.fit, draws=replace(made.fit.draws, hyper=hyper))
     found = compare(est, estimate(worse))
     assert found.elpd is not None

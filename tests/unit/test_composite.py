@@ -66,10 +66,10 @@ def test_post_strata_by_hand() -> None:
 def test_an_area_with_enough_sample_keeps_its_direct_estimate() -> None:
     mean, synthetic = np.array([2.0, 6.0, np.nan]), np.array([3.0, 3.0, 4.0])
     found = sample_size_dependent(mean, synthetic, np.array([12.0, 4.0, 0.0]), np.array([10.0, 8.0, 6.0]))
-    np.testing.assert_allclose(found.weight, [1, 0.5, 0])
+    np.testing.assert_allclose(found.gamma, [1, 0.5, 0])
     np.testing.assert_allclose(found.mean, [2, 4.5, 4])
     sooner = sample_size_dependent(mean, synthetic, np.array([12.0, 4.0, 0.0]), np.array([10.0, 8.0, 6.0]), delta=0.5)
-    np.testing.assert_allclose(sooner.weight, [1, 1, 0])
+    np.testing.assert_allclose(sooner.gamma, [1, 1, 0])
 
 
 @pytest.mark.parametrize("common", [False, True])
@@ -80,20 +80,20 @@ def test_optimal_weights_have_the_least_error_and_say_how_large_it_is(common: bo
     mean = truth + rng.normal(0, np.sqrt(variance))
     synthetic = truth + rng.normal(0, 0.8, t)
     mean[:10] = np.nan
-    found = optimal(mean, variance, synthetic, common)
+    found = optimal(mean, synthetic, variance, common)
     error = (found.mean - truth) ** 2
     # 20,000 squared errors: known to 1%, and B = 0.64 to sqrt(2) (0.64 + 1.6) / sqrt(20000) = 2.2%: four of these
     np.testing.assert_allclose(found.mse.mean(), error.mean(), rtol=0.09)
     assert error[10:].mean() < min(((mean - truth)[10:] ** 2).mean(), ((synthetic - truth)[10:] ** 2).mean())
     np.testing.assert_allclose(found.mean[:10], synthetic[:10])
     expected = 0.64 / (0.64 + (variance.mean() if common else variance[10:]))
-    np.testing.assert_allclose(found.weight[10:], expected, rtol=0.09)
-    assert (np.unique(found.weight[10:]).size == 1) == common
+    np.testing.assert_allclose(found.gamma[10:], expected, rtol=0.09)
+    assert (np.unique(found.gamma[10:]).size == 1) == common
 
 
 def test_synthetic_estimates_without_visible_error_get_all_weight() -> None:
-    found = optimal(np.array([1.0, 2.0]), np.array([4.0, 4.0]), np.array([1.5, 1.5]))
-    np.testing.assert_allclose(found.weight, 0)
+    found = optimal(np.array([1.0, 2.0]), np.array([1.5, 1.5]), np.array([4.0, 4.0]))
+    np.testing.assert_allclose(found.gamma, 0)
     np.testing.assert_allclose(found.mean, 1.5)
 
 
@@ -106,7 +106,7 @@ def test_synthetic_estimates_without_visible_error_get_all_weight() -> None:
         (lambda: post_stratified_synthetic(Y, AREA, np.ones((2, 4))), "post-strata with population have no units"),
         (lambda: sample_size_dependent(Y, Y, Y, Y, delta=0), "delta 0"),
         (lambda: optimal(Y * np.nan, Y, Y), "no area with both estimates"),
-        (lambda: optimal(Y, -Y, Y), "negative variances"),
+        (lambda: optimal(Y, Y, -Y), "negative variances"),
     ],
 )
 def test_what_is_refused(make, says: str) -> None:

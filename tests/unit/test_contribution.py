@@ -58,7 +58,7 @@ def test_every_source_adds_and_most_where_it_has_respondents(rows: list[dict[str
 def test_without_the_second_source_it_is_a_fit_of_the_first(made: Made, rows: list[dict[str, Any]]) -> None:
     fit = made.fit
     alone = direct(make_scores(make_areas(), SUBDIMENSIONS, 2, np.random.default_rng(1))[:1], fit.areas)
-    arrays = design(fit.model, alone, fit.areas)
+    arrays = design(fit.model, alone)
     hyper = Hyper.means(fit.draws, fit.design)
     one = replace(hyper, slope=np.ones((1, 4)), extra=np.zeros((1, 4)))
     expected = Marginal.of(arrays).conditional(one).sd[fit.areas.inhabited].mean(axis=0)
@@ -77,7 +77,7 @@ class Dense:
         return cls(arrays)
 
     def conditional(self, hyper: Hyper, factor: np.ndarray | float = 1.0) -> Dense:
-        d, share = len(self.design.subdimensions), self.design.sites.toarray()
+        d, share = len(self.design.measures), self.design.sites.toarray()
         said = self.design.information(hyper.slope, hyper.extra, factor).sum(axis=0)
         precision = np.linalg.inv(prior_covariance(self.design.model, d))
         precision += np.einsum("kn,km,kde->ndme", share, share, said).reshape(precision.shape)
@@ -87,13 +87,13 @@ class Dense:
 def test_a_source_per_wijk_adds_to_the_buurten_of_its_wijken(monkeypatch: pytest.MonkeyPatch) -> None:
     areas, rng = make_areas(), np.random.default_rng(1)
     first, second = make_scores(areas, SUBDIMENSIONS, 2, rng)
-    elsewhere = second.frame["area"].str.startswith("BU034402")
+    elsewhere = second.frame["area_code"].str.startswith("BU034402")
     direct_ = direct([first, per_wijk(replace(second, frame=second.frame[~elsewhere]))], areas)
-    made = exact(design(made_model(areas), direct_, areas), direct_, areas, rng)
+    made = exact(design(made_model(areas), direct_), direct_, areas, rng)
     monkeypatch.setattr(contribution, "Marginal", Dense)
     found = {(r["source"], r["measure"]): r for r in contributions(made.fit)}
     alone = replace(direct_, sources=direct_.sources[:1])
-    without = np.sqrt(exact(design(made_model(areas), alone, areas), alone, areas, rng).variance)
+    without = np.sqrt(exact(design(made_model(areas), alone), alone, areas, rng).variance)
     own = areas.inhabited & (areas.frame["wijk"] != "WK034402").to_numpy()
     for d, measure in enumerate(SUBDIMENSIONS[:2]):
         row = found["burgerpeiling", measure]

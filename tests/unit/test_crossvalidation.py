@@ -51,10 +51,10 @@ def test_what_was_left_out_together_has_its_joint_density() -> None:
 def dense_law(made: Made, hyper: Hyper, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return direct estimates less their prior means, and their prior covariance, of one sub-dimension and source."""
     design = made.fit.design
-    loadings, block = hyper.loadings(design), design.blocks[0]
-    structured = np.linalg.pinv(block.icar.precision.toarray())
+    loadings, (effect,) = hyper.loadings(design), design.effects
+    structured = np.linalg.pinv(effect.structure.parts[0].toarray())  # type: ignore[union-attr]
     mean, sd = design.coefficient_priors
-    prior = loadings.terms[0, 0, 0] ** 2 * structured + loadings.loose[0, 0] ** 2 * np.eye(len(structured))
+    prior = loadings.terms[0, 0, 0] ** 2 * structured + loadings.loose[0, 0, 0] ** 2 * np.eye(len(structured))
     prior += design.x @ np.diag(sd**2) @ design.x.T
     v = np.diag(1 / design.precision[0, seen, 0, 0])
     return design.y[0, seen, 0] - design.x[seen] @ mean, prior[np.ix_(seen, seen)] + v
@@ -132,7 +132,7 @@ def test_values_of_the_hyperparameters_are_weighed_by_what_they_owe_to_the_data(
     design = made.fit.design
     row = found.table.iloc[5]
     site = design.site_codes.index(row["area_code"])
-    column = design.sources.index(row["source"]) * 4 + design.subdimensions.index(row["measure"])
+    column = design.sources.index(row["source"]) * 4 + design.measures.index(row["measure"])
     w, o, v = weight[:, site], off[:, site, column], variance[:, site, column]
     assert row["y"] - row["mean"] == pytest.approx(w @ o)
     assert row["sd"] == pytest.approx(np.sqrt(w @ (v + o**2) - (w @ o) ** 2))
@@ -178,8 +178,7 @@ def test_against_refitting_without_a_gemeente() -> None:
     seen, ratios = made.fit.direct.sources[0], []
     for seed in (1, 2, 3):
         full, other = (
-            fit(made.fit.model, d, made.fit.areas, seed=seed, progress=False, hyperparameters=300)
-            for d in (made.fit.direct, direct)
+            fit(made.fit.model, d, seed=seed, progress=False, hyperparameters=300) for d in (made.fit.direct, direct)
         )
         found = left_out(full, "gemeente", values=240).table
         rows = found[(found["group"] == gemeente) & (found["source"] == "veiligheidsmonitor")]

@@ -14,7 +14,6 @@ from buurtsae.areas.areas import Areas
 from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit, fit
 from buurtsae.errors import DataError, ModelError, ProblemsError
-from buurtsae.estimates.words.axis import names_of
 from buurtsae.estimates.words.curves import Curves, curves, without_field
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.design import design
@@ -51,13 +50,14 @@ def known_fit(made: Made, formula: str, beta: np.ndarray, *, spatial: bool = Tru
     covariates = tuple(c for c in (Covariate("afstand", transform="log", missing="refuse"),) if "afstand" in formula)
     terms = (BYM2(areas.graph()) if spatial else IID("buurt"),)
     model = AreaModel(formula, terms, covariates=covariates, missing="impute")
-    arrays = design(model, made.fit.direct, areas)
-    assert beta.shape[0] == len(arrays.columns)
+    direct = replace(made.fit.direct, areas=areas)
+    arrays = design(model, direct)
+    assert beta.shape[0] == len(arrays.coefficients)
     noise = np.random.default_rng(8).normal(0, sd, (4, 250, *beta.shape))
     hyper = {"beta": (("column", "measure"), beta + noise - noise.mean(axis=(0, 1)))}
-    eta = np.zeros((4, 250, len(arrays.areas), len(arrays.subdimensions)))
-    draws = Draws(eta, arrays.areas, arrays.subdimensions, hyper, {"column": arrays.columns})
-    return Fit(arrays, made.fit.direct, areas, draws, "exact", 1, 0.0)
+    eta = np.zeros((4, 250, len(arrays.areas), len(arrays.measures)))
+    draws = Draws(eta, arrays.areas, arrays.measures, hyper, {"column": arrays.coefficients})
+    return Fit(arrays, direct, draws, "exact", 1, 0.0)
 
 
 def of(c: Curves, measure: str) -> pd.DataFrame:
@@ -145,7 +145,7 @@ def test_a_column_that_is_in_functions_only_has_a_curve(made: Made, term: str) -
     """From the lowest value to the highest it is what the coefficients of the rows of the model matrix say."""
     beta = np.array([[6.0] * 4, [0.5] * 4, [0.2] * 4, [-0.4] * 4])
     f = known_fit(made, f"1 + {term}", beta)
-    _, x, _ = covariates(f.model, f.areas)
+    x = covariates(f.model, f.areas).x
     known = f.areas.frame["groen"].where(f.areas.inhabited)
     low, high = (f.areas.codes.get_loc(c) for c in (known.idxmin(), known.idxmax()))
     rows = of(curves(f, "groen"), "participatie")["difference"]
@@ -156,20 +156,21 @@ def test_a_column_that_is_in_functions_only_has_a_curve(made: Made, term: str) -
     ("other", "formula"), [("pct_groen", "1 + groen * pct_groen"), ("klasse", "1 + groen * C(klasse)")]
 )
 def test_an_interaction_is_taken_at_the_mean_of_the_other(made: Made, other: str, formula: str) -> None:
-    areas = areas_with_more()
-    arrays = design(AreaModel(formula, missing="impute"), made.fit.direct, areas)
-    beta = np.arange(4.0 * len(arrays.columns)).reshape(-1, 4) / 50
+    direct = replace(made.fit.direct, areas=areas_with_more())
+    arrays = design(AreaModel(formula, missing="impute"), direct)
+    beta = np.arange(4.0 * len(arrays.coefficients)).reshape(-1, 4) / 50
     f = known_fit(made, formula, beta)
     c = curves(f, "groen")
     assert c.held == (other,)
     assert f"waarde van {other}." in c.text
-    assert names_of(f) == sorted(["groen", other])
-    slope = beta[arrays.columns.index("groen")].copy()
+    assert [c.name for c in f.design.covariates] == sorted(["groen", other])
+    slope = beta[arrays.coefficients.index("groen")].copy()
     if other == "klasse":  # at 2, the commonest: the level in sorted order after the first
-        slope += beta[[c.startswith("groen:") for c in arrays.columns].index(True)]
+        slope += beta[[c.startswith("groen:") for c in arrays.coefficients].index(True)]
     else:
         x, n = observed(f, other)
-        slope += beta[arrays.columns.index("groen:pct_groen")] * (np.average(x, weights=n) - x.mean()) / x.std(ddof=0)
+        both = beta[arrays.coefficients.index("groen:pct_groen")]
+        slope += both * (np.average(x, weights=n) - x.mean()) / x.std(ddof=0)
     rows, sd = of(c, "participatie"), f.design.covariates[0].sd
     expected = slope[1] * (rows["value"] - c.reference) / sd
     np.testing.assert_allclose(rows["difference"], expected, atol=1e-12)
@@ -244,9 +245,7 @@ def test_what_the_scores_were_made_with_is_found_again() -> None:
     areas = make_areas()
     areas = replace(areas, frame=areas.frame.assign(groen=areas.frame["groen"].fillna(0.0)))
     direct, truth = made_scores(areas, 4)
-    fitted = fit(
-        AreaModel("1 + groen", (BYM2(areas.graph()),)), direct, areas, seed=1, progress=False, hyperparameters=200
-    )
+    fitted = fit(AreaModel("1 + groen", (BYM2(areas.graph()),)), direct, seed=1, progress=False, hyperparameters=200)
     alone = without_field(fitted, hyperparameters=200)
     assert [type(t) for t in alone.model.terms] == [IID]
     c = curves(fitted, "groen", without_field=alone)

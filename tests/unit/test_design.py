@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas, make_scores, per_wijk
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import BuurtsaeError, ModelError
-from buurtsae.model.design import Bym2Block, IidBlock, design, precision_and_root
+from buurtsae.model.covariates import Provenance
+from buurtsae.model.design import design, precision_and_root
 from buurtsae.model.formula import FUNCTIONS, RAW
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import covariates
@@ -36,9 +38,14 @@ def with_columns(areas: Areas, **columns: object) -> Areas:
     return replace(areas, frame=areas.frame.assign(**columns))
 
 
+def matrix_of(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], np.ndarray, tuple[Provenance, ...]]:
+    found = covariates(model, areas)
+    return found.coefficients, found.x, found.used
+
+
 def problems_of(model: AreaModel, made: DirectEstimates, areas: Areas) -> dict[str, str]:
     with pytest.raises(BuurtsaeError) as raised:
-        design(model, made, areas)
+        design(model, replace(made, areas=areas))
     found = getattr(raised.value, "problems", (raised.value,))
     assert all(str(p).count("\n") == 2 for p in found)
     return {p.what: p.got for p in found}
@@ -46,7 +53,7 @@ def problems_of(model: AreaModel, made: DirectEstimates, areas: Areas) -> dict[s
 
 def test_covariates_are_standardised_over_inhabited_buurten(areas: Areas) -> None:
     some = with_columns(areas, groen=np.r_[1e6, np.arange(24.0)])  # the first has no residents
-    columns, x, (groen,) = covariates(AreaModel("1 + groen"), some)
+    columns, x, (groen,) = matrix_of(AreaModel("1 + groen"), some)
     assert (columns, groen.imputed) == (("Intercept", "groen"), ())
     assert (groen.mean, groen.sd) == (pytest.approx(11.5), pytest.approx(np.sqrt(575 / 12)))
     np.testing.assert_array_equal(x[:, 0], 1)
@@ -57,20 +64,20 @@ def test_covariates_are_standardised_over_inhabited_buurten(areas: Areas) -> Non
 
 
 def test_a_buurt_without_residents_may_lack_covariates(areas: Areas) -> None:
-    _, x, (groen,) = covariates(AreaModel("1 + groen"), with_columns(areas, groen=np.r_[np.nan, np.arange(24.0)]))
+    _, x, (groen,) = matrix_of(AreaModel("1 + groen"), with_columns(areas, groen=np.r_[np.nan, np.arange(24.0)]))
     assert groen.imputed == ()
     assert x[0, 1] == 0
 
 
 def test_interactions_and_no_intercept(areas: Areas) -> None:
     some = with_columns(areas, groen=np.arange(25.0), grijs=np.cos(np.arange(25.0)))
-    columns, x, _ = covariates(AreaModel("0 + groen + grijs + groen:grijs"), some)
+    columns, x, _ = matrix_of(AreaModel("0 + groen + grijs + groen:grijs"), some)
     assert columns == ("groen", "grijs", "groen:grijs")
     np.testing.assert_allclose(x[:, 2], x[:, 0] * x[:, 1], rtol=1e-14)
 
 
 def test_imputation_by_the_median_of_the_gemeente(areas: Areas) -> None:
-    _, x, (groen,) = covariates(AreaModel("1 + groen", missing="impute"), areas)
+    _, x, (groen,) = matrix_of(AreaModel("1 + groen", missing="impute"), areas)
     assert groen.imputed == (UNKNOWN_X,)
     own = areas.frame[(areas.frame["gemeente"] == "GM0344") & areas.inhabited]["groen"]
     filled = areas.frame["groen"].fillna(own.dropna().median())  # the buurt without residents has no say
@@ -82,7 +89,7 @@ def test_imputation_by_the_median_of_the_gemeente(areas: Areas) -> None:
 def test_imputation_where_the_whole_gemeente_is_missing(areas: Areas) -> None:
     groen = areas.frame["groen"].copy()
     groen[UNKNOWN_X], groen[ISLAND] = 0.5, np.nan  # the island is a gemeente of its own
-    _, x, (used,) = covariates(AreaModel("1 + groen", missing="impute"), with_columns(areas, groen=groen))
+    _, x, (used,) = matrix_of(AreaModel("1 + groen", missing="impute"), with_columns(areas, groen=groen))
     assert used.imputed == (ISLAND,)
     live = groen.fillna(groen[areas.inhabited].median())[areas.inhabited]
     island = areas.codes.get_loc(ISLAND)
@@ -93,13 +100,11 @@ def test_everything_wrong_with_model_and_data_at_once(areas: Areas, made: Direct
     some = with_columns(areas, vlak=3.0)
     other = Graph.from_pairs(["BU99990000", *areas.codes[1:]], [])
     model = AreaModel("1 + groen + vlak", [BYM2(other), IID("provincie")])  # type: ignore[arg-type]
-    few = replace(areas, frame=areas.frame.iloc[1:])
-    assert problems_of(model, replace(made, areas=few), some) == {
+    assert problems_of(model, made, some) == {
         "covariate groen is missing in 1 buurten with residents": UNKNOWN_X,
         "covariate vlak does not vary": "standard deviation 0",
-        "the graph is of other areas": "2 codes in one only: BU03440000, BU99990000",
+        "the graph of BYM2 is of other areas": "2 codes in one only: BU03440000, BU99990000",
         "the areas have no such level": "'provincie'",
-        "the direct estimates were made on other areas": "24 buurten",
     }
 
 
@@ -134,27 +139,36 @@ def test_a_part_of_the_graph_without_estimates_is_named() -> None:
     areas = made_areas_in(columns=(4, 7))  # the eight buurten of GM0355 are a component of their own
     scores = make_scores(areas, SUBDIMENSIONS, 1, np.random.default_rng(1))
     frame = scores[0].frame
-    elsewhere = frame["area"].str.startswith("BU0355")
+    elsewhere = frame["area_code"].str.startswith("BU0355")
     some = replace(scores[0], frame=frame.assign(participatie=frame["participatie"].mask(elsewhere)))
     model = AreaModel("1", (BYM2(areas.graph()),))
-    (note,) = design(model, direct([some], areas), areas).notes
+    (note,) = design(model, direct([some], areas)).notes
     assert note.startswith("a part of the graph of 8 buurten (BU03550000, BU03550001")
     assert "has no direct estimate of participatie: its level is that of the model" in note
-    assert design(model, direct(scores, areas), areas).notes == []
+    assert design(model, direct(scores, areas)).notes == []
 
 
 def test_terms_become_structures(areas: Areas, made: DirectEstimates) -> None:
     model = AreaModel("1", [IID("wijk"), BYM2(areas.graph())])  # type: ignore[arg-type]
-    wijk, field = design(model, made, areas).blocks
-    assert isinstance(wijk, IidBlock)
-    assert isinstance(field, Bym2Block)
-    assert [wijk.labels[i] for i in wijk.index] == areas.frame["wijk"].tolist()
-    assert field.icar.size.tolist() == [24, 1]
-    assert len(field.edges) == len(areas.graph().edges)
+    wijk, field = design(model, made).effects
+    assert (wijk.name, field.name) == ("wijk", "BYM2")
+    assert wijk.structure is not None
+    assert wijk.structure.independent
+    labels = np.unique(areas.frame["wijk"])
+    np.testing.assert_array_equal(wijk.sees.toarray(), areas.frame["wijk"].to_numpy()[:, None] == labels)
+    np.testing.assert_array_equal(field.sees.toarray(), np.eye(25))
+    assert field.structure is not None
+    (q,) = field.structure.parts
+    # one constraint, the mean of the component of 24; a pair of entries per edge off the diagonal
+    np.testing.assert_allclose(field.structure.constraints.sum(axis=1), 1.0)
+    assert field.structure.constraints.nnz == 24
+    assert (q - sp.diags_array(q.diagonal())).count_nonzero() == 2 * len(areas.graph().edges)
+    assert wijk.loose is None
+    assert field.loose is not None
 
 
 def test_observations_are_placed_by_code(areas: Areas, made: DirectEstimates) -> None:
-    arrays = design(AreaModel(), made, areas)
+    arrays = design(AreaModel(), made)
     assert arrays.y.shape == (2, 25, 4)
     for s, source in enumerate(made.sources):
         for a, code in enumerate(areas.codes):
@@ -172,11 +186,11 @@ def test_observations_are_placed_by_code(areas: Areas, made: DirectEstimates) ->
 
 
 def test_reference_link_and_centre(areas: Areas, made: DirectEstimates) -> None:
-    arrays = design(AreaModel(intercept=Normal(6, 2), coefficient=Normal(0.1, 0.3)), made, areas)
+    arrays = design(AreaModel(intercept=Normal(6, 2), coefficient=Normal(0.1, 0.3)), made)
     assert arrays.sources == ("veiligheidsmonitor", "burgerpeiling")
     assert arrays.linked.tolist() == [[False] * 4, [True, True, False, False]]
     np.testing.assert_allclose(arrays.centre, np.nanmean(made.sources[0].mean, axis=0), rtol=1e-14)
-    turned = design(AreaModel(), replace(made, sources=made.sources[::-1]), areas)
+    turned = design(AreaModel(), replace(made, sources=made.sources[::-1]))
     assert turned.linked.tolist() == [[False] * 4, [True, True, False, False]]
     np.testing.assert_allclose(turned.centre[:2], np.nanmean(made.sources[1].mean[:, :2], axis=0), rtol=1e-14)
     np.testing.assert_allclose(turned.centre[2:], arrays.centre[2:], rtol=1e-14)
@@ -186,18 +200,18 @@ def test_a_participatory_source_is_a_reference_only_where_no_survey_informs(
     areas: Areas, made: DirectEstimates
 ) -> None:
     first, second = made.sources
-    turned = design(AreaModel(), replace(made, sources=(replace(second, kind="participatory"), first)), areas)
+    turned = design(AreaModel(), replace(made, sources=(replace(second, kind="participatory"), first)))
     assert turned.linked.tolist() == [[True, True, False, False], [False] * 4]
-    alone = design(AreaModel(), replace(made, sources=(replace(first, kind="participatory"), second)), areas)
+    alone = design(AreaModel(), replace(made, sources=(replace(first, kind="participatory"), second)))
     assert alone.linked.tolist() == [[True, True, False, False], [False] * 4]  # of the last two it is the only source
 
 
 def test_links_have_the_priors_of_their_kind(areas: Areas, made: DirectEstimates) -> None:
     model = AreaModel(link=Link(Normal(0, 0.3)), participatory=Link(Normal(0, 3)))
     first, second = made.sources
-    assert [link for _, _, link in design(model, made, areas).links] == [model.link] * 2
+    assert [link for _, _, link in design(model, made).links] == [model.link] * 2
     there = replace(made, sources=(first, replace(second, kind="participatory")))
-    found = design(model, there, areas).links
+    found = design(model, there).links
     assert [(label, d) for label, d, _ in found] == [
         (f"burgerpeiling: {m}", d) for d, m in enumerate(SUBDIMENSIONS[:2])
     ]
@@ -206,7 +220,7 @@ def test_links_have_the_priors_of_their_kind(areas: Areas, made: DirectEstimates
 
 def test_information_by_hand(areas: Areas, made: DirectEstimates) -> None:
     """lambda (f V + tau^2)^-1 lambda on what was observed; without extra variance and slope it is the precision."""
-    arrays = design(AreaModel(), made, areas)
+    arrays = design(AreaModel(), made)
     one, none = np.ones((2, 4)), np.zeros((2, 4))
     np.testing.assert_allclose(arrays.information(one, none), arrays.precision, rtol=1e-9, atol=1e-12)
     slope, extra = np.full((2, 4), 0.7), np.array([[0.0] * 4, [0.5, 0.3, 0.0, 0.0]])
@@ -220,7 +234,7 @@ def test_information_by_hand(areas: Areas, made: DirectEstimates) -> None:
 
 
 def test_variances_within_buurten_reach_the_design(areas: Areas, made: DirectEstimates) -> None:
-    arrays = design(AreaModel(variances=PC(0.5, 0.05)), made, areas)
+    arrays = design(AreaModel(variances=PC(0.5, 0.05)), made)
     source = made.sources[0]
     row = areas.codes.get_indexer(source.codes)
     assert source.within is not None
@@ -231,12 +245,12 @@ def test_variances_within_buurten_reach_the_design(areas: Areas, made: DirectEst
     np.testing.assert_array_equal(arrays.freedom[0, row], source.freedom)
     bare = replace(made, sources=tuple(replace(s, within=None, freedom=None) for s in made.sources))
     with pytest.raises(ModelError, match="variances cannot be modelled"):
-        design(AreaModel(variances=PC(0.5, 0.05)), bare, areas)
+        design(AreaModel(variances=PC(0.5, 0.05)), bare)
 
 
 def test_priors_of_the_columns(areas: Areas, made: DirectEstimates) -> None:
     model = AreaModel("1 + groen", intercept=Normal(6, 2), coefficient=Normal(0.1, 0.3), missing="impute")
-    mean, sd = design(model, made, areas).coefficient_priors
+    mean, sd = design(model, made).coefficient_priors
     assert (mean.tolist(), sd.tolist()) == ([6, 0.1], [2, 0.3])
 
 
@@ -275,13 +289,13 @@ def mixed(areas: Areas) -> DirectEstimates:
 
 
 def test_without_a_source_per_wijk_the_sites_are_the_buurten(areas: Areas, made: DirectEstimates) -> None:
-    arrays = design(AreaModel(), made, areas)
+    arrays = design(AreaModel(), made)
     assert arrays.site_codes == arrays.areas
     np.testing.assert_array_equal(arrays.sites.toarray(), np.eye(25))
 
 
 def test_sites_are_buurten_and_the_wijken_observed_as_a_whole(areas: Areas, mixed: DirectEstimates) -> None:
-    arrays = design(AreaModel("1 + groen", missing="impute"), mixed, areas)
+    arrays = design(AreaModel("1 + groen", missing="impute"), mixed)
     wijken = ("WK034400", "WK034401", "WK034402", "WK034403", "WK035500", "WK035501", "WK040000")
     assert arrays.site_codes == (*areas.codes, *wijken)
     assert arrays.sites.shape == (32, 25)
@@ -299,7 +313,7 @@ def test_sites_are_buurten_and_the_wijken_observed_as_a_whole(areas: Areas, mixe
 
 
 def test_observations_per_wijk_are_placed_by_code(areas: Areas, mixed: DirectEstimates) -> None:
-    arrays = design(AreaModel(variances=PC(0.5, 0.05)), mixed, areas)
+    arrays = design(AreaModel(variances=PC(0.5, 0.05)), mixed)
     first, second = mixed.sources
     assert (second.level, len(second.codes)) == ("wijk", 7)
     assert not arrays.observed[0, 25:].any()
@@ -308,7 +322,7 @@ def test_observations_per_wijk_are_placed_by_code(areas: Areas, mixed: DirectEst
     assert second.freedom is not None
     turned = replace(second, **{k: getattr(second, k)[::-1] for k in ROWS})  # in any order
     for estimates in (mixed, replace(mixed, sources=(first, turned))):
-        arrays = design(AreaModel(variances=PC(0.5, 0.05)), estimates, areas)
+        arrays = design(AreaModel(variances=PC(0.5, 0.05)), estimates)
         np.testing.assert_array_equal(arrays.y[1, 25:, :2], second.mean[:, :2])
         np.testing.assert_array_equal(arrays.freedom[1, 25:], second.freedom)
         pooled = (np.einsum("add->ad", second.variance) * second.n_effective)[:, :2]
@@ -316,7 +330,7 @@ def test_observations_per_wijk_are_placed_by_code(areas: Areas, mixed: DirectEst
         for k, v in enumerate(second.variance[:, :2, :2]):
             np.testing.assert_allclose(arrays.precision[1, 25 + k, :2, :2] @ v, np.eye(2), atol=1e-10)
     # what is known per buurt is where it was
-    alone = design(AreaModel(), replace(mixed, sources=(first,)), areas)
+    alone = design(AreaModel(), replace(mixed, sources=(first,)))
     np.testing.assert_array_equal(arrays.y[0, :25], alone.y[0])
     np.testing.assert_array_equal(arrays.precision[0, :25], alone.precision[0])
 
@@ -328,32 +342,32 @@ def test_only_wijken_with_an_estimate_are_sites(areas: Areas, mixed: DirectEstim
     first, second = mixed.sources
     mean = second.mean.copy()
     mean[2] = np.nan  # respondents there, but none with a score
-    arrays = design(AreaModel(), replace(mixed, sources=(first, replace(second, mean=mean))), areas)
+    arrays = design(AreaModel(), replace(mixed, sources=(first, replace(second, mean=mean))))
     assert arrays.site_codes[25:] == tuple(c for c in second.codes if c != "WK034402")
     np.testing.assert_array_equal(arrays.y[1, 25:, :2], np.delete(second.mean[:, :2], 2, axis=0))
 
 
 def test_a_source_per_wijk_is_linked_and_may_be_the_reference(areas: Areas, mixed: DirectEstimates) -> None:
     first, second = mixed.sources
-    assert design(AreaModel(), mixed, areas).linked.tolist() == [[False] * 4, [True, True, False, False]]
-    turned = design(AreaModel(), replace(mixed, sources=(second, first)), areas)  # still: it is known per wijk
+    assert design(AreaModel(), mixed).linked.tolist() == [[False] * 4, [True, True, False, False]]
+    turned = design(AreaModel(), replace(mixed, sources=(second, first)))  # still: it is known per wijk
     assert turned.linked.tolist() == [[True, True, False, False], [False] * 4]
     rest = replace(first, mean=np.where([True, False, True, True], first.mean, np.nan))
-    alone = design(AreaModel(), replace(mixed, sources=(rest, second)), areas)
+    alone = design(AreaModel(), replace(mixed, sources=(rest, second)))
     assert alone.linked.tolist() == [[False] * 4, [True, False, False, False]]
     assert alone.centre[1] == pytest.approx(np.nanmean(second.mean[:, 1]), rel=1e-14)
     there = replace(first, kind="participatory")
-    participatory = design(AreaModel(), replace(mixed, sources=(there, second)), areas)
+    participatory = design(AreaModel(), replace(mixed, sources=(there, second)))
     assert participatory.linked.tolist() == [[True, True, False, False], [False] * 4]
 
 
 def test_a_part_of_the_graph_is_not_silent_where_a_wijk_was_observed() -> None:
     areas = made_areas_in(columns=(4, 7))  # the eight buurten of GM0355, two wijken, are a component of their own
     scores = make_scores(areas, SUBDIMENSIONS, 2, np.random.default_rng(1))
-    elsewhere = scores[0].frame["area"].str.startswith("BU0355")
+    elsewhere = scores[0].frame["area_code"].str.startswith("BU0355")
     first = replace(scores[0], frame=scores[0].frame[~elsewhere])
     model = AreaModel("1", (BYM2(areas.graph()),))
-    (note,) = design(model, direct([first, per_wijk(scores[1])], areas), areas).notes
+    (note,) = design(model, direct([first, per_wijk(scores[1])], areas)).notes
     # of the first two sub-dimensions its wijken have estimates
     assert "has no direct estimate of plaatsidentiteit, plaatsgeschiktheid: its level" in note
 
@@ -375,7 +389,7 @@ TERMS = {  # and how many columns each makes beside the intercept
 @pytest.mark.parametrize(("term", "n"), TERMS.items())
 def test_functions_find_their_column_without_the_column_itself(term: str, n: int, areas: Areas) -> None:
     some = with_columns(areas, groen=np.r_[np.nan, np.arange(24.0)], grijs=np.cos(np.arange(25.0)))
-    columns, x, used = covariates(AreaModel(f"1 + {term}"), some)
+    columns, x, used = matrix_of(AreaModel(f"1 + {term}"), some)
     assert (len(columns), x.shape) == (1 + n, (25, 1 + n))
     assert [c.name for c in used] == ["grijs", "groen"][term[0] != "g" :]
 
@@ -394,7 +408,7 @@ def test_a_column_in_a_function_is_missing_modelled_or_sensitive_too(areas: Area
 
 def test_polynomials_are_as_large_as_what_is_standardised(areas: Areas) -> None:
     """Whose coefficients have the same prior: R's columns of length 1 have a mean square of 1/25 here."""
-    _, x, _ = covariates(AreaModel("1 + poly(groen, 3)"), with_columns(areas, groen=np.arange(25.0)))
+    _, x, _ = matrix_of(AreaModel("1 + poly(groen, 3)"), with_columns(areas, groen=np.arange(25.0)))
     np.testing.assert_allclose(x.T @ x / 25, np.eye(4), atol=1e-12)
 
 
@@ -402,12 +416,12 @@ def test_a_category_is_one_that_inhabited_buurten_have(areas: Areas) -> None:
     """The buurt without residents has none, or one of its own; the mean of 1 and 3 is no category."""
     for first in (np.nan, 9.0):
         some = with_columns(areas, klasse=np.r_[first, np.resize([1.0, 3.0, 3.0], 24)])
-        columns, x, _ = covariates(AreaModel("1 + C(klasse)"), some)
+        columns, x, _ = matrix_of(AreaModel("1 + C(klasse)"), some)
         assert columns == ("Intercept", "C(klasse)[T.3.0]")
         np.testing.assert_array_equal(x[1:, 1], np.resize([0, 1, 1], 24))
     klasse = pd.Series(np.resize([1.0, 3.0], 25), index=areas.codes)
     klasse[UNKNOWN_X] = np.nan
-    columns, _, (used,) = covariates(AreaModel("1 + C(klasse)", missing="impute"), with_columns(areas, klasse=klasse))
+    columns, _, (used,) = matrix_of(AreaModel("1 + C(klasse)", missing="impute"), with_columns(areas, klasse=klasse))
     assert (columns, used.imputed) == (("Intercept", "C(klasse)[T.3.0]"), (UNKNOWN_X,))
 
 

@@ -26,7 +26,7 @@ OMGANG, PARTICIPATIE, IDENTITEIT, GESCHIKTHEID = SUBDIMENSIONS
 
 def scores_of(rows: list[tuple[str, float, str, float, float]], source: str = "veiligheidsmonitor") -> Scores:
     """Respondents as (area, weight, stratum, omgang, participatie); the other sub-dimensions are not asked."""
-    frame = pd.DataFrame(rows, columns=["area", "weight", "stratum", OMGANG, PARTICIPATIE])
+    frame = pd.DataFrame(rows, columns=["area_code", "weight", "stratum", OMGANG, PARTICIPATIE])
     return Scores(frame.assign(**{IDENTITEIT: np.nan, GESCHIKTHEID: np.nan}), source, 2023, SUBDIMENSIONS)
 
 
@@ -159,7 +159,7 @@ def naive(frame: pd.DataFrame, weights: dict[str, float]) -> tuple[float, float]
 def test_totals_at_every_level(areas: Areas, two: list[Scores], made: DirectEstimates, level: str) -> None:
     concept = Concept.load()
     table = made.totals(level, concept).set_index(["area_code", "measure"])
-    frame, other = (s.frame.assign(parent=areas.parents(level).reindex(s.frame["area"]).to_numpy()) for s in two)
+    frame, other = (s.frame.assign(parent=areas.parents(level).reindex(s.frame["area_code"]).to_numpy()) for s in two)
     compared = 0
     for (code, measure), row in table.iterrows():
         leaves = list(concept.leaves(measure))
@@ -213,7 +213,7 @@ def test_answers_that_make_up_for_each_other_have_no_standard_error(areas: Areas
 def test_an_area_within_one_sampled_unit_has_no_standard_error(areas: Areas, two: list[Scores]) -> None:
     """Deviations from its mean sum to zero over the unit: the sample tells nothing of how units differ."""
     frame = two[0].frame.dropna()
-    frame = frame.assign(stratum="all", cluster=pd.factorize(frame["area"].str[:8])[0])  # wijken were sampled
+    frame = frame.assign(stratum="all", cluster=pd.factorize(frame["area_code"].str[:8])[0])  # wijken were sampled
     clustered = replace(two[0], frame=frame, survey_design=DesignInfo(clusters=("cluster",)))
     made = direct(clustered, areas)
     assert (made.variances()["before"] == 0).all()
@@ -223,7 +223,7 @@ def test_an_area_within_one_sampled_unit_has_no_standard_error(areas: Areas, two
 
 def test_respondents_where_nobody_lives_are_left_out_and_noted(areas: Areas, two: list[Scores]) -> None:
     frame = two[0].frame
-    ghost = frame.iloc[:2].assign(area=EMPTY)
+    ghost = frame.iloc[:2].assign(area_code=EMPTY)
     found = direct(Scores(pd.concat([frame, ghost]), "veiligheidsmonitor", 2022, SUBDIMENSIONS), areas)
     assert found.notes == (f"2 respondents of veiligheidsmonitor left out: buurten without residents ({EMPTY})",)
     table, without = found.totals("land"), direct(two[0], areas).totals("land")
@@ -274,7 +274,7 @@ def test_regression_estimates_above_buurten_against_dense_algebra(areas: Areas, 
     made = direct(scores, known)
     table = made.totals(level, method="greg", covariates=["groen", "rood"]).set_index(["area_code", "measure"])
     frame = scores.frame
-    x = np.column_stack([np.ones(len(frame)), known.frame.loc[frame["area"], ["groen", "rood"]].to_numpy()])
+    x = np.column_stack([np.ones(len(frame)), known.frame.loc[frame["area_code"], ["groen", "rood"]].to_numpy()])
     parent = known.parents(level)
     design = SampleDesign.of(pd.factorize(frame["stratum"])[0])
     zeros, compared = np.zeros(len(frame), dtype=np.int64), 0
@@ -287,7 +287,7 @@ def test_regression_estimates_above_buurten_against_dense_algebra(areas: Areas, 
         for code in sorted(set(parent)):
             lived = known.frame[(parent == code) & known.inhabited]
             xbar = np.append(1.0, np.average(lived[["groen", "rood"]], axis=0, weights=lived["population"]))
-            mine = (parent.loc[frame["area"]] == code).to_numpy() * w
+            mine = (parent.loc[frame["area_code"]] == code).to_numpy() * w
             if np.count_nonzero(mine) < 2:
                 continue
             mean = mine @ e / mine.sum()
@@ -353,7 +353,7 @@ def test_replicate_weights_take_the_place_of_the_linearised_variance(areas: Area
 def test_design_effects(areas: Areas, two: list[Scores]) -> None:
     table = direct(two, areas).design_effects("gemeente").set_index(["area_code", "measure"])
     row = table.loc[("GM0344", OMGANG)]
-    own = two[0].frame[two[0].frame["area"].str.startswith("BU0344") & two[0].frame[OMGANG].notna()]
+    own = two[0].frame[two[0].frame["area_code"].str.startswith("BU0344") & two[0].frame[OMGANG].notna()]
     w, y = own["weight"], own[OMGANG]
     assert row["source"] == "veiligheidsmonitor"
     assert row["n_respondents"] == len(own)
@@ -370,7 +370,9 @@ def test_design_effects(areas: Areas, two: list[Scores]) -> None:
 
 def test_a_gemeente_with_one_respondent_is_noted(areas: Areas, two: list[Scores]) -> None:
     frame = two[0].frame
-    few = pd.concat([frame[~frame["area"].str.startswith("BU0400")], frame[frame["area"].str.startswith("BU0400")][:1]])
+    few = pd.concat(
+        [frame[~frame["area_code"].str.startswith("BU0400")], frame[frame["area_code"].str.startswith("BU0400")][:1]]
+    )
     found = direct(replace(two[0], frame=few), areas)
     assert found.notes == ("veiligheidsmonitor has one respondent in 1 gemeenten (GM0400)",)
     table = found.totals("gemeente").set_index("area_code").loc["GM0400"]
@@ -464,7 +466,7 @@ def test_regression_estimates_of_a_wijk_source_are_hajek_means_per_wijk(areas: A
 
 def test_a_wijk_of_which_the_run_holds_a_part_is_noted(areas: Areas, two: list[Scores]) -> None:
     source = per_wijk(two[0])
-    n = int((source.frame["area"] == "WK034401").sum())
+    n = int((source.frame["area_code"] == "WK034401").sum())
     found = direct(source, replace(areas, partial={"wijk": ("WK034401",)}))
     assert found.notes == (
         f"{n} respondents live in wijken of which the run holds a part, and stand for that part (veiligheidsmonitor)",
@@ -476,7 +478,7 @@ def test_a_wijk_where_nobody_lives_is_left_out_and_noted(areas: Areas, two: list
     residents = areas.frame["population"].mask(areas.frame["wijk"] == "WK034403", 0)
     some = replace(areas, frame=areas.frame.assign(population=residents))
     found = direct(per_wijk(two[0]), some)
-    n = int(two[0].frame["area"].str.startswith("BU034403").sum())
+    n = int(two[0].frame["area_code"].str.startswith("BU034403").sum())
     assert found.notes == (f"{n} respondents of veiligheidsmonitor left out: wijken without residents (WK034403)",)
     assert found.sources[0].codes.tolist() == ["WK034400", "WK034401", "WK034402", "WK035500", "WK035501", "WK040000"]
 

@@ -1,24 +1,31 @@
 """The pages say what the code does: every key of the run file, and the figures of the benchmarks."""
 
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from pydantic import BaseModel
 
 from buurtsae.engines.laplace import LaplaceOptions
 from buurtsae.engines.nuts import NutsOptions
+from buurtsae.ranges import Listed
 from buurtsae.runs.runfile import RunSpec
 
 
-def _keys(part: type[BaseModel]) -> set[str]:
-    found = set()
-    for name, field in part.model_fields.items():
-        found.add(name)
-        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                found |= _keys(kind)
-    return found
+def _keys(part: Any) -> set[str]:
+    """Keys of a model or a dataclass, and of those in it."""
+    hints, keys = get_type_hints(part), set[str]()
+    for name in part.model_fields if issubclass(part, BaseModel) else part.__dataclass_fields__:
+        keys |= {name}.union(*map(_keys, _parts(hints[name])))
+    return keys
+
+
+def _parts(hint: Any) -> list[Any]:
+    """Models and dataclasses in a type; a prior is the list of its parameters."""
+    if isinstance(hint, type) and (issubclass(hint, BaseModel) or is_dataclass(hint)):
+        return [] if issubclass(hint, Listed) else [hint]
+    return [part for inner in get_args(hint) for part in _parts(inner)]
 
 
 def test_every_key_of_the_run_file_is_documented(root: Path) -> None:
@@ -51,3 +58,11 @@ def test_the_page_of_classical_estimators_has_the_tables_of_both_benchmarks(root
     for script, rows in (("classical_mse.py", 40), ("classical_speed.py", 12)):
         table = page.split(f"{script} -->")[1].split("<!-- end")[0].strip()
         assert sum(line.startswith("|") for line in table.splitlines()) >= rows + 2
+
+
+def test_the_example_of_areas_of_anywhere_runs(root: Path) -> None:
+    page = (root / "docs" / "anywhere.md").read_text(encoding="utf-8")
+    found = dict[str, Any]()
+    exec(compile(page.split("```python\n")[1].split("```")[0], "docs/anywhere.md", "exec"), found)
+    assert found["fit"].design.notes == []
+    assert len(found["est"].select("rate")) == 40

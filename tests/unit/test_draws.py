@@ -72,9 +72,9 @@ def draws() -> Draws:
     r[..., 0, 1] = r[..., 1, 0] = rng.uniform(-1, 1, (4, 200))
     hyper = {
         "beta": (("column", "measure"), rng.normal([[10, 20], [30, 40]], size=(4, 200, 2, 2))),
-        "sigma": (("measure",), rng.gamma(2, size=(4, 200, 2))),
-        "phi": (("measure",), np.full((4, 200, 2), 0.5)),
-        "R_u": (("measure", "measure_2"), r),
+        "BYM2.sigma": (("measure",), rng.gamma(2, size=(4, 200, 2))),
+        "BYM2.phi": (("measure",), np.full((4, 200, 2), 0.5)),
+        "BYM2.R_u": (("measure", "measure_2"), r),
         "alpha": (("link",), rng.normal(size=(4, 200, 1))),
     }
     coords = {"column": ("Intercept", "x"), "measure_2": MEASURES, "link": ("lokaal: participatie",)}
@@ -90,15 +90,15 @@ def test_the_table_of_hyperparameters(draws: Draws) -> None:
         ("beta", "Intercept - plaatsidentiteit"),
         ("beta", "x - participatie"),
         ("beta", "x - plaatsidentiteit"),
-        ("sigma", "participatie"),
-        ("sigma", "plaatsidentiteit"),
-        ("R_u", "plaatsidentiteit - participatie"),
+        ("BYM2.sigma", "participatie"),
+        ("BYM2.sigma", "plaatsidentiteit"),
+        ("BYM2.R_u", "plaatsidentiteit - participatie"),
         ("alpha", "lokaal: participatie"),
     ]
     rows = table.set_index(["name", "measure"])
     for key, values in {
         ("beta", "x - participatie"): draws.hyper["beta"][1][:, :, 1, 0],
-        ("R_u", "plaatsidentiteit - participatie"): draws.hyper["R_u"][1][:, :, 1, 0],
+        ("BYM2.R_u", "plaatsidentiteit - participatie"): draws.hyper["BYM2.R_u"][1][:, :, 1, 0],
         ("alpha", "lokaal: participatie"): draws.hyper["alpha"][1][:, :, 0],
     }.items():
         expected = [values.mean(), values.std(), *np.quantile(values, [0.025, 0.975]), rank_rhat(values)]
@@ -112,7 +112,8 @@ def test_labels_and_shapes(draws: Draws) -> None:
     assert data["eta"].dims == ("chain", "draw", "area", "measure")
     np.testing.assert_array_equal(data["eta"].sel(area="BU03440001", measure="plaatsidentiteit"), draws.eta[:, :, 1, 1])
     np.testing.assert_array_equal(
-        data["R_u"].sel(measure="participatie", measure_2="plaatsidentiteit")[0, 0], draws.hyper["R_u"][1][0, 0, 0, 1]
+        data["BYM2.R_u"].sel(measure="participatie", measure_2="plaatsidentiteit")[0, 0],
+        draws.hyper["BYM2.R_u"][1][0, 0, 0, 1],
     )
     assert repr(draws) == "Draws of 3 buurten x 2 sub-dimensions: 4 chains of 200, 2 divergences"
 

@@ -35,7 +35,7 @@ def made() -> Made:
 
 @pytest.fixture(scope="module")
 def classical(made: Made) -> Fit:
-    return fit(made.fit.model, made.fit.direct, made.fit.areas, "eblup", 5, progress=False, draws=DRAWS)
+    return fit(made.fit.model, made.fit.direct, "eblup", 5, progress=False, draws=DRAWS)
 
 
 def test_the_counterpart_keeps_covariates_and_reference_sources(made: Made) -> None:
@@ -49,7 +49,7 @@ def test_the_counterpart_keeps_covariates_and_reference_sources(made: Made) -> N
     new = "\n".join(set(direct.notes) - set(made.fit.direct.notes))
     for said in ("in the place of BYM2", "taken as known", f"not {made.fit.direct.sources[1].source}"):
         assert said in new
-    arrays = design(model, direct, made.fit.areas)
+    arrays = design(model, direct)
     assert supports(arrays) == []
     assert not arrays.linked.any()
 
@@ -102,8 +102,8 @@ def test_buurten_hang_together_as_far_as_they_share_coefficients(classical: Fit)
 @at_the_boundary
 def test_hyperparameters_are_those_of_the_classical_fit(classical: Fit) -> None:
     found = multivariate(classical.design)
-    sigma = classical.draws.hyper["sigma_buurt"][1][0, 0]
-    correlation = classical.draws.hyper["R_buurt"][1][0, 0]
+    sigma = classical.draws.hyper["buurt.sigma"][1][0, 0]
+    correlation = classical.draws.hyper["buurt.R"][1][0, 0]
     np.testing.assert_allclose(np.outer(sigma, sigma) * correlation, found.sigma_v, rtol=1e-6, atol=1e-6)
     beta = classical.draws.hyper["beta"][1].reshape(DRAWS, 2, 4)
     expected = found.params.unstack("measure")[list(SUBDIMENSIONS)].loc[list(classical.design.columns)]
@@ -115,8 +115,8 @@ def test_hyperparameters_are_those_of_the_classical_fit(classical: Fit) -> None:
 def test_it_agrees_with_the_bayesian_fit_of_the_same_model() -> None:
     """With the same likelihood they differ by priors and by the plug-in: by much less than a posterior sd."""
     inputs = check(example())
-    classical = fit(inputs.model, inputs.direct, inputs.areas, "eblup", 5, progress=False)
-    bayes = fit(classical.model, classical.direct, classical.areas, "laplace", 1, progress=False)
+    classical = fit(inputs.model, inputs.direct, "eblup", 5, progress=False)
+    bayes = fit(classical.model, classical.direct, "laplace", 1, progress=False)
     mean, sd = bayes.draws.flat.mean(axis=0), bayes.draws.flat.std(axis=0)
     apart = (classical.draws.flat.mean(axis=0) - mean) / sd
     # with 106 buurten sampled the variances are known within some 20%: gamma, at most a half, by a tenth, and with it
@@ -127,7 +127,7 @@ def test_it_agrees_with_the_bayesian_fit_of_the_same_model() -> None:
 
 def test_the_same_seed_gives_the_same_draws(classical: Fit) -> None:
     def drawn(seed: int) -> np.ndarray:
-        return fit(classical.model, classical.direct, classical.areas, "eblup", seed, draws=40).draws.flat
+        return fit(classical.model, classical.direct, "eblup", seed, draws=40).draws.flat
 
     np.testing.assert_array_equal(drawn(3), drawn(3))
     assert not np.array_equal(drawn(3), drawn(4))
@@ -135,14 +135,14 @@ def test_the_same_seed_gives_the_same_draws(classical: Fit) -> None:
 
 def test_what_is_not_classical_is_refused_by_name(made: Made) -> None:
     assert supports(made.fit.design) == [
-        "other random effects than IID per buurt",
+        "other random effects than IID per area",
         "several sources of one sub-dimension",
     ]
-    bare = design(AreaModel("1"), counterpart(made.fit.model, made.fit.direct)[1], made.fit.areas)
-    assert supports(bare) == ["other random effects than IID per buurt"]
+    bare = design(AreaModel("1"), counterpart(made.fit.model, made.fit.direct)[1])
+    assert supports(bare) == ["other random effects than IID per area"]
     wijk = made_fit(sources=1, wijk=True).fit
     with pytest.raises(ModelError, match="does not support") as found:
-        fit(wijk.model, wijk.direct, wijk.areas, "eblup")
+        fit(wijk.model, wijk.direct, "eblup")
     assert found.value.got == "reference sources that are known per wijk only"
 
 
@@ -150,7 +150,7 @@ def test_too_few_buurten_for_the_covariates(made: Made) -> None:
     (source, *_) = made.fit.direct.sources
     few = replace(source, mean=np.where(np.arange(len(source.codes))[:, None] < 2, source.mean, np.nan))
     with pytest.raises((ModelError, ProblemsError)):
-        fit(made.fit.model, replace(made.fit.direct, sources=(few,)), made.fit.areas, "eblup")
+        fit(made.fit.model, replace(made.fit.direct, sources=(few,)), "eblup")
 
 
 @pytest.mark.parametrize("draws", [0, 10, 2.5])
@@ -191,7 +191,7 @@ def test_side_by_side(made: Made, classical: Fit) -> None:
 def test_the_error_of_the_synthetic_estimate() -> None:
     """By drawing y again from the fitted model: areas of the sample are in the coefficients themselves."""
     made = made_fit(sources=1)
-    arrays = design(*counterpart(made.fit.model, made.fit.direct), made.fit.areas)
+    arrays = design(*counterpart(made.fit.model, made.fit.direct))
     found = multivariate(arrays)
     data, here = found.model.blocks, found.maximum.here
     rng, n = np.random.default_rng(8), 40_000

@@ -79,13 +79,13 @@ def test_gain_is_a_ratio_of_variances_by_class() -> None:
 def test_what_covariates_explain_is_a_variance_per_draw() -> None:
     fit = made_fit().fit
     found = {(r["covariate"], r["measure"]): r for r in explained(fit, np.ones(25, dtype=bool))}
-    columns = [c for c in fit.design.columns if c != "Intercept"]
+    columns = [c for c in fit.design.coefficients if c != "Intercept"]
     assert set(found) == {(c, d) for c in [*columns, EVERYTHING] for d in SUBDIMENSIONS}
     live, beta = fit.areas.inhabited, fit.draws.hyper["beta"][1]
     beta = beta.reshape(-1, *beta.shape[2:])
     for d, measure in enumerate(SUBDIMENSIONS):
         for name in columns:
-            k = fit.design.columns.index(name)
+            k = fit.design.coefficients.index(name)
             part = np.var(beta[:, k, d][:, None] * fit.design.x[live, k], axis=1)
             share = (part / fit.draws.flat[:, live, d].var(axis=1)).mean()
             assert found[name, measure]["share"] == pytest.approx(min(share, 1))

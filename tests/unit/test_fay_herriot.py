@@ -80,7 +80,7 @@ def test_areas_without_a_sample_are_predicted(method: Any) -> None:
     pd.testing.assert_series_equal(fit.eblup[rest["code"]], alone.eblup)
     pd.testing.assert_series_equal(fit.mse[rest["code"]], alone.mse)
     other = alone.predict(data.loc[[3, 7]])
-    np.testing.assert_allclose(fit.eblup.iloc[[3, 7]], other["estimate"], rtol=1e-12)
+    np.testing.assert_allclose(fit.eblup.iloc[[3, 7]], other["eblup"], rtol=1e-12)
     np.testing.assert_allclose(fit.mse.iloc[[3, 7]], other["mse"], rtol=1e-12)
     assert (fit.gamma.iloc[[3, 7]] == 0).all()
     assert fit.mse.iloc[3] > fit.sigma2_v * 0.8  # the effect of an area that nobody saw is whole in its error
@@ -123,7 +123,7 @@ def test_the_bootstrap_agrees_with_the_formula() -> None:
     data = made()
     data.loc[0, "y"] = np.nan
     fit = FayHerriot.from_formula("y ~ x", data, "d", "code").fit()
-    found, terms = fit.bootstrap_mse(800, seed=1), fit.terms
+    found, terms = fit.bootstrap_mse(800, seed=1), fit.mse_terms
     # squares of 800 draws in 59 areas: sqrt(2 / 800 / 59) = 0.65%, four of these; the truth of the draws has no more
     # than g1 + g2 + g3, and the corrected estimate is to be that of the formula
     np.testing.assert_allclose(found["naive"][1:].mean(), (terms.g1 + terms.g2 + terms.g3).mean(), rtol=0.026)
@@ -232,7 +232,7 @@ def test_series_and_frames_are_joined_by_code() -> None:
         FayHerriot(data["y"], x, data["d"].rename({"BU00000003": "BU99999999"}))
     assert "BU00000003" in str(found.value.got)
     assert "BU99999999" in str(found.value.got)
-    with pytest.raises(DataError, match="X is of other areas than y"):
+    with pytest.raises(DataError, match="x is of other areas than y"):
         FayHerriot(data["y"], x.reset_index(drop=True), data["d"])
 
 

@@ -18,12 +18,14 @@ from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import ModelError
 from buurtsae.latent.conditional import Loadings, Local, condition
-from buurtsae.latent.field import Structure, field
-from buurtsae.model.design import Bym2Block, Design, design
+from buurtsae.latent.field import field
+from buurtsae.latent.structure import Structure
+from buurtsae.model.design import Design, design
 from buurtsae.model.links import Link
 from buurtsae.model.priors import PC, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import BYM2, IID, Term
+from buurtsae.model.terms import BYM2, IID
+from buurtsae.model.terms.base import Term
 from buurtsae.survey.direct import direct
 
 AREAS = make_areas()  # a component of 24 buurten and an island
@@ -40,7 +42,7 @@ TERMS = {
 def made_design(terms: list[Term], sources: int = 2) -> Design:
     estimates = direct(make_scores(AREAS, SUBDIMENSIONS, sources, np.random.default_rng(1)), AREAS)
     model = AreaModel("1 + groen", terms, Normal(5, 4), link=LINK, missing="impute")  # type: ignore[arg-type]
-    return design(model, estimates, AREAS)
+    return design(model, estimates)
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,18 @@ class Dense:
 
 
 def by_dense_algebra(arrays: Design, hyper: Hyper, factor: np.ndarray | float = 1.0) -> Dense:
-    n, d = len(arrays.areas), len(arrays.subdimensions)
+    n, d = len(arrays.areas), len(arrays.measures)
     prior_mean, prior_sd = arrays.coefficient_priors
-    loadings = hyper.loadings(arrays)
     k = np.kron(arrays.x @ np.diag(prior_sd**2) @ arrays.x.T, np.eye(d))
-    for b, block in enumerate(arrays.blocks):
-        c = loadings.terms[b]
-        if isinstance(block, Bym2Block):
-            k += np.kron(np.linalg.pinv(block.icar.precision.toarray()), c @ c.T)
-            of_v = (np.sqrt(1 - hyper.phi) * hyper.sigma[b])[:, None] * hyper.roots[block.term.matrices[-1]]
-            k += np.kron(np.eye(n), of_v @ of_v.T)
-        else:
-            k += np.kron(block.index[:, None] == block.index, c @ c.T)
+    for effect in arrays.effects:
+        values = {p.name: hyper.values[f"{effect.name}.{p.name}"][0] for p in effect.parameters}
+        if effect.structure is not None:
+            (q,) = effect.structure.parts
+            c, sees = effect.loading(values), effect.sees.toarray()
+            k += np.kron(sees @ np.linalg.pinv(q.toarray()) @ sees.T, c @ c.T)
+        if effect.loose is not None:
+            c = effect.loose(values)
+            k += np.kron(np.eye(n), c @ c.T)
     m = np.repeat(arrays.x @ prior_mean, d)
     rows, r, noise, which = [], [], [], []
     for s in range(len(arrays.sources)):
@@ -98,13 +100,13 @@ def marginal(request: pytest.FixtureRequest) -> Marginal:
 
 
 def some_xi(marginal: Marginal, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, 0.8, marginal.scale.size)
+    return np.random.default_rng(seed).normal(0, 0.8, marginal.scores.size)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_posterior_and_likelihood_are_those_of_dense_algebra(marginal: Marginal, seed: int) -> None:
     xi = some_xi(marginal, seed)
-    found, exact = marginal.at(xi), by_dense_algebra(marginal.design, marginal.scale.hyper(xi))
+    found, exact = marginal.at(xi), by_dense_algebra(marginal.design, marginal.scores.hyper(xi))
     # conditions below 1e6: double precision leaves 1e-10 with room
     assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-8)
     np.testing.assert_allclose(found.mean, exact.mean, atol=1e-8)
@@ -117,7 +119,7 @@ def test_the_gradient_is_that_of_differences(marginal: Marginal) -> None:
     assert value == marginal.log_posterior(xi)
     numeric = [
         (marginal.log_posterior(xi + step * e) - marginal.log_posterior(xi - step * e)) / (2 * step)
-        for e in np.eye(marginal.scale.size)
+        for e in np.eye(marginal.scores.size)
     ]
     # rounding of a value of 1e3 in a difference of 2e-5: 1e-8, and as much from the third derivative
     np.testing.assert_allclose(gradient, numeric, atol=1e-6)
@@ -126,7 +128,7 @@ def test_the_gradient_is_that_of_differences(marginal: Marginal) -> None:
 def test_draws_have_the_mean_and_covariance_of_the_posterior() -> None:
     marginal = Marginal.of(made_design(TERMS["shared"]))
     xi, n = some_xi(marginal, 4), 20_000
-    exact = by_dense_algebra(marginal.design, marginal.scale.hyper(xi))
+    exact = by_dense_algebra(marginal.design, marginal.scores.hyper(xi))
     scores, border = marginal.at(xi).draw(np.random.default_rng(1), n)
     np.testing.assert_allclose(scores[0], exact.mean, atol=1e-8)
     flat, sd = scores[1:].reshape(n, -1), exact.sd.ravel()
@@ -139,7 +141,7 @@ def test_draws_have_the_mean_and_covariance_of_the_posterior() -> None:
 
 def test_factors_of_the_sampling_variances() -> None:
     marginal = Marginal.of(made_design(TERMS["shared"]))
-    hyper = marginal.scale.hyper(some_xi(marginal, 5))
+    hyper = marginal.scores.hyper(some_xi(marginal, 5))
     factor = np.random.default_rng(2).uniform(0.5, 2, marginal.design.y.shape)
     exact = by_dense_algebra(marginal.design, hyper, factor)
     found = marginal.conditional(hyper, factor)
@@ -151,8 +153,7 @@ def test_a_field_sums_to_zero_in_every_component() -> None:
     marginal = Marginal.of(made_design(TERMS["shared"]))
     found = marginal.at(some_xi(marginal, 6))
     u = found.mean_field[: len(AREAS.codes)]
-    block = next(b for b in marginal.design.blocks if isinstance(b, Bym2Block))
-    np.testing.assert_allclose(block.icar.means @ u, 0.0, atol=1e-12)
+    np.testing.assert_allclose(AREAS.graph().icar.means @ u, 0.0, atol=1e-12)
 
 
 @pytest.mark.parametrize("silent", ["component", "everything but one buurt", "one sub-dimension"])
@@ -160,11 +161,11 @@ def test_what_the_data_do_not_identify_keeps_its_prior(silent: str) -> None:
     # two components, 16 and 8 buurten, that only the prior tells apart from where nothing was observed
     areas = made_areas_in(columns=(4, 7))
     estimates = direct(make_scores(areas, SUBDIMENSIONS, 1, np.random.default_rng(1)), areas)
-    arrays = design(AreaModel("1", (BYM2(areas.graph()),), Normal(5, 4)), estimates, areas)
+    arrays = design(AreaModel("1", (BYM2(areas.graph()),), Normal(5, 4)), estimates)
     keep = np.zeros(arrays.y.shape, dtype=bool)
-    block = next(b for b in arrays.blocks if isinstance(b, Bym2Block))
-    assert sorted(block.icar.size) == [1, 8, 16]
-    large = block.icar.size[block.icar.component] == 16
+    icar = areas.graph().icar
+    assert sorted(icar.size) == [1, 8, 16]
+    large = icar.size[icar.component] == 16
     if silent == "component":
         keep[:, large] = True
     elif silent == "everything but one buurt":
@@ -176,7 +177,7 @@ def test_what_the_data_do_not_identify_keeps_its_prior(silent: str) -> None:
     arrays = replace(arrays, y=np.where(keep, arrays.y, 0.0), precision=precision)
     marginal = Marginal.of(arrays)
     xi = some_xi(marginal, 7)
-    found, exact = marginal.at(xi), by_dense_algebra(arrays, marginal.scale.hyper(xi))
+    found, exact = marginal.at(xi), by_dense_algebra(arrays, marginal.scores.hyper(xi))
     assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-8)
     np.testing.assert_allclose(found.mean, exact.mean, atol=1e-7)
     np.testing.assert_allclose(found.sd, exact.sd, rtol=1e-7)
@@ -186,10 +187,10 @@ def test_what_the_data_do_not_identify_keeps_its_prior(silent: str) -> None:
 def test_hyperparameters_at_their_boundary(at: float) -> None:
     # standard deviations and shares of 1e-15, or a share of 1 - 1e-12, sigma of 37 and correlations of 1 - 1e-10
     marginal = Marginal.of(made_design(TERMS["shared"]))
-    value, gradient = marginal.with_gradient(np.full(marginal.scale.size, at))
+    value, gradient = marginal.with_gradient(np.full(marginal.scores.size, at))
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
-    scores, _ = marginal.at(np.full(marginal.scale.size, at)).draw(np.random.default_rng(1), 5)
+    scores, _ = marginal.at(np.full(marginal.scores.size, at)).draw(np.random.default_rng(1), 5)
     assert np.isfinite(scores).all()
 
 
@@ -203,7 +204,7 @@ def test_structures_in_time(kind: str) -> None:
     else:
         q = sp.csr_array(np.linalg.inv(0.7 ** np.abs(np.subtract.outer(np.arange(n), np.arange(n)))).round(12))
         constraints = sp.csr_array((0, n))
-    walk = Structure(q, sp.eye_array(n, format="csr"), constraints)
+    walk = (Structure((q,), constraints), sp.eye_array(n, format="csr"))
     variance, sigma, y = rng.uniform(0.1, 0.5, n), 0.7, rng.normal(size=n)
     latent = field([walk], np.full((n, 1), 3.0), np.zeros(n), 1)
     local = Local(
@@ -214,7 +215,7 @@ def test_structures_in_time(kind: str) -> None:
         np.zeros((n, 0)),
         float(-0.5 * (np.log(2 * np.pi * variance) + y**2 / variance).sum()),
     )
-    found = condition(latent, local, Loadings(np.array([[[sigma]]]), np.zeros((1, 1))))
+    found = condition(latent, local, Loadings(np.array([[[sigma]]]), np.zeros((1, 1, 1))))
     k = sigma**2 * np.linalg.pinv(q.toarray()) + 9.0
     total = k + np.diag(variance)
     np.testing.assert_allclose(found.mean[:, 0], k @ np.linalg.solve(total, y), atol=1e-10)
@@ -226,7 +227,7 @@ def test_structures_in_time(kind: str) -> None:
 def test_sites_that_see_several_nodes() -> None:
     # two sites, the means of three and two of five exchangeable nodes, one node shared
     sees = sp.csr_array(np.array([[0.5, 0.3, 0.2, 0, 0], [0, 0, 0.4, 0.6, 0]]))
-    structure = Structure(sp.eye_array(5, format="csr"), sees, sp.csr_array((0, 5)))
+    effect = (Structure.exchangeable(5), sees)
     rng = np.random.default_rng(3)
     c, y = np.array([[0.8, 0.0], [0.3, 0.5]]), rng.normal(size=(2, 2))
     v = np.array([[[0.3, 0.1], [0.1, 0.4]], [[0.2, -0.05], [-0.05, 0.5]]])
@@ -234,7 +235,8 @@ def test_sites_that_see_several_nodes() -> None:
     local = Local(
         w, np.einsum("nde,ne->nd", w, y), np.zeros((2, 2, 0)), np.zeros((2, 0, 0)), np.zeros((2, 0)), constant=0.0
     )
-    found = condition(field([structure], np.zeros((2, 0)), np.zeros(2), 2), local, Loadings(c[None], np.zeros((2, 2))))
+    loadings = Loadings(c[None], np.zeros((1, 2, 2)))
+    found = condition(field([effect], np.zeros((2, 0)), np.zeros(2), 2), local, loadings)
     k = np.kron((sees @ sees.T).toarray(), c @ c.T)
     gain = k @ np.linalg.inv(k + block_diag(*v))
     np.testing.assert_allclose(found.mean.ravel(), gain @ y.ravel(), atol=1e-12)
@@ -243,24 +245,24 @@ def test_sites_that_see_several_nodes() -> None:
 
 
 def test_a_precision_that_is_not_positive_definite_is_refused() -> None:
-    structure = Structure(sp.csr_array(-np.eye(2)), sp.eye_array(2, format="csr"), sp.csr_array((0, 2)))
+    effect = (Structure.proper(sp.csr_array(-np.eye(2))), sp.eye_array(2, format="csr"))
     with pytest.raises(ModelError, match="not positive definite"):
-        field([structure], np.zeros((2, 0)), np.zeros(2), 1)
+        field([effect], np.zeros((2, 0)), np.zeros(2), 1)
 
 
 @pytest.mark.parametrize("terms", ["shared", "apart", "no effect per buurt"])
 def test_a_source_that_is_known_per_wijk(terms: str) -> None:
     # the second source observes means of the buurten of a wijk, residents as weights
     scores = make_scores(AREAS, SUBDIMENSIONS, 2, np.random.default_rng(1))
-    frame = scores[1].frame.assign(area="WK" + scores[1].frame["area"].str[2:8])
+    frame = scores[1].frame.assign(area_code="WK" + scores[1].frame["area_code"].str[2:8])
     estimates = direct([scores[0], replace(scores[1], frame=frame, level="wijk")], AREAS)
     model = AreaModel("1 + groen", TERMS[terms], Normal(5, 4), link=LINK, missing="impute")  # type: ignore[arg-type]
-    arrays = design(model, estimates, AREAS)
+    arrays = design(model, estimates)
     n, k = len(arrays.areas), arrays.sites.shape[0]
     assert k > n
     marginal = Marginal.of(arrays)
     xi = some_xi(marginal, 3)
-    exact, found = by_dense_algebra(arrays, marginal.scale.hyper(xi)), marginal.at(xi)
+    exact, found = by_dense_algebra(arrays, marginal.scores.hyper(xi)), marginal.at(xi)
     assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-8)
     np.testing.assert_allclose(found.mean[:n], exact.mean, atol=1e-8)
     np.testing.assert_allclose(found.sd[:n], exact.sd, rtol=1e-8)
@@ -268,6 +270,6 @@ def test_a_source_that_is_known_per_wijk(terms: str) -> None:
     step = 1e-5
     numeric = [
         (marginal.log_posterior(xi + step * e) - marginal.log_posterior(xi - step * e)) / (2 * step)
-        for e in np.eye(marginal.scale.size)
+        for e in np.eye(marginal.scores.size)
     ]
     np.testing.assert_allclose(marginal.with_gradient(xi)[1], numeric, atol=1e-6)

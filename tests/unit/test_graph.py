@@ -103,16 +103,16 @@ def test_an_unknown_rule_is_refused(grid: Callable[..., gpd.GeoDataFrame]) -> No
 def ring(n: int, *steps: int) -> Graph:
     """n areas in a ring, joined to those that many places further."""
     codes = [f"A{k:02}" for k in range(n)]
-    return Graph.from_pairs(codes, [(codes[k], codes[(k + s) % n]) for k in range(n) for s in steps])
+    return Graph.from_pairs(codes, [(codes[k], codes[(k + s) % n]) for k in range(n) for s in steps], rule="queen")
 
 
 def test_a_graph_with_far_too_few_or_many_neighbours_is_noted() -> None:
     assert ring(40, 1, 2, 3).notes == []  # six neighbours each
     (few,) = ring(40, 1).notes
-    assert few.startswith("buurten have 2.0 neighbours on average, where 2.5 to 10 is usual")
+    assert few.startswith("areas have 2.0 neighbours on average, where 2.5 to 10 is usual")
     (many,) = ring(40, *range(1, 7)).notes
-    assert many.startswith("buurten have 12.0 neighbours on average")
+    assert many.startswith("areas have 12.0 neighbours on average")
     assert ring(20, 1).notes == []  # of so few it says little
     codes = [f"B{k}" for k in range(5)]
-    islands = Graph.from_pairs([*ring(40, 1).codes, *codes], [("A00", "A01")])
-    assert any(n.startswith("43 of 45 buurten have no neighbours (A02, A03") for n in islands.notes)
+    islands = Graph.from_pairs([*ring(40, 1).codes, *codes], [("A00", "A01")], rule="queen")
+    assert any(n.startswith("43 of 45 areas have no neighbours (A02, A03") for n in islands.notes)

@@ -23,7 +23,7 @@ areas, rng = make_areas(), np.random.default_rng(1)
 codes = areas.codes[areas.codes != EMPTY]
 kind = np.arange(len(codes)) % 3
 row = np.repeat(np.arange(len(codes)), np.where(kind == 0, 1, 3))
-frame = pd.DataFrame({"area": codes[row], "stratum": "all", "weight": rng.lognormal(0, 0.5, len(row))})
+frame = pd.DataFrame({"area_code": codes[row], "stratum": "all", "weight": rng.lognormal(0, 0.5, len(row))})
 for d, name in enumerate(SUBDIMENSIONS):
     frame[name] = (row + d) % 8 * 10 / 7
 frame.loc[kind[row] == 2, SUBDIMENSIONS] = rng.integers(0, 8, ((kind[row] == 2).sum(), 4)) * 10 / 7

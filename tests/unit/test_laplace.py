@@ -38,7 +38,7 @@ def model() -> AreaModel:
 
 def test_the_same_draws_on_one_thread_and_on_two(model: AreaModel, estimates: DirectEstimates) -> None:
     one, two, other = (
-        fit(model, estimates, AREAS, "laplace", seed, progress=False, threads=threads, **SMALL)
+        fit(model, estimates, "laplace", seed, progress=False, threads=threads, **SMALL)
         for seed, threads in ((5, 1), (5, 2), (6, 2))
     )
     np.testing.assert_array_equal(one.draws.eta, two.draws.eta)
@@ -49,7 +49,7 @@ def test_the_same_draws_on_one_thread_and_on_two(model: AreaModel, estimates: Di
 
 @pytest.mark.parametrize("draws", [4, 40, 2000])
 def test_any_number_of_draws(model: AreaModel, estimates: DirectEstimates, draws: int) -> None:
-    found = fit(model, estimates, AREAS, progress=False, draws=draws, hyperparameters=50)
+    found = fit(model, estimates, progress=False, draws=draws, hyperparameters=50)
     assert found.engine == "laplace"
     assert found.draws.eta.shape == (4, draws // 4, len(AREAS.codes), 4)
     assert np.isfinite(found.draws.eta).all()
@@ -59,7 +59,7 @@ def test_any_number_of_draws(model: AreaModel, estimates: DirectEstimates, draws
 @pytest.mark.parametrize("terms", [(), (IID("gemeente"),)], ids=["none", "gemeente"])
 def test_models_without_effects_per_buurt(terms: tuple[IID, ...], estimates: DirectEstimates) -> None:
     one_source = replace(estimates, sources=estimates.sources[:1])
-    found = fit(AreaModel("1", terms), one_source, AREAS, progress=False, **SMALL)
+    found = fit(AreaModel("1", terms), one_source, progress=False, **SMALL)
     # all buurten of a gemeente have the same score, in every draw
     of_gemeente = (AREAS.frame["gemeente"] == "GM0344").to_numpy()
     assert np.ptp(found.draws.flat[:, of_gemeente], axis=1).max() < 1e-12
@@ -70,7 +70,7 @@ def test_models_without_effects_per_buurt(terms: tuple[IID, ...], estimates: Dir
 
 
 def test_the_certificate(model: AreaModel, estimates: DirectEstimates) -> None:
-    found = fit(model, estimates, AREAS, progress=False, **SMALL)
+    found = fit(model, estimates, progress=False, **SMALL)
     certificate = found.draws.certificate
     assert certificate is not None
     assert certificate.khat < 0.7
@@ -109,9 +109,9 @@ def test_data_without_differences_between_buurten(estimates: DirectEstimates) ->
     # every direct estimate is 6: standard deviations go to their boundary, and the posterior says small
     flat = tuple(replace(s, mean=np.where(np.isfinite(s.mean), 6.0, np.nan)) for s in estimates.sources)
     model = AreaModel("1", (BYM2(AREAS.graph()), IID("gemeente")))
-    found = fit(model, replace(estimates, sources=flat), AREAS, progress=False, **SMALL)
+    found = fit(model, replace(estimates, sources=flat), progress=False, **SMALL)
     assert found.check().empty
-    sigma = found.draws.hyper["sigma"][1].reshape(-1, 4)
+    sigma = found.draws.hyper["BYM2.sigma"][1].reshape(-1, 4)
     within = np.sqrt(np.median(estimates.sources[0].variance[:, range(4), range(4)], axis=0))  # standard errors
     assert (np.quantile(sigma, 0.05, axis=0) < 0.2 * within).all()
     assert (np.median(sigma, axis=0) < within).all()
@@ -119,7 +119,7 @@ def test_data_without_differences_between_buurten(estimates: DirectEstimates) ->
 
 
 def test_draws_in_their_order_are_as_good_as_independent(model: AreaModel, estimates: DirectEstimates) -> None:
-    found = fit(model, estimates, AREAS, progress=False, draws=4000, hyperparameters=400)
+    found = fit(model, estimates, progress=False, draws=4000, hyperparameters=400)
     scores = found.draws.eta.reshape(*found.draws.shape, -1)
     order = convergence(scores)
     # ArviZ: independent draws have some 4,000 effective ones by their order; the worst of 100 quantities a fifth less
@@ -141,10 +141,10 @@ def test_means_and_variances_of_hyperparameters_are_those_of_the_weighed_values(
     """
     found: list[Integration] = []
     monkeypatch.setattr(laplace, "integrate", lambda *args: found.append(integrate(*args)) or found[0])
-    marginal = Marginal.of(design(model, estimates, estimates.areas))
+    marginal = Marginal.of(design(model, estimates))
     draws = laplace.sample(marginal.design, 1, LaplaceOptions(draws=2000, hyperparameters=400), progress=False)
     (weighed,) = found
-    hyper, w, n = marginal.scale.hyper(weighed.xi), weighed.weights, 1000  # pairs
+    hyper, w, n = marginal.scores.hyper(weighed.xi), weighed.weights, 1000  # pairs
     fraction = n * w % 1
     waiting = (fraction > CLOSE) & (fraction < 1 - CLOSE)
     chance = (fraction * (1 - fraction))[waiting] * (1 + 2 * hyper.columns().shape[1] + 1) / waiting.sum()
@@ -156,7 +156,8 @@ def test_means_and_variances_of_hyperparameters_are_those_of_the_weighed_values(
         error = [np.sqrt(chance @ y[waiting] ** 2) / n for y in (x, x**2)]
         return np.abs([d.mean(axis=0) / error[0], ((d**2).mean(axis=0) - w @ x**2) / error[1]])
 
-    exact = {"sigma": hyper.sigma[:, 0], "phi": hyper.phi, "tau": hyper.extra[:, marginal.design.linked]}
+    exact = {name: hyper.values[name][:, 0] for name in ("BYM2.sigma", "BYM2.phi")}
+    exact["tau"] = hyper.extra[:, marginal.design.linked]
     for name, values in exact.items():
         assert off(draws.hyper[name][1].reshape(2000, -1), values).max() < 6
         assert off(values[by_chance], values).max() > 6  # the test can tell
@@ -164,7 +165,7 @@ def test_means_and_variances_of_hyperparameters_are_those_of_the_weighed_values(
 
 def test_draws_that_were_kept_early_are_those_of_the_posterior(model: AreaModel, estimates: DirectEstimates) -> None:
     """Of one value: the first ones as they were kept, more when they do not suffice, all when nothing was kept."""
-    marginal = Marginal.of(design(model, estimates, estimates.areas))
+    marginal = Marginal.of(design(model, estimates))
     xi, early = np.zeros(marginal.size), Early(marginal, 3, 4000)
     assert early.look(7, xi, Share(np.inf, 1.0)) == marginal.log_posterior(xi)
     assert not early.made  # nothing is expected of it

@@ -111,7 +111,7 @@ def test_the_jackknife_at_fixed_weights_is_near_that_of_refits() -> None:
     np.testing.assert_allclose(fit.jackknife.bias, b, rtol=0.05)
     np.testing.assert_allclose(fit.mse.mean(), mse.mean(), rtol=0.01)
     # per area Jiang, Lahiri and Wan take the square of a residual, chi2(1), where g3 has its expectation
-    terms = fit.terms
+    terms = fit.mse_terms
     assert np.abs(fit.mse - mse).max() < 10 * terms.g3.max()
 
 
@@ -172,7 +172,7 @@ def test_areas_without_a_sample_are_predicted() -> None:
     pd.testing.assert_series_equal(fit.eblup[alone.eblup.index], alone.eblup)
     pd.testing.assert_series_equal(fit.mse[alone.mse.index], alone.mse)
     other = alone.predict(data.iloc[[3, 7]], {"x": "var"})
-    np.testing.assert_allclose(fit.eblup.iloc[[3, 7]], other["estimate"], rtol=1e-12)
+    np.testing.assert_allclose(fit.eblup.iloc[[3, 7]], other["eblup"], rtol=1e-12)
     np.testing.assert_allclose(fit.mse.iloc[[3, 7]], other["mse"], rtol=1e-12)
     assert (fit.gamma.iloc[[3, 7]] == 0).all()
     more = alone.predict(data.iloc[[3, 7]], {"x": data["var"].iloc[[3, 7]] + 1})
@@ -227,7 +227,7 @@ def test_correlated_errors_count() -> None:
     y, x, c, d = arrays(data)
     c[:, 2, 2], c[:, 1, 2], c[:, 2, 1] = 0.2, 0.15 * c[:, 1, 1], 0.15 * c[:, 1, 1]
     fit = MeasurementErrorFayHerriot(y, x, d, c).fit()
-    w = fit.at.weight
+    w = fit.solution.weight
     left = np.einsum("i,ip,iq->pq", w, x, x) - np.einsum("i,ipq->pq", w, c)
     np.testing.assert_allclose(fit.params, np.linalg.solve(left, x.T @ (w * y)), rtol=1e-8)
 

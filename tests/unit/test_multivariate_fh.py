@@ -65,7 +65,7 @@ def test_slopes_are_derivatives(structure: str) -> None:
 def test_the_truth_is_recovered() -> None:
     y, x, v = made(m=3000, seed=4)
     fit = MultivariateFayHerriot(y, x, v).fit()
-    error = fit.covariance_params
+    error = fit.components
     lower = np.tril_indices(3)
     z = (error["estimate"].to_numpy() - SIGMA[lower]) / error["std_error"].to_numpy()
     assert (np.abs(z) < 3.5).all()  # six estimates, standard normal
@@ -75,7 +75,7 @@ def test_the_truth_is_recovered() -> None:
 def test_an_autoregressive_covariance_is_recovered() -> None:
     lag = np.abs(np.subtract.outer(np.arange(3), np.arange(3)))
     y, x, v = made(0.4 * 0.6**lag / (1 - 0.36), m=3000, seed=5)
-    found = MultivariateFayHerriot(y, x, v).fit(structure="ar1").covariance_params
+    found = MultivariateFayHerriot(y, x, v).fit(structure="ar1").components
     assert (np.abs(found["estimate"] - [0.4, 0.6]) < 3.5 * found["std_error"]).all()
 
 
@@ -117,7 +117,7 @@ def test_a_variance_of_zero_is_said_and_not_hidden(structure: Any) -> None:
         fit = model.fit(structure=structure)
     assert fit.converged
     assert fit.at_boundary
-    assert "singular" in fit.summary()
+    assert "singular" in str(fit.summary())
     np.testing.assert_allclose(fit.sigma_v, 0, atol=1e-6)
     np.testing.assert_allclose(fit.eblup, fit.synthetic, rtol=1e-5)
 
@@ -134,12 +134,12 @@ def test_effects_of_one_dimension_make_a_singular_covariance() -> None:
 
 def test_no_convergence_is_a_warning_with_the_trace() -> None:
     y, x, v = made()
-    with pytest.warns(NotConvergedWarning, match=r"did not converge; last steps: log-likelihood .*score"):
+    with pytest.warns(NotConvergedWarning, match=r"did not converge in \d+ iterations; last steps: llf .*score"):
         fit = MultivariateFayHerriot(y, x, v).fit(maxiter=2)
     assert not fit.converged
     assert len(fit.trace) == 2
     assert (np.diag(fit.sigma_v) > 0).all()
-    assert "did not converge" in fit.summary()
+    assert "NO" in str(fit.summary())
 
 
 def test_formulas_and_squares_of_columns() -> None:
@@ -151,10 +151,12 @@ def test_formulas_and_squares_of_columns() -> None:
     other = MultivariateFayHerriot(y, x.to_numpy(), v).fit()
     np.testing.assert_allclose(fit.eblup, other.eblup, rtol=1e-12)
     assert fit.eblup.index.tolist() == y.index.tolist()
-    table = fit.predict()
-    assert table.columns.tolist() == ["direct", "eblup", "synthetic", "gamma", "mse"]
+    table = fit.table
+    assert table.columns.tolist() == [
+        *("sampled", "direct", "sampling_variance", "synthetic", "eblup", "mse", "cv", "gamma")
+    ]
     assert table.loc[("BU003", "b"), "eblup"] == fit.eblup.loc["BU003", "b"]
-    assert "direct estimates 360" in fit.summary()
+    assert "360" in str(fit.summary())
     assert fit.aic < fit.bic
 
 
@@ -197,7 +199,7 @@ BAD: dict[str, tuple[Callable[[], object], list[str]]] = {
         lambda: MultivariateFayHerriot.from_formula(["a ~ 1"], made()[0], [["va"]]),
         ["columns of sampling covariances are absent", "va"],
     ),
-    "method": (lambda: fitted().fit("mcmc"), ["method is unknown"]),
+    "method": (lambda: fitted().fit("mcmc"), ["method of estimation is unknown"]),
     "structure": (lambda: fitted().fit("ml", "toeplitz"), ["structure is unknown", "ar1"]),
 }
 

@@ -149,7 +149,7 @@ def test_an_area_that_was_seen_whole_is_known() -> None:
     found = NestedError.from_formula("y ~ x", frame, "code", means, means["N"]).fit()
     assert found.eblup["BU05"] == pytest.approx(frame.loc[frame["code"] == "BU05", "y"].mean(), rel=1e-12)
     assert found.mse["BU05"] == 0
-    assert found.bootstrap_mse(20, seed=1)["mse"]["BU05"] == pytest.approx(0, abs=1e-20)
+    assert found.bootstrap_mse(20, seed=1)["naive"]["BU05"] == pytest.approx(0, abs=1e-20)
 
 
 def test_very_large_populations_are_infinite_ones() -> None:
@@ -166,21 +166,21 @@ def test_no_effect_of_areas_is_said_and_not_hidden() -> None:
     assert fit.converged
     assert fit.at_boundary
     assert fit.sigma2_v == 0
-    assert "sigma2_v is zero" in fit.summary()
+    assert "sigma2_v is estimated at zero" in str(fit.summary())
     np.testing.assert_allclose(fit.eblup[-2:], fit.predict()["synthetic"][-2:], rtol=1e-12)
     assert (fit.mse > 0).all()
     assert fit.standardised_effects.isna().all()
-    assert fit.test_no_area_effect()["pvalue"]["likelihood ratio"] == 1.0
+    assert fit.test_area_effect("lr").pvalue == 1.0
 
 
 def test_no_convergence_is_a_warning_with_the_trace() -> None:
-    with pytest.warns(NotConvergedWarning, match=r"did not converge; last steps: ratio .*derivative"):
+    with pytest.warns(NotConvergedWarning, match=r"did not converge in \d+ iterations; last steps: ratio .*derivative"):
         fit = model(units()).fit(maxiter=1)
     assert not fit.converged
     assert fit.sigma2_v > 0
     assert not fit.at_boundary
     assert len(fit.trace) >= 2
-    assert "did not converge" in fit.summary()
+    assert "NO" in str(fit.summary())
 
 
 def test_standardised_residuals_add_up_to_the_degrees_of_freedom() -> None:
@@ -193,15 +193,15 @@ def test_the_f_test_is_that_of_dummies() -> None:
     frame = units()
     small = sm.OLS.from_formula("y ~ x", frame).fit()
     f, p, _ = sm.OLS.from_formula("y ~ x + code", frame).fit().compare_f_test(small)
-    found = model(frame).fit().test_no_area_effect().loc["F"]
-    np.testing.assert_allclose(found, [f, p], rtol=1e-9)
+    test = model(frame).fit().test_area_effect("f")
+    np.testing.assert_allclose([test.statistic, test.pvalue], [f, p], rtol=1e-9)
 
 
 @pytest.mark.filterwarnings("ignore:sigma2_v is estimated at zero")  # in half of the sets, as it should
 def test_tests_of_no_area_effect_have_their_level() -> None:
     p = np.array([
-        NestedError.from_formula("y ~ x", units(seed, sd=0.0), "code").fit().test_no_area_effect()["pvalue"]
-        for seed in range(300)
+        [fit.test_area_effect(kind).pvalue for kind in ("f", "lr")]
+        for fit in (NestedError.from_formula("y ~ x", units(seed, sd=0.0), "code").fit() for seed in range(300))
     ])  # fmt: skip
     # 300 p-values: below 0.1 are 30 +- 5.2 of an exact test; the likelihood ratio is conservative
     assert abs((p[:, 0] < 0.1).sum() - 30) < 3 * 5.2
@@ -217,14 +217,14 @@ def test_bootstrap_and_analytic_mse_agree(method: Any) -> None:
     found = fit.bootstrap_mse(800, seed=3)
     # Monte Carlo error of a mean over 85 areas of 800 replicates: sqrt(2 / 68,000) = 0.5%, more as areas share b; the
     # bootstrap counts g3 once, the analytic MSE twice against the bias of g1: a few percent at 80 areas
-    np.testing.assert_allclose(found["mse"].mean(), fit.mse.mean(), rtol=0.06)
+    np.testing.assert_allclose(found["naive"].mean(), fit.mse.mean(), rtol=0.06)
     assert found.equals(fit.bootstrap_mse(800, seed=3))
 
 
 def test_summary_and_coefficients() -> None:
     fit = model(units()).fit()
-    text = fit.summary()
-    assert "units 60   areas 10   units per area 1 to 12" in text
+    text = str(fit.summary())
+    assert "1 to 12" in text
     assert all(word in text for word in ("Intercept", "std err", "P>|z|", "sigma2_v", "no area effect: p ="))
     interval = fit.conf_int(0.1)
     np.testing.assert_allclose((interval[1] - interval[0]) / fit.bse, 2 * st.norm.ppf(0.95), rtol=1e-12)
@@ -279,9 +279,9 @@ BAD: dict[str, tuple[Spoil, list[str]]] = {
     "no response": (lambda: NestedError.from_formula("x", units(), "code"), ["formula has other parts"]),
     "two parts": (lambda: NestedError.from_formula("y ~ x | x", units(), "code"), ["formula has other parts"]),
     "unreadable": (lambda: NestedError.from_formula("y ~ x +* 2", units(), "code"), ["formula cannot be read"]),
-    "method": (lambda: model(units()).fit("mcmc"), ["method is unknown"]),
+    "method": (lambda: model(units()).fit("mcmc"), ["method of estimation is unknown"]),
     "ratio": (lambda: model(units()).fit(ratio=-1.0), ["ratio of the variances is impossible"]),
-    "replicates": (lambda: model(units()).fit().bootstrap_mse(1), ["nothing to bootstrap", "1 replications"]),
+    "replicates": (lambda: model(units()).fit().bootstrap_mse(1), ["a bootstrap needs replications", "got 1"]),
     "fixed": (lambda: model(units()).fit(ratio=0.5).bootstrap_mse(), ["nothing to bootstrap", "fixed ratio"]),
 }
 

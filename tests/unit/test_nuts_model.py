@@ -8,9 +8,11 @@ the mean of eta over its residents.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_fit import ISLAND, SUBDIMENSIONS, make_areas, make_scores, per_wijk
 from scipy import stats
@@ -19,11 +21,14 @@ from scipy.special import digamma, expit
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.engines import nuts
-from buurtsae.model.design import Bym2Block, Design, design
+from buurtsae.model.design import Design, design
+from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
-from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
+from buurtsae.model.parameters import LKJ
+from buurtsae.model.priors import PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import BYM2, IID, Term
+from buurtsae.model.terms import BYM2, IID
+from buurtsae.model.terms.base import Term
 from buurtsae.survey.direct import DirectEstimates, direct
 
 
@@ -39,7 +44,7 @@ class Built:
     def __call__(self, point: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         names = [v.name for v in self.model.value_vars]
         found = self.evaluate(*map(point.get, names))
-        return dict(zip(("priors", "likelihood", "icar", "eta", "root_R", "variances"), found, strict=True))
+        return dict(zip(("priors", "likelihood", "icar", "eta", "variances", "R_u"), found, strict=True))
 
     def point(self, seed: int) -> dict[str, np.ndarray]:
         """Random values of all variables, on the scale that the sampler moves in."""
@@ -68,7 +73,7 @@ def built(
     estimates = direct([first, per_wijk(second) if wijk else second], areas)
     if joint:
         estimates = with_variances(estimates)
-    arrays = design(model, estimates, areas)
+    arrays = design(model, estimates)
     pymc_model = nuts.build(arrays)
     with nuts.quiet_imports():
         import pytensor
@@ -78,10 +83,10 @@ def built(
         wanted = [
             pymc_model.logp(vars=pymc_model.free_RVs, jacobian=False),
             pymc_model["likelihood"],
-            pymc_model["icar"] if "icar" in pymc_model.named_vars else zero,
+            pymc_model["BYM2.z0_density"] if "BYM2.z0_density" in pymc_model.named_vars else zero,
             pymc_model["eta"],
-            pymc_model["root_R"] if "root_R" in pymc_model.named_vars else zero,
             pymc_model["variances"] if joint else zero,
+            pymc_model["BYM2.R_u"] if "BYM2.R_u" in pymc_model.named_vars else zero,
         ]
         outputs = pymc_model.replace_rvs_by_values(wanted)
         function = pytensor.function(pymc_model.value_vars, outputs, mode="FAST_COMPILE", on_unused_input="ignore")
@@ -99,8 +104,8 @@ def with_variances(estimates: DirectEstimates) -> DirectEstimates:
 
 def spatial(areas: Areas, shared: bool = False) -> list[Term]:
     return [
-        BYM2(areas.graph(), PC(0.9, 0.02), 0.3, Beta(2, 3), LKJ(4), shared),
-        IID("gemeente", PC(0.8, 0.03), 0.2, LKJ(1.5)),
+        BYM2(areas.graph(), sd=PC(0.9, 0.02), spread=0.3, mixing=Beta(2, 3), correlation=LKJ(4), shared=shared),
+        IID("gemeente", sd=PC(0.8, 0.03), spread=0.2, correlation=LKJ(1.5)),
     ]
 
 
@@ -147,29 +152,36 @@ def root_of(below: np.ndarray, square: np.ndarray, n_dims: int) -> np.ndarray:
 
 def natural(point: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The point on the natural scale of each variable."""
-    logs = {f"{name}_log__": (name, np.exp) for name in ("sigma", "common", "square", "tau", "kappa")}
-    moved = {name: (logs | {"phi_logodds__": ("phi", expit)}).get(name, (name, np.asarray)) for name in point}
-    p = {name: form(point[key]) for key, (name, form) in moved.items()}
-    return p if "sigma" in p else p | {"sigma": p["common"] * np.exp(np.array([[0.3], [0.2]]) * p["z"])}
+    logs, odds = "_log__", "_logodds__"
+    p = {k: v for k, v in point.items() if not k.endswith((logs, odds))}
+    p |= {k.removesuffix(logs): np.exp(v) for k, v in point.items() if k.endswith(logs)}
+    p |= {k.removesuffix(odds): expit(v) for k, v in point.items() if k.endswith(odds)}
+    for name, spread in (("BYM2", 0.3), ("gemeente", 0.2)):
+        if (common := p.get(f"{name}.sigma__common")) is not None:
+            p[f"{name}.sigma"] = common * np.exp(spread * p.get(f"{name}.sigma__z", np.zeros(1)))
+    return p
 
 
 def predictor(found: Built, p: dict[str, np.ndarray]) -> np.ndarray:
     """eta by the formulas of the model, area by area."""
-    arrays, n_dims = found.arrays, len(found.arrays.subdimensions)
-    root = root_of(p["below"], p["square"], n_dims) if n_dims > 1 else np.ones((3, 1, 1))
-    of_u, of_v, of_gemeente = root[[0, 0, 1]] if len(root) == 2 else root  # u and v share one, or each has its own
-    field, group = arrays.blocks
-    assert isinstance(field, Bym2Block)
-    u = p["u"].copy()
-    for c in np.flatnonzero(field.icar.size > 1):
-        u[field.icar.component == c] -= u[field.icar.component == c].mean(axis=0)
+    arrays, n_dims = found.arrays, len(found.arrays.measures)
+    # u and v share one correlation, or each has its own
+    names = ("R", "R") if "BYM2.R__below" in p else ("R_u", "R_v")
+    of_u, of_v, of_gemeente = (
+        root_of(p[f"{name}__below"], p[f"{name}__square"], n_dims) if n_dims > 1 else np.ones((1, 1))
+        for name in (*(f"BYM2.{name}" for name in names), "gemeente.R")
+    )
+    areas, phi = found.estimates.areas, p["BYM2.phi_"]
+    icar, gemeente = areas.graph().icar, areas.frame["gemeente"].tolist()
+    u = p["BYM2.z0"].copy()
+    for c in np.flatnonzero(icar.size > 1):
+        u[icar.component == c] -= u[icar.component == c].mean(axis=0)
     eta = np.empty_like(u)
     for a in range(len(u)):
-        structured, loose = of_u @ u[a], of_v @ p["v"][a]
-        eta[a] = arrays.x[a] @ p["beta"] + p["sigma"][0] * (
-            np.sqrt(1 - p["phi"]) * loose + np.sqrt(p["phi"]) * structured
-        )
-        eta[a] += p["sigma"][1] * (of_gemeente @ p["gemeente"][group.index[a]])  # type: ignore[union-attr]
+        structured, loose = of_u @ u[a], of_v @ p["BYM2.v0"][a]
+        eta[a] = arrays.x[a] @ p["beta"] + p["BYM2.sigma"] * (np.sqrt(1 - phi) * loose + np.sqrt(phi) * structured)
+        group = sorted(set(gemeente)).index(gemeente[a])
+        eta[a] += p["gemeente.sigma"] * (of_gemeente @ p["gemeente.z0"][group])
     return eta
 
 
@@ -190,22 +202,27 @@ def test_extra_variances_are_per_site(wijk: Built, four: Built) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_priors(both: Built, seed: int) -> None:
     point = both.point(seed)
-    p, n_dims = natural(point), len(both.arrays.subdimensions)
+    p, n_dims = natural(point), len(both.arrays.measures)
     expected = stats.norm.logpdf(p["beta"], [[6], [0.1]], [[2], [0.5]]).sum()
-    for k, (upper, alpha) in enumerate([(0.9, 0.02), (0.8, 0.03)]):
-        common = p["common"] if n_dims > 1 else p["sigma"]
-        expected += stats.expon.logpdf(common[k], scale=-upper / np.log(alpha)).sum()
-    expected += stats.beta.logpdf(p["phi"], 2, 3).sum()
-    expected += sum(stats.norm.logpdf(p[name]).sum() for name in ("v", "gemeente"))
-    expected += stats.norm.logpdf(p["alpha"], 0.2, 0.75).sum() + stats.norm.logpdf(p["log_lambda"], 0.1, 0.25).sum()
+    for name, upper, alpha in [("BYM2", 0.9, 0.02), ("gemeente", 0.8, 0.03)]:
+        expected += stats.expon.logpdf(p[f"{name}.sigma__common"], scale=-upper / np.log(alpha)).sum()
+    expected += stats.beta.logpdf(p["BYM2.phi_"], 2, 3).sum()
+    expected += sum(stats.norm.logpdf(p[name]).sum() for name in ("BYM2.v0", "gemeente.z0"))
+    expected += stats.norm.logpdf(p["alpha"], 0.2, 0.75).sum()
+    expected += stats.lognorm.logpdf(p["lambda"], 0.25, scale=np.exp(0.1)).sum()
     expected += stats.expon.logpdf(p["tau"], scale=-0.7 / np.log(0.04)).sum() + stats.norm.logpdf(p["w"]).sum()
     if "kappa" in p:
         expected += stats.expon.logpdf(p["kappa"], scale=-0.4 / np.log(0.05)).sum()
         expected += stats.norm.logpdf(p["z_variance"]).sum()
     if n_dims > 1:
-        expected += stats.norm.logpdf(p["z"]).sum()
-        degrees = [[2 * eta + n_dims - i for i in range(2, n_dims + 1)] for eta in (4, 4, 1.5)[-len(p["below"]) :]]
-        expected += stats.norm.logpdf(p["below"]).sum() + stats.chi2.logpdf(p["square"], degrees).sum()
+        expected += sum(stats.norm.logpdf(p[f"{name}.sigma__z"]).sum() for name in ("BYM2", "gemeente"))
+        matrices = [name.removesuffix("__below") for name in p if name.endswith("__below")]
+        assert matrices in (["BYM2.R", "gemeente.R"], ["BYM2.R_u", "BYM2.R_v", "gemeente.R"])
+        for name in matrices:
+            eta = 4 if name.startswith("BYM2") else 1.5
+            degrees = [2 * eta + n_dims - i for i in range(2, n_dims + 1)]
+            expected += stats.norm.logpdf(p[f"{name}__below"]).sum()
+            expected += stats.chi2.logpdf(p[f"{name}__square"], degrees).sum()
     assert both(point)["priors"] == pytest.approx(expected, rel=1e-8)  # as exact as PyMC's constants
 
 
@@ -217,7 +234,7 @@ def test_the_likelihood(both: Built) -> None:
         eta, arrays = predictor(both, p), both.arrays
         score = np.vstack([eta, *(mean_of(both.estimates.areas, eta, code) for code in arrays.site_codes[len(eta) :])])
         alpha, slope = np.zeros(arrays.linked.shape), np.ones(arrays.linked.shape)
-        alpha[arrays.linked], slope[arrays.linked] = p["alpha"], np.exp(p["log_lambda"])
+        alpha[arrays.linked], slope[arrays.linked] = p["alpha"], p["lambda"]
         extra = np.zeros(arrays.y.shape)
         for k, (s, d) in enumerate(zip(*np.nonzero(arrays.linked), strict=True)):
             extra[s, :, d] = p["tau"][k] * p["w"][k]
@@ -284,11 +301,11 @@ def test_the_density_of_the_variances(name: str, request: pytest.FixtureRequest)
 
 def test_the_icar_density(both: Built) -> None:
     """-x'Qx / 2, the island's unit precision included, and a unit-scale normal prior for the level of a component."""
-    icar = both.arrays.blocks[0].icar  # type: ignore[union-attr]
+    icar = both.estimates.areas.graph().icar
     assert icar.size.tolist() == [24, 1]
     for seed in (1, 2):
         point = both.point(seed)
-        x = point["u"]
+        x = point["BYM2.z0"]
         level = icar.means @ x
         expected = -0.5 * (x * (icar.precision @ x)).sum() - 0.5 * (24 * level**2).sum()
         assert both(point)["icar"] == pytest.approx(expected, rel=1e-10)
@@ -296,9 +313,11 @@ def test_the_icar_density(both: Built) -> None:
 
 def test_the_level_of_a_component_leaves_the_model(both: Built) -> None:
     point = both.point(1)
-    moved = point | {"u": point["u"] + 5 * (np.array(both.arrays.areas) != ISLAND)[:, None]}
+    moved = point | {"BYM2.z0": point["BYM2.z0"] + 5 * (np.array(both.arrays.areas) != ISLAND)[:, None]}
     np.testing.assert_allclose(both(moved)["eta"], both(point)["eta"], rtol=0, atol=1e-12)
-    island = point | {"u": point["u"] + (np.array(both.arrays.areas) == ISLAND)[:, None]}  # not constrained: it counts
+    island = point | {
+        "BYM2.z0": point["BYM2.z0"] + (np.array(both.arrays.areas) == ISLAND)[:, None]
+    }  # not constrained: it counts
     assert (abs(both(island)["eta"] - both(point)["eta"]).max(axis=0) > 0.01).all()
 
 
@@ -313,7 +332,8 @@ def test_component_means_are_removed_exactly(areas: Areas) -> None:
         import pytensor.tensor as pt
 
         with pm.Model():
-            fields = nuts._unit_icar(Bym2Block(BYM2(graph), graph.icar, graph.edges), 2, pm, pt)
+            effect = BYM2(graph).on(Frame(areas, pd.DataFrame(), ("a", "b")))
+            fields = nuts._unit_field("u", effect, {}, 2, pm, pt)
             x = np.random.default_rng(1).normal(3, 1, size=(25, 2))
             removed = fields.eval({next(v for v in fields.owner.inputs if v.name == "u"): x}, mode="FAST_COMPILE")
     for c, size in enumerate(graph.icar.size):
@@ -326,8 +346,8 @@ def test_component_means_are_removed_exactly(areas: Areas) -> None:
 def test_the_root_of_the_correlations(four: Built) -> None:
     point = four.point(1)
     p = natural(point)
-    found = four(point)["root_R"]
-    np.testing.assert_allclose(found, root_of(p["below"], p["square"], 4), rtol=1e-12)
+    found = four(point)["R_u"]
+    np.testing.assert_allclose(found, root_of(p["BYM2.R_u__below"], p["BYM2.R_u__square"], 4)[None], rtol=1e-12)
     np.testing.assert_allclose((found @ found.swapaxes(1, 2))[:, range(4), range(4)], 1, rtol=1e-12)
 
 
@@ -363,16 +383,28 @@ def test_a_model_without_terms(areas: Areas) -> None:
     found = built(areas, SUBDIMENSIONS[:2], [])
     point = found.point(1)
     np.testing.assert_allclose(found(point)["eta"], found.arrays.x @ point["beta"], rtol=1e-12)
-    assert "icar" not in found.model.named_vars
+    assert not any("." in name for name in found.model.named_vars)  # nothing of an effect
 
 
 def test_one_source_has_no_link(areas: Areas) -> None:
     estimates = direct(make_scores(areas, SUBDIMENSIONS, 1, np.random.default_rng(1)), areas)
-    model = nuts.build(design(AreaModel(), estimates, areas))
+    model = nuts.build(design(AreaModel(), estimates))
     assert {v.name for v in model.free_RVs} == {"beta"}
 
 
-def test_two_fields_are_refused_by_name(four: Built) -> None:
-    """AreaModel refuses them already; the engine must not depend on that."""
-    assert nuts.supports(four.arrays) == []
-    assert nuts.supports(replace(four.arrays, blocks=four.arrays.blocks * 2)) == ["several BYM2 terms"]
+def test_two_fields_add_up(areas: Areas) -> None:
+    """On other graphs: the buurten that touch, and each with the next by its code."""
+    codes = list(areas.codes)
+    line = Graph.from_pairs(codes, list(pairwise(codes)))
+    found = built(areas, SUBDIMENSIONS[:2], [BYM2(areas.graph()), BYM2(line, name="line")])
+    assert nuts.supports(found.arrays) == []
+    point = found.point(1)
+
+    def without(*names: str) -> np.ndarray:
+        silent = {f"{name}.{part}0": np.zeros((25, 2)) for name in names for part in "zv"}
+        return found(point | silent)["eta"]
+
+    np.testing.assert_allclose(without("BYM2", "line"), found.arrays.x @ point["beta"], rtol=1e-12)
+    both = without("BYM2") + without("line") - without("BYM2", "line")
+    np.testing.assert_allclose(found(point)["eta"], both, rtol=1e-12)
+    assert (np.abs(without("line") - found(point)["eta"]).max(axis=0) > 0.01).all()

@@ -56,10 +56,10 @@ def single() -> Made:
 
 def dense(arrays: Design, hyper: Hyper) -> np.ndarray:
     """Posterior covariances of eta per buurt, shape (N, D, D)."""
-    n, d = len(arrays.areas), len(arrays.subdimensions)
+    n, d = len(arrays.areas), len(arrays.measures)
     term = next(t for t in arrays.model.terms if isinstance(t, BYM2))
     structured = np.linalg.pinv(term.graph.icar.precision.toarray())
-    (sigma,), phi = hyper.sigma, hyper.phi
+    (sigma,), (phi,) = hyper.values["BYM2.sigma"], hyper.values["BYM2.phi"]
     x = arrays.x * arrays.coefficient_priors[1]
     prior = np.zeros((n, d, n, d))
     for e in range(d):
@@ -205,7 +205,7 @@ def test_the_target_is_met_where_the_sample_is_drawn_and_the_model_fitted_again(
     known = {"veiligheidsmonitor": WITHIN}
 
     def fitted(s: Scores) -> Fit:
-        return fit(made_model(areas), direct(s, areas, sd=known), areas, seed=1, progress=False, hyperparameters=200)
+        return fit(made_model(areas), direct(s, areas, sd=known), seed=1, progress=False, hyperparameters=200)
 
     before = fitted(scores)
     rules = Rules(min_reliability=0.8)
@@ -215,10 +215,10 @@ def test_the_target_is_met_where_the_sample_is_drawn_and_the_model_fitted_again(
     m = extra(p, before)
     area = np.repeat(np.arange(25), m)
     # the scores as they may be: a draw. Rounding decides which draw is where: take the one whose sigma is the median
-    sigma = before.draws.hyper["sigma"][1].ravel()
+    sigma = before.draws.hyper["BYM2.sigma"][1].ravel()
     truth = before.draws.flat[np.argsort(sigma)[len(sigma) // 2], :, 0]
     answers = truth[area] + rng.normal(0, WITHIN, len(area))
-    more = pd.DataFrame({"area": areas.codes[area], "weight": 1.0, "stratum": "noord", measure: answers})
+    more = pd.DataFrame({"area_code": areas.codes[area], "weight": 1.0, "stratum": "noord", measure: answers})
     after = fitted(replace(scores, frame=pd.concat([scores.frame, more], ignore_index=True)))
     now, then = (f.draws.flat[:, m > 0, 0].std(axis=0) for f in (before, after))
     between = before.draws.flat[:, areas.inhabited & ~areas.codes.isin(HIDDEN), 0].var(axis=1).mean()

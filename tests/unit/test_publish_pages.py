@@ -17,12 +17,8 @@ import shapely
 from made_estimates import honeycomb, table
 from page_reader import Page
 
-from buurtsae.errors import DataError
-from buurtsae.figures import decimals, dutch, interval
-from buurtsae.publication.maps import plot_intervals, plot_map
-from buurtsae.publication.outlines import outlines
-from buurtsae.publication.report import SECTIONS, write_quality
-from buurtsae.publication.style import (
+from buurtsae.drawing.maps import plot_intervals, plot_map
+from buurtsae.drawing.style import (
     BREAKS,
     COLOURS,
     GREY,
@@ -32,6 +28,10 @@ from buurtsae.publication.style import (
     scale_text,
     significant,
 )
+from buurtsae.errors import DataError
+from buurtsae.figures import decimals, dutch, interval
+from buurtsae.publication.outlines import outlines
+from buurtsae.publication.report import SECTIONS, write_quality
 from buurtsae.schemas import published
 
 
@@ -74,7 +74,7 @@ def quality() -> dict[str, Any]:
         },
         "convergence": {"chains": 4, "draws": np.int64(1000), "rhat_max": np.float32(1.0), "worst": ["sigma<1>"]},
         "hyperparameters": [
-            {"name": "sigma", "measure": "participatie", "mean": 0.4321, "sd": 0.05, "lower": 0.3, "upper": 0.5}
+            {"name": "BYM2.sigma", "measure": "participatie", "mean": 0.4321, "sd": 0.05, "lower": 0.3, "upper": 0.5}
             | {"prior": "PC(U=1, alpha=0.01)", "rhat": float("nan"), "ess_bulk": 1234.5}
         ],
         "predictive": [],

@@ -117,7 +117,8 @@ def test_hyperparameters_with_their_priors(est: Estimates, report: dict[str, Any
     prior = {(h["name"], h["measure"]): h["prior"] for h in report["hyperparameters"]}
     assert prior["beta", f"Intercept - {PARTICIPATIE}"] == str(model.intercept)
     assert prior["beta", f"groen - {PARTICIPATIE}"] == str(model.coefficient)
-    assert prior["sigma", PARTICIPATIE] == str(model.terms[0].sd)
+    said = f"{model.terms[0].sd} for the common one; per sub-dimension times LogNormal(0, sd 0.25)"
+    assert prior["BYM2.sigma", PARTICIPATIE] == said
     assert len(prior) == 8 + 4  # phi, alpha and lambda are known here
 
 
@@ -337,7 +338,7 @@ def test_moran_is_of_references_known_per_buurt() -> None:
     first, second = fit.direct.sources
     rest = replace(first, mean=np.where([False, True, True, True], first.mean, np.nan))
     direct = replace(fit.direct, sources=(rest, second))  # the first sub-dimension is known per wijk only
-    alone = exact(design(fit.model, direct, fit.areas), direct, fit.areas, np.random.default_rng(1)).fit
+    alone = exact(design(fit.model, direct), direct, fit.areas, np.random.default_rng(1)).fit
     assert [m["measure"] for m in residuals.moran(alone)] == list(SUBDIMENSIONS[1:])
 
 

@@ -178,8 +178,8 @@ def test_of_benchmarks_only_open_areas_are_told(made: Made) -> None:
 def weights_of(fit: Fit) -> tuple[dict[Key, np.ndarray], np.ndarray]:
     """Weights of the respondents of the first source in each area, per buurt and sub-dimension, and their means."""
     frame, names = fit.direct.scores[0].frame, list(fit.direct.subdimensions)
-    w = frame[names].notna().mul(frame["weight"], axis=0).groupby(frame["area"]).sum()
-    mean = frame[names].fillna(0).mul(frame["weight"], axis=0).groupby(frame["area"]).sum() / w.where(w > 0)
+    w = frame[names].notna().mul(frame["weight"], axis=0).groupby(frame["area_code"]).sum()
+    mean = frame[names].fillna(0).mul(frame["weight"], axis=0).groupby(frame["area_code"]).sum() / w.where(w > 0)
     w, mean = (t.reindex(fit.areas.codes).fillna(0).to_numpy() for t in (w, mean))
     return {
         key: w * (n > 0)[:, None] for key, n in residents_of(fit.areas).items() if (w * (n > 0)[:, None]).any()
@@ -206,14 +206,14 @@ def test_direct_estimates_that_are_hidden_are_not_computed_back(seed: int) -> No
 def test_a_direct_estimate_counts_the_respondents_it_rests_on(made: Made) -> None:
     """The second source adds respondents, but none to the direct estimates, which rest on the first."""
     fit = made.fit
-    own = fit.direct.scores[0].frame["area"].value_counts()
-    both = own.add(fit.direct.scores[1].frame["area"].value_counts(), fill_value=0)
+    own = fit.direct.scores[0].frame["area_code"].value_counts()
+    both = own.add(fit.direct.scores[1].frame["area_code"].value_counts(), fill_value=0)
     between = own.index[(own < 10) & (both.reindex(own.index) >= 10)]
     assert len(between) > 3
     rows = estimate(fit, rules=Rules(protection=0)).published.query("level == 'buurt'").set_index("area_code")
     assert rows.loc[between, ["direct", "direct_se"]].isna().all(axis=None)
     totals = fit.direct.totals("buurt").set_index(["area_code", "measure"])
-    answered = fit.direct.scores[0].frame.groupby("area")["participatie"].count()
+    answered = fit.direct.scores[0].frame.groupby("area_code")["participatie"].count()
     found = totals.xs("participatie", level="measure").loc[answered.index]
     np.testing.assert_array_equal(found["n_direct"], answered)
     assert (found["n_respondents"] > found["n_direct"]).any()
@@ -247,10 +247,10 @@ def test_the_direct_estimate_of_a_gemeente_hidden_by_rule_is_not_the_rest_of_the
     own = frame["gemeente"] == "GM0355"
     frame.loc[own, "population"] = 3  # 24 in all
     first = made.fit.direct.scores[0]
-    kept = first.frame[~first.frame["area"].str.startswith("BU0400")]
+    kept = first.frame[~first.frame["area_code"].str.startswith("BU0400")]
     scores = replace(first, frame=kept.assign(weight=1.0))
     few = replace(areas, frame=frame)
-    fit = replace(made.fit, areas=few, direct=direct([scores], few))
+    fit = replace(made.fit, direct=direct([scores], few))
     release = Release.of(fit, made.fit.draws, Rules(min_residents=100))
     assert {("gemeente", "GM0355")} <= release.estimates.ruled
     assert ("gemeente", "GM0355") not in release.few
@@ -291,12 +291,12 @@ def test_standard_errors_do_not_tell_how_far_a_few_answers_lie_apart(made: Made)
     rng = np.random.default_rng(2)
     parts = [
         pd.DataFrame(
-            {"area": code, "weight": 1.0, "stratum": "noord"}
+            {"area_code": code, "weight": 1.0, "stratum": "noord"}
             | {d: rng.choice([3.0, 4.0], n) for d in made.fit.direct.subdimensions}
         )
         for code, n in zip(codes, (9, 3, 40, 40), strict=True)
     ]
-    others = first.frame[~first.frame["area"].isin(codes)].assign(weight=1.0)
+    others = first.frame[~first.frame["area_code"].isin(codes)].assign(weight=1.0)
     scores = replace(first, frame=pd.concat([others, *parts], ignore_index=True))
     fit = replace(made.fit, direct=direct([scores], areas))
     est = estimate(fit)

@@ -26,7 +26,7 @@ def survey(
         for s, items in scales.items()
     )
     answers = {i: y for items in scales.values() for i, y in items.items()}
-    frame = pd.DataFrame({"area": area, "weight": weight, "stratum": "all", **answers})
+    frame = pd.DataFrame({"area_code": area, "weight": weight, "stratum": "all", **answers})
     return Survey(frame.astype(dict.fromkeys(answers, float)), Codebook("eigen", "Eigen", scales=made), 2023)
 
 
@@ -101,9 +101,9 @@ def test_named_buurten_are_reported_in_their_order_with_0_where_nobody_answered(
     made = traits(200, [1.0] * 3, seed=1)
     codes = ["BU03449999", "BU03440003", "BU03440001"]
     table = reliability(made, codes).buurten
-    assert table["area"].tolist() == codes
+    assert table["area_code"].tolist() == codes
     assert table["respondents"].iloc[0] == table["reliability"].iloc[0] == 0
-    every = reliability(made).buurten.set_index("area")["reliability"]
+    every = reliability(made).buurten.set_index("area_code")["reliability"]
     assert table["reliability"].tolist()[1:] == every[codes[1:]].tolist()
 
 
@@ -209,7 +209,7 @@ def test_weights_enter_covariances_means_and_effective_numbers() -> None:
     np.testing.assert_allclose(weighted.items["mean"], reliability(copies).items["mean"])
     plain = reliability(made)
     assert row(weighted)["icc"] == row(plain)["icc"]
-    first = made.frame["area"] == plain.buurten["area"].iloc[0]
+    first = made.frame["area_code"] == plain.buurten["area_code"].iloc[0]
     n = weight[first].sum() ** 2 / (weight[first] ** 2).sum()
     icc = row(plain)["icc"]
     assert weighted.buurten["reliability"].iloc[0] == pytest.approx(icc / (icc + (1 - icc) / n))
@@ -219,7 +219,8 @@ def test_several_scales_have_a_row_together() -> None:
     made = traits(200, [1.0] * 4, seed=10)
     items = {i: list(made.frame[i]) for i in ("i0", "i1", "i2", "i3")}
     two = survey(
-        {"x": {i: items[i] for i in ("i0", "i1")}, "y": {i: items[i] for i in ("i2", "i3")}}, list(made.frame["area"])
+        {"x": {i: items[i] for i in ("i0", "i1")}, "y": {i: items[i] for i in ("i2", "i3")}},
+        list(made.frame["area_code"]),
     )
     table = reliability(two).scales
     assert table["kind"].tolist() == ["scale", "scale", "subdimension"]

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from buurtsae.engines.eblup import EblupOptions
 from buurtsae.engines.laplace import LaplaceOptions
 from buurtsae.engines.nuts import NutsOptions
+from buurtsae.estimates.evidence.quality import Gate
+from buurtsae.model.covariates import Covariate
 from buurtsae.model.links import PARTICIPATORY, SURVEY
 from buurtsae.model.terms import BYM2, IID
 from buurtsae.runs import runfile
 
-PARTS = {
+PARTS: dict[str, Any] = {
     "[run]": runfile.RunPart,
     "[areas]": runfile.AreasPart,
     "[graph]": runfile.GraphPart,
@@ -25,23 +28,20 @@ PARTS = {
     "[[sources]]": runfile.SourcePart,
     "[direct]": runfile.DirectPart,
     "[variances]": runfile.VariancesPart,
-    "[[covariates]]": runfile.CovariatePart,
+    "[[covariates]]": Covariate,
     "[model]": runfile.ModelPart,
-    "[model.link]": runfile.LinkPart,
-    "[model.participatory]": runfile.LinkPart,
+    "[model.link]": SURVEY,
+    "[model.participatory]": PARTICIPATORY,
     "[[model.terms]]": runfile.TermPart,
     "[benchmark]": runfile.BenchmarkPart,
     "[publish]": runfile.PublishPart,
-    "[quality]": runfile.QualityPart,
+    "[quality]": Gate,
+    "[engine.laplace]": LaplaceOptions,
+    "[engine.eblup]": EblupOptions,
+    "[engine.nuts]": NutsOptions,
 }
-ENGINES = {"[engine.laplace]": LaplaceOptions, "[engine.eblup]": EblupOptions, "[engine.nuts]": NutsOptions}
 SECTIONS = {"terms", "link", "participatory"}  # of `[model]`: with a heading of their own
-# where a key that is not given takes its value from, once per kind that the table tells apart
-ELSEWHERE: dict[str, tuple[Any, ...]] = {
-    "[model.link]": (SURVEY,),
-    "[model.participatory]": (PARTICIPATORY,),
-    "[[model.terms]]": (BYM2, IID),
-}
+TERMS = (BYM2, IID)  # where a key of a term that is not given takes its value from, once per kind
 AREA = ["buurtcode", "wijkcode"]  # `area` of a source is named after its level
 
 
@@ -62,18 +62,23 @@ def documented(root: Path) -> dict[str, dict[tuple[str, ...], str]]:
     return found
 
 
+def values(section: str) -> dict[str, Any]:
+    """Per key what holds where it is not given; MISSING where it must be given."""
+    part = PARTS[section]
+    if isinstance(part, type) and issubclass(part, BaseModel):
+        return {k: MISSING if f.is_required() else f.default for k, f in part.model_fields.items()}
+    return {f.name: getattr(part, f.name, MISSING) for f in fields(part)}
+
+
 def defaults(section: str, key: str) -> list[Any]:
     """The values that hold where a key is not given; empty where it must be given, or nothing holds."""
-    if section in ENGINES:
-        (value,) = (f.default for f in fields(ENGINES[section]) if f.name == key)
-        return [] if value in (None, MISSING) else [value]
     if (section, key) == ("[[sources]]", "area"):
         return list(AREA)
-    field = PARTS[section].model_fields[key]
-    if section in ELSEWHERE and field.default is None:
-        values = [_plain(getattr(kind, key)) for kind in ELSEWHERE[section] if hasattr(kind, key)]
-        return [v for k, v in enumerate(values) if v not in values[:k]]
-    return [] if field.is_required() or field.default is None else [_plain(field.default)]
+    value = values(section)[key]
+    if section == "[[model.terms]]" and value is None:
+        held = [_plain(getattr(kind, key)) for kind in TERMS if hasattr(kind, key)]
+        return [v for k, v in enumerate(held) if v not in held[:k]]
+    return [] if value is None or value is MISSING else [_plain(value)]
 
 
 def _plain(value: Any) -> Any:
@@ -86,10 +91,9 @@ def _plain(value: Any) -> Any:
 
 def test_every_key_is_documented_and_no_other(root: Path) -> None:
     table = documented(root)
-    assert set(table) == set(PARTS) | set(ENGINES)
+    assert set(table) == set(PARTS)
     for section, rows in table.items():
-        known = [f.name for f in fields(ENGINES[section])] if section in ENGINES else list(PARTS[section].model_fields)
-        known = [k for k in known if section != "[model]" or k not in SECTIONS]
+        known = [k for k in values(section) if section != "[model]" or k not in SECTIONS]
         assert sorted(k for keys in rows for k in keys) == sorted(known), section
 
 
@@ -108,5 +112,4 @@ def test_defaults_in_the_table_are_those_of_the_code(section: str, keys: tuple[s
         assert not any(held), f"{section} {keys}: the default is {held}"
     else:
         assert told == held, f"{section} {keys}"
-    if section in PARTS:
-        assert all(PARTS[section].model_fields[k].is_required() for k in keys) == (text == "required")
+    assert all(values(section)[k] is MISSING for k in keys) == (text == "required")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from buurtsae.errors import BuurtsaeError, Problems
-from buurtsae.runs.runfile import RunFile, read_run
+from buurtsae.model.covariates import Covariate
+from buurtsae.model.links import PARTICIPATORY, SURVEY
+from buurtsae.model.priors import LogNormal, Normal
+from buurtsae.model.spec import AreaModel
+from buurtsae.runs.runfile import PublishPart, ReplicatesPart, RunFile, read_run
 
 RUN = """
 [run]
@@ -157,6 +162,56 @@ def test_unknown_keys_wrong_types_and_absent_keys_in_one_pass(tmp_path: Path) ->
     assert "weight" in found["unknown key sources.0.gewicht"].expected
     assert found["unknown key model.terms.0.prior"].expected == "type, level, sd, spread, mixing, correlation, shared"
     assert found["areas.year is not right"].got == "'vorig jaar'"
+
+
+def test_keys_are_fields_of_what_they_describe(tmp_path: Path) -> None:
+    text = """
+    replicates = { columns = "rep_", kind = "Fay", fay = 0.5 }
+    [[covariates]]
+    name = "groen"
+    transform = "log1p"
+    [model]
+    intercept = [6, 2]
+    [model.participatory]
+    slope = [0, 0.1]
+    [publish]
+    min_direct = 30
+    """
+    spec = RunFile.load(written(tmp_path, RUN + AREAS + SOURCE + text)).spec
+    assert spec.sources[0].replicates == ReplicatesPart("rep_", "Fay", fay=0.5)
+    assert spec.covariates == (Covariate("groen", transform="log1p"),)
+    assert (spec.model.intercept, spec.model.coefficient) == (Normal(6.0, 2.0), AreaModel.coefficient)
+    assert spec.model.link == SURVEY
+    assert spec.model.participatory == replace(PARTICIPATORY, slope=LogNormal(0.0, 0.1))  # the others keep theirs
+    assert spec.publish == PublishPart(min_direct=30)
+    told = spec.model_dump(mode="json")["model"]
+    assert (told["intercept"], told["participatory"]["slope"]) == ([6.0, 2.0], [0.0, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "expected"),
+    [
+        ("[model]\nintercept = [5, -1]", "proef.toml, model.intercept: the prior Normal has impossible", "at least"),
+        ("[model.link]\nextra = [1, 2]", "proef.toml, model.link.extra: the prior PC has impossible", "alpha"),
+        ("[model]\nintercept = [5]", "proef.toml: key model.intercept.1 is absent", "a value"),
+        ("[model.link]\nsloop = 1", "proef.toml: unknown key model.link.sloop", "offset, slope, extra"),
+        ("[publish]\ngeluk = 1", "proef.toml: unknown key publish.geluk", "decimals, draws"),
+        ("[publish]\nmin_residents = 0", "proef.toml: publish.min_residents is not right", "equal to 1"),
+        ("[quality]\nrhat_max = 1", "proef.toml: quality.rhat_max is not right", "greater than 1"),
+        ("[[covariates]]\nnaam = 1", "proef.toml: key covariates.0.name is absent", "a value"),
+    ],
+)
+def test_what_is_wrong_with_a_field_is_said_with_its_key(tmp_path: Path, text: str, what: str, expected: str) -> None:
+    problem = problems_of(tmp_path, RUN + AREAS + SOURCE + text + "\n")[0]
+    assert problem.what.startswith(what)
+    assert expected in problem.expected
+
+
+def test_a_prior_that_is_refused_does_not_keep_the_inputs_from_being_read(tmp_path: Path) -> None:
+    problems = Problems()
+    run = read_run(written(tmp_path, RUN + AREAS + SOURCE + "[model]\nintercept = [5, -1]\n"), problems)
+    assert run is not None
+    assert len(problems.found) == 1
 
 
 @pytest.mark.parametrize("start", ["", SOURCE + '[direct]\nfile = "d.csv"\n'])

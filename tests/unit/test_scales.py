@@ -55,7 +55,9 @@ def survey(
     ends = {name: (5, 1) if name.endswith("_omgekeerd") else (1, 5) for name in answers}
     items = tuple(Item(name, subdimension, *ends[name], codes=(1, 2, 3, 4, 5), scale="s") for name in answers)
     n = len(next(iter(answers.values())))
-    frame = pd.DataFrame({"area": "BU03440000", "weight": 1.0, "stratum": "all", **design, **answers}, index=range(n))
+    frame = pd.DataFrame(
+        {"area_code": "BU03440000", "weight": 1.0, "stratum": "all", **design, **answers}, index=range(n)
+    )
     scale = Scale("s", "Schaal", subdimension, items, min_share)
     book = Codebook("eigen", "Eigen", missing=(9,), min_share_answered=min_share, scales=(scale,))
     return Survey(frame.astype(dict.fromkeys(answers, float)), book, 2023)
@@ -75,7 +77,7 @@ def two_scales(tmp_path: Path) -> Survey:
         "leent": [1, NAN, 1, 1],  # 10, -, 10, 10
         "mijdt": [5, NAN, 3, 3],  # 10, -, 5, 5
     }
-    frame = pd.DataFrame({"area": "BU03440000", "weight": 1.0, "stratum": "all", **answers})
+    frame = pd.DataFrame({"area_code": "BU03440000", "weight": 1.0, "stratum": "all", **answers})
     return Survey(frame, Codebook.load(tmp_path / "eigen.toml"), 2023)
 
 
@@ -152,7 +154,7 @@ def test_scales_of_the_packages_codebooks(source: str, scales: int) -> None:
     # two factors of four items; themes of all four sub-dimensions; one scale per sub-dimension
     book = Codebook.load(source)
     best = pd.DataFrame({i.name: [float(i.best), float(i.worst)] for i in book.items})
-    frame = pd.concat([pd.DataFrame({"area": ["BU03440000"] * 2, "weight": 1.0, "stratum": "all"}), best], axis=1)
+    frame = pd.concat([pd.DataFrame({"area_code": ["BU03440000"] * 2, "weight": 1.0, "stratum": "all"}), best], axis=1)
     found = scale_scores(Survey(frame, book, 2023))
     assert len(found.columns) >= scales
     np.testing.assert_allclose(found.to_numpy(), [[10.0] * len(found.columns), [0.0] * len(found.columns)])
@@ -161,7 +163,7 @@ def test_scales_of_the_packages_codebooks(source: str, scales: int) -> None:
 def test_the_columns_of_the_design_are_carried_on() -> None:
     made = survey({"a": [1.0, 2]}, cluster=["p", "q"], fpc=[10.0, 20], replicate_1=[1.0, 2])
     frame = Concept.load().score(made).frame
-    assert list(frame)[:6] == ["area", "weight", "stratum", "cluster", "fpc", "replicate_1"]
+    assert list(frame)[:6] == ["area_code", "weight", "stratum", "cluster", "fpc", "replicate_1"]
     assert "a" not in frame
     assert Concept.load().score(made).survey_design is made.design
 
@@ -230,7 +232,9 @@ def test_scores_that_are_equal_by_the_answers_are_equal_numbers() -> None:
     items = tuple(Item(f"v{j}", "participatie", 1, 4, codes=(1, 2, 3, 4), scale="s") for j in range(5))
     scale = Scale("s", "Schaal", "participatie", items, 0.2)
     book = Codebook("eigen", "Eigen", min_share_answered=0.2, scales=(scale,))
-    frame = pd.DataFrame(answers, columns=[i.name for i in items]).assign(area="BU03440000", weight=1.0, stratum="all")
+    frame = pd.DataFrame(answers, columns=[i.name for i in items]).assign(
+        area_code="BU03440000", weight=1.0, stratum="all"
+    )
     found = score(Survey(frame, book, 2023), ["participatie"]).frame["participatie"]
     exact = [Fraction(int(np.nansum(a - 1)), int(np.isfinite(a).sum())) for a in answers[found.notna()]]
     assert found.dropna().groupby(exact).nunique().eq(1).all()

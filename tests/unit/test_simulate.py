@@ -132,7 +132,7 @@ def test_truth_is_the_mean_score_of_many_respondents(crowded, graph, source, tmp
     truth = replace(truth, spec=replace(truth.spec, response=(1.0, 1.0, 1.0)))
     scores = scores_of(simulate_survey(crowded, truth, codebook, 300_000, seed=5), source, tmp_path)
     names = list(scores.subdimensions)
-    groups = scores.frame.groupby("area")[names]
+    groups = scores.frame.groupby("area_code")[names]
     z = (groups.mean() - expected_scores(truth, codebook)) / (groups.std() / np.sqrt(groups.count()))
     # z is standard normal if the truth is exact: 480 of them, so below 4.5 and with mean square 1 +- 4 sqrt(2 / 480).
     # Stratification by age makes the variance a little smaller (about 2%), well inside.
@@ -151,7 +151,7 @@ def test_simulated_scores_look_like_the_real_ones(areas, graph, tmp_path):
     correlation = np.mean([np.corrcoef(x.T) for x in inside], axis=0)[np.triu_indices(4, 1)]
     assert np.all((correlation > 0.3) & (correlation < 0.7))
     scores = scores_of(simulate_survey(areas, truths[0], Codebook.load(SOURCES[0]), 20_000), SOURCES[0], tmp_path)
-    groups = scores.frame.groupby("area")[list(scores.subdimensions)]
+    groups = scores.frame.groupby("area_code")[list(scores.subdimensions)]
     within = groups.std()[groups.size() >= 30].mean()
     assert within.between(1.6, 2.0).all()
 
@@ -382,7 +382,7 @@ def test_the_example_keeps_the_promises_of_its_readme(areas, graph):
     assert missing["pct_koopwoningen"] == missing["gemiddelde_woz"] == 6
     surveys = {s: Survey.read(EXAMPLE / f"enquete_{s}.csv", s, 2023, strata="stratum") for s in SOURCES}
     assert [len(s) for s in surveys.values()] == [1000, 500]
-    reached = set().union(*(s.frame["area"] for s in surveys.values()))
+    reached = set().union(*(s.frame["area_code"] for s in surveys.values()))
     assert len(set(areas.codes[areas.inhabited]) - reached) == 10
     assert (EXAMPLE / "buurten.gpkg").stat().st_size < 300_000
 

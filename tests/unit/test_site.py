@@ -16,6 +16,7 @@ import shapely
 from made_estimates import AWKWARD, honeycomb, table
 from page_reader import Page
 
+from buurtsae.drawing.style import COLOURS, VERDICT_WORDS, class_of
 from buurtsae.errors import ProblemsError
 from buurtsae.estimates.labels import PROTECTING, Rules, in_english
 from buurtsae.estimates.words.explanation import figure
@@ -27,7 +28,6 @@ from buurtsae.publication.manifest import Provenance
 from buurtsae.publication.method import Statement
 from buurtsae.publication.outlines import merged
 from buurtsae.publication.site import write_site
-from buurtsae.publication.style import COLOURS, VERDICT_WORDS, class_of
 from buurtsae.schemas import published
 from buurtsae.survey.concept import Concept
 

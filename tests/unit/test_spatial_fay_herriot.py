@@ -14,7 +14,7 @@ from buurtsae.areas.graph import Graph
 from buurtsae.classical.area.components import gls
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.classical.spatial.sar import EDGE, Neighbours, Sar, maximise
-from buurtsae.classical.spatial.sar_mse import parts
+from buurtsae.classical.spatial.sar_mse import terms
 from buurtsae.classical.spatial.spatial_fay_herriot import SpatialFayHerriot
 from buurtsae.errors import BuurtsaeError, ModelError
 
@@ -125,6 +125,23 @@ def test_likelihood_and_score_by_dense_algebra(data: pd.DataFrame, rho: float, r
     np.testing.assert_allclose(sar.score(restricted), slopes, rtol=1e-5, atol=1e-6)
 
 
+def test_the_likelihood_of_a_model_is_that_of_ever_flatter_priors_of_beta(data: pd.DataFrame) -> None:
+    model, dense, s = SpatialFayHerriot.from_formula("y ~ x", data, "d", grid(), "code"), Dense(data, SIGMA2, RHO), 1e3
+    root = np.linalg.cholesky(np.linalg.inv(dense.vi) + s**2 * dense.xs @ dense.xs.T)
+    z = np.linalg.solve(root, dense.y[dense.seen])
+    marginal = -0.5 * (len(z) * np.log(2 * np.pi) + z @ z) - np.log(root.diagonal()).sum()
+    flat = marginal + 2 * np.log(s) + np.log(2 * np.pi)
+    # what the prior still adds is |beta|^2 / (2 s^2), 1.3e-5
+    np.testing.assert_allclose(model.loglike(RHO, SIGMA2), flat, atol=3e-5)
+    np.testing.assert_allclose(model.loglike(RHO, SIGMA2, "reml"), dense.loglike(True), rtol=1e-10)
+    np.testing.assert_allclose(model.loglike(RHO, SIGMA2, "ml"), dense.loglike(False), rtol=1e-10)
+    with pytest.raises(ModelError, match="unknown"):
+        model.loglike(RHO, SIGMA2, "fh")  # type: ignore[arg-type]
+    for rho, sigma2 in ((1.0, SIGMA2), (np.nan, SIGMA2), (RHO, 0.0)):
+        with pytest.raises(ModelError, match="no likelihood at these components"):
+            model.loglike(rho, sigma2)
+
+
 def test_the_average_information_is_that_of_dense_algebra(data: pd.DataFrame) -> None:
     sar, dense = sar_of(data, SIGMA2, RHO), Dense(data, SIGMA2, RHO)
     s, y = np.ix_(dense.seen, dense.seen), dense.y[dense.seen]
@@ -144,6 +161,7 @@ def test_a_fit_by_dense_algebra_areas_without_a_sample_included(data: pd.DataFra
         assert dense.loglike(method == "reml") > Dense(data, fit.sigma2_v * s, fit.rho + r).loglike(method == "reml")
     np.testing.assert_allclose(fit.gamma[dense.seen], np.diag(dense.m[dense.seen]), rtol=1e-8)
     assert (fit.gamma.iloc[HIDDEN] == 0).all()
+    np.testing.assert_allclose([fit.llf, fit.llf_restricted], [dense.loglike(False), dense.loglike(True)], rtol=1e-10)
 
 
 def test_without_autocorrelation_it_is_the_fay_herriot_model() -> None:
@@ -158,9 +176,9 @@ def test_without_autocorrelation_it_is_the_fay_herriot_model() -> None:
 
 def test_signs_stand_in_for_unit_columns() -> None:
     sar = sar_of(made(20), SIGMA2, RHO)
-    exact, drawn = parts(sar, restricted=False), parts(sar, restricted=False, exact=0)
+    exact, drawn = terms(sar, restricted=False), terms(sar, restricted=False, exact=0)
     # 256 signs: a diagonal is known to about sqrt(2 / 256) = 9% of what is beside it, which is less than it
-    for name in ("g3", "g4", "drift"):
+    for name in ("g3", "correction"):
         a, b = getattr(exact, name), getattr(drawn, name)
         np.testing.assert_allclose(b.mean(), a.mean(), rtol=0.05)
     np.testing.assert_allclose(drawn.mse, exact.mse, rtol=0.01)  # they are a few percent of the MSE here
@@ -206,7 +224,7 @@ def test_autocorrelation_is_found_and_helps() -> None:
 
 def test_the_bootstrap_agrees_with_the_formula(data: pd.DataFrame) -> None:
     fit = SpatialFayHerriot.from_formula("y ~ x", data, "d", grid(), "code").fit()
-    found, terms = fit.bootstrap_mse(300, seed=1), fit.terms
+    found, terms = fit.bootstrap_mse(300, seed=1), fit.mse_terms
     # squares of 300 draws in 64 areas: sqrt(2 / 300 / 64) = 1%, four of these; the truth of the draws is g1 + g2 + g3
     np.testing.assert_allclose(found["naive"].mean(), (terms.g1 + terms.g2 + terms.g3).mean(), rtol=0.04)
     assert (found["corrected"] > 0).all()
@@ -221,7 +239,7 @@ def test_a_variance_of_zero_is_said() -> None:
     assert np.isnan(fit.rho)
     assert (fit.random_effects == 0).all()
     assert fit.cov_components.isna().all(axis=None)
-    np.testing.assert_allclose(fit.eblup, fit.fittedvalues)
+    np.testing.assert_allclose(fit.eblup, fit.synthetic)
     assert np.isfinite(fit.mse).all()
     assert "zero" in str(fit.summary())
 

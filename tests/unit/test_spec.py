@@ -9,7 +9,8 @@ import pytest
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import ModelError
 from buurtsae.model.links import Link
-from buurtsae.model.priors import LKJ, PC, Beta, LogNormal, Normal
+from buurtsae.model.parameters import LKJ
+from buurtsae.model.priors import PC, Beta, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
 
@@ -19,7 +20,10 @@ GRAPH = Graph.from_pairs(["A", "B", "C"], [("A", "B")])
 def test_it_prints_words_symbols_and_every_prior() -> None:
     model = AreaModel(
         "1 + stedelijkheid",
-        [BYM2(GRAPH, PC(0.9, 0.02), 0.3, Beta(1, 3), LKJ(4)), IID("gemeentecode", PC(0.8, 0.03), 0.2, LKJ(5))],  # type: ignore[arg-type]
+        [
+            BYM2(GRAPH, sd=PC(0.9, 0.02), spread=0.3, mixing=Beta(1, 3), correlation=LKJ(4)),
+            IID("gemeentecode", sd=PC(0.8, 0.03), spread=0.2, correlation=LKJ(5)),
+        ],  # type: ignore[arg-type]
         Normal(6, 2),
         Normal(0, 0.5),
         Link(Normal(0, 0.75), LogNormal(0, 0.25), PC(0.4, 0.1)),
@@ -31,29 +35,28 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + tau[s] w[s,a] + e   direct estimate of source s",
         "  e ~ N(0, V[s,a]), w ~ N(0, 1); V times exp(h), h ~ N(-kappa^2/2, kappa^2), "
         "with the variance within the buurt ~ chi^2",
-        "  eta[a,d] = x[a]' beta[d] + sigma[d] (sqrt(1 - phi[d]) v[a,d] + sqrt(phi[d]) u[a,d])"
-        " + sigma_gemeente[d] g[gemeente(a),d]   score of the residents",
+        "  eta[a,d] = x[a]' beta[d] + BYM2.sigma[d] (sqrt(1 - BYM2.phi[d]) v[a,d] + sqrt(BYM2.phi[d]) u[a,d])"
+        " + gemeente.sigma[d] g[gemeente(a),d]   score of the residents",
         "  x: 1 + stedelijkheid; numeric covariates per standard deviation",
         "Terms",
         "  BYM2 on Graph of 3 areas: 1 pairs (table), components of [2] areas, 1 without neighbours, 0 bridges: "
         "v unstructured, u scaled intrinsic CAR; correlated across sub-dimensions",
-        "  IID per gemeente, correlated across sub-dimensions",
+        "  gemeente: IID per gemeente, correlated across sub-dimensions",
         "Priors",
-        "  intercept   Normal(6, sd 2)",
-        "  beta        Normal(0, sd 0.5) per standard deviation",
-        "  sigma       PC: P(> 0.9) = 0.02 for the common sigma; per sub-dimension times LogNormal(0, sd 0.3)",
-        "  phi         Beta(1, 3)",
-        "  R           LKJ(4)",
-        "  sigma_gemeente PC: P(> 0.8) = 0.03 for the common sigma_gemeente; "
-        "per sub-dimension times LogNormal(0, sd 0.2)",
-        "  R_gemeente  LKJ(5)",
-        "  alpha       Normal(0, sd 0.75), participatory Normal(0, sd 2); 0 for the reference source of a "
+        "  intercept        Normal(6, sd 2)",
+        "  beta             Normal(0, sd 0.5) per standard deviation",
+        "  BYM2.sigma       PC: P(> 0.9) = 0.02 for the common one; per sub-dimension times LogNormal(0, sd 0.3)",
+        "  BYM2.phi         Beta(1, 3)",
+        "  BYM2.R           LKJ(4)",
+        "  gemeente.sigma   PC: P(> 0.8) = 0.03 for the common one; per sub-dimension times LogNormal(0, sd 0.2)",
+        "  gemeente.R       LKJ(5)",
+        "  alpha            Normal(0, sd 0.75), participatory Normal(0, sd 2); 0 for the reference source of a "
         "sub-dimension",
-        "  lambda      LogNormal(0, sd 0.25), participatory LogNormal(0, sd 0.5); 1 for the reference source of a "
+        "  lambda           LogNormal(0, sd 0.25), participatory LogNormal(0, sd 0.5); 1 for the reference source of a "
         "sub-dimension",
-        "  tau         PC: P(> 0.4) = 0.1, participatory PC: P(> 1.5) = 0.05; 0 for the reference source of a "
+        "  tau              PC: P(> 0.4) = 0.1, participatory PC: P(> 1.5) = 0.05; 0 for the reference source of a "
         "sub-dimension",
-        "  kappa       PC: P(> 0.6) = 0.05",
+        "  kappa            PC: P(> 0.6) = 0.05",
         "Missing covariates: imputed by the median, and flagged",
     ]
     assert "Missing covariates: refused" in str(AreaModel())
@@ -71,8 +74,8 @@ def test_it_does_not_change() -> None:
 @pytest.mark.parametrize(
     ("terms", "missing", "what"),
     [
-        ([BYM2(GRAPH), BYM2(GRAPH)], "refuse", "a term occurs twice"),
-        ([IID("gemeente"), IID("gemeentecode")], "refuse", "a term occurs twice"),
+        ([BYM2(GRAPH), BYM2(GRAPH)], "refuse", "terms have the same name"),
+        ([IID("gemeente"), IID("gemeentecode")], "refuse", "terms have the same name"),
         (["bym2"], "refuse", "a term is unknown"),
         ([], "ignore", "`missing` is unknown"),
     ],

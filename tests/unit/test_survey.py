@@ -50,8 +50,8 @@ def problems_of(path: Path, **keys: object) -> dict[str, str]:
 def test_respondents_are_read(written: Written, name: str) -> None:
     survey = read(written(respondents(), name), strata="stratum")
     assert len(survey) == 4
-    assert list(survey.frame) == ["area", "weight", "stratum", *ITEMS]
-    assert survey.frame["area"].tolist() == respondents()["buurtcode"].tolist()
+    assert list(survey.frame) == ["area_code", "weight", "stratum", *ITEMS]
+    assert survey.frame["area_code"].tolist() == respondents()["buurtcode"].tolist()
     assert survey.frame["weight"].tolist() == [1, 2, 3, 4]
     assert survey.frame["stratum"].tolist() == ["noord", "zuid", "noord", "zuid"]
     assert (survey.frame[ITEMS] == 2).all(axis=None)
@@ -179,7 +179,7 @@ def test_respondents_elsewhere_are_left_out_and_counted_when_asked(
     here, none = survey.within(areas), Problems()
     check_areas(here, areas, none)
     assert none.found == []
-    assert here.frame["area"].tolist() == ["BU03440000", "BU03440001", "BU03440002"]
+    assert here.frame["area_code"].tolist() == ["BU03440000", "BU03440001", "BU03440002"]
     assert here.frame["weight"].tolist() == [1.0, 2.0, 3.0]
     assert here.notes[-1] == (
         "1 of 4 respondents of burgerpeiling left out: they live in 1 buurten that the areas do not have (BU03440003)"
@@ -196,11 +196,11 @@ def per_wijk(n: int = 4) -> pd.DataFrame:
 @pytest.mark.parametrize("name", ["s.csv", "s.parquet"])
 def test_respondents_known_per_wijk(written: Written, name: str) -> None:
     survey = read(written(per_wijk(), name), level="wijk")
-    assert (survey.level, survey.frame["area"].tolist()) == ("wijk", ["WK034400", "WK034401"] * 2)
+    assert (survey.level, survey.frame["area_code"].tolist()) == ("wijk", ["WK034400", "WK034401"] * 2)
     assert "4 respondents in 2 wijken" in repr(survey)
     assert Concept.load().score(survey).level == "wijk"
     other = written(per_wijk().rename(columns={"wijkcode": "wk"}), name)
-    assert read(other, level="wijk", area="wk").frame["area"].tolist() == survey.frame["area"].tolist()
+    assert read(other, level="wijk", area="wk").frame["area_code"].tolist() == survey.frame["area_code"].tolist()
     with pytest.raises(DataError) as raised:
         read(other, level="wijk")
     assert raised.value.expected == "wijkcode"
@@ -251,7 +251,7 @@ def test_margins_of_a_source_known_per_wijk(written: Written) -> None:
     rows = [("wijk", "WK034400", 30), ("wijk", "WK034401", 10), ("gemeente", "GM0344", 40)]
     totals = pd.DataFrame(rows, columns=names)
     frame = read(path, level="wijk", calibrate=Calibration(totals)).frame
-    assert frame.groupby("area")["weight"].sum().to_dict() == pytest.approx({"WK034400": 30, "WK034401": 10})
+    assert frame.groupby("area_code")["weight"].sum().to_dict() == pytest.approx({"WK034400": 30, "WK034401": 10})
     buurt = pd.DataFrame([("buurt", "BU03440000", 40)], columns=names)
     found = problems_of(path, level="wijk", calibrate=Calibration(buurt))
     assert list(found) == ["s.csv has no column for margin 'buurt'"]

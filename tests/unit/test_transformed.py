@@ -158,7 +158,7 @@ def test_areas_without_a_sample_have_logarithms_predicted(back: Any) -> None:
     alone = LogFayHerriot.from_formula("y ~ x", rest, "var", "code").fit(back=back)
     pd.testing.assert_frame_equal(fit.table.loc[rest["code"]], alone.table, rtol=1e-9)  # by label, not by order
     other = alone.predict(data.set_index("code").iloc[[7, 3]])
-    np.testing.assert_allclose(fit.eblup[other.index], other["estimate"], rtol=1e-9)
+    np.testing.assert_allclose(fit.eblup[other.index], other["eblup"], rtol=1e-9)
     np.testing.assert_allclose(fit.mse[other.index], other["mse"], rtol=1e-9)
     theta = fit.transformed.eblup.iloc[3]
     spread = fit.transformed.mse.iloc[3] if back == "crude" else fit.transformed.sigma2_v
@@ -170,7 +170,7 @@ def test_areas_without_a_sample_have_proportions_predicted() -> None:
     data.loc[[3, 7], ["y", "n"]] = np.nan
     fit = ArcsineFayHerriot.from_formula("y ~ x", data, "n", "code").fit(replications=200, seed=1)
     other = fit.predict(data.set_index("code").iloc[[7, 3]])
-    np.testing.assert_allclose(fit.eblup[other.index], other["estimate"], rtol=1e-12)
+    np.testing.assert_allclose(fit.eblup[other.index], other["eblup"], rtol=1e-12)
     # other draws of the same: squares of 200, sqrt(2 / 200) = 10% in each, 2.5 standard errors of the difference
     np.testing.assert_allclose(fit.mse[other.index], other["mse"], rtol=0.35)
     pd.testing.assert_frame_equal(other, fit.predict(data.set_index("code").iloc[[7, 3]]))
@@ -300,7 +300,7 @@ def test_benchmarks_by_hand() -> None:
     np.testing.assert_allclose(found.adjustment, np.array([0.1, 0.4, 0.2, 0.3]) * 0.3 / 0.27)
     np.testing.assert_allclose(found.mse, fit.mse + found.adjustment**2)
     np.testing.assert_allclose(found.gap, 0.3)
-    assert "most in b" in found.summary()
+    assert "most in b" in repr(found)
     assert (found.table["original"] == fit.eblup).all()
 
 

@@ -31,7 +31,7 @@ def estimates() -> DirectEstimates:
 
 @pytest.fixture(scope="module")
 def varying(estimates: DirectEstimates) -> Varying:
-    found = Varying.of(design(MODEL, estimates, AREAS))
+    found = Varying.of(design(MODEL, estimates))
     assert isinstance(found, Varying)
     return found
 
@@ -78,7 +78,7 @@ def test_newton_ends_at_the_joint_mode(varying: Varying) -> None:
 
 def test_variances_that_hardly_vary_are_those_given(varying: Varying) -> None:
     xi = some_xi(varying, 4)
-    xi[-sum(s.size for s in varying.scores.numbers if s.name == "kappa") :] = -6  # kappa of 1e-9
+    xi[-sum(n.size for n in varying.scores.numbers if n.name == "kappa") :] = -6  # kappa of 1e-9
     hyper = varying.scores.hyper(xi)
     found, exact = varying.solve(hyper), varying.conditional(hyper)
     assert hyper.kappa is not None
@@ -109,7 +109,7 @@ def test_the_integral_against_quadrature(freedom: float, bound: float) -> None:
     model = AreaModel("1", (), Normal(5, 2), variances=PC(0.8, 0.05))
     scores = make_scores(AREAS, SUBDIMENSIONS[:1], 1, np.random.default_rng(1))
     y, v, ratio = 6.3, 0.4, 1.5
-    arrays = one_buurt(design(model, direct(scores, AREAS), AREAS), y, v, ratio, freedom)
+    arrays = one_buurt(design(model, direct(scores, AREAS)), y, v, ratio, freedom)
     varying = Varying.of(arrays)
     hyper = varying.scores.hyper(np.zeros(1))
     found = varying.solve(hyper)  # type: ignore[attr-defined]
@@ -128,7 +128,7 @@ def test_the_integral_against_quadrature(freedom: float, bound: float) -> None:
 
 
 def test_the_engine_fits_it(estimates: DirectEstimates) -> None:
-    found = fit(MODEL, estimates, AREAS, progress=False, draws=400, hyperparameters=100)
+    found = fit(MODEL, estimates, progress=False, draws=400, hyperparameters=100)
     assert found.check().empty
     kappa, factor = found.draws.hyper["kappa"][1], found.draws.factor
     assert factor is not None

@@ -1,12 +1,11 @@
-"""Areas: buurten of one year with their hierarchy, residents, geometry and covariates.
+"""Areas: buurten of one year, or areas of anywhere, with their hierarchy, residents, geometry and covariates.
 
-Everything is indexed by buurtcode and sorted by it; other tables are joined by code. Buurten without residents
-stay (the graph needs them) and are left out of the estimates; a hidden number of residents counts as none.
+Everything is indexed by code and sorted by it; other tables are joined by code. Areas without residents stay (the
+graph needs them) and are left out of the estimates; a hidden number of residents counts as none.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,38 +17,38 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from buurtsae.areas import codes
-from buurtsae.areas.columns import CODES, STRUCTURAL, check_groupings, check_residents, check_rows
+from buurtsae.areas.anywhere import ALIKE, arranged
+from buurtsae.areas.codes import CBS, CodeSystem, clean
+from buurtsae.areas.columns import CODES, GROUP, STRUCTURAL, check_groupings, check_residents, check_rows, grouped
 from buurtsae.areas.completeness import WHOLE, completed, named
 from buurtsae.areas.graph import Graph, Pair
 from buurtsae.areas.plausible import POLYGONS
 from buurtsae.areas.polygons import polygons
+from buurtsae.areas.reading import join, read_geometry
 from buurtsae.errors import BuurtsaeError, DataError, Problems, cut, shown
-from buurtsae.files import readable
 from buurtsae.notes import FIRST, Note
-from buurtsae.tables import as_number, plain, read_table
+from buurtsae.tables import as_number
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-GROUP = "{} (group)"  # where a grouping is that is a covariate too
-
 
 @dataclass(frozen=True)
 class Areas:
-    """The buurten of one area division.
+    """The areas of one division: buurten by default.
 
     Attributes
     ----------
-    frame : GeoDataFrame, indexed by `area_code` (sorted)
-        Columns `name`, `wijk`, `gemeente` (codes), `population` (int, 0 where unknown), `geometry` (RD New,
-        metres), optionally `ggdregio` and `provincie`, groupings of the user's own, and one column per covariate.
+    frame : DataFrame, indexed by `area_code` (sorted)
+        Columns `name`, `population` (int, 0 where unknown), the codes of each level, of buurten `wijk`, `gemeente` and
+        optionally `ggdregio` and `provincie`, groupings of the user's own, one column per covariate, and where it is
+        known `geometry` (of buurten in RD New, metres).
     year : int
         Year of the area division.
     names : mapping of level to {code: name}
-        Names of wijken and gemeenten, where the file has them.
+        Names of the areas of levels above, where the file has them.
     region : str
-        Name of the whole of the run, the row of level `land`.
+        Name of the whole of the run, the row of the last level.
     notes : tuple of str
         What was noticed and repaired while reading.
     groupings : tuple of str
@@ -62,9 +61,22 @@ class Areas:
         Whether the whole is the Netherlands.
     omitted : tuple of str
         Buurten of the file that `where` left out.
+    system : CodeSystem
+        How they are coded, and their levels.
+    alike : bool
+        Whether the numbers of residents are unknown: each area then counts as one.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import folder
+    >>> areas = Areas.read(folder() / "buurten.gpkg", 2024, tables=[(folder() / "kerncijfers.csv", "buurtcode")])
+    >>> areas
+    Areas of 2024: 120 buurten (2 without residents) in 12 wijken and 3 gemeenten, 150295 residents
+    >>> areas.residents("gemeente").to_dict()
+    {'GM9901': 80650.0, 'GM9902': 31855.0, 'GM9903': 37790.0}
     """
 
-    frame: gpd.GeoDataFrame
+    frame: pd.DataFrame
     year: int
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     region: str = WHOLE
@@ -73,6 +85,8 @@ class Areas:
     partial: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     national: bool = False
     omitted: tuple[str, ...] = ()
+    system: CodeSystem = CBS
+    alike: bool = False
 
     @classmethod
     def read(
@@ -115,7 +129,7 @@ class Areas:
             system, a table that does not join.
         """
         notes: list[Note] = []
-        frame, problems = _read_geometry(Path(path), notes), Problems()
+        frame, problems = read_geometry(Path(path), notes), Problems()
         if "geometry" in (code, name, population):
             raise DataError("a column cannot be the geometry", "geometry", "another column", "correct the name")
         if population in (code, name, *CODES):
@@ -128,13 +142,13 @@ class Areas:
                 repr(code),
                 "name it with `code`",
             )
-        frame[code] = codes.clean(frame[code])
+        frame[code] = buurt = clean(frame[code])
         frame = frame.assign(
-            buurtcode=frame[code], wijkcode=codes.wijk_of(frame[code]), gemeentecode=codes.gemeente_of(frame[code])
+            buurtcode=buurt, wijkcode=CBS.read(buurt, "wijk"), gemeentecode=CBS.read(buurt, "gemeente")
         )
         for table, key in tables:
             try:
-                frame = _join(frame, Path(table), key, notes)
+                frame = join(frame, Path(table), key, notes)
             except BuurtsaeError as error:
                 problems.collect(error)
         every = frame
@@ -158,19 +172,86 @@ class Areas:
         found = replace(found, notes=(*found.notes, *strange))
         return named(completed(found, every.set_index("buurtcode"), population), region)
 
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        code: str,
+        levels: Mapping[str, str] | None = None,
+        *,
+        name: str | None = None,
+        population: str | None = None,
+        groupings: Sequence[str] = (),
+        region: str = "",
+        year: int = 0,
+    ) -> Areas:
+        """Take areas of any country and code system from a table, with or without geometry.
+
+        Parameters
+        ----------
+        frame : DataFrame, one row per area
+            Its numeric columns are covariates. It is not changed.
+        code : str
+            Column of the codes, which are free: text, or whole numbers.
+        levels : mapping of level to column, optional
+            Levels above the areas, from small to large, and the columns of their codes. Each area is in one group of
+            each, and each group in one of the next level: what is not nested is a grouping. No code is at two levels.
+        name, population : str, optional
+            Columns of the names and of the number of residents: by default `name` and `population`, where the frame
+            has them. Without residents each area counts equally.
+        groupings : sequence of str
+            Columns that are levels too; an area may be in no group, and groups need not be nested.
+        region : str
+            Name of the whole, for the row of level `all`.
+        year : int
+            Year of the division; 0 where it does not matter.
+
+        Raises
+        ------
+        DataError or ProblemsError
+            Everything that is wrong, at once: codes that are missing or occur twice, areas in no group, levels that
+            are not nested, residents that are no persons.
+
+        Examples
+        --------
+        >>> counties = pd.DataFrame({"fips": [37001, 37003, 45001], "state": [37, 37, 45], "income": [1.2, 2.0, 1.6]})
+        >>> Areas.from_frame(counties, code="fips", levels={"state": "state"})
+        Areas: 3 areas in 2 state areas, residents unknown
+        """
+        table, system, notes = arranged(frame, code, levels or {}, name, population, groupings)
+        return cls(
+            table,
+            year,
+            region=region or "all areas",
+            notes=tuple(notes),
+            groupings=tuple(groupings),
+            system=system,
+            alike=ALIKE in notes,
+        )
+
     @property
     def codes(self) -> pd.Index:
-        """Buurtcodes, sorted."""
+        """Codes of the areas, sorted."""
         return self.frame.index
 
     @property
+    def base(self) -> str:
+        """The level of the areas themselves, `buurt` or `area`."""
+        return self.system.base
+
+    @property
+    def noun(self) -> Note:
+        """What the areas are called: buurten, or areas."""
+        return self.system.noun(self.base)
+
+    @property
     def population(self) -> np.ndarray:
-        """Residents per buurt, in the order of `codes`."""
+        """Residents per area, in the order of `codes`."""
         return self.frame["population"].to_numpy(dtype=float)
 
     @property
     def inhabited(self) -> np.ndarray:
-        """True for buurten with residents: those that get an estimate."""
+        """True for areas with residents: those that get an estimate."""
         return self.population > 0
 
     @property
@@ -179,18 +260,28 @@ class Areas:
         numeric = self.frame.select_dtypes("number").columns
         return [c for c in numeric if c not in STRUCTURAL]
 
-    def parents(self, level: str, of: str = "buurt") -> pd.Series:
-        """Return the code at `level` of each buurt, or of each area of a level `of`, which may not lie above it.
+    def parent(self, level: str) -> str:
+        """Return the level whose areas those of `level` are ranked in and compared with."""
+        above = self.system.parent(level)
+        return above if above in self.levels else self.system.whole
 
-        It is missing for a buurt that is in no group of a grouping.
+    def parents(self, level: str, of: str | None = None) -> pd.Series:
+        """Return the code at `level` of each area, or of each area of a level `of`, which may not lie above it.
+
+        It is missing for an area that is in no group of a grouping.
+
+        Raises
+        ------
+        DataError
+            If there is no such level.
         """
-        if of != "buurt":
-            own, parent = self.parents(of), self.parents(level)
-            return pd.Series(parent.to_numpy(), index=own.to_numpy()).groupby(level=0).first()
-        if level == "buurt":
+        if of not in (None, self.base):
+            lower, parent = self.parents(of), self.parents(level)
+            return pd.Series(parent.to_numpy(), index=lower.to_numpy()).groupby(level=0).first()
+        if level == self.base:
             return pd.Series(self.codes, index=self.codes)
-        if level == "land":
-            return pd.Series(codes.LAND, index=self.codes)
+        if level == self.system.whole:
+            return pd.Series(self.system.whole_code, index=self.codes)
         if level not in self.levels:
             raise DataError(
                 "the areas have no such level", repr(level), shown(self.levels), "join a table that has this column"
@@ -212,9 +303,9 @@ class Areas:
 
     @cached_property
     def levels(self) -> tuple[str, ...]:
-        """The levels that can be estimated, from buurt up."""
-        known = [lv for lv in codes.LEVELS if lv in ("buurt", "wijk", "gemeente", "land") or lv in self.frame]
-        return (*known[:-1], *self.groupings, "land")
+        """The levels that can be estimated, from the areas themselves up."""
+        above = [level for level in self.system.levels[1:-1] if level in self.frame]
+        return (self.base, *above, *self.groupings, self.system.whole)
 
     def complete(self, level: str, codes: Sequence[str] | pd.Index) -> np.ndarray:
         """Return True for codes of a level of which the run holds every inhabited buurt."""
@@ -222,12 +313,14 @@ class Areas:
 
     def left_out(self, level: str, code: pd.Series) -> np.ndarray:
         """Return True for buurtcodes or wijkcodes that the file has, and `where` left out."""
-        buurt = pd.Series(self.omitted, dtype=object)
-        return code.isin(buurt if level == "buurt" else codes.wijk_of(buurt)).to_numpy()
+        omitted = pd.Series(self.omitted, dtype=object)
+        return code.isin(self.system.read(omitted, level) if level in self.system.forms else omitted).to_numpy()
 
     def label(self, level: str, code: str) -> str:
         """Return the name of an area, or its code where the name is unknown."""
-        return self.names.get(level, {}).get(code, code)
+        if level == self.base:
+            return str(self.frame.loc[code, "name"])
+        return self.region if level == self.system.whole else self.names.get(level, {}).get(code, code)
 
     def residents(self, level: str) -> pd.Series:
         """Return the number of residents of each area of a level, by code."""
@@ -246,14 +339,22 @@ class Areas:
         return [str(c) for c in labels], sp.csr_array((values, (row, column)), shape=(len(labels), len(self.codes)))
 
     def graph(self, rule: str = "queen", bridges: Sequence[Pair] = ()) -> Graph:
-        """Return the contiguity graph of all buurten, those without residents included.
+        """Return the contiguity graph of all areas, those without residents included.
 
         Parameters
         ----------
         rule : {"queen", "rook"}
         bridges : sequence of pairs of codes
             Pairs to join although water lies between; without them components are kept apart.
+
+        Raises
+        ------
+        DataError
+            If the areas have no geometry.
         """
+        if "geometry" not in self.frame:
+            got, hint = f"columns {shown(self.frame.columns)}", "use Graph.from_pairs, from_adjacency or from_libpysal"
+            raise DataError("the areas have no geometry", got, "polygons, to see which areas meet", hint)
         return Graph.from_geometry(self.frame, rule, bridges)
 
     def audit(self) -> dict[str, object]:
@@ -261,14 +362,17 @@ class Areas:
         missing = self.frame.loc[self.inhabited, self.covariates].isna().sum()
         return {
             "year": self.year,
-            "buurten": len(self.frame),
+            str(self.noun): len(self.frame),
             "without_residents": list(self.codes[~self.inhabited]),
             "residents": int(self.population.sum()),
-            "wijken": int(self.frame["wijk"].nunique()),
-            "gemeenten": int(self.frame["gemeente"].nunique()),
+            **self._above(),
             "missing_covariates": {str(c): int(n) for c, n in missing.items() if n},
             "notes": list(self.notes),
         }
+
+    def _above(self) -> dict[str, int]:
+        """How many areas there are at the levels above that have a noun."""
+        return {str(self.system.nouns[v]): len(self.at(v)) for v in self.levels[1:] if v in self.system.nouns}
 
     def _repr_html_(self) -> str:
         """A notebook's view: levels, covariates with what is missing of them, and what was repaired."""
@@ -281,77 +385,11 @@ class Areas:
         return f"<p>{escape(repr(self))}</p>{view}{about.to_html(float_format='{:.4g}'.format)}<ul>{listed}</ul>"
 
     def __repr__(self) -> str:
-        a = self.audit()
-        return (
-            f"Areas of {self.year}: {a['buurten']} buurten ({int((~self.inhabited).sum())} without residents) "
-            f"in {a['wijken']} wijken and {a['gemeenten']} gemeenten, {a['residents']} residents"
-        )
-
-
-def _read_geometry(path: Path, notes: list[Note]) -> gpd.GeoDataFrame:
-    """A table of scalars with one geometry, in the column `geometry`; what the reader warned of becomes a note."""
-    import geopandas as gpd
-
-    path = readable(path, "correct [areas] file")
-    try:
-        with warnings.catch_warnings(record=True) as heard:
-            warnings.simplefilter("always")
-            parquet = path.suffix.lower() in (".parquet", ".geoparquet")
-            frame = gpd.read_parquet(path) if parquet else gpd.read_file(path)
-    except Exception as error:  # whatever GDAL and pyarrow raise on a file that they cannot read
-        raise DataError(
-            f"{path.name} cannot be read as areas",
-            cut(error, 300),
-            "GeoPackage, GeoParquet, GeoJSON or shapefile",
-            "open it in a GIS and export it again",
-        ) from error
-    if not isinstance(frame, gpd.GeoDataFrame):
-        raise DataError(f"{path.name} has no geometry", "a table", "a layer with polygons", "choose another layer")
-    notes += [Note(said := cut(w.message, 200), said).under(path.name) for w in heard]  # what GDAL says, in English
-    shape = gpd.GeoSeries(frame.geometry.reset_index(drop=True), name="geometry")
-    others = [c for c, dtype in frame.dtypes.items() if str(dtype) == "geometry"]
-    table = plain(pd.DataFrame(frame.drop(columns=others)), path.name)
-    if "geometry" in table:
-        raise DataError(f"{path.name} has columns twice", "geometry", "different names", "rename or remove one of them")
-    return gpd.GeoDataFrame(table, geometry=shape)
-
-
-def _join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[Note]) -> gpd.GeoDataFrame:
-    """Left-join a table by code, checked both ways; columns that are already there are not repeated."""
-    table = read_table(path, text=("buurtcode", "wijkcode", "gemeentecode"))
-    if key not in table or key not in frame:
-        raise DataError(
-            f"{path.name} cannot be joined",
-            f"no column {key!r}",
-            "buurtcode, wijkcode or gemeentecode",
-            "correct `key`",
-        )
-    twice = table[key][table[key].duplicated()]
-    if len(twice):
-        raise DataError(f"{path.name} has codes twice", shown(twice), "one row per code", "remove the duplicates")
-    absent = set(frame[key].dropna()) - set(table[key])
-    if len(absent) == frame[key].nunique():
-        raise DataError(
-            f"{path.name} has none of the areas", shown(table[key]), shown(frame[key]), "is it of another year?"
-        )
-    if absent:
-        notes.append(
-            Note(
-                "{n} {key} without a row in {file}: {codes}",
-                "{n} keer een {key} zonder rij in {file}: {codes}",
-                n=len(absent), key=key, file=path.name, codes=sorted(absent),
-            )
-        )  # fmt: skip
-    extra = set(table[key]) - set(frame[key])
-    if extra and key == "buurtcode":
-        notes.append(
-            Note(
-                "{n} rows of {file} have no geometry or lie outside the areas: left out",
-                "{n} rijen van {file} hebben geen polygoon of liggen buiten het gebied: weggelaten",
-                n=len(extra), file=path.name,
-            )
-        )  # fmt: skip
-    return frame.merge(table[[key, *(c for c in table if c not in frame)]], on=key, how="left", validate="many_to_one")
+        year = f" of {self.year}" if self.year else ""
+        above = " and ".join(f"{n} {noun}" for noun, n in self._above().items())
+        empty = "" if self.alike else f" ({int((~self.inhabited).sum())} without residents)"
+        residents = "residents unknown" if self.alike else f"{int(self.population.sum())} residents"
+        return f"Areas{year}: {len(self.frame)} {self.noun}{empty}{above and f' in {above}'}, {residents}"
 
 
 def _assemble(
@@ -386,21 +424,14 @@ def _assemble(
         )
     out = frame[["geometry"]].assign(
         name=frame[name].astype(str) if name in frame else frame.index,
-        wijk=codes.wijk_of(frame.index.to_series()),
-        gemeente=codes.gemeente_of(frame.index.to_series()),
+        wijk=CBS.read(frame.index.to_series(), "wijk"),
+        gemeente=CBS.read(frame.index.to_series(), "gemeente"),
         population=residents.fillna(0).round().astype("int64"),
     )
     for level, column in (("ggdregio", "ggdregio"), ("provincie", "provinciecode"), ("provincie", "provincie")):
         if column in frame and level not in out:
             out[level] = frame[column].astype(str)
-    for column in groupings:
-        group = frame[column].astype("string").str.strip()
-        group = group.astype(object).where(group.notna() & (group != ""), None)
-        out[GROUP.format(column) if pd.api.types.is_numeric_dtype(frame[column]) else column] = group
-        if n := int(group.isna().sum()):
-            notes.append(
-                Note("buurten in no group of {by}: {n}", "buurten in geen groep van {by}: {n}", n=n, by=column)
-            )
+    out = out.join(grouped(frame[list(groupings)], CBS.noun("buurt"), notes))
     used = {name, population, "wijkcode", "gemeentecode", "geometry", "ggdregio", "wijknaam", "gemeentenaam"}
     used |= {"provinciecode", "provincienaam"} if "provinciecode" in frame else set()
     more, hidden = dict[str, pd.Series](), dict[str, int]()

@@ -6,23 +6,46 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from buurtsae.areas import codes
+import pandas as pd
+
+from buurtsae.areas.codes import CBS, clean
 from buurtsae.areas.plausible import residents
 from buurtsae.errors import Problems, cut, shown
+from buurtsae.notes import Note
 from buurtsae.tables import as_number
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-STRUCTURAL = ("name", "wijk", "gemeente", "population", "geometry")
+STRUCTURAL = ("name", "population", "geometry")
 CODES = ("buurtcode", "wijkcode", "gemeentecode")
 NAMES = ("buurtnaam", "wijknaam", "gemeentenaam", "provinciecode", "provincienaam")
+
+GROUP = "{} (group)"  # where a grouping is that is a covariate too
+
+
+def grouped(columns: pd.DataFrame, noun: Note, notes: list[Note]) -> pd.DataFrame:
+    """Return the groups of each grouping as text, None for an area in none; those of numbers are covariates too."""
+    out = pd.DataFrame(index=columns.index)
+    for by, column in columns.items():
+        group = clean(column)
+        group = group.astype(object).where(group.notna() & (group != ""), None)
+        out[GROUP.format(by) if pd.api.types.is_numeric_dtype(column) else by] = group
+        if n := int(group.isna().sum()):
+            notes.append(
+                Note(
+                    "{areas} in no group of {by}: {n}",
+                    "{areas} in geen groep van {by}: {n}",
+                    areas=noun, by=by, n=n,
+                )
+            )  # fmt: skip
+    return out
 
 
 def check_rows(frame: gpd.GeoDataFrame, problems: Problems) -> None:
     """Codes are whole, occur once, and lie in one area of each higher level."""
     code = frame["buurtcode"]
-    if bad := codes.malformed(code):
+    if bad := CBS.malformed(code, "buurt"):
         problems.add(
             "area codes are malformed", shown(bad), "the form BU03440101", "give buurtcodes as published by CBS"
         )
@@ -65,8 +88,8 @@ def check_groupings(frame: gpd.GeoDataFrame, groupings: Sequence[str], used: Seq
                 "a column of groups of buurten",
                 "leave it out: wijk, gemeente and provincie are levels already",
             )
-        elif column in (*codes.LEVELS, *STRUCTURAL) or not re.fullmatch(r"[a-z][a-z0-9_]*", column):
-            taken = f"small letters, digits and _, and not {', '.join((*codes.LEVELS, *STRUCTURAL))}"
+        elif column in (*CBS.levels, *STRUCTURAL) or not re.fullmatch(r"[a-z][a-z0-9_]*", column):
+            taken = f"small letters, digits and _, and not {', '.join((*CBS.levels, *STRUCTURAL))}"
             problems.add("a grouping cannot have this name", cut(repr(column)), taken, "rename it")
         elif column not in frame:
             problems.add("the areas have no such grouping", repr(column), shown(frame.columns), "join its table")

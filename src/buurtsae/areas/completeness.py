@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from buurtsae.areas import codes
+from buurtsae.areas.codes import CBS
 from buurtsae.errors import DataError
 from buurtsae.notes import Note
 from buurtsae.tables import as_number
@@ -66,7 +66,7 @@ def too_few_gemeenten(provincie: pd.Series, year: int) -> tuple[str, ...]:
     """
     if year not in PROVINCIE_YEARS:
         return ()
-    count = codes.gemeente_of(provincie.index.to_series()).groupby(provincie.to_numpy()).nunique()
+    count = CBS.read(provincie.index.to_series(), "gemeente").groupby(provincie.to_numpy()).nunique()
     return tuple(sorted(str(p) for p, n in count.items() if n < PROVINCIES.get(str(p), 0)))
 
 

@@ -1,7 +1,8 @@
-"""The neighbour graph of buurten: contiguity, components, islands and bridges.
+"""The neighbour graph of areas: who is whose neighbour, components, islands and bridges.
 
-Neighbours come from libpysal (queen or rook contiguity). Areas that touch nothing, and groups of areas cut off
-by water, are kept apart unless the user bridges named pairs (a ferry, a dike): the policy is chosen and audited.
+Neighbours are pairs of codes, the cells of an adjacency, or polygons that meet (libpysal: queen or rook contiguity).
+Areas that touch nothing, and groups of areas cut off by water, are kept apart unless the user bridges named pairs (a
+ferry, a dike): the policy is chosen and audited.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from buurtsae.areas.codes import clean
 from buurtsae.areas.icar import IcarStructure, icar_structure
 from buurtsae.areas.plausible import GRAPH
 from buurtsae.errors import DataError, Problems, shown
@@ -23,8 +25,26 @@ from buurtsae.sparse import Ints
 
 if TYPE_CHECKING:
     import geopandas as gpd
+    from libpysal.graph import Graph as Contiguity
+    from libpysal.weights import W
+    from numpy.typing import ArrayLike
 
 Pair = tuple[str, str]
+CONTIGUITY = ("queen", "rook")
+FIT = "give both for the same areas"
+
+
+def _text(codes: pd.Series) -> pd.Series:
+    """Codes as text, as areas have them."""
+    return clean(codes.infer_objects()).astype(object).fillna("")
+
+
+def _labels(codes: Iterable[object]) -> pd.Index:
+    """The codes as text, sorted; each occurs once."""
+    labels = pd.Index(sorted(_text(pd.Series(list(codes), dtype=object))), dtype=object)
+    if len(twice := labels[labels.duplicated()].unique()):
+        raise DataError("areas of a graph occur more than once", shown(twice), "each once", "remove the duplicates")
+    return labels
 
 
 @dataclass(frozen=True)
@@ -40,7 +60,12 @@ class Graph:
     bridges : tuple of pairs of codes
         Pairs that were joined by hand, included in `edges`.
     rule : str
-        Where the edges come from: `queen`, `rook` or `table`.
+        Where the edges come from: `queen`, `rook`, `adjacency` or `table`.
+
+    Examples
+    --------
+    >>> Graph.from_pairs(["a", "b", "c"], [("a", "b")])
+    Graph of 3 areas: 1 pairs (table), components of [2] areas, 1 without neighbours, 0 bridges
     """
 
     codes: tuple[str, ...]
@@ -50,24 +75,44 @@ class Graph:
 
     @classmethod
     def from_pairs(
-        cls, codes: Iterable[str], pairs: Iterable[Pair], bridges: Sequence[Pair] = (), rule: str = "table"
+        cls,
+        codes: Iterable[object],
+        pairs: Iterable[Sequence[object]] | pd.DataFrame,
+        bridges: Sequence[Pair] = (),
+        rule: str = "table",
     ) -> Graph:
         """Build a graph from pairs of codes, in any order and direction.
+
+        Parameters
+        ----------
+        codes : iterable
+            Of all areas, those without neighbours included: text, or whole numbers, as of `Areas.from_frame`.
+        pairs : iterable of pairs, or DataFrame of two columns
+            The edges.
+        bridges : sequence of pairs of codes
+            Further edges, made by hand.
+        rule : str
+            Where the edges come from.
 
         Raises
         ------
         ProblemsError or DataError
-            If a pair or bridge names an unknown area, or an area as its own neighbour.
+            If a pair or bridge names an unknown area, or an area as its own neighbour, or codes occur twice.
+
+        Examples
+        --------
+        >>> Graph.from_pairs([37001, 37003, 37005], [(37001, 37003)]).degree.to_dict()
+        {'37001': 1, '37003': 1, '37005': 0}
         """
-        labels = pd.Index(sorted(codes))
-        problems = Problems()
+        labels, problems = _labels(codes), Problems()
         found = {}
-        for name, some in (("a neighbour pair", list(pairs)), ("a bridge", list(bridges))):
-            table = pd.DataFrame(some, columns=["a", "b"], dtype=object)
+        for name, some in (("a neighbour pair", pairs), ("a bridge", bridges)):
+            rows = some.to_numpy() if isinstance(some, pd.DataFrame) else list(some)
+            table = pd.DataFrame(rows, columns=["a", "b"], dtype=object).apply(_text)
             position = np.column_stack([labels.get_indexer(table["a"]), labels.get_indexer(table["b"])])
             unknown = sorted({str(c) for c in table.to_numpy()[position < 0]})
             if unknown:
-                problems.add(f"{name} names unknown areas", shown(unknown), "codes of the areas file", "check the year")
+                problems.add(f"{name} names unknown areas", shown(unknown), "codes of the areas", "check the year")
             loops = table["a"][(position[:, 0] == position[:, 1]) & (position[:, 0] >= 0)]
             if len(loops):
                 problems.add(f"{name} joins an area to itself", shown(loops), "two different areas", "remove it")
@@ -75,6 +120,66 @@ class Graph:
         problems.raise_if_any()
         edges = np.sort(np.vstack(list(found.values())), axis=1).astype(np.int64)
         return cls(tuple(labels), np.unique(edges, axis=0), tuple(bridges), rule)
+
+    @classmethod
+    def from_adjacency(cls, codes: Iterable[object], matrix: ArrayLike | sp.sparray | pd.DataFrame) -> Graph:
+        """Build a graph from an adjacency matrix: areas are neighbours where a cell is not zero.
+
+        Parameters
+        ----------
+        codes : iterable, length n
+            Of the areas.
+        matrix : sparse, array or DataFrame, shape (n, n)
+            Symmetric in what is zero: weights are not used. Rows and columns are in the order of the codes; those of a
+            DataFrame have codes themselves, and are joined by these.
+
+        Raises
+        ------
+        ProblemsError or DataError
+            By name: areas that are not in both, an area as its own neighbour, neighbours in one direction only.
+
+        Examples
+        --------
+        >>> Graph.from_adjacency(["a", "b", "c"], [[0, 1, 0], [1, 0, 0], [0, 0, 0]]).degree.to_dict()
+        {'a': 1, 'b': 1, 'c': 0}
+        """
+        listed = _text(pd.Series(list(codes), dtype=object))
+        _labels(listed)
+        if isinstance(matrix, pd.DataFrame):
+            matrix = matrix.set_axis(_text(matrix.index.to_series()), axis=0)
+            matrix = matrix.set_axis(_text(matrix.columns.to_series()), axis=1)
+            for axis, there in (("rows", matrix.index), ("columns", matrix.columns)):
+                if len(there) != len(listed) or (other := set(there) ^ set(listed)):
+                    got = shown(sorted(other)) if len(there) == len(listed) else f"{len(there)} {axis}"
+                    raise DataError(f"{axis} of the adjacency are of other areas", got, f"the {len(listed)} areas", FIT)
+            matrix = matrix.loc[listed, listed].to_numpy()
+        cells = sp.csr_array(matrix)
+        if cells.shape != (len(listed),) * 2:
+            raise DataError("the adjacency has another size", str(cells.shape), f"{(len(listed),) * 2}", FIT)
+        cells.eliminate_zeros()
+        problems, name, there = Problems(), listed.to_numpy(), (cells != 0).astype(int)
+        row, column = ((there - there.T) > 0).nonzero()
+        if len(row):
+            pairs = shown(f"{name[i]} to {name[j]}" for i, j in zip(row, column, strict=True))
+            problems.add("neighbours are so in one direction only", pairs, "a symmetric adjacency", "make it symmetric")
+        if (loops := cells.diagonal() != 0).any():
+            problems.add("areas are their own neighbours", shown(name[loops]), "zeros on the diagonal", "remove these")
+        problems.raise_if_any()
+        return cls.from_pairs(listed, zip(*(name[k] for k in cells.nonzero()), strict=True), rule="adjacency")
+
+    @classmethod
+    def from_libpysal(cls, graph: Contiguity | W) -> Graph:
+        """Build a graph from a `Graph` or `W` of libpysal, whose ids are the codes of the areas.
+
+        Where the ids are positions, use ``Graph.from_adjacency(codes, graph.sparse)``. Weights are not used.
+
+        Raises
+        ------
+        ProblemsError or DataError
+            As `from_adjacency`: such as nearest neighbours, which may be so in one direction only.
+        """
+        ids = graph.unique_ids if hasattr(graph, "unique_ids") else graph.id_order
+        return cls.from_adjacency(ids, graph.sparse)
 
     @classmethod
     def from_geometry(cls, frame: gpd.GeoDataFrame, rule: str = "queen", bridges: Sequence[Pair] = ()) -> Graph:
@@ -87,10 +192,15 @@ class Graph:
             Sharing a point, or sharing a line, makes neighbours.
         bridges : sequence of pairs of codes
             Extra pairs, for areas that water keeps apart.
+
+        Raises
+        ------
+        ProblemsError or DataError
+            If the rule is unknown, or as `from_pairs`.
         """
         from libpysal.graph import Graph as Contiguity
 
-        if rule not in ("queen", "rook"):
+        if rule not in CONTIGUITY:
             raise DataError("the neighbour rule is unknown", repr(rule), "queen or rook", "correct [graph] rule")
         adjacency = Contiguity.build_contiguity(frame.geometry, rook=rule == "rook").adjacency
         focal, neighbour = (adjacency.index.get_level_values(k) for k in ("focal", "neighbor"))
@@ -122,8 +232,8 @@ class Graph:
 
     @property
     def notes(self) -> list[Note]:
-        """What is strange about it."""
-        return Problems().sift(check(self.degree) for check in GRAPH)
+        """What is strange about the borders that it was made from."""
+        return Problems().sift(check(self.degree) for check in GRAPH if self.rule in CONTIGUITY)
 
     def audit(self) -> dict[str, object]:
         """Return what an analyst must know: components, islands, areas with one neighbour, bridges."""
@@ -147,6 +257,7 @@ class Graph:
     def words(self) -> Note:
         """The audit in a line, in English and in Dutch."""
         a = self.audit()
+        sizes = str(a["components"]).split(", ")
         return Note(
             "Graph of {n} areas: {pairs} pairs ({rule}), components of {sizes} areas, {islands} without neighbours, "
             "{bridges} bridges",
@@ -155,7 +266,7 @@ class Graph:
             n=a["areas"],
             pairs=a["pairs"],
             rule=self.rule,
-            sizes=str(a["components"]),
+            sizes=", ".join(sizes[:5] + ["...]"] * (len(sizes) > 5)),
             islands=len(self.degree.index[self.degree == 0]),
             bridges=len(self.bridges),
         )

@@ -40,7 +40,7 @@ def residents(numbers: pd.Series) -> Finding:
     grouped = thousands.all() and not hundreds.all()
     return DataError(
         "the number of residents is no whole number",
-        f"{shown(f'{x:g}' for x in part)} in {len(part)} buurten",
+        f"{shown(f'{x:g}' for x in part)} in {len(part)} areas",
         "persons",
         "these look like thousands with a separator: write 2865 for 2.865, in the whole column"
         if grouped
@@ -128,8 +128,8 @@ def neighbours(degree: pd.Series) -> Finding:
     if len(degree) < MANY or low <= mean <= high:
         return None
     return Note(
-        "buurten have {mean:.1f} neighbours on average, where {low:g} to {high:g} is usual: {meet}",
-        "buurten hebben gemiddeld {mean:.1f} buren, en {low:g} tot {high:g} is gewoon: {meet}",
+        "areas have {mean:.1f} neighbours on average, where {low:g} to {high:g} is usual: {meet}",
+        "gebieden hebben gemiddeld {mean:.1f} buren, en {low:g} tot {high:g} is gewoon: {meet}",
         mean=mean, low=low, high=high, meet=MEET,
     )  # fmt: skip
 
@@ -140,8 +140,8 @@ def joined(degree: pd.Series) -> Finding:
     if len(degree) < MANY or len(alone) <= ALONE * len(degree):
         return None
     return Note(
-        "{n} of {of} buurten have no neighbours ({codes}): {meet}",
-        "{n} van de {of} buurten hebben geen buren ({codes}): {meet}",
+        "{n} of {of} areas have no neighbours ({codes}): {meet}",
+        "{n} van de {of} gebieden hebben geen buren ({codes}): {meet}",
         n=len(alone), of=len(degree), codes=list(alone), meet=MEET,
     )  # fmt: skip
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from buurtsae.errors import ModelError, Problems, cut, shown
+from buurtsae.errors import DataError, ModelError, Problems, cut, shown
 from buurtsae.model.formula import matrix, parts, read, variables
 from buurtsae.model.rank import dependent_columns
 from buurtsae.sparse import Floats
@@ -23,6 +24,36 @@ class NotConvergedWarning(UserWarning):
 
 class BoundaryWarning(UserWarning):
     """A variance component is estimated at the edge of what is possible, such as a variance of zero."""
+
+
+def numbers(values: ArrayLike, name: str) -> Floats:
+    """Return an array of numbers.
+
+    Raises
+    ------
+    DataError
+        If it holds anything else.
+    """
+    try:
+        return np.array(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} is not numeric", str(error), "numbers", "convert it") from error
+
+
+def covariates(x: ArrayLike, name: str = "x") -> pd.DataFrame:
+    """Return covariates (n, p) or (n,) as a table of numbers, with columns x0, x1, ... where they have no names.
+
+    Raises
+    ------
+    DataError
+        If they are not numeric, or no table.
+    """
+    values = numbers(x, name)
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2:
+        raise DataError(f"{name} is no table", f"shape {values.shape}", "(n, p)", "give a row for each, and a column")
+    index, columns = (x.index, map(str, x.columns)) if isinstance(x, pd.DataFrame) else (None, None)
+    return pd.DataFrame(values, index, columns or [f"x{j}" for j in range(values.shape[1])])
 
 
 def read_formula(formula: str, data: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame, ModelSpec]:
@@ -124,12 +155,12 @@ def check_columns(
             "leave covariates out",
             ModelError,
         )
-    elif found := dependent_columns(x):
+    elif groups := dependent_columns(x):
         problems.add(
             "covariates are linear combinations of others",
-            "; ".join(shown((names[j] for j in group), 20) for group in found),
+            "; ".join(shown((names[j] for j in group), 20) for group in groups),
             "independent columns",
-            "leave one out" if len(found) == 1 else "leave one out of each",
+            "leave one out" if len(groups) == 1 else "leave one out of each",
             ModelError,
         )
 

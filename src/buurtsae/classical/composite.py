@@ -2,9 +2,9 @@ r"""Direct, synthetic and composite estimates of means of areas, from weights an
 
     direct       sum w y / N, or ybar under simple random sampling;
     synthetic    sum_k N_ak Ybar_k / N_a, Ybar_k = sum w y / sum w of post-stratum k over all areas;
-    composite    phi_a direct + (1 - phi_a) synthetic.
+    composite    gamma_a direct + (1 - gamma_a) synthetic.
 
-Sample size dependent: phi_a = min(1, Nhat_a / (delta N_a)), Nhat_a = sum of w. Optimal: phi_a = B / (B + v_a), v_a
+Sample size dependent: gamma_a = min(1, Nhat_a / (delta N_a)), Nhat_a = sum of w. Optimal: gamma_a = B / (B + v_a), v_a
 the variance of the direct estimate and B the mean squared error of the synthetic one, averaged over areas,
 B = mean((synthetic - direct)^2 - v), 0 if negative; a common weight takes the mean of v instead (Purcell and Kish).
 
@@ -20,13 +20,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from buurtsae.classical.core import Shaped
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.variance import group_sum
 
 
-@dataclass(frozen=True)
-class Direct:
+@dataclass(frozen=True, repr=False)
+class Direct(Shaped):
     """Direct estimates per area, NaN where there is no unit; a variance of one unit is NaN where it needs two.
 
     Attributes
@@ -40,7 +41,7 @@ class Direct:
     variance: Floats
 
 
-def direct(y: Floats, area: Ints, sizes: Floats, w: Floats | None = None, replacement: bool = False) -> Direct:
+def direct(y: Floats, area: Ints, sizes: Floats, weight: Floats | None = None, replacement: bool = False) -> Direct:
     """Return direct estimates of means: Horvitz-Thompson with weights, sample means without.
 
     Parameters
@@ -50,7 +51,7 @@ def direct(y: Floats, area: Ints, sizes: Floats, w: Floats | None = None, replac
         Of each unit; -1 for units outside every area.
     sizes : ndarray, shape (t,)
         Population sizes N.
-    w : ndarray, shape (n,), optional
+    weight : ndarray, shape (n,), optional
         Inverse probabilities of inclusion. The variance then takes joint probabilities as products, sum w (w - 1) y^2 /
         N^2; with replacement it is that of the mean of n_a independent estimates n_a w y / N.
     replacement : bool
@@ -60,38 +61,43 @@ def direct(y: Floats, area: Ints, sizes: Floats, w: Floats | None = None, replac
     ------
     DataError or ProblemsError
         If answers are missing, weights below 1 without replacement, or populations smaller than samples.
+
+    Examples
+    --------
+    >>> direct(np.array([1.0, 3.0, 4.0, 8.0]), np.array([0, 0, 1, 1]), np.array([10.0, 8.0])).mean
+    array([2., 6.])
     """
     t = len(sizes)
     n = np.bincount(area[area >= 0], minlength=t)
     problems = Problems()
     if (lost := int((~np.isfinite(y)).sum())) > 0:
         problems.add(f"y is missing in {lost} units", f"{lost} of {len(y)}", "answers of all", "leave these units out")
-    if w is not None:
-        low = ~(w >= (0 if replacement else 1))
+    if weight is not None:
+        low = ~(weight >= (0 if replacement else 1))
         least = "0 or more" if replacement else "1 or more: inverse probabilities"
         if low.any():
-            problems.add(f"{int(low.sum())} weights are impossible", shown(w[low]), least, "correct the weights")
+            problems.add(f"{int(low.sum())} weights are impossible", shown(weight[low]), least, "correct the weights")
     if (wrong := ~(sizes >= np.maximum(n, 1))).any():
         got = shown(f"{i}: {sizes[i]:g} < {n[i]}" for i in np.flatnonzero(wrong))
         problems.add("the population is smaller than the sample", got, "N of at least n", "correct the sizes")
     problems.raise_if_any()
     there, count = n > 0, np.maximum(n, 1)
-    if w is None:
+    if weight is None:
         mean = group_sum(y, area, t) / count
         squares = group_sum((y - mean[area]) ** 2, area, t)
         spread = np.divide(squares, (n - 1) * count, out=np.full(t, np.nan), where=n > 1)
         variance = spread if replacement else spread * (1 - n / sizes)
     else:
-        mean = group_sum(w * y, area, t) / sizes
+        mean = group_sum(weight * y, area, t) / sizes
         if replacement:
-            squares = group_sum((n[area] * w * y / sizes[area] - mean[area]) ** 2, area, t)
+            squares = group_sum((n[area] * weight * y / sizes[area] - mean[area]) ** 2, area, t)
             variance = np.divide(squares, (n - 1) * count, out=np.full(t, np.nan), where=n > 1)
         else:
-            variance = group_sum(w * (w - 1) * y**2, area, t) / sizes**2
+            variance = group_sum(weight * (weight - 1) * y**2, area, t) / sizes**2
     return Direct(n, np.where(there, mean, np.nan), np.where(there, variance, np.nan))
 
 
-def post_stratified_synthetic(y: Floats, stratum: Ints, counts: Floats, w: Floats | None = None) -> Floats:
+def post_stratified_synthetic(y: Floats, stratum: Ints, counts: Floats, weight: Floats | None = None) -> Floats:
     """Return synthetic estimates: means of post-strata over all areas, weighted by an area's population in them.
 
     Parameters
@@ -101,7 +107,7 @@ def post_stratified_synthetic(y: Floats, stratum: Ints, counts: Floats, w: Float
         Post-stratum of each unit, 0 to K - 1.
     counts : ndarray, shape (t, K)
         Population of each area in each post-stratum.
-    w : ndarray, shape (n,), optional
+    weight : ndarray, shape (n,), optional
 
     Returns
     -------
@@ -111,9 +117,15 @@ def post_stratified_synthetic(y: Floats, stratum: Ints, counts: Floats, w: Float
     ------
     DataError
         If a post-stratum with population has no units.
+
+    Examples
+    --------
+    >>> counts = np.array([[3.0, 1.0], [0.0, 2.0]])  # two areas, two post-strata
+    >>> post_stratified_synthetic(np.array([1.0, 3.0, 4.0, 8.0]), np.array([0, 0, 1, 1]), counts)
+    array([3., 6.])
     """
-    weight = np.ones(len(y)) if w is None else w
-    total = group_sum(weight, stratum, counts.shape[1])
+    w = np.ones(len(y)) if weight is None else weight
+    total = group_sum(w, stratum, counts.shape[1])
     if (empty := (total <= 0) & (counts.sum(axis=0) > 0)).any():
         raise DataError(
             "post-strata with population have no units",
@@ -121,25 +133,25 @@ def post_stratified_synthetic(y: Floats, stratum: Ints, counts: Floats, w: Float
             "units in every post-stratum",
             "merge these with others",
         )
-    means = np.divide(group_sum(weight * y, stratum, len(total)), total, out=np.zeros(len(total)), where=total > 0)
+    means = np.divide(group_sum(w * y, stratum, len(total)), total, out=np.zeros(len(total)), where=total > 0)
     people = counts.sum(axis=1)
     return np.divide(counts @ means, people, out=np.full(len(people), np.nan), where=people > 0)
 
 
-@dataclass(frozen=True)
-class Composite:
+@dataclass(frozen=True, repr=False)
+class Composite(Shaped):
     """Composite estimates per area.
 
     Attributes
     ----------
-    mean, weight : ndarray, shape (t,)
-        The weight phi is that of the direct estimate: 0 where there is none.
+    mean, gamma : ndarray, shape (t,)
+        Gamma is the weight of the direct estimate: 0 where there is none.
     mse : ndarray, shape (t,)
-        phi^2 v + (1 - phi)^2 B; NaN where not estimated.
+        gamma^2 v + (1 - gamma)^2 B; NaN where not estimated.
     """
 
     mean: Floats
-    weight: Floats
+    gamma: Floats
     mse: Floats
 
 
@@ -161,21 +173,27 @@ def sample_size_dependent(
     ------
     DataError
         If delta or a size is not positive.
+
+    Examples
+    --------
+    >>> direct, synthetic = np.array([2.0, 6.0]), np.array([3.0, 3.0])
+    >>> sample_size_dependent(direct, synthetic, np.array([12.0, 4.0]), np.array([10.0, 8.0])).mean
+    array([2. , 4.5])
     """
     if not (delta > 0 and (sizes > 0).all()):
         got = f"delta {delta:g}, smallest size {sizes.min():g}"
         raise DataError("the weights of a composite are impossible", got, "both above 0", "correct them")
-    weight = np.where(np.isfinite(mean), np.minimum(1.0, estimated_sizes / (delta * sizes)), 0.0)
-    return Composite(_mix(weight, mean, synthetic), weight, np.full(len(weight), np.nan))
+    gamma = np.where(np.isfinite(mean), np.minimum(1.0, estimated_sizes / (delta * sizes)), 0.0)
+    return Composite(_mix(gamma, mean, synthetic), gamma, np.full(len(gamma), np.nan))
 
 
-def optimal(mean: Floats, variance: Floats, synthetic: Floats, common: bool = False) -> Composite:
+def optimal(mean: Floats, synthetic: Floats, variance: Floats, common: bool = False) -> Composite:
     """Return composites of least mean squared error, given the average error of the synthetic estimates.
 
     Parameters
     ----------
-    mean, variance, synthetic : ndarray, shape (t,)
-        Direct estimates with their variances (NaN where there are none), and synthetic estimates.
+    mean, synthetic, variance : ndarray, shape (t,)
+        Direct (NaN where there is none) and synthetic estimates, and variances of the direct ones.
     common : bool
         One weight for all areas, 1 - sum v / sum (synthetic - direct)^2, rather than one each.
 
@@ -183,6 +201,11 @@ def optimal(mean: Floats, variance: Floats, synthetic: Floats, common: bool = Fa
     ------
     DataError
         If no area has both estimates, or a variance is negative.
+
+    Examples
+    --------
+    >>> optimal(np.array([2.0, 6.0]), np.array([3.0, 3.0]), np.array([1.0, 1.0])).gamma
+    array([0.8, 0.8])
     """
     there = np.isfinite(mean) & np.isfinite(variance) & np.isfinite(synthetic)
     if not there.any() or (variance[there] < 0).any():
@@ -190,14 +213,14 @@ def optimal(mean: Floats, variance: Floats, synthetic: Floats, common: bool = Fa
         raise DataError("the weights of a composite cannot be estimated", got, "direct estimates", "correct the input")
     v = variance[there]
     error = max(float(np.mean((synthetic[there] - mean[there]) ** 2 - v)), 0.0)
-    weight = np.zeros(len(mean))
+    gamma = np.zeros(len(mean))
     against = np.full(len(v), v.mean()) if common else v
-    weight[there] = np.divide(error, error + against, out=np.ones(len(v)), where=error + against > 0)
-    mse = weight**2 * np.where(there, variance, 0.0) + (1 - weight) ** 2 * error
-    return Composite(_mix(weight, mean, synthetic), weight, mse)
+    gamma[there] = np.divide(error, error + against, out=np.ones(len(v)), where=error + against > 0)
+    mse = gamma**2 * np.where(there, variance, 0.0) + (1 - gamma) ** 2 * error
+    return Composite(_mix(gamma, mean, synthetic), gamma, mse)
 
 
-def _mix(weight: Floats, mean: Floats, synthetic: Floats) -> Floats:
+def _mix(gamma: Floats, mean: Floats, synthetic: Floats) -> Floats:
     """Weighted means in which an estimate of weight 0 may be missing."""
-    own = np.where(weight > 0, weight * np.where(weight > 0, mean, 0.0), 0.0)
-    return own + np.where(weight < 1, (1 - weight) * np.where(weight < 1, synthetic, 0.0), 0.0)
+    observed = np.where(gamma > 0, gamma * np.where(gamma > 0, mean, 0.0), 0.0)
+    return observed + np.where(gamma < 1, (1 - gamma) * np.where(gamma < 1, synthetic, 0.0), 0.0)

@@ -40,7 +40,6 @@ class Fit:
     design : Design
         Model and data as the engine saw them.
     direct : DirectEstimates
-    areas : Areas
     draws : Draws
     engine : str
     seed : int
@@ -52,7 +51,6 @@ class Fit:
 
     design: Design
     direct: DirectEstimates
-    areas: Areas
     draws: Draws
     engine: str
     seed: int
@@ -63,6 +61,11 @@ class Fit:
     def model(self) -> AreaModel:
         """The specification."""
         return self.design.model
+
+    @property
+    def areas(self) -> Areas:
+        """Those of the direct estimates."""
+        return self.direct.areas
 
     @cached_property
     def marginal(self) -> Marginal:
@@ -178,7 +181,6 @@ def engine_options(engine: str, options: Mapping[str, Any]) -> Any:
 def fit(
     model: AreaModel,
     direct: DirectEstimates,
-    areas: Areas,
     engine: str = "laplace",
     seed: int = 1,
     *,
@@ -191,7 +193,7 @@ def fit(
     ----------
     model : AreaModel
     direct : DirectEstimates
-    areas : Areas
+        With their areas.
     engine : {"laplace", "nuts", "eblup"}
         `laplace` is exact given the hyperparameters and weighs values of these: seconds. `nuts` samples: the reference.
         `eblup` is classical: a multivariate Fay-Herriot model of the same covariates by REML, of the reference sources,
@@ -214,11 +216,11 @@ def fit(
     if hasattr(module, "counterpart"):
         asked = model
         model, direct = module.counterpart(model, direct)
-    arrays = design(model, direct, areas)
+    arrays = design(model, direct)
     if refused := module.supports(arrays):
         raise ModelError(
             f"engine {engine} does not support this model", ", ".join(refused), "a model without", "change it"
         )
     start = time.perf_counter()
     draws = replace(module.sample(arrays, seed, settings, progress), outcome=model.outcome)
-    return Fit(arrays, direct, areas, draws, engine, seed, time.perf_counter() - start, asked)
+    return Fit(arrays, direct, draws, engine, seed, time.perf_counter() - start, asked)

@@ -61,14 +61,15 @@ Options = EblupOptions
 def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, DirectEstimates]:
     """Return the classical model and data in the place of these; what is left out is in the notes of the data."""
     words = [t.name for t in model.terms]
-    notes, base = list[Note](), direct.areas.levels[0]
-    if words != [base]:
+    notes: list[Note] = []
+    if words != [direct.areas.base]:
         notes.append(
             Note(
-                "engine eblup: unstructured effects of buurten in the place of {terms}; where residuals of neighbours "
-                "go together (Moran's I), intervals above buurt level are too narrow",
-                "rekenwijze eblup: een los effect per buurt in plaats van {terms}; waar de residuen van buren op "
-                "elkaar lijken (Moran's I), zijn de intervallen boven buurtniveau te smal",
+                "engine eblup: an unstructured effect per {level} in the place of {terms}; where residuals of "
+                "neighbours go together (Moran's I), intervals above {level} level are too narrow",
+                "rekenwijze eblup: een los effect per {level} in plaats van {terms}; waar de residuen van buren op "
+                "elkaar lijken (Moran's I), zijn de intervallen boven {level}niveau te smal",
+                level=direct.areas.base,
                 terms=", ".join(words) or Note("none", "geen enkel effect"),
             )
         )
@@ -108,7 +109,7 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
             scores.append(replace(direct.scores[s], frame=direct.scores[s].frame.assign(**dict.fromkeys(lost, np.nan))))
     plain = AreaModel(
         model.formula,
-        (IID(base),),
+        (IID(direct.areas.base),),
         intercept=FLAT,
         coefficient=FLAT,
         covariates=model.covariates,
@@ -186,26 +187,24 @@ def sample(design: Design, seed: int, options: EblupOptions, progress: bool) -> 
     with warnings.catch_warnings():  # the certificate says both, and with it the gate and the notes of the report
         warnings.simplefilter("ignore", BoundaryWarning)
         warnings.simplefilter("ignore", NotConvergedWarning)
-        found = multivariate(design)
-    here, z, parts = found.maximum.here, found.model.blocks.z, found.squared_errors
+        fit = multivariate(design)
+    here, z, terms = fit.maximum.here, fit.model.blocks.z, fit.mse_terms
     n, (m, width, _) = options.draws, z.shape
     rng = np.random.default_rng([seed, 4])
     moved = rng.normal(size=(n, len(here.delta))) @ np.linalg.cholesky(here.inverse).T
     left = (np.eye(width) - here.sigma @ here.w) @ z
     eta = (moved @ left.reshape(m * width, -1).T).reshape(n, m, width)
-    root = _root(parts.g1 + 2 * parts.g3)
+    root = _root(terms.g1 + 2 * terms.g3)
     for k in range(n):  # one draw at a time: no second array of this size
-        eta[k] += found.eblup.to_numpy() + np.einsum("ade,ae->ad", root, rng.normal(size=(m, width)))
-    b = np.linalg.solve(found.model.blocks.root, (here.delta + moved).T).T.reshape(n, width, -1)
+        eta[k] += fit.eblup.to_numpy() + np.einsum("ade,ae->ad", root, rng.normal(size=(m, width)))
+    b = np.linalg.solve(fit.model.blocks.root, (here.delta + moved).T).T.reshape(n, width, -1)
     sd, correlation = _split(here.sigma)
     raw: dict[str, Floats] = {"eta": eta, "beta": np.asarray(b.swapaxes(1, 2), dtype=float)}
     (effect,) = design.effects
     parameters: dict[str, Floats] = {"sigma": sd, "R": np.asarray(np.linalg.cholesky(correlation))}
     hyper = {f"{effect.name}.{name}": np.broadcast_to(v, (n, 1, *v.shape)) for name, v in parameters.items()}
-    certificate = Maximised("REML", len(found.trace) - 1, found.converged, found.at_boundary)
-    return replace(
-        labelled(design, in_chains(raw), in_chains(hyper), certificate=certificate), mse=found.mse.to_numpy()
-    )
+    certificate = Maximised("REML", len(fit.trace) - 1, fit.converged, fit.at_boundary)
+    return replace(labelled(design, in_chains(raw), in_chains(hyper), certificate=certificate), mse=fit.mse.to_numpy())
 
 
 def _root(covariance: Floats) -> Floats:

@@ -113,6 +113,12 @@ def contrast(est: Estimates, first: Group, second: Group, measure: str, other: s
     ------
     DataError or ProblemsError
         As `scores`.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> print(contrast(voorbeeldstad(), "GM9901", "GM9902", "participatie"))
+    vrijwel zeker lager: verschil -0,9 (-1,2 tot -0,7), kans op hoger 0%
     """
     x, y = scores(est, first, measure), scores(est, second, other or measure)
     probability = float((x > y).mean() + 0.5 * (x == y).mean())
@@ -135,6 +141,12 @@ def ranking(est: Estimates, measure: str, codes: Iterable[str]) -> pd.DataFrame:
     DataFrame, indexed by `area_code`, the highest first
         `expected_rank`, `rank_lower`, `rank_upper` (95%), `p_highest`, `p_lowest_tenth`: probability of being among the
         lowest tenth, at least one area.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> ranking(voorbeeldstad(), "participatie", ["GM9901", "GM9902", "GM9903"])["rank_upper"].to_dict()
+    {'GM9902': 1, 'GM9903': 2, 'GM9901': 3}
     """
     chosen = list(dict.fromkeys(codes))
     drawn = ranks(np.column_stack([scores(est, code, measure) for code in chosen]))

@@ -9,14 +9,15 @@ posterior standard deviation is below sqrt(1 - min_reliability) of the standard 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from annotated_types import Interval
 from numpy.typing import ArrayLike, NDArray
 
-from buurtsae.errors import ModelError, Problems
 from buurtsae.notes import SWAPPED
+from buurtsae.ranges import Count, Share, check_ranges
 
 EXACT = "gelijk aan een gepubliceerd cijfer dat als exact is opgegeven"  # an interval of width 0 is said, not earned
 
@@ -75,34 +76,25 @@ class Rules:
     ------
     ModelError or ProblemsError
         If a threshold is impossible.
+
+    Examples
+    --------
+    >>> Rules(min_residents=50, decimals=1)
+    Rules(min_residents=50, min_respondents=1, ..., decimals=1)
     """
 
-    min_residents: int = 10
-    min_respondents: int = 1
-    min_reliability: float = 0.5
-    max_width: float = 10.0
-    min_own_share: float = 0.0
-    protection: float = 2.0
-    min_direct: int = 10
-    max_share: float = 0.9
-    decimals: int | None = None
+    min_residents: Count = 10
+    min_respondents: Count = 1
+    min_reliability: Share = 0.5
+    max_width: Annotated[float, Interval(ge=0, le=10)] = 10.0
+    min_own_share: Share = 0.0
+    protection: Annotated[float, Interval(ge=0, le=9)] = 2.0
+    min_direct: Count = 10
+    max_share: Share = 0.9
+    decimals: Annotated[int, Interval(ge=0, le=15)] | None = None
 
     def __post_init__(self) -> None:
-        problems = Problems()
-        for name, low, high in (
-            ("min_residents", 0, np.inf),
-            ("min_respondents", 0, np.inf),
-            ("min_reliability", 0, 1),
-            ("max_width", 0, 10),
-            ("min_own_share", 0, 1),
-            ("protection", 0, 9),
-            ("min_direct", 0, np.inf),
-            ("max_share", 0, 1),
-            ("decimals", 0, 15),
-        ):
-            if (value := getattr(self, name)) is not None and not low <= value <= high:
-                problems.add(f"rule {name} is impossible", str(value), f"{low:g} to {high:g}", "correct it", ModelError)
-        problems.raise_if_any()
+        check_ranges(self, "rule")
 
     def reasons(
         self, table: pd.DataFrame, imputed: set[str], shown: NDArray[np.bool_]

@@ -51,6 +51,14 @@ def sensitivity(est: Estimates, concepts: Mapping[str, Concept] | None = None) -
         `alternative`, `level`, `measure`, `areas`, `rank_correlation`, `mean_rank_change` (share of the areas),
         `largest` (change of an estimate, points) and `labels` (share that changes). Only areas that are published,
         measures whose weights differ, and levels with more than two areas.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> est = voorbeeldstad()
+    >>> table = sensitivity(est, {"social": est.concept.weighted({"sociale_verbondenheid": 2.0})})
+    >>> table.set_index("level")["rank_correlation"].round(2).to_dict()
+    {'buurt': 0.98, 'wijk': 0.92, 'gemeente': 0.5}
     """
     key, parts = ["level", "area_code", "measure"], []
     base = est.table.set_index(key)

@@ -1,17 +1,10 @@
 r"""Estimates: summaries of joint draws, for every level and measure, from one and the same set.
 
 A measure is m_a = sum_d A_md eta_ad (the concept's weights); an area G above buurt is the mean of its buurten weighted
-by residents, m_G = sum_{a in G} N_a m_a / N_G: both per draw, so that all figures agree. With W_k the sampling
-precision at site k in G (a buurt, or a wijk of a source that is known per wijk, which is in no buurt) on eta's scale
-(all sources, at posterior means of their links), eta_k the score there and L the sub-dimensions in the measure,
-
-    own-data share = d E[m_G | y] / d (all own y + 1) = Cov( m_G, sum_{k in G} 1_L' W_k eta_k | y ),
-
-for one sub-dimension and one source posterior variance / sampling variance, the diagonal of the hat matrix (alpha and
-lambda held at their posterior means). Reliability is 1 - Var(m_G | y) / E[ variance of m over the buurten | y ], not
-below 0, at every level. Rank 1 is the highest score in the parent. Draws outside 0-10 count as its ends. What is
-compared with other areas, the variance between buurten, ranks and triple-goal estimates, is compared with those whose
-estimates are published (`release`): the hidden ones would show in it.
+by residents, m_G = sum_{a in G} N_a m_a / N_G: both per draw, so that all figures agree. Reliability is
+1 - Var(m_G | y) / E[ variance of m over the buurten | y ], not below 0, at every level. Rank 1 is the highest score in
+the parent. Draws outside 0-10 count as its ends. What is compared with other areas, the variance between buurten, ranks
+and triple-goal estimates, is compared with those whose estimates are published (`release`): hidden ones would show.
 
 References
 ----------
@@ -22,25 +15,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.codes import LAND
+from buurtsae.drawing.maps import plot_intervals, plot_map
 from buurtsae.draws import Draws, convergence
 from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, ModelError, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Benchmarked
 from buurtsae.estimates.disclosure.release import DIRECT_DECIMALS, Release
 from buurtsae.estimates.labels import Rules, in_words
+from buurtsae.estimates.own_data import OwnData
 from buurtsae.estimates.position import above, triple_goal
+from buurtsae.estimates.words.explanation import explanation
+from buurtsae.estimates.words.leaning import leaning
 from buurtsae.notes import MADE
 from buurtsae.origin import Fictitious, marked, source
 from buurtsae.schemas import ESTIMATES, check_estimates, published, records
@@ -49,10 +44,6 @@ from buurtsae.survey.concept import Concept
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from buurtsae.estimates.evidence.compare import Comparison
-
-PARENT = {"buurt": "gemeente", "wijk": "gemeente"}  # of all other levels it is the land
 
 
 @dataclass(frozen=True)
@@ -72,6 +63,12 @@ class Estimates:
         The draws that the table summarises, where they were made to agree with benchmarks; those of the fit otherwise.
     fictitious : bool or "respondents"
         What of the data is made (`buurtsae.origin`): everything that is shown or written of the estimates says so.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> voorbeeldstad().select("participatie", "gemeente")["estimate"].round(1).to_dict()
+    {'GM9901': 5.2, 'GM9902': 6.1, 'GM9903': 5.8}
     """
 
     table: pd.DataFrame
@@ -108,7 +105,8 @@ class Estimates:
         table.loc[~self.release.open_direct(table), direct] = np.nan
         table.loc[~self.release.open_errors(table), "direct_se"] = np.nan
         decimals = self.rules.decimals
-        table[direct] = table[direct].round(DIRECT_DECIMALS if decimals is None else min(decimals, DIRECT_DECIMALS))
+        if self.fit.direct.counted:
+            table[direct] = table[direct].round(DIRECT_DECIMALS if decimals is None else min(decimals, DIRECT_DECIMALS))
         if decimals is not None:
             scores = ["estimate", "sd", "lower", "upper"]
             table[scores] = table[scores].round(decimals)
@@ -133,8 +131,15 @@ class Estimates:
         table = pd.concat(parts, names=["level", "measure", "area_code"])
         return table.reorder_levels(["level", "area_code", "measure"])
 
-    def select(self, measure: str, level: str = "buurt") -> pd.DataFrame:
-        """Return the published rows of one measure and level, indexed by area_code."""
+    def select(self, measure: str, level: str | None = None) -> pd.DataFrame:
+        """Return the published rows of one measure and level, of the areas themselves by default, by area_code.
+
+        Raises
+        ------
+        DataError
+            If there is no such measure or level.
+        """
+        level = level or self.areas.base
         for value, known, what in ((measure, self.measures, "measure"), (level, self.areas.levels, "level")):
             if value not in known:
                 raise DataError(f"there is no such {what}", repr(value), shown(known, 10), "choose one of these")
@@ -172,26 +177,22 @@ class Estimates:
 
     def map(self, measure: str, ax: Axes | None = None) -> Axes:
         """Draw the buurt scores of a measure on a map, hatched where indicative, grey where not published."""
-        from buurtsae.publication.maps import plot_map
-
         title, line = self.concept.nodes[measure].nl, source(self.fictitious).nl
         return plot_map(self.areas.frame, self.select(measure), title=title, ax=ax, source=line)
 
-    def plot_intervals(self, measure: str, level: str = "wijk", ax: Axes | None = None) -> Axes:
-        """Draw scores with their 95% intervals, and direct estimates beside them."""
-        from buurtsae.publication.maps import plot_intervals
-
+    def plot_intervals(self, measure: str, level: str | None = None, ax: Axes | None = None) -> Axes:
+        """Draw scores with their 95% intervals, and direct estimates beside them; of the next level by default."""
         title = self.concept.nodes[measure].nl + (" (fictief)" if self.fictitious else "")
-        return plot_intervals(self.select(measure, level), title=title, ax=ax)
-
-    def compare(self, other: Estimates, names: tuple[str, str] = ("A", "B")) -> Comparison:
-        """Put these estimates beside others: what differs in means, uncertainty, ranks and labels."""
-        from buurtsae.estimates.evidence.compare import compare
-
-        return compare(self, other, names)
+        return plot_intervals(self.select(measure, level or self.areas.levels[1]), title=title, ax=ax)
 
     def explain(self, code: str) -> str:
-        """Return, in Dutch, what is known about one area and where it comes from."""
+        """Return, in Dutch, what is known about one area and where it comes from.
+
+        Raises
+        ------
+        DataError
+            If there is no such area, or no estimate of it.
+        """
         rows = self.published
         rows = rows[rows["area_code"] == code]
         if not any(code in self.areas.at(level) for level in self.areas.levels):
@@ -204,20 +205,18 @@ class Estimates:
                 "a code in the table",
                 "buurten without residents have none, nor areas of which the run holds a part",
             )
-        from buurtsae.estimates.words.explanation import explanation
-        from buurtsae.estimates.words.leaning import leaning
-
-        found = leaning(self).reset_index()
-        parts = records(found[found["area_code"] == code])
+        table = leaning(self).reset_index()
+        parts = records(table[table["area_code"] == code])
         names = {m: n.nl for m, n in self.concept.nodes.items()}
+        rows = rows.assign(population=None) if self.areas.alike else rows
         text = explanation(records(rows), names, {r["measure"]: r for r in parts})
         return f"{MADE.nl}\n{text}" if self.fictitious else text
 
     def _repr_html_(self) -> str:
         """A notebook's view: the land and the labels per measure."""
         table = self.published
-        land = table[table["level"] == "land"].set_index("measure")
-        labels = table[table["level"] == "buurt"].groupby(["measure", "label"]).size().unstack(fill_value=0)
+        land = table[table["level"] == self.areas.system.whole].set_index("measure")
+        labels = table[table["level"] == self.areas.base].groupby(["measure", "label"]).size().unstack(fill_value=0)
         view = land[["estimate", "lower", "upper"]].round(1).join(labels)
         view.index = pd.Index([self.concept.nodes[m].nl for m in view.index], name=f"{self.areas.region}, 0-10")
         return f"{view.to_html()}<p>{escape(repr(self))}</p>"
@@ -225,7 +224,7 @@ class Estimates:
     def __repr__(self) -> str:
         counts = self.table.groupby("level", sort=False)["area_code"].nunique().to_dict()
         labels = self.table["label"].value_counts().to_dict()
-        return f"Estimates of {len(self.measures)} measures for {counts}; {labels}"
+        return f"Estimates of {len(self.measures)} measures for {cut(counts, 150)}; {labels}"
 
 
 def level_draws(
@@ -267,7 +266,8 @@ def estimate(
     ----------
     fit : Fit or Benchmarked
     concept : Concept, optional
-        Its weights make dimensions and total; the concept of buurtverbondenheid by default, or that of the benchmarks.
+        Its weights make dimensions and total. By default that of the benchmarks, or of buurtverbondenheid; measures
+        that it does not have are estimated as they are.
     rules : Rules, optional
         Thresholds of the labels.
     year : int, optional
@@ -277,15 +277,26 @@ def estimate(
     fictitious : bool or "respondents"
         All data are made, or the answers only.
 
+    Returns
+    -------
+    Estimates
+
     Raises
     ------
     ModelError
         If benchmarked draws do not come from a fit, or the concept is not that of the benchmarks.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> bs.estimate(voorbeeldstad().fit, rules=bs.Rules(min_respondents=5, min_reliability=0.7))
+    Estimates of 7 measures for {'buurt': 118, 'wijk': 12, 'gemeente': 3, 'land': 1}; {'betrouwbaar': ...}
     """
     benchmarked = fit if isinstance(fit, Benchmarked) else None
     if isinstance(fit, Benchmarked):
         concept, fit = concept or fit.benchmarks.concept, _of_fit(fit, concept)
-    concept, rules = concept or Concept.load(), rules or Rules()
+    concept, rules = concept or Concept.of(fit.direct.subdimensions), _applicable(rules or Rules(), fit)
     draws = fit.draws if benchmarked is None else benchmarked.draws
     exact = () if benchmarked is None else benchmarked.benchmarks.exact
     release = Release.of(fit, draws, rules, exact)
@@ -301,24 +312,24 @@ def estimate(
 
 def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Release) -> pd.DataFrame:
     """Return the table of the contract, but for year, run and benchmark, of draws that come from a fit."""
-    own = _OwnData.of(fit, concept)
-    parents = {level: _parent_of(fit.areas, level) for level in fit.areas.levels}
+    own, areas = OwnData.of(fit, concept), fit.areas
+    parents = {level: areas.parents(areas.parent(level), level) for level in areas.levels[:-1]}
     parts = []
     for (measure, group), model in zip(
         _by_measure(fit, concept, draws),
         itertools.repeat(None) if draws is fit.draws else _by_measure(fit, concept, fit.draws),
         strict=False,
     ):
-        between = between_buurten(group["buurt"][1], release.shown("buurt", group["buurt"][0]))
+        between = between_buurten(group[areas.base][1], release.shown(areas.base, group[areas.base][0]))
         for level, (labels, values) in group.items():
             part = _summary(values)
             # what the model makes of the area's own data, which benchmarks do not change
             part["own_data_share"] = own.share(measure, level, labels, values if model is None else model[1][level][1])
             part["reliability"] = reliability(values.var(axis=0, ddof=1), between)
-            if level != "land":
-                codes, reference = group[parent := PARENT.get(level, "land")]
+            if level != areas.system.whole:
+                codes, reference = group[parent := areas.parent(level)]
                 place = pd.Index(codes).get_indexer(parents[level].loc[labels])
-                ranked = release.shown(level, labels) & fit.areas.complete(parent, codes)[place]
+                ranked = release.shown(level, labels) & areas.complete(parent, codes)[place]
                 part |= above(values, place, reference, ranked, release.shown(parent, codes))
             parts.append(pd.DataFrame({"level": level, "area_code": labels, "measure": measure, **part}))
     table = pd.concat(parts, ignore_index=True)
@@ -329,6 +340,9 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
     table = table[~release.partly(table)]
     table, imputed = _describe(table, fit), {c for found in fit.design.imputed.values() for c in found}
     table = rules.apply(table, imputed, release.open(table))
+    if not fit.direct.counted:
+        known = table["n_respondents"] == 0
+        table = table.assign(**{c: table[c].astype("Float64").where(known) for c in ("n_respondents", "n_effective")})
     order = {level: i for i, level in enumerate(fit.areas.levels)} | {m: i for i, m in enumerate(concept.measures)}
     return table.sort_values(
         ["level", "area_code", "measure"],
@@ -346,6 +360,12 @@ def reliability(variance: Floats, between: ArrayLike) -> Floats:
     """Return 1 - variance / between, not below 0, and 0 where buurten do not differ."""
     ratio = np.divide(variance, between, out=np.ones_like(variance), where=np.asarray(between) > 0)
     return np.maximum(1 - ratio, 0.0)
+
+
+def _applicable(rules: Rules, fit: Fit) -> Rules:
+    """The rules without those on numbers that are unknown."""
+    rules = replace(rules, min_residents=0) if fit.areas.alike else rules
+    return rules if fit.direct.counted else replace(rules, min_direct=0)
 
 
 def _of_fit(benchmarked: Benchmarked, concept: Concept | None) -> Fit:
@@ -379,53 +399,6 @@ def _summary(values: Floats) -> dict[str, Any]:
     return {"estimate": mean, "sd": sd, **ends}
 
 
-def _parent_of(areas: Areas, level: str) -> pd.Series:
-    """Parent code of each area of a level: what its rank and p_above_parent refer to."""
-    return areas.parents(PARENT[level], level) if level in PARENT else pd.Series(LAND, index=areas.inhabited_at(level))
-
-
-@dataclass(frozen=True)
-class _OwnData:
-    """What the own-data share needs: row sums of W over the sub-dimensions of each measure, times eta, per site."""
-
-    precision: Floats  # (K, D, D), on eta's scale
-    leaves: pd.DataFrame  # measures x sub-dimensions, True where part
-    sites: sp.csr_array  # (K, N)
-    flat: Floats
-    areas: Areas
-    kept: dict[tuple[str, bool], Floats] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, fit: Fit, concept: Concept) -> _OwnData:
-        precision = fit.information.sum(axis=0)
-        leaves = concept.matrix_of(fit.draws.subdimensions) > 0
-        return cls(precision, leaves, fit.design.sites, fit.draws.scores(), fit.areas)
-
-    def share(self, measure: str, level: str, labels: list[str], values: Floats) -> Floats:
-        score = self._scores(measure, level == "buurt")
-        group = pd.Index(labels).get_indexer(self.areas.parents(level))  # -1 where it is in no group
-        known = np.flatnonzero(group >= 0)  # buurten without residents have no estimate
-        member = sp.csr_array((np.ones(len(known)), (group[known], known)), shape=(len(labels), len(group)))
-        total = (member @ score.T).T
-        covariance = ((values - values.mean(axis=0)) * (total - total.mean(axis=0))).sum(axis=0) / (len(values) - 1)
-        return np.asarray(np.clip(covariance, 0.0, 1.0))
-
-    def _scores(self, measure: str, per_buurt: bool) -> Floats:
-        """1' W eta of the sites of each buurt, shape (S, N), of sites that are buurten or of all; kept for one measure.
-
-        What a wijk says is shared out over its buurten, all of which are in the area.
-        """
-        n = len(self.areas.codes)
-        per_buurt = per_buurt or self.sites.shape[0] == n
-        if (measure, per_buurt) not in self.kept:
-            self.kept.clear()
-            counted = slice(n if per_buurt else None)
-            weight = np.einsum("d,kde->ke", self.leaves.loc[measure].to_numpy(dtype=float), self.precision)
-            found = np.einsum("ne,sne->sn", self.sites[counted].T @ weight[counted], self.flat)
-            self.kept[measure, per_buurt] = found
-        return self.kept[measure, per_buurt]
-
-
 def _describe(table: pd.DataFrame, fit: Fit) -> pd.DataFrame:
     """Add names, residents and counts."""
     areas = fit.areas
@@ -434,11 +407,7 @@ def _describe(table: pd.DataFrame, fit: Fit) -> pd.DataFrame:
     for level in areas.levels:
         residents = areas.residents(level)
         population |= {(level, c): int(n) for c, n in residents.items()}
-        names |= {
-            (level, c): areas.frame.loc[c, "name"] if level == "buurt" else areas.label(level, c)
-            for c in residents.index
-        }
-    names["land", LAND] = areas.region
+        names |= {(level, c): areas.label(level, c) for c in residents.index}
     key = pd.MultiIndex.from_frame(table[["level", "area_code"]])
     table["area_name"] = [names[k] for k in key]
     table["population"] = [population[k] for k in key]

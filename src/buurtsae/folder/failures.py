@@ -33,10 +33,10 @@ def failure(error: OSError, to: Path) -> DataError:
     hint = HINTS.get(name, "see what the system says, or choose another --out")
     if getattr(error, "winerror", None) in IN_USE:
         hint = "close the program that has a result open (Excel locks a CSV), then run again"
-    said = " ".join(str(error.strerror or error).split())
+    reason = " ".join(str(error.strerror or error).split())
     at = f" at {shortened(error.filename)}" if isinstance(error.filename, str) else ""
     return DataError(
-        f"the results cannot be written to {shortened(to)}", f"{said}{at}", "a folder that can be written to", hint
+        f"the results cannot be written to {shortened(to)}", f"{reason}{at}", "a folder that can be written to", hint
     )
 
 

@@ -112,12 +112,12 @@ def digest(path: Path) -> str:
 
 def hashes(folder: Path) -> dict[str, dict[str, Any]]:
     """Return SHA-256 and size of every file below a folder, by path."""
-    found = {}
+    files = {}
     for file in sorted(f for f in folder.rglob("*") if f.is_file()):
         content = file.read_bytes()
         about = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-        found[file.relative_to(folder).as_posix()] = about
-    return found
+        files[file.relative_to(folder).as_posix()] = about
+    return files
 
 
 def _unfinished(home: Path, reason: str) -> DataError:

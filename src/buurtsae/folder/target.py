@@ -48,14 +48,14 @@ class Target:
 
     def obstacles(self, names: Iterable[str]) -> list[str]:
         """Return what lies in the way of files, and is not an earlier run's: files, and folders in their place."""
-        found = []
+        obstacles = []
         for name in dict.fromkeys(names):
             path = self.folder / name
             if (path.is_dir() and not path.is_symlink()) or (os.path.lexists(path) and not self._replaceable(name)):
-                found.append(name)
+                obstacles.append(name)
             homes = (self.folder / home for home in list(PurePosixPath(name).parents)[:-1])
-            found += [str(home.relative_to(self.folder)) for home in homes if _in_the_way(home)]
-        return list(dict.fromkeys(found))
+            obstacles += [str(home.relative_to(self.folder)) for home in homes if _in_the_way(home)]
+        return list(dict.fromkeys(obstacles))
 
     def _replaceable(self, name: str) -> bool:
         return self.written is None or name in self.written
@@ -114,16 +114,16 @@ def claimed(
         yield to
         return
     folder = Path(os.path.abspath(to))
-    own = folder / work
+    room = folder / work
     with ExitStack() as stack:
         with _reported(folder):
             stack.enter_context(_made(folder))
-            stack.enter_context(locked(own))
-            stack.callback(_clear, own)
-            restore(folder, own)
-            _clear(own)
-            _fill(own, ROOM)
-            target = Target(folder, own, known(folder))
+            stack.enter_context(locked(room))
+            stack.callback(_clear, room)
+            restore(folder, room)
+            _clear(room)
+            _fill(room, ROOM)
+            target = Target(folder, room, known(folder))
             present = [p.relative_to(folder).as_posix() for name in names for p in folder.glob(name)]
         _refuse(target, [*present, *names])
         yield target
@@ -224,10 +224,10 @@ def _in_the_way(home: Path) -> bool:
 
 
 def _refuse(target: Target, names: Iterable[str]) -> None:
-    if found := target.obstacles(names):
+    if obstacles := target.obstacles(names):
         raise DataError(
             f"{shortened(target.folder)} holds what no run wrote there",
-            shown(shortened(n) for n in found),
+            shown(shortened(n) for n in obstacles),
             "only files that its manifest lists, and as they were written, where results go",
             "move them away, or choose another --out",
         )

@@ -15,12 +15,14 @@ import re
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
+from annotated_types import MaxLen
 
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import CBS
 from buurtsae.errors import ModelError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
@@ -60,7 +62,7 @@ class Covariate:
     """
 
     name: str
-    source: str = ""
+    source: Annotated[str, MaxLen(1000)] = ""
     transform: Transform = "none"
     missing: Missing | None = None
     modelled: bool = False
@@ -202,7 +204,7 @@ def prepare(
 def _one(
     c: Covariate, category: bool, policy: Missing, areas: Areas, problems: Problems
 ) -> tuple[pd.Series, Provenance] | None:
-    entry, live = known(c.name), areas.inhabited
+    entry, live = known(c.name) if areas.system == CBS else None, areas.inhabited
     sensitive = bool(entry and entry[1].sensitive) or bool(ORIGIN.search(c.name))
     if sensitive and not c.sensitive:
         problems.add(
@@ -214,7 +216,7 @@ def _one(
         )
         return None
     try:
-        values = as_number(areas.frame[c.name])
+        values = as_number(areas.frame[c.name], secret=areas.system.secret)
     except (ValueError, TypeError) as error:
         problems.add(f"covariate {c.name} is no number", str(error), "numbers", "correct the values", ModelError)
         return None
@@ -232,14 +234,15 @@ def _one(
     missing = values.isna() & live
     if missing.any() and (c.missing or policy) == "refuse":
         problems.add(
-            f"covariate {c.name} is missing in {int(missing.sum())} buurten with residents",
+            f"covariate {c.name} is missing in {int(missing.sum())} {areas.noun} with residents",
             shown(areas.codes[missing]),
             "a value for each",
             'set `missing = "impute"` to fill in and flag, choose another covariate, or complete the table',
             ModelError,
         )
     seen = values.where(live)
-    median = seen.groupby(areas.frame["gemeente"]).transform("median").fillna(seen.median())
+    around = areas.parents(areas.parent(areas.base))
+    median = seen.groupby(around).transform("median").fillna(seen.median())
     if category and seen.notna().any():  # 1 or 2, not 1.5
         own = np.sort(seen.dropna().unique())
         median = pd.Series(own[np.searchsorted(own, median, side="right") - 1], index=median.index)

@@ -17,14 +17,13 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from buurtsae.areas.areas import Areas
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
 from buurtsae.model.covariates import Provenance
 from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import covariates
 from buurtsae.model.outcome.count import Count
-from buurtsae.model.plausible import figures
+from buurtsae.model.plausible import far, figures
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms.base import Effect
 from buurtsae.notes import Note
@@ -189,8 +188,8 @@ class Design:
         )
 
 
-def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
-    """Return the arrays of a model on data.
+def design(model: AreaModel, direct: DirectEstimates) -> Design:
+    """Return the arrays of a model on data, with the areas of these.
 
     Raises
     ------
@@ -198,27 +197,19 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         All at once: a covariate that is absent, constant, or missing in some buurten; a graph of other areas;
         a grouping that the areas do not have; columns that are linear combinations of others; figures out of range.
     """
-    problems = Problems()
-    formula = None
+    problems, areas = Problems(), direct.areas
+    part = None
     try:
-        formula = covariates(model, areas)
+        coefficients, x, part = covariates(model, areas)
     except BuurtsaeError as error:
         problems.collect(error)
     strange = problems.sift(figures(areas))
-    numeric = pd.DataFrame() if formula is None else formula.numeric
+    numeric = pd.DataFrame() if part is None else part.numeric
     effects = _effects(model, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
-    if list(direct.areas.codes) != list(areas.codes):
-        problems.add(
-            "the direct estimates were made on other areas",
-            f"{len(direct.areas.codes)} buurten",
-            f"the {len(areas.codes)} of the model",
-            "use one and the same Areas",
-            ModelError,
-        )
     check_outcome(model, direct, problems)
     problems.raise_if_any()
-    assert formula is not None  # or there was a problem
-    site_codes, sites = _sites(direct, areas)
+    assert part is not None  # or there was a problem
+    site_codes, sites = _sites(direct)
     size = None
     if isinstance(direct, AreaCounts):
         y, size = (np.where(direct.size > 0, part, 0.0)[None] for part in (direct.y, direct.size))
@@ -246,9 +237,9 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         site_codes=tuple(site_codes),
         sites=sites,
         measures=direct.subdimensions,
-        coefficients=formula.coefficients,
+        coefficients=coefficients,
         sources=tuple(s.source for s in direct.sources),
-        x=formula.x,
+        x=x,
         y=y,
         precision=precision,
         root=root,
@@ -258,8 +249,8 @@ def design(model: AreaModel, direct: DirectEstimates, areas: Areas) -> Design:
         freedom=freedom,
         centre=centre,
         effects=effects,
-        covariates=formula.used,
-        strange=tuple(strange),
+        covariates=part.covariates,
+        strange=(*strange, *(far(model.intercept, centre) if size is None and "Intercept" in coefficients else ())),
         years=direct.years,
         size=size,
     )
@@ -298,13 +289,15 @@ def _effects(model: AreaModel, frame: Frame, problems: Problems) -> tuple[Effect
     return tuple(effects)
 
 
-def _sites(direct: DirectEstimates, areas: Areas) -> tuple[pd.Index, sp.csr_array]:
-    """Codes of the sites, and the weights of the buurten at each."""
-    observed = {c for s in direct.sources if s.level == "wijk" for c in s.codes[_seen(s)]}
-    wijken, share = areas.aggregation("wijk")
-    rows = pd.Index(wijken).get_indexer(sorted(observed))
-    whole = sp.eye_array(len(areas.codes), format="csr")
-    return pd.Index([*areas.codes, *sorted(observed)]), sp.vstack([whole, share[rows]], format="csr")
+def _sites(direct: DirectEstimates) -> tuple[pd.Index, sp.csr_array]:
+    """Codes of the sites, and the weights of the areas at each."""
+    areas = direct.areas
+    sites, weights = list(areas.codes), [sp.eye_array(len(areas.codes), format="csr")]
+    for level in sorted({s.level for s in direct.sources} - {areas.base}, key=areas.levels.index):
+        observed = sorted({c for s in direct.sources if s.level == level for c in s.codes[_seen(s)]})
+        labels, share = areas.aggregation(level)
+        sites, weights = [*sites, *observed], [*weights, share[pd.Index(labels).get_indexer(observed)]]
+    return pd.Index(sites), sp.csr_array(sp.vstack(weights))
 
 
 def _seen(source: SourceEstimates) -> NDArray[np.bool_]:
@@ -371,7 +364,10 @@ def precision_and_root(variance: Floats, observed: NDArray[np.bool_], codes: Seq
     both = observed[:, :, None] & observed[:, None, :]
     # an identity block for what is not observed keeps the matrix invertible and drops out again
     full = np.where(both, variance, np.eye(n_dims))
-    if len(full) and (worst := np.linalg.eigvalsh(full)[:, 0]).min() <= 1e-10:
+    size = np.sqrt(np.maximum(np.einsum("add->ad", full), 0.0))
+    unit = np.where(size > 0, size, 1.0)
+    correlation = full / (unit[:, :, None] * unit[:, None, :])  # variances may be small on the scale of the measure
+    if len(full) and (worst := np.linalg.eigvalsh(correlation)[:, 0]).min() <= 1e-10:
         raise ModelError(
             "sampling covariances are singular",
             shown(np.asarray(codes)[worst <= 1e-10]),

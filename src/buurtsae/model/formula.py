@@ -98,6 +98,12 @@ def columns(term: Any) -> set[str]:
     return {name for factor in term.factors for name in _names(factor)}
 
 
+def interacting(formula: Any, name: str) -> tuple[str, ...]:
+    """Return the columns that share a term with this one, sorted."""
+    together = [names for term in terms(formula) if name in (names := columns(term))]
+    return tuple(sorted(set[str]().union(*together) - {name}))
+
+
 def categories(formula: Any) -> tuple[set[str], set[str]]:
     """Return the columns inside `C(...)`, which are categories, and those that are used as numbers."""
     numbers, inside = set[str](), set[str]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,29 +17,59 @@ from buurtsae.model.rank import dependent_columns
 from buurtsae.model.spec import AreaModel
 from buurtsae.sparse import Floats
 
+if TYPE_CHECKING:
+    from formulaic import Formula
+
+
+TERMS = "terms of numeric covariates"
+
 
 @dataclass(frozen=True)
-class Covariates:
-    """The formula on the areas.
+class Linear:
+    """The linear part of a model on its areas: a formula that was read, and what it is computed from.
 
     Attributes
     ----------
-    coefficients : tuple of str
-        Names of the P columns of x.
-    x : ndarray, shape (N, P)
-    numeric : DataFrame, indexed by area code
-        The numeric covariates, standardised.
-    used : tuple of Provenance
+    formula : Formula
+    table : DataFrame, shape (N, number of covariates)
+        Standardised, but for categories.
+    categories : set of str
+    covariates : tuple of Provenance
     """
 
-    coefficients: tuple[str, ...]
-    x: Floats
-    numeric: pd.DataFrame
-    used: tuple[Provenance, ...]
+    formula: Formula
+    table: pd.DataFrame
+    categories: set[str]
+    covariates: tuple[Provenance, ...]
+
+    @property
+    def numeric(self) -> pd.DataFrame:
+        """The standardised covariates."""
+        return self.table.drop(columns=list(self.categories))
 
 
-def covariates(model: AreaModel, areas: Areas) -> Covariates:
-    """Return the model matrix, and where the covariates come from."""
+def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats, Linear]:
+    """Return names of coefficients, the (N, P) model matrix, and what it is computed from."""
+    part = linear(model, areas)
+    columns = matrix(part.formula, part.table, TERMS)
+    x = np.asarray(columns, dtype=float)
+    if len(wrong := columns.columns[~np.isfinite(x).all(axis=0)]):
+        raise ModelError(
+            "columns of the formula are not finite", shown(wrong), "numbers", "covariates are standardised: about 0"
+        )
+    if dependent := dependent_columns(x[areas.inhabited]):
+        raise ModelError(
+            "columns of the formula are linear combinations of others",
+            f"rank {x.shape[1] - len(dependent)} of {x.shape[1]} columns: "
+            + "; ".join(shown(columns.columns[relation], 20) for relation in dependent),
+            "independent columns",
+            "leave one out" if len(dependent) == 1 else "leave one out of each",
+        )
+    return tuple(str(c) for c in columns.columns), x, part
+
+
+def linear(model: AreaModel, areas: Areas) -> Linear:
+    """Return the formula of a model, read, and its covariates, prepared; refuse what is wrong with them, at once."""
     side = "one right-hand side, such as 1 + x"
     formula = read(model.formula, side, standardised=True)
     if parts(formula):
@@ -72,18 +103,4 @@ def covariates(model: AreaModel, areas: Areas) -> Covariates:
     problems.raise_if_any()
     table, used = prepare(names, model.covariates, model.missing, areas, problems, grouped)
     problems.raise_if_any()
-    found = matrix(formula, table, "terms of numeric covariates")
-    x = np.asarray(found, dtype=float)
-    if len(wrong := found.columns[~np.isfinite(x).all(axis=0)]):
-        raise ModelError(
-            "columns of the formula are not finite", shown(wrong), "numbers", "covariates are standardised: about 0"
-        )
-    if dependent := dependent_columns(x[areas.inhabited]):
-        raise ModelError(
-            "columns of the formula are linear combinations of others",
-            f"rank {x.shape[1] - len(dependent)} of {x.shape[1]} columns: "
-            + "; ".join(shown(found.columns[columns], 20) for columns in dependent),
-            "independent columns",
-            "leave one out" if len(dependent) == 1 else "leave one out of each",
-        )
-    return Covariates(tuple(str(c) for c in found.columns), x, table.drop(columns=list(grouped)), used)
+    return Linear(formula, table, grouped, used)

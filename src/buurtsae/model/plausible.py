@@ -1,4 +1,4 @@
-"""Whether figures per buurt can be what their columns say: within the range that a codebook or their name gives.
+"""Whether figures per buurt can be what their columns say, and estimates where the prior of their mean has them.
 
 A codebook gives a range by `range`, or by a unit that begins with %: a figure outside it is an error. A column of which
 only the name sounds like a percentage may be a change, or something else: that is a note.
@@ -8,19 +8,41 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pandas as pd
 
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import CBS
 from buurtsae.errors import DataError
 from buurtsae.model.covariates import known
+from buurtsae.model.priors import Normal
 from buurtsae.notes import Finding, Note
+from buurtsae.sparse import Floats
 
+FAR = 4.0  # standard deviations
 PERCENTAGE = re.compile(r"(pct|perc|percentage|p)_", re.IGNORECASE)
 
 
 def figures(areas: Areas) -> list[Finding]:
-    """Return what is wrong or strange with the figures of buurten with residents."""
+    """Return what is wrong or strange with the figures of buurten with residents; of other areas nothing is known."""
+    if areas.system != CBS:
+        return []
     return [within(areas.frame.loc[areas.inhabited, name]) for name in areas.covariates]
+
+
+def far(prior: Normal, centre: Floats) -> list[Note]:
+    """Return a note on measures, with means `centre`, that lie where the prior of the intercept has next to nothing."""
+    if (np.abs(centre - prior.mean) <= FAR * prior.sd).all():
+        return []
+    return [
+        Note(
+            "the direct estimates are {means:g} on average, and the prior of the intercept is {prior}: state priors on "
+            "the scale of the data, such as intercept=Normal({mean:g}, ...), of the coefficients and of the terms too",
+            "de directe schattingen zijn gemiddeld {means:g}, en de prior van de intercept is {prior}: geef priors op "
+            "de schaal van de data, zoals intercept=Normal({mean:g}, ...), ook voor de coëfficiënten en de effecten",
+            means=list(centre), mean=float(centre[0]), prior=prior,
+        )
+    ]  # fmt: skip
 
 
 def within(column: pd.Series) -> Finding:

@@ -21,6 +21,7 @@ from scipy import special
 
 from buurtsae.errors import ModelError
 from buurtsae.notes import Note
+from buurtsae.ranges import Listed
 from buurtsae.sparse import Floats
 
 POSITIVE = frozenset({"upper", "sd", "a", "b", "eta", "scale", "shape"})
@@ -45,7 +46,7 @@ class Prior(Protocol):
         """The prior in English and in Dutch."""
 
 
-class Checked:
+class Checked(Listed):
     """Refuses parameters outside their range, all at once."""
 
     def __post_init__(self) -> None:
@@ -210,7 +211,7 @@ class HalfCauchy(Checked):
 
     def log_density(self, value: Floats) -> Floats:
         """Return the log density."""
-        return np.asarray(np.log(2 / (np.pi * self.scale)) - np.log1p((value / self.scale) ** 2))
+        return np.asarray(np.log(2 / (np.pi * self.scale)) - 2 * np.log(np.hypot(1.0, value / self.scale)))
 
     def pymc(self, name: str, shape: tuple[int, ...]) -> Any:
         """Return a half-Cauchy variable."""

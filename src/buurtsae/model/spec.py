@@ -55,8 +55,8 @@ class AreaModel:
     covariates : sequence of Covariate
         What is to be known about covariates of the formula: source, transformation, whether they are sensitive.
     missing : {"refuse", "impute"}
-        What to do with a covariate that is missing in an inhabited buurt: raise, or fill with the median of the
-        gemeente (of all, where that is missing too) and flag the buurt.
+        What to do with a covariate that is missing in an inhabited area: raise, or fill with the median of the
+        gemeente, or of what else lies above the areas (of all, where that is missing too), and flag the area.
     outcome : Outcome
         What is modelled, with its scale: normal scores on 0-10 by default.
 
@@ -84,6 +84,8 @@ class AreaModel:
         if self.intercept is None:
             prior = self.outcome.intercept if isinstance(self.outcome, Count) else Normal(5.0, 5.0)
             object.__setattr__(self, "intercept", prior)
+        if unknown := [repr(t) for t in self.terms if not hasattr(t, "on")]:
+            raise ModelError("a term is unknown", ", ".join(unknown), "a term, such as BYM2 or IID", "choose one")
         names = [t.name for t in self.terms]
         if len(set(names)) < len(names):
             raise ModelError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from buurtsae.drawing.style import significant
 from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.estimates.labels import in_words
 from buurtsae.estimates.summary import Estimates
@@ -23,7 +24,6 @@ from buurtsae.estimates.words.profile import ProfileIndicator, indicators, profi
 from buurtsae.folder.finished import Finished
 from buurtsae.notes import MADE, Note
 from buurtsae.origin import areas_made, as_in, source
-from buurtsae.publication.style import significant
 from buurtsae.schemas import CONTRACT_VERSION, records
 from buurtsae.survey.concept import Concept
 

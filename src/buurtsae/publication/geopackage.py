@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import CBS
 from buurtsae.areas.polygons import RD
-from buurtsae.publication.style import polygonal
+from buurtsae.drawing.style import polygonal
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -80,8 +80,8 @@ def wide(table: pd.DataFrame, areas: Areas, measures: Sequence[str]) -> gpd.GeoD
     columns = {
         "area_code": code,
         "area_name": areas.frame["name"].astype(str),
-        "wijk": codes.wijk_of(code),
-        "gemeente": codes.gemeente_of(code),
+        "wijk": CBS.read(code, "wijk"),
+        "gemeente": CBS.read(code, "gemeente"),
         "code_year": areas.year,
         "year": last,
         "population": areas.frame["population"],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from buurtsae.publication.style import polygonal, rings, scale_length, scale_text
+from buurtsae.drawing.style import polygonal, rings, scale_length, scale_text
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from buurtsae.areas.codes import CBS
+from buurtsae.errors import DataError
 from buurtsae.estimates.evidence.quality import Gate, quality
 from buurtsae.estimates.summary import Estimates, level_draws
 from buurtsae.folder.target import Target, claimed, staged
@@ -69,7 +71,20 @@ def publish(
     -------
     dict
         The quality report; ``["gate"]["passed"]`` says whether the figures may be published.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> with TemporaryDirectory() as to:
+    ...     report = publish(voorbeeldstad(), to)
+    ...     (Path(to) / "dashboard" / "index.html").is_file()
+    True
     """
+    if est.areas.system != CBS:
+        got, hint = f"areas by {', '.join(est.areas.levels)}", "write `est.published` as a table"
+        raise DataError("what is published is of buurten, wijken and gemeenten", got, "codes of CBS", hint)
     provenance = provenance or Provenance()
     run_id = str(est.table["run_id"].iloc[0])
     run = {

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import CBS
 
 
 def regions(table: pd.DataFrame, areas: Areas) -> pd.DataFrame:
@@ -31,7 +31,7 @@ def regions(table: pd.DataFrame, areas: Areas) -> pd.DataFrame:
         known = set(rows["area_code"])
         empty = [code for code in _all(areas, level) if code not in known]
         if empty:
-            names = [areas.frame.loc[c, "name"] if level == "buurt" else areas.label(level, c) for c in empty]
+            names = [areas.label(level, c) for c in empty]
             rows = pd.concat([rows, pd.DataFrame({"level": level, "area_code": empty, "area_name": names})])
         parts.append(rows.sort_values("area_code"))
     return pd.concat(parts, ignore_index=True).assign(country=areas.national)
@@ -39,7 +39,6 @@ def regions(table: pd.DataFrame, areas: Areas) -> pd.DataFrame:
 
 def _all(areas: Areas, level: str) -> list[str]:
     if level in ("wijk", "gemeente"):
-        of = codes.wijk_of if level == "wijk" else codes.gemeente_of
-        known = sorted(set(of(areas.codes.to_series())))
+        known = sorted(set(CBS.read(areas.codes.to_series(), level)))
         return [c for c, whole in zip(known, areas.complete(level, known), strict=True) if whole]
     return [str(c) for c in areas.at(level)] if level in areas.levels else []

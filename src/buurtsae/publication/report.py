@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from buurtsae.drawing.style import LABELS
 from buurtsae.errors import DataError
 from buurtsae.notes import Note
 from buurtsae.origin import as_in
 from buurtsae.publication.about import of_run
-from buurtsae.publication.style import LABELS, write_page
+from buurtsae.publication.pages import write_page
 from buurtsae.survey.codebook import Codebook, available
 
 if TYPE_CHECKING:

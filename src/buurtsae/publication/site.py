@@ -13,15 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
-from buurtsae.estimates.disclosure.release import DIRECT_DECIMALS
-from buurtsae.estimates.labels import in_english
-from buurtsae.estimates.words.explanation import leans_on, most
-from buurtsae.figures import both, decimals, dutch, interval
-from buurtsae.notes import Note
-from buurtsae.publication.about import of_run
-from buurtsae.publication.content import Content
-from buurtsae.publication.outlines import merged, outlines
-from buurtsae.publication.style import (
+from buurtsae.drawing.style import (
     COLOURS,
     DARK,
     LABELS,
@@ -30,8 +22,16 @@ from buurtsae.publication.style import (
     VERDICT_WORDS,
     class_of,
     classes,
-    write_page,
 )
+from buurtsae.estimates.disclosure.release import DIRECT_DECIMALS
+from buurtsae.estimates.labels import in_english
+from buurtsae.estimates.words.explanation import leans_on, most
+from buurtsae.figures import both, decimals, dutch, interval
+from buurtsae.notes import Note
+from buurtsae.publication.about import of_run
+from buurtsae.publication.content import Content
+from buurtsae.publication.outlines import merged, outlines
+from buurtsae.publication.pages import write_page
 from buurtsae.schemas import records
 
 if TYPE_CHECKING:

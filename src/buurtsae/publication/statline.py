@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from buurtsae.areas.codes import LEVELS
+from buurtsae.areas.codes import CBS
 from buurtsae.publication.excel_csv import write_semicolons
 from buurtsae.survey.concept import Concept
 
@@ -89,6 +89,6 @@ def region_key(places: pd.DataFrame) -> pd.Series:
 
     Groups of a grouping of the user's own have no code of CBS: theirs is `level:code`, which is no other area's.
     """
-    own = ~places["level"].isin(LEVELS)
+    own = ~places["level"].isin(CBS.levels)
     code = places["area_code"].where(~own, places["level"] + ":" + places["area_code"])
     return code.mask((places["level"] == "land") & places["country"], "NL01").str.ljust(WIDTH)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from buurtsae.areas.codes import LEVELS
+from buurtsae.areas.codes import CBS
 from buurtsae.publication.excel_csv import write_semicolons
 from buurtsae.publication.statline import WHOLE
 from buurtsae.schemas import LABELS
@@ -76,4 +76,4 @@ def geoitem(rows: pd.DataFrame) -> pd.Series:
     Groups of a grouping of the user's own keep their codes, whatever they look like.
     """
     number = rows["area_code"].str.replace(PREFIX, "", regex=True)
-    return number.where(rows["level"].isin(LEVELS), rows["area_code"]).mask(rows["level"] == "land", "1")
+    return number.where(rows["level"].isin(CBS.levels), rows["area_code"]).mask(rows["level"] == "land", "1")

@@ -7,25 +7,48 @@ it names can be checked in the same pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from annotated_types import Interval
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
-from buurtsae.errors import DataError, Problems, cut, shown
+from buurtsae.errors import Problems, cut, shown
+from buurtsae.estimates.benchmark.benchmark import Method, Metric, Respondents
+from buurtsae.estimates.evidence.quality import Gate
+from buurtsae.estimates.labels import Rules
 from buurtsae.files import located, read_toml
+from buurtsae.model.covariates import Covariate, Missing
+from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
+from buurtsae.model.priors import PC, Normal
+from buurtsae.model.spec import AreaModel
+from buurtsae.model.terms import TERMS, Term
 from buurtsae.notes import Note
+from buurtsae.ranges import Listed
+from buurtsae.survey.population_totals import Calibration
+from buurtsae.survey.replicates import ReplicatePlan
+from buurtsae.survey.sampling import Lonely
+from buurtsae.survey.smoothing import Method as Smoothing
 
 Name = Annotated[  # of a column, an area, a level
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\t\r\n]+$")
 ]
 ONE_OR_MORE = ("constrained-str", "tuple[")  # what pydantic calls the kinds of `Name | tuple[Name, ...]`
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # of a model, of a dataclass
+LEFT_OUT = (*UNKNOWN, "refused")
 File = Annotated[str, Field(min_length=1, max_length=4096)]
 Year = Annotated[int, Field(ge=1990, le=2100)]
-Count = Annotated[int, Field(ge=0, le=10**9)]
-Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
 
 
 class _Part(BaseModel):
@@ -73,24 +96,18 @@ class GraphPart(_Part):
     bridges: tuple[tuple[Name, Name], ...] = ()
 
 
-class CalibratePart(_Part):
+@dataclass(frozen=True)
+class CalibratePart(Calibration):
     """`calibrate` of a source: population totals that its weights have to meet."""
 
     totals: File
-    method: Literal["raking", "linear", "logit"] = "raking"
-    bounds: tuple[float, float] | None = None
 
 
-class ReplicatesPart(_Part):
+@dataclass(frozen=True)
+class ReplicatesPart(ReplicatePlan):
     """`replicates` of a source: replicate weights in its file."""
 
     columns: Name | tuple[Name, ...]
-    kind: Literal["bootstrap", "JK1", "JKn", "BRR", "Fay", "other"]
-    scale: Positive | None = None
-    rscales: tuple[Annotated[float, Field(ge=0, le=1e6)], ...] | None = None
-    fay: float = Field(default=0.0, ge=0, lt=1)
-    mse: bool = False
-    combined: bool = True
 
 
 class SourcePart(_Part):
@@ -110,7 +127,7 @@ class SourcePart(_Part):
     fpc: Name | tuple[Name, ...] = ()
     strata_population: File | None = None
     id: Name | None = None
-    lonely: Literal["adjust", "fail", "certainty", "average"] = "adjust"
+    lonely: Lonely = "adjust"
     replicates: ReplicatesPart | None = None
     calibrate: CalibratePart | None = None
     not_asked: tuple[Name, ...] = ()
@@ -144,76 +161,69 @@ class DirectPart(_Part):
 
 
 class TermPart(_Part):
-    """`[[model.terms]]`: `bym2`, or `iid` with its level."""
+    """`[[model.terms]]`: what `type` names in `model.terms.TERMS`; its keys are the fields of that term."""
 
-    type: Literal["bym2", "iid"]
-    level: Name | None = None
-    sd: tuple[float, float] | None = None
-    spread: float | None = Field(default=None, ge=0, le=10)
-    mixing: tuple[float, float] | None = None
-    correlation: float | None = None
-    shared: bool | None = None
-
-    @model_validator(mode="after")
-    def _fits(self) -> TermPart:
-        if (self.type == "iid") != (self.level is not None):
-            raise ValueError("`level` belongs to an iid term, and an iid term needs one")
-        if self.type == "iid" and (self.mixing is not None or self.shared is not None):
-            raise ValueError("`mixing` and `shared` belong to a bym2 term")
-        return self
+    type: str
 
 
-class CovariatePart(_Part):
-    """`[[covariates]]`: what is to be known about a covariate of the formula."""
+def _keys_of(term: type[Term]) -> type[TermPart]:
+    """The part of a term: priors are lists of their numbers, and the graph is that of the run file."""
+    hints = get_type_hints(term, include_extras=True)
+    of_file: dict[str, Any] = {}
+    for key in (f for f in fields(term) if f.name != "graph"):
+        hint = (
+            type(key.default)
+            if isinstance(key.default, Listed)
+            else Name
+            if hints[key.name] is str
+            else hints[key.name]
+        )
+        of_file[key.name] = (str if key.name == "name" else hint, ... if key.default is MISSING else key.default)
+    kind = term.__name__.lower()
+    of_file["type"] = Literal[kind], ...
+    return create_model(f"{term.__name__}Part", __base__=TermPart, **of_file)
 
-    name: Name
-    source: str = Field(default="", max_length=1000)
-    transform: Literal["none", "log", "log1p", "sqrt", "logit"] = "none"
-    missing: Literal["refuse", "impute"] | None = None
-    modelled: bool = False
-    sensitive: bool = False
 
-
-class LinkPart(_Part):
-    """`[model.link]` and `[model.participatory]`: priors of alpha, lambda and tau of sources that are no reference."""
-
-    offset: tuple[float, float] | None = None
-    slope: tuple[float, float] | None = None
-    extra: tuple[float, float] | None = None
+TERM_PARTS = {kind: _keys_of(term) for kind, term in TERMS.items()}
+if TYPE_CHECKING:
+    AnyTerm = TermPart
+else:
+    AnyTerm = Annotated[Union[tuple(TERM_PARTS.values())], Field(discriminator="type")]  # noqa: UP007
 
 
 class VariancesPart(_Part):
     """`[variances]`: how the sampling variances of tiny samples are smoothed, or modelled together with the means."""
 
-    method: Literal["pooled", "gvf", "joint"] = "pooled"
-    spread: tuple[float, float] = (0.5, 0.05)
+    method: Literal[Smoothing, "joint"] = "pooled"
+    spread: PC = PC(0.5, 0.05)
+
+
+def _others(default: Link) -> BeforeValidator:
+    """The priors of a link that the file does not give are those of another."""
+    return BeforeValidator(lambda raw: vars(default) | raw if isinstance(raw, dict) else raw)
 
 
 class ModelPart(_Part):
     """`[model]`: the linear part and the random effects; priors as (parameters)."""
 
-    formula: str = "1"
-    missing: Literal["refuse", "impute"] = "refuse"
-    terms: tuple[TermPart, ...] = (TermPart(type="bym2"), TermPart(type="iid", level="gemeente"))
-    intercept: tuple[float, float] = (5.0, 5.0)
-    coefficient: tuple[float, float] = (0.0, 1.0)
-    link: LinkPart = LinkPart()
-    participatory: LinkPart = LinkPart()
+    formula: str = AreaModel.formula
+    missing: Missing = AreaModel.missing
+    terms: tuple[AnyTerm, ...] = tuple(
+        TERM_PARTS[keys["type"]].model_validate(keys)
+        for keys in ({"type": "bym2"}, {"type": "iid", "level": "gemeente"})
+    )
+    intercept: Normal = AreaModel.intercept
+    coefficient: Normal = AreaModel.coefficient
+    link: Annotated[Link, _others(SURVEY)] = SURVEY
+    participatory: Annotated[Link, _others(PARTICIPATORY)] = PARTICIPATORY
 
 
-class PublishPart(_Part):
+@dataclass(frozen=True)
+class PublishPart(Rules):
     """`[publish]`: rules of the labels, and how many draws to keep."""
 
-    min_residents: int = Field(default=10, ge=1, le=10**9)
-    min_respondents: Count = 1
-    min_reliability: float = Field(default=0.5, ge=0, le=1)
-    max_width: float = Field(default=10.0, ge=0, le=10)
-    min_own_share: float = Field(default=0.0, ge=0, le=1)
-    protection: float = Field(default=2.0, ge=0, le=9)
-    min_direct: Count = 10
-    max_share: float = Field(default=0.9, ge=0, le=1)
-    decimals: int | None = Field(default=None, ge=0, le=15)
-    draws: int = Field(default=1000, ge=1, le=10**6)
+    min_residents: Annotated[int, Interval(ge=1, le=10**9)] = Rules.min_residents
+    draws: Annotated[int, Interval(ge=1, le=10**6)] = 1000
 
 
 class BenchmarkPart(_Part):
@@ -223,9 +233,9 @@ class BenchmarkPart(_Part):
     exact: bool = False
     level: Name | None = None
     min_respondents: int = Field(default=100, ge=2, le=10**9)
-    method: Literal["minimum-distance", "difference", "ratio", "tilting"] = "minimum-distance"
-    covariance: Literal["variances", "identity", "residents", "posterior"] = "variances"
-    respondents: Literal["shared", "independent"] = "shared"
+    method: Method = "minimum-distance"
+    covariance: Metric = "variances"
+    respondents: Respondents = "shared"
 
     @model_validator(mode="after")
     def _one_source(self) -> BenchmarkPart:
@@ -234,18 +244,6 @@ class BenchmarkPart(_Part):
         if self.exact and self.file is None:
             raise ValueError("`exact` belongs to `file`: direct estimates have standard errors")
         return self
-
-
-class QualityPart(_Part):
-    """`[quality]`: the gate."""
-
-    rhat_max: float = Field(default=1.01, gt=1)
-    ess_bulk_min: float = Field(default=400, ge=0)
-    max_divergences: Count = 0
-    khat_max: float = Field(default=0.7, gt=0)
-    min_hyper_effective: float = Field(default=50, ge=1)
-    min_predictive_coverage: float = Field(default=0.9, ge=0, le=1)
-    min_left_out_coverage: float = Field(default=0.9, ge=0, le=1)
 
 
 class RunSpec(_Part):
@@ -258,11 +256,11 @@ class RunSpec(_Part):
     sources: tuple[SourcePart, ...] = ()
     direct: DirectPart | None = None
     variances: VariancesPart = VariancesPart()
-    covariates: tuple[CovariatePart, ...] = ()
+    covariates: tuple[Covariate, ...] = ()
     model: ModelPart = ModelPart()
     benchmark: BenchmarkPart | None = None
     publish: PublishPart = PublishPart()
-    quality: QualityPart = QualityPart()
+    quality: Gate = Gate()
     engine: dict[str, dict[str, Any]] = {}
 
     @model_validator(mode="after")
@@ -316,6 +314,12 @@ class RunFile:
     ----------
     path : path
     spec : RunSpec
+
+    Examples
+    --------
+    >>> from buurtsae.runs.steps import example
+    >>> RunFile.load(example())
+    RunFile voorbeeldstad.toml: Buurtverbondenheid in Voorbeeldstad
     """
 
     path: Path
@@ -336,9 +340,25 @@ class RunFile:
         assert run is not None  # a file without problems has been read
         return run
 
+    def __repr__(self) -> str:
+        return f"RunFile {self.path.name}: {cut(self.spec.run.title)}"
+
     def locate(self, name: str) -> Path:
         """Return the path of a file that the run file names."""
         return located(self.path.parent, name)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the results depend on."""
+        spec, names = self.spec, list[str | None]()
+        for part in spec.used:
+            names += [part.file, part.strata_population, part.calibrate.totals if part.calibrate else None]
+            names += [part.source if part.source.endswith(".toml") else None]
+        if spec.direct is not None:
+            names += [spec.direct.file, spec.direct.covariances]
+        names += [spec.areas.file, *(table.file for table in spec.areas.tables), spec.concept.file]
+        names += [spec.benchmark.file if spec.benchmark else None]
+        return (self.path.resolve(), *(self.locate(name) for name in dict.fromkeys(filter(None, names))))
 
     def codebook(self, source: str) -> str | Path:
         """Return a source's codebook: an identifier of the package, or the path of a TOML file."""
@@ -346,62 +366,65 @@ class RunFile:
 
 
 def read_run(path: str | Path, problems: Problems) -> RunFile | None:
-    """Read a run file, recording problems; unknown keys are recorded and left out, so that the rest can be checked."""
-    path = Path(path)
-    try:
-        _, raw = read_toml(path, f"run file {path.name or path}")
-    except DataError as error:
-        problems.collect(error)
+    """Read a run file, recording problems; unknown keys are recorded and left out, so that the rest can be checked.
+
+    So are priors that are refused: no other input depends on them.
+    """
+    path, errors = Path(path), list[ErrorDetails]()
+    content = problems.attempt(read_toml, path, f"run file {path.name or path}")
+    if content is None:
         return None
-    try:
-        return RunFile(path, RunSpec.model_validate(raw))
-    except ValidationError as error:
-        found = error.errors()
-    _record(found, path, problems)
-    unknown = [e["loc"] for e in found if e["type"] == "extra_forbidden"]
-    if not unknown:
-        return None
-    for loc in unknown:
-        _remove(raw, loc)
-    try:
-        return RunFile(path, RunSpec.model_validate(raw))
-    except ValidationError as error:  # what concerns several keys together is checked when each of them is right
-        seen = {(e["loc"], e["type"]) for e in found}
-        _record([e for e in error.errors() if (e["loc"], e["type"]) not in seen], path, problems)
-        return None
+    _, raw = content
+    for _ in range(2):  # what concerns several keys together is checked when each of them is right
+        try:
+            return RunFile(path, RunSpec.model_validate(raw))
+        except ValidationError as error:
+            seen = {(e["loc"], e["type"]) for e in errors}
+            errors = [e for e in error.errors() if (e["loc"], e["type"]) not in seen]
+        _record(errors, path, problems)
+        for e in errors:
+            if e["type"] in LEFT_OUT:
+                _remove(raw, _place(e["loc"]))
+        if not any(e["type"] in LEFT_OUT for e in errors):
+            break
+    return None
 
 
 def _record(errors: Sequence[ErrorDetails], path: Path, problems: Problems) -> None:
     for e in errors:
-        parts = [str(part) for part in e["loc"]]
+        parts = [str(part) for part in _place(e["loc"])]
         kind = parts[-1] if parts and parts[-1].startswith(ONE_OR_MORE) else ""
         if (kind.startswith("tuple[") or isinstance(e["input"], list)) and kind and e["type"].endswith("_type"):
             continue  # a name where several may be, or the reverse: what is wrong with it is said by the other kind
         loc = cut(".".join(part for part in parts if not part.startswith(ONE_OR_MORE)) or "the file")
-        if e["type"] == "extra_forbidden":
-            known = shown(_known(e["loc"][:-1]), 30)
+        if e["type"] in UNKNOWN:
+            known = shown(_keys(e["loc"][:-1]), 30)
             problems.add(f"{path.name}: unknown key {loc}", cut(repr(e["loc"][-1])), known, "correct or remove it")
         elif e["type"] == "missing":
             problems.add(f"{path.name}: key {loc} is absent", "nothing", "a value", "add it")
+        elif e["type"] == "refused":
+            error = e["ctx"]["error"]
+            problems.add(f"{path.name}, {loc}: {error.what}", error.got, error.expected, error.hint, type(error))
         else:
             problems.add(f"{path.name}: {loc} is not right", cut(repr(e["input"])), e["msg"], "correct the value")
 
 
-def _known(loc: tuple[int | str, ...]) -> list[str]:
-    """Keys that are allowed at a place in the file."""
+def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Where an error lies in the file: of a term without its kind, which pydantic adds."""
+    return tuple(part for part in loc if part not in TERM_PARTS)
+
+
+def _keys(loc: tuple[int | str, ...]) -> list[str]:
+    """Keys that are allowed at a place in the file: the fields of the dataclass or model that it is read into."""
     kind: Any = RunSpec
-    for part in loc:
-        if isinstance(part, str):
-            annotation = kind.model_fields[part].annotation
-            kind = next(
-                (
-                    k
-                    for k in (annotation, *getattr(annotation, "__args__", ()))
-                    if isinstance(k, type) and issubclass(k, _Part)
-                ),
-                kind,
-            )
-    return list(kind.model_fields)
+    for name in (part for part in loc if isinstance(part, str)):
+        kind = TERM_PARTS[name] if name in TERM_PARTS else _part(get_type_hints(kind)[name])
+    return list(kind.model_fields if issubclass(kind, BaseModel) else kind.__dataclass_fields__)
+
+
+def _part(hint: Any) -> Any:
+    """The model or dataclass in a type such as `tuple[Covariate, ...]` or `DirectPart | None`."""
+    return hint if hasattr(hint, "__annotations__") else next(filter(None, map(_part, get_args(hint))), None)
 
 
 def _remove(raw: Any, loc: tuple[int | str, ...]) -> None:

@@ -104,20 +104,20 @@ def create_app(results: Results, hosts: Sequence[str] = ("*",), origins: Sequenc
 
     @lru_cache(maxsize=KEPT)
     def body(make: Callable[..., Any], *arguments: object) -> Body | None:
-        found = make(*arguments)
-        if not found:
+        content = make(*arguments)
+        if not content:
             return None
-        if isinstance(found, bytes):
-            return Body.of(found)
-        return Body.of(json.dumps(found, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode())
+        if isinstance(content, bytes):
+            return Body.of(content)
+        return Body.of(json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode())
 
     def answer(
         request: Request, make: Callable[..., Any], *arguments: object, media_type: str = "application/json"
     ) -> Response:
-        found = body(make, *arguments)
-        if found is None:
+        page = body(make, *arguments)
+        if page is None:
             raise HTTPException(404, f"there are no results of {shown(arguments)}")
-        return found.response(request, media_type)
+        return page.response(request, media_type)
 
     @app.get("/v1", tags=["results"], **describe("About"))
     def about(request: Request) -> Response:

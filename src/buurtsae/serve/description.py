@@ -88,11 +88,11 @@ def describe(body: str, *errors: int) -> dict[str, Any]:
         Statuses besides those that any request may meet.
     """
     kind = "application/geo+json" if body == "FeatureCollection" else "application/json"
-    found: dict[int, dict[str, Any]] = {
+    responses: dict[int, dict[str, Any]] = {
         200: {"description": "Found", "content": {kind: {"schema": BODIES[body]}}},
         304: {"description": "Not changed since the entity tag that was sent"},
     }
     for status in sorted({400, 413, 414, 431, 503, *errors}):
         content = {"text/plain": {"schema": TEXT}} if status == 400 else {PROBLEM: {"schema": DETAILS}}
-        found[status] = {"description": REASONS[status], "content": content}
-    return {"response_model": None, "responses": found}
+        responses[status] = {"description": REASONS[status], "content": content}
+    return {"response_model": None, "responses": responses}

@@ -49,8 +49,8 @@ class Limits:
                 MutableHeaders(scope=message).update(SAFE)
             await send(message)
 
-        if found := refusal(scope):
-            status, detail = found
+        if refused := refusal(scope):
+            status, detail = refused
             headers = ALLOW if status == 405 else {}
             content = {"type": "about:blank", "status": status, "detail": detail}
             return await JSONResponse(content, status, headers, PROBLEM)(scope, receive, safely)

@@ -128,8 +128,8 @@ class Results:
 
     def level(self, level: str, measure: str, year: int) -> list[dict[str, Any]]:
         """Return the rows of one level, measure and year."""
-        t = self.table
-        return records(t[(t["level"] == level) & (t["measure"] == measure) & (t["year"] == year)])
+        table = self.table[self.table["level"] == level]
+        return records(table[(table["measure"] == measure) & (table["year"] == year)])
 
     def area(self, code: str) -> list[dict[str, Any]]:
         """Return the rows of one area, of every measure and year."""
@@ -139,8 +139,9 @@ class Results:
         """Return the buurten of a gemeente with one measure as GeoJSON; None if there is no such gemeente."""
         if code not in self.gemeenten:
             return None
-        t = self._buurten[code]
-        rows = {r["area_code"]: r for r in records(t[(t["measure"] == measure) & (t["year"] == year)])}
+        table = self._buurten[code]
+        shown = records(table[(table["measure"] == measure) & (table["year"] == year)])
+        rows = {row["area_code"]: row for row in shown}
         return {
             "type": "FeatureCollection",
             "features": [
@@ -155,10 +156,10 @@ class Results:
         import geopandas as gpd
         import shapely
 
-        own = self._geometry[self._geometry.index.str[2:6] == code[2:]]
-        simple = gpd.GeoSeries(shapely.coverage_simplify(own.to_numpy(), TOLERANCE), own.index, crs=own.crs)
+        borders = self._geometry[self._geometry.index.str[2:6] == code[2:]]
+        simple = gpd.GeoSeries(shapely.coverage_simplify(borders.to_numpy(), TOLERANCE), borders.index, crs=borders.crs)
         degrees = shapely.set_precision(simple.to_crs(4326).to_numpy(), 10.0**-DECIMALS, mode="pointwise")
-        return dict(zip(own.index, shapely.to_geojson(degrees), strict=True))
+        return dict(zip(borders.index, shapely.to_geojson(degrees), strict=True))
 
     @cached_property
     def _geometry(self) -> gpd.GeoSeries:
@@ -176,5 +177,5 @@ class Results:
     def _buurten(self) -> dict[str, pd.DataFrame]:
         """Rows of the buurten of each gemeente; those that are not inhabited have none."""
         table = self.table[self.table["level"] == "buurt"]
-        found = {str(k): t for k, t in table.groupby("GM" + table["area_code"].astype(str).str[2:6])}
-        return {code: found.get(code, table.iloc[:0]) for code in self.gemeenten}
+        tables = {str(k): t for k, t in table.groupby("GM" + table["area_code"].astype(str).str[2:6])}
+        return {code: tables.get(code, table.iloc[:0]) for code in self.gemeenten}

@@ -6,14 +6,14 @@ v_ad := S_d / n_a. Sampling correlations between sub-dimensions, where given, ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import SOURCES
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook, available
@@ -63,7 +63,7 @@ def read_area_table(
     if covariances is not None and pairs is not None:
         _check_pairs(pairs, covariances, areas, concept, table["source"], problems)
     problems.raise_if_any()
-    for level in codes.FORM:
+    for level in SOURCES:
         empty = table["area_code"].isin(areas.at(level).difference(areas.inhabited_at(level)))
         if empty.any():
             notes.append(
@@ -95,13 +95,13 @@ def read_area_table(
                 file=path.name,
             )
         )
-    found = tuple(d for d in concept.subdimensions if d in set(table["measure"]))
+    measures = tuple(d for d in concept.subdimensions if d in set(table["measure"]))
     sources = tuple(
-        _arrange(rows, pairs, str(source), year, found, problems)
+        _arrange(rows, pairs, str(source), year, measures, problems)
         for source, rows in table.groupby("source", sort=False)
     )
     problems.raise_if_any()
-    return found, sources, tuple(notes)
+    return measures, sources, tuple(notes)
 
 
 def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problems: Problems) -> pd.DataFrame:
@@ -123,7 +123,7 @@ def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problem
 def _within(table: pd.DataFrame, areas: Areas, path: Path | None, notes: list[Note]) -> pd.DataFrame:
     """Return the rows of areas that there are, if any; those of a table that is named are counted."""
     level, code = _level(table["area_code"]), table["area_code"]
-    here = pd.concat([code[level == name].isin(areas.at(name)) for name in codes.FORM]).reindex(table.index)
+    here = pd.concat([code[level == name].isin(areas.at(name)) for name in SOURCES]).reindex(table.index)
     if not here.any():
         return table  # nothing left: the checks say which codes
     if path is not None and not here.all():
@@ -146,12 +146,12 @@ def _level(code: pd.Series) -> pd.Series:
 def _check_areas(table: pd.DataFrame, areas: Areas, file: str, problems: Problems) -> None:
     """Codes must be known, and those of one source of one level."""
     level = _level(table["area_code"])
-    for name in codes.FORM:
-        own, what = table[level == name], f"{name}en of {areas.year}"
-        n = int(areas.left_out(name, own["area_code"]).sum())
+    for name in SOURCES:
+        of_level, what = table[level == name], f"{name}en of {areas.year}"
+        n = int(areas.left_out(name, of_level["area_code"]).sum())
         hint = f"{n} rows are of areas that `where` leaves out: widen it" if n else "correct or drop these rows"
         hint += ', or set `unknown_areas = "drop"` in [direct]'
-        _check_codes(own, ["area_code"], areas.at(name), what, file, problems, hint)
+        _check_codes(of_level, ["area_code"], areas.at(name), what, file, problems, hint)
     for source, rows in table.groupby("source", sort=False):
         if (wijk := level[rows.index] == "wijk").any() and not wijk.all():
             problems.add(
@@ -216,12 +216,12 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
         problems.add(
             f"{file} has estimates twice", shown(twice["area_code"]), "one row per area, source, measure", "remove"
         )
-    given = table["estimate"].notna()
-    absurd = table[given & ~table["estimate"].between(*ABSURD)]
+    filled = table["estimate"].notna()
+    absurd = table[filled & ~table["estimate"].between(*ABSURD)]
     if len(absurd):
         got = shown(f"{v:g}" for v in absurd["estimate"])
         problems.add(f"{file}: estimates far outside the scale", got, "about 0 to 10", "rescale to 0-10")
-    of = table[given].assign(outside=~table["estimate"].between(0, 10)).groupby(["source", "measure"])
+    of = table[filled].assign(outside=~table["estimate"].between(0, 10)).groupby(["source", "measure"])
     for (source, measure), rows in of:
         if rows["outside"].mean() > 0.5 and not len(absurd):
             middle = rows["estimate"].median()
@@ -233,17 +233,17 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
                 if middle > 10
                 else "rescale them",
             )
-    if len(part := table[given & (table["n_respondents"] != table["n_respondents"].round())].dropna()):
+    if len(part := table[filled & (table["n_respondents"] != table["n_respondents"].round())].dropna()):
         got = shown(f"{v:g}" for v in part["n_respondents"])
         hint = "give the number of people; an effective number is `n_effective`"
         problems.add(f"{file}: n_respondents is no whole number", got, "persons", hint)
     for column in ("n_respondents", "n_effective"):
-        bad = table[given & ~(table[column] >= 0)]
+        bad = table[filled & ~(table[column] >= 0)]
         if len(bad):
             problems.add(f"{file}: {column} missing or negative", shown(bad["area_code"]), ">= 0", "complete it")
-    if len(below := table[given & (table["variance"] < 0)]) and smooth:  # 0 and missing can be smoothed
+    if len(below := table[filled & (table["variance"] < 0)]) and smooth:  # 0 and missing can be smoothed
         problems.add(f"{file}: variances that are negative", shown(below["area_code"]), "0 or more", "correct them")
-    zero = table[given & ~(table["variance"] > 0)]
+    zero = table[filled & ~(table["variance"] > 0)]
     if len(zero) and not smooth:
         problems.add(
             f"{file}: variances that are zero, negative or missing",
@@ -268,31 +268,32 @@ def _smoothed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
             "several such areas per source and measure",
             "give smoothed variances and set `smooth = false`",
         )
-    return table.assign(given=table["variance"], variance=top / bottom / n)
+    return table.assign(before=table["variance"], variance=top / bottom / n)
 
 
 def _arrange(
-    rows: pd.DataFrame, pairs: pd.DataFrame | None, source: str, year: int, found: tuple[str, ...], problems: Problems
+    rows: pd.DataFrame, pairs: pd.DataFrame | None, source: str, year: int, measures: Sequence[str], problems: Problems
 ) -> SourceEstimates:
     known = pd.Index(sorted(set(rows["area_code"])))
-    row, column = known.get_indexer(rows["area_code"]), pd.Index(found).get_indexer(rows["measure"])
-    shape = (len(known), len(found))
-    mean, given = np.full(shape, np.nan), np.full(shape, np.nan)
+    row, column = known.get_indexer(rows["area_code"]), pd.Index(measures).get_indexer(rows["measure"])
+    shape = (len(known), len(measures))
+    mean, before = np.full(shape, np.nan), np.full(shape, np.nan)
     n, n_effective, sd = np.zeros(shape, dtype=np.int64), np.zeros(shape), np.zeros(shape)
     mean[row, column] = rows["estimate"]
     n[row, column] = rows["n_respondents"]
     n_effective[row, column] = rows["n_effective"]
     sd[row, column] = np.sqrt(rows["variance"])
-    given[row, column] = np.sqrt(rows["given"] if "given" in rows else rows["variance"])
+    before[row, column] = np.sqrt(rows["before"] if "before" in rows else rows["variance"])
     correlation = np.zeros((*shape, shape[1]))
-    correlation[:] = np.eye(len(found))
+    correlation[:] = np.eye(len(measures))
     if pairs is not None:
-        own = pairs[(pairs["source"] == source) & pairs["area_code"].isin(known)]
-        own = own[own["measure_1"].isin(found) & own["measure_2"].isin(found) & (own["measure_1"] != own["measure_2"])]
-        a = known.get_indexer(own["area_code"])
-        d, e = (pd.Index(found).get_indexer(own[m]) for m in ("measure_1", "measure_2"))
-        scale = given[a, d] * given[a, e]
-        r = np.divide(own["covariance"].to_numpy(dtype=float), scale, out=np.zeros(len(own)), where=scale > 0)
+        pairs = pairs[(pairs["source"] == source) & pairs["area_code"].isin(known)]
+        pairs = pairs[pairs[["measure_1", "measure_2"]].isin(measures).all(axis=1)]
+        pairs = pairs[pairs["measure_1"] != pairs["measure_2"]]
+        a = known.get_indexer(pairs["area_code"])
+        d, e = (pd.Index(measures).get_indexer(pairs[m]) for m in ("measure_1", "measure_2"))
+        scale = before[a, d] * before[a, e]
+        r = np.divide(pairs["covariance"].to_numpy(dtype=float), scale, out=np.zeros(len(pairs)), where=scale > 0)
         correlation[a, d, e] = correlation[a, e, d] = r
         lowest = np.linalg.eigvalsh(correlation)[:, 0]
         if (lowest <= 0).any():
@@ -302,7 +303,7 @@ def _arrange(
                 "a positive definite matrix per area",
                 "check both tables, or leave the covariances out",
             )
-    smoothed, raw = (correlation * (x[:, :, None] * x[:, None, :]) for x in (sd, given))
+    smoothed, raw = (correlation * (x[:, :, None] * x[:, None, :]) for x in (sd, before))
     kind = Codebook.load(source).kind if source in available() else "survey"
     level = str(_level(rows["area_code"]).iloc[0])
     return SourceEstimates(source, year, known, mean, smoothed, n, n_effective, raw, kind, level=level)

@@ -166,10 +166,9 @@ def credit(
     inverse = pinvh((x.T @ (sp.diags_array(base) @ x)).toarray())
     out = np.empty((n_domains, x.shape[1], z.shape[1]))
     for d in range(z.shape[1]):
-        own = sp.csr_array(
-            ((base * z[:, d] / w)[inside], (domain[inside], inside)), shape=(n_domains, len(z))
-        )  # base u per domain
-        out[:, :, d] = (own @ x) @ inverse
+        base_u = (base * z[:, d] / w)[inside]
+        of_domain = sp.csr_array((base_u, (domain[inside], inside)), shape=(n_domains, len(z)))
+        out[:, :, d] = (of_domain @ x) @ inverse
     return sp.csr_array(sp.diags_array(-w) @ x), out
 
 

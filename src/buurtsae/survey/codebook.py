@@ -14,9 +14,13 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from textwrap import fill
+from typing import TYPE_CHECKING
 
-from buurtsae.errors import DataError, cut
+from buurtsae.errors import DataError, cut, shown
 from buurtsae.files import read_toml
+
+if TYPE_CHECKING:
+    from buurtsae.survey.codebook_file import BookPart
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,9 @@ class Indicator:
         A name also matches with a number behind it: StatLine numbers its topics anew in each edition
         (`Koopwoningen_40`, `Koopwoningen_47`), and series carry the year. So there may be several.
         """
-        given = list(columns)
+        names = list(columns)
         known = (re.compile(rf"{re.escape(name)}(_\d+)?") for name in (self.name, *self.columns))
-        return tuple(dict.fromkeys(c for pattern in known for c in given if pattern.fullmatch(c)))
+        return tuple(dict.fromkeys(c for pattern in known for c in names if pattern.fullmatch(c)))
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,12 @@ class Codebook:
     modelled : bool
         The figures are themselves estimates of a model: agreement with them is no independent evidence.
     about : str
+
+    Examples
+    --------
+    >>> Codebook.load("burgerpeiling")
+    Codebook burgerpeiling (survey): 10 items on 4 scales, 0 indicators, for omgang_en_relaties, participatie,
+    plaatsidentiteit, plaatsgeschiktheid
     """
 
     id: str
@@ -188,7 +198,7 @@ class Codebook:
             )
         inside = Path(str(resources.files("buurtsae.survey"))) / "codebooks" / f"{source}.toml"
         text, raw = read_toml(path if path.suffix == ".toml" else inside, f"codebook {cut(path.name)}")
-        return parse(text, raw, path.stem)
+        return _built(parse(text, raw, path.stem))
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -212,6 +222,10 @@ class Codebook:
 
     def __str__(self) -> str:
         return self.explained()
+
+    def __repr__(self) -> str:
+        size = f"{len(self.items)} items on {len(self.scales)} scales, {len(self.indicators)} indicators"
+        return f"Codebook {self.id} ({self.kind}): {size}, for {shown(self.subdimensions)}"
 
     def explained(self, width: int = 100) -> str:
         """Return the codebook in words, in lines of at most `width` characters."""
@@ -257,6 +271,23 @@ class Codebook:
             out += [line("unit", "; ".join([figure.unit, f"transform {figure.transform}", *marks]), 4)]
             out += [line("columns", ", ".join(figure.columns), 4)]
         return "\n".join(out)
+
+
+def _built(book: BookPart) -> Codebook:
+    """A codebook from its file: what an item or an indicator does not say is that of its scale or source."""
+    share = 1.0 if book.min_share_answered is None else book.min_share_answered  # None: an objective source
+    scales = []
+    for s in book.scale:
+        codes = tuple(sorted(s.answers))
+        items = tuple(Item(i.name, s.subdimension, *s.ends(i), codes, i.about, s.id) for i in s.items)
+        least = share if s.min_share_answered is None else s.min_share_answered
+        scales.append(Scale(s.id, s.nl, s.subdimension, items, least, s.about, {c: s.answers[c] for c in codes}))
+    indicators = tuple(
+        Indicator(**i.model_dump() | {"modelled": book.modelled if i.modelled is None else i.modelled})
+        for i in book.indicator
+    )
+    same = book.model_dump(exclude={"scale", "indicator", "min_share_answered"})
+    return Codebook(**same, min_share_answered=share, scales=tuple(scales), indicators=indicators)
 
 
 def titled(source: str) -> Codebook:

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from buurtsae.errors import Problems, cut, shown
-from buurtsae.survey.codebook import Codebook, Indicator, Item, Scale
 from buurtsae.survey.design_columns import RESERVED
 
 KINDS = ("survey", "participatory", "objective")
@@ -31,14 +30,18 @@ class _Part(BaseModel):
 Name = Annotated[str, Field(min_length=1)]
 
 
-class _ItemPart(_Part):
+class ItemPart(_Part):
+    """An item of a scale."""
+
     name: Name
     about: str = ""
     worst: int | None = None
     best: int | None = None
 
 
-class _ScalePart(_Part):
+class ScalePart(_Part):
+    """`[[scale]]`."""
+
     id: Name
     nl: str = ""
     about: str = ""
@@ -47,20 +50,24 @@ class _ScalePart(_Part):
     worst: int
     best: int
     min_share_answered: float | None = None
-    items: tuple[_ItemPart, ...]
+    items: tuple[ItemPart, ...]
+
+    def ends(self, item: ItemPart) -> tuple[int, int]:
+        """Return the codes that score 0 and 10: the item's, else those of the scale."""
+        return self.worst if item.worst is None else item.worst, self.best if item.best is None else item.best
 
     @field_validator("answers", mode="before")
     @classmethod
-    def _range(cls, given: Any) -> Any:
+    def _range(cls, answers: Any) -> Any:
         """Expand `{ from = 1, to = 10, lowest = "label of 1", highest = "label of 10" }`."""
-        if not isinstance(given, dict) or not {"from", "to"} & set(given):
-            return given
-        low, high = given.get("from"), given.get("to")
-        if not (isinstance(low, int) and isinstance(high, int) and set(given) <= {"from", "to", "lowest", "highest"}):
+        if not isinstance(answers, dict) or not {"from", "to"} & set(answers):
+            return answers
+        low, high = answers.get("from"), answers.get("to")
+        if not (isinstance(low, int) and isinstance(high, int) and set(answers) <= {"from", "to", "lowest", "highest"}):
             raise ValueError("a range has whole numbers `from` and `to`, and may have labels `lowest` and `highest`")
         if not 0 <= high - low < MOST:
             raise ValueError(f"a range goes up, by less than {MOST:,}")
-        labels = {low: given.get("lowest", ""), high: given.get("highest", "")}
+        labels = {low: answers.get("lowest", ""), high: answers.get("highest", "")}
         return {code: labels.get(code, "") for code in range(low, high + 1)}
 
 
@@ -79,7 +86,9 @@ class _IndicatorPart(_Part):
     range: tuple[float, float] | None = None
 
 
-class _BookPart(_Part):
+class BookPart(_Part):
+    """The whole file."""
+
     id: str
     nl: str
     en: str = ""
@@ -97,7 +106,7 @@ class _BookPart(_Part):
     modelled: bool = False
     missing: tuple[int, ...] = ()
     min_share_answered: float | None = None
-    scale: tuple[_ScalePart, ...] = ()
+    scale: tuple[ScalePart, ...] = ()
     indicator: tuple[_IndicatorPart, ...] = ()
 
 
@@ -142,8 +151,8 @@ class _Places:
         return (keys[0] if keys else max(first, 0)) + 1
 
 
-def parse(text: str, raw: dict[str, Any], name: str) -> Codebook:
-    """Return the codebook in a file; `name` is what to call it when it does not say.
+def parse(text: str, raw: dict[str, Any], name: str) -> BookPart:
+    """Return what a codebook's file holds; `name` is what to call it when it does not say.
 
     Raises
     ------
@@ -152,7 +161,7 @@ def parse(text: str, raw: dict[str, Any], name: str) -> Codebook:
     """
     places, problems = _Places(text, raw, name), Problems()
     try:
-        book = _BookPart.model_validate(raw)
+        book = BookPart.model_validate(raw)
     except ValidationError as error:
         for e in error.errors():
             *inner, last = e["loc"]
@@ -166,10 +175,10 @@ def parse(text: str, raw: dict[str, Any], name: str) -> Codebook:
         raise AssertionError("a ValidationError has errors") from error
     _check(book, places, problems)
     problems.raise_if_any()
-    return _build(book)
+    return book
 
 
-def _check(book: _BookPart, at: _Places, problems: Problems) -> None:
+def _check(book: BookPart, at: _Places, problems: Problems) -> None:
     """Record every contradiction."""
     _known_keys(book, (), at, problems)
     for key, known in (("kind", KINDS), ("level", LEVELS)):
@@ -215,10 +224,10 @@ def _check(book: _BookPart, at: _Places, problems: Problems) -> None:
                 problems.add(f"{at('indicator', k, key)}: {key} is empty", "nothing", "1 or more names", "complete it")
 
 
-def _check_scale(scale: _ScalePart, k: int, missing: set[int], at: _Places, problems: Problems) -> None:
+def _check_scale(scale: ScalePart, k: int, missing: set[int], at: _Places, problems: Problems) -> None:
     codes, where = sorted(scale.answers), ("scale", k)
-    own: list[tuple[_ItemPart, tuple[int | str, ...]]] = [(i, (*where, "items", m)) for m, i in enumerate(scale.items)]
-    for i, loc in own:
+    items: list[tuple[ItemPart, tuple[int | str, ...]]] = [(i, (*where, "items", m)) for m, i in enumerate(scale.items)]
+    for i, loc in items:
         if RESERVED.fullmatch(i.name):
             problems.add(f"{at(*loc)}: the name is taken", i.name, "no column of the design", "rename the item")
     if not scale.items:
@@ -238,7 +247,7 @@ def _check_scale(scale: _ScalePart, k: int, missing: set[int], at: _Places, prob
             f"{at(*where, 'answers')}: the scale has no two answers", str(len(codes)), "2 or more", "complete `answers`"
         )
         return
-    turned = [(*_ends(i, scale), loc) for i, loc in own if i.worst is not None or i.best is not None]
+    turned = [(*scale.ends(i), loc) for i, loc in items if i.worst is not None or i.best is not None]
     for worst, best, loc in [(scale.worst, scale.best, (*where, "worst")), *turned]:
         if {worst, best} != {codes[0], codes[-1]}:
             problems.add(
@@ -275,24 +284,3 @@ def _known_keys(part: _Part, loc: tuple[int | str, ...], at: _Places, problems: 
         for k, inner in enumerate(value if isinstance(value, tuple) else ()):
             if isinstance(inner, _Part):
                 _known_keys(inner, (*loc, key, k), at, problems)
-
-
-def _ends(item: _ItemPart, scale: _ScalePart) -> tuple[int, int]:
-    """The codes that score 0 and 10: the item's own, else its scale's."""
-    return scale.worst if item.worst is None else item.worst, scale.best if item.best is None else item.best
-
-
-def _build(book: _BookPart) -> Codebook:
-    share = 1.0 if book.min_share_answered is None else book.min_share_answered  # None: an objective source
-    scales = []
-    for s in book.scale:
-        codes = tuple(sorted(s.answers))
-        items = tuple(Item(i.name, s.subdimension, *_ends(i, s), codes, i.about, s.id) for i in s.items)
-        own = share if s.min_share_answered is None else s.min_share_answered
-        scales.append(Scale(s.id, s.nl, s.subdimension, items, own, s.about, {c: s.answers[c] for c in codes}))
-    indicators = []
-    for i in book.indicator:
-        given = i.model_dump() | {"modelled": book.modelled if i.modelled is None else i.modelled}
-        indicators.append(Indicator(**given))
-    same = book.model_dump(exclude={"scale", "indicator", "min_share_answered"})
-    return Codebook(**same, min_share_answered=share, scales=tuple(scales), indicators=tuple(indicators))

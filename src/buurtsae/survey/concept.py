@@ -50,6 +50,12 @@ class Concept:
     Attributes
     ----------
     nodes : mapping of identifier to Measure, in the order of the concept file
+
+    Examples
+    --------
+    >>> concept = Concept.load()
+    >>> concept.matrix_of(concept.subdimensions).loc["sociale_verbondenheid"].to_dict()
+    {'omgang_en_relaties': 0.5, 'participatie': 0.5, 'plaatsidentiteit': 0.0, 'plaatsgeschiktheid': 0.0}
     """
 
     nodes: Mapping[str, Measure]
@@ -106,6 +112,14 @@ class Concept:
                 "the concept has a circle", shown(loose), "a tree: every node below the total", "correct `parent`"
             )
         return cls({n.id: n for n in nodes})
+
+    @classmethod
+    def of(cls, measures: Sequence[str]) -> Concept:
+        """Return the concept of buurtverbondenheid if it has these measures; else each by itself, without a total."""
+        known = cls.load()
+        if set(measures) <= set(known.subdimensions):
+            return known
+        return cls({m: Measure(m, m, m, m) for m in measures})
 
     @cached_property
     def subdimensions(self) -> tuple[str, ...]:
@@ -190,6 +204,9 @@ class Concept:
                 "correct the codebook, or load the concept it belongs to",
             )
         return score(survey, self.subdimensions, method)
+
+    def __repr__(self) -> str:
+        return f"Concept of {len(self.nodes)} measures, of which sub-dimensions {shown(self.subdimensions)}"
 
     def _path(self, measure: str) -> tuple[str, ...]:
         node = self.nodes[measure]

@@ -1,21 +1,21 @@
 """The design of a survey as columns of its respondents: read and checked once, turned into arrays where needed.
 
-Frames of respondents have `area`, `weight` and `stratum`, and, where the file has them, `cluster`, `cluster_2`, `fpc`,
-`fpc_2`, `replicate_1` ..., and after calibration `base_weight` and `margin_...` (position in the table of totals).
+Frames of respondents have `area_code`, `weight` and `stratum`, and, where the file has them, `cluster`, `cluster_2`,
+`fpc`, `fpc_2`, `replicate_1` ..., and after calibration `base_weight` and `margin_...` (place in the table of totals).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from buurtsae.areas import codes
+from buurtsae.areas.codes import CBS, CodeSystem
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
@@ -100,13 +100,14 @@ def add_design(
     lonely: Lonely,
     calibrate: Calibration | None,
     level: str = "buurt",
+    system: CodeSystem = CBS,
 ) -> tuple[pd.DataFrame, DesignInfo]:
     """Return the respondents with the columns of their design, and what these mean; problems are recorded.
 
     Parameters
     ----------
     frame : DataFrame
-        Respondents with `area`, `weight` and `stratum`.
+        Respondents with `area_code`, `weight` and `stratum`.
     raw : DataFrame
         The file, in the same order.
     others : see `Survey.read`
@@ -139,7 +140,9 @@ def add_design(
                 "give replicate weights that are calibrated already, and leave `calibrate` out",
             )
     if calibrate is not None and len(problems.found) == before:
-        known = {c: raw[c] for c in raw} | {c: v for c, v in _areas(frame["area"], level).items() if c not in raw}
+        known = {c: raw[c] for c in raw} | {
+            c: v for c, v in _areas(frame["area_code"], level, system).items() if c not in raw
+        }
         w = frame["weight"].to_numpy(dtype=float)
         new, margins = meet(calibrate, known, w, file, problems)
         columns |= {f"margin_{m}": v for m, v in margins.items()} | {"base_weight": w}
@@ -162,21 +165,18 @@ def add_design(
         tuple((c, int(frame[c].max()) + 1) for c in names),  # every category has respondents
     )
     if len(problems.found) == before:
-        try:
-            alone = [str(s) or Note("an empty one", "een lege") for s in _lonely_names(frame, info)]
-        except BuurtsaeError as error:
-            problems.collect(error)
-        else:
-            if alone and stratified and replicates is None:
-                unit = Note("sampled cluster", "getrokken cluster") if cluster else Note("respondent", "respondent")
-                notes.append(
-                    Note(
-                        "{n} strata of {file} have one {unit} ({strata}): {done}",
-                        "{n} strata van {file} hebben maar één {unit} ({strata}): {done}",
-                        n=len(alone), file=file, unit=unit, strata=alone, done=DONE[lonely],
-                    )
-                )  # fmt: skip
-    return frame, DesignInfo(**{**info.__dict__, "notes": tuple(notes)})
+        strata = problems.attempt(_lonely_names, frame, info)
+        if strata is not None and len(strata) and stratified and replicates is None:
+            unit = Note("sampled cluster", "getrokken cluster") if cluster else Note("respondent", "respondent")
+            alone = [str(stratum) or Note("an empty one", "een lege") for stratum in strata]
+            notes.append(
+                Note(
+                    "{n} strata of {file} have one {unit} ({strata}): {done}",
+                    "{n} strata van {file} hebben maar één {unit} ({strata}): {done}",
+                    n=len(alone), file=file, unit=unit, strata=alone, done=DONE[lonely],
+                )
+            )  # fmt: skip
+    return frame, replace(info, notes=tuple(notes))
 
 
 def _lonely_names(frame: pd.DataFrame, info: DesignInfo) -> pd.Index:
@@ -187,9 +187,9 @@ def _stage(name: str, k: int) -> str:
     return name if k == 0 else f"{name}_{k + 1}"
 
 
-def _areas(area: pd.Series, level: str) -> dict[str, pd.Series]:
+def _areas(area: pd.Series, level: str, system: CodeSystem) -> dict[str, pd.Series]:
     """Margins that follow from the area code: those of its own level and above."""
-    return {level: area, "wijk": codes.wijk_of(area), "gemeente": codes.gemeente_of(area)}
+    return {level: area, **{above: system.read(area, above) for above in system.forms if system.below(level, above)}}
 
 
 def _positive(column: pd.Series, what: str, problems: Problems) -> Floats:
@@ -243,13 +243,13 @@ def _per_stratum(
 
 
 def _replicates(raw: pd.DataFrame, plan: ReplicatePlan, file: str, problems: Problems) -> dict[str, Floats]:
-    given = plan.columns
-    names = [c for c in raw if c.startswith(given)] if isinstance(given, str) else list(given)
+    columns = plan.columns
+    names = [c for c in raw if c.startswith(columns)] if isinstance(columns, str) else list(columns)
     if absent := [c for c in names if c not in raw]:
         problems.add(f"{file} lacks replicate weights", shown(raw.columns), shown(absent), "correct the names")
         return {}
     if not names:
-        problems.add(f"{file} has no replicate weights", f"no column {given}...", "several", "correct `columns`")
+        problems.add(f"{file} has no replicate weights", f"no column {columns}...", "several", "correct `columns`")
         return {}
     try:
         plan.scales(len(names))

@@ -14,20 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.estimators import design_of, domain_estimates, population_means, regressors
 from buurtsae.survey.measures import combined, fewest, long_table, standard_errors
-from buurtsae.survey.plausible import in_place
+from buurtsae.survey.plausible import in_place, nobody, partial, thin
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method
 from buurtsae.survey.source_estimates import SourceEstimates, arrays, of_source
@@ -54,6 +54,18 @@ class DirectEstimates:
         What was left out, and why.
     years : tuple of int
         Years that have estimates of their own, ascending; empty where all sources tell about one period.
+    counted : bool
+        Whether numbers of respondents are known; otherwise 1 stands for those of an estimate.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> direct = voorbeeldstad().fit.direct
+    >>> direct
+    DirectEstimates of omgang_en_relaties, participatie, plaatsidentiteit, plaatsgeschiktheid (veiligheidsmonitor 2024:
+    106 buurten, burgerpeiling 2024: 97 buurten)
+    >>> direct.totals("land").set_index("measure")["direct"].round(1).to_dict()
+    {'omgang_en_relaties': 5.9, 'participatie': 5.5, 'plaatsidentiteit': 5.9, 'plaatsgeschiktheid': 5.9}
     """
 
     subdimensions: tuple[str, ...]
@@ -62,6 +74,7 @@ class DirectEstimates:
     scores: tuple[Scores, ...] = ()
     notes: tuple[Note, ...] = ()
     years: tuple[int, ...] = ()
+    counted: bool = True
 
     def by_year(self) -> DirectEstimates:
         """Return them with a period for each year of the sources, instead of one for all."""
@@ -80,7 +93,8 @@ class DirectEstimates:
         The first survey per buurt that informs it; without one the first survey per wijk, then the first participatory
         source per buurt, then per wijk: a random sample fixes the level, even where it does not tell buurten apart.
         """
-        rank = np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level == "buurt")) for s in self.sources])
+        base = self.areas.base
+        rank = np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level == base)) for s in self.sources])
         return np.argmax(rank, axis=0)
 
     def totals(
@@ -126,35 +140,51 @@ class DirectEstimates:
             raise _no_microdata("regression estimates")
         if not self.scores:
             return self._table_totals(level, measures, matrix)
-        x = regressors(self.areas, covariates) if method == "greg" else None
-        labels = self.areas.at(level)
-        xbar = None if x is None else population_means(self.areas, level, labels, x)
-        shape = (len(labels), len(self.subdimensions))
-        mean, variance = np.full(shape, np.nan), np.full((*shape, shape[1]), np.nan)
-        count, effective = (
-            np.zeros((len(labels), len(measures)), dtype=np.int64),
-            np.zeros((len(labels), len(measures))),
+        mean, variance = (
+            self._hajek(level) if method == "hajek" else self._means(level, regressors(self.areas, covariates))
         )
-        for s, scores in enumerate(self.scores):
-            domain, own = self.domain(level, scores.level, scores.frame["area"]), self.reference == s
+        labels, answered = self.areas.at(level), self._reference_counts(level)
+        count, effective = np.zeros((2, len(labels), len(measures)))
+        for scores in self.scores:
+            domain = self.domain(level, scores.level, scores.frame["area_code"])
             y, w = arrays(scores, self.subdimensions)
-            if own.any():
-                of_person = None if x is None else self._covariates(x, scores)
-                m, v = domain_estimates(scores, y[:, own], w, domain, len(labels), of_person, xbar)
-                mean[:, own] = m
-                # sub-dimensions of different sources have different respondents: their covariance is 0
-                variance[:, own] = 0.0
-                variance[np.ix_(np.arange(len(labels)), own, own)] = v
             some = (np.isfinite(y).astype(float) @ (matrix.T > 0)) > 0
-            count += group_sum(some.astype(float), domain, len(labels)).astype(np.int64)
+            count += group_sum(some.astype(float), domain, len(labels))
             part = some * w[:, None]
             total, square = group_sum(part, domain, len(labels)), group_sum(part**2, domain, len(labels))
             effective += np.divide(total**2, square, out=np.zeros_like(total), where=square > 0)
-        answered = self._reference_counts(level)
         direct = np.clip(combined(matrix, mean), 0.0, 10.0)  # a weighted mean of tens may be 10 and a rounding error
         enough = combined(matrix, np.where(answered > 1, 1.0, np.nan))
         se = np.where(np.isfinite(enough), standard_errors(matrix, variance), np.nan)
-        return long_table(labels, measures, direct, se, fewest(matrix, answered), count, effective)
+        return long_table(labels, measures, direct, se, fewest(matrix, answered), count.astype(np.int64), effective)
+
+    def _hajek(self, level: str) -> tuple[Floats, Floats]:
+        """Hajek means of a level, made once: every table of measures at that level starts from them."""
+        if level not in self._made:
+            self._made[level] = self._means(level)
+        return self._made[level]
+
+    @cached_property
+    def _made(self) -> dict[str, tuple[Floats, Floats]]:
+        return {}
+
+    def _means(self, level: str, x: Floats | None = None) -> tuple[Floats, Floats]:
+        """Means of the sub-dimensions per area by their reference source, and covariances; regression with `x`."""
+        labels = self.areas.at(level)
+        xbar = None if x is None else population_means(self.areas, level, labels, x)
+        shape = (len(labels), len(self.subdimensions))
+        # sub-dimensions of different sources have different respondents: their covariance is 0
+        mean, variance = np.full(shape, np.nan), np.zeros((*shape, shape[1]))
+        for s, scores in enumerate(self.scores):
+            read = np.flatnonzero(self.reference == s)
+            if not len(read):
+                continue
+            y, w = arrays(scores, [self.subdimensions[d] for d in read])
+            domain = self.domain(level, scores.level, scores.frame["area"])
+            of_person = None if x is None else self._covariates(x, scores)
+            mean[:, read], block = domain_estimates(scores, y, w, domain, len(labels), of_person, xbar)
+            variance[np.ix_(np.arange(len(labels)), read, read)] = block
+        return mean, variance
 
     def variances(self) -> pd.DataFrame:
         """Return sampling variances per source, area and sub-dimension, before and after smoothing.
@@ -202,18 +232,15 @@ class DirectEstimates:
         labels = self.areas.at(level)
         parts = []
         for s, scores in enumerate(self.scores):
-            own = self.reference == s
-            if not own.any():
+            names = [d for d, r in zip(self.subdimensions, self.reference, strict=True) if r == s]
+            if not names:
                 continue
-            names = [d for d, mine in zip(self.subdimensions, own, strict=True) if mine]
-            domain = self.domain(level, scores.level, scores.frame["area"])
+            domain = self.domain(level, scores.level, scores.frame["area_code"])
             y, w = arrays(scores, names)
             _, v = domain_estimates(scores, y, w, domain, len(labels))
             answered = np.isfinite(y) & (domain >= 0)[:, None]
-            n, weighting = (
-                group_sum(answered.astype(float), domain, len(labels)),
-                kish(w, answered, domain, len(labels)),
-            )
+            n = group_sum(answered.astype(float), domain, len(labels))
+            weighting = kish(w, answered, domain, len(labels))
             relative = w.sum() <= 1.01 * len(w)  # weights with mean 1 do not tell the population's size
             simple = srs_variance(y, w, domain, len(labels), replacement=bool(relative))
             deff = np.divide(np.einsum("add->ad", v), simple, out=np.full(n.shape, np.nan), where=simple > 0)
@@ -229,28 +256,28 @@ class DirectEstimates:
             parts.append(pd.DataFrame(columns, index=index).reset_index())
         return pd.concat(parts, ignore_index=True)
 
-    def domain(self, level: str, own: str, area: pd.Series | pd.Index) -> Ints:
-        """Position among the codes of a level of codes of a source's own level.
+    def domain(self, level: str, of: str, area: pd.Series | pd.Index) -> Ints:
+        """Position among the codes of a level, of areas of the level `of` of a source.
 
         It is -1 for an area without residents, and for all areas where the level lies below that of the source.
         """
-        if codes.below(level, own):
+        if self.areas.system.below(level, of):
             return np.full(len(area), -1)
-        known = self.areas.inhabited_at(own)
-        position = self.areas.at(level).get_indexer(self.areas.parents(level, own)[known])
+        known = self.areas.inhabited_at(of)
+        position = self.areas.at(level).get_indexer(self.areas.parents(level, of)[known])
         return np.append(position, -1)[known.get_indexer(area)]
 
     def _covariates(self, x: Floats, scores: Scores) -> Floats:
         """Covariates of each respondent: those of the buurt, or the mean over the residents of the wijk."""
         labels = self.areas.at(scores.level)
-        own = x if scores.level == "buurt" else population_means(self.areas, scores.level, labels, x)
-        return own[labels.get_indexer(scores.frame["area"])]
+        table = x if scores.level == self.areas.base else population_means(self.areas, scores.level, labels, x)
+        return table[labels.get_indexer(scores.frame["area_code"])]
 
     def _reference_counts(self, level: str) -> Ints:
         out = np.zeros((len(self.areas.at(level)), len(self.subdimensions)), dtype=np.int64)
         for s, estimates in enumerate(self.sources):
-            own, row = self.reference == s, self.domain(level, estimates.level, estimates.codes)
-            out[:, own] += group_sum(estimates.respondents[:, own].astype(float), row, len(out)).astype(np.int64)
+            read, row = self.reference == s, self.domain(level, estimates.level, estimates.codes)
+            out[:, read] += group_sum(estimates.respondents[:, read].astype(float), row, len(out)).astype(np.int64)
         return out
 
     def _table_totals(self, level: str, measures: list[str], matrix: Floats) -> pd.DataFrame:
@@ -264,11 +291,10 @@ class DirectEstimates:
             count += group_sum(estimates.respondents.astype(float), row, len(labels))
             effective += group_sum(estimates.n_effective, row, len(labels))
             if level == estimates.level:
-                own = np.flatnonzero(self.reference == s)
-                mean[row[:, None], own] = estimates.mean[:, own]
-                block = np.ix_(row, own, own)
-                given = estimates.variance if estimates.given is None else estimates.given
-                variance[block] = given[:, own][:, :, own]
+                read = np.flatnonzero(self.reference == s)
+                mean[row[:, None], read] = estimates.mean[:, read]
+                before = estimates.variance if estimates.given is None else estimates.given
+                variance[np.ix_(row, read, read)] = before[:, read][:, :, read]
         missing = ~(np.einsum("add->ad", variance) > 0)  # an office may leave a variance out, or give zero
         se = np.where(missing.astype(float) @ (matrix.T > 0) > 0, np.nan, standard_errors(matrix, variance))
         # whether the same persons answered is unknown: a measure has at least those of its best part
@@ -323,7 +349,7 @@ class DirectEstimates:
         """
         from buurtsae.survey.area_table import read_area_table
 
-        found, sources, notes = read_area_table(
+        subdimensions, sources, notes = read_area_table(
             Path(path),
             Path(covariances) if covariances else None,
             areas,
@@ -332,11 +358,60 @@ class DirectEstimates:
             smooth,
             drop=unknown_areas == "drop",
         )
-        return cls(found, sources, areas, (), notes)
+        return cls(subdimensions, sources, areas, (), notes)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        y: str | Sequence[str],
+        variance: str | Sequence[str],
+        area: str,
+        areas: Areas | None = None,
+        covariance: Mapping[tuple[str, str], str] | None = None,
+        year: int = 0,
+    ) -> DirectEstimates:
+        """Start from a table of any areas, with or without geometry: figures, their variances, and covariates.
+
+        Parameters
+        ----------
+        frame : DataFrame, one row per area
+            Its other numeric columns are covariates. It is not changed.
+        y, variance : str or sequence of str
+            Columns of the figures, on any scale, and of their sampling variances. A missing figure is no estimate.
+        area : str
+            Column of the codes.
+        areas : Areas, optional
+            With levels, residents or geometry, where there are; their columns are the covariates then, and the frame
+            may lack areas. By default ``Areas.from_frame(frame, code=area)``.
+        covariance : mapping of (measure, measure) to str, optional
+            Columns of sampling covariances; 0 for pairs without.
+        year : int
+            Year of the figures; 0 where it does not matter.
+
+        Raises
+        ------
+        DataError or ProblemsError
+            Everything that is wrong, at once: columns that are absent or no numbers, codes that occur twice or that
+            the areas do not have, variances that are not positive where there is a figure.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"fips": [1, 3, 5], "rate": [2.0, None, 3.1], "var": 0.2, "income": [30.0, 41, 28]})
+        >>> DirectEstimates.from_frame(table, y="rate", variance="var", area="fips")
+        DirectEstimates of rate (direct: 2 areas)
+        """
+        from buurtsae.survey.frames import read_frame
+
+        measures, variances = ([c] if isinstance(c, str) else list(c) for c in (y, variance))
+        source, areas, notes = read_frame(frame, measures, variances, area, areas, covariance or {}, year)
+        return cls(tuple(measures), (source,), areas, notes=tuple(notes), counted=False)
 
     def __repr__(self) -> str:
-        parts = [f"{s.source} {s.year}: {len(s.codes)} {s.level}en" for s in self.sources]
-        return f"DirectEstimates of {', '.join(self.subdimensions)} ({'; '.join(parts)})"
+        noun = self.areas.system.noun
+        parts = (f"{s.source}{f' {s.year}' if s.year else ''}: {len(s.codes)} {noun(s.level)}" for s in self.sources)
+        return f"DirectEstimates of {shown(self.subdimensions)} ({shown(parts)})"
 
 
 def direct(
@@ -358,10 +433,22 @@ def direct(
     sd : mapping of source to float, optional
         Standard deviation of the scores within an area, for a source that cannot tell: one respondent in each area.
 
+    Returns
+    -------
+    DirectEstimates
+
     Raises
     ------
     DataError or ProblemsError
         On respondents in unknown areas, one source twice, or no usable score at all.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> fit = voorbeeldstad().fit
+    >>> direct(fit.direct.scores, fit.areas, variances="gvf")
+    DirectEstimates of omgang_en_relaties, participatie, plaatsidentiteit, plaatsgeschiktheid (veiligheidsmonitor 2024:
+    106 buurten, burgerpeiling 2024: 97 buurten)
     """
     several = [scores] if isinstance(scores, Scores) else list(scores)
     problems = Problems()
@@ -370,28 +457,21 @@ def direct(
         problems.add(f"source {name} is given twice", f"{names.count(name)} times", "once", "combine the files first")
     kept, notes = [], list[Note]()
     for s in several:
-        area = s.frame["area"]
+        area = s.frame["area_code"]
         unknown = area[~area.isin(areas.at(s.level))]
         if len(unknown):
             problems.add(
-                f"{len(unknown)} respondents of {s.source} live in unknown {s.level}en",
+                f"{len(unknown)} respondents of {s.source} live in unknown {areas.system.noun(s.level)}",
                 shown(sorted(unknown.unique())),
                 f"{s.level}codes of {areas.year}",
                 "recode them to the areas' year",
             )
         empty = area.isin(areas.at(s.level).difference(areas.inhabited_at(s.level)))
-        if empty.any():
-            notes.append(
-                Note(
-                    "{n} respondents of {source} left out: {level}en without residents ({codes})",
-                    "{n} respondenten van {source} weggelaten: {level}en zonder inwoners ({codes})",
-                    n=int(empty.sum()), source=s.source, level=s.level, codes=sorted(area[empty].unique()),
-                )
-            )  # fmt: skip
-        said = (*design_of(s).notes, *(n.under(s.source) for n in s.notes), *_thin(s, area[~empty]))
-        notes += [n for n in said if n not in notes]
+        notes += nobody(s, area[empty], areas)
+        remarks = (*design_of(s).notes, *(n.under(s.source) for n in s.notes), *thin(s, area[~empty], areas))
+        notes += [n for n in remarks if n not in notes]
         kept.append(replace(s, frame=s.frame[~empty]))
-        notes += _cut(s, areas)
+        notes += partial(s, areas)
     notes += in_place(kept, areas)
     order = list(dict.fromkeys(d for s in several for d in s.subdimensions))
     asked = [d for d in order if any(s.frame[d].notna().any() for s in kept)]
@@ -400,38 +480,14 @@ def direct(
             "there is no score at all", "0 respondents with a score", "some", "check the extract and the codebook"
         )
     problems.raise_if_any()
-    given = sd or {}
-    sources = []
-    for s in several:
-        try:
-            sources.append(of_source(s, asked, areas.inhabited_at(s.level), variances, given.get(s.source)))
-        except DataError as error:
-            problems.collect(error)
+    sources = [
+        problems.attempt(of_source, s, asked, areas.inhabited_at(s.level), variances, (sd or {}).get(s.source))
+        for s in several
+    ]
     problems.raise_if_any()
-    return DirectEstimates(tuple(asked), tuple(sources), areas, tuple(several), tuple(notes))
-
-
-def _thin(scores: Scores, area: pd.Series) -> list[Note]:
-    """A note on gemeenten with one respondent: their estimate has no standard error of its own."""
-    count = codes.gemeente_of(area.astype("string")).value_counts()
-    alone = sorted(count.index[count == 1])
-    note = Note(
-        "{source} has one respondent in {n} gemeenten ({codes})",
-        "{source} heeft in {n} gemeenten maar één respondent ({codes})",
-        source=scores.source, n=len(alone), codes=alone,
-    )  # fmt: skip
-    return [note] if alone else []
-
-
-def _cut(scores: Scores, areas: Areas) -> list[Note]:
-    """A note on respondents per wijk, of wijken of which the run holds a part."""
-    n = int(scores.frame["area"].isin(areas.partial.get(scores.level, ())).sum())
-    note = Note(
-        "{n} respondents live in wijken of which the run holds a part, and stand for that part ({source})",
-        "{n} respondenten wonen in wijken waarvan de run maar een deel bevat, en tellen voor dat deel ({source})",
-        n=n, source=scores.source,
-    )  # fmt: skip
-    return [note] if n else []
+    return DirectEstimates(
+        tuple(asked), tuple(s for s in sources if s is not None), areas, tuple(several), tuple(notes)
+    )
 
 
 def _no_microdata(what: str) -> DataError:

@@ -21,7 +21,6 @@ from scipy.special import expit, log_expit, logit
 from buurtsae.errors import DataError, ModelError, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
-from buurtsae.survey.scales import ONE_CATEGORY
 
 NODES = np.linspace(-5, 5, 41)
 LOG_PRIOR = -(NODES**2) / 2 - np.log(np.exp(-(NODES**2) / 2).sum())
@@ -29,6 +28,10 @@ STEEPEST = 10.0  # bound of the slopes: items that always agree have no finite m
 LOG_GAP = (-10.0, 5.0)  # bounds of the log distance between intercepts
 FAR = 40.0
 BLOCK = 2**15  # answer patterns at a time: tables of patterns by nodes of about 10 MB
+ONE_CATEGORY = (
+    "item {item} has one answer category: it is scored, but tells nobody apart",
+    "vraag {item} heeft één antwoordcategorie: ze telt mee in de score, maar onderscheidt niemand",
+)
 
 
 @dataclass(frozen=True)
@@ -223,19 +226,19 @@ def fit_graded(answers: Floats, items: Sequence[str], weights: Floats | None = N
     bounds = [(-STEEPEST, STEEPEST)] * slopes + [b for k in free for b in [(None, None), *[LOG_GAP] * k]]
     # of the likelihood per respondent, so that a gradient of 1e-6 is far below any survey's standard errors
     options = {"maxiter": most, "maxfun": 2 * most, "ftol": 1e-14, "gtol": 1e-6, "maxcor": 30}
-    found = minimize(objective, start, (pattern, count, size), "L-BFGS-B", True, bounds=bounds, options=options)
-    if not found.success:
+    optimum = minimize(objective, start, (pattern, count, size), "L-BFGS-B", True, bounds=bounds, options=options)
+    if not optimum.success:
         raise ModelError(
             "the graded response model does not converge",
-            f"{found.message} after {found.nit} iterations",
+            f"{optimum.message} after {optimum.nit} iterations",
             f"a maximum within {most}",
             "see the item checks of `reliability`, leave out items that do not fit, or use the sum score",
         )
-    slope, intercepts = _unpack(found.x, size)
+    slope, intercepts = _unpack(optimum.x, size)
     slope = slope if slope.sum() > 0 else -slope  # theta and -theta fit equally well
     cuts = tuple(-d / a if len(d) else d for a, d in zip(slope, intercepts, strict=True))
-    loglik = -found.fun * int((~np.isnan(answers)).any(axis=1).sum())
-    return GradedModel(tuple(items), slope, cuts, points, loglik, int(found.nit), True, _notes(items, slope, size))
+    loglik = -optimum.fun * int((~np.isnan(answers)).any(axis=1).sum())
+    return GradedModel(tuple(items), slope, cuts, points, loglik, int(optimum.nit), True, _notes(items, slope, size))
 
 
 def objective(x: Floats, pattern: Ints, count: Floats, size: Ints) -> tuple[float, Floats]:
@@ -340,8 +343,8 @@ def _coded(answers: Floats, points: Sequence[Floats]) -> tuple[Ints, np.ndarray]
     columns = list(zip(points, np.asarray(answers, dtype=float).T, strict=True))
     code = np.column_stack([np.minimum(np.searchsorted(p, y), len(p) - 1) for p, y in columns])
     same = np.column_stack([p[c] == y for (p, y), c in zip(columns, code.T, strict=True)])
-    given = ~np.isnan(answers)
-    return np.where(given, code, -1).astype(np.int16), given & ~same
+    answered = ~np.isnan(answers)
+    return np.where(answered, code, -1).astype(np.int16), answered & ~same
 
 
 def _patterns(code: Ints, weights: Floats | None) -> tuple[Ints, Floats]:

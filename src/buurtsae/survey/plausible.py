@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
@@ -152,48 +151,84 @@ FILE: tuple[Callable[[Rows], Note | None], ...] = (spread_out, shared, not_count
 def in_total(scores: Scores, areas: Areas) -> Note | None:
     """Weights sum to the residents whom they stand for, or have mean 1."""
     w, least, most = scores.frame["weight"].to_numpy(dtype=float), *TOTAL
-    sampled = set(codes.gemeente_of(scores.frame["area"].astype("string")))
-    here = areas.population[areas.parents("gemeente").isin(sampled)].sum()
+    level = areas.parent(areas.base)
+    sampled = set(scores.frame["area_code"].map(areas.parents(level, scores.level)))
+    here = areas.population[areas.parents(level).isin(sampled)].sum()
     everybody = areas.population.sum()
     few = w.sum() ** 2 / (w**2).sum() < ENOUGH
     if few or RELATIVE[0] <= w.mean() <= RELATIVE[1] or least * here <= w.sum() <= most * everybody:
         return None
-    said = Note(
+    weights = Note(
         "{source}: the weights sum to {sum:,.6g} and have mean {mean:.3g}",
         "{source}: de gewichten zijn samen {sum:,.6g} en gemiddeld {mean:.3g}",
         source=scores.source, sum=w.sum(), mean=w.mean(),
     )  # fmt: skip
     if w.max() <= 1 and least * here <= (1 / w).sum() <= most * everybody:
         return Note(
-            "{said}; their inverses sum to {sum:,.6g}, near the residents: are they sampling fractions?",
-            "{said}; 1 gedeeld door elk gewicht is samen {sum:,.6g}, dicht bij het aantal inwoners: zijn het "
+            "{weights}; their inverses sum to {sum:,.6g}, near the residents: are they sampling fractions?",
+            "{weights}; 1 gedeeld door elk gewicht is samen {sum:,.6g}, dicht bij het aantal inwoners: zijn het "
             "steekproeffracties?",
-            said=said, sum=(1 / w).sum(),
+            weights=weights, sum=(1 / w).sum(),
         )  # fmt: skip
     return Note(
-        "{said}: neither near the {here:,.0f} residents where respondents live, nor relative",
-        "{said}: dat past niet bij de {here:,.0f} inwoners van waar respondenten wonen, en ook niet bij relatieve "
+        "{weights}: neither near the {here:,.0f} residents where respondents live, nor relative",
+        "{weights}: dat past niet bij de {here:,.0f} inwoners van waar respondenten wonen, en ook niet bij relatieve "
         "gewichten",
-        said=said, here=here,
+        weights=weights, here=here,
     )  # fmt: skip
 
 
 def in_gemeenten(scores: Scores, areas: Areas) -> Note | None:
     """Weights per resident are alike from gemeente to gemeente, where there are respondents enough."""
-    frame = scores.frame.assign(gemeente=codes.gemeente_of(scores.frame["area"].astype("string")).to_numpy())
-    residents = pd.Series(areas.population).groupby(areas.parents("gemeente").to_numpy()).sum()
+    level = areas.parent(areas.base)
+    frame = scores.frame.assign(group=scores.frame["area_code"].map(areas.parents(level, scores.level)))
+    residents = areas.residents(level)
     frame["inverse"], frame["square"] = 1 / frame["weight"], frame["weight"] ** 2
-    sums = frame.groupby("gemeente")[["weight", "inverse", "square"]].sum()
+    sums = frame.groupby("group")[["weight", "inverse", "square"]].sum()
     sums = sums[(sums["weight"] ** 2 / sums["square"] >= ENOUGH) & (residents.reindex(sums.index) > 0)]
     per_resident = sums[["weight", "inverse"]].div(residents.reindex(sums.index), axis=0)
-    found = _uneven(scores.source, "gemeenten", per_resident["weight"])
-    if found and len(per_resident) > 1 and not _uneven("", "", per_resident["inverse"]):
+    uneven = _uneven(scores.source, areas.system.noun(level), per_resident["weight"])
+    if uneven and len(per_resident) > 1 and not _uneven("", "", per_resident["inverse"]):
         return Note(
-            "{found}; their inverses are even: are they sampling fractions?",
-            "{found}; 1 gedeeld door het gewicht verschilt niet zo veel: zijn het steekproeffracties?",
-            found=found,
+            "{uneven}; their inverses are even: are they sampling fractions?",
+            "{uneven}; 1 gedeeld door het gewicht verschilt niet zo veel: zijn het steekproeffracties?",
+            uneven=uneven,
         )
-    return found
+    return uneven
+
+
+def nobody(scores: Scores, area: pd.Series, areas: Areas) -> list[Note]:
+    """A note on respondents of areas without residents, who are left out."""
+    note = Note(
+        "{n} respondents of {source} left out: {areas} without residents ({codes})",
+        "{n} respondenten van {source} weggelaten: {areas} zonder inwoners ({codes})",
+        n=len(area), source=scores.source, areas=areas.system.noun(scores.level), codes=sorted(area.unique()),
+    )  # fmt: skip
+    return [note] if len(area) else []
+
+
+def thin(scores: Scores, area: pd.Series, areas: Areas) -> list[Note]:
+    """A note on gemeenten with one respondent: their estimate has no standard error of its own."""
+    level = areas.parent(areas.base)
+    count = area.map(areas.parents(level, scores.level)).value_counts()
+    alone = sorted(count.index[count == 1])
+    note = Note(
+        "{source} has one respondent in {n} {areas} ({codes})",
+        "{source} heeft in {n} {areas} maar één respondent ({codes})",
+        source=scores.source, n=len(alone), areas=areas.system.noun(level), codes=alone,
+    )  # fmt: skip
+    return [note] if alone else []
+
+
+def partial(scores: Scores, areas: Areas) -> list[Note]:
+    """A note on respondents per wijk, of wijken of which the run holds a part."""
+    n = int(scores.frame["area_code"].isin(areas.partial.get(scores.level, ())).sum())
+    note = Note(
+        "{n} respondents live in wijken of which the run holds a part, and stand for that part ({source})",
+        "{n} respondenten wonen in wijken waarvan de run maar een deel bevat, en tellen voor dat deel ({source})",
+        n=n, source=scores.source,
+    )  # fmt: skip
+    return [note] if n else []
 
 
 def _uneven(source: str, what: str, ratio: pd.Series) -> Note | None:
@@ -215,18 +250,21 @@ PLACE: tuple[Callable[[Scores, Areas], Note | None], ...] = (in_total, in_gemeen
 
 def of_file(rows: Rows) -> list[Note]:
     """Return what is strange about the rows of a file."""
-    return [found for check in FILE if (found := check(rows))]
+    return [note for check in FILE if (note := check(rows))]
 
 
 def in_place(scores: Sequence[Scores], areas: Areas) -> list[Note]:
     """Return what is strange about weights beside residents, and about sources beside each other."""
-    found = [check(s, areas) for s in scores if s.kind == "survey" and len(s.frame) >= FEW for check in PLACE]
-    return [one for one in (*found, *(same_people(a, b) for a, b in combinations(scores, 2))) if one]
+    notes = [check(s, areas) for s in scores if s.kind == "survey" and len(s.frame) >= FEW for check in PLACE]
+    return [one for one in (*notes, *(same_people(a, b) for a, b in combinations(scores, 2))) if one]
 
 
 def same_people(first: Scores, second: Scores) -> Note | None:
     """Two sources have different respondents."""
-    a, b = (s.frame[["area", "weight"]].sort_values(["area", "weight"], ignore_index=True) for s in (first, second))
+    a, b = (
+        s.frame[["area_code", "weight"]].sort_values(["area_code", "weight"], ignore_index=True)
+        for s in (first, second)
+    )
     if len(a) != len(b) or len(a) < FEW or a["weight"].nunique() == 1 or not a.equals(b):
         return None
     return same(first.source, second.source)

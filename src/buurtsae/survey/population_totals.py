@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -29,9 +29,21 @@ class Calibration:
         Raking with one margin is post-stratification.
     bounds : (float, float), optional
         Lowest and highest factor on the weights; needed by `logit`, optional for `linear`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> residents = {"GM9901": 70_000, "GM9902": 50_000, "GM9903": 30_000}
+    >>> totals = pd.DataFrame({"margin": "gemeente", "category": list(residents), "total": list(residents.values())})
+    >>> file = folder() / "enquete_veiligheidsmonitor.csv"
+    >>> survey = bs.Survey.read(file, "veiligheidsmonitor", 2024, calibrate=bs.Calibration(totals))
+    >>> float(survey.frame["weight"].sum().round())
+    150000.0
     """
 
-    totals: str | Path | pd.DataFrame
+    totals: str | Path | pd.DataFrame = field(repr=False)
     method: Literal["raking", "linear", "logit"] = "raking"
     bounds: tuple[float, float] | None = None
 

@@ -31,7 +31,7 @@ SINGULAR = 1e-6
 LEAST = 3  # complete respondents
 NOTHING = Note("", "")
 KINDS = {"scale": Note("scale", "schaal"), "subdimension": Note("subdimension", "subdimensie")}
-BUURT = ["area", "kind", "scale", "respondents", "reliability"]
+BUURT = ["area_code", "kind", "scale", "respondents", "reliability"]
 REVERSED, MISFIT, CONSTANT = "omgekeerd?", "past slecht", "geen variatie"
 
 
@@ -52,9 +52,17 @@ class Reliability:
         One row per item and scale: `share_answered`, `mean` (0-10), `item_rest` correlation, `alpha_if_deleted`,
         `alpha_if_reversed`, `flag` (empty, 'omgekeerd?', 'past slecht', 'geen variatie') and `reason`.
     buurten : DataFrame
-        `area`, `kind`, `scale`, `respondents` and `reliability` (lambda) of each buurt's mean.
+        `area_code`, `kind`, `scale`, `respondents` and `reliability` (lambda) of each buurt's mean.
     notes : tuple of str
         What to look at, in sentences.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> survey = bs.Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> bs.reliability(survey)
+    Reliability of veiligheidsmonitor 2024: 4 scales, 18 items of which 0 flagged
     """
 
     source: str
@@ -63,6 +71,10 @@ class Reliability:
     items: pd.DataFrame
     buurten: pd.DataFrame
     notes: tuple[Note, ...] = ()
+
+    def __repr__(self) -> str:
+        size = f"{len(self.scales)} scales, {len(self.items)} items of which {self.items['flag'].ne('').sum()} flagged"
+        return f"Reliability of {self.source} {self.year}: {size}"
 
     def __str__(self) -> str:
         wide = {"float_format": "{:.2f}".format, "index": False, "na_rep": "-"}
@@ -80,10 +92,11 @@ def alpha(covariance: Floats) -> float:
 
 def item_rest(covariance: Floats) -> Floats:
     """Return the correlation of each item with the sum of the others; NaN where that sum does not vary."""
-    own = np.diag(covariance)
-    with_rest = covariance.sum(axis=1) - own
-    rest = covariance.sum() - own - 2 * with_rest
-    return np.divide(with_rest, np.sqrt(own * rest.clip(0)), out=np.full(len(own), np.nan), where=rest > 1e-12)
+    variance = np.diag(covariance)
+    with_rest = covariance.sum(axis=1) - variance
+    rest = covariance.sum() - variance - 2 * with_rest
+    none = np.full(len(variance), np.nan)
+    return np.divide(with_rest, np.sqrt(variance * rest.clip(0)), out=none, where=rest > 1e-12)
 
 
 def one_factor(correlation: Floats) -> tuple[Floats, Floats]:
@@ -147,10 +160,27 @@ def reliability(survey: Survey, areas: Sequence[str] | None = None, weighted: bo
     weighted : bool
         Use the design weights in covariances and means, and effective numbers of respondents per buurt.
 
+    Returns
+    -------
+    Reliability
+
+    Raises
+    ------
+    DataError
+        If no item was asked.
+
     Notes
     -----
     An item is flagged 'omgekeerd?' when its item-rest correlation is below 0 by more than two standard errors (Fisher's
     z): turning it around then always raises alpha. Of two items either may be the one.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> survey = bs.Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> bs.reliability(survey).scales.set_index("scale")["alpha"].round(2).to_dict()
+    {'buurtcohesie': 0.83, 'buurtactief': 0.46, 'buurtbinding': 0.52, 'leefbaarheid': 0.65}
     """
     book = survey.codebook
     sets = [("scale", s.id, s.subdimension, asked(survey, s)) for s in book.scales]
@@ -164,17 +194,19 @@ def reliability(survey: Survey, areas: Sequence[str] | None = None, weighted: bo
     for kind, name, dimension, items in sets:
         if not items:
             continue
-        inner, each, said = _internal(item_scores(survey, items), items, weight)
-        outer, table, flat = _of_areas(per[kind][name].to_numpy(), survey.frame["area"], survey.level, weight, areas)
+        inner, each, remarks = _internal(item_scores(survey, items), items, weight)
+        outer, table, flat = _of_areas(
+            per[kind][name].to_numpy(), survey.frame["area_code"], survey.level, weight, areas
+        )
         reason = Note.joined(filter(None, [inner.pop("reason"), outer.pop("reason")]))
         scales.append({"kind": kind, "scale": name, "subdimension": dimension, **inner, **outer, "reason": reason})
         buurten.append(table.assign(kind=kind, scale=name))
         if kind == "scale":
             checks += [{"scale": name, "subdimension": dimension, **row} for row in each]
-        found = [*([reason] if reason else []), *flat, *(said if kind == "scale" else [])]
+        reasons = [reason] if reason else []
         notes += [
             Note("{kind} {name}: {note}", "{kind} {name}: {note}", kind=KINDS[kind], name=name, note=note)
-            for note in found
+            for note in (*reasons, *flat, *(remarks if kind == "scale" else []))
         ]
     if not scales:
         raise DataError(f"{book.id} {survey.year} has no items", "none asked", "one or more", "see `not_asked`")
@@ -186,9 +218,10 @@ def _internal(
     values: Floats, items: Sequence[Item], weight: Floats
 ) -> tuple[dict[str, Any], list[dict[str, Any]], list[Note]]:
     """Row of the scale, rows of its items, and notes."""
-    given, k = ~np.isnan(values), len(items)
-    varies = np.where(given, values, np.inf).min(axis=0) < np.where(given, values, -np.inf).max(axis=0)  # not if silent
-    full = given[:, varies].all(axis=1) & varies.any()
+    answered, k = ~np.isnan(values), len(items)
+    low, high = (np.where(answered, values, end) for end in (np.inf, -np.inf))
+    varies = low.min(axis=0) < high.max(axis=0)  # not if silent
+    full = answered[:, varies].all(axis=1) & varies.any()
     used = [int(j) for j in np.flatnonzero(varies) if full.any() and np.ptp(values[full, j]) > 0]
     row = {"items": k, "items_used": len(used), "respondents": int(full.sum()), "alpha": np.nan, "omega": np.nan}
     reason, notes, figures = NOTHING, list[Note](), np.full((3, k), np.nan)
@@ -229,8 +262,8 @@ def _internal(
                     )
                 )
     effective = weight[full].sum() ** 2 / (weight[full] ** 2).sum() if full.any() else 0.0
-    heard = weight @ given
-    mean = np.divide(weight @ np.where(given, values, 0.0), heard, out=np.full(k, np.nan), where=heard > 0)
+    heard = weight @ answered
+    mean = np.divide(weight @ np.where(answered, values, 0.0), heard, out=np.full(k, np.nan), where=heard > 0)
     rows = []
     for j, item in enumerate(items):
         r, deleted, turned = figures[:, j]
@@ -307,8 +340,8 @@ def _of_areas(
     row |= {"tau2": tau2, "sigma2": sigma2, "icc": tau2 / (tau2 + sigma2)}
     row |= {"lambda_mean": each.mean(), "lambda_median": np.median(each)}
     row |= {f"needed_{r}": sigma2 / tau2 * r / (100 - r) if tau2 > 0 else np.inf for r in (70, 80)}
-    table = pd.DataFrame({"respondents": count, "reliability": each}, index=pd.Index(names, name="area"))
-    table = table if areas is None else table.reindex(pd.Index(areas, name="area"), fill_value=0)
+    table = pd.DataFrame({"respondents": count, "reliability": each}, index=pd.Index(names, name="area_code"))
+    table = table if areas is None else table.reindex(pd.Index(areas, name="area_code"), fill_value=0)
     flat = Note(
         "{level}en differ no more than chance would have it: more respondents do not help",
         "{level}en verschillen niet meer dan door toeval: meer respondenten helpen niet",

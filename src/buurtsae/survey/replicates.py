@@ -16,10 +16,11 @@ Resampling inference with complex survey data. JASA 83. Judkins, D. (1990). Fay'
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, get_args
 
 import numpy as np
+from annotated_types import Interval
 from scipy.linalg import hadamard
 
 from buurtsae.errors import DataError
@@ -52,13 +53,19 @@ class ReplicatePlan:
         Deviations from the estimate instead of from the replicates' mean.
     combined : bool
         The columns are weights; otherwise factors on the weights.
+
+    Examples
+    --------
+    >>> scale, each = ReplicatePlan("bootstrap_", "bootstrap").scales(201)
+    >>> scale
+    0.005
     """
 
-    columns: str | tuple[str, ...]
+    columns: str | tuple[str, ...] = field(repr=False)
     kind: Kind
-    scale: float | None = None
-    rscales: tuple[float, ...] | None = None
-    fay: float = 0.0
+    scale: Annotated[float, Interval(ge=1e-6, le=1e6)] | None = None
+    rscales: tuple[Annotated[float, Interval(ge=0, le=1e6)], ...] | None = field(default=None, repr=False)
+    fay: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     mse: bool = False
     combined: bool = True
 

@@ -147,12 +147,12 @@ def _nested(parent: Ints, cluster: Ints) -> Ints:
     return np.asarray(np.unique(parent.astype(np.int64) * (int(cluster.max()) + 1) + cluster, return_inverse=True)[1])
 
 
-def _fraction(given: Floats, group: Ints, size: Floats, fraction: bool, labels: Sequence[object] | None) -> Floats:
+def _fraction(population: Floats, group: Ints, size: Floats, fraction: bool, labels: Sequence[object] | None) -> Floats:
     """Sampling fraction per stratum, checked."""
-    given = np.nan_to_num(given)  # a missing size is no size
+    population = np.nan_to_num(population)  # a missing size is no size
     low, high = np.full(len(size), np.inf), np.full(len(size), -np.inf)
-    np.minimum.at(low, group, given)
-    np.maximum.at(high, group, given)
+    np.minimum.at(low, group, population)
+    np.maximum.at(high, group, population)
     f = low if fraction else np.divide(size, low, out=np.zeros_like(size), where=low > 0)
     bad = (size > 0) & ((low != high) | ~(low > 0) | (f > 1 + 1e-9))
     if bad.any():

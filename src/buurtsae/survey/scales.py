@@ -15,19 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from buurtsae.errors import ModelError
+from buurtsae.errors import ModelError, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.codebook import Item, Scale
 from buurtsae.survey.design_columns import DesignInfo
+from buurtsae.survey.graded import ONE_CATEGORY, fit_graded
 from buurtsae.survey.survey import Survey
 
 METHODS = ("sum", "graded")
 DECIMALS = 10  # scores are ratios of small whole numbers: ten decimals tell them apart, and equal answers score equally
-ONE_CATEGORY = (
-    "item {item} has one answer category: it is scored, but tells nobody apart",
-    "vraag {item} heeft één antwoordcategorie: ze telt mee in de score, maar onderscheidt niemand",
-)
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,8 @@ class Scores:
     Attributes
     ----------
     frame : DataFrame, one row per respondent
-        Every column of the survey that is no item (`area`, `weight`, `stratum`, and `cluster`, `fpc`, ... where the
-        survey has them), and one per sub-dimension (0-10, NaN where missing or not asked).
+        Every column of the survey that is no item (`area_code`, `weight`, `stratum`, and `cluster`, `fpc`, ... where
+        the survey has them), and one per sub-dimension (0-10, NaN where missing or not asked).
     source : str
         Identifier of the source.
     year : int
@@ -53,7 +50,16 @@ class Scores:
     kind : str
         `survey` or `participatory`.
     level : str
-        `buurt` or `wijk`: what the codes in `area` are of.
+        `buurt` or `wijk`: what the codes in `area_code` are of.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> survey = bs.Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> bs.Concept.load().score(survey)
+    Scores of veiligheidsmonitor 2024: 1000 respondents, unweighted means omgang_en_relaties 6.04, participatie 5.68,
+    plaatsidentiteit 6.04, plaatsgeschiktheid 6.00
     """
 
     frame: pd.DataFrame
@@ -67,8 +73,9 @@ class Scores:
     level: str = "buurt"
 
     def __repr__(self) -> str:
-        means = self.frame[list(self.subdimensions)].mean().round(2).to_dict()
-        return f"Scores of {self.source} {self.year}: {len(self.frame)} respondents, unweighted means {means}"
+        means = self.frame[list(self.subdimensions)].mean()
+        each = shown(f"{name} {mean:.2f}" for name, mean in means.items())
+        return f"Scores of {self.source} {self.year}: {len(self.frame)} respondents, unweighted means {each}"
 
 
 def item_score(answers: pd.Series, item: Item) -> pd.Series:
@@ -89,21 +96,33 @@ def asked(survey: Survey, scale: Scale) -> tuple[Item, ...]:
 
 def mean_if_enough(values: Floats, weights: Floats, share: float) -> Floats:
     """Return the weighted mean of each row over what is not missing; NaN below this share of the weights."""
-    given = ~np.isnan(values)
-    weight = given @ weights
+    answered = ~np.isnan(values)
+    weight = answered @ weights
     enough = weight > 0
     enough[enough] = weight[enough] / weights.sum() >= share
-    total = np.where(given, values, 0.0) @ weights
+    total = np.where(answered, values, 0.0) @ weights
     return np.divide(total, weight, out=np.full(len(values), np.nan), where=enough)
 
 
 def scale_scores(survey: Survey) -> pd.DataFrame:
     """Return the score of each respondent on each scale of the source.
 
+    Parameters
+    ----------
+    survey : Survey
+
     Returns
     -------
     DataFrame, one row per respondent
         A column per scale identifier, 0-10; NaN where too little is answered, or nothing was asked.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import folder
+    >>> survey = bs.Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> bs.scale_scores(survey).mean().round(1).to_dict()
+    {'buurtcohesie': 6.0, 'buurtactief': 5.7, 'buurtbinding': 6.0, 'leefbaarheid': 6.0}
     """
     columns = {}
     for scale in survey.codebook.scales:
@@ -171,8 +190,6 @@ def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> 
 
 
 def _graded(survey: Survey, subdimension: str, items: Sequence[Item]) -> tuple[Floats, Floats, list[Note]]:
-    from buurtsae.survey.graded import fit_graded
-
     values = item_scores(survey, items)
     try:
         model = fit_graded(values, [i.name for i in items])
@@ -192,8 +209,8 @@ def _variation(survey: Survey, items: Sequence[Item]) -> tuple[list[Item], list[
     """Items that somebody answered differently, and notes on those that do not vary."""
     varied, notes = [], list[Note]()
     for item in items:
-        given = survey.frame[item.name].dropna()
-        if given.empty:
+        answers = survey.frame[item.name].dropna()
+        if answers.empty:
             notes.append(
                 Note(
                     "item {item} has no answers at all, though it counts as asked",
@@ -201,7 +218,7 @@ def _variation(survey: Survey, items: Sequence[Item]) -> tuple[list[Item], list[
                     item=item.name,
                 )
             )
-        elif given.min() == given.max():
+        elif answers.min() == answers.max():
             notes.append(Note(*ONE_CATEGORY, item=item.name))
         else:
             varied.append(item)

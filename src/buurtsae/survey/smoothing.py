@@ -112,9 +112,9 @@ def rescaled(pooled: Floats, design: Floats, n_effective: Floats) -> Floats:
     # deviations from a buurt's own mean make a linearised variance (n - 1) / n too low: a line would come out too flat
     freedom = n_effective - 1
     lost = np.divide(n_effective, freedom, out=np.zeros_like(old), where=freedom > 1e-9)
-    new, own = np.zeros_like(old), lost * np.einsum("add->ad", design)
+    new, unbiased = np.zeros_like(old), lost * np.einsum("add->ad", design)
     for d in np.flatnonzero((n_effective > 0).any(axis=0)):
-        new[:, d] = gvf(own[:, d], n_effective[:, d])[0]
+        new[:, d] = gvf(unbiased[:, d], n_effective[:, d])[0]
     factor = np.sqrt(np.divide(new, old, out=np.zeros_like(old), where=old > 0))
     return pooled * (factor[:, :, None] * factor[:, None, :])
 

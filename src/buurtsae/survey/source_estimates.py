@@ -56,6 +56,9 @@ class SourceEstimates:
     freedom: Floats | None = None
     level: str = "buurt"
 
+    def __repr__(self) -> str:
+        return f"SourceEstimates of {self.source} {self.year}: {len(self.codes)} {self.level}en x {len(self.informs)}"
+
     @property
     def informs(self) -> NDArray[np.bool_]:
         """Sub-dimensions with an estimate in some area, shape (D,)."""
@@ -67,11 +70,11 @@ def of_source(
 ) -> SourceEstimates:
     """Estimates of one source in the areas where it has respondents."""
     y, w = arrays(scores, asked)
-    row = inhabited.get_indexer(scores.frame["area"])  # -1: no residents
-    found, inside = np.unique(row[row >= 0], return_inverse=True)
+    row = inhabited.get_indexer(scores.frame["area_code"])  # -1: no residents
+    heard, inside = np.unique(row[row >= 0], return_inverse=True)
     domain = np.full(len(row), -1)
     domain[row >= 0] = inside
-    n = len(found)
+    n = len(heard)
     mean, share, residual = hajek(y, w, domain, n)
     g = gram(share, domain, n)
     within, freedom = within_variance(share, residual, domain, n)
@@ -82,7 +85,7 @@ def of_source(
     return SourceEstimates(
         source=scores.source,
         year=scores.year,
-        codes=inhabited[found],
+        codes=inhabited[heard],
         mean=mean,
         variance=rescaled(pooled, before, n_effective) if variances == "gvf" else pooled,
         respondents=group_sum(np.isfinite(y).astype(float), domain, n).astype(np.int64),

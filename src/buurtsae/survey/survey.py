@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
-from buurtsae.areas import codes
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import CBS, CodeSystem
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook
@@ -33,8 +32,8 @@ class Survey:
     Attributes
     ----------
     frame : DataFrame, one row per respondent
-        Columns `area` (buurtcode or wijkcode), `weight` (> 0), `stratum` (text), the further columns of the design (see
-        `buurtsae.survey.design_columns`), and one float column per item, NaN where there is no answer.
+        Columns `area_code` (buurtcode or wijkcode), `weight` (> 0), `stratum` (text), the further columns of the design
+        (see `buurtsae.survey.design_columns`), and one float column per item, NaN where there is no answer.
     codebook : Codebook
     year : int
         Year of the fieldwork.
@@ -42,6 +41,14 @@ class Survey:
         How the columns of the design are used.
     level : {"buurt", "wijk"}
         Where respondents are known to live.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import folder
+    >>> survey = Survey.read(folder() / "enquete_veiligheidsmonitor.csv", "veiligheidsmonitor", 2024)
+    >>> survey
+    Survey Veiligheidsmonitor 2024: 1000 respondents in 106 buurten, 18 items for omgang_en_relaties, participatie,
+    plaatsidentiteit, plaatsgeschiktheid
     """
 
     frame: pd.DataFrame
@@ -57,7 +64,8 @@ class Survey:
         source: str | Path,
         year: int,
         *,
-        level: Literal["buurt", "wijk"] = "buurt",
+        level: str | None = None,
+        system: CodeSystem = CBS,
         area: str | None = None,
         weight: str | None = "gewicht",
         strata: str | None = None,
@@ -79,8 +87,11 @@ class Survey:
             Identifier of a codebook in the package, or a TOML file of your own.
         year : int
             Year of the fieldwork.
-        level : {"buurt", "wijk"}
-            Whether respondents are known per buurt, or per wijk only.
+        level : {"buurt", "wijk"}, optional
+            Whether respondents are known per buurt, the default, or per wijk only; in another code system, per area or
+            per area of the first level above.
+        system : CodeSystem
+            Of the codes: that of CBS, or `system` of the areas.
         area, weight, strata : str
             Columns with the area code (None: `buurtcode`, or `wijkcode` by the level), the design weight, and the
             stratum (None: one stratum). A participatory source may come without weights: all are 1 then.
@@ -115,8 +126,9 @@ class Survey:
                 "a survey or a participatory source",
                 "join its figures to the areas by `tables`, and name them in the formula",
             )
-        if level not in codes.FORM:
-            raise DataError(f"level of {codebook.id} is unknown", repr(level), " or ".join(codes.FORM), "correct it")
+        level = level or system.base
+        if level not in (sources := system.levels[:-1][:2]):
+            raise DataError(f"level of {codebook.id} is unknown", repr(level), " or ".join(sources), "correct it")
         path, area = Path(path), area or f"{level}code"
         clusters, sizes = ([c] if isinstance(c, str) else list(c) for c in (cluster, fpc))
         raw = read_table(path, text=[c for c in (area, strata, id, *clusters) if c is not None])
@@ -144,21 +156,22 @@ class Survey:
             problems.add(f"{path.name} has no respondents", "0 rows", "one row per respondent", "check the extract")
         problems.raise_if_any()
 
-        frame = pd.DataFrame({"area": raw[area].astype("string")})
+        frame = pd.DataFrame({"area_code": raw[area].astype("string")})
         frame["stratum"] = raw[strata].astype("string").fillna("") if strata else "all"
         one = pd.Series(1.0, index=raw.index)
         frame.insert(
             1, "weight", one if weight is None else _weights(raw[weight], frame["stratum"], path.name, problems)
         )
-        if n := int((empty := frame["area"].isna() | (frame["area"] == "")).sum()):
+        if n := int((empty := frame["area_code"].isna() | (frame["area_code"] == "")).sum()):
             hint = "complete the column, or drop these rows"
             problems.add(f"{path.name} has respondents without {level}code", f"{n} rows", "a code in each", hint)
-        if bad := codes.malformed(pd.Series(frame["area"][~empty].unique()), level):
-            other = "wijk" if level == "buurt" else "buurt"
-            hint = "give codes as text" if codes.malformed(pd.Series(bad), other) else f'set `level = "{other}"`'
-            problems.add(f"{path.name} has malformed {level}codes", shown(bad), f"the form {codes.FORM[level]}", hint)
+        if bad := system.malformed(pd.Series(frame["area_code"][~empty].unique()), level):
+            other = next(s for s in sources if s != level)
+            hint = "give codes as text" if system.malformed(pd.Series(bad), other) else f'set `level = "{other}"`'
+            form = f"the form {system.forms[level][0]}"
+            problems.add(f"{path.name} has malformed {level}codes", shown(bad), form, hint)
         if id is not None:
-            _identifiers(raw[id], frame["area"], level, path.name, problems)
+            _identifiers(raw[id], frame["area_code"], level, path.name, problems)
         frame, info = add_design(
             frame,
             raw,
@@ -172,6 +185,7 @@ class Survey:
             lonely=lonely,
             calibrate=None if problems.found else calibrate,  # weights and codes that are wrong meet no totals
             level=level,
+            system=system,
         )
         answers = {
             i.name: _answers(raw[i.name], i.codes, codebook.missing, f"{path.name}, {i.name}", problems) for i in asked
@@ -181,9 +195,11 @@ class Survey:
         number = None if id is None else pd.to_numeric(raw[id], errors="coerce").to_numpy(dtype=float)
         persons = "fpc" in frame and not clusters and bool((frame["fpc"] > 1).any())
         population = frame["fpc"].to_numpy(dtype=float) if persons else None
-        rows = Rows(path.name, level, frame["area"], w, frame["stratum"], population, number, pd.DataFrame(answers))
-        told = of_file(rows)
-        info = replace(info, notes=(*info.notes, *told))
+        rows = Rows(
+            path.name, level, frame["area_code"], w, frame["stratum"], population, number, pd.DataFrame(answers)
+        )
+        remarks = of_file(rows)
+        info = replace(info, notes=(*info.notes, *remarks))
         return cls(pd.concat([frame, pd.DataFrame(answers)], axis=1), codebook, year, info, level)
 
     def within(self, areas: Areas) -> Survey:
@@ -191,17 +207,17 @@ class Survey:
 
         Weights, and what they were calibrated to, stay those of the whole file.
         """
-        here = self.frame["area"].isin(areas.at(self.level))
+        here = self.frame["area_code"].isin(areas.at(self.level))
         if here.all() or not here.any():  # without anybody left the checks say which codes
             return self
-        where = self.frame["area"][~here].unique()
+        where = self.frame["area_code"][~here].unique()
         note = Note(
-            "{n} of {of} respondents of {source} left out: they live in {places} {level}en that the areas do not have "
+            "{n} of {of} respondents of {source} left out: they live in {places} {level} that the areas do not have "
             "({codes})",
-            "{n} van de {of} respondenten van {source} weggelaten: zij wonen in {places} {level}en die niet bij de "
+            "{n} van de {of} respondenten van {source} weggelaten: zij wonen in {places} {level} die niet bij de "
             "gebieden horen ({codes})",
             n=int((~here).sum()), of=len(here), source=self.codebook.id,
-            places=len(where), level=self.level, codes=sorted(where),
+            places=len(where), level=areas.system.noun(self.level), codes=sorted(where),
         )  # fmt: skip
         design = replace(self.design, notes=(*self.design.notes, note))
         return replace(self, frame=self.frame[here].reset_index(drop=True), design=design)
@@ -217,14 +233,14 @@ class Survey:
     def __repr__(self) -> str:
         return (
             f"Survey {self.codebook.nl} {self.year}: {len(self)} respondents "
-            f"in {self.frame['area'].nunique()} {self.level}en, {len(self.codebook.items)} items "
-            f"for {', '.join(self.codebook.subdimensions)}"
+            f"in {self.frame['area_code'].nunique()} {self.level}en, {len(self.codebook.items)} items "
+            f"for {shown(self.codebook.subdimensions)}"
         )
 
 
 def check_areas(survey: Survey, areas: Areas, problems: Problems, code_year: int | None = None) -> None:
     """Record respondents whose buurt or wijk does not exist in `areas`, or whose codes are of another year."""
-    check_codes(survey.frame["area"], survey.codebook.id, survey.level, areas, problems, code_year)
+    check_codes(survey.frame["area_code"], survey.codebook.id, survey.level, areas, problems, code_year)
 
 
 def check_codes(
@@ -248,7 +264,7 @@ def check_codes(
             else (why, f": a {level} may exist at CBS and have no polygon here")
         )
         problems.add(
-            f"{len(unknown)} respondents of {source} live in unknown {level}en",
+            f"{len(unknown)} respondents of {source} live in unknown {areas.system.noun(level)}",
             shown(sorted(unknown.unique())),
             f"{level}codes of {areas.year}",
             f'{why}, or set `unknown_areas = "drop"` in [[sources]]{place}',

@@ -211,8 +211,8 @@ def _add_extra(
     inside = domain >= 0
     cross = []
     for d in range(z.shape[1]):
-        own = sp.csr_array((z[inside, d], (domain[inside], rows[inside])), shape=(len(out), n))
-        cross.append(sp.csr_array(own @ units.T @ left_unit - own @ strata.T @ left_stratum))
+        sums = sp.csr_array((z[inside, d], (domain[inside], rows[inside])), shape=(len(out), n))
+        cross.append(sp.csr_array(sums @ units.T @ left_unit - sums @ strata.T @ left_stratum))
     step = max(1, BLOCK // (v.shape[0] * z.shape[1]))
     for start in range(0, len(out), step):
         block = slice(start, start + step)

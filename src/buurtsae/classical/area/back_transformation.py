@@ -17,25 +17,27 @@ References
 ----------
 Slud, E. and Maiti, T. (2006). Mean-squared error estimation in transformed Fay-Herriot models. JRSS B 68. Hadam, S.,
 Wuerz, N. and Kreutzmann, A.-K. (2020). Estimating regional unemployment with mobile network data. FU Berlin.
-Gonzalez-Manteiga, W. et al. (2008): see `bootstrap`.
+Gonzalez-Manteiga, W. et al. (2008): see `core`.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from buurtsae.classical.area.bootstrap import predicted
-from buurtsae.classical.area.components import Method, estimate
-from buurtsae.errors import ModelError
+from buurtsae.classical.area.bootstrap import drawn, refitted
+from buurtsae.classical.area.components import Method
+from buurtsae.classical.core import Prediction, replicates
 from buurtsae.sparse import Floats, one_thread
 
 
 def crude(theta: Floats, mse: Floats) -> tuple[Floats, Floats]:
     """Return exp(theta_hat + mse / 2) and its MSE by the delta method, from theta_hat and its MSE, shape (m,)."""
-    found = np.exp(theta + mse / 2)
-    return found, found**2 * mse
+    estimate = np.exp(theta + mse / 2)
+    return estimate, estimate**2 * mse
 
 
 def slud_maiti(
@@ -125,28 +127,20 @@ def sine_bootstrap(
     Raises
     ------
     ModelError
-        If there are less than two replications, or less than half of the refits converge.
+        As `core.replicates`.
     """
-    if replications < 2:
-        raise ModelError("a bootstrap needs replications", str(replications), "2 or more", "ask for at least 200")
-    rng, errors = np.random.default_rng(seed), []
-    nu, own = x @ beta, np.sqrt(np.where(sampled, d, np.nan))
-    for _ in range(replications):
-        theta = nu + np.sqrt(sigma2_v) * rng.normal(size=len(nu))
-        y = theta + own * rng.normal(size=len(nu))
-        found = estimate(y[sampled], x[sampled], d[sampled], method)
-        if found.converged:
-            eblup = predicted(y, x, d, sampled, found.sigma2_v, method).eblup
-            gamma = np.where(sampled, found.sigma2_v / (found.sigma2_v + np.where(sampled, d, 1)), 0)
-            errors.append(proportion(eblup, found.sigma2_v * (1 - gamma), corrected) - sine_squared(theta))
-    if len(errors) < replications / 2:
-        raise ModelError(
-            "the bootstrap cannot be trusted",
-            f"{replications - len(errors)} of {replications} refits without convergence",
-            "at most half",
-            "raise maxiter, or another method",
-        )
-    return np.array(errors)
+    mean, noise = x @ beta, np.where(sampled, d, np.nan)
+
+    def draw(rng: np.random.Generator) -> tuple[Floats, Floats]:
+        theta, y = drawn(mean, sigma2_v, noise, rng)
+        return sine_squared(theta), y
+
+    def refit(y: Floats) -> Prediction:
+        linear, sigma2 = refitted(y, x, d, sampled, method)
+        gamma = np.where(sampled, sigma2 / (sigma2 + np.where(sampled, d, 1)), 0)
+        return replace(linear, eblup=proportion(linear.eblup, sigma2 * (1 - gamma), corrected))
+
+    return np.array([p.eblup - truth for truth, _, p in replicates(draw, refit, replications, seed)])
 
 
 def proportion(theta: Floats, g1: Floats, corrected: bool) -> Floats:

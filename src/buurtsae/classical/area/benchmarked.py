@@ -26,7 +26,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 import pandas as pd
 
-from buurtsae.errors import DataError, ModelError, Problems, shown
+from buurtsae.errors import DataError, ModelError, Problems, cut, shown
 
 Method = Literal["ratio", "difference", "mse_adjusted"]
 SLACK = 1e-6  # by which shares may fail to sum to 1: rounding of a published table is more, and moves the figure
@@ -44,7 +44,7 @@ class Predicted(Protocol):
         """Their estimated mean squared errors."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BenchmarkedResults:
     """Area estimates that agree with a known figure.
 
@@ -53,13 +53,13 @@ class BenchmarkedResults:
     method : str
     target : float
         The figure.
-    share : Series
+    share : Series, shape (m,)
         Of the population, per area.
-    original : Series
+    original : Series, shape (m,)
         Estimates before benchmarking.
-    eblup : Series
+    eblup : Series, shape (m,)
         Estimates after.
-    mse : Series
+    mse : Series, shape (m,)
         Estimated mean squared error after: the one before plus the squared adjustment.
     """
 
@@ -94,13 +94,13 @@ class BenchmarkedResults:
             }
         )
 
-    def summary(self) -> str:
-        """Return the benchmark in words."""
+    def __repr__(self) -> str:
+        """Say what was benchmarked, and what moved most."""
         most = self.adjustment.abs().idxmax()
         return (
-            f"{len(self.eblup)} areas benchmarked to {self.target:.6g} by {self.method.replace('_', ' ')}\n"
-            f"  before they summed to {self.target - self.gap:.6g}, a gap of {self.gap:.4g}\n"
-            f"  adjustments from {self.adjustment.min():.4g} to {self.adjustment.max():.4g}, most in {most}"
+            f"<{len(self.eblup)} areas benchmarked to {self.target:.6g} by {self.method.replace('_', ' ')}; "
+            f"before they summed to {self.target - self.gap:.6g}, a gap of {self.gap:.4g}; "
+            f"adjustments from {self.adjustment.min():.4g} to {self.adjustment.max():.4g}, most in {cut(most)}>"
         )
 
 
@@ -127,6 +127,14 @@ def benchmark(fit: Predicted, share: pd.Series, target: float, method: Method = 
     DataError, ModelError or ProblemsError
         If shares do not match the areas, are negative or do not sum to 1, estimates (or, for mse_adjusted, their MSE)
         are missing, the figure is not finite, or the method is unknown.
+
+    Examples
+    --------
+    >>> from buurtsae.classical.area.fay_herriot import FayHerriot
+    >>> fit = FayHerriot([1.0, 2.0, 4.0, 3.0], [[1.0]] * 4, [0.1, 0.2, 0.1, 0.2]).fit()
+    >>> adjusted = benchmark(fit, pd.Series([0.1, 0.2, 0.3, 0.4]), 3.0)
+    >>> round(float(adjusted.share @ adjusted.eblup), 6)
+    3.0
     """
     est, mse = fit.eblup.astype(float), fit.mse.astype(float)
     share = _checked(est, mse, share, target, method)

@@ -20,7 +20,7 @@ from typing import Literal, get_args
 import numpy as np
 import scipy.linalg as la
 
-from buurtsae.errors import ModelError
+from buurtsae.classical.core import Shaped, loglike, one_of
 from buurtsae.sparse import Floats
 
 Method = Literal["reml", "ml", "fh", "ampl", "amrl", "ampl_yl", "amrl_yl"]
@@ -30,8 +30,8 @@ STARTS = (0.0, 0.01, 0.1, 1.0, 10.0)  # times the median sampling variance
 HALVINGS = 40
 
 
-@dataclass(frozen=True)
-class Gls:
+@dataclass(frozen=True, repr=False)
+class Gls(Shaped):
     """Generalised least squares given the variances; see `gls`.
 
     Attributes
@@ -62,11 +62,9 @@ class Gls:
     trace_pp: float
 
     def loglike(self, restricted: bool = False) -> float:
-        """Return the log-likelihood at beta, or the restricted one (without the constant log |X'X| / 2)."""
+        """Return the log-likelihood at beta, or the restricted one; see `core`."""
         m, p = len(self.weight), len(self.beta)
-        if restricted:
-            return -0.5 * ((m - p) * np.log(2 * np.pi) + self.logdet_v + self.logdet_xvx + self.ypy)
-        return -0.5 * (m * np.log(2 * np.pi) + self.logdet_v + self.ypy)
+        return float(loglike(m, p, self.logdet_v, self.logdet_xvx, self.ypy, restricted))
 
 
 def gls(sigma2_v: float, y: Floats, x: Floats, d: Floats) -> Gls:
@@ -94,8 +92,8 @@ def gls(sigma2_v: float, y: Floats, x: Floats, d: Floats) -> Gls:
     )
 
 
-@dataclass(frozen=True)
-class Component:
+@dataclass(frozen=True, repr=False)
+class Component(Shaped):
     """An estimate of sigma2_v.
 
     Attributes
@@ -128,15 +126,14 @@ def estimate(
     ModelError
         If the method is unknown.
     """
-    if method not in METHODS:
-        raise ModelError("the method of estimation is unknown", repr(method), ", ".join(METHODS), "choose one of these")
+    one_of(method, METHODS, "method of estimation")
     if method == "fh":
         return _moments(y, x, d, tol, maxiter)
     scale = float(np.median(d))
     least = 0.0 if method in ("reml", "ml") else 1e-6 * scale
-    found = {s: gls(s, y, x, d) for s in (max(scale * k, least) for k in STARTS)}
-    at = max(found, key=lambda s: _criterion(found[s], s, d, method))
-    fit = found[at]
+    starts = {s: gls(s, y, x, d) for s in (max(scale * k, least) for k in STARTS)}
+    at = max(starts, key=lambda s: _criterion(starts[s], s, d, method))
+    fit = starts[at]
     value = _criterion(fit, at, d, method)
     trace = [(at, value)]
     for _ in range(maxiter):

@@ -21,31 +21,14 @@ import pandas as pd
 from scipy.stats import chi2, normaltest, shapiro
 
 from buurtsae.classical.area.components import RESTRICTED, Gls, estimate, gls
-from buurtsae.errors import ModelError
+from buurtsae.classical.core import Shaped, TestResult, one_of
 from buurtsae.sparse import Floats
 
 SHAPIRO_MOST = 5000  # its p-values are known up to here
 
 
-@dataclass(frozen=True)
-class TestResult:
-    """A test.
-
-    Attributes
-    ----------
-    name : str
-    statistic, pvalue : float
-    """
-
-    __test__ = False  # no test of pytest
-
-    name: str
-    statistic: float
-    pvalue: float
-
-
-@dataclass(frozen=True)
-class Diagnostics:
+@dataclass(frozen=True, repr=False)
+class Diagnostics(Shaped):
     """Residuals and influence per sampled area.
 
     Attributes
@@ -60,18 +43,18 @@ class Diagnostics:
     normality: TestResult
 
 
-def diagnose(fit: Gls, areas: pd.Index) -> Diagnostics:
+def diagnose(fit: Gls, codes: pd.Index) -> Diagnostics:
     """Return the diagnostics of sampled areas."""
     w, leverage = fit.weight, fit.leverage
     residual = fit.py / w
     standardised = fit.py / np.sqrt(w * (1 - leverage))
     cook = standardised**2 * leverage / (1 - leverage) / len(fit.beta)
     table = pd.DataFrame(
-        {"residual": residual, "standardised": standardised, "leverage": leverage, "cooks_distance": cook}, index=areas
+        {"residual": residual, "standardised": standardised, "leverage": leverage, "cooks_distance": cook}, index=codes
     )
     name, test = ("Shapiro-Wilk", shapiro) if len(w) <= SHAPIRO_MOST else ("D'Agostino-Pearson", normaltest)
-    found = test(standardised)
-    return Diagnostics(table, TestResult(name, float(found.statistic), float(found.pvalue)))
+    outcome = test(standardised)
+    return Diagnostics(table, TestResult(name, float(outcome.statistic), float(outcome.pvalue)))
 
 
 def area_effect(
@@ -104,6 +87,7 @@ def area_effect(
     ModelError
         If the kind is unknown.
     """
+    one_of(kind, ("lr", "score"), "test")
     null = gls(0.0, y, x, d)
     if kind == "lr":
         restricted = method in RESTRICTED
@@ -111,8 +95,6 @@ def area_effect(
             fit = gls(estimate(y, x, d, "reml" if restricted else "ml").sigma2_v, y, x, d)
         ratio = float(max(2 * (fit.loglike(restricted) - null.loglike(restricted)), 0.0))
         return TestResult("likelihood ratio", ratio, 0.5 * float(chi2.sf(ratio, 1)) if ratio > 0 else 1.0)
-    if kind != "score":
-        raise ModelError("the test is unknown", repr(kind), "lr or score", "choose one")
     q = np.linalg.qr(x / np.sqrt(d)[:, None])[0]
     rng, statistic, exceeded = np.random.default_rng(seed), float(null.py @ null.py), 0
     for _ in range(draws):  # P0 e = D^{-1/2} (I - QQ') z

@@ -15,34 +15,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
 
-from buurtsae.classical.area import bootstrap
 from buurtsae.classical.area import mse as analytic
+from buurtsae.classical.area.bootstrap import resampling
 from buurtsae.classical.area.components import Gls, Method, estimate, gls
-from buurtsae.classical.area.data import OfAreas
-from buurtsae.classical.area.diagnostics import Diagnostics, TestResult, area_effect, diagnose
-from buurtsae.classical.area.results import AreaResults
-from buurtsae.sparse import Floats, one_thread
+from buurtsae.classical.area.data import VarianceModel
+from buurtsae.classical.area.diagnostics import Diagnostics, area_effect, diagnose
+from buurtsae.classical.area.results import VarianceResults
+from buurtsae.classical.core import Resampling, TestResult
+from buurtsae.sparse import one_thread
 
 
-@dataclass(frozen=True, init=False)
-class FayHerriot(OfAreas):
+@dataclass(frozen=True, init=False, repr=False)
+class FayHerriot(VarianceModel):
     """Fay-Herriot model of areas.
 
     Parameters
     ----------
     y : array_like, shape (m,)
         Direct estimates; NaN for areas without a sample, which are predicted.
-    X : array_like, shape (m, p)
+    x : array_like, shape (m, p)
         Covariates, with a column of ones for an intercept.
     sampling_variance : array_like, shape (m,)
-        Known variances of the direct estimates; not used where y is missing.
-    areas : array_like, shape (m,), optional
-        Labels of the areas.
+        Known variances of the direct estimates, in squared units of y; not used where y is missing.
+    area : array_like, shape (m,), optional
+        Codes of the areas; by default the index of y, or 0, 1, ...
 
     Attributes
     ----------
@@ -55,9 +56,14 @@ class FayHerriot(OfAreas):
 
     Examples
     --------
-    >>> fit = FayHerriot([1.0, 2.0, 4.0, 3.0], [[1.0]] * 4, [0.1, 0.2, 0.1, 0.2]).fit(method="reml")
+    >>> model = FayHerriot([1.0, 2.0, 4.0, 3.0], [[1.0]] * 4, [0.1, 0.2, 0.1, 0.2], area=list("abcd"))
+    >>> model
+    FayHerriot(y of 4 areas, 4 with a direct estimate, by x0)
+    >>> fit = model.fit(method="reml")
     >>> round(fit.sigma2_v, 4)
-    1.5131
+    1.5963
+    >>> fit.table[["direct", "synthetic", "eblup"]].round(2).loc["b"].tolist()
+    [2.0, 2.5, 2.06]
     """
 
     def fit(self, method: Method = "reml", tol: float = 1e-10, maxiter: int = 100) -> FayHerriotResults:
@@ -72,6 +78,11 @@ class FayHerriot(OfAreas):
             Relative change of sigma2_v at which it has converged.
         maxiter : int
 
+        Raises
+        ------
+        ModelError
+            If the method is unknown.
+
         Warns
         -----
         NotConvergedWarning
@@ -80,90 +91,71 @@ class FayHerriot(OfAreas):
             If sigma2_v is zero.
         """
         data, seen = self.data, self.data.sampled
-        y, x, d = data.y[seen], data.x[seen], data.d[seen]
+        y, x, d = data.observed
         with one_thread():
-            found = estimate(y, x, d, method, tol, maxiter)
-            sigma2_v = found.sigma2_v
-            gls_fit = gls(sigma2_v, y, x, d)
-        terms = analytic.parts(gls_fit, sigma2_v, d, method)
-        eblup, mse, gamma = data.x @ gls_fit.beta, np.empty(len(data.y)), np.zeros(len(data.y))
-        eblup[seen] += sigma2_v * gls_fit.py
-        mse[seen], mse[~seen] = terms.mse, analytic.unsampled(data.x[~seen], gls_fit, sigma2_v, method)
-        gamma[seen] = sigma2_v * gls_fit.weight
+            component = estimate(y, x, d, method, tol, maxiter)
+            sigma2_v = component.sigma2_v
+            regression = gls(sigma2_v, y, x, d)
+        terms = analytic.terms(regression, sigma2_v, d, method)
+        eblup, gamma = data.x @ regression.beta, np.zeros(len(data.y))
+        mse = analytic.synthetic(data.x, sigma2_v, terms.bias, regression.cov_beta)
+        eblup[seen] += sigma2_v * regression.py
+        mse[seen], gamma[seen] = terms.mse, sigma2_v * regression.weight
         results = FayHerriotResults(
-            data=data,
+            model=self,
             method=method,
-            beta=gls_fit.beta,
-            cov_beta=gls_fit.cov_beta,
+            beta=regression.beta,
+            cov_beta=regression.cov_beta,
+            llf=regression.loglike(),
+            converged=component.converged,
+            trace=pd.DataFrame(component.trace, columns=["sigma2_v", "criterion"]),
             sigma2_v=sigma2_v,
-            eblup=pd.Series(eblup, index=data.areas, name="eblup"),
-            mse=pd.Series(mse, index=data.areas, name="mse"),
-            gamma=pd.Series(gamma, index=data.areas, name="gamma"),
-            llf=gls_fit.loglike(),
-            converged=found.converged,
-            trace=pd.DataFrame(found.trace, columns=["sigma2_v", "criterion"]),
-            gls=gls_fit,
-            terms=terms,
+            gls=regression,
+            mse_terms=terms,
+            **data.series(eblup=eblup, mse=mse, gamma=gamma),
         )
         results.warn()
         return results
 
 
-@dataclass(frozen=True)
-class FayHerriotResults(AreaResults):
+@dataclass(frozen=True, repr=False)
+class FayHerriotResults(VarianceResults):
     """A fitted Fay-Herriot model; see `AreaResults` for the rest.
 
     Attributes
     ----------
     gls : Gls
         The regression of the sampled areas.
-    terms : Parts
-        What the analytic MSE of the sampled areas is made of.
+
+    Examples
+    --------
+    >>> FayHerriot([1.0, 2.0, 4.0, 3.0], [[1.0]] * 4, [0.1, 0.2, 0.1, 0.2]).fit().bootstrap_mse(50, seed=1).shape
+    (4, 3)
     """
 
     gls: Gls
-    terms: analytic.Parts
 
     @property
     def llf_restricted(self) -> float:
-        """Restricted log-likelihood, without the constant log |X'X| / 2."""
+        """Restricted log-likelihood, beta integrated out; see `core`."""
         return self.gls.loglike(restricted=True)
 
     @property
     def random_effects(self) -> pd.Series:
         """Predicted v of the sampled areas."""
-        return pd.Series(self.sigma2_v * self.gls.py, index=self.data.areas[self.data.sampled], name="v")
+        return pd.Series(self.sigma2_v * self.gls.py, index=self.data.codes[self.data.sampled], name="random_effects")
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
         """Residuals, leverage and Cook's distance per sampled area, and a test of normality."""
-        return diagnose(self.gls, self.data.areas[self.data.sampled])
+        return diagnose(self.gls, self.data.codes[self.data.sampled])
 
     def test_area_effect(
         self, kind: Literal["lr", "score"] = "lr", draws: int = 999, seed: int | None = None
     ) -> TestResult:
         """Test that there are no area effects, sigma2_v = 0: by likelihood ratio or by score; see `diagnostics`."""
-        data, seen = self.data, self.data.sampled
-        y, x, d = data.y[seen], data.x[seen], data.d[seen]
-        return area_effect(self.gls, y, x, d, self.method, kind, draws, seed)
+        return area_effect(self.gls, *self.data.observed, self.method, kind, draws, seed)
 
-    def bootstrap_mse(self, replications: int = 400, seed: int | None = None) -> pd.DataFrame:
-        """Estimate the MSE by parametric bootstrap.
-
-        Returns
-        -------
-        DataFrame
-            `naive` and `corrected` (for the bias of g1 and g2) per area.
-        """
-        data = self.data
-        found = bootstrap.fay_herriot(
-            self.beta, self.sigma2_v, data.x, data.d, data.sampled, self._kind, replications, seed
-        )
-        return pd.DataFrame({"naive": found.naive, "corrected": found.corrected}, index=data.areas)
-
-    @property
-    def _kind(self) -> Method:
-        return self.method  # type: ignore[return-value]  # checked by `estimate`
-
-    def _synthetic_mse(self, x: Floats) -> Floats:
-        return analytic.unsampled(x, self.gls, self.sigma2_v, self._kind)
+    def _resampling(self) -> Resampling:
+        data, method = self.data, cast(Method, self.method)
+        return resampling(self.beta, self.sigma2_v, data.x, data.d, data.sampled, method)

@@ -37,7 +37,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from buurtsae.classical.area.components import STARTS, Gls
-from buurtsae.classical.area.mse import Parts
+from buurtsae.classical.area.mse import AreaTerms
+from buurtsae.classical.core import Shaped
 from buurtsae.sparse import Floats
 
 REWEIGHTINGS = 500
@@ -68,8 +69,8 @@ class Moments:
         return cls(*map(float, (inside, square, spread, slope, drift)))
 
 
-@dataclass(frozen=True)
-class Solution:
+@dataclass(frozen=True, repr=False)
+class Solution(Shaped):
     """What solves the equations.
 
     Attributes
@@ -126,21 +127,21 @@ def estimate(y: Floats, x: Floats, d: Floats, k: float, tol: float = 1e-10, maxi
         return float(square * np.log(weight).sum() - chi.sum()) / 2
 
     scale = float(np.median(d))
-    known = {scale * s: equation(scale * s) for s in STARTS}
-    while known[last := max(known)] > 0:  # it ends: as sigma2_v grows, psi^2 vanishes
-        known[10 * last] = equation(10 * last)
-    roots, found = [0.0] if known[0.0] <= 0 else [], True
-    for low, high in pairwise(known):
-        if known[low] > 0 >= known[high]:
-            root, told = brentq(
+    values = {scale * s: equation(scale * s) for s in STARTS}
+    while values[last := max(values)] > 0:  # it ends: as sigma2_v grows, psi^2 vanishes
+        values[10 * last] = equation(10 * last)
+    roots, solved = [0.0] if values[0.0] <= 0 else [], True
+    for low, high in pairwise(values):
+        if values[low] > 0 >= values[high]:
+            root, search = brentq(
                 equation, low, high, xtol=tol * tol * scale, rtol=max(tol, 1e-15), maxiter=maxiter,
                 full_output=True, disp=False,
             )  # fmt: skip
             roots.append(float(root))
-            found &= told.converged
+            solved &= search.converged
     at = max(roots, key=criterion) if len(roots) > 1 else roots[0]
     equation(at)
-    return Solution(at, beta, found and reached, tuple(trace))
+    return Solution(at, beta, solved and reached, tuple(trace))
 
 
 def effects(r: Floats, d: Floats, sigma2_v: float, k: float) -> Floats:
@@ -150,7 +151,7 @@ def effects(r: Floats, d: Floats, sigma2_v: float, k: float) -> Floats:
     return np.where(sigma2_v <= d, sigma2_v * g, r - d * g)
 
 
-def parts(fit: Gls, sigma2_v: float, d: Floats, k: float) -> Parts:
+def terms(fit: Gls, sigma2_v: float, d: Floats, k: float) -> AreaTerms:
     """Return the terms of the MSE of sampled areas, given least squares at sigma2_v.
 
     g3 is the mean of what the error of sigma2_v adds to the MSE and of what the curvature of g1 hides of it: in the
@@ -164,7 +165,7 @@ def parts(fit: Gls, sigma2_v: float, d: Floats, k: float) -> Parts:
     steep = t**2 * w * np.where(low, 1.0, (d / more) ** 2 / 4)  # (dv / dsigma2_v)^2 of an effect that is cut
     cost = (1 + t**2) * tail - 2 * t * density  # E[(|Z| - t)_+^2]
     profile = -(2 * z.inside - z.square) / z.inside**2 * float(w @ fit.leverage) / squares
-    return Parts(
+    return AreaTerms.of(
         g1=sigma2_v * w * d + np.minimum((sigma2_v * w) ** 2, shrunk) / w * cost,
         g2=(shrunk * (1 - tail) + low * tail) * fit.leverage / w * z.square / z.inside**2,
         g3=variance * (shrunk * w * (2 - tail - 2 * t * density) + steep * tail) / 2,

@@ -26,35 +26,36 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from buurtsae.classical.area import modified
-from buurtsae.classical.area.bootstrap import Prediction, bootstrap
+from buurtsae.classical.area.bootstrap import drawn
 from buurtsae.classical.area.covariate_error import CovariateError, read_covariate_error
-from buurtsae.classical.area.data import AreaData
-from buurtsae.classical.area.mse import Parts
+from buurtsae.classical.area.data import AreaData, AreaModel
 from buurtsae.classical.area.results import AreaResults
+from buurtsae.classical.core import Prediction, Resampling
 from buurtsae.errors import ModelError, shown
 from buurtsae.sparse import Floats
 
 
-@dataclass(frozen=True, init=False)
-class MeasurementErrorFayHerriot:
+@dataclass(frozen=True, init=False, repr=False)
+class MeasurementErrorFayHerriot(AreaModel):
     """Fay-Herriot model with covariates measured with error.
 
     Parameters
     ----------
-    y, X, sampling_variance, areas
-        As in `FayHerriot`; X as measured.
+    y, x, sampling_variance, area
+        As in `FayHerriot`; x as measured.
     covariate_error : array_like, shape (m, p, p) or (m, p), or DataFrame or mapping
-        Covariance matrices of the errors of X, or variances if these are independent; zero for what has no error, as
+        Covariance matrices of the errors of x, or variances if these are independent; zero for what has no error, as
         the intercept. A table or mapping names the covariates that have one: `read_covariate_error`.
 
     Attributes
     ----------
     data : AreaData
-    c : ndarray, shape (m, p, p)
+    covariate_error : ndarray, shape (m, p, p)
 
     Raises
     ------
     DataError, ModelError or ProblemsError
+        As `FayHerriot`; or if errors are no covariances, or areas too few to leave one out.
 
     Examples
     --------
@@ -65,17 +66,17 @@ class MeasurementErrorFayHerriot:
     """
 
     data: AreaData
-    c: Floats
+    covariate_error: Floats
 
     def __init__(
         self,
         y: ArrayLike,
-        X: ArrayLike,
+        x: ArrayLike,
         sampling_variance: ArrayLike,
         covariate_error: CovariateError,
-        areas: ArrayLike | None = None,
+        area: ArrayLike | None = None,
     ) -> None:
-        self._keep(AreaData.of(y, X, sampling_variance, areas), covariate_error)
+        self._keep(AreaData.of(y, x, sampling_variance, area), covariate_error)
 
     @classmethod
     def from_formula(
@@ -84,16 +85,16 @@ class MeasurementErrorFayHerriot:
         data: pd.DataFrame,
         sampling_variance: str,
         covariate_error: CovariateError,
-        areas: str | None = None,
+        area: str | None = None,
     ) -> MeasurementErrorFayHerriot:
         """Build the model from a table, as `FayHerriot.from_formula` does.
 
         The errors may be columns of the table: ``{"x": "variance_of_x"}``, by the name of the covariate in the model.
         """
-        made = object.__new__(cls)
-        found = AreaData.from_formula(formula, data, sampling_variance, areas)
-        made._keep(found, covariate_error, data.set_index(areas) if areas else data)
-        return made
+        model = object.__new__(cls)
+        areas = AreaData.from_formula(formula, data, sampling_variance, area)
+        model._keep(areas, covariate_error, data.set_index(area) if area else data)
+        return model
 
     def _keep(self, data: AreaData, covariate_error: CovariateError, table: pd.DataFrame | None = None) -> None:
         n, p = int(data.sampled.sum()), data.x.shape[1]
@@ -102,7 +103,8 @@ class MeasurementErrorFayHerriot:
                 "there are too few areas to leave one out", f"{n} areas", f"at least {p + 2}", "use fewer covariates"
             )
         object.__setattr__(self, "data", data)
-        object.__setattr__(self, "c", read_covariate_error(covariate_error, data.names, data.areas, table))
+        covariances = read_covariate_error(covariate_error, data.names, data.codes, table)
+        object.__setattr__(self, "covariate_error", covariances)
 
     def fit(self, tol: float = 1e-10, maxiter: int = 100) -> MeasurementErrorFayHerriotResults:
         """Estimate beta by modified least squares and sigma2_v by moments, and predict every area.
@@ -120,29 +122,27 @@ class MeasurementErrorFayHerriot:
         BoundaryWarning
             If sigma2_v is zero, or a covariate shows nothing but its error: its coefficient is then kept at zero.
         """
-        data, c, seen = self.data, self.c, self.data.sampled
-        y, x, d = data.y[seen], data.x[seen], data.d[seen]
-        at = modified.estimate(y, x, c[seen], d, tol, maxiter)
-        jack = modified.jackknife(at, y, x, c[seen], d)
-        terms = modified.parts(at, jack, x, c[seen], d)
-        mse, gamma = modified.unsampled(at, jack, data.x, c), np.zeros(len(data.y))
-        mse[seen], gamma[seen] = terms.mse, 1 - d * at.weight
+        data, c, seen = self.data, self.covariate_error, self.data.sampled
+        y, x, d = data.observed
+        solution = modified.estimate(y, x, c[seen], d, tol, maxiter)
+        jack = modified.jackknife(solution, y, x, c[seen], d)
+        terms = modified.terms(solution, jack, x, c[seen], d)
+        mse, gamma = modified.unsampled(solution, jack, data.x, c), np.zeros(len(data.y))
+        mse[seen], gamma[seen] = terms.mse, 1 - d * solution.weight
+        eblup = _predicted(data, data.y, data.x, gamma, solution.beta)
         results = MeasurementErrorFayHerriotResults(
-            data=data,
+            model=self,
             method="moments",
-            beta=at.beta,
+            beta=solution.beta,
             cov_beta=jack.cov[:-1, :-1],
-            sigma2_v=at.sigma2_v,
-            eblup=pd.Series(_predicted(data, data.y, data.x, gamma, at.beta), index=data.areas, name="eblup"),
-            mse=pd.Series(mse, index=data.areas, name="mse"),
-            gamma=pd.Series(gamma, index=data.areas, name="gamma"),
             llf=np.nan,
-            converged=at.converged,
-            trace=pd.DataFrame(at.trace, columns=["sigma2_v", "change"]),
-            c=c,
-            at=at,
+            converged=solution.converged,
+            trace=pd.DataFrame(solution.trace, columns=["sigma2_v", "change"]),
+            sigma2_v=solution.sigma2_v,
+            mse_terms=terms,
+            solution=solution,
             jackknife=jack,
-            terms=terms,
+            **data.series(eblup=eblup, mse=mse, gamma=gamma),
         )
         results.warn()
         return results
@@ -153,112 +153,110 @@ def _predicted(data: AreaData, y: Floats, x: Floats, gamma: Floats, beta: Floats
     return synthetic + gamma * np.where(data.sampled, y - synthetic, 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MeasurementErrorFayHerriotResults(AreaResults):
     """A fitted Fay-Herriot model with measurement error; see `AreaResults` for the rest.
 
-    `bse` and `mse` are by jackknife. Moments maximise nothing: there is no likelihood.
+    `bse` and `mse` are by jackknife. Moments maximise nothing: there is no likelihood. `bootstrap_mse` takes the
+    measured covariates for the true ones, which vary less: what the error of beta adds, of order 1/m, is a little low.
 
     Attributes
     ----------
-    c : ndarray, shape (m, p, p)
-        Covariances of the errors of the covariates.
-    at : Modified
+    solution : Modified
+        Of the equations.
     jackknife : Jackknife
-    terms : Parts
-        What the MSE of the sampled areas is made of.
+        Covariance of beta and sigma2_v, and the bias of sigma2_v.
+
+    Examples
+    --------
+    >>> x = np.column_stack([np.ones(5), np.arange(5.0)])
+    >>> fit = MeasurementErrorFayHerriot([1.0, 2.0, 4.0, 3.0, 5.0], x, [0.1] * 5, {"x1": 0.2}).fit()
+    >>> fit.predict([[1.0, 5.0]], {"x1": 0.2})["eblup"].round(1).tolist()
+    [6.0]
     """
 
-    c: Floats
-    at: modified.Modified
+    solution: modified.Modified
     jackknife: modified.Jackknife
-    terms: Parts
 
     model_name = "Measurement-Error Fay-Herriot"
 
     @property
     def covariate_noise(self) -> pd.Series:
         """Variance beta' C_i beta that the errors of the covariates add to the synthetic part of every area."""
-        return pd.Series(modified.noise(self.beta, self.c), index=self.data.areas, name="covariate_noise")
+        return pd.Series(
+            modified.noise(self.beta, self.model.covariate_error), index=self.data.codes, name="covariate_noise"
+        )
 
     @property
     def drowned(self) -> tuple[str, ...]:
         """Covariates that vary no more than their errors do: kept out, in part if they correlate with others."""
-        size = np.abs(self.at.lost) * np.sqrt(np.einsum("ipp->ip", self.c[self.data.sampled]).mean(axis=0))[:, None]
+        variances = np.einsum("ipp->ip", self.model.covariate_error[self.data.sampled])
+        size = np.abs(self.solution.lost) * np.sqrt(variances.mean(axis=0))[:, None]
         return tuple(self.data.names[j] for j in sorted(set(size.argmax(axis=0).tolist())))
 
-    def predict(self, X: ArrayLike, covariate_error: CovariateError | None = None) -> pd.DataFrame:
+    def predict(self, x: ArrayLike, covariate_error: CovariateError | None = None) -> pd.DataFrame:
         """Predict other areas, without a sample of their own, by their covariates as measured.
 
         Parameters
         ----------
-        X : DataFrame or array_like, shape (k, p)
+        x : DataFrame or array_like, shape (k, p)
             The variables of the formula, or the columns of the covariates.
         covariate_error
-            As in the model: of these areas. Columns are those of X.
+            As in the model: of these areas. Columns are those of x.
 
         Returns
         -------
-        DataFrame
-            `estimate` and `mse`.
+        DataFrame, shape (k, 2)
+            `eblup` and `mse`.
 
         Raises
         ------
         ModelError
-            If errors are not given.
+            If there are no errors of the covariates.
         """
-        x, labels = self.data.matrix(X)
+        values, codes = self.data.matrix(x)
         if covariate_error is None:
             raise ModelError(
                 "the errors of the covariates are not given", "none", "those of the areas to predict", "zeros if none"
             )
-        c = read_covariate_error(covariate_error, self.data.names, labels, X if isinstance(X, pd.DataFrame) else None)
-        mse = modified.unsampled(self.at, self.jackknife, x, c)
-        return pd.DataFrame({"estimate": x @ self.beta, "mse": mse}, index=labels)
+        table = x if isinstance(x, pd.DataFrame) else None
+        c = read_covariate_error(covariate_error, self.data.names, codes, table)
+        mse = modified.unsampled(self.solution, self.jackknife, values, c)
+        return pd.DataFrame({"eblup": values @ self.beta, "mse": mse}, index=codes)
 
-    def bootstrap_mse(self, replications: int = 400, seed: int | None = None) -> pd.DataFrame:
-        """Estimate the MSE by parametric bootstrap, the measured covariates taken for the true ones.
-
-        These vary more than the true ones: what the error of beta adds, of order 1/m, is a little low.
-
-        Returns
-        -------
-        DataFrame
-            `naive` and `corrected` (for the bias of g1 and g2) per area.
-        """
-        data, c, seen = self.data, self.c, self.data.sampled
-        d, own = data.d[seen], np.where(seen, data.d, np.nan)
+    def _resampling(self) -> Resampling:
+        data, c, seen = self.data, self.model.covariate_error, self.data.sampled
+        d, noise = data.d[seen], np.where(seen, data.d, np.nan)
         size, axes = np.linalg.eigh(c)
         root = axes * np.sqrt(np.maximum(size, 0.0))[:, None, :]
-        gamma = self.gamma.to_numpy()
+        mean, gamma = data.x @ self.beta, self.gamma.to_numpy()
 
-        def draw(rng: np.random.Generator) -> tuple[Floats, Floats]:
-            """The means, and direct estimates and covariates side by side."""
-            theta = data.x @ self.beta + np.sqrt(self.sigma2_v) * rng.normal(size=len(own))
-            x = data.x + np.einsum("ipq,iq->ip", root, rng.normal(size=data.x.shape))
-            return theta, np.column_stack([theta + np.sqrt(own) * rng.normal(size=len(own)), x])
+        def draw(rng: np.random.Generator) -> tuple[Floats, tuple[Floats, Floats]]:
+            """The means, and direct estimates with covariates."""
+            theta, y = drawn(mean, self.sigma2_v, noise, rng)
+            return theta, (y, data.x + np.einsum("ipq,iq->ip", root, rng.normal(size=data.x.shape)))
 
-        def leading(at: modified.Modified, y: Floats, x: Floats) -> Floats:
-            jack = modified.jackknife(at, y[seen], x[seen], c[seen], d)
-            found = modified.unsampled(at, modified.Jackknife(jack.cov, 0.0), x, c)
-            terms = modified.parts(at, jack, x[seen], c[seen], d)
-            found[seen] = terms.g1 + terms.g2
-            return found
+        def leading(solution: modified.Modified, y: Floats, x: Floats) -> Floats:
+            jack = modified.jackknife(solution, y[seen], x[seen], c[seen], d)
+            mse = modified.unsampled(solution, modified.Jackknife(jack.cov, 0.0), x, c)
+            terms = modified.terms(solution, jack, x[seen], c[seen], d)
+            mse[seen] = terms.g1 + terms.g2
+            return mse
 
-        def refit(drawn: Floats) -> Prediction:
-            y, x = drawn[:, 0], drawn[:, 1:]
-            at = modified.estimate(y[seen], x[seen], c[seen], d, tol=1e-6)
+        def refit(sample: tuple[Floats, Floats]) -> Prediction:
+            y, x = sample
+            solution = modified.estimate(y[seen], x[seen], c[seen], d, tol=1e-6)
             weight = np.zeros(len(y))
-            weight[seen] = 1 - d * at.weight
-            return Prediction(_predicted(data, y, x, weight, at.beta), leading(at, y, x), at.converged)
+            weight[seen] = 1 - d * solution.weight
+            eblup = _predicted(data, y, x, weight, solution.beta)
+            return Prediction(eblup, leading(solution, y, x), solution.converged)
 
-        def known(drawn: Floats) -> Prediction:
-            y, x = drawn[:, 0], drawn[:, 1:]
-            beta = modified.regress(y[seen], x[seen], c[seen], self.at.weight)[0]
+        def known(sample: tuple[Floats, Floats]) -> Prediction:
+            y, x = sample
+            beta = modified.regress(y[seen], x[seen], c[seen], self.solution.weight)[0]
             return Prediction(_predicted(data, y, x, gamma, beta), np.zeros(len(y)))
 
-        found = bootstrap(draw, refit, known, leading(self.at, data.y, data.x), replications, seed)
-        return pd.DataFrame({"naive": found.naive, "corrected": found.corrected}, index=data.areas)
+        return draw, refit, known, leading(self.solution, data.y, data.x)
 
     def _edges(self) -> list[str]:
         edges = []

@@ -35,12 +35,13 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg as la
 
-from buurtsae.classical.area.mse import Parts
+from buurtsae.classical.area.mse import AreaTerms
+from buurtsae.classical.core import Shaped, quadratic
 from buurtsae.sparse import Floats
 
 
-@dataclass(frozen=True)
-class Modified:
+@dataclass(frozen=True, repr=False)
+class Modified(Shaped):
     """Estimates; see `estimate`.
 
     Attributes
@@ -100,8 +101,8 @@ def estimate(y: Floats, x: Floats, c: Floats, d: Floats, tol: float = 1e-10, max
     return Modified(beta, moment, weight, kept, lost, change <= tol, tuple(trace))
 
 
-@dataclass(frozen=True)
-class Jackknife:
+@dataclass(frozen=True, repr=False)
+class Jackknife(Shaped):
     """Covariance (p + 1, p + 1) of beta and sigma2_v, and the bias of sigma2_v."""
 
     cov: Floats
@@ -124,15 +125,15 @@ def jackknife(fit: Modified, y: Floats, x: Floats, c: Floats, d: Floats) -> Jack
     return Jackknife((m - 1) / m * change.T @ change, (m - 1) / m * float(change[:, -1].sum()))
 
 
-def parts(fit: Modified, jack: Jackknife, x: Floats, c: Floats, d: Floats) -> Parts:
+def terms(fit: Modified, jack: Jackknife, x: Floats, c: Floats, d: Floats) -> AreaTerms:
     """Return the terms of the MSE of sampled areas."""
     w, a = fit.weight, fit.sigma2_v + noise(fit.beta, c)
     q = np.column_stack([2 * c @ fit.beta, np.ones(len(d))])
     shrunk = (d * w) ** 2
-    return Parts(
+    return AreaTerms.of(
         g1=a * d * w,
-        g2=shrunk * _quadratic(x, jack.cov[:-1, :-1]),
-        g3=shrunk * w * _quadratic(q, jack.cov),
+        g2=shrunk * quadratic(x, jack.cov[:-1, :-1]),
+        g3=shrunk * w * quadratic(q, jack.cov),
         shrunk=shrunk,
         bias=jack.bias + np.tensordot(c, jack.cov[:-1, :-1], 2),
     )
@@ -142,8 +143,4 @@ def unsampled(fit: Modified, jack: Jackknife, x: Floats, c: Floats) -> Floats:
     """Return the MSE of x'beta of areas without a sample, x (k, p) with errors c (k, p, p)."""
     cov = jack.cov[:-1, :-1]
     a = fit.sigma2_v + noise(fit.beta, c) - jack.bias - np.tensordot(c, cov, 2)
-    return np.maximum(a, 0.0) + _quadratic(x, cov)
-
-
-def _quadratic(x: Floats, s: Floats) -> Floats:
-    return np.einsum("ip,pq,iq->i", x, s, x, optimize=True)
+    return np.maximum(a, 0.0) + quadratic(x, cov)

@@ -16,45 +16,41 @@ Rao, J.N.K. and Smith, D.D. (2005). Biometrika 92. Li and Lahiri (2010), Yoshimo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from buurtsae.classical.area.components import Gls, Method
+from buurtsae.classical.core import MseTerms, quadratic
 from buurtsae.sparse import Floats
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What an analytic MSE is made of, per sampled area, and the bias of the estimator of sigma2_v.
+@dataclass(frozen=True, repr=False)
+class AreaTerms(MseTerms):
+    """What the analytic MSE of sampled areas is made of, and the bias of the estimator of sigma2_v.
 
     Attributes
     ----------
-    g1, g2, g3 : ndarray, shape (m,)
-        Of the random effect, of beta and of sigma2_v.
-    shrunk : ndarray, shape (m,)
-        (1 - gamma)^2, the derivative of g1 by sigma2_v.
     bias : float, or ndarray, shape (m,)
     """
 
-    g1: Floats
-    g2: Floats
-    g3: Floats
-    shrunk: Floats
     bias: float | Floats
 
-    @property
-    def mse(self) -> Floats:
-        """The estimate of the MSE of the EBLUP, shape (m,); the bias of g1 is left in where the rest is negative."""
-        whole = self.g1 + self.g2 + 2 * self.g3
-        less = whole - self.bias * self.shrunk
-        return np.where(less > 0, less, whole)
+    @classmethod
+    def of(cls, g1: Floats, g2: Floats, g3: Floats, shrunk: Floats, bias: float | Floats) -> Self:
+        """Return them; `shrunk` (m,) is (1 - gamma)^2, the derivative of g1 by sigma2_v.
+
+        The bias of g1 is left in where the MSE would be negative without it.
+        """
+        correction = -bias * shrunk
+        return cls(g1, g2, g3, np.where(g1 + g2 + 2 * g3 + correction > 0, correction, 0.0), bias)
 
 
-def parts(fit: Gls, sigma2_v: float, d: Floats, method: Method) -> Parts:
+def terms(fit: Gls, sigma2_v: float, d: Floats, method: Method) -> AreaTerms:
     """Return the terms of the MSE of the EBLUP of sampled areas with sampling variances d, shape (m,)."""
     w = fit.weight
     shrunk = (d * w) ** 2
-    return Parts(
+    return AreaTerms.of(
         g1=sigma2_v * d * w,
         g2=shrunk * fit.leverage / w,
         g3=shrunk * w * variance(w, method),
@@ -83,7 +79,6 @@ def bias(fit: Gls, sigma2_v: float, method: Method) -> float:
     return 0.0
 
 
-def unsampled(x: Floats, fit: Gls, sigma2_v: float, method: Method) -> Floats:
+def synthetic(x: Floats, sigma2_v: float, bias: float | Floats, cov_beta: Floats) -> Floats:
     """Return the MSE of the synthetic predictor x'beta of areas without a sample, x of shape (k, p)."""
-    h = np.einsum("kp,pq,kq->k", x, fit.cov_beta, x, optimize=True)
-    return np.maximum(sigma2_v - bias(fit, sigma2_v, method), 0.0) + h
+    return np.maximum(sigma2_v - bias, 0.0) + quadratic(x, cov_beta)

@@ -24,22 +24,23 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.classical.area import huber
-from buurtsae.classical.area.bootstrap import Prediction, bootstrap
+from buurtsae.classical.area.bootstrap import drawn
 from buurtsae.classical.area.components import gls
-from buurtsae.classical.area.data import OfAreas
-from buurtsae.classical.area.mse import Parts
-from buurtsae.classical.area.results import AreaResults
+from buurtsae.classical.area.data import VarianceModel
+from buurtsae.classical.area.mse import synthetic
+from buurtsae.classical.area.results import VarianceResults
+from buurtsae.classical.core import Prediction, Resampling, bootstrap
 from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats
 
 
-@dataclass(frozen=True, init=False)
-class RobustFayHerriot(OfAreas):
+@dataclass(frozen=True, init=False, repr=False)
+class RobustFayHerriot(VarianceModel):
     """Fay-Herriot model of areas, fitted robustly.
 
     Parameters
     ----------
-    y, X, sampling_variance, areas
+    y, x, sampling_variance, area
         As in `FayHerriot`.
 
     Attributes
@@ -84,45 +85,38 @@ class RobustFayHerriot(OfAreas):
         if not k > 0:
             raise ModelError("residuals cannot be cut at this k", str(k), "a positive number", "1.345 is common")
         data, seen = self.data, self.data.sampled
-        y, x, d = data.y[seen], data.x[seen], data.d[seen]
-        found = huber.estimate(y, x, d, k, tol, maxiter)
-        at = gls(found.sigma2_v, y, x, d)
-        terms = huber.parts(at, found.sigma2_v, d, k)
-        z = huber.Moments.of(k)
-        r = y - x @ found.beta
-        v = huber.effects(r, d, found.sigma2_v, k)
-        eblup, gamma = data.x @ found.beta, np.zeros(len(data.y))
-        eblup[seen] += v
-        gamma[seen] = np.divide(v, r, out=found.sigma2_v * at.weight, where=r != 0)
-        cov_beta = at.cov_beta * z.square / z.inside**2
-        mse = _synthetic(data.x, found.sigma2_v, terms.bias, cov_beta)
+        y, x, d = data.observed
+        solution = huber.estimate(y, x, d, k, tol, maxiter)
+        sigma2_v, beta, z = solution.sigma2_v, solution.beta, huber.Moments.of(k)
+        regression = gls(sigma2_v, y, x, d)
+        terms = huber.terms(regression, sigma2_v, d, k)
+        residual = y - x @ beta
+        effect = huber.effects(residual, d, sigma2_v, k)
+        eblup, gamma = data.x @ beta, np.zeros(len(data.y))
+        eblup[seen] += effect
+        gamma[seen] = np.divide(effect, residual, out=sigma2_v * regression.weight, where=residual != 0)
+        cov_beta = regression.cov_beta * z.square / z.inside**2
+        mse = synthetic(data.x, sigma2_v, terms.bias, cov_beta)
         mse[seen] = terms.mse
         results = RobustFayHerriotResults(
-            data=data,
+            model=self,
             method=f"Huber({k:g})",
-            beta=found.beta,
+            beta=beta,
             cov_beta=cov_beta,
-            sigma2_v=found.sigma2_v,
-            eblup=pd.Series(eblup, index=data.areas, name="eblup"),
-            mse=pd.Series(mse, index=data.areas, name="mse"),
-            gamma=pd.Series(gamma, index=data.areas, name="gamma"),
             llf=np.nan,
-            converged=found.converged,
-            trace=pd.DataFrame(found.trace, columns=["sigma2_v", "equation"]),
+            converged=solution.converged,
+            trace=pd.DataFrame(solution.trace, columns=["sigma2_v", "equation"]),
+            sigma2_v=sigma2_v,
+            mse_terms=terms,
             k=k,
-            terms=terms,
+            **data.series(eblup=eblup, mse=mse, gamma=gamma),
         )
         results.warn()
         return results
 
 
-def _synthetic(x: Floats, sigma2_v: float, bias: float | Floats, cov_beta: Floats) -> Floats:
-    """MSE of x'beta for an area without a sample, or without much of one."""
-    return np.maximum(sigma2_v - bias, 0.0) + np.einsum("kp,pq,kq->k", x, cov_beta, x, optimize=True)
-
-
-@dataclass(frozen=True)
-class RobustFayHerriotResults(AreaResults):
+@dataclass(frozen=True, repr=False)
+class RobustFayHerriotResults(VarianceResults):
     """A fitted robust Fay-Herriot model; see `AreaResults` for the rest.
 
     `eblup` is the REBLUP, gamma the weight that it gives the direct estimate: eblup = gamma y + (1 - gamma) x'beta.
@@ -132,26 +126,30 @@ class RobustFayHerriotResults(AreaResults):
     Attributes
     ----------
     k : float
-    terms : Parts
-        What the analytic MSE of the sampled areas is made of.
+        Standard deviations at which residuals were cut.
+
+    Examples
+    --------
+    >>> fit = RobustFayHerriot([1.0, 2.0, 3.0, 2.0, 40.0], [[1.0]] * 5, [0.5] * 5).fit()
+    >>> fit.weights.round(2).tolist()
+    [1.0, 1.0, 1.0, 1.0, 0.04]
     """
 
     k: float
-    terms: Parts
 
     model_name = "Robust Fay-Herriot"
 
     @property
     def random_effects(self) -> pd.Series:
         """Predicted v of the sampled areas."""
-        return (self.eblup - self.fittedvalues)[self.data.sampled].rename("v")
+        return (self.eblup - self.synthetic)[self.data.sampled].rename("random_effects")
 
     @property
     def weights(self) -> pd.Series:
         """Weight of every sampled area in the equations, psi(z) / z: below 1 where its residual was cut."""
         data, seen = self.data, self.data.sampled
         z = (data.y - data.x @ self.beta)[seen] / np.sqrt(self.sigma2_v + data.d[seen])
-        return pd.Series(huber.share(z, self.k), index=data.areas[seen], name="weight")
+        return pd.Series(huber.share(z, self.k), index=data.codes[seen], name="weight")
 
     def bias_corrected(self, c: float = 1.0) -> pd.Series:
         """Return the REBLUP kept within c standard errors of the direct estimate.
@@ -171,7 +169,7 @@ class RobustFayHerriotResults(AreaResults):
         if not c >= 0:
             raise ModelError("estimates cannot be kept within this c", str(c), "zero or more", "1 is common")
         return pd.Series(
-            _limited(self.eblup.to_numpy(), self.data.y, self.data.d, c), self.data.areas, name="reblup_bc"
+            _limited(self.eblup.to_numpy(), self.data.y, self.data.d, c), self.data.codes, name="reblup_bc"
         )
 
     def bootstrap_mse(self, replications: int = 400, seed: int | None = None, c: float = np.inf) -> pd.DataFrame:
@@ -186,40 +184,42 @@ class RobustFayHerriotResults(AreaResults):
 
         Returns
         -------
-        DataFrame
-            `naive` and, for the REBLUP, `corrected` (for the bias of g1 and g2) per area.
-        """
-        data, seen, k = self.data, self.data.sampled, self.k
-        x, d, own = data.x, data.d[seen], np.where(seen, data.d, np.nan)
+        DataFrame, shape (m, 3)
+            By area `naive`, `corrected` (for the bias of g1 and g2; of the REBLUP, missing if c is finite), `mc_error`.
 
-        def draw(rng: np.random.Generator) -> tuple[Floats, Floats]:
-            theta = x @ self.beta + np.sqrt(self.sigma2_v) * rng.normal(size=len(x))
-            return theta, theta + np.sqrt(own) * rng.normal(size=len(x))
+        Raises
+        ------
+        ModelError
+            If there are fewer than two replications, or less than half of the refits converge.
+        """
+        errors = bootstrap(*self._resampling(c), replications, seed)
+        table = pd.DataFrame(errors, index=self.data.codes)
+        return table if np.isinf(c) else table.assign(corrected=np.nan)
+
+    def _resampling(self, c: float = np.inf) -> Resampling:
+        data, seen, k = self.data, self.data.sampled, self.k
+        x, d, noise = data.x, data.d[seen], np.where(seen, data.d, np.nan)
+        mean = x @ self.beta
 
         def predicted(y: Floats, sigma2_v: float, beta: Floats, converged: bool) -> Prediction:
             eblup = x @ beta
             eblup[seen] += huber.effects((y - eblup)[seen], d, sigma2_v, k)
-            at, z = gls(sigma2_v, y[seen], x[seen], d), huber.Moments.of(k)
-            leading = _synthetic(x, sigma2_v, 0.0, at.cov_beta * z.square / z.inside**2)
-            terms = huber.parts(at, sigma2_v, d, k)
+            regression, z = gls(sigma2_v, y[seen], x[seen], d), huber.Moments.of(k)
+            leading = synthetic(x, sigma2_v, 0.0, regression.cov_beta * z.square / z.inside**2)
+            terms = huber.terms(regression, sigma2_v, d, k)
             leading[seen] = terms.g1 + terms.g2
             return Prediction(_limited(eblup, y, data.d, c), leading, converged)
 
         def refit(y: Floats) -> Prediction:
-            found = huber.estimate(y[seen], x[seen], d, k, tol=1e-6)
-            return predicted(y, found.sigma2_v, found.beta, found.converged)
+            solution = huber.estimate(y[seen], x[seen], d, k, tol=1e-6)
+            return predicted(y, solution.sigma2_v, solution.beta, solution.converged)
 
         def known(y: Floats) -> Prediction:
             beta, solved = huber.regress(y[seen], x[seen], 1 / (self.sigma2_v + d), k, self.beta)
             return predicted(y, self.sigma2_v, beta, solved)
 
-        leading = predicted(x @ self.beta, self.sigma2_v, self.beta, True).leading
-        found = bootstrap(draw, refit, known, leading, replications, seed)
-        columns = {"naive": found.naive, **({"corrected": found.corrected} if np.isinf(c) else {})}
-        return pd.DataFrame(columns, index=data.areas)
-
-    def _synthetic_mse(self, x: Floats) -> Floats:
-        return _synthetic(x, self.sigma2_v, self.terms.bias, self.cov_beta)
+        leading = predicted(mean, self.sigma2_v, self.beta, True).leading
+        return lambda rng: drawn(mean, self.sigma2_v, noise, rng), refit, known, leading
 
 
 def _limited(eblup: Floats, y: Floats, d: Floats, c: float) -> Floats:

@@ -45,8 +45,8 @@ class Structure(ABC):
         """Return tr(gradient d2 Sigma), shape (K, K), by central differences: exact where Sigma is quadratic."""
         step = 1e-4 * max(float(np.abs(free).max()), 1e-8)
         ends = [self.slopes(free + move) - self.slopes(free - move) for move in step * np.eye(len(free))]
-        out = np.einsum("lkab,ab->kl", np.array(ends), gradient) / (2 * step)
-        return (out + out.T) / 2
+        second = np.einsum("lkab,ab->kl", np.array(ends), gradient) / (2 * step)
+        return (second + second.T) / 2
 
     @abstractmethod
     def natural(self, free: Floats) -> tuple[Floats, Floats]:

@@ -23,14 +23,15 @@ import numpy as np
 import scipy.linalg as la
 from numpy.typing import NDArray
 
+from buurtsae.classical.core import MseTerms, Shaped, loglike
 from buurtsae.classical.multivariate.covariances import Structure
 from buurtsae.sparse import Floats
 
 SMALL = 1e-8  # score, in standard deviations of the sampling errors, below which the search ends
 
 
-@dataclass(frozen=True)
-class Blocks:
+@dataclass(frozen=True, repr=False)
+class Blocks(Shaped):
     """The data, with covariates z = R^{-T} x that are orthonormal over what is seen.
 
     Attributes
@@ -56,10 +57,10 @@ class Blocks:
         """Return them from y (m, D) with NaN where not seen, V_d (m, D, D) and x (m, D, P)."""
         seen = np.isfinite(y)
         both = seen[:, :, None] & seen[:, None, :]
-        own = np.where(both, sampling, np.eye(y.shape[1]) * ~seen[:, :, None])
+        v = np.where(both, sampling, np.eye(y.shape[1]) * ~seen[:, :, None])
         root = np.asarray(np.linalg.qr(x[seen], mode="r"))
         z = la.solve_triangular(root, x.reshape(-1, x.shape[2]).T, trans="T").T.reshape(x.shape)
-        return cls(np.where(seen, y, 0.0), seen, own, z, root)
+        return cls(np.where(seen, y, 0.0), seen, v, z, root)
 
     @property
     def both(self) -> NDArray[np.bool_]:
@@ -67,8 +68,8 @@ class Blocks:
         return self.seen[:, :, None] & self.seen[:, None, :]
 
 
-@dataclass(frozen=True)
-class At:
+@dataclass(frozen=True, repr=False)
+class At(Shaped):
     """The model at one Sigma.
 
     Attributes
@@ -101,7 +102,7 @@ class At:
 
 
 def at(data: Blocks, sigma: Floats, restricted: bool) -> At:
-    """Return GLS and the log-likelihood at Sigma; that of REML is lme4's, without log|X'X|."""
+    """Return GLS and the log-likelihood at Sigma; see `core`."""
     (m, width), p = data.y.shape, data.z.shape[2]
     whole = np.where(data.both, sigma, 0.0) + data.sampling
     w = np.where(data.both, np.linalg.inv(whole), 0.0)
@@ -112,11 +113,10 @@ def at(data: Blocks, sigma: Floats, restricted: bool) -> At:
     delta = inverse @ (flat.T @ data.y.ravel())
     rest = data.y - np.where(data.seen, data.z @ delta, 0.0)
     t = (w @ rest[:, :, None])[:, :, 0]
-    n = int(data.seen.sum()) - (p if restricted else 0)
-    deviance = n * np.log(2 * np.pi) + np.linalg.slogdet(whole)[1].sum() + float((rest * t).sum())
-    if restricted:
-        deviance += np.linalg.slogdet(a)[1] + 2 * np.log(np.abs(data.root.diagonal())).sum()
-    return At(sigma, w, wz, inverse, delta, t, restricted, float(-deviance / 2))
+    logdet_v = np.linalg.slogdet(whole)[1].sum()
+    logdet_xvx = np.linalg.slogdet(a)[1] + 2 * np.log(np.abs(data.root.diagonal())).sum()
+    llf = float(loglike(int(data.seen.sum()), p, logdet_v, logdet_xvx, float((rest * t).sum()), restricted))
+    return At(sigma, w, wz, inverse, delta, t, restricted, llf)
 
 
 def gradient(here: At) -> Floats:
@@ -135,15 +135,15 @@ def information(here: At, slopes: Floats) -> Floats:
         sums = (left.reshape(m, width**2).T @ flat).reshape(width, width, width, width)
         return np.einsum("abcd,kbc,lda->kl", sums, slopes, slopes, optimize=True)
 
-    out = pairs(here.w) / 2
+    expected = pairs(here.w) / 2
     if here.restricted:
         mixed = pairs(here.lean)
         long = here.wz.reshape(m, width * p)
         u = (long.T @ long).reshape(width, p, width, p)
         b = np.einsum("kab,aibj->kij", slopes, u, optimize=True)
         ab = here.inverse @ b
-        out += np.einsum("kij,lji->kl", ab, ab) / 2 - (mixed + mixed.T) / 2
-    return out
+        expected += np.einsum("kij,lji->kl", ab, ab) / 2 - (mixed + mixed.T) / 2
+    return expected
 
 
 def observed(here: At, slopes: Floats) -> Floats:
@@ -153,12 +153,12 @@ def observed(here: At, slopes: Floats) -> Floats:
     """
     moved = here.t @ slopes  # S_k t_d, shape (K, m, D)
     fitted = np.einsum("kda,dap->kp", moved, here.wz, optimize=True)
-    own = np.einsum("kda,dab,ldb->kl", moved, here.w, moved, optimize=True)
-    return own - fitted @ here.inverse @ fitted.T - information(here, slopes)
+    whole = np.einsum("kda,dab,ldb->kl", moved, here.w, moved, optimize=True)
+    return whole - fitted @ here.inverse @ fitted.T - information(here, slopes)
 
 
-@dataclass(frozen=True)
-class Maximum:
+@dataclass(frozen=True, repr=False)
+class Maximum(Shaped):
     """Where the likelihood is highest.
 
     Attributes
@@ -215,23 +215,8 @@ def eblup(data: Blocks, here: At) -> Floats:
     return data.z @ here.delta + here.t @ here.sigma
 
 
-@dataclass(frozen=True)
-class SquaredErrors:
-    """Terms of the MSE matrices, shapes (m, D, D); `correction` is minus the bias of g1 (ML)."""
-
-    g1: Floats
-    g2: Floats
-    g3: Floats
-    correction: Floats
-
-    @property
-    def mse(self) -> Floats:
-        """g1 + g2 + 2 g3 + correction."""
-        return self.g1 + self.g2 + 2 * self.g3 + self.correction
-
-
-def squared_errors(data: Blocks, here: At, slopes: Floats) -> SquaredErrors:
-    """Return the terms of the analytic MSE; `slopes` (K, D, D) are those to the natural parameters."""
+def terms(data: Blocks, here: At, slopes: Floats) -> MseTerms:
+    """Return the terms of the MSE matrices (m, D, D); `slopes` (K, D, D) are those to the natural parameters."""
     m, width, _ = data.z.shape
     sigma, info = here.sigma, information(here, slopes)
     c = np.eye(width) - sigma @ here.w
@@ -246,4 +231,4 @@ def squared_errors(data: Blocks, here: At, slopes: Floats) -> SquaredErrors:
     if not here.restricted:
         bias = -covariance @ np.einsum("ab,kab->k", here.lean.sum(axis=0), slopes) / 2
         correction = -c @ np.einsum("k,kab->ab", bias, slopes) @ c.transpose(0, 2, 1)
-    return SquaredErrors(g1, g2, g3, correction)
+    return MseTerms(g1, g2, g3, correction)

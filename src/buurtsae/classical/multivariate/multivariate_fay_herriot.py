@@ -13,125 +13,125 @@ Benavent, R. and Morales, D. (2016). Multivariate Fay-Herriot models for small a
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning, check_columns, read_formula
+from buurtsae.classical.columns import check_columns, covariates, numbers, read_formula
+from buurtsae.classical.core import LIKELIHOODS, Likelihood, one_of
 from buurtsae.classical.multivariate.covariances import STRUCTURES
-from buurtsae.classical.multivariate.likelihood import Blocks, maximise
+from buurtsae.classical.multivariate.likelihood import Blocks, at, maximise
 from buurtsae.classical.multivariate.results import MultivariateFayHerriotResults
-from buurtsae.errors import ModelError, Problems, shown
-from buurtsae.notes import Note
+from buurtsae.errors import DataError, ModelError, Problems, shown
 from buurtsae.sparse import Floats, one_thread
 
+Covariates = ArrayLike | Sequence[pd.DataFrame | ArrayLike]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, init=False, repr=False)
 class MultivariateFayHerriot:
     """A multivariate area-level model.
 
     Parameters
     ----------
-    y : DataFrame or array-like, shape (m, D)
+    y : DataFrame or array_like, shape (m, D)
         Direct estimates, columns named by measure, rows by area code; NaN where there is none.
-    x : DataFrame or array-like, shape (m, q), or a sequence of D of these
+    x : DataFrame or array_like, shape (m, q), or a sequence of D of these
         Covariates, intercept included: the same for every measure, or each its own.
-    sampling : array-like, shape (m, D, D)
-        Covariances V_d of the sampling errors; what belongs to a missing estimate is not used.
+    sampling_variance : array_like, shape (m, D, D)
+        Covariance matrices V_d of the sampling errors, in products of the units of y; what belongs to a missing
+        estimate is not used.
+    area : array_like, shape (m,), optional
+        Codes of the areas; by default the index of y, or 0, 1, ...
+
+    Attributes
+    ----------
+    y : DataFrame, shape (m, D)
+    x : tuple of DataFrame, shapes (m, q)
+        Of each measure.
+    sampling_variance : ndarray, shape (m, D, D)
 
     Raises
     ------
-    ModelError or ProblemsError
+    DataError, ModelError or ProblemsError
         With everything that is wrong: missing covariates, collinear or too many of them, covariances that are missing,
         not symmetric or not positive definite, with the areas.
 
     Examples
     --------
-    >>> square = [["v1", "v12"], ["v12", "v2"]]
-    >>> model = MultivariateFayHerriot.from_formula(["y1 ~ x", "y2 ~ x"], data, square)
-    >>> model.fit("reml", structure="unstructured").eblup
+    >>> y = [[1.0, 2.0], [2.0, 1.5], [4.0, 5.0], [3.0, 3.5], [5.0, 4.0]]
+    >>> model = MultivariateFayHerriot(y, np.ones(5), np.tile([[0.2, 0.1], [0.1, 0.3]], (5, 1, 1)))
+    >>> model
+    MultivariateFayHerriot(y0, y1 of 5 areas)
+    >>> model.fit("reml", structure="diagonal").eblup.round(2).loc[0].tolist()
+    [1.23, 2.26]
     """
 
-    y: pd.DataFrame | ArrayLike
-    x: pd.DataFrame | ArrayLike | Sequence[pd.DataFrame | ArrayLike]
-    sampling: ArrayLike
+    y: pd.DataFrame
+    x: tuple[pd.DataFrame, ...]
+    sampling_variance: Floats
 
-    def __post_init__(self) -> None:
-        problems = Problems()
-        m, width = self.endog.shape
-        v = self.covariances
-        if v.shape != (m, width, width):
-            problems.add(
-                "the sampling covariances have another shape",
-                str(v.shape),
-                f"({m}, {width}, {width}): a square matrix for every area",
-                "pass variances and covariances of all measures",
-                ModelError,
-            )
-        if len(self.matrices) != width or any(len(x) != m for x in self.matrices):
-            problems.add(
-                "the covariates do not fit the direct estimates",
-                f"{len(self.matrices)} tables of {sorted({len(x) for x in self.matrices})} rows",
-                f"one table, or {width}, of {m} rows",
-                "give a row for every area",
-                ModelError,
-            )
-        labelled = [t for t in self._tables if isinstance(t, pd.DataFrame)] if isinstance(self.y, pd.DataFrame) else []
-        if wrong := [t.index for t in labelled if not t.index.equals(self.areas)]:
-            problems.add(
+    def __init__(
+        self, y: ArrayLike, x: Covariates, sampling_variance: ArrayLike, area: ArrayLike | None = None
+    ) -> None:
+        direct = covariates(y, "y")
+        if not isinstance(y, pd.DataFrame):
+            direct.columns = pd.Index([f"y{k}" for k in range(direct.shape[1])])
+        shared = isinstance(x, pd.DataFrame) or (isinstance(x, np.ndarray) and x.ndim < 3)
+        tables = [x] * direct.shape[1] if shared else list(cast(Sequence[ArrayLike], x))
+        joined = [t.index for t in tables if isinstance(t, pd.DataFrame)] if isinstance(y, pd.DataFrame) else []
+        codes = pd.Index(direct.index if area is None else area, name="area_code")
+        if len(codes) != len(direct):
+            got = f"y {len(direct)}, area {len(codes)}"
+            raise DataError("the arrays do not have one row per area", got, "as many rows", "align them by area first")
+        if wrong := [index for index in joined if len(index) == len(direct) and not index.equals(direct.index)]:
+            raise DataError(
                 "the covariates are of other areas than the direct estimates, or in another order",
-                shown(wrong[0].symmetric_difference(self.areas)) or "the same in another order",
+                shown(wrong[0].symmetric_difference(direct.index)) or "the same in another order",
                 "the same rows",
                 "join them by code first",
             )
-        if len(double := self.areas[self.areas.duplicated()]):
-            problems.add("areas occur twice", shown(double), "each area once", "one row per area")
-        if (endless := np.isinf(self.endog).any(axis=1)).any():
-            problems.add(
-                "direct estimates are infinite", shown(self.areas[endless]), "numbers, or missing", "correct them"
-            )
-        problems.raise_if_any()
-        for k, (x, names) in enumerate(zip(self.matrices, self._columns, strict=True)):
-            self._check_measure(k, x, names, problems)
-        self._check_covariances(problems)
-        problems.raise_if_any()
+        object.__setattr__(self, "y", direct.set_axis(codes))
+        object.__setattr__(self, "x", tuple(covariates(cast(ArrayLike, t)) for t in tables))
+        object.__setattr__(self, "sampling_variance", numbers(sampling_variance, "sampling_variance"))
+        self._check()
 
     @classmethod
     def from_formula(
         cls,
-        formulas: Sequence[str],
+        formula: Sequence[str],
         data: pd.DataFrame,
-        sampling: Sequence[Sequence[str]] | ArrayLike,
+        sampling_variance: Sequence[Sequence[str]] | ArrayLike,
         area: str | None = None,
     ) -> MultivariateFayHerriot:
         """Return the model of one formula per measure.
 
         Parameters
         ----------
-        formulas : sequence of str
+        formula : sequence of str
             Such as ``["y1 ~ x1 + x2", "y2 ~ x2"]``.
         data : DataFrame
-        sampling : nested sequence of str, or array-like, shape (m, D, D)
+        sampling_variance : nested sequence of str, or array_like, shape (m, D, D)
             Columns of `data` with variances and covariances, written as a square, so that no order is mistaken.
         area : str, optional
             Column with the area codes; the index of `data` without it.
 
         Raises
         ------
-        ModelError or ProblemsError
+        DataError, ModelError or ProblemsError
         """
         if area is not None:
             data = data.set_index(area)
-        read = [read_formula(formula, data) for formula in formulas]
-        y = pd.DataFrame({str(one.name or formulas[k].split("~")[0].strip()): one for k, (one, *_) in enumerate(read)})
-        if np.asarray(sampling).dtype.kind in "UO":
-            square = [[str(name) for name in row] for row in np.asarray(sampling)]
+        sides = [read_formula(one, data)[:2] for one in formula]
+        names = [str(y.name or one.split("~")[0].strip()) for one, (y, _) in zip(formula, sides, strict=True)]
+        y = pd.DataFrame({name: y for name, (y, _) in zip(names, sides, strict=True)})
+        if np.asarray(sampling_variance).dtype.kind in "UO":
+            square = [[str(name) for name in row] for row in np.asarray(sampling_variance)]
             if absent := sorted({name for row in square for name in row if name not in data.columns}):
                 raise ModelError(
                     "columns of sampling covariances are absent",
@@ -139,54 +139,42 @@ class MultivariateFayHerriot:
                     shown(data.columns, 30),
                     "correct the names",
                 )
-            sampling = np.array([[data[name] for name in row] for row in square], dtype=float).transpose(2, 0, 1)
-        return cls(y, [x for _, x, _ in read], sampling)
+            columns = np.array([[data[name] for name in row] for row in square], dtype=float)
+            sampling_variance = columns.transpose(2, 0, 1)
+        return cls(y, [x for _, x in sides], sampling_variance)
 
-    @cached_property
-    def endog(self) -> Floats:
-        """Direct estimates, shape (m, D)."""
-        return np.atleast_2d(np.asarray(self.y, dtype=float).T).T
+    def __repr__(self) -> str:
+        """Say what is modelled, of how many areas."""
+        return f"MultivariateFayHerriot({shown(self.measures)} of {len(self.y)} areas)"
 
-    @cached_property
-    def covariances(self) -> Floats:
-        """Sampling covariances, shape (m, D, D)."""
-        return np.asarray(self.sampling, dtype=float)
-
-    @cached_property
-    def matrices(self) -> tuple[Floats, ...]:
-        """Covariates of each measure, shapes (m, q)."""
-        return tuple(np.atleast_2d(np.asarray(x, dtype=float).T).T for x in self._tables)
-
-    @cached_property
+    @property
     def measures(self) -> tuple[str, ...]:
         """Names of the measures."""
-        if isinstance(self.y, pd.DataFrame):
-            return tuple(str(c) for c in self.y.columns)
-        return tuple(f"y{k}" for k in range(self.endog.shape[1]))
+        return tuple(self.y.columns)
 
-    @cached_property
-    def areas(self) -> pd.Index:
+    @property
+    def codes(self) -> pd.Index:
         """Codes of the areas."""
-        return self.y.index if isinstance(self.y, pd.DataFrame) else pd.RangeIndex(len(self.endog))
+        return self.y.index
 
     @cached_property
     def names(self) -> pd.MultiIndex:
         """Measure and covariate of each coefficient."""
-        pairs = [(one, name) for one, names in zip(self.measures, self._columns, strict=True) for name in names]
+        pairs = [(measure, name) for measure, x in zip(self.measures, self.x, strict=True) for name in x.columns]
         return pd.MultiIndex.from_tuples(pairs, names=["measure", "covariate"])
 
     @cached_property
     def blocks(self) -> Blocks:
         """The data as the likelihood needs it."""
-        starts = np.cumsum([0, *(x.shape[1] for x in self.matrices)])
-        x = np.zeros((*self.endog.shape, starts[-1]))
-        for k, own in enumerate(self.matrices):
-            x[:, k, starts[k] : starts[k + 1]] = own
-        return Blocks.of(self.endog, self.covariances, x)
+        starts = np.cumsum([0, *(x.shape[1] for x in self.x)])
+        x = np.zeros((*self.y.shape, starts[-1]))
+        for k, columns in enumerate(self.x):
+            x[:, k, starts[k] : starts[k + 1]] = columns
+        return Blocks.of(self.y.to_numpy(), self.sampling_variance, x)
 
     def fit(
         self,
-        method: Literal["reml", "ml"] = "reml",
+        method: Likelihood = "reml",
         structure: Literal["unstructured", "diagonal", "homoscedastic", "ar1"] = "unstructured",
         maxiter: int = 100,
     ) -> MultivariateFayHerriotResults:
@@ -207,76 +195,74 @@ class MultivariateFayHerriot:
         Warns
         -----
         NotConvergedWarning
-            With the trace, if the maximum was not found.
+            With the last iterations.
         BoundaryWarning
             If Sigma is singular.
         """
-        if method not in ("reml", "ml"):
-            raise ModelError("the method is unknown", repr(method), "reml or ml", "choose one")
-        if structure not in STRUCTURES:
-            raise ModelError("the structure is unknown", repr(structure), ", ".join(STRUCTURES), "choose one")
-        family = STRUCTURES[structure](self.endog.shape[1])
+        one_of(method, LIKELIHOODS, "method of estimation")
+        one_of(structure, list(STRUCTURES), "structure")
+        family, blocks = STRUCTURES[structure](len(self.measures)), self.blocks
         with one_thread():
-            found = maximise(self.blocks, family, method == "reml", maxiter)
-        if not found.converged:
-            steps = "; ".join(f"log-likelihood {llf:.6f}, score {s:.3g}" for llf, s in found.trace[-8:])
-            warnings.warn(
-                Note(
-                    "the {method} estimate of Sigma ({structure}) did not converge; last steps: {steps}",
-                    "de {method}-schatting van Sigma ({structure}) convergeerde niet; laatste stappen: {steps}",
-                    method=method.upper(),
-                    structure=structure,
-                    steps=steps,
-                ),
-                NotConvergedWarning,
-                stacklevel=2,
-            )
-        results = MultivariateFayHerriotResults(self, method, structure, family, found)
-        if found.converged and results.at_boundary:
-            warnings.warn(
-                Note(
-                    "Sigma ({structure}) is estimated singular by {method}: a variance is zero, or effects of measures "
-                    "go together entirely\n  hint: structure='diagonal', or measures less alike",
-                    "Sigma ({structure}) is singulier geschat met {method}: een variantie is nul, of effecten van "
-                    "maten vallen samen\n  tip: structure='diagonal', of maten die minder op elkaar lijken",
-                    structure=structure,
-                    method=method,
-                ),
-                BoundaryWarning,
-                stacklevel=2,
-            )
+            maximum = maximise(blocks, family, method == "reml", maxiter)
+        here, half = maximum.here, np.linalg.inv(blocks.root)
+        results = MultivariateFayHerriotResults(
+            model=self,
+            method=method,
+            beta=half @ here.delta,
+            cov_beta=half @ here.inverse @ half.T,
+            llf=at(blocks, here.sigma, restricted=False).llf,
+            converged=maximum.converged,
+            trace=pd.DataFrame(maximum.trace, columns=["llf", "score"]),
+            structure=structure,
+            family=family,
+            maximum=maximum,
+        )
+        results.warn()
         return results
 
-    @cached_property
-    def _tables(self) -> tuple[pd.DataFrame | ArrayLike, ...]:
-        shared = isinstance(self.x, pd.DataFrame) or (isinstance(self.x, np.ndarray) and self.x.ndim < 3)
-        return (self.x,) * self.endog.shape[1] if shared else tuple(self.x)  # type: ignore[arg-type]
-
-    @cached_property
-    def _columns(self) -> tuple[tuple[str, ...], ...]:
-        return tuple(
-            tuple(str(c) for c in table.columns)
-            if isinstance(table, pd.DataFrame)
-            else tuple(f"x{j}" for j in range(x.shape[1]))
-            for table, x in zip(self._tables, self.matrices, strict=True)
-        )
-
-    def _check_measure(self, k: int, x: Floats, names: tuple[str, ...], problems: Problems) -> None:
-        own = Problems()
-        seen = np.isfinite(self.endog[:, k])
-        finite = np.isfinite(x).all()
-        check_columns(x[seen] if finite else x, names, self.areas[seen] if finite else self.areas, "areas", own)
-        for error in own.found:
-            error.what = f"{self.measures[k]}: {error.what}"
-            problems.collect(error)
+    def _check(self) -> None:
+        """Refuse what cannot be used: shapes and codes first, then values, all of each at once."""
+        problems, (m, width), v = Problems(), self.y.shape, self.sampling_variance
+        if v.shape != (m, width, width):
+            problems.add(
+                "the sampling covariances have another shape",
+                str(v.shape),
+                f"({m}, {width}, {width}): a square matrix for every area",
+                "pass variances and covariances of all measures",
+                ModelError,
+            )
+        if len(self.x) != width or any(len(x) != m for x in self.x):
+            problems.add(
+                "the covariates do not fit the direct estimates",
+                f"{len(self.x)} tables of {sorted({len(x) for x in self.x})} rows",
+                f"one table, or {width}, of {m} rows",
+                "give a row for every area",
+                ModelError,
+            )
+        if len(double := self.codes[self.codes.duplicated()]):
+            problems.add("areas occur twice", shown(double), "each area once", "one row per area")
+        if (endless := np.isinf(self.y.to_numpy()).any(axis=1)).any():
+            problems.add(
+                "direct estimates are infinite", shown(self.codes[endless]), "numbers, or missing", "correct them"
+            )
+        problems.raise_if_any()
+        for measure, x in zip(self.measures, self.x, strict=True):
+            seen = self.y[measure].notna().to_numpy() | ~np.isfinite(x.to_numpy()).all()
+            of_measure = Problems()
+            check_columns(x.to_numpy()[seen], list(x.columns), self.codes[seen], "areas", of_measure)
+            for error in of_measure.found:
+                error.what = f"{measure}: {error.what}"
+                problems.collect(error)
+        self._check_covariances(problems)
+        problems.raise_if_any()
 
     def _check_covariances(self, problems: Problems) -> None:
-        v, seen = self.covariances, np.isfinite(self.endog)
+        v, seen = self.sampling_variance, self.y.notna().to_numpy()
         both = seen[:, :, None] & seen[:, None, :]
         lost = (~np.isfinite(v) & both).any(axis=(1, 2))
-        own = np.where(both & np.isfinite(v), v, np.eye(v.shape[1]))
-        uneven = (np.abs(own - own.transpose(0, 2, 1)) > 1e-8 * np.abs(own).max(axis=(1, 2), keepdims=True)).any((1, 2))
-        eigenvalues = np.linalg.eigvalsh((own + own.transpose(0, 2, 1)) / 2)
+        v = np.where(both & np.isfinite(v), v, np.eye(v.shape[1]))
+        uneven = (np.abs(v - v.transpose(0, 2, 1)) > 1e-8 * np.abs(v).max(axis=(1, 2), keepdims=True)).any((1, 2))
+        eigenvalues = np.linalg.eigvalsh((v + v.transpose(0, 2, 1)) / 2)
         indefinite = eigenvalues[:, 0] <= 1e-12 * np.abs(eigenvalues).max(axis=1)
         for what, wrong, hint in (
             ("missing", lost, "complete them, or leave the direct estimate out (NaN)"),
@@ -286,7 +272,7 @@ class MultivariateFayHerriot:
             if wrong.any():
                 problems.add(
                     f"sampling covariances are {what} in {int(wrong.sum())} areas",
-                    shown(self.areas[wrong]),
+                    shown(self.codes[wrong]),
                     "a positive definite matrix for every area with direct estimates",
                     hint,
                     ModelError,

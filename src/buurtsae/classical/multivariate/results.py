@@ -1,8 +1,7 @@
 """What a fitted multivariate Fay-Herriot model says: coefficients, Sigma, EBLUPs and their MSE matrices.
 
-AIC and BIC count b and the parameters of Sigma in the full likelihood at the estimates, also after REML; BIC takes the
-log of the number of direct estimates. For ar1, in which Sigma is not linear in its parameters, the analytic MSE leaves
-out a term of order 1/m from the curvature of Sigma.
+BIC takes the log of the number of direct estimates. For ar1, in which Sigma is not linear in its parameters, the
+analytic MSE leaves out a term of order 1/m from the curvature of Sigma.
 
 References
 ----------
@@ -18,55 +17,59 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from buurtsae.classical.inference import Coefficients
+from buurtsae.classical.core import MseTerms, Results
 from buurtsae.classical.multivariate.covariances import Structure
-from buurtsae.classical.multivariate.likelihood import Maximum, SquaredErrors, at, eblup, information, squared_errors
+from buurtsae.classical.multivariate.likelihood import Maximum, at, eblup, information, terms
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
+    from statsmodels.iolib.summary import Summary
+
     from buurtsae.classical.multivariate.multivariate_fay_herriot import MultivariateFayHerriot
 
 
-@dataclass(frozen=True)
-class MultivariateFayHerriotResults(Coefficients):
-    """A fitted multivariate Fay-Herriot model.
+@dataclass(frozen=True, repr=False)
+class MultivariateFayHerriotResults(Results):
+    """A fitted multivariate Fay-Herriot model; see `Results` for coefficients and criteria.
 
     Attributes
     ----------
-    model : MultivariateFayHerriot
-    method : {"reml", "ml"}
     structure : str
     family : Structure
     maximum : Maximum
-        Of the likelihood, with the trace of the search.
+        Of the likelihood: free parameters of Sigma, and the model there.
+
+    Examples
+    --------
+    >>> from buurtsae.classical.multivariate.multivariate_fay_herriot import MultivariateFayHerriot
+    >>> y = [[1.0, 2.0], [2.0, 1.5], [4.0, 5.0], [3.0, 3.5], [5.0, 4.0]]
+    >>> fit = MultivariateFayHerriot(y, np.ones(5), np.tile([[0.2, 0.1], [0.1, 0.3]], (5, 1, 1))).fit()
+    >>> fit.table.loc[(0, "y1"), ["direct", "synthetic", "eblup"]].round(2).tolist()
+    [2.0, 3.2, 1.98]
     """
 
     model: MultivariateFayHerriot
-    method: str
     structure: str
     family: Structure
     maximum: Maximum
 
-    @property
-    def converged(self) -> bool:
-        """Whether the maximum was found."""
-        return self.maximum.converged
+    model_name = "Multivariate Fay-Herriot"
 
     @property
-    def trace(self) -> pd.DataFrame:
-        """Log-likelihood and largest scaled score at every step."""
-        return pd.DataFrame(self.maximum.trace, columns=["llf", "score"])
+    def response(self) -> str:
+        """Names of the measures."""
+        return ", ".join(self.model.measures)
 
-    @cached_property
-    def params(self) -> pd.Series:
-        """Regression coefficients, by measure and covariate."""
-        b = np.linalg.solve(self.model.blocks.root, self.maximum.here.delta)
-        return pd.Series(b, self.model.names, name="params")
+    @property
+    def names(self) -> pd.Index:
+        """Measure and covariate of each coefficient."""
+        return self.model.names
 
-    def cov_params(self) -> pd.DataFrame:
-        """Return the covariance matrix of the coefficients."""
-        half = np.linalg.inv(self.model.blocks.root)
-        return pd.DataFrame(half @ self.maximum.here.inverse @ half.T, self.model.names, self.model.names)
+    @property
+    def n_components(self) -> int:
+        """Number of parameters of Sigma."""
+        return len(self.maximum.free)
 
     @property
     def sigma_v(self) -> pd.DataFrame:
@@ -75,39 +78,16 @@ class MultivariateFayHerriotResults(Coefficients):
         return pd.DataFrame(self.maximum.here.sigma, measures, measures)
 
     @property
-    def covariance_params(self) -> pd.DataFrame:
+    def components(self) -> pd.DataFrame:
         """Parameters of Sigma with asymptotic standard errors."""
         values, slopes = self.family.natural(self.maximum.free)
         error = np.sqrt(np.diag(np.linalg.inv(information(self.maximum.here, slopes))))
         return pd.DataFrame({"estimate": values, "std_error": error}, self.family.names(self.model.measures))
 
-    @property
-    def at_boundary(self) -> bool:
-        """Whether the estimate of Sigma is singular, beside the sampling errors of what is seen."""
-        seen = self.model.blocks.seen
-        own = np.where(seen, np.einsum("dii->di", self.model.blocks.sampling), np.nan)
-        scale = np.sqrt(np.nanmedian(own, axis=0))
-        return bool(np.linalg.eigvalsh(self.maximum.here.sigma / np.outer(scale, scale))[0] < 1e-8)
-
-    @cached_property
-    def llf(self) -> float:
-        """Log-likelihood at the estimates, the full one also after REML."""
-        return at(self.model.blocks, self.maximum.here.sigma, restricted=False).llf
-
     @cached_property
     def llf_restricted(self) -> float:
-        """Restricted log-likelihood, as lme4 has it, without the constant log |X'X| / 2."""
+        """Restricted log-likelihood, beta integrated out; see `core`."""
         return at(self.model.blocks, self.maximum.here.sigma, restricted=True).llf
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion: lower is better."""
-        return 2 * (self._parameters - self.llf)
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion: lower is better."""
-        return float(self._parameters * np.log(self.nobs) - 2 * self.llf)
 
     @property
     def nobs(self) -> int:
@@ -143,14 +123,14 @@ class MultivariateFayHerriotResults(Coefficients):
         return self._frame(np.einsum("ij,dji->di", self.maximum.here.sigma, self.maximum.here.w))
 
     @cached_property
-    def squared_errors(self) -> SquaredErrors:
-        """Terms of the analytic MSE matrices."""
-        return squared_errors(self.model.blocks, self.maximum.here, self.family.natural(self.maximum.free)[1])
+    def mse_terms(self) -> MseTerms:
+        """What the analytic MSE matrices are made of, shapes (m, D, D)."""
+        return terms(self.model.blocks, self.maximum.here, self.family.natural(self.maximum.free)[1])
 
     @property
     def mse_matrices(self) -> Floats:
         """Analytic mean squared errors and products, shape (m, D, D)."""
-        return self.squared_errors.mse
+        return self.mse_terms.mse
 
     @property
     def mse(self) -> pd.DataFrame:
@@ -160,45 +140,57 @@ class MultivariateFayHerriotResults(Coefficients):
     @property
     def residuals(self) -> pd.DataFrame:
         """Direct estimates less X_d b over their standard deviation in the model, shape (m, D)."""
-        sd = np.sqrt(self.maximum.here.sigma.diagonal() + np.einsum("dii->di", self.model.covariances))
-        return self._frame((self.model.endog - self.synthetic.to_numpy()) / sd)
-
-    def predict(self) -> pd.DataFrame:
-        """Return a row per area and measure: direct, `eblup`, `synthetic`, `gamma`, `mse`."""
-        parts = {
-            "direct": self._frame(self.model.endog),
-            "eblup": self.eblup,
-            "synthetic": self.synthetic,
-            "gamma": self.gamma,
-            "mse": self.mse,
-        }
-        return pd.DataFrame({name: part.stack(future_stack=True) for name, part in parts.items()})
-
-    def summary(self) -> str:
-        """Return the fit in text."""
-        table = pd.DataFrame({"coef": self.params, "std err": self.bse, "z": self.tvalues, "P>|z|": self.pvalues})
-        table = table.join(self.conf_int().set_axis(["[0.025", "0.975]"], axis=1))
-        notes = {
-            "the estimate of Sigma is singular": self.at_boundary,
-            "the search for the maximum did not converge": not self.converged,
-        }
-        return "\n".join(
-            [
-                f"Multivariate Fay-Herriot model, Sigma {self.structure}",
-                f"method {self.method.upper()}   areas {len(self.model.areas)}   measures {len(self.model.measures)}   "
-                f"direct estimates {self.nobs}",
-                f"log-likelihood {self.llf:.4f}   AIC {self.aic:.2f}   BIC {self.bic:.2f}",
-                "",
-                table.to_string(float_format=lambda v: f"{v:.4f}"),
-                "",
-                self.sigma_v.to_string(float_format=lambda v: f"{v:.4g}"),
-                *(f"note: {note}" for note, holds in notes.items() if holds),
-            ]
-        )
+        sd = np.sqrt(self.maximum.here.sigma.diagonal() + np.einsum("dii->di", self.model.sampling_variance))
+        return self._frame((self.model.y.to_numpy() - self.synthetic.to_numpy()) / sd)
 
     @property
-    def _parameters(self) -> int:
-        return len(self.params) + len(self.maximum.free)
+    def table(self) -> pd.DataFrame:
+        """By `area_code` and `measure` direct and synthetic estimate, EBLUP, MSE, its cv, and gamma."""
+        direct = self.model.y
+        parts = {
+            "sampled": direct.notna(),
+            "direct": direct,
+            "sampling_variance": self._frame(np.einsum("dii->di", self.model.sampling_variance)).where(direct.notna()),
+            "synthetic": self.synthetic,
+            "eblup": self.eblup,
+            "mse": self.mse,
+            "cv": np.sqrt(self.mse) / self.eblup.abs(),
+            "gamma": self.gamma,
+        }
+        table = pd.DataFrame({name: part.stack(future_stack=True) for name, part in parts.items()})
+        return table.rename_axis(["area_code", "measure"])
+
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """Return the tables of the fit, as `Results.summary` does, and Sigma."""
+        from statsmodels.iolib.table import SimpleTable
+
+        summary, measures = super().summary(alpha), list(self.model.measures)
+        cells = self.sigma_v.map(lambda v: f"{v:.4g}").to_numpy()
+        summary.tables.append(SimpleTable(cells, measures, measures, f"Sigma, {self.structure}"))
+        return summary
 
     def _frame(self, values: Floats) -> pd.DataFrame:
-        return pd.DataFrame(values, self.model.areas, list(self.model.measures))
+        return pd.DataFrame(values, self.model.codes, list(self.model.measures))
+
+    def _sizes(self) -> dict[str, str]:
+        return {"No. Areas": str(len(self.model.codes)), "Direct Estimates": str(self.nobs)}
+
+    def _components(self) -> dict[str, str]:
+        return {"Sigma": self.structure, "Mean gamma": f"{self.gamma.to_numpy()[self.model.blocks.seen].mean():.3f}"}
+
+    def _edges(self) -> list[str]:
+        """Say where Sigma is singular, beside the sampling errors of what is seen."""
+        blocks, sigma = self.model.blocks, self.maximum.here.sigma
+        scale = np.sqrt(np.nanmedian(np.where(blocks.seen, np.einsum("dii->di", blocks.sampling), np.nan), axis=0))
+        if np.linalg.eigvalsh(sigma / np.outer(scale, scale))[0] >= 1e-8:
+            return []
+        return [
+            Note(
+                "Sigma ({structure}) is estimated singular by {method}: a variance is zero, or effects of measures "
+                "go together entirely\n  hint: structure='diagonal', or measures less alike",
+                "Sigma ({structure}) is singulier geschat met {method}: een variantie is nul, of effecten van "
+                "maten vallen samen\n  tip: structure='diagonal', of maten die minder op elkaar lijken",
+                structure=self.structure,
+                method=self.method,
+            )
+        ]

@@ -13,15 +13,15 @@ from buurtsae.areas.graph import Graph
 from buurtsae.errors import DataError, ModelError, Problems, shown
 
 
-def read_proximity(given: Graph | sp.sparray | pd.DataFrame | ArrayLike, areas: pd.Index) -> sp.csr_array:
+def read_proximity(proximity: Graph | sp.sparray | pd.DataFrame | ArrayLike, area_codes: pd.Index) -> sp.csr_array:
     """Return row-standardised proximities of the areas, shape (m, m).
 
     Parameters
     ----------
-    given : Graph, sparse array, DataFrame or array_like
+    proximity : Graph, sparse array, DataFrame or array_like
         A graph and a table are joined by code, a matrix is in the order of the areas. Entries are 0 or more; those of
         the diagonal are 0.
-    areas : Index
+    area_codes : Index, length m
 
     Raises
     ------
@@ -29,25 +29,25 @@ def read_proximity(given: Graph | sp.sparray | pd.DataFrame | ArrayLike, areas: 
         If the size is wrong, codes differ, entries are negative, infinite or on the diagonal, or an area has no
         neighbours.
     """
-    m = len(areas)
+    m = len(area_codes)
     w: Any
-    if isinstance(given, Graph):
-        codes = pd.Index(list(given.codes))
-        i, j = given.edges.T
+    if isinstance(proximity, Graph):
+        codes = pd.Index(list(proximity.codes))
+        i, j = proximity.edges.T
         w = sp.csr_array((np.ones(2 * len(i)), (np.r_[i, j], np.r_[j, i])), shape=(len(codes), len(codes)))
-    elif isinstance(given, pd.DataFrame) and set(given.index) == set(given.columns):
-        codes, w = given.index, sp.csr_array(given[list(given.index)].to_numpy(dtype=float))
+    elif isinstance(proximity, pd.DataFrame) and set(proximity.index) == set(proximity.columns):
+        codes, w = proximity.index, sp.csr_array(proximity[list(proximity.index)].to_numpy(dtype=float))
     else:
-        codes, w = areas, sp.csr_array(given if sp.issparse(given) else np.asarray(given, dtype=float))
+        codes, w = area_codes, sp.csr_array(proximity if sp.issparse(proximity) else np.asarray(proximity, dtype=float))
     if w.shape != (len(codes), len(codes)) or len(codes) != m:
         raise ModelError(
             "the proximities have the wrong size", " x ".join(map(str, w.shape)), f"{m} x {m}", "one row per area"
         )
-    if len(absent := areas.difference(codes)):
+    if len(absent := area_codes.difference(codes)):
         raise DataError(
             "areas have no proximities", shown(absent), "the codes of the model", "use areas of the same year"
         )
-    at = codes.get_indexer(areas)
+    at = codes.get_indexer(area_codes)
     w = w[at][:, at].tocsr()
     problems = Problems()
     whole = np.repeat(np.arange(m), np.diff(w.indptr))
@@ -56,12 +56,12 @@ def read_proximity(given: Graph | sp.sparray | pd.DataFrame | ArrayLike, areas: 
         ("areas are near to themselves", (whole == w.indices) & (w.data != 0), "make the diagonal zero"),
     ):
         if wrong.any():
-            problems.add(what, shown(areas[np.unique(whole[wrong])]), "0 or more, 0 to itself", hint, ModelError)
+            problems.add(what, shown(area_codes[np.unique(whole[wrong])]), "0 or more, 0 to itself", hint, ModelError)
     total = np.asarray(w.sum(axis=1)).ravel()
     if not problems.found and (alone := total == 0).any():
         problems.add(
             f"{int(alone.sum())} areas have no neighbours",
-            shown(areas[alone]),
+            shown(area_codes[alone]),
             "a positive proximity in each row",
             "bridge islands to an area by hand, or give these areas a model of their own (FayHerriot)",
             ModelError,

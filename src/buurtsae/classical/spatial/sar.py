@@ -25,6 +25,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from buurtsae.classical.core import Shaped, loglike
 from buurtsae.sparse import Factor, Floats, Ints, Symbolic, analyse, one_thread
 
 EDGE = 0.9999  # the most that rho may be, in size
@@ -32,8 +33,8 @@ RHOS = (0.0, 0.4, 0.8, -0.5)  # tried at the start
 TINY = 1e-7  # a variance below this share of the median sampling variance is zero
 
 
-@dataclass(frozen=True)
-class Neighbours:
+@dataclass(frozen=True, repr=False)
+class Neighbours(Shaped):
     """Proximities of areas and the pattern of C, analysed once.
 
     Attributes
@@ -84,8 +85,8 @@ class Neighbours:
         return float((np.where(self.i == self.j, 1.0, 2.0) * inverse) @ entries)
 
 
-@dataclass(frozen=True)
-class Sar:
+@dataclass(frozen=True, repr=False)
+class Sar(Shaped):
     """The model at given variance components; see the module.
 
     Attributes
@@ -170,25 +171,24 @@ class Sar:
         return self.near.c(self.rho) / self.sigma2**2, self.near.e(self.rho) / self.sigma2
 
     def loglike(self, restricted: bool = False) -> float:
-        """Return the log-likelihood at beta, or the restricted one (without the constant log |X'X| / 2)."""
-        seen = self.weight > 0
-        n, m, p = int(seen.sum()), len(self.y), self.x.shape[1]
-        logdet = self.of_a.logdet - self.of_c.logdet + m * np.log(self.sigma2) - np.log(self.weight[seen]).sum()
-        squares = float((self.weight * self.residual) @ (self.residual - self.effect))
-        value = -0.5 * (n * np.log(2 * np.pi) + logdet + squares)
-        if restricted:
-            value += 0.5 * (p * np.log(2 * np.pi) - np.linalg.slogdet(self.information_beta)[1])
-        return float(value)
+        """Return the log-likelihood at beta, or the restricted one; see `core`."""
+        seen, p = self.weight > 0, self.x.shape[1]
+        logdet_v = (
+            self.of_a.logdet - self.of_c.logdet + len(self.y) * np.log(self.sigma2) - np.log(self.weight[seen]).sum()
+        )
+        logdet_xvx = np.linalg.slogdet(self.information_beta)[1] if restricted else 0.0
+        ypy = float((self.weight * self.residual) @ (self.residual - self.effect))
+        return float(loglike(int(seen.sum()), p, logdet_v, logdet_xvx, ypy, restricted))
 
     def score(self, restricted: bool) -> Floats:
         """Return the derivatives by sigma2 and rho."""
         gamma, f = self.of_g - self.inverse_a, self.f
-        out = []
+        slopes = []
         for entries in self.b:
             b = self.near.matrix(entries)
             value = self.effect @ (b @ self.effect) - self.near.trace(gamma, entries)
-            out.append(0.5 * (value + (np.sum(self.cov_beta * (f.T @ (b @ f))) if restricted else 0.0)))
-        return np.array(out)
+            slopes.append(0.5 * (value + (np.sum(self.cov_beta * (f.T @ (b @ f))) if restricted else 0.0)))
+        return np.array(slopes)
 
     def gamma(self, z: Floats) -> Floats:
         """Return Gamma z."""
@@ -201,8 +201,8 @@ class Sar:
         return 0.5 * (n.T @ self.gamma(n) - k.T @ self.cov_beta @ k)
 
 
-@dataclass(frozen=True)
-class SarMaximum:
+@dataclass(frozen=True, repr=False)
+class SarMaximum(Shaped):
     """Where the likelihood is highest.
 
     Attributes

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from buurtsae.classical.core import MseTerms, quadratic
 from buurtsae.classical.spatial.sar import Sar
 from buurtsae.sparse import Floats, one_thread
 
@@ -33,33 +34,21 @@ BLOCK = 128  # right-hand sides at once
 PAIRS = ((0, 0), (0, 1), (1, 1))
 
 
-@dataclass(frozen=True)
-class SpatialParts:
-    """What the MSE is made of, per area.
+@dataclass(frozen=True, repr=False)
+class SpatialTerms(MseTerms):
+    """What the MSE is made of, per area; its correction is - g4, after ML also - b' (dg1 / d theta).
 
     Attributes
     ----------
-    g1, g2, g3, g4, drift : ndarray, shape (m,)
-        Of the effect, of beta, of the variance components, of second derivatives, and of the bias after ML.
     information : ndarray, shape (2, 2)
         Expected, of sigma2 and rho.
     """
 
-    g1: Floats
-    g2: Floats
-    g3: Floats
-    g4: Floats
-    drift: Floats
     information: Floats
-
-    @property
-    def mse(self) -> Floats:
-        """The estimate of the MSE, shape (m,)."""
-        return self.g1 + self.g2 + 2 * self.g3 - self.g4 - self.drift
 
 
 @one_thread()
-def parts(sar: Sar, restricted: bool, exact: int = EXACT) -> SpatialParts:
+def terms(sar: Sar, restricted: bool, exact: int = EXACT) -> SpatialTerms:
     """Return the terms of the MSE at the estimates; exact up to so many areas."""
     m = len(sar.y)
     b = [sar.near.matrix(entries) for entries in sar.b]
@@ -90,22 +79,19 @@ def parts(sar: Sar, restricted: bool, exact: int = EXACT) -> SpatialParts:
     rest = sar.x - sar.f
     lost = np.array([np.sum(sar.cov_beta * (sar.f.T @ (part @ sar.f))) for part in b])
     bias = np.zeros(2) if restricted else -0.5 * inverse @ lost
-    return SpatialParts(
+    return SpatialTerms(
         g1=sar.inverse_a[-m:],
-        g2=np.einsum("ip,pq,iq->i", rest, sar.cov_beta, rest, optimize=True),
+        g2=quadratic(rest, sar.cov_beta),
         g3=each @ spread,
-        g4=0.5 * each @ second,
-        drift=bias @ slope,
+        correction=-0.5 * each @ second - bias @ slope,
         information=information,
     )
 
 
-def without_effects(sar: Sar) -> SpatialParts:
+def without_effects(sar: Sar) -> SpatialTerms:
     """Return the terms where sigma2 is zero: rho is not identified, and only beta is uncertain."""
     none = np.zeros(len(sar.y))
-    return SpatialParts(
-        none, np.einsum("ip,pq,iq->i", sar.x, sar.cov_beta, sar.x, optimize=True), none, none, none, np.zeros((2, 2))
-    )
+    return SpatialTerms(none, quadratic(sar.x, sar.cov_beta), none, none, np.zeros((2, 2)))
 
 
 def _probes(m: int, exact: int) -> Iterator[tuple[Floats, float]]:

@@ -20,16 +20,16 @@ INTERCEPTS = ("Intercept", "(Intercept)", "const")  # of formulaic, R and statsm
 
 def check_units(model: NestedError, problems: Problems) -> None:
     """Record what is wrong with the units."""
-    n = len(model.endog)
-    lengths = {"y": n, "x": len(model.exog), "area": len(np.asarray(model.area))}
+    n = len(model.y)
+    lengths = {"y": n, "x": len(model.x), "area": len(model.area)}
     if len(set(lengths.values())) > 1:
         got = ", ".join(f"{k} {v}" for k, v in lengths.items())
         problems.add("the units disagree in number", got, "one length", "give a value for each unit", ModelError)
         return
-    if (lost := int((~np.isfinite(model.endog)).sum())) > 0:
+    if (lost := int((~np.isfinite(model.y)).sum())) > 0:
         problems.add(
             f"y is missing in {lost} of {n} units",
-            shown(np.flatnonzero(~np.isfinite(model.endog))),
+            shown(np.flatnonzero(~np.isfinite(model.y))),
             "an answer of every unit",
             "leave these units out: the model takes them as missing at random",
             ModelError,
@@ -38,11 +38,11 @@ def check_units(model: NestedError, problems: Problems) -> None:
         problems.add(
             f"{nowhere} units have no area", f"{nowhere} of {n}", "a code", "complete or drop them", ModelError
         )
-    check_columns(model.exog, model.names, range(n), "units", problems)
+    check_columns(model.x.to_numpy(), model.names, range(n), "units", problems)
     if problems.found:
         return
-    within = model.response.within_yy - _explained(model.sample.within, model.response.within_zy)
-    if model.sample.n.max() < 2 or within <= 1e-20 * n * max(float(np.abs(model.endog).max()), 1e-300) ** 2:
+    within = model.answers.within_yy - _explained(model.sample.within, model.answers.within_zy)
+    if model.sample.n.max() < 2 or within <= 1e-20 * n * max(float(np.abs(model.y).max()), 1e-300) ** 2:
         got = "one unit in every area" if model.sample.n.max() < 2 else "units that do not vary within areas"
         problems.add(
             "the two variances cannot be told apart",

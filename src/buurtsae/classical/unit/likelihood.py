@@ -23,14 +23,15 @@ import numpy as np
 import scipy.linalg as la
 import scipy.optimize as so
 
+from buurtsae.classical.core import Shaped, loglike
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.variance import group_sum
 
 SHARES = np.linspace(-11.5, 20.7, 98)  # log odds of gamma at the median size: from 1e-5 to 1 - 1e-9
 
 
-@dataclass(frozen=True)
-class Sample:
+@dataclass(frozen=True, repr=False)
+class Sample(Shaped):
     """What the covariates and sizes of the sample say, in orthonormal covariates z = R^{-T} x, R'R = X'X.
 
     Attributes
@@ -81,8 +82,8 @@ class Sample:
         return la.solve_triangular(self.root, delta)
 
 
-@dataclass(frozen=True)
-class Response:
+@dataclass(frozen=True, repr=False)
+class Response(Shaped):
     """What y adds, about the coefficients `centre` of z: the residual y - z'centre takes its place.
 
     Attributes
@@ -122,8 +123,8 @@ class Response:
         return cls(centre, mean, within_zy, within_yy, zy, yy)
 
 
-@dataclass(frozen=True)
-class Gls:
+@dataclass(frozen=True, repr=False)
+class Gls(Shaped):
     """Generalised least squares at one ratio r, in z, about the centre.
 
     Attributes
@@ -154,19 +155,20 @@ def gls(sample: Sample, y: Response, ratio: float) -> Gls:
 
 
 def deviance(sample: Sample, y: Response, ratio: Floats, restricted: bool) -> Floats:
-    """Return -2 log-likelihood at several ratios (G,), the coefficients and s2e at their best: shape (G,).
-
-    The restricted likelihood is that of lme4: without log|X'X|.
-    """
+    """Return -2 log-likelihood at several ratios (G,), the coefficients and s2e at their best: shape (G,)."""
     h = sample.sizes / (1 + ratio[:, None] * sample.sizes)
     a = sample.within + np.tensordot(h, sample.between, 1)
     c = y.within_zy + h @ y.between_zy
     s = y.within_yy + h @ y.between_yy - (c * np.linalg.solve(a, c[:, :, None])[:, :, 0]).sum(axis=1)
-    d = degrees_of(sample, restricted)
-    out = d * (np.log(2 * np.pi * s / d) + 1) + np.log1p(ratio[:, None] * sample.sizes) @ sample.counts
-    if restricted:
-        out = out + np.linalg.slogdet(a)[1] + 2 * np.log(np.abs(sample.root.diagonal())).sum()
-    return out
+    d, n = degrees_of(sample, restricted), float(sample.n.sum())
+    logdet_v = n * np.log(s / d) + logdet_ratio(sample, ratio)
+    logdet_xvx = np.linalg.slogdet(a)[1] + 2 * np.log(np.abs(sample.root.diagonal())).sum() - sample.p * np.log(s / d)
+    return np.asarray(-2 * loglike(n, sample.p, logdet_v, logdet_xvx, d, restricted))
+
+
+def logdet_ratio(sample: Sample, ratio: Floats) -> Floats:
+    """Return log |V| - n log s2e at several ratios (G,): shape (G,)."""
+    return np.asarray(np.log1p(ratio[:, None] * sample.sizes) @ sample.counts)
 
 
 def score(sample: Sample, y: Response, ratio: float, restricted: bool) -> float:
@@ -175,10 +177,10 @@ def score(sample: Sample, y: Response, ratio: float, restricted: bool) -> float:
     b, h2 = at.delta, at.h**2
     apart = y.between_yy - 2 * y.between_zy @ b + np.einsum("kij,i,j->k", sample.between, b, b)  # squared residuals
     d = degrees_of(sample, restricted)
-    out = float(sample.counts @ at.h - d * (h2 @ apart) / at.squares)
+    slope = float(sample.counts @ at.h - d * (h2 @ apart) / at.squares)
     if restricted:
-        out -= float(np.trace(la.solve(at.information, np.tensordot(h2, sample.between, 1), assume_a="pos")))
-    return out
+        slope -= float(np.trace(la.solve(at.information, np.tensordot(h2, sample.between, 1), assume_a="pos")))
+    return slope
 
 
 def degrees_of(sample: Sample, restricted: bool) -> float:
@@ -186,8 +188,8 @@ def degrees_of(sample: Sample, restricted: bool) -> float:
     return float(sample.n.sum() - (sample.p if restricted else 0))
 
 
-@dataclass(frozen=True)
-class Maximum:
+@dataclass(frozen=True, repr=False)
+class Maximum(Shaped):
     """Where the likelihood is highest.
 
     Attributes
@@ -230,7 +232,7 @@ def maximise(sample: Sample, y: Response, restricted: bool, maxiter: int = 100) 
     low, high = (grid[best], grid[min(best + 1, len(grid) - 1)]) if here < 0 else (grid[best - 1], grid[best])
     if slope(low) > 0 or slope(high) < 0:  # it still rises at the end of the grid
         return Maximum(float(grid[best]), False, np.array(steps))
-    root, found = so.brentq(
+    root, search = so.brentq(
         slope, low, high, xtol=1e-14 * high, rtol=1e-14, maxiter=maxiter, full_output=True, disp=False
     )
-    return Maximum(float(root), bool(found.converged), np.array(steps))
+    return Maximum(float(root), bool(search.converged), np.array(steps))

@@ -21,12 +21,13 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg as la
 
-from buurtsae.classical.unit.likelihood import Gls, Response, Sample, gls, maximise
+from buurtsae.classical.core import MseTerms, Prediction, Shaped, bootstrap
+from buurtsae.classical.unit.likelihood import Gls, Response, Sample, degrees_of, gls, maximise
 from buurtsae.sparse import Floats
 
 
-@dataclass(frozen=True)
-class Targets:
+@dataclass(frozen=True, repr=False)
+class Targets(Shaped):
     """Areas of which means are asked, sampled or not.
 
     Attributes
@@ -48,9 +49,10 @@ class Targets:
 
     def seen(self, values: Floats, default: float = 0.0) -> Floats:
         """Return values of sampled areas (m, ...) at the targets, a default where unsampled."""
-        out = np.full((len(self.sample), *values.shape[1:]), default)
-        out[self.sample >= 0] = values[self.sample[self.sample >= 0]]
-        return out
+        here = self.sample >= 0
+        at_targets = np.full((len(self.sample), *values.shape[1:]), default)
+        at_targets[here] = values[self.sample[here]]
+        return at_targets
 
     def unseen_zbar(self, sample: Sample) -> Floats:
         """Means of the covariates of units that are not in the sample, shape (t, p); those of all where f = 1."""
@@ -59,8 +61,8 @@ class Targets:
         return np.divide(rest, 1 - f, out=self.zbar.copy(), where=f < 1)
 
 
-@dataclass(frozen=True)
-class Prediction:
+@dataclass(frozen=True, repr=False)
+class Means(Shaped):
     """EBLUPs at given variances, shapes (t,).
 
     Attributes
@@ -74,18 +76,18 @@ class Prediction:
     synthetic: Floats
 
 
-def predict(sample: Sample, y: Response, at: Gls, targets: Targets) -> Prediction:
+def predict(sample: Sample, y: Response, at: Gls, targets: Targets) -> Means:
     """Return f ybar + (1 - f) (Xbar_unseen'b + v): Xbar'b + v where f = 0."""
     share = at.ratio * sample.n / (1 + at.ratio * sample.n)
     effect = targets.seen(share * (y.mean - sample.zbar @ at.delta))
     b, f = y.centre + at.delta, targets.fraction
     seen = targets.seen(y.mean + sample.zbar @ y.centre)
     mean = f * seen + (1 - f) * (targets.unseen_zbar(sample) @ b + effect)
-    return Prediction(mean, effect, targets.seen(share), targets.zbar @ b)
+    return Means(mean, effect, targets.seen(share), targets.zbar @ b)
 
 
-@dataclass(frozen=True)
-class Variances:
+@dataclass(frozen=True, repr=False)
+class Variances(Shaped):
     """The variance components, and what is known of them.
 
     Attributes
@@ -122,30 +124,23 @@ def variances(sample: Sample, at: Gls, degrees: float, restricted: bool) -> Vari
     return Variances(area, unit, covariance, bias)
 
 
-@dataclass(frozen=True)
-class SquaredErrors:
-    """Terms of the MSE, shapes (t,), on the scale of the mean of the units not seen.
+@dataclass(frozen=True, repr=False)
+class UnitTerms(MseTerms):
+    """Terms of the MSE of means, shapes (t,): g1, g2, g3 and the correction are of the mean of the units not seen.
 
     Attributes
     ----------
-    g1, g2, g3 : ndarray
-    correction : ndarray
-        Minus the bias of g1 by the bias of the variances.
     fraction, noise : ndarray
         f, and (1 - f) s2e / N.
     """
 
-    g1: Floats
-    g2: Floats
-    g3: Floats
-    correction: Floats
     fraction: Floats
     noise: Floats
 
     @property
     def mse(self) -> Floats:
         """The estimated mean squared error of the mean."""
-        return (1 - self.fraction) ** 2 * (self.g1 + self.g2 + 2 * self.g3 + self.correction) + self.noise
+        return (1 - self.fraction) ** 2 * super().mse + self.noise
 
     @property
     def known_variances(self) -> Floats:
@@ -153,7 +148,7 @@ class SquaredErrors:
         return (1 - self.fraction) ** 2 * (self.g1 + self.g2) + self.noise
 
 
-def squared_errors(sample: Sample, at: Gls, v: Variances, targets: Targets) -> SquaredErrors:
+def terms(sample: Sample, at: Gls, v: Variances, targets: Targets) -> UnitTerms:
     """Return the terms of the analytic MSE; unsampled areas have gamma = 0."""
     share = at.ratio * sample.n / (1 + at.ratio * sample.n)
     gamma = targets.seen(share)
@@ -165,10 +160,10 @@ def squared_errors(sample: Sample, at: Gls, v: Variances, targets: Targets) -> S
     to_unit = targets.seen(share**2 / sample.n)
     correction = -((1 - gamma) ** 2 * v.bias[0] + to_unit * v.bias[1])
     noise = (1 - targets.fraction) * v.unit / targets.size
-    return SquaredErrors((1 - gamma) * v.area, g2, g3, correction, targets.fraction, noise)
+    return UnitTerms((1 - gamma) * v.area, g2, g3, correction, targets.fraction, noise)
 
 
-def bootstrap(
+def bootstrap_mse(
     sample: Sample,
     y: Response,
     at: Gls,
@@ -176,18 +171,12 @@ def bootstrap(
     targets: Targets,
     restricted: bool,
     replications: int,
-    rng: np.random.Generator,
-) -> tuple[Floats, Floats]:
-    """Return mean squared errors of EBLUPs of made data, the variances estimated anew each time.
+    seed: int | None,
+) -> dict[str, Floats]:
+    """Return mean squared errors of EBLUPs of made data, the variances estimated anew each time; see `core.bootstrap`.
 
     Made are the sufficient statistics: area effects, means of the errors per area, and the sums within areas, a normal
     vector with covariance s2e W_zz and a chi-square with n - m - rank(W_zz) degrees of freedom.
-
-    Returns
-    -------
-    mse : ndarray, shape (t,)
-    error : ndarray, shape (t,)
-        Its Monte Carlo standard error.
     """
     values, axes = np.linalg.eigh(sample.within)
     positive = values > 1e-10
@@ -196,19 +185,28 @@ def bootstrap(
     hidden = np.zeros(len(targets.size))  # variance of the mean error of the units not seen
     np.divide(v.unit, targets.size * (1 - targets.fraction), out=hidden, where=targets.fraction < 1)
     unseen, f, b = targets.unseen_zbar(sample), targets.fraction, y.centre + at.delta
-    first, second = np.zeros(len(targets.sample)), np.zeros(len(targets.sample))
-    for _ in range(replications):
+    inside = targets.sample >= 0
+
+    def draw(rng: np.random.Generator) -> tuple[Floats, Response]:
         effect = rng.normal(0, np.sqrt(v.area), len(sample.n))
         error = rng.normal(0, 1, len(sample.n)) * np.sqrt(v.unit / sample.n)
         normal = rng.normal(0, np.sqrt(v.unit), spread.shape[1])
         rest = v.unit * rng.chisquare(degrees) if degrees > 0 else 0.0
         made = Response.from_means(sample, b, effect + error, spread @ normal, float(normal @ normal + rest))
-        own = np.where(targets.sample >= 0, targets.seen(effect), rng.normal(0, np.sqrt(v.area), len(targets.sample)))
+        effects = np.where(inside, targets.seen(effect), rng.normal(0, np.sqrt(v.area), len(inside)))
         truth = f * targets.seen(sample.zbar @ b + effect + error)
-        truth += (1 - f) * (unseen @ b + own + rng.normal(0, 1, len(own)) * np.sqrt(hidden))
-        fitted = gls(sample, made, maximise(sample, made, restricted).ratio)
-        squared = (predict(sample, made, fitted, targets).mean - truth) ** 2
-        first += squared
-        second += squared**2
-    mean = first / replications
-    return mean, np.sqrt(np.maximum(second / replications - mean**2, 0) / replications)
+        truth += (1 - f) * (unseen @ b + effects + rng.normal(0, 1, len(inside)) * np.sqrt(hidden))
+        return truth, made
+
+    def predicted(made: Response, ratio: float, converged: bool = True) -> Prediction:
+        fit = gls(sample, made, ratio)
+        components = variances(sample, fit, degrees_of(sample, restricted), restricted)
+        leading = terms(sample, fit, components, targets).known_variances
+        return Prediction(predict(sample, made, fit, targets).mean, leading, converged)
+
+    def refit(made: Response) -> Prediction:
+        maximum = maximise(sample, made, restricted)
+        return predicted(made, maximum.ratio, maximum.converged)
+
+    leading = terms(sample, at, v, targets).known_variances
+    return bootstrap(draw, refit, lambda made: predicted(made, at.ratio), leading, replications, seed)

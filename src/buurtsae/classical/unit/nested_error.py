@@ -13,61 +13,85 @@ using survey and satellite data. JASA 83. Rao, J.N.K. and Molina, I. (2015). Sma
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning, read_formula
+from buurtsae.classical.columns import covariates, numbers, read_formula
+from buurtsae.classical.core import LIKELIHOODS, Likelihood, loglike, one_of
 from buurtsae.classical.unit.checks import check_population, check_units, population
-from buurtsae.classical.unit.likelihood import Maximum, Response, Sample, maximise
-from buurtsae.classical.unit.mse import Targets
+from buurtsae.classical.unit.likelihood import Maximum, Response, Sample, degrees_of, gls, logdet_ratio, maximise
+from buurtsae.classical.unit.mse import Targets, Variances, variances
 from buurtsae.classical.unit.results import NestedErrorResults
-from buurtsae.errors import ModelError, Problems, shown
+from buurtsae.errors import ModelError, Problems, cut, shown
 from buurtsae.sparse import Floats, Ints, one_thread
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False)
 class NestedError:
     """A nested error model of units in areas.
 
     Parameters
     ----------
-    y : array-like, shape (n,)
+    y : array_like, shape (n,)
         Of the units; units without an answer are refused, with their number.
-    x : DataFrame or array-like, shape (n, p)
+    x : DataFrame or array_like, shape (n, p)
         Covariates of the units, an intercept included where wanted.
-    area : array-like, shape (n,)
+    area : array_like, shape (n,)
         The code of each unit's area.
     means : DataFrame, shape (t, p or p - 1), optional
         Population means of the covariates by area code, in columns named as those of `x`; the intercept may be left
         out. Areas that have none in the sample are predicted synthetically. Needed for EBLUPs.
     sizes : Series, shape (t,), optional
-        Population sizes N by area code: means of finite populations. Without it populations are infinite.
+        Population sizes N by area code, in units: means of finite populations. Without it populations are infinite.
 
     Raises
     ------
-    ModelError or ProblemsError
+    DataError, ModelError or ProblemsError
         With everything that is wrong: missing values, collinear or too many covariates, no area with two units,
         population means that are missing, population sizes below the sample's.
 
     Examples
     --------
-    >>> model = NestedError.from_formula("y ~ x", data, area="buurtcode", means=means, sizes=sizes)
-    >>> print(model.fit().summary())
+    >>> y, area = [2.0, 3.0, 5.0, 4.0, 7.0, 8.0], ["a", "a", "b", "b", "c", "c"]
+    >>> means = pd.DataFrame({"x0": 1.0}, index=["a", "b", "c", "d"])  # an intercept: d has no sample
+    >>> model = NestedError(y, np.ones(6), area, means)
+    >>> model
+    NestedError(y of 6 units in 3 areas, by x0)
+    >>> model.fit().eblup.round(2).tolist()
+    [2.59, 4.51, 7.39, 4.83]
     """
 
-    y: ArrayLike
-    x: pd.DataFrame | ArrayLike
-    area: ArrayLike
-    means: pd.DataFrame | None = None
-    sizes: pd.Series | None = None
+    y: Floats
+    x: pd.DataFrame
+    area: pd.Series
+    means: pd.DataFrame | None
+    sizes: pd.Series | None
+    response: str
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        y: ArrayLike,
+        x: ArrayLike,
+        area: ArrayLike,
+        means: pd.DataFrame | None = None,
+        sizes: pd.Series | None = None,
+    ) -> None:
+        response = str(y.name) if isinstance(y, pd.Series) and y.name is not None else "y"
+        parts = {"y": numbers(y, "y").ravel(), "x": covariates(x), "area": pd.Series(np.asarray(area))}
+        for name, value in {**parts, "means": means, "sizes": sizes, "response": response}.items():
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def __repr__(self) -> str:
+        """Say what is modelled, of how many units, by what."""
+        units = f"{cut(self.response)} of {len(self.y)} units in {len(self.codes)} areas"
+        return f"NestedError({units}, by {shown(self.names)})"
+
+    def _check(self) -> None:
         problems = Problems()
         check_units(self, problems)
         problems.raise_if_any()
@@ -107,12 +131,10 @@ class NestedError:
         y, x, _ = read_formula(formula, data)
         return cls(y, x, data[area], means, sizes)
 
-    @cached_property
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the covariates."""
-        if isinstance(self.x, pd.DataFrame):
-            return tuple(str(c) for c in self.x.columns)
-        return tuple(f"x{j}" for j in range(self.exog.shape[1]))
+        return tuple(self.x.columns)
 
     @cached_property
     def codes(self) -> pd.Index:
@@ -125,21 +147,16 @@ class NestedError:
         return self._reduced[0]
 
     @cached_property
-    def response(self) -> Response:
-        """Sufficient statistics of the answers."""
-        return Response.of(self.sample, self._reduced[1], self.endog, self.position)
+    def answers(self) -> Response:
+        """Sufficient statistics of y."""
+        return Response.of(self.sample, self._reduced[1], self.y, self.position)
 
     @cached_property
     def position(self) -> Ints:
         """Which area of `codes` each unit is in, shape (n,)."""
         return self._areas[1]
 
-    def fit(
-        self,
-        method: Literal["reml", "ml"] = "reml",
-        ratio: float | None = None,
-        maxiter: int = 100,
-    ) -> NestedErrorResults:
+    def fit(self, method: Likelihood = "reml", ratio: float | None = None, maxiter: int = 100) -> NestedErrorResults:
         """Estimate the variances by (restricted) maximum likelihood, the coefficients by GLS.
 
         Parameters
@@ -158,38 +175,41 @@ class NestedError:
         Warns
         -----
         NotConvergedWarning
-            With the trace, if the maximum was not found.
+            With the last iterations.
         BoundaryWarning
             If the variance between areas is zero.
         """
-        if method not in ("reml", "ml"):
-            raise ModelError("the method is unknown", repr(method), "reml or ml", "choose one")
+        one_of(method, LIKELIHOODS, "method of estimation")
         if ratio is not None and not 0 <= ratio < np.inf:
             raise ModelError("the ratio of the variances is impossible", repr(ratio), "0 or more", "correct it")
-        if ratio is None:
-            with one_thread():
-                found = maximise(self.sample, self.response, method == "reml", maxiter)
-        else:
-            found = Maximum(float(ratio), True, np.empty((0, 2)))
-        if not found.converged:
-            steps = "; ".join(f"ratio {r:.6g}, derivative {s:.3g}" for r, s in found.trace[-8:])
-            warnings.warn(
-                f"the {method.upper()} estimate of s2v / s2e did not converge; last steps: {steps}",
-                NotConvergedWarning,
-                stacklevel=2,
-            )
-        results = NestedErrorResults(self, method, found, fixed=ratio is not None)
-        if results.at_boundary:
-            warnings.warn(
-                f"sigma2_v is estimated at zero by {method}: every EBLUP is the synthetic estimate\n"
-                "  hint: `test_no_area_effect` says whether the data speak against zero",
-                BoundaryWarning,
-                stacklevel=2,
-            )
+        sample, restricted = self.sample, method == "reml"
+        with one_thread():
+            searched = maximise(sample, self.answers, restricted, maxiter) if ratio is None else None
+        maximum = searched or Maximum(float(ratio or 0.0), True, np.empty((0, 2)))
+        regression = gls(sample, self.answers, maximum.ratio)
+        components = variances(sample, regression, degrees_of(sample, restricted), restricted)
+        if searched is None:
+            components = Variances(components.area, components.unit, np.zeros((2, 2)), np.zeros(2))
+        half, n = np.linalg.inv(sample.root), len(self.y)
+        logdet_v = n * np.log(components.unit) + logdet_ratio(sample, np.array([maximum.ratio]))[0]
+        results = NestedErrorResults(
+            model=self,
+            method=method,
+            beta=sample.beta(self.answers.centre + regression.delta),
+            cov_beta=components.unit * half @ np.linalg.inv(regression.information) @ half.T,
+            llf=float(loglike(n, sample.p, logdet_v, 0.0, regression.squares / components.unit, restricted=False)),
+            converged=maximum.converged,
+            trace=pd.DataFrame(maximum.trace, columns=["ratio", "derivative"]),
+            maximum=maximum,
+            fixed=searched is None,
+            gls=regression,
+            variances=components,
+        )
+        results.warn()
         return results
 
     def targets(self, means: pd.DataFrame | None, sizes: pd.Series | None) -> tuple[pd.Index, Targets]:
-        """Return labels and arrays of the areas that `means` has, those of the model by default.
+        """Return codes and arrays of the areas that `means` has, those of the model by default.
 
         Raises
         ------
@@ -214,23 +234,13 @@ class NestedError:
         size = np.full(len(means), np.inf) if sizes is None else sizes.reindex(means.index).to_numpy(dtype=float)
         n = np.where(at >= 0, self.sample.n[at], 0)
         zbar = np.linalg.solve(self.sample.root.T, xbar.T).T
-        return means.index, Targets(at, zbar, n / size, size)
-
-    @cached_property
-    def endog(self) -> Floats:
-        """The answers, shape (n,)."""
-        return np.asarray(self.y, dtype=float).ravel()
-
-    @cached_property
-    def exog(self) -> Floats:
-        """The covariates, shape (n, p)."""
-        return np.atleast_2d(np.asarray(self.x, dtype=float).T).T
+        return means.index.rename("area_code"), Targets(at, zbar, n / size, size)
 
     @cached_property
     def _areas(self) -> tuple[pd.Index, Ints]:
-        position, codes = pd.factorize(pd.Series(np.asarray(self.area)), sort=True)
-        return pd.Index(codes), position.astype(np.int64)
+        position, codes = pd.factorize(self.area, sort=True)
+        return pd.Index(codes, name="area_code"), position.astype(np.int64)
 
     @cached_property
     def _reduced(self) -> tuple[Sample, Floats]:
-        return Sample.of(self.exog, self.position, len(self.codes))
+        return Sample.of(self.x.to_numpy(), self.position, len(self.codes))

@@ -1,8 +1,7 @@
 """What a fitted nested error model says: coefficients, variances, EBLUPs with their MSE, residuals and tests.
 
-AIC and BIC count b and both variances in the full likelihood at the estimates, also after REML, as R's sae does for
-its area models. The residuals y_ij - a_i ybar_i - (x_ij - a_i xbar_i)'b, a_i = 1 - sqrt(1 - gamma_i), are independent
-with variance s2e. Tests and the summary stand in `diagnostics`.
+The residuals y_ij - a_i ybar_i - (x_ij - a_i xbar_i)'b, a_i = 1 - sqrt(1 - gamma_i), are independent
+with variance s2e. Tests stand in `diagnostics`.
 
 References
 ----------
@@ -14,15 +13,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
-from buurtsae.classical.inference import Coefficients
-from buurtsae.classical.unit.diagnostics import no_area_effect, normality, summary
-from buurtsae.classical.unit.likelihood import Gls, Maximum, degrees_of, deviance, gls
-from buurtsae.classical.unit.mse import SquaredErrors, Variances, bootstrap, predict, squared_errors, variances
+from buurtsae.classical.core import Results, TestResult
+from buurtsae.classical.unit.diagnostics import area_effect, normality
+from buurtsae.classical.unit.likelihood import Gls, Maximum, deviance
+from buurtsae.classical.unit.mse import UnitTerms, Variances, bootstrap_mse, predict, terms
 from buurtsae.errors import ModelError
 from buurtsae.sparse import Floats
 
@@ -30,73 +29,81 @@ if TYPE_CHECKING:
     from buurtsae.classical.unit.nested_error import NestedError
 
 
-@dataclass(frozen=True)
-class NestedErrorResults(Coefficients):
-    """A fitted nested error model.
+@dataclass(frozen=True, repr=False)
+class NestedErrorResults(Results):
+    """A fitted nested error model; see `Results` for coefficients and criteria.
 
     Attributes
     ----------
-    model : NestedError
-    method : {"reml", "ml"}
     maximum : Maximum
-        Of the likelihood, with the trace of the search.
+        Of the likelihood: the ratio s2v / s2e.
     fixed : bool
-        The ratio of the variances was given.
+        The ratio of the variances was not estimated.
+    gls : Gls
+        The regression at this ratio.
+    variances : Variances
+        Both variance components, and what is known of them.
+
+    Examples
+    --------
+    >>> from buurtsae.classical.unit.nested_error import NestedError
+    >>> model = NestedError([2.0, 3.0, 5.0, 4.0, 7.0, 8.0], np.ones(6), ["a", "a", "b", "b", "c", "c"])
+    >>> fit = model.fit()
+    >>> round(fit.test_area_effect("f").pvalue, 3)
+    0.013
+    >>> fit.predict(pd.DataFrame({"x0": 1.0}, index=["c", "d"]))["eblup"].round(2).tolist()
+    [7.39, 4.83]
     """
 
     model: NestedError
-    method: str
     maximum: Maximum
     fixed: bool
+    gls: Gls
+    variances: Variances
+
+    model_name = "Nested Error (Battese-Harter-Fuller)"
 
     @property
-    def converged(self) -> bool:
-        """Whether the maximum was found."""
-        return self.maximum.converged
+    def response(self) -> str:
+        """Name of what was modelled."""
+        return self.model.response
 
     @property
-    def trace(self) -> pd.DataFrame:
-        """Ratio s2v / s2e and derivative of the deviance at every step."""
-        return pd.DataFrame(self.maximum.trace, columns=["ratio", "derivative"])
+    def names(self) -> pd.Index:
+        """Names of the coefficients."""
+        return pd.Index(self.model.names)
 
     @property
-    def params(self) -> pd.Series:
-        """Regression coefficients, by name."""
-        b = self.model.sample.beta(self.model.response.centre + self._gls.delta)
-        return pd.Series(b, self._names, name="params")
+    def nobs(self) -> int:
+        """Number of units."""
+        return int(self.model.sample.n.sum())
 
-    def cov_params(self) -> pd.DataFrame:
-        """Return the covariance matrix of the coefficients, s2e A^{-1}."""
-        half = np.linalg.inv(self.model.sample.root)
-        v = self.sigma2_e * half @ np.linalg.inv(self._gls.information) @ half.T
-        return pd.DataFrame(v, self._names, self._names)
+    @property
+    def n_components(self) -> int:
+        """Number of variance components."""
+        return 2
 
     @property
     def sigma2_v(self) -> float:
         """Variance of the area effects; 0 where the likelihood falls from there on (`at_boundary`)."""
-        return self._variances.area
+        return self.variances.area
 
     @property
     def sigma2_e(self) -> float:
         """Variance of the unit errors."""
-        return self._variances.unit
+        return self.variances.unit
 
     @property
-    def cov_variances(self) -> pd.DataFrame:
+    def cov_components(self) -> pd.DataFrame:
         """Asymptotic covariance of the variances: inverse Fisher information."""
         names = ["sigma2_v", "sigma2_e"]
-        return pd.DataFrame(self._variances.covariance, names, names)
-
-    @property
-    def at_boundary(self) -> bool:
-        """Whether the estimate of s2v is zero: EBLUPs are then synthetic."""
-        return self.converged and not self.fixed and self.maximum.ratio == 0
+        return pd.DataFrame(self.variances.covariance, names, names)
 
     @property
     def random_effects(self) -> pd.Series:
         """Predicted area effects v of the sampled areas."""
-        sample, y = self.model.sample, self.model.response
-        return (self.gamma * (y.mean - sample.zbar @ self._gls.delta)).rename("random_effects")
+        sample, y = self.model.sample, self.model.answers
+        return (self.gamma * (y.mean - sample.zbar @ self.gls.delta)).rename("random_effects")
 
     @property
     def gamma(self) -> pd.Series:
@@ -105,42 +112,35 @@ class NestedErrorResults(Coefficients):
         return pd.Series(reach / (1 + reach), self.model.codes, name="gamma")
 
     @property
-    def llf(self) -> float:
-        """Log-likelihood at the estimates, the full one also after REML: S = degrees * s2e, whatever the method."""
-        sample, s = self.model.sample, self._gls.squares
-        log_det = np.log1p(self.maximum.ratio * sample.sizes) @ sample.counts
-        return float(-(self.nobs * np.log(2 * np.pi * self.sigma2_e) + log_det + s / self.sigma2_e) / 2)
-
-    @property
     def llf_restricted(self) -> float:
-        """Restricted log-likelihood at the ratio of the variances, as lme4 and statsmodels have it."""
+        """Restricted log-likelihood at the ratio of the variances, as lme4 and statsmodels have it; see `core`."""
         ratio = np.array([self.maximum.ratio])
-        return float(-deviance(self.model.sample, self.model.response, ratio, restricted=True)[0] / 2)
+        return float(-deviance(self.model.sample, self.model.answers, ratio, restricted=True)[0] / 2)
 
     @property
-    def aic(self) -> float:
-        """Akaike's criterion, -2 llf + 2 (p + 2)."""
-        return 2 * (self._parameters - self.llf)
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion, -2 llf + (p + 2) log n."""
-        return float(self._parameters * np.log(self.nobs) - 2 * self.llf)
-
-    @property
-    def nobs(self) -> int:
-        """Number of units."""
-        return int(self.model.sample.n.sum())
+    def table(self) -> pd.DataFrame:
+        """By `area_code` what `predict` says of the areas of the model's `means`."""
+        return self.predict()
 
     @property
     def eblup(self) -> pd.Series:
         """EBLUPs of the means of the areas of the model's `means`."""
-        return self.predict()["eblup"]
+        return self.table["eblup"]
 
     @property
     def mse(self) -> pd.Series:
         """Their analytic mean squared errors."""
-        return self.predict()["mse"]
+        return self.table["mse"]
+
+    @property
+    def synthetic(self) -> pd.Series:
+        """Synthetic parts Xbar'b of these means."""
+        return self.table["synthetic"]
+
+    @property
+    def mse_terms(self) -> UnitTerms:
+        """What their analytic MSE is made of."""
+        return self._terms(None, None)
 
     def predict(self, means: pd.DataFrame | None = None, sizes: pd.Series | None = None) -> pd.DataFrame:
         """Return EBLUPs of population means, with their MSE and its terms.
@@ -154,35 +154,33 @@ class NestedErrorResults(Coefficients):
 
         Returns
         -------
-        DataFrame, shape (t, 9)
-            `n`, `eblup`, `synthetic`, `gamma`, `mse`, and its terms `g1`, `g2`, `g3` and `known_variances` (without
-            g3), by area code.
+        DataFrame, shape (t, 10)
+            By `area_code` `n`, `synthetic`, `eblup`, `mse`, `cv`, `gamma`, and of the MSE `g1`, `g2`, `g3` and
+            `known_variances` (without g3).
 
         Raises
         ------
         ModelError or ProblemsError
+            If there are no population means, or they cannot be used.
         """
-        index, targets = self.model.targets(means, sizes)
-        made = predict(self.model.sample, self.model.response, self._gls, targets)
-        errors = self.squared_errors(means, sizes)
+        codes, targets = self.model.targets(means, sizes)
+        means_hat = predict(self.model.sample, self.model.answers, self.gls, targets)
+        parts = self._terms(means, sizes)
         return pd.DataFrame(
             {
                 "n": targets.seen(self.model.sample.n.astype(float)).astype(int),
-                "eblup": made.mean,
-                "synthetic": made.synthetic,
-                "gamma": made.gamma,
-                "mse": errors.mse,
-                "g1": errors.g1,
-                "g2": errors.g2,
-                "g3": errors.g3,
-                "known_variances": errors.known_variances,
+                "synthetic": means_hat.synthetic,
+                "eblup": means_hat.mean,
+                "mse": parts.mse,
+                "cv": np.sqrt(parts.mse) / np.abs(means_hat.mean),
+                "gamma": means_hat.gamma,
+                "g1": parts.g1,
+                "g2": parts.g2,
+                "g3": parts.g3,
+                "known_variances": parts.known_variances,
             },
-            index=index,
+            index=codes,
         )
-
-    def squared_errors(self, means: pd.DataFrame | None = None, sizes: pd.Series | None = None) -> SquaredErrors:
-        """Return the terms of the analytic MSE, as arrays over the areas of `means`."""
-        return squared_errors(self.model.sample, self._gls, self._variances, self.model.targets(means, sizes)[1])
 
     def bootstrap_mse(
         self,
@@ -202,31 +200,32 @@ class NestedErrorResults(Coefficients):
 
         Returns
         -------
-        DataFrame, shape (t, 2)
-            `mse` and `mc_error`.
+        DataFrame, shape (t, 3)
+            By area `naive`, `corrected` (for the bias of g1 and g2), and `mc_error`, the standard error of `naive`.
 
         Raises
         ------
         ModelError or ProblemsError
-            If there are fewer than two replications, the ratio was fixed, or as in `predict`.
+            If there are fewer than two replications, less than half of the refits converge, the ratio was fixed, or as
+            in `predict`.
         """
-        if replications < 2 or self.fixed:
-            got = "a fixed ratio of the variances" if self.fixed else f"{replications} replications"
-            raise ModelError("there is nothing to bootstrap", got, "an estimated ratio, 2 or more", "correct it")
-        index, targets = self.model.targets(means, sizes)
-        model, rng = self.model, np.random.default_rng(seed)
-        restricted = self.method == "reml"
-        mse, error = bootstrap(
-            model.sample, model.response, self._gls, self._variances, targets, restricted, replications, rng
+        if self.fixed:
+            raise ModelError(
+                "there is nothing to bootstrap", "a fixed ratio of the variances", "an estimated one", "fit"
+            )
+        codes, targets = self.model.targets(means, sizes)
+        model, restricted = self.model, self.method == "reml"
+        parts = bootstrap_mse(
+            model.sample, model.answers, self.gls, self.variances, targets, restricted, replications, seed
         )
-        return pd.DataFrame({"mse": mse, "mc_error": error}, index=index)
+        return pd.DataFrame(parts, index=codes)
 
     @cached_property
     def residuals(self) -> Floats:
         """Standardised residuals of the units, independent N(0, 1) under the model; shape (n,)."""
         model = self.model
-        rest = model.endog - model.exog @ self.params.to_numpy()
-        mean = model.response.mean - model.sample.zbar @ self._gls.delta
+        rest = model.y - model.x.to_numpy() @ self.beta
+        mean = model.answers.mean - model.sample.zbar @ self.gls.delta
         share = 1 - np.sqrt(1 - self.gamma.to_numpy())
         return (rest - (share * mean)[model.position]) / np.sqrt(self.sigma2_e)
 
@@ -240,28 +239,30 @@ class NestedErrorResults(Coefficients):
         """Return Jarque-Bera tests of the units' residuals and of the areas' effects."""
         return normality(self)
 
-    def test_no_area_effect(self) -> pd.DataFrame:
-        """Return the exact F test and the likelihood ratio test of s2v = 0: statistic and pvalue of each."""
-        return no_area_effect(self)
+    def test_area_effect(self, kind: Literal["lr", "f"] = "lr") -> TestResult:
+        """Test that there are no area effects, s2v = 0: by likelihood ratio, or by the exact F test."""
+        return area_effect(self, kind)
 
-    def summary(self) -> str:
-        """Return the fit in text."""
-        return summary(self)
+    def _terms(self, means: pd.DataFrame | None, sizes: pd.Series | None) -> UnitTerms:
+        return terms(self.model.sample, self.gls, self.variances, self.model.targets(means, sizes)[1])
 
-    @cached_property
-    def _gls(self) -> Gls:
-        return gls(self.model.sample, self.model.response, self.maximum.ratio)
+    def _sizes(self) -> dict[str, str]:
+        n = self.model.sample.n
+        return {"No. Units": str(self.nobs), "No. Areas": str(len(n)), "Units per Area": f"{n.min()} to {n.max()}"}
 
-    @cached_property
-    def _variances(self) -> Variances:
-        restricted = self.method == "reml"
-        found = variances(self.model.sample, self._gls, degrees_of(self.model.sample, restricted), restricted)
-        return Variances(found.area, found.unit, np.zeros((2, 2)), np.zeros(2)) if self.fixed else found
+    def _components(self) -> dict[str, str]:
+        gamma = f"{self.gamma.min():.3f} to {self.gamma.max():.3f}"
+        return {"sigma2_v": f"{self.sigma2_v:.6g}", "sigma2_e": f"{self.sigma2_e:.6g}", "Gamma": gamma}
 
-    @property
-    def _names(self) -> list[str]:
-        return list(self.model.names)
+    def _remarks(self) -> list[str]:
+        tests = [self.test_area_effect(kind) for kind in ("f", "lr")]
+        effect = "no area effect: " + ", ".join(f"p = {t.pvalue:.4g} ({t.name})" for t in tests)
+        return [effect, *(["the ratio of the variances was not estimated"] if self.fixed else []), *super()._remarks()]
 
-    @property
-    def _parameters(self) -> int:
-        return self.model.sample.p + 2
+    def _edges(self) -> list[str]:
+        if self.fixed or self.maximum.ratio > 0:
+            return []
+        return [
+            f"sigma2_v is estimated at zero by {self.method}: every EBLUP is the synthetic estimate\n"
+            "  hint: `test_area_effect` says whether the data speak against zero"
+        ]

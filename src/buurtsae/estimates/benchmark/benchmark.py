@@ -150,6 +150,14 @@ def benchmark(
         If the draws and the benchmarks are of different areas or sub-dimensions.
     ModelError or ProblemsError
         If the method does not apply, or a benchmark cannot be met.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> fit = voorbeeldstad().fit
+    >>> bs.benchmark(fit, bs.Benchmarks.of_direct(fit, "gemeente"))
+    Benchmarked by minimum-distance, respondents shared: 0 of 12 benchmarks strain the model
     """
     seed = seed if seed is not None else draws.seed if isinstance(draws, Fit) else 1
     fit = draws if isinstance(draws, Fit) else None

@@ -20,9 +20,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.codes import LEVELS
 from buurtsae.engines.base import Fit
-from buurtsae.errors import DataError, Problems, shown
+from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.estimates.benchmark.constraints import independent
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.concept import Concept, Measure
@@ -50,6 +49,12 @@ class Benchmarks:
         Of the errors of the benchmarks; independent without it.
     own : bool
         Whether they come from the respondents of the model itself.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> Benchmarks.of_direct(voorbeeldstad().fit, "gemeente")
+    Benchmarks: {'gemeente': 12}, 0 of them exact
     """
 
     table: pd.DataFrame
@@ -118,7 +123,7 @@ class Benchmarks:
                 "these figures, with intervals of width 0",
             )
         problems.raise_if_any()
-        found = cls(_sorted(table), areas, concept, subdimensions)
+        found = cls(_sorted(table, areas), areas, concept, subdimensions)
         found._check_together()
         return found
 
@@ -141,7 +146,7 @@ class Benchmarks:
         DataError
             If there is no such level, or no area with as many respondents.
         """
-        concept = concept or Concept.load()
+        concept = concept or Concept.of(fit.direct.subdimensions)
         totals = fit.direct.totals(level, concept)
         enough = totals["n_direct"].ge(min_respondents) & totals["direct_se"].gt(0)
         kept = totals[enough & totals["measure"].isin(fit.draws.subdimensions)]
@@ -152,9 +157,8 @@ class Benchmarks:
                 f"{min_respondents} and a standard error",
                 "lower `min_respondents`, or choose a higher level",
             )
-        table = _sorted(
-            kept.rename(columns={"direct": "value", "direct_se": "se"}).assign(level=level)[[*KEY, "value", "se"]]
-        )
+        kept = kept.rename(columns={"direct": "value", "direct_se": "se"}).assign(level=level)
+        table = _sorted(kept[[*KEY, "value", "se"]], fit.areas)
         correlation = np.eye(len(table))
         place = pd.MultiIndex.from_frame(table[["area_code", "measure"]])
         for c, d in combinations(fit.draws.subdimensions, 2):
@@ -265,12 +269,12 @@ class Benchmarks:
 
     def __repr__(self) -> str:
         counts = self.table.groupby("level", sort=False).size().to_dict()
-        return f"Benchmarks: {counts}, {int((self.se == 0).sum())} of them exact"
+        return f"Benchmarks: {cut(counts, 150)}, {int((self.se == 0).sum())} of them exact"
 
 
-def _sorted(table: pd.DataFrame) -> pd.DataFrame:
-    """Exact ones first, then from buurt up, then as given: what depends on others comes after them."""
-    rank = {level: i for i, level in enumerate(LEVELS)}
+def _sorted(table: pd.DataFrame, areas: Areas) -> pd.DataFrame:
+    """Exact ones first, then from the areas up, then as given: what depends on others comes after them."""
+    rank = {level: i for i, level in enumerate(areas.system.levels)}
     order = np.lexsort([table["level"].map(rank), table["se"] > 0])
     return table.iloc[order].reset_index(drop=True)
 

@@ -59,6 +59,10 @@ class Release:
     errors: frozenset[Key]
     partial: frozenset[Key] = frozenset()
 
+    def __repr__(self) -> str:
+        hidden = f"{len(self.estimates.keys)} areas without estimate, {len(self.direct)} without direct estimate"
+        return f"Release: {hidden}, {len(self.errors)} without its standard error"
+
     @classmethod
     def of(cls, fit: Fit, draws: Draws, rules: Rules, public: Iterable[Key] = ()) -> Release:
         """Return what the rules, and the protection of what they hide, leave open.
@@ -169,7 +173,7 @@ def too_few(fit: Fit, rules: Rules) -> frozenset[Key]:
         labels = fit.areas.at(level)
         for s, scores in enumerate(fit.direct.scores):
             names = tuple(d for d, r in zip(fit.direct.subdimensions, reference, strict=True) if r == s)
-            area = fit.direct.domain(level, scores.level, scores.frame["area"])
+            area = fit.direct.domain(level, scores.level, scores.frame["area_code"])
             share = unanimous(scores.frame, names, area, len(labels))
             found |= {(level, str(code)) for code in labels[(share > rules.max_share).any(axis=1)]}
     return frozenset(found)
@@ -191,7 +195,7 @@ def unanimous(frame: pd.DataFrame, subdimensions: tuple[str, ...], area: Ints, n
     out = np.zeros((n, len(subdimensions)))
     for d, name in enumerate(subdimensions):
         seen = frame[name].notna().to_numpy() & (area >= 0)
-        counts = pd.DataFrame({"area": area[seen], "score": frame[name].to_numpy()[seen].round(9)}).value_counts()
-        most, all_of = counts.groupby("area").max(), counts.groupby("area").sum()
+        counts = pd.DataFrame({"area_code": area[seen], "score": frame[name].to_numpy()[seen].round(9)}).value_counts()
+        most, all_of = counts.groupby("area_code").max(), counts.groupby("area_code").sum()
         out[most.index, d] = most / all_of
     return out

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import CBS, CodeSystem
 from buurtsae.errors import DataError, shown
 from buurtsae.estimates.disclosure.attack import TOP, ends, reduced
 from buurtsae.sparse import Floats, Ints
@@ -36,7 +37,6 @@ from buurtsae.survey.source_estimates import arrays
 from buurtsae.survey.variance import group_sum
 
 BESIDE = 4.0  # times the weight of a secret: what must be hidden with it where standard errors are published
-HIGH = ("gemeente", "ggdregio", "provincie", "land")
 Key = tuple[str, str]  # level, area_code
 Mask = NDArray[np.bool_]
 
@@ -59,6 +59,9 @@ class Hidden:
     ruled: frozenset[Key]
     protecting: frozenset[Key]
     audit: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return f"Hidden: {len(self.ruled)} areas by the rules, {len(self.protecting)} to protect these"
 
     @property
     def keys(self) -> frozenset[Key]:
@@ -89,6 +92,8 @@ class Cells:
         Whether the area above all others is always published; otherwise it may be hidden like any other.
     public : frozenset of (level, area_code)
         Areas whose figures are known whatever is hidden, as of benchmarks that are met exactly.
+    system : CodeSystem
+        Of the areas, with their levels.
     """
 
     level: str
@@ -101,6 +106,7 @@ class Cells:
     member: sp.csr_array
     whole: bool = True
     public: frozenset[Key] = frozenset()
+    system: CodeSystem = CBS
     _known: dict[object, float] = field(default_factory=dict, repr=False, compare=False)  # blocks attacked before
 
     @classmethod
@@ -127,7 +133,11 @@ class Cells:
         member = sp.csr_array(sp.vstack(rows).astype(float))
         residents = np.repeat(areas.population[live, None].astype(float), len(measures), axis=1)
         codes, place = areas.codes[live].to_numpy(dtype=str), np.flatnonzero(live)
-        return cls("buurt", codes, residents, draws, place, measures, tuple(above), member, public=frozenset(public))
+        return cls(
+            *(areas.base, codes, residents, draws, place, measures, tuple(above), member),
+            public=frozenset(public),
+            system=areas.system,
+        )
 
     @classmethod
     def of_direct(cls, direct: DirectEstimates, s: int) -> Cells:
@@ -144,7 +154,7 @@ class Cells:
         names = [d for d, r in zip(direct.subdimensions, direct.reference, strict=True) if r == s]
         y, w = arrays(scores, names)
         labels = areas.inhabited_at(scores.level)
-        own = labels.get_indexer(scores.frame["area"])
+        own = labels.get_indexer(scores.frame["area_code"])
         answered = np.isfinite(y) * w[:, None]
         weights = group_sum(answered, own, len(labels))
         total = group_sum(np.nan_to_num(y) * answered, own, len(labels))
@@ -162,17 +172,22 @@ class Cells:
         member = sp.csr_array(sp.vstack(rows))
         code = labels.to_numpy(dtype=str)
         place = np.arange(len(code))
-        return cls(scores.level, code, weights, mean[None], place, tuple(names), tuple(above), member, whole=False)
+        return cls(
+            *(scores.level, code, weights, mean[None], place, tuple(names), tuple(above), member),
+            whole=False,
+            system=areas.system,
+        )
 
     @cached_property
     def high(self) -> Mask:
-        """Areas from gemeente up, shape (g,): hidden only where nothing else is left."""
-        return np.array([level in HIGH for level, _ in self.above], dtype=bool)
+        """Areas from gemeente (the level of comparison) up, shape (g,): hidden only where nothing else is left."""
+        return np.array([level in self.system.upper for level, _ in self.above], dtype=bool)
 
     @cached_property
     def fixed(self) -> Mask:
         """Areas that are never hidden, shape (g,)."""
-        return np.array([(self.whole and key[0] == "land") or key in self.public for key in self.above], dtype=bool)
+        top = self.system.whole if self.whole else None
+        return np.array([key[0] == top or key in self.public for key in self.above], dtype=bool)
 
     @cached_property
     def _held(self) -> dict[Key, Ints]:

@@ -97,15 +97,27 @@ def compare(a: Estimates, b: Estimates, names: tuple[str, str] = ("A", "B")) -> 
     a, b : Estimates
     names : tuple of str
 
+    Returns
+    -------
+    Comparison
+
     Raises
     ------
     DataError or ProblemsError
         If they have no areas or measures in common, or are of other area divisions.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> est = voorbeeldstad()
+    >>> bs.compare(est, bs.estimate(est.fit), ("first", "second"))
+    Comparison of first and second: agree True
     """
     found = compare_tables(a.table, b.table, names)
     if not _same_data(a, b):
         return found
-    one, other = (left_out(e.fit, "gemeente").density for e in (a, b))
+    one, other = (left_out(e.fit, e.areas.parent(e.areas.base)).density for e in (a, b))
     return replace(found, elpd=_difference(one, other))
 
 
@@ -214,7 +226,7 @@ def _same_data(a: Estimates, b: Estimates) -> bool:
     if fingerprint(a.fit) != fingerprint(b.fit):
         return False
     seen = np.asarray(a.fit.design.observed.any(axis=(0, 2)))[: len(a.areas.codes)]
-    return bool(a.areas.parents("gemeente")[seen].nunique() > 1)
+    return bool(a.areas.parents(a.areas.parent(a.areas.base))[seen].nunique() > 1)
 
 
 def _name(run: Finished) -> str:

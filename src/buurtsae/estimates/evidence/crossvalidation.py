@@ -57,6 +57,9 @@ class LeftOut:
     table: pd.DataFrame
     density: pd.Series
 
+    def __repr__(self) -> str:
+        return f"LeftOut by {self.by}: {len(self.table)} predictions in {len(self.density)} groups"
+
     @property
     def elpd(self) -> tuple[float, float]:
         """Sum of the log predictive densities, and its standard error from differences between groups."""
@@ -106,15 +109,15 @@ def fingerprint(fit: Fit) -> str:
     return found.hexdigest()[:12]
 
 
-def left_out(fit: Fit, by: str = "buurt", *, values: int = 8, folds: int = 10, seed: int | None = None) -> LeftOut:
+def left_out(fit: Fit, by: str | None = None, *, values: int = 8, folds: int = 10, seed: int | None = None) -> LeftOut:
     """Predict the direct estimates of each area, or group of areas, from all others.
 
     Parameters
     ----------
     fit : Fit
         Of any engine: its draws of the hyperparameters are used.
-    by : str
-        `buurt`, or a level whose areas are left out whole: `wijk`, `gemeente`, ...
+    by : str, optional
+        A level whose areas are left out whole: `wijk`, `gemeente`, ...; by default the areas one by one.
     values : int
         Number of draws of the hyperparameters, evenly spaced over the draws.
     folds : int
@@ -130,10 +133,17 @@ def left_out(fit: Fit, by: str = "buurt", *, values: int = 8, folds: int = 10, s
     ------
     DataError
         If there is no such level, or only one group.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> left_out(voorbeeldstad().fit, by="gemeente")
+    LeftOut by gemeente: 812 predictions in 3 groups
     """
+    by = by or fit.areas.base
     group = _groups(fit, by)
     rng = np.random.default_rng([fit.seed if seed is None else seed, 8])
-    fold = _folds(group, folds, rng) if by != "buurt" else None
+    fold = _folds(group, folds, rng) if by != fit.areas.base else None
     picked = np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int)
     predicted = zip(*(_predicted(given(fit, int(k)), fold) for k in dict.fromkeys(picked)), strict=True)
     return _collected(fit, by, group, *(np.array(part) for part in predicted))
@@ -168,11 +178,10 @@ def own_effect(fit: Fit, *, values: int = 8) -> Floats:
 def _labels(fit: Fit, by: str) -> np.ndarray:
     """The code of the group of each site; None for none."""
     codes = list(fit.design.site_codes)
-    if by == "buurt":
+    if by == fit.areas.base:
         return np.array(codes, dtype=object)
-    parent = fit.areas.parents(by)
-    if len(codes) > len(parent):
-        parent = pd.concat([parent, fit.areas.parents(by, "wijk")])
+    levels = {fit.areas.base, *(s.level for s in fit.direct.sources)}
+    parent = pd.concat([fit.areas.parents(by, level) for level in levels])
     return np.asarray(parent.loc[codes].to_numpy(dtype=object))
 
 

@@ -18,10 +18,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from annotated_types import Ge, Gt
 
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
@@ -38,6 +39,7 @@ from buurtsae.estimates.sensitivity import sensitivity
 from buurtsae.estimates.summary import Estimates
 from buurtsae.notes import Note
 from buurtsae.origin import areas_made, as_in
+from buurtsae.ranges import Count, Share
 from buurtsae.schemas import records
 from buurtsae.survey.codebook import titled
 
@@ -60,13 +62,13 @@ class Gate:
         Share of all direct estimates inside their 95% predictive interval from other areas only.
     """
 
-    rhat_max: float = RHAT_MAX
-    ess_bulk_min: float = ESS_MIN
-    max_divergences: int = 0
-    khat_max: float = KHAT_MAX
-    min_hyper_effective: float = EFFECTIVE_MIN
-    min_predictive_coverage: float = 0.9
-    min_left_out_coverage: float = 0.9
+    rhat_max: Annotated[float, Gt(1)] = RHAT_MAX
+    ess_bulk_min: Annotated[float, Ge(0)] = ESS_MIN
+    max_divergences: Count = 0
+    khat_max: Annotated[float, Gt(0)] = KHAT_MAX
+    min_hyper_effective: Annotated[float, Ge(1)] = EFFECTIVE_MIN
+    min_predictive_coverage: Share = 0.9
+    min_left_out_coverage: Share = 0.9
 
 
 def quality(
@@ -95,14 +97,14 @@ def quality(
     (predictive, lowest), out = _predictive(est), _left_out(fit)
     return {
         "run": {"engine": fit.engine, "seed": fit.seed, **(run or {})},
-        "gate": _gate(gate, convergence, lowest, out["buurt"]),
+        "gate": _gate(gate, convergence, lowest, out[est.areas.base]),
         "convergence": convergence,
         "hyperparameters": _hyperparameters(fit),
         "predictive": predictive,
         "left_out": [row for part in out.values() for row in _calibration(est, part)],
         "density": _density(est, out),
         "comparison": _comparison(est),
-        "agreement": agreement(est.compared),
+        "agreement": agreement(est.compared, est.areas.parent(est.areas.base)),
         "gain": gain(est.table, est.published),
         "classical": _classical(est),
         "benchmarks": _benchmarks(est),
@@ -115,7 +117,7 @@ def quality(
         "variances": _variances(fit),
         "contributions": contributions(fit),
         "covariates": _covariates(est),
-        "explained": explained(fit, est.release.shown("buurt", est.areas.codes)),
+        "explained": explained(fit, est.release.shown(est.areas.base, est.areas.codes)),
         "sensitivity": _sensitivity(est) if weights else [],
         "labels": {
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
@@ -147,8 +149,9 @@ def _convergence(est: Estimates) -> dict[str, Any]:
 def _left_out(fit: Fit) -> dict[str, LeftOut]:
     """Predictions of each buurt from all others, and of gemeenten where there are several with estimates."""
     seen = np.asarray(fit.design.observed.any(axis=(0, 2)))[: len(fit.areas.codes)]
-    several = fit.areas.parents("gemeente")[seen].nunique() > 1
-    return {"buurt": left_out(fit), **({"gemeente": left_out(fit, "gemeente", values=4)} if several else {})}
+    base, above = fit.areas.base, fit.areas.parent(fit.areas.base)
+    several = fit.areas.parents(above)[seen].nunique() > 1
+    return {base: left_out(fit), **({above: left_out(fit, above, values=4)} if several else {})}
 
 
 def _calibration(est: Estimates, out: LeftOut) -> list[dict[str, Any]]:
@@ -162,10 +165,10 @@ def _calibration(est: Estimates, out: LeftOut) -> list[dict[str, Any]]:
 
 def _density(est: Estimates, out: dict[str, LeftOut]) -> dict[str, Any]:
     """Log predictive density of left-out gemeenten: what `compare` sets runs on the same data against each other by."""
-    if "gemeente" not in out:
+    if (level := est.areas.parent(est.areas.base)) not in out:
         return {}
-    groups = out["gemeente"].published(est.release.open_of_sources(out["gemeente"].table, est.fit.direct))
-    groups = groups[est.release.shown_direct("gemeente", groups.index)]
+    groups = out[level].published(est.release.open_of_sources(out[level].table, est.fit.direct))
+    groups = groups[est.release.shown_direct(level, groups.index)]
     return {
         "data": fingerprint(est.fit),
         "gemeenten": len(groups),
@@ -239,13 +242,11 @@ def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
     table = fit.draws.hyperparameters()
     if fit.engine == "eblup":  # coefficients, and Sigma with asymptotic standard errors; nothing has a prior
         with warnings.catch_warnings():
-            for told in (
-                BoundaryWarning,
-                NotConvergedWarning,
-            ):  # the certificate of the draws, of the same fit, says it
-                warnings.simplefilter("ignore", told)
-            found = multivariate(fit.design).covariance_params
-        sigma = {"name": "Sigma", "measure": found.index, "mean": found["estimate"], "sd": found["std_error"]}
+            for category in (BoundaryWarning, NotConvergedWarning):  # the certificate of the draws says it
+                warnings.simplefilter("ignore", category)
+            components = multivariate(fit.design).components
+        columns = {"mean": components["estimate"], "sd": components["std_error"]}
+        sigma = {"name": "Sigma", "measure": components.index, **columns}
         both = pd.concat([table, pd.DataFrame(sigma)], ignore_index=True).assign(prior=None).astype(object)
         records: list[dict[str, Any]] = both.where(both.notna(), None).to_dict("records")
         return records
@@ -306,7 +307,7 @@ def _predictive(est: Estimates) -> tuple[list[dict[str, Any]], float]:
 
 def _comparison(est: Estimates) -> list[dict[str, Any]]:
     rows = est.compared
-    rows = rows[(rows["level"] == "gemeente") & rows["direct_se"].notna()]
+    rows = rows[(rows["level"] == est.areas.parent(est.areas.base)) & rows["direct_se"].notna()]
     rows = rows.assign(difference=rows["direct"] - rows["estimate"])
     variance = rows["direct_se"] ** 2 - rows["sd"] ** 2
     rows["z"] = rows["difference"] / np.sqrt(variance.where(variance > 0))
@@ -337,7 +338,7 @@ def _classical(est: Estimates) -> dict[str, Any]:
         warnings.simplefilter("always")
         try:
             table = side_by_side(est.fit)
-            rows, refused = classical_rows(table[est.release.shown("buurt", table["area_code"])]), ""
+            rows, refused = classical_rows(table[est.release.shown(est.areas.base, table["area_code"])]), ""
         except BuurtsaeError as error:  # the report tells it: a model may be fine without a classical counterpart
             rows, refused = [], _line(error)
     for w in warned:  # the report tells those of the estimators; others go on
@@ -359,7 +360,7 @@ def _said(warning: Warning | str) -> Note:
 
 def _residuals(est: Estimates) -> dict[str, dict[str, float]]:
     """Residuals of buurten whose direct estimates may be known: a residual gives these away."""
-    buurten = est.published[(est.published["level"] == "buurt") & est.published["direct"].notna()]
+    buurten = est.published[(est.published["level"] == est.areas.base) & est.published["direct"].notna()]
     shown = {m: set(rows["area_code"]) for m, rows in buurten.groupby("measure")}
     found = residuals(est.fit)
     return {m: z[z.index.isin(list(shown.get(m, ())))].round(2).to_dict() for m, z in found.items()}
@@ -367,7 +368,7 @@ def _residuals(est: Estimates) -> dict[str, dict[str, float]]:
 
 def _sensitivity(est: Estimates) -> list[dict[str, Any]]:
     table = sensitivity(est)
-    records: list[dict[str, Any]] = table[table["level"] == "buurt"].drop(columns="level").to_dict("records")
+    records: list[dict[str, Any]] = table[table["level"] == est.areas.base].drop(columns="level").to_dict("records")
     return records
 
 

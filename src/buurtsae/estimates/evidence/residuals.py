@@ -42,7 +42,7 @@ def residuals(fit: Fit) -> dict[str, pd.Series]:
     for d, name in enumerate(fit.direct.subdimensions):
         s = int(fit.direct.reference[d])
         source = fit.direct.sources[s]
-        if source.level != "buurt":
+        if source.level != fit.areas.base:
             continue
         prediction, y, v = predictions(fit, s, d)
         seen = source.codes[np.isfinite(source.mean[:, d])]

@@ -53,10 +53,13 @@ def side_by_side(fit: Fit) -> pd.DataFrame:
 
     Examples
     --------
-    >>> side_by_side(fit).query("n_respondents > 20")  # doctest: +SKIP
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> table = side_by_side(voorbeeldstad().fit)
+    >>> table[["direct_se", "eblup_rmse", "sd"]].mean().round(1).to_dict()
+    {'direct_se': 0.8, 'eblup_rmse': 0.6, 'sd': 0.5}
     """
     model, direct = counterpart(fit.model, fit.direct)
-    arrays = design(model, direct, fit.areas)
+    arrays = design(model, direct)
     if refused := supports(arrays):
         raise ModelError(
             "a classical estimate cannot stand beside these",
@@ -64,22 +67,22 @@ def side_by_side(fit: Fit) -> pd.DataFrame:
             "reference sources per buurt",
             "compare with another run instead",
         )
-    found = multivariate(arrays)
+    classical = multivariate(arrays)
     live, names = fit.areas.inhabited, list(fit.direct.subdimensions)
     respondents = np.zeros((len(live), len(names)), dtype=np.int64)
     for source in direct.sources:
         respondents[fit.areas.codes.get_indexer(source.codes)] += source.respondents
     seen = arrays.observed.any(axis=0)
-    sampling = np.where(seen, np.einsum("add->ad", found.model.covariances), np.nan)
+    sampling = np.where(seen, np.einsum("add->ad", classical.model.sampling_variance), np.nan)
     columns = {
         "n_respondents": respondents,
-        "direct": found.model.endog,
+        "direct": classical.model.y.to_numpy(),
         "direct_se": np.sqrt(sampling),
-        "synthetic": found.synthetic.to_numpy(),
-        "synthetic_rmse": np.sqrt(found.synthetic_mse.to_numpy()),
-        "eblup": found.eblup.to_numpy(),
-        "eblup_rmse": np.sqrt(found.mse.to_numpy()),
-        "gamma": found.gamma.to_numpy(),
+        "synthetic": classical.synthetic.to_numpy(),
+        "synthetic_rmse": np.sqrt(classical.synthetic_mse.to_numpy()),
+        "eblup": classical.eblup.to_numpy(),
+        "eblup_rmse": np.sqrt(classical.mse.to_numpy()),
+        "gamma": classical.gamma.to_numpy(),
         "estimate": fit.draws.flat.mean(axis=0),
         "sd": fit.draws.flat.std(axis=0),
     }

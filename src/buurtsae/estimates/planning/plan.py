@@ -143,13 +143,23 @@ def plan(
     source : str, optional
         Whose questions they answer; by default the survey per buurt that informs most sub-dimensions of the measures.
 
+    Returns
+    -------
+    Plan
+
     Raises
     ------
     DataError or ProblemsError
         All at once: a budget, target, share or design effect that is impossible, an unknown measure or source, a
         source that is known per wijk, estimates without respondents; or rules by which no buurt is published.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> plan(voorbeeldstad().fit, budget=200)
+    Plan: 3 of 200 extra respondents of veiligheidsmonitor; reliable 87.8%, expected 90.4%, target 90.0%
     """
-    rules, concept = rules or Rules(), concept or Concept.load()
+    rules, concept = rules or Rules(), concept or Concept.of(fit.direct.subdimensions)
     weights = concept.matrix_of(fit.draws.subdimensions)
     measures = [measure] if isinstance(measure, str) else list(weights.index if measure is None else measure)
     check_plan(
@@ -207,7 +217,7 @@ def check_plan(
     source: str | None = None,
 ) -> None:
     """Refuse what `plan` cannot do, before there is a fit: the same options, and the same errors."""
-    problems, rules, concept = Problems(), rules or Rules(), concept or Concept.load()
+    problems, rules, concept = Problems(), rules or Rules(), concept or Concept.of(direct.subdimensions)
     known = list(concept.matrix_of(direct.subdimensions).index)
     measures = [measure] if isinstance(measure, str) else list(known if measure is None else measure)
     if rules.max_width < 10 or rules.min_own_share > 0:
@@ -237,7 +247,7 @@ def check_plan(
     found = {t.source: t.level for t in direct.sources}
     if source is not None and source not in found:
         problems.add("there is no such source", cut(repr(source)), shown(found), "choose one of these")
-    elif "buurt" not in ({found[source]} if source else set(found.values())):
+    elif direct.areas.base not in ({found[source]} if source else set(found.values())):
         what = source or shown(found)
         problems.add("extra respondents have no buurt", f"{what} per wijk", "a source per buurt", "name another source")
     problems.raise_if_any()
@@ -249,7 +259,8 @@ def _source(fit: Fit, parts: NDArray[np.bool_], source: str | None) -> int:
     if source is not None:
         return [t.source for t in sources].index(source)
     wanted = parts.any(axis=0)
-    rank = [(t.level == "buurt", t.kind == "survey", (t.informs & wanted).sum(), -i) for i, t in enumerate(sources)]
+    base = fit.areas.base
+    rank = [(t.level == base, t.kind == "survey", (t.informs & wanted).sum(), -i) for i, t in enumerate(sources)]
     return max(range(len(sources)), key=lambda i: rank[i])
 
 

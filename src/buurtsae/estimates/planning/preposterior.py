@@ -124,11 +124,12 @@ class Preposterior:
         drawn, between = np.full((len(areas.codes), len(weights)), np.nan), np.zeros(len(weights))
         release = Release.of(fit, fit.draws, rules)
         for measure, level, labels, values in level_draws(fit, concept):
-            if level == "buurt" and measure in weights.index:
+            if level == areas.base and measure in weights.index:
                 k = weights.index.get_loc(measure)
                 drawn[areas.codes.get_indexer(labels), k] = values.var(axis=0, ddof=1)
                 between[k] = between_buurten(values, release.shown(level, labels))
-        count = fit.direct.totals("buurt", concept).pivot(index="area_code", columns="measure", values="n_respondents")
+        totals = fit.direct.totals(areas.base, concept)
+        count = totals.pivot(index="area_code", columns="measure", values="n_respondents")
         count = count.reindex(index=areas.codes, columns=weights.index).fillna(0)
         own = pd.Series(source.respondents.max(axis=1), index=source.codes).reindex(areas.codes, fill_value=0)
         cap = np.floor(max_per_area * areas.population + 1e-9).astype(np.int64) - own.to_numpy()
@@ -142,7 +143,7 @@ class Preposterior:
             between=between,
             respondents=count.to_numpy(dtype=np.int64),
             cap=np.maximum(cap, 0),
-            publishable=areas.inhabited & release.shown("buurt", areas.codes),
+            publishable=areas.inhabited & release.shown(areas.base, areas.codes),
             imputed=np.isin(areas.codes, sorted({c for codes in fit.design.imputed.values() for c in codes})),
             rules=rules,
         )

@@ -7,18 +7,15 @@ functions of the formula. A covariate is categorical where the formula makes it 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from buurtsae.engines.base import Fit
-from buurtsae.errors import Problems
-from buurtsae.model.covariates import TRANSFORMS, Provenance, prepare
-from buurtsae.model.formula import categories, columns, matrix, read, terms, variables
+from buurtsae.model.covariates import TRANSFORMS, Provenance
+from buurtsae.model.formula import interacting, matrix
+from buurtsae.model.matrix import TERMS, linear
 from buurtsae.sparse import Floats
-
-TERMS = "terms of numeric covariates"
 
 
 @dataclass(frozen=True)
@@ -59,29 +56,23 @@ class Axis:
     @classmethod
     def of(cls, fit: Fit, covariate: str, grid: int) -> Axis:
         """Return the axis of a covariate of the formula, with so many values where it is numeric."""
-        problems = Problems()
-        formula = _formula(fit)
-        grouped = categories(formula)[0]
-        prepared, used = prepare(
-            variables(formula), fit.model.covariates, fit.model.missing, fit.areas, problems, grouped
-        )
-        problems.raise_if_any()
-        spec = matrix(formula, prepared, TERMS).model_spec
-        with_it = _interacting(formula, covariate)
+        part = linear(fit.model, fit.areas)
+        prepared, grouped = part.table, part.categories
+        spec = matrix(part.formula, prepared, TERMS).model_spec
         areas, live = fit.areas, fit.areas.inhabited
         known = areas.frame.loc[live, covariate].astype(float).dropna()
         residents = pd.Series(areas.population, index=areas.codes)[known.index]
-        p = next(c for c in used if c.name == covariate)
+        p = next(c for c in part.covariates if c.name == covariate)
 
         def at(values: Floats) -> Floats:
             """Rows of the model matrix where the covariate has these values."""
             if covariate in grouped:
                 place = [known.index[known == v][0] for v in values]
-                own = prepared.loc[place, covariate].to_numpy()
+                column = prepared.loc[place, covariate].to_numpy()
             else:
-                own = (TRANSFORMS[p.transform][0](values) - p.mean) / p.sd
-            held = {c: _held(prepared.loc[live, c], areas.population[live], c in grouped) for c in prepared}
-            return np.asarray(matrix(spec, pd.DataFrame(held | {covariate: own}), TERMS), dtype=float)
+                column = (TRANSFORMS[p.transform][0](values) - p.mean) / p.sd
+            rest = {c: _held(prepared.loc[live, c], areas.population[live], c in grouped) for c in prepared}
+            return np.asarray(matrix(spec, pd.DataFrame(rest | {covariate: column}), TERMS), dtype=float)
 
         if covariate in grouped:
             buurten, people = known.value_counts().sort_index(), residents.groupby(known).sum()
@@ -101,22 +92,8 @@ class Axis:
         support = pd.DataFrame({"value": values} | {k: np.asarray(v) for k, v in shares.items()})
         rows = at(values) - at(np.array([reference]))
         contrasts = at(high) - at(low)
-        return cls(p, covariate in grouped, reference, support, rows, low, high, contrasts, with_it, len(known))
-
-
-def names_of(fit: Fit) -> list[str]:
-    """Return the covariates in the formula of a fit, sorted."""
-    return variables(_formula(fit))
-
-
-def _formula(fit: Fit) -> Any:
-    return read(fit.model.formula, TERMS, standardised=True)
-
-
-def _interacting(formula: Any, covariate: str) -> tuple[str, ...]:
-    """Covariates that share a term with this one: the curve depends on where these are held."""
-    together = [columns(term) for term in terms(formula)]
-    return tuple(sorted(set().union(*(names for names in together if covariate in names)) - {covariate}))
+        held = interacting(part.formula, covariate)
+        return cls(p, covariate in grouped, reference, support, rows, low, high, contrasts, held, len(known))
 
 
 def _held(values: pd.Series, population: Floats, categorical: bool) -> float:

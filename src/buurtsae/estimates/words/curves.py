@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from buurtsae.drawing.curves import plot_curve
 from buurtsae.engines import base
 from buurtsae.engines.base import Fit
 from buurtsae.errors import ModelError, Problems, shown
-from buurtsae.estimates.words.axis import Axis, names_of
+from buurtsae.estimates.words.axis import Axis
 from buurtsae.model.covariates import Provenance, known
 from buurtsae.model.terms import IID
 from buurtsae.sparse import Floats
@@ -124,8 +125,6 @@ class Curves:
 
     def plot(self, measure: str, ax: Axes | None = None) -> Axes:
         """Draw the curve of a measure with its 95% band, and without the field where that is known."""
-        from buurtsae.publication.curves import plot_curve
-
         if measure not in set(self.curve["measure"]):
             measures = shown(self.curve["measure"].unique(), 10)
             raise ModelError("there is no such measure", repr(measure), measures, "choose one of these")
@@ -149,19 +148,30 @@ def without_field(fit: Fit, **options: Any) -> Fit:
     **options
         Settings of the engine `laplace`.
 
+    Returns
+    -------
+    Fit
+
     Raises
     ------
     ModelError
         If the model has no spatial field.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> alone = without_field(voorbeeldstad().fit, draws=400, hyperparameters=100)
+    >>> [type(term).__name__ for term in alone.model.terms]
+    ['IID']
     """
     field = next((t for t in fit.model.terms if t.neighbours), None)
     if field is None:
         raise ModelError(
             "the model has no spatial field", "no spatial term", "one, such as BYM2", "there is nothing to leave out"
         )
-    alone = IID(fit.areas.levels[0], sd=field.sd, spread=field.spread, correlation=field.correlation)
+    alone = IID(fit.areas.base, sd=field.sd, spread=field.spread, correlation=field.correlation)
     model = replace(fit.model, terms=(alone,))
-    return base.fit(model, fit.direct, fit.areas, "laplace", fit.seed, progress=False, **options)
+    return base.fit(model, fit.direct, "laplace", fit.seed, progress=False, **options)
 
 
 def curves(
@@ -188,13 +198,23 @@ def curves(
     step : float, optional
         Unit of the differences per step; by default 10 percentage points, 100 m, or a round number.
 
+    Returns
+    -------
+    Curves
+
     Raises
     ------
     ModelError or ProblemsError
         All at once: a covariate that is not in the formula, fewer than two values, a step that is not positive, a
         second fit with a field, or of another formula, other areas or other sub-dimensions.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> curves(voorbeeldstad().fit, "pct_65plus")
+    Curves of 7 measures over pct_65plus, 11 to 29
     """
-    concept = concept or Concept.load()
+    concept = concept or Concept.of(fit.direct.subdimensions)
     _check(fit, covariate, grid, without_field, step)
     axis = Axis.of(fit, covariate, grid)
     weights = concept.matrix_of(fit.draws.subdimensions)
@@ -247,7 +267,7 @@ def _long(values: Floats) -> Floats:
 
 def _check(fit: Fit, covariate: str, grid: int, other: Fit | None, step: float | None) -> None:
     problems, kind = Problems(), ModelError
-    names = names_of(fit)
+    names = [c.name for c in fit.design.covariates]
     if covariate not in names:
         problems.add(
             "the covariate is not in the formula", repr(covariate), shown(names, 30), "choose one of these", kind

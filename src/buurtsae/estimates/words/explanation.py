@@ -25,14 +25,15 @@ def explanation(
     Parameters
     ----------
     rows : iterable of mapping
-        The area's rows of the published table, of one year.
+        The area's rows of the published table, of one year; numbers of people may be unknown.
     names : mapping of measure to its Dutch name
     leaning : mapping of measure to the parts of `buurtsae.estimates.words.leaning`
         Empty for areas above buurt.
     """
     rows = list(rows)
     first = rows[0]
-    lines = [f"{first['area_name']} ({first['area_code']}, {first['level']}), {dutch(first['population'], 0)} inwoners"]
+    residents = "" if first["population"] is None else f", {dutch(first['population'], 0)} inwoners"
+    lines = [f"{first['area_name']} ({first['area_code']}, {first['level']}){residents}"]
     for row in rows:
         lines.append(f"  {names[row['measure']]:26} {figure(row)}")
         if row["measure"] in leaning:
@@ -48,12 +49,14 @@ def figure(row: Mapping[str, Any]) -> str:
     score = f"{dutch(row['estimate'], digits)} ({interval(row['lower'], row['upper'], '-')})"
     share = "" if row["own_data_share"] is None else f"; {100 * row['own_data_share']:.0f}% eigen data"
     reason = f": {row['reason']}" if row["reason"] else ""
-    return f"{score}{share} ({people(row['n_respondents']).nl}); {LABELS[row['label']]}{reason}"
+    who = "" if row["n_respondents"] is None else f" ({people(row['n_respondents']).nl})"
+    return f"{score}{share}{who}; {LABELS[row['label']]}{reason}"
 
 
 def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any]) -> Note:
     """Return in words what an estimate of a buurt is made of."""
-    n, own, who = row["n_respondents"], parts["own"], people(row["n_respondents"], own=True)
+    n, own = row["n_respondents"], parts["own"]
+    who = Note("own data", "eigen gegevens") if n is None else people(n, own=True)
     around = Note("the areas around it", "de buurten eromheen")
     both = Note("the areas around it and its {who} together", "de buurten eromheen en de {who} samen", who=who)
     said = [
@@ -63,14 +66,14 @@ def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any]) -> Note:
             x=parts["reference"],
         ),
         _points(Note("the characteristics of this area", "de kenmerken van deze buurt"), parts["characteristics"]),
-        _points(both if n and own is None else around, parts["surroundings"]),
+        _points(both if n != 0 and own is None else around, parts["surroundings"]),
     ]
-    if n and own is not None:
+    if n != 0 and own is not None:
         said.append(_points(Note("its {who}", "de {who}", who=who), own))
     if parts.get("shift") is not None:
         adjusted = Note("adjustment to published figures", "aanpassing aan gepubliceerde cijfers")
         said.append(_points(adjusted, parts["shift"]))
-    if not n:
+    if n == 0:
         said.append(Note("it has no respondents of its own", "er zijn geen eigen respondenten"))
     text = Note.joined(said)
     return Note(f"{text[0].upper()}{text[1:]}.", f"{text.nl[0].upper()}{text.nl[1:]}.")

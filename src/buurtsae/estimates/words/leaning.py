@@ -12,13 +12,17 @@ where the direct estimate is, and counted with the surroundings elsewhere.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.evidence.crossvalidation import own_effect
-from buurtsae.estimates.summary import Estimates
 from buurtsae.sparse import Floats
+
+if TYPE_CHECKING:
+    from buurtsae.estimates.summary import Estimates
 
 PARTS = ("reference", "characteristics", "surroundings", "own")
 DECIMALS = 2
@@ -41,19 +45,19 @@ def leaning(est: Estimates) -> pd.DataFrame:
     weights = est.concept.matrix_of(est.fit.draws.subdimensions)
     parts = {name: (value @ weights.to_numpy().T) for name, value in _subdimensions(est.fit).items()}
     index = pd.MultiIndex.from_product([est.areas.codes, weights.index], names=["area_code", "measure"])
-    found = pd.DataFrame({name: value.ravel() for name, value in parts.items()}, index=index)
+    table = pd.DataFrame({name: value.ravel() for name, value in parts.items()}, index=index)
     rows = est.published
-    shown = rows[(rows["level"] == "buurt") & rows["estimate"].notna()].set_index(["area_code", "measure"])
-    found = found.loc[shown.index]
+    shown = rows[(rows["level"] == est.areas.base) & rows["estimate"].notna()].set_index(["area_code", "measure"])
+    table = table.loc[shown.index]
     model = est.model_table
-    model = model[model["level"] == "buurt"].set_index(["area_code", "measure"])["estimate"].loc[shown.index]
-    found["surroundings"] = model - found.sum(axis=1)  # draws that count as an end of the scale are in here
+    model = model[model["level"] == est.areas.base].set_index(["area_code", "measure"])["estimate"].loc[shown.index]
+    table["surroundings"] = model - table.sum(axis=1)  # draws that count as an end of the scale are in here
     if est.benchmarked is not None:
-        found["shift"] = shown["estimate"] - model
-    hidden = ~est.release.shown_direct("buurt", found.index.get_level_values("area_code"))
-    found.loc[hidden, "surroundings"] += found.loc[hidden, "own"]
-    found.loc[hidden, "own"] = np.nan
-    return found[[*PARTS, *(["shift"] if "shift" in found else [])]].round(DECIMALS)
+        table["shift"] = shown["estimate"] - model
+    hidden = ~est.release.shown_direct(est.areas.base, table.index.get_level_values("area_code"))
+    table.loc[hidden, "surroundings"] += table.loc[hidden, "own"]
+    table.loc[hidden, "own"] = np.nan
+    return table[[*PARTS, *(["shift"] if "shift" in table else [])]].round(DECIMALS)
 
 
 def _subdimensions(fit: Fit) -> dict[str, Floats]:

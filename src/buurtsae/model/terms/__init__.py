@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from buurtsae.model.terms.ar1 import AR1
-from buurtsae.model.terms.base import RandomEffect
+from buurtsae.model.terms.base import Term
 from buurtsae.model.terms.bym2 import BYM2
 from buurtsae.model.terms.icar import ICAR
 from buurtsae.model.terms.iid import IID
@@ -12,8 +12,8 @@ from buurtsae.model.terms.rw1 import RW1
 from buurtsae.model.terms.sar import SAR
 from buurtsae.model.terms.spline import Spline
 
-__all__ = ["AR1", "BYM2", "ICAR", "IID", "RW1", "SAR", "TERMS", "Leroux", "RandomEffect", "Spline"]
+__all__ = ["AR1", "BYM2", "ICAR", "IID", "RW1", "SAR", "TERMS", "Leroux", "Spline", "Term"]
 
-TERMS: dict[str, type[RandomEffect]] = {
+TERMS: dict[str, type[Term]] = {
     kind.__name__.lower(): kind for kind in (BYM2, IID, ICAR, Leroux, SAR, RW1, AR1, Spline)
 }

@@ -22,14 +22,14 @@ from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import Each, Parameter, Values
 from buurtsae.model.priors import Prior, Uniform
-from buurtsae.model.terms.base import Effect, RandomEffect, along
+from buurtsae.model.terms.base import Effect, Term, along
 from buurtsae.notes import Note
 
 LONGEST = 100_000  # steps on the line
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class AR1(RandomEffect):
+class AR1(Term):
     """A stationary autoregression of first order along a column.
 
     Parameters
@@ -40,7 +40,7 @@ class AR1(RandomEffect):
     autocorrelation : Prior
         Of rho_d, between -1 and 1.
     sd, spread, correlation, name
-        See `RandomEffect`; sd is of the stationary effect.
+        See `Term`; sd is of the stationary effect.
 
     Raises
     ------

@@ -10,12 +10,14 @@ dimensions, and tensors.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Annotated, Any
 
 import numpy as np
 import scipy.sparse as sp
+from annotated_types import Interval
 
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import ModelError, shown
@@ -24,6 +26,7 @@ from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import LKJ, Alike, Parameter, Values
 from buurtsae.model.priors import PC, Prior
 from buurtsae.notes import Note
+from buurtsae.ranges import check_ranges
 
 
 @dataclass(frozen=True)
@@ -67,48 +70,9 @@ class Effect:
         return all(abs(a - b).max() <= 1e-9 * abs(a).max() for a, b in pairs)
 
 
-class Term(Protocol):
-    """What a model asks of a term; `RandomEffect` has most of it."""
-
-    @property
-    def name(self) -> str:
-        """What its parameters are called after: `name.sigma`."""
-
-    @property
-    def neighbours(self) -> Graph | None:
-        """The graph that it lies on, if any."""
-
-    @property
-    def symbol(self) -> str:
-        """Its part of the predictor, of area a and measure d."""
-
-    @property
-    def words(self) -> Note:
-        """What it is, in a line."""
-
-    @property
-    def sd(self) -> Prior:
-        """Of its common standard deviation."""
-
-    @property
-    def spread(self) -> float:
-        """How far standard deviations lie apart."""
-
-    @property
-    def correlation(self) -> LKJ:
-        """Of its correlation across measures."""
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Its parameters with their priors, the standard deviation first."""
-
-    def on(self, frame: Frame) -> Effect:
-        """Return it on data."""
-
-
 @dataclass(frozen=True, kw_only=True, repr=False)
-class RandomEffect:
-    """What random effects share.
+class Term(ABC):
+    """A random effect, and what all of them share.
 
     Parameters
     ----------
@@ -123,15 +87,14 @@ class RandomEffect:
     """
 
     sd: Prior = PC(1.0, 0.05)
-    spread: float = 0.25
+    spread: Annotated[float, Interval(ge=0, le=10)] = 0.25
     correlation: LKJ = LKJ(2.0)
     name: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.spread <= 10:
-            raise ModelError("the spread of a term is impossible", repr(self.spread), "0 to 10", "0.25 is the default")
         if not self.name:
             object.__setattr__(self, "name", self.kind)
+        check_ranges(self, f"term {self.name}:")
 
     @property
     def kind(self) -> str:
@@ -140,7 +103,7 @@ class RandomEffect:
 
     @property
     def neighbours(self) -> Graph | None:
-        """None: it lies on no graph."""
+        """The graph that it lies on, if any."""
         return None
 
     @property
@@ -150,13 +113,22 @@ class RandomEffect:
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Standard deviations and correlation."""
+        """Its parameters with their priors, the standard deviation first."""
         return self.sigma, Parameter("R", self.correlation, ("measure", "measure_2"))
 
     @property
     def symbol(self) -> str:
-        """Its part of the predictor."""
+        """Its part of the predictor, of area a and measure d."""
         return f"{self.name}[a,d]"
+
+    @property
+    @abstractmethod
+    def words(self) -> Note:
+        """What it is, in a line."""
+
+    @abstractmethod
+    def on(self, frame: Frame) -> Effect:
+        """Return it on data."""
 
     def loading(self, values: Values) -> Any:
         """Return C = diag(sigma) L."""
@@ -167,8 +139,8 @@ class RandomEffect:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class SpatialEffect(RandomEffect):
-    """What random effects on a graph share.
+class SpatialTerm(Term):
+    """What terms on a graph share.
 
     Parameters
     ----------

@@ -19,12 +19,12 @@ from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import LKJ, Each, Parameter, Values
 from buurtsae.model.priors import PC, Beta, Prior
-from buurtsae.model.terms.base import Effect, SpatialEffect
+from buurtsae.model.terms.base import Effect, SpatialTerm
 from buurtsae.notes import Note
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class BYM2(SpatialEffect):
+class BYM2(SpatialTerm):
     """Spatial and unstructured area effects with one standard deviation and a mixing parameter per measure.
 
     Parameters
@@ -36,7 +36,7 @@ class BYM2(SpatialEffect):
         3 is the standard deviation of buurten spread evenly over 0-10. A tighter prior pulls sigma, and with it the
         width of the intervals, down.
     spread, correlation, name
-        See `RandomEffect`; R is uniform by default, since parts of one concept hang together.
+        See `Term`; R is uniform by default, since parts of one concept hang together.
     mixing : Beta
         Prior of phi_d, the spatially structured share of the variance.
     shared : bool

@@ -19,12 +19,12 @@ import scipy.sparse as sp
 
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
-from buurtsae.model.terms.base import Effect, SpatialEffect
+from buurtsae.model.terms.base import Effect, SpatialTerm
 from buurtsae.notes import Note
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class ICAR(SpatialEffect):
+class ICAR(SpatialTerm):
     """Spatial area effects, without an unstructured part.
 
     Parameters
@@ -35,7 +35,7 @@ class ICAR(SpatialEffect):
         With it sigma is the typical standard deviation of an area, on any graph; without it, as in CARBayes and
         mcmcsae, what sigma means depends on the graph.
     sd, spread, correlation, name
-        See `RandomEffect`.
+        See `Term`.
 
     Raises
     ------

@@ -10,12 +10,12 @@ import scipy.sparse as sp
 from buurtsae.errors import ModelError, shown
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
-from buurtsae.model.terms.base import Effect, RandomEffect
+from buurtsae.model.terms.base import Effect, Term
 from buurtsae.notes import Note
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class IID(RandomEffect):
+class IID(Term):
     """Exchangeable effects of a grouping of areas.
 
     Parameters
@@ -24,7 +24,7 @@ class IID(RandomEffect):
         Of the areas: their own, such as `buurt`, one above it or a grouping; `gemeentecode` and `wijkcode` are
         understood.
     sd, spread, correlation, name
-        See `RandomEffect`.
+        See `Term`.
 
     Raises
     ------

@@ -22,12 +22,12 @@ from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import Each, Parameter, Values
 from buurtsae.model.priors import Beta, Prior
-from buurtsae.model.terms.base import Effect, SpatialEffect
+from buurtsae.model.terms.base import Effect, SpatialTerm
 from buurtsae.notes import Note
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Leroux(SpatialEffect):
+class Leroux(SpatialTerm):
     """Spatial area effects with a parameter from independence, phi = 0, to the intrinsic CAR, phi = 1.
 
     Parameters
@@ -37,7 +37,7 @@ class Leroux(SpatialEffect):
     mixing : Prior
         Of phi_d.
     sd, spread, correlation, name
-        See `RandomEffect`.
+        See `Term`.
 
     Raises
     ------

@@ -19,12 +19,12 @@ import scipy.sparse as sp
 
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
-from buurtsae.model.terms.base import Effect, RandomEffect, along
+from buurtsae.model.terms.base import Effect, Term, along
 from buurtsae.notes import Note
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class RW1(RandomEffect):
+class RW1(Term):
     """A random walk along a column: effects of values that lie near each other are alike.
 
     Parameters
@@ -32,7 +32,7 @@ class RW1(RandomEffect):
     column : str
         A numeric column of the areas, without gaps; areas with the same value share an effect.
     sd, spread, correlation, name
-        See `RandomEffect`.
+        See `Term`.
 
     Raises
     ------

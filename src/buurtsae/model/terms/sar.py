@@ -23,12 +23,12 @@ from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import Each, Parameter, Values
 from buurtsae.model.priors import Prior, Uniform
-from buurtsae.model.terms.base import Effect, SpatialEffect
+from buurtsae.model.terms.base import Effect, SpatialTerm
 from buurtsae.notes import Note
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class SAR(SpatialEffect):
+class SAR(SpatialTerm):
     """Simultaneous autoregressive area effects.
 
     Parameters
@@ -38,7 +38,7 @@ class SAR(SpatialEffect):
     autocorrelation : Prior
         Of rho_d, between -1 and 1.
     sd, spread, correlation, name
-        See `RandomEffect`; sd is of the innovations.
+        See `Term`; sd is of the innovations.
 
     Raises
     ------

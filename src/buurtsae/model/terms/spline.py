@@ -16,19 +16,21 @@ regression. Bayesian Analysis 11.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import scipy.sparse as sp
+from annotated_types import Interval
 
 from buurtsae.errors import ModelError, shown
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
-from buurtsae.model.terms.base import Effect, RandomEffect
+from buurtsae.model.terms.base import Effect, Term
 from buurtsae.notes import Note
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Spline(RandomEffect):
+class Spline(Term):
     """A smooth effect of a covariate, as its departure from the linear effect that the formula has.
 
     Parameters
@@ -38,7 +40,7 @@ class Spline(RandomEffect):
     intervals : int
         Number of equal intervals between knots.
     sd, spread, correlation, name
-        See `RandomEffect`.
+        See `Term`.
 
     Raises
     ------
@@ -53,12 +55,7 @@ class Spline(RandomEffect):
     """
 
     covariate: str = field(kw_only=False)
-    intervals: int = 20
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 3 <= self.intervals <= 200:
-            raise ModelError("a spline has an impossible number of intervals", repr(self.intervals), "3 to 200", "20")
+    intervals: Annotated[int, Interval(ge=3, le=200)] = 20
 
     @property
     def kind(self) -> str:

@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from buurtsae.errors import DataError, shown
-from buurtsae.figures import dutch
-from buurtsae.origin import SOURCE
-from buurtsae.publication.style import (
+from buurtsae.drawing.style import (
     COLOURS,
     DARK,
     GREY,
@@ -26,6 +23,9 @@ from buurtsae.publication.style import (
     scale_length,
     scale_text,
 )
+from buurtsae.errors import DataError, shown
+from buurtsae.figures import dutch
+from buurtsae.origin import SOURCE
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -66,6 +66,9 @@ def plot_map(
     from matplotlib.collections import PathCollection
     from matplotlib.patches import Patch
 
+    if "geometry" not in geometry:
+        hint = "make the areas from a frame with geometry: Areas.from_frame"
+        raise DataError("there is no map", "areas without geometry", "a polygon per area", hint)
     unknown = sorted(set(values.index) - set(geometry.index))
     if unknown or values.index.has_duplicates:
         raise DataError(

@@ -1,0 +1,68 @@
+r"""How much an estimate rests on the area's own data.
+
+With W_k the sampling precision at site k in area G (a buurt, or a wijk of a source that is known per wijk, which is in
+no buurt) on eta's scale (all sources, at posterior means of their links), eta_k the score there, L the sub-dimensions
+in the measure and m_G the measure,
+
+    own-data share = d E[m_G | y] / d (all own y + 1) = Cov( m_G, sum_{k in G} 1_L' W_k eta_k | y ),
+
+for one sub-dimension and one source posterior variance / sampling variance, the diagonal of the hat matrix (alpha and
+lambda held at their posterior means).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from buurtsae.areas.areas import Areas
+from buurtsae.engines.base import Fit
+from buurtsae.sparse import Floats
+from buurtsae.survey.concept import Concept
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """What the own-data share needs: row sums of W over the sub-dimensions of each measure, times eta, per site."""
+
+    precision: Floats  # (K, D, D), on eta's scale
+    leaves: pd.DataFrame  # measures x sub-dimensions, True where part
+    sites: sp.csr_array  # (K, N)
+    flat: Floats
+    areas: Areas
+    kept: dict[tuple[str, bool], Floats] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, fit: Fit, concept: Concept) -> OwnData:
+        """Return it of a fit."""
+        precision = fit.information.sum(axis=0)
+        leaves = concept.matrix_of(fit.draws.subdimensions) > 0
+        return cls(precision, leaves, fit.design.sites, fit.draws.scores(), fit.areas)
+
+    def share(self, measure: str, level: str, labels: list[str], values: Floats) -> Floats:
+        """Return the share of own data in the measure of areas of a level, from draws (S, areas) of it."""
+        score = self._scores(measure, level == self.areas.base)
+        group = pd.Index(labels).get_indexer(self.areas.parents(level))  # -1 where it is in no group
+        known = np.flatnonzero(group >= 0)  # buurten without residents have no estimate
+        member = sp.csr_array((np.ones(len(known)), (group[known], known)), shape=(len(labels), len(group)))
+        total = (member @ score.T).T
+        covariance = ((values - values.mean(axis=0)) * (total - total.mean(axis=0))).sum(axis=0) / (len(values) - 1)
+        return np.asarray(np.clip(covariance, 0.0, 1.0))
+
+    def _scores(self, measure: str, per_buurt: bool) -> Floats:
+        """1' W eta of the sites of each buurt, shape (S, N), of sites that are buurten or of all; kept for one measure.
+
+        What a wijk says is shared out over its buurten, all of which are in the area.
+        """
+        n = len(self.areas.codes)
+        per_buurt = per_buurt or self.sites.shape[0] == n
+        if (measure, per_buurt) not in self.kept:
+            self.kept.clear()
+            counted = slice(n if per_buurt else None)
+            weight = np.einsum("d,kde->ke", self.leaves.loc[measure].to_numpy(dtype=float), self.precision)
+            found = np.einsum("ne,sne->sn", self.sites[counted].T @ weight[counted], self.flat)
+            self.kept[measure, per_buurt] = found
+        return self.kept[measure, per_buurt]

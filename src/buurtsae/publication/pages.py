@@ -1,0 +1,59 @@
+"""Page templates, with their style and script, and a policy that allows nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from buurtsae.drawing.style import COLOURS, RESIDUAL_COLOURS, VERDICT_COLOURS, significant
+from buurtsae.figures import both, dutch, interval
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+@cache
+def _templates() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    pages = Environment(
+        loader=PackageLoader("buurtsae.publication"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters |= {"dutch": dutch, "interval": interval, "significant": significant, "told": both}
+    return pages
+
+
+@cache
+def _assets() -> dict[str, Any]:
+    """Style and script of all pages, and a policy that allows nothing else: no injected text can run."""
+    loader = _templates().loader
+    assert loader is not None  # set above
+    css, js = (loader.get_source(_templates(), name)[0] for name in ("style.css", "site.js"))
+    classes = [("k", COLOURS), ("v", VERDICT_COLOURS), ("r", RESIDUAL_COLOURS)]
+    css += "".join(
+        f".{name}{i}, use.{name}{i} {{ fill: {colour}; }} .{name}{i}i {{ fill: url(#{name}{i}i); }}\n"
+        for name, colours in classes
+        for i, colour in enumerate(colours)
+    )
+    css += ".x { fill: url(#hx); }\n"
+    style, script = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, js))
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return {"css": Markup(css), "js": Markup(js), "policy": policy}
+
+
+def write_page(path: Path, template: str, **values: Any) -> None:
+    """Fill a template of the package and write it."""
+    text = _templates().get_template(template).render(**_assets(), **values)
+    path.write_text(text, encoding="utf-8", newline="\n")

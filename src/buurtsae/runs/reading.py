@@ -1,0 +1,191 @@
+"""The inputs of a run file: all of them read and checked, and every problem of every input recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from buurtsae.areas.areas import Areas
+from buurtsae.areas.codes import CBS
+from buurtsae.engines.base import engine_options
+from buurtsae.errors import BuurtsaeError, Problems
+from buurtsae.estimates.benchmark.targets import Benchmarks
+from buurtsae.model.design import Design, design
+from buurtsae.model.matrix import covariates
+from buurtsae.model.plausible import figures
+from buurtsae.model.spec import AreaModel
+from buurtsae.notes import Note
+from buurtsae.runs.build import model_of
+from buurtsae.runs.runfile import RunFile, SourcePart, read_run
+from buurtsae.survey.concept import Concept
+from buurtsae.survey.direct import DirectEstimates, direct
+from buurtsae.survey.plausible import same_files
+from buurtsae.survey.reliability import Reliability, reliability
+from buurtsae.survey.survey import Survey, check_areas, check_codes
+from buurtsae.tables import read_table
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a run needs, read and checked."""
+
+    run: RunFile
+    concept: Concept
+    direct: DirectEstimates
+    model: AreaModel
+    design: Design
+    scales: tuple[Reliability, ...] = ()
+    benchmarks: Benchmarks | None = None
+
+    @property
+    def areas(self) -> Areas:
+        """Those of the direct estimates."""
+        return self.direct.areas
+
+    @property
+    def notes(self) -> list[Note]:
+        """What was noticed, repaired or filled in while reading."""
+        return [*self.areas.notes, *self.direct.notes, *self.design.notes]
+
+    @property
+    def reliability(self) -> list[dict[str, Any]]:
+        """Rows of the report on scales."""
+        return [{"source": r.source, **row} for r in self.scales for row in r.scales.to_dict("records")]
+
+
+def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
+    """Read all inputs of a run file, recording every problem; None when not all of them could be read."""
+    run = read_run(path, problems)
+    if run is None:
+        return None
+    spec = run.spec
+    for name in dict.fromkeys([spec.run.engine, *spec.engine]):
+        problems.attempt(engine_options, name, spec.engine.get(name, {}))
+    areas = problems.attempt(_areas, run)
+    surveys = _surveys(run, areas, problems)
+    concept = problems.attempt(_concept, run)
+    if areas is None:
+        return None
+    start = None
+    if concept is not None and spec.direct is not None:
+        start = problems.attempt(_table, run, areas, concept)
+    elif concept is not None:
+        start = _estimates(run, areas, concept, surveys, problems)
+    model = problems.attempt(model_of, spec, areas)
+    benchmarks = None if start is None or concept is None else problems.attempt(_benchmarks, run, areas, concept, start)
+    if model is None or start is None or concept is None:
+        if model is not None:
+            problems.attempt(covariates, model, areas)
+            problems.sift(figures(areas))
+        return None
+    arrays = problems.attempt(design, model, start)
+    if arrays is None:
+        return None
+    scales = tuple(reliability(s) for s in surveys)
+    of_scales = [note.under(r.source, ", ") for r in scales for note in r.notes]
+    start = replace(start, notes=tuple(dict.fromkeys((*start.notes, *of_scales))))
+    return Inputs(run, concept, start, model, arrays, scales, benchmarks)
+
+
+def _areas(run: RunFile) -> Areas:
+    part = run.spec.areas
+    return Areas.read(
+        run.locate(part.file),
+        part.year,
+        tables=[(run.locate(t.file), t.key) for t in part.tables],
+        **part.model_dump(include={"code", "name", "population", "where", "region", "groupings"}),
+    )
+
+
+def _concept(run: RunFile) -> Concept:
+    """The concept, with the weights of the run file."""
+    part = run.spec.concept
+    return Concept.load(run.locate(part.file) if part.file else None).weighted(part.weights)
+
+
+def _benchmarks(run: RunFile, areas: Areas, concept: Concept, start: DirectEstimates) -> Benchmarks | None:
+    """The benchmarks of a file; of those that a fit will give, only whether their level exists."""
+    part = run.spec.benchmark
+    if part is None:
+        return None
+    if part.file is not None:
+        return Benchmarks.read(run.locate(part.file), areas, concept, start.subdimensions, exact=part.exact)
+    areas.parents(str(part.level))
+    return None
+
+
+def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> list[Survey]:
+    """Read the sources that are used; only those that are in order, while every problem is recorded."""
+    surveys = []
+    for part in run.spec.used:
+        before = len(problems.found)
+        survey = problems.attempt(_survey, run, part)
+        if survey is None and areas is not None:
+            _other_codes(run, part, areas, problems)
+        elif survey is not None and areas is not None:
+            survey = survey.within(areas) if part.unknown_areas == "drop" else survey
+            check_areas(survey, areas, problems, part.code_year)
+            if len(problems.found) == before:
+                surveys.append(survey)
+    return surveys
+
+
+def _estimates(
+    run: RunFile, areas: Areas, concept: Concept, surveys: list[Survey], problems: Problems
+) -> DirectEstimates | None:
+    """Scores and direct estimates, when all sources are in order."""
+    spec = run.spec
+    if len(surveys) < len(spec.used):
+        return None
+    pairs = list(zip(surveys, spec.used, strict=True))
+    scores = [problems.attempt(concept.score, survey, part.scoring) for survey, part in pairs]
+    if None in scores:
+        return None
+    estimates = problems.attempt(
+        direct,
+        scores,
+        areas,
+        variances="gvf" if spec.variances.method == "gvf" else "pooled",
+        sd={survey.codebook.id: part.sd for survey, part in pairs if part.sd is not None},
+    )
+    if estimates is None:
+        return None
+    files = same_files({survey.codebook.id: run.locate(part.file) for survey, part in pairs})
+    return replace(estimates, notes=tuple(dict.fromkeys((*spec.notes, *files, *estimates.notes))))
+
+
+def _survey(run: RunFile, part: SourcePart) -> Survey:
+    return Survey.read(
+        run.locate(part.file),
+        run.codebook(part.source),
+        part.year,
+        strata_population=run.locate(part.strata_population) if part.strata_population else None,
+        replicates=part.replicates,
+        calibrate=replace(part.calibrate, totals=str(run.locate(part.calibrate.totals))) if part.calibrate else None,
+        **part.model_dump(include={"level", "area", "weight", "strata", "not_asked", "cluster", "fpc", "id", "lonely"}),
+    )
+
+
+def _other_codes(run: RunFile, part: SourcePart, areas: Areas, problems: Problems) -> None:
+    """Check the area codes of a file in which other columns are wrong, so that one pass finds both."""
+    try:
+        table = read_table(run.locate(part.file), text=[part.area])
+    except BuurtsaeError:  # recorded already: that is why the survey could not be read
+        return
+    if part.area in table and len(table) and part.unknown_areas == "refuse":
+        known = table[part.area][~table[part.area].isin(CBS.malformed(table[part.area], part.level))]
+        check_codes(known.dropna(), part.source, part.level, areas, problems, part.code_year)
+
+
+def _table(run: RunFile, areas: Areas, concept: Concept) -> DirectEstimates:
+    part = run.spec.direct
+    assert part is not None  # asked for
+    return DirectEstimates.from_table(
+        run.locate(part.file),
+        areas,
+        concept,
+        covariances=run.locate(part.covariances) if part.covariances else None,
+        year=part.year or run.spec.run.year,
+        **part.model_dump(include={"smooth", "unknown_areas"}),
+    )
