@@ -106,8 +106,8 @@ def test_hyperparameters_are_those_of_the_classical_fit(classical: Fit) -> None:
     correlation = classical.draws.hyper["buurt.R"][1][0, 0]
     np.testing.assert_allclose(np.outer(sigma, sigma) * correlation, found.sigma_v, rtol=1e-6, atol=1e-6)
     beta = classical.draws.hyper["beta"][1].reshape(DRAWS, 2, 4)
-    expected = found.params.unstack("measure")[list(SUBDIMENSIONS)].loc[list(classical.design.columns)]
-    error = found.bse.unstack("measure")[list(SUBDIMENSIONS)].loc[list(classical.design.columns)]
+    expected = found.params.unstack("measure")[list(SUBDIMENSIONS)].loc[list(classical.design.coefficients)]
+    error = found.bse.unstack("measure")[list(SUBDIMENSIONS)].loc[list(classical.design.coefficients)]
     assert (np.abs(beta.mean(axis=0) - expected) / error < 6 / np.sqrt(DRAWS)).to_numpy().all()
     np.testing.assert_allclose(beta.std(axis=0) / error, 1.0, atol=6 / np.sqrt(2 * DRAWS))
 

@@ -172,7 +172,7 @@ def test_a_graph_with_islands_and_codes_of_iris() -> None:
     assert est.table["estimate"].notna().all()
     some = bs.DirectEstimates.from_frame(frame.iloc[:-1], y="b", variance="vb", area="iris")
     assert problems_of(lambda: bs.fit(fitted.model, some)) == {
-        "the graph is of other areas": f"1 codes in one only: {codes[-1]}"
+        "the graph of BYM2 is of other areas": f"1 codes in one only: {codes[-1]}"
     }
 
 

@@ -180,7 +180,7 @@ class DirectEstimates:
             if not len(read):
                 continue
             y, w = arrays(scores, [self.subdimensions[d] for d in read])
-            domain = self.domain(level, scores.level, scores.frame["area"])
+            domain = self.domain(level, scores.level, scores.frame["area_code"])
             of_person = None if x is None else self._covariates(x, scores)
             mean[:, read], block = domain_estimates(scores, y, w, domain, len(labels), of_person, xbar)
             variance[np.ix_(np.arange(len(labels)), read, read)] = block
