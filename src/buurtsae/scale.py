@@ -125,11 +125,16 @@ class Scale:
         return Note("without fixed ends", "zonder vaste grenzen")
 
     @property
-    def scores(self) -> Note:
-        """What figures are and from where to where, to begin a sentence."""
-        if self.nl == "score":
-            return Note("Scores {range}", "Scores {range}", range=self.range)
-        return Note("Scores {range} ({unit})", "Scores {range} ({unit})", range=self.range, unit=self.unit)
+    def plain(self) -> bool:
+        """Whether its figures are scores, without another unit."""
+        return (self.nl, self.en) == ("score", "score")
+
+    @property
+    def words(self) -> Note:
+        """From where to where, with the unit of figures that are no plain scores."""
+        if self.plain:
+            return self.range
+        return Note("{range} ({unit})", "{range} ({unit})", range=self.range, unit=self.unit)
 
     @property
     def ends(self) -> str:

@@ -192,10 +192,11 @@ def fit(
     Parameters
     ----------
     model : AreaModel
-    direct : DirectEstimates
-        With their areas.
+    direct : DirectEstimates or AreaCounts
+        With their areas; counts for an outcome of counts.
     engine : {"laplace", "nuts", "eblup"}
-        `laplace` is exact given the hyperparameters and weighs values of these: seconds. `nuts` samples: the reference.
+        `laplace` is exact given the hyperparameters and weighs values of these: seconds; of counts it is close, see
+        `buurtsae.engines.counts`. `nuts` samples: the reference.
         `eblup` is classical: a multivariate Fay-Herriot model of the same covariates by REML, of the reference sources,
         without priors or spatial effects; the fit's model, data and notes are those of that model.
     seed : int

@@ -1,5 +1,7 @@
 r"""The area-level model, as the user states it; nothing here has seen data.
 
+Counts are seen as their outcome says (`model.outcome`), given eta. Of direct estimates,
+
     y_[s,a] = c + alpha_s + lambda_s * (eta_a - c) + tau_s * w_[s,a] + e,   e ~ N(0, V_[s,a])     (vectors over d)
     eta_ad = x_a' beta_d + sum of terms
 

@@ -34,10 +34,9 @@ class Gaussian:
     def words(self) -> Note:
         """The line of the model about it."""
         return Note(
-            "  Outcome: normal, shown as a {unit} {range}",
-            "  Uitkomst: normaal verdeeld, getoond als {unit} {range}",
-            unit=self.scale.unit,
-            range=self.scale.range,
+            "  Outcome: normal, shown as a score {scale}",
+            "  Uitkomst: normaal verdeeld, getoond als score {scale}",
+            scale=self.scale,
         )
 
     def mean(self, eta: Floats) -> Floats:
