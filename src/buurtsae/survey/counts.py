@@ -31,11 +31,25 @@ class AreaCounts(DirectEstimates):
 
     Attributes
     ----------
+    subdimensions : tuple of str
+        The measures: D columns.
+    sources, scores, years, counted
+        As of any direct estimates: one source, of shares or rates, without respondents.
+    areas : Areas
+    notes : tuple of Note
+        What was left out, and why.
     y : ndarray, shape (N, D)
         Counts, in the order of the areas; NaN where nothing was observed.
     size : ndarray, shape (N, D)
         What they are counted beside; NaN where nothing was observed.
     beside : {"trials", "exposure"}
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"fips": [1, 3, 5], "deaths": [2, None, 0], "births": [310, 255, 98]})
+    >>> AreaCounts.from_frame(table, y="deaths", trials="births", area="fips").y.ravel()
+    array([ 2., nan,  0.])
     """
 
     y: Floats
