@@ -145,7 +145,7 @@ def test_a_column_that_is_in_functions_only_has_a_curve(made: Made, term: str) -
     """From the lowest value to the highest it is what the coefficients of the rows of the model matrix say."""
     beta = np.array([[6.0] * 4, [0.5] * 4, [0.2] * 4, [-0.4] * 4])
     f = known_fit(made, f"1 + {term}", beta)
-    x = covariates(f.model, f.areas).x
+    _, x, _ = covariates(f.model, f.areas)
     known = f.areas.frame["groen"].where(f.areas.inhabited)
     low, high = (f.areas.codes.get_loc(c) for c in (known.idxmin(), known.idxmax()))
     rows = of(curves(f, "groen"), "participatie")["difference"]
@@ -268,7 +268,7 @@ def test_bad_input_is_refused_at_once(made: Made) -> None:
     for part in ("not in the formula", "'parken'", "groen", "few values", "the step", "has a spatial field"):
         assert part in text
     other = known_fit(made, "1 + pct_groen", np.ones((2, 4)), spatial=False)
-    with pytest.raises(ModelError, match="other columns"):
+    with pytest.raises(ModelError, match="other coefficients"):
         curves(made.fit, "groen", without_field=other)
     with pytest.raises(ModelError, match="no spatial field"):
         without_field(other)

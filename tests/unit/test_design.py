@@ -39,8 +39,8 @@ def with_columns(areas: Areas, **columns: object) -> Areas:
 
 
 def matrix_of(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], np.ndarray, tuple[Provenance, ...]]:
-    found = covariates(model, areas)
-    return found.coefficients, found.x, found.used
+    names, x, part = covariates(model, areas)
+    return names, x, part.covariates
 
 
 def problems_of(model: AreaModel, made: DirectEstimates, areas: Areas) -> dict[str, str]:

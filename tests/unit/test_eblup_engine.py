@@ -135,11 +135,11 @@ def test_the_same_seed_gives_the_same_draws(classical: Fit) -> None:
 
 def test_what_is_not_classical_is_refused_by_name(made: Made) -> None:
     assert supports(made.fit.design) == [
-        "other random effects than IID per area",
+        "other random effects than one per area",
         "several sources of one sub-dimension",
     ]
     bare = design(AreaModel("1"), counterpart(made.fit.model, made.fit.direct)[1])
-    assert supports(bare) == ["other random effects than IID per area"]
+    assert supports(bare) == ["other random effects than one per area"]
     wijk = made_fit(sources=1, wijk=True).fit
     with pytest.raises(ModelError, match="does not support") as found:
         fit(wijk.model, wijk.direct, "eblup")

@@ -254,7 +254,7 @@ def test_moran_sees_a_pattern(made: Made) -> None:
 
 
 def test_without_a_graph_there_is_no_moran(est: Estimates) -> None:
-    bare = replace(est, fit=replace(est.fit, design=replace(est.fit.design, model=AreaModel(), blocks=())))
+    bare = replace(est, fit=replace(est.fit, design=replace(est.fit.design, model=AreaModel(), effects=())))
     bare = replace(
         bare,
         fit=replace(
