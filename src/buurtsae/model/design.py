@@ -2,8 +2,8 @@ r"""Model + data -> arrays: all that an engine may see.
 
 A site is where something is observed: a buurt, or a wijk of a source that is only known per wijk, whose score is the
 mean of its residents, (A eta)_k with A the residents' shares. Observation of source s at site k, with sampling
-covariance V over the columns that were answered, 0 elsewhere; its precision W = V^{-1} there has a root R with R R' = W,
-so that the log-likelihood is -|R'(y - prediction)|^2 / 2 up to a constant, for sites with all, some or no answers alike.
+covariance V over the columns that were answered, 0 elsewhere; its precision W = V^{-1} there has a root R, R R' = W.
+The log-likelihood is -|R'(y - prediction)|^2 / 2 up to a constant, for sites with all, some or no answers alike.
 """
 
 from __future__ import annotations
