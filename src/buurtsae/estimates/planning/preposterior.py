@@ -27,7 +27,8 @@ from buurtsae.engines.base import Fit
 from buurtsae.engines.given import Given, given
 from buurtsae.estimates.disclosure.release import Release
 from buurtsae.estimates.labels import Rules
-from buurtsae.estimates.summary import between_buurten, level_draws, reliability
+from buurtsae.estimates.position import between_buurten, reliability
+from buurtsae.estimates.summary import level_draws
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.smoothing import shrunk
