@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from math import inf
 from typing import Annotated, Any, get_args, get_type_hints
 
 from annotated_types import Interval
@@ -27,8 +28,9 @@ def check_ranges(instance: Any, what: str) -> None:
     problems, hints = Problems(), get_type_hints(type(instance), include_extras=True)
     for name, value in ((f.name, getattr(instance, f.name)) for f in fields(instance)):
         for limits in (i for i in _metadata(hints[name]) if isinstance(i, Interval) and value is not None):
-            low, high = (a if a is not None else b for a, b in ((limits.ge, limits.gt), (limits.le, limits.lt)))
-            if not low <= value <= high:
+            ends = (limits.ge, limits.gt, -inf), (limits.le, limits.lt, inf)
+            low, high = (next(end for end in pair if end is not None) for pair in ends)
+            if not low <= value <= high or value in (limits.gt, limits.lt):
                 want = f"{low:g} to {high:g}"
                 problems.add(f"{what} {name} is impossible", str(value), want, "correct it", ModelError)
     problems.raise_if_any()

@@ -500,3 +500,14 @@ def test_which_source_is_the_reference(areas: Areas, two: list[Scores]) -> None:
     ]
     for n in range(1, 5):
         assert direct(kinds[:n], areas).reference.tolist() == [n - 1] * 4
+
+
+def test_means_of_a_level_are_made_once(made: DirectEstimates, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = replace(made)
+    first = fresh.totals("wijk")
+    monkeypatch.setattr("buurtsae.survey.direct.domain_estimates", None)  # a second call would fail
+    pd.testing.assert_frame_equal(fresh.totals("wijk"), first)
+    more = fresh.totals("wijk", Concept.load())
+    pd.testing.assert_frame_equal(more[more["measure"].isin(made.subdimensions)].reset_index(drop=True), first)
+    with pytest.raises(TypeError):
+        fresh.totals("gemeente")

@@ -55,6 +55,19 @@ def test_several_problems_are_raised_together_in_order() -> None:
     assert len(str(raised.value).splitlines()) == 9
 
 
+def test_a_step_that_fails_is_recorded_and_gives_nothing() -> None:
+    def half(n: int) -> int:
+        if n % 2:
+            raise DataError("an odd number", str(n), "an even one", "add one")
+        return n // 2
+
+    problems = Problems()
+    assert [problems.attempt(half, n) for n in (2, 3, 5)] == [1, None, None]
+    assert [p.got for p in problems.found] == ["3", "5"]
+    with pytest.raises(ZeroDivisionError):  # what is no problem of the input is not hidden
+        problems.attempt(lambda: 1 // 0)
+
+
 @pytest.mark.parametrize(("n", "text"), [(0, ""), (2, "0, 1"), (5, "0, 1, 2, 3, 4"), (7, "0, 1, 2, 3, 4 and 2 more")])
 def test_shown_counts_the_rest(n: int, text: str) -> None:
     assert shown(range(n)) == text

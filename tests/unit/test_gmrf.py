@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from made_fit import SUBDIMENSIONS, made_areas_in, make_areas, make_scores
 from scipy.linalg import block_diag
 
+from buurtsae.areas.graph import Graph
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import ModelError
@@ -24,11 +25,14 @@ from buurtsae.model.design import Design, design
 from buurtsae.model.links import Link
 from buurtsae.model.priors import PC, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import BYM2, IID
+from buurtsae.model.terms import AR1, BYM2, ICAR, IID, RW1, SAR, Leroux, Spline
 from buurtsae.model.terms.base import Term
 from buurtsae.survey.direct import direct
 
 AREAS = make_areas()  # a component of 24 buurten and an island
+AREAS = replace(AREAS, frame=AREAS.frame.assign(bouwjaar=1950.0 + 10 * (np.arange(len(AREAS.codes)) * 5 % 7)))
+# other neighbours: those who travel to each other
+TRAVEL = Graph.from_pairs(AREAS.codes, [(AREAS.codes[k], AREAS.codes[(k + 9) % 25]) for k in range(25)])
 LINK = Link(Normal(0.1, 0.6), LogNormal(0.0, 0.2), PC(0.5, 0.05))
 TERMS = {
     "shared": [BYM2(AREAS.graph()), IID("gemeente")],
@@ -36,6 +40,14 @@ TERMS = {
     "other order": [IID("wijk"), IID("gemeente"), BYM2(AREAS.graph())],
     "no effect per buurt": [IID("gemeente")],
     "no effects": [],
+    "ICAR": [ICAR(AREAS.graph(), scaled=False), IID("buurt")],
+    "Leroux": [Leroux(AREAS.graph())],
+    "SAR": [SAR(AREAS.graph()), IID("gemeente")],
+    "RW1": [RW1("bouwjaar"), IID("buurt")],
+    "AR1": [AR1("bouwjaar"), IID("buurt")],
+    "Spline": [Spline("groen"), IID("buurt")],
+    "two fields": [BYM2(AREAS.graph()), ICAR(TRAVEL, name="travel")],
+    "two mixed fields": [BYM2(AREAS.graph()), BYM2(TRAVEL, name="travel", shared=False)],
 }
 
 
@@ -59,18 +71,25 @@ class Dense:
 
 
 def by_dense_algebra(arrays: Design, hyper: Hyper, factor: np.ndarray | float = 1.0) -> Dense:
-    n, d = len(arrays.areas), len(arrays.measures)
+    n, d = len(arrays.areas), arrays.y.shape[-1]
     prior_mean, prior_sd = arrays.coefficient_priors
     k = np.kron(arrays.x @ np.diag(prior_sd**2) @ arrays.x.T, np.eye(d))
     for effect in arrays.effects:
-        values = {p.name: hyper.values[f"{effect.name}.{p.name}"][0] for p in effect.parameters}
-        if effect.structure is not None:
-            (q,) = effect.structure.parts
-            c, sees = effect.loading(values), effect.sees.toarray()
-            k += np.kron(sees @ np.linalg.pinv(q.toarray()) @ sees.T, c @ c.T)
-        if effect.loose is not None:
-            c = effect.loose(values)
-            k += np.kron(np.eye(n), c @ c.T)
+        for year in range(arrays.periods):
+            values = {p.name: hyper.values[f"{effect.name}.{p.name}"][year] for p in effect.parameters}
+            place = np.eye(d)[:, year * len(arrays.measures) :][:, : len(arrays.measures)]  # its columns among all
+            if effect.structure is not None:
+                parts, sees = [q.toarray() for q in effect.structure.parts], effect.sees.toarray()
+                strengths = [1.0] if effect.strengths is None else effect.strengths(values)
+                each = np.broadcast_arrays(*strengths, np.zeros(len(arrays.measures)))[:-1]
+                for m, column in enumerate((place @ effect.loading(values)).T):
+                    q = sum(strength[m] * part for strength, part in zip(each, parts, strict=True))
+                    # null spaces have eigenvalues of 1e-16, the others are above 1e-5
+                    inverse = np.linalg.pinv(q, rcond=1e-10, hermitian=True)
+                    k += np.kron(sees @ inverse @ sees.T, np.outer(column, column))
+            if effect.loose is not None:
+                c = place @ effect.loose(values)
+                k += np.kron(np.eye(n), c @ c.T)
     m = np.repeat(arrays.x @ prior_mean, d)
     rows, r, noise, which = [], [], [], []
     for s in range(len(arrays.sources)):
@@ -111,6 +130,29 @@ def test_posterior_and_likelihood_are_those_of_dense_algebra(marginal: Marginal,
     assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-8)
     np.testing.assert_allclose(found.mean, exact.mean, atol=1e-8)
     np.testing.assert_allclose(found.sd, exact.sd, rtol=1e-8)
+
+
+def test_two_years_are_two_models() -> None:
+    # every term has parameters of its own per year: one likelihood is the sum of two, one posterior both of them
+    estimates = direct(make_scores(AREAS, SUBDIMENSIONS[:2], 2, np.random.default_rng(1)), AREAS).by_year()
+    assert estimates.years == (2022, 2023)
+    model = AreaModel("1 + groen", [BYM2(AREAS.graph()), SAR(TRAVEL)], Normal(5, 4), link=LINK, missing="impute")
+    both = Marginal.of(design(model, estimates))
+    assert both.design.columns[2] == f"{SUBDIMENSIONS[0]} 2023"
+    xi = some_xi(both, 8)
+    hyper = both.scores.hyper(xi)
+    exact, found = by_dense_algebra(both.design, hyper), both.at(xi)
+    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-8)
+    total = 0.0
+    for t, year in enumerate(estimates.years):
+        alone = Marginal.of(design(model, estimates.of_year(year)))
+        values = {name: value[t : t + 1] for name, value in hyper.values.items()}
+        s, columns = [t], slice(2 * t, 2 * t + 2)
+        of_year = alone.conditional(Hyper(values, hyper.slope[s, columns], hyper.extra[s, columns]))
+        np.testing.assert_allclose(found.mean[:, columns], of_year.mean, atol=1e-9)
+        np.testing.assert_allclose(found.sd[:, columns], of_year.sd, rtol=1e-9)
+        total += of_year.log_likelihood
+    assert found.log_likelihood == pytest.approx(total, abs=1e-8)
 
 
 def test_the_gradient_is_that_of_differences(marginal: Marginal) -> None:

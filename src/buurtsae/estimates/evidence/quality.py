@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from annotated_types import Ge, Gt
+from annotated_types import Interval
 
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
@@ -62,11 +62,11 @@ class Gate:
         Share of all direct estimates inside their 95% predictive interval from other areas only.
     """
 
-    rhat_max: Annotated[float, Gt(1)] = RHAT_MAX
-    ess_bulk_min: Annotated[float, Ge(0)] = ESS_MIN
+    rhat_max: Annotated[float, Interval(gt=1)] = RHAT_MAX
+    ess_bulk_min: Annotated[float, Interval(ge=0)] = ESS_MIN
     max_divergences: Count = 0
-    khat_max: Annotated[float, Gt(0)] = KHAT_MAX
-    min_hyper_effective: Annotated[float, Ge(1)] = EFFECTIVE_MIN
+    khat_max: Annotated[float, Interval(gt=0)] = KHAT_MAX
+    min_hyper_effective: Annotated[float, Interval(ge=1)] = EFFECTIVE_MIN
     min_predictive_coverage: Share = 0.9
     min_left_out_coverage: Share = 0.9
 
