@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "Areas": "areas.areas",
@@ -24,7 +24,10 @@ _HOME = {
     "ReplicatePlan": "survey.replicates",
     "DirectEstimates": "survey.direct",
     "direct": "survey.direct",
+    "AreaCounts": "survey.counts",
     "AreaModel": "model.spec",
+    "Binomial": "model.outcome.binomial",
+    "Poisson": "model.outcome.poisson",
     "BYM2": "model.terms",
     "IID": "model.terms",
     "ICAR": "model.terms",
@@ -33,6 +36,8 @@ _HOME = {
     "Spline": "model.terms",
     "RW1": "model.terms",
     "AR1": "model.terms",
+    "Gaussian": "model.outcome.gaussian",
+    "Scale": "scale",
     "Link": "model.links",
     "Covariate": "model.covariates",
     "PC": "model.priors",

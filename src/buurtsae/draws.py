@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from buurtsae.model.outcome.base import Outcome
+from buurtsae.model.outcome.gaussian import SCORES
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
@@ -114,7 +116,8 @@ class Draws:
     Attributes
     ----------
     eta : ndarray, shape (chains, draws, N, W)
-        Scores per buurt and column: W is D sub-dimensions, per year where there are several.
+        Linear predictors per buurt and column: W is D sub-dimensions, per year where there are several; `scores` are
+        on the outcome's scale.
     areas, subdimensions : tuple of str
     hyper : mapping of name to (dims, array)
         Arrays of shape (chains, draws, ...) with the names of the further dimensions.
@@ -129,6 +132,8 @@ class Draws:
         Analytic mean squared errors, of a classical engine.
     years : tuple of int
         T of them; empty where there is one period.
+    outcome : Outcome
+        What eta says about, with its scale.
 
     Examples
     --------
@@ -147,6 +152,7 @@ class Draws:
     certificate: Certificate | Maximised | None = None
     mse: Floats | None = None
     years: tuple[int, ...] = ()
+    outcome: Outcome = SCORES
 
     def of_year(self, year: int) -> Draws:
         """Return the draws of one year, as of one period."""
@@ -164,8 +170,18 @@ class Draws:
 
     @cached_property
     def flat(self) -> Floats:
-        """The scores with chains joined, shape (draws, N, W)."""
+        """The linear predictors with chains joined, shape (draws, N, W)."""
         return self.eta.reshape(-1, *self.eta.shape[2:])
+
+    def scores(self, which: Any = ...) -> Floats:
+        """Return draws of the outcome's mean, shape (draws, N, D): what is aggregated, and shown only after that.
+
+        Parameters
+        ----------
+        which : index, optional
+            Of draws, buurten and sub-dimensions; all by default.
+        """
+        return self.outcome.mean(self.flat[which])
 
     @property
     def shape(self) -> tuple[int, int]:

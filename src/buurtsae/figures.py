@@ -1,7 +1,7 @@
 """Figures as Dutch readers write them, and English ones, with the decimals that their interval asks for.
 
-A score has one decimal. Where both ends of its interval then read the same, as of a gemeente with many respondents, it
-has as many more as tell them apart, up to three.
+A score on 0-10 has one decimal. Where both ends of its interval then read the same, as of a gemeente with many
+respondents, it has as many more as tell them apart, up to three.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pandas as pd
 
 from buurtsae.notes import SWAPPED, Note
 
-MOST = 3  # decimals of a score
+MORE = 2  # decimals at most, than a figure has on its scale
 
 
 def dutch(value: Any, decimals: int = 1) -> str:
@@ -27,14 +27,14 @@ def both(dutch: str) -> Note:
     return Note(dutch.translate(SWAPPED), dutch)
 
 
-def decimals(lower: Any, upper: Any) -> int:
-    """Return how many decimals tell the ends of an interval apart; one where nothing does, or there is none."""
+def decimals(lower: Any, upper: Any, least: int = 1) -> int:
+    """Return how many decimals tell the ends of an interval apart; the least where nothing does, or there is none."""
     if lower is None or upper is None or pd.isna(lower) or pd.isna(upper):
-        return 1
-    return next((k for k in range(1, MOST + 1) if f"{lower:z.{k}f}" != f"{upper:z.{k}f}"), 1)
+        return least
+    return next((k for k in range(least, least + MORE + 1) if f"{lower:z.{k}f}" != f"{upper:z.{k}f}"), least)
 
 
-def interval(lower: Any, upper: Any, sign: str = " – ") -> str:
+def interval(lower: Any, upper: Any, sign: str = " – ", least: int = 1) -> str:
     """Return an interval in Dutch numbers; a dash where it is missing."""
-    k = decimals(lower, upper)
+    k = decimals(lower, upper, least)
     return "–" if pd.isna(lower) else f"{dutch(lower, k)}{sign}{dutch(upper, k)}"

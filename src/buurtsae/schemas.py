@@ -1,17 +1,21 @@
 """The columns of the published table, once: name, dtype, range, unit, Dutch title and English description.
 
-Everything else that must know them is derived from `ESTIMATES`: the check of a table (pandera), the metadata of the
-Parquet file, the descriptor of the data package. A row is keyed by (level, area_code, measure, year).
+Everything else that must know them is derived from `estimates(scale)`: the check of a table (pandera), the metadata of
+the Parquet file, the descriptor of the data package; `ESTIMATES` are those of scores on 0-10. A row is keyed by (level,
+area_code, measure, year).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from buurtsae.errors import Problems, shown
+from buurtsae.scale import SCORE, Scale
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -54,68 +58,81 @@ class Column:
     pattern: str = ""
 
 
-def _score(name: str, nl: str, en: str) -> Column:
-    return Column(name, "float64", nl, en, "score 0-10", 0, 10, nullable=True)
-
-
 def _share(name: str, nl: str, en: str, unit: str = "share 0-1") -> Column:
     return Column(name, "float64", nl, en, unit, 0, 1, nullable=True)
 
 
-ESTIMATES: tuple[Column, ...] = (
-    Column("level", "str", "Niveau", "area level, or a grouping of the run file", pattern=r"[a-z][a-z0-9_]*"),
-    Column("area_code", "str", "Gebiedscode", "CBS code as published; NL00 for the whole"),
-    Column("area_name", "str", "Gebiedsnaam", "name of the area"),
-    Column("code_year", "int64", "Jaar gebiedsindeling", "year of the area division", "year"),
-    Column("measure", "str", "Maat", "identifier of the concept: a sub-dimension, a dimension or the total"),
-    Column("year", "int64", "Jaar", "year the estimate refers to", "year"),
-    _score("estimate", "Schatting", "posterior mean"),
-    Column("sd", "float64", "Standaardafwijking", "posterior standard deviation", "score 0-10", 0, nullable=True),
-    _score("lower", "Ondergrens", "lower end of the 95% equal-tailed interval"),
-    _score("upper", "Bovengrens", "upper end of the 95% equal-tailed interval"),
-    Column("n_respondents", "Int64", "Respondenten", "own respondents, all sources", "persons", 0, nullable=True),
-    Column(
-        "n_effective", "float64", "Effectief aantal", "effective number of respondents", "persons", 0, nullable=True
-    ),
-    Column("population", "int64", "Inwoners", "residents", "persons", 0),
-    Column(  # of few respondents it may lie outside the scale, as regression estimates of an office do
-        "direct",
-        "float64",
-        "Directe schatting",
-        "design-based estimate, where there is one",
-        "score 0-10",
-        nullable=True,
-    ),
-    Column(
-        "direct_se", "float64", "Standaardfout direct", "standard error of `direct`", "score 0-10", 0, nullable=True
-    ),
-    _share("own_data_share", "Aandeel eigen data", "weight of the area's own respondents in the estimate"),
-    Column(
-        "reliability",
-        "float64",
-        "Betrouwbaarheid",
-        "1 - posterior variance / between-buurt variance",
-        "share, at most 1",
-        maximum=1,
-        nullable=True,
-    ),
-    Column("label", "str", "Oordeel", "whether the figure may be published", values=LABELS),
-    Column("reason", "str", "Reden", "why not published or indicative", nullable=True),
-    _share("p_above_parent", "Kans boven gemeente", "probability of being above the mean of the parent", "probability"),
-    Column("rank_lower", "Int64", "Rang van", "lower end of the 95% interval of the rank", "rank", 1, nullable=True),
-    Column("rank_upper", "Int64", "Rang tot", "upper end of the 95% interval of the rank", "rank", 1, nullable=True),
-    Column("benchmarked", "bool", "Gekalibreerd", "draws were made to agree with published totals"),
-    Column("run_id", "str", "Run", "key into manifest.json"),
-)
+def _score(scale: Scale) -> Callable[[str, str, str], Column]:
+    """Columns of figures that are shown on a scale."""
+    low, high = (end if math.isfinite(end) else None for end in (scale.lower, scale.upper))
+    return lambda name, nl, en: Column(name, "float64", nl, en, str(scale.label), low, high, nullable=True)
 
-# further columns of the published rows, in a file of their own: the contract's table is fixed
-SUPPLEMENT: tuple[Column, ...] = (
-    _score(
-        "constrained", "Verdelingsschatting", "triple-goal estimate, for maps and distributions: its spread is right"
-    ),
-    Column("verdict", "str", "Oordeel over het verschil", "p_above_parent in words", nullable=True),
-    Column("shift", "float64", "Verschuiving", "what benchmarking added", "score points", nullable=True),
-)
+
+def estimates(scale: Scale) -> tuple[Column, ...]:
+    """Return the columns of the table, of measures on a scale."""
+    score, unit = _score(scale), str(scale.label)
+    return (
+        Column("level", "str", "Niveau", "area level, or a grouping of the run file", pattern=r"[a-z][a-z0-9_]*"),
+        Column("area_code", "str", "Gebiedscode", "CBS code as published; NL00 for the whole"),
+        Column("area_name", "str", "Gebiedsnaam", "name of the area"),
+        Column("code_year", "int64", "Jaar gebiedsindeling", "year of the area division", "year"),
+        Column("measure", "str", "Maat", "identifier of the concept: a sub-dimension, a dimension or the total"),
+        Column("year", "int64", "Jaar", "year the estimate refers to", "year"),
+        score("estimate", "Schatting", "posterior mean"),
+        Column("sd", "float64", "Standaardafwijking", "posterior standard deviation", unit, 0, nullable=True),
+        score("lower", "Ondergrens", "lower end of the 95% equal-tailed interval"),
+        score("upper", "Bovengrens", "upper end of the 95% equal-tailed interval"),
+        Column("n_respondents", "Int64", "Respondenten", "own respondents, all sources", "persons", 0, nullable=True),
+        Column(
+            "n_effective", "float64", "Effectief aantal", "effective number of respondents", "persons", 0, nullable=True
+        ),
+        Column("population", "int64", "Inwoners", "residents", "persons", 0),
+        Column(  # of few respondents it may lie outside the scale, as regression estimates of an office do
+            "direct",
+            "float64",
+            "Directe schatting",
+            "design-based estimate, where there is one",
+            unit,
+            nullable=True,
+        ),
+        Column("direct_se", "float64", "Standaardfout direct", "standard error of `direct`", unit, 0, nullable=True),
+        _share("own_data_share", "Aandeel eigen data", "weight of the area's own respondents in the estimate"),
+        Column(
+            "reliability",
+            "float64",
+            "Betrouwbaarheid",
+            "1 - posterior variance / between-buurt variance",
+            "share, at most 1",
+            maximum=1,
+            nullable=True,
+        ),
+        Column("label", "str", "Oordeel", "whether the figure may be published", values=LABELS),
+        Column("reason", "str", "Reden", "why not published or indicative", nullable=True),
+        _share(
+            "p_above_parent", "Kans boven gemeente", "probability of being above the mean of the parent", "probability"
+        ),
+        Column(
+            "rank_lower", "Int64", "Rang van", "lower end of the 95% interval of the rank", "rank", 1, nullable=True
+        ),
+        Column(
+            "rank_upper", "Int64", "Rang tot", "upper end of the 95% interval of the rank", "rank", 1, nullable=True
+        ),
+        Column("benchmarked", "bool", "Gekalibreerd", "draws were made to agree with published totals"),
+        Column("run_id", "str", "Run", "key into manifest.json"),
+    )
+
+
+def supplement(scale: Scale) -> tuple[Column, ...]:
+    """Return further columns of the published rows, in a file of their own: the contract's table is fixed."""
+    spread = "triple-goal estimate, for maps and distributions: its spread is right"
+    return (
+        _score(scale)("constrained", "Verdelingsschatting", spread),
+        Column("verdict", "str", "Oordeel over het verschil", "p_above_parent in words", nullable=True),
+        Column("shift", "float64", "Verschuiving", "what benchmarking added", f"{scale.unit} points", nullable=True),
+    )
+
+
+ESTIMATES = estimates(SCORE)
 
 # what a suppressed row must not give away; `population` is public
 SUPPRESSED = (
@@ -124,8 +141,8 @@ SUPPRESSED = (
 )
 
 
-def estimates_schema() -> pa.DataFrameSchema:
-    """Return the pandera schema of `ESTIMATES`: these columns, in this order, and no other."""
+def estimates_schema(scale: Scale = SCORE) -> pa.DataFrameSchema:
+    """Return the pandera schema of `estimates(scale)`: these columns, in this order, and no other."""
     import pandera.pandas as pa
 
     def checks(c: Column) -> list[pa.Check]:
@@ -137,12 +154,13 @@ def estimates_schema() -> pa.DataFrameSchema:
         ]
 
     columns = {
-        c.name: pa.Column(c.dtype, checks(c), nullable=c.nullable, title=c.nl, description=c.en) for c in ESTIMATES
+        c.name: pa.Column(c.dtype, checks(c), nullable=c.nullable, title=c.nl, description=c.en)
+        for c in estimates(scale)
     }
     return pa.DataFrameSchema(columns, strict=True, ordered=True, coerce=True)
 
 
-def check_estimates(table: pd.DataFrame) -> pd.DataFrame:
+def check_estimates(table: pd.DataFrame, scale: Scale = SCORE) -> pd.DataFrame:
     """Check a table of estimates and return it with the dtypes of the contract.
 
     Raises
@@ -155,7 +173,7 @@ def check_estimates(table: pd.DataFrame) -> pd.DataFrame:
 
     problems = Problems()
     try:
-        table = estimates_schema().validate(table, lazy=True)
+        table = estimates_schema(scale).validate(table, lazy=True)
     except pandera.errors.SchemaErrors as error:
         failures = error.failure_cases.astype({"column": "string"})
         for (column, check), cases in failures.groupby(["column", "check"], dropna=False, sort=False):

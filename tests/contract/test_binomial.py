@@ -1,145 +1,152 @@
-r"""The Laplace approximation for counts against NUTS: a binomial model with BYM2 effects on a small graph.
+r"""Counts in the fast engine against NUTS: a binomial model with BYM2 effects on a small graph.
 
     y_a ~ Binomial(n_a, expit(e_a)),  e_a = b + sigma (sqrt(1 - phi) v_a + sqrt(phi) u_a),
     b ~ N(0, 2^2), sigma exponential of rate 1, phi uniform.
 
-n are effective numbers of respondents, some zero; one buurt is an island. NUTS samples all of it; the fast path
-integrates e by Laplace and weighs (sigma, phi) by importance, as engine laplace does.
+n are numbers of respondents, some zero; one buurt is an island. NUTS samples all of it; engine laplace integrates e by
+Laplace's approximation and weighs (sigma, phi) by importance.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
-import scipy.sparse as sp
+from shapely import box
 
-from buurtsae.areas.icar import IcarStructure, icar_structure
+from buurtsae.areas.areas import Areas
+from buurtsae.areas.graph import Graph
 from buurtsae.draws import convergence
-from buurtsae.engines.integration import Progress, integrate
-from buurtsae.engines.likelihoods import Approximation, Binomial, approximate
-from buurtsae.engines.nuts import quiet_imports
-from buurtsae.latent.conditional import Loadings
-from buurtsae.latent.field import Field, field
-from buurtsae.latent.structure import Structure
-from buurtsae.model.priors import PC, Beta
+from buurtsae.engines.base import fit
+from buurtsae.engines.counts import Counting
+from buurtsae.engines.marginal import Marginal
+from buurtsae.errors import BuurtsaeError, ModelError
+from buurtsae.model.design import design
+from buurtsae.model.outcome.binomial import Binomial
+from buurtsae.model.outcome.poisson import Poisson
+from buurtsae.model.priors import PC, Beta, Normal
+from buurtsae.model.spec import AreaModel
+from buurtsae.model.terms import BYM2, IID
+from buurtsae.survey.counts import AreaCounts
 
 SIDE = 8
-pytestmark = [pytest.mark.nuts, pytest.mark.slow, pytest.mark.xdist_group("engines")]
+EXPONENTIAL = PC(1.0, float(np.exp(-1.0)))  # of rate 1
 
 
 @pytest.fixture(scope="module")
-def icar() -> IcarStructure:
+def areas() -> Areas:
+    """64 squares of 1 km."""
+    index = pd.Index([f"BU0344{k // SIDE:02}{k % SIDE:02}" for k in range(SIDE**2)], name="area_code")
+    squares = [box(1000 * x, 1000 * y, 1000 * x + 1000, 1000 * y + 1000) for x in range(SIDE) for y in range(SIDE)]
+    columns = {"name": index, "wijk": "WK" + index.str[2:8], "gemeente": "GM0344", "population": 100}
+    return Areas(gpd.GeoDataFrame(columns, index=index, geometry=squares, crs="EPSG:28992"), 2024)
+
+
+@pytest.fixture(scope="module")
+def graph(areas: Areas) -> Graph:
     """A grid of 8 by 8, the last corner cut off."""
     cell = np.arange(SIDE**2).reshape(SIDE, SIDE)
     edges = np.vstack([np.c_[cell[:-1].ravel(), cell[1:].ravel()], np.c_[cell[:, :-1].ravel(), cell[:, 1:].ravel()]])
-    return icar_structure(SIDE**2, edges[(edges != SIDE**2 - 1).all(axis=1)])
+    kept = edges[(edges != SIDE**2 - 1).all(axis=1)]
+    return Graph.from_pairs(areas.codes, [(areas.codes[i], areas.codes[j]) for i, j in kept])
 
 
 @pytest.fixture(scope="module")
-def data(icar: IcarStructure) -> Binomial:
+def table(areas: Areas) -> pd.DataFrame:
     rng = np.random.default_rng(4)
     x, y = np.divmod(np.arange(SIDE**2), SIDE)
     e = -0.5 + 0.8 * np.sin(x / 2) + 0.5 * np.cos(y / 2) + rng.normal(0, 0.3, SIDE**2)
-    n = np.where(rng.uniform(size=SIDE**2) < 0.2, 0, rng.integers(1, 40, SIDE**2)).astype(float)
-    return Binomial(rng.binomial(n.astype(int), 1 / (1 + np.exp(-e)))[:, None].astype(float), n[:, None])
-
-
-@dataclass(frozen=True)
-class Target:
-    """p(xi | y) with e integrated out: xi are normal scores of sigma and phi."""
-
-    latent: Field
-    data: Binomial
-    size: int = 2
-    exact_gradient: bool = True
-    vanishing: tuple[tuple[int, np.ndarray], ...] = ()
-
-    def hyper(self, xi: np.ndarray) -> tuple[float, float, float, float]:
-        (sigma, d_sigma), (phi, d_phi) = (p.quantile(xi[k : k + 1]) for k, p in enumerate(PRIORS))
-        return float(sigma[0]), float(d_sigma[0]), float(phi[0]), float(d_phi[0])
-
-    def at(self, xi: np.ndarray) -> Approximation:
-        sigma, _, phi, _ = self.hyper(xi)
-        loadings = Loadings(np.array([[[sigma * np.sqrt(phi)]]]), np.array([[[sigma * np.sqrt(1 - phi)]]]))
-        return approximate(self.latent, self.data, loadings)
-
-    def log_posterior(self, xi: np.ndarray) -> float:
-        return self.at(xi).log_likelihood - 0.5 * float(xi @ xi)
-
-    def with_gradient(self, xi: np.ndarray) -> tuple[float, np.ndarray]:
-        found = self.at(xi)
-        sigma, d_sigma, phi, d_phi = self.hyper(xi)
-        slope = found.gradient()
-        of_u, of_v = float(slope.terms[0, 0, 0]), float(slope.loose[0, 0, 0])
-        by_sigma = of_u * np.sqrt(phi) + of_v * np.sqrt(1 - phi)
-        by_phi = sigma * (of_u / np.sqrt(phi) - of_v / np.sqrt(1 - phi)) / 2
-        return found.log_likelihood - 0.5 * float(xi @ xi), np.array([by_sigma * d_sigma, by_phi * d_phi]) - xi
-
-
-PRIORS = PC(np.log(20), 0.05), Beta(1.0, 1.0)  # P(sigma > log 20) = 0.05: the rate is 1
+    n = np.where(rng.uniform(size=SIDE**2) < 0.2, 0, rng.integers(1, 40, SIDE**2))
+    return pd.DataFrame({"code": areas.codes, "y": rng.binomial(n, 1 / (1 + np.exp(-e))), "n": n})
 
 
 @pytest.fixture(scope="module")
-def target(icar: IcarStructure, data: Binomial) -> Target:
-    n = SIDE**2
-    effect = Structure((sp.csr_array(icar.precision),), icar.means), sp.eye_array(n, format="csr")
-    return Target(field([effect], np.full((n, 1), 2.0), np.zeros(n), 1), data)
+def counts(areas: Areas, table: pd.DataFrame) -> AreaCounts:
+    return AreaCounts.from_frame(table, y="y", trials="n", area="code", areas=areas)
 
 
-def test_the_gradient(target: Target) -> None:
-    xi, step = np.array([0.3, -0.4]), 1e-5
-    numeric = [
-        (target.log_posterior(xi + step * e) - target.log_posterior(xi - step * e)) / (2 * step) for e in np.eye(2)
-    ]
+@pytest.fixture(scope="module")
+def model(graph: Graph) -> AreaModel:
+    term = BYM2(graph, sd=EXPONENTIAL, mixing=Beta(1.0, 1.0))
+    return AreaModel("1", (term,), Normal(0.0, 2.0), outcome=Binomial())
+
+
+def test_the_gradient(model: AreaModel, counts: AreaCounts, areas: Areas) -> None:
+    target, xi, step = Counting.of(design(model, counts)), np.array([0.3, -0.4]), 1e-5
+    ends = [[target.with_gradient(xi + s * step * e)[0] for s in (1, -1)] for e in np.eye(2)]
+    numeric = [(up - down) / (2 * step) for up, down in ends]
     np.testing.assert_allclose(target.with_gradient(xi)[1], numeric, atol=1e-5)
 
 
-def sampled(icar: IcarStructure, data: Binomial) -> Any:
-    """Draws of NUTS: e, sigma and phi."""
-    with quiet_imports():
-        import nutpie
-        import pymc as pm
-        import pytensor.tensor as pt
-
-        generalised = np.linalg.pinv(icar.precision.toarray())
-        values, vectors = np.linalg.eigh(generalised)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))  # u = root z: the sum to zero is exact
-        seen = np.flatnonzero(data.n[:, 0] > 0)
-        with pm.Model() as model:
-            sigma, phi = pm.Exponential("sigma", 1.0), pm.Uniform("phi")
-            v, z = pm.Normal("v", shape=len(root)), pm.Normal("z", shape=len(root))
-            b = pm.Normal("b", 0, 2)
-            e = pm.Deterministic("e", b + sigma * (pt.sqrt(1 - phi) * v + pt.sqrt(phi) * pt.dot(root, z)))
-            pm.Binomial("y", n=data.n[seen, 0].astype(int), logit_p=e[seen], observed=data.y[seen, 0].astype(int))
-        compiled = nutpie.compile_pymc_model(model)
-    trace = nutpie.sample(
-        compiled, draws=2000, tune=1000, chains=4, cores=2, seed=1, target_accept=0.95, progress_bar=False
-    )
-    return trace.posterior
+@pytest.mark.nuts
+@pytest.mark.slow
+@pytest.mark.xdist_group("engines")
+def test_laplace_agrees_with_nuts(model: AreaModel, counts: AreaCounts, areas: Areas) -> None:
+    slow = fit(model, counts, "nuts", 1, progress=False, target_accept=0.95).draws
+    fast = fit(model, counts, "laplace", 1, progress=False, draws=8000, hyperparameters=500).draws
+    certificate = fast.certificate
+    assert certificate is not None
+    assert certificate.khat < 0.7
+    pairs = {name: (fast.hyper[name][1], slow.hyper[name][1]) for name in ("BYM2.sigma", "BYM2.phi", "beta")}
+    pairs |= {"eta": (fast.eta, slow.eta), "share": (Binomial().mean(fast.eta), Binomial().mean(slow.eta))}
+    for name, (one, other) in pairs.items():
+        one, other = (a.reshape(*a.shape[:2], -1) for a in (one, other))
+        sd, ess = other.std(axis=(0, 1)), convergence(other)["ess_bulk"].to_numpy()
+        size = 1 / (1 / ess + 1 / (certificate.effective if name.startswith("BYM2") else 8000))
+        # the tolerances at which engines must agree, and four Monte Carlo errors
+        assert (np.abs(one.mean(axis=(0, 1)) - other.mean(axis=(0, 1))) / sd < 0.1 + 4 / np.sqrt(size)).all(), name
+        assert (np.abs(one.std(axis=(0, 1)) / sd - 1) < 0.05 + 4 / np.sqrt(2 * size)).all(), name
 
 
-def test_laplace_agrees_with_nuts(target: Target, icar: IcarStructure, data: Binomial) -> None:
-    posterior = sampled(icar, data)
-    found = integrate(target, 1, 500, map, Progress(False))
-    assert found.khat < 0.7
-    given = [target.at(xi).given for xi in found.xi]
-    means = np.array([g.mean[:, 0] for g in given])
-    mean = found.weights @ means
-    sd = np.sqrt(found.weights @ (np.array([g.sd[:, 0] ** 2 for g in given]) + (means - mean) ** 2))
-    e = np.asarray(posterior["e"].values)
-    ess = convergence(e)["ess_bulk"].to_numpy()
-    # the tolerances at which engines must agree, and four Monte Carlo errors of NUTS (64 areas)
-    reference = e.std(axis=(0, 1))
-    assert (np.abs(mean - e.mean(axis=(0, 1))) / reference < 0.1 + 4 / np.sqrt(ess)).all()
-    assert (np.abs(sd / reference - 1) < 0.05 + 4 / np.sqrt(2 * ess)).all()
-    values = np.array([[h[0], h[2]] for h in map(target.hyper, found.xi)])
-    for k, name in enumerate(("sigma", "phi")):
-        draws = np.asarray(posterior[name].values)
-        size = 1 / (1 / convergence(draws[..., None])["ess_bulk"].iloc[0] + 1 / found.effective)
-        average = found.weights @ values[:, k]
-        spread = np.sqrt(found.weights @ (values[:, k] - average) ** 2)
-        assert abs(average - draws.mean()) / draws.std() < 0.1 + 4 / np.sqrt(size)
-        assert abs(spread / draws.std() - 1) < 0.05 + 4 / np.sqrt(2 * size)
+def test_the_information_of_a_count_is_about_its_share(model: AreaModel, counts: AreaCounts, areas: Areas) -> None:
+    found = fit(model, counts, "laplace", 1, progress=False, draws=400, hyperparameters=50)
+    share = Binomial().mean(found.draws.flat.mean(axis=0))[:, 0]
+    expected = np.nan_to_num(counts.size[:, 0]) / (share * (1 - share))
+    np.testing.assert_allclose(found.information[0, :, 0, 0], expected)
+    np.testing.assert_array_equal(found.design.observed[0, :, 0], counts.size[:, 0] > 0)
+    draws = found.draws.scores()
+    assert ((draws > 0) & (draws < 1)).all()
+    # areas that were not observed are known less well than those that were
+    sd, seen = found.draws.flat.std(axis=0)[:, 0], found.design.observed[0, :, 0]
+    assert sd[~seen].min() > np.median(sd[seen])
+
+
+def test_a_model_of_counts_in_words(model: AreaModel) -> None:
+    for words, expected in ((str(model), "logit p = eta"), (model.words.nl, "Uitkomst: y ~ Binomiaal")):
+        assert expected in words
+        assert "lambda" not in words
+    assert AreaModel(outcome=Poisson()).intercept == Poisson.intercept
+
+
+def test_the_classical_engine_refuses_counts_by_name(counts: AreaCounts, areas: Areas) -> None:
+    with pytest.raises(ModelError, match="engine eblup does not support") as caught:
+        fit(AreaModel("1", (IID("buurt"),), outcome=Binomial()), counts, "eblup", progress=False)
+    assert "counts: outcome Binomial" in str(caught.value)
+
+
+def test_what_is_exact_for_normal_outcomes_only_is_refused(model: AreaModel, counts: AreaCounts, areas: Areas) -> None:
+    with pytest.raises(ModelError, match="the outcome is not Gaussian"):
+        Marginal.of(design(model, counts))
+
+
+def test_outcomes_refuse_data_of_another_kind(counts: AreaCounts, areas: Areas, table: pd.DataFrame) -> None:
+    exposed = AreaCounts.from_frame(table.assign(n=1.5), y="y", exposure="n", area="code", areas=areas)
+    for outcome, data in ((Poisson(), counts), (Binomial(), exposed)):
+        with pytest.raises(ModelError, match="do not go with the outcome"):
+            fit(AreaModel(outcome=outcome), data, progress=False)
+    with pytest.raises(ModelError, match="do not go with the outcome"):
+        fit(AreaModel(), counts, progress=False)
+
+
+def test_counts_outside_the_support_are_told_at_once_before_any_work(areas: Areas, table: pd.DataFrame) -> None:
+    spoilt = table.assign(y=table["y"].astype(float))
+    spoilt.loc[1, "y"], spoilt.loc[2, "y"], spoilt.loc[3, "y"] = -1, 1000, 0.5
+    data = AreaCounts.from_frame(spoilt, y="y", trials="n", area="code", areas=areas)
+    with pytest.raises(BuurtsaeError) as caught:
+        fit(AreaModel("1 + height", outcome=Binomial()), data, progress=False)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 12
+    told = lines[::3]
+    for text, line in zip(("absent", "negative", "above their trials", "no whole numbers"), told, strict=True):
+        assert text in line

@@ -210,7 +210,7 @@ def test_the_classical_engine_from_end_to_end(example: Example) -> None:
     own = pd.DataFrame({"eblup": expected.eblup.stack(), "mse": expected.mse.stack()})
     both = buurten.join(own.rename_axis(["area_code", "measure"]), how="inner")
     assert len(both) > 300
-    # 4,000 draws: a mean is off by sd / 63, and draws outside 0-10, of which there are hardly any here, count as ends
+    # 4,000 draws: a mean is off by sd / 63
     np.testing.assert_array_less(np.abs(both["estimate"] - both["eblup"]) / both["sd"], 0.1)
     np.testing.assert_allclose(both["sd"] / np.sqrt(both["mse"]), 1.0, atol=0.06)  # five times 1 / sqrt(8,000)
     assert "Prior" not in report["model"]

@@ -12,7 +12,6 @@ import pytest
 from jsonschema import Draft202012Validator
 from made_estimates import honeycomb, table
 
-from buurtsae.publication import contract
 from buurtsae.publication.contract import json_schema, schema_text, stored_text
 from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, SUPPRESSED, check_estimates, published
 
@@ -43,11 +42,10 @@ def test_another_schema_has_another_version() -> None:
     assert json_schema()["version"] == CONTRACT_VERSION
 
 
-def test_a_change_of_any_column_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_of_any_column_is_noticed() -> None:
     for k, column in enumerate(ESTIMATES):
         changed = (*ESTIMATES[:k], replace(column, nullable=not column.nullable), *ESTIMATES[k + 1 :])
-        monkeypatch.setattr(contract, "ESTIMATES", changed)
-        assert digest(json_schema()) != VERSIONS[CONTRACT_VERSION], column.name
+        assert digest(json_schema(changed)) != VERSIONS[CONTRACT_VERSION], column.name
 
 
 def test_it_is_a_schema_of_the_draft_it_names() -> None:

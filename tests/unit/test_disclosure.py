@@ -237,14 +237,14 @@ def test_equations_are_reduced_to_what_they_say() -> None:
 
 def test_ends_in_closed_form_and_by_linear_programs() -> None:
     score = np.array([[6.0, 7.0]])
-    low, high = ends(np.array([[5.0, 60.0]]), np.array([0.0, 60.0]), score)
+    low, high = ends(np.array([[5.0, 60.0]]), np.array([0.0, 60.0]), score, 10.0)
     np.testing.assert_allclose((low, high), [[400], [450]])  # 450 in all, of which the other 5 have 0 to 50
     three = np.array([[6.0, 7.0, 3.0]])
     twice = np.array([[5.0, 60.0, 0.0], [5.0, 60.0, 20.0]])
     for target, (least, most) in {(5.0, 0, 0): (0, 50), (0, 60.0, 0): (400, 450), (0, 0, 20.0): (60, 60)}.items():
-        low, high = ends(twice, np.array(target), three)
+        low, high = ends(twice, np.array(target), three, 10.0)
         np.testing.assert_allclose((low, high), [[least], [most]], atol=1e-6)
-    low, high = ends(np.zeros((0, 2)), np.array([5.0, 0.0]), score)
+    low, high = ends(np.zeros((0, 2)), np.array([5.0, 0.0]), score, 10.0)
     np.testing.assert_allclose((low, high), [[0], [50]])  # nothing is known
 
 
@@ -257,7 +257,7 @@ def test_ends_of_several_draws_are_never_wider_than_linear_programs_find() -> No
         if len(equations) < 2 or not target.any():
             continue
         draws = np.clip(rng.uniform(2, 9, 6) + rng.normal(size=(15, 6)), 0, 10)
-        low, high = ends(equations, target, draws)
+        low, high = ends(equations, target, draws, 10.0)
         for r, x in enumerate(draws):
             free = {"A_eq": equations, "b_eq": equations @ x, "bounds": (0, 10)}
             exact = [sign * linprog(sign * target, **free).fun for sign in (1, -1)]

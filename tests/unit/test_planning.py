@@ -95,7 +95,7 @@ def by_hand(f: Fit, s: int, m: np.ndarray, measures: list[str]) -> np.ndarray:
         np.einsum("md,nde,me->nm", weights, dense(arrays, hyper), weights)
         for arrays in (f.design, replace(f.design, precision=more))
     )
-    drawn = np.clip(f.draws.flat, 0, 10) @ weights.T
+    drawn = f.draws.flat @ weights.T
     between = drawn[:, f.areas.inhabited & ~f.areas.codes.isin(HIDDEN)].var(axis=1).mean(axis=0)
     variance = after + (drawn.var(axis=0, ddof=1) - now) * (after / now) ** 2
     return np.maximum(1 - variance / between, 0)

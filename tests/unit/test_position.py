@@ -16,11 +16,11 @@ def test_ranks_are_those_of_scipy() -> None:
 
 
 def test_positions_count_draws() -> None:
-    values = np.array([[1.0, 3.0, 2.0, 5.0], [2.0, 1.0, 2.0, 5.0], [3.0, 1.0, 2.0, 4.0], [3.0, 2.5, 2.0, 4.0]])
+    values = np.array([[1.0, 3.0, 2.0, 5.0], [2.0, 1.0, 1.5, 5.0], [3.0, 1.0, 2.0, 4.0], [3.0, 2.5, 2.0, 4.0]])
     parent = np.array([0, 0, 0, 1])
     every = np.ones(4, dtype=bool)
     found = above(values, parent, np.tile([2.0, 4.5], (4, 1)), every, every[:2])
-    assert found["p_above_parent"].tolist() == [0.625, 0.5, 0.5, 0.5]  # a tie counts half
+    assert found["p_above_parent"].tolist() == [0.625, 0.5, 0.375, 0.5]  # a tie counts half
     assert found["rank_lower"].tolist() == [1, 1, 2, 1]
     assert found["rank_upper"].tolist() == [3, 3, 3, 1]
 

@@ -149,6 +149,11 @@ def instances() -> dict[str, Any]:
         "DirectEstimates": direct,
         "DirectEstimates of many": dataclasses.replace(direct, sources=direct.sources * 50, subdimensions=many),
         "source": direct.sources[0],
+        "AreaCounts": bs.AreaCounts.from_frame(
+            pd.DataFrame({"code": range(9), "y": range(9), "n": 9}), y="y", trials="n", area="code"
+        ),
+        "Binomial": bs.Binomial(),
+        "Poisson": bs.Poisson(),
         "AreaModel": fit.model,
         "BYM2": bs.BYM2(islands),
         "IID": bs.IID("gemeente"),

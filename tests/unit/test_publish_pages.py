@@ -19,11 +19,9 @@ from page_reader import Page
 
 from buurtsae.drawing.maps import plot_intervals, plot_map
 from buurtsae.drawing.style import (
-    BREAKS,
     COLOURS,
     GREY,
-    class_labels,
-    class_of,
+    Classes,
     scale_length,
     scale_text,
     significant,
@@ -32,7 +30,10 @@ from buurtsae.errors import DataError
 from buurtsae.figures import decimals, dutch, interval
 from buurtsae.publication.outlines import outlines
 from buurtsae.publication.report import SECTIONS, write_quality
+from buurtsae.scale import SCORE
 from buurtsae.schemas import published
+
+CLASSES = Classes.of(SCORE, pd.DataFrame({"estimate": [5.0]}))
 
 
 @pytest.fixture(scope="module")
@@ -196,12 +197,14 @@ def test_intervals_and_significant_digits() -> None:
 
 
 def test_a_score_is_classed_as_it_is_printed() -> None:
+    assert CLASSES.breaks == (3, 4, 5, 5.5, 6, 6.5, 7, 8)
+    ends = (0, *CLASSES.breaks, 10)
     for score in np.linspace(0, 10, 2001):
-        low, high = BREAKS[class_of(score)], BREAKS[class_of(score) + 1]
+        low, high = ends[CLASSES.place(score)], ends[CLASSES.place(score) + 1]
         printed = float(dutch(score).replace(",", "."))
         assert low <= printed < high or printed == high == 10
-    assert len(COLOURS) == len(class_labels()) == len(BREAKS) - 1
-    assert [class_labels()[k] for k in (0, 3, 8)] == ["lager dan 3", "5 tot 5,5", "8 en hoger"]
+    assert len(COLOURS) == len(CLASSES.words)
+    assert [CLASSES.words[k].nl for k in (0, 3, 8)] == ["lager dan 3", "5 tot 5,5", "8 en hoger"]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +230,7 @@ def test_map_colours_by_class_hatches_the_indicative_and_greys_the_rest(
     base, *overlays = ax.collections
     for code, face in zip(areas.index, base.get_facecolors(), strict=True):
         shown = code in values.index and values.loc[code, "label"] != "niet_publiceren"
-        assert to_hex(face) == (COLOURS[class_of(values.loc[code, "estimate"])] if shown else GREY)
+        assert to_hex(face) == (COLOURS[CLASSES.place(values.loc[code, "estimate"])] if shown else GREY)
     assert {c.get_hatch() for c in overlays} == {"/////"}
     assert sum(len(c.get_paths()) for c in overlays) == (values["label"] == "indicatief").sum()
     legend = [t.get_text() for t in ax.get_legend().get_texts()]

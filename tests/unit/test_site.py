@@ -16,7 +16,7 @@ import shapely
 from made_estimates import AWKWARD, honeycomb, table
 from page_reader import Page
 
-from buurtsae.drawing.style import COLOURS, VERDICT_WORDS, class_of
+from buurtsae.drawing.style import COLOURS, VERDICT_WORDS, Classes
 from buurtsae.errors import ProblemsError
 from buurtsae.estimates.labels import PROTECTING, Rules, in_english
 from buurtsae.estimates.words.explanation import figure
@@ -28,11 +28,13 @@ from buurtsae.publication.manifest import Provenance
 from buurtsae.publication.method import Statement
 from buurtsae.publication.outlines import merged
 from buurtsae.publication.site import write_site
+from buurtsae.scale import SCORE
 from buurtsae.schemas import published
 from buurtsae.survey.concept import Concept
 
 RUN = {"title": "Streek <2023>", "created": "2024-01-01 12:00", "run_id": "20240101-abc", "draft": False}
 TOTAL = "buurtverbondenheid"
+CLASSES = Classes.of(SCORE, pd.DataFrame({"estimate": [5.0]}))
 HOSTILE = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -157,7 +159,7 @@ def test_a_gemeente_tells_each_buurt_in_map_and_table(
         assert cells[1:3] == [dutch(row["estimate"]), interval(row["lower"], row["upper"])]
         assert cells[4] == f"{row['n_respondents']} ({100 * row['own_data_share']:.0f}%)"
         assert cells[5].startswith(row["label"])
-        assert paths[buurt] == f"k{class_of(row['estimate'])}{'i' * (row['label'] == 'indicatief')}"
+        assert paths[buurt] == f"k{CLASSES.place(row['estimate'])}{'i' * (row['label'] == 'indicatief')}"
 
 
 def test_the_script_is_given_the_same_figures_of_every_measure(site: Path, made: pd.DataFrame) -> None:
@@ -180,7 +182,7 @@ def test_the_script_is_given_the_same_figures_of_every_measure(site: Path, made:
             assert r[:3] == [round(row[c], 1) for c in ("estimate", "lower", "upper")]
             assert r[5] == row["n_respondents"]
             assert (row["p_above_parent"] >= 0.8) == (words[r[4]] in words[:2])
-            assert r[8] == class_of(row["estimate"])
+            assert r[8] == CLASSES.place(row["estimate"])
 
 
 def test_hidden_figures_are_nowhere(site: Path, areas: gpd.GeoDataFrame, made: pd.DataFrame) -> None:

@@ -37,6 +37,7 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         "with the variance within the buurt ~ chi^2",
         "  eta[a,d] = x[a]' beta[d] + BYM2.sigma[d] (sqrt(1 - BYM2.phi[d]) v[a,d] + sqrt(BYM2.phi[d]) u[a,d])"
         " + gemeente.sigma[d] g[gemeente(a),d]   score of the residents",
+        "  Outcome: normal, on the scale of the data",
         "  x: 1 + stedelijkheid; numeric covariates per standard deviation",
         "Terms",
         "  BYM2 on Graph of 3 areas: 1 pairs (table), components of [2] areas, 1 without neighbours, 0 bridges: "

@@ -11,7 +11,7 @@ from scipy import integrate, stats
 
 from buurtsae.engines import laplace
 from buurtsae.engines.base import fit
-from buurtsae.engines.variances import Varying
+from buurtsae.engines.variances import Derivatives, Uncertain, Varying
 from buurtsae.model.design import Design, design
 from buurtsae.model.links import Link
 from buurtsae.model.priors import PC, LogNormal, Normal
@@ -46,8 +46,8 @@ def test_the_expansion_is_that_of_differences(varying: Varying) -> None:
     h = np.where(seen, rng.normal(0, 0.5, seen.shape), 0.0)
     r = np.where(seen, rng.normal(0, 1, seen.shape), 0.0)
 
-    def at(h: np.ndarray, r: np.ndarray):  # type: ignore[no-untyped-def]
-        return varying._expand(hyper, h, r)
+    def at(h: np.ndarray, r: np.ndarray) -> Derivatives:
+        return Uncertain(varying.observations, hyper).derivatives(h, r)
 
     found = at(h, r)
     for s, k in [(0, 5), (1, 7), (0, 20)]:
@@ -67,13 +67,13 @@ def test_newton_ends_at_the_joint_mode(varying: Varying) -> None:
     hyper = varying.scores.hyper(some_xi(varying, 3))
     found = varying.solve(hyper)
     seen = varying.design.observed
-    q = varying.observations.predictions(found.given, hyper.slope)
-    r = np.where(seen, varying.observations.residual(hyper.slope) - q, 0.0)
-    np.testing.assert_allclose(varying._expand(hyper, found.h, r).f_h, 0.0, atol=1e-6)
+    likelihood = Uncertain(varying.observations, hyper)
+    r = np.where(seen, likelihood.residual - likelihood.predictions(found.conditional), 0.0)
+    np.testing.assert_allclose(likelihood.derivatives(found.h, r).f_h, 0.0, atol=1e-6)
     # given these factors the field is where the exact posterior is
     exact = varying.conditional(hyper, np.exp(found.h))
-    np.testing.assert_allclose(found.given.mean, exact.mean, atol=1e-6)
-    assert (found.given.sd >= exact.sd - 1e-9).all()  # not knowing the variances costs something
+    np.testing.assert_allclose(found.conditional.mean, exact.mean, atol=1e-6)
+    assert (found.conditional.sd >= exact.sd - 1e-9).all()  # not knowing the variances costs something
 
 
 def test_variances_that_hardly_vary_are_those_given(varying: Varying) -> None:
@@ -85,7 +85,7 @@ def test_variances_that_hardly_vary_are_those_given(varying: Varying) -> None:
     assert hyper.kappa.max() < 1e-8
     chi2 = 0.5 * (varying.design.freedom * varying.design.ratio)[varying.design.observed].sum()
     assert found.log_likelihood == pytest.approx(exact.log_likelihood - chi2, abs=1e-5)
-    np.testing.assert_allclose(found.given.sd, exact.sd, rtol=1e-6)
+    np.testing.assert_allclose(found.conditional.sd, exact.sd, rtol=1e-6)
 
 
 def one_buurt(arrays: Design, y: float, v: float, ratio: float, freedom: float) -> Design:

@@ -17,8 +17,7 @@ from buurtsae.drawing.style import (
     GREY,
     LABEL_TEXT,
     NO_FIGURE,
-    class_labels,
-    class_of,
+    Classes,
     rings,
     scale_length,
     scale_text,
@@ -26,6 +25,7 @@ from buurtsae.drawing.style import (
 from buurtsae.errors import DataError, shown
 from buurtsae.figures import dutch
 from buurtsae.origin import SOURCE
+from buurtsae.scale import SCORE, Scale
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -41,11 +41,12 @@ def plot_map(
     geometry: gpd.GeoDataFrame,
     values: pd.DataFrame,
     title: str = "",
-    note: str = "score 0â€“10",
+    note: str = "",
     ax: Axes | None = None,
     source: str = SOURCE.nl,
+    scale: Scale = SCORE,
 ) -> Axes:
-    """Draw a choropleth in the fixed classes; hatched where indicative, grey where there is no figure.
+    """Draw a choropleth in the classes of the scale; hatched where indicative, grey where there is no figure.
 
     Parameters
     ----------
@@ -54,9 +55,11 @@ def plot_map(
     values : DataFrame, indexed by area_code
         Columns `estimate` and `label`. Buurten without a row are grey.
     title, note, source : str
-        Title, what the numbers are, and the line beneath the map.
+        Title, what the numbers are (by default the unit of the scale), and the line beneath the map.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+    scale : Scale
+        Of the measure.
 
     Raises
     ------
@@ -79,7 +82,8 @@ def plot_map(
         )
     ax = _axes(8.0, 6.0) if ax is None else ax
     known = values[values["estimate"].notna() & (values["label"] != "niet_publiceren")]
-    place = known["estimate"].map(class_of).reindex(geometry.index)
+    classes = Classes.of(scale, known)
+    place = known["estimate"].map(classes.place).reindex(geometry.index)
     hatched = known["label"].eq("indicatief").reindex(geometry.index, fill_value=False)
     outline = pd.Series([_outline(g) for g in geometry.geometry], index=geometry.index)
     colours = [GREY if np.isnan(k) else COLOURS[int(k)] for k in place]
@@ -93,13 +97,13 @@ def plot_map(
     ax.set_axis_off()
     ax.set_title(title, loc="left", fontweight="bold")
     _scale_bar(ax, left, low, right - left)
-    handles = [Patch(facecolor=c, edgecolor="#555555", label=t) for c, t in zip(COLOURS, class_labels(), strict=True)]
+    handles = [Patch(facecolor=c, edgecolor="#555555", label=w.nl) for c, w in zip(COLOURS, classes.words, strict=True)]
     handles.reverse()  # high on top, as on an axis
     handles.append(Patch(facecolor="white", edgecolor="#777777", hatch="/////", label="gearceerd: indicatief"))
     handles.append(Patch(facecolor=GREY, edgecolor="#555555", label=NO_FIGURE))
     ax.legend(
         handles=handles,
-        title=note,
+        title=note or _unit(scale),
         loc="upper left",
         bbox_to_anchor=(1.01, 1.0),
         frameon=False,
@@ -111,7 +115,9 @@ def plot_map(
     return ax
 
 
-def plot_intervals(values: pd.DataFrame, title: str = "", note: str = "score 0â€“10", ax: Axes | None = None) -> Axes:
+def plot_intervals(
+    values: pd.DataFrame, title: str = "", note: str = "", ax: Axes | None = None, scale: Scale = SCORE
+) -> Axes:
     """Draw a dot and the 95% interval per area, highest on top, with the direct estimate as a hollow grey mark.
 
     Parameters
@@ -120,9 +126,11 @@ def plot_intervals(values: pd.DataFrame, title: str = "", note: str = "score 0â€
         One row per area: `area_name`, `estimate`, `lower`, `upper`, `label` and, if there is one, `direct`. Areas
         without a figure are counted beneath the plot.
     title, note : str
-        Title, and what the numbers are.
+        Title, and what the numbers are; by default the unit of the scale.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default, its height following the number of areas.
+    scale : Scale
+        Of the measure.
     """
     from matplotlib.ticker import FuncFormatter
 
@@ -142,10 +150,10 @@ def plot_intervals(values: pd.DataFrame, title: str = "", note: str = "score 0â€
             )
     ax.set_yticks(known.index, known["area_name"], fontsize="small")
     ax.set_ylim(-0.7, len(known) - 0.3)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: dutch(x)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: dutch(x, scale.digits)))
     hidden = len(values) - len(known)
     without = f"; {hidden} zonder cijfer ({NO_FIGURE})" if hidden else ""
-    ax.set_xlabel(f"{note}, met 95%-interval{without}", fontsize="small")
+    ax.set_xlabel(f"{note or _unit(scale)}, met 95%-interval{without}", fontsize="small")
     ax.set_title(title, loc="left", fontweight="bold")
     ax.grid(axis="x", color="#e5e5e5")
     ax.set_axisbelow(True)
@@ -154,6 +162,10 @@ def plot_intervals(values: pd.DataFrame, title: str = "", note: str = "score 0â€
     if len(known):
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
     return ax
+
+
+def _unit(scale: Scale) -> str:
+    return scale.label.nl.replace("-", "â€“")
 
 
 def _axes(width: float, height: float) -> Axes:

@@ -1,7 +1,7 @@
 """What every figure and page shares: Dutch numbers, the fixed classes and colours, outlines.
 
-Classes are the same for all measures and years, so that maps can be laid side by side; they are narrower in the
-middle, where the buurten are. A score is classed as it is printed: rounded to one decimal first.
+Classes are the same for all measures and years, so that maps can be laid side by side: those of the measures' scale. A
+score is classed as it is printed: rounded first.
 Colours: YlGnBu of ColorBrewer (Brewer 1994), readable for the colour-blind and in grey.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,14 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.figures import both, dutch
-from buurtsae.notes import Note
+from buurtsae.notes import SWAPPED, Note
+from buurtsae.scale import Scale, round_step
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
     from shapely import MultiPolygon
     from shapely.geometry.base import BaseGeometry
 
-BREAKS = (0.0, 3.0, 4.0, 5.0, 5.5, 6.0, 6.5, 7.0, 8.0, 10.0)
 COLOURS = ("#ffffd9", "#edf8b1", "#c7e9b4", "#7fcdbb", "#41b6c4", "#1d91c0", "#225ea8", "#253494", "#081d58")
 DARK = 4  # from this class on, hatching is white
 GREY = "#dddddd"
@@ -54,26 +55,75 @@ def significant(value: Any, digits: int = 3) -> str:
     return dutch(value, 0 if whole else min(max(digits - 1 - size, 0), 6))
 
 
-def class_of(score: float) -> int:
-    """Return the position of the class of a score in `COLOURS`."""
-    return int(np.searchsorted(BREAKS[1:-1], round(float(score), 1), side="right"))
+def plain(value: float) -> Note:
+    """Return a number with as many decimals as it has."""
+    return both(f"{value:.10g}".translate(SWAPPED))
 
 
-def classes() -> list[Note]:
-    """Return the classes in words, lowest first."""
-    bounds = [both(dutch(b, 0 if b.is_integer() else 1)) for b in BREAKS]
-    inner = [Note("{a} to {b}", "{a} tot {b}", a=a, b=b) for a, b in pairwise(bounds[1:-1])]
-    lowest, highest = bounds[1], bounds[-2]
-    return [
-        Note("below {x}", "lager dan {x}", x=lowest),
-        *inner,
-        Note("{x} and above", "{x} en hoger", x=highest),
-    ]
+@dataclass(frozen=True)
+class Classes:
+    """The classes of maps, and the axis of other figures.
 
+    Attributes
+    ----------
+    breaks : tuple of float
+        Where they meet, lowest first.
+    digits : int
+        Decimals of a score.
+    axis : tuple of float
+        From where to where an axis goes, and the distance between its marks.
+    """
 
-def class_labels() -> list[str]:
-    """Return the classes in Dutch, lowest first."""
-    return [c.nl for c in classes()]
+    breaks: tuple[float, ...]
+    digits: int
+    axis: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, scale: Scale, table: pd.DataFrame) -> Classes:
+        """Return those of a scale, and of the figures in a table where it has no two ends.
+
+        Parameters
+        ----------
+        scale : Scale
+        table : DataFrame
+            `estimate` and, for the axis, `lower` and `upper`.
+        """
+        low, high = scale.lower, scale.upper
+        if scale.bounded:
+            step = scale.width / 5
+        else:
+            seen = table.reindex(columns=["estimate", "lower", "upper"]).astype(float)
+            least, most = (0.0, 1.0) if seen.isna().all(axis=None) else (np.nanmin(seen), np.nanmax(seen))
+            step = round_step(max(most - least, 1e-6) / 5)
+            low, high = step * math.floor(least / step), step * math.ceil(most / step)
+        return cls(scale.breaks(table["estimate"]), scale.digits, (low, high, step))
+
+    def place(self, score: float) -> int:
+        """Return the position of the class of a score in `COLOURS`."""
+        return int(np.searchsorted(self.breaks, round(float(score), self.digits), side="right"))
+
+    @property
+    def words(self) -> list[Note]:
+        """The classes in words, lowest first."""
+        bounds = [plain(b) for b in self.breaks]
+        inner = [Note("{a} to {b}", "{a} tot {b}", a=a, b=b) for a, b in pairwise(bounds)]
+        lowest, highest = bounds[0], bounds[-1]
+        return [
+            Note("below {x}", "lager dan {x}", x=lowest),
+            *inner,
+            Note("{x} and above", "{x} en hoger", x=highest),
+        ]
+
+    def along(self, value: float) -> float:
+        """Return how far along the axis a value lies, from 0 to 1."""
+        low, high, _ = self.axis
+        return (value - low) / (high - low)
+
+    @property
+    def marks(self) -> list[float]:
+        """Values to write along the axis."""
+        low, high, step = self.axis
+        return [round(low + k * step, 10) for k in range(round((high - low) / step) + 1)]
 
 
 def scale_length(width: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from html import escape
 from importlib import import_module
@@ -23,6 +23,7 @@ from buurtsae.draws import ESS_MIN, RHAT_MAX, Draws, convergence
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import ModelError, Problems, cut, shown
 from buurtsae.model.design import Design, design
+from buurtsae.model.outcome.count import Count
 from buurtsae.model.spec import AreaModel
 from buurtsae.sparse import Floats
 from buurtsae.survey.direct import DirectEstimates
@@ -88,6 +89,10 @@ class Fit:
     def information(self) -> Floats:
         """Precision of each source about the scores, at posterior means of its link, shape (S, K, D, D)."""
         _, slope, extra = self.links
+        outcome, size = self.design.model.outcome, self.design.size
+        if isinstance(outcome, Count) and size is not None:
+            information = outcome.precision(self.draws.flat.mean(axis=0), size)
+            return information[..., None] * np.eye(information.shape[-1])
         factor = 1.0 if self.draws.factor is None else self.draws.factor
         return self.design.information(slope.mean(axis=0), np.sqrt((extra**2).mean(axis=0)), factor)
 
@@ -187,10 +192,11 @@ def fit(
     Parameters
     ----------
     model : AreaModel
-    direct : DirectEstimates
-        With their areas.
+    direct : DirectEstimates or AreaCounts
+        With their areas; counts for an outcome of counts.
     engine : {"laplace", "nuts", "eblup"}
-        `laplace` is exact given the hyperparameters and weighs values of these: seconds. `nuts` samples: the reference.
+        `laplace` is exact given the hyperparameters and weighs values of these: seconds; of counts it is close, see
+        `buurtsae.engines.counts`. `nuts` samples: the reference.
         `eblup` is classical: a multivariate Fay-Herriot model of the same covariates by REML, of the reference sources,
         without priors or spatial effects; the fit's model, data and notes are those of that model.
     seed : int
@@ -217,5 +223,5 @@ def fit(
             f"engine {engine} does not support this model", ", ".join(refused), "a model without", "change it"
         )
     start = time.perf_counter()
-    draws = module.sample(arrays, seed, settings, progress)
+    draws = replace(module.sample(arrays, seed, settings, progress), outcome=arrays.model.outcome)
     return Fit(arrays, direct, draws, engine, seed, time.perf_counter() - start, asked)

@@ -114,6 +114,7 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
         coefficient=FLAT,
         covariates=model.covariates,
         missing=model.missing,
+        outcome=model.outcome,
     )
     return plain, replace(direct, sources=tuple(kept), scores=tuple(scores), notes=(*direct.notes, *notes))
 
@@ -150,6 +151,7 @@ def supports(design: Design) -> list[str]:
     return [
         *(["other random effects than one per area"] if not unstructured else []),
         *(["several sources of one sub-dimension"] if design.linked.any() else []),
+        *([f"counts: outcome {type(design.model.outcome).__name__}"] if design.size is not None else []),
         *(["modelled variances"] if design.model.variances is not None else []),
         *(["reference sources that are known per wijk only"] if design.sites.shape[0] > len(design.areas) else []),
     ]

@@ -9,8 +9,8 @@ With xi the hyperparameters as normal scores (`hyper`), p(xi | y) is known up to
    as many as its weight may be expected to need.
 
 The Pareto k-hat of the weights is the engine's certificate: it says whether the draws represent p(xi | y). Nothing else
-is approximate, but where sampling variances are modelled: these are at their mode (`variances`). The same seed gives
-the same draws on one thread and on several.
+is approximate, but where sampling variances are modelled: these are at their mode (`variances`); and for counts, whose
+likelihood is Laplace's (`counts`). The same seed gives the same draws on one thread and on several.
 
 References
 ----------
@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from buurtsae.draws import Certificate, Draws
+from buurtsae.engines.counts import Counting
 from buurtsae.engines.integration import Integration, Map, Progress, Share, integrate
 from buurtsae.engines.labels import Draw4, Whole, in_chains, labelled
 from buurtsae.engines.marginal import Marginal, Posterior
@@ -73,10 +74,17 @@ def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -
     # one thread per value: with more the order of sums, and so the last digits, would depend on the machine
     with threadpool_limits(1), ThreadPoolExecutor(options.threads) as pool, Progress(progress) as bar:
         bar.step("prepare (the first fit on a machine compiles for some 15 s)")
-        marginal = (Marginal if design.model.variances is None else Varying).of(design)
+        marginal = _marginal(design)
         early = Early(marginal, seed, options.draws)
         found = integrate(marginal, seed, options.hyperparameters or _enough(marginal), pool.map, bar, early.look)
         return _draw(early, found, pool.map, bar)
+
+
+def _marginal(design: Design) -> Marginal:
+    """Return the model with the field integrated out: exactly, or by Laplace's approximation."""
+    if design.size is not None:
+        return Counting.of(design)
+    return (Marginal if design.model.variances is None else Varying).of(design)
 
 
 def _enough(marginal: Marginal) -> int:

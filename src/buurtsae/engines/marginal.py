@@ -16,6 +16,7 @@ import scipy.sparse as sp
 
 from buurtsae.engines.hyper import Hyper, NormalScores
 from buurtsae.engines.observations import Observations
+from buurtsae.errors import ModelError
 from buurtsae.latent.conditional import Conditional, condition
 from buurtsae.latent.field import Field, field
 from buurtsae.latent.structure import Structure
@@ -59,10 +60,23 @@ class Marginal:
     observations: Observations
 
     exact_gradient = True
+    counts = False
 
     @classmethod
     def of(cls, design: Design) -> Marginal:
-        """Return the marginal model of a design; the symbolic analysis is made here, once."""
+        """Return the marginal model of a design; the symbolic analysis is made here, once.
+
+        Raises
+        ------
+        ModelError
+            Of counts, which are not Gaussian, whatever it is wanted for.
+        """
+        if (design.size is not None) > cls.counts:
+            got, hint = (
+                type(design.model.outcome).__name__,
+                "leave-out errors, contributions and plans are not for counts",
+            )
+            raise ModelError("the outcome is not Gaussian", got, "direct estimates with variances", hint)
         mean, sd = design.coefficient_priors
         x, offset = design.sites @ (design.x * sd), design.sites @ (design.x @ mean)
         latent = field(structures(design), x, offset, design.y.shape[-1])

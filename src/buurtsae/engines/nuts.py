@@ -30,6 +30,7 @@ from pydantic import Field
 from buurtsae.draws import Draws, unannounced
 from buurtsae.engines.labels import Whole, labelled
 from buurtsae.model.design import Design
+from buurtsae.model.outcome.count import Count
 from buurtsae.model.parameters import Values
 from buurtsae.model.priors import stacked
 from buurtsae.model.terms.base import Effect
@@ -98,6 +99,7 @@ def quiet_imports() -> Iterator[None]:
 def with_data(compiled: Any, design: Design) -> Any:
     """Return a compiled model with the data of another design of the same model, areas and sources."""
     names = ("y", "root", *(("centre",) if design.links else ()), *(_VARIANCES if design.model.variances else ()))
+    names = names if design.size is None else ("y", "size")
     return compiled.with_data(**{name: np.asarray(getattr(design, name), dtype=float) for name in names})
 
 
@@ -139,10 +141,15 @@ def build(design: Design) -> pm.Model:
     width = design.y.shape[-1]
     mean, sd = design.coefficient_priors
     with pm.Model() as model:
-        y, root, centre = (pm.Data(name, getattr(design, name)) for name in ("y", "root", "centre"))
+        y = pm.Data("y", design.y)
         beta = pm.Normal("beta", mean[:, None], sd[:, None], shape=(len(mean), width))
         eta = pm.Deterministic("eta", pt.dot(design.x, beta) + sum(_effect(e, design, pm, pt) for e in design.effects))
         score = _at_sites(design, eta, pt)
+        if isinstance(outcome := design.model.outcome, Count):
+            assert design.size is not None
+            pm.Potential("likelihood", outcome.log_likelihood(score, y[0], pm.Data("size", design.size)[0]))
+            return model
+        root, centre = (pm.Data(name, getattr(design, name)) for name in ("root", "centre"))
         prediction = score[None]
         if links := design.links:
             # places what is free in the (source, sub-dimension) table, 0 elsewhere

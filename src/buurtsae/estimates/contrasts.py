@@ -54,6 +54,8 @@ class Contrast:
 def scores(est: Estimates, area: Group, measure: str) -> Floats:
     """Return draws (S,) of the score of an area of any level, or of a group of areas weighted by residents.
 
+    Draws may lie beyond the ends of the scale: differences and ranks are of draws as they are.
+
     Parameters
     ----------
     est : Estimates
@@ -90,7 +92,7 @@ def scores(est: Estimates, area: Group, measure: str) -> Floats:
     weight = member * areas.population
     row = est.concept.matrix_of(est.draws.subdimensions).loc[measure].to_numpy()
     used = np.flatnonzero(weight)
-    return np.asarray(np.clip(est.draws.flat[:, used], 0, 10) @ row @ (weight[used] / weight.sum()))
+    return np.asarray(est.draws.scores(np.s_[:, used]) @ row @ (weight[used] / weight.sum()))
 
 
 def contrast(est: Estimates, first: Group, second: Group, measure: str, other: str | None = None) -> Contrast:

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from buurtsae.notes import SWAPPED
 from buurtsae.ranges import Count, Share, check_ranges
+from buurtsae.scale import SCORE, Scale
 
 EXACT = "gelijk aan een gepubliceerd cijfer dat als exact is opgegeven"  # an interval of width 0 is said, not earned
 
@@ -43,6 +44,7 @@ REASONS = {  # every part of a reason, and its English
     EXACT: "equal to a published figure that was given as exact",
 }
 BASES = ("eigen_respondenten", "gemengd", "vooral_model")
+WIDEST = 10.0  # tenths of the scale
 MOST, SOME = 0.5, 0.2  # of an estimate from own data: at least this for the first two of `BASES`
 
 
@@ -59,12 +61,12 @@ class Rules:
     min_reliability : float
         Below it a figure is `indicatief`: the posterior variance is large beside the differences between buurten.
     max_width : float
-        Above it, in points on 0-10, a figure is `indicatief`: its 95% interval is too wide. 10 allows any width.
+        Above it, in tenths of the scale, a figure is `indicatief`: its 95% interval is too wide. 10 allows any width.
     min_own_share : float
         Below it a figure is `indicatief`: the area's own respondents weigh too little in it. 0 allows any weight.
     protection : float
-        What can be computed of a buurt that is hidden is an interval of at least as many points (`disclosure`): areas
-        that give away more are hidden too. 0 hides no more.
+        What can be computed of a buurt that is hidden is an interval of at least as many tenths of the scale
+        (`disclosure`): areas that give away more are hidden too. 0 hides no more.
     min_direct : int
         Direct estimates of fewer respondents are not published: they are answers of a few people.
     max_share : float
@@ -86,7 +88,7 @@ class Rules:
     min_residents: Count = 10
     min_respondents: Count = 1
     min_reliability: Share = 0.5
-    max_width: Annotated[float, Interval(ge=0, le=10)] = 10.0
+    max_width: Annotated[float, Interval(ge=0, le=10)] = WIDEST
     min_own_share: Share = 0.0
     protection: Annotated[float, Interval(ge=0, le=9)] = 2.0
     min_direct: Count = 10
@@ -97,7 +99,7 @@ class Rules:
         check_ranges(self, "rule")
 
     def reasons(
-        self, table: pd.DataFrame, imputed: set[str], shown: NDArray[np.bool_]
+        self, table: pd.DataFrame, imputed: set[str], shown: NDArray[np.bool_], scale: Scale = SCORE
     ) -> dict[str, dict[str, pd.Series]]:
         """Return which rows have which reason, per label; the last label that applies is given.
 
@@ -109,17 +111,20 @@ class Rules:
             Areas of which a covariate is estimated.
         shown : ndarray of bool, shape (rows,)
             Which rows may be published: not those with few residents, nor those that would give these away.
+        scale : Scale
+            Of the measures: widths count in tenths of it.
         """
         n, few = table["n_respondents"], table["n_respondents"] < self.min_respondents
         small = table["population"] < self.min_residents
         unreliable = table["reliability"] < self.min_reliability
-        wide = table["upper"] - table["lower"] > self.max_width
+        points = self.max_width * scale.point
+        wide = (table["upper"] - table["lower"] > points) & (self.max_width < WIDEST)
         return {
             "indicatief": {
                 "geen eigen respondenten: schatting uit het model": few & (n == 0),
                 f"minder dan {self.min_respondents} respondenten": few & (n > 0),
                 f"betrouwbaarheid onder {_dutch(self.min_reliability)}": unreliable & ~few,
-                f"interval breder dan {_dutch(self.max_width)}": wide & ~few,
+                f"interval breder dan {_dutch(points)}": wide & ~few,
                 f"eigen data wegen minder dan {_dutch(self.min_own_share)}": (
                     (table["own_data_share"] < self.min_own_share) & ~few
                 ),
@@ -131,10 +136,12 @@ class Rules:
             },
         }
 
-    def apply(self, table: pd.DataFrame, imputed: set[str], shown: NDArray[np.bool_]) -> pd.DataFrame:
+    def apply(
+        self, table: pd.DataFrame, imputed: set[str], shown: NDArray[np.bool_], scale: Scale = SCORE
+    ) -> pd.DataFrame:
         """Return the table with the columns `label` and `reason`; parameters as of `reasons`."""
         label, reason = pd.Series("betrouwbaar", index=table.index), pd.Series(None, index=table.index, dtype=object)
-        for name, texts in self.reasons(table, imputed, shown).items():
+        for name, texts in self.reasons(table, imputed, shown, scale).items():
             joined = pd.Series("", index=table.index)
             for text, holds in texts.items():
                 joined = joined.where(~holds, joined + "; " + text)

@@ -40,7 +40,7 @@ class OwnData:
         """Return it of a fit."""
         precision = fit.information.sum(axis=0)
         leaves = concept.matrix_of(fit.draws.subdimensions) > 0
-        return cls(precision, leaves, fit.design.sites, fit.draws.flat, fit.areas)
+        return cls(precision, leaves, fit.design.sites, fit.draws.scores(), fit.areas)
 
     def share(self, measure: str, level: str, labels: list[str], values: Floats) -> Floats:
         """Return the share of own data in the measure of areas of a level, from draws (S, areas) of it."""

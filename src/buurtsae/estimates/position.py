@@ -21,8 +21,11 @@ MOST = 4_000_000  # values that G and expected ranks are computed from: more cha
 
 
 def ranks(values: Floats) -> Ints:
-    """Return the rank per draw, 1 the highest, of values (S, K)."""
+    """Return the rank per draw, 1 the highest, of values (S, K); ties, as of scores at an end, in a random order."""
     order = np.argsort(-values, axis=1)
+    tied = np.flatnonzero((np.diff(np.take_along_axis(values, order, axis=1), axis=1) == 0).any(axis=1))
+    chance = np.random.default_rng(1).random((len(tied), values.shape[1]))
+    order[tied] = np.lexsort((chance, -values[tied]), axis=1)
     out = np.empty_like(order)
     np.put_along_axis(out, order, np.arange(1, values.shape[1] + 1)[None], axis=1)
     return out

@@ -3,8 +3,9 @@ r"""Estimates: summaries of joint draws, for every level and measure, from one a
 A measure is m_a = sum_d A_md eta_ad (the concept's weights); an area G above buurt is the mean of its buurten weighted
 by residents, m_G = sum_{a in G} N_a m_a / N_G: both per draw, so that all figures agree. Reliability is
 1 - Var(m_G | y) / E[ variance of m over the buurten | y ], not below 0, at every level. Rank 1 is the highest score in
-the parent. Draws outside 0-10 count as its ends. What is compared with other areas, the variance between buurten, ranks
-and triple-goal estimates, is compared with those whose estimates are published (`release`): hidden ones would show.
+the parent. All of this is of draws as they are; estimates and intervals are brought to the scale afterwards
+(`Scale.shown`), so that no mean is biased near an end. What is compared with other areas, the variance between buurten,
+ranks and triple-goal estimates, is compared with published ones only (`release`): hidden ones would show.
 
 References
 ----------
@@ -30,14 +31,16 @@ from buurtsae.draws import Draws, convergence
 from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, ModelError, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Benchmarked
-from buurtsae.estimates.disclosure.release import DIRECT_DECIMALS, Release
+from buurtsae.estimates.disclosure.release import Release, direct_decimals
 from buurtsae.estimates.labels import Rules, in_words
+from buurtsae.estimates.measured import measured
 from buurtsae.estimates.own_data import OwnData
 from buurtsae.estimates.position import above, triple_goal
 from buurtsae.estimates.words.explanation import explanation
 from buurtsae.estimates.words.leaning import leaning
 from buurtsae.notes import MADE
 from buurtsae.origin import Fictitious, marked, source
+from buurtsae.scale import Scale
 from buurtsae.schemas import ESTIMATES, check_estimates, published, records
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept
@@ -99,14 +102,14 @@ class Estimates:
     @cached_property
     def published(self) -> pd.DataFrame:
         """The table as it may go out: without the figures of `niet_publiceren` rows, and direct estimates of a few
-        respondents, which have two decimals; rounded where the rules say so.
+        respondents, which have few decimals; rounded where the rules say so.
         """
         table, direct = published(self.table), ["direct", "direct_se"]
         table.loc[~self.release.open_direct(table), direct] = np.nan
         table.loc[~self.release.open_errors(table), "direct_se"] = np.nan
-        decimals = self.rules.decimals
+        decimals, most = self.rules.decimals, direct_decimals(self.concept.scale)
         if self.fit.direct.counted:
-            table[direct] = table[direct].round(DIRECT_DECIMALS if decimals is None else min(decimals, DIRECT_DECIMALS))
+            table[direct] = table[direct].round(most if decimals is None else min(decimals, most))
         if decimals is not None:
             scores = ["estimate", "sd", "lower", "upper"]
             table[scores] = table[scores].round(decimals)
@@ -161,7 +164,8 @@ class Estimates:
             shown = self.release.shown(level, labels)
             if not shown.any():
                 continue
-            part = {"area_code": np.array(labels, dtype=object)[shown], "constrained": triple_goal(values[:, shown])}
+            part = {"area_code": np.array(labels, dtype=object)[shown]}
+            part["constrained"] = self.concept.scale.shown(triple_goal(values[:, shown]))
             parts.append(pd.DataFrame(part).assign(level=level, measure=measure))
         found = pd.concat(parts, ignore_index=True)
         if self.benchmarked is not None:
@@ -178,12 +182,14 @@ class Estimates:
     def map(self, measure: str, ax: Axes | None = None) -> Axes:
         """Draw the buurt scores of a measure on a map, hatched where indicative, grey where not published."""
         title, line = self.concept.nodes[measure].nl, source(self.fictitious).nl
-        return plot_map(self.areas.frame, self.select(measure), title=title, ax=ax, source=line)
+        rows, scale = self.select(measure), self.concept.scale
+        return plot_map(self.areas.frame, rows, title=title, ax=ax, source=line, scale=scale)
 
     def plot_intervals(self, measure: str, level: str | None = None, ax: Axes | None = None) -> Axes:
         """Draw scores with their 95% intervals, and direct estimates beside them; of the next level by default."""
         title = self.concept.nodes[measure].nl + (" (fictief)" if self.fictitious else "")
-        return plot_intervals(self.select(measure, level or self.areas.levels[1]), title=title, ax=ax)
+        rows = self.select(measure, level or self.areas.levels[1])
+        return plot_intervals(rows, title=title, ax=ax, scale=self.concept.scale)
 
     def explain(self, code: str) -> str:
         """Return, in Dutch, what is known about one area and where it comes from.
@@ -209,7 +215,7 @@ class Estimates:
         parts = records(table[table["area_code"] == code])
         names = {m: n.nl for m, n in self.concept.nodes.items()}
         rows = rows.assign(population=None) if self.areas.alike else rows
-        text = explanation(records(rows), names, {r["measure"]: r for r in parts})
+        text = explanation(records(rows), names, {r["measure"]: r for r in parts}, self.concept.scale)
         return f"{MADE.nl}\n{text}" if self.fictitious else text
 
     def _repr_html_(self) -> str:
@@ -217,8 +223,9 @@ class Estimates:
         table = self.published
         land = table[table["level"] == self.areas.system.whole].set_index("measure")
         labels = table[table["level"] == self.areas.base].groupby(["measure", "label"]).size().unstack(fill_value=0)
-        view = land[["estimate", "lower", "upper"]].round(1).join(labels)
-        view.index = pd.Index([self.concept.nodes[m].nl for m in view.index], name=f"{self.areas.region}, 0-10")
+        view = land[["estimate", "lower", "upper"]].round(self.concept.scale.digits).join(labels)
+        name = f"{self.areas.region}, {self.concept.scale.ends or self.concept.scale.nl}"
+        view.index = pd.Index([self.concept.nodes[m].nl for m in view.index], name=name)
         return f"{view.to_html()}<p>{escape(repr(self))}</p>"
 
     def __repr__(self) -> str:
@@ -230,10 +237,10 @@ class Estimates:
 def level_draws(
     fit: Fit, concept: Concept, draws: Draws | None = None, *, partial: bool = False
 ) -> Iterator[tuple[str, str, list[str], Floats]]:
-    """Yield measure, level, codes, and draws (draws, areas): one measure in memory at a time.
+    """Yield measure, level, codes, and draws (draws, areas) of scores: one measure in memory at a time.
 
-    The draws are those of the fit unless others are given, with areas in the same order. Areas of which the run holds a
-    part are left out, unless `partial`.
+    Draws may lie beyond the ends of the scale. They are those of the fit unless others are given, with areas in the
+    same order. Areas of which the run holds a part are left out, unless `partial`.
     """
     draws = draws or fit.draws
     weights = concept.matrix_of(draws.subdimensions)
@@ -243,8 +250,7 @@ def level_draws(
         kept = np.flatnonzero(partial | fit.areas.complete(level, labels))
         if len(kept):
             aggregations[level] = [labels[k] for k in kept], matrix[kept]
-    # the normal model knows no ends of the scale; per draw, so that all levels agree
-    scores = np.clip(draws.flat, 0.0, 10.0)
+    scores = draws.scores()
     for measure, row in zip(weights.index, weights.to_numpy(), strict=True):
         buurten = scores @ row
         for level, (labels, matrix) in aggregations.items():
@@ -267,7 +273,7 @@ def estimate(
     fit : Fit or Benchmarked
     concept : Concept, optional
         Its weights make dimensions and total. By default that of the benchmarks, or of buurtverbondenheid; measures
-        that it does not have are estimated as they are.
+        that it does not have are estimated as they are. Measures are on the scale of the outcome.
     rules : Rules, optional
         Thresholds of the labels.
     year : int, optional
@@ -284,7 +290,8 @@ def estimate(
     Raises
     ------
     ModelError
-        If benchmarked draws do not come from a fit, or the concept is not that of the benchmarks.
+        If benchmarked draws do not come from a fit, the concept is not that of the benchmarks, or the measures of the
+        concept have other ends than the outcome of the model.
 
     Examples
     --------
@@ -296,7 +303,7 @@ def estimate(
     benchmarked = fit if isinstance(fit, Benchmarked) else None
     if isinstance(fit, Benchmarked):
         concept, fit = concept or fit.benchmarks.concept, _of_fit(fit, concept)
-    concept, rules = concept or Concept.of(fit.direct.subdimensions), _applicable(rules or Rules(), fit)
+    concept, rules = measured(fit, concept), _applicable(rules or Rules(), fit)
     draws = fit.draws if benchmarked is None else benchmarked.draws
     exact = () if benchmarked is None else benchmarked.benchmarks.exact
     release = Release.of(fit, draws, rules, exact)
@@ -307,7 +314,9 @@ def estimate(
         run_id=marked(run_id, fictitious),
     )
     columns = [c.name for c in ESTIMATES]
-    return Estimates(check_estimates(table[columns]), fit, concept, rules, release, benchmarked, fictitious)
+    return Estimates(
+        check_estimates(table[columns], concept.scale), fit, concept, rules, release, benchmarked, fictitious
+    )
 
 
 def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Release) -> pd.DataFrame:
@@ -322,7 +331,7 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
     ):
         between = between_buurten(group[areas.base][1], release.shown(areas.base, group[areas.base][0]))
         for level, (labels, values) in group.items():
-            part = _summary(values)
+            part = _summary(values, concept.scale)
             # what the model makes of the area's own data, which benchmarks do not change
             part["own_data_share"] = own.share(measure, level, labels, values if model is None else model[1][level][1])
             part["reliability"] = reliability(values.var(axis=0, ddof=1), between)
@@ -339,7 +348,7 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
     table = table.merge(direct, on=["level", "area_code", "measure"], how="left", validate="one_to_one")
     table = table[~release.partly(table)]
     table, imputed = _describe(table, fit), {c for found in fit.design.imputed.values() for c in found}
-    table = rules.apply(table, imputed, release.open(table))
+    table = rules.apply(table, imputed, release.open(table), concept.scale)
     if not fit.direct.counted:
         known = table["n_respondents"] == 0
         table = table.assign(**{c: table[c].astype("Float64").where(known) for c in ("n_respondents", "n_effective")})
@@ -390,13 +399,13 @@ def _by_measure(fit: Fit, concept: Concept, draws: Draws) -> Iterator[tuple[str,
             group = {}
 
 
-def _summary(values: Floats) -> dict[str, Any]:
+def _summary(values: Floats, scale: Scale) -> dict[str, Any]:
     mean, sd = values.mean(axis=0), values.std(axis=0, ddof=1)
     by_area = np.array(values.T, order="C")  # a copy that may be sorted in place
     lower, upper = np.quantile(by_area, [0.025, 0.975], axis=1, overwrite_input=True)
     exact = sd < 1e-9  # a benchmark: its quantiles are its mean, but for rounding
     ends = {"lower": np.where(exact, mean, lower), "upper": np.where(exact, mean, upper)}
-    return {"estimate": mean, "sd": sd, **ends}
+    return {"sd": sd} | {name: scale.shown(figure) for name, figure in ({"estimate": mean} | ends).items()}
 
 
 def _describe(table: pd.DataFrame, fit: Fit) -> pd.DataFrame:

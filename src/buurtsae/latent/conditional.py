@@ -54,6 +54,11 @@ class Loadings:
     strengths: tuple[Floats, ...] = ()
 
     @property
+    def parts(self) -> tuple[Floats, ...]:
+        """All of them, one after another."""
+        return self.terms, self.loose, *self.strengths
+
+    @property
     def joined(self) -> Floats:
         """A root of the covariance of all unstructured parts together, (D, D): R' of C' = Q R."""
         if len(self.loose) == 1:

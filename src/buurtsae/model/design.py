@@ -10,7 +10,7 @@ answers alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -22,11 +22,13 @@ from buurtsae.model.covariates import Provenance
 from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import covariates
+from buurtsae.model.outcome.count import Count
 from buurtsae.model.plausible import far, figures
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms.base import Effect
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
+from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates
 
@@ -50,9 +52,9 @@ class Design:
     x : ndarray, shape (N, P)
         Standardised covariates; the first column is the intercept where there is one.
     y : ndarray, shape (S, K, W)
-        Direct estimates, 0 where there is none.
+        Direct estimates, or counts; 0 where there is none.
     precision, root : ndarray, shape (S, K, W, W)
-        W and R of the sampling errors; 0 where there is no estimate.
+        W and R of the sampling errors; 0 where there is no estimate, and for counts.
     linked : ndarray of bool, shape (S, W)
         True where the source informs a column of which it is not the reference: alpha, lambda, tau are free.
     kinds : tuple of str
@@ -67,6 +69,8 @@ class Design:
     covariates : tuple of Provenance
     strange : tuple of Note
         Figures of the areas that may not be what they say.
+    size : ndarray, shape (S, K, W), optional
+        Of counts, their trials or exposure; 0 where nothing was observed.
     """
 
     model: AreaModel
@@ -89,6 +93,7 @@ class Design:
     covariates: tuple[Provenance, ...]
     strange: tuple[Note, ...] = ()
     years: tuple[int, ...] = ()
+    size: Floats | None = None
 
     @property
     def periods(self) -> int:
@@ -151,6 +156,8 @@ class Design:
     @property
     def observed(self) -> NDArray[np.bool_]:
         """True where a source has an estimate, shape (S, K, W)."""
+        if self.size is not None:
+            return self.size > 0
         return np.asarray(np.einsum("sndd->snd", self.precision) > 0)
 
     def information(self, slope: Floats, extra: Floats, factor: Floats | float = 1.0) -> Floats:
@@ -191,6 +198,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         a grouping that the areas do not have; columns that are linear combinations of others; figures out of range.
     """
     problems, areas = Problems(), direct.areas
+    model = replace(model, outcome=model.outcome.on(direct.scale))
     part = None
     try:
         coefficients, x, part = covariates(model, areas)
@@ -199,10 +207,16 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     strange = problems.sift(figures(areas))
     numeric = pd.DataFrame() if part is None else part.numeric
     effects = _effects(model, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
+    check_outcome(model, direct, problems)
     problems.raise_if_any()
     assert part is not None  # or there was a problem
     site_codes, sites = _sites(direct)
-    y, precision, root = _observations(direct, site_codes)
+    size = None
+    if isinstance(direct, AreaCounts):
+        y, size = (np.where(direct.size > 0, part, 0.0)[None] for part in (direct.y, direct.size))
+        precision = root = np.zeros((*y.shape, y.shape[-1]))
+    else:
+        y, precision, root = _observations(direct, site_codes)
     ratio, freedom = _variances(direct, site_codes)
     if model.variances is not None and not (freedom > 0).any():
         raise ModelError(
@@ -237,9 +251,22 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         centre=centre,
         effects=effects,
         covariates=part.covariates,
-        strange=(*strange, *(far(model.intercept, centre) if "Intercept" in coefficients else ())),
+        strange=(*strange, *(far(model.intercept, centre) if size is None and "Intercept" in coefficients else ())),
         years=direct.years,
+        size=size,
     )
+
+
+def check_outcome(model: AreaModel, direct: DirectEstimates, problems: Problems) -> None:
+    """Collect what the outcome of a model cannot have: data of another kind, or outside its support."""
+    outcome, kind = model.outcome, type(model.outcome).__name__
+    needs = f"counts beside {outcome.beside}" if isinstance(outcome, Count) else "direct estimates with variances"
+    data = f"counts beside {direct.beside}" if isinstance(direct, AreaCounts) else "direct estimates with variances"
+    if needs != data:
+        hint = "AreaModel(outcome=Binomial()) is for counts beside trials, Poisson() for those beside an exposure"
+        problems.add("the data do not go with the outcome of the model", data, f"{needs}, for {kind}", hint, ModelError)
+    elif isinstance(outcome, Count) and isinstance(direct, AreaCounts):
+        outcome.check(direct.y, direct.size, list(direct.areas.codes), problems)
 
 
 def _effects(model: AreaModel, frame: Frame, problems: Problems) -> tuple[Effect, ...]:

@@ -1,5 +1,7 @@
 r"""The area-level model, as the user states it; nothing here has seen data.
 
+Counts are seen as their outcome says (`model.outcome`), given eta. Of direct estimates,
+
     y_[s,a] = c + alpha_s + lambda_s * (eta_a - c) + tau_s * w_[s,a] + e,   e ~ N(0, V_[s,a])     (vectors over d)
     eta_ad = x_a' beta_d + sum of terms
 
@@ -24,6 +26,9 @@ from html import escape
 from buurtsae.errors import ModelError
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
+from buurtsae.model.outcome.base import Outcome
+from buurtsae.model.outcome.count import Count
+from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.priors import Normal, Prior
 from buurtsae.model.terms.base import Term
 from buurtsae.notes import Note
@@ -42,7 +47,8 @@ class AreaModel:
         Random effects, such as `BYM2` and `IID`; of one kind there may be several that data can tell apart, each with a
         name of its own.
     intercept, coefficient : Normal
-        Priors: of the mean score, and of the effect of one standard deviation of a covariate.
+        Priors: of the mean score, Normal(5, 5) by default and wide on the link's scale for counts, and of the effect of
+        one standard deviation of a covariate.
     link, participatory : Link
         Priors of alpha, lambda and tau of surveys other than the reference, and of participatory sources.
     variances : Prior, optional
@@ -53,6 +59,8 @@ class AreaModel:
     missing : {"refuse", "impute"}
         What to do with a covariate that is missing in an inhabited area: raise, or fill with the median of the
         gemeente, or of what else lies above the areas (of all, where that is missing too), and flag the area.
+    outcome : Outcome
+        What is modelled, with its scale: normal by default, on the scale of the data.
 
     Examples
     --------
@@ -63,17 +71,21 @@ class AreaModel:
 
     formula: str = "1"
     terms: tuple[Term, ...] = ()
-    intercept: Normal = Normal(5.0, 5.0)
+    intercept: Normal = None  # type: ignore[assignment]  # that of the outcome
     coefficient: Normal = Normal(0.0, 1.0)
     link: Link = SURVEY
     participatory: Link = PARTICIPATORY
     variances: Prior | None = None
     covariates: tuple[Covariate, ...] = ()
     missing: Missing = "refuse"
+    outcome: Outcome = Gaussian()
 
     def __post_init__(self) -> None:
         for name in ("terms", "covariates"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # lists are welcome, and frozen here
+        if self.intercept is None:
+            prior = self.outcome.intercept if isinstance(self.outcome, Count) else Normal(5.0, 5.0)
+            object.__setattr__(self, "intercept", prior)
         if unknown := [repr(t) for t in self.terms if not hasattr(t, "on")]:
             raise ModelError("a term is unknown", ", ".join(unknown), "a term, such as BYM2 or IID", "choose one")
         names = [t.name for t in self.terms]
@@ -94,24 +106,19 @@ class AreaModel:
     @property
     def words(self) -> Note:
         """The model in words and symbols, in English and in Dutch."""
-        as_given = Note("as given", "zoals gegeven")
         symbols = " + ".join(["x[a]' beta[d]", *(t.symbol for t in self.terms)])
+        counted = isinstance(self.outcome, Count)
         lines = [
+            *(_COUNTS if counted else self._seen()),
             Note(
-                "Area-level model of buurtverbondenheid (multivariate Fay-Herriot)",
-                "Gebiedsmodel van buurtverbondenheid (multivariaat Fay-Herriot)",
-            ),
-            Note("{formula}   direct estimate of source s", "{formula}   directe schatting van bron s", formula=_SEEN),
-            Note(
-                "  e ~ N(0, V[s,a]), w ~ N(0, 1); V {how}",
-                "  e ~ N(0, V[s,a]), w ~ N(0, 1); V {how}",
-                how=as_given if self.variances is None else _JOINT,
-            ),
-            Note(
-                "  eta[a,d] = {symbols}   score of the residents",
-                "  eta[a,d] = {symbols}   score van de bewoners",
+                "  eta[a,d] = {symbols}   {what}",
+                "  eta[a,d] = {symbols}   {what}",
                 symbols=symbols,
+                what=Note("on the scale of the link", "op de schaal van de link")
+                if counted
+                else Note("score of the residents", "score van de bewoners"),
             ),
+            self.outcome.words,
             in_formula(self.formula),
             *(
                 Note("  {name}: {about}", "  {name}: {about}", name=c.name, about=_described(c))
@@ -137,11 +144,27 @@ class AreaModel:
                     fixed=fixed,
                 )
                 for name, of, fixed in (("alpha", "offset", 0), ("lambda", "slope", 1), ("tau", "extra", 0))
+                if not counted
             ),
             *([_prior("kappa", self.variances)] if self.variances else []),
             missing(self.missing),
         ]
         return Note.joined(lines, "\n")
+
+    def _seen(self) -> list[Note]:
+        """What direct estimates say about the scores."""
+        return [
+            Note(
+                "Area-level model of buurtverbondenheid (multivariate Fay-Herriot)",
+                "Gebiedsmodel van buurtverbondenheid (multivariaat Fay-Herriot)",
+            ),
+            Note("{formula}   direct estimate of source s", "{formula}   directe schatting van bron s", formula=_SEEN),
+            Note(
+                "  e ~ N(0, V[s,a]), w ~ N(0, 1); V {how}",
+                "  e ~ N(0, V[s,a]), w ~ N(0, 1); V {how}",
+                how=Note("as given", "zoals gegeven") if self.variances is None else _JOINT,
+            ),
+        ]
 
 
 def in_formula(formula: str) -> Note:
@@ -170,6 +193,7 @@ def _described(c: Covariate) -> Note:
     return Note.joined(said, ", ") if said else Note("as it is", "zoals het is")
 
 
+_COUNTS = [Note("Area-level model of counts", "Gebiedsmodel van aantallen")]
 _SEEN = "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + tau[s] w[s,a] + e"
 _MISSING = {"refuse": Note("refuse", "weigeren"), "impute": Note("impute", "vervangen")}
 _JOINT = Note(

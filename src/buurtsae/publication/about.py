@@ -13,15 +13,15 @@ from typing import Any
 from buurtsae.errors import DataError
 from buurtsae.notes import MADE, Note
 from buurtsae.origin import Fictitious, notice, source
+from buurtsae.scale import Scale
 
+MODELLED = Note(
+    "It is a model estimate: answers of the area's respondents combined with characteristics of the area and with what "
+    "is known of the areas around it.",
+    "Het is een schatting met een model: antwoorden van respondenten in het gebied, gecombineerd met kenmerken van het "
+    "gebied en met gegevens over de buurten eromheen.",
+)
 PARTS = (
-    (
-        "Score",
-        "Een score loopt van 0 (laag) tot 10 (hoog). Het is een schatting met een model: antwoorden van respondenten "
-        "in het gebied, gecombineerd met kenmerken van het gebied en met gegevens over de buurten eromheen.",
-        "A score runs from 0 (low) to 10 (high). It is a model estimate: answers of the area's respondents combined "
-        "with characteristics of the area and with what is known of the areas around it.",
-    ),
     (
         "Interval",
         "De werkelijke score ligt met 95% kans tussen `lower` en `upper`. Verschillen tussen gebieden waarvan de "
@@ -44,6 +44,23 @@ PARTS = (
         "stays, its cells are empty and `reason` says why. Empty is not zero.",
     ),
 )
+
+
+def parts(scale: Scale) -> tuple[tuple[str, str, str], ...]:
+    """Return what readers must know, per notion: its name, the text in Dutch and in English."""
+    low, high = scale.lower, scale.upper
+    said = [Note("A score is a number {range}.", "Een score is een getal {range}.", range=scale.range)]
+    if scale.bounded:
+        runs = (
+            "A score runs from {low:g} (low) to {high:g} (high).",
+            "Een score loopt van {low:g} (laag) tot {high:g} (hoog).",
+        )
+        said = [Note(*runs, low=low, high=high)]
+    if not scale.plain:
+        said.append(Note("Its unit: {unit}.", "De eenheid: {unit}.", unit=scale.unit))
+    first = Note.joined([*said, MODELLED], " ")
+    return ("Score", first.nl, str(first)), *PARTS
+
 
 # what each column of the contract is, in Dutch; English is in `schemas.ESTIMATES`
 COLUMNS = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from buurtsae.drawing.style import significant
+from buurtsae.drawing.style import Classes, significant
 from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.estimates.labels import in_words
 from buurtsae.estimates.summary import Estimates
@@ -126,6 +126,11 @@ class Content:
     def years(self) -> tuple[int, ...]:
         """The years that there are, latest last."""
         return tuple(sorted(int(y) for y in self.table["year"].unique()))
+
+    @cached_property
+    def classes(self) -> Classes:
+        """The classes of maps, the same for all measures and years."""
+        return Classes.of(self.concept.scale, self.table[self.table["level"] == "buurt"])
 
     @cached_property
     def names(self) -> dict[str, str]:

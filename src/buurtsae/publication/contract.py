@@ -1,8 +1,9 @@
 """The contract as a JSON Schema (draft 2020-12) of one row of `estimates`, for readers in any language.
 
-The schema is generated from `ESTIMATES` and stored in the package beside this module, so that a change of the columns
-is a change of a file that reviewers see. Rules between columns are those of published tables: a row labelled
-`niet_publiceren` has no figures and has a reason, any other has its estimate and interval. To store it anew:
+The schema is generated from the columns; that of scores on 0-10 is stored in the package beside this module, so that a
+change of the columns is a change of a file that reviewers see. Rules between columns are those of published tables: a
+row labelled `niet_publiceren` has no figures and has a reason, any other has its estimate and interval. To store it
+anew:
 
     python -m buurtsae.publication.contract
 
@@ -12,18 +13,20 @@ See https://json-schema.org/draft/2020-12.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, SUPPRESSED, Column
+from buurtsae.scale import SCORE, Scale
+from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, SUPPRESSED, Column, estimates
 
 STORED = "contract.schema.json"
 TYPES = {"str": "string", "int64": "integer", "Int64": "integer", "float64": "number", "bool": "boolean"}
 FIGURES = ("estimate", "sd", "lower", "upper")
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema(columns: Sequence[Column] = ESTIMATES) -> dict[str, Any]:
     """Return the JSON Schema of one published row: these columns, and no other."""
     hidden, open_ = {"const": "niet_publiceren"}, {"const": "betrouwbaar"}
     return {
@@ -33,8 +36,8 @@ def json_schema() -> dict[str, Any]:
         "description": "One row of the table of estimates: one level, area_code, measure and year.",
         "version": CONTRACT_VERSION,
         "type": "object",
-        "properties": row_properties(),
-        "required": [c.name for c in ESTIMATES],
+        "properties": row_properties(columns),
+        "required": [c.name for c in columns],
         "additionalProperties": False,
         "allOf": [
             {
@@ -50,14 +53,14 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def row_properties() -> dict[str, Any]:
+def row_properties(columns: Sequence[Column] = ESTIMATES) -> dict[str, Any]:
     """Return the JSON Schema of every column, by name."""
-    return {c.name: _property(c) for c in ESTIMATES}
+    return {c.name: _property(c) for c in columns}
 
 
-def schema_text() -> str:
+def schema_text(scale: Scale = SCORE) -> str:
     """Return the schema as it is stored."""
-    return json.dumps(json_schema(), ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(json_schema(estimates(scale)), ensure_ascii=False, indent=1) + "\n"
 
 
 def stored_text() -> str:
@@ -65,9 +68,10 @@ def stored_text() -> str:
     return (resources.files("buurtsae.publication") / STORED).read_text(encoding="utf-8")
 
 
-def write_contract(folder: Path) -> None:
-    """Write `contract.schema.json`, as the package carries it."""
-    (folder / STORED).write_text(stored_text(), encoding="utf-8", newline="\n")
+def write_contract(folder: Path, scale: Scale = SCORE) -> None:
+    """Write `contract.schema.json`, of scores on 0-10 as the package carries it."""
+    text = stored_text() if scale == SCORE else schema_text(scale)
+    (folder / STORED).write_text(text, encoding="utf-8", newline="\n")
 
 
 def _property(column: Column) -> dict[str, Any]:

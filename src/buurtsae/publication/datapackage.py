@@ -1,4 +1,4 @@
-"""The Frictionless Data Package (version 2) description of the tables, derived from `ESTIMATES`.
+"""The Frictionless Data Package (version 2) description of the tables, derived from their columns.
 
 Titles are Dutch, descriptions English. See https://datapackage.org/standard/data-package/.
 """
@@ -13,7 +13,8 @@ from typing import Any
 from buurtsae.notes import Note
 from buurtsae.origin import SOURCE
 from buurtsae.publication.layout_resources import layout_resources
-from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES, KEY, SUPPLEMENT, Column
+from buurtsae.scale import SCORE, Scale
+from buurtsae.schemas import CONTRACT_VERSION, KEY, Column, estimates, supplement
 
 TYPES = {"str": "string", "int64": "integer", "Int64": "integer", "float64": "number", "bool": "boolean"}
 
@@ -27,6 +28,7 @@ def datapackage(
     measures: Mapping[str, str],
     source: Note = SOURCE,
     notice: str = "",
+    scale: Scale = SCORE,
 ) -> dict[str, Any]:
     """Describe the tables as they lie in `folder`: those of the contract, and further ones where they are.
 
@@ -42,10 +44,12 @@ def datapackage(
         Whom figures come from.
     notice : str
         What is said of made data; empty for other data.
+    scale : Scale
+        Of the measures.
     """
     described = "Small-area estimates of buurtverbondenheid; suppressed rows stay, with empty figures."
     schema = {
-        "fields": [_field(c, measures) for c in ESTIMATES],
+        "fields": [_field(c, measures) for c in estimates(scale)],
         "primaryKey": list(KEY),
         "missingValues": [""],
     }
@@ -64,19 +68,19 @@ def datapackage(
         "resources": [
             {"name": "estimates", "type": "table", **_file(folder / "estimates.csv"), **csv, "schema": schema},
             {"name": "estimates-parquet", **_file(folder / "estimates.parquet"), **parquet, "schema": schema},
-            *_supplement(folder, csv, measures),
-            *(r | _file(folder / r["path"]) for r in layout_resources(folder, schema, list(measures))),
+            *_supplement(folder, csv, measures, scale),
+            *(r | _file(folder / r["path"]) for r in layout_resources(folder, schema, list(measures), scale)),
         ],
     }
 
 
-def _supplement(folder: Path, csv: dict[str, Any], measures: Mapping[str, str]) -> list[dict[str, Any]]:
+def _supplement(folder: Path, csv: dict[str, Any], measures: Mapping[str, str], scale: Scale) -> list[dict[str, Any]]:
     """The file of further columns, where it was written, with the columns that it has."""
     path = folder / "supplement.csv"
     if not path.is_file():
         return []
     found = path.read_text(encoding="utf-8").partition("\n")[0].split(",")
-    known = {c.name: c for c in (*ESTIMATES, *SUPPLEMENT)}
+    known = {c.name: c for c in (*estimates(scale), *supplement(scale))}
     fields = [_field(known[name], measures) for name in found]
     schema = {"fields": fields, "primaryKey": list(KEY), "missingValues": [""]}
     return [{"name": "supplement", "type": "table", **_file(path), **csv, "schema": schema}]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from buurtsae.publication import statline, swing
 from buurtsae.publication.workbook import SHEETS
+from buurtsae.scale import SCORE, Scale
 
 CSV = {"format": "csv", "mediatype": "text/csv", "encoding": "utf-8"}
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -19,7 +21,9 @@ PLAIN = {  # files that are no table to a reader of data packages
 }
 
 
-def layout_resources(folder: Path, schema: Mapping[str, Any], measures: Sequence[str]) -> list[dict[str, Any]]:
+def layout_resources(
+    folder: Path, schema: Mapping[str, Any], measures: Sequence[str], scale: Scale = SCORE
+) -> list[dict[str, Any]]:
     """Return a resource per layout that lies in `folder`, without size and hash.
 
     Parameters
@@ -28,6 +32,8 @@ def layout_resources(folder: Path, schema: Mapping[str, Any], measures: Sequence
     schema : mapping
         The table schema of the estimates.
     measures : sequence of str
+    scale : Scale
+        Of the measures.
     """
     comma = [f | ({"decimalChar": ","} if f["type"] == "number" else {}) for f in schema["fields"]]
     sheet = {"sheetName": SHEETS[1], "excel": {"sheet": SHEETS[1]}}  # the standard's name, and Frictionless's
@@ -42,10 +48,10 @@ def layout_resources(folder: Path, schema: Mapping[str, Any], measures: Sequence
             "dialect": sheet,
             "schema": schema,
         },
-        _table("statline", "statline.csv", _statline(measures)),
+        _table("statline", "statline.csv", _statline(measures, _limits(scale))),
         _table("statline-measures", "statline_measures.csv", _keyed(["Key", "Title", "Description", "Unit"])),
         _table("statline-regions", "statline_regions.csv", _keyed(["Key", "Title", "Level"])),
-        _table("swing", "swing.csv", _swing(measures)),
+        _table("swing", "swing.csv", _swing(measures, _limits(scale))),
         *({**about, "path": path} for path, about in PLAIN.items()),
     ]
     return [r for r in found if (folder / r["path"]).is_file()]
@@ -63,12 +69,18 @@ def _string(name: str, **limits: Any) -> dict[str, Any]:
     return {"name": name, "type": "string", **({"constraints": limits} if limits else {})}
 
 
-def _statline(measures: Sequence[str]) -> dict[str, Any]:
+def _limits(scale: Scale) -> dict[str, float]:
+    """The ends that a scale has."""
+    ends = {"minimum": scale.lower, "maximum": scale.upper}
+    return {name: end for name, end in ends.items() if math.isfinite(end)}
+
+
+def _statline(measures: Sequence[str], limits: Mapping[str, float]) -> dict[str, Any]:
     special = {
         "Id": {"name": "Id", "type": "integer", "constraints": {"required": True, "minimum": 0}},
         "Measure": _string("Measure", required=True, enum=list(measures)),
         "ValueAttribute": _string("ValueAttribute", required=True, enum=list(statline.ATTRIBUTES)),
-        "Value": {"name": "Value", "type": "number", "constraints": {"minimum": 0, "maximum": 10}},
+        "Value": {"name": "Value", "type": "number", "constraints": dict(limits)},
         "RegioS": _string("RegioS", required=True, minLength=statline.WIDTH),
         "Perioden": _string("Perioden", required=True, pattern=r"\d{4}JJ00"),
         "Marges": _string("Marges", required=True, enum=list(statline.MARGINS)),
@@ -77,7 +89,7 @@ def _statline(measures: Sequence[str]) -> dict[str, Any]:
     return {"fields": fields, "primaryKey": ["Id"], "missingValues": [""]}
 
 
-def _swing(measures: Sequence[str]) -> dict[str, Any]:
+def _swing(measures: Sequence[str], limits: Mapping[str, float]) -> dict[str, Any]:
     codes = [swing.HIDDEN, swing.EMPTY]
     fields = [{"name": "PERIOD", "type": "integer"}, _string("GEOLEVEL", required=True)]
     fields += [_string("GEOITEM", required=True)]
@@ -88,6 +100,7 @@ def _swing(measures: Sequence[str]) -> dict[str, Any]:
                 field["type"] = "integer"
                 field["constraints"]["enum"] = [*swing.OPINION.values(), swing.EMPTY]
             else:
-                field["constraints"] |= {"minimum": min(codes), "maximum": 10}
+                # the codes are far below any figure
+                field["constraints"] |= dict(limits) | ({"minimum": min(codes)} if "minimum" in limits else {})
             fields.append(field)
     return {"fields": fields, "primaryKey": list(swing.KEY), "missingValues": [""]}

@@ -40,8 +40,8 @@ def write_layouts(table: pd.DataFrame, areas: Areas, concept: Concept, folder: P
     nodes = {m: (concept.nodes[m].nl, concept.nodes[m].about) for m in measures}
     places = regions(table, areas)
     write_excel_csv(table, folder)
-    write_workbook(table, nodes, folder, about)
+    write_workbook(table, nodes, folder, about, concept.scale)
     write_geopackage(table, areas, measures, folder, about.created, about.notice)
     write_statline(table, places, concept, folder, about.notice)
     write_swing(table, places, measures, folder)
-    write_contract(folder)
+    write_contract(folder, concept.scale)

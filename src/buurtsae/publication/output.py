@@ -98,7 +98,7 @@ def publish(
         draft = not report["gate"]["passed"]
         about = About(provenance.title, run_id, moment(provenance.created), draft, est.fictitious, provenance.credit)
         with staged(target) as folder:
-            write_tables(est.published, est.areas.frame, folder, about.notice)
+            write_tables(est.published, est.areas.frame, folder, about.notice, est.concept.scale)
             write_csv(est.supplement, folder / "supplement.csv")
             write_layouts(est.published, est.areas, est.concept, folder, about)
             _write_draws(est, folder / "draws.nc", draws)
@@ -113,6 +113,7 @@ def publish(
                 measures=labels,
                 source=about.source,
                 notice=about.notice,
+                scale=est.concept.scale,
             )
             _write_json(folder / "datapackage.json", package)
             _write_json(folder / "manifest.json", manifest(report, provenance, folder))
@@ -124,7 +125,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _write_draws(est: Estimates, path: Path, most: int) -> None:
-    """Write joint draws of all levels, float32, dims (draw, area, measure); what is not published is missing.
+    """Write joint draws of all levels as shown, float32, dims (draw, area, measure); what is not published is missing.
 
     The file is made in memory: HDF5 that meets a full disk ends the whole process when it closes the file.
     """
@@ -137,7 +138,8 @@ def _write_draws(est: Estimates, path: Path, most: int) -> None:
     position = {key: i for i, key in enumerate(codes.itertuples(index=False, name=None))}
     values = np.full((len(kept), len(codes), len(est.measures)), np.nan, dtype=np.float32)
     for measure, level, labels, drawn in level_draws(est.fit, est.concept, est.draws):
-        values[:, [position[level, c] for c in labels], est.measures.index(measure)] = drawn[kept]
+        shown = est.concept.scale.shown(drawn[kept])
+        values[:, [position[level, c] for c in labels], est.measures.index(measure)] = shown
     hidden = est.table[est.table["label"] == "niet_publiceren"]
     for row in hidden[["level", "area_code", "measure"]].itertuples(index=False):
         values[:, position[row.level, row.area_code], est.measures.index(row.measure)] = np.nan
@@ -154,5 +156,5 @@ def _write_draws(est: Estimates, path: Path, most: int) -> None:
             "score", ("draw", "area", "measure"), data=values, fillvalue=np.float32("nan"), compression="gzip",
             compression_opts=4, shuffle=True,
         )  # fmt: skip
-        score.attrs.update({"units": "score 0-10", "coordinates": "level"})
+        score.attrs.update({"units": str(est.concept.scale.label), "coordinates": "level"})
     path.write_bytes(buffer.getbuffer())

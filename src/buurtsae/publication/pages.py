@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from buurtsae.drawing.style import COLOURS, RESIDUAL_COLOURS, VERDICT_COLOURS, significant
+from buurtsae.drawing.style import COLOURS, RESIDUAL_COLOURS, VERDICT_COLOURS, plain, significant
 from buurtsae.figures import both, dutch, interval
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"dutch": dutch, "interval": interval, "significant": significant, "told": both}
+    pages.filters |= {"dutch": dutch, "interval": interval, "significant": significant, "told": both, "plain": plain}
     return pages
 
 

@@ -20,10 +20,8 @@ from buurtsae.drawing.style import (
     NO_FIGURE,
     VERDICT_COLOURS,
     VERDICT_WORDS,
-    class_of,
-    classes,
+    Classes,
 )
-from buurtsae.estimates.disclosure.release import DIRECT_DECIMALS
 from buurtsae.estimates.labels import in_english
 from buurtsae.estimates.words.explanation import leans_on, most
 from buurtsae.figures import both, decimals, dutch, interval
@@ -68,7 +66,7 @@ def write_site(content: Content, folder: Path, statement: Statement | None = Non
         code = document["gemeente"]["area_code"]
         text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
         (folder / "json" / f"{code}.json").write_text(text + "\n", encoding="utf-8", newline="\n")
-        pages = _Gemeente(document, common["first"], alone=len(content.names) == 1)
+        pages = _Gemeente(document, common["first"], content, alone=len(content.names) == 1)
         write_page(
             dashboard / "gemeente" / f"{code}.html",
             "gemeente.html",
@@ -99,7 +97,9 @@ def _common(content: Content) -> dict[str, Any]:
         "colours": COLOURS,
         "verdict_colours": VERDICT_COLOURS,
         "dark": DARK,
-        "classes": classes(),
+        "scale": content.concept.scale,
+        "axis": content.classes,
+        "classes": content.classes.words,
         "verdicts": VERDICT_WORDS,
         "no_figure": Note("not published, or no residents", NO_FIGURE),
         "no_verdict": Note("no figure of the area or of the municipality", "geen cijfer van de buurt of de gemeente"),
@@ -120,7 +120,8 @@ def _tree(content: Content) -> list[dict[str, Any]]:
 class _Gemeente:
     """The pages of one gemeente, from its document."""
 
-    def __init__(self, document: Mapping[str, Any], first: str, *, alone: bool) -> None:
+    def __init__(self, document: Mapping[str, Any], first: str, content: Content, *, alone: bool) -> None:
+        self.scale, self.classes, self.digits = content.concept.scale, content.classes, content.classes.digits
         self.document, self.first, self.year = document, first, document["years"][-1]
         self.rows = {(r["area_code"], r["measure"], r["year"]): r for r in document["estimates"]}
         self.land = {(r["measure"], r["year"]): r for r in document["land"]}
@@ -164,7 +165,9 @@ class _Gemeente:
     def _figure(self, measure: str, official: Mapping[str, float]) -> dict[str, Any]:
         """The gemeente's figure; what others publish, or its respondents alone say, where that reads differently."""
         row, land = self.rows.get((self.code, measure, self.year)), self.land.get((measure, self.year))
-        score, digits = _score(row), min(_decimals(row), DIRECT_DECIMALS) if _shown(row) else 1
+        score, digits = _score(row, self.digits), self.digits
+        if _shown(row):
+            digits = min(_decimals(row, self.digits), self.digits + 1)  # those of a direct estimate
         others, said = [], dutch(row["estimate"], digits) if _shown(row) else score
         if (value := official.get(measure)) is not None and dutch(value, digits) != said:
             others.append(Note("{x} (published)", "{x} (gepubliceerd)", x=both(dutch(value, digits))))
@@ -172,8 +175,13 @@ class _Gemeente:
             who = Note("survey alone", "enquête alleen")
             if self.document["run"].get("fictitious"):
                 who = Note("simulated answers alone", "gesimuleerde antwoorden alleen")
-            others.append(Note("{x} ({who})", "{x} ({who})", x=both(_margin(row, digits)), who=who))
-        return {"score": score, "interval": _interval(row), "land": _score(land), "official": Note.joined(others)}
+            others.append(Note("{x} ({who})", "{x} ({who})", x=both(_margin(row, digits, self.digits)), who=who))
+        return {
+            "score": score,
+            "interval": _interval(row, self.digits),
+            "land": _score(land, self.digits),
+            "official": Note.joined(others),
+        }
 
     def _row(self, area: Row) -> dict[str, Any]:
         """What the table and the map show of a buurt without scripts: the first measure, the last year."""
@@ -181,16 +189,20 @@ class _Gemeente:
         return {
             "code": area["area_code"],
             "name": area["area_name"],
-            "score": _score(row),
-            "interval": _interval(row),
+            "score": _score(row, self.digits),
+            "interval": _interval(row, self.digits),
             "people": _people(row),
-            "css": f"k{class_of(row['estimate'])}{'i' * (row['label'] == 'indicatief')}" if _shown(row) else "x",
+            "css": _css(row, self.classes) + "i" * (_shown(row) and row["label"] == "indicatief"),
             **_words(row),
         }
 
     def _data(self) -> dict[str, Any]:
         """What the script of the page needs, printed numbers only."""
         reasons: dict[str, int] = {}
+
+        def packed(code: str, measure: str, year: int) -> Any:
+            return _packed(self.rows.get((code, measure, year)), reasons, self.classes)
+
         measures, years = [m["measure"] for m in self.document["measures"]], self.document["years"]
         return {
             "first": self.first,
@@ -198,14 +210,13 @@ class _Gemeente:
             "buurten": [[a["area_code"], a["area_name"]] for a in self.areas],
             "measures": {m["measure"]: {"nl": m["nl"], "en": m["en"]} for m in self.document["measures"]},
             "verdicts": VERDICT_WORDS,
+            "marks": self.classes.marks,
+            "digits": self.digits,
             "uncompared": _both(UNCOMPARED),
             "labels": [_both(label) for label in LABELS.values()],
             "nobody": _both(NO_RESIDENTS),
-            "rows": {
-                y: {m: [_packed(self.rows.get((a["area_code"], m, y)), reasons) for a in self.areas] for m in measures}
-                for y in years
-            },
-            "whole": {y: {m: _packed(self.rows.get((self.code, m, y)), reasons) for m in measures} for y in years},
+            "rows": {y: {m: [packed(a["area_code"], m, y) for a in self.areas] for m in measures} for y in years},
+            "whole": {y: {m: packed(self.code, m, y) for m in measures} for y in years},
             "reasons": [[reason, in_english(reason)] for reason in reasons],
         }
 
@@ -232,11 +243,11 @@ class _Gemeente:
                     "nl": m["nl"],
                     "en": _title(m["en"]),
                     "depth": depth[m["measure"]],
-                    "score": _score(row),
-                    "interval": _interval(row),
-                    "bar": [round(20 * row[c], 1) for c in ("lower", "estimate", "upper")] if _shown(row) else None,
-                    "gemeente": _score(self.rows.get((self.code, m["measure"], self.year))),
-                    "leaning": leans_on(row, parts) if parts is not None and _shown(row) else None,
+                    "score": _score(row, self.digits),
+                    "interval": _interval(row, self.digits),
+                    "bar": self._bar(row),
+                    "gemeente": _score(self.rows.get((self.code, m["measure"], self.year)), self.digits),
+                    "leaning": leans_on(row, parts, self.scale) if parts is not None and _shown(row) else None,
                     **_words(row),
                 }
             )
@@ -250,6 +261,12 @@ class _Gemeente:
             "shown": any(s["bar"] for s in scores),
             "most": most(whole["own_data_share"], whole["n_respondents"]) if _shown(whole) else None,
         }
+
+    def _bar(self, row: Row | None) -> list[float] | None:
+        """Ends and middle of a bar along an axis of 200 steps."""
+        if not _shown(row):
+            return None
+        return [round(200 * self.classes.along(row[c]), 1) for c in ("lower", "estimate", "upper")]
 
     def _groups(self, profile: list[Row]) -> list[tuple[str, str, list[Row]]]:
         """The objective figures: who lives there, then per dimension."""
@@ -276,28 +293,33 @@ def _shown(row: Row | None) -> TypeGuard[Row]:
     return row is not None and row["estimate"] is not None and row["label"] != "niet_publiceren"
 
 
-def _decimals(row: Row) -> int:
-    return decimals(row["lower"], row["upper"])
+def _decimals(row: Row, least: int) -> int:
+    return decimals(row["lower"], row["upper"], least)
 
 
-def _score(row: Row | None) -> str:
-    return dutch(row["estimate"], _decimals(row)) if _shown(row) else "–"
+def _score(row: Row | None, least: int) -> str:
+    return dutch(row["estimate"], _decimals(row, least)) if _shown(row) else "–"
 
 
-def _interval(row: Row | None) -> str:
-    return interval(row["lower"], row["upper"]) if _shown(row) else "–"
+def _interval(row: Row | None, least: int) -> str:
+    return interval(row["lower"], row["upper"], least=least) if _shown(row) else "–"
 
 
-def _margin(row: Row, digits: int) -> str:
+def _margin(row: Row, digits: int, least: int) -> str:
     """A direct figure with its 95% margin, in as many decimals as show one; none where the error is rounded to zero."""
     margin = 1.96 * (row["direct_se"] or 0.0)
-    digits = max(digits, decimals(0.0, margin))
+    digits = max(digits, decimals(0.0, margin, least))
     return dutch(row["direct"], digits) + (f" ± {dutch(margin, digits)}" if margin else "")
 
 
 def _both(note: Note) -> list[str]:
     """Dutch and English, for the script."""
     return [note.nl, str(note)]
+
+
+def _css(row: Row | None, classes: Classes) -> str:
+    """The class of style of an area on a map."""
+    return f"k{classes.place(row['estimate'])}" if _shown(row) else "x"
 
 
 def _people(row: Row | None) -> str:
@@ -319,10 +341,10 @@ def _words(row: Row | None) -> dict[str, Note]:
     return {"label": LABELS[row["label"]], "verdict": verdict, "reason": Note(in_english(reason), reason)}
 
 
-def _packed(row: Row | None, reasons: dict[str, int]) -> Any:
+def _packed(row: Row | None, reasons: dict[str, int], classes: Classes) -> Any:
     """A row for the script: score, lower, upper, label, verdict, respondents, own share in %, reason, class.
 
-    Scores are as they are printed; where that takes more than one decimal, their number follows.
+    Scores are as they are printed; where that takes more decimals than most, their number follows.
     """
     if row is None:
         return 0
@@ -330,7 +352,7 @@ def _packed(row: Row | None, reasons: dict[str, int]) -> Any:
     label = LABEL_ORDER.index(row["label"])
     if not _shown(row):
         return [None, None, None, label, None, None, None, reason, None]
-    share, verdict, digits = row["own_data_share"], row["verdict"], _decimals(row)
+    share, verdict, digits = row["own_data_share"], row["verdict"], _decimals(row, classes.digits)
     return [
         *(round(row[c], digits) for c in ("estimate", "lower", "upper")),
         label,
@@ -338,21 +360,22 @@ def _packed(row: Row | None, reasons: dict[str, int]) -> Any:
         row["n_respondents"],
         None if share is None else round(100 * share),
         reason,
-        class_of(row["estimate"]),
-        *([digits] if digits > 1 else []),
+        classes.place(row["estimate"]),
+        *([digits] if digits > classes.digits else []),
     ]
 
 
 def _index(content: Content, first: str) -> dict[str, Any]:
     """What the start page shows: every measure of the whole, and every gemeente."""
     table = content.table[content.table["year"] == content.years[-1]]
+    digits = content.classes.digits
     land = table[table["level"] == "land"].set_index("measure")
     buurten = table[table["level"] == "buurt"]
     counts = buurten.groupby(["measure", "label"]).size()
     overview = {
         m: {
-            "score": dutch(land["estimate"].get(m), decimals(land["lower"].get(m), land["upper"].get(m))),
-            "interval": interval(land["lower"].get(m, np.nan), land["upper"].get(m, np.nan)),
+            "score": dutch(land["estimate"].get(m), decimals(land["lower"].get(m), land["upper"].get(m), digits)),
+            "interval": interval(land["lower"].get(m, np.nan), land["upper"].get(m, np.nan), least=digits),
             "counts": [int(counts.get((m, label), 0)) for label in LABELS],
         }
         for m in content.measures
@@ -367,9 +390,9 @@ def _index(content: Content, first: str) -> dict[str, Any]:
             {
                 "code": code,
                 "name": name,
-                "score": _score(row),
-                "interval": _interval(row),
-                "css": f"k{class_of(row['estimate'])}" if _shown(row) else "x",
+                "score": _score(row, digits),
+                "interval": _interval(row, digits),
+                "css": _css(row, content.classes),
                 "buurten": int(inside[code]),
             }
         )

@@ -42,7 +42,8 @@ def write_statline(table: pd.DataFrame, places: pd.DataFrame, concept: Concept, 
     write_semicolons(observations(table, places, measures), folder / "statline.csv")
     nodes = [concept.nodes[m] for m in measures]
     about = [". ".join(filter(None, [n.about, notice])) for n in nodes]
-    listed = pd.DataFrame({"Key": measures, "Title": [n.nl for n in nodes], "Description": about, "Unit": "score 0-10"})
+    listed = pd.DataFrame({"Key": measures, "Title": [n.nl for n in nodes], "Description": about})
+    listed["Unit"] = concept.scale.label.nl
     write_semicolons(listed, folder / "statline_measures.csv")
     level = places["level"].mask((places["level"] == "land") & ~places["country"], WHOLE)
     keys = pd.DataFrame({"Key": region_key(places), "Title": places["area_name"], "Level": level})

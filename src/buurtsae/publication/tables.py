@@ -14,14 +14,17 @@ import pandas as pd
 
 from buurtsae.areas.polygons import RD
 from buurtsae.errors import DataError, shown
-from buurtsae.schemas import CONTRACT_VERSION, ESTIMATES
+from buurtsae.scale import SCORE, Scale
+from buurtsae.schemas import CONTRACT_VERSION, estimates
 from buurtsae.tables import write_csv
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
 
-def write_tables(table: pd.DataFrame, geometry: gpd.GeoDataFrame, folder: Path, notice: str = "") -> None:
+def write_tables(
+    table: pd.DataFrame, geometry: gpd.GeoDataFrame, folder: Path, notice: str = "", scale: Scale = SCORE
+) -> None:
     """Write `estimates.parquet`, `estimates.csv` and `estimates.geoparquet`.
 
     Parameters
@@ -34,6 +37,8 @@ def write_tables(table: pd.DataFrame, geometry: gpd.GeoDataFrame, folder: Path, 
         An existing folder.
     notice : str
         What both Parquet files say of their data.
+    scale : Scale
+        Of the measures.
 
     Raises
     ------
@@ -45,7 +50,7 @@ def write_tables(table: pd.DataFrame, geometry: gpd.GeoDataFrame, folder: Path, 
 
     with_polygons = _with_geometry(table, geometry)
     arrow = pa.Table.from_pandas(table, preserve_index=False)
-    for i, column in enumerate(ESTIMATES):
+    for i, column in enumerate(estimates(scale)):
         about = {"title": column.nl, "description": column.en, "unit": column.unit}
         arrow = arrow.set_column(i, arrow.schema.field(i).with_metadata(about), arrow.column(i))
     of_table = {"contract_version": CONTRACT_VERSION, "notice": notice}

@@ -17,8 +17,9 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pandas as pd
 
-from buurtsae.publication.about import COLUMNS, PARTS, About, stamps
-from buurtsae.schemas import ESTIMATES, Column
+from buurtsae.publication.about import COLUMNS, About, parts, stamps
+from buurtsae.scale import SCORE, Scale
+from buurtsae.schemas import ESTIMATES, Column, estimates
 
 if TYPE_CHECKING:
     from openpyxl import Workbook
@@ -32,7 +33,9 @@ SPECIAL = tuple("=+-@#\t\r\n")  # begins of formulas, and of error values such a
 WIDTHS = {"area_name": 32, "measure": 27, "reason": 44, "area_code": 13, "run_id": 15}
 
 
-def write_workbook(table: pd.DataFrame, measures: Mapping[str, tuple[str, str]], folder: Path, about: About) -> None:
+def write_workbook(
+    table: pd.DataFrame, measures: Mapping[str, tuple[str, str]], folder: Path, about: About, scale: Scale = SCORE
+) -> None:
     """Write `estimates.xlsx`.
 
     Parameters
@@ -44,6 +47,8 @@ def write_workbook(table: pd.DataFrame, measures: Mapping[str, tuple[str, str]],
     folder : path
         An existing folder.
     about : About
+    scale : Scale
+        Of the measures.
     """
     from openpyxl import Workbook
     from openpyxl.writer.excel import ExcelWriter
@@ -52,13 +57,13 @@ def write_workbook(table: pd.DataFrame, measures: Mapping[str, tuple[str, str]],
     book = Workbook(write_only=True)
     book.properties.creator, book.properties.title = "buurtsae", about.title
     book.properties.created = book.properties.modified = created
-    _explain(book, measures, about)
-    _fill(book, table)
+    _explain(book, measures, about, scale)
+    _fill(book, table, scale)
     with _Archive(folder / "estimates.xlsx", created) as archive:
         ExcelWriter(book, archive).save()  # Workbook.save would write the present moment
 
 
-def _explain(book: Workbook, measures: Mapping[str, tuple[str, str]], about: About) -> None:
+def _explain(book: Workbook, measures: Mapping[str, tuple[str, str]], about: About, scale: Scale) -> None:
     from openpyxl.styles import Alignment, Font
 
     sheet = book.create_sheet(SHEETS[0])
@@ -82,7 +87,7 @@ def _explain(book: Workbook, measures: Mapping[str, tuple[str, str]], about: Abo
     row("Bron", about.source.nl, "", "", about.source)
     row("")
     row("Begrip", "", "Toelichting", "", "In English", bold=True)
-    for name, nl, en in PARTS:
+    for name, nl, en in parts(scale):
         row(name, "", nl, "", en)
     row("")
     row("Maat", "Naam", "Omschrijving", bold=True)
@@ -90,11 +95,11 @@ def _explain(book: Workbook, measures: Mapping[str, tuple[str, str]], about: Abo
         row(name, label, description)
     row("")
     row("Kolom", "Titel", "Omschrijving", "Eenheid", "In English", bold=True)
-    for c in ESTIMATES:
+    for c in estimates(scale):
         row(c.name, c.nl, COLUMNS[c.name], c.unit, c.en)
 
 
-def _fill(book: Workbook, table: pd.DataFrame) -> None:
+def _fill(book: Workbook, table: pd.DataFrame, scale: Scale) -> None:
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Font
     from openpyxl.utils import get_column_letter
@@ -110,8 +115,8 @@ def _fill(book: Workbook, table: pd.DataFrame) -> None:
     sheet.append(header)
     # a cell per column of numbers, filled anew for every row, and plain values elsewhere: millions of cells cost time
     cells = [WriteOnlyCell(sheet) for _ in ESTIMATES]
-    for cell, column in zip(cells, ESTIMATES, strict=True):
-        cell.number_format = _format(column)
+    for cell, column in zip(cells, estimates(scale), strict=True):
+        cell.number_format = _format(column, scale)
     for values in _rows(table):
         sheet.append([_filled(c, value) for c, value in zip(cells, values, strict=True)])
 
@@ -127,10 +132,12 @@ def _filled(cell: Cell, value: Any) -> Any:
     return value
 
 
-def _format(column: Column) -> str:
+def _format(column: Column, scale: Scale) -> str:
     if column.dtype != "float64":
         return "General"
-    return "0.0" if column.unit.startswith("persons") else "0.00"  # of scores too: a gemeente's interval is narrow
+    if column.unit == scale.label:
+        return "0." + "0" * (scale.digits + 1)  # one more than on pages: a gemeente's interval is narrow
+    return "0.0" if column.unit == "persons" else "0.00"
 
 
 def _rows(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:

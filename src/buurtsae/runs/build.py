@@ -7,14 +7,16 @@ from functools import partial
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
+from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import TERMS
 from buurtsae.model.terms.base import SpatialTerm, Term
 from buurtsae.runs.runfile import RunSpec, TermPart
+from buurtsae.scale import Scale
 
 
-def model_of(spec: RunSpec, areas: Areas) -> AreaModel:
-    """Return the model that a run file asks for, on the graph of its areas."""
+def model_of(spec: RunSpec, areas: Areas, scale: Scale) -> AreaModel:
+    """Return the model that a run file asks for, on the graph of its areas and the scale of its concept."""
     part = spec.model
     graph = partial(areas.graph, spec.graph.rule, spec.graph.bridges)
     return AreaModel(
@@ -27,6 +29,7 @@ def model_of(spec: RunSpec, areas: Areas) -> AreaModel:
         spec.variances.spread if spec.variances.method == "joint" else None,
         spec.covariates,
         part.missing,
+        Gaussian(scale),
     )
 
 

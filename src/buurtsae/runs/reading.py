@@ -18,6 +18,7 @@ from buurtsae.model.spec import AreaModel
 from buurtsae.notes import Note
 from buurtsae.runs.build import model_of
 from buurtsae.runs.runfile import RunFile, SourcePart, read_run
+from buurtsae.scale import SCORE
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.plausible import same_files
@@ -72,7 +73,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
         start = problems.attempt(_table, run, areas, concept)
     elif concept is not None:
         start = _estimates(run, areas, concept, surveys, problems)
-    model = problems.attempt(model_of, spec, areas)
+    model = problems.attempt(model_of, spec, areas, SCORE if concept is None else concept.scale)
     benchmarks = None if start is None or concept is None else problems.attempt(_benchmarks, run, areas, concept, start)
     if model is None or start is None or concept is None:
         if model is not None:

@@ -27,12 +27,13 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from buurtsae import __version__
 from buurtsae.errors import DataError, shown
-from buurtsae.serve.description import PROBLEM, describe
+from buurtsae.serve.description import PROBLEM, bodies, describe
 from buurtsae.serve.limits import Limits, Patience
 from buurtsae.serve.results import Results
 
 KEPT = 512  # bodies in memory: a gemeente's is some 0.3 MB
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+GEOJSON = "application/geo+json"
 LEAST = 1000  # bytes from which gzip is worth it
 
 
@@ -94,6 +95,7 @@ def create_app(results: Results, hosts: Sequence[str] = ("*",), origins: Sequenc
         redirect_slashes=False,
         openapi_tags=[{"name": "results"}, {"name": "server"}],
     )
+    schemas = bodies(results.row)
     measures, years, levels = results.measures, results.years, results.levels
     Measure = Annotated[Literal[measures], Query(description="A measure of the concept.")]  # type: ignore[valid-type]
     Year = Annotated[int, Query(ge=years[0], le=years[-1], description="Year of the estimates.")]
@@ -119,32 +121,36 @@ def create_app(results: Results, hosts: Sequence[str] = ("*",), origins: Sequenc
             raise HTTPException(404, f"there are no results of {shown(arguments)}")
         return page.response(request, media_type)
 
-    @app.get("/v1", tags=["results"], **describe("About"))
+    @app.get("/v1", tags=["results"], **describe(schemas["About"]))
     def about(request: Request) -> Response:
         """What the results are: title, run, years, measures, levels and gemeenten."""
         return answer(request, results.about)
 
-    @app.get("/v1/gemeenten/{code}", tags=["results"], **describe("Gemeente", 404, 422))
+    @app.get("/v1/gemeenten/{code}", tags=["results"], **describe(schemas["Gemeente"], 404, 422))
     def gemeente(request: Request, code: Gemeente) -> Response:
         """Everything published of one gemeente: its file."""
         return answer(request, results.gemeente, code)
 
-    @app.get("/v1/gemeenten/{code}/geojson", tags=["results"], **describe("FeatureCollection", 404, 422))
+    @app.get(
+        "/v1/gemeenten/{code}/geojson",
+        tags=["results"],
+        **describe(schemas["FeatureCollection"], 404, 422, kind=GEOJSON),
+    )
     def geojson(request: Request, code: Gemeente, measure: Measure, year: Year = years[-1]) -> Response:
         """The buurten of one gemeente with one measure, in WGS 84, borders simplified to 5 m."""
-        return answer(request, results.geojson, code, measure, year, media_type="application/geo+json")
+        return answer(request, results.geojson, code, measure, year, media_type=GEOJSON)
 
-    @app.get("/v1/levels/{level}", tags=["results"], **describe("Rows", 404, 422))
+    @app.get("/v1/levels/{level}", tags=["results"], **describe(schemas["Rows"], 404, 422))
     def level(request: Request, level: Level, measure: Measure, year: Year = years[-1]) -> Response:
         """All areas of one level with one measure."""
         return answer(request, results.level, level, measure, year)
 
-    @app.get("/v1/areas/{code}", tags=["results"], **describe("Rows", 404, 422))
+    @app.get("/v1/areas/{code}", tags=["results"], **describe(schemas["Rows"], 404, 422))
     def area(request: Request, code: Area) -> Response:
         """One area: every measure and year."""
         return answer(request, results.area, code)
 
-    @app.get("/health", tags=["server"], **describe("Health"))
+    @app.get("/health", tags=["server"], **describe(schemas["Health"]))
     def health() -> Response:
         """Whether the server answers, and the folder still holds the run that it serves."""
         results.check()

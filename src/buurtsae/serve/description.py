@@ -1,4 +1,4 @@
-"""What the server answers, as JSON Schemas for OpenAPI 3.1; a row is that of the contract.
+"""What the server answers, as JSON Schemas for OpenAPI 3.1; a row is as the run's own contract says.
 
 The document of a gemeente is described by its parts; `docs/files.md` says what is in them.
 """
@@ -6,8 +6,6 @@ The document of a gemeente is described by its parts; `docs/files.md` says what 
 from __future__ import annotations
 
 from typing import Any
-
-from buurtsae.publication.contract import row_properties
 
 PROBLEM = "application/problem+json"
 
@@ -21,47 +19,53 @@ def _list(items: dict[str, Any]) -> dict[str, Any]:
 
 
 TEXT, WHOLE, FLAG = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
-ROW = _object(row_properties())
 NAMED = _object({"area_code": TEXT, "area_name": TEXT})
 PLACE = {
     "type": ["object", "null"],
     "properties": {"type": {"enum": ["Polygon", "MultiPolygon"]}, "coordinates": {"type": "array"}},
 }
-BODIES: dict[str, dict[str, Any]] = {
-    "About": _object(
-        {
-            **dict.fromkeys(("contract_version", "title", "run_id", "created", "notice"), TEXT),
-            **dict.fromkeys(("draft", "fictitious"), FLAG),
-            "code_year": WHOLE,
-            "years": _list(WHOLE),
-            "measures": _list(TEXT),
-            "levels": _list(TEXT),
-            "gemeenten": _list(NAMED),
-        }
-    ),
-    "Gemeente": _object(
-        {
-            "contract_version": TEXT,
-            "run": {"type": "object"},
-            "gemeente": NAMED,
-            "years": _list(WHOLE),
-            **{
-                part: _list({"type": "object"})
-                for part in "measures areas estimates land official indicators profile leaning".split()
-            },
-        }
-    ),
-    "FeatureCollection": _object(
-        {
-            "type": {"const": "FeatureCollection"},
-            "features": _list(
-                _object({"type": {"const": "Feature"}, "id": TEXT, "properties": ROW, "geometry": PLACE})
-            ),
-        }
-    ),
-    "Rows": _list(ROW),
-    "Health": _object({"status": {"const": "ok"}, "run_id": TEXT}),
-}
+
+
+def bodies(properties: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the schema of every body, of rows with these properties."""
+    row = _object(properties)
+    return {
+        "About": _object(
+            {
+                **dict.fromkeys(("contract_version", "title", "run_id", "created", "notice"), TEXT),
+                **dict.fromkeys(("draft", "fictitious"), FLAG),
+                "code_year": WHOLE,
+                "years": _list(WHOLE),
+                "measures": _list(TEXT),
+                "levels": _list(TEXT),
+                "gemeenten": _list(NAMED),
+            }
+        ),
+        "Gemeente": _object(
+            {
+                "contract_version": TEXT,
+                "run": {"type": "object"},
+                "gemeente": NAMED,
+                "years": _list(WHOLE),
+                **{
+                    part: _list({"type": "object"})
+                    for part in "measures areas estimates land official indicators profile leaning".split()
+                },
+            }
+        ),
+        "FeatureCollection": _object(
+            {
+                "type": {"const": "FeatureCollection"},
+                "features": _list(
+                    _object({"type": {"const": "Feature"}, "id": TEXT, "properties": row, "geometry": PLACE})
+                ),
+            }
+        ),
+        "Rows": _list(row),
+        "Health": _object({"status": {"const": "ok"}, "run_id": TEXT}),
+    }
+
+
 DETAILS = _object(
     {"type": TEXT, "status": WHOLE, "detail": TEXT, "problems": _list(_object({"where": TEXT, "what": TEXT}))},
     ["type", "status", "detail"],
@@ -77,19 +81,20 @@ REASONS = {
 }
 
 
-def describe(body: str, *errors: int) -> dict[str, Any]:
+def describe(schema: dict[str, Any], *errors: int, kind: str = "application/json") -> dict[str, Any]:
     """Return what a path operation says of its responses.
 
     Parameters
     ----------
-    body : str
-        A key of `BODIES`.
+    schema : dict
+        One of `bodies`.
     *errors : int
         Statuses besides those that any request may meet.
+    kind : str
+        The media type.
     """
-    kind = "application/geo+json" if body == "FeatureCollection" else "application/json"
     responses: dict[int, dict[str, Any]] = {
-        200: {"description": "Found", "content": {kind: {"schema": BODIES[body]}}},
+        200: {"description": "Found", "content": {kind: {"schema": schema}}},
         304: {"description": "Not changed since the entity tag that was sent"},
     }
     for status in sorted({400, 413, 414, 431, 503, *errors}):

@@ -100,6 +100,12 @@ class Results:
         """Area levels, as the table has them."""
         return tuple(str(v) for v in self.table["level"].unique())
 
+    @cached_property
+    def row(self) -> dict[str, Any]:
+        """What the columns of a row hold, as the run's own contract says: its measures have their scale."""
+        properties: dict[str, Any] = json.loads(self.run.read("contract.schema.json"))["properties"]
+        return properties
+
     def about(self) -> dict[str, Any]:
         """Return what the results are: title, run, years, measures, levels and gemeenten."""
         return {

@@ -24,7 +24,7 @@ from buurtsae.tables import as_number, boolean, read_table
 REQUIRED = ("area_code", "measure", "source", "estimate", "variance", "n_respondents")
 KEY = ["area_code", "source", "measure"]
 LONGEST = 200  # name of a source, in characters, as in a run file
-ABSURD = (-100.0, 110.0)  # ten scales away: not noise but another unit
+ABSURD = 10  # scales away: not noise but another unit
 COVARIANCE = ("area_code", "source", "measure_1", "measure_2", "covariance")
 
 
@@ -75,12 +75,13 @@ def read_area_table(
             )  # fmt: skip
         table = table[~empty]
     table = table[table["estimate"].notna() & (table["n_respondents"] > 0)]
-    if n := int((~table["estimate"].between(0, 10)).sum()):
+    if n := int(concept.scale.outside(table["estimate"]).sum()):
         notes.append(
             Note(
-                "{n} of {of} estimates of {file} lie outside 0-10: used as they are, with their variances",
-                "{n} van de {of} schattingen van {file} liggen buiten 0-10: gebruikt zoals ze zijn, met hun varianties",
-                n=n, of=len(table), file=path.name,
+                "{n} of {of} estimates of {file} lie outside {ends}: used as they are, with their variances",
+                "{n} van de {of} schattingen van {file} liggen buiten {ends}: gebruikt zoals ze zijn, "
+                "met hun varianties",
+                n=n, of=len(table), file=path.name, ends=concept.scale.ends,
             )
         )  # fmt: skip
     if table.empty:
@@ -217,20 +218,26 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
             f"{file} has estimates twice", shown(twice["area_code"]), "one row per area, source, measure", "remove"
         )
     filled = table["estimate"].notna()
-    absurd = table[filled & ~table["estimate"].between(*ABSURD)]
+    scale, far = concept.scale, ABSURD * concept.scale.width
+    absurd = table[filled & ~table["estimate"].between(scale.lower - far, scale.upper + far)]
     if len(absurd):
         got = shown(f"{v:g}" for v in absurd["estimate"])
-        problems.add(f"{file}: estimates far outside the scale", got, "about 0 to 10", "rescale to 0-10")
-    of = table[filled].assign(outside=~table["estimate"].between(0, 10)).groupby(["source", "measure"])
+        problems.add(
+            f"{file}: estimates far outside the scale",
+            got,
+            f"about {scale.range.removeprefix('from ')}",
+            f"rescale to {scale.ends}",
+        )
+    of = table[filled].assign(outside=scale.outside(table.loc[filled, "estimate"])).groupby(["source", "measure"])
     for (source, measure), rows in of:
         if rows["outside"].mean() > 0.5 and not len(absurd):
             middle = rows["estimate"].median()
             problems.add(
                 f"{file}: most estimates of {measure} by {source} lie outside the scale",
                 f"{int(rows['outside'].sum())} of {len(rows)}, {middle:g} in the middle",
-                "0 to 10",
-                "these look like 0-100: divide them by 10, and their variances by 100"
-                if middle > 10
+                scale.range.removeprefix("from "),
+                f"these look like 0-{10 * scale.upper:g}: divide them by 10, and their variances by 100"
+                if middle > scale.upper and scale.lower == 0
                 else "rescale them",
             )
     if len(part := table[filled & (table["n_respondents"] != table["n_respondents"].round())].dropna()):

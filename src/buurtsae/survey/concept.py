@@ -19,6 +19,7 @@ import pandas as pd
 
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.files import read_toml
+from buurtsae.scale import SCORE, Scale
 from buurtsae.sparse import Floats
 from buurtsae.survey.design_columns import RESERVED
 from buurtsae.survey.scales import Scores, score
@@ -50,6 +51,9 @@ class Concept:
     Attributes
     ----------
     nodes : mapping of identifier to Measure, in the order of the concept file
+    scale : Scale
+        Of all measures, which are means of each other: 0-10 unless the file has a table `[scale]` with `lower`,
+        `upper`, the unit `nl` and `en`, and `decimals`.
 
     Examples
     --------
@@ -59,6 +63,7 @@ class Concept:
     """
 
     nodes: Mapping[str, Measure]
+    scale: Scale = SCORE
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Concept:
@@ -77,8 +82,10 @@ class Concept:
         form = "[[node]] tables as in the package's concept"
         try:
             nodes = TypeAdapter(list[Measure]).validate_python(raw.get("node"))
+            scale = TypeAdapter(Scale).validate_python(raw["scale"]) if "scale" in raw else SCORE
         except ValidationError as error:
-            got = shown(f"node.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            where = "node" if error.title.startswith("list") else "scale"
+            got = shown(f"{'.'.join(map(str, (where, *e['loc'])))}: {e['msg']}" for e in error.errors())
             raise DataError("the concept cannot be read", got, form, "correct it") from error
         if len(nodes) > MOST:
             raise DataError("the concept has too many nodes", str(len(nodes)), f"at most {MOST}", "leave some out")
@@ -111,7 +118,7 @@ class Concept:
             raise DataError(
                 "the concept has a circle", shown(loose), "a tree: every node below the total", "correct `parent`"
             )
-        return cls({n.id: n for n in nodes})
+        return cls({n.id: n for n in nodes}, scale)
 
     @classmethod
     def of(cls, measures: Sequence[str]) -> Concept:
@@ -177,10 +184,11 @@ class Concept:
             elif not LEAST <= weight <= 1 / LEAST:
                 problems.add(f"the weight of {name} is not positive", str(weight), RANGE, "correct it")
         problems.raise_if_any()
-        return Concept({i: replace(n, weight=weights.get(i, n.weight)) for i, n in self.nodes.items()})
+        nodes = {i: replace(n, weight=weights.get(i, n.weight)) for i, n in self.nodes.items()}
+        return replace(self, nodes=nodes)
 
     def score(self, survey: Survey, method: str = "sum") -> Scores:
-        """Turn the items of a survey into sub-dimension scores on 0-10, by its codebook.
+        """Turn the items of a survey into sub-dimension scores on the concept's scale, by its codebook.
 
         Parameters
         ----------
@@ -191,7 +199,7 @@ class Concept:
         Raises
         ------
         DataError
-            If the codebook informs sub-dimensions that the concept does not have.
+            If the codebook informs sub-dimensions that the concept does not have, or its scale has no two ends.
         ModelError
             If there is no such method, or the graded response model does not converge.
         """
@@ -203,7 +211,17 @@ class Concept:
                 ", ".join(self.subdimensions),
                 "correct the codebook, or load the concept it belongs to",
             )
-        return score(survey, self.subdimensions, method)
+        if not self.scale.bounded:
+            raise DataError(
+                "answers are scored between two ends",
+                f"a concept of figures {self.scale.range}",
+                "`lower` and `upper` in its table [scale]",
+                "give both, or start from direct estimates",
+            )
+        scores, names = score(survey, self.subdimensions, method), list(self.subdimensions)
+        rescaled = self.scale.lower + self.scale.point * scores.frame[names]
+        errors = None if scores.errors is None else self.scale.point * scores.errors
+        return replace(scores, frame=scores.frame.assign(**dict(rescaled.items())), errors=errors)
 
     def __repr__(self) -> str:
         return f"Concept of {len(self.nodes)} measures, of which sub-dimensions {shown(self.subdimensions)}"

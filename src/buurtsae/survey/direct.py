@@ -24,6 +24,7 @@ import pandas as pd
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
+from buurtsae.scale import SCORE, Scale
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.estimators import design_of, domain_estimates, population_means, regressors
 from buurtsae.survey.measures import combined, fewest, long_table, standard_errors
@@ -56,6 +57,8 @@ class DirectEstimates:
         Years that have estimates of their own, ascending; empty where all sources tell about one period.
     counted : bool
         Whether numbers of respondents are known; otherwise 1 stands for those of an estimate.
+    scale : Scale
+        What figures can be: 0-10 for scores, without ends for those of a table of any areas.
 
     Examples
     --------
@@ -75,6 +78,7 @@ class DirectEstimates:
     notes: tuple[Note, ...] = ()
     years: tuple[int, ...] = ()
     counted: bool = True
+    scale: Scale = SCORE
 
     def by_year(self) -> DirectEstimates:
         """Return them with a period for each year of the sources, instead of one for all."""
@@ -153,7 +157,9 @@ class DirectEstimates:
             part = some * w[:, None]
             total, square = group_sum(part, domain, len(labels)), group_sum(part**2, domain, len(labels))
             effective += np.divide(total**2, square, out=np.zeros_like(total), where=square > 0)
-        direct = np.clip(combined(matrix, mean), 0.0, 10.0)  # a weighted mean of tens may be 10 and a rounding error
+        direct = combined(matrix, mean)
+        if concept is not None:  # a weighted mean of tens may be 10 and a rounding error
+            direct = concept.scale.shown(direct)
         enough = combined(matrix, np.where(answered > 1, 1.0, np.nan))
         se = np.where(np.isfinite(enough), standard_errors(matrix, variance), np.nan)
         return long_table(labels, measures, direct, se, fewest(matrix, answered), count.astype(np.int64), effective)
@@ -358,7 +364,7 @@ class DirectEstimates:
             smooth,
             drop=unknown_areas == "drop",
         )
-        return cls(subdimensions, sources, areas, (), notes)
+        return cls(subdimensions, sources, areas, (), notes, scale=concept.scale)
 
     @classmethod
     def from_frame(
@@ -406,7 +412,7 @@ class DirectEstimates:
 
         measures, variances = ([c] if isinstance(c, str) else list(c) for c in (y, variance))
         source, areas, notes = read_frame(frame, measures, variances, area, areas, covariance or {}, year)
-        return cls(tuple(measures), (source,), areas, notes=tuple(notes), counted=False)
+        return cls(tuple(measures), (source,), areas, notes=tuple(notes), counted=False, scale=Scale())
 
     def __repr__(self) -> str:
         noun = self.areas.system.noun

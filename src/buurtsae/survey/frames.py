@@ -50,8 +50,8 @@ def read_frame(
         except BuurtsaeError as error:
             problems.collect(error)
     else:
-        _check_codes(clean(frame[area]), areas, problems)
-    numbers = {c: found for c in figures if (found := _number(frame[c], problems)) is not None}
+        check_codes(clean(frame[area]), areas, problems)
+    numbers = {c: found for c in figures if (found := number(frame[c], problems)) is not None}
     if len(numbers) < len(figures):
         problems.raise_if_any()
     table = pd.DataFrame(numbers).set_axis(clean(frame[area]).fillna("").astype(object))
@@ -65,14 +65,7 @@ def read_frame(
     row = areas.inhabited_at(areas.base).get_indexer(table.index)
     kept = np.flatnonzero(observed.any(axis=1) & (row >= 0))
     kept = kept[np.argsort(row[kept])]
-    if lost := list(table.index[observed.any(axis=1) & (row < 0)]):
-        notes.append(
-            Note(
-                "{n} estimates left out: areas without residents ({codes})",
-                "{n} schattingen weggelaten: gebieden zonder inwoners ({codes})",
-                n=len(lost), codes=lost,
-            )
-        )  # fmt: skip
+    notes += left_out(list(table.index[observed.any(axis=1)]), areas)
     if len(y) > 1 and not covariance:
         notes.append(
             Note(
@@ -90,7 +83,19 @@ def read_frame(
     return source, areas, notes
 
 
-def _number(column: pd.Series, problems: Problems) -> pd.Series | None:
+def left_out(codes: Sequence[str], areas: Areas) -> list[Note]:
+    """Return a note on figures of areas without residents, which have no place in a model."""
+    lost = sorted(set(codes) - set(areas.inhabited_at(areas.base)))
+    note = Note(
+        "{n} estimates left out: areas without residents ({codes})",
+        "{n} schattingen weggelaten: gebieden zonder inwoners ({codes})",
+        n=len(lost), codes=lost,
+    )  # fmt: skip
+    return [note] if lost else []
+
+
+def number(column: pd.Series, problems: Problems) -> pd.Series | None:
+    """Return a column as numbers; record one that has none."""
     try:
         return as_number(column, secret=-np.inf)
     except (ValueError, TypeError) as error:
@@ -98,7 +103,7 @@ def _number(column: pd.Series, problems: Problems) -> pd.Series | None:
         return None
 
 
-def _check_codes(codes: pd.Series, areas: Areas, problems: Problems) -> None:
+def check_codes(codes: pd.Series, areas: Areas, problems: Problems) -> None:
     """Each row is of one of the areas, and each area has one row at most."""
     if len(unknown := codes[~codes.isin(areas.codes)].fillna("none").unique()):
         problems.add("estimates are of unknown areas", shown(unknown), shown(areas.codes), "correct or drop these rows")

@@ -8,7 +8,8 @@ its variance is s^2 - C V C' for unbiased t: intervals are nominal. Independent 
     eta* = eta + V C' (C V C' + diag s^2)^{-1} (t + s e - C eta),      V = Cov(eta | y),
 
 kriging of draws; with the gain at s = 0 it is the shared rule. Minimum distance has a diagonal W for V there, with no
-noise from estimating V, and keeps 0-10. Draws outside 0-10 count as its ends first, as in all estimates.
+noise from estimating V, and keeps every score in a benchmark within the ends of its scale; other scores, and methods
+without that constraint, leave draws as they are, and figures are brought to the scale where they are shown.
 
 References
 ----------
@@ -36,8 +37,9 @@ from buurtsae.draws import EFFECTIVE_MIN, Draws
 from buurtsae.engines.base import Fit
 from buurtsae.engines.resampling import systematic
 from buurtsae.errors import ModelError, Problems, shown
-from buurtsae.estimates.benchmark.constraints import Nearest, components, gain, reconcile, spread, tilt
+from buurtsae.estimates.benchmark.constraints import MET, Nearest, components, gain, reconcile, spread, tilt
 from buurtsae.estimates.benchmark.targets import Benchmarks
+from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.sparse import Floats, Ints
 
 __all__ = ["Benchmarked", "Benchmarks", "benchmark"]
@@ -90,7 +92,7 @@ class Benchmarked:
         weights = self.benchmarks.concept.matrix_of(self.draws.subdimensions)
         place = pd.Index(self.draws.areas).get_indexer(areas.codes)
         for measure, row in zip(weights.index, weights.to_numpy(), strict=True):
-            both = [_measure(d.flat, row)[:, place] for d in (self.original, self.draws)]
+            both = [_measure(d, row)[:, place] for d in (self.original, self.draws)]
             for level in areas.levels:
                 labels, matrix = areas.aggregation(level)
                 kept = np.flatnonzero(areas.complete(level, labels))
@@ -131,7 +133,7 @@ def benchmark(
         average only (and in the standard errors given), with `draws` resampled by these.
     covariance : {"variances", "identity", "residents", "posterior"}
         What minimum distance measures by: 1 / posterior variance (buurten that are known well move least), 1,
-        residents, or the whole posterior covariance of the draws, after which scores are brought back to 0-10.
+        residents, or the whole posterior covariance of the draws, after which scores are brought within the ends.
     respondents : {"shared", "independent"}
         Whether benchmarks with a standard error rest on answers that the model has seen, or on other people.
         Independent ones are evidence, by the posterior covariance, and met only as far as they weigh.
@@ -164,15 +166,17 @@ def benchmark(
     draws = draws.draws if isinstance(draws, Fit) else draws
     _check(len(draws.flat), to, method, covariance, respondents)
     matrix, rng = _matrix(draws, to), np.random.default_rng([seed, 7])  # engines use [seed, 2] and [seed, 3]
-    scores = np.clip(draws.flat, 0.0, 10.0).reshape(len(draws.flat), -1)
+    scale = draws.outcome.scale
+    scores = draws.scores().reshape(len(draws.flat), -1).copy()
+    met = replace(draws, outcome=Gaussian(scale))  # draws of the scores themselves
     before = np.concatenate([(matrix @ scores[s].T).T for s in _chunks(len(scores))])
     out = Benchmarked(draws, draws, to, method, respondents, _strain(to, before), fit=fit)
     if respondents == "independent":
         target = to.value + _errors(_root(to.covariance), len(scores), rng)
         update = gain(*_moments(scores, before), to.covariance)
         for s in _chunks(len(scores)):
-            scores[s] = np.clip(scores[s] + (target[s] - before[s]) @ update.T, 0.0, 10.0)
-        return replace(out, draws=replace(draws, eta=scores.reshape(draws.eta.shape)))
+            scores[s] += (target[s] - before[s]) @ update.T
+        return replace(out, draws=replace(met, eta=scores.reshape(draws.eta.shape)))
     kept, weights = to.dependence
     value = reconcile(to.value[None], to.covariance, kept, weights)[0]
     root = reconcile(_root(to.covariance).T, to.covariance, kept, weights).T
@@ -180,18 +184,18 @@ def benchmark(
         found = _tilted(before[:, kept], value[kept], (root[kept] ** 2).sum(axis=1), min_effective)
         index = rng.permutation(np.repeat(np.arange(len(scores)), systematic(found, len(scores), rng.uniform())))
         hyper = {k: (d, v.reshape(-1, *v.shape[2:])[index].reshape(v.shape)) for k, (d, v) in draws.hyper.items()}
-        new = replace(draws, eta=scores[index].reshape(draws.eta.shape), hyper=hyper)
+        new = replace(met, eta=scores[index].reshape(draws.eta.shape), hyper=hyper)
         return replace(out, draws=new, weights=found)
-    target = np.clip((value + _errors(root, len(scores), rng))[:, kept], 0.0, 10.0)
+    target = np.clip((value + _errors(root, len(scores), rng))[:, kept], scale.lower, scale.upper)
     # benchmarks that share no scores are met apart, each by moving the scores that it sees
     parts: list[tuple[Ints, Ints, Callable[..., Floats]]] = []
     for rows in components(matrix[kept], TOGETHER):
         used = np.flatnonzero(np.asarray(abs(matrix[kept[rows]]).sum(axis=0)).ravel() > 0)
         small = sp.csr_array(matrix[kept[rows]][:, used])
         if method == "minimum-distance":
-            parts.append((rows, used, Nearest(small, _weight(scores, used, draws, to.areas, covariance))))
+            parts.append((rows, used, Nearest(small, _weight(scores, used, draws, to.areas, covariance), scale)))
         else:
-            parts.append((rows, used, partial(spread, matrix=small, ratio=method == "ratio")))
+            parts.append((rows, used, partial(spread, matrix=small, ratio=method == "ratio", scale=scale)))
     factor = None
     if method == "minimum-distance" and covariance == "posterior":
         factor = gain(*_moments(scores, before[:, kept]))
@@ -201,20 +205,20 @@ def benchmark(
     for s in _chunks(len(scores)):
         if factor is not None:
             rest = scores[s] - before[s, kept] @ factor.T - middle
-            scores[s] = np.clip(middle + wider * rest + target[s] @ factor.T, 0.0, 10.0)
+            scores[s] = middle + wider * rest + target[s] @ factor.T
         for rows, used, meet in parts:
             scores[s, used] = meet(scores[s, used], target=target[s][:, rows])
     _check_met(scores, matrix, target @ weights.T, to, method)
-    return replace(out, draws=replace(draws, eta=scores.reshape(draws.eta.shape)))
+    return replace(out, draws=replace(met, eta=scores.reshape(draws.eta.shape)))
 
 
 def _chunks(n: int) -> Iterator[slice]:
     return (slice(i, min(i + CHUNK, n)) for i in range(0, n, CHUNK))
 
 
-def _measure(flat: Floats, row: Floats) -> Floats:
-    """Scores (S, N) of one measure, from draws (S, N, D)."""
-    return np.concatenate([np.clip(flat[s], 0.0, 10.0) @ row for s in _chunks(len(flat))])
+def _measure(draws: Draws, row: Floats) -> Floats:
+    """Scores (S, N) of one measure."""
+    return np.concatenate([draws.scores(s) @ row for s in _chunks(len(draws.flat))])
 
 
 def _moments(scores: Floats, constrained: Floats) -> tuple[Floats, Floats]:
@@ -251,7 +255,11 @@ def _errors(root: Floats, n: int, rng: np.random.Generator) -> Floats:
 
 def _matrix(draws: Draws, to: Benchmarks) -> sp.csr_array:
     """C with columns in the order of the draws."""
-    problems = Problems()
+    problems, scale = Problems(), draws.outcome.scale
+    if (scale.lower, scale.upper) != (to.concept.scale.lower, to.concept.scale.upper):
+        expected = f"figures {scale.range}, as those of the draws"
+        got = f"figures {to.concept.scale.range}"
+        problems.add("the benchmarks are on another scale", got, expected, "read them with a concept on that scale")
     for what, own, other in (
         ("areas", draws.areas, to.areas.codes),
         ("sub-dimensions", draws.subdimensions, to.subdimensions),
@@ -352,10 +360,10 @@ def _check(n: int, to: Benchmarks, method: Method, covariance: Metric, responden
 
 def _check_met(scores: Floats, matrix: sp.csr_array, target: Floats, to: Benchmarks, method: Method) -> None:
     gap = np.concatenate([np.abs((matrix @ scores[s].T).T - target[s]) for s in _chunks(len(scores))])
-    if (unmet := gap > 1e-10).any():
+    if (unmet := gap > 10 * MET * to.concept.scale.point).any():
         which = np.flatnonzero(unmet.any(axis=0))
         raise ModelError(
-            f"benchmarks cannot be met on 0-10 by method {method}",
+            f"benchmarks cannot be met on {to.concept.scale.ends} by method {method}",
             f"{shown(to.names[k] for k in which)}, in {int(unmet.any(axis=1).sum())} of {len(scores)} draws",
             "all met in every draw",
             "look at benchmarks near the ends of the scale and at large standard errors"

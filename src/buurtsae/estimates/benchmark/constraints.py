@@ -1,10 +1,11 @@
 r"""Draws x of scores that meet linear constraints C x = t: the numbers behind `buurtsae.estimates.benchmark.benchmark`.
 
-Nearest: min (x - eta)' W^{-1} (x - eta) with C x = t and l <= x <= u has x(mu) = clip(eta + W C'mu, l, u), with mu
-the root of g(mu) = C x(mu) - t, the gradient of a convex dual. Without bounds mu = (C W C')^{-1} (t - C eta). As
-0 <= dg/dmu <= C W C', steps with that one factor converge for all draws together; what is left gets semismooth Newton
-with dg/dmu = C W F C', F the scores between the bounds. Spread: x = clip(eta + d mu_k), d = 1 or eta, where no score is
-in two constraints: Newton on a concave (convex) increasing g, so it clips and spreads the rest until met.
+Nearest: min (x - eta)' W^{-1} (x - eta) with C x = t and l <= x <= u, the ends of the scale, has x(mu) = clip(eta + W
+C'mu, l, u), with mu the root of g(mu) = C x(mu) - t, the gradient of a convex dual. Without bounds mu = (C W C')^{-1}
+(t - C eta). As 0 <= dg/dmu <= C W C', steps with that one factor converge for all draws together; what is left gets
+semismooth Newton with dg/dmu = C W F C', F the scores between the bounds. Spread: x = clip(eta + d mu_k), d = 1 or eta,
+where no score is in two constraints: Newton on a concave (convex) increasing g, so it clips and spreads the rest until
+met.
 Tilted: w_s ~ exp(gamma'f_s), gamma = argmin log sum_s exp(gamma'(f_s - t)): sum_s w_s f_s = t.
 
 References
@@ -22,9 +23,10 @@ import numpy as np
 import scipy.linalg as la
 import scipy.sparse as sp
 
+from buurtsae.scale import SCORE, Scale
 from buurtsae.sparse import Floats, Ints
 
-MET = 1e-11  # constraints count as met, on a scale of 0-10 in double precision
+MET = 1e-11  # tenths of the scale: constraints count as met, in double precision
 DEPENDENT = (
     1e-11  # squared share of a constraint that earlier ones leave: 1e-9 for a wijk of 10 residents in the country
 )
@@ -94,14 +96,13 @@ class Nearest:
         Independent rows; a column of zeros is a score that does not move.
     weight : ndarray, shape (P,)
         The diagonal of W, positive: scores with a large weight move most.
-    lower, upper : float
-        Ends of the scale.
+    scale : Scale
+        Whose ends no score leaves.
     """
 
     matrix: sp.csr_array
     weight: Floats
-    lower: float = 0.0
-    upper: float = 10.0
+    scale: Scale = SCORE
 
     @cached_property
     def _weighted(self) -> sp.csr_array:
@@ -122,10 +123,11 @@ class Nearest:
         """
         out = eta.copy()
         left, start, goal = np.arange(len(eta)), np.ascontiguousarray(eta.T), np.ascontiguousarray(target.T)
-        x, mu = start, np.zeros_like(goal)
+        low, high, met = self.scale.lower, self.scale.upper, MET * self.scale.point
+        x, mu = np.clip(start, low, high), np.zeros_like(goal)
         for _ in range(steps):
             gap = goal - self.matrix @ x
-            unmet = np.abs(gap).max(axis=0, initial=0.0) > MET
+            unmet = np.abs(gap).max(axis=0, initial=0.0) > met
             out[left[~unmet]] = x[:, ~unmet].T
             if not unmet.all():
                 left, start, goal, mu, gap = left[unmet], start[:, unmet], goal[:, unmet], mu[:, unmet], gap[:, unmet]
@@ -134,7 +136,7 @@ class Nearest:
             mu = mu + la.cho_solve(self._factor, gap)
             x = self._weighted.T @ mu
             x += start
-            np.clip(x, self.lower, self.upper, out=x)
+            np.clip(x, low, high, out=x)
         for k, s in enumerate(left):
             out[s] = self._newton(eta[s], target[s], mu[:, k])
         return out
@@ -144,9 +146,9 @@ class Nearest:
         z, x, gap, dual = self._at(eta, target, mu)
         for _ in range(steps):
             size = np.abs(gap).max()
-            if size <= MET:
+            if size <= MET * self.scale.point:
                 break
-            free = ((z > self.lower) & (z < self.upper)).astype(float)
+            free = ((z > self.scale.lower) & (z < self.scale.upper)).astype(float)
             slope = (self._weighted @ sp.diags_array(free) @ self.matrix.T).toarray()
             step = la.cho_solve(la.cho_factor(slope + 1e-3 * min(1.0, size) * self._gram), gap)
             for h in 0.5 ** np.arange(40):
@@ -159,14 +161,12 @@ class Nearest:
 
     def _at(self, eta: Floats, target: Floats, mu: Floats) -> tuple[Floats, Floats, Floats, float]:
         z = eta + self._weighted.T @ mu
-        x = np.clip(z, self.lower, self.upper)
+        x = np.clip(z, self.scale.lower, self.scale.upper)
         gap = target - self.matrix @ x
         return z, x, gap, float(0.5 * ((x - eta) ** 2 / self.weight).sum() + mu @ gap)
 
 
-def spread(
-    eta: Floats, matrix: sp.csr_array, target: Floats, *, ratio: bool, lower: float = 0.0, upper: float = 10.0
-) -> Floats:
+def spread(eta: Floats, matrix: sp.csr_array, target: Floats, *, ratio: bool, scale: Scale = SCORE) -> Floats:
     """Add one amount to all scores of a constraint, or multiply them by one factor, and clip, until it is met.
 
     Parameters
@@ -177,19 +177,22 @@ def spread(
     target : ndarray, shape (S, K)
         Those that cannot be met come back unmet: by a ratio, where scores are 0.
     ratio : bool
+    scale : Scale
+        Whose ends no score leaves.
     """
+    lower, upper, met = scale.lower, scale.upper, MET * scale.point
+    x = eta = np.clip(eta, lower, upper)
     direction = eta if ratio else np.ones_like(eta)
     z, mu = eta, np.zeros_like(target)
     member = sp.csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape).T
-    x = np.clip(z, lower, upper)
     for _ in range(eta.shape[1] + 1):  # each step but the last binds at least one score
         gap = target - (matrix @ x.T).T
-        if np.abs(gap).max(initial=0.0) <= MET:
+        if np.abs(gap).max(initial=0.0) <= met:
             break
         up = (member @ gap.T).T > 0
         free = np.where(up, z < upper, z > lower)
         slope = (matrix @ (direction * free).T).T
-        mu += np.divide(gap, slope, out=np.zeros_like(gap), where=(slope > 0) & (np.abs(gap) > MET))
+        mu += np.divide(gap, slope, out=np.zeros_like(gap), where=(slope > 0) & (np.abs(gap) > met))
         z = eta + direction * (member @ mu.T).T
         if np.array_equal(new := np.clip(z, lower, upper), x):
             break

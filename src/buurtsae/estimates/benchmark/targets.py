@@ -1,9 +1,9 @@
 r"""Published figures that estimates must agree with: reading, checking, and the linear constraints that they are.
 
 A benchmark is a resident-weighted mean m_G = sum_{a in G} N_a sum_d A_md eta_ad / N_G, so one row of C eta = t. Exact
-ones must follow from each other where they depend, and leave some eta on 0-10: buurten in the same benchmarked areas
-count there as one, and the least total violation is a linear program. Errors of benchmarks are independent, but for
-those of direct estimates: their sub-dimensions are asked of the same people, with Cov(y_c, y_d) from the design
+ones must follow from each other where they depend, and leave some eta on the scale: buurten in the same benchmarked
+areas count there as one, and the least total violation is a linear program. Errors of benchmarks are independent, but
+for those of direct estimates: their sub-dimensions are asked of the same people, with Cov(y_c, y_d) from the design
 variances of y_c, y_d and their mean, 2 Var(mean) - (Var y_c + Var y_d) / 2.
 """
 
@@ -23,14 +23,17 @@ from buurtsae.areas.areas import Areas
 from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.estimates.benchmark.constraints import independent
+from buurtsae.estimates.measured import measured
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.concept import Concept, Measure
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.tables import as_number, read_table
 
 KEY = ["level", "area_code", "measure"]
-EXACT = 1e-3  # points: below any error that a published figure can have, of rounding to two decimals 0.003
-AGREE = 1e-10  # points: exact benchmarks that depend on each other are met to this, so they must agree to it
+EXACT = 1e-3  # tenths of the scale: below any error that a published figure can have, of rounding to two decimals 0.003
+AGREE = (
+    1e-10  # tenths of the scale: exact benchmarks that depend on each other are met to this, so they must agree to it
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Benchmarks:
     Attributes
     ----------
     table : DataFrame
-        `level`, `area_code`, `measure`, `value` (0-10) and `se` (0 where exact): exact ones first, then from buurt up.
+        `level`, `area_code`, `measure`, `value` and `se` (0 where exact): exact ones first, then from buurt up.
     areas : Areas
     concept : Concept
     subdimensions : tuple of str
@@ -79,7 +82,7 @@ class Benchmarks:
         Parameters
         ----------
         source : path or DataFrame
-            Columns `level`, `area_code`, `measure` (of the concept), `value` (0-10) and `se`, which may be empty.
+            Columns `level`, `area_code`, `measure` (of the concept), `value` (on its scale), `se`, which may be empty.
         areas : Areas
         concept : Concept
         subdimensions : tuple of str
@@ -92,11 +95,11 @@ class Benchmarks:
         ------
         DataError or ProblemsError
             Everything that is wrong, at once: unknown levels, areas and measures, areas without residents, figures
-            given twice or outside 0-10, standard errors that are negative, or without `exact` absent or below `EXACT`;
-            and if all that is right, exact figures that contradict each other or that no scores on 0-10 can meet.
+            given twice or outside the scale, standard errors that are negative, or without `exact` absent or below
+            `EXACT`; and if all that is right, exact figures that contradict each other or no scores on it can meet.
         """
         frame = source if isinstance(source, pd.DataFrame) else read_table(Path(source), text=KEY)
-        problems = Problems()
+        problems, scale = Problems(), concept.scale
         if absent := [c for c in [*KEY, "value"] if c not in frame]:
             raise DataError(
                 "benchmarks lack columns", shown(frame.columns), shown([*KEY, "value", "(se)"]), f"add {shown(absent)}"
@@ -106,19 +109,22 @@ class Benchmarks:
             try:
                 table[column] = as_number(table[column])
             except (ValueError, TypeError) as error:
-                problems.add(f"a benchmark's {column} is no number", str(error), "points on 0-10", "repair the table")
+                problems.add(
+                    f"a benchmark's {column} is no number", str(error), f"points {scale.range}", "repair the table"
+                )
         problems.raise_if_any()
         table["se"] = table["se"].fillna(0.0)
         if table.empty:
             raise DataError("there are no benchmarks", "0 rows", "one row per figure", "check the table")
         _check_rows(table, areas, concept, subdimensions, problems)
-        sure = table["se"].between(0, EXACT, inclusive="left")
+        least = EXACT * scale.point
+        sure = table["se"].between(0, least, inclusive="left")
         table["se"] = table["se"].mask(sure, 0.0)
         if not exact and sure.any():
             problems.add(
                 "benchmarks have no standard error",
                 shown(table.loc[sure, KEY].agg(" ".join, axis=1)),
-                f"an `se` of at least {EXACT:g}: less than that counts as none",
+                f"an `se` of at least {least:g}: less than that counts as none",
                 "add the column `se` (of rounding to 1 decimal: 0.03), or say `exact = true`: estimates then equal "
                 "these figures, with intervals of width 0",
             )
@@ -146,7 +152,7 @@ class Benchmarks:
         DataError
             If there is no such level, or no area with as many respondents.
         """
-        concept = concept or Concept.of(fit.direct.subdimensions)
+        concept = measured(fit, concept)
         totals = fit.direct.totals(level, concept)
         enough = totals["n_direct"].ge(min_respondents) & totals["direct_se"].gt(0)
         kept = totals[enough & totals["measure"].isin(fit.draws.subdimensions)]
@@ -233,7 +239,7 @@ class Benchmarks:
         problems, value, names = Problems(), self.value, self.names
         kept, weights = self.dependence
         follows = weights @ value[kept]
-        for k in np.flatnonzero(np.abs(value - follows)[:exact] > AGREE):
+        for k in np.flatnonzero(np.abs(value - follows)[:exact] > AGREE * self.concept.scale.point):
             others = [names[j] for j, b in zip(kept, weights[k], strict=True) if abs(b) > 1e-9]
             problems.add(
                 f"the benchmark of {names[k]} contradicts {shown(others)}",
@@ -244,7 +250,7 @@ class Benchmarks:
         problems.raise_if_any()
         for i, miss in self._impossible(exact):
             problems.add(
-                f"the benchmark of {names[i]} cannot be met on 0-10 together with the others",
+                f"the benchmark of {names[i]} cannot be met on {self.concept.scale.ends} together with the others",
                 f"{value[i]:g}",
                 f"about {value[i] + miss:.3g}",
                 "correct it, or the benchmarks of the measures and areas that it shares with them",
@@ -262,10 +268,11 @@ class Benchmarks:
         alike = sp.csr_array((np.ones(len(group)), (np.arange(len(group)), group)))
         matrix, slack = self._constraints(residents[:exact] @ alike, within[:exact]), sp.eye_array(exact)
         cost = np.r_[np.zeros(matrix.shape[1]), np.ones(2 * exact)]
-        bounds = [(0.0, 10.0)] * matrix.shape[1] + [(0.0, None)] * (2 * exact)
+        ends = (self.concept.scale.lower, self.concept.scale.upper)
+        bounds = [ends] * matrix.shape[1] + [(0.0, None)] * (2 * exact)
         found = linprog(cost, A_eq=sp.hstack([matrix, slack, -slack]), b_eq=self.value[:exact], bounds=bounds)
         miss = found.x[-exact:] - found.x[-2 * exact : -exact]
-        yield from ((int(k), float(miss[k])) for k in np.flatnonzero(np.abs(miss) > 1e-6))
+        yield from ((int(k), float(miss[k])) for k in np.flatnonzero(np.abs(miss) > 1e-6 * self.concept.scale.point))
 
     def __repr__(self) -> str:
         counts = self.table.groupby("level", sort=False).size().to_dict()
@@ -308,7 +315,12 @@ def _check_rows(
     rows = table[KEY].agg(" ".join, axis=1)
     for what, bad, expected, hint in (
         ("benchmarks are given twice", rows.duplicated(), "each once", "keep one"),
-        ("benchmarks are no score", ~table["value"].between(0, 10), "a value of 0-10", "check the unit"),
+        (
+            "benchmarks are no score",
+            table["value"].isna() | concept.scale.outside(table["value"]),
+            f"a value {concept.scale.range}",
+            "check the unit",
+        ),
         (
             "benchmarks have an impossible standard error",
             ~table["se"].between(0, np.inf, inclusive="left"),

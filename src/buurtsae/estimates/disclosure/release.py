@@ -7,8 +7,8 @@ number about several areas (a median, a residual sum) only
 * from the open ones, where fewer than `SEVERAL` others are hidden among them: the difference would tell;
 * from `FEW` figures or more, and rounded, where it is one of them, as a median is.
 
-Direct estimates and their errors have two decimals: scores of persons lie on a grid, and in all its digits a mean tells
-which of them occurred.
+Direct estimates and their errors have two decimals (on 0-10): scores of persons lie on a grid, and in all its digits a
+mean tells which of them occurred.
 
 So of two worlds that differ in hidden scores only, and not in the published sums of these, all files are the same.
 """
@@ -26,13 +26,13 @@ from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.disclosure.suppression import Cells, Hidden, Key, suppress, thin
 from buurtsae.estimates.labels import Rules
+from buurtsae.scale import Scale
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.direct import DirectEstimates
 
 SEVERAL, FEW = 3, 10
-DIRECT_DECIMALS = 2
 ATTACKED = 1000  # draws on which the width of what can be computed is measured: as many as `draws.nc` has
-MARGIN = 0.1  # points: three Monte Carlo errors of that for other draws, of a width with a standard deviation of 1
+MARGIN = 0.1  # tenths of the scale: three Monte Carlo errors of that for other draws, of a width with sd 1
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,10 @@ class Release:
         public : iterable of (level, area_code)
             Areas whose figures are known whatever is hidden: benchmarks without error.
         """
-        protection = rules.protection + MARGIN * (rules.protection > 0)
-        drawn = draws.flat[:: max(1, len(draws.flat) // ATTACKED)]  # a view
-        cells = Cells.of_areas(fit.areas, drawn, draws.subdimensions, public)
+        scale = draws.outcome.scale
+        protection = (rules.protection + MARGIN * (rules.protection > 0)) * scale.point
+        drawn = draws.scores(np.s_[:: max(1, len(draws.flat) // ATTACKED)])
+        cells = Cells.of_areas(fit.areas, drawn, draws.subdimensions, public, scale)
         ruled = {
             (level, str(code))
             for level in fit.areas.levels
@@ -132,6 +133,11 @@ class Release:
         return np.array([(level, str(code)) not in self.direct for code in codes], dtype=bool)
 
 
+def direct_decimals(scale: Scale) -> int:
+    """Return the decimals of a direct estimate: one more than a figure that is shown."""
+    return scale.digits + 1
+
+
 def _within(table: pd.DataFrame, keys: frozenset[Key]) -> NDArray[np.bool_]:
     return np.array([key in keys for key in zip(table["level"], table["area_code"], strict=True)], dtype=bool)
 
@@ -149,7 +155,8 @@ def _direct(
     keys = secret | hidden
     if not fit.direct.scores or not protection:  # of a table there are direct estimates of one level only
         return keys, keys
-    sources = [Cells.of_direct(fit.direct, int(s)) for s in np.unique(fit.direct.reference)]
+    scale = fit.model.outcome.scale
+    sources = [Cells.of_direct(fit.direct, int(s), scale) for s in np.unique(fit.direct.reference)]
     before: frozenset[Key] = frozenset()
     while keys != before:  # what protects the estimates of one source may take those of another along
         before = keys

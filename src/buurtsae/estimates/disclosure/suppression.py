@@ -30,7 +30,8 @@ from scipy.sparse.csgraph import connected_components
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import CBS, CodeSystem
 from buurtsae.errors import DataError, shown
-from buurtsae.estimates.disclosure.attack import TOP, ends, reduced
+from buurtsae.estimates.disclosure.attack import ends, follows, reduced
+from buurtsae.scale import SCORE, Scale
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import arrays
@@ -80,7 +81,7 @@ class Cells:
     weights : ndarray, shape (n, D)
         Residents, or summed weights of respondents; 0 where there is no figure.
     draws : ndarray, shape (R, N, D)
-        What is published, joint draws or one figure, of all areas of the level; outside 0-10 they count as its ends.
+        Joint draws of scores, or one figure, of all areas of the level: what is published are their weighted means.
     place : ndarray of int, shape (n,)
         Where the cells are among these.
     measures : tuple of str
@@ -94,6 +95,8 @@ class Cells:
         Areas whose figures are known whatever is hidden, as of benchmarks that are met exactly.
     system : CodeSystem
         Of the areas, with their levels.
+    scale : Scale
+        Between whose ends hidden figures are known to lie.
     """
 
     level: str
@@ -107,10 +110,18 @@ class Cells:
     whole: bool = True
     public: frozenset[Key] = frozenset()
     system: CodeSystem = CBS
+    scale: Scale = SCORE
     _known: dict[object, float] = field(default_factory=dict, repr=False, compare=False)  # blocks attacked before
 
     @classmethod
-    def of_areas(cls, areas: Areas, draws: Floats, measures: tuple[str, ...], public: Iterable[Key] = ()) -> Cells:
+    def of_areas(
+        cls,
+        areas: Areas,
+        draws: Floats,
+        measures: tuple[str, ...],
+        public: Iterable[Key] = (),
+        scale: Scale = SCORE,
+    ) -> Cells:
         """Return the inhabited buurten, weighted by residents.
 
         Parameters
@@ -119,7 +130,7 @@ class Cells:
         draws : ndarray, shape (R, N, D)
             Of all buurten.
         measures : tuple of str
-        public : iterable of (level, area_code)
+        public, scale
             As of the class.
         """
         live = areas.inhabited
@@ -137,10 +148,11 @@ class Cells:
             *(areas.base, codes, residents, draws, place, measures, tuple(above), member),
             public=frozenset(public),
             system=areas.system,
+            scale=scale,
         )
 
     @classmethod
-    def of_direct(cls, direct: DirectEstimates, s: int) -> Cells:
+    def of_direct(cls, direct: DirectEstimates, s: int, scale: Scale = SCORE) -> Cells:
         """Return the direct estimates that rest on the respondents of one source, weighted as they are.
 
         Parameters
@@ -149,6 +161,8 @@ class Cells:
             With respondents.
         s : int
             A source that is the reference of some sub-dimensions.
+        scale : Scale
+            As of the class.
         """
         scores, areas = direct.scores[s], direct.areas
         names = [d for d, r in zip(direct.subdimensions, direct.reference, strict=True) if r == s]
@@ -158,7 +172,7 @@ class Cells:
         answered = np.isfinite(y) * w[:, None]
         weights = group_sum(answered, own, len(labels))
         total = group_sum(np.nan_to_num(y) * answered, own, len(labels))
-        mean = np.clip(np.divide(total, weights, out=np.zeros_like(total), where=weights > 0), 0.0, TOP)
+        mean = np.divide(total, weights, out=np.zeros_like(total), where=weights > 0)
         above: list[Key] = []
         rows = [sp.csr_array((0, len(labels)))]
         for level in areas.levels:
@@ -176,6 +190,7 @@ class Cells:
             *(scores.level, code, weights, mean[None], place, tuple(names), tuple(above), member),
             whole=False,
             system=areas.system,
+            scale=scale,
         )
 
     @cached_property
@@ -214,10 +229,23 @@ class Cells:
             some = weight > 0
             equations = (sums * weight)[:, some]
             target = np.where(np.isin(block, part), weight, 0.0)[some]
-            drawn = np.clip(self.draws[:, self.place[block[some]], d], 0.0, TOP)
-            low, high = ends(equations[equations.any(axis=1)], target, drawn)
-            self._known[key] = float((high - low).mean())
+            self._known[key] = self._width(equations[equations.any(axis=1)], target, block[some], d)
         return self._known[key]
+
+    def _width(self, equations: Floats, target: Floats, cells: Ints, d: int) -> float:
+        """How wide it is for whoever takes hidden scores, and their posterior means, to lie between the ends.
+
+        Draws beyond an end count as that end, so that the unknowns meet their own equations. Means are published of
+        draws as they are: near an end they tell more than the draws, and are attacked beside them.
+        """
+        low, high = self.scale.lower, self.scale.upper
+        if np.isinf(low) and np.isinf(high):
+            return 0.0 if follows(equations, target) else np.inf
+        drawn = self.draws[:, self.place[cells], d]
+        drawn = self.scale.shown(np.vstack([drawn, drawn.mean(axis=0)]))
+        least, most = ends(equations, target, high - drawn if np.isinf(low) else drawn - low, self.scale.width)
+        apart = most - least
+        return float(min(apart[:-1].mean(), apart[-1]))
 
 
 def suppress(cells: Cells, ruled: Iterable[Key], protection: float, hidden: Iterable[Key] = ()) -> Hidden:
@@ -388,7 +416,7 @@ def _partner(
     if not secret:
         free &= np.asarray(cells.member.T @ (apart & cells.high).astype(float)) == 0
     choice = np.flatnonzero(free)
-    least = size[own & within].sum() * protection / TOP
+    least = size[own & within].sum() * protection / cells.scale.width
     n = size[choice]
-    order = np.lexsort((choice, np.where(n >= least, n, TOP * n.sum() - n), gone[choice]))
+    order = np.lexsort((choice, np.where(n >= least, n, 10 * n.sum() - n), gone[choice]))
     return int(choice[order[0]]) if len(choice) else None

@@ -83,8 +83,8 @@ def side_by_side(fit: Fit) -> pd.DataFrame:
         "eblup": classical.eblup.to_numpy(),
         "eblup_rmse": np.sqrt(classical.mse.to_numpy()),
         "gamma": classical.gamma.to_numpy(),
-        "estimate": fit.draws.flat.mean(axis=0),
-        "sd": fit.draws.flat.std(axis=0),
+        "estimate": fit.draws.scores().mean(axis=0),
+        "sd": fit.draws.scores().std(axis=0),
     }
     index = pd.MultiIndex.from_product([fit.areas.codes[live], names], names=["area_code", "measure"])
     return pd.DataFrame({name: v[live].ravel() for name, v in columns.items()}, index).reset_index()

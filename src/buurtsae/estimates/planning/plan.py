@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, Problems, cut, shown
-from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.labels import WIDEST, Rules
+from buurtsae.estimates.measured import measured
 from buurtsae.estimates.planning.preposterior import Preposterior, allocate, needed
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates
@@ -159,7 +160,7 @@ def plan(
     >>> plan(voorbeeldstad().fit, budget=200)
     Plan: 3 of 200 extra respondents of veiligheidsmonitor; reliable 87.8%, expected 90.4%, target 90.0%
     """
-    rules, concept = rules or Rules(), concept or Concept.of(fit.direct.subdimensions)
+    rules, concept = rules or Rules(), measured(fit, concept)
     weights = concept.matrix_of(fit.draws.subdimensions)
     measures = [measure] if isinstance(measure, str) else list(weights.index if measure is None else measure)
     check_plan(
@@ -220,7 +221,7 @@ def check_plan(
     problems, rules, concept = Problems(), rules or Rules(), concept or Concept.of(direct.subdimensions)
     known = list(concept.matrix_of(direct.subdimensions).index)
     measures = [measure] if isinstance(measure, str) else list(known if measure is None else measure)
-    if rules.max_width < 10 or rules.min_own_share > 0:
+    if rules.max_width < WIDEST or rules.min_own_share > 0:
         problems.add(
             "a plan does not know rules about width or own-data share",
             f"max_width = {rules.max_width:g}, min_own_share = {rules.min_own_share:g}",

@@ -26,6 +26,7 @@ from buurtsae.drawing.curves import plot_curve
 from buurtsae.engines import base
 from buurtsae.engines.base import Fit
 from buurtsae.errors import ModelError, Problems, shown
+from buurtsae.estimates.measured import measured
 from buurtsae.estimates.words.axis import Axis
 from buurtsae.model.covariates import Provenance, known
 from buurtsae.model.terms import IID
@@ -53,8 +54,8 @@ class Curves:
     covariate : Provenance
         Name, unit, source and transformation.
     curve : DataFrame
-        Per `measure` and `value` of the covariate `difference`, `sd`, `lower` and `upper` (95%), in points of 0-10 from
-        the score at `reference`; shares of the buurten and residents with at most this value, `buurten_below` and
+        Per `measure` and `value` of the covariate `difference`, `sd`, `lower` and `upper` (95%), in points from the
+        score at `reference`; shares of the buurten and residents with at most this value, `buurten_below` and
         `residents_below` (of a category: with this value, `buurten` and `residents`). With a second fit also
         `difference_without`, `sd_without`, `lower_without`, `upper_without`: without the field.
     table : DataFrame
@@ -98,20 +99,22 @@ class Curves:
         """What it says, in Dutch."""
         c, said = self.covariate, "; ".join(filter(None, [self.covariate.about, self.covariate.unit]))
         what = f"{self.name} ({said})" if said else self.name
+        digits = self.concept.scale.digits + 1
         lines = [f"Verband van {what} met de scores, over {self.buurten} buurten:"]
         for row in self.table.itertuples():
             line = (
                 f"  {self.concept.nodes[row.measure].nl}: {_number(row.high)} in plaats van {_number(row.low)} hangt "
-                f"samen met een score die {_points(row.difference)} is ({_interval(row.lower, row.upper)})"
+                f"samen met een score die {_points(row.difference, digits)} is "
+                f"({_interval(row.lower, row.upper, digits)})"
             )
             if not self.categorical:
-                line += f"; per {self.unit} {_points(row.per_step)}"
+                line += f"; per {self.unit} {_points(row.per_step, digits)}"
             lines.append(f"{line}; {row.words}")
             if getattr(row, "confounded", False):
                 lines.append(
-                    f"    Let op: zonder de ruimtelijke component {_points(row.difference_without)} "
-                    f"({_interval(row.lower_without, row.upper_without)}). Dit verband is niet goed te scheiden van de "
-                    "ligging van de buurten."
+                    f"    Let op: zonder de ruimtelijke component {_points(row.difference_without, digits)} "
+                    f"({_interval(row.lower_without, row.upper_without, digits)}). Dit verband is niet goed te "
+                    "scheiden van de ligging van de buurten."
                 )
         if self.held:
             lines.append(f"Dit geldt bij een gemiddelde (of de meest voorkomende) waarde van {', '.join(self.held)}.")
@@ -214,7 +217,7 @@ def curves(
     >>> curves(voorbeeldstad().fit, "pct_65plus")
     Curves of 7 measures over pct_65plus, 11 to 29
     """
-    concept = concept or Concept.of(fit.direct.subdimensions)
+    concept = measured(fit, concept)
     _check(fit, covariate, grid, without_field, step)
     axis = Axis.of(fit, covariate, grid)
     weights = concept.matrix_of(fit.draws.subdimensions)
@@ -310,9 +313,9 @@ def _number(value: float) -> str:
     return text.translate({ord(","): ".", ord("."): ","})
 
 
-def _points(value: float) -> str:
-    return f"{abs(value):.2f} punt {'hoger' if value >= 0 else 'lager'}".replace(".", ",")
+def _points(value: float, digits: int) -> str:
+    return f"{abs(value):.{digits}f} punt {'hoger' if value >= 0 else 'lager'}".replace(".", ",")
 
 
-def _interval(lower: float, upper: float) -> str:
-    return f"95%-interval {lower:+z.2f} tot {upper:+z.2f}".replace(".", ",")
+def _interval(lower: float, upper: float, digits: int) -> str:
+    return f"95%-interval {lower:+z.{digits}f} tot {upper:+z.{digits}f}".replace(".", ",")

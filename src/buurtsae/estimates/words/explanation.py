@@ -13,12 +13,16 @@ from typing import Any
 from buurtsae.estimates.labels import MOST
 from buurtsae.figures import decimals, dutch, interval
 from buurtsae.notes import Note
+from buurtsae.scale import SCORE, Scale
 
 LABELS = {"betrouwbaar": "betrouwbaar", "indicatief": "indicatief", "niet_publiceren": "niet gepubliceerd"}
 
 
 def explanation(
-    rows: Iterable[Mapping[str, Any]], names: Mapping[str, str], leaning: Mapping[str, Mapping[str, Any]]
+    rows: Iterable[Mapping[str, Any]],
+    names: Mapping[str, str],
+    leaning: Mapping[str, Mapping[str, Any]],
+    scale: Scale = SCORE,
 ) -> str:
     """Return what is known about one area.
 
@@ -29,58 +33,58 @@ def explanation(
     names : mapping of measure to its Dutch name
     leaning : mapping of measure to the parts of `buurtsae.estimates.words.leaning`
         Empty for areas above buurt.
+    scale : Scale
+        Of the measures.
     """
     rows = list(rows)
     first = rows[0]
     residents = "" if first["population"] is None else f", {dutch(first['population'], 0)} inwoners"
     lines = [f"{first['area_name']} ({first['area_code']}, {first['level']}){residents}"]
     for row in rows:
-        lines.append(f"  {names[row['measure']]:26} {figure(row)}")
+        lines.append(f"  {names[row['measure']]:26} {figure(row, scale)}")
         if row["measure"] in leaning:
-            lines.append(f"  {'':26} {leans_on(row, leaning[row['measure']]).nl}")
+            lines.append(f"  {'':26} {leans_on(row, leaning[row['measure']], scale).nl}")
     return "\n".join(lines)
 
 
-def figure(row: Mapping[str, Any]) -> str:
+def figure(row: Mapping[str, Any], scale: Scale = SCORE) -> str:
     """Return a score with its interval, own data and label."""
     if row["label"] == "niet_publiceren" or row["estimate"] is None:
         return f"niet gepubliceerd: {row['reason']}"
-    digits = decimals(row["lower"], row["upper"])
-    score = f"{dutch(row['estimate'], digits)} ({interval(row['lower'], row['upper'], '-')})"
+    digits = decimals(row["lower"], row["upper"], scale.digits)
+    score = f"{dutch(row['estimate'], digits)} ({interval(row['lower'], row['upper'], '-', scale.digits)})"
     share = "" if row["own_data_share"] is None else f"; {100 * row['own_data_share']:.0f}% eigen data"
     reason = f": {row['reason']}" if row["reason"] else ""
     who = "" if row["n_respondents"] is None else f" ({people(row['n_respondents']).nl})"
     return f"{score}{share}{who}; {LABELS[row['label']]}{reason}"
 
 
-def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any]) -> Note:
+def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any], scale: Scale = SCORE) -> Note:
     """Return in words what an estimate of a buurt is made of."""
     n, own = row["n_respondents"], parts["own"]
     who = Note("own data", "eigen gegevens") if n is None else people(n, own=True)
     around = Note("the areas around it", "de buurten eromheen")
     both = Note("the areas around it and its {who} together", "de buurten eromheen en de {who} samen", who=who)
+
+    def points(what: Note, value: float, sign: str = "+") -> Note:
+        text = f"{{what}}: {{x:{sign}z.{scale.digits}f}}"
+        return Note(text, text, what=what, x=value)
+
+    average = Note("an area of average characteristics", "een buurt met gemiddelde kenmerken")
     said = [
-        Note(
-            "an area of average characteristics: {x:z.1f}",
-            "een buurt met gemiddelde kenmerken: {x:z.1f}",
-            x=parts["reference"],
-        ),
-        _points(Note("the characteristics of this area", "de kenmerken van deze buurt"), parts["characteristics"]),
-        _points(both if n != 0 and own is None else around, parts["surroundings"]),
+        points(average, parts["reference"], ""),
+        points(Note("the characteristics of this area", "de kenmerken van deze buurt"), parts["characteristics"]),
+        points(both if n and own is None else around, parts["surroundings"]),
     ]
-    if n != 0 and own is not None:
-        said.append(_points(Note("its {who}", "de {who}", who=who), own))
+    if n and own is not None:
+        said.append(points(Note("its {who}", "de {who}", who=who), own))
     if parts.get("shift") is not None:
         adjusted = Note("adjustment to published figures", "aanpassing aan gepubliceerde cijfers")
-        said.append(_points(adjusted, parts["shift"]))
-    if n == 0:
+        said.append(points(adjusted, parts["shift"]))
+    if not n:
         said.append(Note("it has no respondents of its own", "er zijn geen eigen respondenten"))
     text = Note.joined(said)
     return Note(f"{text[0].upper()}{text[1:]}.", f"{text.nl[0].upper()}{text.nl[1:]}.")
-
-
-def _points(what: Note, points: float) -> Note:
-    return Note("{what}: {x:+z.1f}", "{what}: {x:+z.1f}", what=what, x=points)
 
 
 def most(share: float | None, n: int | None) -> Note:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from buurtsae.estimates.summary import Estimates
 
 PARTS = ("reference", "characteristics", "surroundings", "own")
-DECIMALS = 2
 
 
 def leaning(est: Estimates) -> pd.DataFrame:
@@ -40,7 +39,7 @@ def leaning(est: Estimates) -> pd.DataFrame:
     DataFrame
         Indexed by `area_code` and `measure`: `reference`, `characteristics`, `surroundings`, `own` (missing where too
         few respondents answered: `surroundings` then has both) and, after benchmarking, `shift`. They add up to the
-        published estimate but for rounding to two decimals.
+        published estimate but for rounding.
     """
     weights = est.concept.matrix_of(est.fit.draws.subdimensions)
     parts = {name: (value @ weights.to_numpy().T) for name, value in _subdimensions(est.fit).items()}
@@ -51,13 +50,13 @@ def leaning(est: Estimates) -> pd.DataFrame:
     table = table.loc[shown.index]
     model = est.model_table
     model = model[model["level"] == est.areas.base].set_index(["area_code", "measure"])["estimate"].loc[shown.index]
-    table["surroundings"] = model - table.sum(axis=1)  # draws that count as an end of the scale are in here
+    table["surroundings"] = model - table.sum(axis=1)  # what brings an estimate to the scale is in here
     if est.benchmarked is not None:
         table["shift"] = shown["estimate"] - model
     hidden = ~est.release.shown_direct(est.areas.base, table.index.get_level_values("area_code"))
     table.loc[hidden, "surroundings"] += table.loc[hidden, "own"]
     table.loc[hidden, "own"] = np.nan
-    return table[[*PARTS, *(["shift"] if "shift" in table else [])]].round(DECIMALS)
+    return table[[*PARTS, *(["shift"] if "shift" in table else [])]].round(est.concept.scale.digits + 1)
 
 
 def _subdimensions(fit: Fit) -> dict[str, Floats]:

@@ -19,7 +19,7 @@ function make(tag, attributes, ...inside) {
 }
 const both = (nl, en) => [make("span", {class: "nl"}, nl), make("span", {class: "en", lang: "en"}, en)];
 const english = () => document.documentElement.lang === "en";
-const number = (x, digits = 1) => english() ? x.toFixed(digits) : x.toFixed(digits).replace(".", ",");
+const number = (x, digits = data.digits) => english() ? x.toFixed(digits) : x.toFixed(digits).replace(".", ",");
 const swapped = text => text.replace(/(?<=\d)[.,](?=\d)/g, sign => sign === "," ? "." : ",");
 
 // language: words in both stand side by side; titles and labels have the other language in data-en
@@ -97,7 +97,7 @@ function find(text) {
   $("#stand").replaceChildren(...both(`${found.length} gevonden.${more[0]}`, `${found.length} found.${more[1]}`));
 }
 
-// a gemeente: rows are [score, lower, upper, label, verdict, respondents, own share, reason, class, decimals if not 1], or 0
+// a gemeente: rows are [score, lower, upper, label, verdict, respondents, own share, reason, class, decimals if more than most], or 0
 function show() {
   const form = $("#keuze"), measure = form.maat.value, view = form.beeld.value;
   const year = form.jaar ? form.jaar.value : data.years[data.years.length - 1];
@@ -145,12 +145,12 @@ function why(r) {
 
 // dots and bars, alphabetical; the line is the gemeente
 function intervals(rows, whole) {
-  const step = 20, left = 190, width = 300, x = v => left + v * width / 10;
+  const step = 20, left = 190, width = 300, marks = data.marks, low = marks[0], x = v => left + (v - low) * width / (marks[marks.length - 1] - low);
   const order = data.buurten.map((b, i) => i).filter(i => rows[i] && rows[i][0] !== null);
   order.sort((a, b) => data.buurten[a][1].localeCompare(data.buurten[b][1], "nl"));
   const height = (order.length + 2) * step, s = (tag, attributes, ...inside) => make(tag, {xmlns: 1, ...attributes}, ...inside);
   const svg = s("svg", {viewBox: `0 0 ${left + width + 20} ${height}`, role: "img", "aria-labelledby": "bijschrift", "font-size": 12});
-  for (let v = 0; v <= 10; v += 2) svg.append(s("path", {d: `M${x(v)} ${step}V${height}`, stroke: "#ddd"}), s("text", {x: x(v), y: 14, "text-anchor": "middle"}, String(v)));
+  for (const v of marks) svg.append(s("path", {d: `M${x(v)} ${step}V${height}`, stroke: "#ddd"}), s("text", {x: x(v), y: 14, "text-anchor": "middle"}, english() ? String(v) : String(v).replace(".", ",")));
   const line = whole && whole[0] !== null ? ["; stippellijn: de gemeente", "; dashed line: the municipality"] : ["", ""];
   if (line[0]) svg.append(s("path", {d: `M${x(whole[0])} ${step}V${height}`, stroke: "#555", "stroke-dasharray": "4 3"}));
   order.forEach((i, k) => {

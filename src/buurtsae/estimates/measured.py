@@ -1,0 +1,30 @@
+"""The measures of a fit: those of a concept, on the scale of the outcome that was modelled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from buurtsae.engines.base import Fit
+from buurtsae.errors import ModelError
+from buurtsae.survey.concept import Concept
+
+
+def measured(fit: Fit, concept: Concept | None = None) -> Concept:
+    """Return the concept whose measures a fit estimates; by default `Concept.of` these, on the scale of the outcome.
+
+    Raises
+    ------
+    ModelError
+        If the measures of the concept have other ends than the outcome of the model.
+    """
+    scale = fit.model.outcome.scale
+    if concept is None:
+        return replace(Concept.of(fit.direct.subdimensions), scale=scale)
+    if (concept.scale.lower, concept.scale.upper) != (scale.lower, scale.upper):
+        raise ModelError(
+            "the concept is on another scale than the outcome of the model",
+            f"measures {concept.scale.range}, an outcome {scale.range}",
+            "the same ends",
+            "give AreaModel an `outcome` on the scale of the concept",
+        )
+    return concept

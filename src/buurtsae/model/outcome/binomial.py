@@ -1,0 +1,99 @@
+r"""Binomial counts, logit link: y ~ Binomial(n, p), eta = log(p / (1 - p)); the share p is what is estimated.
+
+    l = y eta - n log(1 + exp(eta)),  l' = y - n p,  l'' = -n p (1 - p) =: -w,  l''' = -w (1 - 2 p),
+    l'''' = -w (1 - 6 p (1 - p)).
+
+Of a survey with weights and clusters, n may be the effective number of respondents and y = n times the weighted share.
+
+References
+----------
+McCullagh, P. and Nelder, J. (1989). Generalized Linear Models, ch. 4. Chen, C., Wakefield, J. and Lumley, T. (2014).
+The use of sampling weights in Bayesian hierarchical models for small area estimation. Spatial Statistics 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy import special
+
+from buurtsae.errors import Problems
+from buurtsae.model.outcome.count import Derivatives, refuse, refuse_fractions, refuse_negative
+from buurtsae.model.priors import Normal
+from buurtsae.notes import Note
+from buurtsae.scale import Scale
+from buurtsae.sparse import Floats
+
+
+@dataclass(frozen=True)
+class Binomial:
+    """Successes among trials, with a logit link.
+
+    Parameters
+    ----------
+    effective : bool
+        Trials and counts are effective numbers, which need not be whole.
+
+    Examples
+    --------
+    >>> print(Binomial().words)
+      Outcome: y ~ Binomial(n, p), a count among n trials; logit p = eta
+    """
+
+    effective: bool = False
+
+    scale: ClassVar[Scale] = Scale(0.0, 1.0, "aandeel", "share")
+    beside: ClassVar[str] = "trials"
+    intercept: ClassVar[Normal] = Normal(0.0, 5.0)
+
+    def on(self, scale: Scale) -> Binomial:
+        """Return it as it is: its scale is its own."""
+        return self
+
+    @property
+    def words(self) -> Note:
+        """The line of the model about it."""
+        return Note(
+            "  Outcome: y ~ Binomial(n, p), a count among n {trials}; logit p = eta",
+            "  Uitkomst: y ~ Binomiaal(n, p), een aantal van n {trials}; logit p = eta",
+            trials=Note("effective trials", "effectieve waarnemingen")
+            if self.effective
+            else Note("trials", "waarnemingen"),
+        )
+
+    def mean(self, eta: Floats) -> Floats:
+        """Return the share p."""
+        return np.asarray(special.expit(eta))
+
+    def check(self, y: Floats, size: Floats, areas: Sequence[str], problems: Problems) -> None:
+        """Collect counts that are negative, not whole or above their trials."""
+        refuse_negative(problems, y, areas)
+        refuse(problems, size < 0, size, areas, "trials are negative", "0 or more", "correct them")
+        refuse(problems, y > size, y, areas, "counts are above their trials", "at most the trials",
+               "are the columns of `y` and `trials` exchanged?")  # fmt: skip
+        if not self.effective:
+            hint = "correct them; of effective numbers, use Binomial(effective=True)"
+            refuse_fractions(problems, y, areas, "counts", hint)
+            refuse_fractions(problems, size, areas, "trials", hint)
+
+    def derivatives(self, eta: Floats, y: Floats, size: Floats) -> Derivatives:
+        """Return l, and its first to fourth derivatives."""
+        p = special.expit(eta)
+        w = size * p * (1 - p)
+        constant = special.gammaln(size + 1) - special.gammaln(y + 1) - special.gammaln(size - y + 1)
+        value = y * eta - size * np.logaddexp(0, eta) + constant
+        return float(value.sum()), y - size * p, -w, -w * (1 - 2 * p), -w * (1 - 6 * p * (1 - p))
+
+    def precision(self, eta: Floats, size: Floats) -> Floats:
+        """Return n / (p (1 - p))."""
+        p = self.mean(eta)
+        return size / (p * (1 - p))
+
+    def log_likelihood(self, eta: Any, y: Any, size: Any) -> Any:
+        """Return l as a PyTensor expression, up to a constant."""
+        import pytensor.tensor as pt
+
+        return (y * eta - size * pt.softplus(eta)).sum()
