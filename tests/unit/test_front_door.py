@@ -138,7 +138,7 @@ def test_levels_are_means_of_their_areas_and_what_areas_are_compared_with() -> N
         part = own[in_state[own.index] == state]
         assert row["estimate"] == pytest.approx(np.average(part["estimate"], weights=part["population"]))
         assert part["rank_upper"].max() <= N // 4
-    assert {name for name in fitted.draws.hyper if name.startswith("sigma")} == {"sigma_state", "sigma_area"}
+    assert {name for name in fitted.draws.hyper if name.endswith(".sigma")} == {"state.sigma", "area.sigma"}
 
 
 def test_measures_with_and_without_covariances() -> None:
@@ -156,7 +156,7 @@ def test_measures_with_and_without_covariances() -> None:
     assert source.variance[3].tolist() == [[0, 0], [0, frame["vb"].iloc[3]]]  # of `a` there is no estimate
     fitted = bs.fit(bs.AreaModel("1 + income", terms=[bs.IID("area")]), together, **SMALL)  # type: ignore[arg-type]
     assert bs.estimate(fitted).measures == ("a", "b")  # no total
-    assert "R_area" in fitted.draws.hyper
+    assert "area.R" in fitted.draws.hyper
 
 
 def test_a_graph_with_islands_and_codes_of_iris() -> None:

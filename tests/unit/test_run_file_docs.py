@@ -17,7 +17,6 @@ from buurtsae.engines.nuts import NutsOptions
 from buurtsae.estimates.evidence.quality import Gate
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.links import PARTICIPATORY, SURVEY
-from buurtsae.model.terms import BYM2, IID
 from buurtsae.runs import runfile
 
 PARTS: dict[str, Any] = {
@@ -32,7 +31,7 @@ PARTS: dict[str, Any] = {
     "[model]": runfile.ModelPart,
     "[model.link]": SURVEY,
     "[model.participatory]": PARTICIPATORY,
-    "[[model.terms]]": runfile.TermPart,
+    "[[model.terms]]": tuple(runfile.TERM_PARTS.values()),  # a part per type
     "[benchmark]": runfile.BenchmarkPart,
     "[publish]": runfile.PublishPart,
     "[quality]": Gate,
@@ -41,7 +40,6 @@ PARTS: dict[str, Any] = {
     "[engine.nuts]": NutsOptions,
 }
 SECTIONS = {"terms", "link", "participatory"}  # of `[model]`: with a heading of their own
-TERMS = (BYM2, IID)  # where a key of a term that is not given takes its value from, once per kind
 AREA = ["buurtcode", "wijkcode"]  # `area` of a source is named after its level
 
 
@@ -62,23 +60,25 @@ def documented(root: Path) -> dict[str, dict[tuple[str, ...], str]]:
     return found
 
 
-def values(section: str) -> dict[str, Any]:
-    """Per key what holds where it is not given; MISSING where it must be given."""
-    part = PARTS[section]
-    if isinstance(part, type) and issubclass(part, BaseModel):
-        return {k: MISSING if f.is_required() else f.default for k, f in part.model_fields.items()}
-    return {f.name: getattr(part, f.name, MISSING) for f in fields(part)}
+def values(section: str) -> dict[str, list[Any]]:
+    """Per key what holds where it is not given, once per part that has it; MISSING where it must be given."""
+    found: dict[str, list[Any]] = {}
+    for part in PARTS[section] if isinstance(PARTS[section], tuple) else (PARTS[section],):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            held = {k: MISSING if f.is_required() else f.default for k, f in part.model_fields.items()}
+        else:
+            held = {f.name: getattr(part, f.name, MISSING) for f in fields(part)}
+        for key, value in held.items():
+            found.setdefault(key, []).append(value)
+    return found
 
 
 def defaults(section: str, key: str) -> list[Any]:
     """The values that hold where a key is not given; empty where it must be given, or nothing holds."""
     if (section, key) == ("[[sources]]", "area"):
         return list(AREA)
-    value = values(section)[key]
-    if section == "[[model.terms]]" and value is None:
-        held = [_plain(getattr(kind, key)) for kind in TERMS if hasattr(kind, key)]
-        return [v for k, v in enumerate(held) if v not in held[:k]]
-    return [] if value is None or value is MISSING else [_plain(value)]
+    held = [_plain(value) for value in values(section)[key] if value is not None and value is not MISSING]
+    return [v for k, v in enumerate(held) if v not in held[:k]]
 
 
 def _plain(value: Any) -> Any:
@@ -112,4 +112,4 @@ def test_defaults_in_the_table_are_those_of_the_code(section: str, keys: tuple[s
         assert not any(held), f"{section} {keys}: the default is {held}"
     else:
         assert told == held, f"{section} {keys}"
-    assert all(values(section)[k] is MISSING for k in keys) == (text == "required")
+    assert all(value is MISSING for k in keys for value in values(section)[k]) == (text == "required")

@@ -59,7 +59,7 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
     assert (source.level, source.area) == ("buurt", "buurtcode")
     assert (source.weight, source.strata, source.not_asked) == ("gewicht", None, ())
     assert (spec.model.formula, spec.model.missing) == ("1", "refuse")
-    assert [(t.type, t.level) for t in spec.model.terms] == [("bym2", None), ("iid", "gemeente")]
+    assert [(t.type, getattr(t, "level", None)) for t in spec.model.terms] == [("bym2", None), ("iid", "gemeente")]
     assert (spec.publish.min_residents, spec.publish.min_respondents, spec.publish.min_reliability) == (10, 1, 0.5)
     assert (spec.quality.rhat_max, spec.quality.ess_bulk_min, spec.quality.max_divergences) == (1.01, 400, 0)
     assert (spec.publish.draws, spec.quality.min_predictive_coverage, spec.engine) == (1000, 0.9, {})
@@ -149,7 +149,7 @@ def test_unknown_keys_wrong_types_and_absent_keys_in_one_pass(tmp_path: Path) ->
         "unknown key sources.0.gewicht",
         "unknown key model.formule",
         "unknown key model.terms.0.prior",
-        "model.terms.1.type is not right",
+        "model.terms.1 is not right",
         "publish.min_reliability is not right",
         "unknown key quality.rhat",
     }
@@ -160,7 +160,7 @@ def test_unknown_keys_wrong_types_and_absent_keys_in_one_pass(tmp_path: Path) ->
     assert found["unknown key run.jaar"].expected == "name, title, year, seed, engine, contact, fictitious"
     assert found["unknown key areas.tables.0.kolom"].expected == "file, key"
     assert "weight" in found["unknown key sources.0.gewicht"].expected
-    assert found["unknown key model.terms.0.prior"].expected == "type, level, sd, spread, mixing, correlation, shared"
+    assert found["unknown key model.terms.0.prior"].expected == "type, sd, spread, correlation, name, level"
     assert found["areas.year is not right"].got == "'vorig jaar'"
 
 
@@ -226,18 +226,29 @@ def test_an_unknown_key_does_not_hide_what_is_checked_after_it(tmp_path: Path) -
     found = [
         p.what for p in problems_of(tmp_path, RUN + "kleur = 1\n" + AREAS + "[model]\nterms = [{ type = 'iid' }]\n")
     ]
-    assert found == ["proef.toml: unknown key run.kleur", "proef.toml: model.terms.0 is not right"]
+    assert found == ["proef.toml: unknown key run.kleur", "proef.toml: key model.terms.0.level is absent"]
     found = [p.what for p in problems_of(tmp_path, RUN + "kleur = 1\n" + AREAS)]
     assert found == ["proef.toml: unknown key run.kleur", "proef.toml: the file is not right"]
 
 
 @pytest.mark.parametrize(
-    "term", ['type = "iid"', 'type = "bym2"\nlevel = "wijk"', 'type = "iid"\nlevel = "wijk"\nmixing = [1, 1]']
+    ("term", "what", "expected"),
+    [
+        ('type = "iid"', "key model.terms.0.level is absent", "a value"),
+        ('type = "bym2"\nlevel = "wijk"', "unknown key model.terms.0.level", "mixing, shared"),
+        ('type = "iid"\nlevel = "wijk"\nmixing = [1, 1]', "unknown key model.terms.0.mixing", "name, level"),
+        (
+            'type = "car"',
+            "model.terms.0 is not right",
+            "'bym2', 'iid', 'icar', 'leroux', 'sar', 'rw1', 'ar1', 'spline'",
+        ),
+        ('level = "wijk"', "model.terms.0 is not right", "'type'"),
+    ],
 )
-def test_keys_of_a_term_that_do_not_fit(tmp_path: Path, term: str) -> None:
+def test_keys_of_a_term_that_do_not_fit(tmp_path: Path, term: str, what: str, expected: str) -> None:
     (problem,) = problems_of(tmp_path, RUN + AREAS + SOURCE + f"[[model.terms]]\n{term}\n")
-    assert problem.what == "proef.toml: model.terms.0 is not right"
-    assert "iid" in problem.expected or "bym2" in problem.expected
+    assert problem.what == f"proef.toml: {what}"
+    assert expected in problem.expected
 
 
 def test_a_run_with_only_unknown_keys_is_still_read(tmp_path: Path) -> None:
