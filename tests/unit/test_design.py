@@ -13,9 +13,9 @@ from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import BuurtsaeError, ModelError
+from buurtsae.formula import FUNCTIONS, RAW
 from buurtsae.model.covariates import Provenance
 from buurtsae.model.design import checked_covariance, design
-from buurtsae.model.formula import FUNCTIONS, RAW
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import covariates
 from buurtsae.model.priors import PC, Normal
