@@ -190,9 +190,6 @@ def test_figures_on_any_scale() -> None:
         assert fitted.design.notes == []
         mean = pd.Series(fitted.draws.flat.mean(axis=0)[:, 0] / factor, fitted.areas.codes)
         np.testing.assert_allclose(mean, classical.sort_index(), atol=0.1)
-    data = bs.DirectEstimates.from_frame(frame, y="debt", variance="vd", area="fips")
-    (note,) = design(bs.AreaModel("1 + wealth"), data).notes
-    assert "the prior of the intercept is Normal(5, sd 5): state priors on the scale of the data" in note
 
 
 def test_a_covariate_is_filled_in_by_the_level_above() -> None:

@@ -74,14 +74,14 @@ def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any], scale: Scale = SC
     said = [
         points(average, parts["reference"], ""),
         points(Note("the characteristics of this area", "de kenmerken van deze buurt"), parts["characteristics"]),
-        points(both if n and own is None else around, parts["surroundings"]),
+        points(both if n != 0 and own is None else around, parts["surroundings"]),
     ]
-    if n and own is not None:
+    if n != 0 and own is not None:
         said.append(points(Note("its {who}", "de {who}", who=who), own))
     if parts.get("shift") is not None:
         adjusted = Note("adjustment to published figures", "aanpassing aan gepubliceerde cijfers")
         said.append(points(adjusted, parts["shift"]))
-    if not n:
+    if n == 0:
         said.append(Note("it has no respondents of its own", "er zijn geen eigen respondenten"))
     text = Note.joined(said)
     return Note(f"{text[0].upper()}{text[1:]}.", f"{text.nl[0].upper()}{text.nl[1:]}.")
@@ -89,7 +89,7 @@ def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any], scale: Scale = SC
 
 def most(share: float | None, n: int | None) -> Note:
     """Return in one sentence whether an estimate rests on own respondents or on everything else."""
-    if not n:
+    if n == 0:
         return Note(
             "Nobody here answered: the estimate comes from the characteristics of the area and the areas around it.",
             "Niemand uit deze buurt antwoordde: de schatting komt van kenmerken van de buurt en van buurten eromheen.",
