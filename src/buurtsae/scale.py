@@ -42,9 +42,9 @@ class Scale:
 
     Examples
     --------
-    >>> SCORE.label, Scale(0, 1, "aandeel", "share").label.nl, Scale(0).range
-    ('score 0-10', 'aandeel 0-1', 'from 0')
-    >>> SCORE.shown([-0.2, 4.0, 11.0]).tolist()
+    >>> Scale(0, 1, "aandeel", "share").label.nl, Scale(0).range
+    ('aandeel 0-1', 'from 0')
+    >>> Scale(0, 10).shown([-0.2, 4.0, 11.0]).tolist()
     [0.0, 4.0, 10.0]
     """
 

@@ -24,7 +24,6 @@ RAISING = re.compile(r"\braise \w|raise_if_any\(")
 MOST = 500  # characters that a notebook's cell or a log can bear
 NAMES = tuple(name for name in bs.__all__ if name != "__version__")
 ORDER = ("", "Parameters", "Attributes", "Returns", "Raises", "Warns", "Notes", "References", "Examples")
-# What is not so today, in rooms that are being rebuilt: what is mended must go from here.
 
 
 def sections(text: str) -> dict[str, str]:
@@ -147,14 +146,27 @@ def instances() -> dict[str, Any]:
         "AreaCounts": bs.AreaCounts.from_frame(
             pd.DataFrame({"code": range(9), "y": range(9), "n": 9}), y="y", trials="n", area="code"
         ),
+        "Scale": bs.Scale(),
+        "Gaussian": bs.Gaussian(),
         "Binomial": bs.Binomial(),
         "Poisson": bs.Poisson(),
         "AreaModel": fit.model,
+        "AreaModel of many": bs.AreaModel("1 + " + " + ".join(many), [bs.IID(name) for name in many]),
+        "Design": fit.design,
         "BYM2": bs.BYM2(islands),
         "IID": bs.IID("gemeente"),
+        "ICAR": bs.ICAR(islands),
+        "Leroux": bs.Leroux(islands),
+        "SAR": bs.SAR(islands),
+        "RW1": bs.RW1("groen"),
+        "AR1": bs.AR1("groen"),
+        "Spline": bs.Spline("groen"),
         "Link": bs.Link(),
         "Covariate": bs.Covariate("groen"),
         "PC": bs.PC(1.0, 0.05),
+        "InverseGamma": bs.InverseGamma(1.0, 0.01),
+        "HalfCauchy": bs.HalfCauchy(1.0),
+        "Uniform": bs.Uniform(0.0, 1.0),
         "Beta": bs.Beta(1.0, 1.0),
         "Normal": bs.Normal(0.0, 1.0),
         "LogNormal": bs.LogNormal(0.0, 1.0),

@@ -47,6 +47,15 @@ class Fit:
         Time the engine took.
     asked : AreaModel, optional
         The model that was asked for, where the engine fits a counterpart.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> fit = voorbeeldstad().fit
+    >>> fit.check().empty
+    True
+    >>> fit.draws.flat.shape  # 400 draws of 120 areas x 4 sub-dimensions
+    (400, 120, 4)
     """
 
     design: Design
@@ -204,12 +213,25 @@ def fit(
     progress : bool
         Show a progress bar on stderr.
     **options
-        Settings of the engine, such as `draws` of `buurtsae.engines.laplace.LaplaceOptions`.
+        Settings of the engine: the fields of its `Options`, such as those of `buurtsae.engines.laplace`.
+
+    Returns
+    -------
+    Fit
 
     Raises
     ------
     ModelError, DataError or ProblemsError
         Before any sampling, everything that is wrong with the model on these data.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from buurtsae import IID, AreaModel, DirectEstimates
+    >>> table = pd.DataFrame({"fips": [1, 3, 5, 7], "rate": [2.0, None, 3.1, 2.4], "var": 0.2})
+    >>> direct = DirectEstimates.from_frame(table, y="rate", variance="var", area="fips")
+    >>> fit(AreaModel(terms=[IID("area")]), direct, draws=100, hyperparameters=50, progress=False)
+    Fit by laplace in ... s, seed 1: Draws of 4 areas x 1 sub-dimensions: 100 independent draws, ...
     """
     settings = engine_options(engine, options)
     module = import_module(ENGINES[engine])

@@ -59,6 +59,16 @@ class Covariate:
         The figure was itself estimated by a model; known for what the codebooks describe.
     sensitive : bool
         Required for figures on origin, migration background or nationality: they are never used unasked.
+
+    Raises
+    ------
+    ModelError
+        On an unknown transformation or `missing`.
+
+    Examples
+    --------
+    >>> Covariate("afstand_station", transform="log1p").transform
+    'log1p'
     """
 
     name: str

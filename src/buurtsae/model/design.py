@@ -33,7 +33,7 @@ from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Design:
     """What an engine sees: N areas, K sites, W = T years x D measures columns, P coefficients of each, S sources.
 
@@ -93,6 +93,10 @@ class Design:
     strange: tuple[Note, ...] = ()
     years: tuple[int, ...] = ()
     size: Floats | None = None
+
+    def __repr__(self) -> str:
+        size = f"{len(self.areas)} areas x {len(self.columns)} columns, {len(self.sources)} sources"
+        return f"Design of {size}, terms {shown(e.name for e in self.effects) or 'none'}"
 
     @property
     def periods(self) -> int:

@@ -32,6 +32,11 @@ class Link:
         lambda to 1 pulls the standard deviation of the scores, and with it the width of the intervals.
     extra : PC
         Of tau, on the scale of the scores.
+
+    Examples
+    --------
+    >>> print(Link().slope)
+    LogNormal(0, sd 0.4)
     """
 
     offset: Normal = Normal(0.0, 1.0)

@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from buurtsae.errors import ModelError
+from buurtsae.errors import ModelError, cut, shown
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.outcome.base import Outcome
@@ -34,7 +34,7 @@ from buurtsae.model.terms.base import Term
 from buurtsae.notes import Note
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AreaModel:
     """A multivariate spatial Fay-Herriot model.
 
@@ -62,9 +62,18 @@ class AreaModel:
     outcome : Outcome
         What is modelled, with its scale: normal by default, on the scale of the data.
 
+    Raises
+    ------
+    ModelError
+        On what is no term, terms of the same name, or an unknown `missing`.
+
     Examples
     --------
-    >>> print(AreaModel("1 + pct_koopwoningen"))  # doctest: +ELLIPSIS
+    >>> from buurtsae import IID
+    >>> model = AreaModel("1 + pct_koopwoningen", terms=[IID("buurt"), IID("gemeente")])
+    >>> model
+    AreaModel("1 + pct_koopwoningen", terms: buurt, gemeente)
+    >>> print(model)
     Area-level model of buurtverbondenheid (multivariate Fay-Herriot)
     ...
     """
@@ -98,6 +107,9 @@ class AreaModel:
     def _repr_html_(self) -> str:
         """A notebook's view: the model in words."""
         return f"<pre>{escape(str(self))}</pre>"
+
+    def __repr__(self) -> str:
+        return f'AreaModel("{cut(self.formula)}", terms: {shown(t.name for t in self.terms) or "none"})'
 
     def __str__(self) -> str:
         return str(self.words)

@@ -35,6 +35,8 @@ class AreaCounts(DirectEstimates):
         The measures: D columns.
     sources, scores, years, counted
         As of any direct estimates: one source, of shares or rates, without respondents.
+    scale : Scale
+        Without effect: the outcome of a model of counts has its own.
     areas : Areas
     notes : tuple of Note
         What was left out, and why.

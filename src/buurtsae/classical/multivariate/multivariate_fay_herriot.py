@@ -64,6 +64,7 @@ class MultivariateFayHerriot:
 
     Examples
     --------
+    >>> import numpy as np
     >>> y = [[1.0, 2.0], [2.0, 1.5], [4.0, 5.0], [3.0, 3.5], [5.0, 4.0]]
     >>> model = MultivariateFayHerriot(y, np.ones(5), np.tile([[0.2, 0.1], [0.1, 0.3]], (5, 1, 1)))
     >>> model

@@ -56,6 +56,7 @@ class SpatialFayHerriot(AreaModel):
 
     Examples
     --------
+    >>> import numpy as np
     >>> line = np.diag(np.ones(7), 1) + np.diag(np.ones(7), -1)  # eight areas in a row
     >>> y = [1.0, 2.5, 1.8, 3.2, 2.2, 3.0, 4.0, 2.9]
     >>> model = SpatialFayHerriot(y, np.ones(8), [0.1] * 8, line)

@@ -48,6 +48,11 @@ class NestedError:
     sizes : Series, shape (t,), optional
         Population sizes N by area code, in units: means of finite populations. Without it populations are infinite.
 
+    Attributes
+    ----------
+    response : str
+        The name of y.
+
     Raises
     ------
     DataError, ModelError or ProblemsError
@@ -56,6 +61,8 @@ class NestedError:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> import pandas as pd
     >>> y, area = [2.0, 3.0, 5.0, 4.0, 7.0, 8.0], ["a", "a", "b", "b", "c", "c"]
     >>> means = pd.DataFrame({"x0": 1.0}, index=["a", "b", "c", "d"])  # an intercept: d has no sample
     >>> model = NestedError(y, np.ones(6), area, means)
