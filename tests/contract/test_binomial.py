@@ -22,6 +22,7 @@ from buurtsae.engines.base import fit
 from buurtsae.engines.counts import Counting
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import BuurtsaeError, ModelError
+from buurtsae.estimates.summary import estimate
 from buurtsae.model.design import design
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.poisson import Poisson
@@ -110,6 +111,24 @@ def test_the_information_of_a_count_is_about_its_share(model: AreaModel, counts:
     # areas that were not observed are known less well than those that were
     sd, seen = found.draws.flat.std(axis=0)[:, 0], found.design.observed[0, :, 0]
     assert sd[~seen].min() > np.median(sd[seen])
+
+
+def test_estimates_are_shares_that_are_aggregated_per_draw(
+    model: AreaModel, counts: AreaCounts, table: pd.DataFrame
+) -> None:
+    found = fit(model, counts, "laplace", 1, progress=False, hyperparameters=200)
+    rows = estimate(found).table.set_index(["level", "area_code"])
+    buurten, share = rows.loc["buurt"], found.draws.scores()[:, :, 0]
+    np.testing.assert_allclose(buurten["estimate"], share.mean(axis=0))
+    np.testing.assert_allclose(rows.loc["land", "estimate"], share.mean())  # all have as many residents
+    assert (buurten["lower"] > 0).all()
+    assert (buurten["upper"] < 1).all()
+    np.testing.assert_array_equal(buurten["n_respondents"], table["n"])
+    np.testing.assert_allclose(buurten["direct"].dropna(), (table["y"] / table["n"])[table["n"] > 0])
+    # own data: Var(eta) n p (1 - p), by the curvature of the shares over the spread of a draw
+    eta = found.draws.flat[:, :, 0]
+    mean = Binomial().mean(eta.mean(axis=0))
+    np.testing.assert_allclose(buurten["own_data_share"], eta.var(axis=0) * table["n"] * mean * (1 - mean), atol=0.08)
 
 
 def test_a_model_of_counts_in_words(model: AreaModel) -> None:

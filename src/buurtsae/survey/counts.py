@@ -16,6 +16,7 @@ import pandas as pd
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import clean
 from buurtsae.errors import BuurtsaeError, DataError, Problems, cut, shown
+from buurtsae.scale import Scale
 from buurtsae.sparse import Floats
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.frames import check_codes, left_out, number
@@ -33,7 +34,7 @@ class AreaCounts(DirectEstimates):
     ----------
     subdimensions : tuple of str
         The measures: D columns.
-    sources, scores, years, counted
+    sources, scores, years, counted, scale
         As of any direct estimates: one source, of shares or rates, without respondents.
     scale : Scale
         Without effect: the outcome of a model of counts has its own.
@@ -120,7 +121,7 @@ class AreaCounts(DirectEstimates):
                 problems.collect(error)
         else:
             check_codes(clean(frame[area]), areas, problems)
-        numbers = {c: found for c in figures if (found := number(frame[c], problems)) is not None}
+        numbers = {c: number(frame[c], problems) for c in figures}
         problems.raise_if_any()
         assert areas is not None
         table = pd.DataFrame(numbers).set_axis(clean(frame[area]).astype(object))
@@ -137,7 +138,10 @@ class AreaCounts(DirectEstimates):
         seen = np.isfinite(counted) & areas.inhabited[:, None]
         counted, size = (np.where(seen, x, np.nan) for x in (counted, size))
         source = _direct(counted, size, beside, areas, year)
-        return cls(tuple(measures), (source,), areas, notes=tuple(notes), y=counted, size=size, beside=beside)
+        scale = Scale(0.0, 1.0 if beside == "trials" else np.inf)
+        return cls(
+            tuple(measures), (source,), areas, notes=tuple(notes), scale=scale, y=counted, size=size, beside=beside
+        )
 
     def __repr__(self) -> str:
         seen, noun = int(np.isfinite(self.y).any(axis=1).sum()), self.areas.noun
