@@ -42,6 +42,7 @@ class Scale:
 
     Examples
     --------
+    >>> from buurtsae.scale import SCORE
     >>> SCORE.label, Scale(0, 1, "aandeel", "share").label.nl, Scale(0).range
     ('score 0-10', 'aandeel 0-1', 'from 0')
     >>> SCORE.shown([-0.2, 4.0, 11.0]).tolist()

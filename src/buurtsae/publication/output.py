@@ -72,6 +72,11 @@ def publish(
     dict
         The quality report; ``["gate"]["passed"]`` says whether the figures may be published.
 
+    Raises
+    ------
+    DataError
+        If the areas are not those of CBS.
+
     Examples
     --------
     >>> from pathlib import Path

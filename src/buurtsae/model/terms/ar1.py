@@ -79,7 +79,13 @@ class AR1(Term):
         )
 
     def on(self, frame: Frame) -> Effect:
-        """Return it on data: the precision is a sum of three parts."""
+        """Return it on data: the precision is a sum of three parts.
+
+        Raises
+        ------
+        ModelError
+            When the areas have no such column, or it has gaps, fewer than three values or unequal steps.
+        """
         values, sees = along(self.column, frame)
         place = (values - values[0]) / np.diff(values).min()
         whole = np.round(place).astype(np.int64)

@@ -61,7 +61,13 @@ class IID(Term):
         )
 
     def on(self, frame: Frame) -> Effect:
-        """Return it on data; loose where every area is its own group."""
+        """Return it on data; loose where every area is its own group.
+
+        Raises
+        ------
+        ModelError
+            When some areas are in no group.
+        """
         group, n = frame.areas.parents(self.kind), len(frame.areas.codes)
         if group.isna().any():
             raise ModelError(

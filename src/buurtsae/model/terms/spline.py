@@ -73,7 +73,13 @@ class Spline(Term):
         )
 
     def on(self, frame: Frame) -> Effect:
-        """Return it on data."""
+        """Return it on data.
+
+        Raises
+        ------
+        ModelError
+            When the formula does not have the covariate as a number.
+        """
         from scipy.interpolate import BSpline
 
         if self.covariate not in frame.covariates:
