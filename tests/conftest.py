@@ -17,17 +17,12 @@ from shapely.geometry import box
 ROOT = Path(__file__).parents[1]
 
 
-INCOMPLETE = {"FayHerriot", "MultivariateFayHerriot", "NestedError"}  # examples that do not hold, to be mended
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Examples in docstrings share the fit of Voorbeeldstad: on one worker."""
     for item in items:
         if isinstance(item, pytest.DoctestItem):
             item.add_marker(pytest.mark.xdist_group("examples"))
-            if item.name.rpartition(".")[2] in INCOMPLETE:
-                item.add_marker(pytest.mark.xfail(reason="to be mended"))
 
 
 @pytest.fixture(scope="session")

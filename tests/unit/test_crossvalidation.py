@@ -211,5 +211,5 @@ def test_fits_of_the_same_data_have_one_fingerprint() -> None:
     fit = made_fit().fit
     assert fingerprint(fit) == fingerprint(replace(fit, seed=9))
     assert fingerprint(fit) != fingerprint(made_fit(seed=9).fit)
-    other = replace(fit.design, precision=1.01 * fit.design.precision)
+    other = fit.design.with_precision(1.01 * fit.design.precision)
     assert fingerprint(fit) != fingerprint(replace(fit, design=other))

@@ -13,9 +13,9 @@ from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import BuurtsaeError, ModelError
+from buurtsae.formula import FUNCTIONS, RAW
 from buurtsae.model.covariates import Provenance
-from buurtsae.model.design import design, precision_and_root
-from buurtsae.model.formula import FUNCTIONS, RAW
+from buurtsae.model.design import checked_covariance, design
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import covariates
 from buurtsae.model.priors import PC, Normal
@@ -254,12 +254,15 @@ def test_priors_of_the_columns(areas: Areas, made: DirectEstimates) -> None:
     assert (mean.tolist(), sd.tolist()) == ([6, 0.1], [2, 0.3])
 
 
-def test_precision_and_root_of_what_is_observed() -> None:
+def test_precision_and_root_of_what_is_observed(made: DirectEstimates) -> None:
     rng = np.random.default_rng(3)
     root = rng.normal(size=(8, 3, 5))
     v = root @ root.swapaxes(1, 2)
     observed = np.array([[(k >> d) & 1 for d in range(3)] for k in range(8)], dtype=bool)  # every pattern
-    w, r = precision_and_root(v, observed, [f"BU{k}" for k in range(8)])
+    covariance = checked_covariance(v, observed, [f"BU{k}" for k in range(8)])
+    arrays = replace(design(AreaModel(), made), covariance=covariance[None])
+    np.testing.assert_array_equal(arrays.observed[0], observed)
+    (w,), (r,) = arrays.precision, arrays.root
     np.testing.assert_allclose(r @ r.swapaxes(1, 2), w, atol=1e-12)
     for k in range(8):
         block = np.ix_(observed[k], observed[k])
@@ -273,12 +276,12 @@ def test_a_singular_covariance_is_refused_where_it_is_observed() -> None:
     v = np.array([np.eye(2), [[1, 1], [1, 1]], [[0, 0], [0, 1]]])
     both = np.ones((3, 2), dtype=bool)
     with pytest.raises(ModelError, match="singular") as raised:
-        precision_and_root(v, both, ["BU1", "BU2", "BU3"])
+        checked_covariance(v, both, ["BU1", "BU2", "BU3"])
     assert raised.value.got == "BU2, BU3"
     one = both.copy()
     one[1:, 0] = False  # only the second was answered there
-    w, _ = precision_and_root(v, one, ["BU1", "BU2", "BU3"])
-    np.testing.assert_array_equal(w[1:], [[[0, 0], [0, 1]]] * 2)
+    kept = checked_covariance(v, one, ["BU1", "BU2", "BU3"])
+    np.testing.assert_array_equal(kept[1:], [[[0, 0], [0, 1]]] * 2)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from buurtsae.errors import ModelError
-from buurtsae.model.formula import COLUMNS, matrix, read, variables
+from buurtsae.formula import COLUMNS, matrix, read, variables
 
 X = np.linspace(-1, 1, 12)
 TABLE = pd.DataFrame({"x": X, "y": X**2 + 1, "k": np.arange(12) % 3})

@@ -216,7 +216,7 @@ def test_what_the_data_do_not_identify_keeps_its_prior(silent: str) -> None:
         keep[..., :3] = True
     both = keep[..., :, None] & keep[..., None, :]
     precision = np.where(both, arrays.precision, 0.0)
-    arrays = replace(arrays, y=np.where(keep, arrays.y, 0.0), precision=precision)
+    arrays = replace(arrays, y=np.where(keep, arrays.y, 0.0)).with_precision(precision)
     marginal = Marginal.of(arrays)
     xi = some_xi(marginal, 7)
     found, exact = marginal.at(xi), by_dense_algebra(arrays, marginal.scores.hyper(xi))

@@ -93,7 +93,7 @@ def by_hand(f: Fit, s: int, m: np.ndarray, measures: list[str]) -> np.ndarray:
     weights = Concept.load().matrix_of(f.draws.subdimensions).loc[measures].to_numpy()
     now, after = (
         np.einsum("md,nde,me->nm", weights, dense(arrays, hyper), weights)
-        for arrays in (f.design, replace(f.design, precision=more))
+        for arrays in (f.design, f.design.with_precision(more))
     )
     drawn = f.draws.flat @ weights.T
     between = drawn[:, f.areas.inhabited & ~f.areas.codes.isin(HIDDEN)].var(axis=1).mean(axis=0)

@@ -195,8 +195,9 @@ def test_own_data_share_is_the_covariance_of_the_draws(est: Estimates) -> None:
 
 
 def test_own_data_share_of_two_sources_is_their_sum(made: Made, est: Estimates) -> None:
-    alone = replace(made.fit, design=replace(made.fit.design, precision=made.fit.design.precision * [[[[1]]], [[[0]]]]))
-    other = replace(made.fit, design=replace(made.fit.design, precision=made.fit.design.precision * [[[[0]]], [[[1]]]]))
+    arrays = made.fit.design
+    alone = replace(made.fit, design=replace(arrays, covariance=arrays.covariance * [[[[1]]], [[[0]]]]))
+    other = replace(made.fit, design=replace(arrays, covariance=arrays.covariance * [[[[0]]], [[[1]]]]))
     first, second = (rows(estimate(f), PARTICIPATIE)["own_data_share"] for f in (alone, other))
     np.testing.assert_allclose(first + second, rows(est, PARTICIPATIE)["own_data_share"], atol=1e-12)
     assert (second > 0).sum() > 15

@@ -96,8 +96,7 @@ def one_buurt(arrays: Design, y: float, v: float, ratio: float, freedom: float) 
     return replace(
         arrays,
         y=y * where,
-        precision=(where / v)[..., None],
-        root=(where / np.sqrt(v))[..., None],
+        covariance=(where * v)[..., None],
         ratio=np.where(where > 0, ratio, 1.0),
         freedom=freedom * where,
     )

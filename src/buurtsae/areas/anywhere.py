@@ -136,5 +136,5 @@ def _persons(column: pd.Series, name: str, problems: Problems) -> pd.Series | No
         problems.add("the number of residents is negative", shown(negative.index), "0 or more", "correct these cells")
     elif not (numbers > 0).any():
         problems.add("no area has residents", f"none in {cut(name)}", "persons", "name another column, or complete it")
-    problems.sift([residents(numbers)])
+    problems.sift([residents(numbers, "areas")])
     return numbers

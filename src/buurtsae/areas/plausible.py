@@ -30,7 +30,7 @@ MEET = Note(
 )
 
 
-def residents(numbers: pd.Series) -> Finding:
+def residents(numbers: pd.Series, noun: str = "buurten") -> Finding:
     """Residents are persons: whole numbers. Parts with three decimals are thousands with a point or comma."""
     part = numbers[np.isfinite(numbers) & (numbers != numbers.round())]
     if part.empty:
@@ -40,7 +40,7 @@ def residents(numbers: pd.Series) -> Finding:
     grouped = thousands.all() and not hundreds.all()
     return DataError(
         "the number of residents is no whole number",
-        f"{shown(f'{x:g}' for x in part)} in {len(part)} areas",
+        f"{shown(f'{x:g}' for x in part)} in {len(part)} {noun}",
         "persons",
         "these look like thousands with a separator: write 2865 for 2.865, in the whole column"
         if grouped

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from buurtsae.errors import DataError, ModelError, Problems, cut, shown
-from buurtsae.model.formula import matrix, parts, read, variables
-from buurtsae.model.rank import dependent_columns
+from buurtsae.formula import matrix, parts, read, variables
+from buurtsae.rank import dependent_columns
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:

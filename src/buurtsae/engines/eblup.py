@@ -170,14 +170,11 @@ def multivariate(design: Design) -> MultivariateFayHerriotResults:
     NotConvergedWarning, BoundaryWarning
     """
     seen = np.asarray(design.observed.any(axis=0))
-    both = seen[:, :, None] & seen[:, None, :]
-    # sources do not share sub-dimensions here: the sum holds each one's block
-    precision = np.where(both, design.precision.sum(axis=0), np.eye(seen.shape[1]))
     areas, measures = list(design.areas), list(design.columns)
     return MultivariateFayHerriot(
         pd.DataFrame(np.where(seen, design.y.sum(axis=0), np.nan), areas, measures),
         pd.DataFrame(design.x, areas, list(design.coefficients)),
-        np.where(both, np.linalg.inv(precision), 0.0),
+        design.covariance.sum(axis=0),  # sources do not share columns here: the sum holds each one's block
     ).fit("reml")
 
 

@@ -46,7 +46,7 @@ class Observations:
     @cached_property
     def variance(self) -> Floats:
         """V, the identity where nothing was observed, shape (S, K, D, D)."""
-        return np.linalg.inv(np.where(self._both, self.design.precision, np.eye(self.design.y.shape[2])))
+        return np.where(self._both, self.design.covariance, np.eye(self.design.y.shape[2]))
 
     @cached_property
     def _alpha(self) -> tuple[Floats, Floats]:

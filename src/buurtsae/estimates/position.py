@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from buurtsae.sparse import Floats, Ints
 
@@ -69,3 +69,14 @@ def triple_goal(values: Floats) -> Floats:
     # equal expected ranks, as of areas about which nothing is known, share the mean of their places
     place = k + 1 - pd.Series(expected).rank(method="average").to_numpy()
     return np.asarray(np.quantile(few, (2 * place - 1) / (2 * k)))
+
+
+def between_buurten(values: Floats, shown: NDArray[np.bool_]) -> float:
+    """Return the posterior mean of the variance over the buurten that are shown, from draws (S, K); 0 below two."""
+    return float(values[:, shown].var(axis=1).mean()) if shown.sum() > 1 else 0.0
+
+
+def reliability(variance: Floats, between: ArrayLike) -> Floats:
+    """Return 1 - variance / between, not below 0, and 0 where buurten do not differ."""
+    ratio = np.divide(variance, between, out=np.ones_like(variance), where=np.asarray(between) > 0)
+    return np.maximum(1 - ratio, 0.0)

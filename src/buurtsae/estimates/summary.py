@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
 
 from buurtsae.areas.areas import Areas
 from buurtsae.drawing.maps import plot_intervals, plot_map
@@ -35,7 +34,7 @@ from buurtsae.estimates.disclosure.release import Release, direct_decimals
 from buurtsae.estimates.labels import Rules, in_words
 from buurtsae.estimates.measured import measured
 from buurtsae.estimates.own_data import OwnData
-from buurtsae.estimates.position import above, triple_goal
+from buurtsae.estimates.position import above, between_buurten, reliability, triple_goal
 from buurtsae.estimates.words.explanation import explanation
 from buurtsae.estimates.words.leaning import leaning
 from buurtsae.notes import MADE
@@ -358,17 +357,6 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
         key=lambda c: c if c.name == "area_code" else c.map(order),
         ignore_index=True,
     )
-
-
-def between_buurten(values: Floats, shown: NDArray[np.bool_]) -> float:
-    """Return the posterior mean of the variance over the buurten that are shown, from draws (S, K); 0 below two."""
-    return float(values[:, shown].var(axis=1).mean()) if shown.sum() > 1 else 0.0
-
-
-def reliability(variance: Floats, between: ArrayLike) -> Floats:
-    """Return 1 - variance / between, not below 0, and 0 where buurten do not differ."""
-    ratio = np.divide(variance, between, out=np.ones_like(variance), where=np.asarray(between) > 0)
-    return np.maximum(1 - ratio, 0.0)
 
 
 def _applicable(rules: Rules, fit: Fit) -> Rules:

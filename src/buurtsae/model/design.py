@@ -2,15 +2,15 @@ r"""Model + data -> arrays: all that an engine may see.
 
 A site is where something is observed: a buurt, or a wijk of a source that is only known per wijk, whose score is the
 mean of its residents, (A eta)_k with A the residents' shares. Observation of source s at site k, with sampling
-covariance V over the sub-dimensions that were answered: its precision W = V^{-1} on those, 0 elsewhere, and a root R
-with R R' = W. The log-likelihood is -|R'(y - prediction)|^2 / 2 up to a constant, for sites with all, some or no
-answers alike.
+covariance V over the columns that were answered, 0 elsewhere; its precision W = V^{-1} there has a root R, R R' = W.
+The log-likelihood is -|R'(y - prediction)|^2 / 2 up to a constant, for sites with all, some or no answers alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -53,8 +53,8 @@ class Design:
         Standardised covariates; the first column is the intercept where there is one.
     y : ndarray, shape (S, K, W)
         Direct estimates, or counts; 0 where there is none.
-    precision, root : ndarray, shape (S, K, W, W)
-        W and R of the sampling errors; 0 where there is no estimate, and for counts.
+    covariance : ndarray, shape (S, K, W, W)
+        V of the sampling errors; 0 where there is no estimate, and for counts.
     linked : ndarray of bool, shape (S, W)
         True where the source informs a column of which it is not the reference: alpha, lambda, tau are free.
     kinds : tuple of str
@@ -82,8 +82,7 @@ class Design:
     sources: tuple[str, ...]
     x: Floats
     y: Floats
-    precision: Floats
-    root: Floats
+    covariance: Floats
     linked: NDArray[np.bool_]
     kinds: tuple[str, ...]
     ratio: Floats
@@ -158,7 +157,23 @@ class Design:
         """True where a source has an estimate, shape (S, K, W)."""
         if self.size is not None:
             return self.size > 0
-        return np.asarray(np.einsum("sndd->snd", self.precision) > 0)
+        return np.asarray(np.einsum("sndd->snd", self.covariance) > 0)
+
+    @cached_property
+    def precision(self) -> Floats:
+        """W, 0 where there is no estimate, shape (S, K, W, W)."""
+        return _inverse(self.covariance)
+
+    @property
+    def root(self) -> Floats:
+        """R, lower triangular, 0 where there is no estimate, shape (S, K, W, W)."""
+        seen = self.observed
+        rest = np.where(seen, 0.0, 1.0)[..., None] * np.eye(seen.shape[-1])
+        return np.linalg.cholesky(self.precision + rest) - rest
+
+    def with_precision(self, precision: Floats) -> Design:
+        """Return it with other sampling errors, of a precision that is 0 where there is no estimate."""
+        return replace(self, covariance=_inverse(precision))
 
     def information(self, slope: Floats, extra: Floats, factor: Floats | float = 1.0) -> Floats:
         """Return the precision of each source about eta, lambda (factor V + tau^2)^{-1} lambda, shape (S, K, W, W).
@@ -170,12 +185,11 @@ class Design:
         factor : ndarray, shape (S, K, W), optional
             exp(h), for variances that were modelled.
         """
-        seen, eye = self.observed, np.eye(self.y.shape[-1], dtype=bool)
-        both = seen[..., :, None] & seen[..., None, :]
-        v = np.linalg.inv(np.where(both, self.precision, eye))
+        seen = self.observed
         sd = np.sqrt(np.where(seen, factor, 1.0))
-        v = v * sd[..., :, None] * sd[..., None, :] + np.where(both & eye, extra[:, None, :, None] ** 2, 0.0)
-        return np.where(both, np.linalg.inv(v), 0.0) * slope[:, None, :, None] * slope[:, None, None, :]
+        v = self.covariance * sd[..., :, None] * sd[..., None, :]
+        v = v + np.where(seen, extra[:, None] ** 2, 0.0)[..., None] * np.eye(seen.shape[-1])
+        return _inverse(v) * slope[:, None, :, None] * slope[:, None, None, :]
 
     @property
     def coefficient_priors(self) -> tuple[Floats, Floats]:
@@ -214,9 +228,9 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     size = None
     if isinstance(direct, AreaCounts):
         y, size = (np.where(direct.size > 0, part, 0.0)[None] for part in (direct.y, direct.size))
-        precision = root = np.zeros((*y.shape, y.shape[-1]))
+        covariance = np.zeros((*y.shape, y.shape[-1]))
     else:
-        y, precision, root = _observations(direct, site_codes)
+        y, covariance = _observations(direct, site_codes)
     ratio, freedom = _variances(direct, site_codes)
     if model.variances is not None and not (freedom > 0).any():
         raise ModelError(
@@ -242,8 +256,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         sources=tuple(s.source for s in direct.sources),
         x=x,
         y=y,
-        precision=precision,
-        root=root,
+        covariance=covariance,
         linked=informs & ~reference,
         kinds=tuple(s.kind for s in direct.sources),
         ratio=ratio,
@@ -324,18 +337,17 @@ def _references(direct: DirectEstimates) -> list[tuple[int, int]]:
     return out
 
 
-def _observations(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats, Floats]:
+def _observations(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats]:
     width = len(direct.subdimensions) * max(len(direct.years), 1)
     y = np.zeros((len(direct.sources), len(sites), width))
-    precision, root = np.zeros((*y.shape, width)), np.zeros((*y.shape, width))
+    covariance = np.zeros((*y.shape, width))
     for s, (source, columns) in enumerate(zip(direct.sources, _columns(direct), strict=True)):
         seen = _seen(source)
         mean, codes = source.mean[seen], source.codes[seen]
         row = sites.get_indexer(codes)
         y[s, row, columns] = np.nan_to_num(mean)
-        w, r = precision_and_root(source.variance[seen], np.isfinite(mean), codes)
-        precision[s, row, columns, columns], root[s, row, columns, columns] = w, r
-    return y, precision, root
+        covariance[s, row, columns, columns] = checked_covariance(source.variance[seen], np.isfinite(mean), codes)
+    return y, covariance
 
 
 def _variances(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats]:
@@ -353,27 +365,28 @@ def _variances(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats
     return ratio, freedom
 
 
-def precision_and_root(variance: Floats, observed: NDArray[np.bool_], codes: Sequence[str]) -> tuple[Floats, Floats]:
-    """Return W and its root R, shape (n, D, D), embedding the inverse of each observed block of V.
+def checked_covariance(variance: Floats, observed: NDArray[np.bool_], codes: Sequence[str]) -> Floats:
+    """Return V, 0 where nothing was observed, shape (n, D, D).
 
     Raises
     ------
     ModelError
         If a sampling covariance is singular: it would claim infinite precision.
     """
-    n_dims = variance.shape[1]
     both = observed[:, :, None] & observed[:, None, :]
-    # an identity block for what is not observed keeps the matrix invertible and drops out again
-    full = np.where(both, variance, np.eye(n_dims))
-    size = np.sqrt(np.maximum(np.einsum("add->ad", full), 0.0))
-    unit = np.where(size > 0, size, 1.0)
-    correlation = full / (unit[:, :, None] * unit[:, None, :])  # variances may be small on the scale of the measure
-    if len(full) and (worst := np.linalg.eigvalsh(correlation)[:, 0]).min() <= 1e-10:
+    full = np.where(both, variance, np.eye(variance.shape[1]))  # the identity keeps its eigenvalues apart
+    if len(full) and (worst := np.linalg.eigvalsh(full)[:, 0]).min() <= 1e-10:
         raise ModelError(
             "sampling covariances are singular",
             shown(np.asarray(codes)[worst <= 1e-10]),
             "positive definite matrices",
             "smooth the variances, or leave out sub-dimensions that always have the same answer",
         )
-    w = np.where(both, np.linalg.inv(full), 0.0)
-    return w, np.where(both, np.linalg.cholesky(np.where(both, w, np.eye(n_dims))), 0.0)
+    return np.where(both, variance, 0.0)
+
+
+def _inverse(embedded: Floats) -> Floats:
+    """Inverses of the blocks that are not 0, of symmetric matrices (..., W, W)."""
+    seen = np.einsum("...dd->...d", embedded) > 0
+    rest = np.where(seen, 0.0, 1.0)[..., None] * np.eye(seen.shape[-1])
+    return np.linalg.inv(embedded + rest) - rest

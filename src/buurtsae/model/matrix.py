@@ -11,10 +11,10 @@ import pandas as pd
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.columns import STRUCTURAL
 from buurtsae.errors import ModelError, Problems, cut, shown
+from buurtsae.formula import categories, matrix, parts, read, variables
 from buurtsae.model.covariates import Provenance, prepare
-from buurtsae.model.formula import categories, matrix, parts, read, variables
-from buurtsae.model.rank import dependent_columns
 from buurtsae.model.spec import AreaModel
+from buurtsae.rank import dependent_columns
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:

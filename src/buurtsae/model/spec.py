@@ -84,8 +84,7 @@ class AreaModel:
         for name in ("terms", "covariates"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # lists are welcome, and frozen here
         if self.intercept is None:
-            prior = self.outcome.intercept if isinstance(self.outcome, Count) else Normal(5.0, 5.0)
-            object.__setattr__(self, "intercept", prior)
+            object.__setattr__(self, "intercept", self.outcome.intercept)
         if unknown := [repr(t) for t in self.terms if not hasattr(t, "on")]:
             raise ModelError("a term is unknown", ", ".join(unknown), "a term, such as BYM2 or IID", "choose one")
         names = [t.name for t in self.terms]

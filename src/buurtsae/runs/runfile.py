@@ -31,6 +31,7 @@ from buurtsae.estimates.labels import Rules
 from buurtsae.files import located, read_toml
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
+from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.priors import PC, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import TERMS, Term
@@ -212,7 +213,7 @@ class ModelPart(_Part):
         TERM_PARTS[keys["type"]].model_validate(keys)
         for keys in ({"type": "bym2"}, {"type": "iid", "level": "gemeente"})
     )
-    intercept: Normal = AreaModel.intercept
+    intercept: Normal = Gaussian.intercept
     coefficient: Normal = AreaModel.coefficient
     link: Annotated[Link, _others(SURVEY)] = SURVEY
     participatory: Annotated[Link, _others(PARTICIPATORY)] = PARTICIPATORY

@@ -104,7 +104,7 @@ def fingerprint(fit: Fit) -> str:
     design, found = fit.design, hashlib.sha256()
     for labels in (design.site_codes, design.sources, design.columns):
         found.update("\n".join(labels).encode())
-    for values in (design.y, design.precision):
+    for values in (design.y, design.covariance):
         found.update((np.round(values, 6) + 0.0).astype("<f8").tobytes())  # -0.0 is 0.0
     return found.hexdigest()[:12]
 

@@ -16,7 +16,7 @@ Raiffa, H. and Schlaifer, R. (1961). Applied Statistical Decision Theory, ch. 4-
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -27,7 +27,8 @@ from buurtsae.engines.base import Fit
 from buurtsae.engines.given import Given, given
 from buurtsae.estimates.disclosure.release import Release
 from buurtsae.estimates.labels import Rules
-from buurtsae.estimates.summary import between_buurten, level_draws, reliability
+from buurtsae.estimates.position import between_buurten, reliability
+from buurtsae.estimates.summary import level_draws
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.smoothing import shrunk
@@ -191,7 +192,7 @@ class Preposterior:
         return precision
 
     def _covariance(self, m: Ints) -> Floats:
-        design = replace(self.at.design, precision=self._precision(m))
+        design = self.at.design.with_precision(self._precision(m))
         return self.at.observing(design).posterior.scores.covariance[: len(m)]
 
     @cached_property
@@ -201,7 +202,7 @@ class Preposterior:
     def _information(self, m: Ints) -> Floats:
         """W_a(m), shape (N, D, D)."""
         one, n = slice(self.s, self.s + 1), len(m)
-        design, hyper = replace(self.at.design, precision=self._precision(m)[one, :n]), self.at.hyper
+        design, hyper = self.at.design.with_precision(self._precision(m)[one, :n]), self.at.hyper
         factor = np.broadcast_to(self.at.factor, self.at.design.y.shape)[one, :n]
         return design.information(hyper.slope[one], hyper.extra[one], factor)[0]
 

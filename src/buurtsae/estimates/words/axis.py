@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.engines.base import Fit
+from buurtsae.formula import interacting, matrix
 from buurtsae.model.covariates import TRANSFORMS, Provenance
-from buurtsae.model.formula import interacting, matrix
 from buurtsae.model.matrix import TERMS, linear
 from buurtsae.sparse import Floats
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from buurtsae.model.priors import Normal
 from buurtsae.notes import Note
 from buurtsae.scale import Scale
 from buurtsae.sparse import Floats
@@ -19,6 +20,10 @@ class Outcome(Protocol):
     @property
     def scale(self) -> Scale:
         """What its figures can be."""
+
+    @property
+    def intercept(self) -> Normal:
+        """The prior of the intercept, by default."""
 
     def on(self, scale: Scale) -> Outcome:
         """Return it on the scale of data, where it has none of its own."""

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.model.outcome.base import Outcome
-from buurtsae.model.priors import Normal
 from buurtsae.sparse import Floats
 
 Derivatives = tuple[float, Floats, Floats, Floats, Floats]
@@ -30,10 +29,6 @@ class Count(Outcome, Differentiable, Protocol):
     @property
     def beside(self) -> str:
         """What goes with a count: `trials` or `exposure`."""
-
-    @property
-    def intercept(self) -> Normal:
-        """The prior of the intercept, by default."""
 
     def check(self, y: Floats, size: Floats, areas: Sequence[str], problems: Problems) -> None:
         """Collect what lies outside the support; y and size have shape (n, D), NaN where nothing was observed."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
+from buurtsae.model.priors import Normal
 from buurtsae.notes import Note
 from buurtsae.scale import SCORE, Scale
 from buurtsae.sparse import Floats
@@ -27,6 +29,8 @@ class Gaussian:
     """
 
     scale: Scale = OF_DATA
+
+    intercept: ClassVar[Normal] = Normal(5.0, 5.0)
 
     def __post_init__(self) -> None:
         if not isinstance(self.scale, Scale):  # a pair is welcome, and a scale here
