@@ -313,3 +313,13 @@ def test_respondents_with_codes_of_their_own(tmp_path: Path) -> None:
     rows = est.table.query("measure == 'participatie'")
     assert rows.groupby("level", sort=False).size().to_dict() == {"area": N, "state": 4, "all": 1}
     assert rows.query("level == 'all'")["n_respondents"].item() == 600
+
+
+def test_data_far_from_default_priors_are_refused() -> None:
+    # without ends nothing says what is large: a thousandfold of the data is not what priors of 0-10 are about
+    frame = table().assign(a=lambda t: 1000 * t["a"], va=lambda t: 1e6 * t["va"])
+    data = bs.DirectEstimates.from_frame(frame, y="a", variance="va", area="fips")
+    problems = problems_of(lambda: design(bs.AreaModel("1 + income", terms=[bs.IID("area")]), data))
+    assert list(problems) == ["the data lie far from the prior of the intercept"]
+    stated = bs.AreaModel("1", [bs.IID("area", sd=bs.PC(3000, 0.05))], intercept=bs.Normal(3000, 5000))
+    assert design(stated, data).centre[0] == pytest.approx(np.nanmean(frame["a"]))

@@ -246,6 +246,8 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     reference = np.array([s for s, _ in references])[None, :] == np.arange(len(direct.sources))[:, None]
     centre = np.array([np.nanmean(direct.sources[s].mean[:, d]) if informs[s, w] else 0.0
                        for w, (s, d) in enumerate(references)])  # fmt: skip
+    known = size is None and "Intercept" in coefficients
+    notes = far(model.intercept, centre, model.outcome.scale) if known else []
     return Design(
         model=model,
         areas=tuple(areas.codes),
@@ -264,7 +266,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         centre=centre,
         effects=effects,
         covariates=part.covariates,
-        strange=(*strange, *(far(model.intercept, centre) if size is None and "Intercept" in coefficients else ())),
+        strange=(*strange, *notes),
         years=direct.years,
         size=size,
     )
@@ -375,7 +377,9 @@ def checked_covariance(variance: Floats, observed: NDArray[np.bool_], codes: Seq
     """
     both = observed[:, :, None] & observed[:, None, :]
     full = np.where(both, variance, np.eye(variance.shape[1]))  # the identity keeps its eigenvalues apart
-    if len(full) and (worst := np.linalg.eigvalsh(full)[:, 0]).min() <= 1e-10:
+    size = np.sqrt(np.maximum(np.einsum("add->ad", full), 0.0))
+    size = np.where(size > 0, size, 1.0)  # variances may be small on the scale of the measure: correlations tell
+    if len(full) and (worst := np.linalg.eigvalsh(full / (size[:, :, None] * size[:, None, :]))[:, 0]).min() <= 1e-10:
         raise ModelError(
             "sampling covariances are singular",
             shown(np.asarray(codes)[worst <= 1e-10]),

@@ -13,10 +13,11 @@ import pandas as pd
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import CBS
-from buurtsae.errors import DataError
+from buurtsae.errors import DataError, ModelError, shown
 from buurtsae.model.covariates import known
 from buurtsae.model.priors import Normal
 from buurtsae.notes import Finding, Note
+from buurtsae.scale import Scale
 from buurtsae.sparse import Floats
 
 FAR = 4.0  # standard deviations
@@ -30,10 +31,23 @@ def figures(areas: Areas) -> list[Finding]:
     return [within(areas.frame.loc[areas.inhabited, name]) for name in areas.covariates]
 
 
-def far(prior: Normal, centre: Floats) -> list[Note]:
-    """Return a note on measures, with means `centre`, that lie where the prior of the intercept has next to nothing."""
+def far(prior: Normal, centre: Floats, scale: Scale) -> list[Note]:
+    """Return a note on measures, with means `centre`, that lie where the prior of the intercept has next to nothing.
+
+    Raises
+    ------
+    ModelError
+        Where the scale has no ends: the other priors are then of another size than the data too.
+    """
     if (np.abs(centre - prior.mean) <= FAR * prior.sd).all():
         return []
+    if not scale.bounded:
+        raise ModelError(
+            "the data lie far from the prior of the intercept",
+            f"means {shown(f'{mean:.3g}' for mean in centre)}, and {prior}",
+            f"within {FAR:g} standard deviations",
+            f"state priors on the scale of the data: intercept=Normal({centre[0]:.3g}, ...), and of coefficients and terms",
+        )
     return [
         Note(
             "the direct estimates are {means:g} on average, and the prior of the intercept is {prior}: state priors on "
