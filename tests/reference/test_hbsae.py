@@ -17,6 +17,7 @@ import scipy.linalg as la
 import scipy.sparse as sp
 
 from buurtsae.estimates.benchmark.constraints import Nearest, gain
+from buurtsae.scale import Scale
 from buurtsae.sparse import Floats
 
 pytestmark = [pytest.mark.national, pytest.mark.xdist_group("national")]
@@ -102,7 +103,7 @@ def test_minimum_distance_in_the_axes_of_the_covariance_gives_the_same_draws(cla
     c, t = classic.constraint(name)
     c, t = c / classic.residents.sum(), t / classic.residents.sum()  # tolerances are of figures, not of totals
     values, axes = np.linalg.eigh(classic.covariance)
-    nearest = Nearest(sp.csr_array(c @ axes), values, lower=-np.inf, upper=np.inf)
+    nearest = Nearest(sp.csr_array(c @ axes), values, Scale())
     new = nearest(classic.draws @ axes, np.tile(t, (DRAWS, 1))) @ axes.T
     np.testing.assert_allclose(new, classic.conditioned(name), **CLOSE)
 

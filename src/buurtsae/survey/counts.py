@@ -46,6 +46,8 @@ class AreaCounts(DirectEstimates):
     size : ndarray, shape (N, D)
         What they are counted beside; NaN where nothing was observed.
     beside : {"trials", "exposure"}
+    scale : Scale
+        Of shares, or of rates.
 
     Examples
     --------
