@@ -157,8 +157,8 @@ def natural(point: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     p |= {k.removesuffix(logs): np.exp(v) for k, v in point.items() if k.endswith(logs)}
     p |= {k.removesuffix(odds): expit(v) for k, v in point.items() if k.endswith(odds)}
     for name, spread in (("BYM2", 0.3), ("gemeente", 0.2)):
-        if (common := p.get(f"{name}.sigma__common")) is not None:
-            p[f"{name}.sigma"] = common * np.exp(spread * p.get(f"{name}.sigma__z", np.zeros(1)))
+        if (common := p.get(f"{name}.sigma_common")) is not None:
+            p[f"{name}.sigma"] = common * np.exp(spread * p.get(f"{name}.sigma_z", np.zeros(1)))
     return p
 
 
@@ -166,9 +166,9 @@ def predictor(found: Built, p: dict[str, np.ndarray]) -> np.ndarray:
     """eta by the formulas of the model, area by area."""
     arrays, n_dims = found.arrays, len(found.arrays.measures)
     # u and v share one correlation, or each has its own
-    names = ("R", "R") if "BYM2.R__below" in p else ("R_u", "R_v")
+    names = ("R", "R") if "BYM2.R_below" in p else ("R_u", "R_v")
     of_u, of_v, of_gemeente = (
-        root_of(p[f"{name}__below"], p[f"{name}__square"], n_dims) if n_dims > 1 else np.ones((1, 1))
+        root_of(p[f"{name}_below"], p[f"{name}_square"], n_dims) if n_dims > 1 else np.ones((1, 1))
         for name in (*(f"BYM2.{name}" for name in names), "gemeente.R")
     )
     areas, phi = found.estimates.areas, p["BYM2.phi_"]
@@ -205,7 +205,7 @@ def test_the_priors(both: Built, seed: int) -> None:
     p, n_dims = natural(point), len(both.arrays.measures)
     expected = stats.norm.logpdf(p["beta"], [[6], [0.1]], [[2], [0.5]]).sum()
     for name, upper, alpha in [("BYM2", 0.9, 0.02), ("gemeente", 0.8, 0.03)]:
-        expected += stats.expon.logpdf(p[f"{name}.sigma__common"], scale=-upper / np.log(alpha)).sum()
+        expected += stats.expon.logpdf(p[f"{name}.sigma_common"], scale=-upper / np.log(alpha)).sum()
     expected += stats.beta.logpdf(p["BYM2.phi_"], 2, 3).sum()
     expected += sum(stats.norm.logpdf(p[name]).sum() for name in ("BYM2.v0", "gemeente.z0"))
     expected += stats.norm.logpdf(p["alpha"], 0.2, 0.75).sum()
@@ -215,14 +215,14 @@ def test_the_priors(both: Built, seed: int) -> None:
         expected += stats.expon.logpdf(p["kappa"], scale=-0.4 / np.log(0.05)).sum()
         expected += stats.norm.logpdf(p["z_variance"]).sum()
     if n_dims > 1:
-        expected += sum(stats.norm.logpdf(p[f"{name}.sigma__z"]).sum() for name in ("BYM2", "gemeente"))
-        matrices = [name.removesuffix("__below") for name in p if name.endswith("__below")]
+        expected += sum(stats.norm.logpdf(p[f"{name}.sigma_z"]).sum() for name in ("BYM2", "gemeente"))
+        matrices = [name.removesuffix("_below") for name in p if name.endswith("_below")]
         assert matrices in (["BYM2.R", "gemeente.R"], ["BYM2.R_u", "BYM2.R_v", "gemeente.R"])
         for name in matrices:
             eta = 4 if name.startswith("BYM2") else 1.5
             degrees = [2 * eta + n_dims - i for i in range(2, n_dims + 1)]
-            expected += stats.norm.logpdf(p[f"{name}__below"]).sum()
-            expected += stats.chi2.logpdf(p[f"{name}__square"], degrees).sum()
+            expected += stats.norm.logpdf(p[f"{name}_below"]).sum()
+            expected += stats.chi2.logpdf(p[f"{name}_square"], degrees).sum()
     assert both(point)["priors"] == pytest.approx(expected, rel=1e-8)  # as exact as PyMC's constants
 
 
@@ -347,7 +347,7 @@ def test_the_root_of_the_correlations(four: Built) -> None:
     point = four.point(1)
     p = natural(point)
     found = four(point)["R_u"]
-    np.testing.assert_allclose(found, root_of(p["BYM2.R_u__below"], p["BYM2.R_u__square"], 4)[None], rtol=1e-12)
+    np.testing.assert_allclose(found, root_of(p["BYM2.R_u_below"], p["BYM2.R_u_square"], 4)[None], rtol=1e-12)
     np.testing.assert_allclose((found @ found.swapaxes(1, 2))[:, range(4), range(4)], 1, rtol=1e-12)
 
 

@@ -200,7 +200,7 @@ def _effect(effect: Effect, design: Design, pm: Any, pt: Any) -> Any:
     d, by_year, fields = len(design.measures), list[dict[str, Any]](), []
     for t in range(design.periods):
         year = f"_{design.years[t]}" if design.years else ""
-        by_year.append({p.name: p.prior.pymc(f"{effect.name}.{p.name}{year}_", d) for p in effect.parameters})
+        by_year.append({p.name: p.prior.pymc(f"{effect.name}.{p.name}{year}", d) for p in effect.parameters})
     for p in effect.parameters:
         pm.Deterministic(f"{effect.name}.{p.name}", pt.stack([values[p.name] for values in by_year]))
     for t, values in enumerate(by_year):

@@ -92,7 +92,7 @@ class Each:
 
     def pymc(self, name: str, width: int) -> Any:
         """Return D variables."""
-        return self.prior.pymc(name, (width,))
+        return self.prior.pymc(f"{name}_", (width,))  # not the name of what is reported
 
     @property
     def words(self) -> Note:

@@ -46,7 +46,7 @@ def far(prior: Normal, centre: Floats, scale: Scale) -> list[Note]:
             "the data lie far from the prior of the intercept",
             f"means {shown(f'{mean:.3g}' for mean in centre)}, and {prior}",
             f"within {FAR:g} standard deviations",
-            f"state priors on the scale of the data: intercept=Normal({centre[0]:.3g}, ...), and of coefficients and terms",
+            f"state priors on the scale of the data, intercept=Normal({centre[0]:.3g}, ...), also of the others",
         )
     return [
         Note(
