@@ -19,9 +19,9 @@ from made_fit import (
     prior_covariance,
 )
 
+from buurtsae.engines.given import Given
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
-from buurtsae.estimates.evidence import contribution
 from buurtsae.estimates.evidence.contribution import contributions
 from buurtsae.model.design import Design, design
 from buurtsae.survey.direct import direct
@@ -72,10 +72,6 @@ class Dense:
     design: Design
     sd: np.ndarray | None = None
 
-    @classmethod
-    def of(cls, arrays: Design) -> Dense:
-        return cls(arrays)
-
     def conditional(self, hyper: Hyper, factor: np.ndarray | float = 1.0) -> Dense:
         d, share = len(self.design.measures), self.design.sites.toarray()
         said = self.design.information(hyper.slope, hyper.extra, factor).sum(axis=0)
@@ -90,7 +86,7 @@ def test_a_source_per_wijk_adds_to_the_buurten_of_its_wijken(monkeypatch: pytest
     elsewhere = second.frame["area_code"].str.startswith("BU034402")
     direct_ = direct([first, per_wijk(replace(second, frame=second.frame[~elsewhere]))], areas)
     made = exact(design(made_model(areas), direct_), direct_, areas, rng)
-    monkeypatch.setattr(contribution, "Marginal", Dense)
+    monkeypatch.setattr(Given, "posterior", property(lambda at: Dense(at.design).conditional(at.hyper, at.factor)))
     found = {(r["source"], r["measure"]): r for r in contributions(made.fit)}
     alone = replace(direct_, sources=direct_.sources[:1])
     without = np.sqrt(exact(design(made_model(areas), alone), alone, areas, rng).variance)
@@ -107,16 +103,15 @@ def test_a_source_per_wijk_adds_to_the_buurten_of_its_wijken(monkeypatch: pytest
 def test_factors_of_variances_go_with_the_sites_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     fit = made_fit(wijk=True).fit
     factor = np.random.default_rng(2).uniform(0.5, 2, fit.design.y.shape)
-    given: list[np.ndarray] = []
+    factors: list[np.ndarray] = []
 
-    def conditional(self: Dense, hyper: Hyper, factor: np.ndarray) -> Dense:
-        given.append(factor)
-        return replace(self, sd=np.ones((25, 4)))
+    def posterior(at: Given) -> Dense:
+        factors.append(at.factor)  # type: ignore[arg-type]
+        return Dense(at.design, np.ones((25, 4)))
 
-    monkeypatch.setattr(Dense, "conditional", conditional)
-    monkeypatch.setattr(contribution, "Marginal", Dense)
+    monkeypatch.setattr(Given, "posterior", property(posterior))
     contributions(replace(fit, draws=replace(fit.draws, factor=factor)))
-    everything, first_left, second_left = given
+    everything, first_left, second_left = factors
     np.testing.assert_array_equal(everything, factor)
     np.testing.assert_array_equal(first_left, factor[1:, :, :2])  # buurten and wijken: the second is known per wijk
     np.testing.assert_array_equal(second_left, factor[:1, :25])

@@ -11,8 +11,8 @@ from made_fit import ALONE, Made, made_fit
 from scipy import stats
 
 from buurtsae.engines.base import fit
+from buurtsae.engines.given import given
 from buurtsae.engines.hyper import Hyper
-from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import DataError
 from buurtsae.estimates.evidence.crossvalidation import _predicted, fingerprint, left_out
 
@@ -23,11 +23,9 @@ def made(request: pytest.FixtureRequest) -> Made:
 
 
 def test_the_cavity_is_the_posterior_without_the_site(made: Made) -> None:
-    marginal = Marginal.of(made.fit.design)
-    hyper = Hyper.means(made.fit.draws, made.fit.design)
-    closed = _predicted(marginal, hyper, 1.0, None)
+    closed = _predicted(given(made.fit), None)
     sites = np.arange(len(made.fit.design.site_codes))
-    anew = _predicted(marginal, hyper, 1.0, sites)  # each site in a fold of its own: conditioned without it
+    anew = _predicted(given(made.fit), sites)  # each site in a fold of its own: conditioned without it
     for one, other in zip(closed, anew, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-9)
 
@@ -36,11 +34,11 @@ def test_what_was_left_out_together_has_its_joint_density() -> None:
     """By dense algebra, one sub-dimension and source: of y_f given the others, y ~ N(m, C + V)."""
     made = made_fit(("participatie",), sources=1, seed=2)
     design = made.fit.design
-    hyper, marginal = Hyper.drawn(made.fit.draws, design, 0), Marginal.of(design)
+    at = given(made.fit, 0)
     fold = np.arange(len(design.site_codes)) % 3
-    *_, together = _predicted(marginal, hyper, 1.0, fold)
+    *_, together = _predicted(at, fold)
     seen = np.flatnonzero(design.observed[0, :, 0])
-    y, law = dense_law(made, hyper, seen)
+    y, law = dense_law(made, at.hyper, seen)
     for f in range(3):
         kept = np.flatnonzero(fold[seen] != f)
         others = stats.multivariate_normal(cov=law[np.ix_(kept, kept)]).logpdf(y[kept])
@@ -122,11 +120,8 @@ def test_a_wrong_direct_estimate_stands_out() -> None:
 
 
 def test_values_of_the_hyperparameters_are_weighed_by_what_they_owe_to_the_data(made: Made) -> None:
-    marginal, n = Marginal.of(made.fit.design), len(made.fit.draws.flat)
-    two = [Hyper.drawn(made.fit.draws, made.fit.design, k) for k in (0, n - 1)]
-    off, variance, density = (
-        np.array(part) for part in zip(*[_predicted(marginal, h, 1.0, None)[:3] for h in two], strict=True)
-    )
+    two = [given(made.fit, k) for k in (0, len(made.fit.draws.flat) - 1)]
+    off, variance, density = (np.array(part) for part in zip(*[_predicted(at, None)[:3] for at in two], strict=True))
     weight = np.exp(-density) / np.exp(-density).sum(axis=0)
     found = left_out(made.fit, values=2)
     design = made.fit.design

@@ -40,10 +40,11 @@ def moved(fit: Fit, scale: Scale, a: float, b: float) -> Fit:
     scores = [replace(s, frame=s.frame.assign(**dict((a + b * s.frame[names]).items()))) for s in fit.direct.scores]
     outcome, estimates = Gaussian(scale), direct(scores, fit.areas)
     hyper = {
-        k: (dims, b * v if k in ("alpha", "tau", "sigma", "beta") else v) for k, (dims, v) in fit.draws.hyper.items()
+        k: (dims, b * v if k in ("alpha", "tau", "BYM2.sigma", "beta") else v)
+        for k, (dims, v) in fit.draws.hyper.items()
     }
     draws = replace(fit.draws, eta=a + b * fit.draws.eta, hyper=hyper, outcome=outcome)
-    arrays = design(replace(fit.model, outcome=outcome), estimates, fit.areas)
+    arrays = design(replace(fit.model, outcome=outcome), estimates)
     return replace(fit, design=arrays, direct=estimates, draws=draws)
 
 

@@ -10,7 +10,8 @@ from annotated_types import Interval
 from pydantic import TypeAdapter, ValidationError
 
 from buurtsae.errors import ModelError, ProblemsError
-from buurtsae.model.priors import LKJ, PC
+from buurtsae.model.parameters import LKJ
+from buurtsae.model.priors import PC
 from buurtsae.ranges import Count, Share, check_ranges
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from attacker import computed, in_a_row, residents_of
-from buurtsae.publication.style import Classes
 from made_fit import made_fit
 
+from buurtsae.drawing.style import Classes
 from buurtsae.errors import ModelError, ProblemsError
 from buurtsae.estimates.benchmark.benchmark import benchmark
 from buurtsae.estimates.benchmark.targets import Benchmarks
