@@ -3,9 +3,9 @@
     python benchmarks/terms.py [--shared ../shared] [--sizes 2000 14500] [--out docs/fast-engine.md]
 
 The data were drawn with a smooth field and independent effects; each row is a model of them, in a process of its own,
-imports not counted, compiled loops on disk. Times of one value of the hyperparameters (log p), of one with its gradient,
-and of a fit with at least 400 effective values and 1,000 draws on two threads; the most memory that the process had; and
-the root mean square error of the posterior means.
+imports not counted, compiled loops on disk. Times of a value of the hyperparameters (log p), of one with its gradient,
+and of a fit with at least 400 effective values and 1,000 draws on two threads; the most memory that the process had;
+and the root mean square error of the posterior means.
 """
 
 from __future__ import annotations
