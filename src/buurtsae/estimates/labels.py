@@ -130,10 +130,7 @@ class Rules:
                 ),
                 "een kenmerk van de buurt is geschat": table["area_code"].isin(imputed),
             },
-            "niet_publiceren": {
-                f"minder dan {self.min_residents} inwoners": small,
-                PROTECTING: ~shown & ~small,
-            },
+            "niet_publiceren": {f"minder dan {self.min_residents} inwoners": small, PROTECTING: ~shown & ~small},
         }
 
     def apply(

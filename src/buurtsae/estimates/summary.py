@@ -353,9 +353,7 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
         table = table.assign(**{c: table[c].astype("Float64").where(known) for c in ("n_respondents", "n_effective")})
     order = {level: i for i, level in enumerate(fit.areas.levels)} | {m: i for i, m in enumerate(concept.measures)}
     return table.sort_values(
-        ["level", "area_code", "measure"],
-        key=lambda c: c if c.name == "area_code" else c.map(order),
-        ignore_index=True,
+        ["level", "area_code", "measure"], key=lambda c: c if c.name == "area_code" else c.map(order), ignore_index=True
     )
 
 

@@ -115,12 +115,7 @@ class Cells:
 
     @classmethod
     def of_areas(
-        cls,
-        areas: Areas,
-        draws: Floats,
-        measures: tuple[str, ...],
-        public: Iterable[Key] = (),
-        scale: Scale = SCORE,
+        cls, areas: Areas, draws: Floats, measures: tuple[str, ...], public: Iterable[Key] = (), scale: Scale = SCORE
     ) -> Cells:
         """Return the inhabited buurten, weighted by residents.
 
