@@ -30,8 +30,6 @@ VERDICTS = (  # lower ends: of a 95% interval without 0, and of odds of four to 
     (0.0, "vrijwel zeker lager"),
 )
 PROTECTING = "anders is een ander gebied terug te rekenen"
-
-
 REASONS = {  # every part of a reason, and its English
     "geen eigen respondenten: schatting uit het model": "no respondents of its own: estimated by the model",
     "minder dan {} respondenten": "fewer than {} respondents",
@@ -114,20 +112,18 @@ class Rules:
         scale : Scale
             Of the measures: widths count in tenths of it.
         """
-        n, few = table["n_respondents"], table["n_respondents"] < self.min_respondents
+        respondents, few = table["n_respondents"], table["n_respondents"] < self.min_respondents
         small = table["population"] < self.min_residents
         unreliable = table["reliability"] < self.min_reliability
-        points = self.max_width * scale.point
+        light, points = table["own_data_share"] < self.min_own_share, self.max_width * scale.point
         wide = (table["upper"] - table["lower"] > points) & (self.max_width < WIDEST)
         return {
             "indicatief": {
-                "geen eigen respondenten: schatting uit het model": few & (n == 0),
-                f"minder dan {self.min_respondents} respondenten": few & (n > 0),
+                "geen eigen respondenten: schatting uit het model": few & (respondents == 0),
+                f"minder dan {self.min_respondents} respondenten": few & (respondents > 0),
                 f"betrouwbaarheid onder {_dutch(self.min_reliability)}": unreliable & ~few,
                 f"interval breder dan {_dutch(points)}": wide & ~few,
-                f"eigen data wegen minder dan {_dutch(self.min_own_share)}": (
-                    (table["own_data_share"] < self.min_own_share) & ~few
-                ),
+                f"eigen data wegen minder dan {_dutch(self.min_own_share)}": light & ~few,
                 "een kenmerk van de buurt is geschat": table["area_code"].isin(imputed),
             },
             "niet_publiceren": {f"minder dan {self.min_residents} inwoners": small, PROTECTING: ~shown & ~small},
@@ -151,10 +147,10 @@ class Rules:
 def in_words(probability: ArrayLike) -> NDArray[Any]:
     """Return in Dutch, in five classes, what a probability of being higher says; None where it is missing."""
     p = np.asarray(probability, dtype=float)
-    out = np.full(p.shape, None, dtype=object)
+    words = np.full(p.shape, None, dtype=object)
     for least, text in reversed(VERDICTS):
-        out[p >= least] = text
-    return out
+        words[p >= least] = text
+    return words
 
 
 def in_english(reason: str) -> str:

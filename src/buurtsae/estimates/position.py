@@ -26,9 +26,9 @@ def ranks(values: Floats) -> Ints:
     tied = np.flatnonzero((np.diff(np.take_along_axis(values, order, axis=1), axis=1) == 0).any(axis=1))
     chance = np.random.default_rng(1).random((len(tied), values.shape[1]))
     order[tied] = np.lexsort((chance, -values[tied]), axis=1)
-    out = np.empty_like(order)
-    np.put_along_axis(out, order, np.arange(1, values.shape[1] + 1)[None], axis=1)
-    return out
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.arange(1, values.shape[1] + 1)[None], axis=1)
+    return rank
 
 
 def above(
@@ -49,8 +49,8 @@ def above(
     higher = (values > reference).mean(axis=0) + 0.5 * (values == reference).mean(axis=0)
     higher[~parent_shown[parent]] = np.nan
     lower, upper = np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
-    for p in np.unique(parent[shown]):
-        members = np.flatnonzero((parent == p) & shown)
+    for area in np.unique(parent[shown]):
+        members = np.flatnonzero((parent == area) & shown)
         rank = ranks(values[:, members])
         lower[members], upper[members] = np.quantile(rank, [0.025, 0.975], axis=0, method="inverted_cdf")
     return {"p_above_parent": higher, "rank_lower": lower, "rank_upper": upper}

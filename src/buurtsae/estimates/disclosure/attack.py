@@ -74,13 +74,13 @@ def _extremes(equations: Floats, target: Floats, mean: Floats, top: float) -> tu
     from scipy.optimize import linprog
 
     scaled = equations / equations.sum(axis=1, keepdims=True)
-    found = []
+    points = []
     for sign in (1.0, -1.0):
         result = linprog(sign * target, A_eq=scaled, b_eq=scaled @ mean, bounds=(0.0, top), method="highs")
         if result.status != 0:
             raise ArithmeticError(f"what can be computed back was not found: {result.message}")
-        found.append(np.asarray(result.x))
-    return found[0], found[1]
+        points.append(np.asarray(result.x))
+    return points[0], points[1]
 
 
 def _reach(values: Floats, step: Floats, target: Floats, top: float) -> Floats:
@@ -99,20 +99,20 @@ def reduced(member: sp.csr_array) -> sp.csr_array:
     into small systems.
     """
     member = sp.csr_array(member)
-    sets = [frozenset(member.indices[i:j].tolist()) for i, j in pairwise(member.indptr) if j > i]
+    sets = [frozenset(member.indices[start:stop].tolist()) for start, stop in pairwise(member.indptr) if stop > start]
     kept: list[frozenset[int]] = []
     of: dict[int, list[int]] = {}  # the kept sets of each unknown, from small to large
-    for one in sorted(set(sets), key=lambda s: (len(s), sorted(s))):
+    for one in sorted(set(sets), key=lambda members: (len(members), sorted(members))):
         left = one
         for cell in sorted(one):
-            for q in reversed(of.get(cell, [])):
-                if cell in left and kept[q] <= left:
-                    left = left - kept[q]
+            for number in reversed(of.get(cell, [])):
+                if cell in left and kept[number] <= left:
+                    left = left - kept[number]
         if left:
             for cell in left:
                 of.setdefault(cell, []).append(len(kept))
             kept.append(left)
-    counts = [len(s) for s in kept]
-    columns = [cell for s in kept for cell in sorted(s)]
+    counts = [len(members) for members in kept]
+    columns = [cell for members in kept for cell in sorted(members)]
     shape = (len(kept), member.shape[1])
     return sp.csr_array((np.ones(len(columns)), columns, np.cumsum([0, *counts])), shape=shape)

@@ -83,12 +83,12 @@ class Release:
         ruled = {
             (level, str(code))
             for level in fit.areas.levels
-            for code, n in fit.areas.residents(level).items()
-            if 0 < n < rules.min_residents
+            for code, residents in fit.areas.residents(level).items()
+            if 0 < residents < rules.min_residents
         }
         estimates = suppress(cells, ruled, protection)
         few = too_few(fit, rules)
-        partial = frozenset((level, code) for level, found in fit.areas.partial.items() for code in found)
+        partial = frozenset((level, code) for level, codes in fit.areas.partial.items() for code in codes)
         return cls(estimates, few, *_direct(fit, few | estimates.ruled, protection, estimates.keys), partial)
 
     def open(self, table: pd.DataFrame) -> NDArray[np.bool_]:
@@ -112,14 +112,16 @@ class Release:
 
         Those of the reference source of a sub-dimension, where it is open: no other is published.
         """
-        of = {d: direct.sources[s] for d, s in zip(direct.subdimensions, direct.reference, strict=True)}
+        of = {name: direct.sources[source] for name, source in zip(direct.subdimensions, direct.reference, strict=True)}
         keys = zip(table["source"], table["area_code"], table["measure"], strict=True)
-        opened = [s == of[d].source and (of[d].level, code) not in self.direct for s, code, d in keys]
+        opened = [
+            source == of[name].source and (of[name].level, code) not in self.direct for source, code, name in keys
+        ]
         return np.array(opened, dtype=bool)
 
     def counted(self, table: pd.DataFrame, direct: DirectEstimates) -> NDArray[np.bool_]:
         """Return which rows, as of `open_of_sources`, may go into one number about all of them."""
-        level = {s.source: s.level for s in direct.sources}
+        level = {source.source: source.level for source in direct.sources}
         shown = self.open(table.assign(level=table["source"].map(level)))
         return shown & countable(self.open_of_sources(table, direct) | ~shown)
 
@@ -156,7 +158,7 @@ def _direct(
     if not fit.direct.scores or not protection:  # of a table there are direct estimates of one level only
         return keys, keys
     scale = fit.model.outcome.scale
-    sources = [Cells.of_direct(fit.direct, int(s), scale) for s in np.unique(fit.direct.reference)]
+    sources = [Cells.of_direct(fit.direct, int(source), scale) for source in np.unique(fit.direct.reference)]
     before: frozenset[Key] = frozenset()
     while keys != before:  # what protects the estimates of one source may take those of another along
         before = keys
@@ -171,19 +173,21 @@ def too_few(fit: Fit, rules: Rules) -> frozenset[Key]:
     All measures of an area together: one is a mean of others. What counts is the respondents of the reference source,
     on which a direct estimate rests.
     """
-    found: set[Key] = set()
+    few: set[Key] = set()
     reference = fit.direct.reference
     for level in fit.areas.levels:
         totals = fit.direct.totals(level)
         n = totals[totals["direct"].notna()].groupby("area_code")["n_direct"].min()
-        found |= {(level, str(code)) for code in n.index[n < rules.min_direct]}
+        few |= {(level, str(code)) for code in n.index[n < rules.min_direct]}
         labels = fit.areas.at(level)
-        for s, scores in enumerate(fit.direct.scores):
-            names = tuple(d for d, r in zip(fit.direct.subdimensions, reference, strict=True) if r == s)
+        for source, scores in enumerate(fit.direct.scores):
+            names = tuple(
+                name for name, source in zip(fit.direct.subdimensions, reference, strict=True) if source == source
+            )
             area = fit.direct.domain(level, scores.level, scores.frame["area_code"])
             share = unanimous(scores.frame, names, area, len(labels))
-            found |= {(level, str(code)) for code in labels[(share > rules.max_share).any(axis=1)]}
-    return frozenset(found)
+            few |= {(level, str(code)) for code in labels[(share > rules.max_share).any(axis=1)]}
+    return frozenset(few)
 
 
 def unanimous(frame: pd.DataFrame, subdimensions: tuple[str, ...], area: Ints, n: int) -> Floats:
@@ -199,10 +203,10 @@ def unanimous(frame: pd.DataFrame, subdimensions: tuple[str, ...], area: Ints, n
     n : int
         Number of areas.
     """
-    out = np.zeros((n, len(subdimensions)))
-    for d, name in enumerate(subdimensions):
+    share = np.zeros((n, len(subdimensions)))
+    for column, name in enumerate(subdimensions):
         seen = frame[name].notna().to_numpy() & (area >= 0)
         counts = pd.DataFrame({"area_code": area[seen], "score": frame[name].to_numpy()[seen].round(9)}).value_counts()
         most, all_of = counts.groupby("area_code").max(), counts.groupby("area_code").sum()
-        out[most.index, d] = most / all_of
-    return out
+        share[most.index, column] = most / all_of
+    return share

@@ -160,13 +160,13 @@ class Cells:
             As of the class.
         """
         scores, areas = direct.scores[s], direct.areas
-        names = [d for d, r in zip(direct.subdimensions, direct.reference, strict=True) if r == s]
+        names = [name for name, source in zip(direct.subdimensions, direct.reference, strict=True) if source == s]
         y, w = arrays(scores, names)
         labels = areas.inhabited_at(scores.level)
-        own = labels.get_indexer(scores.frame["area_code"])
+        area = labels.get_indexer(scores.frame["area_code"])
         answered = np.isfinite(y) * w[:, None]
-        weights = group_sum(answered, own, len(labels))
-        total = group_sum(np.nan_to_num(y) * answered, own, len(labels))
+        weights = group_sum(answered, area, len(labels))
+        total = group_sum(np.nan_to_num(y) * answered, area, len(labels))
         mean = np.divide(total, weights, out=np.zeros_like(total), where=weights > 0)
         above: list[Key] = []
         rows = [sp.csr_array((0, len(labels)))]
@@ -271,7 +271,7 @@ def suppress(cells: Cells, ruled: Iterable[Key], protection: float, hidden: Iter
     while protection > 0:
         targets = {key: held for key, held in _secrets(cells, gone, shut).items() if key not in left}
         width = widths(cells, gone, shut, list(targets.values())).min(axis=1)
-        exposed = [key for key, w in zip(targets, width, strict=True) if w < protection]
+        exposed = [key for key, narrowest in zip(targets, width, strict=True) if narrowest < protection]
         if not exposed:
             break
         done: set[int] = set()  # one step per area at a time: it may protect several
@@ -297,23 +297,23 @@ def thin(cells: Cells, hidden: Iterable[Key], secret: Iterable[Key]) -> frozense
     """
     hidden, secret = set(hidden), set(secret)
     size = cells.weights.mean(axis=1)
-    gone, own = (
+    gone, secrets = (
         size * np.array([(cells.level, str(code)) in keys for code in cells.codes]) for keys in (hidden, secret)
     )
-    most = np.asarray((cells.member @ sp.diags_array(own)).max(axis=1).toarray()).ravel()
+    most = np.asarray((cells.member @ sp.diags_array(secrets)).max(axis=1).toarray()).ravel()
     weak = cells.member @ gone < BESIDE * most
     return frozenset(key for key, low in zip(cells.above, weak, strict=True) if low)
 
 
 def _hidden(cells: Cells, gone: Mask, shut: Mask) -> set[Key]:
-    found = {(cells.level, str(code)) for code in cells.codes[gone]}
-    return found | {key for key, closed in zip(cells.above, shut, strict=True) if closed}
+    cell_keys = {(cells.level, str(code)) for code in cells.codes[gone]}
+    return cell_keys | {key for key, closed in zip(cells.above, shut, strict=True) if closed}
 
 
 def _secrets(cells: Cells, gone: Mask, shut: Mask) -> dict[Key, Ints]:
     """Hidden areas with their cells; not those whose cells are open: their figures are means of published ones."""
-    found = {key: cells.holds(key) for key in sorted(_hidden(cells, gone, shut))}
-    return {key: held for key, held in found.items() if gone[held].all() and cells.weights[held].any()}
+    areas = {key: cells.holds(key) for key in sorted(_hidden(cells, gone, shut))}
+    return {key: held for key, held in areas.items() if gone[held].all() and cells.weights[held].any()}
 
 
 def widths(cells: Cells, gone: Mask, shut: Mask, targets: Sequence[Ints]) -> Floats:
@@ -330,16 +330,16 @@ def widths(cells: Cells, gone: Mask, shut: Mask, targets: Sequence[Ints]) -> Flo
         Cells of each area that is attacked, all of them hidden.
     """
     block, equations = _blocks(cells, gone, shut)
-    out = np.full((len(targets), len(cells.measures)), np.inf)
-    for t, held in enumerate(targets):
+    width = np.full((len(targets), len(cells.measures)), np.inf)
+    for row, held in enumerate(targets):
         total = cells.weights[held].sum(axis=0)
         apart = np.zeros_like(total)
-        for d in np.flatnonzero(total > 0):
-            for k in np.unique(block[held]):
-                tied, sums = equations[int(k)]
-                apart[d] += cells.width(held[block[held] == k], tied, sums, int(d)) / total[d]
-        out[t, total > 0] = apart[total > 0]
-    return out
+        for dim in np.flatnonzero(total > 0):
+            for number in np.unique(block[held]):
+                tied, sums = equations[int(number)]
+                apart[dim] += cells.width(held[block[held] == number], tied, sums, int(dim)) / total[dim]
+        width[row, total > 0] = apart[total > 0]
+    return width
 
 
 def _blocks(cells: Cells, gone: Mask, shut: Mask) -> tuple[Ints, list[tuple[Ints, NDArray[np.bool_]]]]:
@@ -350,8 +350,11 @@ def _blocks(cells: Cells, gone: Mask, shut: Mask) -> tuple[Ints, list[tuple[Ints
     of_row = label[rows.indices[rows.indptr[:-1]]]
     block = np.full(len(gone), -1)
     block[at] = label
-    parts = [np.flatnonzero(label == k) for k in range(number)]
-    return block, [(at[p], rows[np.flatnonzero(of_row == k)][:, p].toarray() > 0) for k, p in enumerate(parts)]
+    parts = [np.flatnonzero(label == number_of) for number_of in range(number)]
+    return block, [
+        (at[cells_of], rows[np.flatnonzero(of_row == number_of)][:, cells_of].toarray() > 0)
+        for number_of, cells_of in enumerate(parts)
+    ]
 
 
 def _widen(cells: Cells, held: Ints, gone: Mask, shut: Mask, protection: float, done: set[int], secret: bool) -> bool:
@@ -359,17 +362,17 @@ def _widen(cells: Cells, held: Ints, gone: Mask, shut: Mask, protection: float, 
 
     Return False where only an area from gemeente up could be hidden, and these cells are no secret by themselves.
     """
-    size, own = cells.weights.mean(axis=1), np.zeros(len(gone), dtype=bool)
-    own[held] = True
-    touching = np.asarray(cells.member @ own.astype(float)) > 0
+    size, members = cells.weights.mean(axis=1), np.zeros(len(gone), dtype=bool)
+    members[held] = True
+    touching = np.asarray(cells.member @ members.astype(float)) > 0
     above = np.flatnonzero(touching & ~shut)
-    total, inside, beside = (cells.member[above] @ (size * part) for part in (1.0, own, gone & ~own))
+    total, inside, beside = (cells.member[above] @ (size * part) for part in (1.0, members, gone & ~members))
     # least hidden beside it, then the smallest area, from wijk up
     worst = int(above[np.lexsort((above, total, np.minimum(beside / inside, 1.0)))[0]])
     if worst in done:
         return True
     apart = ~touching & ~cells.fixed & ~shut  # areas that would give a partner away that they hold, and it the secret
-    partner = _partner(cells, worst, own, gone, touching & cells.high, apart, size, protection, secret)
+    partner = _partner(cells, worst, members, gone, touching & cells.high, apart, size, protection, secret)
     if partner is not None:
         gone[partner] = True
         shut |= cells.holding(partner) & apart
@@ -391,7 +394,7 @@ def _widen(cells: Cells, held: Ints, gone: Mask, shut: Mask, protection: float, 
 def _partner(
     cells: Cells,
     area: int,
-    own: Mask,
+    members: Mask,
     gone: Mask,
     around: Mask,
     apart: Mask,
@@ -405,13 +408,13 @@ def _partner(
     """
     within = cells.in_area(area)
     given_away = np.asarray(cells.member.T @ apart.astype(float)) > 0
-    free = within & ~own & (size > 0) & (~gone | given_away)
+    free = within & ~members & (size > 0) & (~gone | given_away)
     if not cells.high[area]:  # a partner elsewhere would take the figure of its gemeente with it
         free &= np.asarray(cells.member[around].sum(axis=0)).ravel() == around.sum()
     if not secret:
         free &= np.asarray(cells.member.T @ (apart & cells.high).astype(float)) == 0
     choice = np.flatnonzero(free)
-    least = size[own & within].sum() * protection / cells.scale.width
+    least = size[members & within].sum() * protection / cells.scale.width
     n = size[choice]
     order = np.lexsort((choice, np.where(n >= least, n, 10 * n.sum() - n), gone[choice]))
     return int(choice[order[0]]) if len(choice) else None

@@ -114,11 +114,11 @@ def compare(a: Estimates, b: Estimates, names: tuple[str, str] = ("A", "B")) -> 
     >>> bs.compare(est, bs.estimate(est.fit), ("first", "second"))
     Comparison of first and second: agree True
     """
-    found = compare_tables(a.table, b.table, names)
+    comparison = compare_tables(a.table, b.table, names)
     if not _same_data(a, b):
-        return found
-    one, other = (left_out(e.fit, e.areas.parent(e.areas.base)).density for e in (a, b))
-    return replace(found, elpd=_difference(one, other))
+        return comparison
+    one, other = (left_out(est.fit, est.areas.parent(est.areas.base)).density for est in (a, b))
+    return replace(comparison, elpd=_difference(one, other))
 
 
 def compare_folders(a: str | Path, b: str | Path) -> Comparison:
@@ -143,10 +143,10 @@ def compare_folders(a: str | Path, b: str | Path) -> Comparison:
             problems.collect(error)
     problems.raise_if_any()
     (table_a, name_a, one), (table_b, name_b, other) = parts
-    found = compare_tables(table_a, table_b, (name_a, name_b))
+    comparison = compare_tables(table_a, table_b, (name_a, name_b))
     if one.get("data") is None or one["data"] != other.get("data"):
-        return found
-    return replace(found, elpd=_difference(pd.Series(one["groups"]), pd.Series(other["groups"])))
+        return comparison
+    return replace(comparison, elpd=_difference(pd.Series(one["groups"]), pd.Series(other["groups"])))
 
 
 def compare_tables(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B")) -> Comparison:
@@ -164,7 +164,7 @@ def compare_tables(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("
     """
     problems = Problems()
     if set(a["code_year"]) != set(b["code_year"]):
-        years = ", ".join(str(sorted(set(t["code_year"]))) for t in (a, b))
+        years = ", ".join(str(sorted(set(table["code_year"]))) for table in (a, b))
         problems.add("the areas are of other years", years, "one area division", "recode one of the two")
     both = a.merge(b, on=KEY, suffixes=("_a", "_b"), validate="one_to_one")
     if both.empty:
@@ -174,7 +174,7 @@ def compare_tables(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("
         )  # fmt: skip
     problems.raise_if_any()
     labels = pd.crosstab(both["label_a"], both["label_b"])
-    one, other = (set(t["area_code"]) for t in (a, b))
+    one, other = (set(table["area_code"]) for table in (a, b))
     rows = both[both["estimate_a"].notna() & both["estimate_b"].notna()].copy()
     rows["difference"] = rows["estimate_b"] - rows["estimate_a"]
     rows["in_sd"] = rows["difference"] / rows["sd_a"].where(rows["sd_a"] > 0)

@@ -101,12 +101,12 @@ class LeftOut:
 
 def fingerprint(fit: Fit) -> str:
     """Return a code that fits share that predict the same direct estimates with the same sampling variances."""
-    design, found = fit.design, hashlib.sha256()
+    design, digest = fit.design, hashlib.sha256()
     for labels in (design.site_codes, design.sources, design.columns):
-        found.update("\n".join(labels).encode())
+        digest.update("\n".join(labels).encode())
     for values in (design.y, design.covariance):
-        found.update((np.round(values, 6) + 0.0).astype("<f8").tobytes())  # -0.0 is 0.0
-    return found.hexdigest()[:12]
+        digest.update((np.round(values, 6) + 0.0).astype("<f8").tobytes())  # -0.0 is 0.0
+    return digest.hexdigest()[:12]
 
 
 def left_out(fit: Fit, by: str | None = None, *, values: int = 8, folds: int = 10, seed: int | None = None) -> LeftOut:
@@ -145,7 +145,7 @@ def left_out(fit: Fit, by: str | None = None, *, values: int = 8, folds: int = 1
     rng = np.random.default_rng([fit.seed if seed is None else seed, 8])
     fold = _folds(group, folds, rng) if by != fit.areas.base else None
     picked = np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int)
-    predicted = zip(*(_predicted(given(fit, int(k)), fold) for k in dict.fromkeys(picked)), strict=True)
+    predicted = zip(*(_predicted(given(fit, int(draw)), fold) for draw in dict.fromkeys(picked)), strict=True)
     return _collected(fit, by, group, *(np.array(part) for part in predicted))
 
 
@@ -166,8 +166,8 @@ def own_effect(fit: Fit, *, values: int = 8) -> Floats:
     n, d = len(fit.design.areas), len(fit.design.columns)
     picked = np.unique(np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int))
     total = np.zeros((n, d))
-    for k in picked:
-        at = given(fit, int(k))
+    for draw in picked:
+        at = given(fit, int(draw))
         (_, without, _, _), *_ = _cavities(at, None)
         total += at.posterior.scores.mean[:n] - without[:n, :d]
     effect = total / len(picked)
@@ -180,7 +180,7 @@ def _labels(fit: Fit, by: str) -> np.ndarray:
     codes = list(fit.design.site_codes)
     if by == fit.areas.base:
         return np.array(codes, dtype=object)
-    levels = {fit.areas.base, *(s.level for s in fit.direct.sources)}
+    levels = {fit.areas.base, *(source.level for source in fit.direct.sources)}
     parent = pd.concat([fit.areas.parents(by, level) for level in levels])
     return np.asarray(parent.loc[codes].to_numpy(dtype=object))
 
@@ -188,15 +188,15 @@ def _labels(fit: Fit, by: str) -> np.ndarray:
 def _groups(fit: Fit, by: str) -> Ints:
     """The group of each site, -1 for none."""
     labels = _labels(fit, by)
-    found = np.asarray(pd.factorize(labels, sort=True)[0], dtype=np.int64)
-    if len(np.unique(found[_seen(fit) & (found >= 0)])) < 2:
+    group = np.asarray(pd.factorize(labels, sort=True)[0], dtype=np.int64)
+    if len(np.unique(group[_seen(fit) & (group >= 0)])) < 2:
         raise DataError(
             f"nothing is left when a {by} is left out",
             shown({str(label) for label in labels}),
             "two or more with estimates",
             "choose a lower level",
         )
-    return found
+    return group
 
 
 def _seen(fit: Fit) -> np.ndarray:
@@ -205,8 +205,8 @@ def _seen(fit: Fit) -> np.ndarray:
 
 def _folds(group: Ints, folds: int, rng: np.random.Generator) -> Ints:
     """The fold of each site; groups are dealt out at random."""
-    n = group.max() + 1
-    dealt = rng.permutation(n) % min(folds, n)
+    groups = group.max() + 1
+    dealt = rng.permutation(groups) % min(folds, groups)
     return np.where(group >= 0, dealt[group], -1)
 
 
@@ -216,7 +216,7 @@ def _predicted(at: Given, fold: Ints | None) -> tuple[Floats, Floats, Floats, Fl
     """
     design, noise, residual = at.design, at.noise, at.residual
     s, k, d = design.y.shape
-    m, v, density, together = np.zeros((k, s * d)), np.ones((k, s * d)), np.zeros(k), np.zeros(k)
+    predictions, variances, density, together = np.zeros((k, s * d)), np.ones((k, s * d)), np.zeros(k), np.zeros(k)
     # each site's part of the constant of the likelihood, that stays when its information is put to zero
     square = np.einsum("skd,skd->k", residual, np.linalg.solve(noise, residual[..., None])[..., 0])
     count = design.observed.sum(axis=(0, 2))
@@ -225,33 +225,33 @@ def _predicted(at: Given, fold: Ints | None) -> tuple[Floats, Floats, Floats, Fl
     seen = np.moveaxis(design.observed, 1, 0).reshape(k, s * d)
     y = np.moveaxis(residual, 1, 0).reshape(k, s * d)
     for sites, mean, covariance, others in _cavities(at, fold):
-        c = jacobian @ covariance @ jacobian.T
-        for t in range(s):
-            part = slice(t * d, (t + 1) * d)
-            c[:, part, part] += noise[t, sites]
+        spread = jacobian @ covariance @ jacobian.T
+        for source in range(s):
+            part = slice(source * d, (source + 1) * d)
+            spread[:, part, part] += noise[source, sites]
         predicted = mean @ jacobian.T
         both = seen[sites][:, :, None] & seen[sites][:, None, :]
-        c = np.where(both, c, np.eye(s * d))
+        spread = np.where(both, spread, np.eye(s * d))
         off = np.where(seen[sites], y[sites] - predicted, 0.0)
-        quadratic = np.einsum("ki,ki->k", off, np.linalg.solve(c, off[..., None])[..., 0])
-        logdet = np.linalg.slogdet(c)[1]
-        m[sites], v[sites] = predicted, np.einsum("kii->ki", c)
+        quadratic = np.einsum("ki,ki->k", off, np.linalg.solve(spread, off[..., None])[..., 0])
+        logdet = np.linalg.slogdet(spread)[1]
+        predictions[sites], variances[sites] = predicted, np.einsum("kii->ki", spread)
         density[sites] = -0.5 * (quadratic + logdet + seen[sites].sum(axis=1) * np.log(2 * np.pi))
         if fold is not None:
             together[sites] = at.posterior.log_likelihood - others + constant[sites].sum()
-    return y - m, v, density, density if fold is None else together
+    return y - predictions, variances, density, density if fold is None else together
 
 
 def _jacobian(at: Given) -> Floats:
     """Derivatives of the predictions by (e, alpha), shape (S W, W + L)."""
     design = at.design
     s, _, d = design.y.shape
-    out = np.zeros((s * d, d + int(design.linked.sum())))
-    out[np.arange(s * d), np.tile(np.arange(d), s)] = at.hyper.slope.ravel()
+    jacobian = np.zeros((s * d, d + int(design.linked.sum())))
+    jacobian[np.arange(s * d), np.tile(np.arange(d), s)] = at.hyper.slope.ravel()
     source, dim = np.nonzero(design.linked)
     sd = np.array([link.offset.sd for *_, link in design.links])
-    out[source * d + dim, d + np.arange(len(source))] = sd
-    return out
+    jacobian[source * d + dim, d + np.arange(len(source))] = sd
+    return jacobian
 
 
 def _cavities(at: Given, fold: Ints | None) -> Iterator[tuple[Ints, Floats, Floats, float]]:
@@ -271,22 +271,22 @@ def _cavities(at: Given, fold: Ints | None) -> Iterator[tuple[Ints, Floats, Floa
         mean = np.linalg.solve(left, (mean - np.einsum("kij,kj->ki", covariance, linear))[..., None])[..., 0]
         yield np.arange(len(mean)), mean, np.linalg.solve(left, covariance), np.nan
         return
-    for f in range(fold.max() + 1):
-        out = fold == f
-        others = at.without(out)
+    for number in range(fold.max() + 1):
+        gone = fold == number
+        others = at.without(gone)
         mean, covariance = _joint(others)
-        sites = np.flatnonzero(out)
+        sites = np.flatnonzero(gone)
         yield sites, mean[sites], covariance[sites], others.log_likelihood
 
 
 def _joint(posterior: Conditional) -> tuple[Floats, Floats]:
     """Mean and covariance of (e - m0, alpha) at each site."""
-    q = posterior.scores
-    k, n_alpha = len(q.mean), len(q.alpha)
-    mean = np.concatenate([q.mean, np.tile(q.alpha, (k, 1))], axis=1)
-    low = np.tile(q.alpha_covariance, (k, 1, 1)).reshape(k, n_alpha, n_alpha)
-    upper = np.concatenate([q.covariance, q.with_alpha], axis=2)
-    return mean, np.concatenate([upper, np.concatenate([q.with_alpha.swapaxes(1, 2), low], axis=2)], axis=1)
+    scores = posterior.scores
+    sites, n_alpha = len(scores.mean), len(scores.alpha)
+    mean = np.concatenate([scores.mean, np.tile(scores.alpha, (sites, 1))], axis=1)
+    low = np.tile(scores.alpha_covariance, (sites, 1, 1)).reshape(sites, n_alpha, n_alpha)
+    upper = np.concatenate([scores.covariance, scores.with_alpha], axis=2)
+    return mean, np.concatenate([upper, np.concatenate([scores.with_alpha.swapaxes(1, 2), low], axis=2)], axis=1)
 
 
 def _collected(
@@ -304,14 +304,16 @@ def _collected(
     at[:, seen] = weight[:, place]
     labels = _labels(fit, by)
     source, site, dim = np.nonzero(design.observed & (group >= 0)[None, :, None])
-    o, v, w = (a[:, site, source * d + dim] if a.ndim == 3 else a[:, site] for a in (off, variance, at))
+    o, v, w = (
+        values[:, site, source * d + dim] if values.ndim == 3 else values[:, site] for values in (off, variance, at)
+    )
     mean_off = (w * o).sum(axis=0)
     sd = np.sqrt((w * (v + o**2)).sum(axis=0) - mean_off**2)
     y = design.y[source, site, dim]
-    n = [
-        pd.Series(e.respondents[:, j], index=e.codes).reindex(design.site_codes, fill_value=0).to_numpy()
-        for e in fit.direct.sources
-        for j in range(d)
+    respondents = [
+        pd.Series(source.respondents[:, column], index=source.codes).reindex(design.site_codes, fill_value=0).to_numpy()
+        for source in fit.direct.sources
+        for column in range(d)
     ]
     table = pd.DataFrame(
         {
@@ -319,7 +321,7 @@ def _collected(
             "area_code": np.array(design.site_codes, dtype=object)[site],
             "measure": np.array(design.columns, dtype=object)[dim],
             "group": labels[site],
-            "n_respondents": np.array(n)[source * d + dim, site],
+            "n_respondents": np.array(respondents)[source * d + dim, site],
             "y": y,
             "mean": y - mean_off,
             "sd": sd,

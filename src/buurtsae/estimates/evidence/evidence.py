@@ -130,21 +130,25 @@ def explained(fit: Fit, shown: NDArray[np.bool_]) -> list[dict[str, Any]]:
         over buurten. Columns that go together share what they explain: their shares do not add up. Associations.
     """
     live, names = fit.areas.inhabited & shown, fit.design.coefficients
-    chosen = [k for k, name in enumerate(names) if name != "Intercept"]
+    chosen = [column for column, name in enumerate(names) if name != "Intercept"]
     if not chosen or live.sum() < 2:
         return []
     x, beta = fit.design.x[live][:, chosen], fit.draws.hyper["beta"][1]
     beta = beta.reshape(-1, *beta.shape[2:])[:, chosen]
     between = fit.draws.flat[:, live].var(axis=1)
-    own = x.var(axis=0)[None, :, None] * beta**2 / between[:, None]
+    shares = x.var(axis=0)[None, :, None] * beta**2 / between[:, None]
     every = np.einsum("skd,kl,sld->sd", beta, np.atleast_2d(np.cov(x.T, bias=True)), beta) / between
     lower, upper = np.quantile(beta, [0.025, 0.975], axis=0)
     rows = []
-    for d, measure in enumerate(fit.draws.subdimensions):
-        for i, k in enumerate(chosen):
-            coefficient = {"mean": beta[:, i, d].mean(), "lower": lower[i, d], "upper": upper[i, d]}
-            row = {"covariate": names[k], "measure": measure, **{n: float(v) for n, v in coefficient.items()}}
-            rows.append(row | {"share": float(min(own[:, i, d].mean(), 1.0))})
+    for dim, measure in enumerate(fit.draws.subdimensions):
+        for place, column in enumerate(chosen):
+            coefficient = {"mean": beta[:, place, dim].mean(), "lower": lower[place, dim], "upper": upper[place, dim]}
+            row = {
+                "covariate": names[column],
+                "measure": measure,
+                **{name: float(value) for name, value in coefficient.items()},
+            }
+            rows.append(row | {"share": float(min(shares[:, place, dim].mean(), 1.0))})
         together = {"covariate": EVERYTHING, "measure": measure, "mean": None, "lower": None, "upper": None}
-        rows.append(together | {"share": float(min(every[:, d].mean(), 1.0))})
+        rows.append(together | {"share": float(min(every[:, dim].mean(), 1.0))})
     return rows

@@ -94,15 +94,15 @@ def quality(
     """
     fit, gate = est.fit, gate or Gate()
     convergence = _convergence(est)
-    (predictive, lowest), out = _predictive(est), _left_out(fit)
+    (predictive, lowest), left = _predictive(est), _left_out(fit)
     return {
         "run": {"engine": fit.engine, "seed": fit.seed, **(run or {})},
-        "gate": _gate(gate, convergence, lowest, out[est.areas.base]),
+        "gate": _gate(gate, convergence, lowest, left[est.areas.base]),
         "convergence": convergence,
         "hyperparameters": _hyperparameters(fit),
         "predictive": predictive,
-        "left_out": [row for part in out.values() for row in _calibration(est, part)],
-        "density": _density(est, out),
+        "left_out": [row for part in left.values() for row in _calibration(est, part)],
+        "density": _density(est, left),
         "comparison": _comparison(est),
         "agreement": agreement(est.compared, est.areas.parent(est.areas.base)),
         "gain": gain(est.table, est.published),
@@ -154,20 +154,20 @@ def _left_out(fit: Fit) -> dict[str, LeftOut]:
     return {base: left_out(fit), **({above: left_out(fit, above, values=4)} if several else {})}
 
 
-def _calibration(est: Estimates, out: LeftOut) -> list[dict[str, Any]]:
+def _calibration(est: Estimates, left: LeftOut) -> list[dict[str, Any]]:
     """Of what may go into one number: few hidden estimates would show in it."""
-    parts = out.table.groupby(["source", "measure"], sort=False)
+    parts = left.table.groupby(["source", "measure"], sort=False)
     kept = [rows[est.release.counted(rows, est.fit.direct)] for _, rows in parts]
-    found = replace(out, table=pd.concat(kept)).calibration().assign(left_out=out.by)
-    rows: list[dict[str, Any]] = found.to_dict("records")
+    calibration = replace(left, table=pd.concat(kept)).calibration().assign(left_out=left.by)
+    rows: list[dict[str, Any]] = calibration.to_dict("records")
     return rows
 
 
-def _density(est: Estimates, out: dict[str, LeftOut]) -> dict[str, Any]:
+def _density(est: Estimates, left: dict[str, LeftOut]) -> dict[str, Any]:
     """Log predictive density of left-out gemeenten: what `compare` sets runs on the same data against each other by."""
-    if (level := est.areas.parent(est.areas.base)) not in out:
+    if (level := est.areas.parent(est.areas.base)) not in left:
         return {}
-    groups = out[level].published(est.release.open_of_sources(out[level].table, est.fit.direct))
+    groups = left[level].published(est.release.open_of_sources(left[level].table, est.fit.direct))
     groups = groups[est.release.shown_direct(level, groups.index)]
     return {
         "data": fingerprint(est.fit),
@@ -177,8 +177,8 @@ def _density(est: Estimates, out: dict[str, LeftOut]) -> dict[str, Any]:
     }
 
 
-def _gate(gate: Gate, convergence: dict[str, Any], coverage: float, out: LeftOut) -> dict[str, Any]:
-    left_coverage = float(((out.table["pit"] - 0.5).abs() < 0.475).mean())
+def _gate(gate: Gate, convergence: dict[str, Any], coverage: float, left: LeftOut) -> dict[str, Any]:
+    left_coverage = float(((left.table["pit"] - 0.5).abs() < 0.475).mean())
     c, g = convergence, gate
     rows: list[tuple[str, str, str, float, float, str]]
     if "khat" in c:
@@ -264,24 +264,28 @@ def _priors(fit: Fit) -> dict[str, str]:
         "lambda": (model.link.slope, model.participatory.slope),
         "tau": (model.link.extra, model.participatory.extra),
     }
-    out: dict[str, str] = {
+    priors: dict[str, str] = {
         name: Note("{own}, participatory {other}", "{own}, participatief {other}", own=survey, other=other)
         for name, (survey, other) in links.items()
     }
-    out |= {"beta": model.coefficient.words}
+    priors |= {"beta": model.coefficient.words}
     if model.variances is not None:
-        out["kappa"] = model.variances.words
-    out |= {f"{term.name}.{p.name}": p.prior.words for term in model.terms for p in term.parameters}
-    return out
+        priors["kappa"] = model.variances.words
+    priors |= {
+        f"{term.name}.{parameter.name}": parameter.prior.words for term in model.terms for parameter in term.parameters
+    }
+    return priors
 
 
 def _pairs(fit: Fit) -> list[tuple[int, int]]:
-    return [(s, int(d)) for s, source in enumerate(fit.direct.sources) for d in np.flatnonzero(source.informs)]
+    return [
+        (number, int(dim)) for number, source in enumerate(fit.direct.sources) for dim in np.flatnonzero(source.informs)
+    ]
 
 
 def _predictive(est: Estimates) -> tuple[list[dict[str, Any]], float]:
     """Rows for the report, of what may go into one number, and for the gate the lowest coverage of all estimates."""
-    fit, rng, out, lowest = est.fit, np.random.default_rng(est.fit.seed), [], 1.0
+    fit, rng, rows, lowest = est.fit, np.random.default_rng(est.fit.seed), [], 1.0
     for s, d in _pairs(fit):
         source, measure = fit.direct.sources[s], fit.direct.subdimensions[d]
         prediction, y, v = predictions(fit, s, d)
@@ -293,7 +297,7 @@ def _predictive(est: Estimates) -> tuple[list[dict[str, Any]], float]:
         rows = pd.DataFrame({"source": source.source, "area_code": codes, "measure": measure})
         kept = est.release.counted(rows, fit.direct)
         chi2 = ((y - prediction) ** 2 / v).mean(axis=0)[kept]
-        out.append(
+        rows.append(
             {
                 "source": source.source,
                 "measure": measure,
@@ -302,7 +306,7 @@ def _predictive(est: Estimates) -> tuple[list[dict[str, Any]], float]:
                 "coverage_95": float(inside[kept].mean()) if kept.any() else None,
             }
         )
-    return out, lowest
+    return rows, lowest
 
 
 def _comparison(est: Estimates) -> list[dict[str, Any]]:
@@ -317,17 +321,17 @@ def _comparison(est: Estimates) -> list[dict[str, Any]]:
 
 def _benchmarks(est: Estimates) -> dict[str, Any]:
     """How the draws were made to agree with benchmarks, what these say of the model, and how far scores moved."""
-    found = est.benchmarked
-    if found is None:
+    benchmarked = est.benchmarked
+    if benchmarked is None:
         return {}
-    shift = found.shift[est.release.open(found.shift)].groupby(["level", "measure"], sort=False)
+    shift = benchmarked.shift[est.release.open(benchmarked.shift)].groupby(["level", "measure"], sort=False)
     moved = shift.agg(areas=("shift", "size"), shift=("shift", "mean"), largest=("shift", lambda s: s.abs().max()))
     return {
-        "method": found.method,
-        "respondents": found.respondents,
-        "effective": found.effective,
-        "strained": int(found.strain["strains"].sum()),
-        "strain": found.strain[est.release.open(found.strain)].drop(columns="strains").to_dict("records"),
+        "method": benchmarked.method,
+        "respondents": benchmarked.respondents,
+        "effective": benchmarked.effective,
+        "strained": int(benchmarked.strain["strains"].sum()),
+        "strain": benchmarked.strain[est.release.open(benchmarked.strain)].drop(columns="strains").to_dict("records"),
         "shift": moved.reset_index().to_dict("records"),
     }
 
@@ -341,15 +345,19 @@ def _classical(est: Estimates) -> dict[str, Any]:
             rows, refused = classical_rows(table[est.release.shown(est.areas.base, table["area_code"])]), ""
         except BuurtsaeError as error:  # the report tells it: a model may be fine without a classical counterpart
             rows, refused = [], _line(error)
-    for w in warned:  # the report tells those of the estimators; others go on
-        if not issubclass(w.category, BoundaryWarning | NotConvergedWarning):
-            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-    told = [_said(w.message) for w in warned if issubclass(w.category, BoundaryWarning | NotConvergedWarning)]
-    return {"refused": refused, "notes": told, "rows": rows}
+    for warning in warned:  # the report tells those of the estimators; others go on
+        if not issubclass(warning.category, BoundaryWarning | NotConvergedWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    notes = [
+        _said(warning.message)
+        for warning in warned
+        if issubclass(warning.category, BoundaryWarning | NotConvergedWarning)
+    ]
+    return {"refused": refused, "notes": notes, "rows": rows}
 
 
-def _line(said: object) -> str:
-    return " ".join(str(said).split())
+def _line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 def _said(warning: Warning | str) -> Note:
@@ -361,9 +369,12 @@ def _said(warning: Warning | str) -> Note:
 def _residuals(est: Estimates) -> dict[str, dict[str, float]]:
     """Residuals of buurten whose direct estimates may be known: a residual gives these away."""
     buurten = est.published[(est.published["level"] == est.areas.base) & est.published["direct"].notna()]
-    shown = {m: set(rows["area_code"]) for m, rows in buurten.groupby("measure")}
-    found = residuals(est.fit)
-    return {m: z[z.index.isin(list(shown.get(m, ())))].round(2).to_dict() for m, z in found.items()}
+    shown = {measure: set(rows["area_code"]) for measure, rows in buurten.groupby("measure")}
+    by_measure = residuals(est.fit)
+    return {
+        measure: values[values.index.isin(list(shown.get(measure, ())))].round(2).to_dict()
+        for measure, values in by_measure.items()
+    }
 
 
 def _sensitivity(est: Estimates) -> list[dict[str, Any]]:
@@ -378,14 +389,14 @@ def _graph_audit(fit: Fit) -> dict[str, object]:
 
 
 def _covariates(est: Estimates) -> list[dict[str, Any]]:
-    rows = [{"covariate": (r := c.record()).pop("name"), **r} for c in est.fit.design.covariates]
+    rows = [{"covariate": (row := covariate.record()).pop("name"), **row} for covariate in est.fit.design.covariates]
     made = areas_made(est.fictitious)
     return [row | {"source": as_in(Note(row["source"], row["source"]), made).nl} for row in rows]
 
 
 def _sources(est: Estimates) -> list[dict[str, Any]]:
-    fit, out = est.fit, []
-    for s, source in enumerate(fit.direct.sources):
+    fit, entries = est.fit, []
+    for number, source in enumerate(fit.direct.sources):
         book = titled(source.source)
         entry: dict[str, Any] = {
             "source": source.source,
@@ -397,30 +408,30 @@ def _sources(est: Estimates) -> list[dict[str, Any]]:
             "notes": [],
         }
         if fit.direct.scores:
-            frame = fit.direct.scores[s].frame
-            asked = [d for d in fit.direct.subdimensions if frame[d].notna().any()]
+            frame = fit.direct.scores[number].frame
+            asked = [name for name in fit.direct.subdimensions if frame[name].notna().any()]
             entry["respondents"] = len(frame)
-            entry["without_answer"] = {d: int(frame[d].isna().sum()) for d in asked}
+            entry["without_answer"] = {name: int(frame[name].isna().sum()) for name in asked}
         else:
             entry["respondents"] = int(source.respondents.max(axis=1).sum())
             entry["without_answer"] = {}
             entry["notes"] = [
                 Note("direct estimates given at area level", "directe schattingen, elders per gebied gemaakt")
             ]
-        out.append(entry)
-    return out
+        entries.append(entry)
+    return entries
 
 
 def _variances(fit: Fit) -> list[dict[str, Any]]:
     """Standard errors of the direct estimates per source and sub-dimension, before and after smoothing."""
-    out = []
+    entries = []
     for (source, measure), rows in fit.direct.variances().groupby(["source", "measure"], sort=False):
         if len(rows) < FEW:  # a median would be the standard error of one
             continue
         before = rows["before"].where(rows["before"] > 0)
         ratio = np.sqrt(rows["after"] / before).dropna()
         low, high = np.quantile(ratio, [0.1, 0.9]).round(2) if len(ratio) else (None, None)
-        out.append(
+        entries.append(
             {
                 "source": source,
                 "measure": measure,
@@ -432,7 +443,7 @@ def _variances(fit: Fit) -> list[dict[str, Any]]:
                 "ratio_high": high,
             }
         )
-    return out
+    return entries
 
 
 def _notes(fit: Fit) -> list[Note]:

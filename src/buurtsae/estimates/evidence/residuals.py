@@ -38,21 +38,21 @@ def predictions(fit: Fit, s: int, d: int) -> tuple[Floats, Floats, Floats]:
 
 def residuals(fit: Fit) -> dict[str, pd.Series]:
     """Return standardised residuals per sub-dimension, by buurt, of a reference that is known per buurt."""
-    found = {}
-    for d, name in enumerate(fit.direct.subdimensions):
-        s = int(fit.direct.reference[d])
-        source = fit.direct.sources[s]
+    by_measure = {}
+    for dim, name in enumerate(fit.direct.subdimensions):
+        reference = int(fit.direct.reference[dim])
+        source = fit.direct.sources[reference]
         if source.level != fit.areas.base:
             continue
-        prediction, y, v = predictions(fit, s, d)
-        seen = source.codes[np.isfinite(source.mean[:, d])]
-        found[name] = pd.Series((y - prediction.mean(axis=0)) / np.sqrt(v.mean(axis=0)), index=seen)
-    return found
+        prediction, y, variance = predictions(fit, reference, dim)
+        seen = source.codes[np.isfinite(source.mean[:, dim])]
+        by_measure[name] = pd.Series((y - prediction.mean(axis=0)) / np.sqrt(variance.mean(axis=0)), index=seen)
+    return by_measure
 
 
 def graph_of(fit: Fit) -> Graph | None:
     """Return the graph of a spatial term, if there is one, also where an engine fitted a model without it."""
-    return next((t.neighbours for t in (fit.asked or fit.model).terms if t.neighbours), None)
+    return next((term.neighbours for term in (fit.asked or fit.model).terms if term.neighbours), None)
 
 
 def moran(fit: Fit, release: Release | None = None) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def moran(fit: Fit, release: Release | None = None) -> list[dict[str, Any]]:
     from esda.moran import Moran
     from libpysal.graph import Graph as Contiguity
 
-    out = []
+    rows = []
     pairs = np.array(graph.codes)[graph.edges]
     for name, residual in residuals(fit).items():
         if release is not None:
@@ -83,6 +83,6 @@ def moran(fit: Fit, release: Release | None = None) -> list[dict[str, Any]]:
             continue
         ends = pd.DataFrame(np.vstack([both, both[:, ::-1]]), columns=["focal", "neighbor"]).assign(weight=1.0)
         contiguity = Contiguity.from_adjacency(ends)
-        found = Moran(linked.loc[list(contiguity.unique_ids)].to_numpy(), contiguity, permutations=0)
-        out.append({"measure": name, "I": float(found.I), "p": float(found.p_norm)})
-    return out
+        index = Moran(linked.loc[list(contiguity.unique_ids)].to_numpy(), contiguity, permutations=0)
+        rows.append({"measure": name, "I": float(index.I), "p": float(index.p_norm)})
+    return rows

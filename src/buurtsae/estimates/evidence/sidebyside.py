@@ -87,7 +87,7 @@ def side_by_side(fit: Fit) -> pd.DataFrame:
         "sd": fit.draws.scores().std(axis=0),
     }
     index = pd.MultiIndex.from_product([fit.areas.codes[live], names], names=["area_code", "measure"])
-    return pd.DataFrame({name: v[live].ravel() for name, v in columns.items()}, index).reset_index()
+    return pd.DataFrame({name: values[live].ravel() for name, values in columns.items()}, index).reset_index()
 
 
 def classical_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -107,7 +107,10 @@ def classical_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
             if some.empty:
                 continue
             many = len(some) >= FEW  # a median of few figures is one of them
-            middle = {c: round(float(some[c].median()), 2) if many and some[c].notna().any() else None for c in medians}
+            middle = {
+                column: round(float(some[column].median()), 2) if many and some[column].notna().any() else None
+                for column in medians
+            }
             apart = float(np.sqrt(((some["eblup"] - some["estimate"]) ** 2).mean())) if many else None
             rows.append({"measure": measure, "class": name, "figures": len(some), **middle, "eblup_apart": apart})
     return rows

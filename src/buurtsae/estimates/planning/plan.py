@@ -101,7 +101,7 @@ class Plan:
             f"Ontwerpeffect {effect}; iedereen antwoordt zo volledig als tot nu toe."
         )
         most = chosen.nlargest(10, "extra")
-        lines += [f"  {r.area_code} {r.area_name}: {_whole(r.extra)} erbij" for r in most.itertuples()]
+        lines += [f"  {row.area_code} {row.area_name}: {_whole(row.extra)} erbij" for row in most.itertuples()]
         lines += [f"  en {_whole(len(chosen) - len(most))} andere buurten"] if len(chosen) > len(most) else []
         return "\n".join(lines)
 
@@ -194,7 +194,9 @@ def plan(
     )
     return Plan(
         table=table[fit.areas.inhabited].reset_index(drop=True),
-        curve=pd.DataFrame([(m, good / n) for m, good in (state.point for state in path)], columns=["budget", "share"]),
+        curve=pd.DataFrame(
+            [(extra, good / n) for extra, good in (state.point for state in path)], columns=["budget", "share"]
+        ),
         budget=budget,
         target=target,
         needed=needed(p, last, goal),
@@ -236,7 +238,7 @@ def check_plan(
     if not 0.01 <= deff <= 100:
         expected = "0.01 to 100; 1 for a simple random sample"
         problems.add("the design effect is impossible", repr(deff), expected, "correct it")
-    if unknown := [m for m in measures if m not in known] or ([] if measures else ["no measure"]):
+    if unknown := [name for name in measures if name not in known] or ([] if measures else ["no measure"]):
         problems.add("there is no such measure", shown(unknown), shown(known, 10), "choose among these")
     if not direct.scores:
         problems.add(
@@ -245,11 +247,11 @@ def check_plan(
             "respondents and their scores",
             "start from [[sources]]",
         )
-    found = {t.source: t.level for t in direct.sources}
-    if source is not None and source not in found:
-        problems.add("there is no such source", cut(repr(source)), shown(found), "choose one of these")
-    elif direct.areas.base not in ({found[source]} if source else set(found.values())):
-        what = source or shown(found)
+    levels = {origin.source: origin.level for origin in direct.sources}
+    if source is not None and source not in levels:
+        problems.add("there is no such source", cut(repr(source)), shown(levels), "choose one of these")
+    elif direct.areas.base not in ({levels[source]} if source else set(levels.values())):
+        what = source or shown(levels)
         problems.add("extra respondents have no buurt", f"{what} per wijk", "a source per buurt", "name another source")
     problems.raise_if_any()
 
@@ -258,11 +260,14 @@ def _source(fit: Fit, parts: NDArray[np.bool_], source: str | None) -> int:
     """Position of the source: as named, or of a survey, then of most sub-dimensions that are asked for."""
     sources = fit.direct.sources
     if source is not None:
-        return [t.source for t in sources].index(source)
+        return [estimates.source for estimates in sources].index(source)
     wanted = parts.any(axis=0)
     base = fit.areas.base
-    rank = [(t.level == base, t.kind == "survey", (t.informs & wanted).sum(), -i) for i, t in enumerate(sources)]
-    return max(range(len(sources)), key=lambda i: rank[i])
+    rank = [
+        (estimates.level == base, estimates.kind == "survey", (estimates.informs & wanted).sum(), -number)
+        for number, estimates in enumerate(sources)
+    ]
+    return max(range(len(sources)), key=lambda number: rank[number])
 
 
 def _whole(n: int) -> str:

@@ -97,8 +97,8 @@ class Curves:
     @property
     def text(self) -> str:
         """What it says, in Dutch."""
-        c, said = self.covariate, "; ".join(filter(None, [self.covariate.about, self.covariate.unit]))
-        what = f"{self.name} ({said})" if said else self.name
+        covariate, details = self.covariate, "; ".join(filter(None, [self.covariate.about, self.covariate.unit]))
+        what = f"{self.name} ({details})" if details else self.name
         digits = self.concept.scale.digits + 1
         lines = [f"Verband van {what} met de scores, over {self.buurten} buurten:"]
         for row in self.table.itertuples():
@@ -118,7 +118,7 @@ class Curves:
                 )
         if self.held:
             lines.append(f"Dit geldt bij een gemiddelde (of de meest voorkomende) waarde van {', '.join(self.held)}.")
-        if c.modelled:
+        if covariate.modelled:
             lines.append("Dit kenmerk is zelf met een model geschat: overeenstemming is geen onafhankelijk bewijs.")
         lines.append(
             "Dit zijn verbanden tussen buurten die verder gelijk zijn op de kenmerken in het model. Het zijn geen "
@@ -167,7 +167,7 @@ def without_field(fit: Fit, **options: Any) -> Fit:
     >>> [type(term).__name__ for term in alone.model.terms]
     ['IID']
     """
-    field = next((t for t in fit.model.terms if t.neighbours), None)
+    field = next((term for term in fit.model.terms if term.neighbours), None)
     if field is None:
         raise ModelError(
             "the model has no spatial field", "no spatial term", "one, such as BYM2", "there is nothing to leave out"
@@ -221,18 +221,20 @@ def curves(
     _check(fit, covariate, grid, without_field, step)
     axis = Axis.of(fit, covariate, grid)
     weights = concept.matrix_of(fit.draws.subdimensions)
-    found = {"": fit} | ({} if without_field is None else {"_without": without_field})
+    fits = {"": fit} | ({} if without_field is None else {"_without": without_field})
     points, ends = axis.support, pd.DataFrame({"low": axis.low, "high": axis.high})
-    curve = pd.concat({m: points for m in weights.index}, names=["measure"]).reset_index("measure")
-    table = pd.concat({m: ends for m in weights.index}, names=["measure"]).reset_index("measure")
-    for suffix, one in found.items():
+    curve = pd.concat({measure: points for measure in weights.index}, names=["measure"]).reset_index("measure")
+    table = pd.concat({measure: ends for measure in weights.index}, names=["measure"]).reset_index("measure")
+    for suffix, one in fits.items():
         values = one.draws.hyper["beta"][1]
         beta = values.reshape(-1, *values.shape[2:]) @ weights.to_numpy().T  # (draws, P, M)
         curve = curve.assign(**_bands(axis.rows @ beta, suffix))
         table = table.assign(**_bands(axis.contrasts @ beta, suffix))
         if not suffix:
             table["p_positive"] = _long((axis.contrasts @ beta > 0).mean(axis=0))
-    table["words"] = [next(word for least, word in WORDS if p >= least) for p in table["p_positive"]]
+    table["words"] = [
+        next(word for least, word in WORDS if probability >= least) for probability in table["p_positive"]
+    ]
     size, unit = (np.nan, "") if axis.categorical else _step(axis, step)
     table["step"] = size
     for name in ("difference", "lower", "upper"):
@@ -270,7 +272,7 @@ def _long(values: Floats) -> Floats:
 
 def _check(fit: Fit, covariate: str, grid: int, other: Fit | None, step: float | None) -> None:
     problems, kind = Problems(), ModelError
-    names = [c.name for c in fit.design.covariates]
+    names = [entry.name for entry in fit.design.covariates]
     if covariate not in names:
         problems.add(
             "the covariate is not in the formula", repr(covariate), shown(names, 30), "choose one of these", kind
@@ -280,7 +282,7 @@ def _check(fit: Fit, covariate: str, grid: int, other: Fit | None, step: float |
     if step is not None and not 0 < step < np.inf:
         problems.add("the step is impossible", repr(step), "above 0", "correct it", kind)
     if other is not None:
-        if spatial := [t.name for t in other.model.terms if t.neighbours]:
+        if spatial := [term.name for term in other.model.terms if term.neighbours]:
             problems.add(
                 "the second fit has a spatial field", shown(spatial), "no spatial term", "use without_field(fit)", kind
             )
@@ -290,17 +292,17 @@ def _check(fit: Fit, covariate: str, grid: int, other: Fit | None, step: float |
     problems.raise_if_any()
 
 
-def _step(axis: Axis, given: float | None) -> tuple[float, str]:
+def _step(axis: Axis, step: float | None) -> tuple[float, str]:
     """A natural unit of a covariate: as given, of its unit, or a round number of at most half of what is between."""
     unit, between = axis.covariate.unit, float(axis.high[0] - axis.low[0])
     percent = unit.startswith("%") or axis.covariate.name.startswith("pct_")
     metres = {"km": 0.1, "m": 100.0, "meter": 100.0}.get(unit, np.inf)
-    if given is None and between >= metres:
+    if step is None and between >= metres:
         return metres, "100 m"
-    if given is None and percent and between >= 10:
-        given = 10.0
+    if step is None and percent and between >= 10:
+        step = 10.0
     power = 10.0 ** np.floor(np.log10(between / 2))
-    size = max(k * power for k in (1, 2, 5) if k * power <= between / 2) if given is None else given
+    size = max(factor * power for factor in (1, 2, 5) if factor * power <= between / 2) if step is None else step
     plain = unit if 0 < len(unit) <= 20 and not unit[0].isdigit() else "eenheid" if size == 1 else "eenheden"
     return size, f"{_number(size)} {'procentpunt' if percent else plain}"
 

@@ -61,7 +61,7 @@ def figure(row: Mapping[str, Any], scale: Scale = SCORE) -> str:
 
 def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any], scale: Scale = SCORE) -> Note:
     """Return in words what an estimate of a buurt is made of."""
-    n, own = row["n_respondents"], parts["own"]
+    n, own_part = row["n_respondents"], parts["own"]
     who = Note("own data", "eigen gegevens") if n is None else people(n, own=True)
     around = Note("the areas around it", "de buurten eromheen")
     both = Note("the areas around it and its {who} together", "de buurten eromheen en de {who} samen", who=who)
@@ -71,19 +71,19 @@ def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any], scale: Scale = SC
         return Note(text, text, what=what, x=value)
 
     average = Note("an area of average characteristics", "een buurt met gemiddelde kenmerken")
-    said = [
+    parts_said = [
         points(average, parts["reference"], ""),
         points(Note("the characteristics of this area", "de kenmerken van deze buurt"), parts["characteristics"]),
-        points(both if n != 0 and own is None else around, parts["surroundings"]),
+        points(both if n != 0 and own_part is None else around, parts["surroundings"]),
     ]
-    if n != 0 and own is not None:
-        said.append(points(Note("its {who}", "de {who}", who=who), own))
+    if n != 0 and own_part is not None:
+        parts_said.append(points(Note("its {who}", "de {who}", who=who), own_part))
     if parts.get("shift") is not None:
         adjusted = Note("adjustment to published figures", "aanpassing aan gepubliceerde cijfers")
-        said.append(points(adjusted, parts["shift"]))
+        parts_said.append(points(adjusted, parts["shift"]))
     if n == 0:
-        said.append(Note("it has no respondents of its own", "er zijn geen eigen respondenten"))
-    text = Note.joined(said)
+        parts_said.append(Note("it has no respondents of its own", "er zijn geen eigen respondenten"))
+    text = Note.joined(parts_said)
     return Note(f"{text[0].upper()}{text[1:]}.", f"{text.nl[0].upper()}{text.nl[1:]}.")
 
 

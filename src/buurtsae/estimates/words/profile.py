@@ -52,20 +52,22 @@ def indicators(areas: Areas, concept: Concept) -> tuple[ProfileIndicator, ...]:
     areas : Areas
     concept : Concept
     """
-    dimensions = [n.id for n in concept.nodes.values() if n.parent is not None and n.id not in concept.subdimensions]
-    found: dict[str, ProfileIndicator] = {}
+    dimensions = [
+        node.id for node in concept.nodes.values() if node.parent is not None and node.id not in concept.subdimensions
+    ]
+    by_name: dict[str, ProfileIndicator] = {}
     for column in areas.covariates:
         entry = known(column)
-        if entry is None or entry[1].sensitive or entry[1].name in found:
+        if entry is None or entry[1].sensitive or entry[1].name in by_name:
             continue
         book, indicator = entry
-        informed = [d for d in dimensions if set(concept.leaves(d)) & set(indicator.informs)]
+        informed = [dimension for dimension in dimensions if set(concept.leaves(dimension)) & set(indicator.informs)]
         dimension = informed[0] if len(informed) == 1 else ""
         nl = indicator.nl or indicator.about or column
         english = indicator.en, indicator.unit_en, book.en
-        found[indicator.name] = ProfileIndicator(column, nl, indicator.unit, book.nl, dimension, *english)
+        by_name[indicator.name] = ProfileIndicator(column, nl, indicator.unit, book.nl, dimension, *english)
     order = ["", *dimensions]
-    return tuple(sorted(found.values(), key=lambda i: order.index(i.dimension)))
+    return tuple(sorted(by_name.values(), key=lambda i: order.index(i.dimension)))
 
 
 def profile(areas: Areas, concept: Concept) -> pd.DataFrame:
@@ -87,9 +89,9 @@ def profile(areas: Areas, concept: Concept) -> pd.DataFrame:
     whole_gemeente = areas.complete("gemeente", gemeente)
     parts = []
     for indicator in indicators(areas, concept):
-        x = areas.frame[indicator.name].to_numpy(dtype=float)[live]
-        weight = np.where(np.isnan(x), 0.0, people)
-        sums = pd.DataFrame({"x": np.nan_to_num(x) * weight, "w": weight}).groupby(gemeente).sum()
+        values = areas.frame[indicator.name].to_numpy(dtype=float)[live]
+        weight = np.where(np.isnan(values), 0.0, people)
+        sums = pd.DataFrame({"x": np.nan_to_num(values) * weight, "w": weight}).groupby(gemeente).sum()
         with np.errstate(invalid="ignore"):
             means = sums["x"] / sums["w"]
             whole = np.divide(sums["x"].sum(), sums["w"].sum())
@@ -99,7 +101,7 @@ def profile(areas: Areas, concept: Concept) -> pd.DataFrame:
                     "area_code": areas.codes[live],
                     "gemeente_code": gemeente,
                     "indicator": indicator.name,
-                    "value": x,
+                    "value": values,
                     "gemeente": means.loc[gemeente].where(whole_gemeente).to_numpy(),
                     "land": whole,
                 }
