@@ -49,8 +49,7 @@ def ends(equations: Floats, target: Floats, values: Floats, top: float) -> tuple
     top : float
         Their largest value; may be infinite.
     """
-    size = target.sum()
-    most = top * size
+    most = top * (size := target.sum())
     if not len(equations):
         return np.zeros(len(values)), np.full(len(values), most)
     if len(equations) == 1:
@@ -112,7 +111,6 @@ def reduced(member: sp.csr_array) -> sp.csr_array:
             for cell in left:
                 of.setdefault(cell, []).append(len(kept))
             kept.append(left)
-    counts = [len(members) for members in kept]
     columns = [cell for members in kept for cell in sorted(members)]
-    shape = (len(kept), member.shape[1])
-    return sp.csr_array((np.ones(len(columns)), columns, np.cumsum([0, *counts])), shape=shape)
+    starts = np.cumsum([0, *map(len, kept)])
+    return sp.csr_array((np.ones(len(columns)), columns, starts), shape=(len(kept), member.shape[1]))

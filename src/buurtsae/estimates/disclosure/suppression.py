@@ -117,20 +117,8 @@ class Cells:
     def of_areas(
         cls, areas: Areas, draws: Floats, measures: tuple[str, ...], public: Iterable[Key] = (), scale: Scale = SCORE
     ) -> Cells:
-        """Return the inhabited buurten, weighted by residents.
-
-        Parameters
-        ----------
-        areas : Areas
-        draws : ndarray, shape (R, N, D)
-            Of all buurten.
-        measures : tuple of str
-        public, scale
-            As of the class.
-        """
-        live = areas.inhabited
-        above: list[Key] = []
-        rows = []
+        """Return the inhabited buurten, weighted by residents, of draws (R, N, D) of all buurten."""
+        live, above, rows = areas.inhabited, list[Key](), []
         for level in areas.levels[1:]:
             labels, weights = areas.aggregation(level)
             whole = areas.complete(level, labels)  # others are not published
@@ -139,26 +127,12 @@ class Cells:
         member = sp.csr_array(sp.vstack(rows).astype(float))
         residents = np.repeat(areas.population[live, None].astype(float), len(measures), axis=1)
         codes, place = areas.codes[live].to_numpy(dtype=str), np.flatnonzero(live)
-        return cls(
-            *(areas.base, codes, residents, draws, place, measures, tuple(above), member),
-            public=frozenset(public),
-            system=areas.system,
-            scale=scale,
-        )
+        parts = areas.base, codes, residents, draws, place, measures, tuple(above), member
+        return cls(*parts, public=frozenset(public), system=areas.system, scale=scale)
 
     @classmethod
     def of_direct(cls, direct: DirectEstimates, s: int, scale: Scale = SCORE) -> Cells:
-        """Return the direct estimates that rest on the respondents of one source, weighted as they are.
-
-        Parameters
-        ----------
-        direct : DirectEstimates
-            With respondents.
-        s : int
-            A source that is the reference of some sub-dimensions.
-        scale : Scale
-            As of the class.
-        """
+        """Return the direct estimates that rest on the respondents of source s, a reference, weighted as they are."""
         scores, areas = direct.scores[s], direct.areas
         names = [name for name, source in zip(direct.subdimensions, direct.reference, strict=True) if source == s]
         y, w = arrays(scores, names)
@@ -168,8 +142,7 @@ class Cells:
         weights = group_sum(answered, area, len(labels))
         total = group_sum(np.nan_to_num(y) * answered, area, len(labels))
         mean = np.divide(total, weights, out=np.zeros_like(total), where=weights > 0)
-        above: list[Key] = []
-        rows = [sp.csr_array((0, len(labels)))]
+        above, rows = list[Key](), [sp.csr_array((0, len(labels)))]
         for level in areas.levels:
             codes, group = areas.at(level), direct.domain(level, scores.level, labels)
             if level != scores.level and (group >= 0).any():
@@ -178,15 +151,9 @@ class Cells:
                 whole = areas.complete(level, codes)
                 rows.append(sp.csr_array((np.ones(len(some)), (group[some], some)), shape=shape)[whole])
                 above += [(level, str(code)) for code in codes[whole]]
-        member = sp.csr_array(sp.vstack(rows))
-        code = labels.to_numpy(dtype=str)
-        place = np.arange(len(code))
-        return cls(
-            *(scores.level, code, weights, mean[None], place, tuple(names), tuple(above), member),
-            whole=False,
-            system=areas.system,
-            scale=scale,
-        )
+        member, places = sp.csr_array(sp.vstack(rows)), np.arange(len(labels))
+        parts = labels.to_numpy(dtype=str), weights, mean[None], places, tuple(names), tuple(above), member
+        return cls(scores.level, *parts, whole=False, system=areas.system, scale=scale)
 
     @cached_property
     def high(self) -> Mask:
@@ -244,18 +211,10 @@ class Cells:
 
 
 def suppress(cells: Cells, ruled: Iterable[Key], protection: float, hidden: Iterable[Key] = ()) -> Hidden:
-    """Return what has to be hidden so that areas that are hidden by rule stay hidden.
+    """Return what has to be hidden so that areas that are hidden by rule, `ruled`, stay hidden.
 
-    Parameters
-    ----------
-    cells : Cells
-    ruled : iterable of (level, area_code)
-        Hidden by rule, to be protected. Of an area above the cells all cells must be hidden too, or its figure can be
-        computed.
-    protection : float
-        Least width, in points, of what can be computed of these; 0 hides no more.
-    hidden : iterable of (level, area_code)
-        Hidden for other reasons.
+    Of a ruled area above the cells all cells must be hidden too, or its figure can be computed. Protection is the least
+    width, in points, of what can be computed of these; 0 hides no more. `hidden` are hidden for other reasons.
 
     Raises
     ------
@@ -295,19 +254,16 @@ def thin(cells: Cells, hidden: Iterable[Key], secret: Iterable[Key]) -> frozense
     secret cell can lie from those beside it: by no more than s sqrt(W / w), with s the standard deviation of answers, w
     the weight of the cell and W that of all hidden ones. From W = 4 w on that leaves two of these on each side.
     """
-    hidden, secret = set(hidden), set(secret)
-    size = cells.weights.mean(axis=1)
-    gone, secrets = (
-        size * np.array([(cells.level, str(code)) in keys for code in cells.codes]) for keys in (hidden, secret)
-    )
+    size, codes = cells.weights.mean(axis=1), [(cells.level, str(code)) for code in cells.codes]
+    gone, secrets = (size * np.array([code in keys for code in codes]) for keys in (set(hidden), set(secret)))
     most = np.asarray((cells.member @ sp.diags_array(secrets)).max(axis=1).toarray()).ravel()
     weak = cells.member @ gone < BESIDE * most
     return frozenset(key for key, low in zip(cells.above, weak, strict=True) if low)
 
 
 def _hidden(cells: Cells, gone: Mask, shut: Mask) -> set[Key]:
-    cell_keys = {(cells.level, str(code)) for code in cells.codes[gone]}
-    return cell_keys | {key for key, closed in zip(cells.above, shut, strict=True) if closed}
+    below = {(cells.level, str(code)) for code in cells.codes[gone]}
+    return below | {key for key, closed in zip(cells.above, shut, strict=True) if closed}
 
 
 def _secrets(cells: Cells, gone: Mask, shut: Mask) -> dict[Key, Ints]:
@@ -319,15 +275,7 @@ def _secrets(cells: Cells, gone: Mask, shut: Mask) -> dict[Key, Ints]:
 def widths(cells: Cells, gone: Mask, shut: Mask, targets: Sequence[Ints]) -> Floats:
     """Return how wide the interval is that can be computed of hidden areas, shape (T, D); inf where there is no figure.
 
-    Parameters
-    ----------
-    cells : Cells
-    gone : ndarray of bool, shape (n,)
-        Hidden cells.
-    shut : ndarray of bool, shape (g,)
-        Hidden areas above.
-    targets : sequence of ndarray of int
-        Cells of each area that is attacked, all of them hidden.
+    `gone` are the hidden cells, `shut` the hidden areas above, `targets` the cells of each area that is attacked.
     """
     block, equations = _blocks(cells, gone, shut)
     width = np.full((len(targets), len(cells.measures)), np.inf)
@@ -350,11 +298,8 @@ def _blocks(cells: Cells, gone: Mask, shut: Mask) -> tuple[Ints, list[tuple[Ints
     of_row = label[rows.indices[rows.indptr[:-1]]]
     block = np.full(len(gone), -1)
     block[at] = label
-    parts = [np.flatnonzero(label == number_of) for number_of in range(number)]
-    return block, [
-        (at[cells_of], rows[np.flatnonzero(of_row == number_of)][:, cells_of].toarray() > 0)
-        for number_of, cells_of in enumerate(parts)
-    ]
+    parts = [np.flatnonzero(label == k) for k in range(number)]
+    return block, [(at[p], rows[np.flatnonzero(of_row == k)][:, p].toarray() > 0) for k, p in enumerate(parts)]
 
 
 def _widen(cells: Cells, held: Ints, gone: Mask, shut: Mask, protection: float, done: set[int], secret: bool) -> bool:
@@ -372,19 +317,16 @@ def _widen(cells: Cells, held: Ints, gone: Mask, shut: Mask, protection: float, 
     if worst in done:
         return True
     apart = ~touching & ~cells.fixed & ~shut  # areas that would give a partner away that they hold, and it the secret
-    partner = _partner(cells, worst, members, gone, touching & cells.high, apart, size, protection, secret)
+    partner = _partner(cells, worst, members, gone, touching & cells.high, apart, protection, secret)
     if partner is not None:
         gone[partner] = True
         shut |= cells.holding(partner) & apart
     elif cells.high[worst] and not secret:
         return False
     elif cells.fixed[worst]:
-        raise DataError(
-            "areas cannot be protected",
-            shown(cells.codes[held]),
-            f"an interval of {protection:g} points for what is hidden",
-            "lower `protection`, or publish fewer levels",
-        )
+        expected = f"an interval of {protection:g} points for what is hidden"
+        hint = "lower `protection`, or publish fewer levels"
+        raise DataError("areas cannot be protected", shown(cells.codes[held]), expected, hint)
     else:
         shut[worst] = True
     done.add(worst)
@@ -392,21 +334,13 @@ def _widen(cells: Cells, held: Ints, gone: Mask, shut: Mask, protection: float, 
 
 
 def _partner(
-    cells: Cells,
-    area: int,
-    members: Mask,
-    gone: Mask,
-    around: Mask,
-    apart: Mask,
-    size: Floats,
-    protection: float,
-    secret: bool,
+    cells: Cells, area: int, members: Mask, gone: Mask, around: Mask, apart: Mask, protection: float, secret: bool
 ) -> int | None:
     """The smallest cell of an area that makes the interval of its own cells wide enough, without any the largest.
 
     Open ones first; hidden ones that other areas give away are freed by hiding these.
     """
-    within = cells.in_area(area)
+    within, size = cells.in_area(area), cells.weights.mean(axis=1)
     given_away = np.asarray(cells.member.T @ apart.astype(float)) > 0
     free = within & ~members & (size > 0) & (~gone | given_away)
     if not cells.high[area]:  # a partner elsewhere would take the figure of its gemeente with it

@@ -49,8 +49,7 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
         for dim in np.flatnonzero(source.informs):
             seen = np.flatnonzero(fit.design.observed[s, :, dim])
             held = fit.design.sites[seen].sum(axis=0) > 0  # the buurten that they hold
-            name = fit.direct.subdimensions[dim]
-            left = without.get(name)
+            left = without.get(name := fit.direct.subdimensions[dim])
             rows.append(
                 {
                     "source": source.source,
@@ -67,9 +66,8 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
 
 def _without(fit: Fit, at: Given, s: int) -> dict[str, Floats]:
     """Posterior sd per sub-dimension that the other sources inform, shape (N,)."""
-    others = [source for source in range(len(fit.direct.sources)) if source != s]
-    sources = tuple(fit.direct.sources[source] for source in others)
-    kept = [dim for dim in range(len(fit.direct.subdimensions)) if any(source.informs[dim] for source in sources)]
+    others = [other for other in range(len(fit.direct.sources)) if other != s]
+    kept = np.flatnonzero(np.any([fit.direct.sources[other].informs for other in others], axis=0)).tolist()
     if not kept:
         return {}
     arrays = _select(fit, others, kept)
@@ -81,18 +79,11 @@ def _without(fit: Fit, at: Given, s: int) -> dict[str, Floats]:
 
 def _select(fit: Fit, others: list[int], kept: list[int]) -> Design:
     """The design on some of the sources and sub-dimensions."""
-    sources = tuple(
-        replace(
-            fit.direct.sources[source],
-            mean=fit.direct.sources[source].mean[:, kept],
-            variance=fit.direct.sources[source].variance[:, kept][:, :, kept],
-            respondents=fit.direct.sources[source].respondents[:, kept],
-            n_effective=fit.direct.sources[source].n_effective[:, kept],
-            within=None,
-            freedom=None,
-        )
-        for source in others
-    )
+    sources = []
+    for source in (fit.direct.sources[other] for other in others):
+        part: dict[str, Any] = {k: getattr(source, k)[:, kept] for k in ("mean", "respondents", "n_effective")}
+        variance = source.variance[:, kept][:, :, kept]
+        sources.append(replace(source, variance=variance, within=None, freedom=None, **part))
     names = tuple(fit.direct.subdimensions[dim] for dim in kept)
-    direct = replace(fit.direct, subdimensions=names, sources=sources, scores=())
+    direct = replace(fit.direct, subdimensions=names, sources=tuple(sources), scores=())
     return design(replace(fit.model, variances=None), direct)

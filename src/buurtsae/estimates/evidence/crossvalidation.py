@@ -68,10 +68,7 @@ class LeftOut:
     def published(self, shown: NDArray[np.bool_]) -> pd.Series:
         """Return log predictive densities of groups of several areas, in which none or several are hidden.
 
-        Parameters
-        ----------
-        shown : ndarray of bool, shape (rows of `table`,)
-            Direct estimates that may be known: the density would tell a single other one.
+        Of `shown` rows of the table the direct estimate may be known: the density would tell a single other one.
         """
         areas = self.table.groupby("group")["area_code"].nunique()
         hidden = self.table[~shown].groupby("group")["area_code"].nunique().reindex(areas.index, fill_value=0)
@@ -81,10 +78,7 @@ class LeftOut:
     def calibration(self, by: str | list[str] | None = None) -> pd.DataFrame:
         """Return per group of rows: `figures`, `bias`, `rmse`, the mean of z^2, and coverage of 50, 80, 95% intervals.
 
-        Parameters
-        ----------
-        by : str or list of str, optional
-            Columns of the table; `source` and `measure` by default.
+        Groups are by columns of the table; `source` and `measure` by default.
         """
         rows = self.table.assign(error=self.table["y"] - self.table["mean"], square=self.table["z"] ** 2)
         for level in LEVELS:
@@ -150,18 +144,9 @@ def left_out(fit: Fit, by: str | None = None, *, values: int = 8, folds: int = 1
 
 
 def own_effect(fit: Fit, *, values: int = 8) -> Floats:
-    """Return what its own data add to the posterior mean of each buurt and sub-dimension.
+    """Return the posterior mean of each buurt and sub-dimension less that without the buurt's own data, shape (N, D).
 
-    Parameters
-    ----------
-    fit : Fit
-    values : int
-        Number of draws of the hyperparameters to average over.
-
-    Returns
-    -------
-    ndarray, shape (N, D)
-        Posterior mean, less that without the buurt's own data; 0 where there are none.
+    0 where there are none. It is averaged over so many draws of the hyperparameters.
     """
     n, d = len(fit.design.areas), len(fit.design.columns)
     picked = np.unique(np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int))
@@ -190,17 +175,19 @@ def _groups(fit: Fit, by: str) -> Ints:
     labels = _labels(fit, by)
     group = np.asarray(pd.factorize(labels, sort=True)[0], dtype=np.int64)
     if len(np.unique(group[_seen(fit) & (group >= 0)])) < 2:
-        raise DataError(
-            f"nothing is left when a {by} is left out",
-            shown({str(label) for label in labels}),
-            "two or more with estimates",
-            "choose a lower level",
-        )
+        what, codes = f"nothing is left when a {by} is left out", shown({str(label) for label in labels})
+        raise DataError(what, codes, "two or more with estimates", "choose a lower level")
     return group
 
 
 def _seen(fit: Fit) -> np.ndarray:
     return np.asarray(fit.design.observed.any(axis=(0, 2)))
+
+
+def several(fit: Fit) -> bool:
+    """Return whether there are estimates in several gemeenten."""
+    areas = fit.areas
+    return bool(areas.parents(areas.parent(areas.base))[_seen(fit)[: len(areas.codes)]].nunique() > 1)
 
 
 def _folds(group: Ints, folds: int, rng: np.random.Generator) -> Ints:
@@ -262,20 +249,15 @@ def _cavities(at: Given, fold: Ints | None) -> Iterator[tuple[Ints, Floats, Floa
     if fold is None:
         local = at.local
         mean, covariance = _joint(at.posterior)
-        known = np.concatenate(
-            [np.concatenate([local.w, local.cross], axis=2),
-             np.concatenate([local.cross.swapaxes(1, 2), local.own], axis=2)], axis=1
-        )  # fmt: skip
+        known = np.block([[local.w, local.cross], [local.cross.swapaxes(1, 2), local.own]])
         linear = np.concatenate([local.b, local.linear], axis=1)
         left = np.eye(mean.shape[1]) - covariance @ known
         mean = np.linalg.solve(left, (mean - np.einsum("kij,kj->ki", covariance, linear))[..., None])[..., 0]
         yield np.arange(len(mean)), mean, np.linalg.solve(left, covariance), np.nan
         return
     for number in range(fold.max() + 1):
-        gone = fold == number
-        others = at.without(gone)
+        others, sites = at.without(fold == number), np.flatnonzero(fold == number)
         mean, covariance = _joint(others)
-        sites = np.flatnonzero(gone)
         yield sites, mean[sites], covariance[sites], others.log_likelihood
 
 
@@ -284,44 +266,37 @@ def _joint(posterior: Conditional) -> tuple[Floats, Floats]:
     scores = posterior.scores
     sites, n_alpha = len(scores.mean), len(scores.alpha)
     mean = np.concatenate([scores.mean, np.tile(scores.alpha, (sites, 1))], axis=1)
-    low = np.tile(scores.alpha_covariance, (sites, 1, 1)).reshape(sites, n_alpha, n_alpha)
-    upper = np.concatenate([scores.covariance, scores.with_alpha], axis=2)
-    return mean, np.concatenate([upper, np.concatenate([scores.with_alpha.swapaxes(1, 2), low], axis=2)], axis=1)
+    alpha = np.tile(scores.alpha_covariance, (sites, 1, 1)).reshape(sites, n_alpha, n_alpha)
+    return mean, np.block([[scores.covariance, scores.with_alpha], [scores.with_alpha.swapaxes(1, 2), alpha]])
 
 
 def _collected(
     fit: Fit, by: str, group: Ints, off: Floats, variance: Floats, density: Floats, together: Floats
 ) -> LeftOut:
     """Mix over the values of the hyperparameters (first dimension), and label."""
-    design = fit.design
-    k, d = design.y.shape[1:]
+    design, labels, d = fit.design, _labels(fit, by), len(fit.design.columns)
     seen = _seen(fit) & (group >= 0)
     names, one, place = np.unique(group[seen], return_index=True, return_inverse=True)
     of_group = np.array([np.bincount(place, row[seen], len(names)) for row in density])
     weight = np.exp(log_softmax(-together[:, seen][:, one], axis=0))  # 1 / p(y_f | others, theta)
     total = logsumexp(of_group, axis=0, b=weight)
-    at = np.zeros((len(density), k))
+    at = np.zeros_like(density)
     at[:, seen] = weight[:, place]
-    labels = _labels(fit, by)
     source, site, dim = np.nonzero(design.observed & (group >= 0)[None, :, None])
-    o, v, w = (
-        values[:, site, source * d + dim] if values.ndim == 3 else values[:, site] for values in (off, variance, at)
-    )
+    column = source * d + dim
+    o, v, w = off[:, site, column], variance[:, site, column], at[:, site]
     mean_off = (w * o).sum(axis=0)
     sd = np.sqrt((w * (v + o**2)).sum(axis=0) - mean_off**2)
     y = design.y[source, site, dim]
-    respondents = [
-        pd.Series(source.respondents[:, column], index=source.codes).reindex(design.site_codes, fill_value=0).to_numpy()
-        for source in fit.direct.sources
-        for column in range(d)
-    ]
+    counts = [pd.DataFrame(survey.respondents, index=survey.codes) for survey in fit.direct.sources]
+    respondents = np.hstack([count.reindex(design.site_codes, fill_value=0) for count in counts])
     table = pd.DataFrame(
         {
             "source": np.array(design.sources, dtype=object)[source],
             "area_code": np.array(design.site_codes, dtype=object)[site],
             "measure": np.array(design.columns, dtype=object)[dim],
             "group": labels[site],
-            "n_respondents": np.array(respondents)[source * d + dim, site],
+            "n_respondents": respondents[site, column],
             "y": y,
             "mean": y - mean_off,
             "sd": sd,

@@ -31,7 +31,7 @@ from buurtsae.engines.eblup import described, multivariate
 from buurtsae.errors import BuurtsaeError
 from buurtsae.estimates.disclosure.release import FEW
 from buurtsae.estimates.evidence.contribution import contributions
-from buurtsae.estimates.evidence.crossvalidation import LeftOut, fingerprint, left_out
+from buurtsae.estimates.evidence.crossvalidation import LeftOut, fingerprint, left_out, several
 from buurtsae.estimates.evidence.evidence import agreement, explained, gain
 from buurtsae.estimates.evidence.residuals import graph_of, moran, predictions, residuals
 from buurtsae.estimates.evidence.sidebyside import classical_rows, side_by_side
@@ -42,6 +42,8 @@ from buurtsae.origin import areas_made, as_in
 from buurtsae.ranges import Count, Share
 from buurtsae.schemas import records
 from buurtsae.survey.codebook import titled
+
+OURS = (BoundaryWarning, NotConvergedWarning)  # of the classical estimators
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def quality(
     gate : Gate, optional
     run : dict, optional
         What identifies the run (run_id, title, created, versions).
-    scales : sequence of mapping, optional
+    scales : sequence of mapping
         Reliability of the scales, one row each: it needs the answers, which estimates no longer have.
     weights : bool
         Also how ranks and labels of buurten move under other weights of the concept.
@@ -111,7 +113,7 @@ def quality(
         "moran": moran(fit, est.release),
         "residuals": _residuals(est),
         "areas": est.areas.audit(),
-        "graph": _graph_audit(fit),
+        "graph": graph.audit() if (graph := graph_of(fit)) else {},
         "sources": _sources(est),
         "scales": [dict(row) for row in scales],
         "variances": _variances(fit),
@@ -132,35 +134,29 @@ def _convergence(est: Estimates) -> dict[str, Any]:
     if (certificate := draws.certificate) is not None:
         return {"independent": len(draws.flat), **certificate.record()}
     table = est.convergence
-    worst = table["rhat"].idxmax()
-    chains, per_chain = draws.shape
     return {
-        "chains": chains,
-        "draws": per_chain,
+        "chains": draws.shape[0],
+        "draws": draws.shape[1],
         "quantities": len(table),
         "rhat_max": float(table["rhat"].max()),
         "ess_bulk_min": float(table["ess_bulk"].min()),
         "ess_tail_min": float(table["ess_tail"].min()),
         "divergences": draws.divergences,
-        "worst": " ".join(worst),
+        "worst": " ".join(table["rhat"].idxmax()),
     }
 
 
 def _left_out(fit: Fit) -> dict[str, LeftOut]:
     """Predictions of each buurt from all others, and of gemeenten where there are several with estimates."""
-    seen = np.asarray(fit.design.observed.any(axis=(0, 2)))[: len(fit.areas.codes)]
     base, above = fit.areas.base, fit.areas.parent(fit.areas.base)
-    several = fit.areas.parents(above)[seen].nunique() > 1
-    return {base: left_out(fit), **({above: left_out(fit, above, values=4)} if several else {})}
+    return {base: left_out(fit), **({above: left_out(fit, above, values=4)} if several(fit) else {})}
 
 
 def _calibration(est: Estimates, left: LeftOut) -> list[dict[str, Any]]:
     """Of what may go into one number: few hidden estimates would show in it."""
     parts = left.table.groupby(["source", "measure"], sort=False)
     kept = [rows[est.release.counted(rows, est.fit.direct)] for _, rows in parts]
-    calibration = replace(left, table=pd.concat(kept)).calibration().assign(left_out=left.by)
-    rows: list[dict[str, Any]] = calibration.to_dict("records")
-    return rows
+    return replace(left, table=pd.concat(kept)).calibration().assign(left_out=left.by).to_dict("records")
 
 
 def _density(est: Estimates, left: dict[str, LeftOut]) -> dict[str, Any]:
@@ -179,77 +175,49 @@ def _density(est: Estimates, left: dict[str, LeftOut]) -> dict[str, Any]:
 
 def _gate(gate: Gate, convergence: dict[str, Any], coverage: float, left: LeftOut) -> dict[str, Any]:
     left_coverage = float(((left.table["pit"] - 0.5).abs() < 0.475).mean())
-    c, g = convergence, gate
     rows: list[tuple[str, str, str, float, float, str]]
-    if "khat" in c:
+    if "khat" in convergence:
+        weights = "Pareto k-hat van de gewichten", "Pareto k-hat of the weights"
+        values = "Effectieve waarden van de hyperparameters", "effective values of the hyperparameters"
         rows = [
-            ("khat", "Pareto k-hat van de gewichten", "Pareto k-hat of the weights", c["khat"], g.khat_max, "max"),
-            (
-                "hyper_effective",
-                "Effectieve waarden van de hyperparameters",
-                "effective values of the hyperparameters",
-                c["effective"],
-                g.min_hyper_effective,
-                "min",
-            ),
+            ("khat", *weights, convergence["khat"], gate.khat_max, "max"),
+            ("hyper_effective", *values, convergence["effective"], gate.min_hyper_effective, "min"),
         ]
-    elif "converged" in c:
-        what = f"{c['method']} geconvergeerd (1 = ja)", f"{c['method']} converged (1 = yes)"
-        rows = [("converged", *what, float(c["converged"]), 1.0, "min")]
+    elif "converged" in convergence:
+        method = convergence["method"]
+        what = f"{method} geconvergeerd (1 = ja)", f"{method} converged (1 = yes)"
+        rows = [("converged", *what, float(convergence["converged"]), 1.0, "min")]
     else:
-        ess = "Kleinste effectieve steekproef"
+        size, steps = ("Kleinste effectieve steekproef", "lowest bulk ESS"), ("Divergente stappen", "divergences")
         rows = [
-            ("rhat_max", "Hoogste R-hat", "highest R-hat", c["rhat_max"], g.rhat_max, "max"),
-            ("ess_bulk_min", ess, "lowest bulk ESS", c["ess_bulk_min"], g.ess_bulk_min, "min"),
-            ("divergences", "Divergente stappen", "divergences", c["divergences"], g.max_divergences, "max"),
+            ("rhat_max", "Hoogste R-hat", "highest R-hat", convergence["rhat_max"], gate.rhat_max, "max"),
+            ("ess_bulk_min", *size, convergence["ess_bulk_min"], gate.ess_bulk_min, "min"),
+            ("divergences", *steps, convergence["divergences"], gate.max_divergences, "max"),
         ]
-    rows.append(
-        (
-            "predictive_coverage",
-            "Dekking van de voorspelling (laagste)",
-            "posterior predictive coverage (lowest)",
-            coverage,
-            g.min_predictive_coverage,
-            "min",
-        )
-    )
-    rows.append(
-        (
-            "left_out_coverage",
-            "Dekking van weggelaten buurten",
-            "coverage of areas that were left out",
-            left_coverage,
-            g.min_left_out_coverage,
-            "min",
-        )
-    )
-    checks = [
-        {
-            "id": i,
-            "nl": nl,
-            "en": en,
-            "value": value,
-            "threshold": threshold,
-            "direction": direction,
-            "passed": bool(value <= threshold if direction == "max" else value >= threshold),
-        }
-        for i, nl, en, value, threshold, direction in rows
+    lowest = "Dekking van de voorspelling (laagste)", "posterior predictive coverage (lowest)"
+    omitted = "Dekking van weggelaten buurten", "coverage of areas that were left out"
+    rows += [
+        ("predictive_coverage", *lowest, coverage, gate.min_predictive_coverage, "min"),
+        ("left_out_coverage", *omitted, left_coverage, gate.min_left_out_coverage, "min"),
     ]
-    return {"passed": all(c["passed"] for c in checks), "checks": checks}
+    keys = "id", "nl", "en", "value", "threshold", "direction"
+    checks: list[dict[str, Any]] = [dict(zip(keys, row, strict=True)) for row in rows]
+    for check in checks:
+        value, threshold = check["value"], check["threshold"]
+        check["passed"] = bool(value <= threshold if check["direction"] == "max" else value >= threshold)
+    return {"passed": all(check["passed"] for check in checks), "checks": checks}
 
 
 def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
     table = fit.draws.hyperparameters()
     if fit.engine == "eblup":  # coefficients, and Sigma with asymptotic standard errors; nothing has a prior
         with warnings.catch_warnings():
-            for category in (BoundaryWarning, NotConvergedWarning):  # the certificate of the draws says it
+            for category in OURS:  # the certificate of the draws says it
                 warnings.simplefilter("ignore", category)
             components = multivariate(fit.design).components
         columns = {"mean": components["estimate"], "sd": components["std_error"]}
         sigma = {"name": "Sigma", "measure": components.index, **columns}
-        both = pd.concat([table, pd.DataFrame(sigma)], ignore_index=True).assign(prior=None).astype(object)
-        records: list[dict[str, Any]] = both.where(both.notna(), None).to_dict("records")
-        return records
+        return records(pd.concat([table, pd.DataFrame(sigma)], ignore_index=True).assign(prior=None))
     priors = _priors(fit)
     return [
         {**row, "prior": fit.model.intercept.words if "Intercept" in row["measure"] else priors[row["name"]]}
@@ -271,22 +239,13 @@ def _priors(fit: Fit) -> dict[str, str]:
     priors |= {"beta": model.coefficient.words}
     if model.variances is not None:
         priors["kappa"] = model.variances.words
-    priors |= {
-        f"{term.name}.{parameter.name}": parameter.prior.words for term in model.terms for parameter in term.parameters
-    }
-    return priors
-
-
-def _pairs(fit: Fit) -> list[tuple[int, int]]:
-    return [
-        (number, int(dim)) for number, source in enumerate(fit.direct.sources) for dim in np.flatnonzero(source.informs)
-    ]
+    return priors | {f"{term.name}.{p.name}": p.prior.words for term in model.terms for p in term.parameters}
 
 
 def _predictive(est: Estimates) -> tuple[list[dict[str, Any]], float]:
     """Rows for the report, of what may go into one number, and for the gate the lowest coverage of all estimates."""
     fit, rng, rows, lowest = est.fit, np.random.default_rng(est.fit.seed), [], 1.0
-    for s, d in _pairs(fit):
+    for s, d in np.argwhere([source.informs for source in fit.direct.sources]).tolist():
         source, measure = fit.direct.sources[s], fit.direct.subdimensions[d]
         prediction, y, v = predictions(fit, s, d)
         replicate = prediction + rng.normal(size=prediction.shape) * np.sqrt(v)
@@ -294,18 +253,11 @@ def _predictive(est: Estimates) -> tuple[list[dict[str, Any]], float]:
         inside = (y >= lower) & (y <= upper)
         lowest = min(lowest, float(inside.mean()))
         codes = source.codes[np.isfinite(source.mean[:, d])]
-        rows = pd.DataFrame({"source": source.source, "area_code": codes, "measure": measure})
-        kept = est.release.counted(rows, fit.direct)
-        chi2 = ((y - prediction) ** 2 / v).mean(axis=0)[kept]
-        rows.append(
-            {
-                "source": source.source,
-                "measure": measure,
-                "areas": int(kept.sum()),
-                "chi2_per_area": float(chi2.mean()) if kept.any() else None,
-                "coverage_95": float(inside[kept].mean()) if kept.any() else None,
-            }
-        )
+        what = {"source": source.source, "measure": measure}
+        kept = est.release.counted(pd.DataFrame({**what, "area_code": codes}), fit.direct)
+        square = ((y - prediction) ** 2 / v).mean(axis=0)
+        chi2, coverage = (float(part[kept].mean()) if kept.any() else None for part in (square, inside))
+        rows.append({**what, "areas": int(kept.sum()), "chi2_per_area": chi2, "coverage_95": coverage})
     return rows, lowest
 
 
@@ -345,14 +297,10 @@ def _classical(est: Estimates) -> dict[str, Any]:
             rows, refused = classical_rows(table[est.release.shown(est.areas.base, table["area_code"])]), ""
         except BuurtsaeError as error:  # the report tells it: a model may be fine without a classical counterpart
             rows, refused = [], _line(error)
+    notes = [_said(warning.message) for warning in warned if issubclass(warning.category, OURS)]
     for warning in warned:  # the report tells those of the estimators; others go on
-        if not issubclass(warning.category, BoundaryWarning | NotConvergedWarning):
+        if not issubclass(warning.category, OURS):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    notes = [
-        _said(warning.message)
-        for warning in warned
-        if issubclass(warning.category, BoundaryWarning | NotConvergedWarning)
-    ]
     return {"refused": refused, "notes": notes, "rows": rows}
 
 
@@ -370,54 +318,41 @@ def _residuals(est: Estimates) -> dict[str, dict[str, float]]:
     """Residuals of buurten whose direct estimates may be known: a residual gives these away."""
     buurten = est.published[(est.published["level"] == est.areas.base) & est.published["direct"].notna()]
     shown = {measure: set(rows["area_code"]) for measure, rows in buurten.groupby("measure")}
-    by_measure = residuals(est.fit)
-    return {
-        measure: values[values.index.isin(list(shown.get(measure, ())))].round(2).to_dict()
-        for measure, values in by_measure.items()
-    }
+    return {m: z[z.index.isin(list(shown.get(m, ())))].round(2).to_dict() for m, z in residuals(est.fit).items()}
 
 
 def _sensitivity(est: Estimates) -> list[dict[str, Any]]:
     table = sensitivity(est)
-    records: list[dict[str, Any]] = table[table["level"] == est.areas.base].drop(columns="level").to_dict("records")
-    return records
-
-
-def _graph_audit(fit: Fit) -> dict[str, object]:
-    graph = graph_of(fit)
-    return graph.audit() if graph else {}
+    return table[table["level"] == est.areas.base].drop(columns="level").to_dict("records")
 
 
 def _covariates(est: Estimates) -> list[dict[str, Any]]:
-    rows = [{"covariate": (row := covariate.record()).pop("name"), **row} for covariate in est.fit.design.covariates]
-    made = areas_made(est.fictitious)
+    rows, made = [covariate.record() for covariate in est.fit.design.covariates], areas_made(est.fictitious)
+    rows = [{"covariate": row.pop("name"), **row} for row in rows]
     return [row | {"source": as_in(Note(row["source"], row["source"]), made).nl} for row in rows]
 
 
 def _sources(est: Estimates) -> list[dict[str, Any]]:
     fit, entries = est.fit, []
     for number, source in enumerate(fit.direct.sources):
-        book = titled(source.source)
-        entry: dict[str, Any] = {
+        notes, respondents, skipped, book = [], int(source.respondents.max(axis=1).sum()), {}, titled(source.source)
+        if fit.direct.scores:
+            frame = fit.direct.scores[number].frame
+            asked = [name for name in fit.direct.subdimensions if frame[name].notna().any()]
+            respondents, skipped = len(frame), {name: int(frame[name].isna().sum()) for name in asked}
+        else:
+            notes = [Note("direct estimates given at area level", "directe schattingen, elders per gebied gemaakt")]
+        entry = {
             "source": source.source,
             "title": as_in(Note(book.en or book.nl, book.nl), bool(est.fictitious)).nl,
             "kind": f"simulated {source.kind}" if est.fictitious else source.kind,
             "year": source.year,
             "level": source.level,
             "areas": len(source.codes),
-            "notes": [],
+            "notes": notes,
+            "respondents": respondents,
+            "without_answer": skipped,
         }
-        if fit.direct.scores:
-            frame = fit.direct.scores[number].frame
-            asked = [name for name in fit.direct.subdimensions if frame[name].notna().any()]
-            entry["respondents"] = len(frame)
-            entry["without_answer"] = {name: int(frame[name].isna().sum()) for name in asked}
-        else:
-            entry["respondents"] = int(source.respondents.max(axis=1).sum())
-            entry["without_answer"] = {}
-            entry["notes"] = [
-                Note("direct estimates given at area level", "directe schattingen, elders per gebied gemaakt")
-            ]
         entries.append(entry)
     return entries
 

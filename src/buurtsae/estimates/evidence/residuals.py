@@ -58,14 +58,9 @@ def graph_of(fit: Fit) -> Graph | None:
 def moran(fit: Fit, release: Release | None = None) -> list[dict[str, Any]]:
     """Moran's I of the standardised residuals of a reference known per buurt, with the normal-theory p-value.
 
-    Parameters
-    ----------
-    fit : Fit
-    release : Release, optional
-        What may be published: where few residuals are hidden, these do not count.
+    Where the release hides few residuals, these do not count.
     """
-    graph = graph_of(fit)
-    if graph is None:
+    if (graph := graph_of(fit)) is None:
         return []
     from esda.moran import Moran
     from libpysal.graph import Graph as Contiguity
@@ -75,14 +70,14 @@ def moran(fit: Fit, release: Release | None = None) -> list[dict[str, Any]]:
     for name, residual in residuals(fit).items():
         if release is not None:
             source = fit.direct.sources[fit.direct.reference[fit.direct.subdimensions.index(name)]].source
-            rows = pd.DataFrame({"source": source, "area_code": residual.index, "measure": name})
-            residual = residual[release.counted(rows, fit.direct)]
+            areas = pd.DataFrame({"source": source, "area_code": residual.index, "measure": name})
+            residual = residual[release.counted(areas, fit.direct)]
         both = pairs[np.isin(pairs, residual.index).all(axis=1)]
         linked = residual[residual.index.isin(both.ravel())]
         if len(linked) < 4:  # its variance needs four
             continue
-        ends = pd.DataFrame(np.vstack([both, both[:, ::-1]]), columns=["focal", "neighbor"]).assign(weight=1.0)
-        contiguity = Contiguity.from_adjacency(ends)
+        ends = pd.DataFrame(np.vstack([both, both[:, ::-1]]), columns=["focal", "neighbor"])
+        contiguity = Contiguity.from_adjacency(ends.assign(weight=1.0))
         index = Moran(linked.loc[list(contiguity.unique_ids)].to_numpy(), contiguity, permutations=0)
         rows.append({"measure": name, "I": float(index.I), "p": float(index.p_norm)})
     return rows
