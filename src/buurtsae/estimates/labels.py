@@ -101,16 +101,8 @@ class Rules:
     ) -> dict[str, dict[str, pd.Series]]:
         """Return which rows have which reason, per label; the last label that applies is given.
 
-        Parameters
-        ----------
-        table : DataFrame
-            With columns of the contract: residents, respondents, reliability, interval and own-data share.
-        imputed : set of str
-            Areas of which a covariate is estimated.
-        shown : ndarray of bool, shape (rows,)
-            Which rows may be published: not those with few residents, nor those that would give these away.
-        scale : Scale
-            Of the measures: widths count in tenths of it.
+        `imputed` are areas of which a covariate is estimated; `shown`, shape (rows,), says which rows may be published:
+        not those with few residents, nor those that would give these away; widths count in tenths of the scale.
         """
         respondents, few = table["n_respondents"], table["n_respondents"] < self.min_respondents
         small = table["population"] < self.min_residents
@@ -167,13 +159,7 @@ def _part_in_english(part: str) -> str:
 
 
 def basis(table: pd.DataFrame) -> pd.Series:
-    """Return what each estimate rests on: own respondents, these and the model, or mainly the model.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With `own_data_share` and `n_respondents`.
-    """
+    """Return what each estimate rests on: own respondents, these and the model, or mainly the model."""
     share = table["own_data_share"].where(table["n_respondents"] > 0, 0.0).fillna(0.0)
     return pd.Series(np.select([share >= MOST, share >= SOME], BASES[:2], BASES[2]), index=table.index)
 

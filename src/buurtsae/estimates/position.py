@@ -36,14 +36,8 @@ def above(
 ) -> dict[str, Floats]:
     """Return the probability of being above the parent's mean, and the 95% interval of the rank within the parent.
 
-    Parameters
-    ----------
-    values : ndarray, shape (S, K)
-    parent : ndarray, shape (K,)
-        Column of the parent in `parent_values`, shape (S, P). Ties with it count half.
-    shown, parent_shown : ndarray of bool, shape (K,) and (P,)
-        Whose estimates are published. Ranks are among these, missing for others; there is no probability of being above
-        a parent that is hidden.
+    Of values (S, K), with `parent` (K,) the column in `parent_values` (S, P); ties with it count half. Ranks are among
+    those that are `shown`, missing for others; there is no probability of being above a parent that is hidden.
     """
     reference = parent_values[:, parent]
     higher = (values > reference).mean(axis=0) + 0.5 * (values == reference).mean(axis=0)

@@ -25,14 +25,7 @@ COLUMNS = ["alternative", "level", "measure", "areas", "rank_correlation", "mean
 
 
 def alternatives(concept: Concept, factor: float = 2.0) -> dict[str, Concept]:
-    """Return concepts in which one part at a time weighs more.
-
-    Parameters
-    ----------
-    concept : Concept
-    factor : float
-        How many times.
-    """
+    """Return concepts in which one part at a time weighs so many times more."""
     parts = [node for node in concept.nodes.values() if node.parent is not None]
     return {f"{node.id} x {factor:g}": concept.weighted({node.id: factor * node.weight}) for node in parts}
 

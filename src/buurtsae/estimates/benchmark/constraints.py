@@ -163,18 +163,10 @@ class Nearest:
 
 
 def spread(eta: Floats, matrix: sp.csr_array, target: Floats, *, ratio: bool, scale: Scale = SCORE) -> Floats:
-    """Add one amount to all scores of a constraint, or multiply them by one factor, and clip, until it is met.
+    """Add one amount to all scores (S, P) of a constraint, or multiply them by one factor, and clip, until it is met.
 
-    Parameters
-    ----------
-    eta : ndarray, shape (S, P)
-    matrix : csr_array, shape (K, P)
-        At most one entry per column.
-    target : ndarray, shape (S, K)
-        Those that cannot be met come back unmet: by a ratio, where scores are 0.
-    ratio : bool
-    scale : Scale
-        Whose ends no score leaves.
+    The matrix (K, P) has at most one entry per column. Targets (S, K) that cannot be met come back unmet: by a ratio,
+    where scores are 0. No score leaves the ends of the scale.
     """
     lower, upper, met = scale.lower, scale.upper, MET * scale.point
     x = eta = np.clip(eta, lower, upper)

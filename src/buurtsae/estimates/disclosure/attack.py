@@ -38,16 +38,9 @@ STILL = 1e-12  # a step that is no step
 def ends(equations: Floats, target: Floats, values: Floats, top: float) -> tuple[Floats, Floats]:
     """Return the ends, per draw, of what the equations leave open of a weighted sum of unknowns, shape (R,) each.
 
-    Parameters
-    ----------
-    equations : ndarray, shape (rows, n)
-        Weights, not negative, of published sums of the unknowns; no row is empty.
-    target : ndarray, shape (n,)
-        The same weights of the unknowns in the sum that is attacked, 0 of others; some are above 0.
-    values : ndarray, shape (R, n)
-        The draws of the unknowns, between 0 and `top`: what the sums are made of. One for a figure without draws.
-    top : float
-        Their largest value; may be infinite.
+    Equations (rows, n) are weights, not negative, of published sums, none of them empty; the target (n,) the same
+    weights in the sum that is attacked, 0 of others; values (R, n) the draws of the unknowns, between 0 and `top`,
+    which may be infinite: one for a figure without draws.
     """
     most = top * (size := target.sum())
     if not len(equations):

@@ -183,8 +183,8 @@ def compare_tables(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("
     worst = rows.reindex(rows["in_sd"].abs().sort_values(ascending=False).index[:10])
     columns = [*KEY, "area_name_a", "estimate_a", "sd_a", "estimate_b", "sd_b", "in_sd", "label_a", "label_b"]
     worst = worst[columns].rename(columns={"area_name_a": "area_name"}).reset_index(drop=True)
-    labels, only = pd.crosstab(both["label_a"], both["label_b"]), (sorted(one - other), sorted(other - one))
-    return Comparison(pd.DataFrame(parts), labels, worst, tuple(only[0]), tuple(only[1]), names)
+    labels, only_a, only_b = pd.crosstab(both["label_a"], both["label_b"]), sorted(one - other), sorted(other - one)
+    return Comparison(pd.DataFrame(parts), labels, worst, tuple(only_a), tuple(only_b), names)
 
 
 def _difference(one: pd.Series, other: pd.Series) -> tuple[float, float] | None:

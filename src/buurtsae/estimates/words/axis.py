@@ -62,12 +62,12 @@ class Axis:
         areas, live = fit.areas, fit.areas.inhabited
         known = areas.frame.loc[live, covariate].astype(float).dropna()
         residents = pd.Series(areas.population, index=areas.codes)[known.index]
-        provenance = next(name for name in part.covariates if name.name == covariate)
+        provenance = next(entry for entry in part.covariates if entry.name == covariate)
 
         def at(values: Floats) -> Floats:
             """Rows of the model matrix where the covariate has these values."""
             if covariate in grouped:
-                place = [known.index[known == share][0] for share in values]
+                place = [known.index[known == value][0] for value in values]
                 column = prepared.loc[place, covariate].to_numpy()
             else:
                 column = (TRANSFORMS[provenance.transform][0](values) - provenance.mean) / provenance.sd
@@ -76,8 +76,7 @@ class Axis:
 
         if covariate in grouped:
             buurten, people = known.value_counts().sort_index(), residents.groupby(known).sum()
-            reference = float(buurten.idxmax())
-            values = buurten.index.to_numpy()
+            reference, values = float(buurten.idxmax()), buurten.index.to_numpy()
             high = values[values != reference]
             low = np.full(len(high), reference)
             shares = {"buurten": buurten / len(known), "residents": people / residents.sum()}
@@ -90,8 +89,7 @@ class Axis:
             below = known.to_numpy() <= values[:, None]
             shares = {"buurten_below": below.mean(axis=1), "residents_below": below @ residents / residents.sum()}
         support = pd.DataFrame({"value": values} | {name: np.asarray(share) for name, share in shares.items()})
-        rows = at(values) - at(np.array([reference]))
-        contrasts = at(high) - at(low)
+        rows, contrasts = at(values) - at(np.array([reference])), at(high) - at(low)
         held = interacting(part.formula, covariate)
         return cls(provenance, covariate in grouped, reference, support, rows, low, high, contrasts, held, len(known))
 

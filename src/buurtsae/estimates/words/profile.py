@@ -45,16 +45,8 @@ class ProfileIndicator:
 
 
 def indicators(areas: Areas, concept: Concept) -> tuple[ProfileIndicator, ...]:
-    """Return the objective figures among the columns of the areas, those of residents first, then by dimension.
-
-    Parameters
-    ----------
-    areas : Areas
-    concept : Concept
-    """
-    dimensions = [
-        node.id for node in concept.nodes.values() if node.parent is not None and node.id not in concept.subdimensions
-    ]
+    """Return the objective figures among the columns of the areas, those of residents first, then by dimension."""
+    dimensions = [n.id for n in concept.nodes.values() if n.parent is not None and n.id not in concept.subdimensions]
     by_name: dict[str, ProfileIndicator] = {}
     for column in areas.covariates:
         entry = known(column)
@@ -73,21 +65,12 @@ def indicators(areas: Areas, concept: Concept) -> tuple[ProfileIndicator, ...]:
 def profile(areas: Areas, concept: Concept) -> pd.DataFrame:
     """Return the objective figures of every buurt beside its gemeente and the land.
 
-    Parameters
-    ----------
-    areas : Areas
-    concept : Concept
-
-    Returns
-    -------
-    DataFrame
-        `area_code`, `gemeente_code`, `indicator`, `value`, `gemeente`, `land`: one row per buurt with residents and
-        indicator; a value that is hidden or unknown is missing, and that of a gemeente of which the run holds a part.
+    `area_code`, `gemeente_code`, `indicator`, `value`, `gemeente`, `land`: one row per buurt with residents and
+    indicator; a value that is hidden or unknown is missing, and that of a gemeente of which the run holds a part.
     """
     live = np.flatnonzero(areas.inhabited)
     gemeente, people = areas.parents("gemeente").to_numpy()[live], areas.population[live].astype(float)
-    whole_gemeente = areas.complete("gemeente", gemeente)
-    parts = []
+    buurten, parts = pd.DataFrame({"area_code": areas.codes[live], "gemeente_code": gemeente}), []
     for indicator in indicators(areas, concept):
         values = areas.frame[indicator.name].to_numpy(dtype=float)[live]
         weight = np.where(np.isnan(values), 0.0, people)
@@ -95,17 +78,7 @@ def profile(areas: Areas, concept: Concept) -> pd.DataFrame:
         with np.errstate(invalid="ignore"):
             means = sums["x"] / sums["w"]
             whole = np.divide(sums["x"].sum(), sums["w"].sum())
-        parts.append(
-            pd.DataFrame(
-                {
-                    "area_code": areas.codes[live],
-                    "gemeente_code": gemeente,
-                    "indicator": indicator.name,
-                    "value": values,
-                    "gemeente": means.loc[gemeente].where(whole_gemeente).to_numpy(),
-                    "land": whole,
-                }
-            )
-        )
-    columns = ["area_code", "gemeente_code", "indicator", "value", "gemeente", "land"]
+        around = means.loc[gemeente].where(areas.complete("gemeente", gemeente)).to_numpy()
+        parts.append(buurten.assign(indicator=indicator.name, value=values, gemeente=around, land=whole))
+    columns = [*buurten, "indicator", "value", "gemeente", "land"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
