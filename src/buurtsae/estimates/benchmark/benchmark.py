@@ -258,8 +258,10 @@ def _matrix(draws: Draws, to: Benchmarks) -> sp.csr_array:
     if (scale.lower, scale.upper) != (other.lower, other.upper):
         hint, expected = "read them with a concept on that scale", f"figures {scale.range}, as those of the draws"
         problems.add("the benchmarks are on another scale", f"figures {other.range}", expected, hint)
-    areas = "areas", draws.areas, to.areas.codes
-    for what, known, named in (areas, ("sub-dimensions", draws.subdimensions, to.subdimensions)):
+    for what, known, named in (
+        ("areas", draws.areas, to.areas.codes),
+        ("sub-dimensions", draws.subdimensions, to.subdimensions),
+    ):
         if set(known) != set(named):
             expected = f"those of the draws: {shown(known)}"
             problems.add(f"the benchmarks have other {what}", shown(named), expected, "read them again with these")

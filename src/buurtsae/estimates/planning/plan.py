@@ -173,7 +173,8 @@ def plan(
         what, least = "no buurt may be published, however many answer", f"min_residents = {rules.min_residents}"
         raise DataError(what, least, "buurten with as many residents", "lower `min_residents`")
     goal = int(np.ceil(target * n - 1e-9))
-    *_, last = path = allocate(p, goal, budget)
+    path = allocate(p, goal, budget)
+    last = path[-1]
     table = pd.DataFrame(
         {
             "area_code": fit.areas.codes,

@@ -29,7 +29,8 @@ def explanation(
     Numbers of people may be unknown. `names` are those of the measures in Dutch; `leaning` has per measure the parts of
     `buurtsae.estimates.words.leaning`, and is empty for areas above buurt.
     """
-    first, *_ = rows = list(rows)
+    rows = list(rows)
+    first = rows[0]
     residents = "" if first["population"] is None else f", {dutch(first['population'], 0)} inwoners"
     lines = [f"{first['area_name']} ({first['area_code']}, {first['level']}){residents}"]
     for row in rows:
