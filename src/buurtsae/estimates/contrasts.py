@@ -47,7 +47,7 @@ class Contrast:
     verdict: str
 
     def __str__(self) -> str:
-        mean, low, high = (f"{v:+.1f}".replace(".", ",") for v in self.difference)
+        mean, low, high = (f"{value:+.1f}".replace(".", ",") for value in self.difference)
         return f"{self.verdict}: verschil {mean} ({low} tot {high}), kans op hoger {100 * self.probability:.0f}%"
 
 
@@ -68,27 +68,23 @@ def scores(est: Estimates, area: Group, measure: str) -> Floats:
     DataError or ProblemsError
         If an area or measure is unknown, is not published, or areas of a group overlap.
     """
-    group, problems = [area] if isinstance(area, str) else list(area), Problems()
+    group, problems, areas = [area] if isinstance(area, str) else list(area), Problems(), est.areas
     if measure not in est.measures:
         problems.add("there is no such measure", repr(measure), shown(est.measures, 10), "choose one of these")
     table = est.table[["level", "area_code", "label"]].drop_duplicates(["level", "area_code"])
     level = table.set_index("area_code")["level"]
-    if unknown := [c for c in group if c not in level.index]:
+    if unknown := [code for code in group if code not in level.index]:
         problems.add("there is no estimate of these areas", shown(unknown), "codes in the table", "check the codes")
     hidden = set(est.table.loc[est.table["label"] == "niet_publiceren", "area_code"])
-    if found := [c for c in group if c in hidden]:
-        problems.add("these areas are not published", shown(found), "published areas", "leave them out")
+    if secret := [code for code in group if code in hidden]:
+        problems.add("these areas are not published", shown(secret), "published areas", "leave them out")
     if not group:
         problems.add("a group is empty", "no codes", "one or more", "name its areas")
     problems.raise_if_any()
-    areas = est.areas
-    member = np.zeros(len(areas.codes))
-    for code in group:
-        member += (areas.parents(level[code]) == code).to_numpy(dtype=float)
+    member = np.sum([areas.parents(level[code]) == code for code in group], axis=0)
     if (member > 1).any():
-        raise DataError(
-            "areas of a group overlap", shown(areas.codes[member > 1]), "each buurt once", "leave the smaller ones out"
-        )
+        codes = shown(areas.codes[member > 1])
+        raise DataError("areas of a group overlap", codes, "each buurt once", "leave the smaller ones out")
     weight = member * areas.population
     row = est.concept.matrix_of(est.draws.subdimensions).loc[measure].to_numpy()
     used = np.flatnonzero(weight)

@@ -30,8 +30,6 @@ VERDICTS = (  # lower ends: of a 95% interval without 0, and of odds of four to 
     (0.0, "vrijwel zeker lager"),
 )
 PROTECTING = "anders is een ander gebied terug te rekenen"
-
-
 REASONS = {  # every part of a reason, and its English
     "geen eigen respondenten: schatting uit het model": "no respondents of its own: estimated by the model",
     "minder dan {} respondenten": "fewer than {} respondents",
@@ -103,37 +101,24 @@ class Rules:
     ) -> dict[str, dict[str, pd.Series]]:
         """Return which rows have which reason, per label; the last label that applies is given.
 
-        Parameters
-        ----------
-        table : DataFrame
-            With columns of the contract: residents, respondents, reliability, interval and own-data share.
-        imputed : set of str
-            Areas of which a covariate is estimated.
-        shown : ndarray of bool, shape (rows,)
-            Which rows may be published: not those with few residents, nor those that would give these away.
-        scale : Scale
-            Of the measures: widths count in tenths of it.
+        `imputed` are areas of which a covariate is estimated; `shown`, shape (rows,), says which rows may be published:
+        not those with few residents, nor those that would give these away; widths count in tenths of the scale.
         """
-        n, few = table["n_respondents"], table["n_respondents"] < self.min_respondents
+        respondents, few = table["n_respondents"], table["n_respondents"] < self.min_respondents
         small = table["population"] < self.min_residents
         unreliable = table["reliability"] < self.min_reliability
-        points = self.max_width * scale.point
+        light, points = table["own_data_share"] < self.min_own_share, self.max_width * scale.point
         wide = (table["upper"] - table["lower"] > points) & (self.max_width < WIDEST)
         return {
             "indicatief": {
-                "geen eigen respondenten: schatting uit het model": few & (n == 0),
-                f"minder dan {self.min_respondents} respondenten": few & (n > 0),
+                "geen eigen respondenten: schatting uit het model": few & (respondents == 0),
+                f"minder dan {self.min_respondents} respondenten": few & (respondents > 0),
                 f"betrouwbaarheid onder {_dutch(self.min_reliability)}": unreliable & ~few,
                 f"interval breder dan {_dutch(points)}": wide & ~few,
-                f"eigen data wegen minder dan {_dutch(self.min_own_share)}": (
-                    (table["own_data_share"] < self.min_own_share) & ~few
-                ),
+                f"eigen data wegen minder dan {_dutch(self.min_own_share)}": light & ~few,
                 "een kenmerk van de buurt is geschat": table["area_code"].isin(imputed),
             },
-            "niet_publiceren": {
-                f"minder dan {self.min_residents} inwoners": small,
-                PROTECTING: ~shown & ~small,
-            },
+            "niet_publiceren": {f"minder dan {self.min_residents} inwoners": small, PROTECTING: ~shown & ~small},
         }
 
     def apply(
@@ -154,10 +139,10 @@ class Rules:
 def in_words(probability: ArrayLike) -> NDArray[Any]:
     """Return in Dutch, in five classes, what a probability of being higher says; None where it is missing."""
     p = np.asarray(probability, dtype=float)
-    out = np.full(p.shape, None, dtype=object)
+    words = np.full(p.shape, None, dtype=object)
     for least, text in reversed(VERDICTS):
-        out[p >= least] = text
-    return out
+        words[p >= least] = text
+    return words
 
 
 def in_english(reason: str) -> str:
@@ -174,13 +159,7 @@ def _part_in_english(part: str) -> str:
 
 
 def basis(table: pd.DataFrame) -> pd.Series:
-    """Return what each estimate rests on: own respondents, these and the model, or mainly the model.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With `own_data_share` and `n_respondents`.
-    """
+    """Return what each estimate rests on: own respondents, these and the model, or mainly the model."""
     share = table["own_data_share"].where(table["n_respondents"] > 0, 0.0).fillna(0.0)
     return pd.Series(np.select([share >= MOST, share >= SOME], BASES[:2], BASES[2]), index=table.index)
 

@@ -21,10 +21,7 @@ def measured(fit: Fit, concept: Concept | None = None) -> Concept:
     if concept is None:
         return replace(Concept.of(fit.direct.subdimensions), scale=scale)
     if (concept.scale.lower, concept.scale.upper) != (scale.lower, scale.upper):
-        raise ModelError(
-            "the concept is on another scale than the outcome of the model",
-            f"measures {concept.scale.range}, an outcome {scale.range}",
-            "the same ends",
-            "give AreaModel an `outcome` on the scale of the concept",
-        )
+        what = "the concept is on another scale than the outcome of the model"
+        ranges = f"measures {concept.scale.range}, an outcome {scale.range}"
+        raise ModelError(what, ranges, "the same ends", "give AreaModel an `outcome` on the scale of the concept")
     return concept

@@ -38,9 +38,8 @@ class OwnData:
     @classmethod
     def of(cls, fit: Fit, concept: Concept) -> OwnData:
         """Return it of a fit."""
-        precision = fit.information.sum(axis=0)
         leaves = concept.matrix_of(fit.draws.subdimensions) > 0
-        return cls(precision, leaves, fit.design.sites, fit.draws.scores(), fit.areas)
+        return cls(fit.information.sum(axis=0), leaves, fit.design.sites, fit.draws.scores(), fit.areas)
 
     def share(self, measure: str, level: str, labels: list[str], values: Floats) -> Floats:
         """Return the share of own data in the measure of areas of a level, from draws (S, areas) of it."""
@@ -63,6 +62,6 @@ class OwnData:
             self.kept.clear()
             counted = slice(n if per_buurt else None)
             weight = np.einsum("d,kde->ke", self.leaves.loc[measure].to_numpy(dtype=float), self.precision)
-            found = np.einsum("ne,sne->sn", self.sites[counted].T @ weight[counted], self.flat)
-            self.kept[measure, per_buurt] = found
+            weighted = np.einsum("ne,sne->sn", self.sites[counted].T @ weight[counted], self.flat)
+            self.kept[measure, per_buurt] = weighted
         return self.kept[measure, per_buurt]

@@ -26,9 +26,9 @@ def ranks(values: Floats) -> Ints:
     tied = np.flatnonzero((np.diff(np.take_along_axis(values, order, axis=1), axis=1) == 0).any(axis=1))
     chance = np.random.default_rng(1).random((len(tied), values.shape[1]))
     order[tied] = np.lexsort((chance, -values[tied]), axis=1)
-    out = np.empty_like(order)
-    np.put_along_axis(out, order, np.arange(1, values.shape[1] + 1)[None], axis=1)
-    return out
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.arange(1, values.shape[1] + 1)[None], axis=1)
+    return rank
 
 
 def above(
@@ -36,21 +36,15 @@ def above(
 ) -> dict[str, Floats]:
     """Return the probability of being above the parent's mean, and the 95% interval of the rank within the parent.
 
-    Parameters
-    ----------
-    values : ndarray, shape (S, K)
-    parent : ndarray, shape (K,)
-        Column of the parent in `parent_values`, shape (S, P). Ties with it count half.
-    shown, parent_shown : ndarray of bool, shape (K,) and (P,)
-        Whose estimates are published. Ranks are among these, missing for others; there is no probability of being above
-        a parent that is hidden.
+    Of values (S, K), with `parent` (K,) the column in `parent_values` (S, P); ties with it count half. Ranks are among
+    those that are `shown`, missing for others; there is no probability of being above a parent that is hidden.
     """
     reference = parent_values[:, parent]
     higher = (values > reference).mean(axis=0) + 0.5 * (values == reference).mean(axis=0)
     higher[~parent_shown[parent]] = np.nan
     lower, upper = np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
-    for p in np.unique(parent[shown]):
-        members = np.flatnonzero((parent == p) & shown)
+    for area in np.unique(parent[shown]):
+        members = np.flatnonzero((parent == area) & shown)
         rank = ranks(values[:, members])
         lower[members], upper[members] = np.quantile(rank, [0.025, 0.975], axis=0, method="inverted_cdf")
     return {"p_above_parent": higher, "rank_lower": lower, "rank_upper": upper}

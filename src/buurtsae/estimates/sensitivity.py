@@ -17,6 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from buurtsae.estimates.benchmark.targets import KEY
 from buurtsae.estimates.summary import Estimates, tabulate
 from buurtsae.survey.concept import Concept
 
@@ -24,16 +25,9 @@ COLUMNS = ["alternative", "level", "measure", "areas", "rank_correlation", "mean
 
 
 def alternatives(concept: Concept, factor: float = 2.0) -> dict[str, Concept]:
-    """Return concepts in which one part at a time weighs more.
-
-    Parameters
-    ----------
-    concept : Concept
-    factor : float
-        How many times.
-    """
-    parts = [n for n in concept.nodes.values() if n.parent is not None]
-    return {f"{n.id} x {factor:g}": concept.weighted({n.id: factor * n.weight}) for n in parts}
+    """Return concepts in which one part at a time weighs so many times more."""
+    parts = [node for node in concept.nodes.values() if node.parent is not None]
+    return {f"{node.id} x {factor:g}": concept.weighted({node.id: factor * node.weight}) for node in parts}
 
 
 def sensitivity(est: Estimates, concepts: Mapping[str, Concept] | None = None) -> pd.DataFrame:
@@ -60,36 +54,24 @@ def sensitivity(est: Estimates, concepts: Mapping[str, Concept] | None = None) -
     >>> table.set_index("level")["rank_correlation"].round(2).to_dict()
     {'buurt': 0.98, 'wijk': 0.92, 'gemeente': 0.5}
     """
-    key, parts = ["level", "area_code", "measure"], []
-    base = est.table.set_index(key)
-    own = est.concept.matrix_of(est.draws.subdimensions)
+    parts, base = [], est.table.set_index(KEY)
+    current = est.concept.matrix_of(est.draws.subdimensions)
     for name, concept in (concepts if concepts is not None else alternatives(est.concept)).items():
         weights = concept.matrix_of(est.draws.subdimensions)
-        changed = [m for m in own.index if not np.allclose(own.loc[m], weights.loc[m], rtol=0, atol=1e-12)]
-        if not changed:
+        changed = current.index[~np.isclose(current, weights.loc[current.index], rtol=0, atol=1e-12).all(axis=1)]
+        if not len(changed):
             continue
         other = tabulate(est.fit, concept, est.rules, est.draws, est.release)
-        other = other[est.release.open(other)].set_index(key)
+        other = other[est.release.open(other)].set_index(KEY)
         for (level, measure), rows in other[other.index.isin(changed, level="measure")].groupby(["level", "measure"]):
-            first = base.loc[rows.index]
-            n = len(rows)
-            if n < 3:
+            if len(rows) < 3:
                 continue
-            rank, before = (t["estimate"].rank() for t in (rows, first))
-            parts.append(
-                {
-                    "alternative": name,
-                    "level": level,
-                    "measure": measure,
-                    "areas": n,
-                    "rank_correlation": float(np.corrcoef(rank, before)[0, 1]),
-                    "mean_rank_change": float((rank - before).abs().mean() / n),
-                    "largest": float((rows["estimate"] - first["estimate"]).abs().max()),
-                    "labels": float((rows["label"] != first["label"]).mean()),
-                }
-            )
+            first = base.loc[rows.index]
+            rank, before = rows["estimate"].rank(), first["estimate"].rank()
+            correlation, moved = np.corrcoef(rank, before)[0, 1], (rank - before).abs().mean() / len(rows)
+            largest = (rows["estimate"] - first["estimate"]).abs().max()
+            labels = (rows["label"] != first["label"]).mean()
+            parts.append((name, level, measure, len(rows), correlation, moved, largest, labels))
     table = pd.DataFrame(parts, columns=COLUMNS)
-    order = {level: i for i, level in enumerate(est.areas.levels)}
-    return table.sort_values("level", key=lambda c: c.map(order), kind="stable").sort_values(
-        "alternative", kind="stable", ignore_index=True
-    )
+    table = table.sort_values("level", key=lambda column: column.map(est.areas.levels.index), kind="stable")
+    return table.sort_values("alternative", kind="stable", ignore_index=True)

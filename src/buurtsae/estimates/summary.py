@@ -30,6 +30,7 @@ from buurtsae.draws import Draws, convergence
 from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, ModelError, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Benchmarked
+from buurtsae.estimates.benchmark.targets import KEY
 from buurtsae.estimates.disclosure.release import Release, direct_decimals
 from buurtsae.estimates.labels import Rules, in_words
 from buurtsae.estimates.measured import measured
@@ -127,11 +128,12 @@ class Estimates:
     @cached_property
     def convergence(self) -> pd.DataFrame:
         """R-hat and effective sample sizes of every quantity in the table, indexed by level, area_code, measure."""
-        parts = {}
-        for measure, level, labels, values in level_draws(self.fit, self.concept):  # of the sampler's own draws
-            parts[level, measure] = convergence(values.reshape(*self.fit.draws.shape, -1)).set_axis(labels)
-        table = pd.concat(parts, names=["level", "measure", "area_code"])
-        return table.reorder_levels(["level", "area_code", "measure"])
+        shape = self.fit.draws.shape  # of the sampler's own draws
+        parts = {
+            (level, measure): convergence(values.reshape(*shape, -1)).set_axis(labels)
+            for measure, level, labels, values in level_draws(self.fit, self.concept)
+        }
+        return pd.concat(parts, names=["level", "measure", "area_code"]).reorder_levels(KEY)
 
     def select(self, measure: str, level: str | None = None) -> pd.DataFrame:
         """Return the published rows of one measure and level, of the areas themselves by default, by area_code.
@@ -158,25 +160,22 @@ class Estimates:
             `level`, `area_code`, `measure`, `year`, `constrained` (triple-goal estimate, for maps and distributions:
             its spread is that of the scores), `verdict` (`p_above_parent` in words) and, after benchmarking, `shift`.
         """
-        parts = [pd.DataFrame(columns=["level", "area_code", "measure", "constrained"]).astype({"constrained": float})]
+        parts = [pd.DataFrame(columns=[*KEY, "constrained"]).astype({"constrained": float})]
         for measure, level, labels, values in level_draws(self.fit, self.concept, self.draws):
-            shown = self.release.shown(level, labels)
-            if not shown.any():
-                continue
-            part = {"area_code": np.array(labels, dtype=object)[shown]}
-            part["constrained"] = self.concept.scale.shown(triple_goal(values[:, shown]))
-            parts.append(pd.DataFrame(part).assign(level=level, measure=measure))
-        found = pd.concat(parts, ignore_index=True)
+            if (shown := self.release.shown(level, labels)).any():
+                part = pd.DataFrame({"area_code": np.array(labels, dtype=object)[shown]})
+                constrained = self.concept.scale.shown(triple_goal(values[:, shown]))
+                parts.append(part.assign(constrained=constrained, level=level, measure=measure))
+        joined = pd.concat(parts, ignore_index=True)
         if self.benchmarked is not None:
-            shift = self.benchmarked.shift[["level", "area_code", "measure", "shift"]]
-            found = found.merge(shift, on=["level", "area_code", "measure"], how="left", validate="one_to_one")
-        table = self.table[["level", "area_code", "measure", "year", "label", "p_above_parent"]]
-        found = table.merge(found, on=["level", "area_code", "measure"], how="left", validate="one_to_one")
-        found["verdict"] = in_words(found.pop("p_above_parent"))
-        hidden = found.pop("label") == "niet_publiceren"
-        figures = [c for c in ("constrained", "verdict", "shift") if c in found]
-        found.loc[hidden, figures] = None
-        return found[["level", "area_code", "measure", "year", *figures]]
+            joined = joined.merge(self.benchmarked.shift[[*KEY, "shift"]], on=KEY, how="left", validate="one_to_one")
+        table = self.table[[*KEY, "year", "label", "p_above_parent"]]
+        joined = table.merge(joined, on=KEY, how="left", validate="one_to_one")
+        joined["verdict"] = in_words(joined.pop("p_above_parent"))
+        hidden = joined.pop("label") == "niet_publiceren"
+        figures = [column for column in ("constrained", "verdict", "shift") if column in joined]
+        joined.loc[hidden, figures] = None
+        return joined[[*KEY, "year", *figures]]
 
     def map(self, measure: str, ax: Axes | None = None) -> Axes:
         """Draw the buurt scores of a measure on a map, hatched where indicative, grey where not published."""
@@ -198,23 +197,17 @@ class Estimates:
         DataError
             If there is no such area, or no estimate of it.
         """
-        rows = self.published
-        rows = rows[rows["area_code"] == code]
+        rows = self.published[self.published["area_code"] == code]
         if not any(code in self.areas.at(level) for level in self.areas.levels):
-            known = shown(self.areas.codes)
-            raise DataError("there is no such area", cut(repr(code)), known, "check the code")
+            raise DataError("there is no such area", cut(repr(code)), shown(self.areas.codes), "check the code")
         if rows.empty:
-            raise DataError(
-                "there is no estimate of this area",
-                repr(code),
-                "a code in the table",
-                "buurten without residents have none, nor areas of which the run holds a part",
-            )
+            hint = "buurten without residents have none, nor areas of which the run holds a part"
+            raise DataError("there is no estimate of this area", repr(code), "a code in the table", hint)
         table = leaning(self).reset_index()
         parts = records(table[table["area_code"] == code])
-        names = {m: n.nl for m, n in self.concept.nodes.items()}
+        names = {name: node.nl for name, node in self.concept.nodes.items()}
         rows = rows.assign(population=None) if self.areas.alike else rows
-        text = explanation(records(rows), names, {r["measure"]: r for r in parts}, self.concept.scale)
+        text = explanation(records(rows), names, {row["measure"]: row for row in parts}, self.concept.scale)
         return f"{MADE.nl}\n{text}" if self.fictitious else text
 
     def _repr_html_(self) -> str:
@@ -224,7 +217,7 @@ class Estimates:
         labels = table[table["level"] == self.areas.base].groupby(["measure", "label"]).size().unstack(fill_value=0)
         view = land[["estimate", "lower", "upper"]].round(self.concept.scale.digits).join(labels)
         name = f"{self.areas.region}, {self.concept.scale.ends or self.concept.scale.nl}"
-        view.index = pd.Index([self.concept.nodes[m].nl for m in view.index], name=name)
+        view.index = pd.Index([self.concept.nodes[measure].nl for measure in view.index], name=name)
         return f"{view.to_html()}<p>{escape(repr(self))}</p>"
 
     def __repr__(self) -> str:
@@ -248,7 +241,7 @@ def level_draws(
         labels, matrix = fit.areas.aggregation(level)
         kept = np.flatnonzero(partial | fit.areas.complete(level, labels))
         if len(kept):
-            aggregations[level] = [labels[k] for k in kept], matrix[kept]
+            aggregations[level] = [labels[area] for area in kept], matrix[kept]
     scores = draws.scores()
     for measure, row in zip(weights.index, weights.to_numpy(), strict=True):
         buurten = scores @ row
@@ -306,33 +299,27 @@ def estimate(
     draws = fit.draws if benchmarked is None else benchmarked.draws
     exact = () if benchmarked is None else benchmarked.benchmarks.exact
     release = Release.of(fit, draws, rules, exact)
+    year = year or max(source.year for source in fit.direct.sources)
     table = tabulate(fit, concept, rules, draws, release)
-    table = table.assign(
-        year=year or max(s.year for s in fit.direct.sources),
-        benchmarked=benchmarked is not None,
-        run_id=marked(run_id, fictitious),
-    )
-    columns = [c.name for c in ESTIMATES]
-    return Estimates(
-        check_estimates(table[columns], concept.scale), fit, concept, rules, release, benchmarked, fictitious
-    )
+    table = table.assign(year=year, benchmarked=benchmarked is not None, run_id=marked(run_id, fictitious))
+    table = check_estimates(table[[column.name for column in ESTIMATES]], concept.scale)
+    return Estimates(table, fit, concept, rules, release, benchmarked, fictitious)
 
 
 def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Release) -> pd.DataFrame:
     """Return the table of the contract, but for year, run and benchmark, of draws that come from a fit."""
-    own, areas = OwnData.of(fit, concept), fit.areas
+    own_data, areas = OwnData.of(fit, concept), fit.areas
     parents = {level: areas.parents(areas.parent(level), level) for level in areas.levels[:-1]}
     parts = []
-    for (measure, group), model in zip(
-        _by_measure(fit, concept, draws),
-        itertools.repeat(None) if draws is fit.draws else _by_measure(fit, concept, fit.draws),
-        strict=False,
-    ):
+    groups, models = itertools.tee(_by_measure(fit, concept, draws))
+    if draws is not fit.draws:
+        models = _by_measure(fit, concept, fit.draws)
+    for (measure, group), (_, model) in zip(groups, models, strict=True):
         between = between_buurten(group[areas.base][1], release.shown(areas.base, group[areas.base][0]))
         for level, (labels, values) in group.items():
             part = _summary(values, concept.scale)
             # what the model makes of the area's own data, which benchmarks do not change
-            part["own_data_share"] = own.share(measure, level, labels, values if model is None else model[1][level][1])
+            part["own_data_share"] = own_data.share(measure, level, labels, model[level][1])
             part["reliability"] = reliability(values.var(axis=0, ddof=1), between)
             if level != areas.system.whole:
                 codes, reference = group[parent := areas.parent(level)]
@@ -341,22 +328,15 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
                 part |= above(values, place, reference, ranked, release.shown(parent, codes))
             parts.append(pd.DataFrame({"level": level, "area_code": labels, "measure": measure, **part}))
     table = pd.concat(parts, ignore_index=True)
-    direct = pd.concat(
-        [fit.direct.totals(level, concept).assign(level=level) for level in fit.areas.levels], ignore_index=True
-    )
-    table = table.merge(direct, on=["level", "area_code", "measure"], how="left", validate="one_to_one")
-    table = table[~release.partly(table)]
-    table, imputed = _describe(table, fit), {c for found in fit.design.imputed.values() for c in found}
-    table = rules.apply(table, imputed, release.open(table), concept.scale)
+    direct = pd.concat([fit.direct.totals(level, concept).assign(level=level) for level in areas.levels])
+    table = table.merge(direct, on=KEY, how="left", validate="one_to_one")
+    table = _describe(table[~release.partly(table)], fit)
+    table = rules.apply(table, set().union(*fit.design.imputed.values()), release.open(table), concept.scale)
     if not fit.direct.counted:
-        known = table["n_respondents"] == 0
-        table = table.assign(**{c: table[c].astype("Float64").where(known) for c in ("n_respondents", "n_effective")})
-    order = {level: i for i, level in enumerate(fit.areas.levels)} | {m: i for i, m in enumerate(concept.measures)}
-    return table.sort_values(
-        ["level", "area_code", "measure"],
-        key=lambda c: c if c.name == "area_code" else c.map(order),
-        ignore_index=True,
-    )
+        known, counts = table["n_respondents"] == 0, ["n_respondents", "n_effective"]
+        table = table.assign(**{count: table[count].astype("Float64").where(known) for count in counts})
+    order = {name: place for names in (areas.levels, concept.measures) for place, name in enumerate(names)}
+    return table.sort_values(KEY, key=lambda c: c if c.name == "area_code" else c.map(order), ignore_index=True)
 
 
 def _applicable(rules: Rules, fit: Fit) -> Rules:
@@ -368,13 +348,11 @@ def _applicable(rules: Rules, fit: Fit) -> Rules:
 def _of_fit(benchmarked: Benchmarked, concept: Concept | None) -> Fit:
     """The fit that benchmarked draws come from."""
     if benchmarked.fit is None:
-        raise ModelError(
-            "these draws do not come from a fit", "benchmark(draws, ...)", "benchmark(fit, ...)", "benchmark the fit"
-        )
+        what, hint = "these draws do not come from a fit", "benchmark the fit"
+        raise ModelError(what, "benchmark(draws, ...)", "benchmark(fit, ...)", hint)
     if concept is not None and concept != benchmarked.benchmarks.concept:
-        raise ModelError(
-            "the concept is not that of the benchmarks", "other weights or measures", "the same", "leave `concept` out"
-        )
+        what, hint = "the concept is not that of the benchmarks", "leave `concept` out"
+        raise ModelError(what, "other weights or measures", "the same", hint)
     return benchmarked.fit
 
 
@@ -390,10 +368,10 @@ def _by_measure(fit: Fit, concept: Concept, draws: Draws) -> Iterator[tuple[str,
 def _summary(values: Floats, scale: Scale) -> dict[str, Any]:
     mean, sd = values.mean(axis=0), values.std(axis=0, ddof=1)
     by_area = np.array(values.T, order="C")  # a copy that may be sorted in place
-    lower, upper = np.quantile(by_area, [0.025, 0.975], axis=1, overwrite_input=True)
-    exact = sd < 1e-9  # a benchmark: its quantiles are its mean, but for rounding
-    ends = {"lower": np.where(exact, mean, lower), "upper": np.where(exact, mean, upper)}
-    return {"sd": sd} | {name: scale.shown(figure) for name, figure in ({"estimate": mean} | ends).items()}
+    ends = np.quantile(by_area, [0.025, 0.975], axis=1, overwrite_input=True)
+    lower, upper = np.where(sd < 1e-9, mean, ends)  # of a benchmark the quantiles are its mean, but for rounding
+    figures = {"estimate": mean, "lower": lower, "upper": upper}
+    return {"sd": sd} | {name: scale.shown(figure) for name, figure in figures.items()}
 
 
 def _describe(table: pd.DataFrame, fit: Fit) -> pd.DataFrame:
@@ -403,11 +381,11 @@ def _describe(table: pd.DataFrame, fit: Fit) -> pd.DataFrame:
     population: dict[tuple[str, str], int] = {}
     for level in areas.levels:
         residents = areas.residents(level)
-        population |= {(level, c): int(n) for c, n in residents.items()}
-        names |= {(level, c): areas.label(level, c) for c in residents.index}
+        population |= {(level, code): int(count) for code, count in residents.items()}
+        names |= {(level, code): areas.label(level, code) for code in residents.index}
     key = pd.MultiIndex.from_frame(table[["level", "area_code"]])
-    table["area_name"] = [names[k] for k in key]
-    table["population"] = [population[k] for k in key]
+    table["area_name"] = [names[area] for area in key]
+    table["population"] = [population[area] for area in key]
     table["code_year"] = areas.year
     table["n_respondents"] = table["n_respondents"].fillna(0).astype("int64")
     table["n_effective"] = table["n_effective"].fillna(0.0)

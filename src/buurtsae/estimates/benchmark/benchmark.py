@@ -92,12 +92,12 @@ class Benchmarked:
         weights = self.benchmarks.concept.matrix_of(self.draws.subdimensions)
         place = pd.Index(self.draws.areas).get_indexer(areas.codes)
         for measure, row in zip(weights.index, weights.to_numpy(), strict=True):
-            both = [_measure(d, row)[:, place] for d in (self.original, self.draws)]
+            both = [_measure(drawn, row)[:, place] for drawn in (self.original, self.draws)]
             for level in areas.levels:
                 labels, matrix = areas.aggregation(level)
-                kept = np.flatnonzero(areas.complete(level, labels))
+                kept = areas.complete(level, labels)
                 before, after = (matrix[kept] @ values.T for values in both)
-                part = {"level": level, "area_code": [labels[k] for k in kept], "measure": measure}
+                part = {"level": level, "area_code": np.array(labels, dtype=object)[kept], "measure": measure}
                 part |= {"before": before.mean(axis=1), "after": after.mean(axis=1)}
                 part |= {"sd_before": before.std(axis=1, ddof=1), "sd_after": after.std(axis=1, ddof=1)}
                 parts.append(pd.DataFrame(part))
@@ -161,31 +161,30 @@ def benchmark(
     >>> bs.benchmark(fit, bs.Benchmarks.of_direct(fit, "gemeente"))
     Benchmarked by minimum-distance, respondents shared: 0 of 12 benchmarks strain the model
     """
-    seed = seed if seed is not None else draws.seed if isinstance(draws, Fit) else 1
-    fit = draws if isinstance(draws, Fit) else None
-    draws = draws.draws if isinstance(draws, Fit) else draws
+    fit, draws = (draws, draws.draws) if isinstance(draws, Fit) else (None, draws)
+    seed = seed if seed is not None else fit.seed if fit else 1
     _check(len(draws.flat), to, method, covariance, respondents)
     matrix, rng = _matrix(draws, to), np.random.default_rng([seed, 7])  # engines use [seed, 2] and [seed, 3]
     scale = draws.outcome.scale
     scores = draws.scores().reshape(len(draws.flat), -1).copy()
     met = replace(draws, outcome=Gaussian(scale))  # draws of the scores themselves
-    before = np.concatenate([(matrix @ scores[s].T).T for s in _chunks(len(scores))])
-    out = Benchmarked(draws, draws, to, method, respondents, _strain(to, before), fit=fit)
+    before = np.concatenate([(matrix @ scores[part].T).T for part in _chunks(len(scores))])
+    result = Benchmarked(draws, draws, to, method, respondents, _strain(to, before), fit=fit)
     if respondents == "independent":
         target = to.value + _errors(_root(to.covariance), len(scores), rng)
         update = gain(*_moments(scores, before), to.covariance)
-        for s in _chunks(len(scores)):
-            scores[s] += (target[s] - before[s]) @ update.T
-        return replace(out, draws=replace(met, eta=scores.reshape(draws.eta.shape)))
+        for part in _chunks(len(scores)):
+            scores[part] += (target[part] - before[part]) @ update.T
+        return replace(result, draws=replace(met, eta=scores.reshape(draws.eta.shape)))
     kept, weights = to.dependence
     value = reconcile(to.value[None], to.covariance, kept, weights)[0]
     root = reconcile(_root(to.covariance).T, to.covariance, kept, weights).T
     if method == "tilting":
-        found = _tilted(before[:, kept], value[kept], (root[kept] ** 2).sum(axis=1), min_effective)
-        index = rng.permutation(np.repeat(np.arange(len(scores)), systematic(found, len(scores), rng.uniform())))
-        hyper = {k: (d, v.reshape(-1, *v.shape[2:])[index].reshape(v.shape)) for k, (d, v) in draws.hyper.items()}
+        tilting = _tilted(before[:, kept], value[kept], (root[kept] ** 2).sum(axis=1), min_effective)
+        index = rng.permutation(np.repeat(np.arange(len(scores)), systematic(tilting, len(scores), rng.uniform())))
+        hyper = {k: (dims, x.reshape(-1, *x.shape[2:])[index].reshape(x.shape)) for k, (dims, x) in draws.hyper.items()}
         new = replace(met, eta=scores[index].reshape(draws.eta.shape), hyper=hyper)
-        return replace(out, draws=new, weights=found)
+        return replace(result, draws=new, weights=tilting)
     target = np.clip((value + _errors(root, len(scores), rng))[:, kept], scale.lower, scale.upper)
     # benchmarks that share no scores are met apart, each by moving the scores that it sees
     parts: list[tuple[Ints, Ints, Callable[..., Floats]]] = []
@@ -202,23 +201,23 @@ def benchmark(
         # eta less its regression on C eta, which the draws have fitted: with K coefficients too little is left of it
         wider = np.sqrt((len(scores) - 1) / (len(scores) - 1 - len(kept)))
         middle = scores.mean(axis=0) - factor @ before[:, kept].mean(axis=0)
-    for s in _chunks(len(scores)):
+    for part in _chunks(len(scores)):
         if factor is not None:
-            rest = scores[s] - before[s, kept] @ factor.T - middle
-            scores[s] = middle + wider * rest + target[s] @ factor.T
+            rest = scores[part] - before[part, kept] @ factor.T - middle
+            scores[part] = middle + wider * rest + target[part] @ factor.T
         for rows, used, meet in parts:
-            scores[s, used] = meet(scores[s, used], target=target[s][:, rows])
+            scores[part, used] = meet(scores[part, used], target=target[part][:, rows])
     _check_met(scores, matrix, target @ weights.T, to, method)
-    return replace(out, draws=replace(met, eta=scores.reshape(draws.eta.shape)))
+    return replace(result, draws=replace(met, eta=scores.reshape(draws.eta.shape)))
 
 
 def _chunks(n: int) -> Iterator[slice]:
-    return (slice(i, min(i + CHUNK, n)) for i in range(0, n, CHUNK))
+    return (slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK))
 
 
 def _measure(draws: Draws, row: Floats) -> Floats:
     """Scores (S, N) of one measure."""
-    return np.concatenate([draws.scores(s) @ row for s in _chunks(len(draws.flat))])
+    return np.concatenate([draws.scores(part) @ row for part in _chunks(len(draws.flat))])
 
 
 def _moments(scores: Floats, constrained: Floats) -> tuple[Floats, Floats]:
@@ -249,24 +248,23 @@ def _root(covariance: Floats) -> Floats:
 
 def _errors(root: Floats, n: int, rng: np.random.Generator) -> Floats:
     """Normal errors (n, K) with mean exactly zero, so that posterior means are the figures themselves."""
-    z = rng.normal(size=(n, len(root)))
-    return (z - z.mean(axis=0)) @ root.T
+    normal = rng.normal(size=(n, len(root)))
+    return (normal - normal.mean(axis=0)) @ root.T
 
 
 def _matrix(draws: Draws, to: Benchmarks) -> sp.csr_array:
     """C with columns in the order of the draws."""
-    problems, scale = Problems(), draws.outcome.scale
-    if (scale.lower, scale.upper) != (to.concept.scale.lower, to.concept.scale.upper):
-        expected = f"figures {scale.range}, as those of the draws"
-        got = f"figures {to.concept.scale.range}"
-        problems.add("the benchmarks are on another scale", got, expected, "read them with a concept on that scale")
-    for what, own, other in (
+    problems, scale, other = Problems(), draws.outcome.scale, to.concept.scale
+    if (scale.lower, scale.upper) != (other.lower, other.upper):
+        hint, expected = "read them with a concept on that scale", f"figures {scale.range}, as those of the draws"
+        problems.add("the benchmarks are on another scale", f"figures {other.range}", expected, hint)
+    for what, known, named in (
         ("areas", draws.areas, to.areas.codes),
         ("sub-dimensions", draws.subdimensions, to.subdimensions),
     ):
-        if set(own) != set(other):
-            expected = f"those of the draws: {shown(own)}"
-            problems.add(f"the benchmarks have other {what}", shown(other), expected, "read them again with these")
+        if set(known) != set(named):
+            expected = f"those of the draws: {shown(known)}"
+            problems.add(f"the benchmarks have other {what}", shown(named), expected, "read them again with these")
     problems.raise_if_any()
     area = pd.Index(to.areas.codes).get_indexer(draws.areas)
     dimension = pd.Index(to.subdimensions).get_indexer(draws.subdimensions)
@@ -282,23 +280,19 @@ def _strain(to: Benchmarks, before: Floats) -> pd.DataFrame:
 
 def _tilted(values: Floats, target: Floats, variance: Floats, least: float) -> Floats:
     """Weights of the draws, whose moments are the targets and, where given, their variances."""
-    given = np.flatnonzero(variance)
-    found = tilt(np.c_[values, (values[:, given] - target[given]) ** 2], np.r_[target, variance[given]])
-    if found is None:
+    inexact = np.flatnonzero(variance)
+    weights = tilt(np.c_[values, (values[:, inexact] - target[inexact]) ** 2], np.r_[target, variance[inexact]])
+    if weights is None:
+        hint = 'use method "minimum-distance", fewer benchmarks, or more draws'
+        hull = f"figures within the convex hull of the {len(values)} draws"
         raise ModelError(
-            "no weights of the draws meet the benchmarks",
-            "figures outside what the draws span",
-            f"figures within the convex hull of the {len(values)} draws",
-            'use method "minimum-distance", fewer benchmarks, or more draws',
+            "no weights of the draws meet the benchmarks", "figures outside what the draws span", hull, hint
         )
-    if (effective := 1 / (found**2).sum()) < least:
-        raise ModelError(
-            "tilting leaves too few draws",
-            f"{effective:.0f} effective draws of {len(found)}",
-            f"{least:g} or more",
-            'use method "minimum-distance", or more draws; look at the benchmarks that strain the model',
-        )
-    return found
+    if (effective := 1 / (weights**2).sum()) < least:
+        hint = 'use method "minimum-distance", or more draws; look at the benchmarks that strain the model'
+        left = f"{effective:.0f} effective draws of {len(weights)}"
+        raise ModelError("tilting leaves too few draws", left, f"{least:g} or more", hint)
+    return weights
 
 
 def _check(n: int, to: Benchmarks, method: Method, covariance: Metric, respondents: Respondents) -> None:
@@ -315,57 +309,35 @@ def _check(n: int, to: Benchmarks, method: Method, covariance: Metric, responden
         shares = (to.matrix != 0).astype(int)
         overlap = np.flatnonzero(np.asarray(shares @ (shares.sum(axis=0) > 1)).ravel())
         if len(overlap):
-            problems.add(
-                f"method {method} is for benchmarks that share no scores",
-                shown(to.names[i] for i in overlap),
-                "one level per sub-dimension, and no measure above it",
-                'use method "minimum-distance"',
-                ModelError,
-            )
+            what, hint = f"method {method} is for benchmarks that share no scores", 'use method "minimum-distance"'
+            expected = "one level per sub-dimension, and no measure above it"
+            problems.add(what, shown(to.names[row] for row in overlap), expected, hint, ModelError)
     if respondents == "independent":
         if method != "minimum-distance":
-            problems.add(
-                "independent benchmarks are evidence, weighed by the posterior covariance",
-                f"method {method}",
-                "minimum-distance",
-                "leave `method` out",
-                ModelError,
-            )
+            what = "independent benchmarks are evidence, weighed by the posterior covariance"
+            problems.add(what, f"method {method}", "minimum-distance", "leave `method` out", ModelError)
         if (exact := to.se == 0).any():
-            problems.add(
-                "independent benchmarks need a standard error",
-                shown(n for n, e in zip(to.names, exact, strict=True) if e),
-                "an `se` above 0",
-                'give it, or use respondents="shared", which meets exact figures',
-            )
+            names = shown(name for name, sure in zip(to.names, exact, strict=True) if sure)
+            hint = 'give it, or use respondents="shared", which meets exact figures'
+            problems.add("independent benchmarks need a standard error", names, "an `se` above 0", hint)
         if to.own:
-            problems.add(
-                "direct estimates rest on the model's own respondents",
-                'respondents="independent"',
-                "shared",
-                "they would count twice",
-                ModelError,
-            )
+            what, hint = "direct estimates rest on the model's own respondents", "they would count twice"
+            problems.add(what, 'respondents="independent"', "shared", hint, ModelError)
         k = len(to.value)
     if (respondents == "independent" or covariance == "posterior") and n < PER_CONSTRAINT * k:
-        problems.add(
-            "the posterior covariance needs more draws than there are",
-            f"{n} draws for {k} benchmarks",
-            f"{PER_CONSTRAINT} draws per benchmark: with fewer, intervals get too narrow",
-            'take more draws or fewer benchmarks, or covariance="variances" where respondents are shared',
-            ModelError,
-        )
+        what = "the posterior covariance needs more draws than there are"
+        expected = f"{PER_CONSTRAINT} draws per benchmark: with fewer, intervals get too narrow"
+        hint = 'take more draws or fewer benchmarks, or covariance="variances" where respondents are shared'
+        problems.add(what, f"{n} draws for {k} benchmarks", expected, hint, ModelError)
     problems.raise_if_any()
 
 
 def _check_met(scores: Floats, matrix: sp.csr_array, target: Floats, to: Benchmarks, method: Method) -> None:
-    gap = np.concatenate([np.abs((matrix @ scores[s].T).T - target[s]) for s in _chunks(len(scores))])
+    gap = np.concatenate([np.abs((matrix @ scores[part].T).T - target[part]) for part in _chunks(len(scores))])
     if (unmet := gap > 10 * MET * to.concept.scale.point).any():
-        which = np.flatnonzero(unmet.any(axis=0))
-        raise ModelError(
-            f"benchmarks cannot be met on {to.concept.scale.ends} by method {method}",
-            f"{shown(to.names[k] for k in which)}, in {int(unmet.any(axis=1).sum())} of {len(scores)} draws",
-            "all met in every draw",
-            "look at benchmarks near the ends of the scale and at large standard errors"
-            + (" (a factor does not move scores of 0)" if method == "ratio" else ""),
-        )
+        names = shown(to.names[row] for row in np.flatnonzero(unmet.any(axis=0)))
+        where = f"{names}, in {int(unmet.any(axis=1).sum())} of {len(scores)} draws"
+        hint = "look at benchmarks near the ends of the scale and at large standard errors"
+        hint += " (a factor does not move scores of 0)" if method == "ratio" else ""
+        what = f"benchmarks cannot be met on {to.concept.scale.ends} by method {method}"
+        raise ModelError(what, where, "all met in every draw", hint)

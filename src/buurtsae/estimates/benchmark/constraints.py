@@ -4,8 +4,7 @@ Nearest: min (x - eta)' W^{-1} (x - eta) with C x = t and l <= x <= u, the ends 
 C'mu, l, u), with mu the root of g(mu) = C x(mu) - t, the gradient of a convex dual. Without bounds mu = (C W C')^{-1}
 (t - C eta). As 0 <= dg/dmu <= C W C', steps with that one factor converge for all draws together; what is left gets
 semismooth Newton with dg/dmu = C W F C', F the scores between the bounds. Spread: x = clip(eta + d mu_k), d = 1 or eta,
-where no score is in two constraints: Newton on a concave (convex) increasing g, so it clips and spreads the rest until
-met.
+where no score is in two constraints: Newton on a concave (convex) increasing g clips and spreads the rest until met.
 Tilted: w_s ~ exp(gamma'f_s), gamma = argmin log sum_s exp(gamma'(f_s - t)): sum_s w_s f_s = t.
 
 References
@@ -27,9 +26,7 @@ from buurtsae.scale import SCORE, Scale
 from buurtsae.sparse import Floats, Ints
 
 MET = 1e-11  # tenths of the scale: constraints count as met, in double precision
-DEPENDENT = (
-    1e-11  # squared share of a constraint that earlier ones leave: 1e-9 for a wijk of 10 residents in the country
-)
+DEPENDENT = 1e-11  # squared share that earlier constraints leave of one: 1e-9 for a wijk of 10 residents in the country
 
 
 def components(matrix: sp.csr_array, least: int = 1) -> list[Ints]:
@@ -38,9 +35,8 @@ def components(matrix: sp.csr_array, least: int = 1) -> list[Ints]:
 
     pattern = sp.csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
     number, label = connected_components(pattern @ pattern.T, directed=False)
-    before = np.cumsum(np.r_[0, np.bincount(label, minlength=number)[:-1]]) // least
-    group = before[label]
-    return [np.flatnonzero(group == k) for k in np.unique(group)]
+    group = (np.cumsum(np.r_[0, np.bincount(label, minlength=number)[:-1]]) // least)[label]
+    return [np.flatnonzero(group == joined) for joined in np.unique(group)]
 
 
 def independent(matrix: sp.csr_array) -> tuple[Ints, Floats]:
@@ -50,23 +46,23 @@ def independent(matrix: sp.csr_array) -> tuple[Ints, Floats]:
     """
     norm = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
     gram = sp.csr_array(sp.diags_array(1 / norm) @ (matrix @ matrix.T) @ sp.diags_array(1 / norm))
-    found, parts = [], []
+    bases, parts = [], []
     for rows in components(matrix):
-        g = gram[rows][:, rows].toarray()
-        root, kept = np.zeros_like(g), list[int]()
-        for k in range(len(g)):
-            r = len(kept)
-            line = la.solve_triangular(root[:r, :r], g[kept, k], lower=True, check_finite=False)
-            if (left := g[k, k] - line @ line) > DEPENDENT:
-                root[r, :r], root[r, r] = line, np.sqrt(left)
+        block = gram[rows][:, rows].toarray()
+        root, kept = np.zeros_like(block), list[int]()
+        for k in range(len(block)):
+            rank = len(kept)
+            line = la.solve_triangular(root[:rank, :rank], block[kept, k], lower=True, check_finite=False)
+            if (left := block[k, k] - line @ line) > DEPENDENT:
+                root[rank, :rank], root[rank, rank] = line, np.sqrt(left)
                 kept.append(k)
-        r = len(kept)
-        found.append(rows[kept])
-        parts.append((rows, la.cho_solve((root[:r, :r], True), g[kept]).T))
-    every = np.sort(np.concatenate(found))
+        rank = len(kept)
+        bases.append(rows[kept])
+        parts.append((rows, la.cho_solve((root[:rank, :rank], True), block[kept]).T))
+    every = np.sort(np.concatenate(bases))
     weights = np.zeros((len(norm), len(every)))
-    for own, (rows, part) in zip(found, parts, strict=True):
-        weights[np.ix_(rows, np.searchsorted(every, own))] = part
+    for basis, (rows, part) in zip(bases, parts, strict=True):
+        weights[np.ix_(rows, np.searchsorted(every, basis))] = part
     return every, weights * norm[:, None] / norm[every]
 
 
@@ -121,25 +117,25 @@ class Nearest:
 
         Draws whose targets cannot be met between the ends come back with their constraints unmet.
         """
-        out = eta.copy()
+        nearest = eta.copy()
         left, start, goal = np.arange(len(eta)), np.ascontiguousarray(eta.T), np.ascontiguousarray(target.T)
         low, high, met = self.scale.lower, self.scale.upper, MET * self.scale.point
         x, mu = np.clip(start, low, high), np.zeros_like(goal)
         for _ in range(steps):
             gap = goal - self.matrix @ x
             unmet = np.abs(gap).max(axis=0, initial=0.0) > met
-            out[left[~unmet]] = x[:, ~unmet].T
+            nearest[left[~unmet]] = x[:, ~unmet].T
             if not unmet.all():
                 left, start, goal, mu, gap = left[unmet], start[:, unmet], goal[:, unmet], mu[:, unmet], gap[:, unmet]
             if not len(left):
-                return out
+                return nearest
             mu = mu + la.cho_solve(self._factor, gap)
             x = self._weighted.T @ mu
             x += start
             np.clip(x, low, high, out=x)
-        for k, s in enumerate(left):
-            out[s] = self._newton(eta[s], target[s], mu[:, k])
-        return out
+        for k, draw in enumerate(left):
+            nearest[draw] = self._newton(eta[draw], target[draw], mu[:, k])
+        return nearest
 
     def _newton(self, eta: Floats, target: Floats, mu: Floats, steps: int = 100) -> Floats:
         """Maximise the dual from mu; with a little of C W C' added while far away, where all scores may be bound."""
@@ -167,18 +163,10 @@ class Nearest:
 
 
 def spread(eta: Floats, matrix: sp.csr_array, target: Floats, *, ratio: bool, scale: Scale = SCORE) -> Floats:
-    """Add one amount to all scores of a constraint, or multiply them by one factor, and clip, until it is met.
+    """Add one amount to all scores (S, P) of a constraint, or multiply them by one factor, and clip, until it is met.
 
-    Parameters
-    ----------
-    eta : ndarray, shape (S, P)
-    matrix : csr_array, shape (K, P)
-        At most one entry per column.
-    target : ndarray, shape (S, K)
-        Those that cannot be met come back unmet: by a ratio, where scores are 0.
-    ratio : bool
-    scale : Scale
-        Whose ends no score leaves.
+    The matrix (K, P) has at most one entry per column. Targets (S, K) that cannot be met come back unmet: by a ratio,
+    where scores are 0. No score leaves the ends of the scale.
     """
     lower, upper, met = scale.lower, scale.upper, MET * scale.point
     x = eta = np.clip(eta, lower, upper)

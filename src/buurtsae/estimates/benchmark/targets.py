@@ -9,7 +9,6 @@ variances of y_c, y_d and their mean, 2 Var(mean) - (Var y_c + Var y_d) / 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -31,9 +30,7 @@ from buurtsae.tables import as_number, read_table
 
 KEY = ["level", "area_code", "measure"]
 EXACT = 1e-3  # tenths of the scale: below any error that a published figure can have, of rounding to two decimals 0.003
-AGREE = (
-    1e-10  # tenths of the scale: exact benchmarks that depend on each other are met to this, so they must agree to it
-)
+AGREE = 1e-10  # tenths of the scale: exact benchmarks that depend on each other are met to this, so must agree to it
 
 
 @dataclass(frozen=True)
@@ -100,18 +97,16 @@ class Benchmarks:
         """
         frame = source if isinstance(source, pd.DataFrame) else read_table(Path(source), text=KEY)
         problems, scale = Problems(), concept.scale
-        if absent := [c for c in [*KEY, "value"] if c not in frame]:
-            raise DataError(
-                "benchmarks lack columns", shown(frame.columns), shown([*KEY, "value", "(se)"]), f"add {shown(absent)}"
-            )
+        if absent := [column for column in [*KEY, "value"] if column not in frame]:
+            expected = shown([*KEY, "value", "(se)"])
+            raise DataError("benchmarks lack columns", shown(frame.columns), expected, f"add {shown(absent)}")
         table = frame[KEY].astype("string").fillna("").astype(str).assign(value=frame["value"], se=frame.get("se", 0.0))
         for column in ("value", "se"):
             try:
                 table[column] = as_number(table[column])
             except (ValueError, TypeError) as error:
-                problems.add(
-                    f"a benchmark's {column} is no number", str(error), f"points {scale.range}", "repair the table"
-                )
+                what, expected = f"a benchmark's {column} is no number", f"points {scale.range}"
+                problems.add(what, str(error), expected, "repair the table")
         problems.raise_if_any()
         table["se"] = table["se"].fillna(0.0)
         if table.empty:
@@ -121,17 +116,15 @@ class Benchmarks:
         sure = table["se"].between(0, least, inclusive="left")
         table["se"] = table["se"].mask(sure, 0.0)
         if not exact and sure.any():
-            problems.add(
-                "benchmarks have no standard error",
-                shown(table.loc[sure, KEY].agg(" ".join, axis=1)),
-                f"an `se` of at least {least:g}: less than that counts as none",
-                "add the column `se` (of rounding to 1 decimal: 0.03), or say `exact = true`: estimates then equal "
-                "these figures, with intervals of width 0",
-            )
+            expected = f"an `se` of at least {least:g}: less than that counts as none"
+            hint = "add the column `se` (of rounding to 1 decimal: 0.03), or say `exact = true`: estimates then equal "
+            hint += "these figures, with intervals of width 0"
+            rows = shown(table.loc[sure, KEY].agg(" ".join, axis=1))
+            problems.add("benchmarks have no standard error", rows, expected, hint)
         problems.raise_if_any()
-        found = cls(_sorted(table, areas), areas, concept, subdimensions)
-        found._check_together()
-        return found
+        benchmarks = cls(_sorted(table, areas), areas, concept, subdimensions)
+        benchmarks._check_together()
+        return benchmarks
 
     @classmethod
     def of_direct(cls, fit: Fit, level: str, concept: Concept | None = None, min_respondents: int = 100) -> Benchmarks:
@@ -157,23 +150,19 @@ class Benchmarks:
         enough = totals["n_direct"].ge(min_respondents) & totals["direct_se"].gt(0)
         kept = totals[enough & totals["measure"].isin(fit.draws.subdimensions)]
         if kept.empty:
-            raise DataError(
-                f"no {level} can be a benchmark",
-                f"at most {totals['n_direct'].max()} respondents",
-                f"{min_respondents} and a standard error",
-                "lower `min_respondents`, or choose a higher level",
-            )
+            most, hint = totals["n_direct"].max(), "lower `min_respondents`, or choose a higher level"
+            expected = f"{min_respondents} and a standard error"
+            raise DataError(f"no {level} can be a benchmark", f"at most {most} respondents", expected, hint)
         kept = kept.rename(columns={"direct": "value", "direct_se": "se"}).assign(level=level)
         table = _sorted(kept[[*KEY, "value", "se"]], fit.areas)
-        correlation = np.eye(len(table))
+        correlation, se = np.eye(len(table)), table["se"].to_numpy()
         place = pd.MultiIndex.from_frame(table[["area_code", "measure"]])
-        for c, d in combinations(fit.draws.subdimensions, 2):
-            mean = _of_pair(fit.direct, level, c, d)
-            i, j = (place.get_indexer(pd.MultiIndex.from_product([mean.index, [m]])) for m in (c, d))
-            both = (i >= 0) & (j >= 0)
-            i, j, v = i[both], j[both], mean.to_numpy()[both] ** 2
-            a, b = table["se"].to_numpy()[i], table["se"].to_numpy()[j]
-            correlation[i, j] = correlation[j, i] = (2 * v - (a**2 + b**2) / 2) / (a * b)
+        for pair in combinations(fit.draws.subdimensions, 2):
+            mean = _of_pair(fit.direct, level, pair)
+            rows = [place.get_indexer(pd.MultiIndex.from_product([mean.index, [measure]])) for measure in pair]
+            both = (rows[0] >= 0) & (rows[1] >= 0)
+            i, j, variance = rows[0][both], rows[1][both], mean.to_numpy()[both] ** 2
+            correlation[i, j] = correlation[j, i] = (2 * variance - (se[i] ** 2 + se[j] ** 2) / 2) / (se[i] * se[j])
         return cls(table, fit.areas, concept, fit.draws.subdimensions, correlation, own=True)
 
     @property
@@ -218,7 +207,8 @@ class Benchmarks:
         place, rows = np.empty(len(self.table), dtype=np.int64), list[sp.csr_array]()
         for level, group in self.table.groupby("level", sort=False):
             labels, weights = self.areas.aggregation(level)
-            place[group.index] = sum(r.shape[0] for r in rows) + pd.Index(labels).get_indexer(group["area_code"])
+            before = sum(block.shape[0] for block in rows)
+            place[group.index] = before + pd.Index(labels).get_indexer(group["area_code"])
             rows.append(weights)
         within = self.concept.matrix_of(self.subdimensions).loc[self.table["measure"]].to_numpy()
         return sp.csr_array(sp.csr_array(sp.vstack(rows))[place]), within
@@ -226,39 +216,32 @@ class Benchmarks:
     @staticmethod
     def _constraints(residents: sp.csr_array, within: Floats) -> sp.csr_array:
         each = np.eye(within.shape[1])
-        parts = [sp.kron(sp.diags_array(within[:, d]) @ residents, each[[d]]) for d in range(len(each))]
+        parts = [sp.kron(sp.diags_array(within[:, dim]) @ residents, each[[dim]]) for dim in range(len(each))]
         matrix = sp.csr_array(sum(parts[1:], parts[0]))
         matrix.eliminate_zeros()
         return matrix
 
     def _check_together(self) -> None:
         """Exact benchmarks (they come first) must agree, and be possible."""
-        exact = int((self.se == 0).sum())
-        if not exact:
+        if not (exact := int((self.se == 0).sum())):
             return
         problems, value, names = Problems(), self.value, self.names
         kept, weights = self.dependence
         follows = weights @ value[kept]
-        for k in np.flatnonzero(np.abs(value - follows)[:exact] > AGREE * self.concept.scale.point):
-            others = [names[j] for j, b in zip(kept, weights[k], strict=True) if abs(b) > 1e-9]
-            problems.add(
-                f"the benchmark of {names[k]} contradicts {shown(others)}",
-                f"{value[k]:g}",
-                f"{follows[k]:.10g}, which follows from the others",
-                "leave it out, give all decimals, or give benchmarks an `se` (of rounding to 1 decimal: 0.03)",
-            )
+        for row in np.flatnonzero(np.abs(value - follows)[:exact] > AGREE * self.concept.scale.point):
+            others = [names[other] for other, weight in zip(kept, weights[row], strict=True) if abs(weight) > 1e-9]
+            what, expected = f"the benchmark of {names[row]} contradicts {shown(others)}", f"{follows[row]:.10g}"
+            hint = "leave it out, give all decimals, or give benchmarks an `se` (of rounding to 1 decimal: 0.03)"
+            problems.add(what, f"{value[row]:g}", f"{expected}, which follows from the others", hint)
         problems.raise_if_any()
-        for i, miss in self._impossible(exact):
-            problems.add(
-                f"the benchmark of {names[i]} cannot be met on {self.concept.scale.ends} together with the others",
-                f"{value[i]:g}",
-                f"about {value[i] + miss:.3g}",
-                "correct it, or the benchmarks of the measures and areas that it shares with them",
-            )
+        for k, miss in self._impossible(exact):
+            what = f"the benchmark of {names[k]} cannot be met on {self.concept.scale.ends} together with the others"
+            hint = "correct it, or the benchmarks of the measures and areas that it shares with them"
+            problems.add(what, f"{value[k]:g}", f"about {value[k] + miss:.3g}", hint)
         problems.raise_if_any()
 
-    def _impossible(self, exact: int) -> Iterator[tuple[int, float]]:
-        """Yield positions and changes of exact benchmarks that together make it possible, least in total."""
+    def _impossible(self, exact: int) -> list[tuple[int, float]]:
+        """Positions and changes of exact benchmarks that together make it possible, least in total."""
         from scipy.optimize import linprog
 
         residents, within = self._parts
@@ -270,9 +253,10 @@ class Benchmarks:
         cost = np.r_[np.zeros(matrix.shape[1]), np.ones(2 * exact)]
         ends = (self.concept.scale.lower, self.concept.scale.upper)
         bounds = [ends] * matrix.shape[1] + [(0.0, None)] * (2 * exact)
-        found = linprog(cost, A_eq=sp.hstack([matrix, slack, -slack]), b_eq=self.value[:exact], bounds=bounds)
-        miss = found.x[-exact:] - found.x[-2 * exact : -exact]
-        yield from ((int(k), float(miss[k])) for k in np.flatnonzero(np.abs(miss) > 1e-6 * self.concept.scale.point))
+        solution = linprog(cost, A_eq=sp.hstack([matrix, slack, -slack]), b_eq=self.value[:exact], bounds=bounds)
+        miss = solution.x[-exact:] - solution.x[-2 * exact : -exact]
+        wrong = np.flatnonzero(np.abs(miss) > 1e-6 * self.concept.scale.point)
+        return [(int(row), float(miss[row])) for row in wrong]
 
     def __repr__(self) -> str:
         counts = self.table.groupby("level", sort=False).size().to_dict()
@@ -281,8 +265,7 @@ class Benchmarks:
 
 def _sorted(table: pd.DataFrame, areas: Areas) -> pd.DataFrame:
     """Exact ones first, then from the areas up, then as given: what depends on others comes after them."""
-    rank = {level: i for i, level in enumerate(areas.system.levels)}
-    order = np.lexsort([table["level"].map(rank), table["se"] > 0])
+    order = np.lexsort([table["level"].map(areas.system.levels.index), table["se"] > 0])
     return table.iloc[order].reset_index(drop=True)
 
 
@@ -296,44 +279,31 @@ def _check_rows(
     ):
         if bad := sorted(set(table[column]) - set(known)):
             problems.add(f"benchmarks have an unknown {column}", shown(bad), shown(known, 10), hint)
-    for level, codes in table.groupby("level")["area_code"]:
-        if level not in areas.levels:
-            continue
-        if bad := sorted(set(codes) - set(areas.at(level))):
-            problems.add(
-                f"benchmarks are of an unknown {level}", shown(bad), f"codes of {areas.year}", "recode or remove them"
-            )
-        if bad := sorted(set(codes) & set(areas.partial.get(level, ()))):
-            problems.add(
-                f"benchmarks are of a {level} of which the run holds a part",
-                shown(bad),
-                "areas that are complete",
-                "remove them, or widen `where`",
-            )
-        if bad := sorted(set(codes) & set(areas.at(level)) - set(areas.inhabited_at(level))):
-            problems.add(f"benchmarks are of a {level} without residents", shown(bad), "residents", "remove them")
-    rows = table[KEY].agg(" ".join, axis=1)
-    for what, bad, expected, hint in (
+    for level, group in table[table["level"].isin(areas.levels)].groupby("level")["area_code"]:
+        codes, existing, part = set(group), set(areas.at(level)), set(areas.partial.get(level, ()))
+        empty, complete = existing - set(areas.inhabited_at(level)), "areas that are complete"
+        for what, strange, expected, hint in (
+            (f"an unknown {level}", codes - existing, f"codes of {areas.year}", "recode or remove them"),
+            (f"a {level} of which the run holds a part", codes & part, complete, "remove them, or widen `where`"),
+            (f"a {level} without residents", codes & empty, "residents", "remove them"),
+        ):
+            if strange:
+                problems.add(f"benchmarks are of {what}", shown(sorted(strange)), expected, hint)
+    rows, scale = table[KEY].agg(" ".join, axis=1), concept.scale
+    beyond = table["value"].isna() | scale.outside(table["value"])
+    negative = ~table["se"].between(0, np.inf, inclusive="left")
+    for what, wrong, expected, hint in (
         ("benchmarks are given twice", rows.duplicated(), "each once", "keep one"),
-        (
-            "benchmarks are no score",
-            table["value"].isna() | concept.scale.outside(table["value"]),
-            f"a value {concept.scale.range}",
-            "check the unit",
-        ),
-        (
-            "benchmarks have an impossible standard error",
-            ~table["se"].between(0, np.inf, inclusive="left"),
-            "0 or more",
-            "correct it",
-        ),
+        ("benchmarks are no score", beyond, f"a value {scale.range}", "check the unit"),
+        ("benchmarks have an impossible standard error", negative, "0 or more", "correct it"),
     ):
-        if bad.any():
-            problems.add(what, shown(rows[bad]), expected, hint)
+        if wrong.any():
+            problems.add(what, shown(rows[wrong]), expected, hint)
 
 
-def _of_pair(direct: DirectEstimates, level: str, c: str, d: str) -> pd.Series:
+def _of_pair(direct: DirectEstimates, level: str, pair: tuple[str, str]) -> pd.Series:
     """Standard error of the mean of two sub-dimensions per area, where it is known."""
-    parents = {s: "pair" if s in (c, d) else "all" for s in direct.subdimensions} | {"pair": "all", "all": None}
-    totals = direct.totals(level, Concept({i: Measure(i, i, i, i, parent) for i, parent in parents.items()}))
+    parents = {name: "pair" if name in pair else "all" for name in direct.subdimensions} | {"pair": "all", "all": None}
+    concept = Concept({name: Measure(name, name, name, name, parent) for name, parent in parents.items()})
+    totals = direct.totals(level, concept)
     return totals[totals["measure"] == "pair"].set_index("area_code")["direct_se"].dropna()

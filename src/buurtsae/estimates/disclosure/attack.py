@@ -38,19 +38,11 @@ STILL = 1e-12  # a step that is no step
 def ends(equations: Floats, target: Floats, values: Floats, top: float) -> tuple[Floats, Floats]:
     """Return the ends, per draw, of what the equations leave open of a weighted sum of unknowns, shape (R,) each.
 
-    Parameters
-    ----------
-    equations : ndarray, shape (rows, n)
-        Weights, not negative, of published sums of the unknowns; no row is empty.
-    target : ndarray, shape (n,)
-        The same weights of the unknowns in the sum that is attacked, 0 of others; some are above 0.
-    values : ndarray, shape (R, n)
-        The draws of the unknowns, between 0 and `top`: what the sums are made of. One for a figure without draws.
-    top : float
-        Their largest value; may be infinite.
+    Equations (rows, n) are weights, not negative, of published sums, none of them empty; the target (n,) the same
+    weights in the sum that is attacked, 0 of others; values (R, n) the draws of the unknowns, between 0 and `top`,
+    which may be infinite: one for a figure without draws.
     """
-    size = target.sum()
-    most = top * size
+    most = top * (size := target.sum())
     if not len(equations):
         return np.zeros(len(values)), np.full(len(values), most)
     if len(equations) == 1:
@@ -74,13 +66,13 @@ def _extremes(equations: Floats, target: Floats, mean: Floats, top: float) -> tu
     from scipy.optimize import linprog
 
     scaled = equations / equations.sum(axis=1, keepdims=True)
-    found = []
+    points = []
     for sign in (1.0, -1.0):
         result = linprog(sign * target, A_eq=scaled, b_eq=scaled @ mean, bounds=(0.0, top), method="highs")
         if result.status != 0:
             raise ArithmeticError(f"what can be computed back was not found: {result.message}")
-        found.append(np.asarray(result.x))
-    return found[0], found[1]
+        points.append(np.asarray(result.x))
+    return points[0], points[1]
 
 
 def _reach(values: Floats, step: Floats, target: Floats, top: float) -> Floats:
@@ -99,20 +91,19 @@ def reduced(member: sp.csr_array) -> sp.csr_array:
     into small systems.
     """
     member = sp.csr_array(member)
-    sets = [frozenset(member.indices[i:j].tolist()) for i, j in pairwise(member.indptr) if j > i]
+    sets = [frozenset(member.indices[start:stop].tolist()) for start, stop in pairwise(member.indptr) if stop > start]
     kept: list[frozenset[int]] = []
     of: dict[int, list[int]] = {}  # the kept sets of each unknown, from small to large
-    for one in sorted(set(sets), key=lambda s: (len(s), sorted(s))):
+    for one in sorted(set(sets), key=lambda members: (len(members), sorted(members))):
         left = one
         for cell in sorted(one):
-            for q in reversed(of.get(cell, [])):
-                if cell in left and kept[q] <= left:
-                    left = left - kept[q]
+            for number in reversed(of.get(cell, [])):
+                if cell in left and kept[number] <= left:
+                    left = left - kept[number]
         if left:
             for cell in left:
                 of.setdefault(cell, []).append(len(kept))
             kept.append(left)
-    counts = [len(s) for s in kept]
-    columns = [cell for s in kept for cell in sorted(s)]
-    shape = (len(kept), member.shape[1])
-    return sp.csr_array((np.ones(len(columns)), columns, np.cumsum([0, *counts])), shape=shape)
+    columns = [cell for members in kept for cell in sorted(members)]
+    starts = np.cumsum([0, *map(len, kept)])
+    return sp.csr_array((np.ones(len(columns)), columns, starts), shape=(len(kept), member.shape[1]))

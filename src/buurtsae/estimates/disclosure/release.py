@@ -15,7 +15,7 @@ So of two worlds that differ in hidden scores only, and not in the published sum
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,14 +67,8 @@ class Release:
     def of(cls, fit: Fit, draws: Draws, rules: Rules, public: Iterable[Key] = ()) -> Release:
         """Return what the rules, and the protection of what they hide, leave open.
 
-        Parameters
-        ----------
-        fit : Fit
-        draws : Draws
-            Those that are published: of the fit, or made to agree with benchmarks.
-        rules : Rules
-        public : iterable of (level, area_code)
-            Areas whose figures are known whatever is hidden: benchmarks without error.
+        Draws are those that are published: of the fit, or made to agree with benchmarks; public are areas whose figures
+        are known whatever is hidden: benchmarks without error.
         """
         scale = draws.outcome.scale
         protection = (rules.protection + MARGIN * (rules.protection > 0)) * scale.point
@@ -83,12 +77,11 @@ class Release:
         ruled = {
             (level, str(code))
             for level in fit.areas.levels
-            for code, n in fit.areas.residents(level).items()
-            if 0 < n < rules.min_residents
+            for code, residents in fit.areas.residents(level).items()
+            if 0 < residents < rules.min_residents
         }
-        estimates = suppress(cells, ruled, protection)
-        few = too_few(fit, rules)
-        partial = frozenset((level, code) for level, found in fit.areas.partial.items() for code in found)
+        estimates, few = suppress(cells, ruled, protection), too_few(fit, rules)
+        partial = frozenset((level, code) for level, codes in fit.areas.partial.items() for code in codes)
         return cls(estimates, few, *_direct(fit, few | estimates.ruled, protection, estimates.keys), partial)
 
     def open(self, table: pd.DataFrame) -> NDArray[np.bool_]:
@@ -112,14 +105,14 @@ class Release:
 
         Those of the reference source of a sub-dimension, where it is open: no other is published.
         """
-        of = {d: direct.sources[s] for d, s in zip(direct.subdimensions, direct.reference, strict=True)}
+        of = {name: direct.sources[s] for name, s in zip(direct.subdimensions, direct.reference, strict=True)}
         keys = zip(table["source"], table["area_code"], table["measure"], strict=True)
-        opened = [s == of[d].source and (of[d].level, code) not in self.direct for s, code, d in keys]
+        opened = [s == of[name].source and (of[name].level, code) not in self.direct for s, code, name in keys]
         return np.array(opened, dtype=bool)
 
     def counted(self, table: pd.DataFrame, direct: DirectEstimates) -> NDArray[np.bool_]:
         """Return which rows, as of `open_of_sources`, may go into one number about all of them."""
-        level = {s.source: s.level for s in direct.sources}
+        level = {source.source: source.level for source in direct.sources}
         shown = self.open(table.assign(level=table["source"].map(level)))
         return shown & countable(self.open_of_sources(table, direct) | ~shown)
 
@@ -156,7 +149,7 @@ def _direct(
     if not fit.direct.scores or not protection:  # of a table there are direct estimates of one level only
         return keys, keys
     scale = fit.model.outcome.scale
-    sources = [Cells.of_direct(fit.direct, int(s), scale) for s in np.unique(fit.direct.reference)]
+    sources = [Cells.of_direct(fit.direct, int(source), scale) for source in np.unique(fit.direct.reference)]
     before: frozenset[Key] = frozenset()
     while keys != before:  # what protects the estimates of one source may take those of another along
         before = keys
@@ -171,38 +164,28 @@ def too_few(fit: Fit, rules: Rules) -> frozenset[Key]:
     All measures of an area together: one is a mean of others. What counts is the respondents of the reference source,
     on which a direct estimate rests.
     """
-    found: set[Key] = set()
-    reference = fit.direct.reference
+    few: set[Key] = set()
+    names_of = [np.array(fit.direct.subdimensions)[fit.direct.reference == s] for s in range(len(fit.direct.scores))]
     for level in fit.areas.levels:
-        totals = fit.direct.totals(level)
-        n = totals[totals["direct"].notna()].groupby("area_code")["n_direct"].min()
-        found |= {(level, str(code)) for code in n.index[n < rules.min_direct]}
-        labels = fit.areas.at(level)
-        for s, scores in enumerate(fit.direct.scores):
-            names = tuple(d for d, r in zip(fit.direct.subdimensions, reference, strict=True) if r == s)
+        totals, labels = fit.direct.totals(level), fit.areas.at(level)
+        count = totals[totals["direct"].notna()].groupby("area_code")["n_direct"].min()
+        few |= {(level, str(code)) for code in count.index[count < rules.min_direct]}
+        for names, scores in zip(names_of, fit.direct.scores, strict=True):
             area = fit.direct.domain(level, scores.level, scores.frame["area_code"])
             share = unanimous(scores.frame, names, area, len(labels))
-            found |= {(level, str(code)) for code in labels[(share > rules.max_share).any(axis=1)]}
-    return frozenset(found)
+            few |= {(level, str(code)) for code in labels[(share > rules.max_share).any(axis=1)]}
+    return frozenset(few)
 
 
-def unanimous(frame: pd.DataFrame, subdimensions: tuple[str, ...], area: Ints, n: int) -> Floats:
+def unanimous(frame: pd.DataFrame, subdimensions: Sequence[str], area: Ints, n: int) -> Floats:
     """Return the largest share of respondents with one and the same score, shape (n, D); 0 without respondents.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        A row per respondent, a column per sub-dimension.
-    subdimensions : tuple of str
-    area : ndarray of int
-        Position of each respondent's area; -1 to leave out.
-    n : int
-        Number of areas.
+    A frame with a row per respondent, `area` the position of each one's area among n, -1 to leave out.
     """
-    out = np.zeros((n, len(subdimensions)))
-    for d, name in enumerate(subdimensions):
+    share = np.zeros((n, len(subdimensions)))
+    for column, name in enumerate(subdimensions):
         seen = frame[name].notna().to_numpy() & (area >= 0)
         counts = pd.DataFrame({"area_code": area[seen], "score": frame[name].to_numpy()[seen].round(9)}).value_counts()
         most, all_of = counts.groupby("area_code").max(), counts.groupby("area_code").sum()
-        out[most.index, d] = most / all_of
-    return out
+        share[most.index, column] = most / all_of
+    return share

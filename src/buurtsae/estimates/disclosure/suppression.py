@@ -115,27 +115,10 @@ class Cells:
 
     @classmethod
     def of_areas(
-        cls,
-        areas: Areas,
-        draws: Floats,
-        measures: tuple[str, ...],
-        public: Iterable[Key] = (),
-        scale: Scale = SCORE,
+        cls, areas: Areas, draws: Floats, measures: tuple[str, ...], public: Iterable[Key] = (), scale: Scale = SCORE
     ) -> Cells:
-        """Return the inhabited buurten, weighted by residents.
-
-        Parameters
-        ----------
-        areas : Areas
-        draws : ndarray, shape (R, N, D)
-            Of all buurten.
-        measures : tuple of str
-        public, scale
-            As of the class.
-        """
-        live = areas.inhabited
-        above: list[Key] = []
-        rows = []
+        """Return the inhabited buurten, weighted by residents, of draws (R, N, D) of all buurten."""
+        live, above, rows = areas.inhabited, list[Key](), []
         for level in areas.levels[1:]:
             labels, weights = areas.aggregation(level)
             whole = areas.complete(level, labels)  # others are not published
@@ -144,37 +127,22 @@ class Cells:
         member = sp.csr_array(sp.vstack(rows).astype(float))
         residents = np.repeat(areas.population[live, None].astype(float), len(measures), axis=1)
         codes, place = areas.codes[live].to_numpy(dtype=str), np.flatnonzero(live)
-        return cls(
-            *(areas.base, codes, residents, draws, place, measures, tuple(above), member),
-            public=frozenset(public),
-            system=areas.system,
-            scale=scale,
-        )
+        parts = areas.base, codes, residents, draws, place, measures, tuple(above), member
+        return cls(*parts, public=frozenset(public), system=areas.system, scale=scale)
 
     @classmethod
     def of_direct(cls, direct: DirectEstimates, s: int, scale: Scale = SCORE) -> Cells:
-        """Return the direct estimates that rest on the respondents of one source, weighted as they are.
-
-        Parameters
-        ----------
-        direct : DirectEstimates
-            With respondents.
-        s : int
-            A source that is the reference of some sub-dimensions.
-        scale : Scale
-            As of the class.
-        """
+        """Return the direct estimates that rest on the respondents of source s, a reference, weighted as they are."""
         scores, areas = direct.scores[s], direct.areas
-        names = [d for d, r in zip(direct.subdimensions, direct.reference, strict=True) if r == s]
+        names = [name for name, source in zip(direct.subdimensions, direct.reference, strict=True) if source == s]
         y, w = arrays(scores, names)
         labels = areas.inhabited_at(scores.level)
-        own = labels.get_indexer(scores.frame["area_code"])
+        area = labels.get_indexer(scores.frame["area_code"])
         answered = np.isfinite(y) * w[:, None]
-        weights = group_sum(answered, own, len(labels))
-        total = group_sum(np.nan_to_num(y) * answered, own, len(labels))
+        weights = group_sum(answered, area, len(labels))
+        total = group_sum(np.nan_to_num(y) * answered, area, len(labels))
         mean = np.divide(total, weights, out=np.zeros_like(total), where=weights > 0)
-        above: list[Key] = []
-        rows = [sp.csr_array((0, len(labels)))]
+        above, rows = list[Key](), [sp.csr_array((0, len(labels)))]
         for level in areas.levels:
             codes, group = areas.at(level), direct.domain(level, scores.level, labels)
             if level != scores.level and (group >= 0).any():
@@ -183,15 +151,9 @@ class Cells:
                 whole = areas.complete(level, codes)
                 rows.append(sp.csr_array((np.ones(len(some)), (group[some], some)), shape=shape)[whole])
                 above += [(level, str(code)) for code in codes[whole]]
-        member = sp.csr_array(sp.vstack(rows))
-        code = labels.to_numpy(dtype=str)
-        place = np.arange(len(code))
-        return cls(
-            *(scores.level, code, weights, mean[None], place, tuple(names), tuple(above), member),
-            whole=False,
-            system=areas.system,
-            scale=scale,
-        )
+        member, places = sp.csr_array(sp.vstack(rows)), np.arange(len(labels))
+        parts = labels.to_numpy(dtype=str), weights, mean[None], places, tuple(names), tuple(above), member
+        return cls(scores.level, *parts, whole=False, system=areas.system, scale=scale)
 
     @cached_property
     def high(self) -> Mask:
@@ -249,18 +211,10 @@ class Cells:
 
 
 def suppress(cells: Cells, ruled: Iterable[Key], protection: float, hidden: Iterable[Key] = ()) -> Hidden:
-    """Return what has to be hidden so that areas that are hidden by rule stay hidden.
+    """Return what has to be hidden so that areas that are hidden by rule, `ruled`, stay hidden.
 
-    Parameters
-    ----------
-    cells : Cells
-    ruled : iterable of (level, area_code)
-        Hidden by rule, to be protected. Of an area above the cells all cells must be hidden too, or its figure can be
-        computed.
-    protection : float
-        Least width, in points, of what can be computed of these; 0 hides no more.
-    hidden : iterable of (level, area_code)
-        Hidden for other reasons.
+    Of a ruled area above the cells all cells must be hidden too, or its figure can be computed. Protection is the least
+    width, in points, of what can be computed of these; 0 hides no more. `hidden` are hidden for other reasons.
 
     Raises
     ------
@@ -276,7 +230,7 @@ def suppress(cells: Cells, ruled: Iterable[Key], protection: float, hidden: Iter
     while protection > 0:
         targets = {key: held for key, held in _secrets(cells, gone, shut).items() if key not in left}
         width = widths(cells, gone, shut, list(targets.values())).min(axis=1)
-        exposed = [key for key, w in zip(targets, width, strict=True) if w < protection]
+        exposed = [key for key, narrowest in zip(targets, width, strict=True) if narrowest < protection]
         if not exposed:
             break
         done: set[int] = set()  # one step per area at a time: it may protect several
@@ -300,51 +254,40 @@ def thin(cells: Cells, hidden: Iterable[Key], secret: Iterable[Key]) -> frozense
     secret cell can lie from those beside it: by no more than s sqrt(W / w), with s the standard deviation of answers, w
     the weight of the cell and W that of all hidden ones. From W = 4 w on that leaves two of these on each side.
     """
-    hidden, secret = set(hidden), set(secret)
-    size = cells.weights.mean(axis=1)
-    gone, own = (
-        size * np.array([(cells.level, str(code)) in keys for code in cells.codes]) for keys in (hidden, secret)
-    )
-    most = np.asarray((cells.member @ sp.diags_array(own)).max(axis=1).toarray()).ravel()
+    size, codes = cells.weights.mean(axis=1), [(cells.level, str(code)) for code in cells.codes]
+    gone, secrets = (size * np.array([code in keys for code in codes]) for keys in (set(hidden), set(secret)))
+    most = np.asarray((cells.member @ sp.diags_array(secrets)).max(axis=1).toarray()).ravel()
     weak = cells.member @ gone < BESIDE * most
     return frozenset(key for key, low in zip(cells.above, weak, strict=True) if low)
 
 
 def _hidden(cells: Cells, gone: Mask, shut: Mask) -> set[Key]:
-    found = {(cells.level, str(code)) for code in cells.codes[gone]}
-    return found | {key for key, closed in zip(cells.above, shut, strict=True) if closed}
+    below = {(cells.level, str(code)) for code in cells.codes[gone]}
+    return below | {key for key, closed in zip(cells.above, shut, strict=True) if closed}
 
 
 def _secrets(cells: Cells, gone: Mask, shut: Mask) -> dict[Key, Ints]:
     """Hidden areas with their cells; not those whose cells are open: their figures are means of published ones."""
-    found = {key: cells.holds(key) for key in sorted(_hidden(cells, gone, shut))}
-    return {key: held for key, held in found.items() if gone[held].all() and cells.weights[held].any()}
+    areas = {key: cells.holds(key) for key in sorted(_hidden(cells, gone, shut))}
+    return {key: held for key, held in areas.items() if gone[held].all() and cells.weights[held].any()}
 
 
 def widths(cells: Cells, gone: Mask, shut: Mask, targets: Sequence[Ints]) -> Floats:
     """Return how wide the interval is that can be computed of hidden areas, shape (T, D); inf where there is no figure.
 
-    Parameters
-    ----------
-    cells : Cells
-    gone : ndarray of bool, shape (n,)
-        Hidden cells.
-    shut : ndarray of bool, shape (g,)
-        Hidden areas above.
-    targets : sequence of ndarray of int
-        Cells of each area that is attacked, all of them hidden.
+    `gone` are the hidden cells, `shut` the hidden areas above, `targets` the cells of each area that is attacked.
     """
     block, equations = _blocks(cells, gone, shut)
-    out = np.full((len(targets), len(cells.measures)), np.inf)
-    for t, held in enumerate(targets):
+    width = np.full((len(targets), len(cells.measures)), np.inf)
+    for row, held in enumerate(targets):
         total = cells.weights[held].sum(axis=0)
         apart = np.zeros_like(total)
-        for d in np.flatnonzero(total > 0):
-            for k in np.unique(block[held]):
-                tied, sums = equations[int(k)]
-                apart[d] += cells.width(held[block[held] == k], tied, sums, int(d)) / total[d]
-        out[t, total > 0] = apart[total > 0]
-    return out
+        for dim in np.flatnonzero(total > 0):
+            for number in np.unique(block[held]):
+                tied, sums = equations[int(number)]
+                apart[dim] += cells.width(held[block[held] == number], tied, sums, int(dim)) / total[dim]
+        width[row, total > 0] = apart[total > 0]
+    return width
 
 
 def _blocks(cells: Cells, gone: Mask, shut: Mask) -> tuple[Ints, list[tuple[Ints, NDArray[np.bool_]]]]:
@@ -364,29 +307,26 @@ def _widen(cells: Cells, held: Ints, gone: Mask, shut: Mask, protection: float, 
 
     Return False where only an area from gemeente up could be hidden, and these cells are no secret by themselves.
     """
-    size, own = cells.weights.mean(axis=1), np.zeros(len(gone), dtype=bool)
-    own[held] = True
-    touching = np.asarray(cells.member @ own.astype(float)) > 0
+    size, members = cells.weights.mean(axis=1), np.zeros(len(gone), dtype=bool)
+    members[held] = True
+    touching = np.asarray(cells.member @ members.astype(float)) > 0
     above = np.flatnonzero(touching & ~shut)
-    total, inside, beside = (cells.member[above] @ (size * part) for part in (1.0, own, gone & ~own))
+    total, inside, beside = (cells.member[above] @ (size * part) for part in (1.0, members, gone & ~members))
     # least hidden beside it, then the smallest area, from wijk up
     worst = int(above[np.lexsort((above, total, np.minimum(beside / inside, 1.0)))[0]])
     if worst in done:
         return True
     apart = ~touching & ~cells.fixed & ~shut  # areas that would give a partner away that they hold, and it the secret
-    partner = _partner(cells, worst, own, gone, touching & cells.high, apart, size, protection, secret)
+    partner = _partner(cells, worst, members, gone, touching & cells.high, apart, protection, secret)
     if partner is not None:
         gone[partner] = True
         shut |= cells.holding(partner) & apart
     elif cells.high[worst] and not secret:
         return False
     elif cells.fixed[worst]:
-        raise DataError(
-            "areas cannot be protected",
-            shown(cells.codes[held]),
-            f"an interval of {protection:g} points for what is hidden",
-            "lower `protection`, or publish fewer levels",
-        )
+        expected = f"an interval of {protection:g} points for what is hidden"
+        hint = "lower `protection`, or publish fewer levels"
+        raise DataError("areas cannot be protected", shown(cells.codes[held]), expected, hint)
     else:
         shut[worst] = True
     done.add(worst)
@@ -394,29 +334,21 @@ def _widen(cells: Cells, held: Ints, gone: Mask, shut: Mask, protection: float, 
 
 
 def _partner(
-    cells: Cells,
-    area: int,
-    own: Mask,
-    gone: Mask,
-    around: Mask,
-    apart: Mask,
-    size: Floats,
-    protection: float,
-    secret: bool,
+    cells: Cells, area: int, members: Mask, gone: Mask, around: Mask, apart: Mask, protection: float, secret: bool
 ) -> int | None:
     """The smallest cell of an area that makes the interval of its own cells wide enough, without any the largest.
 
     Open ones first; hidden ones that other areas give away are freed by hiding these.
     """
-    within = cells.in_area(area)
+    within, size = cells.in_area(area), cells.weights.mean(axis=1)
     given_away = np.asarray(cells.member.T @ apart.astype(float)) > 0
-    free = within & ~own & (size > 0) & (~gone | given_away)
+    free = within & ~members & (size > 0) & (~gone | given_away)
     if not cells.high[area]:  # a partner elsewhere would take the figure of its gemeente with it
         free &= np.asarray(cells.member[around].sum(axis=0)).ravel() == around.sum()
     if not secret:
         free &= np.asarray(cells.member.T @ (apart & cells.high).astype(float)) == 0
     choice = np.flatnonzero(free)
-    least = size[own & within].sum() * protection / cells.scale.width
+    least = size[members & within].sum() * protection / cells.scale.width
     n = size[choice]
     order = np.lexsort((choice, np.where(n >= least, n, 10 * n.sum() - n), gone[choice]))
     return int(choice[order[0]]) if len(choice) else None

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.errors import BuurtsaeError, Problems, shown
-from buurtsae.estimates.evidence.crossvalidation import fingerprint, left_out
+from buurtsae.estimates.evidence.crossvalidation import fingerprint, left_out, several
 from buurtsae.estimates.summary import Estimates
 from buurtsae.folder.finished import Finished
 
@@ -73,8 +73,7 @@ class Comparison:
                 f"{_number(rows['sd_ratio'].max())} keer; rangcorrelatie minstens "
                 f"{_number(rows['rank_correlation'].min())}; {_number(100 * rows['labels'].mean(), 1)}% andere oordelen"
             )
-        same = "ja" if self.agree else "nee"
-        lines.append(f"Gelijk binnen 0,1 sd en 5% van de sd: {same}")
+        lines.append(f"Gelijk binnen 0,1 sd en 5% van de sd: {'ja' if self.agree else 'nee'}")
         if self.elpd is not None:
             difference, error = self.elpd
             better = "B" if difference > 0 else "A"
@@ -114,20 +113,15 @@ def compare(a: Estimates, b: Estimates, names: tuple[str, str] = ("A", "B")) -> 
     >>> bs.compare(est, bs.estimate(est.fit), ("first", "second"))
     Comparison of first and second: agree True
     """
-    found = compare_tables(a.table, b.table, names)
-    if not _same_data(a, b):
-        return found
-    one, other = (left_out(e.fit, e.areas.parent(e.areas.base)).density for e in (a, b))
-    return replace(found, elpd=_difference(one, other))
+    comparison = compare_tables(a.table, b.table, names)
+    if fingerprint(a.fit) != fingerprint(b.fit) or not several(a.fit):
+        return comparison
+    one, other = (left_out(est.fit, est.areas.parent(est.areas.base)).density for est in (a, b))
+    return replace(comparison, elpd=_difference(one, other))
 
 
 def compare_folders(a: str | Path, b: str | Path) -> Comparison:
-    """Compare the results of two runs.
-
-    Parameters
-    ----------
-    a, b : path
-        Folders of finished runs.
+    """Compare the results of two runs, in their folders.
 
     Raises
     ------
@@ -143,19 +137,14 @@ def compare_folders(a: str | Path, b: str | Path) -> Comparison:
             problems.collect(error)
     problems.raise_if_any()
     (table_a, name_a, one), (table_b, name_b, other) = parts
-    found = compare_tables(table_a, table_b, (name_a, name_b))
+    comparison = compare_tables(table_a, table_b, (name_a, name_b))
     if one.get("data") is None or one["data"] != other.get("data"):
-        return found
-    return replace(found, elpd=_difference(pd.Series(one["groups"]), pd.Series(other["groups"])))
+        return comparison
+    return replace(comparison, elpd=_difference(pd.Series(one["groups"]), pd.Series(other["groups"])))
 
 
 def compare_tables(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B")) -> Comparison:
     """Compare two tables of the contract.
-
-    Parameters
-    ----------
-    a, b : DataFrame
-    names : tuple of str
 
     Raises
     ------
@@ -164,22 +153,17 @@ def compare_tables(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("
     """
     problems = Problems()
     if set(a["code_year"]) != set(b["code_year"]):
-        years = ", ".join(str(sorted(set(t["code_year"]))) for t in (a, b))
+        years = ", ".join(str(sorted(set(table["code_year"]))) for table in (a, b))
         problems.add("the areas are of other years", years, "one area division", "recode one of the two")
     both = a.merge(b, on=KEY, suffixes=("_a", "_b"), validate="one_to_one")
     if both.empty:
-        problems.add(
-            "nothing can be compared", shown(a["area_code"].unique()), shown(b["area_code"].unique()),
-            "results with areas, measures and a year in common"
-        )  # fmt: skip
+        codes = shown(a["area_code"].unique()), shown(b["area_code"].unique())
+        problems.add("nothing can be compared", *codes, "results with areas, measures and a year in common")
     problems.raise_if_any()
-    labels = pd.crosstab(both["label_a"], both["label_b"])
-    one, other = (set(t["area_code"]) for t in (a, b))
-    rows = both[both["estimate_a"].notna() & both["estimate_b"].notna()].copy()
-    rows["difference"] = rows["estimate_b"] - rows["estimate_a"]
-    rows["in_sd"] = rows["difference"] / rows["sd_a"].where(rows["sd_a"] > 0)
-    rows["ratio"] = rows["sd_b"] / rows["sd_a"].where(rows["sd_a"] > 0)
-    parts = []
+    one, other = (set(table["area_code"]) for table in (a, b))
+    rows, parts = both[both["estimate_a"].notna() & both["estimate_b"].notna()], []
+    sd = rows["sd_a"].where(rows["sd_a"] > 0)
+    rows = rows.assign(in_sd=(rows["estimate_b"] - rows["estimate_a"]) / sd, ratio=rows["sd_b"] / sd)
     for (level, measure), part in rows.groupby(["level", "measure"], sort=False):
         ranks = part["estimate_a"].rank(), part["estimate_b"].rank()
         parts.append(
@@ -198,14 +182,9 @@ def compare_tables(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("
         )
     worst = rows.reindex(rows["in_sd"].abs().sort_values(ascending=False).index[:10])
     columns = [*KEY, "area_name_a", "estimate_a", "sd_a", "estimate_b", "sd_b", "in_sd", "label_a", "label_b"]
-    return Comparison(
-        pd.DataFrame(parts),
-        labels,
-        worst[columns].rename(columns={"area_name_a": "area_name"}).reset_index(drop=True),
-        tuple(sorted(one - other)),
-        tuple(sorted(other - one)),
-        names,
-    )
+    worst = worst[columns].rename(columns={"area_name_a": "area_name"}).reset_index(drop=True)
+    labels, only_a, only_b = pd.crosstab(both["label_a"], both["label_b"]), sorted(one - other), sorted(other - one)
+    return Comparison(pd.DataFrame(parts), labels, worst, tuple(only_a), tuple(only_b), names)
 
 
 def _difference(one: pd.Series, other: pd.Series) -> tuple[float, float] | None:
@@ -219,14 +198,6 @@ def _difference(one: pd.Series, other: pd.Series) -> tuple[float, float] | None:
 def _density(run: Finished) -> dict[str, Any]:
     """What a quality report says of left-out gemeenten; nothing where there are too few."""
     return dict(run.json("quality.json").get("density") or {})
-
-
-def _same_data(a: Estimates, b: Estimates) -> bool:
-    """Whether both models were fitted to the same direct estimates, of several gemeenten."""
-    if fingerprint(a.fit) != fingerprint(b.fit):
-        return False
-    seen = np.asarray(a.fit.design.observed.any(axis=(0, 2)))[: len(a.areas.codes)]
-    return bool(a.areas.parents(a.areas.parent(a.areas.base))[seen].nunique() > 1)
 
 
 def _name(run: Finished) -> str:

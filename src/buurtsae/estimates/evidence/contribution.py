@@ -46,20 +46,19 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
     rows = []
     for s, source in enumerate(fit.direct.sources):
         without = _without(fit, at, s)
-        for d in np.flatnonzero(source.informs):
-            seen = np.flatnonzero(fit.design.observed[s, :, d])
-            own = fit.design.sites[seen].sum(axis=0) > 0  # the buurten that they hold
-            name = fit.direct.subdimensions[d]
-            left = without.get(name)
+        for dim in np.flatnonzero(source.informs):
+            seen = np.flatnonzero(fit.design.observed[s, :, dim])
+            held = fit.design.sites[seen].sum(axis=0) > 0  # the buurten that they hold
+            left = without.get(name := fit.direct.subdimensions[dim])
             rows.append(
                 {
                     "source": source.source,
                     "measure": name,
                     "areas": len(seen),
-                    "sd_with": float(everything[inhabited, d].mean()),
+                    "sd_with": float(everything[inhabited, dim].mean()),
                     "sd_without": None if left is None else float(left[inhabited].mean()),
-                    "sd_with_own": float(everything[own, d].mean()),
-                    "sd_without_own": None if left is None else float(left[own].mean()),
+                    "sd_with_own": float(everything[held, dim].mean()),
+                    "sd_without_own": None if left is None else float(left[held].mean()),
                 }
             )
     return rows
@@ -67,32 +66,24 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
 
 def _without(fit: Fit, at: Given, s: int) -> dict[str, Floats]:
     """Posterior sd per sub-dimension that the other sources inform, shape (N,)."""
-    others = [t for t in range(len(fit.direct.sources)) if t != s]
-    sources = tuple(fit.direct.sources[t] for t in others)
-    kept = [d for d in range(len(fit.direct.subdimensions)) if any(t.informs[d] for t in sources)]
+    others = [other for other in range(len(fit.direct.sources)) if other != s]
+    kept = np.flatnonzero(np.any([fit.direct.sources[other].informs for other in others], axis=0)).tolist()
     if not kept:
         return {}
     arrays = _select(fit, others, kept)
     place = pd.Index(fit.design.site_codes).get_indexer(arrays.site_codes)  # fewer wijken may be observed without it
     factor = 1.0 if fit.draws.factor is None else fit.draws.factor[np.ix_(others, place, kept)]
     sd = at.among(arrays, others, kept, factor).posterior.sd[: len(arrays.areas)]
-    return {fit.direct.subdimensions[d]: sd[:, i] for i, d in enumerate(kept)}
+    return {fit.direct.subdimensions[dim]: sd[:, column] for column, dim in enumerate(kept)}
 
 
 def _select(fit: Fit, others: list[int], kept: list[int]) -> Design:
     """The design on some of the sources and sub-dimensions."""
-    sources = tuple(
-        replace(
-            fit.direct.sources[t],
-            mean=fit.direct.sources[t].mean[:, kept],
-            variance=fit.direct.sources[t].variance[:, kept][:, :, kept],
-            respondents=fit.direct.sources[t].respondents[:, kept],
-            n_effective=fit.direct.sources[t].n_effective[:, kept],
-            within=None,
-            freedom=None,
-        )
-        for t in others
-    )
-    names = tuple(fit.direct.subdimensions[d] for d in kept)
-    direct = replace(fit.direct, subdimensions=names, sources=sources, scores=())
+    sources = []
+    for source in (fit.direct.sources[other] for other in others):
+        part: dict[str, Any] = {k: getattr(source, k)[:, kept] for k in ("mean", "respondents", "n_effective")}
+        variance = source.variance[:, kept][:, :, kept]
+        sources.append(replace(source, variance=variance, within=None, freedom=None, **part))
+    names = tuple(fit.direct.subdimensions[dim] for dim in kept)
+    direct = replace(fit.direct, subdimensions=names, sources=tuple(sources), scores=())
     return design(replace(fit.model, variances=None), direct)

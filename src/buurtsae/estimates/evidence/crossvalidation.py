@@ -68,10 +68,7 @@ class LeftOut:
     def published(self, shown: NDArray[np.bool_]) -> pd.Series:
         """Return log predictive densities of groups of several areas, in which none or several are hidden.
 
-        Parameters
-        ----------
-        shown : ndarray of bool, shape (rows of `table`,)
-            Direct estimates that may be known: the density would tell a single other one.
+        Of `shown` rows of the table the direct estimate may be known: the density would tell a single other one.
         """
         areas = self.table.groupby("group")["area_code"].nunique()
         hidden = self.table[~shown].groupby("group")["area_code"].nunique().reindex(areas.index, fill_value=0)
@@ -81,10 +78,7 @@ class LeftOut:
     def calibration(self, by: str | list[str] | None = None) -> pd.DataFrame:
         """Return per group of rows: `figures`, `bias`, `rmse`, the mean of z^2, and coverage of 50, 80, 95% intervals.
 
-        Parameters
-        ----------
-        by : str or list of str, optional
-            Columns of the table; `source` and `measure` by default.
+        Groups are by columns of the table; `source` and `measure` by default.
         """
         rows = self.table.assign(error=self.table["y"] - self.table["mean"], square=self.table["z"] ** 2)
         for level in LEVELS:
@@ -101,12 +95,12 @@ class LeftOut:
 
 def fingerprint(fit: Fit) -> str:
     """Return a code that fits share that predict the same direct estimates with the same sampling variances."""
-    design, found = fit.design, hashlib.sha256()
+    design, digest = fit.design, hashlib.sha256()
     for labels in (design.site_codes, design.sources, design.columns):
-        found.update("\n".join(labels).encode())
+        digest.update("\n".join(labels).encode())
     for values in (design.y, design.covariance):
-        found.update((np.round(values, 6) + 0.0).astype("<f8").tobytes())  # -0.0 is 0.0
-    return found.hexdigest()[:12]
+        digest.update((np.round(values, 6) + 0.0).astype("<f8").tobytes())  # -0.0 is 0.0
+    return digest.hexdigest()[:12]
 
 
 def left_out(fit: Fit, by: str | None = None, *, values: int = 8, folds: int = 10, seed: int | None = None) -> LeftOut:
@@ -145,29 +139,20 @@ def left_out(fit: Fit, by: str | None = None, *, values: int = 8, folds: int = 1
     rng = np.random.default_rng([fit.seed if seed is None else seed, 8])
     fold = _folds(group, folds, rng) if by != fit.areas.base else None
     picked = np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int)
-    predicted = zip(*(_predicted(given(fit, int(k)), fold) for k in dict.fromkeys(picked)), strict=True)
+    predicted = zip(*(_predicted(given(fit, int(draw)), fold) for draw in dict.fromkeys(picked)), strict=True)
     return _collected(fit, by, group, *(np.array(part) for part in predicted))
 
 
 def own_effect(fit: Fit, *, values: int = 8) -> Floats:
-    """Return what its own data add to the posterior mean of each buurt and sub-dimension.
+    """Return the posterior mean of each buurt and sub-dimension less that without the buurt's own data, shape (N, D).
 
-    Parameters
-    ----------
-    fit : Fit
-    values : int
-        Number of draws of the hyperparameters to average over.
-
-    Returns
-    -------
-    ndarray, shape (N, D)
-        Posterior mean, less that without the buurt's own data; 0 where there are none.
+    0 where there are none. It is averaged over so many draws of the hyperparameters.
     """
     n, d = len(fit.design.areas), len(fit.design.columns)
     picked = np.unique(np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int))
     total = np.zeros((n, d))
-    for k in picked:
-        at = given(fit, int(k))
+    for draw in picked:
+        at = given(fit, int(draw))
         (_, without, _, _), *_ = _cavities(at, None)
         total += at.posterior.scores.mean[:n] - without[:n, :d]
     effect = total / len(picked)
@@ -180,7 +165,7 @@ def _labels(fit: Fit, by: str) -> np.ndarray:
     codes = list(fit.design.site_codes)
     if by == fit.areas.base:
         return np.array(codes, dtype=object)
-    levels = {fit.areas.base, *(s.level for s in fit.direct.sources)}
+    levels = {fit.areas.base, *(source.level for source in fit.direct.sources)}
     parent = pd.concat([fit.areas.parents(by, level) for level in levels])
     return np.asarray(parent.loc[codes].to_numpy(dtype=object))
 
@@ -188,25 +173,27 @@ def _labels(fit: Fit, by: str) -> np.ndarray:
 def _groups(fit: Fit, by: str) -> Ints:
     """The group of each site, -1 for none."""
     labels = _labels(fit, by)
-    found = np.asarray(pd.factorize(labels, sort=True)[0], dtype=np.int64)
-    if len(np.unique(found[_seen(fit) & (found >= 0)])) < 2:
-        raise DataError(
-            f"nothing is left when a {by} is left out",
-            shown({str(label) for label in labels}),
-            "two or more with estimates",
-            "choose a lower level",
-        )
-    return found
+    group = np.asarray(pd.factorize(labels, sort=True)[0], dtype=np.int64)
+    if len(np.unique(group[_seen(fit) & (group >= 0)])) < 2:
+        what, codes = f"nothing is left when a {by} is left out", shown({str(label) for label in labels})
+        raise DataError(what, codes, "two or more with estimates", "choose a lower level")
+    return group
 
 
 def _seen(fit: Fit) -> np.ndarray:
     return np.asarray(fit.design.observed.any(axis=(0, 2)))
 
 
+def several(fit: Fit) -> bool:
+    """Return whether there are estimates in several gemeenten."""
+    areas = fit.areas
+    return bool(areas.parents(areas.parent(areas.base))[_seen(fit)[: len(areas.codes)]].nunique() > 1)
+
+
 def _folds(group: Ints, folds: int, rng: np.random.Generator) -> Ints:
     """The fold of each site; groups are dealt out at random."""
-    n = group.max() + 1
-    dealt = rng.permutation(n) % min(folds, n)
+    groups = group.max() + 1
+    dealt = rng.permutation(groups) % min(folds, groups)
     return np.where(group >= 0, dealt[group], -1)
 
 
@@ -216,7 +203,7 @@ def _predicted(at: Given, fold: Ints | None) -> tuple[Floats, Floats, Floats, Fl
     """
     design, noise, residual = at.design, at.noise, at.residual
     s, k, d = design.y.shape
-    m, v, density, together = np.zeros((k, s * d)), np.ones((k, s * d)), np.zeros(k), np.zeros(k)
+    predictions, variances, density, together = np.zeros((k, s * d)), np.ones((k, s * d)), np.zeros(k), np.zeros(k)
     # each site's part of the constant of the likelihood, that stays when its information is put to zero
     square = np.einsum("skd,skd->k", residual, np.linalg.solve(noise, residual[..., None])[..., 0])
     count = design.observed.sum(axis=(0, 2))
@@ -225,33 +212,33 @@ def _predicted(at: Given, fold: Ints | None) -> tuple[Floats, Floats, Floats, Fl
     seen = np.moveaxis(design.observed, 1, 0).reshape(k, s * d)
     y = np.moveaxis(residual, 1, 0).reshape(k, s * d)
     for sites, mean, covariance, others in _cavities(at, fold):
-        c = jacobian @ covariance @ jacobian.T
-        for t in range(s):
-            part = slice(t * d, (t + 1) * d)
-            c[:, part, part] += noise[t, sites]
+        spread = jacobian @ covariance @ jacobian.T
+        for source in range(s):
+            part = slice(source * d, (source + 1) * d)
+            spread[:, part, part] += noise[source, sites]
         predicted = mean @ jacobian.T
         both = seen[sites][:, :, None] & seen[sites][:, None, :]
-        c = np.where(both, c, np.eye(s * d))
+        spread = np.where(both, spread, np.eye(s * d))
         off = np.where(seen[sites], y[sites] - predicted, 0.0)
-        quadratic = np.einsum("ki,ki->k", off, np.linalg.solve(c, off[..., None])[..., 0])
-        logdet = np.linalg.slogdet(c)[1]
-        m[sites], v[sites] = predicted, np.einsum("kii->ki", c)
+        quadratic = np.einsum("ki,ki->k", off, np.linalg.solve(spread, off[..., None])[..., 0])
+        logdet = np.linalg.slogdet(spread)[1]
+        predictions[sites], variances[sites] = predicted, np.einsum("kii->ki", spread)
         density[sites] = -0.5 * (quadratic + logdet + seen[sites].sum(axis=1) * np.log(2 * np.pi))
         if fold is not None:
             together[sites] = at.posterior.log_likelihood - others + constant[sites].sum()
-    return y - m, v, density, density if fold is None else together
+    return y - predictions, variances, density, density if fold is None else together
 
 
 def _jacobian(at: Given) -> Floats:
     """Derivatives of the predictions by (e, alpha), shape (S W, W + L)."""
     design = at.design
     s, _, d = design.y.shape
-    out = np.zeros((s * d, d + int(design.linked.sum())))
-    out[np.arange(s * d), np.tile(np.arange(d), s)] = at.hyper.slope.ravel()
+    jacobian = np.zeros((s * d, d + int(design.linked.sum())))
+    jacobian[np.arange(s * d), np.tile(np.arange(d), s)] = at.hyper.slope.ravel()
     source, dim = np.nonzero(design.linked)
     sd = np.array([link.offset.sd for *_, link in design.links])
-    out[source * d + dim, d + np.arange(len(source))] = sd
-    return out
+    jacobian[source * d + dim, d + np.arange(len(source))] = sd
+    return jacobian
 
 
 def _cavities(at: Given, fold: Ints | None) -> Iterator[tuple[Ints, Floats, Floats, float]]:
@@ -262,64 +249,54 @@ def _cavities(at: Given, fold: Ints | None) -> Iterator[tuple[Ints, Floats, Floa
     if fold is None:
         local = at.local
         mean, covariance = _joint(at.posterior)
-        known = np.concatenate(
-            [np.concatenate([local.w, local.cross], axis=2),
-             np.concatenate([local.cross.swapaxes(1, 2), local.own], axis=2)], axis=1
-        )  # fmt: skip
+        known = np.block([[local.w, local.cross], [local.cross.swapaxes(1, 2), local.own]])
         linear = np.concatenate([local.b, local.linear], axis=1)
         left = np.eye(mean.shape[1]) - covariance @ known
         mean = np.linalg.solve(left, (mean - np.einsum("kij,kj->ki", covariance, linear))[..., None])[..., 0]
         yield np.arange(len(mean)), mean, np.linalg.solve(left, covariance), np.nan
         return
-    for f in range(fold.max() + 1):
-        out = fold == f
-        others = at.without(out)
+    for number in range(fold.max() + 1):
+        others, sites = at.without(fold == number), np.flatnonzero(fold == number)
         mean, covariance = _joint(others)
-        sites = np.flatnonzero(out)
         yield sites, mean[sites], covariance[sites], others.log_likelihood
 
 
 def _joint(posterior: Conditional) -> tuple[Floats, Floats]:
     """Mean and covariance of (e - m0, alpha) at each site."""
-    q = posterior.scores
-    k, n_alpha = len(q.mean), len(q.alpha)
-    mean = np.concatenate([q.mean, np.tile(q.alpha, (k, 1))], axis=1)
-    low = np.tile(q.alpha_covariance, (k, 1, 1)).reshape(k, n_alpha, n_alpha)
-    upper = np.concatenate([q.covariance, q.with_alpha], axis=2)
-    return mean, np.concatenate([upper, np.concatenate([q.with_alpha.swapaxes(1, 2), low], axis=2)], axis=1)
+    scores = posterior.scores
+    sites, n_alpha = len(scores.mean), len(scores.alpha)
+    mean = np.concatenate([scores.mean, np.tile(scores.alpha, (sites, 1))], axis=1)
+    alpha = np.tile(scores.alpha_covariance, (sites, 1, 1)).reshape(sites, n_alpha, n_alpha)
+    return mean, np.block([[scores.covariance, scores.with_alpha], [scores.with_alpha.swapaxes(1, 2), alpha]])
 
 
 def _collected(
     fit: Fit, by: str, group: Ints, off: Floats, variance: Floats, density: Floats, together: Floats
 ) -> LeftOut:
     """Mix over the values of the hyperparameters (first dimension), and label."""
-    design = fit.design
-    k, d = design.y.shape[1:]
+    design, labels, d = fit.design, _labels(fit, by), len(fit.design.columns)
     seen = _seen(fit) & (group >= 0)
     names, one, place = np.unique(group[seen], return_index=True, return_inverse=True)
     of_group = np.array([np.bincount(place, row[seen], len(names)) for row in density])
     weight = np.exp(log_softmax(-together[:, seen][:, one], axis=0))  # 1 / p(y_f | others, theta)
     total = logsumexp(of_group, axis=0, b=weight)
-    at = np.zeros((len(density), k))
+    at = np.zeros_like(density)
     at[:, seen] = weight[:, place]
-    labels = _labels(fit, by)
     source, site, dim = np.nonzero(design.observed & (group >= 0)[None, :, None])
-    o, v, w = (a[:, site, source * d + dim] if a.ndim == 3 else a[:, site] for a in (off, variance, at))
+    column = source * d + dim
+    o, v, w = off[:, site, column], variance[:, site, column], at[:, site]
     mean_off = (w * o).sum(axis=0)
     sd = np.sqrt((w * (v + o**2)).sum(axis=0) - mean_off**2)
     y = design.y[source, site, dim]
-    n = [
-        pd.Series(e.respondents[:, j], index=e.codes).reindex(design.site_codes, fill_value=0).to_numpy()
-        for e in fit.direct.sources
-        for j in range(d)
-    ]
+    counts = [pd.DataFrame(survey.respondents, index=survey.codes) for survey in fit.direct.sources]
+    respondents = np.hstack([count.reindex(design.site_codes, fill_value=0) for count in counts])
     table = pd.DataFrame(
         {
             "source": np.array(design.sources, dtype=object)[source],
             "area_code": np.array(design.site_codes, dtype=object)[site],
             "measure": np.array(design.columns, dtype=object)[dim],
             "group": labels[site],
-            "n_respondents": np.array(n)[source * d + dim, site],
+            "n_respondents": respondents[site, column],
             "y": y,
             "mean": y - mean_off,
             "sd": sd,

@@ -33,16 +33,8 @@ CLASSES = {"0": (0, 0), "1-5": (1, 5), "6-20": (6, 20), "21-100": (21, 100), "10
 def gain(table: pd.DataFrame, published: pd.DataFrame) -> list[dict[str, Any]]:
     """Return, per level and class of respondents, how much smaller uncertainty is than that of direct estimates.
 
-    Parameters
-    ----------
-    table, published : DataFrame
-        Of the contract: all figures, and those that are published. A median of few areas is of the latter.
-
-    Returns
-    -------
-    list of dict
-        `level`, `class`, `figures`, `sd` and `direct_se` (medians), `variance_ratio` (median over figures with a direct
-        standard error; None without any).
+    Medians of `sd`, of `direct_se` and of the ratio of variances (None without any direct standard error), from tables
+    of the contract: of few areas of those that are published, of others of all figures.
     """
     rows = []
     for level, part in table.groupby("level", sort=False):
@@ -68,45 +60,32 @@ def gain(table: pd.DataFrame, published: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def agreement(table: pd.DataFrame, level: str = "gemeente") -> list[dict[str, Any]]:
-    """Return how well estimates agree with direct ones, per measure.
+    """Return, per measure, how well estimates before benchmarking agree with direct ones, at a level with good ones.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Of the contract, before benchmarking.
-    level : str
-        Where direct estimates are good.
-
-    Returns
-    -------
-    list of dict
-        `measure`, `areas`, `bias` (mean of y - m), `slope` and `slope_se` (None below three areas), `W`, its degrees of
-        freedom `areas`, `p`, and `coverage_95`.
+    `bias` is the mean of y - m; `slope` and `slope_se` are None below three areas; `W` has `areas` degrees of freedom.
     """
     rows = []
     for measure, part in table[table["level"] == level].groupby("measure", sort=False):
         y, s, m, p = (part[c].to_numpy(dtype=float) for c in ("direct", "direct_se", "estimate", "sd"))
         with np.errstate(invalid="ignore"):
             kept = np.isfinite(s) & (s > p)
-        y, m, s, variance = y[kept], m[kept], s[kept], s[kept] ** 2 - p[kept] ** 2
-        n = len(y)
-        if n == 0:
+        if not kept.any():
             continue
-        w = ((y - m) ** 2 / variance).sum()
-        slope = slope_se = None
-        if n > 2 and np.ptp(m) > 0:
+        y, m, s, variance = y[kept], m[kept], s[kept], s[kept] ** 2 - p[kept] ** 2
+        areas, statistic, slope, slope_se = len(y), float(((y - m) ** 2 / variance).sum()), None, None
+        if areas > 2 and np.ptp(m) > 0:
             centred = m - np.average(m, weights=s**-2.0)
             information = (centred**2 / s**2).sum()
             slope, slope_se = float((centred * y / s**2).sum() / information), float(information**-0.5)
         rows.append(
             {
                 "measure": measure,
-                "areas": n,
+                "areas": areas,
                 "bias": float((y - m).mean()),
                 "slope": slope,
                 "slope_se": slope_se,
-                "W": float(w),
-                "p": float(chi2.sf(w, n)),
+                "W": statistic,
+                "p": float(chi2.sf(statistic, areas)),
                 "coverage_95": float((np.abs(y - m) < 1.96 * np.sqrt(variance)).mean()),
             }
         )
@@ -116,35 +95,26 @@ def agreement(table: pd.DataFrame, level: str = "gemeente") -> list[dict[str, An
 def explained(fit: Fit, shown: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """Return the share of the variance between buurten that goes with each covariate.
 
-    Parameters
-    ----------
-    fit : Fit
-    shown : ndarray of bool, shape (N,)
-        Buurten with residents that count: those that are published.
-
-    Returns
-    -------
-    list of dict
-        Per column of the model matrix but the intercept, and for all together: `covariate`, `measure`, `mean`, `lower`,
-        `upper` (95%) of its coefficient (None for all together) and `share`, the posterior mean of Var(x b) / Var(eta)
-        over buurten. Columns that go together share what they explain: their shares do not add up. Associations.
+    Per column of the model matrix but the intercept, and for all together: `covariate`, `measure`, `mean`, `lower`,
+    `upper` (95%) of its coefficient (None for all together) and `share`, the posterior mean of Var(x b) / Var(eta) over
+    the buurten that are published, `shown`, shape (N,). Columns that go together share what they explain: their shares
+    do not add up. Associations.
     """
     live, names = fit.areas.inhabited & shown, fit.design.coefficients
-    chosen = [k for k, name in enumerate(names) if name != "Intercept"]
+    chosen = [column for column, name in enumerate(names) if name != "Intercept"]
     if not chosen or live.sum() < 2:
         return []
     x, beta = fit.design.x[live][:, chosen], fit.draws.hyper["beta"][1]
     beta = beta.reshape(-1, *beta.shape[2:])[:, chosen]
     between = fit.draws.flat[:, live].var(axis=1)
-    own = x.var(axis=0)[None, :, None] * beta**2 / between[:, None]
+    shares = x.var(axis=0)[None, :, None] * beta**2 / between[:, None]
     every = np.einsum("skd,kl,sld->sd", beta, np.atleast_2d(np.cov(x.T, bias=True)), beta) / between
     lower, upper = np.quantile(beta, [0.025, 0.975], axis=0)
-    rows = []
-    for d, measure in enumerate(fit.draws.subdimensions):
-        for i, k in enumerate(chosen):
-            coefficient = {"mean": beta[:, i, d].mean(), "lower": lower[i, d], "upper": upper[i, d]}
-            row = {"covariate": names[k], "measure": measure, **{n: float(v) for n, v in coefficient.items()}}
-            rows.append(row | {"share": float(min(own[:, i, d].mean(), 1.0))})
-        together = {"covariate": EVERYTHING, "measure": measure, "mean": None, "lower": None, "upper": None}
-        rows.append(together | {"share": float(min(every[:, d].mean(), 1.0))})
-    return rows
+    rows: list[tuple[Any, ...]] = []
+    for dim, measure in enumerate(fit.draws.subdimensions):
+        for place, column in enumerate(chosen):
+            coefficient = beta[:, place, dim].mean(), lower[place, dim], upper[place, dim]
+            share = min(shares[:, place, dim].mean(), 1.0)
+            rows.append((names[column], measure, *map(float, (*coefficient, share))))
+        rows.append((EVERYTHING, measure, None, None, None, float(min(every[:, dim].mean(), 1.0))))
+    return [dict(zip(("covariate", "measure", "mean", "lower", "upper", "share"), row, strict=True)) for row in rows]

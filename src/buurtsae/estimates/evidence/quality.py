@@ -31,7 +31,7 @@ from buurtsae.engines.eblup import described, multivariate
 from buurtsae.errors import BuurtsaeError
 from buurtsae.estimates.disclosure.release import FEW
 from buurtsae.estimates.evidence.contribution import contributions
-from buurtsae.estimates.evidence.crossvalidation import LeftOut, fingerprint, left_out
+from buurtsae.estimates.evidence.crossvalidation import LeftOut, fingerprint, left_out, several
 from buurtsae.estimates.evidence.evidence import agreement, explained, gain
 from buurtsae.estimates.evidence.residuals import graph_of, moran, predictions, residuals
 from buurtsae.estimates.evidence.sidebyside import classical_rows, side_by_side
@@ -42,6 +42,8 @@ from buurtsae.origin import areas_made, as_in
 from buurtsae.ranges import Count, Share
 from buurtsae.schemas import records
 from buurtsae.survey.codebook import titled
+
+OURS = (BoundaryWarning, NotConvergedWarning)  # of the classical estimators
 
 
 @dataclass(frozen=True)
@@ -87,22 +89,22 @@ def quality(
     gate : Gate, optional
     run : dict, optional
         What identifies the run (run_id, title, created, versions).
-    scales : sequence of mapping, optional
+    scales : sequence of mapping
         Reliability of the scales, one row each: it needs the answers, which estimates no longer have.
     weights : bool
         Also how ranks and labels of buurten move under other weights of the concept.
     """
     fit, gate = est.fit, gate or Gate()
     convergence = _convergence(est)
-    (predictive, lowest), out = _predictive(est), _left_out(fit)
+    (predictive, lowest), left = _predictive(est), _left_out(fit)
     return {
         "run": {"engine": fit.engine, "seed": fit.seed, **(run or {})},
-        "gate": _gate(gate, convergence, lowest, out[est.areas.base]),
+        "gate": _gate(gate, convergence, lowest, left[est.areas.base]),
         "convergence": convergence,
         "hyperparameters": _hyperparameters(fit),
         "predictive": predictive,
-        "left_out": [row for part in out.values() for row in _calibration(est, part)],
-        "density": _density(est, out),
+        "left_out": [row for part in left.values() for row in _calibration(est, part)],
+        "density": _density(est, left),
         "comparison": _comparison(est),
         "agreement": agreement(est.compared, est.areas.parent(est.areas.base)),
         "gain": gain(est.table, est.published),
@@ -111,7 +113,7 @@ def quality(
         "moran": moran(fit, est.release),
         "residuals": _residuals(est),
         "areas": est.areas.audit(),
-        "graph": _graph_audit(fit),
+        "graph": graph.audit() if (graph := graph_of(fit)) else {},
         "sources": _sources(est),
         "scales": [dict(row) for row in scales],
         "variances": _variances(fit),
@@ -132,42 +134,36 @@ def _convergence(est: Estimates) -> dict[str, Any]:
     if (certificate := draws.certificate) is not None:
         return {"independent": len(draws.flat), **certificate.record()}
     table = est.convergence
-    worst = table["rhat"].idxmax()
-    chains, per_chain = draws.shape
     return {
-        "chains": chains,
-        "draws": per_chain,
+        "chains": draws.shape[0],
+        "draws": draws.shape[1],
         "quantities": len(table),
         "rhat_max": float(table["rhat"].max()),
         "ess_bulk_min": float(table["ess_bulk"].min()),
         "ess_tail_min": float(table["ess_tail"].min()),
         "divergences": draws.divergences,
-        "worst": " ".join(worst),
+        "worst": " ".join(table["rhat"].idxmax()),
     }
 
 
 def _left_out(fit: Fit) -> dict[str, LeftOut]:
     """Predictions of each buurt from all others, and of gemeenten where there are several with estimates."""
-    seen = np.asarray(fit.design.observed.any(axis=(0, 2)))[: len(fit.areas.codes)]
     base, above = fit.areas.base, fit.areas.parent(fit.areas.base)
-    several = fit.areas.parents(above)[seen].nunique() > 1
-    return {base: left_out(fit), **({above: left_out(fit, above, values=4)} if several else {})}
+    return {base: left_out(fit), **({above: left_out(fit, above, values=4)} if several(fit) else {})}
 
 
-def _calibration(est: Estimates, out: LeftOut) -> list[dict[str, Any]]:
+def _calibration(est: Estimates, left: LeftOut) -> list[dict[str, Any]]:
     """Of what may go into one number: few hidden estimates would show in it."""
-    parts = out.table.groupby(["source", "measure"], sort=False)
+    parts = left.table.groupby(["source", "measure"], sort=False)
     kept = [rows[est.release.counted(rows, est.fit.direct)] for _, rows in parts]
-    found = replace(out, table=pd.concat(kept)).calibration().assign(left_out=out.by)
-    rows: list[dict[str, Any]] = found.to_dict("records")
-    return rows
+    return replace(left, table=pd.concat(kept)).calibration().assign(left_out=left.by).to_dict("records")
 
 
-def _density(est: Estimates, out: dict[str, LeftOut]) -> dict[str, Any]:
+def _density(est: Estimates, left: dict[str, LeftOut]) -> dict[str, Any]:
     """Log predictive density of left-out gemeenten: what `compare` sets runs on the same data against each other by."""
-    if (level := est.areas.parent(est.areas.base)) not in out:
+    if (level := est.areas.parent(est.areas.base)) not in left:
         return {}
-    groups = out[level].published(est.release.open_of_sources(out[level].table, est.fit.direct))
+    groups = left[level].published(est.release.open_of_sources(left[level].table, est.fit.direct))
     groups = groups[est.release.shown_direct(level, groups.index)]
     return {
         "data": fingerprint(est.fit),
@@ -177,79 +173,51 @@ def _density(est: Estimates, out: dict[str, LeftOut]) -> dict[str, Any]:
     }
 
 
-def _gate(gate: Gate, convergence: dict[str, Any], coverage: float, out: LeftOut) -> dict[str, Any]:
-    left_coverage = float(((out.table["pit"] - 0.5).abs() < 0.475).mean())
-    c, g = convergence, gate
+def _gate(gate: Gate, convergence: dict[str, Any], coverage: float, left: LeftOut) -> dict[str, Any]:
+    left_coverage = float(((left.table["pit"] - 0.5).abs() < 0.475).mean())
     rows: list[tuple[str, str, str, float, float, str]]
-    if "khat" in c:
+    if "khat" in convergence:
+        weights = "Pareto k-hat van de gewichten", "Pareto k-hat of the weights"
+        values = "Effectieve waarden van de hyperparameters", "effective values of the hyperparameters"
         rows = [
-            ("khat", "Pareto k-hat van de gewichten", "Pareto k-hat of the weights", c["khat"], g.khat_max, "max"),
-            (
-                "hyper_effective",
-                "Effectieve waarden van de hyperparameters",
-                "effective values of the hyperparameters",
-                c["effective"],
-                g.min_hyper_effective,
-                "min",
-            ),
+            ("khat", *weights, convergence["khat"], gate.khat_max, "max"),
+            ("hyper_effective", *values, convergence["effective"], gate.min_hyper_effective, "min"),
         ]
-    elif "converged" in c:
-        what = f"{c['method']} geconvergeerd (1 = ja)", f"{c['method']} converged (1 = yes)"
-        rows = [("converged", *what, float(c["converged"]), 1.0, "min")]
+    elif "converged" in convergence:
+        method = convergence["method"]
+        what = f"{method} geconvergeerd (1 = ja)", f"{method} converged (1 = yes)"
+        rows = [("converged", *what, float(convergence["converged"]), 1.0, "min")]
     else:
-        ess = "Kleinste effectieve steekproef"
+        size, steps = ("Kleinste effectieve steekproef", "lowest bulk ESS"), ("Divergente stappen", "divergences")
         rows = [
-            ("rhat_max", "Hoogste R-hat", "highest R-hat", c["rhat_max"], g.rhat_max, "max"),
-            ("ess_bulk_min", ess, "lowest bulk ESS", c["ess_bulk_min"], g.ess_bulk_min, "min"),
-            ("divergences", "Divergente stappen", "divergences", c["divergences"], g.max_divergences, "max"),
+            ("rhat_max", "Hoogste R-hat", "highest R-hat", convergence["rhat_max"], gate.rhat_max, "max"),
+            ("ess_bulk_min", *size, convergence["ess_bulk_min"], gate.ess_bulk_min, "min"),
+            ("divergences", *steps, convergence["divergences"], gate.max_divergences, "max"),
         ]
-    rows.append(
-        (
-            "predictive_coverage",
-            "Dekking van de voorspelling (laagste)",
-            "posterior predictive coverage (lowest)",
-            coverage,
-            g.min_predictive_coverage,
-            "min",
-        )
-    )
-    rows.append(
-        (
-            "left_out_coverage",
-            "Dekking van weggelaten buurten",
-            "coverage of areas that were left out",
-            left_coverage,
-            g.min_left_out_coverage,
-            "min",
-        )
-    )
-    checks = [
-        {
-            "id": i,
-            "nl": nl,
-            "en": en,
-            "value": value,
-            "threshold": threshold,
-            "direction": direction,
-            "passed": bool(value <= threshold if direction == "max" else value >= threshold),
-        }
-        for i, nl, en, value, threshold, direction in rows
+    lowest = "Dekking van de voorspelling (laagste)", "posterior predictive coverage (lowest)"
+    omitted = "Dekking van weggelaten buurten", "coverage of areas that were left out"
+    rows += [
+        ("predictive_coverage", *lowest, coverage, gate.min_predictive_coverage, "min"),
+        ("left_out_coverage", *omitted, left_coverage, gate.min_left_out_coverage, "min"),
     ]
-    return {"passed": all(c["passed"] for c in checks), "checks": checks}
+    keys = "id", "nl", "en", "value", "threshold", "direction"
+    checks: list[dict[str, Any]] = [dict(zip(keys, row, strict=True)) for row in rows]
+    for check in checks:
+        value, threshold = check["value"], check["threshold"]
+        check["passed"] = bool(value <= threshold if check["direction"] == "max" else value >= threshold)
+    return {"passed": all(check["passed"] for check in checks), "checks": checks}
 
 
 def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
     table = fit.draws.hyperparameters()
     if fit.engine == "eblup":  # coefficients, and Sigma with asymptotic standard errors; nothing has a prior
         with warnings.catch_warnings():
-            for category in (BoundaryWarning, NotConvergedWarning):  # the certificate of the draws says it
+            for category in OURS:  # the certificate of the draws says it
                 warnings.simplefilter("ignore", category)
             components = multivariate(fit.design).components
         columns = {"mean": components["estimate"], "sd": components["std_error"]}
         sigma = {"name": "Sigma", "measure": components.index, **columns}
-        both = pd.concat([table, pd.DataFrame(sigma)], ignore_index=True).assign(prior=None).astype(object)
-        records: list[dict[str, Any]] = both.where(both.notna(), None).to_dict("records")
-        return records
+        return records(pd.concat([table, pd.DataFrame(sigma)], ignore_index=True).assign(prior=None))
     priors = _priors(fit)
     return [
         {**row, "prior": fit.model.intercept.words if "Intercept" in row["measure"] else priors[row["name"]]}
@@ -264,25 +232,20 @@ def _priors(fit: Fit) -> dict[str, str]:
         "lambda": (model.link.slope, model.participatory.slope),
         "tau": (model.link.extra, model.participatory.extra),
     }
-    out: dict[str, str] = {
+    priors: dict[str, str] = {
         name: Note("{own}, participatory {other}", "{own}, participatief {other}", own=survey, other=other)
         for name, (survey, other) in links.items()
     }
-    out |= {"beta": model.coefficient.words}
+    priors |= {"beta": model.coefficient.words}
     if model.variances is not None:
-        out["kappa"] = model.variances.words
-    out |= {f"{term.name}.{p.name}": p.prior.words for term in model.terms for p in term.parameters}
-    return out
-
-
-def _pairs(fit: Fit) -> list[tuple[int, int]]:
-    return [(s, int(d)) for s, source in enumerate(fit.direct.sources) for d in np.flatnonzero(source.informs)]
+        priors["kappa"] = model.variances.words
+    return priors | {f"{term.name}.{p.name}": p.prior.words for term in model.terms for p in term.parameters}
 
 
 def _predictive(est: Estimates) -> tuple[list[dict[str, Any]], float]:
     """Rows for the report, of what may go into one number, and for the gate the lowest coverage of all estimates."""
-    fit, rng, out, lowest = est.fit, np.random.default_rng(est.fit.seed), [], 1.0
-    for s, d in _pairs(fit):
+    fit, rng, rows, lowest = est.fit, np.random.default_rng(est.fit.seed), [], 1.0
+    for s, d in np.argwhere([source.informs for source in fit.direct.sources]).tolist():
         source, measure = fit.direct.sources[s], fit.direct.subdimensions[d]
         prediction, y, v = predictions(fit, s, d)
         replicate = prediction + rng.normal(size=prediction.shape) * np.sqrt(v)
@@ -290,19 +253,12 @@ def _predictive(est: Estimates) -> tuple[list[dict[str, Any]], float]:
         inside = (y >= lower) & (y <= upper)
         lowest = min(lowest, float(inside.mean()))
         codes = source.codes[np.isfinite(source.mean[:, d])]
-        rows = pd.DataFrame({"source": source.source, "area_code": codes, "measure": measure})
-        kept = est.release.counted(rows, fit.direct)
-        chi2 = ((y - prediction) ** 2 / v).mean(axis=0)[kept]
-        out.append(
-            {
-                "source": source.source,
-                "measure": measure,
-                "areas": int(kept.sum()),
-                "chi2_per_area": float(chi2.mean()) if kept.any() else None,
-                "coverage_95": float(inside[kept].mean()) if kept.any() else None,
-            }
-        )
-    return out, lowest
+        what = {"source": source.source, "measure": measure}
+        kept = est.release.counted(pd.DataFrame({**what, "area_code": codes}), fit.direct)
+        square = ((y - prediction) ** 2 / v).mean(axis=0)
+        chi2, coverage = (float(part[kept].mean()) if kept.any() else None for part in (square, inside))
+        rows.append({**what, "areas": int(kept.sum()), "chi2_per_area": chi2, "coverage_95": coverage})
+    return rows, lowest
 
 
 def _comparison(est: Estimates) -> list[dict[str, Any]]:
@@ -317,17 +273,17 @@ def _comparison(est: Estimates) -> list[dict[str, Any]]:
 
 def _benchmarks(est: Estimates) -> dict[str, Any]:
     """How the draws were made to agree with benchmarks, what these say of the model, and how far scores moved."""
-    found = est.benchmarked
-    if found is None:
+    benchmarked = est.benchmarked
+    if benchmarked is None:
         return {}
-    shift = found.shift[est.release.open(found.shift)].groupby(["level", "measure"], sort=False)
+    shift = benchmarked.shift[est.release.open(benchmarked.shift)].groupby(["level", "measure"], sort=False)
     moved = shift.agg(areas=("shift", "size"), shift=("shift", "mean"), largest=("shift", lambda s: s.abs().max()))
     return {
-        "method": found.method,
-        "respondents": found.respondents,
-        "effective": found.effective,
-        "strained": int(found.strain["strains"].sum()),
-        "strain": found.strain[est.release.open(found.strain)].drop(columns="strains").to_dict("records"),
+        "method": benchmarked.method,
+        "respondents": benchmarked.respondents,
+        "effective": benchmarked.effective,
+        "strained": int(benchmarked.strain["strains"].sum()),
+        "strain": benchmarked.strain[est.release.open(benchmarked.strain)].drop(columns="strains").to_dict("records"),
         "shift": moved.reset_index().to_dict("records"),
     }
 
@@ -341,15 +297,15 @@ def _classical(est: Estimates) -> dict[str, Any]:
             rows, refused = classical_rows(table[est.release.shown(est.areas.base, table["area_code"])]), ""
         except BuurtsaeError as error:  # the report tells it: a model may be fine without a classical counterpart
             rows, refused = [], _line(error)
-    for w in warned:  # the report tells those of the estimators; others go on
-        if not issubclass(w.category, BoundaryWarning | NotConvergedWarning):
-            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-    told = [_said(w.message) for w in warned if issubclass(w.category, BoundaryWarning | NotConvergedWarning)]
-    return {"refused": refused, "notes": told, "rows": rows}
+    notes = [_said(warning.message) for warning in warned if issubclass(warning.category, OURS)]
+    for warning in warned:  # the report tells those of the estimators; others go on
+        if not issubclass(warning.category, OURS):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return {"refused": refused, "notes": notes, "rows": rows}
 
 
-def _line(said: object) -> str:
-    return " ".join(str(said).split())
+def _line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 def _said(warning: Warning | str) -> Note:
@@ -361,66 +317,56 @@ def _said(warning: Warning | str) -> Note:
 def _residuals(est: Estimates) -> dict[str, dict[str, float]]:
     """Residuals of buurten whose direct estimates may be known: a residual gives these away."""
     buurten = est.published[(est.published["level"] == est.areas.base) & est.published["direct"].notna()]
-    shown = {m: set(rows["area_code"]) for m, rows in buurten.groupby("measure")}
-    found = residuals(est.fit)
-    return {m: z[z.index.isin(list(shown.get(m, ())))].round(2).to_dict() for m, z in found.items()}
+    shown = {measure: set(rows["area_code"]) for measure, rows in buurten.groupby("measure")}
+    return {m: z[z.index.isin(list(shown.get(m, ())))].round(2).to_dict() for m, z in residuals(est.fit).items()}
 
 
 def _sensitivity(est: Estimates) -> list[dict[str, Any]]:
     table = sensitivity(est)
-    records: list[dict[str, Any]] = table[table["level"] == est.areas.base].drop(columns="level").to_dict("records")
-    return records
-
-
-def _graph_audit(fit: Fit) -> dict[str, object]:
-    graph = graph_of(fit)
-    return graph.audit() if graph else {}
+    return table[table["level"] == est.areas.base].drop(columns="level").to_dict("records")
 
 
 def _covariates(est: Estimates) -> list[dict[str, Any]]:
-    rows = [{"covariate": (r := c.record()).pop("name"), **r} for c in est.fit.design.covariates]
-    made = areas_made(est.fictitious)
+    rows, made = [covariate.record() for covariate in est.fit.design.covariates], areas_made(est.fictitious)
+    rows = [{"covariate": row.pop("name"), **row} for row in rows]
     return [row | {"source": as_in(Note(row["source"], row["source"]), made).nl} for row in rows]
 
 
 def _sources(est: Estimates) -> list[dict[str, Any]]:
-    fit, out = est.fit, []
-    for s, source in enumerate(fit.direct.sources):
-        book = titled(source.source)
-        entry: dict[str, Any] = {
+    fit, entries = est.fit, []
+    for number, source in enumerate(fit.direct.sources):
+        notes, respondents, skipped, book = [], int(source.respondents.max(axis=1).sum()), {}, titled(source.source)
+        if fit.direct.scores:
+            frame = fit.direct.scores[number].frame
+            asked = [name for name in fit.direct.subdimensions if frame[name].notna().any()]
+            respondents, skipped = len(frame), {name: int(frame[name].isna().sum()) for name in asked}
+        else:
+            notes = [Note("direct estimates given at area level", "directe schattingen, elders per gebied gemaakt")]
+        entry = {
             "source": source.source,
             "title": as_in(Note(book.en or book.nl, book.nl), bool(est.fictitious)).nl,
             "kind": f"simulated {source.kind}" if est.fictitious else source.kind,
             "year": source.year,
             "level": source.level,
             "areas": len(source.codes),
-            "notes": [],
+            "notes": notes,
+            "respondents": respondents,
+            "without_answer": skipped,
         }
-        if fit.direct.scores:
-            frame = fit.direct.scores[s].frame
-            asked = [d for d in fit.direct.subdimensions if frame[d].notna().any()]
-            entry["respondents"] = len(frame)
-            entry["without_answer"] = {d: int(frame[d].isna().sum()) for d in asked}
-        else:
-            entry["respondents"] = int(source.respondents.max(axis=1).sum())
-            entry["without_answer"] = {}
-            entry["notes"] = [
-                Note("direct estimates given at area level", "directe schattingen, elders per gebied gemaakt")
-            ]
-        out.append(entry)
-    return out
+        entries.append(entry)
+    return entries
 
 
 def _variances(fit: Fit) -> list[dict[str, Any]]:
     """Standard errors of the direct estimates per source and sub-dimension, before and after smoothing."""
-    out = []
+    entries = []
     for (source, measure), rows in fit.direct.variances().groupby(["source", "measure"], sort=False):
         if len(rows) < FEW:  # a median would be the standard error of one
             continue
         before = rows["before"].where(rows["before"] > 0)
         ratio = np.sqrt(rows["after"] / before).dropna()
         low, high = np.quantile(ratio, [0.1, 0.9]).round(2) if len(ratio) else (None, None)
-        out.append(
+        entries.append(
             {
                 "source": source,
                 "measure": measure,
@@ -432,7 +378,7 @@ def _variances(fit: Fit) -> list[dict[str, Any]]:
                 "ratio_high": high,
             }
         )
-    return out
+    return entries
 
 
 def _notes(fit: Fit) -> list[Note]:

@@ -38,51 +38,46 @@ def predictions(fit: Fit, s: int, d: int) -> tuple[Floats, Floats, Floats]:
 
 def residuals(fit: Fit) -> dict[str, pd.Series]:
     """Return standardised residuals per sub-dimension, by buurt, of a reference that is known per buurt."""
-    found = {}
-    for d, name in enumerate(fit.direct.subdimensions):
-        s = int(fit.direct.reference[d])
-        source = fit.direct.sources[s]
+    by_measure = {}
+    for dim, name in enumerate(fit.direct.subdimensions):
+        reference = int(fit.direct.reference[dim])
+        source = fit.direct.sources[reference]
         if source.level != fit.areas.base:
             continue
-        prediction, y, v = predictions(fit, s, d)
-        seen = source.codes[np.isfinite(source.mean[:, d])]
-        found[name] = pd.Series((y - prediction.mean(axis=0)) / np.sqrt(v.mean(axis=0)), index=seen)
-    return found
+        prediction, y, variance = predictions(fit, reference, dim)
+        seen = source.codes[np.isfinite(source.mean[:, dim])]
+        by_measure[name] = pd.Series((y - prediction.mean(axis=0)) / np.sqrt(variance.mean(axis=0)), index=seen)
+    return by_measure
 
 
 def graph_of(fit: Fit) -> Graph | None:
     """Return the graph of a spatial term, if there is one, also where an engine fitted a model without it."""
-    return next((t.neighbours for t in (fit.asked or fit.model).terms if t.neighbours), None)
+    return next((term.neighbours for term in (fit.asked or fit.model).terms if term.neighbours), None)
 
 
 def moran(fit: Fit, release: Release | None = None) -> list[dict[str, Any]]:
     """Moran's I of the standardised residuals of a reference known per buurt, with the normal-theory p-value.
 
-    Parameters
-    ----------
-    fit : Fit
-    release : Release, optional
-        What may be published: where few residuals are hidden, these do not count.
+    Where the release hides few residuals, these do not count.
     """
-    graph = graph_of(fit)
-    if graph is None:
+    if (graph := graph_of(fit)) is None:
         return []
     from esda.moran import Moran
     from libpysal.graph import Graph as Contiguity
 
-    out = []
+    rows = []
     pairs = np.array(graph.codes)[graph.edges]
     for name, residual in residuals(fit).items():
         if release is not None:
             source = fit.direct.sources[fit.direct.reference[fit.direct.subdimensions.index(name)]].source
-            rows = pd.DataFrame({"source": source, "area_code": residual.index, "measure": name})
-            residual = residual[release.counted(rows, fit.direct)]
+            areas = pd.DataFrame({"source": source, "area_code": residual.index, "measure": name})
+            residual = residual[release.counted(areas, fit.direct)]
         both = pairs[np.isin(pairs, residual.index).all(axis=1)]
         linked = residual[residual.index.isin(both.ravel())]
         if len(linked) < 4:  # its variance needs four
             continue
-        ends = pd.DataFrame(np.vstack([both, both[:, ::-1]]), columns=["focal", "neighbor"]).assign(weight=1.0)
-        contiguity = Contiguity.from_adjacency(ends)
-        found = Moran(linked.loc[list(contiguity.unique_ids)].to_numpy(), contiguity, permutations=0)
-        out.append({"measure": name, "I": float(found.I), "p": float(found.p_norm)})
-    return out
+        ends = pd.DataFrame(np.vstack([both, both[:, ::-1]]), columns=["focal", "neighbor"])
+        contiguity = Contiguity.from_adjacency(ends.assign(weight=1.0))
+        index = Moran(linked.loc[list(contiguity.unique_ids)].to_numpy(), contiguity, permutations=0)
+        rows.append({"measure": name, "I": float(index.I), "p": float(index.p_norm)})
+    return rows

@@ -61,23 +61,18 @@ def side_by_side(fit: Fit) -> pd.DataFrame:
     model, direct = counterpart(fit.model, fit.direct)
     arrays = design(model, direct)
     if refused := supports(arrays):
-        raise ModelError(
-            "a classical estimate cannot stand beside these",
-            ", ".join(refused),
-            "reference sources per buurt",
-            "compare with another run instead",
-        )
+        what, expected = "a classical estimate cannot stand beside these", "reference sources per buurt"
+        raise ModelError(what, ", ".join(refused), expected, "compare with another run instead")
     classical = multivariate(arrays)
     live, names = fit.areas.inhabited, list(fit.direct.subdimensions)
     respondents = np.zeros((len(live), len(names)), dtype=np.int64)
     for source in direct.sources:
         respondents[fit.areas.codes.get_indexer(source.codes)] += source.respondents
-    seen = arrays.observed.any(axis=0)
-    sampling = np.where(seen, np.einsum("add->ad", classical.model.sampling_variance), np.nan)
+    variance = np.einsum("add->ad", classical.model.sampling_variance)
     columns = {
         "n_respondents": respondents,
         "direct": classical.model.y.to_numpy(),
-        "direct_se": np.sqrt(sampling),
+        "direct_se": np.sqrt(np.where(arrays.observed.any(axis=0), variance, np.nan)),
         "synthetic": classical.synthetic.to_numpy(),
         "synthetic_rmse": np.sqrt(classical.synthetic_mse.to_numpy()),
         "eblup": classical.eblup.to_numpy(),
@@ -87,17 +82,13 @@ def side_by_side(fit: Fit) -> pd.DataFrame:
         "sd": fit.draws.scores().std(axis=0),
     }
     index = pd.MultiIndex.from_product([fit.areas.codes[live], names], names=["area_code", "measure"])
-    return pd.DataFrame({name: v[live].ravel() for name, v in columns.items()}, index).reset_index()
+    return pd.DataFrame({name: values[live].ravel() for name, values in columns.items()}, index).reset_index()
 
 
 def classical_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the medians of the errors in a table of `side_by_side`, per measure and class of respondents.
 
-    Returns
-    -------
-    list of dict
-        `measure`, `class`, `figures`, `direct_se`, `synthetic_rmse`, `eblup_rmse`, `sd`, `gamma` (medians) and
-        `eblup_apart`, the root mean square of EBLUP less estimate; None below ten figures.
+    And `eblup_apart`, the root mean square of EBLUP less estimate; all None below ten figures.
     """
     medians = ["direct_se", "synthetic_rmse", "eblup_rmse", "sd", "gamma"]
     rows = []

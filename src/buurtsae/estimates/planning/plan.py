@@ -19,6 +19,7 @@ from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.estimates.labels import WIDEST, Rules
 from buurtsae.estimates.measured import measured
 from buurtsae.estimates.planning.preposterior import Preposterior, allocate, needed
+from buurtsae.figures import dutch
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates
 
@@ -83,26 +84,25 @@ class Plan:
         chosen = self.table[self.table["extra"] > 0]
         n = len(self.measures)
         names = f"elk van de {n} maten" if n > 1 else self.concept.nodes[self.measures[0]].nl
+        now, expected, target = (dutch(100 * share) for share in (self.share, self.share_expected, self.target))
         lines = [
-            f"{_whole(self.extra)} extra respondenten van {self.source} in {_whole(len(chosen))} buurten "
-            f"(budget {_whole(self.budget)}).",
-            f"Betrouwbaar voor {names}: nu {_percent(self.share)} van de buurten, naar verwachting "
-            f"{_percent(self.share_expected)}; het doel is {_percent(self.target)}.",
+            f"{dutch(self.extra, 0)} extra respondenten van {self.source} in {dutch(len(chosen), 0)} buurten "
+            f"(budget {dutch(self.budget, 0)}).",
+            f"Betrouwbaar voor {names}: nu {now}% van de buurten, naar verwachting {expected}%; het doel is {target}%.",
         ]
         if self.reached:
             lines.append("Het doel wordt naar verwachting bereikt.")
         elif self.needed is None:
             lines.append("Het doel is met extra respondenten alleen niet te bereiken, hoe groot het budget ook is.")
         else:
-            lines.append(f"Het doel wordt niet bereikt; daarvoor zijn {_whole(self.needed)} respondenten nodig.")
-        effect = f"{self.deff:.2f}".replace(".", ",")
+            lines.append(f"Het doel wordt niet bereikt; daarvoor zijn {dutch(self.needed, 0)} respondenten nodig.")
         lines.append(
             "Dit is een verwachting onder het geschatte model: hoe nauwkeurig de scores worden, niet hoe hoog. "
-            f"Ontwerpeffect {effect}; iedereen antwoordt zo volledig als tot nu toe."
+            f"Ontwerpeffect {dutch(self.deff, 2)}; iedereen antwoordt zo volledig als tot nu toe."
         )
         most = chosen.nlargest(10, "extra")
-        lines += [f"  {r.area_code} {r.area_name}: {_whole(r.extra)} erbij" for r in most.itertuples()]
-        lines += [f"  en {_whole(len(chosen) - len(most))} andere buurten"] if len(chosen) > len(most) else []
+        lines += [f"  {row.area_code} {row.area_name}: {dutch(row.extra, 0)} erbij" for row in most.itertuples()]
+        lines += [f"  en {dutch(len(chosen) - len(most), 0)} andere buurten"] if len(chosen) > len(most) else []
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -170,12 +170,8 @@ def plan(
     s = _source(fit, weights.loc[measures].to_numpy() > 0, source)
     p = Preposterior.of(fit, concept, weights.loc[measures], s, rules, max_per_area, deff)
     if (n := int(p.publishable.sum())) == 0:
-        raise DataError(
-            "no buurt may be published, however many answer",
-            f"min_residents = {rules.min_residents}",
-            "buurten with as many residents",
-            "lower `min_residents`",
-        )
+        what, least = "no buurt may be published, however many answer", f"min_residents = {rules.min_residents}"
+        raise DataError(what, least, "buurten with as many residents", "lower `min_residents`")
     goal = int(np.ceil(target * n - 1e-9))
     path = allocate(p, goal, budget)
     last = path[-1]
@@ -192,17 +188,11 @@ def plan(
             "label_expected": p.labels(last),
         }
     )
-    return Plan(
-        table=table[fit.areas.inhabited].reset_index(drop=True),
-        curve=pd.DataFrame([(m, good / n) for m, good in (state.point for state in path)], columns=["budget", "share"]),
-        budget=budget,
-        target=target,
-        needed=needed(p, last, goal),
-        measures=tuple(measures),
-        source=fit.direct.sources[s].source,
-        deff=deff,
-        concept=concept,
-    )
+    table = table[fit.areas.inhabited].reset_index(drop=True)
+    curve = pd.DataFrame([state.point for state in path], columns=["budget", "share"])
+    curve["share"] /= n
+    most, name = needed(p, last, goal), fit.direct.sources[s].source
+    return Plan(table, curve, budget, target, most, tuple(measures), name, deff, concept)
 
 
 def check_plan(
@@ -222,12 +212,10 @@ def check_plan(
     known = list(concept.matrix_of(direct.subdimensions).index)
     measures = [measure] if isinstance(measure, str) else list(known if measure is None else measure)
     if rules.max_width < WIDEST or rules.min_own_share > 0:
-        problems.add(
-            "a plan does not know rules about width or own-data share",
-            f"max_width = {rules.max_width:g}, min_own_share = {rules.min_own_share:g}",
-            "rules about residents, respondents and reliability",
-            "ask for the reliability that such a width needs",
-        )
+        what = "a plan does not know rules about width or own-data share"
+        thresholds = f"max_width = {rules.max_width:g}, min_own_share = {rules.min_own_share:g}"
+        expected = "rules about residents, respondents and reliability"
+        problems.add(what, thresholds, expected, "ask for the reliability that such a width needs")
     if not (isinstance(budget, int | np.integer) and 0 < budget <= 10**9):
         problems.add("the budget is impossible", cut(budget), "a whole number of respondents above 0", "correct it")
     for what, value in (("target", target), ("share of residents that may answer", max_per_area)):
@@ -236,20 +224,16 @@ def check_plan(
     if not 0.01 <= deff <= 100:
         expected = "0.01 to 100; 1 for a simple random sample"
         problems.add("the design effect is impossible", repr(deff), expected, "correct it")
-    if unknown := [m for m in measures if m not in known] or ([] if measures else ["no measure"]):
+    if unknown := [name for name in measures if name not in known] or ([] if measures else ["no measure"]):
         problems.add("there is no such measure", shown(unknown), shown(known, 10), "choose among these")
     if not direct.scores:
-        problems.add(
-            "planning needs the covariance of a respondent's scores",
-            "a table of estimates, without respondents",
-            "respondents and their scores",
-            "start from [[sources]]",
-        )
-    found = {t.source: t.level for t in direct.sources}
-    if source is not None and source not in found:
-        problems.add("there is no such source", cut(repr(source)), shown(found), "choose one of these")
-    elif direct.areas.base not in ({found[source]} if source else set(found.values())):
-        what = source or shown(found)
+        what, expected = "planning needs the covariance of a respondent's scores", "respondents and their scores"
+        problems.add(what, "a table of estimates, without respondents", expected, "start from [[sources]]")
+    levels = {origin.source: origin.level for origin in direct.sources}
+    if source is not None and source not in levels:
+        problems.add("there is no such source", cut(repr(source)), shown(levels), "choose one of these")
+    elif direct.areas.base not in ({levels[source]} if source else set(levels.values())):
+        what = source or shown(levels)
         problems.add("extra respondents have no buurt", f"{what} per wijk", "a source per buurt", "name another source")
     problems.raise_if_any()
 
@@ -258,16 +242,11 @@ def _source(fit: Fit, parts: NDArray[np.bool_], source: str | None) -> int:
     """Position of the source: as named, or of a survey, then of most sub-dimensions that are asked for."""
     sources = fit.direct.sources
     if source is not None:
-        return [t.source for t in sources].index(source)
-    wanted = parts.any(axis=0)
-    base = fit.areas.base
-    rank = [(t.level == base, t.kind == "survey", (t.informs & wanted).sum(), -i) for i, t in enumerate(sources)]
-    return max(range(len(sources)), key=lambda i: rank[i])
+        return [estimates.source for estimates in sources].index(source)
 
+    def rank(position: int) -> tuple[bool, bool, int, int]:
+        estimates = sources[position]
+        asked = int((estimates.informs & parts.any(axis=0)).sum())
+        return estimates.level == fit.areas.base, estimates.kind == "survey", asked, -position
 
-def _whole(n: int) -> str:
-    return f"{n:,}".replace(",", ".")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}%".replace(".", ",")
+    return max(range(len(sources)), key=rank)

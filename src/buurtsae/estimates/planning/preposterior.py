@@ -126,14 +126,14 @@ class Preposterior:
         release = Release.of(fit, fit.draws, rules)
         for measure, level, labels, values in level_draws(fit, concept):
             if level == areas.base and measure in weights.index:
-                k = weights.index.get_loc(measure)
-                drawn[areas.codes.get_indexer(labels), k] = values.var(axis=0, ddof=1)
-                between[k] = between_buurten(values, release.shown(level, labels))
+                column = weights.index.get_loc(measure)
+                drawn[areas.codes.get_indexer(labels), column] = values.var(axis=0, ddof=1)
+                between[column] = between_buurten(values, release.shown(level, labels))
         totals = fit.direct.totals(areas.base, concept)
         count = totals.pivot(index="area_code", columns="measure", values="n_respondents")
         count = count.reindex(index=areas.codes, columns=weights.index).fillna(0)
-        own = pd.Series(source.respondents.max(axis=1), index=source.codes).reindex(areas.codes, fill_value=0)
-        cap = np.floor(max_per_area * areas.population + 1e-9).astype(np.int64) - own.to_numpy()
+        asked = pd.Series(source.respondents.max(axis=1), index=source.codes).reindex(areas.codes, fill_value=0)
+        cap = np.floor(max_per_area * areas.population + 1e-9).astype(np.int64) - asked.to_numpy()
         return cls(
             at=given(fit),
             s=s,
@@ -145,7 +145,7 @@ class Preposterior:
             respondents=count.to_numpy(dtype=np.int64),
             cap=np.maximum(cap, 0),
             publishable=areas.inhabited & release.shown(areas.base, areas.codes),
-            imputed=np.isin(areas.codes, sorted({c for codes in fit.design.imputed.values() for c in codes})),
+            imputed=np.isin(areas.codes, sorted({code for codes in fit.design.imputed.values() for code in codes})),
             rules=rules,
         )
 
@@ -223,7 +223,7 @@ def allocate(p: Preposterior, goal: int, budget: int) -> list[State]:
         path.append(_extend(p, path[-1], first + int(np.ceil((goal - first) * share)), budget))
     path.append(_extend(p, path[-1], goal, budget))  # where the bound is none: the offset of a linked source is free
     lean = _extend(p, _trimmed(p, path[-1]), goal, budget)
-    return [*{s.point: s for s in path if s.point[0] < lean.point[0]}.values(), lean]
+    return [*{state.point: state for state in path if state.point[0] < lean.point[0]}.values(), lean]
 
 
 def needed(p: Preposterior, state: State, goal: int) -> int | None:

@@ -62,38 +62,36 @@ class Axis:
         areas, live = fit.areas, fit.areas.inhabited
         known = areas.frame.loc[live, covariate].astype(float).dropna()
         residents = pd.Series(areas.population, index=areas.codes)[known.index]
-        p = next(c for c in part.covariates if c.name == covariate)
+        provenance = next(entry for entry in part.covariates if entry.name == covariate)
 
         def at(values: Floats) -> Floats:
             """Rows of the model matrix where the covariate has these values."""
             if covariate in grouped:
-                place = [known.index[known == v][0] for v in values]
+                place = [known.index[known == value][0] for value in values]
                 column = prepared.loc[place, covariate].to_numpy()
             else:
-                column = (TRANSFORMS[p.transform][0](values) - p.mean) / p.sd
-            rest = {c: _held(prepared.loc[live, c], areas.population[live], c in grouped) for c in prepared}
+                column = (TRANSFORMS[provenance.transform][0](values) - provenance.mean) / provenance.sd
+            rest = {name: _held(prepared.loc[live, name], areas.population[live], name in grouped) for name in prepared}
             return np.asarray(matrix(spec, pd.DataFrame(rest | {covariate: column}), TERMS), dtype=float)
 
         if covariate in grouped:
             buurten, people = known.value_counts().sort_index(), residents.groupby(known).sum()
-            reference = float(buurten.idxmax())
-            values = buurten.index.to_numpy()
+            reference, values = float(buurten.idxmax()), buurten.index.to_numpy()
             high = values[values != reference]
             low = np.full(len(high), reference)
             shares = {"buurten": buurten / len(known), "residents": people / residents.sum()}
         else:
             reference = float(np.average(known, weights=residents))
             values = np.linspace(known.min(), known.max(), grid)
-            low, high = (np.array([q]) for q in known.quantile([0.1, 0.9]))
+            low, high = (np.array([point]) for point in known.quantile([0.1, 0.9]))
             if low[0] == high[0]:  # nearly all buurten have one value
                 low, high = values[:1], values[-1:]
             below = known.to_numpy() <= values[:, None]
             shares = {"buurten_below": below.mean(axis=1), "residents_below": below @ residents / residents.sum()}
-        support = pd.DataFrame({"value": values} | {k: np.asarray(v) for k, v in shares.items()})
-        rows = at(values) - at(np.array([reference]))
-        contrasts = at(high) - at(low)
+        support = pd.DataFrame({"value": values} | {name: np.asarray(share) for name, share in shares.items()})
+        rows, contrasts = at(values) - at(np.array([reference])), at(high) - at(low)
         held = interacting(part.formula, covariate)
-        return cls(p, covariate in grouped, reference, support, rows, low, high, contrasts, held, len(known))
+        return cls(provenance, covariate in grouped, reference, support, rows, low, high, contrasts, held, len(known))
 
 
 def _held(values: pd.Series, population: Floats, categorical: bool) -> float:

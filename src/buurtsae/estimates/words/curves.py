@@ -30,6 +30,7 @@ from buurtsae.estimates.measured import measured
 from buurtsae.estimates.words.axis import Axis
 from buurtsae.model.covariates import Provenance, known
 from buurtsae.model.terms import IID
+from buurtsae.notes import SWAPPED
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept
 
@@ -97,9 +98,9 @@ class Curves:
     @property
     def text(self) -> str:
         """What it says, in Dutch."""
-        c, said = self.covariate, "; ".join(filter(None, [self.covariate.about, self.covariate.unit]))
-        what = f"{self.name} ({said})" if said else self.name
-        digits = self.concept.scale.digits + 1
+        covariate, digits = self.covariate, self.concept.scale.digits + 1
+        details = "; ".join(filter(None, [covariate.about, covariate.unit]))
+        what = f"{self.name} ({details})" if details else self.name
         lines = [f"Verband van {what} met de scores, over {self.buurten} buurten:"]
         for row in self.table.itertuples():
             line = (
@@ -118,7 +119,7 @@ class Curves:
                 )
         if self.held:
             lines.append(f"Dit geldt bij een gemiddelde (of de meest voorkomende) waarde van {', '.join(self.held)}.")
-        if c.modelled:
+        if covariate.modelled:
             lines.append("Dit kenmerk is zelf met een model geschat: overeenstemming is geen onafhankelijk bewijs.")
         lines.append(
             "Dit zijn verbanden tussen buurten die verder gelijk zijn op de kenmerken in het model. Het zijn geen "
@@ -167,11 +168,10 @@ def without_field(fit: Fit, **options: Any) -> Fit:
     >>> [type(term).__name__ for term in alone.model.terms]
     ['IID']
     """
-    field = next((t for t in fit.model.terms if t.neighbours), None)
+    field = next((term for term in fit.model.terms if term.neighbours), None)
     if field is None:
-        raise ModelError(
-            "the model has no spatial field", "no spatial term", "one, such as BYM2", "there is nothing to leave out"
-        )
+        hint = "there is nothing to leave out"
+        raise ModelError("the model has no spatial field", "no spatial term", "one, such as BYM2", hint)
     alone = IID(fit.areas.base, sd=field.sd, spread=field.spread, correlation=field.correlation)
     model = replace(fit.model, terms=(alone,))
     return base.fit(model, fit.direct, "laplace", fit.seed, progress=False, **options)
@@ -221,11 +221,11 @@ def curves(
     _check(fit, covariate, grid, without_field, step)
     axis = Axis.of(fit, covariate, grid)
     weights = concept.matrix_of(fit.draws.subdimensions)
-    found = {"": fit} | ({} if without_field is None else {"_without": without_field})
-    points, ends = axis.support, pd.DataFrame({"low": axis.low, "high": axis.high})
-    curve = pd.concat({m: points for m in weights.index}, names=["measure"]).reset_index("measure")
-    table = pd.concat({m: ends for m in weights.index}, names=["measure"]).reset_index("measure")
-    for suffix, one in found.items():
+    fits = {"": fit} | ({} if without_field is None else {"_without": without_field})
+    ends = pd.DataFrame({"low": axis.low, "high": axis.high})
+    curve = pd.concat(dict.fromkeys(weights.index, axis.support), names=["measure"]).reset_index("measure")
+    table = pd.concat(dict.fromkeys(weights.index, ends), names=["measure"]).reset_index("measure")
+    for suffix, one in fits.items():
         values = one.draws.hyper["beta"][1]
         beta = values.reshape(-1, *values.shape[2:]) @ weights.to_numpy().T  # (draws, P, M)
         curve = curve.assign(**_bands(axis.rows @ beta, suffix))
@@ -235,26 +235,15 @@ def curves(
     table["words"] = [next(word for least, word in WORDS if p >= least) for p in table["p_positive"]]
     size, unit = (np.nan, "") if axis.categorical else _step(axis, step)
     table["step"] = size
-    for name in ("difference", "lower", "upper"):
-        to = "per_step" if name == "difference" else f"per_step_{name}"
+    for name, to in (("difference", "per_step"), ("lower", "per_step_lower"), ("upper", "per_step_upper")):
         table[to] = table[name] * size / (table["high"] - table["low"])
     if without_field is not None:
         beyond_doubt = (table["lower"] * table["upper"] > 0) | (table["lower_without"] * table["upper_without"] > 0)
         opposite = table["difference"] * table["difference_without"] < 0
         far = (table["difference"] - table["difference_without"]).abs() > 2 * table["sd"]
         table["confounded"] = (opposite & beyond_doubt) | far
-    return Curves(
-        covariate=axis.covariate,
-        curve=curve.reset_index(drop=True),
-        table=table.reset_index(drop=True),
-        reference=axis.reference,
-        step=size,
-        unit=unit,
-        held=axis.held,
-        categorical=axis.categorical,
-        buurten=axis.buurten,
-        concept=concept,
-    )
+    about = axis.reference, size, unit, axis.held, axis.categorical, axis.buurten
+    return Curves(axis.covariate, curve.reset_index(drop=True), table.reset_index(drop=True), *about, concept)
 
 
 def _bands(values: Floats, suffix: str) -> dict[str, Floats]:
@@ -269,38 +258,35 @@ def _long(values: Floats) -> Floats:
 
 
 def _check(fit: Fit, covariate: str, grid: int, other: Fit | None, step: float | None) -> None:
-    problems, kind = Problems(), ModelError
-    names = [c.name for c in fit.design.covariates]
+    problems, kind, hint = Problems(), ModelError, "use without_field(fit)"
+    names = [entry.name for entry in fit.design.covariates]
     if covariate not in names:
-        problems.add(
-            "the covariate is not in the formula", repr(covariate), shown(names, 30), "choose one of these", kind
-        )
+        what = "the covariate is not in the formula"
+        problems.add(what, repr(covariate), shown(names, 30), "choose one of these", kind)
     if not (isinstance(grid, int) and grid >= 2):
         problems.add("there are too few values for a curve", repr(grid), "2 or more", "raise `grid`", kind)
     if step is not None and not 0 < step < np.inf:
         problems.add("the step is impossible", repr(step), "above 0", "correct it", kind)
     if other is not None:
-        if spatial := [t.name for t in other.model.terms if t.neighbours]:
-            problems.add(
-                "the second fit has a spatial field", shown(spatial), "no spatial term", "use without_field(fit)", kind
-            )
+        if spatial := [term.name for term in other.model.terms if term.neighbours]:
+            problems.add("the second fit has a spatial field", shown(spatial), "no spatial term", hint, kind)
         for what in ("coefficients", "areas", "measures"):
             if getattr(other.design, what) != getattr(fit.design, what):
-                problems.add(f"the second fit has other {what}", "others", "the same", "use without_field(fit)", kind)
+                problems.add(f"the second fit has other {what}", "others", "the same", hint, kind)
     problems.raise_if_any()
 
 
-def _step(axis: Axis, given: float | None) -> tuple[float, str]:
+def _step(axis: Axis, step: float | None) -> tuple[float, str]:
     """A natural unit of a covariate: as given, of its unit, or a round number of at most half of what is between."""
     unit, between = axis.covariate.unit, float(axis.high[0] - axis.low[0])
     percent = unit.startswith("%") or axis.covariate.name.startswith("pct_")
     metres = {"km": 0.1, "m": 100.0, "meter": 100.0}.get(unit, np.inf)
-    if given is None and between >= metres:
+    if step is None and between >= metres:
         return metres, "100 m"
-    if given is None and percent and between >= 10:
-        given = 10.0
+    if step is None and percent and between >= 10:
+        step = 10.0
     power = 10.0 ** np.floor(np.log10(between / 2))
-    size = max(k * power for k in (1, 2, 5) if k * power <= between / 2) if given is None else given
+    size = max(factor * power for factor in (1, 2, 5) if factor * power <= between / 2) if step is None else step
     plain = unit if 0 < len(unit) <= 20 and not unit[0].isdigit() else "eenheid" if size == 1 else "eenheden"
     return size, f"{_number(size)} {'procentpunt' if percent else plain}"
 
@@ -309,8 +295,7 @@ def _number(value: float) -> str:
     """About three significant digits, in Dutch."""
     digits = 0 if value == 0 else int(np.clip(2 - np.floor(np.log10(abs(value))), 0, 6))
     text = f"{value:,.{digits}f}"
-    text = text.rstrip("0").rstrip(".") if digits else text
-    return text.translate({ord(","): ".", ord("."): ","})
+    return (text.rstrip("0").rstrip(".") if digits else text).translate(SWAPPED)
 
 
 def _points(value: float, digits: int) -> str:

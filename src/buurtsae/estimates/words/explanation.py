@@ -24,17 +24,10 @@ def explanation(
     leaning: Mapping[str, Mapping[str, Any]],
     scale: Scale = SCORE,
 ) -> str:
-    """Return what is known about one area.
+    """Return what is known about one area, from its rows of the published table, of one year.
 
-    Parameters
-    ----------
-    rows : iterable of mapping
-        The area's rows of the published table, of one year; numbers of people may be unknown.
-    names : mapping of measure to its Dutch name
-    leaning : mapping of measure to the parts of `buurtsae.estimates.words.leaning`
-        Empty for areas above buurt.
-    scale : Scale
-        Of the measures.
+    Numbers of people may be unknown. `names` are those of the measures in Dutch; `leaning` has per measure the parts of
+    `buurtsae.estimates.words.leaning`, and is empty for areas above buurt.
     """
     rows = list(rows)
     first = rows[0]
@@ -61,7 +54,7 @@ def figure(row: Mapping[str, Any], scale: Scale = SCORE) -> str:
 
 def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any], scale: Scale = SCORE) -> Note:
     """Return in words what an estimate of a buurt is made of."""
-    n, own = row["n_respondents"], parts["own"]
+    n, answers = row["n_respondents"], parts["own"]
     who = Note("own data", "eigen gegevens") if n is None else people(n, own=True)
     around = Note("the areas around it", "de buurten eromheen")
     both = Note("the areas around it and its {who} together", "de buurten eromheen en de {who} samen", who=who)
@@ -71,19 +64,19 @@ def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any], scale: Scale = SC
         return Note(text, text, what=what, x=value)
 
     average = Note("an area of average characteristics", "een buurt met gemiddelde kenmerken")
-    said = [
+    phrases = [
         points(average, parts["reference"], ""),
         points(Note("the characteristics of this area", "de kenmerken van deze buurt"), parts["characteristics"]),
-        points(both if n != 0 and own is None else around, parts["surroundings"]),
+        points(both if n != 0 and answers is None else around, parts["surroundings"]),
     ]
-    if n != 0 and own is not None:
-        said.append(points(Note("its {who}", "de {who}", who=who), own))
+    if n != 0 and answers is not None:
+        phrases.append(points(Note("its {who}", "de {who}", who=who), answers))
     if parts.get("shift") is not None:
         adjusted = Note("adjustment to published figures", "aanpassing aan gepubliceerde cijfers")
-        said.append(points(adjusted, parts["shift"]))
+        phrases.append(points(adjusted, parts["shift"]))
     if n == 0:
-        said.append(Note("it has no respondents of its own", "er zijn geen eigen respondenten"))
-    text = Note.joined(said)
+        phrases.append(Note("it has no respondents of its own", "er zijn geen eigen respondenten"))
+    text = Note.joined(phrases)
     return Note(f"{text[0].upper()}{text[1:]}.", f"{text.nl[0].upper()}{text.nl[1:]}.")
 
 

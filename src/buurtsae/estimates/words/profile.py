@@ -45,65 +45,40 @@ class ProfileIndicator:
 
 
 def indicators(areas: Areas, concept: Concept) -> tuple[ProfileIndicator, ...]:
-    """Return the objective figures among the columns of the areas, those of residents first, then by dimension.
-
-    Parameters
-    ----------
-    areas : Areas
-    concept : Concept
-    """
+    """Return the objective figures among the columns of the areas, those of residents first, then by dimension."""
     dimensions = [n.id for n in concept.nodes.values() if n.parent is not None and n.id not in concept.subdimensions]
-    found: dict[str, ProfileIndicator] = {}
+    by_name: dict[str, ProfileIndicator] = {}
     for column in areas.covariates:
         entry = known(column)
-        if entry is None or entry[1].sensitive or entry[1].name in found:
+        if entry is None or entry[1].sensitive or entry[1].name in by_name:
             continue
         book, indicator = entry
-        informed = [d for d in dimensions if set(concept.leaves(d)) & set(indicator.informs)]
+        informed = [dimension for dimension in dimensions if set(concept.leaves(dimension)) & set(indicator.informs)]
         dimension = informed[0] if len(informed) == 1 else ""
         nl = indicator.nl or indicator.about or column
         english = indicator.en, indicator.unit_en, book.en
-        found[indicator.name] = ProfileIndicator(column, nl, indicator.unit, book.nl, dimension, *english)
+        by_name[indicator.name] = ProfileIndicator(column, nl, indicator.unit, book.nl, dimension, *english)
     order = ["", *dimensions]
-    return tuple(sorted(found.values(), key=lambda i: order.index(i.dimension)))
+    return tuple(sorted(by_name.values(), key=lambda i: order.index(i.dimension)))
 
 
 def profile(areas: Areas, concept: Concept) -> pd.DataFrame:
     """Return the objective figures of every buurt beside its gemeente and the land.
 
-    Parameters
-    ----------
-    areas : Areas
-    concept : Concept
-
-    Returns
-    -------
-    DataFrame
-        `area_code`, `gemeente_code`, `indicator`, `value`, `gemeente`, `land`: one row per buurt with residents and
-        indicator; a value that is hidden or unknown is missing, and that of a gemeente of which the run holds a part.
+    `area_code`, `gemeente_code`, `indicator`, `value`, `gemeente`, `land`: one row per buurt with residents and
+    indicator; a value that is hidden or unknown is missing, and that of a gemeente of which the run holds a part.
     """
     live = np.flatnonzero(areas.inhabited)
     gemeente, people = areas.parents("gemeente").to_numpy()[live], areas.population[live].astype(float)
-    whole_gemeente = areas.complete("gemeente", gemeente)
-    parts = []
+    buurten, parts = pd.DataFrame({"area_code": areas.codes[live], "gemeente_code": gemeente}), []
     for indicator in indicators(areas, concept):
-        x = areas.frame[indicator.name].to_numpy(dtype=float)[live]
-        weight = np.where(np.isnan(x), 0.0, people)
-        sums = pd.DataFrame({"x": np.nan_to_num(x) * weight, "w": weight}).groupby(gemeente).sum()
+        values = areas.frame[indicator.name].to_numpy(dtype=float)[live]
+        weight = np.where(np.isnan(values), 0.0, people)
+        sums = pd.DataFrame({"x": np.nan_to_num(values) * weight, "w": weight}).groupby(gemeente).sum()
         with np.errstate(invalid="ignore"):
             means = sums["x"] / sums["w"]
             whole = np.divide(sums["x"].sum(), sums["w"].sum())
-        parts.append(
-            pd.DataFrame(
-                {
-                    "area_code": areas.codes[live],
-                    "gemeente_code": gemeente,
-                    "indicator": indicator.name,
-                    "value": x,
-                    "gemeente": means.loc[gemeente].where(whole_gemeente).to_numpy(),
-                    "land": whole,
-                }
-            )
-        )
-    columns = ["area_code", "gemeente_code", "indicator", "value", "gemeente", "land"]
+        around = means.loc[gemeente].where(areas.complete("gemeente", gemeente)).to_numpy()
+        parts.append(buurten.assign(indicator=indicator.name, value=values, gemeente=around, land=whole))
+    columns = [*buurten, "indicator", "value", "gemeente", "land"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
