@@ -24,15 +24,7 @@ import pandas as pd
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, shown
 from buurtsae.folder.target import Target, by_heading, staged
-from buurtsae.simulate.population import (
-    AGES,
-    DEFAULT,
-    Truth,
-    TruthSpec,
-    questions,
-    simulate_truth,
-    source_effects,
-)
+from buurtsae.simulate.population import AGES, DEFAULT, Truth, TruthSpec, questions, simulate_truth, source_effects
 from buurtsae.sparse import Ints
 from buurtsae.survey.codebook import Codebook
 from buurtsae.tables import write_csv

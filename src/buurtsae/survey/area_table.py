@@ -29,13 +29,7 @@ COVARIANCE = ("area_code", "source", "measure_1", "measure_2", "covariance")
 
 
 def read_area_table(
-    path: Path,
-    covariances: Path | None,
-    areas: Areas,
-    concept: Concept,
-    year: int,
-    smooth: bool,
-    drop: bool = False,
+    path: Path, covariances: Path | None, areas: Areas, concept: Concept, year: int, smooth: bool, drop: bool = False
 ) -> tuple[tuple[str, ...], tuple[SourceEstimates, ...], tuple[Note, ...]]:
     """Return the sub-dimensions, the estimates per source and the notes; see `DirectEstimates.from_table`."""
     problems, notes = Problems(), list[Note]()
