@@ -58,13 +58,11 @@ def arranged(
     if numbers is None:
         notes.append(ALIKE)
     elif n := int(numbers.isna().sum()):
-        notes.append(
-            Note(
-                "areas with an empty number of residents count as without residents: {n}",
-                "gebieden waarvan het aantal inwoners leeg is, tellen als gebied zonder inwoners: {n}",
-                n=n,
-            )
-        )
+        notes.append(Note(
+            "areas with an empty number of residents count as without residents: {n}",
+            "gebieden waarvan het aantal inwoners leeg is, tellen als gebied zonder inwoners: {n}",
+            n=n,
+        ))  # fmt: skip
     index = pd.Index(codes.astype(str), name="area_code")
     columns = {
         "name": codes if name is None else table[name].astype("string").fillna(codes),
@@ -109,12 +107,9 @@ def _check(codes: pd.Series, above: Mapping[str, pd.Series], whole: str, problem
             problems.add(f"areas are in no {level}", shown(codes[lost].fillna("?")), "one for each area", hint)
     for (lower, inner), (upper, outer) in pairwise(above.items()):
         if len(apart := (n := outer.groupby(inner).nunique())[n > 1]):
-            problems.add(
-                f"level {lower} is not nested in level {upper}",
-                f"{shown(apart.index)} in several",
-                f"each {lower} in one {upper}",
-                "give levels from small to large; what is not nested is one of `groupings`",
-            )
+            what = f"level {lower} is not nested in level {upper}"
+            hint = "give levels from small to large; what is not nested is one of `groupings`"
+            problems.add(what, f"{shown(apart.index)} in several", f"each {lower} in one {upper}", hint)
     seen = {whole: "the whole"} | dict.fromkeys(codes.dropna(), "area")
     clash = [f"{whole}, the whole"] if whole in set(codes) else []
     for level, group in above.items():

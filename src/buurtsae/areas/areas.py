@@ -136,12 +136,8 @@ class Areas:
             what = "the number of residents cannot be a code or a name"
             raise DataError(what, cut(repr(population)), "another column", "correct `population`")
         if code not in frame:
-            raise DataError(
-                f"{Path(path).name} has no column of area codes",
-                shown(frame.columns),
-                repr(code),
-                "name it with `code`",
-            )
+            hint = "name it with `code`"
+            raise DataError(f"{Path(path).name} has no column of area codes", shown(frame.columns), repr(code), hint)
         frame[code] = buurt = clean(frame[code])
         frame = frame.assign(
             buurtcode=buurt, wijkcode=CBS.read(buurt, "wijk"), gemeentecode=CBS.read(buurt, "gemeente")
@@ -154,9 +150,8 @@ class Areas:
         every = frame
         for column, value in (where or {}).items():
             if column not in frame:
-                problems.add(
-                    "the areas have no column to select on", repr(column), shown(frame.columns), "correct `where`"
-                )
+                hint = "correct `where`"
+                problems.add("the areas have no column to select on", repr(column), shown(frame.columns), hint)
             else:
                 frame = frame[frame[column].astype("string") == value]
         if frame.empty:
@@ -283,9 +278,8 @@ class Areas:
         if level == self.system.whole:
             return pd.Series(self.system.whole_code, index=self.codes)
         if level not in self.levels:
-            raise DataError(
-                "the areas have no such level", repr(level), shown(self.levels), "join a table that has this column"
-            )
+            hint = "join a table that has this column"
+            raise DataError("the areas have no such level", repr(level), shown(self.levels), hint)
         return self.frame[self.column(level)].astype(object)
 
     def column(self, level: str) -> str:
@@ -415,13 +409,11 @@ def _assemble(
     }
     residents = as_number(frame[population])
     if (n := int(residents.isna().sum())) > 0:
-        notes.append(
-            Note(
-                "buurten with an empty or hidden number of residents count as without residents: {n}",
-                "buurten waarvan het aantal inwoners leeg of geheim is, tellen als buurt zonder inwoners: {n}",
-                n=n,
-            )
-        )
+        notes.append(Note(
+            "buurten with an empty or hidden number of residents count as without residents: {n}",
+            "buurten waarvan het aantal inwoners leeg of geheim is, tellen als buurt zonder inwoners: {n}",
+            n=n,
+        ))  # fmt: skip
     out = frame[["geometry"]].assign(
         name=frame[name].astype(str) if name in frame else frame.index,
         wijk=CBS.read(frame.index.to_series(), "wijk"),
@@ -446,12 +438,10 @@ def _assemble(
         more[column] = numbers
     some = [([c], n) for c, n in hidden.items()] if len(hidden) <= FIRST else [(list(hidden), sum(hidden.values()))]
     for where, n in some:
-        notes.append(
-            Note(
-                "{n} secret or missing codes in {columns} read as missing",
-                "{n} codes voor geheim of ontbrekend in {columns} gelezen als ontbrekend",
-                n=n, columns=where,
-            )
-        )  # fmt: skip
+        notes.append(Note(
+            "{n} secret or missing codes in {columns} read as missing",
+            "{n} codes voor geheim of ontbrekend in {columns} gelezen als ontbrekend",
+            n=n, columns=where,
+        ))  # fmt: skip
     out = pd.concat([out, pd.DataFrame(more, index=out.index)], axis=1)
     return cls(out, year, names, notes=tuple(notes), groupings=groupings)

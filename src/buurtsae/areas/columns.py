@@ -32,13 +32,11 @@ def grouped(columns: pd.DataFrame, noun: Note, notes: list[Note]) -> pd.DataFram
         group = group.astype(object).where(group.notna() & (group != ""), None)
         out[GROUP.format(by) if pd.api.types.is_numeric_dtype(column) else by] = group
         if n := int(group.isna().sum()):
-            notes.append(
-                Note(
-                    "{areas} in no group of {by}: {n}",
-                    "{areas} in geen groep van {by}: {n}",
-                    areas=noun, by=by, n=n,
-                )
-            )  # fmt: skip
+            notes.append(Note(
+                "{areas} in no group of {by}: {n}",
+                "{areas} in geen groep van {by}: {n}",
+                areas=noun, by=by, n=n,
+            ))  # fmt: skip
     return out
 
 
@@ -46,9 +44,8 @@ def check_rows(frame: gpd.GeoDataFrame, problems: Problems) -> None:
     """Codes are whole, occur once, and lie in one area of each higher level."""
     code = frame["buurtcode"]
     if bad := CBS.malformed(code, "buurt"):
-        problems.add(
-            "area codes are malformed", shown(bad), "the form BU03440101", "give buurtcodes as published by CBS"
-        )
+        hint = "give buurtcodes as published by CBS"
+        problems.add("area codes are malformed", shown(bad), "the form BU03440101", hint)
     twice = code[code.duplicated()].unique()
     if len(twice):
         problems.add("areas occur more than once", shown(twice), "one row per buurt", "dissolve or remove duplicates")
@@ -82,12 +79,9 @@ def check_groupings(frame: gpd.GeoDataFrame, groupings: Sequence[str], used: Seq
         problems.add("groupings are given twice", shown(groupings), "each once", "keep one")
     for column in groupings:
         if column in (*used, *CODES, *NAMES):
-            problems.add(
-                "a grouping is a code, a name or the residents of areas",
-                cut(repr(column)),
-                "a column of groups of buurten",
-                "leave it out: wijk, gemeente and provincie are levels already",
-            )
+            what = "a grouping is a code, a name or the residents of areas"
+            hint = "leave it out: wijk, gemeente and provincie are levels already"
+            problems.add(what, cut(repr(column)), "a column of groups of buurten", hint)
         elif column in (*CBS.levels, *STRUCTURAL) or not re.fullmatch(r"[a-z][a-z0-9_]*", column):
             taken = f"small letters, digits and _, and not {', '.join((*CBS.levels, *STRUCTURAL))}"
             problems.add("a grouping cannot have this name", cut(repr(column)), taken, "rename it")

@@ -99,13 +99,11 @@ def completed(areas: Areas, file: gpd.GeoDataFrame, population: str) -> Areas:
             found = tuple(sorted({*found, *too_few_gemeenten(frame[level], areas.year)}))
         if not found:
             continue
-        notes.append(
-            Note(
-                "{n} {level} of which the run holds a part, without a figure as a whole: {codes}",
-                "{n} keer een {level} waarvan de run maar een deel bevat, en die dus geen cijfer krijgt: {codes}",
-                n=len(found), level=level, codes=found,
-            )
-        )  # fmt: skip
+        notes.append(Note(
+            "{n} {level} of which the run holds a part, without a figure as a whole: {codes}",
+            "{n} keer een {level} waarvan de run maar een deel bevat, en die dus geen cijfer krijgt: {codes}",
+            n=len(found), level=level, codes=found,
+        ))  # fmt: skip
         if level in ("wijk", "gemeente"):
             partial[level] = found
             continue

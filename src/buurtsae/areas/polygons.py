@@ -40,9 +40,8 @@ def polygons(frame: gpd.GeoDataFrame, code: pd.Series, notes: list[Note], proble
     before, shape = len(problems.found), frame.geometry
     empty = shape.isna() | shape.is_empty
     if empty.any():
-        problems.add(
-            "areas have an empty geometry", shown(code[empty]), "a polygon per buurt", "repair or drop these rows"
-        )
+        hint = "repair or drop these rows"
+        problems.add("areas have an empty geometry", shown(code[empty]), "a polygon per buurt", hint)
     if frame.crs is None:
         problems.add("the areas have no coordinate system", "none", RD, "assign one in a GIS before reading")
     if len(problems.found) > before:
@@ -55,19 +54,16 @@ def polygons(frame: gpd.GeoDataFrame, code: pd.Series, notes: list[Note], proble
             except Exception as error:  # what PROJ raises on a system without a way to RD
                 problems.add("the areas cannot be brought to RD New", str(error), RD, "reproject them in a GIS")
                 return frame
-            notes.append(
-                Note(
-                    "geometry reprojected from {crs} to RD New ({rd})",
-                    "polygonen omgezet van {crs} naar RD New ({rd})",
-                    crs=frame.crs.name, rd=RD,
-                )
-            )  # fmt: skip
+            notes.append(Note(
+                "geometry reprojected from {crs} to RD New ({rd})",
+                "polygonen omgezet van {crs} naar RD New ({rd})",
+                crs=frame.crs.name, rd=RD,
+            ))  # fmt: skip
         points, owner = shapely.get_coordinates(shape.to_numpy(), return_index=True)
         far = np.isin(np.arange(len(shape)), owner[~(np.abs(points) < WITHIN).all(axis=1)])
         if far.any():
-            problems.add(
-                "areas lie nowhere on Earth", shown(code[far]), "coordinates in metres", "correct the coordinate system"
-            )
+            hint = "correct the coordinate system"
+            problems.add("areas lie nowhere on Earth", shown(code[far]), "coordinates in metres", hint)
             return frame
         invalid = ~shape.is_valid
         shape.loc[invalid] = shape[invalid].make_valid()
@@ -91,13 +87,11 @@ def polygons(frame: gpd.GeoDataFrame, code: pd.Series, notes: list[Note], proble
         n = int(invalid.sum())
         notes.append(Note("{n} invalid polygons repaired", "{n} ongeldige polygonen hersteld", n=n))
     if (n := int((mixed & ~invalid).sum())) > 0:
-        notes.append(
-            Note(
-                "of {n} areas only the polygons are used: their geometry has points or lines too",
-                "van {n} gebieden tellen alleen de vlakken: hun geometrie heeft ook punten of lijnen",
-                n=n,
-            )
-        )
+        notes.append(Note(
+            "of {n} areas only the polygons are used: their geometry has points or lines too",
+            "van {n} gebieden tellen alleen de vlakken: hun geometrie heeft ook punten of lijnen",
+            n=n,
+        ))  # fmt: skip
     return frame.set_geometry(shape)
 
 

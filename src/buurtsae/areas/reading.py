@@ -29,12 +29,8 @@ def read_geometry(path: Path, notes: list[Note]) -> gpd.GeoDataFrame:
             parquet = path.suffix.lower() in (".parquet", ".geoparquet")
             frame = gpd.read_parquet(path) if parquet else gpd.read_file(path)
     except Exception as error:  # whatever GDAL and pyarrow raise on a file that they cannot read
-        raise DataError(
-            f"{path.name} cannot be read as areas",
-            cut(error, 300),
-            "GeoPackage, GeoParquet, GeoJSON or shapefile",
-            "open it in a GIS and export it again",
-        ) from error
+        what, hint = f"{path.name} cannot be read as areas", "open it in a GIS and export it again"
+        raise DataError(what, cut(error, 300), "GeoPackage, GeoParquet, GeoJSON or shapefile", hint) from error
     if not isinstance(frame, gpd.GeoDataFrame):
         raise DataError(f"{path.name} has no geometry", "a table", "a layer with polygons", "choose another layer")
     notes += [Note(said := cut(w.message, 200), said).under(path.name) for w in heard]  # what GDAL says, in English
@@ -50,35 +46,26 @@ def join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[Note]) -> gp
     """Left-join a table by code, checked both ways; columns that are already there are not repeated."""
     table = read_table(path, text=CODES)
     if key not in table or key not in frame:
-        raise DataError(
-            f"{path.name} cannot be joined",
-            f"no column {key!r}",
-            "buurtcode, wijkcode or gemeentecode",
-            "correct `key`",
-        )
+        what = f"{path.name} cannot be joined"
+        raise DataError(what, f"no column {key!r}", "buurtcode, wijkcode or gemeentecode", "correct `key`")
     twice = table[key][table[key].duplicated()]
     if len(twice):
         raise DataError(f"{path.name} has codes twice", shown(twice), "one row per code", "remove the duplicates")
     absent = set(frame[key].dropna()) - set(table[key])
     if len(absent) == frame[key].nunique():
-        raise DataError(
-            f"{path.name} has none of the areas", shown(table[key]), shown(frame[key]), "is it of another year?"
-        )
+        hint = "is it of another year?"
+        raise DataError(f"{path.name} has none of the areas", shown(table[key]), shown(frame[key]), hint)
     if absent:
-        notes.append(
-            Note(
-                "{n} {key} without a row in {file}: {codes}",
-                "{n} keer een {key} zonder rij in {file}: {codes}",
-                n=len(absent), key=key, file=path.name, codes=sorted(absent),
-            )
-        )  # fmt: skip
+        notes.append(Note(
+            "{n} {key} without a row in {file}: {codes}",
+            "{n} keer een {key} zonder rij in {file}: {codes}",
+            n=len(absent), key=key, file=path.name, codes=sorted(absent),
+        ))  # fmt: skip
     extra = set(table[key]) - set(frame[key])
     if extra and key == "buurtcode":
-        notes.append(
-            Note(
-                "{n} rows of {file} have no geometry or lie outside the areas: left out",
-                "{n} rijen van {file} hebben geen polygoon of liggen buiten het gebied: weggelaten",
-                n=len(extra), file=path.name,
-            )
-        )  # fmt: skip
+        notes.append(Note(
+            "{n} rows of {file} have no geometry or lie outside the areas: left out",
+            "{n} rijen van {file} hebben geen polygoon of liggen buiten het gebied: weggelaten",
+            n=len(extra), file=path.name,
+        ))  # fmt: skip
     return frame.merge(table[[key, *(c for c in table if c not in frame)]], on=key, how="left", validate="many_to_one")

@@ -300,39 +300,24 @@ def _check(areas: Areas, graph: Graph, spec: TruthSpec, concept: Concept) -> Non
         problems.add("no area has residents", "0 residents", "some", "name the column of residents")
     for column in spec.covariates:
         if column not in areas.covariates:
-            problems.add(
-                "the areas lack a covariate of the truth",
-                repr(column),
-                shown(areas.covariates),
-                "join its table, or leave it out",
-            )
+            hint = "join its table, or leave it out"
+            problems.add("the areas lack a covariate of the truth", repr(column), shown(areas.covariates), hint)
         elif areas.frame.loc[areas.inhabited, column].nunique() < 2:
             problems.add(f"covariate {column} does not vary", "one value or none", "several values", "leave it out")
     if spec.effects and len(spec.effects) != len(spec.covariates):
-        problems.add(
-            "effects and covariates differ in number",
-            f"{len(spec.effects)} effects",
-            f"{len(spec.covariates)}",
-            "give one per covariate, or none",
-            ModelError,
-        )
+        what, hint = "effects and covariates differ in number", "give one per covariate, or none"
+        problems.add(what, f"{len(spec.effects)} effects", f"{len(spec.covariates)}", hint, ModelError)
     d = len(concept.subdimensions)
     for name in ("level", "sigma", "phi", "correlation", "person_sd"):
         if (got := len(getattr(spec, name))) != d:
-            problems.add(
-                f"the truth's {name}", f"{got} values", f"{d}, one per sub-dimension", "correct it", ModelError
-            )
+            hint = "correct it"
+            problems.add(f"the truth's {name}", f"{got} values", f"{d}, one per sub-dimension", hint, ModelError)
     for name in ("age_effect", "age_share", "response"):
         if (got := len(getattr(spec, name))) != len(AGES):
-            problems.add(
-                f"the truth's {name}", f"{got} values", f"{len(AGES)}, one per age group", "correct it", ModelError
-            )
+            hint = "correct it"
+            problems.add(f"the truth's {name}", f"{got} values", f"{len(AGES)}, one per age group", hint, ModelError)
     absent = [s for s in concept.subdimensions if s not in Codebook.load(spec.reference).subdimensions]
     if absent:
-        problems.add(
-            f"{spec.reference} cannot define the true scores",
-            f"no items on {shown(absent)}",
-            "items on every sub-dimension",
-            "name another source first",
-        )
+        what = f"{spec.reference} cannot define the true scores"
+        problems.add(what, f"no items on {shown(absent)}", "items on every sub-dimension", "name another source first")
     problems.raise_if_any()

@@ -65,9 +65,8 @@ def simulate_survey(
     if tuple(areas.codes) != truth.codes:
         raise DataError("truth and areas differ", "other codes", "the areas of the truth", "simulate the truth again")
     if not codebook.items:
-        raise DataError(
-            f"{codebook.id} has no respondents", f"a source of kind {codebook.kind}", "items", "name a survey"
-        )
+        hint = "name a survey"
+        raise DataError(f"{codebook.id} has no respondents", f"a source of kind {codebook.kind}", "items", hint)
     if unknown := sorted(set(empty) - set(truth.codes)):
         raise DataError("buurten to leave empty are unknown", shown(unknown), "codes of the areas", "correct them")
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, crc32(codebook.id.encode()))))
@@ -133,12 +132,8 @@ def write_tables(to: Path, tables: Mapping[str, pd.DataFrame]) -> None:
 def _number(size: float, residents: int) -> int:
     """Respondents: as told, or a share of the residents."""
     if not 0 < size <= residents:
-        raise DataError(
-            "the number of respondents is impossible",
-            str(size),
-            f"above 0, at most {residents}",
-            "ask for another number",
-        )
+        hint = "ask for another number"
+        raise DataError("the number of respondents is impossible", str(size), f"above 0, at most {residents}", hint)
     return round(size * residents) if size < 1 else int(size)
 
 
@@ -177,12 +172,8 @@ def _sessions(
     n = _number(size, persons.sum())
     possible = np.flatnonzero((persons.sum(axis=1) >= SESSION) & ~empty)
     if not 0 < n // SESSION <= len(possible):
-        raise DataError(
-            "the number of participants is impossible",
-            str(n),
-            f"{SESSION} per buurt, in at most {len(possible)} buurten",
-            "ask for another number",
-        )
+        expected = f"{SESSION} per buurt, in at most {len(possible)} buurten"
+        raise DataError("the number of participants is impossible", str(n), expected, "ask for another number")
     chosen = np.sort(rng.choice(possible, n // SESSION, replace=False))
     counts = np.array([rng.multivariate_hypergeometric(persons[a], SESSION) for a in chosen])
     area, age = np.repeat(chosen, SESSION), np.concatenate([np.repeat(np.arange(len(AGES)), c) for c in counts])
@@ -193,12 +184,8 @@ def _allocate(n: int, available: Ints, measure: np.ndarray) -> Ints:
     """Divide n over strata in proportion to `measure` by largest remainders, at least two where there are two."""
     least = np.minimum(available, 2)
     if not least.sum() <= n <= available.sum():
-        raise DataError(
-            "the number of respondents is impossible",
-            str(n),
-            f"{least.sum()} (two per stratum) to {available.sum()} (all residents)",
-            "ask for another number",
-        )
+        expected = f"{least.sum()} (two per stratum) to {available.sum()} (all residents)"
+        raise DataError("the number of respondents is impossible", str(n), expected, "ask for another number")
     if n == available.sum():  # a census, whatever the inclinations
         return available.copy()
     share = (n - least.sum()) * np.where(available > 0, measure, 0) / np.where(available > 0, measure, 0).sum()
@@ -206,10 +193,6 @@ def _allocate(n: int, available: Ints, measure: np.ndarray) -> Ints:
     taken[np.argsort(np.floor(share) - share, kind="stable")[: n - taken.sum()]] += 1
     if (taken > available).any():
         k = int(np.argmax(taken - available))
-        raise DataError(
-            "a stratum has too few residents",
-            f"{taken[k]} respondents",
-            f"at most {available[k]}",
-            "ask for fewer respondents in all",
-        )
+        hint = "ask for fewer respondents in all"
+        raise DataError("a stratum has too few residents", f"{taken[k]} respondents", f"at most {available[k]}", hint)
     return taken

@@ -45,13 +45,11 @@ def read_area_table(
     if drop:
         table, pairs = _within(table, areas, path, notes), None if pairs is None else _within(pairs, areas, None, notes)
     if "n_effective" not in table:
-        notes.append(
-            Note(
-                "{file} has no n_effective: the number of respondents is used",
-                "{file} heeft geen n_effective: het aantal respondenten is gebruikt",
-                file=path.name,
-            )
-        )
+        notes.append(Note(
+            "{file} has no n_effective: the number of respondents is used",
+            "{file} heeft geen n_effective: het aantal respondenten is gebruikt",
+            file=path.name,
+        ))  # fmt: skip
         table = table.assign(n_effective=table["n_respondents"])
     _check(table, path, areas, concept, smooth, problems)
     if covariances is not None and pairs is not None:
@@ -60,36 +58,30 @@ def read_area_table(
     for level in SOURCES:
         empty = table["area_code"].isin(areas.at(level).difference(areas.inhabited_at(level)))
         if empty.any():
-            notes.append(
-                Note(
-                    "{n} rows of {file} left out: {level}en without residents",
-                    "{n} rijen van {file} weggelaten: {level}en zonder inwoners",
-                    n=int(empty.sum()), file=path.name, level=level,
-                )
-            )  # fmt: skip
+            notes.append(Note(
+                "{n} rows of {file} left out: {level}en without residents",
+                "{n} rijen van {file} weggelaten: {level}en zonder inwoners",
+                n=int(empty.sum()), file=path.name, level=level,
+            ))  # fmt: skip
         table = table[~empty]
     table = table[table["estimate"].notna() & (table["n_respondents"] > 0)]
     if n := int(concept.scale.outside(table["estimate"]).sum()):
-        notes.append(
-            Note(
-                "{n} of {of} estimates of {file} lie outside {ends}: used as they are, with their variances",
-                "{n} van de {of} schattingen van {file} liggen buiten {ends}: gebruikt zoals ze zijn, "
-                "met hun varianties",
-                n=n, of=len(table), file=path.name, ends=concept.scale.ends,
-            )
-        )  # fmt: skip
+        notes.append(Note(
+            "{n} of {of} estimates of {file} lie outside {ends}: used as they are, with their variances",
+            "{n} van de {of} schattingen van {file} liggen buiten {ends}: gebruikt zoals ze zijn, "
+            "met hun varianties",
+            n=n, of=len(table), file=path.name, ends=concept.scale.ends,
+        ))  # fmt: skip
     if table.empty:
         raise DataError(f"{path.name} has no usable estimate", "0 rows", "some", "check the extract")
     if smooth:
         table = _smoothed(table, path)
     if pairs is None:
-        notes.append(
-            Note(
-                "{file} comes without covariances: sampling errors taken as uncorrelated",
-                "{file} komt zonder covarianties: steekproeffouten gelden als ongecorreleerd",
-                file=path.name,
-            )
-        )
+        notes.append(Note(
+            "{file} comes without covariances: sampling errors taken as uncorrelated",
+            "{file} komt zonder covarianties: steekproeffouten gelden als ongecorreleerd",
+            file=path.name,
+        ))  # fmt: skip
     measures = tuple(d for d in concept.subdimensions if d in set(table["measure"]))
     sources = tuple(
         _arrange(rows, pairs, str(source), year, measures, problems)
@@ -122,13 +114,11 @@ def _within(table: pd.DataFrame, areas: Areas, path: Path | None, notes: list[No
     if not here.any():
         return table  # nothing left: the checks say which codes
     if path is not None and not here.all():
-        notes.append(
-            Note(
-                "{n} of {of} rows of {file} left out: areas that are not there ({codes})",
-                "{n} van de {of} rijen van {file} weggelaten: die gebieden zijn er niet ({codes})",
-                n=int((~here).sum()), of=len(table), file=path.name, codes=sorted(code[~here].unique()),
-            )
-        )  # fmt: skip
+        notes.append(Note(
+            "{n} of {of} rows of {file} left out: areas that are not there ({codes})",
+            "{n} van de {of} rijen van {file} weggelaten: die gebieden zijn er niet ({codes})",
+            n=int((~here).sum()), of=len(table), file=path.name, codes=sorted(code[~here].unique()),
+        ))  # fmt: skip
     return table[here]
 
 
@@ -180,19 +170,14 @@ def _check_pairs(
     _check_codes(pairs, ["source"], sources.dropna().unique(), "sources", file, problems)
     missing = pairs[~np.isfinite(pairs["covariance"])]
     if len(missing):
-        problems.add(
-            f"{file}: covariances are missing", shown(missing["area_code"]), "numbers", "complete or drop them"
-        )
+        hint = "complete or drop them"
+        problems.add(f"{file}: covariances are missing", shown(missing["area_code"]), "numbers", hint)
     ends = np.sort(pairs[measures].to_numpy(dtype=str), axis=1)
     each = pairs.assign(measure_1=ends[:, 0], measure_2=ends[:, 1]).drop_duplicates(list(COVARIANCE))
     twice = each[each.duplicated(list(COVARIANCE[:-1]))]
     if len(twice):
-        problems.add(
-            f"{file} has different covariances of a pair",
-            shown(twice["area_code"]),
-            "one per pair",
-            "correct the table",
-        )
+        hint = "correct the table"
+        problems.add(f"{file} has different covariances of a pair", shown(twice["area_code"]), "one per pair", hint)
 
 
 def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smooth: bool, problems: Problems) -> None:
@@ -201,27 +186,21 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
     if (n := int(nameless.sum())) > 0:
         problems.add(f"{file} has rows without a source", f"{n} rows", "a name in each", "complete the column")
     if len(long := table["source"][table["source"].str.len() > LONGEST].unique()):
-        problems.add(
-            f"{file} has sources with long names", shown(long), f"at most {LONGEST} characters", "shorten them"
-        )
+        hint = "shorten them"
+        problems.add(f"{file} has sources with long names", shown(long), f"at most {LONGEST} characters", hint)
     _check_areas(table, areas, file, problems)
     _check_codes(table, ["measure"], concept.subdimensions, "sub-dimensions", file, problems)
     twice = table[table.duplicated(KEY)]
     if len(twice):
-        problems.add(
-            f"{file} has estimates twice", shown(twice["area_code"]), "one row per area, source, measure", "remove"
-        )
+        what = f"{file} has estimates twice"
+        problems.add(what, shown(twice["area_code"]), "one row per area, source, measure", "remove")
     filled = table["estimate"].notna()
     scale, far = concept.scale, ABSURD * concept.scale.width
     absurd = table[filled & ~table["estimate"].between(scale.lower - far, scale.upper + far)]
     if len(absurd):
         got = shown(f"{v:g}" for v in absurd["estimate"])
-        problems.add(
-            f"{file}: estimates far outside the scale",
-            got,
-            f"about {scale.range.removeprefix('from ')}",
-            f"rescale to {scale.ends}",
-        )
+        what = f"{file}: estimates far outside the scale"
+        problems.add(what, got, f"about {scale.range.removeprefix('from ')}", f"rescale to {scale.ends}")
     of = table[filled].assign(outside=scale.outside(table.loc[filled, "estimate"])).groupby(["source", "measure"])
     for (source, measure), rows in of:
         if rows["outside"].mean() > 0.5 and not len(absurd):
@@ -246,12 +225,8 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
         problems.add(f"{file}: variances that are negative", shown(below["area_code"]), "0 or more", "correct them")
     zero = table[filled & ~(table["variance"] > 0)]
     if len(zero) and not smooth:
-        problems.add(
-            f"{file}: variances that are zero, negative or missing",
-            shown(zero["area_code"]),
-            "> 0",
-            "smooth them first, or set `smooth = true`",
-        )
+        hint = "smooth them first, or set `smooth = true`"
+        problems.add(f"{file}: variances that are zero, negative or missing", shown(zero["area_code"]), "> 0", hint)
 
 
 def _smoothed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -298,12 +273,8 @@ def _arrange(
         correlation[a, d, e] = correlation[a, e, d] = r
         lowest = np.linalg.eigvalsh(correlation)[:, 0]
         if (lowest <= 0).any():
-            problems.add(
-                f"covariances of {source} do not fit the variances",
-                shown(known[lowest <= 0]),
-                "a positive definite matrix per area",
-                "check both tables, or leave the covariances out",
-            )
+            expected, hint = "a positive definite matrix per area", "check both tables, or leave the covariances out"
+            problems.add(f"covariances of {source} do not fit the variances", shown(known[lowest <= 0]), expected, hint)
     smoothed, raw = (correlation * (x[:, :, None] * x[:, None, :]) for x in (sd, before))
     kind = Codebook.load(source).kind if source in available() else "survey"
     level = str(_level(rows["area_code"]).iloc[0])

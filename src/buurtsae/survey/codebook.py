@@ -190,12 +190,8 @@ class Codebook:
 
         path = Path(source)
         if path.suffix != ".toml" and str(source) not in available():
-            raise DataError(
-                f"source {cut(str(source))!r} has no codebook",
-                cut(repr(str(source))),
-                ", ".join(available()),
-                "name one of these, or give the path of your own codebook (TOML)",
-            )
+            expected, hint = ", ".join(available()), "name one of these, or give the path of your own codebook (TOML)"
+            raise DataError(f"source {cut(str(source))!r} has no codebook", cut(repr(str(source))), expected, hint)
         inside = Path(str(resources.files("buurtsae.survey"))) / "codebooks" / f"{source}.toml"
         text, raw = read_toml(path if path.suffix == ".toml" else inside, f"codebook {cut(path.name)}")
         return _built(parse(text, raw, path.stem))

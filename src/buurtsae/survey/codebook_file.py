@@ -187,24 +187,18 @@ def _check(book: BookPart, at: _Places, problems: Problems) -> None:
     if not re.fullmatch(r"[a-z0-9_]+", book.id):
         problems.add(f"{at('id')}: the identifier", repr(book.id), "small letters, digits and _", "rename it")
     if not book.references or not all(r.strip() for r in book.references):
-        problems.add(
-            f"{at('references')}: no references", str(list(book.references)), "where the source is described", "add one"
-        )
+        what = f"{at('references')}: no references"
+        problems.add(what, str(list(book.references)), "where the source is described", "add one")
     for key, kinds, other in (("scale", KINDS[:2], "indicators"), ("indicator", KINDS[2:], "scales with items")):
         parts = getattr(book, key)
         if book.kind in KINDS and book.kind not in kinds and parts:
-            problems.add(
-                f"{at(key, 0)}: `[[{key}]]` in a source of kind {book.kind}",
-                f"{len(parts)}",
-                other,
-                "correct `kind`, or remove it",
-            )
+            hint = "correct `kind`, or remove it"
+            problems.add(f"{at(key, 0)}: `[[{key}]]` in a source of kind {book.kind}", f"{len(parts)}", other, hint)
         if book.kind in kinds and not parts:
             problems.add(f"{at('kind')}: no `[[{key}]]`", "0", f"1 or more in a source of kind {book.kind}", "add one")
     if book.scale and book.min_share_answered is None:
-        problems.add(
-            f"{at()}: key `min_share_answered` is absent", "nothing", "the source's rule for missing items", "add it"
-        )
+        what = f"{at()}: key `min_share_answered` is absent"
+        problems.add(what, "nothing", "the source's rule for missing items", "add it")
     _check_share(book.min_share_answered, at("min_share_answered"), problems)
     _check_twice("scale", [(s.id, ("scale", k)) for k, s in enumerate(book.scale)], at, problems)
     items = [(i.name, ("scale", k, "items", m)) for k, s in enumerate(book.scale) for m, i in enumerate(s.items)]
@@ -231,31 +225,21 @@ def _check_scale(scale: ScalePart, k: int, missing: set[int], at: _Places, probl
         if RESERVED.fullmatch(i.name):
             problems.add(f"{at(*loc)}: the name is taken", i.name, "no column of the design", "rename the item")
     if not scale.items:
-        problems.add(
-            f"{at(*where, 'items')}: the scale has no items", "0", "1 or more", "add items, or remove the scale"
-        )
+        hint = "add items, or remove the scale"
+        problems.add(f"{at(*where, 'items')}: the scale has no items", "0", "1 or more", hint)
     if both := sorted(missing & set(codes)):
-        problems.add(
-            f"{at(*where, 'answers')}: a code is an answer and missing",
-            shown(both),
-            "one of the two",
-            "correct `missing`",
-        )
+        hint = "correct `missing`"
+        problems.add(f"{at(*where, 'answers')}: a code is an answer and missing", shown(both), "one of the two", hint)
     _check_share(scale.min_share_answered, at(*where, "min_share_answered"), problems)
     if len(codes) < 2:
-        problems.add(
-            f"{at(*where, 'answers')}: the scale has no two answers", str(len(codes)), "2 or more", "complete `answers`"
-        )
+        hint = "complete `answers`"
+        problems.add(f"{at(*where, 'answers')}: the scale has no two answers", str(len(codes)), "2 or more", hint)
         return
     turned = [(*scale.ends(i), loc) for i, loc in items if i.worst is not None or i.best is not None]
     for worst, best, loc in [(scale.worst, scale.best, (*where, "worst")), *turned]:
         if {worst, best} != {codes[0], codes[-1]}:
-            problems.add(
-                f"{at(*loc)}: worst and best are not the ends of the scale",
-                f"worst {worst}, best {best}",
-                f"{codes[0]} and {codes[-1]}",
-                "correct the item or its scale",
-            )
+            what, hint = f"{at(*loc)}: worst and best are not the ends of the scale", "correct the item or its scale"
+            problems.add(what, f"worst {worst}, best {best}", f"{codes[0]} and {codes[-1]}", hint)
 
 
 def _check_share(share: float | None, where: str, problems: Problems) -> None:
@@ -267,12 +251,8 @@ def _check_twice(kind: str, named: Sequence[tuple[str, Loc]], at: _Places, probl
     first: dict[str, Loc] = {}
     for name, loc in named:
         if first.setdefault(name, loc) is not loc:
-            problems.add(
-                f"{at(*loc)}: the {kind} occurs twice",
-                f"also in line {at.line(first[name])}",
-                "1",
-                "rename or remove one",
-            )
+            hint = "rename or remove one"
+            problems.add(f"{at(*loc)}: the {kind} occurs twice", f"also in line {at.line(first[name])}", "1", hint)
 
 
 def _known_keys(part: _Part, loc: tuple[int | str, ...], at: _Places, problems: Problems) -> None:

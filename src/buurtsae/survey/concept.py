@@ -94,12 +94,8 @@ class Concept:
         for n in nodes:
             where = f"the concept's node {n.id!r}"
             if not re.fullmatch(r"[a-z][a-z0-9_]*", n.id) or RESERVED.fullmatch(n.id):
-                problems.add(
-                    f"{where} cannot have this identifier",
-                    repr(n.id),
-                    "small letters, digits and _; no column's name",
-                    "rename it",
-                )
+                what = f"{where} cannot have this identifier"
+                problems.add(what, repr(n.id), "small letters, digits and _; no column's name", "rename it")
             if ids.count(n.id) > 1:
                 problems.add(f"{where} occurs twice", "2 nodes", "1", "rename or remove one")
             if n.parent is not None and n.parent not in ids:
@@ -107,17 +103,15 @@ class Concept:
             if not LEAST <= n.weight <= 1 / LEAST:
                 problems.add(f"{where} has no positive weight", str(n.weight), RANGE, "correct `weight`")
         if sum(n.parent is None for n in nodes) != 1:
-            problems.add(
-                "the concept has not one total", "several or no roots", "one node without parent", "correct it"
-            )
+            hint = "correct it"
+            problems.add("the concept has not one total", "several or no roots", "one node without parent", hint)
         problems.raise_if_any()
         rooted = {n.id for n in nodes if n.parent is None}
         while more := {n.id for n in nodes if n.parent in rooted} - rooted:
             rooted |= more
         if loose := [i for i in ids if i not in rooted]:
-            raise DataError(
-                "the concept has a circle", shown(loose), "a tree: every node below the total", "correct `parent`"
-            )
+            hint = "correct `parent`"
+            raise DataError("the concept has a circle", shown(loose), "a tree: every node below the total", hint)
         return cls({n.id: n for n in nodes}, scale)
 
     @classmethod
@@ -178,9 +172,8 @@ class Concept:
         for name, weight in weights.items():
             if name not in self.nodes or self.nodes[name].parent is None:
                 parts = [i for i, n in self.nodes.items() if n.parent is not None]
-                problems.add(
-                    "weights are of no part of the concept", repr(name), shown(parts, 10), "choose one of these"
-                )
+                hint = "choose one of these"
+                problems.add("weights are of no part of the concept", repr(name), shown(parts, 10), hint)
             elif not LEAST <= weight <= 1 / LEAST:
                 problems.add(f"the weight of {name} is not positive", str(weight), RANGE, "correct it")
         problems.raise_if_any()
@@ -205,12 +198,9 @@ class Concept:
         """
         unknown = sorted({i.subdimension for i in survey.codebook.items} - set(self.subdimensions))
         if unknown:
-            raise DataError(
-                f"codebook {survey.codebook.id} informs unknown sub-dimensions",
-                ", ".join(unknown),
-                ", ".join(self.subdimensions),
-                "correct the codebook, or load the concept it belongs to",
-            )
+            what = f"codebook {survey.codebook.id} informs unknown sub-dimensions"
+            hint = "correct the codebook, or load the concept it belongs to"
+            raise DataError(what, ", ".join(unknown), ", ".join(self.subdimensions), hint)
         if not self.scale.bounded:
             raise DataError(
                 "answers are scored between two ends",

@@ -133,12 +133,8 @@ def add_design(
     if replicates is not None:
         columns |= _replicates(raw, replicates, file, problems)
         if calibrate is not None:
-            problems.add(
-                "replicate weights and calibration do not go together",
-                "both",
-                "one of them",
-                "give replicate weights that are calibrated already, and leave `calibrate` out",
-            )
+            hint = "give replicate weights that are calibrated already, and leave `calibrate` out"
+            problems.add("replicate weights and calibration do not go together", "both", "one of them", hint)
     if calibrate is not None and len(problems.found) == before:
         known = {c: raw[c] for c in raw} | {
             c: v for c, v in _areas(frame["area_code"], level, system).items() if c not in raw
@@ -146,13 +142,11 @@ def add_design(
         w = frame["weight"].to_numpy(dtype=float)
         new, margins = meet(calibrate, known, w, file, problems)
         columns |= {f"margin_{m}": v for m, v in margins.items()} | {"base_weight": w}
-        notes.append(
-            Note(
-                "weights of {file} calibrated: factors {low:.2f} to {high:.2f}",
-                "gewichten van {file} gekalibreerd: factoren van {low:.2f} tot {high:.2f}",
-                file=file, low=float((new / w).min()), high=float((new / w).max()),
-            )
-        )  # fmt: skip
+        notes.append(Note(
+            "weights of {file} calibrated: factors {low:.2f} to {high:.2f}",
+            "gewichten van {file} gekalibreerd: factoren van {low:.2f} tot {high:.2f}",
+            file=file, low=float((new / w).min()), high=float((new / w).max()),
+        ))  # fmt: skip
         frame = frame.assign(weight=new)
     frame = pd.concat([frame, pd.DataFrame(columns, index=frame.index)], axis=1)
     names = [c for c in frame if c.startswith("margin_")]
@@ -169,13 +163,11 @@ def add_design(
         if strata is not None and len(strata) and stratified and replicates is None:
             unit = Note("sampled cluster", "getrokken cluster") if cluster else Note("respondent", "respondent")
             alone = [str(stratum) or Note("an empty one", "een lege") for stratum in strata]
-            notes.append(
-                Note(
-                    "{n} strata of {file} have one {unit} ({strata}): {done}",
-                    "{n} strata van {file} hebben maar één {unit} ({strata}): {done}",
-                    n=len(alone), file=file, unit=unit, strata=alone, done=DONE[lonely],
-                )
-            )  # fmt: skip
+            notes.append(Note(
+                "{n} strata of {file} have one {unit} ({strata}): {done}",
+                "{n} strata van {file} hebben maar één {unit} ({strata}): {done}",
+                n=len(alone), file=file, unit=unit, strata=alone, done=DONE[lonely],
+            ))  # fmt: skip
     return frame, replace(info, notes=tuple(notes))
 
 
@@ -223,22 +215,16 @@ def _per_stratum(
         return one
     size = pd.Series(_positive(rows["population"], f"{name}: populations", problems), index=known)
     if strange := sorted(set(stratum) - set(known)):
-        problems.add(
-            f"strata of {file} are not in {name}",
-            shown(strange),
-            "a row for each",
-            "add them, or correct the names: both must be written alike",
-        )
+        hint = "add them, or correct the names: both must be written alike"
+        problems.add(f"strata of {file} are not in {name}", shown(strange), "a row for each", hint)
         return one
     if unseen := sorted(set(known) - set(stratum)):
         share = 100 * size[unseen].sum() / size.sum()
-        notes.append(
-            Note(
-                "{n} strata of {file} have no respondents ({strata}): {share:.1f}% of it",
-                "{n} strata van {file} hebben geen respondenten ({strata}): {share:.1f}% van de populatie",
-                n=len(unseen), file=name, strata=unseen, share=float(share),
-            )
-        )  # fmt: skip
+        notes.append(Note(
+            "{n} strata of {file} have no respondents ({strata}): {share:.1f}% of it",
+            "{n} strata van {file} hebben geen respondenten ({strata}): {share:.1f}% van de populatie",
+            n=len(unseen), file=name, strata=unseen, share=float(share),
+        ))  # fmt: skip
     return size.reindex(stratum).to_numpy(dtype=float)
 
 

@@ -466,12 +466,9 @@ def direct(
         area = s.frame["area_code"]
         unknown = area[~area.isin(areas.at(s.level))]
         if len(unknown):
-            problems.add(
-                f"{len(unknown)} respondents of {s.source} live in unknown {areas.system.noun(s.level)}",
-                shown(sorted(unknown.unique())),
-                f"{s.level}codes of {areas.year}",
-                "recode them to the areas' year",
-            )
+            what = f"{len(unknown)} respondents of {s.source} live in unknown {areas.system.noun(s.level)}"
+            hint = "recode them to the areas' year"
+            problems.add(what, shown(sorted(unknown.unique())), f"{s.level}codes of {areas.year}", hint)
         empty = area.isin(areas.at(s.level).difference(areas.inhabited_at(s.level)))
         notes += nobody(s, area[empty], areas)
         remarks = (*design_of(s).notes, *(n.under(s.source) for n in s.notes), *thin(s, area[~empty], areas))
@@ -482,9 +479,8 @@ def direct(
     order = list(dict.fromkeys(d for s in several for d in s.subdimensions))
     asked = [d for d in order if any(s.frame[d].notna().any() for s in kept)]
     if not asked:
-        problems.add(
-            "there is no score at all", "0 respondents with a score", "some", "check the extract and the codebook"
-        )
+        hint = "check the extract and the codebook"
+        problems.add("there is no score at all", "0 respondents with a score", "some", hint)
     problems.raise_if_any()
     sources = [
         problems.attempt(of_source, s, asked, areas.inhabited_at(s.level), variances, (sd or {}).get(s.source))

@@ -96,12 +96,8 @@ def regressors(areas: Areas, covariates: Sequence[str]) -> Floats:
     x = areas.frame[list(covariates)].to_numpy(dtype=float)
     lost = areas.inhabited & ~np.isfinite(x).all(axis=1)
     if lost.any():
-        raise DataError(
-            "covariates of the regression estimates are missing",
-            shown(areas.codes[lost]),
-            "a number for every buurt with residents",
-            "complete them, or leave the covariate out",
-        )
+        what, hint = "covariates of the regression estimates are missing", "complete them, or leave the covariate out"
+        raise DataError(what, shown(areas.codes[lost]), "a number for every buurt with residents", hint)
     lived = x[areas.inhabited]
     spread = lived.std(axis=0)
     x = np.nan_to_num((x - lived.mean(axis=0)) / np.where(spread > 0, spread, 1.0))

@@ -67,12 +67,10 @@ def read_frame(
     kept = kept[np.argsort(row[kept])]
     notes += left_out(list(table.index[observed.any(axis=1)]), areas)
     if len(y) > 1 and not covariance:
-        notes.append(
-            Note(
-                "no covariances were given: sampling errors taken as uncorrelated",
-                "zonder covarianties: steekproeffouten gelden als ongecorreleerd",
-            )
-        )
+        notes.append(Note(
+            "no covariances were given: sampling errors taken as uncorrelated",
+            "zonder covarianties: steekproeffouten gelden als ongecorreleerd",
+        ))  # fmt: skip
     seen = observed[kept]
     pair = seen[:, :, None] & seen[:, None, :]
     codes = pd.Index(table.index[kept], name="area_code")

@@ -228,12 +228,9 @@ def fit_graded(answers: Floats, items: Sequence[str], weights: Floats | None = N
     options = {"maxiter": most, "maxfun": 2 * most, "ftol": 1e-14, "gtol": 1e-6, "maxcor": 30}
     optimum = minimize(objective, start, (pattern, count, size), "L-BFGS-B", True, bounds=bounds, options=options)
     if not optimum.success:
-        raise ModelError(
-            "the graded response model does not converge",
-            f"{optimum.message} after {optimum.nit} iterations",
-            f"a maximum within {most}",
-            "see the item checks of `reliability`, leave out items that do not fit, or use the sum score",
-        )
+        what = "the graded response model does not converge"
+        hint = "see the item checks of `reliability`, leave out items that do not fit, or use the sum score"
+        raise ModelError(what, f"{optimum.message} after {optimum.nit} iterations", f"a maximum within {most}", hint)
     slope, intercepts = _unpack(optimum.x, size)
     slope = slope if slope.sum() > 0 else -slope  # theta and -theta fit equally well
     cuts = tuple(-d / a if len(d) else d for a, d in zip(slope, intercepts, strict=True))
@@ -320,21 +317,17 @@ def _notes(items: Sequence[str], slope: Floats, size: Ints) -> tuple[Note, ...]:
         if k == 1:
             out.append(Note(*ONE_CATEGORY, item=item))
         elif a < 0:
-            out.append(
-                Note(
-                    "item {item} has a negative slope: it runs against the other items",
-                    "vraag {item} heeft een negatieve helling: ze loopt tegen de andere vragen in",
-                    item=item,
-                )
-            )
+            out.append(Note(
+                "item {item} has a negative slope: it runs against the other items",
+                "vraag {item} heeft een negatieve helling: ze loopt tegen de andere vragen in",
+                item=item,
+            ))  # fmt: skip
         elif a >= STEEPEST:
-            out.append(
-                Note(
-                    "item {item} has a slope at the bound of {bound:g}: it repeats another item",
-                    "de helling van vraag {item} ligt op de grens van {bound:g}: ze herhaalt een andere vraag",
-                    item=item, bound=STEEPEST,
-                )
-            )  # fmt: skip
+            out.append(Note(
+                "item {item} has a slope at the bound of {bound:g}: it repeats another item",
+                "de helling van vraag {item} ligt op de grens van {bound:g}: ze herhaalt een andere vraag",
+                item=item, bound=STEEPEST,
+            ))  # fmt: skip
     return tuple(out)
 
 

@@ -71,12 +71,8 @@ def meet(
     for margin, total in known.items():
         parts = margin.split(":")
         if absent := [p for p in parts if p not in columns]:
-            problems.add(
-                f"{file} has no column for margin {margin!r}",
-                shown(columns),
-                shown(absent),
-                "rename or drop the margin",
-            )
+            hint = "rename or drop the margin"
+            problems.add(f"{file} has no column for margin {margin!r}", shown(columns), shown(absent), hint)
             continue
         category = columns[parts[0]].astype("string").fillna("")
         for part in parts[1:]:
@@ -91,12 +87,8 @@ def meet(
                 "add them to the table, or merge categories",
             )
         if empty := sorted(set(total.index[total > 0]) - set(category)):
-            problems.add(
-                f"{where} has population totals without respondents in {file}",
-                shown(empty),
-                "respondents in every category",
-                "merge these categories with others",
-            )
+            what = f"{where} has population totals without respondents in {file}"
+            problems.add(what, shown(empty), "respondents in every category", "merge these categories with others")
         margins[margin] = np.asarray(position)
         totals.append(total.to_numpy(dtype=float))
     sums = {m: float(t.sum()) for m, t in known.items()}
@@ -114,12 +106,8 @@ def meet(
         problems.collect(error)
         return w, margins
     if (negative := int((new <= 0).sum())) > 0:
-        problems.add(
-            f"calibration gives {negative} weights that are not positive",
-            f"lowest {new.min():g}",
-            "> 0",
-            "use raking, or linear calibration with bounds",
-        )
+        what = f"calibration gives {negative} weights that are not positive"
+        problems.add(what, f"lowest {new.min():g}", "> 0", "use raking, or linear calibration with bounds")
     return new, margins
 
 

@@ -254,13 +254,11 @@ def _internal(
         else:
             row["omega"], unique = omega(c)
             if bound := [items[j].name for j, u in zip(used, unique, strict=True) if u <= LEAST_UNIQUE]:
-                notes.append(
-                    Note(
-                        "one factor explains {items} wholly: do not rely on omega",
-                        "één factor verklaart {items} geheel: omega is niet betrouwbaar",
-                        items=bound,
-                    )
-                )
+                notes.append(Note(
+                    "one factor explains {items} wholly: do not rely on omega",
+                    "één factor verklaart {items} geheel: omega is niet betrouwbaar",
+                    items=bound,
+                ))  # fmt: skip
     effective = weight[full].sum() ** 2 / (weight[full] ** 2).sum() if full.any() else 0.0
     heard = weight @ answered
     mean = np.divide(weight @ np.where(answered, values, 0.0), heard, out=np.full(k, np.nan), where=heard > 0)

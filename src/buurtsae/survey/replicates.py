@@ -78,14 +78,12 @@ class ReplicatePlan:
             If they are not known, or do not fit the number of replicates.
         """
         if self.kind not in get_args(Kind):
-            raise DataError(
-                "the kind of replicate weights is unknown", repr(self.kind), ", ".join(get_args(Kind)), "choose one"
-            )
+            what = "the kind of replicate weights is unknown"
+            raise DataError(what, repr(self.kind), ", ".join(get_args(Kind)), "choose one")
         if (self.kind == "JKn" and self.rscales is None) or (self.kind == "other" and self.scale is None):
             what = "rscales" if self.kind == "JKn" else "scale"
-            raise DataError(
-                f"replicate weights of kind {self.kind} need {what}", "none", what, "see their documentation"
-            )
+            hint = "see their documentation"
+            raise DataError(f"replicate weights of kind {self.kind} need {what}", "none", what, hint)
         if n < 2 or (self.rscales is not None and len(self.rscales) != n):
             got = f"{n} columns, {len(self.rscales)} rscales" if self.rscales is not None else f"{n} columns"
             raise DataError("replicate weights do not fit", got, "two or more, one rscale each", "correct `columns`")
@@ -222,12 +220,9 @@ def _units(design: SampleDesign) -> tuple[Stage, Ints, Ints]:
 
 def _fits(n: int, replicates: int) -> None:
     if n * replicates > MOST:
-        raise DataError(
-            "the table of replicate weights is too large",
-            f"{n} respondents x {replicates} replicates",
-            f"{MOST} numbers at most",
-            "use the linearised variance, or fewer bootstrap replicates",
-        )
+        what = "the table of replicate weights is too large"
+        hint = "use the linearised variance, or fewer bootstrap replicates"
+        raise DataError(what, f"{n} respondents x {replicates} replicates", f"{MOST} numbers at most", hint)
 
 
 def _refused(what: str, strata: int, got: str) -> DataError:

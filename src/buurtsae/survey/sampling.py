@@ -121,12 +121,9 @@ class SampleDesign:
                 names = (
                     np.flatnonzero(single) if labels is None or k else [labels[int(h)] for h in np.flatnonzero(single)]
                 )
-                raise DataError(
-                    f"{int(single.sum())} strata have one sampled unit (stage {k + 1})",
-                    shown(names),
-                    "two or more",
-                    'merge these strata, or choose another policy, as lonely = "adjust"',
-                )
+                what = f"{int(single.sum())} strata have one sampled unit (stage {k + 1})"
+                hint = 'merge these strata, or choose another policy, as lonely = "adjust"'
+                raise DataError(what, shown(names), "two or more", hint)
             scale = above * np.where(certain, 0.0, 1 - f) * np.where(size > 1, size / np.maximum(size - 1, 1), 1.0)
             if lonely == "certainty":
                 scale = np.where(single, 0.0, scale)

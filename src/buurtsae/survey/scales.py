@@ -211,13 +211,11 @@ def _variation(survey: Survey, items: Sequence[Item]) -> tuple[list[Item], list[
     for item in items:
         answers = survey.frame[item.name].dropna()
         if answers.empty:
-            notes.append(
-                Note(
-                    "item {item} has no answers at all, though it counts as asked",
-                    "vraag {item} heeft geen enkel antwoord, al geldt ze als gesteld",
-                    item=item.name,
-                )
-            )
+            notes.append(Note(
+                "item {item} has no answers at all, though it counts as asked",
+                "vraag {item} heeft geen enkel antwoord, al geldt ze als gesteld",
+                item=item.name,
+            ))  # fmt: skip
         elif answers.min() == answers.max():
             notes.append(Note(*ONE_CATEGORY, item=item.name))
         else:

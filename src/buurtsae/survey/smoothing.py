@@ -57,12 +57,9 @@ def pooled_covariance(y: Floats, w: Floats, domain: Ints, n_domains: int) -> Flo
             if freedom <= 0 and d != e:
                 continue  # two scores that nobody in an area shares: taken as uncorrelated
             if freedom <= 0:
-                raise DataError(
-                    "the variance within areas cannot be estimated",
-                    "no area with two respondents",
-                    "some areas with several",
-                    "give `sd`, the standard deviation of scores within an area, or start with direct estimates",
-                )
+                what = "the variance within areas cannot be estimated"
+                hint = "give `sd`, the standard deviation of scores within an area, or start with direct estimates"
+                raise DataError(what, "no area with two respondents", "some areas with several", hint)
             s[d, e] = s[e, d] = (w[both] * residual[:, 0] * residual[:, 1]).sum() / freedom
     return shrunk(s)
 

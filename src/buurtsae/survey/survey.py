@@ -120,12 +120,9 @@ class Survey:
         """
         codebook = Codebook.load(source)
         if codebook.kind == "objective":
-            raise DataError(
-                f"{codebook.id} has no respondents",
-                "an objective source",
-                "a survey or a participatory source",
-                "join its figures to the areas by `tables`, and name them in the formula",
-            )
+            what = f"{codebook.id} has no respondents"
+            hint = "join its figures to the areas by `tables`, and name them in the formula"
+            raise DataError(what, "an objective source", "a survey or a participatory source", hint)
         level = level or system.base
         if level not in (sources := system.levels[:-1][:2]):
             raise DataError(f"level of {codebook.id} is unknown", repr(level), " or ".join(sources), "correct it")
@@ -140,18 +137,14 @@ class Survey:
         if unknown := sorted(set(not_asked) - {i.name for i in codebook.items}):
             problems.add(f"`not_asked` names unknown items of {codebook.id}", shown(unknown), "its items", "correct it")
         if absent := [c for c in (area, weight, strata, id, *clusters, *sizes) if c is not None and c not in raw]:
-            problems.add(
-                f"{path.name} lacks columns", shown(raw.columns), shown(absent), "correct the names in [[sources]]"
-            )
+            hint = "correct the names in [[sources]]"
+            problems.add(f"{path.name} lacks columns", shown(raw.columns), shown(absent), hint)
         if weight is None and not participatory:
             problems.add(f"{codebook.id} has no weights", "none", "a column of weights", "name it with `weight`")
         if absent := [i.name for i in asked if i.name not in raw]:
-            problems.add(
-                f"{path.name} lacks items of {codebook.id}",
-                f"no column {shown(absent)}",
-                "one column per item of the codebook",
-                "rename the columns, or list these items in `not_asked`",
-            )
+            what = f"{path.name} lacks items of {codebook.id}"
+            hint = "rename the columns, or list these items in `not_asked`"
+            problems.add(what, f"no column {shown(absent)}", "one column per item of the codebook", hint)
         if raw.empty:
             problems.add(f"{path.name} has no respondents", "0 rows", "one row per respondent", "check the extract")
         problems.raise_if_any()
@@ -248,12 +241,8 @@ def check_codes(
 ) -> None:
     """Record which area codes of a source's respondents do not exist in `areas`, or are of another year."""
     if code_year is not None and code_year != areas.year:
-        problems.add(
-            f"the {level}codes of {source} are of another year",
-            str(code_year),
-            str(areas.year),
-            f"give the survey the codes of {areas.year}, or read the areas of {code_year}",
-        )
+        hint = f"give the survey the codes of {areas.year}, or read the areas of {code_year}"
+        problems.add(f"the {level}codes of {source} are of another year", str(code_year), str(areas.year), hint)
     unknown = area[~area.isin(areas.at(level))]
     if len(unknown):
         share, omitted = len(unknown) / len(area), areas.left_out(level, unknown)
@@ -263,12 +252,9 @@ def check_codes(
             if omitted.any()
             else (why, f": a {level} may exist at CBS and have no polygon here")
         )
-        problems.add(
-            f"{len(unknown)} respondents of {source} live in unknown {areas.system.noun(level)}",
-            shown(sorted(unknown.unique())),
-            f"{level}codes of {areas.year}",
-            f'{why}, or set `unknown_areas = "drop"` in [[sources]]{place}',
-        )
+        what = f"{len(unknown)} respondents of {source} live in unknown {areas.system.noun(level)}"
+        hint = f'{why}, or set `unknown_areas = "drop"` in [[sources]]{place}'
+        problems.add(what, shown(sorted(unknown.unique())), f"{level}codes of {areas.year}", hint)
 
 
 def _weights(column: pd.Series, stratum: pd.Series, file: str, problems: Problems) -> pd.Series:
@@ -276,20 +262,15 @@ def _weights(column: pd.Series, stratum: pd.Series, file: str, problems: Problem
         problems.add(f"{file} has weights that are true and false", "booleans", "numbers > 0", "name another column")
     weight = as_number(column, strict=False)
     if (n := int(weight.isna().sum())) > 0:
-        problems.add(
-            f"{file} has weights that are missing or no number", f"{n} rows", "a number > 0", "complete the weights"
-        )
+        hint = "complete the weights"
+        problems.add(f"{file} has weights that are missing or no number", f"{n} rows", "a number > 0", hint)
     nothing = (weight == 0).groupby(stratum).transform("all")
     if nothing.any():
         where = shown(sorted(stratum[nothing].unique()))
         problems.add(f"{file} has strata with all weights zero", where, "> 0", "correct these weights or drop the rows")
     if (n := int(((weight <= 0) & ~nothing).sum())) > 0:
-        problems.add(
-            f"{file} has weights that are not positive",
-            f"{n} rows, lowest {weight[~nothing].min():g}",
-            "> 0",
-            "drop or correct them",
-        )
+        what = f"{file} has weights that are not positive"
+        problems.add(what, f"{n} rows, lowest {weight[~nothing].min():g}", "> 0", "drop or correct them")
     return weight
 
 
@@ -319,10 +300,6 @@ def _answers(
     answer = answer.mask(answer.isin(missing))
     outside = answer[answer.notna() & ~answer.isin(valid)].unique()
     if len(outside):
-        problems.add(
-            f"{where}: answers outside the scale",
-            shown(f"{v:g}" for v in sorted(outside)),
-            f"{shown(valid, 12)}; missing {shown(missing)}",
-            "correct the data or the codebook",
-        )
+        expected, hint = f"{shown(valid, 12)}; missing {shown(missing)}", "correct the data or the codebook"
+        problems.add(f"{where}: answers outside the scale", shown(f"{v:g}" for v in sorted(outside)), expected, hint)
     return answer
