@@ -36,11 +36,12 @@ def arranged(
     groupings: Sequence[str],
 ) -> tuple[pd.DataFrame, CodeSystem, list[Note]]:
     """Return the table by code with its structural columns, the code system, and notes; see `Areas.from_frame`."""
-    shapes = [c for c, dtype in frame.dtypes.items() if str(dtype) == "geometry"]
+    shapes = [column for column, dtype in frame.dtypes.items() if str(dtype) == "geometry"]
     table, problems, notes = plain(pd.DataFrame(frame.drop(columns=shapes)), "the frame"), Problems(), list[Note]()
-    name, population = (c or (d if d in table else None) for c, d in ((name, "name"), (population, "population")))
-    asked = [c for c in (code, *levels.values(), name, population, *groupings) if c is not None]
-    if absent := [c for c in dict.fromkeys(asked) if c not in table]:
+    name = name or ("name" if "name" in table else None)
+    population = population or ("population" if "population" in table else None)
+    asked = [column for column in (code, *levels.values(), name, population, *groupings) if column is not None]
+    if absent := [column for column in dict.fromkeys(asked) if column not in table]:
         problems.add("the frame has no such columns", shown(absent), shown(table.columns, 10), "correct the names")
     plain_system = CodeSystem()
     taken = (*plain_system.levels, *STRUCTURAL)
@@ -70,28 +71,28 @@ def arranged(
         "population": 1 if numbers is None else numbers.fillna(0).astype("int64").to_numpy(),
     }
     used = {code, name, population, *columns}
-    truth = {c: v.astype(float) for c, v in table.items() if pd.api.types.is_bool_dtype(v)}
-    out = table.assign(**truth).drop(columns=[c for c in used if c in table]).set_axis(index)
+    truth = {column: values.astype(float) for column, values in table.items() if pd.api.types.is_bool_dtype(values)}
+    joined = table.assign(**truth).drop(columns=[column for column in used if column in table]).set_axis(index)
     groups = grouped(table[list(groupings)].set_axis(index), plain_system.noun("area"), notes)
-    out = pd.concat(
+    joined = pd.concat(
         [
             pd.DataFrame(columns, index=table.index).astype(dict.fromkeys(("name", *above), object)).set_axis(index),
             groups,
-            out.drop(columns=[c for c in groups if c in out]),
+            joined.drop(columns=[column for column in groups if column in joined]),
         ],
         axis=1,
     )
     if shapes:
         import geopandas as gpd
 
-        out = gpd.GeoDataFrame(out, geometry=frame[shapes[0]].set_axis(index).rename("geometry"))
+        joined = gpd.GeoDataFrame(joined, geometry=frame[shapes[0]].set_axis(index).rename("geometry"))
     ladder = ("area", *levels)
     system = CodeSystem(
         (*ladder, plain_system.whole),
         compared=dict(pairwise(ladder)),
-        nouns=dict(plain_system.nouns) | {n: Note("{n} areas", "gebieden van niveau {n}", n=n) for n in levels},
+        nouns={**plain_system.nouns, **{n: Note("{n} areas", "gebieden van niveau {n}", n=n) for n in levels}},
     )
-    return out.sort_index(), system, notes
+    return joined.sort_index(), system, notes
 
 
 def _check(codes: pd.Series, above: Mapping[str, pd.Series], whole: str, problems: Problems) -> None:
@@ -106,14 +107,14 @@ def _check(codes: pd.Series, above: Mapping[str, pd.Series], whole: str, problem
             hint = f"complete the column, or make `{level}` a grouping"
             problems.add(f"areas are in no {level}", shown(codes[lost].fillna("?")), "one for each area", hint)
     for (lower, inner), (upper, outer) in pairwise(above.items()):
-        if len(apart := (n := outer.groupby(inner).nunique())[n > 1]):
+        if len(apart := (several := outer.groupby(inner).nunique())[several > 1]):
             what = f"level {lower} is not nested in level {upper}"
             hint = "give levels from small to large; what is not nested is one of `groupings`"
             problems.add(what, f"{shown(apart.index)} in several", f"each {lower} in one {upper}", hint)
     seen = {whole: "the whole"} | dict.fromkeys(codes.dropna(), "area")
     clash = [f"{whole}, the whole"] if whole in set(codes) else []
     for level, group in above.items():
-        clash += [f"{c}, {seen[c]} and {level}" for c in group.dropna().unique() if c in seen]
+        clash += [f"{code}, {seen[code]} and {level}" for code in group.dropna().unique() if code in seen]
         seen |= dict.fromkeys(group.dropna(), level)
     if clash:
         hint = "put something in front of one, such as S37 for state 37"

@@ -212,7 +212,7 @@ class Areas:
     def covariates(self) -> list[str]:
         """Names of the numeric columns that a model may use."""
         numeric = self.frame.select_dtypes("number").columns
-        return [c for c in numeric if c not in STRUCTURAL]
+        return [column for column in numeric if column not in STRUCTURAL]
 
     def parent(self, level: str) -> str:
         """Return the level whose areas those of `level` are ranked in and compared with."""
@@ -289,7 +289,7 @@ class Areas:
         labels, row = np.unique(parent.to_numpy()[column].astype(str), return_inverse=True)
         totals = np.bincount(row, self.population[column])
         values = self.population[column] / totals[row]
-        return [str(c) for c in labels], sp.csr_array((values, (row, column)), shape=(len(labels), len(self.codes)))
+        return list(map(str, labels)), sp.csr_array((values, (row, column)), shape=(len(labels), len(self.codes)))
 
     def graph(self, rule: str = "queen", bridges: Sequence[Pair] = ()) -> Graph:
         """Return the contiguity graph of all areas, those without residents included.
@@ -306,8 +306,8 @@ class Areas:
             If the areas have no geometry.
         """
         if "geometry" not in self.frame:
-            got, hint = f"columns {shown(self.frame.columns)}", "use Graph.from_pairs, from_adjacency or from_libpysal"
-            raise DataError("the areas have no geometry", got, "polygons, to see which areas meet", hint)
+            what, hint = "the areas have no geometry", "use Graph.from_pairs, from_adjacency or from_libpysal"
+            raise DataError(what, f"columns {shown(self.frame.columns)}", "polygons, to see which areas meet", hint)
         return Graph.from_geometry(self.frame, rule, bridges)
 
     def audit(self) -> dict[str, object]:
@@ -319,13 +319,14 @@ class Areas:
             "without_residents": list(self.codes[~self.inhabited]),
             "residents": int(self.population.sum()),
             **self._above(),
-            "missing_covariates": {str(c): int(n) for c, n in missing.items() if n},
+            "missing_covariates": {str(column): int(count) for column, count in missing.items() if count},
             "notes": list(self.notes),
         }
 
     def _above(self) -> dict[str, int]:
         """How many areas there are at the levels above that have a noun."""
-        return {str(self.system.nouns[v]): len(self.at(v)) for v in self.levels[1:] if v in self.system.nouns}
+        nouns = self.system.nouns
+        return {str(nouns[level]): len(self.at(level)) for level in self.levels[1:] if level in nouns}
 
     def _repr_html_(self) -> str:
         """A notebook's view: levels, covariates with what is missing of them, and what was repaired."""
@@ -334,12 +335,12 @@ class Areas:
         about = frame.loc[live, list(self.covariates)].describe().T.reindex(columns=["mean", "min", "max"])
         about.insert(0, "missing", frame.loc[live, list(self.covariates)].isna().sum())
         view = pd.DataFrame(levels, columns=["level", "inhabited"]).to_html(index=False)
-        listed = "".join(f"<li>{escape(n)}</li>" for n in self.notes)
+        listed = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         return f"<p>{escape(repr(self))}</p>{view}{about.to_html(float_format='{:.4g}'.format)}<ul>{listed}</ul>"
 
     def __repr__(self) -> str:
         year = f" of {self.year}" if self.year else ""
-        above = " and ".join(f"{n} {noun}" for noun, n in self._above().items())
+        above = " and ".join(f"{count} {noun}" for noun, count in self._above().items())
         empty = "" if self.alike else f" ({int((~self.inhabited).sum())} without residents)"
         residents = "residents unknown" if self.alike else f"{int(self.population.sum())} residents"
         return f"Areas{year}: {len(self.frame)} {self.noun}{empty}{above and f' in {above}'}, {residents}"

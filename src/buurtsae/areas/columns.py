@@ -26,18 +26,18 @@ GROUP = "{} (group)"  # where a grouping is that is a covariate too
 
 def grouped(columns: pd.DataFrame, noun: Note, notes: list[Note]) -> pd.DataFrame:
     """Return the groups of each grouping as text, None for an area in none; those of numbers are covariates too."""
-    out = pd.DataFrame(index=columns.index)
+    groups = pd.DataFrame(index=columns.index)
     for by, column in columns.items():
         group = clean(column)
         group = group.astype(object).where(group.notna() & (group != ""), None)
-        out[GROUP.format(by) if pd.api.types.is_numeric_dtype(column) else by] = group
-        if n := int(group.isna().sum()):
+        groups[GROUP.format(by) if pd.api.types.is_numeric_dtype(column) else by] = group
+        if alone := int(group.isna().sum()):
             notes.append(Note(
                 "{areas} in no group of {by}: {n}",
                 "{areas} in geen groep van {by}: {n}",
-                areas=noun, by=by, n=n,
+                areas=noun, by=by, n=alone,
             ))  # fmt: skip
-    return out
+    return groups
 
 
 def check_rows(frame: gpd.GeoDataFrame, problems: Problems) -> None:
@@ -65,8 +65,8 @@ def check_residents(frame: gpd.GeoDataFrame, kept: gpd.GeoDataFrame, population:
         problems.add("the number of residents is no number", str(error), "persons", "name another column, or repair it")
         return
     if len(negative := numbers[numbers < 0]):
-        got = shown(f"{x:g}" for x in negative)
-        problems.add("the number of residents is negative", got, "0 or more", "correct these cells")
+        values = shown(f"{number:g}" for number in negative)
+        problems.add("the number of residents is negative", values, "0 or more", "correct these cells")
     problems.sift([residents(numbers)])
     if len(kept) and not (as_number(kept[population]) > 0).any():
         what, hint = "no buurt has residents", "name another column with `population`, or complete it"

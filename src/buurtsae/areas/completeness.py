@@ -67,7 +67,7 @@ def too_few_gemeenten(provincie: pd.Series, year: int) -> tuple[str, ...]:
     if year not in PROVINCIE_YEARS:
         return ()
     count = CBS.read(provincie.index.to_series(), "gemeente").groupby(provincie.to_numpy()).nunique()
-    return tuple(sorted(str(p) for p, n in count.items() if n < PROVINCIES.get(str(p), 0)))
+    return tuple(sorted(str(name) for name, gemeenten in count.items() if gemeenten < PROVINCIES.get(str(name), 0)))
 
 
 def is_country(gemeenten: Iterable[str], year: int) -> bool:
@@ -94,24 +94,24 @@ def completed(areas: Areas, file: gpd.GeoDataFrame, population: str) -> Areas:
         columns["provincie"] = "provinciecode"
     for level in areas.levels[1:-1]:
         column = columns.get(level, level)
-        found = partly(file[column].astype("string").str.strip().replace("", pd.NA), inhabited, kept)
+        part = partly(file[column].astype("string").str.strip().replace("", pd.NA), inhabited, kept)
         if level == "provincie":
-            found = tuple(sorted({*found, *too_few_gemeenten(frame[level], areas.year)}))
-        if not found:
+            part = tuple(sorted({*part, *too_few_gemeenten(frame[level], areas.year)}))
+        if not part:
             continue
         notes.append(Note(
             "{n} {level} of which the run holds a part, without a figure as a whole: {codes}",
             "{n} keer een {level} waarvan de run maar een deel bevat, en die dus geen cijfer krijgt: {codes}",
-            n=len(found), level=level, codes=found,
+            n=len(part), level=level, codes=part,
         ))  # fmt: skip
         if level in ("wijk", "gemeente"):
-            partial[level] = found
+            partial[level] = part
             continue
         group = areas.column(level)
-        frame[group] = frame[group].where(~frame[group].isin(found), None)
+        frame[group] = frame[group].where(~frame[group].isin(part), None)
         if frame[group].isna().all():
             frame = frame.drop(columns=group)
-    groupings = tuple(g for g in areas.groupings if areas.column(g) in frame)
+    groupings = tuple(name for name in areas.groupings if areas.column(name) in frame)
     national = not partial and is_country(frame["gemeente"], areas.year)
     omitted = tuple(file.index[~kept])
     return replace(

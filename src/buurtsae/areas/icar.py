@@ -82,8 +82,8 @@ def icar_structure(n: int, edges: Ints) -> IcarStructure:
     edges : ndarray of int, shape (n_edges, 2)
         Each pair of neighbours once.
     """
-    i, j = edges.T
-    adjacency = sp.coo_array((np.ones(2 * len(edges)), (np.r_[i, j], np.r_[j, i])), shape=(n, n)).tocsc()
+    both = np.concatenate([edges, edges[:, ::-1]])
+    adjacency = sp.coo_array((np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(n, n)).tocsc()
     n_components, component = connected_components(adjacency, directed=False)
     component = component.astype(np.int64)
     size = np.bincount(component, minlength=n_components)

@@ -40,7 +40,7 @@ def residents(numbers: pd.Series, noun: str = "buurten") -> Finding:
     grouped = thousands.all() and not hundreds.all()
     return DataError(
         "the number of residents is no whole number",
-        f"{shown(f'{x:g}' for x in part)} in {len(part)} {noun}",
+        f"{shown(f'{number:g}' for number in part)} in {len(part)} {noun}",
         "persons",
         "these look like thousands with a separator: write 2865 for 2.865, in the whole column"
         if grouped
@@ -82,17 +82,17 @@ def different(frame: gpd.GeoDataFrame) -> Finding:
 
 def disjoint(frame: gpd.GeoDataFrame) -> Finding:
     """Buurten do not overlap, but for slivers of generalised borders."""
-    found = [frame.sindex.query(frame.geometry, predicate=p) for p in ("overlaps", "contains")]
-    i, j = np.unique(np.sort(np.hstack(found), axis=0), axis=1)
-    i, j = i[i != j], j[i != j]
+    related = [frame.sindex.query(frame.geometry, predicate=relation) for relation in ("overlaps", "contains")]
+    first, second = np.unique(np.sort(np.hstack(related), axis=0), axis=1)
+    first, second = first[first != second], second[first != second]
     area, geometry = frame.area.to_numpy(), frame.geometry.reset_index(drop=True)
-    common = geometry.iloc[i].intersection(geometry.iloc[j], align=False).area.to_numpy()
-    much = common > OVERLAP * np.minimum(area[i], area[j])
+    common = geometry.iloc[first].intersection(geometry.iloc[second], align=False).area.to_numpy()
+    much = common > OVERLAP * np.minimum(area[first], area[second])
     if not much.any():
         return None
     pairs = [
-        Note("{a} and {b}", "{a} en {b}", a=frame.index[a], b=frame.index[b])
-        for a, b in zip(i[much], j[much], strict=True)
+        Note("{a} and {b}", "{a} en {b}", a=frame.index[one], b=frame.index[other])
+        for one, other in zip(first[much], second[much], strict=True)
     ]
     return Note(
         "{n} pairs of buurten overlap by more than {share:.0%} of the smaller ({pairs})",

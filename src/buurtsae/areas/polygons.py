@@ -68,29 +68,28 @@ def polygons(frame: gpd.GeoDataFrame, code: pd.Series, notes: list[Note], proble
         invalid = ~shape.is_valid
         shape.loc[invalid] = shape[invalid].make_valid()
         mixed = shape.geom_type == "GeometryCollection"
-        shape.loc[mixed] = [shapely.union_all(_parts(g)) for g in shape[mixed]]
+        shape.loc[mixed] = [shapely.union_all(_parts(geometry)) for geometry in shape[mixed]]
         other = ~shape.geom_type.isin(["Polygon", "MultiPolygon"]) | shape.is_empty
         size = shape.area
     if other.any():
-        got = f"{shown(sorted(set(frame.geometry[other].geom_type)))} in {shown(code[other])}"
-        problems.add("areas are no polygons", got, "a polygon per buurt", "choose the layer of the areas themselves")
+        shapes = f"{shown(sorted(set(frame.geometry[other].geom_type)))} in {shown(code[other])}"
+        problems.add("areas are no polygons", shapes, "a polygon per buurt", "choose the layer of the areas themselves")
         return frame
     if (where := in_the_netherlands(frame.set_geometry(shape).set_index(code.to_numpy()))) is not None:
         problems.collect(where)
         return frame
     if (small := ~size.between(SMALLEST, LARGEST)).any():
-        got = f"{size[small].iloc[0]:.3g} square metres in {shown(code[small])}"
+        shapes = f"{size[small].iloc[0]:.3g} square metres in {shown(code[small])}"
         hint = "the coordinate system may be another: correct it, or repair these polygons"
-        problems.add("areas are too small or too large", got, f"{SMALLEST:g} to {LARGEST:g} square metres", hint)
+        problems.add("areas are too small or too large", shapes, f"{SMALLEST:g} to {LARGEST:g} square metres", hint)
         return frame
-    if invalid.any():
-        n = int(invalid.sum())
-        notes.append(Note("{n} invalid polygons repaired", "{n} ongeldige polygonen hersteld", n=n))
-    if (n := int((mixed & ~invalid).sum())) > 0:
+    if count := int(invalid.sum()):
+        notes.append(Note("{n} invalid polygons repaired", "{n} ongeldige polygonen hersteld", n=count))
+    if count := int((mixed & ~invalid).sum()):
         notes.append(Note(
             "of {n} areas only the polygons are used: their geometry has points or lines too",
             "van {n} gebieden tellen alleen de vlakken: hun geometrie heeft ook punten of lijnen",
-            n=n,
+            n=count,
         ))  # fmt: skip
     return frame.set_geometry(shape)
 
@@ -99,4 +98,4 @@ def _parts(geometry: BaseGeometry) -> list[BaseGeometry]:
     """The polygons in a geometry, however deep."""
     if geometry.geom_type == "Polygon":
         return [geometry]
-    return [q for p in getattr(geometry, "geoms", ()) for q in _parts(p)]
+    return [polygon for part in getattr(geometry, "geoms", ()) for polygon in _parts(part)]

@@ -91,11 +91,11 @@ def _structured(
 ) -> gpd.GeoDataFrame:
     """Name the structural columns, read the numbers of the others."""
     residents = as_number(frame[population])
-    if n := int(residents.isna().sum()):
+    if count := int(residents.isna().sum()):
         notes.append(Note(
             "buurten with an empty or hidden number of residents count as without residents: {n}",
             "buurten waarvan het aantal inwoners leeg of geheim is, tellen als buurt zonder inwoners: {n}",
-            n=n,
+            n=count,
         ))  # fmt: skip
     code = frame.index.to_series()
     areas = frame[["geometry"]].assign(
@@ -111,23 +111,23 @@ def _structured(
     used = {name, population, "wijkcode", "gemeentecode", "geometry", "ggdregio", "wijknaam", "gemeentenaam"}
     used |= {"provinciecode", "provincienaam"} if "provinciecode" in frame else set()
     others, hidden = dict[str, pd.Series](), dict[str, int]()
-    for column in [c for c in frame if c not in used and c not in areas]:
+    for column in [column for column in frame if column not in used and column not in areas]:
         others[column] = frame[column]
         try:
             numbers = as_number(frame[column])
         except (ValueError, TypeError):  # text, or numbers that no model can use: refused where a formula names it
             continue
-        if n := int((numbers.isna() & frame[column].notna()).sum()):
-            hidden[column] = n
+        if count := int((numbers.isna() & frame[column].notna()).sum()):
+            hidden[column] = count
         others[column] = numbers
-    some = [([c], n) for c, n in hidden.items()] if len(hidden) <= FIRST else [(list(hidden), sum(hidden.values()))]
+    some = [([key], n) for key, n in hidden.items()] if len(hidden) <= FIRST else [(list(hidden), sum(hidden.values()))]
     notes += [
         Note(
             "{n} secret or missing codes in {columns} read as missing",
             "{n} codes voor geheim of ontbrekend in {columns} gelezen als ontbrekend",
-            n=n, columns=where,
+            n=count, columns=where,
         )
-        for where, n in some
+        for where, count in some
     ]  # fmt: skip
     return pd.concat([areas, pd.DataFrame(others, index=areas.index)], axis=1)
 
@@ -147,9 +147,9 @@ def read_geometry(path: Path, notes: list[Note]) -> gpd.GeoDataFrame:
         raise DataError(what, cut(error, 300), "GeoPackage, GeoParquet, GeoJSON or shapefile", hint) from error
     if not isinstance(frame, gpd.GeoDataFrame):
         raise DataError(f"{path.name} has no geometry", "a table", "a layer with polygons", "choose another layer")
-    notes += [Note(*2 * [cut(w.message, 200)]).under(path.name) for w in heard]  # what GDAL says, in English
+    notes += [Note(*2 * [cut(warning.message, 200)]).under(path.name) for warning in heard]  # GDAL speaks English
     shape = gpd.GeoSeries(frame.geometry.reset_index(drop=True), name="geometry")
-    others = [c for c, dtype in frame.dtypes.items() if str(dtype) == "geometry"]
+    others = [column for column, dtype in frame.dtypes.items() if str(dtype) == "geometry"]
     table = plain(pd.DataFrame(frame.drop(columns=others)), path.name)
     if "geometry" in table:
         raise DataError(f"{path.name} has columns twice", "geometry", "different names", "rename or remove one of them")
@@ -182,4 +182,5 @@ def join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[Note]) -> gp
             "{n} rijen van {file} hebben geen polygoon of liggen buiten het gebied: weggelaten",
             n=len(extra), file=path.name,
         ))  # fmt: skip
-    return frame.merge(table[[key, *(c for c in table if c not in frame)]], on=key, how="left", validate="many_to_one")
+    fresh = [column for column in table if column not in frame]
+    return frame.merge(table[[key, *fresh]], on=key, how="left", validate="many_to_one")

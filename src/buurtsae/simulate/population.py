@@ -173,18 +173,18 @@ def simulate_truth(areas: Areas, graph: Graph, spec: TruthSpec = DEFAULT, seed: 
     """
     concept = Concept.load()
     _check(areas, graph, spec, concept)
-    effects, people, slopes = (np.random.default_rng(s) for s in np.random.SeedSequence(seed, spawn_key=(0,)).spawn(3))
-    n, d = len(areas.codes), len(concept.subdimensions)
+    effects, people, slopes = map(np.random.default_rng, np.random.SeedSequence(seed, spawn_key=(0,)).spawn(3))
+    buurten, dims = len(areas.codes), len(concept.subdimensions)
     sigma, phi = np.array(spec.sigma), np.array(spec.phi)
     mix = np.linalg.cholesky(np.array(spec.correlation)).T
-    v = effects.standard_normal((n, d)) @ mix
-    u = draw_icar(graph, d, effects)[pd.Index(graph.codes).get_indexer(areas.codes)] @ mix
+    v = effects.standard_normal((buurten, dims)) @ mix
+    u = draw_icar(graph, dims, effects)[pd.Index(graph.codes).get_indexer(areas.codes)] @ mix
     labels, gemeente = np.unique(areas.parents("gemeente").to_numpy(dtype=str), return_inverse=True)
-    g = spec.gemeente_sd * effects.standard_normal((len(labels), d)) @ mix
+    g = spec.gemeente_sd * effects.standard_normal((len(labels), dims)) @ mix
     field = sigma * (np.sqrt(1 - phi) * v + np.sqrt(phi) * u) + g[gemeente]
 
     x = _standardised(areas, spec.covariates)
-    beta = np.array(spec.effects or np.ones(x.shape[1]))[:, None] * slopes.uniform(0.5, 1.5, (x.shape[1], d))
+    beta = np.array(spec.effects or np.ones(x.shape[1]))[:, None] * slopes.uniform(0.5, 1.5, (x.shape[1], dims))
     if spec.covariates:
         between = np.sqrt(spec.explained / (1 - spec.explained) * (sigma**2 + spec.gemeente_sd**2))
         beta *= between / (x @ beta)[areas.inhabited].std(axis=0)
@@ -207,19 +207,19 @@ def draw_icar(graph: Graph, size: int, rng: np.random.Generator) -> Floats:
     -------
     ndarray, shape (n_areas, size)
     """
-    icar, (i, j) = graph.icar, graph.edges.T
-    n, m = len(graph.codes), len(graph.edges)
-    weight = np.sqrt(icar.scale[icar.component[i]])
-    edge = np.arange(m)
-    incidence = sp.csr_array((np.r_[weight, -weight], (np.r_[i, j], np.r_[edge, edge])), shape=(n, m))
-    b = incidence @ rng.standard_normal((m, size))
+    icar, (first, second) = graph.icar, graph.edges.T
+    nodes, pairs = len(graph.codes), len(graph.edges)
+    weight = np.sqrt(icar.scale[icar.component[first]])
+    edge = np.arange(pairs)
+    incidence = sp.csr_array((np.r_[weight, -weight], (np.r_[first, second], np.r_[edge, edge])), shape=(nodes, pairs))
+    b = incidence @ rng.standard_normal((pairs, size))
     island = icar.size[icar.component] == 1
     b[island] = rng.standard_normal((int(island.sum()), size))
     last = np.zeros(len(icar.size), dtype=np.int64)
-    last[icar.component] = np.arange(n)
-    kept = np.ones(n, dtype=bool)
+    last[icar.component] = np.arange(nodes)
+    kept = np.ones(nodes, dtype=bool)
     kept[last[icar.constrained]] = False  # b sums to zero per component: any solution is Q^+ b plus a constant
-    u = np.zeros((n, size))
+    u = np.zeros((nodes, size))
     u[kept] = factor(icar.precision[kept][:, kept]).solve(b[kept])
     member = sp.csr_array((icar.means != 0).T.astype(float))
     return np.asarray(u - member @ (icar.means @ u))
@@ -231,16 +231,16 @@ def questions(codebook: Codebook, spec: TruthSpec, concept: Concept) -> list[Que
     An item's loading (0.85 to 1.15) and difficulty (-0.3 to 0.3) follow from its name: they belong to the
     questionnaire, not to a draw.
     """
-    loading, shift, _ = source_effects(codebook, spec)
-    out = []
+    loading, shift = source_effects(codebook, spec)[:2]
+    asked = []
     for item in codebook.items:
-        own = np.random.default_rng(crc32(f"{codebook.id}.{item.name}".encode())).uniform(-1, 1, 2)
+        draw = np.random.default_rng(crc32(f"{codebook.id}.{item.name}".encode())).uniform(-1, 1, 2)
         codes = np.array(item.codes if item.worst < item.best else item.codes[::-1], dtype=np.int64)
-        cuts = CUT_SPAN * (np.arange(1, len(codes)) / len(codes) - 0.5) + 0.3 * own[0]
+        cuts = CUT_SPAN * (np.arange(1, len(codes)) / len(codes) - 0.5) + 0.3 * draw[0]
         scores = 10.0 * (codes - item.worst) / (item.best - item.worst)
         dimension = concept.subdimensions.index(item.subdimension)
-        out.append(Question(item, dimension, loading * (1 + 0.15 * own[1]), shift, cuts, codes, scores))
-    return out
+        asked.append(Question(item, dimension, loading * (1 + 0.15 * draw[1]), shift, cuts, codes, scores))
+    return asked
 
 
 def source_effects(codebook: Codebook, spec: TruthSpec) -> tuple[float, float, float]:
@@ -263,11 +263,11 @@ def expected_scores(truth: Truth, codebook: Codebook) -> Floats:
     spec, total = truth.spec, truth.persons.sum(axis=1, keepdims=True)
     share = np.divide(truth.persons, total, out=np.full(truth.persons.shape, np.nan), where=total > 0)
     items: list[list[Floats]] = [[] for _ in truth.concept.subdimensions]
-    for q in questions(codebook, spec, truth.concept):
-        centre = q.loading * (truth.latent[:, [q.dimension]] + spec.age_effect + q.shift)
-        sd = np.hypot(1.0, q.loading * spec.person_sd[q.dimension])
-        above = ndtr((centre[..., None] - q.cuts) / sd)  # area, age, cut
-        items[q.dimension].append((share * (q.scores[0] + above @ np.diff(q.scores))).sum(axis=1))
+    for question in questions(codebook, spec, truth.concept):
+        centre = question.loading * (truth.latent[:, [question.dimension]] + spec.age_effect + question.shift)
+        sd = np.hypot(1.0, question.loading * spec.person_sd[question.dimension])
+        above = ndtr((centre[..., None] - question.cuts) / sd)  # area, age, cut
+        items[question.dimension].append((share * (question.scores[0] + above @ np.diff(question.scores))).sum(axis=1))
     absent = np.full(len(truth.codes), np.nan)
     return np.column_stack([np.mean(each, axis=0) if each else absent for each in items])
 
@@ -307,16 +307,16 @@ def _check(areas: Areas, graph: Graph, spec: TruthSpec, concept: Concept) -> Non
     if spec.effects and len(spec.effects) != len(spec.covariates):
         what, hint = "effects and covariates differ in number", "give one per covariate, or none"
         problems.add(what, f"{len(spec.effects)} effects", f"{len(spec.covariates)}", hint, ModelError)
-    d = len(concept.subdimensions)
+    dims = len(concept.subdimensions)
     for name in ("level", "sigma", "phi", "correlation", "person_sd"):
-        if (got := len(getattr(spec, name))) != d:
+        if (number := len(getattr(spec, name))) != dims:
             hint = "correct it"
-            problems.add(f"the truth's {name}", f"{got} values", f"{d}, one per sub-dimension", hint, ModelError)
+            problems.add(f"the truth's {name}", f"{number} values", f"{dims}, one per sub-dimension", hint, ModelError)
     for name in ("age_effect", "age_share", "response"):
-        if (got := len(getattr(spec, name))) != len(AGES):
+        if (number := len(getattr(spec, name))) != len(AGES):
             hint = "correct it"
-            problems.add(f"the truth's {name}", f"{got} values", f"{len(AGES)}, one per age group", hint, ModelError)
-    absent = [s for s in concept.subdimensions if s not in Codebook.load(spec.reference).subdimensions]
+            problems.add(f"the truth's {name}", f"{number} values", f"{len(AGES)}, one per age group", hint, ModelError)
+    absent = [name for name in concept.subdimensions if name not in Codebook.load(spec.reference).subdimensions]
     if absent:
         what = f"{spec.reference} cannot define the true scores"
         problems.add(what, f"no items on {shown(absent)}", "items on every sub-dimension", "name another source first")

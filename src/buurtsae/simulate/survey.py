@@ -74,18 +74,18 @@ def simulate_survey(
     sample = _sessions if codebook.kind == "participatory" else _sample
     area, age, stratum, weight = sample(areas, truth, size, np.isin(truth.codes, list(empty)), rng)
 
-    d = len(truth.concept.subdimensions)
-    correlation = np.full((d, d), spec.person_correlation) + (1 - spec.person_correlation) * np.eye(d)
-    person = rng.standard_normal((len(area), d)) @ np.linalg.cholesky(correlation).T * spec.person_sd
-    _, _, extra = source_effects(codebook, spec)
-    own = extra * rng.standard_normal(truth.latent.shape) if extra else np.zeros_like(truth.latent)
-    z = truth.latent[area] + own[area] + np.array(spec.age_effect)[age, None] + person
+    dims = len(truth.concept.subdimensions)
+    correlation = np.full((dims, dims), spec.person_correlation) + (1 - spec.person_correlation) * np.eye(dims)
+    person = rng.standard_normal((len(area), dims)) @ np.linalg.cholesky(correlation).T * spec.person_sd
+    extra = source_effects(codebook, spec)[2]
+    extras = extra * rng.standard_normal(truth.latent.shape) if extra else np.zeros_like(truth.latent)
+    z = truth.latent[area] + extras[area] + np.array(spec.age_effect)[age, None] + person
     answers = {}
-    for q in questions(codebook, spec, truth.concept):
-        y = q.loading * (z[:, q.dimension] + q.shift) + rng.standard_normal(len(z))
-        answer = q.codes[np.searchsorted(q.cuts, y)]
+    for question in questions(codebook, spec, truth.concept):
+        y = question.loading * (z[:, question.dimension] + question.shift) + rng.standard_normal(len(z))
+        answer = question.codes[np.searchsorted(question.cuts, y)]
         silent = rng.random(len(z)) < spec.no_answer
-        answers[q.item.name] = np.where(silent, codebook.missing[-1], answer) if codebook.missing else answer
+        answers[question.item.name] = np.where(silent, codebook.missing[-1], answer) if codebook.missing else answer
     return pd.DataFrame({"buurtcode": np.array(truth.codes)[area], "gewicht": weight, "stratum": stratum, **answers})
 
 
@@ -143,24 +143,24 @@ def _sample(
     """Area, age group, stratum and weight of each respondent, sorted by area."""
     persons = truth.persons
     names, gemeente = np.unique(areas.parents("gemeente").to_numpy(dtype=str), return_inverse=True)
-    strata = [(g, h) for g in range(len(names)) for h in range(len(AGES))]
-    residents = np.array([persons[gemeente == g, h].sum() for g, h in strata])
-    reachable = np.array([persons[(gemeente == g) & ~empty, h].sum() for g, h in strata])
+    strata = [(place, age_group) for place in range(len(names)) for age_group in range(len(AGES))]
+    residents = np.array([persons[gemeente == place, age_group].sum() for place, age_group in strata])
+    reachable = np.array([persons[(gemeente == place) & ~empty, age_group].sum() for place, age_group in strata])
     inclination = np.tile(truth.spec.response, len(names))
-    n = _number(size, residents.sum())
-    taken = _allocate(n, reachable, residents * inclination)
+    number = _number(size, residents.sum())
+    taken = _allocate(number, reachable, residents * inclination)
 
     blocks = []
-    for k, (g, h) in enumerate(strata):
-        member = np.flatnonzero((gemeente == g) & ~empty)
-        if taken[k] == 0:
+    for stratum, (place, age_group) in enumerate(strata):
+        member = np.flatnonzero((gemeente == place) & ~empty)
+        if taken[stratum] == 0:
             continue
-        count = rng.multivariate_hypergeometric(persons[member, h], taken[k], method="marginals")
-        blocks.append((np.repeat(member, count), np.full(taken[k], k)))
+        count = rng.multivariate_hypergeometric(persons[member, age_group], taken[stratum], method="marginals")
+        blocks.append((np.repeat(member, count), np.full(taken[stratum], stratum)))
     area, drawn = (np.concatenate(part) for part in zip(*blocks, strict=True))
     order = np.lexsort((drawn, area))
     area, drawn = area[order], drawn[order]
-    label = np.array([f"{names[g]}|{AGES[h]}" for g, h in strata])
+    label = np.array([f"{names[place]}|{AGES[age_group]}" for place, age_group in strata])
     return area, drawn % len(AGES), label[drawn], (residents / np.maximum(taken, 1))[drawn]
 
 
@@ -169,14 +169,14 @@ def _sessions(
 ) -> tuple[Ints, Ints, np.ndarray, np.ndarray]:
     """Area, age group, stratum and weight of those who come: `SESSION` residents in each of some buurten."""
     persons = truth.persons
-    n = _number(size, persons.sum())
+    number = _number(size, persons.sum())
     possible = np.flatnonzero((persons.sum(axis=1) >= SESSION) & ~empty)
-    if not 0 < n // SESSION <= len(possible):
+    if not 0 < number // SESSION <= len(possible):
         expected = f"{SESSION} per buurt, in at most {len(possible)} buurten"
-        raise DataError("the number of participants is impossible", str(n), expected, "ask for another number")
-    chosen = np.sort(rng.choice(possible, n // SESSION, replace=False))
-    counts = np.array([rng.multivariate_hypergeometric(persons[a], SESSION) for a in chosen])
-    area, age = np.repeat(chosen, SESSION), np.concatenate([np.repeat(np.arange(len(AGES)), c) for c in counts])
+        raise DataError("the number of participants is impossible", str(number), expected, "ask for another number")
+    chosen = np.sort(rng.choice(possible, number // SESSION, replace=False))
+    counts = np.array([rng.multivariate_hypergeometric(persons[area], SESSION) for area in chosen])
+    area, age = np.repeat(chosen, SESSION), np.concatenate([np.repeat(np.arange(len(AGES)), group) for group in counts])
     return area, age, np.full(len(area), "alle"), np.ones(len(area))
 
 
@@ -192,7 +192,7 @@ def _allocate(n: int, available: Ints, measure: np.ndarray) -> Ints:
     taken = least + np.floor(share).astype(np.int64)
     taken[np.argsort(np.floor(share) - share, kind="stable")[: n - taken.sum()]] += 1
     if (taken > available).any():
-        k = int(np.argmax(taken - available))
-        hint = "ask for fewer respondents in all"
-        raise DataError("a stratum has too few residents", f"{taken[k]} respondents", f"at most {available[k]}", hint)
+        worst = int(np.argmax(taken - available))
+        what, hint = "a stratum has too few residents", "ask for fewer respondents in all"
+        raise DataError(what, f"{taken[worst]} respondents", f"at most {available[worst]}", hint)
     return taken

@@ -65,12 +65,12 @@ def read_area_table(
             ))  # fmt: skip
         table = table[~empty]
     table = table[table["estimate"].notna() & (table["n_respondents"] > 0)]
-    if n := int(concept.scale.outside(table["estimate"]).sum()):
+    if count := int(concept.scale.outside(table["estimate"]).sum()):
         notes.append(Note(
             "{n} of {of} estimates of {file} lie outside {ends}: used as they are, with their variances",
             "{n} van de {of} schattingen van {file} liggen buiten {ends}: gebruikt zoals ze zijn, "
             "met hun varianties",
-            n=n, of=len(table), file=path.name, ends=concept.scale.ends,
+            n=count, of=len(table), file=path.name, ends=concept.scale.ends,
         ))  # fmt: skip
     if table.empty:
         raise DataError(f"{path.name} has no usable estimate", "0 rows", "some", "check the extract")
@@ -82,7 +82,7 @@ def read_area_table(
             "{file} komt zonder covarianties: steekproeffouten gelden als ongecorreleerd",
             file=path.name,
         ))  # fmt: skip
-    measures = tuple(d for d in concept.subdimensions if d in set(table["measure"]))
+    measures = tuple(measure for measure in concept.subdimensions if measure in set(table["measure"]))
     sources = tuple(
         _arrange(rows, pairs, str(source), year, measures, problems)
         for source, rows in table.groupby("source", sort=False)
@@ -92,9 +92,9 @@ def read_area_table(
 
 
 def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problems: Problems) -> pd.DataFrame:
-    if absent := [c for c in required if c not in table]:
+    if absent := [column for column in required if column not in table]:
         problems.add(f"{path.name} lacks columns", shown(table.columns), shown(absent), "rename or add them")
-    table = table[[c for c in (*required, "n_effective") if c in table]]
+    table = table[[column for column in (*required, "n_effective") if column in table]]
     for column in ("estimate", "variance", "covariance", "n_respondents", "n_effective"):
         if column not in table:
             continue
@@ -133,8 +133,9 @@ def _check_areas(table: pd.DataFrame, areas: Areas, file: str, problems: Problem
     level = _level(table["area_code"])
     for name in SOURCES:
         of_level, what = table[level == name], f"{name}en of {areas.year}"
-        n = int(areas.left_out(name, of_level["area_code"]).sum())
-        hint = f"{n} rows are of areas that `where` leaves out: widen it" if n else "correct or drop these rows"
+        omitted = int(areas.left_out(name, of_level["area_code"]).sum())
+        widen = f"{omitted} rows are of areas that `where` leaves out: widen it"
+        hint = widen if omitted else "correct or drop these rows"
         hint += ', or set `unknown_areas = "drop"` in [direct]'
         _check_codes(of_level, ["area_code"], areas.at(name), what, file, problems, hint)
     for source, rows in table.groupby("source", sort=False):
@@ -183,8 +184,8 @@ def _check_pairs(
 def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smooth: bool, problems: Problems) -> None:
     file = path.name
     nameless = table["source"].isna() | (table["source"] == "")
-    if (n := int(nameless.sum())) > 0:
-        problems.add(f"{file} has rows without a source", f"{n} rows", "a name in each", "complete the column")
+    if (count := int(nameless.sum())) > 0:
+        problems.add(f"{file} has rows without a source", f"{count} rows", "a name in each", "complete the column")
     if len(long := table["source"][table["source"].str.len() > LONGEST].unique()):
         hint = "shorten them"
         problems.add(f"{file} has sources with long names", shown(long), f"at most {LONGEST} characters", hint)
@@ -198,9 +199,9 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
     scale, far = concept.scale, ABSURD * concept.scale.width
     absurd = table[filled & ~table["estimate"].between(scale.lower - far, scale.upper + far)]
     if len(absurd):
-        got = shown(f"{v:g}" for v in absurd["estimate"])
+        values = shown(f"{value:g}" for value in absurd["estimate"])
         what = f"{file}: estimates far outside the scale"
-        problems.add(what, got, f"about {scale.range.removeprefix('from ')}", f"rescale to {scale.ends}")
+        problems.add(what, values, f"about {scale.range.removeprefix('from ')}", f"rescale to {scale.ends}")
     of = table[filled].assign(outside=scale.outside(table.loc[filled, "estimate"])).groupby(["source", "measure"])
     for (source, measure), rows in of:
         if rows["outside"].mean() > 0.5 and not len(absurd):
@@ -214,9 +215,9 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
                 else "rescale them",
             )
     if len(part := table[filled & (table["n_respondents"] != table["n_respondents"].round())].dropna()):
-        got = shown(f"{v:g}" for v in part["n_respondents"])
+        values = shown(f"{value:g}" for value in part["n_respondents"])
         hint = "give the number of people; an effective number is `n_effective`"
-        problems.add(f"{file}: n_respondents is no whole number", got, "persons", hint)
+        problems.add(f"{file}: n_respondents is no whole number", values, "persons", hint)
     for column in ("n_respondents", "n_effective"):
         bad = table[filled & ~(table[column] >= 0)]
         if len(bad):
@@ -267,15 +268,15 @@ def _arrange(
         pairs = pairs[pairs[["measure_1", "measure_2"]].isin(measures).all(axis=1)]
         pairs = pairs[pairs["measure_1"] != pairs["measure_2"]]
         a = known.get_indexer(pairs["area_code"])
-        d, e = (pd.Index(measures).get_indexer(pairs[m]) for m in ("measure_1", "measure_2"))
+        d, e = (pd.Index(measures).get_indexer(pairs[name]) for name in ("measure_1", "measure_2"))
         scale = before[a, d] * before[a, e]
-        r = np.divide(pairs["covariance"].to_numpy(dtype=float), scale, out=np.zeros(len(pairs)), where=scale > 0)
-        correlation[a, d, e] = correlation[a, e, d] = r
+        ratio = np.divide(pairs["covariance"].to_numpy(dtype=float), scale, out=np.zeros(len(pairs)), where=scale > 0)
+        correlation[a, d, e] = correlation[a, e, d] = ratio
         lowest = np.linalg.eigvalsh(correlation)[:, 0]
         if (lowest <= 0).any():
             expected, hint = "a positive definite matrix per area", "check both tables, or leave the covariances out"
             problems.add(f"covariances of {source} do not fit the variances", shown(known[lowest <= 0]), expected, hint)
-    smoothed, raw = (correlation * (x[:, :, None] * x[:, None, :]) for x in (sd, before))
+    smoothed, raw = (correlation * (root[:, :, None] * root[:, None, :]) for root in (sd, before))
     kind = Codebook.load(source).kind if source in available() else "survey"
     level = str(_level(rows["area_code"]).iloc[0])
     return SourceEstimates(source, year, known, mean, smoothed, n, n_effective, raw, kind, level=level)

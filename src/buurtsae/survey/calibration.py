@@ -49,13 +49,12 @@ def rake(w: Floats, margins: Sequence[Ints], totals: Sequence[Floats], most: int
         If it does not converge.
     """
     w, misfit = w.astype(float), np.inf
+    pairs = list(zip(margins, totals, strict=True))
     for _ in range(most):
-        for margin, total in zip(margins, totals, strict=True):
+        for margin, total in pairs:
             now = np.bincount(margin, w, len(total))
             w = w * np.divide(total, now, out=np.ones_like(now), where=now > 0)[margin]
-        misfit = max(
-            float(np.max(abs(np.bincount(m, w, len(t)) / t - 1))) for m, t in zip(margins, totals, strict=True)
-        )
+        misfit = max(float(np.max(abs(np.bincount(margin, w, len(total)) / total - 1))) for margin, total in pairs)
         if misfit < TOLERANCE:
             return w
     raise _unmet(misfit, most)
@@ -133,9 +132,9 @@ def _unmet(misfit: float, most: int) -> DataError:
 def indicators(margins: Sequence[Ints], sizes: Sequence[int]) -> sp.csr_array:
     """Return the (n, sum of sizes) sparse matrix of categories of all margins."""
     offset = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    n, k = len(margins[0]), len(margins)
-    columns = np.column_stack([m + o for m, o in zip(margins, offset, strict=True)]).ravel()
-    return sp.csr_array((np.ones(n * k), columns, np.arange(0, n * k + 1, k)), shape=(n, int(sum(sizes))))
+    n, width = len(margins[0]), len(margins)
+    columns = np.column_stack([margin + start for margin, start in zip(margins, offset, strict=True)]).ravel()
+    return sp.csr_array((np.ones(n * width), columns, np.arange(0, n * width + 1, width)), shape=(n, int(sum(sizes))))
 
 
 def credit(
@@ -164,12 +163,12 @@ def credit(
     """
     inside = np.flatnonzero(domain >= 0)
     inverse = pinvh((x.T @ (sp.diags_array(base) @ x)).toarray())
-    out = np.empty((n_domains, x.shape[1], z.shape[1]))
+    coefficient = np.empty((n_domains, x.shape[1], z.shape[1]))
     for d in range(z.shape[1]):
         base_u = (base * z[:, d] / w)[inside]
         of_domain = sp.csr_array((base_u, (domain[inside], inside)), shape=(n_domains, len(z)))
-        out[:, :, d] = (of_domain @ x) @ inverse
-    return sp.csr_array(sp.diags_array(-w) @ x), out
+        coefficient[:, :, d] = (of_domain @ x) @ inverse
+    return sp.csr_array(sp.diags_array(-w) @ x), coefficient
 
 
 def greg(

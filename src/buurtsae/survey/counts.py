@@ -33,7 +33,7 @@ class AreaCounts(DirectEstimates):
     ----------
     subdimensions : tuple of str
         The measures: D columns.
-    sources, scores, years, counted
+    sources, scores, years, counted, scale
         As of any direct estimates: one source, of shares or rates, without respondents.
     areas : Areas
     notes : tuple of Note
@@ -105,11 +105,11 @@ class AreaCounts(DirectEstimates):
         figures = list(dict.fromkeys((*measures, *sizes)))
         if area not in frame and area in frame.index.names:
             frame = frame.reset_index(level=area)
-        if absent := [c for c in (area, *figures) if c not in frame]:
+        if absent := [name for name in (area, *figures) if name not in frame]:
             problems.add("the frame has no such columns", shown(absent), shown(frame.columns, 10), "correct the names")
         if len(set(measures)) < len(measures) or not measures or set(measures) & set(sizes):
-            got = f"y {shown(measures)}; {beside} {shown(sizes)}"
-            problems.add("columns of counts are given twice, or none", got, "a column each", "correct `y`")
+            names = f"y {shown(measures)}; {beside} {shown(sizes)}"
+            problems.add("columns of counts are given twice, or none", names, "a column each", "correct `y`")
         problems.raise_if_any()
         if areas is None:
             try:
@@ -118,7 +118,7 @@ class AreaCounts(DirectEstimates):
                 problems.collect(error)
         else:
             check_codes(clean(frame[area]), areas, problems)
-        numbers = {c: found for c in figures if (found := number(frame[c], problems)) is not None}
+        numbers = {name: column for name in figures if (column := number(frame[name], problems)) is not None}
         problems.raise_if_any()
         assert areas is not None
         table = pd.DataFrame(numbers).set_axis(clean(frame[area]).astype(object))
@@ -126,14 +126,14 @@ class AreaCounts(DirectEstimates):
             if len(lacking := table.index[table[measure].notna() & table[of].isna()]):
                 hint = "complete it, or empty the count: not observed"
                 problems.add(f"counts of {cut(measure)} have no {beside}", shown(lacking), "a number each", hint)
-        if none := [m for m in measures if table[m].isna().all()]:
+        if none := [measure for measure in measures if table[measure].isna().all()]:
             problems.add("measures have no count at all", shown(none), "a count in some areas", "leave them out")
         problems.raise_if_any()
         notes = left_out(list(table.index[table[measures].notna().any(axis=1)]), areas)
         table = table.reindex(areas.codes)
         counted, size = (table[list(names)].to_numpy(dtype=float) for names in (measures, sizes))
         seen = np.isfinite(counted) & areas.inhabited[:, None]
-        counted, size = (np.where(seen, x, np.nan) for x in (counted, size))
+        counted, size = (np.where(seen, values, np.nan) for values in (counted, size))
         source = _direct(counted, size, beside, areas, year)
         return cls(tuple(measures), (source,), areas, notes=tuple(notes), y=counted, size=size, beside=beside)
 
@@ -146,7 +146,7 @@ def _direct(y: Floats, size: Floats, beside: Beside, areas: Areas, year: int) ->
     """Shares or rates with pooled variances; persons are trials, or those to whom it happened."""
     seen = size > 0
     row = np.flatnonzero(seen.any(axis=1))
-    y, n = (np.where(seen, x, 0.0)[row] for x in (y, size))
+    y, n = (np.where(seen, values, 0.0)[row] for values in (y, size))
     level = (y.sum(axis=0) + 0.5) / (n.sum(axis=0) + 1)  # never 0 or 1
     unit = level * (1 - level) if beside == "trials" else level
     inverse = np.divide(1.0, n, out=np.zeros_like(n), where=n > 0)
@@ -167,11 +167,11 @@ def _beside(trials: Names | None, exposure: Names | None, measures: int) -> tupl
     """Which of the two there is, and its column for each measure."""
     names = trials if exposure is None else exposure if trials is None else None
     if names is None:
-        got = "neither" if trials is None else "both"
+        number = "neither" if trials is None else "both"
         hint = "trials for a binomial model, exposure for a Poisson one"
-        raise DataError("counts need trials or an exposure", got, "one of the two", hint)
+        raise DataError("counts need trials or an exposure", number, "one of the two", hint)
     columns = [names] * measures if isinstance(names, str) else list(names)
     if len(columns) != measures:
-        got, expected = f"{len(columns)} columns", f"one, or {measures}: as many as measures"
-        raise DataError("trials or exposures do not match the counts", got, expected, "give one for each measure")
+        number, expected = f"{len(columns)} columns", f"one, or {measures}: as many as measures"
+        raise DataError("trials or exposures do not match the counts", number, expected, "give one for each measure")
     return "exposure" if trials is None else "trials", columns

@@ -90,9 +90,9 @@ def regressors(areas: Areas, covariates: Sequence[str]) -> Floats:
         If there are none, or they are unknown or missing.
     """
     known = areas.covariates
-    if not covariates or (unknown := [c for c in covariates if c not in known]):
-        got = "none" if not covariates else shown(unknown)
-        raise DataError("regression estimates need covariates of the areas", got, shown(known), "correct the names")
+    if not covariates or (unknown := [name for name in covariates if name not in known]):
+        names = "none" if not covariates else shown(unknown)
+        raise DataError("regression estimates need covariates of the areas", names, shown(known), "correct the names")
     x = areas.frame[list(covariates)].to_numpy(dtype=float)
     lost = areas.inhabited & ~np.isfinite(x).all(axis=1)
     if lost.any():
@@ -107,6 +107,6 @@ def regressors(areas: Areas, covariates: Sequence[str]) -> Floats:
 def population_means(areas: Areas, level: str, labels: pd.Index, x: Floats) -> Floats:
     """Return covariates of the buurten as means over residents per area of a level; 0 where nobody lives."""
     codes, matrix = areas.aggregation(level)
-    out = np.zeros((len(labels), x.shape[1]))
-    out[labels.get_indexer(codes)] = matrix @ x
-    return out
+    means = np.zeros((len(labels), x.shape[1]))
+    means[labels.get_indexer(codes)] = matrix @ x
+    return means

@@ -35,13 +35,13 @@ def read_frame(
     if area not in frame and area in frame.index.names:
         frame = frame.reset_index(level=area)
     figures = [*y, *variance, *covariance.values()]
-    if absent := [c for c in (area, *figures) if c not in frame]:
+    if absent := [name for name in (area, *figures) if name not in frame]:
         problems.add("the frame has no such columns", shown(absent), shown(frame.columns, 10), "correct the names")
     if len(set(figures)) < len(figures) or len(y) != len(variance) or not y:
-        what, got = "columns of figures and variances do not go together", f"y {shown(y)}; variance {shown(variance)}"
-        problems.add(what, got, "a variance per figure, each column once", "name as many, in the same order")
-    if unknown := [p for p in covariance if len(set(p)) != 2 or not set(p) <= set(y)]:
-        pairs = shown(" and ".join(p) for p in unknown)
+        what, names = "columns of figures and variances do not go together", f"y {shown(y)}; variance {shown(variance)}"
+        problems.add(what, names, "a variance per figure, each column once", "name as many, in the same order")
+    if unknown := [pair for pair in covariance if len(set(pair)) != 2 or not set(pair) <= set(y)]:
+        pairs = shown(" and ".join(pair) for pair in unknown)
         problems.add("covariances are of unknown pairs", pairs, f"two of {shown(y)}", "correct `covariance`")
     problems.raise_if_any()
     if areas is None:
@@ -51,14 +51,14 @@ def read_frame(
             problems.collect(error)
     else:
         check_codes(clean(frame[area]), areas, problems)
-    numbers = {c: found for c in figures if (found := number(frame[c], problems)) is not None}
+    numbers = {name: column for name in figures if (column := number(frame[name], problems)) is not None}
     if len(numbers) < len(figures):
         problems.raise_if_any()
     table = pd.DataFrame(numbers).set_axis(clean(frame[area]).fillna("").astype(object))
     mean = table[list(y)].to_numpy()
     observed = np.isfinite(mean)
     v = _covariances(table, y, variance, covariance, problems)
-    if none := [m for m, some in zip(y, observed.any(axis=0), strict=True) if not some]:
+    if none := [measure for measure, some in zip(y, observed.any(axis=0), strict=True) if not some]:
         problems.add("measures have no estimate at all", shown(none), "a figure in some areas", "leave them out")
     problems.raise_if_any()
     assert areas is not None
@@ -124,12 +124,12 @@ def _covariances(
         if len(wrong := table.index[observed[:, d] & ~(v[:, d, d] > 0)]):
             hint = "smooth the variances first, or leave these estimates out"
             problems.add(f"variances of {cut(measure)} are zero, negative or missing", shown(wrong), "> 0", hint)
-    for (a, b), column in covariance.items():
-        d, e = y.index(a), y.index(b)
+    for (first, second), column in covariance.items():
+        d, e = y.index(first), y.index(second)
         v[:, d, e] = v[:, e, d] = table[column]
         both = observed[:, d] & observed[:, e]
         large = ~(v[:, d, e] ** 2 < v[:, d, d] * v[:, e, e])
         if len(wrong := table.index[both & large]):
-            got, hint = shown(wrong), "check the unit, or leave `covariance` out"
-            problems.add(f"covariances of {cut(a)} and {cut(b)} do not fit the variances", got, "less than both", hint)
+            what = f"covariances of {cut(first)} and {cut(second)} do not fit the variances"
+            problems.add(what, shown(wrong), "less than both", "check the unit, or leave `covariance` out")
     return v

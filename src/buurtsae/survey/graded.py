@@ -98,12 +98,12 @@ class GradedModel:
         if unknown.any():
             raise DataError(
                 "answers that the graded model does not know",
-                shown(self.items[j] for j in np.unique(np.nonzero(unknown)[1])),
+                shown(self.items[item] for item in np.unique(np.nonzero(unknown)[1])),
                 "categories that somebody used when it was fitted",
                 "fit it to these respondents as well",
             )
         pattern, row = np.unique(code, axis=0, return_inverse=True)
-        parts = [self._score(pattern[b]) for b in _blocks(pattern)]
+        parts = [self._score(pattern[block]) for block in _blocks(pattern)]
         score, se = (np.concatenate(part)[row.ravel()] for part in zip(*parts, strict=True))
         return score, se
 
@@ -210,7 +210,7 @@ def fit_graded(answers: Floats, items: Sequence[str], weights: Floats | None = N
     from scipy.optimize import minimize
 
     points = tuple(np.unique(column[~np.isnan(column)]) for column in answers.T)
-    size = np.array([len(p) for p in points])
+    size = np.array([len(point) for point in points])
     varied = int((size > 1).sum())
     if varied < 2 or size.min() == 0:
         raise ModelError(
@@ -281,7 +281,7 @@ def objective(x: Floats, pattern: Ints, count: Floats, size: Ints) -> tuple[floa
 def _unpack(x: Floats, size: Ints) -> tuple[Floats, list[Floats]]:
     parts = np.split(x, np.cumsum(np.r_[len(x) - (size - 1).sum(), size - 1])[:-1])
     slope = np.where(size > 1, parts[0], 0.0)
-    return slope, [p[:1] - np.cumsum(np.r_[0.0, np.exp(p[1:])]) for p in parts[1:]]
+    return slope, [part[:1] - np.cumsum(np.r_[0.0, np.exp(part[1:])]) for part in parts[1:]]
 
 
 def _start(column: Ints, count: Floats) -> Floats:
@@ -312,30 +312,30 @@ def _notes(items: Sequence[str], slope: Floats, size: Ints) -> tuple[Note, ...]:
         "two items do not identify two slopes: they are held equal",
         "twee vragen leggen geen twee hellingen vast: die zijn gelijk gehouden",
     )
-    out = [equal] if (size > 1).sum() == 2 else []
-    for item, a, k in zip(items, slope, size, strict=True):
-        if k == 1:
-            out.append(Note(*ONE_CATEGORY, item=item))
-        elif a < 0:
-            out.append(Note(
+    notes = [equal] if (size > 1).sum() == 2 else []
+    for item, steepness, categories in zip(items, slope, size, strict=True):
+        if categories == 1:
+            notes.append(Note(*ONE_CATEGORY, item=item))
+        elif steepness < 0:
+            notes.append(Note(
                 "item {item} has a negative slope: it runs against the other items",
                 "vraag {item} heeft een negatieve helling: ze loopt tegen de andere vragen in",
                 item=item,
             ))  # fmt: skip
-        elif a >= STEEPEST:
-            out.append(Note(
+        elif steepness >= STEEPEST:
+            notes.append(Note(
                 "item {item} has a slope at the bound of {bound:g}: it repeats another item",
                 "de helling van vraag {item} ligt op de grens van {bound:g}: ze herhaalt een andere vraag",
                 item=item, bound=STEEPEST,
             ))  # fmt: skip
-    return tuple(out)
+    return tuple(notes)
 
 
 def _coded(answers: Floats, points: Sequence[Floats]) -> tuple[Ints, np.ndarray]:
     """Category of each answer, -1 where there is none, and which answers are of no category."""
     columns = list(zip(points, np.asarray(answers, dtype=float).T, strict=True))
-    code = np.column_stack([np.minimum(np.searchsorted(p, y), len(p) - 1) for p, y in columns])
-    same = np.column_stack([p[c] == y for (p, y), c in zip(columns, code.T, strict=True)])
+    code = np.column_stack([np.minimum(np.searchsorted(point, scores), len(point) - 1) for point, scores in columns])
+    same = np.column_stack([point[codes] == scores for (point, scores), codes in zip(columns, code.T, strict=True)])
     answered = ~np.isnan(answers)
     return np.where(answered, code, -1).astype(np.int16), answered & ~same
 
@@ -349,4 +349,4 @@ def _patterns(code: Ints, weights: Floats | None) -> tuple[Ints, Floats]:
 
 
 def _blocks(pattern: Ints) -> Iterator[slice]:
-    return (slice(i, i + BLOCK) for i in range(0, len(pattern), BLOCK))
+    return (slice(start, start + BLOCK) for start in range(0, len(pattern), BLOCK))

@@ -70,7 +70,7 @@ def meet(
     totals: list[Floats] = []
     for margin, total in known.items():
         parts = margin.split(":")
-        if absent := [p for p in parts if p not in columns]:
+        if absent := [part for part in parts if part not in columns]:
             hint = "rename or drop the margin"
             problems.add(f"{file} has no column for margin {margin!r}", shown(columns), shown(absent), hint)
             continue
@@ -82,7 +82,7 @@ def meet(
         if (position < 0).any():
             problems.add(
                 f"{where} of {file} has categories without a population total",
-                shown(repr(str(c)) for c in sorted(category[position < 0].unique())),
+                shown(repr(str(name)) for name in sorted(category[position < 0].unique())),
                 shown(total.index),
                 "add them to the table, or merge categories",
             )
@@ -91,16 +91,16 @@ def meet(
             problems.add(what, shown(empty), "respondents in every category", "merge these categories with others")
         margins[margin] = np.asarray(position)
         totals.append(total.to_numpy(dtype=float))
-    sums = {m: float(t.sum()) for m, t in known.items()}
+    sums = {margin: float(total.sum()) for margin, total in known.items()}
     if sums and max(sums.values()) > (1 + 1e-6) * min(sums.values()):
-        got = ", ".join(f"{m} {s:g}" for m, s in sums.items())
-        problems.add("the totals of margins disagree", got, "one population", "correct the table of totals")
+        sizes = ", ".join(f"{margin} {size:g}" for margin, size in sums.items())
+        problems.add("the totals of margins disagree", sizes, "one population", "correct the table of totals")
     if len(problems.found) > before:
         return w, margins
     try:
         if plan.method == "raking":
             return rake(w, list(margins.values()), totals), margins
-        x = indicators(list(margins.values()), [len(t) for t in totals])
+        x = indicators(list(margins.values()), list(map(len, totals)))
         new = calibrate(w, x, np.concatenate(totals), plan.method, plan.bounds)
     except BuurtsaeError as error:
         problems.collect(error)
@@ -116,7 +116,7 @@ def _totals(table: str | Path | pd.DataFrame, problems: Problems) -> dict[str, p
     name = "the table of totals" if isinstance(table, pd.DataFrame) else Path(table).name
     try:
         frame = table if isinstance(table, pd.DataFrame) else read_table(Path(table), text=["margin", "category"])
-        if absent := [c for c in ("margin", "category", "total") if c not in frame]:
+        if absent := [column for column in ("margin", "category", "total") if column not in frame]:
             raise DataError(f"{name} lacks columns", shown(frame.columns), shown(absent), "rename or add them")
         try:
             total = as_number(frame["total"])
@@ -125,7 +125,7 @@ def _totals(table: str | Path | pd.DataFrame, problems: Problems) -> dict[str, p
     except BuurtsaeError as error:
         problems.collect(error)
         return {}
-    margin, category = (frame[c].astype("string").fillna("").rename(c) for c in ("margin", "category"))
+    margin, category = (frame[column].astype("string").fillna("").rename(column) for column in ("margin", "category"))
     both = margin + " " + category
     if frame.empty:
         problems.add(f"{name} is empty", "0 rows", "a row per category", "complete it")
@@ -134,4 +134,5 @@ def _totals(table: str | Path | pd.DataFrame, problems: Problems) -> dict[str, p
     if (bad := ~(total > 0)).any():
         problems.add(f"{name}: totals that are missing or not positive", shown(both[bad]), "> 0", "merge categories")
     once = total[~both.duplicated()]
-    return {str(m): pd.Series(t.to_numpy(), index=category[t.index]) for m, t in once.groupby(margin, sort=False)}
+    groups = once.groupby(margin, sort=False)
+    return {str(key): pd.Series(rows.to_numpy(), index=category[rows.index]) for key, rows in groups}

@@ -85,8 +85,8 @@ class ReplicatePlan:
             hint = "see their documentation"
             raise DataError(f"replicate weights of kind {self.kind} need {what}", "none", what, hint)
         if n < 2 or (self.rscales is not None and len(self.rscales) != n):
-            got = f"{n} columns, {len(self.rscales)} rscales" if self.rscales is not None else f"{n} columns"
-            raise DataError("replicate weights do not fit", got, "two or more, one rscale each", "correct `columns`")
+            number = f"{n} columns, {len(self.rscales)} rscales" if self.rscales is not None else f"{n} columns"
+            raise DataError("replicate weights do not fit", number, "two or more, one rscale each", "correct `columns`")
         if not 0 <= self.fay < 1:
             raise DataError("Fay's factor is out of range", str(self.fay), "at least 0, below 1", "correct it")
         default = {"bootstrap": 1 / (n - 1), "JK1": (n - 1) / n, "BRR": 1 / n, "Fay": 1 / (n * (1 - self.fay) ** 2)}
@@ -184,8 +184,8 @@ def bootstrap(w: Floats, design: SampleDesign, replicates: int = 500, seed: int 
     _fits(len(w), replicates)
     rng, factor = np.random.default_rng(seed), np.empty((len(of), replicates))
     for h in np.flatnonzero(stage.size):
-        members, n = np.flatnonzero(of == h), int(stage.size[h])
-        factor[members] = rng.multinomial(n - 1, np.full(n, 1 / n), size=replicates).T * n / (n - 1)
+        members, size = np.flatnonzero(of == h), int(stage.size[h])
+        factor[members] = rng.multinomial(size - 1, np.full(size, 1 / size), size=replicates).T * size / (size - 1)
     return Replicates(w[:, None] * factor[unit], 1 / (replicates - 1), np.ones(replicates))
 
 

@@ -103,7 +103,7 @@ class SampleDesign:
         if lonely not in LONELY:
             raise DataError("the policy for lonely units is unknown", repr(lonely), ", ".join(LONELY), "choose one")
         n = len(stratum)
-        fraction = bool(population) and all((p <= 1).all() for p in population)
+        fraction = bool(population) and all((sizes <= 1).all() for sizes in population)
         share, parent, stages = np.ones(n), np.asarray(stratum), []
         for k, cluster in enumerate(clusters or [np.arange(n)]):
             unit = np.arange(n) if not clusters else _nested(parent, np.asarray(cluster))

@@ -127,21 +127,22 @@ class Survey:
         if level not in (sources := system.levels[:-1][:2]):
             raise DataError(f"level of {codebook.id} is unknown", repr(level), " or ".join(sources), "correct it")
         path, area = Path(path), area or f"{level}code"
-        clusters, sizes = ([c] if isinstance(c, str) else list(c) for c in (cluster, fpc))
-        raw = read_table(path, text=[c for c in (area, strata, id, *clusters) if c is not None])
+        clusters, sizes = ([column] if isinstance(column, str) else list(column) for column in (cluster, fpc))
+        raw = read_table(path, text=[column for column in (area, strata, id, *clusters) if column is not None])
         problems = Problems()
-        asked = [i for i in codebook.items if i.name not in not_asked]
+        asked = [item for item in codebook.items if item.name not in not_asked]
         participatory = codebook.kind == "participatory"
         if weight is not None and weight not in raw and participatory:
             weight = None
-        if unknown := sorted(set(not_asked) - {i.name for i in codebook.items}):
+        if unknown := sorted(set(not_asked) - {item.name for item in codebook.items}):
             problems.add(f"`not_asked` names unknown items of {codebook.id}", shown(unknown), "its items", "correct it")
-        if absent := [c for c in (area, weight, strata, id, *clusters, *sizes) if c is not None and c not in raw]:
+        named = [column for column in (area, weight, strata, id, *clusters, *sizes) if column is not None]
+        if absent := [column for column in named if column not in raw]:
             hint = "correct the names in [[sources]]"
             problems.add(f"{path.name} lacks columns", shown(raw.columns), shown(absent), hint)
         if weight is None and not participatory:
             problems.add(f"{codebook.id} has no weights", "none", "a column of weights", "name it with `weight`")
-        if absent := [i.name for i in asked if i.name not in raw]:
+        if absent := [item.name for item in asked if item.name not in raw]:
             what = f"{path.name} lacks items of {codebook.id}"
             hint = "rename the columns, or list these items in `not_asked`"
             problems.add(what, f"no column {shown(absent)}", "one column per item of the codebook", hint)
@@ -155,11 +156,11 @@ class Survey:
         frame.insert(
             1, "weight", one if weight is None else _weights(raw[weight], frame["stratum"], path.name, problems)
         )
-        if n := int((empty := frame["area_code"].isna() | (frame["area_code"] == "")).sum()):
+        if count := int((empty := frame["area_code"].isna() | (frame["area_code"] == "")).sum()):
             hint = "complete the column, or drop these rows"
-            problems.add(f"{path.name} has respondents without {level}code", f"{n} rows", "a code in each", hint)
+            problems.add(f"{path.name} has respondents without {level}code", f"{count} rows", "a code in each", hint)
         if bad := system.malformed(pd.Series(frame["area_code"][~empty].unique()), level):
-            other = next(s for s in sources if s != level)
+            other = next(name for name in sources if name != level)
             hint = "give codes as text" if system.malformed(pd.Series(bad), other) else f'set `level = "{other}"`'
             form = f"the form {system.forms[level][0]}"
             problems.add(f"{path.name} has malformed {level}codes", shown(bad), form, hint)
@@ -261,23 +262,23 @@ def _weights(column: pd.Series, stratum: pd.Series, file: str, problems: Problem
     if boolean(column):
         problems.add(f"{file} has weights that are true and false", "booleans", "numbers > 0", "name another column")
     weight = as_number(column, strict=False)
-    if (n := int(weight.isna().sum())) > 0:
+    if (count := int(weight.isna().sum())) > 0:
         hint = "complete the weights"
-        problems.add(f"{file} has weights that are missing or no number", f"{n} rows", "a number > 0", hint)
+        problems.add(f"{file} has weights that are missing or no number", f"{count} rows", "a number > 0", hint)
     nothing = (weight == 0).groupby(stratum).transform("all")
     if nothing.any():
         where = shown(sorted(stratum[nothing].unique()))
         problems.add(f"{file} has strata with all weights zero", where, "> 0", "correct these weights or drop the rows")
-    if (n := int(((weight <= 0) & ~nothing).sum())) > 0:
+    if (count := int(((weight <= 0) & ~nothing).sum())) > 0:
         what = f"{file} has weights that are not positive"
-        problems.add(what, f"{n} rows, lowest {weight[~nothing].min():g}", "> 0", "drop or correct them")
+        problems.add(what, f"{count} rows, lowest {weight[~nothing].min():g}", "> 0", "drop or correct them")
     return weight
 
 
 def _identifiers(column: pd.Series, area: pd.Series, level: str, file: str, problems: Problems) -> None:
     """Nobody lives in two areas, or answers twice."""
-    if (n := int((column.isna() | (column == "")).sum())) > 0:
-        problems.add(f"{file} has respondents without identifier", f"{n} rows", "one each", "complete the column")
+    if (count := int((column.isna() | (column == "")).sum())) > 0:
+        problems.add(f"{file} has respondents without identifier", f"{count} rows", "one each", "complete the column")
     again = pd.DataFrame({"id": column, "area": area})[column.duplicated(keep=False) & column.notna()]
     places = again.groupby("id")["area"].nunique()
     for what, who in (

@@ -45,10 +45,10 @@ def group_sum(values: Floats, group: Ints, n_groups: int) -> Floats:
     if len(group) and group.min() < 0:
         values, group = values[group >= 0], group[group >= 0]
     flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
-    out = np.empty((n_groups, flat.shape[1]))
-    for k in range(flat.shape[1]):
-        out[:, k] = np.bincount(group, flat[:, k], n_groups)
-    return out.reshape(n_groups, *values.shape[1:])
+    sums = np.empty((n_groups, flat.shape[1]))
+    for column in range(flat.shape[1]):
+        sums[:, column] = np.bincount(group, flat[:, column], n_groups)
+    return sums.reshape(n_groups, *values.shape[1:])
 
 
 def same(values: Floats, group: Ints, n_groups: int) -> tuple[Floats, NDArray[np.bool_]]:
@@ -118,10 +118,10 @@ def ratio(y: Floats, x: Floats, w: Floats, domain: Ints, n_domains: int) -> tupl
     """
     both = np.isfinite(y) & np.isfinite(x) & (domain >= 0)[:, None]
     top, bottom = np.where(both, y, 0.0), np.where(both, x, 0.0)
-    above, below = (group_sum(v * w[:, None], domain, n_domains) for v in (top, bottom))
-    out = np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
-    z = (top - np.nan_to_num(out)[domain] * bottom) * w[:, None]
-    return out, np.divide(z, below[domain], out=np.zeros_like(z), where=both & (below[domain] != 0))
+    above, below = (group_sum(values * w[:, None], domain, n_domains) for values in (top, bottom))
+    ratios = np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
+    z = (top - np.nan_to_num(ratios)[domain] * bottom) * w[:, None]
+    return ratios, np.divide(z, below[domain], out=np.zeros_like(z), where=both & (below[domain] != 0))
 
 
 def covariance(
@@ -150,13 +150,13 @@ def covariance(
     ndarray, shape (n_domains, D, D)
         0 for a domain with one respondent, as in R.
     """
-    out = np.zeros((n_domains, z.shape[1], z.shape[1]))
+    summed = np.zeros((n_domains, z.shape[1], z.shape[1]))
     for stage in design.stages:
         part, factor = _stage_covariance(z, domain, n_domains, stage, design.lonely, extra is not None)
         if extra is not None and coefficient is not None:
             _add_extra(part, z, domain, stage, factor, sp.csr_array(extra), coefficient)
-        out += part
-    return out
+        summed += part
+    return summed
 
 
 def _stage_covariance(
@@ -186,13 +186,13 @@ def _stage_covariance(
     whole = equal & ((count == size) & (stage.within[cell_stratum] > 0))[:, None]
     mean = np.where(whole, one, stage.within[cell_stratum][:, None] * group_sum(t, index, len(cell)))
     t, outside = t - mean[index], size - count
-    out = np.empty((n_domains, z.shape[1], z.shape[1]))
+    summed = np.empty((n_domains, z.shape[1], z.shape[1]))
     for d in range(z.shape[1]):
         for e in range(d + 1):
             square = np.bincount(index, t[:, d] * t[:, e], len(cell)) + outside * mean[:, d] * mean[:, e]
             part = weight * square
-            out[:, d, e] = out[:, e, d] = np.bincount(cell_domain, part, n_domains)
-    return out, scale
+            summed[:, d, e] = summed[:, e, d] = np.bincount(cell_domain, part, n_domains)
+    return summed, scale
 
 
 def _add_extra(
@@ -217,7 +217,7 @@ def _add_extra(
     for start in range(0, len(out), step):
         block = slice(start, start + step)
         k = coefficient[block]
-        c = np.stack([x[block].toarray() for x in cross], axis=2)
+        c = np.stack([part[block].toarray() for part in cross], axis=2)
         one = np.swapaxes(c, 1, 2) @ k
         flat = v @ k.transpose(1, 0, 2).reshape(len(v), -1)  # one product, not one per domain
         vk = flat.reshape(len(v), len(k), -1)
@@ -227,7 +227,7 @@ def _add_extra(
 def kish(w: Floats, answered: NDArray[np.bool_], domain: Ints, n_domains: int) -> Floats:
     """Return Kish's design effect of weighting n sum w^2 / (sum w)^2, shape (n_domains, D); NaN without answers."""
     weight = answered * w[:, None]
-    n, first, second = (group_sum(v, domain, n_domains) for v in (answered.astype(float), weight, weight**2))
+    n, first, second = (group_sum(values, domain, n_domains) for values in (answered.astype(float), weight, weight**2))
     return np.divide(n * second, first**2, out=np.full(n.shape, np.nan), where=first > 0)
 
 
@@ -241,9 +241,9 @@ def srs_variance(y: Floats, w: Floats, domain: Ints, n_domains: int, replacement
     -------
     ndarray, shape (n_domains, D); NaN with one answer, or where weights do not sum to more than the answers
     """
-    _, share, residual = hajek(y, w, domain, n_domains)
+    share, residual = hajek(y, w, domain, n_domains)[1:]
     answered = np.isfinite(y) & (domain >= 0)[:, None]
-    n, weight = (group_sum(v, domain, n_domains) for v in (answered.astype(float), answered * w[:, None]))
+    n, weight = (group_sum(values, domain, n_domains) for values in (answered.astype(float), answered * w[:, None]))
     rest = np.ones_like(n) if replacement else 1 - np.divide(n, weight, out=np.ones_like(n), where=weight > 0)
     spread = group_sum(share * residual**2, domain, n_domains) * rest
     return np.divide(spread, n - 1, out=np.full(n.shape, np.nan), where=(n > 1) & (rest > 0))
