@@ -65,23 +65,16 @@ def arranged(
             n=n,
         ))  # fmt: skip
     index = pd.Index(codes.astype(str), name="area_code")
-    columns = {
-        "name": codes if name is None else table[name].astype("string").fillna(codes),
-        **above,
-        "population": 1 if numbers is None else numbers.fillna(0).astype("int64").to_numpy(),
-    }
+    titles = codes if name is None else table[name].astype("string").fillna(codes)
+    residents = 1 if numbers is None else numbers.fillna(0).astype("int64").to_numpy()
+    columns = {"name": titles, **above, "population": residents}
     used = {code, name, population, *columns}
     truth = {column: values.astype(float) for column, values in table.items() if pd.api.types.is_bool_dtype(values)}
     joined = table.assign(**truth).drop(columns=[column for column in used if column in table]).set_axis(index)
     groups = grouped(table[list(groupings)].set_axis(index), plain_system.noun("area"), notes)
-    joined = pd.concat(
-        [
-            pd.DataFrame(columns, index=table.index).astype(dict.fromkeys(("name", *above), object)).set_axis(index),
-            groups,
-            joined.drop(columns=[column for column in groups if column in joined]),
-        ],
-        axis=1,
-    )
+    structure = pd.DataFrame(columns, table.index).astype(dict.fromkeys(("name", *above), object)).set_axis(index)
+    joined = joined.drop(columns=[column for column in groups if column in joined])
+    joined = pd.concat([structure, groups, joined], axis=1)
     if shapes:
         import geopandas as gpd
 

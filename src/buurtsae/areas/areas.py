@@ -173,15 +173,8 @@ class Areas:
         Areas: 3 areas in 2 state areas, residents unknown
         """
         table, system, notes = arranged(frame, code, levels or {}, name, population, groupings)
-        return cls(
-            table,
-            year,
-            region=region or "all areas",
-            notes=tuple(notes),
-            groupings=tuple(groupings),
-            system=system,
-            alike=ALIKE in notes,
-        )
+        alike, whole = ALIKE in notes, region or "all areas"
+        return cls(table, year, {}, whole, tuple(notes), tuple(groupings), system=system, alike=alike)
 
     @property
     def codes(self) -> pd.Index:

@@ -73,15 +73,7 @@ class IcarStructure:
 
 
 def icar_structure(n: int, edges: Ints) -> IcarStructure:
-    """Return the scaled intrinsic CAR structure of an undirected graph.
-
-    Parameters
-    ----------
-    n : int
-        Number of areas.
-    edges : ndarray of int, shape (n_edges, 2)
-        Each pair of neighbours once.
-    """
+    """Return the scaled intrinsic CAR structure of n areas, with each pair of neighbours once, shape (n_edges, 2)."""
     both = np.concatenate([edges, edges[:, ::-1]])
     adjacency = sp.coo_array((np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(n, n)).tocsc()
     n_components, component = connected_components(adjacency, directed=False)

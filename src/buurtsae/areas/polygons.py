@@ -25,16 +25,7 @@ WITHIN = 1e8  # metres from the origin: more than round the Earth
 
 
 def polygons(frame: gpd.GeoDataFrame, code: pd.Series, notes: list[Note], problems: Problems) -> gpd.GeoDataFrame:
-    """Return the areas with their polygons; notes say what was repaired, problems what cannot be.
-
-    Parameters
-    ----------
-    frame : GeoDataFrame
-    code : Series
-        How messages call the rows.
-    notes : list of Note
-    problems : Problems
-    """
+    """Return the areas with their polygons; notes say what was repaired, problems what cannot be, by code."""
     import shapely
 
     before, shape = len(problems.found), frame.geometry

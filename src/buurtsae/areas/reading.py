@@ -36,10 +36,7 @@ def assembled(
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame, Names, list[Note]]:
     """Return the buurten by code, the whole file, names of areas by level, and notes; see `Areas.read`.
 
-    Parameters
-    ----------
-    columns : (str, str, str)
-        Of the code, the name and the number of residents.
+    `columns` are those of the code, the name and the number of residents.
     """
     code, name, population = columns
     notes: list[Note] = []
@@ -97,13 +94,9 @@ def _structured(
             "buurten waarvan het aantal inwoners leeg of geheim is, tellen als buurt zonder inwoners: {n}",
             n=count,
         ))  # fmt: skip
-    code = frame.index.to_series()
-    areas = frame[["geometry"]].assign(
-        name=frame[name].astype(str) if name in frame else frame.index,
-        wijk=CBS.read(code, "wijk"),
-        gemeente=CBS.read(code, "gemeente"),
-        population=residents.fillna(0).round().astype("int64"),
-    )
+    code, names = frame.index.to_series(), frame[name].astype(str) if name in frame else frame.index
+    areas = frame[["geometry"]].assign(name=names, wijk=CBS.read(code, "wijk"), gemeente=CBS.read(code, "gemeente"))
+    areas["population"] = residents.fillna(0).round().astype("int64")
     for level, column in (("ggdregio", "ggdregio"), ("provincie", "provinciecode"), ("provincie", "provincie")):
         if column in frame and level not in areas:
             areas[level] = frame[column].astype(str)

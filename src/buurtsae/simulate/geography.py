@@ -67,17 +67,10 @@ RURAL = "Polder Buitengebied".split()
 
 
 def made_areas(seed: int = 1) -> gpd.GeoDataFrame:
-    """Make 120 buurten in 12 wijken and 3 gemeenten, in RD New.
+    """Make 120 buurten in 12 wijken and 3 gemeenten, in RD New, sorted by code.
 
-    Parameters
-    ----------
-    seed : int
-
-    Returns
-    -------
-    GeoDataFrame
-        Columns `buurtcode`, `buurtnaam`, `wijkcode`, `wijknaam`, `gemeentecode`, `gemeentenaam`, `geometry`, sorted
-        by code. A river keeps gemeente GM9903 apart from the others; one buurt is an island in the lake.
+    Columns `buurtcode`, `buurtnaam`, `wijkcode`, `wijknaam`, `gemeentecode`, `gemeentenaam` and `geometry`. A river
+    keeps gemeente GM9903 apart from the others; one buurt is an island in the lake.
     """
     import geopandas as gpd
     import shapely
@@ -122,19 +115,10 @@ def made_areas(seed: int = 1) -> gpd.GeoDataFrame:
 
 
 def made_kerncijfers(areas: gpd.GeoDataFrame, seed: int = 1) -> pd.DataFrame:
-    """Make key figures per buurt, with CBS's code for a hidden figure in small buurten.
+    """Make key figures for areas such as `made_areas` gives, with CBS's code for a hidden figure in small buurten.
 
-    Parameters
-    ----------
-    areas : GeoDataFrame
-        Columns `buurtcode` and `geometry`, such as `made_areas` gives.
-    seed : int
-
-    Returns
-    -------
-    DataFrame
-        One row per buurt. Two large buurten have no residents and no figures, one has under 10 residents, four have
-        15 to 60; the figures on dwellings of these are hidden (-99997), and those of one more buurt.
+    Two large buurten have no residents and no figures, one has under 10 residents, four have 15 to 60; the figures on
+    dwellings of these are hidden (-99997), and those of one more buurt.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(3,)))
     count = len(areas)

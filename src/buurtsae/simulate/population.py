@@ -155,21 +155,12 @@ class Truth:
 
 
 def simulate_truth(areas: Areas, graph: Graph, spec: TruthSpec = DEFAULT, seed: int = 1) -> Truth:
-    """Draw the residents of the areas and their true scores.
-
-    Parameters
-    ----------
-    areas : Areas
-    graph : Graph
-        On the codes of `areas`.
-    spec : TruthSpec
-    seed : int
-        Of the truth only: surveys with other seeds ask the same residents.
+    """Draw the residents of the areas and their true scores; surveys with other seeds ask the same residents.
 
     Raises
     ------
     DataError, ModelError or ProblemsError
-        If the spec contradicts itself, the areas or the reference's codebook; everything at once.
+        If the spec contradicts itself, the areas, their graph or the reference's codebook; everything at once.
     """
     concept = Concept.load()
     _check(areas, graph, spec, concept)
@@ -192,20 +183,10 @@ def simulate_truth(areas: Areas, graph: Graph, spec: TruthSpec = DEFAULT, seed: 
 
 
 def draw_icar(graph: Graph, size: int, rng: np.random.Generator) -> Floats:
-    """Draw from the scaled intrinsic CAR, exactly: covariance Q^+, sum to zero per component; islands iid N(0, 1).
+    """Draw `size` times from the scaled intrinsic CAR, exactly; shape (n_areas, size).
 
-    With B the weighted incidence matrix, Q = B B': then b = B e has covariance Q, and Q^+ b has Q^+ Q Q^+ = Q^+.
-
-    Parameters
-    ----------
-    graph : Graph
-    size : int
-        Number of independent draws.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray, shape (n_areas, size)
+    The covariance is Q^+, with sum zero per component; islands are iid N(0, 1). With B the weighted incidence matrix,
+    Q = B B': then b = B e has covariance Q, and Q^+ b has Q^+ Q Q^+ = Q^+.
     """
     icar, (first, second) = graph.icar, graph.edges.T
     nodes, pairs = len(graph.codes), len(graph.edges)
@@ -253,12 +234,9 @@ def source_effects(codebook: Codebook, spec: TruthSpec) -> tuple[float, float, f
 
 
 def expected_scores(truth: Truth, codebook: Codebook) -> Floats:
-    """Return the expected sub-dimension scores of residents on the items of a source, without simulation.
+    """Return the expected scores of residents on the items of a source, shape (n_areas, n_subdimensions).
 
-    Returns
-    -------
-    ndarray, shape (n_areas, n_subdimensions)
-        NaN for areas without residents, and for sub-dimensions that the source does not ask.
+    NaN for areas without residents, and for sub-dimensions that the source does not ask.
     """
     spec, total = truth.spec, truth.persons.sum(axis=1, keepdims=True)
     share = np.divide(truth.persons, total, out=np.full(truth.persons.shape, np.nan), where=total > 0)

@@ -41,10 +41,6 @@ def simulate_survey(
 
     Parameters
     ----------
-    areas : Areas
-        Those of `truth`.
-    truth : Truth
-    codebook : Codebook
     size : int or float
         Number of respondents, or, below 1, their share of the residents.
     seed : int
@@ -92,22 +88,15 @@ def simulate_survey(
 def simulate_to(
     areas: Areas, to: str | Path | Target, sources: Mapping[str, int | float], seed: int = 1, spec: TruthSpec = DEFAULT
 ) -> list[Path]:
-    """Simulate residents of the areas and surveys of them, and write both.
+    """Simulate residents of the areas and surveys of them, write both, and return the paths.
 
     Parameters
     ----------
-    areas : Areas
     to : path
         Folder for `enquete_<source>.csv` and `waarheid.csv`, made if absent, or one that is claimed already. All files
         appear, or none; those of an earlier simulation are replaced.
     sources : mapping of source to size
         Identifier or path of a codebook, and the number of respondents or their share. The first is the reference.
-    seed : int
-    spec : TruthSpec
-
-    Returns
-    -------
-    list of Path
     """
     if not sources:
         raise DataError("there is nothing to simulate", "no sources", "one or more", "name a codebook and a size")

@@ -140,12 +140,10 @@ def _check_areas(table: pd.DataFrame, areas: Areas, file: str, problems: Problem
         _check_codes(of_level, ["area_code"], areas.at(name), what, file, problems, hint)
     for source, rows in table.groupby("source", sort=False):
         if (wijk := level[rows.index] == "wijk").any() and not wijk.all():
-            problems.add(
-                f"{file} has both buurten and wijken of {source}",
-                f"{int((~wijk).sum())} rows of buurten, {int(wijk.sum())} of wijken ({shown(rows['area_code'][wijk])})",
-                "one level per source",
-                "leave out the rows of one level, or name the source of the wijken otherwise",
-            )
+            what, codes = f"{file} has both buurten and wijken of {source}", shown(rows["area_code"][wijk])
+            both = f"{int((~wijk).sum())} rows of buurten, {int(wijk.sum())} of wijken ({codes})"
+            hint = "leave out the rows of one level, or name the source of the wijken otherwise"
+            problems.add(what, both, "one level per source", hint)
 
 
 def _check_codes(
@@ -205,15 +203,12 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
     of = table[filled].assign(outside=scale.outside(table.loc[filled, "estimate"])).groupby(["source", "measure"])
     for (source, measure), rows in of:
         if rows["outside"].mean() > 0.5 and not len(absurd):
-            middle = rows["estimate"].median()
-            problems.add(
-                f"{file}: most estimates of {measure} by {source} lie outside the scale",
-                f"{int(rows['outside'].sum())} of {len(rows)}, {middle:g} in the middle",
-                scale.range.removeprefix("from "),
-                f"these look like 0-{10 * scale.upper:g}: divide them by 10, and their variances by 100"
-                if middle > scale.upper and scale.lower == 0
-                else "rescale them",
-            )
+            middle, hint = rows["estimate"].median(), "rescale them"
+            if middle > scale.upper and scale.lower == 0:
+                hint = f"these look like 0-{10 * scale.upper:g}: divide them by 10, and their variances by 100"
+            what = f"{file}: most estimates of {measure} by {source} lie outside the scale"
+            many = f"{int(rows['outside'].sum())} of {len(rows)}, {middle:g} in the middle"
+            problems.add(what, many, scale.range.removeprefix("from "), hint)
     if len(part := table[filled & (table["n_respondents"] != table["n_respondents"].round())].dropna()):
         values = shown(f"{value:g}" for value in part["n_respondents"])
         hint = "give the number of people; an effective number is `n_effective`"
@@ -239,12 +234,9 @@ def _smoothed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     top = (freedom * n * table["variance"].fillna(0)).groupby(groups).transform("sum")
     bottom = freedom.groupby(groups).transform("sum")
     if (bottom <= 0).any():
-        raise DataError(
-            f"{path.name}: variances cannot be pooled",
-            "no area with two effective respondents and a positive variance",
-            "several such areas per source and measure",
-            "give smoothed variances and set `smooth = false`",
-        )
+        what, hint = f"{path.name}: variances cannot be pooled", "give smoothed variances and set `smooth = false`"
+        none = "no area with two effective respondents and a positive variance"
+        raise DataError(what, none, "several such areas per source and measure", hint)
     return table.assign(before=table["variance"], variance=top / bottom / n)
 
 

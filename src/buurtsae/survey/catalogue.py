@@ -82,17 +82,11 @@ def page(books: Sequence[Codebook], subdimensions: Sequence[str]) -> str:
             items = [[f"`{item.name}`", item.about, str(item.worst), str(item.best)] for item in scale.items]
             lines += _table(["item", "about", "scores 0", "scores 10"], items)
         if book.indicators:
-            figures = [
-                (
-                    f"`{item.name}`",
-                    item.nl + f": {item.about}" * bool(item.about) + " (sensitive)" * item.sensitive,
-                    item.unit,
-                    item.transform,
-                    ", ".join(item.informs),
-                    ", ".join(f"`{column}`" for column in item.columns),
-                )
-                for item in book.indicators
-            ]
+            figures = []
+            for item in book.indicators:
+                about = item.nl + f": {item.about}" * bool(item.about) + " (sensitive)" * item.sensitive
+                columns = ", ".join(f"`{column}`" for column in item.columns)
+                figures.append((f"`{item.name}`", about, item.unit, item.transform, ", ".join(item.informs), columns))
             lines += ["", *_table(["indicator", "about", "unit", "transform", "informs", "columns"], figures)]
     return "\n".join(lines) + "\n"
 

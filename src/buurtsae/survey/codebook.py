@@ -38,16 +38,9 @@ class Item:
 
 @dataclass(frozen=True)
 class Scale:
-    """Items with the same answers.
+    """Items with the same answers, scored when at least `min_share_answered` of them is answered.
 
-    Attributes
-    ----------
-    id, nl, subdimension : str
-    items : tuple of Item
-    min_share_answered : float
-        The scale is scored when at least this share of its items is answered.
-    about : str
-    answers : mapping of code to label, sorted by code
+    `answers` are the labels by code, sorted by code.
     """
 
     id: str

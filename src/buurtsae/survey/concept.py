@@ -202,12 +202,9 @@ class Concept:
             hint = "correct the codebook, or load the concept it belongs to"
             raise DataError(what, ", ".join(unknown), ", ".join(self.subdimensions), hint)
         if not self.scale.bounded:
-            raise DataError(
-                "answers are scored between two ends",
-                f"a concept of figures {self.scale.range}",
-                "`lower` and `upper` in its table [scale]",
-                "give both, or start from direct estimates",
-            )
+            what, hint = "answers are scored between two ends", "give both, or start from direct estimates"
+            ends = "`lower` and `upper` in its table [scale]"
+            raise DataError(what, f"a concept of figures {self.scale.range}", ends, hint)
         scores, names = score(survey, self.subdimensions, method), list(self.subdimensions)
         rescaled = self.scale.lower + self.scale.point * scores.frame[names]
         errors = None if scores.errors is None else self.scale.point * scores.errors

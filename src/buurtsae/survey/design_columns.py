@@ -104,13 +104,7 @@ def add_design(
 ) -> tuple[pd.DataFrame, DesignInfo]:
     """Return the respondents with the columns of their design, and what these mean; problems are recorded.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Respondents with `area_code`, `weight` and `stratum`.
-    raw : DataFrame
-        The file, in the same order.
-    others : see `Survey.read`
+    `frame` has `area_code`, `weight` and `stratum`, `raw` is the file in the same order; others see `Survey.read`.
     """
     before, notes = len(problems.found), list[Note]()
     columns: dict[str, object] = {}

@@ -247,15 +247,8 @@ class DirectEstimates:
         DataError or ProblemsError
             Everything that is wrong with the tables, at once.
         """
-        subdimensions, sources, notes = read_area_table(
-            Path(path),
-            Path(covariances) if covariances else None,
-            areas,
-            concept,
-            year or areas.year,
-            smooth,
-            drop=unknown_areas == "drop",
-        )
+        files, drop = (Path(path), Path(covariances) if covariances else None), unknown_areas == "drop"
+        subdimensions, sources, notes = read_area_table(*files, areas, concept, year or areas.year, smooth, drop)
         return cls(subdimensions, sources, areas, (), notes, scale=concept.scale)
 
     @classmethod

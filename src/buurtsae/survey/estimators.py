@@ -33,13 +33,7 @@ def domain_estimates(
 
     Parameters
     ----------
-    scores : Scores
-    y : ndarray, shape (n, D)
-        Scores of its respondents, NaN where missing.
-    w : ndarray, shape (n,)
-    domain : ndarray of int, shape (n,)
-        -1 for respondents outside every domain.
-    n_domains : int
+    y, w, domain, n_domains : as in `hajek`
     x, xbar : ndarray, shapes (n, p) and (n_domains, p), optional
         Covariates of the respondents, the first an intercept, and their population means: regression estimates.
 

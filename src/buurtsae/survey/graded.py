@@ -76,18 +76,10 @@ class GradedModel:
         return self._weights @ np.exp(self._cells.log_p(theta))
 
     def scores(self, answers: Floats) -> tuple[Floats, Floats]:
-        """Score respondents.
+        """Return T at the maximum likelihood theta, 0-10, and its standard error, shape (n_respondents,).
 
-        Parameters
-        ----------
-        answers : ndarray, shape (n_respondents, n_items)
-            Item scores on 0-10, NaN where there is no answer.
-
-        Returns
-        -------
-        score, se : ndarray, shape (n_respondents,)
-            T at the maximum likelihood theta, 0-10, and its standard error; NaN for who answered no item that
-            tells people apart.
+        Answers are item scores on 0-10, (n_respondents, n_items), NaN where there is none. NaN for who answered no item
+        that tells people apart.
 
         Raises
         ------
@@ -96,12 +88,9 @@ class GradedModel:
         """
         code, unknown = _coded(answers, self.points)
         if unknown.any():
-            raise DataError(
-                "answers that the graded model does not know",
-                shown(self.items[item] for item in np.unique(np.nonzero(unknown)[1])),
-                "categories that somebody used when it was fitted",
-                "fit it to these respondents as well",
-            )
+            names = shown(self.items[item] for item in np.unique(np.nonzero(unknown)[1]))
+            what, hint = "answers that the graded model does not know", "fit it to these respondents as well"
+            raise DataError(what, names, "categories that somebody used when it was fitted", hint)
         pattern, row = np.unique(code, axis=0, return_inverse=True)
         parts = [self._score(pattern[block]) for block in _blocks(pattern)]
         score, se = (np.concatenate(part)[row.ravel()] for part in zip(*parts, strict=True))
@@ -185,13 +174,12 @@ class _Cells:
 
 
 def fit_graded(answers: Floats, items: Sequence[str], weights: Floats | None = None, most: int = 500) -> GradedModel:
-    """Fit a graded response model by marginal maximum likelihood.
+    """Fit a graded response model by marginal maximum likelihood; the slopes of two items are held equal.
 
     Parameters
     ----------
     answers : ndarray, shape (n_respondents, n_items)
         Item scores on 0-10, NaN where there is no answer. Each value that occurs is a category.
-    items : sequence of str
     weights : ndarray, shape (n_respondents,), optional
         Their scale does not matter; default equal. Where the model holds, slopes and cuts do not depend on who is
         sampled more, and weights only cost precision.
@@ -202,10 +190,6 @@ def fit_graded(answers: Floats, items: Sequence[str], weights: Floats | None = N
     ------
     ModelError
         If nobody answered an item, fewer than two items vary, or the iterations do not converge.
-
-    Notes
-    -----
-    Two items do not identify two slopes: they are then held equal.
     """
     from scipy.optimize import minimize
 
@@ -213,12 +197,9 @@ def fit_graded(answers: Floats, items: Sequence[str], weights: Floats | None = N
     size = np.array([len(point) for point in points])
     varied = int((size > 1).sum())
     if varied < 2 or size.min() == 0:
-        raise ModelError(
-            "a graded response model cannot be fitted",
-            f"{varied} items in which answers differ, {(size == 0).sum()} that nobody answered",
-            "two or more, and none",
-            "leave out items without answers; with one item use the sum score",
-        )
+        hint = "leave out items without answers; with one item use the sum score"
+        counts = f"{varied} items in which answers differ, {(size == 0).sum()} that nobody answered"
+        raise ModelError("a graded response model cannot be fitted", counts, "two or more, and none", hint)
     pattern, count = _patterns(_coded(answers, points)[0], weights)
     slopes = 1 if varied == 2 else len(size)
     start = np.concatenate([np.ones(slopes), *(_start(column, count) for column in pattern.T)])
@@ -245,10 +226,8 @@ def objective(x: Floats, pattern: Ints, count: Floats, size: Ints) -> tuple[floa
     ----------
     x : ndarray
         Slopes (one, or one per item); then per item the first intercept -a b and the log distances to the next.
-    pattern : ndarray of int, shape (n_patterns, n_items)
-        Categories from 0; -1 is no answer.
-    count : ndarray, shape (n_patterns,)
-        Share of the respondents with each pattern.
+    pattern, count : ndarray, shapes (n_patterns, n_items) and (n_patterns,)
+        Categories from 0, -1 where there is no answer; and the share of the respondents with each pattern.
     size : ndarray of int, shape (n_items,)
         Number of categories.
     """

@@ -40,17 +40,7 @@ ENOUGH = 50.0  # effective respondents: the standard error of a sum of weights i
 class Rows:
     """Respondents as they were read.
 
-    Attributes
-    ----------
-    file, level : str
-    area : Series
-    weight : ndarray
-    stratum : Series
-    population : ndarray, optional
-        Of the stratum of each respondent, where it is a number of persons.
-    id : ndarray, optional
-        Identifiers, where they are numbers.
-    answers : DataFrame
+    `population` is of the stratum of each respondent, where it is a number of persons; `id` where it is a number.
     """
 
     file: str

@@ -51,18 +51,9 @@ class Calibration:
 def meet(
     plan: Calibration, columns: Mapping[str, pd.Series], w: Floats, file: str, problems: Problems
 ) -> tuple[Floats, dict[str, Ints]]:
-    """Return calibrated weights and the category of each respondent per margin; problems are recorded.
+    """Return calibrated weights and the category of each respondent per margin.
 
-    Parameters
-    ----------
-    plan : Calibration
-    columns : mapping of name to Series
-        Columns of the respondents that margins may be made of.
-    w : ndarray, shape (n,)
-    file : str
-        Name of the respondents' file, for messages.
-    problems : Problems
-        On any of them the weights come back as they were.
+    Margins are made of `columns` of the respondents in `file`. Problems are recorded: on any the weights stay the same.
     """
     before = len(problems.found)
     known = _totals(plan.totals, problems)
@@ -80,12 +71,12 @@ def meet(
         position = total.index.get_indexer(category)
         where = f"margin {margin!r}"
         if (position < 0).any():
-            problems.add(
+            what, hint = (
                 f"{where} of {file} has categories without a population total",
-                shown(repr(str(name)) for name in sorted(category[position < 0].unique())),
-                shown(total.index),
                 "add them to the table, or merge categories",
             )
+            strange = shown(repr(str(name)) for name in sorted(category[position < 0].unique()))
+            problems.add(what, strange, shown(total.index), hint)
         if empty := sorted(set(total.index[total > 0]) - set(category)):
             what = f"{where} has population totals without respondents in {file}"
             problems.add(what, shown(empty), "respondents in every category", "merge these categories with others")

@@ -133,13 +133,9 @@ def omega(covariance: Floats) -> tuple[float, Floats]:
 
 
 def between_within(y: Floats, area: Ints) -> tuple[float, float]:
-    """Return the variances between and within areas by analysis of variance, the former not below 0.
+    """Return the variances of y between and within areas by analysis of variance, the former not below 0.
 
-    Parameters
-    ----------
-    y : ndarray, shape (n,)
-    area : ndarray of int, shape (n,)
-        Numbers from 0, without gaps: two areas or more, and one of two respondents or more.
+    Areas are numbers from 0, without gaps: two areas or more, and one of two respondents or more.
     """
     n = np.bincount(area)
     mean = np.bincount(area, y) / n

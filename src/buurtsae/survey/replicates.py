@@ -96,15 +96,7 @@ class ReplicatePlan:
 
 @dataclass(frozen=True)
 class Replicates:
-    """Replicate weights and how to put their estimates together.
-
-    Attributes
-    ----------
-    weights : ndarray, shape (n, R)
-    scale : float
-    rscales : ndarray, shape (R,)
-    mse : bool
-    """
+    """Replicate weights, shape (n, R), and how to put their estimates together: scale, c_r (R,) and mse."""
 
     weights: Floats
     scale: float
@@ -114,11 +106,7 @@ class Replicates:
     def covariance(self, estimate: Statistic, w: Floats) -> tuple[Floats, Floats]:
         """Return the estimates under `w`, shape (A, D), and their covariance per row, shape (A, D, D).
 
-        Parameters
-        ----------
-        estimate : callable
-            From weights (n,) to estimates (A, D), NaN where there is none.
-        w : ndarray, shape (n,)
+        `estimate` takes weights (n,) to estimates (A, D), NaN where there is none.
         """
         theta = estimate(w)
         known = np.isfinite(theta)

@@ -31,15 +31,12 @@ class Stage:
 
     Attributes
     ----------
-    unit : ndarray of int, shape (n,)
-        Sampled unit (cluster) of each respondent.
-    stratum : ndarray of int, shape (n,)
-    size : ndarray, shape (H,)
-        n_h, units in the sample per stratum.
+    unit, stratum : ndarray of int, shape (n,)
+        Of each respondent; a unit is a sampled cluster.
+    size, fraction : ndarray, shape (H,)
+        n_h, units in the sample per stratum, and f_h.
     scale, within : ndarray, shape (H,)
         F_h (1 - f_h) n_h / (n_h - 1) and 1 / n_h; a lonely unit has what its policy says.
-    fraction : ndarray, shape (H,)
-        f_h.
     lonely : ndarray of bool, shape (H,)
         Strata with one unit that was not taken with certainty.
     """
@@ -57,13 +54,9 @@ class Stage:
 class SampleDesign:
     """How respondents were drawn: strata, clusters and population sizes, in one or more stages.
 
-    Attributes
-    ----------
-    stages : tuple of Stage
-    lonely : {"adjust", "fail", "certainty", "average"}
-        A stratum with one sampled unit: centre it at the grand mean of z, which is 0 (adjust); refuse (fail); it
-        contributes 0 (certainty, R's `remove` too); it contributes the mean of the domain's other strata (average;
-        without others as `adjust`).
+    A stratum with one sampled unit is `lonely`: centre it at the grand mean of z, which is 0 (adjust); refuse (fail);
+    it contributes 0 (certainty, R's `remove` too), or the mean of the domain's other strata (average; without others
+    as `adjust`).
     """
 
     stages: tuple[Stage, ...]
@@ -83,16 +76,13 @@ class SampleDesign:
         Parameters
         ----------
         stratum : ndarray of int, shape (n,)
-            Stratum of the first stage, 0, 1, ...
+            Stratum of the first stage, 0, 1, ...; `labels` are their names, for messages.
         clusters : sequence of ndarray of int, shape (n,)
             Sampled unit per stage, nested in the stratum and in the unit of the stage before; without any,
             respondents are the units.
         population : sequence of ndarray, shape (n,)
             Units in the population of the respondent's stratum (first stage) or unit (later stages), or, when all
             of them are at most 1, sampling fractions. A stage counts only if the stages before it have these.
-        lonely : str
-        labels : sequence, optional
-            Names of the strata, for messages.
 
         Raises
         ------
@@ -140,6 +130,11 @@ class SampleDesign:
         return np.flatnonzero(self.stages[0].lonely)
 
 
+def _named(strata: NDArray[np.bool_], labels: Sequence[object] | None) -> str:
+    numbers = np.flatnonzero(strata)
+    return shown(numbers if labels is None else [labels[int(h)] for h in numbers])
+
+
 def _nested(parent: Ints, cluster: Ints) -> Ints:
     return np.asarray(np.unique(parent.astype(np.int64) * (int(cluster.max()) + 1) + cluster, return_inverse=True)[1])
 
@@ -153,11 +148,7 @@ def _fraction(population: Floats, group: Ints, size: Floats, fraction: bool, lab
     f = low if fraction else np.divide(size, low, out=np.zeros_like(size), where=low > 0)
     bad = (size > 0) & ((low != high) | ~(low > 0) | (f > 1 + 1e-9))
     if bad.any():
-        where = np.flatnonzero(bad)
-        raise DataError(
-            "population sizes do not fit the strata",
-            f"{int(bad.sum())} strata: {shown(where if labels is None else [labels[int(h)] for h in where])}",
-            "one size per stratum, no less than the units sampled in it",
-            "correct the column or table of population sizes",
-        )
+        what, hint = "population sizes do not fit the strata", "correct the column or table of population sizes"
+        strata = f"{int(bad.sum())} strata: {_named(bad, labels)}"
+        raise DataError(what, strata, "one size per stratum, no less than the units sampled in it", hint)
     return np.where(size > 0, np.minimum(f, 1.0), 0.0)

@@ -134,13 +134,8 @@ def scale_scores(survey: Survey) -> pd.DataFrame:
 def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> Scores:
     """Return the sub-dimension scores of a survey; see `Concept.score`.
 
-    Parameters
-    ----------
-    survey : Survey
-    subdimensions : sequence of str
-    method : str
-        `sum`, or `graded` for the graded response model; the latter scores everybody who answered one item, and
-        gives standard errors. Where fewer than two items vary it cannot be fitted: the sum score is taken, with a note.
+    Graded scores are of everybody who answered one item, and have standard errors. Where fewer than two items vary the
+    model cannot be fitted: the sum score is taken, with a note.
 
     Raises
     ------
@@ -176,17 +171,9 @@ def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> 
         weights = np.array([len(part) for part in parts.values()], dtype=float)
         columns[subdimension] = mean_if_enough(scales[list(parts)].to_numpy(), weights, book.min_share_answered)
     columns = {name: np.round(values, DECIMALS) for name, values in columns.items()}
-    return Scores(
-        frame.assign(**columns),
-        book.id,
-        survey.year,
-        tuple(subdimensions),
-        tuple(dict.fromkeys(notes)),
-        errors if method == "graded" else None,
-        survey.design,
-        book.kind,
-        survey.level,
-    )
+    about = book.id, survey.year, tuple(subdimensions), tuple(dict.fromkeys(notes))
+    known = errors if method == "graded" else None
+    return Scores(frame.assign(**columns), *about, known, survey.design, book.kind, survey.level)
 
 
 def _graded(survey: Survey, subdimension: str, items: Sequence[Item]) -> tuple[Floats, Floats, list[Note]]:

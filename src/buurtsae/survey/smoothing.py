@@ -97,13 +97,9 @@ def within_variance(share: Floats, residual: Floats, domain: Ints, n_domains: in
 
 
 def rescaled(pooled: Floats, design: Floats, n_effective: Floats) -> Floats:
-    """Return the pooled covariances with their variances replaced by those of a variance function per sub-dimension.
+    """Return the pooled covariances S G, shape (n, D, D), with variances of a variance function per sub-dimension.
 
-    Parameters
-    ----------
-    pooled, design : ndarray, shape (n, D, D)
-        S G, whose correlations are kept, and the design-based covariances.
-    n_effective : ndarray, shape (n, D)
+    It is fitted to the design-based covariances `design`; the correlations of S G are kept.
     """
     old = np.einsum("add->ad", pooled)
     # deviations from a buurt's own mean make a linearised variance (n - 1) / n too low: a line would come out too flat
@@ -121,10 +117,9 @@ def gvf(variance: Floats, n_effective: Floats) -> tuple[Floats, Floats]:
 
     Parameters
     ----------
-    variance : ndarray, shape (n,)
-        Unbiased variances of the direct estimates of one sub-dimension; zero or NaN where there is none.
-    n_effective : ndarray, shape (n,)
-        Effective numbers of respondents; 0 where nobody answered.
+    variance, n_effective : ndarray, shape (n,)
+        Unbiased variances of the direct estimates of one sub-dimension, zero or NaN where there is none, and effective
+        numbers of respondents, 0 where nobody answered.
 
     Returns
     -------
@@ -152,12 +147,9 @@ def gvf(variance: Floats, n_effective: Floats) -> tuple[Floats, Floats]:
     else:  # v = S / n_eff, S pooled with degrees of freedom as weights
         some = positive & (freedom > 0)
         if not some.any():
-            raise DataError(
-                "a variance function cannot be fitted",
-                "no area with a positive variance and two effective respondents",
-                "some areas with several respondents",
-                "give `sd`, the standard deviation of scores within an area",
-            )
+            none = "no area with a positive variance and two effective respondents"
+            hint = "give `sd`, the standard deviation of scores within an area"
+            raise DataError("a variance function cannot be fitted", none, "some areas with several respondents", hint)
         pooled = (freedom[some] * n[some] * variance[some]).sum() / freedom[some].sum()
         b0, b1, s = np.log(pooled), -1.0, np.nan
         smoothed = pooled / n

@@ -225,11 +225,9 @@ class Survey:
         return len(self.frame)
 
     def __repr__(self) -> str:
-        return (
-            f"Survey {self.codebook.nl} {self.year}: {len(self)} respondents "
-            f"in {self.frame['area_code'].nunique()} {self.level}en, {len(self.codebook.items)} items "
-            f"for {shown(self.codebook.subdimensions)}"
-        )
+        book, places = self.codebook, f"{self.frame['area_code'].nunique()} {self.level}en"
+        about = f"{len(book.items)} items for {shown(book.subdimensions)}"
+        return f"Survey {book.nl} {self.year}: {len(self)} respondents in {places}, {about}"
 
 
 def check_areas(survey: Survey, areas: Areas, problems: Problems, code_year: int | None = None) -> None:
@@ -248,11 +246,9 @@ def check_codes(
     if len(unknown):
         share, omitted = len(unknown) / len(area), areas.left_out(level, unknown)
         why = "the codes look like another year's: recode them" if share > 0.02 else "correct these codes"
-        why, place = (
-            (f"{int(omitted.sum())} of them live where `where` leaves out: widen it", "")
-            if omitted.any()
-            else (why, f": a {level} may exist at CBS and have no polygon here")
-        )
+        place = f": a {level} may exist at CBS and have no polygon here"
+        if omitted.any():
+            why, place = f"{int(omitted.sum())} of them live where `where` leaves out: widen it", ""
         what = f"{len(unknown)} respondents of {source} live in unknown {areas.system.noun(level)}"
         hint = f'{why}, or set `unknown_areas = "drop"` in [[sources]]{place}'
         problems.add(what, shown(sorted(unknown.unique())), f"{level}codes of {areas.year}", hint)

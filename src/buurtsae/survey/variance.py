@@ -30,18 +30,7 @@ BLOCK = 2_000_000  # numbers per block of domains, where extra terms make a dens
 
 
 def group_sum(values: Floats, group: Ints, n_groups: int) -> Floats:
-    """Sum the rows of an (n, ...) array per group; rows of group -1 belong to none.
-
-    Parameters
-    ----------
-    values : ndarray, shape (n, ...)
-    group : ndarray of int, shape (n,)
-    n_groups : int
-
-    Returns
-    -------
-    ndarray, shape (n_groups, ...)
-    """
+    """Sum the rows of an (n, ...) array per group, shape (n_groups, ...); rows of group -1 belong to none."""
     if len(group) and group.min() < 0:
         values, group = values[group >= 0], group[group >= 0]
     flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
@@ -55,12 +44,6 @@ def same(values: Floats, group: Ints, n_groups: int) -> tuple[Floats, NDArray[np
     """Return a value of each group, and whether all its values are that one; group -1 is none, and NaN no value.
 
     Rounding cannot tell: a mean of equal numbers need not be that number, and depends on the processor.
-
-    Parameters
-    ----------
-    values : ndarray, shape (n, D)
-    group : ndarray of int, shape (n,)
-    n_groups : int
 
     Returns
     -------
@@ -83,9 +66,8 @@ def hajek(y: Floats, w: Floats, domain: Ints, n_domains: int) -> tuple[Floats, F
     ----------
     y : ndarray, shape (n, D)
         Scores, NaN where missing.
-    w : ndarray, shape (n,)
-    domain : ndarray of int, shape (n,)
-        -1 for respondents outside every domain.
+    w, domain : ndarray, shape (n,)
+        Weights, and the domain of each respondent: -1 outside every one.
 
     Returns
     -------
@@ -132,7 +114,9 @@ def covariance(
     extra: Floats | sp.csr_array | None = None,
     coefficient: Floats | None = None,
 ) -> Floats:
-    """Return the design covariance of estimates with linearised variables z, per domain.
+    """Return the design covariance of estimates with linearised variables z, per domain, shape (n_domains, D, D).
+
+    It is 0 for a domain with one respondent, as in R.
 
     Parameters
     ----------
@@ -140,15 +124,8 @@ def covariance(
         Of the respondent's own domain; zero where y is missing.
     domain : ndarray of int, shape (n,)
         -1 for respondents outside every domain: they count in n_h only.
-    n_domains : int
-    design : SampleDesign
     extra, coefficient : (n, P) array, sparse or dense, and ndarray, shape (n_domains, P, D), optional
         Terms extra[i] @ coefficient[a] that every respondent adds to the linearised variables of domain a.
-
-    Returns
-    -------
-    ndarray, shape (n_domains, D, D)
-        0 for a domain with one respondent, as in R.
     """
     summed = np.zeros((n_domains, z.shape[1], z.shape[1]))
     for stage in design.stages:
@@ -236,10 +213,7 @@ def srs_variance(y: Floats, w: Floats, domain: Ints, n_domains: int, replacement
 
     n / (n - 1) sum_i p_i (y_i - m)^2 (1 - n / W) / n with p the weight shares; with replacement, the term 1 - n / W
     (sampling fraction, weights summing to the population) is left out. As R's `deff = TRUE` and `deff = "replace"`.
-
-    Returns
-    -------
-    ndarray, shape (n_domains, D); NaN with one answer, or where weights do not sum to more than the answers
+    Shape (n_domains, D); NaN with one answer, or where weights do not sum to more than the answers.
     """
     share, residual = hajek(y, w, domain, n_domains)[1:]
     answered = np.isfinite(y) & (domain >= 0)[:, None]
