@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.areas.codes import CodeSystem, clean
-from buurtsae.areas.columns import STRUCTURAL, grouped
+from buurtsae.areas.columns import STRUCTURAL, grouped, numbers
 from buurtsae.areas.plausible import residents
 from buurtsae.errors import Problems, cut, shown
 from buurtsae.notes import Note
-from buurtsae.tables import as_number, plain
+from buurtsae.tables import plain
 
 ALIKE = Note(
     "the number of residents is unknown: each area counts equally",
@@ -54,11 +54,11 @@ def arranged(
     codes = clean(table[code])
     above = {level: clean(table[column]) for level, column in levels.items()}
     _check(codes, above, plain_system.whole_code, problems)
-    numbers = None if population is None else _persons(table[population].set_axis(codes), population, problems)
+    persons = None if population is None else _persons(table[population].set_axis(codes), population, problems)
     problems.raise_if_any()
-    if numbers is None:
+    if persons is None:
         notes.append(ALIKE)
-    elif n := int(numbers.isna().sum()):
+    elif n := int(persons.isna().sum()):
         notes.append(Note(
             "areas with an empty number of residents count as without residents: {n}",
             "gebieden waarvan het aantal inwoners leeg is, tellen als gebied zonder inwoners: {n}",
@@ -66,7 +66,7 @@ def arranged(
         ))  # fmt: skip
     index = pd.Index(codes.astype(str), name="area_code")
     titles = codes if name is None else table[name].astype("string").fillna(codes)
-    residents = 1 if numbers is None else numbers.fillna(0).astype("int64").to_numpy()
+    residents = 1 if persons is None else persons.fillna(0).astype("int64").to_numpy()
     columns = {"name": titles, **above, "population": residents}
     used = {code, name, population, *columns}
     truth = {column: values.astype(float) for column, values in table.items() if pd.api.types.is_bool_dtype(values)}
@@ -116,14 +116,12 @@ def _check(codes: pd.Series, above: Mapping[str, pd.Series], whole: str, problem
 
 def _persons(column: pd.Series, name: str, problems: Problems) -> pd.Series | None:
     """The numbers of residents, missing where they are."""
-    try:
-        numbers = as_number(column, secret=-np.inf)
-    except (ValueError, TypeError) as error:
-        problems.add(f"the number of residents, {cut(name)}, is no number", str(error), "persons", "repair the column")
+    what = f"the number of residents, {cut(name)}, is no number"
+    if (persons := numbers(column, what, problems, "persons", "repair the column", -np.inf)) is None:
         return None
-    if len(negative := numbers[numbers < 0]):
+    if len(negative := persons[persons < 0]):
         problems.add("the number of residents is negative", shown(negative.index), "0 or more", "correct these cells")
-    elif not (numbers > 0).any():
+    elif not (persons > 0).any():
         problems.add("no area has residents", f"none in {cut(name)}", "persons", "name another column, or complete it")
-    problems.sift([residents(numbers, "areas")])
-    return numbers
+    problems.sift([residents(persons, "areas")])
+    return persons

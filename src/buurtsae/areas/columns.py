@@ -12,7 +12,7 @@ from buurtsae.areas.codes import CBS, clean
 from buurtsae.areas.plausible import residents
 from buurtsae.errors import Problems, cut, shown
 from buurtsae.notes import Note
-from buurtsae.tables import as_number
+from buurtsae.tables import SECRET_BELOW, as_number
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -22,6 +22,22 @@ CODES = ("buurtcode", "wijkcode", "gemeentecode")
 NAMES = ("buurtnaam", "wijknaam", "gemeentenaam", "provinciecode", "provincienaam")
 
 GROUP = "{} (group)"  # where a grouping is that is a covariate too
+
+
+def numbers(
+    column: pd.Series,
+    what: str,
+    problems: Problems,
+    expected: str = "numbers",
+    hint: str = "correct the column",
+    secret: float = SECRET_BELOW,
+) -> pd.Series | None:
+    """Return a column as numbers; record one that has none."""
+    try:
+        return as_number(column, secret=secret)
+    except (ValueError, TypeError) as error:
+        problems.add(what, str(error), expected, hint)
+        return None
 
 
 def grouped(columns: pd.DataFrame, noun: Note, notes: list[Note]) -> pd.DataFrame:
@@ -46,8 +62,7 @@ def check_rows(frame: gpd.GeoDataFrame, problems: Problems) -> None:
     if bad := CBS.malformed(code, "buurt"):
         hint = "give buurtcodes as published by CBS"
         problems.add("area codes are malformed", shown(bad), "the form BU03440101", hint)
-    twice = code[code.duplicated()].unique()
-    if len(twice):
+    if len(twice := code[code.duplicated()].unique()):
         problems.add("areas occur more than once", shown(twice), "one row per buurt", "dissolve or remove duplicates")
     for column, what in (("ggdregio", "GGD-regio"), ("provinciecode", "provincie"), ("provincie", "provincie")):
         if column in frame and len(lost := code[frame[column].isna()]):
@@ -59,15 +74,13 @@ def check_residents(frame: gpd.GeoDataFrame, kept: gpd.GeoDataFrame, population:
     if population not in frame:
         problems.add("the number of residents is absent", shown(frame.columns, 8), repr(population), "name the column")
         return
-    try:
-        numbers = as_number(frame.set_index("buurtcode")[population])
-    except (ValueError, TypeError) as error:
-        problems.add("the number of residents is no number", str(error), "persons", "name another column, or repair it")
+    column, what = frame.set_index("buurtcode")[population], "the number of residents is no number"
+    if (persons := numbers(column, what, problems, "persons", "name another column, or repair it")) is None:
         return
-    if len(negative := numbers[numbers < 0]):
+    if len(negative := persons[persons < 0]):
         values = shown(f"{number:g}" for number in negative)
         problems.add("the number of residents is negative", values, "0 or more", "correct these cells")
-    problems.sift([residents(numbers)])
+    problems.sift([residents(persons)])
     if len(kept) and not (as_number(kept[population]) > 0).any():
         what, hint = "no buurt has residents", "name another column with `population`, or complete it"
         problems.add(what, f"{shown(kept[population], 3)} in {population}", "a number of persons", hint)

@@ -104,10 +104,8 @@ def completed(areas: Areas, file: gpd.GeoDataFrame, population: str) -> Areas:
 def named(areas: Areas, region: str) -> Areas:
     """Give the whole its name: that of the country, or of the one gemeente or provincie that it is, or as asked."""
     if region.strip().casefold() in COUNTRY and not areas.national:
-        what, hint = (
-            "the run does not hold the whole country",
-            "give [areas] region the name of what it is, or leave it out",
-        )
+        what = "the run does not hold the whole country"
+        hint = "give [areas] region the name of what it is, or leave it out"
         part = sum(map(len, areas.partial.values()))
         held = f"{areas.frame['gemeente'].nunique()} gemeenten, {part} areas in part"
         raise DataError(what, held, f"all gemeenten of {areas.year} for a region called {region.strip()}", hint)

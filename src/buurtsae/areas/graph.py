@@ -110,11 +110,9 @@ class Graph:
             rows = some.to_numpy() if isinstance(some, pd.DataFrame) else list(some)
             table = pd.DataFrame(rows, columns=["a", "b"], dtype=object).apply(_text)
             position = np.column_stack([labels.get_indexer(table["a"]), labels.get_indexer(table["b"])])
-            unknown = sorted({str(code) for code in table.to_numpy()[position < 0]})
-            if unknown:
+            if unknown := sorted({str(code) for code in table.to_numpy()[position < 0]}):
                 problems.add(f"{name} names unknown areas", shown(unknown), "codes of the areas", "check the year")
-            loops = table["a"][(position[:, 0] == position[:, 1]) & (position[:, 0] >= 0)]
-            if len(loops):
+            if len(loops := table["a"][(position[:, 0] == position[:, 1]) & (position[:, 0] >= 0)]):
                 problems.add(f"{name} joins an area to itself", shown(loops), "two different areas", "remove it")
             positions[name] = position
         problems.raise_if_any()
@@ -205,9 +203,8 @@ class Graph:
             raise DataError("the neighbour rule is unknown", repr(rule), "queen or rook", "correct [graph] rule")
         adjacency = Contiguity.build_contiguity(frame.geometry, rook=rule == "rook").adjacency
         focal, neighbour = (adjacency.index.get_level_values(end) for end in ("focal", "neighbor"))
-        return cls.from_pairs(
-            frame.index, [pair for pair in zip(focal, neighbour, strict=True) if pair[0] < pair[1]], bridges, rule
-        )
+        pairs = [pair for pair in zip(focal, neighbour, strict=True) if pair[0] < pair[1]]
+        return cls.from_pairs(frame.index, pairs, bridges, rule)
 
     @cached_property
     def icar(self) -> IcarStructure:
@@ -264,10 +261,6 @@ class Graph:
             "{bridges} bridges",
             "een graaf van {n} gebieden: {pairs} paren buren ({rule}), samenhangende delen van {sizes} gebieden, "
             "{islands} zonder buren, {bridges} bruggen",
-            n=facts["areas"],
-            pairs=facts["pairs"],
-            rule=self.rule,
-            sizes=", ".join(sizes[:5] + ["...]"] * (len(sizes) > 5)),
-            islands=len(self.degree.index[self.degree == 0]),
-            bridges=len(self.bridges),
-        )
+            n=facts["areas"], pairs=facts["pairs"], rule=self.rule, bridges=len(self.bridges),
+            sizes=", ".join(sizes[:5] + ["...]"] * (len(sizes) > 5)), islands=int((self.degree == 0).sum()),
+        )  # fmt: skip

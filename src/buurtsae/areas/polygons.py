@@ -29,8 +29,7 @@ def polygons(frame: gpd.GeoDataFrame, code: pd.Series, notes: list[Note], proble
     import shapely
 
     before, shape = len(problems.found), frame.geometry
-    empty = shape.isna() | shape.is_empty
-    if empty.any():
+    if (empty := shape.isna() | shape.is_empty).any():
         hint = "repair or drop these rows"
         problems.add("areas have an empty geometry", shown(code[empty]), "a polygon per buurt", hint)
     if frame.crs is None:
@@ -51,8 +50,7 @@ def polygons(frame: gpd.GeoDataFrame, code: pd.Series, notes: list[Note], proble
                 crs=frame.crs.name, rd=RD,
             ))  # fmt: skip
         points, owner = shapely.get_coordinates(shape.to_numpy(), return_index=True)
-        far = np.isin(np.arange(len(shape)), owner[~(np.abs(points) < WITHIN).all(axis=1)])
-        if far.any():
+        if (far := np.isin(np.arange(len(shape)), owner[~(np.abs(points) < WITHIN).all(axis=1)])).any():
             hint = "correct the coordinate system"
             problems.add("areas lie nowhere on Earth", shown(code[far]), "coordinates in metres", hint)
             return frame

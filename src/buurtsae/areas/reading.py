@@ -16,7 +16,7 @@ from buurtsae.areas.codes import CBS, clean
 from buurtsae.areas.columns import CODES, check_groupings, check_residents, check_rows, grouped
 from buurtsae.areas.plausible import POLYGONS
 from buurtsae.areas.polygons import polygons
-from buurtsae.errors import BuurtsaeError, DataError, Problems, cut, shown
+from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.files import readable
 from buurtsae.notes import FIRST, Note
 from buurtsae.tables import as_number, plain, read_table
@@ -52,10 +52,8 @@ def assembled(
     frame[code] = buurt = clean(frame[code])
     frame = frame.assign(buurtcode=buurt, wijkcode=CBS.read(buurt, "wijk"), gemeentecode=CBS.read(buurt, "gemeente"))
     for table, key in tables:
-        try:
-            frame = join(frame, Path(table), key, notes)
-        except BuurtsaeError as error:
-            problems.collect(error)
+        joined = problems.attempt(join, frame, Path(table), key, notes)
+        frame = frame if joined is None else joined
     every = frame
     for column, value in where.items():
         if column in frame:
@@ -155,8 +153,7 @@ def join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[Note]) -> gp
     if key not in table or key not in frame:
         what = f"{path.name} cannot be joined"
         raise DataError(what, f"no column {key!r}", "buurtcode, wijkcode or gemeentecode", "correct `key`")
-    twice = table[key][table[key].duplicated()]
-    if len(twice):
+    if len(twice := table[key][table[key].duplicated()]):
         raise DataError(f"{path.name} has codes twice", shown(twice), "one row per code", "remove the duplicates")
     absent = set(frame[key].dropna()) - set(table[key])
     if len(absent) == frame[key].nunique():
@@ -168,8 +165,7 @@ def join(frame: gpd.GeoDataFrame, path: Path, key: str, notes: list[Note]) -> gp
             "{n} keer een {key} zonder rij in {file}: {codes}",
             n=len(absent), key=key, file=path.name, codes=sorted(absent),
         ))  # fmt: skip
-    extra = set(table[key]) - set(frame[key])
-    if extra and key == "buurtcode":
+    if (extra := set(table[key]) - set(frame[key])) and key == "buurtcode":
         notes.append(Note(
             "{n} rows of {file} have no geometry or lie outside the areas: left out",
             "{n} rijen van {file} hebben geen polygoon of liggen buiten het gebied: weggelaten",

@@ -80,12 +80,10 @@ def made_areas(seed: int = 1) -> gpd.GeoDataFrame:
     angle = np.linspace(0, 2 * np.pi, 180, endpoint=False)
     radius = 6600 * (1 + 0.06 * np.cos(3 * angle + 0.5) + 0.04 * np.cos(5 * angle))
     land = Polygon(np.column_stack([1.15 * radius * np.cos(angle), radius * np.sin(angle)]))
-    water = shapely.union_all(
-        [LineString(RIVER).buffer(70), Point(-5000, 4600).buffer(2400), Point(3700, 300).buffer(330)]
-    )
+    lakes = Point(-5000, 4600).buffer(2400), Point(3700, 300).buffer(330)
+    water = shapely.union_all([LineString(RIVER).buffer(70), *lakes])
     banks = [part for part in land.difference(water).geoms if part.area > 1e7]
     wijk, centres = _buurt_centres(banks, rng)
-
     shapes = np.full(len(wijk), None, dtype=object)
     for bank in banks:
         inside = np.flatnonzero(shapely.contains_xy(bank, centres))

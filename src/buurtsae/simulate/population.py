@@ -24,6 +24,7 @@ from scipy.special import ndtr
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
+from buurtsae.areas.icar import all_but_one
 from buurtsae.errors import ModelError, Problems, shown
 from buurtsae.sparse import Floats, Ints, factor
 from buurtsae.survey.codebook import Codebook, Item
@@ -149,18 +150,15 @@ class Truth:
         """Return one row per inhabited buurt and measure: `area_code`, `measure`, `truth`."""
         wide = pd.DataFrame(self.scores @ self.concept.matrix.T, index=self.codes, columns=self.concept.measures)
         long = wide.dropna().rename_axis("area_code").reset_index()
-        return long.melt("area_code", var_name="measure", value_name="truth").sort_values(
-            ["area_code", "measure"], ignore_index=True
-        )
+        table = long.melt("area_code", var_name="measure", value_name="truth")
+        return table.sort_values(["area_code", "measure"], ignore_index=True)
 
 
 def simulate_truth(areas: Areas, graph: Graph, spec: TruthSpec = DEFAULT, seed: int = 1) -> Truth:
     """Draw the residents of the areas and their true scores; surveys with other seeds ask the same residents.
 
-    Raises
-    ------
-    DataError, ModelError or ProblemsError
-        If the spec contradicts itself, the areas, their graph or the reference's codebook; everything at once.
+    Raises DataError, ModelError or ProblemsError if the spec contradicts itself, the areas, their graph or the
+    reference's codebook; everything at once.
     """
     concept = Concept.load()
     _check(areas, graph, spec, concept)
@@ -196,10 +194,7 @@ def draw_icar(graph: Graph, size: int, rng: np.random.Generator) -> Floats:
     b = incidence @ rng.standard_normal((pairs, size))
     island = icar.size[icar.component] == 1
     b[island] = rng.standard_normal((int(island.sum()), size))
-    last = np.zeros(len(icar.size), dtype=np.int64)
-    last[icar.component] = np.arange(nodes)
-    kept = np.ones(nodes, dtype=bool)
-    kept[last[icar.constrained]] = False  # b sums to zero per component: any solution is Q^+ b plus a constant
+    kept = all_but_one(icar.component, icar.size)  # b sums to zero per component: solutions are Q^+ b plus a constant
     u = np.zeros((nodes, size))
     u[kept] = factor(icar.precision[kept][:, kept]).solve(b[kept])
     member = sp.csr_array((icar.means != 0).T.astype(float))
@@ -285,17 +280,14 @@ def _check(areas: Areas, graph: Graph, spec: TruthSpec, concept: Concept) -> Non
     if spec.effects and len(spec.effects) != len(spec.covariates):
         what, hint = "effects and covariates differ in number", "give one per covariate, or none"
         problems.add(what, f"{len(spec.effects)} effects", f"{len(spec.covariates)}", hint, ModelError)
-    dims = len(concept.subdimensions)
-    for name in ("level", "sigma", "phi", "correlation", "person_sd"):
-        if (number := len(getattr(spec, name))) != dims:
-            hint = "correct it"
-            problems.add(f"the truth's {name}", f"{number} values", f"{dims}, one per sub-dimension", hint, ModelError)
-    for name in ("age_effect", "age_share", "response"):
-        if (number := len(getattr(spec, name))) != len(AGES):
-            hint = "correct it"
-            problems.add(f"the truth's {name}", f"{number} values", f"{len(AGES)}, one per age group", hint, ModelError)
-    absent = [name for name in concept.subdimensions if name not in Codebook.load(spec.reference).subdimensions]
-    if absent:
+    each = len(concept.subdimensions), "sub-dimension"
+    lengths = dict.fromkeys(("level", "sigma", "phi", "correlation", "person_sd"), each)
+    lengths |= dict.fromkeys(("age_effect", "age_share", "response"), (len(AGES), "age group"))
+    for name, (length, part) in lengths.items():
+        if (number := len(getattr(spec, name))) != length:
+            expected = f"{length}, one per {part}"
+            problems.add(f"the truth's {name}", f"{number} values", expected, "correct it", ModelError)
+    if absent := [name for name in concept.subdimensions if name not in Codebook.load(spec.reference).subdimensions]:
         what = f"{spec.reference} cannot define the true scores"
         problems.add(what, f"no items on {shown(absent)}", "items on every sub-dimension", "name another source first")
     problems.raise_if_any()

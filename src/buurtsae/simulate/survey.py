@@ -39,6 +39,8 @@ def simulate_survey(
 ) -> pd.DataFrame:
     """Ask some of the residents the items of a codebook.
 
+    Raises DataError if there are fewer residents than respondents asked for, or codes are unknown.
+
     Parameters
     ----------
     size : int or float
@@ -52,11 +54,6 @@ def simulate_survey(
     -------
     DataFrame, one row per respondent, sorted by buurtcode
         Columns `buurtcode`, `gewicht`, `stratum` and one column of answer codes per item.
-
-    Raises
-    ------
-    DataError
-        If there are fewer residents than respondents asked for, or codes are unknown.
     """
     if tuple(areas.codes) != truth.codes:
         raise DataError("truth and areas differ", "other codes", "the areas of the truth", "simulate the truth again")

@@ -14,17 +14,19 @@ import pandas as pd
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import SOURCES
-from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
+from buurtsae.areas.columns import numbers
+from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook, available
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.source_estimates import SourceEstimates
-from buurtsae.tables import as_number, boolean, read_table
+from buurtsae.tables import boolean, read_table
 
 REQUIRED = ("area_code", "measure", "source", "estimate", "variance", "n_respondents")
 KEY = ["area_code", "source", "measure"]
 LONGEST = 200  # name of a source, in characters, as in a run file
 ABSURD = 10  # scales away: not noise but another unit
+REPAIR = "correct or drop these rows"
 COVARIANCE = ("area_code", "source", "measure_1", "measure_2", "covariance")
 
 
@@ -36,11 +38,8 @@ def read_area_table(
     table = _columns(read_table(path, text=KEY), path, REQUIRED, problems)
     pairs = None
     if covariances is not None:
-        text = ["area_code", "source", "measure_1", "measure_2"]
-        try:
-            pairs = _columns(read_table(covariances, text=text), covariances, COVARIANCE, problems)
-        except BuurtsaeError as error:
-            problems.collect(error)
+        pairs = problems.attempt(read_table, covariances, text=COVARIANCE[:-1])
+        pairs = None if pairs is None else _columns(pairs, covariances, COVARIANCE, problems)
     problems.raise_if_any()
     if drop:
         table, pairs = _within(table, areas, path, notes), None if pairs is None else _within(pairs, areas, None, notes)
@@ -56,8 +55,7 @@ def read_area_table(
         _check_pairs(pairs, covariances, areas, concept, table["source"], problems)
     problems.raise_if_any()
     for level in SOURCES:
-        empty = table["area_code"].isin(areas.at(level).difference(areas.inhabited_at(level)))
-        if empty.any():
+        if (empty := table["area_code"].isin(areas.at(level).difference(areas.inhabited_at(level)))).any():
             notes.append(Note(
                 "{n} rows of {file} left out: {level}en without residents",
                 "{n} rijen van {file} weggelaten: {level}en zonder inwoners",
@@ -83,10 +81,8 @@ def read_area_table(
             file=path.name,
         ))  # fmt: skip
     measures = tuple(measure for measure in concept.subdimensions if measure in set(table["measure"]))
-    sources = tuple(
-        _arrange(rows, pairs, str(source), year, measures, problems)
-        for source, rows in table.groupby("source", sort=False)
-    )
+    groups = table.groupby("source", sort=False)
+    sources = tuple(_arrange(rows, pairs, str(source), year, measures, problems) for source, rows in groups)
     problems.raise_if_any()
     return measures, sources, tuple(notes)
 
@@ -100,10 +96,8 @@ def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problem
             continue
         if boolean(table[column]):
             problems.add(f"{path.name}, {column} is true and false", "booleans", "numbers", "name another column")
-        try:
-            table = table.assign(**{column: as_number(table[column])})
-        except (ValueError, TypeError) as error:
-            problems.add(f"{path.name}, {column} is no number", str(error), "numbers", "correct the column")
+        if (values := numbers(table[column], f"{path.name}, {column} is no number", problems)) is not None:
+            table = table.assign(**{column: values})
     return table
 
 
@@ -132,12 +126,11 @@ def _check_areas(table: pd.DataFrame, areas: Areas, file: str, problems: Problem
     """Codes must be known, and those of one source of one level."""
     level = _level(table["area_code"])
     for name in SOURCES:
-        of_level, what = table[level == name], f"{name}en of {areas.year}"
+        of_level, what = table[level == name], f"{file} has unknown {name}en of {areas.year}"
         omitted = int(areas.left_out(name, of_level["area_code"]).sum())
         widen = f"{omitted} rows are of areas that `where` leaves out: widen it"
-        hint = widen if omitted else "correct or drop these rows"
-        hint += ', or set `unknown_areas = "drop"` in [direct]'
-        _check_codes(of_level, ["area_code"], areas.at(name), what, file, problems, hint)
+        hint = (widen if omitted else REPAIR) + ', or set `unknown_areas = "drop"` in [direct]'
+        _check_codes(of_level, ["area_code"], areas.at(name), what, problems, hint)
     for source, rows in table.groupby("source", sort=False):
         if (wijk := level[rows.index] == "wijk").any() and not wijk.all():
             what, codes = f"{file} has both buurten and wijken of {source}", shown(rows["area_code"][wijk])
@@ -147,16 +140,10 @@ def _check_areas(table: pd.DataFrame, areas: Areas, file: str, problems: Problem
 
 
 def _check_codes(
-    table: pd.DataFrame,
-    columns: list[str],
-    known: Iterable[str],
-    what: str,
-    file: str,
-    problems: Problems,
-    hint: str = "correct or drop these rows",
+    table: pd.DataFrame, columns: list[str], known: Iterable[str], what: str, problems: Problems, hint: str = REPAIR
 ) -> None:
     if unknown := sorted(set(table[columns].fillna("").to_numpy().ravel()) - set(known)):
-        problems.add(f"{file} has unknown {what}", shown(unknown), shown(known), hint)
+        problems.add(what, shown(unknown), shown(known), hint)
 
 
 def _check_pairs(
@@ -165,16 +152,14 @@ def _check_pairs(
     """Covariances must be complete and of known areas, sub-dimensions and sources; both triangles may be given."""
     file, measures = path.name, ["measure_1", "measure_2"]
     _check_areas(pairs, areas, file, problems)
-    _check_codes(pairs, measures, concept.subdimensions, "sub-dimensions", file, problems)
-    _check_codes(pairs, ["source"], sources.dropna().unique(), "sources", file, problems)
-    missing = pairs[~np.isfinite(pairs["covariance"])]
-    if len(missing):
+    _check_codes(pairs, measures, concept.subdimensions, f"{file} has unknown sub-dimensions", problems)
+    _check_codes(pairs, ["source"], sources.dropna().unique(), f"{file} has unknown sources", problems)
+    if len(missing := pairs[~np.isfinite(pairs["covariance"])]):
         hint = "complete or drop them"
         problems.add(f"{file}: covariances are missing", shown(missing["area_code"]), "numbers", hint)
     ends = np.sort(pairs[measures].to_numpy(dtype=str), axis=1)
     each = pairs.assign(measure_1=ends[:, 0], measure_2=ends[:, 1]).drop_duplicates(list(COVARIANCE))
-    twice = each[each.duplicated(list(COVARIANCE[:-1]))]
-    if len(twice):
+    if len(twice := each[each.duplicated(list(COVARIANCE[:-1]))]):
         hint = "correct the table"
         problems.add(f"{file} has different covariances of a pair", shown(twice["area_code"]), "one per pair", hint)
 
@@ -182,21 +167,19 @@ def _check_pairs(
 def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smooth: bool, problems: Problems) -> None:
     file = path.name
     nameless = table["source"].isna() | (table["source"] == "")
-    if (count := int(nameless.sum())) > 0:
+    if count := int(nameless.sum()):
         problems.add(f"{file} has rows without a source", f"{count} rows", "a name in each", "complete the column")
     if len(long := table["source"][table["source"].str.len() > LONGEST].unique()):
         hint = "shorten them"
         problems.add(f"{file} has sources with long names", shown(long), f"at most {LONGEST} characters", hint)
     _check_areas(table, areas, file, problems)
-    _check_codes(table, ["measure"], concept.subdimensions, "sub-dimensions", file, problems)
-    twice = table[table.duplicated(KEY)]
-    if len(twice):
+    _check_codes(table, ["measure"], concept.subdimensions, f"{file} has unknown sub-dimensions", problems)
+    if len(twice := table[table.duplicated(KEY)]):
         what = f"{file} has estimates twice"
         problems.add(what, shown(twice["area_code"]), "one row per area, source, measure", "remove")
     filled = table["estimate"].notna()
     scale, far = concept.scale, ABSURD * concept.scale.width
-    absurd = table[filled & ~table["estimate"].between(scale.lower - far, scale.upper + far)]
-    if len(absurd):
+    if len(absurd := table[filled & ~table["estimate"].between(scale.lower - far, scale.upper + far)]):
         values = shown(f"{value:g}" for value in absurd["estimate"])
         what = f"{file}: estimates far outside the scale"
         problems.add(what, values, f"about {scale.range.removeprefix('from ')}", f"rescale to {scale.ends}")
@@ -214,13 +197,11 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
         hint = "give the number of people; an effective number is `n_effective`"
         problems.add(f"{file}: n_respondents is no whole number", values, "persons", hint)
     for column in ("n_respondents", "n_effective"):
-        bad = table[filled & ~(table[column] >= 0)]
-        if len(bad):
+        if len(bad := table[filled & ~(table[column] >= 0)]):
             problems.add(f"{file}: {column} missing or negative", shown(bad["area_code"]), ">= 0", "complete it")
     if len(below := table[filled & (table["variance"] < 0)]) and smooth:  # 0 and missing can be smoothed
         problems.add(f"{file}: variances that are negative", shown(below["area_code"]), "0 or more", "correct them")
-    zero = table[filled & ~(table["variance"] > 0)]
-    if len(zero) and not smooth:
+    if len(zero := table[filled & ~(table["variance"] > 0)]) and not smooth:
         hint = "smooth them first, or set `smooth = true`"
         problems.add(f"{file}: variances that are zero, negative or missing", shown(zero["area_code"]), "> 0", hint)
 

@@ -34,12 +34,7 @@ def rake(w: Floats, margins: Sequence[Ints], totals: Sequence[Floats], most: int
     """Return weights that meet the totals of several margins, by iterative proportional fitting.
 
     Each margin has the category of each respondent, shape (n,), and the population of each category, > 0 where the
-    sample has respondents; `most` is the number of sweeps.
-
-    Raises
-    ------
-    DataError
-        If it does not converge.
+    sample has respondents; `most` is the number of sweeps. Raises DataError if it does not converge.
     """
     w, misfit = w.astype(float), np.inf
     pairs = list(zip(margins, totals, strict=True))
@@ -64,11 +59,7 @@ def calibrate(
     """Return weights with sum_i w_i x_i = totals, by Newton's method; F by `method` and `bounds`.
 
     The covariates x, shape (n, p), hold an intercept if the population's size is to be met, and may be redundant.
-
-    Raises
-    ------
-    DataError
-        If bounds are no interval around 1, or the totals cannot be met.
+    Raises DataError if bounds are no interval around 1, or the totals cannot be met.
     """
     if (method == "logit" and bounds is None) or (bounds is not None and not 0 <= bounds[0] < 1 < bounds[1]):
         raise DataError("calibration has no usable bounds", str(bounds), "0 <= lowest < 1 < highest", "correct them")

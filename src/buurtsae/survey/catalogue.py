@@ -63,19 +63,10 @@ def page(books: Sequence[Codebook], subdimensions: Sequence[str]) -> str:
     ]
     lines = [PAGE, *_table([*HEADINGS, *subdimensions], rows)]
     for book in books:
-        facts = {
-            "Kind": book.kind + "; modelled: its figures are estimates themselves" * book.modelled,
-            "Owner": book.owner,
-            "Mode": book.mode,
-            "Period": book.period,
-            "Level": book.level,
-            "Licence": book.licence,
-            "Missing codes": ", ".join(map(str, book.missing)),
-            "Scored when": f"at least {book.min_share_answered:.0%} of the items is answered" * bool(book.scales),
-            "References": "; ".join(book.references),
-        }
+        facts = {**book.facts, "references": "; ".join(book.references)}
         lines += ["", f"## {book.id}", "", f"**{book.nl}** ({book.en})", "", book.about, ""]
-        lines += [f"- {name}: {text}" for name, text in facts.items() if text]
+        titles = {name: "Missing codes" if name == "missing" else name.capitalize() for name in facts}
+        lines += [f"- {titles[name]}: {text}" for name, text in facts.items() if text]
         for scale in book.scales:
             informs = f"`{scale.id}` ({scale.nl}) informs `{scale.subdimension}`."
             lines += ["", f"{informs} Answers: {scale.labels}. {scale.about}".rstrip(), ""]

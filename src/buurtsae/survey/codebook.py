@@ -200,6 +200,16 @@ class Codebook:
         registered = [name for figure in self.indicators for name in figure.informs]
         return tuple(dict.fromkeys([*(scale.subdimension for scale in self.scales), *registered]))
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is known of the source, in words; empty where it is not."""
+        return {
+            "kind": self.kind + "; modelled: its figures are estimates themselves" * self.modelled,
+            **{name: getattr(self, name) for name in ("owner", "mode", "period", "level", "licence")},
+            "missing": ", ".join(map(str, self.missing)),
+            "scored when": f"at least {self.min_share_answered:.0%} of the items is answered" * bool(self.scales),
+        }
+
     def of(self, subdimension: str) -> tuple[Item, ...]:
         """Return the items that inform a sub-dimension."""
         return tuple(item for item in self.items if item.subdimension == subdimension)
@@ -227,18 +237,7 @@ class Codebook:
             text = f"{nl or name} ({name}): {', '.join(informs)}"
             return "\n" + fill(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
-        facts = {
-            "in English": self.en,
-            "about": self.about,
-            "kind": self.kind + "; modelled: its figures are estimates themselves" * self.modelled,
-            "owner": self.owner,
-            "mode": self.mode,
-            "period": self.period,
-            "level": self.level,
-            "licence": self.licence,
-            "missing": ", ".join(map(str, self.missing)),
-            "scored when": f"at least {self.min_share_answered:.0%} of the items is answered" * bool(self.scales),
-        }
+        facts = {"in English": self.en, "about": self.about, **self.facts}
         lines = [f"{self.id}: {self.nl}", *(line(name, text) for name, text in facts.items() if text)]
         lines += [line("" if place else "references", text) for place, text in enumerate(self.references)]
         for scale in self.scales:

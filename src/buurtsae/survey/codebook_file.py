@@ -156,10 +156,7 @@ class _Places:
 def parse(text: str, raw: dict[str, Any], name: str) -> BookPart:
     """Return what a codebook's file holds; `name` is what to call it when it does not say.
 
-    Raises
-    ------
-    ProblemsError or DataError
-        What cannot be read, or else all contradictions, each with its line.
+    Raises ProblemsError or DataError on what cannot be read, or else on all contradictions, each with its line.
     """
     places, problems = _Places(text, raw, name), Problems()
     try:

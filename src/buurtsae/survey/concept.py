@@ -196,8 +196,7 @@ class Concept:
         ModelError
             If there is no such method, or the graded response model does not converge.
         """
-        unknown = sorted({item.subdimension for item in survey.codebook.items} - set(self.subdimensions))
-        if unknown:
+        if unknown := sorted({item.subdimension for item in survey.codebook.items} - set(self.subdimensions)):
             what = f"codebook {survey.codebook.id} informs unknown sub-dimensions"
             hint = "correct the codebook, or load the concept it belongs to"
             raise DataError(what, ", ".join(unknown), ", ".join(self.subdimensions), hint)

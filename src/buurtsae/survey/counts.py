@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.codes import clean
-from buurtsae.errors import BuurtsaeError, DataError, Problems, cut, shown
+from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.sparse import Floats
 from buurtsae.survey.direct import DirectEstimates
-from buurtsae.survey.frames import check_codes, left_out, number
+from buurtsae.survey.frames import by_code, left_out
 from buurtsae.survey.source_estimates import SourceEstimates
 
 Beside = Literal["trials", "exposure"]
@@ -111,17 +110,9 @@ class AreaCounts(DirectEstimates):
             names = f"y {shown(measures)}; {beside} {shown(sizes)}"
             problems.add("columns of counts are given twice, or none", names, "a column each", "correct `y`")
         problems.raise_if_any()
-        if areas is None:
-            try:
-                areas = Areas.from_frame(frame.drop(columns=figures), code=area, year=year)
-            except BuurtsaeError as error:
-                problems.collect(error)
-        else:
-            check_codes(clean(frame[area]), areas, problems)
-        numbers = {name: column for name in figures if (column := number(frame[name], problems)) is not None}
+        table, areas = by_code(frame, area, figures, areas, year, problems)
         problems.raise_if_any()
         assert areas is not None
-        table = pd.DataFrame(numbers).set_axis(clean(frame[area]).astype(object))
         for measure, of in zip(measures, sizes, strict=True):
             if len(lacking := table.index[table[measure].notna() & table[of].isna()]):
                 hint = "complete it, or empty the count: not observed"

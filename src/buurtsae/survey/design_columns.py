@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from buurtsae.areas.codes import CBS, CodeSystem
+from buurtsae.areas.codes import CodeSystem
+from buurtsae.areas.columns import numbers
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
@@ -91,7 +92,6 @@ def add_design(
     raw: pd.DataFrame,
     file: str,
     problems: Problems,
-    *,
     stratified: bool,
     cluster: Sequence[str],
     fpc: Sequence[str],
@@ -99,8 +99,8 @@ def add_design(
     replicates: ReplicatePlan | None,
     lonely: Lonely,
     calibrate: Calibration | None,
-    level: str = "buurt",
-    system: CodeSystem = CBS,
+    level: str,
+    system: CodeSystem,
 ) -> tuple[pd.DataFrame, DesignInfo]:
     """Return the respondents with the columns of their design, and what these mean; problems are recorded.
 
@@ -115,7 +115,7 @@ def add_design(
         fpc = fpc[:1]
     for stage, name in enumerate(cluster):
         text = raw[name].astype("string")
-        if (count := int((text.isna() | (text == "")).sum())) > 0:
+        if count := int((text.isna() | (text == "")).sum()):
             what = f"{file}, {name}: clusters are missing"
             problems.add(what, f"{count} rows", "one per respondent", "complete them")
         columns[_stage("cluster", stage)] = pd.factorize(text)[0]
@@ -131,9 +131,8 @@ def add_design(
             hint = "give replicate weights that are calibrated already, and leave `calibrate` out"
             problems.add("replicate weights and calibration do not go together", "both", "one of them", hint)
     if calibrate is not None and len(problems.found) == before:
-        known = {column: raw[column] for column in raw} | {
-            column: values for column, values in _areas(frame["area_code"], level, system).items() if column not in raw
-        }
+        known = {column: raw[column] for column in raw}
+        known = known | _areas(frame["area_code"], level, system) | known  # columns of the file come first
         w = frame["weight"].to_numpy(dtype=float)
         new, margins = meet(calibrate, known, w, file, problems)
         columns |= {f"margin_{margin}": values for margin, values in margins.items()} | {"base_weight": w}
@@ -180,12 +179,10 @@ def _areas(area: pd.Series, level: str, system: CodeSystem) -> dict[str, pd.Seri
 
 
 def _positive(column: pd.Series, what: str, problems: Problems) -> Floats:
-    try:
-        number = as_number(column).to_numpy(dtype=float)
-    except (ValueError, TypeError) as error:
-        problems.add(f"{what} are no numbers", str(error), "numbers", "correct the column")
+    if (values := numbers(column, f"{what} are no numbers", problems)) is None:
         return np.ones(len(column))
-    if (count := int((~(number > 0)).sum())) > 0:
+    number = values.to_numpy(dtype=float)
+    if count := int((~(number > 0)).sum()):
         problems.add(f"{what} are missing or not positive", f"{count} rows", "> 0", "complete the column")
     return number
 

@@ -78,18 +78,14 @@ def design_of(scores: Scores) -> DesignInfo:
 def regressors(areas: Areas, covariates: Sequence[str]) -> Floats:
     """Return covariates of the buurten with an intercept, shape (n_buurten, p); standardised, for the numbers' sake.
 
-    Raises
-    ------
-    DataError
-        If there are none, or they are unknown or missing.
+    Raises DataError if there are none, or they are unknown or missing.
     """
     known = areas.covariates
     if not covariates or (unknown := [name for name in covariates if name not in known]):
         names = "none" if not covariates else shown(unknown)
         raise DataError("regression estimates need covariates of the areas", names, shown(known), "correct the names")
     x = areas.frame[list(covariates)].to_numpy(dtype=float)
-    lost = areas.inhabited & ~np.isfinite(x).all(axis=1)
-    if lost.any():
+    if (lost := areas.inhabited & ~np.isfinite(x).all(axis=1)).any():
         what, hint = "covariates of the regression estimates are missing", "complete them, or leave the covariate out"
         raise DataError(what, shown(areas.codes[lost]), "a number for every buurt with residents", hint)
     lived = x[areas.inhabited]

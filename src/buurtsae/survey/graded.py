@@ -49,8 +49,6 @@ class GradedModel:
         Item score (0-10) of each category that somebody used, increasing.
     loglik : float
         Marginal log-likelihood at the maximum (weighted: with weights of mean 1).
-    iterations : int
-    converged : bool
     notes : tuple of str
     """
 
@@ -59,8 +57,6 @@ class GradedModel:
     cuts: tuple[Floats, ...]
     points: tuple[Floats, ...]
     loglik: float
-    iterations: int
-    converged: bool
     notes: tuple[Note, ...] = ()
 
     def __str__(self) -> str:
@@ -79,12 +75,8 @@ class GradedModel:
         """Return T at the maximum likelihood theta, 0-10, and its standard error, shape (n_respondents,).
 
         Answers are item scores on 0-10, (n_respondents, n_items), NaN where there is none. NaN for who answered no item
-        that tells people apart.
-
-        Raises
-        ------
-        DataError
-            If an answer is of a category that nobody used when the model was fitted.
+        that tells people apart. Raises DataError if an answer is of a category that nobody used when the model was
+        fitted.
         """
         code, unknown = _coded(answers, self.points)
         if unknown.any():
@@ -176,6 +168,8 @@ class _Cells:
 def fit_graded(answers: Floats, items: Sequence[str], weights: Floats | None = None, most: int = 500) -> GradedModel:
     """Fit a graded response model by marginal maximum likelihood; the slopes of two items are held equal.
 
+    Raises ModelError if nobody answered an item, fewer than two items vary, or the iterations do not converge.
+
     Parameters
     ----------
     answers : ndarray, shape (n_respondents, n_items)
@@ -185,11 +179,6 @@ def fit_graded(answers: Floats, items: Sequence[str], weights: Floats | None = N
         sampled more, and weights only cost precision.
     most : int
         Iterations.
-
-    Raises
-    ------
-    ModelError
-        If nobody answered an item, fewer than two items vary, or the iterations do not converge.
     """
     from scipy.optimize import minimize
 
@@ -216,7 +205,7 @@ def fit_graded(answers: Floats, items: Sequence[str], weights: Floats | None = N
     slope = slope if slope.sum() > 0 else -slope  # theta and -theta fit equally well
     cuts = tuple(-d / a if len(d) else d for a, d in zip(slope, intercepts, strict=True))
     loglik = -optimum.fun * int((~np.isnan(answers)).any(axis=1).sum())
-    return GradedModel(tuple(items), slope, cuts, points, loglik, int(optimum.nit), True, _notes(items, slope, size))
+    return GradedModel(tuple(items), slope, cuts, points, loglik, _notes(items, slope, size))
 
 
 def objective(x: Floats, pattern: Ints, count: Floats, size: Ints) -> tuple[float, Floats]:

@@ -252,10 +252,8 @@ def in_place(scores: Sequence[Scores], areas: Areas) -> list[Note]:
 
 def same_people(first: Scores, second: Scores) -> Note | None:
     """Two sources have different respondents."""
-    one, other = (
-        source.frame[["area_code", "weight"]].sort_values(["area_code", "weight"], ignore_index=True)
-        for source in (first, second)
-    )
+    key = ["area_code", "weight"]
+    one, other = (source.frame[key].sort_values(key, ignore_index=True) for source in (first, second))
     if len(one) != len(other) or len(one) < FEW or one["weight"].nunique() == 1 or not one.equals(other):
         return None
     return same(first.source, second.source)

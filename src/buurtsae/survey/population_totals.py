@@ -71,10 +71,8 @@ def meet(
         position = total.index.get_indexer(category)
         where = f"margin {margin!r}"
         if (position < 0).any():
-            what, hint = (
-                f"{where} of {file} has categories without a population total",
-                "add them to the table, or merge categories",
-            )
+            what = f"{where} of {file} has categories without a population total"
+            hint = "add them to the table, or merge categories"
             strange = shown(repr(str(name)) for name in sorted(category[position < 0].unique()))
             problems.add(what, strange, shown(total.index), hint)
         if empty := sorted(set(total.index[total > 0]) - set(category)):
@@ -96,7 +94,7 @@ def meet(
     except BuurtsaeError as error:
         problems.collect(error)
         return w, margins
-    if (negative := int((new <= 0).sum())) > 0:
+    if negative := int((new <= 0).sum()):
         what = f"calibration gives {negative} weights that are not positive"
         problems.add(what, f"lowest {new.min():g}", "> 0", "use raking, or linear calibration with bounds")
     return new, margins

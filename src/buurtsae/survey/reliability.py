@@ -191,9 +191,8 @@ def reliability(survey: Survey, areas: Sequence[str] | None = None, weighted: bo
         if not items:
             continue
         inner, each, remarks = _internal(item_scores(survey, items), items, weight)
-        outer, table, flat = _of_areas(
-            per[kind][name].to_numpy(), survey.frame["area_code"], survey.level, weight, areas
-        )
+        scored = per[kind][name].to_numpy()
+        outer, table, flat = _of_areas(scored, survey.frame["area_code"], survey.level, weight, areas)
         reason = Note.joined(filter(None, [inner.pop("reason"), outer.pop("reason")]))
         scales.append({"kind": kind, "scale": name, "subdimension": dimension, **inner, **outer, "reason": reason})
         buurten.append(table.assign(kind=kind, scale=name))

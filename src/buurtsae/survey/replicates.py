@@ -135,12 +135,8 @@ class Replicates:
 def jackknife(w: Floats, design: SampleDesign) -> Replicates:
     """Return delete-one-unit weights: JK1 with one stratum, else JKn; the population correction is in the scales.
 
-    A stratum taken with certainty has no replicates, and neither has a lonely unit under the policy `certainty`.
-
-    Raises
-    ------
-    DataError
-        If a stratum has one unit and the policy is another, or the table would be too large.
+    A stratum taken with certainty has no replicates, and neither has a lonely unit under the policy `certainty`. Raises
+    DataError if a stratum has one unit and the policy is another, or the table would be too large.
     """
     stage, unit, of = _units(design)
     kept = (stage.fraction < 1 - 1e-7) & (stage.size > 0)
@@ -159,10 +155,8 @@ def jackknife(w: Floats, design: SampleDesign) -> Replicates:
 def bootstrap(w: Floats, design: SampleDesign, replicates: int = 500, seed: int = 1) -> Replicates:
     """Return Rao and Wu's bootstrap weights: n_h - 1 units drawn with replacement from the n_h of each stratum.
 
-    Raises
-    ------
-    DataError
-        If a stratum has one unit, population sizes are given (draws are with replacement), or it would be too large.
+    Raises DataError if a stratum has one unit, population sizes are given (draws are with replacement), or it would be
+    too large.
     """
     stage, unit, of = _units(design)
     if (stage.size == 1).any():
@@ -180,13 +174,10 @@ def bootstrap(w: Floats, design: SampleDesign, replicates: int = 500, seed: int 
 def brr(w: Floats, design: SampleDesign, fay: float = 0.0) -> Replicates:
     """Return balanced half-samples by Sylvester's Hadamard matrix, or Fay's variant with factors 2 - fay and fay.
 
-    Raises
-    ------
-    DataError
-        If a stratum has not exactly two units, or population sizes are given.
+    Raises DataError if a stratum has not exactly two units, or population sizes are given.
     """
     stage, unit, of = _units(design)
-    if (wrong := int(((stage.size != 2) & (stage.size > 0)).sum())) > 0:
+    if wrong := int(((stage.size != 2) & (stage.size > 0)).sum()):
         raise _refused("balanced half-samples need two units per stratum", wrong, "another number")
     if (stage.fraction > 0).any():
         raise _refused("half-samples know no finite population", int((stage.fraction > 0).sum()), "population sizes")

@@ -73,6 +73,9 @@ class SampleDesign:
     ) -> SampleDesign:
         """Make a design from arrays per respondent, as R's `svydesign(nest=TRUE)`.
 
+        Raises DataError if a stratum has several population sizes or fewer units than were sampled, or `lonely` is
+        `fail` and a stratum has one unit.
+
         Parameters
         ----------
         stratum : ndarray of int, shape (n,)
@@ -83,12 +86,6 @@ class SampleDesign:
         population : sequence of ndarray, shape (n,)
             Units in the population of the respondent's stratum (first stage) or unit (later stages), or, when all
             of them are at most 1, sampling fractions. A stage counts only if the stages before it have these.
-
-        Raises
-        ------
-        DataError
-            If a stratum has several population sizes or fewer units than were sampled, or `lonely` is `fail` and
-            a stratum has one unit.
         """
         if lonely not in LONELY:
             raise DataError("the policy for lonely units is unknown", repr(lonely), ", ".join(LONELY), "choose one")
@@ -106,14 +103,10 @@ class SampleDesign:
             above = np.zeros(len(size))
             above[group] = share
             certain = (size > 0) & (1 - f < 1e-7)  # the whole population was taken
-            single = (size == 1) & ~certain
-            if single.any() and lonely == "fail":
-                names = (
-                    np.flatnonzero(single) if labels is None or k else [labels[int(h)] for h in np.flatnonzero(single)]
-                )
+            if (single := (size == 1) & ~certain).any() and lonely == "fail":
                 what = f"{int(single.sum())} strata have one sampled unit (stage {k + 1})"
                 hint = 'merge these strata, or choose another policy, as lonely = "adjust"'
-                raise DataError(what, shown(names), "two or more", hint)
+                raise DataError(what, _named(single, None if k else labels), "two or more", hint)
             scale = above * np.where(certain, 0.0, 1 - f) * np.where(size > 1, size / np.maximum(size - 1, 1), 1.0)
             if lonely == "certainty":
                 scale = np.where(single, 0.0, scale)
@@ -146,8 +139,7 @@ def _fraction(population: Floats, group: Ints, size: Floats, fraction: bool, lab
     np.minimum.at(low, group, population)
     np.maximum.at(high, group, population)
     f = low if fraction else np.divide(size, low, out=np.zeros_like(size), where=low > 0)
-    bad = (size > 0) & ((low != high) | ~(low > 0) | (f > 1 + 1e-9))
-    if bad.any():
+    if (bad := (size > 0) & ((low != high) | ~(low > 0) | (f > 1 + 1e-9))).any():
         what, hint = "population sizes do not fit the strata", "correct the column or table of population sizes"
         strata = f"{int(bad.sum())} strata: {_named(bad, labels)}"
         raise DataError(what, strata, "one size per stratum, no less than the units sampled in it", hint)

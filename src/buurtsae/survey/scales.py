@@ -135,12 +135,8 @@ def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> 
     """Return the sub-dimension scores of a survey; see `Concept.score`.
 
     Graded scores are of everybody who answered one item, and have standard errors. Where fewer than two items vary the
-    model cannot be fitted: the sum score is taken, with a note.
-
-    Raises
-    ------
-    ModelError
-        If there is no such method, or the graded response model does not converge.
+    model cannot be fitted: the sum score is taken, with a note. Raises ModelError if there is no such method, or the
+    graded response model does not converge.
     """
     if method not in METHODS:
         raise ModelError("unknown method of scoring", repr(method), " or ".join(METHODS), "name one of these")

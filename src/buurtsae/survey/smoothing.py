@@ -38,12 +38,8 @@ def pooled_covariance(y: Floats, w: Floats, domain: Ints, n_domains: int) -> Flo
     """Return S, the (D, D) covariance of scores within areas, from the respondents with both scores of each pair.
 
     E sum_{i in a} w_i r_id r_ie = S_de (W_a - sum_{i in a} w_i^2 / W_a): the pooled ratio is unbiased for weights
-    unrelated to the scores. A sub-dimension that nobody answered keeps a variance of 0.
-
-    Raises
-    ------
-    DataError
-        If no area has two respondents, so that nothing can be pooled.
+    unrelated to the scores. A sub-dimension that nobody answered keeps a variance of 0. Raises DataError if no area has
+    two respondents, so that nothing can be pooled.
     """
     n_dims = y.shape[1]
     s = np.zeros((n_dims, n_dims))
@@ -115,6 +111,8 @@ def rescaled(pooled: Floats, design: Floats, n_effective: Floats) -> Floats:
 def gvf(variance: Floats, n_effective: Floats) -> tuple[Floats, Floats]:
     """Smooth variances of means by a generalised variance function.
 
+    Raises DataError if no area has a positive variance and two effective respondents.
+
     Parameters
     ----------
     variance, n_effective : ndarray, shape (n,)
@@ -126,11 +124,6 @@ def gvf(variance: Floats, n_effective: Floats) -> tuple[Floats, Floats]:
     smoothed : ndarray, shape (n,); 0 where nobody answered
     line : ndarray (b0, b1, s)
         The fitted function; without enough areas b1 = -1 and s = NaN.
-
-    Raises
-    ------
-    DataError
-        If no area has a positive variance and two effective respondents.
     """
     n = np.maximum(n_effective, 1.0)
     freedom = n_effective - 1

@@ -150,12 +150,11 @@ class Survey:
             problems.add(f"{path.name} has no respondents", "0 rows", "one row per respondent", "check the extract")
         problems.raise_if_any()
 
-        frame = pd.DataFrame({"area_code": raw[area].astype("string")})
-        frame["stratum"] = raw[strata].astype("string").fillna("") if strata else "all"
-        one = pd.Series(1.0, index=raw.index)
-        frame.insert(
-            1, "weight", one if weight is None else _weights(raw[weight], frame["stratum"], path.name, problems)
-        )
+        frame = pd.DataFrame({"area_code": raw[area].astype("string"), "weight": 1.0, "stratum": "all"})
+        if strata:
+            frame["stratum"] = raw[strata].astype("string").fillna("")
+        if weight is not None:
+            frame["weight"] = _weights(raw[weight], frame["stratum"], path.name, problems)
         if count := int((empty := frame["area_code"].isna() | (frame["area_code"] == "")).sum()):
             hint = "complete the column, or drop these rows"
             problems.add(f"{path.name} has respondents without {level}code", f"{count} rows", "a code in each", hint)
@@ -166,21 +165,9 @@ class Survey:
             problems.add(f"{path.name} has malformed {level}codes", shown(bad), form, hint)
         if id is not None:
             _identifiers(raw[id], frame["area_code"], level, path.name, problems)
-        frame, info = add_design(
-            frame,
-            raw,
-            path.name,
-            problems,
-            stratified=strata is not None,
-            cluster=clusters,
-            fpc=sizes,
-            strata_population=strata_population,
-            replicates=replicates,
-            lonely=lonely,
-            calibrate=None if problems.found else calibrate,  # weights and codes that are wrong meet no totals
-            level=level,
-            system=system,
-        )
+        calibrate = None if problems.found else calibrate  # weights and codes that are wrong meet no totals
+        how = clusters, sizes, strata_population, replicates, lonely, calibrate, level, system
+        frame, info = add_design(frame, raw, path.name, problems, strata is not None, *how)
         answers = {
             i.name: _answers(raw[i.name], i.codes, codebook.missing, f"{path.name}, {i.name}", problems) for i in asked
         }
@@ -189,12 +176,10 @@ class Survey:
         number = None if id is None else pd.to_numeric(raw[id], errors="coerce").to_numpy(dtype=float)
         persons = "fpc" in frame and not clusters and bool((frame["fpc"] > 1).any())
         population = frame["fpc"].to_numpy(dtype=float) if persons else None
-        rows = Rows(
-            path.name, level, frame["area_code"], w, frame["stratum"], population, number, pd.DataFrame(answers)
-        )
-        remarks = of_file(rows)
-        info = replace(info, notes=(*info.notes, *remarks))
-        return cls(pd.concat([frame, pd.DataFrame(answers)], axis=1), codebook, year, info, level)
+        table = pd.DataFrame(answers)
+        rows = Rows(path.name, level, frame["area_code"], w, frame["stratum"], population, number, table)
+        info = replace(info, notes=(*info.notes, *of_file(rows)))
+        return cls(pd.concat([frame, table], axis=1), codebook, year, info, level)
 
     def within(self, areas: Areas) -> Survey:
         """Return the respondents who live in `areas`, if any, with a note of how many were left out.
@@ -242,8 +227,7 @@ def check_codes(
     if code_year is not None and code_year != areas.year:
         hint = f"give the survey the codes of {areas.year}, or read the areas of {code_year}"
         problems.add(f"the {level}codes of {source} are of another year", str(code_year), str(areas.year), hint)
-    unknown = area[~area.isin(areas.at(level))]
-    if len(unknown):
+    if len(unknown := area[~area.isin(areas.at(level))]):
         share, omitted = len(unknown) / len(area), areas.left_out(level, unknown)
         why = "the codes look like another year's: recode them" if share > 0.02 else "correct these codes"
         place = f": a {level} may exist at CBS and have no polygon here"
@@ -258,14 +242,13 @@ def _weights(column: pd.Series, stratum: pd.Series, file: str, problems: Problem
     if boolean(column):
         problems.add(f"{file} has weights that are true and false", "booleans", "numbers > 0", "name another column")
     weight = as_number(column, strict=False)
-    if (count := int(weight.isna().sum())) > 0:
+    if count := int(weight.isna().sum()):
         hint = "complete the weights"
         problems.add(f"{file} has weights that are missing or no number", f"{count} rows", "a number > 0", hint)
-    nothing = (weight == 0).groupby(stratum).transform("all")
-    if nothing.any():
+    if (nothing := (weight == 0).groupby(stratum).transform("all")).any():
         where = shown(sorted(stratum[nothing].unique()))
         problems.add(f"{file} has strata with all weights zero", where, "> 0", "correct these weights or drop the rows")
-    if (count := int(((weight <= 0) & ~nothing).sum())) > 0:
+    if count := int(((weight <= 0) & ~nothing).sum()):
         what = f"{file} has weights that are not positive"
         problems.add(what, f"{count} rows, lowest {weight[~nothing].min():g}", "> 0", "drop or correct them")
     return weight
@@ -273,7 +256,7 @@ def _weights(column: pd.Series, stratum: pd.Series, file: str, problems: Problem
 
 def _identifiers(column: pd.Series, area: pd.Series, level: str, file: str, problems: Problems) -> None:
     """Nobody lives in two areas, or answers twice."""
-    if (count := int((column.isna() | (column == "")).sum())) > 0:
+    if count := int((column.isna() | (column == "")).sum()):
         problems.add(f"{file} has respondents without identifier", f"{count} rows", "one each", "complete the column")
     again = pd.DataFrame({"id": column, "area": area})[column.duplicated(keep=False) & column.notna()]
     places = again.groupby("id")["area"].nunique()
@@ -291,12 +274,10 @@ def _answers(
     if boolean(column):
         problems.add(f"{where}: answers are true and false", "booleans", shown(valid, 12), "export the codes")
     answer = as_number(column, strict=False)
-    text = column[answer.isna() & column.notna()].unique()
-    if len(text):
+    if len(text := column[answer.isna() & column.notna()].unique()):
         problems.add(f"{where}: answers are not codes", shown(text), "numbers", "export codes, not labels")
     answer = answer.mask(answer.isin(missing))
-    outside = answer[answer.notna() & ~answer.isin(valid)].unique()
-    if len(outside):
+    if len(outside := answer[answer.notna() & ~answer.isin(valid)].unique()):
         expected, hint = f"{shown(valid, 12)}; missing {shown(missing)}", "correct the data or the codebook"
         problems.add(f"{where}: answers outside the scale", shown(f"{v:g}" for v in sorted(outside)), expected, hint)
     return answer

@@ -78,9 +78,8 @@ def hajek(y: Floats, w: Floats, domain: Ints, n_domains: int) -> tuple[Floats, F
     weight = answered * w[:, None]
     total = group_sum(weight, domain, n_domains)
     value = np.where(answered, y, 0.0)
-    mean = np.divide(
-        group_sum(weight * value, domain, n_domains), total, out=np.full(total.shape, np.nan), where=total > 0
-    )
+    summed = group_sum(weight * value, domain, n_domains)
+    mean = np.divide(summed, total, out=np.full(total.shape, np.nan), where=total > 0)
     one, equal = same(np.where(weight != 0, y, np.nan), domain, n_domains)
     mean = np.where(equal & (total > 0), one, mean)
     share = np.divide(weight, total[domain], out=np.zeros_like(weight), where=answered & (total[domain] > 0))
