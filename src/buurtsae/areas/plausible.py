@@ -40,8 +40,8 @@ def residents(numbers: pd.Series, noun: str = "buurten") -> Finding:
     hint = "name the column with the number of persons, without decimals, and without a separator: 2860 for 2.860"
     if thousands.all() and not hundreds.all():
         hint = "these look like thousands with a separator: write 2865 for 2.865, in the whole column"
-    numbers_shown = f"{shown(f'{number:g}' for number in part)} in {len(part)} {noun}"
-    return DataError("the number of residents is no whole number", numbers_shown, "persons", hint)
+    persons = f"{shown(f'{number:g}' for number in part)} in {len(part)} {noun}"
+    return DataError("the number of residents is no whole number", persons, "persons", hint)
 
 
 def in_the_netherlands(frame: gpd.GeoDataFrame) -> DataError | None:

@@ -136,15 +136,14 @@ class DirectEstimates:
         DataError
             If `greg` has no covariates, or they are unknown or missing, or there are no microdata.
         """
-        names, scale = list(self.subdimensions), None if concept is None else concept.scale
-        weights = concept.matrix_of(names) if concept else pd.DataFrame(np.eye(len(names)), names, names)
+        names, greg = list(self.subdimensions), method == "greg"
+        if greg and not self.scores:
+            raise _no_microdata("regression estimates")
+        weights = pd.DataFrame(np.eye(len(names)), names, names) if concept is None else concept.matrix_of(names)
         if not self.scores:
-            if method == "greg":
-                raise _no_microdata("regression estimates")
             return of_table(self, level, weights)
-        greg = method == "greg"
         mean, variance = means(self, level, regressors(self.areas, covariates)) if greg else self._hajek(level)
-        return of_respondents(self, level, weights, mean, variance, scale)
+        return of_respondents(self, level, weights, mean, variance, None if concept is None else concept.scale)
 
     def _hajek(self, level: str) -> tuple[Floats, Floats]:
         """Hajek means of a level, made once: every table of measures at that level starts from them."""

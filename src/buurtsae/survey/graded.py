@@ -302,8 +302,8 @@ def _notes(items: Sequence[str], slope: Floats, size: Ints) -> tuple[Note, ...]:
 def _coded(answers: Floats, points: Sequence[Floats]) -> tuple[Ints, np.ndarray]:
     """Category of each answer, -1 where there is none, and which answers are of no category."""
     columns = list(zip(points, np.asarray(answers, dtype=float).T, strict=True))
-    code = np.column_stack([np.minimum(np.searchsorted(point, scores), len(point) - 1) for point, scores in columns])
-    same = np.column_stack([point[codes] == scores for (point, scores), codes in zip(columns, code.T, strict=True)])
+    code = np.column_stack([np.minimum(np.searchsorted(known, score), len(known) - 1) for known, score in columns])
+    same = np.column_stack([known[row] == score for (known, score), row in zip(columns, code.T, strict=True)])
     answered = ~np.isnan(answers)
     return np.where(answered, code, -1).astype(np.int16), answered & ~same
 
