@@ -505,7 +505,7 @@ def test_which_source_is_the_reference(areas: Areas, two: list[Scores]) -> None:
 def test_means_of_a_level_are_made_once(made: DirectEstimates, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = replace(made)
     first = fresh.totals("wijk")
-    monkeypatch.setattr("buurtsae.survey.direct.domain_estimates", None)  # a second call would fail
+    monkeypatch.setattr("buurtsae.survey.totals.domain_estimates", None)  # a second call would fail
     pd.testing.assert_frame_equal(fresh.totals("wijk"), first)
     more = fresh.totals("wijk", Concept.load())
     pd.testing.assert_frame_equal(more[more["measure"].isin(made.subdimensions)].reset_index(drop=True), first)

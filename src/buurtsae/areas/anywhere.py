@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.areas.codes import CodeSystem, clean
-from buurtsae.areas.columns import STRUCTURAL, grouped
+from buurtsae.areas.columns import STRUCTURAL, grouped, numbers
 from buurtsae.areas.plausible import residents
 from buurtsae.errors import Problems, cut, shown
 from buurtsae.notes import Note
-from buurtsae.tables import as_number, plain
+from buurtsae.tables import plain
 
 ALIKE = Note(
     "the number of residents is unknown: each area counts equally",
@@ -36,11 +36,12 @@ def arranged(
     groupings: Sequence[str],
 ) -> tuple[pd.DataFrame, CodeSystem, list[Note]]:
     """Return the table by code with its structural columns, the code system, and notes; see `Areas.from_frame`."""
-    shapes = [c for c, dtype in frame.dtypes.items() if str(dtype) == "geometry"]
+    shapes = [column for column, dtype in frame.dtypes.items() if str(dtype) == "geometry"]
     table, problems, notes = plain(pd.DataFrame(frame.drop(columns=shapes)), "the frame"), Problems(), list[Note]()
-    name, population = (c or (d if d in table else None) for c, d in ((name, "name"), (population, "population")))
-    asked = [c for c in (code, *levels.values(), name, population, *groupings) if c is not None]
-    if absent := [c for c in dict.fromkeys(asked) if c not in table]:
+    name = name or ("name" if "name" in table else None)
+    population = population or ("population" if "population" in table else None)
+    asked = [column for column in (code, *levels.values(), name, population, *groupings) if column is not None]
+    if absent := [column for column in dict.fromkeys(asked) if column not in table]:
         problems.add("the frame has no such columns", shown(absent), shown(table.columns, 10), "correct the names")
     plain_system = CodeSystem()
     taken = (*plain_system.levels, *STRUCTURAL)
@@ -53,47 +54,38 @@ def arranged(
     codes = clean(table[code])
     above = {level: clean(table[column]) for level, column in levels.items()}
     _check(codes, above, plain_system.whole_code, problems)
-    numbers = None if population is None else _persons(table[population].set_axis(codes), population, problems)
+    persons = None if population is None else _persons(table[population].set_axis(codes), population, problems)
     problems.raise_if_any()
-    if numbers is None:
+    if persons is None:
         notes.append(ALIKE)
-    elif n := int(numbers.isna().sum()):
-        notes.append(
-            Note(
-                "areas with an empty number of residents count as without residents: {n}",
-                "gebieden waarvan het aantal inwoners leeg is, tellen als gebied zonder inwoners: {n}",
-                n=n,
-            )
-        )
+    elif n := int(persons.isna().sum()):
+        notes.append(Note(
+            "areas with an empty number of residents count as without residents: {n}",
+            "gebieden waarvan het aantal inwoners leeg is, tellen als gebied zonder inwoners: {n}",
+            n=n,
+        ))  # fmt: skip
     index = pd.Index(codes.astype(str), name="area_code")
-    columns = {
-        "name": codes if name is None else table[name].astype("string").fillna(codes),
-        **above,
-        "population": 1 if numbers is None else numbers.fillna(0).astype("int64").to_numpy(),
-    }
+    titles = codes if name is None else table[name].astype("string").fillna(codes)
+    residents = 1 if persons is None else persons.fillna(0).astype("int64").to_numpy()
+    columns = {"name": titles, **above, "population": residents}
     used = {code, name, population, *columns}
-    truth = {c: v.astype(float) for c, v in table.items() if pd.api.types.is_bool_dtype(v)}
-    out = table.assign(**truth).drop(columns=[c for c in used if c in table]).set_axis(index)
+    truth = {column: values.astype(float) for column, values in table.items() if pd.api.types.is_bool_dtype(values)}
+    joined = table.assign(**truth).drop(columns=[column for column in used if column in table]).set_axis(index)
     groups = grouped(table[list(groupings)].set_axis(index), plain_system.noun("area"), notes)
-    out = pd.concat(
-        [
-            pd.DataFrame(columns, index=table.index).astype(dict.fromkeys(("name", *above), object)).set_axis(index),
-            groups,
-            out.drop(columns=[c for c in groups if c in out]),
-        ],
-        axis=1,
-    )
+    structure = pd.DataFrame(columns, table.index).astype(dict.fromkeys(("name", *above), object)).set_axis(index)
+    joined = joined.drop(columns=[column for column in groups if column in joined])
+    joined = pd.concat([structure, groups, joined], axis=1)
     if shapes:
         import geopandas as gpd
 
-        out = gpd.GeoDataFrame(out, geometry=frame[shapes[0]].set_axis(index).rename("geometry"))
+        joined = gpd.GeoDataFrame(joined, geometry=frame[shapes[0]].set_axis(index).rename("geometry"))
     ladder = ("area", *levels)
     system = CodeSystem(
         (*ladder, plain_system.whole),
         compared=dict(pairwise(ladder)),
-        nouns=dict(plain_system.nouns) | {n: Note("{n} areas", "gebieden van niveau {n}", n=n) for n in levels},
+        nouns={**plain_system.nouns, **{n: Note("{n} areas", "gebieden van niveau {n}", n=n) for n in levels}},
     )
-    return out.sort_index(), system, notes
+    return joined.sort_index(), system, notes
 
 
 def _check(codes: pd.Series, above: Mapping[str, pd.Series], whole: str, problems: Problems) -> None:
@@ -108,17 +100,14 @@ def _check(codes: pd.Series, above: Mapping[str, pd.Series], whole: str, problem
             hint = f"complete the column, or make `{level}` a grouping"
             problems.add(f"areas are in no {level}", shown(codes[lost].fillna("?")), "one for each area", hint)
     for (lower, inner), (upper, outer) in pairwise(above.items()):
-        if len(apart := (n := outer.groupby(inner).nunique())[n > 1]):
-            problems.add(
-                f"level {lower} is not nested in level {upper}",
-                f"{shown(apart.index)} in several",
-                f"each {lower} in one {upper}",
-                "give levels from small to large; what is not nested is one of `groupings`",
-            )
+        if len(apart := (several := outer.groupby(inner).nunique())[several > 1]):
+            what = f"level {lower} is not nested in level {upper}"
+            hint = "give levels from small to large; what is not nested is one of `groupings`"
+            problems.add(what, f"{shown(apart.index)} in several", f"each {lower} in one {upper}", hint)
     seen = {whole: "the whole"} | dict.fromkeys(codes.dropna(), "area")
     clash = [f"{whole}, the whole"] if whole in set(codes) else []
     for level, group in above.items():
-        clash += [f"{c}, {seen[c]} and {level}" for c in group.dropna().unique() if c in seen]
+        clash += [f"{code}, {seen[code]} and {level}" for code in group.dropna().unique() if code in seen]
         seen |= dict.fromkeys(group.dropna(), level)
     if clash:
         hint = "put something in front of one, such as S37 for state 37"
@@ -127,14 +116,12 @@ def _check(codes: pd.Series, above: Mapping[str, pd.Series], whole: str, problem
 
 def _persons(column: pd.Series, name: str, problems: Problems) -> pd.Series | None:
     """The numbers of residents, missing where they are."""
-    try:
-        numbers = as_number(column, secret=-np.inf)
-    except (ValueError, TypeError) as error:
-        problems.add(f"the number of residents, {cut(name)}, is no number", str(error), "persons", "repair the column")
+    what = f"the number of residents, {cut(name)}, is no number"
+    if (persons := numbers(column, what, problems, "persons", "repair the column", -np.inf)) is None:
         return None
-    if len(negative := numbers[numbers < 0]):
+    if len(negative := persons[persons < 0]):
         problems.add("the number of residents is negative", shown(negative.index), "0 or more", "correct these cells")
-    elif not (numbers > 0).any():
+    elif not (persons > 0).any():
         problems.add("no area has residents", f"none in {cut(name)}", "persons", "name another column, or complete it")
-    problems.sift([residents(numbers, "areas")])
-    return numbers
+    problems.sift([residents(persons, "areas")])
+    return persons

@@ -7,30 +7,23 @@ graph needs them) and are left out of the estimates; a hidden number of resident
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 from buurtsae.areas.anywhere import ALIKE, arranged
-from buurtsae.areas.codes import CBS, CodeSystem, clean
-from buurtsae.areas.columns import CODES, GROUP, STRUCTURAL, check_groupings, check_residents, check_rows, grouped
+from buurtsae.areas.codes import CBS, CodeSystem
+from buurtsae.areas.columns import GROUP, STRUCTURAL
 from buurtsae.areas.completeness import WHOLE, completed, named
 from buurtsae.areas.graph import Graph, Pair
-from buurtsae.areas.plausible import POLYGONS
-from buurtsae.areas.polygons import polygons
-from buurtsae.areas.reading import join, read_geometry
-from buurtsae.errors import BuurtsaeError, DataError, Problems, cut, shown
-from buurtsae.notes import FIRST, Note
-from buurtsae.tables import as_number
-
-if TYPE_CHECKING:
-    import geopandas as gpd
+from buurtsae.areas.reading import assembled
+from buurtsae.errors import DataError, shown
+from buurtsae.notes import Note
 
 
 @dataclass(frozen=True)
@@ -128,49 +121,10 @@ class Areas:
             Everything that is wrong, at once: duplicate or malformed codes, empty geometry, no coordinate
             system, a table that does not join.
         """
-        notes: list[Note] = []
-        frame, problems = read_geometry(Path(path), notes), Problems()
-        if "geometry" in (code, name, population):
-            raise DataError("a column cannot be the geometry", "geometry", "another column", "correct the name")
-        if population in (code, name, *CODES):
-            what = "the number of residents cannot be a code or a name"
-            raise DataError(what, cut(repr(population)), "another column", "correct `population`")
-        if code not in frame:
-            raise DataError(
-                f"{Path(path).name} has no column of area codes",
-                shown(frame.columns),
-                repr(code),
-                "name it with `code`",
-            )
-        frame[code] = buurt = clean(frame[code])
-        frame = frame.assign(
-            buurtcode=buurt, wijkcode=CBS.read(buurt, "wijk"), gemeentecode=CBS.read(buurt, "gemeente")
-        )
-        for table, key in tables:
-            try:
-                frame = join(frame, Path(table), key, notes)
-            except BuurtsaeError as error:
-                problems.collect(error)
-        every = frame
-        for column, value in (where or {}).items():
-            if column not in frame:
-                problems.add(
-                    "the areas have no column to select on", repr(column), shown(frame.columns), "correct `where`"
-                )
-            else:
-                frame = frame[frame[column].astype("string") == value]
-        if frame.empty:
-            problems.add("no areas are left", "0 rows", "one row per buurt", "check the file and `where`")
-        check_rows(frame, problems)
-        check_residents(every, frame, population, problems)
-        check_groupings(frame, groupings, (code, name, population), problems)
-        frame = polygons(frame, frame["buurtcode"], notes, problems)
-        problems.raise_if_any()
-        found = _assemble(frame, cls, year, name, population, notes, tuple(groupings))
-        strange = problems.sift(check(found.frame) for check in POLYGONS)
-        problems.raise_if_any()
-        found = replace(found, notes=(*found.notes, *strange))
-        return named(completed(found, every.set_index("buurtcode"), population), region)
+        columns = code, name, population
+        frame, file, names, notes = assembled(Path(path), columns, tables, where or {}, groupings)
+        areas = cls(frame, year, names, notes=tuple(notes), groupings=tuple(groupings))
+        return named(completed(areas, file, population), region)
 
     @classmethod
     def from_frame(
@@ -219,15 +173,8 @@ class Areas:
         Areas: 3 areas in 2 state areas, residents unknown
         """
         table, system, notes = arranged(frame, code, levels or {}, name, population, groupings)
-        return cls(
-            table,
-            year,
-            region=region or "all areas",
-            notes=tuple(notes),
-            groupings=tuple(groupings),
-            system=system,
-            alike=ALIKE in notes,
-        )
+        alike, whole = ALIKE in notes, region or "all areas"
+        return cls(table, year, {}, whole, tuple(notes), tuple(groupings), system=system, alike=alike)
 
     @property
     def codes(self) -> pd.Index:
@@ -258,7 +205,7 @@ class Areas:
     def covariates(self) -> list[str]:
         """Names of the numeric columns that a model may use."""
         numeric = self.frame.select_dtypes("number").columns
-        return [c for c in numeric if c not in STRUCTURAL]
+        return [column for column in numeric if column not in STRUCTURAL]
 
     def parent(self, level: str) -> str:
         """Return the level whose areas those of `level` are ranked in and compared with."""
@@ -283,9 +230,8 @@ class Areas:
         if level == self.system.whole:
             return pd.Series(self.system.whole_code, index=self.codes)
         if level not in self.levels:
-            raise DataError(
-                "the areas have no such level", repr(level), shown(self.levels), "join a table that has this column"
-            )
+            hint = "join a table that has this column"
+            raise DataError("the areas have no such level", repr(level), shown(self.levels), hint)
         return self.frame[self.column(level)].astype(object)
 
     def column(self, level: str) -> str:
@@ -336,7 +282,7 @@ class Areas:
         labels, row = np.unique(parent.to_numpy()[column].astype(str), return_inverse=True)
         totals = np.bincount(row, self.population[column])
         values = self.population[column] / totals[row]
-        return [str(c) for c in labels], sp.csr_array((values, (row, column)), shape=(len(labels), len(self.codes)))
+        return list(map(str, labels)), sp.csr_array((values, (row, column)), shape=(len(labels), len(self.codes)))
 
     def graph(self, rule: str = "queen", bridges: Sequence[Pair] = ()) -> Graph:
         """Return the contiguity graph of all areas, those without residents included.
@@ -353,8 +299,8 @@ class Areas:
             If the areas have no geometry.
         """
         if "geometry" not in self.frame:
-            got, hint = f"columns {shown(self.frame.columns)}", "use Graph.from_pairs, from_adjacency or from_libpysal"
-            raise DataError("the areas have no geometry", got, "polygons, to see which areas meet", hint)
+            what, hint = "the areas have no geometry", "use Graph.from_pairs, from_adjacency or from_libpysal"
+            raise DataError(what, f"columns {shown(self.frame.columns)}", "polygons, to see which areas meet", hint)
         return Graph.from_geometry(self.frame, rule, bridges)
 
     def audit(self) -> dict[str, object]:
@@ -366,13 +312,14 @@ class Areas:
             "without_residents": list(self.codes[~self.inhabited]),
             "residents": int(self.population.sum()),
             **self._above(),
-            "missing_covariates": {str(c): int(n) for c, n in missing.items() if n},
+            "missing_covariates": {str(column): int(count) for column, count in missing.items() if count},
             "notes": list(self.notes),
         }
 
     def _above(self) -> dict[str, int]:
         """How many areas there are at the levels above that have a noun."""
-        return {str(self.system.nouns[v]): len(self.at(v)) for v in self.levels[1:] if v in self.system.nouns}
+        nouns = self.system.nouns
+        return {str(nouns[level]): len(self.at(level)) for level in self.levels[1:] if level in nouns}
 
     def _repr_html_(self) -> str:
         """A notebook's view: levels, covariates with what is missing of them, and what was repaired."""
@@ -381,77 +328,12 @@ class Areas:
         about = frame.loc[live, list(self.covariates)].describe().T.reindex(columns=["mean", "min", "max"])
         about.insert(0, "missing", frame.loc[live, list(self.covariates)].isna().sum())
         view = pd.DataFrame(levels, columns=["level", "inhabited"]).to_html(index=False)
-        listed = "".join(f"<li>{escape(n)}</li>" for n in self.notes)
+        listed = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         return f"<p>{escape(repr(self))}</p>{view}{about.to_html(float_format='{:.4g}'.format)}<ul>{listed}</ul>"
 
     def __repr__(self) -> str:
         year = f" of {self.year}" if self.year else ""
-        above = " and ".join(f"{n} {noun}" for noun, n in self._above().items())
+        above = " and ".join(f"{count} {noun}" for noun, count in self._above().items())
         empty = "" if self.alike else f" ({int((~self.inhabited).sum())} without residents)"
         residents = "residents unknown" if self.alike else f"{int(self.population.sum())} residents"
         return f"Areas{year}: {len(self.frame)} {self.noun}{empty}{above and f' in {above}'}, {residents}"
-
-
-def _assemble(
-    frame: gpd.GeoDataFrame,
-    cls: type[Areas],
-    year: int,
-    name: str,
-    population: str,
-    notes: list[Note],
-    groupings: tuple[str, ...],
-) -> Areas:
-    """Sort, name the structural columns, read the numbers."""
-    frame = frame.set_index("buurtcode").sort_index()
-    frame.index = pd.Index(frame.index.astype(str), name="area_code")
-    names = {
-        level: frame.drop_duplicates(key).set_index(key)[label].dropna().astype(str).to_dict()
-        for level, key, label in (
-            ("wijk", "wijkcode", "wijknaam"),
-            ("gemeente", "gemeentecode", "gemeentenaam"),
-            ("provincie", "provinciecode", "provincienaam"),
-        )
-        if label in frame and key in frame
-    }
-    residents = as_number(frame[population])
-    if (n := int(residents.isna().sum())) > 0:
-        notes.append(
-            Note(
-                "buurten with an empty or hidden number of residents count as without residents: {n}",
-                "buurten waarvan het aantal inwoners leeg of geheim is, tellen als buurt zonder inwoners: {n}",
-                n=n,
-            )
-        )
-    out = frame[["geometry"]].assign(
-        name=frame[name].astype(str) if name in frame else frame.index,
-        wijk=CBS.read(frame.index.to_series(), "wijk"),
-        gemeente=CBS.read(frame.index.to_series(), "gemeente"),
-        population=residents.fillna(0).round().astype("int64"),
-    )
-    for level, column in (("ggdregio", "ggdregio"), ("provincie", "provinciecode"), ("provincie", "provincie")):
-        if column in frame and level not in out:
-            out[level] = frame[column].astype(str)
-    out = out.join(grouped(frame[list(groupings)], CBS.noun("buurt"), notes))
-    used = {name, population, "wijkcode", "gemeentecode", "geometry", "ggdregio", "wijknaam", "gemeentenaam"}
-    used |= {"provinciecode", "provincienaam"} if "provinciecode" in frame else set()
-    more, hidden = dict[str, pd.Series](), dict[str, int]()
-    for column in [c for c in frame if c not in used and c not in out]:
-        try:
-            numbers = as_number(frame[column])
-        except (ValueError, TypeError):  # text, or numbers that no model can use: refused where a formula names it
-            more[column] = frame[column]
-            continue
-        if n := int((numbers.isna() & frame[column].notna()).sum()):
-            hidden[column] = n
-        more[column] = numbers
-    some = [([c], n) for c, n in hidden.items()] if len(hidden) <= FIRST else [(list(hidden), sum(hidden.values()))]
-    for where, n in some:
-        notes.append(
-            Note(
-                "{n} secret or missing codes in {columns} read as missing",
-                "{n} codes voor geheim of ontbrekend in {columns} gelezen als ontbrekend",
-                n=n, columns=where,
-            )
-        )  # fmt: skip
-    out = pd.concat([out, pd.DataFrame(more, index=out.index)], axis=1)
-    return cls(out, year, names, notes=tuple(notes), groupings=groupings)

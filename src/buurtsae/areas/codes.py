@@ -92,8 +92,8 @@ class CodeSystem:
         if level not in self.forms:
             return []
         pattern = re.compile(self.forms[level][1])
-        fits = code.astype("string").map(lambda c: isinstance(c, str) and bool(pattern.fullmatch(c)))
-        return [str(c) for c in code[~fits.astype(bool)].unique()]
+        fits = code.astype("string").map(lambda text: isinstance(text, str) and bool(pattern.fullmatch(text)))
+        return [str(text) for text in code[~fits.astype(bool)].unique()]
 
 
 CBS = CodeSystem(

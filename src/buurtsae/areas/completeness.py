@@ -46,28 +46,17 @@ PROVINCIE_YEARS = (2023, 2024, 2025)
 def partly(code: pd.Series, inhabited: NDArray[np.bool_], kept: NDArray[np.bool_]) -> tuple[str, ...]:
     """Return the areas of which some buurten were kept and some inhabited ones were not.
 
-    Parameters
-    ----------
-    code : Series
-        Area that each buurt of the file lies in; missing where it is in none.
-    inhabited, kept : ndarray of bool
+    `code` is the area that each buurt of the file lies in, missing where it is in none.
     """
     return tuple(sorted(set(code[kept].dropna()) & set(code[inhabited & ~kept].dropna())))
 
 
 def too_few_gemeenten(provincie: pd.Series, year: int) -> tuple[str, ...]:
-    """Return the provincies that have fewer gemeenten than official, in the years for which that is known here.
-
-    Parameters
-    ----------
-    provincie : Series, indexed by buurtcode
-        Code (`PV26`) or name.
-    year : int
-    """
+    """Return the provincies (codes or names, by buurtcode) with fewer gemeenten than official, in years known here."""
     if year not in PROVINCIE_YEARS:
         return ()
     count = CBS.read(provincie.index.to_series(), "gemeente").groupby(provincie.to_numpy()).nunique()
-    return tuple(sorted(str(p) for p, n in count.items() if n < PROVINCIES.get(str(p), 0)))
+    return tuple(sorted(str(name) for name, gemeenten in count.items() if gemeenten < PROVINCIES.get(str(name), 0)))
 
 
 def is_country(gemeenten: Iterable[str], year: int) -> bool:
@@ -78,14 +67,7 @@ def is_country(gemeenten: Iterable[str], year: int) -> bool:
 def completed(areas: Areas, file: gpd.GeoDataFrame, population: str) -> Areas:
     """Take out what the run holds a part of: of wijken and gemeenten the figures, of higher levels the areas.
 
-    Parameters
-    ----------
-    areas : Areas
-        What was kept of a file.
-    file : GeoDataFrame, indexed by buurtcode
-        All of it.
-    population : str
-        Its column with the number of residents.
+    `file` is all of the file, by buurtcode, and `population` its column with the number of residents.
     """
     inhabited, kept = (as_number(file[population]) > 0).to_numpy(), file.index.isin(areas.codes)
     frame, partial, notes = areas.frame.copy(), {}, list(areas.notes)
@@ -94,26 +76,24 @@ def completed(areas: Areas, file: gpd.GeoDataFrame, population: str) -> Areas:
         columns["provincie"] = "provinciecode"
     for level in areas.levels[1:-1]:
         column = columns.get(level, level)
-        found = partly(file[column].astype("string").str.strip().replace("", pd.NA), inhabited, kept)
+        part = partly(file[column].astype("string").str.strip().replace("", pd.NA), inhabited, kept)
         if level == "provincie":
-            found = tuple(sorted({*found, *too_few_gemeenten(frame[level], areas.year)}))
-        if not found:
+            part = tuple(sorted({*part, *too_few_gemeenten(frame[level], areas.year)}))
+        if not part:
             continue
-        notes.append(
-            Note(
-                "{n} {level} of which the run holds a part, without a figure as a whole: {codes}",
-                "{n} keer een {level} waarvan de run maar een deel bevat, en die dus geen cijfer krijgt: {codes}",
-                n=len(found), level=level, codes=found,
-            )
-        )  # fmt: skip
+        notes.append(Note(
+            "{n} {level} of which the run holds a part, without a figure as a whole: {codes}",
+            "{n} keer een {level} waarvan de run maar een deel bevat, en die dus geen cijfer krijgt: {codes}",
+            n=len(part), level=level, codes=part,
+        ))  # fmt: skip
         if level in ("wijk", "gemeente"):
-            partial[level] = found
+            partial[level] = part
             continue
         group = areas.column(level)
-        frame[group] = frame[group].where(~frame[group].isin(found), None)
+        frame[group] = frame[group].where(~frame[group].isin(part), None)
         if frame[group].isna().all():
             frame = frame.drop(columns=group)
-    groupings = tuple(g for g in areas.groupings if areas.column(g) in frame)
+    groupings = tuple(name for name in areas.groupings if areas.column(name) in frame)
     national = not partial and is_country(frame["gemeente"], areas.year)
     omitted = tuple(file.index[~kept])
     return replace(
@@ -124,12 +104,11 @@ def completed(areas: Areas, file: gpd.GeoDataFrame, population: str) -> Areas:
 def named(areas: Areas, region: str) -> Areas:
     """Give the whole its name: that of the country, or of the one gemeente or provincie that it is, or as asked."""
     if region.strip().casefold() in COUNTRY and not areas.national:
-        raise DataError(
-            "the run does not hold the whole country",
-            f"{areas.frame['gemeente'].nunique()} gemeenten, {sum(map(len, areas.partial.values()))} areas in part",
-            f"all gemeenten of {areas.year} for a region called {region.strip()}",
-            "give [areas] region the name of what it is, or leave it out",
-        )
+        what = "the run does not hold the whole country"
+        hint = "give [areas] region the name of what it is, or leave it out"
+        part = sum(map(len, areas.partial.values()))
+        held = f"{areas.frame['gemeente'].nunique()} gemeenten, {part} areas in part"
+        raise DataError(what, held, f"all gemeenten of {areas.year} for a region called {region.strip()}", hint)
     for level in ("gemeente", "provincie"):
         one = areas.parents(level).unique() if level in areas.levels and not areas.partial else []
         if not region and len(one) == 1:

@@ -105,20 +105,18 @@ class Graph:
         {'37001': 1, '37003': 1, '37005': 0}
         """
         labels, problems = _labels(codes), Problems()
-        found = {}
+        positions = {}
         for name, some in (("a neighbour pair", pairs), ("a bridge", bridges)):
             rows = some.to_numpy() if isinstance(some, pd.DataFrame) else list(some)
             table = pd.DataFrame(rows, columns=["a", "b"], dtype=object).apply(_text)
             position = np.column_stack([labels.get_indexer(table["a"]), labels.get_indexer(table["b"])])
-            unknown = sorted({str(c) for c in table.to_numpy()[position < 0]})
-            if unknown:
+            if unknown := sorted({str(code) for code in table.to_numpy()[position < 0]}):
                 problems.add(f"{name} names unknown areas", shown(unknown), "codes of the areas", "check the year")
-            loops = table["a"][(position[:, 0] == position[:, 1]) & (position[:, 0] >= 0)]
-            if len(loops):
+            if len(loops := table["a"][(position[:, 0] == position[:, 1]) & (position[:, 0] >= 0)]):
                 problems.add(f"{name} joins an area to itself", shown(loops), "two different areas", "remove it")
-            found[name] = position
+            positions[name] = position
         problems.raise_if_any()
-        edges = np.sort(np.vstack(list(found.values())), axis=1).astype(np.int64)
+        edges = np.sort(np.vstack(list(positions.values())), axis=1).astype(np.int64)
         return cls(tuple(labels), np.unique(edges, axis=0), tuple(bridges), rule)
 
     @classmethod
@@ -150,8 +148,9 @@ class Graph:
             matrix = matrix.set_axis(_text(matrix.columns.to_series()), axis=1)
             for axis, there in (("rows", matrix.index), ("columns", matrix.columns)):
                 if len(there) != len(listed) or (other := set(there) ^ set(listed)):
-                    got = shown(sorted(other)) if len(there) == len(listed) else f"{len(there)} {axis}"
-                    raise DataError(f"{axis} of the adjacency are of other areas", got, f"the {len(listed)} areas", FIT)
+                    what = f"{axis} of the adjacency are of other areas"
+                    codes = shown(sorted(other)) if len(there) == len(listed) else f"{len(there)} {axis}"
+                    raise DataError(what, codes, f"the {len(listed)} areas", FIT)
             matrix = matrix.loc[listed, listed].to_numpy()
         cells = sp.csr_array(matrix)
         if cells.shape != (len(listed),) * 2:
@@ -160,12 +159,12 @@ class Graph:
         problems, name, there = Problems(), listed.to_numpy(), (cells != 0).astype(int)
         row, column = ((there - there.T) > 0).nonzero()
         if len(row):
-            pairs = shown(f"{name[i]} to {name[j]}" for i, j in zip(row, column, strict=True))
+            pairs = shown(f"{one} to {other}" for one, other in zip(name[row], name[column], strict=True))
             problems.add("neighbours are so in one direction only", pairs, "a symmetric adjacency", "make it symmetric")
         if (loops := cells.diagonal() != 0).any():
             problems.add("areas are their own neighbours", shown(name[loops]), "zeros on the diagonal", "remove these")
         problems.raise_if_any()
-        return cls.from_pairs(listed, zip(*(name[k] for k in cells.nonzero()), strict=True), rule="adjacency")
+        return cls.from_pairs(listed, zip(*(name[place] for place in cells.nonzero()), strict=True), rule="adjacency")
 
     @classmethod
     def from_libpysal(cls, graph: Contiguity | W) -> Graph:
@@ -203,10 +202,9 @@ class Graph:
         if rule not in CONTIGUITY:
             raise DataError("the neighbour rule is unknown", repr(rule), "queen or rook", "correct [graph] rule")
         adjacency = Contiguity.build_contiguity(frame.geometry, rook=rule == "rook").adjacency
-        focal, neighbour = (adjacency.index.get_level_values(k) for k in ("focal", "neighbor"))
-        return cls.from_pairs(
-            frame.index, [p for p in zip(focal, neighbour, strict=True) if p[0] < p[1]], bridges, rule
-        )
+        focal, neighbour = (adjacency.index.get_level_values(end) for end in ("focal", "neighbor"))
+        pairs = [pair for pair in zip(focal, neighbour, strict=True) if pair[0] < pair[1]]
+        return cls.from_pairs(frame.index, pairs, bridges, rule)
 
     @cached_property
     def icar(self) -> IcarStructure:
@@ -216,9 +214,9 @@ class Graph:
     @cached_property
     def adjacency(self) -> sp.csr_array:
         """A, 1 for neighbours, in the order of `codes`, shape (N, N)."""
-        i, j = self.edges.T
-        ones, n = np.ones(2 * len(self.edges)), len(self.codes)
-        return sp.csr_array((ones, (np.r_[i, j], np.r_[j, i])), shape=(n, n))
+        first, second = self.edges.T
+        ones, size = np.ones(2 * len(self.edges)), len(self.codes)
+        return sp.csr_array((ones, (np.r_[first, second], np.r_[second, first])), shape=(size, size))
 
     @property
     def laplacian(self) -> sp.csr_array:
@@ -242,11 +240,11 @@ class Graph:
             "rule": self.rule,
             "areas": len(self.codes),
             "pairs": len(self.edges),
-            "components": [int(s) for s in size if s > 1],
+            "components": [int(areas) for areas in size if areas > 1],
             "islands": list(self.degree.index[self.degree == 0]),
             "one_neighbour": list(self.degree.index[self.degree == 1]),
             "mean_neighbours": round(float(self.degree.mean()), 2),
-            "bridges": [list(b) for b in self.bridges],
+            "bridges": [list(pair) for pair in self.bridges],
             "policy": "bridged by hand" if self.bridges else "components kept apart",
         }
 
@@ -256,17 +254,13 @@ class Graph:
     @property
     def words(self) -> Note:
         """The audit in a line, in English and in Dutch."""
-        a = self.audit()
-        sizes = str(a["components"]).split(", ")
+        facts = self.audit()
+        sizes = str(facts["components"]).split(", ")
         return Note(
             "Graph of {n} areas: {pairs} pairs ({rule}), components of {sizes} areas, {islands} without neighbours, "
             "{bridges} bridges",
             "een graaf van {n} gebieden: {pairs} paren buren ({rule}), samenhangende delen van {sizes} gebieden, "
             "{islands} zonder buren, {bridges} bruggen",
-            n=a["areas"],
-            pairs=a["pairs"],
-            rule=self.rule,
-            sizes=", ".join(sizes[:5] + ["...]"] * (len(sizes) > 5)),
-            islands=len(self.degree.index[self.degree == 0]),
-            bridges=len(self.bridges),
-        )
+            n=facts["areas"], pairs=facts["pairs"], rule=self.rule, bridges=len(self.bridges),
+            sizes=", ".join(sizes[:5] + ["...]"] * (len(sizes) > 5)), islands=int((self.degree == 0).sum()),
+        )  # fmt: skip

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from buurtsae.sparse import Floats, Ints, factor
@@ -73,17 +74,9 @@ class IcarStructure:
 
 
 def icar_structure(n: int, edges: Ints) -> IcarStructure:
-    """Return the scaled intrinsic CAR structure of an undirected graph.
-
-    Parameters
-    ----------
-    n : int
-        Number of areas.
-    edges : ndarray of int, shape (n_edges, 2)
-        Each pair of neighbours once.
-    """
-    i, j = edges.T
-    adjacency = sp.coo_array((np.ones(2 * len(edges)), (np.r_[i, j], np.r_[j, i])), shape=(n, n)).tocsc()
+    """Return the scaled intrinsic CAR structure of n areas, with each pair of neighbours once, shape (n_edges, 2)."""
+    both = np.concatenate([edges, edges[:, ::-1]])
+    adjacency = sp.coo_array((np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(n, n)).tocsc()
     n_components, component = connected_components(adjacency, directed=False)
     component = component.astype(np.int64)
     size = np.bincount(component, minlength=n_components)
@@ -96,12 +89,18 @@ def icar_structure(n: int, edges: Ints) -> IcarStructure:
     return IcarStructure(sp.csc_array(root @ raw @ root), component, scale, size)
 
 
-def _marginal_variances(q: sp.csc_array, component: Ints, size: Ints) -> Floats:
-    """Diagonal of the generalised inverse of an intrinsic structure matrix, islands included."""
+def all_but_one(component: Ints, size: Ints) -> NDArray[np.bool_]:
+    """Return True for all nodes of each component but the last, and for those without neighbours."""
     last = np.zeros(len(size), dtype=np.int64)
-    last[component] = np.arange(len(component))  # the node dropped from each component
+    last[component] = np.arange(len(component))
     kept = np.ones(len(component), dtype=bool)
     kept[last[size > 1]] = False
+    return kept
+
+
+def _marginal_variances(q: sp.csc_array, component: Ints, size: Ints) -> Floats:
+    """Diagonal of the generalised inverse of an intrinsic structure matrix, islands included."""
+    kept = all_but_one(component, size)
     grounded = factor(q[kept][:, kept])
     diagonal, row_sum = np.zeros(len(component)), np.zeros(len(component))
     diagonal[kept] = grounded.marginal_variances()

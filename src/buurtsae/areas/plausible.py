@@ -37,15 +37,11 @@ def residents(numbers: pd.Series, noun: str = "buurten") -> Finding:
         return None
     thousands = np.isclose(part * 1000, (part * 1000).round(), rtol=0, atol=1e-6)
     hundreds = np.isclose(part * 100, (part * 100).round(), rtol=0, atol=1e-6)
-    grouped = thousands.all() and not hundreds.all()
-    return DataError(
-        "the number of residents is no whole number",
-        f"{shown(f'{x:g}' for x in part)} in {len(part)} {noun}",
-        "persons",
-        "these look like thousands with a separator: write 2865 for 2.865, in the whole column"
-        if grouped
-        else "name the column with the number of persons, without decimals, and without a separator: 2860 for 2.860",
-    )
+    hint = "name the column with the number of persons, without decimals, and without a separator: 2860 for 2.860"
+    if thousands.all() and not hundreds.all():
+        hint = "these look like thousands with a separator: write 2865 for 2.865, in the whole column"
+    persons = f"{shown(f'{number:g}' for number in part)} in {len(part)} {noun}"
+    return DataError("the number of residents is no whole number", persons, "persons", hint)
 
 
 def in_the_netherlands(frame: gpd.GeoDataFrame) -> DataError | None:
@@ -57,42 +53,35 @@ def in_the_netherlands(frame: gpd.GeoDataFrame) -> DataError | None:
     if inside.all():
         return None
     x0, y0, x1, y1 = frame.total_bounds
-    degrees = max(abs(x0), abs(x1)) <= 180 and max(abs(y0), abs(y1)) <= 90
-    return DataError(
-        f"{int((~inside).sum())} areas lie outside the Netherlands ({shown(frame.index[~inside])})",
-        f"x {x0:g} to {x1:g}, y {y0:g} to {y1:g}",
-        f"x {low_x:g} to {high_x:g}, y {low_y:g} to {high_y:g} in RD New",
-        "these are degrees: give the file the coordinate system EPSG:4326"
-        if degrees
-        else "assign the coordinate system that the coordinates are in",
-    )
+    hint = "assign the coordinate system that the coordinates are in"
+    if max(abs(x0), abs(x1)) <= 180 and max(abs(y0), abs(y1)) <= 90:
+        hint = "these are degrees: give the file the coordinate system EPSG:4326"
+    what = f"{int((~inside).sum())} areas lie outside the Netherlands ({shown(frame.index[~inside])})"
+    expected = f"x {low_x:g} to {high_x:g}, y {low_y:g} to {high_y:g} in RD New"
+    return DataError(what, f"x {x0:g} to {x1:g}, y {y0:g} to {y1:g}", expected, hint)
 
 
 def different(frame: gpd.GeoDataFrame) -> Finding:
     """Buurten are different places."""
     if len(frame) < 2 or frame.geometry.normalize().to_wkb().nunique() > 1:
         return None
-    return DataError(
-        "all areas have the same polygon",
-        f"{len(frame)} buurten in one place",
-        "a polygon per buurt",
-        "join the geometry by buurtcode again",
-    )
+    what, hint = "all areas have the same polygon", "join the geometry by buurtcode again"
+    return DataError(what, f"{len(frame)} buurten in one place", "a polygon per buurt", hint)
 
 
 def disjoint(frame: gpd.GeoDataFrame) -> Finding:
     """Buurten do not overlap, but for slivers of generalised borders."""
-    found = [frame.sindex.query(frame.geometry, predicate=p) for p in ("overlaps", "contains")]
-    i, j = np.unique(np.sort(np.hstack(found), axis=0), axis=1)
-    i, j = i[i != j], j[i != j]
+    related = [frame.sindex.query(frame.geometry, predicate=relation) for relation in ("overlaps", "contains")]
+    first, second = np.unique(np.sort(np.hstack(related), axis=0), axis=1)
+    first, second = first[first != second], second[first != second]
     area, geometry = frame.area.to_numpy(), frame.geometry.reset_index(drop=True)
-    common = geometry.iloc[i].intersection(geometry.iloc[j], align=False).area.to_numpy()
-    much = common > OVERLAP * np.minimum(area[i], area[j])
+    common = geometry.iloc[first].intersection(geometry.iloc[second], align=False).area.to_numpy()
+    much = common > OVERLAP * np.minimum(area[first], area[second])
     if not much.any():
         return None
     pairs = [
-        Note("{a} and {b}", "{a} en {b}", a=frame.index[a], b=frame.index[b])
-        for a, b in zip(i[much], j[much], strict=True)
+        Note("{a} and {b}", "{a} en {b}", a=frame.index[one], b=frame.index[other])
+        for one, other in zip(first[much], second[much], strict=True)
     ]
     return Note(
         "{n} pairs of buurten overlap by more than {share:.0%} of the smaller ({pairs})",

@@ -25,24 +25,13 @@ WITHIN = 1e8  # metres from the origin: more than round the Earth
 
 
 def polygons(frame: gpd.GeoDataFrame, code: pd.Series, notes: list[Note], problems: Problems) -> gpd.GeoDataFrame:
-    """Return the areas with their polygons; notes say what was repaired, problems what cannot be.
-
-    Parameters
-    ----------
-    frame : GeoDataFrame
-    code : Series
-        How messages call the rows.
-    notes : list of Note
-    problems : Problems
-    """
+    """Return the areas with their polygons; notes say what was repaired, problems what cannot be, by code."""
     import shapely
 
     before, shape = len(problems.found), frame.geometry
-    empty = shape.isna() | shape.is_empty
-    if empty.any():
-        problems.add(
-            "areas have an empty geometry", shown(code[empty]), "a polygon per buurt", "repair or drop these rows"
-        )
+    if (empty := shape.isna() | shape.is_empty).any():
+        hint = "repair or drop these rows"
+        problems.add("areas have an empty geometry", shown(code[empty]), "a polygon per buurt", hint)
     if frame.crs is None:
         problems.add("the areas have no coordinate system", "none", RD, "assign one in a GIS before reading")
     if len(problems.found) > before:
@@ -55,49 +44,42 @@ def polygons(frame: gpd.GeoDataFrame, code: pd.Series, notes: list[Note], proble
             except Exception as error:  # what PROJ raises on a system without a way to RD
                 problems.add("the areas cannot be brought to RD New", str(error), RD, "reproject them in a GIS")
                 return frame
-            notes.append(
-                Note(
-                    "geometry reprojected from {crs} to RD New ({rd})",
-                    "polygonen omgezet van {crs} naar RD New ({rd})",
-                    crs=frame.crs.name, rd=RD,
-                )
-            )  # fmt: skip
+            notes.append(Note(
+                "geometry reprojected from {crs} to RD New ({rd})",
+                "polygonen omgezet van {crs} naar RD New ({rd})",
+                crs=frame.crs.name, rd=RD,
+            ))  # fmt: skip
         points, owner = shapely.get_coordinates(shape.to_numpy(), return_index=True)
-        far = np.isin(np.arange(len(shape)), owner[~(np.abs(points) < WITHIN).all(axis=1)])
-        if far.any():
-            problems.add(
-                "areas lie nowhere on Earth", shown(code[far]), "coordinates in metres", "correct the coordinate system"
-            )
+        if (far := np.isin(np.arange(len(shape)), owner[~(np.abs(points) < WITHIN).all(axis=1)])).any():
+            hint = "correct the coordinate system"
+            problems.add("areas lie nowhere on Earth", shown(code[far]), "coordinates in metres", hint)
             return frame
         invalid = ~shape.is_valid
         shape.loc[invalid] = shape[invalid].make_valid()
         mixed = shape.geom_type == "GeometryCollection"
-        shape.loc[mixed] = [shapely.union_all(_parts(g)) for g in shape[mixed]]
+        shape.loc[mixed] = [shapely.union_all(_parts(geometry)) for geometry in shape[mixed]]
         other = ~shape.geom_type.isin(["Polygon", "MultiPolygon"]) | shape.is_empty
         size = shape.area
     if other.any():
-        got = f"{shown(sorted(set(frame.geometry[other].geom_type)))} in {shown(code[other])}"
-        problems.add("areas are no polygons", got, "a polygon per buurt", "choose the layer of the areas themselves")
+        shapes = f"{shown(sorted(set(frame.geometry[other].geom_type)))} in {shown(code[other])}"
+        problems.add("areas are no polygons", shapes, "a polygon per buurt", "choose the layer of the areas themselves")
         return frame
     if (where := in_the_netherlands(frame.set_geometry(shape).set_index(code.to_numpy()))) is not None:
         problems.collect(where)
         return frame
     if (small := ~size.between(SMALLEST, LARGEST)).any():
-        got = f"{size[small].iloc[0]:.3g} square metres in {shown(code[small])}"
+        shapes = f"{size[small].iloc[0]:.3g} square metres in {shown(code[small])}"
         hint = "the coordinate system may be another: correct it, or repair these polygons"
-        problems.add("areas are too small or too large", got, f"{SMALLEST:g} to {LARGEST:g} square metres", hint)
+        problems.add("areas are too small or too large", shapes, f"{SMALLEST:g} to {LARGEST:g} square metres", hint)
         return frame
-    if invalid.any():
-        n = int(invalid.sum())
-        notes.append(Note("{n} invalid polygons repaired", "{n} ongeldige polygonen hersteld", n=n))
-    if (n := int((mixed & ~invalid).sum())) > 0:
-        notes.append(
-            Note(
-                "of {n} areas only the polygons are used: their geometry has points or lines too",
-                "van {n} gebieden tellen alleen de vlakken: hun geometrie heeft ook punten of lijnen",
-                n=n,
-            )
-        )
+    if count := int(invalid.sum()):
+        notes.append(Note("{n} invalid polygons repaired", "{n} ongeldige polygonen hersteld", n=count))
+    if count := int((mixed & ~invalid).sum()):
+        notes.append(Note(
+            "of {n} areas only the polygons are used: their geometry has points or lines too",
+            "van {n} gebieden tellen alleen de vlakken: hun geometrie heeft ook punten of lijnen",
+            n=count,
+        ))  # fmt: skip
     return frame.set_geometry(shape)
 
 
@@ -105,4 +87,4 @@ def _parts(geometry: BaseGeometry) -> list[BaseGeometry]:
     """The polygons in a geometry, however deep."""
     if geometry.geom_type == "Polygon":
         return [geometry]
-    return [q for p in getattr(geometry, "geoms", ()) for q in _parts(p)]
+    return [polygon for part in getattr(geometry, "geoms", ()) for polygon in _parts(part)]

@@ -67,17 +67,10 @@ RURAL = "Polder Buitengebied".split()
 
 
 def made_areas(seed: int = 1) -> gpd.GeoDataFrame:
-    """Make 120 buurten in 12 wijken and 3 gemeenten, in RD New.
+    """Make 120 buurten in 12 wijken and 3 gemeenten, in RD New, sorted by code.
 
-    Parameters
-    ----------
-    seed : int
-
-    Returns
-    -------
-    GeoDataFrame
-        Columns `buurtcode`, `buurtnaam`, `wijkcode`, `wijknaam`, `gemeentecode`, `gemeentenaam`, `geometry`, sorted
-        by code. A river keeps gemeente GM9903 apart from the others; one buurt is an island in the lake.
+    Columns `buurtcode`, `buurtnaam`, `wijkcode`, `wijknaam`, `gemeentecode`, `gemeentenaam` and `geometry`. A river
+    keeps gemeente GM9903 apart from the others; one buurt is an island in the lake.
     """
     import geopandas as gpd
     import shapely
@@ -87,33 +80,31 @@ def made_areas(seed: int = 1) -> gpd.GeoDataFrame:
     angle = np.linspace(0, 2 * np.pi, 180, endpoint=False)
     radius = 6600 * (1 + 0.06 * np.cos(3 * angle + 0.5) + 0.04 * np.cos(5 * angle))
     land = Polygon(np.column_stack([1.15 * radius * np.cos(angle), radius * np.sin(angle)]))
-    water = shapely.union_all(
-        [LineString(RIVER).buffer(70), Point(-5000, 4600).buffer(2400), Point(3700, 300).buffer(330)]
-    )
-    banks = [p for p in land.difference(water).geoms if p.area > 1e7]
+    lakes = Point(-5000, 4600).buffer(2400), Point(3700, 300).buffer(330)
+    water = shapely.union_all([LineString(RIVER).buffer(70), *lakes])
+    banks = [part for part in land.difference(water).geoms if part.area > 1e7]
     wijk, centres = _buurt_centres(banks, rng)
-
     shapes = np.full(len(wijk), None, dtype=object)
     for bank in banks:
         inside = np.flatnonzero(shapely.contains_xy(bank, centres))
         shapes[inside] = _cells(bank, centres[inside])
-    wijken = [*(WIJKEN[k] for k in wijk), next(w for w in WIJKEN if w.code == ISLAND)]
+    wijken = [*(WIJKEN[number] for number in wijk), next(wijk for wijk in WIJKEN if wijk.code == ISLAND)]
     shapes = np.append(shapes, Point(ISLAND_CENTRE).buffer(ISLAND_RADIUS))
     waves = [(amplitude, [_waves(rng, length) for _ in range(2)]) for length, amplitude in BEND]
 
-    def bend(p: Floats, strength: float) -> Floats:
-        moved = sum(a * np.column_stack([smooth(p, w) for w in pair]) for a, pair in waves)
-        return np.asarray(np.round(p + strength * moved + ORIGIN, 1))
+    def bend(points: Floats, strength: float) -> Floats:
+        moved = sum(amplitude * np.column_stack([smooth(points, wave) for wave in pair]) for amplitude, pair in waves)
+        return np.asarray(np.round(points + strength * moved + ORIGIN, 1))
 
     straight = shapely.segmentize(shapes, 90.0)
     for strength in np.linspace(1, 0, 11):
         shapes = shapely.transform(straight, partial(bend, strength=strength))
         if shapely.is_valid(shapes).all() and shapely.coverage_is_valid(shapes):
             break
-    frame = gpd.GeoDataFrame({"wijkcode": [w.code for w in wijken]}, geometry=shapes, crs="EPSG:28992")
+    frame = gpd.GeoDataFrame({"wijkcode": [wijk.code for wijk in wijken]}, geometry=shapes, crs="EPSG:28992")
     number = frame.groupby("wijkcode").cumcount() + 1
     frame["buurtcode"] = "BU" + frame["wijkcode"].str[2:] + number.astype(str).str.zfill(2)
-    frame["wijknaam"] = [w.name for w in wijken]
+    frame["wijknaam"] = [wijk.name for wijk in wijken]
     frame["gemeentecode"] = "GM" + frame["wijkcode"].str[2:6]
     frame["gemeentenaam"] = frame["gemeentecode"].map(GEMEENTEN)
     frame["buurtnaam"] = _names(frame, rng)
@@ -122,29 +113,20 @@ def made_areas(seed: int = 1) -> gpd.GeoDataFrame:
 
 
 def made_kerncijfers(areas: gpd.GeoDataFrame, seed: int = 1) -> pd.DataFrame:
-    """Make key figures per buurt, with CBS's code for a hidden figure in small buurten.
+    """Make key figures for areas such as `made_areas` gives, with CBS's code for a hidden figure in small buurten.
 
-    Parameters
-    ----------
-    areas : GeoDataFrame
-        Columns `buurtcode` and `geometry`, such as `made_areas` gives.
-    seed : int
-
-    Returns
-    -------
-    DataFrame
-        One row per buurt. Two large buurten have no residents and no figures, one has under 10 residents, four have
-        15 to 60; the figures on dwellings of these are hidden (-99997), and those of one more buurt.
+    Two large buurten have no residents and no figures, one has under 10 residents, four have 15 to 60; the figures on
+    dwellings of these are hidden (-99997), and those of one more buurt.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(3,)))
-    n = len(areas)
+    count = len(areas)
     centroid = areas.geometry.centroid
     xy = np.column_stack([centroid.x, centroid.y])
     km2 = areas.geometry.area.to_numpy() / 1e6
     size = np.log(km2 / np.median(km2))
 
     # as skewed as real buurten, where the median is 0.6 of the mean: many small ones, with few respondents each
-    residents = np.clip(np.exp(rng.normal(np.log(900) - 0.15 * size, 0.9, n)), 150, 8000)
+    residents = np.clip(np.exp(rng.normal(np.log(900) - 0.15 * size, 0.9, count)), 150, 8000)
     largest = rng.permutation(np.argsort(km2)[-16:])
     none, hardly, few = np.split(largest, np.cumsum([NO_RESIDENTS, HARDLY_ANY, FEW]))[:3]
     residents[few] = rng.uniform(15, 60, FEW)
@@ -153,7 +135,7 @@ def made_kerncijfers(areas: gpd.GeoDataFrame, seed: int = 1) -> pd.DataFrame:
     density = residents / km2
     urban = -size / size.std()
     place = [smooth(xy, _waves(rng, length)) for length in (7000, 5000, 4000)]
-    noise = rng.standard_normal((7, n))
+    noise = rng.standard_normal((7, count))
     owned = 0.75 * place[0] - 0.45 * urban + 0.6 * noise[0]  # mean 0, sd about 1
 
     frame = pd.DataFrame(
@@ -194,26 +176,26 @@ def _buurt_centres(banks: list[Geometry], rng: np.random.Generator) -> tuple[Int
     """Wijk number and centre of each buurt: normal around the wijk's centre, nearest to it, and apart."""
     import shapely
 
-    middle = np.array([(w.x, w.y) for w in WIJKEN])
+    middle = np.array([(place.x, place.y) for place in WIJKEN])
     bank_of = np.array([next(b for b, bank in enumerate(banks) if shapely.contains_xy(bank, *m)) for m in middle])
     inner = [bank.buffer(-90) for bank in banks]  # a centre on the bank itself would give a sliver
     wijk, centres = [], np.empty((0, 2))
-    for k, w in enumerate(WIJKEN):
-        apart, found = 0.75 * w.spread, 0
+    for k, place in enumerate(WIJKEN):
+        apart, placed = 0.75 * place.spread, 0
         rivals = np.flatnonzero(bank_of == bank_of[k])
-        while found < w.buurten:
-            p = rng.normal(middle[k], w.spread)
+        while placed < place.buurten:
+            point = rng.normal(middle[k], place.spread)
             apart *= 0.995  # ends the search: in the end any point will do
-            if not shapely.contains_xy(inner[bank_of[k]], *p):
+            if not shapely.contains_xy(inner[bank_of[k]], *point):
                 continue
-            if rivals[np.argmin(np.hypot(*(middle[rivals] - p).T))] != k:
+            if rivals[np.argmin(np.hypot(*(middle[rivals] - point).T))] != k:
                 continue
-            closeness = 0.4 + 0.5 * np.hypot(*(p - middle[k])) / w.spread  # denser towards the centre of the wijk
-            if len(centres) and np.hypot(*(centres - p).T).min() < apart * closeness:
+            closeness = 0.4 + 0.5 * np.hypot(*(point - middle[k])) / place.spread  # denser towards the centre
+            if len(centres) and np.hypot(*(centres - point).T).min() < apart * closeness:
                 continue
             wijk.append(k)
-            centres = np.vstack([centres, p])
-            found += 1
+            centres = np.vstack([centres, point])
+            placed += 1
     order = np.lexsort((np.hypot(*(centres - middle[wijk]).T), wijk))  # numbered from the centre of the wijk outwards
     return np.array(wijk)[order], centres[order]
 
@@ -233,22 +215,22 @@ def _cells(bank: Geometry, centres: Floats) -> list[Geometry]:
     for loose in np.flatnonzero(of < 0):
         border = shapely.length(shapely.intersection(faces[loose], faces[holds]))
         of[loose] = owner[np.argmax(border)]
-    return [shapely.union_all(faces[of == k]) for k in range(len(centres))]
+    return [shapely.union_all(faces[of == centre]) for centre in range(len(centres))]
 
 
 def _names(frame: gpd.GeoDataFrame, rng: np.random.Generator) -> list[str]:
     """Names: a centre per wijk, polders for the largest buurten, made-up compounds for the rest."""
     compounds = [stem + ending for stem in (*TREES, *PLACES) for ending in ENDINGS if not stem.endswith(ending[:2])]
-    pick = [compounds[k] for k in rng.permutation(len(compounds))]
+    pick = [compounds[row] for row in rng.permutation(len(compounds))]
     rural = set(frame.geometry.area.nlargest(16).index)
     names = []
-    for k, (wijk, code) in enumerate(zip(frame["wijknaam"], frame["buurtcode"], strict=True)):
-        if k == len(frame) - 1:
+    for row, (wijk, code) in enumerate(zip(frame["wijknaam"], frame["buurtcode"], strict=True)):
+        if row == len(frame) - 1:
             names.append("Ganzeneiland")
-        elif code.endswith("01") and k not in rural:
+        elif code.endswith("01") and row not in rural:
             names.append(f"{wijk} Centrum")
         else:
-            names.append(f"{RURAL[k % 2]} {pick[k]}" if k in rural else pick[k])
+            names.append(f"{RURAL[row % 2]} {pick[row]}" if row in rural else pick[row])
     return names
 
 

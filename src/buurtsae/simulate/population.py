@@ -24,6 +24,7 @@ from scipy.special import ndtr
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
+from buurtsae.areas.icar import all_but_one
 from buurtsae.errors import ModelError, Problems, shown
 from buurtsae.sparse import Floats, Ints, factor
 from buurtsae.survey.codebook import Codebook, Item
@@ -149,42 +150,30 @@ class Truth:
         """Return one row per inhabited buurt and measure: `area_code`, `measure`, `truth`."""
         wide = pd.DataFrame(self.scores @ self.concept.matrix.T, index=self.codes, columns=self.concept.measures)
         long = wide.dropna().rename_axis("area_code").reset_index()
-        return long.melt("area_code", var_name="measure", value_name="truth").sort_values(
-            ["area_code", "measure"], ignore_index=True
-        )
+        table = long.melt("area_code", var_name="measure", value_name="truth")
+        return table.sort_values(["area_code", "measure"], ignore_index=True)
 
 
 def simulate_truth(areas: Areas, graph: Graph, spec: TruthSpec = DEFAULT, seed: int = 1) -> Truth:
-    """Draw the residents of the areas and their true scores.
+    """Draw the residents of the areas and their true scores; surveys with other seeds ask the same residents.
 
-    Parameters
-    ----------
-    areas : Areas
-    graph : Graph
-        On the codes of `areas`.
-    spec : TruthSpec
-    seed : int
-        Of the truth only: surveys with other seeds ask the same residents.
-
-    Raises
-    ------
-    DataError, ModelError or ProblemsError
-        If the spec contradicts itself, the areas or the reference's codebook; everything at once.
+    Raises DataError, ModelError or ProblemsError if the spec contradicts itself, the areas, their graph or the
+    reference's codebook; everything at once.
     """
     concept = Concept.load()
     _check(areas, graph, spec, concept)
-    effects, people, slopes = (np.random.default_rng(s) for s in np.random.SeedSequence(seed, spawn_key=(0,)).spawn(3))
-    n, d = len(areas.codes), len(concept.subdimensions)
+    effects, people, slopes = map(np.random.default_rng, np.random.SeedSequence(seed, spawn_key=(0,)).spawn(3))
+    buurten, dims = len(areas.codes), len(concept.subdimensions)
     sigma, phi = np.array(spec.sigma), np.array(spec.phi)
     mix = np.linalg.cholesky(np.array(spec.correlation)).T
-    v = effects.standard_normal((n, d)) @ mix
-    u = draw_icar(graph, d, effects)[pd.Index(graph.codes).get_indexer(areas.codes)] @ mix
+    v = effects.standard_normal((buurten, dims)) @ mix
+    u = draw_icar(graph, dims, effects)[pd.Index(graph.codes).get_indexer(areas.codes)] @ mix
     labels, gemeente = np.unique(areas.parents("gemeente").to_numpy(dtype=str), return_inverse=True)
-    g = spec.gemeente_sd * effects.standard_normal((len(labels), d)) @ mix
+    g = spec.gemeente_sd * effects.standard_normal((len(labels), dims)) @ mix
     field = sigma * (np.sqrt(1 - phi) * v + np.sqrt(phi) * u) + g[gemeente]
 
     x = _standardised(areas, spec.covariates)
-    beta = np.array(spec.effects or np.ones(x.shape[1]))[:, None] * slopes.uniform(0.5, 1.5, (x.shape[1], d))
+    beta = np.array(spec.effects or np.ones(x.shape[1]))[:, None] * slopes.uniform(0.5, 1.5, (x.shape[1], dims))
     if spec.covariates:
         between = np.sqrt(spec.explained / (1 - spec.explained) * (sigma**2 + spec.gemeente_sd**2))
         beta *= between / (x @ beta)[areas.inhabited].std(axis=0)
@@ -192,34 +181,21 @@ def simulate_truth(areas: Areas, graph: Graph, spec: TruthSpec = DEFAULT, seed: 
 
 
 def draw_icar(graph: Graph, size: int, rng: np.random.Generator) -> Floats:
-    """Draw from the scaled intrinsic CAR, exactly: covariance Q^+, sum to zero per component; islands iid N(0, 1).
+    """Draw `size` times from the scaled intrinsic CAR, exactly; shape (n_areas, size).
 
-    With B the weighted incidence matrix, Q = B B': then b = B e has covariance Q, and Q^+ b has Q^+ Q Q^+ = Q^+.
-
-    Parameters
-    ----------
-    graph : Graph
-    size : int
-        Number of independent draws.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray, shape (n_areas, size)
+    The covariance is Q^+, with sum zero per component; islands are iid N(0, 1). With B the weighted incidence matrix,
+    Q = B B': then b = B e has covariance Q, and Q^+ b has Q^+ Q Q^+ = Q^+.
     """
-    icar, (i, j) = graph.icar, graph.edges.T
-    n, m = len(graph.codes), len(graph.edges)
-    weight = np.sqrt(icar.scale[icar.component[i]])
-    edge = np.arange(m)
-    incidence = sp.csr_array((np.r_[weight, -weight], (np.r_[i, j], np.r_[edge, edge])), shape=(n, m))
-    b = incidence @ rng.standard_normal((m, size))
+    icar, (first, second) = graph.icar, graph.edges.T
+    nodes, pairs = len(graph.codes), len(graph.edges)
+    weight = np.sqrt(icar.scale[icar.component[first]])
+    edge = np.arange(pairs)
+    incidence = sp.csr_array((np.r_[weight, -weight], (np.r_[first, second], np.r_[edge, edge])), shape=(nodes, pairs))
+    b = incidence @ rng.standard_normal((pairs, size))
     island = icar.size[icar.component] == 1
     b[island] = rng.standard_normal((int(island.sum()), size))
-    last = np.zeros(len(icar.size), dtype=np.int64)
-    last[icar.component] = np.arange(n)
-    kept = np.ones(n, dtype=bool)
-    kept[last[icar.constrained]] = False  # b sums to zero per component: any solution is Q^+ b plus a constant
-    u = np.zeros((n, size))
+    kept = all_but_one(icar.component, icar.size)  # b sums to zero per component: solutions are Q^+ b plus a constant
+    u = np.zeros((nodes, size))
     u[kept] = factor(icar.precision[kept][:, kept]).solve(b[kept])
     member = sp.csr_array((icar.means != 0).T.astype(float))
     return np.asarray(u - member @ (icar.means @ u))
@@ -231,16 +207,16 @@ def questions(codebook: Codebook, spec: TruthSpec, concept: Concept) -> list[Que
     An item's loading (0.85 to 1.15) and difficulty (-0.3 to 0.3) follow from its name: they belong to the
     questionnaire, not to a draw.
     """
-    loading, shift, _ = source_effects(codebook, spec)
-    out = []
+    loading, shift = source_effects(codebook, spec)[:2]
+    asked = []
     for item in codebook.items:
-        own = np.random.default_rng(crc32(f"{codebook.id}.{item.name}".encode())).uniform(-1, 1, 2)
+        draw = np.random.default_rng(crc32(f"{codebook.id}.{item.name}".encode())).uniform(-1, 1, 2)
         codes = np.array(item.codes if item.worst < item.best else item.codes[::-1], dtype=np.int64)
-        cuts = CUT_SPAN * (np.arange(1, len(codes)) / len(codes) - 0.5) + 0.3 * own[0]
+        cuts = CUT_SPAN * (np.arange(1, len(codes)) / len(codes) - 0.5) + 0.3 * draw[0]
         scores = 10.0 * (codes - item.worst) / (item.best - item.worst)
         dimension = concept.subdimensions.index(item.subdimension)
-        out.append(Question(item, dimension, loading * (1 + 0.15 * own[1]), shift, cuts, codes, scores))
-    return out
+        asked.append(Question(item, dimension, loading * (1 + 0.15 * draw[1]), shift, cuts, codes, scores))
+    return asked
 
 
 def source_effects(codebook: Codebook, spec: TruthSpec) -> tuple[float, float, float]:
@@ -253,21 +229,18 @@ def source_effects(codebook: Codebook, spec: TruthSpec) -> tuple[float, float, f
 
 
 def expected_scores(truth: Truth, codebook: Codebook) -> Floats:
-    """Return the expected sub-dimension scores of residents on the items of a source, without simulation.
+    """Return the expected scores of residents on the items of a source, shape (n_areas, n_subdimensions).
 
-    Returns
-    -------
-    ndarray, shape (n_areas, n_subdimensions)
-        NaN for areas without residents, and for sub-dimensions that the source does not ask.
+    NaN for areas without residents, and for sub-dimensions that the source does not ask.
     """
     spec, total = truth.spec, truth.persons.sum(axis=1, keepdims=True)
     share = np.divide(truth.persons, total, out=np.full(truth.persons.shape, np.nan), where=total > 0)
     items: list[list[Floats]] = [[] for _ in truth.concept.subdimensions]
-    for q in questions(codebook, spec, truth.concept):
-        centre = q.loading * (truth.latent[:, [q.dimension]] + spec.age_effect + q.shift)
-        sd = np.hypot(1.0, q.loading * spec.person_sd[q.dimension])
-        above = ndtr((centre[..., None] - q.cuts) / sd)  # area, age, cut
-        items[q.dimension].append((share * (q.scores[0] + above @ np.diff(q.scores))).sum(axis=1))
+    for question in questions(codebook, spec, truth.concept):
+        centre = question.loading * (truth.latent[:, [question.dimension]] + spec.age_effect + question.shift)
+        sd = np.hypot(1.0, question.loading * spec.person_sd[question.dimension])
+        above = ndtr((centre[..., None] - question.cuts) / sd)  # area, age, cut
+        items[question.dimension].append((share * (question.scores[0] + above @ np.diff(question.scores))).sum(axis=1))
     absent = np.full(len(truth.codes), np.nan)
     return np.column_stack([np.mean(each, axis=0) if each else absent for each in items])
 
@@ -300,39 +273,21 @@ def _check(areas: Areas, graph: Graph, spec: TruthSpec, concept: Concept) -> Non
         problems.add("no area has residents", "0 residents", "some", "name the column of residents")
     for column in spec.covariates:
         if column not in areas.covariates:
-            problems.add(
-                "the areas lack a covariate of the truth",
-                repr(column),
-                shown(areas.covariates),
-                "join its table, or leave it out",
-            )
+            hint = "join its table, or leave it out"
+            problems.add("the areas lack a covariate of the truth", repr(column), shown(areas.covariates), hint)
         elif areas.frame.loc[areas.inhabited, column].nunique() < 2:
             problems.add(f"covariate {column} does not vary", "one value or none", "several values", "leave it out")
     if spec.effects and len(spec.effects) != len(spec.covariates):
-        problems.add(
-            "effects and covariates differ in number",
-            f"{len(spec.effects)} effects",
-            f"{len(spec.covariates)}",
-            "give one per covariate, or none",
-            ModelError,
-        )
-    d = len(concept.subdimensions)
-    for name in ("level", "sigma", "phi", "correlation", "person_sd"):
-        if (got := len(getattr(spec, name))) != d:
-            problems.add(
-                f"the truth's {name}", f"{got} values", f"{d}, one per sub-dimension", "correct it", ModelError
-            )
-    for name in ("age_effect", "age_share", "response"):
-        if (got := len(getattr(spec, name))) != len(AGES):
-            problems.add(
-                f"the truth's {name}", f"{got} values", f"{len(AGES)}, one per age group", "correct it", ModelError
-            )
-    absent = [s for s in concept.subdimensions if s not in Codebook.load(spec.reference).subdimensions]
-    if absent:
-        problems.add(
-            f"{spec.reference} cannot define the true scores",
-            f"no items on {shown(absent)}",
-            "items on every sub-dimension",
-            "name another source first",
-        )
+        what, hint = "effects and covariates differ in number", "give one per covariate, or none"
+        problems.add(what, f"{len(spec.effects)} effects", f"{len(spec.covariates)}", hint, ModelError)
+    each = len(concept.subdimensions), "sub-dimension"
+    lengths = dict.fromkeys(("level", "sigma", "phi", "correlation", "person_sd"), each)
+    lengths |= dict.fromkeys(("age_effect", "age_share", "response"), (len(AGES), "age group"))
+    for name, (length, part) in lengths.items():
+        if (number := len(getattr(spec, name))) != length:
+            expected = f"{length}, one per {part}"
+            problems.add(f"the truth's {name}", f"{number} values", expected, "correct it", ModelError)
+    if absent := [name for name in concept.subdimensions if name not in Codebook.load(spec.reference).subdimensions]:
+        what = f"{spec.reference} cannot define the true scores"
+        problems.add(what, f"no items on {shown(absent)}", "items on every sub-dimension", "name another source first")
     problems.raise_if_any()

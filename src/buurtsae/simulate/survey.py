@@ -24,15 +24,7 @@ import pandas as pd
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, shown
 from buurtsae.folder.target import Target, by_heading, staged
-from buurtsae.simulate.population import (
-    AGES,
-    DEFAULT,
-    Truth,
-    TruthSpec,
-    questions,
-    simulate_truth,
-    source_effects,
-)
+from buurtsae.simulate.population import AGES, DEFAULT, Truth, TruthSpec, questions, simulate_truth, source_effects
 from buurtsae.sparse import Ints
 from buurtsae.survey.codebook import Codebook
 from buurtsae.tables import write_csv
@@ -47,12 +39,10 @@ def simulate_survey(
 ) -> pd.DataFrame:
     """Ask some of the residents the items of a codebook.
 
+    Raises DataError if there are fewer residents than respondents asked for, or codes are unknown.
+
     Parameters
     ----------
-    areas : Areas
-        Those of `truth`.
-    truth : Truth
-    codebook : Codebook
     size : int or float
         Number of respondents, or, below 1, their share of the residents.
     seed : int
@@ -64,18 +54,12 @@ def simulate_survey(
     -------
     DataFrame, one row per respondent, sorted by buurtcode
         Columns `buurtcode`, `gewicht`, `stratum` and one column of answer codes per item.
-
-    Raises
-    ------
-    DataError
-        If there are fewer residents than respondents asked for, or codes are unknown.
     """
     if tuple(areas.codes) != truth.codes:
         raise DataError("truth and areas differ", "other codes", "the areas of the truth", "simulate the truth again")
     if not codebook.items:
-        raise DataError(
-            f"{codebook.id} has no respondents", f"a source of kind {codebook.kind}", "items", "name a survey"
-        )
+        hint = "name a survey"
+        raise DataError(f"{codebook.id} has no respondents", f"a source of kind {codebook.kind}", "items", hint)
     if unknown := sorted(set(empty) - set(truth.codes)):
         raise DataError("buurten to leave empty are unknown", shown(unknown), "codes of the areas", "correct them")
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, crc32(codebook.id.encode()))))
@@ -83,40 +67,33 @@ def simulate_survey(
     sample = _sessions if codebook.kind == "participatory" else _sample
     area, age, stratum, weight = sample(areas, truth, size, np.isin(truth.codes, list(empty)), rng)
 
-    d = len(truth.concept.subdimensions)
-    correlation = np.full((d, d), spec.person_correlation) + (1 - spec.person_correlation) * np.eye(d)
-    person = rng.standard_normal((len(area), d)) @ np.linalg.cholesky(correlation).T * spec.person_sd
-    _, _, extra = source_effects(codebook, spec)
-    own = extra * rng.standard_normal(truth.latent.shape) if extra else np.zeros_like(truth.latent)
-    z = truth.latent[area] + own[area] + np.array(spec.age_effect)[age, None] + person
+    dims = len(truth.concept.subdimensions)
+    correlation = np.full((dims, dims), spec.person_correlation) + (1 - spec.person_correlation) * np.eye(dims)
+    person = rng.standard_normal((len(area), dims)) @ np.linalg.cholesky(correlation).T * spec.person_sd
+    extra = source_effects(codebook, spec)[2]
+    extras = extra * rng.standard_normal(truth.latent.shape) if extra else np.zeros_like(truth.latent)
+    z = truth.latent[area] + extras[area] + np.array(spec.age_effect)[age, None] + person
     answers = {}
-    for q in questions(codebook, spec, truth.concept):
-        y = q.loading * (z[:, q.dimension] + q.shift) + rng.standard_normal(len(z))
-        answer = q.codes[np.searchsorted(q.cuts, y)]
+    for question in questions(codebook, spec, truth.concept):
+        y = question.loading * (z[:, question.dimension] + question.shift) + rng.standard_normal(len(z))
+        answer = question.codes[np.searchsorted(question.cuts, y)]
         silent = rng.random(len(z)) < spec.no_answer
-        answers[q.item.name] = np.where(silent, codebook.missing[-1], answer) if codebook.missing else answer
+        answers[question.item.name] = np.where(silent, codebook.missing[-1], answer) if codebook.missing else answer
     return pd.DataFrame({"buurtcode": np.array(truth.codes)[area], "gewicht": weight, "stratum": stratum, **answers})
 
 
 def simulate_to(
     areas: Areas, to: str | Path | Target, sources: Mapping[str, int | float], seed: int = 1, spec: TruthSpec = DEFAULT
 ) -> list[Path]:
-    """Simulate residents of the areas and surveys of them, and write both.
+    """Simulate residents of the areas and surveys of them, write both, and return the paths.
 
     Parameters
     ----------
-    areas : Areas
     to : path
         Folder for `enquete_<source>.csv` and `waarheid.csv`, made if absent, or one that is claimed already. All files
         appear, or none; those of an earlier simulation are replaced.
     sources : mapping of source to size
         Identifier or path of a codebook, and the number of respondents or their share. The first is the reference.
-    seed : int
-    spec : TruthSpec
-
-    Returns
-    -------
-    list of Path
     """
     if not sources:
         raise DataError("there is nothing to simulate", "no sources", "one or more", "name a codebook and a size")
@@ -141,12 +118,8 @@ def write_tables(to: Path, tables: Mapping[str, pd.DataFrame]) -> None:
 def _number(size: float, residents: int) -> int:
     """Respondents: as told, or a share of the residents."""
     if not 0 < size <= residents:
-        raise DataError(
-            "the number of respondents is impossible",
-            str(size),
-            f"above 0, at most {residents}",
-            "ask for another number",
-        )
+        hint = "ask for another number"
+        raise DataError("the number of respondents is impossible", str(size), f"above 0, at most {residents}", hint)
     return round(size * residents) if size < 1 else int(size)
 
 
@@ -156,24 +129,24 @@ def _sample(
     """Area, age group, stratum and weight of each respondent, sorted by area."""
     persons = truth.persons
     names, gemeente = np.unique(areas.parents("gemeente").to_numpy(dtype=str), return_inverse=True)
-    strata = [(g, h) for g in range(len(names)) for h in range(len(AGES))]
-    residents = np.array([persons[gemeente == g, h].sum() for g, h in strata])
-    reachable = np.array([persons[(gemeente == g) & ~empty, h].sum() for g, h in strata])
+    strata = [(place, age_group) for place in range(len(names)) for age_group in range(len(AGES))]
+    residents = np.array([persons[gemeente == place, age_group].sum() for place, age_group in strata])
+    reachable = np.array([persons[(gemeente == place) & ~empty, age_group].sum() for place, age_group in strata])
     inclination = np.tile(truth.spec.response, len(names))
-    n = _number(size, residents.sum())
-    taken = _allocate(n, reachable, residents * inclination)
+    number = _number(size, residents.sum())
+    taken = _allocate(number, reachable, residents * inclination)
 
     blocks = []
-    for k, (g, h) in enumerate(strata):
-        member = np.flatnonzero((gemeente == g) & ~empty)
-        if taken[k] == 0:
+    for stratum, (place, age_group) in enumerate(strata):
+        member = np.flatnonzero((gemeente == place) & ~empty)
+        if taken[stratum] == 0:
             continue
-        count = rng.multivariate_hypergeometric(persons[member, h], taken[k], method="marginals")
-        blocks.append((np.repeat(member, count), np.full(taken[k], k)))
+        count = rng.multivariate_hypergeometric(persons[member, age_group], taken[stratum], method="marginals")
+        blocks.append((np.repeat(member, count), np.full(taken[stratum], stratum)))
     area, drawn = (np.concatenate(part) for part in zip(*blocks, strict=True))
     order = np.lexsort((drawn, area))
     area, drawn = area[order], drawn[order]
-    label = np.array([f"{names[g]}|{AGES[h]}" for g, h in strata])
+    label = np.array([f"{names[place]}|{AGES[age_group]}" for place, age_group in strata])
     return area, drawn % len(AGES), label[drawn], (residents / np.maximum(taken, 1))[drawn]
 
 
@@ -182,18 +155,14 @@ def _sessions(
 ) -> tuple[Ints, Ints, np.ndarray, np.ndarray]:
     """Area, age group, stratum and weight of those who come: `SESSION` residents in each of some buurten."""
     persons = truth.persons
-    n = _number(size, persons.sum())
+    number = _number(size, persons.sum())
     possible = np.flatnonzero((persons.sum(axis=1) >= SESSION) & ~empty)
-    if not 0 < n // SESSION <= len(possible):
-        raise DataError(
-            "the number of participants is impossible",
-            str(n),
-            f"{SESSION} per buurt, in at most {len(possible)} buurten",
-            "ask for another number",
-        )
-    chosen = np.sort(rng.choice(possible, n // SESSION, replace=False))
-    counts = np.array([rng.multivariate_hypergeometric(persons[a], SESSION) for a in chosen])
-    area, age = np.repeat(chosen, SESSION), np.concatenate([np.repeat(np.arange(len(AGES)), c) for c in counts])
+    if not 0 < number // SESSION <= len(possible):
+        expected = f"{SESSION} per buurt, in at most {len(possible)} buurten"
+        raise DataError("the number of participants is impossible", str(number), expected, "ask for another number")
+    chosen = np.sort(rng.choice(possible, number // SESSION, replace=False))
+    counts = np.array([rng.multivariate_hypergeometric(persons[area], SESSION) for area in chosen])
+    area, age = np.repeat(chosen, SESSION), np.concatenate([np.repeat(np.arange(len(AGES)), group) for group in counts])
     return area, age, np.full(len(area), "alle"), np.ones(len(area))
 
 
@@ -201,23 +170,15 @@ def _allocate(n: int, available: Ints, measure: np.ndarray) -> Ints:
     """Divide n over strata in proportion to `measure` by largest remainders, at least two where there are two."""
     least = np.minimum(available, 2)
     if not least.sum() <= n <= available.sum():
-        raise DataError(
-            "the number of respondents is impossible",
-            str(n),
-            f"{least.sum()} (two per stratum) to {available.sum()} (all residents)",
-            "ask for another number",
-        )
+        expected = f"{least.sum()} (two per stratum) to {available.sum()} (all residents)"
+        raise DataError("the number of respondents is impossible", str(n), expected, "ask for another number")
     if n == available.sum():  # a census, whatever the inclinations
         return available.copy()
     share = (n - least.sum()) * np.where(available > 0, measure, 0) / np.where(available > 0, measure, 0).sum()
     taken = least + np.floor(share).astype(np.int64)
     taken[np.argsort(np.floor(share) - share, kind="stable")[: n - taken.sum()]] += 1
     if (taken > available).any():
-        k = int(np.argmax(taken - available))
-        raise DataError(
-            "a stratum has too few residents",
-            f"{taken[k]} respondents",
-            f"at most {available[k]}",
-            "ask for fewer respondents in all",
-        )
+        worst = int(np.argmax(taken - available))
+        what, hint = "a stratum has too few residents", "ask for fewer respondents in all"
+        raise DataError(what, f"{taken[worst]} respondents", f"at most {available[worst]}", hint)
     return taken

@@ -14,110 +14,90 @@ import pandas as pd
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import SOURCES
-from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
+from buurtsae.areas.columns import numbers
+from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook, available
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.source_estimates import SourceEstimates
-from buurtsae.tables import as_number, boolean, read_table
+from buurtsae.tables import boolean, read_table
 
 REQUIRED = ("area_code", "measure", "source", "estimate", "variance", "n_respondents")
 KEY = ["area_code", "source", "measure"]
 LONGEST = 200  # name of a source, in characters, as in a run file
 ABSURD = 10  # scales away: not noise but another unit
+REPAIR = "correct or drop these rows"
 COVARIANCE = ("area_code", "source", "measure_1", "measure_2", "covariance")
 
 
 def read_area_table(
-    path: Path,
-    covariances: Path | None,
-    areas: Areas,
-    concept: Concept,
-    year: int,
-    smooth: bool,
-    drop: bool = False,
+    path: Path, covariances: Path | None, areas: Areas, concept: Concept, year: int, smooth: bool, drop: bool = False
 ) -> tuple[tuple[str, ...], tuple[SourceEstimates, ...], tuple[Note, ...]]:
     """Return the sub-dimensions, the estimates per source and the notes; see `DirectEstimates.from_table`."""
     problems, notes = Problems(), list[Note]()
     table = _columns(read_table(path, text=KEY), path, REQUIRED, problems)
     pairs = None
     if covariances is not None:
-        text = ["area_code", "source", "measure_1", "measure_2"]
-        try:
-            pairs = _columns(read_table(covariances, text=text), covariances, COVARIANCE, problems)
-        except BuurtsaeError as error:
-            problems.collect(error)
+        pairs = problems.attempt(read_table, covariances, text=COVARIANCE[:-1])
+        pairs = None if pairs is None else _columns(pairs, covariances, COVARIANCE, problems)
     problems.raise_if_any()
     if drop:
         table, pairs = _within(table, areas, path, notes), None if pairs is None else _within(pairs, areas, None, notes)
     if "n_effective" not in table:
-        notes.append(
-            Note(
-                "{file} has no n_effective: the number of respondents is used",
-                "{file} heeft geen n_effective: het aantal respondenten is gebruikt",
-                file=path.name,
-            )
-        )
+        notes.append(Note(
+            "{file} has no n_effective: the number of respondents is used",
+            "{file} heeft geen n_effective: het aantal respondenten is gebruikt",
+            file=path.name,
+        ))  # fmt: skip
         table = table.assign(n_effective=table["n_respondents"])
     _check(table, path, areas, concept, smooth, problems)
     if covariances is not None and pairs is not None:
         _check_pairs(pairs, covariances, areas, concept, table["source"], problems)
     problems.raise_if_any()
     for level in SOURCES:
-        empty = table["area_code"].isin(areas.at(level).difference(areas.inhabited_at(level)))
-        if empty.any():
-            notes.append(
-                Note(
-                    "{n} rows of {file} left out: {level}en without residents",
-                    "{n} rijen van {file} weggelaten: {level}en zonder inwoners",
-                    n=int(empty.sum()), file=path.name, level=level,
-                )
-            )  # fmt: skip
+        if (empty := table["area_code"].isin(areas.at(level).difference(areas.inhabited_at(level)))).any():
+            notes.append(Note(
+                "{n} rows of {file} left out: {level}en without residents",
+                "{n} rijen van {file} weggelaten: {level}en zonder inwoners",
+                n=int(empty.sum()), file=path.name, level=level,
+            ))  # fmt: skip
         table = table[~empty]
     table = table[table["estimate"].notna() & (table["n_respondents"] > 0)]
-    if n := int(concept.scale.outside(table["estimate"]).sum()):
-        notes.append(
-            Note(
-                "{n} of {of} estimates of {file} lie outside {ends}: used as they are, with their variances",
-                "{n} van de {of} schattingen van {file} liggen buiten {ends}: gebruikt zoals ze zijn, "
-                "met hun varianties",
-                n=n, of=len(table), file=path.name, ends=concept.scale.ends,
-            )
-        )  # fmt: skip
+    if count := int(concept.scale.outside(table["estimate"]).sum()):
+        notes.append(Note(
+            "{n} of {of} estimates of {file} lie outside {ends}: used as they are, with their variances",
+            "{n} van de {of} schattingen van {file} liggen buiten {ends}: gebruikt zoals ze zijn, "
+            "met hun varianties",
+            n=count, of=len(table), file=path.name, ends=concept.scale.ends,
+        ))  # fmt: skip
     if table.empty:
         raise DataError(f"{path.name} has no usable estimate", "0 rows", "some", "check the extract")
     if smooth:
         table = _smoothed(table, path)
     if pairs is None:
-        notes.append(
-            Note(
-                "{file} comes without covariances: sampling errors taken as uncorrelated",
-                "{file} komt zonder covarianties: steekproeffouten gelden als ongecorreleerd",
-                file=path.name,
-            )
-        )
-    measures = tuple(d for d in concept.subdimensions if d in set(table["measure"]))
-    sources = tuple(
-        _arrange(rows, pairs, str(source), year, measures, problems)
-        for source, rows in table.groupby("source", sort=False)
-    )
+        notes.append(Note(
+            "{file} comes without covariances: sampling errors taken as uncorrelated",
+            "{file} komt zonder covarianties: steekproeffouten gelden als ongecorreleerd",
+            file=path.name,
+        ))  # fmt: skip
+    measures = tuple(measure for measure in concept.subdimensions if measure in set(table["measure"]))
+    groups = table.groupby("source", sort=False)
+    sources = tuple(_arrange(rows, pairs, str(source), year, measures, problems) for source, rows in groups)
     problems.raise_if_any()
     return measures, sources, tuple(notes)
 
 
 def _columns(table: pd.DataFrame, path: Path, required: tuple[str, ...], problems: Problems) -> pd.DataFrame:
-    if absent := [c for c in required if c not in table]:
+    if absent := [column for column in required if column not in table]:
         problems.add(f"{path.name} lacks columns", shown(table.columns), shown(absent), "rename or add them")
-    table = table[[c for c in (*required, "n_effective") if c in table]]
+    table = table[[column for column in (*required, "n_effective") if column in table]]
     for column in ("estimate", "variance", "covariance", "n_respondents", "n_effective"):
         if column not in table:
             continue
         if boolean(table[column]):
             problems.add(f"{path.name}, {column} is true and false", "booleans", "numbers", "name another column")
-        try:
-            table = table.assign(**{column: as_number(table[column])})
-        except (ValueError, TypeError) as error:
-            problems.add(f"{path.name}, {column} is no number", str(error), "numbers", "correct the column")
+        if (values := numbers(table[column], f"{path.name}, {column} is no number", problems)) is not None:
+            table = table.assign(**{column: values})
     return table
 
 
@@ -128,13 +108,11 @@ def _within(table: pd.DataFrame, areas: Areas, path: Path | None, notes: list[No
     if not here.any():
         return table  # nothing left: the checks say which codes
     if path is not None and not here.all():
-        notes.append(
-            Note(
-                "{n} of {of} rows of {file} left out: areas that are not there ({codes})",
-                "{n} van de {of} rijen van {file} weggelaten: die gebieden zijn er niet ({codes})",
-                n=int((~here).sum()), of=len(table), file=path.name, codes=sorted(code[~here].unique()),
-            )
-        )  # fmt: skip
+        notes.append(Note(
+            "{n} of {of} rows of {file} left out: areas that are not there ({codes})",
+            "{n} van de {of} rijen van {file} weggelaten: die gebieden zijn er niet ({codes})",
+            n=int((~here).sum()), of=len(table), file=path.name, codes=sorted(code[~here].unique()),
+        ))  # fmt: skip
     return table[here]
 
 
@@ -148,32 +126,24 @@ def _check_areas(table: pd.DataFrame, areas: Areas, file: str, problems: Problem
     """Codes must be known, and those of one source of one level."""
     level = _level(table["area_code"])
     for name in SOURCES:
-        of_level, what = table[level == name], f"{name}en of {areas.year}"
-        n = int(areas.left_out(name, of_level["area_code"]).sum())
-        hint = f"{n} rows are of areas that `where` leaves out: widen it" if n else "correct or drop these rows"
-        hint += ', or set `unknown_areas = "drop"` in [direct]'
-        _check_codes(of_level, ["area_code"], areas.at(name), what, file, problems, hint)
+        of_level, what = table[level == name], f"{file} has unknown {name}en of {areas.year}"
+        omitted = int(areas.left_out(name, of_level["area_code"]).sum())
+        widen = f"{omitted} rows are of areas that `where` leaves out: widen it"
+        hint = (widen if omitted else REPAIR) + ', or set `unknown_areas = "drop"` in [direct]'
+        _check_codes(of_level, ["area_code"], areas.at(name), what, problems, hint)
     for source, rows in table.groupby("source", sort=False):
         if (wijk := level[rows.index] == "wijk").any() and not wijk.all():
-            problems.add(
-                f"{file} has both buurten and wijken of {source}",
-                f"{int((~wijk).sum())} rows of buurten, {int(wijk.sum())} of wijken ({shown(rows['area_code'][wijk])})",
-                "one level per source",
-                "leave out the rows of one level, or name the source of the wijken otherwise",
-            )
+            what, codes = f"{file} has both buurten and wijken of {source}", shown(rows["area_code"][wijk])
+            both = f"{int((~wijk).sum())} rows of buurten, {int(wijk.sum())} of wijken ({codes})"
+            hint = "leave out the rows of one level, or name the source of the wijken otherwise"
+            problems.add(what, both, "one level per source", hint)
 
 
 def _check_codes(
-    table: pd.DataFrame,
-    columns: list[str],
-    known: Iterable[str],
-    what: str,
-    file: str,
-    problems: Problems,
-    hint: str = "correct or drop these rows",
+    table: pd.DataFrame, columns: list[str], known: Iterable[str], what: str, problems: Problems, hint: str = REPAIR
 ) -> None:
     if unknown := sorted(set(table[columns].fillna("").to_numpy().ravel()) - set(known)):
-        problems.add(f"{file} has unknown {what}", shown(unknown), shown(known), hint)
+        problems.add(what, shown(unknown), shown(known), hint)
 
 
 def _check_pairs(
@@ -182,82 +152,58 @@ def _check_pairs(
     """Covariances must be complete and of known areas, sub-dimensions and sources; both triangles may be given."""
     file, measures = path.name, ["measure_1", "measure_2"]
     _check_areas(pairs, areas, file, problems)
-    _check_codes(pairs, measures, concept.subdimensions, "sub-dimensions", file, problems)
-    _check_codes(pairs, ["source"], sources.dropna().unique(), "sources", file, problems)
-    missing = pairs[~np.isfinite(pairs["covariance"])]
-    if len(missing):
-        problems.add(
-            f"{file}: covariances are missing", shown(missing["area_code"]), "numbers", "complete or drop them"
-        )
+    _check_codes(pairs, measures, concept.subdimensions, f"{file} has unknown sub-dimensions", problems)
+    _check_codes(pairs, ["source"], sources.dropna().unique(), f"{file} has unknown sources", problems)
+    if len(missing := pairs[~np.isfinite(pairs["covariance"])]):
+        hint = "complete or drop them"
+        problems.add(f"{file}: covariances are missing", shown(missing["area_code"]), "numbers", hint)
     ends = np.sort(pairs[measures].to_numpy(dtype=str), axis=1)
     each = pairs.assign(measure_1=ends[:, 0], measure_2=ends[:, 1]).drop_duplicates(list(COVARIANCE))
-    twice = each[each.duplicated(list(COVARIANCE[:-1]))]
-    if len(twice):
-        problems.add(
-            f"{file} has different covariances of a pair",
-            shown(twice["area_code"]),
-            "one per pair",
-            "correct the table",
-        )
+    if len(twice := each[each.duplicated(list(COVARIANCE[:-1]))]):
+        hint = "correct the table"
+        problems.add(f"{file} has different covariances of a pair", shown(twice["area_code"]), "one per pair", hint)
 
 
 def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smooth: bool, problems: Problems) -> None:
     file = path.name
     nameless = table["source"].isna() | (table["source"] == "")
-    if (n := int(nameless.sum())) > 0:
-        problems.add(f"{file} has rows without a source", f"{n} rows", "a name in each", "complete the column")
+    if count := int(nameless.sum()):
+        problems.add(f"{file} has rows without a source", f"{count} rows", "a name in each", "complete the column")
     if len(long := table["source"][table["source"].str.len() > LONGEST].unique()):
-        problems.add(
-            f"{file} has sources with long names", shown(long), f"at most {LONGEST} characters", "shorten them"
-        )
+        hint = "shorten them"
+        problems.add(f"{file} has sources with long names", shown(long), f"at most {LONGEST} characters", hint)
     _check_areas(table, areas, file, problems)
-    _check_codes(table, ["measure"], concept.subdimensions, "sub-dimensions", file, problems)
-    twice = table[table.duplicated(KEY)]
-    if len(twice):
-        problems.add(
-            f"{file} has estimates twice", shown(twice["area_code"]), "one row per area, source, measure", "remove"
-        )
+    _check_codes(table, ["measure"], concept.subdimensions, f"{file} has unknown sub-dimensions", problems)
+    if len(twice := table[table.duplicated(KEY)]):
+        what = f"{file} has estimates twice"
+        problems.add(what, shown(twice["area_code"]), "one row per area, source, measure", "remove")
     filled = table["estimate"].notna()
     scale, far = concept.scale, ABSURD * concept.scale.width
-    absurd = table[filled & ~table["estimate"].between(scale.lower - far, scale.upper + far)]
-    if len(absurd):
-        got = shown(f"{v:g}" for v in absurd["estimate"])
-        problems.add(
-            f"{file}: estimates far outside the scale",
-            got,
-            f"about {scale.range.removeprefix('from ')}",
-            f"rescale to {scale.ends}",
-        )
+    if len(absurd := table[filled & ~table["estimate"].between(scale.lower - far, scale.upper + far)]):
+        values = shown(f"{value:g}" for value in absurd["estimate"])
+        what = f"{file}: estimates far outside the scale"
+        problems.add(what, values, f"about {scale.range.removeprefix('from ')}", f"rescale to {scale.ends}")
     of = table[filled].assign(outside=scale.outside(table.loc[filled, "estimate"])).groupby(["source", "measure"])
     for (source, measure), rows in of:
         if rows["outside"].mean() > 0.5 and not len(absurd):
-            middle = rows["estimate"].median()
-            problems.add(
-                f"{file}: most estimates of {measure} by {source} lie outside the scale",
-                f"{int(rows['outside'].sum())} of {len(rows)}, {middle:g} in the middle",
-                scale.range.removeprefix("from "),
-                f"these look like 0-{10 * scale.upper:g}: divide them by 10, and their variances by 100"
-                if middle > scale.upper and scale.lower == 0
-                else "rescale them",
-            )
+            middle, hint = rows["estimate"].median(), "rescale them"
+            if middle > scale.upper and scale.lower == 0:
+                hint = f"these look like 0-{10 * scale.upper:g}: divide them by 10, and their variances by 100"
+            what = f"{file}: most estimates of {measure} by {source} lie outside the scale"
+            many = f"{int(rows['outside'].sum())} of {len(rows)}, {middle:g} in the middle"
+            problems.add(what, many, scale.range.removeprefix("from "), hint)
     if len(part := table[filled & (table["n_respondents"] != table["n_respondents"].round())].dropna()):
-        got = shown(f"{v:g}" for v in part["n_respondents"])
+        values = shown(f"{value:g}" for value in part["n_respondents"])
         hint = "give the number of people; an effective number is `n_effective`"
-        problems.add(f"{file}: n_respondents is no whole number", got, "persons", hint)
+        problems.add(f"{file}: n_respondents is no whole number", values, "persons", hint)
     for column in ("n_respondents", "n_effective"):
-        bad = table[filled & ~(table[column] >= 0)]
-        if len(bad):
+        if len(bad := table[filled & ~(table[column] >= 0)]):
             problems.add(f"{file}: {column} missing or negative", shown(bad["area_code"]), ">= 0", "complete it")
     if len(below := table[filled & (table["variance"] < 0)]) and smooth:  # 0 and missing can be smoothed
         problems.add(f"{file}: variances that are negative", shown(below["area_code"]), "0 or more", "correct them")
-    zero = table[filled & ~(table["variance"] > 0)]
-    if len(zero) and not smooth:
-        problems.add(
-            f"{file}: variances that are zero, negative or missing",
-            shown(zero["area_code"]),
-            "> 0",
-            "smooth them first, or set `smooth = true`",
-        )
+    if len(zero := table[filled & ~(table["variance"] > 0)]) and not smooth:
+        hint = "smooth them first, or set `smooth = true`"
+        problems.add(f"{file}: variances that are zero, negative or missing", shown(zero["area_code"]), "> 0", hint)
 
 
 def _smoothed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -269,12 +215,9 @@ def _smoothed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     top = (freedom * n * table["variance"].fillna(0)).groupby(groups).transform("sum")
     bottom = freedom.groupby(groups).transform("sum")
     if (bottom <= 0).any():
-        raise DataError(
-            f"{path.name}: variances cannot be pooled",
-            "no area with two effective respondents and a positive variance",
-            "several such areas per source and measure",
-            "give smoothed variances and set `smooth = false`",
-        )
+        what, hint = f"{path.name}: variances cannot be pooled", "give smoothed variances and set `smooth = false`"
+        none = "no area with two effective respondents and a positive variance"
+        raise DataError(what, none, "several such areas per source and measure", hint)
     return table.assign(before=table["variance"], variance=top / bottom / n)
 
 
@@ -298,19 +241,15 @@ def _arrange(
         pairs = pairs[pairs[["measure_1", "measure_2"]].isin(measures).all(axis=1)]
         pairs = pairs[pairs["measure_1"] != pairs["measure_2"]]
         a = known.get_indexer(pairs["area_code"])
-        d, e = (pd.Index(measures).get_indexer(pairs[m]) for m in ("measure_1", "measure_2"))
+        d, e = (pd.Index(measures).get_indexer(pairs[name]) for name in ("measure_1", "measure_2"))
         scale = before[a, d] * before[a, e]
-        r = np.divide(pairs["covariance"].to_numpy(dtype=float), scale, out=np.zeros(len(pairs)), where=scale > 0)
-        correlation[a, d, e] = correlation[a, e, d] = r
+        ratio = np.divide(pairs["covariance"].to_numpy(dtype=float), scale, out=np.zeros(len(pairs)), where=scale > 0)
+        correlation[a, d, e] = correlation[a, e, d] = ratio
         lowest = np.linalg.eigvalsh(correlation)[:, 0]
         if (lowest <= 0).any():
-            problems.add(
-                f"covariances of {source} do not fit the variances",
-                shown(known[lowest <= 0]),
-                "a positive definite matrix per area",
-                "check both tables, or leave the covariances out",
-            )
-    smoothed, raw = (correlation * (x[:, :, None] * x[:, None, :]) for x in (sd, before))
+            expected, hint = "a positive definite matrix per area", "check both tables, or leave the covariances out"
+            problems.add(f"covariances of {source} do not fit the variances", shown(known[lowest <= 0]), expected, hint)
+    smoothed, raw = (correlation * (root[:, :, None] * root[:, None, :]) for root in (sd, before))
     kind = Codebook.load(source).kind if source in available() else "survey"
     level = str(_level(rows["area_code"]).iloc[0])
     return SourceEstimates(source, year, known, mean, smoothed, n, n_effective, raw, kind, level=level)

@@ -33,29 +33,16 @@ TOLERANCE = 1e-10  # relative misfit of the totals
 def rake(w: Floats, margins: Sequence[Ints], totals: Sequence[Floats], most: int = 1000) -> Floats:
     """Return weights that meet the totals of several margins, by iterative proportional fitting.
 
-    Parameters
-    ----------
-    w : ndarray, shape (n,)
-    margins : sequence of ndarray of int, shape (n,)
-        Category of each respondent.
-    totals : sequence of ndarray
-        Population of each category, > 0 where the sample has respondents.
-    most : int
-        Sweeps over the margins at most.
-
-    Raises
-    ------
-    DataError
-        If it does not converge.
+    Each margin has the category of each respondent, shape (n,), and the population of each category, > 0 where the
+    sample has respondents; `most` is the number of sweeps. Raises DataError if it does not converge.
     """
     w, misfit = w.astype(float), np.inf
+    pairs = list(zip(margins, totals, strict=True))
     for _ in range(most):
-        for margin, total in zip(margins, totals, strict=True):
+        for margin, total in pairs:
             now = np.bincount(margin, w, len(total))
             w = w * np.divide(total, now, out=np.ones_like(now), where=now > 0)[margin]
-        misfit = max(
-            float(np.max(abs(np.bincount(m, w, len(t)) / t - 1))) for m, t in zip(margins, totals, strict=True)
-        )
+        misfit = max(float(np.max(abs(np.bincount(margin, w, len(total)) / total - 1))) for margin, total in pairs)
         if misfit < TOLERANCE:
             return w
     raise _unmet(misfit, most)
@@ -69,21 +56,10 @@ def calibrate(
     bounds: tuple[float, float] | None = None,
     most: int = 100,
 ) -> Floats:
-    """Return weights with sum_i w_i x_i = totals, by Newton's method.
+    """Return weights with sum_i w_i x_i = totals, by Newton's method; F by `method` and `bounds`.
 
-    Parameters
-    ----------
-    w : ndarray, shape (n,)
-    x : ndarray or sparse array, shape (n, p)
-        Covariates, an intercept among them if the population's size is to be met; redundant columns are allowed.
-    totals : ndarray, shape (p,)
-    method, bounds : str, (float, float)
-        F of the module's docstring; `linear` may be cut at bounds, `logit` needs them.
-
-    Raises
-    ------
-    DataError
-        If bounds are no interval around 1, or the totals cannot be met.
+    The covariates x, shape (n, p), hold an intercept if the population's size is to be met, and may be redundant.
+    Raises DataError if bounds are no interval around 1, or the totals cannot be met.
     """
     if (method == "logit" and bounds is None) or (bounds is not None and not 0 <= bounds[0] < 1 < bounds[1]):
         raise DataError("calibration has no usable bounds", str(bounds), "0 <= lowest < 1 < highest", "correct them")
@@ -122,54 +98,35 @@ def _factor(u: Floats, method: str, bounds: tuple[float, float] | None) -> tuple
 
 
 def _unmet(misfit: float, most: int) -> DataError:
-    return DataError(
-        "calibration does not converge",
-        f"a total is missed by {100 * misfit:.3g}% after {most} rounds",
-        "all totals met",
-        "check that margins agree with each other, merge small categories, or widen the bounds",
-    )
+    missed = f"a total is missed by {100 * misfit:.3g}% after {most} rounds"
+    hint = "check that margins agree with each other, merge small categories, or widen the bounds"
+    return DataError("calibration does not converge", missed, "all totals met", hint)
 
 
 def indicators(margins: Sequence[Ints], sizes: Sequence[int]) -> sp.csr_array:
     """Return the (n, sum of sizes) sparse matrix of categories of all margins."""
     offset = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    n, k = len(margins[0]), len(margins)
-    columns = np.column_stack([m + o for m, o in zip(margins, offset, strict=True)]).ravel()
-    return sp.csr_array((np.ones(n * k), columns, np.arange(0, n * k + 1, k)), shape=(n, int(sum(sizes))))
+    n, width = len(margins[0]), len(margins)
+    columns = np.column_stack([margin + start for margin, start in zip(margins, offset, strict=True)]).ravel()
+    return sp.csr_array((np.ones(n * width), columns, np.arange(0, n * width + 1, width)), shape=(n, int(sum(sizes))))
 
 
 def credit(
     z: Floats, w: Floats, domain: Ints, n_domains: int, x: sp.csr_array, base: Floats
 ) -> tuple[sp.csr_array, Floats]:
-    """Return the extra terms by which calibration changes linearised variables; see `variance.covariance`.
+    """Return the extra terms by which calibration changes linearised variables z, (n, D); see `variance.covariance`.
 
-    Parameters
-    ----------
-    z : ndarray, shape (n, D)
-    w : ndarray, shape (n,)
-        Calibrated weights.
-    domain : ndarray of int, shape (n,)
-    n_domains : int
-    x : sparse array, shape (n, p)
-        Covariates of the calibration.
-    base : ndarray, shape (n,)
-        Weights of the regression: those before calibration. (R's `rake` regresses without weights: ones.)
-
-    Returns
-    -------
-    extra : sparse array, shape (n, p)
-        -w_i x_i.
-    coefficient : ndarray, shape (n_domains, p, D)
-        B per domain: linear time, because u is zero outside its domain.
+    With w the calibrated weights and `base` those before it, of the regression (R's `rake` regresses without weights:
+    ones): -w_i x_i, sparse (n, p), and B per domain, (n_domains, p, D), in linear time as u is zero outside its domain.
     """
     inside = np.flatnonzero(domain >= 0)
     inverse = pinvh((x.T @ (sp.diags_array(base) @ x)).toarray())
-    out = np.empty((n_domains, x.shape[1], z.shape[1]))
+    coefficient = np.empty((n_domains, x.shape[1], z.shape[1]))
     for d in range(z.shape[1]):
         base_u = (base * z[:, d] / w)[inside]
         of_domain = sp.csr_array((base_u, (domain[inside], inside)), shape=(n_domains, len(z)))
-        out[:, :, d] = (of_domain @ x) @ inverse
-    return sp.csr_array(sp.diags_array(-w) @ x), out
+        coefficient[:, :, d] = (of_domain @ x) @ inverse
+    return sp.csr_array(sp.diags_array(-w) @ x), coefficient
 
 
 def greg(
@@ -179,18 +136,14 @@ def greg(
 
     Parameters
     ----------
-    y : ndarray, shape (n, D); NaN where missing
-    x : ndarray, shape (n, p)
-        Covariates of the respondents, the first an intercept.
-    xbar : ndarray, shape (n_domains, p)
-        Population means of the covariates.
-    w, domain, n_domains : as in `hajek`
+    y, w, domain, n_domains : as in `hajek`
+    x, xbar : ndarray, shapes (n, p) and (n_domains, p)
+        Covariates of the respondents, the first an intercept, and their population means.
 
     Returns
     -------
     mean : ndarray, shape (n_domains, D); NaN where nobody answered
-    z : ndarray, shape (n, D)
-    extra, coefficient : ndarray, shapes (n, D p) and (n_domains, D p, D), for `variance.covariance`
+    z, extra, coefficient : ndarray, shapes (n, D), (n, D p) and (n_domains, D p, D), for `variance.covariance`
     """
     n, p = x.shape
     dims = y.shape[1]

@@ -58,42 +58,28 @@ def overview(books: Sequence[Codebook]) -> list[list[str]]:
 def page(books: Sequence[Codebook], subdimensions: Sequence[str]) -> str:
     """Return the sources as a Markdown page."""
     rows = [
-        [f"[{name}](#{name})", *row, *("x" if s in b.subdimensions else "" for s in subdimensions)]
-        for b, (name, *row) in zip(books, overview(books), strict=True)
+        [f"[{name}](#{name})", *row, *("x" if name in book.subdimensions else "" for name in subdimensions)]
+        for book, (name, *row) in zip(books, overview(books), strict=True)
     ]
-    out = [PAGE, *_table([*HEADINGS, *subdimensions], rows)]
-    for b in books:
-        facts = {
-            "Kind": b.kind + "; modelled: its figures are estimates themselves" * b.modelled,
-            "Owner": b.owner,
-            "Mode": b.mode,
-            "Period": b.period,
-            "Level": b.level,
-            "Licence": b.licence,
-            "Missing codes": ", ".join(map(str, b.missing)),
-            "Scored when": f"at least {b.min_share_answered:.0%} of the items is answered" * bool(b.scales),
-            "References": "; ".join(b.references),
-        }
-        out += ["", f"## {b.id}", "", f"**{b.nl}** ({b.en})", "", b.about, ""]
-        out += [f"- {name}: {text}" for name, text in facts.items() if text]
-        for s in b.scales:
-            out += ["", f"`{s.id}` ({s.nl}) informs `{s.subdimension}`. Answers: {s.labels}. {s.about}".rstrip(), ""]
-            items = [[f"`{i.name}`", i.about, str(i.worst), str(i.best)] for i in s.items]
-            out += _table(["item", "about", "scores 0", "scores 10"], items)
-        if b.indicators:
-            figures = [
-                (
-                    f"`{i.name}`",
-                    i.nl + f": {i.about}" * bool(i.about) + " (sensitive)" * i.sensitive,
-                    i.unit,
-                    i.transform,
-                    ", ".join(i.informs),
-                    ", ".join(f"`{c}`" for c in i.columns),
-                )
-                for i in b.indicators
-            ]
-            out += ["", *_table(["indicator", "about", "unit", "transform", "informs", "columns"], figures)]
-    return "\n".join(out) + "\n"
+    lines = [PAGE, *_table([*HEADINGS, *subdimensions], rows)]
+    for book in books:
+        facts = {**book.facts, "references": "; ".join(book.references)}
+        lines += ["", f"## {book.id}", "", f"**{book.nl}** ({book.en})", "", book.about, ""]
+        titles = {name: "Missing codes" if name == "missing" else name.capitalize() for name in facts}
+        lines += [f"- {titles[name]}: {text}" for name, text in facts.items() if text]
+        for scale in book.scales:
+            informs = f"`{scale.id}` ({scale.nl}) informs `{scale.subdimension}`."
+            lines += ["", f"{informs} Answers: {scale.labels}. {scale.about}".rstrip(), ""]
+            items = [[f"`{item.name}`", item.about, str(item.worst), str(item.best)] for item in scale.items]
+            lines += _table(["item", "about", "scores 0", "scores 10"], items)
+        if book.indicators:
+            figures = []
+            for item in book.indicators:
+                about = item.nl + f": {item.about}" * bool(item.about) + " (sensitive)" * item.sensitive
+                columns = ", ".join(f"`{column}`" for column in item.columns)
+                figures.append((f"`{item.name}`", about, item.unit, item.transform, ", ".join(item.informs), columns))
+            lines += ["", *_table(["indicator", "about", "unit", "transform", "informs", "columns"], figures)]
+    return "\n".join(lines) + "\n"
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

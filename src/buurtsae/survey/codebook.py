@@ -38,16 +38,9 @@ class Item:
 
 @dataclass(frozen=True)
 class Scale:
-    """Items with the same answers.
+    """Items with the same answers, scored when at least `min_share_answered` of them is answered.
 
-    Attributes
-    ----------
-    id, nl, subdimension : str
-    items : tuple of Item
-    min_share_answered : float
-        The scale is scored when at least this share of its items is answered.
-    about : str
-    answers : mapping of code to label, sorted by code
+    `answers` are the labels by code, sorted by code.
     """
 
     id: str
@@ -116,7 +109,7 @@ class Indicator:
         """
         names = list(columns)
         known = (re.compile(rf"{re.escape(name)}(_\d+)?") for name in (self.name, *self.columns))
-        return tuple(dict.fromkeys(c for pattern in known for c in names if pattern.fullmatch(c)))
+        return tuple(dict.fromkeys(column for pattern in known for column in names if pattern.fullmatch(column)))
 
 
 @dataclass(frozen=True)
@@ -190,12 +183,8 @@ class Codebook:
 
         path = Path(source)
         if path.suffix != ".toml" and str(source) not in available():
-            raise DataError(
-                f"source {cut(str(source))!r} has no codebook",
-                cut(repr(str(source))),
-                ", ".join(available()),
-                "name one of these, or give the path of your own codebook (TOML)",
-            )
+            expected, hint = ", ".join(available()), "name one of these, or give the path of your own codebook (TOML)"
+            raise DataError(f"source {cut(str(source))!r} has no codebook", cut(repr(str(source))), expected, hint)
         inside = Path(str(resources.files("buurtsae.survey"))) / "codebooks" / f"{source}.toml"
         text, raw = read_toml(path if path.suffix == ".toml" else inside, f"codebook {cut(path.name)}")
         return _built(parse(text, raw, path.stem))
@@ -203,22 +192,31 @@ class Codebook:
     @property
     def items(self) -> tuple[Item, ...]:
         """All items of all scales."""
-        return tuple(i for s in self.scales for i in s.items)
+        return tuple(item for scale in self.scales for item in scale.items)
 
     @property
     def subdimensions(self) -> tuple[str, ...]:
         """Sub-dimensions this source informs, in order of first appearance."""
-        return tuple(
-            dict.fromkeys([*(s.subdimension for s in self.scales), *(d for i in self.indicators for d in i.informs)])
-        )
+        registered = [name for figure in self.indicators for name in figure.informs]
+        return tuple(dict.fromkeys([*(scale.subdimension for scale in self.scales), *registered]))
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is known of the source, in words; empty where it is not."""
+        return {
+            "kind": self.kind + "; modelled: its figures are estimates themselves" * self.modelled,
+            **{name: getattr(self, name) for name in ("owner", "mode", "period", "level", "licence")},
+            "missing": ", ".join(map(str, self.missing)),
+            "scored when": f"at least {self.min_share_answered:.0%} of the items is answered" * bool(self.scales),
+        }
 
     def of(self, subdimension: str) -> tuple[Item, ...]:
         """Return the items that inform a sub-dimension."""
-        return tuple(i for i in self.items if i.subdimension == subdimension)
+        return tuple(item for item in self.items if item.subdimension == subdimension)
 
     def scales_of(self, subdimension: str) -> tuple[Scale, ...]:
         """Return the scales that inform a sub-dimension."""
-        return tuple(s for s in self.scales if s.subdimension == subdimension)
+        return tuple(scale for scale in self.scales if scale.subdimension == subdimension)
 
     def __str__(self) -> str:
         return self.explained()
@@ -229,7 +227,7 @@ class Codebook:
 
     def explained(self, width: int = 100) -> str:
         """Return the codebook in words, in lines of at most `width` characters."""
-        wide = max([12, *(len(i.name) for i in self.items)])
+        wide = max([12, *(len(item.name) for item in self.items)])
 
         def line(name: str, text: str, indent: int = 2) -> str:
             start = f"{' ' * indent}{name:<{wide + 4 - indent}} "
@@ -239,49 +237,39 @@ class Codebook:
             text = f"{nl or name} ({name}): {', '.join(informs)}"
             return "\n" + fill(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
-        facts = {
-            "in English": self.en,
-            "about": self.about,
-            "kind": self.kind + "; modelled: its figures are estimates themselves" * self.modelled,
-            "owner": self.owner,
-            "mode": self.mode,
-            "period": self.period,
-            "level": self.level,
-            "licence": self.licence,
-            "missing": ", ".join(map(str, self.missing)),
-            "scored when": f"at least {self.min_share_answered:.0%} of the items is answered" * bool(self.scales),
-        }
-        out = [f"{self.id}: {self.nl}", *(line(name, text) for name, text in facts.items() if text)]
-        out += [line("" if k else "references", text) for k, text in enumerate(self.references)]
+        facts = {"in English": self.en, "about": self.about, **self.facts}
+        lines = [f"{self.id}: {self.nl}", *(line(name, text) for name, text in facts.items() if text)]
+        lines += [line("" if place else "references", text) for place, text in enumerate(self.references)]
         for scale in self.scales:
-            ways = Counter((i.worst, i.best) for i in scale.items)
+            ways = Counter((item.worst, item.best) for item in scale.items)
             worst, best = ways.most_common(1)[0][0]
-            out += [head(scale.nl, scale.id, [scale.subdimension])]
-            out += [line("about", scale.about, 4)] if scale.about else []
-            out += [line("answers", f"{scale.labels} ({worst} scores 0, {best} scores 10)", 4)]
+            lines += [head(scale.nl, scale.id, [scale.subdimension])]
+            lines += [line("about", scale.about, 4)] if scale.about else []
+            lines += [line("answers", f"{scale.labels} ({worst} scores 0, {best} scores 10)", 4)]
             if scale.min_share_answered != self.min_share_answered:
-                out += [line("scored when", f"at least {scale.min_share_answered:.0%} of the items is answered", 4)]
-            for i in scale.items:
-                turned = f" (reversed: {i.worst} scores 0, {i.best} scores 10)" * ((i.worst, i.best) != (worst, best))
-                out += [line(i.name, i.about + turned, 4)]
+                lines += [line("scored when", f"at least {scale.min_share_answered:.0%} of the items is answered", 4)]
+            for item in scale.items:
+                turned = item.worst != worst or item.best != best
+                ends = f" (reversed: {item.worst} scores 0, {item.best} scores 10)" if turned else ""
+                lines += [line(item.name, item.about + ends, 4)]
         for figure in self.indicators:
             marks = [mark for mark in ("modelled", "sensitive") if getattr(figure, mark)]
-            out += [head(figure.nl, figure.name, figure.informs)]
-            out += [line("about", figure.about, 4)] if figure.about else []
-            out += [line("unit", "; ".join([figure.unit, f"transform {figure.transform}", *marks]), 4)]
-            out += [line("columns", ", ".join(figure.columns), 4)]
-        return "\n".join(out)
+            lines += [head(figure.nl, figure.name, figure.informs)]
+            lines += [line("about", figure.about, 4)] if figure.about else []
+            lines += [line("unit", "; ".join([figure.unit, f"transform {figure.transform}", *marks]), 4)]
+            lines += [line("columns", ", ".join(figure.columns), 4)]
+        return "\n".join(lines)
 
 
 def _built(book: BookPart) -> Codebook:
     """A codebook from its file: what an item or an indicator does not say is that of its scale or source."""
     share = 1.0 if book.min_share_answered is None else book.min_share_answered  # None: an objective source
     scales = []
-    for s in book.scale:
-        codes = tuple(sorted(s.answers))
-        items = tuple(Item(i.name, s.subdimension, *s.ends(i), codes, i.about, s.id) for i in s.items)
-        least = share if s.min_share_answered is None else s.min_share_answered
-        scales.append(Scale(s.id, s.nl, s.subdimension, items, least, s.about, {c: s.answers[c] for c in codes}))
+    for part in book.scale:
+        answers = dict(sorted(part.answers.items()))
+        items = [Item(i.name, part.subdimension, *part.ends(i), tuple(answers), i.about, part.id) for i in part.items]
+        least = share if part.min_share_answered is None else part.min_share_answered
+        scales.append(Scale(part.id, part.nl, part.subdimension, tuple(items), least, part.about, answers))
     indicators = tuple(
         Indicator(**i.model_dump() | {"modelled": book.modelled if i.modelled is None else i.modelled})
         for i in book.indicator
@@ -298,4 +286,4 @@ def titled(source: str) -> Codebook:
 def available() -> list[str]:
     """Return the identifiers of the codebooks in the package."""
     folder = resources.files("buurtsae.survey") / "codebooks"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))

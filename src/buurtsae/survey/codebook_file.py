@@ -115,7 +115,8 @@ class _Places:
 
     def __init__(self, text: str, raw: dict[str, Any], name: str) -> None:
         self.lines = [re.sub(r"(^|\s)#.*", "", line) for line in text.splitlines()]
-        self.heads = [i for i, line in enumerate(self.lines) if re.match(r"\s*\[\[\s*(scale|indicator)\s*\]\]", line)]
+        head = re.compile(r"\s*\[\[\s*(scale|indicator)\s*\]\]")
+        self.heads = [number for number, line in enumerate(self.lines) if head.match(line)]
         self.raw, self.book = raw, str(raw.get("id", name))
 
     def __call__(self, *loc: int | str) -> str:
@@ -134,43 +135,41 @@ class _Places:
         heads = self.heads
         first, last = -1, heads[0] if heads else len(self.lines)
         if len(loc) > 1 and isinstance(loc[1], int) and loc[0] in ("scale", "indicator"):
-            tables = [i for i in heads if re.search(rf"\b{loc[0]}\b", self.lines[i])]
+            tables = [number for number in heads if re.search(rf"\b{loc[0]}\b", self.lines[number])]
             if loc[1] >= len(tables):  # written in another way, as scale = [{...}]
                 return self.line(loc[:1])
             first = tables[loc[1]]
-            last = next((i for i in heads if i > first), len(self.lines))
+            last = next((number for number in heads if number > first), len(self.lines))
             if loc[2:3] == ("items",) and len(loc) > 3 and isinstance(loc[3], int):
                 items = self.raw["scale"][loc[1]]["items"]
-                names = [i for i in range(first, last) for _ in re.findall(r"\bname[\"']?\s*=", self.lines[i])]
-                named = [k for k, item in enumerate(items) if isinstance(item, dict) and "name" in item]
+                name = re.compile(r"\bname[\"']?\s*=")
+                names = [number for number in range(first, last) for _ in name.findall(self.lines[number])]
+                named = [place for place, item in enumerate(items) if isinstance(item, dict) and "name" in item]
                 if loc[3] in named and len(names) == len(named):
                     return names[named.index(loc[3])] + 1
             loc = loc[2:]
         key = re.compile(rf"\s*\[*{re.escape(str(loc[0]))}\s*[]=]") if loc else None
-        keys = [i for i in range(first + 1, last) if key and key.match(self.lines[i])]
+        keys = [number for number in range(first + 1, last) if key and key.match(self.lines[number])]
         return (keys[0] if keys else max(first, 0)) + 1
 
 
 def parse(text: str, raw: dict[str, Any], name: str) -> BookPart:
     """Return what a codebook's file holds; `name` is what to call it when it does not say.
 
-    Raises
-    ------
-    ProblemsError or DataError
-        What cannot be read, or else all contradictions, each with its line.
+    Raises ProblemsError or DataError on what cannot be read, or else on all contradictions, each with its line.
     """
     places, problems = _Places(text, raw, name), Problems()
     try:
         book = BookPart.model_validate(raw)
     except ValidationError as error:
-        for e in error.errors():
-            *inner, last = e["loc"]
-            if e["type"] == "missing":
+        for fault in error.errors():
+            *inner, last = fault["loc"]
+            if fault["type"] == "missing":
                 problems.add(f"{places(*inner)}: key `{last}` is absent", "nothing", "a value", "add it")
             else:
-                key = ".".join(str(part) for part in e["loc"] if part != "[key]")
-                what, got = f"{places(*e['loc'])}: {key} is not right", cut(repr(e["input"]))
-                problems.add(what, got, e["msg"], "correct the value")
+                key = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+                what, value = f"{places(*fault['loc'])}: {key} is not right", cut(repr(fault["input"]))
+                problems.add(what, value, fault["msg"], "correct the value")
         problems.raise_if_any()
         raise AssertionError("a ValidationError has errors") from error
     _check(book, places, problems)
@@ -186,76 +185,62 @@ def _check(book: BookPart, at: _Places, problems: Problems) -> None:
             problems.add(f"{at(key)}: unknown {key}", repr(value), ", ".join(known), f"correct `{key}`")
     if not re.fullmatch(r"[a-z0-9_]+", book.id):
         problems.add(f"{at('id')}: the identifier", repr(book.id), "small letters, digits and _", "rename it")
-    if not book.references or not all(r.strip() for r in book.references):
-        problems.add(
-            f"{at('references')}: no references", str(list(book.references)), "where the source is described", "add one"
-        )
+    if not book.references or not all(reference.strip() for reference in book.references):
+        what = f"{at('references')}: no references"
+        problems.add(what, str(list(book.references)), "where the source is described", "add one")
     for key, kinds, other in (("scale", KINDS[:2], "indicators"), ("indicator", KINDS[2:], "scales with items")):
         parts = getattr(book, key)
         if book.kind in KINDS and book.kind not in kinds and parts:
-            problems.add(
-                f"{at(key, 0)}: `[[{key}]]` in a source of kind {book.kind}",
-                f"{len(parts)}",
-                other,
-                "correct `kind`, or remove it",
-            )
+            hint = "correct `kind`, or remove it"
+            problems.add(f"{at(key, 0)}: `[[{key}]]` in a source of kind {book.kind}", f"{len(parts)}", other, hint)
         if book.kind in kinds and not parts:
             problems.add(f"{at('kind')}: no `[[{key}]]`", "0", f"1 or more in a source of kind {book.kind}", "add one")
     if book.scale and book.min_share_answered is None:
-        problems.add(
-            f"{at()}: key `min_share_answered` is absent", "nothing", "the source's rule for missing items", "add it"
-        )
+        what = f"{at()}: key `min_share_answered` is absent"
+        problems.add(what, "nothing", "the source's rule for missing items", "add it")
     _check_share(book.min_share_answered, at("min_share_answered"), problems)
-    _check_twice("scale", [(s.id, ("scale", k)) for k, s in enumerate(book.scale)], at, problems)
+    _check_twice("scale", [(scale.id, ("scale", place)) for place, scale in enumerate(book.scale)], at, problems)
     items = [(i.name, ("scale", k, "items", m)) for k, s in enumerate(book.scale) for m, i in enumerate(s.items)]
     _check_twice("item", items, at, problems)
     _check_twice("indicator", [(i.name, ("indicator", k)) for k, i in enumerate(book.indicator)], at, problems)
-    for k, scale in enumerate(book.scale):
-        _check_scale(scale, k, set(book.missing), at, problems)
-    for k, indicator in enumerate(book.indicator):
+    for place, scale in enumerate(book.scale):
+        _check_scale(scale, place, set(book.missing), at, problems)
+    for place, indicator in enumerate(book.indicator):
         if indicator.transform not in TRANSFORMS:
-            where = at("indicator", k, "transform")
+            where = at("indicator", place, "transform")
             problems.add(f"{where}: unknown transform", repr(indicator.transform), ", ".join(TRANSFORMS), "correct it")
         if indicator.range is not None and not indicator.range[0] < indicator.range[1]:
-            where, got = at("indicator", k, "range"), str(list(indicator.range))
-            problems.add(f"{where}: the range is empty", got, "the least and the largest value", "correct it")
+            where, ends = at("indicator", place, "range"), str(list(indicator.range))
+            problems.add(f"{where}: the range is empty", ends, "the least and the largest value", "correct it")
         for key in ("informs", "columns"):
             if not getattr(indicator, key):
-                problems.add(f"{at('indicator', k, key)}: {key} is empty", "nothing", "1 or more names", "complete it")
+                where = at("indicator", place, key)
+                problems.add(f"{where}: {key} is empty", "nothing", "1 or more names", "complete it")
 
 
 def _check_scale(scale: ScalePart, k: int, missing: set[int], at: _Places, problems: Problems) -> None:
-    codes, where = sorted(scale.answers), ("scale", k)
-    items: list[tuple[ItemPart, tuple[int | str, ...]]] = [(i, (*where, "items", m)) for m, i in enumerate(scale.items)]
-    for i, loc in items:
-        if RESERVED.fullmatch(i.name):
-            problems.add(f"{at(*loc)}: the name is taken", i.name, "no column of the design", "rename the item")
+    codes = sorted(scale.answers)
+    where: tuple[int | str, ...] = ("scale", k)
+    items = [(item, (*where, "items", place)) for place, item in enumerate(scale.items)]
+    for item, loc in items:
+        if RESERVED.fullmatch(item.name):
+            problems.add(f"{at(*loc)}: the name is taken", item.name, "no column of the design", "rename the item")
     if not scale.items:
-        problems.add(
-            f"{at(*where, 'items')}: the scale has no items", "0", "1 or more", "add items, or remove the scale"
-        )
+        hint = "add items, or remove the scale"
+        problems.add(f"{at(*where, 'items')}: the scale has no items", "0", "1 or more", hint)
     if both := sorted(missing & set(codes)):
-        problems.add(
-            f"{at(*where, 'answers')}: a code is an answer and missing",
-            shown(both),
-            "one of the two",
-            "correct `missing`",
-        )
+        hint = "correct `missing`"
+        problems.add(f"{at(*where, 'answers')}: a code is an answer and missing", shown(both), "one of the two", hint)
     _check_share(scale.min_share_answered, at(*where, "min_share_answered"), problems)
     if len(codes) < 2:
-        problems.add(
-            f"{at(*where, 'answers')}: the scale has no two answers", str(len(codes)), "2 or more", "complete `answers`"
-        )
+        hint = "complete `answers`"
+        problems.add(f"{at(*where, 'answers')}: the scale has no two answers", str(len(codes)), "2 or more", hint)
         return
-    turned = [(*scale.ends(i), loc) for i, loc in items if i.worst is not None or i.best is not None]
+    turned = [(*scale.ends(item), loc) for item, loc in items if item.worst is not None or item.best is not None]
     for worst, best, loc in [(scale.worst, scale.best, (*where, "worst")), *turned]:
         if {worst, best} != {codes[0], codes[-1]}:
-            problems.add(
-                f"{at(*loc)}: worst and best are not the ends of the scale",
-                f"worst {worst}, best {best}",
-                f"{codes[0]} and {codes[-1]}",
-                "correct the item or its scale",
-            )
+            what, hint = f"{at(*loc)}: worst and best are not the ends of the scale", "correct the item or its scale"
+            problems.add(what, f"worst {worst}, best {best}", f"{codes[0]} and {codes[-1]}", hint)
 
 
 def _check_share(share: float | None, where: str, problems: Problems) -> None:
@@ -267,12 +252,8 @@ def _check_twice(kind: str, named: Sequence[tuple[str, Loc]], at: _Places, probl
     first: dict[str, Loc] = {}
     for name, loc in named:
         if first.setdefault(name, loc) is not loc:
-            problems.add(
-                f"{at(*loc)}: the {kind} occurs twice",
-                f"also in line {at.line(first[name])}",
-                "1",
-                "rename or remove one",
-            )
+            hint = "rename or remove one"
+            problems.add(f"{at(*loc)}: the {kind} occurs twice", f"also in line {at.line(first[name])}", "1", hint)
 
 
 def _known_keys(part: _Part, loc: tuple[int | str, ...], at: _Places, problems: Problems) -> None:
@@ -281,6 +262,6 @@ def _known_keys(part: _Part, loc: tuple[int | str, ...], at: _Places, problems: 
         problems.add(f"{at(*loc, key)}: unknown key `{key}`", repr(key), ", ".join(known), "correct or remove it")
     for key in known:
         value = getattr(part, key)
-        for k, inner in enumerate(value if isinstance(value, tuple) else ()):
+        for place, inner in enumerate(value if isinstance(value, tuple) else ()):
             if isinstance(inner, _Part):
-                _known_keys(inner, (*loc, key, k), at, problems)
+                _known_keys(inner, (*loc, key, place), at, problems)

@@ -78,47 +78,41 @@ class Concept:
         from pydantic import TypeAdapter, ValidationError  # takes long to import
 
         source = Path(str(resources.files("buurtsae.survey"))) / "concept.toml" if path is None else Path(path)
-        _, raw = read_toml(source, "the concept")
+        raw = read_toml(source, "the concept")[1]
         form = "[[node]] tables as in the package's concept"
         try:
             nodes = TypeAdapter(list[Measure]).validate_python(raw.get("node"))
             scale = TypeAdapter(Scale).validate_python(raw["scale"]) if "scale" in raw else SCORE
         except ValidationError as error:
             where = "node" if error.title.startswith("list") else "scale"
-            got = shown(f"{'.'.join(map(str, (where, *e['loc'])))}: {e['msg']}" for e in error.errors())
-            raise DataError("the concept cannot be read", got, form, "correct it") from error
+            faults = shown(f"{'.'.join(map(str, (where, *fault['loc'])))}: {fault['msg']}" for fault in error.errors())
+            raise DataError("the concept cannot be read", faults, form, "correct it") from error
         if len(nodes) > MOST:
             raise DataError("the concept has too many nodes", str(len(nodes)), f"at most {MOST}", "leave some out")
-        ids = [n.id for n in nodes]
+        ids = [node.id for node in nodes]
         problems = Problems()
-        for n in nodes:
-            where = f"the concept's node {n.id!r}"
-            if not re.fullmatch(r"[a-z][a-z0-9_]*", n.id) or RESERVED.fullmatch(n.id):
-                problems.add(
-                    f"{where} cannot have this identifier",
-                    repr(n.id),
-                    "small letters, digits and _; no column's name",
-                    "rename it",
-                )
-            if ids.count(n.id) > 1:
+        for node in nodes:
+            where = f"the concept's node {node.id!r}"
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", node.id) or RESERVED.fullmatch(node.id):
+                what = f"{where} cannot have this identifier"
+                problems.add(what, repr(node.id), "small letters, digits and _; no column's name", "rename it")
+            if ids.count(node.id) > 1:
                 problems.add(f"{where} occurs twice", "2 nodes", "1", "rename or remove one")
-            if n.parent is not None and n.parent not in ids:
-                problems.add(f"{where} has an unknown parent", repr(n.parent), shown(ids, 10), "correct `parent`")
-            if not LEAST <= n.weight <= 1 / LEAST:
-                problems.add(f"{where} has no positive weight", str(n.weight), RANGE, "correct `weight`")
-        if sum(n.parent is None for n in nodes) != 1:
-            problems.add(
-                "the concept has not one total", "several or no roots", "one node without parent", "correct it"
-            )
+            if node.parent is not None and node.parent not in ids:
+                problems.add(f"{where} has an unknown parent", repr(node.parent), shown(ids, 10), "correct `parent`")
+            if not LEAST <= node.weight <= 1 / LEAST:
+                problems.add(f"{where} has no positive weight", str(node.weight), RANGE, "correct `weight`")
+        if sum(node.parent is None for node in nodes) != 1:
+            hint = "correct it"
+            problems.add("the concept has not one total", "several or no roots", "one node without parent", hint)
         problems.raise_if_any()
-        rooted = {n.id for n in nodes if n.parent is None}
-        while more := {n.id for n in nodes if n.parent in rooted} - rooted:
+        rooted = {node.id for node in nodes if node.parent is None}
+        while more := {node.id for node in nodes if node.parent in rooted} - rooted:
             rooted |= more
-        if loose := [i for i in ids if i not in rooted]:
-            raise DataError(
-                "the concept has a circle", shown(loose), "a tree: every node below the total", "correct `parent`"
-            )
-        return cls({n.id: n for n in nodes}, scale)
+        if loose := [name for name in ids if name not in rooted]:
+            hint = "correct `parent`"
+            raise DataError("the concept has a circle", shown(loose), "a tree: every node below the total", hint)
+        return cls({node.id: node for node in nodes}, scale)
 
     @classmethod
     def of(cls, measures: Sequence[str]) -> Concept:
@@ -126,38 +120,38 @@ class Concept:
         known = cls.load()
         if set(measures) <= set(known.subdimensions):
             return known
-        return cls({m: Measure(m, m, m, m) for m in measures})
+        return cls({measure: Measure(measure, measure, measure, measure) for measure in measures})
 
     @cached_property
     def subdimensions(self) -> tuple[str, ...]:
         """The leaves, in file order: what the model estimates."""
-        parents = {n.parent for n in self.nodes.values()}
-        return tuple(i for i in self.nodes if i not in parents)
+        parents = {node.parent for node in self.nodes.values()}
+        return tuple(name for name in self.nodes if name not in parents)
 
     @cached_property
     def measures(self) -> tuple[str, ...]:
         """All measures: sub-dimensions, then the nodes above them, the total last."""
-        depth = {i: len(self._path(i)) for i in self.nodes}
-        inner = [i for i in self.nodes if i not in self.subdimensions]
-        return (*self.subdimensions, *sorted(inner, key=lambda i: -depth[i]))
+        depth = {name: len(self._path(name)) for name in self.nodes}
+        inner = [name for name in self.nodes if name not in self.subdimensions]
+        return (*self.subdimensions, *sorted(inner, key=lambda name: -depth[name]))
 
     def leaves(self, measure: str) -> tuple[str, ...]:
         """Return the sub-dimensions below a measure (itself, for a sub-dimension)."""
-        return tuple(s for s in self.subdimensions if measure in self._path(s))
+        return tuple(name for name in self.subdimensions if measure in self._path(name))
 
     @cached_property
     def matrix(self) -> Floats:
         """Weights of the sub-dimensions in each measure, shape (n_measures, n_subdimensions); rows sum to 1."""
         rows: dict[str, Floats] = dict(zip(self.subdimensions, np.eye(len(self.subdimensions)), strict=True))
         for measure in self.measures[len(self.subdimensions) :]:
-            parts = [n for n in self.nodes.values() if n.parent == measure]
-            total = sum(n.weight for n in parts)
-            rows[measure] = np.sum([n.weight / total * rows[n.id] for n in parts], axis=0)
-        return np.array([rows[m] for m in self.measures])
+            parts = [part for part in self.nodes.values() if part.parent == measure]
+            total = sum(part.weight for part in parts)
+            rows[measure] = np.sum([part.weight / total * rows[part.id] for part in parts], axis=0)
+        return np.array([rows[measure] for measure in self.measures])
 
     def matrix_of(self, subdimensions: Sequence[str]) -> pd.DataFrame:
         """Return the weights (measures x given sub-dimensions) of the measures that these suffice for."""
-        known = [m for m in self.measures if set(self.leaves(m)) <= set(subdimensions)]
+        known = [measure for measure in self.measures if set(self.leaves(measure)) <= set(subdimensions)]
         every = pd.DataFrame(self.matrix, index=list(self.measures), columns=list(self.subdimensions))
         return every.loc[known, list(subdimensions)]
 
@@ -177,14 +171,13 @@ class Concept:
         problems = Problems()
         for name, weight in weights.items():
             if name not in self.nodes or self.nodes[name].parent is None:
-                parts = [i for i, n in self.nodes.items() if n.parent is not None]
-                problems.add(
-                    "weights are of no part of the concept", repr(name), shown(parts, 10), "choose one of these"
-                )
+                parts = [name for name, node in self.nodes.items() if node.parent is not None]
+                hint = "choose one of these"
+                problems.add("weights are of no part of the concept", repr(name), shown(parts, 10), hint)
             elif not LEAST <= weight <= 1 / LEAST:
                 problems.add(f"the weight of {name} is not positive", str(weight), RANGE, "correct it")
         problems.raise_if_any()
-        nodes = {i: replace(n, weight=weights.get(i, n.weight)) for i, n in self.nodes.items()}
+        nodes = {name: replace(node, weight=weights.get(name, node.weight)) for name, node in self.nodes.items()}
         return replace(self, nodes=nodes)
 
     def score(self, survey: Survey, method: str = "sum") -> Scores:
@@ -203,21 +196,14 @@ class Concept:
         ModelError
             If there is no such method, or the graded response model does not converge.
         """
-        unknown = sorted({i.subdimension for i in survey.codebook.items} - set(self.subdimensions))
-        if unknown:
-            raise DataError(
-                f"codebook {survey.codebook.id} informs unknown sub-dimensions",
-                ", ".join(unknown),
-                ", ".join(self.subdimensions),
-                "correct the codebook, or load the concept it belongs to",
-            )
+        if unknown := sorted({item.subdimension for item in survey.codebook.items} - set(self.subdimensions)):
+            what = f"codebook {survey.codebook.id} informs unknown sub-dimensions"
+            hint = "correct the codebook, or load the concept it belongs to"
+            raise DataError(what, ", ".join(unknown), ", ".join(self.subdimensions), hint)
         if not self.scale.bounded:
-            raise DataError(
-                "answers are scored between two ends",
-                f"a concept of figures {self.scale.range}",
-                "`lower` and `upper` in its table [scale]",
-                "give both, or start from direct estimates",
-            )
+            what, hint = "answers are scored between two ends", "give both, or start from direct estimates"
+            ends = "`lower` and `upper` in its table [scale]"
+            raise DataError(what, f"a concept of figures {self.scale.range}", ends, hint)
         scores, names = score(survey, self.subdimensions, method), list(self.subdimensions)
         rescaled = self.scale.lower + self.scale.point * scores.frame[names]
         errors = None if scores.errors is None else self.scale.point * scores.errors

@@ -14,12 +14,11 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.codes import clean
-from buurtsae.errors import BuurtsaeError, DataError, Problems, cut, shown
+from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.scale import Scale
 from buurtsae.sparse import Floats
 from buurtsae.survey.direct import DirectEstimates
-from buurtsae.survey.frames import check_codes, left_out, number
+from buurtsae.survey.frames import by_code, left_out
 from buurtsae.survey.source_estimates import SourceEstimates
 
 Beside = Literal["trials", "exposure"]
@@ -110,35 +109,27 @@ class AreaCounts(DirectEstimates):
         figures = list(dict.fromkeys((*measures, *sizes)))
         if area not in frame and area in frame.index.names:
             frame = frame.reset_index(level=area)
-        if absent := [c for c in (area, *figures) if c not in frame]:
+        if absent := [name for name in (area, *figures) if name not in frame]:
             problems.add("the frame has no such columns", shown(absent), shown(frame.columns, 10), "correct the names")
         if len(set(measures)) < len(measures) or not measures or set(measures) & set(sizes):
-            got = f"y {shown(measures)}; {beside} {shown(sizes)}"
-            problems.add("columns of counts are given twice, or none", got, "a column each", "correct `y`")
+            names = f"y {shown(measures)}; {beside} {shown(sizes)}"
+            problems.add("columns of counts are given twice, or none", names, "a column each", "correct `y`")
         problems.raise_if_any()
-        if areas is None:
-            try:
-                areas = Areas.from_frame(frame.drop(columns=figures), code=area, year=year)
-            except BuurtsaeError as error:
-                problems.collect(error)
-        else:
-            check_codes(clean(frame[area]), areas, problems)
-        numbers = {c: number(frame[c], problems) for c in figures}
+        table, areas = by_code(frame, area, figures, areas, year, problems)
         problems.raise_if_any()
         assert areas is not None
-        table = pd.DataFrame(numbers).set_axis(clean(frame[area]).astype(object))
         for measure, of in zip(measures, sizes, strict=True):
             if len(lacking := table.index[table[measure].notna() & table[of].isna()]):
                 hint = "complete it, or empty the count: not observed"
                 problems.add(f"counts of {cut(measure)} have no {beside}", shown(lacking), "a number each", hint)
-        if none := [m for m in measures if table[m].isna().all()]:
+        if none := [measure for measure in measures if table[measure].isna().all()]:
             problems.add("measures have no count at all", shown(none), "a count in some areas", "leave them out")
         problems.raise_if_any()
         notes = left_out(list(table.index[table[measures].notna().any(axis=1)]), areas)
         table = table.reindex(areas.codes)
         counted, size = (table[list(names)].to_numpy(dtype=float) for names in (measures, sizes))
         seen = np.isfinite(counted) & areas.inhabited[:, None]
-        counted, size = (np.where(seen, x, np.nan) for x in (counted, size))
+        counted, size = (np.where(seen, values, np.nan) for values in (counted, size))
         source = _direct(counted, size, beside, areas, year)
         scale = Scale(0.0, 1.0 if beside == "trials" else np.inf)
         return cls(
@@ -154,7 +145,7 @@ def _direct(y: Floats, size: Floats, beside: Beside, areas: Areas, year: int) ->
     """Shares or rates with pooled variances; persons are trials, or those to whom it happened."""
     seen = size > 0
     row = np.flatnonzero(seen.any(axis=1))
-    y, n = (np.where(seen, x, 0.0)[row] for x in (y, size))
+    y, n = (np.where(seen, values, 0.0)[row] for values in (y, size))
     level = (y.sum(axis=0) + 0.5) / (n.sum(axis=0) + 1)  # never 0 or 1
     unit = level * (1 - level) if beside == "trials" else level
     inverse = np.divide(1.0, n, out=np.zeros_like(n), where=n > 0)
@@ -175,11 +166,11 @@ def _beside(trials: Names | None, exposure: Names | None, measures: int) -> tupl
     """Which of the two there is, and its column for each measure."""
     names = trials if exposure is None else exposure if trials is None else None
     if names is None:
-        got = "neither" if trials is None else "both"
+        number = "neither" if trials is None else "both"
         hint = "trials for a binomial model, exposure for a Poisson one"
-        raise DataError("counts need trials or an exposure", got, "one of the two", hint)
+        raise DataError("counts need trials or an exposure", number, "one of the two", hint)
     columns = [names] * measures if isinstance(names, str) else list(names)
     if len(columns) != measures:
-        got, expected = f"{len(columns)} columns", f"one, or {measures}: as many as measures"
-        raise DataError("trials or exposures do not match the counts", got, expected, "give one for each measure")
+        number, expected = f"{len(columns)} columns", f"one, or {measures}: as many as measures"
+        raise DataError("trials or exposures do not match the counts", number, expected, "give one for each measure")
     return "exposure" if trials is None else "trials", columns

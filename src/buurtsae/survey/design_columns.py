@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from buurtsae.areas.codes import CBS, CodeSystem
+from buurtsae.areas.codes import CodeSystem
+from buurtsae.areas.columns import numbers
 from buurtsae.errors import BuurtsaeError, DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
@@ -65,8 +66,8 @@ class DesignInfo:
     def sample(self, frame: pd.DataFrame) -> SampleDesign:
         """Return strata, clusters and population sizes of the respondents as arrays."""
         stratum, labels = pd.factorize(frame["stratum"], sort=True)
-        clusters = [frame[c].to_numpy() for c in self.clusters]
-        population = [frame[c].to_numpy(dtype=float) for c in self.population]
+        clusters = [frame[column].to_numpy() for column in self.clusters]
+        population = [frame[column].to_numpy(dtype=float) for column in self.population]
         return SampleDesign.of(stratum, clusters, population, self.lonely, list(labels))
 
     def replicate_weights(self, frame: pd.DataFrame) -> Replicates | None:
@@ -82,8 +83,8 @@ class DesignInfo:
         """Return the covariates that the weights were calibrated on, and the weights before; None without any."""
         if not self.margins:
             return None
-        x = indicators([frame[name].to_numpy() for name, _ in self.margins], [size for _, size in self.margins])
-        return x, frame["base_weight"].to_numpy(dtype=float)
+        names, sizes = zip(*self.margins, strict=True)
+        return indicators([frame[name].to_numpy() for name in names], sizes), frame["base_weight"].to_numpy(dtype=float)
 
 
 def add_design(
@@ -91,7 +92,6 @@ def add_design(
     raw: pd.DataFrame,
     file: str,
     problems: Problems,
-    *,
     stratified: bool,
     cluster: Sequence[str],
     fpc: Sequence[str],
@@ -99,18 +99,12 @@ def add_design(
     replicates: ReplicatePlan | None,
     lonely: Lonely,
     calibrate: Calibration | None,
-    level: str = "buurt",
-    system: CodeSystem = CBS,
+    level: str,
+    system: CodeSystem,
 ) -> tuple[pd.DataFrame, DesignInfo]:
     """Return the respondents with the columns of their design, and what these mean; problems are recorded.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Respondents with `area_code`, `weight` and `stratum`.
-    raw : DataFrame
-        The file, in the same order.
-    others : see `Survey.read`
+    `frame` has `area_code`, `weight` and `stratum`, `raw` is the file in the same order; others see `Survey.read`.
     """
     before, notes = len(problems.found), list[Note]()
     columns: dict[str, object] = {}
@@ -119,13 +113,14 @@ def add_design(
     if len(fpc) > max(len(cluster), 1):
         problems.add("more population sizes than stages", shown(fpc), f"{max(len(cluster), 1)}", "one column per stage")
         fpc = fpc[:1]
-    for k, name in enumerate(cluster):
+    for stage, name in enumerate(cluster):
         text = raw[name].astype("string")
-        if (n := int((text.isna() | (text == "")).sum())) > 0:
-            problems.add(f"{file}, {name}: clusters are missing", f"{n} rows", "one per respondent", "complete them")
-        columns[_stage("cluster", k)] = pd.factorize(text)[0]
-    for k, name in enumerate(fpc):
-        columns[_stage("fpc", k)] = _positive(raw[name], f"{file}, {name}: population sizes", problems)
+        if count := int((text.isna() | (text == "")).sum()):
+            what = f"{file}, {name}: clusters are missing"
+            problems.add(what, f"{count} rows", "one per respondent", "complete them")
+        columns[_stage("cluster", stage)] = pd.factorize(text)[0]
+    for stage, name in enumerate(fpc):
+        columns[_stage("fpc", stage)] = _positive(raw[name], f"{file}, {name}: population sizes", problems)
     if strata_population is not None:
         if fpc:
             problems.add("population sizes are given twice", "`fpc` and `strata_population`", "one of them", "drop one")
@@ -133,49 +128,40 @@ def add_design(
     if replicates is not None:
         columns |= _replicates(raw, replicates, file, problems)
         if calibrate is not None:
-            problems.add(
-                "replicate weights and calibration do not go together",
-                "both",
-                "one of them",
-                "give replicate weights that are calibrated already, and leave `calibrate` out",
-            )
+            hint = "give replicate weights that are calibrated already, and leave `calibrate` out"
+            problems.add("replicate weights and calibration do not go together", "both", "one of them", hint)
     if calibrate is not None and len(problems.found) == before:
-        known = {c: raw[c] for c in raw} | {
-            c: v for c, v in _areas(frame["area_code"], level, system).items() if c not in raw
-        }
+        known = {column: raw[column] for column in raw}
+        known = known | _areas(frame["area_code"], level, system) | known  # columns of the file come first
         w = frame["weight"].to_numpy(dtype=float)
         new, margins = meet(calibrate, known, w, file, problems)
-        columns |= {f"margin_{m}": v for m, v in margins.items()} | {"base_weight": w}
-        notes.append(
-            Note(
-                "weights of {file} calibrated: factors {low:.2f} to {high:.2f}",
-                "gewichten van {file} gekalibreerd: factoren van {low:.2f} tot {high:.2f}",
-                file=file, low=float((new / w).min()), high=float((new / w).max()),
-            )
-        )  # fmt: skip
+        columns |= {f"margin_{margin}": values for margin, values in margins.items()} | {"base_weight": w}
+        notes.append(Note(
+            "weights of {file} calibrated: factors {low:.2f} to {high:.2f}",
+            "gewichten van {file} gekalibreerd: factoren van {low:.2f} tot {high:.2f}",
+            file=file, low=float((new / w).min()), high=float((new / w).max()),
+        ))  # fmt: skip
         frame = frame.assign(weight=new)
     frame = pd.concat([frame, pd.DataFrame(columns, index=frame.index)], axis=1)
-    names = [c for c in frame if c.startswith("margin_")]
+    names = [column for column in frame if column.startswith("margin_")]
     info = DesignInfo(
         lonely,
-        tuple(_stage("cluster", k) for k in range(len(cluster))),
-        tuple(c for c in ("fpc", "fpc_2") if c in frame),
-        tuple(c for c in frame if c.startswith("replicate_")),
+        tuple(_stage("cluster", stage) for stage in range(len(cluster))),
+        tuple(column for column in ("fpc", "fpc_2") if column in frame),
+        tuple(column for column in frame if column.startswith("replicate_")),
         replicates,
-        tuple((c, int(frame[c].max()) + 1) for c in names),  # every category has respondents
+        tuple((column, int(frame[column].max()) + 1) for column in names),  # every category has respondents
     )
     if len(problems.found) == before:
         strata = problems.attempt(_lonely_names, frame, info)
         if strata is not None and len(strata) and stratified and replicates is None:
             unit = Note("sampled cluster", "getrokken cluster") if cluster else Note("respondent", "respondent")
             alone = [str(stratum) or Note("an empty one", "een lege") for stratum in strata]
-            notes.append(
-                Note(
-                    "{n} strata of {file} have one {unit} ({strata}): {done}",
-                    "{n} strata van {file} hebben maar één {unit} ({strata}): {done}",
-                    n=len(alone), file=file, unit=unit, strata=alone, done=DONE[lonely],
-                )
-            )  # fmt: skip
+            notes.append(Note(
+                "{n} strata of {file} have one {unit} ({strata}): {done}",
+                "{n} strata van {file} hebben maar één {unit} ({strata}): {done}",
+                n=len(alone), file=file, unit=unit, strata=alone, done=DONE[lonely],
+            ))  # fmt: skip
     return frame, replace(info, notes=tuple(notes))
 
 
@@ -193,13 +179,11 @@ def _areas(area: pd.Series, level: str, system: CodeSystem) -> dict[str, pd.Seri
 
 
 def _positive(column: pd.Series, what: str, problems: Problems) -> Floats:
-    try:
-        number = as_number(column).to_numpy(dtype=float)
-    except (ValueError, TypeError) as error:
-        problems.add(f"{what} are no numbers", str(error), "numbers", "correct the column")
+    if (values := numbers(column, f"{what} are no numbers", problems)) is None:
         return np.ones(len(column))
-    if (n := int((~(number > 0)).sum())) > 0:
-        problems.add(f"{what} are missing or not positive", f"{n} rows", "> 0", "complete the column")
+    number = values.to_numpy(dtype=float)
+    if count := int((~(number > 0)).sum()):
+        problems.add(f"{what} are missing or not positive", f"{count} rows", "> 0", "complete the column")
     return number
 
 
@@ -211,7 +195,7 @@ def _per_stratum(
     one = np.ones(len(stratum))
     try:
         rows = table if isinstance(table, pd.DataFrame) else read_table(Path(table), text=["stratum"])
-        if absent := [c for c in ("stratum", "population") if c not in rows]:
+        if absent := [column for column in ("stratum", "population") if column not in rows]:
             raise DataError(f"{name} lacks columns", shown(rows.columns), shown(absent), "rename or add them")
     except BuurtsaeError as error:
         problems.collect(error)
@@ -223,29 +207,23 @@ def _per_stratum(
         return one
     size = pd.Series(_positive(rows["population"], f"{name}: populations", problems), index=known)
     if strange := sorted(set(stratum) - set(known)):
-        problems.add(
-            f"strata of {file} are not in {name}",
-            shown(strange),
-            "a row for each",
-            "add them, or correct the names: both must be written alike",
-        )
+        hint = "add them, or correct the names: both must be written alike"
+        problems.add(f"strata of {file} are not in {name}", shown(strange), "a row for each", hint)
         return one
     if unseen := sorted(set(known) - set(stratum)):
         share = 100 * size[unseen].sum() / size.sum()
-        notes.append(
-            Note(
-                "{n} strata of {file} have no respondents ({strata}): {share:.1f}% of it",
-                "{n} strata van {file} hebben geen respondenten ({strata}): {share:.1f}% van de populatie",
-                n=len(unseen), file=name, strata=unseen, share=float(share),
-            )
-        )  # fmt: skip
+        notes.append(Note(
+            "{n} strata of {file} have no respondents ({strata}): {share:.1f}% of it",
+            "{n} strata van {file} hebben geen respondenten ({strata}): {share:.1f}% van de populatie",
+            n=len(unseen), file=name, strata=unseen, share=float(share),
+        ))  # fmt: skip
     return size.reindex(stratum).to_numpy(dtype=float)
 
 
 def _replicates(raw: pd.DataFrame, plan: ReplicatePlan, file: str, problems: Problems) -> dict[str, Floats]:
     columns = plan.columns
-    names = [c for c in raw if c.startswith(columns)] if isinstance(columns, str) else list(columns)
-    if absent := [c for c in names if c not in raw]:
+    names = [column for column in raw if column.startswith(columns)] if isinstance(columns, str) else list(columns)
+    if absent := [column for column in names if column not in raw]:
         problems.add(f"{file} lacks replicate weights", shown(raw.columns), shown(absent), "correct the names")
         return {}
     if not names:
@@ -253,13 +231,13 @@ def _replicates(raw: pd.DataFrame, plan: ReplicatePlan, file: str, problems: Pro
         return {}
     try:
         plan.scales(len(names))
-        out = {f"replicate_{k + 1}": as_number(raw[c]).to_numpy(dtype=float) for k, c in enumerate(names)}
+        weights = {f"replicate_{k}": as_number(raw[name]).to_numpy(dtype=float) for k, name in enumerate(names, 1)}
     except BuurtsaeError as error:
         problems.collect(error)
         return {}
     except (ValueError, TypeError) as error:
         problems.add(f"{file}: replicate weights are no numbers", str(error), "numbers", "correct the columns")
         return {}
-    if bad := [n for n, v in zip(names, out.values(), strict=True) if not (v >= 0).all() or not (v > 0).any()]:
+    if bad := [n for n, w in zip(names, weights.values(), strict=True) if not (w >= 0).all() or not (w > 0).any()]:
         problems.add(f"{file}: replicate weights are missing, negative or all 0", shown(bad), ">= 0", "correct them")
-    return out
+    return weights

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -26,16 +26,15 @@ from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.scale import SCORE, Scale
 from buurtsae.sparse import Floats, Ints
-from buurtsae.survey.estimators import design_of, domain_estimates, population_means, regressors
-from buurtsae.survey.measures import combined, fewest, long_table, standard_errors
+from buurtsae.survey.area_table import read_area_table
+from buurtsae.survey.concept import Concept
+from buurtsae.survey.estimators import design_of, regressors
+from buurtsae.survey.frames import read_frame
 from buurtsae.survey.plausible import in_place, nobody, partial, thin
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method
-from buurtsae.survey.source_estimates import SourceEstimates, arrays, of_source
-from buurtsae.survey.variance import group_sum, kish, srs_variance
-
-if TYPE_CHECKING:
-    from buurtsae.survey.concept import Concept
+from buurtsae.survey.source_estimates import SourceEstimates, of_source
+from buurtsae.survey.totals import design_effects, means, of_respondents, of_table
 
 
 @dataclass(frozen=True)
@@ -82,13 +81,13 @@ class DirectEstimates:
 
     def by_year(self) -> DirectEstimates:
         """Return them with a period for each year of the sources, instead of one for all."""
-        return replace(self, years=tuple(sorted({s.year for s in self.sources})))
+        return replace(self, years=tuple(sorted({source.year for source in self.sources})))
 
     def of_year(self, year: int) -> DirectEstimates:
         """Return those of one year, as one period."""
-        kept = [k for k, s in enumerate(self.sources) if s.year == year]
-        scores = tuple(self.scores[k] for k in kept) if self.scores else ()
-        return replace(self, sources=tuple(self.sources[k] for k in kept), scores=scores, years=())
+        kept = [place for place, source in enumerate(self.sources) if source.year == year]
+        scores = tuple(self.scores[place] for place in kept) if self.scores else ()
+        return replace(self, sources=tuple(self.sources[place] for place in kept), scores=scores, years=())
 
     @property
     def reference(self) -> Ints:
@@ -137,60 +136,24 @@ class DirectEstimates:
         DataError
             If `greg` has no covariates, or they are unknown or missing, or there are no microdata.
         """
-        weights = concept.matrix_of(self.subdimensions) if concept else None
-        measures = list(weights.index) if weights is not None else list(self.subdimensions)
-        matrix = weights.to_numpy() if weights is not None else np.eye(len(measures))
-        if method == "greg" and not self.scores:
+        names, greg = list(self.subdimensions), method == "greg"
+        if greg and not self.scores:
             raise _no_microdata("regression estimates")
+        weights = pd.DataFrame(np.eye(len(names)), names, names) if concept is None else concept.matrix_of(names)
         if not self.scores:
-            return self._table_totals(level, measures, matrix)
-        mean, variance = (
-            self._hajek(level) if method == "hajek" else self._means(level, regressors(self.areas, covariates))
-        )
-        labels, answered = self.areas.at(level), self._reference_counts(level)
-        count, effective = np.zeros((2, len(labels), len(measures)))
-        for scores in self.scores:
-            domain = self.domain(level, scores.level, scores.frame["area_code"])
-            y, w = arrays(scores, self.subdimensions)
-            some = (np.isfinite(y).astype(float) @ (matrix.T > 0)) > 0
-            count += group_sum(some.astype(float), domain, len(labels))
-            part = some * w[:, None]
-            total, square = group_sum(part, domain, len(labels)), group_sum(part**2, domain, len(labels))
-            effective += np.divide(total**2, square, out=np.zeros_like(total), where=square > 0)
-        direct = combined(matrix, mean)
-        if concept is not None:  # a weighted mean of tens may be 10 and a rounding error
-            direct = concept.scale.shown(direct)
-        enough = combined(matrix, np.where(answered > 1, 1.0, np.nan))
-        se = np.where(np.isfinite(enough), standard_errors(matrix, variance), np.nan)
-        return long_table(labels, measures, direct, se, fewest(matrix, answered), count.astype(np.int64), effective)
+            return of_table(self, level, weights)
+        mean, variance = means(self, level, regressors(self.areas, covariates)) if greg else self._hajek(level)
+        return of_respondents(self, level, weights, mean, variance, None if concept is None else concept.scale)
 
     def _hajek(self, level: str) -> tuple[Floats, Floats]:
         """Hajek means of a level, made once: every table of measures at that level starts from them."""
         if level not in self._made:
-            self._made[level] = self._means(level)
+            self._made[level] = means(self, level)
         return self._made[level]
 
     @cached_property
     def _made(self) -> dict[str, tuple[Floats, Floats]]:
         return {}
-
-    def _means(self, level: str, x: Floats | None = None) -> tuple[Floats, Floats]:
-        """Means of the sub-dimensions per area by their reference source, and covariances; regression with `x`."""
-        labels = self.areas.at(level)
-        xbar = None if x is None else population_means(self.areas, level, labels, x)
-        shape = (len(labels), len(self.subdimensions))
-        # sub-dimensions of different sources have different respondents: their covariance is 0
-        mean, variance = np.full(shape, np.nan), np.zeros((*shape, shape[1]))
-        for s, scores in enumerate(self.scores):
-            read = np.flatnonzero(self.reference == s)
-            if not len(read):
-                continue
-            y, w = arrays(scores, [self.subdimensions[d] for d in read])
-            domain = self.domain(level, scores.level, scores.frame["area_code"])
-            of_person = None if x is None else self._covariates(x, scores)
-            mean[:, read], block = domain_estimates(scores, y, w, domain, len(labels), of_person, xbar)
-            variance[np.ix_(np.arange(len(labels)), read, read)] = block
-        return mean, variance
 
     def variances(self) -> pd.DataFrame:
         """Return sampling variances per source, area and sub-dimension, before and after smoothing.
@@ -202,17 +165,16 @@ class DirectEstimates:
             gave it; missing or 0 where the respondents cannot tell) and `after` (what the model gets), squared points.
         """
         parts = []
-        for s in self.sources:
-            row, d = np.nonzero(np.isfinite(s.mean))
-            before = s.variance if s.given is None else s.given
+        for source in self.sources:
+            row, dimension = np.nonzero(np.isfinite(source.mean))
             columns = {
-                "source": s.source,
-                "area_code": s.codes[row],
-                "measure": np.array(self.subdimensions)[d],
-                "n_respondents": s.respondents[row, d],
-                "n_effective": s.n_effective[row, d],
-                "before": before[row, d, d],
-                "after": s.variance[row, d, d],
+                "source": source.source,
+                "area_code": source.codes[row],
+                "measure": np.array(self.subdimensions)[dimension],
+                "n_respondents": source.respondents[row, dimension],
+                "n_effective": source.n_effective[row, dimension],
+                "before": source.before[row, dimension, dimension],
+                "after": source.variance[row, dimension, dimension],
             }
             parts.append(pd.DataFrame(columns))
         return pd.concat(parts, ignore_index=True)
@@ -235,32 +197,7 @@ class DirectEstimates:
         """
         if not self.scores:
             raise _no_microdata("design effects")
-        labels = self.areas.at(level)
-        parts = []
-        for s, scores in enumerate(self.scores):
-            names = [d for d, r in zip(self.subdimensions, self.reference, strict=True) if r == s]
-            if not names:
-                continue
-            domain = self.domain(level, scores.level, scores.frame["area_code"])
-            y, w = arrays(scores, names)
-            _, v = domain_estimates(scores, y, w, domain, len(labels))
-            answered = np.isfinite(y) & (domain >= 0)[:, None]
-            n = group_sum(answered.astype(float), domain, len(labels))
-            weighting = kish(w, answered, domain, len(labels))
-            relative = w.sum() <= 1.01 * len(w)  # weights with mean 1 do not tell the population's size
-            simple = srs_variance(y, w, domain, len(labels), replacement=bool(relative))
-            deff = np.divide(np.einsum("add->ad", v), simple, out=np.full(n.shape, np.nan), where=simple > 0)
-            few = n < 2
-            index = pd.MultiIndex.from_product([labels, names], names=["area_code", "measure"])
-            columns = {
-                "source": scores.source,
-                "n_respondents": n.astype(np.int64).ravel(),
-                "deff_weights": np.where(few, np.nan, weighting).ravel(),
-                "n_effective": np.where(few, n, n / np.where(few, 1.0, weighting)).ravel(),
-                "deff": np.where(few, np.nan, deff).ravel(),
-            }
-            parts.append(pd.DataFrame(columns, index=index).reset_index())
-        return pd.concat(parts, ignore_index=True)
+        return design_effects(self, level)
 
     def domain(self, level: str, of: str, area: pd.Series | pd.Index) -> Ints:
         """Position among the codes of a level, of areas of the level `of` of a source.
@@ -272,50 +209,6 @@ class DirectEstimates:
         known = self.areas.inhabited_at(of)
         position = self.areas.at(level).get_indexer(self.areas.parents(level, of)[known])
         return np.append(position, -1)[known.get_indexer(area)]
-
-    def _covariates(self, x: Floats, scores: Scores) -> Floats:
-        """Covariates of each respondent: those of the buurt, or the mean over the residents of the wijk."""
-        labels = self.areas.at(scores.level)
-        table = x if scores.level == self.areas.base else population_means(self.areas, scores.level, labels, x)
-        return table[labels.get_indexer(scores.frame["area_code"])]
-
-    def _reference_counts(self, level: str) -> Ints:
-        out = np.zeros((len(self.areas.at(level)), len(self.subdimensions)), dtype=np.int64)
-        for s, estimates in enumerate(self.sources):
-            read, row = self.reference == s, self.domain(level, estimates.level, estimates.codes)
-            out[:, read] += group_sum(estimates.respondents[:, read].astype(float), row, len(out)).astype(np.int64)
-        return out
-
-    def _table_totals(self, level: str, measures: list[str], matrix: Floats) -> pd.DataFrame:
-        """Totals without microdata: estimates at a source's own level as given, above it numbers of respondents."""
-        labels = self.areas.at(level)
-        shape = (len(labels), len(self.subdimensions))
-        mean, variance = np.full(shape, np.nan), np.zeros((*shape, shape[1]))
-        count, effective = np.zeros(shape), np.zeros(shape)
-        for s, estimates in enumerate(self.sources):
-            row = self.domain(level, estimates.level, estimates.codes)
-            count += group_sum(estimates.respondents.astype(float), row, len(labels))
-            effective += group_sum(estimates.n_effective, row, len(labels))
-            if level == estimates.level:
-                read = np.flatnonzero(self.reference == s)
-                mean[row[:, None], read] = estimates.mean[:, read]
-                before = estimates.variance if estimates.given is None else estimates.given
-                variance[np.ix_(row, read, read)] = before[:, read][:, :, read]
-        missing = ~(np.einsum("add->ad", variance) > 0)  # an office may leave a variance out, or give zero
-        se = np.where(missing.astype(float) @ (matrix.T > 0) > 0, np.nan, standard_errors(matrix, variance))
-        # whether the same persons answered is unknown: a measure has at least those of its best part
-        part = matrix[None] > 0
-        largest = (count[:, None, :] * part).max(axis=2).astype(np.int64)
-        direct = combined(matrix, mean)
-        return long_table(
-            labels,
-            measures,
-            direct,
-            np.where(np.isfinite(direct), se, np.nan),
-            fewest(matrix, self._reference_counts(level)),
-            largest,
-            (effective[:, None, :] * part).max(axis=2),
-        )
 
     @classmethod
     def from_table(
@@ -353,17 +246,8 @@ class DirectEstimates:
         DataError or ProblemsError
             Everything that is wrong with the tables, at once.
         """
-        from buurtsae.survey.area_table import read_area_table
-
-        subdimensions, sources, notes = read_area_table(
-            Path(path),
-            Path(covariances) if covariances else None,
-            areas,
-            concept,
-            year or areas.year,
-            smooth,
-            drop=unknown_areas == "drop",
-        )
+        files, drop = (Path(path), Path(covariances) if covariances else None), unknown_areas == "drop"
+        subdimensions, sources, notes = read_area_table(*files, areas, concept, year or areas.year, smooth, drop)
         return cls(subdimensions, sources, areas, (), notes, scale=concept.scale)
 
     @classmethod
@@ -408,9 +292,7 @@ class DirectEstimates:
         >>> DirectEstimates.from_frame(table, y="rate", variance="var", area="fips")
         DirectEstimates of rate (direct: 2 areas)
         """
-        from buurtsae.survey.frames import read_frame
-
-        measures, variances = ([c] if isinstance(c, str) else list(c) for c in (y, variance))
+        measures, variances = ([columns] if isinstance(columns, str) else list(columns) for columns in (y, variance))
         source, areas, notes = read_frame(frame, measures, variances, area, areas, covariance or {}, year)
         return cls(tuple(measures), (source,), areas, notes=tuple(notes), counted=False, scale=Scale())
 
@@ -458,42 +340,36 @@ def direct(
     """
     several = [scores] if isinstance(scores, Scores) else list(scores)
     problems = Problems()
-    names = [s.source for s in several]
-    for name in sorted({n for n in names if names.count(n) > 1}):
+    names = [each.source for each in several]
+    for name in sorted({name for name in names if names.count(name) > 1}):
         problems.add(f"source {name} is given twice", f"{names.count(name)} times", "once", "combine the files first")
     kept, notes = [], list[Note]()
-    for s in several:
-        area = s.frame["area_code"]
-        unknown = area[~area.isin(areas.at(s.level))]
-        if len(unknown):
-            problems.add(
-                f"{len(unknown)} respondents of {s.source} live in unknown {areas.system.noun(s.level)}",
-                shown(sorted(unknown.unique())),
-                f"{s.level}codes of {areas.year}",
-                "recode them to the areas' year",
-            )
-        empty = area.isin(areas.at(s.level).difference(areas.inhabited_at(s.level)))
-        notes += nobody(s, area[empty], areas)
-        remarks = (*design_of(s).notes, *(n.under(s.source) for n in s.notes), *thin(s, area[~empty], areas))
-        notes += [n for n in remarks if n not in notes]
-        kept.append(replace(s, frame=s.frame[~empty]))
-        notes += partial(s, areas)
+    for each in several:
+        area, level = each.frame["area_code"], each.level
+        if len(unknown := area[~area.isin(areas.at(level))]):
+            what = f"{len(unknown)} respondents of {each.source} live in unknown {areas.system.noun(level)}"
+            hint = "recode them to the areas' year"
+            problems.add(what, shown(sorted(unknown.unique())), f"{level}codes of {areas.year}", hint)
+        empty = area.isin(areas.at(level).difference(areas.inhabited_at(level)))
+        notes += nobody(each, area[empty], areas)
+        remarks = *(note.under(each.source) for note in each.notes), *thin(each, area[~empty], areas)
+        notes += [note for note in (*design_of(each).notes, *remarks) if note not in notes]
+        kept.append(replace(each, frame=each.frame[~empty]))
+        notes += partial(each, areas)
     notes += in_place(kept, areas)
-    order = list(dict.fromkeys(d for s in several for d in s.subdimensions))
-    asked = [d for d in order if any(s.frame[d].notna().any() for s in kept)]
+    order = list(dict.fromkeys(name for each in several for name in each.subdimensions))
+    asked = [name for name in order if any(each.frame[name].notna().any() for each in kept)]
     if not asked:
-        problems.add(
-            "there is no score at all", "0 respondents with a score", "some", "check the extract and the codebook"
-        )
+        hint = "check the extract and the codebook"
+        problems.add("there is no score at all", "0 respondents with a score", "some", hint)
     problems.raise_if_any()
     sources = [
         problems.attempt(of_source, s, asked, areas.inhabited_at(s.level), variances, (sd or {}).get(s.source))
         for s in several
     ]
     problems.raise_if_any()
-    return DirectEstimates(
-        tuple(asked), tuple(s for s in sources if s is not None), areas, tuple(several), tuple(notes)
-    )
+    known = tuple(source for source in sources if source is not None)
+    return DirectEstimates(tuple(asked), known, areas, tuple(several), tuple(notes))
 
 
 def _no_microdata(what: str) -> DataError:

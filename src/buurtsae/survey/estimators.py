@@ -33,13 +33,7 @@ def domain_estimates(
 
     Parameters
     ----------
-    scores : Scores
-    y : ndarray, shape (n, D)
-        Scores of its respondents, NaN where missing.
-    w : ndarray, shape (n,)
-    domain : ndarray of int, shape (n,)
-        -1 for respondents outside every domain.
-    n_domains : int
+    y, w, domain, n_domains : as in `hajek`
     x, xbar : ndarray, shapes (n, p) and (n_domains, p), optional
         Covariates of the respondents, the first an intercept, and their population means: regression estimates.
 
@@ -84,24 +78,16 @@ def design_of(scores: Scores) -> DesignInfo:
 def regressors(areas: Areas, covariates: Sequence[str]) -> Floats:
     """Return covariates of the buurten with an intercept, shape (n_buurten, p); standardised, for the numbers' sake.
 
-    Raises
-    ------
-    DataError
-        If there are none, or they are unknown or missing.
+    Raises DataError if there are none, or they are unknown or missing.
     """
     known = areas.covariates
-    if not covariates or (unknown := [c for c in covariates if c not in known]):
-        got = "none" if not covariates else shown(unknown)
-        raise DataError("regression estimates need covariates of the areas", got, shown(known), "correct the names")
+    if not covariates or (unknown := [name for name in covariates if name not in known]):
+        names = "none" if not covariates else shown(unknown)
+        raise DataError("regression estimates need covariates of the areas", names, shown(known), "correct the names")
     x = areas.frame[list(covariates)].to_numpy(dtype=float)
-    lost = areas.inhabited & ~np.isfinite(x).all(axis=1)
-    if lost.any():
-        raise DataError(
-            "covariates of the regression estimates are missing",
-            shown(areas.codes[lost]),
-            "a number for every buurt with residents",
-            "complete them, or leave the covariate out",
-        )
+    if (lost := areas.inhabited & ~np.isfinite(x).all(axis=1)).any():
+        what, hint = "covariates of the regression estimates are missing", "complete them, or leave the covariate out"
+        raise DataError(what, shown(areas.codes[lost]), "a number for every buurt with residents", hint)
     lived = x[areas.inhabited]
     spread = lived.std(axis=0)
     x = np.nan_to_num((x - lived.mean(axis=0)) / np.where(spread > 0, spread, 1.0))
@@ -111,6 +97,6 @@ def regressors(areas: Areas, covariates: Sequence[str]) -> Floats:
 def population_means(areas: Areas, level: str, labels: pd.Index, x: Floats) -> Floats:
     """Return covariates of the buurten as means over residents per area of a level; 0 where nobody lives."""
     codes, matrix = areas.aggregation(level)
-    out = np.zeros((len(labels), x.shape[1]))
-    out[labels.get_indexer(codes)] = matrix @ x
-    return out
+    means = np.zeros((len(labels), x.shape[1]))
+    means[labels.get_indexer(codes)] = matrix @ x
+    return means

@@ -49,8 +49,6 @@ class GradedModel:
         Item score (0-10) of each category that somebody used, increasing.
     loglik : float
         Marginal log-likelihood at the maximum (weighted: with weights of mean 1).
-    iterations : int
-    converged : bool
     notes : tuple of str
     """
 
@@ -59,8 +57,6 @@ class GradedModel:
     cuts: tuple[Floats, ...]
     points: tuple[Floats, ...]
     loglik: float
-    iterations: int
-    converged: bool
     notes: tuple[Note, ...] = ()
 
     def __str__(self) -> str:
@@ -76,34 +72,19 @@ class GradedModel:
         return self._weights @ np.exp(self._cells.log_p(theta))
 
     def scores(self, answers: Floats) -> tuple[Floats, Floats]:
-        """Score respondents.
+        """Return T at the maximum likelihood theta, 0-10, and its standard error, shape (n_respondents,).
 
-        Parameters
-        ----------
-        answers : ndarray, shape (n_respondents, n_items)
-            Item scores on 0-10, NaN where there is no answer.
-
-        Returns
-        -------
-        score, se : ndarray, shape (n_respondents,)
-            T at the maximum likelihood theta, 0-10, and its standard error; NaN for who answered no item that
-            tells people apart.
-
-        Raises
-        ------
-        DataError
-            If an answer is of a category that nobody used when the model was fitted.
+        Answers are item scores on 0-10, (n_respondents, n_items), NaN where there is none. NaN for who answered no item
+        that tells people apart. Raises DataError if an answer is of a category that nobody used when the model was
+        fitted.
         """
         code, unknown = _coded(answers, self.points)
         if unknown.any():
-            raise DataError(
-                "answers that the graded model does not know",
-                shown(self.items[j] for j in np.unique(np.nonzero(unknown)[1])),
-                "categories that somebody used when it was fitted",
-                "fit it to these respondents as well",
-            )
+            names = shown(self.items[item] for item in np.unique(np.nonzero(unknown)[1]))
+            what, hint = "answers that the graded model does not know", "fit it to these respondents as well"
+            raise DataError(what, names, "categories that somebody used when it was fitted", hint)
         pattern, row = np.unique(code, axis=0, return_inverse=True)
-        parts = [self._score(pattern[b]) for b in _blocks(pattern)]
+        parts = [self._score(pattern[block]) for block in _blocks(pattern)]
         score, se = (np.concatenate(part)[row.ravel()] for part in zip(*parts, strict=True))
         return score, se
 
@@ -185,40 +166,29 @@ class _Cells:
 
 
 def fit_graded(answers: Floats, items: Sequence[str], weights: Floats | None = None, most: int = 500) -> GradedModel:
-    """Fit a graded response model by marginal maximum likelihood.
+    """Fit a graded response model by marginal maximum likelihood; the slopes of two items are held equal.
+
+    Raises ModelError if nobody answered an item, fewer than two items vary, or the iterations do not converge.
 
     Parameters
     ----------
     answers : ndarray, shape (n_respondents, n_items)
         Item scores on 0-10, NaN where there is no answer. Each value that occurs is a category.
-    items : sequence of str
     weights : ndarray, shape (n_respondents,), optional
         Their scale does not matter; default equal. Where the model holds, slopes and cuts do not depend on who is
         sampled more, and weights only cost precision.
     most : int
         Iterations.
-
-    Raises
-    ------
-    ModelError
-        If nobody answered an item, fewer than two items vary, or the iterations do not converge.
-
-    Notes
-    -----
-    Two items do not identify two slopes: they are then held equal.
     """
     from scipy.optimize import minimize
 
     points = tuple(np.unique(column[~np.isnan(column)]) for column in answers.T)
-    size = np.array([len(p) for p in points])
+    size = np.array([len(point) for point in points])
     varied = int((size > 1).sum())
     if varied < 2 or size.min() == 0:
-        raise ModelError(
-            "a graded response model cannot be fitted",
-            f"{varied} items in which answers differ, {(size == 0).sum()} that nobody answered",
-            "two or more, and none",
-            "leave out items without answers; with one item use the sum score",
-        )
+        hint = "leave out items without answers; with one item use the sum score"
+        counts = f"{varied} items in which answers differ, {(size == 0).sum()} that nobody answered"
+        raise ModelError("a graded response model cannot be fitted", counts, "two or more, and none", hint)
     pattern, count = _patterns(_coded(answers, points)[0], weights)
     slopes = 1 if varied == 2 else len(size)
     start = np.concatenate([np.ones(slopes), *(_start(column, count) for column in pattern.T)])
@@ -228,17 +198,14 @@ def fit_graded(answers: Floats, items: Sequence[str], weights: Floats | None = N
     options = {"maxiter": most, "maxfun": 2 * most, "ftol": 1e-14, "gtol": 1e-6, "maxcor": 30}
     optimum = minimize(objective, start, (pattern, count, size), "L-BFGS-B", True, bounds=bounds, options=options)
     if not optimum.success:
-        raise ModelError(
-            "the graded response model does not converge",
-            f"{optimum.message} after {optimum.nit} iterations",
-            f"a maximum within {most}",
-            "see the item checks of `reliability`, leave out items that do not fit, or use the sum score",
-        )
+        what = "the graded response model does not converge"
+        hint = "see the item checks of `reliability`, leave out items that do not fit, or use the sum score"
+        raise ModelError(what, f"{optimum.message} after {optimum.nit} iterations", f"a maximum within {most}", hint)
     slope, intercepts = _unpack(optimum.x, size)
     slope = slope if slope.sum() > 0 else -slope  # theta and -theta fit equally well
     cuts = tuple(-d / a if len(d) else d for a, d in zip(slope, intercepts, strict=True))
     loglik = -optimum.fun * int((~np.isnan(answers)).any(axis=1).sum())
-    return GradedModel(tuple(items), slope, cuts, points, loglik, int(optimum.nit), True, _notes(items, slope, size))
+    return GradedModel(tuple(items), slope, cuts, points, loglik, _notes(items, slope, size))
 
 
 def objective(x: Floats, pattern: Ints, count: Floats, size: Ints) -> tuple[float, Floats]:
@@ -248,10 +215,8 @@ def objective(x: Floats, pattern: Ints, count: Floats, size: Ints) -> tuple[floa
     ----------
     x : ndarray
         Slopes (one, or one per item); then per item the first intercept -a b and the log distances to the next.
-    pattern : ndarray of int, shape (n_patterns, n_items)
-        Categories from 0; -1 is no answer.
-    count : ndarray, shape (n_patterns,)
-        Share of the respondents with each pattern.
+    pattern, count : ndarray, shapes (n_patterns, n_items) and (n_patterns,)
+        Categories from 0, -1 where there is no answer; and the share of the respondents with each pattern.
     size : ndarray of int, shape (n_items,)
         Number of categories.
     """
@@ -284,7 +249,7 @@ def objective(x: Floats, pattern: Ints, count: Floats, size: Ints) -> tuple[floa
 def _unpack(x: Floats, size: Ints) -> tuple[Floats, list[Floats]]:
     parts = np.split(x, np.cumsum(np.r_[len(x) - (size - 1).sum(), size - 1])[:-1])
     slope = np.where(size > 1, parts[0], 0.0)
-    return slope, [p[:1] - np.cumsum(np.r_[0.0, np.exp(p[1:])]) for p in parts[1:]]
+    return slope, [part[:1] - np.cumsum(np.r_[0.0, np.exp(part[1:])]) for part in parts[1:]]
 
 
 def _start(column: Ints, count: Floats) -> Floats:
@@ -315,34 +280,30 @@ def _notes(items: Sequence[str], slope: Floats, size: Ints) -> tuple[Note, ...]:
         "two items do not identify two slopes: they are held equal",
         "twee vragen leggen geen twee hellingen vast: die zijn gelijk gehouden",
     )
-    out = [equal] if (size > 1).sum() == 2 else []
-    for item, a, k in zip(items, slope, size, strict=True):
-        if k == 1:
-            out.append(Note(*ONE_CATEGORY, item=item))
-        elif a < 0:
-            out.append(
-                Note(
-                    "item {item} has a negative slope: it runs against the other items",
-                    "vraag {item} heeft een negatieve helling: ze loopt tegen de andere vragen in",
-                    item=item,
-                )
-            )
-        elif a >= STEEPEST:
-            out.append(
-                Note(
-                    "item {item} has a slope at the bound of {bound:g}: it repeats another item",
-                    "de helling van vraag {item} ligt op de grens van {bound:g}: ze herhaalt een andere vraag",
-                    item=item, bound=STEEPEST,
-                )
-            )  # fmt: skip
-    return tuple(out)
+    notes = [equal] if (size > 1).sum() == 2 else []
+    for item, steepness, categories in zip(items, slope, size, strict=True):
+        if categories == 1:
+            notes.append(Note(*ONE_CATEGORY, item=item))
+        elif steepness < 0:
+            notes.append(Note(
+                "item {item} has a negative slope: it runs against the other items",
+                "vraag {item} heeft een negatieve helling: ze loopt tegen de andere vragen in",
+                item=item,
+            ))  # fmt: skip
+        elif steepness >= STEEPEST:
+            notes.append(Note(
+                "item {item} has a slope at the bound of {bound:g}: it repeats another item",
+                "de helling van vraag {item} ligt op de grens van {bound:g}: ze herhaalt een andere vraag",
+                item=item, bound=STEEPEST,
+            ))  # fmt: skip
+    return tuple(notes)
 
 
 def _coded(answers: Floats, points: Sequence[Floats]) -> tuple[Ints, np.ndarray]:
     """Category of each answer, -1 where there is none, and which answers are of no category."""
     columns = list(zip(points, np.asarray(answers, dtype=float).T, strict=True))
-    code = np.column_stack([np.minimum(np.searchsorted(p, y), len(p) - 1) for p, y in columns])
-    same = np.column_stack([p[c] == y for (p, y), c in zip(columns, code.T, strict=True)])
+    code = np.column_stack([np.minimum(np.searchsorted(known, score), len(known) - 1) for known, score in columns])
+    same = np.column_stack([known[row] == score for (known, score), row in zip(columns, code.T, strict=True)])
     answered = ~np.isnan(answers)
     return np.where(answered, code, -1).astype(np.int16), answered & ~same
 
@@ -356,4 +317,4 @@ def _patterns(code: Ints, weights: Floats | None) -> tuple[Ints, Floats]:
 
 
 def _blocks(pattern: Ints) -> Iterator[slice]:
-    return (slice(i, i + BLOCK) for i in range(0, len(pattern), BLOCK))
+    return (slice(start, start + BLOCK) for start in range(0, len(pattern), BLOCK))

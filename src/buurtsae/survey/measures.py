@@ -43,4 +43,4 @@ def long_table(
     """Return arrays of shape (n, measures) as a table with a row per area and measure."""
     index = pd.MultiIndex.from_product([labels, measures], names=["area_code", "measure"])
     columns = {"direct": direct, "direct_se": se, "n_direct": n_direct, "n_respondents": n, "n_effective": n_eff}
-    return pd.DataFrame({k: v.ravel() for k, v in columns.items()}, index=index).reset_index()
+    return pd.DataFrame({name: values.ravel() for name, values in columns.items()}, index=index).reset_index()

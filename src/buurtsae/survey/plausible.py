@@ -40,17 +40,7 @@ ENOUGH = 50.0  # effective respondents: the standard error of a sum of weights i
 class Rows:
     """Respondents as they were read.
 
-    Attributes
-    ----------
-    file, level : str
-    area : Series
-    weight : ndarray
-    stratum : Series
-    population : ndarray, optional
-        Of the stratum of each respondent, where it is a number of persons.
-    id : ndarray, optional
-        Identifiers, where they are numbers.
-    answers : DataFrame
+    `population` is of the stratum of each respondent, where it is a number of persons; `id` where it is a number.
     """
 
     file: str
@@ -222,13 +212,13 @@ def thin(scores: Scores, area: pd.Series, areas: Areas) -> list[Note]:
 
 def partial(scores: Scores, areas: Areas) -> list[Note]:
     """A note on respondents per wijk, of wijken of which the run holds a part."""
-    n = int(scores.frame["area_code"].isin(areas.partial.get(scores.level, ())).sum())
+    count = int(scores.frame["area_code"].isin(areas.partial.get(scores.level, ())).sum())
     note = Note(
         "{n} respondents live in wijken of which the run holds a part, and stand for that part ({source})",
         "{n} respondenten wonen in wijken waarvan de run maar een deel bevat, en tellen voor dat deel ({source})",
-        n=n, source=scores.source,
+        n=count, source=scores.source,
     )  # fmt: skip
-    return [note] if n else []
+    return [note] if count else []
 
 
 def _uneven(source: str, what: str, ratio: pd.Series) -> Note | None:
@@ -241,7 +231,7 @@ def _uneven(source: str, what: str, ratio: pd.Series) -> Note | None:
         "{source}: weights per resident of {n} of {of} {what} are far from those elsewhere ({got})",
         "{source}: in {n} van de {of} {what} is het gewicht per inwoner heel anders dan elders ({got})",
         source=source, n=len(odd), of=len(ratio), what=what,
-        got=[Note("{code} {x:.2g} times", "{code} {x:.2g} keer", code=code, x=x) for code, x in odd.items()],
+        got=[Note("{code} {x:.2g} times", "{code} {x:.2g} keer", code=code, x=times) for code, times in odd.items()],
     )  # fmt: skip
 
 
@@ -255,17 +245,16 @@ def of_file(rows: Rows) -> list[Note]:
 
 def in_place(scores: Sequence[Scores], areas: Areas) -> list[Note]:
     """Return what is strange about weights beside residents, and about sources beside each other."""
-    notes = [check(s, areas) for s in scores if s.kind == "survey" and len(s.frame) >= FEW for check in PLACE]
-    return [one for one in (*notes, *(same_people(a, b) for a, b in combinations(scores, 2))) if one]
+    surveys = [source for source in scores if source.kind == "survey" and len(source.frame) >= FEW]
+    notes = [check(source, areas) for source in surveys for check in PLACE]
+    return [note for note in (*notes, *(same_people(*pair) for pair in combinations(scores, 2))) if note]
 
 
 def same_people(first: Scores, second: Scores) -> Note | None:
     """Two sources have different respondents."""
-    a, b = (
-        s.frame[["area_code", "weight"]].sort_values(["area_code", "weight"], ignore_index=True)
-        for s in (first, second)
-    )
-    if len(a) != len(b) or len(a) < FEW or a["weight"].nunique() == 1 or not a.equals(b):
+    key = ["area_code", "weight"]
+    one, other = (source.frame[key].sort_values(key, ignore_index=True) for source in (first, second))
+    if len(one) != len(other) or len(one) < FEW or one["weight"].nunique() == 1 or not one.equals(other):
         return None
     return same(first.source, second.source)
 
@@ -273,7 +262,7 @@ def same_people(first: Scores, second: Scores) -> Note | None:
 def same_files(files: Mapping[str, Path]) -> list[Note]:
     """Return what is strange about the files of sources: two with the same content."""
     pairs = combinations(files.items(), 2)
-    return [same(a, b) for (a, first), (b, second) in pairs if cmp(first, second, shallow=False)]
+    return [same(one, other) for (one, first), (other, second) in pairs if cmp(first, second, shallow=False)]
 
 
 def same(first: str, second: str) -> Note:

@@ -51,18 +51,9 @@ class Calibration:
 def meet(
     plan: Calibration, columns: Mapping[str, pd.Series], w: Floats, file: str, problems: Problems
 ) -> tuple[Floats, dict[str, Ints]]:
-    """Return calibrated weights and the category of each respondent per margin; problems are recorded.
+    """Return calibrated weights and the category of each respondent per margin.
 
-    Parameters
-    ----------
-    plan : Calibration
-    columns : mapping of name to Series
-        Columns of the respondents that margins may be made of.
-    w : ndarray, shape (n,)
-    file : str
-        Name of the respondents' file, for messages.
-    problems : Problems
-        On any of them the weights come back as they were.
+    Margins are made of `columns` of the respondents in `file`. Problems are recorded: on any the weights stay the same.
     """
     before = len(problems.found)
     known = _totals(plan.totals, problems)
@@ -70,13 +61,9 @@ def meet(
     totals: list[Floats] = []
     for margin, total in known.items():
         parts = margin.split(":")
-        if absent := [p for p in parts if p not in columns]:
-            problems.add(
-                f"{file} has no column for margin {margin!r}",
-                shown(columns),
-                shown(absent),
-                "rename or drop the margin",
-            )
+        if absent := [part for part in parts if part not in columns]:
+            hint = "rename or drop the margin"
+            problems.add(f"{file} has no column for margin {margin!r}", shown(columns), shown(absent), hint)
             continue
         category = columns[parts[0]].astype("string").fillna("")
         for part in parts[1:]:
@@ -84,42 +71,32 @@ def meet(
         position = total.index.get_indexer(category)
         where = f"margin {margin!r}"
         if (position < 0).any():
-            problems.add(
-                f"{where} of {file} has categories without a population total",
-                shown(repr(str(c)) for c in sorted(category[position < 0].unique())),
-                shown(total.index),
-                "add them to the table, or merge categories",
-            )
+            what = f"{where} of {file} has categories without a population total"
+            hint = "add them to the table, or merge categories"
+            strange = shown(repr(str(name)) for name in sorted(category[position < 0].unique()))
+            problems.add(what, strange, shown(total.index), hint)
         if empty := sorted(set(total.index[total > 0]) - set(category)):
-            problems.add(
-                f"{where} has population totals without respondents in {file}",
-                shown(empty),
-                "respondents in every category",
-                "merge these categories with others",
-            )
+            what = f"{where} has population totals without respondents in {file}"
+            problems.add(what, shown(empty), "respondents in every category", "merge these categories with others")
         margins[margin] = np.asarray(position)
         totals.append(total.to_numpy(dtype=float))
-    sums = {m: float(t.sum()) for m, t in known.items()}
+    sums = {margin: float(total.sum()) for margin, total in known.items()}
     if sums and max(sums.values()) > (1 + 1e-6) * min(sums.values()):
-        got = ", ".join(f"{m} {s:g}" for m, s in sums.items())
-        problems.add("the totals of margins disagree", got, "one population", "correct the table of totals")
+        sizes = ", ".join(f"{margin} {size:g}" for margin, size in sums.items())
+        problems.add("the totals of margins disagree", sizes, "one population", "correct the table of totals")
     if len(problems.found) > before:
         return w, margins
     try:
         if plan.method == "raking":
             return rake(w, list(margins.values()), totals), margins
-        x = indicators(list(margins.values()), [len(t) for t in totals])
+        x = indicators(list(margins.values()), list(map(len, totals)))
         new = calibrate(w, x, np.concatenate(totals), plan.method, plan.bounds)
     except BuurtsaeError as error:
         problems.collect(error)
         return w, margins
-    if (negative := int((new <= 0).sum())) > 0:
-        problems.add(
-            f"calibration gives {negative} weights that are not positive",
-            f"lowest {new.min():g}",
-            "> 0",
-            "use raking, or linear calibration with bounds",
-        )
+    if negative := int((new <= 0).sum()):
+        what = f"calibration gives {negative} weights that are not positive"
+        problems.add(what, f"lowest {new.min():g}", "> 0", "use raking, or linear calibration with bounds")
     return new, margins
 
 
@@ -128,7 +105,7 @@ def _totals(table: str | Path | pd.DataFrame, problems: Problems) -> dict[str, p
     name = "the table of totals" if isinstance(table, pd.DataFrame) else Path(table).name
     try:
         frame = table if isinstance(table, pd.DataFrame) else read_table(Path(table), text=["margin", "category"])
-        if absent := [c for c in ("margin", "category", "total") if c not in frame]:
+        if absent := [column for column in ("margin", "category", "total") if column not in frame]:
             raise DataError(f"{name} lacks columns", shown(frame.columns), shown(absent), "rename or add them")
         try:
             total = as_number(frame["total"])
@@ -137,7 +114,7 @@ def _totals(table: str | Path | pd.DataFrame, problems: Problems) -> dict[str, p
     except BuurtsaeError as error:
         problems.collect(error)
         return {}
-    margin, category = (frame[c].astype("string").fillna("").rename(c) for c in ("margin", "category"))
+    margin, category = (frame[column].astype("string").fillna("").rename(column) for column in ("margin", "category"))
     both = margin + " " + category
     if frame.empty:
         problems.add(f"{name} is empty", "0 rows", "a row per category", "complete it")
@@ -146,4 +123,5 @@ def _totals(table: str | Path | pd.DataFrame, problems: Problems) -> dict[str, p
     if (bad := ~(total > 0)).any():
         problems.add(f"{name}: totals that are missing or not positive", shown(both[bad]), "> 0", "merge categories")
     once = total[~both.duplicated()]
-    return {str(m): pd.Series(t.to_numpy(), index=category[t.index]) for m, t in once.groupby(margin, sort=False)}
+    groups = once.groupby(margin, sort=False)
+    return {str(key): pd.Series(rows.to_numpy(), index=category[rows.index]) for key, rows in groups}

@@ -133,13 +133,9 @@ def omega(covariance: Floats) -> tuple[float, Floats]:
 
 
 def between_within(y: Floats, area: Ints) -> tuple[float, float]:
-    """Return the variances between and within areas by analysis of variance, the former not below 0.
+    """Return the variances of y between and within areas by analysis of variance, the former not below 0.
 
-    Parameters
-    ----------
-    y : ndarray, shape (n,)
-    area : ndarray of int, shape (n,)
-        Numbers from 0, without gaps: two areas or more, and one of two respondents or more.
+    Areas are numbers from 0, without gaps: two areas or more, and one of two respondents or more.
     """
     n = np.bincount(area)
     mean = np.bincount(area, y) / n
@@ -183,11 +179,11 @@ def reliability(survey: Survey, areas: Sequence[str] | None = None, weighted: bo
     {'buurtcohesie': 0.83, 'buurtactief': 0.46, 'buurtbinding': 0.52, 'leefbaarheid': 0.65}
     """
     book = survey.codebook
-    sets = [("scale", s.id, s.subdimension, asked(survey, s)) for s in book.scales]
-    for d in book.subdimensions:
-        parts = [items for _, _, dimension, items in sets if dimension == d and items]
+    sets = [("scale", scale.id, scale.subdimension, asked(survey, scale)) for scale in book.scales]
+    for whole in book.subdimensions:
+        parts = [items for _, _, dimension, items in sets if dimension == whole and items]
         if len(parts) > 1:
-            sets.append(("subdimension", d, d, tuple(i for items in parts for i in items)))
+            sets.append(("subdimension", whole, whole, tuple(item for items in parts for item in items)))
     per = {"scale": scale_scores(survey), "subdimension": score(survey, book.subdimensions).frame}
     weight = survey.frame["weight"].to_numpy(dtype=float) if weighted else np.ones(len(survey.frame))
     scales, checks, buurten, notes = [], [], [], list[Note]()
@@ -195,9 +191,8 @@ def reliability(survey: Survey, areas: Sequence[str] | None = None, weighted: bo
         if not items:
             continue
         inner, each, remarks = _internal(item_scores(survey, items), items, weight)
-        outer, table, flat = _of_areas(
-            per[kind][name].to_numpy(), survey.frame["area_code"], survey.level, weight, areas
-        )
+        scored = per[kind][name].to_numpy()
+        outer, table, flat = _of_areas(scored, survey.frame["area_code"], survey.level, weight, areas)
         reason = Note.joined(filter(None, [inner.pop("reason"), outer.pop("reason")]))
         scales.append({"kind": kind, "scale": name, "subdimension": dimension, **inner, **outer, "reason": reason})
         buurten.append(table.assign(kind=kind, scale=name))
@@ -253,14 +248,12 @@ def _internal(
             )
         else:
             row["omega"], unique = omega(c)
-            if bound := [items[j].name for j, u in zip(used, unique, strict=True) if u <= LEAST_UNIQUE]:
-                notes.append(
-                    Note(
-                        "one factor explains {items} wholly: do not rely on omega",
-                        "één factor verklaart {items} geheel: omega is niet betrouwbaar",
-                        items=bound,
-                    )
-                )
+            if bound := [items[j].name for j, share in zip(used, unique, strict=True) if share <= LEAST_UNIQUE]:
+                notes.append(Note(
+                    "one factor explains {items} wholly: do not rely on omega",
+                    "één factor verklaart {items} geheel: omega is niet betrouwbaar",
+                    items=bound,
+                ))  # fmt: skip
     effective = weight[full].sum() ** 2 / (weight[full] ** 2).sum() if full.any() else 0.0
     heard = weight @ answered
     mean = np.divide(weight @ np.where(answered, values, 0.0), heard, out=np.full(k, np.nan), where=heard > 0)
@@ -306,8 +299,8 @@ def _internal(
 def _if_changed(c: Floats) -> Floats:
     """Item-rest correlation, alpha without each item and alpha with each item turned around, shape (3, k)."""
     every = range(len(c))
-    deleted = [alpha(np.delete(np.delete(c, j, 0), j, 1)) for j in every]
-    turned = [alpha(c * np.outer(t, t)) for t in 1 - 2 * np.eye(len(c))]
+    deleted = [alpha(np.delete(np.delete(c, item, 0), item, 1)) for item in every]
+    turned = [alpha(c * np.outer(sign, sign)) for sign in 1 - 2 * np.eye(len(c))]
     return np.array([item_rest(c), deleted, turned])
 
 

@@ -78,17 +78,15 @@ class ReplicatePlan:
             If they are not known, or do not fit the number of replicates.
         """
         if self.kind not in get_args(Kind):
-            raise DataError(
-                "the kind of replicate weights is unknown", repr(self.kind), ", ".join(get_args(Kind)), "choose one"
-            )
+            what = "the kind of replicate weights is unknown"
+            raise DataError(what, repr(self.kind), ", ".join(get_args(Kind)), "choose one")
         if (self.kind == "JKn" and self.rscales is None) or (self.kind == "other" and self.scale is None):
             what = "rscales" if self.kind == "JKn" else "scale"
-            raise DataError(
-                f"replicate weights of kind {self.kind} need {what}", "none", what, "see their documentation"
-            )
+            hint = "see their documentation"
+            raise DataError(f"replicate weights of kind {self.kind} need {what}", "none", what, hint)
         if n < 2 or (self.rscales is not None and len(self.rscales) != n):
-            got = f"{n} columns, {len(self.rscales)} rscales" if self.rscales is not None else f"{n} columns"
-            raise DataError("replicate weights do not fit", got, "two or more, one rscale each", "correct `columns`")
+            number = f"{n} columns, {len(self.rscales)} rscales" if self.rscales is not None else f"{n} columns"
+            raise DataError("replicate weights do not fit", number, "two or more, one rscale each", "correct `columns`")
         if not 0 <= self.fay < 1:
             raise DataError("Fay's factor is out of range", str(self.fay), "at least 0, below 1", "correct it")
         default = {"bootstrap": 1 / (n - 1), "JK1": (n - 1) / n, "BRR": 1 / n, "Fay": 1 / (n * (1 - self.fay) ** 2)}
@@ -98,15 +96,7 @@ class ReplicatePlan:
 
 @dataclass(frozen=True)
 class Replicates:
-    """Replicate weights and how to put their estimates together.
-
-    Attributes
-    ----------
-    weights : ndarray, shape (n, R)
-    scale : float
-    rscales : ndarray, shape (R,)
-    mse : bool
-    """
+    """Replicate weights, shape (n, R), and how to put their estimates together: scale, c_r (R,) and mse."""
 
     weights: Floats
     scale: float
@@ -116,11 +106,7 @@ class Replicates:
     def covariance(self, estimate: Statistic, w: Floats) -> tuple[Floats, Floats]:
         """Return the estimates under `w`, shape (A, D), and their covariance per row, shape (A, D, D).
 
-        Parameters
-        ----------
-        estimate : callable
-            From weights (n,) to estimates (A, D), NaN where there is none.
-        w : ndarray, shape (n,)
+        `estimate` takes weights (n,) to estimates (A, D), NaN where there is none.
         """
         theta = estimate(w)
         known = np.isfinite(theta)
@@ -149,12 +135,8 @@ class Replicates:
 def jackknife(w: Floats, design: SampleDesign) -> Replicates:
     """Return delete-one-unit weights: JK1 with one stratum, else JKn; the population correction is in the scales.
 
-    A stratum taken with certainty has no replicates, and neither has a lonely unit under the policy `certainty`.
-
-    Raises
-    ------
-    DataError
-        If a stratum has one unit and the policy is another, or the table would be too large.
+    A stratum taken with certainty has no replicates, and neither has a lonely unit under the policy `certainty`. Raises
+    DataError if a stratum has one unit and the policy is another, or the table would be too large.
     """
     stage, unit, of = _units(design)
     kept = (stage.fraction < 1 - 1e-7) & (stage.size > 0)
@@ -173,10 +155,8 @@ def jackknife(w: Floats, design: SampleDesign) -> Replicates:
 def bootstrap(w: Floats, design: SampleDesign, replicates: int = 500, seed: int = 1) -> Replicates:
     """Return Rao and Wu's bootstrap weights: n_h - 1 units drawn with replacement from the n_h of each stratum.
 
-    Raises
-    ------
-    DataError
-        If a stratum has one unit, population sizes are given (draws are with replacement), or it would be too large.
+    Raises DataError if a stratum has one unit, population sizes are given (draws are with replacement), or it would be
+    too large.
     """
     stage, unit, of = _units(design)
     if (stage.size == 1).any():
@@ -186,21 +166,18 @@ def bootstrap(w: Floats, design: SampleDesign, replicates: int = 500, seed: int 
     _fits(len(w), replicates)
     rng, factor = np.random.default_rng(seed), np.empty((len(of), replicates))
     for h in np.flatnonzero(stage.size):
-        members, n = np.flatnonzero(of == h), int(stage.size[h])
-        factor[members] = rng.multinomial(n - 1, np.full(n, 1 / n), size=replicates).T * n / (n - 1)
+        members, size = np.flatnonzero(of == h), int(stage.size[h])
+        factor[members] = rng.multinomial(size - 1, np.full(size, 1 / size), size=replicates).T * size / (size - 1)
     return Replicates(w[:, None] * factor[unit], 1 / (replicates - 1), np.ones(replicates))
 
 
 def brr(w: Floats, design: SampleDesign, fay: float = 0.0) -> Replicates:
     """Return balanced half-samples by Sylvester's Hadamard matrix, or Fay's variant with factors 2 - fay and fay.
 
-    Raises
-    ------
-    DataError
-        If a stratum has not exactly two units, or population sizes are given.
+    Raises DataError if a stratum has not exactly two units, or population sizes are given.
     """
     stage, unit, of = _units(design)
-    if (wrong := int(((stage.size != 2) & (stage.size > 0)).sum())) > 0:
+    if wrong := int(((stage.size != 2) & (stage.size > 0)).sum()):
         raise _refused("balanced half-samples need two units per stratum", wrong, "another number")
     if (stage.fraction > 0).any():
         raise _refused("half-samples know no finite population", int((stage.fraction > 0).sum()), "population sizes")
@@ -222,12 +199,9 @@ def _units(design: SampleDesign) -> tuple[Stage, Ints, Ints]:
 
 def _fits(n: int, replicates: int) -> None:
     if n * replicates > MOST:
-        raise DataError(
-            "the table of replicate weights is too large",
-            f"{n} respondents x {replicates} replicates",
-            f"{MOST} numbers at most",
-            "use the linearised variance, or fewer bootstrap replicates",
-        )
+        what = "the table of replicate weights is too large"
+        hint = "use the linearised variance, or fewer bootstrap replicates"
+        raise DataError(what, f"{n} respondents x {replicates} replicates", f"{MOST} numbers at most", hint)
 
 
 def _refused(what: str, strata: int, got: str) -> DataError:

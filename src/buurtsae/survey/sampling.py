@@ -31,15 +31,12 @@ class Stage:
 
     Attributes
     ----------
-    unit : ndarray of int, shape (n,)
-        Sampled unit (cluster) of each respondent.
-    stratum : ndarray of int, shape (n,)
-    size : ndarray, shape (H,)
-        n_h, units in the sample per stratum.
+    unit, stratum : ndarray of int, shape (n,)
+        Of each respondent; a unit is a sampled cluster.
+    size, fraction : ndarray, shape (H,)
+        n_h, units in the sample per stratum, and f_h.
     scale, within : ndarray, shape (H,)
         F_h (1 - f_h) n_h / (n_h - 1) and 1 / n_h; a lonely unit has what its policy says.
-    fraction : ndarray, shape (H,)
-        f_h.
     lonely : ndarray of bool, shape (H,)
         Strata with one unit that was not taken with certainty.
     """
@@ -57,13 +54,9 @@ class Stage:
 class SampleDesign:
     """How respondents were drawn: strata, clusters and population sizes, in one or more stages.
 
-    Attributes
-    ----------
-    stages : tuple of Stage
-    lonely : {"adjust", "fail", "certainty", "average"}
-        A stratum with one sampled unit: centre it at the grand mean of z, which is 0 (adjust); refuse (fail); it
-        contributes 0 (certainty, R's `remove` too); it contributes the mean of the domain's other strata (average;
-        without others as `adjust`).
+    A stratum with one sampled unit is `lonely`: centre it at the grand mean of z, which is 0 (adjust); refuse (fail);
+    it contributes 0 (certainty, R's `remove` too), or the mean of the domain's other strata (average; without others
+    as `adjust`).
     """
 
     stages: tuple[Stage, ...]
@@ -80,30 +73,24 @@ class SampleDesign:
     ) -> SampleDesign:
         """Make a design from arrays per respondent, as R's `svydesign(nest=TRUE)`.
 
+        Raises DataError if a stratum has several population sizes or fewer units than were sampled, or `lonely` is
+        `fail` and a stratum has one unit.
+
         Parameters
         ----------
         stratum : ndarray of int, shape (n,)
-            Stratum of the first stage, 0, 1, ...
+            Stratum of the first stage, 0, 1, ...; `labels` are their names, for messages.
         clusters : sequence of ndarray of int, shape (n,)
             Sampled unit per stage, nested in the stratum and in the unit of the stage before; without any,
             respondents are the units.
         population : sequence of ndarray, shape (n,)
             Units in the population of the respondent's stratum (first stage) or unit (later stages), or, when all
             of them are at most 1, sampling fractions. A stage counts only if the stages before it have these.
-        lonely : str
-        labels : sequence, optional
-            Names of the strata, for messages.
-
-        Raises
-        ------
-        DataError
-            If a stratum has several population sizes or fewer units than were sampled, or `lonely` is `fail` and
-            a stratum has one unit.
         """
         if lonely not in LONELY:
             raise DataError("the policy for lonely units is unknown", repr(lonely), ", ".join(LONELY), "choose one")
         n = len(stratum)
-        fraction = bool(population) and all((p <= 1).all() for p in population)
+        fraction = bool(population) and all((sizes <= 1).all() for sizes in population)
         share, parent, stages = np.ones(n), np.asarray(stratum), []
         for k, cluster in enumerate(clusters or [np.arange(n)]):
             unit = np.arange(n) if not clusters else _nested(parent, np.asarray(cluster))
@@ -116,17 +103,10 @@ class SampleDesign:
             above = np.zeros(len(size))
             above[group] = share
             certain = (size > 0) & (1 - f < 1e-7)  # the whole population was taken
-            single = (size == 1) & ~certain
-            if single.any() and lonely == "fail":
-                names = (
-                    np.flatnonzero(single) if labels is None or k else [labels[int(h)] for h in np.flatnonzero(single)]
-                )
-                raise DataError(
-                    f"{int(single.sum())} strata have one sampled unit (stage {k + 1})",
-                    shown(names),
-                    "two or more",
-                    'merge these strata, or choose another policy, as lonely = "adjust"',
-                )
+            if (single := (size == 1) & ~certain).any() and lonely == "fail":
+                what = f"{int(single.sum())} strata have one sampled unit (stage {k + 1})"
+                hint = 'merge these strata, or choose another policy, as lonely = "adjust"'
+                raise DataError(what, _named(single, None if k else labels), "two or more", hint)
             scale = above * np.where(certain, 0.0, 1 - f) * np.where(size > 1, size / np.maximum(size - 1, 1), 1.0)
             if lonely == "certainty":
                 scale = np.where(single, 0.0, scale)
@@ -143,6 +123,11 @@ class SampleDesign:
         return np.flatnonzero(self.stages[0].lonely)
 
 
+def _named(strata: NDArray[np.bool_], labels: Sequence[object] | None) -> str:
+    numbers = np.flatnonzero(strata)
+    return shown(numbers if labels is None else [labels[int(h)] for h in numbers])
+
+
 def _nested(parent: Ints, cluster: Ints) -> Ints:
     return np.asarray(np.unique(parent.astype(np.int64) * (int(cluster.max()) + 1) + cluster, return_inverse=True)[1])
 
@@ -154,13 +139,8 @@ def _fraction(population: Floats, group: Ints, size: Floats, fraction: bool, lab
     np.minimum.at(low, group, population)
     np.maximum.at(high, group, population)
     f = low if fraction else np.divide(size, low, out=np.zeros_like(size), where=low > 0)
-    bad = (size > 0) & ((low != high) | ~(low > 0) | (f > 1 + 1e-9))
-    if bad.any():
-        where = np.flatnonzero(bad)
-        raise DataError(
-            "population sizes do not fit the strata",
-            f"{int(bad.sum())} strata: {shown(where if labels is None else [labels[int(h)] for h in where])}",
-            "one size per stratum, no less than the units sampled in it",
-            "correct the column or table of population sizes",
-        )
+    if (bad := (size > 0) & ((low != high) | ~(low > 0) | (f > 1 + 1e-9))).any():
+        what, hint = "population sizes do not fit the strata", "correct the column or table of population sizes"
+        strata = f"{int(bad.sum())} strata: {_named(bad, labels)}"
+        raise DataError(what, strata, "one size per stratum, no less than the units sampled in it", hint)
     return np.where(size > 0, np.minimum(f, 1.0), 0.0)

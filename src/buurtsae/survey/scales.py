@@ -85,13 +85,13 @@ def item_score(answers: pd.Series, item: Item) -> pd.Series:
 
 def item_scores(survey: Survey, items: Sequence[Item]) -> Floats:
     """Return the answers to the items on 0-10, shape (n_respondents, n_items); NaN is no answer."""
-    columns = [item_score(survey.frame[i.name], i).to_numpy(dtype=float) for i in items]
+    columns = [item_score(survey.frame[item.name], item).to_numpy(dtype=float) for item in items]
     return np.column_stack(columns) if columns else np.empty((len(survey.frame), 0))
 
 
 def asked(survey: Survey, scale: Scale) -> tuple[Item, ...]:
     """Return the items of a scale that this edition asked."""
-    return tuple(i for i in scale.items if i.name in survey.frame)
+    return tuple(item for item in scale.items if item.name in survey.frame)
 
 
 def mean_if_enough(values: Floats, weights: Floats, share: float) -> Floats:
@@ -134,36 +134,27 @@ def scale_scores(survey: Survey) -> pd.DataFrame:
 def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> Scores:
     """Return the sub-dimension scores of a survey; see `Concept.score`.
 
-    Parameters
-    ----------
-    survey : Survey
-    subdimensions : sequence of str
-    method : str
-        `sum`, or `graded` for the graded response model; the latter scores everybody who answered one item, and
-        gives standard errors. Where fewer than two items vary it cannot be fitted: the sum score is taken, with a note.
-
-    Raises
-    ------
-    ModelError
-        If there is no such method, or the graded response model does not converge.
+    Graded scores are of everybody who answered one item, and have standard errors. Where fewer than two items vary the
+    model cannot be fitted: the sum score is taken, with a note. Raises ModelError if there is no such method, or the
+    graded response model does not converge.
     """
     if method not in METHODS:
         raise ModelError("unknown method of scoring", repr(method), " or ".join(METHODS), "name one of these")
     book = survey.codebook
-    frame = survey.frame.drop(columns=[i.name for i in book.items], errors="ignore")
+    frame = survey.frame.drop(columns=[item.name for item in book.items], errors="ignore")
     scales, notes = scale_scores(survey), list[Note]()
     errors = pd.DataFrame(np.nan, index=frame.index, columns=list(subdimensions))
     columns = {}
     for subdimension in subdimensions:
-        counts = {s.id: len(k) for s in book.scales_of(subdimension) if (k := asked(survey, s))}
-        if not counts:
+        parts = {scale.id: part for scale in book.scales_of(subdimension) if (part := asked(survey, scale))}
+        if not parts:
             columns[subdimension] = np.full(len(frame), np.nan)
             continue
-        items = [i for s in book.scales_of(subdimension) for i in asked(survey, s)]
+        items = [item for part in parts.values() for item in part]
         varied, notes_of_items = _variation(survey, items)
         notes += [note.under(subdimension) for note in notes_of_items]
         if method == "graded" and len(varied) > 1:
-            answered = [i for i in items if survey.frame[i.name].notna().any()]
+            answered = [item for item in items if survey.frame[item.name].notna().any()]
             columns[subdimension], errors[subdimension], more = _graded(survey, subdimension, answered)
             notes += more
             continue
@@ -173,30 +164,22 @@ def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> 
                 "de antwoorden verschillen bij minder dan twee vragen: daarom de somscore, zonder fouten",
             )
             notes.append(alone.under(subdimension))
-        weights = np.array(list(counts.values()), dtype=float)
-        columns[subdimension] = mean_if_enough(scales[list(counts)].to_numpy(), weights, book.min_share_answered)
+        weights = np.array([len(part) for part in parts.values()], dtype=float)
+        columns[subdimension] = mean_if_enough(scales[list(parts)].to_numpy(), weights, book.min_share_answered)
     columns = {name: np.round(values, DECIMALS) for name, values in columns.items()}
-    return Scores(
-        frame.assign(**columns),
-        book.id,
-        survey.year,
-        tuple(subdimensions),
-        tuple(dict.fromkeys(notes)),
-        errors if method == "graded" else None,
-        survey.design,
-        book.kind,
-        survey.level,
-    )
+    about = book.id, survey.year, tuple(subdimensions), tuple(dict.fromkeys(notes))
+    known = errors if method == "graded" else None
+    return Scores(frame.assign(**columns), *about, known, survey.design, book.kind, survey.level)
 
 
 def _graded(survey: Survey, subdimension: str, items: Sequence[Item]) -> tuple[Floats, Floats, list[Note]]:
     values = item_scores(survey, items)
     try:
-        model = fit_graded(values, [i.name for i in items])
+        model = fit_graded(values, [item.name for item in items])
     except ModelError as error:
         what = f"{survey.codebook.id} {survey.year}, {subdimension}: {error.what}"
         raise ModelError(what, error.got, error.expected, error.hint) from error
-    unused = {i.name: sorted(set(i.codes) - set(survey.frame[i.name].dropna())) for i in items}
+    unused = {item.name: sorted(set(item.codes) - set(survey.frame[item.name].dropna())) for item in items}
     notes = [
         Note("item {item}: nobody chose {codes}", "vraag {item}: niemand koos {codes}", item=name, codes=codes)
         for name, codes in unused.items()
@@ -211,13 +194,11 @@ def _variation(survey: Survey, items: Sequence[Item]) -> tuple[list[Item], list[
     for item in items:
         answers = survey.frame[item.name].dropna()
         if answers.empty:
-            notes.append(
-                Note(
-                    "item {item} has no answers at all, though it counts as asked",
-                    "vraag {item} heeft geen enkel antwoord, al geldt ze als gesteld",
-                    item=item.name,
-                )
-            )
+            notes.append(Note(
+                "item {item} has no answers at all, though it counts as asked",
+                "vraag {item} heeft geen enkel antwoord, al geldt ze als gesteld",
+                item=item.name,
+            ))  # fmt: skip
         elif answers.min() == answers.max():
             notes.append(Note(*ONE_CATEGORY, item=item.name))
         else:

@@ -38,12 +38,8 @@ def pooled_covariance(y: Floats, w: Floats, domain: Ints, n_domains: int) -> Flo
     """Return S, the (D, D) covariance of scores within areas, from the respondents with both scores of each pair.
 
     E sum_{i in a} w_i r_id r_ie = S_de (W_a - sum_{i in a} w_i^2 / W_a): the pooled ratio is unbiased for weights
-    unrelated to the scores. A sub-dimension that nobody answered keeps a variance of 0.
-
-    Raises
-    ------
-    DataError
-        If no area has two respondents, so that nothing can be pooled.
+    unrelated to the scores. A sub-dimension that nobody answered keeps a variance of 0. Raises DataError if no area has
+    two respondents, so that nothing can be pooled.
     """
     n_dims = y.shape[1]
     s = np.zeros((n_dims, n_dims))
@@ -57,12 +53,9 @@ def pooled_covariance(y: Floats, w: Floats, domain: Ints, n_domains: int) -> Flo
             if freedom <= 0 and d != e:
                 continue  # two scores that nobody in an area shares: taken as uncorrelated
             if freedom <= 0:
-                raise DataError(
-                    "the variance within areas cannot be estimated",
-                    "no area with two respondents",
-                    "some areas with several",
-                    "give `sd`, the standard deviation of scores within an area, or start with direct estimates",
-                )
+                what = "the variance within areas cannot be estimated"
+                hint = "give `sd`, the standard deviation of scores within an area, or start with direct estimates"
+                raise DataError(what, "no area with two respondents", "some areas with several", hint)
             s[d, e] = s[e, d] = (w[both] * residual[:, 0] * residual[:, 1]).sum() / freedom
     return shrunk(s)
 
@@ -100,13 +93,9 @@ def within_variance(share: Floats, residual: Floats, domain: Ints, n_domains: in
 
 
 def rescaled(pooled: Floats, design: Floats, n_effective: Floats) -> Floats:
-    """Return the pooled covariances with their variances replaced by those of a variance function per sub-dimension.
+    """Return the pooled covariances S G, shape (n, D, D), with variances of a variance function per sub-dimension.
 
-    Parameters
-    ----------
-    pooled, design : ndarray, shape (n, D, D)
-        S G, whose correlations are kept, and the design-based covariances.
-    n_effective : ndarray, shape (n, D)
+    It is fitted to the design-based covariances `design`; the correlations of S G are kept.
     """
     old = np.einsum("add->ad", pooled)
     # deviations from a buurt's own mean make a linearised variance (n - 1) / n too low: a line would come out too flat
@@ -122,23 +111,19 @@ def rescaled(pooled: Floats, design: Floats, n_effective: Floats) -> Floats:
 def gvf(variance: Floats, n_effective: Floats) -> tuple[Floats, Floats]:
     """Smooth variances of means by a generalised variance function.
 
+    Raises DataError if no area has a positive variance and two effective respondents.
+
     Parameters
     ----------
-    variance : ndarray, shape (n,)
-        Unbiased variances of the direct estimates of one sub-dimension; zero or NaN where there is none.
-    n_effective : ndarray, shape (n,)
-        Effective numbers of respondents; 0 where nobody answered.
+    variance, n_effective : ndarray, shape (n,)
+        Unbiased variances of the direct estimates of one sub-dimension, zero or NaN where there is none, and effective
+        numbers of respondents, 0 where nobody answered.
 
     Returns
     -------
     smoothed : ndarray, shape (n,); 0 where nobody answered
     line : ndarray (b0, b1, s)
         The fitted function; without enough areas b1 = -1 and s = NaN.
-
-    Raises
-    ------
-    DataError
-        If no area has a positive variance and two effective respondents.
     """
     n = np.maximum(n_effective, 1.0)
     freedom = n_effective - 1
@@ -155,12 +140,9 @@ def gvf(variance: Floats, n_effective: Floats) -> tuple[Floats, Floats]:
     else:  # v = S / n_eff, S pooled with degrees of freedom as weights
         some = positive & (freedom > 0)
         if not some.any():
-            raise DataError(
-                "a variance function cannot be fitted",
-                "no area with a positive variance and two effective respondents",
-                "some areas with several respondents",
-                "give `sd`, the standard deviation of scores within an area",
-            )
+            none = "no area with a positive variance and two effective respondents"
+            hint = "give `sd`, the standard deviation of scores within an area"
+            raise DataError("a variance function cannot be fitted", none, "some areas with several respondents", hint)
         pooled = (freedom[some] * n[some] * variance[some]).sum() / freedom[some].sum()
         b0, b1, s = np.log(pooled), -1.0, np.nan
         smoothed = pooled / n

@@ -60,6 +60,11 @@ class SourceEstimates:
         return f"SourceEstimates of {self.source} {self.year}: {len(self.codes)} {self.level}en x {len(self.informs)}"
 
     @property
+    def before(self) -> Floats:
+        """Sampling covariance before smoothing; the variance itself where nothing was smoothed."""
+        return self.variance if self.given is None else self.given
+
+    @property
     def informs(self) -> NDArray[np.bool_]:
         """Sub-dimensions with an estimate in some area, shape (D,)."""
         return np.asarray(np.isfinite(self.mean).any(axis=0))
@@ -80,7 +85,7 @@ def of_source(
     within, freedom = within_variance(share, residual, domain, n)
     kish = np.einsum("add->ad", g)
     n_effective = np.divide(1.0, kish, out=np.zeros_like(kish), where=kish > 0)
-    _, before = domain_estimates(scores, y, w, domain, n)
+    before = domain_estimates(scores, y, w, domain, n)[1]
     pooled = _pooled(scores, y, w, domain, n, sd) * g
     return SourceEstimates(
         source=scores.source,

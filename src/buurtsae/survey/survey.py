@@ -120,73 +120,54 @@ class Survey:
         """
         codebook = Codebook.load(source)
         if codebook.kind == "objective":
-            raise DataError(
-                f"{codebook.id} has no respondents",
-                "an objective source",
-                "a survey or a participatory source",
-                "join its figures to the areas by `tables`, and name them in the formula",
-            )
+            what = f"{codebook.id} has no respondents"
+            hint = "join its figures to the areas by `tables`, and name them in the formula"
+            raise DataError(what, "an objective source", "a survey or a participatory source", hint)
         level = level or system.base
         if level not in (sources := system.levels[:-1][:2]):
             raise DataError(f"level of {codebook.id} is unknown", repr(level), " or ".join(sources), "correct it")
         path, area = Path(path), area or f"{level}code"
-        clusters, sizes = ([c] if isinstance(c, str) else list(c) for c in (cluster, fpc))
-        raw = read_table(path, text=[c for c in (area, strata, id, *clusters) if c is not None])
+        clusters, sizes = ([column] if isinstance(column, str) else list(column) for column in (cluster, fpc))
+        raw = read_table(path, text=[column for column in (area, strata, id, *clusters) if column is not None])
         problems = Problems()
-        asked = [i for i in codebook.items if i.name not in not_asked]
+        asked = [item for item in codebook.items if item.name not in not_asked]
         participatory = codebook.kind == "participatory"
         if weight is not None and weight not in raw and participatory:
             weight = None
-        if unknown := sorted(set(not_asked) - {i.name for i in codebook.items}):
+        if unknown := sorted(set(not_asked) - {item.name for item in codebook.items}):
             problems.add(f"`not_asked` names unknown items of {codebook.id}", shown(unknown), "its items", "correct it")
-        if absent := [c for c in (area, weight, strata, id, *clusters, *sizes) if c is not None and c not in raw]:
-            problems.add(
-                f"{path.name} lacks columns", shown(raw.columns), shown(absent), "correct the names in [[sources]]"
-            )
+        named = [column for column in (area, weight, strata, id, *clusters, *sizes) if column is not None]
+        if absent := [column for column in named if column not in raw]:
+            hint = "correct the names in [[sources]]"
+            problems.add(f"{path.name} lacks columns", shown(raw.columns), shown(absent), hint)
         if weight is None and not participatory:
             problems.add(f"{codebook.id} has no weights", "none", "a column of weights", "name it with `weight`")
-        if absent := [i.name for i in asked if i.name not in raw]:
-            problems.add(
-                f"{path.name} lacks items of {codebook.id}",
-                f"no column {shown(absent)}",
-                "one column per item of the codebook",
-                "rename the columns, or list these items in `not_asked`",
-            )
+        if absent := [item.name for item in asked if item.name not in raw]:
+            what = f"{path.name} lacks items of {codebook.id}"
+            hint = "rename the columns, or list these items in `not_asked`"
+            problems.add(what, f"no column {shown(absent)}", "one column per item of the codebook", hint)
         if raw.empty:
             problems.add(f"{path.name} has no respondents", "0 rows", "one row per respondent", "check the extract")
         problems.raise_if_any()
 
-        frame = pd.DataFrame({"area_code": raw[area].astype("string")})
-        frame["stratum"] = raw[strata].astype("string").fillna("") if strata else "all"
-        one = pd.Series(1.0, index=raw.index)
-        frame.insert(
-            1, "weight", one if weight is None else _weights(raw[weight], frame["stratum"], path.name, problems)
-        )
-        if n := int((empty := frame["area_code"].isna() | (frame["area_code"] == "")).sum()):
+        frame = pd.DataFrame({"area_code": raw[area].astype("string"), "weight": 1.0, "stratum": "all"})
+        if strata:
+            frame["stratum"] = raw[strata].astype("string").fillna("")
+        if weight is not None:
+            frame["weight"] = _weights(raw[weight], frame["stratum"], path.name, problems)
+        if count := int((empty := frame["area_code"].isna() | (frame["area_code"] == "")).sum()):
             hint = "complete the column, or drop these rows"
-            problems.add(f"{path.name} has respondents without {level}code", f"{n} rows", "a code in each", hint)
+            problems.add(f"{path.name} has respondents without {level}code", f"{count} rows", "a code in each", hint)
         if bad := system.malformed(pd.Series(frame["area_code"][~empty].unique()), level):
-            other = next(s for s in sources if s != level)
+            other = next(name for name in sources if name != level)
             hint = "give codes as text" if system.malformed(pd.Series(bad), other) else f'set `level = "{other}"`'
             form = f"the form {system.forms[level][0]}"
             problems.add(f"{path.name} has malformed {level}codes", shown(bad), form, hint)
         if id is not None:
             _identifiers(raw[id], frame["area_code"], level, path.name, problems)
-        frame, info = add_design(
-            frame,
-            raw,
-            path.name,
-            problems,
-            stratified=strata is not None,
-            cluster=clusters,
-            fpc=sizes,
-            strata_population=strata_population,
-            replicates=replicates,
-            lonely=lonely,
-            calibrate=None if problems.found else calibrate,  # weights and codes that are wrong meet no totals
-            level=level,
-            system=system,
-        )
+        calibrate = None if problems.found else calibrate  # weights and codes that are wrong meet no totals
+        how = clusters, sizes, strata_population, replicates, lonely, calibrate, level, system
+        frame, info = add_design(frame, raw, path.name, problems, strata is not None, *how)
         answers = {
             i.name: _answers(raw[i.name], i.codes, codebook.missing, f"{path.name}, {i.name}", problems) for i in asked
         }
@@ -195,12 +176,10 @@ class Survey:
         number = None if id is None else pd.to_numeric(raw[id], errors="coerce").to_numpy(dtype=float)
         persons = "fpc" in frame and not clusters and bool((frame["fpc"] > 1).any())
         population = frame["fpc"].to_numpy(dtype=float) if persons else None
-        rows = Rows(
-            path.name, level, frame["area_code"], w, frame["stratum"], population, number, pd.DataFrame(answers)
-        )
-        remarks = of_file(rows)
-        info = replace(info, notes=(*info.notes, *remarks))
-        return cls(pd.concat([frame, pd.DataFrame(answers)], axis=1), codebook, year, info, level)
+        table = pd.DataFrame(answers)
+        rows = Rows(path.name, level, frame["area_code"], w, frame["stratum"], population, number, table)
+        info = replace(info, notes=(*info.notes, *of_file(rows)))
+        return cls(pd.concat([frame, table], axis=1), codebook, year, info, level)
 
     def within(self, areas: Areas) -> Survey:
         """Return the respondents who live in `areas`, if any, with a note of how many were left out.
@@ -231,11 +210,9 @@ class Survey:
         return len(self.frame)
 
     def __repr__(self) -> str:
-        return (
-            f"Survey {self.codebook.nl} {self.year}: {len(self)} respondents "
-            f"in {self.frame['area_code'].nunique()} {self.level}en, {len(self.codebook.items)} items "
-            f"for {shown(self.codebook.subdimensions)}"
-        )
+        book, places = self.codebook, f"{self.frame['area_code'].nunique()} {self.level}en"
+        about = f"{len(book.items)} items for {shown(book.subdimensions)}"
+        return f"Survey {book.nl} {self.year}: {len(self)} respondents in {places}, {about}"
 
 
 def check_areas(survey: Survey, areas: Areas, problems: Problems, code_year: int | None = None) -> None:
@@ -248,55 +225,39 @@ def check_codes(
 ) -> None:
     """Record which area codes of a source's respondents do not exist in `areas`, or are of another year."""
     if code_year is not None and code_year != areas.year:
-        problems.add(
-            f"the {level}codes of {source} are of another year",
-            str(code_year),
-            str(areas.year),
-            f"give the survey the codes of {areas.year}, or read the areas of {code_year}",
-        )
-    unknown = area[~area.isin(areas.at(level))]
-    if len(unknown):
+        hint = f"give the survey the codes of {areas.year}, or read the areas of {code_year}"
+        problems.add(f"the {level}codes of {source} are of another year", str(code_year), str(areas.year), hint)
+    if len(unknown := area[~area.isin(areas.at(level))]):
         share, omitted = len(unknown) / len(area), areas.left_out(level, unknown)
         why = "the codes look like another year's: recode them" if share > 0.02 else "correct these codes"
-        why, place = (
-            (f"{int(omitted.sum())} of them live where `where` leaves out: widen it", "")
-            if omitted.any()
-            else (why, f": a {level} may exist at CBS and have no polygon here")
-        )
-        problems.add(
-            f"{len(unknown)} respondents of {source} live in unknown {areas.system.noun(level)}",
-            shown(sorted(unknown.unique())),
-            f"{level}codes of {areas.year}",
-            f'{why}, or set `unknown_areas = "drop"` in [[sources]]{place}',
-        )
+        place = f": a {level} may exist at CBS and have no polygon here"
+        if omitted.any():
+            why, place = f"{int(omitted.sum())} of them live where `where` leaves out: widen it", ""
+        what = f"{len(unknown)} respondents of {source} live in unknown {areas.system.noun(level)}"
+        hint = f'{why}, or set `unknown_areas = "drop"` in [[sources]]{place}'
+        problems.add(what, shown(sorted(unknown.unique())), f"{level}codes of {areas.year}", hint)
 
 
 def _weights(column: pd.Series, stratum: pd.Series, file: str, problems: Problems) -> pd.Series:
     if boolean(column):
         problems.add(f"{file} has weights that are true and false", "booleans", "numbers > 0", "name another column")
     weight = as_number(column, strict=False)
-    if (n := int(weight.isna().sum())) > 0:
-        problems.add(
-            f"{file} has weights that are missing or no number", f"{n} rows", "a number > 0", "complete the weights"
-        )
-    nothing = (weight == 0).groupby(stratum).transform("all")
-    if nothing.any():
+    if count := int(weight.isna().sum()):
+        hint = "complete the weights"
+        problems.add(f"{file} has weights that are missing or no number", f"{count} rows", "a number > 0", hint)
+    if (nothing := (weight == 0).groupby(stratum).transform("all")).any():
         where = shown(sorted(stratum[nothing].unique()))
         problems.add(f"{file} has strata with all weights zero", where, "> 0", "correct these weights or drop the rows")
-    if (n := int(((weight <= 0) & ~nothing).sum())) > 0:
-        problems.add(
-            f"{file} has weights that are not positive",
-            f"{n} rows, lowest {weight[~nothing].min():g}",
-            "> 0",
-            "drop or correct them",
-        )
+    if count := int(((weight <= 0) & ~nothing).sum()):
+        what = f"{file} has weights that are not positive"
+        problems.add(what, f"{count} rows, lowest {weight[~nothing].min():g}", "> 0", "drop or correct them")
     return weight
 
 
 def _identifiers(column: pd.Series, area: pd.Series, level: str, file: str, problems: Problems) -> None:
     """Nobody lives in two areas, or answers twice."""
-    if (n := int((column.isna() | (column == "")).sum())) > 0:
-        problems.add(f"{file} has respondents without identifier", f"{n} rows", "one each", "complete the column")
+    if count := int((column.isna() | (column == "")).sum()):
+        problems.add(f"{file} has respondents without identifier", f"{count} rows", "one each", "complete the column")
     again = pd.DataFrame({"id": column, "area": area})[column.duplicated(keep=False) & column.notna()]
     places = again.groupby("id")["area"].nunique()
     for what, who in (
@@ -313,16 +274,10 @@ def _answers(
     if boolean(column):
         problems.add(f"{where}: answers are true and false", "booleans", shown(valid, 12), "export the codes")
     answer = as_number(column, strict=False)
-    text = column[answer.isna() & column.notna()].unique()
-    if len(text):
+    if len(text := column[answer.isna() & column.notna()].unique()):
         problems.add(f"{where}: answers are not codes", shown(text), "numbers", "export codes, not labels")
     answer = answer.mask(answer.isin(missing))
-    outside = answer[answer.notna() & ~answer.isin(valid)].unique()
-    if len(outside):
-        problems.add(
-            f"{where}: answers outside the scale",
-            shown(f"{v:g}" for v in sorted(outside)),
-            f"{shown(valid, 12)}; missing {shown(missing)}",
-            "correct the data or the codebook",
-        )
+    if len(outside := answer[answer.notna() & ~answer.isin(valid)].unique()):
+        expected, hint = f"{shown(valid, 12)}; missing {shown(missing)}", "correct the data or the codebook"
+        problems.add(f"{where}: answers outside the scale", shown(f"{v:g}" for v in sorted(outside)), expected, hint)
     return answer

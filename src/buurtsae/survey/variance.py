@@ -30,37 +30,20 @@ BLOCK = 2_000_000  # numbers per block of domains, where extra terms make a dens
 
 
 def group_sum(values: Floats, group: Ints, n_groups: int) -> Floats:
-    """Sum the rows of an (n, ...) array per group; rows of group -1 belong to none.
-
-    Parameters
-    ----------
-    values : ndarray, shape (n, ...)
-    group : ndarray of int, shape (n,)
-    n_groups : int
-
-    Returns
-    -------
-    ndarray, shape (n_groups, ...)
-    """
+    """Sum the rows of an (n, ...) array per group, shape (n_groups, ...); rows of group -1 belong to none."""
     if len(group) and group.min() < 0:
         values, group = values[group >= 0], group[group >= 0]
     flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
-    out = np.empty((n_groups, flat.shape[1]))
-    for k in range(flat.shape[1]):
-        out[:, k] = np.bincount(group, flat[:, k], n_groups)
-    return out.reshape(n_groups, *values.shape[1:])
+    sums = np.empty((n_groups, flat.shape[1]))
+    for column in range(flat.shape[1]):
+        sums[:, column] = np.bincount(group, flat[:, column], n_groups)
+    return sums.reshape(n_groups, *values.shape[1:])
 
 
 def same(values: Floats, group: Ints, n_groups: int) -> tuple[Floats, NDArray[np.bool_]]:
     """Return a value of each group, and whether all its values are that one; group -1 is none, and NaN no value.
 
     Rounding cannot tell: a mean of equal numbers need not be that number, and depends on the processor.
-
-    Parameters
-    ----------
-    values : ndarray, shape (n, D)
-    group : ndarray of int, shape (n,)
-    n_groups : int
 
     Returns
     -------
@@ -83,9 +66,8 @@ def hajek(y: Floats, w: Floats, domain: Ints, n_domains: int) -> tuple[Floats, F
     ----------
     y : ndarray, shape (n, D)
         Scores, NaN where missing.
-    w : ndarray, shape (n,)
-    domain : ndarray of int, shape (n,)
-        -1 for respondents outside every domain.
+    w, domain : ndarray, shape (n,)
+        Weights, and the domain of each respondent: -1 outside every one.
 
     Returns
     -------
@@ -96,9 +78,8 @@ def hajek(y: Floats, w: Floats, domain: Ints, n_domains: int) -> tuple[Floats, F
     weight = answered * w[:, None]
     total = group_sum(weight, domain, n_domains)
     value = np.where(answered, y, 0.0)
-    mean = np.divide(
-        group_sum(weight * value, domain, n_domains), total, out=np.full(total.shape, np.nan), where=total > 0
-    )
+    summed = group_sum(weight * value, domain, n_domains)
+    mean = np.divide(summed, total, out=np.full(total.shape, np.nan), where=total > 0)
     one, equal = same(np.where(weight != 0, y, np.nan), domain, n_domains)
     mean = np.where(equal & (total > 0), one, mean)
     share = np.divide(weight, total[domain], out=np.zeros_like(weight), where=answered & (total[domain] > 0))
@@ -118,10 +99,10 @@ def ratio(y: Floats, x: Floats, w: Floats, domain: Ints, n_domains: int) -> tupl
     """
     both = np.isfinite(y) & np.isfinite(x) & (domain >= 0)[:, None]
     top, bottom = np.where(both, y, 0.0), np.where(both, x, 0.0)
-    above, below = (group_sum(v * w[:, None], domain, n_domains) for v in (top, bottom))
-    out = np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
-    z = (top - np.nan_to_num(out)[domain] * bottom) * w[:, None]
-    return out, np.divide(z, below[domain], out=np.zeros_like(z), where=both & (below[domain] != 0))
+    above, below = (group_sum(values * w[:, None], domain, n_domains) for values in (top, bottom))
+    ratios = np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
+    z = (top - np.nan_to_num(ratios)[domain] * bottom) * w[:, None]
+    return ratios, np.divide(z, below[domain], out=np.zeros_like(z), where=both & (below[domain] != 0))
 
 
 def covariance(
@@ -132,7 +113,9 @@ def covariance(
     extra: Floats | sp.csr_array | None = None,
     coefficient: Floats | None = None,
 ) -> Floats:
-    """Return the design covariance of estimates with linearised variables z, per domain.
+    """Return the design covariance of estimates with linearised variables z, per domain, shape (n_domains, D, D).
+
+    It is 0 for a domain with one respondent, as in R.
 
     Parameters
     ----------
@@ -140,23 +123,16 @@ def covariance(
         Of the respondent's own domain; zero where y is missing.
     domain : ndarray of int, shape (n,)
         -1 for respondents outside every domain: they count in n_h only.
-    n_domains : int
-    design : SampleDesign
     extra, coefficient : (n, P) array, sparse or dense, and ndarray, shape (n_domains, P, D), optional
         Terms extra[i] @ coefficient[a] that every respondent adds to the linearised variables of domain a.
-
-    Returns
-    -------
-    ndarray, shape (n_domains, D, D)
-        0 for a domain with one respondent, as in R.
     """
-    out = np.zeros((n_domains, z.shape[1], z.shape[1]))
+    summed = np.zeros((n_domains, z.shape[1], z.shape[1]))
     for stage in design.stages:
         part, factor = _stage_covariance(z, domain, n_domains, stage, design.lonely, extra is not None)
         if extra is not None and coefficient is not None:
             _add_extra(part, z, domain, stage, factor, sp.csr_array(extra), coefficient)
-        out += part
-    return out
+        summed += part
+    return summed
 
 
 def _stage_covariance(
@@ -186,13 +162,13 @@ def _stage_covariance(
     whole = equal & ((count == size) & (stage.within[cell_stratum] > 0))[:, None]
     mean = np.where(whole, one, stage.within[cell_stratum][:, None] * group_sum(t, index, len(cell)))
     t, outside = t - mean[index], size - count
-    out = np.empty((n_domains, z.shape[1], z.shape[1]))
+    summed = np.empty((n_domains, z.shape[1], z.shape[1]))
     for d in range(z.shape[1]):
         for e in range(d + 1):
             square = np.bincount(index, t[:, d] * t[:, e], len(cell)) + outside * mean[:, d] * mean[:, e]
             part = weight * square
-            out[:, d, e] = out[:, e, d] = np.bincount(cell_domain, part, n_domains)
-    return out, scale
+            summed[:, d, e] = summed[:, e, d] = np.bincount(cell_domain, part, n_domains)
+    return summed, scale
 
 
 def _add_extra(
@@ -217,7 +193,7 @@ def _add_extra(
     for start in range(0, len(out), step):
         block = slice(start, start + step)
         k = coefficient[block]
-        c = np.stack([x[block].toarray() for x in cross], axis=2)
+        c = np.stack([part[block].toarray() for part in cross], axis=2)
         one = np.swapaxes(c, 1, 2) @ k
         flat = v @ k.transpose(1, 0, 2).reshape(len(v), -1)  # one product, not one per domain
         vk = flat.reshape(len(v), len(k), -1)
@@ -227,7 +203,7 @@ def _add_extra(
 def kish(w: Floats, answered: NDArray[np.bool_], domain: Ints, n_domains: int) -> Floats:
     """Return Kish's design effect of weighting n sum w^2 / (sum w)^2, shape (n_domains, D); NaN without answers."""
     weight = answered * w[:, None]
-    n, first, second = (group_sum(v, domain, n_domains) for v in (answered.astype(float), weight, weight**2))
+    n, first, second = (group_sum(values, domain, n_domains) for values in (answered.astype(float), weight, weight**2))
     return np.divide(n * second, first**2, out=np.full(n.shape, np.nan), where=first > 0)
 
 
@@ -236,14 +212,11 @@ def srs_variance(y: Floats, w: Floats, domain: Ints, n_domains: int, replacement
 
     n / (n - 1) sum_i p_i (y_i - m)^2 (1 - n / W) / n with p the weight shares; with replacement, the term 1 - n / W
     (sampling fraction, weights summing to the population) is left out. As R's `deff = TRUE` and `deff = "replace"`.
-
-    Returns
-    -------
-    ndarray, shape (n_domains, D); NaN with one answer, or where weights do not sum to more than the answers
+    Shape (n_domains, D); NaN with one answer, or where weights do not sum to more than the answers.
     """
-    _, share, residual = hajek(y, w, domain, n_domains)
+    share, residual = hajek(y, w, domain, n_domains)[1:]
     answered = np.isfinite(y) & (domain >= 0)[:, None]
-    n, weight = (group_sum(v, domain, n_domains) for v in (answered.astype(float), answered * w[:, None]))
+    n, weight = (group_sum(values, domain, n_domains) for values in (answered.astype(float), answered * w[:, None]))
     rest = np.ones_like(n) if replacement else 1 - np.divide(n, weight, out=np.ones_like(n), where=weight > 0)
     spread = group_sum(share * residual**2, domain, n_domains) * rest
     return np.divide(spread, n - 1, out=np.full(n.shape, np.nan), where=(n > 1) & (rest > 0))
