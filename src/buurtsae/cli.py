@@ -88,9 +88,9 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Do the main job on the example inside the package, Voorbeeldstad."""
-    from buurtsae.runs import steps
+    from buurtsae.runs.example import example
 
-    run(steps.example(), out, seed, engine, as_json, quiet)
+    run(example(), out, seed, engine, as_json, quiet)
 
 
 @app.command()

@@ -88,12 +88,7 @@ def estimates(scale: Scale) -> tuple[Column, ...]:
         ),
         Column("population", "int64", "Inwoners", "residents", "persons", 0),
         Column(  # of few respondents it may lie outside the scale, as regression estimates of an office do
-            "direct",
-            "float64",
-            "Directe schatting",
-            "design-based estimate, where there is one",
-            unit,
-            nullable=True,
+            "direct", "float64", "Directe schatting", "design-based estimate, where there is one", unit, nullable=True
         ),
         Column("direct_se", "float64", "Standaardfout direct", "standard error of `direct`", unit, 0, nullable=True),
         _share("own_data_share", "Aandeel eigen data", "weight of the area's own respondents in the estimate"),

@@ -11,17 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from buurtsae.drawing.style import (
-    COLOURS,
-    DARK,
-    GREY,
-    LABEL_TEXT,
-    NO_FIGURE,
-    Classes,
-    rings,
-    scale_length,
-    scale_text,
-)
+from buurtsae.drawing.style import COLOURS, DARK, GREY, LABEL_TEXT, NO_FIGURE, Classes, rings, scale_length, scale_text
 from buurtsae.errors import DataError, shown
 from buurtsae.figures import dutch
 from buurtsae.origin import SOURCE

@@ -108,11 +108,7 @@ class Classes:
         bounds = [plain(b) for b in self.breaks]
         inner = [Note("{a} to {b}", "{a} tot {b}", a=a, b=b) for a, b in pairwise(bounds)]
         lowest, highest = bounds[0], bounds[-1]
-        return [
-            Note("below {x}", "lager dan {x}", x=lowest),
-            *inner,
-            Note("{x} and above", "{x} en hoger", x=highest),
-        ]
+        return [Note("below {x}", "lager dan {x}", x=lowest), *inner, Note("{x} and above", "{x} en hoger", x=highest)]
 
     def along(self, value: float) -> float:
         """Return how far along the axis a value lies, from 0 to 1."""

@@ -48,11 +48,7 @@ def datapackage(
         Of the measures.
     """
     described = "Small-area estimates of buurtverbondenheid; suppressed rows stay, with empty figures."
-    schema = {
-        "fields": [_field(c, measures) for c in estimates(scale)],
-        "primaryKey": list(KEY),
-        "missingValues": [""],
-    }
+    schema = {"fields": [_field(c, measures) for c in estimates(scale)], "primaryKey": list(KEY), "missingValues": [""]}
     csv = {"format": "csv", "mediatype": "text/csv", "encoding": "utf-8", "dialect": {"delimiter": ","}}
     parquet = {"format": "parquet", "mediatype": "application/vnd.apache.parquet"}
     return {

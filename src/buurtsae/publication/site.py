@@ -13,15 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
-from buurtsae.drawing.style import (
-    COLOURS,
-    DARK,
-    LABELS,
-    NO_FIGURE,
-    VERDICT_COLOURS,
-    VERDICT_WORDS,
-    Classes,
-)
+from buurtsae.drawing.style import COLOURS, DARK, LABELS, NO_FIGURE, VERDICT_COLOURS, VERDICT_WORDS, Classes
 from buurtsae.estimates.labels import in_english
 from buurtsae.estimates.words.explanation import leans_on, most
 from buurtsae.figures import both, decimals, dutch, interval

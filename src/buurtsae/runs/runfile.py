@@ -318,7 +318,7 @@ class RunFile:
 
     Examples
     --------
-    >>> from buurtsae.runs.steps import example
+    >>> from buurtsae.runs.example import example
     >>> RunFile.load(example())
     RunFile voorbeeldstad.toml: Buurtverbondenheid in Voorbeeldstad
     """

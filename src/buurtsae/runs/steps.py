@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,18 +42,6 @@ class Outcome:
     def passed(self) -> bool:
         """Whether the quality gate was met."""
         return bool(self.quality["gate"]["passed"])
-
-
-def example() -> Path:
-    """Return the run file of the example: inside the installed package, or in the checkout."""
-    inside = Path(str(resources.files("buurtsae"))) / "example" / "models" / "voorbeeldstad.toml"
-    checkout = Path(__file__).parents[3] / "models" / "voorbeeldstad.toml"
-    for path in (inside, checkout):
-        if path.is_file():
-            return path
-    raise DataError(
-        "the example is not installed", f"no file {inside}", "voorbeeldstad.toml", "install the package again"
-    )
 
 
 def check(path: str | Path) -> Inputs:
@@ -106,7 +93,7 @@ def run(
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from buurtsae.runs.steps import example
+    >>> from buurtsae.runs.example import example
     >>> with TemporaryDirectory() as to:
     ...     outcome = run(example(), to, engine="eblup", progress=False)
     >>> outcome.estimates
