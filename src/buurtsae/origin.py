@@ -24,20 +24,12 @@ def areas_made(fictitious: Fictitious) -> bool:
 
 
 def source(fictitious: Fictitious, credit: str = "") -> Note:
-    """Return the line that says whom figures come from.
-
-    Parameters
-    ----------
-    fictitious : bool or "respondents"
-    credit : str
-        Whom the areas and their figures come from; not told of areas that are made.
-    """
+    """Return the line that says whom figures come from; of areas that are made nobody gets the credit."""
     line = SIMULATED if fictitious else SOURCE
     if not credit or areas_made(fictitious):
         return line
-    return Note(
-        "{line}; areas and their figures: {credit}", "{line}; buurten en kenmerken: {credit}", line=line, credit=credit
-    )
+    en, nl = "{line}; areas and their figures: {credit}", "{line}; buurten en kenmerken: {credit}"
+    return Note(en, nl, line=line, credit=credit)
 
 
 def as_in(name: Note, made: bool) -> Note:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from buurtsae.errors import DataError
@@ -69,12 +69,9 @@ class Finished:
         except OSError as error:
             content, reason = None, f"no {name}: {error.strerror}"
         if content is None or hashlib.sha256(content).hexdigest() != self.manifest["outputs"][name]["sha256"]:
-            raise DataError(
-                f"the results in {shortened(self.folder)} are not whole any more",
-                reason,
-                f"the one that run {self.manifest['run_id']} wrote",
-                "another run may be taking its place: try again; or run it again",
-            )
+            what, run = f"the results in {shortened(self.folder)} are not whole any more", self.manifest["run_id"]
+            hint = "another run may be taking its place: try again; or run it again"
+            raise DataError(what, reason, f"the one that run {run} wrote", hint)
         return content
 
     def json(self, name: str) -> Any:
@@ -94,6 +91,12 @@ def listed(manifest: Any) -> tuple[str, ...] | None:
     ):
         return None
     return tuple(outputs)
+
+
+def inside(name: str) -> bool:
+    """Whether the path of a file stays inside the folder that it is taken from."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def digest(path: Path) -> str:

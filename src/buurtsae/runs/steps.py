@@ -153,15 +153,7 @@ def _run(
 def plan(
     path: str | Path, *, seed: int | None = None, progress: bool = True, say: Say = lambda text: None, **options: Any
 ) -> Plan:
-    """Fit a run file's model and plan where more respondents help; labels by its rules.
-
-    Parameters
-    ----------
-    path, seed, progress, say
-        As `run`.
-    **options
-        Those of `buurtsae.estimates.planning.plan.plan`; `budget` is needed.
-    """
+    """Fit a run file's model and plan where more respondents help, by its rules; options as `planning.plan.plan`."""
     from buurtsae.estimates.planning.plan import check_plan
     from buurtsae.estimates.planning.plan import plan as planned
 
@@ -179,23 +171,15 @@ def curves(
     progress: bool = True,
     say: Say = lambda text: None,
 ) -> list[Curves]:
-    """Fit a run file's model, with and without its spatial field, and return what goes with its covariates.
-
-    Parameters
-    ----------
-    path, seed, progress, say
-        As `run`.
-    covariates : sequence of str
-        All of the formula by default.
-    """
+    """Fit a run file's model, with and without its spatial field, and return what goes with (all of) its covariates."""
     from buurtsae.estimates.words.curves import curves as drawn
     from buurtsae.estimates.words.curves import without_field
 
     inputs = check(path)
-    spec, names = inputs.run.spec, [c.name for c in inputs.design.covariates]
+    spec, names = inputs.run.spec, [covariate.name for covariate in inputs.design.covariates]
     if not (chosen := list(covariates) or names):
         raise DataError("the formula has no covariates", repr(spec.model.formula), "one or more", "add one")
-    if absent := [c for c in chosen if c not in names]:
+    if absent := [name for name in chosen if name not in names]:
         raise DataError("the covariate is not in the formula", shown(absent), shown(names, 30), "choose one of these")
     fitted = _fitted(inputs, seed, progress, say)
     say("without the spatial field")
