@@ -28,8 +28,9 @@ def source(fictitious: Fictitious, credit: str = "") -> Note:
     line = SIMULATED if fictitious else SOURCE
     if not credit or areas_made(fictitious):
         return line
-    en, nl = "{line}; areas and their figures: {credit}", "{line}; buurten en kenmerken: {credit}"
-    return Note(en, nl, line=line, credit=credit)
+    return Note(
+        "{line}; areas and their figures: {credit}", "{line}; buurten en kenmerken: {credit}", line=line, credit=credit
+    )
 
 
 def as_in(name: Note, made: bool) -> Note:

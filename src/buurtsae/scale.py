@@ -115,13 +115,14 @@ class Scale:
     @property
     def range(self) -> Note:
         """From where to where, in words."""
-        en, nl = {
-            (True, True): ("from {low:g} to {high:g}", "van {low:g} tot {high:g}"),
-            (True, False): ("from {low:g}", "vanaf {low:g}"),
-            (False, True): ("up to {high:g}", "tot {high:g}"),
-            (False, False): ("without fixed ends", "zonder vaste grenzen"),
-        }[math.isfinite(self.lower), math.isfinite(self.upper)]
-        return Note(en, nl, low=self.lower, high=self.upper)
+        low, high = self.lower, self.upper
+        if self.bounded:
+            return Note("from {low:g} to {high:g}", "van {low:g} tot {high:g}", low=low, high=high)
+        if math.isfinite(low):
+            return Note("from {low:g}", "vanaf {low:g}", low=low)
+        if math.isfinite(high):
+            return Note("up to {high:g}", "tot {high:g}", high=high)
+        return Note("without fixed ends", "zonder vaste grenzen")
 
     @property
     def plain(self) -> bool:

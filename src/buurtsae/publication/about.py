@@ -48,11 +48,16 @@ PARTS = (
 
 def parts(scale: Scale) -> tuple[tuple[str, str, str], ...]:
     """Return what readers must know, per notion: its name, the text in Dutch and in English."""
-    nl, en = "Een score is een getal {range}.", "A score is a number {range}."
+    notes = [Note("A score is a number {range}.", "Een score is een getal {range}.", range=scale.range)]
     if scale.bounded:
-        nl = "Een score loopt van {low:g} (laag) tot {high:g} (hoog)."
-        en = "A score runs from {low:g} (low) to {high:g} (high)."
-    notes = [Note(en, nl, low=scale.lower, high=scale.upper, range=scale.range)]
+        notes = [
+            Note(
+                "A score runs from {low:g} (low) to {high:g} (high).",
+                "Een score loopt van {low:g} (laag) tot {high:g} (hoog).",
+                low=scale.lower,
+                high=scale.upper,
+            )
+        ]
     if not scale.plain:
         notes.append(Note("Its unit: {unit}.", "De eenheid: {unit}.", unit=scale.unit))
     first = Note.joined([*notes, MODELLED], " ")

@@ -292,7 +292,9 @@ class RunSpec(_Part):
                 "or, for a reference, in the estimates",
                 "bron {source} is van {year}, de schattingen zijn van {run}: wat intussen veranderde zit in het niveau "
                 "van die bron, of, bij een referentiebron, in de schattingen zelf",
-                **{"source": part.source, "year": part.year, "run": self.run.year},
+                source=part.source,
+                year=part.year,
+                run=self.run.year,
             )
             for part in self.used
             if part.year != self.run.year
