@@ -174,7 +174,7 @@ def plan(
     if out is not None:  # a plan is replaced by a plan, any other file stays
         known = by_heading(out.name, "area_code,area_name,population,n_respondents,extra,")
         claim = claimed(out.parent, [out.name], known, f".{out.name}.buurtsae")
-    options = {"target": target, "measure": measure or None, "source": source, "deff": deff}
+    options: dict[str, Any] = {"target": target, "measure": measure or None, "source": source, "deff": deff}
     with claim as place:
         planned = steps.plan(file, seed=seed, **_aloud(quiet), budget=budget, max_per_area=max_per_area, **options)
         if out is not None and place is not None:
