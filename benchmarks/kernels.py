@@ -41,10 +41,11 @@ FIGURES = ["estimate", "sd", "lower", "upper"]
 CHILD = """
 import sys
 from buurtsae.runs import steps
+from buurtsae.runs.example import example
 from buurtsae.engines.base import fit
 from buurtsae.estimates.summary import estimate
 engine, seed, threads, to = sys.argv[1:]
-inputs = steps.check(steps.example())
+inputs = steps.check(example())
 option = {"laplace": {"threads": int(threads)}, "nuts": {"cores": int(threads)}, "eblup": {}}[engine]
 found = fit(inputs.model, inputs.direct, engine, int(seed), progress=False, **option)
 estimate(found).published.to_parquet(to)

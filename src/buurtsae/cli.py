@@ -70,7 +70,7 @@ def run(
     """Do the main job: read, check, direct estimates, fit, estimates, quality, publish."""
     from buurtsae.runs import steps
 
-    outcome = steps.run(file, out, seed=seed, engine=engine, progress=not quiet, say=_silent if quiet else _say)
+    outcome = steps.run(file, out, seed=seed, engine=engine, **_aloud(quiet))
     if as_json:
         _print_json(summary(outcome))
     elif not quiet:
@@ -88,9 +88,9 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Do the main job on the example inside the package, Voorbeeldstad."""
-    from buurtsae.runs import steps
+    from buurtsae.runs.example import example
 
-    run(steps.example(), out, seed, engine, as_json, quiet)
+    run(example(), out, seed, engine, as_json, quiet)
 
 
 @app.command()
@@ -105,7 +105,7 @@ def compare(
     comparison = compare_folders(first, second)
     if as_json:
         parts = {"table": comparison.table.to_dict("records"), "worst": comparison.worst.to_dict("records")}
-        labels = {str(k): v for k, v in comparison.labels.to_dict("index").items()}
+        labels = {str(label): counts for label, counts in comparison.labels.to_dict("index").items()}
         elpd = None if comparison.elpd is None else dict(zip(("difference", "se"), comparison.elpd, strict=True))
         _print_json({"agree": comparison.agree, "labels": labels, "elpd": elpd, **parts})
     else:
@@ -174,17 +174,17 @@ def plan(
     if out is not None:  # a plan is replaced by a plan, any other file stays
         known = by_heading(out.name, "area_code,area_name,population,n_respondents,extra,")
         claim = claimed(out.parent, [out.name], known, f".{out.name}.buurtsae")
+    options: dict[str, Any] = {"target": target, "measure": measure or None, "source": source, "deff": deff}
     with claim as place:
-        planned = steps.plan(
-            file, seed=seed, progress=not quiet, say=_silent if quiet else _say, budget=budget, target=target,
-            measure=measure or None, source=source, max_per_area=max_per_area, deff=deff
-        )  # fmt: skip
+        planned = steps.plan(file, seed=seed, **_aloud(quiet), budget=budget, max_per_area=max_per_area, **options)
         if out is not None and place is not None:
             with staged(place) as folder:
                 write_csv(planned.table, folder / out.name)
     if as_json:
         asked = planned.table[planned.table["extra"] > 0]
-        summary = {k: getattr(planned, k) for k in ("budget", "target", "extra", "share", "share_expected", "reached")}
+        summary = {
+            key: getattr(planned, key) for key in ("budget", "target", "extra", "share", "share_expected", "reached")
+        }
         _print_json({**summary, "needed": planned.needed, "areas": asked.to_dict("records")})
     elif not quiet:
         typer.echo(planned.text)
@@ -205,16 +205,16 @@ def curves(
     from buurtsae.runs import steps
 
     with nullcontext() if out is None else claimed(out, FILES, KNOWN) as place:
-        drawn = steps.curves(file, covariate or (), seed=seed, progress=not quiet, say=_silent if quiet else _say)
+        drawn = steps.curves(file, covariate or (), seed=seed, **_aloud(quiet))
         if place is not None:
             from buurtsae.origin import notice
             from buurtsae.runs.runfile import RunFile
 
             write_curves(drawn, place, notice(RunFile.load(file).spec.run.fictitious))
     if as_json:
-        _print_json({c.name: c.table.to_dict("records") for c in drawn})
+        _print_json({each.name: each.table.to_dict("records") for each in drawn})
     elif not quiet:
-        typer.echo("\n\n".join(c.text for c in drawn))
+        typer.echo("\n\n".join(each.text for each in drawn))
 
 
 @app.command()
@@ -264,11 +264,11 @@ def sources(
     problems.raise_if_any()
     console = Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=120)
     if as_json:
-        _print_json({"sources": [{**asdict(b), "subdimensions": b.subdimensions} for b in books]})
+        _print_json({"sources": [{**asdict(book), "subdimensions": book.subdimensions} for book in books]})
     elif markdown:
         typer.echo(page(books, Concept.load().subdimensions), nl=False)
     elif source:
-        typer.echo("\n\n".join(b.explained(min(console.width, 120)) for b in books))
+        typer.echo("\n\n".join(book.explained(min(console.width, 120)) for book in books))
     else:
         print_sources(books, console)
 
@@ -304,7 +304,7 @@ def simulate(
     from buurtsae.simulate.population import TruthSpec
     from buurtsae.simulate.survey import FILES, KNOWN, simulate_to
 
-    pairs = dict(_pair(w, "--where") for w in where or [])
+    pairs = dict(_pair(text, "--where") for text in where or [])
     rates = {}
     for text in source or ["veiligheidsmonitor"]:
         book, _, share = text.partition("=")
@@ -312,14 +312,14 @@ def simulate(
             rates[book] = float(share) if share else rate
         except ValueError:
             raise typer.BadParameter(f"{text!r}: after = comes a number", param_hint="--source") from None
-    tables = [(t, "buurtcode") for t in table or []]
+    tables = [(path, "buurtcode") for path in table or []]
     with claimed(out, FILES, KNOWN) as place:
         region = Areas.read(areas, year, code=code, name=name, population=population, tables=tables, where=pairs)
         files = simulate_to(region, place, rates, seed, TruthSpec(covariates=tuple(covariate or ())))
     if as_json:
-        _print_json({"files": [str(f) for f in files], "hint": FICTITIOUS})
+        _print_json({"files": list(map(str, files)), "hint": FICTITIOUS})
     elif not quiet:
-        typer.echo("\n".join(f"wrote {f}" for f in files))
+        typer.echo("\n".join(f"wrote {file}" for file in files))
         _say(FICTITIOUS)
 
 
@@ -334,8 +334,9 @@ def _say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _silent(text: str) -> None:
-    pass
+def _aloud(quiet: bool) -> dict[str, Any]:
+    """How a step says what it does."""
+    return {"progress": not quiet, "say": (lambda text: None) if quiet else _say}
 
 
 def _print_json(content: dict[str, Any]) -> None:
@@ -346,7 +347,7 @@ def _report(error: BuurtsaeError, as_json: bool) -> None:
     problems = error.problems if isinstance(error, ProblemsError) else (error,)
     if as_json:
         keys = ("what", "got", "expected", "hint")
-        _print_json({"ok": False, "problems": [{k: getattr(p, k) for k in keys} for p in problems]})
+        _print_json({"ok": False, "problems": [{key: getattr(problem, key) for key in keys} for problem in problems]})
     else:
         typer.echo(str(error), err=True)
         if isinstance(error, ProblemsError):
@@ -358,7 +359,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a Windows console may not be UTF-8
             stream.reconfigure(encoding="utf-8", errors="replace")
-    words = [w for w in sys.argv[1:] if w != "--debug"]
+    words = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(words) < len(sys.argv) - 1
     if not debug:
         warnings.showwarning = _heard

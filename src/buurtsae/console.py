@@ -48,18 +48,18 @@ def print_summary(outcome: Outcome) -> None:
     for heading in ("vooral eigen respondenten", "gemengd", "vooral het model", "samen"):
         view.add_column(heading, justify="right")
     for label, words in LABELS.items():
-        known = [int(counts.get((label, b), 0)) for b in BASES]
-        shown = ["–"] * len(BASES) if label == "niet_publiceren" else map(str, known)
-        view.add_row(words.nl, *shown, str(sum(known)))
+        numbers = [int(counts.get((label, base), 0)) for base in BASES]
+        shown = ["–"] * len(BASES) if label == "niet_publiceren" else map(str, numbers)
+        view.add_row(words.nl, *shown, str(sum(numbers)))
     console.print(view, highlight=False)
     gate = outcome.quality["gate"]
-    for c in gate["checks"]:
-        sign = "hoogstens" if c["direction"] == "max" else "minstens"
-        mark = "goed" if c["passed"] else "FOUT"
-        value, limit = (f"{v:.4g}".replace(".", ",") for v in (c["value"], c["threshold"]))
-        console.print(f"  {mark} {c['nl']}: {value} ({sign} {limit})", highlight=False)
-    verdict = "kwaliteitstoets gehaald" if gate["passed"] else "kwaliteitstoets NIET gehaald: VOORLOPIG"
-    console.print(verdict, highlight=False)
+    for check in gate["checks"]:
+        sign = "hoogstens" if check["direction"] == "max" else "minstens"
+        mark = "goed" if check["passed"] else "FOUT"
+        value, limit = (f"{check[key]:.4g}".replace(".", ",") for key in ("value", "threshold"))
+        console.print(f"  {mark} {check['nl']}: {value} ({sign} {limit})", highlight=False)
+    verdict = "gehaald" if gate["passed"] else "NIET gehaald: VOORLOPIG"
+    console.print(f"kwaliteitstoets {verdict}", highlight=False)
     for what, where in (
         ("kaarten en tabellen", "dashboard/index.html"),
         ("kwaliteitsrapport", "quality.html"),
@@ -83,10 +83,12 @@ def print_sources(books: list[Codebook], console: Console) -> None:
     for heading in (*HEADINGS, "informs"):  # only the period gives way on a narrow screen
         view.add_column(heading, justify="right" if heading == "items" else "left", no_wrap=heading != "period")
     for book, (name, *row) in zip(books, overview(books), strict=True):
-        informs = " ".join(str(k + 1) if s in book.subdimensions else " " for k, s in enumerate(subdimensions))
+        informs = " ".join(
+            f"{number}" if of in book.subdimensions else " " for number, of in enumerate(subdimensions, 1)
+        )
         view.add_row(f"{name}\n{fill(book.nl, 23)}", *row, informs)
     console.print(view, highlight=False)
-    typer.echo("\ninforms: " + "\n         ".join(f"{k + 1} {name}" for k, name in enumerate(subdimensions)))
+    typer.echo("\ninforms: " + "\n         ".join(f"{number} {name}" for number, name in enumerate(subdimensions, 1)))
     typer.echo("items:   questions, or figures per buurt of an objective source")
     typer.echo("*:       its figures are themselves estimates of a model")
     typer.echo("more about one source: buurtsae sources ssw; about your own: buurtsae sources eigen.toml")

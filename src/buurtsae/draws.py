@@ -29,16 +29,9 @@ HYPERPARAMETERS = ["name", "measure", "mean", "sd", "lower", "upper", "rhat", "e
 
 @dataclass(frozen=True)
 class Certificate:
-    """What an engine that weighs values of the hyperparameters says of itself.
+    """What an engine that weighs values of the hyperparameters says: their number, and the effective one.
 
-    Attributes
-    ----------
-    khat : float
-        Pareto k-hat of the importance weights: below 0.7 they can be relied on.
-    values : int
-        Values of the hyperparameters that were weighed.
-    effective : float
-        Their effective number.
+    Where Pareto k-hat of the importance weights is below 0.7 they can be relied on.
     """
 
     khat: float
@@ -70,16 +63,9 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Maximised:
-    """What an engine that plugs in estimates of the hyperparameters says of itself.
+    """What an engine that plugs in estimates of the hyperparameters (by REML, say) tells of itself.
 
-    Attributes
-    ----------
-    method : str
-        Such as REML.
-    iterations : int
-    converged : bool
-    at_boundary : bool
-        Whether a variance is zero or a correlation is one.
+    At the boundary a variance is zero or a correlation is one.
     """
 
     method: str
@@ -90,15 +76,15 @@ class Maximised:
     @property
     def advice(self) -> Note | None:
         """What to do where the estimates cannot be relied on; None where they can."""
-        if not self.converged:
-            return Note(
-                "{method} did not converge in {n} iterations: use --engine laplace, or leave out sub-dimensions or "
-                "covariates about which the data say little",
-                "{method} convergeerde niet in {n} iteraties: gebruik --engine laplace, of laat subdimensies of "
-                "kenmerken weg waarover de data weinig zeggen",
-                method=self.method, n=self.iterations,
-            )  # fmt: skip
-        return None
+        if self.converged:
+            return None
+        return Note(
+            "{method} did not converge in {n} iterations: use --engine laplace, or leave out sub-dimensions or "
+            "covariates about which the data say little",
+            "{method} convergeerde niet in {n} iteraties: gebruik --engine laplace, of laat subdimensies of "
+            "kenmerken weg waarover de data weinig zeggen",
+            method=self.method, n=self.iterations,
+        )  # fmt: skip
 
     def record(self) -> dict[str, float | int | bool | str]:
         """Return what the quality report tells."""
@@ -156,15 +142,14 @@ class Draws:
 
     def of_year(self, year: int) -> Draws:
         """Return the draws of one year, as of one period."""
-        t, d = self.years.index(year), len(self.subdimensions)
+        position, width = self.years.index(year), len(self.subdimensions)
         hyper = {}
         for name, (dims, values) in self.hyper.items():
             if "year" in dims:
-                axis = 2 + dims.index("year")
-                dims, values = tuple(x for x in dims if x != "year"), np.take(values, t, axis=axis)
-            hyper[name] = dims, values
+                values = np.take(values, position, axis=2 + dims.index("year"))
+            hyper[name] = tuple(dim for dim in dims if dim != "year"), values
         coords = {name: labels for name, labels in self.coords.items() if name != "year"}
-        columns = slice(t * d, (t + 1) * d)
+        columns = slice(position * width, (position + 1) * width)
         factor = None if self.factor is None else self.factor[..., columns]
         return replace(self, eta=self.eta[..., columns], hyper=hyper, coords=coords, factor=factor, years=())
 
@@ -209,7 +194,7 @@ class Draws:
         rows = []
         for name, (dims, values) in self.hyper.items():
             flat = values.reshape(*values.shape[:2], -1)
-            labels = np.array(np.meshgrid(*[self.dataset[d].values for d in dims], indexing="ij"), dtype=object)
+            labels = np.array(np.meshgrid(*[self.dataset[dim].values for dim in dims], indexing="ij"), dtype=object)
             labels = labels.reshape(len(dims), -1).T
             keep = np.flatnonzero(flat.std(axis=(0, 1)) > 1e-12)
             if not len(keep):
@@ -221,19 +206,11 @@ class Draws:
                 if isinstance(self.certificate, Certificate):
                     effective = min(self.certificate.effective, effective)
                 diagnosis = pd.DataFrame({"rhat": np.nan, "ess_bulk": effective}, index=keep)
-            q = np.quantile(flat[:, :, keep], [0.025, 0.975], axis=(0, 1))
+            lower, upper = np.quantile(flat[:, :, keep], [0.025, 0.975], axis=(0, 1))
+            parts = zip(keep, lower, upper, diagnosis["rhat"], diagnosis["ess_bulk"], strict=True)
             rows += [
-                {
-                    "name": name,
-                    "measure": " - ".join(dict.fromkeys(labels[j])),
-                    "mean": flat[:, :, j].mean(),
-                    "sd": flat[:, :, j].std(),
-                    "lower": q[0, i],
-                    "upper": q[1, i],
-                    "rhat": diagnosis["rhat"].iloc[i],
-                    "ess_bulk": diagnosis["ess_bulk"].iloc[i],
-                }
-                for i, j in enumerate(keep)
+                (name, " - ".join(dict.fromkeys(labels[j])), flat[:, :, j].mean(), flat[:, :, j].std(), *others)
+                for j, *others in parts
                 if not _upper_triangle(dims, labels[j], self.dataset)
             ]
         return pd.DataFrame(rows, columns=HYPERPARAMETERS)

@@ -22,7 +22,7 @@ def cut(text: object, most: int = 80) -> str:
     """Return a text on one line, without control characters, of at most `most` characters."""
     whole = str(text)
     line = " ".join(filter(None, map(str.strip, whole[: 2 * most].splitlines())))
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
     if len(whole) <= 2 * most and len(line) <= most:
         return line
     rest = f"... ({len(whole)} characters)"
@@ -93,28 +93,29 @@ class ProblemsError(BuurtsaeError):
         )
 
     def __str__(self) -> str:
-        return "\n".join(str(p) for p in self.problems)
+        return "\n".join(map(str, self.problems))
 
 
 def _in_short(problems: Sequence[BuurtsaeError]) -> tuple[BuurtsaeError, ...]:
     """The problems that are shown: the first of each kind, and a count of the others; no more than can be read."""
     kinds: dict[tuple[str, str], list[BuurtsaeError]] = {}
-    for p in problems:
-        kinds.setdefault((p.expected, p.hint), []).append(p)
+    for problem in problems:
+        kinds.setdefault((problem.expected, problem.hint), []).append(problem)
     kept: list[BuurtsaeError] = []
-    for p in problems:
-        alike = kinds[p.expected, p.hint]
-        if len(alike) <= ALIKE or p in alike[: ALIKE - 1]:
-            kept.append(p)
-        elif p is alike[ALIKE - 1]:
-            got = shown((q.got for q in alike[ALIKE - 1 :]), 3)
-            kept.append(type(p)(f"{len(alike) - ALIKE + 1} more such problems", got, p.expected, p.hint))
+    for problem in problems:
+        alike = kinds[problem.expected, problem.hint]
+        if len(alike) <= ALIKE or problem in alike[: ALIKE - 1]:
+            kept.append(problem)
+        elif problem is alike[ALIKE - 1]:
+            others = alike[ALIKE - 1 :]
+            what, values = f"{len(others)} more such problems", shown((other.got for other in others), 3)
+            kept.append(type(problem)(what, values, problem.expected, problem.hint))
     length = 0
-    for k, p in enumerate(kept):
-        length += len(str(p)) + 1
-        if length > TOTAL - 200 and k + 1 < len(kept):
-            hint = "repair these, then run again"
-            return (*kept[:k], DataError(f"{len(kept) - k} more kinds of problems", "too many to show", "none", hint))
+    for count, problem in enumerate(kept):
+        length += len(str(problem)) + 1
+        if length > TOTAL - 200 and count + 1 < len(kept):
+            what, hint = f"{len(kept) - count} more kinds of problems", "repair these, then run again"
+            return (*kept[:count], DataError(what, "too many to show", "none", hint))
     return tuple(kept)
 
 

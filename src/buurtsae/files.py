@@ -23,14 +23,13 @@ def readable(path: str | Path, hint: str = "correct the path") -> Path:
         If it is absent, a folder, or a name that no file can have.
     """
     path = Path(path)
-    got = "no such file"
     try:
         if path.is_file():
             return path
-        got = "a folder" if path.is_dir() else got
+        reason = "a folder" if path.is_dir() else "no such file"
     except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
-        got = getattr(error, "strerror", None) or str(error)  # without the path
-    raise DataError(f"{cut(path.name)} cannot be read", got, f"a file at {cut(path, 300)}", hint)
+        reason = getattr(error, "strerror", None) or str(error)  # without the path
+    raise DataError(f"{cut(path.name)} cannot be read", reason, f"a file at {cut(path, 300)}", hint)
 
 
 def located(folder: Path, name: str) -> Path:
@@ -42,13 +41,7 @@ def located(folder: Path, name: str) -> Path:
 
 
 def read_toml(path: str | Path, what: str) -> tuple[str, dict[str, Any]]:
-    """Return the text of a TOML file, and what it holds.
-
-    Parameters
-    ----------
-    path : path
-    what : str
-        What to call it in messages, such as `run file a.toml`.
+    """Return the text of a TOML file, and what it holds; `what` to call it in messages, such as `run file a.toml`.
 
     Raises
     ------
@@ -60,9 +53,8 @@ def read_toml(path: str | Path, what: str) -> tuple[str, dict[str, Any]]:
     except DataError as error:
         raise DataError(f"{what} cannot be read", error.got, error.expected, error.hint) from error
     except OSError as error:
-        raise DataError(
-            f"{what} cannot be read", str(error.strerror or error), "a file that you may read", "ask for it"
-        ) from error
+        reason = str(error.strerror or error)
+        raise DataError(f"{what} cannot be read", reason, "a file that you may read", "ask for it") from error
     try:
         text = content.decode("utf-8-sig")
         raw = tomllib.loads(text)
@@ -72,29 +64,22 @@ def read_toml(path: str | Path, what: str) -> tuple[str, dict[str, Any]]:
         raise DataError(f"{what} is no TOML", str(error), "a TOML file in UTF-8", "correct that line") from error
     level: list[Any] = [raw]
     for _ in range(DEPTH):
-        pairs = [p for v in level if isinstance(v, dict) for p in v.items()]
-        level = [v for _, v in pairs] + [w for v in level if isinstance(v, list) for w in v]
-        if large := [v for v in level if isinstance(v, int) and v.bit_length() > 64]:
+        tables = [value for value in level if isinstance(value, dict)]
+        parts = [*(table.values() for table in tables), *(value for value in level if isinstance(value, list))]
+        level = [value for part in parts for value in part]
+        if large := [value for value in level if isinstance(value, int) and value.bit_length() > 64]:
             raise _too(what, f"a number of {large[0].bit_length()} bits")
-        for part in (*(k for k, _ in pairs), *(v for v in level if isinstance(v, str))):
+        for part in (*(key for table in tables for key in table), *(text for text in level if isinstance(text, str))):
             if len(part) > TEXT:
                 raise _too(what, f"{cut(part)!r}")
-            if strange := next((c for c in part if not (c.isprintable() or c in "\n\t")), None):
-                raise DataError(
-                    f"{what} holds a character that cannot be printed",
-                    f"{strange!r} in {cut(part)!r}",
-                    "letters, digits and signs",
-                    "remove it",
-                )
-    if any(isinstance(v, dict | list) for v in level):
+            if strange := next((sign for sign in part if not (sign.isprintable() or sign in "\n\t")), None):
+                where, want = f"{strange!r} in {cut(part)!r}", "letters, digits and signs"
+                raise DataError(f"{what} holds a character that cannot be printed", where, want, "remove it")
+    if any(isinstance(value, dict | list) for value in level):
         raise _too(what, f"more than {DEPTH} tables or lists within each other")
     return text, raw
 
 
 def _too(what: str, got: str) -> DataError:
-    return DataError(
-        f"{what} is too long or too deep",
-        got,
-        f"depth {DEPTH}, texts of {TEXT:,}, numbers of 64 bits",
-        "make it simpler",
-    )
+    want = f"depth {DEPTH}, texts of {TEXT:,}, numbers of 64 bits"
+    return DataError(f"{what} is too long or too deep", got, want, "make it simpler")

@@ -37,13 +37,7 @@ MIXED = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 def read(text: str, expected: str, *, standardised: bool = False) -> Formula:
     """Return a formula of formulaic that is safe to compute, in bounded time.
 
-    Parameters
-    ----------
-    text : str
-    expected : str
-        What a message says that a formula is.
-    standardised : bool
-        Of covariates of a run, which functions see standardised: those of `RAW` are refused.
+    `expected` is what a message says that a formula is; of `standardised` covariates the functions `RAW` are refused.
 
     Raises
     ------
@@ -62,8 +56,10 @@ def read(text: str, expected: str, *, standardised: bool = False) -> Formula:
         for token in parser.get_tokens(text):
             _check(token, Token.Kind)
         tree = parser.get_ast(text)
-        if tree is not None and (n := _terms(tree)) > TERMS:
-            raise ModelError("the formula has too many terms", f"up to {n:.6g}", f"at most {TERMS}", "leave some out")
+        if tree is not None and (count := _terms(tree)) > TERMS:
+            raise ModelError(
+                "the formula has too many terms", f"up to {count:.6g}", f"at most {TERMS}", "leave some out"
+            )
         formula = Formula(text)
     except ModelError:
         raise
@@ -93,6 +89,10 @@ def terms(formula: Any) -> list[Any]:
     return [term for side in sides for term in side]
 
 
+def _factors(formula: Any) -> list[Any]:
+    return [factor for term in terms(formula) for factor in term.factors]
+
+
 def columns(term: Any) -> set[str]:
     """Return the columns that a term needs."""
     return {name for factor in term.factors for name in _names(factor)}
@@ -107,7 +107,7 @@ def interacting(formula: Any, name: str) -> tuple[str, ...]:
 def categories(formula: Any) -> tuple[set[str], set[str]]:
     """Return the columns inside `C(...)`, which are categories, and those that are used as numbers."""
     numbers, inside = set[str](), set[str]()
-    for factor in (f for term in terms(formula) for f in term.factors):
+    for factor in _factors(formula):
         (inside if str(factor.expr).startswith("C(") else numbers).update(_names(factor))
     return inside, numbers
 
@@ -120,10 +120,10 @@ def matrix(formula: Any, table: pd.DataFrame, expected: str) -> ModelMatrix:
     ModelError
         If it has too many columns, or a factor cannot be computed on these data.
     """
-    widths = [math.prod(_width(str(f), table) for f in t.factors) for t in terms(formula)]
-    if sum(widths) > COLUMNS:
-        got = f"up to {sum(widths)}"
-        raise ModelError("the formula makes too many columns", got, f"at most {COLUMNS}", "merge categories")
+    width = sum(math.prod(_width(str(factor), table) for factor in term.factors) for term in terms(formula))
+    if width > COLUMNS:
+        what, want = "the formula makes too many columns", f"at most {COLUMNS}"
+        raise ModelError(what, f"up to {width}", want, "merge categories")
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused by name, by who asks
             return formula.get_model_matrix(table, na_action="ignore", context=OURS | {"poly": _poly()})
@@ -146,9 +146,9 @@ def _poly() -> Any:
 
 def _width(factor: str, table: pd.DataFrame) -> int:
     """At most how many columns a factor has: its categories, or its degrees of freedom."""
-    names = [n for n in re.findall(r"\w+", factor) if n in table] or [factor] * (factor in table)
-    if factor.startswith("C(") or any(not pd.api.types.is_numeric_dtype(table[n]) for n in names):
-        return max((table[n].nunique() for n in names), default=1)
+    names = [word for word in re.findall(r"\w+", factor) if word in table] or [factor] * (factor in table)
+    if factor.startswith("C(") or any(not pd.api.types.is_numeric_dtype(table[name]) for name in names):
+        return max((table[name].nunique() for name in names), default=1)
     return DEGREE + 1 if factor.startswith(("bs(", "cc(", "cr(", "cs(", "poly(")) else 1
 
 
@@ -162,20 +162,22 @@ def _names(factor: Any) -> Iterator[str]:
     if factor.eval_method.value == "lookup":
         yield str(factor.expr)
     elif factor.eval_method.value == "python":
-        named = (n.id for n in ast.walk(ast.parse(str(factor.expr), mode="eval")) if isinstance(n, ast.Name))
-        yield from (name for name in named if name not in FUNCTIONS)
+        yield from _identifiers(factor) - set(FUNCTIONS)
+
+
+def _identifiers(factor: Any) -> set[str]:
+    """The names in what Python computes, of columns and of functions."""
+    return {node.id for node in ast.walk(ast.parse(str(factor.expr), mode="eval")) if isinstance(node, ast.Name)}
 
 
 def _refuse_roots(formula: Any) -> None:
-    for factor in (f for term in terms(formula) for f in term.factors if f.eval_method.value == "python"):
-        called = {n.id for n in ast.walk(ast.parse(str(factor.expr), mode="eval")) if isinstance(n, ast.Name)}
-        if roots := sorted(called & set(RAW)):
+    for factor in (factor for factor in _factors(formula) if factor.eval_method.value == "python"):
+        if roots := sorted(_identifiers(factor) & set(RAW)):
             raise ModelError(
                 "the formula holds a function of raw values",
                 f"{shown(roots)} in {cut(repr(str(factor.expr)))}",
                 "functions of standardised covariates, which are about 0",
-                "name the covariate in the formula, and in [[covariates]] with transform = "
-                + " or ".join(f'"{t}"' for t in ("log", "log1p", "sqrt")),
+                'name the covariate in the formula, and in [[covariates]] with transform = "log" or "log1p" or "sqrt"',
             )
 
 
@@ -210,20 +212,20 @@ def _factor(node: ast.AST, text: str, depth: int = 0) -> None:
             return _factor(inner, text, depth + 1)
         case ast.BinOp(op=ast.Pow(), right=right) if not _number(right, POWER):
             raise _refused(text, f"a power that is no number up to {POWER}")
-        case ast.BinOp(left=left, op=ast.Pow()) if any(isinstance(n, ast.Pow) for n in ast.walk(left)):
+        case ast.BinOp(left=left, op=ast.Pow()) if any(isinstance(part, ast.Pow) for part in ast.walk(left)):
             raise _refused(text, "a power of a power")
-        case ast.BinOp(left=left, op=ast.Pow()) if not any(isinstance(n, ast.Name) for n in ast.walk(left)):
+        case ast.BinOp(left=left, op=ast.Pow()) if not any(isinstance(part, ast.Name) for part in ast.walk(left)):
             raise _refused(text, "a power of numbers alone")
         case ast.BinOp(left=left, op=op, right=right) if isinstance(op, MIXED):
             _factor(left, text, depth + 1)
             return _factor(right, text, depth + 1)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=options) if name in FUNCTIONS and args:
             _factor(args[0], text, depth + 1)
-            for option in [*args[1:], *(k.value for k in options if k.arg)]:
-                told = isinstance(option, ast.Constant) and isinstance(option.value, str | bool)
-                if not (told or _number(option, DEGREE)):
+            for option in [*args[1:], *(keyword.value for keyword in options if keyword.arg)]:
+                constant = isinstance(option, ast.Constant) and isinstance(option.value, str | bool)
+                if not (constant or _number(option, DEGREE)):
                     raise _refused(text, f"an option that is no text, and no number up to {DEGREE}")
-            if any(k.arg is None for k in options):
+            if any(keyword.arg is None for keyword in options):
                 raise _refused(text, "**")
             return
         case ast.Call(func=ast.Name(id=name)):
@@ -250,7 +252,7 @@ def _terms(node: Any) -> float:
     """At most how many terms a part of a formula has."""
     if not hasattr(node, "operator"):
         return 1
-    counts = [_terms(a) for a in node.args]
+    counts = [_terms(part) for part in node.args]
     symbol = node.operator.symbol
     if symbol in ("**", "^"):
         power = str(node.args[1])

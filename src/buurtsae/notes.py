@@ -31,8 +31,9 @@ class Note(str):
 
     def __new__(cls, en: str, nl: str, **values: Any) -> Note:
         """Fill in the fields."""
-        note = super().__new__(cls, en.format(**{k: _Value(v, False) for k, v in values.items()}) if values else en)
-        note.nl = nl.format(**{k: _Value(v, True) for k, v in values.items()}) if values else nl
+        fields = [{key: _Value(value, dutch) for key, value in values.items()} for dutch in (False, True)]
+        note = super().__new__(cls, en.format(**fields[0]) if values else en)
+        note.nl = nl.format(**fields[1]) if values else nl
         return note
 
     def under(self, head: str, by: str = ": ") -> Note:
@@ -43,13 +44,13 @@ class Note(str):
     def joined(cls, notes: Iterable[Note], by: str = "; ") -> Note:
         """Return notes as one."""
         parts = list(notes)
-        return cls(by.join(parts), by.join(p.nl for p in parts))
+        return cls(by.join(parts), by.join(part.nl for part in parts))
 
     @classmethod
     def listed(cls, items: Iterable[object], most: int = FIRST, spec: str = "") -> Note:
         """Return the first few items as one, with a count of the rest."""
         values = list(items)
-        en, nl = ([format(_Value(v, dutch), spec) for v in values] for dutch in (False, True))
+        en, nl = ([format(_Value(value, dutch), spec) for value in values] for dutch in (False, True))
         by = "; " if any("," in text for text in nl) else ", "  # 1,5; 2,5
         more = f" en nog {len(nl) - most}" if len(nl) > most else ""
         return cls(shown(en, most), by.join(map(cut, nl[:most])) + more)

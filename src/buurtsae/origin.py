@@ -24,14 +24,7 @@ def areas_made(fictitious: Fictitious) -> bool:
 
 
 def source(fictitious: Fictitious, credit: str = "") -> Note:
-    """Return the line that says whom figures come from.
-
-    Parameters
-    ----------
-    fictitious : bool or "respondents"
-    credit : str
-        Whom the areas and their figures come from; not told of areas that are made.
-    """
+    """Return the line that says whom figures come from; of areas that are made nobody gets the credit."""
     line = SIMULATED if fictitious else SOURCE
     if not credit or areas_made(fictitious):
         return line

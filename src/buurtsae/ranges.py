@@ -26,8 +26,8 @@ def check_ranges(instance: Any, what: str) -> None:
         `{what} {name} is impossible`.
     """
     problems, hints = Problems(), get_type_hints(type(instance), include_extras=True)
-    for name, value in ((f.name, getattr(instance, f.name)) for f in fields(instance)):
-        for limits in (i for i in _metadata(hints[name]) if isinstance(i, Interval) and value is not None):
+    for name, value in ((field.name, getattr(instance, field.name)) for field in fields(instance)):
+        for limits in (item for item in _metadata(hints[name]) if isinstance(item, Interval) and value is not None):
             ends = (limits.ge, limits.gt, -inf), (limits.le, limits.lt, inf)
             low, high = (next(end for end in pair if end is not None) for pair in ends)
             if not low <= value <= high or value in (limits.gt, limits.lt):
@@ -38,7 +38,7 @@ def check_ranges(instance: Any, what: str) -> None:
 
 def _metadata(hint: Any) -> list[Any]:
     """What the annotations of a type, and of the types that it may be, say."""
-    return [*getattr(hint, "__metadata__", ()), *(m for part in get_args(hint) for m in _metadata(part))]
+    return [*getattr(hint, "__metadata__", ()), *(item for part in get_args(hint) for item in _metadata(part))]
 
 
 class Listed:
@@ -49,7 +49,7 @@ class Listed:
         """Validate the numbers, then make it; what it refuses itself comes through as `refused`."""
         from pydantic_core import PydanticCustomError, core_schema
 
-        names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+        names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
 
         def made(value: Any, numbers: Any) -> Any:
             if isinstance(value, cls):
@@ -61,7 +61,7 @@ class Listed:
                 raise PydanticCustomError("refused", "{what}", {"what": error.what, "error": error}) from error
 
         def listed(prior: Any) -> Any:
-            return [getattr(prior, n) for n in names] if len(names) > 1 else getattr(prior, names[0])
+            return [getattr(prior, name) for name in names] if len(names) > 1 else getattr(prior, names[0])
 
         return core_schema.no_info_wrap_validator_function(
             made,

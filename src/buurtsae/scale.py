@@ -59,11 +59,11 @@ class Scale:
     def __post_init__(self) -> None:
         problems = Problems()
         if not self.lower < self.upper:
-            got = f"{self.lower:g} to {self.upper:g}"
-            problems.add("a scale has impossible ends", got, "the lower below the upper", "correct them", ModelError)
+            ends, want = f"{self.lower:g} to {self.upper:g}", "the lower below the upper"
+            problems.add("a scale has impossible ends", ends, want, "correct them", ModelError)
         if self.decimals is not None and not 0 <= self.decimals <= MOST:
-            got = str(self.decimals)
-            problems.add("a scale has impossible decimals", got, "0 to 10", "correct `decimals`", ModelError)
+            what, number = "a scale has impossible decimals", str(self.decimals)
+            problems.add(what, number, "0 to 10", "correct `decimals`", ModelError)
         problems.raise_if_any()
 
     @property
@@ -105,7 +105,7 @@ class Scale:
         low, middle, high = np.quantile(known, [0.02, 0.5, 0.98]) if len(known) else (0.0, 0.0, 0.0)
         step = round_step((high - low) / (len(SHARES) + 1)) if high > low else self.point
         first = round(middle / step - (len(SHARES) - 1) / 2) * step
-        return tuple(round(first + k * step, 10) for k in range(len(SHARES)))
+        return tuple(round(first + end * step, 10) for end in range(len(SHARES)))
 
     @property
     def unit(self) -> Note:

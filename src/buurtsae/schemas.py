@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -27,23 +28,9 @@ LABELS = ("betrouwbaar", "indicatief", "niet_publiceren")
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table.
+    """One column of a table: its pandas dtype (`Int64` has nulls), Dutch title, English description, unit of a number.
 
-    Attributes
-    ----------
-    name, dtype : str
-        Name and pandas dtype: `str`, `int64`, `Int64` (with nulls), `float64` or `bool`.
-    nl, en : str
-        Dutch title and English description.
-    unit : str
-        Unit of a number; empty for text.
-    minimum, maximum : float or None
-        Range, ends included.
-    nullable : bool
-    values : tuple of str
-        The only values allowed; empty where anything is.
-    pattern : str
-        Regular expression that the whole text matches; empty where anything may be.
+    The range includes its ends; `values` are the only ones allowed, and `pattern` matches the whole text, where given.
     """
 
     name: str
@@ -58,19 +45,21 @@ class Column:
     pattern: str = ""
 
 
-def _share(name: str, nl: str, en: str, unit: str = "share 0-1") -> Column:
-    return Column(name, "float64", nl, en, unit, 0, 1, nullable=True)
+_optional = partial(Column, nullable=True)
 
 
 def _score(scale: Scale) -> Callable[[str, str, str], Column]:
     """Columns of figures that are shown on a scale."""
     low, high = (end if math.isfinite(end) else None for end in (scale.lower, scale.upper))
-    return lambda name, nl, en: Column(name, "float64", nl, en, str(scale.label), low, high, nullable=True)
+    return lambda name, nl, en: _optional(name, "float64", nl, en, str(scale.label), low, high)
 
 
 def estimates(scale: Scale) -> tuple[Column, ...]:
     """Return the columns of the table, of measures on a scale."""
     score, unit = _score(scale), str(scale.label)
+    weight = "weight of the area's own respondents in the estimate"
+    gain = "1 - posterior variance / between-buurt variance"
+    above = "probability of being above the mean of the parent"
     return (
         Column("level", "str", "Niveau", "area level, or a grouping of the run file", pattern=r"[a-z][a-z0-9_]*"),
         Column("area_code", "str", "Gebiedscode", "CBS code as published; NL00 for the whole"),
@@ -79,44 +68,22 @@ def estimates(scale: Scale) -> tuple[Column, ...]:
         Column("measure", "str", "Maat", "identifier of the concept: a sub-dimension, a dimension or the total"),
         Column("year", "int64", "Jaar", "year the estimate refers to", "year"),
         score("estimate", "Schatting", "posterior mean"),
-        Column("sd", "float64", "Standaardafwijking", "posterior standard deviation", unit, 0, nullable=True),
+        _optional("sd", "float64", "Standaardafwijking", "posterior standard deviation", unit, 0),
         score("lower", "Ondergrens", "lower end of the 95% equal-tailed interval"),
         score("upper", "Bovengrens", "upper end of the 95% equal-tailed interval"),
-        Column("n_respondents", "Int64", "Respondenten", "own respondents, all sources", "persons", 0, nullable=True),
-        Column(
-            "n_effective", "float64", "Effectief aantal", "effective number of respondents", "persons", 0, nullable=True
-        ),
+        _optional("n_respondents", "Int64", "Respondenten", "own respondents, all sources", "persons", 0),
+        _optional("n_effective", "float64", "Effectief aantal", "effective number of respondents", "persons", 0),
         Column("population", "int64", "Inwoners", "residents", "persons", 0),
-        Column(  # of few respondents it may lie outside the scale, as regression estimates of an office do
-            "direct",
-            "float64",
-            "Directe schatting",
-            "design-based estimate, where there is one",
-            unit,
-            nullable=True,
-        ),
-        Column("direct_se", "float64", "Standaardfout direct", "standard error of `direct`", unit, 0, nullable=True),
-        _share("own_data_share", "Aandeel eigen data", "weight of the area's own respondents in the estimate"),
-        Column(
-            "reliability",
-            "float64",
-            "Betrouwbaarheid",
-            "1 - posterior variance / between-buurt variance",
-            "share, at most 1",
-            maximum=1,
-            nullable=True,
-        ),
+        # of few respondents it may lie outside the scale, as regression estimates of an office do
+        _optional("direct", "float64", "Directe schatting", "design-based estimate, where there is one", unit),
+        _optional("direct_se", "float64", "Standaardfout direct", "standard error of `direct`", unit, 0),
+        _optional("own_data_share", "float64", "Aandeel eigen data", weight, "share 0-1", 0, 1),
+        _optional("reliability", "float64", "Betrouwbaarheid", gain, "share, at most 1", maximum=1),
         Column("label", "str", "Oordeel", "whether the figure may be published", values=LABELS),
-        Column("reason", "str", "Reden", "why not published or indicative", nullable=True),
-        _share(
-            "p_above_parent", "Kans boven gemeente", "probability of being above the mean of the parent", "probability"
-        ),
-        Column(
-            "rank_lower", "Int64", "Rang van", "lower end of the 95% interval of the rank", "rank", 1, nullable=True
-        ),
-        Column(
-            "rank_upper", "Int64", "Rang tot", "upper end of the 95% interval of the rank", "rank", 1, nullable=True
-        ),
+        _optional("reason", "str", "Reden", "why not published or indicative"),
+        _optional("p_above_parent", "float64", "Kans boven gemeente", above, "probability", 0, 1),
+        _optional("rank_lower", "Int64", "Rang van", "lower end of the 95% interval of the rank", "rank", 1),
+        _optional("rank_upper", "Int64", "Rang tot", "upper end of the 95% interval of the rank", "rank", 1),
         Column("benchmarked", "bool", "Gekalibreerd", "draws were made to agree with published totals"),
         Column("run_id", "str", "Run", "key into manifest.json"),
     )
@@ -127,8 +94,8 @@ def supplement(scale: Scale) -> tuple[Column, ...]:
     spread = "triple-goal estimate, for maps and distributions: its spread is right"
     return (
         _score(scale)("constrained", "Verdelingsschatting", spread),
-        Column("verdict", "str", "Oordeel over het verschil", "p_above_parent in words", nullable=True),
-        Column("shift", "float64", "Verschuiving", "what benchmarking added", f"{scale.unit} points", nullable=True),
+        _optional("verdict", "str", "Oordeel over het verschil", "p_above_parent in words"),
+        _optional("shift", "float64", "Verschuiving", "what benchmarking added", f"{scale.unit} points"),
     )
 
 
@@ -145,18 +112,15 @@ def estimates_schema(scale: Scale = SCORE) -> pa.DataFrameSchema:
     """Return the pandera schema of `estimates(scale)`: these columns, in this order, and no other."""
     import pandera.pandas as pa
 
-    def checks(c: Column) -> list[pa.Check]:
-        return [
-            *([pa.Check.isin(c.values)] if c.values else []),
-            *([pa.Check.str_matches(f"^{c.pattern}$")] if c.pattern else []),
-            *([pa.Check.ge(c.minimum)] if c.minimum is not None else []),
-            *([pa.Check.le(c.maximum)] if c.maximum is not None else []),
+    columns = {}
+    for of in estimates(scale):
+        checks = [
+            *([pa.Check.isin(of.values)] if of.values else []),
+            *([pa.Check.str_matches(f"^{of.pattern}$")] if of.pattern else []),
+            *([pa.Check.ge(of.minimum)] if of.minimum is not None else []),
+            *([pa.Check.le(of.maximum)] if of.maximum is not None else []),
         ]
-
-    columns = {
-        c.name: pa.Column(c.dtype, checks(c), nullable=c.nullable, title=c.nl, description=c.en)
-        for c in estimates(scale)
-    }
+        columns[of.name] = pa.Column(of.dtype, checks, nullable=of.nullable, title=of.nl, description=of.en)
     return pa.DataFrameSchema(columns, strict=True, ordered=True, coerce=True)
 
 
@@ -179,7 +143,7 @@ def check_estimates(table: pd.DataFrame, scale: Scale = SCORE) -> pd.DataFrame:
         for (column, check), cases in failures.groupby(["column", "check"], dropna=False, sort=False):
             where = "the table of estimates" if pd.isna(column) else f"estimates.{column}"
             problems.add(where + " breaks the contract", shown(cases["failure_case"]), str(check), "repair that column")
-    if set(table.columns) >= {c.name for c in ESTIMATES}:
+    if set(table.columns) >= {column.name for column in ESTIMATES}:
         _check_rows(table, problems)
     problems.raise_if_any()
     return table
@@ -187,19 +151,15 @@ def check_estimates(table: pd.DataFrame, scale: Scale = SCORE) -> pd.DataFrame:
 
 def _check_rows(table: pd.DataFrame, problems: Problems) -> None:
     """Check what holds between columns."""
-    figures = table[["estimate", "sd", "lower", "upper"]]
-    open_figures = table["label"] != "niet_publiceren"
+    absent = table[["estimate", "sd", "lower", "upper"]].isna().any(axis=1) & (table["label"] != "niet_publiceren")
+    silent = table["reason"].isna() & (table["label"] != "betrouwbaar")
     rules = (
         (table.duplicated(list(KEY), keep=False), "keys occur more than once", "one row per " + ", ".join(KEY)),
         (table["lower"] > table["estimate"], "lower ends lie above the estimate", "lower <= estimate"),
         (table["upper"] < table["estimate"], "upper ends lie below the estimate", "estimate <= upper"),
         (table["rank_lower"] > table["rank_upper"], "rank intervals are reversed", "rank_lower <= rank_upper"),
-        (open_figures & figures.isna().any(axis=1), "figures are absent", "figures unless label is niet_publiceren"),
-        (
-            (table["label"] != "betrouwbaar") & table["reason"].isna(),
-            "reasons are absent",
-            "a reason wherever label is not betrouwbaar",
-        ),
+        (absent, "figures are absent", "figures unless label is niet_publiceren"),
+        (silent, "reasons are absent", "a reason wherever label is not betrouwbaar"),
     )
     for broken, what, expected in rules:
         rows = table.loc[broken.fillna(False).astype(bool), list(KEY)]
@@ -210,7 +170,7 @@ def _check_rows(table: pd.DataFrame, problems: Problems) -> None:
 
 def published(table: pd.DataFrame) -> pd.DataFrame:
     """Return a copy for publication: rows labelled `niet_publiceren` stay, with their figures null."""
-    table = table.astype({c.name: c.dtype for c in ESTIMATES if c.dtype == "Int64"})
+    table = table.astype({column.name: column.dtype for column in ESTIMATES if column.dtype == "Int64"})
     figures = table[list(SUPPRESSED)]
     return table.assign(**figures.mask(table["label"] == "niet_publiceren"))
 

@@ -53,29 +53,21 @@ def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
             separator = ";" if head.count(";") > head.count(",") else ","
             options = {"sep": separator, "encoding": "utf-8-sig", "low_memory": False}
             names = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **options).iloc[0]
-            as_text = {n: "string" for n in names if n.strip() in text}
+            as_text = {name: "string" for name in names if name.strip() in text}
             frame = pd.read_csv(path, dtype=as_text, **options)
             if not isinstance(frame.index, pd.RangeIndex):
                 raise ValueError("rows have more cells than the header has names")
     except Exception as error:  # whatever a parser raises on a file that it cannot read
-        raise DataError(
-            f"{path.name} cannot be parsed", cut(error, 300), "a well-formed table", "open and repair it"
-        ) from error
+        what, reason = f"{path.name} cannot be parsed", cut(error, 300)
+        raise DataError(what, reason, "a well-formed table", "open and repair it") from error
     return plain(frame, path.name, text, names)
 
 
 def plain(frame: pd.DataFrame, file: str, text: Sequence[str] = (), names: Iterable[str] | None = None) -> pd.DataFrame:
     """Return a table with stripped names that differ, a simple index, and cells that are scalars.
 
-    Parameters
-    ----------
-    frame : DataFrame
-    file : str
-        Its name in messages.
-    text : sequence of str
-        Columns to return as stripped text.
-    names : iterable of str, optional
-        Names of the columns as the file has them, where reading changed them.
+    `file` is its name in messages, `text` are columns to return as stripped text, and `names` those of the columns as
+    the file has them, where reading changed them.
 
     Raises
     ------
@@ -83,28 +75,27 @@ def plain(frame: pd.DataFrame, file: str, text: Sequence[str] = (), names: Itera
         Columns of the same name but for spaces, and cells that hold lists or bytes.
     """
     problems = Problems()
-    if named := [k for k, n in enumerate(frame.index.names) if n is not None and n not in frame]:
+    if named := [level for level, name in enumerate(frame.index.names) if name is not None and name not in frame]:
         frame = frame.reset_index(level=named)
     frame = frame.reset_index(drop=True)
-    frame.columns = pd.Index([str(c).strip() for c in frame.columns])
-    counts = Counter(frame.columns if names is None else (n.strip() for n in names if n.strip()))
-    if twice := [n for n, k in counts.items() if k > 1]:
+    frame.columns = pd.Index([str(name).strip() for name in frame.columns])
+    counts = Counter(frame.columns if names is None else filter(None, map(str.strip, names)))
+    if twice := [name for name, count in counts.items() if count > 1]:
         raise DataError(f"{file} has columns twice", shown(twice), "different names", "rename or remove one of them")
     changed = {}
     for name, column in frame.items():
         if isinstance(column.dtype, pd.CategoricalDtype):
             column = changed[name] = column.astype(column.cat.categories.dtype)
-        kinds = {type(v) for v in column[column.notna()]} if column.dtype == object else set()
-        strange = [k.__name__ for k in kinds if not issubclass(k, SCALARS)]
+        kinds = set(map(type, column[column.notna()])) if column.dtype == object else set()
+        strange = [kind.__name__ for kind in kinds if not issubclass(kind, SCALARS)]
         if column.dtype != object and not any(known(column.dtype) for known in TYPES):
             strange = [str(column.dtype)]
         if strange:
-            problems.add(
+            what, hint = (
                 f"{file}, {cut(name)}: cells are no single values",
-                shown(sorted(strange)),
-                "a number or a text in each",
                 "give each value a column or a row of its own",
             )
+            problems.add(what, shown(sorted(strange)), "a number or a text in each", hint)
     problems.raise_if_any()
     for name in set(text) & set(frame):
         changed[name] = changed.get(name, frame[name]).astype("string").str.strip()
@@ -117,15 +108,9 @@ def boolean(column: pd.Series) -> bool:
 
 
 def as_number(column: pd.Series, strict: bool = True, secret: float = SECRET_BELOW) -> pd.Series:
-    """Return a column as float: decimal commas read, CBS's secret codes and dots missing.
+    """Return a column as float: decimal commas read, CBS's secret codes (up to `secret`) and dots missing.
 
-    Parameters
-    ----------
-    column : Series
-    strict : bool
-        False: what is no number is missing.
-    secret : float
-        Numbers up to it are missing.
+    Unless `strict`, what is no number is missing too.
 
     Raises
     ------
@@ -150,16 +135,7 @@ def as_number(column: pd.Series, strict: bool = True, secret: float = SECRET_BEL
 def write_csv(
     table: pd.DataFrame, path: Path, *, sep: str = ",", decimal: str = ".", encoding: str = "utf-8", **options: str
 ) -> None:
-    r"""Write a table as CSV: lines end in LF, and every text with a CR or LF in it is quoted.
-
-    Parameters
-    ----------
-    table : DataFrame
-    path : Path
-    sep, decimal, encoding : str
-    **options
-        Further ones of `DataFrame.to_csv`; with ``lineterminator="\r\n"`` lines end in CR LF.
-    """
+    r"""Write a table as CSV: lines end in LF, or `lineterminator`, and every text with a CR or LF in it is quoted."""
     end = options.pop("lineterminator", "\n")
     with path.open("w", encoding=encoding, newline="") as file:
         table.to_csv(_Lines(file, end), index=False, sep=sep, decimal=decimal, lineterminator=CRLF, **options)

@@ -17,13 +17,14 @@ import pytest
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser lane: make test-browser")
 
 from buurtsae.runs import steps  # noqa: E402
+from buurtsae.runs.example import example  # noqa: E402
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> steps.Outcome:
-    return steps.run(steps.example(), tmp_path_factory.mktemp("demo") / "out", progress=False)
+    return steps.run(example(), tmp_path_factory.mktemp("demo") / "out", progress=False)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from example_runs import DemoRun, Example, Sampled, call
 
 from buurtsae.engines import nuts
 from buurtsae.runs import steps
+from buurtsae.runs.example import example as run_file
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
 @pytest.fixture(scope="session")
 def sampled() -> Sampled:
     """The demo's model sampled by NUTS, with the settings of the run file."""
-    inputs = steps.check(steps.example())
+    inputs = steps.check(run_file())
     compiled = nuts.compile_design(inputs.design)
     options = nuts.NutsOptions(**inputs.run.spec.engine["nuts"])
     return Sampled(inputs, compiled, nuts.sample_compiled(compiled, inputs.design, 2024, options, progress=False))

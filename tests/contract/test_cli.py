@@ -23,6 +23,7 @@ from buurtsae.engines import laplace
 from buurtsae.errors import DataError
 from buurtsae.publication import output
 from buurtsae.runs import steps
+from buurtsae.runs.example import example as run_file
 from buurtsae.survey.concept import Concept
 
 GRID_RUN = """
@@ -260,7 +261,7 @@ def test_options_reach_the_run(demo_run: DemoRun, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(steps, "run", run)
     done = call("demo", "--out", tmp_path, "--seed", "7", "--engine", "nuts")
     assert done.status == 0
-    assert (asked["file"], asked["out"]) == (steps.example(), tmp_path)
+    assert (asked["file"], asked["out"]) == (run_file(), tmp_path)
     assert (asked["seed"], asked["engine"], asked["progress"]) == (7, "nuts", True)
     call("demo", "--out", tmp_path, "--quiet")
     assert (asked["seed"], asked["engine"], asked["progress"]) == (None, None, False)

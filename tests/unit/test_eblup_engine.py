@@ -21,7 +21,8 @@ from buurtsae.model.design import design
 from buurtsae.model.priors import PC
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import IID
-from buurtsae.runs.steps import check, example
+from buurtsae.runs.example import example
+from buurtsae.runs.steps import check
 
 DRAWS = 20_000
 # 22 buurten for four sub-dimensions: Sigma is singular, which the certificate says and `multivariate` warns of

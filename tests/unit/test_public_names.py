@@ -17,8 +17,7 @@ import pytest
 from made_fit import made_fit
 
 import buurtsae as bs
-from buurtsae.runs.example import folder
-from buurtsae.runs.steps import example
+from buurtsae.runs.example import example, folder
 
 RAISING = re.compile(r"\braise \w|raise_if_any\(")
 MOST = 500  # characters that a notebook's cell or a log can bear

@@ -17,16 +17,8 @@ WITH, WITHOUT = "#0072b2", "#d55e00"  # Okabe and Ito (2008)
 def plot_curve(rows: pd.DataFrame, title: str, label: str, *, categorical: bool, ax: Axes | None = None) -> Axes:
     """Draw differences over the values of a covariate, and beside them those without the spatial field.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        `value`, `difference`, `lower`, `upper`, and where known the same with `_without`.
-    title, label : str
-        The measure, and what the values are.
-    categorical : bool
-        Dots instead of a line.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
+    Rows have `value`, `difference`, `lower`, `upper`, and where known the same with `_without`; those of categories are
+    dots.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
@@ -36,7 +28,7 @@ def plot_curve(rows: pd.DataFrame, title: str, label: str, *, categorical: bool,
     if "difference_without" in rows:
         parts.append(("_without", WITHOUT, "zonder ruimtelijke component"))
     for suffix, colour, name in parts:
-        middle, lower, upper = (rows[c + suffix] for c in ("difference", "lower", "upper"))
+        middle, lower, upper = (rows[column + suffix] for column in ("difference", "lower", "upper"))
         if categorical:
             ax.vlines(rows["value"], lower, upper, color=colour, linewidth=1.6, alpha=0.7)
             ax.scatter(rows["value"], middle, color=colour, s=22, zorder=3, label=name)

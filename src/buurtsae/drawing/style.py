@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 COLOURS = ("#ffffd9", "#edf8b1", "#c7e9b4", "#7fcdbb", "#41b6c4", "#1d91c0", "#225ea8", "#253494", "#081d58")
 DARK = 4  # from this class on, hatching is white
 GREY = "#dddddd"
-LABEL_TEXT = {"betrouwbaar": "betrouwbaar", "indicatief": "indicatief", "niet_publiceren": "niet gepubliceerd"}
 NO_FIGURE = "niet gepubliceerd of geen bewoners"
 LABELS = {
     "betrouwbaar": Note("reliable", "betrouwbaar"),
@@ -62,17 +61,7 @@ def plain(value: float) -> Note:
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes of maps, and the axis of other figures.
-
-    Attributes
-    ----------
-    breaks : tuple of float
-        Where they meet, lowest first.
-    digits : int
-        Decimals of a score.
-    axis : tuple of float
-        From where to where an axis goes, and the distance between its marks.
-    """
+    """The classes of maps, which meet at `breaks`, and the axis of other figures: its ends, and the step of marks."""
 
     breaks: tuple[float, ...]
     digits: int
@@ -80,18 +69,9 @@ class Classes:
 
     @classmethod
     def of(cls, scale: Scale, table: pd.DataFrame) -> Classes:
-        """Return those of a scale, and of the figures in a table where it has no two ends.
-
-        Parameters
-        ----------
-        scale : Scale
-        table : DataFrame
-            `estimate` and, for the axis, `lower` and `upper`.
-        """
-        low, high = scale.lower, scale.upper
-        if scale.bounded:
-            step = scale.width / 5
-        else:
+        """Return those of a scale, and of the `estimate`, `lower` and `upper` in a table where it is not bounded."""
+        low, high, step = scale.lower, scale.upper, scale.width / 5
+        if not scale.bounded:
             seen = table.reindex(columns=["estimate", "lower", "upper"]).astype(float)
             least, most = (0.0, 1.0) if seen.isna().all(axis=None) else (np.nanmin(seen), np.nanmax(seen))
             step = round_step(max(most - least, 1e-6) / 5)
@@ -105,14 +85,9 @@ class Classes:
     @property
     def words(self) -> list[Note]:
         """The classes in words, lowest first."""
-        bounds = [plain(b) for b in self.breaks]
-        inner = [Note("{a} to {b}", "{a} tot {b}", a=a, b=b) for a, b in pairwise(bounds)]
-        lowest, highest = bounds[0], bounds[-1]
-        return [
-            Note("below {x}", "lager dan {x}", x=lowest),
-            *inner,
-            Note("{x} and above", "{x} en hoger", x=highest),
-        ]
+        ends = [plain(end) for end in self.breaks]
+        below, above = Note("below {x}", "lager dan {x}", x=ends[0]), Note("{x} and above", "{x} en hoger", x=ends[-1])
+        return [below, *(Note("{a} to {b}", "{a} tot {b}", a=low, b=high) for low, high in pairwise(ends)), above]
 
     def along(self, value: float) -> float:
         """Return how far along the axis a value lies, from 0 to 1."""
@@ -123,7 +98,7 @@ class Classes:
     def marks(self) -> list[float]:
         """Values to write along the axis."""
         low, high, step = self.axis
-        return [round(low + k * step, 10) for k in range(round((high - low) / step) + 1)]
+        return [round(low + mark * step, 10) for mark in range(round((high - low) / step) + 1)]
 
 
 def scale_length(width: float) -> float:

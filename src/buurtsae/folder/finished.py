@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from buurtsae.errors import DataError
@@ -23,13 +23,7 @@ NEEDED = ("run_id", "title", "created", "engine", "seed", "gate", "outputs")
 
 @dataclass(frozen=True)
 class Finished:
-    """A folder of results as its manifest describes it.
-
-    Attributes
-    ----------
-    folder : Path
-    manifest : mapping
-    """
+    """A folder of results as its manifest describes it."""
 
     folder: Path
     manifest: Mapping[str, Any]
@@ -49,7 +43,7 @@ class Finished:
         except (OSError, ValueError) as error:
             reason = "no manifest.json" if isinstance(error, OSError) else "a manifest.json that cannot be read"
             raise _unfinished(home, reason) from error
-        if listed(manifest) is None or [k for k in NEEDED if k not in manifest]:
+        if listed(manifest) is None or not set(NEEDED) <= set(manifest):
             raise _unfinished(home, "a manifest.json of something else")
         return cls(home, manifest)
 
@@ -67,24 +61,17 @@ class Finished:
             If the run has no such file, or the one that is there is not the run's.
         """
         if name not in self.manifest["outputs"]:
-            raise DataError(
-                f"this run has no {name}",
-                shortened(self.folder),
-                "a run that wrote it",
-                "run it again, or give another",
-            )
+            hint = "run it again, or give another"
+            raise DataError(f"this run has no {name}", shortened(self.folder), "a run that wrote it", hint)
         try:
             content = (self.folder / name).read_bytes()
             reason = f"another {name}"
         except OSError as error:
             content, reason = None, f"no {name}: {error.strerror}"
         if content is None or hashlib.sha256(content).hexdigest() != self.manifest["outputs"][name]["sha256"]:
-            raise DataError(
-                f"the results in {shortened(self.folder)} are not whole any more",
-                reason,
-                f"the one that run {self.manifest['run_id']} wrote",
-                "another run may be taking its place: try again; or run it again",
-            )
+            what, run = f"the results in {shortened(self.folder)} are not whole any more", self.manifest["run_id"]
+            hint = "another run may be taking its place: try again; or run it again"
+            raise DataError(what, reason, f"the one that run {run} wrote", hint)
         return content
 
     def json(self, name: str) -> Any:
@@ -99,9 +86,17 @@ class Finished:
 def listed(manifest: Any) -> tuple[str, ...] | None:
     """Return the files that a manifest lists; None if it is not one of ours."""
     outputs = manifest.get("outputs") if isinstance(manifest, dict) else None
-    if not isinstance(outputs, dict) or not all(isinstance(v, dict) and "sha256" in v for v in outputs.values()):
+    if not isinstance(outputs, dict) or not all(
+        isinstance(about, dict) and "sha256" in about for about in outputs.values()
+    ):
         return None
     return tuple(outputs)
+
+
+def inside(name: str) -> bool:
+    """Whether the path of a file stays inside the folder that it is taken from."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def digest(path: Path) -> str:
@@ -110,14 +105,15 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Return SHA-256 and size of a file."""
+    return {"sha256": digest(path), "bytes": path.stat().st_size}
+
+
 def hashes(folder: Path) -> dict[str, dict[str, Any]]:
     """Return SHA-256 and size of every file below a folder, by path."""
-    files = {}
-    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
-        content = file.read_bytes()
-        about = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-        files[file.relative_to(folder).as_posix()] = about
-    return files
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): fingerprint(file) for file in files}
 
 
 def _unfinished(home: Path, reason: str) -> DataError:

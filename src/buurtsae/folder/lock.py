@@ -70,12 +70,11 @@ def _acquire(work: Path) -> FileIO:
             continue
         file.close()
         if holder := _holder(work):
-            raise DataError(
+            what, hint = (
                 f"another run is writing to {shortened(work.parent)}",
-                holder,
-                "one run at a time",
                 "wait until it is done, or choose another --out",
             )
+            raise DataError(what, holder, "one run at a time", hint)
         time.sleep(PAUSE)  # it has the lock, and has not said so yet
     raise OSError(errno.EAGAIN, "the lock can neither be had nor read", str(work / LOCK))
 

@@ -13,24 +13,16 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from buurtsae.errors import DataError
-from buurtsae.folder.finished import MANIFEST
+from buurtsae.folder.finished import MANIFEST, inside
 
 JOURNAL, NEW, OLD = "journal.json", "new", "old"
 
 
 def switch(folder: Path, work: Path, goes: Iterable[str]) -> None:
-    """Replace files of a folder by those below `work / NEW`.
-
-    Parameters
-    ----------
-    folder, work : path
-        On one file system, or nothing can be moved in one step.
-    goes : iterable of str
-        Files of the folder that are replaced or removed.
-    """
+    """Replace files of a folder (those that go) by those below `work / NEW`, on the same file system."""
     new = work / NEW
     leaves = _manifest_last(goes)
-    comes = _manifest_last(f.relative_to(new).as_posix() for f in new.rglob("*") if f.is_file())
+    comes = _manifest_last(file.relative_to(new).as_posix() for file in new.rglob("*") if file.is_file())
     made = [home for home in _homes(comes) if not (folder / home).exists()]
     _write(work / JOURNAL, {"goes": leaves, "comes": comes, "made": made})
     try:
@@ -64,26 +56,15 @@ def restore(folder: Path, work: Path) -> None:
 
 
 def _plan(path: Path) -> dict[str, list[str]]:
-    """Read a journal.
-
-    Raises
-    ------
-    DataError
-        If it is not one of ours: a switch writes it whole, so that somebody else changed it.
-    """
+    """Read a journal, or refuse it: a switch writes it whole, so that somebody else changed it."""
     try:
         plan = json.loads(path.read_bytes())
-        names = [PurePosixPath(n) for part in ("goes", "comes", "made") for n in plan[part]]
-        sound = not any(n.is_absolute() or ".." in n.parts for n in names)
+        sound = all(inside(name) for part in ("goes", "comes", "made") for name in plan[part])
     except (ValueError, TypeError, KeyError):
         sound = False
     if not sound:
-        raise DataError(
-            "an interrupted run cannot be restored",
-            f"a changed {path}",
-            "the journal that it wrote",
-            f"move what you need out of {path.parent}, remove that folder, and run again",
-        )
+        hint = f"move what you need out of {path.parent}, remove that folder, and run again"
+        raise DataError("an interrupted run cannot be restored", f"a changed {path}", "the journal that it wrote", hint)
     return plan
 
 

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from buurtsae.errors import BuurtsaeError, DataError, shown
 from buurtsae.folder.failures import failure, shortened
-from buurtsae.folder.finished import MANIFEST, digest, listed
+from buurtsae.folder.finished import MANIFEST, digest, inside, listed
 from buurtsae.folder.lock import LOCK, locked
 from buurtsae.folder.switch import JOURNAL, NEW, restore, switch
 
@@ -30,16 +30,9 @@ Known = Callable[[Path], frozenset[str] | None]
 
 @dataclass(frozen=True)
 class Target:
-    """A folder that this process alone may write results to.
+    """A folder that this process alone may write results to, by way of the working folder inside it.
 
-    Attributes
-    ----------
-    folder : Path
-    work : Path
-        The working folder inside it.
-    written : frozenset of str, optional
-        The files in it that an earlier run wrote: they make place, and no others do. None when every file that is
-        written anew may be replaced.
+    Files in it that an earlier run has `written` make place, and no others do; None when all may be replaced.
     """
 
     folder: Path
@@ -70,9 +63,11 @@ def by_manifest(folder: Path) -> frozenset[str]:
         return frozenset()
     if names is None:
         return frozenset()
-    safe = [n for n in names if not PurePosixPath(n).is_absolute() and ".." not in PurePosixPath(n).parts]
-    same = [n for n in safe if not (folder / n).is_file() or digest(folder / n) == manifest["outputs"][n]["sha256"]]
-    return frozenset([*same, MANIFEST])
+
+    def same(file: Path, name: str) -> bool:
+        return not file.is_file() or digest(file) == manifest["outputs"][name]["sha256"]
+
+    return frozenset([*(name for name in names if inside(name) and same(folder / name, name)), MANIFEST])
 
 
 def by_heading(file: str, begins: str) -> Known:
@@ -94,16 +89,9 @@ def claimed(
 ) -> Iterator[Target]:
     """Yield a folder for results that is known to be usable, and that nobody else writes to.
 
-    Parameters
-    ----------
-    to : path or Target
-        Made if need be, and removed again when nothing is written. One that is claimed already is yielded as it is.
-    names : sequence of str
-        Patterns of the files that will be written.
-    known : callable
-        Says which files an earlier run wrote, see `Target.written`.
-    work : str
-        Name of the working folder, which has the lock.
+    It is made if need be, and removed again when nothing is written; one that is claimed already is yielded as it is.
+    `names` are patterns of the files that will be written, `known` says which of them an earlier run wrote (see
+    `Target`), and the folder `work` inside has the lock.
 
     Raises
     ------
@@ -124,7 +112,7 @@ def claimed(
             _clear(room)
             _fill(room, ROOM)
             target = Target(folder, room, known(folder))
-            present = [p.relative_to(folder).as_posix() for name in names for p in folder.glob(name)]
+            present = [path.relative_to(folder).as_posix() for name in names for path in folder.glob(name)]
         _refuse(target, [*present, *names])
         yield target
 
@@ -134,11 +122,6 @@ def staged(
     to: str | Path | Target, names: Sequence[str] = (), known: Known = by_manifest, work: str = WORK
 ) -> Iterator[Path]:
     """Yield an empty folder; on success its files take the place of those of an earlier run, `manifest.json` last.
-
-    Parameters
-    ----------
-    to, names, known, work
-        As `claimed`.
 
     Raises
     ------
@@ -157,13 +140,13 @@ def staged(
             raise failure(error, target.folder) from error
         except Exception:
             with _reported(target.folder):  # SQLite and HDF5 do not say that a disk is full: it is asked
-                _fill(target.work, ROOM + 2 * sum(f.stat().st_size for f in new.rglob("*") if f.is_file()))
+                _fill(target.work, ROOM + 2 * sum(file.stat().st_size for file in new.rglob("*") if file.is_file()))
             raise
         with _reported(target.folder):
-            comes = [f.relative_to(new).as_posix() for f in new.rglob("*") if f.is_file()]
+            comes = [file.relative_to(new).as_posix() for file in new.rglob("*") if file.is_file()]
             _refuse(target, comes)
             goes = comes if target.written is None else sorted(target.written)
-            switch(target.folder, target.work, [n for n in goes if os.path.lexists(target.folder / n)])
+            switch(target.folder, target.work, [name for name in goes if os.path.lexists(target.folder / name)])
 
 
 @contextmanager
@@ -227,7 +210,7 @@ def _refuse(target: Target, names: Iterable[str]) -> None:
     if obstacles := target.obstacles(names):
         raise DataError(
             f"{shortened(target.folder)} holds what no run wrote there",
-            shown(shortened(n) for n in obstacles),
+            shown(map(shortened, obstacles)),
             "only files that its manifest lists, and as they were written, where results go",
             "move them away, or choose another --out",
         )

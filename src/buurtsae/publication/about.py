@@ -48,17 +48,19 @@ PARTS = (
 
 def parts(scale: Scale) -> tuple[tuple[str, str, str], ...]:
     """Return what readers must know, per notion: its name, the text in Dutch and in English."""
-    low, high = scale.lower, scale.upper
-    said = [Note("A score is a number {range}.", "Een score is een getal {range}.", range=scale.range)]
+    notes = [Note("A score is a number {range}.", "Een score is een getal {range}.", range=scale.range)]
     if scale.bounded:
-        runs = (
-            "A score runs from {low:g} (low) to {high:g} (high).",
-            "Een score loopt van {low:g} (laag) tot {high:g} (hoog).",
-        )
-        said = [Note(*runs, low=low, high=high)]
+        notes = [
+            Note(
+                "A score runs from {low:g} (low) to {high:g} (high).",
+                "Een score loopt van {low:g} (laag) tot {high:g} (hoog).",
+                low=scale.lower,
+                high=scale.upper,
+            )
+        ]
     if not scale.plain:
-        said.append(Note("Its unit: {unit}.", "De eenheid: {unit}.", unit=scale.unit))
-    first = Note.joined([*said, MODELLED], " ")
+        notes.append(Note("Its unit: {unit}.", "De eenheid: {unit}.", unit=scale.unit))
+    first = Note.joined([*notes, MODELLED], " ")
     return ("Score", first.nl, str(first)), *PARTS
 
 
@@ -89,13 +91,8 @@ COLUMNS = {
     "benchmarked": "of de schattingen aansluiten op gepubliceerde totalen",
     "run_id": "verwijzing naar manifest.json",
 }
-
-
-MONTHS = (
-    *(("januari", "January"), ("februari", "February"), ("maart", "March"), ("april", "April"), ("mei", "May")),
-    *(("juni", "June"), ("juli", "July"), ("augustus", "August"), ("september", "September"), ("oktober", "October")),
-    *(("november", "November"), ("december", "December")),
-)
+MAANDEN = "januari februari maart april mei juni juli augustus september oktober november december".split()
+MONTHS = "January February March April May June July August September October November December".split()
 DRAFT = Note(
     "DRAFT: not for publication, the quality gate was not met.",
     "VOORLOPIG: niet voor publicatie, de kwaliteitstoets is niet gehaald.",
@@ -104,20 +101,7 @@ DRAFT = Note(
 
 @dataclass(frozen=True)
 class About:
-    """Which set of estimates a file is of.
-
-    Attributes
-    ----------
-    title, run_id : str
-    created : datetime
-        In UTC: what files give as their date.
-    draft : bool
-        The quality gate was not met.
-    fictitious : bool or "respondents"
-        What of the data is made.
-    credit : str
-        Whom the areas and their figures come from.
-    """
+    """Which set of estimates a file is of; `created` is in UTC, `credit` is for the areas and their figures."""
 
     title: str
     run_id: str
@@ -143,23 +127,17 @@ def stamps(fictitious: Fictitious, draft: bool) -> tuple[Note, ...]:
 
 
 def of_run(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what pages show of a run: what is known of it, its source line and its stamps.
-
-    Parameters
-    ----------
-    run : mapping
-        `title`, `created`, `run_id`, and if need be `draft`, `fictitious`, `credit`, and a `source` line of its own.
-    """
-    made, own = run.get("fictitious", False), run.get("source")
-    line = source(made, run.get("credit", "")) if own is None else Note(own, own)
+    """Return what pages show of a run (as `Content.run`): what is known of it, its source line and its stamps."""
+    made, line = run.get("fictitious", False), run.get("source")
+    credited = source(made, run.get("credit", "")) if line is None else Note(line, line)
     day = in_words(moment(run["created"]))
-    return {**run, "fictitious": made, "source": line, "stamps": stamps(made, bool(run.get("draft"))), "day": day}
+    return {**run, "fictitious": made, "source": credited, "stamps": stamps(made, bool(run.get("draft"))), "day": day}
 
 
 def in_words(day: datetime) -> Note:
     """Return a date in words, which no two countries read in two ways."""
-    nl, en = MONTHS[day.month - 1]
-    return Note(f"{day.day} {en} {day.year}", f"{day.day} {nl} {day.year}")
+    en, nl = (f"{day.day} {months[day.month - 1]} {day.year}" for months in (MONTHS, MAANDEN))
+    return Note(en, nl)
 
 
 def moment(created: str) -> datetime:
@@ -171,9 +149,9 @@ def moment(created: str) -> datetime:
         If it cannot be read.
     """
     try:
-        found = datetime.fromisoformat(created)
+        time = datetime.fromisoformat(created)
     except ValueError as error:
         raise DataError(
             "the moment of the run cannot be read", repr(created), "RFC 3339: 2024-01-31T12:00:00Z", "correct `created`"
         ) from error
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -6,9 +6,9 @@ pages are filled from the same dictionary, so that they cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,68 +35,53 @@ ROW = (
     *("direct", "direct_se", "own_data_share", "reliability", "label", "reason", "p_above_parent", "rank_lower"),
     *("rank_upper", "benchmarked"),
 )
+NODE = ("nl", "en", "about", "about_en", "parent")
+
+
+OFFICIAL = ("area_code", "measure", "value")
+PROFILE = ("area_code", "indicator", "value", "gemeente", "land")
 
 
 @dataclass(frozen=True)
 class Content:
     """Everything that pages and files per gemeente show.
 
-    Attributes
-    ----------
-    run : mapping
-        `title`, `created`, `run_id`, `draft` (the quality gate was not met), `fictitious` (what of the data is made,
-        with a `notice` that says so), `credit` (whom the areas come from) and, if need be, a `source` line of its own.
-    table : DataFrame
-        The published estimates of all levels.
-    geometry : GeoDataFrame, indexed by area_code
-        All buurten in RD New, those without residents included, with `gemeente` and, where known, `name`.
-    concept : Concept
-    leaning : DataFrame
-        As `buurtsae.estimates.words.leaning` returns it; may be empty.
-    indicators, profile : tuple of ProfileIndicator, DataFrame
-        The objective figures; may be empty.
-    official : DataFrame
-        Figures that an office has published itself: `area_code`, `measure`, `value`; may be empty.
-    gemeenten : mapping of code to name
-        Of gemeenten without a row in the table, such as one of which the run holds a part.
+    `run` has `title`, `created`, `run_id`, `draft` (the quality gate was not met), `fictitious` (what of the data is
+    made, with a `notice` that says so), `credit` (whom the areas come from) and, if need be, a `source` line of its
+    own. `table` are the published estimates of all levels; `geometry` all buurten in RD New by area_code, those without
+    residents included, with `gemeente` and, where known, `name`; `indicators` and `profile` the objective figures;
+    `official` those that an office has published itself; `gemeenten` names of those without a row in the table, such as
+    one of which the run holds a part.
     """
 
     run: Mapping[str, Any]
     table: pd.DataFrame
     geometry: gpd.GeoDataFrame
     concept: Concept
-    leaning: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["area_code", "measure"]))
+    leaning: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=("area_code", "measure")))
     indicators: tuple[ProfileIndicator, ...] = ()
-    profile: pd.DataFrame = field(
-        default_factory=lambda: pd.DataFrame(columns=["area_code", "gemeente_code", "indicator"])
-    )
-    official: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["area_code", "measure", "value"]))
+    profile: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=("gemeente_code", *PROFILE)))
+    official: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=OFFICIAL))
     gemeenten: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         problems = Problems()
         buurten = self.table.loc[self.table["level"] == "buurt", "area_code"]
-        for what, found, known in (
+        for what, names, known in (
             ("measures are not in the concept", self.table["measure"], self.concept.nodes),
             ("estimates have no geometry", buurten, self.geometry.index),
         ):
-            if unknown := sorted(set(found) - set(known)):
+            if unknown := sorted(set(names) - set(known)):
                 problems.add(what, shown(unknown), "codes that are known", "check the concept and the areas' year")
         problems.raise_if_any()
 
     @classmethod
     def of(cls, est: Estimates, run: Mapping[str, Any]) -> Content:
-        """Return what is published of estimates.
-
-        Parameters
-        ----------
-        est : Estimates
-        run : mapping
-        """
-        official = pd.DataFrame(columns=["area_code", "measure", "value"])
+        """Return what is published of estimates."""
+        official = pd.DataFrame(columns=OFFICIAL)
         if est.benchmarked is not None and not est.benchmarked.benchmarks.own:
-            told = est.benchmarked.benchmarks.table
-            official = told.loc[est.release.open(told), ["area_code", "measure", "value"]]
+            figures = est.benchmarked.benchmarks.table
+            official = figures.loc[est.release.open(figures), list(OFFICIAL)]
         return cls(
             run,
             est.published,
@@ -120,12 +105,12 @@ class Content:
                     yield node.id
                     yield from below(node.id)
 
-        return tuple(m for m in below(None) if m in known)
+        return tuple(measure for measure in below(None) if measure in known)
 
     @property
     def years(self) -> tuple[int, ...]:
         """The years that there are, latest last."""
-        return tuple(sorted(int(y) for y in self.table["year"].unique()))
+        return tuple(sorted(map(int, self.table["year"].unique())))
 
     @cached_property
     def classes(self) -> Classes:
@@ -158,16 +143,16 @@ class Content:
                 "gemeente": {"area_code": code, "area_name": name},
                 "years": list(self.years),
                 "measures": [
-                    {"measure": n.id, **{k: getattr(n, k) for k in ("nl", "en", "about", "about_en", "parent")}}
-                    for n in (self.concept.nodes[m] for m in self.measures)
+                    {"measure": node.id, **{key: getattr(node, key) for key in NODE}}
+                    for node in (self.concept.nodes[name] for name in self.measures)
                 ],
                 "areas": self._areas(code, estimates),
                 "estimates": [] if estimates is None else records(estimates[[*ROW, "verdict"]]),
                 "land": land,
-                "official": _records(rows["official"], ["area_code", "measure", "value"]),
-                "indicators": [vars(i) | self._origin(i) for i in self.indicators],
-                "profile": _records(rows["profile"], ["area_code", "indicator", "value", "gemeente", "land"]),
-                "leaning": _records(rows["leaning"], list(self.leaning.columns)),
+                "official": _records(rows["official"], OFFICIAL),
+                "indicators": [vars(figure) | self._origin(figure) for figure in self.indicators],
+                "profile": _records(rows["profile"], PROFILE),
+                "leaning": _records(rows["leaning"], self.leaning.columns),
             }
 
     def _origin(self, indicator: ProfileIndicator) -> dict[str, str]:
@@ -182,47 +167,34 @@ class Content:
         if estimates is not None:
             above = estimates[estimates["level"] != "buurt"].drop_duplicates(["level", "area_code"])
             areas = records(above[["level", "area_code", "area_name", "population"]])
-        own = self.geometry[self.geometry["gemeente"] == code]
-        names = own["name"] if "name" in own else own.index.to_series()
-        people = own["population"] if "population" in own else pd.Series(None, index=own.index, dtype=object)
-        areas += [
-            {"level": "buurt", "area_code": b, "area_name": str(name), "population": None if pd.isna(n) else int(n)}
-            for b, name, n in zip(own.index, names, people, strict=True)
+        buurten = self.geometry[self.geometry["gemeente"] == code]
+        codes = buurten.index.to_series()
+        names, people = buurten.get("name", codes), buurten.get("population", codes.map(lambda _: None))
+        return areas + [
+            {"level": "buurt", "area_code": buurt, "area_name": str(name), "population": None if pd.isna(n) else int(n)}
+            for buurt, name, n in zip(codes, names, people, strict=True)
         ]
-        return areas
 
     def _gemeente(self, table: pd.DataFrame) -> pd.Series:
         """The gemeente that a row is about; empty for what is in no single one."""
-        code = table["area_code"].astype(str)
-        own = table["level"].isin(["gemeente", "wijk", "buurt"])
-        found = ("GM" + code.str[2:6]).where(own, "")
-        if unknown := sorted(set(found[own]) - set(self.names)):
-            raise DataError(
-                "estimates are of gemeenten without buurten",
-                shown(unknown),
-                "the gemeenten of the map",
-                "check the areas",
-            )
-        return found
+        inside = table["level"].isin(["gemeente", "wijk", "buurt"])
+        codes = ("GM" + table["area_code"].astype(str).str[2:6]).where(inside, "")
+        if unknown := sorted(set(codes[inside]) - set(self.names)):
+            what = "estimates are of gemeenten without buurten"
+            raise DataError(what, shown(unknown), "the gemeenten of the map", "check the areas")
+        return codes
 
 
 def _split(table: pd.DataFrame, by: pd.Series) -> dict[str, pd.DataFrame]:
     return {str(code): part for code, part in table.groupby(by)}
 
 
-def _records(table: pd.DataFrame | None, columns: list[str]) -> list[dict[str, Any]]:
-    return [] if table is None else records(table[columns])
+def _records(table: pd.DataFrame | None, columns: Iterable[str]) -> list[dict[str, Any]]:
+    return [] if table is None else records(table[list(columns)])
 
 
 def of_area(folder: str | Path, code: str) -> dict[str, Any]:
-    """Read what a finished run says of one buurt, wijk or gemeente.
-
-    Parameters
-    ----------
-    folder : path
-        An output folder.
-    code : str
-        As published: `BU...`, `WK...` or `GM...`.
+    """Read what a finished run says of one buurt, wijk or gemeente: a code as published.
 
     Returns
     -------
@@ -237,39 +209,34 @@ def of_area(folder: str | Path, code: str) -> dict[str, Any]:
     run, code = Finished.open(folder), code.strip().upper()
     name = f"json/GM{code[2:6]}.json"
     if name not in run.names:
-        known = shown(Path(n).stem for n in run.names if n.startswith("json/")) or f"no gemeenten in {folder}"
-        raise DataError(
-            "there are no results of this area", cut(repr(code)), known, "check the code, and --from FOLDER"
-        )
+        known = shown(Path(file).stem for file in run.names if file.startswith("json/")) or f"no gemeenten in {folder}"
+        hint = "check the code, and --from FOLDER"
+        raise DataError("there are no results of this area", cut(repr(code)), known, hint)
     document = run.json(name)
+    parts = {part: [row for row in document[part] if row["area_code"] == code] for part in ("leaning", "profile")}
     rows = [r for r in document["estimates"] if r["area_code"] == code and r["year"] == document["years"][-1]]
-    buurten = [a["area_code"] for a in document["areas"] if a["level"] == "buurt"]
-    if code not in {c for b in buurten for c in (b, f"WK{b[2:8]}", f"GM{b[2:6]}")}:
+    buurten = [area["area_code"] for area in document["areas"] if area["level"] == "buurt"]
+    if code not in {above for buurt in buurten for above in (buurt, f"WK{buurt[2:8]}", f"GM{buurt[2:6]}")}:
         raise DataError("there is no such area", cut(repr(code)), shown(buurten), "check the code")
     if not rows:
-        raise DataError(
-            "there is no estimate of this area",
-            repr(code),
-            "a code in the table",
-            "buurten without residents have none, nor areas of which the run holds a part",
-        )
-    about = {a["area_code"]: a for a in document["areas"]}[code]
+        hint = "buurten without residents have none, nor areas of which the run holds a part"
+        raise DataError("there is no estimate of this area", repr(code), "a code in the table", hint)
+    about = next(area for area in document["areas"] if area["area_code"] == code)
     return {
         "notice": document["run"].get("notice", ""),
-        "names": {m["measure"]: m["nl"] for m in document["measures"]},
-        "estimates": [about | r for r in rows],
+        "names": {measure["measure"]: measure["nl"] for measure in document["measures"]},
+        "estimates": [about | row for row in rows],
         "indicators": document["indicators"],
-        **{k: [r for r in document[k] if r["area_code"] == code] for k in ("leaning", "profile")},
+        **parts,
     }
 
 
-def explained(found: Mapping[str, Any]) -> str:
+def explained(area: Mapping[str, Any]) -> str:
     """Return in Dutch what `of_area` read."""
-    leans = {r["measure"]: r for r in found["leaning"]}
-    lines = [*([MADE.nl] if found["notice"] else []), explanation(found["estimates"], found["names"], leans)]
-    values = {r["indicator"]: r for r in found["profile"]}
-    for i in (i for i in found["indicators"] if i["name"] in values):
-        r = values[i["name"]]
-        told = [significant(r[k]) for k in ("value", "gemeente", "land")]
-        lines.append(f"  {i['nl']:32} {told[0]} (gemeente {told[1]}, geheel {told[2]}) {i['unit']}")
+    leans = {row["measure"]: row for row in area["leaning"]}
+    lines = [*([MADE.nl] if area["notice"] else []), explanation(area["estimates"], area["names"], leans)]
+    rows = {row["indicator"]: row for row in area["profile"]}
+    for figure in (indicator for indicator in area["indicators"] if indicator["name"] in rows):
+        value, gemeente, land = (significant(rows[figure["name"]][key]) for key in ("value", "gemeente", "land"))
+        lines.append(f"  {figure['nl']:32} {value} (gemeente {gemeente}, geheel {land}) {figure['unit']}")
     return "\n".join(lines)

@@ -37,7 +37,7 @@ def json_schema(columns: Sequence[Column] = ESTIMATES) -> dict[str, Any]:
         "version": CONTRACT_VERSION,
         "type": "object",
         "properties": row_properties(columns),
-        "required": [c.name for c in columns],
+        "required": [column.name for column in columns],
         "additionalProperties": False,
         "allOf": [
             {
@@ -55,7 +55,7 @@ def json_schema(columns: Sequence[Column] = ESTIMATES) -> dict[str, Any]:
 
 def row_properties(columns: Sequence[Column] = ESTIMATES) -> dict[str, Any]:
     """Return the JSON Schema of every column, by name."""
-    return {c.name: _property(c) for c in columns}
+    return {column.name: _property(column) for column in columns}
 
 
 def schema_text(scale: Scale = SCORE) -> str:
@@ -84,10 +84,14 @@ def _property(column: Column) -> dict[str, Any]:
     }
     return {
         "type": [kind, "null"] if column.nullable else kind,
-        "title": column.nl,
-        "description": column.en + (f" ({column.unit})" if column.unit else ""),
-        **{k: v for k, v in limits.items() if v is not None},
+        **titled(column),
+        **{name: limit for name, limit in limits.items() if limit is not None},
     }
+
+
+def titled(column: Column) -> dict[str, str]:
+    """Return the Dutch title and the English description of a column."""
+    return {"title": column.nl, "description": column.en + (f" ({column.unit})" if column.unit else "")}
 
 
 if __name__ == "__main__":

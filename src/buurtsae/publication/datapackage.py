@@ -5,18 +5,17 @@ Titles are Dutch, descriptions English. See https://datapackage.org/standard/dat
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from buurtsae.folder.finished import digest
 from buurtsae.notes import Note
 from buurtsae.origin import SOURCE
+from buurtsae.publication.contract import TYPES, titled
 from buurtsae.publication.layout_resources import layout_resources
 from buurtsae.scale import SCORE, Scale
 from buurtsae.schemas import CONTRACT_VERSION, KEY, Column, estimates, supplement
-
-TYPES = {"str": "string", "int64": "integer", "Int64": "integer", "float64": "number", "bool": "boolean"}
 
 
 def datapackage(
@@ -32,27 +31,10 @@ def datapackage(
 ) -> dict[str, Any]:
     """Describe the tables as they lie in `folder`: those of the contract, and further ones where they are.
 
-    Parameters
-    ----------
-    folder : path
-        Where the files are; their size and SHA-256 go into the description.
-    title, created, run_id : str
-        Title of the set of estimates, moment it was made (RFC 3339), key into `manifest.json`.
-    measures : mapping of identifier to Dutch label
-        The measures that occur in the table.
-    source : Note
-        Whom figures come from.
-    notice : str
-        What is said of made data; empty for other data.
-    scale : Scale
-        Of the measures.
+    `created` is in RFC 3339, `measures` are Dutch labels by identifier, `notice` says that data are made.
     """
     described = "Small-area estimates of buurtverbondenheid; suppressed rows stay, with empty figures."
-    schema = {
-        "fields": [_field(c, measures) for c in estimates(scale)],
-        "primaryKey": list(KEY),
-        "missingValues": [""],
-    }
+    schema = _schema(estimates(scale), measures)
     csv = {"format": "csv", "mediatype": "text/csv", "encoding": "utf-8", "dialect": {"delimiter": ","}}
     parquet = {"format": "parquet", "mediatype": "application/vnd.apache.parquet"}
     return {
@@ -69,7 +51,7 @@ def datapackage(
             {"name": "estimates", "type": "table", **_file(folder / "estimates.csv"), **csv, "schema": schema},
             {"name": "estimates-parquet", **_file(folder / "estimates.parquet"), **parquet, "schema": schema},
             *_supplement(folder, csv, measures, scale),
-            *(r | _file(folder / r["path"]) for r in layout_resources(folder, schema, list(measures), scale)),
+            *(part | _file(folder / part["path"]) for part in layout_resources(folder, schema, list(measures), scale)),
         ],
     }
 
@@ -79,16 +61,19 @@ def _supplement(folder: Path, csv: dict[str, Any], measures: Mapping[str, str], 
     path = folder / "supplement.csv"
     if not path.is_file():
         return []
-    found = path.read_text(encoding="utf-8").partition("\n")[0].split(",")
-    known = {c.name: c for c in (*estimates(scale), *supplement(scale))}
-    fields = [_field(known[name], measures) for name in found]
-    schema = {"fields": fields, "primaryKey": list(KEY), "missingValues": [""]}
+    known = {column.name: column for column in (*estimates(scale), *supplement(scale))}
+    names = path.read_text(encoding="utf-8").partition("\n")[0].split(",")
+    schema = _schema([known[name] for name in names], measures)
     return [{"name": "supplement", "type": "table", **_file(path), **csv, "schema": schema}]
 
 
+def _schema(columns: Iterable[Column], measures: Mapping[str, str]) -> dict[str, Any]:
+    fields = [_field(column, measures) for column in columns]
+    return {"fields": fields, "primaryKey": list(KEY), "missingValues": [""]}
+
+
 def _file(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    return {"path": path.name, "bytes": len(content), "hash": f"sha256:{hashlib.sha256(content).hexdigest()}"}
+    return {"path": path.name, "bytes": path.stat().st_size, "hash": f"sha256:{digest(path)}"}
 
 
 def _field(column: Column, measures: Mapping[str, str]) -> dict[str, Any]:
@@ -97,10 +82,10 @@ def _field(column: Column, measures: Mapping[str, str]) -> dict[str, Any]:
     field: dict[str, Any] = {
         "name": column.name,
         "type": TYPES[column.dtype],
-        "title": column.nl,
-        "description": column.en + (f" ({column.unit})" if column.unit else ""),
-        "constraints": {"required": not column.nullable} | {k: v for k, v in limits.items() if v is not None},
+        **titled(column),
+        "constraints": {"required": not column.nullable}
+        | {n: limit for n, limit in limits.items() if limit is not None},
     }
     if column.name == "measure":
-        field["categories"] = [{"value": m, "label": label} for m, label in measures.items()]
+        field["categories"] = [{"value": measure, "label": label} for measure, label in measures.items()]
     return field

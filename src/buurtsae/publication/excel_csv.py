@@ -28,17 +28,8 @@ BLANK = frozenset(" '\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u280
 
 
 def write_excel_csv(table: pd.DataFrame, folder: Path) -> None:
-    """Write `estimates_nl.csv`.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The published estimates.
-    folder : path
-        An existing folder.
-    """
-    text = [c for c in table if pd.api.types.is_string_dtype(table[c])]
-    safe = table.assign(**{c: guarded(table[c]) for c in text})
+    """Write `estimates_nl.csv` of the published estimates."""
+    safe = table.assign(**{name: guarded(table[name]) for name in table if pd.api.types.is_string_dtype(table[name])})
     write_semicolons(safe, folder / "estimates_nl.csv", decimal=",", encoding="utf-8-sig")
 
 
@@ -59,5 +50,5 @@ def unguarded(text: pd.Series) -> pd.Series:
 
 def _is_formula(text: str) -> bool:
     """Whether the first sign that can be seen begins a formula, or the text begins with a tab or a return."""
-    seen = next((c for c in text if c.isprintable() and c not in BLANK), "")
+    seen = next((sign for sign in text if sign.isprintable() and sign not in BLANK), "")
     return seen in SIGNS or text.lstrip("'")[:1] in ("\t", "\r", "\n")

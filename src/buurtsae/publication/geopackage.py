@@ -29,53 +29,26 @@ PARTS = {"estimate": "", "lower": "_lower", "upper": "_upper", "label": "_label"
 def write_geopackage(
     table: pd.DataFrame, areas: Areas, measures: Sequence[str], folder: Path, created: datetime, notice: str = ""
 ) -> None:
-    """Write `estimates.gpkg`.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The published estimates.
-    areas : Areas
-    measures : sequence of str
-        The measures, in the order of the columns; respondents are those of the last, the total.
-    folder : path
-        An existing folder.
-    created : datetime
-        In UTC: the moment of change in the file.
-    notice : str
-        Description of both layers.
-    """
+    """Write `estimates.gpkg`, changed at the moment `created` (UTC); the notice is the description of both layers."""
     import pyogrio
 
     path, described = folder / "estimates.gpkg", {"DESCRIPTION": notice} if notice else {}
     with _moment(created):
-        pyogrio.write_dataframe(
-            wide(table, areas, measures),
-            path,
-            layer="buurten",
-            driver="GPKG",
-            geometry_type="MultiPolygon",
-            promote_to_multi=True,
-            **described,
-        )
+        options = {"geometry_type": "MultiPolygon", "promote_to_multi": True, **described}
+        pyogrio.write_dataframe(wide(table, areas, measures), path, layer="buurten", driver="GPKG", **options)
         pyogrio.write_dataframe(table, path, layer="estimates", driver="GPKG", **described)
 
 
 def wide(table: pd.DataFrame, areas: Areas, measures: Sequence[str]) -> gpd.GeoDataFrame:
     """Return one row per buurt with its polygon: codes, residents, respondents, and four columns per measure.
 
-    Parameters
-    ----------
-    table : DataFrame
-        The published estimates; the rows of the last year are taken.
-    areas : Areas
-    measures : sequence of str
+    Rows are those of the last year, respondents those of the last measure, the total.
     """
     import geopandas as gpd
 
     last = table["year"].max()
     rows = table[(table["level"] == "buurt") & (table["year"] == last)].set_index("area_code")
-    by_measure = {m: rows[rows["measure"] == m].reindex(areas.codes) for m in measures}
+    by_measure = {name: rows[rows["measure"] == name].reindex(areas.codes) for name in measures}
     code = areas.codes.to_series()
     columns = {
         "area_code": code,
@@ -87,10 +60,10 @@ def wide(table: pd.DataFrame, areas: Areas, measures: Sequence[str]) -> gpd.GeoD
         "population": areas.frame["population"],
         "n_respondents": by_measure[measures[-1]]["n_respondents"],
     }
-    for measure, found in by_measure.items():
-        columns |= {measure + suffix: found[name] for name, suffix in PARTS.items()}
+    for measure, figures in by_measure.items():
+        columns |= {measure + suffix: figures[name] for name, suffix in PARTS.items()}
     frame = pd.DataFrame(columns, index=areas.codes).reset_index(drop=True)
-    return gpd.GeoDataFrame(frame, geometry=[polygonal(g) for g in areas.frame.geometry], crs=RD)
+    return gpd.GeoDataFrame(frame, geometry=[polygonal(shape) for shape in areas.frame.geometry], crs=RD)
 
 
 @contextmanager

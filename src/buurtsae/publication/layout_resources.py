@@ -11,7 +11,7 @@ from buurtsae.publication import statline, swing
 from buurtsae.publication.workbook import SHEETS
 from buurtsae.scale import SCORE, Scale
 
-CSV = {"format": "csv", "mediatype": "text/csv", "encoding": "utf-8"}
+CSV = {"format": "csv", "mediatype": "text/csv", "encoding": "utf-8", "dialect": {"delimiter": ";"}}
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 GPKG = "application/geopackage+sqlite3"
 PLAIN = {  # files that are no table to a reader of data packages
@@ -24,45 +24,28 @@ PLAIN = {  # files that are no table to a reader of data packages
 def layout_resources(
     folder: Path, schema: Mapping[str, Any], measures: Sequence[str], scale: Scale = SCORE
 ) -> list[dict[str, Any]]:
-    """Return a resource per layout that lies in `folder`, without size and hash.
-
-    Parameters
-    ----------
-    folder : path
-    schema : mapping
-        The table schema of the estimates.
-    measures : sequence of str
-    scale : Scale
-        Of the measures.
-    """
-    comma = [f | ({"decimalChar": ","} if f["type"] == "number" else {}) for f in schema["fields"]]
+    """Return a resource per layout that lies in `folder`, without size and hash; `schema` is that of the estimates."""
+    comma = [field | ({"decimalChar": ","} if field["type"] == "number" else {}) for field in schema["fields"]]
     sheet = {"sheetName": SHEETS[1], "excel": {"sheet": SHEETS[1]}}  # the standard's name, and Frictionless's
-    found: list[dict[str, Any]] = [
+    xlsx = {"format": "xlsx", "mediatype": XLSX, "dialect": sheet}
+    resources: list[dict[str, Any]] = [
         _table("estimates-nl", "estimates_nl.csv", {**schema, "fields": comma}),
-        {
-            "name": "estimates-xlsx",
-            "type": "table",
-            "path": "estimates.xlsx",
-            "format": "xlsx",
-            "mediatype": XLSX,
-            "dialect": sheet,
-            "schema": schema,
-        },
+        _table("estimates-xlsx", "estimates.xlsx", schema, xlsx),
         _table("statline", "statline.csv", _statline(measures, _limits(scale))),
         _table("statline-measures", "statline_measures.csv", _keyed(["Key", "Title", "Description", "Unit"])),
         _table("statline-regions", "statline_regions.csv", _keyed(["Key", "Title", "Level"])),
         _table("swing", "swing.csv", _swing(measures, _limits(scale))),
         *({**about, "path": path} for path, about in PLAIN.items()),
     ]
-    return [r for r in found if (folder / r["path"]).is_file()]
+    return [resource for resource in resources if (folder / resource["path"]).is_file()]
 
 
-def _table(name: str, path: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": name, "type": "table", "path": path, **CSV, "dialect": {"delimiter": ";"}, "schema": schema}
+def _table(name: str, path: str, schema: Mapping[str, Any], kind: Mapping[str, Any] = CSV) -> dict[str, Any]:
+    return {"name": name, "type": "table", "path": path, **kind, "schema": schema}
 
 
 def _keyed(fields: Sequence[str]) -> dict[str, Any]:
-    return {"fields": [_string(f) for f in fields], "primaryKey": ["Key"], "missingValues": [""]}
+    return {"fields": [_string(field) for field in fields], "primaryKey": ["Key"], "missingValues": [""]}
 
 
 def _string(name: str, **limits: Any) -> dict[str, Any]:
@@ -91,8 +74,8 @@ def _statline(measures: Sequence[str], limits: Mapping[str, float]) -> dict[str,
 
 def _swing(measures: Sequence[str], limits: Mapping[str, float]) -> dict[str, Any]:
     codes = [swing.HIDDEN, swing.EMPTY]
-    fields = [{"name": "PERIOD", "type": "integer"}, _string("GEOLEVEL", required=True)]
-    fields += [_string("GEOITEM", required=True)]
+    period = {"name": "PERIOD", "type": "integer"}
+    fields = [period, _string("GEOLEVEL", required=True), _string("GEOITEM", required=True)]
     for measure in measures:
         for part, suffix in swing.PARTS.items():
             field: dict[str, Any] = {"name": measure + suffix, "type": "number", "constraints": {"required": True}}

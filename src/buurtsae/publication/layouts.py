@@ -22,22 +22,9 @@ from buurtsae.survey.concept import Concept
 
 
 def write_layouts(table: pd.DataFrame, areas: Areas, concept: Concept, folder: Path, about: About) -> None:
-    """Write all further layouts of the table, and its contract.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The published estimates, all levels, as `check_estimates` returns them.
-    areas : Areas
-        All buurten, those without an estimate included.
-    concept : Concept
-        That of the measures in the table.
-    folder : path
-        An existing folder.
-    about : About
-    """
-    measures = [m for m in concept.measures if m in set(table["measure"])]
-    nodes = {m: (concept.nodes[m].nl, concept.nodes[m].about) for m in measures}
+    """Write all further layouts of the published table, and its contract; `areas` without an estimate are in some."""
+    measures = [name for name in concept.measures if name in set(table["measure"])]
+    nodes = {name: (concept.nodes[name].nl, concept.nodes[name].about) for name in measures}
     places = regions(table, areas)
     write_excel_csv(table, folder)
     write_workbook(table, nodes, folder, about, concept.scale)

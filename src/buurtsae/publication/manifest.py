@@ -22,22 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from buurtsae.errors import DataError
+from buurtsae.folder.finished import fingerprint
 from buurtsae.folder.finished import hashes as hashes_below
 
 EPOCH = "SOURCE_DATE_EPOCH"
-PACKAGES = (
-    "numpy",
-    "scipy",
-    "pandas",
-    "geopandas",
-    "libpysal",
-    "formulaic",
-    "pymc",
-    "pytensor",
-    "nutpie",
-    "arviz",
-    "numba",
-)
+PACKAGES = "numpy scipy pandas geopandas libpysal formulaic pymc pytensor nutpie arviz numba".split()
 
 
 def now() -> str:
@@ -49,34 +38,17 @@ def now() -> str:
         If SOURCE_DATE_EPOCH is no number of seconds.
     """
     seconds = os.environ.get(EPOCH)
-    if seconds is None:
-        return datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        return datetime.fromtimestamp(int(seconds), UTC).isoformat(timespec="seconds")
+        moment = datetime.now(UTC) if seconds is None else datetime.fromtimestamp(int(seconds), UTC)
     except (ValueError, OverflowError, OSError) as error:
-        raise DataError(
-            f"{EPOCH} cannot be read",
-            repr(seconds[:40]),
-            "whole seconds since 1970",
-            "correct the variable, or unset it",
-        ) from error
+        text, hint = repr(str(seconds)[:40]), "correct the variable, or unset it"
+        raise DataError(f"{EPOCH} cannot be read", text, "whole seconds since 1970", hint) from error
+    return moment.isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a set of estimates comes from.
-
-    Attributes
-    ----------
-    title : str
-    inputs : mapping of file name to {sha256, bytes}
-    settings : mapping
-        The run file as read, defaults included.
-    timings : mapping of step to seconds
-        Left out of the manifest when SOURCE_DATE_EPOCH is set.
-    created : str
-        RFC 3339, UTC.
-    """
+    """Where a set of estimates comes from: `hashes` of inputs, settings as read, seconds per step, RFC 3339 moment."""
 
     title: str = "Buurtverbondenheid"
     inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -94,23 +66,19 @@ def versions() -> dict[str, str]:
     """Return the versions of Python, of this package and of what the numbers depend on."""
     from buurtsae import __version__
 
-    found = {"python": platform.python_version(), "buurtsae": __version__}
+    by_package = {"python": platform.python_version(), "buurtsae": __version__}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            by_package[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+            by_package[package] = "absent"
+    return by_package
 
 
 def hashes(files: Iterable[Path], root: Path) -> dict[str, dict[str, Any]]:
     """Return SHA-256 and size of files, keyed by their path from `root` (their name, outside it)."""
-    out = {}
-    for file in files:
-        content = file.read_bytes()
-        name = file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
-        out[name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    return out
+    names = {file: file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name for file in files}
+    return {name: fingerprint(file) for file, name in names.items()}
 
 
 def run_id(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

@@ -34,23 +34,9 @@ ENGINES = {
 class Statement:
     """What the method statement says.
 
-    Attributes
-    ----------
-    sources : tuple of mapping
-        `name`, `owner`, `mode`, `licence` (in both languages), `year`, `level`, `respondents`, `response` (share, or
-        None). Of made data nobody is credited.
-    model : Note
-        The model in words and symbols, priors included.
-    checks : tuple of mapping
-        Those of the quality gate.
-    benchmarks : tuple of mapping
-        Published figures that the estimates agree with.
-    rules : Rules
-    notes : tuple of Note
-    engine : Note
-    version, contact : str
-    spatial : bool
-        Whether the model has a part that neighbours share.
+    A source has `name`, `owner`, `mode`, `licence` (in both languages), `year`, `level`, `respondents`, `response`
+    (share, or None); of made data nobody is credited. `model` is in words and symbols, priors included; `benchmarks`
+    are published figures that the estimates agree with; `spatial` is a model with a part that neighbours share.
     """
 
     sources: tuple[Mapping[str, Any], ...]
@@ -66,22 +52,13 @@ class Statement:
 
     @classmethod
     def of(cls, quality: Mapping[str, Any], provenance: Provenance, rules: Rules) -> Statement:
-        """Take from the quality report and the settings of a run what has to be told.
-
-        Parameters
-        ----------
-        quality : mapping
-            The quality report.
-        provenance : Provenance
-        rules : Rules
-            Of the labels.
-        """
+        """Take from the quality report and the settings of a run what has to be told, with the rules of the labels."""
         settings = provenance.settings
-        response = {s["source"]: s.get("response") for s in settings.get("sources", ())}
+        response = {part["source"]: part.get("response") for part in settings.get("sources", ())}
         engine, made = str(quality["run"]["engine"]), bool(quality["run"].get("fictitious"))
         benchmarks = quality["benchmarks"] or {}
         return cls(
-            tuple(_source(s, response.get(s["source"]), made) for s in quality["sources"] or ()),
+            tuple(_source(row, response.get(row["source"]), made) for row in quality["sources"] or ()),
             quality["model"] or Note("", ""),
             tuple(quality["gate"]["checks"]),
             tuple(benchmarks.get("table", ())) if isinstance(benchmarks, Mapping) else tuple(benchmarks),
@@ -98,7 +75,7 @@ def _source(row: Mapping[str, Any], response: float | None, made: bool) -> dict[
     """A source of the report, with what its codebook says of it; made answers have no owner and no licence."""
     book = titled(row["source"])
     name = as_in(Note(book.en or book.nl, book.nl), made)
-    parts = {k: Note(getattr(book, f"{k}_en") or getattr(book, k), getattr(book, k)) for k in CREDITS}
+    parts = {part: Note(getattr(book, f"{part}_en") or getattr(book, part), getattr(book, part)) for part in CREDITS}
     if made:
         name = Note("Simulated answers to questions {name}", "Gesimuleerde antwoorden op vragen {name}", name=name)
         parts = {"owner": Note("", ""), "mode": Note("simulation", "simulatie"), "licence": Note("", "")}

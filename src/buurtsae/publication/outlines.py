@@ -6,7 +6,7 @@ a map of 1,000 buurten takes some 200 kB.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,16 +25,7 @@ STEPS = 6000  # the larger side of a map has at most this many steps
 
 @dataclass(frozen=True)
 class Outlines:
-    """The polygons of a map as SVG path data, in whole steps from the upper left corner.
-
-    Attributes
-    ----------
-    paths : mapping of area code to path data
-    width, height : int
-        Size of the map in steps.
-    step : float
-        Metres per step.
-    """
+    """The polygons of a map as SVG path data by area code, in steps of `step` metres from the upper left corner."""
 
     paths: Mapping[str, str]
     width: int
@@ -49,24 +40,22 @@ class Outlines:
 
 
 def outlines(geometry: gpd.GeoDataFrame, pixels: int = PIXELS) -> Outlines:
-    """Simplify the polygons of a map and write them as SVG path data.
-
-    Parameters
-    ----------
-    geometry : GeoDataFrame, indexed by area_code
-        In metres.
-    pixels : int
-        Of the larger side; detail finer than one is simplified away.
-    """
-    import shapely
-
+    """Write the polygons of a map (by area_code, in metres) as SVG path data; detail finer than a pixel goes."""
     left, low, right, high = geometry.total_bounds
     size = max(right - left, high - low)
     step = next(m * 10.0**k for k in range(9) for m in (1, 2, 5) if size / (m * 10.0**k) <= STEPS)
-    simple = shapely.coverage_simplify([polygonal(g) for g in geometry.geometry], size / pixels)
-    corner = np.array([left, high])
-    paths = {code: _path(g, corner, step) for code, g in zip(geometry.index, simple, strict=True)}
+    simple, corner = _simplified(geometry, pixels), np.array([left, high])
+    paths = {code: _path(shape, corner, step) for code, shape in zip(geometry.index, simple, strict=True)}
     return Outlines(paths, round((right - left) / step), round((high - low) / step), step)
+
+
+def _simplified(geometry: gpd.GeoDataFrame, pixels: int) -> Sequence[BaseGeometry]:
+    """The polygons without what is finer than a pixel of a map whose larger side has this many."""
+    import shapely
+
+    left, low, right, high = geometry.total_bounds
+    detail = max(right - left, high - low) / pixels
+    return shapely.coverage_simplify([polygonal(shape) for shape in geometry.geometry], detail)
 
 
 def _path(geometry: BaseGeometry, corner: Floats, step: float) -> str:
@@ -84,22 +73,11 @@ def _path(geometry: BaseGeometry, corner: Floats, step: float) -> str:
 
 
 def merged(geometry: gpd.GeoDataFrame, by: str) -> gpd.GeoDataFrame:
-    """Return the polygons of groups of areas, simplified to what a map of all of them shows.
-
-    Parameters
-    ----------
-    geometry : GeoDataFrame, indexed by area_code
-        In metres.
-    by : str
-        Column with the code of the group.
-    """
+    """Return the polygons (in metres) of groups of areas, simplified to what a map of all of them shows."""
     import geopandas as gpd
     import shapely
 
-    left, low, right, high = geometry.total_bounds
-    detail = max(right - left, high - low) / PIXELS
-    simple = shapely.coverage_simplify([polygonal(g) for g in geometry.geometry], detail)
-    parts = gpd.GeoSeries(simple, index=geometry.index, crs=geometry.crs).groupby(geometry[by])
+    parts = gpd.GeoSeries(_simplified(geometry, PIXELS), index=geometry.index, crs=geometry.crs).groupby(geometry[by])
     # whole metres close the slivers that borders drawn twice leave between buurten
     shapes = {code: shapely.union_all(part.to_numpy(), grid_size=1.0) for code, part in parts}
     return gpd.GeoDataFrame(geometry=gpd.GeoSeries(shapes, crs=geometry.crs))

@@ -88,18 +88,17 @@ def publish(
     True
     """
     if est.areas.system != CBS:
-        got, hint = f"areas by {', '.join(est.areas.levels)}", "write `est.published` as a table"
-        raise DataError("what is published is of buurten, wijken and gemeenten", got, "codes of CBS", hint)
+        levels, hint = f"areas by {', '.join(est.areas.levels)}", "write `est.published` as a table"
+        raise DataError("what is published is of buurten, wijken and gemeenten", levels, "codes of CBS", hint)
     provenance = provenance or Provenance()
     run_id = str(est.table["run_id"].iloc[0])
-    run = {
+    page: dict[str, Any] = {
         **{"run_id": run_id, "title": provenance.title, "created": provenance.created},
         **{"fictitious": est.fictitious, "notice": notice(est.fictitious), "credit": provenance.credit},
-        "versions": versions(),
     }
-    labels = {m: est.concept.nodes[m].nl for m in est.measures}
+    labels = {measure: est.concept.nodes[measure].nl for measure in est.measures}
     with claimed(to, FILES) as target:
-        report = quality(est, gate, run=run, scales=scales, weights=weights)
+        report = quality(est, gate, run=page | {"versions": versions()}, scales=scales, weights=weights)
         draft = not report["gate"]["passed"]
         about = About(provenance.title, run_id, moment(provenance.created), draft, est.fictitious, provenance.credit)
         with staged(target) as folder:
@@ -108,17 +107,10 @@ def publish(
             write_layouts(est.published, est.areas, est.concept, folder, about)
             _write_draws(est, folder / "draws.nc", draws)
             write_quality(report, folder, outlines(est.areas.frame))
-            page: dict[str, Any] = {k: v for k, v in run.items() if k != "versions"} | {"draft": draft}
-            write_site(Content.of(est, page), folder, Statement.of(report, provenance, est.rules))
+            write_site(Content.of(est, page | {"draft": draft}), folder, Statement.of(report, provenance, est.rules))
+            keys = {"title": provenance.title, "created": provenance.created, "run_id": run_id}
             package = datapackage(
-                folder,
-                title=provenance.title,
-                created=provenance.created,
-                run_id=run_id,
-                measures=labels,
-                source=about.source,
-                notice=about.notice,
-                scale=est.concept.scale,
+                folder, **keys, measures=labels, source=about.source, notice=about.notice, scale=est.concept.scale
             )
             _write_json(folder / "datapackage.json", package)
             _write_json(folder / "manifest.json", manifest(report, provenance, folder))
@@ -140,11 +132,11 @@ def _write_draws(est: Estimates, path: Path, most: int) -> None:
     total = len(est.draws.flat)
     kept = np.linspace(0, total - 1, min(most, total)).round().astype(int)
     codes = est.table[["level", "area_code"]].drop_duplicates()
-    position = {key: i for i, key in enumerate(codes.itertuples(index=False, name=None))}
+    position = {key: row for row, key in enumerate(codes.itertuples(index=False, name=None))}
     values = np.full((len(kept), len(codes), len(est.measures)), np.nan, dtype=np.float32)
     for measure, level, labels, drawn in level_draws(est.fit, est.concept, est.draws):
         shown = est.concept.scale.shown(drawn[kept])
-        values[:, [position[level, c] for c in labels], est.measures.index(measure)] = shown
+        values[:, [position[level, code] for code in labels], est.measures.index(measure)] = shown
     hidden = est.table[est.table["label"] == "niet_publiceren"]
     for row in hidden[["level", "area_code", "measure"]].itertuples(index=False):
         values[:, position[row.level, row.area_code], est.measures.index(row.measure)] = np.nan
@@ -156,10 +148,8 @@ def _write_draws(est: Estimates, path: Path, most: int) -> None:
         labelled = {"area": codes["area_code"], "level": codes["level"], "measure": est.measures}
         for name, labels in labelled.items():
             dims = ("measure",) if name == "measure" else ("area",)
-            file.create_variable(name, dims, h5py.string_dtype())[:] = np.array([str(v) for v in labels], dtype=object)
-        score = file.create_variable(
-            "score", ("draw", "area", "measure"), data=values, fillvalue=np.float32("nan"), compression="gzip",
-            compression_opts=4, shuffle=True,
-        )  # fmt: skip
+            file.create_variable(name, dims, h5py.string_dtype())[:] = np.array(list(map(str, labels)), dtype=object)
+        packing = {"fillvalue": np.float32("nan"), "compression": "gzip", "compression_opts": 4, "shuffle": True}
+        score = file.create_variable("score", ("draw", "area", "measure"), data=values, **packing)
         score.attrs.update({"units": str(est.concept.scale.label), "coordinates": "level"})
     path.write_bytes(buffer.getbuffer())

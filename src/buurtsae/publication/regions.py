@@ -17,12 +17,8 @@ def regions(table: pd.DataFrame, areas: Areas) -> pd.DataFrame:
 
     Column `country` says whether the whole is the Netherlands.
 
-    Parameters
-    ----------
-    table : DataFrame
-        The published estimates. Its names hold; those of areas without a row are the names that `areas` has.
-    areas : Areas
-        All buurten. Wijken and gemeenten are read from their codes, further levels from their columns.
+    Names of the table hold; those of areas without a row are the names that `areas` has. Wijken and gemeenten are read
+    from their codes, further levels from their columns.
     """
     named = table[["level", "area_code", "area_name"]].drop_duplicates(["level", "area_code"])
     parts = []
@@ -31,7 +27,7 @@ def regions(table: pd.DataFrame, areas: Areas) -> pd.DataFrame:
         known = set(rows["area_code"])
         empty = [code for code in _all(areas, level) if code not in known]
         if empty:
-            names = [areas.label(level, c) for c in empty]
+            names = [areas.label(level, code) for code in empty]
             rows = pd.concat([rows, pd.DataFrame({"level": level, "area_code": empty, "area_name": names})])
         parts.append(rows.sort_values("area_code"))
     return pd.concat(parts, ignore_index=True).assign(country=areas.national)
@@ -40,5 +36,5 @@ def regions(table: pd.DataFrame, areas: Areas) -> pd.DataFrame:
 def _all(areas: Areas, level: str) -> list[str]:
     if level in ("wijk", "gemeente"):
         known = sorted(set(CBS.read(areas.codes.to_series(), level)))
-        return [c for c, whole in zip(known, areas.complete(level, known), strict=True) if whole]
-    return [str(c) for c in areas.at(level)] if level in areas.levels else []
+        return [code for code, whole in zip(known, areas.complete(level, known), strict=True) if whole]
+    return [str(code) for code in areas.at(level)] if level in areas.levels else []

@@ -11,17 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-import numpy as np
-
-from buurtsae.drawing.style import (
-    COLOURS,
-    DARK,
-    LABELS,
-    NO_FIGURE,
-    VERDICT_COLOURS,
-    VERDICT_WORDS,
-    Classes,
-)
+from buurtsae.drawing.style import COLOURS, DARK, LABELS, NO_FIGURE, VERDICT_COLOURS, VERDICT_WORDS, Classes
 from buurtsae.estimates.labels import in_english
 from buurtsae.estimates.words.explanation import leans_on, most
 from buurtsae.figures import both, decimals, dutch, interval
@@ -39,6 +29,7 @@ if TYPE_CHECKING:
 
 NO_RESIDENTS = Note("no residents, or no estimate", "geen bewoners of geen schatting")
 NOTHING = Note("–", "–")
+SIMULATED = Note("simulated answers alone", "gesimuleerde antwoorden alleen")
 UNCOMPARED = Note("the municipality has no figure", "de gemeente heeft geen cijfer")  # in part in the run, or hidden
 LABEL_ORDER = list(LABELS)
 VERDICT_ORDER = {nl: i for i, (nl, _) in enumerate(VERDICT_WORDS)}
@@ -49,13 +40,7 @@ Row = Mapping[str, Any]
 def write_site(content: Content, folder: Path, statement: Statement | None = None) -> None:
     """Write `dashboard/` and `json/`: a page and a file per gemeente, a page per buurt.
 
-    Parameters
-    ----------
-    content : Content
-    folder : path
-        The output folder.
-    statement : Statement, optional
-        What the method statement says; only the fixed text without it.
+    Without a statement the method statement has its fixed text alone.
     """
     dashboard = folder / "dashboard"
     for path in (dashboard / "gemeente", dashboard / "buurt", folder / "json"):
@@ -66,24 +51,13 @@ def write_site(content: Content, folder: Path, statement: Statement | None = Non
         code = document["gemeente"]["area_code"]
         text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
         (folder / "json" / f"{code}.json").write_text(text + "\n", encoding="utf-8", newline="\n")
-        pages = _Gemeente(document, common["first"], content, alone=len(content.names) == 1)
-        write_page(
-            dashboard / "gemeente" / f"{code}.html",
-            "gemeente.html",
-            **common,
-            **pages.page(by_gemeente[code]),
-            up="../",
-            here="gemeente",
-        )
-        for buurt, values in pages.buurten():
-            write_page(dashboard / "buurt" / f"{buurt}.html", "buurt.html", **common, **values, up="../", here="buurt")
-    write_page(
-        dashboard / "index.html", "index.html", **common, **_index(content, common["first"]), up="", here="index"
-    )
-    write_page(
-        dashboard / "verantwoording.html", "verantwoording.html", **common, statement=statement, up="",
-        here="verantwoording",
-    )  # fmt: skip
+        gemeente = _Gemeente(document, common["tree"], content, alone=len(content.names) == 1)
+        pages = [("gemeente", code, gemeente.page(by_gemeente[code]))]
+        pages += [("buurt", buurt, values) for buurt, values in gemeente.buurten()]
+        for here, name, values in pages:
+            write_page(dashboard / here / f"{name}.html", f"{here}.html", **common, **values, up="../", here=here)
+    for here, values in (("index", _index(content, common["first"])), ("verantwoording", {"statement": statement})):
+        write_page(dashboard / f"{here}.html", f"{here}.html", **common, **values, up="", here=here)
 
 
 def _common(content: Content) -> dict[str, Any]:
@@ -110,7 +84,7 @@ def _tree(content: Content) -> list[dict[str, Any]]:
     """The measures in the order of the concept's tree, with their depth."""
     tree: list[dict[str, Any]] = []
     depth: dict[str | None, int] = {}
-    for node in (content.concept.nodes[m] for m in content.measures):
+    for node in (content.concept.nodes[measure] for measure in content.measures):
         depth[node.id] = depth.get(node.parent, -1) + 1
         about = Note(node.about_en or node.about, node.about)
         tree.append({"id": node.id, "nl": node.nl, "en": _title(node.en), "about": about, "depth": depth[node.id]})
@@ -120,38 +94,37 @@ def _tree(content: Content) -> list[dict[str, Any]]:
 class _Gemeente:
     """The pages of one gemeente, from its document."""
 
-    def __init__(self, document: Mapping[str, Any], first: str, content: Content, *, alone: bool) -> None:
+    def __init__(self, document: Mapping[str, Any], tree: list[Row], content: Content, *, alone: bool) -> None:
         self.scale, self.classes, self.digits = content.concept.scale, content.classes, content.classes.digits
-        self.document, self.first, self.year = document, first, document["years"][-1]
-        self.rows = {(r["area_code"], r["measure"], r["year"]): r for r in document["estimates"]}
-        self.land = {(r["measure"], r["year"]): r for r in document["land"]}
+        self.document, self.tree, self.first, self.year = document, tree, tree[0]["id"], document["years"][-1]
+        self.rows = {(row["area_code"], row["measure"], row["year"]): row for row in document["estimates"]}
+        self.land = {(row["measure"], row["year"]): row for row in document["land"]}
         self.code = document["gemeente"]["area_code"]
-        areas = [a for a in document["areas"] if a["level"] == "buurt"]
-        self.areas = sorted(areas, key=lambda a: (a["area_name"].casefold(), a["area_code"]))
-        self.land_name = str(document["land"][0]["area_name"]) if document["land"] else "–"
-        whole = self.rows.get((self.code, first, self.year))
-        self.inside = not (alone and whole is not None)  # of more: otherwise the whole is the gemeente itself
+        areas = [area for area in document["areas"] if area["level"] == "buurt"]
+        self.areas = sorted(areas, key=lambda area: (area["area_name"].casefold(), area["area_code"]))
+        self.whole = self.rows.get((self.code, self.first, self.year))
+        land_name = str(document["land"][0]["area_name"]) if document["land"] else "–"
+        # of one gemeente alone the whole is the gemeente itself
+        self.head = {"gemeente": document["gemeente"], "land_name": None if alone and self.whole else land_name}
 
     def page(self, geometry: gpd.GeoDataFrame) -> dict[str, Any]:
-        official = {r["measure"]: r["value"] for r in self.document["official"]}
-        figures = {m["measure"]: self._figure(m["measure"], official) for m in self.document["measures"]}
+        official = {row["measure"]: row["value"] for row in self.document["official"]}
+        figures = {node["id"]: self._figure(node["id"], official) for node in self.tree}
         return {
-            "gemeente": self.document["gemeente"],
-            "land_name": self.land_name if self.inside else None,
+            **self.head,
             "figures": figures,
             "without": self._without(),
-            "official": any(f["official"] for f in figures.values()),
+            "official": any(figure["official"] for figure in figures.values()),
             "shape": outlines(geometry),
-            "rows": [self._row(a) for a in self.areas],
+            "rows": [self._row(area) for area in self.areas],
             "data": self._data(),
         }
 
     def _without(self) -> Note | None:
         """Why there is no figure of the gemeente, if there is none."""
-        row = self.rows.get((self.code, self.first, self.year))
-        if _shown(row) or not self.rows:  # nobody lives in any buurt, which each of them says
+        if _shown(self.whole) or not self.rows:  # nobody lives in any buurt, which each of them says
             return None
-        if row is None:
+        if self.whole is None:
             return Note(
                 "There is no figure of the whole municipality: only a part of its areas is in these results.",
                 "Er is geen cijfer van de hele gemeente: maar een deel van de buurten zit in deze resultaten.",
@@ -159,7 +132,7 @@ class _Gemeente:
         return Note(
             "The figure of the municipality is not published: {why}.",
             "Het cijfer van de gemeente is niet gepubliceerd: {why}.",
-            why=_words(row)["reason"],
+            why=_words(self.whole)["reason"],
         )
 
     def _figure(self, measure: str, official: Mapping[str, float]) -> dict[str, Any]:
@@ -168,20 +141,13 @@ class _Gemeente:
         score, digits = _score(row, self.digits), self.digits
         if _shown(row):
             digits = min(_decimals(row, self.digits), self.digits + 1)  # those of a direct estimate
-        others, said = [], dutch(row["estimate"], digits) if _shown(row) else score
-        if (value := official.get(measure)) is not None and dutch(value, digits) != said:
+        others, shown = [], dutch(row["estimate"], digits) if _shown(row) else score
+        if (value := official.get(measure)) is not None and dutch(value, digits) != shown:
             others.append(Note("{x} (published)", "{x} (gepubliceerd)", x=both(dutch(value, digits))))
-        if row is not None and row["direct"] is not None and dutch(row["direct"], digits) != said:
-            who = Note("survey alone", "enquête alleen")
-            if self.document["run"].get("fictitious"):
-                who = Note("simulated answers alone", "gesimuleerde antwoorden alleen")
+        if row is not None and row["direct"] is not None and dutch(row["direct"], digits) != shown:
+            who = SIMULATED if self.document["run"].get("fictitious") else Note("survey alone", "enquête alleen")
             others.append(Note("{x} ({who})", "{x} ({who})", x=both(_margin(row, digits, self.digits)), who=who))
-        return {
-            "score": score,
-            "interval": _interval(row, self.digits),
-            "land": _score(land, self.digits),
-            "official": Note.joined(others),
-        }
+        return {**_figures(row, self.digits), "land": _score(land, self.digits), "official": Note.joined(others)}
 
     def _row(self, area: Row) -> dict[str, Any]:
         """What the table and the map show of a buurt without scripts: the first measure, the last year."""
@@ -189,8 +155,7 @@ class _Gemeente:
         return {
             "code": area["area_code"],
             "name": area["area_name"],
-            "score": _score(row, self.digits),
-            "interval": _interval(row, self.digits),
+            **_figures(row, self.digits),
             "people": _people(row),
             "css": _css(row, self.classes) + "i" * (_shown(row) and row["label"] == "indicatief"),
             **_words(row),
@@ -203,62 +168,57 @@ class _Gemeente:
         def packed(code: str, measure: str, year: int) -> Any:
             return _packed(self.rows.get((code, measure, year)), reasons, self.classes)
 
-        measures, years = [m["measure"] for m in self.document["measures"]], self.document["years"]
+        names, years = [node["id"] for node in self.tree], self.document["years"]
+        codes = [area["area_code"] for area in self.areas]
         return {
             "first": self.first,
             "years": years,
-            "buurten": [[a["area_code"], a["area_name"]] for a in self.areas],
-            "measures": {m["measure"]: {"nl": m["nl"], "en": m["en"]} for m in self.document["measures"]},
+            "buurten": [[area["area_code"], area["area_name"]] for area in self.areas],
+            "measures": {of["measure"]: {"nl": of["nl"], "en": of["en"]} for of in self.document["measures"]},
             "verdicts": VERDICT_WORDS,
             "marks": self.classes.marks,
             "digits": self.digits,
             "uncompared": _both(UNCOMPARED),
             "labels": [_both(label) for label in LABELS.values()],
             "nobody": _both(NO_RESIDENTS),
-            "rows": {y: {m: [packed(a["area_code"], m, y) for a in self.areas] for m in measures} for y in years},
-            "whole": {y: {m: packed(self.code, m, y) for m in measures} for y in years},
+            "rows": {year: {name: [packed(code, name, year) for code in codes] for name in names} for year in years},
+            "whole": {year: {name: packed(self.code, name, year) for name in names} for year in years},
             "reasons": [[reason, in_english(reason)] for reason in reasons],
         }
 
     def buurten(self) -> list[tuple[str, dict[str, Any]]]:
         """Return what the page of each buurt shows."""
         profile: dict[str, list[Row]] = {}
-        for r in self.document["profile"]:
-            profile.setdefault(r["area_code"], []).append(r)
-        leaning = {(r["area_code"], r["measure"]): r for r in self.document["leaning"]}
-        return [(a["area_code"], self._buurt(a, profile.get(a["area_code"], []), leaning)) for a in self.areas]
+        for row in self.document["profile"]:
+            profile.setdefault(row["area_code"], []).append(row)
+        leaning = {(row["area_code"], row["measure"]): row for row in self.document["leaning"]}
+        return [(area["area_code"], self._buurt(area, profile, leaning)) for area in self.areas]
 
-    def _buurt(self, area: Row, profile: list[Row], leaning: Mapping[tuple[str, str], Row]) -> dict[str, Any]:
-        code = area["area_code"]
-        depth: dict[str | None, int] = {}
-        scores = []
-        for m in self.document["measures"]:
-            depth[m["measure"]] = depth.get(m["parent"], -1) + 1
-            row = self.rows.get((code, m["measure"], self.year))
+    def _buurt(
+        self, area: Row, profile: Mapping[str, list[Row]], leaning: Mapping[tuple[str, str], Row]
+    ) -> dict[str, Any]:
+        code, scores = area["area_code"], []
+        for node in self.tree:
+            row, parts = self.rows.get((code, node["id"], self.year)), leaning.get((code, node["id"]))
             if row is None:
                 continue
-            parts = leaning.get((code, m["measure"]))
             scores.append(
                 {
-                    "nl": m["nl"],
-                    "en": _title(m["en"]),
-                    "depth": depth[m["measure"]],
-                    "score": _score(row, self.digits),
-                    "interval": _interval(row, self.digits),
+                    **{key: node[key] for key in ("nl", "en", "depth")},
+                    **_figures(row, self.digits),
                     "bar": self._bar(row),
-                    "gemeente": _score(self.rows.get((self.code, m["measure"], self.year)), self.digits),
+                    "gemeente": _score(self.rows.get((self.code, node["id"], self.year)), self.digits),
                     "leaning": leans_on(row, parts, self.scale) if parts is not None and _shown(row) else None,
                     **_words(row),
                 }
             )
         whole = self.rows.get((code, self.first, self.year))
         return {
+            **self.head,
             "area": area,
-            "gemeente": self.document["gemeente"],
-            "land_name": self.land_name if self.inside else None,
-            "groups": self._groups(profile),
+            "groups": self._groups(profile.get(code, [])),
             "scores": scores,
-            "shown": any(s["bar"] for s in scores),
+            "shown": any(score["bar"] for score in scores),
             "most": most(whole["own_data_share"], whole["n_respondents"]) if _shown(whole) else None,
         }
 
@@ -266,21 +226,21 @@ class _Gemeente:
         """Ends and middle of a bar along an axis of 200 steps."""
         if not _shown(row):
             return None
-        return [round(200 * self.classes.along(row[c]), 1) for c in ("lower", "estimate", "upper")]
+        return [round(200 * self.classes.along(row[end]), 1) for end in ("lower", "estimate", "upper")]
 
     def _groups(self, profile: list[Row]) -> list[tuple[str, str, list[Row]]]:
         """The objective figures: who lives there, then per dimension."""
-        about = {i["name"]: i for i in self.document["indicators"]}
-        measures = {m["measure"]: m for m in self.document["measures"]}
+        about = {indicator["name"]: indicator for indicator in self.document["indicators"]}
         groups: dict[str, list[Row]] = {}
-        for r in profile:
-            indicator = about[r["indicator"]]
-            told = {k: Note(indicator[f"{k}_en"] or indicator[k], indicator[k]) for k in ("unit", "source")}
-            name = Note(indicator["en"] or indicator["nl"], indicator["nl"])
-            groups.setdefault(indicator["dimension"], []).append({**r, **told, "name": name})
+        for row in profile:
+            figure = about[row["indicator"]]
+            words = {key: Note(figure[f"{key}_en"] or figure[key], figure[key]) for key in ("unit", "source")}
+            name = Note(figure["en"] or figure["nl"], figure["nl"])
+            groups.setdefault(figure["dimension"], []).append({**row, **words, "name": name})
         names = {"": ("Wie wonen er, en hoe", "Who lives there, and how")}
-        names |= {m: (f"Omgeving, bij {d['nl'].lower()}", f"Surroundings, for {d['en']}") for m, d in measures.items()}
-        return [(*names[d], rows) for d, rows in groups.items() if d in names]
+        for of in self.document["measures"]:
+            names[of["measure"]] = f"Omgeving, bij {of['nl'].lower()}", f"Surroundings, for {of['en']}"
+        return [(*names[dimension], rows) for dimension, rows in groups.items() if dimension in names]
 
 
 def _title(text: str) -> str:
@@ -303,6 +263,10 @@ def _score(row: Row | None, least: int) -> str:
 
 def _interval(row: Row | None, least: int) -> str:
     return interval(row["lower"], row["upper"], least=least) if _shown(row) else "–"
+
+
+def _figures(row: Row | None, least: int) -> dict[str, str]:
+    return {"score": _score(row, least), "interval": _interval(row, least)}
 
 
 def _margin(row: Row, digits: int, least: int) -> str:
@@ -354,7 +318,7 @@ def _packed(row: Row | None, reasons: dict[str, int], classes: Classes) -> Any:
         return [None, None, None, label, None, None, None, reason, None]
     share, verdict, digits = row["own_data_share"], row["verdict"], _decimals(row, classes.digits)
     return [
-        *(round(row[c], digits) for c in ("estimate", "lower", "upper")),
+        *(round(row[figure], digits) for figure in ("estimate", "lower", "upper")),
         label,
         None if verdict is None else VERDICT_ORDER[verdict],
         row["n_respondents"],
@@ -368,42 +332,36 @@ def _packed(row: Row | None, reasons: dict[str, int], classes: Classes) -> Any:
 def _index(content: Content, first: str) -> dict[str, Any]:
     """What the start page shows: every measure of the whole, and every gemeente."""
     table = content.table[content.table["year"] == content.years[-1]]
-    digits = content.classes.digits
-    land = table[table["level"] == "land"].set_index("measure")
-    buurten = table[table["level"] == "buurt"]
-    counts = buurten.groupby(["measure", "label"]).size()
+    digits, geometry = content.classes.digits, content.geometry
+    land = {row["measure"]: row for row in records(table[table["level"] == "land"])}
+    counts = table[table["level"] == "buurt"].groupby(["measure", "label"]).size()
     overview = {
-        m: {
-            "score": dutch(land["estimate"].get(m), decimals(land["lower"].get(m), land["upper"].get(m), digits)),
-            "interval": interval(land["lower"].get(m, np.nan), land["upper"].get(m, np.nan), least=digits),
-            "counts": [int(counts.get((m, label), 0)) for label in LABELS],
+        name: {
+            **_figures(land.get(name), digits),
+            "counts": [int(counts.get((name, label), 0)) for label in LABELS],
         }
-        for m in content.measures
+        for name in content.measures
     }
-    of_gemeente = records(table[(table["level"] == "gemeente") & (table["measure"] == first)])
-    found = {r["area_code"]: r for r in of_gemeente}
-    inside = content.geometry.groupby("gemeente").size()
-    rows = []
-    for code, name in sorted(content.names.items(), key=lambda item: (item[1].casefold(), item[0])):
-        row = found.get(code)
-        rows.append(
-            {
-                "code": code,
-                "name": name,
-                "score": _score(row, digits),
-                "interval": _interval(row, digits),
-                "css": _css(row, content.classes),
-                "buurten": int(inside[code]),
-            }
-        )
-    names = content.geometry["name"] if "name" in content.geometry else content.geometry.index.to_series()
+    of_gemeenten = records(table[(table["level"] == "gemeente") & (table["measure"] == first)])
+    by_code, inside = {row["area_code"]: row for row in of_gemeenten}, geometry.groupby("gemeente").size()
+    rows = [
+        {
+            "code": code,
+            "name": name,
+            **_figures(by_code.get(code), digits),
+            "css": _css(by_code.get(code), content.classes),
+            "buurten": int(inside[code]),
+        }
+        for code, name in sorted(content.names.items(), key=lambda item: (item[1].casefold(), item[0]))
+    ]
+    names = geometry.get("name", geometry.index.to_series())
     buurten_of: dict[str, list[str]] = {}  # last four digits and name; of the whole country they take 0.3 MB
-    for code, gemeente, name in zip(content.geometry.index, content.geometry["gemeente"], names, strict=True):
+    for code, gemeente, name in zip(geometry.index, geometry["gemeente"], names, strict=True):
         buurten_of.setdefault(gemeente, []).append(code[6:] + " ".join(str(name).split()))
     return {
         "overview": overview,
         "labels": list(LABELS.values()),
         "rows": rows,
-        "shape": outlines(merged(content.geometry, "gemeente"), START_PIXELS),
+        "shape": outlines(merged(geometry, "gemeente"), START_PIXELS),
         "data": {"gemeenten": [[code, name, "\t".join(buurten_of[code])] for code, name in content.names.items()]},
     }

@@ -14,6 +14,7 @@ import pandas as pd
 
 from buurtsae.areas.codes import CBS
 from buurtsae.publication.excel_csv import write_semicolons
+from buurtsae.schemas import KEY
 from buurtsae.survey.concept import Concept
 
 MARGINS = {"MW00000": "estimate", "MOG0095": "lower", "MBG0095": "upper"}
@@ -24,65 +25,50 @@ COLUMNS = ("Id", "Measure", "ValueAttribute", "Value", "StringValue", "RegioS", 
 
 
 def write_statline(table: pd.DataFrame, places: pd.DataFrame, concept: Concept, folder: Path, notice: str = "") -> None:
-    """Write `statline.csv`, `statline_measures.csv` and `statline_regions.csv`.
+    """Write `statline.csv`, `statline_measures.csv` and `statline_regions.csv`; `places` are those of `regions`.
 
-    Parameters
-    ----------
-    table : DataFrame
-        The published estimates.
-    places : DataFrame
-        All areas, as `regions` returns them.
-    concept : Concept
-    folder : path
-        An existing folder.
-    notice : str
-        What the description of every measure says of the data.
+    The notice goes into the description of every measure.
     """
-    measures = [m for m in concept.measures if m in set(table["measure"])]
+    measures = [name for name in concept.measures if name in set(table["measure"])]
     write_semicolons(observations(table, places, measures), folder / "statline.csv")
-    nodes = [concept.nodes[m] for m in measures]
-    about = [". ".join(filter(None, [n.about, notice])) for n in nodes]
-    listed = pd.DataFrame({"Key": measures, "Title": [n.nl for n in nodes], "Description": about})
+    nodes = [concept.nodes[name] for name in measures]
+    about = [". ".join(filter(None, [node.about, notice])) for node in nodes]
+    listed = pd.DataFrame({"Key": measures, "Title": [node.nl for node in nodes], "Description": about})
     listed["Unit"] = concept.scale.label.nl
     write_semicolons(listed, folder / "statline_measures.csv")
-    level = places["level"].mask((places["level"] == "land") & ~places["country"], WHOLE)
-    keys = pd.DataFrame({"Key": region_key(places), "Title": places["area_name"], "Level": level})
+    keys = pd.DataFrame({"Key": region_key(places), "Title": places["area_name"], "Level": level_name(places)})
     write_semicolons(keys, folder / "statline_regions.csv")
 
 
 def observations(table: pd.DataFrame, places: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
-    """Return the observations: measure, then region, period and margin.
-
-    Parameters
-    ----------
-    table, places : DataFrame
-        The published estimates, and all areas.
-    measures : list of str
-    """
+    """Return the observations of the published estimates, for all places: measure, then region, period and margin."""
     years, keys = sorted(set(table["year"])), region_key(places)
     index = pd.MultiIndex.from_product(
         [measures, range(len(places)), years, MARGINS], names=["measure", "place", "year", "margin"]
     )
     every = index.to_frame(index=False)
-    every["level"] = places["level"].to_numpy()[every["place"]]
-    every["area_code"] = places["area_code"].to_numpy()[every["place"]]
-    columns = ["level", "area_code", "measure", "year"]
-    long = table[[*columns, "label", *MARGINS.values()]].rename(columns={v: k for k, v in MARGINS.items()})
-    long = long.melt([*columns, "label"], var_name="margin", value_name="Value")
-    found = every.merge(long, on=[*columns, "margin"], how="left", validate="one_to_one")
-    absent, hidden = found["label"].isna(), found["label"] == "niet_publiceren"
+    every[["level", "area_code"]] = places[["level", "area_code"]].to_numpy()[every["place"]]
+    long = table[[*KEY, "label", *MARGINS.values()]].rename(columns={name: code for code, name in MARGINS.items()})
+    long = long.melt([*KEY, "label"], var_name="margin", value_name="Value")
+    cells = every.merge(long, on=[*KEY, "margin"], how="left", validate="one_to_one")
+    absent, hidden = cells["label"].isna(), cells["label"] == "niet_publiceren"
     shown, confidential, impossible = ATTRIBUTES
-    out = {
-        "Id": np.arange(len(found)),
-        "Measure": found["measure"],
+    columns = {
+        "Id": np.arange(len(cells)),
+        "Measure": cells["measure"],
         "ValueAttribute": np.select([absent, hidden], [impossible, confidential], shown),
-        "Value": found["Value"].mask(hidden),
+        "Value": cells["Value"].mask(hidden),
         "StringValue": "",
-        "RegioS": keys.to_numpy()[found["place"]],
-        "Perioden": found["year"].astype(str) + "JJ00",
-        "Marges": found["margin"],
+        "RegioS": keys.to_numpy()[cells["place"]],
+        "Perioden": cells["year"].astype(str) + "JJ00",
+        "Marges": cells["margin"],
     }
-    return pd.DataFrame(out)[list(COLUMNS)]
+    return pd.DataFrame(columns)[list(COLUMNS)]
+
+
+def level_name(places: pd.DataFrame) -> pd.Series:
+    """Return the level of each area; the whole of the run is the country, or `WHOLE`."""
+    return places["level"].mask((places["level"] == "land") & ~places["country"], WHOLE)
 
 
 def region_key(places: pd.DataFrame) -> pd.Series:
@@ -90,6 +76,6 @@ def region_key(places: pd.DataFrame) -> pd.Series:
 
     Groups of a grouping of the user's own have no code of CBS: theirs is `level:code`, which is no other area's.
     """
-    own = ~places["level"].isin(CBS.levels)
-    code = places["area_code"].where(~own, places["level"] + ":" + places["area_code"])
+    of_cbs = places["level"].isin(CBS.levels)
+    code = places["area_code"].where(of_cbs, places["level"] + ":" + places["area_code"])
     return code.mask((places["level"] == "land") & places["country"], "NL01").str.ljust(WIDTH)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from buurtsae.areas.codes import CBS
 from buurtsae.publication.excel_csv import write_semicolons
-from buurtsae.publication.statline import WHOLE
+from buurtsae.publication.statline import level_name
 from buurtsae.schemas import LABELS
 
 KEY = ("PERIOD", "GEOLEVEL", "GEOITEM")
@@ -25,47 +25,29 @@ PREFIX = r"^(?:BU|WK|GM|GG|PV)(?=\d)"
 
 
 def write_swing(table: pd.DataFrame, places: pd.DataFrame, measures: Sequence[str], folder: Path) -> None:
-    """Write `swing.csv`.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The published estimates.
-    places : DataFrame
-        All areas, as `regions` returns them.
-    measures : sequence of str
-    folder : path
-        An existing folder.
-    """
+    """Write `swing.csv` of the published estimates, for all places as `regions` returns them."""
     write_semicolons(swing(table, places, measures), folder / "swing.csv")
 
 
 def swing(table: pd.DataFrame, places: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
-    """Return `PERIOD`, `GEOLEVEL`, `GEOITEM` and four columns per measure.
-
-    Parameters
-    ----------
-    table, places : DataFrame
-        The published estimates, and all areas.
-    measures : sequence of str
-    """
+    """Return `PERIOD`, `GEOLEVEL`, `GEOITEM` and four columns per measure."""
     years = pd.DataFrame({"year": sorted(set(table["year"]))})
     every = years.merge(places[["level", "area_code", "country"]], how="cross")
     key = ["year", "level", "area_code"]
     columns: dict[str, pd.Series] = {
         "PERIOD": every["year"],
-        "GEOLEVEL": every["level"].mask((every["level"] == "land") & ~every["country"], WHOLE),
+        "GEOLEVEL": level_name(every),
         "GEOITEM": geoitem(every),
     }
     for measure in measures:
         rows = table.loc[table["measure"] == measure, [*key, *PARTS]]
-        found = every.merge(rows, on=key, how="left", validate="one_to_one")
-        absent, hidden = found["label"].isna(), found["label"] == "niet_publiceren"
+        cells = every.merge(rows, on=key, how="left", validate="one_to_one")
+        absent, hidden = cells["label"].isna(), cells["label"] == "niet_publiceren"
         for name, suffix in PARTS.items():
             if name == "label":
-                columns[measure + suffix] = found[name].map(OPINION).fillna(EMPTY).astype("int64")
+                columns[measure + suffix] = cells[name].map(OPINION).fillna(EMPTY).astype("int64")
             else:
-                values = found[name].astype(object)  # so that codes are written as whole numbers
+                values = cells[name].astype(object)  # so that codes are written as whole numbers
                 columns[measure + suffix] = values.mask(hidden, HIDDEN).mask(absent, EMPTY)
     return pd.DataFrame(columns)
 

@@ -25,20 +25,7 @@ if TYPE_CHECKING:
 def write_tables(
     table: pd.DataFrame, geometry: gpd.GeoDataFrame, folder: Path, notice: str = "", scale: Scale = SCORE
 ) -> None:
-    """Write `estimates.parquet`, `estimates.csv` and `estimates.geoparquet`.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The published estimates, all levels, as `check_estimates` returns them.
-    geometry : GeoDataFrame, indexed by area_code
-        The buurten in RD New; others columns than the geometry are not used.
-    folder : path
-        An existing folder.
-    notice : str
-        What both Parquet files say of their data.
-    scale : Scale
-        Of the measures.
+    """Write `estimates.parquet`, `estimates.csv` and `estimates.geoparquet`; both Parquet files have the notice.
 
     Raises
     ------
@@ -50,9 +37,9 @@ def write_tables(
 
     with_polygons = _with_geometry(table, geometry)
     arrow = pa.Table.from_pandas(table, preserve_index=False)
-    for i, column in enumerate(estimates(scale)):
+    for k, column in enumerate(estimates(scale)):
         about = {"title": column.nl, "description": column.en, "unit": column.unit}
-        arrow = arrow.set_column(i, arrow.schema.field(i).with_metadata(about), arrow.column(i))
+        arrow = arrow.set_column(k, arrow.schema.field(k).with_metadata(about), arrow.column(k))
     of_table = {"contract_version": CONTRACT_VERSION, "notice": notice}
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **of_table})
     pq.write_table(arrow, folder / "estimates.parquet", compression="zstd")
@@ -61,8 +48,8 @@ def write_tables(
     with_polygons.to_parquet(path, index=False, compression="zstd")
     if notice:  # geopandas has no place for it
         polygons = pq.read_table(path)
-        told = {**(polygons.schema.metadata or {}), "notice": notice}
-        pq.write_table(polygons.replace_schema_metadata(told), path, compression="zstd")
+        metadata = {**(polygons.schema.metadata or {}), "notice": notice}
+        pq.write_table(polygons.replace_schema_metadata(metadata), path, compression="zstd")
 
 
 def _with_geometry(table: pd.DataFrame, geometry: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -70,8 +57,7 @@ def _with_geometry(table: pd.DataFrame, geometry: gpd.GeoDataFrame) -> gpd.GeoDa
     import geopandas as gpd
 
     buurten = table[table["level"] == "buurt"].sort_values(["area_code", "measure", "year"], ignore_index=True)
-    unknown = sorted(set(buurten["area_code"]) - set(geometry.index))
-    if unknown:
+    if unknown := sorted(set(buurten["area_code"]) - set(geometry.index)):
         raise DataError("estimates have no geometry", shown(unknown), "a polygon per buurt", "check the areas' year")
     if geometry.crs != RD:
         raise DataError("the geometry is not in RD New", str(geometry.crs), RD, "reproject it with to_crs")

@@ -19,7 +19,7 @@ import pandas as pd
 
 from buurtsae.publication.about import COLUMNS, About, parts, stamps
 from buurtsae.scale import SCORE, Scale
-from buurtsae.schemas import ESTIMATES, Column, estimates
+from buurtsae.schemas import ESTIMATES, Column, estimates, records
 
 if TYPE_CHECKING:
     from openpyxl import Workbook
@@ -36,20 +36,7 @@ WIDTHS = {"area_name": 32, "measure": 27, "reason": 44, "area_code": 13, "run_id
 def write_workbook(
     table: pd.DataFrame, measures: Mapping[str, tuple[str, str]], folder: Path, about: About, scale: Scale = SCORE
 ) -> None:
-    """Write `estimates.xlsx`.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The published estimates.
-    measures : mapping of identifier to (label, description)
-        In Dutch, for the explanation.
-    folder : path
-        An existing folder.
-    about : About
-    scale : Scale
-        Of the measures.
-    """
+    """Write `estimates.xlsx`, with the Dutch label and description of the measures in the explanation."""
     from openpyxl import Workbook
     from openpyxl.writer.excel import ExcelWriter
 
@@ -95,8 +82,8 @@ def _explain(book: Workbook, measures: Mapping[str, tuple[str, str]], about: Abo
         row(name, label, description)
     row("")
     row("Kolom", "Titel", "Omschrijving", "Eenheid", "In English", bold=True)
-    for c in estimates(scale):
-        row(c.name, c.nl, COLUMNS[c.name], c.unit, c.en)
+    for column in estimates(scale):
+        row(column.name, column.nl, COLUMNS[column.name], column.unit, column.en)
 
 
 def _fill(book: Workbook, table: pd.DataFrame, scale: Scale) -> None:
@@ -109,7 +96,7 @@ def _fill(book: Workbook, table: pd.DataFrame, scale: Scale) -> None:
     sheet.auto_filter.ref = f"A1:{get_column_letter(len(ESTIMATES))}{len(table) + 1}"
     for k, column in enumerate(ESTIMATES, start=1):
         sheet.column_dimensions[get_column_letter(k)].width = WIDTHS.get(column.name, max(11, len(column.name) + 4))
-    header = [WriteOnlyCell(sheet, value=c.name) for c in ESTIMATES]
+    header = [WriteOnlyCell(sheet, value=column.name) for column in ESTIMATES]
     for cell in header:
         cell.font = Font(bold=True)
     sheet.append(header)
@@ -118,7 +105,7 @@ def _fill(book: Workbook, table: pd.DataFrame, scale: Scale) -> None:
     for cell, column in zip(cells, estimates(scale), strict=True):
         cell.number_format = _format(column, scale)
     for values in _rows(table):
-        sheet.append([_filled(c, value) for c, value in zip(cells, values, strict=True)])
+        sheet.append([_filled(cell, value) for cell, value in zip(cells, values, strict=True)])
 
 
 def _filled(cell: Cell, value: Any) -> Any:
@@ -144,8 +131,7 @@ def _rows(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
     """Yield rows as Python objects, None where there is nothing."""
     for start in range(0, len(table), ROWS):
         part = table.iloc[start : start + ROWS]
-        columns = [part[c.name].astype(object).where(part[c.name].notna(), None).tolist() for c in ESTIMATES]
-        yield from zip(*columns, strict=True)
+        yield from (tuple(row.values()) for row in records(part[[column.name for column in ESTIMATES]]))
 
 
 def _clean(value: str) -> str:

@@ -21,7 +21,7 @@ def model_of(spec: RunSpec, areas: Areas, scale: Scale) -> AreaModel:
     graph = partial(areas.graph, spec.graph.rule, spec.graph.bridges)
     return AreaModel(
         part.formula,
-        tuple(_term(t, graph) for t in part.terms),
+        tuple(_term(term, graph) for term in part.terms),
         part.intercept,
         part.coefficient,
         part.link,

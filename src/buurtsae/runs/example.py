@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import resources
 from pathlib import Path
 
 from buurtsae.engines.base import fit
+from buurtsae.errors import DataError
 from buurtsae.estimates.summary import Estimates, estimate
-from buurtsae.runs.steps import check, example
+from buurtsae.runs.steps import check
+
+
+def example() -> Path:
+    """Return the run file of the example: inside the installed package, or in the checkout."""
+    inside = Path(str(resources.files("buurtsae"))) / "example" / "models" / "voorbeeldstad.toml"
+    checkout = Path(__file__).parents[3] / "models" / "voorbeeldstad.toml"
+    for path in (inside, checkout):
+        if path.is_file():
+            return path
+    raise DataError(
+        "the example is not installed", f"no file {inside}", "voorbeeldstad.toml", "install the package again"
+    )
 
 
 def folder() -> Path:

@@ -52,7 +52,7 @@ class Inputs:
     @property
     def reliability(self) -> list[dict[str, Any]]:
         """Rows of the report on scales."""
-        return [{"source": r.source, **row} for r in self.scales for row in r.scales.to_dict("records")]
+        return [{"source": of.source, **row} for of in self.scales for row in of.scales.to_dict("records")]
 
 
 def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
@@ -68,25 +68,25 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     concept = problems.attempt(_concept, run)
     if areas is None:
         return None
-    start = None
+    estimates = None
     if concept is not None and spec.direct is not None:
-        start = problems.attempt(_table, run, areas, concept)
+        estimates = problems.attempt(_table, run, areas, concept)
     elif concept is not None:
-        start = _estimates(run, areas, concept, surveys, problems)
+        estimates = _estimates(run, areas, concept, surveys, problems)
     model = problems.attempt(model_of, spec, areas, SCORE if concept is None else concept.scale)
-    benchmarks = None if start is None or concept is None else problems.attempt(_benchmarks, run, areas, concept, start)
-    if model is None or start is None or concept is None:
+    if estimates is None or concept is None:
         if model is not None:
             problems.attempt(covariates, model, areas)
             problems.sift(figures(areas))
         return None
-    arrays = problems.attempt(design, model, start)
-    if arrays is None:
+    benchmarks = problems.attempt(_benchmarks, run, areas, concept, estimates)
+    arrays = None if model is None else problems.attempt(design, model, estimates)
+    if model is None or arrays is None:
         return None
-    scales = tuple(reliability(s) for s in surveys)
-    of_scales = [note.under(r.source, ", ") for r in scales for note in r.notes]
-    start = replace(start, notes=tuple(dict.fromkeys((*start.notes, *of_scales))))
-    return Inputs(run, concept, start, model, arrays, scales, benchmarks)
+    scales = tuple(map(reliability, surveys))
+    of_scales = [note.under(of.source, ", ") for of in scales for note in of.notes]
+    estimates = replace(estimates, notes=tuple(dict.fromkeys((*estimates.notes, *of_scales))))
+    return Inputs(run, concept, estimates, model, arrays, scales, benchmarks)
 
 
 def _areas(run: RunFile) -> Areas:
@@ -94,7 +94,7 @@ def _areas(run: RunFile) -> Areas:
     return Areas.read(
         run.locate(part.file),
         part.year,
-        tables=[(run.locate(t.file), t.key) for t in part.tables],
+        tables=[(run.locate(table.file), table.key) for table in part.tables],
         **part.model_dump(include={"code", "name", "population", "where", "region", "groupings"}),
     )
 
@@ -105,13 +105,13 @@ def _concept(run: RunFile) -> Concept:
     return Concept.load(run.locate(part.file) if part.file else None).weighted(part.weights)
 
 
-def _benchmarks(run: RunFile, areas: Areas, concept: Concept, start: DirectEstimates) -> Benchmarks | None:
+def _benchmarks(run: RunFile, areas: Areas, concept: Concept, estimates: DirectEstimates) -> Benchmarks | None:
     """The benchmarks of a file; of those that a fit will give, only whether their level exists."""
     part = run.spec.benchmark
     if part is None:
         return None
     if part.file is not None:
-        return Benchmarks.read(run.locate(part.file), areas, concept, start.subdimensions, exact=part.exact)
+        return Benchmarks.read(run.locate(part.file), areas, concept, estimates.subdimensions, exact=part.exact)
     areas.parents(str(part.level))
     return None
 

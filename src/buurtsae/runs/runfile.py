@@ -171,15 +171,10 @@ def _keys_of(term: type[Term]) -> type[TermPart]:
     """The part of a term: priors are lists of their numbers, and the graph is that of the run file."""
     hints = get_type_hints(term, include_extras=True)
     of_file: dict[str, Any] = {}
-    for key in (f for f in fields(term) if f.name != "graph"):
-        hint = (
-            type(key.default)
-            if isinstance(key.default, Listed)
-            else Name
-            if hints[key.name] is str
-            else hints[key.name]
-        )
-        of_file[key.name] = (str if key.name == "name" else hint, ... if key.default is MISSING else key.default)
+    for key in (field for field in fields(term) if field.name != "graph"):
+        hint = type(key.default) if isinstance(key.default, Listed) else hints[key.name]
+        hint = Name if hint is str and key.name != "name" else hint
+        of_file[key.name] = (hint, ... if key.default is MISSING else key.default)
     kind = term.__name__.lower()
     of_file["type"] = Literal[kind], ...
     return create_model(f"{term.__name__}Part", __base__=TermPart, **of_file)
@@ -277,7 +272,7 @@ class RunSpec(_Part):
     @property
     def used(self) -> tuple[SourcePart, ...]:
         """The sources that are not left out."""
-        return tuple(s for s in self.sources if s.use)
+        return tuple(source for source in self.sources if source.use)
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -286,10 +281,10 @@ class RunSpec(_Part):
             Note(
                 "source {source} is left out by the run file",
                 "bron {source} is weggelaten, omdat het runbestand dat zegt",
-                source=s.source,
+                source=part.source,
             )
-            for s in self.sources
-            if not s.use
+            for part in self.sources
+            if not part.use
         ]
         years = [
             Note(
@@ -297,12 +292,12 @@ class RunSpec(_Part):
                 "or, for a reference, in the estimates",
                 "bron {source} is van {year}, de schattingen zijn van {run}: wat intussen veranderde zit in het niveau "
                 "van die bron, of, bij een referentiebron, in de schattingen zelf",
-                source=s.source,
-                year=s.year,
+                source=part.source,
+                year=part.year,
                 run=self.run.year,
             )
-            for s in self.used
-            if s.year != self.run.year
+            for part in self.used
+            if part.year != self.run.year
         ]
         return (*left, *years)
 
@@ -318,7 +313,7 @@ class RunFile:
 
     Examples
     --------
-    >>> from buurtsae.runs.steps import example
+    >>> from buurtsae.runs.example import example
     >>> RunFile.load(example())
     RunFile voorbeeldstad.toml: Buurtverbondenheid in Voorbeeldstad
     """
@@ -380,34 +375,36 @@ def read_run(path: str | Path, problems: Problems) -> RunFile | None:
         try:
             return RunFile(path, RunSpec.model_validate(raw))
         except ValidationError as error:
-            seen = {(e["loc"], e["type"]) for e in errors}
-            errors = [e for e in error.errors() if (e["loc"], e["type"]) not in seen]
+            seen = {(wrong["loc"], wrong["type"]) for wrong in errors}
+            errors = [wrong for wrong in error.errors() if (wrong["loc"], wrong["type"]) not in seen]
         _record(errors, path, problems)
-        for e in errors:
-            if e["type"] in LEFT_OUT:
-                _remove(raw, _place(e["loc"]))
-        if not any(e["type"] in LEFT_OUT for e in errors):
+        odd = [wrong["loc"] for wrong in errors if wrong["type"] in LEFT_OUT]
+        for loc in odd:
+            _remove(raw, _place(loc))
+        if not odd:
             break
     return None
 
 
 def _record(errors: Sequence[ErrorDetails], path: Path, problems: Problems) -> None:
-    for e in errors:
-        parts = [str(part) for part in _place(e["loc"])]
+    for wrong in errors:
+        parts, sort = [str(part) for part in _place(wrong["loc"])], wrong["type"]
         kind = parts[-1] if parts and parts[-1].startswith(ONE_OR_MORE) else ""
-        if (kind.startswith("tuple[") or isinstance(e["input"], list)) and kind and e["type"].endswith("_type"):
+        if (kind.startswith("tuple[") or isinstance(wrong["input"], list)) and kind and sort.endswith("_type"):
             continue  # a name where several may be, or the reverse: what is wrong with it is said by the other kind
         loc = cut(".".join(part for part in parts if not part.startswith(ONE_OR_MORE)) or "the file")
-        if e["type"] in UNKNOWN:
-            known = shown(_keys(e["loc"][:-1]), 30)
-            problems.add(f"{path.name}: unknown key {loc}", cut(repr(e["loc"][-1])), known, "correct or remove it")
-        elif e["type"] == "missing":
+        if sort in UNKNOWN:
+            known = shown(_keys(wrong["loc"][:-1]), 30)
+            problems.add(f"{path.name}: unknown key {loc}", cut(repr(wrong["loc"][-1])), known, "correct or remove it")
+        elif sort == "missing":
             problems.add(f"{path.name}: key {loc} is absent", "nothing", "a value", "add it")
-        elif e["type"] == "refused":
-            error = e["ctx"]["error"]
+        elif sort == "refused":
+            error = wrong["ctx"]["error"]
             problems.add(f"{path.name}, {loc}: {error.what}", error.got, error.expected, error.hint, type(error))
         else:
-            problems.add(f"{path.name}: {loc} is not right", cut(repr(e["input"])), e["msg"], "correct the value")
+            problems.add(
+                f"{path.name}: {loc} is not right", cut(repr(wrong["input"])), wrong["msg"], "correct the value"
+            )
 
 
 def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,18 +42,6 @@ class Outcome:
     def passed(self) -> bool:
         """Whether the quality gate was met."""
         return bool(self.quality["gate"]["passed"])
-
-
-def example() -> Path:
-    """Return the run file of the example: inside the installed package, or in the checkout."""
-    inside = Path(str(resources.files("buurtsae"))) / "example" / "models" / "voorbeeldstad.toml"
-    checkout = Path(__file__).parents[3] / "models" / "voorbeeldstad.toml"
-    for path in (inside, checkout):
-        if path.is_file():
-            return path
-    raise DataError(
-        "the example is not installed", f"no file {inside}", "voorbeeldstad.toml", "install the package again"
-    )
 
 
 def check(path: str | Path) -> Inputs:
@@ -106,7 +93,7 @@ def run(
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from buurtsae.runs.steps import example
+    >>> from buurtsae.runs.example import example
     >>> with TemporaryDirectory() as to:
     ...     outcome = run(example(), to, engine="eblup", progress=False)
     >>> outcome.estimates
@@ -166,15 +153,7 @@ def _run(
 def plan(
     path: str | Path, *, seed: int | None = None, progress: bool = True, say: Say = lambda text: None, **options: Any
 ) -> Plan:
-    """Fit a run file's model and plan where more respondents help; labels by its rules.
-
-    Parameters
-    ----------
-    path, seed, progress, say
-        As `run`.
-    **options
-        Those of `buurtsae.estimates.planning.plan.plan`; `budget` is needed.
-    """
+    """Fit a run file's model and plan where more respondents help, by its rules; options as `planning.plan.plan`."""
     from buurtsae.estimates.planning.plan import check_plan
     from buurtsae.estimates.planning.plan import plan as planned
 
@@ -192,23 +171,15 @@ def curves(
     progress: bool = True,
     say: Say = lambda text: None,
 ) -> list[Curves]:
-    """Fit a run file's model, with and without its spatial field, and return what goes with its covariates.
-
-    Parameters
-    ----------
-    path, seed, progress, say
-        As `run`.
-    covariates : sequence of str
-        All of the formula by default.
-    """
+    """Fit a run file's model, with and without its spatial field, and return what goes with (all of) its covariates."""
     from buurtsae.estimates.words.curves import curves as drawn
     from buurtsae.estimates.words.curves import without_field
 
     inputs = check(path)
-    spec, names = inputs.run.spec, [c.name for c in inputs.design.covariates]
+    spec, names = inputs.run.spec, [covariate.name for covariate in inputs.design.covariates]
     if not (chosen := list(covariates) or names):
         raise DataError("the formula has no covariates", repr(spec.model.formula), "one or more", "add one")
-    if absent := [c for c in chosen if c not in names]:
+    if absent := [name for name in chosen if name not in names]:
         raise DataError("the covariate is not in the formula", shown(absent), shown(names, 30), "choose one of these")
     fitted = _fitted(inputs, seed, progress, say)
     say("without the spatial field")

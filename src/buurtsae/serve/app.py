@@ -56,7 +56,7 @@ class Body:
         zipped = bool(self.packed) and _accepts_gzip(request.headers.get("accept-encoding", ""))
         tag = f'"{self.tag}{"-gzip" if zipped else ""}"'
         headers = {"etag": tag, "cache-control": "no-cache", "vary": "Accept-Encoding"}
-        asked = {t.strip().removeprefix("W/") for t in request.headers.get("if-none-match", "").split(",")}
+        asked = {known.strip().removeprefix("W/") for known in request.headers.get("if-none-match", "").split(",")}
         if asked & {tag, "*"}:
             return Response(status_code=304, headers=headers)
         if zipped:
@@ -76,14 +76,8 @@ def _accepts_gzip(accepted: str) -> bool:
 def create_app(results: Results, hosts: Sequence[str] = ("*",), origins: Sequence[str] = ()) -> FastAPI:
     """Return the application that serves results.
 
-    Parameters
-    ----------
-    results : Results
-    hosts : sequence of str
-        Values of the header Host that are answered: on loopback a page elsewhere could otherwise have its own name
-        resolve to this machine and read what is here.
-    origins : sequence of str
-        Origins of pages elsewhere that may read, ``*`` for all.
+    `hosts` are values of the header Host that are answered: on loopback a page elsewhere could otherwise have its own
+    name resolve to this machine and read what is here. `origins` are of pages elsewhere that may read, ``*`` for all.
     """
     app = FastAPI(
         title="buurtsae",
@@ -107,11 +101,9 @@ def create_app(results: Results, hosts: Sequence[str] = ("*",), origins: Sequenc
     @lru_cache(maxsize=KEPT)
     def body(make: Callable[..., Any], *arguments: object) -> Body | None:
         content = make(*arguments)
-        if not content:
-            return None
-        if isinstance(content, bytes):
-            return Body.of(content)
-        return Body.of(json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode())
+        if content and not isinstance(content, bytes):
+            content = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return Body.of(content) if content else None
 
     def answer(
         request: Request, make: Callable[..., Any], *arguments: object, media_type: str = "application/json"
@@ -131,11 +123,9 @@ def create_app(results: Results, hosts: Sequence[str] = ("*",), origins: Sequenc
         """Everything published of one gemeente: its file."""
         return answer(request, results.gemeente, code)
 
-    @app.get(
-        "/v1/gemeenten/{code}/geojson",
-        tags=["results"],
-        **describe(schemas["FeatureCollection"], 404, 422, kind=GEOJSON),
-    )
+    borders = describe(schemas["FeatureCollection"], 404, 422, kind=GEOJSON)
+
+    @app.get("/v1/gemeenten/{code}/geojson", tags=["results"], **borders)
     def geojson(request: Request, code: Gemeente, measure: Measure, year: Year = years[-1]) -> Response:
         """The buurten of one gemeente with one measure, in WGS 84, borders simplified to 5 m."""
         return answer(request, results.geojson, code, measure, year, media_type=GEOJSON)
@@ -183,29 +173,18 @@ def _refused(request: Request, error: Exception) -> Response:
 def _replaced(request: Request, error: Exception) -> Response:
     """Answer that the folder does not hold the run any more that is served."""
     assert isinstance(error, DataError)
-    parts = {k: getattr(error, k) for k in ("got", "expected", "hint")}
-    return problem(503, error.what, **parts)
+    return problem(503, error.what, got=error.got, expected=error.expected, hint=error.hint)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
     """Answer everything that is wrong with a request at once."""
     assert isinstance(error, RequestValidationError)
-    wrong = [{"where": ".".join(map(str, e["loc"])), "what": e["msg"]} for e in error.errors()]
+    wrong = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
     return problem(422, "the request cannot be used", problems=wrong)
 
 
 def serve(results: Results, host: str = "127.0.0.1", port: int = 8000, origins: Sequence[str] = ()) -> None:
-    """Answer requests until interrupted.
-
-    Parameters
-    ----------
-    results : Results
-    host : str
-        Address to listen at; another than loopback is answered under any name.
-    port : int
-    origins : sequence of str
-        As for `create_app`.
-    """
+    """Answer requests until interrupted; at another address than loopback under any name."""
     import uvicorn
 
     hosts = LOOPBACK if host in LOOPBACK else ("*",)

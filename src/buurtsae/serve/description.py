@@ -82,17 +82,7 @@ REASONS = {
 
 
 def describe(schema: dict[str, Any], *errors: int, kind: str = "application/json") -> dict[str, Any]:
-    """Return what a path operation says of its responses.
-
-    Parameters
-    ----------
-    schema : dict
-        One of `bodies`.
-    *errors : int
-        Statuses besides those that any request may meet.
-    kind : str
-        The media type.
-    """
+    """Return what a path operation says of its responses; `errors` are statuses besides those of any request."""
     responses: dict[int, dict[str, Any]] = {
         200: {"description": "Found", "content": {kind: {"schema": schema}}},
         304: {"description": "Not changed since the entity tag that was sent"},

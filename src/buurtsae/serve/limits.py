@@ -29,12 +29,7 @@ ALLOW = {"allow": ", ".join(READING)}
 
 
 class Limits:
-    """ASGI middleware.
-
-    Parameters
-    ----------
-    app : callable
-    """
+    """ASGI middleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -67,7 +62,7 @@ def refusal(scope: Scope) -> tuple[int, str] | None:
         return 405, f"{scope['method']} is not possible: results are read only"
     if len(scope["raw_path"]) + len(scope["query_string"]) > MOST_TARGET:
         return 414, f"the address is longer than {MOST_TARGET} bytes"
-    if sum(len(k) + len(v) for k, v in scope["headers"]) > MOST_HEADERS:
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADERS:
         return 431, f"the headers are longer than {MOST_HEADERS} bytes"
     if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
         return 413, "a request to read has no body"

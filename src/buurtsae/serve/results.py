@@ -33,14 +33,7 @@ PAGES = "dashboard/"
 
 @dataclass(frozen=True)
 class Results:
-    """What a run has published.
-
-    Attributes
-    ----------
-    run : Finished
-    table : DataFrame
-        The published estimates of all levels.
-    """
+    """What a run has published: its files, and the table of the estimates of all levels."""
 
     run: Finished
     table: pd.DataFrame
@@ -56,10 +49,9 @@ class Results:
         """
         run = Finished.open(folder)
         table = pd.read_parquet(run.stream("estimates.parquet"))
-        if absent := [c.name for c in ESTIMATES if c.name not in table.columns]:
-            raise DataError(
-                "columns are absent from estimates.parquet", shown(absent), "those of the contract", "run it again"
-            )
+        if absent := [column.name for column in ESTIMATES if column.name not in table]:
+            what = "columns are absent from estimates.parquet"
+            raise DataError(what, shown(absent), "those of the contract", "run it again")
         return cls(run, table)
 
     @property
@@ -70,35 +62,34 @@ class Results:
     def check(self) -> None:
         """Raise `DataError` when the folder does not hold this run any more."""
         if Finished.open(self.run.folder).manifest != self.run.manifest:
-            raise DataError(
+            what, want = (
                 f"another run has taken the place of {self.run_id}",
-                str(self.run.folder),
                 "the run that this server was started with",
-                "start the server again",
             )
+            raise DataError(what, str(self.run.folder), want, "start the server again")
 
     @cached_property
     def gemeenten(self) -> dict[str, str]:
         """Name of every gemeente that has a file, by code."""
         rows = self.table[self.table["level"] == "gemeente"].drop_duplicates("area_code")
         known = dict(zip(rows["area_code"], rows["area_name"], strict=True))
-        codes = sorted(Path(n).stem for n in self.run.names if n.startswith("json/"))
+        codes = sorted(Path(name).stem for name in self.run.names if name.startswith("json/"))
         return {code: str(known.get(code, code)) for code in codes}
 
     @cached_property
     def measures(self) -> tuple[str, ...]:
         """Identifiers of the measures, as the table has them."""
-        return tuple(str(m) for m in self.table["measure"].unique())
+        return tuple(map(str, self.table["measure"].unique()))
 
     @cached_property
     def years(self) -> tuple[int, ...]:
         """Years of the estimates, latest last."""
-        return tuple(sorted(int(y) for y in self.table["year"].unique()))
+        return tuple(sorted(map(int, self.table["year"].unique())))
 
     @cached_property
     def levels(self) -> tuple[str, ...]:
         """Area levels, as the table has them."""
-        return tuple(str(v) for v in self.table["level"].unique())
+        return tuple(map(str, self.table["level"].unique()))
 
     @cached_property
     def row(self) -> dict[str, Any]:
@@ -110,7 +101,7 @@ class Results:
         """Return what the results are: title, run, years, measures, levels and gemeenten."""
         return {
             "contract_version": CONTRACT_VERSION,
-            **{k: str(self.run.manifest[k]) for k in ("title", "run_id", "created")},
+            **{key: str(self.run.manifest[key]) for key in ("title", "run_id", "created")},
             "draft": not self.run.manifest["gate"]["passed"],
             "fictitious": bool(self.run.manifest.get("fictitious")),
             "notice": str(self.run.manifest.get("notice", "")),
@@ -123,9 +114,7 @@ class Results:
 
     def gemeente(self, code: str) -> bytes | None:
         """Return the file of a gemeente as it was written; None if there is none."""
-        if code not in self.gemeenten:  # never a path that a request spells
-            return None
-        return self.run.read(f"json/{code}.json")
+        return self.run.read(f"json/{code}.json") if code in self.gemeenten else None  # never a path that one spells
 
     def page(self, path: str) -> bytes | None:
         """Return a page of the dashboard; None if there is none."""
@@ -134,8 +123,7 @@ class Results:
 
     def level(self, level: str, measure: str, year: int) -> list[dict[str, Any]]:
         """Return the rows of one level, measure and year."""
-        table = self.table[self.table["level"] == level]
-        return records(table[(table["measure"] == measure) & (table["year"] == year)])
+        return records(_select(self.table[self.table["level"] == level], measure, year))
 
     def area(self, code: str) -> list[dict[str, Any]]:
         """Return the rows of one area, of every measure and year."""
@@ -145,9 +133,7 @@ class Results:
         """Return the buurten of a gemeente with one measure as GeoJSON; None if there is no such gemeente."""
         if code not in self.gemeenten:
             return None
-        table = self._buurten[code]
-        shown = records(table[(table["measure"] == measure) & (table["year"] == year)])
-        rows = {row["area_code"]: row for row in shown}
+        rows = {row["area_code"]: row for row in records(_select(self._buurten[code], measure, year))}
         return {
             "type": "FeatureCollection",
             "features": [
@@ -183,5 +169,9 @@ class Results:
     def _buurten(self) -> dict[str, pd.DataFrame]:
         """Rows of the buurten of each gemeente; those that are not inhabited have none."""
         table = self.table[self.table["level"] == "buurt"]
-        tables = {str(k): t for k, t in table.groupby("GM" + table["area_code"].astype(str).str[2:6])}
+        tables = dict(list(table.groupby("GM" + table["area_code"].astype(str).str[2:6])))
         return {code: tables.get(code, table.iloc[:0]) for code in self.gemeenten}
+
+
+def _select(table: pd.DataFrame, measure: str, year: int) -> pd.DataFrame:
+    return table[(table["measure"] == measure) & (table["year"] == year)]
