@@ -311,7 +311,8 @@ def _collected(
     n = [
         pd.Series(e.respondents[:, j], index=e.codes).reindex(design.site_codes, fill_value=0).to_numpy()
         for e in fit.direct.sources
-        for j in range(d)
+        for _ in range(design.periods)
+        for j in range(len(design.measures))
     ]
     table = pd.DataFrame(
         {

@@ -45,7 +45,8 @@ class Spline(Term):
     Raises
     ------
     ModelError
-        When the formula does not have the covariate as a number, or the number of intervals is impossible.
+        When the formula does not have the covariate as a number, this has fewer than three values, or the number of
+        intervals is impossible.
 
     Examples
     --------
@@ -91,6 +92,11 @@ class Spline(Term):
             )
         x, live = frame.covariates[self.covariate].to_numpy(dtype=float), frame.areas.inhabited
         low, high = x[live].min(), x[live].max()
+        if len(different := np.unique(x[live])) < 3:
+            raise ModelError(
+                f"the covariate of {self.name} hardly varies", f"{len(different)} different values",
+                "three values or more", "leave the term out: its line says everything",
+            )  # fmt: skip
         step = (high - low) / self.intervals
         knots = low + step * np.arange(-3, self.intervals + 4)
         knots[[3, -4]] = low, high
