@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from buurtsae.errors import DataError, shown
 from buurtsae.model.outcome.base import Outcome
 from buurtsae.model.outcome.gaussian import SCORES
 from buurtsae.notes import Note
@@ -141,7 +142,16 @@ class Draws:
     outcome: Outcome = SCORES
 
     def of_year(self, year: int) -> Draws:
-        """Return the draws of one year, as of one period."""
+        """Return the draws of one year, as of one period; links and sources are still those of all years.
+
+        Raises
+        ------
+        DataError
+            If there is no such year.
+        """
+        if year not in self.years:
+            known = shown(self.years) or "one period"
+            raise DataError("there is no such year", repr(year), known, "choose one of these")
         position, width = self.years.index(year), len(self.subdimensions)
         hyper = {}
         for name, (dims, values) in self.hyper.items():

@@ -76,6 +76,27 @@ class Fit:
         """Those of the direct estimates."""
         return self.direct.areas
 
+    def of_year(self, year: int) -> Fit:
+        """Return what a fit of several years says about one, as of one period: what follows a fit is about one year.
+
+        Raises
+        ------
+        DataError
+            If it is of one period, or no source is of that year.
+        """
+        direct = self.direct.of_year(year)
+        of_year = design(self.model, direct)
+        source = np.array([s.year == year for s in self.direct.sources])
+        kept = {"source": source, "link": source[np.nonzero(self.design.linked)[0]]}
+        draws = self.draws.of_year(year)
+        hyper = {name: (dims, v[:, :, kept.get(dims[0], ...)]) for name, (dims, v) in draws.hyper.items()}
+        labels = {"source": of_year.sources, "link": tuple(label for label, *_ in of_year.links)}
+        coords = {name: labels.get(name, old) for name, old in draws.coords.items()}
+        sites = pd.Index(self.design.site_codes).get_indexer(of_year.site_codes)
+        factor = None if draws.factor is None else draws.factor[source][:, sites]
+        draws = replace(draws, hyper=hyper, coords=coords, factor=factor)
+        return replace(self, design=of_year, direct=direct, draws=draws)
+
     @cached_property
     def marginal(self) -> Marginal:
         """Its design with the field integrated out, for what conditions it again."""

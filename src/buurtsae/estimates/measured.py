@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from buurtsae.engines.base import Fit
-from buurtsae.errors import ModelError
+from buurtsae.errors import ModelError, shown
 from buurtsae.survey.concept import Concept
 
 
@@ -15,8 +15,9 @@ def measured(fit: Fit, concept: Concept | None = None) -> Concept:
     Raises
     ------
     ModelError
-        If the measures of the concept have other ends than the outcome of the model.
+        If the measures of the concept have other ends than the outcome of the model, or the fit is of several years.
     """
+    one_year(fit)
     scale = fit.model.outcome.scale
     if concept is None:
         return replace(Concept.of(fit.direct.subdimensions), scale=scale)
@@ -25,3 +26,10 @@ def measured(fit: Fit, concept: Concept | None = None) -> Concept:
         ranges = f"measures {concept.scale.range}, an outcome {scale.range}"
         raise ModelError(what, ranges, "the same ends", "give AreaModel an `outcome` on the scale of the concept")
     return concept
+
+
+def one_year(fit: Fit) -> None:
+    """Refuse a fit of several years."""
+    if years := fit.design.years:
+        hint = f"take one: fit.of_year({years[-1]})"
+        raise ModelError("the fit is of several years", shown(years), "one year", hint)

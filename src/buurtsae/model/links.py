@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from buurtsae.model.priors import PC, LogNormal, Normal
+from buurtsae.ranges import check_ranges
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Link:
     extra : PC
         Of tau, on the scale of the scores.
 
+    Raises
+    ------
+    ModelError
+        On a prior of another kind.
+
     Examples
     --------
     >>> print(Link().slope)
@@ -42,6 +48,9 @@ class Link:
     offset: Normal = Normal(0.0, 1.0)
     slope: LogNormal = LogNormal(0.0, 0.4)
     extra: PC = PC(0.5, 0.05)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "link:")
 
 
 SURVEY = Link()

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Protocol, TypeVar
+from math import inf
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from scipy import special
@@ -27,10 +28,16 @@ from buurtsae.sparse import Floats
 POSITIVE = frozenset({"upper", "sd", "a", "b", "eta", "scale", "shape"})
 SMALLEST, LARGEST = 1e-6, 1e6  # of a scale or shape, and of any parameter: far outside 0-10, and safe to compute with
 EDGE = 1e-12  # how near a proportion comes to 0 and 1
+APART = 1e-6  # and an autocorrelation to 1: the square of what is left is still a number beside 1
 
 
+@runtime_checkable
 class Prior(Protocol):
     """What engines ask of the prior of one number, elementwise."""
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """Between which ends the number lies."""
 
     def quantile(self, xi: Floats) -> tuple[Floats, Floats]:
         """Return F^{-1}(Phi(xi)) and its derivative by xi."""
@@ -48,6 +55,8 @@ class Prior(Protocol):
 
 class Checked(Listed):
     """Refuses parameters outside their range, all at once."""
+
+    support: ClassVar[tuple[float, float]] = (0.0, inf)
 
     def __post_init__(self) -> None:
         values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
@@ -245,9 +254,14 @@ class Uniform(Checked):
     low: float = 0.0
     high: float = 1.0
 
+    @property
+    def support(self) -> tuple[float, float]:  # type: ignore[override]
+        """Its bounds."""
+        return self.low, self.high
+
     def quantile(self, xi: Floats) -> tuple[Floats, Floats]:
         """Return low + (high - low) Phi(xi), never quite at a bound, and its derivative."""
-        p = np.clip(special.ndtr(xi), EDGE, 1 - EDGE)
+        p = np.clip(special.ndtr(xi), APART, 1 - APART)
         width = self.high - self.low
         return self.low + width * p, width * np.exp(-0.5 * xi**2) / np.sqrt(2 * np.pi)
 
@@ -283,6 +297,8 @@ class Beta(Checked):
     >>> print(Beta(1, 1))
     Beta(1, 1)
     """
+
+    support = 0.0, 1.0
 
     a: float = 1.0
     b: float = 1.0
@@ -325,6 +341,8 @@ class Normal(Checked):
     >>> print(Normal(5, 5))
     Normal(5, sd 5)
     """
+
+    support = -inf, inf
 
     mean: float = 0.0
     sd: float = 1.0

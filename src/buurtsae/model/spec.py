@@ -22,6 +22,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from typing import Annotated
+
+from annotated_types import Interval
 
 from buurtsae.errors import ModelError, cut, shown
 from buurtsae.model.covariates import Covariate, Missing
@@ -32,6 +35,7 @@ from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.priors import Normal, Prior
 from buurtsae.model.terms.base import Term
 from buurtsae.notes import Note
+from buurtsae.ranges import check_ranges
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,7 +69,7 @@ class AreaModel:
     Raises
     ------
     ModelError
-        On what is no term, terms of the same name, or an unknown `missing`.
+        On what is no term, terms of the same name, a prior or an outcome of another kind, or an unknown `missing`.
 
     Examples
     --------
@@ -84,18 +88,23 @@ class AreaModel:
     coefficient: Normal = Normal(0.0, 1.0)
     link: Link = SURVEY
     participatory: Link = PARTICIPATORY
-    variances: Prior | None = None
+    variances: Annotated[Prior, Interval(ge=0)] | None = None
     covariates: tuple[Covariate, ...] = ()
     missing: Missing = "refuse"
     outcome: Outcome = Gaussian()
 
     def __post_init__(self) -> None:
         for name in ("terms", "covariates"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # lists are welcome, and frozen here
+            if not isinstance(value := getattr(self, name), list | tuple):
+                hint = "write it in brackets, with a comma"
+                raise ModelError(f"`{name}` is no sequence", cut(repr(value)), f"a list of {name}", hint)
+            object.__setattr__(self, name, tuple(value))  # lists are welcome, and frozen here
         if self.intercept is None:
-            object.__setattr__(self, "intercept", self.outcome.intercept)
-        if unknown := [repr(t) for t in self.terms if not hasattr(t, "on")]:
-            raise ModelError("a term is unknown", ", ".join(unknown), "a term, such as BYM2 or IID", "choose one")
+            object.__setattr__(self, "intercept", getattr(self.outcome, "intercept", Gaussian.intercept))
+        if unknown := [cut(repr(t)) for t in self.terms if isinstance(t, type) or not hasattr(t, "on")]:
+            hint = "give its arguments, as in IID('gemeente') or BYM2(graph)"
+            raise ModelError("a term is unknown", ", ".join(unknown), "a term, such as BYM2 or IID", hint)
+        check_ranges(self, "model:")
         names = [t.name for t in self.terms]
         if len(set(names)) < len(names):
             raise ModelError(

@@ -84,8 +84,17 @@ class DirectEstimates:
         return replace(self, years=tuple(sorted({source.year for source in self.sources})))
 
     def of_year(self, year: int) -> DirectEstimates:
-        """Return those of one year, as one period."""
+        """Return those of one year, as one period.
+
+        Raises
+        ------
+        DataError
+            If no source is of that year.
+        """
         kept = [place for place, source in enumerate(self.sources) if source.year == year]
+        if not kept:
+            known = shown(sorted({source.year for source in self.sources}))
+            raise DataError("there is no such year", repr(year), known, "choose one of these")
         scores = tuple(self.scores[place] for place in kept) if self.scores else ()
         return replace(self, sources=tuple(self.sources[place] for place in kept), scores=scores, years=())
 
@@ -95,7 +104,15 @@ class DirectEstimates:
 
         The first survey per buurt that informs it; without one the first survey per wijk, then the first participatory
         source per buurt, then per wijk: a random sample fixes the level, even where it does not tell buurten apart.
+
+        Raises
+        ------
+        DataError
+            Of several years, each of which has its own.
         """
+        if self.years:
+            hint = "take one, by `of_year` of the fit or of the direct estimates"
+            raise DataError("this is for one year at a time", shown(self.years), "one period", hint)
         base = self.areas.base
         rank = np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level == base)) for s in self.sources])
         return np.argmax(rank, axis=0)

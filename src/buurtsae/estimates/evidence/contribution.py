@@ -16,6 +16,7 @@ import pandas as pd
 
 from buurtsae.engines.base import Fit
 from buurtsae.engines.given import Given, given
+from buurtsae.estimates.measured import one_year
 from buurtsae.model.design import Design, design
 from buurtsae.sparse import Floats
 
@@ -34,6 +35,11 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
         over inhabited buurten), `sd_with_own`, `sd_without_own` (over the buurten in these areas). The figures without
         are None where no other source informs the sub-dimension.
 
+    Raises
+    ------
+    ModelError
+        If the fit is of several years.
+
     Examples
     --------
     >>> from buurtsae.runs.example import voorbeeldstad
@@ -41,6 +47,7 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
     >>> row["source"], row["measure"], round(row["sd_with"], 1), round(row["sd_without"], 1)
     ('veiligheidsmonitor', 'omgang_en_relaties', 0.5, 0.6)
     """
+    one_year(fit)
     at, inhabited = given(fit), fit.areas.inhabited
     everything = at.posterior.sd[: len(fit.areas.codes)]  # sites: buurten first
     rows = []

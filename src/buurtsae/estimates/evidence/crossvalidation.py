@@ -289,7 +289,8 @@ def _collected(
     sd = np.sqrt((w * (v + o**2)).sum(axis=0) - mean_off**2)
     y = design.y[source, site, dim]
     counts = [pd.DataFrame(survey.respondents, index=survey.codes) for survey in fit.direct.sources]
-    respondents = np.hstack([count.reindex(design.site_codes, fill_value=0) for count in counts])
+    of_sites = [np.tile(count.reindex(design.site_codes, fill_value=0), design.periods) for count in counts]
+    respondents = np.hstack(of_sites)
     table = pd.DataFrame(
         {
             "source": np.array(design.sources, dtype=object)[source],

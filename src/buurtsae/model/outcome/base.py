@@ -6,7 +6,7 @@ the mean of h(eta) is not h of the mean; draws are brought to the ends of the sc
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from buurtsae.model.priors import Normal
 from buurtsae.notes import Note
@@ -14,6 +14,7 @@ from buurtsae.scale import Scale
 from buurtsae.sparse import Floats
 
 
+@runtime_checkable
 class Outcome(Protocol):
     """What is modelled, on its scale."""
 

@@ -12,10 +12,11 @@ Rue, H. and Held, L. (2005). Gaussian Markov Random Fields, section 1.1.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import scipy.sparse as sp
+from annotated_types import Interval
 
 from buurtsae.errors import ModelError, shown
 from buurtsae.latent.structure import Structure
@@ -55,7 +56,7 @@ class AR1(Term):
     """
 
     column: str = field(kw_only=False)
-    autocorrelation: Prior = Uniform(-1.0, 1.0)
+    autocorrelation: Annotated[Prior, Interval(ge=-1, le=1)] = Uniform(-1.0, 1.0)
 
     @property
     def kind(self) -> str:

@@ -61,13 +61,27 @@ class Effect:
     log_determinant: Callable[[Values], Any] | None = None
 
     def same(self, other: Effect) -> bool:
-        """Whether the data cannot tell it from another: the same nodes seen alike, or an unstructured part each."""
+        """Whether the data cannot tell it from another, but for its size: the same nodes seen alike, or the
+        unstructured part that is all of one.
+        """
         if self.structure is None or other.structure is None:
-            return self.structure is other.structure
+            return self.loose is not None and other.loose is not None
         if self.sees.shape != other.sees.shape or len(self.structure.parts) != len(other.structure.parts):
             return False
-        pairs = [(self.sees, other.sees), *zip(self.structure.parts, other.structure.parts, strict=True)]
-        return all(abs(a - b).max() <= 1e-9 * abs(a).max() for a, b in pairs)
+        return all(abs(a - b).max() <= 1e-9 * abs(a).max() for a, b in zip(_unit(self), _unit(other), strict=True))
+
+
+def _unit(effect: Effect) -> list[sp.csr_array]:
+    """What areas see, and parts of a precision with diagonals of 1, nodes in the order in which they are first seen."""
+    assert effect.structure is not None  # `same` has looked
+    columns = effect.sees.tocsc()
+    order = np.argsort(np.append(columns.indices, len(effect.sees.indptr))[columns.indptr[:-1]], kind="stable")
+    out = [effect.sees[:, order]]
+    for part in effect.structure.parts:
+        diagonal = part.diagonal()
+        root = sp.diags_array(np.where(diagonal > 0, diagonal, 1.0) ** -0.5)
+        out.append(sp.csr_array(root @ part @ root)[order][:, order])
+    return out
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -86,15 +100,15 @@ class Term(ABC):
         What its parameters are called after; by default the kind or the level, which a model can have once.
     """
 
-    sd: Prior = PC(1.0, 0.05)
+    sd: Annotated[Prior, Interval(ge=0)] = PC(1.0, 0.05)
     spread: Annotated[float, Interval(ge=0, le=10)] = 0.25
     correlation: LKJ = LKJ(2.0)
     name: str = ""
 
     def __post_init__(self) -> None:
+        check_ranges(self, f"term {self.name or type(self).__name__}:")
         if not self.name:
             object.__setattr__(self, "name", self.kind)
-        check_ranges(self, f"term {self.name}:")
 
     @property
     def kind(self) -> str:

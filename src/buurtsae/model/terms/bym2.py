@@ -13,7 +13,9 @@ accounts for scaling. Statistical Methods in Medical Research 25.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Interval
 
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
@@ -54,9 +56,9 @@ class BYM2(SpatialTerm):
     BYM2(BYM2.sigma, BYM2.phi, BYM2.R)
     """
 
-    mixing: Prior = Beta(1.0, 1.0)
+    mixing: Annotated[Prior, Interval(ge=0, le=1)] = Beta(1.0, 1.0)
     shared: bool = True
-    sd: Prior = PC(3.0, 0.05)
+    sd: Annotated[Prior, Interval(ge=0)] = PC(3.0, 0.05)
     correlation: LKJ = LKJ(1.0)
 
     @property

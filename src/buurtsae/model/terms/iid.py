@@ -76,8 +76,8 @@ class IID(Term):
                 "a group for every area",
                 "complete the grouping, or leave the term out",
             )
-        if self.kind == frame.areas.levels[0]:
-            return Effect(self.name, self.parameters, None, sp.csr_array((n, 0)), self.loading, self.loading)
         labels, index = np.unique(group.to_numpy(dtype=str), return_inverse=True)
+        if len(labels) == n:
+            return Effect(self.name, self.parameters, None, sp.csr_array((n, 0)), self.loading, self.loading)
         member = sp.csr_array((np.ones(n), (np.arange(n), index)), shape=(n, len(labels)))
         return Effect(self.name, self.parameters, Structure.exchangeable(len(labels)), member, self.loading)

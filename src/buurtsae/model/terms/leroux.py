@@ -13,10 +13,11 @@ Epidemiology, the Environment and Clinical Trials.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import scipy.sparse as sp
+from annotated_types import Interval
 
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
@@ -51,7 +52,7 @@ class Leroux(SpatialTerm):
     Leroux(Leroux.sigma, Leroux.phi, Leroux.R)
     """
 
-    mixing: Prior = Beta(1.0, 1.0)
+    mixing: Annotated[Prior, Interval(ge=0, le=1)] = Beta(1.0, 1.0)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

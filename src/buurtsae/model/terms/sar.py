@@ -14,10 +14,11 @@ effects. Statistical Methods and Applications 17.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import scipy.sparse as sp
+from annotated_types import Interval
 
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
@@ -52,7 +53,7 @@ class SAR(SpatialTerm):
     SAR(SAR.sigma, SAR.rho, SAR.R)
     """
 
-    autocorrelation: Prior = Uniform(-1.0, 1.0)
+    autocorrelation: Annotated[Prior, Interval(ge=-1, le=1)] = Uniform(-1.0, 1.0)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

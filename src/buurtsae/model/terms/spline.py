@@ -2,8 +2,8 @@ r"""Spline: a smooth departure from the line of a numeric covariate, by penalise
 
     sigma_d B(x_a) z_d,  z_d ~ exp(-s |D_2 z_d|^2 / 2),
 
-B cubic B-splines on equal intervals over the range of x in inhabited areas, D_2 second differences, z orthogonal to
-constants and lines, which are in the formula: sigma = 0 is the linear effect. s is such that the geometric mean over
+B cubic B-splines on equal intervals over the range of x in inhabited areas and 0.1% beyond, as in mgcv, D_2 second
+differences, z orthogonal to constants and lines, which are in the formula: sigma = 0 is the linear effect. s is such that the geometric mean over
 inhabited areas of the variance of B(x_a) z is 1, so that sigma is the typical size of the departure.
 
 References
@@ -45,7 +45,8 @@ class Spline(Term):
     Raises
     ------
     ModelError
-        When the formula does not have the covariate as a number, or the number of intervals is impossible.
+        When the formula does not have the covariate as a number, this has fewer than three values, or the number of
+        intervals is impossible.
 
     Examples
     --------
@@ -91,9 +92,14 @@ class Spline(Term):
             )
         x, live = frame.covariates[self.covariate].to_numpy(dtype=float), frame.areas.inhabited
         low, high = x[live].min(), x[live].max()
-        step = (high - low) / self.intervals
-        knots = low + step * np.arange(-3, self.intervals + 4)
-        knots[[3, -4]] = low, high
+        if len(different := np.unique(x[live])) < 3:
+            raise ModelError(
+                f"the covariate of {self.name} hardly varies", f"{len(different)} different values",
+                "three values or more", "leave the term out: its line says everything",
+            )  # fmt: skip
+        edge = 0.001 * (high - low)
+        step = (high - low + 2 * edge) / self.intervals
+        knots = low - edge + step * np.arange(-3, self.intervals + 4)
         basis = sp.csr_array(BSpline.design_matrix(np.clip(x, low, high), knots, 3))
         n = basis.shape[1]
         second = np.diff(np.eye(n), 2, axis=0)
