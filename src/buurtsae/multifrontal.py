@@ -255,24 +255,24 @@ def invert_triangle(a: Any, out: Any, k: int) -> None:
 @jit
 def _inverse_root(a: Any, k: int) -> Any:
     """L^{-1} of a = L L', and whether all pivots were positive."""
-    inverse = np.zeros((k, k))
+    whole = np.zeros((k, k))
     if k <= SMALL:
         good = cholesky(a, k)
         if good:
-            invert_triangle(a, inverse, k)
-        return inverse, good
+            invert_triangle(a, whole, k)
+        return whole, good
     for j0 in range(0, k, SMALL):
         j1 = min(j0 + SMALL, k)
         size = j1 - j0
         block = a[j0:j1, j0:j1].copy()
         if not cholesky(block, size):
-            return inverse, False
+            return whole, False
         inverse = np.zeros((size, size))
         invert_triangle(block, inverse, size)
-        put(inverse, inverse[j0:j1, j0:j1])
+        put(inverse, whole[j0:j1, j0:j1])
         if j0:  # the rows of L to the left are in a already: -L_jj^{-1} L_j,left L_left^{-1}
-            left = np.dot(a[j0:j1, :j0].copy(), inverse[:j0, :j0].copy())
-            put(np.dot(-inverse, left), inverse[j0:j1, :j0])
+            left = np.dot(a[j0:j1, :j0].copy(), whole[:j0, :j0].copy())
+            put(np.dot(-inverse, left), whole[j0:j1, :j0])
         if j1 < k:
             panel = np.dot(a[j1:, j0:j1].copy(), inverse.T)
             put(panel, a[j1:, j0:j1])
@@ -280,7 +280,7 @@ def _inverse_root(a: Any, k: int) -> Any:
             for x in range(j1, k):
                 for y in range(j1, x + 1):
                     a[x, y] -= known[x - j1, y - j1]
-    return inverse, True
+    return whole, True
 
 
 @jit
