@@ -174,14 +174,14 @@ def relative_rows(first: Any, start: Any, rows: Any) -> Any:
             continue
         p = group[row[at[s]]]
         parent[s] = p
-        own, k = first[p + 1] - first[p], at[p]
+        pivots, k = first[p + 1] - first[p], at[p]
         for q in range(at[s], at[s + 1]):
             if row[q] < first[p + 1]:
                 place[q] = row[q] - first[p]
             else:
                 while row[k] < row[q]:
                     k += 1
-                place[q] = own + k - at[p]
+                place[q] = pivots + k - at[p]
     return parent, at, row, place
 
 
@@ -255,24 +255,24 @@ def invert_triangle(a: Any, out: Any, k: int) -> None:
 @jit
 def _inverse_root(a: Any, k: int) -> Any:
     """L^{-1} of a = L L', and whether all pivots were positive."""
-    out = np.zeros((k, k))
+    whole = np.zeros((k, k))
     if k <= SMALL:
         good = cholesky(a, k)
         if good:
-            invert_triangle(a, out, k)
-        return out, good
+            invert_triangle(a, whole, k)
+        return whole, good
     for j0 in range(0, k, SMALL):
         j1 = min(j0 + SMALL, k)
         size = j1 - j0
         block = a[j0:j1, j0:j1].copy()
         if not cholesky(block, size):
-            return out, False
+            return whole, False
         inverse = np.zeros((size, size))
         invert_triangle(block, inverse, size)
-        put(inverse, out[j0:j1, j0:j1])
+        put(inverse, whole[j0:j1, j0:j1])
         if j0:  # the rows of L to the left are in a already: -L_jj^{-1} L_j,left L_left^{-1}
-            left = np.dot(a[j0:j1, :j0].copy(), out[:j0, :j0].copy())
-            put(np.dot(-inverse, left), out[j0:j1, :j0])
+            left = np.dot(a[j0:j1, :j0].copy(), whole[:j0, :j0].copy())
+            put(np.dot(-inverse, left), whole[j0:j1, :j0])
         if j1 < k:
             panel = np.dot(a[j1:, j0:j1].copy(), inverse.T)
             put(panel, a[j1:, j0:j1])
@@ -280,7 +280,7 @@ def _inverse_root(a: Any, k: int) -> Any:
             for x in range(j1, k):
                 for y in range(j1, x + 1):
                     a[x, y] -= known[x - j1, y - j1]
-    return out, True
+    return whole, True
 
 
 @jit
@@ -347,14 +347,14 @@ def solve_forward(kept: Any, store: Any, first: Any, at: Any, row: Any, width: i
     for s in range(len(first) - 1):
         k, m = _front(s, first, at, width)
         start = first[s] * width
-        own = np.dot(kept[store[s] : store[s] + k * k].reshape((k, k)), x[start : start + k])
+        pivots = np.dot(kept[store[s] : store[s] + k * k].reshape((k, k)), x[start : start + k])
         if m:
-            change = np.dot(kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k)), own)
+            change = np.dot(kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k)), pivots)
             for q in range(at[s], at[s + 1]):
                 for p in range(width):
                     for z in range(x.shape[1]):
                         x[row[q] * width + p, z] -= change[(q - at[s]) * width + p, z]
-        put(own, x[start : start + k])
+        put(pivots, x[start : start + k])
 
 
 @jit
@@ -363,13 +363,13 @@ def solve_backward(kept: Any, store: Any, first: Any, at: Any, row: Any, width: 
     for s in range(len(first) - 2, -1, -1):
         k, m = _front(s, first, at, width)
         start = first[s] * width
-        own = x[start : start + k]
+        pivots = x[start : start + k]
         if m:
             later = np.empty((m, x.shape[1]))
             for q in range(at[s], at[s + 1]):
                 put(x[row[q] * width : row[q] * width + width], later[(q - at[s]) * width :])
-            own -= np.dot(kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k)).T, later)
-        put(np.dot(kept[store[s] : store[s] + k * k].reshape((k, k)).T, own), x[start : start + k])
+            pivots -= np.dot(kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k)).T, later)
+        put(np.dot(kept[store[s] : store[s] + k * k].reshape((k, k)).T, pivots), x[start : start + k])
 
 
 @jit
@@ -378,7 +378,7 @@ def selected_inverse(
     first: Any, at: Any, place: Any, child: Any, children: Any, offset: Any, height: int, width: int
 ) -> Any:  # fmt: skip
     """Blocks of the inverse where the matrix has an entry, in the order of its entries."""
-    stack, out = np.empty(height), np.empty((len(entry), width, width))
+    stack, blocks_of = np.empty(height), np.empty((len(entry), width, width))
     for s in range(len(first) - 2, -1, -1):
         k, m = _front(s, first, at, width)
         inverse = kept[store[s] : store[s] + k * k].reshape((k, k))
@@ -398,7 +398,7 @@ def selected_inverse(
             i, j = r[e] * width, c[e] * width
             for x in range(width):
                 for y in range(width):
-                    out[e, x, y] = whole[i + y, j + x] if turned[e] else whole[i + x, j + y]
+                    blocks_of[e, x, y] = whole[i + y, j + x] if turned[e] else whole[i + x, j + y]
         for q in range(child[s], child[s + 1]):
             t = children[q]
             rows = at[t + 1] - at[t]
@@ -411,19 +411,19 @@ def selected_inverse(
                         j = place[at[t] + y] * width
                         for z in range(width):
                             stack[base + y * width + z] = whole[i + p, j + z]
-    return out
+    return blocks_of
 
 
 @jit
 def invert_each(a: Any) -> Any:
     """Inverses of small symmetric positive definite matrices (n, d, d), and the sum of their log-determinants."""
     n, d = a.shape[0], a.shape[1]
-    out, logdet = np.zeros((n, d, d)), 0.0
+    inverses, logdet = np.zeros((n, d, d)), 0.0
     root, inverse = np.empty((d, d)), np.empty((d, d))
     for i in range(n):
         put(a[i], root)
         if not cholesky(root, d):
-            out[i] = np.nan
+            inverses[i] = np.nan
             logdet = np.nan
             continue
         inverse[:] = 0.0
@@ -434,6 +434,6 @@ def invert_each(a: Any) -> Any:
                 t = 0.0
                 for q in range(x, d):
                     t += inverse[q, x] * inverse[q, y]
-                out[i, x, y] = t
-                out[i, y, x] = t
-    return out, logdet
+                inverses[i, x, y] = t
+                inverses[i, y, x] = t
+    return inverses, logdet

@@ -162,9 +162,9 @@ class Factor:
         """Return P' L^{-T} x: of standard normal x, a draw with covariance Q^{-1}."""
         work = np.array(x if x.ndim == 2 else x[:, None], dtype=float, order="C")
         self._loop("solve_backward", work)
-        out = np.empty_like(work)
-        out[self._rows] = work
-        return out.reshape(x.shape)
+        solution = np.empty_like(work)
+        solution[self._rows] = work
+        return solution.reshape(x.shape)
 
     def solve(self, b: Floats) -> Floats:
         """Return Q^{-1} b for a vector or a matrix of right-hand sides."""
@@ -175,13 +175,13 @@ class Factor:
         from buurtsae import multifrontal
 
         names = "turned entry begin r c first at place child children offset height"
-        found: Floats = multifrontal.selected_inverse(
+        blocks: Floats = multifrontal.selected_inverse(
             self.kept,
             self.symbolic.layout["store"],
             *(self.symbolic.layout[name] for name in names.split()),
             self.symbolic.width,
         )
-        return found
+        return blocks
 
 
 def analyse(n: int, i: Ints, j: Ints, width: int = 1) -> Symbolic:
@@ -220,8 +220,8 @@ def analyse(n: int, i: Ints, j: Ints, width: int = 1) -> Symbolic:
     root = above < 0
     children = np.argsort(np.where(root, n_super, above), kind="stable")[: n_super - int(root.sum())]
     child = np.searchsorted(above[children], np.arange(n_super + 1))
-    own, rest = np.diff(first) * width, np.diff(at) * width
-    store = np.concatenate([[0], np.cumsum(own * own + own * rest)])
+    pivot, rest = np.diff(first) * width, np.diff(at) * width
+    store = np.concatenate([[0], np.cumsum(pivot * pivot + pivot * rest)])
     layout = {
         "turned": turned, "entry": entry, "begin": begin, "r": r, "c": c, "first": first, "at": at, "row": row,
         "place": place, "child": child, "children": children, "offset": offset, "height": int(height),
@@ -268,5 +268,5 @@ def factor(q: sp.sparray | sp.spmatrix) -> ScalarFactor:
     n = q.shape[0]
     below = sp.tril(sp.csr_array(q), -1).tocoo()
     i, j = np.r_[below.row, np.arange(n)], np.r_[below.col, np.arange(n)]
-    found = analyse(n, i, j).factor(np.r_[below.data, q.diagonal()][:, None, None])
-    return ScalarFactor(found.symbolic, found.kept, found.logdet)
+    scalar = analyse(n, i, j).factor(np.r_[below.data, q.diagonal()][:, None, None])
+    return ScalarFactor(scalar.symbolic, scalar.kept, scalar.logdet)

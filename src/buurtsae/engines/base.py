@@ -107,13 +107,13 @@ class Fit:
         """Draws of alpha, lambda and tau per source and sub-dimension, shape (draws, S, D); 0, 1, 0 for references."""
         linked = self.design.linked
         n = len(self.draws.flat)
-        out = []
+        tables = []
         for name, fixed in (("alpha", 0.0), ("lambda", 1.0), ("tau", 0.0)):
             table = np.full((n, *linked.shape), fixed)
             if linked.any():
                 table[:, linked] = self.draws.hyper[name][1].reshape(n, -1)
-            out.append(table)
-        return out[0], out[1], out[2]
+            tables.append(table)
+        return tables[0], tables[1], tables[2]
 
     @cached_property
     def information(self) -> Floats:
@@ -167,9 +167,9 @@ class Fit:
     def _repr_html_(self) -> str:
         """A notebook's view: the hyperparameters, and what cannot be relied on."""
         bad = self.check()
-        told = "nothing to remark" if bad.empty else bad.head(10).to_html(index=False)
+        remarks = "nothing to remark" if bad.empty else bad.head(10).to_html(index=False)
         table = self.draws.hyperparameters().to_html(index=False, float_format="{:.3g}".format)
-        return f"<p>{escape(repr(self))}</p>{table}<p>check(): {told}</p>"
+        return f"<p>{escape(repr(self))}</p>{table}<p>check(): {remarks}</p>"
 
     def __repr__(self) -> str:
         done = f"Fit by {self.engine} in {self.seconds:.0f} s, seed {self.seed}: {self.draws!r}"

@@ -82,8 +82,12 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
         )
     kept, scores = [], []
     for s, source in enumerate(direct.sources):
-        own = np.equal(direct.reference, s)
-        if left := [n for n, mine, told in zip(direct.subdimensions, own, source.informs, strict=True) if told > mine]:
+        reference = np.equal(direct.reference, s)
+        if left := [
+            n
+            for n, mine, informs in zip(direct.subdimensions, reference, source.informs, strict=True)
+            if informs > mine
+        ]:
             notes.append(
                 Note(
                     "engine eblup: of {measures} the reference source counts, not {source}",
@@ -91,21 +95,21 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
                     measures=left, source=source.source,
                 )
             )  # fmt: skip
-        if not own.any():
+        if not reference.any():
             continue
-        pair = own[:, None] & own
+        pair = reference[:, None] & reference
         kept.append(
             replace(
                 source,
-                mean=np.where(own, source.mean, np.nan),
+                mean=np.where(reference, source.mean, np.nan),
                 variance=np.where(pair, source.variance, 0.0),
-                respondents=np.where(own, source.respondents, 0),
-                n_effective=np.where(own, source.n_effective, 0.0),
+                respondents=np.where(reference, source.respondents, 0),
+                n_effective=np.where(reference, source.n_effective, 0.0),
                 given=None if source.given is None else np.where(pair, source.given, 0.0),
             )
         )
         if direct.scores:
-            lost = [n for n, mine in zip(direct.subdimensions, own, strict=True) if not mine]
+            lost = [n for n, mine in zip(direct.subdimensions, reference, strict=True) if not mine]
             scores.append(replace(direct.scores[s], frame=direct.scores[s].frame.assign(**dict.fromkeys(lost, np.nan))))
     plain = AreaModel(
         model.formula,

@@ -132,10 +132,10 @@ def _by_column(loading: Any) -> Any:
     *lead, t, d, _ = loading.shape
     if t == 1:
         return loading[..., 0, :, :]
-    out = np.zeros((*lead, t, d, t, d), dtype=loading.dtype)
+    blocks = np.zeros((*lead, t, d, t, d), dtype=loading.dtype)
     for year in range(t):
-        out[..., year, :, year, :] = loading[..., year, :, :]
-    return out.reshape(*lead, t * d, t * d)
+        blocks[..., year, :, year, :] = loading[..., year, :, :]
+    return blocks.reshape(*lead, t * d, t * d)
 
 
 @dataclass(frozen=True)
@@ -201,12 +201,12 @@ class NormalScores:
     @property
     def vanishing(self) -> tuple[tuple[int, Ints], ...]:
         """Per effect and year, its standard deviation and what has no effect without it, as elements of xi."""
-        place, out, years = self._parts(np.arange(self.size)), [], self.design.periods
+        place, terms, years = self._parts(np.arange(self.size)), [], self.design.periods
         for effect in self.design.effects:
             named = [place.get(f"{effect.name}.{p.name}", np.zeros(0, np.int64)) for p in effect.parameters]
             of_year = [np.concatenate([part.reshape(years, -1)[t] for part in named]) for t in range(years)]
-            out += [(int(elements[0]), elements[1:]) for elements in of_year]
-        return tuple(out)
+            terms += [(int(elements[0]), elements[1:]) for elements in of_year]
+        return tuple(terms)
 
     def values(self, xi: Floats) -> tuple[Floats, Floats]:
         """Return the numbers at xi (..., size), joined, and the derivative of each with respect to its own xi."""
@@ -225,8 +225,8 @@ class NormalScores:
         d, t, values = len(design.measures), design.periods, {}
         for effect in design.effects:
             for p in effect.parameters:
-                own = part.get(name := f"{effect.name}.{p.name}", numbers[..., :0])
-                values[name] = p.prior.value(own.reshape(*lead, t, p.prior.count(d)), d)
+                scalars = part.get(name := f"{effect.name}.{p.name}", numbers[..., :0])
+                values[name] = p.prior.value(scalars.reshape(*lead, t, p.prior.count(d)), d)
         slope = np.ones((*lead, *design.linked.shape), dtype=numbers.dtype)
         extra, kappa = np.zeros_like(slope), None
         if "tau" in part:

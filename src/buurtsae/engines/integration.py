@@ -185,9 +185,9 @@ def curvature(z: Floats, log_p: Floats, weights: Floats) -> Floats:
     counts = np.sqrt(weights) / np.sqrt(weights).mean()
     ridge = np.repeat([1e-3, len(row)], [1 + p, len(row)])  # constant and slope are free, unless values are too few
     departure = log_p - log_p.max() + 0.5 * (z**2).sum(axis=1)
-    found = np.linalg.solve((x.T * counts) @ x + np.diag(ridge), x.T @ (counts * departure))[1 + p :]
+    solution = np.linalg.solve((x.T * counts) @ x + np.diag(ridge), x.T @ (counts * departure))[1 + p :]
     h = np.eye(p)
-    h[row, column] += found
+    h[row, column] += solution
     values, vectors = np.linalg.eigh(h, UPLO="U")
     return np.asarray((vectors * np.clip(values, *CURVED)) @ vectors.T)
 
@@ -284,12 +284,12 @@ def integrate(
         work = each(lambda place: look(*place) if look else target.log_posterior(place[1]), places)
         log_p = np.append(log_p, np.fromiter(bar.track(work, "hyperparameters", n), float, n))
         total = float(np.logaddexp.reduce(log_p - mixture))  # the integral of p: weights over it sum to 1
-        found = Integration(xi, *psis(log_p - mixture))
-        if found.effective >= enough and stage > 0:
+        weighed = Integration(xi, *psis(log_p - mixture))
+        if weighed.effective >= enough and stage > 0:
             break
-        goal = enough * len(xi) / found.effective  # values there will be, if more are as good as these
-        latest = first.learnt(xi, log_p, found.weights)
-    return found
+        goal = enough * len(xi) / weighed.effective  # values there will be, if more are as good as these
+        latest = first.learnt(xi, log_p, weighed.weights)
+    return weighed
 
 
 def mode(target: Target, bar: Progress) -> Floats:
@@ -310,15 +310,15 @@ def mode(target: Target, bar: Progress) -> Floats:
     start = np.zeros(target.size)
     # a thousandth of a unit of log density is far less than proposals need
     options = {"maxcor": 30, "maxiter": 500, "ftol": 1e-3 / max(abs(target.log_posterior(start)), 1.0), "gtol": 1e-3}
-    found = minimize(downhill, start, jac=True, method="L-BFGS-B", options=options)
-    if not np.isfinite(found.fun) or (target.exact_gradient and not found.success):
+    optimum = minimize(downhill, start, jac=True, method="L-BFGS-B", options=options)
+    if not np.isfinite(optimum.fun) or (target.exact_gradient and not optimum.success):
         raise ModelError(
             "the mode of the hyperparameters was not found",
-            f"{found.message} after {found.nit} steps",
+            f"{optimum.message} after {optimum.nit} steps",
             "convergence",
             "look at the direct estimates and their variances; --engine nuts does not need a mode",
         )
-    return np.asarray(found.x)
+    return np.asarray(optimum.x)
 
 
 def _around(at: Floats, target: Target, each: Map, bar: Progress) -> Proposal:

@@ -76,8 +76,8 @@ def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -
         bar.step("prepare (the first fit on a machine compiles for some 15 s)")
         marginal = _marginal(design)
         early = Early(marginal, seed, options.draws)
-        found = integrate(marginal, seed, options.hyperparameters or _enough(marginal), pool.map, bar, early.look)
-        return _draw(early, found, pool.map, bar)
+        weighed = integrate(marginal, seed, options.hyperparameters or _enough(marginal), pool.map, bar, early.look)
+        return _draw(early, weighed, pool.map, bar)
 
 
 def _marginal(design: Design) -> Marginal:
@@ -116,11 +116,11 @@ class Early:
 
     def look(self, k: int, xi: Floats, share: Share) -> float:
         """Return log p(xi | y) and keep as many draws as its weight may need, and some more."""
-        found = self.marginal.posterior(xi)
-        if (pairs := SPARE * self.n / 2 * share(found.log_density)) > RARE:
-            scores, border, factor = self._drawn(found, [self.seed, 3, k], 2 * int(np.ceil(pairs)) - 1)
+        posterior = self.marginal.posterior(xi)
+        if (pairs := SPARE * self.n / 2 * share(posterior.log_density)) > RARE:
+            scores, border, factor = self._drawn(posterior, [self.seed, 3, k], 2 * int(np.ceil(pairs)) - 1)
             self.made[k] = scores.astype(np.float32), border, factor  # more than are needed, in half the memory
-        return found.log_density
+        return posterior.log_density
 
     def take(self, k: int, xi: Floats, count: int) -> tuple[Floats, Floats, Floats | None]:
         """Return so many draws given value k at xi: those that were kept, and what they lack."""
@@ -135,20 +135,20 @@ class Early:
         scores, border = (balanced(v[0], v[1:count] - v[0]) for v in (scores, border))
         return scores, border, factor
 
-    def _drawn(self, found: Posterior, stream: list[int], count: int) -> tuple[Floats, Floats, Floats | None]:
-        scores, border = found.given.draw(np.random.default_rng(stream), count)
+    def _drawn(self, posterior: Posterior, stream: list[int], count: int) -> tuple[Floats, Floats, Floats | None]:
+        scores, border = posterior.given.draw(np.random.default_rng(stream), count)
         # sites that are groups of buurten come after these
-        return scores[:, : len(self.marginal.design.areas)], border, found.factor
+        return scores[:, : len(self.marginal.design.areas)], border, posterior.factor
 
 
-def _draw(early: Early, found: Integration, each: Map, bar: Progress) -> Draws:
+def _draw(early: Early, weighed: Integration, each: Map, bar: Progress) -> Draws:
     """Draw scores, coefficients and offsets given the hyperparameters, in a random order."""
     marginal, seed, n = early.marginal, early.seed, early.n
     design = marginal.design
-    rng, hyper = np.random.default_rng([seed, 2]), marginal.scores.hyper(found.xi)
+    rng, hyper = np.random.default_rng([seed, 2]), marginal.scores.hyper(weighed.xi)
     values = hyper.columns()
-    values = values - found.weights @ values
-    count = 2 * cube(found.weights, np.hstack([values, values**2]), n // 2, rng)
+    values = values - weighed.weights @ values
+    count = 2 * cube(weighed.weights, np.hstack([values, values**2]), n // 2, rng)
     used = np.flatnonzero(count)
     at = np.split(rng.permutation(n), np.cumsum(count[used])[:-1])
     mean, sd = design.coefficient_priors
@@ -158,7 +158,7 @@ def _draw(early: Early, found: Integration, each: Map, bar: Progress) -> Draws:
 
     def one(k: int) -> Floats | None:
         place = at[k]
-        eta[place], border, factor = early.take(int(used[k]), found.xi[used[k]], len(place))
+        eta[place], border, factor = early.take(int(used[k]), weighed.xi[used[k]], len(place))
         beta[place] = mean[:, None] + sd[:, None] * border[:, : beta[0].size].reshape(len(place), *beta.shape[1:])
         start = beta[0].size
         for q, link in enumerate(links):
@@ -177,8 +177,8 @@ def _draw(early: Early, found: Integration, each: Map, bar: Progress) -> Draws:
         raw["lambda"], raw["tau"] = hyper.slope[value][:, linked], hyper.extra[value][:, linked]
     if hyper.kappa is not None:
         raw["kappa"] = hyper.kappa[value]
-    effective = found.effective if marginal.size else float(n)  # without hyperparameters the draws are exact
-    certificate = Certificate(found.khat, len(found.weights), effective)
+    effective = weighed.effective if marginal.size else float(n)  # without hyperparameters the draws are exact
+    certificate = Certificate(weighed.khat, len(weighed.weights), effective)
     shaped, of_effects = in_chains(raw), in_chains({name: v[value] for name, v in hyper.values.items()})
     if hyper.kappa is not None:
         shaped["factor"] = np.where(design.observed, factors, 1.0)[None, None]  # its posterior mean

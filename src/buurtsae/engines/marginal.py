@@ -72,11 +72,11 @@ class Marginal:
             Of counts, which are not Gaussian, whatever it is wanted for.
         """
         if (design.size is not None) > cls.counts:
-            got, hint = (
+            outcome, hint = (
                 type(design.model.outcome).__name__,
                 "leave-out errors, contributions and plans are not for counts",
             )
-            raise ModelError("the outcome is not Gaussian", got, "direct estimates with variances", hint)
+            raise ModelError("the outcome is not Gaussian", outcome, "direct estimates with variances", hint)
         mean, sd = design.coefficient_priors
         x, offset = design.sites @ (design.x * sd), design.sites @ (design.x @ mean)
         latent = field(structures(design), x, offset, design.y.shape[-1])
@@ -108,8 +108,8 @@ class Marginal:
 
     def posterior(self, xi: Floats) -> Posterior:
         """Return log p(xi | y) and what follows from xi."""
-        given = self.conditional(self.scores.hyper(xi))
-        return Posterior(given.log_likelihood - 0.5 * float(xi @ xi), given)
+        conditional = self.conditional(self.scores.hyper(xi))
+        return Posterior(conditional.log_likelihood - 0.5 * float(xi @ xi), conditional)
 
     def log_posterior(self, xi: Floats) -> float:
         """Return log p(xi | y) up to a constant."""
@@ -118,11 +118,11 @@ class Marginal:
     def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
         """Return log p(xi | y) up to a constant, and its gradient."""
         hyper = self.scores.hyper(xi)
-        found = self.conditional(hyper)
-        by_loading = found.gradient
-        by_slope, by_extra = self.observations.gradient(found, hyper.slope, hyper.extra)
+        conditional = self.conditional(hyper)
+        by_loading = conditional.gradient
+        by_slope, by_extra = self.observations.gradient(conditional, hyper.slope, hyper.extra)
         parts = (by_loading.terms, by_loading.loose, *by_loading.strengths, by_slope, by_extra)
-        return found.log_likelihood - 0.5 * float(xi @ xi), self.chained(xi, parts)
+        return conditional.log_likelihood - 0.5 * float(xi @ xi), self.chained(xi, parts)
 
     def chained(self, xi: Floats, parts: Sequence[Floats]) -> Floats:
         """Return the gradient of log p(xi | y) from derivatives by what `NormalScores.jacobian` differentiates."""

@@ -119,12 +119,12 @@ class Observations:
         lp = slope[:, None, :, None] * p
         source, dim = np.nonzero(design.linked)
         sd = self._alpha[1]
-        own = p[source[:, None], :, dim[:, None], dim[None, :]] * (source[:, None] == source)[:, :, None]
+        of_offsets = p[source[:, None], :, dim[:, None], dim[None, :]] * (source[:, None] == source)[:, :, None]
         return Local(
             w=(lp * slope[:, None, None, :]).sum(axis=0),
             b=np.einsum("sd,snd->nd", slope, pr),
             cross=np.moveaxis(lp[source, :, :, dim], 0, 2) * sd,
-            own=np.moveaxis(own * (sd[:, None] * sd)[:, :, None], 2, 0),
+            own=np.moveaxis(of_offsets * (sd[:, None] * sd)[:, :, None], 2, 0),
             linear=np.moveaxis(pr[source, :, dim], 0, 1) * sd,
             constant=constant,
         )
@@ -149,9 +149,9 @@ class Observations:
         sd = self._alpha[1]
         width = design.y.shape[-1]
         for s in np.unique(source):
-            own = np.flatnonzero(source == s)
+            links_of = np.flatnonzero(source == s)
             place = np.zeros((width, len(source)))
-            place[dim[own], own] = sd[own]  # alpha_s = place @ alpha
+            place[dim[links_of], links_of] = sd[links_of]  # alpha_s = place @ alpha
             lam = slope[s]
             r = residual[s] - lam * q.mean - place @ q.alpha
             cov_e_alpha = q.with_alpha @ place.T
@@ -162,6 +162,6 @@ class Observations:
             first = np.einsum("nde,ne->nd", p[s], r) * deviation + np.einsum("nde,ned->nd", p[s], r_e)
             second = r_r + r[:, :, None] * r[:, None, :]
             spread = np.einsum("nde,nef,nfd->nd", p[s], second, p[s], optimize=True) - np.einsum("ndd->nd", p[s])
-            of_slope[s, dim[own]] = first.sum(axis=0)[dim[own]]
-            of_extra[s, dim[own]] = extra[s, dim[own]] * spread.sum(axis=0)[dim[own]]
+            of_slope[s, dim[links_of]] = first.sum(axis=0)[dim[links_of]]
+            of_extra[s, dim[links_of]] = extra[s, dim[links_of]] * spread.sum(axis=0)[dim[links_of]]
         return of_slope, of_extra

@@ -72,7 +72,7 @@ def balanced(mean: Floats, deviations: Floats) -> Floats:
     n = 1 + len(deviations)
     k = np.arange(1, n).reshape(-1, *[1] * mean.ndim)
     each = deviations / np.sqrt(k * (k + 1))  # 1 of it to draws up to k, -k of it to the next
-    out = np.zeros((n, *mean.shape))
-    out[:-1] = np.cumsum(each[::-1], axis=0)[::-1]
-    out[1:] -= k * each
-    return mean + np.sqrt(n / (n - 1)) * out
+    mean_free = np.zeros((n, *mean.shape))
+    mean_free[:-1] = np.cumsum(each[::-1], axis=0)[::-1]
+    mean_free[1:] -= k * each
+    return mean + np.sqrt(n / (n - 1)) * mean_free

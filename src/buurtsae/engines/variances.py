@@ -116,10 +116,10 @@ class Uncertain:
         eye = np.eye(g.shape[-1])
         columns = 0.5 * (gu[..., None] * eye + g * u[..., None, :])  # C_d u
         pg = p @ g
-        own, m = p * g, u[..., :, None] * g * u[..., None, :]
-        trace = own.sum(axis=-1)
+        weighted, m = p * g, u[..., :, None] * g * u[..., None, :]
+        trace = weighted.sum(axis=-1)
         f_hh = columns.swapaxes(-1, -2) @ p @ columns
-        f_hh += 0.25 * (own - m + (trace - u * gu)[..., None] * eye)
+        f_hh += 0.25 * (weighted - m + (trace - u * gu)[..., None] * eye)
         f_hh -= 0.25 * (pg * pg.swapaxes(-1, -2) + p * (g @ pg))
         # the variance within the buurt, and the prior of h
         kappa = np.where(seen, hyper.kappa[:, None], 1.0)

@@ -158,10 +158,10 @@ class Conditional:
     def predictor(self, z: Floats, border: Floats) -> Floats:
         """Return m - m0, shape (K, D), of a field (nodes, D) and a border (nb,)."""
         f = self.field
-        out = f.x @ border[: f.x.shape[1] * f.width].reshape(-1, f.width)
+        total = f.x @ border[: f.x.shape[1] * f.width].reshape(-1, f.width)
         for c, sees in zip(self.loadings.terms, f.sees, strict=True):
-            out = out + (sees @ z) @ c.T
-        return np.asarray(out)
+            total = total + (sees @ z) @ c.T
+        return np.asarray(total)
 
     @property
     def alpha(self) -> Floats:
@@ -237,7 +237,7 @@ class Conditional:
 
     def _by_strengths(self) -> tuple[Floats, ...]:
         """Derivatives of the log-likelihood with respect to the strengths of structures that vary."""
-        field, d, out = self.field, self.field.width, list[Floats]()
+        field, d, derivatives = self.field, self.field.width, list[Floats]()
         if not field.varying:
             return ()
         blocks = np.einsum("edd->ed", self._inverse)
@@ -251,8 +251,8 @@ class Conditional:
                     c = columns[effect.nodes]
                     turned = (part @ c.reshape(len(c), d * c.shape[2])).reshape(c.shape)
                     expected[k] += sign * np.einsum("ndc,ndc->d", c, turned)
-            out.append(0.5 * (effect.traces(strengths) - expected))
-        return tuple(out)
+            derivatives.append(0.5 * (effect.traces(strengths) - expected))
+        return tuple(derivatives)
 
     @lazy
     def scores(self) -> Scores:

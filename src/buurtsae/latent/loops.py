@@ -145,7 +145,7 @@ def scores(
     n_sites, d = b.shape
     n, p, n_alpha = z.shape[2], x.shape[1], cross.shape[2]
     start, node, node_term, weight = seen
-    out, m, v, right = np.empty((n, n_sites, d)), np.empty((d, n)), np.empty((d, n)), np.empty(n)
+    drawn, m, v, right = np.empty((n, n_sites, d)), np.empty((d, n)), np.empty((d, n)), np.empty(n)
     for s in range(n_sites):
         m[:] = 0.0
         for q in range(p):
@@ -176,8 +176,8 @@ def scores(
                 for k in range(n):
                     m[i, k] += root[s, i, j] * v[j, k]
             for k in range(n):
-                out[k, s, i] = offset[s] + m[i, k]
-    return out
+                drawn[k, s, i] = offset[s] + m[i, k]
+    return drawn
 
 
 @jit
@@ -193,7 +193,7 @@ def covariances(
     n_terms, k = len(terms), u_a.shape[2]
     m_m, m_z = np.empty((n, d, d)), np.empty((n_terms, n, d, d))
     m_b, z_b = x_b.copy(), np.zeros((n_terms, n, d, nb))
-    z_a, m_a, own = np.empty((n_terms, d, k)), np.empty((d, k)), np.empty((n_terms, n_terms, d, d))
+    z_a, m_a, at_nodes = np.empty((n_terms, d, k)), np.empty((d, k)), np.empty((n_terms, n_terms, d, d))
     work, turned = np.empty((d, d)), np.empty((n_terms, d, d))
     for t in range(n_terms):
         put(terms[t].T, turned[t])
@@ -202,7 +202,7 @@ def covariances(
     is_diagonal = np.zeros(len(blocks), np.bool_)
     is_diagonal[diagonal] = True
     for s in range(n):
-        z_a[:], m_a[:], own[:] = 0.0, 0.0, 0.0
+        z_a[:], m_a[:], at_nodes[:] = 0.0, 0.0, 0.0
         for q in range(start[s], start[s + 1]):
             t, f, at = node_term[q], node_weight[q], node[q]
             for i in range(d):
@@ -213,9 +213,9 @@ def covariances(
             twice = t != u or not is_diagonal[e]
             for i in range(d):
                 for j in range(d):
-                    own[t, u, i, j] += f * blocks[e, i, j]
+                    at_nodes[t, u, i, j] += f * blocks[e, i, j]
                     if twice:
-                        own[u, t, j, i] += f * blocks[e, i, j]
+                        at_nodes[u, t, j, i] += f * blocks[e, i, j]
         for i in range(d):
             for t in range(n_terms):
                 for j in range(d):
@@ -231,7 +231,7 @@ def covariances(
                     value = _inner(m_b[s, i], z_b[t, s, j]) - _inner(m_a[i], z_a[t, j])
                     for u in range(n_terms):
                         for q in range(d):
-                            value += terms[u, i, q] * own[u, t, q, j]
+                            value += terms[u, i, q] * at_nodes[u, t, q, j]
                     m_z[t, s, i, j] = value
             _product(m_z[t, s], turned[t], work)
             for i in range(d):

@@ -120,9 +120,9 @@ class Provenance:
     @property
     def notes(self) -> list[Note]:
         """What an analyst must know about it."""
-        out = []
+        notes = []
         if self.modelled:
-            out.append(
+            notes.append(
                 Note(
                     "covariate {name} ({source}) was itself estimated by a model, from surveys and registers: "
                     "agreement of the estimates with it is no independent evidence, and its errors enter them",
@@ -132,7 +132,7 @@ class Provenance:
                 )
             )  # fmt: skip
         if self.sensitive:
-            out.append(
+            notes.append(
                 Note(
                     "covariate {name} is about origin, used because the model says so: its coefficient is an "
                     "association between buurten and says nothing about persons",
@@ -142,14 +142,14 @@ class Provenance:
                 )
             )
         if self.imputed:
-            out.append(
+            notes.append(
                 Note(
                     "covariate {name} imputed by the median in {n} buurten: {codes}",
                     "kenmerk {name} ontbreekt in {n} buurten en is daar vervangen door de mediaan: {codes}",
                     name=self.name, n=len(self.imputed), codes=self.imputed,
                 )
             )  # fmt: skip
-        return out
+        return notes
 
     def record(self) -> dict[str, Any]:
         """Return it as a row for a report."""
@@ -197,17 +197,17 @@ def prepare(
     table : DataFrame, shape (N, len(names))
     provenance : tuple of Provenance
     """
-    said = {c.name: c for c in declared}
-    if unused := sorted(set(said) - set(names)):
+    declaration = {c.name: c for c in declared}
+    if unused := sorted(set(declaration) - set(names)):
         problems.add(
             "covariates are described but not in the formula", shown(unused), shown(names), "add or remove", ModelError
         )
     table, provenance = pd.DataFrame(index=areas.codes), []
     for name in names:
-        found = _one(said.get(name, Covariate(name)), name in grouped, policy, areas, problems)
-        if found is not None:
-            table[name] = found[0]
-            provenance.append(found[1])
+        column = _one(declaration.get(name, Covariate(name)), name in grouped, policy, areas, problems)
+        if column is not None:
+            table[name] = column[0]
+            provenance.append(column[1])
     return table, tuple(provenance)
 
 
@@ -254,8 +254,8 @@ def _one(
     around = areas.parents(areas.parent(areas.base))
     median = seen.groupby(around).transform("median").fillna(seen.median())
     if category and seen.notna().any():  # 1 or 2, not 1.5
-        own = np.sort(seen.dropna().unique())
-        median = pd.Series(own[np.searchsorted(own, median, side="right") - 1], index=median.index)
+        categories = np.sort(seen.dropna().unique())
+        median = pd.Series(categories[np.searchsorted(categories, median, side="right") - 1], index=median.index)
     values = values.where(~missing, median)
     mean, sd = float(values[live].mean()), float(values[live].std(ddof=0))
     if not sd > 0:

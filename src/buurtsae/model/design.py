@@ -133,16 +133,16 @@ class Design:
         graphs = {id(term.neighbours): term.neighbours for term in self.model.terms if term.neighbours}
         for graph in graphs.values():
             for part in graph.icar.constrained:
-                own = graph.icar.component == part
-                if absent := [d for d, any_ in zip(self.columns, seen[own].any(axis=0), strict=True) if not any_]:
+                among = graph.icar.component == part
+                if absent := [d for d, any_ in zip(self.columns, seen[among].any(axis=0), strict=True) if not any_]:
                     notes.append(
                         Note(
                             "a part of the graph of {n} buurten ({codes}) has no direct estimate of {measures}: its "
                             "level is that of the model, with the prior's uncertainty",
                             "een los deel van de burengraaf, van {n} buurten ({codes}), heeft geen directe schatting "
                             "van {measures}: het niveau komt daar van het model, met de onzekerheid van de prior",
-                            n=int(own.sum()), measures=absent,
-                            codes=[a for a, inside in zip(self.areas, own, strict=True) if inside],
+                            n=int(among.sum()), measures=absent,
+                            codes=[a for a, inside in zip(self.areas, among, strict=True) if inside],
                         )
                     )  # fmt: skip
         return notes
@@ -336,11 +336,11 @@ def _references(direct: DirectEstimates) -> list[tuple[int, int]]:
     """Reference source and measure of each column."""
     if not direct.years:
         return [(int(s), d) for d, s in enumerate(direct.reference)]
-    out = []
+    pairs = []
     for year in direct.years:
         of_year = [s for s, source in enumerate(direct.sources) if source.year == year]
-        out += [(of_year[s], d) for d, s in enumerate(direct.of_year(year).reference)]
-    return out
+        pairs += [(of_year[s], d) for d, s in enumerate(direct.of_year(year).reference)]
+    return pairs
 
 
 def _observations(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats]:

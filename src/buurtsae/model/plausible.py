@@ -68,13 +68,16 @@ def within(column: pd.Series) -> Finding:
     if outside.empty or not (limits or PERCENTAGE.match(name)):
         return None
     where = "{values:g} in {n} buurten ({codes})"
-    got = Note(where, where, values=list(outside), n=len(outside), codes=list(outside.index))
+    outside_where = Note(where, where, values=list(outside), n=len(outside), codes=list(outside.index))
     if limits and entry:
         return DataError(
-            f"{name} lies outside its range", got, f"{low:g} to {high:g}: {entry[1].unit}", "correct these cells"
+            f"{name} lies outside its range",
+            outside_where,
+            f"{low:g} to {high:g}: {entry[1].unit}",
+            "correct these cells",
         )
     return Note(
         "{name} sounds like a percentage and lies outside 0-100: {got}",
         "{name} klinkt als een percentage en ligt buiten 0-100: {got}",
-        name=name, got=got,
+        name=name, got=outside_where,
     )  # fmt: skip

@@ -66,10 +66,10 @@ class Checked(Listed):
         if "high" in values and not values["low"] < values["high"]:
             bad.append("high")
         if bad:
-            got = ", ".join(f"{k} = {values[k]}" for k in bad)
+            wrong = ", ".join(f"{k} = {values[k]}" for k in bad)
             raise ModelError(
                 f"the prior {type(self).__name__} has impossible parameters",
-                got,
+                wrong,
                 f"at most {LARGEST:g}; scales and shapes at least {SMALLEST:g}; alpha between 0 and 1; low below high",
                 "correct the prior",
             )

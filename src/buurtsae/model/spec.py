@@ -208,9 +208,9 @@ def missing(what: Missing) -> Note:
 def _described(c: Covariate) -> Note:
     flags = {"modelled": Note("modelled", "zelf gemodelleerd"), "sensitive": Note("sensitive", "gevoelig")}
     absent = Note("missing: {what}", "ontbrekend: {what}", what=_MISSING[c.missing]) if c.missing else None
-    said = [Note(text, text) for text in (c.transform if c.transform != "none" else "", c.source) if text]
-    said += [*([absent] if absent else []), *(note for name, note in flags.items() if getattr(c, name))]
-    return Note.joined(said, ", ") if said else Note("as it is", "zoals het is")
+    parts = [Note(text, text) for text in (c.transform if c.transform != "none" else "", c.source) if text]
+    parts += [*([absent] if absent else []), *(note for name, note in flags.items() if getattr(c, name))]
+    return Note.joined(parts, ", ") if parts else Note("as it is", "zoals het is")
 
 
 _COUNTS = [Note("Area-level model of counts", "Gebiedsmodel van aantallen")]
