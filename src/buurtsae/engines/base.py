@@ -175,8 +175,8 @@ class Fit:
         done = f"Fit by {self.engine} in {self.seconds:.0f} s, seed {self.seed}: {self.draws!r}"
         if self.draws.certificate is not None:
             return done
-        c = self.convergence
-        return f"{done}; R-hat at most {c['rhat'].max():.3f}, bulk ESS at least {c['ess_bulk'].min():.0f}"
+        table = self.convergence
+        return f"{done}; R-hat at most {table['rhat'].max():.3f}, bulk ESS at least {table['ess_bulk'].min():.0f}"
 
 
 def engine_options(engine: str, options: Mapping[str, Any]) -> Any:
@@ -192,18 +192,18 @@ def engine_options(engine: str, options: Mapping[str, Any]) -> Any:
     if engine not in ENGINES:
         raise ModelError("the engine is unknown", cut(repr(engine)), ", ".join(ENGINES), "choose one of these")
     kind, problems = import_module(ENGINES[engine]).Options, Problems()
-    known = [f.name for f in fields(kind)]
+    known = [option.name for option in fields(kind)]
     if unknown := sorted(set(options) - set(known)):
         problems.add(
             f"engine {engine} has no such option", shown(unknown), ", ".join(known), "correct the name", ModelError
         )
     made = None
     try:
-        made = TypeAdapter(kind).validate_python({k: v for k, v in options.items() if k in known})
+        made = TypeAdapter(kind).validate_python({name: value for name, value in options.items() if name in known})
     except ValidationError as error:
-        for e in error.errors():
-            what = f"option {'.'.join(map(str, e['loc']))} of engine {engine} is impossible"
-            problems.add(what, cut(repr(e["input"])), e["msg"], "correct it", ModelError)
+        for detail in error.errors():
+            what = f"option {'.'.join(map(str, detail['loc']))} of engine {engine} is impossible"
+            problems.add(what, cut(repr(detail["input"])), detail["msg"], "correct it", ModelError)
     problems.raise_if_any()
     return made
 

@@ -58,9 +58,9 @@ class Hyper:
             slope[design.linked], extra[design.linked] = reported["lambda"], reported["tau"]
         values = {}
         for effect in design.effects:
-            for p in effect.parameters:
-                name = f"{effect.name}.{p.name}"
-                if len(p.dims) == 1:
+            for parameter in effect.parameters:
+                name = f"{effect.name}.{parameter.name}"
+                if len(parameter.dims) == 1:
                     values[name] = reported[name].reshape(t, d)
                 else:
                     matrix = reported.get(name, np.ones((t, 1, 1))).reshape(t, d, d)
@@ -70,18 +70,23 @@ class Hyper:
     def select(self, sources: Sequence[int], kept: Sequence[int]) -> Hyper:
         """Return what belongs to some of the sources and measures, of one period."""
         square, values = np.ix_([0], kept, kept), dict[str, Any]()
-        for name, v in self.values.items():
-            matrix = v.ndim == 3
-            values[name] = np.asarray(np.linalg.cholesky((v @ v.swapaxes(1, 2))[square])) if matrix else v[:, kept]
+        for name, value in self.values.items():
+            matrix = value.ndim == 3
+            values[name] = (
+                np.asarray(np.linalg.cholesky((value @ value.swapaxes(1, 2))[square])) if matrix else value[:, kept]
+            )
         part = np.ix_(sources, kept)
         return Hyper(values, self.slope[part], self.extra[part])
 
     def columns(self) -> Floats:
         """Return draws as a table (draws, q): correlations in the place of roots, nothing twice, no constants."""
         draws = len(self.slope)
-        vectors = sorted((n for n, v in self.values.items() if v.ndim == 3), key=lambda n: not n.endswith(".sigma"))
+        vectors = sorted(
+            (name for name, value in self.values.items() if value.ndim == 3),
+            key=lambda name: not name.endswith(".sigma"),
+        )
         parts = [
-            *(self.values[n] for n in vectors),
+            *(self.values[name] for name in vectors),
             self.slope,
             self.extra,
             *([] if self.kappa is None else [self.kappa]),
@@ -100,15 +105,18 @@ class Hyper:
         """
         lead = self.slope.shape[:-2]
         of_effect = [
-            {p.name: self.values[f"{effect.name}.{p.name}"] for p in effect.parameters} for effect in design.effects
+            {parameter.name: self.values[f"{effect.name}.{parameter.name}"] for parameter in effect.parameters}
+            for effect in design.effects
         ]
         pairs = list(zip(design.effects, of_effect, strict=True))
-        terms = [_by_column(e.loading(v)) for e, v in pairs if e.structure is not None]
-        loose = [_by_column(e.loose(v)) for e, v in pairs if e.loose is not None]
+        terms = [_by_column(term.loading(value)) for term, value in pairs if term.structure is not None]
+        loose = [_by_column(term.loose(value)) for term, value in pairs if term.loose is not None]
         strengths = tuple(
-            np.stack([_row(s, self.slope.dtype, v["sigma"].shape) for s in e.strengths(v)], axis=-2)
-            for e, v in pairs
-            if e.strengths is not None
+            np.stack(
+                [_row(strength, self.slope.dtype, value["sigma"].shape) for strength in term.strengths(value)], axis=-2
+            )
+            for term, value in pairs
+            if term.strengths is not None
         )
         if design.grouped:
             terms, loose = terms + loose, []
@@ -186,34 +194,40 @@ class NormalScores:
     @property
     def size(self) -> int:
         """Number of hyperparameters."""
-        return sum(n.size for n in self.numbers)
+        return sum(part.size for part in self.numbers)
 
     @property
     def names(self) -> tuple[str, ...]:
         """A name for each element of xi."""
-        return tuple(f"{n.name}[{k}]" if n.size > 1 else n.name for n in self.numbers for k in range(n.size))
+        return tuple(
+            f"{part.name}[{k}]" if part.size > 1 else part.name for part in self.numbers for k in range(part.size)
+        )
 
     def _parts(self, of_xi: Any) -> dict[str, Any]:
         """What belongs to each name of an array (..., size)."""
-        ends = np.cumsum([n.size for n in self.numbers])
-        return {n.name: of_xi[..., end - n.size : end] for n, end in zip(self.numbers, ends, strict=True)}
+        ends = np.cumsum([part.size for part in self.numbers])
+        return {part.name: of_xi[..., end - part.size : end] for part, end in zip(self.numbers, ends, strict=True)}
 
     @property
     def vanishing(self) -> tuple[tuple[int, Ints], ...]:
         """Per effect and year, its standard deviation and what has no effect without it, as elements of xi."""
         place, terms, years = self._parts(np.arange(self.size)), [], self.design.periods
         for effect in self.design.effects:
-            named = [place.get(f"{effect.name}.{p.name}", np.zeros(0, np.int64)) for p in effect.parameters]
+            named = [
+                place.get(f"{effect.name}.{parameter.name}", np.zeros(0, np.int64)) for parameter in effect.parameters
+            ]
             of_year = [np.concatenate([part.reshape(years, -1)[t] for part in named]) for t in range(years)]
             terms += [(int(elements[0]), elements[1:]) for elements in of_year]
         return tuple(terms)
 
     def values(self, xi: Floats) -> tuple[Floats, Floats]:
         """Return the numbers at xi (..., size), joined, and the derivative of each with respect to its own xi."""
-        pairs = [n.quantile(part) for n, part in zip(self.numbers, self._parts(xi).values(), strict=True)]
+        pairs = [number.quantile(part) for number, part in zip(self.numbers, self._parts(xi).values(), strict=True)]
         if not pairs:
             return np.zeros(xi.shape), np.zeros(xi.shape)
-        return np.concatenate([v for v, _ in pairs], axis=-1), np.concatenate([s for _, s in pairs], axis=-1)
+        return np.concatenate([value for value, _ in pairs], axis=-1), np.concatenate(
+            [slope for _, slope in pairs], axis=-1
+        )
 
     def hyper(self, xi: Floats) -> Hyper:
         """Return the hyperparameters at xi, shape (..., size)."""
@@ -224,9 +238,9 @@ class NormalScores:
         design, lead, part = self.design, numbers.shape[:-1], self._parts(numbers)
         d, t, values = len(design.measures), design.periods, {}
         for effect in design.effects:
-            for p in effect.parameters:
-                scalars = part.get(name := f"{effect.name}.{p.name}", numbers[..., :0])
-                values[name] = p.prior.value(scalars.reshape(*lead, t, p.prior.count(d)), d)
+            for parameter in effect.parameters:
+                scalars = part.get(name := f"{effect.name}.{parameter.name}", numbers[..., :0])
+                values[name] = parameter.prior.value(scalars.reshape(*lead, t, parameter.prior.count(d)), d)
         slope = np.ones((*lead, *design.linked.shape), dtype=numbers.dtype)
         extra, kappa = np.zeros_like(slope), None
         if "tau" in part:
@@ -247,7 +261,7 @@ class NormalScores:
         loadings = hyper.loadings(self.design)
         parts = [loadings.terms, loadings.loose, *loadings.strengths, hyper.slope, hyper.extra]
         parts += [] if hyper.kappa is None else [hyper.kappa]
-        return tuple(slopes.reshape(-1, *[1] * (p.ndim - 1)) * np.imag(p) / step for p in parts)
+        return tuple(slopes.reshape(-1, *[1] * (part.ndim - 1)) * np.imag(part) / step for part in parts)
 
 
 def _by_year(prior: Any, years: int) -> Callable[[Floats], tuple[Floats, Floats]]:

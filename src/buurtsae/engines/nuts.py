@@ -143,7 +143,9 @@ def build(design: Design) -> pm.Model:
     with pm.Model() as model:
         y = pm.Data("y", design.y)
         beta = pm.Normal("beta", mean[:, None], sd[:, None], shape=(len(mean), width))
-        eta = pm.Deterministic("eta", pt.dot(design.x, beta) + sum(_effect(e, design, pm, pt) for e in design.effects))
+        eta = pm.Deterministic(
+            "eta", pt.dot(design.x, beta) + sum(_effect(effect, design, pm, pt) for effect in design.effects)
+        )
         score = _at_sites(design, eta, pt)
         if isinstance(outcome := design.model.outcome, Count):
             assert design.size is not None
@@ -200,9 +202,14 @@ def _effect(effect: Effect, design: Design, pm: Any, pt: Any) -> Any:
     d, by_year, fields = len(design.measures), list[dict[str, Any]](), []
     for t in range(design.periods):
         year = f"_{design.years[t]}" if design.years else ""
-        by_year.append({p.name: p.prior.pymc(f"{effect.name}.{p.name}{year}", d) for p in effect.parameters})
-    for p in effect.parameters:
-        pm.Deterministic(f"{effect.name}.{p.name}", pt.stack([values[p.name] for values in by_year]))
+        by_year.append(
+            {
+                parameter.name: parameter.prior.pymc(f"{effect.name}.{parameter.name}{year}", d)
+                for parameter in effect.parameters
+            }
+        )
+    for parameter in effect.parameters:
+        pm.Deterministic(f"{effect.name}.{parameter.name}", pt.stack([values[parameter.name] for values in by_year]))
     for t, values in enumerate(by_year):
         total = 0.0
         if effect.structure is not None:

@@ -96,7 +96,7 @@ class Design:
 
     def __repr__(self) -> str:
         size = f"{len(self.areas)} areas x {len(self.columns)} columns, {len(self.sources)} sources"
-        return f"Design of {size}, terms {shown(e.name for e in self.effects) or 'none'}"
+        return f"Design of {size}, terms {shown(effect.name for effect in self.effects) or 'none'}"
 
     @property
     def periods(self) -> int:
@@ -113,18 +113,18 @@ class Design:
     @property
     def grouped(self) -> bool:
         """Whether unstructured effects of several areas are seen together."""
-        return self.sites.shape[0] > len(self.areas) and any(e.loose is not None for e in self.effects)
+        return self.sites.shape[0] > len(self.areas) and any(effect.loose is not None for effect in self.effects)
 
     @property
     def imputed(self) -> dict[str, tuple[str, ...]]:
         """Covariates that were filled in, and the buurten where."""
-        return {c.name: c.imputed for c in self.covariates if c.imputed}
+        return {covariate.name: covariate.imputed for covariate in self.covariates if covariate.imputed}
 
     @property
     def notes(self) -> list[Note]:
         """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
         graphs = [note for term in self.model.terms if term.neighbours for note in term.neighbours.notes]
-        used = [note for c in self.covariates for note in c.notes]
+        used = [note for covariate in self.covariates for note in covariate.notes]
         return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
 
     def _silent(self) -> list[Note]:
@@ -134,7 +134,9 @@ class Design:
         for graph in graphs.values():
             for part in graph.icar.constrained:
                 among = graph.icar.component == part
-                if absent := [d for d, any_ in zip(self.columns, seen[among].any(axis=0), strict=True) if not any_]:
+                if absent := [
+                    column for column, any_ in zip(self.columns, seen[among].any(axis=0), strict=True) if not any_
+                ]:
                     notes.append(
                         Note(
                             "a part of the graph of {n} buurten ({codes}) has no direct estimate of {measures}: its "
@@ -142,7 +144,7 @@ class Design:
                             "een los deel van de burengraaf, van {n} buurten ({codes}), heeft geen directe schatting "
                             "van {measures}: het niveau komt daar van het model, met de onzekerheid van de prior",
                             n=int(among.sum()), measures=absent,
-                            codes=[a for a, inside in zip(self.areas, among, strict=True) if inside],
+                            codes=[area for area, inside in zip(self.areas, among, strict=True) if inside],
                         )
                     )  # fmt: skip
         return notes
@@ -198,7 +200,7 @@ class Design:
     @property
     def coefficient_priors(self) -> tuple[Floats, Floats]:
         """Means and standard deviations of beta's priors, shape (P,) each."""
-        intercept = np.array([c == "Intercept" for c in self.coefficients])
+        intercept = np.array([name == "Intercept" for name in self.coefficients])
         m = self.model
         return (
             np.where(intercept, m.intercept.mean, m.coefficient.mean),
@@ -297,7 +299,7 @@ def _effects(model: AreaModel, frame: Frame, problems: Problems) -> tuple[Effect
         except BuurtsaeError as error:
             problems.collect(error)
             continue
-        if twin := next((e.name for e in effects if e.same(effect)), None):
+        if twin := next((other.name for other in effects if other.same(effect)), None):
             problems.add(
                 "two terms cannot be told apart",
                 f"{twin} and {effect.name}",
@@ -313,8 +315,10 @@ def _sites(direct: DirectEstimates) -> tuple[pd.Index, sp.csr_array]:
     """Codes of the sites, and the weights of the areas at each."""
     areas = direct.areas
     sites, weights = list(areas.codes), [sp.eye_array(len(areas.codes), format="csr")]
-    for level in sorted({s.level for s in direct.sources} - {areas.base}, key=areas.levels.index):
-        observed = sorted({c for s in direct.sources if s.level == level for c in s.codes[_seen(s)]})
+    for level in sorted({source.level for source in direct.sources} - {areas.base}, key=areas.levels.index):
+        observed = sorted(
+            {code for source in direct.sources if source.level == level for code in source.codes[_seen(source)]}
+        )
         labels, share = areas.aggregation(level)
         sites, weights = [*sites, *observed], [*weights, share[pd.Index(labels).get_indexer(observed)]]
     return pd.Index(sites), sp.csr_array(sp.vstack(weights))
@@ -328,18 +332,18 @@ def _seen(source: SourceEstimates) -> NDArray[np.bool_]:
 def _columns(direct: DirectEstimates) -> list[slice]:
     """The columns of each source: those of its year."""
     d = len(direct.subdimensions)
-    first = [direct.years.index(s.year) * d if direct.years else 0 for s in direct.sources]
+    first = [direct.years.index(source.year) * d if direct.years else 0 for source in direct.sources]
     return [slice(start, start + d) for start in first]
 
 
 def _references(direct: DirectEstimates) -> list[tuple[int, int]]:
     """Reference source and measure of each column."""
     if not direct.years:
-        return [(int(s), d) for d, s in enumerate(direct.reference)]
+        return [(int(place), d) for d, place in enumerate(direct.reference)]
     pairs = []
     for year in direct.years:
-        of_year = [s for s, source in enumerate(direct.sources) if source.year == year]
-        pairs += [(of_year[s], d) for d, s in enumerate(direct.of_year(year).reference)]
+        of_year = [place for place, source in enumerate(direct.sources) if source.year == year]
+        pairs += [(of_year[place], d) for d, place in enumerate(direct.of_year(year).reference)]
     return pairs
 
 

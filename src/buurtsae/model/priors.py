@@ -59,14 +59,18 @@ class Checked(Listed):
     support: ClassVar[tuple[float, float]] = (0.0, inf)
 
     def __post_init__(self) -> None:
-        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        bad = [k for k, v in values.items() if not abs(v) <= LARGEST or (k in POSITIVE and v < SMALLEST)]
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        bad = [
+            name
+            for name, value in values.items()
+            if not abs(value) <= LARGEST or (name in POSITIVE and value < SMALLEST)
+        ]
         if "alpha" in values and not 0 < values["alpha"] < 1:
             bad.append("alpha")
         if "high" in values and not values["low"] < values["high"]:
             bad.append("high")
         if bad:
-            wrong = ", ".join(f"{k} = {values[k]}" for k in bad)
+            wrong = ", ".join(f"{name} = {values[name]}" for name in bad)
             raise ModelError(
                 f"the prior {type(self).__name__} has impossible parameters",
                 wrong,
@@ -87,8 +91,8 @@ def stacked(priors: Sequence[P]) -> P:
     """Return one prior of a row of numbers, from the prior of each: all that priors do is elementwise."""
     kind = type(priors[0])
     row = object.__new__(kind)
-    for f in fields(kind):  # type: ignore[arg-type]
-        object.__setattr__(row, f.name, np.array([getattr(p, f.name) for p in priors]))
+    for field in fields(kind):  # type: ignore[arg-type]
+        object.__setattr__(row, field.name, np.array([getattr(prior, field.name) for prior in priors]))
     return row
 
 

@@ -101,11 +101,11 @@ class AreaModel:
             object.__setattr__(self, name, tuple(value))  # lists are welcome, and frozen here
         if self.intercept is None:
             object.__setattr__(self, "intercept", getattr(self.outcome, "intercept", Gaussian.intercept))
-        if unknown := [cut(repr(t)) for t in self.terms if isinstance(t, type) or not hasattr(t, "on")]:
+        if unknown := [cut(repr(term)) for term in self.terms if isinstance(term, type) or not hasattr(term, "on")]:
             hint = "give its arguments, as in IID('gemeente') or BYM2(graph)"
             raise ModelError("a term is unknown", ", ".join(unknown), "a term, such as BYM2 or IID", hint)
         check_ranges(self, "model:")
-        names = [t.name for t in self.terms]
+        names = [term.name for term in self.terms]
         if len(set(names)) < len(names):
             raise ModelError(
                 "terms have the same name", ", ".join(names), "a name each", "leave one out, or give it another `name`"
@@ -118,7 +118,7 @@ class AreaModel:
         return f"<pre>{escape(str(self))}</pre>"
 
     def __repr__(self) -> str:
-        return f'AreaModel("{cut(self.formula)}", terms: {shown(t.name for t in self.terms) or "none"})'
+        return f'AreaModel("{cut(self.formula)}", terms: {shown(term.name for term in self.terms) or "none"})'
 
     def __str__(self) -> str:
         return str(self.words)
@@ -126,7 +126,7 @@ class AreaModel:
     @property
     def words(self) -> Note:
         """The model in words and symbols, in English and in Dutch."""
-        symbols = " + ".join(["x[a]' beta[d]", *(t.symbol for t in self.terms)])
+        symbols = " + ".join(["x[a]' beta[d]", *(term.symbol for term in self.terms)])
         counted = isinstance(self.outcome, Count)
         lines = [
             *(_COUNTS if counted else self._seen()),
@@ -141,11 +141,11 @@ class AreaModel:
             self.outcome.words,
             in_formula(self.formula),
             *(
-                Note("  {name}: {about}", "  {name}: {about}", name=c.name, about=_described(c))
-                for c in self.covariates
+                Note("  {name}: {about}", "  {name}: {about}", name=covariate.name, about=_described(covariate))
+                for covariate in self.covariates
             ),
             Note("Terms", "Effecten"),
-            *(t.words for t in self.terms),
+            *(term.words for term in self.terms),
             Note("Priors", "Priors (wat vooraf is aangenomen)"),
             _prior("intercept", self.intercept),
             Note(
@@ -153,7 +153,11 @@ class AreaModel:
                 "  beta             {prior} per standaardafwijking",
                 prior=self.coefficient,
             ),
-            *(_prior(f"{t.name}.{p.name}", p.prior.words) for t in self.terms for p in t.parameters),
+            *(
+                _prior(f"{term.name}.{parameter.name}", parameter.prior.words)
+                for term in self.terms
+                for parameter in term.parameters
+            ),
             *(
                 Note(
                     "  {name:16} {survey}, participatory {other}; {fixed} for the reference source of a sub-dimension",
