@@ -84,7 +84,7 @@ def print_sources(books: list[Codebook], console: Console) -> None:
         view.add_column(heading, justify="right" if heading == "items" else "left", no_wrap=heading != "period")
     for book, (name, *row) in zip(books, overview(books), strict=True):
         informs = " ".join(
-            f"{number}" if of in book.subdimensions else " " for number, of in enumerate(subdimensions, 1)
+            f"{number}" if part in book.subdimensions else " " for number, part in enumerate(subdimensions, 1)
         )
         view.add_row(f"{name}\n{fill(book.nl, 23)}", *row, informs)
     console.print(view, highlight=False)

@@ -113,14 +113,16 @@ def estimates_schema(scale: Scale = SCORE) -> pa.DataFrameSchema:
     import pandera.pandas as pa
 
     columns = {}
-    for of in estimates(scale):
+    for column in estimates(scale):
         checks = [
-            *([pa.Check.isin(of.values)] if of.values else []),
-            *([pa.Check.str_matches(f"^{of.pattern}$")] if of.pattern else []),
-            *([pa.Check.ge(of.minimum)] if of.minimum is not None else []),
-            *([pa.Check.le(of.maximum)] if of.maximum is not None else []),
+            *([pa.Check.isin(column.values)] if column.values else []),
+            *([pa.Check.str_matches(f"^{column.pattern}$")] if column.pattern else []),
+            *([pa.Check.ge(column.minimum)] if column.minimum is not None else []),
+            *([pa.Check.le(column.maximum)] if column.maximum is not None else []),
         ]
-        columns[of.name] = pa.Column(of.dtype, checks, nullable=of.nullable, title=of.nl, description=of.en)
+        columns[column.name] = pa.Column(
+            column.dtype, checks, nullable=column.nullable, title=column.nl, description=column.en
+        )
     return pa.DataFrameSchema(columns, strict=True, ordered=True, coerce=True)
 
 

@@ -174,7 +174,7 @@ class _Gemeente:
             "first": self.first,
             "years": years,
             "buurten": [[area["area_code"], area["area_name"]] for area in self.areas],
-            "measures": {of["measure"]: {"nl": of["nl"], "en": of["en"]} for of in self.document["measures"]},
+            "measures": {part["measure"]: {"nl": part["nl"], "en": part["en"]} for part in self.document["measures"]},
             "verdicts": VERDICT_WORDS,
             "marks": self.classes.marks,
             "digits": self.digits,
@@ -238,8 +238,8 @@ class _Gemeente:
             name = Note(figure["en"] or figure["nl"], figure["nl"])
             groups.setdefault(figure["dimension"], []).append({**row, **words, "name": name})
         names = {"": ("Wie wonen er, en hoe", "Who lives there, and how")}
-        for of in self.document["measures"]:
-            names[of["measure"]] = f"Omgeving, bij {of['nl'].lower()}", f"Surroundings, for {of['en']}"
+        for part in self.document["measures"]:
+            names[part["measure"]] = f"Omgeving, bij {part['nl'].lower()}", f"Surroundings, for {part['en']}"
         return [(*names[dimension], rows) for dimension, rows in groups.items() if dimension in names]
 
 

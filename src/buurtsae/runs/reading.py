@@ -52,7 +52,7 @@ class Inputs:
     @property
     def reliability(self) -> list[dict[str, Any]]:
         """Rows of the report on scales."""
-        return [{"source": of.source, **row} for of in self.scales for row in of.scales.to_dict("records")]
+        return [{"source": part.source, **row} for part in self.scales for row in part.scales.to_dict("records")]
 
 
 def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
@@ -84,7 +84,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     if model is None or arrays is None:
         return None
     scales = tuple(map(reliability, surveys))
-    of_scales = [note.under(of.source, ", ") for of in scales for note in of.notes]
+    of_scales = [note.under(part.source, ", ") for part in scales for note in part.notes]
     estimates = replace(estimates, notes=tuple(dict.fromkeys((*estimates.notes, *of_scales))))
     return Inputs(run, concept, estimates, model, arrays, scales, benchmarks)
 
