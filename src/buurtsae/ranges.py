@@ -30,7 +30,8 @@ def check_ranges(instance: Any, what: str) -> None:
         for limits in (i for i in _metadata(hints[name]) if isinstance(i, Interval) and value is not None):
             ends = (limits.ge, limits.gt, -inf), (limits.le, limits.lt, inf)
             low, high = (next(end for end in pair if end is not None) for pair in ends)
-            if not low <= value <= high or value in (limits.gt, limits.lt):
+            least, most = getattr(value, "ends", (value, value))
+            if not (low <= least and most <= high) or value in (limits.gt, limits.lt):
                 want = f"{low:g} to {high:g}"
                 problems.add(f"{what} {name} is impossible", str(value), want, "correct it", ModelError)
     problems.raise_if_any()

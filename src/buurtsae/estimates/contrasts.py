@@ -21,6 +21,7 @@ from buurtsae.errors import DataError, Problems, shown
 from buurtsae.estimates.labels import in_words
 from buurtsae.estimates.position import ranks
 from buurtsae.estimates.summary import Estimates
+from buurtsae.scale import SCORE
 from buurtsae.sparse import Floats
 
 Group = str | Sequence[str]
@@ -39,15 +40,18 @@ class Contrast:
         P(x > y).
     verdict : str
         The same in words: x is ... than y.
+    digits : int
+        Decimals that tell figures of the scale apart.
     """
 
     difference: tuple[float, float, float]
     ratio: tuple[float, float, float]
     probability: float
     verdict: str
+    digits: int = SCORE.digits
 
     def __str__(self) -> str:
-        mean, low, high = (f"{v:+.1f}".replace(".", ",") for v in self.difference)
+        mean, low, high = (f"{v:+.{self.digits}f}".replace(".", ",") for v in self.difference)
         return f"{self.verdict}: verschil {mean} ({low} tot {high}), kans op hoger {100 * self.probability:.0f}%"
 
 
@@ -87,7 +91,7 @@ def scores(est: Estimates, area: Group, measure: str) -> Floats:
         member += (areas.parents(level[code]) == code).to_numpy(dtype=float)
     if (member > 1).any():
         raise DataError(
-            "areas of a group overlap", shown(areas.codes[member > 1]), "each buurt once", "leave the smaller ones out"
+            "areas of a group overlap", shown(areas.codes[member > 1]), "each area once", "leave the smaller ones out"
         )
     weight = member * areas.population
     row = est.concept.matrix_of(est.draws.subdimensions).loc[measure].to_numpy()
@@ -126,7 +130,7 @@ def contrast(est: Estimates, first: Group, second: Group, measure: str, other: s
     probability = float((x > y).mean() + 0.5 * (x == y).mean())
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = x / y
-    return Contrast(_three(x - y), _three(ratio), probability, str(in_words(probability)))
+    return Contrast(_three(x - y), _three(ratio), probability, str(in_words(probability)), est.concept.scale.digits)
 
 
 def ranking(est: Estimates, measure: str, codes: Iterable[str]) -> pd.DataFrame:

@@ -210,8 +210,10 @@ class Estimates:
                 "a code in the table",
                 "buurten without residents have none, nor areas of which the run holds a part",
             )
-        table = leaning(self).reset_index()
-        parts = records(table[table["area_code"] == code])
+        parts = []  # of counts nothing is known of what they lean on
+        if self.fit.design.size is None:
+            table = leaning(self).reset_index()
+            parts = records(table[table["area_code"] == code])
         names = {m: n.nl for m, n in self.concept.nodes.items()}
         rows = rows.assign(population=None) if self.areas.alike else rows
         text = explanation(records(rows), names, {r["measure"]: r for r in parts}, self.concept.scale)
@@ -223,7 +225,8 @@ class Estimates:
         land = table[table["level"] == self.areas.system.whole].set_index("measure")
         labels = table[table["level"] == self.areas.base].groupby(["measure", "label"]).size().unstack(fill_value=0)
         view = land[["estimate", "lower", "upper"]].round(self.concept.scale.digits).join(labels)
-        name = f"{self.areas.region}, {self.concept.scale.ends or self.concept.scale.nl}"
+        scale = self.concept.scale
+        name = f"{self.areas.region}, {scale.ends if scale.bounded else scale.nl}"
         view.index = pd.Index([self.concept.nodes[m].nl for m in view.index], name=name)
         return f"{view.to_html()}<p>{escape(repr(self))}</p>"
 

@@ -137,9 +137,9 @@ class Design:
                 if absent := [d for d, any_ in zip(self.columns, seen[own].any(axis=0), strict=True) if not any_]:
                     notes.append(
                         Note(
-                            "a part of the graph of {n} buurten ({codes}) has no direct estimate of {measures}: its "
+                            "a part of the graph of {n} areas ({codes}) has no direct estimate of {measures}: its "
                             "level is that of the model, with the prior's uncertainty",
-                            "een los deel van de burengraaf, van {n} buurten ({codes}), heeft geen directe schatting "
+                            "een los deel van de burengraaf, van {n} gebieden ({codes}), heeft geen directe schatting "
                             "van {measures}: het niveau komt daar van het model, met de onzekerheid van de prior",
                             n=int(own.sum()), measures=absent,
                             codes=[a for a, inside in zip(self.areas, own, strict=True) if inside],

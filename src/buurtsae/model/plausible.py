@@ -67,8 +67,13 @@ def within(column: pd.Series) -> Finding:
     outside = column[column.notna() & ~column.between(low, high)]
     if outside.empty or not (limits or PERCENTAGE.match(name)):
         return None
-    where = "{values:g} in {n} buurten ({codes})"
-    got = Note(where, where, values=list(outside), n=len(outside), codes=list(outside.index))
+    got = Note(
+        "{values:g} in {n} areas ({codes})",
+        "{values:g} in {n} gebieden ({codes})",
+        values=list(outside),
+        n=len(outside),
+        codes=list(outside.index),
+    )
     if limits and entry:
         return DataError(
             f"{name} lies outside its range", got, f"{low:g} to {high:g}: {entry[1].unit}", "correct these cells"

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
+from annotated_types import Interval
 from scipy import special
 
 from buurtsae.errors import ModelError
@@ -46,6 +47,12 @@ class Prior(Protocol):
         """The prior in English and in Dutch."""
 
 
+# of a standard deviation, of a share, and of an autocorrelation
+Positive = Annotated[Prior, Interval(ge=0)]
+Proportion = Annotated[Prior, Interval(ge=0, le=1)]
+Signed = Annotated[Prior, Interval(ge=-1, le=1)]
+
+
 class Checked(Listed):
     """Refuses parameters outside their range, all at once."""
 
@@ -64,6 +71,12 @@ class Checked(Listed):
                 f"at most {LARGEST:g}; scales and shapes at least {SMALLEST:g}; alpha between 0 and 1; low below high",
                 "correct the prior",
             )
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """What it holds values between, but for one in 1e15."""
+        low, high = self.quantile(np.array([-8.0, 8.0]))[0]  # type: ignore[attr-defined]
+        return float(low), float(high)
 
     @property
     def words(self) -> Note:

@@ -48,6 +48,14 @@ Name = Annotated[  # of a column, an area, a level
 ONE_OR_MORE = ("constrained-str", "tuple[")  # what pydantic calls the kinds of `Name | tuple[Name, ...]`
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # of a model, of a dataclass
 LEFT_OUT = (*UNKNOWN, "refused")
+EXPECTED = {  # where pydantic speaks of Python, by its kind of error
+    "tuple_type": "a list",
+    "too_long": "{max_length} values",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "dataclass_type": "a table",
+}
 File = Annotated[str, Field(min_length=1, max_length=4096)]
 Year = Annotated[int, Field(ge=1990, le=2100)]
 
@@ -403,11 +411,18 @@ def _record(errors: Sequence[ErrorDetails], path: Path, problems: Problems) -> N
             problems.add(f"{path.name}: unknown key {loc}", cut(repr(e["loc"][-1])), known, "correct or remove it")
         elif e["type"] == "missing":
             problems.add(f"{path.name}: key {loc} is absent", "nothing", "a value", "add it")
+        elif e["type"] == "union_tag_not_found":
+            problems.add(f"{path.name}: key {loc}.type is absent", "nothing", ", ".join(TERM_PARTS), "add it")
+        elif e["type"] == "union_tag_invalid":
+            problems.add(
+                f"{path.name}: {loc}.type is unknown", cut(e["ctx"]["tag"]), ", ".join(TERM_PARTS), "choose one"
+            )
         elif e["type"] == "refused":
             error = e["ctx"]["error"]
             problems.add(f"{path.name}, {loc}: {error.what}", error.got, error.expected, error.hint, type(error))
         else:
-            problems.add(f"{path.name}: {loc} is not right", cut(repr(e["input"])), e["msg"], "correct the value")
+            plain = EXPECTED[e["type"]].format_map(e.get("ctx", {})) if e["type"] in EXPECTED else e["msg"]
+            problems.add(f"{path.name}: {loc} is not right", cut(repr(e["input"])), plain, "correct the value")
 
 
 def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:

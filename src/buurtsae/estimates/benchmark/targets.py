@@ -159,9 +159,9 @@ class Benchmarks:
         if kept.empty:
             raise DataError(
                 f"no {level} can be a benchmark",
-                f"at most {totals['n_direct'].max()} respondents",
-                f"{min_respondents} and a standard error",
-                "lower `min_respondents`, or choose a higher level",
+                f"at most {totals['n_direct'].max()} respondents, {(totals['direct_se'] > 0).sum()} standard errors",
+                f"{min_respondents} respondents and a standard error",
+                "lower `min_respondents`, or choose a higher level; counts have no standard errors",
             )
         kept = kept.rename(columns={"direct": "value", "direct_se": "se"}).assign(level=level)
         table = _sorted(kept[[*KEY, "value", "se"]], fit.areas)

@@ -96,7 +96,10 @@ def quality(
     convergence = _convergence(est)
     (predictive, lowest), out = _predictive(est), _left_out(fit)
     return {
-        "run": {"engine": fit.engine, "seed": fit.seed, **(run or {})},
+        "run": {
+            **{"engine": fit.engine, "seed": fit.seed, "spatial": any(t.neighbours for t in fit.model.terms)},
+            **(run or {}),
+        },
         "gate": _gate(gate, convergence, lowest, out[est.areas.base]),
         "convergence": convergence,
         "hyperparameters": _hyperparameters(fit),

@@ -64,7 +64,7 @@ def side_by_side(fit: Fit) -> pd.DataFrame:
         raise ModelError(
             "a classical estimate cannot stand beside these",
             ", ".join(refused),
-            "reference sources per buurt",
+            "reference sources per area, and a Gaussian outcome",
             "compare with another run instead",
         )
     classical = multivariate(arrays)

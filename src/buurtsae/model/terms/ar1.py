@@ -21,7 +21,7 @@ from buurtsae.errors import ModelError, shown
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import Each, Parameter, Values
-from buurtsae.model.priors import Prior, Uniform
+from buurtsae.model.priors import Signed, Uniform
 from buurtsae.model.terms.base import Effect, Term, along
 from buurtsae.notes import Note
 
@@ -55,7 +55,7 @@ class AR1(Term):
     """
 
     column: str = field(kw_only=False)
-    autocorrelation: Prior = Uniform(-1.0, 1.0)
+    autocorrelation: Signed = Uniform(-1.0, 1.0)
 
     @property
     def kind(self) -> str:

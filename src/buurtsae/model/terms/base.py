@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
 
 import numpy as np
@@ -24,9 +24,9 @@ from buurtsae.errors import ModelError, shown
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import LKJ, Alike, Parameter, Values
-from buurtsae.model.priors import PC, Prior
+from buurtsae.model.priors import PC, Positive
 from buurtsae.notes import Note
-from buurtsae.ranges import check_ranges
+from buurtsae.ranges import Listed, check_ranges
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Term(ABC):
         What its parameters are called after; by default the kind or the level, which a model can have once.
     """
 
-    sd: Prior = PC(1.0, 0.05)
+    sd: Positive = PC(1.0, 0.05)
     spread: Annotated[float, Interval(ge=0, le=10)] = 0.25
     correlation: LKJ = LKJ(2.0)
     name: str = ""
@@ -94,6 +94,11 @@ class Term(ABC):
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", self.kind)
+        for f in fields(self):
+            value, matrix = getattr(self, f.name), isinstance(f.default, LKJ)
+            if isinstance(f.default, Listed) and not (hasattr(value, "quantile") and isinstance(value, LKJ) is matrix):
+                what = f"term {self.name}: {f.name} is no prior" + " of correlations" * matrix
+                raise ModelError(what, shown([value]), f"one such as {f.default!r}", "choose a prior")
         check_ranges(self, f"term {self.name}:")
 
     @property
@@ -149,6 +154,14 @@ class SpatialTerm(Term):
     """
 
     graph: Graph = field(kw_only=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.graph, Graph):
+            hint = "make one: areas.graph(), Graph.from_pairs, from_adjacency or from_libpysal"
+            kind = type(self.graph)
+            what, got = f"the graph of {self.name} is none", f"{kind.__module__}.{kind.__name__}"
+            raise ModelError(what, got, "buurtsae.Graph", hint)
 
     @property
     def neighbours(self) -> Graph:

@@ -18,7 +18,7 @@ from typing import Any
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import LKJ, Each, Parameter, Values
-from buurtsae.model.priors import PC, Beta, Prior
+from buurtsae.model.priors import PC, Beta, Positive, Proportion
 from buurtsae.model.terms.base import Effect, SpatialTerm
 from buurtsae.notes import Note
 
@@ -54,9 +54,9 @@ class BYM2(SpatialTerm):
     BYM2(BYM2.sigma, BYM2.phi, BYM2.R)
     """
 
-    mixing: Prior = Beta(1.0, 1.0)
+    mixing: Proportion = Beta(1.0, 1.0)
     shared: bool = True
-    sd: Prior = PC(3.0, 0.05)
+    sd: Positive = PC(3.0, 0.05)
     correlation: LKJ = LKJ(1.0)
 
     @property
@@ -81,7 +81,7 @@ class BYM2(SpatialTerm):
         """What it is."""
         return Note(
             "  {name} on {graph}: v unstructured, u scaled intrinsic CAR; correlated across sub-dimensions",
-            "  {name} op {graph}: v los per buurt, u ruimtelijk (geschaalde intrinsieke CAR); gecorreleerd tussen "
+            "  {name} op {graph}: v los per gebied, u ruimtelijk (geschaalde intrinsieke CAR); gecorreleerd tussen "
             "subdimensies",
             name=self.name,
             graph=self.graph.words,

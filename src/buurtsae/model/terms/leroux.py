@@ -21,7 +21,7 @@ import scipy.sparse as sp
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import Each, Parameter, Values
-from buurtsae.model.priors import Beta, Prior
+from buurtsae.model.priors import Beta, Proportion
 from buurtsae.model.terms.base import Effect, SpatialTerm
 from buurtsae.notes import Note
 
@@ -51,7 +51,7 @@ class Leroux(SpatialTerm):
     Leroux(Leroux.sigma, Leroux.phi, Leroux.R)
     """
 
-    mixing: Prior = Beta(1.0, 1.0)
+    mixing: Proportion = Beta(1.0, 1.0)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

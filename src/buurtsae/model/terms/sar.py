@@ -22,7 +22,7 @@ import scipy.sparse as sp
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import Each, Parameter, Values
-from buurtsae.model.priors import Prior, Uniform
+from buurtsae.model.priors import Signed, Uniform
 from buurtsae.model.terms.base import Effect, SpatialTerm
 from buurtsae.notes import Note
 
@@ -52,7 +52,7 @@ class SAR(SpatialTerm):
     SAR(SAR.sigma, SAR.rho, SAR.R)
     """
 
-    autocorrelation: Prior = Uniform(-1.0, 1.0)
+    autocorrelation: Signed = Uniform(-1.0, 1.0)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
