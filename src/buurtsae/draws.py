@@ -47,10 +47,10 @@ class Certificate:
         return Note(
             "the weights of the hyperparameters are uneven (k-hat {khat:.2f}, {effective:.0f} of {n} values "
             "effective): raise `hyperparameters` of [engine.laplace], use --engine nuts (up to about a thousand "
-            "buurten), or leave out terms that the data say nothing about",
+            "areas), or leave out terms that the data say nothing about",
             "de gewichten van de hyperparameters zijn ongelijk (k-hat {khat:.2f}, {effective:.0f} van {n} waarden "
             "effectief): verhoog `hyperparameters` van [engine.laplace], gebruik --engine nuts (tot ongeveer duizend "
-            "buurten), of laat effecten weg waarover de data niets zeggen",
+            "gebieden), of laat effecten weg waarover de data niets zeggen",
             khat=float(self.khat), effective=float(self.effective), n=self.values,
         )  # fmt: skip
 

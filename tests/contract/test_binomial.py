@@ -117,7 +117,9 @@ def test_estimates_are_shares_that_are_aggregated_per_draw(
     model: AreaModel, counts: AreaCounts, table: pd.DataFrame
 ) -> None:
     found = fit(model, counts, "laplace", 1, progress=False, hyperparameters=200)
-    rows = estimate(found).table.set_index(["level", "area_code"])
+    est = estimate(found)
+    assert "eigen data" in est.explain("BU03440000")  # without what an estimate leans on, which is not for counts
+    rows = est.table.set_index(["level", "area_code"])
     buurten, share = rows.loc["buurt"], found.draws.scores()[:, :, 0]
     np.testing.assert_allclose(buurten["estimate"], share.mean(axis=0))
     np.testing.assert_allclose(rows.loc["land", "estimate"], share.mean())  # all have as many residents

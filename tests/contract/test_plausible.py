@@ -100,7 +100,7 @@ def _last_far_away(f: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 STRANGE: dict[str, tuple[Spoil, str]] = {
     "a percentage, by its name": (
         lambda e: e.table(KWB, lambda f: f.assign(pct_groei=["-5", "140"] + ["2"] * (len(f) - 2))),
-        "pct_groei sounds like a percentage and lies outside 0-100: -5, 140 in 2 buurten (BU99010001, BU99010002)",
+        "pct_groei sounds like a percentage and lies outside 0-100: -5, 140 in 2 areas (BU99010001, BU99010002)",
     ),
     "polygons that overlap": (
         lambda e: e.areas(lambda f: f.set_geometry(f.buffer(150))),

@@ -9,7 +9,7 @@ from made_fit import EMPTY, TINY, Made, made_fit
 
 from buurtsae.errors import DataError, ProblemsError
 from buurtsae.estimates.benchmark.benchmark import Benchmarks, benchmark
-from buurtsae.estimates.contrasts import contrast, ranking, scores
+from buurtsae.estimates.contrasts import Contrast, contrast, ranking, scores
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.sensitivity import alternatives, sensitivity
 from buurtsae.estimates.summary import Estimates, estimate, level_draws
@@ -57,6 +57,12 @@ def test_a_contrast_takes_differences_and_ratios_per_draw(est: Estimates) -> Non
     assert between.difference[0] == pytest.approx((scores(est, A, SOCIAL) - scores(est, A, PARTICIPATIE)).mean())
     assert "verschil" in str(found)
     assert "kans op hoger" in str(found)
+
+
+def test_a_contrast_has_the_decimals_of_its_scale() -> None:
+    """Of shares a tenth is all there is."""
+    said = Contrast((0.03, -0.01, 0.07), (1.1, 0.9, 1.3), 0.9, "hoger", digits=2)
+    assert str(said) == "hoger: verschil +0,03 (-0,01 tot +0,07), kans op hoger 90%"
 
 
 def test_ranking_counts_draws(est: Estimates) -> None:

@@ -90,7 +90,7 @@ def test_imputation_is_noted_by_buurt() -> None:
     _, provenance = used("x", with_columns(x=island.fillna(0.3)), Covariate("x", missing="impute"))
     assert provenance.notes == []
     _, provenance = used("x", with_columns(x=island), Covariate("x", missing="impute"))
-    assert provenance.notes == [f"covariate x imputed by the median in 2 buurten: {UNKNOWN_X}, {ISLAND}"]
+    assert provenance.notes == [f"covariate x imputed by the median in 2 areas: {UNKNOWN_X}, {ISLAND}"]
 
 
 def test_codebooks_know_what_a_column_is() -> None:
@@ -173,4 +173,4 @@ def test_the_model_prints_what_is_said_of_covariates() -> None:
 def test_a_note_on_imputation_shows_the_first_buurten() -> None:
     about = Provenance("x", "", "", "", "none", False, False, 0.0, 1.0, tuple(f"BU{k:08}" for k in range(1500)))
     (note,) = about.notes
-    assert note.endswith("in 1500 buurten: BU00000000, BU00000001, BU00000002, BU00000003, BU00000004 and 1495 more")
+    assert note.endswith("in 1500 areas: BU00000000, BU00000001, BU00000002, BU00000003, BU00000004 and 1495 more")

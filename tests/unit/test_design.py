@@ -143,7 +143,7 @@ def test_a_part_of_the_graph_without_estimates_is_named() -> None:
     some = replace(scores[0], frame=frame.assign(participatie=frame["participatie"].mask(elsewhere)))
     model = AreaModel("1", (BYM2(areas.graph()),))
     (note,) = design(model, direct([some], areas)).notes
-    assert note.startswith("a part of the graph of 8 buurten (BU03550000, BU03550001")
+    assert note.startswith("a part of the graph of 8 areas (BU03550000, BU03550001")
     assert "has no direct estimate of participatie: its level is that of the model" in note
     assert design(model, direct(scores, areas)).notes == []
 

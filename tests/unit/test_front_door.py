@@ -112,7 +112,8 @@ def test_what_follows_a_fit_works_on_areas_of_anywhere(fitted: Fit, est: Estimat
     assert bs.contrast(est, "1001", "ALL", "a").probability == pytest.approx(
         float(est.select("a").loc["1001", "p_above_parent"]), abs=1e-12
     )
-    assert "all areas" in est._repr_html_()
+    assert "all areas, score" in est._repr_html_()  # no ends: none are told
+    assert "buurt" not in est.explain("1001") + str(fitted.model)
     assert list(problems_of(lambda: bs.publish(est, to="nowhere"))) == [
         "what is published is of buurten, wijken and gemeenten"
     ]

@@ -72,7 +72,7 @@ def test_keys_and_plain_values(report: dict[str, Any]) -> None:
         ),
     ]
     assert json.loads(json.dumps(report, allow_nan=False)) == report  # ready for JSON
-    assert report["run"] == {"engine": "exact", "seed": 1, "run_id": "proef"}
+    assert report["run"] == {"engine": "exact", "seed": 1, "spatial": True, "run_id": "proef"}
 
 
 def test_other_weights_are_shown_when_asked_for(est: Estimates, report: dict[str, Any]) -> None:
@@ -295,7 +295,7 @@ def test_sources_labels_and_notes(est: Estimates, report: dict[str, Any]) -> Non
     assert list(bp["without_answer"]) == list(SUBDIMENSIONS[:2])
     assert sum(report["labels"]["buurt"].values()) == 24 * 7
     assert report["labels"]["buurt"]["niet_publiceren"] == 7 * len(HIDDEN)
-    assert report["notes"] == [f"covariate groen imputed by the median in 1 buurten: {UNKNOWN_X}"]
+    assert report["notes"] == [f"covariate groen imputed by the median in 1 areas: {UNKNOWN_X}"]
     assert report["graph"]["components"] == [24]
     assert report["model"] == str(est.fit.model)
 

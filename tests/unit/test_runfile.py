@@ -149,7 +149,7 @@ def test_unknown_keys_wrong_types_and_absent_keys_in_one_pass(tmp_path: Path) ->
         "unknown key sources.0.gewicht",
         "unknown key model.formule",
         "unknown key model.terms.0.prior",
-        "model.terms.1 is not right",
+        "model.terms.1.type is unknown",
         "publish.min_reliability is not right",
         "unknown key quality.rhat",
     }
@@ -237,18 +237,23 @@ def test_an_unknown_key_does_not_hide_what_is_checked_after_it(tmp_path: Path) -
         ('type = "iid"', "key model.terms.0.level is absent", "a value"),
         ('type = "bym2"\nlevel = "wijk"', "unknown key model.terms.0.level", "mixing, shared"),
         ('type = "iid"\nlevel = "wijk"\nmixing = [1, 1]', "unknown key model.terms.0.mixing", "name, level"),
-        (
-            'type = "car"',
-            "model.terms.0 is not right",
-            "'bym2', 'iid', 'icar', 'leroux', 'sar', 'rw1', 'ar1', 'spline'",
-        ),
-        ('level = "wijk"', "model.terms.0 is not right", "'type'"),
+        ('type = "car"', "model.terms.0.type is unknown", "bym2, iid, icar, leroux, sar, rw1, ar1, spline"),
+        ('level = "wijk"', "key model.terms.0.type is absent", "bym2, iid, icar, leroux, sar, rw1, ar1, spline"),
+        ('type = "bym2"\nsd = "wide"', "model.terms.0.sd is not right", "a list"),
+        ('type = "bym2"\nsd = [1, 2, 3]', "model.terms.0.sd is not right", "2 values"),
     ],
 )
 def test_keys_of_a_term_that_do_not_fit(tmp_path: Path, term: str, what: str, expected: str) -> None:
     (problem,) = problems_of(tmp_path, RUN + AREAS + SOURCE + f"[[model.terms]]\n{term}\n")
     assert problem.what == f"proef.toml: {what}"
     assert expected in problem.expected
+
+
+@pytest.mark.parametrize("terms", ['["bym2"]', '"bym2"', "{ type = 'bym2' }"])
+def test_terms_that_are_no_list_of_tables(tmp_path: Path, terms: str) -> None:
+    """In the words of TOML, not in those of Python."""
+    (problem,) = problems_of(tmp_path, RUN + AREAS + SOURCE + f"[model]\nterms = {terms}\n")
+    assert problem.expected in ("a list", "a table")
 
 
 def test_a_run_with_only_unknown_keys_is_still_read(tmp_path: Path) -> None:

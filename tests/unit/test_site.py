@@ -497,3 +497,7 @@ def test_the_method_statement_tells_sources_checks_and_contact(
     ]  # none that are all empty
     assert not {"VanOf", "ResponsResponse"} & set(heads)
     assert ["toets aCheck a", "0,400", "≤ 0,700", "gehaaldpassed"] in page.cells
+    assert "ruimtelijk deel" not in page.text  # whichever term it is, the report says that neighbours share it
+    near = Statement.of(quality | {"run": quality["run"] | {"spatial": True}}, Provenance(), Rules())
+    write_site(content(areas, made), tmp_path / "near", near)
+    assert "ruimtelijk deel" in Page(tmp_path / "near" / "dashboard" / "verantwoording.html").text

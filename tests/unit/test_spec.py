@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -10,9 +11,9 @@ from buurtsae.areas.graph import Graph
 from buurtsae.errors import ModelError
 from buurtsae.model.links import Link
 from buurtsae.model.parameters import LKJ
-from buurtsae.model.priors import PC, Beta, LogNormal, Normal
+from buurtsae.model.priors import PC, Beta, LogNormal, Normal, Uniform
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import BYM2, IID
+from buurtsae.model.terms import AR1, BYM2, IID, SAR, Leroux, Term
 
 GRAPH = Graph.from_pairs(["A", "B", "C"], [("A", "B")])
 
@@ -31,10 +32,10 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         missing="impute",
     )
     assert str(model).splitlines() == [
-        "Area-level model of buurtverbondenheid (multivariate Fay-Herriot)",
+        "Area-level model (multivariate Fay-Herriot)",
         "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + tau[s] w[s,a] + e   direct estimate of source s",
         "  e ~ N(0, V[s,a]), w ~ N(0, 1); V times exp(h), h ~ N(-kappa^2/2, kappa^2), "
-        "with the variance within the buurt ~ chi^2",
+        "with the variance within the area ~ chi^2",
         "  eta[a,d] = x[a]' beta[d] + BYM2.sigma[d] (sqrt(1 - BYM2.phi[d]) v[a,d] + sqrt(BYM2.phi[d]) u[a,d])"
         " + gemeente.sigma[d] g[gemeente(a),d]   score of the residents",
         "  Outcome: normal, on the scale of the data",
@@ -85,3 +86,23 @@ def test_what_it_refuses(terms: list[object], missing: str, what: str) -> None:
     with pytest.raises(ModelError, match=what) as raised:
         AreaModel("1", terms, missing=missing)  # type: ignore[arg-type]
     assert str(raised.value).count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: BYM2("GRAPH"), "the graph of BYM2 is none"),
+        (lambda: IID("area", sd=1.0), "term area: sd is no prior"),
+        (lambda: IID("area", sd=LKJ(2)), "term area: sd is no prior"),
+        (lambda: IID("area", correlation=PC(1, 0.05)), "term area: correlation is no prior of correlations"),
+        (lambda: IID("area", sd=Normal(0, 1)), "term area: sd is impossible"),
+        (lambda: Leroux(GRAPH, mixing=Uniform(0, 2)), "term Leroux: mixing is impossible"),
+        (lambda: SAR(GRAPH, autocorrelation=Uniform(-2, 1)), "term SAR: autocorrelation is impossible"),
+        (lambda: AR1("jaar", autocorrelation=Normal(0, 1)), "term AR1(jaar): autocorrelation is impossible"),
+    ],
+)
+def test_a_term_refuses_what_is_no_graph_and_no_prior_of_its_parameter(make: Callable[[], Term], what: str) -> None:
+    """Before any work: engines would go on with a standard deviation below zero, or an autocorrelation of two."""
+    with pytest.raises(ModelError) as refused:
+        make()
+    assert refused.value.what == what

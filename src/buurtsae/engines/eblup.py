@@ -127,8 +127,8 @@ def described(model: AreaModel) -> Note:
     """Return a counterpart in words: nothing of it has a prior, whatever the specification holds."""
     lines = [
         Note(
-            "Area-level model of buurtverbondenheid (multivariate Fay-Herriot, classical)",
-            "Gebiedsmodel van buurtverbondenheid (multivariaat Fay-Herriot, klassiek)",
+            "Area-level model (multivariate Fay-Herriot, classical)",
+            "Gebiedsmodel (multivariaat Fay-Herriot, klassiek)",
         ),
         Note(
             "  y[a] = eta[a] + e[a]   direct estimate of the reference source of each sub-dimension",

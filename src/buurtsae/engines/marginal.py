@@ -72,10 +72,8 @@ class Marginal:
             Of counts, which are not Gaussian, whatever it is wanted for.
         """
         if (design.size is not None) > cls.counts:
-            outcome, hint = (
-                type(design.model.outcome).__name__,
-                "leave-out errors, contributions and plans are not for counts",
-            )
+            hint = "what leaves data out or adds some (left_out, contributions, plan, publish) is not for counts"
+            outcome = type(design.model.outcome).__name__
             raise ModelError("the outcome is not Gaussian", outcome, "direct estimates with variances", hint)
         mean, sd = design.coefficient_priors
         x, offset = design.sites @ (design.x * sd), design.sites @ (design.x @ mean)

@@ -21,6 +21,7 @@ from buurtsae.errors import DataError, Problems, shown
 from buurtsae.estimates.labels import in_words
 from buurtsae.estimates.position import ranks
 from buurtsae.estimates.summary import Estimates
+from buurtsae.scale import SCORE
 from buurtsae.sparse import Floats
 
 Group = str | Sequence[str]
@@ -39,15 +40,18 @@ class Contrast:
         P(x > y).
     verdict : str
         The same in words: x is ... than y.
+    digits : int
+        Decimals that tell figures of the scale apart.
     """
 
     difference: tuple[float, float, float]
     ratio: tuple[float, float, float]
     probability: float
     verdict: str
+    digits: int = SCORE.digits
 
     def __str__(self) -> str:
-        mean, low, high = (f"{value:+.1f}".replace(".", ",") for value in self.difference)
+        mean, low, high = (f"{value:+.{self.digits}f}".replace(".", ",") for value in self.difference)
         return f"{self.verdict}: verschil {mean} ({low} tot {high}), kans op hoger {100 * self.probability:.0f}%"
 
 
@@ -84,7 +88,7 @@ def scores(est: Estimates, area: Group, measure: str) -> Floats:
     member = np.sum([areas.parents(level[code]) == code for code in group], axis=0)
     if (member > 1).any():
         codes = shown(areas.codes[member > 1])
-        raise DataError("areas of a group overlap", codes, "each buurt once", "leave the smaller ones out")
+        raise DataError("areas of a group overlap", codes, "each area once", "leave the smaller ones out")
     weight = member * areas.population
     row = est.concept.matrix_of(est.draws.subdimensions).loc[measure].to_numpy()
     used = np.flatnonzero(weight)
@@ -122,7 +126,7 @@ def contrast(est: Estimates, first: Group, second: Group, measure: str, other: s
     probability = float((x > y).mean() + 0.5 * (x == y).mean())
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = x / y
-    return Contrast(_three(x - y), _three(ratio), probability, str(in_words(probability)))
+    return Contrast(_three(x - y), _three(ratio), probability, str(in_words(probability)), est.concept.scale.digits)
 
 
 def ranking(est: Estimates, measure: str, codes: Iterable[str]) -> pd.DataFrame:

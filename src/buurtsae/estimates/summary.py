@@ -203,8 +203,10 @@ class Estimates:
         if rows.empty:
             hint = "buurten without residents have none, nor areas of which the run holds a part"
             raise DataError("there is no estimate of this area", repr(code), "a code in the table", hint)
-        table = leaning(self).reset_index()
-        parts = records(table[table["area_code"] == code])
+        parts = []  # of counts nothing is known of what they lean on
+        if self.fit.design.size is None:
+            table = leaning(self).reset_index()
+            parts = records(table[table["area_code"] == code])
         names = {name: node.nl for name, node in self.concept.nodes.items()}
         rows = rows.assign(population=None) if self.areas.alike else rows
         text = explanation(records(rows), names, {row["measure"]: row for row in parts}, self.concept.scale)
@@ -216,7 +218,8 @@ class Estimates:
         land = table[table["level"] == self.areas.system.whole].set_index("measure")
         labels = table[table["level"] == self.areas.base].groupby(["measure", "label"]).size().unstack(fill_value=0)
         view = land[["estimate", "lower", "upper"]].round(self.concept.scale.digits).join(labels)
-        name = f"{self.areas.region}, {self.concept.scale.ends or self.concept.scale.nl}"
+        scale = self.concept.scale
+        name = f"{self.areas.region}, {scale.ends if scale.bounded else scale.nl}"
         view.index = pd.Index([self.concept.nodes[measure].nl for measure in view.index], name=name)
         return f"{view.to_html()}<p>{escape(repr(self))}</p>"
 

@@ -135,17 +135,17 @@ class Provenance:
             notes.append(
                 Note(
                     "covariate {name} is about origin, used because the model says so: its coefficient is an "
-                    "association between buurten and says nothing about persons",
+                    "association between areas and says nothing about persons",
                     "kenmerk {name} gaat over herkomst en wordt gebruikt omdat het model erom vraagt: de coëfficiënt "
-                    "is een samenhang tussen buurten en zegt niets over personen",
+                    "is een samenhang tussen gebieden en zegt niets over personen",
                     name=self.name,
                 )
             )
         if self.imputed:
             notes.append(
                 Note(
-                    "covariate {name} imputed by the median in {n} buurten: {codes}",
-                    "kenmerk {name} ontbreekt in {n} buurten en is daar vervangen door de mediaan: {codes}",
+                    "covariate {name} imputed by the median in {n} areas: {codes}",
+                    "kenmerk {name} ontbreekt in {n} gebieden en is daar vervangen door de mediaan: {codes}",
                     name=self.name, n=len(self.imputed), codes=self.imputed,
                 )
             )  # fmt: skip

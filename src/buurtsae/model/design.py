@@ -139,9 +139,9 @@ class Design:
                 ]:
                     notes.append(
                         Note(
-                            "a part of the graph of {n} buurten ({codes}) has no direct estimate of {measures}: its "
+                            "a part of the graph of {n} areas ({codes}) has no direct estimate of {measures}: its "
                             "level is that of the model, with the prior's uncertainty",
-                            "een los deel van de burengraaf, van {n} buurten ({codes}), heeft geen directe schatting "
+                            "een los deel van de burengraaf, van {n} gebieden ({codes}), heeft geen directe schatting "
                             "van {measures}: het niveau komt daar van het model, met de onzekerheid van de prior",
                             n=int(among.sum()), measures=absent,
                             codes=[area for area, inside in zip(self.areas, among, strict=True) if inside],

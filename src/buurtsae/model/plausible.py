@@ -67,17 +67,20 @@ def within(column: pd.Series) -> Finding:
     outside = column[column.notna() & ~column.between(low, high)]
     if outside.empty or not (limits or PERCENTAGE.match(name)):
         return None
-    where = "{values:g} in {n} buurten ({codes})"
-    outside_where = Note(where, where, values=list(outside), n=len(outside), codes=list(outside.index))
+    where = Note(
+        "{values:g} in {n} areas ({codes})",
+        "{values:g} in {n} gebieden ({codes})",
+        values=list(outside), n=len(outside), codes=list(outside.index),
+    )  # fmt: skip
     if limits and entry:
         return DataError(
             f"{name} lies outside its range",
-            outside_where,
+            where,
             f"{low:g} to {high:g}: {entry[1].unit}",
             "correct these cells",
         )
     return Note(
         "{name} sounds like a percentage and lies outside 0-100: {got}",
         "{name} klinkt als een percentage en ligt buiten 0-100: {got}",
-        name=name, got=outside_where,
+        name=name, got=where,
     )  # fmt: skip

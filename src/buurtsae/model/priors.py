@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import inf
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+from annotated_types import Interval
 from scipy import special
 
 from buurtsae.errors import ModelError
@@ -51,6 +52,12 @@ class Prior(Protocol):
     @property
     def words(self) -> Note:
         """The prior in English and in Dutch."""
+
+
+# of a standard deviation, of a share, and of an autocorrelation
+Positive = Annotated[Prior, Interval(ge=0)]
+Proportion = Annotated[Prior, Interval(ge=0, le=1)]
+Signed = Annotated[Prior, Interval(ge=-1, le=1)]
 
 
 class Checked(Listed):

@@ -78,7 +78,7 @@ class AreaModel:
     >>> model
     AreaModel("1 + pct_koopwoningen", terms: buurt, gemeente)
     >>> print(model)
-    Area-level model of buurtverbondenheid (multivariate Fay-Herriot)
+    Area-level model (multivariate Fay-Herriot)
     ...
     """
 
@@ -179,8 +179,8 @@ class AreaModel:
         """What direct estimates say about the scores."""
         return [
             Note(
-                "Area-level model of buurtverbondenheid (multivariate Fay-Herriot)",
-                "Gebiedsmodel van buurtverbondenheid (multivariaat Fay-Herriot)",
+                "Area-level model (multivariate Fay-Herriot)",
+                "Gebiedsmodel (multivariaat Fay-Herriot)",
             ),
             Note("{formula}   direct estimate of source s", "{formula}   directe schatting van bron s", formula=_SEEN),
             Note(
@@ -221,8 +221,8 @@ _COUNTS = [Note("Area-level model of counts", "Gebiedsmodel van aantallen")]
 _SEEN = "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + tau[s] w[s,a] + e"
 _MISSING = {"refuse": Note("refuse", "weigeren"), "impute": Note("impute", "vervangen")}
 _JOINT = Note(
-    "times exp(h), h ~ N(-kappa^2/2, kappa^2), with the variance within the buurt ~ chi^2",
-    "maal exp(h), h ~ N(-kappa^2/2, kappa^2), met de variantie binnen de buurt ~ chi^2",
+    "times exp(h), h ~ N(-kappa^2/2, kappa^2), with the variance within the area ~ chi^2",
+    "maal exp(h), h ~ N(-kappa^2/2, kappa^2), met de variantie binnen het gebied ~ chi^2",
 )
 
 

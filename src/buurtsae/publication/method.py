@@ -67,7 +67,7 @@ class Statement:
             ENGINES.get(engine, Note("see the documentation", "zie de documentatie")).under(engine),
             str(quality["run"]["versions"].get("buurtsae", "")),
             str(settings.get("run", {}).get("contact", "")),
-            "BYM2" in str(quality["model"]),
+            bool(quality["run"].get("spatial")),
         )
 
 

@@ -48,6 +48,14 @@ Name = Annotated[  # of a column, an area, a level
 ONE_OR_MORE = ("constrained-str", "tuple[")  # what pydantic calls the kinds of `Name | tuple[Name, ...]`
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # of a model, of a dataclass
 LEFT_OUT = (*UNKNOWN, "refused")
+EXPECTED = {  # where pydantic speaks of Python, by its kind of error
+    "tuple_type": "a list",
+    "too_long": "{max_length} values",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "dataclass_type": "a table",
+}
 File = Annotated[str, Field(min_length=1, max_length=4096)]
 Year = Annotated[int, Field(ge=1990, le=2100)]
 
@@ -398,13 +406,17 @@ def _record(errors: Sequence[ErrorDetails], path: Path, problems: Problems) -> N
             problems.add(f"{path.name}: unknown key {loc}", cut(repr(wrong["loc"][-1])), known, "correct or remove it")
         elif sort == "missing":
             problems.add(f"{path.name}: key {loc} is absent", "nothing", "a value", "add it")
+        elif sort == "union_tag_not_found":
+            problems.add(f"{path.name}: key {loc}.type is absent", "nothing", ", ".join(TERM_PARTS), "add it")
+        elif sort == "union_tag_invalid":
+            kind = cut(wrong["ctx"]["tag"])
+            problems.add(f"{path.name}: {loc}.type is unknown", kind, ", ".join(TERM_PARTS), "choose one")
         elif sort == "refused":
             error = wrong["ctx"]["error"]
             problems.add(f"{path.name}, {loc}: {error.what}", error.got, error.expected, error.hint, type(error))
         else:
-            problems.add(
-                f"{path.name}: {loc} is not right", cut(repr(wrong["input"])), wrong["msg"], "correct the value"
-            )
+            plain = EXPECTED[sort].format_map(wrong.get("ctx", {})) if sort in EXPECTED else wrong["msg"]
+            problems.add(f"{path.name}: {loc} is not right", cut(repr(wrong["input"])), plain, "correct the value")
 
 
 def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:

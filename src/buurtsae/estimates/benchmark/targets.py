@@ -150,9 +150,11 @@ class Benchmarks:
         enough = totals["n_direct"].ge(min_respondents) & totals["direct_se"].gt(0)
         kept = totals[enough & totals["measure"].isin(fit.draws.subdimensions)]
         if kept.empty:
-            most, hint = totals["n_direct"].max(), "lower `min_respondents`, or choose a higher level"
-            expected = f"{min_respondents} and a standard error"
-            raise DataError(f"no {level} can be a benchmark", f"at most {most} respondents", expected, hint)
+            most, errors = totals["n_direct"].max(), (totals["direct_se"] > 0).sum()
+            stands = f"at most {most} respondents, {errors} standard errors"
+            expected = f"{min_respondents} respondents and a standard error"
+            hint = "lower `min_respondents`, or choose a higher level; counts have no standard errors"
+            raise DataError(f"no {level} can be a benchmark", stands, expected, hint)
         kept = kept.rename(columns={"direct": "value", "direct_se": "se"}).assign(level=level)
         table = _sorted(kept[[*KEY, "value", "se"]], fit.areas)
         correlation, se = np.eye(len(table)), table["se"].to_numpy()

@@ -79,7 +79,7 @@ class Comparison:
             better = "B" if difference > 0 else "A"
             sure = "duidelijk" if abs(difference) > 2 * error else "niet duidelijk"
             lines.append(
-                f"Weggelaten gemeenten: {better} voorspelt {sure} beter (log-dichtheid {_number(difference, 1)}, "
+                f"Weggelaten groepen: {better} voorspelt {sure} beter (log-dichtheid {_number(difference, 1)}, "
                 f"standaardfout {_number(error, 1)})"
             )
         return "\n".join(lines)

@@ -98,7 +98,10 @@ def quality(
     convergence = _convergence(est)
     (predictive, lowest), left = _predictive(est), _left_out(fit)
     return {
-        "run": {"engine": fit.engine, "seed": fit.seed, **(run or {})},
+        "run": {
+            **{"engine": fit.engine, "seed": fit.seed, "spatial": any(term.neighbours for term in fit.model.terms)},
+            **(run or {}),
+        },
         "gate": _gate(gate, convergence, lowest, left[est.areas.base]),
         "convergence": convergence,
         "hyperparameters": _hyperparameters(fit),

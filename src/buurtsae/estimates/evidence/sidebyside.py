@@ -61,7 +61,8 @@ def side_by_side(fit: Fit) -> pd.DataFrame:
     model, direct = counterpart(fit.model, fit.direct)
     arrays = design(model, direct)
     if refused := supports(arrays):
-        what, expected = "a classical estimate cannot stand beside these", "reference sources per buurt"
+        what = "a classical estimate cannot stand beside these"
+        expected = "reference sources per area, and a Gaussian outcome"
         raise ModelError(what, ", ".join(refused), expected, "compare with another run instead")
     classical = multivariate(arrays)
     live, names = fit.areas.inhabited, list(fit.direct.subdimensions)

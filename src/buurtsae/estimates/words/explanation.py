@@ -53,20 +53,21 @@ def figure(row: Mapping[str, Any], scale: Scale = SCORE) -> str:
 
 
 def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any], scale: Scale = SCORE) -> Note:
-    """Return in words what an estimate of a buurt is made of."""
+    """Return in words what an estimate of a smallest area is made of."""
+    kind, this = ("buurt", "deze") if row.get("level", "buurt") == "buurt" else ("gebied", "dit")
     n, answers = row["n_respondents"], parts["own"]
     who = Note("own data", "eigen gegevens") if n is None else people(n, own=True)
-    around = Note("the areas around it", "de buurten eromheen")
-    both = Note("the areas around it and its {who} together", "de buurten eromheen en de {who} samen", who=who)
+    around = Note("the areas around it", f"de {kind}en eromheen")
+    both = Note("the areas around it and its {who} together", f"de {kind}en eromheen en de {{who}} samen", who=who)
 
     def points(what: Note, value: float, sign: str = "+") -> Note:
         text = f"{{what}}: {{x:{sign}z.{scale.digits}f}}"
         return Note(text, text, what=what, x=value)
 
-    average = Note("an area of average characteristics", "een buurt met gemiddelde kenmerken")
+    average = Note("an area of average characteristics", f"een {kind} met gemiddelde kenmerken")
     phrases = [
         points(average, parts["reference"], ""),
-        points(Note("the characteristics of this area", "de kenmerken van deze buurt"), parts["characteristics"]),
+        points(Note("the characteristics of this area", f"de kenmerken van {this} {kind}"), parts["characteristics"]),
         points(both if n != 0 and answers is None else around, parts["surroundings"]),
     ]
     if n != 0 and answers is not None:

@@ -12,17 +12,16 @@ Rue, H. and Held, L. (2005). Gaussian Markov Random Fields, section 1.1.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from annotated_types import Interval
 
 from buurtsae.errors import ModelError, shown
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import Each, Parameter, Values
-from buurtsae.model.priors import Prior, Uniform
+from buurtsae.model.priors import Signed, Uniform
 from buurtsae.model.terms.base import Effect, Term, along
 from buurtsae.notes import Note
 
@@ -56,7 +55,7 @@ class AR1(Term):
     """
 
     column: str = field(kw_only=False)
-    autocorrelation: Annotated[Prior, Interval(ge=-1, le=1)] = Uniform(-1.0, 1.0)
+    autocorrelation: Signed = Uniform(-1.0, 1.0)
 
     @property
     def kind(self) -> str:

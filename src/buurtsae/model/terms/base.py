@@ -24,7 +24,7 @@ from buurtsae.errors import ModelError, shown
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import LKJ, Alike, Parameter, Values
-from buurtsae.model.priors import PC, Prior
+from buurtsae.model.priors import PC, Positive
 from buurtsae.notes import Note
 from buurtsae.ranges import check_ranges
 
@@ -100,7 +100,7 @@ class Term(ABC):
         What its parameters are called after; by default the kind or the level, which a model can have once.
     """
 
-    sd: Annotated[Prior, Interval(ge=0)] = PC(1.0, 0.05)
+    sd: Positive = PC(1.0, 0.05)
     spread: Annotated[float, Interval(ge=0, le=10)] = 0.25
     correlation: LKJ = LKJ(2.0)
     name: str = ""
@@ -163,6 +163,14 @@ class SpatialTerm(Term):
     """
 
     graph: Graph = field(kw_only=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.graph, Graph):
+            hint = "make one: areas.graph(), Graph.from_pairs, from_adjacency or from_libpysal"
+            kind = type(self.graph)
+            what, got = f"the graph of {self.name} is none", f"{kind.__module__}.{kind.__name__}"
+            raise ModelError(what, got, "buurtsae.Graph", hint)
 
     @property
     def neighbours(self) -> Graph:

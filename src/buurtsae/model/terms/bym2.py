@@ -13,14 +13,12 @@ accounts for scaling. Statistical Methods in Medical Research 25.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
-
-from annotated_types import Interval
+from typing import Any
 
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import LKJ, Each, Parameter, Values
-from buurtsae.model.priors import PC, Beta, Prior
+from buurtsae.model.priors import PC, Beta, Positive, Proportion
 from buurtsae.model.terms.base import Effect, SpatialTerm
 from buurtsae.notes import Note
 
@@ -56,9 +54,9 @@ class BYM2(SpatialTerm):
     BYM2(BYM2.sigma, BYM2.phi, BYM2.R)
     """
 
-    mixing: Annotated[Prior, Interval(ge=0, le=1)] = Beta(1.0, 1.0)
+    mixing: Proportion = Beta(1.0, 1.0)
     shared: bool = True
-    sd: Annotated[Prior, Interval(ge=0)] = PC(3.0, 0.05)
+    sd: Positive = PC(3.0, 0.05)
     correlation: LKJ = LKJ(1.0)
 
     @property
@@ -83,7 +81,7 @@ class BYM2(SpatialTerm):
         """What it is."""
         return Note(
             "  {name} on {graph}: v unstructured, u scaled intrinsic CAR; correlated across sub-dimensions",
-            "  {name} op {graph}: v los per buurt, u ruimtelijk (geschaalde intrinsieke CAR); gecorreleerd tussen "
+            "  {name} op {graph}: v los per gebied, u ruimtelijk (geschaalde intrinsieke CAR); gecorreleerd tussen "
             "subdimensies",
             name=self.name,
             graph=self.graph.words,

@@ -13,16 +13,15 @@ Epidemiology, the Environment and Clinical Trials.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from annotated_types import Interval
 
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import Each, Parameter, Values
-from buurtsae.model.priors import Beta, Prior
+from buurtsae.model.priors import Beta, Proportion
 from buurtsae.model.terms.base import Effect, SpatialTerm
 from buurtsae.notes import Note
 
@@ -52,7 +51,7 @@ class Leroux(SpatialTerm):
     Leroux(Leroux.sigma, Leroux.phi, Leroux.R)
     """
 
-    mixing: Annotated[Prior, Interval(ge=0, le=1)] = Beta(1.0, 1.0)
+    mixing: Proportion = Beta(1.0, 1.0)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

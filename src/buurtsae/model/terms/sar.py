@@ -14,16 +14,15 @@ effects. Statistical Methods and Applications 17.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from annotated_types import Interval
 
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import Each, Parameter, Values
-from buurtsae.model.priors import Prior, Uniform
+from buurtsae.model.priors import Signed, Uniform
 from buurtsae.model.terms.base import Effect, SpatialTerm
 from buurtsae.notes import Note
 
@@ -53,7 +52,7 @@ class SAR(SpatialTerm):
     SAR(SAR.sigma, SAR.rho, SAR.R)
     """
 
-    autocorrelation: Annotated[Prior, Interval(ge=-1, le=1)] = Uniform(-1.0, 1.0)
+    autocorrelation: Signed = Uniform(-1.0, 1.0)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
