@@ -2,7 +2,8 @@
 
 An engine is a module with `Options` (a frozen dataclass whose fields say their ranges), `supports(design)` (names of
 what it cannot do, empty when it can) and `sample(design, seed, options, progress)`; one that fits another model than it
-is asked for has `counterpart`. All of it is checked before the first draw.
+is asked for has `counterpart`, `described(model)`, that model in words, and `components(design)`, what it plugs in. All
+of it is checked before the first draw.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from buurtsae.errors import ModelError, Problems, cut, shown
 from buurtsae.model.design import Design, design
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.spec import AreaModel
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.direct import DirectEstimates
 
@@ -96,6 +98,19 @@ class Fit:
         factor = None if draws.factor is None else draws.factor[source][:, sites]
         draws = replace(draws, hyper=hyper, coords=coords, factor=factor)
         return replace(self, design=of_year, direct=direct, draws=draws)
+
+    @property
+    def words(self) -> Note:
+        """The model that was fitted, in English and in Dutch."""
+        module = import_module(ENGINES[self.engine])
+        words: Note = module.described(self.model) if hasattr(module, "described") else self.model.words
+        return words
+
+    @property
+    def components(self) -> pd.DataFrame | None:
+        """Variance components that the engine estimated and plugged in, with standard errors, where it does so."""
+        module = import_module(ENGINES[self.engine])
+        return module.components(self.design) if hasattr(module, "components") else None
 
     @cached_property
     def marginal(self) -> Marginal:

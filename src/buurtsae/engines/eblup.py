@@ -182,6 +182,14 @@ def multivariate(design: Design) -> MultivariateFayHerriotResults:
     ).fit("reml")
 
 
+def components(design: Design) -> pd.DataFrame:
+    """Return `estimate` and `std_error` of the elements of Sigma; the certificate of the draws says what is wrong."""
+    with warnings.catch_warnings():
+        for category in (BoundaryWarning, NotConvergedWarning):
+            warnings.simplefilter("ignore", category)
+        return multivariate(design).components
+
+
 def sample(design: Design, seed: int, options: EblupOptions, progress: bool) -> Draws:
     """Return predictive draws of a design."""
     del progress  # seconds, without a bar

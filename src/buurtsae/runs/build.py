@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from buurtsae.areas.areas import Areas
-from buurtsae.areas.graph import Graph
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import TERMS
-from buurtsae.model.terms.base import SpatialTerm, Term
-from buurtsae.runs.runfile import RunSpec, TermPart
+from buurtsae.runs.runfile import RunSpec
 from buurtsae.scale import Scale
 
 
@@ -21,7 +18,7 @@ def model_of(spec: RunSpec, areas: Areas, scale: Scale) -> AreaModel:
     graph = partial(areas.graph, spec.graph.rule, spec.graph.bridges)
     return AreaModel(
         part.formula,
-        tuple(_term(term, graph) for term in part.terms),
+        tuple(TERMS[term.type].made({k: v for k, v in term if k != "type"}, graph) for term in part.terms),
         part.intercept,
         part.coefficient,
         part.link,
@@ -31,9 +28,3 @@ def model_of(spec: RunSpec, areas: Areas, scale: Scale) -> AreaModel:
         part.missing,
         Gaussian(scale),
     )
-
-
-def _term(part: TermPart, graph: Callable[[], Graph]) -> Term:
-    term = TERMS[part.type]
-    keys = {name: value for name, value in part if name != "type"}
-    return term(graph=graph(), **keys) if issubclass(term, SpatialTerm) else term(**keys)

@@ -27,7 +27,6 @@ from annotated_types import Interval
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
-from buurtsae.engines.eblup import described, multivariate
 from buurtsae.errors import BuurtsaeError
 from buurtsae.estimates.disclosure.release import FEW
 from buurtsae.estimates.evidence.contribution import contributions
@@ -127,7 +126,7 @@ def quality(
         "labels": {
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
         },
-        "model": described(fit.model) if fit.engine == "eblup" else fit.model.words,
+        "model": fit.words,
         "notes": _notes(fit),
     }
 
@@ -213,11 +212,7 @@ def _gate(gate: Gate, convergence: dict[str, Any], coverage: float, left: LeftOu
 
 def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
     table = fit.draws.hyperparameters()
-    if fit.engine == "eblup":  # coefficients, and Sigma with asymptotic standard errors; nothing has a prior
-        with warnings.catch_warnings():
-            for category in OURS:  # the certificate of the draws says it
-                warnings.simplefilter("ignore", category)
-            components = multivariate(fit.design).components
+    if (components := fit.components) is not None:  # Sigma, with asymptotic standard errors; nothing has a prior
         columns = {"mean": components["estimate"], "sd": components["std_error"]}
         sigma = {"name": "Sigma", "measure": components.index, **columns}
         return records(pd.concat([table, pd.DataFrame(sigma)], ignore_index=True).assign(prior=None))

@@ -11,7 +11,7 @@ dimensions, and tensors.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -110,6 +110,12 @@ class Term(ABC):
         if not self.name:
             object.__setattr__(self, "name", self.kind)
 
+    @classmethod
+    def made(cls, keys: Mapping[str, Any], graph: Callable[[], Graph]) -> Term:
+        """Return the term with these fields; on the graph, where it lies on one."""
+        del graph
+        return cls(**keys)
+
     @property
     def kind(self) -> str:
         """The name that it has by default."""
@@ -163,6 +169,11 @@ class SpatialTerm(Term):
     """
 
     graph: Graph = field(kw_only=False)
+
+    @classmethod
+    def made(cls, keys: Mapping[str, Any], graph: Callable[[], Graph]) -> Term:
+        """Return the term with these fields on the graph."""
+        return cls(graph=graph(), **keys)
 
     def __post_init__(self) -> None:
         super().__post_init__()
