@@ -102,15 +102,18 @@ class Fit:
     @property
     def words(self) -> Note:
         """The model that was fitted, in English and in Dutch."""
-        module = import_module(ENGINES[self.engine])
-        words: Note = module.described(self.model) if hasattr(module, "described") else self.model.words
-        return words
+        described = self._of_engine("described")
+        return self.model.words if described is None else described(self.model)
 
     @property
     def components(self) -> pd.DataFrame | None:
         """Variance components that the engine estimated and plugged in, with standard errors, where it does so."""
-        module = import_module(ENGINES[self.engine])
-        return module.components(self.design) if hasattr(module, "components") else None
+        components = self._of_engine("components")
+        return None if components is None else components(self.design)
+
+    def _of_engine(self, name: str) -> Any:
+        """What only some engines have; None where this one does not, or made its draws elsewhere."""
+        return getattr(import_module(ENGINES[self.engine]), name, None) if self.engine in ENGINES else None
 
     @cached_property
     def marginal(self) -> Marginal:
