@@ -254,6 +254,12 @@ def fit(
     >>> fit(AreaModel(terms=[IID("area")]), direct, draws=100, hyperparameters=50, progress=False)
     Fit by laplace in ... s, seed 1: Draws of 4 areas x 1 sub-dimensions: 100 independent draws, ...
     """
+    if not (isinstance(model, AreaModel) and isinstance(direct, DirectEstimates)):
+        got, hint = (
+            f"{cut(repr(model), 100)} and {type(direct).__name__}",
+            "DirectEstimates.from_frame makes data of a table",
+        )
+        raise ModelError("this is no model and data", got, "AreaModel, then DirectEstimates or AreaCounts", hint)
     settings = engine_options(engine, options)
     module = import_module(ENGINES[engine])
     asked = None

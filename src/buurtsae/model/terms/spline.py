@@ -3,8 +3,9 @@ r"""Spline: a smooth departure from the line of a numeric covariate, by penalise
     sigma_d B(x_a) z_d,  z_d ~ exp(-s |D_2 z_d|^2 / 2),
 
 B cubic B-splines on equal intervals over the range of x in inhabited areas and 0.1% beyond, as in mgcv, D_2 second
-differences, z orthogonal to constants and lines, which are in the formula: sigma = 0 is the linear effect. s is such that the geometric mean over
-inhabited areas of the variance of B(x_a) z is 1, so that sigma is the typical size of the departure.
+differences, z orthogonal to constants and lines, which are in the formula: sigma = 0 is the linear effect. s is such
+that the geometric mean over inhabited areas of the variance of B(x_a) z is 1, so that sigma is the typical size of the
+departure.
 
 References
 ----------
