@@ -179,6 +179,16 @@ def test_a_year_of_a_fit_is_a_fit_of_that_year(two_years: Fit, year: int) -> Non
     np.testing.assert_array_equal(both["y"], one["y"])
 
 
+def test_one_year_is_one_period(two_years: Fit) -> None:
+    assert DATA.by_year().years == ()
+    alone = two_years.of_year(2022)
+    assert alone.of_year(2022) is alone
+    counts = bs.AreaCounts.from_frame(TABLE.assign(n=9), y="two", exposure="n", area="code", areas=AREAS, year=2024)
+    model = bs.AreaModel("1 + x", [bs.Leroux(RING), bs.Spline("x")], outcome=bs.Poisson())
+    fit = bs.fit(model, counts.by_year(), draws=20, hyperparameters=20, progress=False)
+    assert bs.estimate(fit.of_year(2024)).table["year"].unique().tolist() == [2024]
+
+
 def test_links_and_factors_of_a_year() -> None:
     # two sources in each year, variances modelled: each year has links, kappas and factors of its own sources
     areas = make_areas()

@@ -82,9 +82,11 @@ class Fit:
         Raises
         ------
         DataError
-            If it is of one period, or no source is of that year.
+            If no source is of that year, or sources of several years are of one period.
         """
         direct = self.direct.of_year(year)
+        if not self.design.years and len(direct.sources) == len(self.direct.sources):
+            return self
         of_year = design(self.model, direct)
         source = np.array([s.year == year for s in self.direct.sources])
         kept = {"source": source, "link": source[np.nonzero(self.design.linked)[0]]}
