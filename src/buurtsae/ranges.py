@@ -51,8 +51,10 @@ def _fits(value: Any, hint: Any) -> bool:
         return _fits(value, parts[0])
     if origin in (Union, UnionType):
         return any(_fits(value, part) for part in parts)
+    if origin is tuple and parts[-1] is Ellipsis:
+        return isinstance(value, tuple) and all(_fits(v, parts[0]) for v in value)
     if origin is not None or not isinstance(hint, type):
-        return True  # of literals and collections the types do not say enough
+        return True  # of literals and mappings the types do not say enough
     kinds: dict[type, type] = {int: Integral, float: Real}
     return isinstance(value, kinds.get(hint, hint)) and not isinstance(value, type)
 
@@ -61,7 +63,7 @@ def _named(hint: Any) -> str:
     """The types that an annotation names."""
     if get_origin(hint) is Annotated:
         return _named(get_args(hint)[0])
-    return " or ".join(_named(part) for part in get_args(hint)) or hint.__name__
+    return " or ".join(_named(part) for part in get_args(hint) if part is not Ellipsis) or hint.__name__
 
 
 def _metadata(hint: Any) -> list[Any]:

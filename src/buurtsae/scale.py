@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from buurtsae.errors import ModelError, Problems
 from buurtsae.notes import Note
+from buurtsae.ranges import check_ranges
 
 SHARES = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8)  # of the scale: where one class ends and the next begins
 MOST = 10  # decimals
@@ -38,7 +39,7 @@ class Scale:
     Raises
     ------
     ModelError
-        If the lower end is not below the upper one, or there are more than ten decimals.
+        On what is no number or no text, if the lower end is not below the upper one, or with more than ten decimals.
 
     Examples
     --------
@@ -57,6 +58,7 @@ class Scale:
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
+        check_ranges(self, "scale:")
         problems = Problems()
         if not self.lower < self.upper:
             ends, want = f"{self.lower:g} to {self.upper:g}", "the lower below the upper"

@@ -112,11 +112,27 @@ def test_a_spline_needs_three_values() -> None:
         (lambda: bs.AreaModel(outcome=bs.Gaussian), "model: outcome is of another kind"),
         (lambda: bs.AreaModel(outcome="poisson"), "model: outcome is of another kind"),
         (lambda: bs.AreaModel(variances=bs.Normal()), "model: variances is impossible"),
+        (lambda: bs.AreaModel(covariates=["x"]), "model: covariates is of another kind"),
         (lambda: bs.Link(extra=0.5), "link: extra is of another kind"),
+        (lambda: bs.Scale(0, 1, 2), "scale: nl is of another kind"),
+        (lambda: bs.fit(bs.AreaModel(), TABLE), "this is no model and data"),
+        (lambda: bs.fit(DATA, bs.AreaModel()), "this is no model and data"),
+        (
+            lambda: design(bs.AreaModel(outcome=bs.Gaussian((0, 1))), DATA),  # means of 3
+            "the data lie outside the scale of the outcome",
+        ),
     ],
 )
 def test_what_is_of_another_kind_or_outside_its_range(make: Callable[[], object], what: str) -> None:
     assert refusals(make) == [what]
+
+
+def test_what_differs_by_rounding_is_one_value() -> None:
+    table = TABLE.assign(a=0.1 * (TABLE["year"] - 2000), b=(TABLE["year"] - 2000) / 10 + 1e-14 * (np.arange(N) % 2))
+    data = bs.DirectEstimates.from_frame(table, y="y", variance="v", area="code")
+    one, other = (design(bs.AreaModel("1", [bs.RW1(c)]), data).effects[0] for c in ("a", "b"))
+    assert one.sees.shape == other.sees.shape == (N, 5)
+    assert one.same(other)
 
 
 def test_priors_of_other_families_that_fit() -> None:
@@ -161,6 +177,16 @@ def test_a_year_of_a_fit_is_a_fit_of_that_year(two_years: Fit, year: int) -> Non
     one = bs.left_out(alone).table.query(f"measure == '{SUBDIMENSIONS[0]}'")
     np.testing.assert_array_equal(both["n_respondents"], one["n_respondents"])
     np.testing.assert_array_equal(both["y"], one["y"])
+
+
+def test_one_year_is_one_period(two_years: Fit) -> None:
+    assert DATA.by_year().years == ()
+    alone = two_years.of_year(2022)
+    assert alone.of_year(2022) is alone
+    counts = bs.AreaCounts.from_frame(TABLE.assign(n=9), y="two", exposure="n", area="code", areas=AREAS, year=2024)
+    model = bs.AreaModel("1 + x", [bs.Leroux(RING), bs.Spline("x")], outcome=bs.Poisson())
+    fit = bs.fit(model, counts.by_year(), draws=20, hyperparameters=20, progress=False)
+    assert bs.estimate(fit.of_year(2024)).table["year"].unique().tolist() == [2024]
 
 
 def test_links_and_factors_of_a_year() -> None:

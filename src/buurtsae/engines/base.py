@@ -84,9 +84,11 @@ class Fit:
         Raises
         ------
         DataError
-            If it is of one period, or no source is of that year.
+            If no source is of that year, or sources of several years are of one period.
         """
         direct = self.direct.of_year(year)
+        if not self.design.years and len(direct.sources) == len(self.direct.sources):
+            return self
         of_year = design(self.model, direct)
         source = np.array([s.year == year for s in self.direct.sources])
         kept = {"source": source, "link": source[np.nonzero(self.design.linked)[0]]}
@@ -272,6 +274,12 @@ def fit(
     >>> fit(AreaModel(terms=[IID("area")]), direct, draws=100, hyperparameters=50, progress=False)
     Fit by laplace in ... s, seed 1: Draws of 4 areas x 1 sub-dimensions: 100 independent draws, ...
     """
+    if not (isinstance(model, AreaModel) and isinstance(direct, DirectEstimates)):
+        got, hint = (
+            f"{cut(repr(model), 100)} and {type(direct).__name__}",
+            "DirectEstimates.from_frame makes data of a table",
+        )
+        raise ModelError("this is no model and data", got, "AreaModel, then DirectEstimates or AreaCounts", hint)
     settings = engine_options(engine, options)
     module = import_module(ENGINES[engine])
     asked = None

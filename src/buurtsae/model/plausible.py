@@ -37,8 +37,12 @@ def far(prior: Normal, centre: Floats, scale: Scale) -> list[Note]:
     Raises
     ------
     ModelError
-        Where the scale has no ends: the other priors are then of another size than the data too.
+        Where the scale has no ends: the other priors are then of another size than the data too; or where means lie
+        beyond its ends.
     """
+    if ((centre < scale.lower) | (centre > scale.upper)).any():
+        means, hint = shown(f"{mean:.3g}" for mean in centre), "give the outcome the scale of the data"
+        raise ModelError("the data lie outside the scale of the outcome", f"means {means}", scale.range, hint)
     if (np.abs(centre - prior.mean) <= FAR * prior.sd).all():
         return []
     if not scale.bounded:

@@ -80,8 +80,9 @@ class DirectEstimates:
     scale: Scale = SCORE
 
     def by_year(self) -> DirectEstimates:
-        """Return them with a period for each year of the sources, instead of one for all."""
-        return replace(self, years=tuple(sorted({source.year for source in self.sources})))
+        """Return them with a period for each year of the sources, where there are several, instead of one for all."""
+        years = tuple(sorted({source.year for source in self.sources}))
+        return replace(self, years=years if len(years) > 1 else ())
 
     def of_year(self, year: int) -> DirectEstimates:
         """Return those of one year, as one period.

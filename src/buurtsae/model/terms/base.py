@@ -233,7 +233,10 @@ def along(column: str, frame: Frame) -> tuple[np.ndarray, sp.csr_array]:
             "a number for each area",
             "complete the column, or leave the term out",
         )
-    distinct, index = np.unique(values[known], return_inverse=True)
+    low, width = np.min(values[known], initial=np.inf), np.ptp(values[known]) if known.any() else 0.0
+    place = np.round((values[known] - low) / (width or 1.0), 9)  # what differs by rounding is the same
+    _, first, index = np.unique(place, return_index=True, return_inverse=True)
+    distinct = values[known][first]
     if len(distinct) < 3:
         raise ModelError(
             f"{column}, along which a term lies, hardly varies", shown(distinct), "three values or more",
