@@ -168,7 +168,7 @@ def engine_options(engine: str, options: Mapping[str, Any]) -> Any:
     """
     from pydantic import TypeAdapter, ValidationError  # takes long to import
 
-    if engine not in ENGINES:
+    if str(engine) not in ENGINES:  # who gave areas here, as before 0.2, is told so
         raise ModelError("the engine is unknown", cut(repr(engine)), ", ".join(ENGINES), "choose one of these")
     kind, problems = import_module(ENGINES[engine]).Options, Problems()
     known = [f.name for f in fields(kind)]
@@ -233,6 +233,8 @@ def fit(
     >>> fit(AreaModel(terms=[IID("area")]), direct, draws=100, hyperparameters=50, progress=False)
     Fit by laplace in ... s, seed 1: Draws of 4 areas x 1 sub-dimensions: 100 independent draws, ...
     """
+    if not isinstance(model, AreaModel):
+        raise ModelError("what is fitted is no model", cut(repr(model)), "an AreaModel, then data", "fit(model, data)")
     settings = engine_options(engine, options)
     module = import_module(ENGINES[engine])
     asked = None

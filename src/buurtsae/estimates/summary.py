@@ -208,7 +208,7 @@ class Estimates:
                 "there is no estimate of this area",
                 repr(code),
                 "a code in the table",
-                "buurten without residents have none, nor areas of which the run holds a part",
+                "areas without residents have none, nor those of which the run holds a part",
             )
         parts = []  # of counts nothing is known of what they lean on
         if self.fit.design.size is None:

@@ -90,6 +90,8 @@ class AreaModel:
     outcome: Outcome = Gaussian()
 
     def __post_init__(self) -> None:
+        if hasattr(self.terms, "on"):
+            raise ModelError("the terms are no list", repr(self.terms), "a list of terms", "write [ ] around it")
         for name in ("terms", "covariates"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # lists are welcome, and frozen here
         if self.intercept is None:

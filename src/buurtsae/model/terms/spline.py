@@ -86,11 +86,14 @@ class Spline(Term):
             raise ModelError(
                 f"the covariate of {self.name} is not in the formula as a number",
                 repr(self.covariate),
-                shown(frame.covariates.columns, 30),
+                shown(frame.covariates.columns, 30) or "a numeric covariate",
                 "add it to the formula: the spline is the departure from its line",
             )
         x, live = frame.covariates[self.covariate].to_numpy(dtype=float), frame.areas.inhabited
-        low, high = x[live].min(), x[live].max()
+        if len(values := np.unique(x[live])) < 3:
+            what, hint = f"the covariate of {self.name} has no departure from a line", "leave the term out"
+            raise ModelError(what, f"{len(values)} values", "three values or more", hint)
+        low, high = values[[0, -1]]
         step = (high - low) / self.intervals
         knots = low + step * np.arange(-3, self.intervals + 4)
         knots[[3, -4]] = low, high
