@@ -141,7 +141,8 @@ class Scale:
     @property
     def ends(self) -> str:
         """From where to where, in signs."""
-        return f"{self.lower:g}-{self.upper:g}" if self.bounded else f"{self.lower:g} to {self.upper:g}"
+        sign = "-" if self.bounded and self.lower >= 0 else " – "  # beside a minus no hyphen
+        return f"{self.lower:g}{sign}{self.upper:g}"
 
     @property
     def label(self) -> Note:

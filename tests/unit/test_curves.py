@@ -19,7 +19,7 @@ from buurtsae.model.covariates import Covariate
 from buurtsae.model.design import design
 from buurtsae.model.matrix import covariates
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import BYM2, IID
+from buurtsae.model.terms import BYM2, IID, Spline
 from buurtsae.publication.curves import write_curves
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates
@@ -267,6 +267,9 @@ def test_bad_input_is_refused_at_once(made: Made) -> None:
     text = str(found.value)
     for part in ("not in the formula", "'parken'", "groen", "few values", "the step", "has a spatial field"):
         assert part in text
+    arrays = replace(made.fit.design, model=replace(made.fit.model, terms=(Spline("groen"),)))
+    with pytest.raises(ModelError, match="groen has a smooth term besides"):
+        curves(replace(made.fit, design=arrays), "groen")
     other = known_fit(made, "1 + pct_groen", np.ones((2, 4)), spatial=False)
     with pytest.raises(ModelError, match="other coefficients"):
         curves(made.fit, "groen", without_field=other)

@@ -1,5 +1,6 @@
 """The pages say what the code does: every key of the run file, and the figures of the benchmarks."""
 
+import re
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -7,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from pydantic import BaseModel
 
+import buurtsae
 from buurtsae.engines.laplace import LaplaceOptions
 from buurtsae.engines.nuts import NutsOptions
 from buurtsae.ranges import Listed
@@ -66,3 +68,15 @@ def test_the_example_of_areas_of_anywhere_runs(root: Path) -> None:
     exec(compile(page.split("```python\n")[1].split("```")[0], "docs/anywhere.md", "exec"), found)
     assert found["fit"].design.notes == []
     assert len(found["est"].select("rate")) == 40
+
+
+def test_what_pages_name_is_there(root: Path) -> None:
+    """Names of the package, `bs.fit`, and paths of modules, `engines/mode.py`, in every page."""
+    modules = [path.relative_to(root).as_posix() for path in root.glob("*/**/*.py")]
+    pages = [*root.glob("*.md"), *root.glob("docs/*.md")]
+    assert len(pages) > 15
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert {name for name in re.findall(r"\bbs\.(\w+)", text) if not hasattr(buurtsae, name)} == set(), page.name
+        paths = set(re.findall(r"\b((?:\w+/)+\w+\.py)\b", text))
+        assert {path for path in paths if not any(m.endswith(f"/{path}") or m == path for m in modules)} == set(), page

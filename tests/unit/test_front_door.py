@@ -123,6 +123,28 @@ def test_what_follows_a_fit_works_on_areas_of_anywhere(fitted: Fit, est: Estimat
     assert len(bs.estimate(classical).table) == N + 1
 
 
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (lambda f: bs.fit(f.direct, f.model), "what is fitted is no model"),
+        (lambda f: bs.fit(f.model, f.direct, f.areas), "the engine is unknown"),  # as before 0.2
+        (lambda f: bs.AreaModel(terms=bs.IID("area")), "the terms are no list"),
+        (
+            lambda f: bs.fit(bs.AreaModel("1 + b", [bs.Spline("b")]), two_values()),
+            "the covariate of s(b) has no depart",
+        ),
+    ],
+)
+def test_calls_that_are_nearly_right(fitted: Fit, call: Callable[[Fit], object], what: str) -> None:
+    (said,) = problems_of(lambda: call(fitted))
+    assert said.startswith(what)
+
+
+def two_values() -> bs.DirectEstimates:
+    frame = table().assign(b=lambda f: np.arange(len(f)) % 2)
+    return bs.DirectEstimates.from_frame(frame[["fips", "a", "va", "b"]], y="a", variance="va", area="fips")
+
+
 def test_levels_are_means_of_their_areas_and_what_areas_are_compared_with() -> None:
     frame = table().assign(people=lambda f: 100 + f["fips"])
     areas = bs.Areas.from_frame(

@@ -40,7 +40,7 @@ NONE = pd.DataFrame({"estimate": [], "lower": [], "upper": []}, dtype=float)
         (PERCENT, "per cent 0-100", "van 0 tot 100", 0, 10.0),
         (SHARE, "share 0-1", "van 0 tot 1", 2, 0.1),
         (Scale(1, 5), "score 1-5", "van 1 tot 5", 2, 0.4),
-        (Scale(-2.5, 2.5), "score -2.5-2.5", "van -2,5 tot 2,5", 2, 0.5),
+        (Scale(-2.5, 2.5), "score -2.5 – 2.5", "van -2,5 tot 2,5", 2, 0.5),
         (Scale(0, nl="per duizend", en="per thousand"), "per thousand", "vanaf 0", 1, 1.0),
         (Scale(upper=0.5, decimals=3), "score", "tot 0,5", 3, 1.0),
         (Scale(), "score", "zonder vaste grenzen", 1, 1.0),

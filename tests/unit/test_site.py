@@ -28,7 +28,7 @@ from buurtsae.publication.manifest import Provenance
 from buurtsae.publication.method import Statement
 from buurtsae.publication.outlines import merged
 from buurtsae.publication.site import write_site
-from buurtsae.scale import SCORE
+from buurtsae.scale import SCORE, Scale
 from buurtsae.schemas import published
 from buurtsae.survey.concept import Concept
 
@@ -309,6 +309,8 @@ def test_narrow_intervals_have_the_decimals_that_they_need(
     assert (packed[:3], packed[9:]) == ([6.123, 6.122, 6.124], [3])
     row = narrow[some & (narrow["measure"] == TOTAL)].iloc[0]
     assert figure(row).startswith("6,123 (6,122-6,124)")
+    below = {**row, "estimate": -2.0, "lower": -3.5, "upper": -0.5}
+    assert figure(below, Scale()).startswith("-2,0 (-3,5 tot -0,5)")  # a hyphen would read as a minus
 
 
 def test_a_buurt_without_residents_says_so(site: Path, areas: gpd.GeoDataFrame) -> None:

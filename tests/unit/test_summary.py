@@ -254,7 +254,7 @@ def test_labels_and_reasons(est: Estimates) -> None:
     assert shown[TINY] == ("niet_publiceren", "minder dan 10 inwoners")
     for code in SILENT[1:]:
         assert shown[code] == ("indicatief", "geen eigen respondenten: schatting uit het model")
-    assert shown[UNKNOWN_X] == ("indicatief", "een kenmerk van de buurt is geschat")
+    assert shown[UNKNOWN_X] == ("indicatief", "een kenmerk van het gebied is geschat")
     assert buurt.loc[ALONE, "reliability"] < 0.5
     # the smallest other buurt in the wijk of TINY, whose 6 residents leave it an interval of 0.1 point, and one more
     assert shown[ALONE] == shown[SILENT[0]] == ("niet_publiceren", PROTECTING)
@@ -275,7 +275,7 @@ def test_rules_move_the_labels(est: Estimates) -> None:
     many = buurt[(buurt["label"] == "indicatief") & (buurt["n_respondents"] >= 12)]
     assert set(many["reason"]) == {"betrouwbaarheid onder 0,99"}
     imputed = rows(estimate(est.fit, rules=Rules(min_reliability=1.0)), PARTICIPATIE).loc[UNKNOWN_X]
-    assert imputed["reason"] == "betrouwbaarheid onder 1; een kenmerk van de buurt is geschat"
+    assert imputed["reason"] == "betrouwbaarheid onder 1; een kenmerk van het gebied is geschat"
 
 
 def test_suppressed_rows_stay_without_figures(est: Estimates) -> None:
@@ -364,7 +364,7 @@ def test_explain_says_it_in_dutch(est: Estimates) -> None:
     assert f"de {row.n_respondents} eigen respondenten: " in lines[lines.index(line) + 1]
     assert est.explain(TINY).count("niet gepubliceerd: minder dan 10 inwoners") == 7
     assert est.explain(ALONE).count(f"niet gepubliceerd: {PROTECTING}") == 7
-    assert est.explain(UNKNOWN_X).count("indicatief: een kenmerk van de buurt is geschat") == 7
+    assert est.explain(UNKNOWN_X).count("indicatief: een kenmerk van het gebied is geschat") == 7
     with pytest.raises(DataError, match="no estimate of this area"):
         est.explain(EMPTY)
     with pytest.raises(DataError, match="no such area"):

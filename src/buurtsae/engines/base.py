@@ -209,7 +209,7 @@ def engine_options(engine: str, options: Mapping[str, Any]) -> Any:
     """
     from pydantic import TypeAdapter, ValidationError  # takes long to import
 
-    if engine not in ENGINES:
+    if str(engine) not in ENGINES:  # who gave areas here, as before 0.2, is told so
         raise ModelError("the engine is unknown", cut(repr(engine)), ", ".join(ENGINES), "choose one of these")
     kind, problems = import_module(ENGINES[engine]).Options, Problems()
     known = [option.name for option in fields(kind)]

@@ -36,7 +36,7 @@ REASONS = {  # every part of a reason, and its English
     "betrouwbaarheid onder {}": "reliability below {}",
     "interval breder dan {}": "interval wider than {}",
     "eigen data wegen minder dan {}": "own data weigh less than {}",
-    "een kenmerk van de buurt is geschat": "a characteristic of the area was imputed",
+    "een kenmerk van het gebied is geschat": "a characteristic of the area was imputed",
     "minder dan {} inwoners": "fewer than {} residents",
     PROTECTING: "otherwise another area could be computed",
     EXACT: "equal to a published figure that was given as exact",
@@ -116,7 +116,7 @@ class Rules:
                 f"betrouwbaarheid onder {_dutch(self.min_reliability)}": unreliable & ~few,
                 f"interval breder dan {_dutch(points)}": wide & ~few,
                 f"eigen data wegen minder dan {_dutch(self.min_own_share)}": light & ~few,
-                "een kenmerk van de buurt is geschat": table["area_code"].isin(imputed),
+                "een kenmerk van het gebied is geschat": table["area_code"].isin(imputed),
             },
             "niet_publiceren": {f"minder dan {self.min_residents} inwoners": small, PROTECTING: ~shown & ~small},
         }

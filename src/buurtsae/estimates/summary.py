@@ -201,7 +201,7 @@ class Estimates:
         if not any(code in self.areas.at(level) for level in self.areas.levels):
             raise DataError("there is no such area", cut(repr(code)), shown(self.areas.codes), "check the code")
         if rows.empty:
-            hint = "buurten without residents have none, nor areas of which the run holds a part"
+            hint = "areas without residents have none, nor those of which the run holds a part"
             raise DataError("there is no estimate of this area", repr(code), "a code in the table", hint)
         parts = []  # of counts nothing is known of what they lean on
         if self.fit.design.size is None:

@@ -94,6 +94,8 @@ class AreaModel:
     outcome: Outcome = Gaussian()
 
     def __post_init__(self) -> None:
+        if hasattr(self.terms, "on"):
+            raise ModelError("the terms are no list", repr(self.terms), "a list of terms", "write [ ] around it")
         for name in ("terms", "covariates"):
             if not isinstance(value := getattr(self, name), list | tuple):
                 hint = "write it in brackets, with a comma"

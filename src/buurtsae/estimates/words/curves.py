@@ -208,8 +208,8 @@ def curves(
     Raises
     ------
     ModelError or ProblemsError
-        All at once: a covariate that is not in the formula, fewer than two values, a step that is not positive, a
-        second fit with a field, or of another formula, other areas or other sub-dimensions.
+        All at once: a covariate that is not in the formula, or in a smooth term too, fewer than two values, a step
+        that is not positive, a second fit with a field, or of another formula, other areas or other sub-dimensions.
 
     Examples
     --------
@@ -263,6 +263,10 @@ def _check(fit: Fit, covariate: str, grid: int, other: Fit | None, step: float |
     if covariate not in names:
         what = "the covariate is not in the formula"
         problems.add(what, repr(covariate), shown(names, 30), "choose one of these", kind)
+    terms = fit.model.terms  # a curve has what the formula says, which beside a smooth term is a line and no more
+    if smooth := [t.name for t in terms if covariate in (getattr(t, k, "") for k in ("covariate", "column"))]:
+        what = f"{covariate} has a smooth term besides"
+        problems.add(what, shown(smooth), "a covariate of the formula only", "choose another, or leave it out", kind)
     if not (isinstance(grid, int) and grid >= 2):
         problems.add("there are too few values for a curve", repr(grid), "2 or more", "raise `grid`", kind)
     if step is not None and not 0 < step < np.inf:

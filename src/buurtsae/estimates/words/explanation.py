@@ -45,7 +45,8 @@ def figure(row: Mapping[str, Any], scale: Scale = SCORE) -> str:
     if row["label"] == "niet_publiceren" or row["estimate"] is None:
         return f"niet gepubliceerd: {row['reason']}"
     digits = decimals(row["lower"], row["upper"], scale.digits)
-    score = f"{dutch(row['estimate'], digits)} ({interval(row['lower'], row['upper'], '-', scale.digits)})"
+    sign = "-" if row["lower"] >= 0 else " tot "  # beside a minus no hyphen
+    score = f"{dutch(row['estimate'], digits)} ({interval(row['lower'], row['upper'], sign, scale.digits)})"
     share = "" if row["own_data_share"] is None else f"; {100 * row['own_data_share']:.0f}% eigen data"
     reason = f": {row['reason']}" if row["reason"] else ""
     who = "" if row["n_respondents"] is None else f" ({people(row['n_respondents']).nl})"

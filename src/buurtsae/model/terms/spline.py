@@ -87,16 +87,14 @@ class Spline(Term):
             raise ModelError(
                 f"the covariate of {self.name} is not in the formula as a number",
                 repr(self.covariate),
-                shown(frame.covariates.columns, 30),
+                shown(frame.covariates.columns, 30) or "a numeric covariate",
                 "add it to the formula: the spline is the departure from its line",
             )
         x, live = frame.covariates[self.covariate].to_numpy(dtype=float), frame.areas.inhabited
-        low, high = x[live].min(), x[live].max()
-        if len(different := np.unique(x[live])) < 3:
-            raise ModelError(
-                f"the covariate of {self.name} hardly varies", f"{len(different)} different values",
-                "three values or more", "leave the term out: its line says everything",
-            )  # fmt: skip
+        if len(values := np.unique(x[live])) < 3:
+            what, hint = f"the covariate of {self.name} has no departure from a line", "leave the term out"
+            raise ModelError(what, f"{len(values)} values", "three values or more", hint)
+        low, high = values[[0, -1]]
         edge = 0.001 * (high - low)
         step = (high - low + 2 * edge) / self.intervals
         knots = low - edge + step * np.arange(-3, self.intervals + 4)
