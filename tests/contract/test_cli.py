@@ -104,7 +104,7 @@ def test_check_reports_what_was_read(example: Example) -> None:
     assert "Areas of 2024: 120 buurten (2 without residents) in 12 wijken and 3 gemeenten" in done.out
     assert "veiligheidsmonitor 2024" in done.out
     assert "burgerpeiling 2024" in done.out
-    assert "Area-level model of buurtverbondenheid" in done.out
+    assert "Area-level model (multivariate Fay-Herriot)" in done.out
     assert done.out.rstrip().endswith("all inputs are in order")
 
 

@@ -53,7 +53,7 @@ def test_it_runs_from_its_folder(notebook: Any, root: Path, tmp_path: Path, monk
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")  # otherwise Jupyter warns of folders that will move
     outputs, figures, text = execute(notebook, root, tmp_path)
     assert len(figures) == 2
-    assert "Area-level model of buurtverbondenheid" in text
+    assert "Area-level model (multivariate Fay-Herriot)" in text
     (check,) = [o.data["text/plain"] for o in outputs if "advice" in o.get("data", {}).get("text/plain", "")]
     assert check.startswith("Empty DataFrame")  # as the text above it says
     assert "% eigen data" in text

@@ -204,18 +204,18 @@ IMPOSSIBLE: dict[str, tuple[Spoil, tuple[str, str, str, str]]] = {
         lambda e: e.table(KWB, lambda f: f.assign(pct_65plus=["130", *f["pct_65plus"][1:]])),
         (
             "pct_65plus lies outside its range",
-            "130 in 1 buurten",
+            "130 in 1 areas",
             "0 to 100: % van",
             "correct these cells",
         ),
     ),
     "a percentage below 0": (
         lambda e: e.table(KWB, lambda f: f.assign(pct_koopwoningen=["-3", *f["pct_koopwoningen"][1:]])),
-        ("pct_koopwoningen lies outside its range", "-3 in 1 buurten", "0 to 100", "correct"),
+        ("pct_koopwoningen lies outside its range", "-3 in 1 areas", "0 to 100", "correct"),
     ),
     "a class of urbanity that there is not": (
         lambda e: e.table(KWB, lambda f: f.assign(stedelijkheid=["7", *f["stedelijkheid"][1:]])),
-        ("stedelijkheid lies outside its range", "7 in 1 buurten", "1 to 5", "correct"),
+        ("stedelijkheid lies outside its range", "7 in 1 areas", "1 to 5", "correct"),
     ),
     "one polygon for all": (
         lambda e: e.areas(_same_polygon),
