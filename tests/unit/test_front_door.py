@@ -126,7 +126,7 @@ def test_what_follows_a_fit_works_on_areas_of_anywhere(fitted: Fit, est: Estimat
 @pytest.mark.parametrize(
     ("call", "what"),
     [
-        (lambda f: bs.fit(f.direct, f.model), "what is fitted is no model"),
+        (lambda f: bs.fit(f.direct, f.model), "this is no model and data"),
         (lambda f: bs.fit(f.model, f.direct, f.areas), "the engine is unknown"),  # as before 0.2
         (lambda f: bs.AreaModel(terms=bs.IID("area")), "the terms are no list"),
         (

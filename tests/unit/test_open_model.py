@@ -105,7 +105,7 @@ def test_a_spline_needs_three_values() -> None:
         (lambda: bs.ICAR("queen"), "term ICAR: graph is of another kind"),
         (lambda: bs.ICAR(None), "term ICAR: graph is of another kind"),
         (lambda: bs.Spline("x", intervals=3.5), "term Spline: intervals is of another kind"),
-        (lambda: bs.AreaModel("1", bs.IID("area")), "`terms` is no sequence"),
+        (lambda: bs.AreaModel("1", bs.IID("area")), "the terms are no list"),
         (lambda: bs.AreaModel("1", [bs.IID]), "a term is unknown"),
         (lambda: bs.AreaModel(3), "model: formula is of another kind"),
         (lambda: bs.AreaModel(intercept=bs.PC()), "model: intercept is of another kind"),

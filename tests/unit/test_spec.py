@@ -91,14 +91,14 @@ def test_what_it_refuses(terms: list[object], missing: str, what: str) -> None:
 @pytest.mark.parametrize(
     ("make", "what"),
     [
-        (lambda: BYM2("GRAPH"), "the graph of BYM2 is none"),
-        (lambda: IID("area", sd=1.0), "term area: sd is no prior"),
-        (lambda: IID("area", sd=LKJ(2)), "term area: sd is no prior"),
-        (lambda: IID("area", correlation=PC(1, 0.05)), "term area: correlation is no prior of correlations"),
-        (lambda: IID("area", sd=Normal(0, 1)), "term area: sd is impossible"),
+        (lambda: BYM2("GRAPH"), "term BYM2: graph is of another kind"),
+        (lambda: IID("area", sd=1.0), "term IID: sd is of another kind"),
+        (lambda: IID("area", sd=LKJ(2)), "term IID: sd is of another kind"),
+        (lambda: IID("area", correlation=PC(1, 0.05)), "term IID: correlation is of another kind"),
+        (lambda: IID("area", sd=Normal(0, 1)), "term IID: sd is impossible"),
         (lambda: Leroux(GRAPH, mixing=Uniform(0, 2)), "term Leroux: mixing is impossible"),
         (lambda: SAR(GRAPH, autocorrelation=Uniform(-2, 1)), "term SAR: autocorrelation is impossible"),
-        (lambda: AR1("jaar", autocorrelation=Normal(0, 1)), "term AR1(jaar): autocorrelation is impossible"),
+        (lambda: AR1("jaar", autocorrelation=Normal(0, 1)), "term AR1: autocorrelation is impossible"),
     ],
 )
 def test_a_term_refuses_what_is_no_graph_and_no_prior_of_its_parameter(make: Callable[[], Term], what: str) -> None:
