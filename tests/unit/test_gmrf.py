@@ -32,6 +32,8 @@ from buurtsae.survey.direct import direct
 AREAS = make_areas()  # a component of 24 buurten and an island
 AREAS = replace(AREAS, frame=AREAS.frame.assign(bouwjaar=1950.0 + 10 * (np.arange(len(AREAS.codes)) * 5 % 7)))
 # other neighbours: those who travel to each other
+# all of them hang together: constants of two fields are told by their sum only
+WHOLE = Graph.from_pairs(AREAS.codes, [(AREAS.codes[k], AREAS.codes[k + 1]) for k in range(24)])
 TRAVEL = Graph.from_pairs(AREAS.codes, [(AREAS.codes[k], AREAS.codes[(k + 9) % 25]) for k in range(25)])
 LINK = Link(Normal(0.1, 0.6), LogNormal(0.0, 0.2), PC(0.5, 0.05))
 TERMS = {
@@ -47,6 +49,7 @@ TERMS = {
     "AR1": [AR1("bouwjaar"), IID("buurt")],
     "Spline": [Spline("groen"), IID("buurt")],
     "two fields": [BYM2(AREAS.graph()), ICAR(TRAVEL, name="travel")],
+    "three intrinsic fields": [Spline("groen"), ICAR(WHOLE), RW1("bouwjaar"), ICAR(TRAVEL, name="travel")],
     "two mixed fields": [BYM2(AREAS.graph()), BYM2(TRAVEL, name="travel", shared=False)],
 }
 

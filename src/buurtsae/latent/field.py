@@ -87,6 +87,8 @@ class Field:
     constraints : sparse, shape (k, nodes)
     ground : ndarray of int, shape (k,)
         A node of each constraint.
+    shared : ndarray of int
+        Those of all constrained effects but the first: data tell the sum of their null spaces, constants, not each.
     log_structure : float
         log |Q| on the constraints, with what conditioning on these adds, summed over fixed structures.
     sees : tuple of sparse, shape (K, nodes) each
@@ -109,6 +111,7 @@ class Field:
     diagonal: Ints
     constraints: sp.csr_array
     ground: Ints
+    shared: Ints
     log_structure: float
     sees: tuple[sp.csr_array, ...]
     seen: tuple[Ints, Ints, Ints, Floats]
@@ -192,6 +195,7 @@ def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: 
     entry = np.searchsorted(known, np.concatenate([i * nodes + j for _, i, j, _ in pairs])) if pairs else site
     weight = np.concatenate([w for *_, w in pairs]) if pairs else np.zeros(0)
     starts = np.searchsorted(site[order], np.arange(n_sites + 1))
+    grounds = [structure.ground + at for structure, at in zip(structures, first, strict=True)]
     fixed = [s for s in structures if s.fixed]
     proper = sp.block_diag([s.grounded() for s in fixed], format="csr") if fixed else None
     return Field(
@@ -202,9 +206,8 @@ def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: 
         varying=tuple(varying),
         diagonal=np.searchsorted(known, diagonal),
         constraints=constraints,
-        ground=np.concatenate(
-            [np.zeros(0, np.int64), *(s.ground + at for s, at in zip(structures, first, strict=True))]
-        ),
+        ground=np.concatenate([first[:0], *grounds]),
+        shared=np.concatenate([first[:0], *[g for g in grounds if len(g)][1:]]),
         log_structure=0.0 if proper is None else factor(proper).logdet + sum(s.rest for s in fixed),
         sees=tuple(sees),
         seen=_seen(sees, n_sites),
