@@ -8,8 +8,8 @@ alpha of sources,
 v is integrated out inside each area: with S_a = I + C_v' W_a C_v and N_a = I - W_a C_v S_a^{-1} C_v', the information
 about m_a is M_a = N_a W_a. The field z then has the sparse precision P = Q (x) I + sum J_a' M_a J_a, and beta and alpha
 form a dense border. Conditioning on A z = 0 and eliminating the border are low-rank corrections of P^{-1}; only blocks
-of P^{-1} on the pattern of P are ever formed. A P that the data leave near singular, as with several intrinsic fields of
-whose constants they tell the sum, is raised by 1 at one node per constraint, which an auxiliary vector in the border
+of P^{-1} on the pattern of P are ever formed. A P that the data leave near singular, as with several intrinsic fields
+of whose constants they tell the sum, is raised by 1 at one node per constraint, which an auxiliary vector in the border
 takes off again. By Fisher's identity, with s_a = N_a (b_a - H_a alpha) - M_a m_a and expectations over the posterior,
 
     d log p(y) / d C_t = sum_a E[s_a z_t(a)'],      d log p(y) / d C_v = sum_a (E[s_a s_a'] - M_a) C_v,
