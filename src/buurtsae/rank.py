@@ -27,7 +27,7 @@ def dependent_columns(x: Floats) -> list[Ints]:
     r = np.linalg.qr(x, mode="r")
     scale = np.linalg.norm(r, axis=0)
     r = r / np.where(scale > 0, scale, 1.0)
-    basis, found = np.zeros((len(r), 0)), list[Ints]()
+    basis, relations = np.zeros((len(r), 0)), list[Ints]()
     kept: list[int] = []
     for j in range(r.shape[1]):
         rest = r[:, j] - basis @ (basis.T @ r[:, j])
@@ -38,5 +38,5 @@ def dependent_columns(x: Floats) -> list[Ints]:
             kept.append(j)
             continue
         weights = np.linalg.lstsq(r[:, kept], r[:, j], rcond=None)[0]
-        found.append(np.array([*(k for k, w in zip(kept, weights, strict=True) if abs(w) > 1e-6), j]))
-    return found
+        relations.append(np.array([*(k for k, w in zip(kept, weights, strict=True) if abs(w) > 1e-6), j]))
+    return relations
