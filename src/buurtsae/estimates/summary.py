@@ -387,9 +387,10 @@ def _describe(table: pd.DataFrame, fit: Fit) -> pd.DataFrame:
         population |= {(level, code): int(count) for code, count in residents.items()}
         names |= {(level, code): areas.label(level, code) for code in residents.index}
     key = pd.MultiIndex.from_frame(table[["level", "area_code"]])
-    table["area_name"] = [names[area] for area in key]
-    table["population"] = [population[area] for area in key]
-    table["code_year"] = areas.year
-    table["n_respondents"] = table["n_respondents"].fillna(0).astype("int64")
-    table["n_effective"] = table["n_effective"].fillna(0.0)
-    return table
+    return table.assign(
+        area_name=[names[area] for area in key],
+        population=[population[area] for area in key],
+        code_year=areas.year,
+        n_respondents=table["n_respondents"].fillna(0).astype("int64"),
+        n_effective=table["n_effective"].fillna(0.0),
+    )
