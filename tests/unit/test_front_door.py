@@ -343,3 +343,15 @@ def test_data_far_from_default_priors_are_refused() -> None:
     assert list(problems) == ["the data lie far from the prior of the intercept"]
     stated = bs.AreaModel("1", [bs.IID("area", sd=bs.PC(3000, 0.05))], intercept=bs.Normal(3000, 5000))
     assert design(stated, data).centre[0] == pytest.approx(np.nanmean(frame["a"]))
+
+
+def test_what_rests_on_unknown_numbers_of_people_is_not_published(tmp_path: Path) -> None:
+    areas = make_areas()
+    rows = pd.DataFrame({"code": areas.codes, "y": 6.0 + np.arange(len(areas.codes)) % 3, "v": 0.5})
+    data = bs.DirectEstimates.from_frame(rows, y="y", variance="v", area="code", areas=areas)
+    est = bs.estimate(bs.fit(bs.AreaModel(terms=[bs.IID("buurt")]), data, **SMALL))  # type: ignore[arg-type]
+    # a direct figure may be the answer of one respondent, and no rule can tell
+    assert list(problems_of(lambda: bs.publish(est, to=tmp_path / "out"))) == [
+        "what rests on an unknown number of people is not published"
+    ]
+    assert not (tmp_path / "out").exists()

@@ -75,7 +75,7 @@ def publish(
     Raises
     ------
     DataError
-        If the areas are not those of CBS, or the folder cannot be used.
+        If the areas are not those of CBS, respondents were not counted, or the folder cannot be used.
 
     Examples
     --------
@@ -90,6 +90,9 @@ def publish(
     if est.areas.system != CBS:
         levels, hint = f"areas by {', '.join(est.areas.levels)}", "write `est.published` as a table"
         raise DataError("what is published is of buurten, wijken and gemeenten", levels, "codes of CBS", hint)
+    if not est.fit.direct.counted:  # no rule on respondents can hide what rests on one of them
+        hint = "DirectEstimates.from_table takes a table with `n_respondents`"
+        raise DataError("what rests on an unknown number of people is not published", "no counts", "respondents", hint)
     provenance = provenance or Provenance()
     run_id = str(est.table["run_id"].iloc[0])
     page: dict[str, Any] = {
