@@ -43,7 +43,7 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         "Terms",
         "  BYM2 on Graph of 3 areas: 1 pairs (table), components of [2] areas, 1 without neighbours, 0 bridges: "
         "v unstructured, u scaled intrinsic CAR; correlated across sub-dimensions",
-        "  gemeente: IID per gemeente, correlated across sub-dimensions",
+        "  gemeente: IID per gemeente; correlated across sub-dimensions",
         "Priors",
         "  intercept        Normal(6, sd 2)",
         "  beta             Normal(0, sd 0.5) per standard deviation",

@@ -63,19 +63,15 @@ class AR1(Term):
         return f"AR1({self.column})"
 
     @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Standard deviations, autocorrelations and correlation."""
-        sigma, matrix = super().parameters
-        return sigma, Parameter("rho", Each(self.autocorrelation)), matrix
+    def shape(self) -> tuple[Parameter, ...]:
+        """Autocorrelations."""
+        return (Parameter("rho", Each(self.autocorrelation)),)
 
     @property
-    def words(self) -> Note:
+    def about(self) -> Note:
         """What it is."""
         return Note(
-            "  {name}: stationary autoregression along {column}, correlated across sub-dimensions",
-            "  {name}: stationaire autoregressie langs {column}, gecorreleerd tussen subdimensies",
-            name=self.name,
-            column=self.column,
+            "stationary autoregression along {column}", "stationaire autoregressie langs {column}", column=self.column
         )
 
     def on(self, frame: Frame) -> Effect:

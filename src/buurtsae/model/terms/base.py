@@ -132,9 +132,14 @@ class Term(ABC):
         return Parameter("sigma", Alike(self.sd, self.spread))
 
     @property
+    def shape(self) -> tuple[Parameter, ...]:
+        """Parameters besides the standard deviation and the correlation."""
+        return ()
+
+    @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Its parameters with their priors, the standard deviation first."""
-        return self.sigma, Parameter("R", self.correlation, ("measure", "measure_2"))
+        return self.sigma, *self.shape, Parameter("R", self.correlation, ("measure", "measure_2"))
 
     @property
     def symbol(self) -> str:
@@ -143,8 +148,18 @@ class Term(ABC):
 
     @property
     @abstractmethod
+    def about(self) -> Note:
+        """What it is."""
+
+    @property
     def words(self) -> Note:
-        """What it is, in a line."""
+        """What it is, in a line of the model."""
+        on = Note(" on {graph}", " op {graph}", graph=self.neighbours.words) if self.neighbours else ""
+        return Note(
+            "  {name}{on}: {about}; correlated across sub-dimensions",
+            "  {name}{on}: {about}; gecorreleerd tussen subdimensies",
+            name=self.name, on=on, about=self.about,
+        )  # fmt: skip
 
     @abstractmethod
     def on(self, frame: Frame) -> Effect:
@@ -175,18 +190,15 @@ class SpatialTerm(Term):
         """Return the term with these fields on the graph."""
         return cls(graph=graph(), **keys)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.graph, Graph):
-            hint = "make one: areas.graph(), Graph.from_pairs, from_adjacency or from_libpysal"
-            kind = type(self.graph)
-            what, got = f"the graph of {self.name} is none", f"{kind.__module__}.{kind.__name__}"
-            raise ModelError(what, got, "buurtsae.Graph", hint)
-
     @property
     def neighbours(self) -> Graph:
         """The graph."""
         return self.graph
+
+    @property
+    def symbol(self) -> str:
+        """Its part of the predictor, of area a and measure d."""
+        return f"{self.name}.sigma[d] z[a,d]"
 
     def seen(self, frame: Frame) -> sp.csr_array:
         """Return what areas see of the nodes of the graph: each its own.

@@ -77,14 +77,10 @@ class BYM2(SpatialTerm):
         return f"{n}.sigma[d] (sqrt(1 - {n}.phi[d]) v[a,d] + sqrt({n}.phi[d]) u[a,d])"
 
     @property
-    def words(self) -> Note:
+    def about(self) -> Note:
         """What it is."""
         return Note(
-            "  {name} on {graph}: v unstructured, u scaled intrinsic CAR; correlated across sub-dimensions",
-            "  {name} op {graph}: v los per gebied, u ruimtelijk (geschaalde intrinsieke CAR); gecorreleerd tussen "
-            "subdimensies",
-            name=self.name,
-            graph=self.graph.words,
+            "v unstructured, u scaled intrinsic CAR", "v los per buurt, u ruimtelijk (geschaalde intrinsieke CAR)"
         )
 
     def on(self, frame: Frame) -> Effect:

@@ -57,13 +57,11 @@ class ICAR(SpatialTerm):
         return f"{self.name}.sigma[d] u[a,d]"
 
     @property
-    def words(self) -> Note:
+    def about(self) -> Note:
         """What it is."""
         return Note(
-            "  {name} on {graph}: {how} intrinsic CAR, correlated across sub-dimensions",
-            "  {name} op {graph}: {how} intrinsieke CAR, gecorreleerd tussen subdimensies",
-            name=self.name,
-            graph=self.graph.words,
+            "{how} intrinsic CAR",
+            "{how} intrinsieke CAR",
             how=Note("scaled", "geschaalde") if self.scaled else Note("unscaled", "ongeschaalde"),
         )
 

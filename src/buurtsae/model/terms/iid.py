@@ -51,14 +51,9 @@ class IID(Term):
         return f"{self.name}.sigma[d] g[{self.kind}(a),d]"
 
     @property
-    def words(self) -> Note:
+    def about(self) -> Note:
         """What it is."""
-        return Note(
-            "  {name}: IID per {level}, correlated across sub-dimensions",
-            "  {name}: IID per {level}, gecorreleerd tussen subdimensies",
-            name=self.name,
-            level=self.kind,
-        )
+        return Note("IID per {level}", "IID per {level}", level=self.kind)
 
     def on(self, frame: Frame) -> Effect:
         """Return it on data; loose where every area is its own group.

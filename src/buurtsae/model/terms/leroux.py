@@ -54,25 +54,14 @@ class Leroux(SpatialTerm):
     mixing: Proportion = Beta(1.0, 1.0)
 
     @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Standard deviations, mixing and correlation."""
-        sigma, matrix = super().parameters
-        return sigma, Parameter("phi", Each(self.mixing)), matrix
+    def shape(self) -> tuple[Parameter, ...]:
+        """The mixing."""
+        return (Parameter("phi", Each(self.mixing)),)
 
     @property
-    def symbol(self) -> str:
-        """Its part of the predictor."""
-        return f"{self.name}.sigma[d] z[a,d]"
-
-    @property
-    def words(self) -> Note:
+    def about(self) -> Note:
         """What it is."""
-        return Note(
-            "  {name} on {graph}: z ~ N(0, ((1 - phi) I + phi (D - A))^-1), correlated across sub-dimensions",
-            "  {name} op {graph}: z ~ N(0, ((1 - phi) I + phi (D - A))^-1), gecorreleerd tussen subdimensies",
-            name=self.name,
-            graph=self.graph.words,
-        )
+        return Note("z ~ N(0, ((1 - phi) I + phi (D - A))^-1)", "z ~ N(0, ((1 - phi) I + phi (D - A))^-1)")
 
     def on(self, frame: Frame) -> Effect:
         """Return it on data: the precision is a sum of two parts."""

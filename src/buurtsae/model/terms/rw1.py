@@ -54,14 +54,9 @@ class RW1(Term):
         return f"RW1({self.column})"
 
     @property
-    def words(self) -> Note:
+    def about(self) -> Note:
         """What it is."""
-        return Note(
-            "  {name}: scaled random walk along {column}, correlated across sub-dimensions",
-            "  {name}: geschaalde random walk langs {column}, gecorreleerd tussen subdimensies",
-            name=self.name,
-            column=self.column,
-        )
+        return Note("scaled random walk along {column}", "geschaalde random walk langs {column}", column=self.column)
 
     def on(self, frame: Frame) -> Effect:
         """Return it on data."""

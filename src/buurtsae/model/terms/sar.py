@@ -55,25 +55,14 @@ class SAR(SpatialTerm):
     autocorrelation: Signed = Uniform(-1.0, 1.0)
 
     @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Standard deviations, autocorrelations and correlation."""
-        sigma, matrix = super().parameters
-        return sigma, Parameter("rho", Each(self.autocorrelation)), matrix
+    def shape(self) -> tuple[Parameter, ...]:
+        """Autocorrelations."""
+        return (Parameter("rho", Each(self.autocorrelation)),)
 
     @property
-    def symbol(self) -> str:
-        """Its part of the predictor."""
-        return f"{self.name}.sigma[d] z[a,d]"
-
-    @property
-    def words(self) -> Note:
+    def about(self) -> Note:
         """What it is."""
-        return Note(
-            "  {name} on {graph}: z = rho W z + e, W with rows that sum to 1; correlated across sub-dimensions",
-            "  {name} op {graph}: z = rho W z + e, rijen van W tellen op tot 1; gecorreleerd tussen subdimensies",
-            name=self.name,
-            graph=self.graph.words,
-        )
+        return Note("z = rho W z + e, W with rows that sum to 1", "z = rho W z + e, rijen van W tellen op tot 1")
 
     def on(self, frame: Frame) -> Effect:
         """Return it on data: the precision is a sum of three parts."""

@@ -64,12 +64,11 @@ class Spline(Term):
         return f"s({self.covariate})"
 
     @property
-    def words(self) -> Note:
+    def about(self) -> Note:
         """What it is."""
         return Note(
-            "  {name}: smooth departure from the line of {covariate} (P-spline), correlated across sub-dimensions",
-            "  {name}: gladde afwijking van de lijn van {covariate} (P-spline), gecorreleerd tussen subdimensies",
-            name=self.name,
+            "smooth departure from the line of {covariate} (P-spline)",
+            "gladde afwijking van de lijn van {covariate} (P-spline)",
             covariate=self.covariate,
         )
 
