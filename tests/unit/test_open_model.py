@@ -224,3 +224,17 @@ def test_what_follows_a_fit_is_of_one_year(two_years: Fit) -> None:
         assert refusals(lambda step=step: step(1999)) == wrong  # type: ignore[misc]
     assert refusals(lambda: bs.fit(two_years.model, two_years.direct, "eblup")) == ["this is for one year at a time"]
     assert bs.fit(two_years.model, two_years.direct.of_year(2022), "eblup", draws=20, progress=False).engine == "eblup"
+
+
+def test_a_contrast_between_years_is_of_joint_draws(two_years: Fit) -> None:
+    first, last = (bs.estimate(two_years.of_year(year)) for year in two_years.design.years)
+    seen = first.table.query("level == 'buurt' and label != 'niet_publiceren'")["area_code"]
+    code, measure = seen.iloc[0], SUBDIMENSIONS[0]
+    made = bs.contrast(last, code, code, measure, against=first)
+    place, width = first.areas.codes.get_loc(code), len(two_years.design.measures)
+    change = two_years.draws.flat[:, place, width] - two_years.draws.flat[:, place, 0]
+    assert made.difference[0] == pytest.approx(change.mean(), abs=1e-12)
+    assert made.probability == pytest.approx((change > 0).mean(), abs=1e-12)
+    other = bs.estimate(replace(two_years, seed=2).of_year(2022))  # the same year of another fit
+    wrong = ["draws of two fits are not joint"]
+    assert refusals(lambda: bs.contrast(last, code, code, measure, against=other)) == wrong

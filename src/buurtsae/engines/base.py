@@ -49,6 +49,8 @@ class Fit:
         Time the engine took.
     asked : AreaModel, optional
         The model that was asked for, where the engine fits a counterpart.
+    whole : Fit, optional
+        The fit of several years that this one is a year of: draws of its years are joint.
 
     Examples
     --------
@@ -67,6 +69,7 @@ class Fit:
     seed: int
     seconds: float
     asked: AreaModel | None = None
+    whole: Fit | None = None
 
     @property
     def model(self) -> AreaModel:
@@ -99,7 +102,7 @@ class Fit:
         sites = pd.Index(self.design.site_codes).get_indexer(of_year.site_codes)
         factor = None if draws.factor is None else draws.factor[source][:, sites]
         draws = replace(draws, hyper=hyper, coords=coords, factor=factor)
-        return replace(self, design=of_year, direct=direct, draws=draws)
+        return replace(self, design=of_year, direct=direct, draws=draws, whole=self)
 
     @property
     def words(self) -> Note:

@@ -95,8 +95,16 @@ def scores(est: Estimates, area: Group, measure: str) -> Floats:
     return np.asarray(est.draws.scores(np.s_[:, used]) @ row @ (weight[used] / weight.sum()))
 
 
-def contrast(est: Estimates, first: Group, second: Group, measure: str, other: str | None = None) -> Contrast:
-    """Compare two areas, or groups, on a measure, or one area on two measures.
+def contrast(
+    est: Estimates,
+    first: Group,
+    second: Group,
+    measure: str,
+    other: str | None = None,
+    *,
+    against: Estimates | None = None,
+) -> Contrast:
+    """Compare two areas, or groups, on a measure, or one area on two measures, or in two years of one fit.
 
     Parameters
     ----------
@@ -106,6 +114,8 @@ def contrast(est: Estimates, first: Group, second: Group, measure: str, other: s
     measure : str
     other : str, optional
         The measure of `second`; the same by default.
+    against : Estimates, optional
+        Where `second` is of another year: estimates of that year of the same fit, whose draws are joint.
 
     Returns
     -------
@@ -114,7 +124,7 @@ def contrast(est: Estimates, first: Group, second: Group, measure: str, other: s
     Raises
     ------
     DataError or ProblemsError
-        As `scores`.
+        As `scores`; or estimates against which to compare are not of the same fit.
 
     Examples
     --------
@@ -122,7 +132,10 @@ def contrast(est: Estimates, first: Group, second: Group, measure: str, other: s
     >>> print(contrast(voorbeeldstad(), "GM9901", "GM9902", "participatie"))
     vrijwel zeker lager: verschil -0,9 (-1,2 tot -0,7), kans op hoger 0%
     """
-    x, y = scores(est, first, measure), scores(est, second, other or measure)
+    if against is not None and (against.fit.whole is None or against.fit.whole is not est.fit.whole):
+        hint = "estimate(fit.of_year(...)) of two years of one fit"
+        raise DataError("draws of two fits are not joint", "estimates of two fits", "two years of one", hint)
+    x, y = scores(est, first, measure), scores(against or est, second, other or measure)
     probability = float((x > y).mean() + 0.5 * (x == y).mean())
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = x / y
