@@ -93,7 +93,9 @@ def by_dense_algebra(arrays: Design, hyper: Hyper, factor: np.ndarray | float = 
             if effect.loose is not None:
                 c, scale = place @ effect.loose(values), np.zeros((n, len(arrays.measures)))
                 if effect.dispersion is not None:
-                    scale = sum(np.outer(t, g) for t, g in zip(effect.dispersion.T, effect.scaling(values), strict=True))
+                    scale = sum(
+                        np.outer(t, g) for t, g in zip(effect.dispersion.T, effect.scaling(values), strict=True)
+                    )
                 k += block_diag(*[(c * by) @ (c * by).T for by in np.exp(scale @ place.T)[:, :, None]])
     if arrays.known is not None:
         k += block_diag(*arrays.known)

@@ -143,12 +143,8 @@ def build(design: Design) -> pm.Model:
     with pm.Model() as model:
         y = pm.Data("y", design.y)
         beta = pm.Normal("beta", mean[:, None], sd[:, None], shape=(len(mean), width))
-        eta = pm.Deterministic(
-            "eta",
-            pt.dot(design.x, beta)
-            + sum(_effect(effect, design, pm, pt) for effect in design.effects)
-            + _known(design, pm, pt),
-        )
+        effects = [_effect(effect, design, pm, pt) for effect in design.effects]
+        eta = pm.Deterministic("eta", sum(effects, pt.dot(design.x, beta)) + _known(design, pm, pt))
         score = _at_sites(design, eta, pt)
         if isinstance(outcome := design.model.outcome, Count):
             assert design.size is not None

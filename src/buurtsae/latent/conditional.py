@@ -378,10 +378,8 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     quadratic = reduced[n_border, n_border] + target @ target + inside
     log_likelihood = local.constant + 0.5 * (quadratic - logdet - log_inner + log_structure)
     border = np.linalg.solve(root_t.T, target)
-    value = float(log_likelihood)
-    return Conditional(
-        field, local, loadings, value, factor, terms, half, root_a, root_t, border, shrink, m, nh, root_k, roots
-    )
+    through = (factor, terms, half, root_a, root_t, border, shrink, m, nh, root_k, roots)
+    return Conditional(field, local, loadings, float(log_likelihood), *through)
 
 
 def _nearly_singular(field: Field, information: Floats) -> bool:

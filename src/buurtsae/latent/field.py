@@ -22,7 +22,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from buurtsae.latent.loose import Loose
+from buurtsae.latent.loose import SAME, Loose
 from buurtsae.latent.structure import Structure
 from buurtsae.sparse import Factor, Floats, Ints, Symbolic, analyse, factor
 
@@ -123,7 +123,7 @@ class Field:
     pairs: tuple[Ints, Ints, Ints, Ints, Floats]
     x: Floats
     offset: Floats
-    loose: Loose = Loose()
+    loose: Loose = SAME
     free: slice | None = None
 
     @property
@@ -166,7 +166,7 @@ def field(
     x: Floats,
     offset: Floats,
     width: int,
-    loose: Loose = Loose(),  # noqa: B008  # frozen
+    loose: Loose = SAME,
     sites: sp.csr_array | None = None,
 ) -> Field:
     """Join structures that are seen from the same sites.

@@ -47,11 +47,11 @@ class Loose:
         if len(parts) == 1 and self.known is None:
             return np.ascontiguousarray(np.broadcast_to(parts[0], (n, d, d)))
         if self.known is None and all(len(part) == 1 for part in parts):
-            triangle = np.linalg.qr(np.concatenate([part[0].T for part in parts]), mode="r")
-            return np.ascontiguousarray(np.broadcast_to(triangle.T, (n, d, d)))
+            one = _triangle(np.concatenate([part[0].T for part in parts]))
+            return np.ascontiguousarray(np.broadcast_to(one, (n, d, d)))
         parts += [] if self.known is None else [_root(self.known)]
         stacked = [np.broadcast_to(part, (n, d, d)).swapaxes(1, 2) for part in parts]
-        return np.ascontiguousarray(np.linalg.qr(np.concatenate(stacked, axis=1), mode="r").swapaxes(1, 2))
+        return np.ascontiguousarray(_triangle(np.concatenate(stacked, axis=1)))
 
     def factors(self, loose: Floats, scaling: Sequence[Floats]) -> list[Floats]:
         """Return the diagonal of D_v of each part, shape (N, D), or (1, D) where it is 1."""
@@ -69,6 +69,14 @@ class Loose:
             for t, g, c in zip(self.dispersion, turned, loose)  # noqa: B905  # no dispersion, no derivatives
         ]
         return of_root, tuple(of_scaling)
+
+
+SAME = Loose()  # unstructured parts have the same standard deviation everywhere
+
+
+def _triangle(stacked: Floats) -> Floats:
+    """Lower triangles R' of A = Q R: roots of A'A, shape (..., D, D)."""
+    return np.asarray(np.linalg.qr(stacked)[1]).swapaxes(-1, -2)
 
 
 def _root(covariance: Floats) -> Floats:

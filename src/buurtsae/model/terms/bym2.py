@@ -2,9 +2,9 @@ r"""BYM2: a spatial and an unstructured effect per area, with one standard devia
 
     sigma_d ( sqrt(1 - phi_d) (N_a / N_0)^(-gamma_d) v_ad + sqrt(phi_d) u_ad ),
 
-v unstructured and u the scaled intrinsic CAR; across measures they have one correlation matrix R, or R_v and R_u. A mean
-over few residents differs more from what their surroundings have: the standard deviation of v falls with the residents
-N_a, N_0 their geometric mean. gamma = 0: it does not; gamma = 1/2: v is a mean over independent residents.
+v unstructured and u the scaled intrinsic CAR; across measures they have one correlation matrix R, or R_v and R_u. Areas
+of few residents differ more from what surrounds them: the standard deviation of v falls with the residents N_a, N_0
+their geometric mean. gamma = 0: it does not; gamma = 1/2: v is as the mean of independent residents.
 
 References
 ----------
