@@ -11,6 +11,7 @@ from made_fit import EMPTY, SUBDIMENSIONS, make_areas, make_scores, per_wijk
 
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, ProblemsError
+from buurtsae.survey.components import components
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.design_columns import DesignInfo
 from buurtsae.survey.direct import DirectEstimates, direct
@@ -18,7 +19,6 @@ from buurtsae.survey.estimators import population_means, regressors
 from buurtsae.survey.replicates import ReplicatePlan, jackknife
 from buurtsae.survey.sampling import SampleDesign
 from buurtsae.survey.scales import Scores
-from buurtsae.survey.smoothing import pooled_covariance
 from buurtsae.survey.variance import covariance, hajek
 
 OMGANG, PARTICIPATIE, IDENTITEIT, GESCHIKTHEID = SUBDIMENSIONS
@@ -47,11 +47,11 @@ def made(areas: Areas, two: list[Scores]) -> DirectEstimates:
 
 def test_pooled_covariance_by_hand() -> None:
     y = np.array([[1.0, 2.0], [3.0, 6.0], [4.0, 1.0], [8.0, 1.0], [5.0, 5.0]])
-    s = pooled_covariance(y, np.ones(5), np.array([0, 0, 1, 1, 2]), 3)
+    s = components(y, np.ones(5), [np.array([0, 0, 1, 1, 2])])[0]
     # squares (1 + 1) + (4 + 4) = 10, products 2 + 2 = 4, (4 + 4) + 0 = 8; freedom 5 - 3 = 2
     np.testing.assert_allclose(s, [[5, 2], [2, 4]], rtol=1e-14)
     # weights 1 and 3 in one area: mean 2.5, sum w r^2 = 2.25 + 0.75 = 3, freedom 4 - 10 / 4 = 1.5
-    weighted = pooled_covariance(np.array([[1.0], [3.0]]), np.array([1.0, 3.0]), np.zeros(2, dtype=np.int64), 1)
+    weighted = components(np.array([[1.0], [3.0]]), np.array([1.0, 3.0]), [np.zeros(2, dtype=np.int64)])[0]
     assert weighted[0, 0] == pytest.approx(2, rel=1e-14)
 
 
@@ -63,7 +63,7 @@ def test_pooled_covariance_is_unbiased_with_weights_and_missing_answers() -> Non
     for _ in range(400):
         y = 3 * rng.normal(size=(40, 2))[domain] + rng.multivariate_normal([0, 0], true, len(domain), method="cholesky")
         y[rng.uniform(size=y.shape) < 0.2] = np.nan
-        found.append(pooled_covariance(y, rng.lognormal(0, 0.6, len(domain)), domain, 40))
+        found.append(components(y, rng.lognormal(0, 0.6, len(domain)), [domain])[0])
     error = np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
     assert error.max() < 0.02  # the test can see a bias of 5 percent
     assert (abs(np.mean(found, axis=0) - true) < 4 * error).all()  # P(any of three beyond 4 se) < 2e-4
@@ -71,14 +71,14 @@ def test_pooled_covariance_is_unbiased_with_weights_and_missing_answers() -> Non
 
 def test_without_two_respondents_in_one_buurt_nothing_is_pooled() -> None:
     with pytest.raises(DataError, match="cannot be estimated"):
-        pooled_covariance(np.ones((3, 1)), np.ones(3), np.arange(3), 3)
+        components(np.ones((3, 1)), np.ones(3), [np.arange(3)])
 
 
 def test_pairwise_deletion_never_gives_a_negative_variance() -> None:
     # correlations 1, 1 and -1 of pairs answered by different people: no matrix has these
     missing = np.nan
     y = np.array([[1, 1, missing], [2, 2, missing], [missing, 1, 1], [missing, 2, 2], [1, missing, 2], [2, missing, 1]])
-    s = pooled_covariance(y, np.ones(6), np.array([0, 0, 1, 1, 2, 2]), 3)
+    s = components(y, np.ones(6), [np.array([0, 0, 1, 1, 2, 2])])[0]
     assert np.linalg.eigvalsh(s).min() > -1e-12
     assert (np.diag(s) > 0).all()
 

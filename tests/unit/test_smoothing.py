@@ -7,8 +7,9 @@ import pytest
 from scipy.special import digamma
 
 from buurtsae.errors import DataError
+from buurtsae.survey.components import components, gram, n_effective, shrunk
 from buurtsae.survey.sampling import SampleDesign
-from buurtsae.survey.smoothing import MIN_FREEDOM, gram, gvf, pooled_covariance, rescaled, shrunk, within_variance
+from buurtsae.survey.smoothing import MIN_FREEDOM, gvf, rescaled, within_variance
 from buurtsae.survey.variance import covariance, hajek
 
 
@@ -19,13 +20,18 @@ def sample(rng: np.random.Generator, n: np.ndarray, s: np.ndarray) -> tuple[np.n
     return y, rng.lognormal(0, 0.5, len(domain)), domain
 
 
+def effective(w: np.ndarray, domain: np.ndarray) -> np.ndarray:
+    """Effective numbers of respondents, without clusters."""
+    return n_effective(w[:, None], domain, int(domain.max()) + 1, [], np.zeros((0, 1)))
+
+
 def test_the_pooled_covariance_is_unbiased_with_weights_and_missing_scores() -> None:
     rng, s = np.random.default_rng(1), np.array([[2.0, 0.9], [0.9, 1.5]])
     found = []
     for _ in range(200):
         y, w, domain = sample(rng, rng.integers(1, 6, 60), s)
         y[rng.uniform(size=y.shape) < 0.2] = np.nan
-        found.append(pooled_covariance(y, w, domain, 60))
+        found.append(components(y, w, [domain])[0])
     error = np.std(found, axis=0) / np.sqrt(len(found))
     assert (error < 0.03).all()
     assert (abs(np.mean(found, axis=0) - s) < 4 * error).all()
@@ -35,7 +41,7 @@ def test_within_variances_by_hand() -> None:
     # scores 4 and 8 with shares 1/4 and 3/4: mean 7, sum p r^2 = 9/4 + 3/4 = 3, 1 - sum p^2 = 3/8; n_eff = 8/5
     y, w, domain = np.array([[4.0], [8.0], [5.0]]), np.array([1.0, 3.0, 2.0]), np.array([0, 0, 1])
     mean, share, residual = hajek(y, w, domain, 2)
-    variance, freedom = within_variance(share, residual, domain, 2)
+    variance, freedom = within_variance(share, residual, domain, effective(w, domain))
     assert mean[:, 0].tolist() == [7, 5]
     assert variance[:, 0] == pytest.approx([8, 0])
     assert freedom[:, 0] == pytest.approx([0.6, 0])  # one respondent says nothing about a variance
@@ -47,7 +53,7 @@ def test_within_variances_are_unbiased() -> None:
     for _ in range(300):
         y, w, domain = sample(rng, np.full(40, 4), np.array([[2.0]]))
         _, share, residual = hajek(y, w, domain, 40)
-        found.append(within_variance(share, residual, domain, 40)[0].mean())
+        found.append(within_variance(share, residual, domain, effective(w, domain))[0].mean())
     error = np.std(found) / np.sqrt(len(found))
     assert error < 0.02
     assert np.mean(found) == pytest.approx(2.0, abs=4 * error)
@@ -134,12 +140,6 @@ def test_areas_with_little_freedom_do_not_bend_the_line() -> None:
 def test_nothing_to_learn_from_is_refused(n: np.ndarray) -> None:
     with pytest.raises(DataError, match="a variance function cannot be fitted"):
         gvf(np.zeros(4), n)
-
-
-def test_one_respondent_everywhere_is_refused() -> None:
-    with pytest.raises(DataError, match="the variance within areas cannot be estimated") as raised:
-        pooled_covariance(np.arange(6.0).reshape(3, 2), np.ones(3), np.arange(3), 3)
-    assert "`sd`" in raised.value.hint
 
 
 def test_shrinking_leaves_variances_and_makes_the_rest_definite() -> None:
