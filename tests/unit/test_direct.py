@@ -335,6 +335,56 @@ def test_clusters_and_population_sizes_of_the_design_are_used(areas: Areas, two:
     assert made.loc[OMGANG, "direct_se"] == pytest.approx(np.sqrt(total), rel=1e-10)
 
 
+def clustered(n_areas: int, rho: float, seed: int, codes: pd.Index) -> Scores:
+    """Nine respondents in each area, in households of three whose answers correlate by rho; variance 4."""
+    rng, area = np.random.default_rng(seed), np.repeat(np.arange(n_areas), 9)
+    household = np.arange(len(area)) // 3
+    frame = pd.DataFrame({"area_code": codes[area], "weight": 1.0, "stratum": "all", "cluster": household})
+    frame[list(SUBDIMENSIONS)] = np.nan
+    y = np.sqrt(rho) * rng.normal(size=len(area) // 3)[household] + np.sqrt(1 - rho) * rng.normal(size=len(area))
+    frame[OMGANG] = 5 + rng.normal(size=n_areas)[area] + 2 * y
+    info = DesignInfo(clusters=("cluster",))
+    return Scores(frame, "veiligheidsmonitor", 2022, SUBDIMENSIONS, survey_design=info)
+
+
+def test_clusters_count_in_what_the_model_gets(areas: Areas) -> None:
+    codes = areas.codes[areas.inhabited]
+    scores = [clustered(len(codes), 0.4, seed, codes) for seed in range(60)]
+    sources = [direct(each, areas).sources[0] for each in scores]
+    variance = np.array([source.variance[:, 0, 0].mean() for source in sources])
+    # 4 (1 + 2 rho) / 9: nine answers in threes are worth 5; four standard errors of the mean of 60
+    error = variance.std() / np.sqrt(60)
+    assert error < 0.04
+    assert variance.mean() == pytest.approx(4 * 1.8 / 9, abs=4 * error)
+    for source in sources:
+        assert source.icc is not None
+        np.testing.assert_allclose(source.n_effective[:, 0], 9 / (1 + 2 * source.icc[0, 0]), rtol=1e-12)
+        assert source.within is not None
+        # squares about the mean of an area, over 1 - 1 / n_effective, pool to the variance of a score
+        whole = source.variance[:, 0, 0] * source.n_effective[:, 0]
+        assert source.within[:, 0].mean() == pytest.approx(whole.mean(), rel=1e-10)
+    one = direct(scores[0], areas)
+    assert any("answers within a cluster correlate by" in note for note in one.notes)
+    # and in the numbers of every level
+    table = one.totals("land").query("measure == @OMGANG")
+    rho = sources[0].icc[0, 0]
+    assert table["n_effective"].iloc[0] == pytest.approx(9 * len(codes) / (1 + 2 * rho), rel=1e-12)
+    unclustered = replace(scores[0], survey_design=DesignInfo())
+    plain = direct(unclustered, areas)
+    assert plain.sources[0].n_effective[:, 0].tolist() == pytest.approx([9.0] * len(codes))
+    assert not any("cluster" in note for note in plain.notes)
+
+
+def test_clusters_that_are_areas_cost_nothing_within_them(areas: Areas) -> None:
+    codes = areas.codes[areas.inhabited]
+    scores = clustered(len(codes), 0.4, 1, codes)
+    frame = scores.frame.assign(cluster=pd.factorize(scores.frame["area_code"])[0])
+    made = direct(replace(scores, frame=frame), areas)
+    plain = direct(replace(scores, survey_design=DesignInfo()), areas)
+    np.testing.assert_allclose(made.sources[0].variance, plain.sources[0].variance)
+    assert any("those of independent respondents" in note for note in made.notes)
+
+
 def test_replicate_weights_take_the_place_of_the_linearised_variance(areas: Areas, two: list[Scores]) -> None:
     frame = two[0].frame.reset_index(drop=True)
     made = jackknife(frame["weight"].to_numpy(), SampleDesign.of(pd.factorize(frame["stratum"])[0]))

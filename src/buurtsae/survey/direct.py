@@ -3,7 +3,8 @@ r"""Design-based direct estimates per area, and their covariances over sub-dimen
 With w_id = w_i where respondent i answered d (0 elsewhere) and W_ad = sum_{i in a} w_id, the Hajek mean is
 m_ad = sum_{i in a} w_id y_id / W_ad. Its covariance follows from the survey's whole design: strata, clusters,
 population sizes, calibration (`variance`, `calibration`) or replicate weights (`replicates`). A handful of respondents
-cannot carry that: the model gets smoothed variances (`smoothing`).
+cannot carry that: the model gets variances pooled over areas, clusters included (`components`), or smoothed otherwise
+(`smoothing`).
 
 References
 ----------
@@ -33,7 +34,7 @@ from buurtsae.survey.frames import read_frame
 from buurtsae.survey.plausible import in_place, nobody, partial, thin
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method
-from buurtsae.survey.source_estimates import SourceEstimates, of_source
+from buurtsae.survey.source_estimates import SourceEstimates, of_clusters, of_source
 from buurtsae.survey.totals import design_effects, means, of_respondents, of_table
 
 
@@ -387,6 +388,7 @@ def direct(
     ]
     problems.raise_if_any()
     known = tuple(source for source in sources if source is not None)
+    notes += [note for source in known for note in of_clusters(source)]
     return DirectEstimates(tuple(asked), known, areas, tuple(several), tuple(notes))
 
 

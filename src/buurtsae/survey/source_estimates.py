@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from buurtsae.errors import DataError
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.components import clusters, components, gram, n_effective, planned
 from buurtsae.survey.estimators import design_of, domain_estimates
@@ -108,6 +109,29 @@ def of_source(
         level=scores.level,
         icc=icc if cells else None,
     )
+
+
+def of_clusters(source: SourceEstimates) -> list[Note]:
+    """What the clusters of a survey cost in the sampling variances that the model gets."""
+    if source.icc is None:
+        return []
+    if not source.icc.any():
+        return [Note(
+            "clusters of {source}: within areas their answers differ no more than those of persons, or an area is in "
+            "one cluster; sampling variances are those of independent respondents",
+            "clusters van {source}: binnen gebieden verschillen hun antwoorden niet meer dan die van personen, of een "
+            "gebied ligt in één cluster; steekproefvarianties zijn die van onafhankelijke respondenten",
+            source=source.source,
+        )]  # fmt: skip
+    icc, worst = source.icc.sum(axis=0), int(np.argmax(source.icc.sum(axis=0)))
+    return [Note(
+        "clusters of {source} count in the sampling variances: answers within a cluster correlate by {low:.2f} to "
+        "{high:.2f}, so that {n} answers are worth {effective:.0f}",
+        "clusters van {source} tellen mee in de steekproefvarianties: antwoorden binnen een cluster hangen samen met "
+        "{low:.2f} tot {high:.2f}, zodat {n} antwoorden er {effective:.0f} waard zijn",
+        source=source.source, low=float(icc[source.informs].min()), high=float(icc.max()),
+        n=int(source.respondents[:, worst].sum()), effective=float(source.n_effective[:, worst].sum()),
+    )]  # fmt: skip
 
 
 def _components(scores: Scores, y: Floats, w: Floats, domain: Ints, cells: Sequence[Ints], sd: float | None) -> Floats:
