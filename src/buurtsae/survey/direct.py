@@ -327,6 +327,7 @@ def direct(
     *,
     variances: Method = "pooled",
     sd: Mapping[str, float] | None = None,
+    covariates: Sequence[str] = (),
 ) -> DirectEstimates:
     """Return direct estimates per buurt, or per wijk for a source of that level, with smoothed sampling covariances.
 
@@ -335,10 +336,14 @@ def direct(
     scores : Scores or sequence of Scores
         One per source; the first survey that informs a sub-dimension is its reference.
     areas : Areas
-    variances : {"pooled", "gvf"}
-        How sampling variances are smoothed, see `buurtsae.survey.smoothing`.
+    variances : {"pooled", "auto", "gvf"}
+        How sampling variances are smoothed, see `buurtsae.survey.smoothing`: the variance within areas is pooled over
+        all of them, or follows covariates as far as the data show it (auto, the default of run files), or the variance
+        of a mean is a function of the number of respondents (gvf).
     sd : mapping of source to float, optional
         Standard deviation of the scores within an area, for a source that cannot tell: one respondent in each area.
+    covariates : sequence of str
+        Numeric columns of the areas that variances may follow besides the number of residents, for `auto`.
 
     Returns
     -------
@@ -347,7 +352,7 @@ def direct(
     Raises
     ------
     DataError or ProblemsError
-        On respondents in unknown areas, one source twice, or no usable score at all.
+        On respondents in unknown areas, one source twice, covariates that the areas do not have, or no usable score.
 
     Examples
     --------
@@ -362,6 +367,9 @@ def direct(
     names = [each.source for each in several]
     for name in sorted({name for name in names if names.count(name) > 1}):
         problems.add(f"source {name} is given twice", f"{names.count(name)} times", "once", "combine the files first")
+    if absent := [name for name in covariates if name not in areas.covariates]:
+        hint = "correct the names, or join the table that has them"
+        problems.add("covariates of the variances are absent", shown(absent), shown(areas.covariates, 30), hint)
     kept, notes = [], list[Note]()
     for each in several:
         area, level = each.frame["area_code"], each.level
@@ -383,8 +391,7 @@ def direct(
         problems.add("there is no score at all", "0 respondents with a score", "some", hint)
     problems.raise_if_any()
     sources = [
-        problems.attempt(of_source, s, asked, areas.inhabited_at(s.level), variances, (sd or {}).get(s.source))
-        for s in several
+        problems.attempt(of_source, s, asked, areas, variances, (sd or {}).get(s.source), covariates) for s in several
     ]
     problems.raise_if_any()
     known = tuple(source for source in sources if source is not None)

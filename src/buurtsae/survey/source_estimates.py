@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.components import clusters, components, gram, n_effective, planned
-from buurtsae.survey.estimators import design_of, domain_estimates
+from buurtsae.survey.estimators import design_of, domain_estimates, population_means
 from buurtsae.survey.scales import Scores
-from buurtsae.survey.smoothing import Method, rescaled, within_variance
+from buurtsae.survey.smoothing import Method, rescaled, varied, within_variance
 from buurtsae.survey.variance import group_sum, hajek
 
 
@@ -76,9 +77,10 @@ class SourceEstimates:
 
 
 def of_source(
-    scores: Scores, asked: Sequence[str], inhabited: pd.Index, variances: Method, sd: float | None
+    scores: Scores, asked: Sequence[str], areas: Areas, variances: Method, sd: float | None, covariates: Sequence[str]
 ) -> SourceEstimates:
     """Estimates of one source in the areas where it has respondents."""
+    inhabited = areas.inhabited_at(scores.level)
     y, w = arrays(scores, asked)
     row = inhabited.get_indexer(scores.frame["area_code"])  # -1: no residents
     heard, inside = np.unique(row[row >= 0], return_inverse=True)
@@ -93,13 +95,21 @@ def of_source(
     effective = n_effective(np.isfinite(y) * w[:, None], domain, n, cells, icc)
     within, freedom = within_variance(share, residual, domain, effective)
     before = domain_estimates(scores, y, w, domain, n)[1]
-    pooled = sum(b * gram(share, domain, n, cell) for b, cell in zip(parts, [*cells, None], strict=True))
+    variance = sum(b * gram(share, domain, n, cell) for b, cell in zip(parts, [*cells, None], strict=True))
+    if variances == "auto" and sd is None:
+        weight = group_sum(np.isfinite(y) * w[:, None], domain, n)
+        weight = weight * (1 - np.divide(1.0, effective, out=np.ones_like(weight), where=effective > 0))
+        variance = varied(
+            variance, within, freedom, weight, _predictors(areas, covariates, scores.level, inhabited[heard])
+        )
+    elif variances == "gvf":
+        variance = rescaled(variance, before, effective)
     return SourceEstimates(
         source=scores.source,
         year=scores.year,
         codes=inhabited[heard],
         mean=mean,
-        variance=rescaled(pooled, before, effective) if variances == "gvf" else pooled,
+        variance=variance,
         respondents=group_sum(np.isfinite(y).astype(float), domain, n).astype(np.int64),
         n_effective=effective,
         given=before,
@@ -109,6 +119,19 @@ def of_source(
         level=scores.level,
         icc=icc if cells else None,
     )
+
+
+def _predictors(areas: Areas, covariates: Sequence[str], level: str, codes: pd.Index) -> Floats:
+    """Covariates of areas and the logarithm of their residents, shape (n, P + 1); what is missing is the mean."""
+    x = areas.frame[list(covariates)].to_numpy(dtype=float)
+    lived = x[areas.inhabited]
+    seen = np.isfinite(lived)
+    mean = np.where(seen, lived, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    table, labels = np.where(np.isfinite(x), x, mean), areas.at(level)
+    if level != areas.base:
+        table = population_means(areas, level, labels, table)
+    residents = areas.residents(level).reindex(codes).to_numpy(dtype=float)
+    return np.column_stack([table[labels.get_indexer(codes)], np.log(residents)])
 
 
 def of_clusters(source: SourceEstimates) -> list[Note]:
