@@ -385,6 +385,43 @@ def test_clusters_that_are_areas_cost_nothing_within_them(areas: Areas) -> None:
     assert any("those of independent respondents" in note for note in made.notes)
 
 
+def test_variances_follow_covariates_where_the_data_show_it(areas: Areas) -> None:
+    """24 buurten of six respondents; variance 1 and 4 in halves that a covariate tells apart, of one sub-dimension only."""
+    codes, rng = areas.codes[areas.inhabited], np.random.default_rng(11)
+    area = np.repeat(np.arange(len(codes)), 6)
+    groen = pd.Series(np.arange(len(codes)) % 2, index=codes).reindex(areas.codes).to_numpy(dtype=float)
+    known = replace(areas, frame=areas.frame.assign(groen=groen))  # missing where nobody lives
+    frame = pd.DataFrame({"area_code": codes[area], "weight": 1.0, "stratum": "all"})
+    frame[list(SUBDIMENSIONS)] = np.nan
+    y = rng.normal(size=(len(area), 2))
+    frame[OMGANG], frame[PARTICIPATIE] = 5 + y[:, 0] * np.where(area % 2, 2.0, 1.0), 5 + y[:, 1]
+    scores = Scores(frame, "veiligheidsmonitor", 2022, SUBDIMENSIONS)
+    plain, auto = (
+        direct(scores, known, variances=method, covariates=names).sources[0].variance[:, [0, 1], [0, 1]]
+        for method, names in (("pooled", ()), ("auto", ("groen",)))
+    )
+    odd = np.arange(len(codes)) % 2 == 1
+    ratio = auto[odd, 0].mean() / auto[~odd, 0].mean()
+    # two variances of 5 x 30 degrees of freedom each: the logarithm of their ratio is known to 0.16; four of that
+    freedom = 5 * odd.sum()
+    assert np.log(ratio) == pytest.approx(np.log(4), abs=4 * np.sqrt(4 / freedom))
+    np.testing.assert_allclose(auto.mean(axis=0), plain.mean(axis=0), rtol=1e-12)
+    assert np.ptp(np.log(auto[:, 1])) < 0.5  # nothing to follow: two standard errors of its slope at most
+
+
+def test_covariates_of_variances_must_be_there(areas: Areas, two: list[Scores]) -> None:
+    with pytest.raises(DataError, match="covariates of the variances are absent") as raised:
+        direct(two[0], areas, variances="auto", covariates=["warmte"])
+    assert raised.value.got == "warmte"
+    assert "join the table" in raised.value.hint
+
+
+def test_variances_of_a_source_per_wijk_follow_what_its_buurten_have(areas: Areas, two: list[Scores]) -> None:
+    made = direct(per_wijk(two[0]), areas, variances="auto", covariates=["groen"])
+    assert made.sources[0].level == "wijk"
+    assert (made.sources[0].variance[:, 0, 0] > 0).all()
+
+
 def test_replicate_weights_take_the_place_of_the_linearised_variance(areas: Areas, two: list[Scores]) -> None:
     frame = two[0].frame.reset_index(drop=True)
     made = jackknife(frame["weight"].to_numpy(), SampleDesign.of(pd.factorize(frame["stratum"])[0]))

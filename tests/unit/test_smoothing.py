@@ -9,7 +9,7 @@ from scipy.special import digamma
 from buurtsae.errors import DataError
 from buurtsae.survey.components import components, gram, n_effective, shrunk
 from buurtsae.survey.sampling import SampleDesign
-from buurtsae.survey.smoothing import MIN_FREEDOM, gvf, rescaled, within_variance
+from buurtsae.survey.smoothing import MIN_AREAS, MIN_FREEDOM, gvf, rescaled, variance_function, varied, within_variance
 from buurtsae.survey.variance import covariance, hajek
 
 
@@ -148,3 +148,51 @@ def test_shrinking_leaves_variances_and_makes_the_rest_definite() -> None:
     np.testing.assert_array_equal(np.diag(found), np.diag(s))
     sd = np.sqrt(np.diag(s))
     assert np.linalg.eigvalsh(found / np.outer(sd, sd))[0] == pytest.approx(0.01)
+
+
+def areas_with_variances(rng: np.random.Generator, slope: float, n: int = 400) -> tuple[np.ndarray, ...]:
+    """Variances exp(slope z_1) chi^2_f / f of 1 to 3 degrees of freedom, and three covariates."""
+    z, freedom = rng.normal(size=(n, 3)), rng.integers(1, 4, n).astype(float)
+    return 2.0 * np.exp(slope * z[:, 0]) * rng.chisquare(freedom) / freedom, freedom, z
+
+
+def test_a_variance_function_follows_covariates_at_two_to_four_respondents() -> None:
+    rng, found = np.random.default_rng(6), []
+    for _ in range(60):
+        within, freedom, z = areas_with_variances(rng, 0.5)
+        found.append(np.polyfit(z[:, 0], np.log(variance_function(within, freedom, z)), 1)[0])
+    error = np.std(found) / np.sqrt(60)
+    assert error < 0.015
+    # var b = 2 / sum f = 2 / 800, F about (0.25 / (2 / 800)) / 3 = 33: shrunk by a thirtieth
+    assert np.mean(found) == pytest.approx(0.5 * (1 - 1 / 33), abs=4 * error)
+
+
+def test_a_variance_function_of_equal_variances_is_mostly_flat() -> None:
+    rng, square = np.random.default_rng(7), []
+    for _ in range(100):
+        square.append((np.log(variance_function(*areas_with_variances(rng, 0.0))) ** 2).mean())
+    # F is below 1 in some six of ten; without shrinking the mean square would be P var b = 3 x 2 / 800
+    assert np.mean(np.array(square) == 0) > 0.4
+    assert np.mean(square) < 0.5 * 3 * 2 / 800
+
+
+def test_a_variance_function_needs_areas_and_covariates_that_differ() -> None:
+    within, freedom, z = areas_with_variances(np.random.default_rng(8), 1.0)
+    assert np.ptp(variance_function(within, freedom, z)) > 1
+    few = slice(3 * MIN_AREAS - 1)
+    assert (variance_function(within[few], freedom[few], z[few]) == 1).all()
+    assert (variance_function(within, freedom, np.ones_like(z)) == 1).all()
+    assert (variance_function(within, freedom, z[:, :0]) == 1).all()
+    assert (variance_function(within, np.zeros_like(freedom), z) == 1).all()  # no two respondents anywhere
+
+
+def test_variances_that_follow_covariates_keep_their_mean_and_the_correlations() -> None:
+    within, freedom, z = areas_with_variances(np.random.default_rng(9), 0.5)
+    pooled = np.array([[2.0, 0.8], [0.8, 1.0]]) / (freedom + 1)[:, None, None]
+    both, weight = np.column_stack([within, np.ones(400)]), np.column_stack([freedom, freedom])
+    found = varied(pooled, both, weight, weight, z)
+    unit = found * (freedom + 1)[:, None, None]
+    assert np.average(unit[:, 0, 0], weights=freedom) == pytest.approx(2.0, rel=1e-12)
+    np.testing.assert_allclose(unit[:, 1, 1], 1.0)  # the second has no spread to follow
+    correlation = found[:, 0, 1] / np.sqrt(found[:, 0, 0] * found[:, 1, 1])
+    np.testing.assert_allclose(correlation, 0.8 / np.sqrt(2), rtol=1e-12)
