@@ -121,6 +121,11 @@ class Design:
         return {covariate.name: covariate.imputed for covariate in self.covariates if covariate.imputed}
 
     @property
+    def extrapolated(self) -> dict[str, tuple[str, ...]]:
+        """Covariates that lie outside those of the areas with respondents, and the areas where."""
+        return {}
+
+    @property
     def notes(self) -> list[Note]:
         """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
         graphs = [note for term in self.model.terms if term.neighbours for note in term.neighbours.notes]

@@ -28,6 +28,7 @@ from buurtsae.errors import Problems, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Method, Metric, Respondents
 from buurtsae.estimates.evidence.quality import Gate
 from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.nonresponse import NonResponse
 from buurtsae.files import located, read_toml
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
@@ -265,6 +266,7 @@ class RunSpec(_Part):
     benchmark: BenchmarkPart | None = None
     publish: PublishPart = PublishPart()
     quality: Gate = Gate()
+    sensitivity: NonResponse | None = None
     engine: dict[str, dict[str, Any]] = {}
 
     @model_validator(mode="after")
