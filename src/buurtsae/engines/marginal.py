@@ -19,6 +19,7 @@ from buurtsae.engines.observations import Observations
 from buurtsae.errors import ModelError
 from buurtsae.latent.conditional import Conditional, condition
 from buurtsae.latent.field import Field, field
+from buurtsae.latent.loose import Loose
 from buurtsae.latent.structure import Structure
 from buurtsae.model.design import Design
 from buurtsae.sparse import Floats, Ints
@@ -77,7 +78,8 @@ class Marginal:
             raise ModelError("the outcome is not Gaussian", outcome, "direct estimates with variances", hint)
         mean, sd = design.coefficient_priors
         x, offset = design.sites @ (design.x * sd), design.sites @ (design.x @ mean)
-        latent = field(structures(design), x, offset, design.y.shape[-1])
+        sites = design.sites if design.grouped else None
+        latent = field(structures(design), x, offset, design.y.shape[-1], loose(design), sites)
         return cls(NormalScores.of(design), latent, Observations(design, latent.offset))
 
     @property
@@ -119,7 +121,7 @@ class Marginal:
         conditional = self.conditional(hyper)
         by_loading = conditional.gradient
         by_slope, by_extra = self.observations.gradient(conditional, hyper.slope, hyper.extra)
-        parts = (by_loading.terms, by_loading.loose, *by_loading.strengths, by_slope, by_extra)
+        parts = (*by_loading.parts, by_slope, by_extra)
         return conditional.log_likelihood - 0.5 * float(xi @ xi), self.chained(xi, parts)
 
     def chained(self, xi: Floats, parts: Sequence[Floats]) -> Floats:
@@ -131,9 +133,12 @@ class Marginal:
 
 
 def structures(design: Design) -> list[tuple[Structure, sp.csr_array]]:
-    """Return the structures of the effects with what sites see, and those of loose parts that sites see together."""
-    laid = [(e.structure, sp.csr_array(design.sites @ e.sees)) for e in design.effects if e.structure is not None]
-    if design.grouped:
-        loose = sum(e.loose is not None for e in design.effects)
-        laid += [(Structure.exchangeable(len(design.areas)), design.sites)] * loose
-    return laid
+    """Return the structures of the effects with what sites see."""
+    return [(e.structure, sp.csr_array(design.sites @ e.sees)) for e in design.effects if e.structure is not None]
+
+
+def loose(design: Design) -> Loose:
+    """Return what the unstructured effects of a design depend on besides parameters."""
+    none = np.zeros((len(design.areas), 0))
+    parts = [effect.dispersion for effect in design.effects if effect.loose is not None]
+    return Loose(tuple(none if part is None else part for part in parts), design.known)

@@ -22,6 +22,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from buurtsae.latent.loose import SAME, Loose
 from buurtsae.latent.structure import Structure
 from buurtsae.sparse import Factor, Floats, Ints, Symbolic, analyse, factor
 
@@ -101,6 +102,10 @@ class Field:
         Covariates times the prior standard deviations of their coefficients.
     offset : ndarray, shape (K,)
         m0, the prior mean of the predictor, the same for all sub-dimensions.
+    loose : Loose
+        Unstructured effects per area.
+    free : slice, optional
+        Their nodes, where sites see several areas; otherwise they are integrated out inside each.
     """
 
     width: int
@@ -118,6 +123,13 @@ class Field:
     pairs: tuple[Ints, Ints, Ints, Ints, Floats]
     x: Floats
     offset: Floats
+    loose: Loose = SAME
+    free: slice | None = None
+
+    @property
+    def areas(self) -> int:
+        """Number of areas that have unstructured effects."""
+        return len(self.x) if self.free is None else self.free.stop - self.free.start
 
     @cached_property
     def fixed(self) -> Floats:
@@ -149,7 +161,14 @@ class Field:
         return (self.x[:, :, None] * self.x[:, None, :]).reshape(len(self.x), -1)
 
 
-def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: Floats, width: int) -> Field:
+def field(
+    effects: Sequence[tuple[Structure, sp.csr_array]],
+    x: Floats,
+    offset: Floats,
+    width: int,
+    loose: Loose = SAME,
+    sites: sp.csr_array | None = None,
+) -> Field:
     """Join structures that are seen from the same sites.
 
     Parameters
@@ -161,8 +180,13 @@ def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: 
     offset : ndarray, shape (K,)
     width : int
         D.
+    loose : Loose
+    sites : sparse, shape (K, N), optional
+        The weights of the areas at each site, where sites see several.
     """
     n_sites = len(x)
+    if sites is not None:
+        effects = [*effects, (Structure.exchangeable(sites.shape[1]), sites)]
     structures = [structure for structure, _ in effects]
     sizes = [s.nodes for s in structures]
     first, nodes = np.cumsum([0, *sizes], dtype=np.int64)[:-1], sum(sizes)
@@ -182,6 +206,8 @@ def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: 
     base, varying = np.zeros(len(known)), []
     for t, (structure, (keys, values)) in enumerate(zip(structures, below, strict=True)):
         entries = np.searchsorted(known, keys)
+        if sites is not None and t == len(structures) - 1:
+            continue  # its precision is that of the unstructured effects
         if structure.fixed:
             base[entries] = values[0]
             continue
@@ -196,7 +222,7 @@ def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: 
     weight = np.concatenate([w for *_, w in pairs]) if pairs else np.zeros(0)
     starts = np.searchsorted(site[order], np.arange(n_sites + 1))
     grounds = [structure.ground + at for structure, at in zip(structures, first, strict=True)]
-    fixed = [s for s in structures if s.fixed]
+    fixed = [s for s in structures if s.fixed]  # of independent nodes the determinant is 1
     proper = sp.block_diag([s.grounded() for s in fixed], format="csr") if fixed else None
     return Field(
         width=width,
@@ -214,6 +240,8 @@ def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: 
         pairs=(starts, entry[order], row_term[order], column_term[order], weight[order]),
         x=np.ascontiguousarray(x, dtype=float),
         offset=np.asarray(offset, dtype=float),
+        loose=loose,
+        free=None if sites is None else slice(int(first[-1]), nodes),
     )
 
 

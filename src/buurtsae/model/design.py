@@ -71,6 +71,8 @@ class Design:
         Figures of the areas that may not be what they say.
     size : ndarray, shape (S, K, W), optional
         Of counts, their trials or exposure; 0 where nothing was observed.
+    known : ndarray, shape (N, W, W), optional
+        Covariance of unstructured effects that no parameter changes.
     """
 
     model: AreaModel
@@ -93,6 +95,7 @@ class Design:
     strange: tuple[Note, ...] = ()
     years: tuple[int, ...] = ()
     size: Floats | None = None
+    known: Floats | None = None
 
     def __repr__(self) -> str:
         size = f"{len(self.areas)} areas x {len(self.columns)} columns, {len(self.sources)} sources"
@@ -113,7 +116,8 @@ class Design:
     @property
     def grouped(self) -> bool:
         """Whether unstructured effects of several areas are seen together."""
-        return self.sites.shape[0] > len(self.areas) and any(effect.loose is not None for effect in self.effects)
+        loose = self.known is not None or any(effect.loose is not None for effect in self.effects)
+        return self.sites.shape[0] > len(self.areas) and loose
 
     @property
     def imputed(self) -> dict[str, tuple[str, ...]]:
