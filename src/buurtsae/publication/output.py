@@ -13,6 +13,7 @@ import numpy as np
 from buurtsae.areas.codes import CBS
 from buurtsae.errors import DataError
 from buurtsae.estimates.evidence.quality import Gate, quality
+from buurtsae.estimates.nonresponse import NonResponse
 from buurtsae.estimates.summary import Estimates, level_draws
 from buurtsae.folder.target import Target, claimed, staged
 from buurtsae.origin import notice
@@ -107,8 +108,8 @@ def publish(
     }
     labels = {measure: est.concept.nodes[measure].nl for measure in est.measures}
     with claimed(to, FILES) as target:
-        of_run = {"run": page | {"versions": versions()}, "scales": scales, "weights": weights}
-        report = quality(est, gate, **of_run, assumed=assumed, responses=responses)
+        run = page | {"versions": versions()}
+        report = quality(est, gate, run=run, scales=scales, weights=weights, assumed=assumed, responses=responses)
         draft = not report["gate"]["passed"]
         about = About(provenance.title, run_id, moment(provenance.created), draft, est.fictitious, provenance.credit)
         with staged(target) as folder:
