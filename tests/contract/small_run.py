@@ -57,8 +57,8 @@ COMMON: dict[str, Any] = {
          "sensitive": False}
     ],
     "model": {
-        "formula": "1 + stedelijkheid + pct_65plus", "missing": "impute", "estimand": "expected", "intercept": [5.0, 5.0],
-        "coefficient": [0.0, 1.0],
+        "formula": "1 + stedelijkheid + pct_65plus", "missing": "impute", "estimand": "expected",
+        "intercept": [5.0, 5.0], "coefficient": [0.0, 1.0],
         "link": {"offset": [0.0, 1.0], "slope": [0.0, 0.4], "extra": [0.5, 0.05]},
         "participatory": {"offset": [0.0, 2.0], "slope": [0.0, 0.5], "extra": [1.5, 0.05]},
         "terms": [
