@@ -31,6 +31,7 @@ from buurtsae.survey.source_estimates import SourceEstimates
 
 N, ACROSS, DRAWS = 60, 10, 200
 MEASURES = ("omgang_en_relaties", "participatie")
+OWN = ("BYM2.sigma", "BYM2.phi", "BYM2.gamma")
 
 
 def made_design(n_dims: int) -> Design:
@@ -39,7 +40,8 @@ def made_design(n_dims: int) -> Design:
     x, y = 1000.0 * (np.arange(N) % ACROSS), 1000.0 * (np.arange(N) // ACROSS)
     x[-1] = 50_000
     index = pd.Index([f"BU034400{k:02}" for k in range(N)], name="area_code")
-    columns = {"name": index, "wijk": "WK034400", "gemeente": "GM0344", "population": 100, "groen": rng.normal(size=N)}
+    columns = {"name": index, "wijk": "WK034400", "gemeente": "GM0344", "groen": rng.normal(size=N)}
+    columns["population"] = rng.permutation(np.geomspace(50, 8000, N)).astype(int)
     frame = gpd.GeoDataFrame(columns, index=index, geometry=box(x, y, x + 1000, y + 1000), crs="EPSG:28992")
     areas = Areas(frame, 2024)
     seen = np.sort(rng.permutation(N)[:50])
@@ -63,11 +65,13 @@ def simulated(arrays: Design, scores: NormalScores, rng: np.random.Generator) ->
     u = (vectors * np.sqrt(np.maximum(values, 0.0))) @ rng.standard_normal((N, d))
     mean, sd = arrays.coefficient_priors
     beta = mean[:, None] + sd[:, None] * rng.standard_normal((len(mean), d))
-    eta = arrays.x @ beta + u @ loadings.terms[0].T + rng.standard_normal((N, d)) @ loadings.loose[0].T
+    (by,) = arrays.effects[0].dispersion.T  # the logarithm of few residents over many
+    v = rng.standard_normal((N, d)) @ loadings.loose[0].T * np.exp(by[:, None] * hyper.values["BYM2.gamma"][0])
+    eta = arrays.x @ beta + u @ loadings.terms[0].T + v
     y = np.zeros_like(arrays.y)
     for a in np.flatnonzero(arrays.observed[0].all(axis=1)):
         y[0, a] = rng.multivariate_normal(eta[a], np.linalg.inv(arrays.precision[0, a]), method="cholesky")
-    truth = {name: hyper.values[name][0] for name in ("BYM2.sigma", "BYM2.phi")} | {"beta": beta.ravel()}
+    truth = {name: hyper.values[name][0] for name in OWN} | {"beta": beta.ravel()}
     if d > 1:
         root = hyper.values["BYM2.R"][0]
         truth["BYM2.R"] = (root @ root.T)[1:, 0]
@@ -87,7 +91,7 @@ def ranks(n_dims: int, replicates: int) -> dict[str, np.ndarray]:
         options = laplace.LaplaceOptions(draws=DRAWS, hyperparameters=100, threads=1)
         draws = laplace.sample(data, seed, options, progress=False)
         flat = {name: values.reshape(DRAWS, *values.shape[2:]) for name, (_, values) in draws.hyper.items()}
-        own = {name: flat[name] for name in ("BYM2.sigma", "BYM2.phi")} | {"beta": flat["beta"].reshape(DRAWS, -1)}
+        own = {name: flat[name] for name in OWN} | {"beta": flat["beta"].reshape(DRAWS, -1)}
         if n_dims > 1:
             own["BYM2.R"] = flat["BYM2.R"][:, 1:, 0]
         own["eta"] = draws.flat[:, [0, 33, *hidden[:2], N - 1]].reshape(DRAWS, -1)

@@ -301,26 +301,47 @@ def test_a_precision_that_is_not_positive_definite_is_refused() -> None:
         field([effect], np.zeros((2, 0)), np.zeros(2), 1)
 
 
+def check(marginal: Marginal, seed: int) -> None:
+    """Hold mean, standard deviations, likelihood and gradient against dense algebra and differences."""
+    arrays, n, step = marginal.design, len(marginal.design.areas), 1e-5
+    xi = some_xi(marginal, seed)
+    exact, found = by_dense_algebra(arrays, marginal.scores.hyper(xi)), marginal.at(xi)
+    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-8)
+    np.testing.assert_allclose(found.mean[:n], exact.mean, atol=1e-8)
+    np.testing.assert_allclose(found.sd[:n], exact.sd, rtol=1e-8)
+    np.testing.assert_allclose(found.mean[n:], (arrays.sites @ exact.mean)[n:], atol=1e-8)
+    numeric = [
+        (marginal.log_posterior(xi + step * e) - marginal.log_posterior(xi - step * e)) / (2 * step)
+        for e in np.eye(marginal.scores.size)
+    ]
+    np.testing.assert_allclose(marginal.with_gradient(xi)[1], numeric, atol=1e-6)
+
+
+@pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("terms", ["shared", "apart", "no effect per buurt"])
-def test_a_source_that_is_known_per_wijk(terms: str) -> None:
+def test_a_source_that_is_known_per_wijk(terms: str, known: bool) -> None:
     # the second source observes means of the buurten of a wijk, residents as weights
     scores = make_scores(AREAS, SUBDIMENSIONS, 2, np.random.default_rng(1))
     frame = scores[1].frame.assign(area_code="WK" + scores[1].frame["area_code"].str[2:8])
     estimates = direct([scores[0], replace(scores[1], frame=frame, level="wijk")], AREAS)
     model = AreaModel("1 + groen", TERMS[terms], Normal(5, 4), link=LINK, missing="impute")  # type: ignore[arg-type]
     arrays = design(model, estimates)
-    n, k = len(arrays.areas), arrays.sites.shape[0]
-    assert k > n
-    marginal = Marginal.of(arrays)
-    xi = some_xi(marginal, 3)
-    exact, found = by_dense_algebra(arrays, marginal.scores.hyper(xi)), marginal.at(xi)
-    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-8)
-    np.testing.assert_allclose(found.mean[:n], exact.mean, atol=1e-8)
-    np.testing.assert_allclose(found.sd[:n], exact.sd, rtol=1e-8)
-    np.testing.assert_allclose(found.mean[n:], (arrays.sites @ exact.mean)[n:], atol=1e-8)
-    step = 1e-5
-    numeric = [
-        (marginal.log_posterior(xi + step * e) - marginal.log_posterior(xi - step * e)) / (2 * step)
-        for e in np.eye(marginal.scores.size)
-    ]
-    np.testing.assert_allclose(marginal.with_gradient(xi)[1], numeric, atol=1e-6)
+    assert arrays.sites.shape[0] > len(arrays.areas)
+    check(Marginal.of(replace(arrays, known=some_known(len(arrays.areas)) if known else None)), 3)
+
+
+@pytest.mark.parametrize("terms", ["shared", "no effect per buurt"])
+def test_unstructured_effects_of_known_covariance(terms: str) -> None:
+    check(Marginal.of(replace(made_design(TERMS[terms]), known=some_known(len(AREAS.codes)))), 4)
+
+
+def some_known(n: int) -> np.ndarray:
+    """Covariances of rank 4, each of its own size."""
+    rng = np.random.default_rng(5)
+    root = rng.normal(0, 0.3, (n, 4, 4))
+    return root @ root.swapaxes(1, 2)
+
+
+def test_two_unstructured_effects_are_one() -> None:
+    # one with a spread by residents, one without
+    check(Marginal.of(made_design([BYM2(AREAS.graph()), IID("buurt", name="plain")])), 5)

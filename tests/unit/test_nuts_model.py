@@ -176,9 +176,12 @@ def predictor(found: Built, p: dict[str, np.ndarray]) -> np.ndarray:
     u = p["BYM2.z0"].copy()
     for c in np.flatnonzero(icar.size > 1):
         u[icar.component == c] -= u[icar.component == c].mean(axis=0)
-    eta = np.empty_like(u)
+    eta, residents = np.empty_like(u), np.maximum(areas.population, 200)
+    gamma = p["BYM2.gamma_common"] + 0.5 * p.get("BYM2.gamma_z", np.zeros(1))
+    typical = np.exp(np.log(residents[areas.inhabited]).mean())
     for a in range(len(u)):
         structured, loose = of_u @ u[a], of_v @ p["BYM2.v0"][a]
+        loose = loose * (residents[a] / typical) ** -gamma if areas.inhabited[a] else loose
         eta[a] = arrays.x[a] @ p["beta"] + p["BYM2.sigma"] * (np.sqrt(1 - phi) * loose + np.sqrt(phi) * structured)
         group = sorted(set(gemeente)).index(gemeente[a])
         eta[a] += p["gemeente.sigma"] * (of_gemeente @ p["gemeente.z0"][group])
@@ -208,6 +211,8 @@ def test_the_priors(both: Built, seed: int) -> None:
         expected += stats.expon.logpdf(p[f"{name}.sigma_common"], scale=-upper / np.log(alpha)).sum()
     expected += stats.beta.logpdf(p["BYM2.phi_"], 2, 3).sum()
     expected += sum(stats.norm.logpdf(p[name]).sum() for name in ("BYM2.v0", "gemeente.z0"))
+    expected += stats.norm.logpdf(p["BYM2.gamma_common"], 0, 0.5).sum()
+    expected += stats.norm.logpdf(p.get("BYM2.gamma_z", np.zeros(0))).sum()
     expected += stats.norm.logpdf(p["alpha"], 0.2, 0.75).sum()
     expected += stats.lognorm.logpdf(p["lambda"], 0.25, scale=np.exp(0.1)).sum()
     expected += stats.expon.logpdf(p["tau"], scale=-0.7 / np.log(0.04)).sum() + stats.norm.logpdf(p["w"]).sum()

@@ -31,6 +31,9 @@ from buurtsae.ranges import check_ranges
 from buurtsae.sparse import Floats
 
 
+FEW = 200  # residents below which areas differ as much as at this number: docs/real-patterns.md compares
+
+
 @dataclass(frozen=True)
 class Effect:
     """A term on data.
@@ -231,12 +234,12 @@ class SpatialTerm(Term):
 def by_residents(frame: Frame) -> Floats | None:
     """Return log(N_0 / N_a) of the residents N_a, shape (N, 1), N_0 their geometric mean; None where nothing varies.
 
-    It is 0 without residents: no estimate is made there.
+    Below `FEW` residents they count as `FEW`; it is 0 without residents, where no estimate is made.
     """
-    live, residents = frame.areas.inhabited, frame.areas.population
+    live, residents = frame.areas.inhabited, np.maximum(frame.areas.population, FEW)
     if frame.areas.alike or np.ptp(residents[live]) == 0:
         return None
-    size = np.log(np.where(live, residents, 1))
+    size = np.log(residents)
     return np.asarray(np.where(live, size[live].mean() - size, 0.0)[:, None])
 
 

@@ -3,8 +3,8 @@ r"""BYM2: a spatial and an unstructured effect per area, with one standard devia
     sigma_d ( sqrt(1 - phi_d) (N_a / N_0)^(-gamma_d) v_ad + sqrt(phi_d) u_ad ),
 
 v unstructured and u the scaled intrinsic CAR; across measures they have one correlation matrix R, or R_v and R_u. Areas
-of few residents differ more from what surrounds them: the standard deviation of v falls with the residents N_a, N_0
-their geometric mean. gamma = 0: it does not; gamma = 1/2: v is as the mean of independent residents.
+of few residents differ more from what surrounds them: the standard deviation of v falls with the residents N_a (200
+at the least), N_0 their geometric mean. gamma = 0: it does not; gamma = 1/2: v is as the mean of independent residents.
 
 References
 ----------
@@ -67,7 +67,7 @@ class BYM2(SpatialTerm):
     mixing: Proportion = Beta(1.0, 1.0)
     by_residents: bool = True
     exponent: Normal = Normal(0.0, 0.5)
-    exponent_spread: Annotated[float, Interval(ge=0, le=10)] = 0.25
+    exponent_spread: Annotated[float, Interval(ge=0, le=10)] = 0.5
     shared: bool = True
     sd: Positive = PC(3.0, 0.05)
     correlation: LKJ = LKJ(1.0)
