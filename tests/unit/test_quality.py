@@ -66,13 +66,15 @@ def test_keys_and_plain_values(report: dict[str, Any]) -> None:
             "covariates",
             "explained",
             "sensitivity",
+            "nonresponse",
             "labels",
             "model",
             "notes",
         ),
     ]
     assert json.loads(json.dumps(report, allow_nan=False)) == report  # ready for JSON
-    assert report["run"] == {"engine": "exact", "seed": 1, "spatial": True, "run_id": "proef"}
+    said = {"engine": "exact", "seed": 1, "spatial": True, "estimand": "expected", "run_id": "proef"}
+    assert report["run"] == said
 
 
 def test_other_weights_are_shown_when_asked_for(est: Estimates, report: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from buurtsae.model.links import Link
 from buurtsae.model.matrix import covariates
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.plausible import far, figures
+from buurtsae.model.realised import check_realised, correction, deviation
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms.base import Effect
 from buurtsae.notes import Note
@@ -123,6 +124,11 @@ class Design:
     def imputed(self) -> dict[str, tuple[str, ...]]:
         """Covariates that were filled in, and the buurten where."""
         return {covariate.name: covariate.imputed for covariate in self.covariates if covariate.imputed}
+
+    @property
+    def extrapolated(self) -> dict[str, tuple[str, ...]]:
+        """Covariates that lie outside those of the areas with respondents, and the areas where."""
+        return {}
 
     @property
     def notes(self) -> list[Note]:
@@ -240,6 +246,8 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     numeric = pd.DataFrame() if part is None else part.numeric
     effects = _effects(model, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
     check_outcome(model, direct, problems)
+    if realised := model.estimand == "realised":
+        check_realised(direct, problems)
     problems.raise_if_any()
     assert part is not None  # or there was a problem
     site_codes, sites = _sites(direct)
@@ -248,7 +256,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         y, size = (np.where(direct.size > 0, part, 0.0)[None] for part in (direct.y, direct.size))
         covariance = np.zeros((*y.shape, y.shape[-1]))
     else:
-        y, covariance = _observations(direct, site_codes)
+        y, covariance = _observations(direct, site_codes, realised)
     ratio, freedom = _variances(direct, site_codes)
     if model.variances is not None and not (freedom > 0).any():
         raise ModelError(
@@ -287,6 +295,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         strange=(*strange, *notes),
         years=direct.years,
         size=size,
+        known=deviation(direct) if realised else None,
     )
 
 
@@ -359,7 +368,7 @@ def _references(direct: DirectEstimates) -> list[tuple[int, int]]:
     return pairs
 
 
-def _observations(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats]:
+def _observations(direct: DirectEstimates, sites: pd.Index, realised: bool) -> tuple[Floats, Floats]:
     width = len(direct.subdimensions) * max(len(direct.years), 1)
     y = np.zeros((len(direct.sources), len(sites), width))
     covariance = np.zeros((*y.shape, width))
@@ -368,7 +377,11 @@ def _observations(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Flo
         mean, codes = source.mean[seen], source.codes[seen]
         row = sites.get_indexer(codes)
         y[s, row, columns] = np.nan_to_num(mean)
-        covariance[s, row, columns, columns] = checked_covariance(source.variance[seen], np.isfinite(mean), codes)
+        v = checked_covariance(source.variance[seen], np.isfinite(mean), codes)
+        if realised:
+            sd = correction(source, direct.areas.residents(source.level), codes)
+            v = v * sd[:, :, None] * sd[:, None, :]
+        covariance[s, row, columns, columns] = v
     return y, covariance
 
 

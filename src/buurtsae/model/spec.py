@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 from annotated_types import Interval
 
@@ -36,6 +36,8 @@ from buurtsae.model.priors import Normal, Prior
 from buurtsae.model.terms.base import Term
 from buurtsae.notes import Note
 from buurtsae.ranges import check_ranges
+
+Estimand = Literal["expected", "realised"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,11 +67,15 @@ class AreaModel:
         gemeente, or of what else lies above the areas (of all, where that is missing too), and flag the area.
     outcome : Outcome
         What is modelled, with its scale: normal by default, on the scale of the data.
+    estimand : {"expected", "realised"}
+        The expected score of residents, what the area is like; or the mean of the residents who live there, which
+        differs from it by chance in small areas (`buurtsae.model.realised`).
 
     Raises
     ------
     ModelError
-        On what is no term, terms of the same name, a prior or an outcome of another kind, or an unknown `missing`.
+        On what is no term, terms of the same name, a prior or an outcome of another kind, or an unknown `missing`
+        or `estimand`.
 
     Examples
     --------
@@ -92,6 +98,7 @@ class AreaModel:
     covariates: tuple[Covariate, ...] = ()
     missing: Missing = "refuse"
     outcome: Outcome = Gaussian()
+    estimand: Estimand = "expected"
 
     def __post_init__(self) -> None:
         if hasattr(self.terms, "on"):
@@ -112,8 +119,9 @@ class AreaModel:
             raise ModelError(
                 "terms have the same name", ", ".join(names), "a name each", "leave one out, or give it another `name`"
             )
-        if self.missing not in ("refuse", "impute"):
-            raise ModelError("`missing` is unknown", repr(self.missing), "refuse or impute", "choose one")
+        for name, known in (("missing", get_args(Missing)), ("estimand", get_args(Estimand))):
+            if (value := getattr(self, name)) not in known:
+                raise ModelError(f"`{name}` is unknown", cut(repr(value)), " or ".join(known), "choose one")
 
     def _repr_html_(self) -> str:
         """A notebook's view: the model in words."""
@@ -128,7 +136,9 @@ class AreaModel:
     @property
     def words(self) -> Note:
         """The model in words and symbols, in English and in Dutch."""
-        symbols = " + ".join(["x[a]' beta[d]", *(term.symbol for term in self.terms)])
+        realised = self.estimand == "realised"
+        parts = ["x[a]' beta[d]", *(term.symbol for term in self.terms), *(["r[a,d]"] if realised else [])]
+        symbols = " + ".join(parts)
         counted = isinstance(self.outcome, Count)
         lines = [
             *(_COUNTS if counted else self._seen()),
@@ -138,8 +148,11 @@ class AreaModel:
                 symbols=symbols,
                 what=Note("on the scale of the link", "op de schaal van de link")
                 if counted
+                else Note("mean of the residents", "gemiddelde van de bewoners")
+                if realised
                 else Note("score of the residents", "score van de bewoners"),
             ),
+            *([_REALISED] if realised else []),
             self.outcome.words,
             in_formula(self.formula),
             *(
@@ -225,6 +238,12 @@ _MISSING = {"refuse": Note("refuse", "weigeren"), "impute": Note("impute", "verv
 _JOINT = Note(
     "times exp(h), h ~ N(-kappa^2/2, kappa^2), with the variance within the area ~ chi^2",
     "maal exp(h), h ~ N(-kappa^2/2, kappa^2), met de variantie binnen het gebied ~ chi^2",
+)
+
+
+_REALISED = Note(
+    "  r[a] ~ N(0, S / N[a]): N residents, S their covariance within areas; V times 1 - n[a] / N[a]",
+    "  r[a] ~ N(0, S / N[a]): N bewoners, S hun covariantie binnen gebieden; V maal 1 - n[a] / N[a]",
 )
 
 

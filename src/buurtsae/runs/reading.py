@@ -80,6 +80,8 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
             problems.sift(figures(areas))
         return None
     benchmarks = problems.attempt(_benchmarks, run, areas, concept, estimates)
+    if spec.sensitivity is not None:
+        problems.attempt(spec.sensitivity.shares, estimates, [part.response for part in spec.used])
     arrays = None if model is None else problems.attempt(design, model, estimates)
     if model is None or arrays is None:
         return None

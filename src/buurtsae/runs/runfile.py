@@ -28,12 +28,13 @@ from buurtsae.errors import Problems, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Method, Metric, Respondents
 from buurtsae.estimates.evidence.quality import Gate
 from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.nonresponse import NonResponse
 from buurtsae.files import located, read_toml
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.priors import PC, Normal
-from buurtsae.model.spec import AreaModel
+from buurtsae.model.spec import AreaModel, Estimand
 from buurtsae.model.terms import TERMS, Term
 from buurtsae.notes import Note
 from buurtsae.ranges import Listed
@@ -212,6 +213,7 @@ class ModelPart(_Part):
 
     formula: str = AreaModel.formula
     missing: Missing = AreaModel.missing
+    estimand: Estimand = AreaModel.estimand
     terms: tuple[AnyTerm, ...] = tuple(
         TERM_PARTS[keys["type"]].model_validate(keys)
         for keys in ({"type": "bym2"}, {"type": "iid", "level": "gemeente"})
@@ -265,6 +267,7 @@ class RunSpec(_Part):
     benchmark: BenchmarkPart | None = None
     publish: PublishPart = PublishPart()
     quality: Gate = Gate()
+    sensitivity: NonResponse | None = None
     engine: dict[str, dict[str, Any]] = {}
 
     @model_validator(mode="after")

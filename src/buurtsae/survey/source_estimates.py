@@ -71,6 +71,16 @@ class SourceEstimates:
         return self.variance if self.given is None else self.given
 
     @property
+    def within_area(self) -> Floats:
+        """S, the covariance of the scores of residents of one area, shape (D, D).
+
+        V_de sqrt(n_d n_e) averaged over areas, n effective, with these numbers as weights; 0 for what it does not ask.
+        """
+        pair = np.sqrt(self.n_effective[:, :, None] * self.n_effective[:, None, :])
+        total = pair.sum(axis=0)
+        return np.divide((pair**2 * self.variance).sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
+
+    @property
     def informs(self) -> NDArray[np.bool_]:
         """Sub-dimensions with an estimate in some area, shape (D,)."""
         return np.asarray(np.isfinite(self.mean).any(axis=0))

@@ -34,6 +34,7 @@ from buurtsae.estimates.evidence.crossvalidation import LeftOut, fingerprint, le
 from buurtsae.estimates.evidence.evidence import agreement, explained, gain
 from buurtsae.estimates.evidence.residuals import graph_of, moran, predictions, residuals
 from buurtsae.estimates.evidence.sidebyside import classical_rows, side_by_side
+from buurtsae.estimates.nonresponse import NonResponse, reported
 from buurtsae.estimates.sensitivity import sensitivity
 from buurtsae.estimates.summary import Estimates
 from buurtsae.notes import Note
@@ -41,6 +42,7 @@ from buurtsae.origin import areas_made, as_in
 from buurtsae.ranges import Count, Share
 from buurtsae.schemas import records
 from buurtsae.survey.codebook import titled
+from buurtsae.survey.estimators import design_of
 
 OURS = (BoundaryWarning, NotConvergedWarning)  # of the classical estimators
 
@@ -79,6 +81,8 @@ def quality(
     run: dict[str, Any] | None = None,
     scales: Sequence[Mapping[str, Any]] = (),
     weights: bool = False,
+    assumed: NonResponse | None = None,
+    responses: Sequence[float | None] = (),
 ) -> dict[str, Any]:
     """Return the evidence for a set of estimates, ready for JSON.
 
@@ -92,6 +96,10 @@ def quality(
         Reliability of the scales, one row each: it needs the answers, which estimates no longer have.
     weights : bool
         Also how ranks and labels of buurten move under other weights of the concept.
+    assumed : NonResponse, optional
+        Also how figures move if those who did not answer score otherwise.
+    responses : sequence of float or None, optional
+        Share of the sample that answered, of each source.
     """
     fit, gate = est.fit, gate or Gate()
     convergence = _convergence(est)
@@ -99,6 +107,7 @@ def quality(
     return {
         "run": {
             **{"engine": fit.engine, "seed": fit.seed, "spatial": any(term.neighbours for term in fit.model.terms)},
+            "estimand": fit.model.estimand,
             **(run or {}),
         },
         "gate": _gate(gate, convergence, lowest, left[est.areas.base]),
@@ -123,6 +132,7 @@ def quality(
         "covariates": _covariates(est),
         "explained": explained(fit, est.release.shown(est.areas.base, est.areas.codes)),
         "sensitivity": _sensitivity(est) if weights else [],
+        "nonresponse": {} if assumed is None else reported(est, assumed, responses),
         "labels": {
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
         },
@@ -334,8 +344,10 @@ def _sources(est: Estimates) -> list[dict[str, Any]]:
     fit, entries = est.fit, []
     for number, source in enumerate(fit.direct.sources):
         notes, respondents, skipped, book = [], int(source.respondents.max(axis=1).sum()), {}, titled(source.source)
+        calibrated = None
         if fit.direct.scores:
             frame = fit.direct.scores[number].frame
+            calibrated = [name.removeprefix("margin_") for name, _ in design_of(fit.direct.scores[number]).margins]
             asked = [name for name in fit.direct.subdimensions if frame[name].notna().any()]
             respondents, skipped = len(frame), {name: int(frame[name].isna().sum()) for name in asked}
         else:
@@ -350,6 +362,7 @@ def _sources(est: Estimates) -> list[dict[str, Any]]:
             "notes": notes,
             "respondents": respondents,
             "without_answer": skipped,
+            "calibrated": calibrated,
         }
         entries.append(entry)
     return entries
