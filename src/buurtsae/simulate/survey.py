@@ -25,7 +25,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, shown
 from buurtsae.folder.target import Target, by_heading, staged
 from buurtsae.simulate.population import AGES, DEFAULT, Truth, TruthSpec, questions, simulate_truth, source_effects
-from buurtsae.sparse import Ints
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.codebook import Codebook
 from buurtsae.tables import write_csv
 
@@ -53,7 +53,8 @@ def simulate_survey(
     Returns
     -------
     DataFrame, one row per respondent, sorted by buurtcode
-        Columns `buurtcode`, `gewicht`, `stratum` and one column of answer codes per item.
+        Columns `buurtcode`, `gewicht`, `stratum`, `huishouden` where whole households answer, and one column of answer
+        codes per item.
     """
     if tuple(areas.codes) != truth.codes:
         raise DataError("truth and areas differ", "other codes", "the areas of the truth", "simulate the truth again")
@@ -69,17 +70,24 @@ def simulate_survey(
 
     dims = len(truth.concept.subdimensions)
     correlation = np.full((dims, dims), spec.person_correlation) + (1 - spec.person_correlation) * np.eye(dims)
-    person = rng.standard_normal((len(area), dims)) @ np.linalg.cholesky(correlation).T * spec.person_sd
+    root: Floats = np.linalg.cholesky(correlation).T
+    household = np.arange(len(area)) // spec.departure.household
+    person = spec.departure.persons(rng.standard_normal((len(area), dims)) @ root, household, root, rng)
+    person = person * spec.person_sd * truth.spread[area, None]
     extra = source_effects(codebook, spec)[2]
     extras = extra * rng.standard_normal(truth.latent.shape) if extra else np.zeros_like(truth.latent)
     z = truth.latent[area] + extras[area] + np.array(spec.age_effect)[age, None] + person
     answers = {}
     for question in questions(codebook, spec, truth.concept):
         y = question.loading * (z[:, question.dimension] + question.shift) + rng.standard_normal(len(z))
-        answer = question.codes[np.searchsorted(question.cuts, y)]
+        codes = question.codes[::-1] if question.item.name in spec.departure.reversed else question.codes
+        answer = codes[np.searchsorted(question.cuts, y)]
         silent = rng.random(len(z)) < spec.no_answer
         answers[question.item.name] = np.where(silent, codebook.missing[-1], answer) if codebook.missing else answer
-    return pd.DataFrame({"buurtcode": np.array(truth.codes)[area], "gewicht": weight, "stratum": stratum, **answers})
+    people = {"buurtcode": np.array(truth.codes)[area], "gewicht": weight, "stratum": stratum}
+    if spec.departure.household > 1:
+        people["huishouden"] = household
+    return pd.DataFrame({**people, **answers})
 
 
 def simulate_to(
@@ -133,7 +141,8 @@ def _sample(
     residents = np.array([persons[gemeente == place, age_group].sum() for place, age_group in strata])
     reachable = np.array([persons[(gemeente == place) & ~empty, age_group].sum() for place, age_group in strata])
     inclination = np.tile(truth.spec.response, len(names))
-    number = _number(size, residents.sum())
+    members = truth.spec.departure.household  # who is drawn stands for a household of one age
+    number = _number(size, residents.sum()) // members
     taken = _allocate(number, reachable, residents * inclination)
 
     blocks = []
@@ -145,9 +154,9 @@ def _sample(
         blocks.append((np.repeat(member, count), np.full(taken[stratum], stratum)))
     area, drawn = (np.concatenate(part) for part in zip(*blocks, strict=True))
     order = np.lexsort((drawn, area))
-    area, drawn = area[order], drawn[order]
+    area, drawn = np.repeat(area[order], members), np.repeat(drawn[order], members)
     label = np.array([f"{names[place]}|{AGES[age_group]}" for place, age_group in strata])
-    return area, drawn % len(AGES), label[drawn], (residents / np.maximum(taken, 1))[drawn]
+    return area, drawn % len(AGES), label[drawn], (residents / np.maximum(members * taken, 1))[drawn]
 
 
 def _sessions(
