@@ -4,7 +4,7 @@ With v the buurt's own effect, u its field, N its residents, x_1 the first covar
 
     v_ad  :=  v_ad sqrt((k - 2) / chi2_k) (max(N_a, 100) / 1000)^-gamma,    chi2_k drawn per a and d: t_k, variance 1
     u_ad  :=  a sum of plane waves at the centroid of a, which goes on over water
-    eta_ad := eta_ad + c (standardised x_1^2) beta_1d + jump s_a / 2 + (jump of one gemeente),   s_a: side of a line
+    eta_ad := eta_ad + c (standardised x_1^2) beta_1d + jump s_a / 2 + (level of a gemeente, of parts of the graph)
     p_id  :=  exp(r z_a - r^2) (sqrt(1 - rho) p_id + sqrt(rho) h_id + b),    h of the household, E exp(r z - r^2)^2 = 1
 
 Who responds in proportion to exp(b p) has p ~ N(b, 1) instead of N(0, 1): exponential tilting.
@@ -23,9 +23,11 @@ from math import inf
 from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 from annotated_types import Interval
 
 from buurtsae.areas.areas import Areas
+from buurtsae.areas.graph import Graph
 from buurtsae.errors import ModelError, Problems, cut, shown
 from buurtsae.ranges import Share, check_ranges
 from buurtsae.simulate.geography import plane_waves, smooth
@@ -57,6 +59,8 @@ class Departure:
         Difference between both sides of a line through the middle of the map, at a random angle.
     gemeente_jump : float
         How much one gemeente, at random, lies above what it would be.
+    parts : float
+        Standard deviation of the level of each part of the graph of two buurten or more, such as an island.
     quadratic : float
         Effect of the square of the first covariate, times that of the covariate.
     response : float
@@ -89,6 +93,7 @@ class Departure:
     over_water: bool = False
     jump: float = 0.0
     gemeente_jump: float = 0.0
+    parts: Annotated[float, Interval(ge=0)] = 0.0
     quadratic: float = 0.0
     response: Annotated[float, Interval(ge=-2, le=2)] = 0.0
     household: Annotated[int, Interval(ge=1, le=10)] = 1
@@ -165,8 +170,8 @@ class Departure:
         known = u[areas.inhabited]
         return np.asarray((u - known.mean(axis=0)) / known.std(axis=0))
 
-    def shift(self, areas: Areas, rng: np.random.Generator) -> Floats:
-        """Return by how much each buurt jumps, shape (n_areas, 1)."""
+    def shift(self, areas: Areas, graph: Graph, rng: np.random.Generator) -> Floats:
+        """Return by how much each buurt jumps, with its surroundings; shape (n_areas, 1)."""
         shift = np.zeros(len(areas.codes))
         if self.jump:
             xy, angle = _centroids(areas), rng.uniform(0, 2 * np.pi)
@@ -175,6 +180,9 @@ class Departure:
         if self.gemeente_jump:
             gemeente = areas.parents("gemeente").to_numpy(dtype=str)
             shift += self.gemeente_jump * (gemeente == rng.choice(np.unique(gemeente[areas.inhabited])))
+        if self.parts:
+            level = self.parts * rng.standard_normal(len(graph.icar.size)) * (graph.icar.size > 1)
+            shift += level[graph.icar.component][pd.Index(graph.codes).get_indexer(areas.codes)]
         return shift[:, None]
 
     def spread(self, count: int, rng: np.random.Generator) -> Floats:

@@ -199,7 +199,7 @@ def simulate_truth(areas: Areas, graph: Graph, spec: TruthSpec = DEFAULT, seed: 
         known = areas.inhabited & np.isfinite(figures).all(axis=1)
         persons[~known] = 0
         effect = np.sqrt(total) * _standard(figures, known)
-    latent = spec.level + effect + departure.shift(areas, other)
+    latent = spec.level + effect + departure.shift(areas, graph, other)
     return Truth(spec, concept, tuple(areas.codes), persons, beta, latent, departure.spread(buurten, other))
 
 

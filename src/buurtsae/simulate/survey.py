@@ -25,7 +25,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, shown
 from buurtsae.folder.target import Target, by_heading, staged
 from buurtsae.simulate.population import AGES, DEFAULT, Truth, TruthSpec, questions, simulate_truth, source_effects
-from buurtsae.sparse import Floats, Ints
+from buurtsae.sparse import Ints
 from buurtsae.survey.codebook import Codebook
 from buurtsae.tables import write_csv
 
@@ -70,7 +70,7 @@ def simulate_survey(
 
     dims = len(truth.concept.subdimensions)
     correlation = np.full((dims, dims), spec.person_correlation) + (1 - spec.person_correlation) * np.eye(dims)
-    root: Floats = np.linalg.cholesky(correlation).T
+    root = np.asarray(np.linalg.cholesky(correlation).T, dtype=float)
     household = np.arange(len(area)) // spec.departure.household
     person = spec.departure.persons(rng.standard_normal((len(area), dims)) @ root, household, root, rng)
     person = person * spec.person_sd * truth.spread[area, None]
