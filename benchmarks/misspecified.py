@@ -194,7 +194,7 @@ class Case:
             AreaModel(self.formula, (BYM2(graph), IID("gemeente")), missing="impute"),
             table[table["measure"].isin(MEASURES)],
             areas.codes[self.concerns(areas, known, (truth.latent - plain.latent)[:, 0])],
-            reliability(survey).scales.to_dict("records"),
+            [{"source": SOURCE, **row} for row in reliability(survey).scales.to_dict("records")],
         )
 
 
@@ -242,7 +242,7 @@ CASES = {
                     Departure(unequal=0.5), respondents=5000, spoil=one_to_three),
     "households": Case("households of three answer, correlation 0.4, as if each came alone",
                        Departure(household=3, alike=0.4)),
-    "response": Case("who is content responds more: 0.35 sd", Departure(response=0.35)),
+    "response": Case("who is content responds more: 0.25 sd", Departure(response=0.25)),
     "reversed": Case("one of four items of plaatsgeschiktheid is coded the wrong way round",
                      Departure(reversed=("veilig_gevoel",))),
     "row numbers": Case("row numbers in the place of weights", spoil=row_number),

@@ -34,7 +34,7 @@ from buurtsae.simulate.geography import plane_waves, smooth
 from buurtsae.sparse import Floats, Ints
 
 SMALLEST = 100  # residents: no effect is larger because there are fewer
-WAVES = 1 / 3  # wavelength of the field over water, of the extent of the map
+WAVES = 2 / 3  # wavelength of the field over water, of the extent of the map
 FIELD = ("tails", "size", "over_water", "quadratic")  # parts of the truth that real figures take the place of
 
 

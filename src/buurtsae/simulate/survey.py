@@ -31,7 +31,7 @@ from buurtsae.tables import write_csv
 
 SESSION = 6  # residents who score their buurt together
 FILES = ("enquete_*.csv", "waarheid.csv")
-KNOWN = by_heading("waarheid.csv", "area_code,measure,truth\n")  # simulated surveys are replaced, no others
+KNOWN = by_heading("waarheid.csv", "area_code,measure,truth")  # simulated surveys are replaced, no others
 
 
 def simulate_survey(
@@ -99,7 +99,8 @@ def simulate_to(
     ----------
     to : path
         Folder for `enquete_<source>.csv` and `waarheid.csv`, made if absent, or one that is claimed already. All files
-        appear, or none; those of an earlier simulation are replaced.
+        appear, or none; those of an earlier simulation are replaced. Where the truth departs from the model, a column
+        `departure` of `waarheid.csv` says how.
     sources : mapping of source to size
         Identifier or path of a codebook, and the number of respondents or their share. The first is the reference.
     """
@@ -110,7 +111,8 @@ def simulate_to(
     for source, size in sources.items():
         codebook = Codebook.load(source)
         tables[f"enquete_{codebook.id}.csv"] = simulate_survey(areas, truth, codebook, size, seed)
-    tables["waarheid.csv"] = truth.table()
+    departs = {"departure": repr(spec.departure)} if spec.departure.made else {}
+    tables["waarheid.csv"] = truth.table().assign(**departs)
     with staged(to, FILES, KNOWN) as folder:
         write_tables(folder, tables)
     home = to.folder if isinstance(to, Target) else Path(to)
