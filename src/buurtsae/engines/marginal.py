@@ -132,7 +132,7 @@ class Marginal:
 
 def structures(design: Design) -> list[tuple[Structure, sp.csr_array]]:
     """Return the structures of the effects with what sites see, and those of loose parts that sites see together."""
-    laid = [(e.structure, sp.csr_array(design.sites @ e.sees)) for e in design.effects if e.structure is not None]
+    laid = [(f.structure, sp.csr_array(design.sites @ f.sees)) for e in design.effects for f in e.layers]
     if design.grouped:
         loose = sum(e.loose is not None for e in design.effects)
         laid += [(Structure.exchangeable(len(design.areas)), design.sites)] * loose

@@ -26,6 +26,7 @@ from typing import Annotated
 
 from annotated_types import Interval
 
+from buurtsae.areas.graph import Graph
 from buurtsae.errors import ModelError, cut, shown
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
@@ -114,6 +115,11 @@ class AreaModel:
             )
         if self.missing not in ("refuse", "impute"):
             raise ModelError("`missing` is unknown", repr(self.missing), "refuse or impute", "choose one")
+
+    @property
+    def graph(self) -> Graph | None:
+        """The graph of its first spatial term, if there is one."""
+        return next((term.neighbours for term in self.terms if term.neighbours), None)
 
     def _repr_html_(self) -> str:
         """A notebook's view: the model in words."""

@@ -30,6 +30,15 @@ from buurtsae.ranges import check_ranges
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A field of an effect: its structure, what areas see of its nodes, and its loading."""
+
+    structure: Structure
+    sees: sp.csr_array
+    loading: Callable[[Values], Any]
+
+
+@dataclass(frozen=True)
 class Effect:
     """A term on data.
 
@@ -49,6 +58,8 @@ class Effect:
         Of the parts of the structure, (..., D) or a number each; without it there is one part, of strength 1.
     log_determinant : callable, optional
         log |Q|, (..., D), of a structure with several parts, up to a constant: for engines that sample.
+    levels : Layer, optional
+        A second field that the same parameters load, proper and fixed.
     """
 
     name: str
@@ -59,6 +70,13 @@ class Effect:
     loose: Callable[[Values], Any] | None = None
     strengths: Callable[[Values], tuple[Any, ...]] | None = None
     log_determinant: Callable[[Values], Any] | None = None
+    levels: Layer | None = None
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Its fields, none to two."""
+        own = () if self.structure is None else (Layer(self.structure, self.sees, self.loading),)
+        return own if self.levels is None else (*own, self.levels)
 
     def same(self, other: Effect) -> bool:
         """Whether the data cannot tell it from another, but for its size: the same nodes seen alike, or the
@@ -125,6 +143,11 @@ class Term(ABC):
     def neighbours(self) -> Graph | None:
         """The graph that it lies on, if any."""
         return None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether every connected part of its graph has the mean of all, so that no uncertainty of it is left."""
+        return False
 
     @property
     def sigma(self) -> Parameter:

@@ -2,7 +2,8 @@ r"""BYM2: a spatial and an unstructured effect per area, with one standard devia
 
     sigma_d ( sqrt(1 - phi_d) v_ad + sqrt(phi_d) u_ad ),
 
-v unstructured and u the scaled intrinsic CAR; across measures they have one correlation matrix R, or R_v and R_u.
+v unstructured and u the scaled intrinsic CAR, with levels of its parts (see `intrinsic`); across measures they have one
+correlation matrix R, or R_v and R_u.
 
 References
 ----------
@@ -19,12 +20,13 @@ from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import LKJ, Each, Parameter, Values
 from buurtsae.model.priors import PC, Beta, Positive, Proportion
-from buurtsae.model.terms.base import Effect, SpatialTerm
+from buurtsae.model.terms.base import Effect
+from buurtsae.model.terms.intrinsic import IntrinsicTerm
 from buurtsae.notes import Note
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class BYM2(SpatialTerm):
+class BYM2(IntrinsicTerm):
     """Spatial and unstructured area effects with one standard deviation and a mixing parameter per measure.
 
     Parameters
@@ -35,6 +37,8 @@ class BYM2(SpatialTerm):
         Of the common sigma, on the scale of the scores: by default nearly flat below 1, and P(sigma > 3) = 0.05:
         3 is the standard deviation of buurten spread evenly over 0-10. A tighter prior pulls sigma, and with it the
         width of the intervals, down.
+    levels, apart
+        See `IntrinsicTerm`: a level for each connected part of two areas or more, and how large these are.
     spread, correlation, name
         See `Term`; R is uniform by default, since parts of one concept hang together.
     mixing : Beta
@@ -67,6 +71,7 @@ class BYM2(SpatialTerm):
         return (
             self.sigma,
             Parameter("phi", Each(self.mixing)),
+            *self.shape,
             *(Parameter(m, self.correlation, dims) for m in matrices),
         )
 
@@ -74,20 +79,24 @@ class BYM2(SpatialTerm):
     def symbol(self) -> str:
         """Its part of the predictor."""
         n = self.name
-        return f"{n}.sigma[d] (sqrt(1 - {n}.phi[d]) v[a,d] + sqrt({n}.phi[d]) u[a,d])"
+        return f"{n}.sigma[d] (sqrt(1 - {n}.phi[d]) v[a,d] + sqrt({n}.phi[d]) {self.u})"
 
     @property
     def about(self) -> Note:
         """What it is."""
         return Note(
-            "v unstructured, u scaled intrinsic CAR", "v los per buurt, u ruimtelijk (geschaalde intrinsieke CAR)"
+            "v unstructured, u scaled intrinsic CAR{beside}",
+            "v los per buurt, u ruimtelijk (geschaalde intrinsieke CAR){beside}",
+            beside=self.beside,
         )
 
     def on(self, frame: Frame) -> Effect:
-        """Return it on data: u on the graph, v loose."""
+        """Return it on data: u on the graph, with its levels; v loose."""
         icar = self.graph.icar
         structure = Structure((icar.precision.tocsr(),), icar.means)
-        return Effect(self.name, self.parameters, structure, self.seen(frame), self.loading, self.loose)
+        return Effect(
+            self.name, self.parameters, structure, self.seen(frame), self.loading, self.loose, levels=self.of_parts()
+        )
 
     def loading(self, values: Values) -> Any:
         """Return diag(sigma sqrt(phi)) L_u."""
