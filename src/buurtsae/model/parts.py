@@ -24,8 +24,8 @@ class Part:
     heard : int
         Areas with an estimate of their own.
     respondents : int, optional
-        Of all sources, those known for a level above the areas included, where most of its residents are in the part;
-        unknown of a table without numbers.
+        Of all sources, each with those of the measure that most answered; a source that is known for a level above the
+        areas counts where most of the residents are. Unknown of a table without numbers.
     """
 
     areas: int
