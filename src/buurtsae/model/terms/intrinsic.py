@@ -3,9 +3,9 @@ r"""Intrinsic fields on a graph: zero on average in each connected part, and bes
     sigma_d (u_ad + r l_[part of a]d),  l ~ N(0, g),
 
 g the typical variance of u, 1 where it is scaled. Without levels every part has the mean of all, known as well as that.
-Neighbours tell sigma, and sigma how far parts may lie apart, times r, of which the prior says that levels differ about
-as much as areas within a part, or more where data ask for it. Across measures u and l have one R. An area without
-neighbours is unstructured in u already, and of one part of two areas or more there is nothing to tell apart: no levels.
+Neighbours tell sigma, and sigma, times r, how far parts may lie apart. Few parts say little of r: its prior keeps it
+away from 0, where they would be held together again, and lets one lie far off. Across measures u and l have one R. An
+area without neighbours is unstructured in u already; of one part there is nothing to tell apart.
 
 References
 ----------
@@ -23,7 +23,7 @@ import scipy.sparse as sp
 
 from buurtsae.latent.structure import Structure
 from buurtsae.model.parameters import Alike, Parameter, Values
-from buurtsae.model.priors import PC, Positive
+from buurtsae.model.priors import LogNormal, Positive
 from buurtsae.model.terms.base import Layer, SpatialTerm
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
@@ -44,7 +44,7 @@ class IntrinsicTerm(SpatialTerm):
     """
 
     levels: bool = True
-    apart: Positive = PC(1.5, 0.05)
+    apart: Positive = LogNormal(-0.8, 0.6)
 
     @property
     def leveled(self) -> bool:
