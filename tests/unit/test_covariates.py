@@ -151,7 +151,7 @@ def test_all_problems_at_once() -> None:
     problems = Problems()
     prepare(["x", "herkomst", "groen"], (Covariate("afstand"),), "refuse", made, problems)
     assert [p.what for p in problems.found] == [
-        "covariates are described but not in the formula",
+        "covariates are described but not in the model",
         "covariate x does not vary",
         "covariate herkomst is about origin",
         "covariate groen is missing in 1 buurten with residents",

@@ -25,12 +25,16 @@ from buurtsae.model.design import Design, design
 from buurtsae.model.links import Link
 from buurtsae.model.priors import PC, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import AR1, BYM2, ICAR, IID, RW1, SAR, Leroux, Spline
+from buurtsae.model.terms import AR1, BYM2, ICAR, IID, RW1, SAR, Leroux, Ridge, Spline
 from buurtsae.model.terms.base import Term
 from buurtsae.survey.direct import direct
 
 AREAS = make_areas()  # a component of 24 buurten and an island
 AREAS = replace(AREAS, frame=AREAS.frame.assign(bouwjaar=1950.0 + 10 * (np.arange(len(AREAS.codes)) * 5 % 7)))
+MANY = tuple(f"x{k:02}" for k in range(40))  # covariates, more than there are areas
+AREAS = replace(
+    AREAS, frame=AREAS.frame.assign(**dict(zip(MANY, np.random.default_rng(9).normal(size=(40, 25)), strict=True)))
+)
 # other neighbours: those who travel to each other
 # all of them hang together: constants of two fields are told by their sum only
 WHOLE = Graph.from_pairs(AREAS.codes, [(AREAS.codes[k], AREAS.codes[k + 1]) for k in range(24)])
@@ -48,6 +52,9 @@ TERMS = {
     "RW1": [RW1("bouwjaar"), IID("buurt")],
     "AR1": [AR1("bouwjaar"), IID("buurt")],
     "Spline": [Spline("groen"), IID("buurt")],
+    "Ridge": [Ridge("few", MANY[:3]), BYM2(AREAS.graph())],
+    "two themes": [IID("gemeente"), Ridge("many", MANY[3:]), Spline("groen"), Ridge("few", MANY[:3]), IID("buurt")],
+    "only a theme": [Ridge("many", MANY)],
     "two fields": [BYM2(AREAS.graph()), ICAR(TRAVEL, name="travel")],
     "three intrinsic fields": [Spline("groen"), ICAR(WHOLE), RW1("bouwjaar"), ICAR(TRAVEL, name="travel")],
     "two mixed fields": [BYM2(AREAS.graph()), BYM2(TRAVEL, name="travel", shared=False)],
@@ -295,7 +302,7 @@ def test_a_precision_that_is_not_positive_definite_is_refused() -> None:
         field([effect], np.zeros((2, 0)), np.zeros(2), 1)
 
 
-@pytest.mark.parametrize("terms", ["shared", "apart", "no effect per buurt"])
+@pytest.mark.parametrize("terms", ["shared", "apart", "no effect per buurt", "two themes"])
 def test_a_source_that_is_known_per_wijk(terms: str) -> None:
     # the second source observes means of the buurten of a wijk, residents as weights
     scores = make_scores(AREAS, SUBDIMENSIONS, 2, np.random.default_rng(1))

@@ -99,7 +99,7 @@ class Hyper:
         return table[:, np.ptp(table, axis=0) > 0]
 
     def loadings(self, design: Design) -> Loadings:
-        """Return what they do to the field: C_t per structure, C_v per loose part, and strengths.
+        """Return what they do to the field: C_t per structure, C_v per loose part, strengths, and C_g per group.
 
         Loose parts are integrated out inside each area, unless a site sees several areas: then they are structures.
         """
@@ -109,7 +109,9 @@ class Hyper:
             for effect in design.effects
         ]
         pairs = list(zip(design.effects, of_effect, strict=True))
-        terms = [_by_column(term.loading(value)) for term, value in pairs if term.structure is not None]
+        fields = [(term, value) for term, value in pairs if term.structure is not None]
+        terms = [_by_column(term.loading(value)) for term, value in fields if not term.dense]
+        groups = [_by_column(term.loading(value)) for term, value in fields if term.dense]
         loose = [_by_column(term.loose(value)) for term, value in pairs if term.loose is not None]
         strengths = tuple(
             np.stack(
@@ -126,6 +128,7 @@ class Hyper:
             np.stack(terms, axis=-3) if terms else none[..., :0, :, :],
             np.stack(loose, axis=-3) if loose else none,
             strengths,
+            np.stack(groups, axis=-3) if groups else none[..., :0, :, :],
         )
 
 
@@ -251,7 +254,7 @@ class NormalScores:
         return Hyper(values, slope, extra, kappa)
 
     def jacobian(self, xi: Floats) -> tuple[Floats, ...]:
-        """Return derivatives by xi of C_t, C_v, strengths, lambda, tau and, where there is one, kappa; xi first.
+        """Return derivatives by xi of C_t, C_v, C_g, strengths, lambda, tau and, where there is one, kappa; xi first.
 
         By complex steps through the algebra, exact to rounding, and the priors' densities.
         """
@@ -259,7 +262,7 @@ class NormalScores:
         step = 1e-30
         hyper = self.assemble(values + step * 1j * np.eye(self.size))
         loadings = hyper.loadings(self.design)
-        parts = [loadings.terms, loadings.loose, *loadings.strengths, hyper.slope, hyper.extra]
+        parts = [*loadings.parts, hyper.slope, hyper.extra]
         parts += [] if hyper.kappa is None else [hyper.kappa]
         return tuple(slopes.reshape(-1, *[1] * (part.ndim - 1)) * np.imag(part) / step for part in parts)
 

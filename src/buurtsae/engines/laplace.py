@@ -160,7 +160,7 @@ def _draw(early: Early, weighed: Integration, each: Map, bar: Progress) -> Draws
         place = at[k]
         eta[place], border, factor = early.take(int(used[k]), weighed.xi[used[k]], len(place))
         beta[place] = mean[:, None] + sd[:, None] * border[:, : beta[0].size].reshape(len(place), *beta.shape[1:])
-        start = beta[0].size
+        start = marginal.field.x.shape[1] * width
         for q, link in enumerate(links):
             alpha[place, q] = link.offset.mean + link.offset.sd * border[:, start + q]
         return factor

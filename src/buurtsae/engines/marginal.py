@@ -77,7 +77,8 @@ class Marginal:
             raise ModelError("the outcome is not Gaussian", outcome, "direct estimates with variances", hint)
         mean, sd = design.coefficient_priors
         x, offset = design.sites @ (design.x * sd), design.sites @ (design.x @ mean)
-        latent = field(structures(design), x, offset, design.y.shape[-1])
+        groups = [design.sites @ effect.sees.toarray() for effect in design.effects if effect.dense]
+        latent = field(structures(design), x, offset, design.y.shape[-1], groups)
         return cls(NormalScores.of(design), latent, Observations(design, latent.offset))
 
     @property
@@ -119,7 +120,7 @@ class Marginal:
         conditional = self.conditional(hyper)
         by_loading = conditional.gradient
         by_slope, by_extra = self.observations.gradient(conditional, hyper.slope, hyper.extra)
-        parts = (by_loading.terms, by_loading.loose, *by_loading.strengths, by_slope, by_extra)
+        parts = (*by_loading.parts, by_slope, by_extra)
         return conditional.log_likelihood - 0.5 * float(xi @ xi), self.chained(xi, parts)
 
     def chained(self, xi: Floats, parts: Sequence[Floats]) -> Floats:
@@ -132,7 +133,11 @@ class Marginal:
 
 def structures(design: Design) -> list[tuple[Structure, sp.csr_array]]:
     """Return the structures of the effects with what sites see, and those of loose parts that sites see together."""
-    laid = [(e.structure, sp.csr_array(design.sites @ e.sees)) for e in design.effects if e.structure is not None]
+    laid = [
+        (e.structure, sp.csr_array(design.sites @ e.sees))
+        for e in design.effects
+        if e.structure is not None and not e.dense
+    ]
     if design.grouped:
         loose = sum(e.loose is not None for e in design.effects)
         laid += [(Structure.exchangeable(len(design.areas)), design.sites)] * loose

@@ -1,6 +1,6 @@
 r"""The latent field of a model: unit Gaussian fields on sparse structures, one per term, whose sum is the predictor.
 
-    m_k = m0_k + sum_t C_t zeta_tk + sum_p x_kp sd_p b_p,   zeta_t = J_t z_t,   z_t ~ N(0, Q_t^- (x) I_D),  b ~ N(0, I)
+    m_k = m0_k + sum_t C_t zeta_tk + sum_p x_kp sd_p b_p + sum_g C_g sum_(p in g) x_kp b_p,   zeta_t = J_t z_t,   z_t ~ N(0, Q_t^- (x) I_D),  b ~ N(0, I)
 
 at site k (a buurt, or a group of buurten with their shares as weights), with Q_t the structure of term t (identity for
 exchangeable effects, the scaled ICAR of a graph, the random walk of a line; or parts with strengths, see `structure`),
@@ -98,9 +98,11 @@ class Field:
     pairs : tuple of ndarray
         Start per site (K + 1,), and entry, terms of its row and column, and weight of all pairs that sites see.
     x : ndarray, shape (K, P)
-        Covariates times the prior standard deviations of their coefficients.
+        Covariates times the prior standard deviations of their coefficients, then those of groups.
     offset : ndarray, shape (K,)
         m0, the prior mean of the predictor, the same for all sub-dimensions.
+    groups : tuple of slice
+        Columns of x of each group, whose coefficients have loadings that hyperparameters determine.
     """
 
     width: int
@@ -118,6 +120,7 @@ class Field:
     pairs: tuple[Ints, Ints, Ints, Ints, Floats]
     x: Floats
     offset: Floats
+    groups: tuple[slice, ...] = ()
 
     @cached_property
     def fixed(self) -> Floats:
@@ -143,13 +146,19 @@ class Field:
         columns = np.einsum("kn,de->ndke", self.means, np.eye(self.width))
         return columns.reshape(self.nodes, self.width, self.constraints.shape[0] * self.width)
 
-    @cached_property
-    def xx(self) -> Floats:
-        """Products of covariates, shape (K, P P)."""
-        return (self.x[:, :, None] * self.x[:, None, :]).reshape(len(self.x), -1)
+    def load(self, groups: Floats, border: int) -> Floats:
+        """Return G, what loadings (G, D, D) make of the first coefficients of a border, and 1 of what has none."""
+        g, d = np.eye(border), self.width
+        for group, loading in zip(self.groups, groups, strict=True):
+            at = slice(group.start * d, group.stop * d)
+            g[at, at] = np.kron(np.eye(group.stop - group.start), loading)
+        return g
 
 
-def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: Floats, width: int) -> Field:
+def field(
+    effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: Floats, width: int,
+    groups: Sequence[Floats] = (),
+) -> Field:  # fmt: skip
     """Join structures that are seen from the same sites.
 
     Parameters
@@ -161,6 +170,8 @@ def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: 
     offset : ndarray, shape (K,)
     width : int
         D.
+    groups : sequence of ndarray, shape (K, P_g) each
+        Covariates of groups.
     """
     n_sites = len(x)
     structures = [structure for structure, _ in effects]
@@ -198,6 +209,7 @@ def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: 
     grounds = [structure.ground + at for structure, at in zip(structures, first, strict=True)]
     fixed = [s for s in structures if s.fixed]
     proper = sp.block_diag([s.grounded() for s in fixed], format="csr") if fixed else None
+    ends = x.shape[1] + np.cumsum([part.shape[1] for part in groups], dtype=int)
     return Field(
         width=width,
         nodes=nodes,
@@ -212,8 +224,9 @@ def field(effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: 
         sees=tuple(sees),
         seen=_seen(sees, n_sites),
         pairs=(starts, entry[order], row_term[order], column_term[order], weight[order]),
-        x=np.ascontiguousarray(x, dtype=float),
+        x=np.ascontiguousarray(np.hstack([x, *groups]), dtype=float),
         offset=np.asarray(offset, dtype=float),
+        groups=tuple(slice(end - part.shape[1], end) for end, part in zip(ends, groups, strict=True)),
     )
 
 

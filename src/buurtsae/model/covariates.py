@@ -183,7 +183,7 @@ def prepare(
     Parameters
     ----------
     names : list of str
-        Columns of the areas that the formula needs.
+        Columns of the areas that the formula and themes need.
     declared : tuple of Covariate
     policy : {"refuse", "impute"}
         For missing values of covariates that say nothing about it.
@@ -200,7 +200,7 @@ def prepare(
     declaration = {c.name: c for c in declared}
     if unused := sorted(set(declaration) - set(names)):
         problems.add(
-            "covariates are described but not in the formula", shown(unused), shown(names), "add or remove", ModelError
+            "covariates are described but not in the model", shown(unused), shown(names), "add or remove", ModelError
         )
     table, provenance = pd.DataFrame(index=areas.codes), []
     for name in names:

@@ -49,6 +49,8 @@ class Effect:
         Of the parts of the structure, (..., D) or a number each; without it there is one part, of strength 1.
     log_determinant : callable, optional
         log |Q|, (..., D), of a structure with several parts, up to a constant: for engines that sample.
+    dense : bool
+        Every area sees all nodes, which are independent: covariates, with the nodes as their coefficients.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Effect:
     loose: Callable[[Values], Any] | None = None
     strengths: Callable[[Values], tuple[Any, ...]] | None = None
     log_determinant: Callable[[Values], Any] | None = None
+    dense: bool = False
 
     def same(self, other: Effect) -> bool:
         """Whether the data cannot tell it from another, but for its size: the same nodes seen alike, or the
@@ -125,6 +128,11 @@ class Term(ABC):
     def neighbours(self) -> Graph | None:
         """The graph that it lies on, if any."""
         return None
+
+    @property
+    def theme(self) -> tuple[str, ...]:
+        """Covariates that it brings, prepared as those of the formula, which does not have them."""
+        return ()
 
     @property
     def sigma(self) -> Parameter:
