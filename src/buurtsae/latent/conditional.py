@@ -7,11 +7,12 @@ alpha of sources,
 
 v is integrated out inside each area: with S_a = I + C_v' W_a C_v and N_a = I - W_a C_v S_a^{-1} C_v', the information
 about m_a is M_a = N_a W_a. The field z then has the sparse precision P = Q (x) I + sum J_a' M_a J_a, and beta and alpha
-form a dense border, with the coefficients of groups of covariates, C_g b_p with b_p ~ N(0, I_D), which with G of these
-loadings have the precision I + G'K G, K what the data say of them. Conditioning on A z = 0 and eliminating the border are low-rank corrections of P^{-1}; only blocks
-of P^{-1} on the pattern of P are ever formed. A P that the data leave near singular, as with several intrinsic fields
-of whose constants they tell the sum, is raised by 1 at one node per constraint, which an auxiliary vector in the border
-takes off again. By Fisher's identity, with s_a = N_a (b_a - H_a alpha) - M_a m_a and expectations over the posterior,
+form a dense border, with the coefficients C_g b_p of groups of covariates: with G the loadings, 1 where there is none,
+and K what data say of it, the border has the precision I + G'K G. Conditioning on A z = 0 and eliminating the border
+are low-rank corrections of P^{-1}; only blocks of P^{-1} on the pattern of P are ever formed. A P that the data leave
+near singular, as with several intrinsic fields of whose constants they tell the sum, is raised by 1 at one node per
+constraint, which an auxiliary vector in the border takes off again. By Fisher's identity, with s_a = N_a (b_a - H_a
+alpha) - M_a m_a and expectations over the posterior,
 
     d log p(y) / d C_t = sum_a E[s_a z_t(a)'],      d log p(y) / d C_v = sum_a (E[s_a s_a'] - M_a) C_v,
     d log p(y) / d C_g = sum_p E[(k - K G b)_p b_p'],    k and K of the border with all else eliminated,
@@ -32,7 +33,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from buurtsae.latent.field import Field
-from buurtsae.sparse import Factor, Floats, lazy
+from buurtsae.sparse import Factor, Floats, Ints, lazy
 
 GROUNDED_BELOW = 1e-6  # mean information on a constraint's null space, beside an ICAR precision of order 1
 
@@ -175,6 +176,12 @@ class Conditional:
         """Posterior mean of the offsets of sources, less the prior mean, in units of its standard deviation, (L,)."""
         start = self.field.x.shape[1] * self.field.width
         return self.border[start : start + self.local.cross.shape[2]]
+
+    def coefficients(self, columns: Ints) -> tuple[Floats, Floats]:
+        """Return means (P, D) of coefficients of columns of x, and a root (P, D, nb) of their covariance."""
+        rows = (columns[:, None] * self.field.width + np.arange(self.field.width)).ravel()
+        mean, root = self.border[rows], self._corrections[2][rows]
+        return mean.reshape(len(columns), -1), root.reshape(len(columns), self.field.width, -1)
 
     def _given(self, z: Floats, border: Floats, noise: Floats) -> Floats:
         """Scores e, (n, K, D), of fields (nodes, D, n), borders (nb, n) and noise ~ N(0, I) (K, D, n)."""

@@ -1,6 +1,7 @@
 r"""The latent field of a model: unit Gaussian fields on sparse structures, one per term, whose sum is the predictor.
 
-    m_k = m0_k + sum_t C_t zeta_tk + sum_p x_kp sd_p b_p + sum_g C_g sum_(p in g) x_kp b_p,   zeta_t = J_t z_t,   z_t ~ N(0, Q_t^- (x) I_D),  b ~ N(0, I)
+    m_k = m0_k + sum_t C_t zeta_tk + sum_p x_kp sd_p b_p + sum_g C_g sum_{p in g} x_kp b_p,
+    zeta_t = J_t z_t,   z_t ~ N(0, Q_t^- (x) I_D),  b ~ N(0, I)
 
 at site k (a buurt, or a group of buurten with their shares as weights), with Q_t the structure of term t (identity for
 exchangeable effects, the scaled ICAR of a graph, the random walk of a line; or parts with strengths, see `structure`),

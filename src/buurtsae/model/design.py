@@ -25,7 +25,7 @@ from buurtsae.model.matrix import covariates
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.plausible import far, figures
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms.base import Effect
+from buurtsae.model.terms.base import Effect, Term
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.counts import AreaCounts
@@ -226,7 +226,8 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         problems.collect(error)
     strange = problems.sift(figures(areas))
     numeric = pd.DataFrame() if part is None else part.numeric
-    effects = _effects(model, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
+    terms = [term for term in model.terms if part is not None or not term.theme]
+    effects = _effects(terms, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
     check_outcome(model, direct, problems)
     problems.raise_if_any()
     assert part is not None  # or there was a problem
@@ -290,10 +291,10 @@ def check_outcome(model: AreaModel, direct: DirectEstimates, problems: Problems)
         outcome.check(direct.y, direct.size, list(direct.areas.codes), problems)
 
 
-def _effects(model: AreaModel, frame: Frame, problems: Problems) -> tuple[Effect, ...]:
+def _effects(terms: Sequence[Term], frame: Frame, problems: Problems) -> tuple[Effect, ...]:
     """Return the terms on data; record those that cannot be, or that the data cannot tell apart."""
     effects = list[Effect]()
-    for term in model.terms:
+    for term in terms:
         try:
             effect = term.on(frame)
         except BuurtsaeError as error:

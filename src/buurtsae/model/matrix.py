@@ -80,8 +80,8 @@ def linear(model: AreaModel, areas: Areas) -> Linear:
     names = list(dict.fromkeys([*inside, *themes]))
     if len(names) < len(inside) + len(themes):
         twice = [name for name in names if [*inside, *themes].count(name) > 1]
-        hint = "the formula for a few that count, one theme for each of the others"
-        problems.add("covariates are in the model twice", shown(twice), "in the formula or in one theme", hint, ModelError)
+        where, hint = "in the formula or in one theme", "leave them out of the others"
+        problems.add("covariates are in the model twice", shown(twice), where, hint, ModelError)
     if text := [n for n in names if n in areas.frame and n not in (*joined, *STRUCTURAL)]:
         problems.add(
             "covariates are text",

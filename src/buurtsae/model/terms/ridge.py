@@ -47,7 +47,7 @@ class Ridge(Term):
     Raises
     ------
     ModelError
-        Without a name or covariates, or with one of them twice.
+        Without covariates, or with one of them twice.
 
     Examples
     --------
@@ -65,10 +65,10 @@ class Ridge(Term):
             object.__setattr__(self, "covariates", tuple(self.covariates))  # lists are welcome, and frozen here
         super().__post_init__()
         twice = sorted({one for one in self.covariates if self.covariates.count(one) > 1})
-        if twice or not self.covariates or not self.name:
-            what = f"the theme {self.name or 'without a name'} is impossible"
-            got = f"twice: {shown(twice)}" if twice else f"{len(self.covariates)} covariates"
-            raise ModelError(what, got, "a name, and the columns of the theme, once each", "correct the term")
+        if twice or not self.covariates:
+            got = f"twice: {shown(twice)}" if twice else "no covariates"
+            hint = "correct `covariates` of the term"
+            raise ModelError(f"the theme {self.name} is impossible", got, "the columns of the theme, once each", hint)
 
     @property
     def theme(self) -> tuple[str, ...]:
