@@ -34,6 +34,7 @@ _HOME = {
     "Leroux": "model.terms",
     "SAR": "model.terms",
     "Ridge": "model.terms",
+    "Horseshoe": "model.terms",
     "Spline": "model.terms",
     "RW1": "model.terms",
     "AR1": "model.terms",

@@ -63,8 +63,8 @@ Options = LaplaceOptions
 
 
 def supports(design: Design) -> list[str]:
-    """Return the parts of a design that this engine cannot fit, by name: none so far."""
-    return []
+    """Return the parts of a design that this engine cannot fit, by name."""
+    return [f"the horseshoe of {effect.name}" for effect in design.effects if effect.local is not None]
 
 
 def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -> Draws:

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from buurtsae.engines.hyper import Hyper, NormalScores
 from buurtsae.engines.observations import Observations
-from buurtsae.errors import ModelError
+from buurtsae.errors import ModelError, shown
 from buurtsae.latent.conditional import Conditional, condition
 from buurtsae.latent.field import Field, field
 from buurtsae.latent.structure import Structure
@@ -69,12 +69,15 @@ class Marginal:
         Raises
         ------
         ModelError
-            Of counts, which are not Gaussian, whatever it is wanted for.
+            Of counts and horseshoes, which are not Gaussian, whatever it is wanted for.
         """
         if (design.size is not None) > cls.counts:
             hint = "what leaves data out or adds some (left_out, contributions, plan, publish) is not for counts"
             outcome = type(design.model.outcome).__name__
             raise ModelError("the outcome is not Gaussian", outcome, "direct estimates with variances", hint)
+        if local := [effect.name for effect in design.effects if effect.local is not None]:
+            what, hint = "a horseshoe is not Gaussian given its hyperparameters", "use Ridge for what follows a fit"
+            raise ModelError(what, shown(local), "terms that are", hint)
         mean, sd = design.coefficient_priors
         x, offset = design.sites @ (design.x * sd), design.sites @ (design.x @ mean)
         groups = [design.sites @ effect.sees.toarray() for effect in design.effects if effect.dense]

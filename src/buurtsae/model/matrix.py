@@ -35,12 +35,15 @@ class Linear:
         Standardised, but for categories; those of the formula, then those of themes.
     categories : set of str
     covariates : tuple of Provenance
+    errors : DataFrame, shape (N, number of covariates)
+        Standard deviations of what was filled in, 0 elsewhere.
     """
 
     formula: Formula
     table: pd.DataFrame
     categories: set[str]
     covariates: tuple[Provenance, ...]
+    errors: pd.DataFrame
 
     @property
     def numeric(self) -> pd.DataFrame:
@@ -107,6 +110,7 @@ def linear(model: AreaModel, areas: Areas) -> Linear:
             ModelError,
         )
     problems.raise_if_any()
-    table, used = prepare(names, model.covariates, model.missing, areas, problems, grouped)
+    graph = next((term.neighbours for term in model.terms if term.neighbours), None)
+    table, errors, used = prepare(names, model.covariates, model.missing, areas, problems, grouped, graph)
     problems.raise_if_any()
-    return Linear(formula, table, grouped, used)
+    return Linear(formula, table, grouped, used, errors)

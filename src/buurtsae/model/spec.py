@@ -61,8 +61,8 @@ class AreaModel:
     covariates : sequence of Covariate
         What is to be known about covariates of the formula: source, transformation, whether they are sensitive.
     missing : {"refuse", "impute"}
-        What to do with a covariate that is missing in an inhabited area: raise, or fill with the median of the
-        gemeente, or of what else lies above the areas (of all, where that is missing too), and flag the area.
+        What to do with a covariate that is missing in an inhabited area: raise, or predict it from the area's other
+        covariates and what lies around it, with the error that this has, and flag the area (a category: fill it in).
     outcome : Outcome
         What is modelled, with its scale: normal by default, on the scale of the data.
 
@@ -206,7 +206,7 @@ def missing(what: Missing) -> Note:
     """Return the line on missing covariates."""
     done = {
         "refuse": Note("refused", "geweigerd"),
-        "impute": Note("imputed by the median, and flagged", "vervangen door de mediaan, en gemeld"),
+        "impute": Note("predicted, with their error, and flagged", "voorspeld, met hun fout, en gemeld"),
     }
     return Note("Missing covariates: {done}", "Ontbrekende kenmerken: {done}", done=done[what])
 

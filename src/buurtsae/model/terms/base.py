@@ -51,6 +51,8 @@ class Effect:
         log |Q|, (..., D), of a structure with several parts, up to a constant: for engines that sample.
     dense : bool
         Every area sees all nodes, which are independent: covariates, with the nodes as their coefficients.
+    local : callable, optional
+        Of a name, (nodes, D) and the values: a random factor of each node, for engines that sample only.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Effect:
     strengths: Callable[[Values], tuple[Any, ...]] | None = None
     log_determinant: Callable[[Values], Any] | None = None
     dense: bool = False
+    local: Callable[[str, tuple[int, int], Values], Any] | None = None
 
     def same(self, other: Effect) -> bool:
         """Whether the data cannot tell it from another, but for its size: the same nodes seen alike, or the
