@@ -91,7 +91,9 @@ def test_imputation_is_noted_by_buurt() -> None:
     assert provenance.notes == []
     _, provenance = used("x", with_columns(x=island), Covariate("x", missing="impute"))
     (note,) = provenance.notes
-    assert note.startswith("covariate x is missing in 2 areas and predicted there from what else is known, give or take")
+    assert note.startswith(
+        "covariate x is missing in 2 areas and predicted there from what else is known, give or take"
+    )
     assert note.endswith(f"intervals hold: {UNKNOWN_X}, {ISLAND}")
 
 

@@ -98,8 +98,14 @@ def by_dense_algebra(arrays: Design, hyper: Hyper, factor: np.ndarray | float = 
                     inverse = np.linalg.pinv(q, rcond=1e-10, hermitian=True)
                     k += np.kron(sees @ inverse @ sees.T, np.outer(column, column))
             if effect.loose is not None:
-                c = place @ effect.loose(values)
-                k += np.kron(np.eye(n), c @ c.T)
+                c, scale = place @ effect.loose(values), np.zeros((n, len(arrays.measures)))
+                if effect.dispersion is not None:
+                    scale = sum(
+                        np.outer(t, g) for t, g in zip(effect.dispersion.T, effect.scaling(values), strict=True)
+                    )
+                k += block_diag(*[(c * by) @ (c * by).T for by in np.exp(scale @ place.T)[:, :, None]])
+    if arrays.known is not None:
+        k += block_diag(*arrays.known)
     m = np.repeat(arrays.x @ prior_mean, d)
     rows, r, noise, which = [], [], [], []
     for s in range(len(arrays.sources)):

@@ -19,6 +19,7 @@ from buurtsae.engines.observations import Observations
 from buurtsae.errors import ModelError, shown
 from buurtsae.latent.conditional import Conditional, condition
 from buurtsae.latent.field import Field, field
+from buurtsae.latent.loose import Loose
 from buurtsae.latent.structure import Structure
 from buurtsae.model.design import Design
 from buurtsae.sparse import Floats, Ints
@@ -81,7 +82,8 @@ class Marginal:
         mean, sd = design.coefficient_priors
         x, offset = design.sites @ (design.x * sd), design.sites @ (design.x @ mean)
         groups = [design.sites @ effect.sees.toarray() for effect in design.effects if effect.dense]
-        latent = field(structures(design), x, offset, design.y.shape[-1], groups)
+        sites = design.sites if design.grouped else None
+        latent = field(structures(design), x, offset, design.y.shape[-1], loose(design), sites, groups)
         return cls(NormalScores.of(design), latent, Observations(design, latent.offset))
 
     @property
@@ -135,13 +137,13 @@ class Marginal:
 
 
 def structures(design: Design) -> list[tuple[Structure, sp.csr_array]]:
-    """Return the structures of the effects with what sites see, and those of loose parts that sites see together."""
-    laid = [
-        (e.structure, sp.csr_array(design.sites @ e.sees))
-        for e in design.effects
-        if e.structure is not None and not e.dense
-    ]
-    if design.grouped:
-        loose = sum(e.loose is not None for e in design.effects)
-        laid += [(Structure.exchangeable(len(design.areas)), design.sites)] * loose
-    return laid
+    """Return the structures of the effects with what sites see, but for themes, which are in the border."""
+    laid = [effect for effect in design.effects if not effect.dense]
+    return [(e.structure, sp.csr_array(design.sites @ e.sees)) for e in laid if e.structure is not None]
+
+
+def loose(design: Design) -> Loose:
+    """Return what the unstructured effects of a design depend on besides parameters."""
+    none = np.zeros((len(design.areas), 0))
+    parts = [effect.dispersion for effect in design.effects if effect.loose is not None]
+    return Loose(tuple(none if part is None else part for part in parts), design.known)

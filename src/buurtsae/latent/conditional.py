@@ -14,11 +14,16 @@ near singular, as with several intrinsic fields of whose constants they tell the
 constraint, which an auxiliary vector in the border takes off again. By Fisher's identity, with s_a = N_a (b_a - H_a
 alpha) - M_a m_a and expectations over the posterior,
 
-    d log p(y) / d C_t = sum_a E[s_a z_t(a)'],      d log p(y) / d C_v = sum_a (E[s_a s_a'] - M_a) C_v,
+    d log p(y) / d C_t = sum_a E[s_a z_t(a)'],      d log p(y) / d S_a = G_a / 2,  G_a = E[s_a s_a'] - M_a,
     d log p(y) / d C_g = sum_p E[(k - K G b)_p b_p'],    k and K of the border with all else eliminated,
     d log p(y) / d s_kd = (tr(Q_d^{-1} Q_k) - E[z_d' Q_k z_d]) / 2      for a structure Q_d = sum_k s_kd Q_k.
 
-Several unstructured parts are one: C_v C_v' is the sum of theirs.
+with S_a = C_v C_v'. Several unstructured parts are one, and their standard deviations may differ between areas:
+
+    S_a = S0_a + sum_v D_av C_v C_v' D_av,      D_av = diag exp(sum_k t_avk g_vkd),
+
+S0 known, t what standard deviations depend on (the logarithm of residents, say). Where sites see several areas S_a^{-1}
+is the prior precision of nodes, one per area, and G_a = S_a^{-1} (E[v_a v_a'] - S_a) S_a^{-1}.
 
 References
 ----------
@@ -28,6 +33,7 @@ Approximate Bayesian inference for latent Gaussian models. JRSS B 71. Rao and Mo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,6 +54,8 @@ class Loadings:
         C_t.
     loose : ndarray, shape (V, D, D)
         C_v of each unstructured part.
+    scaling : tuple of ndarray, shape (K_v, D) each
+        g_v of each unstructured part.
     strengths : tuple of ndarray, shape (K, D) each
         s_k of structures that vary.
     groups : ndarray, shape (G, D, D)
@@ -56,21 +64,19 @@ class Loadings:
 
     terms: Floats
     loose: Floats
+    scaling: tuple[Floats, ...] = ()
     strengths: tuple[Floats, ...] = ()
     groups: Floats = field(default_factory=lambda: np.zeros((0, 1, 1)))
 
     @property
     def parts(self) -> tuple[Floats, ...]:
         """All of them, one after another."""
-        return self.terms, self.loose, self.groups, *self.strengths
+        return self.terms, self.loose, self.groups, *self.scaling, *self.strengths
 
-    @property
-    def joined(self) -> Floats:
-        """A root of the covariance of all unstructured parts together, (D, D): R' of C' = Q R."""
-        if len(self.loose) == 1:
-            return np.ascontiguousarray(self.loose[0])
-        triangle = np.linalg.qr(np.concatenate([c.T for c in self.loose]))[1]
-        return np.ascontiguousarray(triangle.T)
+    def like(self, parts: Sequence[Floats]) -> Loadings:
+        """Return loadings of such parts."""
+        terms, loose, groups, *rest = parts
+        return Loadings(terms, loose, tuple(rest[: len(self.scaling)]), tuple(rest[len(self.scaling) :]), groups)
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,7 @@ class Conditional:
     loadings: Loadings
     log_likelihood: float
     factor: Factor
+    terms: Floats  # C_t, and the identity for unstructured effects that are nodes
     half: Floats  # L^{-1} P [A', B, r]
     root_a: Floats  # Cholesky root of A P^{-1} A'
     root_t: Floats  # of the precision of the border, in units of its loadings
@@ -124,6 +131,7 @@ class Conditional:
     m: Floats  # M_a
     nh: Floats  # N_a H_a
     root_k: Floats  # of K_a = C_v S_a^{-1} C_v'
+    roots: Floats  # C_v of each area
 
     @lazy
     def _counts(self) -> tuple[int, int, int]:
@@ -167,7 +175,7 @@ class Conditional:
         """Return m - m0, shape (K, D), of a field (nodes, D) and a border (nb,)."""
         f = self.field
         total = f.x @ border[: f.x.shape[1] * f.width].reshape(-1, f.width)
-        for c, sees in zip(self.loadings.terms, f.sees, strict=True):
+        for c, sees in zip(self.terms, f.sees, strict=True):
             total = total + (sees @ z) @ c.T
         return np.asarray(total)
 
@@ -188,9 +196,8 @@ class Conditional:
         from buurtsae.latent.loops import scores
 
         f, local = self.field, self.local
-        terms = np.ascontiguousarray(self.loadings.terms)
         args = (f.x, f.offset, f.seen, local.w, local.b, local.cross, self.root_k)
-        return np.asarray(scores(z, border, noise, terms, *args))
+        return np.asarray(scores(z, border, noise, self.terms, *args))
 
     @lazy
     def mean(self) -> Floats:
@@ -219,7 +226,7 @@ class Conditional:
         x_b, alpha = f.x @ tm[: p * d].reshape(p, d * nb), tm[p * d : free]
         at_nodes = [np.ascontiguousarray(u).reshape(f.nodes, d, u.shape[1]) for u in (u_a, u_b)]
         m_m, m_z, m_b, z_b = covariances(
-            np.ascontiguousarray(self.loadings.terms), x_b.reshape(len(f.x), d, nb), self._inverse,
+            self.terms, x_b.reshape(len(f.x), d, nb), self._inverse,
             *at_nodes, f.diagonal, f.seen, f.pairs
         )  # fmt: skip
         return Moments(
@@ -243,11 +250,26 @@ class Conditional:
         for t in range(len(terms)):
             terms[t] = s.T @ q.z[t] - np.einsum("nde,nef->df", self.m, q.m_z[t])
             terms[t] -= np.einsum("ndl,nel->de", self.nh, q.z_alpha[t])
-        # Cov(s) = [N H, M] Cov(alpha, m) [N H, M]'
+        free = self.field.free
+        by_loose = self._by_loose(s) if free is None else self._by_prior(free)
+        loose, scaling = self.field.loose.gradient(by_loose, self.loadings.loose, self.loadings.scaling)
+        return Loadings(terms, loose, scaling, self._by_strengths(), self._by_groups())
+
+    def _by_loose(self, s: Floats) -> Floats:
+        """G_a of unstructured effects that are integrated out, (K, D, D), from the means of s."""
+        q = self.moments  # Cov(s) = [N H, M] Cov(alpha, m) [N H, M]'
         mixed = self.nh @ q.m_alpha.swapaxes(1, 2) @ self.m
-        second = s.T @ s + (self.m @ q.m_m @ self.m).sum(axis=0) + (mixed + mixed.swapaxes(1, 2)).sum(axis=0)
-        second += (self.nh @ q.alpha_alpha @ self.nh.swapaxes(1, 2)).sum(axis=0) - self.m.sum(axis=0)
-        return Loadings(terms, second @ self.loadings.loose, self._by_strengths(), self._by_groups())
+        second = s[:, :, None] * s[:, None, :] + self.m @ q.m_m @ self.m + mixed + mixed.swapaxes(1, 2) - self.m
+        return np.asarray(second + self.nh @ q.alpha_alpha @ self.nh.swapaxes(1, 2))
+
+    def _by_prior(self, nodes: slice) -> Floats:
+        """G_a of unstructured effects that are nodes, (N, D, D)."""
+        field, d = self.field, self.field.width
+        u_a, u_b = (u.reshape(field.nodes, d, u.shape[1])[nodes] for u in self._corrections[:2])
+        mean, inverse = self.mean_field[nodes], self._inverse[field.diagonal[nodes]]
+        expected = inverse - u_a @ u_a.swapaxes(1, 2) + u_b @ u_b.swapaxes(1, 2) + mean[:, :, None] * mean[:, None, :]
+        precision = np.linalg.inv(self.roots @ self.roots.swapaxes(1, 2))
+        return np.asarray(precision @ expected @ precision - precision)
 
     def _by_groups(self) -> Floats:
         """Derivatives of the log-likelihood with respect to the loadings of groups of covariates."""
@@ -332,15 +354,24 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
         If the precision has a pivot that is not positive.
     """
     from buurtsae.latent.loops import add_information
+    from buurtsae.multifrontal import invert_each
 
     (n, d), p, n_alpha = local.b.shape, field.x.shape[1], local.cross.shape[2]
     free, k = p * d + n_alpha, field.summed.shape[2]
     blocks, log_structure = field.prior(loadings.strengths)
+    roots = field.loose.roots(loadings.loose, loadings.scaling, field.areas)
+    terms, inside_sites = np.ascontiguousarray(loadings.terms), roots
+    if field.free is not None:
+        precision, logdet = invert_each(roots @ roots.swapaxes(1, 2))
+        blocks[field.diagonal[field.free]] += precision
+        log_structure -= logdet
+        terms = np.concatenate([terms, np.eye(d)[None]])
+        inside_sites = np.zeros((n, d, d))
     before, columns = blocks[field.diagonal], np.zeros((field.nodes, d, k + free + 1))
     columns[..., :k] = field.summed
     shrink, m, nh, nb, root_k, kb, kh, log_inner = add_information(
-        (0,) * d, local.w, local.b, local.cross, np.ascontiguousarray(loadings.terms),
-        loadings.joined, field.x, field.seen, field.pairs, k, columns, blocks
+        (0,) * d, local.w, local.b, local.cross, terms, inside_sites, field.x, field.seen, field.pairs,
+        k, columns, blocks
     )  # fmt: skip
     inside = float((local.b * kb).sum())
     # the border: x' M x, x' N H and A - H' K H; x' N b and h - H' K b
@@ -375,11 +406,9 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     logdet = factor.logdet + 2 * np.log(np.diag(root_a)).sum() + 2 * np.log(np.diag(root_t)).sum()
     quadratic = reduced[n_border, n_border] + target @ target + inside
     log_likelihood = local.constant + 0.5 * (quadratic - logdet - log_inner + log_structure)
-    border, known = load @ np.linalg.solve(root_t.T, target), (information, linear)
-    value = float(log_likelihood)
-    return Conditional(
-        field, local, loadings, value, factor, half, root_a, root_t, border, load, known, shrink, m, nh, root_k
-    )
+    border = load @ np.linalg.solve(root_t.T, target)
+    through = (factor, terms, half, root_a, root_t, border, load, (information, linear), shrink, m, nh, root_k, roots)
+    return Conditional(field, local, loadings, float(log_likelihood), *through)
 
 
 def _nearly_singular(field: Field, information: Floats) -> bool:

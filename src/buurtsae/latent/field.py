@@ -23,6 +23,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from buurtsae.latent.loose import SAME, Loose
 from buurtsae.latent.structure import Structure
 from buurtsae.sparse import Factor, Floats, Ints, Symbolic, analyse, factor
 
@@ -102,6 +103,10 @@ class Field:
         Covariates times the prior standard deviations of their coefficients, then those of groups.
     offset : ndarray, shape (K,)
         m0, the prior mean of the predictor, the same for all sub-dimensions.
+    loose : Loose
+        Unstructured effects per area.
+    free : slice, optional
+        Their nodes, where sites see several areas; otherwise they are integrated out inside each.
     groups : tuple of slice
         Columns of x of each group, whose coefficients have loadings that hyperparameters determine.
     """
@@ -121,7 +126,14 @@ class Field:
     pairs: tuple[Ints, Ints, Ints, Ints, Floats]
     x: Floats
     offset: Floats
+    loose: Loose = SAME
+    free: slice | None = None
     groups: tuple[slice, ...] = ()
+
+    @property
+    def areas(self) -> int:
+        """Number of areas that have unstructured effects."""
+        return len(self.x) if self.free is None else self.free.stop - self.free.start
 
     @cached_property
     def fixed(self) -> Floats:
@@ -157,9 +169,14 @@ class Field:
 
 
 def field(
-    effects: Sequence[tuple[Structure, sp.csr_array]], x: Floats, offset: Floats, width: int,
+    effects: Sequence[tuple[Structure, sp.csr_array]],
+    x: Floats,
+    offset: Floats,
+    width: int,
+    loose: Loose = SAME,
+    sites: sp.csr_array | None = None,
     groups: Sequence[Floats] = (),
-) -> Field:  # fmt: skip
+) -> Field:
     """Join structures that are seen from the same sites.
 
     Parameters
@@ -171,10 +188,15 @@ def field(
     offset : ndarray, shape (K,)
     width : int
         D.
+    loose : Loose
+    sites : sparse, shape (K, N), optional
+        The weights of the areas at each site, where sites see several.
     groups : sequence of ndarray, shape (K, P_g) each
         Covariates of groups.
     """
     n_sites = len(x)
+    if sites is not None:
+        effects = [*effects, (Structure.exchangeable(sites.shape[1]), sites)]
     structures = [structure for structure, _ in effects]
     sizes = [s.nodes for s in structures]
     first, nodes = np.cumsum([0, *sizes], dtype=np.int64)[:-1], sum(sizes)
@@ -194,6 +216,8 @@ def field(
     base, varying = np.zeros(len(known)), []
     for t, (structure, (keys, values)) in enumerate(zip(structures, below, strict=True)):
         entries = np.searchsorted(known, keys)
+        if sites is not None and t == len(structures) - 1:
+            continue  # its precision is that of the unstructured effects
         if structure.fixed:
             base[entries] = values[0]
             continue
@@ -208,7 +232,7 @@ def field(
     weight = np.concatenate([w for *_, w in pairs]) if pairs else np.zeros(0)
     starts = np.searchsorted(site[order], np.arange(n_sites + 1))
     grounds = [structure.ground + at for structure, at in zip(structures, first, strict=True)]
-    fixed = [s for s in structures if s.fixed]
+    fixed = [s for s in structures if s.fixed]  # of independent nodes the determinant is 1
     proper = sp.block_diag([s.grounded() for s in fixed], format="csr") if fixed else None
     ends = x.shape[1] + np.cumsum([part.shape[1] for part in groups], dtype=int)
     return Field(
@@ -227,6 +251,8 @@ def field(
         pairs=(starts, entry[order], row_term[order], column_term[order], weight[order]),
         x=np.ascontiguousarray(np.hstack([x, *groups]), dtype=float),
         offset=np.asarray(offset, dtype=float),
+        loose=loose,
+        free=None if sites is None else slice(int(first[-1]), nodes),
         groups=tuple(slice(end - part.shape[1], end) for end, part in zip(ends, groups, strict=True)),
     )
 

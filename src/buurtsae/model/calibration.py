@@ -20,17 +20,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import scipy.sparse as sp
 
 from buurtsae.formula import matrix
 from buurtsae.model.matrix import TERMS, Linear
-from buurtsae.model.terms.base import Effect
 from buurtsae.sparse import Floats
 
 STEPS = 30  # of the moment equation of the variance
 
+Theme = tuple[tuple[str, ...], Floats]
+Seen = tuple[Floats, Floats]
+
 
 def unknown(
-    part: Linear, x: Floats, prior: tuple[Floats, Floats], themes: Sequence[Effect], sites: Floats, seen: Sequence[Seen]
+    part: Linear,
+    x: Floats,
+    prior: tuple[Floats, Floats],
+    themes: Sequence[Theme],
+    sites: sp.csr_array,
+    seen: Sequence[Seen],
 ) -> Floats | None:
     """Return the covariance of what imputed covariates leave open, (N, W, W); None where nothing was imputed.
 
@@ -40,24 +48,25 @@ def unknown(
     x : ndarray, shape (N, P)
     prior : tuple of ndarray, shape (P,)
         Means and standard deviations of the coefficients of x.
-    themes : sequence of Effect
+    themes : sequence of (names, ndarray of shape (N, P))
+        Covariates of themes.
     sites : sparse, shape (K, N)
     seen : sequence of (y, v), shape (K,) each
-        Per column the direct estimates of the reference and their variances, NaN where there are none.
+        Per column the direct estimates of the reference and their variances, 0 where there are none.
     """
     if not part.errors.to_numpy().any():
         return None
-    z = np.hstack([x, *(effect.sees.toarray() for effect in themes)])
-    spread = [np.nanvar(y) for y, _ in seen]
-    total, steps = np.zeros((len(x), len(seen), len(seen))), list(_steps(part, x, themes))
-    means, spreads = [], []
-    for (y, v), variance in zip(seen, spread, strict=True):
-        shrunk = [np.full(e.sees.shape[1], np.sqrt(variance / e.sees.shape[1])) for e in themes]  # all, at the most
-        known, sd = np.isfinite(y), np.concatenate([prior[1], *shrunk])
+    z = np.hstack([x, *(columns for _, columns in themes)])
+    total = np.zeros((len(x), len(seen), len(seen)))
+    means, spreads = list[Floats](), list[Floats]()
+    for y, v in seen:
+        known = v > 0
+        most = y[known].std()  # of what a theme explains
+        sd = np.concatenate([prior[1], *(np.full(len(names), most / np.sqrt(len(names))) for names, _ in themes)])
         mean, covariance = _coefficients((sites @ z)[known], (y - sites @ (x @ prior[0]))[known], v[known], sd)
         means.append(mean + np.append(prior[0], np.zeros(len(sd) - len(prior[0]))))
         spreads.append(covariance)
-    for step in steps:
+    for step in _steps(part, x, themes):
         g = step @ np.array(means).T
         total += g[:, :, None] * g[:, None, :]
         for w, covariance in enumerate(spreads):
@@ -65,20 +74,17 @@ def unknown(
     return total
 
 
-Seen = tuple[Floats, Floats]
-
-
-def _steps(part: Linear, x: Floats, themes: Sequence[Effect]) -> Iterator[Floats]:
+def _steps(part: Linear, x: Floats, themes: Sequence[Theme]) -> Iterator[Floats]:
     """Per covariate that was imputed d, (N, P): of the formula's columns, then those of themes."""
     spec = matrix(part.formula, part.table, TERMS).model_spec
-    ends = x.shape[1] + np.cumsum([0, *(effect.sees.shape[1] for effect in themes)])
+    ends = x.shape[1] + np.cumsum([0, *(len(names) for names, _ in themes)])
     for name in part.errors.columns[part.errors.any()]:
         error, d = part.errors[name], np.zeros((len(x), ends[-1]))
         up, down = (matrix(spec, part.table.assign(**{name: part.table[name] + s * error}), TERMS) for s in (1, -1))
         d[:, : x.shape[1]] = (np.asarray(up, dtype=float) - np.asarray(down, dtype=float)) / 2
-        for effect, start in zip(themes, ends[:-1], strict=True):
-            if name in effect.nodes:
-                d[:, start + effect.nodes.index(name)] = error
+        for (names, _), start in zip(themes, ends[:-1], strict=True):
+            if name in names:
+                d[:, start + names.index(name)] = error
         yield d
 
 
@@ -87,8 +93,8 @@ def _coefficients(z: Floats, y: Floats, v: Floats, sd: Floats) -> tuple[Floats, 
     between = float(np.var(y)) + 1e-12
     for _ in range(STEPS):
         weight = 1 / (v + between)
-        covariance = np.linalg.inv((z.T * weight) @ z + np.diag(sd**-2.0))
-        mean = covariance @ (z.T @ (weight * y))
+        covariance = np.asarray(np.linalg.inv((z.T * weight) @ z + np.diag(sd**-2.0)))
+        mean = np.asarray(covariance @ (z.T @ (weight * y)))
         free = len(y) - float((((z @ covariance) * z).sum(axis=1) * weight).sum())
         between *= float((weight * (y - z @ mean) ** 2).sum()) / max(free, 1.0)
     return mean, covariance

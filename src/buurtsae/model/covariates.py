@@ -157,8 +157,8 @@ class Provenance:
                 )
                 if self.error is None
                 else Note(
-                    "covariate {name} is missing in {n} areas and predicted there from what else is known, give or take "
-                    "{error} standard deviations, which their intervals hold: {codes}",
+                    "covariate {name} is missing in {n} areas and predicted there from what else is known, give or "
+                    "take {error} standard deviations, which their intervals hold: {codes}",
                     "kenmerk {name} ontbreekt in {n} gebieden en is daar voorspeld uit wat er verder bekend is, op "
                     "{error} standaardafwijking na, waar hun intervallen rekening mee houden: {codes}",
                     **of,
@@ -228,9 +228,13 @@ def prepare(
             columns[name] = column[0]
             provenance.append(column[1])
     table = pd.DataFrame(columns, index=areas.codes)
-    errors, numeric = pd.DataFrame(0.0, index=table.index, columns=table.columns), [n for n in columns if n not in grouped]
+    errors, numeric = (
+        pd.DataFrame(0.0, index=table.index, columns=table.columns),
+        [n for n in columns if n not in grouped],
+    )
     if any(used.imputed for used in provenance if used.name in numeric):
-        missing = pd.DataFrame({n: table.index.isin(used.imputed) for n, used in zip(columns, provenance, strict=True)})
+        gaps = {n: table.index.isin(used.imputed) for n, used in zip(columns, provenance, strict=True)}
+        missing = pd.DataFrame(gaps, index=table.index)
         table[numeric], errors[numeric] = impute(table[numeric], missing[numeric], areas, graph)
         size = np.sqrt((errors**2).sum() / np.maximum(missing.sum().to_numpy(), 1))
         provenance = [replace(used, error=size[used.name]) if used.name in numeric else used for used in provenance]

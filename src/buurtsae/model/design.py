@@ -8,8 +8,8 @@ The log-likelihood is -|R'(y - prediction)|^2 / 2 up to a constant, for sites wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +18,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
+from buurtsae.model.calibration import unknown
 from buurtsae.model.covariates import Provenance
+from buurtsae.model.extrapolation import extrapolated, outside
 from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import covariates
@@ -71,6 +73,10 @@ class Design:
         Figures of the areas that may not be what they say.
     size : ndarray, shape (S, K, W), optional
         Of counts, their trials or exposure; 0 where nothing was observed.
+    known : ndarray, shape (N, W, W), optional
+        Covariance of unstructured effects that no parameter changes.
+    extrapolated : mapping of name to tuple of str
+        Covariates and themes, and the areas that lie outside the range of those with respondents.
     """
 
     model: AreaModel
@@ -93,6 +99,8 @@ class Design:
     strange: tuple[Note, ...] = ()
     years: tuple[int, ...] = ()
     size: Floats | None = None
+    known: Floats | None = None
+    extrapolated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         size = f"{len(self.areas)} areas x {len(self.columns)} columns, {len(self.sources)} sources"
@@ -113,7 +121,8 @@ class Design:
     @property
     def grouped(self) -> bool:
         """Whether unstructured effects of several areas are seen together."""
-        return self.sites.shape[0] > len(self.areas) and any(effect.loose is not None for effect in self.effects)
+        loose = self.known is not None or any(effect.loose is not None for effect in self.effects)
+        return self.sites.shape[0] > len(self.areas) and loose
 
     @property
     def imputed(self) -> dict[str, tuple[str, ...]]:
@@ -125,7 +134,7 @@ class Design:
         """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
         graphs = [note for term in self.model.terms if term.neighbours for note in term.neighbours.notes]
         used = [note for covariate in self.covariates for note in covariate.notes]
-        return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
+        return [*self.strange, *used, *outside(self.extrapolated), *dict.fromkeys(graphs), *self._silent()]
 
     def _silent(self) -> list[Note]:
         """Connected parts of the graph in which a sub-dimension has no direct estimate at all."""
@@ -255,7 +264,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
                        for w, (s, d) in enumerate(references)])  # fmt: skip
     known = size is None and "Intercept" in coefficients
     notes = far(model.intercept, centre, model.outcome.scale) if known else []
-    return Design(
+    arrays = Design(
         model=model,
         areas=tuple(areas.codes),
         site_codes=tuple(site_codes),
@@ -276,6 +285,23 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         strange=(*strange, *notes),
         years=direct.years,
         size=size,
+    )
+    sampled = sites.T @ arrays.observed.any(axis=(0, 2)) > 0
+    if len(coefficients) > sampled.sum():
+        raise ModelError(
+            "the formula has more columns than there are areas with respondents",
+            f"{len(coefficients)} columns, {sampled.sum()} areas",
+            "fewer columns: their coefficients are not shrunk",
+            'put covariates in a theme, Ridge("name", (...)) or [[model.terms]] type = "ridge"',
+        )
+    themes = {term.name: (term.theme, e.sees.toarray()) for term, e in zip(terms, effects, strict=True) if term.theme}
+    seen = [(y[s, :, w], covariance[s, :, w, w]) for w, (s, _) in enumerate(references)]
+    return replace(
+        arrays,
+        known=None
+        if size is not None
+        else unknown(part, x, arrays.coefficient_priors, [*themes.values()], sites, seen),
+        extrapolated=extrapolated(part, {name: v for name, (_, v) in themes.items()}, areas.inhabited, sampled),
     )
 
 

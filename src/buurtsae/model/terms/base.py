@@ -1,8 +1,9 @@
 r"""Terms and effects. What the user writes is a frozen `Term`; laid on data it is an `Effect`, all that engines see:
 
-    sum over nodes of sees_an C z_n + C_v v_a,    z ~ N(0, Q^- (x) I_D),  v ~ N(0, I)
+    sum over nodes of sees_an C z_n + D_a C_v v_a,    z ~ N(0, Q^- (x) I_D),  v ~ N(0, I)
 
-with Q its structure, C (D, D) its loading and C_v its loose part, unstructured per area, which engines integrate out.
+with Q its structure, C (D, D) its loading and C_v its loose part, unstructured per area, which engines integrate out;
+D_a = diag exp(sum_k t_ak g_k) where its standard deviation is not the same in all areas.
 Columns vary alike, sigma_d = sigma exp(spread z_d), and go together by R = L L'; C = diag(sigma) L unless a term says
 otherwise. Functions of parameters use operators only, so that they take real and complex arrays, with any leading
 dimensions, and tensors.
@@ -27,6 +28,7 @@ from buurtsae.model.parameters import LKJ, Alike, Parameter, Values
 from buurtsae.model.priors import PC, Positive
 from buurtsae.notes import Note
 from buurtsae.ranges import check_ranges
+from buurtsae.sparse import Floats
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ class Effect:
         Of the parts of the structure, (..., D) or a number each; without it there is one part, of strength 1.
     log_determinant : callable, optional
         log |Q|, (..., D), of a structure with several parts, up to a constant: for engines that sample.
+    dispersion : ndarray, shape (N, K), optional
+        t_ak, what the logarithm of the loose part's standard deviation depends on; without it there is one for all.
+    scaling : callable, optional
+        How, g_k: K of (..., D).
     dense : bool
         Every area sees all nodes, which are independent: covariates, with the nodes as their coefficients.
     local : callable, optional
@@ -63,6 +69,8 @@ class Effect:
     loose: Callable[[Values], Any] | None = None
     strengths: Callable[[Values], tuple[Any, ...]] | None = None
     log_determinant: Callable[[Values], Any] | None = None
+    dispersion: Floats | None = None
+    scaling: Callable[[Values], tuple[Any, ...]] | None = None
     dense: bool = False
     local: Callable[[str, tuple[int, int], Values], Any] | None = None
 
@@ -71,7 +79,8 @@ class Effect:
         unstructured part that is all of one.
         """
         if self.structure is None or other.structure is None:
-            return self.loose is not None and other.loose is not None
+            alike = (self.dispersion is None) == (other.dispersion is None)
+            return self.loose is not None and other.loose is not None and alike
         if self.sees.shape != other.sees.shape or len(self.structure.parts) != len(other.structure.parts):
             return False
         return all(abs(a - b).max() <= 1e-9 * abs(a).max() for a, b in zip(_unit(self), _unit(other), strict=True))
@@ -228,6 +237,18 @@ class SpatialTerm(Term):
                 "build it with areas.graph()",
             )
         return sp.eye_array(len(self.graph.codes), format="csr")
+
+
+def by_residents(frame: Frame) -> Floats | None:
+    """Return log(N_0 / N_a) of the residents N_a, shape (N, 1), N_0 their geometric mean; None where nothing varies.
+
+    It is 0 without residents: no estimate is made there.
+    """
+    live, residents = frame.areas.inhabited, frame.areas.population
+    if frame.areas.alike or np.ptp(residents[live]) == 0:
+        return None
+    size = np.log(np.where(live, residents, 1))
+    return np.asarray(np.where(live, size[live].mean() - size, 0.0)[:, None])
 
 
 def along(column: str, frame: Frame) -> tuple[np.ndarray, sp.csr_array]:

@@ -24,6 +24,8 @@ from buurtsae.model.terms.base import Effect
 from buurtsae.model.terms.ridge import Ridge
 from buurtsae.notes import Note
 
+TYPICAL = HalfCauchy(0.1)  # ten of a hundred covariates, of some hundred areas
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Horseshoe(Ridge):
@@ -50,7 +52,7 @@ class Horseshoe(Ridge):
     Horseshoe(mensen.sigma, mensen.R)
     """
 
-    sd: Positive = HalfCauchy(0.1)
+    sd: Positive = TYPICAL
 
     @property
     def about(self) -> Note:
