@@ -26,6 +26,7 @@ from buurtsae.model.links import Link
 from buurtsae.model.matrix import covariates
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.plausible import far, figures
+from buurtsae.model.smooth import smoothed
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms.base import Effect, Term
 from buurtsae.notes import Note
@@ -227,7 +228,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         a grouping that the areas do not have; columns that are linear combinations of others; figures out of range.
     """
     problems, areas = Problems(), direct.areas
-    model = replace(model, outcome=model.outcome.on(direct.scale))
+    model = replace(smoothed(model, direct), outcome=model.outcome.on(direct.scale))
     part = None
     try:
         coefficients, x, part = covariates(model, areas)
@@ -296,11 +297,11 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         )
     themes = {term.name: (term.theme, e.sees.toarray()) for term, e in zip(terms, effects, strict=True) if term.theme}
     seen = [(y[s, :, w], covariance[s, :, w, w]) for w, (s, _) in enumerate(references)]
+    imputed = None if size is not None else unknown(part, x, arrays.coefficient_priors, [*themes.values()], sites, seen)
+    parts = [known for known in (arrays.known, imputed) if known is not None]
     return replace(
         arrays,
-        known=None
-        if size is not None
-        else unknown(part, x, arrays.coefficient_priors, [*themes.values()], sites, seen),
+        known=sum(parts[1:], parts[0]) if parts else None,
         extrapolated=extrapolated(part, {name: v for name, (_, v) in themes.items()}, areas.inhabited, sampled),
     )
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Interval
 
@@ -36,6 +36,8 @@ from buurtsae.model.priors import Normal, Prior
 from buurtsae.model.terms.base import Term
 from buurtsae.notes import Note
 from buurtsae.ranges import check_ranges
+
+Smooth = Literal["none", "auto"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,13 +65,17 @@ class AreaModel:
     missing : {"refuse", "impute"}
         What to do with a covariate that is missing in an inhabited area: raise, or predict it from the area's other
         covariates and what lies around it, with the error that this has, and flag the area (a category: fill it in).
+    smooth : {"none", "auto"}
+        `auto`: each numeric covariate of the formula has a smooth term, `Spline`, where there are enough areas with
+        respondents, 200.
     outcome : Outcome
         What is modelled, with its scale: normal by default, on the scale of the data.
 
     Raises
     ------
     ModelError
-        On what is no term, terms of the same name, a prior or an outcome of another kind, or an unknown `missing`.
+        On what is no term, terms of the same name, a prior or an outcome of another kind, or an unknown `missing` or
+        `smooth`.
 
     Examples
     --------
@@ -92,6 +98,7 @@ class AreaModel:
     covariates: tuple[Covariate, ...] = ()
     missing: Missing = "refuse"
     outcome: Outcome = Gaussian()
+    smooth: Smooth = "none"
 
     def __post_init__(self) -> None:
         if hasattr(self.terms, "on"):
@@ -112,6 +119,8 @@ class AreaModel:
             raise ModelError(
                 "terms have the same name", ", ".join(names), "a name each", "leave one out, or give it another `name`"
             )
+        if self.smooth not in ("none", "auto"):
+            raise ModelError("`smooth` is unknown", repr(self.smooth), "none or auto", "choose one")
         if self.missing not in ("refuse", "impute"):
             raise ModelError("`missing` is unknown", repr(self.missing), "refuse or impute", "choose one")
 
@@ -142,6 +151,7 @@ class AreaModel:
             ),
             self.outcome.words,
             in_formula(self.formula),
+            *([_CURVES] if self.smooth == "auto" else []),
             *(
                 Note("  {name}: {about}", "  {name}: {about}", name=covariate.name, about=_described(covariate))
                 for covariate in self.covariates
@@ -219,6 +229,10 @@ def _described(c: Covariate) -> Note:
     return Note.joined(parts, ", ") if parts else Note("as it is", "zoals het is")
 
 
+_CURVES = Note(
+    "  each numeric covariate with a smooth effect besides, from 200 areas with respondents on",
+    "  elk numeriek kenmerk met daarnaast een vloeiend effect, vanaf 200 gebieden met respondenten",
+)
 _COUNTS = [Note("Area-level model of counts", "Gebiedsmodel van aantallen")]
 _SEEN = "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + tau[s] w[s,a] + e"
 _MISSING = {"refuse": Note("refuse", "weigeren"), "impute": Note("impute", "vervangen")}

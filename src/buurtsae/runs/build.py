@@ -27,4 +27,5 @@ def model_of(spec: RunSpec, areas: Areas, scale: Scale) -> AreaModel:
         spec.covariates,
         part.missing,
         Gaussian(scale),
+        part.smooth,
     )

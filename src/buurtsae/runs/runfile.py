@@ -33,7 +33,7 @@ from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.priors import PC, Normal
-from buurtsae.model.spec import AreaModel
+from buurtsae.model.spec import AreaModel, Smooth
 from buurtsae.model.terms import TERMS, Term
 from buurtsae.notes import Note
 from buurtsae.ranges import Listed
@@ -212,6 +212,7 @@ class ModelPart(_Part):
 
     formula: str = AreaModel.formula
     missing: Missing = AreaModel.missing
+    smooth: Smooth = AreaModel.smooth
     terms: tuple[AnyTerm, ...] = tuple(
         TERM_PARTS[keys["type"]].model_validate(keys)
         for keys in ({"type": "bym2"}, {"type": "iid", "level": "gemeente"})
