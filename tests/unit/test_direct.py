@@ -386,7 +386,7 @@ def test_clusters_that_are_areas_cost_nothing_within_them(areas: Areas) -> None:
 
 
 def test_variances_follow_covariates_where_the_data_show_it(areas: Areas) -> None:
-    """24 buurten of six respondents; variance 1 and 4 in halves that a covariate tells apart, of one sub-dimension only."""
+    """24 buurten of six respondents; variance 1 and 4 in halves that a covariate tells apart, of one measure only."""
     codes, rng = areas.codes[areas.inhabited], np.random.default_rng(11)
     area = np.repeat(np.arange(len(codes)), 6)
     groen = pd.Series(np.arange(len(codes)) % 2, index=codes).reindex(areas.codes).to_numpy(dtype=float)

@@ -8,8 +8,8 @@ The log-likelihood is -|R'(y - prediction)|^2 / 2 up to a constant, for sites wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,15 +18,18 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
+from buurtsae.model.calibration import unknown
 from buurtsae.model.covariates import Provenance
+from buurtsae.model.extrapolation import extrapolated, outside
 from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import covariates
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.plausible import far, figures
 from buurtsae.model.realised import check_realised, correction, deviation
+from buurtsae.model.smooth import smoothed
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms.base import Effect
+from buurtsae.model.terms.base import Effect, Term
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.counts import AreaCounts
@@ -85,6 +88,8 @@ class Design:
         Of counts, their trials or exposure; 0 where nothing was observed.
     known : ndarray, shape (N, W, W), optional
         Covariance of unstructured effects that no parameter changes.
+    extrapolated : mapping of name to tuple of str
+        Covariates and themes, and the areas that lie outside the range of those with respondents.
     """
 
     model: AreaModel
@@ -108,6 +113,7 @@ class Design:
     years: tuple[int, ...] = ()
     size: Floats | None = None
     known: Floats | None = None
+    extrapolated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         size = f"{len(self.areas)} areas x {len(self.columns)} columns, {len(self.sources)} sources"
@@ -137,17 +143,13 @@ class Design:
         return {covariate.name: covariate.imputed for covariate in self.covariates if covariate.imputed}
 
     @property
-    def extrapolated(self) -> dict[str, tuple[str, ...]]:
-        """Covariates that lie outside those of the areas with respondents, and the areas where."""
-        return {}
-
-    @property
     def notes(self) -> list[Note]:
         """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
         graphs = [note for term in self.model.terms if term.neighbours for note in term.neighbours.notes]
         used = [note for covariate in self.covariates for note in covariate.notes]
         tails = [_TAILS] if any(effect.tail is not None for effect in self.effects) else []
-        return [*self.strange, *used, *tails, *dict.fromkeys(graphs), *self._silent()]
+        used += [*outside(self.extrapolated), *tails]
+        return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
 
     def _silent(self) -> list[Note]:
         """Connected parts of the graph in which a sub-dimension has no direct estimate at all."""
@@ -247,7 +249,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         a grouping that the areas do not have; columns that are linear combinations of others; figures out of range.
     """
     problems, areas = Problems(), direct.areas
-    model = replace(model, outcome=model.outcome.on(direct.scale))
+    model = replace(smoothed(model, direct), outcome=model.outcome.on(direct.scale))
     part = None
     try:
         coefficients, x, part = covariates(model, areas)
@@ -255,7 +257,8 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         problems.collect(error)
     strange = problems.sift(figures(areas))
     numeric = pd.DataFrame() if part is None else part.numeric
-    effects = _effects(model, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
+    terms = [term for term in model.terms if part is not None or not term.theme]
+    effects = _effects(terms, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
     check_outcome(model, direct, problems)
     if realised := model.estimand == "realised":
         check_realised(direct, problems)
@@ -285,7 +288,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
                        for w, (s, d) in enumerate(references)])  # fmt: skip
     known = size is None and "Intercept" in coefficients
     notes = far(model.intercept, centre, model.outcome.scale) if known else []
-    return Design(
+    arrays = Design(
         model=model,
         areas=tuple(areas.codes),
         site_codes=tuple(site_codes),
@@ -308,6 +311,23 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         size=size,
         known=deviation(direct) if realised else None,
     )
+    sampled = sites.T @ arrays.observed.any(axis=(0, 2)) > 0
+    if len(coefficients) > sampled.sum():
+        raise ModelError(
+            "the formula has more columns than there are areas with respondents",
+            f"{len(coefficients)} columns, {sampled.sum()} areas",
+            "fewer columns: their coefficients are not shrunk",
+            'put covariates in a theme, Ridge("name", (...)) or [[model.terms]] type = "ridge"',
+        )
+    themes = {term.name: (term.theme, e.sees.toarray()) for term, e in zip(terms, effects, strict=True) if term.theme}
+    seen = [(y[s, :, w], covariance[s, :, w, w]) for w, (s, _) in enumerate(references)]
+    imputed = None if size is not None else unknown(part, x, arrays.coefficient_priors, [*themes.values()], sites, seen)
+    parts = [known for known in (arrays.known, imputed) if known is not None]
+    return replace(
+        arrays,
+        known=sum(parts[1:], parts[0]) if parts else None,
+        extrapolated=extrapolated(part, {name: v for name, (_, v) in themes.items()}, areas.inhabited, sampled),
+    )
 
 
 def check_outcome(model: AreaModel, direct: DirectEstimates, problems: Problems) -> None:
@@ -322,10 +342,10 @@ def check_outcome(model: AreaModel, direct: DirectEstimates, problems: Problems)
         outcome.check(direct.y, direct.size, list(direct.areas.codes), problems)
 
 
-def _effects(model: AreaModel, frame: Frame, problems: Problems) -> tuple[Effect, ...]:
+def _effects(terms: Sequence[Term], frame: Frame, problems: Problems) -> tuple[Effect, ...]:
     """Return the terms on data; record those that cannot be, or that the data cannot tell apart."""
     effects = list[Effect]()
-    for term in model.terms:
+    for term in terms:
         try:
             effect = term.on(frame)
         except BuurtsaeError as error:
