@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from buurtsae.publication.outlines import Outlines
 
 SECTIONS = (
-    *("run", "gate", "convergence", "hyperparameters", "predictive", "left_out", "density", "comparison"),
+    *(
+        "run",
+        "gate",
+        "checks",
+        "alarms",
+        "convergence",
+        "hyperparameters",
+        "predictive",
+        "left_out",
+        "density",
+        "comparison",
+    ),
     *("agreement", "gain", "classical", "benchmarks"),
     *("moran", "residuals", "areas", "graph", "sources", "scales", "variances", "contributions", "covariates"),
     *("explained", "sensitivity", "labels", "model", "notes"),

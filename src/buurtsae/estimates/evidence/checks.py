@@ -18,13 +18,15 @@ Cambridge Philosophical Society 44.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
+from scipy.stats import chi2, norm
 
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.disclosure.release import FEW, SEVERAL, Release
@@ -36,6 +38,8 @@ from buurtsae.sparse import Floats
 
 RESPONDENTS = (1, 5), (6, 20), (21, np.inf)
 RESIDENTS = (1, 500), (501, 1000), (1001, 2000), (2001, np.inf)
+BY = {"residents": Note("residents", "inwoners"), "respondents": Note("respondents", "respondenten")}
+OF_AGREEMENT = 0.2  # of the false alarms
 THIRDS = (
     Note("the third predicted lowest", "het derde deel met de laagste voorspelling"),
     Note("the third in the middle", "het middelste derde deel"),
@@ -78,7 +82,7 @@ class Check:
 
     def record(self, false_alarm: float) -> dict[str, object]:
         """Return a row of the report; figures are rounded, so that no single answer shows in them."""
-        passed = self.p > false_alarm
+        passed = self.p >= false_alarm
         figures = {name: round(getattr(self, name), 2) for name in ("value", "low", "high")} | {"p": round(self.p, 4)}
         row = {"id": self.id, "what": KINDS[self.id], "where": self.where, "figures": self.figures, **figures}
         meaning = None if passed else MEANINGS[self.id][int(self.deviation > 0)]
@@ -120,7 +124,7 @@ def checks(fit: Fit, left: Leftover, release: Release | None = None) -> list[Che
     >>> min(check.p for check in checks(fit, leftover(fit, replicates=50))) > 0.05
     True
     """
-    candidates = [*_of_classes(fit, left, release), *_of_patterns(fit, left, release)]
+    candidates = [c for family in (_of_classes, _trends, _of_patterns) for c in family(fit, left, release)]
     made = [candidate for candidate in candidates if np.ptp(candidate.values[1:]) > 0]
     if not made:
         return []
@@ -134,6 +138,20 @@ def checks(fit: Fit, left: Leftover, release: Release | None = None) -> list[Che
         what = candidate.id, candidate.where, candidate.figures, float(candidate.values[0])
         found.append(Check(*what, low, high, own, p))
     return sorted(found, key=lambda check: -abs(check.deviation))
+
+
+def with_agreement(found: list[Check], agreed: Sequence[Mapping[str, Any]]) -> list[Check]:
+    """Return checks with those of `evidence.agreement` among them: Bonferroni, a fifth of the false alarms for these."""
+    if not agreed:
+        return found
+    share, n = OF_AGREEMENT, len(agreed)
+    first = [replace(check, p=min(check.p / (1 - share), 1.0)) for check in found]
+    for row in agreed:
+        low, high = (chi2.ppf([0.025, 0.975], row["areas"]) / row["areas"]).tolist()
+        value, p = row["W"] / row["areas"], min(row["p"] * n / share, 1.0)
+        where = Note(row["measure"], row["measure"])
+        first.append(Check("agreement", where, row["areas"], value, low, high, float(norm.isf(row["p"])), p))
+    return sorted(first, key=lambda check: (check.p, -abs(check.deviation)))
 
 
 def _of_classes(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candidate]:
@@ -152,6 +170,23 @@ def _of_classes(fit: Fit, left: Leftover, release: Release | None) -> Iterator[C
             yield Candidate("tails", where, size, (z**4).mean(axis=1) / (z**2).mean(axis=1) ** 2, np.log)
 
 
+def _trends(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candidate]:
+    """Whether z^2 rises or falls with numbers of residents and of respondents: their correlation."""
+    mask = _counted(fit, left.rows, np.ones((1, len(left.rows)), dtype=bool), release)[0]
+    for what, numbers in (("residents", _residents(fit, left.rows)), ("respondents", left.rows["n_respondents"])):
+        x = np.log(np.maximum(numbers.to_numpy(dtype=float)[mask], 1.0))
+        if len(x) >= FEW and np.ptp(x) > 0:
+            square = left.z[:, mask] ** 2
+            x, off = (x - x.mean()) / x.std(), square - square.mean(axis=1, keepdims=True)
+            where = Note("by {what}", "naar {what}", what=BY[what])
+            yield Candidate("trend", where, len(x), off @ x / len(x) / square.std(axis=1))
+
+
+def _residents(fit: Fit, rows: pd.DataFrame) -> pd.Series:
+    population = pd.concat([fit.areas.residents(level) for level in {source.level for source in fit.direct.sources}])
+    return rows["area_code"].map(population)
+
+
 def _classes(fit: Fit, left: Leftover) -> Iterator[tuple[str, Note, Mask]]:
     """Name, words and members of each class, (1, F) or, where it depends on the data, (1 + R, F)."""
     rows = left.rows
@@ -159,12 +194,11 @@ def _classes(fit: Fit, left: Leftover) -> Iterator[tuple[str, Note, Mask]]:
     for (source, measure), part in rows.groupby(["source", "measure"], sort=False):
         yield "measure", Note(f"{measure} ({source})", f"{measure} ({source})"), _members(rows.index.isin(part.index))
     for low, high in RESPONDENTS:
-        where = _range(low, high, Note("respondents", "respondenten"))
+        where = _range(low, high, BY["respondents"])
         yield "respondents", where, _members(rows["n_respondents"].between(low, high))
-    population = pd.concat([fit.areas.residents(level) for level in {s.level for s in fit.direct.sources}])
-    residents = rows["area_code"].map(population)
+    residents = _residents(fit, rows)
     for low, high in RESIDENTS:
-        where = _range(low, high, Note("residents", "inwoners"))
+        where = _range(low, high, BY["residents"])
         yield "residents", where, _members(residents.between(low, high))
     third = np.zeros(left.z.shape, dtype=np.int64)
     for part in rows.groupby(["source", "measure"], sort=False).indices.values():
@@ -244,7 +278,7 @@ def _of_patterns(fit: Fit, left: Leftover, release: Release | None) -> Iterator[
 
 
 def _pattern(name: str, where: Note, q: Floats, h: Floats) -> Iterator[Candidate]:
-    """Mean over patterns h (N, P) and columns of s' Var(s)^{-1} s, s = h'q (1 + R, P, W)."""
+    """The largest s' Var(s)^{-1} s / W of patterns h (N, P), s = h'q (1 + R, P, W)."""
     s = np.einsum("np,rnw->rpw", h, q, optimize=True)
     told = s[1:].std(axis=0).min(axis=1) > 0
     s = s[:, told]
@@ -252,4 +286,4 @@ def _pattern(name: str, where: Note, q: Floats, h: Floats) -> Iterator[Candidate
         return
     variance = np.einsum("rpv,rpw->pvw", s[1:], s[1:]) / (len(s) - 1)
     square = np.einsum("rpv,pvw,rpw->rp", s, np.linalg.pinv(variance), s, optimize=True)
-    yield Candidate(name, where, s.shape[1], square.mean(axis=1) / s.shape[2], np.cbrt)
+    yield Candidate(name, where, s.shape[1], square.max(axis=1) / s.shape[2], np.cbrt)

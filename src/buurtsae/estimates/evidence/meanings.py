@@ -8,6 +8,7 @@ from buurtsae.notes import Note
 
 KINDS: Mapping[str, Note] = {
     "spread": Note("spread of left-out direct estimates, mean z²", "spreiding van weggelaten directe cijfers, z²"),
+    "trend": Note("trend in that spread", "verloop van die spreiding"),
     "level": Note("level of left-out direct estimates, mean z", "niveau van weggelaten directe cijfers, z"),
     "shape": Note("shape of the left-out deviations (Kolmogorov)", "vorm van de afwijkingen (Kolmogorov)"),
     "tails": Note("tails of the left-out deviations (kurtosis)", "uitschieters onder de afwijkingen (kurtosis)"),
@@ -54,6 +55,20 @@ _AGREES = Note(
     "de enquête mist",
 )
 MEANINGS: Mapping[str, tuple[Note, Note]] = {  # too low, too high
+    "trend": (
+        Note(
+            "deviations are larger where numbers are small: let the spread between areas depend on residents, and look "
+            "at the sampling variances of few respondents",
+            "afwijkingen zijn groter waar de aantallen klein zijn: laat de spreiding tussen gebieden van het aantal "
+            "inwoners afhangen, en bekijk de steekproefvarianties van weinig respondenten",
+        ),
+        Note(
+            "deviations are larger where numbers are large: sampling variances of many respondents may be understated, "
+            "by clusters for instance, or those of few overstated",
+            "afwijkingen zijn groter waar de aantallen groot zijn: de steekproefvarianties van veel respondenten "
+            "kunnen te klein zijn opgegeven, bijvoorbeeld door clusters, of die van weinig te groot",
+        ),
+    ),
     "spread": (
         Note(
             "direct estimates lie nearer to their predictions than stated: sampling variances are overstated, or the "
