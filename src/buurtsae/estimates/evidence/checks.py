@@ -141,7 +141,7 @@ def checks(fit: Fit, left: Leftover, release: Release | None = None) -> list[Che
 
 
 def with_agreement(found: list[Check], agreed: Sequence[Mapping[str, Any]]) -> list[Check]:
-    """Return checks with those of `evidence.agreement` among them: Bonferroni, a fifth of the false alarms for these."""
+    """Return checks with those of `evidence.agreement` among them: by Bonferroni, a fifth of the false alarms."""
     if not agreed:
         return found
     share, n = OF_AGREEMENT, len(agreed)
@@ -256,7 +256,7 @@ def _of_patterns(fit: Fit, left: Leftover, release: Release | None) -> Iterator[
         parts = graph.icar.component
         large = graph.icar.size[parts] > 1
         where = Note("parts of the neighbour graph", "losse delen van de burengraaf")
-        groups.append(("component", where, np.where(large, parts.astype(object), None)))
+        groups.append(("component", where, pd.Series(parts).where(large).to_numpy(dtype=object)))
     for name, where, labels in groups:
         code = pd.factorize(labels)[0]
         present = np.unique(code[seen & (code >= 0)])

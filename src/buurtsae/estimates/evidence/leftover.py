@@ -142,7 +142,7 @@ def _replicates(at: Given, replicates: int, rng: np.random.Generator) -> Floats:
 
 
 def _left(at: Given) -> tuple[Floats, Floats, Floats]:
-    """z and left-out predictions of all direct estimates (F,), and q (N, W)."""
+    """Return z and left-out predictions of all direct estimates (F,), and q (N, W)."""
     design: Design = at.marginal.observations.design  # a replicate's own
     off, variance, *_ = predicted(at, None)
     source, site, column = np.nonzero(design.observed)

@@ -111,7 +111,8 @@ MEANINGS: Mapping[str, tuple[Note, Note]] = {  # too low, too high
     "bend": (_BENT, _BENT),
     "neighbours": (
         Note(
-            "neighbours are less alike than the model says: leave the spatial effect out, or look for a seam in the data",
+            "neighbours are less alike than the model says: leave the spatial effect out, or look for a seam in the "
+            "data",
             "buren lijken minder op elkaar dan het model zegt: laat het ruimtelijke effect weg, of zoek een naad in de "
             "gegevens",
         ),

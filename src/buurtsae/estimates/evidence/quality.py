@@ -60,7 +60,7 @@ class Gate:
     khat_max, min_hyper_effective : float
         Of engines that weigh values of the hyperparameters: Pareto k-hat, and the effective number of values.
     max_alarms : int
-        Notes on inputs that say that figures may rest on the wrong column or coding (`notes.Alarm`), and reversed items.
+        Notes that say that an input is hardly what it is taken for (`notes.Alarm`), and reversed items.
     false_alarm : float
         Probability that a model which holds is refused by any of the checks together (`checks`); 0: they only tell.
     """
