@@ -32,6 +32,7 @@ from buurtsae.estimates.evidence.crossvalidation import predicted
 from buurtsae.model.design import Design
 from buurtsae.sparse import Floats
 
+REPLICATES, FEWER, LARGE = 100, 40, 20_000  # of more direct estimates than that, time counts
 STEP = 0.002  # of a prior standard deviation, for differences of gradients
 FLATTEST = 0.5  # curvature along an axis of xi, whose prior has 1
 
@@ -69,15 +70,15 @@ class Leftover:
         return f"Leftover of {size}: mean z^2 {square[0]:.2f}, of replicates {square[1:].mean():.2f}"
 
 
-def leftover(fit: Fit, replicates: int = 200, seed: int | None = None) -> Leftover:
+def leftover(fit: Fit, replicates: int | None = None, seed: int | None = None) -> Leftover:
     """Return what a fit leaves over, and what its model would.
 
     Parameters
     ----------
     fit : Fit
         Of a Gaussian outcome, by any engine: its model is conditioned on the mode of its hyperparameters.
-    replicates : int
-        R. Each takes about three evaluations of the likelihood.
+    replicates : int, optional
+        R; 100 by default, and 40 of large data. Each takes about three evaluations of the likelihood.
     seed : int, optional
         The fit's by default.
 
@@ -96,6 +97,8 @@ def leftover(fit: Fit, replicates: int = 200, seed: int | None = None) -> Leftov
     curvature = _curvature(marginal, xi)
     at = Given(marginal, marginal.scores.hyper(xi), 1.0)
     parts = [_left(at)]
+    if replicates is None:
+        replicates = FEWER if marginal.design.observed.sum() > LARGE else REPLICATES
     for y in _replicates(at, replicates, rng):
         other = replace(marginal, observations=Observations(replace(marginal.design, y=y), marginal.field.offset))
         gradient = other.with_gradient(xi)[1] + xi  # of the likelihood alone

@@ -33,6 +33,7 @@ from buurtsae.estimates.evidence.checks import checks, with_agreement
 from buurtsae.estimates.evidence.contribution import contributions
 from buurtsae.estimates.evidence.crossvalidation import LeftOut, fingerprint, left_out, several
 from buurtsae.estimates.evidence.evidence import agreement, explained, gain
+from buurtsae.estimates.evidence.influence import influence, outside, remarks
 from buurtsae.estimates.evidence.leftover import leftover
 from buurtsae.estimates.evidence.residuals import graph_of, moran, predictions, residuals
 from buurtsae.estimates.evidence.sidebyside import classical_rows, side_by_side
@@ -99,6 +100,7 @@ def quality(
     convergence, left = _convergence(est), _left_out(fit)
     agreed = agreement(est.compared, est.areas.parent(est.areas.base))
     checked, alarms = _checks(est, agreed, gate), _alarms(fit, scales)
+    priors = _influence(fit)
     return {
         "run": {
             **{"engine": fit.engine, "seed": fit.seed, "spatial": any(term.neighbours for term in fit.model.terms)},
@@ -109,6 +111,7 @@ def quality(
         "alarms": alarms,
         "convergence": convergence,
         "hyperparameters": _hyperparameters(fit),
+        "priors": priors,
         "predictive": _predictive(est),
         "left_out": [row for part in left.values() for row in _calibration(est, part)],
         "density": _density(est, left),
@@ -132,7 +135,7 @@ def quality(
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
         },
         "model": fit.words,
-        "notes": _notes(fit),
+        "notes": [*_notes(fit), *remarks(priors["blocks"], priors["outside"])],
     }
 
 
@@ -187,6 +190,14 @@ def _checks(est: Estimates, agreed: list[dict[str, Any]], gate: Gate) -> list[di
     except ModelError:
         return []
     return [check.record(gate.false_alarm) for check in with_agreement(found, agreed)]
+
+
+def _influence(fit: Fit) -> dict[str, Any]:
+    """What priors say; nothing where parameters were estimated without any."""
+    if fit.components is not None:
+        return {"blocks": [], "outside": None}
+    share = outside(fit)
+    return {"blocks": influence(fit), "outside": None if share is None else round(share, 2)}
 
 
 def _alarms(fit: Fit, scales: Sequence[Mapping[str, Any]]) -> list[Note]:
