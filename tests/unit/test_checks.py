@@ -151,6 +151,7 @@ def chessboard(made: dict[str, np.ndarray]) -> None:
 
 
 def overstated(made: dict[str, np.ndarray]) -> None:
+    made["n"] = made["n"].clip(max=3)  # of many respondents sampling variances matter little
     made["stated"] *= 4.0
 
 
@@ -189,7 +190,7 @@ def test_without_any_case_no_check_speaks() -> None:
     assert min(check.p for check in every) > 0.05
     assert all(check.record(0.05)["meaning"] is None for check in every)
     assert all(check.low < check.high for check in every)
-    assert [abs(check.deviation) for check in every] == sorted((abs(c.deviation) for c in every), reverse=True)
+    assert [check.p for check in every] == sorted(check.p for check in every)
 
 
 def test_the_least_p_value_is_that_of_the_largest_deviation() -> None:

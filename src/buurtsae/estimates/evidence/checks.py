@@ -6,7 +6,7 @@ the model lacks, T = mean_p s_p' Var(s_p)^{-1} s_p / W with s_p = h_p' q, the va
 the deviation of g(T) from the mean of its replicates in their standard deviations (g a root or logarithm that makes its
 law symmetric), the p-values of the family are those of the largest,
 
-    p_j = (1 + #{r: max_i |t_ir| >= |t_j0|}) / (1 + R),
+    p_j = (1 + #{r: max_i u_i |t_ir| >= u_j |t_j0|}) / (1 + R),    weights u_j below 1 for classes that tell where,
 
 so that a model that holds is refused by any of them with probability alpha, however they hang together.
 
@@ -39,6 +39,7 @@ from buurtsae.sparse import Floats
 RESPONDENTS = (1, 5), (6, 20), (21, np.inf)
 RESIDENTS = (1, 500), (501, 1000), (1001, 2000), (2001, np.inf)
 BY = {"residents": Note("residents", "inwoners"), "respondents": Note("respondents", "respondenten")}
+DETAIL = 0.85  # weight of deviations of classes that tell where rather than whether
 OF_AGREEMENT = 0.2  # of the false alarms
 THIRDS = (
     Note("the third predicted lowest", "het derde deel met de laagste voorspelling"),
@@ -98,10 +99,11 @@ class Candidate:
     figures: int
     values: Floats
     g: Callable[[Floats], Floats] = np.asarray
+    weight: float = 1.0
 
 
 def checks(fit: Fit, left: Leftover, release: Release | None = None) -> list[Check]:
-    """Return all checks of a fit, the most deviating first.
+    """Return all checks of a fit, the least likely first.
 
     Parameters
     ----------
@@ -130,14 +132,15 @@ def checks(fit: Fit, left: Leftover, release: Release | None = None) -> list[Che
         return []
     values = np.array([candidate.g(candidate.values) for candidate in made])
     t = (values - values[:, 1:].mean(axis=1, keepdims=True)) / values[:, 1:].std(axis=1, ddof=1, keepdims=True)
-    largest = np.abs(t[:, 1:]).max(axis=0)
+    weighted = np.abs(t) * np.array([[candidate.weight] for candidate in made])
+    largest = weighted[:, 1:].max(axis=0)
     found = []
-    for candidate, own in zip(made, t[:, 0].tolist(), strict=True):
+    for candidate, own, far in zip(made, t[:, 0].tolist(), weighted[:, 0], strict=True):
         low, high = np.quantile(candidate.values[1:], [0.025, 0.975]).tolist()
-        p = (1 + int((largest >= abs(own)).sum())) / (1 + len(largest))
+        p = (1 + int((largest >= far).sum())) / (1 + len(largest))
         what = candidate.id, candidate.where, candidate.figures, float(candidate.values[0])
         found.append(Check(*what, low, high, own, p))
-    return sorted(found, key=lambda check: -abs(check.deviation))
+    return sorted(found, key=lambda check: (check.p, -abs(check.deviation)))
 
 
 def with_agreement(found: list[Check], agreed: Sequence[Mapping[str, Any]]) -> list[Check]:
@@ -160,8 +163,8 @@ def _of_classes(fit: Fit, left: Leftover, release: Release | None) -> Iterator[C
         mask = _counted(fit, left.rows, inside, release)
         if (size := int(mask[0].sum())) < FEW:
             continue
-        count = mask.sum(axis=1)
-        yield Candidate("spread", where, size, np.where(mask, left.z**2, 0.0).sum(axis=1) / count, np.cbrt)
+        count, weight = mask.sum(axis=1), DETAIL if name in ("measure", "residents", "prediction") else 1.0
+        yield Candidate("spread", where, size, np.where(mask, left.z**2, 0.0).sum(axis=1) / count, np.cbrt, weight)
         if name in ("prediction", "imputed"):
             yield Candidate("level", where, size, np.where(mask, left.z, 0.0).sum(axis=1) / count)
         if name == "all":
