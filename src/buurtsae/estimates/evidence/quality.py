@@ -99,16 +99,16 @@ def quality(
     fit, gate = est.fit, gate or Gate()
     convergence, left = _convergence(est), _left_out(fit)
     agreed = agreement(est.compared, est.areas.parent(est.areas.base))
-    checked, alarms = _checks(est, agreed, gate), _alarms(fit, scales)
+    checked, heard = _checks(est, agreed, gate), alarms(fit, scales)
     priors = _influence(fit)
     return {
         "run": {
             **{"engine": fit.engine, "seed": fit.seed, "spatial": any(term.neighbours for term in fit.model.terms)},
             **(run or {}),
         },
-        "gate": _gate(gate, convergence, checked, alarms),
+        "gate": _gate(gate, convergence, checked, heard),
         "checks": checked,
-        "alarms": alarms,
+        "alarms": heard,
         "convergence": convergence,
         "hyperparameters": _hyperparameters(fit),
         "priors": priors,
@@ -200,8 +200,8 @@ def _influence(fit: Fit) -> dict[str, Any]:
     return {"blocks": influence(fit), "outside": None if share is None else round(share, 2)}
 
 
-def _alarms(fit: Fit, scales: Sequence[Mapping[str, Any]]) -> list[Note]:
-    """What says that inputs are not what they are taken for."""
+def alarms(fit: Fit, scales: Sequence[Mapping[str, Any]]) -> list[Note]:
+    """Return what says that inputs are not what they are taken for: alarms among the notes, and reversed items."""
     turned = dict.fromkeys((row["source"], item) for row in scales for item in row.get("reversed", ()))
     reversed_ = [
         Note(
@@ -214,7 +214,7 @@ def _alarms(fit: Fit, scales: Sequence[Mapping[str, Any]]) -> list[Note]:
     return [*(note for note in fit.direct.notes if isinstance(note, Alarm)), *reversed_]
 
 
-def _gate(gate: Gate, convergence: dict[str, Any], checked: list[dict[str, Any]], alarms: list[Note]) -> dict[str, Any]:
+def _gate(gate: Gate, convergence: dict[str, Any], checked: list[dict[str, Any]], heard: list[Note]) -> dict[str, Any]:
     rows: list[tuple[str, str, str, float, float, str]]
     if "khat" in convergence:
         weights = "Pareto k-hat van de gewichten", "Pareto k-hat of the weights"
@@ -235,7 +235,7 @@ def _gate(gate: Gate, convergence: dict[str, Any], checked: list[dict[str, Any]]
             ("divergences", *steps, convergence["divergences"], gate.max_divergences, "max"),
         ]
     strange = "Invoer die niet kan kloppen (aantal)", "inputs that cannot be right (number)"
-    rows.append(("alarms", *strange, len(alarms), gate.max_alarms, "max"))
+    rows.append(("alarms", *strange, len(heard), gate.max_alarms, "max"))
     if checked:
         least = "Kleinste p-waarde van de toetsen samen", "lowest p-value of the checks together"
         rows.append(("checks", *least, min(check["p"] for check in checked), gate.false_alarm, "min"))
