@@ -55,7 +55,7 @@ class AreaModel:
         Random effects, such as `BYM2` and `IID`; of one kind there may be several that data can tell apart, each with a
         name of its own.
     intercept, coefficient : Normal
-        Priors: of the mean score, Normal(5, 5) by default and wide on the link's scale for counts, and of the effect of
+        Priors: of the mean score, Normal(5, 2) by default and wide on the link's scale for counts, and of the effect of
         one standard deviation of a covariate.
     link, participatory : Link
         Priors of alpha, lambda and tau of surveys other than the reference, and of participatory sources.
