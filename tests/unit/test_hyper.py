@@ -110,7 +110,8 @@ def test_the_jacobian_is_that_of_differences(n_dims: int, spread: float) -> None
 def test_what_the_hyperparameters_are() -> None:
     scores = NormalScores.of(made_design())
     n_links = int(scores.design.linked.sum())
-    # BYM2: common, 4 z, 4 phi, common gamma, 4 of its z, 6 + 6 correlations; gemeente: common, 4 z, 6 correlations; lambda and tau per link
+    # BYM2: common, 4 z, 4 phi, common gamma, 4 of its z, 6 + 6 correlations;
+    # gemeente: common, 4 z, 6 correlations; lambda and tau per link
     assert scores.size == 26 + 11 + 2 * n_links == len(scores.names)
     middle = scores.hyper(np.zeros(scores.size))
     np.testing.assert_allclose(

@@ -135,7 +135,8 @@ class Design:
         """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
         graphs = [note for term in self.model.terms if term.neighbours for note in term.neighbours.notes]
         used = [note for covariate in self.covariates for note in covariate.notes]
-        return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
+        tails = [_TAILS] if any(effect.tail is not None for effect in self.effects) else []
+        return [*self.strange, *used, *tails, *dict.fromkeys(graphs), *self._silent()]
 
     def _silent(self) -> list[Note]:
         """Connected parts of the graph in which a sub-dimension has no direct estimate at all."""
@@ -216,6 +217,13 @@ class Design:
             np.where(intercept, m.intercept.mean, m.coefficient.mean),
             np.where(intercept, m.intercept.sd, m.coefficient.sd),
         )
+
+
+_TAILS = Note(
+    "heavy tails are in the estimates; checks that leave data out, and what sources add, take the effects as normal",
+    "de zware staarten zitten in de schattingen; toetsen die gegevens weglaten, en wat de bronnen toevoegen, nemen de "
+    "effecten als normaal verdeeld",
+)
 
 
 def design(model: AreaModel, direct: DirectEstimates) -> Design:

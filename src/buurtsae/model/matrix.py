@@ -68,6 +68,16 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
     return tuple(str(c) for c in columns.columns), x, part
 
 
+def numeric(formula: str, areas: Areas) -> tuple[str, ...]:
+    """Return the numeric covariates of the areas that a formula names; none where it cannot be read."""
+    try:
+        found = read(formula, "a formula", standardised=True)
+    except ModelError:
+        return ()
+    grouped, _ = categories(found)
+    return tuple(name for name in variables(found) if name in areas.covariates and name not in grouped)
+
+
 def linear(model: AreaModel, areas: Areas) -> Linear:
     """Return the formula of a model, read, and its covariates, prepared; refuse what is wrong with them, at once."""
     side = "one right-hand side, such as 1 + x"

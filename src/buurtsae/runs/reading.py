@@ -12,7 +12,7 @@ from buurtsae.engines.base import engine_options
 from buurtsae.errors import BuurtsaeError, Problems
 from buurtsae.estimates.benchmark.targets import Benchmarks
 from buurtsae.model.design import Design, design
-from buurtsae.model.matrix import covariates
+from buurtsae.model.matrix import covariates, numeric
 from buurtsae.model.plausible import figures
 from buurtsae.model.spec import AreaModel
 from buurtsae.notes import Note
@@ -149,8 +149,9 @@ def _estimates(
         direct,
         scores,
         areas,
-        variances="gvf" if spec.variances.method == "gvf" else "pooled",
+        variances="pooled" if spec.variances.method == "joint" else spec.variances.method,
         sd={survey.codebook.id: part.sd for survey, part in pairs if part.sd is not None},
+        covariates=numeric(spec.model.formula, areas),
     )
     if estimates is None:
         return None

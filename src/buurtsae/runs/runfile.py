@@ -199,7 +199,7 @@ else:
 class VariancesPart(_Part):
     """`[variances]`: how the sampling variances of tiny samples are smoothed, or modelled together with the means."""
 
-    method: Literal[Smoothing, "joint"] = "pooled"
+    method: Literal[Smoothing, "joint"] = "auto"
     spread: PC = PC(0.5, 0.05)
 
 
@@ -276,7 +276,7 @@ class RunSpec(_Part):
             raise ValueError("give either [[sources]] with respondents, or [direct] with direct estimates")
         if self.sources and not self.used:
             raise ValueError("every source has `use = false`: keep at least one")
-        if self.direct is not None and self.variances.method != "pooled":
+        if self.direct is not None and self.variances.method not in ("auto", "pooled"):
             raise ValueError("`variances` are smoothed from respondents: with [direct] there is `smooth` instead")
         return self
 

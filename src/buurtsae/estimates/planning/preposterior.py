@@ -30,8 +30,8 @@ from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.position import between_buurten, reliability
 from buurtsae.estimates.summary import level_draws
 from buurtsae.sparse import Floats, Ints
+from buurtsae.survey.components import shrunk
 from buurtsae.survey.concept import Concept
-from buurtsae.survey.smoothing import shrunk
 from buurtsae.survey.source_estimates import SourceEstimates
 
 ROUNDS = 5  # steps to the goal, all variances exact after each, so that later ones gain from their neighbours

@@ -30,7 +30,6 @@ from buurtsae.notes import Note
 from buurtsae.ranges import check_ranges
 from buurtsae.sparse import Floats
 
-
 FEW = 200  # residents below which areas differ as much as at this number: docs/real-patterns.md compares
 
 
@@ -58,6 +57,8 @@ class Effect:
         t_ak, what the logarithm of the loose part's standard deviation depends on; without it there is one for all.
     scaling : callable, optional
         How, g_k: K of (..., D).
+    tail : callable, optional
+        1 / nu, (..., D), all the same: the loose part is multivariate t with nu degrees of freedom, not normal.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Effect:
     log_determinant: Callable[[Values], Any] | None = None
     dispersion: Floats | None = None
     scaling: Callable[[Values], tuple[Any, ...]] | None = None
+    tail: Callable[[Values], Any] | None = None
 
     def same(self, other: Effect) -> bool:
         """Whether the data cannot tell it from another, but for its size: the same nodes seen alike, or the

@@ -2,9 +2,10 @@ r"""BYM2: a spatial and an unstructured effect per area, with one standard devia
 
     sigma_d ( sqrt(1 - phi_d) (N_a / N_0)^(-gamma_d) v_ad + sqrt(phi_d) u_ad ),
 
-v unstructured and u the scaled intrinsic CAR; across measures they have one correlation matrix R, or R_v and R_u. Areas
-of few residents differ more from what surrounds them: the standard deviation of v falls with the residents N_a (200
-at the least), N_0 their geometric mean. gamma = 0: it does not; gamma = 1/2: v is as the mean of independent residents.
+v unstructured and u the scaled intrinsic CAR; across measures they have one correlation matrix R, or R_v and R_u.
+Areas of few residents differ more from what surrounds them: the standard deviation of v falls with the residents N_a
+(200 at the least), N_0 their geometric mean. gamma = 0: it does not; gamma = 1/2: v is as the mean of independent
+residents. With tails v is multivariate t, of the scale that the normal v would have.
 
 References
 ----------
@@ -49,6 +50,10 @@ class BYM2(SpatialTerm):
         Prior of the common gamma.
     exponent_spread : float
         How far gamma_d may lie from the common gamma, as a standard deviation; 0: all the same.
+    tails : bool
+        v is multivariate t, of nu degrees of freedom in all measures: a few areas are quite unlike all others.
+    tail : Prior
+        Of 1 / nu, by default P(nu < 4) = 0.05: towards the normal, whose distance from t is about proportional to it.
     shared : bool
         One matrix R for u and v, which a few hundred areas can tell; False: R_u and R_v, for many areas.
 
@@ -68,6 +73,8 @@ class BYM2(SpatialTerm):
     by_residents: bool = True
     exponent: Normal = Normal(0.0, 0.5)
     exponent_spread: Annotated[float, Interval(ge=0, le=10)] = 0.5
+    tails: bool = False
+    tail: PC = PC(0.25, 0.05)
     shared: bool = True
     sd: Positive = PC(3.0, 0.05)
     correlation: LKJ = LKJ(1.0)
@@ -81,6 +88,7 @@ class BYM2(SpatialTerm):
             self.sigma,
             Parameter("phi", Each(self.mixing)),
             *([Parameter("gamma", Around(self.exponent, self.exponent_spread))] if self.by_residents else []),
+            *([Parameter("tail", Around(self.tail, 0.0))] if self.tails else []),
             *(Parameter(m, self.correlation, dims) for m in matrices),
         )
 
@@ -94,9 +102,10 @@ class BYM2(SpatialTerm):
     @property
     def about(self) -> Note:
         """What it is."""
-        return Note(
-            "v unstructured, u scaled intrinsic CAR", "v los per buurt, u ruimtelijk (geschaalde intrinsieke CAR)"
-        )
+        v = Note("v unstructured", "v los per buurt")
+        if self.tails:
+            v = Note("v unstructured, multivariate t", "v los per buurt, multivariaat t")
+        return Note("{v}, u scaled intrinsic CAR", "{v}, u ruimtelijk (geschaalde intrinsieke CAR)", v=v)
 
     def on(self, frame: Frame) -> Effect:
         """Return it on data: u on the graph, v loose."""
@@ -108,6 +117,7 @@ class BYM2(SpatialTerm):
         return Effect(
             self.name, parameters, structure, self.seen(frame), self.loading, self.loose,
             dispersion=by, scaling=None if by is None else lambda values: (values["gamma"],),
+            tail=(lambda values: values["tail"]) if self.tails else None,
         )  # fmt: skip
 
     def loading(self, values: Values) -> Any:
