@@ -53,9 +53,9 @@ def test_equal_draws_are_ranked_by_chance_and_not_by_code() -> None:
 
 
 def test_a_few_residents_do_not_make_the_differences_between_buurten() -> None:
-    """Two of a hundred buurten that differ wildly, variance 100, and hold a thousandth of the residents; others have 0.25.
+    """Two of a hundred buurten that differ wildly and hold a thousandth of the residents.
 
-    A mean of 800 chi^2 has a standard error of 5%: four of these.
+    Their variance is 100, that of the others 0.25. A mean of 800 chi^2 has a standard error of 5%: four of these.
     """
     rng = np.random.default_rng(2)
     values = rng.normal(6, 0.5, size=(400, 100))
