@@ -35,6 +35,8 @@ AREAS = replace(AREAS, frame=AREAS.frame.assign(bouwjaar=1950.0 + 10 * (np.arang
 # all of them hang together: constants of two fields are told by their sum only
 WHOLE = Graph.from_pairs(AREAS.codes, [(AREAS.codes[k], AREAS.codes[k + 1]) for k in range(24)])
 TRAVEL = Graph.from_pairs(AREAS.codes, [(AREAS.codes[k], AREAS.codes[(k + 9) % 25]) for k in range(25)])
+# parts of 10, 8 and 6 areas, and one without neighbours
+SPLIT = Graph.from_pairs(AREAS.codes, [(AREAS.codes[k], AREAS.codes[k + 1]) for k in range(23) if k not in (9, 17)])
 LINK = Link(Normal(0.1, 0.6), LogNormal(0.0, 0.2), PC(0.5, 0.05))
 TERMS = {
     "shared": [BYM2(AREAS.graph()), IID("gemeente")],
@@ -50,6 +52,11 @@ TERMS = {
     "Spline": [Spline("groen"), IID("buurt")],
     "two fields": [BYM2(AREAS.graph()), ICAR(TRAVEL, name="travel")],
     "three intrinsic fields": [Spline("groen"), ICAR(WHOLE), RW1("bouwjaar"), ICAR(TRAVEL, name="travel")],
+    "levels": [BYM2(SPLIT), IID("gemeente")],
+    "levels, matrices apart": [BYM2(SPLIT, shared=False)],
+    "levels of an unscaled ICAR": [ICAR(SPLIT, scaled=False), IID("buurt")],
+    "levels of one of two fields": [ICAR(SPLIT), BYM2(WHOLE)],
+    "no levels": [BYM2(SPLIT, levels=False)],
     "two mixed fields": [BYM2(AREAS.graph()), BYM2(TRAVEL, name="travel", shared=False)],
 }
 
@@ -90,6 +97,9 @@ def by_dense_algebra(arrays: Design, hyper: Hyper, factor: np.ndarray | float = 
                     # null spaces have eigenvalues of 1e-16, the others are above 1e-5
                     inverse = np.linalg.pinv(q, rcond=1e-10, hermitian=True)
                     k += np.kron(sees @ inverse @ sees.T, np.outer(column, column))
+            if effect.levels is not None:
+                sees, c = effect.levels.sees.toarray(), place @ effect.levels.loading(values)
+                k += np.kron(sees @ sees.T, c @ c.T)
             if effect.loose is not None:
                 c, scale = place @ effect.loose(values), np.zeros((n, len(arrays.measures)))
                 if effect.dispersion is not None:

@@ -106,7 +106,7 @@ class Hyper:
             for effect in design.effects
         ]
         pairs = list(zip(design.effects, of_effect, strict=True))
-        terms = [_by_column(term.loading(value)) for term, value in pairs if term.structure is not None]
+        terms = [_by_column(layer.loading(value)) for term, value in pairs for layer in term.layers]
         loose = [_by_column(term.loose(value)) for term, value in pairs if term.loose is not None]
         w = self.slope.shape[-1]
 

@@ -143,7 +143,7 @@ class Marginal:
 
 def structures(design: Design) -> list[tuple[Structure, sp.csr_array]]:
     """Return the structures of the effects with what sites see."""
-    return [(e.structure, sp.csr_array(design.sites @ e.sees)) for e in design.effects if e.structure is not None]
+    return [(f.structure, sp.csr_array(design.sites @ f.sees)) for e in design.effects for f in e.layers]
 
 
 def loose(design: Design) -> Loose:

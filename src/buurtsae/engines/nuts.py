@@ -224,6 +224,9 @@ def _effect(effect: Effect, design: Design, pm: Any, pt: Any) -> Any:
         if effect.structure is not None:
             x = _unit_field(f"{effect.name}.z{t}", effect, values, d, pm, pt)
             total = _seen(effect.sees, pt.dot(x, effect.loading(values).T), pt)
+        if (levels := effect.levels) is not None:
+            x = pm.Normal(f"{effect.name}.l{t}", shape=(levels.structure.nodes, d))
+            total = total + pt.dot(levels.sees.toarray(), pt.dot(x, levels.loading(values).T))
         if effect.loose is not None:
             v = pm.Normal(f"{effect.name}.v{t}", shape=(len(design.areas), d))
             loose = pt.dot(v, effect.loose(values).T)

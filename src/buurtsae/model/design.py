@@ -33,6 +33,17 @@ from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates
 
+_OPEN = Note(
+    "its level is that of the model, with the prior's uncertainty",
+    "het niveau komt daar van het model, met de onzekerheid van de prior",
+)
+_PINNED = Note(
+    "its level is taken to be the mean of all others, as if that were known: intervals are too narrow there; set "
+    "`levels` to true, or bridge it",
+    "als niveau geldt daar het gemiddelde van alle andere, alsof dat bekend is: intervallen zijn er te smal; zet "
+    "`levels` op true, of leg een brug",
+)
+
 
 @dataclass(frozen=True, repr=False)
 class Design:
@@ -143,6 +154,7 @@ class Design:
         notes, seen = list[Note](), self.sites.T @ self.observed.any(axis=0) > 0
         graphs = {id(term.neighbours): term.neighbours for term in self.model.terms if term.neighbours}
         for graph in graphs.values():
+            pinned = all(term.pinned for term in self.model.terms if term.neighbours is graph)
             for part in graph.icar.constrained:
                 among = graph.icar.component == part
                 if absent := [
@@ -150,11 +162,10 @@ class Design:
                 ]:
                     notes.append(
                         Note(
-                            "a part of the graph of {n} areas ({codes}) has no direct estimate of {measures}: its "
-                            "level is that of the model, with the prior's uncertainty",
+                            "a part of the graph of {n} areas ({codes}) has no direct estimate of {measures}: {level}",
                             "een los deel van de burengraaf, van {n} gebieden ({codes}), heeft geen directe schatting "
-                            "van {measures}: het niveau komt daar van het model, met de onzekerheid van de prior",
-                            n=int(among.sum()), measures=absent,
+                            "van {measures}: {level}",
+                            level=_PINNED if pinned else _OPEN, n=int(among.sum()), measures=absent,
                             codes=[area for area, inside in zip(self.areas, among, strict=True) if inside],
                         )
                     )  # fmt: skip

@@ -21,9 +21,9 @@ import pandas as pd
 
 from buurtsae.errors import ModelError, Problems, shown
 from buurtsae.sparse import Floats
+from buurtsae.survey.components import shrunk
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
-from buurtsae.survey.smoothing import shrunk
 from buurtsae.survey.source_estimates import SourceEstimates
 
 CENSUS = 0.99  # of the residents: where all answered, a little of V is left, so that it has an inverse

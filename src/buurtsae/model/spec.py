@@ -26,6 +26,7 @@ from typing import Annotated, Literal, get_args
 
 from annotated_types import Interval
 
+from buurtsae.areas.graph import Graph
 from buurtsae.errors import ModelError, cut, shown
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
@@ -122,6 +123,11 @@ class AreaModel:
         for name, known in (("missing", get_args(Missing)), ("estimand", get_args(Estimand))):
             if (value := getattr(self, name)) not in known:
                 raise ModelError(f"`{name}` is unknown", cut(repr(value)), " or ".join(known), "choose one")
+
+    @property
+    def graph(self) -> Graph | None:
+        """The graph of its first spatial term, if there is one."""
+        return next((term.neighbours for term in self.terms if term.neighbours), None)
 
     def _repr_html_(self) -> str:
         """A notebook's view: the model in words."""

@@ -13,6 +13,7 @@ from buurtsae.errors import BuurtsaeError, Problems
 from buurtsae.estimates.benchmark.targets import Benchmarks
 from buurtsae.model.design import Design, design
 from buurtsae.model.matrix import covariates, numeric
+from buurtsae.model.parts import Part, parts
 from buurtsae.model.plausible import figures
 from buurtsae.model.spec import AreaModel
 from buurtsae.notes import Note
@@ -48,6 +49,11 @@ class Inputs:
     def notes(self) -> list[Note]:
         """What was noticed, repaired or filled in while reading."""
         return [*self.areas.notes, *self.direct.notes, *self.design.notes]
+
+    @property
+    def parts(self) -> list[Part]:
+        """Connected parts of the graph, if the model has one, and who answered there."""
+        return parts(self.model.graph, self.direct) if self.model.graph else []
 
     @property
     def reliability(self) -> list[dict[str, Any]]:

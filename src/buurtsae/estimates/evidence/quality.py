@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -37,6 +37,7 @@ from buurtsae.estimates.evidence.sidebyside import classical_rows, side_by_side
 from buurtsae.estimates.nonresponse import NonResponse, reported
 from buurtsae.estimates.sensitivity import sensitivity
 from buurtsae.estimates.summary import Estimates
+from buurtsae.model.parts import parts
 from buurtsae.notes import Note
 from buurtsae.origin import areas_made, as_in
 from buurtsae.ranges import Count, Share
@@ -124,7 +125,7 @@ def quality(
         "moran": moran(fit, est.release),
         "residuals": _residuals(est),
         "areas": est.areas.audit(),
-        "graph": graph.audit() if (graph := graph_of(fit)) else {},
+        "graph": _graph(fit),
         "sources": _sources(est),
         "scales": [dict(row) for row in scales],
         "variances": _variances(fit),
@@ -338,6 +339,13 @@ def _covariates(est: Estimates) -> list[dict[str, Any]]:
     rows, made = [covariate.record() for covariate in est.fit.design.covariates], areas_made(est.fictitious)
     rows = [{"covariate": row.pop("name"), **row} for row in rows]
     return [row | {"source": as_in(Note(row["source"], row["source"]), made).nl} for row in rows]
+
+
+def _graph(fit: Fit) -> dict[str, Any]:
+    """What is to be known of the graph, and who answered in each of its connected parts."""
+    if (graph := graph_of(fit)) is None:
+        return {}
+    return {**graph.audit(), "parts": [asdict(part) for part in parts(graph, fit.direct)]}
 
 
 def _sources(est: Estimates) -> list[dict[str, Any]]:

@@ -34,6 +34,15 @@ FEW = 200  # residents below which areas differ as much as at this number: docs/
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A field of an effect: its structure, what areas see of its nodes, and its loading."""
+
+    structure: Structure
+    sees: sp.csr_array
+    loading: Callable[[Values], Any]
+
+
+@dataclass(frozen=True)
 class Effect:
     """A term on data.
 
@@ -59,6 +68,8 @@ class Effect:
         How, g_k: K of (..., D).
     tail : callable, optional
         1 / nu, (..., D), all the same: the loose part is multivariate t with nu degrees of freedom, not normal.
+    levels : Layer, optional
+        A second field that the same parameters load, proper and fixed.
     """
 
     name: str
@@ -72,6 +83,13 @@ class Effect:
     dispersion: Floats | None = None
     scaling: Callable[[Values], tuple[Any, ...]] | None = None
     tail: Callable[[Values], Any] | None = None
+    levels: Layer | None = None
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Its fields, none to two."""
+        own = () if self.structure is None else (Layer(self.structure, self.sees, self.loading),)
+        return own if self.levels is None else (*own, self.levels)
 
     def same(self, other: Effect) -> bool:
         """Whether the data cannot tell it from another, but for its size: the same nodes seen alike, or the
@@ -139,6 +157,11 @@ class Term(ABC):
     def neighbours(self) -> Graph | None:
         """The graph that it lies on, if any."""
         return None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether every connected part of its graph has the mean of all, so that no uncertainty of it is left."""
+        return False
 
     @property
     def sigma(self) -> Parameter:
