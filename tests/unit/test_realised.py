@@ -20,9 +20,9 @@ from buurtsae.model.priors import Normal
 from buurtsae.model.realised import CENSUS
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
+from buurtsae.survey.components import shrunk
 from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.scales import Scores
-from buurtsae.survey.smoothing import shrunk
 
 MEASURES = SUBDIMENSIONS[:2]
 TOGETHER = 0.4  # correlation of the scores of one resident on both measures

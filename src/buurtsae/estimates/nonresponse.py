@@ -149,8 +149,9 @@ def nonresponse(est: Estimates, assumed: NonResponse, responses: Sequence[float 
 
     Examples
     --------
+    >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
-    >>> table = nonresponse(voorbeeldstad(), NonResponse(shift=0.1, response=0.4))
+    >>> table = bs.nonresponse(voorbeeldstad(), bs.NonResponse(shift=0.1, response=0.4))
     >>> rows = table[(table["measure"] == "participatie") & (table["direction"] == "lower")]
     >>> rows.set_index("level")["median"].round(2).to_dict()
     {'buurt': -0.11, 'wijk': -0.11, 'gemeente': -0.11, 'land': -0.11}

@@ -2,10 +2,11 @@ r"""Estimates: summaries of joint draws, for every level and measure, from one a
 
 A measure is m_a = sum_d A_md eta_ad (the concept's weights); an area G above buurt is the mean of its buurten weighted
 by residents, m_G = sum_{a in G} N_a m_a / N_G: both per draw, so that all figures agree. Reliability is
-1 - Var(m_G | y) / E[ variance of m over the buurten | y ], not below 0, at every level. Rank 1 is the highest score in
-the parent. All of this is of draws as they are; estimates and intervals are brought to the scale afterwards
-(`Scale.shown`), so that no mean is biased near an end. What is compared with other areas, the variance between buurten,
-ranks and triple-goal estimates, is compared with published ones only (`release`): hidden ones would show.
+1 - Var(m_G | y) / E[ variance of m over buurten, weighted by residents | y ], not below 0, at every level. Rank 1 is
+the highest score in the parent. All of this is of draws as they are; estimates and intervals are brought to the scale
+afterwards (`Scale.shown`), so that no mean is biased near an end. What is compared with other areas, the variance
+between buurten, ranks and triple-goal estimates, is compared with published ones only (`release`): hidden ones would
+show.
 
 References
 ----------
@@ -311,13 +312,15 @@ def estimate(
 def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Release) -> pd.DataFrame:
     """Return the table of the contract, but for year, run and benchmark, of draws that come from a fit."""
     own_data, areas = OwnData.of(fit, concept), fit.areas
+    residents = areas.residents(areas.base)
     parents = {level: areas.parents(areas.parent(level), level) for level in areas.levels[:-1]}
     parts = []
     groups, models = itertools.tee(_by_measure(fit, concept, draws))
     if draws is not fit.draws:
         models = _by_measure(fit, concept, fit.draws)
     for (measure, group), (_, model) in zip(groups, models, strict=True):
-        between = between_buurten(group[areas.base][1], release.shown(areas.base, group[areas.base][0]))
+        labels, values = group[areas.base]
+        between = between_buurten(values, release.shown(areas.base, labels), residents.loc[labels].to_numpy())
         for level, (labels, values) in group.items():
             part = _summary(values, concept.scale)
             # what the model makes of the area's own data, which benchmarks do not change

@@ -124,7 +124,9 @@ class Preposterior:
             if level == areas.base and measure in weights.index:
                 column = weights.index.get_loc(measure)
                 drawn[areas.codes.get_indexer(labels), column] = values.var(axis=0, ddof=1)
-                between[column] = between_buurten(values, release.shown(level, labels))
+                between[column] = between_buurten(
+                    values, release.shown(level, labels), fit.areas.residents(level).loc[labels].to_numpy()
+                )
         totals = fit.direct.totals(areas.base, concept)
         count = totals.pivot(index="area_code", columns="measure", values="n_respondents")
         count = count.reindex(index=areas.codes, columns=weights.index).fillna(0)
