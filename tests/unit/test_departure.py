@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -274,6 +274,11 @@ def test_what_the_areas_lack_is_said_at_once(areas, graph):
         assert words in str(caught.value)
     with pytest.raises(ModelError, match="a quadratic effect"):
         simulate_truth(areas, graph, TruthSpec(departure=Departure(quadratic=1.0)))
+
+
+def test_every_departure_is_documented():
+    page = (ROOT / "docs" / "misspecified.md").read_text(encoding="utf-8")
+    assert [field.name for field in fields(Departure) if f"`{field.name}`" not in page] == []
 
 
 # --- the cases of benchmarks/misspecified.py
