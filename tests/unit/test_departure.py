@@ -291,7 +291,7 @@ def cases(monkeypatch):
 
 
 def test_every_case_can_be_made(cases):
-    assert len(cases) == 16
+    assert len(cases) == 18
     every = {name: case.made(3) for name, case in cases.items()}
     clean = every["clean"]
     for name, made in every.items():
