@@ -224,11 +224,14 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Read and validate all inputs, fit nothing; every problem in one report."""
+    from dataclasses import asdict
+
     from buurtsae.runs import steps
 
     inputs = steps.check(file)
     audit = {
         "areas": inputs.areas.audit(),
+        "parts": [asdict(part) for part in inputs.parts],
         "notes": inputs.notes,
         "direct": repr(inputs.direct),
         "model": str(inputs.model),
@@ -237,7 +240,9 @@ def check(
         _print_json({"ok": True, **audit})
     elif not quiet:
         typer.echo(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.model}")
-        for note in audit["notes"]:
+        for part in inputs.parts:
+            typer.echo(part.words)
+        for note in inputs.notes:
             typer.echo(f"note: {note}")
         typer.echo("all inputs are in order")
 

@@ -23,7 +23,7 @@ def with_columns(**columns: object) -> Areas:
 
 def used(name: str, areas: Areas, *declared: Covariate) -> tuple[np.ndarray, Provenance]:
     problems = Problems()
-    table, (provenance,) = prepare([name], declared, "refuse", areas, problems)
+    table, _, (provenance,) = prepare([name], declared, "refuse", areas, problems)
     problems.raise_if_any()
     return table[name].to_numpy(), provenance
 
@@ -90,7 +90,11 @@ def test_imputation_is_noted_by_buurt() -> None:
     _, provenance = used("x", with_columns(x=island.fillna(0.3)), Covariate("x", missing="impute"))
     assert provenance.notes == []
     _, provenance = used("x", with_columns(x=island), Covariate("x", missing="impute"))
-    assert provenance.notes == [f"covariate x imputed by the median in 2 areas: {UNKNOWN_X}, {ISLAND}"]
+    (note,) = provenance.notes
+    assert note.startswith(
+        "covariate x is missing in 2 areas and predicted there from what else is known, give or take"
+    )
+    assert note.endswith(f"intervals hold: {UNKNOWN_X}, {ISLAND}")
 
 
 def test_codebooks_know_what_a_column_is() -> None:
@@ -151,7 +155,7 @@ def test_all_problems_at_once() -> None:
     problems = Problems()
     prepare(["x", "herkomst", "groen"], (Covariate("afstand"),), "refuse", made, problems)
     assert [p.what for p in problems.found] == [
-        "covariates are described but not in the formula",
+        "covariates are described but not in the model",
         "covariate x does not vary",
         "covariate herkomst is about origin",
         "covariate groen is missing in 1 buurten with residents",

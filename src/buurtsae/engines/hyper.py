@@ -99,33 +99,35 @@ class Hyper:
         return table[:, np.ptp(table, axis=0) > 0]
 
     def loadings(self, design: Design) -> Loadings:
-        """Return what they do to the field: C_t per structure, C_v per loose part, and strengths.
-
-        Loose parts are integrated out inside each area, unless a site sees several areas: then they are structures.
-        """
+        """Return what they do to the field: C_t per structure, C_v and g_v per loose part, strengths, C_g per group."""
         lead = self.slope.shape[:-2]
         of_effect = [
             {parameter.name: self.values[f"{effect.name}.{parameter.name}"] for parameter in effect.parameters}
             for effect in design.effects
         ]
         pairs = list(zip(design.effects, of_effect, strict=True))
-        terms = [_by_column(term.loading(value)) for term, value in pairs if term.structure is not None]
+        terms = [_by_column(layer.loading(value)) for term, value in pairs for layer in term.layers]
+        groups = [_by_column(term.loading(value)) for term, value in pairs if term.dense]
         loose = [_by_column(term.loose(value)) for term, value in pairs if term.loose is not None]
-        strengths = tuple(
-            np.stack(
-                [_row(strength, self.slope.dtype, value["sigma"].shape) for strength in term.strengths(value)], axis=-2
-            )
-            for term, value in pairs
-            if term.strengths is not None
-        )
-        if design.grouped:
-            terms, loose = terms + loose, []
         w = self.slope.shape[-1]
+
+        def rows(of: Callable[[Any], tuple[Any, ...]], value: Any) -> Any:
+            return np.stack([_row(part, self.slope.dtype, value["sigma"].shape) for part in of(value)], axis=-2)
+
+        strengths = tuple(rows(term.strengths, value) for term, value in pairs if term.strengths is not None)
+        same = np.zeros((*lead, 0, w), dtype=self.slope.dtype)
+        scaling = tuple(
+            same if term.scaling is None else rows(term.scaling, value)
+            for term, value in pairs
+            if term.loose is not None
+        )
         none = np.zeros((*lead, 1, w, w), dtype=self.slope.dtype)
         return Loadings(
             np.stack(terms, axis=-3) if terms else none[..., :0, :, :],
-            np.stack(loose, axis=-3) if loose else none,
+            np.stack(loose, axis=-3) if loose else none[..., :0, :, :],
+            scaling,
             strengths,
+            np.stack(groups, axis=-3) if groups else none[..., :0, :, :],
         )
 
 
@@ -251,7 +253,7 @@ class NormalScores:
         return Hyper(values, slope, extra, kappa)
 
     def jacobian(self, xi: Floats) -> tuple[Floats, ...]:
-        """Return derivatives by xi of C_t, C_v, strengths, lambda, tau and, where there is one, kappa; xi first.
+        """Return derivatives by xi of the loadings, lambda, tau and, where there is one, kappa; xi first.
 
         By complex steps through the algebra, exact to rounding, and the priors' densities.
         """
@@ -259,7 +261,7 @@ class NormalScores:
         step = 1e-30
         hyper = self.assemble(values + step * 1j * np.eye(self.size))
         loadings = hyper.loadings(self.design)
-        parts = [loadings.terms, loadings.loose, *loadings.strengths, hyper.slope, hyper.extra]
+        parts = [*loadings.parts, hyper.slope, hyper.extra]
         parts += [] if hyper.kappa is None else [hyper.kappa]
         return tuple(slopes.reshape(-1, *[1] * (part.ndim - 1)) * np.imag(part) / step for part in parts)
 

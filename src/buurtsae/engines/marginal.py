@@ -10,18 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
 
 from buurtsae.engines.hyper import Hyper, NormalScores
 from buurtsae.engines.observations import Observations
-from buurtsae.errors import ModelError
+from buurtsae.errors import ModelError, shown
 from buurtsae.latent.conditional import Conditional, condition
 from buurtsae.latent.field import Field, field
+from buurtsae.latent.loose import Loose
 from buurtsae.latent.structure import Structure
 from buurtsae.model.design import Design
 from buurtsae.sparse import Floats, Ints
+
+
+class Drawable(Protocol):
+    """What scores and border are drawn from."""
+
+    def draw(self, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+        """Return the mean, then n draws, of scores and border."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +41,14 @@ class Posterior:
     ----------
     log_density : float
         log p(xi | y) up to a constant.
-    given : Conditional
+    given : Drawable
         The field given xi.
     factor : ndarray, shape (S, K, D), optional
         Posterior means of the factors of the sampling variances, where they are modelled.
     """
 
     log_density: float
-    given: Conditional
+    given: Drawable
     factor: Floats | None = None
 
 
@@ -61,6 +70,7 @@ class Marginal:
 
     exact_gradient = True
     counts = False
+    symmetric = True  # given hyperparameters: draws may be mirrored in the mean
 
     @classmethod
     def of(cls, design: Design) -> Marginal:
@@ -69,15 +79,20 @@ class Marginal:
         Raises
         ------
         ModelError
-            Of counts, which are not Gaussian, whatever it is wanted for.
+            Of counts and horseshoes, which are not Gaussian, whatever it is wanted for.
         """
         if (design.size is not None) > cls.counts:
             hint = "what leaves data out or adds some (left_out, contributions, plan, publish) is not for counts"
             outcome = type(design.model.outcome).__name__
             raise ModelError("the outcome is not Gaussian", outcome, "direct estimates with variances", hint)
+        if local := [effect.name for effect in design.effects if effect.local is not None]:
+            what, hint = "a horseshoe is not Gaussian given its hyperparameters", "use Ridge for what follows a fit"
+            raise ModelError(what, shown(local), "terms that are", hint)
         mean, sd = design.coefficient_priors
         x, offset = design.sites @ (design.x * sd), design.sites @ (design.x @ mean)
-        latent = field(structures(design), x, offset, design.y.shape[-1])
+        groups = [design.sites @ effect.sees.toarray() for effect in design.effects if effect.dense]
+        sites = design.sites if design.grouped else None
+        latent = field(structures(design), x, offset, design.y.shape[-1], loose(design), sites, groups)
         return cls(NormalScores.of(design), latent, Observations(design, latent.offset))
 
     @property
@@ -102,7 +117,7 @@ class Marginal:
 
     def at(self, xi: Floats) -> Conditional:
         """Return the posterior of the field given xi."""
-        return self.posterior(xi).given
+        return self.conditional(self.scores.hyper(xi))
 
     def posterior(self, xi: Floats) -> Posterior:
         """Return log p(xi | y) and what follows from xi."""
@@ -119,7 +134,7 @@ class Marginal:
         conditional = self.conditional(hyper)
         by_loading = conditional.gradient
         by_slope, by_extra = self.observations.gradient(conditional, hyper.slope, hyper.extra)
-        parts = (by_loading.terms, by_loading.loose, *by_loading.strengths, by_slope, by_extra)
+        parts = (*by_loading.parts, by_slope, by_extra)
         return conditional.log_likelihood - 0.5 * float(xi @ xi), self.chained(xi, parts)
 
     def chained(self, xi: Floats, parts: Sequence[Floats]) -> Floats:
@@ -131,9 +146,12 @@ class Marginal:
 
 
 def structures(design: Design) -> list[tuple[Structure, sp.csr_array]]:
-    """Return the structures of the effects with what sites see, and those of loose parts that sites see together."""
-    laid = [(e.structure, sp.csr_array(design.sites @ e.sees)) for e in design.effects if e.structure is not None]
-    if design.grouped:
-        loose = sum(e.loose is not None for e in design.effects)
-        laid += [(Structure.exchangeable(len(design.areas)), design.sites)] * loose
-    return laid
+    """Return the structures of the effects with what sites see, but for themes, which are in the border."""
+    return [(f.structure, sp.csr_array(design.sites @ f.sees)) for e in design.effects for f in e.layers]
+
+
+def loose(design: Design) -> Loose:
+    """Return what the unstructured effects of a design depend on besides parameters."""
+    none = np.zeros((len(design.areas), 0))
+    parts = [effect.dispersion for effect in design.effects if effect.loose is not None]
+    return Loose(tuple(none if part is None else part for part in parts), design.known)

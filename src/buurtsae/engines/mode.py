@@ -155,8 +155,7 @@ class Mode:
         size = 1.0 / max(float(np.abs(self.tilt).max()), 1e-12)  # any step is exact: one of the size of b
         up, down = (self.tilted(sign * size).gradient for sign in (1.0, -1.0))
         parts = zip(fixed.parts, up.parts, down.parts, strict=True)
-        terms, loose, *strengths = (one + 0.5 / size * (two - three) for one, two, three in parts)
-        return Loadings(terms, loose, tuple(strengths))
+        return fixed.like([one + 0.5 / size * (two - three) for one, two, three in parts])
 
 
 def mode(field: Field, likelihood: Likelihood, loadings: Loadings) -> Mode:

@@ -143,9 +143,8 @@ def build(design: Design) -> pm.Model:
     with pm.Model() as model:
         y = pm.Data("y", design.y)
         beta = pm.Normal("beta", mean[:, None], sd[:, None], shape=(len(mean), width))
-        eta = pm.Deterministic(
-            "eta", pt.dot(design.x, beta) + sum(_effect(effect, design, pm, pt) for effect in design.effects)
-        )
+        effects = [_effect(effect, design, pm, pt) for effect in design.effects]
+        eta = pm.Deterministic("eta", sum(effects, pt.dot(design.x, beta)) + _known(design, pm, pt))
         score = _at_sites(design, eta, pt)
         if isinstance(outcome := design.model.outcome, Count):
             assert design.size is not None
@@ -173,6 +172,16 @@ def build(design: Design) -> pm.Model:
             residual = residual * pt.exp(-0.5 * h)
         pm.Potential("likelihood", -0.5 * ((root * residual[:, :, :, None]).sum(axis=2) ** 2).sum())
     return model
+
+
+def _known(design: Design, pm: Any, pt: Any) -> Any:
+    """Add the unstructured effects whose covariance is known; return them, (N, W), where there are any."""
+    if design.known is None:
+        return 0.0
+    values, vectors = np.linalg.eigh(design.known)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    v = pm.Normal("v_known", shape=design.known.shape[:2])
+    return (root * v[:, None, :]).sum(axis=2)
 
 
 def _at_sites(design: Design, eta: Any, pt: Any) -> Any:
@@ -214,10 +223,22 @@ def _effect(effect: Effect, design: Design, pm: Any, pt: Any) -> Any:
         total = 0.0
         if effect.structure is not None:
             x = _unit_field(f"{effect.name}.z{t}", effect, values, d, pm, pt)
+            if effect.local is not None:
+                x = x * effect.local(f"{effect.name}.local{t}", (effect.structure.nodes, d), values)
             total = _seen(effect.sees, pt.dot(x, effect.loading(values).T), pt)
+        if (levels := effect.levels) is not None:
+            x = pm.Normal(f"{effect.name}.l{t}", shape=(levels.structure.nodes, d))
+            total = total + pt.dot(levels.sees.toarray(), pt.dot(x, levels.loading(values).T))
         if effect.loose is not None:
             v = pm.Normal(f"{effect.name}.v{t}", shape=(len(design.areas), d))
-            total = total + pt.dot(v, effect.loose(values).T)
+            loose = pt.dot(v, effect.loose(values).T)
+            if effect.tail is not None:
+                half = 0.5 / effect.tail(values)[0]
+                loose = loose / pt.sqrt(pm.Gamma(f"{effect.name}.g{t}", half, half, shape=len(design.areas)))[:, None]
+            if effect.dispersion is not None:
+                assert effect.scaling is not None
+                loose = loose * pt.exp(pt.dot(effect.dispersion, pt.stack(effect.scaling(values))))
+            total = total + loose
         fields.append(total)
     return fields[0] if len(fields) == 1 else pt.concatenate(fields, axis=1)
 

@@ -32,7 +32,7 @@ from buurtsae.errors import DataError, ModelError, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Benchmarked
 from buurtsae.estimates.benchmark.targets import KEY
 from buurtsae.estimates.disclosure.release import Release, direct_decimals
-from buurtsae.estimates.labels import Rules, in_words
+from buurtsae.estimates.labels import EXTRAPOLATED, IMPUTED, Rules, verdicts
 from buurtsae.estimates.measured import measured
 from buurtsae.estimates.own_data import OwnData
 from buurtsae.estimates.position import above, between_buurten, reliability, triple_goal
@@ -169,9 +169,8 @@ class Estimates:
         joined = pd.concat(parts, ignore_index=True)
         if self.benchmarked is not None:
             joined = joined.merge(self.benchmarked.shift[[*KEY, "shift"]], on=KEY, how="left", validate="one_to_one")
-        table = self.table[[*KEY, "year", "label", "p_above_parent"]]
+        table = self.table[[*KEY, "year", "label"]].assign(verdict=verdicts(self.table))
         joined = table.merge(joined, on=KEY, how="left", validate="one_to_one")
-        joined["verdict"] = in_words(joined.pop("p_above_parent"))
         hidden = joined.pop("label") == "niet_publiceren"
         figures = [column for column in ("constrained", "verdict", "shift") if column in joined]
         joined.loc[hidden, figures] = None
@@ -334,12 +333,25 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
     direct = pd.concat([fit.direct.totals(level, concept).assign(level=level) for level in areas.levels])
     table = table.merge(direct, on=KEY, how="left", validate="one_to_one")
     table = _describe(table[~release.partly(table)], fit)
-    table = rules.apply(table, set().union(*fit.design.imputed.values()), release.open(table), concept.scale)
+    table = rules.apply(table, unsure(fit), release.open(table), concept.scale)
     if not fit.direct.counted:
         known, counts = table["n_respondents"] == 0, ["n_respondents", "n_effective"]
         table = table.assign(**{count: table[count].astype("Float64").where(known) for count in counts})
     order = {name: place for names in (areas.levels, concept.measures) for place, name in enumerate(names)}
     return table.sort_values(KEY, key=lambda c: c if c.name == "area_code" else c.map(order), ignore_index=True)
+
+
+def unsure(fit: Fit) -> dict[str, set[str]]:
+    """Return areas about whose covariates the model is unsure, by reason, with levels above of which that is all."""
+    design, areas = fit.design, fit.areas
+    named = {IMPUTED: design.imputed, EXTRAPOLATED: design.extrapolated}
+    found = {reason: set[str]().union(*codes.values()) for reason, codes in named.items()}
+    for codes in found.values():
+        inside = pd.Series(areas.codes.isin(list(codes)), index=areas.codes)[areas.inhabited]
+        for level in areas.levels[1:]:
+            whole = inside.groupby(areas.parents(level)[areas.inhabited]).all()
+            codes |= set(whole.index[whole])
+    return found
 
 
 def _applicable(rules: Rules, fit: Fit) -> Rules:

@@ -63,7 +63,8 @@ def add_information(
 ) -> Any:  # fmt: skip
     """Add what all sites say to `blocks` (entries, D, D) and, from the first, `columns` (nodes, D, first + PD + L + 1).
 
-    Returns N, M, N H, N b, a root of K = C_v S^{-1} C_v', K b and K H per site, and log |S| summed. `dims` is D zeros.
+    `loose` has C_v per site. Returns N, M, N H, N b, a root of K = C_v S^{-1} C_v', K b and K H per site, and log |S|
+    summed. `dims` is D zeros.
     """
     n, d = len(b), len(dims)  # D is known when this is compiled: loops over it are unrolled
     n_terms, n_alpha, p = len(terms), cross.shape[2], x.shape[1]
@@ -72,14 +73,16 @@ def add_information(
     nh, nb, logdet = np.empty((n, d, n_alpha)), np.empty((n, d)), 0.0
     kh, kb = np.empty((n, d, n_alpha)), np.zeros((n, d))
     k, work, inner, inverse = np.empty((d, d)), np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
+    loose_turned = np.empty((d, d))
     through, both, right = np.empty((d, d)), np.empty((n_terms, n_terms, d, d)), np.empty((d, n_alpha + 1))
-    turned, loose_turned = np.empty((n_terms, d, d)), np.ascontiguousarray(loose.T)
+    turned = np.empty((n_terms, d, d))
     for t in range(n_terms):
         put(terms[t].T, turned[t])
     start, node, node_term, node_weight = seen
     pair_start, entry, row_term, column_term, pair_weight = pairs
     for s in range(n):
-        _square(dims, w[s], loose, work)
+        put(loose[s].T, loose_turned)
+        _square(dims, w[s], loose[s], work)
         _square(dims, loose_turned, work, inner)
         for i in range(d):
             inner[i, i] += 1.0
@@ -92,7 +95,7 @@ def add_information(
             for j in range(d):
                 root[s, i, j] = 0.0
                 for q in range(j + 1):
-                    root[s, i, j] += loose[i, q] * inverse[j, q]
+                    root[s, i, j] += loose[s, i, q] * inverse[j, q]
         _square(dims, root[s], root[s].T, k)
         _square(dims, w[s], k, work)
         for i in range(d):

@@ -8,8 +8,8 @@ The log-likelihood is -|R'(y - prediction)|^2 / 2 up to a constant, for sites wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,19 +18,34 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
+from buurtsae.model.calibration import unknown
 from buurtsae.model.covariates import Provenance
+from buurtsae.model.extrapolation import extrapolated, outside
 from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import covariates
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.plausible import far, figures
+from buurtsae.model.realised import check_realised, correction, deviation
+from buurtsae.model.smooth import smoothed
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms.base import Effect
+from buurtsae.model.terms.base import Effect, Term
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates
+
+_OPEN = Note(
+    "its level is that of the model, with the prior's uncertainty",
+    "het niveau komt daar van het model, met de onzekerheid van de prior",
+)
+_PINNED = Note(
+    "its level is taken to be the mean of all others, as if that were known: intervals are too narrow there; set "
+    "`levels` to true, or bridge it",
+    "als niveau geldt daar het gemiddelde van alle andere, alsof dat bekend is: intervallen zijn er te smal; zet "
+    "`levels` op true, of leg een brug",
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,6 +86,10 @@ class Design:
         Figures of the areas that may not be what they say.
     size : ndarray, shape (S, K, W), optional
         Of counts, their trials or exposure; 0 where nothing was observed.
+    known : ndarray, shape (N, W, W), optional
+        Covariance of unstructured effects that no parameter changes.
+    extrapolated : mapping of name to tuple of str
+        Covariates and themes, and the areas that lie outside the range of those with respondents.
     """
 
     model: AreaModel
@@ -93,6 +112,8 @@ class Design:
     strange: tuple[Note, ...] = ()
     years: tuple[int, ...] = ()
     size: Floats | None = None
+    known: Floats | None = None
+    extrapolated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         size = f"{len(self.areas)} areas x {len(self.columns)} columns, {len(self.sources)} sources"
@@ -113,7 +134,8 @@ class Design:
     @property
     def grouped(self) -> bool:
         """Whether unstructured effects of several areas are seen together."""
-        return self.sites.shape[0] > len(self.areas) and any(effect.loose is not None for effect in self.effects)
+        loose = self.known is not None or any(effect.loose is not None for effect in self.effects)
+        return self.sites.shape[0] > len(self.areas) and loose
 
     @property
     def imputed(self) -> dict[str, tuple[str, ...]]:
@@ -125,6 +147,8 @@ class Design:
         """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
         graphs = [note for term in self.model.terms if term.neighbours for note in term.neighbours.notes]
         used = [note for covariate in self.covariates for note in covariate.notes]
+        tails = [_TAILS] if any(effect.tail is not None for effect in self.effects) else []
+        used += [*outside(self.extrapolated), *tails]
         return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
 
     def _silent(self) -> list[Note]:
@@ -132,6 +156,7 @@ class Design:
         notes, seen = list[Note](), self.sites.T @ self.observed.any(axis=0) > 0
         graphs = {id(term.neighbours): term.neighbours for term in self.model.terms if term.neighbours}
         for graph in graphs.values():
+            pinned = all(term.pinned for term in self.model.terms if term.neighbours is graph)
             for part in graph.icar.constrained:
                 among = graph.icar.component == part
                 if absent := [
@@ -139,11 +164,10 @@ class Design:
                 ]:
                     notes.append(
                         Note(
-                            "a part of the graph of {n} areas ({codes}) has no direct estimate of {measures}: its "
-                            "level is that of the model, with the prior's uncertainty",
+                            "a part of the graph of {n} areas ({codes}) has no direct estimate of {measures}: {level}",
                             "een los deel van de burengraaf, van {n} gebieden ({codes}), heeft geen directe schatting "
-                            "van {measures}: het niveau komt daar van het model, met de onzekerheid van de prior",
-                            n=int(among.sum()), measures=absent,
+                            "van {measures}: {level}",
+                            level=_PINNED if pinned else _OPEN, n=int(among.sum()), measures=absent,
                             codes=[area for area, inside in zip(self.areas, among, strict=True) if inside],
                         )
                     )  # fmt: skip
@@ -208,6 +232,13 @@ class Design:
         )
 
 
+_TAILS = Note(
+    "heavy tails are in the estimates; checks that leave data out, and what sources add, take the effects as normal",
+    "de zware staarten zitten in de schattingen; toetsen die gegevens weglaten, en wat de bronnen toevoegen, nemen de "
+    "effecten als normaal verdeeld",
+)
+
+
 def design(model: AreaModel, direct: DirectEstimates) -> Design:
     """Return the arrays of a model on data, with the areas of these.
 
@@ -218,7 +249,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         a grouping that the areas do not have; columns that are linear combinations of others; figures out of range.
     """
     problems, areas = Problems(), direct.areas
-    model = replace(model, outcome=model.outcome.on(direct.scale))
+    model = replace(smoothed(model, direct), outcome=model.outcome.on(direct.scale))
     part = None
     try:
         coefficients, x, part = covariates(model, areas)
@@ -226,8 +257,11 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         problems.collect(error)
     strange = problems.sift(figures(areas))
     numeric = pd.DataFrame() if part is None else part.numeric
-    effects = _effects(model, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
+    terms = [term for term in model.terms if part is not None or not term.theme]
+    effects = _effects(terms, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
     check_outcome(model, direct, problems)
+    if realised := model.estimand == "realised":
+        check_realised(direct, problems)
     problems.raise_if_any()
     assert part is not None  # or there was a problem
     site_codes, sites = _sites(direct)
@@ -236,7 +270,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         y, size = (np.where(direct.size > 0, part, 0.0)[None] for part in (direct.y, direct.size))
         covariance = np.zeros((*y.shape, y.shape[-1]))
     else:
-        y, covariance = _observations(direct, site_codes)
+        y, covariance = _observations(direct, site_codes, realised)
     ratio, freedom = _variances(direct, site_codes)
     if model.variances is not None and not (freedom > 0).any():
         raise ModelError(
@@ -254,7 +288,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
                        for w, (s, d) in enumerate(references)])  # fmt: skip
     known = size is None and "Intercept" in coefficients
     notes = far(model.intercept, centre, model.outcome.scale) if known else []
-    return Design(
+    arrays = Design(
         model=model,
         areas=tuple(areas.codes),
         site_codes=tuple(site_codes),
@@ -275,6 +309,24 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         strange=(*strange, *notes),
         years=direct.years,
         size=size,
+        known=deviation(direct) if realised else None,
+    )
+    sampled = sites.T @ arrays.observed.any(axis=(0, 2)) > 0
+    if len(coefficients) > sampled.sum():
+        raise ModelError(
+            "the formula has more columns than there are areas with respondents",
+            f"{len(coefficients)} columns, {sampled.sum()} areas",
+            "fewer columns: their coefficients are not shrunk",
+            'put covariates in a theme, Ridge("name", (...)) or [[model.terms]] type = "ridge"',
+        )
+    themes = {term.name: (term.theme, e.sees.toarray()) for term, e in zip(terms, effects, strict=True) if term.theme}
+    seen = [(y[s, :, w], covariance[s, :, w, w]) for w, (s, _) in enumerate(references)]
+    imputed = None if size is not None else unknown(part, x, arrays.coefficient_priors, [*themes.values()], sites, seen)
+    parts = [known for known in (arrays.known, imputed) if known is not None]
+    return replace(
+        arrays,
+        known=sum(parts[1:], parts[0]) if parts else None,
+        extrapolated=extrapolated(part, {name: v for name, (_, v) in themes.items()}, areas.inhabited, sampled),
     )
 
 
@@ -290,10 +342,10 @@ def check_outcome(model: AreaModel, direct: DirectEstimates, problems: Problems)
         outcome.check(direct.y, direct.size, list(direct.areas.codes), problems)
 
 
-def _effects(model: AreaModel, frame: Frame, problems: Problems) -> tuple[Effect, ...]:
+def _effects(terms: Sequence[Term], frame: Frame, problems: Problems) -> tuple[Effect, ...]:
     """Return the terms on data; record those that cannot be, or that the data cannot tell apart."""
     effects = list[Effect]()
-    for term in model.terms:
+    for term in terms:
         try:
             effect = term.on(frame)
         except BuurtsaeError as error:
@@ -347,7 +399,7 @@ def _references(direct: DirectEstimates) -> list[tuple[int, int]]:
     return pairs
 
 
-def _observations(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats]:
+def _observations(direct: DirectEstimates, sites: pd.Index, realised: bool) -> tuple[Floats, Floats]:
     width = len(direct.subdimensions) * max(len(direct.years), 1)
     y = np.zeros((len(direct.sources), len(sites), width))
     covariance = np.zeros((*y.shape, width))
@@ -356,7 +408,11 @@ def _observations(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Flo
         mean, codes = source.mean[seen], source.codes[seen]
         row = sites.get_indexer(codes)
         y[s, row, columns] = np.nan_to_num(mean)
-        covariance[s, row, columns, columns] = checked_covariance(source.variance[seen], np.isfinite(mean), codes)
+        v = checked_covariance(source.variance[seen], np.isfinite(mean), codes)
+        if realised:
+            sd = correction(source, direct.areas.residents(source.level), codes)
+            v = v * sd[:, :, None] * sd[:, None, :]
+        covariance[s, row, columns, columns] = v
     return y, covariance
 
 

@@ -26,21 +26,24 @@ TERMS = "terms of numeric covariates"
 
 @dataclass(frozen=True)
 class Linear:
-    """The linear part of a model on its areas: a formula that was read, and what it is computed from.
+    """The covariates of a model on its areas: a formula that was read, and what it and themes are computed from.
 
     Attributes
     ----------
     formula : Formula
     table : DataFrame, shape (N, number of covariates)
-        Standardised, but for categories.
+        Standardised, but for categories; those of the formula, then those of themes.
     categories : set of str
     covariates : tuple of Provenance
+    errors : DataFrame, shape (N, number of covariates)
+        Standard deviations of what was filled in, 0 elsewhere.
     """
 
     formula: Formula
     table: pd.DataFrame
     categories: set[str]
     covariates: tuple[Provenance, ...]
+    errors: pd.DataFrame
 
     @property
     def numeric(self) -> pd.DataFrame:
@@ -68,6 +71,16 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
     return tuple(str(c) for c in columns.columns), x, part
 
 
+def numeric(formula: str, areas: Areas) -> tuple[str, ...]:
+    """Return the numeric covariates of the areas that a formula names; none where it cannot be read."""
+    try:
+        found = read(formula, "a formula", standardised=True)
+    except ModelError:
+        return ()
+    grouped, _ = categories(found)
+    return tuple(name for name in variables(found) if name in areas.covariates and name not in grouped)
+
+
 def linear(model: AreaModel, areas: Areas) -> Linear:
     """Return the formula of a model, read, and its covariates, prepared; refuse what is wrong with them, at once."""
     side = "one right-hand side, such as 1 + x"
@@ -75,7 +88,13 @@ def linear(model: AreaModel, areas: Areas) -> Linear:
     if parts(formula):
         raise ModelError("the formula has several parts", cut(repr(model.formula)), side, "leave out `~` and `|`")
     problems, joined = Problems(), set(areas.covariates)
-    names, (grouped, numbers) = variables(formula), categories(formula)
+    inside, (grouped, numbers) = variables(formula), categories(formula)
+    themes = [name for term in model.terms for name in term.theme]
+    names = list(dict.fromkeys([*inside, *themes]))
+    if len(names) < len(inside) + len(themes):
+        twice = [name for name in names if [*inside, *themes].count(name) > 1]
+        where, hint = "in the formula or in one theme", "leave them out of the others"
+        problems.add("covariates are in the model twice", shown(twice), where, hint, ModelError)
     if text := [n for n in names if n in areas.frame and n not in (*joined, *STRUCTURAL)]:
         problems.add(
             "covariates are text",
@@ -101,6 +120,7 @@ def linear(model: AreaModel, areas: Areas) -> Linear:
             ModelError,
         )
     problems.raise_if_any()
-    table, used = prepare(names, model.covariates, model.missing, areas, problems, grouped)
+    graph = next((term.neighbours for term in model.terms if term.neighbours), None)
+    table, errors, used = prepare(names, model.covariates, model.missing, areas, problems, grouped, graph)
     problems.raise_if_any()
-    return Linear(formula, table, grouped, used)
+    return Linear(formula, table, grouped, used, errors)

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from buurtsae.model.priors import Beta, Checked, LogNormal, Prior, stacked
+from buurtsae.model.priors import Beta, Checked, LogNormal, Normal, Prior, stacked
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
@@ -143,11 +143,67 @@ class Alike:
     @property
     def words(self) -> Note:
         """The prior in English and in Dutch."""
+        if not self.spread:
+            return Note(
+                "{sd}, the same for all sub-dimensions", "{sd}, dezelfde voor alle subdimensies", sd=self.sd.words
+            )
         return Note(
             "{sd} for the common one; per sub-dimension times {spread}",
             "{sd} voor de gezamenlijke; per subdimensie maal {spread}",
             sd=self.sd.words,
-            spread=LogNormal(0.0, self.spread) if self.spread else "1",
+            spread=LogNormal(0.0, self.spread),
+        )
+
+
+@dataclass(frozen=True)
+class Around:
+    """Numbers that lie around a common one, g_d = g + apart z_d: each says something about the others.
+
+    Attributes
+    ----------
+    prior : Prior
+        Of the common number.
+    apart : float
+        How far g_d may lie from it, as a standard deviation; 0: all the same.
+    """
+
+    prior: Prior
+    apart: float
+
+    def count(self, width: int) -> int:
+        """Return 1 + D, or 1 where there is nothing to differ from."""
+        return 1 + (width if width > 1 and self.apart > 0 else 0)
+
+    def quantile(self, xi: Floats) -> tuple[Floats, Floats]:
+        """Return g, then apart z_d."""
+        common, slope = self.prior.quantile(xi[..., :1])
+        rest = xi[..., 1:]
+        return np.concatenate([common, self.apart * rest], axis=-1), np.concatenate(
+            [slope, np.full_like(rest, self.apart)], axis=-1
+        )
+
+    def value(self, numbers: Any, width: int) -> Any:
+        """Return g_d, shape (..., D)."""
+        return numbers[..., :1] + (numbers[..., 1:] if numbers.shape[-1] > 1 else np.zeros(width))
+
+    def pymc(self, name: str, width: int) -> Any:
+        """Return g_d."""
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        common = self.prior.pymc(f"{name}_common", (1,))
+        if self.count(width) == 1:
+            return pt.ones(width) * common
+        return common + self.apart * pm.Normal(f"{name}_z", shape=width)
+
+    @property
+    def words(self) -> Note:
+        """The prior in English and in Dutch."""
+        return Note(
+            "{prior} for the common one; per sub-dimension plus {apart}",
+            "{prior} voor de gezamenlijke; per subdimensie plus {apart}",
+            prior=self.prior.words,
+            apart=Normal(0.0, self.apart) if self.apart else "0",
         )
 
 

@@ -1,8 +1,9 @@
 r"""Terms and effects. What the user writes is a frozen `Term`; laid on data it is an `Effect`, all that engines see:
 
-    sum over nodes of sees_an C z_n + C_v v_a,    z ~ N(0, Q^- (x) I_D),  v ~ N(0, I)
+    sum over nodes of sees_an C z_n + D_a C_v v_a,    z ~ N(0, Q^- (x) I_D),  v ~ N(0, I)
 
-with Q its structure, C (D, D) its loading and C_v its loose part, unstructured per area, which engines integrate out.
+with Q its structure, C (D, D) its loading and C_v its loose part, unstructured per area, which engines integrate out;
+D_a = diag exp(sum_k t_ak g_k) where its standard deviation is not the same in all areas.
 Columns vary alike, sigma_d = sigma exp(spread z_d), and go together by R = L L'; C = diag(sigma) L unless a term says
 otherwise. Functions of parameters use operators only, so that they take real and complex arrays, with any leading
 dimensions, and tensors.
@@ -27,6 +28,18 @@ from buurtsae.model.parameters import LKJ, Alike, Parameter, Values
 from buurtsae.model.priors import PC, Positive
 from buurtsae.notes import Note
 from buurtsae.ranges import check_ranges
+from buurtsae.sparse import Floats
+
+FEW = 200  # residents below which areas differ as much as at this number: docs/real-patterns.md compares
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A field of an effect: its structure, what areas see of its nodes, and its loading."""
+
+    structure: Structure
+    sees: sp.csr_array
+    loading: Callable[[Values], Any]
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,18 @@ class Effect:
         Of the parts of the structure, (..., D) or a number each; without it there is one part, of strength 1.
     log_determinant : callable, optional
         log |Q|, (..., D), of a structure with several parts, up to a constant: for engines that sample.
+    dispersion : ndarray, shape (N, K), optional
+        t_ak, what the logarithm of the loose part's standard deviation depends on; without it there is one for all.
+    scaling : callable, optional
+        How, g_k: K of (..., D).
+    tail : callable, optional
+        1 / nu, (..., D), all the same: the loose part is multivariate t with nu degrees of freedom, not normal.
+    levels : Layer, optional
+        A second field that the same parameters load, proper and fixed.
+    dense : bool
+        Every area sees all nodes, which are independent: covariates, with the nodes as their coefficients.
+    local : callable, optional
+        Of a name, (nodes, D) and the values: a random factor of each node, for engines that sample only.
     """
 
     name: str
@@ -59,13 +84,26 @@ class Effect:
     loose: Callable[[Values], Any] | None = None
     strengths: Callable[[Values], tuple[Any, ...]] | None = None
     log_determinant: Callable[[Values], Any] | None = None
+    dispersion: Floats | None = None
+    scaling: Callable[[Values], tuple[Any, ...]] | None = None
+    tail: Callable[[Values], Any] | None = None
+    levels: Layer | None = None
+    dense: bool = False
+    local: Callable[[str, tuple[int, int], Values], Any] | None = None
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Its sparse fields, none to two."""
+        own = () if self.structure is None or self.dense else (Layer(self.structure, self.sees, self.loading),)
+        return own if self.levels is None else (*own, self.levels)
 
     def same(self, other: Effect) -> bool:
         """Whether the data cannot tell it from another, but for its size: the same nodes seen alike, or the
         unstructured part that is all of one.
         """
         if self.structure is None or other.structure is None:
-            return self.loose is not None and other.loose is not None
+            alike = (self.dispersion is None) == (other.dispersion is None)
+            return self.loose is not None and other.loose is not None and alike
         if self.sees.shape != other.sees.shape or len(self.structure.parts) != len(other.structure.parts):
             return False
         return all(abs(a - b).max() <= 1e-9 * abs(a).max() for a, b in zip(_unit(self), _unit(other), strict=True))
@@ -125,6 +163,16 @@ class Term(ABC):
     def neighbours(self) -> Graph | None:
         """The graph that it lies on, if any."""
         return None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether every connected part of its graph has the mean of all, so that no uncertainty of it is left."""
+        return False
+
+    @property
+    def theme(self) -> tuple[str, ...]:
+        """Covariates that it brings, prepared as those of the formula, which does not have them."""
+        return ()
 
     @property
     def sigma(self) -> Parameter:
@@ -217,6 +265,18 @@ class SpatialTerm(Term):
                 "build it with areas.graph()",
             )
         return sp.eye_array(len(self.graph.codes), format="csr")
+
+
+def by_residents(frame: Frame) -> Floats | None:
+    """Return log(N_0 / N_a) of the residents N_a, shape (N, 1), N_0 their geometric mean; None where nothing varies.
+
+    Below `FEW` residents they count as `FEW`; it is 0 without residents, where no estimate is made.
+    """
+    live, residents = frame.areas.inhabited, np.maximum(frame.areas.population, FEW)
+    if frame.areas.alike or np.ptp(residents[live]) == 0:
+        return None
+    size = np.log(residents)
+    return np.asarray(np.where(live, size[live].mean() - size, 0.0)[:, None])
 
 
 def along(column: str, frame: Frame) -> tuple[np.ndarray, sp.csr_array]:
