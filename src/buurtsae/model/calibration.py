@@ -7,7 +7,8 @@ has to first order the further part sum_c g_ac e_ac, of covariance
 
 an unstructured effect of a known size. beta ~ N(b, B) is that of a Fay-Herriot model of the reference source of each
 column, without a field, its variance by moments: a first pass, which the model itself does not move. E[g g'] has B, so
-that a coefficient that is known badly leaves more open. Values that were filled in are taken as independent.
+that a coefficient that is known badly leaves more open. Values that were filled in are taken as independent, and so is
+what they do in years, which are fits of their own.
 
 References
 ----------
@@ -39,6 +40,7 @@ def unknown(
     themes: Sequence[Theme],
     sites: sp.csr_array,
     seen: Sequence[Seen],
+    years: int = 1,
 ) -> Floats | None:
     """Return the covariance of what imputed covariates leave open, (N, W, W); None where nothing was imputed.
 
@@ -53,6 +55,8 @@ def unknown(
     sites : sparse, shape (K, N)
     seen : sequence of (y, v), shape (K,) each
         Per column the direct estimates of the reference and their variances, 0 where there are none.
+    years : int
+        How many the columns are of.
     """
     if not part.errors.to_numpy().any():
         return None
@@ -71,7 +75,8 @@ def unknown(
         total += g[:, :, None] * g[:, None, :]
         for w, covariance in enumerate(spreads):
             total[:, w, w] += ((step @ covariance) * step).sum(axis=1)
-    return total
+    year = np.arange(len(seen)) // (len(seen) // years)
+    return np.where(year[:, None] == year, total, 0.0)
 
 
 def _steps(part: Linear, x: Floats, themes: Sequence[Theme]) -> Iterator[Floats]:

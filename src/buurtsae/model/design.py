@@ -23,7 +23,7 @@ from buurtsae.model.covariates import Provenance
 from buurtsae.model.extrapolation import extrapolated, outside
 from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
-from buurtsae.model.matrix import covariates
+from buurtsae.model.matrix import check_columns, covariates
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.plausible import far, figures
 from buurtsae.model.smooth import smoothed
@@ -288,16 +288,11 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         size=size,
     )
     sampled = sites.T @ arrays.observed.any(axis=(0, 2)) > 0
-    if len(coefficients) > sampled.sum():
-        raise ModelError(
-            "the formula has more columns than there are areas with respondents",
-            f"{len(coefficients)} columns, {sampled.sum()} areas",
-            "fewer columns: their coefficients are not shrunk",
-            'put covariates in a theme, Ridge("name", (...)) or [[model.terms]] type = "ridge"',
-        )
+    check_columns(len(coefficients), int(sampled.sum()), "areas with respondents")
     themes = {term.name: (term.theme, e.sees.toarray()) for term, e in zip(terms, effects, strict=True) if term.theme}
-    seen = [(y[s, :, w], covariance[s, :, w, w]) for w, (s, _) in enumerate(references)]
-    imputed = None if size is not None else unknown(part, x, arrays.coefficient_priors, [*themes.values()], sites, seen)
+    seen = [(y[s, :, w], covariance[s, :, w, w]) for w, (s, _) in enumerate(references) if size is None]
+    priors, of_themes = arrays.coefficient_priors, list(themes.values())
+    imputed = unknown(part, x, priors, of_themes, sites, seen, arrays.periods) if seen else None
     parts = [known for known in (arrays.known, imputed) if known is not None]
     return replace(
         arrays,
