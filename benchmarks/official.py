@@ -1,6 +1,6 @@
 """Official estimates under repeated sampling: 200 surveys from one fixed population of known persons.
 
-    python benchmarks/official.py [--surveys 200] [--first 1] [--work out/official] [--out docs/official.md]
+    python benchmarks/official.py [--surveys 200] [--others 20] [--work out/official] [--out docs/official.md]
 
 The population are the residents of Zeeland (453 buurten of 2024, peninsulas and islands; where the folder `shared` is
 absent, of voorbeeldstad), each with answers to all items, made once. Each survey is a stratified random sample without
@@ -12,6 +12,9 @@ of a point, about which a model for eta does not speak.
 Three sets of figures from each fit: as the model gives them; benchmarked to the direct estimates of the gemeenten with
 200 respondents and more, with their standard errors, from the same respondents (Jeffrey's rule); and benchmarked to
 what a register would say of every gemeente and the whole, exactly.
+
+Then `others` surveys of populations whose truth is one that the model does not say (`truths.py`), by class of
+respondents and residents. A few minutes: `--surveys 8 --others 4 --work out/short`.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import truths
 from pages import write_part
 
 from buurtsae.areas.areas import Areas
@@ -58,7 +62,7 @@ KEPT = [
 
 
 @cache
-def population(work: Path) -> tuple[Areas, pd.DataFrame, pd.DataFrame]:
+def population(work: Path, made: str = "as the model") -> tuple[Areas, pd.DataFrame, pd.DataFrame]:
     """Return areas, all residents with their answers, and the truth at every level."""
     if NL.is_dir():
         tables = [(NL / "kwb_2024_buurt.csv", "buurtcode")]
@@ -67,8 +71,9 @@ def population(work: Path) -> tuple[Areas, pd.DataFrame, pd.DataFrame]:
     else:
         made = ROOT / "data" / "voorbeeldstad"
         areas = Areas.read(made / "buurten.gpkg", 2024, tables=[(made / "kerncijfers.csv", "buurtcode")])
-    truth = simulate_truth(areas, areas.graph(), TruthSpec(covariates=COVARIATES, effects=EFFECTS), SEED)
-    people, codebook = work / "residents.parquet", Codebook.load(SOURCE)
+    spec = TruthSpec(covariates=COVARIATES, effects=EFFECTS, departure=truths.TRUTHS[made])
+    truth = simulate_truth(areas, areas.graph(), spec, SEED)
+    people, codebook = work / f"residents{suffix(made)}.parquet", Codebook.load(SOURCE)
     if not people.exists():
         everyone = int(truth.persons.sum())
         simulate_survey(areas, truth, codebook, everyone, SEED).to_parquet(people)
@@ -87,6 +92,12 @@ def population(work: Path) -> tuple[Areas, pd.DataFrame, pd.DataFrame]:
     return areas, residents, pd.concat(known, ignore_index=True)
 
 
+def suffix(made: str) -> str:
+    """Return what the files of a kind of truth end with."""
+    number = list(truths.TRUTHS).index(made)
+    return f"_{number}" if number else ""
+
+
 def sample(residents: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Return a stratified sample without replacement: the same share of each stratum, two at least."""
     rng = np.random.default_rng([SEED, seed])
@@ -97,13 +108,13 @@ def sample(residents: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.concat(chosen).sort_index()
 
 
-def replicate(seed: int, work: Path) -> Path:
+def replicate(seed: int, work: Path, made_as: str = "as the model") -> Path:
     """Make, fit and estimate one survey; return the file of its figures beside the truth."""
-    kept = work / f"survey_{seed}.parquet"
+    kept = work / f"survey_{seed}{suffix(made_as)}.parquet"
     if kept.exists():
         return kept
-    areas, residents, truth = population(work)
-    file = work / f"sample_{seed}.parquet"
+    areas, residents, truth = population(work, made_as)
+    file = work / f"sample_{seed}{suffix(made_as)}.parquet"
     sample(residents, seed).to_parquet(file)
     concept = Concept.load()
     scores = concept.score(Survey.read(file, SOURCE, areas.year, strata="stratum"))
@@ -123,8 +134,9 @@ def replicate(seed: int, work: Path) -> Path:
         tables.append(table.assign(variant=name, survey=seed, between=table["measure"].map(between)))
     certificate = found.draws.certificate
     out = pd.concat(tables).assign(khat=certificate.khat, strained=made[1].benchmarked.strain["strains"].mean())
-    out.to_parquet(work / f"part_{seed}.parquet")
-    os.replace(work / f"part_{seed}.parquet", kept)
+    out = out.assign(made=made_as)
+    out.to_parquet(part := kept.with_name(f"part_{kept.name}"))
+    os.replace(part, kept)
     file.unlink()
     print(f"survey {seed}: {found!r}", flush=True)
     return kept
@@ -152,6 +164,8 @@ def figures(rows: pd.DataFrame) -> pd.Series:
 def report(table: pd.DataFrame) -> str:
     """Return the tables in Markdown."""
     table = table[table["label"] != "niet_publiceren"]
+    of_all = table[(table["level"] == "buurt") & (table["variant"] == VARIANTS[0])]
+    table = table[table["made"] == "as the model"]
     buurt = table[table["level"] == "buurt"].copy()
     size = pd.cut(buurt["n_respondents"], [-1, 0, 5, 20, np.inf], labels=CLASSES)
     formats = ("", "", ".0f", ".1f", ".1f", ".3f", ".3f", ".2f")
@@ -195,7 +209,10 @@ def report(table: pd.DataFrame) -> str:
         + "\n\nBuurten by residents, as the model gives them:\n\n"
         + of_residents.to_markdown(index=False, floatfmt=formats[1:])
         + "\n\nBuurten labelled `betrouwbaar`. The label promises a standard error below sqrt(0.5) of the standard "
-        "deviation between\nbuurten:\n\n" + labels.reset_index().to_markdown(index=False, floatfmt=".2f")
+        "deviation between\nbuurten:\n\n"
+        + labels.reset_index().to_markdown(index=False, floatfmt=".2f")
+        + "\n\nOther populations, as the model gives them:\n\n"
+        + truths.markdown(of_all)
     )
     return text
 
@@ -203,15 +220,18 @@ def report(table: pd.DataFrame) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--surveys", type=int, default=200)
+    parser.add_argument("--others", type=int, default=20, help="surveys of each of the other kinds of truth")
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "official")
     parser.add_argument("--out", type=Path, default=None, help="page whose part between the markers is replaced")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    population(args.work)
-    seeds = range(args.first, args.first + args.surveys)
+    numbers = {"as the model": args.surveys, **dict.fromkeys(truths.OTHERS, args.others)}
+    asked = [(args.first + k, args.work, made) for made, number in numbers.items() for k in range(number)]
+    for made in dict.fromkeys(made for *_, made in asked):
+        population(args.work, made)
     with get_context("spawn").Pool(2) as pool:
-        files = pool.starmap(replicate, [(seed, args.work) for seed in seeds], chunksize=1)
+        files = pool.starmap(replicate, asked, chunksize=1)
     text = report(pd.concat([pd.read_parquet(f) for f in files], ignore_index=True))
     print(text)
     if args.out:

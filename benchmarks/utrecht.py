@@ -1,10 +1,12 @@
 """The province of Utrecht: the main job on real buurten, with a simulated survey of known truth.
 
-    python benchmarks/utrecht.py [--out docs/utrecht.md]
+    python benchmarks/utrecht.py [--surveys 5] [--out docs/utrecht.md]
 
 Needs the folder `shared` beside the checkout: real boundaries and kerncijfers of 2024. Respondents are simulated at the
 rate of a national monitor; then `models/utrecht.toml` runs as any run file does, into `out/utrecht/results`. The truth
 depends on three covariates that the model is given (among one that does not matter), a spatial field and chance.
+Then `surveys` of each of the truths that the model does not say (`truths.py`), and of four real figures in the place of
+the true scores, those of the Leefbaarometer; a minute each.
 
 How often can an estimate be nearer to the truth than the direct one? Let its error have variance m^2, that of the
 direct one s^2, and q = m^2 / s^2. A posterior mean's error is uncorrelated with the data, so that both errors have
@@ -16,23 +18,32 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import truths
 
 from buurtsae.areas.areas import Areas
-from buurtsae.estimates.summary import Estimates, level_draws
+from buurtsae.engines.base import fit
+from buurtsae.estimates.summary import Estimates, estimate, level_draws
 from buurtsae.runs import steps
 from buurtsae.runs.runfile import RunFile
+from buurtsae.simulate.departure import NONE, Departure
 from buurtsae.simulate.population import TruthSpec
 from buurtsae.simulate.survey import simulate_to
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN, FOLDER = ROOT / "models" / "utrecht.toml", ROOT / "out" / "utrecht"
 RATE, SEED, FEW = 1 / 80, 2024, 10
+OPTIONS = {"draws": 1000, "hyperparameters": 200}
 SPEC = TruthSpec(covariates=("stedelijkheid", "pct_koopwoningen", "gem_huishoudensgrootte"), effects=(0.5, 1.0, 0.5))
-
+REAL = "../../shared/data/nl/utrecht_provincie_buurten_leefbaarometer.csv"  # beside the run file
+FIGURES = tuple(
+    f"leefbarometer_{name}" for name in ("sociale_samenhang", "fysieke_overlast", "voorzieningen", "fysieke_omgeving")
+)
+TRUTHS = truths.TRUTHS | {"real figures": Departure(figures=FIGURES)}
 
 LUCK = """\
 One figure at a time, no estimate can be the nearer one in 85% of these buurten: with few respondents a direct
@@ -41,14 +52,32 @@ nearer with probability 1/2 + asin(sqrt((1 - q) / (1 + 3 q))) / pi; 85% needs q 
 """
 
 
-def simulate() -> pd.DataFrame:
+def simulate(departure: Departure = NONE, seed: int = SEED) -> pd.DataFrame:
     """Write the survey that the run file names, and return the truth."""
     run = RunFile.load(RUN)
     part = run.spec.areas
     tables = [(run.locate(t.file), t.key) for t in part.tables]
     areas = Areas.read(run.locate(part.file), part.year, tables=tables, where=part.where, region=part.region)
-    simulate_to(areas, FOLDER, {"veiligheidsmonitor": RATE}, SEED, SPEC)
+    if departure.figures:
+        real = pd.read_csv(run.locate(REAL)).set_index("buurt_code")[list(FIGURES)]
+        areas = replace(areas, frame=areas.frame.join(real))
+    simulate_to(areas, FOLDER, {"veiligheidsmonitor": RATE}, seed, replace(SPEC, departure=departure))
     return pd.read_csv(FOLDER / "waarheid.csv")
+
+
+def others(surveys: int) -> pd.DataFrame:
+    """Return figures of buurten beside the truth, for `surveys` of each kind of truth."""
+    parts = []
+    for made, departure in TRUTHS.items():
+        for seed in range(SEED + 1, SEED + 1 + surveys):
+            truth = simulate(departure, seed)
+            inputs = steps.check(RUN)
+            found = fit(inputs.model, inputs.direct, "laplace", seed, progress=False, **OPTIONS)
+            table = estimate(found, concept=inputs.concept).table
+            rows = table[table["level"] == "buurt"].merge(truth, on=["area_code", "measure"], validate="one_to_one")
+            parts.append(rows.assign(made=made, survey=seed))
+            print(f"{made}, seed {seed}: {found!r}", flush=True)
+    return pd.concat(parts, ignore_index=True)
 
 
 def compare(est: Estimates, truth: pd.DataFrame) -> pd.DataFrame:
@@ -98,7 +127,7 @@ def by_profile(few: pd.DataFrame, subdimensions: tuple[str, ...]) -> tuple[float
     return float((distance < direct).mean()), float(most.mean()), len(distance)
 
 
-def report(outcome: steps.Outcome, rows: pd.DataFrame, seconds: dict[str, float]) -> str:
+def report(outcome: steps.Outcome, rows: pd.DataFrame, seconds: dict[str, float], more: pd.DataFrame) -> str:
     """Return the page in Markdown."""
     est, quality = outcome.estimates, outcome.quality
     fit, concept = est.fit, est.concept
@@ -147,6 +176,14 @@ def report(outcome: steps.Outcome, rows: pd.DataFrame, seconds: dict[str, float]
         "",
         markdown(rows.groupby("measure").apply(summary, include_groups=False).loc[order]),
         "",
+        "## By kind of truth",
+        "",
+        f"{more['survey'].nunique()} surveys of each, each of its own truth; and of real figures in its place: the "
+        "Leefbaarometer's",
+        "sociale samenhang, overlast, voorzieningen and fysieke omgeving, with the same mean and standard deviation.",
+        "",
+        truths.markdown(more),
+        "",
         "## Convergence and time",
         "",
         f"Engine laplace, {c['independent']:,} draws: k-hat {c['khat']:.2f}, {c['effective']:.0f} of {c['values']} "
@@ -174,8 +211,10 @@ def markdown(table: pd.DataFrame) -> str:
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--surveys", type=int, default=5, help="of each kind of truth")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "utrecht.md")
-    out = parser.parse_args().out
+    args = parser.parse_args()
+    more = others(args.surveys)
     clock = [time.perf_counter()]
     truth = simulate()
     clock.append(time.perf_counter())
@@ -188,8 +227,8 @@ def main() -> None:
     ends = [t for _, t in known[1:]] + [clock[-1]]
     seconds = {"simulate": clock[1] - clock[0]} | {n: e - t for (n, t), e in zip(known, ends, strict=True)}
     seconds["all"] = clock[-1] - clock[0]
-    text = report(outcome, compare(outcome.estimates, truth), seconds)
-    out.write_text(text, encoding="utf-8", newline="\n")
+    text = report(outcome, compare(outcome.estimates, truth), seconds, more)
+    args.out.write_text(text, encoding="utf-8", newline="\n")
     print(text)
 
 

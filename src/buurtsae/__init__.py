@@ -71,6 +71,8 @@ _HOME = {
     "contrast": "estimates.contrasts",
     "ranking": "estimates.contrasts",
     "sensitivity": "estimates.sensitivity",
+    "NonResponse": "estimates.nonresponse",
+    "nonresponse": "estimates.nonresponse",
     "Benchmarks": "estimates.benchmark.targets",
     "benchmark": "estimates.benchmark.benchmark",
     "plan": "estimates.planning.plan",

@@ -224,11 +224,14 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Read and validate all inputs, fit nothing; every problem in one report."""
+    from dataclasses import asdict
+
     from buurtsae.runs import steps
 
     inputs = steps.check(file)
     audit = {
         "areas": inputs.areas.audit(),
+        "parts": [asdict(part) for part in inputs.parts],
         "notes": inputs.notes,
         "direct": repr(inputs.direct),
         "model": str(inputs.model),
@@ -237,7 +240,9 @@ def check(
         _print_json({"ok": True, **audit})
     elif not quiet:
         typer.echo(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.model}")
-        for note in audit["notes"]:
+        for part in inputs.parts:
+            typer.echo(part.words)
+        for note in inputs.notes:
             typer.echo(f"note: {note}")
         typer.echo("all inputs are in order")
 
@@ -294,6 +299,10 @@ def simulate(
     source: Annotated[
         list[str] | None, typer.Option("--source", help="Codebook, or CODEBOOK=RATE; the first is the reference.")
     ] = None,
+    departure: Annotated[
+        list[str] | None,
+        typer.Option("--departure", help="What the model does not say: NAME=VALUE, such as tails=4; repeat for more."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the simulation.")] = 1,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -301,6 +310,7 @@ def simulate(
     """Make a synthetic survey with known truth on given areas."""
     from buurtsae.areas.areas import Areas
     from buurtsae.folder.target import claimed
+    from buurtsae.simulate.departure import Departure
     from buurtsae.simulate.population import TruthSpec
     from buurtsae.simulate.survey import FILES, KNOWN, simulate_to
 
@@ -313,9 +323,11 @@ def simulate(
         except ValueError:
             raise typer.BadParameter(f"{text!r}: after = comes a number", param_hint="--source") from None
     tables = [(path, "buurtcode") for path in table or []]
+    departs = Departure.of(dict(_pair(text, "--departure", "NAME") for text in departure or []))
     with claimed(out, FILES, KNOWN) as place:
         region = Areas.read(areas, year, code=code, name=name, population=population, tables=tables, where=pairs)
-        files = simulate_to(region, place, rates, seed, TruthSpec(covariates=tuple(covariate or ())))
+        spec = TruthSpec(covariates=tuple(covariate or ()), departure=departs)
+        files = simulate_to(region, place, rates, seed, spec)
     if as_json:
         _print_json({"files": list(map(str, files)), "hint": FICTITIOUS})
     elif not quiet:
@@ -323,10 +335,10 @@ def simulate(
         _say(FICTITIOUS)
 
 
-def _pair(text: str, option: str) -> tuple[str, str]:
+def _pair(text: str, option: str, what: str = "COLUMN") -> tuple[str, str]:
     key, sign, value = text.partition("=")
     if not sign:
-        raise typer.BadParameter(f"{text!r} is not COLUMN=VALUE", param_hint=option)
+        raise typer.BadParameter(f"{text!r} is not {what}=VALUE", param_hint=option)
     return key, value
 
 

@@ -33,13 +33,13 @@ def print_summary(outcome: Outcome) -> None:
     from rich.table import Table
 
     from buurtsae.drawing.style import LABELS
-    from buurtsae.estimates.labels import BASES, basis
     from buurtsae.notes import MADE
+    from buurtsae.schemas import BASES
 
     est, console = outcome.estimates, Console()
     total = est.measures[-1]
     rows = est.select(total)
-    counts = rows.groupby(["label", basis(rows)]).size()
+    counts = rows.groupby(["label", rows["basis"].fillna(BASES[-1])]).size()
     if est.fictitious:
         console.print(MADE.nl, highlight=False)
     title = f"{est.concept.nodes[total].nl}: {len(rows)} bewoonde buurten, naar oordeel en basis van het cijfer"

@@ -21,9 +21,10 @@ from buurtsae.scale import SCORE, Scale
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
-CONTRACT_VERSION = "1.1"
+CONTRACT_VERSION = "1.2"
 KEY = ("level", "area_code", "measure", "year")
 LABELS = ("betrouwbaar", "indicatief", "niet_publiceren")
+BASES = ("eigen_respondenten", "gemengd", "vooral_model")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ def estimates(scale: Scale) -> tuple[Column, ...]:
     weight = "weight of the area's own respondents in the estimate"
     gain = "1 - posterior variance / between-buurt variance"
     above = "probability of being above the mean of the parent"
+    rests = (
+        "what it rests on: own respondents (half of it or more), these and the model (a fifth or more), or the model"
+    )
     return (
         Column("level", "str", "Niveau", "area level, or a grouping of the run file", pattern=r"[a-z][a-z0-9_]*"),
         Column("area_code", "str", "Gebiedscode", "CBS code as published; NL00 for the whole"),
@@ -80,6 +84,7 @@ def estimates(scale: Scale) -> tuple[Column, ...]:
         _optional("own_data_share", "float64", "Aandeel eigen data", weight, "share 0-1", 0, 1),
         _optional("reliability", "float64", "Betrouwbaarheid", gain, "share, at most 1", maximum=1),
         Column("label", "str", "Oordeel", "whether the figure may be published", values=LABELS),
+        _optional("basis", "str", "Basis", rests, values=BASES),
         _optional("reason", "str", "Reden", "why not published or indicative"),
         _optional("p_above_parent", "float64", "Kans boven gemeente", above, "probability", 0, 1),
         _optional("rank_lower", "Int64", "Rang van", "lower end of the 95% interval of the rank", "rank", 1),
@@ -104,7 +109,7 @@ ESTIMATES = estimates(SCORE)
 # what a suppressed row must not give away; `population` is public
 SUPPRESSED = (
     *("estimate", "sd", "lower", "upper", "direct", "direct_se", "own_data_share", "reliability"),
-    *("p_above_parent", "rank_lower", "rank_upper", "n_respondents", "n_effective"),
+    *("p_above_parent", "rank_lower", "rank_upper", "n_respondents", "n_effective", "basis"),
 )
 
 

@@ -57,8 +57,8 @@ COMMON: dict[str, Any] = {
          "sensitive": False}
     ],
     "model": {
-        "formula": "1 + stedelijkheid + pct_65plus", "missing": "impute", "intercept": [5.0, 5.0],
-        "coefficient": [0.0, 1.0],
+        "formula": "1 + stedelijkheid + pct_65plus", "missing": "impute", "estimand": "expected",
+        "intercept": [5.0, 5.0], "coefficient": [0.0, 1.0],
         "link": {"offset": [0.0, 1.0], "slope": [0.0, 0.4], "extra": [0.5, 0.05]},
         "participatory": {"offset": [0.0, 2.0], "slope": [0.0, 0.5], "extra": [1.5, 0.05]},
         "terms": [
@@ -73,7 +73,8 @@ COMMON: dict[str, Any] = {
                 "min_own_share": 0.0, "protection": 2.0, "min_direct": 10, "max_share": 0.9, "decimals": 3,
                 "draws": 40},
     "quality": {"rhat_max": 1.01, "ess_bulk_min": 400, "max_divergences": 0, "khat_max": 0.7,
-                "min_hyper_effective": 50, "min_predictive_coverage": 0.9, "min_left_out_coverage": 0.9},
+                "min_hyper_effective": 50, "max_alarms": 0, "false_alarm": 0.05},
+    "sensitivity": {"shift": 0.1, "response": 0.4, "column": "respons"},
     "engine": {
         "laplace": {"draws": 400, "hyperparameters": 20, "threads": 1},
         "nuts": {"chains": 2, "draws": 50, "tune": 50, "target_accept": 0.9, "cores": 1},
@@ -114,7 +115,7 @@ def make_base(folder: Path) -> Path:
     areas.to_file(folder / "buurten.gpkg", driver="GPKG")
     figures = pd.read_csv(DATA / "kerncijfers.csv").merge(areas[["buurtcode"]])
     figures = figures[["buurtcode", "inwoners", "stedelijkheid", "pct_65plus", "afstand_groen"]]
-    figures = figures.replace(-99997, 20).assign(soort="land", stadsdeel=figures["buurtcode"].str[2:7])
+    figures = figures.replace(-99997, 20).assign(soort="land", stadsdeel=figures["buurtcode"].str[2:7], respons=0.4)
     figures.to_csv(folder / "kerncijfers.csv", index=False)
     for name, more in (("veiligheidsmonitor", "vm"), ("burgerpeiling", "eigen")):
         table = pd.read_csv(DATA / f"enquete_{name}.csv").merge(areas[["buurtcode"]])

@@ -5,7 +5,8 @@ r"""Simulation-based calibration of the fast engine (Talts et al. 2018; Cook, Ge
 3. Fit.
 4. Rank each true value among the draws. If all that is computed is right, ranks are uniform, whatever the model.
 
-The graph has 60 areas, one of them an island; ten areas are not observed.
+The graph has 60 areas, one of them an island; ten areas are not observed. Once it is cut in two besides:
+parts of 36 and 23 areas, with levels.
 """
 
 from __future__ import annotations
@@ -31,15 +32,18 @@ from buurtsae.survey.source_estimates import SourceEstimates
 
 N, ACROSS, DRAWS = 60, 10, 200
 MEASURES = ("omgang_en_relaties", "participatie")
+OWN = ("BYM2.sigma", "BYM2.phi", "BYM2.gamma")
 
 
-def made_design(n_dims: int) -> Design:
+def made_design(n_dims: int, cut: bool = False) -> Design:
     """60 squares, the last one far away, with one covariate; estimates of 50 of them, whose values are replaced."""
     rng = np.random.default_rng(1)
     x, y = 1000.0 * (np.arange(N) % ACROSS), 1000.0 * (np.arange(N) // ACROSS)
+    x[x >= 6000] += 9000 * cut
     x[-1] = 50_000
     index = pd.Index([f"BU034400{k:02}" for k in range(N)], name="area_code")
-    columns = {"name": index, "wijk": "WK034400", "gemeente": "GM0344", "population": 100, "groen": rng.normal(size=N)}
+    columns = {"name": index, "wijk": "WK034400", "gemeente": "GM0344", "groen": rng.normal(size=N)}
+    columns["population"] = rng.permutation(np.geomspace(50, 8000, N)).astype(int)
     frame = gpd.GeoDataFrame(columns, index=index, geometry=box(x, y, x + 1000, y + 1000), crs="EPSG:28992")
     areas = Areas(frame, 2024)
     seen = np.sort(rng.permutation(N)[:50])
@@ -53,6 +57,11 @@ def made_design(n_dims: int) -> Design:
     return design(model, DirectEstimates(MEASURES[:n_dims], (source,), areas))
 
 
+def across_the_cut(eta: np.ndarray) -> np.ndarray:
+    """How far the first rows of the two parts lie apart, (..., 1)."""
+    return np.asarray(eta[..., :6].mean(axis=-1, keepdims=True) - eta[..., 6:10].mean(axis=-1, keepdims=True))
+
+
 def simulated(arrays: Design, scores: NormalScores, rng: np.random.Generator) -> tuple[Design, dict[str, np.ndarray]]:
     """Steps 1 and 2: return the design with new direct estimates, and the truth."""
     hyper = scores.hyper(rng.standard_normal(scores.size))
@@ -63,11 +72,19 @@ def simulated(arrays: Design, scores: NormalScores, rng: np.random.Generator) ->
     u = (vectors * np.sqrt(np.maximum(values, 0.0))) @ rng.standard_normal((N, d))
     mean, sd = arrays.coefficient_priors
     beta = mean[:, None] + sd[:, None] * rng.standard_normal((len(mean), d))
-    eta = arrays.x @ beta + u @ loadings.terms[0].T + rng.standard_normal((N, d)) @ loadings.loose[0].T
+    (by,) = arrays.effects[0].dispersion.T  # the logarithm of few residents over many
+    v = rng.standard_normal((N, d)) @ loadings.loose[0].T * np.exp(by[:, None] * hyper.values["BYM2.gamma"][0])
+    eta = arrays.x @ beta + u @ loadings.terms[0].T + v
+    if effect.levels is not None:
+        sees = effect.levels.sees
+        eta += sees @ rng.standard_normal((sees.shape[1], d)) @ loadings.terms[1].T
     y = np.zeros_like(arrays.y)
     for a in np.flatnonzero(arrays.observed[0].all(axis=1)):
         y[0, a] = rng.multivariate_normal(eta[a], np.linalg.inv(arrays.precision[0, a]), method="cholesky")
-    truth = {name: hyper.values[name][0] for name in ("BYM2.sigma", "BYM2.phi")} | {"beta": beta.ravel()}
+    truth = {name: hyper.values[name][0] for name in OWN} | {"beta": beta.ravel()}
+    if effect.levels is not None:
+        truth["BYM2.level"] = hyper.values["BYM2.level"][0, :1]
+        truth["apart"] = across_the_cut(eta[:, 0])
     if d > 1:
         root = hyper.values["BYM2.R"][0]
         truth["BYM2.R"] = (root @ root.T)[1:, 0]
@@ -77,9 +94,9 @@ def simulated(arrays: Design, scores: NormalScores, rng: np.random.Generator) ->
     return replace(arrays, y=y), truth
 
 
-def ranks(n_dims: int, replicates: int) -> dict[str, np.ndarray]:
+def ranks(n_dims: int, replicates: int, cut: bool) -> dict[str, np.ndarray]:
     """Steps 1 to 4: return ranks between 0 and 1, shape (replicates, quantities)."""
-    arrays, rng = made_design(n_dims), np.random.default_rng(n_dims)
+    arrays, rng = made_design(n_dims, cut), np.random.default_rng(n_dims)
     scores, found = NormalScores.of(arrays), {}
     hidden = np.flatnonzero(~arrays.observed[0].all(axis=1))
     for seed in range(replicates):
@@ -87,9 +104,12 @@ def ranks(n_dims: int, replicates: int) -> dict[str, np.ndarray]:
         options = laplace.LaplaceOptions(draws=DRAWS, hyperparameters=100, threads=1)
         draws = laplace.sample(data, seed, options, progress=False)
         flat = {name: values.reshape(DRAWS, *values.shape[2:]) for name, (_, values) in draws.hyper.items()}
-        own = {name: flat[name] for name in ("BYM2.sigma", "BYM2.phi")} | {"beta": flat["beta"].reshape(DRAWS, -1)}
+        own = {name: flat[name] for name in OWN} | {"beta": flat["beta"].reshape(DRAWS, -1)}
         if n_dims > 1:
             own["BYM2.R"] = flat["BYM2.R"][:, 1:, 0]
+        if cut:
+            own["BYM2.level"] = flat["BYM2.level"][:, :1]
+            own["apart"] = across_the_cut(draws.flat[:, :, 0])
         own["eta"] = draws.flat[:, [0, 33, *hidden[:2], N - 1]].reshape(DRAWS, -1)
         for name, values in own.items():
             below = (values < truth[name]).sum(axis=0)
@@ -99,9 +119,9 @@ def ranks(n_dims: int, replicates: int) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n_dims", "replicates"), [(1, 120), (2, 80)])
-def test_ranks_are_uniform(n_dims: int, replicates: int) -> None:
-    found = ranks(n_dims, replicates)
+@pytest.mark.parametrize(("n_dims", "replicates", "cut"), [(1, 120, False), (2, 80, False), (1, 120, True)])
+def test_ranks_are_uniform(n_dims: int, replicates: int, cut: bool) -> None:
+    found = ranks(n_dims, replicates, cut)
     p = {
         f"{name}[{k}]": stats.kstest(values[:, k], "uniform").pvalue
         for name, values in found.items()

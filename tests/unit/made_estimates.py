@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from shapely.geometry import Polygon
 
-from buurtsae.schemas import ESTIMATES, check_estimates
+from buurtsae.schemas import BASES, ESTIMATES, check_estimates
 from buurtsae.survey.concept import Concept
 
 SIDE = 300.0  # metres: buurten of about 0.2 km2
@@ -70,6 +70,7 @@ def table(areas: gpd.GeoDataFrame, seed: int = 1) -> pd.DataFrame:
                     "own_data_share": n / (n + 20),
                     "reliability": None if level == "land" else 0.7,
                     "label": label,
+                    "basis": BASES[0 if n >= 20 else 1 if n >= 5 else 2],
                     "reason": None if label == "betrouwbaar" else "minder dan 10 respondenten",
                     "p_above_parent": above,
                     "rank_lower": None if level == "land" else 1 + k % 20,

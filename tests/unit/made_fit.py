@@ -151,6 +151,7 @@ def exact(arrays: Design, estimates: DirectEstimates, areas: Areas, rng: np.rand
         "beta": (("column", "measure"), rng.normal(size=(CHAINS, DRAWS, 2, d))),  # in the reports only
         "BYM2.sigma": (("measure",), rng.normal(SIGMA, 0.01, shape)),
         "BYM2.phi": (("measure",), np.full(shape, PHI)),
+        "BYM2.gamma": (("measure",), np.zeros(shape)),
         "BYM2.R": (("measure", "measure_2"), np.broadcast_to(np.eye(d), (*shape, d))),
     }
     coords = {"column": arrays.coefficients, "measure_2": arrays.measures}

@@ -11,6 +11,7 @@ from made_fit import EMPTY, SUBDIMENSIONS, make_areas, make_scores, per_wijk
 
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, ProblemsError
+from buurtsae.survey.components import ENOUGH, components
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.design_columns import DesignInfo
 from buurtsae.survey.direct import DirectEstimates, direct
@@ -18,7 +19,6 @@ from buurtsae.survey.estimators import population_means, regressors
 from buurtsae.survey.replicates import ReplicatePlan, jackknife
 from buurtsae.survey.sampling import SampleDesign
 from buurtsae.survey.scales import Scores
-from buurtsae.survey.smoothing import pooled_covariance
 from buurtsae.survey.variance import covariance, hajek
 
 OMGANG, PARTICIPATIE, IDENTITEIT, GESCHIKTHEID = SUBDIMENSIONS
@@ -47,11 +47,11 @@ def made(areas: Areas, two: list[Scores]) -> DirectEstimates:
 
 def test_pooled_covariance_by_hand() -> None:
     y = np.array([[1.0, 2.0], [3.0, 6.0], [4.0, 1.0], [8.0, 1.0], [5.0, 5.0]])
-    s = pooled_covariance(y, np.ones(5), np.array([0, 0, 1, 1, 2]), 3)
+    s = components(y, np.ones(5), [np.array([0, 0, 1, 1, 2])])[0]
     # squares (1 + 1) + (4 + 4) = 10, products 2 + 2 = 4, (4 + 4) + 0 = 8; freedom 5 - 3 = 2
     np.testing.assert_allclose(s, [[5, 2], [2, 4]], rtol=1e-14)
     # weights 1 and 3 in one area: mean 2.5, sum w r^2 = 2.25 + 0.75 = 3, freedom 4 - 10 / 4 = 1.5
-    weighted = pooled_covariance(np.array([[1.0], [3.0]]), np.array([1.0, 3.0]), np.zeros(2, dtype=np.int64), 1)
+    weighted = components(np.array([[1.0], [3.0]]), np.array([1.0, 3.0]), [np.zeros(2, dtype=np.int64)])[0]
     assert weighted[0, 0] == pytest.approx(2, rel=1e-14)
 
 
@@ -63,7 +63,7 @@ def test_pooled_covariance_is_unbiased_with_weights_and_missing_answers() -> Non
     for _ in range(400):
         y = 3 * rng.normal(size=(40, 2))[domain] + rng.multivariate_normal([0, 0], true, len(domain), method="cholesky")
         y[rng.uniform(size=y.shape) < 0.2] = np.nan
-        found.append(pooled_covariance(y, rng.lognormal(0, 0.6, len(domain)), domain, 40))
+        found.append(components(y, rng.lognormal(0, 0.6, len(domain)), [domain])[0])
     error = np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
     assert error.max() < 0.02  # the test can see a bias of 5 percent
     assert (abs(np.mean(found, axis=0) - true) < 4 * error).all()  # P(any of three beyond 4 se) < 2e-4
@@ -71,14 +71,14 @@ def test_pooled_covariance_is_unbiased_with_weights_and_missing_answers() -> Non
 
 def test_without_two_respondents_in_one_buurt_nothing_is_pooled() -> None:
     with pytest.raises(DataError, match="cannot be estimated"):
-        pooled_covariance(np.ones((3, 1)), np.ones(3), np.arange(3), 3)
+        components(np.ones((3, 1)), np.ones(3), [np.arange(3)])
 
 
 def test_pairwise_deletion_never_gives_a_negative_variance() -> None:
     # correlations 1, 1 and -1 of pairs answered by different people: no matrix has these
     missing = np.nan
     y = np.array([[1, 1, missing], [2, 2, missing], [missing, 1, 1], [missing, 2, 2], [1, missing, 2], [2, missing, 1]])
-    s = pooled_covariance(y, np.ones(6), np.array([0, 0, 1, 1, 2, 2]), 3)
+    s = components(y, np.ones(6), [np.array([0, 0, 1, 1, 2, 2])])[0]
     assert np.linalg.eigvalsh(s).min() > -1e-12
     assert (np.diag(s) > 0).all()
 
@@ -335,6 +335,93 @@ def test_clusters_and_population_sizes_of_the_design_are_used(areas: Areas, two:
     assert made.loc[OMGANG, "direct_se"] == pytest.approx(np.sqrt(total), rel=1e-10)
 
 
+def clustered(n_areas: int, rho: float, seed: int, codes: pd.Index) -> Scores:
+    """Nine respondents in each area, in households of three whose answers correlate by rho; variance 4."""
+    rng, area = np.random.default_rng(seed), np.repeat(np.arange(n_areas), 9)
+    household = np.arange(len(area)) // 3
+    frame = pd.DataFrame({"area_code": codes[area], "weight": 1.0, "stratum": "all", "cluster": household})
+    frame[list(SUBDIMENSIONS)] = np.nan
+    y = np.sqrt(rho) * rng.normal(size=len(area) // 3)[household] + np.sqrt(1 - rho) * rng.normal(size=len(area))
+    frame[OMGANG] = 5 + rng.normal(size=n_areas)[area] + 2 * y
+    info = DesignInfo(clusters=("cluster",))
+    return Scores(frame, "veiligheidsmonitor", 2022, SUBDIMENSIONS, survey_design=info)
+
+
+def test_clusters_count_in_what_the_model_gets(areas: Areas) -> None:
+    codes = areas.codes[areas.inhabited]
+    scores = [clustered(len(codes), 0.4, seed, codes) for seed in range(60)]
+    sources = [direct(each, areas).sources[0] for each in scores]
+    variance = np.array([source.variance[:, 0, 0].mean() for source in sources])
+    # 4 (1 + 2 rho) / 9: nine answers in threes are worth 5; four standard errors of the mean of 60
+    error = variance.std() / np.sqrt(60)
+    assert error < 0.04
+    assert variance.mean() == pytest.approx(4 * 1.8 / 9, abs=4 * error)
+    for source in sources:
+        assert source.icc is not None
+        np.testing.assert_allclose(source.n_effective[:, 0], 9 / (1 + 2 * source.icc[0, 0]), rtol=1e-12)
+        assert source.within is not None
+        # squares about the mean of an area, over 1 - 1 / n_effective, pool to the variance of a score
+        whole = source.variance[:, 0, 0] * source.n_effective[:, 0]
+        assert source.within[:, 0].mean() == pytest.approx(whole.mean(), rel=1e-10)
+    one = direct(scores[0], areas)
+    assert any("answers within a cluster correlate by" in note for note in one.notes)
+    # and in the numbers of every level
+    table = one.totals("land").query("measure == @OMGANG")
+    rho = sources[0].icc[0, 0]
+    assert table["n_effective"].iloc[0] == pytest.approx(9 * len(codes) / (1 + 2 * rho), rel=1e-12)
+    unclustered = replace(scores[0], survey_design=DesignInfo())
+    plain = direct(unclustered, areas)
+    assert plain.sources[0].n_effective[:, 0].tolist() == pytest.approx([9.0] * len(codes))
+    assert not any("cluster" in note for note in plain.notes)
+
+
+def test_clusters_that_are_areas_cost_nothing_within_them(areas: Areas) -> None:
+    codes = areas.codes[areas.inhabited]
+    scores = clustered(len(codes), 0.4, 1, codes)
+    frame = scores.frame.assign(cluster=pd.factorize(scores.frame["area_code"])[0])
+    made = direct(replace(scores, frame=frame), areas)
+    plain = direct(replace(scores, survey_design=DesignInfo()), areas)
+    np.testing.assert_allclose(made.sources[0].variance, plain.sources[0].variance)
+    assert any("those of independent respondents" in note for note in made.notes)
+
+
+def test_variances_follow_covariates_where_the_data_show_it(areas: Areas) -> None:
+    """24 buurten of six; variance 1 and 4 in halves that a covariate tells apart, of one sub-dimension only."""
+    codes, rng = areas.codes[areas.inhabited], np.random.default_rng(11)
+    area = np.repeat(np.arange(len(codes)), 6)
+    groen = pd.Series(np.arange(len(codes)) % 2, index=codes).reindex(areas.codes).to_numpy(dtype=float)
+    known = replace(areas, frame=areas.frame.assign(groen=groen))  # missing where nobody lives
+    frame = pd.DataFrame({"area_code": codes[area], "weight": 1.0, "stratum": "all"})
+    frame[list(SUBDIMENSIONS)] = np.nan
+    y = rng.normal(size=(len(area), 2))
+    frame[OMGANG], frame[PARTICIPATIE] = 5 + y[:, 0] * np.where(area % 2, 2.0, 1.0), 5 + y[:, 1]
+    scores = Scores(frame, "veiligheidsmonitor", 2022, SUBDIMENSIONS)
+    plain, auto = (
+        direct(scores, known, variances=method, covariates=names).sources[0].variance[:, [0, 1], [0, 1]]
+        for method, names in (("pooled", ()), ("auto", ("groen",)))
+    )
+    odd = np.arange(len(codes)) % 2 == 1
+    ratio = auto[odd, 0].mean() / auto[~odd, 0].mean()
+    # two variances of 5 x 30 degrees of freedom each: the logarithm of their ratio is known to 0.16; four of that
+    freedom = 5 * odd.sum()
+    assert np.log(ratio) == pytest.approx(np.log(4), abs=4 * np.sqrt(4 / freedom))
+    np.testing.assert_allclose(auto.mean(axis=0), plain.mean(axis=0), rtol=1e-12)
+    assert np.ptp(np.log(auto[:, 1])) < 0.5  # nothing to follow: two standard errors of its slope at most
+
+
+def test_covariates_of_variances_must_be_there(areas: Areas, two: list[Scores]) -> None:
+    with pytest.raises(DataError, match="covariates of the variances are absent") as raised:
+        direct(two[0], areas, variances="auto", covariates=["warmte"])
+    assert raised.value.got == "warmte"
+    assert "join the table" in raised.value.hint
+
+
+def test_variances_of_a_source_per_wijk_follow_what_its_buurten_have(areas: Areas, two: list[Scores]) -> None:
+    made = direct(per_wijk(two[0]), areas, variances="auto", covariates=["groen"])
+    assert made.sources[0].level == "wijk"
+    assert (made.sources[0].variance[:, 0, 0] > 0).all()
+
+
 def test_replicate_weights_take_the_place_of_the_linearised_variance(areas: Areas, two: list[Scores]) -> None:
     frame = two[0].frame.reset_index(drop=True)
     made = jackknife(frame["weight"].to_numpy(), SampleDesign.of(pd.factorize(frame["stratum"])[0]))
@@ -511,3 +598,18 @@ def test_means_of_a_level_are_made_once(made: DirectEstimates, monkeypatch: pyte
     pd.testing.assert_frame_equal(more[more["measure"].isin(made.subdimensions)].reset_index(drop=True), first)
     with pytest.raises(TypeError):
         fresh.totals("gemeente")
+
+
+def test_a_variance_that_rests_on_little_is_noted(areas: Areas) -> None:
+    codes = areas.codes[areas.inhabited]
+    two = codes.repeat(2)
+    rows = [(code, 1.0, "all", float(k % 5), np.nan) for k, code in enumerate(two)]
+    scores = scores_of(rows)
+    freedom = len(codes)  # one in each area, of two equal weights
+    assert freedom < ENOUGH
+    error = 100 * np.sqrt(2 / freedom)
+    expected = f"rests on {freedom} degrees of freedom in veiligheidsmonitor: its standard error is {error:.0f}%"
+    assert any(expected in note for note in direct(scores, areas).notes)
+    assert not any("degrees of freedom" in note for note in direct(scores, areas, sd={"veiligheidsmonitor": 2.0}).notes)
+    many = scores_of(rows * 5)
+    assert not any("degrees of freedom" in note for note in direct(many, areas).notes)

@@ -39,6 +39,8 @@ AREAS = replace(
 # all of them hang together: constants of two fields are told by their sum only
 WHOLE = Graph.from_pairs(AREAS.codes, [(AREAS.codes[k], AREAS.codes[k + 1]) for k in range(24)])
 TRAVEL = Graph.from_pairs(AREAS.codes, [(AREAS.codes[k], AREAS.codes[(k + 9) % 25]) for k in range(25)])
+# parts of 10, 8 and 6 areas, and one without neighbours
+SPLIT = Graph.from_pairs(AREAS.codes, [(AREAS.codes[k], AREAS.codes[k + 1]) for k in range(23) if k not in (9, 17)])
 LINK = Link(Normal(0.1, 0.6), LogNormal(0.0, 0.2), PC(0.5, 0.05))
 TERMS = {
     "shared": [BYM2(AREAS.graph()), IID("gemeente")],
@@ -57,6 +59,11 @@ TERMS = {
     "only a theme": [Ridge("many", MANY)],
     "two fields": [BYM2(AREAS.graph()), ICAR(TRAVEL, name="travel")],
     "three intrinsic fields": [Spline("groen"), ICAR(WHOLE), RW1("bouwjaar"), ICAR(TRAVEL, name="travel")],
+    "levels": [BYM2(SPLIT), IID("gemeente")],
+    "levels, matrices apart": [BYM2(SPLIT, shared=False)],
+    "levels of an unscaled ICAR": [ICAR(SPLIT, scaled=False), IID("buurt")],
+    "levels of one of two fields": [ICAR(SPLIT), BYM2(WHOLE)],
+    "no levels": [BYM2(SPLIT, levels=False)],
     "two mixed fields": [BYM2(AREAS.graph()), BYM2(TRAVEL, name="travel", shared=False)],
 }
 
@@ -97,6 +104,9 @@ def by_dense_algebra(arrays: Design, hyper: Hyper, factor: np.ndarray | float = 
                     # null spaces have eigenvalues of 1e-16, the others are above 1e-5
                     inverse = np.linalg.pinv(q, rcond=1e-10, hermitian=True)
                     k += np.kron(sees @ inverse @ sees.T, np.outer(column, column))
+            if effect.levels is not None:
+                sees, c = effect.levels.sees.toarray(), place @ effect.levels.loading(values)
+                k += np.kron(sees @ sees.T, c @ c.T)
             if effect.loose is not None:
                 c, scale = place @ effect.loose(values), np.zeros((n, len(arrays.measures)))
                 if effect.dispersion is not None:
@@ -152,7 +162,8 @@ def test_two_years_are_two_models() -> None:
     # every term has parameters of its own per year: one likelihood is the sum of two, one posterior both of them
     estimates = direct(make_scores(AREAS, SUBDIMENSIONS[:2], 2, np.random.default_rng(1)), AREAS).by_year()
     assert estimates.years == (2022, 2023)
-    model = AreaModel("1 + groen", [BYM2(AREAS.graph()), SAR(TRAVEL)], Normal(5, 4), link=LINK, missing="impute")
+    # of a covariate that is complete: the error of one that was imputed is the same in both years
+    model = AreaModel("1 + bouwjaar", [BYM2(AREAS.graph()), SAR(TRAVEL)], Normal(5, 4), link=LINK)
     both = Marginal.of(design(model, estimates))
     assert both.design.columns[2] == f"{SUBDIMENSIONS[0]} 2023"
     xi = some_xi(both, 8)
@@ -308,26 +319,47 @@ def test_a_precision_that_is_not_positive_definite_is_refused() -> None:
         field([effect], np.zeros((2, 0)), np.zeros(2), 1)
 
 
+def check(marginal: Marginal, seed: int) -> None:
+    """Hold mean, standard deviations, likelihood and gradient against dense algebra and differences."""
+    arrays, n, step = marginal.design, len(marginal.design.areas), 1e-5
+    xi = some_xi(marginal, seed)
+    exact, found = by_dense_algebra(arrays, marginal.scores.hyper(xi)), marginal.at(xi)
+    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-8)
+    np.testing.assert_allclose(found.mean[:n], exact.mean, atol=1e-8)
+    np.testing.assert_allclose(found.sd[:n], exact.sd, rtol=1e-8)
+    np.testing.assert_allclose(found.mean[n:], (arrays.sites @ exact.mean)[n:], atol=1e-8)
+    numeric = [
+        (marginal.log_posterior(xi + step * e) - marginal.log_posterior(xi - step * e)) / (2 * step)
+        for e in np.eye(marginal.scores.size)
+    ]
+    np.testing.assert_allclose(marginal.with_gradient(xi)[1], numeric, atol=1e-6)
+
+
+@pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("terms", ["shared", "apart", "no effect per buurt", "two themes"])
-def test_a_source_that_is_known_per_wijk(terms: str) -> None:
+def test_a_source_that_is_known_per_wijk(terms: str, known: bool) -> None:
     # the second source observes means of the buurten of a wijk, residents as weights
     scores = make_scores(AREAS, SUBDIMENSIONS, 2, np.random.default_rng(1))
     frame = scores[1].frame.assign(area_code="WK" + scores[1].frame["area_code"].str[2:8])
     estimates = direct([scores[0], replace(scores[1], frame=frame, level="wijk")], AREAS)
     model = AreaModel("1 + groen", TERMS[terms], Normal(5, 4), link=LINK, missing="impute")  # type: ignore[arg-type]
     arrays = design(model, estimates)
-    n, k = len(arrays.areas), arrays.sites.shape[0]
-    assert k > n
-    marginal = Marginal.of(arrays)
-    xi = some_xi(marginal, 3)
-    exact, found = by_dense_algebra(arrays, marginal.scores.hyper(xi)), marginal.at(xi)
-    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-8)
-    np.testing.assert_allclose(found.mean[:n], exact.mean, atol=1e-8)
-    np.testing.assert_allclose(found.sd[:n], exact.sd, rtol=1e-8)
-    np.testing.assert_allclose(found.mean[n:], (arrays.sites @ exact.mean)[n:], atol=1e-8)
-    step = 1e-5
-    numeric = [
-        (marginal.log_posterior(xi + step * e) - marginal.log_posterior(xi - step * e)) / (2 * step)
-        for e in np.eye(marginal.scores.size)
-    ]
-    np.testing.assert_allclose(marginal.with_gradient(xi)[1], numeric, atol=1e-6)
+    assert arrays.sites.shape[0] > len(arrays.areas)
+    check(Marginal.of(replace(arrays, known=some_known(len(arrays.areas)) if known else None)), 3)
+
+
+@pytest.mark.parametrize("terms", ["shared", "no effect per buurt"])
+def test_unstructured_effects_of_known_covariance(terms: str) -> None:
+    check(Marginal.of(replace(made_design(TERMS[terms]), known=some_known(len(AREAS.codes)))), 4)
+
+
+def some_known(n: int) -> np.ndarray:
+    """Covariances of rank 4, each of its own size."""
+    rng = np.random.default_rng(5)
+    root = rng.normal(0, 0.3, (n, 4, 4))
+    return root @ root.swapaxes(1, 2)
+
+
+def test_two_unstructured_effects_are_one() -> None:
+    # one with a spread by residents, one without
+    check(Marginal.of(made_design([BYM2(AREAS.graph()), IID("buurt", name="plain")])), 5)

@@ -110,14 +110,16 @@ def test_the_jacobian_is_that_of_differences(n_dims: int, spread: float) -> None
 def test_what_the_hyperparameters_are() -> None:
     scores = NormalScores.of(made_design())
     n_links = int(scores.design.linked.sum())
-    # BYM2: common, 4 z, 4 phi, 6 + 6 correlations; gemeente: common, 4 z, 6 correlations; lambda and tau per link
-    assert scores.size == 21 + 11 + 2 * n_links == len(scores.names)
+    # BYM2: common, 4 z, 4 phi, common gamma, 4 of its z, 6 + 6 correlations;
+    # gemeente: common, 4 z, 6 correlations; lambda and tau per link
+    assert scores.size == 26 + 11 + 2 * n_links == len(scores.names)
     middle = scores.hyper(np.zeros(scores.size))
     np.testing.assert_allclose(
         middle.values["BYM2.sigma"], np.log(2) / (-np.log(0.02) / 0.9)
     )  # medians of exponentials
     np.testing.assert_allclose(middle.values["gemeente.sigma"], np.log(2) / (-np.log(0.03) / 0.8))
     np.testing.assert_allclose(middle.values["BYM2.phi"], stats.beta(2, 3).median())
+    np.testing.assert_allclose(middle.values["BYM2.gamma"], 0.0)
     np.testing.assert_allclose(middle.slope, np.where(scores.design.linked, np.exp(0.1), 1.0))
     np.testing.assert_allclose(middle.values["BYM2.R_u"], np.eye(4)[None], atol=1e-12)
 
@@ -132,3 +134,4 @@ def test_many_at_once() -> None:
             np.testing.assert_array_equal(values[k], alone.values[name])
         np.testing.assert_array_equal(loadings.terms[k], alone.loadings(scores.design).terms)
         np.testing.assert_array_equal(loadings.loose[k], alone.loadings(scores.design).loose)
+        np.testing.assert_array_equal(loadings.scaling[0][k], alone.loadings(scores.design).scaling[0])

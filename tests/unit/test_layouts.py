@@ -258,7 +258,7 @@ def test_workbook_is_ready_to_use(sheets: Any, made: pd.DataFrame) -> None:
     sheet = sheets["Schattingen"]
     assert sheets.sheetnames == ["Toelichting", "Schattingen"]
     assert sheet.freeze_panes == "A2"
-    assert sheet.auto_filter.ref == f"A1:X{len(made) + 1}"
+    assert sheet.auto_filter.ref == f"A1:Y{len(made) + 1}"
     assert sheet.column_dimensions["C"].width > sheet.column_dimensions["D"].width > 8
     # the row below the header is hidden: its cells are empty
     formats = {c.value: sheet.cell(3, c.column).number_format for c in sheet[1]}

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import buurtsae
-from buurtsae.estimates.labels import EXACT, PROTECTING, Rules, basis, in_english
+from buurtsae.estimates.labels import EXACT, EXTRAPOLATED, IMPUTED, PROTECTING, Rules, basis, in_english
 from buurtsae.model.priors import PC
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook, available
@@ -134,9 +134,9 @@ def test_every_reason_has_its_english() -> None:
         }
     )
     rules = Rules(min_respondents=3, min_reliability=0.5, max_width=2.5, min_own_share=0.25)
-    reasons = rules.reasons(rows, {"a"}, np.array([False, True, True, False]))
+    reasons = rules.reasons(rows, {IMPUTED: {"a"}, EXTRAPOLATED: {"b"}}, np.array([False, True, True, False]))
     parts = [text for texts in reasons.values() for text in texts]
-    assert len(parts) == 8
+    assert len(parts) == 9
     assert PROTECTING in parts
     for text in (*parts, EXACT):
         assert in_english(text) != text, f"`labels.REASONS` lacks {text!r}"

@@ -176,9 +176,12 @@ def predictor(found: Built, p: dict[str, np.ndarray]) -> np.ndarray:
     u = p["BYM2.z0"].copy()
     for c in np.flatnonzero(icar.size > 1):
         u[icar.component == c] -= u[icar.component == c].mean(axis=0)
-    eta = np.empty_like(u)
+    eta, residents = np.empty_like(u), np.maximum(areas.population, 200)
+    gamma = p["BYM2.gamma_common"] + 0.5 * p.get("BYM2.gamma_z", np.zeros(1))
+    typical = np.exp(np.log(residents[areas.inhabited]).mean())
     for a in range(len(u)):
         structured, loose = of_u @ u[a], of_v @ p["BYM2.v0"][a]
+        loose = loose * (residents[a] / typical) ** -gamma if areas.inhabited[a] else loose
         eta[a] = arrays.x[a] @ p["beta"] + p["BYM2.sigma"] * (np.sqrt(1 - phi) * loose + np.sqrt(phi) * structured)
         group = sorted(set(gemeente)).index(gemeente[a])
         eta[a] += p["gemeente.sigma"] * (of_gemeente @ p["gemeente.z0"][group])
@@ -208,6 +211,8 @@ def test_the_priors(both: Built, seed: int) -> None:
         expected += stats.expon.logpdf(p[f"{name}.sigma_common"], scale=-upper / np.log(alpha)).sum()
     expected += stats.beta.logpdf(p["BYM2.phi_"], 2, 3).sum()
     expected += sum(stats.norm.logpdf(p[name]).sum() for name in ("BYM2.v0", "gemeente.z0"))
+    expected += stats.norm.logpdf(p["BYM2.gamma_common"], 0, 0.5).sum()
+    expected += stats.norm.logpdf(p.get("BYM2.gamma_z", np.zeros(0))).sum()
     expected += stats.norm.logpdf(p["alpha"], 0.2, 0.75).sum()
     expected += stats.lognorm.logpdf(p["lambda"], 0.25, scale=np.exp(0.1)).sum()
     expected += stats.expon.logpdf(p["tau"], scale=-0.7 / np.log(0.04)).sum() + stats.norm.logpdf(p["w"]).sum()
@@ -390,6 +395,29 @@ def test_one_source_has_no_link(areas: Areas) -> None:
     estimates = direct(make_scores(areas, SUBDIMENSIONS, 1, np.random.default_rng(1)), areas)
     model = nuts.build(design(AreaModel(), estimates))
     assert {v.name for v in model.free_RVs} == {"beta"}
+
+
+def test_levels_of_parts(areas: Areas) -> None:
+    """Of 10 and 14 buurten; the last is alone. The level of an area is r sqrt(phi) sigma R's root times its part's."""
+    codes = list(areas.codes)
+    parts = Graph.from_pairs(codes, [(codes[k], codes[k + 1]) for k in range(23) if k != 9])
+    found = built(areas, SUBDIMENSIONS[:2], [BYM2(parts)])
+    point = found.point(1)
+    p = natural(point)
+    sigma = p["BYM2.sigma_common"] * np.exp(0.25 * p["BYM2.sigma_z"])  # the spread by default
+    root = root_of(p["BYM2.R_below"], p["BYM2.R_square"], 2)
+    level = p["BYM2.level_common"] * sigma * np.sqrt(p["BYM2.phi_"]) * (p["BYM2.l0"] @ root.T)
+    expected = np.vstack([np.repeat(level, [10, 14], axis=0), np.zeros((1, 2))])
+    without = found(point | {"BYM2.l0": np.zeros((2, 2))})
+    np.testing.assert_allclose(found(point)["eta"] - without["eta"], expected, atol=1e-12)
+    # r is lognormal and l normal, which is all that they add to the priors
+    l0, log_r = point["BYM2.l0"], point["BYM2.level_common_log__"]
+    unit = {"BYM2.l0": np.zeros((2, 2)), "BYM2.level_common_log__": np.zeros(1)}
+    change = stats.norm.logpdf(l0).sum() - 4 * stats.norm.logpdf(0)
+    change += (
+        stats.lognorm.logpdf(np.exp(log_r), 0.6, scale=np.exp(-0.7)) - stats.lognorm.logpdf(1, 0.6, scale=np.exp(-0.7))
+    ).sum()
+    assert found(point)["priors"] - found(point | unit)["priors"] == pytest.approx(change, abs=1e-10)
 
 
 def test_two_fields_add_up(areas: Areas) -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from buurtsae.estimates.labels import in_words
-from buurtsae.estimates.position import above, ranks, triple_goal
+from buurtsae.estimates.position import above, between_buurten, ranks, triple_goal
 
 
 def test_ranks_are_those_of_scipy() -> None:
@@ -31,6 +31,50 @@ def test_positions_are_among_what_is_published() -> None:
     found = above(values, np.array([0, 0, 0, 1]), np.tile([2.0, 4.5], (2, 1)), shown, parents)
     np.testing.assert_array_equal(found["rank_upper"], [2, np.nan, 1, 1])  # the second is no number two or one
     np.testing.assert_array_equal(found["p_above_parent"], [np.nan, np.nan, np.nan, 1])
+
+
+def test_equal_draws_are_ranked_by_chance_and_not_by_code() -> None:
+    """Four areas with the same score in 4,000 draws: each is first in a quarter, give or take 0.7% (one sd); five sds.
+
+    Of two at an end of the scale in one draw in ten, neither gains.
+    """
+    rank = ranks(np.full((4000, 4), 10.0))
+    np.testing.assert_array_equal(np.sort(rank, axis=1), np.tile([1, 2, 3, 4], (4000, 1)))
+    for place in (1, 2, 3, 4):
+        np.testing.assert_allclose((rank == place).mean(axis=0), 0.25, atol=0.035)
+    every = np.ones(4, dtype=bool)
+    found = above(np.full((4000, 4), 10.0), np.zeros(4, dtype=int), np.full((4000, 1), 10.0), every, every[:1])
+    assert found["p_above_parent"].tolist() == [0.5] * 4
+    assert (found["rank_lower"].tolist(), found["rank_upper"].tolist()) == ([1] * 4, [4] * 4)
+    some = np.column_stack([np.full(4000, 10.0), np.where(np.arange(4000) % 10, 9.0, 10.0), np.full(4000, 1.0)])
+    first = (ranks(some) == 1).mean(axis=0)
+    np.testing.assert_allclose(first, [0.95, 0.05, 0.0], atol=0.02)  # half of a tenth, sd 0.3%
+    np.testing.assert_array_equal(ranks(some), ranks(some))  # the same draws have the same ranks
+
+
+def test_a_few_residents_do_not_make_the_differences_between_buurten() -> None:
+    """Two of a hundred buurten that differ wildly and hold a thousandth of the residents.
+
+    Their variance is 100, that of the others 0.25. A mean of 800 chi^2 has a standard error of 5%: four of these.
+    """
+    rng = np.random.default_rng(2)
+    values = rng.normal(6, 0.5, size=(400, 100))
+    values[:, :2] = rng.normal(6, 10, size=(400, 2))
+    residents = np.r_[1.0, 1.0, np.full(98, 20.0)]
+    every = np.ones(100, dtype=bool)
+    alike = between_buurten(values, every, np.ones(100))
+    assert alike == pytest.approx(0.98 * 0.25 + 0.02 * 100, rel=0.2)
+    assert between_buurten(values, every, residents) == pytest.approx(0.25 + 100 / 981, rel=0.2)
+    assert between_buurten(values, every & (np.arange(100) > 1), residents) == pytest.approx(0.25, rel=0.05)
+    assert between_buurten(values, np.arange(100) == 5, residents) == 0.0
+
+
+def test_nothing_is_nearly_certain_of_what_was_not_seen() -> None:
+    p = [1.0, 0.9, 0.5, 0.1, 0.0, np.nan]
+    capped = ["waarschijnlijk hoger"] * 2 + ["niet te onderscheiden"] + ["waarschijnlijk lager"] * 2 + [None]
+    assert in_words(p, True).tolist() == capped
+    assert in_words(p, [False, True, True, True, False, True]).tolist() == ["vrijwel zeker hoger", *capped[1:4],
+                                                                           "vrijwel zeker lager", None]  # fmt: skip
 
 
 def test_probabilities_in_words() -> None:

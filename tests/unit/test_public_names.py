@@ -178,6 +178,7 @@ def instances() -> dict[str, Any]:
         "release": est.release,
         "hidden": est.release.estimates,
         "Rules": est.rules,
+        "NonResponse": bs.NonResponse(0.1, 0.4),
         "FayHerriot": bs.FayHerriot(y, one, v),
         "SpatialFayHerriot": bs.SpatialFayHerriot(y, one, v, np.ones((200, 200)) - np.eye(200)),
         "MultivariateFayHerriot": bs.MultivariateFayHerriot(

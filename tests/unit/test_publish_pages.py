@@ -111,6 +111,14 @@ def quality() -> dict[str, Any]:
         },
         "benchmarks": {},
         "residuals": {"participatie": {"BU00010000": -2.5, "BU00010001": 0.0, "BU00010002": 2.0, "BU00010003": None}},
+        "nonresponse": {
+            **{"shift": 0.1, "column": None, "refused": ""},
+            "rows": [
+                {"direction": "lower", "response": "equal", "level": "land", "measure": "participatie", "areas": 1}
+                | {"median": -0.114, "largest": -0.114, "outside": 1.0, "mean_rank_change": None}
+                | {"labels": 0.0, "verdicts": 0.0}
+            ],
+        },
         "sensitivity": [
             {"alternative": "participatie x 2", "measure": "buurtverbondenheid", "areas": 40}
             | {"rank_correlation": 0.97, "mean_rank_change": 0.03, "largest": 0.2, "labels": 0.0}
@@ -360,7 +368,7 @@ def test_quality_refuses_missing_and_unknown_sections(quality: dict[str, Any], t
 def test_all_sections_but_run_and_gate_may_be_empty(quality: dict[str, Any], tmp_path: Path) -> None:
     empty = {k: quality[k] if k in ("run", "gate") else [] for k in SECTIONS}
     write_quality(empty, tmp_path)
-    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 23
+    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 24
 
 
 def test_benchmarks_are_shown_with_what_they_moved(quality: dict[str, Any], tmp_path: Path) -> None:

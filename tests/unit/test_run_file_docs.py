@@ -15,6 +15,7 @@ from buurtsae.engines.eblup import EblupOptions
 from buurtsae.engines.laplace import LaplaceOptions
 from buurtsae.engines.nuts import NutsOptions
 from buurtsae.estimates.evidence.quality import Gate
+from buurtsae.estimates.nonresponse import NonResponse
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.links import PARTICIPATORY, SURVEY
 from buurtsae.runs import runfile
@@ -35,6 +36,7 @@ PARTS: dict[str, Any] = {
     "[benchmark]": runfile.BenchmarkPart,
     "[publish]": runfile.PublishPart,
     "[quality]": Gate,
+    "[sensitivity]": NonResponse,
     "[engine.laplace]": LaplaceOptions,
     "[engine.eblup]": EblupOptions,
     "[engine.nuts]": NutsOptions,

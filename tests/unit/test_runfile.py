@@ -62,7 +62,7 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
     assert [(t.type, getattr(t, "level", None)) for t in spec.model.terms] == [("bym2", None), ("iid", "gemeente")]
     assert (spec.publish.min_residents, spec.publish.min_respondents, spec.publish.min_reliability) == (10, 1, 0.5)
     assert (spec.quality.rhat_max, spec.quality.ess_bulk_min, spec.quality.max_divergences) == (1.01, 400, 0)
-    assert (spec.publish.draws, spec.quality.min_predictive_coverage, spec.engine) == (1000, 0.9, {})
+    assert (spec.publish.draws, spec.quality.false_alarm, spec.engine) == (1000, 0.05, {})
 
 
 def test_the_column_of_area_codes_is_called_after_the_level(tmp_path: Path) -> None:

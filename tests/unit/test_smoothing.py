@@ -7,8 +7,9 @@ import pytest
 from scipy.special import digamma
 
 from buurtsae.errors import DataError
+from buurtsae.survey.components import components, gram, n_effective, shrunk
 from buurtsae.survey.sampling import SampleDesign
-from buurtsae.survey.smoothing import MIN_FREEDOM, gram, gvf, pooled_covariance, rescaled, shrunk, within_variance
+from buurtsae.survey.smoothing import MIN_AREAS, MIN_FREEDOM, gvf, rescaled, variance_function, varied, within_variance
 from buurtsae.survey.variance import covariance, hajek
 
 
@@ -19,13 +20,18 @@ def sample(rng: np.random.Generator, n: np.ndarray, s: np.ndarray) -> tuple[np.n
     return y, rng.lognormal(0, 0.5, len(domain)), domain
 
 
+def effective(w: np.ndarray, domain: np.ndarray) -> np.ndarray:
+    """Effective numbers of respondents, without clusters."""
+    return n_effective(w[:, None], domain, int(domain.max()) + 1, [], np.zeros((0, 1)))
+
+
 def test_the_pooled_covariance_is_unbiased_with_weights_and_missing_scores() -> None:
     rng, s = np.random.default_rng(1), np.array([[2.0, 0.9], [0.9, 1.5]])
     found = []
     for _ in range(200):
         y, w, domain = sample(rng, rng.integers(1, 6, 60), s)
         y[rng.uniform(size=y.shape) < 0.2] = np.nan
-        found.append(pooled_covariance(y, w, domain, 60))
+        found.append(components(y, w, [domain])[0])
     error = np.std(found, axis=0) / np.sqrt(len(found))
     assert (error < 0.03).all()
     assert (abs(np.mean(found, axis=0) - s) < 4 * error).all()
@@ -35,7 +41,7 @@ def test_within_variances_by_hand() -> None:
     # scores 4 and 8 with shares 1/4 and 3/4: mean 7, sum p r^2 = 9/4 + 3/4 = 3, 1 - sum p^2 = 3/8; n_eff = 8/5
     y, w, domain = np.array([[4.0], [8.0], [5.0]]), np.array([1.0, 3.0, 2.0]), np.array([0, 0, 1])
     mean, share, residual = hajek(y, w, domain, 2)
-    variance, freedom = within_variance(share, residual, domain, 2)
+    variance, freedom = within_variance(share, residual, domain, effective(w, domain))
     assert mean[:, 0].tolist() == [7, 5]
     assert variance[:, 0] == pytest.approx([8, 0])
     assert freedom[:, 0] == pytest.approx([0.6, 0])  # one respondent says nothing about a variance
@@ -47,7 +53,7 @@ def test_within_variances_are_unbiased() -> None:
     for _ in range(300):
         y, w, domain = sample(rng, np.full(40, 4), np.array([[2.0]]))
         _, share, residual = hajek(y, w, domain, 40)
-        found.append(within_variance(share, residual, domain, 40)[0].mean())
+        found.append(within_variance(share, residual, domain, effective(w, domain))[0].mean())
     error = np.std(found) / np.sqrt(len(found))
     assert error < 0.02
     assert np.mean(found) == pytest.approx(2.0, abs=4 * error)
@@ -136,15 +142,57 @@ def test_nothing_to_learn_from_is_refused(n: np.ndarray) -> None:
         gvf(np.zeros(4), n)
 
 
-def test_one_respondent_everywhere_is_refused() -> None:
-    with pytest.raises(DataError, match="the variance within areas cannot be estimated") as raised:
-        pooled_covariance(np.arange(6.0).reshape(3, 2), np.ones(3), np.arange(3), 3)
-    assert "`sd`" in raised.value.hint
-
-
 def test_shrinking_leaves_variances_and_makes_the_rest_definite() -> None:
     s = np.array([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0], [0.0, 0.0, 1.0]])  # the first two agree exactly
     found = shrunk(s)
     np.testing.assert_array_equal(np.diag(found), np.diag(s))
     sd = np.sqrt(np.diag(s))
     assert np.linalg.eigvalsh(found / np.outer(sd, sd))[0] == pytest.approx(0.01)
+
+
+def areas_with_variances(rng: np.random.Generator, slope: float, n: int = 400) -> tuple[np.ndarray, ...]:
+    """Variances exp(slope z_1) chi^2_f / f of 1 to 3 degrees of freedom, and three covariates."""
+    z, freedom = rng.normal(size=(n, 3)), rng.integers(1, 4, n).astype(float)
+    return 2.0 * np.exp(slope * z[:, 0]) * rng.chisquare(freedom) / freedom, freedom, z
+
+
+def test_a_variance_function_follows_covariates_at_two_to_four_respondents() -> None:
+    rng, found = np.random.default_rng(6), []
+    for _ in range(60):
+        within, freedom, z = areas_with_variances(rng, 0.5)
+        found.append(np.polyfit(z[:, 0], np.log(variance_function(within, freedom, z)), 1)[0])
+    error = np.std(found) / np.sqrt(60)
+    assert error < 0.015
+    # var b = 2 / sum f = 2 / 800, F about (0.25 / (2 / 800)) / 3 = 33: shrunk by a thirtieth
+    assert np.mean(found) == pytest.approx(0.5 * (1 - 1 / 33), abs=4 * error)
+
+
+def test_a_variance_function_of_equal_variances_is_mostly_flat() -> None:
+    rng, square = np.random.default_rng(7), []
+    for _ in range(100):
+        square.append((np.log(variance_function(*areas_with_variances(rng, 0.0))) ** 2).mean())
+    # F is below 1 in some six of ten; without shrinking the mean square would be P var b = 3 x 2 / 800
+    assert np.mean(np.array(square) == 0) > 0.4
+    assert np.mean(square) < 0.5 * 3 * 2 / 800
+
+
+def test_a_variance_function_needs_areas_and_covariates_that_differ() -> None:
+    within, freedom, z = areas_with_variances(np.random.default_rng(8), 1.0)
+    assert np.ptp(variance_function(within, freedom, z)) > 1
+    few = slice(3 * MIN_AREAS - 1)
+    assert (variance_function(within[few], freedom[few], z[few]) == 1).all()
+    assert (variance_function(within, freedom, np.ones_like(z)) == 1).all()
+    assert (variance_function(within, freedom, z[:, :0]) == 1).all()
+    assert (variance_function(within, np.zeros_like(freedom), z) == 1).all()  # no two respondents anywhere
+
+
+def test_variances_that_follow_covariates_keep_their_mean_and_the_correlations() -> None:
+    within, freedom, z = areas_with_variances(np.random.default_rng(9), 0.5)
+    pooled = np.array([[2.0, 0.8], [0.8, 1.0]]) / (freedom + 1)[:, None, None]
+    both, weight = np.column_stack([within, np.ones(400)]), np.column_stack([freedom, freedom])
+    found = varied(pooled, both, weight, weight, z)
+    unit = found * (freedom + 1)[:, None, None]
+    assert np.average(unit[:, 0, 0], weights=freedom) == pytest.approx(2.0, rel=1e-12)
+    np.testing.assert_allclose(unit[:, 1, 1], 1.0)  # the second has no spread to follow
+    correlation = found[:, 0, 1] / np.sqrt(found[:, 0, 0] * found[:, 1, 1])
+    np.testing.assert_allclose(correlation, 0.8 / np.sqrt(2), rtol=1e-12)

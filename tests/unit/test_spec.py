@@ -36,8 +36,8 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + tau[s] w[s,a] + e   direct estimate of source s",
         "  e ~ N(0, V[s,a]), w ~ N(0, 1); V times exp(h), h ~ N(-kappa^2/2, kappa^2), "
         "with the variance within the area ~ chi^2",
-        "  eta[a,d] = x[a]' beta[d] + BYM2.sigma[d] (sqrt(1 - BYM2.phi[d]) v[a,d] + sqrt(BYM2.phi[d]) u[a,d])"
-        " + gemeente.sigma[d] g[gemeente(a),d]   score of the residents",
+        "  eta[a,d] = x[a]' beta[d] + BYM2.sigma[d] (sqrt(1 - BYM2.phi[d]) (N[a]/N0)^-BYM2.gamma[d] v[a,d] "
+        "+ sqrt(BYM2.phi[d]) u[a,d]) + gemeente.sigma[d] g[gemeente(a),d]   score of the residents",
         "  Outcome: normal, on the scale of the data",
         "  x: 1 + stedelijkheid; numeric covariates per standard deviation",
         "Terms",
@@ -49,6 +49,7 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         "  beta             Normal(0, sd 0.5) per standard deviation",
         "  BYM2.sigma       PC: P(> 0.9) = 0.02 for the common one; per sub-dimension times LogNormal(0, sd 0.3)",
         "  BYM2.phi         Beta(1, 3)",
+        "  BYM2.gamma       Normal(0, sd 0.5) for the common one; per sub-dimension plus Normal(0, sd 0.5)",
         "  BYM2.R           LKJ(4)",
         "  gemeente.sigma   PC: P(> 0.8) = 0.03 for the common one; per sub-dimension times LogNormal(0, sd 0.2)",
         "  gemeente.R       LKJ(5)",

@@ -214,7 +214,9 @@ def test_reliability(est: Estimates) -> None:
     draws = drawn(est)
     for measure in est.measures:
         shown = draws[measure, "buurt"].drop(columns=list(HIDDEN))
-        between = shown.var(axis=1, ddof=0).mean()  # posterior mean of the variance over the buurten that are published
+        share = est.areas.residents("buurt")[shown.columns]
+        share /= share.sum()  # of the buurten that are published
+        between = (shown.sub(shown @ share, axis=0) ** 2 @ share).mean()
         for level in est.areas.levels:
             expected = np.maximum(1 - draws[measure, level].var(ddof=1) / between, 0)
             found = rows(est, measure, level)["reliability"]

@@ -119,6 +119,7 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
         covariates=tuple(c for c in model.covariates if all(c.name not in term.theme for term in model.terms)),
         missing=model.missing,
         outcome=model.outcome,
+        estimand=model.estimand,
     )
     return plain, replace(direct, sources=tuple(kept), scores=tuple(scores), notes=(*direct.notes, *notes))
 
@@ -157,6 +158,7 @@ def supports(design: Design) -> list[str]:
         *(["several sources of one sub-dimension"] if design.linked.any() else []),
         *([f"counts: outcome {type(design.model.outcome).__name__}"] if design.size is not None else []),
         *(["modelled variances"] if design.model.variances is not None else []),
+        *(['estimand = "realised"'] if design.model.estimand == "realised" else []),
         *(["reference sources that are known per wijk only"] if design.sites.shape[0] > len(design.areas) else []),
     ]
 

@@ -106,9 +106,8 @@ class Hyper:
             for effect in design.effects
         ]
         pairs = list(zip(design.effects, of_effect, strict=True))
-        fields = [(term, value) for term, value in pairs if term.structure is not None]
-        terms = [_by_column(term.loading(value)) for term, value in fields if not term.dense]
-        groups = [_by_column(term.loading(value)) for term, value in fields if term.dense]
+        terms = [_by_column(layer.loading(value)) for term, value in pairs for layer in term.layers]
+        groups = [_by_column(term.loading(value)) for term, value in pairs if term.dense]
         loose = [_by_column(term.loose(value)) for term, value in pairs if term.loose is not None]
         w = self.slope.shape[-1]
 

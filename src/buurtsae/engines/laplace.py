@@ -9,8 +9,9 @@ With xi the hyperparameters as normal scores (`hyper`), p(xi | y) is known up to
    as many as its weight may be expected to need.
 
 The Pareto k-hat of the weights is the engine's certificate: it says whether the draws represent p(xi | y). Nothing else
-is approximate, but where sampling variances are modelled: these are at their mode (`variances`); and for counts, whose
-likelihood is Laplace's (`counts`). The same seed gives the same draws on one thread and on several.
+is approximate, but where sampling variances are modelled: these are at their mode (`variances`); and for counts and
+heavy tails, whose likelihood is Laplace's (`counts`, `tails`). The same seed gives the same draws on one thread and on
+several.
 
 References
 ----------
@@ -31,6 +32,7 @@ from buurtsae.engines.integration import Integration, Map, Progress, Share, inte
 from buurtsae.engines.labels import Draw4, Whole, in_chains, labelled
 from buurtsae.engines.marginal import Marginal, Posterior
 from buurtsae.engines.resampling import balanced, cube
+from buurtsae.engines.tails import Tailed
 from buurtsae.engines.variances import Varying
 from buurtsae.model.design import Design
 from buurtsae.sparse import Floats
@@ -64,7 +66,17 @@ Options = LaplaceOptions
 
 def supports(design: Design) -> list[str]:
     """Return the parts of a design that this engine cannot fit, by name."""
-    return [f"the horseshoe of {effect.name}" for effect in design.effects if effect.local is not None]
+    tails = sum(effect.tail is not None for effect in design.effects)
+    beside = {
+        "heavy tails of two terms": tails > 1,
+        "heavy tails of counts": design.size is not None,
+        "heavy tails beside modelled variances": design.model.variances is not None,
+        "heavy tails in several years": design.periods > 1,
+        "heavy tails beside a theme of covariates": any(effect.dense for effect in design.effects),
+        "heavy tails with a source per group of areas": design.grouped,
+    }
+    horseshoes = [f"the horseshoe of {effect.name}" for effect in design.effects if effect.local is not None]
+    return horseshoes + [part for part, there in beside.items() if tails and there]
 
 
 def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -> Draws:
@@ -84,6 +96,8 @@ def _marginal(design: Design) -> Marginal:
     """Return the model with the field integrated out: exactly, or by Laplace's approximation."""
     if design.size is not None:
         return Counting.of(design)
+    if any(effect.tail is not None for effect in design.effects):
+        return Tailed.of(design)
     return (Marginal if design.model.variances is None else Varying).of(design)
 
 
@@ -132,6 +146,8 @@ class Early:
         if (lack := count - len(scores)) > 0:
             more = self._drawn(self.marginal.posterior(xi), [self.seed, 4, k], lack)
             scores, border = np.concatenate([scores, more[0][1:]]), np.concatenate([border, more[1][1:]])
+        if not self.marginal.symmetric:
+            return scores[:count], border[:count], factor
         scores, border = (balanced(v[0], v[1:count] - v[0]) for v in (scores, border))
         return scores, border, factor
 

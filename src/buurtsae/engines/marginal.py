@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,6 +26,13 @@ from buurtsae.model.design import Design
 from buurtsae.sparse import Floats, Ints
 
 
+class Drawable(Protocol):
+    """What scores and border are drawn from."""
+
+    def draw(self, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+        """Return the mean, then n draws, of scores and border."""
+
+
 @dataclass(frozen=True)
 class Posterior:
     """What the data say at one value of the hyperparameters.
@@ -33,14 +41,14 @@ class Posterior:
     ----------
     log_density : float
         log p(xi | y) up to a constant.
-    given : Conditional
+    given : Drawable
         The field given xi.
     factor : ndarray, shape (S, K, D), optional
         Posterior means of the factors of the sampling variances, where they are modelled.
     """
 
     log_density: float
-    given: Conditional
+    given: Drawable
     factor: Floats | None = None
 
 
@@ -62,6 +70,7 @@ class Marginal:
 
     exact_gradient = True
     counts = False
+    symmetric = True  # given hyperparameters: draws may be mirrored in the mean
 
     @classmethod
     def of(cls, design: Design) -> Marginal:
@@ -108,7 +117,7 @@ class Marginal:
 
     def at(self, xi: Floats) -> Conditional:
         """Return the posterior of the field given xi."""
-        return self.posterior(xi).given
+        return self.conditional(self.scores.hyper(xi))
 
     def posterior(self, xi: Floats) -> Posterior:
         """Return log p(xi | y) and what follows from xi."""
@@ -138,8 +147,7 @@ class Marginal:
 
 def structures(design: Design) -> list[tuple[Structure, sp.csr_array]]:
     """Return the structures of the effects with what sites see, but for themes, which are in the border."""
-    laid = [effect for effect in design.effects if not effect.dense]
-    return [(e.structure, sp.csr_array(design.sites @ e.sees)) for e in laid if e.structure is not None]
+    return [(f.structure, sp.csr_array(design.sites @ f.sees)) for e in design.effects for f in e.layers]
 
 
 def loose(design: Design) -> Loose:

@@ -226,9 +226,15 @@ def _effect(effect: Effect, design: Design, pm: Any, pt: Any) -> Any:
             if effect.local is not None:
                 x = x * effect.local(f"{effect.name}.local{t}", (effect.structure.nodes, d), values)
             total = _seen(effect.sees, pt.dot(x, effect.loading(values).T), pt)
+        if (levels := effect.levels) is not None:
+            x = pm.Normal(f"{effect.name}.l{t}", shape=(levels.structure.nodes, d))
+            total = total + pt.dot(levels.sees.toarray(), pt.dot(x, levels.loading(values).T))
         if effect.loose is not None:
             v = pm.Normal(f"{effect.name}.v{t}", shape=(len(design.areas), d))
             loose = pt.dot(v, effect.loose(values).T)
+            if effect.tail is not None:
+                half = 0.5 / effect.tail(values)[0]
+                loose = loose / pt.sqrt(pm.Gamma(f"{effect.name}.g{t}", half, half, shape=len(design.areas)))[:, None]
             if effect.dispersion is not None:
                 assert effect.scaling is not None
                 loose = loose * pt.exp(pt.dot(effect.dispersion, pt.stack(effect.scaling(values))))

@@ -88,7 +88,7 @@ class Uncertain:
         return Expansion(
             value=-at.value,
             first=at.u + np.einsum("skde,ske->skd", gain, at.f_h),
-            second=_semidefinite(at.p - gain @ at.f_qh.swapaxes(-1, -2), at.p),
+            second=semidefinite(at.p - gain @ at.f_qh.swapaxes(-1, -2), at.p),
             inner=-np.einsum("skde,ske->skd", inverse, at.f_h),
             response=-inverse @ at.f_qh.swapaxes(-1, -2),
             spread=np.einsum("skdd->skd", inverse),
@@ -177,7 +177,7 @@ def _inverse(f_hh: Floats) -> tuple[Floats, float]:
     return (vectors / values[..., None, :]) @ vectors.swapaxes(-1, -2), float(np.log(values).sum())
 
 
-def _semidefinite(p: Floats, whole: Floats) -> Floats:
+def semidefinite(p: Floats, whole: Floats) -> Floats:
     """The information p without its negative part; at least FLOOR of the whole."""
     values, vectors = np.linalg.eigh(p)
     if values.min() >= 0:

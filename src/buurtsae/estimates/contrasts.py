@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.errors import DataError, Problems, shown
-from buurtsae.estimates.labels import in_words
+from buurtsae.estimates.labels import in_words, unseen
 from buurtsae.estimates.position import ranks
 from buurtsae.estimates.summary import Estimates
 from buurtsae.scale import SCORE
@@ -139,7 +139,9 @@ def contrast(
     probability = float((x > y).mean() + 0.5 * (x == y).mean())
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = x / y
-    return Contrast(_three(x - y), _three(ratio), probability, str(in_words(probability)), est.concept.scale.digits)
+    doubt = _unseen(est, first, measure) or _unseen(against or est, second, other or measure)
+    verdict = str(in_words(probability, doubt))
+    return Contrast(_three(x - y), _three(ratio), probability, verdict, est.concept.scale.digits)
 
 
 def ranking(est: Estimates, measure: str, codes: Iterable[str]) -> pd.DataFrame:
@@ -178,6 +180,14 @@ def ranking(est: Estimates, measure: str, codes: Iterable[str]) -> pd.DataFrame:
         index=pd.Index(chosen, name="area_code"),
     )
     return table.sort_values("expected_rank", kind="stable")
+
+
+def _unseen(est: Estimates, area: Group, measure: str) -> bool:
+    """Whether nobody was seen in any of the areas, and the model is unsure about the covariates of all."""
+    rows = est.table[
+        (est.table["measure"] == measure) & est.table["area_code"].isin([area] if isinstance(area, str) else list(area))
+    ]
+    return bool(unseen(rows).all())
 
 
 def _three(values: Floats) -> tuple[float, float, float]:

@@ -8,6 +8,7 @@ posterior standard deviation is below sqrt(1 - min_reliability) of the standard 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from buurtsae.notes import SWAPPED
 from buurtsae.ranges import Count, Share, check_ranges
 from buurtsae.scale import SCORE, Scale
+from buurtsae.schemas import BASES
 
 EXACT = "gelijk aan een gepubliceerd cijfer dat als exact is opgegeven"  # an interval of width 0 is said, not earned
 
@@ -30,18 +32,20 @@ VERDICTS = (  # lower ends: of a 95% interval without 0, and of odds of four to 
     (0.0, "vrijwel zeker lager"),
 )
 PROTECTING = "anders is een ander gebied terug te rekenen"
+IMPUTED = "een kenmerk van het gebied is geschat"
+EXTRAPOLATED = "extrapolatie: een kenmerk ligt buiten dat van gebieden met respondenten"
 REASONS = {  # every part of a reason, and its English
     "geen eigen respondenten: schatting uit het model": "no respondents of its own: estimated by the model",
     "minder dan {} respondenten": "fewer than {} respondents",
     "betrouwbaarheid onder {}": "reliability below {}",
     "interval breder dan {}": "interval wider than {}",
     "eigen data wegen minder dan {}": "own data weigh less than {}",
-    "een kenmerk van het gebied is geschat": "a characteristic of the area was imputed",
+    IMPUTED: "a characteristic of the area was imputed",
+    EXTRAPOLATED: "extrapolation: a characteristic lies outside those of areas with respondents",
     "minder dan {} inwoners": "fewer than {} residents",
     PROTECTING: "otherwise another area could be computed",
     EXACT: "equal to a published figure that was given as exact",
 }
-BASES = ("eigen_respondenten", "gemengd", "vooral_model")
 WIDEST = 10.0  # tenths of the scale
 MOST, SOME = 0.5, 0.2  # of an estimate from own data: at least this for the first two of `BASES`
 
@@ -97,12 +101,17 @@ class Rules:
         check_ranges(self, "rule")
 
     def reasons(
-        self, table: pd.DataFrame, imputed: set[str], shown: NDArray[np.bool_], scale: Scale = SCORE
+        self,
+        table: pd.DataFrame,
+        unsure: Mapping[str, Collection[str]],
+        shown: NDArray[np.bool_],
+        scale: Scale = SCORE,
     ) -> dict[str, dict[str, pd.Series]]:
         """Return which rows have which reason, per label; the last label that applies is given.
 
-        `imputed` are areas of which a covariate is estimated; `shown`, shape (rows,), says which rows may be published:
-        not those with few residents, nor those that would give these away; widths count in tenths of the scale.
+        `unsure` are areas about whose covariates the model is unsure, by reason: `IMPUTED`, `EXTRAPOLATED`; `shown`,
+        shape (rows,), says which rows may be published: not those with few residents, nor those that would give these
+        away; widths count in tenths of the scale.
         """
         respondents, few = table["n_respondents"], table["n_respondents"] < self.min_respondents
         small = table["population"] < self.min_residents
@@ -116,33 +125,52 @@ class Rules:
                 f"betrouwbaarheid onder {_dutch(self.min_reliability)}": unreliable & ~few,
                 f"interval breder dan {_dutch(points)}": wide & ~few,
                 f"eigen data wegen minder dan {_dutch(self.min_own_share)}": light & ~few,
-                "een kenmerk van het gebied is geschat": table["area_code"].isin(imputed),
+                **{reason: table["area_code"].isin(list(codes)) for reason, codes in unsure.items()},
             },
             "niet_publiceren": {f"minder dan {self.min_residents} inwoners": small, PROTECTING: ~shown & ~small},
         }
 
     def apply(
-        self, table: pd.DataFrame, imputed: set[str], shown: NDArray[np.bool_], scale: Scale = SCORE
+        self,
+        table: pd.DataFrame,
+        unsure: Mapping[str, Collection[str]],
+        shown: NDArray[np.bool_],
+        scale: Scale = SCORE,
     ) -> pd.DataFrame:
-        """Return the table with the columns `label` and `reason`; parameters as of `reasons`."""
+        """Return the table with the columns `label`, `basis` and `reason`; parameters as of `reasons`."""
         label, reason = pd.Series("betrouwbaar", index=table.index), pd.Series(None, index=table.index, dtype=object)
-        for name, texts in self.reasons(table, imputed, shown, scale).items():
+        for name, texts in self.reasons(table, unsure, shown, scale).items():
             joined = pd.Series("", index=table.index)
             for text, holds in texts.items():
                 joined = joined.where(~holds, joined + "; " + text)
             hit = joined != ""
             label[hit], reason[hit] = name, joined[hit].str.removeprefix("; ")
         exact = (label == "betrouwbaar") & (table["sd"] < 1e-9)  # the rounding of draws that meet a figure
-        return table.assign(label=label, reason=reason.mask(exact, EXACT))
+        return table.assign(label=label, basis=basis(table), reason=reason.mask(exact, EXACT))
 
 
-def in_words(probability: ArrayLike) -> NDArray[Any]:
-    """Return in Dutch, in five classes, what a probability of being higher says; None where it is missing."""
+def in_words(probability: ArrayLike, unseen: ArrayLike = False) -> NDArray[Any]:
+    """Return in Dutch, in five classes, what a probability of being higher says; None where it is missing.
+
+    Of what is `unseen` nothing is nearly certain: the probability is as good as the model is far from its data.
+    """
     p = np.asarray(probability, dtype=float)
+    p = np.where(unseen, np.clip(p, VERDICTS[-2][0], np.nextafter(VERDICTS[0][0], 0)), p)
     words = np.full(p.shape, None, dtype=object)
     for least, text in reversed(VERDICTS):
         words[p >= least] = text
     return words
+
+
+def unseen(table: pd.DataFrame) -> pd.Series:
+    """Return which rows are about areas where nobody answered and of which a covariate is imputed or extrapolated."""
+    reason, nobody = table["reason"].fillna(""), table["n_respondents"].fillna(1) == 0
+    return nobody & (reason.str.contains(IMPUTED, regex=False) | reason.str.contains(EXTRAPOLATED, regex=False))
+
+
+def verdicts(table: pd.DataFrame) -> NDArray[Any]:
+    """Return `p_above_parent` of the rows of a table in words."""
+    return in_words(table["p_above_parent"], unseen(table))
 
 
 def in_english(reason: str) -> str:

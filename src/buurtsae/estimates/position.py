@@ -65,9 +65,16 @@ def triple_goal(values: Floats) -> Floats:
     return np.asarray(np.quantile(few, (2 * place - 1) / (2 * k)))
 
 
-def between_buurten(values: Floats, shown: NDArray[np.bool_]) -> float:
-    """Return the posterior mean of the variance over the buurten that are shown, from draws (S, K); 0 below two."""
-    return float(values[:, shown].var(axis=1).mean()) if shown.sum() > 1 else 0.0
+def between_buurten(values: Floats, shown: NDArray[np.bool_], residents: Floats) -> float:
+    """Return the posterior mean of the variance over the buurten that are shown, from draws (S, K); 0 below two.
+
+    Weighted by residents (K,): where small buurten differ most, a few of them would make all others look reliable.
+    """
+    if shown.sum() < 2:
+        return 0.0
+    values, weights = values[:, shown], residents[shown] / residents[shown].sum()
+    deviation = values - (values @ weights)[:, None]
+    return float((deviation**2 @ weights).mean())
 
 
 def reliability(variance: Floats, between: ArrayLike) -> Floats:

@@ -2,10 +2,11 @@ r"""Estimates: summaries of joint draws, for every level and measure, from one a
 
 A measure is m_a = sum_d A_md eta_ad (the concept's weights); an area G above buurt is the mean of its buurten weighted
 by residents, m_G = sum_{a in G} N_a m_a / N_G: both per draw, so that all figures agree. Reliability is
-1 - Var(m_G | y) / E[ variance of m over the buurten | y ], not below 0, at every level. Rank 1 is the highest score in
-the parent. All of this is of draws as they are; estimates and intervals are brought to the scale afterwards
-(`Scale.shown`), so that no mean is biased near an end. What is compared with other areas, the variance between buurten,
-ranks and triple-goal estimates, is compared with published ones only (`release`): hidden ones would show.
+1 - Var(m_G | y) / E[ variance of m over buurten, weighted by residents | y ], not below 0, at every level. Rank 1 is
+the highest score in the parent. All of this is of draws as they are; estimates and intervals are brought to the scale
+afterwards (`Scale.shown`), so that no mean is biased near an end. What is compared with other areas, the variance
+between buurten, ranks and triple-goal estimates, is compared with published ones only (`release`): hidden ones would
+show.
 
 References
 ----------
@@ -32,7 +33,7 @@ from buurtsae.errors import DataError, ModelError, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Benchmarked
 from buurtsae.estimates.benchmark.targets import KEY
 from buurtsae.estimates.disclosure.release import Release, direct_decimals
-from buurtsae.estimates.labels import Rules, in_words
+from buurtsae.estimates.labels import EXTRAPOLATED, IMPUTED, Rules, verdicts
 from buurtsae.estimates.measured import measured
 from buurtsae.estimates.own_data import OwnData
 from buurtsae.estimates.position import above, between_buurten, reliability, triple_goal
@@ -169,9 +170,8 @@ class Estimates:
         joined = pd.concat(parts, ignore_index=True)
         if self.benchmarked is not None:
             joined = joined.merge(self.benchmarked.shift[[*KEY, "shift"]], on=KEY, how="left", validate="one_to_one")
-        table = self.table[[*KEY, "year", "label", "p_above_parent"]]
+        table = self.table[[*KEY, "year", "label"]].assign(verdict=verdicts(self.table))
         joined = table.merge(joined, on=KEY, how="left", validate="one_to_one")
-        joined["verdict"] = in_words(joined.pop("p_above_parent"))
         hidden = joined.pop("label") == "niet_publiceren"
         figures = [column for column in ("constrained", "verdict", "shift") if column in joined]
         joined.loc[hidden, figures] = None
@@ -312,13 +312,15 @@ def estimate(
 def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Release) -> pd.DataFrame:
     """Return the table of the contract, but for year, run and benchmark, of draws that come from a fit."""
     own_data, areas = OwnData.of(fit, concept), fit.areas
+    residents = areas.residents(areas.base)
     parents = {level: areas.parents(areas.parent(level), level) for level in areas.levels[:-1]}
     parts = []
     groups, models = itertools.tee(_by_measure(fit, concept, draws))
     if draws is not fit.draws:
         models = _by_measure(fit, concept, fit.draws)
     for (measure, group), (_, model) in zip(groups, models, strict=True):
-        between = between_buurten(group[areas.base][1], release.shown(areas.base, group[areas.base][0]))
+        labels, values = group[areas.base]
+        between = between_buurten(values, release.shown(areas.base, labels), residents.loc[labels].to_numpy())
         for level, (labels, values) in group.items():
             part = _summary(values, concept.scale)
             # what the model makes of the area's own data, which benchmarks do not change
@@ -334,12 +336,25 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
     direct = pd.concat([fit.direct.totals(level, concept).assign(level=level) for level in areas.levels])
     table = table.merge(direct, on=KEY, how="left", validate="one_to_one")
     table = _describe(table[~release.partly(table)], fit)
-    table = rules.apply(table, set().union(*fit.design.imputed.values()), release.open(table), concept.scale)
+    table = rules.apply(table, unsure(fit), release.open(table), concept.scale)
     if not fit.direct.counted:
         known, counts = table["n_respondents"] == 0, ["n_respondents", "n_effective"]
         table = table.assign(**{count: table[count].astype("Float64").where(known) for count in counts})
     order = {name: place for names in (areas.levels, concept.measures) for place, name in enumerate(names)}
     return table.sort_values(KEY, key=lambda c: c if c.name == "area_code" else c.map(order), ignore_index=True)
+
+
+def unsure(fit: Fit) -> dict[str, set[str]]:
+    """Return areas about whose covariates the model is unsure, by reason, with levels above of which that is all."""
+    design, areas = fit.design, fit.areas
+    named = {IMPUTED: design.imputed, EXTRAPOLATED: design.extrapolated}
+    found = {reason: set[str]().union(*codes.values()) for reason, codes in named.items()}
+    for codes in found.values():
+        inside = pd.Series(areas.codes.isin(list(codes)), index=areas.codes)[areas.inhabited]
+        for level in areas.levels[1:]:
+            whole = inside.groupby(areas.parents(level)[areas.inhabited]).all()
+            codes |= set(whole.index[whole])
+    return found
 
 
 def _applicable(rules: Rules, fit: Fit) -> Rules:

@@ -26,6 +26,7 @@ from buurtsae.model.links import Link
 from buurtsae.model.matrix import check_columns, covariates
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.plausible import far, figures
+from buurtsae.model.realised import check_realised, correction, deviation
 from buurtsae.model.smooth import smoothed
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms.base import Effect, Term
@@ -34,6 +35,17 @@ from buurtsae.sparse import Floats
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates
+
+_OPEN = Note(
+    "its level is that of the model, with the prior's uncertainty",
+    "het niveau komt daar van het model, met de onzekerheid van de prior",
+)
+_PINNED = Note(
+    "its level is taken to be the mean of all others, as if that were known: intervals are too narrow there; set "
+    "`levels` to true, or bridge it",
+    "als niveau geldt daar het gemiddelde van alle andere, alsof dat bekend is: intervallen zijn er te smal; zet "
+    "`levels` op true, of leg een brug",
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -135,13 +147,16 @@ class Design:
         """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
         graphs = [note for term in self.model.terms if term.neighbours for note in term.neighbours.notes]
         used = [note for covariate in self.covariates for note in covariate.notes]
-        return [*self.strange, *used, *outside(self.extrapolated), *dict.fromkeys(graphs), *self._silent()]
+        tails = [_TAILS] if any(effect.tail is not None for effect in self.effects) else []
+        used += [*outside(self.extrapolated), *tails]
+        return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
 
     def _silent(self) -> list[Note]:
         """Connected parts of the graph in which a sub-dimension has no direct estimate at all."""
         notes, seen = list[Note](), self.sites.T @ self.observed.any(axis=0) > 0
         graphs = {id(term.neighbours): term.neighbours for term in self.model.terms if term.neighbours}
         for graph in graphs.values():
+            pinned = all(term.pinned for term in self.model.terms if term.neighbours is graph)
             for part in graph.icar.constrained:
                 among = graph.icar.component == part
                 if absent := [
@@ -149,11 +164,10 @@ class Design:
                 ]:
                     notes.append(
                         Note(
-                            "a part of the graph of {n} areas ({codes}) has no direct estimate of {measures}: its "
-                            "level is that of the model, with the prior's uncertainty",
+                            "a part of the graph of {n} areas ({codes}) has no direct estimate of {measures}: {level}",
                             "een los deel van de burengraaf, van {n} gebieden ({codes}), heeft geen directe schatting "
-                            "van {measures}: het niveau komt daar van het model, met de onzekerheid van de prior",
-                            n=int(among.sum()), measures=absent,
+                            "van {measures}: {level}",
+                            level=_PINNED if pinned else _OPEN, n=int(among.sum()), measures=absent,
                             codes=[area for area, inside in zip(self.areas, among, strict=True) if inside],
                         )
                     )  # fmt: skip
@@ -218,6 +232,13 @@ class Design:
         )
 
 
+_TAILS = Note(
+    "heavy tails are in the estimates; checks that leave data out, and what sources add, take the effects as normal",
+    "de zware staarten zitten in de schattingen; toetsen die gegevens weglaten, en wat de bronnen toevoegen, nemen de "
+    "effecten als normaal verdeeld",
+)
+
+
 def design(model: AreaModel, direct: DirectEstimates) -> Design:
     """Return the arrays of a model on data, with the areas of these.
 
@@ -239,6 +260,8 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     terms = [term for term in model.terms if part is not None or not term.theme]
     effects = _effects(terms, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
     check_outcome(model, direct, problems)
+    if realised := model.estimand == "realised":
+        check_realised(direct, problems)
     problems.raise_if_any()
     assert part is not None  # or there was a problem
     site_codes, sites = _sites(direct)
@@ -247,7 +270,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         y, size = (np.where(direct.size > 0, part, 0.0)[None] for part in (direct.y, direct.size))
         covariance = np.zeros((*y.shape, y.shape[-1]))
     else:
-        y, covariance = _observations(direct, site_codes)
+        y, covariance = _observations(direct, site_codes, realised)
     ratio, freedom = _variances(direct, site_codes)
     if model.variances is not None and not (freedom > 0).any():
         raise ModelError(
@@ -286,6 +309,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         strange=(*strange, *notes),
         years=direct.years,
         size=size,
+        known=deviation(direct) if realised else None,
     )
     sampled = sites.T @ arrays.observed.any(axis=(0, 2)) > 0
     check_columns(len(coefficients), int(sampled.sum()), "areas with respondents")
@@ -370,7 +394,7 @@ def _references(direct: DirectEstimates) -> list[tuple[int, int]]:
     return pairs
 
 
-def _observations(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats]:
+def _observations(direct: DirectEstimates, sites: pd.Index, realised: bool) -> tuple[Floats, Floats]:
     width = len(direct.subdimensions) * max(len(direct.years), 1)
     y = np.zeros((len(direct.sources), len(sites), width))
     covariance = np.zeros((*y.shape, width))
@@ -379,7 +403,11 @@ def _observations(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Flo
         mean, codes = source.mean[seen], source.codes[seen]
         row = sites.get_indexer(codes)
         y[s, row, columns] = np.nan_to_num(mean)
-        covariance[s, row, columns, columns] = checked_covariance(source.variance[seen], np.isfinite(mean), codes)
+        v = checked_covariance(source.variance[seen], np.isfinite(mean), codes)
+        if realised:
+            sd = correction(source, direct.areas.residents(source.level), codes)
+            v = v * sd[:, :, None] * sd[:, None, :]
+        covariance[s, row, columns, columns] = v
     return y, covariance
 
 

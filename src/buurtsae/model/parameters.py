@@ -143,11 +143,15 @@ class Alike:
     @property
     def words(self) -> Note:
         """The prior in English and in Dutch."""
+        if not self.spread:
+            return Note(
+                "{sd}, the same for all sub-dimensions", "{sd}, dezelfde voor alle subdimensies", sd=self.sd.words
+            )
         return Note(
             "{sd} for the common one; per sub-dimension times {spread}",
             "{sd} voor de gezamenlijke; per subdimensie maal {spread}",
             sd=self.sd.words,
-            spread=LogNormal(0.0, self.spread) if self.spread else "1",
+            spread=LogNormal(0.0, self.spread),
         )
 
 

@@ -22,10 +22,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from annotated_types import Interval
 
+from buurtsae.areas.graph import Graph
 from buurtsae.errors import ModelError, cut, shown
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
@@ -37,6 +38,7 @@ from buurtsae.model.terms.base import Term
 from buurtsae.notes import Note
 from buurtsae.ranges import check_ranges
 
+Estimand = Literal["expected", "realised"]
 Smooth = Literal["none", "auto"]
 
 
@@ -53,7 +55,7 @@ class AreaModel:
         Random effects, such as `BYM2` and `IID`; of one kind there may be several that data can tell apart, each with a
         name of its own.
     intercept, coefficient : Normal
-        Priors: of the mean score, Normal(5, 5) by default and wide on the link's scale for counts, and of the effect of
+        Priors: of the mean score, Normal(5, 2) by default and wide on the link's scale for counts, and of the effect of
         one standard deviation of a covariate.
     link, participatory : Link
         Priors of alpha, lambda and tau of surveys other than the reference, and of participatory sources.
@@ -70,12 +72,15 @@ class AreaModel:
         respondents, 200.
     outcome : Outcome
         What is modelled, with its scale: normal by default, on the scale of the data.
+    estimand : {"expected", "realised"}
+        The expected score of residents, what the area is like; or the mean of the residents who live there, which
+        differs from it by chance in small areas (`buurtsae.model.realised`).
 
     Raises
     ------
     ModelError
-        On what is no term, terms of the same name, a prior or an outcome of another kind, or an unknown `missing` or
-        `smooth`.
+        On what is no term, terms of the same name, a prior or an outcome of another kind, or an unknown `missing`,
+        `estimand` or `smooth`.
 
     Examples
     --------
@@ -98,6 +103,7 @@ class AreaModel:
     covariates: tuple[Covariate, ...] = ()
     missing: Missing = "refuse"
     outcome: Outcome = Gaussian()
+    estimand: Estimand = "expected"
     smooth: Smooth = "none"
 
     def __post_init__(self) -> None:
@@ -119,10 +125,15 @@ class AreaModel:
             raise ModelError(
                 "terms have the same name", ", ".join(names), "a name each", "leave one out, or give it another `name`"
             )
-        if self.smooth not in ("none", "auto"):
-            raise ModelError("`smooth` is unknown", repr(self.smooth), "none or auto", "choose one")
-        if self.missing not in ("refuse", "impute"):
-            raise ModelError("`missing` is unknown", repr(self.missing), "refuse or impute", "choose one")
+        choices = {"missing": Missing, "estimand": Estimand, "smooth": Smooth}
+        for name, known in ((name, get_args(kind)) for name, kind in choices.items()):
+            if (value := getattr(self, name)) not in known:
+                raise ModelError(f"`{name}` is unknown", cut(repr(value)), " or ".join(known), "choose one")
+
+    @property
+    def graph(self) -> Graph | None:
+        """The graph of its first spatial term, if there is one."""
+        return next((term.neighbours for term in self.terms if term.neighbours), None)
 
     def _repr_html_(self) -> str:
         """A notebook's view: the model in words."""
@@ -137,7 +148,9 @@ class AreaModel:
     @property
     def words(self) -> Note:
         """The model in words and symbols, in English and in Dutch."""
-        symbols = " + ".join(["x[a]' beta[d]", *(term.symbol for term in self.terms)])
+        realised = self.estimand == "realised"
+        parts = ["x[a]' beta[d]", *(term.symbol for term in self.terms), *(["r[a,d]"] if realised else [])]
+        symbols = " + ".join(parts)
         counted = isinstance(self.outcome, Count)
         lines = [
             *(_COUNTS if counted else self._seen()),
@@ -147,8 +160,11 @@ class AreaModel:
                 symbols=symbols,
                 what=Note("on the scale of the link", "op de schaal van de link")
                 if counted
+                else Note("mean of the residents", "gemiddelde van de bewoners")
+                if realised
                 else Note("score of the residents", "score van de bewoners"),
             ),
+            *([_REALISED] if realised else []),
             self.outcome.words,
             in_formula(self.formula),
             *([_CURVES] if self.smooth == "auto" else []),
@@ -239,6 +255,12 @@ _MISSING = {"refuse": Note("refuse", "weigeren"), "impute": Note("impute", "verv
 _JOINT = Note(
     "times exp(h), h ~ N(-kappa^2/2, kappa^2), with the variance within the area ~ chi^2",
     "maal exp(h), h ~ N(-kappa^2/2, kappa^2), met de variantie binnen het gebied ~ chi^2",
+)
+
+
+_REALISED = Note(
+    "  r[a] ~ N(0, S / N[a]): N residents, S their covariance within areas; V times 1 - n[a] / N[a]",
+    "  r[a] ~ N(0, S / N[a]): N bewoners, S hun covariantie binnen gebieden; V maal 1 - n[a] / N[a]",
 )
 
 

@@ -84,6 +84,7 @@ COLUMNS = {
     "own_data_share": "gewicht van de eigen respondenten in de schatting",
     "reliability": "1 - variantie van de posterior / variantie tussen buurten",
     "label": "of het cijfer gepubliceerd kan worden",
+    "basis": "waar het op rust: eigen respondenten (de helft of meer), gemengd (een vijfde of meer), of vooral model",
     "reason": "waarom het cijfer indicatief is of niet gepubliceerd wordt",
     "p_above_parent": "kans dat de score boven die van de gemeente ligt (van een gemeente: van het hele gebied)",
     "rank_lower": "begin van het 95%-interval van de rang; 1 is de hoogste score",

@@ -16,7 +16,7 @@ import pandas as pd
 
 from buurtsae.drawing.style import Classes, significant
 from buurtsae.errors import DataError, Problems, cut, shown
-from buurtsae.estimates.labels import in_words
+from buurtsae.estimates.labels import verdicts
 from buurtsae.estimates.summary import Estimates
 from buurtsae.estimates.words.explanation import explanation
 from buurtsae.estimates.words.leaning import leaning
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 ROW = (
     *("level", "area_code", "measure", "year", "estimate", "sd", "lower", "upper", "n_respondents", "n_effective"),
-    *("direct", "direct_se", "own_data_share", "reliability", "label", "reason", "p_above_parent", "rank_lower"),
-    *("rank_upper", "benchmarked"),
+    *("direct", "direct_se", "own_data_share", "reliability", "label", "basis", "reason", "p_above_parent"),
+    *("rank_lower", "rank_upper", "benchmarked"),
 )
 NODE = ("nl", "en", "about", "about_en", "parent")
 
@@ -126,7 +126,7 @@ class Content:
 
     def documents(self) -> Iterator[dict[str, Any]]:
         """Yield everything about each gemeente, in the order of their codes."""
-        table = self.table.assign(verdict=in_words(self.table["p_above_parent"]))
+        table = self.table.assign(verdict=verdicts(self.table))
         parts = {
             "estimates": _split(table, self._gemeente(table)),
             "leaning": _split(self.leaning, "GM" + self.leaning["area_code"].astype(str).str[2:6]),

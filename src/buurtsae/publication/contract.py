@@ -79,7 +79,7 @@ def _property(column: Column) -> dict[str, Any]:
     limits = {
         "minimum": column.minimum,
         "maximum": column.maximum,
-        "enum": list(column.values) or None,
+        "enum": [*column.values, *([None] if column.nullable else [])] if column.values else None,
         "pattern": f"^(?:{column.pattern})$" if column.pattern else None,
     }
     return {

@@ -1,7 +1,8 @@
 """The method statement: what an office must tell with figures that come from a model, taken from the run itself.
 
-Sources, period and response, the model in words with its priors, the checks and their outcome, what the labels mean,
-known limits, version and contact; after the items that official statistics asks of model-based figures.
+Sources, period and response, what is estimated, what was assumed of those who did not answer, the model in words with
+its priors, the checks and their outcome, what the labels mean, known limits, version and contact; after the items that
+official statistics asks of model-based figures.
 """
 
 from __future__ import annotations
@@ -28,6 +29,24 @@ ENGINES = {
     ),
     "nuts": Note("Markov chain Monte Carlo (NUTS)", "Markov chain Monte Carlo (NUTS)"),
 }
+ESTIMANDS = {
+    "expected": Note(
+        "What is estimated is the score that residents of an area are expected to have: what the area is like, whoever "
+        "happens to live there.",
+        "Geschat is de score die bewoners van een buurt naar verwachting hebben: hoe de buurt is, wie er ook toevallig "
+        "woont.",
+    ),
+    "realised": Note(
+        "What is estimated is the mean score of the residents who live in an area, all of them had they answered.",
+        "Geschat is de gemiddelde score van de bewoners die er wonen, als zij allemaal hadden geantwoord.",
+    ),
+}
+ASSUMED = Note(
+    "It is assumed that, in one area and in one class of the weights, those who did not answer score on average as "
+    "those who did. The answers themselves cannot show whether they do.",
+    "Aangenomen is dat wie niet antwoordde, in dezelfde buurt en dezelfde klasse van de weging, gemiddeld net zo "
+    "scoort als wie wel antwoordde. De antwoorden zelf kunnen niet laten zien of dat zo is.",
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +55,8 @@ class Statement:
 
     A source has `name`, `owner`, `mode`, `licence` (in both languages), `year`, `level`, `respondents`, `response`
     (share, or None); of made data nobody is credited. `model` is in words and symbols, priors included; `benchmarks`
-    are published figures that the estimates agree with; `spatial` is a model with a part that neighbours share.
+    are published figures that the estimates agree with; `spatial` is a model with a part that neighbours share;
+    `silent` is what is known and assumed of those who did not answer.
     """
 
     sources: tuple[Mapping[str, Any], ...]
@@ -49,6 +69,8 @@ class Statement:
     version: str
     contact: str
     spatial: bool = True
+    estimand: Note = ESTIMANDS["expected"]
+    silent: tuple[Note, ...] = (ASSUMED,)
 
     @classmethod
     def of(cls, quality: Mapping[str, Any], provenance: Provenance, rules: Rules) -> Statement:
@@ -57,8 +79,9 @@ class Statement:
         response = {part["source"]: part.get("response") for part in settings.get("sources", ())}
         engine, made = str(quality["run"]["engine"]), bool(quality["run"].get("fictitious"))
         benchmarks = quality["benchmarks"] or {}
+        sources = tuple(_source(row, response.get(row["source"]), made) for row in quality["sources"] or ())
         return cls(
-            tuple(_source(row, response.get(row["source"]), made) for row in quality["sources"] or ()),
+            sources,
             quality["model"] or Note("", ""),
             tuple(quality["gate"]["checks"]),
             tuple(benchmarks.get("table", ())) if isinstance(benchmarks, Mapping) else tuple(benchmarks),
@@ -68,6 +91,8 @@ class Statement:
             str(quality["run"]["versions"].get("buurtsae", "")),
             str(settings.get("run", {}).get("contact", "")),
             bool(quality["run"].get("spatial")),
+            ESTIMANDS[quality["run"].get("estimand", "expected")],
+            (*map(_weighted, sources), ASSUMED, *_moved(quality.get("nonresponse") or {})),
         )
 
 
@@ -80,3 +105,48 @@ def _source(row: Mapping[str, Any], response: float | None, made: bool) -> dict[
         name = Note("Simulated answers to questions {name}", "Gesimuleerde antwoorden op vragen {name}", name=name)
         parts = {"owner": Note("", ""), "mode": Note("simulation", "simulatie"), "licence": Note("", "")}
     return {**row, **parts, "name": name, "response": response}
+
+
+def _weighted(row: Mapping[str, Any]) -> Note:
+    """What the weights of a source were made to agree with."""
+    if margins := row.get("calibrated"):
+        by = [Note.joined([Note(part, part) for part in margin.split(":")], " x ") for margin in margins]
+        return Note(
+            "{name}: weights were calibrated to known totals by {by}.",
+            "{name}: de gewichten zijn gekalibreerd op bekende aantallen naar {by}.",
+            name=row["name"], by=by,
+        )  # fmt: skip
+    if margins is None:
+        return Note(
+            "{name}: the direct estimates were made elsewhere; how they were weighted is not known here.",
+            "{name}: de directe schattingen zijn elders gemaakt; hoe daarvoor is gewogen, is hier niet bekend.",
+            name=row["name"],
+        )
+    return Note(
+        "{name}: weights are used as they were given, not calibrated to known totals here.",
+        "{name}: de gewichten zijn gebruikt zoals ze zijn gegeven, en hier niet gekalibreerd op bekende aantallen.",
+        name=row["name"],
+    )
+
+
+def _moved(nonresponse: Mapping[str, Any]) -> list[Note]:
+    """How far figures would move if those who did not answer score otherwise."""
+    rows = [row for row in nonresponse.get("rows", ()) if row["direction"] == "lower"]
+    if not rows:
+        return []
+    lowest, highest = rows[0]["level"], rows[-1]["level"]
+    largest = {level: max(abs(row["largest"]) for row in rows if row["level"] == level) for level in (lowest, highest)}
+    outside = max(row["outside"] for row in rows if row["level"] == lowest)
+    return [
+        Note(
+            "If those who did not answer score {shift} standard deviations lower than those who did, the figure of "
+            "the whole moves by {whole:.2f} points at most, that of an area by {area:.2f}, and of no measure do more "
+            "than {outside:.0f}% of the areas come to lie outside their interval; if they score higher, as far the "
+            "other way.",
+            "Scoort wie niet antwoordde {shift} standaardafwijking lager dan wie wel antwoordde, dan verschuift het "
+            "cijfer van het geheel hoogstens {whole:.2f} punt en dat van een buurt hoogstens {area:.2f}, en komt van "
+            "geen maat meer dan {outside:.0f}% van de buurten buiten het interval te liggen; scoort die hoger, dan "
+            "even ver de andere kant op.",
+            shift=float(nonresponse["shift"]), whole=largest[highest], area=largest[lowest], outside=100 * outside,
+        )
+    ]  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 from buurtsae.areas.codes import CBS
 from buurtsae.errors import DataError
 from buurtsae.estimates.evidence.quality import Gate, quality
+from buurtsae.estimates.nonresponse import NonResponse
 from buurtsae.estimates.summary import Estimates, level_draws
 from buurtsae.folder.target import Target, claimed, staged
 from buurtsae.origin import notice
@@ -47,6 +48,8 @@ def publish(
     draws: int = 1000,
     scales: Sequence[Mapping[str, Any]] = (),
     weights: bool = False,
+    assumed: NonResponse | None = None,
+    responses: Sequence[float | None] = (),
 ) -> dict[str, Any]:
     """Write tables in all layouts, draws, quality report, dashboard, data package and manifest.
 
@@ -66,6 +69,10 @@ def publish(
         Reliability of the scales, for the quality report.
     weights : bool
         Show in the quality report how ranks and labels move under other weights of the concept.
+    assumed : NonResponse, optional
+        Show there, and in the method statement, how figures move if those who did not answer score otherwise.
+    responses : sequence of float or None, optional
+        Share of the sample that answered, of each source.
 
     Returns
     -------
@@ -101,7 +108,8 @@ def publish(
     }
     labels = {measure: est.concept.nodes[measure].nl for measure in est.measures}
     with claimed(to, FILES) as target:
-        report = quality(est, gate, run=page | {"versions": versions()}, scales=scales, weights=weights)
+        run = page | {"versions": versions()}
+        report = quality(est, gate, run=run, scales=scales, weights=weights, assumed=assumed, responses=responses)
         draft = not report["gate"]["passed"]
         about = About(provenance.title, run_id, moment(provenance.created), draft, est.fictitious, provenance.credit)
         with staged(target) as folder:

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from buurtsae.publication.outlines import Outlines
 
 SECTIONS = (
-    *("run", "gate", "convergence", "hyperparameters", "predictive", "left_out", "density", "comparison"),
-    *("agreement", "gain", "classical", "benchmarks"),
+    *("run", "gate", "checks", "alarms", "convergence", "hyperparameters", "priors", "predictive", "left_out"),
+    *("density", "comparison", "agreement", "gain", "classical", "benchmarks"),
     *("moran", "residuals", "areas", "graph", "sources", "scales", "variances", "contributions", "covariates"),
-    *("explained", "sensitivity", "labels", "model", "notes"),
+    *("explained", "sensitivity", "nonresponse", "labels", "model", "notes"),
 )
 WORDS: dict[str, dict[str, list[str]]] = tomllib.loads(
     (resources.files("buurtsae.publication") / "words.toml").read_text(encoding="utf-8")

@@ -27,5 +27,6 @@ def model_of(spec: RunSpec, areas: Areas, scale: Scale) -> AreaModel:
         spec.covariates,
         part.missing,
         Gaussian(scale),
+        part.estimand,
         part.smooth,
     )

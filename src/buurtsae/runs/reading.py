@@ -12,7 +12,8 @@ from buurtsae.engines.base import engine_options
 from buurtsae.errors import BuurtsaeError, Problems
 from buurtsae.estimates.benchmark.targets import Benchmarks
 from buurtsae.model.design import Design, design
-from buurtsae.model.matrix import covariates
+from buurtsae.model.matrix import covariates, numeric
+from buurtsae.model.parts import Part, parts
 from buurtsae.model.plausible import figures
 from buurtsae.model.spec import AreaModel
 from buurtsae.notes import Note
@@ -50,6 +51,11 @@ class Inputs:
         return [*self.areas.notes, *self.direct.notes, *self.design.notes]
 
     @property
+    def parts(self) -> list[Part]:
+        """Connected parts of the graph, if the model has one, and who answered there."""
+        return parts(self.model.graph, self.direct) if self.model.graph else []
+
+    @property
     def reliability(self) -> list[dict[str, Any]]:
         """Rows of the report on scales."""
         return [{"source": part.source, **row} for part in self.scales for row in part.scales.to_dict("records")]
@@ -80,6 +86,8 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
             problems.sift(figures(areas))
         return None
     benchmarks = problems.attempt(_benchmarks, run, areas, concept, estimates)
+    if spec.sensitivity is not None:
+        problems.attempt(spec.sensitivity.shares, estimates, [part.response for part in spec.used])
     arrays = None if model is None else problems.attempt(design, model, estimates)
     if model is None or arrays is None:
         return None
@@ -147,8 +155,9 @@ def _estimates(
         direct,
         scores,
         areas,
-        variances="gvf" if spec.variances.method == "gvf" else "pooled",
+        variances="pooled" if spec.variances.method == "joint" else spec.variances.method,
         sd={survey.codebook.id: part.sd for survey, part in pairs if part.sd is not None},
+        covariates=numeric(spec.model.formula, areas),
     )
     if estimates is None:
         return None

@@ -28,12 +28,13 @@ from buurtsae.errors import Problems, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Method, Metric, Respondents
 from buurtsae.estimates.evidence.quality import Gate
 from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.nonresponse import NonResponse
 from buurtsae.files import located, read_toml
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.priors import PC, Normal
-from buurtsae.model.spec import AreaModel, Smooth
+from buurtsae.model.spec import AreaModel, Estimand, Smooth
 from buurtsae.model.terms import TERMS, Term
 from buurtsae.notes import Note
 from buurtsae.ranges import Listed
@@ -198,7 +199,7 @@ else:
 class VariancesPart(_Part):
     """`[variances]`: how the sampling variances of tiny samples are smoothed, or modelled together with the means."""
 
-    method: Literal[Smoothing, "joint"] = "pooled"
+    method: Literal[Smoothing, "joint"] = "auto"
     spread: PC = PC(0.5, 0.05)
 
 
@@ -212,6 +213,7 @@ class ModelPart(_Part):
 
     formula: str = AreaModel.formula
     missing: Missing = AreaModel.missing
+    estimand: Estimand = AreaModel.estimand
     smooth: Smooth = AreaModel.smooth
     terms: tuple[AnyTerm, ...] = tuple(
         TERM_PARTS[keys["type"]].model_validate(keys)
@@ -266,6 +268,7 @@ class RunSpec(_Part):
     benchmark: BenchmarkPart | None = None
     publish: PublishPart = PublishPart()
     quality: Gate = Gate()
+    sensitivity: NonResponse | None = None
     engine: dict[str, dict[str, Any]] = {}
 
     @model_validator(mode="after")
@@ -274,7 +277,7 @@ class RunSpec(_Part):
             raise ValueError("give either [[sources]] with respondents, or [direct] with direct estimates")
         if self.sources and not self.used:
             raise ValueError("every source has `use = false`: keep at least one")
-        if self.direct is not None and self.variances.method != "pooled":
+        if self.direct is not None and self.variances.method not in ("auto", "pooled"):
             raise ValueError("`variances` are smoothed from respondents: with [direct] there is `smooth` instead")
         return self
 

@@ -146,6 +146,8 @@ def _run(
         draws=spec.publish.draws,
         scales=inputs.reliability,
         weights=spec.concept.sensitivity,
+        assumed=spec.sensitivity,
+        responses=[part.response for part in spec.used],
     )
     return est, report
 

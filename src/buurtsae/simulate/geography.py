@@ -90,7 +90,7 @@ def made_areas(seed: int = 1) -> gpd.GeoDataFrame:
         shapes[inside] = _cells(bank, centres[inside])
     wijken = [*(WIJKEN[number] for number in wijk), next(wijk for wijk in WIJKEN if wijk.code == ISLAND)]
     shapes = np.append(shapes, Point(ISLAND_CENTRE).buffer(ISLAND_RADIUS))
-    waves = [(amplitude, [_waves(rng, length) for _ in range(2)]) for length, amplitude in BEND]
+    waves = [(amplitude, [plane_waves(rng, length) for _ in range(2)]) for length, amplitude in BEND]
 
     def bend(points: Floats, strength: float) -> Floats:
         moved = sum(amplitude * np.column_stack([smooth(points, wave) for wave in pair]) for amplitude, pair in waves)
@@ -134,7 +134,7 @@ def made_kerncijfers(areas: gpd.GeoDataFrame, seed: int = 1) -> pd.DataFrame:
     residents[none], residents[hardly] = 0, 5
     density = residents / km2
     urban = -size / size.std()
-    place = [smooth(xy, _waves(rng, length)) for length in (7000, 5000, 4000)]
+    place = [smooth(xy, plane_waves(rng, length)) for length in (7000, 5000, 4000)]
     noise = rng.standard_normal((7, count))
     owned = 0.75 * place[0] - 0.45 * urban + 0.6 * noise[0]  # mean 0, sd about 1
 
@@ -165,7 +165,7 @@ def smooth(xy: Floats, waves: tuple[Floats, Floats]) -> Floats:
     return np.asarray(np.sqrt(2 / len(phases)) * np.cos(xy @ vectors.T + phases).sum(axis=1))
 
 
-def _waves(rng: np.random.Generator, length: float, m: int = 24) -> tuple[Floats, Floats]:
+def plane_waves(rng: np.random.Generator, length: float, m: int = 24) -> tuple[Floats, Floats]:
     """Wave vectors in all directions with wavelengths around `length`, and phases."""
     direction = rng.uniform(0, 2 * np.pi, m)
     k = 2 * np.pi / (length * rng.uniform(0.8, 1.6, m))

@@ -8,7 +8,8 @@ y_ij lies between cuts c_jk and c_j(k+1). With r_jk the score of category k, the
 
     E_j = r_j0 + sum_k (r_jk - r_j(k-1)) Phi((l_j (eta_ad + delta_h + s) - c_jk) / sqrt(1 + l_j^2 tau_d^2)),
 
-and the truth of a buurt its mean over items and over the ages of the residents (Lord and Novick 1968, ch. 16).
+and the truth of a buurt its mean over items and over the ages of the residents (Lord and Novick 1968, ch. 16). What
+else may be true, that no model here says, is in `departure`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.areas.icar import all_but_one
 from buurtsae.errors import ModelError, Problems, shown
+from buurtsae.simulate.departure import NONE, Departure
 from buurtsae.sparse import Floats, Ints, factor
 from buurtsae.survey.codebook import Codebook, Item
 from buurtsae.survey.concept import Concept
@@ -70,6 +72,8 @@ class TruthSpec:
         The same for participatory sources, where residents come of their own accord.
     no_answer : float
         Share of answers that are 'geen antwoord'.
+    departure : Departure
+        What is true that the model does not say; nothing by default.
     """
 
     reference: str = "veiligheidsmonitor"
@@ -98,6 +102,7 @@ class TruthSpec:
     open_loading: float = 0.7
     open_extra: float = 0.25
     no_answer: float = 0.03
+    departure: Departure = NONE
 
 
 DEFAULT = TruthSpec()
@@ -132,6 +137,8 @@ class Truth:
         Effects of the standardised covariates.
     latent : ndarray, shape (n_areas, n_subdimensions)
         eta.
+    spread : ndarray, shape (n_areas,)
+        Standard deviation of the effects of persons over that of the spec.
     """
 
     spec: TruthSpec
@@ -140,6 +147,7 @@ class Truth:
     persons: Ints
     beta: Floats
     latent: Floats
+    spread: Floats
 
     @cached_property
     def scores(self) -> Floats:
@@ -162,22 +170,37 @@ def simulate_truth(areas: Areas, graph: Graph, spec: TruthSpec = DEFAULT, seed: 
     """
     concept = Concept.load()
     _check(areas, graph, spec, concept)
-    effects, people, slopes = map(np.random.default_rng, np.random.SeedSequence(seed, spawn_key=(0,)).spawn(3))
-    buurten, dims = len(areas.codes), len(concept.subdimensions)
+    stream = np.random.SeedSequence(seed, spawn_key=(0,)).spawn(4)
+    effects, people, slopes, other = map(np.random.default_rng, stream)
+    departure, buurten, dims = spec.departure, len(areas.codes), len(concept.subdimensions)
     sigma, phi = np.array(spec.sigma), np.array(spec.phi)
     mix = np.linalg.cholesky(np.array(spec.correlation)).T
-    v = effects.standard_normal((buurten, dims)) @ mix
+    v = departure.own(effects.standard_normal((buurten, dims)) @ mix, areas, other)
     u = draw_icar(graph, dims, effects)[pd.Index(graph.codes).get_indexer(areas.codes)] @ mix
+    if departure.over_water:
+        u = departure.smooth_field(areas, dims, other) @ mix
     labels, gemeente = np.unique(areas.parents("gemeente").to_numpy(dtype=str), return_inverse=True)
     g = spec.gemeente_sd * effects.standard_normal((len(labels), dims)) @ mix
     field = sigma * (np.sqrt(1 - phi) * v + np.sqrt(phi) * u) + g[gemeente]
 
     x = _standardised(areas, spec.covariates)
     beta = np.array(spec.effects or np.ones(x.shape[1]))[:, None] * slopes.uniform(0.5, 1.5, (x.shape[1], dims))
+    total = sigma**2 + spec.gemeente_sd**2
     if spec.covariates:
-        between = np.sqrt(spec.explained / (1 - spec.explained) * (sigma**2 + spec.gemeente_sd**2))
+        between = np.sqrt(spec.explained / (1 - spec.explained) * total)
         beta *= between / (x @ beta)[areas.inhabited].std(axis=0)
-    return Truth(spec, concept, tuple(areas.codes), _persons(areas, spec, people), beta, spec.level + x @ beta + field)
+        total = total / (1 - spec.explained)
+    effect = x @ beta + field
+    if departure.quadratic:
+        effect = effect + departure.quadratic * _standard(x[:, :1] ** 2, areas.inhabited) * beta[:1]
+    persons = _persons(areas, spec, people)
+    if departure.figures:
+        figures = areas.frame[list(departure.figures)].to_numpy(dtype=float)
+        known = areas.inhabited & np.isfinite(figures).all(axis=1)
+        persons[~known] = 0
+        effect = np.sqrt(total) * _standard(figures, known)
+    latent = spec.level + effect + departure.shift(areas, graph, other)
+    return Truth(spec, concept, tuple(areas.codes), persons, beta, latent, departure.spread(buurten, other))
 
 
 def draw_icar(graph: Graph, size: int, rng: np.random.Generator) -> Floats:
@@ -238,7 +261,8 @@ def expected_scores(truth: Truth, codebook: Codebook) -> Floats:
     items: list[list[Floats]] = [[] for _ in truth.concept.subdimensions]
     for question in questions(codebook, spec, truth.concept):
         centre = question.loading * (truth.latent[:, [question.dimension]] + spec.age_effect + question.shift)
-        sd = np.hypot(1.0, question.loading * spec.person_sd[question.dimension])
+        person_sd = spec.person_sd[question.dimension] * truth.spread[:, None, None]
+        sd = np.hypot(1.0, question.loading * person_sd)
         above = ndtr((centre[..., None] - question.cuts) / sd)  # area, age, cut
         items[question.dimension].append((share * (question.scores[0] + above @ np.diff(question.scores))).sum(axis=1))
     absent = np.full(len(truth.codes), np.nan)
@@ -247,10 +271,12 @@ def expected_scores(truth: Truth, codebook: Codebook) -> Floats:
 
 def _standardised(areas: Areas, covariates: tuple[str, ...]) -> Floats:
     x = areas.frame[list(covariates)].to_numpy(dtype=float)
-    if not covariates:
-        return x
-    known = x[areas.inhabited]
-    return np.nan_to_num((x - np.nanmean(known, axis=0)) / np.nanstd(known, axis=0))
+    return _standard(x, areas.inhabited) if covariates else x
+
+
+def _standard(x: Floats, known: np.ndarray) -> Floats:
+    """Columns with mean 0 and standard deviation 1 over the known rows, missing is average."""
+    return np.nan_to_num((x - np.nanmean(x[known], axis=0)) / np.nanstd(x[known], axis=0))
 
 
 def _persons(areas: Areas, spec: TruthSpec, rng: np.random.Generator) -> Ints:
@@ -277,6 +303,12 @@ def _check(areas: Areas, graph: Graph, spec: TruthSpec, concept: Concept) -> Non
             problems.add("the areas lack a covariate of the truth", repr(column), shown(areas.covariates), hint)
         elif areas.frame.loc[areas.inhabited, column].nunique() < 2:
             problems.add(f"covariate {column} does not vary", "one value or none", "several values", "leave it out")
+    spec.departure.check(areas, len(concept.subdimensions), problems)
+    if spec.departure.quadratic and not spec.covariates:
+        problems.add("a quadratic effect", "no covariates", "one or more", "name a covariate of the truth", ModelError)
+    items = [item.name for item in Codebook.load(spec.reference).items]
+    if wrong := sorted(set(spec.departure.reversed) - set(items)):
+        problems.add("items to reverse are unknown", shown(wrong), shown(items), "correct the names", ModelError)
     if spec.effects and len(spec.effects) != len(spec.covariates):
         what, hint = "effects and covariates differ in number", "give one per covariate, or none"
         problems.add(what, f"{len(spec.effects)} effects", f"{len(spec.covariates)}", hint, ModelError)

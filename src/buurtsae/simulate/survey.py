@@ -31,7 +31,7 @@ from buurtsae.tables import write_csv
 
 SESSION = 6  # residents who score their buurt together
 FILES = ("enquete_*.csv", "waarheid.csv")
-KNOWN = by_heading("waarheid.csv", "area_code,measure,truth\n")  # simulated surveys are replaced, no others
+KNOWN = by_heading("waarheid.csv", "area_code,measure,truth")  # simulated surveys are replaced, no others
 
 
 def simulate_survey(
@@ -53,7 +53,8 @@ def simulate_survey(
     Returns
     -------
     DataFrame, one row per respondent, sorted by buurtcode
-        Columns `buurtcode`, `gewicht`, `stratum` and one column of answer codes per item.
+        Columns `buurtcode`, `gewicht`, `stratum`, `huishouden` where whole households answer, and one column of answer
+        codes per item.
     """
     if tuple(areas.codes) != truth.codes:
         raise DataError("truth and areas differ", "other codes", "the areas of the truth", "simulate the truth again")
@@ -69,17 +70,24 @@ def simulate_survey(
 
     dims = len(truth.concept.subdimensions)
     correlation = np.full((dims, dims), spec.person_correlation) + (1 - spec.person_correlation) * np.eye(dims)
-    person = rng.standard_normal((len(area), dims)) @ np.linalg.cholesky(correlation).T * spec.person_sd
+    root = np.asarray(np.linalg.cholesky(correlation).T, dtype=float)
+    household = np.arange(len(area)) // spec.departure.household
+    person = spec.departure.persons(rng.standard_normal((len(area), dims)) @ root, household, root, rng)
+    person = person * spec.person_sd * truth.spread[area, None]
     extra = source_effects(codebook, spec)[2]
     extras = extra * rng.standard_normal(truth.latent.shape) if extra else np.zeros_like(truth.latent)
     z = truth.latent[area] + extras[area] + np.array(spec.age_effect)[age, None] + person
     answers = {}
     for question in questions(codebook, spec, truth.concept):
         y = question.loading * (z[:, question.dimension] + question.shift) + rng.standard_normal(len(z))
-        answer = question.codes[np.searchsorted(question.cuts, y)]
+        codes = question.codes[::-1] if question.item.name in spec.departure.reversed else question.codes
+        answer = codes[np.searchsorted(question.cuts, y)]
         silent = rng.random(len(z)) < spec.no_answer
         answers[question.item.name] = np.where(silent, codebook.missing[-1], answer) if codebook.missing else answer
-    return pd.DataFrame({"buurtcode": np.array(truth.codes)[area], "gewicht": weight, "stratum": stratum, **answers})
+    people = {"buurtcode": np.array(truth.codes)[area], "gewicht": weight, "stratum": stratum}
+    if spec.departure.household > 1:
+        people["huishouden"] = household
+    return pd.DataFrame({**people, **answers})
 
 
 def simulate_to(
@@ -91,7 +99,8 @@ def simulate_to(
     ----------
     to : path
         Folder for `enquete_<source>.csv` and `waarheid.csv`, made if absent, or one that is claimed already. All files
-        appear, or none; those of an earlier simulation are replaced.
+        appear, or none; those of an earlier simulation are replaced. Where the truth departs from the model, a column
+        `departure` of `waarheid.csv` says how.
     sources : mapping of source to size
         Identifier or path of a codebook, and the number of respondents or their share. The first is the reference.
     """
@@ -102,7 +111,8 @@ def simulate_to(
     for source, size in sources.items():
         codebook = Codebook.load(source)
         tables[f"enquete_{codebook.id}.csv"] = simulate_survey(areas, truth, codebook, size, seed)
-    tables["waarheid.csv"] = truth.table()
+    departs = {"departure": repr(spec.departure)} if spec.departure.made else {}
+    tables["waarheid.csv"] = truth.table().assign(**departs)
     with staged(to, FILES, KNOWN) as folder:
         write_tables(folder, tables)
     home = to.folder if isinstance(to, Target) else Path(to)
@@ -133,7 +143,8 @@ def _sample(
     residents = np.array([persons[gemeente == place, age_group].sum() for place, age_group in strata])
     reachable = np.array([persons[(gemeente == place) & ~empty, age_group].sum() for place, age_group in strata])
     inclination = np.tile(truth.spec.response, len(names))
-    number = _number(size, residents.sum())
+    members = truth.spec.departure.household  # who is drawn stands for a household of one age
+    number = _number(size, residents.sum()) // members
     taken = _allocate(number, reachable, residents * inclination)
 
     blocks = []
@@ -145,9 +156,9 @@ def _sample(
         blocks.append((np.repeat(member, count), np.full(taken[stratum], stratum)))
     area, drawn = (np.concatenate(part) for part in zip(*blocks, strict=True))
     order = np.lexsort((drawn, area))
-    area, drawn = area[order], drawn[order]
+    area, drawn = np.repeat(area[order], members), np.repeat(drawn[order], members)
     label = np.array([f"{names[place]}|{AGES[age_group]}" for place, age_group in strata])
-    return area, drawn % len(AGES), label[drawn], (residents / np.maximum(taken, 1))[drawn]
+    return area, drawn % len(AGES), label[drawn], (residents / np.maximum(members * taken, 1))[drawn]
 
 
 def _sessions(

@@ -3,7 +3,8 @@ r"""Design-based direct estimates per area, and their covariances over sub-dimen
 With w_id = w_i where respondent i answered d (0 elsewhere) and W_ad = sum_{i in a} w_id, the Hajek mean is
 m_ad = sum_{i in a} w_id y_id / W_ad. Its covariance follows from the survey's whole design: strata, clusters,
 population sizes, calibration (`variance`, `calibration`) or replicate weights (`replicates`). A handful of respondents
-cannot carry that: the model gets smoothed variances (`smoothing`).
+cannot carry that: the model gets variances pooled over areas, clusters included (`components`), or smoothed otherwise
+(`smoothing`).
 
 References
 ----------
@@ -33,7 +34,7 @@ from buurtsae.survey.frames import read_frame
 from buurtsae.survey.plausible import in_place, nobody, partial, thin
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method
-from buurtsae.survey.source_estimates import SourceEstimates, of_source
+from buurtsae.survey.source_estimates import SourceEstimates, of_clusters, of_few, of_source
 from buurtsae.survey.totals import design_effects, means, of_respondents, of_table
 
 
@@ -326,6 +327,7 @@ def direct(
     *,
     variances: Method = "pooled",
     sd: Mapping[str, float] | None = None,
+    covariates: Sequence[str] = (),
 ) -> DirectEstimates:
     """Return direct estimates per buurt, or per wijk for a source of that level, with smoothed sampling covariances.
 
@@ -334,10 +336,14 @@ def direct(
     scores : Scores or sequence of Scores
         One per source; the first survey that informs a sub-dimension is its reference.
     areas : Areas
-    variances : {"pooled", "gvf"}
-        How sampling variances are smoothed, see `buurtsae.survey.smoothing`.
+    variances : {"pooled", "auto", "gvf"}
+        How sampling variances are smoothed, see `buurtsae.survey.smoothing`: the variance within areas is pooled over
+        all of them, or follows covariates as far as the data show it (auto, the default of run files), or the variance
+        of a mean is a function of the number of respondents (gvf).
     sd : mapping of source to float, optional
         Standard deviation of the scores within an area, for a source that cannot tell: one respondent in each area.
+    covariates : sequence of str
+        Numeric columns of the areas that variances may follow besides the number of residents, for `auto`.
 
     Returns
     -------
@@ -346,7 +352,7 @@ def direct(
     Raises
     ------
     DataError or ProblemsError
-        On respondents in unknown areas, one source twice, or no usable score at all.
+        On respondents in unknown areas, one source twice, covariates that the areas do not have, or no usable score.
 
     Examples
     --------
@@ -361,6 +367,9 @@ def direct(
     names = [each.source for each in several]
     for name in sorted({name for name in names if names.count(name) > 1}):
         problems.add(f"source {name} is given twice", f"{names.count(name)} times", "once", "combine the files first")
+    if absent := [name for name in covariates if name not in areas.covariates]:
+        hint = "correct the names, or join the table that has them"
+        problems.add("covariates of the variances are absent", shown(absent), shown(areas.covariates, 30), hint)
     kept, notes = [], list[Note]()
     for each in several:
         area, level = each.frame["area_code"], each.level
@@ -382,11 +391,12 @@ def direct(
         problems.add("there is no score at all", "0 respondents with a score", "some", hint)
     problems.raise_if_any()
     sources = [
-        problems.attempt(of_source, s, asked, areas.inhabited_at(s.level), variances, (sd or {}).get(s.source))
-        for s in several
+        problems.attempt(of_source, s, asked, areas, variances, (sd or {}).get(s.source), covariates) for s in several
     ]
     problems.raise_if_any()
     known = tuple(source for source in sources if source is not None)
+    for source in known:
+        notes += [*of_clusters(source), *([] if source.source in (sd or {}) else of_few(source))]
     return DirectEstimates(tuple(asked), known, areas, tuple(several), tuple(notes))
 
 

@@ -1,19 +1,25 @@
 r"""Variances of tiny samples: what the model is told about sampling errors, and how it got there.
 
-Design-based variances of a few respondents are noise, and zero when two of them agree. Two ways out, both keeping the
-correlations of S, the covariance of scores within buurten, pooled over all of them (G: sums of weight shares):
+Design-based variances of a few respondents are noise, and zero when two of them agree. Three ways out, all keeping the
+correlations of scores within buurten, pooled over all of them:
 
-* pooled: V_a,de = S_de G_a,de with G_a,de = sum_{i in a} w_id w_ie / (W_ad W_ae); G_a,dd = 1 / n_eff.
+* pooled: V_a,de = S_de G_a,de, G_a,de = sum_{i in a} w_id w_ie / (W_ad W_ae), and what clusters add (`components`):
+  with S the covariance within buurten V_a,dd = S_dd / n_eff.
+* auto: pooled, times exp(z_a'b), z the covariates of the areas and the logarithm of their residents. The variance
+  within an area, of f degrees of freedom, has the mean mu = exp(b0 + z'b) and the variance
+  phi mu^2 / f: b by quasi-likelihood, unbiased however small f is, times max(0, 1 - 1 / F), F the Wald statistic of
+  b = 0 over the number of covariates (Stein's estimator): pooled where the data show no difference.
 * gvf, a generalised variance function per sub-dimension: log v = b0 + b1 log n + t + e, with v unbiased, n effective,
   f = n - 1 at least `MIN_FREEDOM`; e, the error of estimating a variance, has the mean psi(f/2) - log(f/2) and variance
   psi'(f/2) of log chi^2_f / f; t is normal with the variance s^2 that remains. For every area then the mean of the
   lognormal, v = exp(b0 + b1 log n + s^2 / 2).
 
-The third way, means and variances in one model (You and Chapman 2006), is `AreaModel(variances=...)`; it needs the
+A fourth way, means and variances in one model (You and Chapman 2006), is `AreaModel(variances=...)`; it needs the
 variances within buurten and their degrees of freedom, n_eff - 1.
 
 References
 ----------
+McCullagh, P. and Nelder, J. (1989). Generalized Linear Models, ch. 8 and 10. James, W. and Stein, C. (1961).
 Wolter, K. (2007). Introduction to Variance Estimation, ch. 7.
 Hawala, S. and Lahiri, P. (2018). Variance modeling for domains. Statistics and Applications 16.
 """
@@ -27,69 +33,69 @@ from scipy.special import digamma, polygamma
 
 from buurtsae.errors import DataError
 from buurtsae.sparse import Floats, Ints
-from buurtsae.survey.variance import group_sum, hajek
+from buurtsae.survey.variance import group_sum
 
-Method = Literal["pooled", "gvf"]
+Method = Literal["auto", "pooled", "gvf"]
 MIN_FREEDOM = 4.0  # with fewer, the moments of log chi^2 depend much on scores being normal
-MIN_AREAS = 10  # for a line through variances
+MIN_AREAS = 10  # for a line through variances, and per covariate of a variance function
+FURTHEST = 2.0  # of a log variance from the pooled one
+ROUNDS = 20  # of iterated least squares
 
 
-def pooled_covariance(y: Floats, w: Floats, domain: Ints, n_domains: int) -> Floats:
-    """Return S, the (D, D) covariance of scores within areas, from the respondents with both scores of each pair.
-
-    E sum_{i in a} w_i r_id r_ie = S_de (W_a - sum_{i in a} w_i^2 / W_a): the pooled ratio is unbiased for weights
-    unrelated to the scores. A sub-dimension that nobody answered keeps a variance of 0. Raises DataError if no area has
-    two respondents, so that nothing can be pooled.
-    """
-    n_dims = y.shape[1]
-    s = np.zeros((n_dims, n_dims))
-    for d in range(n_dims):
-        for e in range(d + 1):
-            both = np.isfinite(y[:, d]) & np.isfinite(y[:, e])
-            if not both.any():
-                continue
-            _, share, residual = hajek(y[both][:, [d, e]], w[both], domain[both], n_domains)
-            freedom = float((w[both] * (1 - share[:, 0])).sum())
-            if freedom <= 0 and d != e:
-                continue  # two scores that nobody in an area shares: taken as uncorrelated
-            if freedom <= 0:
-                what = "the variance within areas cannot be estimated"
-                hint = "give `sd`, the standard deviation of scores within an area, or start with direct estimates"
-                raise DataError(what, "no area with two respondents", "some areas with several", hint)
-            s[d, e] = s[e, d] = (w[both] * residual[:, 0] * residual[:, 1]).sum() / freedom
-    return shrunk(s)
-
-
-def shrunk(s: Floats, lowest: float = 0.01) -> Floats:
-    """Shrink covariances until no eigenvalue of the correlation matrix is below `lowest`.
-
-    Pairwise deletion may leave S indefinite, and two scales that agree exactly leave it singular.
-    """
-    sd = np.sqrt(np.diag(s))
-    scale = np.where(sd > 0, sd, 1.0)
-    correlation = s / np.outer(scale, scale)
-    np.fill_diagonal(correlation, 1.0)
-    smallest = np.linalg.eigvalsh(correlation)[0]
-    kept = min(1.0, (1 - lowest) / (1 - smallest)) if smallest < lowest else 1.0
-    return np.asarray(np.where(np.eye(len(s), dtype=bool), s, kept * s))
-
-
-def gram(share: Floats, domain: Ints, n_domains: int) -> Floats:
-    """Return G, shape (n_domains, D, D), from the shares w_id / W_ad; its diagonal is 1 / n_eff, 0 without answers."""
-    return group_sum(share[:, :, None] * share[:, None, :], domain, n_domains)
-
-
-def within_variance(share: Floats, residual: Floats, domain: Ints, n_domains: int) -> tuple[Floats, Floats]:
+def within_variance(share: Floats, residual: Floats, domain: Ints, n_effective: Floats) -> tuple[Floats, Floats]:
     """Return s^2, the variance of scores within each area, and its degrees of freedom n_eff - 1; shape (n_domains, D).
 
-    s^2 = sum_i p_i r_i^2 / (1 - sum_i p_i^2), p the shares: unbiased for weights unrelated to the scores. Areas with
+    s^2 = sum_i p_i r_i^2 / (1 - 1 / n_eff), p the shares: unbiased for weights unrelated to the scores. Areas with
     fewer than two respondents have 0 degrees of freedom.
     """
-    square = group_sum(share**2, domain, n_domains)
-    top = group_sum(share * residual**2, domain, n_domains)
-    some = (square > 0) & (square < 1 - 1e-9)
-    variance = np.divide(top, 1 - square, out=np.zeros_like(top), where=some)
-    return variance, np.divide(1.0, square, out=np.ones_like(square), where=some) - 1.0
+    top = group_sum(share * residual**2, domain, len(n_effective))
+    some = n_effective > 1 + 1e-9
+    inverse = np.divide(1.0, n_effective, out=np.ones_like(top), where=some)
+    variance = np.divide(top, 1 - inverse, out=np.zeros_like(top), where=some)
+    return variance, np.where(some, n_effective - 1, 0.0)
+
+
+def varied(pooled: Floats, within: Floats, freedom: Floats, weight: Floats, z: Floats) -> Floats:
+    """Return the pooled covariances, shape (n, D, D), with variances within areas that follow covariates z, (n, P).
+
+    `within` and `freedom` are those of `within_variance`; `weight`, shape (n, D), is what areas count for in the pooled
+    variance, which stays their mean.
+    """
+    factor = np.column_stack([variance_function(*part, z) for part in zip(within.T, freedom.T, strict=True)])
+    mean = np.divide((weight * factor).sum(axis=0), weight.sum(axis=0), out=np.ones(len(weight.T)), where=weight.any(0))
+    sd = np.sqrt(factor / mean)
+    return pooled * (sd[:, :, None] * sd[:, None, :])
+
+
+def variance_function(within: Floats, freedom: Floats, z: Floats) -> Floats:
+    """Return how variances within areas follow covariates, as far as the data show it: exp(z'b), shape (n,).
+
+    It is 1 everywhere where there are fewer than `MIN_AREAS` areas with a variance per covariate.
+
+    Parameters
+    ----------
+    within, freedom : ndarray, shape (n,)
+        Estimated variances, and their degrees of freedom: 0 where there is none.
+    z : ndarray, shape (n, P)
+        Covariates; what is constant does not count.
+    """
+    known = freedom > 0
+    s, f, told = within[known], freedom[known], z[known]
+    x = z[:, (told != told[:1]).any(axis=0)]
+    if not x.shape[1] or not s.any() or len(s) < MIN_AREAS * x.shape[1]:
+        return np.ones(len(within))
+    x = (x - np.average(x[known], axis=0, weights=f)) / x[known].std(axis=0)
+    root, design = np.sqrt(f), np.column_stack([np.ones(len(s)), x[known]])
+    level = np.log((f * s).sum() / f.sum())
+    log_mu = np.full(len(s), level)
+    for _ in range(ROUNDS):
+        working = log_mu + s * np.exp(-log_mu) - 1
+        b = np.linalg.lstsq(root[:, None] * design, root * working, rcond=None)[0]
+        log_mu = np.clip(design @ b, level - FURTHEST, level + FURTHEST)
+    phi = (f * (s * np.exp(-log_mu) - 1) ** 2).sum() / (len(s) - len(b))
+    line = x @ b[1:]
+    wald = (f * line[known] ** 2).sum() / (phi * x.shape[1]) if phi > 0 else np.inf
+    return np.asarray(np.exp(np.clip(line * max(0.0, 1 - 1 / max(wald, 1.0)), -FURTHEST, FURTHEST)))
 
 
 def rescaled(pooled: Floats, design: Floats, n_effective: Floats) -> Floats:

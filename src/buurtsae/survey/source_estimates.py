@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
-from buurtsae.survey.estimators import domain_estimates
+from buurtsae.survey.components import ENOUGH, clusters, components, gram, n_effective, planned
+from buurtsae.survey.estimators import design_of, domain_estimates, population_means
 from buurtsae.survey.scales import Scores
-from buurtsae.survey.smoothing import Method, gram, pooled_covariance, rescaled, within_variance
+from buurtsae.survey.smoothing import Method, rescaled, varied, within_variance
 from buurtsae.survey.variance import group_sum, hajek
 
 
@@ -32,7 +35,7 @@ class SourceEstimates:
     variance : ndarray, shape (n, D, D)
         Smoothed sampling covariance; 0 in rows and columns without an estimate.
     respondents, n_effective : ndarray, shape (n, D)
-        Number of respondents with a score, and Kish's effective number.
+        Number of respondents with a score, and how many independent answers of equal weight they are worth.
     given : ndarray, shape (n, D, D), optional
         Sampling covariance before smoothing: design-based, or as an office gave it, NaN or 0 where it gave none.
     kind : {"survey", "participatory"}
@@ -41,6 +44,8 @@ class SourceEstimates:
         Variance of the scores within an area, estimated from its own respondents, and its degrees of freedom (0: none).
     level : {"buurt", "wijk"}
         What the codes are of. A wijk's estimate is of the mean of its residents, whichever buurt they live in.
+    icc : ndarray, shape (stages, D), optional
+        Intraclass correlation of scores within the sampled clusters of an area, where there are clusters.
     """
 
     source: str
@@ -55,6 +60,7 @@ class SourceEstimates:
     within: Floats | None = None
     freedom: Floats | None = None
     level: str = "buurt"
+    icc: Floats | None = None
 
     def __repr__(self) -> str:
         return f"SourceEstimates of {self.source} {self.year}: {len(self.codes)} {self.level}en x {len(self.informs)}"
@@ -65,15 +71,26 @@ class SourceEstimates:
         return self.variance if self.given is None else self.given
 
     @property
+    def within_area(self) -> Floats:
+        """S, the covariance of the scores of residents of one area, shape (D, D).
+
+        V_de sqrt(n_d n_e) averaged over areas, n effective, with these numbers as weights; 0 for what it does not ask.
+        """
+        pair = np.sqrt(self.n_effective[:, :, None] * self.n_effective[:, None, :])
+        total = pair.sum(axis=0)
+        return np.divide((pair**2 * self.variance).sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
+
+    @property
     def informs(self) -> NDArray[np.bool_]:
         """Sub-dimensions with an estimate in some area, shape (D,)."""
         return np.asarray(np.isfinite(self.mean).any(axis=0))
 
 
 def of_source(
-    scores: Scores, asked: Sequence[str], inhabited: pd.Index, variances: Method, sd: float | None
+    scores: Scores, asked: Sequence[str], areas: Areas, variances: Method, sd: float | None, covariates: Sequence[str]
 ) -> SourceEstimates:
     """Estimates of one source in the areas where it has respondents."""
+    inhabited = areas.inhabited_at(scores.level)
     y, w = arrays(scores, asked)
     row = inhabited.get_indexer(scores.frame["area_code"])  # -1: no residents
     heard, inside = np.unique(row[row >= 0], return_inverse=True)
@@ -81,34 +98,97 @@ def of_source(
     domain[row >= 0] = inside
     n = len(heard)
     mean, share, residual = hajek(y, w, domain, n)
-    g = gram(share, domain, n)
-    within, freedom = within_variance(share, residual, domain, n)
-    kish = np.einsum("add->ad", g)
-    n_effective = np.divide(1.0, kish, out=np.zeros_like(kish), where=kish > 0)
+    cells = [] if sd is not None else clusters(scores.frame, domain, design_of(scores).clusters)
+    parts = _components(scores, y, w, domain, cells, sd)
+    total = np.einsum("kdd->d", parts)
+    icc = np.divide(np.einsum("kdd->kd", parts[:-1]), total, out=np.zeros((len(cells), len(total))), where=total > 0)
+    effective = n_effective(np.isfinite(y) * w[:, None], domain, n, cells, icc)
+    within, freedom = within_variance(share, residual, domain, effective)
     before = domain_estimates(scores, y, w, domain, n)[1]
-    pooled = _pooled(scores, y, w, domain, n, sd) * g
+    variance = sum(b * gram(share, domain, n, cell) for b, cell in zip(parts, [*cells, None], strict=True))
+    if variances == "auto" and sd is None:
+        weight = group_sum(np.isfinite(y) * w[:, None], domain, n)
+        weight = weight * (1 - np.divide(1.0, effective, out=np.ones_like(weight), where=effective > 0))
+        variance = varied(
+            variance, within, freedom, weight, _predictors(areas, covariates, scores.level, inhabited[heard])
+        )
+    elif variances == "gvf":
+        variance = rescaled(variance, before, effective)
     return SourceEstimates(
         source=scores.source,
         year=scores.year,
         codes=inhabited[heard],
         mean=mean,
-        variance=rescaled(pooled, before, n_effective) if variances == "gvf" else pooled,
+        variance=variance,
         respondents=group_sum(np.isfinite(y).astype(float), domain, n).astype(np.int64),
-        n_effective=n_effective,
+        n_effective=effective,
         given=before,
         kind=scores.kind,
         within=within,
         freedom=freedom,
         level=scores.level,
+        icc=icc if cells else None,
     )
 
 
-def _pooled(scores: Scores, y: Floats, w: Floats, domain: Ints, n: int, sd: float | None) -> Floats:
-    """S, or what the user says of it: one standard deviation for all sub-dimensions, uncorrelated."""
+def _predictors(areas: Areas, covariates: Sequence[str], level: str, codes: pd.Index) -> Floats:
+    """Covariates of areas and the logarithm of their residents, shape (n, P + 1); what is missing is the mean."""
+    x = areas.frame[list(covariates)].to_numpy(dtype=float)
+    lived = x[areas.inhabited]
+    seen = np.isfinite(lived)
+    mean = np.where(seen, lived, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    table, labels = np.where(np.isfinite(x), x, mean), areas.at(level)
+    if level != areas.base:
+        table = population_means(areas, level, labels, table)
+    residents = areas.residents(level).reindex(codes).to_numpy(dtype=float)
+    return np.column_stack([table[labels.get_indexer(codes)], np.log(residents)])
+
+
+def of_few(source: SourceEstimates) -> list[Note]:
+    """How little the variance within areas rests on, where it is little: 0 where it was given."""
+    freedom = np.zeros(1) if source.freedom is None else source.freedom.sum(axis=0)[source.informs]
+    if not 0 < freedom.min() < ENOUGH:
+        return []
+    return [Note(
+        "the variance of scores within areas rests on {freedom:.0f} degrees of freedom in {source}: its standard error "
+        "is {error:.0f}%, which intervals do not hold",
+        "de variantie van scores binnen gebieden berust bij {source} op {freedom:.0f} vrijheidsgraden: de "
+        "standaardfout ervan is {error:.0f}%, en die zit niet in de marges",
+        source=source.source, freedom=float(freedom.min()), error=100 * float(np.sqrt(2 / freedom.min())),
+    )]  # fmt: skip
+
+
+def of_clusters(source: SourceEstimates) -> list[Note]:
+    """What the clusters of a survey cost in the sampling variances that the model gets."""
+    if source.icc is None:
+        return []
+    if not source.icc.any():
+        return [Note(
+            "clusters of {source}: within areas their answers differ no more than those of persons, or an area is in "
+            "one cluster; sampling variances are those of independent respondents",
+            "clusters van {source}: binnen gebieden verschillen hun antwoorden niet meer dan die van personen, of een "
+            "gebied ligt in één cluster; steekproefvarianties zijn die van onafhankelijke respondenten",
+            source=source.source,
+        )]  # fmt: skip
+    icc, worst = source.icc.sum(axis=0), int(np.argmax(source.icc.sum(axis=0)))
+    return [Note(
+        "clusters of {source} count in the sampling variances: answers within a cluster correlate by {low:.2f} to "
+        "{high:.2f}, so that {n} answers are worth {effective:.0f}",
+        "clusters van {source} tellen mee in de steekproefvarianties: antwoorden binnen een cluster hangen samen met "
+        "{low:.2f} tot {high:.2f}, zodat {n} antwoorden er {effective:.0f} waard zijn",
+        source=source.source, low=float(icc[source.informs].min()), high=float(icc.max()),
+        n=int(source.respondents[:, worst].sum()), effective=float(source.n_effective[:, worst].sum()),
+    )]  # fmt: skip
+
+
+def _components(scores: Scores, y: Floats, w: Floats, domain: Ints, cells: Sequence[Ints], sd: float | None) -> Floats:
+    """Covariances of clusters and persons, or what the user says: one standard deviation for all, uncorrelated."""
     if sd is not None:
-        return np.eye(y.shape[1]) * sd**2
+        return np.eye(y.shape[1])[None] * sd**2
+    here = domain >= 0
+    levels = [planned(scores.frame[here], domain[here]), *(cell[here] for cell in cells)]
     try:
-        return pooled_covariance(y[domain >= 0], w[domain >= 0], domain[domain >= 0], n)
+        return components(y[here], w[here], levels)
     except DataError as error:
         raise DataError(f"{scores.source}: {error.what}", error.got, error.expected, error.hint) from error
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from buurtsae.scale import Scale
 from buurtsae.sparse import Floats, Ints
-from buurtsae.survey.estimators import domain_estimates, population_means
+from buurtsae.survey.components import clusters, n_effective
+from buurtsae.survey.estimators import design_of, domain_estimates, population_means
 from buurtsae.survey.measures import combined, fewest, long_table, standard_errors
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.source_estimates import arrays
@@ -47,14 +48,15 @@ def of_respondents(
     """Totals of measures, from the means of sub-dimensions and their covariances; within the ends of a scale."""
     labels, answered, matrix = direct.areas.at(level), _reference_counts(direct, level), weights.to_numpy()
     count, effective = np.zeros((2, len(labels), len(matrix)))
-    for scores in direct.scores:
+    shares = matrix / matrix.sum(axis=1, keepdims=True)
+    for source, scores in zip(direct.sources, direct.scores, strict=True):
         domain = _domain(direct, level, scores)
         y, w = arrays(scores, direct.subdimensions)
         some = ((np.isfinite(y).astype(float) @ (matrix.T > 0)) > 0).astype(float)
-        part = some * w[:, None]
-        persons, total, square = (group_sum(values, domain, len(labels)) for values in (some, part, part**2))
-        count += persons
-        effective += np.divide(total**2, square, out=np.zeros_like(total), where=square > 0)
+        rho = np.zeros((0, len(direct.subdimensions))) if source.icc is None else source.icc
+        cells = clusters(scores.frame, domain, design_of(scores).clusters)[: len(rho)]
+        count += group_sum(some, domain, len(labels))
+        effective += n_effective(some * w[:, None], domain, len(labels), cells, rho @ shares.T)
     enough = combined(matrix, np.where(answered > 1, 1.0, np.nan))
     se = np.where(np.isfinite(enough), standard_errors(matrix, variance), np.nan)
     figure = combined(matrix, mean)

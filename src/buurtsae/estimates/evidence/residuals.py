@@ -52,7 +52,7 @@ def residuals(fit: Fit) -> dict[str, pd.Series]:
 
 def graph_of(fit: Fit) -> Graph | None:
     """Return the graph of a spatial term, if there is one, also where an engine fitted a model without it."""
-    return next((term.neighbours for term in (fit.asked or fit.model).terms if term.neighbours), None)
+    return (fit.asked or fit.model).graph
 
 
 def moran(fit: Fit, release: Release | None = None) -> list[dict[str, Any]]:

@@ -30,8 +30,8 @@ from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.position import between_buurten, reliability
 from buurtsae.estimates.summary import level_draws
 from buurtsae.sparse import Floats, Ints
+from buurtsae.survey.components import shrunk
 from buurtsae.survey.concept import Concept
-from buurtsae.survey.smoothing import shrunk
 from buurtsae.survey.source_estimates import SourceEstimates
 
 ROUNDS = 5  # steps to the goal, all variances exact after each, so that later ones gain from their neighbours
@@ -40,16 +40,12 @@ ROUNDS = 5  # steps to the goal, all variances exact after each, so that later o
 def respondent_covariance(source: SourceEstimates) -> Floats:
     """Return S, the covariance that one more respondent leaves, shape (D, D); 0 for what the source does not ask.
 
-    V_de sqrt(n_d n_e) averaged over areas, n effective, over the shares of the respondents who answer d and e: m
-    respondents, who skip as many questions as those up to now, give V = S / m.
+    That within an area over the shares of the respondents who answer d and e: m respondents, who skip as many questions
+    as those up to now, give V = S / m.
     """
-    n = source.n_effective
-    pair = np.sqrt(n[:, :, None] * n[:, None, :])
-    total = pair.sum(axis=0)
-    mean = np.divide((pair**2 * source.variance).sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
     answered = source.respondents.sum(axis=0) / source.respondents.max(axis=1).sum()
     scale = np.divide(1.0, np.sqrt(answered), out=np.zeros_like(answered), where=answered > 0)
-    return shrunk(mean * np.outer(scale, scale))
+    return shrunk(source.within_area * np.outer(scale, scale))
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,9 @@ class Preposterior:
             if level == areas.base and measure in weights.index:
                 column = weights.index.get_loc(measure)
                 drawn[areas.codes.get_indexer(labels), column] = values.var(axis=0, ddof=1)
-                between[column] = between_buurten(values, release.shown(level, labels))
+                between[column] = between_buurten(
+                    values, release.shown(level, labels), fit.areas.residents(level).loc[labels].to_numpy()
+                )
         totals = fit.direct.totals(areas.base, concept)
         count = totals.pivot(index="area_code", columns="measure", values="n_respondents")
         count = count.reindex(index=areas.codes, columns=weights.index).fillna(0)

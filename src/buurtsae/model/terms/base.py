@@ -30,6 +30,17 @@ from buurtsae.notes import Note
 from buurtsae.ranges import check_ranges
 from buurtsae.sparse import Floats
 
+FEW = 200  # residents below which areas differ as much as at this number: docs/real-patterns.md compares
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A field of an effect: its structure, what areas see of its nodes, and its loading."""
+
+    structure: Structure
+    sees: sp.csr_array
+    loading: Callable[[Values], Any]
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -55,6 +66,10 @@ class Effect:
         t_ak, what the logarithm of the loose part's standard deviation depends on; without it there is one for all.
     scaling : callable, optional
         How, g_k: K of (..., D).
+    tail : callable, optional
+        1 / nu, (..., D), all the same: the loose part is multivariate t with nu degrees of freedom, not normal.
+    levels : Layer, optional
+        A second field that the same parameters load, proper and fixed.
     dense : bool
         Every area sees all nodes, which are independent: covariates, with the nodes as their coefficients.
     local : callable, optional
@@ -71,8 +86,16 @@ class Effect:
     log_determinant: Callable[[Values], Any] | None = None
     dispersion: Floats | None = None
     scaling: Callable[[Values], tuple[Any, ...]] | None = None
+    tail: Callable[[Values], Any] | None = None
+    levels: Layer | None = None
     dense: bool = False
     local: Callable[[str, tuple[int, int], Values], Any] | None = None
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Its sparse fields, none to two."""
+        own = () if self.structure is None or self.dense else (Layer(self.structure, self.sees, self.loading),)
+        return own if self.levels is None else (*own, self.levels)
 
     def same(self, other: Effect) -> bool:
         """Whether the data cannot tell it from another, but for its size: the same nodes seen alike, or the
@@ -140,6 +163,11 @@ class Term(ABC):
     def neighbours(self) -> Graph | None:
         """The graph that it lies on, if any."""
         return None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether every connected part of its graph has the mean of all, so that no uncertainty of it is left."""
+        return False
 
     @property
     def theme(self) -> tuple[str, ...]:
@@ -242,12 +270,12 @@ class SpatialTerm(Term):
 def by_residents(frame: Frame) -> Floats | None:
     """Return log(N_0 / N_a) of the residents N_a, shape (N, 1), N_0 their geometric mean; None where nothing varies.
 
-    It is 0 without residents: no estimate is made there.
+    Below `FEW` residents they count as `FEW`; it is 0 without residents, where no estimate is made.
     """
-    live, residents = frame.areas.inhabited, frame.areas.population
+    live, residents = frame.areas.inhabited, np.maximum(frame.areas.population, FEW)
     if frame.areas.alike or np.ptp(residents[live]) == 0:
         return None
-    size = np.log(np.where(live, residents, 1))
+    size = np.log(residents)
     return np.asarray(np.where(live, size[live].mean() - size, 0.0)[:, None])
 
 

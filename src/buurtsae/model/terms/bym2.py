@@ -2,9 +2,10 @@ r"""BYM2: a spatial and an unstructured effect per area, with one standard devia
 
     sigma_d ( sqrt(1 - phi_d) (N_a / N_0)^(-gamma_d) v_ad + sqrt(phi_d) u_ad ),
 
-v unstructured and u the scaled intrinsic CAR; across measures they have one correlation matrix R, or R_v and R_u. Areas
-of few residents differ more from what surrounds them: the standard deviation of v falls with the residents N_a, N_0
-their geometric mean. gamma = 0: it does not; gamma = 1/2: v is as the mean of independent residents.
+v unstructured and u the scaled intrinsic CAR, with levels of its parts (see `intrinsic`); across measures they have one
+correlation matrix R, or R_v and R_u. Areas of few residents differ more from what surrounds them: the standard
+deviation of v falls with the residents N_a (200 at the least), N_0 their geometric mean. gamma = 0: it does not; gamma
+= 1/2: v is as the mean of independent residents. With tails v is multivariate t, of the scale of the normal v.
 
 References
 ----------
@@ -23,12 +24,13 @@ from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import LKJ, Around, Each, Parameter, Values
 from buurtsae.model.priors import PC, Beta, Normal, Positive, Proportion
-from buurtsae.model.terms.base import Effect, SpatialTerm, by_residents
+from buurtsae.model.terms.base import Effect, by_residents
+from buurtsae.model.terms.intrinsic import IntrinsicTerm
 from buurtsae.notes import Note
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class BYM2(SpatialTerm):
+class BYM2(IntrinsicTerm):
     """Spatial and unstructured area effects with one standard deviation and a mixing parameter per measure.
 
     Parameters
@@ -39,6 +41,8 @@ class BYM2(SpatialTerm):
         Of the common sigma, on the scale of the scores: by default nearly flat below 1, and P(sigma > 3) = 0.05:
         3 is the standard deviation of buurten spread evenly over 0-10. A tighter prior pulls sigma, and with it the
         width of the intervals, down.
+    levels, apart
+        See `IntrinsicTerm`: a level for each connected part of two areas or more, and how large these are.
     spread, correlation, name
         See `Term`; R is uniform by default, since parts of one concept hang together.
     mixing : Beta
@@ -49,6 +53,10 @@ class BYM2(SpatialTerm):
         Prior of the common gamma.
     exponent_spread : float
         How far gamma_d may lie from the common gamma, as a standard deviation; 0: all the same.
+    tails : bool
+        v is multivariate t, of nu degrees of freedom in all measures: a few areas are quite unlike all others.
+    tail : Prior
+        Of 1 / nu, by default P(nu < 4) = 0.05: towards the normal, whose distance from t is about proportional to it.
     shared : bool
         One matrix R for u and v, which a few hundred areas can tell; False: R_u and R_v, for many areas.
 
@@ -67,7 +75,9 @@ class BYM2(SpatialTerm):
     mixing: Proportion = Beta(1.0, 1.0)
     by_residents: bool = True
     exponent: Normal = Normal(0.0, 0.5)
-    exponent_spread: Annotated[float, Interval(ge=0, le=10)] = 0.25
+    exponent_spread: Annotated[float, Interval(ge=0, le=10)] = 0.5
+    tails: bool = False
+    tail: PC = PC(0.25, 0.05)
     shared: bool = True
     sd: Positive = PC(3.0, 0.05)
     correlation: LKJ = LKJ(1.0)
@@ -81,6 +91,8 @@ class BYM2(SpatialTerm):
             self.sigma,
             Parameter("phi", Each(self.mixing)),
             *([Parameter("gamma", Around(self.exponent, self.exponent_spread))] if self.by_residents else []),
+            *([Parameter("tail", Around(self.tail, 0.0))] if self.tails else []),
+            *self.shape,
             *(Parameter(m, self.correlation, dims) for m in matrices),
         )
 
@@ -89,25 +101,31 @@ class BYM2(SpatialTerm):
         """Its part of the predictor."""
         n = self.name
         by = f"(N[a]/N0)^-{n}.gamma[d] " if self.by_residents else ""
-        return f"{n}.sigma[d] (sqrt(1 - {n}.phi[d]) {by}v[a,d] + sqrt({n}.phi[d]) u[a,d])"
+        return f"{n}.sigma[d] (sqrt(1 - {n}.phi[d]) {by}v[a,d] + sqrt({n}.phi[d]) {self.u})"
 
     @property
     def about(self) -> Note:
         """What it is."""
+        v = Note("v unstructured", "v los per buurt")
+        if self.tails:
+            v = Note("v unstructured, multivariate t", "v los per buurt, multivariaat t")
         return Note(
-            "v unstructured, u scaled intrinsic CAR", "v los per buurt, u ruimtelijk (geschaalde intrinsieke CAR)"
-        )
+            "{v}, u scaled intrinsic CAR{beside}",
+            "{v}, u ruimtelijk (geschaalde intrinsieke CAR){beside}",
+            v=v, beside=self.beside,
+        )  # fmt: skip
 
     def on(self, frame: Frame) -> Effect:
-        """Return it on data: u on the graph, v loose."""
+        """Return it on data: u on the graph, with its levels; v loose."""
         icar = self.graph.icar
         structure = Structure((icar.precision.tocsr(),), icar.means)
         by, parameters = by_residents(frame) if self.by_residents else None, self.parameters
         if by is None:
             parameters = tuple(parameter for parameter in parameters if parameter.name != "gamma")
         return Effect(
-            self.name, parameters, structure, self.seen(frame), self.loading, self.loose,
+            self.name, parameters, structure, self.seen(frame), self.loading, self.loose, levels=self.of_parts(),
             dispersion=by, scaling=None if by is None else lambda values: (values["gamma"],),
+            tail=(lambda values: values["tail"]) if self.tails else None,
         )  # fmt: skip
 
     def loading(self, values: Values) -> Any:

@@ -3,7 +3,7 @@ r"""ICAR: a spatial effect per area, sigma_d u_ad with u the intrinsic CAR, zero
     u ~ exp(-1/2 s sum_{i~j} (u_i - u_j)^2),
 
 s such that the geometric mean of the marginal variances is 1 in each part, or s = 1; an area without neighbours is
-unstructured.
+unstructured. Connected parts have levels (see `intrinsic`).
 
 References
 ----------
@@ -19,12 +19,13 @@ import scipy.sparse as sp
 
 from buurtsae.latent.structure import Structure
 from buurtsae.model.frame import Frame
-from buurtsae.model.terms.base import Effect, SpatialTerm
+from buurtsae.model.terms.base import Effect
+from buurtsae.model.terms.intrinsic import IntrinsicTerm
 from buurtsae.notes import Note
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class ICAR(SpatialTerm):
+class ICAR(IntrinsicTerm):
     """Spatial area effects, without an unstructured part.
 
     Parameters
@@ -34,6 +35,8 @@ class ICAR(SpatialTerm):
     scaled : bool
         With it sigma is the typical standard deviation of an area, on any graph; without it, as in CARBayes and
         mcmcsae, what sigma means depends on the graph.
+    levels, apart
+        See `IntrinsicTerm`: a level for each connected part of two areas or more, and how large these are.
     sd, spread, correlation, name
         See `Term`.
 
@@ -54,21 +57,24 @@ class ICAR(SpatialTerm):
     @property
     def symbol(self) -> str:
         """Its part of the predictor."""
-        return f"{self.name}.sigma[d] u[a,d]"
+        return f"{self.name}.sigma[d] {self.u}"
 
     @property
     def about(self) -> Note:
         """What it is."""
         return Note(
-            "{how} intrinsic CAR",
-            "{how} intrinsieke CAR",
+            "{how} intrinsic CAR{beside}",
+            "{how} intrinsieke CAR{beside}",
+            beside=self.beside,
             how=Note("scaled", "geschaalde") if self.scaled else Note("unscaled", "ongeschaalde"),
         )
 
     def on(self, frame: Frame) -> Effect:
         """Return it on data."""
         icar = self.graph.icar
-        precision = sp.csr_array(icar.precision)
+        precision, levels = sp.csr_array(icar.precision), self.of_parts()
         if not self.scaled:
             precision = sp.csr_array(sp.diags_array(1 / icar.scale[icar.component]) @ precision)
-        return Effect(self.name, self.parameters, Structure((precision,), icar.means), self.seen(frame), self.loading)
+            levels = self.of_parts(icar.scale[icar.constrained])
+        structure = Structure((precision,), icar.means)
+        return Effect(self.name, self.parameters, structure, self.seen(frame), self.loading, levels=levels)

@@ -1,0 +1,66 @@
+"""Connected parts of a graph, of two areas or more, and who answered there: the level of a part rests on these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.areas.graph import Graph
+from buurtsae.notes import Note
+from buurtsae.survey.direct import DirectEstimates
+
+
+@dataclass(frozen=True)
+class Part:
+    """A connected part of a graph.
+
+    Attributes
+    ----------
+    areas : int
+    first : str
+        The first of their codes.
+    heard : int
+        Areas with an estimate of their own.
+    respondents : int, optional
+        Of all sources, each with those of the measure that most answered; a source that is known for a level above the
+        areas counts where most of the residents are. Unknown of a table without numbers.
+    """
+
+    areas: int
+    first: str
+    heard: int
+    respondents: int | None
+
+    @property
+    def words(self) -> Note:
+        """The part in a line."""
+        if self.respondents is None:
+            people = Note("", "")
+        else:
+            people = Note(", {n:,} respondents", ", {n:,} respondenten", n=self.respondents)
+        return Note(
+            "connected part of {areas:,} areas ({first}, ...): {heard:,} with estimates{people}",
+            "samenhangend deel van {areas:,} gebieden ({first}, ...): {heard:,} met schattingen{people}",
+            areas=self.areas, first=self.first, heard=self.heard, people=people,
+        )  # fmt: skip
+
+
+def parts(graph: Graph, direct: DirectEstimates) -> list[Part]:
+    """Return the connected parts of two areas or more, the largest first."""
+    icar, areas = graph.icar, direct.areas
+    member = (icar.means != 0).T.astype(float)
+    heard, respondents = np.zeros(len(areas.codes), dtype=bool), np.zeros(icar.rank_deficiency, dtype=np.int64)
+    for source in direct.sources:
+        labels, share = areas.aggregation(source.level)
+        inside = (share @ member).toarray()[pd.Index(labels).get_indexer(source.codes)]
+        most, n = inside.argmax(axis=1), source.respondents.max(axis=1)
+        np.add.at(respondents, most[known := inside.any(axis=1)], n[known])
+        if source.level == areas.base:
+            heard[areas.codes.get_indexer(source.codes)] = True
+    found = [
+        Part(int(size), str(areas.codes[among][0]), int(heard[among].sum()), int(n) if direct.counted else None)
+        for among, size, n in zip(member.T.toarray() > 0, icar.size[icar.constrained], respondents, strict=True)
+    ]
+    return sorted(found, key=lambda part: (-part.areas, part.first))

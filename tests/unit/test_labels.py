@@ -1,0 +1,86 @@
+"""Labels, reasons, basis and verdicts: what a row is said to be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_fit import SILENT, UNKNOWN_X, Made, made_fit
+
+from buurtsae.estimates.contrasts import contrast
+from buurtsae.estimates.labels import EXTRAPOLATED, IMPUTED, Rules, basis, in_english, unseen, verdicts
+from buurtsae.estimates.summary import Estimates, estimate, unsure
+from buurtsae.model.design import Design
+
+TOTAL = "buurtverbondenheid"
+FAR = SILENT[1]
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    return made_fit()
+
+
+@pytest.fixture
+def est(made: Made, monkeypatch: pytest.MonkeyPatch) -> Estimates:
+    """Of a model to which one silent area lies outside the others, in a covariate."""
+    monkeypatch.setattr(Design, "extrapolated", property(lambda design: {"groen": (FAR,)}))
+    return estimate(made.fit, rules=Rules(protection=0))
+
+
+def test_areas_outside_the_others_are_indicative_and_say_so(est: Estimates) -> None:
+    assert unsure(est.fit) == {IMPUTED: {UNKNOWN_X}, EXTRAPOLATED: {FAR}}
+    rows = est.table[est.table["area_code"] == FAR]
+    assert set(rows["label"]) == {"indicatief"}
+    assert rows["reason"].str.contains(EXTRAPOLATED, regex=False).all()
+    assert "extrapolation" in in_english(rows["reason"].iloc[0])
+    others = est.table[~est.table["area_code"].isin([FAR])]
+    assert not others["reason"].fillna("").str.contains("extrapolatie").any()
+
+
+def test_a_level_of_which_all_is_unsure_is_unsure(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    areas = made.fit.areas
+    wijk = areas.parents("wijk")
+    inside = tuple(areas.codes[(wijk == wijk[FAR]) & areas.inhabited])
+    monkeypatch.setattr(Design, "extrapolated", property(lambda design: {"groen": inside}))
+    assert unsure(made.fit)[EXTRAPOLATED] == {*inside, wijk[FAR]}
+    monkeypatch.setattr(Design, "extrapolated", property(lambda design: {"groen": inside[1:]}))
+    assert unsure(made.fit)[EXTRAPOLATED] == set(inside[1:])
+
+
+def test_nothing_is_nearly_certain_where_nobody_was_seen() -> None:
+    """Nobody answered and a covariate is unsure: both, or it is as certain as its probability."""
+    third = [IMPUTED, EXTRAPOLATED, IMPUTED]
+    table = pd.DataFrame(
+        {
+            "p_above_parent": [0.999, 0.001, 0.999, 0.999, 0.5, np.nan],
+            "n_respondents": [0, 0, 0, 1, 0, 0],
+            "reason": [IMPUTED, f"geen eigen respondenten: schatting uit het model; {EXTRAPOLATED}", None, *third],
+        }
+    )
+    assert unseen(table).tolist() == [True, True, False, False, True, True]
+    certain, likely = "vrijwel zeker hoger", "waarschijnlijk"
+    expected = [f"{likely} hoger", f"{likely} lager", certain, certain, "niet te onderscheiden", None]
+    assert verdicts(table).tolist() == expected
+
+
+def test_a_contrast_with_what_was_not_seen_is_not_nearly_certain(est: Estimates) -> None:
+    table = est.table[(est.table["measure"] == TOTAL) & (est.table["level"] == "buurt")].set_index("area_code")
+    seen = table[table["n_respondents"] > 0]["estimate"]
+    ends = (seen.idxmin(), seen.idxmax())
+    assert contrast(est, *ends, TOTAL).verdict == "vrijwel zeker lager"
+    against = [contrast(est, FAR, other, TOTAL) for other in (*ends, est.areas.system.whole_code)]
+    assert not any("vrijwel zeker" in found.verdict for found in against)
+    assert contrast(est, [FAR, ends[0]], ends[1], TOTAL).verdict == "vrijwel zeker lager"  # a group that was seen
+
+
+def test_the_table_says_what_a_figure_rests_on(est: Estimates) -> None:
+    table = est.table
+    assert (table["basis"] == basis(table)).all()
+    share = table["own_data_share"]
+    assert (share[table["basis"] == "eigen_respondenten"] >= 0.5).all()
+    assert share[table["basis"] == "gemengd"].between(0.2, 0.5).all()
+    assert set(table.loc[table["n_respondents"] == 0, "basis"]) == {"vooral_model"}
+    hidden = est.published["label"] == "niet_publiceren"
+    assert hidden.any()
+    assert (est.published["basis"].isna() == hidden).all()
