@@ -286,8 +286,8 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     reference = np.array([s for s, _ in references])[None, :] == np.arange(len(direct.sources))[:, None]
     centre = np.array([np.nanmean(direct.sources[s].mean[:, d]) if informs[s, w] else 0.0
                        for w, (s, d) in enumerate(references)])  # fmt: skip
-    known = size is None and "Intercept" in coefficients
-    notes = far(model.intercept, centre, model.outcome.scale) if known else []
+    has_level = size is None and "Intercept" in coefficients
+    notes = far(model.intercept, centre, model.outcome.scale) if has_level else []
     arrays = Design(
         model=model,
         areas=tuple(areas.codes),
@@ -315,14 +315,9 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     check_columns(len(coefficients), int(sampled.sum()), "areas with respondents")
     themes = {term.name: (term.theme, e.sees.toarray()) for term, e in zip(terms, effects, strict=True) if term.theme}
     seen = [(y[s, :, w], covariance[s, :, w, w]) for w, (s, _) in enumerate(references) if size is None]
-    priors, of_themes = arrays.coefficient_priors, list(themes.values())
-    imputed = unknown(part, x, priors, of_themes, sites, seen, arrays.periods) if seen else None
-    parts = [known for known in (arrays.known, imputed) if known is not None]
-    return replace(
-        arrays,
-        known=sum(parts[1:], parts[0]) if parts else None,
-        extrapolated=extrapolated(part, {name: v for name, (_, v) in themes.items()}, areas.inhabited, sampled),
-    )
+    imputed = unknown(part, x, arrays.coefficient_priors, themes, sites, seen, arrays.periods)
+    known = arrays.known if imputed is None else imputed + (0.0 if arrays.known is None else arrays.known)
+    return replace(arrays, known=known, extrapolated=extrapolated(part, themes, areas.inhabited, sampled))
 
 
 def check_outcome(model: AreaModel, direct: DirectEstimates, problems: Problems) -> None:

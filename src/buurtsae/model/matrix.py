@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 TERMS = "terms of numeric covariates"
+Theme = tuple[tuple[str, ...], Floats]  # names of covariates, and their columns (N, P)
 
 
 @dataclass(frozen=True)
