@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
-from made_fit import SUBDIMENSIONS, make_areas, make_scores
+from made_fit import SUBDIMENSIONS, UNKNOWN_X, make_areas, make_scores
 
 import buurtsae as bs
 from buurtsae.engines.given import given
+from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import BuurtsaeError, ModelError
 from buurtsae.estimates.evidence.evidence import EVERYTHING, explained
 from buurtsae.estimates.evidence.themes import effects, themes
@@ -39,10 +41,10 @@ def fit() -> bs.Fit:
 
 
 def test_parts_of_a_score_add_up(fit: bs.Fit) -> None:
-    # without other effects a score is what the formula and the themes make of the covariates
+    # without other effects a score is what the formula and the themes make of the covariates, where these are known
     parts = [np.arange(2), *themes(fit).values()]
-    total = sum(effect for effect, _ in effects(fit, parts, values=1))
-    np.testing.assert_allclose(total, given(fit, 0).posterior.mean[: len(AREAS.codes)], atol=1e-9)
+    total, known = sum(effect for effect, _ in effects(fit, parts, values=1)), AREAS.codes != UNKNOWN_X
+    np.testing.assert_allclose(total[known], given(fit, 0).posterior.mean[: len(known)][known], atol=1e-9)
 
 
 def test_the_variance_of_a_theme_is_that_of_draws(fit: bs.Fit) -> None:
@@ -107,3 +109,44 @@ def test_a_run_file_has_themes() -> None:
     part = TERM_PARTS["ridge"].model_validate({"type": "ridge", "name": "mensen", "covariates": ["x0", "x1"]})
     made = bs.Ridge.made({key: value for key, value in part if key != "type"}, AREAS.graph)
     assert made == bs.Ridge("mensen", ("x0", "x1"))
+
+
+def test_a_horseshoe_is_for_nuts_alone() -> None:
+    model = bs.AreaModel("1", [bs.IID("buurt"), bs.Horseshoe("mensen", NAMES)])
+    assert "  mensen: regularised horseshoe of 6 covariates with shrunk coefficients" in str(model)
+    with pytest.raises(ModelError, match="engine laplace does not support this model") as raised:
+        bs.fit(model, DATA, progress=False)
+    assert raised.value.got == "the horseshoe of mensen"
+    assert refused(lambda: Marginal.of(design(model, DATA))) == [
+        "a horseshoe is not Gaussian given its hyperparameters"
+    ]
+
+
+@pytest.mark.nuts
+def test_engines_agree_on_a_theme() -> None:
+    model = bs.AreaModel("1", [bs.IID("buurt"), bs.Ridge("mensen", NAMES)])
+    data = direct(make_scores(AREAS, SUBDIMENSIONS[:1], 1, np.random.default_rng(2)), AREAS)
+    fast = bs.fit(model, data, progress=False).draws.flat[:, AREAS.inhabited]
+    slow = bs.fit(model, data, "nuts", draws=1000, tune=1000, progress=False).draws.flat[:, AREAS.inhabited]
+    # the contract of engines (statistics.md 25), and 4,000 draws with an effective size of 1,000 or more
+    sd = slow.std(axis=0)
+    assert (np.abs(fast.mean(axis=0) - slow.mean(axis=0)) / sd).max() < 0.1 + 3 / np.sqrt(1000)
+    np.testing.assert_allclose(fast.std(axis=0), sd, rtol=0.05 + 3 / np.sqrt(2 * 1000))
+
+
+@pytest.mark.nuts
+def test_nuts_samples_a_horseshoe() -> None:
+    # one of six covariates counts, by 1.5 standard deviations of what else there is
+    areas = replace(AREAS, frame=AREAS.frame.assign(y=5 + 1.5 * AREAS.frame["x0"] + 0.3 * AREAS.frame["x1"].shift(3)))
+    table = areas.frame.assign(code=areas.codes, v=0.1).dropna(subset=["y"])
+    data = bs.DirectEstimates.from_frame(
+        pd.DataFrame(table[["code", "y", "v"]]), y="y", variance="v", area="code", areas=areas
+    )
+    model = bs.AreaModel("1", [bs.IID("buurt"), bs.Horseshoe("mensen", NAMES)])
+    fit = bs.fit(model, data, "nuts", draws=300, tune=300, progress=False)
+    without = areas.inhabited & areas.frame["y"].isna().to_numpy()
+    assert without.any()
+    expected = 5 + 1.5 * areas.frame["x0"].to_numpy()[without]
+    draws = fit.draws.flat[:, without, 0]
+    assert (np.abs(draws.mean(axis=0) - expected) / draws.std(axis=0)).max() < 3
+    assert draws.std(axis=0).max() < 1.0  # without the covariate it would be 1.5

@@ -7,7 +7,8 @@ has to first order the further part sum_c g_ac e_ac, of covariance
 
 an unstructured effect of a known size. beta ~ N(b, B) is that of a Fay-Herriot model of the reference source of each
 column, without a field, its variance by moments: a first pass, which the model itself does not move. E[g g'] has B, so
-that a coefficient that is known badly leaves more open. Values that were filled in are taken as independent.
+that a coefficient that is known badly leaves more open. Values that were filled in are taken as independent, and so is
+what they do in years, which are fits of their own.
 
 References
 ----------
@@ -17,18 +18,17 @@ estimation when auxiliary information is measured with error. Biometrika 95.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import scipy.sparse as sp
 
 from buurtsae.formula import matrix
-from buurtsae.model.matrix import TERMS, Linear
+from buurtsae.model.matrix import TERMS, Linear, Theme
 from buurtsae.sparse import Floats
 
 STEPS = 30  # of the moment equation of the variance
 
-Theme = tuple[tuple[str, ...], Floats]
 Seen = tuple[Floats, Floats]
 
 
@@ -36,11 +36,12 @@ def unknown(
     part: Linear,
     x: Floats,
     prior: tuple[Floats, Floats],
-    themes: Sequence[Theme],
+    themes: Mapping[str, Theme],
     sites: sp.csr_array,
     seen: Sequence[Seen],
+    years: int = 1,
 ) -> Floats | None:
-    """Return the covariance of what imputed covariates leave open, (N, W, W); None where nothing was imputed.
+    """Return the covariance of what imputed covariates leave open, (N, W, W); None where nothing was.
 
     Parameters
     ----------
@@ -48,30 +49,34 @@ def unknown(
     x : ndarray, shape (N, P)
     prior : tuple of ndarray, shape (P,)
         Means and standard deviations of the coefficients of x.
-    themes : sequence of (names, ndarray of shape (N, P))
-        Covariates of themes.
+    themes : mapping of name to (names, ndarray of shape (N, P))
+        Their covariates.
     sites : sparse, shape (K, N)
     seen : sequence of (y, v), shape (K,) each
-        Per column the direct estimates of the reference and their variances, 0 where there are none.
+        Per column the direct estimates of the reference and their variances, 0 where there are none; empty for counts.
+    years : int
+        How many the columns are of.
     """
-    if not part.errors.to_numpy().any():
+    if not (seen and part.errors.to_numpy().any()):
         return None
-    z = np.hstack([x, *(columns for _, columns in themes)])
+    of_themes = list(themes.values())
+    z = np.hstack([x, *(columns for _, columns in of_themes)])
     total = np.zeros((len(x), len(seen), len(seen)))
     means, spreads = list[Floats](), list[Floats]()
     for y, v in seen:
         known = v > 0
         most = y[known].std()  # of what a theme explains
-        sd = np.concatenate([prior[1], *(np.full(len(names), most / np.sqrt(len(names))) for names, _ in themes)])
+        sd = np.concatenate([prior[1], *(np.full(len(names), most / np.sqrt(len(names))) for names, _ in of_themes)])
         mean, covariance = _coefficients((sites @ z)[known], (y - sites @ (x @ prior[0]))[known], v[known], sd)
         means.append(mean + np.append(prior[0], np.zeros(len(sd) - len(prior[0]))))
         spreads.append(covariance)
-    for step in _steps(part, x, themes):
+    for step in _steps(part, x, of_themes):
         g = step @ np.array(means).T
         total += g[:, :, None] * g[:, None, :]
         for w, covariance in enumerate(spreads):
             total[:, w, w] += ((step @ covariance) * step).sum(axis=1)
-    return total
+    year = np.arange(len(seen)) // (len(seen) // years)
+    return np.where(year[:, None] == year, total, 0.0)
 
 
 def _steps(part: Linear, x: Floats, themes: Sequence[Theme]) -> Iterator[Floats]:

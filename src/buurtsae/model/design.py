@@ -23,7 +23,7 @@ from buurtsae.model.covariates import Provenance
 from buurtsae.model.extrapolation import extrapolated, outside
 from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
-from buurtsae.model.matrix import covariates
+from buurtsae.model.matrix import check_columns, covariates
 from buurtsae.model.observed import columns_of, observations, references_of, sites_of, within_sites
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.plausible import far, figures
@@ -286,8 +286,8 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     reference = np.array([s for s, _ in references])[None, :] == np.arange(len(direct.sources))[:, None]
     centre = np.array([np.nanmean(direct.sources[s].mean[:, d]) if informs[s, w] else 0.0
                        for w, (s, d) in enumerate(references)])  # fmt: skip
-    known = size is None and "Intercept" in coefficients
-    notes = far(model.intercept, centre, model.outcome.scale) if known else []
+    has_level = size is None and "Intercept" in coefficients
+    notes = far(model.intercept, centre, model.outcome.scale) if has_level else []
     arrays = Design(
         model=model,
         areas=tuple(areas.codes),
@@ -312,22 +312,12 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         known=deviation(direct) if realised else None,
     )
     sampled = sites.T @ arrays.observed.any(axis=(0, 2)) > 0
-    if len(coefficients) > sampled.sum():
-        raise ModelError(
-            "the formula has more columns than there are areas with respondents",
-            f"{len(coefficients)} columns, {sampled.sum()} areas",
-            "fewer columns: their coefficients are not shrunk",
-            'put covariates in a theme, Ridge("name", (...)) or [[model.terms]] type = "ridge"',
-        )
+    check_columns(len(coefficients), int(sampled.sum()), "areas with respondents")
     themes = {term.name: (term.theme, e.sees.toarray()) for term, e in zip(terms, effects, strict=True) if term.theme}
-    seen = [(y[s, :, w], covariance[s, :, w, w]) for w, (s, _) in enumerate(references)]
-    imputed = None if size is not None else unknown(part, x, arrays.coefficient_priors, [*themes.values()], sites, seen)
-    parts = [known for known in (arrays.known, imputed) if known is not None]
-    return replace(
-        arrays,
-        known=sum(parts[1:], parts[0]) if parts else None,
-        extrapolated=extrapolated(part, {name: v for name, (_, v) in themes.items()}, areas.inhabited, sampled),
-    )
+    seen = [(y[s, :, w], covariance[s, :, w, w]) for w, (s, _) in enumerate(references) if size is None]
+    imputed = unknown(part, x, arrays.coefficient_priors, themes, sites, seen, arrays.periods)
+    known = arrays.known if imputed is None else imputed + (0.0 if arrays.known is None else arrays.known)
+    return replace(arrays, known=known, extrapolated=extrapolated(part, themes, areas.inhabited, sampled))
 
 
 def check_outcome(model: AreaModel, direct: DirectEstimates, problems: Problems) -> None:

@@ -15,20 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from buurtsae.formula import variables
-from buurtsae.model.matrix import Linear
+from buurtsae.model.matrix import Linear, Theme
 from buurtsae.notes import Note
-from buurtsae.sparse import Floats
 
 
 def extrapolated(
-    part: Linear, themes: Mapping[str, Floats], live: NDArray[np.bool_], sampled: NDArray[np.bool_]
+    part: Linear, themes: Mapping[str, Theme], live: NDArray[np.bool_], sampled: NDArray[np.bool_]
 ) -> dict[str, tuple[str, ...]]:
     """Return, per covariate of the formula or theme, the areas with residents that lie outside.
 
     Parameters
     ----------
     part : Linear
-    themes : mapping of name to ndarray, shape (N, P)
+    themes : mapping of name to (names, ndarray of shape (N, P))
     live, sampled : ndarray of bool, shape (N,)
         Areas with residents, and those with respondents.
     """
@@ -39,7 +38,7 @@ def extrapolated(
         x = part.table[name].to_numpy()
         beyond = (x < x[sampled].min()) | (x > x[sampled].max())
         far[name] = ~np.isin(x, x[sampled]) if name in part.categories else beyond
-    for name, x in themes.items():
+    for name, (_, x) in themes.items():
         size = (x**2).mean(axis=1)
         far[name] = size > size[sampled].max()
     return {name: tuple(part.table.index[rows & live]) for name, rows in far.items() if (rows & live).any()}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 TERMS = "terms of numeric covariates"
+Theme = tuple[tuple[str, ...], Floats]  # names of covariates, and their columns (N, P)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
         raise ModelError(
             "columns of the formula are not finite", shown(wrong), "numbers", "covariates are standardised: about 0"
         )
+    check_columns(x.shape[1], int(areas.inhabited.sum()), f"{areas.noun} with residents")
     if dependent := dependent_columns(x[areas.inhabited]):
         raise ModelError(
             "columns of the formula are linear combinations of others",
@@ -69,6 +71,17 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
             "leave one out" if len(dependent) == 1 else "leave one out of each",
         )
     return tuple(str(c) for c in columns.columns), x, part
+
+
+def check_columns(columns: int, areas: int, kind: str) -> None:
+    """Refuse more columns of a formula than there are areas of a kind."""
+    if columns > areas:
+        raise ModelError(
+            f"the formula has more columns than there are {kind}",
+            f"{columns} columns, {areas} areas",
+            "fewer columns: their coefficients are not shrunk",
+            'put covariates in a theme, Ridge("name", (...)) or [[model.terms]] type = "ridge"',
+        )
 
 
 def numeric(formula: str, areas: Areas) -> tuple[str, ...]:
