@@ -75,7 +75,7 @@ def test_levels_of_an_unscaled_field_have_its_variance() -> None:
         assert effect.levels.sees.toarray()[start].sum() == pytest.approx(np.sqrt(g), rel=1e-10)
 
 
-def test_a_level_is_the_ratio_times_the_field() -> None:
+def test_a_level_is_the_ratio_times_the_standard_deviation() -> None:
     term = bs.BYM2(GRAPH)
     values = {
         "sigma": np.array([0.5, 2.0]),
@@ -84,13 +84,13 @@ def test_a_level_is_the_ratio_times_the_field() -> None:
         "R": np.linalg.cholesky(np.array([[1.0, 0.3], [0.3, 1.0]])),
     }
     c = term.by_level(values)
-    np.testing.assert_allclose(np.sqrt(np.diag(c @ c.T)), [0.5 * 0.6 * 0.8, 2.0 * 0.5 * 0.8], rtol=1e-14)
+    np.testing.assert_allclose(np.sqrt(np.diag(c @ c.T)), [0.5 * 0.8, 2.0 * 0.8], rtol=1e-14)
     assert (c @ c.T)[0, 1] / np.prod(np.sqrt(np.diag(c @ c.T))) == pytest.approx(0.3, rel=1e-14)
 
 
 def test_the_printed_model_says_it() -> None:
     text = str(bs.AreaModel("1", [bs.BYM2(GRAPH)]))
-    assert "sqrt(BYM2.phi[d]) (u[a,d] + BYM2.level l[part(a),d])" in text
+    assert "sqrt(BYM2.phi[d]) u[a,d] + BYM2.level l[part(a),d])" in text
     assert "l a level for each of 3 connected parts" in text
     assert "BYM2.level       " in text
     assert "een niveau voor elk van 3 samenhangende delen" in bs.AreaModel("1", [bs.ICAR(GRAPH)]).words.nl

@@ -79,7 +79,7 @@ class BYM2(IntrinsicTerm):
     def symbol(self) -> str:
         """Its part of the predictor."""
         n = self.name
-        return f"{n}.sigma[d] (sqrt(1 - {n}.phi[d]) v[a,d] + sqrt({n}.phi[d]) {self.u})"
+        return f"{n}.sigma[d] (sqrt(1 - {n}.phi[d]) v[a,d] + sqrt({n}.phi[d]) u[a,d]{self.level})"
 
     @property
     def about(self) -> Note:
