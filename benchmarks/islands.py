@@ -1,6 +1,6 @@
 """The mean of an island: does its interval hold the truth, and is the estimate better than the direct one?
 
-    python benchmarks/islands.py [--replicates 108] [--first 9001] [--out docs/islands.md]
+    python benchmarks/islands.py [--replicates 108] [--first 10001] [--out docs/islands.md]
 
 A made country of 18 x 18 areas; the 24 in a corner are cut off by water. The truth is no draw of the fitted model: it
 runs on over the water, as the ICAR of the whole grid, as a rough (exponential) or as a smooth (Matern 3/2) surface over
@@ -143,7 +143,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replicates", type=int, default=108)
-    parser.add_argument("--first", type=int, default=9001)
+    parser.add_argument("--first", type=int, default=10001)
     parser.add_argument("--rows", type=Path, help="a CSV of all replicates")
     parser.add_argument("--out", type=Path, help="page whose part between the markers is replaced")
     args = parser.parse_args()

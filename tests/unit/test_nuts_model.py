@@ -410,7 +410,7 @@ def test_levels_of_parts(areas: Areas) -> None:
     unit = {"BYM2.l0": np.zeros((2, 2)), "BYM2.level_common_log__": np.zeros(1)}
     change = stats.norm.logpdf(l0).sum() - 4 * stats.norm.logpdf(0)
     change += (
-        stats.lognorm.logpdf(np.exp(log_r), 0.6, scale=np.exp(-1.0)) - stats.lognorm.logpdf(1, 0.6, scale=np.exp(-1.0))
+        stats.lognorm.logpdf(np.exp(log_r), 0.4, scale=np.exp(-0.7)) - stats.lognorm.logpdf(1, 0.4, scale=np.exp(-0.7))
     ).sum()
     assert found(point)["priors"] - found(point | unit)["priors"] == pytest.approx(change, abs=1e-10)
 

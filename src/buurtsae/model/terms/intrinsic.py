@@ -44,7 +44,7 @@ class IntrinsicTerm(SpatialTerm):
     """
 
     levels: bool = True
-    apart: Positive = LogNormal(-1.0, 0.6)
+    apart: Positive = LogNormal(-0.7, 0.4)
 
     @property
     def leveled(self) -> bool:
