@@ -398,7 +398,7 @@ def test_quality_refuses_missing_and_unknown_sections(quality: dict[str, Any], t
 def test_all_sections_but_run_and_gate_may_be_empty(quality: dict[str, Any], tmp_path: Path) -> None:
     empty = {k: quality[k] if k in ("run", "gate") else [] for k in SECTIONS}
     write_quality(empty, tmp_path)
-    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 25
+    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 26
 
 
 def test_benchmarks_are_shown_with_what_they_moved(quality: dict[str, Any], tmp_path: Path) -> None:
