@@ -113,8 +113,8 @@ def test_a_silent_part_is_less_certain_than_one_that_was_heard() -> None:
 
 
 def test_a_part_that_lies_elsewhere_is_found_there() -> None:
-    # five areas that lie 5 higher, each with an error of 1: pinned, only what is loose can take them there. How much less
-    # they are held back is up to the priors; that it is clearly less is not
+    # five areas that lie 5 higher, each with an error of 1: pinned, only what is loose can take them there. How much
+    # less they are held back is up to the priors; that it is clearly less is not
     high = TABLE.assign(y=TABLE["y"] + 5.0 * TABLE.index.isin(range(12, 17)), v=1.0)
     truth = high["y"][12:17].mean()
     level, pinned = interval_of_part(high, True)[0], interval_of_part(high, False)[0]
