@@ -1,6 +1,6 @@
 """The mean of an island: does its interval hold the truth, and is the estimate better than the direct one?
 
-    python benchmarks/islands.py [--replicates 120] [--first 8001] [--out docs/islands.md]
+    python benchmarks/islands.py [--replicates 108] [--first 10001] [--out docs/islands.md]
 
 A made country of 18 x 18 areas; the 24 in a corner are cut off by water. The truth is no draw of the fitted model: it
 runs on over the water, as the ICAR of the whole grid, as a rough (exponential) or as a smooth (Matern 3/2) surface over
@@ -30,6 +30,7 @@ WITHIN, JUMP = 2.0, 1.5  # standard deviation within an area; how much higher th
 TRUTHS, SIZES = ("ICAR of the whole", "rough surface", "smooth surface"), ((0.6, 0.7), (0.3, 0.5))
 RESPONDENTS = {"nobody": "nobody", "few": "1-3 in 8 of 24 areas", "few, higher": "the same, island 1.5 higher"}
 BRIDGES = 2
+EXTREME = 18  # replicates of the last case
 SETTINGS = {"draws": 400, "hyperparameters": 100, "progress": False}
 
 
@@ -141,15 +142,16 @@ def report(table: pd.DataFrame) -> str:
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--replicates", type=int, default=120)
-    parser.add_argument("--first", type=int, default=8001)
+    parser.add_argument("--replicates", type=int, default=108)
+    parser.add_argument("--first", type=int, default=10001)
     parser.add_argument("--rows", type=Path, help="a CSV of all replicates")
     parser.add_argument("--out", type=Path, help="page whose part between the markers is replaced")
     args = parser.parse_args()
     country, rows = Country.made(), []
     for seed in range(args.first, args.first + args.replicates):
         for asked in RESPONDENTS:
-            rows += replicate(country, asked, seed)
+            if asked != "few, higher" or seed < args.first + EXTREME:
+                rows += replicate(country, asked, seed)
         if args.rows:
             pd.DataFrame(rows).to_csv(args.rows, index=False)
     text = report(pd.DataFrame(rows))

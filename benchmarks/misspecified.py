@@ -9,6 +9,7 @@ residents on two sub-dimensions. `clean` is in nothing other: the gate should be
 
 `named` counts runs with a note that clean runs of the same seeds do not have. Buurten concerned are those that the
 case is about: of an island, outside the usual range of a covariate, with a covariate that was filled in, and so on.
+`gemeenten` is the coverage of the means of gemeenten that hold some of these.
 """
 
 from __future__ import annotations
@@ -130,8 +131,8 @@ def one_to_three(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     group = mixed.groupby("buurtcode")
     most = pd.Series(rng.integers(1, 4, group.ngroups), sorted(set(mixed["buurtcode"])))
     kept = mixed[group.cumcount() < mixed["buurtcode"].map(most)].sort_index()
-    people = frame.groupby("buurtcode")["gewicht"].sum()  # estimates the residents
-    weight = kept["buurtcode"].map(people / kept.groupby("buurtcode").size())
+    people, kept_people = (table.groupby("buurtcode")["gewicht"].sum() for table in (frame, kept))
+    weight = kept["gewicht"] * kept["buurtcode"].map(people / kept_people)  # both estimate the residents
     return kept.assign(gewicht=weight, stratum=kept["stratum"].str[:6])
 
 
@@ -146,8 +147,12 @@ class Case:
         Of the truth, and of who answers.
     truth : mapping
         Other fields of the `TruthSpec`.
-    side, island : int
-        Buurten along a side of the region, and whether there is an island of 24 besides.
+    side : int
+        Buurten along a side of the region.
+    island : bool
+        Whether there is an island of 24 besides, a gemeente.
+    asked : float
+        Share of the buurten of the island where somebody is asked.
     formula : str
         Of the office's model.
     spoil : callable
@@ -165,6 +170,7 @@ class Case:
     truth: Mapping[str, Any] = field(default_factory=dict)
     side: int = 12
     island: bool = False
+    asked: float = 0.5
     formula: str = " + ".join(("1", *COVARIATES))
     respondents: int = RESPONDENTS
     spoil: Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame] = in_order
@@ -173,14 +179,15 @@ class Case:
     concerns: Callable[[Areas, Areas, np.ndarray], Mask] = everywhere
 
     def made(self, seed: int) -> Made:
-        """Make the data of one seed; nobody answers in one of ten buurten, and in every other one of an island."""
+        """Make the data of one seed; nobody answers in one of ten buurten, and in a part of an island."""
         rng = np.random.default_rng([YEAR, seed])
         areas = region(self.side, self.island, rng)
         known, graph = self.known(areas, rng), areas.graph()
         spec = TruthSpec(covariates=COVARIATES, **self.truth)
         plain, truth = (simulate_truth(areas, graph, replace(spec, departure=d), seed) for d in (NONE, self.departure))
         empty = {*areas.codes[rng.permutation(len(areas.codes)) < len(areas.codes) // 10]}
-        empty |= {*areas.codes[on_the_island(areas, known, plain.latent)][::2]}
+        island = areas.codes[on_the_island(areas, known, plain.latent)]
+        empty |= {*island[: round(len(island) * (1 - self.asked))]}
         answers = simulate_survey(areas, truth, Codebook.load(SOURCE), self.respondents, seed, empty)
         with tempfile.TemporaryDirectory() as folder:
             self.spoil(answers, rng).to_csv(file := Path(folder) / "enquete.csv", index=False)
@@ -248,6 +255,10 @@ CASES = {
     "row numbers": Case("row numbers in the place of weights", spoil=row_number),
     "inverse weights": Case("sampling fractions in the place of weights", spoil=inverse),
     "gemeente": Case("one gemeente lies 2 points higher", Departure(gemeente_jump=1.0), concerns=jumped),
+    "island, not asked": Case("the same, and nobody is asked there", Departure(parts=0.4), island=True, asked=0.0,
+                              concerns=on_the_island),
+    "island, over water": Case("a smooth surface goes on to an island", Departure(over_water=True), island=True,
+                               concerns=on_the_island),
 }  # fmt: skip
 
 
@@ -256,22 +267,50 @@ def fitted(name: str, seed: int) -> dict[str, Any]:
     made = CASES[name].made(seed)
     found = fit(made.model, made.direct, "laplace", seed, progress=False, **OPTIONS)
     est = estimate(found)
-    table = est.table[(est.table["level"] == "buurt") & est.table["measure"].isin(MEASURES)]
-    rows = table.merge(made.truth, on=["area_code", "measure"], validate="one_to_one")
-    rows["concerned"] = rows["area_code"].isin(made.concerned)
+    table = est.table[est.table["level"].isin(["buurt", "gemeente"]) & est.table["measure"].isin(MEASURES)]
+    rows = table.merge(at_levels(made.truth, est.areas), on=["area_code", "measure"], validate="one_to_one")
+    concerned = {code: "GM" + code[2:6] for code in made.concerned}
+    rows["concerned"] = rows["area_code"].isin([*concerned, *concerned.values()])
     report = quality(est, scales=made.scales)
     notes = {re.sub(r"\d[\d.,]*", "#", str(note).split("(")[0]) for note in report["notes"]}
-    failed = [check["id"] for check in report["gate"]["checks"] if not check["passed"]]
+    made_of = *report["gate"]["checks"], *report.get("checks", ())
+    failed = list(dict.fromkeys(check["id"] for check in made_of if not check["passed"]))
     print(f"{name}, seed {seed}: {found.seconds:.1f} s, gate: {', '.join(failed) or 'passed'}", flush=True)
-    kept = ["area_code", "measure", "truth", "estimate", "sd", "lower", "upper", "direct", "n_respondents", "concerned"]
+    kept = [
+        "level",
+        "area_code",
+        "measure",
+        "truth",
+        "estimate",
+        "sd",
+        "lower",
+        "upper",
+        "direct",
+        "n_respondents",
+        "concerned",
+    ]
     return {"case": name, "seed": seed, "rows": rows[kept], "passed": report["gate"]["passed"], "failed": failed,
             "notes": notes}  # fmt: skip
 
 
+def at_levels(truth: pd.DataFrame, areas: Areas) -> pd.DataFrame:
+    """Return the truth of buurten and, weighted by residents, of gemeenten."""
+    rows = truth.assign(residents=truth["area_code"].map(areas.frame["population"]))
+    rows["total"] = rows["truth"] * rows["residents"]
+    sums = rows.groupby([areas.parents("gemeente").loc[rows["area_code"]].to_numpy(), "measure"])[
+        ["total", "residents"]
+    ].sum()
+    above = (sums["total"] / sums["residents"]).rename("truth").rename_axis(["area_code", "measure"]).reset_index()
+    return pd.concat([truth, above])
+
+
 def figures(runs: list[dict[str, Any]], usual: set[str]) -> dict[str, Any]:
     """Return a row of the table: runs of one case, beside the notes that clean runs have."""
-    rows = pd.concat([run["rows"] for run in runs])
+    rows = pd.concat([run["rows"] for run in runs], ignore_index=True)
     inside = rows["truth"].between(rows["lower"], rows["upper"])
+    above = inside[(rows["level"] == "gemeente") & rows["concerned"]].mean()
+    rows = rows[rows["level"] == "buurt"]
+    inside = inside[rows.index]
     error = rows["estimate"] - rows["truth"]
     seen = rows["direct"].notna()
     direct_error = (rows["direct"] - rows["truth"])[seen]
@@ -290,6 +329,7 @@ def figures(runs: list[dict[str, Any]], usual: set[str]) -> dict[str, Any]:
         "coverage": f"{100 * inside.mean():.1f}",
         **of_class,
         "concerned": f"{100 * inside[rows['concerned']].mean():.1f}",
+        "gemeenten": f"{100 * above:.1f}",
         "bias": f"{error.mean():.2f}",
         "RMSE": f"{np.sqrt((error**2).mean()):.2f}",
         "of direct": f"{np.sqrt((error[seen] ** 2).mean() / (direct_error**2).mean()):.2f}",

@@ -211,7 +211,7 @@ def report(table: pd.DataFrame) -> str:
         + "\n\nBuurten labelled `betrouwbaar`. The label promises a standard error below sqrt(0.5) of the standard "
         "deviation between\nbuurten:\n\n"
         + labels.reset_index().to_markdown(index=False, floatfmt=".2f")
-        + "\n\nOther populations, as the model gives them. "
+        + "\n\nOther populations, as the model gives them:\n\n"
         + truths.markdown(of_all)
     )
     return text

@@ -178,9 +178,9 @@ def report(outcome: steps.Outcome, rows: pd.DataFrame, seconds: dict[str, float]
         "",
         "## By kind of truth",
         "",
-        f"{more['survey'].nunique()} surveys of each, each of a truth of its own; and of real figures in its place, the",
-        "Leefbaarometer's sociale samenhang, overlast, voorzieningen and fysieke omgeving, with the same mean and standard",
-        "deviation.",
+        f"{more['survey'].nunique()} surveys of each, each of its own truth; and of real figures in its place: the "
+        "Leefbaarometer's",
+        "sociale samenhang, overlast, voorzieningen and fysieke omgeving, with the same mean and standard deviation.",
         "",
         truths.markdown(more),
         "",

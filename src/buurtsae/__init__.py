@@ -33,6 +33,8 @@ _HOME = {
     "ICAR": "model.terms",
     "Leroux": "model.terms",
     "SAR": "model.terms",
+    "Ridge": "model.terms",
+    "Horseshoe": "model.terms",
     "Spline": "model.terms",
     "RW1": "model.terms",
     "AR1": "model.terms",

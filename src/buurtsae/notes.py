@@ -38,7 +38,7 @@ class Note(str):
 
     def under(self, head: str, by: str = ": ") -> Note:
         """Return the note with what it is about in front: `head: note`."""
-        return Note("{head}{by}{note}", "{head}{by}{note}", head=head, by=by, note=self)
+        return type(self)("{head}{by}{note}", "{head}{by}{note}", head=head, by=by, note=self)
 
     @classmethod
     def joined(cls, notes: Iterable[Note], by: str = "; ") -> Note:
@@ -58,6 +58,10 @@ class Note(str):
     def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
         """Pickle both languages."""
         return str(self), self.nl
+
+
+class Alarm(Note):
+    """A note on an input that is not what it is taken for, as far as can be seen: the gate is not met."""
 
 
 MADE = Note(

@@ -73,7 +73,7 @@ COMMON: dict[str, Any] = {
                 "min_own_share": 0.0, "protection": 2.0, "min_direct": 10, "max_share": 0.9, "decimals": 3,
                 "draws": 40},
     "quality": {"rhat_max": 1.01, "ess_bulk_min": 400, "max_divergences": 0, "khat_max": 0.7,
-                "min_hyper_effective": 50, "min_predictive_coverage": 0.9, "min_left_out_coverage": 0.9},
+                "min_hyper_effective": 50, "max_alarms": 0, "false_alarm": 0.05},
     "sensitivity": {"shift": 0.1, "response": 0.4, "column": "respons"},
     "engine": {
         "laplace": {"draws": 400, "hyperparameters": 20, "threads": 1},

@@ -86,6 +86,7 @@ def test_help_names_the_verbs_of_the_contract() -> None:
         ["simulate", "--areas", "x.gpkg", "--out", "out", "--rate", "2"],
         ["simulate", "--areas", "x.gpkg", "--out", "out", "--where", "provincie"],
         ["simulate", "--areas", "x.gpkg", "--out", "out", "--source", "veiligheidsmonitor=veel"],
+        ["simulate", "--areas", "x.gpkg", "--out", "out", "--departure", "tails"],
     ],
     ids=" ".join,
 )
@@ -170,9 +171,23 @@ def test_what_simulate_makes_on_any_areas_passes_check(tmp_path: Path, grid: Cal
     assert call("check", tmp_path / "raster.toml").status == 0
 
 
+def test_simulate_makes_what_the_model_does_not_say(tmp_path: Path, grid: Callable[..., gpd.GeoDataFrame]) -> None:
+    grid(5, 6).to_file(tmp_path / "buurten.gpkg", driver="GPKG")
+    args = ("simulate", "--areas", tmp_path / "buurten.gpkg", "--rate", "0.05", "--quiet", "--out", tmp_path / "made")
+    assert call(*args, "--departure", "tails=4", "--departure", "household=2").status == 0
+    truth = pd.read_csv(tmp_path / "made" / "waarheid.csv")
+    assert set(truth["departure"]) == {"Departure(tails=4.0, household=2)"}
+    assert (pd.read_csv(tmp_path / "made" / "enquete_veiligheidsmonitor.csv").groupby("huishouden").size() == 2).all()
+    assert call(*args).status == 0  # the next one takes its place, and is as the model says
+    assert list(pd.read_csv(tmp_path / "made" / "waarheid.csv")) == ["area_code", "measure", "truth"]
+
+
 def test_simulate_refuses_what_cannot_be(tmp_path: Path, grid: Callable[..., gpd.GeoDataFrame]) -> None:
     grid().to_file(tmp_path / "buurten.gpkg", driver="GPKG")
     out = tmp_path / "out"
+    done = call("simulate", "--areas", tmp_path / "buurten.gpkg", "--out", out, "--departure", "tails=1")
+    assert done.status == 1
+    assert "departure: tails\n  got '1'; expected" in done.err
     done = call("simulate", "--areas", tmp_path / "buurten.gpkg", "--out", out, "--covariate", "stedelijkheid")
     assert done.status == 1
     assert "the areas lack a covariate of the truth\n  got 'stedelijkheid'" in done.err

@@ -235,7 +235,7 @@ def test_quality_report_is_that_of_the_run(demo_run: DemoRun) -> None:
     assert report["gate"]["passed"] is True
     assert report["convergence"]["independent"] == 4000
     checks = [c["id"] for c in report["gate"]["checks"]]
-    assert checks == ["khat", "hyper_effective", "predictive_coverage", "left_out_coverage"]
+    assert checks == ["khat", "hyper_effective", "alarms", "checks"]
     assert report["graph"]["policy"] == "components kept apart"
     assert sum(report["graph"]["components"]) + len(report["graph"]["islands"]) == 120
     sources = {s["source"]: s["respondents"] for s in report["sources"]}

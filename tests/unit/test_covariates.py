@@ -11,7 +11,7 @@ from made_fit import ISLAND, UNKNOWN_X, make_areas
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import BuurtsaeError, ModelError, Problems
 from buurtsae.model.covariates import Covariate, Provenance, known, prepare
-from buurtsae.model.matrix import covariates
+from buurtsae.model.matrix import covariates, numeric
 from buurtsae.model.spec import AreaModel
 
 AREAS = make_areas()  # 25 buurten, the first without residents
@@ -23,7 +23,7 @@ def with_columns(**columns: object) -> Areas:
 
 def used(name: str, areas: Areas, *declared: Covariate) -> tuple[np.ndarray, Provenance]:
     problems = Problems()
-    table, (provenance,) = prepare([name], declared, "refuse", areas, problems)
+    table, _, (provenance,) = prepare([name], declared, "refuse", areas, problems)
     problems.raise_if_any()
     return table[name].to_numpy(), provenance
 
@@ -90,7 +90,11 @@ def test_imputation_is_noted_by_buurt() -> None:
     _, provenance = used("x", with_columns(x=island.fillna(0.3)), Covariate("x", missing="impute"))
     assert provenance.notes == []
     _, provenance = used("x", with_columns(x=island), Covariate("x", missing="impute"))
-    assert provenance.notes == [f"covariate x imputed by the median in 2 areas: {UNKNOWN_X}, {ISLAND}"]
+    (note,) = provenance.notes
+    assert note.startswith(
+        "covariate x is missing in 2 areas and predicted there from what else is known, give or take"
+    )
+    assert note.endswith(f"intervals hold: {UNKNOWN_X}, {ISLAND}")
 
 
 def test_codebooks_know_what_a_column_is() -> None:
@@ -151,7 +155,7 @@ def test_all_problems_at_once() -> None:
     problems = Problems()
     prepare(["x", "herkomst", "groen"], (Covariate("afstand"),), "refuse", made, problems)
     assert [p.what for p in problems.found] == [
-        "covariates are described but not in the formula",
+        "covariates are described but not in the model",
         "covariate x does not vary",
         "covariate herkomst is about origin",
         "covariate groen is missing in 1 buurten with residents",
@@ -174,3 +178,10 @@ def test_a_note_on_imputation_shows_the_first_buurten() -> None:
     about = Provenance("x", "", "", "", "none", False, False, 0.0, 1.0, tuple(f"BU{k:08}" for k in range(1500)))
     (note,) = about.notes
     assert note.endswith("in 1500 areas: BU00000000, BU00000001, BU00000002, BU00000003, BU00000004 and 1495 more")
+
+
+def test_numeric_covariates_of_a_formula() -> None:
+    areas = with_columns(soort=1.0, hoog=2.0)
+    assert numeric("1 + groen + C(soort) + groen:hoog + onbekend", areas) == ("groen", "hoog")
+    assert numeric("1", areas) == ()
+    assert numeric("1 + (", areas) == ()  # the model says what is wrong with it

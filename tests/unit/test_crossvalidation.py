@@ -14,7 +14,7 @@ from buurtsae.engines.base import fit
 from buurtsae.engines.given import given
 from buurtsae.engines.hyper import Hyper
 from buurtsae.errors import DataError
-from buurtsae.estimates.evidence.crossvalidation import _predicted, fingerprint, left_out
+from buurtsae.estimates.evidence.crossvalidation import fingerprint, left_out, predicted
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["buurten", "and wijken"])
@@ -23,9 +23,9 @@ def made(request: pytest.FixtureRequest) -> Made:
 
 
 def test_the_cavity_is_the_posterior_without_the_site(made: Made) -> None:
-    closed = _predicted(given(made.fit), None)
+    closed = predicted(given(made.fit), None)
     sites = np.arange(len(made.fit.design.site_codes))
-    anew = _predicted(given(made.fit), sites)  # each site in a fold of its own: conditioned without it
+    anew = predicted(given(made.fit), sites)  # each site in a fold of its own: conditioned without it
     for one, other in zip(closed, anew, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-9)
 
@@ -36,7 +36,7 @@ def test_what_was_left_out_together_has_its_joint_density() -> None:
     design = made.fit.design
     at = given(made.fit, 0)
     fold = np.arange(len(design.site_codes)) % 3
-    *_, together = _predicted(at, fold)
+    *_, together = predicted(at, fold)
     seen = np.flatnonzero(design.observed[0, :, 0])
     y, law = dense_law(made, at.hyper, seen)
     for f in range(3):
@@ -121,7 +121,7 @@ def test_a_wrong_direct_estimate_stands_out() -> None:
 
 def test_values_of_the_hyperparameters_are_weighed_by_what_they_owe_to_the_data(made: Made) -> None:
     two = [given(made.fit, k) for k in (0, len(made.fit.draws.flat) - 1)]
-    off, variance, density = (np.array(part) for part in zip(*[_predicted(at, None)[:3] for at in two], strict=True))
+    off, variance, density = (np.array(part) for part in zip(*[predicted(at, None)[:3] for at in two], strict=True))
     weight = np.exp(-density) / np.exp(-density).sum(axis=0)
     found = left_out(made.fit, values=2)
     design = made.fit.design

@@ -11,7 +11,7 @@ from made_fit import EMPTY, SUBDIMENSIONS, make_areas, make_scores, per_wijk
 
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError, ProblemsError
-from buurtsae.survey.components import components
+from buurtsae.survey.components import ENOUGH, components
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.design_columns import DesignInfo
 from buurtsae.survey.direct import DirectEstimates, direct
@@ -386,7 +386,7 @@ def test_clusters_that_are_areas_cost_nothing_within_them(areas: Areas) -> None:
 
 
 def test_variances_follow_covariates_where_the_data_show_it(areas: Areas) -> None:
-    """24 buurten of six respondents; variance 1 and 4 in halves that a covariate tells apart, of one sub-dimension only."""
+    """24 buurten of six; variance 1 and 4 in halves that a covariate tells apart, of one sub-dimension only."""
     codes, rng = areas.codes[areas.inhabited], np.random.default_rng(11)
     area = np.repeat(np.arange(len(codes)), 6)
     groen = pd.Series(np.arange(len(codes)) % 2, index=codes).reindex(areas.codes).to_numpy(dtype=float)
@@ -598,3 +598,18 @@ def test_means_of_a_level_are_made_once(made: DirectEstimates, monkeypatch: pyte
     pd.testing.assert_frame_equal(more[more["measure"].isin(made.subdimensions)].reset_index(drop=True), first)
     with pytest.raises(TypeError):
         fresh.totals("gemeente")
+
+
+def test_a_variance_that_rests_on_little_is_noted(areas: Areas) -> None:
+    codes = areas.codes[areas.inhabited]
+    two = codes.repeat(2)
+    rows = [(code, 1.0, "all", float(k % 5), np.nan) for k, code in enumerate(two)]
+    scores = scores_of(rows)
+    freedom = len(codes)  # one in each area, of two equal weights
+    assert freedom < ENOUGH
+    error = 100 * np.sqrt(2 / freedom)
+    expected = f"rests on {freedom} degrees of freedom in veiligheidsmonitor: its standard error is {error:.0f}%"
+    assert any(expected in note for note in direct(scores, areas).notes)
+    assert not any("degrees of freedom" in note for note in direct(scores, areas, sd={"veiligheidsmonitor": 2.0}).notes)
+    many = scores_of(rows * 5)
+    assert not any("degrees of freedom" in note for note in direct(many, areas).notes)

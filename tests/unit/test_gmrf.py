@@ -25,12 +25,16 @@ from buurtsae.model.design import Design, design
 from buurtsae.model.links import Link
 from buurtsae.model.priors import PC, LogNormal, Normal
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import AR1, BYM2, ICAR, IID, RW1, SAR, Leroux, Spline
+from buurtsae.model.terms import AR1, BYM2, ICAR, IID, RW1, SAR, Leroux, Ridge, Spline
 from buurtsae.model.terms.base import Term
 from buurtsae.survey.direct import direct
 
 AREAS = make_areas()  # a component of 24 buurten and an island
 AREAS = replace(AREAS, frame=AREAS.frame.assign(bouwjaar=1950.0 + 10 * (np.arange(len(AREAS.codes)) * 5 % 7)))
+MANY = tuple(f"x{k:02}" for k in range(40))  # covariates, more than there are areas
+AREAS = replace(
+    AREAS, frame=AREAS.frame.assign(**dict(zip(MANY, np.random.default_rng(9).normal(size=(40, 25)), strict=True)))
+)
 # other neighbours: those who travel to each other
 # all of them hang together: constants of two fields are told by their sum only
 WHOLE = Graph.from_pairs(AREAS.codes, [(AREAS.codes[k], AREAS.codes[k + 1]) for k in range(24)])
@@ -50,6 +54,9 @@ TERMS = {
     "RW1": [RW1("bouwjaar"), IID("buurt")],
     "AR1": [AR1("bouwjaar"), IID("buurt")],
     "Spline": [Spline("groen"), IID("buurt")],
+    "Ridge": [Ridge("few", MANY[:3]), BYM2(AREAS.graph())],
+    "two themes": [IID("gemeente"), Ridge("many", MANY[3:]), Spline("groen"), Ridge("few", MANY[:3]), IID("buurt")],
+    "only a theme": [Ridge("many", MANY)],
     "two fields": [BYM2(AREAS.graph()), ICAR(TRAVEL, name="travel")],
     "three intrinsic fields": [Spline("groen"), ICAR(WHOLE), RW1("bouwjaar"), ICAR(TRAVEL, name="travel")],
     "levels": [BYM2(SPLIT), IID("gemeente")],
@@ -155,7 +162,8 @@ def test_two_years_are_two_models() -> None:
     # every term has parameters of its own per year: one likelihood is the sum of two, one posterior both of them
     estimates = direct(make_scores(AREAS, SUBDIMENSIONS[:2], 2, np.random.default_rng(1)), AREAS).by_year()
     assert estimates.years == (2022, 2023)
-    model = AreaModel("1 + groen", [BYM2(AREAS.graph()), SAR(TRAVEL)], Normal(5, 4), link=LINK, missing="impute")
+    # of a covariate that is complete: the error of one that was imputed is the same in both years
+    model = AreaModel("1 + bouwjaar", [BYM2(AREAS.graph()), SAR(TRAVEL)], Normal(5, 4), link=LINK)
     both = Marginal.of(design(model, estimates))
     assert both.design.columns[2] == f"{SUBDIMENSIONS[0]} 2023"
     xi = some_xi(both, 8)
@@ -328,7 +336,7 @@ def check(marginal: Marginal, seed: int) -> None:
 
 
 @pytest.mark.parametrize("known", [False, True])
-@pytest.mark.parametrize("terms", ["shared", "apart", "no effect per buurt"])
+@pytest.mark.parametrize("terms", ["shared", "apart", "no effect per buurt", "two themes"])
 def test_a_source_that_is_known_per_wijk(terms: str, known: bool) -> None:
     # the second source observes means of the buurten of a wijk, residents as weights
     scores = make_scores(AREAS, SUBDIMENSIONS, 2, np.random.default_rng(1))

@@ -397,6 +397,29 @@ def test_one_source_has_no_link(areas: Areas) -> None:
     assert {v.name for v in model.free_RVs} == {"beta"}
 
 
+def test_levels_of_parts(areas: Areas) -> None:
+    """Of 10 and 14 buurten; the last is alone. The level of an area is r sigma R's root times its part's."""
+    codes = list(areas.codes)
+    parts = Graph.from_pairs(codes, [(codes[k], codes[k + 1]) for k in range(23) if k != 9])
+    found = built(areas, SUBDIMENSIONS[:2], [BYM2(parts)])
+    point = found.point(1)
+    p = natural(point)
+    sigma = p["BYM2.sigma_common"] * np.exp(0.25 * p["BYM2.sigma_z"])  # the spread by default
+    root = root_of(p["BYM2.R_below"], p["BYM2.R_square"], 2)
+    level = p["BYM2.level_common"] * sigma * (p["BYM2.l0"] @ root.T)
+    expected = np.vstack([np.repeat(level, [10, 14], axis=0), np.zeros((1, 2))])
+    without = found(point | {"BYM2.l0": np.zeros((2, 2))})
+    np.testing.assert_allclose(found(point)["eta"] - without["eta"], expected, atol=1e-12)
+    # r is lognormal and l normal, which is all that they add to the priors
+    l0, log_r = point["BYM2.l0"], point["BYM2.level_common_log__"]
+    unit = {"BYM2.l0": np.zeros((2, 2)), "BYM2.level_common_log__": np.zeros(1)}
+    change = stats.norm.logpdf(l0).sum() - 4 * stats.norm.logpdf(0)
+    change += (
+        stats.lognorm.logpdf(np.exp(log_r), 0.4, scale=np.exp(-0.7)) - stats.lognorm.logpdf(1, 0.4, scale=np.exp(-0.7))
+    ).sum()
+    assert found(point)["priors"] - found(point | unit)["priors"] == pytest.approx(change, abs=1e-10)
+
+
 def test_two_fields_add_up(areas: Areas) -> None:
     """On other graphs: the buurten that touch, and each with the next by its code."""
     codes = list(areas.codes)

@@ -81,10 +81,11 @@ def test_terms_that_can(terms: list[Any]) -> None:
     assert len(design(bs.AreaModel("1", terms), DATA).effects) == len(terms)
 
 
-def test_a_spline_needs_three_values() -> None:
-    model = bs.AreaModel("1 + two", [bs.Spline("two")])
-    assert refusals(lambda: design(model, DATA)) == ["the covariate of s(two) has no departure from a line"]
-    assert design(bs.AreaModel("1 + three", [bs.Spline("three")]), DATA).effects[0].name == "s(three)"
+@pytest.mark.parametrize("name", ["two", "three"])
+def test_a_spline_needs_five_values(name: str) -> None:
+    model = bs.AreaModel(f"1 + {name}", [bs.Spline(name)])
+    assert refusals(lambda: design(model, DATA)) == [f"the covariate of s({name}) has too few values for a curve"]
+    assert design(bs.AreaModel("1 + year", [bs.Spline("year")]), DATA).effects[0].name == "s(year)"
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,8 @@ def instances() -> dict[str, Any]:
         "SAR": bs.SAR(islands),
         "RW1": bs.RW1("groen"),
         "AR1": bs.AR1("groen"),
+        "Ridge": bs.Ridge("theme", ("groen",)),
+        "Horseshoe": bs.Horseshoe("theme", ("groen",)),
         "Spline": bs.Spline("groen"),
         "Link": bs.Link(),
         "Covariate": bs.Covariate("groen"),

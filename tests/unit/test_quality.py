@@ -32,6 +32,7 @@ from buurtsae.estimates.evidence.residuals import predictions
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.model.design import design
 from buurtsae.model.spec import AreaModel
+from buurtsae.notes import Alarm, Note
 
 PARTICIPATIE = "participatie"
 
@@ -53,7 +54,7 @@ def report(est: Estimates) -> dict[str, Any]:
 
 def test_keys_and_plain_values(report: dict[str, Any]) -> None:
     assert list(report) == [
-        *("run", "gate", "convergence", "hyperparameters", "predictive", "left_out"),
+        *("run", "gate", "checks", "alarms", "convergence", "hyperparameters", "priors", "predictive", "left_out"),
         *("density", "comparison"),
         *("agreement", "gain", "classical", "benchmarks", "moran", "residuals"),
         *(
@@ -96,12 +97,12 @@ def test_convergence_is_that_of_the_table(est: Estimates, report: dict[str, Any]
 def test_the_gate_at_its_thresholds(est: Estimates, report: dict[str, Any]) -> None:
     assert report["gate"]["passed"]
     value = {c["id"]: c["value"] for c in report["gate"]["checks"]}
-    at = Gate(value["rhat_max"], value["ess_bulk_min"], 0, value["predictive_coverage"])
+    at = Gate(value["rhat_max"], value["ess_bulk_min"], 0, false_alarm=value["checks"])
     assert quality(est, at)["gate"]["passed"]  # a threshold that is just met is met
     for gate, failed in (
         (replace(at, rhat_max=value["rhat_max"] - 1e-9), "rhat_max"),
         (replace(at, ess_bulk_min=value["ess_bulk_min"] + 1e-6), "ess_bulk_min"),
-        (replace(at, min_predictive_coverage=value["predictive_coverage"] + 1e-9), "predictive_coverage"),
+        (replace(at, false_alarm=value["checks"] + 1e-9), "checks"),
     ):
         found = quality(est, gate)["gate"]
         assert not found["passed"]
@@ -190,10 +191,10 @@ def test_chi2_is_one_and_coverage_above_95_where_the_model_holds() -> None:
 
 def test_variances_that_are_too_small_show(est: Estimates) -> None:
     small = tuple(replace(s, variance=s.variance / 20) for s in est.fit.direct.sources)
-    wrong = replace(est, fit=replace(est.fit, direct=replace(est.fit.direct, sources=small)))
+    direct = replace(est.fit.direct, sources=small)
+    wrong = replace(est, fit=replace(est.fit, direct=direct, design=design(est.fit.model, direct)))
     found = quality(wrong)
     assert max(p["chi2_per_area"] for p in found["predictive"]) > 5
-    assert [c["id"] for c in found["gate"]["checks"] if not c["passed"]] == ["predictive_coverage"]
 
 
 def test_variances_before_and_after_smoothing(made: Made, report: dict[str, Any]) -> None:
@@ -321,7 +322,7 @@ def test_a_source_per_wijk_is_predicted_at_its_wijken() -> None:
         np.testing.assert_allclose(drawn[:, k], OFFSET + SLOPE * mean, rtol=1e-12)  # the link of made_fit
         assert y[k] == source.mean[k, 0]
         np.testing.assert_array_equal(v[:, k], source.variance[k, 0, 0])  # made_fit's tau is 0
-    second = [p for p in _predictive(estimate(fit))[0] if p["source"] == "burgerpeiling"]
+    second = [p for p in _predictive(estimate(fit)) if p["source"] == "burgerpeiling"]
     assert [p["areas"] for p in second] == [7, 7]
     entry = _sources(estimate(fit))[1]
     assert (entry["level"], entry["areas"], entry["respondents"]) == ("wijk", 7, len(fit.direct.scores[1].frame))
@@ -344,13 +345,22 @@ def test_moran_is_of_references_known_per_buurt() -> None:
     assert [m["measure"] for m in residuals.moran(alone)] == list(SUBDIMENSIONS[1:])
 
 
-def test_what_is_left_out_is_predicted_and_gated(est: Estimates, report: dict[str, Any]) -> None:
+def test_what_is_left_out_is_predicted(est: Estimates, report: dict[str, Any]) -> None:
     rows = pd.DataFrame(report["left_out"])
     assert set(rows["left_out"]) == {"buurt", "gemeente"}
     out = left_out(est.fit)
     assert rows.loc[rows["left_out"] == "buurt", "figures"].sum() == (~out.table["area_code"].isin(HIDDEN)).sum()
-    (check,) = (c for c in report["gate"]["checks"] if c["id"] == "left_out_coverage")
-    assert check["value"] == pytest.approx(((out.table["pit"] - 0.5).abs() < 0.475).mean())
-    assert check["passed"]
-    failed = quality(est, Gate(min_left_out_coverage=1.0))["gate"]
-    assert not failed["passed"]
+
+
+def test_inputs_that_cannot_be_right_fail_the_gate(est: Estimates) -> None:
+    alarm = Alarm("the weights are the whole numbers", "de gewichten zijn de hele getallen").under("enquete")
+    direct = replace(est.fit.direct, notes=(*est.fit.direct.notes, alarm, Note("something else", "iets anders")))
+    spoilt = replace(est, fit=replace(est.fit, direct=direct))
+    scales = [{"source": "enquete", "scale": name, "reversed": turned} for name, turned in (("a", ["q3"]), ("b", []))]
+    found = quality(spoilt, scales=scales)
+    assert [(note, note.nl.split()[0]) for note in found["alarms"]] == [
+        ("enquete: the weights are the whole numbers", "enquete:"),
+        ("enquete: item q3 runs against the others of its scale and looks reversed", "enquete:"),
+    ]
+    assert [(c["id"], c["value"]) for c in found["gate"]["checks"] if not c["passed"]] == [("alarms", 2)]
+    assert quality(spoilt, Gate(max_alarms=2), scales=scales)["gate"]["passed"]

@@ -62,7 +62,7 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
     assert [(t.type, getattr(t, "level", None)) for t in spec.model.terms] == [("bym2", None), ("iid", "gemeente")]
     assert (spec.publish.min_residents, spec.publish.min_respondents, spec.publish.min_reliability) == (10, 1, 0.5)
     assert (spec.quality.rhat_max, spec.quality.ess_bulk_min, spec.quality.max_divergences) == (1.01, 400, 0)
-    assert (spec.publish.draws, spec.quality.min_predictive_coverage, spec.engine) == (1000, 0.9, {})
+    assert (spec.publish.draws, spec.quality.false_alarm, spec.engine) == (1000, 0.05, {})
 
 
 def test_the_column_of_area_codes_is_called_after_the_level(tmp_path: Path) -> None:
@@ -80,6 +80,16 @@ def test_the_start_may_be_a_table(tmp_path: Path) -> None:
     direct = RunFile.load(written(tmp_path, RUN + AREAS + '[direct]\nfile = "d.csv"\n')).spec.direct
     assert direct is not None
     assert (direct.file, direct.covariances, direct.year, direct.smooth) == ("d.csv", None, None, True)
+
+
+def test_variances_follow_covariates_by_default_and_are_smoothed_from_respondents(tmp_path: Path) -> None:
+    assert RunFile.load(written(tmp_path, RUN + AREAS + SOURCE)).spec.variances.method == "auto"
+    table, variances = '[direct]\nfile = "d.csv"\n', '[variances]\nmethod = "{}"\n'
+    assert RunFile.load(written(tmp_path, RUN + AREAS + table + variances.format("pooled"))).spec.direct is not None
+    for method in ("gvf", "joint"):
+        (problem,) = problems_of(tmp_path, RUN + AREAS + table + variances.format(method))
+        assert "with [direct] there is `smooth`" in str(problem)
+        assert str(problem).count("\n") == 2
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, D
         (IID(direct.areas.base),),
         intercept=FLAT,
         coefficient=FLAT,
-        covariates=model.covariates,
+        covariates=tuple(c for c in model.covariates if all(c.name not in term.theme for term in model.terms)),
         missing=model.missing,
         outcome=model.outcome,
         estimand=model.estimand,

@@ -99,7 +99,7 @@ class Hyper:
         return table[:, np.ptp(table, axis=0) > 0]
 
     def loadings(self, design: Design) -> Loadings:
-        """Return what they do to the field: C_t per structure, C_v and g_v per loose part, and strengths."""
+        """Return what they do to the field: C_t per structure, C_v and g_v per loose part, strengths, C_g per group."""
         lead = self.slope.shape[:-2]
         of_effect = [
             {parameter.name: self.values[f"{effect.name}.{parameter.name}"] for parameter in effect.parameters}
@@ -107,6 +107,7 @@ class Hyper:
         ]
         pairs = list(zip(design.effects, of_effect, strict=True))
         terms = [_by_column(layer.loading(value)) for term, value in pairs for layer in term.layers]
+        groups = [_by_column(term.loading(value)) for term, value in pairs if term.dense]
         loose = [_by_column(term.loose(value)) for term, value in pairs if term.loose is not None]
         w = self.slope.shape[-1]
 
@@ -126,6 +127,7 @@ class Hyper:
             np.stack(loose, axis=-3) if loose else none[..., :0, :, :],
             scaling,
             strengths,
+            np.stack(groups, axis=-3) if groups else none[..., :0, :, :],
         )
 
 
@@ -251,7 +253,7 @@ class NormalScores:
         return Hyper(values, slope, extra, kappa)
 
     def jacobian(self, xi: Floats) -> tuple[Floats, ...]:
-        """Return derivatives by xi of C_t, C_v, g_v, strengths, lambda, tau and, where there is one, kappa; xi first.
+        """Return derivatives by xi of the loadings, lambda, tau and, where there is one, kappa; xi first.
 
         By complex steps through the algebra, exact to rounding, and the priors' densities.
         """

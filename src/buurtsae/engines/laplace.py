@@ -72,9 +72,11 @@ def supports(design: Design) -> list[str]:
         "heavy tails of counts": design.size is not None,
         "heavy tails beside modelled variances": design.model.variances is not None,
         "heavy tails in several years": design.periods > 1,
+        "heavy tails beside a theme of covariates": any(effect.dense for effect in design.effects),
         "heavy tails with a source per group of areas": design.grouped,
     }
-    return [part for part, there in beside.items() if tails and there]
+    horseshoes = [f"the horseshoe of {effect.name}" for effect in design.effects if effect.local is not None]
+    return horseshoes + [part for part, there in beside.items() if tails and there]
 
 
 def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -> Draws:
@@ -174,7 +176,7 @@ def _draw(early: Early, weighed: Integration, each: Map, bar: Progress) -> Draws
         place = at[k]
         eta[place], border, factor = early.take(int(used[k]), weighed.xi[used[k]], len(place))
         beta[place] = mean[:, None] + sd[:, None] * border[:, : beta[0].size].reshape(len(place), *beta.shape[1:])
-        start = beta[0].size
+        start = marginal.field.x.shape[1] * width
         for q, link in enumerate(links):
             alpha[place, q] = link.offset.mean + link.offset.sd * border[:, start + q]
         return factor

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from buurtsae.engines.hyper import Hyper, NormalScores
 from buurtsae.engines.observations import Observations
-from buurtsae.errors import ModelError
+from buurtsae.errors import ModelError, shown
 from buurtsae.latent.conditional import Conditional, condition
 from buurtsae.latent.field import Field, field
 from buurtsae.latent.loose import Loose
@@ -79,16 +79,20 @@ class Marginal:
         Raises
         ------
         ModelError
-            Of counts, which are not Gaussian, whatever it is wanted for.
+            Of counts and horseshoes, which are not Gaussian, whatever it is wanted for.
         """
         if (design.size is not None) > cls.counts:
             hint = "what leaves data out or adds some (left_out, contributions, plan, publish) is not for counts"
             outcome = type(design.model.outcome).__name__
             raise ModelError("the outcome is not Gaussian", outcome, "direct estimates with variances", hint)
+        if local := [effect.name for effect in design.effects if effect.local is not None]:
+            what, hint = "a horseshoe is not Gaussian given its hyperparameters", "use Ridge for what follows a fit"
+            raise ModelError(what, shown(local), "terms that are", hint)
         mean, sd = design.coefficient_priors
         x, offset = design.sites @ (design.x * sd), design.sites @ (design.x @ mean)
+        groups = [design.sites @ effect.sees.toarray() for effect in design.effects if effect.dense]
         sites = design.sites if design.grouped else None
-        latent = field(structures(design), x, offset, design.y.shape[-1], loose(design), sites)
+        latent = field(structures(design), x, offset, design.y.shape[-1], loose(design), sites, groups)
         return cls(NormalScores.of(design), latent, Observations(design, latent.offset))
 
     @property
@@ -142,7 +146,7 @@ class Marginal:
 
 
 def structures(design: Design) -> list[tuple[Structure, sp.csr_array]]:
-    """Return the structures of the effects with what sites see."""
+    """Return the structures of the effects with what sites see, but for themes, which are in the border."""
     return [(f.structure, sp.csr_array(design.sites @ f.sees)) for e in design.effects for f in e.layers]
 
 

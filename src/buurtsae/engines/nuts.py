@@ -223,6 +223,8 @@ def _effect(effect: Effect, design: Design, pm: Any, pt: Any) -> Any:
         total = 0.0
         if effect.structure is not None:
             x = _unit_field(f"{effect.name}.z{t}", effect, values, d, pm, pt)
+            if effect.local is not None:
+                x = x * effect.local(f"{effect.name}.local{t}", (effect.structure.nodes, d), values)
             total = _seen(effect.sees, pt.dot(x, effect.loading(values).T), pt)
         if (levels := effect.levels) is not None:
             x = pm.Normal(f"{effect.name}.l{t}", shape=(levels.structure.nodes, d))

@@ -7,12 +7,15 @@ alpha of sources,
 
 v is integrated out inside each area: with S_a = I + C_v' W_a C_v and N_a = I - W_a C_v S_a^{-1} C_v', the information
 about m_a is M_a = N_a W_a. The field z then has the sparse precision P = Q (x) I + sum J_a' M_a J_a, and beta and alpha
-form a dense border. Conditioning on A z = 0 and eliminating the border are low-rank corrections of P^{-1}; only blocks
-of P^{-1} on the pattern of P are ever formed. A P that the data leave near singular, as with several intrinsic fields
-of whose constants they tell the sum, is raised by 1 at one node per constraint, which an auxiliary vector in the border
-takes off again. By Fisher's identity, with s_a = N_a (b_a - H_a alpha) - M_a m_a and expectations over the posterior,
+form a dense border, with the coefficients C_g b_p of groups of covariates: with G the loadings, 1 where there is none,
+and K what data say of it, the border has the precision I + G'K G. Conditioning on A z = 0 and eliminating the border
+are low-rank corrections of P^{-1}; only blocks of P^{-1} on the pattern of P are ever formed. A P that the data leave
+near singular, as with several intrinsic fields of whose constants they tell the sum, is raised by 1 at one node per
+constraint, which an auxiliary vector in the border takes off again. By Fisher's identity, with s_a = N_a (b_a - H_a
+alpha) - M_a m_a and expectations over the posterior,
 
     d log p(y) / d C_t = sum_a E[s_a z_t(a)'],      d log p(y) / d S_a = G_a / 2,  G_a = E[s_a s_a'] - M_a,
+    d log p(y) / d C_g = sum_p E[(k - K G b)_p b_p'],    k and K of the border with all else eliminated,
     d log p(y) / d s_kd = (tr(Q_d^{-1} Q_k) - E[z_d' Q_k z_d]) / 2      for a structure Q_d = sum_k s_kd Q_k.
 
 with S_a = C_v C_v'. Several unstructured parts are one, and their standard deviations may differ between areas:
@@ -31,12 +34,12 @@ Approximate Bayesian inference for latent Gaussian models. JRSS B 71. Rao and Mo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from buurtsae.latent.field import Field
-from buurtsae.sparse import Factor, Floats, lazy
+from buurtsae.sparse import Factor, Floats, Ints, lazy
 
 GROUNDED_BELOW = 1e-6  # mean information on a constraint's null space, beside an ICAR precision of order 1
 
@@ -55,22 +58,25 @@ class Loadings:
         g_v of each unstructured part.
     strengths : tuple of ndarray, shape (K, D) each
         s_k of structures that vary.
+    groups : ndarray, shape (G, D, D)
+        C_g of groups of covariates.
     """
 
     terms: Floats
     loose: Floats
     scaling: tuple[Floats, ...] = ()
     strengths: tuple[Floats, ...] = ()
+    groups: Floats = field(default_factory=lambda: np.zeros((0, 1, 1)))
 
     @property
     def parts(self) -> tuple[Floats, ...]:
         """All of them, one after another."""
-        return self.terms, self.loose, *self.scaling, *self.strengths
+        return self.terms, self.loose, self.groups, *self.scaling, *self.strengths
 
     def like(self, parts: Sequence[Floats]) -> Loadings:
         """Return loadings of such parts."""
-        terms, loose, *rest = parts
-        return Loadings(terms, loose, tuple(rest[: len(self.scaling)]), tuple(rest[len(self.scaling) :]))
+        terms, loose, groups, *rest = parts
+        return Loadings(terms, loose, tuple(rest[: len(self.scaling)]), tuple(rest[len(self.scaling) :]), groups)
 
 
 @dataclass(frozen=True)
@@ -117,8 +123,10 @@ class Conditional:
     terms: Floats  # C_t, and the identity for unstructured effects that are nodes
     half: Floats  # L^{-1} P [A', B, r]
     root_a: Floats  # Cholesky root of A P^{-1} A'
-    root_t: Floats  # of the precision of the border
+    root_t: Floats  # of the precision of the border, in units of its loadings
     border: Floats  # posterior mean of the border, ground included
+    load: Floats  # G
+    known: tuple[Floats, Floats]  # K and k
     shrink: Floats  # N_a
     m: Floats  # M_a
     nh: Floats  # N_a H_a
@@ -138,7 +146,7 @@ class Conditional:
         k = self._counts[0]
         full = self.factor.back(self.half[:, :-1])
         inverse_a = _inverse_lower(self.root_a)
-        u_a, u_b, tm = full[:, :k] @ inverse_a.T, full[:, k:], _inverse_lower(self.root_t).T
+        u_a, u_b, tm = full[:, :k] @ inverse_a.T, full[:, k:], self.load @ _inverse_lower(self.root_t).T
         if k:
             u_b = u_b - u_a @ (inverse_a @ (self.half[:, :k].T @ self.half[:, k:-1]))
         return u_a, u_b @ tm, tm
@@ -177,6 +185,12 @@ class Conditional:
         start = self.field.x.shape[1] * self.field.width
         return self.border[start : start + self.local.cross.shape[2]]
 
+    def coefficients(self, columns: Ints) -> tuple[Floats, Floats]:
+        """Return means (P, D) of coefficients of columns of x, and a root (P, D, nb) of their covariance."""
+        rows = (columns[:, None] * self.field.width + np.arange(self.field.width)).ravel()
+        mean, root = self.border[rows], self._corrections[2][rows]
+        return mean.reshape(len(columns), -1), root.reshape(len(columns), self.field.width, -1)
+
     def _given(self, z: Floats, border: Floats, noise: Floats) -> Floats:
         """Scores e, (n, K, D), of fields (nodes, D, n), borders (nb, n) and noise ~ N(0, I) (K, D, n)."""
         from buurtsae.latent.loops import scores
@@ -196,7 +210,7 @@ class Conditional:
         f, d = self.field, self.field.width
         sizes = (len(self.root_t), f.nodes * d, self.local.b.size if self.root_k.any() else 0)
         border, z, noise = (np.hstack([np.zeros((size, 1)), rng.standard_normal((size, n))]) for size in sizes)
-        border = self.border[:, None] + np.linalg.solve(self.root_t.T, border)
+        border = self.border[:, None] + self.load @ np.linalg.solve(self.root_t.T, border)
         z = self._fields(z, border).reshape(f.nodes, d, n + 1)
         noise = noise.reshape(-1, d, n + 1) if noise.size else np.zeros((*self.local.b.shape, n + 1))
         return self._given(z, border, noise), border.T
@@ -239,7 +253,7 @@ class Conditional:
         free = self.field.free
         by_loose = self._by_loose(s) if free is None else self._by_prior(free)
         loose, scaling = self.field.loose.gradient(by_loose, self.loadings.loose, self.loadings.scaling)
-        return Loadings(terms, loose, scaling, self._by_strengths())
+        return Loadings(terms, loose, scaling, self._by_strengths(), self._by_groups())
 
     def _by_loose(self, s: Floats) -> Floats:
         """G_a of unstructured effects that are integrated out, (K, D, D), from the means of s."""
@@ -256,6 +270,18 @@ class Conditional:
         expected = inverse - u_a @ u_a.swapaxes(1, 2) + u_b @ u_b.swapaxes(1, 2) + mean[:, :, None] * mean[:, None, :]
         precision = np.linalg.inv(self.roots @ self.roots.swapaxes(1, 2))
         return np.asarray(precision @ expected @ precision - precision)
+
+    def _by_groups(self) -> Floats:
+        """Derivatives of the log-likelihood with respect to the loadings of groups of covariates."""
+        derivatives, d = np.zeros_like(self.loadings.groups), self.field.width
+        (information, linear), inverse = self.known, _inverse_lower(self.root_t)
+        unit = inverse.T @ (inverse @ (self.load.T @ linear))
+        for g, group in enumerate(self.field.groups):
+            at = slice(group.start * d, group.stop * d)
+            rest = information[at] @ self.load
+            score = np.outer(linear[at] - information[at] @ self.border, unit[at]) - rest @ inverse.T @ inverse[:, at]
+            derivatives[g] = np.einsum("pdpe->de", score.reshape(-1, d, score.shape[1] // d, d))
+        return derivatives
 
     def _by_strengths(self) -> tuple[Floats, ...]:
         """Derivatives of the log-likelihood with respect to the strengths of structures that vary."""
@@ -349,14 +375,15 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     )  # fmt: skip
     inside = float((local.b * kb).sum())
     # the border: x' M x, x' N H and A - H' K H; x' N b and h - H' K b
-    of_x = (field.xx.T @ m.reshape(n, d * d)).reshape(p, p, d, d).swapaxes(1, 2).reshape(p * d, p * d)
+    of_x = np.stack([(field.x.T * m[:, i].T[:, None]) @ field.x for i in range(d)])  # per pair of columns
+    of_x = of_x.transpose(2, 0, 3, 1).reshape(p * d, p * d)
     both = (field.x.T @ nh.reshape(n, d * n_alpha)).reshape(p * d, n_alpha)
     flat = local.cross.reshape(n * d, n_alpha)
     of_alpha = local.own.sum(axis=0) - flat.T @ kh.reshape(n * d, n_alpha)
     ground = field.ground if _nearly_singular(field, blocks[field.diagonal] - before) else field.shared
     n_border = free + len(ground) * d
-    precision = np.eye(n_border)
-    precision[:free, :free] += np.block([[of_x, both], [both.T, of_alpha]])
+    information = np.zeros((n_border, n_border))
+    information[:free, :free] = np.block([[of_x, both], [both.T, of_alpha]])
     linear = np.zeros(n_border)
     linear[: p * d] = (field.x.T @ nb).ravel()
     linear[p * d : free] = local.linear.sum(axis=0) - flat.T @ kb.ravel()
@@ -372,13 +399,15 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     root_a = np.asarray(np.linalg.cholesky(gram[:k, :k]), dtype=float)
     into = np.linalg.solve(root_a, gram[:k, k:])
     reduced = gram[k:, k:] - into.T @ into
-    root_t = np.asarray(np.linalg.cholesky(precision - reduced[:n_border, :n_border]), dtype=float)
-    target = np.linalg.solve(root_t, linear - reduced[:n_border, n_border])
+    information, linear = information - reduced[:n_border, :n_border], linear - reduced[:n_border, n_border]
+    load = field.load(loadings.groups, n_border)
+    root_t = np.asarray(np.linalg.cholesky(np.eye(n_border) + load.T @ information @ load), dtype=float)
+    target = np.linalg.solve(root_t, load.T @ linear)
     logdet = factor.logdet + 2 * np.log(np.diag(root_a)).sum() + 2 * np.log(np.diag(root_t)).sum()
     quadratic = reduced[n_border, n_border] + target @ target + inside
     log_likelihood = local.constant + 0.5 * (quadratic - logdet - log_inner + log_structure)
-    border = np.linalg.solve(root_t.T, target)
-    through = (factor, terms, half, root_a, root_t, border, shrink, m, nh, root_k, roots)
+    border = load @ np.linalg.solve(root_t.T, target)
+    through = (factor, terms, half, root_a, root_t, border, load, (information, linear), shrink, m, nh, root_k, roots)
     return Conditional(field, local, loadings, float(log_likelihood), *through)
 
 

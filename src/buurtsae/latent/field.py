@@ -1,6 +1,7 @@
 r"""The latent field of a model: unit Gaussian fields on sparse structures, one per term, whose sum is the predictor.
 
-    m_k = m0_k + sum_t C_t zeta_tk + sum_p x_kp sd_p b_p,   zeta_t = J_t z_t,   z_t ~ N(0, Q_t^- (x) I_D),  b ~ N(0, I)
+    m_k = m0_k + sum_t C_t zeta_tk + sum_p x_kp sd_p b_p + sum_g C_g sum_{p in g} x_kp b_p,
+    zeta_t = J_t z_t,   z_t ~ N(0, Q_t^- (x) I_D),  b ~ N(0, I)
 
 at site k (a buurt, or a group of buurten with their shares as weights), with Q_t the structure of term t (identity for
 exchangeable effects, the scaled ICAR of a graph, the random walk of a line; or parts with strengths, see `structure`),
@@ -99,13 +100,15 @@ class Field:
     pairs : tuple of ndarray
         Start per site (K + 1,), and entry, terms of its row and column, and weight of all pairs that sites see.
     x : ndarray, shape (K, P)
-        Covariates times the prior standard deviations of their coefficients.
+        Covariates times the prior standard deviations of their coefficients, then those of groups.
     offset : ndarray, shape (K,)
         m0, the prior mean of the predictor, the same for all sub-dimensions.
     loose : Loose
         Unstructured effects per area.
     free : slice, optional
         Their nodes, where sites see several areas; otherwise they are integrated out inside each.
+    groups : tuple of slice
+        Columns of x of each group, whose coefficients have loadings that hyperparameters determine.
     """
 
     width: int
@@ -125,6 +128,7 @@ class Field:
     offset: Floats
     loose: Loose = SAME
     free: slice | None = None
+    groups: tuple[slice, ...] = ()
 
     @property
     def areas(self) -> int:
@@ -155,10 +159,13 @@ class Field:
         columns = np.einsum("kn,de->ndke", self.means, np.eye(self.width))
         return columns.reshape(self.nodes, self.width, self.constraints.shape[0] * self.width)
 
-    @cached_property
-    def xx(self) -> Floats:
-        """Products of covariates, shape (K, P P)."""
-        return (self.x[:, :, None] * self.x[:, None, :]).reshape(len(self.x), -1)
+    def load(self, groups: Floats, border: int) -> Floats:
+        """Return G, what loadings (G, D, D) make of the first coefficients of a border, and 1 of what has none."""
+        g, d = np.eye(border), self.width
+        for group, loading in zip(self.groups, groups, strict=True):
+            at = slice(group.start * d, group.stop * d)
+            g[at, at] = np.kron(np.eye(group.stop - group.start), loading)
+        return g
 
 
 def field(
@@ -168,6 +175,7 @@ def field(
     width: int,
     loose: Loose = SAME,
     sites: sp.csr_array | None = None,
+    groups: Sequence[Floats] = (),
 ) -> Field:
     """Join structures that are seen from the same sites.
 
@@ -183,6 +191,8 @@ def field(
     loose : Loose
     sites : sparse, shape (K, N), optional
         The weights of the areas at each site, where sites see several.
+    groups : sequence of ndarray, shape (K, P_g) each
+        Covariates of groups.
     """
     n_sites = len(x)
     if sites is not None:
@@ -224,6 +234,7 @@ def field(
     grounds = [structure.ground + at for structure, at in zip(structures, first, strict=True)]
     fixed = [s for s in structures if s.fixed]  # of independent nodes the determinant is 1
     proper = sp.block_diag([s.grounded() for s in fixed], format="csr") if fixed else None
+    ends = x.shape[1] + np.cumsum([part.shape[1] for part in groups], dtype=int)
     return Field(
         width=width,
         nodes=nodes,
@@ -238,10 +249,11 @@ def field(
         sees=tuple(sees),
         seen=_seen(sees, n_sites),
         pairs=(starts, entry[order], row_term[order], column_term[order], weight[order]),
-        x=np.ascontiguousarray(x, dtype=float),
+        x=np.ascontiguousarray(np.hstack([x, *groups]), dtype=float),
         offset=np.asarray(offset, dtype=float),
         loose=loose,
         free=None if sites is None else slice(int(first[-1]), nodes),
+        groups=tuple(slice(end - part.shape[1], end) for end, part in zip(ends, groups, strict=True)),
     )
 
 

@@ -1,7 +1,8 @@
 r"""Covariates: objective figures per buurt, where they come from, and how they enter the model.
 
-A covariate x is transformed, f(x), then standardised over inhabited buurten, (f(x) - mean) / sd. A buurt without
-residents has no say in the estimates: its missing covariates become the mean, 0. Percentages p go through
+A covariate x is transformed, f(x), then standardised over inhabited buurten where it is known, (f(x) - mean) / sd, and
+predicted where it is missing (`imputation`). A buurt without residents has no say in the estimates: its missing
+covariates become the mean, 0. Percentages p go through
 logit((p + 1/2) / 101), finite at 0 and 100. What the formula makes a category is not standardised, and
 without residents the commonest.
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -23,7 +24,9 @@ from annotated_types import MaxLen
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import CBS
+from buurtsae.areas.graph import Graph
 from buurtsae.errors import ModelError, Problems, shown
+from buurtsae.model.imputation import impute
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.codebook import Codebook, Indicator, available
@@ -104,6 +107,8 @@ class Provenance:
         Over inhabited buurten, after the transformation; what one standard deviation is.
     imputed : tuple of str
         Buurten where it was missing and filled in.
+    error : float, optional
+        How far a value that was filled in may be off, in standard deviations of the covariate: root mean square.
     """
 
     name: str
@@ -116,6 +121,7 @@ class Provenance:
     mean: float
     sd: float
     imputed: tuple[str, ...]
+    error: float | None = None
 
     @property
     def notes(self) -> list[Note]:
@@ -142,13 +148,22 @@ class Provenance:
                 )
             )
         if self.imputed:
+            of = {"name": self.name, "n": len(self.imputed), "codes": self.imputed, "error": f"{self.error or 0:.2f}"}
             notes.append(
                 Note(
-                    "covariate {name} imputed by the median in {n} areas: {codes}",
-                    "kenmerk {name} ontbreekt in {n} gebieden en is daar vervangen door de mediaan: {codes}",
-                    name=self.name, n=len(self.imputed), codes=self.imputed,
+                    "category {name} imputed by the median in {n} areas: {codes}",
+                    "indeling {name} ontbreekt in {n} gebieden en is daar vervangen door de mediaan: {codes}",
+                    **of,
                 )
-            )  # fmt: skip
+                if self.error is None
+                else Note(
+                    "covariate {name} is missing in {n} areas and predicted there from what else is known, give or "
+                    "take {error} standard deviations, which their intervals hold: {codes}",
+                    "kenmerk {name} ontbreekt in {n} gebieden en is daar voorspeld uit wat er verder bekend is, op "
+                    "{error} standaardafwijking na, waar hun intervallen rekening mee houden: {codes}",
+                    **of,
+                )
+            )
         return notes
 
     def record(self) -> dict[str, Any]:
@@ -177,13 +192,14 @@ def prepare(
     areas: Areas,
     problems: Problems,
     grouped: Set[str] = frozenset(),
-) -> tuple[pd.DataFrame, tuple[Provenance, ...]]:
+    graph: Graph | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[Provenance, ...]]:
     """Transform, fill in and standardise covariates; record what is wrong with them.
 
     Parameters
     ----------
     names : list of str
-        Columns of the areas that the formula needs.
+        Columns of the areas that the formula and themes need.
     declared : tuple of Covariate
     policy : {"refuse", "impute"}
         For missing values of covariates that say nothing about it.
@@ -191,24 +207,38 @@ def prepare(
     problems : Problems
     grouped : set of str
         Those that are categories in the formula.
+    graph : Graph, optional
+        Neighbours, of whom a missing value takes something.
 
     Returns
     -------
-    table : DataFrame, shape (N, len(names))
+    table, errors : DataFrame, shape (N, len(names))
+        Values, and the standard deviations of what was filled in, 0 elsewhere and of categories.
     provenance : tuple of Provenance
     """
     declaration = {c.name: c for c in declared}
     if unused := sorted(set(declaration) - set(names)):
         problems.add(
-            "covariates are described but not in the formula", shown(unused), shown(names), "add or remove", ModelError
+            "covariates are described but not in the model", shown(unused), shown(names), "add or remove", ModelError
         )
-    table, provenance = pd.DataFrame(index=areas.codes), []
+    columns, provenance = dict[str, pd.Series](), list[Provenance]()
     for name in names:
         column = _one(declaration.get(name, Covariate(name)), name in grouped, policy, areas, problems)
         if column is not None:
-            table[name] = column[0]
+            columns[name] = column[0]
             provenance.append(column[1])
-    return table, tuple(provenance)
+    table = pd.DataFrame(columns, index=areas.codes)
+    errors, numeric = (
+        pd.DataFrame(0.0, index=table.index, columns=table.columns),
+        [n for n in columns if n not in grouped],
+    )
+    if any(used.imputed for used in provenance if used.name in numeric):
+        gaps = {n: table.index.isin(used.imputed) for n, used in zip(columns, provenance, strict=True)}
+        missing = pd.DataFrame(gaps, index=table.index)
+        table[numeric], errors[numeric] = impute(table[numeric], missing[numeric], areas, graph)
+        size = np.sqrt((errors**2).sum() / np.maximum(missing.sum().to_numpy(), 1))
+        provenance = [replace(used, error=size[used.name]) if used.name in numeric else used for used in provenance]
+    return table, errors, tuple(provenance)
 
 
 def _one(
@@ -251,13 +281,7 @@ def _one(
             ModelError,
         )
     seen = values.where(live)
-    around = areas.parents(areas.parent(areas.base))
-    median = seen.groupby(around).transform("median").fillna(seen.median())
-    if category and seen.notna().any():  # 1 or 2, not 1.5
-        categories = np.sort(seen.dropna().unique())
-        median = pd.Series(categories[np.searchsorted(categories, median, side="right") - 1], index=median.index)
-    values = values.where(~missing, median)
-    mean, sd = float(values[live].mean()), float(values[live].std(ddof=0))
+    mean, sd = float(seen.mean()), float(seen.std(ddof=0))
     if not sd > 0:
         problems.add(
             f"covariate {c.name} does not vary", f"standard deviation {sd:g}", "> 0", "leave it out", ModelError
@@ -276,6 +300,10 @@ def _one(
         sd,
         tuple(areas.codes[missing]),
     )
-    if category:
-        return values.where(live).fillna(values[live].mode().iloc[0]), used
+    if category:  # 1 or 2, not 1.5
+        median = seen.groupby(areas.parents(areas.parent(areas.base))).transform("median").fillna(seen.median())
+        categories = np.sort(seen.dropna().unique())
+        lower = pd.Series(categories[np.searchsorted(categories, median, side="right") - 1], index=median.index)
+        filled = seen.where(~missing, lower)
+        return filled.fillna(filled.mode().iloc[0]), used
     return ((values - mean) / sd).fillna(0.0), used

@@ -8,8 +8,8 @@ The log-likelihood is -|R'(y - prediction)|^2 / 2 up to a constant, for sites wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,20 +18,23 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
+from buurtsae.model.calibration import unknown
 from buurtsae.model.covariates import Provenance
+from buurtsae.model.extrapolation import extrapolated, outside
 from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
-from buurtsae.model.matrix import covariates
+from buurtsae.model.matrix import check_columns, covariates
+from buurtsae.model.observed import columns_of, observations, references_of, sites_of, within_sites
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.plausible import far, figures
-from buurtsae.model.realised import check_realised, correction, deviation
+from buurtsae.model.realised import check_realised, deviation
+from buurtsae.model.smooth import smoothed
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms.base import Effect
+from buurtsae.model.terms.base import Effect, Term
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
-from buurtsae.survey.source_estimates import SourceEstimates
 
 _OPEN = Note(
     "its level is that of the model, with the prior's uncertainty",
@@ -85,6 +88,8 @@ class Design:
         Of counts, their trials or exposure; 0 where nothing was observed.
     known : ndarray, shape (N, W, W), optional
         Covariance of unstructured effects that no parameter changes.
+    extrapolated : mapping of name to tuple of str
+        Covariates and themes, and the areas that lie outside the range of those with respondents.
     """
 
     model: AreaModel
@@ -108,6 +113,7 @@ class Design:
     years: tuple[int, ...] = ()
     size: Floats | None = None
     known: Floats | None = None
+    extrapolated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         size = f"{len(self.areas)} areas x {len(self.columns)} columns, {len(self.sources)} sources"
@@ -137,17 +143,13 @@ class Design:
         return {covariate.name: covariate.imputed for covariate in self.covariates if covariate.imputed}
 
     @property
-    def extrapolated(self) -> dict[str, tuple[str, ...]]:
-        """Covariates that lie outside those of the areas with respondents, and the areas where."""
-        return {}
-
-    @property
     def notes(self) -> list[Note]:
         """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
         graphs = [note for term in self.model.terms if term.neighbours for note in term.neighbours.notes]
         used = [note for covariate in self.covariates for note in covariate.notes]
         tails = [_TAILS] if any(effect.tail is not None for effect in self.effects) else []
-        return [*self.strange, *used, *tails, *dict.fromkeys(graphs), *self._silent()]
+        used += [*outside(self.extrapolated), *tails]
+        return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
 
     def _silent(self) -> list[Note]:
         """Connected parts of the graph in which a sub-dimension has no direct estimate at all."""
@@ -247,7 +249,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         a grouping that the areas do not have; columns that are linear combinations of others; figures out of range.
     """
     problems, areas = Problems(), direct.areas
-    model = replace(model, outcome=model.outcome.on(direct.scale))
+    model = replace(smoothed(model, direct), outcome=model.outcome.on(direct.scale))
     part = None
     try:
         coefficients, x, part = covariates(model, areas)
@@ -255,20 +257,21 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         problems.collect(error)
     strange = problems.sift(figures(areas))
     numeric = pd.DataFrame() if part is None else part.numeric
-    effects = _effects(model, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
+    terms = [term for term in model.terms if part is not None or not term.theme]
+    effects = _effects(terms, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
     check_outcome(model, direct, problems)
     if realised := model.estimand == "realised":
         check_realised(direct, problems)
     problems.raise_if_any()
     assert part is not None  # or there was a problem
-    site_codes, sites = _sites(direct)
+    site_codes, sites = sites_of(direct)
     size = None
     if isinstance(direct, AreaCounts):
         y, size = (np.where(direct.size > 0, part, 0.0)[None] for part in (direct.y, direct.size))
         covariance = np.zeros((*y.shape, y.shape[-1]))
     else:
-        y, covariance = _observations(direct, site_codes, realised)
-    ratio, freedom = _variances(direct, site_codes)
+        y, covariance = observations(direct, site_codes, realised)
+    ratio, freedom = within_sites(direct, site_codes)
     if model.variances is not None and not (freedom > 0).any():
         raise ModelError(
             "variances cannot be modelled",
@@ -277,15 +280,15 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
             "leave `variances` out: sampling variances are then taken as known",
         )
     informs = np.zeros((len(direct.sources), y.shape[-1]), dtype=bool)
-    for s, (source, columns) in enumerate(zip(direct.sources, _columns(direct), strict=True)):
+    for s, (source, columns) in enumerate(zip(direct.sources, columns_of(direct), strict=True)):
         informs[s, columns] = source.informs
-    references = _references(direct)
+    references = references_of(direct)
     reference = np.array([s for s, _ in references])[None, :] == np.arange(len(direct.sources))[:, None]
     centre = np.array([np.nanmean(direct.sources[s].mean[:, d]) if informs[s, w] else 0.0
                        for w, (s, d) in enumerate(references)])  # fmt: skip
-    known = size is None and "Intercept" in coefficients
-    notes = far(model.intercept, centre, model.outcome.scale) if known else []
-    return Design(
+    has_level = size is None and "Intercept" in coefficients
+    notes = far(model.intercept, centre, model.outcome.scale) if has_level else []
+    arrays = Design(
         model=model,
         areas=tuple(areas.codes),
         site_codes=tuple(site_codes),
@@ -308,6 +311,13 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         size=size,
         known=deviation(direct) if realised else None,
     )
+    sampled = sites.T @ arrays.observed.any(axis=(0, 2)) > 0
+    check_columns(len(coefficients), int(sampled.sum()), "areas with respondents")
+    themes = {term.name: (term.theme, e.sees.toarray()) for term, e in zip(terms, effects, strict=True) if term.theme}
+    seen = [(y[s, :, w], covariance[s, :, w, w]) for w, (s, _) in enumerate(references) if size is None]
+    imputed = unknown(part, x, arrays.coefficient_priors, themes, sites, seen, arrays.periods)
+    known = arrays.known if imputed is None else imputed + (0.0 if arrays.known is None else arrays.known)
+    return replace(arrays, known=known, extrapolated=extrapolated(part, themes, areas.inhabited, sampled))
 
 
 def check_outcome(model: AreaModel, direct: DirectEstimates, problems: Problems) -> None:
@@ -322,10 +332,10 @@ def check_outcome(model: AreaModel, direct: DirectEstimates, problems: Problems)
         outcome.check(direct.y, direct.size, list(direct.areas.codes), problems)
 
 
-def _effects(model: AreaModel, frame: Frame, problems: Problems) -> tuple[Effect, ...]:
+def _effects(terms: Sequence[Term], frame: Frame, problems: Problems) -> tuple[Effect, ...]:
     """Return the terms on data; record those that cannot be, or that the data cannot tell apart."""
     effects = list[Effect]()
-    for term in model.terms:
+    for term in terms:
         try:
             effect = term.on(frame)
         except BuurtsaeError as error:
@@ -341,96 +351,6 @@ def _effects(model: AreaModel, frame: Frame, problems: Problems) -> tuple[Effect
             )
         effects.append(effect)
     return tuple(effects)
-
-
-def _sites(direct: DirectEstimates) -> tuple[pd.Index, sp.csr_array]:
-    """Codes of the sites, and the weights of the areas at each."""
-    areas = direct.areas
-    sites, weights = list(areas.codes), [sp.eye_array(len(areas.codes), format="csr")]
-    for level in sorted({source.level for source in direct.sources} - {areas.base}, key=areas.levels.index):
-        observed = sorted(
-            {code for source in direct.sources if source.level == level for code in source.codes[_seen(source)]}
-        )
-        labels, share = areas.aggregation(level)
-        sites, weights = [*sites, *observed], [*weights, share[pd.Index(labels).get_indexer(observed)]]
-    return pd.Index(sites), sp.csr_array(sp.vstack(weights))
-
-
-def _seen(source: SourceEstimates) -> NDArray[np.bool_]:
-    """True for areas with an estimate of some sub-dimension."""
-    return np.asarray(np.isfinite(source.mean).any(axis=1))
-
-
-def _columns(direct: DirectEstimates) -> list[slice]:
-    """The columns of each source: those of its year."""
-    d = len(direct.subdimensions)
-    first = [direct.years.index(source.year) * d if direct.years else 0 for source in direct.sources]
-    return [slice(start, start + d) for start in first]
-
-
-def _references(direct: DirectEstimates) -> list[tuple[int, int]]:
-    """Reference source and measure of each column."""
-    if not direct.years:
-        return [(int(place), d) for d, place in enumerate(direct.reference)]
-    pairs = []
-    for year in direct.years:
-        of_year = [place for place, source in enumerate(direct.sources) if source.year == year]
-        pairs += [(of_year[place], d) for d, place in enumerate(direct.of_year(year).reference)]
-    return pairs
-
-
-def _observations(direct: DirectEstimates, sites: pd.Index, realised: bool) -> tuple[Floats, Floats]:
-    width = len(direct.subdimensions) * max(len(direct.years), 1)
-    y = np.zeros((len(direct.sources), len(sites), width))
-    covariance = np.zeros((*y.shape, width))
-    for s, (source, columns) in enumerate(zip(direct.sources, _columns(direct), strict=True)):
-        seen = _seen(source)
-        mean, codes = source.mean[seen], source.codes[seen]
-        row = sites.get_indexer(codes)
-        y[s, row, columns] = np.nan_to_num(mean)
-        v = checked_covariance(source.variance[seen], np.isfinite(mean), codes)
-        if realised:
-            sd = correction(source, direct.areas.residents(source.level), codes)
-            v = v * sd[:, :, None] * sd[:, None, :]
-        covariance[s, row, columns, columns] = v
-    return y, covariance
-
-
-def _variances(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats]:
-    shape = (len(direct.sources), len(sites), len(direct.subdimensions) * max(len(direct.years), 1))
-    ratio, freedom = np.ones(shape), np.zeros(shape)
-    for s, (source, columns) in enumerate(zip(direct.sources, _columns(direct), strict=True)):
-        if source.within is None or source.freedom is None:
-            continue
-        seen = _seen(source)
-        row = sites.get_indexer(source.codes[seen])
-        pooled = (np.einsum("add->ad", source.variance) * source.n_effective)[seen]
-        known = (source.freedom[seen] > 0) & (pooled > 0)
-        ratio[s, row, columns] = np.divide(source.within[seen], pooled, out=np.ones_like(pooled), where=known)
-        freedom[s, row, columns] = np.where(known, source.freedom[seen], 0.0)
-    return ratio, freedom
-
-
-def checked_covariance(variance: Floats, observed: NDArray[np.bool_], codes: Sequence[str]) -> Floats:
-    """Return V, 0 where nothing was observed, shape (n, D, D).
-
-    Raises
-    ------
-    ModelError
-        If a sampling covariance is singular: it would claim infinite precision.
-    """
-    both = observed[:, :, None] & observed[:, None, :]
-    full = np.where(both, variance, np.eye(variance.shape[1]))  # the identity keeps its eigenvalues apart
-    size = np.sqrt(np.maximum(np.einsum("add->ad", full), 0.0))
-    size = np.where(size > 0, size, 1.0)  # variances may be small on the scale of the measure: correlations tell
-    if len(full) and (worst := np.linalg.eigvalsh(full / (size[:, :, None] * size[:, None, :]))[:, 0]).min() <= 1e-10:
-        raise ModelError(
-            "sampling covariances are singular",
-            shown(np.asarray(codes)[worst <= 1e-10]),
-            "positive definite matrices",
-            "smooth the variances, or leave out sub-dimensions that always have the same answer",
-        )
-    return np.where(both, variance, 0.0)
 
 
 def _inverse(embedded: Floats) -> Floats:

@@ -22,25 +22,29 @@ if TYPE_CHECKING:
 
 
 TERMS = "terms of numeric covariates"
+Theme = tuple[tuple[str, ...], Floats]  # names of covariates, and their columns (N, P)
 
 
 @dataclass(frozen=True)
 class Linear:
-    """The linear part of a model on its areas: a formula that was read, and what it is computed from.
+    """The covariates of a model on its areas: a formula that was read, and what it and themes are computed from.
 
     Attributes
     ----------
     formula : Formula
     table : DataFrame, shape (N, number of covariates)
-        Standardised, but for categories.
+        Standardised, but for categories; those of the formula, then those of themes.
     categories : set of str
     covariates : tuple of Provenance
+    errors : DataFrame, shape (N, number of covariates)
+        Standard deviations of what was filled in, 0 elsewhere.
     """
 
     formula: Formula
     table: pd.DataFrame
     categories: set[str]
     covariates: tuple[Provenance, ...]
+    errors: pd.DataFrame
 
     @property
     def numeric(self) -> pd.DataFrame:
@@ -57,6 +61,7 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
         raise ModelError(
             "columns of the formula are not finite", shown(wrong), "numbers", "covariates are standardised: about 0"
         )
+    check_columns(x.shape[1], int(areas.inhabited.sum()), f"{areas.noun} with residents")
     if dependent := dependent_columns(x[areas.inhabited]):
         raise ModelError(
             "columns of the formula are linear combinations of others",
@@ -66,6 +71,17 @@ def covariates(model: AreaModel, areas: Areas) -> tuple[tuple[str, ...], Floats,
             "leave one out" if len(dependent) == 1 else "leave one out of each",
         )
     return tuple(str(c) for c in columns.columns), x, part
+
+
+def check_columns(columns: int, areas: int, kind: str) -> None:
+    """Refuse more columns of a formula than there are areas of a kind."""
+    if columns > areas:
+        raise ModelError(
+            f"the formula has more columns than there are {kind}",
+            f"{columns} columns, {areas} areas",
+            "fewer columns: their coefficients are not shrunk",
+            'put covariates in a theme, Ridge("name", (...)) or [[model.terms]] type = "ridge"',
+        )
 
 
 def numeric(formula: str, areas: Areas) -> tuple[str, ...]:
@@ -85,7 +101,13 @@ def linear(model: AreaModel, areas: Areas) -> Linear:
     if parts(formula):
         raise ModelError("the formula has several parts", cut(repr(model.formula)), side, "leave out `~` and `|`")
     problems, joined = Problems(), set(areas.covariates)
-    names, (grouped, numbers) = variables(formula), categories(formula)
+    inside, (grouped, numbers) = variables(formula), categories(formula)
+    themes = [name for term in model.terms for name in term.theme]
+    names = list(dict.fromkeys([*inside, *themes]))
+    if len(names) < len(inside) + len(themes):
+        twice = [name for name in names if [*inside, *themes].count(name) > 1]
+        where, hint = "in the formula or in one theme", "leave them out of the others"
+        problems.add("covariates are in the model twice", shown(twice), where, hint, ModelError)
     if text := [n for n in names if n in areas.frame and n not in (*joined, *STRUCTURAL)]:
         problems.add(
             "covariates are text",
@@ -111,6 +133,7 @@ def linear(model: AreaModel, areas: Areas) -> Linear:
             ModelError,
         )
     problems.raise_if_any()
-    table, used = prepare(names, model.covariates, model.missing, areas, problems, grouped)
+    graph = next((term.neighbours for term in model.terms if term.neighbours), None)
+    table, errors, used = prepare(names, model.covariates, model.missing, areas, problems, grouped, graph)
     problems.raise_if_any()
-    return Linear(formula, table, grouped, used)
+    return Linear(formula, table, grouped, used, errors)

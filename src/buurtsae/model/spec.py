@@ -39,6 +39,7 @@ from buurtsae.notes import Note
 from buurtsae.ranges import check_ranges
 
 Estimand = Literal["expected", "realised"]
+Smooth = Literal["none", "auto"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,7 +55,7 @@ class AreaModel:
         Random effects, such as `BYM2` and `IID`; of one kind there may be several that data can tell apart, each with a
         name of its own.
     intercept, coefficient : Normal
-        Priors: of the mean score, Normal(5, 5) by default and wide on the link's scale for counts, and of the effect of
+        Priors: of the mean score, Normal(5, 2) by default and wide on the link's scale for counts, and of the effect of
         one standard deviation of a covariate.
     link, participatory : Link
         Priors of alpha, lambda and tau of surveys other than the reference, and of participatory sources.
@@ -64,8 +65,11 @@ class AreaModel:
     covariates : sequence of Covariate
         What is to be known about covariates of the formula: source, transformation, whether they are sensitive.
     missing : {"refuse", "impute"}
-        What to do with a covariate that is missing in an inhabited area: raise, or fill with the median of the
-        gemeente, or of what else lies above the areas (of all, where that is missing too), and flag the area.
+        What to do with a covariate that is missing in an inhabited area: raise, or predict it from the area's other
+        covariates and what lies around it, with the error that this has, and flag the area (a category: fill it in).
+    smooth : {"none", "auto"}
+        `auto`: each numeric covariate of the formula has a smooth term, `Spline`, where there are enough areas with
+        respondents, 200.
     outcome : Outcome
         What is modelled, with its scale: normal by default, on the scale of the data.
     estimand : {"expected", "realised"}
@@ -75,8 +79,8 @@ class AreaModel:
     Raises
     ------
     ModelError
-        On what is no term, terms of the same name, a prior or an outcome of another kind, or an unknown `missing`
-        or `estimand`.
+        On what is no term, terms of the same name, a prior or an outcome of another kind, or an unknown `missing`,
+        `estimand` or `smooth`.
 
     Examples
     --------
@@ -100,6 +104,7 @@ class AreaModel:
     missing: Missing = "refuse"
     outcome: Outcome = Gaussian()
     estimand: Estimand = "expected"
+    smooth: Smooth = "none"
 
     def __post_init__(self) -> None:
         if hasattr(self.terms, "on"):
@@ -120,7 +125,8 @@ class AreaModel:
             raise ModelError(
                 "terms have the same name", ", ".join(names), "a name each", "leave one out, or give it another `name`"
             )
-        for name, known in (("missing", get_args(Missing)), ("estimand", get_args(Estimand))):
+        choices = {"missing": Missing, "estimand": Estimand, "smooth": Smooth}
+        for name, known in ((name, get_args(kind)) for name, kind in choices.items()):
             if (value := getattr(self, name)) not in known:
                 raise ModelError(f"`{name}` is unknown", cut(repr(value)), " or ".join(known), "choose one")
 
@@ -161,6 +167,7 @@ class AreaModel:
             *([_REALISED] if realised else []),
             self.outcome.words,
             in_formula(self.formula),
+            *([_CURVES] if self.smooth == "auto" else []),
             *(
                 Note("  {name}: {about}", "  {name}: {about}", name=covariate.name, about=_described(covariate))
                 for covariate in self.covariates
@@ -225,7 +232,7 @@ def missing(what: Missing) -> Note:
     """Return the line on missing covariates."""
     done = {
         "refuse": Note("refused", "geweigerd"),
-        "impute": Note("imputed by the median, and flagged", "vervangen door de mediaan, en gemeld"),
+        "impute": Note("predicted, with their error, and flagged", "voorspeld, met hun fout, en gemeld"),
     }
     return Note("Missing covariates: {done}", "Ontbrekende kenmerken: {done}", done=done[what])
 
@@ -238,6 +245,10 @@ def _described(c: Covariate) -> Note:
     return Note.joined(parts, ", ") if parts else Note("as it is", "zoals het is")
 
 
+_CURVES = Note(
+    "  each numeric covariate with a smooth effect besides, from 200 areas with respondents on",
+    "  elk numeriek kenmerk met daarnaast een vloeiend effect, vanaf 200 gebieden met respondenten",
+)
 _COUNTS = [Note("Area-level model of counts", "Gebiedsmodel van aantallen")]
 _SEEN = "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + tau[s] w[s,a] + e"
 _MISSING = {"refuse": Note("refuse", "weigeren"), "impute": Note("impute", "vervangen")}

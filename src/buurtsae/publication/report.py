@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from buurtsae.publication.outlines import Outlines
 
 SECTIONS = (
-    *("run", "gate", "convergence", "hyperparameters", "predictive", "left_out", "density", "comparison"),
-    *("agreement", "gain", "classical", "benchmarks"),
+    *("run", "gate", "checks", "alarms", "convergence", "hyperparameters", "priors", "predictive", "left_out"),
+    *("density", "comparison", "agreement", "gain", "classical", "benchmarks"),
     *("moran", "residuals", "areas", "graph", "sources", "scales", "variances", "contributions", "covariates"),
     *("explained", "sensitivity", "nonresponse", "labels", "model", "notes"),
 )

@@ -28,4 +28,5 @@ def model_of(spec: RunSpec, areas: Areas, scale: Scale) -> AreaModel:
         part.missing,
         Gaussian(scale),
         part.estimand,
+        part.smooth,
     )

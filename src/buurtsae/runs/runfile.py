@@ -34,7 +34,7 @@ from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.priors import PC, Normal
-from buurtsae.model.spec import AreaModel, Estimand
+from buurtsae.model.spec import AreaModel, Estimand, Smooth
 from buurtsae.model.terms import TERMS, Term
 from buurtsae.notes import Note
 from buurtsae.ranges import Listed
@@ -214,6 +214,7 @@ class ModelPart(_Part):
     formula: str = AreaModel.formula
     missing: Missing = AreaModel.missing
     estimand: Estimand = AreaModel.estimand
+    smooth: Smooth = AreaModel.smooth
     terms: tuple[AnyTerm, ...] = tuple(
         TERM_PARTS[keys["type"]].model_validate(keys)
         for keys in ({"type": "bym2"}, {"type": "iid", "level": "gemeente"})

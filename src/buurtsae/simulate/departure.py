@@ -83,8 +83,8 @@ class Departure:
     --------
     >>> Departure(tails=4.0, size=0.4)
     Departure(tails=4.0, size=0.4)
-    >>> Departure.of({"tails": "4", "figures": "woz,groen"}).made
-    {'figures': ('woz', 'groen'), 'tails': 4.0}
+    >>> Departure.of({"jump": "0.5", "reversed": "veilig_gevoel,verlichting"}).made
+    {'jump': 0.5, 'reversed': ('veilig_gevoel', 'verlichting')}
     """
 
     figures: tuple[str, ...] = ()

@@ -34,7 +34,7 @@ from buurtsae.survey.frames import read_frame
 from buurtsae.survey.plausible import in_place, nobody, partial, thin
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method
-from buurtsae.survey.source_estimates import SourceEstimates, of_clusters, of_source
+from buurtsae.survey.source_estimates import SourceEstimates, of_clusters, of_few, of_source
 from buurtsae.survey.totals import design_effects, means, of_respondents, of_table
 
 
@@ -395,7 +395,8 @@ def direct(
     ]
     problems.raise_if_any()
     known = tuple(source for source in sources if source is not None)
-    notes += [note for source in known for note in of_clusters(source)]
+    for source in known:
+        notes += [*of_clusters(source), *([] if source.source in (sd or {}) else of_few(source))]
     return DirectEstimates(tuple(asked), known, areas, tuple(several), tuple(notes))
 
 

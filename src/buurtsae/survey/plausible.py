@@ -1,9 +1,10 @@
 """Whether respondents and their weights can be what they say, each check one function in a table.
 
-A check returns None where all is well, or a note on what is strange but may be so. What is wrong with
-weights is wrong with every estimate, and no fit shows it. `FILE` looks at the rows of one file, `PLACE` at weights
-beside the residents whom they stand for. Weights with a mean about 1 are relative: only what they say of one gemeente
-beside another can be seen. Weights of a participatory source stand for nobody.
+A check returns None where all is well, a note on what is strange but may be so, or an alarm, which the gate hears, on
+what is hardly what it is taken for. What is wrong with weights is wrong with every estimate, and no fit shows it.
+`FILE` looks at the rows of one file, `PLACE` at weights beside the residents whom they stand for. Weights with a mean
+about 1 are relative: only what they say of one gemeente beside another can be seen. Weights of a participatory source
+stand for nobody.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.areas.areas import Areas
-from buurtsae.notes import Note
+from buurtsae.notes import Alarm, Note
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def not_counted(r: Rows) -> Note | None:
     order = np.sort(r.weight)
     if len(order) < FEW or not (np.diff(order) == 1).all() or not (order == order.round()).all():
         return None
-    return Note(
+    return Alarm(
         "{file}: the weights are the whole numbers {first:g} to {last:g}, each once: is it another column?",
         "{file}: de gewichten zijn de hele getallen {first:g} tot en met {last:g}, elk één keer: is het een andere "
         "kolom?",
@@ -103,7 +104,7 @@ def not_a_number(r: Rows) -> Note | None:
         if other is None or not np.ptp(other) > 0:
             continue
         if abs(np.corrcoef(r.weight, other)[0, 1]) > PERFECT:
-            return Note(
+            return Alarm(
                 "{file}: the weights follow {name} perfectly: is it another column?",
                 "{file}: de gewichten volgen precies {name}: is het een andere kolom?",
                 file=r.file, name=name,
@@ -117,7 +118,7 @@ def once(r: Rows) -> Note | None:
     again = int(rows.duplicated().sum())
     if len(rows) < FEW or again < REPEATED * len(rows):
         return None
-    return Note(
+    return Alarm(
         "{file}: {again} of {n} rows repeat another one, answers included: is the file in it twice?",
         "{file}: {again} van de {n} rijen zijn gelijk aan een andere rij, ook in de antwoorden: staat het bestand er "
         "twee keer in?",
@@ -154,13 +155,13 @@ def in_total(scores: Scores, areas: Areas) -> Note | None:
         source=scores.source, sum=w.sum(), mean=w.mean(),
     )  # fmt: skip
     if w.max() <= 1 and least * here <= (1 / w).sum() <= most * everybody:
-        return Note(
+        return Alarm(
             "{weights}; their inverses sum to {sum:,.6g}, near the residents: are they sampling fractions?",
             "{weights}; 1 gedeeld door elk gewicht is samen {sum:,.6g}, dicht bij het aantal inwoners: zijn het "
             "steekproeffracties?",
             weights=weights, sum=(1 / w).sum(),
         )  # fmt: skip
-    return Note(
+    return Alarm(
         "{weights}: neither near the {here:,.0f} residents where respondents live, nor relative",
         "{weights}: dat past niet bij de {here:,.0f} inwoners van waar respondenten wonen, en ook niet bij relatieve "
         "gewichten",
@@ -179,7 +180,7 @@ def in_gemeenten(scores: Scores, areas: Areas) -> Note | None:
     per_resident = sums[["weight", "inverse"]].div(residents.reindex(sums.index), axis=0)
     uneven = _uneven(scores.source, areas.system.noun(level), per_resident["weight"])
     if uneven and len(per_resident) > 1 and not _uneven("", "", per_resident["inverse"]):
-        return Note(
+        return Alarm(
             "{uneven}; their inverses are even: are they sampling fractions?",
             "{uneven}; 1 gedeeld door het gewicht verschilt niet zo veel: zijn het steekproeffracties?",
             uneven=uneven,
@@ -227,7 +228,7 @@ def _uneven(source: str, what: str, ratio: pd.Series) -> Note | None:
     odd = factor[(factor > UNEVEN) | (factor < 1 / UNEVEN)]
     if odd.empty:
         return None
-    return Note(
+    return Alarm(
         "{source}: weights per resident of {n} of {of} {what} are far from those elsewhere ({got})",
         "{source}: in {n} van de {of} {what} is het gewicht per inwoner heel anders dan elders ({got})",
         source=source, n=len(odd), of=len(ratio), what=what,
@@ -267,7 +268,7 @@ def same_files(files: Mapping[str, Path]) -> list[Note]:
 
 def same(first: str, second: str) -> Note:
     """The note on two sources that are one."""
-    return Note(
+    return Alarm(
         "{first} and {second} have the same respondents, and are taken for answers of different people",
         "{first} en {second} hebben dezelfde respondenten, en tellen als antwoorden van verschillende mensen",
         first=first, second=second,

@@ -47,7 +47,8 @@ class Reliability:
         One row per scale, and per sub-dimension of several scales (`kind`): `items` asked, `items_used` (those that
         vary), complete `respondents`, `alpha`, `omega`; `buurten` and `scored` respondents, `tau2`, `sigma2` (squared
         points), `icc`, mean and median over buurten of `lambda`, respondents per buurt `needed_70` and `needed_80` for
-        a reliability of 0.7 and 0.8 (infinite where buurten do not differ); `reason` for what is missing.
+        a reliability of 0.7 and 0.8 (infinite where buurten do not differ); `reversed`, the items that look it;
+        `reason` for what is missing.
     items : DataFrame
         One row per item and scale: `share_answered`, `mean` (0-10), `item_rest` correlation, `alpha_if_deleted`,
         `alpha_if_reversed`, `flag` (empty, 'omgekeerd?', 'past slecht', 'geen variatie') and `reason`.
@@ -194,7 +195,9 @@ def reliability(survey: Survey, areas: Sequence[str] | None = None, weighted: bo
         scored = per[kind][name].to_numpy()
         outer, table, flat = _of_areas(scored, survey.frame["area_code"], survey.level, weight, areas)
         reason = Note.joined(filter(None, [inner.pop("reason"), outer.pop("reason")]))
-        scales.append({"kind": kind, "scale": name, "subdimension": dimension, **inner, **outer, "reason": reason})
+        turned = [row["item"] for row in each if row["flag"] == REVERSED] if kind == "scale" else []
+        about = {"kind": kind, "scale": name, "subdimension": dimension}
+        scales.append({**about, **inner, **outer, "reversed": turned, "reason": reason})
         buurten.append(table.assign(kind=kind, scale=name))
         if kind == "scale":
             checks += [{"scale": name, "subdimension": dimension, **row} for row in each]

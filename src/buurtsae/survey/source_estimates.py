@@ -13,7 +13,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.errors import DataError
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
-from buurtsae.survey.components import clusters, components, gram, n_effective, planned
+from buurtsae.survey.components import ENOUGH, clusters, components, gram, n_effective, planned
 from buurtsae.survey.estimators import design_of, domain_estimates, population_means
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method, rescaled, varied, within_variance
@@ -142,6 +142,20 @@ def _predictors(areas: Areas, covariates: Sequence[str], level: str, codes: pd.I
         table = population_means(areas, level, labels, table)
     residents = areas.residents(level).reindex(codes).to_numpy(dtype=float)
     return np.column_stack([table[labels.get_indexer(codes)], np.log(residents)])
+
+
+def of_few(source: SourceEstimates) -> list[Note]:
+    """How little the variance within areas rests on, where it is little: 0 where it was given."""
+    freedom = np.zeros(1) if source.freedom is None else source.freedom.sum(axis=0)[source.informs]
+    if not 0 < freedom.min() < ENOUGH:
+        return []
+    return [Note(
+        "the variance of scores within areas rests on {freedom:.0f} degrees of freedom in {source}: its standard error "
+        "is {error:.0f}%, which intervals do not hold",
+        "de variantie van scores binnen gebieden berust bij {source} op {freedom:.0f} vrijheidsgraden: de "
+        "standaardfout ervan is {error:.0f}%, en die zit niet in de marges",
+        source=source.source, freedom=float(freedom.min()), error=100 * float(np.sqrt(2 / freedom.min())),
+    )]  # fmt: skip
 
 
 def of_clusters(source: SourceEstimates) -> list[Note]:

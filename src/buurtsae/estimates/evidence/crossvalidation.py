@@ -139,8 +139,8 @@ def left_out(fit: Fit, by: str | None = None, *, values: int = 8, folds: int = 1
     rng = np.random.default_rng([fit.seed if seed is None else seed, 8])
     fold = _folds(group, folds, rng) if by != fit.areas.base else None
     picked = np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int)
-    predicted = zip(*(_predicted(given(fit, int(draw)), fold) for draw in dict.fromkeys(picked)), strict=True)
-    return _collected(fit, by, group, *(np.array(part) for part in predicted))
+    parts = zip(*(predicted(given(fit, int(draw)), fold) for draw in dict.fromkeys(picked)), strict=True)
+    return _collected(fit, by, group, *(np.array(part) for part in parts))
 
 
 def own_effect(fit: Fit, *, values: int = 8) -> Floats:
@@ -197,9 +197,10 @@ def _folds(group: Ints, folds: int, rng: np.random.Generator) -> Ints:
     return np.where(group >= 0, dealt[group], -1)
 
 
-def _predicted(at: Given, fold: Ints | None) -> tuple[Floats, Floats, Floats, Floats]:
-    """Means and variances of y - its prediction at the prior mean (K, S W); log densities of sites, and of what was
-    left out together with each (K,).
+def predicted(at: Given, fold: Ints | None) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return means and variances of y - its prediction from other sites, or folds, shape (K, S W).
+
+    And log densities of sites, and of what was left out together with each (K,).
     """
     design, noise, residual = at.design, at.noise, at.residual
     s, k, d = design.y.shape

@@ -25,6 +25,7 @@ from scipy.stats import chi2
 
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.disclosure.release import FEW
+from buurtsae.estimates.evidence.themes import effects, themes
 
 EVERYTHING = "alle kenmerken"
 CLASSES = {"0": (0, 0), "1-5": (1, 5), "6-20": (6, 20), "21-100": (21, 100), "101 en meer": (101, np.inf)}
@@ -95,20 +96,24 @@ def agreement(table: pd.DataFrame, level: str = "gemeente") -> list[dict[str, An
 def explained(fit: Fit, shown: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """Return the share of the variance between buurten that goes with each covariate.
 
-    Per column of the model matrix but the intercept, and for all together: `covariate`, `measure`, `mean`, `lower`,
-    `upper` (95%) of its coefficient (None for all together) and `share`, the posterior mean of Var(x b) / Var(eta) over
-    the buurten that are published, `shown`, shape (N,). Columns that go together share what they explain: their shares
-    do not add up. Associations.
+    Per column of the model matrix but the intercept, per theme, and for all together: `covariate`, `measure`, `mean`,
+    `lower`, `upper` (95%) of its coefficient (None for themes and all together) and `share`, the posterior mean of
+    Var(x b) / Var(eta) over the buurten that are published, `shown`, shape (N,), of themes over all that are inhabited.
+    Columns that go together share what they explain: their shares do not add up. Associations.
     """
     live, names = fit.areas.inhabited & shown, fit.design.coefficients
     chosen = [column for column, name in enumerate(names) if name != "Intercept"]
-    if not chosen or live.sum() < 2:
+    grouped = themes(fit)
+    if not (chosen or grouped) or live.sum() < 2:
         return []
     x, beta = fit.design.x[live][:, chosen], fit.draws.hyper["beta"][1]
     beta = beta.reshape(-1, *beta.shape[2:])[:, chosen]
     between = fit.draws.flat[:, live].var(axis=1)
     shares = x.var(axis=0)[None, :, None] * beta**2 / between[:, None]
-    every = np.einsum("skd,kl,sld->sd", beta, np.atleast_2d(np.cov(x.T, bias=True)), beta) / between
+    together = [*grouped.values(), np.concatenate([chosen, *grouped.values()]).astype(int)] if grouped else []
+    variances = [variance / between.mean(axis=0) for _, variance in effects(fit, together)]
+    every = np.einsum("skd,kl,sld->sd", beta, np.cov(x.T, bias=True).reshape([len(chosen)] * 2), beta) / between
+    every = variances[-1][None] if grouped else every
     lower, upper = np.quantile(beta, [0.025, 0.975], axis=0)
     rows: list[tuple[Any, ...]] = []
     for dim, measure in enumerate(fit.draws.subdimensions):
@@ -116,5 +121,7 @@ def explained(fit: Fit, shown: NDArray[np.bool_]) -> list[dict[str, Any]]:
             coefficient = beta[:, place, dim].mean(), lower[place, dim], upper[place, dim]
             share = min(shares[:, place, dim].mean(), 1.0)
             rows.append((names[column], measure, *map(float, (*coefficient, share))))
+        for name, variance in zip(grouped, variances, strict=False):
+            rows.append((name, measure, None, None, None, float(min(variance[dim], 1.0))))
         rows.append((EVERYTHING, measure, None, None, None, float(min(every[:, dim].mean(), 1.0))))
     return [dict(zip(("covariate", "measure", "mean", "lower", "upper", "share"), row, strict=True)) for row in rows]

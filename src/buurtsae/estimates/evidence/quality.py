@@ -27,20 +27,23 @@ from annotated_types import Interval
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
-from buurtsae.errors import BuurtsaeError
+from buurtsae.errors import BuurtsaeError, ModelError
 from buurtsae.estimates.disclosure.release import FEW
+from buurtsae.estimates.evidence.checks import checks
 from buurtsae.estimates.evidence.contribution import contributions
 from buurtsae.estimates.evidence.crossvalidation import LeftOut, fingerprint, left_out, several
 from buurtsae.estimates.evidence.evidence import agreement, explained, gain
+from buurtsae.estimates.evidence.influence import influence, outside, remarks
+from buurtsae.estimates.evidence.leftover import leftover
 from buurtsae.estimates.evidence.residuals import graph_of, moran, predictions, residuals
 from buurtsae.estimates.evidence.sidebyside import classical_rows, side_by_side
 from buurtsae.estimates.nonresponse import NonResponse, reported
 from buurtsae.estimates.sensitivity import sensitivity
 from buurtsae.estimates.summary import Estimates
 from buurtsae.model.parts import parts
-from buurtsae.notes import Note
+from buurtsae.notes import Alarm, Note
 from buurtsae.origin import areas_made, as_in
-from buurtsae.ranges import Count, Share
+from buurtsae.ranges import Count
 from buurtsae.schemas import records
 from buurtsae.survey.codebook import titled
 from buurtsae.survey.estimators import design_of
@@ -60,10 +63,10 @@ class Gate:
         These three of engines that sample.
     khat_max, min_hyper_effective : float
         Of engines that weigh values of the hyperparameters: Pareto k-hat, and the effective number of values.
-    min_predictive_coverage : float
-        Share of direct estimates inside their 95% posterior predictive interval, lowest over sources and measures.
-    min_left_out_coverage : float
-        Share of all direct estimates inside their 95% predictive interval from other areas only.
+    max_alarms : int
+        Notes that say that an input is hardly what it is taken for (`notes.Alarm`), and reversed items.
+    false_alarm : float
+        Probability that a model which holds is refused by any of the checks together (`checks`); 0: they only tell.
     """
 
     rhat_max: Annotated[float, Interval(gt=1)] = RHAT_MAX
@@ -71,8 +74,8 @@ class Gate:
     max_divergences: Count = 0
     khat_max: Annotated[float, Interval(gt=0)] = KHAT_MAX
     min_hyper_effective: Annotated[float, Interval(ge=1)] = EFFECTIVE_MIN
-    min_predictive_coverage: Share = 0.9
-    min_left_out_coverage: Share = 0.9
+    max_alarms: Count = 0
+    false_alarm: Annotated[float, Interval(ge=0, lt=1)] = 0.05
 
 
 def quality(
@@ -103,18 +106,22 @@ def quality(
         Share of the sample that answered, of each source.
     """
     fit, gate = est.fit, gate or Gate()
-    convergence = _convergence(est)
-    (predictive, lowest), left = _predictive(est), _left_out(fit)
+    convergence, left = _convergence(est), _left_out(fit)
+    checked, heard = _checks(est, gate), alarms(fit, scales)
+    priors = _influence(fit)
     return {
         "run": {
             **{"engine": fit.engine, "seed": fit.seed, "spatial": any(term.neighbours for term in fit.model.terms)},
             "estimand": fit.model.estimand,
             **(run or {}),
         },
-        "gate": _gate(gate, convergence, lowest, left[est.areas.base]),
+        "gate": _gate(gate, convergence, checked, heard),
+        "checks": checked,
+        "alarms": heard,
         "convergence": convergence,
         "hyperparameters": _hyperparameters(fit),
-        "predictive": predictive,
+        "priors": priors,
+        "predictive": _predictive(est),
         "left_out": [row for part in left.values() for row in _calibration(est, part)],
         "density": _density(est, left),
         "comparison": _comparison(est),
@@ -138,7 +145,7 @@ def quality(
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
         },
         "model": fit.words,
-        "notes": _notes(fit),
+        "notes": [*_notes(fit), *remarks(priors["blocks"], priors["outside"])],
     }
 
 
@@ -186,8 +193,38 @@ def _density(est: Estimates, left: dict[str, LeftOut]) -> dict[str, Any]:
     }
 
 
-def _gate(gate: Gate, convergence: dict[str, Any], coverage: float, left: LeftOut) -> dict[str, Any]:
-    left_coverage = float(((left.table["pit"] - 0.5).abs() < 0.475).mean())
+def _checks(est: Estimates, gate: Gate) -> list[dict[str, Any]]:
+    """What is left over beside what the model would leave over, the least likely first; nothing without a mode."""
+    try:
+        found = checks(est.fit, leftover(est.fit), est.release)
+    except ModelError:
+        return []
+    return [check.record(gate.false_alarm) for check in found]
+
+
+def _influence(fit: Fit) -> dict[str, Any]:
+    """What priors say; nothing where parameters were estimated without any."""
+    if fit.components is not None:
+        return {"blocks": [], "outside": None}
+    share = outside(fit)
+    return {"blocks": influence(fit), "outside": None if share is None else round(share, 2)}
+
+
+def alarms(fit: Fit, scales: Sequence[Mapping[str, Any]]) -> list[Note]:
+    """Return what says that inputs are not what they are taken for: alarms among the notes, and reversed items."""
+    turned = dict.fromkeys((row["source"], item) for row in scales for item in row.get("reversed", ()))
+    reversed_ = [
+        Note(
+            "{source}: item {item} runs against the others of its scale and looks reversed",
+            "{source}: vraag {item} loopt tegen de andere van haar schaal in en lijkt omgekeerd gesteld",
+            source=source, item=item,
+        )
+        for source, item in turned
+    ]  # fmt: skip
+    return [*(note for note in fit.direct.notes if isinstance(note, Alarm)), *reversed_]
+
+
+def _gate(gate: Gate, convergence: dict[str, Any], checked: list[dict[str, Any]], heard: list[Note]) -> dict[str, Any]:
     rows: list[tuple[str, str, str, float, float, str]]
     if "khat" in convergence:
         weights = "Pareto k-hat van de gewichten", "Pareto k-hat of the weights"
@@ -207,18 +244,17 @@ def _gate(gate: Gate, convergence: dict[str, Any], coverage: float, left: LeftOu
             ("ess_bulk_min", *size, convergence["ess_bulk_min"], gate.ess_bulk_min, "min"),
             ("divergences", *steps, convergence["divergences"], gate.max_divergences, "max"),
         ]
-    lowest = "Dekking van de voorspelling (laagste)", "posterior predictive coverage (lowest)"
-    omitted = "Dekking van weggelaten buurten", "coverage of areas that were left out"
-    rows += [
-        ("predictive_coverage", *lowest, coverage, gate.min_predictive_coverage, "min"),
-        ("left_out_coverage", *omitted, left_coverage, gate.min_left_out_coverage, "min"),
-    ]
+    strange = "Invoer die niet kan kloppen (aantal)", "inputs that cannot be right (number)"
+    rows.append(("alarms", *strange, len(heard), gate.max_alarms, "max"))
+    if checked:
+        least = "Kleinste p-waarde van de toetsen samen", "lowest p-value of the checks together"
+        rows.append(("checks", *least, min(check["p"] for check in checked), gate.false_alarm, "min"))
     keys = "id", "nl", "en", "value", "threshold", "direction"
-    checks: list[dict[str, Any]] = [dict(zip(keys, row, strict=True)) for row in rows]
-    for check in checks:
-        value, threshold = check["value"], check["threshold"]
-        check["passed"] = bool(value <= threshold if check["direction"] == "max" else value >= threshold)
-    return {"passed": all(check["passed"] for check in checks), "checks": checks}
+    made: list[dict[str, Any]] = [dict(zip(keys, row, strict=True)) for row in rows]
+    for row in made:
+        value, threshold = row["value"], row["threshold"]
+        row["passed"] = bool(value <= threshold if row["direction"] == "max" else value >= threshold)
+    return {"passed": all(row["passed"] for row in made), "checks": made}
 
 
 def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
@@ -251,23 +287,22 @@ def _priors(fit: Fit) -> dict[str, str]:
     return priors | {f"{term.name}.{p.name}": p.prior.words for term in model.terms for p in term.parameters}
 
 
-def _predictive(est: Estimates) -> tuple[list[dict[str, Any]], float]:
-    """Rows for the report, of what may go into one number, and for the gate the lowest coverage of all estimates."""
-    fit, rng, rows, lowest = est.fit, np.random.default_rng(est.fit.seed), [], 1.0
+def _predictive(est: Estimates) -> list[dict[str, Any]]:
+    """Of what may go into one number."""
+    fit, rng, rows = est.fit, np.random.default_rng(est.fit.seed), []
     for s, d in np.argwhere([source.informs for source in fit.direct.sources]).tolist():
         source, measure = fit.direct.sources[s], fit.direct.subdimensions[d]
         prediction, y, v = predictions(fit, s, d)
         replicate = prediction + rng.normal(size=prediction.shape) * np.sqrt(v)
         lower, upper = np.quantile(replicate, [0.025, 0.975], axis=0)
         inside = (y >= lower) & (y <= upper)
-        lowest = min(lowest, float(inside.mean()))
         codes = source.codes[np.isfinite(source.mean[:, d])]
         what = {"source": source.source, "measure": measure}
         kept = est.release.counted(pd.DataFrame({**what, "area_code": codes}), fit.direct)
         square = ((y - prediction) ** 2 / v).mean(axis=0)
         chi2, coverage = (float(part[kept].mean()) if kept.any() else None for part in (square, inside))
         rows.append({**what, "areas": int(kept.sum()), "chi2_per_area": chi2, "coverage_95": coverage})
-    return rows, lowest
+    return rows
 
 
 def _comparison(est: Estimates) -> list[dict[str, Any]]:

@@ -144,6 +144,8 @@ class Curves:
 def without_field(fit: Fit, **options: Any) -> Fit:
     """Fit the model again with independent buurt effects instead of the spatial field, and without other groupings.
 
+    Themes of covariates stay.
+
     What is left over between buurten stays in the model, so that intervals of coefficients stay honest.
 
     Parameters
@@ -173,7 +175,7 @@ def without_field(fit: Fit, **options: Any) -> Fit:
         hint = "there is nothing to leave out"
         raise ModelError("the model has no spatial field", "no spatial term", "one, such as BYM2", hint)
     alone = IID(fit.areas.base, sd=field.sd, spread=field.spread, correlation=field.correlation)
-    model = replace(fit.model, terms=(alone,))
+    model = replace(fit.model, terms=(alone, *(term for term in fit.model.terms if term.theme)))
     return base.fit(model, fit.direct, "laplace", fit.seed, progress=False, **options)
 
 
@@ -259,8 +261,13 @@ def _long(values: Floats) -> Floats:
 
 def _check(fit: Fit, covariate: str, grid: int, other: Fit | None, step: float | None) -> None:
     problems, kind, hint = Problems(), ModelError, "use without_field(fit)"
-    names = [entry.name for entry in fit.design.covariates]
-    if covariate not in names:
+    of_themes = {name: term.name for term in fit.model.terms for name in term.theme}
+    names = [entry.name for entry in fit.design.covariates if entry.name not in of_themes]
+    if covariate in of_themes:
+        what, one = f"{covariate} is of the theme {of_themes[covariate]}", "a covariate of the formula"
+        hint_theme = "coefficients of covariates that go together mean little one by one: see what the theme explains"
+        problems.add(what, "a shrunk coefficient", one, hint_theme, kind)
+    elif covariate not in names:
         what = "the covariate is not in the formula"
         problems.add(what, repr(covariate), shown(names, 30), "choose one of these", kind)
     terms = fit.model.terms  # a curve has what the formula says, which beside a smooth term is a line and no more

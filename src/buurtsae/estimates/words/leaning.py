@@ -1,7 +1,7 @@
 r"""What an estimate leans on: the buurt's characteristics, what lies around it, and its own respondents.
 
 With m_a the posterior mean of a buurt, m_a^- the same without its own data (`crossvalidation`), x_a'b what its
-covariates make expect, and r the mean of x'b over residents, in points of the score,
+covariates make expect, those of themes too, and r the mean of x'b over residents, in points of the score,
 
     m_a = r + (x_a'b - r) + (m_a^- - x_a'b) + (m_a - m_a^-) [+ what benchmarking added],
 
@@ -19,6 +19,7 @@ import pandas as pd
 
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.evidence.crossvalidation import own_effect
+from buurtsae.estimates.evidence.themes import effects, themes
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def _subdimensions(fit: Fit) -> dict[str, Floats]:
     """Reference, characteristics and own part, each of shape (N, D)."""
     beta = fit.draws.hyper["beta"][1]
     expected = fit.design.x @ beta.reshape(-1, *beta.shape[2:]).mean(axis=0)
+    expected = sum((effect for effect, _ in effects(fit, list(themes(fit).values()))), expected)
     reference = np.average(expected, axis=0, weights=fit.areas.population)
     return {
         "reference": np.tile(reference, (len(expected), 1)),

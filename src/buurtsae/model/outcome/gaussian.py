@@ -30,7 +30,7 @@ class Gaussian:
 
     scale: Scale = OF_DATA
 
-    intercept: ClassVar[Normal] = Normal(5.0, 5.0)
+    intercept: ClassVar[Normal] = Normal(5.0, 2.0)  # two sds lie within 0-10
 
     def __post_init__(self) -> None:
         if not isinstance(self.scale, Scale):  # a pair is welcome, and a scale here

@@ -70,6 +70,10 @@ class Effect:
         1 / nu, (..., D), all the same: the loose part is multivariate t with nu degrees of freedom, not normal.
     levels : Layer, optional
         A second field that the same parameters load, proper and fixed.
+    dense : bool
+        Every area sees all nodes, which are independent: covariates, with the nodes as their coefficients.
+    local : callable, optional
+        Of a name, (nodes, D) and the values: a random factor of each node, for engines that sample only.
     """
 
     name: str
@@ -84,11 +88,13 @@ class Effect:
     scaling: Callable[[Values], tuple[Any, ...]] | None = None
     tail: Callable[[Values], Any] | None = None
     levels: Layer | None = None
+    dense: bool = False
+    local: Callable[[str, tuple[int, int], Values], Any] | None = None
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Its fields, none to two."""
-        own = () if self.structure is None else (Layer(self.structure, self.sees, self.loading),)
+        """Its sparse fields, none to two."""
+        own = () if self.structure is None or self.dense else (Layer(self.structure, self.sees, self.loading),)
         return own if self.levels is None else (*own, self.levels)
 
     def same(self, other: Effect) -> bool:
@@ -162,6 +168,11 @@ class Term(ABC):
     def pinned(self) -> bool:
         """Whether every connected part of its graph has the mean of all, so that no uncertainty of it is left."""
         return False
+
+    @property
+    def theme(self) -> tuple[str, ...]:
+        """Covariates that it brings, prepared as those of the formula, which does not have them."""
+        return ()
 
     @property
     def sigma(self) -> Parameter:

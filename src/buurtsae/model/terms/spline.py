@@ -28,6 +28,8 @@ from buurtsae.model.frame import Frame
 from buurtsae.model.terms.base import Effect, Term
 from buurtsae.notes import Note
 
+LEAST = 5  # values of a covariate that has a curve
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Spline(Term):
@@ -45,7 +47,7 @@ class Spline(Term):
     Raises
     ------
     ModelError
-        When the formula does not have the covariate as a number, this has fewer than three values, or the number of
+        When the formula does not have the covariate as a number, this has fewer than five values, or the number of
         intervals is impossible.
 
     Examples
@@ -90,9 +92,10 @@ class Spline(Term):
                 "add it to the formula: the spline is the departure from its line",
             )
         x, live = frame.covariates[self.covariate].to_numpy(dtype=float), frame.areas.inhabited
-        if len(values := np.unique(x[live])) < 3:
-            what, hint = f"the covariate of {self.name} has no departure from a line", "leave the term out"
-            raise ModelError(what, f"{len(values)} values", "three values or more", hint)
+        if len(values := np.unique(x[live])) < LEAST:
+            what = f"the covariate of {self.name} has too few values for a curve"
+            hint = f"leave the term out, or make it a category: C({self.covariate})"
+            raise ModelError(what, f"{len(values)} values", f"{LEAST} or more", hint)
         low, high = values[[0, -1]]
         edge = 0.001 * (high - low)
         step = (high - low + 2 * edge) / self.intervals

@@ -1,0 +1,285 @@
+r"""Checks that can fail: what is left over of the data beside what the model would leave over of data of its own.
+
+Each check is one number T per data set, computed of the data and of R replicates alike (`leftover`): the mean of z^2 or
+of z over a class; the distance of PITs from uniform and the kurtosis of z; and score tests of patterns h (N, P) that
+the model lacks, T = mean_p s_p' Var(s_p)^{-1} s_p / W with s_p = h_p' q, the variance that of the replicates. With t
+the deviation of g(T) from the mean of its replicates in their standard deviations (g a root or logarithm that makes its
+law symmetric), the p-values of the family are those of the largest,
+
+    p_j = (1 + #{r: max_i u_i |t_ir| >= u_j |t_j0|}) / (1 + R),    weights u_j below 1 for classes that tell where,
+
+so that a model that holds is refused by any of them with probability alpha, however they hang together.
+
+References
+----------
+Westfall, P. and Young, S. (1993). Resampling-Based Multiple Testing. Rao, C. (1948). Large sample tests. Proc.
+Cambridge Philosophical Society 44.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from buurtsae.engines.base import Fit
+from buurtsae.estimates.disclosure.release import FEW, SEVERAL, Release
+from buurtsae.estimates.evidence.leftover import Leftover
+from buurtsae.estimates.evidence.meanings import KINDS, MEANINGS
+from buurtsae.estimates.evidence.residuals import graph_of
+from buurtsae.notes import Note
+from buurtsae.sparse import Floats
+
+RESPONDENTS = (1, 5), (6, 20), (21, np.inf)
+RESIDENTS = (1, 500), (501, 1000), (1001, 2000), (2001, np.inf)
+BY = {"residents": Note("residents", "inwoners"), "respondents": Note("respondents", "respondenten")}
+DETAIL = 0.85  # weight of deviations of classes that tell where rather than whether
+THIRDS = (
+    Note("the third predicted lowest", "het derde deel met de laagste voorspelling"),
+    Note("the third in the middle", "het middelste derde deel"),
+    Note("the third predicted highest", "het derde deel met de hoogste voorspelling"),
+)
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One number of the data beside those of the replicates.
+
+    Attributes
+    ----------
+    id : str
+        Its kind, a key of `meanings.KINDS`.
+    where : Note
+        Of which direct estimates, or what pattern.
+    figures : int
+        Direct estimates, or patterns.
+    value : float
+        T of the data: about 1 for mean squares, about 0 for means.
+    low, high : float
+        Between which 95% of the replicates lie.
+    deviation : float
+        t of the data.
+    p : float
+        Of the family: the probability of a deviation as large in any check, if the model holds.
+    """
+
+    id: str
+    where: Note
+    figures: int
+    value: float
+    low: float
+    high: float
+    deviation: float
+    p: float
+
+    def record(self, false_alarm: float) -> dict[str, object]:
+        """Return a row of the report; figures are rounded, so that no single answer shows in them."""
+        passed = self.p >= false_alarm
+        figures = {name: round(getattr(self, name), 2) for name in ("value", "low", "high")} | {"p": round(self.p, 4)}
+        row = {"id": self.id, "what": KINDS[self.id], "where": self.where, "figures": self.figures, **figures}
+        meaning = None if passed else MEANINGS[self.id][int(self.deviation > 0)]
+        return row | {"passed": passed, "meaning": meaning}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A check before it is compared: T of the data and of the replicates, (1 + R,), and g of these."""
+
+    id: str
+    where: Note
+    figures: int
+    values: Floats
+    g: Callable[[Floats], Floats] = np.asarray
+    weight: float = 1.0
+
+
+def checks(fit: Fit, left: Leftover, release: Release | None = None) -> list[Check]:
+    """Return all checks of a fit, the least likely first.
+
+    Parameters
+    ----------
+    fit : Fit
+    left : Leftover
+        Of this fit.
+    release : Release, optional
+        What it hides does not count where it would show. Classes of fewer than ten direct estimates are not checked.
+
+    Returns
+    -------
+    list of Check
+        Empty where there are fewer than ten direct estimates.
+
+    Examples
+    --------
+    >>> from buurtsae.estimates.evidence.leftover import leftover
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> fit = voorbeeldstad().fit
+    >>> min(check.p for check in checks(fit, leftover(fit, replicates=50))) > 0.05
+    True
+    """
+    candidates = [c for family in (_of_classes, _trends, _of_patterns) for c in family(fit, left, release)]
+    made = [candidate for candidate in candidates if np.ptp(candidate.values[1:]) > 0]
+    if not made:
+        return []
+    values = np.array([candidate.g(candidate.values) for candidate in made])
+    t = (values - values[:, 1:].mean(axis=1, keepdims=True)) / values[:, 1:].std(axis=1, ddof=1, keepdims=True)
+    weighted = np.abs(t) * np.array([[candidate.weight] for candidate in made])
+    largest = weighted[:, 1:].max(axis=0)
+    found = []
+    for candidate, own, far in zip(made, t[:, 0].tolist(), weighted[:, 0], strict=True):
+        low, high = np.quantile(candidate.values[1:], [0.025, 0.975]).tolist()
+        p = (1 + int((largest >= far).sum())) / (1 + len(largest))
+        what = candidate.id, candidate.where, candidate.figures, float(candidate.values[0])
+        found.append(Check(*what, low, high, own, p))
+    return sorted(found, key=lambda check: (check.p, -abs(check.deviation)))
+
+
+def _of_classes(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candidate]:
+    """Spread of z in every class, its level in some, and the shape of its distribution."""
+    for name, where, inside in _classes(fit, left):
+        mask = _counted(fit, left.rows, inside, release)
+        if (size := int(mask[0].sum())) < FEW:
+            continue
+        count, weight = mask.sum(axis=1), DETAIL if name in ("measure", "residents", "prediction") else 1.0
+        yield Candidate("spread", where, size, np.where(mask, left.z**2, 0.0).sum(axis=1) / count, np.cbrt, weight)
+        if name in ("prediction", "imputed"):
+            yield Candidate("level", where, size, np.where(mask, left.z, 0.0).sum(axis=1) / count)
+        if name == "all":
+            z = left.z[:, mask[0]]
+            yield Candidate("shape", where, size, _kolmogorov(ndtr(z)), np.log)
+            yield Candidate("tails", where, size, (z**4).mean(axis=1) / (z**2).mean(axis=1) ** 2, np.log)
+
+
+def _trends(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candidate]:
+    """Whether z^2 rises or falls with numbers of residents and of respondents: their correlation."""
+    mask = _counted(fit, left.rows, np.ones((1, len(left.rows)), dtype=bool), release)[0]
+    for what, numbers in (("residents", _residents(fit, left.rows)), ("respondents", left.rows["n_respondents"])):
+        x = np.log(np.maximum(numbers.to_numpy(dtype=float)[mask], 1.0))
+        if len(x) >= FEW and np.ptp(x) > 0:
+            square = left.z[:, mask] ** 2
+            x, off = (x - x.mean()) / x.std(), square - square.mean(axis=1, keepdims=True)
+            where = Note("by {what}", "naar {what}", what=BY[what])
+            yield Candidate("trend", where, len(x), off @ x / len(x) / square.std(axis=1))
+
+
+def _residents(fit: Fit, rows: pd.DataFrame) -> pd.Series:
+    population = pd.concat([fit.areas.residents(level) for level in {source.level for source in fit.direct.sources}])
+    return rows["area_code"].map(population)
+
+
+def _classes(fit: Fit, left: Leftover) -> Iterator[tuple[str, Note, Mask]]:
+    """Name, words and members of each class, (1, F) or, where it depends on the data, (1 + R, F)."""
+    rows = left.rows
+    yield "all", Note("all", "alle"), np.ones((1, len(rows)), dtype=bool)
+    parts = rows.groupby(["source", "measure"], sort=False).groups
+    for (source, measure), members in parts.items() if len(parts) > 1 else ():
+        yield "measure", Note(f"{measure} ({source})", f"{measure} ({source})"), _members(rows.index.isin(members))
+    for low, high in RESPONDENTS:
+        where = _range(low, high, BY["respondents"])
+        yield "respondents", where, _members(rows["n_respondents"].between(low, high))
+    residents = _residents(fit, rows)
+    for low, high in RESIDENTS:
+        where = _range(low, high, BY["residents"])
+        yield "residents", where, _members(residents.between(low, high))
+    third = np.zeros(left.z.shape, dtype=np.int64)
+    for part in rows.groupby(["source", "measure"], sort=False).indices.values():
+        order = np.argsort(np.argsort(left.predicted[:, part], axis=1), axis=1)
+        third[:, part] = 3 * order // len(part)
+    for number, where in enumerate(THIRDS):
+        yield "prediction", where, third == number
+    filled = {code for codes in fit.design.imputed.values() for code in codes}
+    where = Note("with imputed covariates", "met ingevulde kenmerken")
+    yield "imputed", where, _members(rows["area_code"].isin(filled))
+
+
+def _members(inside: object) -> Mask:
+    return np.asarray(inside, dtype=bool)[None]
+
+
+def _range(low: float, high: float, what: Note) -> Note:
+    if np.isinf(high):
+        return Note("{low:,.0f} {what} or more", "{low:,.0f} of meer {what}", low=low, what=what)
+    return Note("{low:,.0f} to {high:,.0f} {what}", "{low:,.0f} tot en met {high:,.0f} {what}",
+                low=low, high=high, what=what)  # fmt: skip
+
+
+def _counted(fit: Fit, rows: pd.DataFrame, inside: Mask, release: Release | None) -> Mask:
+    """Members that may go into one number: none of areas without a published estimate, nor those of one or two areas
+    whose direct estimates are hidden.
+    """
+    if release is None:
+        return inside
+    level = {source.source: source.level for source in fit.direct.sources}
+    kept = inside & release.open(rows.assign(level=rows["source"].map(level)))
+    secret = kept[0] & ~release.open_of_sources(rows, fit.direct)
+    return kept & ~secret if 0 < rows["area_code"][secret].nunique() < SEVERAL else kept
+
+
+def _kolmogorov(pit: Floats) -> Floats:
+    """Distance of PITs (1 + R, F) from uniform, times sqrt F."""
+    ordered, n = np.sort(pit, axis=1), pit.shape[1]
+    step = np.arange(1, n + 1) / n
+    return np.asarray(np.maximum(step - ordered, ordered - step + 1 / n).max(axis=1) * np.sqrt(n))
+
+
+def _of_patterns(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candidate]:
+    """Score tests of what the model may lack; of groups of several areas, in which none or several are hidden."""
+    areas = fit.areas
+    every = np.ones(len(areas.codes), dtype=bool)
+    shown, told = every, every
+    if release is not None:
+        shown, told = release.shown(areas.base, areas.codes), release.shown_direct(areas.base, areas.codes)
+    q = np.where((areas.inhabited & shown)[:, None], left.score, 0.0)
+    seen = q[0].any(axis=1)
+    secret = seen & ~told
+    if 0 < secret.sum() < SEVERAL:
+        q, seen = np.where(secret[:, None], 0.0, q), seen & told
+    if seen.sum() < FEW:
+        return
+    level = areas.parent(areas.base)
+    above, graph = areas.parents(level).to_numpy(dtype=object), graph_of(fit)
+    groups = [("group", Note("{level} by {level}", "{level} voor {level}", level=level), above)]
+    if graph is not None:
+        parts = graph.icar.component
+        large = graph.icar.size[parts] > 1
+        where = Note("parts of the neighbour graph", "losse delen van de burengraaf")
+        groups.append(("component", where, pd.Series(parts).where(large).to_numpy(dtype=object)))
+    for name, where, labels in groups:
+        code = pd.factorize(labels)[0]
+        members = (code[:, None] == np.unique(code[code >= 0])) & seen[:, None]
+        hidden = (members & secret[:, None]).sum(axis=0)
+        members &= told[:, None] | (hidden == 0) | (hidden >= SEVERAL)
+        members = members[:, members.sum(axis=0) >= SEVERAL]
+        if members.shape[1] > 1:
+            yield from _pattern(name, where, q, members.astype(float))
+    residents = np.log(np.maximum(areas.population, 1.0))
+    yield from _pattern("residents", Note("log residents", "logaritme van inwoners"), q, residents[:, None])
+    for name, x in zip(fit.design.coefficients, fit.design.x.T, strict=True):
+        if len(np.unique(x[seen])) > 2:
+            yield from _pattern("bend", Note("{x} squared", "{x} in het kwadraat", x=name), q, x[:, None] ** 2)
+    if graph is not None and len(graph.edges):
+        first, second = graph.edges.T
+        pairs = (q[:, first] * q[:, second]).sum(axis=1)
+        size = int((seen[first] & seen[second]).sum())
+        scale = pairs[1:].std(axis=0)
+        if size >= FEW and (scale > 0).all():
+            where = Note("pairs of neighbours", "paren van buren")
+            yield Candidate("neighbours", where, size, ((pairs - pairs[1:].mean(axis=0)) / scale).mean(axis=1))
+
+
+def _pattern(name: str, where: Note, q: Floats, h: Floats) -> Iterator[Candidate]:
+    """The largest s' Var(s)^{-1} s / W of patterns h (N, P), s = h'q (1 + R, P, W)."""
+    s = np.einsum("np,rnw->rpw", h, q, optimize=True)
+    told = s[1:].std(axis=0).min(axis=1) > 0
+    s = s[:, told]
+    if not s.shape[1]:
+        return
+    variance = np.einsum("rpv,rpw->pvw", s[1:], s[1:]) / (len(s) - 1)
+    square = np.einsum("rpv,pvw,rpw->rp", s, np.linalg.pinv(variance), s, optimize=True)
+    yield Candidate(name, where, s.shape[1], square.max(axis=1) / s.shape[2], np.cbrt)

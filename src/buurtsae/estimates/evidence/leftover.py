@@ -1,0 +1,174 @@
+r"""What a model leaves over of the direct estimates, and what it would leave over of data of its own.
+
+Given hyperparameters, y ~ N(m, K), K = J C J' + N with C the prior covariance of the scores and N that of sampling.
+w = K^{-1} (y - m) = N^{-1} (y - prediction) holds all that is left. A direct estimate has, predicted from other sites,
+
+    z = [K^{-1}]_aa^{-1} w_a / its sd ~ N(0, 1);    q_a = sum_s lambda_s w_sa = d log p(y) / d eta_a,
+
+and h'q is the score test of a pattern h in eta that the model lacks, or, over a group, of its mean when all of it is
+left out. Replicates y* ~ N(x'b, K), at the mode xi of the hyperparameters, give their law. The mode has seen the data,
+so each replicate has a mode of its own by one step of Newton's, xi* = xi + H^{-1} d log p(y*) / d xi; without it what
+hyperparameters absorb would never stand out.
+
+References
+----------
+Pierce, D. (1982). The asymptotic effect of substituting estimators for parameters. Annals of Statistics 10.
+Marshall, E. and Spiegelhalter, D. (2007). Identifying outliers in Bayesian hierarchical models. Bayesian Analysis 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.engines.base import Fit
+from buurtsae.engines.given import Given
+from buurtsae.engines.integration import Progress, mode
+from buurtsae.engines.marginal import Marginal
+from buurtsae.engines.observations import Observations
+from buurtsae.estimates.evidence.crossvalidation import predicted
+from buurtsae.model.design import Design
+from buurtsae.sparse import Floats
+
+REPLICATES, FEWER, LARGE = 100, 40, 20_000  # of more direct estimates than that, time counts
+STEP = 0.002  # of a prior standard deviation, for differences of gradients
+FLATTEST = 0.5  # curvature along an axis of xi, whose prior has 1
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What is left over of the data (row 0) and of each replicate.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        One per direct estimate: `source`, `area_code` of its site, `measure`, `n_respondents`.
+    z : ndarray, shape (1 + R, F)
+        Standardised left-out residuals of these.
+    predicted : ndarray, shape (1 + R, F)
+        What the other sites say that they should be.
+    score : ndarray, shape (1 + R, N, W)
+        q, by area and column; 0 where no source sees an area.
+
+    Examples
+    --------
+    >>> from buurtsae.runs.example import voorbeeldstad
+    >>> leftover(voorbeeldstad().fit, replicates=20)
+    Leftover of 812 direct estimates, 20 replicates: mean z^2 ...
+    """
+
+    rows: pd.DataFrame
+    z: Floats
+    predicted: Floats
+    score: Floats
+
+    def __repr__(self) -> str:
+        square = (self.z**2).mean(axis=1)
+        size = f"{len(self.rows)} direct estimates, {len(self.z) - 1} replicates"
+        return f"Leftover of {size}: mean z^2 {square[0]:.2f}, of replicates {square[1:].mean():.2f}"
+
+
+def leftover(fit: Fit, replicates: int | None = None, seed: int | None = None) -> Leftover:
+    """Return what a fit leaves over, and what its model would.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a Gaussian outcome, by any engine: its model is conditioned on the mode of its hyperparameters.
+    replicates : int, optional
+        R; 100 by default, and 40 of large data. Each takes about three evaluations of the likelihood.
+    seed : int, optional
+        The fit's by default.
+
+    Returns
+    -------
+    Leftover
+
+    Raises
+    ------
+    ModelError
+        Of counts, or where the hyperparameters have no mode.
+    """
+    marginal = _plain(fit)
+    rng = np.random.default_rng([fit.seed if seed is None else seed, 38])
+    xi = mode(marginal, Progress(False)) if marginal.size else np.zeros(0)
+    curvature = _curvature(marginal, xi)
+    at = Given(marginal, marginal.scores.hyper(xi), 1.0)
+    parts = [_left(at)]
+    if replicates is None:
+        replicates = FEWER if marginal.design.observed.sum() > LARGE else REPLICATES
+    for y in _replicates(at, replicates, rng):
+        other = replace(marginal, observations=Observations(replace(marginal.design, y=y), marginal.field.offset))
+        gradient = other.with_gradient(xi)[1] + xi  # of the likelihood alone
+        own = marginal.scores.hyper(xi + np.linalg.solve(curvature, gradient))
+        parts.append(_left(Given(other, own, 1.0)))
+    z, means, score = (np.array(part) for part in zip(*parts, strict=True))
+    return Leftover(_rows(fit), z, means, score)
+
+
+def _plain(fit: Fit) -> Marginal:
+    """The marginal model of a fit; variances that were modelled are taken as known, at their posterior means."""
+    if fit.model.variances is None and fit.draws.factor is None:
+        return fit.marginal
+    design, factor = fit.design, 1.0 if fit.draws.factor is None else fit.draws.factor
+    sd = np.sqrt(np.where(design.observed, factor, 1.0))
+    known = design.covariance * sd[..., :, None] * sd[..., None, :]
+    return Marginal.of(replace(design, model=replace(design.model, variances=None), covariance=known))
+
+
+def _curvature(marginal: Marginal, xi: Floats) -> Floats:
+    """Minus the second derivatives of log p(xi | y), shape (q, q), nowhere flatter than half the prior."""
+    if not len(xi):
+        return np.zeros((0, 0))
+    slopes = np.array([marginal.with_gradient(point)[1] for point in (xi, *(xi + STEP * np.eye(len(xi))))])
+    hessian = (slopes[0] - slopes[1:]) / STEP
+    values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
+    return np.asarray((vectors * np.maximum(values, FLATTEST)) @ vectors.T)
+
+
+def _replicates(at: Given, replicates: int, rng: np.random.Generator) -> Floats:
+    """Data of the model given hyperparameters, with coefficients and offsets at their posterior means, (R, S, K, W)."""
+    design, posterior, field = at.design, at.posterior, at.marginal.field
+    everything = np.ones(len(design.site_codes), dtype=bool)
+    e, border = at.without(everything).draw(rng, replicates)  # of the prior, which knows no coefficients
+    coefficients = field.x.shape[1] * field.width
+    beta = posterior.border[:coefficients] - border[1:, :coefficients]
+    e = e[1:] + field.x @ beta.reshape(replicates, -1, field.width) - field.offset[:, None]
+    alpha = np.zeros(design.linked.shape)
+    alpha[design.linked] = [link.offset.sd for *_, link in design.links] * posterior.alpha
+    prediction = at.hyper.slope[:, None] * e[:, None] + alpha[:, None]
+    root = np.linalg.cholesky(at.noise)
+    noise = np.einsum("skde,rske->rskd", root, rng.standard_normal(prediction.shape))
+    return np.where(design.observed, design.y - at.residual + prediction + noise, 0.0)
+
+
+def _left(at: Given) -> tuple[Floats, Floats, Floats]:
+    """Return z and left-out predictions of all direct estimates (F,), and q (N, W)."""
+    design: Design = at.marginal.observations.design  # a replicate's own
+    off, variance, *_ = predicted(at, None)
+    source, site, column = np.nonzero(design.observed)
+    place = source * design.y.shape[2] + column
+    residual = off[site, place]
+    weight, _ = at.marginal.observations.precision(at.hyper.extra, at.factor)
+    rest = at.residual - at.marginal.observations.predictions(at.posterior, at.hyper.slope)
+    q = (at.hyper.slope[:, None] * np.einsum("skde,ske->skd", weight, rest)).sum(axis=0)
+    z = residual / np.sqrt(variance[site, place])
+    return z, design.y[source, site, column] - residual, np.asarray(design.sites.T @ q)
+
+
+def _rows(fit: Fit) -> pd.DataFrame:
+    """What the direct estimates are of."""
+    design = fit.design
+    source, site, column = np.nonzero(design.observed)
+    counts = [pd.DataFrame(survey.respondents, index=survey.codes) for survey in fit.direct.sources]
+    of_sites = [np.tile(count.reindex(design.site_codes, fill_value=0), design.periods) for count in counts]
+    return pd.DataFrame(
+        {
+            "source": np.array(design.sources, dtype=object)[source],
+            "area_code": np.array(design.site_codes, dtype=object)[site],
+            "measure": np.array(design.columns, dtype=object)[column],
+            "n_respondents": np.array(of_sites)[source, site, column],
+        }
+    )

@@ -1,0 +1,51 @@
+r"""What themes of covariates do together: single coefficients of columns that go together mean little, their sum does.
+
+Of columns X of the areas with coefficients b, given hyperparameters b ~ N(m, S) exactly; over some of their draws
+
+    effect E[x_a'b] = x_a'm,      variance E[Var_a(x_a'b)] = Var_a(x_a'm) + tr(Cov(X) S).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from buurtsae.engines.base import Fit
+from buurtsae.engines.given import given
+from buurtsae.sparse import Floats, Ints
+
+
+def themes(fit: Fit) -> dict[str, Ints]:
+    """Return the columns of each theme of a fit, by its name: those of the formula come before."""
+    names = [effect.name for effect in fit.design.effects if effect.dense]
+    groups = fit.marginal.field.groups if names else ()
+    return {name: np.arange(group.start, group.stop) for name, group in zip(names, groups, strict=True)}
+
+
+def effects(fit: Fit, parts: Sequence[Ints], *, values: int = 8) -> list[tuple[Floats, Floats]]:
+    """Return what columns do together, per part its effect on the areas, (N, D), and its variance over areas, (D,).
+
+    Parameters
+    ----------
+    fit : Fit
+    parts : sequence of ndarray of int
+        Columns, as `themes` has them.
+    values : int
+        Draws of the hyperparameters over which it is averaged.
+    """
+    live, n = fit.areas.inhabited, len(fit.areas.codes)
+    picked = np.unique(np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int))
+    prior_mean, prior_sd = fit.design.coefficient_priors  # of the formula's columns: others have mean 0
+    totals = [(np.zeros((n, len(fit.design.columns))), np.zeros(len(fit.design.columns))) for _ in parts]
+    for at in (given(fit, int(draw)).posterior for draw in picked if parts):
+        for (effect, variance), columns in zip(totals, parts, strict=True):
+            x = at.field.x[:n, columns]
+            mean, root = at.coefficients(columns)
+            mean = (
+                mean + np.append(prior_mean / prior_sd, np.zeros(at.field.x.shape[1] - len(prior_mean)))[columns, None]
+            )
+            spread = np.tensordot(x[live] - x[live].mean(axis=0), root, axes=1)
+            effect += x @ mean / len(picked)
+            variance += ((x[live] @ mean).var(axis=0) + (spread**2).sum(axis=2).mean(axis=0)) / len(picked)
+    return totals
