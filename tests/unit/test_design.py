@@ -76,24 +76,24 @@ def test_interactions_and_no_intercept(areas: Areas) -> None:
     np.testing.assert_allclose(x[:, 2], x[:, 0] * x[:, 1], rtol=1e-14)
 
 
-def test_imputation_by_the_median_of_the_gemeente(areas: Areas) -> None:
+def test_a_missing_covariate_takes_something_of_its_gemeente(areas: Areas) -> None:
     _, x, (groen,) = matrix_of(AreaModel("1 + groen", missing="impute"), areas)
     assert groen.imputed == (UNKNOWN_X,)
-    own = areas.frame[(areas.frame["gemeente"] == "GM0344") & areas.inhabited]["groen"]
-    filled = areas.frame["groen"].fillna(own.dropna().median())  # the buurt without residents has no say
-    live = filled[areas.inhabited]
-    expected = (filled - live.mean()) / live.std(ddof=0)
-    np.testing.assert_allclose(x[:, 1], expected, rtol=1e-12)
+    known = areas.frame["groen"].where(areas.inhabited)  # the buurt without residents has no say
+    expected = (areas.frame["groen"] - known.mean()) / known.std(ddof=0)
+    seen = areas.codes != UNKNOWN_X
+    np.testing.assert_allclose(x[seen, 1], expected[seen], rtol=1e-12)
+    of_gemeente = expected[areas.inhabited & (areas.frame["gemeente"] == "GM0344")].mean()
+    assert 0 <= x[~seen, 1].item() / of_gemeente < 1  # it is drawn to the mean of all
 
 
-def test_imputation_where_the_whole_gemeente_is_missing(areas: Areas) -> None:
+def test_where_nothing_is_known_a_covariate_is_the_mean(areas: Areas) -> None:
     groen = areas.frame["groen"].copy()
     groen[UNKNOWN_X], groen[ISLAND] = 0.5, np.nan  # the island is a gemeente of its own
     _, x, (used,) = matrix_of(AreaModel("1 + groen", missing="impute"), with_columns(areas, groen=groen))
     assert used.imputed == (ISLAND,)
-    live = groen.fillna(groen[areas.inhabited].median())[areas.inhabited]
-    island = areas.codes.get_loc(ISLAND)
-    assert x[island, 1] == pytest.approx((live[ISLAND] - live.mean()) / live.std(ddof=0), rel=1e-12)
+    assert x[areas.codes.get_loc(ISLAND), 1] == pytest.approx(0.0, abs=1e-12)
+    assert used.error == pytest.approx(1.0, abs=0.1)  # all of its spread
 
 
 def test_everything_wrong_with_model_and_data_at_once(areas: Areas, made: DirectEstimates) -> None:
