@@ -3,8 +3,7 @@
     python benchmarks/gate.py [--clean 100] [--sides 11 20] [--seeds 20] [--first 501] [--out docs/checks.md]
 
 Regions, surveys and cases are those of `misspecified.py`; clean ones also of 400 buurten. Checks look at the model at
-the mode of its hyperparameters, so that no fit is made. Agreement with direct figures of gemeenten needs one, and is
-left out.
+the mode of its hyperparameters, so that no fit is made.
 """
 
 from __future__ import annotations

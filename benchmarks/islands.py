@@ -1,6 +1,6 @@
 """The mean of an island: does its interval hold the truth, and is the estimate better than the direct one?
 
-    python benchmarks/islands.py [--replicates 120] [--first 8001] [--out docs/islands.md]
+    python benchmarks/islands.py [--replicates 108] [--first 10001] [--out docs/islands.md]
 
 A made country of 18 x 18 areas; the 24 in a corner are cut off by water. The truth is no draw of the fitted model: it
 runs on over the water, as the ICAR of the whole grid, as a rough (exponential) or as a smooth (Matern 3/2) surface over
@@ -142,8 +142,8 @@ def report(table: pd.DataFrame) -> str:
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--replicates", type=int, default=120)
-    parser.add_argument("--first", type=int, default=8001)
+    parser.add_argument("--replicates", type=int, default=108)
+    parser.add_argument("--first", type=int, default=10001)
     parser.add_argument("--rows", type=Path, help="a CSV of all replicates")
     parser.add_argument("--out", type=Path, help="page whose part between the markers is replaced")
     args = parser.parse_args()

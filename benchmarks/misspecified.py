@@ -273,7 +273,8 @@ def fitted(name: str, seed: int) -> dict[str, Any]:
     rows["concerned"] = rows["area_code"].isin([*concerned, *concerned.values()])
     report = quality(est, scales=made.scales)
     notes = {re.sub(r"\d[\d.,]*", "#", str(note).split("(")[0]) for note in report["notes"]}
-    failed = [check["id"] for check in report["gate"]["checks"] if not check["passed"]]
+    made_of = *report["gate"]["checks"], *report.get("checks", ())
+    failed = list(dict.fromkeys(check["id"] for check in made_of if not check["passed"]))
     print(f"{name}, seed {seed}: {found.seconds:.1f} s, gate: {', '.join(failed) or 'passed'}", flush=True)
     kept = [
         "level",

@@ -47,7 +47,9 @@ def made(shared: Path, dims: list[int]) -> tuple[Any, ...]:
     pairs = pd.read_parquet(shared / "data/nl/buurt_2024_queen_edges.parquet")
     frame = buurten.rename(columns={"buurtnaam": "name", "wijkcode": "wijk", "gemeentecode": "gemeente"})
     frame = frame[["name", "wijk", "gemeente", "geometry"]].rename_axis("area_code")
-    frame["population"] = np.where(frame.index.isin(table.index), 100, 0)
+    people = pd.read_csv(shared / "data/nl/kwb_2024_buurt.csv", dtype={"buurtcode": str}).set_index("buurtcode")
+    residents = people["inwoners"].reindex(frame.index).fillna(0).clip(lower=1).astype(int)
+    frame["population"] = np.where(frame.index.isin(table.index), residents, 0)
     columns = [f"x{k}" for k in range(1, 6)]
     frame[columns] = table[columns].reindex(frame.index).fillna(0.0)
     areas = Areas(frame, 2024, region="Nederland", national=True)
@@ -85,9 +87,10 @@ def measured(shared: Path, dims: list[int], threads: int) -> dict[str, object]:
 
     sigma, phi = (np.array(known[name])[dims] for name in ("sigma", "phi"))
     root = np.linalg.cholesky(np.array(known["correlation"])[np.ix_(dims, dims)])
+    nothing = dict.fromkeys(("BYM2.gamma", "BYM2.level"), np.zeros((1, len(dims))))  # in this truth
     limit = Marginal.of(found.design).conditional(
         Hyper(
-            {"BYM2.sigma": sigma[None], "BYM2.phi": phi[None], "BYM2.R": root[None]},
+            {"BYM2.sigma": sigma[None], "BYM2.phi": phi[None], "BYM2.R": root[None], **nothing},
             np.ones((1, len(dims))),
             np.zeros((1, len(dims))),
         )
@@ -110,11 +113,14 @@ def measured(shared: Path, dims: list[int], threads: int) -> dict[str, object]:
             "coverage": list(100 * inside[some].mean(axis=0)),
             "coverage of the limit": list(100 * (np.abs(truth - best) < 1.96 * sd)[some].mean(axis=0)),
         }
+    named = ("BYM2.gamma", "BYM2.level")
+    learnt = {name: found.draws.hyper[name][1].reshape(-1, len(dims)) for name in named if name in found.draws.hyper}
     figures["direct"] = {"rmse": rmse(y - truth[sampled])}
     certificate = found.draws.certificate
     assert certificate is not None
     times = {"fit and 1,000 draws": first, "whole process": whole, "again": second, "GiB": peak}
-    return {"measures": names, "times": times, "certificate": str(certificate), "figures": figures}
+    told = {name: [list(v.mean(axis=0)), list(v.std(axis=0))] for name, v in learnt.items()}
+    return {"measures": names, "times": times, "certificate": str(certificate), "figures": figures, "learnt": told}
 
 
 def in_a_process(shared: Path, dims: list[int], threads: int, **environment: str) -> dict[str, object]:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_fit import HIDDEN, made_fit
-from scipy import stats
 from shapely import box
 from test_crossvalidation import dense_law
 
@@ -19,7 +18,7 @@ from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
 from buurtsae.engines.given import Given
 from buurtsae.engines.integration import Progress, mode
-from buurtsae.estimates.evidence.checks import Check, checks, with_agreement
+from buurtsae.estimates.evidence.checks import Check, checks
 from buurtsae.estimates.evidence.leftover import _replicates, leftover
 from buurtsae.estimates.evidence.meanings import KINDS, MEANINGS
 from buurtsae.estimates.summary import estimate
@@ -186,7 +185,7 @@ def test_each_check_speaks_of_its_case(kind: str, spoil: Spoil) -> None:
 
 def test_without_any_case_no_check_speaks() -> None:
     every = found(world(2))
-    assert {check.id for check in every} == set(KINDS) - {"agreement"}
+    assert {check.id for check in every} == set(KINDS)
     assert min(check.p for check in every) > 0.05
     assert all(check.record(0.05)["meaning"] is None for check in every)
     assert all(check.low < check.high for check in every)
@@ -208,23 +207,14 @@ def test_a_level_that_is_off_where_covariates_are_filled_in() -> None:
     assert min(check.p for check in where) < 0.05
 
 
-def test_agreement_has_a_fifth_of_the_false_alarms() -> None:
-    first = Check("spread", KINDS["spread"], 20, 1.0, 0.5, 1.5, 0.1, 0.5)
-    rows = [{"measure": m, "areas": 4, "W": w, "p": float(stats.chi2.sf(w, 4))} for m, w in (("a", 40.0), ("b", 4.0))]
-    worst, *others = with_agreement([first], rows)
-    assert (worst.id, worst.where, worst.value) == ("agreement", "a", 10.0)
-    assert worst.p == pytest.approx(stats.chi2.sf(40.0, 4) * 2 / 0.2)
-    assert {check.id: check.p for check in others} == {"spread": 0.5 / 0.8, "agreement": 1.0}
-    assert with_agreement([first], []) == [first]
-
-
 def test_hidden_areas_do_not_count_where_they_would_show() -> None:
     fit = made_fit().fit
     release = estimate(fit).release
     left = leftover(fit, replicates=20)
     hidden = left.rows["area_code"].isin(HIDDEN).to_numpy()
     assert hidden.any()
-    moved = replace(left, z=np.where(hidden, left.z + 100, left.z))
+    gone = ~release.shown("buurt", fit.areas.codes)[:, None]
+    moved = replace(left, z=np.where(hidden, left.z + 100, left.z), score=np.where(gone, 9.0, left.score))
     one, other = (checks(fit, values, release) for values in (left, moved))
     assert one == other
     assert checks(fit, left) != checks(fit, moved)

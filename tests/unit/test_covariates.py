@@ -11,7 +11,7 @@ from made_fit import ISLAND, UNKNOWN_X, make_areas
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import BuurtsaeError, ModelError, Problems
 from buurtsae.model.covariates import Covariate, Provenance, known, prepare
-from buurtsae.model.matrix import covariates
+from buurtsae.model.matrix import covariates, numeric
 from buurtsae.model.spec import AreaModel
 
 AREAS = make_areas()  # 25 buurten, the first without residents
@@ -178,3 +178,10 @@ def test_a_note_on_imputation_shows_the_first_buurten() -> None:
     about = Provenance("x", "", "", "", "none", False, False, 0.0, 1.0, tuple(f"BU{k:08}" for k in range(1500)))
     (note,) = about.notes
     assert note.endswith("in 1500 areas: BU00000000, BU00000001, BU00000002, BU00000003, BU00000004 and 1495 more")
+
+
+def test_numeric_covariates_of_a_formula() -> None:
+    areas = with_columns(soort=1.0, hoog=2.0)
+    assert numeric("1 + groen + C(soort) + groen:hoog + onbekend", areas) == ("groen", "hoog")
+    assert numeric("1", areas) == ()
+    assert numeric("1 + (", areas) == ()  # the model says what is wrong with it

@@ -8,16 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas, make_scores, per_wijk
+from made_fit import SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas, make_scores, per_wijk
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import BuurtsaeError, ModelError
 from buurtsae.formula import FUNCTIONS, RAW
 from buurtsae.model.covariates import Provenance
-from buurtsae.model.design import checked_covariance, design
+from buurtsae.model.design import design
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import covariates
+from buurtsae.model.observed import checked_covariance
 from buurtsae.model.priors import PC, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID

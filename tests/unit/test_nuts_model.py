@@ -398,7 +398,7 @@ def test_one_source_has_no_link(areas: Areas) -> None:
 
 
 def test_levels_of_parts(areas: Areas) -> None:
-    """Of 10 and 14 buurten; the last is alone. The level of an area is r sqrt(phi) sigma R's root times its part's."""
+    """Of 10 and 14 buurten; the last is alone. The level of an area is r sigma R's root times its part's."""
     codes = list(areas.codes)
     parts = Graph.from_pairs(codes, [(codes[k], codes[k + 1]) for k in range(23) if k != 9])
     found = built(areas, SUBDIMENSIONS[:2], [BYM2(parts)])
@@ -406,7 +406,7 @@ def test_levels_of_parts(areas: Areas) -> None:
     p = natural(point)
     sigma = p["BYM2.sigma_common"] * np.exp(0.25 * p["BYM2.sigma_z"])  # the spread by default
     root = root_of(p["BYM2.R_below"], p["BYM2.R_square"], 2)
-    level = p["BYM2.level_common"] * sigma * np.sqrt(p["BYM2.phi_"]) * (p["BYM2.l0"] @ root.T)
+    level = p["BYM2.level_common"] * sigma * (p["BYM2.l0"] @ root.T)
     expected = np.vstack([np.repeat(level, [10, 14], axis=0), np.zeros((1, 2))])
     without = found(point | {"BYM2.l0": np.zeros((2, 2))})
     np.testing.assert_allclose(found(point)["eta"] - without["eta"], expected, atol=1e-12)
@@ -415,7 +415,7 @@ def test_levels_of_parts(areas: Areas) -> None:
     unit = {"BYM2.l0": np.zeros((2, 2)), "BYM2.level_common_log__": np.zeros(1)}
     change = stats.norm.logpdf(l0).sum() - 4 * stats.norm.logpdf(0)
     change += (
-        stats.lognorm.logpdf(np.exp(log_r), 0.6, scale=np.exp(-0.7)) - stats.lognorm.logpdf(1, 0.6, scale=np.exp(-0.7))
+        stats.lognorm.logpdf(np.exp(log_r), 0.4, scale=np.exp(-0.7)) - stats.lognorm.logpdf(1, 0.4, scale=np.exp(-0.7))
     ).sum()
     assert found(point)["priors"] - found(point | unit)["priors"] == pytest.approx(change, abs=1e-10)
 

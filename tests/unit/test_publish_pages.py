@@ -27,7 +27,9 @@ from buurtsae.drawing.style import (
     significant,
 )
 from buurtsae.errors import DataError
+from buurtsae.estimates.evidence.meanings import KINDS, MEANINGS
 from buurtsae.figures import decimals, dutch, interval
+from buurtsae.notes import Note
 from buurtsae.publication.outlines import outlines
 from buurtsae.publication.report import SECTIONS, write_quality
 from buurtsae.scale import SCORE
@@ -72,6 +74,22 @@ def quality() -> dict[str, Any]:
                 }
                 for i, v, t, d, p in checks
             ],
+        },
+        "checks": [
+            {
+                "id": "spread",
+                "what": KINDS["spread"],
+                "where": Note("1 to 5 people", "1 tot en met 5 mensen"),
+            }
+            | {"figures": 40, "value": 1.61, "low": 0.7, "high": 1.35, "p": 0.0099, "passed": False}
+            | {"meaning": MEANINGS["spread"][1]},
+            {"id": "tails", "what": KINDS["tails"], "where": Note("all", "alle"), "figures": 90, "value": 3.1}
+            | {"low": 2.6, "high": 3.6, "p": 0.9, "passed": True, "meaning": None},
+        ],
+        "alarms": [Note("the weights are numbers of rows", "de gewichten zijn rijnummers")],
+        "priors": {
+            "blocks": [{"name": "BYM2.sigma", "parameters": 4, "sd_ratio": 0.2, "moved": 0.01, "widened": 0.0}],
+            "outside": 0.12,
         },
         "convergence": {"chains": 4, "draws": np.int64(1000), "rhat_max": np.float32(1.0), "worst": ["sigma<1>"]},
         "hyperparameters": [
@@ -348,6 +366,18 @@ def test_quality_page_shows_the_gate_first_and_every_section(quality: dict[str, 
     )
     assert headings[0] == "Kwaliteitstoets"
     assert len(headings) == len(SECTIONS)
+    failed, passed = (row for row in page.cells if row[0].startswith(("spreiding van", "uitschieters")))
+    assert failed[1:-1] == [
+        "1 tot en met 5 mensen1 to 5 people",
+        "40",
+        "1,61",
+        "0,700 totto 1,35",
+        "0,00990",
+    ]
+    assert failed[-1].startswith("✘ directe cijfers wijken meer van hun voorspelling af dan het model zegt")
+    assert passed[-1] == "✔ gehaaldpassed"
+    assert "✘ de gewichten zijn rijnummersthe weights are numbers of rows" in page.text
+    assert "volgens de priors 12% van de scores buiten de schaal" in page.text
     assert "y ~ 1 + x  [sigma < 1]" in page.text
     assert "PC(U=1, alpha=0.01)" in page.text
     assert "Te toetsen verschillen: 1. Groter dan 1,96 keer hun standaardfout: 1;" in page.text
@@ -368,7 +398,7 @@ def test_quality_refuses_missing_and_unknown_sections(quality: dict[str, Any], t
 def test_all_sections_but_run_and_gate_may_be_empty(quality: dict[str, Any], tmp_path: Path) -> None:
     empty = {k: quality[k] if k in ("run", "gate") else [] for k in SECTIONS}
     write_quality(empty, tmp_path)
-    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 24
+    assert Page(tmp_path / "quality.html").text.count("Niet beschikbaar") == 26
 
 
 def test_benchmarks_are_shown_with_what_they_moved(quality: dict[str, Any], tmp_path: Path) -> None:

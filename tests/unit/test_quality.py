@@ -32,6 +32,7 @@ from buurtsae.estimates.evidence.residuals import predictions
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.model.design import design
 from buurtsae.model.spec import AreaModel
+from buurtsae.notes import Alarm, Note
 
 PARTICIPATIE = "participatie"
 
@@ -351,3 +352,17 @@ def test_what_is_left_out_is_predicted(est: Estimates, report: dict[str, Any]) -
     assert set(rows["left_out"]) == {"buurt", "gemeente"}
     out = left_out(est.fit)
     assert rows.loc[rows["left_out"] == "buurt", "figures"].sum() == (~out.table["area_code"].isin(HIDDEN)).sum()
+
+
+def test_inputs_that_cannot_be_right_fail_the_gate(est: Estimates) -> None:
+    alarm = Alarm("the weights are the whole numbers", "de gewichten zijn de hele getallen").under("enquete")
+    direct = replace(est.fit.direct, notes=(*est.fit.direct.notes, alarm, Note("something else", "iets anders")))
+    spoilt = replace(est, fit=replace(est.fit, direct=direct))
+    scales = [{"source": "enquete", "scale": name, "reversed": turned} for name, turned in (("a", ["q3"]), ("b", []))]
+    found = quality(spoilt, scales=scales)
+    assert [(note, note.nl.split()[0]) for note in found["alarms"]] == [
+        ("enquete: the weights are the whole numbers", "enquete:"),
+        ("enquete: item q3 runs against the others of its scale and looks reversed", "enquete:"),
+    ]
+    assert [(c["id"], c["value"]) for c in found["gate"]["checks"] if not c["passed"]] == [("alarms", 2)]
+    assert quality(spoilt, Gate(max_alarms=2), scales=scales)["gate"]["passed"]

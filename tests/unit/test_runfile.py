@@ -82,6 +82,16 @@ def test_the_start_may_be_a_table(tmp_path: Path) -> None:
     assert (direct.file, direct.covariances, direct.year, direct.smooth) == ("d.csv", None, None, True)
 
 
+def test_variances_follow_covariates_by_default_and_are_smoothed_from_respondents(tmp_path: Path) -> None:
+    assert RunFile.load(written(tmp_path, RUN + AREAS + SOURCE)).spec.variances.method == "auto"
+    table, variances = '[direct]\nfile = "d.csv"\n', '[variances]\nmethod = "{}"\n'
+    assert RunFile.load(written(tmp_path, RUN + AREAS + table + variances.format("pooled"))).spec.direct is not None
+    for method in ("gvf", "joint"):
+        (problem,) = problems_of(tmp_path, RUN + AREAS + table + variances.format(method))
+        assert "with [direct] there is `smooth`" in str(problem)
+        assert str(problem).count("\n") == 2
+
+
 def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = RunFile.load(written(tmp_path, RUN + AREAS + SOURCE))
     elsewhere = tmp_path / "elsewhere"

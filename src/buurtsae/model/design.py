@@ -24,9 +24,10 @@ from buurtsae.model.extrapolation import extrapolated, outside
 from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import check_columns, covariates
+from buurtsae.model.observed import columns_of, observations, references_of, sites_of, within_sites
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.plausible import far, figures
-from buurtsae.model.realised import check_realised, correction, deviation
+from buurtsae.model.realised import check_realised, deviation
 from buurtsae.model.smooth import smoothed
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms.base import Effect, Term
@@ -34,7 +35,6 @@ from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
-from buurtsae.survey.source_estimates import SourceEstimates
 
 _OPEN = Note(
     "its level is that of the model, with the prior's uncertainty",
@@ -264,14 +264,14 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         check_realised(direct, problems)
     problems.raise_if_any()
     assert part is not None  # or there was a problem
-    site_codes, sites = _sites(direct)
+    site_codes, sites = sites_of(direct)
     size = None
     if isinstance(direct, AreaCounts):
         y, size = (np.where(direct.size > 0, part, 0.0)[None] for part in (direct.y, direct.size))
         covariance = np.zeros((*y.shape, y.shape[-1]))
     else:
-        y, covariance = _observations(direct, site_codes, realised)
-    ratio, freedom = _variances(direct, site_codes)
+        y, covariance = observations(direct, site_codes, realised)
+    ratio, freedom = within_sites(direct, site_codes)
     if model.variances is not None and not (freedom > 0).any():
         raise ModelError(
             "variances cannot be modelled",
@@ -280,9 +280,9 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
             "leave `variances` out: sampling variances are then taken as known",
         )
     informs = np.zeros((len(direct.sources), y.shape[-1]), dtype=bool)
-    for s, (source, columns) in enumerate(zip(direct.sources, _columns(direct), strict=True)):
+    for s, (source, columns) in enumerate(zip(direct.sources, columns_of(direct), strict=True)):
         informs[s, columns] = source.informs
-    references = _references(direct)
+    references = references_of(direct)
     reference = np.array([s for s, _ in references])[None, :] == np.arange(len(direct.sources))[:, None]
     centre = np.array([np.nanmean(direct.sources[s].mean[:, d]) if informs[s, w] else 0.0
                        for w, (s, d) in enumerate(references)])  # fmt: skip
@@ -351,96 +351,6 @@ def _effects(terms: Sequence[Term], frame: Frame, problems: Problems) -> tuple[E
             )
         effects.append(effect)
     return tuple(effects)
-
-
-def _sites(direct: DirectEstimates) -> tuple[pd.Index, sp.csr_array]:
-    """Codes of the sites, and the weights of the areas at each."""
-    areas = direct.areas
-    sites, weights = list(areas.codes), [sp.eye_array(len(areas.codes), format="csr")]
-    for level in sorted({source.level for source in direct.sources} - {areas.base}, key=areas.levels.index):
-        observed = sorted(
-            {code for source in direct.sources if source.level == level for code in source.codes[_seen(source)]}
-        )
-        labels, share = areas.aggregation(level)
-        sites, weights = [*sites, *observed], [*weights, share[pd.Index(labels).get_indexer(observed)]]
-    return pd.Index(sites), sp.csr_array(sp.vstack(weights))
-
-
-def _seen(source: SourceEstimates) -> NDArray[np.bool_]:
-    """True for areas with an estimate of some sub-dimension."""
-    return np.asarray(np.isfinite(source.mean).any(axis=1))
-
-
-def _columns(direct: DirectEstimates) -> list[slice]:
-    """The columns of each source: those of its year."""
-    d = len(direct.subdimensions)
-    first = [direct.years.index(source.year) * d if direct.years else 0 for source in direct.sources]
-    return [slice(start, start + d) for start in first]
-
-
-def _references(direct: DirectEstimates) -> list[tuple[int, int]]:
-    """Reference source and measure of each column."""
-    if not direct.years:
-        return [(int(place), d) for d, place in enumerate(direct.reference)]
-    pairs = []
-    for year in direct.years:
-        of_year = [place for place, source in enumerate(direct.sources) if source.year == year]
-        pairs += [(of_year[place], d) for d, place in enumerate(direct.of_year(year).reference)]
-    return pairs
-
-
-def _observations(direct: DirectEstimates, sites: pd.Index, realised: bool) -> tuple[Floats, Floats]:
-    width = len(direct.subdimensions) * max(len(direct.years), 1)
-    y = np.zeros((len(direct.sources), len(sites), width))
-    covariance = np.zeros((*y.shape, width))
-    for s, (source, columns) in enumerate(zip(direct.sources, _columns(direct), strict=True)):
-        seen = _seen(source)
-        mean, codes = source.mean[seen], source.codes[seen]
-        row = sites.get_indexer(codes)
-        y[s, row, columns] = np.nan_to_num(mean)
-        v = checked_covariance(source.variance[seen], np.isfinite(mean), codes)
-        if realised:
-            sd = correction(source, direct.areas.residents(source.level), codes)
-            v = v * sd[:, :, None] * sd[:, None, :]
-        covariance[s, row, columns, columns] = v
-    return y, covariance
-
-
-def _variances(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats]:
-    shape = (len(direct.sources), len(sites), len(direct.subdimensions) * max(len(direct.years), 1))
-    ratio, freedom = np.ones(shape), np.zeros(shape)
-    for s, (source, columns) in enumerate(zip(direct.sources, _columns(direct), strict=True)):
-        if source.within is None or source.freedom is None:
-            continue
-        seen = _seen(source)
-        row = sites.get_indexer(source.codes[seen])
-        pooled = (np.einsum("add->ad", source.variance) * source.n_effective)[seen]
-        known = (source.freedom[seen] > 0) & (pooled > 0)
-        ratio[s, row, columns] = np.divide(source.within[seen], pooled, out=np.ones_like(pooled), where=known)
-        freedom[s, row, columns] = np.where(known, source.freedom[seen], 0.0)
-    return ratio, freedom
-
-
-def checked_covariance(variance: Floats, observed: NDArray[np.bool_], codes: Sequence[str]) -> Floats:
-    """Return V, 0 where nothing was observed, shape (n, D, D).
-
-    Raises
-    ------
-    ModelError
-        If a sampling covariance is singular: it would claim infinite precision.
-    """
-    both = observed[:, :, None] & observed[:, None, :]
-    full = np.where(both, variance, np.eye(variance.shape[1]))  # the identity keeps its eigenvalues apart
-    size = np.sqrt(np.maximum(np.einsum("add->ad", full), 0.0))
-    size = np.where(size > 0, size, 1.0)  # variances may be small on the scale of the measure: correlations tell
-    if len(full) and (worst := np.linalg.eigvalsh(full / (size[:, :, None] * size[:, None, :]))[:, 0]).min() <= 1e-10:
-        raise ModelError(
-            "sampling covariances are singular",
-            shown(np.asarray(codes)[worst <= 1e-10]),
-            "positive definite matrices",
-            "smooth the variances, or leave out sub-dimensions that always have the same answer",
-        )
-    return np.where(both, variance, 0.0)
 
 
 def _inverse(embedded: Floats) -> Floats:

@@ -134,19 +134,19 @@ def _moved(nonresponse: Mapping[str, Any]) -> list[Note]:
     rows = [row for row in nonresponse.get("rows", ()) if row["direction"] == "lower"]
     if not rows:
         return []
-    lowest, highest = rows[0]["level"], rows[-1]["level"]
-    largest = {level: max(abs(row["largest"]) for row in rows if row["level"] == level) for level in (lowest, highest)}
-    outside = max(row["outside"] for row in rows if row["level"] == lowest)
+    area, whole = ([row for row in rows if row["level"] == rows[end]["level"]] for end in (0, -1))
     return [
         Note(
             "If those who did not answer score {shift} standard deviations lower than those who did, the figure of "
-            "the whole moves by {whole:.2f} points at most, that of an area by {area:.2f}, and of no measure do more "
-            "than {outside:.0f}% of the areas come to lie outside their interval; if they score higher, as far the "
-            "other way.",
+            "the whole moves by {whole:.2f} points at most, and that of an area by {area:.2f}. {outside} of {of} "
+            "figures of the whole then lie outside their interval, and of no measure more than {share:.0f}% of the "
+            "areas. If they score higher, figures move as far the other way.",
             "Scoort wie niet antwoordde {shift} standaardafwijking lager dan wie wel antwoordde, dan verschuift het "
-            "cijfer van het geheel hoogstens {whole:.2f} punt en dat van een buurt hoogstens {area:.2f}, en komt van "
-            "geen maat meer dan {outside:.0f}% van de buurten buiten het interval te liggen; scoort die hoger, dan "
-            "even ver de andere kant op.",
-            shift=float(nonresponse["shift"]), whole=largest[highest], area=largest[lowest], outside=100 * outside,
+            "cijfer van het geheel hoogstens {whole:.2f} punt, en dat van een buurt hoogstens {area:.2f}. Van de {of} "
+            "cijfers van het geheel liggen er dan {outside} buiten hun interval, en per maat hoogstens {share:.0f}% "
+            "van de buurten. Scoort die hoger, dan verschuiven cijfers even ver de andere kant op.",
+            shift=float(nonresponse["shift"]), whole=max(abs(row["largest"]) for row in whole),
+            area=max(abs(row["largest"]) for row in area), outside=sum(round(row["outside"]) for row in whole),
+            of=len(whole), share=100 * max(row["outside"] for row in area),
         )
     ]  # fmt: skip

@@ -18,15 +18,13 @@ Cambridge Philosophical Society 44.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
-from scipy.stats import chi2, norm
 
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.disclosure.release import FEW, SEVERAL, Release
@@ -40,7 +38,6 @@ RESPONDENTS = (1, 5), (6, 20), (21, np.inf)
 RESIDENTS = (1, 500), (501, 1000), (1001, 2000), (2001, np.inf)
 BY = {"residents": Note("residents", "inwoners"), "respondents": Note("respondents", "respondenten")}
 DETAIL = 0.85  # weight of deviations of classes that tell where rather than whether
-OF_AGREEMENT = 0.2  # of the false alarms
 THIRDS = (
     Note("the third predicted lowest", "het derde deel met de laagste voorspelling"),
     Note("the third in the middle", "het middelste derde deel"),
@@ -143,20 +140,6 @@ def checks(fit: Fit, left: Leftover, release: Release | None = None) -> list[Che
     return sorted(found, key=lambda check: (check.p, -abs(check.deviation)))
 
 
-def with_agreement(found: list[Check], agreed: Sequence[Mapping[str, Any]]) -> list[Check]:
-    """Return checks with those of `evidence.agreement` among them: by Bonferroni, a fifth of the false alarms."""
-    if not agreed:
-        return found
-    share, n = OF_AGREEMENT, len(agreed)
-    first = [replace(check, p=min(check.p / (1 - share), 1.0)) for check in found]
-    for row in agreed:
-        low, high = (chi2.ppf([0.025, 0.975], row["areas"]) / row["areas"]).tolist()
-        value, p = row["W"] / row["areas"], min(row["p"] * n / share, 1.0)
-        where = Note(row["measure"], row["measure"])
-        first.append(Check("agreement", where, row["areas"], value, low, high, float(norm.isf(row["p"])), p))
-    return sorted(first, key=lambda check: (check.p, -abs(check.deviation)))
-
-
 def _of_classes(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candidate]:
     """Spread of z in every class, its level in some, and the shape of its distribution."""
     for name, where, inside in _classes(fit, left):
@@ -194,8 +177,9 @@ def _classes(fit: Fit, left: Leftover) -> Iterator[tuple[str, Note, Mask]]:
     """Name, words and members of each class, (1, F) or, where it depends on the data, (1 + R, F)."""
     rows = left.rows
     yield "all", Note("all", "alle"), np.ones((1, len(rows)), dtype=bool)
-    for (source, measure), part in rows.groupby(["source", "measure"], sort=False):
-        yield "measure", Note(f"{measure} ({source})", f"{measure} ({source})"), _members(rows.index.isin(part.index))
+    parts = rows.groupby(["source", "measure"], sort=False).groups
+    for (source, measure), members in parts.items() if len(parts) > 1 else ():
+        yield "measure", Note(f"{measure} ({source})", f"{measure} ({source})"), _members(rows.index.isin(members))
     for low, high in RESPONDENTS:
         where = _range(low, high, BY["respondents"])
         yield "respondents", where, _members(rows["n_respondents"].between(low, high))
@@ -245,11 +229,17 @@ def _kolmogorov(pit: Floats) -> Floats:
 
 
 def _of_patterns(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candidate]:
-    """Score tests of what the model may lack."""
+    """Score tests of what the model may lack; of groups of several areas, in which none or several are hidden."""
     areas = fit.areas
-    shown = np.ones(len(areas.codes), dtype=bool) if release is None else release.shown(areas.base, areas.codes)
+    every = np.ones(len(areas.codes), dtype=bool)
+    shown, told = every, every
+    if release is not None:
+        shown, told = release.shown(areas.base, areas.codes), release.shown_direct(areas.base, areas.codes)
     q = np.where((areas.inhabited & shown)[:, None], left.score, 0.0)
     seen = q[0].any(axis=1)
+    secret = seen & ~told
+    if 0 < secret.sum() < SEVERAL:
+        q, seen = np.where(secret[:, None], 0.0, q), seen & told
     if seen.sum() < FEW:
         return
     level = areas.parent(areas.base)
@@ -262,9 +252,12 @@ def _of_patterns(fit: Fit, left: Leftover, release: Release | None) -> Iterator[
         groups.append(("component", where, pd.Series(parts).where(large).to_numpy(dtype=object)))
     for name, where, labels in groups:
         code = pd.factorize(labels)[0]
-        present = np.unique(code[seen & (code >= 0)])
-        if len(present) > 1:
-            yield from _pattern(name, where, q, (code[:, None] == present).astype(float))
+        members = (code[:, None] == np.unique(code[code >= 0])) & seen[:, None]
+        hidden = (members & secret[:, None]).sum(axis=0)
+        members &= told[:, None] | (hidden == 0) | (hidden >= SEVERAL)
+        members = members[:, members.sum(axis=0) >= SEVERAL]
+        if members.shape[1] > 1:
+            yield from _pattern(name, where, q, members.astype(float))
     residents = np.log(np.maximum(areas.population, 1.0))
     yield from _pattern("residents", Note("log residents", "logaritme van inwoners"), q, residents[:, None])
     for name, x in zip(fit.design.coefficients, fit.design.x.T, strict=True):

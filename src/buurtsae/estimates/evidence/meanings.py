@@ -17,7 +17,6 @@ KINDS: Mapping[str, Note] = {
     "residents": Note("pattern over residents", "patroon naar aantal inwoners"),
     "bend": Note("bend in the effect of a covariate", "kromming in het effect van een kenmerk"),
     "neighbours": Note("what neighbours have in common", "wat buren gemeen hebben"),
-    "agreement": Note("agreement with direct figures, W", "overeenstemming met directe cijfers, W"),
 }
 _BENT = Note(
     "the effect of this covariate is not a straight line: use a smooth effect or a transformation",
@@ -47,12 +46,6 @@ _SHAPE = Note(
     "deviations are not normal: look for a few odd areas, unequal variances or a missing covariate",
     "de afwijkingen zijn niet normaal verdeeld: zoek enkele vreemde gebieden, ongelijke varianties of een ontbrekend "
     "kenmerk",
-)
-_AGREES = Note(
-    "estimates differ from good direct figures by more than their errors: look at the weights and at what the survey "
-    "leaves out",
-    "schattingen wijken meer af van goede directe cijfers dan hun marges toelaten: kijk naar de gewichten en naar wie "
-    "de enquête mist",
 )
 MEANINGS: Mapping[str, tuple[Note, Note]] = {  # too low, too high
     "trend": (
@@ -122,5 +115,4 @@ MEANINGS: Mapping[str, tuple[Note, Note]] = {  # too low, too high
             "effect toe",
         ),
     ),
-    "agreement": (_AGREES, _AGREES),
 }

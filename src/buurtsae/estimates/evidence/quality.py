@@ -29,7 +29,7 @@ from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
 from buurtsae.errors import BuurtsaeError, ModelError
 from buurtsae.estimates.disclosure.release import FEW
-from buurtsae.estimates.evidence.checks import checks, with_agreement
+from buurtsae.estimates.evidence.checks import checks
 from buurtsae.estimates.evidence.contribution import contributions
 from buurtsae.estimates.evidence.crossvalidation import LeftOut, fingerprint, left_out, several
 from buurtsae.estimates.evidence.evidence import agreement, explained, gain
@@ -107,8 +107,7 @@ def quality(
     """
     fit, gate = est.fit, gate or Gate()
     convergence, left = _convergence(est), _left_out(fit)
-    agreed = agreement(est.compared, est.areas.parent(est.areas.base))
-    checked, heard = _checks(est, agreed, gate), alarms(fit, scales)
+    checked, heard = _checks(est, gate), alarms(fit, scales)
     priors = _influence(fit)
     return {
         "run": {
@@ -126,7 +125,7 @@ def quality(
         "left_out": [row for part in left.values() for row in _calibration(est, part)],
         "density": _density(est, left),
         "comparison": _comparison(est),
-        "agreement": agreed,
+        "agreement": agreement(est.compared, est.areas.parent(est.areas.base)),
         "gain": gain(est.table, est.published),
         "classical": _classical(est),
         "benchmarks": _benchmarks(est),
@@ -194,13 +193,13 @@ def _density(est: Estimates, left: dict[str, LeftOut]) -> dict[str, Any]:
     }
 
 
-def _checks(est: Estimates, agreed: list[dict[str, Any]], gate: Gate) -> list[dict[str, Any]]:
+def _checks(est: Estimates, gate: Gate) -> list[dict[str, Any]]:
     """What is left over beside what the model would leave over, the least likely first; nothing without a mode."""
     try:
         found = checks(est.fit, leftover(est.fit), est.release)
     except ModelError:
         return []
-    return [check.record(gate.false_alarm) for check in with_agreement(found, agreed)]
+    return [check.record(gate.false_alarm) for check in found]
 
 
 def _influence(fit: Fit) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class BYM2(IntrinsicTerm):
         """Its part of the predictor."""
         n = self.name
         by = f"(N[a]/N0)^-{n}.gamma[d] " if self.by_residents else ""
-        return f"{n}.sigma[d] (sqrt(1 - {n}.phi[d]) {by}v[a,d] + sqrt({n}.phi[d]) {self.u})"
+        return f"{n}.sigma[d] (sqrt(1 - {n}.phi[d]) {by}v[a,d] + sqrt({n}.phi[d]) u[a,d]{self.level})"
 
     @property
     def about(self) -> Note:

@@ -57,7 +57,7 @@ class ICAR(IntrinsicTerm):
     @property
     def symbol(self) -> str:
         """Its part of the predictor."""
-        return f"{self.name}.sigma[d] {self.u}"
+        return f"{self.name}.sigma[d] " + (f"(u[a,d]{self.level})" if self.level else "u[a,d]")
 
     @property
     def about(self) -> Note:

@@ -1,11 +1,11 @@
 r"""Intrinsic fields on a graph: zero on average in each connected part, and beside it the level of the part,
 
-    sigma_d (u_ad + r l_[part of a]d),  l ~ N(0, g),
+    sigma_d r l_[part of a]d,  l ~ N(0, g),
 
-g the typical variance of u, 1 where it is scaled. Without levels every part has the mean of all, known as well as that.
-Neighbours tell sigma, and sigma, times r, how far parts may lie apart. Few parts say little of r: its prior keeps it
-away from 0, where they would be held together again, and lets one lie far off. Across measures u and l have one R. An
-area without neighbours is unstructured in u already; of one part there is nothing to tell apart.
+g the typical variance of the field u, 1 where it is scaled. Without levels every part has the mean of all, known as
+well as that. Areas tell sigma, and sigma, times r, how far parts may lie apart. Few parts say little of r: its prior
+keeps it away from 0, where they would be held together again, and lets one lie far off. Nor does it hang on phi, which
+may be 0 by chance. Across measures l has the R of u. Areas without neighbours, and a graph of one part, have no levels.
 
 References
 ----------
@@ -40,11 +40,11 @@ class IntrinsicTerm(SpatialTerm):
     levels : bool
         A level for each connected part of two areas or more, where there are several; False: all parts have one mean.
     apart : Prior
-        Of r, the standard deviation of levels over that of the field.
+        Of r, the standard deviation of levels over sigma.
     """
 
     levels: bool = True
-    apart: Positive = LogNormal(-0.7, 0.6)
+    apart: Positive = LogNormal(-0.7, 0.4)
 
     @property
     def leveled(self) -> bool:
@@ -62,9 +62,9 @@ class IntrinsicTerm(SpatialTerm):
         return (Parameter("level", Alike(self.apart, 0.0)),) if self.leveled else ()
 
     @property
-    def u(self) -> str:
-        """The field in symbols."""
-        return f"(u[a,d] + {self.name}.level l[part(a),d])" if self.leveled else "u[a,d]"
+    def level(self) -> str:
+        """What levels add to the field, in symbols."""
+        return f" + {self.name}.level l[part(a),d]" if self.leveled else ""
 
     @property
     def beside(self) -> Note:
@@ -87,5 +87,5 @@ class IntrinsicTerm(SpatialTerm):
         return Layer(Structure.exchangeable(len(sd)), member, self.by_level)
 
     def by_level(self, values: Values) -> Any:
-        """Return r C."""
-        return values["level"][..., None] * self.loading(values)
+        """Return r diag(sigma) L."""
+        return (values["level"] * values["sigma"])[..., None] * values["R" if "R" in values else "R_u"]
