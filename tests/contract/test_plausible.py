@@ -24,7 +24,7 @@ from buurtsae.survey.direct import direct
 from buurtsae.survey.survey import Survey
 
 VM, BP, KWB = "enquete_veiligheidsmonitor.csv", "enquete_burgerpeiling.csv", "kerncijfers.csv"
-USUAL = ("secret or missing codes", "imputed by the median", "omega", "it says little about")  # of the example
+USUAL = ("secret or missing codes", "predicted there from what", "omega", "it says little about")  # of the example
 Spoil = Callable[[Example], None]
 
 

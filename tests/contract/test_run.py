@@ -240,7 +240,7 @@ def test_quality_report_is_that_of_the_run(demo_run: DemoRun) -> None:
     assert sum(report["graph"]["components"]) + len(report["graph"]["islands"]) == 120
     sources = {s["source"]: s["respondents"] for s in report["sources"]}
     assert sources == {"veiligheidsmonitor": 1000, "burgerpeiling": 500}
-    assert any("imputed by the median" in note for note in report["notes"])
+    assert any("predicted there from what else is known" in note for note in report["notes"])
 
 
 @pytest.mark.parametrize("code", ["BU99019999", "XX99010001", "WK990199"])

@@ -77,13 +77,24 @@ def test_interactions_and_no_intercept(areas: Areas) -> None:
     np.testing.assert_allclose(x[:, 2], x[:, 0] * x[:, 1], rtol=1e-14)
 
 
-def test_imputed_covariates_are_named_and_standardised_over_all(areas: Areas) -> None:
+def test_a_missing_covariate_takes_something_of_its_gemeente(areas: Areas) -> None:
     _, x, (groen,) = matrix_of(AreaModel("1 + groen", missing="impute"), areas)
     assert groen.imputed == (UNKNOWN_X,)
-    others = areas.inhabited & (areas.codes != UNKNOWN_X)
-    known = areas.frame["groen"][others]
-    np.testing.assert_allclose(x[others, 1], (known - known.mean()) / known.std(ddof=0), rtol=1e-12)
-    assert np.isfinite(x).all()
+    known = areas.frame["groen"].where(areas.inhabited)  # the buurt without residents has no say
+    expected = (areas.frame["groen"] - known.mean()) / known.std(ddof=0)
+    seen = areas.codes != UNKNOWN_X
+    np.testing.assert_allclose(x[seen, 1], expected[seen], rtol=1e-12)
+    of_gemeente = expected[areas.inhabited & (areas.frame["gemeente"] == "GM0344")].mean()
+    assert 0 <= x[~seen, 1].item() / of_gemeente < 1  # it is drawn to the mean of all
+
+
+def test_where_nothing_is_known_a_covariate_is_the_mean(areas: Areas) -> None:
+    groen = areas.frame["groen"].copy()
+    groen[UNKNOWN_X], groen[ISLAND] = 0.5, np.nan  # the island is a gemeente of its own
+    _, x, (used,) = matrix_of(AreaModel("1 + groen", missing="impute"), with_columns(areas, groen=groen))
+    assert used.imputed == (ISLAND,)
+    assert x[areas.codes.get_loc(ISLAND), 1] == pytest.approx(0.0, abs=1e-12)
+    assert used.error == pytest.approx(1.0, abs=0.1)  # all of its spread
 
 
 def test_everything_wrong_with_model_and_data_at_once(areas: Areas, made: DirectEstimates) -> None:

@@ -60,7 +60,7 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         "  tau              PC: P(> 0.4) = 0.1, participatory PC: P(> 1.5) = 0.05; 0 for the reference source of a "
         "sub-dimension",
         "  kappa            PC: P(> 0.6) = 0.05",
-        "Missing covariates: imputed by the median, and flagged",
+        "Missing covariates: predicted, with their error, and flagged",
     ]
     assert "Missing covariates: refused" in str(AreaModel())
     assert "w ~ N(0, 1); V as given" in str(AreaModel())
