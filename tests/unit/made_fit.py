@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+from scipy.linalg import block_diag
 from shapely.geometry import box
 
 from buurtsae.areas.areas import Areas
@@ -71,12 +72,13 @@ def made_model(areas: Areas) -> AreaModel:
     return AreaModel("1 + groen", [BYM2(areas.graph())], missing="impute")  # type: ignore[arg-type]
 
 
-def prior_covariance(model: AreaModel, n_dims: int) -> Floats:
-    """S, areas before sub-dimensions."""
+def prior_covariance(model: AreaModel, n_dims: int, known: Floats | None = None) -> Floats:
+    """S, areas before sub-dimensions, with what the error of imputed covariates adds."""
     graph = next(t.graph for t in model.terms if isinstance(t, BYM2))
     structured = np.linalg.pinv(graph.icar.precision.toarray())
     over_areas = SIGMA**2 * ((1 - PHI) * np.eye(len(graph.codes)) + PHI * structured)
-    return np.kron(over_areas, np.full((n_dims, n_dims), BETWEEN) + (1 - BETWEEN) * np.eye(n_dims))
+    prior = np.kron(over_areas, np.full((n_dims, n_dims), BETWEEN) + (1 - BETWEEN) * np.eye(n_dims))
+    return prior if known is None else prior + block_diag(*known)
 
 
 def make_scores(areas: Areas, subdimensions: Sequence[str], sources: int, rng: np.random.Generator) -> list[Scores]:
@@ -135,7 +137,7 @@ def exact(arrays: Design, estimates: DirectEstimates, areas: Areas, rng: np.rand
     n, d = len(arrays.areas), arrays.y.shape[2]
     slope = np.where(arrays.linked, SLOPE, 1.0)
     offset = np.where(arrays.linked, OFFSET - arrays.centre * (1 - SLOPE), 0.0)  # so that y = OFFSET + SLOPE eta
-    precision = np.linalg.inv(prior_covariance(arrays.model, d))
+    precision = np.linalg.inv(prior_covariance(arrays.model, d, arrays.known))
     right = precision @ np.full(n * d, LEVEL)
     share = arrays.sites.toarray()
     for s, w in enumerate(arrays.precision):

@@ -75,7 +75,7 @@ class Dense:
     def conditional(self, hyper: Hyper, factor: np.ndarray | float = 1.0) -> Dense:
         d, share = len(self.design.measures), self.design.sites.toarray()
         said = self.design.information(hyper.slope, hyper.extra, factor).sum(axis=0)
-        precision = np.linalg.inv(prior_covariance(self.design.model, d))
+        precision = np.linalg.inv(prior_covariance(self.design.model, d, self.design.known))
         precision += np.einsum("kn,km,kde->ndme", share, share, said).reshape(precision.shape)
         return replace(self, sd=np.sqrt(np.diag(np.linalg.inv(precision))).reshape(-1, d))
 

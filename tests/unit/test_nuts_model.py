@@ -185,6 +185,10 @@ def predictor(found: Built, p: dict[str, np.ndarray]) -> np.ndarray:
         eta[a] = arrays.x[a] @ p["beta"] + p["BYM2.sigma"] * (np.sqrt(1 - phi) * loose + np.sqrt(phi) * structured)
         group = sorted(set(gemeente)).index(gemeente[a])
         eta[a] += p["gemeente.sigma"] * (of_gemeente @ p["gemeente.z0"][group])
+    if arrays.known is not None:
+        for k, a in enumerate(np.flatnonzero(arrays.known.any(axis=(1, 2)))):
+            values, vectors = np.linalg.eigh(arrays.known[a])
+            eta[a] += vectors @ (np.sqrt(np.maximum(values, 0.0)) * p["v_known"][k])
     return eta
 
 
@@ -212,6 +216,7 @@ def test_the_priors(both: Built, seed: int) -> None:
     expected += stats.beta.logpdf(p["BYM2.phi_"], 2, 3).sum()
     expected += sum(stats.norm.logpdf(p[name]).sum() for name in ("BYM2.v0", "gemeente.z0"))
     expected += stats.norm.logpdf(p["BYM2.gamma_common"], 0, 0.5).sum()
+    expected += stats.norm.logpdf(p.get("v_known", np.zeros(0))).sum()
     expected += stats.norm.logpdf(p.get("BYM2.gamma_z", np.zeros(0))).sum()
     expected += stats.norm.logpdf(p["alpha"], 0.2, 0.75).sum()
     expected += stats.lognorm.logpdf(p["lambda"], 0.25, scale=np.exp(0.1)).sum()
@@ -386,7 +391,7 @@ def test_the_determinant_of_the_correlations_is_that_of_lkj() -> None:
 
 def test_a_model_without_terms(areas: Areas) -> None:
     found = built(areas, SUBDIMENSIONS[:2], [])
-    point = found.point(1)
+    point = found.point(1) | {"v_known": np.zeros((1, 2))}  # of the buurt whose covariate was imputed
     np.testing.assert_allclose(found(point)["eta"], found.arrays.x @ point["beta"], rtol=1e-12)
     assert not any("." in name for name in found.model.named_vars)  # nothing of an effect
 
@@ -426,7 +431,7 @@ def test_two_fields_add_up(areas: Areas) -> None:
     line = Graph.from_pairs(codes, list(pairwise(codes)))
     found = built(areas, SUBDIMENSIONS[:2], [BYM2(areas.graph()), BYM2(line, name="line")])
     assert nuts.supports(found.arrays) == []
-    point = found.point(1)
+    point = found.point(1) | {"v_known": np.zeros((1, 2))}
 
     def without(*names: str) -> np.ndarray:
         silent = {f"{name}.{part}0": np.zeros((25, 2)) for name in names for part in "zv"}

@@ -168,7 +168,7 @@ def test_chi2_is_one_and_coverage_above_95_where_the_model_holds() -> None:
     row = first.fit.areas.codes.get_indexer(source.codes)
     v, p = source.variance[:, 0, 0], first.variance[row, 0]
     chi2, coverage, repeats = [], [], 40
-    prior = np.linalg.cholesky(prior_covariance(first.fit.model, 1))
+    prior = np.linalg.cholesky(prior_covariance(first.fit.model, 1, arrays.known))
     for _ in range(repeats):
         eta = LEVEL + prior @ rng.normal(size=25)
         y = eta[row] + rng.normal(size=len(row)) * np.sqrt(v)

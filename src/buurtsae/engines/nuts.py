@@ -178,10 +178,11 @@ def _known(design: Design, pm: Any, pt: Any) -> Any:
     """Add the unstructured effects whose covariance is known; return them, (N, W), where there are any."""
     if design.known is None:
         return 0.0
-    values, vectors = np.linalg.eigh(design.known)
+    places = np.flatnonzero(design.known.any(axis=(1, 2)))
+    values, vectors = np.linalg.eigh(design.known[places])
     root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
-    v = pm.Normal("v_known", shape=design.known.shape[:2])
-    return (root * v[:, None, :]).sum(axis=2)
+    v = pm.Normal("v_known", shape=root.shape[:2])
+    return pt.zeros(design.known.shape[:2])[places].inc((root * v[:, None, :]).sum(axis=2))
 
 
 def _at_sites(design: Design, eta: Any, pt: Any) -> Any:
