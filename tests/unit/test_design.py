@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from made_fit import SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas, make_scores, per_wijk
+from made_fit import ISLAND, SUBDIMENSIONS, UNKNOWN_X, made_areas_in, make_areas, make_scores, per_wijk
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
