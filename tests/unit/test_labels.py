@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from made_fit import SILENT, UNKNOWN_X, Made, made_fit
 
+from buurtsae.engines.base import Fit
 from buurtsae.estimates.contrasts import contrast
 from buurtsae.estimates.labels import EXTRAPOLATED, IMPUTED, Rules, basis, in_english, unseen, verdicts
 from buurtsae.estimates.summary import Estimates, estimate, unsure
-from buurtsae.model.design import Design
 
 TOTAL = "buurtverbondenheid"
 FAR = SILENT[1]
@@ -21,11 +23,14 @@ def made() -> Made:
     return made_fit()
 
 
-@pytest.fixture
-def est(made: Made, monkeypatch: pytest.MonkeyPatch) -> Estimates:
-    """Of a model to which one silent area lies outside the others, in a covariate."""
-    monkeypatch.setattr(Design, "extrapolated", property(lambda design: {"groen": (FAR,)}))
-    return estimate(made.fit, rules=Rules(protection=0))
+def outside(fit: Fit, codes: tuple[str, ...]) -> Fit:
+    """The fit, of a model to which some areas lie outside the others in a covariate."""
+    return replace(fit, design=replace(fit.design, extrapolated={"groen": codes}))
+
+
+@pytest.fixture(scope="module")
+def est(made: Made) -> Estimates:
+    return estimate(outside(made.fit, (FAR,)), rules=Rules(protection=0))
 
 
 def test_areas_outside_the_others_are_indicative_and_say_so(est: Estimates) -> None:
@@ -38,14 +43,12 @@ def test_areas_outside_the_others_are_indicative_and_say_so(est: Estimates) -> N
     assert not others["reason"].fillna("").str.contains("extrapolatie").any()
 
 
-def test_a_level_of_which_all_is_unsure_is_unsure(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_level_of_which_all_is_unsure_is_unsure(made: Made) -> None:
     areas = made.fit.areas
     wijk = areas.parents("wijk")
     inside = tuple(areas.codes[(wijk == wijk[FAR]) & areas.inhabited])
-    monkeypatch.setattr(Design, "extrapolated", property(lambda design: {"groen": inside}))
-    assert unsure(made.fit)[EXTRAPOLATED] == {*inside, wijk[FAR]}
-    monkeypatch.setattr(Design, "extrapolated", property(lambda design: {"groen": inside[1:]}))
-    assert unsure(made.fit)[EXTRAPOLATED] == set(inside[1:])
+    assert unsure(outside(made.fit, inside))[EXTRAPOLATED] == {*inside, wijk[FAR]}
+    assert unsure(outside(made.fit, inside[1:]))[EXTRAPOLATED] == set(inside[1:])
 
 
 def test_nothing_is_nearly_certain_where_nobody_was_seen() -> None:

@@ -84,6 +84,8 @@ def test_moves_are_those_of_the_exact_posterior() -> None:
     sigma = fit.draws.hyper["BYM2.sigma"][1].mean(axis=(0, 1))
     x, (_, sds) = fit.design.x, fit.design.coefficient_priors
     covariance = np.kron((x * sds**2) @ x.T, np.eye(d)) + np.kron(over_areas, np.diag(sigma**2))
+    assert fit.design.known is not None  # what is not known of an imputed covariate
+    covariance += block_diag(*fit.design.known)
     w = block_diag(*fit.design.precision[0])
     gain = np.linalg.solve(np.eye(n * d) + covariance @ w, covariance @ w)
     bias = -SHIFT * np.outer(1 - response.to_numpy(), within(fit)) * fit.design.observed[0]

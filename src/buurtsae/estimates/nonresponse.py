@@ -96,7 +96,8 @@ class NonResponse:
             mean = float(np.average(by_area, weights=direct.areas.population[direct.areas.inhabited]))
         own = [*responses, *[None] * (len(direct.sources) - len(responses))]
         equal = [next((r for r in (mine, self.response, mean) if r is not None), None) for mine in own]
-        if unknown := [s.source for s, share in zip(direct.sources, equal, strict=True) if share is None]:
+        unknown = [s.source for s, share in zip(direct.sources, equal, strict=True) if share is None]
+        if unknown and self.column is None:
             hint = "give `response`, of the source or of [sensitivity]"
             problems.add("the response is not known", shown(unknown), "a share of the sample", hint)
         problems.raise_if_any()
