@@ -131,7 +131,7 @@ def test_what_follows_a_fit_works_on_areas_of_anywhere(fitted: Fit, est: Estimat
         (lambda f: bs.AreaModel(terms=bs.IID("area")), "the terms are no list"),
         (
             lambda f: bs.fit(bs.AreaModel("1 + b", [bs.Spline("b")]), two_values()),
-            "the covariate of s(b) has no depart",
+            "the covariate of s(b) has too few values for a curve",
         ),
     ],
 )

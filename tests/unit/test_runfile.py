@@ -241,14 +241,17 @@ def test_an_unknown_key_does_not_hide_what_is_checked_after_it(tmp_path: Path) -
     assert found == ["proef.toml: unknown key run.kleur", "proef.toml: the file is not right"]
 
 
+TYPES = "bym2, iid, icar, leroux, sar, rw1, ar1, ridge, horseshoe, spline"
+
+
 @pytest.mark.parametrize(
     ("term", "what", "expected"),
     [
         ('type = "iid"', "key model.terms.0.level is absent", "a value"),
-        ('type = "bym2"\nlevel = "wijk"', "unknown key model.terms.0.level", "mixing, shared"),
+        ('type = "bym2"\nlevel = "wijk"', "unknown key model.terms.0.level", "mixing, by_residents"),
         ('type = "iid"\nlevel = "wijk"\nmixing = [1, 1]', "unknown key model.terms.0.mixing", "name, level"),
-        ('type = "car"', "model.terms.0.type is unknown", "bym2, iid, icar, leroux, sar, rw1, ar1, spline"),
-        ('level = "wijk"', "key model.terms.0.type is absent", "bym2, iid, icar, leroux, sar, rw1, ar1, spline"),
+        ('type = "car"', "model.terms.0.type is unknown", TYPES),
+        ('level = "wijk"', "key model.terms.0.type is absent", TYPES),
         ('type = "bym2"\nsd = "wide"', "model.terms.0.sd is not right", "a list"),
         ('type = "bym2"\nsd = [1, 2, 3]', "model.terms.0.sd is not right", "2 values"),
     ],

@@ -148,12 +148,13 @@ class Provenance:
                 )
             )
         if self.imputed:
-            of = {"name": self.name, "n": len(self.imputed), "codes": self.imputed, "error": f"{self.error or 0:.2f}"}
             notes.append(
                 Note(
                     "category {name} imputed by the median in {n} areas: {codes}",
                     "indeling {name} ontbreekt in {n} gebieden en is daar vervangen door de mediaan: {codes}",
-                    **of,
+                    name=self.name,
+                    n=len(self.imputed),
+                    codes=self.imputed,
                 )
                 if self.error is None
                 else Note(
@@ -161,7 +162,10 @@ class Provenance:
                     "take {error} standard deviations, which their intervals hold: {codes}",
                     "kenmerk {name} ontbreekt in {n} gebieden en is daar voorspeld uit wat er verder bekend is, op "
                     "{error} standaardafwijking na, waar hun intervallen rekening mee houden: {codes}",
-                    **of,
+                    name=self.name,
+                    n=len(self.imputed),
+                    codes=self.imputed,
+                    error=f"{self.error:.2f}",
                 )
             )
         return notes

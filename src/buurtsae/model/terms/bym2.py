@@ -69,7 +69,7 @@ class BYM2(IntrinsicTerm):
     --------
     >>> from buurtsae import BYM2, Graph
     >>> BYM2(Graph.from_pairs(["a", "b", "c"], [("a", "b"), ("b", "c")]))
-    BYM2(BYM2.sigma, BYM2.phi, BYM2.R)
+    BYM2(BYM2.sigma, BYM2.phi, BYM2.gamma, BYM2.R)
     """
 
     mixing: Proportion = Beta(1.0, 1.0)
