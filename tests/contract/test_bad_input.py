@@ -416,7 +416,7 @@ def test_missing_covariates_are_imputed_when_asked_and_named(example: Example) -
     example.table(KWB, _hide)
     done = call("check", example.run)
     assert done.status == 0, done.err
-    (note,) = [line for line in done.out.splitlines() if "covariate pct_koopwoningen imputed" in line]
+    (note,) = [line for line in done.out.splitlines() if "covariate pct_koopwoningen is missing" in line]
     assert "BU99010002" in note
 
 

@@ -114,7 +114,7 @@ def test_check_for_programs_and_in_silence(example: Example) -> None:
     assert found["ok"] is True
     assert found["areas"]["buurten"] == 120
     assert len(found["areas"]["without_residents"]) == 2
-    assert any("imputed" in note for note in found["notes"])  # the example hides cells, and its run file imputes
+    assert any("predicted there from" in note for note in found["notes"])  # cells are hidden, and imputed when asked
     quiet = call("check", example.run, "--quiet")
     assert quiet == type(quiet)(0, "", "")
 

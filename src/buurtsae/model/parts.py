@@ -50,6 +50,8 @@ class Part:
 def parts(graph: Graph, direct: DirectEstimates) -> list[Part]:
     """Return the connected parts of two areas or more, the largest first."""
     icar, areas = graph.icar, direct.areas
+    if not icar.rank_deficiency:
+        return []
     member = (icar.means != 0).T.astype(float)
     heard, respondents = np.zeros(len(areas.codes), dtype=bool), np.zeros(icar.rank_deficiency, dtype=np.int64)
     for source in direct.sources:

@@ -147,9 +147,16 @@ def _run(
         scales=inputs.reliability,
         weights=spec.concept.sensitivity,
         assumed=spec.sensitivity,
-        responses=[part.response for part in spec.used],
+        responses=_responses(inputs, fitted),
     )
     return est, report
+
+
+def _responses(inputs: Inputs, fitted: Fit) -> list[float | None]:
+    """The share of the sample that answered, of each source that the engine kept."""
+    pairs = zip(inputs.direct.sources, inputs.run.spec.used, strict=False)  # direct estimates from a file have none
+    share = {(source.source, source.year): part.response for source, part in pairs}
+    return [share.get((source.source, source.year)) for source in fitted.direct.sources]
 
 
 def plan(
