@@ -24,7 +24,9 @@ from buurtsae.survey.direct import direct
 from buurtsae.survey.survey import Survey
 
 VM, BP, KWB = "enquete_veiligheidsmonitor.csv", "enquete_burgerpeiling.csv", "kerncijfers.csv"
-USUAL = ("secret or missing codes", "predicted there from what", "omega", "it says little about")  # of the example
+USUAL = (  # of the example: BU99030207 has more over-65s than any area with respondents
+    "secret or missing codes", "predicted there from what", "omega", "it says little about", "the range of pct_65plus",
+)  # fmt: skip
 Spoil = Callable[[Example], None]
 
 

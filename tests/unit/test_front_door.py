@@ -217,6 +217,7 @@ def test_figures_on_any_scale() -> None:
 
 def test_a_covariate_is_filled_in_by_the_level_above() -> None:
     frame = table().set_index("fips").sort_index()
+    frame["income"] += np.where(frame["state"] == "AL", 30, 0)  # four times the spread within states
     frame.loc[1001, "income"] = np.nan
     areas = bs.Areas.from_frame(frame, "fips", {"state": "state"})
     data = bs.DirectEstimates.from_frame(frame, y="b", variance="vb", area="fips", areas=areas)
@@ -226,8 +227,11 @@ def test_a_covariate_is_filled_in_by_the_level_above() -> None:
     arrays = design(bs.AreaModel("1 + income", missing="impute"), data)
     (used,) = arrays.covariates
     assert used.imputed == ("1001",)
-    # of Alabama, not of all
-    assert arrays.x[0, 1] * used.sd + used.mean == pytest.approx(frame["income"].iloc[1 : N // 4].median())
+    # the mean of all and 11 / (11 + k) of how far the eleven others of Alabama lie from it, each left out in its turn;
+    # k is the least that is tried, 1, since Alabama lies that far by no chance
+    known, alabama = frame["income"].dropna(), frame["income"].iloc[1 : N // 4]
+    left = (alabama.mean() - known.mean()) * (N - 1) / (N - 2)
+    assert arrays.x[0, 1] * used.sd + used.mean == pytest.approx(known.mean() + left * 11 / (11 + 1))
 
 
 def test_codes_of_cbs_work_too() -> None:
