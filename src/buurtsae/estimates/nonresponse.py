@@ -155,7 +155,7 @@ def nonresponse(est: Estimates, assumed: NonResponse, responses: Sequence[float 
     >>> table = bs.nonresponse(voorbeeldstad(), bs.NonResponse(shift=0.1, response=0.4))
     >>> rows = table[(table["measure"] == "participatie") & (table["direction"] == "lower")]
     >>> rows.set_index("level")["median"].round(2).to_dict()
-    {'buurt': -0.11, 'wijk': -0.11, 'gemeente': -0.11, 'land': -0.11}
+    {'buurt': -0.12, 'wijk': -0.12, 'gemeente': -0.12, 'land': -0.12}
     """
     one_year(est.fit)
     parts, first = list[pd.DataFrame](), _told(est, est.table)

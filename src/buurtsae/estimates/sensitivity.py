@@ -52,7 +52,7 @@ def sensitivity(est: Estimates, concepts: Mapping[str, Concept] | None = None) -
     >>> est = voorbeeldstad()
     >>> table = sensitivity(est, {"social": est.concept.weighted({"sociale_verbondenheid": 2.0})})
     >>> table.set_index("level")["rank_correlation"].round(2).to_dict()
-    {'buurt': 0.98, 'wijk': 0.92, 'gemeente': 0.5}
+    {'buurt': 0.98, 'wijk': 0.92, 'gemeente': 1.0}
     """
     parts, base = [], est.table.set_index(KEY)
     current = est.concept.matrix_of(est.draws.subdimensions)

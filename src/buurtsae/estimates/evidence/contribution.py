@@ -45,7 +45,7 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
     >>> from buurtsae.runs.example import voorbeeldstad
     >>> row = contributions(voorbeeldstad().fit)[0]
     >>> row["source"], row["measure"], round(row["sd_with"], 1), round(row["sd_without"], 1)
-    ('veiligheidsmonitor', 'omgang_en_relaties', 0.5, 0.6)
+    ('veiligheidsmonitor', 'omgang_en_relaties', 0.6, 0.7)
     """
     one_year(fit)
     at, inhabited = given(fit), fit.areas.inhabited
