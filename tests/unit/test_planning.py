@@ -64,7 +64,8 @@ def dense(arrays: Design, hyper: Hyper) -> np.ndarray:
     prior = np.zeros((n, d, n, d))
     for e in range(d):
         prior[:, e, :, e] = x @ x.T + sigma[e] ** 2 * ((1 - phi[e]) * np.eye(n) + phi[e] * structured)
-        prior[:, e, :, :] += np.eye(n)[:, :, None] * (0.0 if arrays.known is None else arrays.known[:, e][:, None, :])
+    if arrays.known is not None:  # what is not known of an imputed covariate
+        prior += block_diag(*arrays.known).reshape(prior.shape)
     offsets = [1 / link.offset.sd**2 for *_, link in arrays.links]
     precision = block_diag(np.linalg.inv(prior.reshape(n * d, n * d)), np.diag(offsets))
     links = list(zip(*np.nonzero(arrays.linked), strict=True))
