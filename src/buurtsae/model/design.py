@@ -158,10 +158,10 @@ class Design:
             return []
         return [
             Note(
-                "the formula has {columns} columns for {areas} areas with respondents: estimates lie nearer to the truth "
-                "when the data may shrink their coefficients, in themes (`ridge`)",
-                "de formule heeft {columns} kolommen voor {areas} gebieden met respondenten: schattingen liggen dichter bij "
-                "de waarheid als de gegevens de coëfficiënten mogen krimpen, in thema's (`ridge`)",
+                "the formula has {columns} columns for {areas} areas with respondents: estimates lie nearer to the "
+                "truth when the data may shrink their coefficients, in themes (`ridge`)",
+                "de formule heeft {columns} kolommen voor {areas} gebieden met respondenten: schattingen liggen "
+                "dichter bij de waarheid als de gegevens de coëfficiënten mogen krimpen, in thema's (`ridge`)",
                 columns=columns, areas=told,
             )
         ]  # fmt: skip

@@ -155,9 +155,9 @@ def one_by_one(rows: Rows) -> Note | None:
                 "{file}: {share}% of the respondents share a value of {column} with another one of their area, and are "
                 'taken to have come alone: if these are households, give `cluster = "{column}"`, or intervals are too '
                 "narrow",
-                "{file}: {share}% van de respondenten deelt een waarde van {column} met een ander uit het gebied, en geldt "
-                'toch als los getrokken: zijn dit huishoudens, geef dan `cluster = "{column}"`, anders zijn de marges te '
-                "smal",
+                "{file}: {share}% van de respondenten deelt een waarde van {column} met een ander uit het gebied, en "
+                'geldt toch als los getrokken: zijn dit huishoudens, geef dan `cluster = "{column}"`, anders zijn de '
+                "marges te smal",
                 file=rows.file, share=round(100 * share), column=str(name),
             )  # fmt: skip
     return None
