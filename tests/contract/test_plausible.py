@@ -126,6 +126,13 @@ STRANGE: dict[str, tuple[Spoil, str]] = {
         lambda e: e.table(VM, lambda f: f.assign(buurtcode="BU99010001")),
         f"{VM}: all 1000 respondents live in one buurt (BU99010001)",
     ),
+    "households that nobody told of": (
+        lambda e: e.table(
+            VM,
+            lambda f: f.assign(huishouden=f["buurtcode"] + "|" + (f.groupby("buurtcode").cumcount() // 2).astype(str)),
+        ),
+        "% of the respondents share a value of huishouden with another one of their area",
+    ),
     "one weight that is most": (
         weights(lambda f: [1e6, *f["gewicht"][1:]]),
         f"{VM}: one weight (1e+06) is 87% of the sum of 1000 weights",

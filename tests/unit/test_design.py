@@ -435,3 +435,13 @@ def test_text_is_called_text(areas: Areas, made: DirectEstimates) -> None:
         assert problems_of(AreaModel(text), made, some) == {
             "covariates are text": "soort (stad, land, zee and 2 more)"
         }  # fmt: skip
+
+
+def test_many_columns_for_few_areas_are_said(areas: Areas, made: DirectEstimates) -> None:
+    more = {f"ruis_{k}": np.random.default_rng(k).normal(size=len(areas.codes)) for k in range(11)}
+    formula = "1 + " + " + ".join(more)
+    many = design(AreaModel(formula), replace(made, areas=with_columns(areas, **more)))
+    assert any("the formula has 12 columns for" in str(note) for note in many.notes)
+    assert not any(
+        "the formula has" in str(note) for note in design(AreaModel("1 + groen", missing="impute"), made).notes
+    )

@@ -64,7 +64,8 @@ def dense(arrays: Design, hyper: Hyper) -> np.ndarray:
     prior = np.zeros((n, d, n, d))
     for e in range(d):
         prior[:, e, :, e] = x @ x.T + sigma[e] ** 2 * ((1 - phi[e]) * np.eye(n) + phi[e] * structured)
-        prior[:, e, :, :] += np.eye(n)[:, :, None] * (0.0 if arrays.known is None else arrays.known[:, e][:, None, :])
+    if arrays.known is not None:  # what is not known of an imputed covariate
+        prior += block_diag(*arrays.known).reshape(prior.shape)
     offsets = [1 / link.offset.sd**2 for *_, link in arrays.links]
     precision = block_diag(np.linalg.inv(prior.reshape(n * d, n * d)), np.diag(offsets))
     links = list(zip(*np.nonzero(arrays.linked), strict=True))
@@ -83,6 +84,13 @@ def dense(arrays: Design, hyper: Hyper) -> np.ndarray:
     return np.einsum("nenf->nef", covariance)
 
 
+def between_areas(drawn: np.ndarray, residents: np.ndarray) -> np.ndarray:
+    """Posterior mean of the variance between areas, weighted by residents, of draws (S, K, M)."""
+    share = residents / residents.sum()
+    deviation = drawn - np.einsum("skm,k->sm", drawn, share)[:, None]
+    return np.asarray(np.einsum("skm,k->sm", deviation**2, share).mean(axis=0))
+
+
 def by_hand(f: Fit, s: int, m: np.ndarray, measures: list[str]) -> np.ndarray:
     """Reliability with m more respondents of source s, shape (N, M)."""
     source = f.direct.sources[s]
@@ -97,7 +105,8 @@ def by_hand(f: Fit, s: int, m: np.ndarray, measures: list[str]) -> np.ndarray:
         for arrays in (f.design, f.design.with_precision(more))
     )
     drawn = f.draws.flat @ weights.T
-    between = drawn[:, f.areas.inhabited & ~f.areas.codes.isin(HIDDEN)].var(axis=1).mean(axis=0)
+    shown = f.areas.inhabited & ~f.areas.codes.isin(HIDDEN)
+    between = between_areas(drawn[:, shown], f.areas.population[shown])
     variance = after + (drawn.var(axis=0, ddof=1) - now) * (after / now) ** 2
     return np.maximum(1 - variance / between, 0)
 
@@ -222,7 +231,8 @@ def test_the_target_is_met_where_the_sample_is_drawn_and_the_model_fitted_again(
     more = pd.DataFrame({"area_code": areas.codes[area], "weight": 1.0, "stratum": "noord", measure: answers})
     after = fitted(replace(scores, frame=pd.concat([scores.frame, more], ignore_index=True)))
     now, then = (f.draws.flat[:, m > 0, 0].std(axis=0) for f in (before, after))
-    between = before.draws.flat[:, areas.inhabited & ~areas.codes.isin(HIDDEN), 0].var(axis=1).mean()
+    kept = areas.inhabited & ~areas.codes.isin(HIDDEN)
+    between = between_areas(before.draws.flat[:, kept, :1], areas.population[kept])[0]
     t = p.table.set_index("area_code").loc[areas.codes[m > 0]]
     expected = np.sqrt(between * (1 - t["reliability_expected"]))
     assert (expected < now).all()

@@ -148,8 +148,23 @@ class Design:
         graphs = [note for term in self.model.terms if term.neighbours for note in term.neighbours.notes]
         used = [note for covariate in self.covariates for note in covariate.notes]
         tails = [_TAILS] if any(effect.tail is not None for effect in self.effects) else []
-        used += [*outside(self.extrapolated), *tails]
+        used += [*outside(self.extrapolated), *tails, *self._many()]
         return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
+
+    def _many(self) -> list[Note]:
+        """Whether coefficients are many beside the areas that tell them, and not shrunk."""
+        columns, told = len(self.coefficients), int((self.sites.T @ self.observed.any(axis=(0, 2)) > 0).sum())
+        if columns <= 10 or columns * EACH <= told:
+            return []
+        return [
+            Note(
+                "the formula has {columns} columns for {areas} areas with respondents: estimates lie nearer to the "
+                "truth when the data may shrink their coefficients, in themes (`ridge`)",
+                "de formule heeft {columns} kolommen voor {areas} gebieden met respondenten: schattingen liggen "
+                "dichter bij de waarheid als de gegevens de coëfficiënten mogen krimpen, in thema's (`ridge`)",
+                columns=columns, areas=told,
+            )
+        ]  # fmt: skip
 
     def _silent(self) -> list[Note]:
         """Connected parts of the graph in which a sub-dimension has no direct estimate at all."""
@@ -232,6 +247,7 @@ class Design:
         )
 
 
+EACH = 10  # areas with respondents per coefficient that is not shrunk: docs/covariates.md
 _TAILS = Note(
     "heavy tails are in the estimates; checks that leave data out, and what sources add, take the effects as normal",
     "de zware staarten zitten in de schattingen; toetsen die gegevens weglaten, en wat de bronnen toevoegen, nemen de "

@@ -9,6 +9,7 @@ stand for nobody.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from filecmp import cmp
@@ -34,6 +35,9 @@ REPEATED = 0.25  # of the rows repeat another one; of a file that is in itself t
 RELATIVE = (0.5, 2.0)  # mean: about 1, also where rows were dropped afterwards; of a sample of half of all it is 2
 TOTAL = (0.4, 1.5)  # weights over residents: a survey of adults or households has less, never much more
 UNEVEN = 2.0  # factor between gemeenten or strata
+HOUSEHOLD = re.compile(r"huishoud|household|adres|^hh_?id$", re.IGNORECASE)
+LARGE_HOUSEHOLD = 10  # respondents per value of such a column
+TOGETHER = 0.1  # of the respondents share theirs
 ENOUGH = 50.0  # effective respondents: the standard error of a sum of weights is then 14%
 
 
@@ -41,7 +45,8 @@ ENOUGH = 50.0  # effective respondents: the standard error of a sum of weights i
 class Rows:
     """Respondents as they were read.
 
-    `population` is of the stratum of each respondent, where it is a number of persons; `id` where it is a number.
+    `population` is of the stratum of each respondent, where it is a number of persons; `id` where it is a number;
+    `unused` are the columns that nobody named.
     """
 
     file: str
@@ -52,6 +57,7 @@ class Rows:
     population: Floats | None
     id: Floats | None
     answers: pd.DataFrame
+    unused: pd.DataFrame
 
     @property
     def varied(self) -> bool:
@@ -136,7 +142,30 @@ def in_strata(r: Rows) -> Note | None:
     return _uneven(r.file, "strata", sums["weight"] / sums["of"])
 
 
-FILE: tuple[Callable[[Rows], Note | None], ...] = (spread_out, shared, not_counted, not_a_number, once, in_strata)
+def one_by_one(rows: Rows) -> Note | None:
+    """Respondents do not share a household that nobody told of."""
+    for name in (name for name in rows.unused if HOUSEHOLD.search(str(name))):
+        column = rows.unused[name]
+        known = column.notna()
+        if known.sum() < FEW or column.nunique() < known.sum() / LARGE_HOUSEHOLD:
+            continue  # a size or a kind of household, not which one
+        together = pd.DataFrame({"area": rows.area, "household": column})[known].duplicated(keep=False)
+        if (share := float(together.mean())) >= TOGETHER:
+            return Note(
+                "{file}: {share}% of the respondents share a value of {column} with another one of their area, and are "
+                'taken to have come alone: if these are households, give `cluster = "{column}"`, or intervals are too '
+                "narrow",
+                "{file}: {share}% van de respondenten deelt een waarde van {column} met een ander uit het gebied, en "
+                'geldt toch als los getrokken: zijn dit huishoudens, geef dan `cluster = "{column}"`, anders zijn de '
+                "marges te smal",
+                file=rows.file, share=round(100 * share), column=str(name),
+            )  # fmt: skip
+    return None
+
+
+FILE: tuple[Callable[[Rows], Note | None], ...] = (
+    spread_out, shared, not_counted, not_a_number, once, in_strata, one_by_one,
+)  # fmt: skip
 
 
 def in_total(scores: Scores, areas: Areas) -> Note | None:

@@ -177,7 +177,8 @@ class Survey:
         persons = "fpc" in frame and not clusters and bool((frame["fpc"] > 1).any())
         population = frame["fpc"].to_numpy(dtype=float) if persons else None
         table = pd.DataFrame(answers)
-        rows = Rows(path.name, level, frame["area_code"], w, frame["stratum"], population, number, table)
+        unused = raw.drop(columns=[column for column in (*named, *table) if column in raw])
+        rows = Rows(path.name, level, frame["area_code"], w, frame["stratum"], population, number, table, unused)
         info = replace(info, notes=(*info.notes, *of_file(rows)))
         return cls(pd.concat([frame, table], axis=1), codebook, year, info, level)
 
