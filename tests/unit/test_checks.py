@@ -48,6 +48,7 @@ def world(seed: int) -> dict[str, np.ndarray]:
         "effect": np.zeros(N),
         "error": rng.normal(size=N),
         "known": np.ones(N, dtype=bool),
+        "learnt": np.array(True),
     }
 
 
@@ -66,7 +67,9 @@ def fit_of(made: dict[str, np.ndarray]) -> Fit:
     counts = n[seen, None]
     source = SourceEstimates("made", 2024, index[seen], mean, variance, counts.astype("int64"), counts)
     direct = DirectEstimates(("participatie",), (source,), areas)
-    model = AreaModel("1 + groen", (BYM2(areas.graph("rook")), IID("gemeente")), missing="impute")  # type: ignore[arg-type]
+    model = AreaModel(
+        "1 + groen", (BYM2(areas.graph("rook"), by_residents=bool(made["learnt"])), IID("gemeente")), missing="impute"
+    )  # type: ignore[arg-type]
     arrays = design(model, direct)
     return Fit(arrays, direct, Draws(np.zeros((4, 1, N, 1)), arrays.areas, arrays.measures), "none", 1, 0.0)
 
@@ -155,6 +158,8 @@ def overstated(made: dict[str, np.ndarray]) -> None:
 
 
 def wider_where_few_live(made: dict[str, np.ndarray]) -> None:
+    """Which the model would learn, were it let."""
+    made["learnt"] = np.array(False)
     made["v"] *= np.clip(made["residents"] / 1000, 0.1, 5.0) ** -1.0
 
 

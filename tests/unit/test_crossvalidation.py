@@ -52,7 +52,8 @@ def dense_law(made: Made, hyper: Hyper, seen: np.ndarray) -> tuple[np.ndarray, n
     loadings, (effect,) = hyper.loadings(design), design.effects
     structured = np.linalg.pinv(effect.structure.parts[0].toarray())  # type: ignore[union-attr]
     mean, sd = design.coefficient_priors
-    prior = loadings.terms[0, 0, 0] ** 2 * structured + loadings.loose[0, 0, 0] ** 2 * np.eye(len(structured))
+    by = np.exp(2 * effect.dispersion @ loadings.scaling[0])[:, 0]  # of residents
+    prior = loadings.terms[0, 0, 0] ** 2 * structured + loadings.loose[0, 0, 0] ** 2 * np.diag(by)
     prior += design.x @ np.diag(sd**2) @ design.x.T
     prior += 0.0 if design.known is None else np.diag(design.known[:, 0, 0])
     v = np.diag(1 / design.precision[0, seen, 0, 0])
