@@ -26,6 +26,7 @@ from buurtsae.model.links import Link
 from buurtsae.model.matrix import check_columns, covariates
 from buurtsae.model.observed import columns_of, observations, references_of, sites_of, within_sites
 from buurtsae.model.outcome.count import Count
+from buurtsae.model.parts import few_in_part, silent_part
 from buurtsae.model.plausible import far, figures
 from buurtsae.model.realised import check_realised, deviation
 from buurtsae.model.smooth import smoothed
@@ -167,25 +168,20 @@ class Design:
         ]  # fmt: skip
 
     def _silent(self) -> list[Note]:
-        """Connected parts of the graph in which a sub-dimension has no direct estimate at all."""
+        """Connected parts of the graph that have no direct estimate of a sub-dimension, or few beside the others."""
         notes, seen = list[Note](), self.sites.T @ self.observed.any(axis=0) > 0
         graphs = {id(term.neighbours): term.neighbours for term in self.model.terms if term.neighbours}
         for graph in graphs.values():
             pinned = all(term.pinned for term in self.model.terms if term.neighbours is graph)
+            largest = graph.icar.size.argmax()
             for part in graph.icar.constrained:
                 among = graph.icar.component == part
-                if absent := [
-                    column for column, any_ in zip(self.columns, seen[among].any(axis=0), strict=True) if not any_
-                ]:
-                    notes.append(
-                        Note(
-                            "a part of the graph of {n} areas ({codes}) has no direct estimate of {measures}: {level}",
-                            "een los deel van de burengraaf, van {n} gebieden ({codes}), heeft geen directe schatting "
-                            "van {measures}: {level}",
-                            level=_PINNED if pinned else _OPEN, n=int(among.sum()), measures=absent,
-                            codes=[area for area, inside in zip(self.areas, among, strict=True) if inside],
-                        )
-                    )  # fmt: skip
+                size, codes = int(among.sum()), [area for area, inside in zip(self.areas, among, strict=True) if inside]
+                heard, anything = int(seen[among].all(axis=1).sum()), seen[among].any(axis=0)
+                if absent := [column for column, any_ in zip(self.columns, anything, strict=True) if not any_]:
+                    notes.append(silent_part(size, codes, absent, _PINNED if pinned else _OPEN))
+                elif part != largest and heard < HEARD and not pinned:
+                    notes.append(few_in_part(size, codes, heard))
         return notes
 
     @property
@@ -247,6 +243,7 @@ class Design:
         )
 
 
+HEARD = 20  # areas with direct estimates below which the prior of a part's level counts: docs/islands.md
 EACH = 10  # areas with respondents per coefficient that is not shrunk: docs/covariates.md
 _TAILS = Note(
     "heavy tails are in the estimates; checks that leave data out, and what sources add, take the effects as normal",

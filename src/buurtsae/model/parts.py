@@ -66,3 +66,24 @@ def parts(graph: Graph, direct: DirectEstimates) -> list[Part]:
         for among, size, n in zip(member.T.toarray() > 0, icar.size[icar.constrained], respondents, strict=True)
     ]
     return sorted(found, key=lambda part: (-part.areas, part.first))
+
+
+def silent_part(size: int, codes: list[str], absent: list[str], level: Note) -> Note:
+    """Return what to say of a part without direct estimates of some columns, and of its level."""
+    return Note(
+        "a part of the graph of {n} areas ({codes}) has no direct estimate of {measures}: {level}",
+        "een los deel van de burengraaf, van {n} gebieden ({codes}), heeft geen directe schatting van {measures}: "
+        "{level}",
+        n=size, codes=codes, measures=absent, level=level,
+    )  # fmt: skip
+
+
+def few_in_part(size: int, codes: list[str], heard: int) -> Note:
+    """Return what to say of a part with few direct estimates, beside a larger one."""
+    return Note(
+        "a part of the graph of {n} areas ({codes}) is apart from the others and has direct estimates of {heard}: its "
+        "level rests on these and on the prior of levels",
+        "een deel van de burengraaf van {n} gebieden ({codes}) hangt niet met de andere samen en heeft directe "
+        "schattingen van {heard}: het niveau rust op die, en op de prior van niveaus",
+        n=size, codes=codes, heard=heard,
+    )  # fmt: skip
