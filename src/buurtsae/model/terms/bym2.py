@@ -124,8 +124,8 @@ class BYM2(IntrinsicTerm):
             parameters = tuple(parameter for parameter in parameters if parameter.name != "gamma")
         return Effect(
             self.name, parameters, structure, self.seen(frame), self.loading, self.loose, levels=self.of_parts(),
-            dispersion=by, scaling=None if by is None else lambda values: (values["gamma"],),
-            tail=(lambda values: values["tail"]) if self.tails else None,
+            dispersion=by, scaling=None if by is None else self.scaling,
+            tail=self.one_over_freedom if self.tails else None,
         )  # fmt: skip
 
     def loading(self, values: Values) -> Any:
@@ -135,3 +135,11 @@ class BYM2(IntrinsicTerm):
     def loose(self, values: Values) -> Any:
         """Return diag(sigma sqrt(1 - phi)) L_v."""
         return (values["sigma"] * (1 - values["phi"]) ** 0.5)[..., None] * values["R" if self.shared else "R_v"]
+
+    def scaling(self, values: Values) -> tuple[Any, ...]:
+        """Return gamma, what the logarithm of few residents over many is times."""
+        return (values["gamma"],)
+
+    def one_over_freedom(self, values: Values) -> Any:
+        """Return 1 / nu."""
+        return values["tail"]
