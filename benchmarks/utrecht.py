@@ -53,8 +53,8 @@ nearer with probability 1/2 + asin(sqrt((1 - q) / (1 + 3 q))) / pi; 85% needs q 
 
 
 MISSING = (
-    "The truth takes a covariate that CBS hides to be at the mean of all buurten; the model predicts it from what else is",
-    "known of the buurt. That is not so here, and the gate may say it: *level, with imputed covariates*.",
+    "The truth takes a covariate that CBS hides to be at the mean of all buurten; the model predicts it from what else",
+    "is known of the buurt. That is not so here, and the gate may say it: *level, with imputed covariates*.",
     "",
 )
 
