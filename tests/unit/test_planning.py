@@ -243,8 +243,8 @@ def test_the_target_is_met_where_the_sample_is_drawn_and_the_model_fitted_again(
     assert then.mean() == pytest.approx(expected.mean(), rel=0.05)
     table = estimate(after, rules=rules).table
     buurt = table[(table["level"] == "buurt") & (table["measure"] == measure)].set_index("area_code")
-    # 1 - reliability is 0.2 over the variance between 21 buurten, of which three standard deviations are 3 x 32%; by two
-    # of them one machine in twenty would fail, since rounding decides which draw is the truth
+    # 1 - reliability is 0.2 over the variance between 21 buurten, of which three standard deviations are 3 x 32%; by
+    # two of them one machine in twenty would fail, since rounding decides which draw is the truth
     assert (abs(buurt.loc[t.index, "reliability"] - t["reliability_expected"]) < 0.19).all()
 
 
