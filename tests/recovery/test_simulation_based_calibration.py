@@ -35,11 +35,11 @@ MEASURES = ("omgang_en_relaties", "participatie")
 OWN = ("BYM2.sigma", "BYM2.phi", "BYM2.gamma")
 
 
-def made_design(n_dims: int, cut: bool = False) -> Design:
+def made_design(n_dims: int, kind: str = "") -> Design:
     """60 squares, the last one far away, with one covariate; estimates of 50 of them, whose values are replaced."""
     rng = np.random.default_rng(1)
     x, y = 1000.0 * (np.arange(N) % ACROSS), 1000.0 * (np.arange(N) // ACROSS)
-    x[x >= 6000] += 9000 * cut
+    x[x >= 6000] += 9000 * (kind == "cut")
     x[-1] = 50_000
     index = pd.Index([f"BU034400{k:02}" for k in range(N)], name="area_code")
     columns = {"name": index, "wijk": "WK034400", "gemeente": "GM0344", "groen": rng.normal(size=N)}
@@ -52,7 +52,7 @@ def made_design(n_dims: int, cut: bool = False) -> Design:
     source = SourceEstimates(
         "made", 2024, index[seen], np.full((50, n_dims), 6.0), within / n[:, :1, None], n.astype("int64"), n
     )
-    term = BYM2(areas.graph(), sd=PC(1.5, 0.05))
+    term = BYM2(areas.graph(), sd=PC(1.5, 0.05), tails=kind == "tails")
     model = AreaModel("1 + groen", (term,), Normal(6, 1), Normal(0, 0.5))
     return design(model, DirectEstimates(MEASURES[:n_dims], (source,), areas))
 
@@ -74,6 +74,9 @@ def simulated(arrays: Design, scores: NormalScores, rng: np.random.Generator) ->
     beta = mean[:, None] + sd[:, None] * rng.standard_normal((len(mean), d))
     (by,) = arrays.effects[0].dispersion.T  # the logarithm of few residents over many
     v = rng.standard_normal((N, d)) @ loadings.loose[0].T * np.exp(by[:, None] * hyper.values["BYM2.gamma"][0])
+    if effect.tail is not None:
+        half = 0.5 / float(hyper.values["BYM2.tail"][0, 0])
+        v = v / np.sqrt(rng.gamma(half, 1 / half, (N, 1)))
     eta = arrays.x @ beta + u @ loadings.terms[0].T + v
     if effect.levels is not None:
         sees = effect.levels.sees
@@ -85,6 +88,8 @@ def simulated(arrays: Design, scores: NormalScores, rng: np.random.Generator) ->
     if effect.levels is not None:
         truth["BYM2.level"] = hyper.values["BYM2.level"][0, :1]
         truth["apart"] = across_the_cut(eta[:, 0])
+    if effect.tail is not None:
+        truth["BYM2.tail"] = hyper.values["BYM2.tail"][0, :1]
     if d > 1:
         root = hyper.values["BYM2.R"][0]
         truth["BYM2.R"] = (root @ root.T)[1:, 0]
@@ -94,9 +99,9 @@ def simulated(arrays: Design, scores: NormalScores, rng: np.random.Generator) ->
     return replace(arrays, y=y), truth
 
 
-def ranks(n_dims: int, replicates: int, cut: bool) -> dict[str, np.ndarray]:
+def ranks(n_dims: int, replicates: int, kind: str) -> dict[str, np.ndarray]:
     """Steps 1 to 4: return ranks between 0 and 1, shape (replicates, quantities)."""
-    arrays, rng = made_design(n_dims, cut), np.random.default_rng(n_dims)
+    arrays, rng = made_design(n_dims, kind), np.random.default_rng(n_dims)
     scores, found = NormalScores.of(arrays), {}
     hidden = np.flatnonzero(~arrays.observed[0].all(axis=1))
     for seed in range(replicates):
@@ -107,7 +112,9 @@ def ranks(n_dims: int, replicates: int, cut: bool) -> dict[str, np.ndarray]:
         own = {name: flat[name] for name in OWN} | {"beta": flat["beta"].reshape(DRAWS, -1)}
         if n_dims > 1:
             own["BYM2.R"] = flat["BYM2.R"][:, 1:, 0]
-        if cut:
+        if kind == "tails":
+            own["BYM2.tail"] = flat["BYM2.tail"][:, :1]
+        if kind == "cut":
             own["BYM2.level"] = flat["BYM2.level"][:, :1]
             own["apart"] = across_the_cut(draws.flat[:, :, 0])
         own["eta"] = draws.flat[:, [0, 33, *hidden[:2], N - 1]].reshape(DRAWS, -1)
@@ -119,9 +126,11 @@ def ranks(n_dims: int, replicates: int, cut: bool) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n_dims", "replicates", "cut"), [(1, 120, False), (2, 80, False), (1, 120, True)])
-def test_ranks_are_uniform(n_dims: int, replicates: int, cut: bool) -> None:
-    found = ranks(n_dims, replicates, cut)
+@pytest.mark.parametrize(
+    ("n_dims", "replicates", "kind"), [(1, 120, ""), (2, 80, ""), (1, 120, "cut"), (1, 60, "tails")]
+)
+def test_ranks_are_uniform(n_dims: int, replicates: int, kind: str) -> None:
+    found = ranks(n_dims, replicates, kind)
     p = {
         f"{name}[{k}]": stats.kstest(values[:, k], "uniform").pvalue
         for name, values in found.items()

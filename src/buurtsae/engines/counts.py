@@ -16,7 +16,7 @@ import numpy as np
 
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal, Posterior
-from buurtsae.engines.mode import Expansion, Mode, mode
+from buurtsae.engines.mode import CLOSE, Expansion, Mode, mode
 from buurtsae.latent.conditional import Conditional, Local
 from buurtsae.model.outcome.count import Count, Differentiable
 from buurtsae.sparse import Floats
@@ -40,6 +40,7 @@ class Counted:
     size: Floats
     offset: Floats
 
+    close = CLOSE
     farthest = 5.0  # odds or a rate 150 times as large: far below their mode a quadratic knows no measure
 
     @property

@@ -34,7 +34,7 @@ from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
 from buurtsae.latent.field import Field
 from buurtsae.sparse import Floats
 
-STEPS, CLOSE = 100, 1e-8  # Newton steps at most, and the change of q and h at which they end
+STEPS, CLOSE = 100, 1e-8  # Newton steps at most, and the change of q and h at which they usually end
 FRACTIONS = 0.5 ** np.arange(20)  # of a step, in a line search
 
 
@@ -79,6 +79,10 @@ class Likelihood(Protocol):
     @property
     def farthest(self) -> float:
         """The largest change of q or h in one step."""
+
+    @property
+    def close(self) -> float:
+        """The change of q and h at which steps end."""
 
     @property
     def start(self) -> tuple[Floats, Floats]:
@@ -177,7 +181,7 @@ def mode(field: Field, likelihood: Likelihood, loadings: Loadings) -> Mode:
         step = likelihood.predictions(conditional) - q
         step_h = at.inner + _times(at.response, step)
         largest = max(float(np.abs(step).max()), float(np.abs(step_h).max(initial=0.0)))
-        if largest < CLOSE:
+        if largest < likelihood.close:
             inside = float((linear * q).sum()) - 0.5 * float((q * _times(at.second, q)).sum())
             value = conditional.log_likelihood + at.value - inside + at.integral
             return Mode(likelihood, conditional, h, at, linear, value)
@@ -193,7 +197,7 @@ def mode(field: Field, likelihood: Likelihood, loadings: Loadings) -> Mode:
     raise ModelError(
         "the mode of the scores was not found",
         f"a change of {largest:.2g} after {STEPS} steps",
-        f"below {CLOSE}",
+        f"below {likelihood.close}",
         "look for direct estimates far from all others and counts that are impossible, or use --engine nuts",
     )
 

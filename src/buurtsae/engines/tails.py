@@ -66,6 +66,7 @@ class Heavy:
     offset: Floats
 
     farthest = 5.0
+    close = 1e-4  # where outliers make the curvature negative steps are shorter than Newton's, and end slowly
 
     @property
     def start(self) -> tuple[Floats, Floats]:
@@ -138,9 +139,9 @@ class Drawing:
     likelihood: Heavy
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
-        """Return n draws of scores and of the border after one of their places, that no mean is known for."""
+        """Return 1 + n draws of scores and of the border: of scores no mean is known, whose place the first takes."""
         field, scores, offset = self.at.conditional.field, list[Floats](), self.likelihood.offset[:, None]
-        m, border = self.at.conditional.draw(rng, n)
+        m, border = (part[1:] for part in self.at.conditional.draw(rng, n + 1))  # after their mean, which is no draw
         start = field.x.shape[1] * field.width
         alpha = border[:, start : start + self.likelihood.seen.cross.shape[2]]
         for one, of_source in zip(m, alpha, strict=True):

@@ -28,7 +28,7 @@ import numpy as np
 
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal, Posterior
-from buurtsae.engines.mode import Expansion, Mode, mode
+from buurtsae.engines.mode import CLOSE, Expansion, Mode, mode
 from buurtsae.engines.observations import Observations
 from buurtsae.latent.conditional import Conditional, Local
 from buurtsae.model.design import Design
@@ -62,6 +62,7 @@ class Uncertain:
     observations: Observations
     hyper: Hyper
 
+    close = CLOSE
     farthest = 1.0  # a factor of e at most in one step
 
     @property
