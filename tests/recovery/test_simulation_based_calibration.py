@@ -5,8 +5,8 @@ r"""Simulation-based calibration of the fast engine (Talts et al. 2018; Cook, Ge
 3. Fit.
 4. Rank each true value among the draws. If all that is computed is right, ranks are uniform, whatever the model.
 
-The graph has 60 areas, one of them an island; ten areas are not observed. Once it is cut in two besides:
-parts of 36 and 23 areas, with levels.
+The graph has 60 areas, one of them an island; ten areas are not observed. Once it is cut in two besides: parts of 36 and
+23 areas, with levels. Once unstructured effects have heavy tails, and once there is a theme of twelve covariates.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from buurtsae.engines.hyper import NormalScores
 from buurtsae.model.design import Design, design
 from buurtsae.model.priors import PC, Normal
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import BYM2
+from buurtsae.model.terms import BYM2, Ridge
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates
 
 N, ACROSS, DRAWS = 60, 10, 200
 MEASURES = ("omgang_en_relaties", "participatie")
+THEME = tuple(f"kenmerk_{k}" for k in range(12))
 OWN = ("BYM2.sigma", "BYM2.phi", "BYM2.gamma")
 
 
@@ -43,6 +44,7 @@ def made_design(n_dims: int, kind: str = "") -> Design:
     x[-1] = 50_000
     index = pd.Index([f"BU034400{k:02}" for k in range(N)], name="area_code")
     columns = {"name": index, "wijk": "WK034400", "gemeente": "GM0344", "groen": rng.normal(size=N)}
+    columns |= {name: rng.normal(size=N) for name in THEME} if kind == "theme" else {}
     columns["population"] = rng.permutation(np.geomspace(50, 8000, N)).astype(int)
     frame = gpd.GeoDataFrame(columns, index=index, geometry=box(x, y, x + 1000, y + 1000), crs="EPSG:28992")
     areas = Areas(frame, 2024)
@@ -53,7 +55,8 @@ def made_design(n_dims: int, kind: str = "") -> Design:
         "made", 2024, index[seen], np.full((50, n_dims), 6.0), within / n[:, :1, None], n.astype("int64"), n
     )
     term = BYM2(areas.graph(), sd=PC(1.5, 0.05), tails=kind == "tails")
-    model = AreaModel("1 + groen", (term,), Normal(6, 1), Normal(0, 0.5))
+    theme = (Ridge("theme", THEME, sd=PC(0.5, 0.05)),) if kind == "theme" else ()
+    model = AreaModel("1 + groen", (term, *theme), Normal(6, 1), Normal(0, 0.5))
     return design(model, DirectEstimates(MEASURES[:n_dims], (source,), areas))
 
 
@@ -66,7 +69,7 @@ def simulated(arrays: Design, scores: NormalScores, rng: np.random.Generator) ->
     """Steps 1 and 2: return the design with new direct estimates, and the truth."""
     hyper = scores.hyper(rng.standard_normal(scores.size))
     loadings = hyper.loadings(arrays)
-    (effect,), d = arrays.effects, len(arrays.measures)
+    (effect, *themes), d = arrays.effects, len(arrays.measures)
     assert effect.structure is not None
     values, vectors = np.linalg.eigh(np.linalg.pinv(effect.structure.parts[0].toarray()))
     u = (vectors * np.sqrt(np.maximum(values, 0.0))) @ rng.standard_normal((N, d))
@@ -81,6 +84,8 @@ def simulated(arrays: Design, scores: NormalScores, rng: np.random.Generator) ->
     if effect.levels is not None:
         sees = effect.levels.sees
         eta += sees @ rng.standard_normal((sees.shape[1], d)) @ loadings.terms[1].T
+    for theme, loading in zip(themes, loadings.groups, strict=True):
+        eta += theme.sees @ rng.standard_normal((len(THEME), d)) @ loading.T
     y = np.zeros_like(arrays.y)
     for a in np.flatnonzero(arrays.observed[0].all(axis=1)):
         y[0, a] = rng.multivariate_normal(eta[a], np.linalg.inv(arrays.precision[0, a]), method="cholesky")
@@ -90,6 +95,8 @@ def simulated(arrays: Design, scores: NormalScores, rng: np.random.Generator) ->
         truth["apart"] = across_the_cut(eta[:, 0])
     if effect.tail is not None:
         truth["BYM2.tail"] = hyper.values["BYM2.tail"][0, :1]
+    if themes:
+        truth["theme.sigma"] = hyper.values["theme.sigma"][0, :1]
     if d > 1:
         root = hyper.values["BYM2.R"][0]
         truth["BYM2.R"] = (root @ root.T)[1:, 0]
@@ -112,8 +119,7 @@ def ranks(n_dims: int, replicates: int, kind: str) -> dict[str, np.ndarray]:
         own = {name: flat[name] for name in OWN} | {"beta": flat["beta"].reshape(DRAWS, -1)}
         if n_dims > 1:
             own["BYM2.R"] = flat["BYM2.R"][:, 1:, 0]
-        if kind == "tails":
-            own["BYM2.tail"] = flat["BYM2.tail"][:, :1]
+        own |= {name: flat[name][:, :1] for name in {"BYM2.tail", "theme.sigma"} & set(truth)}
         if kind == "cut":
             own["BYM2.level"] = flat["BYM2.level"][:, :1]
             own["apart"] = across_the_cut(draws.flat[:, :, 0])
@@ -127,7 +133,7 @@ def ranks(n_dims: int, replicates: int, kind: str) -> dict[str, np.ndarray]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("n_dims", "replicates", "kind"), [(1, 120, ""), (2, 80, ""), (1, 120, "cut"), (1, 60, "tails")]
+    ("n_dims", "replicates", "kind"), [(1, 120, ""), (2, 80, ""), (1, 120, "cut"), (1, 60, "tails"), (1, 120, "theme")]
 )
 def test_ranks_are_uniform(n_dims: int, replicates: int, kind: str) -> None:
     found = ranks(n_dims, replicates, kind)

@@ -148,7 +148,7 @@ def test_a_part_of_the_graph_without_estimates_is_named() -> None:
     assert "has no direct estimate of participatie: its level is that of the model" in note
     (few,) = design(model, direct(scores, areas)).notes
     assert "of 8 areas" in few
-    assert "is apart from the others and has direct estimates of" in few
+    assert "is apart from the others, and fewer than 20 of them have direct estimates" in few
 
 
 def test_terms_become_structures(areas: Areas, made: DirectEstimates) -> None:

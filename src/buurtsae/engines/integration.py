@@ -42,7 +42,7 @@ CURVED = 0.15, 20.0  # bounds of the curvature, 1 at the mode
 KNOWN = 0.15, 0.1  # widths, of the prior's, below which that is less, and what is left of it at the least
 VANISHED = -2.0, 0.7  # centre and width, in prior standard deviations, of the sd of a term that has vanished
 PART = 16  # one value is proposed there, per such term, to so many others
-STAGES = 10
+STAGES = 12
 SMALL = 1e-12  # a net may hold 0 itself
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]

@@ -34,7 +34,7 @@ from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
 from buurtsae.latent.field import Field
 from buurtsae.sparse import Floats
 
-STEPS, CLOSE = 100, 1e-8  # Newton steps at most, and the change of q and h at which they usually end
+STEPS, CLOSE = 100, 1e-8  # Newton steps at most, and the change of q and h at which they end
 FRACTIONS = 0.5 ** np.arange(20)  # of a step, in a line search
 
 
@@ -82,7 +82,7 @@ class Likelihood(Protocol):
 
     @property
     def close(self) -> float:
-        """The change of q and h at which steps end."""
+        """The change of q and h that will do where steps have not ended otherwise."""
 
     @property
     def start(self) -> tuple[Floats, Floats]:
@@ -175,13 +175,13 @@ def mode(field: Field, likelihood: Likelihood, loadings: Loadings) -> Mode:
     rho = np.zeros_like(q)
     at = likelihood.expand(q, h)
     height = at.value
-    for _ in range(STEPS):
+    for number in range(STEPS + 1):
         linear = at.first + _times(at.second, q)
         conditional = condition(field, likelihood.local(at.second, linear), loadings)
         step = likelihood.predictions(conditional) - q
         step_h = at.inner + _times(at.response, step)
         largest = max(float(np.abs(step).max()), float(np.abs(step_h).max(initial=0.0)))
-        if largest < likelihood.close:
+        if largest < (CLOSE if number < STEPS else likelihood.close):
             inside = float((linear * q).sum()) - 0.5 * float((q * _times(at.second, q)).sum())
             value = conditional.log_likelihood + at.value - inside + at.integral
             return Mode(likelihood, conditional, h, at, linear, value)

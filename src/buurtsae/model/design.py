@@ -181,7 +181,7 @@ class Design:
                 if absent := [column for column, any_ in zip(self.columns, anything, strict=True) if not any_]:
                     notes.append(silent_part(size, codes, absent, _PINNED if pinned else _OPEN))
                 elif part != largest and heard < HEARD and not pinned:
-                    notes.append(few_in_part(size, codes, heard))
+                    notes.append(few_in_part(size, codes, HEARD))
         return notes
 
     @property

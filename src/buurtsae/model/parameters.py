@@ -16,7 +16,7 @@ onion method. J. Multivariate Analysis 100.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -101,63 +101,8 @@ class Each:
 
 
 @dataclass(frozen=True)
-class Alike:
-    """Standard deviations sigma_d = sigma exp(spread z_d): columns vary alike, so each says something about the others.
-
-    Attributes
-    ----------
-    sd : Prior
-        Of the common sigma.
-    spread : float
-        How far sigma_d may lie from it, as a standard deviation of its logarithm; 0: all the same.
-    """
-
-    sd: Prior
-    spread: float
-
-    def count(self, width: int) -> int:
-        """Return 1 + D, or 1 where there is nothing to differ from."""
-        return 1 + (width if width > 1 and self.spread > 0 else 0)
-
-    def quantile(self, xi: Floats) -> tuple[Floats, Floats]:
-        """Return sigma, then spread z_d."""
-        common, slope = self.sd.quantile(xi[..., :1])
-        apart = self.spread * xi[..., 1:]
-        step = np.full_like(apart, self.spread)
-        return np.concatenate([common, apart], axis=-1), np.concatenate([slope, step], axis=-1)
-
-    def value(self, numbers: Any, width: int) -> Any:
-        """Return sigma_d, shape (..., D)."""
-        apart = numbers[..., 1:] if numbers.shape[-1] > 1 else np.zeros(width)
-        return numbers[..., :1] * np.exp(apart)
-
-    def pymc(self, name: str, width: int) -> Any:
-        """Return sigma_d."""
-        import pymc as pm
-        import pytensor.tensor as pt
-
-        if self.count(width) == 1:
-            return pt.ones(width) * self.sd.pymc(f"{name}_common", (1,))
-        return self.sd.pymc(f"{name}_common", (1,)) * pt.exp(self.spread * pm.Normal(f"{name}_z", shape=width))
-
-    @property
-    def words(self) -> Note:
-        """The prior in English and in Dutch."""
-        if not self.spread:
-            return Note(
-                "{sd}, the same for all sub-dimensions", "{sd}, dezelfde voor alle subdimensies", sd=self.sd.words
-            )
-        return Note(
-            "{sd} for the common one; per sub-dimension times {spread}",
-            "{sd} voor de gezamenlijke; per subdimensie maal {spread}",
-            sd=self.sd.words,
-            spread=LogNormal(0.0, self.spread),
-        )
-
-
-@dataclass(frozen=True)
 class Around:
-    """Numbers that lie around a common one, g_d = g + apart z_d: each says something about the others.
+    """Numbers about a common one, g_d = g + apart z_d, z_d ~ N(0, 1): each says something about the others.
 
     Attributes
     ----------
@@ -175,36 +120,64 @@ class Around:
         return 1 + (width if width > 1 and self.apart > 0 else 0)
 
     def quantile(self, xi: Floats) -> tuple[Floats, Floats]:
-        """Return g, then apart z_d."""
+        """Return the common number, then apart z_d."""
         common, slope = self.prior.quantile(xi[..., :1])
         rest = xi[..., 1:]
-        return np.concatenate([common, self.apart * rest], axis=-1), np.concatenate(
-            [slope, np.full_like(rest, self.apart)], axis=-1
-        )
+        step = np.full_like(rest, self.apart)
+        return np.concatenate([common, self.apart * rest], axis=-1), np.concatenate([slope, step], axis=-1)
 
     def value(self, numbers: Any, width: int) -> Any:
-        """Return g_d, shape (..., D)."""
-        return numbers[..., :1] + (numbers[..., 1:] if numbers.shape[-1] > 1 else np.zeros(width))
+        """Return the number of each column, shape (..., D)."""
+        return self.joined(numbers[..., :1], numbers[..., 1:] if numbers.shape[-1] > 1 else np.zeros(width), np.exp)
 
     def pymc(self, name: str, width: int) -> Any:
-        """Return g_d."""
+        """Return the number of each column."""
         import pymc as pm
         import pytensor.tensor as pt
 
         common = self.prior.pymc(f"{name}_common", (1,))
-        if self.count(width) == 1:
-            return pt.ones(width) * common
-        return common + self.apart * pm.Normal(f"{name}_z", shape=width)
+        rest = np.zeros(width) if self.count(width) == 1 else self.apart * pm.Normal(f"{name}_z", shape=width)
+        return self.joined(common, rest, pt.exp)
+
+    @staticmethod
+    def joined(common: Any, rest: Any, exp: Callable[[Any], Any]) -> Any:
+        """Return g + rest; `exp` is that of arrays or of tensors."""
+        del exp
+        return common + rest
 
     @property
     def words(self) -> Note:
         """The prior in English and in Dutch."""
+        if not self.apart:
+            return Note(
+                "{prior}, the same for all sub-dimensions", "{prior}, dezelfde voor alle subdimensies",
+                prior=self.prior.words,
+            )  # fmt: skip
         return Note(
-            "{prior} for the common one; per sub-dimension plus {apart}",
-            "{prior} voor de gezamenlijke; per subdimensie plus {apart}",
-            prior=self.prior.words,
-            apart=Normal(0.0, self.apart) if self.apart else "0",
-        )
+            "{prior} for the common one; per sub-dimension {how}",
+            "{prior} voor de gezamenlijke; per subdimensie {how}",
+            prior=self.prior.words, how=self.differing,
+        )  # fmt: skip
+
+    @property
+    def differing(self) -> Note:
+        """How columns differ."""
+        return Note("plus {apart}", "plus {apart}", apart=Normal(0.0, self.apart))
+
+
+@dataclass(frozen=True)
+class Alike(Around):
+    """Standard deviations sigma_d = sigma exp(apart z_d): columns vary alike."""
+
+    @staticmethod
+    def joined(common: Any, rest: Any, exp: Callable[[Any], Any]) -> Any:
+        """Return sigma exp(rest)."""
+        return common * exp(rest)
+
+    @property
+    def differing(self) -> Note:
+        """How columns differ."""
+        return Note("times {apart}", "maal {apart}", apart=LogNormal(0.0, self.apart))
 
 
 @dataclass(frozen=True)

@@ -78,12 +78,12 @@ def silent_part(size: int, codes: list[str], absent: list[str], level: Note) -> 
     )  # fmt: skip
 
 
-def few_in_part(size: int, codes: list[str], heard: int) -> Note:
-    """Return what to say of a part with few direct estimates, beside a larger one."""
+def few_in_part(size: int, codes: list[str], fewer: int) -> Note:
+    """Return what to say of a part with few direct estimates, beside a larger one; how few is not for everybody."""
     return Note(
-        "a part of the graph of {n} areas ({codes}) is apart from the others and has direct estimates of {heard}: its "
-        "level rests on these and on the prior of levels",
-        "een deel van de burengraaf van {n} gebieden ({codes}) hangt niet met de andere samen en heeft directe "
-        "schattingen van {heard}: het niveau rust op die, en op de prior van niveaus",
-        n=size, codes=codes, heard=heard,
+        "a part of the graph of {n} areas ({codes}) is apart from the others, and fewer than {fewer} of them have "
+        "direct estimates: its level rests on these and on the prior of levels",
+        "een deel van de burengraaf van {n} gebieden ({codes}) hangt niet met de andere samen, en minder dan {fewer} "
+        "daarvan hebben directe schattingen: het niveau rust op die, en op de prior van niveaus",
+        n=size, codes=codes, fewer=fewer,
     )  # fmt: skip

@@ -91,10 +91,10 @@ class Departure:
     tails: Annotated[float, Interval(gt=2)] = inf
     size: Annotated[float, Interval(ge=0, le=2)] = 0.0
     over_water: bool = False
-    jump: float = 0.0
-    gemeente_jump: float = 0.0
-    parts: Annotated[float, Interval(ge=0)] = 0.0
-    quadratic: float = 0.0
+    jump: Annotated[float, Interval(ge=-10, le=10)] = 0.0
+    gemeente_jump: Annotated[float, Interval(ge=-10, le=10)] = 0.0
+    parts: Annotated[float, Interval(ge=0, le=10)] = 0.0
+    quadratic: Annotated[float, Interval(ge=-10, le=10)] = 0.0
     response: Annotated[float, Interval(ge=-2, le=2)] = 0.0
     household: Annotated[int, Interval(ge=1, le=10)] = 1
     alike: Share = 0.0

@@ -28,7 +28,7 @@ from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
 from buurtsae.errors import BuurtsaeError, ModelError
-from buurtsae.estimates.disclosure.release import FEW
+from buurtsae.estimates.disclosure.release import FEW, countable
 from buurtsae.estimates.evidence.checks import checks
 from buurtsae.estimates.evidence.contribution import contributions
 from buurtsae.estimates.evidence.crossvalidation import LeftOut, fingerprint, left_out, several
@@ -132,7 +132,7 @@ def quality(
         "moran": moran(fit, est.release),
         "residuals": _residuals(est),
         "areas": est.areas.audit(),
-        "graph": _graph(fit),
+        "graph": _graph(est),
         "sources": _sources(est),
         "scales": [dict(row) for row in scales],
         "variances": _variances(fit),
@@ -376,11 +376,15 @@ def _covariates(est: Estimates) -> list[dict[str, Any]]:
     return [row | {"source": as_in(Note(row["source"], row["source"]), made).nl} for row in rows]
 
 
-def _graph(fit: Fit) -> dict[str, Any]:
-    """What is to be known of the graph, and who answered in each of its connected parts."""
-    if (graph := graph_of(fit)) is None:
+def _graph(est: Estimates) -> dict[str, Any]:
+    """What is to be known of the graph, and who answered in each connected part in which not one or two are hidden."""
+    if (graph := graph_of(est.fit)) is None:
         return {}
-    return {**graph.audit(), "parts": [asdict(part) for part in parts(graph, fit.direct)]}
+    shown, component, rows = est.release.shown(est.areas.base, graph.codes), graph.icar.component, []
+    for part in parts(graph, est.fit.direct):
+        among = component == component[list(graph.codes).index(part.first)]
+        rows.append(asdict(part) | ({} if countable(shown[among]).all() else {"heard": None, "respondents": None}))
+    return {**graph.audit(), "parts": rows}
 
 
 def _sources(est: Estimates) -> list[dict[str, Any]]:
