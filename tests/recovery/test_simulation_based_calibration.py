@@ -5,8 +5,8 @@ r"""Simulation-based calibration of the fast engine (Talts et al. 2018; Cook, Ge
 3. Fit.
 4. Rank each true value among the draws. If all that is computed is right, ranks are uniform, whatever the model.
 
-The graph has 60 areas, one of them an island; ten areas are not observed. Once it is cut in two besides: parts of 36 and
-23 areas, with levels. Once unstructured effects have heavy tails, and once there is a theme of twelve covariates.
+The graph has 60 areas, one of them an island; ten areas are not observed. Once it is cut in two besides: parts of 36
+and 23 areas, with levels. Once unstructured effects have heavy tails, and once there is a theme of twelve covariates.
 """
 
 from __future__ import annotations
