@@ -88,8 +88,8 @@ def outside(fit: Fit) -> float | None:
 
     Over inhabited areas, parameters, coefficients and fields; from 400 draws of the prior.
     """
-    scale = fit.model.outcome.scale
-    if not scale.bounded:
+    scale, several = fit.model.outcome.scale, getattr(fit.model.outcome, "outcomes", {})
+    if not scale.bounded or several:  # of several outcomes: links keep shares inside
         return None
     rng, marginal = np.random.default_rng([fit.seed, 43]), fit.marginal
     everything, share = np.ones(len(fit.design.site_codes), dtype=bool), []
