@@ -99,6 +99,15 @@ class Binomial:
             refuse_fractions(problems, y, areas, "counts", hint)
             refuse_fractions(problems, size, areas, "trials", hint)
 
+    def link(self, mean: Floats) -> Floats:
+        """Return the predictor of a share, from 0 to 1."""
+        return np.asarray(special.logit(mean))
+
+    def working(self, y: Floats, size: Floats) -> tuple[Floats, Floats]:
+        """Return the empirical logit and its variance, each 0 where nothing was observed."""
+        yes, no = y + 0.5, size - y + 0.5
+        return np.log(yes / no), np.where(size > 0, 1 / yes + 1 / no, 0.0)
+
     def derivatives(self, eta: Floats, y: Floats, size: Floats) -> Derivatives:
         """Return l, and its first to fourth derivatives."""
         p = special.expit(eta)
@@ -111,6 +120,12 @@ class Binomial:
         """Return n / (p (1 - p)), for a share on a scale of that width."""
         p = special.expit(eta)
         return np.asarray(size / (p * (1 - p) * self.scale.width**2))
+
+    def score(self, eta: Any, y: Any, size: Any) -> Any:
+        """Return l' as a PyTensor expression."""
+        import pytensor.tensor as pt
+
+        return y - size * pt.sigmoid(eta)
 
     def log_likelihood(self, eta: Any, y: Any, size: Any) -> Any:
         """Return l as a PyTensor expression, up to a constant."""

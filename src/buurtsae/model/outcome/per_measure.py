@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from buurtsae.errors import ModelError, cut, shown
 from buurtsae.model.outcome.base import Outcome
+from buurtsae.model.outcome.count import Count, Derivatives
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.priors import Normal
 from buurtsae.notes import Note
@@ -116,6 +117,24 @@ class PerMeasure:
             at = np.isin(column, [d for d, other in enumerate(outcomes) if other == outcome])
             result[at] = outcome.mean(result[at])
         return result
+
+    def derivatives(self, eta: Floats, y: Floats, size: Floats) -> Derivatives:
+        """Return l, and its first to fourth derivatives, (K, W), of the measures that are counted; 0 of others."""
+        value, parts = 0.0, np.zeros((4, *eta.shape))
+        for outcome, at in self.columns(eta.shape[-1]):
+            one, *derivatives = outcome.derivatives(eta[:, at], y[:, at], size[:, at])
+            value, parts[:, :, at] = value + one, derivatives
+        first, second, third, fourth = parts
+        return value, first, second, third, fourth
+
+    def columns(self, width: int) -> list[tuple[Count, Ints]]:
+        """Return each outcome that is counted, and its columns among so many."""
+        outcomes, column = list(self.outcomes.values()), np.arange(width) % len(self.outcomes)
+        each = dict.fromkeys(outcome for outcome in outcomes if isinstance(outcome, Count))
+        return [
+            (outcome, np.flatnonzero(np.isin(column, [d for d, other in enumerate(outcomes) if other == outcome])))
+            for outcome in each
+        ]
 
 
 def outcome_of(outcome: Outcome, measure: str) -> Outcome:
