@@ -178,6 +178,11 @@ class Concept:
         """Return what figures of a measure can be; of a mean those of its parts."""
         return self.nodes[self.leaves(measure)[0]].scale_beside(self.scale)
 
+    @property
+    def alike(self) -> bool:
+        """Whether all measures have one outcome and scale."""
+        return len({(self.outcome_of(measure), self.scale_of(measure)) for measure in self.subdimensions}) == 1
+
     @cached_property
     def span(self) -> Scale:
         """The scale of all measures, or one that holds all of theirs."""
