@@ -27,6 +27,7 @@ _HOME = {
     "AreaCounts": "survey.counts",
     "AreaModel": "model.spec",
     "Binomial": "model.outcome.binomial",
+    "PerMeasure": "model.outcome.per_measure",
     "Poisson": "model.outcome.poisson",
     "BYM2": "model.terms",
     "IID": "model.terms",

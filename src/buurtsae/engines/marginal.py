@@ -89,11 +89,13 @@ class Marginal:
             what, hint = "a horseshoe is not Gaussian given its hyperparameters", "use Ridge for what follows a fit"
             raise ModelError(what, shown(local), "terms that are", hint)
         mean, sd = design.coefficient_priors
-        x, offset = design.sites @ (design.x * sd), design.sites @ (design.x @ mean)
+        unit = design.coefficient_unit
+        ratio = None if sd.ndim == 1 else sd / unit[:, None]
+        x, offset = design.sites @ (design.x * unit), design.sites @ (design.x @ mean)
         groups = [design.sites @ effect.sees.toarray() for effect in design.effects if effect.dense]
         sites = design.sites if design.grouped else None
-        latent = field(structures(design), x, offset, design.y.shape[-1], loose(design), sites, groups)
-        return cls(NormalScores.of(design), latent, Observations(design, latent.offset))
+        latent = field(structures(design), x, offset, design.y.shape[-1], loose(design), sites, groups, ratio)
+        return cls(NormalScores.of(design), latent, Observations(design.gaussian, latent.offset))
 
     @property
     def design(self) -> Design:

@@ -29,8 +29,10 @@ from pydantic import Field
 
 from buurtsae.draws import Draws, unannounced
 from buurtsae.engines.labels import Whole, labelled
+from buurtsae.engines.tie import Tie
 from buurtsae.model.design import Design
 from buurtsae.model.outcome.count import Count
+from buurtsae.model.outcome.per_measure import PerMeasure
 from buurtsae.model.parameters import Values
 from buurtsae.model.priors import stacked
 from buurtsae.model.terms.base import Effect
@@ -99,8 +101,15 @@ def quiet_imports() -> Iterator[None]:
 def with_data(compiled: Any, design: Design) -> Any:
     """Return a compiled model with the data of another design of the same model, areas and sources."""
     names = ("y", "root", *(("centre",) if design.links else ()), *(_VARIANCES if design.model.variances else ()))
-    names = names if design.size is None else ("y", "size")
-    return compiled.with_data(**{name: np.asarray(getattr(design, name), dtype=float) for name in names})
+    data = {name: getattr(design.gaussian, name) for name in names if measured(design)}
+    if design.size is not None:
+        data |= dict(zip(("counts", "size"), design.counted, strict=True))
+    return compiled.with_data(**{name: np.asarray(value, dtype=float) for name, value in data.items()})
+
+
+def measured(design: Design) -> bool:
+    """Return whether something is not counted."""
+    return design.size is None or bool((design.covariance != 0).any())
 
 
 def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptions, progress: bool) -> Draws:
@@ -139,18 +148,18 @@ def build(design: Design) -> pm.Model:
         import pytensor.tensor as pt
 
     width = design.y.shape[-1]
-    mean, sd = design.coefficient_priors
+    mean, sd = (part.reshape(len(design.coefficients), -1) for part in design.coefficient_priors)
     with pm.Model() as model:
-        y = pm.Data("y", design.y)
-        beta = pm.Normal("beta", mean[:, None], sd[:, None], shape=(len(mean), width))
+        beta = pm.Normal("beta", mean, sd, shape=(len(mean), width))
         effects = [_effect(effect, design, pm, pt) for effect in design.effects]
         eta = pm.Deterministic("eta", sum(effects, pt.dot(design.x, beta)) + _known(design, pm, pt))
         score = _at_sites(design, eta, pt)
-        if isinstance(outcome := design.model.outcome, Count):
-            assert design.size is not None
-            pm.Potential("likelihood", outcome.log_likelihood(score, y[0], pm.Data("size", design.size)[0]))
+        if design.size is not None:
+            _counts(design, score, pm, pt)
+        if not measured(design):
             return model
-        root, centre = (pm.Data(name, getattr(design, name)) for name in ("root", "centre"))
+        y = pm.Data("y", design.gaussian.y)
+        root, centre = (pm.Data(name, getattr(design.gaussian, name)) for name in ("root", "centre"))
         prediction = score[None]
         if links := design.links:
             # places what is free in the (source, sub-dimension) table, 0 elsewhere
@@ -172,6 +181,24 @@ def build(design: Design) -> pm.Model:
             residual = residual * pt.exp(-0.5 * h)
         pm.Potential("likelihood", -0.5 * ((root * residual[:, :, :, None]).sum(axis=2) ** 2).sum())
     return model
+
+
+def _counts(design: Design, score: Any, pm: Any, pt: Any) -> None:
+    """Add the likelihood of counts, and what ties them together."""
+    y, size = (pm.Data(name, part) for name, part in zip(("counts", "size"), design.counted, strict=True))
+    outcome, width = design.model.outcome, design.y.shape[-1]
+    assert isinstance(outcome, Count | PerMeasure)
+    each = outcome.columns(width) if isinstance(outcome, PerMeasure) else [(outcome, np.arange(width))]
+    values = [one.log_likelihood(score[:, at], y[:, at], size[:, at]) for one, at in each]
+    pm.Potential("of_counts", sum(values[1:], values[0]))
+    if design.correlation is None:
+        return
+    tie = Tie.of(design)
+    z = tie.precision * (tie.y - score)
+    for one, at in each:
+        z = pt.set_subtensor(z[:, at], one.score(score[:, at], y[:, at], size[:, at]))
+    z = tie.scale * z
+    pm.Potential("tie", -0.5 * (z * (tie.matrix * z[:, None, :]).sum(axis=2)).sum())
 
 
 def _known(design: Design, pm: Any, pt: Any) -> Any:

@@ -31,7 +31,7 @@ class Observations:
     Attributes
     ----------
     design : Design
-    offset : ndarray, shape (K,)
+    offset : ndarray, shape (K, D)
         m0.
     """
 
@@ -84,7 +84,7 @@ class Observations:
         level = np.zeros(d.linked.shape)
         level[d.linked] = self._alpha[0]
         c = np.where(d.linked, d.centre, 0.0)[:, None]  # a reference reads the score itself
-        at = c + level[:, None] + slope[:, None] * (self.offset[None, :, None] - c)
+        at = c + level[:, None] + slope[:, None] * (self.offset - c)
         return np.where(d.observed, d.y - at, 0.0)
 
     def local(self, slope: Floats, extra: Floats, factor: Floats | float = 1.0) -> Local:
@@ -133,7 +133,7 @@ class Observations:
         """Return the posterior means of lambda e + alpha about e = m0 and alpha's prior mean, shape (S, K, D)."""
         alpha = np.zeros(self.design.linked.shape)
         alpha[self.design.linked] = self._alpha[1] * found.alpha
-        return slope[:, None] * (found.mean - self.offset[:, None]) + alpha[:, None]
+        return slope[:, None] * (found.mean - self.offset) + alpha[:, None]
 
     def gradient(
         self, found: Conditional, slope: Floats, extra: Floats, factor: Floats | float = 1.0
@@ -158,7 +158,7 @@ class Observations:
             # Cov(r, e) = -lambda Cov(e) - Cov(alpha, e), Cov(r) = -Cov(r, e) lambda + lambda Cov(e, alpha) + Cov(alpha)
             r_e = -(lam[:, None] * q.covariance + cov_e_alpha.swapaxes(1, 2))
             r_r = -r_e * lam + lam[:, None] * cov_e_alpha + place @ q.alpha_covariance @ place.T
-            deviation = q.mean + self.offset[:, None] - design.centre
+            deviation = q.mean + self.offset - design.centre
             first = np.einsum("nde,ne->nd", p[s], r) * deviation + np.einsum("nde,ned->nd", p[s], r_e)
             second = r_r + r[:, :, None] * r[:, None, :]
             spread = np.einsum("nde,nef,nfd->nd", p[s], second, p[s], optimize=True) - np.einsum("ndd->nd", p[s])

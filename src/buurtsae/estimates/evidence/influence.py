@@ -156,11 +156,11 @@ def _normal_scores(fit: Fit, step: int) -> Iterator[tuple[str, _Block]]:
         yield name, _Block(_scores(flat, before), np.atleast_2d(np.corrcoef(_scores(before, before).T)))
     beta = fit.draws.hyper["beta"][1]
     beta = beta.reshape(-1, beta.shape[2], int(np.prod(beta.shape[3:])))[::step]
-    mean, sd = fit.design.coefficient_priors
+    mean, sd = (part.reshape(len(fit.design.coefficients), -1) for part in fit.design.coefficient_priors)
     intercept = np.array([name == "Intercept" for name in fit.design.coefficients])
     for name, kept in (("intercept", intercept), ("coefficients", ~intercept)):
         if kept.any():
-            t = ((beta - mean[:, None]) / sd[:, None])[:, kept].reshape(len(beta), -1)
+            t = ((beta - mean) / sd)[:, kept].reshape(len(beta), -1)
             yield name, _Block(t, np.eye(t.shape[1]))
 
 

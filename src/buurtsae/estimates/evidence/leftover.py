@@ -135,7 +135,7 @@ def _replicates(at: Given, replicates: int, rng: np.random.Generator) -> Floats:
     e, border = at.without(everything).draw(rng, replicates)  # of the prior, which knows no coefficients
     coefficients = field.x.shape[1] * field.width
     beta = posterior.border[:coefficients] - border[1:, :coefficients]
-    e = e[1:] + field.x @ beta.reshape(replicates, -1, field.width) - field.offset[:, None]
+    e = e[1:] + field.x @ beta.reshape(replicates, -1, field.width) - field.offset
     alpha = np.zeros(design.linked.shape)
     alpha[design.linked] = [link.offset.sd for *_, link in design.links] * posterior.alpha
     prediction = at.hyper.slope[:, None] * e[:, None] + alpha[:, None]
