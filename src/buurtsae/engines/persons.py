@@ -3,11 +3,12 @@ r"""Persons in the fast engine: areas eliminated first, then the dense block of 
     y_c ~ p(y_c | q_c),  q_c = e_a + sum_k f_k[level of c],  f = R(sigma) alpha,  alpha ~ N(0, I),
 
 e_a the predictor of the area. alpha has the place that offsets of sources have in `latent.conditional`: of the
-quadratic sum_c l'_c x - w_c x^2 / 2 the field needs sums per area, per area and level, and per pair of levels, which one
-loop over cells makes (`person_loops`) and R turns. Newton's method starts from the quadratic at one reference for all
-hyperparameters, so that draws do not depend on the order of work. At the mode log p(y | theta) is Laplace's, refined by
-the next order where pairs of cells within areas are few enough (`mode`). Proposals are led by the quadratic at the
-reference: d log p / d log sigma_k = sum over k of E[alpha_j^2] - 1 by Fisher's identity.
+quadratic sum_c l'_c x - w_c x^2 / 2 the field needs sums per area, per area and level, and per pair of levels, which
+one loop over cells makes (`person_loops`) and R turns. Newton's method starts from the quadratic at one reference for
+all hyperparameters, so that draws do not depend on the order of work. At the mode log p(y | theta) is Laplace's,
+refined by the next order where pairs of cells within areas are few enough (`mode`). Of many areas the last step of
+Newton's is not taken: along it log |precision| moves by t'step, t of the reference. Proposals are led by the quadratic
+there: d log p / d log sigma_k = sum over k of E[alpha_j^2] - 1, by Fisher's identity.
 
 References
 ----------
@@ -30,12 +31,12 @@ from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
 from buurtsae.latent.field import Field, field
 from buurtsae.model.design import Design
 from buurtsae.model.persons.answer import Answering
-from buurtsae.model.persons.terms import Stacked
+from buurtsae.model.persons.effect import Stacked
 from buurtsae.model.priors import Prior
 from buurtsae.sparse import Floats, Ints
 
 STEPS, FARTHEST = 60, 5.0  # Newton steps at most; the largest change of a predictor in one
-CLOSE, CLOSE_OF_MANY, MANY = 1e-7, 1e-3, 2000  # the last change of areas, of few and of many
+CLOSE, CLOSE_OF_MANY, MANY = 1e-7, 0.05, 2000  # the last change of predictors, of few areas and of many
 PAIRS = 2e7  # pairs of levels of pairs of cells within areas up to which log p is refined
 ROUNDS = 2  # references: at the prior's middle, then at the mode by that one
 DIFFERENCE = 1e-4  # of a normal score, for parameters of the outcome
@@ -135,8 +136,11 @@ class PersonData:
         """Return the log-likelihood about e and f, to second order."""
         q = loops.predictors(self.area, self.index, e + offset, f)
         value, first, second, third, fourth = self.outcome.derivatives(q, self.y, self.size, psi)
-        sums = loops.accumulated(self.area, self.index, first, -second, self.areas, self.levels)
-        return Tables(e, f, value + self.constant, *sums, third, fourth)
+        of_area, weights, cross, of_level, own = loops.accumulated(
+            self.area, self.index, first, -second, self.areas, self.levels
+        )
+        total = value + self.constant
+        return Tables(e, f, total, of_area, weights, cross, of_level, own, third, fourth)
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,12 @@ class Found:
     hyper: PersonHyper
     tables: Tables
     conditional: Conditional
+    ahead: float = 0.0  # what log p(y | theta) gains by the step that is left
+
+    @property
+    def log_likelihood(self) -> float:
+        """Laplace's log p(y | theta)."""
+        return self.conditional.log_likelihood + self.ahead
 
     @cached_property
     def covariances(self) -> tuple[Floats, Floats, Floats]:
@@ -174,7 +184,7 @@ class Found:
 
     @cached_property
     def tilt(self) -> tuple[Floats, Floats]:
-        """Sums per area and level of Var(q) l''' / 2."""
+        """Sums per area and level of t = Var(q) l''' / 2."""
         data = self.marginal.data
         t = 0.5 * self.spread * self.tables.third
         of_area, of_level = loops.summed(data.area, data.index, t, data.areas, data.levels)
@@ -185,7 +195,7 @@ class Found:
         """The Gaussian about the posterior mean to first order."""
         if not self.tables.third.any():
             return self.conditional
-        local = self.tables.local(self.hyper.r, self.tilt)
+        local = self.tables.local(self.hyper.r, self.marginal.tilt or self.tilt)  # of many areas, the reference's
         return condition(self.marginal.field, local, self.hyper.loadings)
 
     @property
@@ -193,13 +203,13 @@ class Found:
         """Log p(y | theta) to the next order."""
         data, third = self.marginal.data, self.tables.third
         if not third.any():
-            return self.conditional.log_likelihood
+            return self.log_likelihood
         move_e = self.corrected.mean[:, 0] - self.conditional.mean[:, 0]
         move_f = self.hyper.r @ (self.corrected.alpha - self.conditional.alpha)
         of_area, of_level = self.tilt
         alone = float(self.tables.fourth @ self.spread**2) / 8
         together = loops.cubes(data.area, data.index, third, *self.covariances) / 12
-        return self.conditional.log_likelihood + alone + together + 0.5 * float(of_area @ move_e + of_level @ move_f)
+        return self.log_likelihood + alone + together + 0.5 * float(of_area @ move_e + of_level @ move_f)
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
         """Return the mean, then n draws, of predictors of areas, (1 + n, N, 1), and of the border."""
@@ -221,6 +231,10 @@ class PersonMarginal:
         Of the outcome.
     reference : Tables, optional
         From which Newton's method starts.
+    tilt : (ndarray, shape (N,), ndarray, shape (L,)), optional
+        t at the reference, of many areas.
+    start : ndarray, shape (p,), optional
+        About where the mode of the hyperparameters is.
     """
 
     scores: NormalScores
@@ -229,6 +243,8 @@ class PersonMarginal:
     data: PersonData
     parameters: tuple[tuple[str, int, Prior], ...]
     reference: Tables | None = None
+    tilt: tuple[Floats, Floats] | None = None
+    start: Floats | None = None
 
     exact_gradient = False
     symmetric = True
@@ -242,9 +258,10 @@ class PersonMarginal:
         marginal = cls(NormalScores.of(design), latent, stacked, data, data.outcome.parameters(data.y))
         xi = np.zeros(marginal.size)
         for last in range(ROUNDS):
-            marginal = replace(marginal, reference=marginal.solve(xi).tables)
+            found = marginal.solve(xi)
+            marginal = replace(marginal, reference=found.tables)
             xi = marginal.downhill(xi) if last < ROUNDS - 1 else xi
-        return marginal
+        return replace(marginal, tilt=found.tilt if data.areas >= MANY else None, start=xi)
 
     @property
     def design(self) -> Design:
@@ -259,9 +276,7 @@ class PersonMarginal:
     @property
     def vanishing(self) -> tuple[tuple[int, Ints], ...]:
         """Per term, its standard deviation and what has no effect without it, as elements of xi."""
-        none = np.zeros(0, dtype=np.int64)
-        persons = ((self.scores.size + k, none) for k in range(len(self.stacked.sigmas)))
-        return (*self.scores.vanishing, *persons)
+        return self.scores.vanishing  # of persons' terms nothing else is silent without them
 
     def own(self, xi: Floats) -> tuple[Floats, Floats]:
         """Return sigma of person terms and psi at xi (..., size), joined, and their derivatives."""
@@ -277,7 +292,7 @@ class PersonMarginal:
         """Return the hyperparameters at xi."""
         own, n = self.own(xi)[0], len(self.stacked.sigmas)
         area = self.scores.hyper(xi[: self.scores.size]).loadings(self.design)
-        return PersonHyper(area, own[:n], own[n:], sp.csr_array(self.stacked.loading(own[:n])))
+        return PersonHyper(area, own[:n], own[n:], sp.csr_array(self.stacked.loading(list(own[:n]))))
 
     def solve(self, xi: Floats) -> Found:
         """Return the mode given hyperparameters, and the quadratic there.
@@ -289,7 +304,7 @@ class PersonMarginal:
         """
         data, offset, hyper = self.data, self.field.offset, self.hyper(xi)
         seen = np.bincount(data.area, minlength=data.areas) > 0
-        close = CLOSE if data.areas < MANY else CLOSE_OF_MANY
+        close = CLOSE if self.tilt is None else CLOSE_OF_MANY
         e, alpha, rho = np.zeros(data.areas), np.zeros(hyper.r.shape[1]), np.zeros(data.areas)
         if self.reference is not None:  # rho = K^{-1} e is what the data say there, less what they would at e
             start = condition(self.field, self.reference.local(hyper.r), hyper.loadings)
@@ -303,7 +318,8 @@ class PersonMarginal:
             of_f = hyper.r @ turn
             largest = float(np.abs(step[seen]).max(initial=0.0) + np.abs(of_f).max(initial=0.0))
             if largest < close:
-                return Found(self, hyper, at, conditional)
+                ahead = 0.0 if self.tilt is None else float(self.tilt[0] @ step + self.tilt[1] @ of_f)
+                return Found(self, hyper, at, conditional, ahead)
             change = at.of_area - at.weights * step - at.cross @ of_f - rho
             fraction = min(1.0, FARTHEST / largest)
             for _ in range(20):
@@ -322,7 +338,7 @@ class PersonMarginal:
     def posterior(self, xi: Floats) -> Posterior:
         """Return log p(xi | y), and what draws given xi."""
         found = self.solve(xi)
-        value = found.refined if self.refines else found.conditional.log_likelihood
+        value = found.refined if self.refines else found.log_likelihood
         return Posterior(value - 0.5 * float(xi @ xi), found)
 
     @cached_property

@@ -6,16 +6,17 @@ f_k = sigma_k B_k alpha_k + G_k gamma_k, alpha and gamma ~ N(0, I): non-centred.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from buurtsae.draws import Draws
+from buurtsae.engines.labels import labelled
 from buurtsae.engines.nuts import NutsOptions, _effect, _known, quiet_imports
 from buurtsae.engines.persons import PersonData
 from buurtsae.model.design import Design
 from buurtsae.model.persons.answer import Ladder, Number
-from buurtsae.model.persons.terms import Stacked
+from buurtsae.model.persons.effect import Stacked
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
@@ -65,10 +66,10 @@ def _log_likelihood(data: PersonData, q: Any, psi: list[Any], pt: Any) -> Any:
     return (y * q - size * pt.softplus(q)).sum()
 
 
-def draws(
+def sample(
     design: Design, stacked: Stacked, data: PersonData, seed: int, options: NutsOptions
-) -> Mapping[str, Floats]:
-    """Return draws: `eta` (n, N), `f` (n, L), `beta` (n, P), and each parameter by the name that reports have."""
+) -> tuple[Draws, Floats, Floats]:
+    """Return draws of the areas' part; f (n, L); and sigma of persons' terms with psi, (chains, draws, size)."""
     with quiet_imports():
         import nutpie
 
@@ -77,19 +78,11 @@ def draws(
         compiled, draws=options.draws, tune=options.tune, chains=options.chains, cores=options.cores, seed=seed,
         target_accept=options.target_accept, progress_bar=False, save_warmup=False,
     )  # fmt: skip
-
-    def flat(name: str) -> Floats:
-        values = np.asarray(trace.posterior[name].values)
-        return values.reshape(-1, *values.shape[2:])
-
-    out = {"eta": flat("eta")[:, :, 0], "f": flat("f"), "beta": flat("beta")[:, :, 0]}
-    for effect in design.effects:
-        for p in effect.parameters:
-            name = f"{effect.name}.{p.name}"
-            out[name] = flat(name).reshape(len(out["eta"]), -1)
-    for k, person in enumerate(stacked.effects):
-        if person.prior is not None:
-            out[f"{person.name}.sigma"] = flat(f"persons{k}")
-    for k, (name, _, _) in enumerate(data.outcome.parameters(data.y)):
-        out[name] = flat(f"psi{k}")
-    return out
+    drawn = {str(name): np.asarray(values.values) for name, values in trace.posterior.data_vars.items()}
+    names = [f"{effect.name}.{p.name}" for effect in design.effects for p in effect.parameters]
+    divergences = int(np.asarray(trace.sample_stats["diverging"].values).sum())
+    raw = labelled(design, {name: drawn[name] for name in ("eta", "beta")}, {n: drawn[n] for n in names}, divergences)
+    own = [drawn[f"persons{k}"] for k in stacked.sigmas]
+    own += [drawn[f"psi{k}"] for k in range(len(data.outcome.parameters(data.y)))]
+    joined = np.concatenate([*own, np.zeros((options.chains, options.draws, 0))], axis=2)
+    return raw, drawn["f"].reshape(len(raw.flat), -1), joined

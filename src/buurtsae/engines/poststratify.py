@@ -2,9 +2,10 @@ r"""Poststratification: figures of areas as means over their residents, in every
 
     figure_a = sum_c N_ac h(eta_ac) / sum_c N_ac,    realised:  (sum_c y_ac + sum_c (N_ac - n_ac) h(eta_ac) + r_a) / N_a
 
-over the cells of a domain; r_a ~ N(0, sum_c (N_ac - n_ac) Var(answer | eta)) is the chance in what those answer who were
-not asked. Clusters, of which residents have none, are integrated over: expit of a normal is about expit(eta / sqrt(1 +
-c^2 s^2)), c = 16 sqrt(3) / (15 pi). Where cells are uncertain there are several tables, used in turn over the draws.
+over the cells of a domain; r_a ~ N(0, sum_c (N_ac - n_ac) Var(answer | eta)) is the chance in what those answer who
+were not asked. Clusters, of which residents have none, are integrated over: expit of a normal is about expit(eta /
+sqrt(1 + c^2 s^2)), c = 16 sqrt(3) / (15 pi). Where cells are uncertain there are several tables, used in turn over the
+draws.
 
 References
 ----------
@@ -17,13 +18,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from buurtsae.model.persons.answer import Figure, Ladder
-from buurtsae.model.persons.tables import Cells, Domain, Population, inside
-from buurtsae.model.persons.terms import Stacked
+from buurtsae.model.persons.effect import Stacked
+from buurtsae.model.persons.tables import Coded, Domain, Population, inside
 from buurtsae.sparse import Floats, Ints
 
 C = 16 * np.sqrt(3) / (15 * np.pi)
@@ -50,7 +52,7 @@ class PersonDraws:
     cluster: Floats
     psi: Floats
 
-    def steps(self, figure: Figure, outcome: object, rows: slice) -> tuple[int, float, Floats, Floats]:
+    def steps(self, figure: Figure, outcome: object, rows: Any) -> tuple[int, float, Floats, Floats]:
         """Return kind, base, rises (K,) and cuts (K, n): h = base + sum_k rises[k] expit(eta - cuts[k])."""
         n = len(self.e[rows])
         if not isinstance(outcome, Ladder):
@@ -64,7 +66,7 @@ class PersonDraws:
 
 @dataclass(frozen=True)
 class Residents:
-    """Cells of residents of a domain, sorted by area, ready for loops.
+    """Coded of residents of a domain, sorted by area, ready for loops.
 
     Attributes
     ----------
@@ -96,13 +98,13 @@ class Residents:
         n = len(population.areas.codes)
         kept = np.flatnonzero(inside(population, domain) & (population.count > 0))
         kept = kept[np.argsort(population.area[kept], kind="stable")]
-        cells = Cells.of(population).among(kept)
+        cells = Coded.of(population).among(kept)
         count, answered = population.count[kept].astype(float), np.zeros(n)
-        total = np.bincount(cells.area, count, n)
+        total = np.bincount(cells.area, count, n).astype(float)
         if told is not None:
             respondents, sums = (part[kept] for part in told)
-            answered = np.bincount(cells.area, sums, n)
-            total = np.bincount(cells.area, np.maximum(count, respondents), n)
+            answered += np.bincount(cells.area, sums, n)
+            total = np.bincount(cells.area, np.maximum(count, respondents), n).astype(float)
             count = np.maximum(count - respondents, 0.0)
         predicting = Stacked(tuple(effect for effect in stacked.effects if effect.predicts))
         starts = dict(zip((e.name for e in stacked.effects), stacked.starts, strict=False))
@@ -124,7 +126,7 @@ def poststratified(
 
     def one(residents: Residents, rows: Ints) -> None:
         full = np.resize(rows, BLOCK)  # the last block is filled up
-        kind, base, rises, cuts = draws.steps(figure, outcome, full)  # type: ignore[arg-type]
+        kind, base, rises, cuts = draws.steps(figure, outcome, full)
         e, f = (np.ascontiguousarray(part[full].T, dtype=np.float32) for part in (draws.e, draws.f))
         scale = (1 / np.sqrt(1 + C**2 * draws.cluster[full])).astype(np.float32)
         total = np.zeros((areas, BLOCK), dtype=np.float32)
@@ -148,9 +150,8 @@ def chance(
 
     from buurtsae.engines.person_loops import predictors
 
-    mean = PersonDraws(
-        *(part.mean(axis=0, keepdims=True) for part in (draws.e, draws.f, draws.cluster, draws.psi))  # type: ignore[arg-type]
-    )
+    e, f, cluster, psi = (part.mean(axis=0, keepdims=True) for part in (draws.e, draws.f, draws.cluster, draws.psi))
+    mean = PersonDraws(e, f, cluster, psi)
     eta = predictors(residents.area, residents.index, mean.e[0].astype(float), mean.f[0])
     kind, _, rises, cuts = mean.steps(figure, outcome, slice(None))
     above = expit(eta[:, None] - cuts[:, 0]) if kind else eta[:, None]

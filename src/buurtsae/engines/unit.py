@@ -1,47 +1,37 @@
 """Fit a model of persons: answers in cells and residents in cells to figures per area, of all residents or a domain.
 
-A figure is a `Fit` of its own, whose draws are those of the link of the figure per area: what follows a fit of counts or
-of direct estimates follows this one. The draws of all figures and domains are joint.
+A figure is a `Fit` of its own, whose draws are those of the link of the figure per area: what follows a fit of counts
+or of direct estimates follows this one. The draws of all figures and domains are joint.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import logit
 
 from buurtsae.areas.areas import Areas
-from buurtsae.draws import Certificate, Draws
-from buurtsae.engines.base import Fit, engine_options
-from buurtsae.engines.integration import Integration, Progress, integrate
-from buurtsae.engines.labels import in_chains, labelled
-from buurtsae.engines.laplace import Early
-from buurtsae.engines.persons import PersonData, PersonMarginal
+from buurtsae.draws import RHAT_MAX, Draws
+from buurtsae.engines.base import Fit
 from buurtsae.engines.poststratify import PersonDraws, Residents, chance, poststratified
-from buurtsae.engines.resampling import cube
-from buurtsae.errors import BuurtsaeError, DataError, ModelError, Problems, cut, shown
+from buurtsae.errors import DataError, ModelError, cut, shown
 from buurtsae.model.design import Design, design
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.persons.answer import Figure, Ladder, Number, figure_of
 from buurtsae.model.persons.spec import UnitModel
-from buurtsae.model.persons.tables import Answered, Cells, Domain, Population, inside, recoded
-from buurtsae.model.persons.terms import Cluster, PersonEffect, Stacked
+from buurtsae.model.persons.tables import Answered, Coded, Domain, Population
+from buurtsae.model.persons.terms import Stacked
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
 
 EDGE = 1e-7  # a share of residents is at least so far from 0 and 1
-COST = 4e9  # what may be spent on values of the hyperparameters, in sums of a pair of levels of a cell
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,7 +46,7 @@ class UnitFit:
     stacked : Stacked
         The persons' part.
     answers : Answered
-    cells : Cells
+    cells : Coded
         Of the answers, in the coding of the population, sorted by area.
     order : ndarray of int
         Rows of the answers in that order; those in areas without residents are left out.
@@ -68,13 +58,38 @@ class UnitFit:
     seed : int
     seconds : float
     threads : int
+        For figures.
+    measure : str
+        What figures are called.
+    notes : tuple of Note
+    engine : {"laplace", "nuts"}
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from buurtsae import IID, Areas, Factor, UnitModel, fit_persons
+    >>> areas = Areas.from_frame(pd.DataFrame({"code": [1, 2, 3], "population": [50, 80, 70]}), code="code")
+    >>> both = {"age": ("18-64", "65+")}
+    >>> area, level = np.repeat(np.arange(3), 2), np.tile([[0], [1]], (3, 1))
+    >>> cells = SimpleNamespace(areas=areas, characteristics=both, area=area, level=level, count=np.full(6, 30.0))
+    >>> answers = SimpleNamespace(
+    ...     characteristics=both, area=area, level=level, size=np.full(6, 9.0), y=np.array([2.0, 5, 3, 4, 1, 6])
+    ... )
+    >>> model = UnitModel(terms=[IID("area")], persons=[Factor("age")])
+    >>> fit = fit_persons(model, answers, cells, draws=100, hyperparameters=50, progress=False)
+    >>> fit
+    UnitFit by laplace in ... s, seed 1: 3 areas, 6 cells of answers, 2 levels of persons; Draws of 3 areas ...
+    >>> fit.fit_of({"age": ["65+"]}).draws.scores().shape
+    (100, 3, 1)
     """
 
     model: UnitModel
     design: Design
     stacked: Stacked
     answers: Answered
-    cells: Cells
+    cells: Coded
     order: Ints
     populations: tuple[Population, ...]
     draws: PersonDraws
@@ -83,7 +98,8 @@ class UnitFit:
     seconds: float
     threads: int = 2
     measure: str = "y"
-    notes: tuple[Note, ...] = field(default=())
+    notes: tuple[Note, ...] = ()
+    engine: str = "laplace"
 
     @property
     def areas(self) -> Areas:
@@ -132,7 +148,7 @@ class UnitFit:
         draws = replace(self.raw, eta=eta.reshape(*self.raw.shape, -1, 1), subdimensions=direct.subdimensions,
                         hyper=hyper, outcome=arrays.model.outcome,
                         coords={**self.raw.coords, "measure_2": direct.subdimensions})  # fmt: skip
-        return Fit(arrays, direct, draws, "laplace", self.seed, self.seconds)
+        return Fit(arrays, direct, draws, self.engine, self.seed, self.seconds)
 
     @cached_property
     def _categories(self) -> int:
@@ -167,7 +183,7 @@ class UnitFit:
             there = key[order][at] == answered
             row = order[at[there]]
             n = len(key)
-            return np.bincount(row, size[there], n), np.bincount(row, sums[there], n)
+            return _sums(row, size[there], n), _sums(row, sums[there], n)
 
         return of
 
@@ -183,7 +199,7 @@ class UnitFit:
         n = len(areas.codes)
         size = self.answers.size[self.order]
         total, squares = self._scored(wanted)
-        count, first, second = (np.bincount(self.cells.area[kept], v[kept], n) for v in (size, total, squares))
+        count, first, second = (_sums(self.cells.area[kept], v[kept], n) for v in (size, total, squares))
         if not count[areas.inhabited].any():
             raise DataError("nobody of this domain was asked", cut(domain), "respondents", "name other levels")
         return self._counted(wanted, areas, figure, count, first, second)
@@ -207,7 +223,9 @@ class UnitFit:
 
     def check(self) -> pd.DataFrame:
         """Return what cannot be relied on; empty is good."""
-        assert self.raw.certificate is not None
+        if self.raw.certificate is None:
+            table = self.raw.hyperparameters()
+            return table[table["rhat"] >= RHAT_MAX].rename(columns={"name": "what"})
         advice = self.raw.certificate.advice
         return pd.DataFrame([] if advice is None else [{"what": "draws", "advice": advice}], columns=["what", "advice"])
 
@@ -224,214 +242,11 @@ class UnitFit:
         return pd.DataFrame(rows, columns=["term", "level", "mean", "sd", "lower", "upper"])
 
     def __repr__(self) -> str:
-        levels, cells = self.stacked.starts[-1], len(self.order)
-        return (
-            f"UnitFit in {self.seconds:.0f} s, seed {self.seed}: {len(self.areas.codes)} {self.areas.noun}, "
-            f"{cells} cells of answers, {levels} levels of persons; {self.raw!r}"
-        )
+        size = f"{len(self.areas.codes)} {self.areas.noun}, {len(self.order)} cells of answers"
+        done = f"UnitFit by {self.engine} in {self.seconds:.0f} s, seed {self.seed}"
+        return f"{done}: {size}, {self.stacked.starts[-1]} levels of persons; {self.raw!r}"
 
 
-def fit_persons(
-    model: UnitModel,
-    answers: Answered,
-    cells: Population | Sequence[Population],
-    seed: int = 1,
-    *,
-    measure: str = "",
-    scheme: Sequence[str] = (),
-    progress: bool = True,
-    **options: Any,
-) -> UnitFit:
-    """Fit a model of persons to answers, for poststratification on residents.
-
-    Parameters
-    ----------
-    model : UnitModel
-    answers : Answered
-        Respondents, collapsed to cells.
-    cells : Population or sequence of these
-        Residents; several tables where they are uncertain, used in turn over the draws.
-    seed : int
-        The same input, seed and versions give the same draws.
-    measure : str
-        What the figures are called; by default as the answers say.
-    scheme : sequence of str
-        Variables of the weighting scheme: those that are no term are noted.
-    progress : bool
-    **options
-        Those of the engine `laplace`.
-
-    Returns
-    -------
-    UnitFit
-
-    Raises
-    ------
-    ModelError, DataError or ProblemsError
-        Before any sampling, everything that is wrong with the model on these data.
-    """
-    from threadpoolctl import threadpool_limits
-
-    settings = engine_options("laplace", options)
-    populations = tuple(cells) if isinstance(cells, list | tuple) else (cells,)
-    arrays, stacked, data, coded, order = laid(model, answers, populations)
-    start = time.perf_counter()
-    with threadpool_limits(1), ThreadPoolExecutor(settings.threads) as pool, Progress(progress) as bar:
-        bar.step("prepare (the first fit on a machine compiles for some 15 s)")
-        marginal = PersonMarginal.of(arrays, stacked, data)
-        early = Early(marginal, seed, settings.draws)  # type: ignore[arg-type]  # what it asks of one
-        enough = settings.hyperparameters or _enough(marginal)
-        weighed = integrate(marginal, seed, enough, pool.map, bar, early.look)
-        draws, raw = _drawn(early, marginal, weighed, pool.map, bar)
-    seconds = time.perf_counter() - start
-    name = measure or str(getattr(answers, "measure", "") or "y")
-    notes = tuple(_unweighted(model, scheme or getattr(answers, "scheme", ())))
-    return UnitFit(model, arrays, stacked, answers, coded, order, populations, draws, raw, seed, seconds,
-                   settings.threads, name, notes)  # fmt: skip
-
-
-def laid(
-    model: UnitModel, answers: Answered, populations: Sequence[Population]
-) -> tuple[Design, Stacked, PersonData, Cells, Ints]:
-    """Return the model on data: areas, persons, answers sorted by area, and the order of these.
-
-    Raises
-    ------
-    ModelError, DataError or ProblemsError
-        Everything that is wrong, at once.
-    """
-    problems, population = Problems(), populations[0]
-    areas = population.areas
-    own = [name for term in model.persons if isinstance(term, Cluster) for name in term.uses]
-    _check(answers, populations, problems)
-    model.answers.check(answers.y, answers.size, problems)
-    coded = recoded(answers, population, own, problems)
-    known = {**population.characteristics, **{n: v for n, v in answers.characteristics.items() if n in own}}
-    lacking = {name for term in model.persons for name in term.uses if name in known} - set(coded.level)
-    if lacking:
-        problems.add("the answers lack what a term is about", shown(sorted(lacking)),
-                     shown(answers.characteristics, 10), "add it to the answers", DataError)  # fmt: skip
-    effects = list[PersonEffect]()
-    for term in model.persons:
-        try:
-            effects.append(term.laid(known))
-        except BuurtsaeError as error:
-            problems.collect(error)
-    problems.raise_if_any()
-    n = len(areas.codes)
-    count = np.bincount(answers.area, answers.size, n)
-    table = pd.DataFrame({"code": areas.codes, "n": count, "y": 0.0})[count > 0]
-    arrays = design(model.area, AreaCounts.from_frame(table, y="y", trials="n", area="code", areas=areas))
-    kept = np.flatnonzero((answers.size > 0) & areas.inhabited[answers.area])
-    order = kept[np.argsort(answers.area[kept], kind="stable")]
-    stacked, coded = Stacked(tuple(effects)), coded.among(order)
-    y, size = (np.ascontiguousarray(part[order], dtype=float) for part in (answers.y, answers.size))
-    area = np.ascontiguousarray(coded.area, dtype=np.int64)
-    data = PersonData(model.answers, area, stacked.index(coded), y, size, n, int(stacked.starts[-1]))
-    return arrays, stacked, data, coded, order
-
-
-def _check(answers: Answered, populations: Sequence[Population], problems: Problems) -> None:
-    """Collect what tables of persons cannot be."""
-    n = len(populations[0].areas.codes)
-    for table in populations:
-        if (wrong := ~(table.count >= 0)).any():
-            problems.add("cells have fewer residents than none", f"{int(wrong.sum())} of {len(wrong)} cells",
-                         "0 or more", "correct the counts")  # fmt: skip
-        if not (table.count > 0).any():
-            problems.add("the cells are empty", "no residents", "residents", "look at how they were made")
-        if dict(table.characteristics) != dict(populations[0].characteristics):
-            problems.add("tables of cells have different characteristics", shown(table.characteristics),
-                         shown(populations[0].characteristics), "give all the same")  # fmt: skip
-    if (wrong := ~(answers.size >= 0)).any() or not (answers.size > 0).any():
-        problems.add("cells of answers have no respondents", f"{int(wrong.sum())} below 0 or missing, "
-                     f"{int((answers.size > 0).sum())} above 0", "0 or more, some above", "correct the sizes")  # fmt: skip
-    if not np.isfinite(answers.y).all():
-        problems.add("answers are missing", f"{int((~np.isfinite(answers.y)).sum())} values", "numbers",
-                     "leave respondents without an answer out")  # fmt: skip
-    if ((answers.area < 0) | (answers.area >= n)).any():
-        problems.add("answers are in other areas than the cells", f"places up to {answers.area.max()}",
-                     f"0 to {n - 1}", "collapse them with the same areas")  # fmt: skip
-    problems.raise_if_any()  # what follows cannot be said of these
-
-
-def _unweighted(model: UnitModel, scheme: Sequence[str]) -> list[Note]:
-    """Variables of the weighting scheme that are no term."""
-    there = {name for term in model.persons for name in term.uses} | set(model.formula.replace("+", " ").split())
-    there |= {term.name for term in model.terms}
-    if not (absent := [name for name in scheme if name not in there]):
-        return []
-    return [
-        Note(
-            "weights depend on {names}, of which the model has no term: where answers depend on it too, figures are "
-            "biased; add a term",
-            "de gewichten hangen af van {names}, waarvan het model geen effect heeft: hangen ook de antwoorden ervan "
-            "af, dan zijn de cijfers vertekend; voeg een effect toe",
-            names=absent,
-        )
-    ]
-
-
-def _enough(marginal: PersonMarginal) -> int:
-    """Effective values of the hyperparameters to reach: the same on every machine."""
-    data, levels = marginal.data, marginal.data.levels
-    cost = data.index.size * data.index.shape[1] / 2 + data.areas * (levels + 10.0) ** 2
-    return int(np.clip(COST * marginal.size / cost / 10, 32, 1000))
-
-
-def _drawn(
-    early: Early, marginal: PersonMarginal, weighed: Integration, each: Any, bar: Progress
-) -> tuple[PersonDraws, Draws]:
-    """Draw areas, levels and parameters, in a random order."""
-    seed, n, arrays = early.seed, early.n, marginal.design
-    rng, k = np.random.default_rng([seed, 2]), marginal.scores.size
-    hyper, own = marginal.scores.hyper(weighed.xi[:, :k]), marginal.own(weighed.xi)[0]
-    values = np.hstack([hyper.columns(), own])
-    values = values - weighed.weights @ values
-    count = 2 * cube(weighed.weights, np.hstack([values, values**2]), n // 2, rng)
-    used = np.flatnonzero(count)
-    places = np.split(rng.permutation(n), np.cumsum(count[used])[:-1])
-    mean, sd = arrays.coefficient_priors
-    p = marginal.field.x.shape[1]
-    e = np.empty((n, len(arrays.areas)), dtype=np.float32)
-    beta, f = np.empty((n, len(mean), 1)), np.empty((n, marginal.data.levels))
-
-    def one(q: int) -> None:
-        place, xi = places[q], weighed.xi[used[q]]
-        scores, border, _ = early.take(int(used[q]), xi, len(place))
-        e[place] = scores[:, :, 0]
-        beta[place, :, 0] = mean + sd * border[:, : len(mean)]
-        r = marginal.hyper(xi).r
-        f[place] = np.asarray(r @ border[:, p : p + r.shape[1]].T).T
-
-    for _ in bar.track(each(one, range(len(used))), "draws", len(used)):
-        pass
-    value = np.empty(n, dtype=np.int64)
-    value[np.concatenate(places)] = np.repeat(used, count[used])
-    stacked, sigmas = marginal.stacked, own[value]
-    cluster, columns = np.zeros(n), len(stacked.sigmas)
-    reported: dict[str, tuple[tuple[str, ...], Floats]] = {}
-    for q, term in enumerate(stacked.sigmas):
-        effect = stacked.effects[term]
-        reported[f"{effect.name}.sigma"] = ("measure",), sigmas[:, q : q + 1]
-        if not effect.predicts:
-            cluster += sigmas[:, q] ** 2
-    at = columns
-    for name, width, _ in marginal.parameters:
-        dims = ("measure",) if width == 1 else ("gap",)
-        reported[name] = dims, sigmas[:, at : at + width]
-        at += width
-    effective = weighed.effective if marginal.size else float(n)
-    certificate = Certificate(weighed.khat, len(weighed.weights), effective)
-    shaped = in_chains({"eta": e[:, :, None], "beta": beta})
-    raw = labelled(arrays, shaped, in_chains({name: v[value] for name, v in hyper.values.items()}),
-                   certificate=certificate)  # fmt: skip
-    gaps = max((width for _, width, _ in marginal.parameters), default=0)
-    more = {name: (dims, in_chains({name: v})[name]) for name, (dims, v) in reported.items()}
-    raw = replace(raw, hyper={**raw.hyper, **more}, coords={**raw.coords, "gap": tuple(map(str, range(1, gaps + 1)))})
-    silent = np.concatenate([np.full(len(e_.levels), not e_.predicts) for e_ in stacked.effects] or [np.zeros(0, bool)])
-    f[:, silent] = 0.0
-    return PersonDraws(e, f, cluster, sigmas[:, columns:]), raw
-
-
-__all__ = ["UnitFit", "fit_persons", "laid"]
+def _sums(place: Ints, values: Floats, n: int) -> Floats:
+    """Sums of values by their place among n."""
+    return np.bincount(place, values, n).astype(float)

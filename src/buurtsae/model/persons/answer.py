@@ -1,10 +1,11 @@
-r"""What persons answer, given the predictor of their cell: three likelihoods, each a sum over cells, with its parameters.
+r"""What persons answer, given the predictor of their cell: three likelihoods, each a sum over cells.
 
     yes or no   y_c of n_c, logit p = eta
     ordered     P(answer <= k) = expit(cut_k - eta), cut_1 = 0, cut_{k+1} = cut_k + gap_k: eta has the intercept
     a number    n_c, sum and sum of squares of y ~ N(eta, s^2)
 
-`derivatives` has l summed, and l' to l'''' of eta per cell. A figure of an area is a mean over residents of `predicted`.
+`derivatives` has l summed, and l' to l'''' of eta per cell. Parameters: gaps, and s. A `Figure` is a mean over
+residents.
 
 References
 ----------
@@ -256,7 +257,9 @@ def figure_of(outcome: Answering, wanted: str | None, categories: int) -> Figure
     """
     if not isinstance(outcome, Ladder):
         if wanted not in (None, "mean", "share"):
-            raise DataError("there is no such figure", cut(repr(wanted)), "None: the share, or the mean", "leave it out")
+            raise DataError(
+                "there is no such figure", cut(repr(wanted)), "None: the share, or the mean", "leave it out"
+            )
         return Figure("mean" if isinstance(outcome, Number) else "share")
     labels = outcome.labels(categories)
     what, _, label = (wanted or "mean").partition(" ")
@@ -275,5 +278,3 @@ def _codes(labels: Sequence[str]) -> tuple[float, ...]:
         return tuple(float(label) for label in labels)
     except ValueError:
         return tuple(float(k + 1) for k in range(len(labels)))
-
-

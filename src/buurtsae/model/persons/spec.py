@@ -79,13 +79,13 @@ class UnitModel:
         object.__setattr__(self, "persons", tuple(self.persons))
         if unknown := [cut(repr(term)) for term in self.persons if not isinstance(term, PersonTerm)]:
             hint = "terms of areas, such as BYM2 and IID, go into `terms`"
-            raise ModelError("a term of persons is unknown", shown(unknown), "Factor, Ordered, Fixed, Smooth or Cluster",
-                             hint)  # fmt: skip
+            known = "Factor, Ordered, Fixed, Smooth or Cluster"
+            raise ModelError("a term of persons is unknown", shown(unknown), known, hint)
         if self.intercept is None:
             object.__setattr__(self, "intercept", self.answers.intercept)
         object.__setattr__(self, "terms", self.area.terms)
         object.__setattr__(self, "covariates", self.area.covariates)
-        names = [term.name for term in (*self.terms, *self.persons)]
+        names = [*(term.name for term in self.terms), *(term.name for term in self.persons)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ModelError("terms have the same name", shown(twice), "a name each", "leave one out")
 
@@ -116,8 +116,8 @@ class UnitModel:
     @property
     def words(self) -> Note:
         """The model in words and symbols, in English and in Dutch."""
-        symbols = " + ".join(["x[a]' beta", *(term.symbol.replace(",d]", "]").replace("[d]", "") for term in self.terms),
-                              *(f"f({term.name})" for term in self.persons)])  # fmt: skip
+        of_areas = [term.symbol.replace(",d]", "]").replace("[d]", "") for term in self.terms]
+        symbols = " + ".join(["x[a]' beta", *of_areas, *(f"f({term.name})" for term in self.persons)])
         realised = self.estimand == "realised"
         lines = [
             Note("Model of persons in cells, poststratified", "Model van personen in cellen, gepoststratificeerd"),
@@ -134,8 +134,8 @@ class UnitModel:
             *(term.words for term in self.persons),
             Note("Priors", "Priors (wat vooraf is aangenomen)"),
             Note("  intercept        {prior}", "  intercept        {prior}", prior=self.intercept),
-            Note("  beta             {prior} per standard deviation", "  beta             {prior} per standaardafwijking",
-                 prior=self.coefficient),
+            Note("  beta             {prior} per standard deviation",
+                 "  beta             {prior} per standaardafwijking", prior=self.coefficient),
             *(Note("  {name:16} {prior}", "  {name:16} {prior}", name=f"{term.name}.{p.name}", prior=p.prior.words)
               for term in self.terms for p in term.parameters),
             missing(self.missing),

@@ -69,7 +69,7 @@ class Answered(Protocol):
 
 
 @dataclass(frozen=True)
-class Cells:
+class Coded:
     """The levels of some cells, in the coding of the population.
 
     Attributes
@@ -83,16 +83,16 @@ class Cells:
     level: Mapping[str, Ints]
 
     @classmethod
-    def of(cls, table: Population) -> Cells:
+    def of(cls, table: Population) -> Coded:
         """Return those of a table in its own coding."""
         return cls(table.area, {name: table.level[:, k] for k, name in enumerate(table.characteristics)})
 
-    def among(self, kept: Ints) -> Cells:
+    def among(self, kept: Ints) -> Coded:
         """Return some of them."""
-        return Cells(self.area[kept], {name: level[kept] for name, level in self.level.items()})
+        return Coded(self.area[kept], {name: level[kept] for name, level in self.level.items()})
 
 
-def recoded(answers: Answered, population: Population, own: Sequence[str], problems: Problems) -> Cells:
+def recoded(answers: Answered, population: Population, own: Sequence[str], problems: Problems) -> Coded:
     """Return the answers' cells in the coding of the population, but for what is their `own`, such as clusters.
 
     Characteristics that the population lacks are left out; levels that it lacks are errors, with their respondents.
@@ -105,8 +105,9 @@ def recoded(answers: Answered, population: Population, own: Sequence[str], probl
         elif name in population.characteristics:
             known = {label: q for q, label in enumerate(population.characteristics[name])}
             place = np.array([known.get(label, -1) for label in labels], dtype=np.int64)
-            lacking = [(label, float(answers.size[at == q].sum())) for q, label in enumerate(labels) if place[q] < 0]
-            if lacking := [f"{cut(label)} ({n:g} respondents)" for label, n in lacking if n > 0]:
+            count = np.bincount(at, answers.size, len(labels))
+            absent = [(label, n) for label, n, q in zip(labels, count, place, strict=True) if q < 0 and n > 0]
+            if lacking := [f"{cut(label)} ({n:g} respondents)" for label, n in absent]:
                 problems.add(
                     f"the cells lack levels of {name} that were answered",
                     shown(lacking),
@@ -114,7 +115,7 @@ def recoded(answers: Answered, population: Population, own: Sequence[str], probl
                     "give both the same levels: nothing can be predicted for residents who are not in the cells",
                 )
             level[name] = place[at]
-    return Cells(answers.area, level)
+    return Coded(answers.area, level)
 
 
 def inside(population: Population, domain: Domain | None) -> np.ndarray:
