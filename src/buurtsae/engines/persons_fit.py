@@ -24,9 +24,10 @@ from buurtsae.engines.resampling import cube
 from buurtsae.engines.unit import UnitFit
 from buurtsae.errors import BuurtsaeError, DataError, ModelError, Problems, cut, shown
 from buurtsae.model.design import Design, design
+from buurtsae.model.persons.effect import PersonEffect, Stacked
 from buurtsae.model.persons.spec import UnitModel
 from buurtsae.model.persons.tables import Answered, Coded, Population, recoded
-from buurtsae.model.persons.terms import Cluster, PersonEffect, Stacked
+from buurtsae.model.persons.terms import Cluster
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.counts import AreaCounts

@@ -23,9 +23,9 @@ from buurtsae.model.design import Design, design
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.persons.answer import Figure, Ladder, Number, figure_of
+from buurtsae.model.persons.effect import Stacked
 from buurtsae.model.persons.spec import UnitModel
 from buurtsae.model.persons.tables import Answered, Coded, Domain, Population
-from buurtsae.model.persons.terms import Stacked
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.counts import AreaCounts

@@ -60,7 +60,7 @@ class Stacked:
     effects : tuple of PersonEffect
     """
 
-    effects: tuple[PersonEffect, ...] = field(default=())
+    effects: tuple[PersonEffect, ...] = ()
 
     @property
     def starts(self) -> Ints:

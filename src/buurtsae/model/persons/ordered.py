@@ -8,8 +8,8 @@ that of cubic B-splines on equal intervals, with second differences of their coe
 
 References
 ----------
-Rue, H. and Held, L. (2005). Gaussian Markov Random Fields, section 3. Eilers, P. and Marx, B. (1996). Flexible smoothing
-with B-splines and penalties. Statistical Science 11.
+Rue, H. and Held, L. (2005). Gaussian Markov Random Fields, section 3. Eilers, P. and Marx, B. (1996). Flexible
+smoothing with B-splines and penalties. Statistical Science 11.
 """
 
 from __future__ import annotations
