@@ -16,7 +16,7 @@ import numpy as np
 from buurtsae.draws import Draws
 from buurtsae.latent.conditional import Loadings
 from buurtsae.model.design import Design
-from buurtsae.model.priors import stacked
+from buurtsae.model.priors import Prior, stacked
 from buurtsae.sparse import Floats, Ints
 
 
@@ -32,12 +32,15 @@ class Hyper:
         lambda and tau per source and column; 1 and 0 for references.
     kappa : ndarray, shape (S, W), optional
         Of variances that are modelled; 0 where a source does not inform a column.
+    rho : ndarray, shape (W,), optional
+        Overdispersion of counts; 0 for columns without.
     """
 
     values: Mapping[str, Any]
     slope: Floats
     extra: Floats
     kappa: Floats | None = None
+    rho: Floats | None = None
 
     @classmethod
     def means(cls, draws: Draws, design: Design) -> Hyper:
@@ -89,7 +92,7 @@ class Hyper:
             *(self.values[name] for name in vectors),
             self.slope,
             self.extra,
-            *([] if self.kappa is None else [self.kappa]),
+            *(part for part in (self.kappa, self.rho) if part is not None),
         ]
         for root in self.values.values():
             if root.ndim == 4:
@@ -191,6 +194,8 @@ class NormalScores:
             numbers.append(Numbers("tau", len(links), extra.quantile))
         if (prior := design.model.variances) is not None:
             numbers.append(Numbers("kappa", int(design.observed.any(axis=1).sum()), prior.quantile))
+        if priors := list(design.overdispersion.values()):
+            numbers.append(Numbers("overdispersion", len(priors), _each(priors)))
         return cls(design, tuple(n for n in numbers if n.size))
 
     @property
@@ -244,16 +249,19 @@ class NormalScores:
                 scalars = part.get(name := f"{effect.name}.{parameter.name}", numbers[..., :0])
                 values[name] = parameter.prior.value(scalars.reshape(*lead, t, parameter.prior.count(d)), d)
         slope = np.ones((*lead, *design.linked.shape), dtype=numbers.dtype)
-        extra, kappa = np.zeros_like(slope), None
+        extra, kappa, rho = np.zeros_like(slope), None, None
         if "tau" in part:
             slope[..., design.linked], extra[..., design.linked] = part["lambda"], part["tau"]
         if "kappa" in part:
             kappa = np.zeros_like(slope)
             kappa[..., design.observed.any(axis=1)] = part["kappa"]
-        return Hyper(values, slope, extra, kappa)
+        if "overdispersion" in part:
+            rho = np.zeros((*lead, slope.shape[-1]), dtype=numbers.dtype)
+            rho[..., list(design.overdispersion)] = part["overdispersion"]
+        return Hyper(values, slope, extra, kappa, rho)
 
     def jacobian(self, xi: Floats) -> tuple[Floats, ...]:
-        """Return derivatives by xi of the loadings, lambda, tau and, where there is one, kappa; xi first.
+        """Return derivatives by xi of the loadings, lambda, tau and, where there is one, kappa or rho; xi first.
 
         By complex steps through the algebra, exact to rounding, and the priors' densities.
         """
@@ -262,8 +270,18 @@ class NormalScores:
         hyper = self.assemble(values + step * 1j * np.eye(self.size))
         loadings = hyper.loadings(self.design)
         parts = [*loadings.parts, hyper.slope, hyper.extra]
-        parts += [] if hyper.kappa is None else [hyper.kappa]
+        parts += [part for part in (hyper.kappa, hyper.rho) if part is not None]
         return tuple(slopes.reshape(-1, *[1] * (part.ndim - 1)) * np.imag(part) / step for part in parts)
+
+
+def _each(priors: Sequence[Prior]) -> Callable[[Floats], tuple[Floats, Floats]]:
+    """The quantiles of a row of numbers, each with a prior of its own."""
+
+    def quantile(xi: Floats) -> tuple[Floats, Floats]:
+        pairs = [prior.quantile(xi[..., k]) for k, prior in enumerate(priors)]
+        return np.stack([value for value, _ in pairs], axis=-1), np.stack([slope for _, slope in pairs], axis=-1)
+
+    return quantile
 
 
 def _by_year(prior: Any, years: int) -> Callable[[Floats], tuple[Floats, Floats]]:

@@ -35,7 +35,7 @@ def labelled(
     design : Design
     raw : dict
         Arrays that start with (chains, draws): `eta` (N, W), `beta` (P, W), `alpha`, `lambda`, `tau` (links,), `kappa`
-        (S, W), `factor` (S, K, W), as far as the model has them.
+        (S, W), `overdispersion` (W,), `factor` (S, K, W), as far as the model has them.
     hyper : mapping
         `effect.parameter`, (chains, draws, T, D) or (..., T, D, D): of a correlation matrix its root.
     divergences : int
@@ -68,6 +68,8 @@ def labelled(
         kappa = raw["kappa"] * design.observed.any(axis=1)  # else only the prior
         reported["kappa"] = (("source", *years, "measure"), by_year(kappa))
         coords["source"] = design.sources
+    if "overdispersion" in raw:
+        reported["overdispersion"] = ((*years, "measure"), by_year(raw["overdispersion"]))
     factor = raw["factor"].mean(axis=(0, 1)) if "factor" in raw else None
     return Draws(
         raw["eta"],

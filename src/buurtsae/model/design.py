@@ -30,6 +30,7 @@ from buurtsae.model.outcome.count import Count
 from buurtsae.model.outcome.per_measure import PerMeasure, outcomes_of
 from buurtsae.model.parts import few_in_part, silent_part
 from buurtsae.model.plausible import far, figures
+from buurtsae.model.priors import Prior
 from buurtsae.model.realised import check_realised, deviation
 from buurtsae.model.smooth import smoothed
 from buurtsae.model.spec import AreaModel
@@ -246,6 +247,12 @@ class Design:
         v = self.covariance * sd[..., :, None] * sd[..., None, :]
         v = v + np.where(seen, extra[:, None] ** 2, 0.0)[..., None] * np.eye(seen.shape[-1])
         return _inverse(v) * slope[:, None, :, None] * slope[:, None, None, :]
+
+    @property
+    def overdispersion(self) -> dict[int, Prior]:
+        """Prior of rho of the columns that have one."""
+        each = [getattr(one, "overdispersion", None) for one in outcomes_of(self.model.outcome, self.measures)]
+        return {w: prior for w, prior in enumerate(each * self.periods) if prior is not None}
 
     @property
     def coefficient_priors(self) -> tuple[Floats, Floats]:
