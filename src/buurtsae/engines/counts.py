@@ -139,7 +139,7 @@ class Counting(Marginal):
         """
         design, outcome = self.design, self.design.model.outcome
         assert isinstance(outcome, Count | PerMeasure)
-        seen = self.observations.local(hyper.slope, hyper.extra) if self.mixed else None
+        seen = self.observations.local(hyper.slope, hyper.extra, hyper.factor) if self.mixed else None
         likelihood = Counted(_dispersed(outcome, hyper), *design.counted, self.field.offset, seen, self.tie)
         return mode(self.field, likelihood, hyper.loadings(design))
 
@@ -154,7 +154,8 @@ class Counting(Marginal):
         at = self.solve(hyper)
 
         def derivatives(found: Conditional) -> tuple[Floats, ...]:
-            return (*found.gradient.parts, *self.observations.gradient(found, hyper.slope, hyper.extra))
+            *links, by_factor = self.observations.gradient(found, hyper.slope, hyper.extra, hyper.factor)
+            return (*found.gradient.parts, *links, *([] if hyper.omega is None else [by_factor]))
 
         parts = at.through(derivatives)
         if hyper.rho is not None:

@@ -94,7 +94,8 @@ def outside(fit: Fit) -> float | None:
     rng, marginal = np.random.default_rng([fit.seed, 43]), fit.marginal
     everything, share = np.ones(len(fit.design.site_codes), dtype=bool), []
     for xi in rng.standard_normal((FIELDS, marginal.size)):
-        prior = Given(marginal, marginal.scores.hyper(xi), 1.0).without(everything)
+        hyper = marginal.scores.hyper(xi)
+        prior = Given(marginal, hyper, hyper.factor).without(everything)
         score = prior.draw(rng, FIELDS)[0][1:, : len(fit.areas.codes)][:, fit.areas.inhabited]
         share.append(float(((score < scale.lower) | (score > scale.upper)).mean()))
     return float(np.mean(share))
