@@ -25,7 +25,7 @@ from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.outcome.per_measure import PerMeasure
 from buurtsae.model.outcome.poisson import Poisson
-from buurtsae.model.priors import PC, Normal
+from buurtsae.model.priors import PC, Beta, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2
 from buurtsae.scale import Scale
@@ -110,6 +110,21 @@ def test_the_gradient_of_shares_and_of_scores_with_links() -> None:
     assert target.design.linked.sum() == 1
     xi = np.random.default_rng(3).normal(0, 0.3, target.size)
     np.testing.assert_allclose(target.with_gradient(xi)[1], numeric(target, xi), atol=1e-5)
+
+
+def test_the_gradient_by_overdispersion() -> None:
+    spread = replace(SHARE, overdispersion=Beta(1, 9))
+    several = asked(shares=SUBDIMENSIONS[1:3])
+    outcomes = dict(zip(SUBDIMENSIONS, (Gaussian(), spread, SHARE, Gaussian()), strict=True))
+    target = Counting.of(replace(design(model(outcomes), direct(several, make_areas())), correlation=None))
+    assert target.scores.names[-1] == "overdispersion"
+    xi = np.random.default_rng(3).normal(0, 0.3, target.size)
+    np.testing.assert_allclose(target.with_gradient(xi)[1], numeric(target, xi), atol=1e-4)
+    found = fit(model(outcomes), direct(several, make_areas()), progress=False, draws=400, hyperparameters=50)
+    rho = found.draws.hyper["overdispersion"][1]
+    assert ((rho[..., 1] > 0) & (rho[..., 1] < 1)).all()
+    assert not rho[..., [0, 2, 3]].any()
+    assert "BetaBinomial(n, p, rho), rho ~ Beta(1, 9)" in str(found.words)
 
 
 def test_a_prior_of_its_own_for_each_column() -> None:

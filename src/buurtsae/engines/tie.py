@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from buurtsae.model.design import Design
-from buurtsae.model.outcome.per_measure import PerMeasure
+from buurtsae.model.outcome.per_measure import counted_columns
 from buurtsae.sparse import Floats
 
 PRIOR = 20.0  # answers at the level of all areas that those of an area get, for w
@@ -48,11 +48,10 @@ class Tie:
     def of(cls, design: Design) -> Tie:
         """Return that of a design."""
         assert design.correlation is not None  # asked of designs that have it
-        assert isinstance(design.model.outcome, PerMeasure)
         y, size = design.counted
         variance, scores = _references(design)
         scale = np.where(variance > 0, np.sqrt(variance), 0.0)
-        for outcome, at in design.model.outcome.columns(y.shape[1]):
+        for outcome, at in counted_columns(design.model.outcome, y.shape[1]):
             level = (y[:, at].sum(axis=0) + 0.5) / (size[:, at].sum(axis=0) + 1)
             eta = outcome.link((y[:, at] + PRIOR * level) / (size[:, at] + PRIOR))
             w = -outcome.derivatives(eta, y[:, at], size[:, at])[2]

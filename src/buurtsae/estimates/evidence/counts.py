@@ -6,7 +6,7 @@ log-density, so that all others leave the cavity
     S_- = (I - S W)^{-1} S,      m_- = (I - S W)^{-1} (m - S b),
 
 and F(y) = int F(y | eta) N(eta; m_-, S_-) d eta by Gauss-Hermite quadrature. The PIT is randomised, between F(y - 1)
-and F(y), so that it is uniform where the model holds, and z = Phi^{-1}(PIT) normal; effective numbers, which are not whole,
+and F(y), so that it is uniform where the model holds, and z = Phi^{-1}(PIT) normal; effective numbers, not whole,
 take the beta and gamma functions that F(y | eta) is at whole ones. Replicates draw eta from the field (given the scores
 beside the counts, where there are some) with the coefficients of the fit, and counts from eta; each has a mode of its
 own, by one step of Newton's (`leftover`).
