@@ -200,9 +200,9 @@ def calibration(
     Returns
     -------
     DataFrame
-        `measure`, `predicted_class` (1 the lowest predicted), `figures`, `predicted` and `observed` of all persons of the
-        class, and between what 95% of such classes are observed where the model holds, `lower` and `upper`. Classes have ten
-        areas or more.
+        `measure`, `predicted_class` (1 the lowest predicted), `figures`, `predicted` and `observed` of all persons of a
+        class, and between what 95% of such classes are observed where the model holds, `lower` and `upper`. Classes
+        have ten areas or more.
     """
     found = []
     kept = np.ones(len(rows), dtype=bool) if shown is None else shown
