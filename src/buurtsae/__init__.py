@@ -1,4 +1,4 @@
-"""Small-area estimates of buurtverbondenheid: MODEL x DATA x ENGINE -> draws.
+"""Small-area estimates: MODEL x DATA x ENGINE -> draws.
 
 Names are imported when first used (PEP 562): `import buurtsae` loads neither pymc nor statsmodels nor matplotlib.
 """

@@ -119,11 +119,12 @@ class Marginal:
 
     def at(self, xi: Floats) -> Conditional:
         """Return the posterior of the field given xi."""
-        return self.conditional(self.scores.hyper(xi))
+        hyper = self.scores.hyper(xi)
+        return self.conditional(hyper, hyper.factor)
 
     def posterior(self, xi: Floats) -> Posterior:
         """Return log p(xi | y) and what follows from xi."""
-        conditional = self.conditional(self.scores.hyper(xi))
+        conditional = self.at(xi)
         return Posterior(conditional.log_likelihood - 0.5 * float(xi @ xi), conditional)
 
     def log_posterior(self, xi: Floats) -> float:
@@ -133,10 +134,10 @@ class Marginal:
     def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
         """Return log p(xi | y) up to a constant, and its gradient."""
         hyper = self.scores.hyper(xi)
-        conditional = self.conditional(hyper)
+        conditional = self.conditional(hyper, hyper.factor)
         by_loading = conditional.gradient
-        by_slope, by_extra = self.observations.gradient(conditional, hyper.slope, hyper.extra)
-        parts = (*by_loading.parts, by_slope, by_extra)
+        by_slope, by_extra, by_factor = self.observations.gradient(conditional, hyper.slope, hyper.extra, hyper.factor)
+        parts = (*by_loading.parts, by_slope, by_extra, *([] if hyper.omega is None else [by_factor]))
         return conditional.log_likelihood - 0.5 * float(xi @ xi), self.chained(xi, parts)
 
     def chained(self, xi: Floats, parts: Sequence[Floats]) -> Floats:

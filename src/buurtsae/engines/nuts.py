@@ -28,6 +28,7 @@ import scipy.sparse as sp
 from pydantic import Field
 
 from buurtsae.draws import Draws, unannounced
+from buurtsae.engines.hyper import of_freedom
 from buurtsae.engines.labels import Whole, labelled
 from buurtsae.engines.tie import Tie
 from buurtsae.model.design import Design
@@ -134,7 +135,7 @@ def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptio
         sampler.cancel()
         raise
     posterior = trace.posterior
-    kept = ("eta", "beta", "alpha", "lambda", "tau", "kappa", "factor")
+    kept = ("eta", "beta", "alpha", "lambda", "tau", "kappa", "omega", "factor")
     raw = {name: np.asarray(posterior[name].values) for name in kept if name in posterior.data_vars}
     names = [f"{effect.name}.{p.name}" for effect in design.effects for p in effect.parameters]
     divergences = int(np.asarray(trace.sample_stats["diverging"].values).sum())
@@ -179,6 +180,8 @@ def build(design: Design) -> pm.Model:
         if design.model.variances is not None:
             h = _log_variances(design, pm, pt)
             residual = residual * pt.exp(-0.5 * h)
+        if (design.doubtful > 0).any():
+            residual = residual * pt.exp(-0.5 * _log_omega(design, pm, pt))[:, None, :]
         pm.Potential("likelihood", -0.5 * ((root * residual[:, :, :, None]).sum(axis=2) ** 2).sum())
     return model
 
@@ -232,6 +235,17 @@ def _log_variances(design: Design, pm: Any, pt: Any) -> Any:
     pm.Potential("variances", -0.5 * (seen * h + freedom * (h + ratio * pt.exp(-h))).sum())
     pm.Deterministic("factor", pt.exp(h))
     return h
+
+
+def _log_omega(design: Design, pm: Any, pt: Any) -> Any:
+    """Add the factors of sampling variances with few degrees of freedom; return their logarithms, shape (S, W)."""
+    few = design.doubtful > 0
+    place = np.eye(few.size)[:, few.ravel()]
+    omega = of_freedom(design.doubtful[few]).pymc("omega_", (int(few.sum()),))
+    log_omega = pt.dot(place, pt.log(omega)).reshape(few.shape)
+    pm.Deterministic("omega", pt.exp(log_omega))
+    pm.Potential("omega_density", -0.5 * (design.observed.sum(axis=1) * log_omega).sum())
+    return log_omega
 
 
 def _effect(effect: Effect, design: Design, pm: Any, pt: Any) -> Any:

@@ -180,7 +180,7 @@ class Tailed(Marginal):
             else:
                 heavy = np.broadcast_to(covariance, normal.shape)
                 tail = float(effect.tail(_of_effect(hyper, effect.name)).ravel()[0])
-        local = self.observations.local(hyper.slope, hyper.extra)
+        local = self.observations.local(hyper.slope, hyper.extra, hyper.factor)
         bare = replace(loadings, loose=loadings.loose[:0], scaling=())
         return Heavy(local, normal, heavy, tail, self.field.offset), bare
 
@@ -206,8 +206,8 @@ class Tailed(Marginal):
         alone = np.broadcast_to(moments.alpha_covariance, (sites, *moments.alpha_covariance.shape))
         covariance = np.block([[moments.covariance, moments.with_alpha], [across, alone]])
         gradient = np.tensordot(jacobian[0], fixed.terms, axes=3)
-        first = len(jacobian) - 2 - len(fixed.strengths)  # after what is of unstructured effects
-        for of_xi, part in zip(jacobian[first:-2], fixed.strengths, strict=True):
+        strengths = jacobian[len(fixed.parts) - len(fixed.strengths) : len(fixed.parts)]  # the last of the loadings
+        for of_xi, part in zip(strengths, fixed.strengths, strict=True):
             gradient = gradient + np.tensordot(of_xi, part, axes=part.ndim)
 
         def at_the_mode(there: Floats) -> float:

@@ -4,10 +4,10 @@ With R the correlation in an area, B its block of scores (whose covariance their
 
     l = sum_d l_d(eta_d) - z'M z / 2,   M = R^{-1} - B^{-1},   z_d = l_d'(eta_d) / sqrt(w_d),
 
-w_d = -l_d'' at a fixed eta: that of the area's counts with `PRIOR` more at the level of all. Of scores z = (y - eta) /
-sd, and l is that of N(eta, V); of counts it is a Gaussian copula to second order, whose score has mean zero at the truth
-whatever w is, and the information w^{1/2} R^{-1} w^{1/2} where w is right. Pearson residuals, with w at eta itself, have
-no bound: z^2 grows as 1 / p where p goes to 0 below a count, faster than log p falls.
+w_d = -l_d'' at a fixed eta: that of the counts of an area with `PRIOR` more at the level of all. Of scores z = (y -
+eta) / sd, and l is that of N(eta, V). Of counts it is a Gaussian copula to second order: at the truth its score has a
+mean of zero whatever w is, and it has the information w^{1/2} R^{-1} w^{1/2} where w is right. With w at eta itself, as
+Pearson has it, there is no bound: z^2 grows as 1 / p where p goes to 0 below a count, faster than log p falls.
 """
 
 from __future__ import annotations

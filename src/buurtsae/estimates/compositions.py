@@ -4,7 +4,7 @@ A whole of K parts has p_k = exp(l_k) / sum_j exp(l_j) (softmax), and counts y ~
 with l_k as log rates, given their sum. So of parts that are modelled as Poisson counts beside the exposure n, draws of
 the rates over their sum per draw are those of the multinomial model, but for what the sum of the rates itself says.
 Parts that are modelled as binomial shares have a likelihood each, of which the yes of one is the no of another: of two
-parts the same answers would count twice, and shares over their sum would have half the variance. A logit with variance
+parts the same answers would count twice: two halves over their sum would have half the variance. A logit with variance
 v stands for a log rate with variance v (1 - p), of which log p has v (1 - p)^2; so deviations of log p from their mean
 are divided by sqrt(1 - p) before the sum is taken. That gives each share of two parts the variance v of its logit, and
 of K parts where the data or an exchangeable prior say what is known (v ~ 1 / (p (1 - p)), or all alike); between these

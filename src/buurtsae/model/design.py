@@ -25,7 +25,7 @@ from buurtsae.model.extrapolation import extrapolated, outside
 from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import check_columns, covariates
-from buurtsae.model.observed import columns_of, observations, references_of, sites_of, within_sites
+from buurtsae.model.observed import columns_of, observations, pooled_freedom, references_of, sites_of, within_sites
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.outcome.per_measure import PerMeasure, outcomes_of
 from buurtsae.model.parts import few_in_part, silent_part
@@ -93,6 +93,8 @@ class Design:
         R of the sampling errors of counts, and of scores beside these (`buurtsae.model.counted`).
     known : ndarray, shape (N, W, W), optional
         Covariance of unstructured effects that no parameter changes.
+    pooled : ndarray, shape (S, W), optional
+        Degrees of freedom of the pooled variances that V is made of; 0 where V is known.
     extrapolated : mapping of name to tuple of str
         Covariates and themes, and the areas that lie outside the range of those with respondents.
     """
@@ -119,6 +121,7 @@ class Design:
     size: Floats | None = None
     known: Floats | None = None
     extrapolated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pooled: Floats | None = None
     correlation: Floats | None = None
 
     def __repr__(self) -> str:
@@ -207,13 +210,22 @@ class Design:
     @property
     def gaussian(self) -> Design:
         """What is not counted of it."""
-        return self if self.size is None else replace(self, size=None, y=np.where(self.size > 0, 0.0, self.y))
+        if self.size is None:
+            return self
+        return replace(self, size=None, y=np.where(self.size > 0, 0.0, self.y), pooled=None)
 
     @property
     def counted(self) -> tuple[Floats, Floats]:
         """Counts of all sources, and what they are beside, 0 where nothing was counted, shape (K, W) each."""
         assert self.size is not None  # asked of designs that have some
         return np.where(self.size > 0, self.y, 0.0).sum(axis=0), self.size.sum(axis=0)
+
+    @property
+    def doubtful(self) -> Floats:
+        """Degrees of freedom of V where they are so few that its error counts, shape (S, W); 0 elsewhere."""
+        if self.pooled is None or self.model.variances is not None or self.size is not None:
+            return np.zeros(self.linked.shape)
+        return np.where(self.pooled < DOUBTFUL, self.pooled, 0.0)
 
     @cached_property
     def precision(self) -> Floats:
@@ -270,6 +282,7 @@ class Design:
 
 
 HEARD = 20  # areas with direct estimates below which the prior of a part's level counts: docs/islands.md
+DOUBTFUL = 250  # degrees of freedom: V is known to 9%, which costs 0.4 points of coverage: docs/variances.md
 EACH = 10  # areas with respondents per coefficient that is not shrunk: docs/covariates.md
 _TAILS = Note(
     "heavy tails are in the estimates; checks that leave data out, and what sources add, take the effects as normal",
@@ -356,6 +369,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         years=direct.years,
         size=size,
         known=deviation(direct) if realised else None,
+        pooled=pooled_freedom(direct),
         correlation=correlation(whole, model.outcome, site_codes) if isinstance(model.outcome, PerMeasure) else None,
     )
     sampled = sites.T @ arrays.observed.any(axis=(0, 2)) > 0

@@ -189,6 +189,16 @@ class AreaModel:
             *(term.words for term in self.terms),
             Note("Priors", "Priors (wat vooraf is aangenomen)"),
             _prior("intercept", self.intercept),
+            *(
+                Note(
+                    "  {name:16} {prior} of {measure}",
+                    "  {name:16} {prior} van {measure}",
+                    name="",
+                    prior=self.intercept_of(measure),
+                    measure=measure,
+                )
+                for measure in self.counts
+            ),
             Note(
                 "  beta             {prior} per standard deviation",
                 "  beta             {prior} per standaardafwijking",

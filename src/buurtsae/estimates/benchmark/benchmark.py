@@ -42,6 +42,7 @@ from buurtsae.engines.resampling import systematic
 from buurtsae.errors import ModelError, Problems, shown
 from buurtsae.estimates.benchmark.constraints import MET, Linked, Nearest, components, gain, reconcile, spread, tilt
 from buurtsae.estimates.benchmark.targets import Benchmarks
+from buurtsae.estimates.measured import scales_of
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.outcome.per_measure import outcomes_of
 from buurtsae.sparse import Floats, Ints
@@ -304,10 +305,13 @@ def _errors(root: Floats, n: int, rng: np.random.Generator) -> Floats:
 
 def _matrix(draws: Draws, to: Benchmarks) -> sp.csr_array:
     """C with columns in the order of the draws."""
-    problems, scale, other = Problems(), draws.outcome.scale, to.concept.scale
-    if (scale.lower, scale.upper) != (other.lower, other.upper):
-        hint, expected = "read them with a concept on that scale", f"figures {scale.range}, as those of the draws"
-        problems.add("the benchmarks are on another scale", f"figures {other.range}", expected, hint)
+    problems = Problems()
+    for measure, scale in scales_of(draws.outcome, draws.subdimensions).items():
+        other = to.concept.scale_of(measure) if measure in to.concept.nodes else scale
+        if not scale.same_ends(other):
+            hint, expected = "read them with a concept on that scale", f"figures {scale.range}, as those of the draws"
+            problems.add("the benchmarks are on another scale", f"figures {other.range}", expected, hint)
+            break
     for what, known, named in (
         ("areas", draws.areas, to.areas.codes),
         ("sub-dimensions", draws.subdimensions, to.subdimensions),

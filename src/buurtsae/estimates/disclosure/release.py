@@ -26,6 +26,7 @@ from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.disclosure.suppression import Cells, Hidden, Key, suppress, thin
 from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.measured import scales_of
 from buurtsae.scale import Scale
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.counts import AreaCounts
@@ -71,10 +72,10 @@ class Release:
         Draws are those that are published: of the fit, or made to agree with benchmarks; public are areas whose figures
         are known whatever is hidden: benchmarks without error.
         """
-        scale = draws.outcome.scale
-        protection = (rules.protection + MARGIN * (rules.protection > 0)) * scale.point
+        scales = tuple(scales_of(draws.outcome, draws.subdimensions).values())
+        protection = rules.protection + MARGIN * (rules.protection > 0)
         drawn = draws.scores(np.s_[:: max(1, len(draws.flat) // ATTACKED)])
-        cells = Cells.of_areas(fit.areas, drawn, draws.subdimensions, public, scale)
+        cells = Cells.of_areas(fit.areas, drawn, draws.subdimensions, public, scales)
         ruled = {
             (level, str(code))
             for level in fit.areas.levels
@@ -149,8 +150,8 @@ def _direct(
     keys = secret | hidden
     if not fit.direct.scores or not protection:  # of a table there are direct estimates of one level only
         return keys, keys
-    scale = fit.model.outcome.scale
-    sources = [Cells.of_direct(fit.direct, int(source), scale) for source in np.unique(fit.direct.reference)]
+    scales = scales_of(fit.model.outcome, fit.direct.subdimensions)
+    sources = [Cells.of_direct(fit.direct, int(source), scales) for source in np.unique(fit.direct.reference)]
     before: frozenset[Key] = frozenset()
     while keys != before:  # what protects the estimates of one source may take those of another along
         before = keys

@@ -88,13 +88,14 @@ def outside(fit: Fit) -> float | None:
 
     Over inhabited areas, parameters, coefficients and fields; from 400 draws of the prior.
     """
-    scale = fit.model.outcome.scale
-    if not scale.bounded or fit.design.size is not None:  # a link keeps shares inside
+    scale, several = fit.model.outcome.scale, getattr(fit.model.outcome, "outcomes", {})
+    if not scale.bounded or several or fit.design.size is not None:  # links keep shares inside
         return None
     rng, marginal = np.random.default_rng([fit.seed, 43]), fit.marginal
     everything, share = np.ones(len(fit.design.site_codes), dtype=bool), []
     for xi in rng.standard_normal((FIELDS, marginal.size)):
-        prior = Given(marginal, marginal.scores.hyper(xi), 1.0).without(everything)
+        hyper = marginal.scores.hyper(xi)
+        prior = Given(marginal, hyper, hyper.factor).without(everything)
         score = prior.draw(rng, FIELDS)[0][1:, : len(fit.areas.codes)][:, fit.areas.inhabited]
         share.append(float(((score < scale.lower) | (score > scale.upper)).mean()))
     return float(np.mean(share))

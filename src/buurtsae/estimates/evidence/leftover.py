@@ -119,7 +119,8 @@ def leftover(fit: Fit, replicates: int | None = None, seed: int | None = None) -
     marginal = _plain(fit)
     xi = mode(marginal, Progress(False)) if marginal.size else np.zeros(0)
     curvature = _curvature(marginal, xi)
-    at = Given(marginal, marginal.scores.hyper(xi), 1.0)
+    hyper = marginal.scores.hyper(xi)
+    at = Given(marginal, hyper, hyper.factor)
     parts = [_left(at)]
     if replicates is None:
         replicates = FEWER if marginal.design.observed.sum() > LARGE else REPLICATES
@@ -127,7 +128,7 @@ def leftover(fit: Fit, replicates: int | None = None, seed: int | None = None) -
         other = replace(marginal, observations=Observations(replace(marginal.design, y=y), marginal.field.offset))
         gradient = other.with_gradient(xi)[1] + xi  # of the likelihood alone
         own = marginal.scores.hyper(xi + np.linalg.solve(curvature, gradient))
-        parts.append(_left(Given(other, own, 1.0)))
+        parts.append(_left(Given(other, own, own.factor)))
     z, means, score = (np.array(part) for part in zip(*parts, strict=True))
     return Leftover(_rows(fit), z, means, score)
 
@@ -160,12 +161,13 @@ def _of_counts(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftov
 
 def _plain(fit: Fit) -> Marginal:
     """The marginal model of a fit; variances that were modelled are taken as known, at their posterior means."""
-    if fit.model.variances is None and fit.draws.factor is None:
+    if fit.model.variances is None:
         return fit.marginal
     design, factor = fit.design, 1.0 if fit.draws.factor is None else fit.draws.factor
     sd = np.sqrt(np.where(design.observed, factor, 1.0))
     known = design.covariance * sd[..., :, None] * sd[..., None, :]
-    return Marginal.of(replace(design, model=replace(design.model, variances=None), covariance=known))
+    plain = replace(design.model, variances=None)
+    return Marginal.of(replace(design, model=plain, covariance=known, pooled=None))
 
 
 def _curvature(marginal: Marginal, xi: Floats) -> Floats:

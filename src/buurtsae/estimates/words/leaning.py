@@ -59,7 +59,11 @@ def leaning(est: Estimates) -> pd.DataFrame:
     hidden = ~est.release.shown_direct(est.areas.base, table.index.get_level_values("area_code"))
     table.loc[hidden, "surroundings"] += table.loc[hidden, "own"]
     table.loc[hidden, "own"] = np.nan
-    return table[[*PARTS, *(["shift"] if "shift" in table else [])]].round(est.concept.scale.digits + 1)
+    table = table[[*PARTS, *(["shift"] if "shift" in table else [])]]
+    for measure in weights.index:
+        rows = table.index.get_level_values("measure") == measure
+        table.loc[rows] = table.loc[rows].round(est.concept.scale_of(measure).digits + 1)
+    return table
 
 
 def _subdimensions(fit: Fit) -> dict[str, Floats]:
