@@ -29,6 +29,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
+from buurtsae.engines.base import Fit
 from buurtsae.engines.counts import Counting
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.mode import Mode
@@ -37,7 +38,7 @@ from buurtsae.latent.conditional import condition
 from buurtsae.model.design import Design
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.count import Count
-from buurtsae.model.outcome.per_measure import PerMeasure
+from buurtsae.model.outcome.per_measure import PerMeasure, outcomes_of
 from buurtsae.sparse import Floats, Ints
 
 if TYPE_CHECKING:
@@ -124,6 +125,20 @@ def _cavity(at: Mode, width: int) -> tuple[Floats, Floats]:
     return conditional.field.offset + off, np.maximum(variance, 0.0)
 
 
+def own_part(fit: Fit) -> Floats:
+    """Return posterior means of figures less those without the area's own data, (N, D), given means of parameters."""
+    marginal = Counting.of(fit.design)
+    assert isinstance(marginal, Counting)
+    at = marginal.solve(Hyper.means(fit.draws, fit.design))
+    mean, variance = (part[: len(fit.areas.codes)] for part in _cavity(at, fit.design.y.shape[-1]))
+    eta = mean[..., None] + np.sqrt(variance)[..., None] * NODES[0]
+    without = np.empty(mean.shape)
+    for d, outcome in enumerate(outcomes_of(fit.model.outcome, fit.draws.subdimensions)):
+        without[:, d] = outcome.mean(eta[:, d]) @ NODES[1] / NODES[1].sum()
+    seen = np.asarray(fit.design.observed.any(axis=0))[: len(without)]
+    return np.where(seen, fit.draws.scores().mean(axis=0) - without, 0.0)
+
+
 def _binomial(eta: Floats, y: Floats, size: Floats) -> tuple[Floats, ...]:
     """F(y - 1), F(y), P(0), the share and its sampling variance at each eta."""
     p, q = special.expit(eta), special.expit(-eta)
@@ -185,9 +200,9 @@ def calibration(
     Returns
     -------
     DataFrame
-        `measure`, `class` (1 the lowest predicted), `figures`, `predicted` and `observed` of all persons of the class,
-        and between what 95% of such classes are observed where the model holds, `lower` and `upper`. Classes have ten
-        areas or more.
+        `measure`, `predicted_class` (1 the lowest predicted), `figures`, `predicted` and `observed` of all persons of a
+        class, and between what 95% of such classes are observed where the model holds, `lower` and `upper`. Classes
+        have ten areas or more.
     """
     found = []
     kept = np.ones(len(rows), dtype=bool) if shown is None else shown
@@ -205,7 +220,7 @@ def calibration(
             off = [one[1] - one[0] for one in others]
             low, high = expected + np.quantile(off, [0.025, 0.975]) if others else (np.nan, np.nan)
             found.append((measure, k + 1, figures, expected, seen, max(low, 0.0), high))
-    columns = ["measure", "class", "figures", "predicted", "observed", "lower", "upper"]
+    columns = ["measure", "predicted_class", "figures", "predicted", "observed", "lower", "upper"]
     return pd.DataFrame(found, columns=columns)
 
 

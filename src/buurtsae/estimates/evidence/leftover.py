@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr
 
 from buurtsae.engines.base import Fit
 from buurtsae.engines.counts import Counting
@@ -32,7 +33,7 @@ from buurtsae.engines.observations import Observations
 from buurtsae.estimates.evidence.counts import counted
 from buurtsae.estimates.evidence.counts import predicted as predicted_counts
 from buurtsae.estimates.evidence.counts import replicates as replicates_of
-from buurtsae.estimates.evidence.crossvalidation import predicted
+from buurtsae.estimates.evidence.crossvalidation import LeftOut, predicted
 from buurtsae.model.design import Design
 from buurtsae.sparse import Floats, Ints
 
@@ -80,6 +81,14 @@ class Leftover:
         square = (self.z**2).mean(axis=1)
         size = f"{len(self.rows)} direct estimates, {len(self.z) - 1} replicates"
         return f"Leftover of {size}: mean z^2 {square[0]:.2f}, of replicates {square[1:].mean():.2f}"
+
+    def of_counts(self, by: str) -> LeftOut:
+        """Return the predictions of counts, each from all other areas, as a table; without their densities."""
+        assert self.observed is not None
+        assert self.sd is not None  # both are there of counts
+        figures = {"group": self.rows["area_code"], "y": self.observed[0], "mean": self.predicted[0]}
+        table = self.rows.assign(**figures, sd=self.sd[0], z=self.z[0], pit=ndtr(self.z[0]))
+        return LeftOut(by, table, pd.Series(dtype=float))
 
 
 def leftover(fit: Fit, replicates: int | None = None, seed: int | None = None) -> Leftover:
