@@ -315,6 +315,8 @@ def _priors(fit: Fit) -> dict[str, str]:
     priors |= {"beta": model.coefficient.words}
     if model.variances is not None:
         priors["kappa"] = model.variances.words
+    if "omega" in fit.draws.hyper:
+        priors["omega"] = Note("what the respondents say of it", "wat de respondenten ervan zeggen")
     return priors | {f"{term.name}.{p.name}": p.prior.words for term in model.terms for p in term.parameters}
 
 
