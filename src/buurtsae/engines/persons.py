@@ -37,6 +37,7 @@ from buurtsae.sparse import Floats, Ints
 
 STEPS, FARTHEST = 60, 5.0  # Newton steps at most; the largest change of a predictor in one
 CLOSE, CLOSE_OF_MANY, MANY = 1e-7, 0.05, 2000  # the last change of predictors, of few areas and of many
+ENOUGH = 1e-2  # of the largest predictor, what will do where steps have not ended: odds that are none
 PAIRS = 2e7  # pairs of levels of pairs of cells within areas up to which log p is refined
 ROUNDS = 2  # references: at the prior's middle, then at the mode by that one
 DIFFERENCE = 1e-4  # of a normal score, for parameters of the outcome
@@ -70,6 +71,11 @@ class Tables:
     own: Floats
     third: Floats
     fourth: Floats
+
+    @cached_property
+    def exact(self) -> bool:
+        """Whether it is a quadratic, which is the same wherever it is expanded."""
+        return not (self.third.any() or self.fourth.any())
 
     @cached_property
     def linear(self) -> tuple[Floats, Floats]:
@@ -193,7 +199,7 @@ class Found:
     @cached_property
     def corrected(self) -> Conditional:
         """The Gaussian about the posterior mean to first order."""
-        if not self.tables.third.any():
+        if self.tables.exact:
             return self.conditional
         local = self.tables.local(self.hyper.r, self.marginal.tilt or self.tilt)  # of many areas, the reference's
         return condition(self.marginal.field, local, self.hyper.loadings)
@@ -202,7 +208,7 @@ class Found:
     def refined(self) -> float:
         """Log p(y | theta) to the next order."""
         data, third = self.marginal.data, self.tables.third
-        if not third.any():
+        if self.tables.exact:
             return self.log_likelihood
         move_e = self.corrected.mean[:, 0] - self.conditional.mean[:, 0]
         move_f = self.hyper.r @ (self.corrected.alpha - self.conditional.alpha)
@@ -312,12 +318,12 @@ class PersonMarginal:
             rho = self.reference.linear[0] - self.reference.weights * e - self.reference.cross @ (hyper.r @ alpha)
         at = data.tables(e, hyper.r @ alpha, hyper.psi, offset)
         height = at.value - 0.5 * float(e @ rho + alpha @ alpha)
-        for _ in range(STEPS):
+        for number in range(STEPS):
             conditional = condition(self.field, at.local(hyper.r), hyper.loadings)
             step, turn = conditional.mean[:, 0] - offset - e, conditional.alpha - alpha
             of_f = hyper.r @ turn
             largest = float(np.abs(step[seen]).max(initial=0.0) + np.abs(of_f).max(initial=0.0))
-            if largest < close:
+            if at.exact or largest < (close if number < STEPS - 1 else ENOUGH * (1 + float(np.abs(e).max()))):
                 ahead = 0.0 if self.tilt is None else float(self.tilt[0] @ step + self.tilt[1] @ of_f)
                 return Found(self, hyper, at, conditional, ahead)
             change = at.of_area - at.weights * step - at.cross @ of_f - rho
