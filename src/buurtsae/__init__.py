@@ -1,4 +1,4 @@
-"""Small-area estimates of buurtverbondenheid: MODEL x DATA x ENGINE -> draws.
+"""Small-area estimates: MODEL x DATA x ENGINE -> draws.
 
 Names are imported when first used (PEP 562): `import buurtsae` loads neither pymc nor statsmodels nor matplotlib.
 """
@@ -25,7 +25,19 @@ _HOME = {
     "DirectEstimates": "survey.direct",
     "direct": "survey.direct",
     "AreaCounts": "survey.counts",
+    "Cells": "survey.cells",
+    "Margin": "survey.margins",
+    "Answers": "survey.answers",
     "AreaModel": "model.spec",
+    "UnitModel": "model.persons.spec",
+    "Factor": "model.persons.terms",
+    "Ordered": "model.persons.ordered",
+    "Fixed": "model.persons.terms",
+    "Smooth": "model.persons.ordered",
+    "Linear": "model.persons.ordered",
+    "Cluster": "model.persons.terms",
+    "Ladder": "model.persons.answer",
+    "Number": "model.persons.answer",
     "Binomial": "model.outcome.binomial",
     "PerMeasure": "model.outcome.per_measure",
     "Poisson": "model.outcome.poisson",
@@ -51,6 +63,8 @@ _HOME = {
     "InverseGamma": "model.priors",
     "HalfCauchy": "model.priors",
     "Uniform": "model.priors",
+    "fit_persons": "engines.persons_fit",
+    "UnitFit": "engines.unit",
     "Fit": "engines.base",
     "fit": "engines.base",
     "Draws": "draws",
@@ -71,6 +85,11 @@ _HOME = {
     "left_out": "estimates.evidence.crossvalidation",
     "contrast": "estimates.contrasts",
     "ranking": "estimates.contrasts",
+    "indicator": "estimates.indicator",
+    "share_below": "estimates.indicator",
+    "ratio": "estimates.indicator",
+    "difference": "estimates.indicator",
+    "inequality": "estimates.indicator",
     "sensitivity": "estimates.sensitivity",
     "NonResponse": "estimates.nonresponse",
     "nonresponse": "estimates.nonresponse",

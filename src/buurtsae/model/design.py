@@ -211,7 +211,9 @@ class Design:
     @property
     def gaussian(self) -> Design:
         """What is not counted of it."""
-        return self if self.size is None else replace(self, size=None, y=np.where(self.size > 0, 0.0, self.y))
+        if self.size is None:
+            return self
+        return replace(self, size=None, y=np.where(self.size > 0, 0.0, self.y), pooled=None)
 
     @property
     def counted(self) -> tuple[Floats, Floats]:

@@ -25,7 +25,7 @@ from scipy.special import ndtri
 
 from buurtsae.engines.base import Fit
 from buurtsae.engines.given import Given
-from buurtsae.engines.hyper import Hyper
+from buurtsae.engines.hyper import Hyper, NormalScores
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
@@ -88,8 +88,8 @@ def outside(fit: Fit) -> float | None:
 
     Over inhabited areas, parameters, coefficients and fields; from 400 draws of the prior.
     """
-    scale = fit.model.outcome.scale
-    if not scale.bounded:
+    scale, several = fit.model.outcome.scale, getattr(fit.model.outcome, "outcomes", {})
+    if not scale.bounded or several or fit.design.size is not None:  # links keep shares inside
         return None
     rng, marginal = np.random.default_rng([fit.seed, 43]), fit.marginal
     everything, share = np.ones(len(fit.design.site_codes), dtype=bool), []
@@ -146,7 +146,7 @@ class _Block:
 
 def _normal_scores(fit: Fit, step: int) -> Iterator[tuple[str, _Block]]:
     """Yield each block; F by draws of the prior where it has no simple form."""
-    rng, scores = np.random.default_rng([fit.seed, 44]), fit.marginal.scores
+    rng, scores = np.random.default_rng([fit.seed, 44]), NormalScores.of(fit.design)
     prior = scores.hyper(rng.standard_normal((PRIOR_DRAWS, scores.size)))
     for name, values in _of_prior(prior, fit):
         drawn = fit.draws.hyper[name][1]

@@ -98,14 +98,15 @@ class Curves:
     @property
     def text(self) -> str:
         """What it says, in Dutch."""
-        covariate, digits = self.covariate, self.concept.scale.digits + 1
+        covariate, noun = self.covariate, self.concept.noun.nl
         details = "; ".join(filter(None, [covariate.about, covariate.unit]))
         what = f"{self.name} ({details})" if details else self.name
-        lines = [f"Verband van {what} met de scores, over {self.buurten} buurten:"]
+        lines = [f"Verband van {what} met de {noun}s, over {self.buurten} buurten:"]
         for row in self.table.itertuples():
+            digits = self.concept.scale_of(row.measure).digits + 1
             line = (
                 f"  {self.concept.nodes[row.measure].nl}: {_number(row.high)} in plaats van {_number(row.low)} hangt "
-                f"samen met een score die {_points(row.difference, digits)} is "
+                f"samen met een {noun} {'die' if noun == 'score' else 'dat'} {_points(row.difference, digits)} is "
                 f"({_interval(row.lower, row.upper, digits)})"
             )
             if not self.categorical:
