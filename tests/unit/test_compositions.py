@@ -63,7 +63,9 @@ def test_other_measures_and_years_stay_apart() -> None:
 
 
 def test_a_fit_whose_parts_add_at_every_level() -> None:
-    table = pd.DataFrame({"code": range(12), "car": [6, 0, 4] * 4, "bike": [3, 9, 5] * 4, "n": 10, "land": ["x", "y"] * 6})
+    table = pd.DataFrame(
+        {"code": range(12), "car": [6, 0, 4] * 4, "bike": [3, 9, 5] * 4, "n": 10, "land": ["x", "y"] * 6}
+    )
     table["else"] = table["n"] - table["car"] - table["bike"]
     areas = bs.Areas.from_frame(table[["code", "land"]], code="code", levels={"state": "land"})
     counts = bs.AreaCounts.from_frame(table, y=list(PARTS), exposure="n", area="code", areas=areas)

@@ -219,7 +219,7 @@ def _cells(tables: Mapping[str, pd.DataFrame], areas: Areas, whole: str, scale: 
     named = np.array([_named(code, name) for code in codes for name in names])
     flat, drawn = weights.reshape(-1, len(measures)), figures.reshape(1, -1, len(measures))
     parts = base, named, flat, drawn, np.arange(len(named)), measures, tuple(above)
-    return Cells(*parts, sp.csr_array(sp.vstack(member)), system=areas.system, scale=scale)
+    return Cells(*parts, sp.csr_array(sp.vstack(member)), system=areas.system, scales=(scale,) * len(measures))
 
 
 def _marked(table: pd.DataFrame, domain: str, hidden: Hidden, least: int) -> pd.DataFrame:
