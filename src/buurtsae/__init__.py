@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 _HOME = {
     "Areas": "areas.areas",
@@ -25,7 +25,19 @@ _HOME = {
     "DirectEstimates": "survey.direct",
     "direct": "survey.direct",
     "AreaCounts": "survey.counts",
+    "Cells": "survey.cells",
+    "Margin": "survey.margins",
+    "Answers": "survey.answers",
     "AreaModel": "model.spec",
+    "UnitModel": "model.persons.spec",
+    "Factor": "model.persons.terms",
+    "Ordered": "model.persons.ordered",
+    "Fixed": "model.persons.terms",
+    "Smooth": "model.persons.ordered",
+    "Linear": "model.persons.ordered",
+    "Cluster": "model.persons.terms",
+    "Ladder": "model.persons.answer",
+    "Number": "model.persons.answer",
     "Binomial": "model.outcome.binomial",
     "PerMeasure": "model.outcome.per_measure",
     "Poisson": "model.outcome.poisson",
@@ -51,6 +63,8 @@ _HOME = {
     "InverseGamma": "model.priors",
     "HalfCauchy": "model.priors",
     "Uniform": "model.priors",
+    "fit_persons": "engines.persons_fit",
+    "UnitFit": "engines.unit",
     "Fit": "engines.base",
     "fit": "engines.base",
     "Draws": "draws",

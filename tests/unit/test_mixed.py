@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from made_fit import ALONE, SUBDIMENSIONS, make_areas, make_scores, per_wijk
 
+from buurtsae.engines import tie as tying
 from buurtsae.engines.base import Fit, fit
 from buurtsae.engines.counts import Counting
 from buurtsae.engines.marginal import Marginal
@@ -25,7 +26,7 @@ from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.outcome.per_measure import PerMeasure
 from buurtsae.model.outcome.poisson import Poisson
-from buurtsae.model.priors import PC, Normal
+from buurtsae.model.priors import PC, Beta, Normal
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2
 from buurtsae.scale import Scale
@@ -110,6 +111,21 @@ def test_the_gradient_of_shares_and_of_scores_with_links() -> None:
     assert target.design.linked.sum() == 1
     xi = np.random.default_rng(3).normal(0, 0.3, target.size)
     np.testing.assert_allclose(target.with_gradient(xi)[1], numeric(target, xi), atol=1e-5)
+
+
+def test_the_gradient_by_overdispersion() -> None:
+    spread = replace(SHARE, overdispersion=Beta(1, 9))
+    several = asked(shares=SUBDIMENSIONS[1:3])
+    outcomes = dict(zip(SUBDIMENSIONS, (Gaussian(), spread, SHARE, Gaussian()), strict=True))
+    target = Counting.of(replace(design(model(outcomes), direct(several, make_areas())), correlation=None))
+    assert target.scores.names[-1] == "overdispersion"
+    xi = np.random.default_rng(3).normal(0, 0.3, target.size)
+    np.testing.assert_allclose(target.with_gradient(xi)[1], numeric(target, xi), atol=1e-4)
+    found = fit(model(outcomes), direct(several, make_areas()), progress=False, draws=400, hyperparameters=50)
+    rho = found.draws.hyper["overdispersion"][1]
+    assert ((rho[..., 1] > 0) & (rho[..., 1] < 1)).all()
+    assert not rho[..., [0, 2, 3]].any()
+    assert "BetaBinomial(n, p, rho), rho ~ Beta(1, 9)" in str(found.words)
 
 
 def test_a_prior_of_its_own_for_each_column() -> None:
@@ -207,9 +223,12 @@ def test_derivatives_of_a_tie() -> None:
         np.testing.assert_allclose(at(there)[2][0, d], -(up[1] - down[1])[0] / (2 * step), atol=1e-6)
 
 
-def test_scores_that_are_tied_to_a_share_stay_normal() -> None:
+def test_scores_that_are_tied_to_a_share_stay_normal(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a share of many respondents, all is nearly Gaussian: posterior precision R^{-1} in units of both."""
+    few = Tie.of(arrays())
+    monkeypatch.setattr(tying, "LEAST", 1e-9)  # or few areas have enough answers to be tied
     found = Tie.of(arrays())
+    assert (few.scale[:, :2] > 0).sum() < (found.scale[:, :2] > 0).sum()
     r = arrays().correlation
     assert r is not None
     both = (found.scale > 0).all(axis=1)
@@ -230,8 +249,9 @@ def test_measures_that_determine_one_another() -> None:
     assert (found[:, 0, 1].min(), found[:, 0, 1].max()) == pytest.approx((-1 + FLAT, 0), abs=1e-9)
 
 
-def test_a_tie_moves_the_covariance_of_errors_not_the_level() -> None:
+def test_a_tie_moves_the_covariance_of_errors_not_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
     """Yes-answers that go together: the difference of two shares is known better than without."""
+    monkeypatch.setattr(tying, "LEAST", 1e-9)
     target = Counting.of(arrays())
     loose = Counting.of(replace(arrays(), correlation=None))
     xi = np.zeros(target.size)

@@ -122,6 +122,8 @@ def instances() -> dict[str, Any]:
     benchmarks = bs.Benchmarks.of_direct(fit, "gemeente", min_respondents=10)
     islands = bs.Graph.from_pairs(map(str, range(1000)), [(str(2 * k), str(2 * k + 1)) for k in range(500)])
     many = tuple(f"subdimension_{k}" for k in range(100))
+    one_area = bs.Areas.from_frame(pd.DataFrame({"code": ["a"]}), code="code")
+    cells = bs.Cells.from_frame(pd.DataFrame({"area": "a", "k": list("01"), "aantal": 5}), one_area, area="area")
     y, one, v = np.arange(200.0), np.ones((200, 1)), np.full(200, 0.1)
     return {
         "Areas": areas,
@@ -145,6 +147,9 @@ def instances() -> dict[str, Any]:
         "AreaCounts": bs.AreaCounts.from_frame(
             pd.DataFrame({"code": range(9), "y": range(9), "n": 9}), y="y", trials="n", area="code"
         ),
+        "Cells": cells,
+        "Margin": bs.Margin("leeftijd", {"0-17": "jong", "18+": None}),
+        "Answers": bs.Answers.of(pd.DataFrame({"area_code": "a", "k": ["0", "1"], "y": [0, 100]}), "y", cells),
         "Scale": bs.Scale(),
         "Gaussian": bs.Gaussian(),
         "Binomial": bs.Binomial(),

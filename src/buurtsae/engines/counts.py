@@ -23,6 +23,7 @@ from buurtsae.engines.tie import Tie
 from buurtsae.engines.variances import semidefinite
 from buurtsae.latent.conditional import Conditional, Local
 from buurtsae.model.outcome.count import Count, Differentiable
+from buurtsae.model.outcome.dispersed import Overdispersed
 from buurtsae.model.outcome.per_measure import PerMeasure
 from buurtsae.sparse import Floats
 
@@ -91,7 +92,7 @@ class Counted:
             whole[:, :d, :d] += curvature
             toward[:, :d] += slope
             curvature, slope = whole, toward
-        if self.tie is not None:
+        if self.tie is not None or isinstance(self.outcome, Overdispersed):
             curvature = semidefinite(curvature, np.eye(q.shape[1]))
         response = np.zeros((*h.shape, q.shape[1]))
         return Expansion(value, slope, curvature, h, response, h, third=third, fourth=fourth)
@@ -138,8 +139,8 @@ class Counting(Marginal):
         """
         design, outcome = self.design, self.design.model.outcome
         assert isinstance(outcome, Count | PerMeasure)
-        seen = self.observations.local(hyper.slope, hyper.extra) if self.mixed else None
-        likelihood = Counted(outcome, *design.counted, self.field.offset, seen, self.tie)
+        seen = self.observations.local(hyper.slope, hyper.extra, hyper.factor) if self.mixed else None
+        likelihood = Counted(_dispersed(outcome, hyper), *design.counted, self.field.offset, seen, self.tie)
         return mode(self.field, likelihood, hyper.loadings(design))
 
     def posterior(self, xi: Floats) -> Posterior:
@@ -153,6 +154,30 @@ class Counting(Marginal):
         at = self.solve(hyper)
 
         def derivatives(found: Conditional) -> tuple[Floats, ...]:
-            return (*found.gradient.parts, *self.observations.gradient(found, hyper.slope, hyper.extra))
+            *links, by_factor = self.observations.gradient(found, hyper.slope, hyper.extra, hyper.factor)
+            return (*found.gradient.parts, *links, *([] if hyper.omega is None else [by_factor]))
 
-        return at.log_likelihood - 0.5 * float(xi @ xi), self.chained(xi, at.through(derivatives))
+        parts = at.through(derivatives)
+        if hyper.rho is not None:
+            parts.append(self._by_rho(at, hyper.rho))
+        return at.log_likelihood - 0.5 * float(xi @ xi), self.chained(xi, parts)
+
+    def _by_rho(self, at: Mode, rho: Floats) -> Floats:
+        """Derivatives by overdispersion, (W,): of what it does to l, to the curvature and, through t, to the mode."""
+        covariance = np.einsum("ndd->nd", at.conditional.scores.covariance)
+        shift, by_rho = at.corrected.mean - at.conditional.mean, np.zeros(rho.shape)
+        for w in self.design.overdispersion:
+            step = 1e-4 * rho[w] * (1 - rho[w])
+            ends = []
+            for sign in (1.0, -1.0):
+                there = rho.copy()
+                there[w] += sign * step
+                outcome = Overdispersed(self.design.model.outcome, there)
+                value, first, second, *_ = outcome.derivatives(at.conditional.mean, *self.design.counted)
+                ends.append(value + 0.5 * float((covariance * second).sum()) + float((shift * first).sum()))
+            by_rho[w] = (ends[0] - ends[1]) / (2 * step)
+        return by_rho
+
+
+def _dispersed(outcome: Count | PerMeasure, hyper: Hyper) -> Differentiable:
+    return outcome if hyper.rho is None else Overdispersed(outcome, hyper.rho)

@@ -18,7 +18,7 @@ from scipy.special import digamma, polygamma
 from buurtsae.draws import Draws
 from buurtsae.latent.conditional import Loadings
 from buurtsae.model.design import Design
-from buurtsae.model.priors import LogNormal, stacked
+from buurtsae.model.priors import LogNormal, Prior, stacked
 from buurtsae.sparse import Floats, Ints
 
 
@@ -36,6 +36,8 @@ class Hyper:
         Of variances that are modelled; 0 where a source does not inform a column.
     omega : ndarray, shape (S, W), optional
         Factors of sampling variances that rest on few degrees of freedom; 1 for others.
+    rho : ndarray, shape (W,), optional
+        Overdispersion of counts; 0 for columns without.
     """
 
     values: Mapping[str, Any]
@@ -43,6 +45,7 @@ class Hyper:
     extra: Floats
     kappa: Floats | None = None
     omega: Floats | None = None
+    rho: Floats | None = None
 
     @classmethod
     def means(cls, draws: Draws, design: Design) -> Hyper:
@@ -101,7 +104,7 @@ class Hyper:
             *(self.values[name] for name in vectors),
             self.slope,
             self.extra,
-            *(part for part in (self.kappa, self.omega) if part is not None),
+            *(part for part in (self.kappa, self.omega, self.rho) if part is not None),
         ]
         for root in self.values.values():
             if root.ndim == 4:
@@ -205,6 +208,8 @@ class NormalScores:
             numbers.append(Numbers("kappa", int(design.observed.any(axis=1).sum()), prior.quantile))
         if len(freedom := design.doubtful[design.doubtful > 0]):
             numbers.append(Numbers("omega", len(freedom), of_freedom(freedom).quantile))
+        if priors := list(design.overdispersion.values()):
+            numbers.append(Numbers("overdispersion", len(priors), _each(priors)))
         return cls(design, tuple(n for n in numbers if n.size))
 
     @property
@@ -258,7 +263,7 @@ class NormalScores:
                 scalars = part.get(name := f"{effect.name}.{parameter.name}", numbers[..., :0])
                 values[name] = parameter.prior.value(scalars.reshape(*lead, t, parameter.prior.count(d)), d)
         slope = np.ones((*lead, *design.linked.shape), dtype=numbers.dtype)
-        extra, kappa, omega = np.zeros_like(slope), None, None
+        extra, kappa, omega, rho = np.zeros_like(slope), None, None, None
         if "tau" in part:
             slope[..., design.linked], extra[..., design.linked] = part["lambda"], part["tau"]
         if "kappa" in part:
@@ -267,10 +272,13 @@ class NormalScores:
         if "omega" in part:
             omega = np.ones_like(slope)
             omega[..., design.doubtful > 0] = part["omega"]
-        return Hyper(values, slope, extra, kappa, omega)
+        if "overdispersion" in part:
+            rho = np.zeros((*lead, slope.shape[-1]), dtype=numbers.dtype)
+            rho[..., list(design.overdispersion)] = part["overdispersion"]
+        return Hyper(values, slope, extra, kappa, omega, rho)
 
     def jacobian(self, xi: Floats) -> tuple[Floats, ...]:
-        """Return derivatives by xi of the loadings, lambda, tau and, where there are any, kappa or omega; xi first.
+        """Return derivatives by xi of the loadings, lambda, tau and, where there are any, kappa, omega, rho; xi first.
 
         By complex steps through the algebra, exact to rounding, and the priors' densities.
         """
@@ -279,7 +287,7 @@ class NormalScores:
         hyper = self.assemble(values + step * 1j * np.eye(self.size))
         loadings = hyper.loadings(self.design)
         parts = [*loadings.parts, hyper.slope, hyper.extra]
-        parts += [part for part in (hyper.kappa, hyper.omega) if part is not None]
+        parts += [part for part in (hyper.kappa, hyper.omega, hyper.rho) if part is not None]
         return tuple(slopes.reshape(-1, *[1] * (part.ndim - 1)) * np.imag(part) / step for part in parts)
 
 
@@ -289,6 +297,16 @@ def of_freedom(freedom: Floats) -> LogNormal:
     return stacked(
         [LogNormal(*row) for row in zip(np.log(half) - digamma(half), np.sqrt(polygamma(1, half)), strict=True)]
     )
+
+
+def _each(priors: Sequence[Prior]) -> Callable[[Floats], tuple[Floats, Floats]]:
+    """The quantiles of a row of numbers, each with a prior of its own."""
+
+    def quantile(xi: Floats) -> tuple[Floats, Floats]:
+        pairs = [prior.quantile(xi[..., k]) for k, prior in enumerate(priors)]
+        return np.stack([value for value, _ in pairs], axis=-1), np.stack([slope for _, slope in pairs], axis=-1)
+
+    return quantile
 
 
 def _by_year(prior: Any, years: int) -> Callable[[Floats], tuple[Floats, Floats]]:

@@ -36,7 +36,7 @@ def labelled(
     design : Design
     raw : dict
         Arrays that start with (chains, draws): `eta` (N, W), `beta` (P, W), `alpha`, `lambda`, `tau` (links,), `kappa`
-        and `omega` (S, W), `factor` (S, K, W), as far as the model has them.
+        and `omega` (S, W), `overdispersion` (W,), `factor` (S, K, W), as far as the model has them.
     hyper : mapping
         `effect.parameter`, (chains, draws, T, D) or (..., T, D, D): of a correlation matrix its root.
     divergences : int
@@ -72,6 +72,8 @@ def labelled(
     if "omega" in raw:
         reported["omega"] = (("source", *years, "measure"), by_year(raw["omega"]))
         coords["source"] = design.sources
+    if "overdispersion" in raw:
+        reported["overdispersion"] = ((*years, "measure"), by_year(raw["overdispersion"]))
     factor = raw["factor"].mean(axis=(0, 1)) if "factor" in raw else None
     if "omega" in raw:
         factor = np.broadcast_to(raw["omega"].mean(axis=(0, 1))[:, None], design.y.shape)

@@ -195,6 +195,8 @@ def _draw(early: Early, weighed: Integration, each: Map, bar: Progress) -> Draws
         raw["kappa"] = hyper.kappa[value]
     if hyper.omega is not None:
         raw["omega"] = hyper.omega[value]
+    if hyper.rho is not None:
+        raw["overdispersion"] = hyper.rho[value]
     effective = weighed.effective if marginal.size else float(n)  # without hyperparameters the draws are exact
     certificate = Certificate(weighed.khat, len(weighed.weights), effective)
     shaped, of_effects = in_chains(raw), in_chains({name: v[value] for name, v in hyper.values.items()})

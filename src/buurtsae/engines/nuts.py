@@ -32,8 +32,9 @@ from buurtsae.engines.hyper import of_freedom
 from buurtsae.engines.labels import Whole, labelled
 from buurtsae.engines.tie import Tie
 from buurtsae.model.design import Design
-from buurtsae.model.outcome.count import Count
-from buurtsae.model.outcome.per_measure import PerMeasure
+from buurtsae.model.outcome.dispersed import log_likelihood
+from buurtsae.model.outcome.dispersed import score as dispersed_score
+from buurtsae.model.outcome.per_measure import counted_columns
 from buurtsae.model.parameters import Values
 from buurtsae.model.priors import stacked
 from buurtsae.model.terms.base import Effect
@@ -135,7 +136,7 @@ def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptio
         sampler.cancel()
         raise
     posterior = trace.posterior
-    kept = ("eta", "beta", "alpha", "lambda", "tau", "kappa", "omega", "factor")
+    kept = ("eta", "beta", "alpha", "lambda", "tau", "kappa", "omega", "overdispersion", "factor")
     raw = {name: np.asarray(posterior[name].values) for name in kept if name in posterior.data_vars}
     names = [f"{effect.name}.{p.name}" for effect in design.effects for p in effect.parameters]
     divergences = int(np.asarray(trace.sample_stats["diverging"].values).sum())
@@ -180,9 +181,13 @@ def build(design: Design) -> pm.Model:
         if design.model.variances is not None:
             h = _log_variances(design, pm, pt)
             residual = residual * pt.exp(-0.5 * h)
+        log_determinant = 0.0
         if (design.doubtful > 0).any():
-            residual = residual * pt.exp(-0.5 * _log_omega(design, pm, pt))[:, None, :]
-        pm.Potential("likelihood", -0.5 * ((root * residual[:, :, :, None]).sum(axis=2) ** 2).sum())
+            log_omega = _log_omega(design, pm, pt)
+            residual = residual * pt.exp(-0.5 * log_omega)[:, None, :]
+            log_determinant = (design.observed.sum(axis=1) * log_omega).sum()
+        square = ((root * residual[:, :, :, None]).sum(axis=2) ** 2).sum()
+        pm.Potential("likelihood", -0.5 * (square + log_determinant))
     return model
 
 
@@ -190,16 +195,26 @@ def _counts(design: Design, score: Any, pm: Any, pt: Any) -> None:
     """Add the likelihood of counts, and what ties them together."""
     y, size = (pm.Data(name, part) for name, part in zip(("counts", "size"), design.counted, strict=True))
     outcome, width = design.model.outcome, design.y.shape[-1]
-    assert isinstance(outcome, Count | PerMeasure)
-    each = outcome.columns(width) if isinstance(outcome, PerMeasure) else [(outcome, np.arange(width))]
-    values = [one.log_likelihood(score[:, at], y[:, at], size[:, at]) for one, at in each]
+    rho = pt.zeros(width)
+    for w, prior in design.overdispersion.items():
+        rho = pt.set_subtensor(rho[w], prior.pymc(f"rho_{w}", ()))
+    if design.overdispersion:
+        pm.Deterministic("overdispersion", rho)
+    each = list[tuple[Any, Any, Any]]()
+    for one, at in counted_columns(outcome, width):
+        of = score[:, at], y[:, at], size[:, at]
+        if at[0] in design.overdispersion:
+            each.append((at, log_likelihood(*of, rho[at]), dispersed_score(*of, rho[at])))
+        else:
+            each.append((at, one.log_likelihood(*of), one.score(*of)))
+    values = [value for _, value, _ in each]
     pm.Potential("of_counts", sum(values[1:], values[0]))
     if design.correlation is None:
         return
     tie = Tie.of(design)
     z = tie.precision * (tie.y - score)
-    for one, at in each:
-        z = pt.set_subtensor(z[:, at], one.score(score[:, at], y[:, at], size[:, at]))
+    for at, _, slope in each:
+        z = pt.set_subtensor(z[:, at], slope)
     z = tie.scale * z
     pm.Potential("tie", -0.5 * (z * (tie.matrix * z[:, None, :]).sum(axis=2)).sum())
 
@@ -244,7 +259,6 @@ def _log_omega(design: Design, pm: Any, pt: Any) -> Any:
     omega = of_freedom(design.doubtful[few]).pymc("omega_", (int(few.sum()),))
     log_omega = pt.dot(place, pt.log(omega)).reshape(few.shape)
     pm.Deterministic("omega", pt.exp(log_omega))
-    pm.Potential("omega_density", -0.5 * (design.observed.sum(axis=1) * log_omega).sum())
     return log_omega
 
 

@@ -232,7 +232,7 @@ class Estimates:
             lambda row: [f"{value:.{digits[row.name]}f}" for value in row], axis=1, result_type="broadcast"
         )
         view = figures.join(labels)
-        name = f"{self.areas.region}, {scale.ends if scale.bounded else scale.nl}"
+        name = self.areas.region if scale.mixed else f"{self.areas.region}, {scale.ends if scale.bounded else scale.nl}"
         view.index = pd.Index([self.concept.nodes[measure].nl for measure in view.index], name=name)
         return f"{view.to_html()}<p>{escape(repr(self))}</p>"
 

@@ -30,6 +30,7 @@ from buurtsae.model.outcome.count import Count
 from buurtsae.model.outcome.per_measure import PerMeasure, outcomes_of
 from buurtsae.model.parts import few_in_part, silent_part
 from buurtsae.model.plausible import far, figures
+from buurtsae.model.priors import Prior
 from buurtsae.model.realised import check_realised, deviation
 from buurtsae.model.smooth import smoothed
 from buurtsae.model.spec import AreaModel
@@ -212,7 +213,7 @@ class Design:
         """What is not counted of it."""
         if self.size is None:
             return self
-        return replace(self, size=None, y=np.where(self.size > 0, 0.0, self.y), pooled=None)
+        return replace(self, size=None, y=np.where(self.size > 0, 0.0, self.y))
 
     @property
     def counted(self) -> tuple[Floats, Floats]:
@@ -223,7 +224,7 @@ class Design:
     @property
     def doubtful(self) -> Floats:
         """Degrees of freedom of V where they are so few that its error counts, shape (S, W); 0 elsewhere."""
-        if self.pooled is None or self.model.variances is not None or self.size is not None:
+        if self.pooled is None or self.model.variances is not None:
             return np.zeros(self.linked.shape)
         return np.where(self.pooled < DOUBTFUL, self.pooled, 0.0)
 
@@ -258,6 +259,12 @@ class Design:
         v = self.covariance * sd[..., :, None] * sd[..., None, :]
         v = v + np.where(seen, extra[:, None] ** 2, 0.0)[..., None] * np.eye(seen.shape[-1])
         return _inverse(v) * slope[:, None, :, None] * slope[:, None, None, :]
+
+    @property
+    def overdispersion(self) -> dict[int, Prior]:
+        """Prior of rho of the columns that have one."""
+        each = [getattr(one, "overdispersion", None) for one in outcomes_of(self.model.outcome, self.measures)]
+        return {w: prior for w, prior in enumerate(each * self.periods) if prior is not None}
 
     @property
     def coefficient_priors(self) -> tuple[Floats, Floats]:
@@ -369,8 +376,8 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         years=direct.years,
         size=size,
         known=deviation(direct) if realised else None,
-        pooled=pooled_freedom(direct),
         correlation=correlation(whole, model.outcome, site_codes) if isinstance(model.outcome, PerMeasure) else None,
+        pooled=pooled_freedom(direct),
     )
     sampled = sites.T @ arrays.observed.any(axis=(0, 2)) > 0
     check_columns(len(coefficients), int(sampled.sum()), "areas with respondents")

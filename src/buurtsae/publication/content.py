@@ -89,7 +89,9 @@ class Content:
             est.published,
             est.areas.frame,
             est.concept,
-            leaning(est).reset_index(),
+            leaning(est).reset_index()
+            if est.fit.design.size is None
+            else pd.DataFrame(columns=["area_code", "measure"]),
             indicators(est.areas, est.concept),
             profile(est.areas, est.concept),
             official,

@@ -77,7 +77,7 @@ def _common(content: Content) -> dict[str, Any]:
         "noun": content.concept.noun,
         "Noun": Note(_title(str(content.concept.noun)), _title(content.concept.noun.nl)),
         "heading": content.concept.heading,
-        "total": len([node for node in content.concept.nodes.values() if node.parent is None]) == 1,
+        "total": content.concept.total,
         "axis": classes if len({each.axis for each in content.classes.values()}) == 1 else None,
         "classes": classes.words,
         "verdicts": VERDICT_WORDS,
@@ -108,7 +108,7 @@ class _Gemeente:
     """The pages of one gemeente, from its document."""
 
     def __init__(self, document: Mapping[str, Any], tree: list[Row], content: Content, *, alone: bool) -> None:
-        self.classes, self.noun = content.classes, content.concept.noun
+        self.classes, self.noun, self.total = content.classes, content.concept.noun, content.concept.total
         self.scales = {measure: content.concept.scale_of(measure) for measure in content.measures}
         self.alike = len({each.axis for each in content.classes.values()}) == 1
         self.document, self.tree, self.first, self.year = document, tree, tree[0]["id"], document["years"][-1]
@@ -238,7 +238,7 @@ class _Gemeente:
                     **_words(row),
                 }
             )
-        whole = self.rows.get((code, self.first, self.year))
+        whole = self.rows.get((code, self.first, self.year)) if self.total else None
         return {
             **self.head,
             "area": area,

@@ -194,10 +194,15 @@ class Concept:
         return replace(self, nodes=nodes)
 
     @property
+    def total(self) -> Measure | None:
+        """The node above all others, if there is one."""
+        roots = [node for node in self.nodes.values() if node.parent is None]
+        return roots[0] if len(roots) == 1 else None
+
+    @property
     def heading(self) -> Note:
         """What the measures are together."""
-        total = [node for node in self.nodes.values() if node.parent is None]
-        nl, en = (total[0].nl, total[0].en) if len(total) == 1 else ("Cijfers", "Figures")
+        nl, en = (self.total.nl, self.total.en) if self.total else ("Cijfers", "Figures")
         nl = self.title or nl
         en = self.title_en or self.title or en
         return Note(en[:1].upper() + en[1:], nl)

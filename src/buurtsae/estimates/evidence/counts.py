@@ -38,7 +38,7 @@ from buurtsae.latent.conditional import condition
 from buurtsae.model.design import Design
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.count import Count
-from buurtsae.model.outcome.per_measure import PerMeasure, outcomes_of
+from buurtsae.model.outcome.per_measure import outcomes_of
 from buurtsae.sparse import Floats, Ints
 
 if TYPE_CHECKING:
@@ -83,11 +83,10 @@ def counted(design: Design) -> tuple[Ints, Ints, Ints]:
 
 def outcomes(design: Design) -> Iterator[tuple[Count, Ints]]:
     """Yield each outcome that is counted, with its columns."""
-    outcome, width = design.model.outcome, design.y.shape[-1]
-    if isinstance(outcome, PerMeasure):
-        yield from outcome.columns(width)
-    elif isinstance(outcome, Count):
-        yield outcome, np.arange(width)
+    each = outcomes_of(design.model.outcome, design.measures) * design.periods
+    for outcome in dict.fromkeys(each):
+        if isinstance(outcome, Count):
+            yield outcome, np.flatnonzero([other == outcome for other in each])
 
 
 def predicted(marginal: Counting, hyper: Hyper, rng: np.random.Generator) -> Predicted:

@@ -24,8 +24,9 @@ from scipy import special
 
 from buurtsae.errors import ModelError, Problems
 from buurtsae.model.outcome.count import Derivatives, refuse, refuse_fractions, refuse_negative
-from buurtsae.model.priors import Normal
+from buurtsae.model.priors import Normal, Proportion
 from buurtsae.notes import Note
+from buurtsae.ranges import check_ranges
 from buurtsae.scale import Scale
 from buurtsae.sparse import Floats
 
@@ -42,6 +43,9 @@ class Binomial:
         Trials and counts are effective numbers, which need not be whole.
     scale : Scale or (lower, upper)
         Of the share: 0-1 by default, ``Scale(0, 100, "%", "%")`` for per cent.
+    overdispersion : Prior, optional
+        Of rho, by which counts differ more than n answers would: beta-binomial (`buurtsae.model.outcome.dispersed`).
+        Off by default: with a count per area the unstructured effect of areas says nearly the same.
 
     Raises
     ------
@@ -58,6 +62,7 @@ class Binomial:
 
     effective: bool = False
     scale: Scale = SHARE
+    overdispersion: Proportion | None = None
 
     beside: ClassVar[str] = "trials"
     intercept: ClassVar[Normal] = Normal(0.0, 5.0)
@@ -68,6 +73,7 @@ class Binomial:
         if not self.scale.bounded:
             what, hint = "the scale of a share has no two ends", 'write Scale(0, 100, "%", "%")'
             raise ModelError(what, self.scale.range, "a lower and an upper end", hint)
+        check_ranges(self, "binomial:")
 
     def on(self, scale: Scale) -> Binomial:
         """Return it as it is: its scale is its own."""
@@ -76,6 +82,12 @@ class Binomial:
     @property
     def words(self) -> Note:
         """The line of the model about it."""
+        if self.overdispersion is not None:
+            return Note(
+                "  Outcome: y ~ BetaBinomial(n, p, rho), rho ~ {prior}; logit p = eta",
+                "  Uitkomst: y ~ BetaBinomiaal(n, p, rho), rho ~ {prior}; logit p = eta",
+                prior=self.overdispersion,
+            )
         return Note(
             "  Outcome: y ~ Binomial(n, p), a count among n {trials}; logit p = eta",
             "  Uitkomst: y ~ Binomiaal(n, p), een aantal van n {trials}; logit p = eta",

@@ -121,20 +121,21 @@ class PerMeasure:
     def derivatives(self, eta: Floats, y: Floats, size: Floats) -> Derivatives:
         """Return l, and its first to fourth derivatives, (K, W), of the measures that are counted; 0 of others."""
         value, parts = 0.0, np.zeros((4, *eta.shape))
-        for outcome, at in self.columns(eta.shape[-1]):
+        for outcome, at in counted_columns(self, eta.shape[-1]):
             one, *derivatives = outcome.derivatives(eta[:, at], y[:, at], size[:, at])
             value, parts[:, :, at] = value + one, derivatives
         first, second, third, fourth = parts
         return value, first, second, third, fourth
 
-    def columns(self, width: int) -> list[tuple[Count, Ints]]:
-        """Return each outcome that is counted, and its columns among so many."""
-        outcomes, column = list(self.outcomes.values()), np.arange(width) % len(self.outcomes)
-        each = dict.fromkeys(outcome for outcome in outcomes if isinstance(outcome, Count))
-        return [
-            (outcome, np.flatnonzero(np.isin(column, [d for d, other in enumerate(outcomes) if other == outcome])))
-            for outcome in each
-        ]
+
+def counted_columns(outcome: Outcome, width: int) -> list[tuple[Count, Ints]]:
+    """Return each outcome that is counted, and its columns among so many."""
+    outcomes = list(outcome.outcomes.values()) if isinstance(outcome, PerMeasure) else [outcome]
+    column = np.arange(width) % len(outcomes)
+    each = dict.fromkeys(one for one in outcomes if isinstance(one, Count))
+    return [
+        (one, np.flatnonzero(np.isin(column, [d for d, other in enumerate(outcomes) if other == one]))) for one in each
+    ]
 
 
 def outcome_of(outcome: Outcome, measure: str) -> Outcome:
