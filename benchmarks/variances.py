@@ -108,7 +108,9 @@ def ways(
             yield name, direct(scores, areas, variances=name, covariates=("welvaart", "stedelijk"))
         elif name.startswith("known"):
             factor = float(name.partition(" x ")[2] or 1)
-            yield name, replace(pooled, sources=(replace(source, variance=factor * known[:, None, None]),))
+            yield name, replace(pooled, sources=(replace(source, variance=factor * known[:, None, None], pooled=None),))
+        elif name == "plugged in":
+            yield name, replace(pooled, sources=(replace(source, pooled=None),))
         elif name == "ignored":
             frame = scores.frame.assign(stratum="alle")
             yield name, direct(replace(scores, frame=frame, survey_design=DesignInfo()), areas)
@@ -179,7 +181,7 @@ def cases(part: str, surveys: int) -> Iterator[tuple[Areas, dict[str, object], t
             for size in SIZES:
                 label = {"buurten": side * rows, "respondents": size, "variances": "equal"}
                 far = ("known x 0.5", "known x 1.3", "known x 2") if (side, size) == (10, "3-10") else ()
-                yield grid(side, rows), label, ("known", "pooled", *far), max(1, int(more * surveys))
+                yield grid(side, rows), label, ("known", "plugged in", "pooled", *far), max(1, int(more * surveys))
     else:
         for kind, n in (("clusters", "9"), ("strata", "8")):
             yield made, {"buurten": 240, "respondents": n, "variances": kind}, ("counted", "ignored"), surveys

@@ -1,4 +1,4 @@
-"""Small-area estimates of buurtverbondenheid: MODEL x DATA x ENGINE -> draws.
+"""Small-area estimates: MODEL x DATA x ENGINE -> draws.
 
 Names are imported when first used (PEP 562): `import buurtsae` loads neither pymc nor statsmodels nor matplotlib.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 _HOME = {
     "Areas": "areas.areas",
@@ -29,7 +29,17 @@ _HOME = {
     "Margin": "survey.margins",
     "Answers": "survey.answers",
     "AreaModel": "model.spec",
+    "UnitModel": "model.persons.spec",
+    "Factor": "model.persons.terms",
+    "Ordered": "model.persons.ordered",
+    "Fixed": "model.persons.terms",
+    "Smooth": "model.persons.ordered",
+    "Linear": "model.persons.ordered",
+    "Cluster": "model.persons.terms",
+    "Ladder": "model.persons.answer",
+    "Number": "model.persons.answer",
     "Binomial": "model.outcome.binomial",
+    "PerMeasure": "model.outcome.per_measure",
     "Poisson": "model.outcome.poisson",
     "BYM2": "model.terms",
     "IID": "model.terms",
@@ -53,6 +63,8 @@ _HOME = {
     "InverseGamma": "model.priors",
     "HalfCauchy": "model.priors",
     "Uniform": "model.priors",
+    "fit_persons": "engines.persons_fit",
+    "UnitFit": "engines.unit",
     "Fit": "engines.base",
     "fit": "engines.base",
     "Draws": "draws",
@@ -73,6 +85,11 @@ _HOME = {
     "left_out": "estimates.evidence.crossvalidation",
     "contrast": "estimates.contrasts",
     "ranking": "estimates.contrasts",
+    "indicator": "estimates.indicator",
+    "share_below": "estimates.indicator",
+    "ratio": "estimates.indicator",
+    "difference": "estimates.indicator",
+    "inequality": "estimates.indicator",
     "sensitivity": "estimates.sensitivity",
     "NonResponse": "estimates.nonresponse",
     "nonresponse": "estimates.nonresponse",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from buurtsae.folder.target import Target
 
 app = typer.Typer(
-    help="Small-area estimates of buurtverbondenheid: reliable scores per buurt from sparse surveys.",
+    help="Small-area estimates: reliable figures per buurt from sparse surveys.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -55,7 +55,7 @@ def _general(
         bool, typer.Option("--debug", help="The traceback of what goes wrong; anywhere in the command.")
     ] = False,
 ) -> None:
-    """Small-area estimates of buurtverbondenheid: reliable scores per buurt from sparse surveys."""
+    """Small-area estimates: reliable figures per buurt from sparse surveys."""
 
 
 @app.command()

@@ -18,6 +18,7 @@ import pandas as pd
 from buurtsae.errors import DataError, shown
 from buurtsae.model.outcome.base import Outcome
 from buurtsae.model.outcome.gaussian import SCORES
+from buurtsae.model.outcome.per_measure import PerMeasure
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
@@ -176,7 +177,11 @@ class Draws:
         which : index, optional
             Of draws, buurten and sub-dimensions; all by default.
         """
-        return self.outcome.mean(self.flat[which])
+        if not isinstance(self.outcome, PerMeasure):
+            return self.outcome.mean(self.flat[which])
+        measure = np.arange(self.flat.shape[-1]) % len(self.subdimensions)
+        column = np.broadcast_to(measure, self.flat.shape)[which]
+        return self.outcome.among(self.subdimensions).mean(self.flat[which], column)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -65,9 +65,9 @@ class Alarm(Note):
 
 
 MADE = Note(
-    "FICTITIOUS: the answers behind these scores were simulated. No residents were asked, and the scores say nothing "
+    "FICTITIOUS: the answers behind these figures were simulated. No residents were asked, and the figures say nothing "
     "about existing areas.",
-    "FICTIEF: de antwoorden achter deze scores zijn gesimuleerd. Er zijn geen bewoners ondervraagd, en de scores "
+    "FICTIEF: de antwoorden achter deze cijfers zijn gesimuleerd. Er zijn geen bewoners ondervraagd, en de cijfers "
     "zeggen niets over bestaande buurten.",
 )
 

@@ -9,6 +9,7 @@ the middle, where areas are: at fixed shares of a scale with two ends, and equal
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from buurtsae.ranges import check_ranges
 
 SHARES = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8)  # of the scale: where one class ends and the next begins
 MOST = 10  # decimals
+OF_MEASURE = ("eenheid van de maat", "unit of the measure")  # where measures have scales of their own
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,31 @@ class Scale:
             problems.add(what, number, "0 to 10", "correct `decimals`", ModelError)
         problems.raise_if_any()
 
+    @classmethod
+    def spanning(cls, scales: Iterable[Scale]) -> Scale:
+        """Return the scale that several measures share, or one that holds all of theirs, in the unit of each."""
+        known = list(dict.fromkeys(scales))
+        if len(known) == 1:
+            return known[0]
+        lower, upper = min((s.lower for s in known), default=-math.inf), max((s.upper for s in known), default=math.inf)
+        digits = max((scale.digits for scale in known), default=None)
+        return cls(lower, upper, *OF_MEASURE, digits)
+
+    @property
+    def sign(self) -> str:
+        """What follows a figure at once: the sign of per cent; empty for other units."""
+        return "%" if self.nl == self.en == "%" else ""
+
     @property
     def digits(self) -> int:
         """Decimals of figures that are shown."""
         if self.decimals is not None:
             return self.decimals
         return max(0, 2 - math.floor(math.log10(self.width))) if self.bounded else 1
+
+    def same_ends(self, other: Scale) -> bool:
+        """Return whether another scale has the same ends; units may differ."""
+        return (self.lower, self.upper) == (other.lower, other.upper)
 
     @property
     def width(self) -> float:
@@ -98,15 +119,19 @@ class Scale:
         """Return which values lie beyond an end; missing ones do not."""
         return (np.asarray(values) < self.lower) | (np.asarray(values) > self.upper)
 
-    def breaks(self, values: ArrayLike = ()) -> tuple[float, ...]:
-        """Return where the nine classes of a map meet, from the figures on it where the scale has no two ends."""
-        if self.bounded:
+    def breaks(self, values: ArrayLike = (), *, fixed: bool = True) -> tuple[float, ...]:
+        """Return where the nine classes of a map meet, from the figures on it where the scale has no two ends.
+
+        Or where classes are not `fixed`; those at or beyond an end are moved inside.
+        """
+        if fixed and self.bounded:
             return tuple(round(self.lower + self.width * share, 10) for share in SHARES)
         known = np.asarray(values, dtype=float)
         known = known[np.isfinite(known)]
         low, middle, high = np.quantile(known, [0.02, 0.5, 0.98]) if len(known) else (0.0, 0.0, 0.0)
         step = round_step((high - low) / (len(SHARES) + 1)) if high > low else self.point
         first = round(middle / step - (len(SHARES) - 1) / 2) * step
+        first = max(min(first, self.upper - len(SHARES) * step), self.lower + step)
         return tuple(round(first + end * step, 10) for end in range(len(SHARES)))
 
     @property
@@ -132,10 +157,17 @@ class Scale:
         return (self.nl, self.en) == ("score", "score")
 
     @property
+    def mixed(self) -> bool:
+        """Whether it holds the scales of several measures, which have units of their own."""
+        return (self.nl, self.en) == OF_MEASURE
+
+    @property
     def words(self) -> Note:
         """From where to where, with the unit of figures that are no plain scores."""
         if self.plain:
             return self.range
+        if self.sign and self.bounded:
+            return Note("from {low:g} to {high:g}%", "van {low:g} tot {high:g}%", low=self.lower, high=self.upper)
         return Note("{range} ({unit})", "{range} ({unit})", range=self.range, unit=self.unit)
 
     @property
@@ -147,6 +179,8 @@ class Scale:
     @property
     def label(self) -> Note:
         """The unit with the ends, for a column or an axis."""
+        if self.sign or self.mixed:
+            return self.unit
         return Note(f"{self.en} {self.ends}", f"{self.nl} {self.ends}") if self.bounded else self.unit
 
 
@@ -157,3 +191,4 @@ def round_step(least: float) -> float:
 
 
 SCORE = Scale(0, 10)
+PERCENT = Scale(0, 100, "%", "%", 1)

@@ -1,8 +1,9 @@
 """The columns of the published table, once: name, dtype, range, unit, Dutch title and English description.
 
 Everything else that must know them is derived from `estimates(scale)`: the check of a table (pandera), the metadata of
-the Parquet file, the descriptor of the data package; `ESTIMATES` are those of scores on 0-10. A row is keyed by (level,
-area_code, measure, year).
+the Parquet file, the descriptor of the data package; `ESTIMATES` are those of scores on 0-10. The scale is that of all
+measures, or one that holds theirs (`Concept.span`): each row has the ends and the unit of its own. A row is keyed by
+(level, area_code, measure, year).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from buurtsae.scale import SCORE, Scale
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
-CONTRACT_VERSION = "1.2"
+CONTRACT_VERSION = "1.3"
 KEY = ("level", "area_code", "measure", "year")
 LABELS = ("betrouwbaar", "indicatief", "niet_publiceren")
 BASES = ("eigen_respondenten", "gemengd", "vooral_model")
@@ -70,6 +71,9 @@ def estimates(scale: Scale) -> tuple[Column, ...]:
         Column("area_name", "str", "Gebiedsnaam", "name of the area"),
         Column("code_year", "int64", "Jaar gebiedsindeling", "year of the area division", "year"),
         Column("measure", "str", "Maat", "identifier of the concept: a sub-dimension, a dimension or the total"),
+        _optional("scale_lower", "float64", "Schaal van", "what a figure of the measure can least be", unit),
+        _optional("scale_upper", "float64", "Schaal tot", "what a figure of the measure can be at most", unit),
+        Column("unit", "str", "Eenheid", "unit of the measure, in Dutch"),
         Column("year", "int64", "Jaar", "year the estimate refers to", "year"),
         score("estimate", "Schatting", "posterior mean"),
         _optional("sd", "float64", "Standaardafwijking", "posterior standard deviation", unit, 0),
@@ -160,7 +164,10 @@ def _check_rows(table: pd.DataFrame, problems: Problems) -> None:
     """Check what holds between columns."""
     absent = table[["estimate", "sd", "lower", "upper"]].isna().any(axis=1) & (table["label"] != "niet_publiceren")
     silent = table["reason"].isna() & (table["label"] != "betrouwbaar")
+    low, high = (table[name].fillna(end) for name, end in (("scale_lower", -math.inf), ("scale_upper", math.inf)))
+    outside = pd.concat([(table[name] < low) | (table[name] > high) for name in ("estimate", "lower", "upper")], axis=1)
     rules = (
+        (outside.any(axis=1), "figures lie outside the scale of their measure", "scale_lower to scale_upper"),
         (table.duplicated(list(KEY), keep=False), "keys occur more than once", "one row per " + ", ".join(KEY)),
         (table["lower"] > table["estimate"], "lower ends lie above the estimate", "lower <= estimate"),
         (table["upper"] < table["estimate"], "upper ends lie below the estimate", "estimate <= upper"),

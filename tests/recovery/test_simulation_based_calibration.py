@@ -6,7 +6,8 @@ r"""Simulation-based calibration of the fast engine (Talts et al. 2018; Cook, Ge
 4. Rank each true value among the draws. If all that is computed is right, ranks are uniform, whatever the model.
 
 The graph has 60 areas, one of them an island; ten areas are not observed. Once it is cut in two besides: parts of 36
-and 23 areas, with levels. Once unstructured effects have heavy tails, and once there is a theme of twelve covariates.
+and 23 areas, with levels. Once unstructured effects have heavy tails, once there is a theme of twelve covariates, and
+once sampling variances rest on 20 degrees of freedom.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ def made_design(n_dims: int, kind: str = "") -> Design:
     n = rng.integers(1, 30, 50)[:, None] * np.ones((1, n_dims))
     within = 1.5 * (0.6 * np.eye(n_dims) + 0.4)
     source = SourceEstimates(
-        "made", 2024, index[seen], np.full((50, n_dims), 6.0), within / n[:, :1, None], n.astype("int64"), n
-    )
+        "made", 2024, index[seen], np.full((50, n_dims), 6.0), within / n[:, :1, None], n.astype("int64"), n,
+        pooled=np.full(n_dims, 20.0) if kind == "few" else None,
+    )  # fmt: skip
     term = BYM2(areas.graph(), sd=PC(1.5, 0.05), tails=kind == "tails")
     theme = (Ridge("theme", THEME, sd=PC(0.5, 0.05)),) if kind == "theme" else ()
     model = AreaModel("1 + groen", (term, *theme), Normal(6, 1), Normal(0, 0.5))
@@ -88,13 +90,17 @@ def simulated(arrays: Design, scores: NormalScores, rng: np.random.Generator) ->
         eta += theme.sees @ rng.standard_normal((len(THEME), d)) @ loading.T
     y = np.zeros_like(arrays.y)
     for a in np.flatnonzero(arrays.observed[0].all(axis=1)):
-        y[0, a] = rng.multivariate_normal(eta[a], np.linalg.inv(arrays.precision[0, a]), method="cholesky")
+        sd = np.sqrt(np.broadcast_to(hyper.factor, arrays.y.shape)[0, a])
+        v = np.linalg.inv(arrays.precision[0, a]) * np.outer(sd, sd)
+        y[0, a] = rng.multivariate_normal(eta[a], v, method="cholesky")
     truth = {name: hyper.values[name][0] for name in OWN} | {"beta": beta.ravel()}
     if effect.levels is not None:
         truth["BYM2.level"] = hyper.values["BYM2.level"][0, :1]
         truth["apart"] = across_the_cut(eta[:, 0])
     if effect.tail is not None:
         truth["BYM2.tail"] = hyper.values["BYM2.tail"][0, :1]
+    if hyper.omega is not None:
+        truth["omega"] = hyper.omega[0]
     if themes:
         truth["theme.sigma"] = hyper.values["theme.sigma"][0, :1]
     if d > 1:
@@ -120,6 +126,7 @@ def ranks(n_dims: int, replicates: int, kind: str) -> dict[str, np.ndarray]:
         if n_dims > 1:
             own["BYM2.R"] = flat["BYM2.R"][:, 1:, 0]
         own |= {name: flat[name][:, :1] for name in {"BYM2.tail", "theme.sigma"} & set(truth)}
+        own |= {"omega": flat["omega"][:, 0]} if "omega" in truth else {}
         if kind == "cut":
             own["BYM2.level"] = flat["BYM2.level"][:, :1]
             own["apart"] = across_the_cut(draws.flat[:, :, 0])
@@ -133,7 +140,8 @@ def ranks(n_dims: int, replicates: int, kind: str) -> dict[str, np.ndarray]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("n_dims", "replicates", "kind"), [(1, 120, ""), (2, 80, ""), (1, 120, "cut"), (1, 60, "tails"), (1, 120, "theme")]
+    ("n_dims", "replicates", "kind"),
+    [(1, 120, ""), (2, 80, ""), (1, 120, "cut"), (1, 60, "tails"), (1, 120, "theme"), (2, 80, "few")],
 )
 def test_ranks_are_uniform(n_dims: int, replicates: int, kind: str) -> None:
     found = ranks(n_dims, replicates, kind)

@@ -190,7 +190,7 @@ def test_each_check_speaks_of_its_case(kind: str, spoil: Spoil) -> None:
 
 def test_without_any_case_no_check_speaks() -> None:
     every = found(world(2))
-    assert {check.id for check in every} == set(KINDS)
+    assert {check.id for check in every} == set(KINDS) - {"zeros", "calibration"}  # of counts
     assert min(check.p for check in every) > 0.05
     assert all(check.record(0.05)["meaning"] is None for check in every)
     assert all(check.low < check.high for check in every)

@@ -87,7 +87,8 @@ class Dense:
         return np.sqrt(np.diag(self.covariance)).reshape(self.mean.shape)
 
 
-def by_dense_algebra(arrays: Design, hyper: Hyper, factor: np.ndarray | float = 1.0) -> Dense:
+def by_dense_algebra(arrays: Design, hyper: Hyper, factor: np.ndarray | float | None = None) -> Dense:
+    factor = hyper.factor if factor is None else factor
     n, d = len(arrays.areas), arrays.y.shape[-1]
     prior_mean, prior_sd = arrays.coefficient_priors
     k = np.kron(arrays.x @ np.diag(prior_sd**2) @ arrays.x.T, np.eye(d))
@@ -175,7 +176,9 @@ def test_two_years_are_two_models() -> None:
         alone = Marginal.of(design(model, estimates.of_year(year)))
         values = {name: value[t : t + 1] for name, value in hyper.values.items()}
         s, columns = [t], slice(2 * t, 2 * t + 2)
-        of_year = alone.conditional(Hyper(values, hyper.slope[s, columns], hyper.extra[s, columns]))
+        of_year = alone.conditional(
+            Hyper(values, hyper.slope[s, columns], hyper.extra[s, columns]), hyper.factor[s, :, columns]
+        )
         np.testing.assert_allclose(found.mean[:, columns], of_year.mean, atol=1e-9)
         np.testing.assert_allclose(found.sd[:, columns], of_year.sd, rtol=1e-9)
         total += of_year.log_likelihood

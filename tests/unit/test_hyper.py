@@ -100,7 +100,7 @@ def test_the_jacobian_is_that_of_differences(n_dims: int, spread: float) -> None
     def parts(at: np.ndarray) -> list[np.ndarray]:
         hyper = scores.hyper(at)
         loadings = hyper.loadings(scores.design)
-        return [*loadings.parts, hyper.slope, hyper.extra]
+        return [*loadings.parts, hyper.slope, hyper.extra, *([] if hyper.omega is None else [hyper.omega])]
 
     for k, exact in enumerate(scores.jacobian(xi)):
         numeric = [(parts(xi + step * e)[k] - parts(xi - step * e)[k]) / (2 * step) for e in np.eye(scores.size)]
@@ -111,8 +111,8 @@ def test_what_the_hyperparameters_are() -> None:
     scores = NormalScores.of(made_design())
     n_links = int(scores.design.linked.sum())
     # BYM2: common, 4 z, 4 phi, common gamma, 4 of its z, 6 + 6 correlations;
-    # gemeente: common, 4 z, 6 correlations; lambda and tau per link
-    assert scores.size == 26 + 11 + 2 * n_links == len(scores.names)
+    # gemeente: common, 4 z, 6 correlations; lambda and tau per link; a factor of each V of few degrees of freedom
+    assert scores.size == 26 + 11 + 2 * n_links + (scores.design.doubtful > 0).sum() == len(scores.names)
     middle = scores.hyper(np.zeros(scores.size))
     np.testing.assert_allclose(
         middle.values["BYM2.sigma"], np.log(2) / (-np.log(0.02) / 0.9)

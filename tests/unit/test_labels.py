@@ -13,6 +13,7 @@ from buurtsae.engines.base import Fit
 from buurtsae.estimates.contrasts import contrast
 from buurtsae.estimates.labels import EXTRAPOLATED, IMPUTED, Rules, basis, in_english, unseen, verdicts
 from buurtsae.estimates.summary import Estimates, estimate, unsure
+from buurtsae.scale import Scale
 
 TOTAL = "buurtverbondenheid"
 FAR = SILENT[1]
@@ -87,3 +88,17 @@ def test_the_table_says_what_a_figure_rests_on(est: Estimates) -> None:
     hidden = est.published["label"] == "niet_publiceren"
     assert hidden.any()
     assert (est.published["basis"].isna() == hidden).all()
+
+
+def test_the_half_width_of_a_share_counts_in_percentage_points() -> None:
+    """On 0-100 and on 0-1 alike; the relative error, which is large at 2% and small at 98%, does not matter."""
+    table = pd.DataFrame({"lower": [0.5, 88.0, 40.0], "upper": [9.0, 99.5, 63.0], "estimate": [2.0, 98.0, 51.0]})
+    table = table.assign(n_respondents=20, population=900, reliability=0.9, own_data_share=0.5, area_code=list("abc"))
+    table = table.assign(sd=1.0)
+    for scale, unit, points in ((Scale(0, 100), 1.0, "5"), (Scale(0, 1), 0.01, "0,05")):
+        figures = table.assign(lower=table["lower"] * unit, upper=table["upper"] * unit)
+        found = Rules(max_half_width=5.0).apply(figures, {}, np.ones(3, dtype=bool), scale)
+        assert found["label"].tolist() == ["betrouwbaar", "indicatief", "indicatief"]
+        assert found["reason"].iloc[2] == f"halve breedte van het interval boven {points}"
+        assert in_english(found["reason"].iloc[2]) == f"half-width of the interval above {points.replace(',', '.')}"
+        assert set(Rules().apply(figures, {}, np.ones(3, dtype=bool), scale)["label"]) == {"betrouwbaar"}

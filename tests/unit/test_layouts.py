@@ -258,7 +258,7 @@ def test_workbook_is_ready_to_use(sheets: Any, made: pd.DataFrame) -> None:
     sheet = sheets["Schattingen"]
     assert sheets.sheetnames == ["Toelichting", "Schattingen"]
     assert sheet.freeze_panes == "A2"
-    assert sheet.auto_filter.ref == f"A1:Y{len(made) + 1}"
+    assert sheet.auto_filter.ref == f"A1:AB{len(made) + 1}"
     assert sheet.column_dimensions["C"].width > sheet.column_dimensions["D"].width > 8
     # the row below the header is hidden: its cells are empty
     formats = {c.value: sheet.cell(3, c.column).number_format for c in sheet[1]}
@@ -510,7 +510,7 @@ def test_the_data_package_describes_the_layouts_and_is_valid(folder: Path) -> No
 @pytest.mark.parametrize(
     ("file", "old", "new", "error"),
     [
-        ("estimates_nl.csv", "participatie;2023;", "participatie;tien;", "type-error"),
+        ("estimates_nl.csv", "participatie;0,0;10,0;score;2023;", "participatie;0,0;10,0;score;tien;", "type-error"),
         ("statline.csv", ";Confidential;", ";Geheim;", "constraint-error"),
         ("swing.csv", "PERIOD", "JAAR", "incorrect-label"),
     ],

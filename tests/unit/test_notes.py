@@ -133,10 +133,10 @@ def test_every_reason_has_its_english() -> None:
             "population": [5, 50, 50, 50],
         }
     )
-    rules = Rules(min_respondents=3, min_reliability=0.5, max_width=2.5, min_own_share=0.25)
+    rules = Rules(min_respondents=3, min_reliability=0.5, max_width=2.5, max_half_width=9.0, min_own_share=0.25)
     reasons = rules.reasons(rows, {IMPUTED: {"a"}, EXTRAPOLATED: {"b"}}, np.array([False, True, True, False]))
     parts = [text for texts in reasons.values() for text in texts]
-    assert len(parts) == 9
+    assert len(parts) == 10
     assert PROTECTING in parts
     for text in (*parts, EXACT):
         assert in_english(text) != text, f"`labels.REASONS` lacks {text!r}"

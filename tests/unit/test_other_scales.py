@@ -147,7 +147,7 @@ def test_pages_show_the_scale(folder: Path, other: tuple[Estimates, float, float
     place = [b for b, _ in data["buurten"]].index(code)
     shown = data["rows"]["2023"]["participatie"][place]
     assert shown[:3] == [round(row[c], scale.digits) for c in ("estimate", "lower", "upper")]
-    low, *_, high = data["marks"]
+    low, *_, high = data["measures"]["participatie"]["marks"]
     assert (low, high) == (0, 100) if scale.bounded else low <= row["lower"] < row["upper"] <= high
     dots = [float(e["cx"]) for tag, e in Page(folder / f"dashboard/buurt/{code}.html").elements if tag == "circle"]
     assert len(dots) == len(est.measures)

@@ -12,8 +12,10 @@ from buurtsae.engines.nuts import quiet_imports
 from buurtsae.errors import BuurtsaeError, Problems
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.count import Count, Derivatives, Differentiable
+from buurtsae.model.outcome.dispersed import Overdispersed, beta_binomial, log_likelihood, score
 from buurtsae.model.outcome.ordinal import Ordinal
 from buurtsae.model.outcome.poisson import Poisson
+from buurtsae.model.priors import Beta
 from buurtsae.sparse import Floats
 
 N, D = 5, 2
@@ -33,6 +35,11 @@ class Case:
 CASES = {
     "binomial": Case(Binomial(), RNG.binomial(TRIALS.astype(int), 0.3).astype(float), TRIALS),
     "effective": Case(Binomial(effective=True), 0.37 * TRIALS, TRIALS / 1.7),
+    "beta-binomial": Case(
+        Overdispersed(Binomial(overdispersion=Beta(1, 9)), np.array([0.02, 0.4])),
+        RNG.binomial(TRIALS.astype(int), 0.3).astype(float),
+        TRIALS,
+    ),
     "poisson": Case(Poisson(), np.where(TRIALS > 0, RNG.poisson(3.0, (N, D)), 0.0), TRIALS / 10),
     "ordinal": Case(
         Ordinal(np.array([[-1.0, 1.0], [-0.5, 0.7]])),
@@ -142,3 +149,35 @@ def test_means_lie_on_the_scale() -> None:
     assert Poisson().mean(np.array(np.log(3.0))) == pytest.approx(3.0)
     assert "effective" in Binomial(effective=True).words
     assert "effectieve" in Binomial(effective=True).words.nl
+
+
+@pytest.mark.parametrize("rho", [1e-6, 0.01, 0.3, 0.9])
+def test_beta_binomial_as_in_scipy(rho: float) -> None:
+    eta, n = np.array([[-3.0, 0.4], [1.2, 0.0]]), np.array([[12.0, 1.0], [40.0, 0.0]])
+    y, p, m = np.array([[0.0, 1.0], [37.0, 0.0]]), 1 / (1 + np.exp(-eta)), 1 / rho - 1
+    value, *_ = beta_binomial(eta, y, n, np.full(2, rho))
+    # beta functions of a million lose digits: 1e-16 times their logarithms, 1e7
+    assert value == pytest.approx(stats.betabinom.logpmf(y, n, m * p, m * (1 - p)).sum(), abs=1e-7)
+
+
+def test_without_overdispersion_it_is_binomial() -> None:
+    y = CASES["binomial"].y
+    one, other = beta_binomial(ETA, y, TRIALS, np.full(D, 1e-6)), Binomial().derivatives(ETA, y, TRIALS)
+    for a, b in zip(one[1:3], other[1:3], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-2)  # rho n is 3e-5 of them
+
+
+def test_the_tensors_of_a_beta_binomial_are_its_numbers() -> None:
+    with quiet_imports():
+        import pytensor.tensor as pt
+
+    y, rho = CASES["beta-binomial"].y, np.array([0.05, 0.3])
+    of = pt.as_tensor(ETA), y, TRIALS, pt.as_tensor(rho)
+    moved = pt.as_tensor(ETA + 0.5), y, TRIALS, pt.as_tensor(rho)
+    change = (log_likelihood(*moved) - log_likelihood(*of)).eval()
+    expected = beta_binomial(ETA + 0.5, y, TRIALS, rho)[0] - beta_binomial(ETA, y, TRIALS, rho)[0]
+    assert change == pytest.approx(expected, abs=1e-8)
+    np.testing.assert_allclose(score(*of).eval(), beta_binomial(ETA, y, TRIALS, rho)[1], atol=1e-10)
+    by_rho = (log_likelihood(*of[:3], pt.as_tensor(1.1 * rho)) - log_likelihood(*of)).eval()
+    expected = beta_binomial(ETA, y, TRIALS, 1.1 * rho)[0] - beta_binomial(ETA, y, TRIALS, rho)[0]
+    assert by_rho == pytest.approx(expected, abs=1e-8)

@@ -153,6 +153,7 @@ def instances() -> dict[str, Any]:
         "Scale": bs.Scale(),
         "Gaussian": bs.Gaussian(),
         "Binomial": bs.Binomial(),
+        "PerMeasure": bs.PerMeasure({"mark": bs.Gaussian(), "lonely": bs.Binomial()}),
         "Poisson": bs.Poisson(),
         "AreaModel": fit.model,
         "AreaModel of many": bs.AreaModel("1 + " + " + ".join(many), [bs.IID(name) for name in many]),

@@ -14,7 +14,7 @@ import pyogrio
 import pytest
 import xarray as xr
 from attacker import Key, computed, in_a_row, residents_of
-from made_fit import ALONE, HIDDEN, TINY, Made, made_fit
+from made_fit import ALONE, HIDDEN, SUBDIMENSIONS, TINY, Made, made_fit
 from openpyxl import load_workbook
 from scipy.linalg import null_space
 
@@ -312,3 +312,27 @@ def test_direct_estimates_have_two_decimals(made: Made) -> None:
     assert (
         estimate(made.fit, rules=Rules(decimals=1)).published["direct"].dropna().map(lambda v: v == round(v, 1)).all()
     )
+
+
+def shares_of(yes: dict[str, tuple[int, int]]) -> Estimates:
+    """Estimates of one share of a Gaussian fit, of so many respondents and so many who said yes in some buurten."""
+    made = made_fit(SUBDIMENSIONS[:1], 1)
+    scores = made.fit.direct.scores[0]
+    rows = [(code, v) for code, (n, k) in yes.items() for v in [10.0] * k + [0.0] * (n - k)]
+    frame = pd.DataFrame(rows, columns=["area_code", SUBDIMENSIONS[0]]).assign(weight=1.0, stratum="noord")
+    for name in SUBDIMENSIONS[1:]:
+        frame[name] = np.nan
+    shares = direct([replace(scores, frame=frame)], made.fit.areas)
+    return estimate(replace(made.fit, direct=shares), rules=Rules(protection=0))
+
+
+def test_a_share_is_hidden_where_few_said_yes_or_no_and_not_where_many_did() -> None:
+    yes = {"BU03440000": (0, 0), "BU03440100": (100, 4), "BU03440101": (100, 5), "BU03440102": (100, 97),
+           "BU03440103": (30, 30), "BU03440200": (12, 6), "BU03550001": (400, 20)}  # fmt: skip
+    table = shares_of(yes).published
+    rows = table[(table["level"] == "buurt") & (table["measure"] == SUBDIMENSIONS[0])].set_index("area_code")
+    assert set(rows.index[rows["direct"].notna()]) == {"BU03440101", "BU03440200", "BU03550001"}
+    assert rows.loc[["BU03440100", "BU03440102", "BU03440103"], "direct_se"].isna().all()
+    # of 642 respondents in all 162 said yes: neither is few, though one is the larger part
+    whole = table[(table["level"] == "land") & (table["measure"] == SUBDIMENSIONS[0])]
+    assert whole["direct"].notna().all()

@@ -36,11 +36,12 @@ def plot_map(
     ax: Axes | None = None,
     source: str = SOURCE.nl,
     scale: Scale = SCORE,
+    fixed: bool = True,
 ) -> Axes:
     """Draw a choropleth in the classes of the scale; hatched where indicative, grey where there is no figure.
 
     Both tables are indexed by area_code, geometry is in metres, values have `estimate` and `label`; a note says what
-    the numbers are, by default the unit of the scale.
+    the numbers are, by default the unit of the scale. Classes that are not `fixed` follow the figures (`Classes`).
 
     Raises
     ------
@@ -58,7 +59,7 @@ def plot_map(
         raise DataError("the values do not fit the areas of the map", shown(odd), want, hint)
     ax = _axes(8.0, 6.0) if ax is None else ax
     known = _known(values)
-    classes = Classes.of(scale, known)
+    classes = Classes.of(scale, known, fixed=fixed)
     place = known["estimate"].map(classes.place).reindex(geometry.index)
     hatched = known["label"].eq("indicatief").reindex(geometry.index, fill_value=False)
     outline = pd.Series([_outline(shape) for shape in geometry.geometry], index=geometry.index)

@@ -1,7 +1,7 @@
 """What every figure and page shares: Dutch numbers, the fixed classes and colours, outlines.
 
-Classes are the same for all measures and years, so that maps can be laid side by side: those of the measures' scale. A
-score is classed as it is printed: rounded first.
+Classes are the same for all years, and for all measures of a scale that are scores, so that maps can be laid side by
+side. A figure is classed as it is printed: rounded first.
 Colours: YlGnBu of ColorBrewer (Brewer 1994), readable for the colour-blind and in grey.
 """
 
@@ -61,22 +61,29 @@ def plain(value: float) -> Note:
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes of maps, which meet at `breaks`, and the axis of other figures: its ends, and the step of marks."""
+    """The classes of maps, which meet at `breaks`, and the axis of other figures: its ends, and the step of marks.
+
+    A `sign` follows each figure.
+    """
 
     breaks: tuple[float, ...]
     digits: int
     axis: tuple[float, float, float]
+    sign: str = ""
 
     @classmethod
-    def of(cls, scale: Scale, table: pd.DataFrame) -> Classes:
-        """Return those of a scale, and of the `estimate`, `lower` and `upper` in a table where it is not bounded."""
+    def of(cls, scale: Scale, table: pd.DataFrame, *, fixed: bool = True) -> Classes:
+        """Return those of a scale; of the `estimate`, `lower` and `upper` in a table where it is not bounded.
+
+        Or not `fixed`: shares of all people may be 3% or 60%, where fixed classes tell nothing apart.
+        """
         low, high, step = scale.lower, scale.upper, scale.width / 5
-        if not scale.bounded:
+        if not (fixed and scale.bounded):
             seen = table.reindex(columns=["estimate", "lower", "upper"]).astype(float)
             least, most = (0.0, 1.0) if seen.isna().all(axis=None) else (np.nanmin(seen), np.nanmax(seen))
             step = round_step(max(most - least, 1e-6) / 5)
             low, high = step * math.floor(least / step), step * math.ceil(most / step)
-        return cls(scale.breaks(table["estimate"]), scale.digits, (low, high, step))
+        return cls(scale.breaks(table["estimate"], fixed=fixed), scale.digits, (low, high, step), scale.sign)
 
     def place(self, score: float) -> int:
         """Return the position of the class of a score in `COLOURS`."""
@@ -86,8 +93,10 @@ class Classes:
     def words(self) -> list[Note]:
         """The classes in words, lowest first."""
         ends = [plain(end) for end in self.breaks]
-        below, above = Note("below {x}", "lager dan {x}", x=ends[0]), Note("{x} and above", "{x} en hoger", x=ends[-1])
-        return [below, *(Note("{a} to {b}", "{a} tot {b}", a=low, b=high) for low, high in pairwise(ends)), above]
+        sign, between = self.sign, [(low, high) for low, high in pairwise(ends)]
+        below = Note("below {x}{sign}", "lager dan {x}{sign}", x=ends[0], sign=sign)
+        above = Note("{x}{sign} and above", "{x}{sign} en hoger", x=ends[-1], sign=sign)
+        return [below, *(Note("{a} to {b}{sign}", "{a} tot {b}{sign}", a=a, b=b, sign=sign) for a, b in between), above]
 
     def along(self, value: float) -> float:
         """Return how far along the axis a value lies, from 0 to 1."""

@@ -25,6 +25,7 @@ from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import ModelError, Problems, cut, shown
 from buurtsae.model.design import Design, design
 from buurtsae.model.outcome.count import Count
+from buurtsae.model.outcome.per_measure import PerMeasure, counted_columns
 from buurtsae.model.spec import AreaModel
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
@@ -146,6 +147,12 @@ class Fit:
         if isinstance(outcome, Count) and size is not None:
             information = outcome.precision(self.draws.flat.mean(axis=0), size)
             return information[..., None] * np.eye(information.shape[-1])
+        if isinstance(outcome, PerMeasure) and size is not None:
+            scores = self.design.gaussian.information(slope.mean(axis=0), np.sqrt((extra**2).mean(axis=0)))
+            eta, of_counts = self.design.sites @ self.draws.flat.mean(axis=0), np.zeros(size.shape)
+            for one, at in counted_columns(outcome, size.shape[-1]):
+                of_counts[..., at] = one.precision(eta[:, at], size[..., at])
+            return scores + of_counts[..., None] * np.eye(size.shape[-1])
         factor = 1.0 if self.draws.factor is None else self.draws.factor
         return self.design.information(slope.mean(axis=0), np.sqrt((extra**2).mean(axis=0)), factor)
 

@@ -89,6 +89,7 @@ class Given:
 
 def given(fit: Fit, draw: int | None = None) -> Given:
     """Return the design of a fit given one draw of its hyperparameters, or their posterior means."""
-    factor = 1.0 if fit.draws.factor is None else fit.draws.factor
     of_fit = Hyper.means(fit.draws, fit.design) if draw is None else Hyper.drawn(fit.draws, fit.design, draw)
-    return Given(fit.marginal, of_fit, factor)
+    if of_fit.omega is None and fit.draws.factor is not None:
+        return Given(fit.marginal, of_fit, fit.draws.factor)
+    return Given(fit.marginal, of_fit, of_fit.factor)

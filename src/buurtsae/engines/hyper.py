@@ -2,7 +2,8 @@ r"""Hyperparameters of a design: from normal scores to parameters, and from thes
 
 xi ~ N(0, I) a priori; each number is F^{-1}(Phi(xi)) with F its prior distribution (`model.priors`), and parameters are
 made of numbers (`model.parameters`): those of effects per year, and of links lambda, tau and, where sampling variances
-are modelled, kappa.
+are modelled, kappa. V that is pooled with few degrees of freedom f has a factor omega in common, f / omega ~ chi^2_f of
+which the logarithm is taken as normal, with its mean log(f / 2) - psi(f / 2) and variance psi'(f / 2).
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import digamma, polygamma
 
 from buurtsae.draws import Draws
 from buurtsae.latent.conditional import Loadings
 from buurtsae.model.design import Design
-from buurtsae.model.priors import stacked
+from buurtsae.model.priors import LogNormal, Prior, stacked
 from buurtsae.sparse import Floats, Ints
 
 
@@ -32,12 +34,18 @@ class Hyper:
         lambda and tau per source and column; 1 and 0 for references.
     kappa : ndarray, shape (S, W), optional
         Of variances that are modelled; 0 where a source does not inform a column.
+    omega : ndarray, shape (S, W), optional
+        Factors of sampling variances that rest on few degrees of freedom; 1 for others.
+    rho : ndarray, shape (W,), optional
+        Overdispersion of counts; 0 for columns without.
     """
 
     values: Mapping[str, Any]
     slope: Floats
     extra: Floats
     kappa: Floats | None = None
+    omega: Floats | None = None
+    rho: Floats | None = None
 
     @classmethod
     def means(cls, draws: Draws, design: Design) -> Hyper:
@@ -65,7 +73,13 @@ class Hyper:
                 else:
                     matrix = reported.get(name, np.ones((t, 1, 1))).reshape(t, d, d)
                     values[name] = np.asarray(np.linalg.cholesky(matrix))
-        return cls(values, slope, extra)
+        omega = reported["omega"].reshape(slope.shape) if "omega" in reported else None
+        return cls(values, slope, extra, omega=omega)
+
+    @property
+    def factor(self) -> Floats | float:
+        """By which sampling variances differ from those given, for all sites alike, shape (S, 1, W), or 1."""
+        return 1.0 if self.omega is None else self.omega[..., None, :]
 
     def select(self, sources: Sequence[int], kept: Sequence[int]) -> Hyper:
         """Return what belongs to some of the sources and measures, of one period."""
@@ -76,7 +90,8 @@ class Hyper:
                 np.asarray(np.linalg.cholesky((value @ value.swapaxes(1, 2))[square])) if matrix else value[:, kept]
             )
         part = np.ix_(sources, kept)
-        return Hyper(values, self.slope[part], self.extra[part])
+        omega = None if self.omega is None else self.omega[part]
+        return Hyper(values, self.slope[part], self.extra[part], omega=omega)
 
     def columns(self) -> Floats:
         """Return draws as a table (draws, q): correlations in the place of roots, nothing twice, no constants."""
@@ -89,7 +104,7 @@ class Hyper:
             *(self.values[name] for name in vectors),
             self.slope,
             self.extra,
-            *([] if self.kappa is None else [self.kappa]),
+            *(part for part in (self.kappa, self.omega, self.rho) if part is not None),
         ]
         for root in self.values.values():
             if root.ndim == 4:
@@ -191,6 +206,10 @@ class NormalScores:
             numbers.append(Numbers("tau", len(links), extra.quantile))
         if (prior := design.model.variances) is not None:
             numbers.append(Numbers("kappa", int(design.observed.any(axis=1).sum()), prior.quantile))
+        if len(freedom := design.doubtful[design.doubtful > 0]):
+            numbers.append(Numbers("omega", len(freedom), of_freedom(freedom).quantile))
+        if priors := list(design.overdispersion.values()):
+            numbers.append(Numbers("overdispersion", len(priors), _each(priors)))
         return cls(design, tuple(n for n in numbers if n.size))
 
     @property
@@ -244,16 +263,22 @@ class NormalScores:
                 scalars = part.get(name := f"{effect.name}.{parameter.name}", numbers[..., :0])
                 values[name] = parameter.prior.value(scalars.reshape(*lead, t, parameter.prior.count(d)), d)
         slope = np.ones((*lead, *design.linked.shape), dtype=numbers.dtype)
-        extra, kappa = np.zeros_like(slope), None
+        extra, kappa, omega, rho = np.zeros_like(slope), None, None, None
         if "tau" in part:
             slope[..., design.linked], extra[..., design.linked] = part["lambda"], part["tau"]
         if "kappa" in part:
             kappa = np.zeros_like(slope)
             kappa[..., design.observed.any(axis=1)] = part["kappa"]
-        return Hyper(values, slope, extra, kappa)
+        if "omega" in part:
+            omega = np.ones_like(slope)
+            omega[..., design.doubtful > 0] = part["omega"]
+        if "overdispersion" in part:
+            rho = np.zeros((*lead, slope.shape[-1]), dtype=numbers.dtype)
+            rho[..., list(design.overdispersion)] = part["overdispersion"]
+        return Hyper(values, slope, extra, kappa, omega, rho)
 
     def jacobian(self, xi: Floats) -> tuple[Floats, ...]:
-        """Return derivatives by xi of the loadings, lambda, tau and, where there is one, kappa; xi first.
+        """Return derivatives by xi of the loadings, lambda, tau and, where there are any, kappa, omega, rho; xi first.
 
         By complex steps through the algebra, exact to rounding, and the priors' densities.
         """
@@ -262,8 +287,26 @@ class NormalScores:
         hyper = self.assemble(values + step * 1j * np.eye(self.size))
         loadings = hyper.loadings(self.design)
         parts = [*loadings.parts, hyper.slope, hyper.extra]
-        parts += [] if hyper.kappa is None else [hyper.kappa]
+        parts += [part for part in (hyper.kappa, hyper.omega, hyper.rho) if part is not None]
         return tuple(slopes.reshape(-1, *[1] * (part.ndim - 1)) * np.imag(part) / step for part in parts)
+
+
+def of_freedom(freedom: Floats) -> LogNormal:
+    """Return the prior of factors of variances that were estimated with so many degrees of freedom."""
+    half = freedom / 2
+    return stacked(
+        [LogNormal(*row) for row in zip(np.log(half) - digamma(half), np.sqrt(polygamma(1, half)), strict=True)]
+    )
+
+
+def _each(priors: Sequence[Prior]) -> Callable[[Floats], tuple[Floats, Floats]]:
+    """The quantiles of a row of numbers, each with a prior of its own."""
+
+    def quantile(xi: Floats) -> tuple[Floats, Floats]:
+        pairs = [prior.quantile(xi[..., k]) for k, prior in enumerate(priors)]
+        return np.stack([value for value, _ in pairs], axis=-1), np.stack([slope for _, slope in pairs], axis=-1)
+
+    return quantile
 
 
 def _by_year(prior: Any, years: int) -> Callable[[Floats], tuple[Floats, Floats]]:

@@ -307,7 +307,8 @@ def mode(target: Target, bar: Progress) -> Floats:
         value, gradient = target.with_gradient(xi)
         return -value, -gradient
 
-    start = np.zeros(target.size)
+    near = getattr(target, "start", None)  # where a target knows about where it is
+    start = np.zeros(target.size) if near is None else near
     # a thousandth of a unit of log density is far less than proposals need
     options = {"maxcor": 30, "maxiter": 500, "ftol": 1e-3 / max(abs(target.log_posterior(start)), 1.0), "gtol": 1e-3}
     optimum = minimize(downhill, start, jac=True, method="L-BFGS-B", options=options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from buurtsae.draws import Certificate, Draws, Maximised
@@ -35,7 +36,7 @@ def labelled(
     design : Design
     raw : dict
         Arrays that start with (chains, draws): `eta` (N, W), `beta` (P, W), `alpha`, `lambda`, `tau` (links,), `kappa`
-        (S, W), `factor` (S, K, W), as far as the model has them.
+        and `omega` (S, W), `overdispersion` (W,), `factor` (S, K, W), as far as the model has them.
     hyper : mapping
         `effect.parameter`, (chains, draws, T, D) or (..., T, D, D): of a correlation matrix its root.
     divergences : int
@@ -68,7 +69,14 @@ def labelled(
         kappa = raw["kappa"] * design.observed.any(axis=1)  # else only the prior
         reported["kappa"] = (("source", *years, "measure"), by_year(kappa))
         coords["source"] = design.sources
+    if "omega" in raw:
+        reported["omega"] = (("source", *years, "measure"), by_year(raw["omega"]))
+        coords["source"] = design.sources
+    if "overdispersion" in raw:
+        reported["overdispersion"] = ((*years, "measure"), by_year(raw["overdispersion"]))
     factor = raw["factor"].mean(axis=(0, 1)) if "factor" in raw else None
+    if "omega" in raw:
+        factor = np.broadcast_to(raw["omega"].mean(axis=(0, 1))[:, None], design.y.shape)
     return Draws(
         raw["eta"],
         design.areas,

@@ -167,7 +167,7 @@ def _draw(early: Early, weighed: Integration, each: Map, bar: Progress) -> Draws
     count = 2 * cube(weighed.weights, np.hstack([values, values**2]), n // 2, rng)
     used = np.flatnonzero(count)
     at = np.split(rng.permutation(n), np.cumsum(count[used])[:-1])
-    mean, sd = design.coefficient_priors
+    mean, unit = design.coefficient_priors[0].reshape(len(design.coefficients), -1), design.coefficient_unit
     width, links = design.y.shape[-1], [link for *_, link in design.links]
     eta = np.empty((n, len(design.areas), width))
     beta, alpha = np.empty((n, len(mean), width)), np.empty((n, len(links)))
@@ -175,7 +175,7 @@ def _draw(early: Early, weighed: Integration, each: Map, bar: Progress) -> Draws
     def one(k: int) -> Floats | None:
         place = at[k]
         eta[place], border, factor = early.take(int(used[k]), weighed.xi[used[k]], len(place))
-        beta[place] = mean[:, None] + sd[:, None] * border[:, : beta[0].size].reshape(len(place), *beta.shape[1:])
+        beta[place] = mean + unit[:, None] * border[:, : beta[0].size].reshape(len(place), *beta.shape[1:])
         start = marginal.field.x.shape[1] * width
         for q, link in enumerate(links):
             alpha[place, q] = link.offset.mean + link.offset.sd * border[:, start + q]
@@ -193,6 +193,10 @@ def _draw(early: Early, weighed: Integration, each: Map, bar: Progress) -> Draws
         raw["lambda"], raw["tau"] = hyper.slope[value][:, linked], hyper.extra[value][:, linked]
     if hyper.kappa is not None:
         raw["kappa"] = hyper.kappa[value]
+    if hyper.omega is not None:
+        raw["omega"] = hyper.omega[value]
+    if hyper.rho is not None:
+        raw["overdispersion"] = hyper.rho[value]
     effective = weighed.effective if marginal.size else float(n)  # without hyperparameters the draws are exact
     certificate = Certificate(weighed.khat, len(weighed.weights), effective)
     shaped, of_effects = in_chains(raw), in_chains({name: v[value] for name, v in hyper.values.items()})

@@ -89,11 +89,13 @@ class Marginal:
             what, hint = "a horseshoe is not Gaussian given its hyperparameters", "use Ridge for what follows a fit"
             raise ModelError(what, shown(local), "terms that are", hint)
         mean, sd = design.coefficient_priors
-        x, offset = design.sites @ (design.x * sd), design.sites @ (design.x @ mean)
+        unit = design.coefficient_unit
+        ratio = None if sd.ndim == 1 else sd / unit[:, None]
+        x, offset = design.sites @ (design.x * unit), design.sites @ (design.x @ mean)
         groups = [design.sites @ effect.sees.toarray() for effect in design.effects if effect.dense]
         sites = design.sites if design.grouped else None
-        latent = field(structures(design), x, offset, design.y.shape[-1], loose(design), sites, groups)
-        return cls(NormalScores.of(design), latent, Observations(design, latent.offset))
+        latent = field(structures(design), x, offset, design.y.shape[-1], loose(design), sites, groups, ratio)
+        return cls(NormalScores.of(design), latent, Observations(design.gaussian, latent.offset))
 
     @property
     def design(self) -> Design:
@@ -117,11 +119,12 @@ class Marginal:
 
     def at(self, xi: Floats) -> Conditional:
         """Return the posterior of the field given xi."""
-        return self.conditional(self.scores.hyper(xi))
+        hyper = self.scores.hyper(xi)
+        return self.conditional(hyper, hyper.factor)
 
     def posterior(self, xi: Floats) -> Posterior:
         """Return log p(xi | y) and what follows from xi."""
-        conditional = self.conditional(self.scores.hyper(xi))
+        conditional = self.at(xi)
         return Posterior(conditional.log_likelihood - 0.5 * float(xi @ xi), conditional)
 
     def log_posterior(self, xi: Floats) -> float:
@@ -131,10 +134,10 @@ class Marginal:
     def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
         """Return log p(xi | y) up to a constant, and its gradient."""
         hyper = self.scores.hyper(xi)
-        conditional = self.conditional(hyper)
+        conditional = self.conditional(hyper, hyper.factor)
         by_loading = conditional.gradient
-        by_slope, by_extra = self.observations.gradient(conditional, hyper.slope, hyper.extra)
-        parts = (*by_loading.parts, by_slope, by_extra)
+        by_slope, by_extra, by_factor = self.observations.gradient(conditional, hyper.slope, hyper.extra, hyper.factor)
+        parts = (*by_loading.parts, by_slope, by_extra, *([] if hyper.omega is None else [by_factor]))
         return conditional.log_likelihood - 0.5 * float(xi @ xi), self.chained(xi, parts)
 
     def chained(self, xi: Floats, parts: Sequence[Floats]) -> Floats:

@@ -23,6 +23,7 @@ Shun, Z. and McCullagh, P. (1995). Laplace approximation of high dimensional int
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -131,7 +132,9 @@ class Mode:
 
     def tilted(self, by: float) -> Conditional:
         """Return the field with `by` times t added to b: its mean moves by that many times Cov(q) t."""
-        local = self.likelihood.local(self.expansion.second, self.linear + by * self.tilt)
+        linear = self.linear.copy()
+        linear[:, : self.tilt.shape[1]] += by * self.tilt  # offsets of sources, where there are, come after
+        local = self.likelihood.local(self.expansion.second, linear)
         return condition(self.conditional.field, local, self.conditional.loadings)
 
     @cached_property
@@ -153,13 +156,16 @@ class Mode:
     @cached_property
     def gradient(self) -> Loadings:
         """Derivatives of the log-likelihood with respect to the loadings; at fixed curvature without l'''."""
-        fixed = self.conditional.gradient
+        return self.conditional.gradient.like(self.through(lambda found: found.gradient.parts))
+
+    def through(self, derivatives: Callable[[Conditional], Sequence[Floats]]) -> list[Floats]:
+        """Return derivatives of the log-likelihood, of what has those given at fixed curvature and b."""
+        fixed = list(derivatives(self.conditional))
         if self.expansion.third is None:
             return fixed
         size = 1.0 / max(float(np.abs(self.tilt).max()), 1e-12)  # any step is exact: one of the size of b
-        up, down = (self.tilted(sign * size).gradient for sign in (1.0, -1.0))
-        parts = zip(fixed.parts, up.parts, down.parts, strict=True)
-        return fixed.like([one + 0.5 / size * (two - three) for one, two, three in parts])
+        up, down = (derivatives(self.tilted(sign * size)) for sign in (1.0, -1.0))
+        return [one + 0.5 / size * (two - three) for one, two, three in zip(fixed, up, down, strict=True)]
 
 
 def mode(field: Field, likelihood: Likelihood, loadings: Loadings) -> Mode:

@@ -28,9 +28,13 @@ import scipy.sparse as sp
 from pydantic import Field
 
 from buurtsae.draws import Draws, unannounced
+from buurtsae.engines.hyper import of_freedom
 from buurtsae.engines.labels import Whole, labelled
+from buurtsae.engines.tie import Tie
 from buurtsae.model.design import Design
-from buurtsae.model.outcome.count import Count
+from buurtsae.model.outcome.dispersed import log_likelihood
+from buurtsae.model.outcome.dispersed import score as dispersed_score
+from buurtsae.model.outcome.per_measure import counted_columns
 from buurtsae.model.parameters import Values
 from buurtsae.model.priors import stacked
 from buurtsae.model.terms.base import Effect
@@ -99,8 +103,15 @@ def quiet_imports() -> Iterator[None]:
 def with_data(compiled: Any, design: Design) -> Any:
     """Return a compiled model with the data of another design of the same model, areas and sources."""
     names = ("y", "root", *(("centre",) if design.links else ()), *(_VARIANCES if design.model.variances else ()))
-    names = names if design.size is None else ("y", "size")
-    return compiled.with_data(**{name: np.asarray(getattr(design, name), dtype=float) for name in names})
+    data = {name: getattr(design.gaussian, name) for name in names if measured(design)}
+    if design.size is not None:
+        data |= dict(zip(("counts", "size"), design.counted, strict=True))
+    return compiled.with_data(**{name: np.asarray(value, dtype=float) for name, value in data.items()})
+
+
+def measured(design: Design) -> bool:
+    """Return whether something is not counted."""
+    return design.size is None or bool((design.covariance != 0).any())
 
 
 def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptions, progress: bool) -> Draws:
@@ -125,7 +136,7 @@ def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptio
         sampler.cancel()
         raise
     posterior = trace.posterior
-    kept = ("eta", "beta", "alpha", "lambda", "tau", "kappa", "factor")
+    kept = ("eta", "beta", "alpha", "lambda", "tau", "kappa", "omega", "overdispersion", "factor")
     raw = {name: np.asarray(posterior[name].values) for name in kept if name in posterior.data_vars}
     names = [f"{effect.name}.{p.name}" for effect in design.effects for p in effect.parameters]
     divergences = int(np.asarray(trace.sample_stats["diverging"].values).sum())
@@ -139,18 +150,18 @@ def build(design: Design) -> pm.Model:
         import pytensor.tensor as pt
 
     width = design.y.shape[-1]
-    mean, sd = design.coefficient_priors
+    mean, sd = (part.reshape(len(design.coefficients), -1) for part in design.coefficient_priors)
     with pm.Model() as model:
-        y = pm.Data("y", design.y)
-        beta = pm.Normal("beta", mean[:, None], sd[:, None], shape=(len(mean), width))
+        beta = pm.Normal("beta", mean, sd, shape=(len(mean), width))
         effects = [_effect(effect, design, pm, pt) for effect in design.effects]
         eta = pm.Deterministic("eta", sum(effects, pt.dot(design.x, beta)) + _known(design, pm, pt))
         score = _at_sites(design, eta, pt)
-        if isinstance(outcome := design.model.outcome, Count):
-            assert design.size is not None
-            pm.Potential("likelihood", outcome.log_likelihood(score, y[0], pm.Data("size", design.size)[0]))
+        if design.size is not None:
+            _counts(design, score, pm, pt)
+        if not measured(design):
             return model
-        root, centre = (pm.Data(name, getattr(design, name)) for name in ("root", "centre"))
+        y = pm.Data("y", design.gaussian.y)
+        root, centre = (pm.Data(name, getattr(design.gaussian, name)) for name in ("root", "centre"))
         prediction = score[None]
         if links := design.links:
             # places what is free in the (source, sub-dimension) table, 0 elsewhere
@@ -170,8 +181,42 @@ def build(design: Design) -> pm.Model:
         if design.model.variances is not None:
             h = _log_variances(design, pm, pt)
             residual = residual * pt.exp(-0.5 * h)
-        pm.Potential("likelihood", -0.5 * ((root * residual[:, :, :, None]).sum(axis=2) ** 2).sum())
+        log_determinant = 0.0
+        if (design.doubtful > 0).any():
+            log_omega = _log_omega(design, pm, pt)
+            residual = residual * pt.exp(-0.5 * log_omega)[:, None, :]
+            log_determinant = (design.observed.sum(axis=1) * log_omega).sum()
+        square = ((root * residual[:, :, :, None]).sum(axis=2) ** 2).sum()
+        pm.Potential("likelihood", -0.5 * (square + log_determinant))
     return model
+
+
+def _counts(design: Design, score: Any, pm: Any, pt: Any) -> None:
+    """Add the likelihood of counts, and what ties them together."""
+    y, size = (pm.Data(name, part) for name, part in zip(("counts", "size"), design.counted, strict=True))
+    outcome, width = design.model.outcome, design.y.shape[-1]
+    rho = pt.zeros(width)
+    for w, prior in design.overdispersion.items():
+        rho = pt.set_subtensor(rho[w], prior.pymc(f"rho_{w}", ()))
+    if design.overdispersion:
+        pm.Deterministic("overdispersion", rho)
+    each = list[tuple[Any, Any, Any]]()
+    for one, at in counted_columns(outcome, width):
+        of = score[:, at], y[:, at], size[:, at]
+        if at[0] in design.overdispersion:
+            each.append((at, log_likelihood(*of, rho[at]), dispersed_score(*of, rho[at])))
+        else:
+            each.append((at, one.log_likelihood(*of), one.score(*of)))
+    values = [value for _, value, _ in each]
+    pm.Potential("of_counts", sum(values[1:], values[0]))
+    if design.correlation is None:
+        return
+    tie = Tie.of(design)
+    z = tie.precision * (tie.y - score)
+    for at, _, slope in each:
+        z = pt.set_subtensor(z[:, at], slope)
+    z = tie.scale * z
+    pm.Potential("tie", -0.5 * (z * (tie.matrix * z[:, None, :]).sum(axis=2)).sum())
 
 
 def _known(design: Design, pm: Any, pt: Any) -> Any:
@@ -205,6 +250,16 @@ def _log_variances(design: Design, pm: Any, pt: Any) -> Any:
     pm.Potential("variances", -0.5 * (seen * h + freedom * (h + ratio * pt.exp(-h))).sum())
     pm.Deterministic("factor", pt.exp(h))
     return h
+
+
+def _log_omega(design: Design, pm: Any, pt: Any) -> Any:
+    """Add the factors of sampling variances with few degrees of freedom; return their logarithms, shape (S, W)."""
+    few = design.doubtful > 0
+    place = np.eye(few.size)[:, few.ravel()]
+    omega = of_freedom(design.doubtful[few]).pymc("omega_", (int(few.sum()),))
+    log_omega = pt.dot(place, pt.log(omega)).reshape(few.shape)
+    pm.Deterministic("omega", pt.exp(log_omega))
+    return log_omega
 
 
 def _effect(effect: Effect, design: Design, pm: Any, pt: Any) -> Any:

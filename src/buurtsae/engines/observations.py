@@ -8,7 +8,10 @@ with r_[s,a] the residual at e = m0 and alpha at its prior mean. In the sufficie
 
 and by Fisher's identity, with expectations over the posterior of e and alpha,
 
-    d log p(y) / d lambda_sd = sum_a E[(P r)_d (e_d - c_d)],    d log p(y) / d tau_sd = tau sum_a (P E[r r'] P - P)_dd.
+    d log p(y) / d lambda_sd = sum_a E[(P r)_d (e_d - c_d)],    d log p(y) / d tau_sd = tau sum_a G_dd,
+    d log p(y) / d log omega_sd = sum_a (G V)_dd / 2,    G = P E[r r'] P - P,
+
+omega a factor that the V of all sites have in common.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ class Observations:
     Attributes
     ----------
     design : Design
-    offset : ndarray, shape (K,)
+    offset : ndarray, shape (K, D)
         m0.
     """
 
@@ -84,7 +87,7 @@ class Observations:
         level = np.zeros(d.linked.shape)
         level[d.linked] = self._alpha[0]
         c = np.where(d.linked, d.centre, 0.0)[:, None]  # a reference reads the score itself
-        at = c + level[:, None] + slope[:, None] * (self.offset[None, :, None] - c)
+        at = c + level[:, None] + slope[:, None] * (self.offset - c)
         return np.where(d.observed, d.y - at, 0.0)
 
     def local(self, slope: Floats, extra: Floats, factor: Floats | float = 1.0) -> Local:
@@ -133,22 +136,26 @@ class Observations:
         """Return the posterior means of lambda e + alpha about e = m0 and alpha's prior mean, shape (S, K, D)."""
         alpha = np.zeros(self.design.linked.shape)
         alpha[self.design.linked] = self._alpha[1] * found.alpha
-        return slope[:, None] * (found.mean - self.offset[:, None]) + alpha[:, None]
+        return slope[:, None] * (found.mean - self.offset) + alpha[:, None]
 
     def gradient(
         self, found: Conditional, slope: Floats, extra: Floats, factor: Floats | float = 1.0
-    ) -> tuple[Floats, Floats]:
-        """Return the derivatives of the log-likelihood with respect to lambda and tau, shape (S, D), where linked."""
-        design = self.design
-        of_slope, of_extra = np.zeros(design.linked.shape), np.zeros(design.linked.shape)
-        if not design.linked.any():
-            return of_slope, of_extra
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return the derivatives of the log-likelihood, shape (S, D), with respect to lambda and tau, where linked, and
+        omega, where V is doubtful.
+        """
+        design, shape = self.design, self.design.linked.shape
+        of_slope, of_extra, of_factor = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        doubtful = design.doubtful > 0
+        if not (design.linked | doubtful).any():
+            return of_slope, of_extra, of_factor
         p, _ = self.precision(extra, factor)
+        v = np.where(self._both, self.covariance(0 * extra, factor), 0.0)
         residual, q = self.residual(slope), found.scores
         source, dim = np.nonzero(design.linked)
         sd = self._alpha[1]
         width = design.y.shape[-1]
-        for s in np.unique(source):
+        for s in np.flatnonzero((design.linked | doubtful).any(axis=1)):
             links_of = np.flatnonzero(source == s)
             place = np.zeros((width, len(source)))
             place[dim[links_of], links_of] = sd[links_of]  # alpha_s = place @ alpha
@@ -158,10 +165,13 @@ class Observations:
             # Cov(r, e) = -lambda Cov(e) - Cov(alpha, e), Cov(r) = -Cov(r, e) lambda + lambda Cov(e, alpha) + Cov(alpha)
             r_e = -(lam[:, None] * q.covariance + cov_e_alpha.swapaxes(1, 2))
             r_r = -r_e * lam + lam[:, None] * cov_e_alpha + place @ q.alpha_covariance @ place.T
-            deviation = q.mean + self.offset[:, None] - design.centre
+            deviation = q.mean + self.offset - design.centre
             first = np.einsum("nde,ne->nd", p[s], r) * deviation + np.einsum("nde,ned->nd", p[s], r_e)
             second = r_r + r[:, :, None] * r[:, None, :]
-            spread = np.einsum("nde,nef,nfd->nd", p[s], second, p[s], optimize=True) - np.einsum("ndd->nd", p[s])
+            g = p[s] @ second @ p[s] - p[s]
             of_slope[s, dim[links_of]] = first.sum(axis=0)[dim[links_of]]
-            of_extra[s, dim[links_of]] = extra[s, dim[links_of]] * spread.sum(axis=0)[dim[links_of]]
-        return of_slope, of_extra
+            of_extra[s, dim[links_of]] = (extra[s] * np.einsum("ndd->d", g))[dim[links_of]]
+            if doubtful[s].any():
+                omega = np.broadcast_to(factor, design.y.shape)[s, 0]
+                of_factor[s, doubtful[s]] = (0.5 * np.einsum("nde,ned->d", g, v[s]) / omega)[doubtful[s]]
+        return of_slope, of_extra, of_factor

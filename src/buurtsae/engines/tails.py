@@ -56,7 +56,7 @@ class Heavy:
         Covariances of unstructured effects: of those that are normal, and of z.
     tail : float
         1 / nu.
-    offset : ndarray, shape (K,)
+    offset : ndarray, shape (K, D)
     """
 
     seen: Local
@@ -116,7 +116,7 @@ class Heavy:
     def predictions(self, conditional: Conditional) -> Floats:
         """Return the posterior mean of q."""
         alpha = np.broadcast_to(conditional.alpha, (len(self.offset), len(conditional.alpha)))
-        return np.concatenate([conditional.mean - self.offset[:, None], alpha], axis=1)
+        return np.concatenate([conditional.mean - self.offset, alpha], axis=1)
 
     def draw(self, m: Floats, alpha: Floats, rng: np.random.Generator) -> Floats:
         """Return scores e = m + v, (K, D), given m, (K, D) less the offset, and alpha, (L,): v exactly."""
@@ -128,7 +128,7 @@ class Heavy:
         values, vectors = np.linalg.eigh(0.5 * (left + left.swapaxes(1, 2)))
         noise = np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(m.shape)
         v = np.einsum("nde,ne->nd", left, toward) + np.einsum("nde,ne->nd", vectors, noise)
-        return np.asarray(self.offset[:, None] + m + v)
+        return np.asarray(self.offset + m + v)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Drawing:
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
         """Return 1 + n draws of scores and of the border: of scores no mean is known, whose place the first takes."""
-        field, scores, offset = self.at.conditional.field, list[Floats](), self.likelihood.offset[:, None]
+        field, scores, offset = self.at.conditional.field, list[Floats](), self.likelihood.offset
         m, border = (part[1:] for part in self.at.conditional.draw(rng, n + 1))  # after their mean, which is no draw
         start = field.x.shape[1] * field.width
         alpha = border[:, start : start + self.likelihood.seen.cross.shape[2]]
@@ -180,7 +180,7 @@ class Tailed(Marginal):
             else:
                 heavy = np.broadcast_to(covariance, normal.shape)
                 tail = float(effect.tail(_of_effect(hyper, effect.name)).ravel()[0])
-        local = self.observations.local(hyper.slope, hyper.extra)
+        local = self.observations.local(hyper.slope, hyper.extra, hyper.factor)
         bare = replace(loadings, loose=loadings.loose[:0], scaling=())
         return Heavy(local, normal, heavy, tail, self.field.offset), bare
 
@@ -206,8 +206,8 @@ class Tailed(Marginal):
         alone = np.broadcast_to(moments.alpha_covariance, (sites, *moments.alpha_covariance.shape))
         covariance = np.block([[moments.covariance, moments.with_alpha], [across, alone]])
         gradient = np.tensordot(jacobian[0], fixed.terms, axes=3)
-        first = len(jacobian) - 2 - len(fixed.strengths)  # after what is of unstructured effects
-        for of_xi, part in zip(jacobian[first:-2], fixed.strengths, strict=True):
+        strengths = jacobian[len(fixed.parts) - len(fixed.strengths) : len(fixed.parts)]  # the last of the loadings
+        for of_xi, part in zip(strengths, fixed.strengths, strict=True):
             gradient = gradient + np.tensordot(of_xi, part, axes=part.ndim)
 
         def at_the_mode(there: Floats) -> float:

@@ -160,7 +160,7 @@ class Varying(Marginal):
         hyper = self.scores.hyper(xi)
         at = self.solve(hyper)
         by_loading = at.gradient
-        by_slope, by_extra = self.observations.gradient(at.conditional, hyper.slope, hyper.extra, np.exp(at.h))
+        by_slope, by_extra, _ = self.observations.gradient(at.conditional, hyper.slope, hyper.extra, np.exp(at.h))
         seen = self.design.observed
         assert hyper.kappa is not None
         kappa = np.where(seen, hyper.kappa[:, None], 1.0)

@@ -136,12 +136,16 @@ def contrast(
         hint = "estimate(fit.of_year(...)) of two years of one fit"
         raise DataError("draws of two fits are not joint", "estimates of two fits", "two years of one", hint)
     x, y = scores(est, first, measure), scores(against or est, second, other or measure)
+    scale, beside = est.concept.scale_of(measure), est.concept.scale_of(other or measure)
+    if not scale.same_ends(beside):
+        hint = "compare each with the same measure elsewhere"
+        raise DataError("measures on two scales are not compared", f"{scale.words}; {beside.words}", "one scale", hint)
     probability = float((x > y).mean() + 0.5 * (x == y).mean())
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = x / y
     doubt = _unseen(est, first, measure) or _unseen(against or est, second, other or measure)
     verdict = str(in_words(probability, doubt))
-    return Contrast(_three(x - y), _three(ratio), probability, verdict, est.concept.scale.digits)
+    return Contrast(_three(x - y), _three(ratio), probability, verdict, scale.digits)
 
 
 def ranking(est: Estimates, measure: str, codes: Iterable[str]) -> pd.DataFrame:

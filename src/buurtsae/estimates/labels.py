@@ -39,6 +39,7 @@ REASONS = {  # every part of a reason, and its English
     "minder dan {} respondenten": "fewer than {} respondents",
     "betrouwbaarheid onder {}": "reliability below {}",
     "interval breder dan {}": "interval wider than {}",
+    "halve breedte van het interval boven {}": "half-width of the interval above {}",
     "eigen data wegen minder dan {}": "own data weigh less than {}",
     IMPUTED: "a characteristic of the area was imputed",
     EXTRAPOLATED: "extrapolation: a characteristic lies outside those of areas with respondents",
@@ -64,6 +65,10 @@ class Rules:
         Below it a figure is `indicatief`: the posterior variance is large beside the differences between buurten.
     max_width : float
         Above it, in tenths of the scale, a figure is `indicatief`: its 95% interval is too wide. 10 allows any width.
+    max_half_width : float, optional
+        Above it, in hundredths of the scale (percentage points of a share), a figure is `indicatief`: half the width of
+        its 95% interval. A coefficient of variation, which says that of 2% much is unknown and of 98% nothing, is not
+        for shares.
     min_own_share : float
         Below it a figure is `indicatief`: the area's own respondents weigh too little in it. 0 allows any weight.
     protection : float
@@ -73,6 +78,9 @@ class Rules:
         Direct estimates of fewer respondents are not published: they are answers of a few people.
     max_share : float
         Nor are those of an area where a larger share of the respondents has one and the same score.
+    min_answers : int
+        Of shares, whose respondents have one of two answers, that rule gives way to this: direct estimates are not
+        published where fewer respondents gave one of the two. 0 publishes all.
     decimals : int, optional
         Published scores, their errors and bounds are rounded; not without it. The files then agree up to rounding.
 
@@ -91,10 +99,12 @@ class Rules:
     min_respondents: Count = 1
     min_reliability: Share = 0.5
     max_width: Annotated[float, Interval(ge=0, le=10)] = WIDEST
+    max_half_width: Annotated[float, Interval(ge=0, le=50)] | None = None
     min_own_share: Share = 0.0
     protection: Annotated[float, Interval(ge=0, le=9)] = 2.0
     min_direct: Count = 10
     max_share: Share = 0.9
+    min_answers: Count = 5
     decimals: Annotated[int, Interval(ge=0, le=15)] | None = None
 
     def __post_init__(self) -> None:
@@ -117,13 +127,17 @@ class Rules:
         small = table["population"] < self.min_residents
         unreliable = table["reliability"] < self.min_reliability
         light, points = table["own_data_share"] < self.min_own_share, self.max_width * scale.point
-        wide = (table["upper"] - table["lower"] > points) & (self.max_width < WIDEST)
+        width, half = table["upper"] - table["lower"], self.max_half_width
+        wide = (width > points) & (self.max_width < WIDEST)
+        margin = np.inf if half is None else half * scale.point / 10
+        over = width / 2 > margin
         return {
             "indicatief": {
                 "geen eigen respondenten: schatting uit het model": few & (respondents == 0),
                 f"minder dan {self.min_respondents} respondenten": few & (respondents > 0),
                 f"betrouwbaarheid onder {_dutch(self.min_reliability)}": unreliable & ~few,
                 f"interval breder dan {_dutch(points)}": wide & ~few,
+                **({} if half is None else {f"halve breedte van het interval boven {_dutch(margin)}": over & ~few}),
                 f"eigen data wegen minder dan {_dutch(self.min_own_share)}": light & ~few,
                 **{reason: table["area_code"].isin(list(codes)) for reason, codes in unsure.items()},
             },

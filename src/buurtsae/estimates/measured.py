@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from buurtsae.engines.base import Fit
 from buurtsae.errors import ModelError, shown
-from buurtsae.survey.concept import Concept
+from buurtsae.model.outcome.base import Outcome
+from buurtsae.scale import Scale
+from buurtsae.survey.concept import Concept, Measure
 
 
 def measured(fit: Fit, concept: Concept | None = None) -> Concept:
@@ -18,14 +21,26 @@ def measured(fit: Fit, concept: Concept | None = None) -> Concept:
         If the measures of the concept have other ends than the outcome of the model, or the fit is of several years.
     """
     one_year(fit)
-    scale = fit.model.outcome.scale
+    scales = scales_of(fit.model.outcome, fit.direct.subdimensions)
     if concept is None:
-        return replace(Concept.of(fit.direct.subdimensions), scale=scale)
-    if (concept.scale.lower, concept.scale.upper) != (scale.lower, scale.upper):
+        concept = Concept.of(fit.direct.subdimensions)
+        if len(set(scales.values())) == 1:
+            return replace(concept, scale=next(iter(scales.values())))
+        known = {} if len(concept.nodes) > len(scales) else concept.nodes  # means of unlike measures are none
+        return replace(concept, nodes=known or {m: Measure(m, m, m, m) for m in scales}).on(scales)
+    measures = {name: concept.scale_of(name) for name in concept.subdimensions if name in scales}
+    if wrong := [m for m, scale in measures.items() if not scale.same_ends(scales[m])]:
         what = "the concept is on another scale than the outcome of the model"
-        ranges = f"measures {concept.scale.range}, an outcome {scale.range}"
+        of = f" of {shown(wrong)}" if len(wrong) < len(scales) else ""
+        ranges = f"measures{of} {measures[wrong[0]].range}, an outcome {scales[wrong[0]].range}"
         raise ModelError(what, ranges, "the same ends", "give AreaModel an `outcome` on the scale of the concept")
     return concept
+
+
+def scales_of(outcome: Outcome, measures: Iterable[str]) -> dict[str, Scale]:
+    """Return the scale of each measure under an outcome, which may have one per measure."""
+    each = getattr(outcome, "outcomes", {})
+    return {measure: each[measure].scale if measure in each else outcome.scale for measure in measures}
 
 
 def one_year(fit: Fit) -> None:

@@ -108,13 +108,20 @@ class Estimates:
         table, direct = published(self.table), ["direct", "direct_se"]
         table.loc[~self.release.open_direct(table), direct] = np.nan
         table.loc[~self.release.open_errors(table), "direct_se"] = np.nan
-        decimals, most = self.rules.decimals, direct_decimals(self.concept.scale)
-        if self.fit.direct.counted:
-            table[direct] = table[direct].round(most if decimals is None else min(decimals, most))
+        decimals = self.rules.decimals
+        for rows, scale in self._by_scale(table) if self.fit.direct.counted else ():
+            most = direct_decimals(scale)
+            table.loc[rows, direct] = table.loc[rows, direct].round(most if decimals is None else min(decimals, most))
         if decimals is not None:
             scores = ["estimate", "sd", "lower", "upper"]
             table[scores] = table[scores].round(decimals)
         return table
+
+    def _by_scale(self, table: pd.DataFrame) -> Iterator[tuple[pd.Index, Scale]]:
+        """Yield the rows of a table that are of each scale."""
+        scale = table["measure"].map({measure: self.concept.scale_of(measure) for measure in self.measures})
+        for each in scale.unique():
+            yield table.index[scale == each], each
 
     @cached_property
     def compared(self) -> pd.DataFrame:
@@ -165,7 +172,7 @@ class Estimates:
         for measure, level, labels, values in level_draws(self.fit, self.concept, self.draws):
             if (shown := self.release.shown(level, labels)).any():
                 part = pd.DataFrame({"area_code": np.array(labels, dtype=object)[shown]})
-                constrained = self.concept.scale.shown(triple_goal(values[:, shown]))
+                constrained = self.concept.scale_of(measure).shown(triple_goal(values[:, shown]))
                 parts.append(part.assign(constrained=constrained, level=level, measure=measure))
         joined = pd.concat(parts, ignore_index=True)
         if self.benchmarked is not None:
@@ -180,14 +187,15 @@ class Estimates:
     def map(self, measure: str, ax: Axes | None = None) -> Axes:
         """Draw the buurt scores of a measure on a map, hatched where indicative, grey where not published."""
         title, line = self.concept.nodes[measure].nl, source(self.fictitious).nl
-        rows, scale = self.select(measure), self.concept.scale
-        return plot_map(self.areas.frame, rows, title=title, ax=ax, source=line, scale=scale)
+        rows, scale = self.select(measure), self.concept.scale_of(measure)
+        fixed = self.concept.outcome_of(measure) == "score"
+        return plot_map(self.areas.frame, rows, title=title, ax=ax, source=line, scale=scale, fixed=fixed)
 
     def plot_intervals(self, measure: str, level: str | None = None, ax: Axes | None = None) -> Axes:
         """Draw scores with their 95% intervals, and direct estimates beside them; of the next level by default."""
         title = self.concept.nodes[measure].nl + (" (fictief)" if self.fictitious else "")
         rows = self.select(measure, level or self.areas.levels[1])
-        return plot_intervals(rows, title=title, ax=ax, scale=self.concept.scale)
+        return plot_intervals(rows, title=title, ax=ax, scale=self.concept.scale_of(measure))
 
     def explain(self, code: str) -> str:
         """Return, in Dutch, what is known about one area and where it comes from.
@@ -209,7 +217,8 @@ class Estimates:
             parts = records(table[table["area_code"] == code])
         names = {name: node.nl for name, node in self.concept.nodes.items()}
         rows = rows.assign(population=None) if self.areas.alike else rows
-        text = explanation(records(rows), names, {row["measure"]: row for row in parts}, self.concept.scale)
+        scales = {name: self.concept.scale_of(name) for name in self.measures}
+        text = explanation(records(rows), names, {row["measure"]: row for row in parts}, scales)
         return f"{MADE.nl}\n{text}" if self.fictitious else text
 
     def _repr_html_(self) -> str:
@@ -217,9 +226,13 @@ class Estimates:
         table = self.published
         land = table[table["level"] == self.areas.system.whole].set_index("measure")
         labels = table[table["level"] == self.areas.base].groupby(["measure", "label"]).size().unstack(fill_value=0)
-        view = land[["estimate", "lower", "upper"]].round(self.concept.scale.digits).join(labels)
-        scale = self.concept.scale
-        name = f"{self.areas.region}, {scale.ends if scale.bounded else scale.nl}"
+        scale, digits = self.concept.span, {name: self.concept.scale_of(name).digits for name in land.index}
+        figures = land[["estimate", "lower", "upper"]].astype(object)
+        figures = figures.apply(
+            lambda row: [f"{value:.{digits[row.name]}f}" for value in row], axis=1, result_type="broadcast"
+        )
+        view = figures.join(labels)
+        name = self.areas.region if scale.mixed else f"{self.areas.region}, {scale.ends if scale.bounded else scale.nl}"
         view.index = pd.Index([self.concept.nodes[measure].nl for measure in view.index], name=name)
         return f"{view.to_html()}<p>{escape(repr(self))}</p>"
 
@@ -305,7 +318,7 @@ def estimate(
     year = year or max(source.year for source in fit.direct.sources)
     table = tabulate(fit, concept, rules, draws, release)
     table = table.assign(year=year, benchmarked=benchmarked is not None, run_id=marked(run_id, fictitious))
-    table = check_estimates(table[[column.name for column in ESTIMATES]], concept.scale)
+    table = check_estimates(table[[column.name for column in ESTIMATES]], concept.span)
     return Estimates(table, fit, concept, rules, release, benchmarked, fictitious)
 
 
@@ -322,7 +335,7 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
         labels, values = group[areas.base]
         between = between_buurten(values, release.shown(areas.base, labels), residents.loc[labels].to_numpy())
         for level, (labels, values) in group.items():
-            part = _summary(values, concept.scale)
+            part = _summary(values, concept.scale_of(measure))
             # what the model makes of the area's own data, which benchmarks do not change
             part["own_data_share"] = own_data.share(measure, level, labels, model[level][1])
             part["reliability"] = reliability(values.var(axis=0, ddof=1), between)
@@ -336,7 +349,15 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
     direct = pd.concat([fit.direct.totals(level, concept).assign(level=level) for level in areas.levels])
     table = table.merge(direct, on=KEY, how="left", validate="one_to_one")
     table = _describe(table[~release.partly(table)], fit)
-    table = rules.apply(table, unsure(fit), release.open(table), concept.scale)
+    scales = {measure: concept.scale_of(measure) for measure in table["measure"].unique()}
+    table = table.assign(
+        scale_lower=table["measure"].map({m: s.lower if np.isfinite(s.lower) else np.nan for m, s in scales.items()}),
+        scale_upper=table["measure"].map({m: s.upper if np.isfinite(s.upper) else np.nan for m, s in scales.items()}),
+        unit=table["measure"].map({m: s.nl for m, s in scales.items()}),
+    )
+    alike = [table[table["measure"].map(scales) == scale] for scale in dict.fromkeys(scales.values())]
+    doubt = unsure(fit)
+    table = pd.concat([rules.apply(t, doubt, release.open(t), scales[t["measure"].iloc[0]]) for t in alike])
     if not fit.direct.counted:
         known, counts = table["n_respondents"] == 0, ["n_respondents", "n_effective"]
         table = table.assign(**{count: table[count].astype("Float64").where(known) for count in counts})

@@ -312,7 +312,7 @@ class Conditional:
         mixed = through @ q.m_alpha @ of_alpha.swapaxes(1, 2)
         covariance = through @ q.m_m @ self.shrink + mixed + mixed.swapaxes(1, 2)
         covariance = covariance + of_alpha @ q.alpha_alpha @ of_alpha.swapaxes(1, 2) + kt
-        return Scores(self.mean - self.field.offset[:, None], covariance, e_alpha, q.alpha, q.alpha_alpha)
+        return Scores(self.mean - self.field.offset, covariance, e_alpha, q.alpha, q.alpha_alpha)
 
     @property
     def sd(self) -> Floats:

@@ -101,14 +101,16 @@ class Field:
         Start per site (K + 1,), and entry, terms of its row and column, and weight of all pairs that sites see.
     x : ndarray, shape (K, P)
         Covariates times the prior standard deviations of their coefficients, then those of groups.
-    offset : ndarray, shape (K,)
-        m0, the prior mean of the predictor, the same for all sub-dimensions.
+    offset : ndarray, shape (K, D)
+        m0, the prior mean of the predictor.
     loose : Loose
         Unstructured effects per area.
     free : slice, optional
         Their nodes, where sites see several areas; otherwise they are integrated out inside each.
     groups : tuple of slice
         Columns of x of each group, whose coefficients have loadings that hyperparameters determine.
+    ratio : ndarray, shape (P, D), optional
+        Prior standard deviations of the coefficients of x over those in x, where they differ between columns.
     """
 
     width: int
@@ -129,6 +131,7 @@ class Field:
     loose: Loose = SAME
     free: slice | None = None
     groups: tuple[slice, ...] = ()
+    ratio: Floats | None = None
 
     @property
     def areas(self) -> int:
@@ -162,6 +165,8 @@ class Field:
     def load(self, groups: Floats, border: int) -> Floats:
         """Return G, what loadings (G, D, D) make of the first coefficients of a border, and 1 of what has none."""
         g, d = np.eye(border), self.width
+        if self.ratio is not None:
+            g[range(self.ratio.size), range(self.ratio.size)] = self.ratio.ravel()
         for group, loading in zip(self.groups, groups, strict=True):
             at = slice(group.start * d, group.stop * d)
             g[at, at] = np.kron(np.eye(group.stop - group.start), loading)
@@ -176,6 +181,7 @@ def field(
     loose: Loose = SAME,
     sites: sp.csr_array | None = None,
     groups: Sequence[Floats] = (),
+    ratio: Floats | None = None,
 ) -> Field:
     """Join structures that are seen from the same sites.
 
@@ -185,7 +191,7 @@ def field(
         Each with J, the weights of its nodes at each site.
     x : ndarray, shape (K, P)
         Covariates times prior standard deviations.
-    offset : ndarray, shape (K,)
+    offset : ndarray, shape (K,) or (K, D)
     width : int
         D.
     loose : Loose
@@ -193,6 +199,7 @@ def field(
         The weights of the areas at each site, where sites see several.
     groups : sequence of ndarray, shape (K, P_g) each
         Covariates of groups.
+    ratio : ndarray, shape (P, D), optional
     """
     n_sites = len(x)
     if sites is not None:
@@ -250,10 +257,11 @@ def field(
         seen=_seen(sees, n_sites),
         pairs=(starts, entry[order], row_term[order], column_term[order], weight[order]),
         x=np.ascontiguousarray(np.hstack([x, *groups]), dtype=float),
-        offset=np.asarray(offset, dtype=float),
+        offset=np.array(np.broadcast_to(np.reshape(offset, (n_sites, -1)), (n_sites, width)), dtype=float),
         loose=loose,
         free=None if sites is None else slice(int(first[-1]), nodes),
         groups=tuple(slice(end - part.shape[1], end) for end, part in zip(ends, groups, strict=True)),
+        ratio=ratio,
     )
 
 

@@ -179,7 +179,7 @@ def scores(
                 for k in range(n):
                     m[i, k] += root[s, i, j] * v[j, k]
             for k in range(n):
-                drawn[k, s, i] = offset[s] + m[i, k]
+                drawn[k, s, i] = offset[s, i] + m[i, k]
     return drawn
 
 

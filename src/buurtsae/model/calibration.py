@@ -47,13 +47,14 @@ def unknown(
     ----------
     part : Linear
     x : ndarray, shape (N, P)
-    prior : tuple of ndarray, shape (P,)
+    prior : tuple of ndarray, shape (P,) or (P, W)
         Means and standard deviations of the coefficients of x.
     themes : mapping of name to (names, ndarray of shape (N, P))
         Their covariates.
     sites : sparse, shape (K, N)
     seen : sequence of (y, v), shape (K,) each
-        Per column the direct estimates of the reference and their variances, 0 where there are none; empty for counts.
+        Per column the direct estimates of the reference and their variances, 0 where there are none; empty for tables
+        of counts.
     years : int
         How many the columns are of.
     """
@@ -63,12 +64,13 @@ def unknown(
     z = np.hstack([x, *(columns for _, columns in of_themes)])
     total = np.zeros((len(x), len(seen), len(seen)))
     means, spreads = list[Floats](), list[Floats]()
-    for y, v in seen:
+    of_columns = [np.broadcast_to(part.reshape(x.shape[1], -1), (x.shape[1], len(seen))) for part in prior]
+    for (y, v), centre, width in zip(seen, of_columns[0].T, of_columns[1].T, strict=True):
         known = v > 0
         most = y[known].std()  # of what a theme explains
-        sd = np.concatenate([prior[1], *(np.full(len(names), most / np.sqrt(len(names))) for names, _ in of_themes)])
-        mean, covariance = _coefficients((sites @ z)[known], (y - sites @ (x @ prior[0]))[known], v[known], sd)
-        means.append(mean + np.append(prior[0], np.zeros(len(sd) - len(prior[0]))))
+        sd = np.concatenate([width, *(np.full(len(names), most / np.sqrt(len(names))) for names, _ in of_themes)])
+        mean, covariance = _coefficients((sites @ z)[known], (y - sites @ (x @ centre))[known], v[known], sd)
+        means.append(mean + np.append(centre, np.zeros(len(sd) - len(centre))))
         spreads.append(covariance)
     for step in _steps(part, x, of_themes):
         g = step @ np.array(means).T

@@ -19,15 +19,18 @@ from numpy.typing import NDArray
 
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
 from buurtsae.model.calibration import unknown
+from buurtsae.model.counted import check_respondents, correlation, counts, measured, of_respondents
 from buurtsae.model.covariates import Provenance
 from buurtsae.model.extrapolation import extrapolated, outside
 from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import check_columns, covariates
-from buurtsae.model.observed import columns_of, observations, references_of, sites_of, within_sites
+from buurtsae.model.observed import columns_of, observations, pooled_freedom, references_of, sites_of, within_sites
 from buurtsae.model.outcome.count import Count
+from buurtsae.model.outcome.per_measure import PerMeasure, outcomes_of
 from buurtsae.model.parts import few_in_part, silent_part
 from buurtsae.model.plausible import far, figures
+from buurtsae.model.priors import Prior
 from buurtsae.model.realised import check_realised, deviation
 from buurtsae.model.smooth import smoothed
 from buurtsae.model.spec import AreaModel
@@ -86,9 +89,13 @@ class Design:
     strange : tuple of Note
         Figures of the areas that may not be what they say.
     size : ndarray, shape (S, K, W), optional
-        Of counts, their trials or exposure; 0 where nothing was observed.
+        Of counts, their trials or exposure; 0 where nothing was counted.
+    correlation : ndarray, shape (K, W, W), optional
+        R of the sampling errors of counts, and of scores beside these (`buurtsae.model.counted`).
     known : ndarray, shape (N, W, W), optional
         Covariance of unstructured effects that no parameter changes.
+    pooled : ndarray, shape (S, W), optional
+        Degrees of freedom of the pooled variances that V is made of; 0 where V is known.
     extrapolated : mapping of name to tuple of str
         Covariates and themes, and the areas that lie outside the range of those with respondents.
     """
@@ -115,6 +122,8 @@ class Design:
     size: Floats | None = None
     known: Floats | None = None
     extrapolated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pooled: Floats | None = None
+    correlation: Floats | None = None
 
     def __repr__(self) -> str:
         size = f"{len(self.areas)} areas x {len(self.columns)} columns, {len(self.sources)} sources"
@@ -196,9 +205,28 @@ class Design:
     @property
     def observed(self) -> NDArray[np.bool_]:
         """True where a source has an estimate, shape (S, K, W)."""
-        if self.size is not None:
-            return self.size > 0
-        return np.asarray(np.einsum("sndd->snd", self.covariance) > 0)
+        measured = np.asarray(np.einsum("sndd->snd", self.covariance) > 0)
+        return measured if self.size is None else measured | (self.size > 0)
+
+    @property
+    def gaussian(self) -> Design:
+        """What is not counted of it."""
+        if self.size is None:
+            return self
+        return replace(self, size=None, y=np.where(self.size > 0, 0.0, self.y))
+
+    @property
+    def counted(self) -> tuple[Floats, Floats]:
+        """Counts of all sources, and what they are beside, 0 where nothing was counted, shape (K, W) each."""
+        assert self.size is not None  # asked of designs that have some
+        return np.where(self.size > 0, self.y, 0.0).sum(axis=0), self.size.sum(axis=0)
+
+    @property
+    def doubtful(self) -> Floats:
+        """Degrees of freedom of V where they are so few that its error counts, shape (S, W); 0 elsewhere."""
+        if self.pooled is None or self.model.variances is not None:
+            return np.zeros(self.linked.shape)
+        return np.where(self.pooled < DOUBTFUL, self.pooled, 0.0)
 
     @cached_property
     def precision(self) -> Floats:
@@ -233,17 +261,35 @@ class Design:
         return _inverse(v) * slope[:, None, :, None] * slope[:, None, None, :]
 
     @property
+    def overdispersion(self) -> dict[int, Prior]:
+        """Prior of rho of the columns that have one."""
+        each = [getattr(one, "overdispersion", None) for one in outcomes_of(self.model.outcome, self.measures)]
+        return {w: prior for w, prior in enumerate(each * self.periods) if prior is not None}
+
+    @property
     def coefficient_priors(self) -> tuple[Floats, Floats]:
-        """Means and standard deviations of beta's priors, shape (P,) each."""
+        """Means and standard deviations of beta's priors, shape (P,) each; (P, W) where measures have their own."""
         intercept = np.array([name == "Intercept" for name in self.coefficients])
         m = self.model
+        if m.counts:
+            each = [m.intercept_of(measure) for measure in self.measures] * self.periods
+            mean, sd = np.array([(prior.mean, prior.sd) for prior in each]).T
+            column = intercept[:, None]
+            return np.where(column, mean, m.coefficient.mean), np.where(column, sd, m.coefficient.sd)
         return (
             np.where(intercept, m.intercept.mean, m.coefficient.mean),
             np.where(intercept, m.intercept.sd, m.coefficient.sd),
         )
 
+    @property
+    def coefficient_unit(self) -> Floats:
+        """Standard deviations that coefficients are counted in, shape (P,): the largest of their priors."""
+        sd = self.coefficient_priors[1]
+        return sd if sd.ndim == 1 else sd.max(axis=1)
+
 
 HEARD = 20  # areas with direct estimates below which the prior of a part's level counts: docs/islands.md
+DOUBTFUL = 250  # degrees of freedom: V is known to 9%, which costs 0.4 points of coverage: docs/variances.md
 EACH = 10  # areas with respondents per coefficient that is not shrunk: docs/covariates.md
 _TAILS = Note(
     "heavy tails are in the estimates; checks that leave data out, and what sources add, take the effects as normal",
@@ -262,7 +308,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         a grouping that the areas do not have; columns that are linear combinations of others; figures out of range.
     """
     problems, areas = Problems(), direct.areas
-    model = replace(smoothed(model, direct), outcome=model.outcome.on(direct.scale))
+    model = replace(smoothed(model, direct), outcome=of_respondents(model.outcome.on(direct.scale), direct))
     part = None
     try:
         coefficients, x, part = covariates(model, areas)
@@ -277,13 +323,18 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         check_realised(direct, problems)
     problems.raise_if_any()
     assert part is not None  # or there was a problem
+    whole, size, remarks = direct, None, list[Note]()
+    if model.counts:
+        direct = measured(direct, model.outcome)
     site_codes, sites = sites_of(direct)
-    size = None
     if isinstance(direct, AreaCounts):
         y, size = (np.where(direct.size > 0, part, 0.0)[None] for part in (direct.y, direct.size))
         covariance = np.zeros((*y.shape, y.shape[-1]))
     else:
         y, covariance = observations(direct, site_codes, realised)
+        if model.counts and isinstance(model.outcome, PerMeasure):
+            of_counts, size, remarks = counts(whole, model.outcome, site_codes)
+            y = y + of_counts
     ratio, freedom = within_sites(direct, site_codes)
     if model.variances is not None and not (freedom > 0).any():
         raise ModelError(
@@ -295,12 +346,14 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     informs = np.zeros((len(direct.sources), y.shape[-1]), dtype=bool)
     for s, (source, columns) in enumerate(zip(direct.sources, columns_of(direct), strict=True)):
         informs[s, columns] = source.informs
-    references = references_of(direct)
+    references = references_of(whole)
     reference = np.array([s for s, _ in references])[None, :] == np.arange(len(direct.sources))[:, None]
     centre = np.array([np.nanmean(direct.sources[s].mean[:, d]) if informs[s, w] else 0.0
                        for w, (s, d) in enumerate(references)])  # fmt: skip
-    has_level = size is None and "Intercept" in coefficients
-    notes = far(model.intercept, centre, model.outcome.scale) if has_level else []
+    outcomes = outcomes_of(model.outcome, direct.subdimensions)
+    for outcome in dict.fromkeys(outcomes) if "Intercept" in coefficients else ():
+        if not isinstance(outcome, Count):
+            remarks += far(model.intercept, centre[[outcomes[d] == outcome for _, d in references]], outcome.scale)
     arrays = Design(
         model=model,
         areas=tuple(areas.codes),
@@ -319,15 +372,23 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         centre=centre,
         effects=effects,
         covariates=part.covariates,
-        strange=(*strange, *notes),
+        strange=(*strange, *remarks),
         years=direct.years,
         size=size,
         known=deviation(direct) if realised else None,
+        correlation=correlation(whole, model.outcome, site_codes) if isinstance(model.outcome, PerMeasure) else None,
+        pooled=pooled_freedom(direct),
     )
     sampled = sites.T @ arrays.observed.any(axis=(0, 2)) > 0
     check_columns(len(coefficients), int(sampled.sum()), "areas with respondents")
     themes = {term.name: (term.theme, e.sees.toarray()) for term, e in zip(terms, effects, strict=True) if term.theme}
-    seen = [(y[s, :, w], covariance[s, :, w, w]) for w, (s, _) in enumerate(references) if size is None]
+    seen = [
+        outcome.working(y[s, :, w], size[s, :, w])
+        if size is not None and isinstance(outcome := outcomes[d], Count)
+        else (y[s, :, w], covariance[s, :, w, w])
+        for w, (s, d) in enumerate(references)
+    ]
+    seen = [] if isinstance(direct, AreaCounts) else seen
     imputed = unknown(part, x, arrays.coefficient_priors, themes, sites, seen, arrays.periods)
     known = arrays.known if imputed is None else imputed + (0.0 if arrays.known is None else arrays.known)
     return replace(arrays, known=known, extrapolated=extrapolated(part, themes, areas.inhabited, sampled))
@@ -336,6 +397,13 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
 def check_outcome(model: AreaModel, direct: DirectEstimates, problems: Problems) -> None:
     """Collect what the outcome of a model cannot have: data of another kind, or outside its support."""
     outcome, kind = model.outcome, type(model.outcome).__name__
+    if model.counts and isinstance(outcome, PerMeasure) and not isinstance(direct, AreaCounts):
+        for beside, what in ((model.estimand == "realised", 'estimand = "realised"'),
+                             (model.variances is not None, "modelled `variances`")):  # fmt: skip
+            if beside:
+                problems.add(f"{what} is not possible beside shares or counts", shown(model.counts), "scores only",
+                             "leave it out", ModelError)  # fmt: skip
+        return check_respondents(direct, outcome, problems)
     needs = f"counts beside {outcome.beside}" if isinstance(outcome, Count) else "direct estimates with variances"
     data = f"counts beside {direct.beside}" if isinstance(direct, AreaCounts) else "direct estimates with variances"
     if needs != data:

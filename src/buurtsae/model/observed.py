@@ -89,6 +89,15 @@ def within_sites(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floa
     return ratio, freedom
 
 
+def pooled_freedom(direct: DirectEstimates) -> Floats:
+    """Degrees of freedom of the pooled variances that V is made of, shape (S, W); 0 where V is known."""
+    freedom = np.zeros((len(direct.sources), len(direct.subdimensions) * max(len(direct.years), 1)))
+    for s, (source, columns) in enumerate(zip(direct.sources, columns_of(direct), strict=True)):
+        if source.pooled is not None:
+            freedom[s, columns] = np.where(source.informs, source.pooled, 0.0)
+    return freedom
+
+
 def checked_covariance(variance: Floats, observed: NDArray[np.bool_], codes: Sequence[str]) -> Floats:
     """Return V, 0 where nothing was observed, shape (n, D, D).
 

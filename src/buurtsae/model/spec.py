@@ -33,6 +33,7 @@ from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.outcome.base import Outcome
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.outcome.gaussian import Gaussian
+from buurtsae.model.outcome.per_measure import PerMeasure, outcome_of
 from buurtsae.model.priors import Normal, Prior
 from buurtsae.model.terms.base import Term
 from buurtsae.notes import Note
@@ -130,6 +131,18 @@ class AreaModel:
             if (value := getattr(self, name)) not in known:
                 raise ModelError(f"`{name}` is unknown", cut(repr(value)), " or ".join(known), "choose one")
 
+    def intercept_of(self, measure: str) -> Normal:
+        """Return the prior of the intercept of a measure: of shares and counts beside scores, that of their outcome."""
+        outcome = outcome_of(self.outcome, measure)
+        own = isinstance(self.outcome, PerMeasure) and isinstance(outcome, Count)
+        return outcome.intercept if own else self.intercept
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """Measures of its outcome, where it has one for each, that are counted."""
+        each = self.outcome.outcomes if isinstance(self.outcome, PerMeasure) else {}
+        return tuple(name for name, outcome in each.items() if isinstance(outcome, Count))
+
     @property
     def graph(self) -> Graph | None:
         """The graph of its first spatial term, if there is one."""
@@ -176,6 +189,16 @@ class AreaModel:
             *(term.words for term in self.terms),
             Note("Priors", "Priors (wat vooraf is aangenomen)"),
             _prior("intercept", self.intercept),
+            *(
+                Note(
+                    "  {name:16} {prior} of {measure}",
+                    "  {name:16} {prior} van {measure}",
+                    name="",
+                    prior=self.intercept_of(measure),
+                    measure=measure,
+                )
+                for measure in self.counts
+            ),
             Note(
                 "  beta             {prior} per standard deviation",
                 "  beta             {prior} per standaardafwijking",

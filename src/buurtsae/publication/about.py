@@ -21,12 +21,16 @@ MODELLED = Note(
     "Het is een schatting met een model: antwoorden van respondenten in het gebied, gecombineerd met kenmerken van het "
     "gebied en met gegevens over de buurten eromheen.",
 )
+OWN = Note(
+    "Each measure has a scale and a unit of its own: see `scale_lower`, `scale_upper` and `unit`.",
+    "Elke maat heeft een eigen schaal en eenheid: zie `scale_lower`, `scale_upper` en `unit`.",
+)
 PARTS = (
     (
         "Interval",
-        "De werkelijke score ligt met 95% kans tussen `lower` en `upper`. Verschillen tussen gebieden waarvan de "
+        "De werkelijke waarde ligt met 95% kans tussen `lower` en `upper`. Verschillen tussen gebieden waarvan de "
         "intervallen elkaar ruim overlappen, zeggen weinig.",
-        "The true score lies between `lower` and `upper` with 95% probability (equal tails). Differences between areas "
+        "The true value lies between `lower` and `upper` with 95% probability (equal tails). Differences between areas "
         "whose intervals overlap widely say little.",
     ),
     (
@@ -49,6 +53,8 @@ PARTS = (
 def parts(scale: Scale) -> tuple[tuple[str, str, str], ...]:
     """Return what readers must know, per notion: its name, the text in Dutch and in English."""
     notes = [Note("A score is a number {range}.", "Een score is een getal {range}.", range=scale.range)]
+    if scale.mixed:
+        return (("Cijfer", f"{OWN.nl} {MODELLED.nl}", f"{OWN} {MODELLED}"), *PARTS)
     if scale.bounded:
         notes = [
             Note(
@@ -71,6 +77,9 @@ COLUMNS = {
     "area_name": "naam van het gebied",
     "code_year": "jaar van de gebiedsindeling",
     "measure": "maat: een subdimensie, een dimensie of het totaal",
+    "scale_lower": "laagste waarde die een cijfer van de maat kan hebben; leeg als er geen is",
+    "scale_upper": "hoogste waarde die een cijfer van de maat kan hebben; leeg als er geen is",
+    "unit": "eenheid van de maat",
     "year": "jaar waarop de schatting betrekking heeft",
     "estimate": "de schatting (gemiddelde van de posterior)",
     "sd": "standaardafwijking van de posterior: de onzekerheid van de schatting",

@@ -6,6 +6,7 @@ pages are filled from the same dictionary, so that they cannot differ.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -24,6 +25,7 @@ from buurtsae.estimates.words.profile import ProfileIndicator, indicators, profi
 from buurtsae.folder.finished import Finished
 from buurtsae.notes import MADE, Note
 from buurtsae.origin import areas_made, as_in, source
+from buurtsae.scale import SCORE, Scale
 from buurtsae.schemas import CONTRACT_VERSION, records
 from buurtsae.survey.concept import Concept
 
@@ -87,7 +89,9 @@ class Content:
             est.published,
             est.areas.frame,
             est.concept,
-            leaning(est).reset_index(),
+            leaning(est).reset_index()
+            if est.fit.design.size is None
+            else pd.DataFrame(columns=["area_code", "measure"]),
             indicators(est.areas, est.concept),
             profile(est.areas, est.concept),
             official,
@@ -113,9 +117,20 @@ class Content:
         return tuple(sorted(map(int, self.table["year"].unique())))
 
     @cached_property
-    def classes(self) -> Classes:
-        """The classes of maps, the same for all measures and years."""
-        return Classes.of(self.concept.scale, self.table[self.table["level"] == "buurt"])
+    def classes(self) -> dict[str, Classes]:
+        """The classes of maps of each measure, the same for all years, and for all scores on a scale."""
+        rows, of, nodes = self.table[self.table["level"] == "buurt"], self.concept.scale_of, self.measures
+        made: dict[Scale, Classes] = {}
+        classes = {}
+        for measure in nodes:
+            if self.concept.outcome_of(measure) != "score":
+                classes[measure] = Classes.of(of(measure), rows[rows["measure"] == measure], fixed=False)
+                continue
+            if of(measure) not in made:
+                alike = [m for m in nodes if of(m) == of(measure) and self.concept.outcome_of(m) == "score"]
+                made[of(measure)] = Classes.of(of(measure), rows[rows["measure"].isin(alike)])
+            classes[measure] = made[of(measure)]
+        return classes
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -143,7 +158,7 @@ class Content:
                 "gemeente": {"area_code": code, "area_name": name},
                 "years": list(self.years),
                 "measures": [
-                    {"measure": node.id, **{key: getattr(node, key) for key in NODE}}
+                    {"measure": node.id, **{key: getattr(node, key) for key in NODE}, **self._scale(node.id)}
                     for node in (self.concept.nodes[name] for name in self.measures)
                 ],
                 "areas": self._areas(code, estimates),
@@ -154,6 +169,13 @@ class Content:
                 "profile": _records(rows["profile"], PROFILE),
                 "leaning": _records(rows["leaning"], self.leaning.columns),
             }
+
+    def _scale(self, measure: str) -> dict[str, Any]:
+        """What figures of a measure can be, as documents say it."""
+        scale = self.concept.scale_of(measure)
+        lower, upper = (end if math.isfinite(end) else None for end in (scale.lower, scale.upper))
+        of = {"outcome": self.concept.outcome_of(measure), "scale_lower": lower, "scale_upper": upper}
+        return of | {"unit": scale.nl, "unit_en": scale.en, "decimals": scale.digits}
 
     def _origin(self, indicator: ProfileIndicator) -> dict[str, str]:
         """The register that an indicator is from, or is like."""
@@ -199,7 +221,7 @@ def of_area(folder: str | Path, code: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        `names` of the measures, and its rows of `estimates`, `leaning`, `profile` and `indicators`.
+        `names` and `scales` of the measures, and its rows of `estimates`, `leaning`, `profile` and `indicators`.
 
     Raises
     ------
@@ -225,16 +247,29 @@ def of_area(folder: str | Path, code: str) -> dict[str, Any]:
     return {
         "notice": document["run"].get("notice", ""),
         "names": {measure["measure"]: measure["nl"] for measure in document["measures"]},
+        "scales": {measure["measure"]: _read_scale(measure) for measure in document["measures"]},
         "estimates": [about | row for row in rows],
         "indicators": document["indicators"],
         **parts,
     }
 
 
+def _read_scale(measure: Mapping[str, Any]) -> Scale:
+    """The scale of a measure in a document; those of earlier versions have none."""
+    if "unit" not in measure:
+        return SCORE
+    lower, upper = measure["scale_lower"], measure["scale_upper"]
+    ends = (-math.inf if lower is None else lower, math.inf if upper is None else upper)
+    return Scale(*ends, measure["unit"], measure["unit_en"], measure["decimals"])
+
+
 def explained(area: Mapping[str, Any]) -> str:
     """Return in Dutch what `of_area` read."""
     leans = {row["measure"]: row for row in area["leaning"]}
-    lines = [*([MADE.nl] if area["notice"] else []), explanation(area["estimates"], area["names"], leans)]
+    lines = [
+        *([MADE.nl] if area["notice"] else []),
+        explanation(area["estimates"], area["names"], leans, area["scales"]),
+    ]
     rows = {row["indicator"]: row for row in area["profile"]}
     for figure in (indicator for indicator in area["indicators"] if indicator["name"] in rows):
         value, gemeente, land = (significant(rows[figure["name"]][key]) for key in ("value", "gemeente", "land"))

@@ -5,6 +5,7 @@ Titles are Dutch, descriptions English. See https://datapackage.org/standard/dat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from buurtsae.publication.layout_resources import layout_resources
 from buurtsae.scale import SCORE, Scale
 from buurtsae.schemas import CONTRACT_VERSION, KEY, Column, estimates, supplement
 
+MEASURES = Note("Figures", "Cijfers")
+
 
 def datapackage(
     folder: Path,
@@ -28,18 +31,20 @@ def datapackage(
     source: Note = SOURCE,
     notice: str = "",
     scale: Scale = SCORE,
+    of: Note = MEASURES,
 ) -> dict[str, Any]:
     """Describe the tables as they lie in `folder`: those of the contract, and further ones where they are.
 
-    `created` is in RFC 3339, `measures` are Dutch labels by identifier, `notice` says that data are made.
+    `created` is in RFC 3339, `measures` are Dutch labels by identifier, `notice` says that data are made, `of` what the
+    measures are together.
     """
-    described = "Small-area estimates of buurtverbondenheid; suppressed rows stay, with empty figures."
+    described = f"Small-area estimates: {of}; suppressed rows stay, with empty figures."
     schema = _schema(estimates(scale), measures)
     csv = {"format": "csv", "mediatype": "text/csv", "encoding": "utf-8", "dialect": {"delimiter": ","}}
     parquet = {"format": "parquet", "mediatype": "application/vnd.apache.parquet"}
     return {
         "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
-        "name": "buurtverbondenheid",
+        "name": re.sub(r"[^a-z0-9]+", "-", of.nl.casefold()).strip("-") or "estimates",
         "id": run_id,
         "title": title,
         "description": " ".join(filter(None, [notice, described])),

@@ -48,9 +48,12 @@ def now() -> str:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a set of estimates comes from: `hashes` of inputs, settings as read, seconds per step, RFC 3339 moment."""
+    """Where a set of estimates comes from: `hashes` of inputs, settings as read, seconds per step, RFC 3339 moment.
 
-    title: str = "Buurtverbondenheid"
+    Without a title it is that of the concept.
+    """
+
+    title: str = ""
     inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)

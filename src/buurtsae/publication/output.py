@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def publish(
         hint = "DirectEstimates.from_table takes a table with `n_respondents`"
         raise DataError("what rests on an unknown number of people is not published", "no counts", "respondents", hint)
     provenance = provenance or Provenance()
+    provenance = replace(provenance, title=provenance.title or est.concept.heading.nl)
     run_id = str(est.table["run_id"].iloc[0])
     page: dict[str, Any] = {
         **{"run_id": run_id, "title": provenance.title, "created": provenance.created},
@@ -113,15 +115,22 @@ def publish(
         draft = not report["gate"]["passed"]
         about = About(provenance.title, run_id, moment(provenance.created), draft, est.fictitious, provenance.credit)
         with staged(target) as folder:
-            write_tables(est.published, est.areas.frame, folder, about.notice, est.concept.scale)
+            write_tables(est.published, est.areas.frame, folder, about.notice, est.concept.span)
             write_csv(est.supplement, folder / "supplement.csv")
             write_layouts(est.published, est.areas, est.concept, folder, about)
             _write_draws(est, folder / "draws.nc", draws)
             write_quality(report, folder, outlines(est.areas.frame))
             write_site(Content.of(est, page | {"draft": draft}), folder, Statement.of(report, provenance, est.rules))
-            keys = {"title": provenance.title, "created": provenance.created, "run_id": run_id}
             package = datapackage(
-                folder, **keys, measures=labels, source=about.source, notice=about.notice, scale=est.concept.scale
+                folder,
+                title=provenance.title,
+                created=provenance.created,
+                run_id=run_id,
+                measures=labels,
+                source=about.source,
+                notice=about.notice,
+                scale=est.concept.span,
+                of=est.concept.heading,
             )
             _write_json(folder / "datapackage.json", package)
             _write_json(folder / "manifest.json", manifest(report, provenance, folder))
@@ -146,7 +155,7 @@ def _write_draws(est: Estimates, path: Path, most: int) -> None:
     position = {key: row for row, key in enumerate(codes.itertuples(index=False, name=None))}
     values = np.full((len(kept), len(codes), len(est.measures)), np.nan, dtype=np.float32)
     for measure, level, labels, drawn in level_draws(est.fit, est.concept, est.draws):
-        shown = est.concept.scale.shown(drawn[kept])
+        shown = est.concept.scale_of(measure).shown(drawn[kept])
         values[:, [position[level, code] for code in labels], est.measures.index(measure)] = shown
     hidden = est.table[est.table["label"] == "niet_publiceren"]
     for row in hidden[["level", "area_code", "measure"]].itertuples(index=False):
@@ -162,5 +171,5 @@ def _write_draws(est: Estimates, path: Path, most: int) -> None:
             file.create_variable(name, dims, h5py.string_dtype())[:] = np.array(list(map(str, labels)), dtype=object)
         packing = {"fillvalue": np.float32("nan"), "compression": "gzip", "compression_opts": 4, "shuffle": True}
         score = file.create_variable("score", ("draw", "area", "measure"), data=values, **packing)
-        score.attrs.update({"units": str(est.concept.scale.label), "coordinates": "level"})
+        score.attrs.update({"units": str(est.concept.span.label), "coordinates": "level"})
     path.write_bytes(buffer.getbuffer())

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from buurtsae.drawing.style import COLOURS, DARK, LABELS, NO_FIGURE, VERDICT_COLOURS, VERDICT_WORDS, Classes
+from buurtsae.drawing.style import COLOURS, DARK, LABELS, NO_FIGURE, VERDICT_COLOURS, VERDICT_WORDS, Classes, plain
 from buurtsae.estimates.labels import in_english
 from buurtsae.estimates.words.explanation import leans_on, most
 from buurtsae.figures import both, decimals, dutch, interval
@@ -20,6 +20,7 @@ from buurtsae.publication.about import of_run
 from buurtsae.publication.content import Content
 from buurtsae.publication.outlines import merged, outlines
 from buurtsae.publication.pages import write_page
+from buurtsae.scale import Scale
 from buurtsae.schemas import records
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def write_site(content: Content, folder: Path, statement: Statement | None = Non
 
 
 def _common(content: Content) -> dict[str, Any]:
+    classes = content.classes[content.measures[0]]
     return {
         "run": of_run(content.run),
         "year": content.years[-1],
@@ -71,9 +73,13 @@ def _common(content: Content) -> dict[str, Any]:
         "colours": COLOURS,
         "verdict_colours": VERDICT_COLOURS,
         "dark": DARK,
-        "scale": content.concept.scale,
-        "axis": content.classes,
-        "classes": content.classes.words,
+        "scale": content.concept.span,
+        "noun": content.concept.noun,
+        "Noun": Note(_title(str(content.concept.noun)), _title(content.concept.noun.nl)),
+        "heading": content.concept.heading,
+        "total": content.concept.total,
+        "axis": classes if len({each.axis for each in content.classes.values()}) == 1 else None,
+        "classes": classes.words,
         "verdicts": VERDICT_WORDS,
         "no_figure": Note("not published, or no residents", NO_FIGURE),
         "no_verdict": Note("no figure of the area or of the municipality", "geen cijfer van de buurt of de gemeente"),
@@ -87,7 +93,14 @@ def _tree(content: Content) -> list[dict[str, Any]]:
     for node in (content.concept.nodes[measure] for measure in content.measures):
         depth[node.id] = depth.get(node.parent, -1) + 1
         about = Note(node.about_en or node.about, node.about)
-        tree.append({"id": node.id, "nl": node.nl, "en": _title(node.en), "about": about, "depth": depth[node.id]})
+        scale = content.concept.scale_of(node.id)
+        unit = (
+            None
+            if scale.plain or scale.sign or not content.concept.span.mixed
+            else Note(f" ({scale.en})", f" ({scale.nl})")
+        )
+        names = {"nl": node.nl + (unit.nl if unit else ""), "en": _title(node.en) + (unit or "")}
+        tree.append({"id": node.id, **names, "about": about, "depth": depth[node.id]})
     return tree
 
 
@@ -95,7 +108,9 @@ class _Gemeente:
     """The pages of one gemeente, from its document."""
 
     def __init__(self, document: Mapping[str, Any], tree: list[Row], content: Content, *, alone: bool) -> None:
-        self.scale, self.classes, self.digits = content.concept.scale, content.classes, content.classes.digits
+        self.classes, self.noun, self.total = content.classes, content.concept.noun, content.concept.total
+        self.scales = {measure: content.concept.scale_of(measure) for measure in content.measures}
+        self.alike = len({each.axis for each in content.classes.values()}) == 1
         self.document, self.tree, self.first, self.year = document, tree, tree[0]["id"], document["years"][-1]
         self.rows = {(row["area_code"], row["measure"], row["year"]): row for row in document["estimates"]}
         self.land = {(row["measure"], row["year"]): row for row in document["land"]}
@@ -138,16 +153,17 @@ class _Gemeente:
     def _figure(self, measure: str, official: Mapping[str, float]) -> dict[str, Any]:
         """The gemeente's figure; what others publish, or its respondents alone say, where that reads differently."""
         row, land = self.rows.get((self.code, measure, self.year)), self.land.get((measure, self.year))
-        score, digits = _score(row, self.digits), self.digits
+        scale = self.scales[measure]
+        score, digits = _score(row, scale), scale.digits
         if _shown(row):
-            digits = min(_decimals(row, self.digits), self.digits + 1)  # those of a direct estimate
+            digits = min(_decimals(row, scale.digits), scale.digits + 1)  # those of a direct estimate
         others, shown = [], dutch(row["estimate"], digits) if _shown(row) else score
         if (value := official.get(measure)) is not None and dutch(value, digits) != shown:
-            others.append(Note("{x} (published)", "{x} (gepubliceerd)", x=both(dutch(value, digits))))
+            others.append(Note("{x} (published)", "{x} (gepubliceerd)", x=both(dutch(value, digits) + scale.sign)))
         if row is not None and row["direct"] is not None and dutch(row["direct"], digits) != shown:
             who = SIMULATED if self.document["run"].get("fictitious") else Note("survey alone", "enquête alleen")
-            others.append(Note("{x} ({who})", "{x} ({who})", x=both(_margin(row, digits, self.digits)), who=who))
-        return {**_figures(row, self.digits), "land": _score(land, self.digits), "official": Note.joined(others)}
+            others.append(Note("{x} ({who})", "{x} ({who})", x=both(_margin(row, digits, scale)), who=who))
+        return {**_figures(row, scale), "land": _score(land, scale), "official": Note.joined(others)}
 
     def _row(self, area: Row) -> dict[str, Any]:
         """What the table and the map show of a buurt without scripts: the first measure, the last year."""
@@ -155,9 +171,9 @@ class _Gemeente:
         return {
             "code": area["area_code"],
             "name": area["area_name"],
-            **_figures(row, self.digits),
+            **_figures(row, self.scales[self.first]),
             "people": _people(row),
-            "css": _css(row, self.classes) + "i" * (_shown(row) and row["label"] == "indicatief"),
+            "css": _css(row, self.classes[self.first]) + "i" * (_shown(row) and row["label"] == "indicatief"),
             **_words(row),
         }
 
@@ -166,7 +182,7 @@ class _Gemeente:
         reasons: dict[str, int] = {}
 
         def packed(code: str, measure: str, year: int) -> Any:
-            return _packed(self.rows.get((code, measure, year)), reasons, self.classes)
+            return _packed(self.rows.get((code, measure, year)), reasons, self.classes[measure])
 
         names, years = [node["id"] for node in self.tree], self.document["years"]
         codes = [area["area_code"] for area in self.areas]
@@ -174,10 +190,9 @@ class _Gemeente:
             "first": self.first,
             "years": years,
             "buurten": [[area["area_code"], area["area_name"]] for area in self.areas],
-            "measures": {part["measure"]: {"nl": part["nl"], "en": part["en"]} for part in self.document["measures"]},
+            "measures": {part["measure"]: self._of_measure(part) for part in self.document["measures"]},
             "verdicts": VERDICT_WORDS,
-            "marks": self.classes.marks,
-            "digits": self.digits,
+            "noun": _both(self.noun),
             "uncompared": _both(UNCOMPARED),
             "labels": [_both(label) for label in LABELS.values()],
             "nobody": _both(NO_RESIDENTS),
@@ -185,6 +200,14 @@ class _Gemeente:
             "whole": {year: {name: packed(self.code, name, year) for name in names} for year in years},
             "reasons": [[reason, in_english(reason)] for reason in reasons],
         }
+
+    def _of_measure(self, part: Row) -> dict[str, Any]:
+        """What the script needs of a measure: names, decimals, sign, marks of an axis, and classes of the map."""
+        measure = part["measure"]
+        classes, scale = self.classes[measure], self.scales[measure]
+        about = {"nl": part["nl"], "en": part["en"], "digits": classes.digits, "marks": classes.marks}
+        signed = {"sign": scale.sign} if scale.sign else {}
+        return about | signed | ({} if self.alike else {"classes": [_both(text) for text in classes.words]})
 
     def buurten(self) -> list[tuple[str, dict[str, Any]]]:
         """Return what the page of each buurt shows."""
@@ -202,17 +225,20 @@ class _Gemeente:
             row, parts = self.rows.get((code, node["id"], self.year)), leaning.get((code, node["id"]))
             if row is None:
                 continue
+            scale, marks = self.scales[node["id"]], self.classes[node["id"]].marks
             scores.append(
                 {
                     **{key: node[key] for key in ("nl", "en", "depth")},
-                    **_figures(row, self.digits),
+                    **_figures(row, scale),
                     "bar": self._bar(row),
-                    "gemeente": _score(self.rows.get((self.code, node["id"], self.year)), self.digits),
-                    "leaning": leans_on(row, parts, self.scale) if parts is not None and _shown(row) else None,
+                    "axis": [plain(marks[end]) for end in (0, -1)],
+                    "sign": scale.sign,
+                    "gemeente": _score(self.rows.get((self.code, node["id"], self.year)), scale),
+                    "leaning": leans_on(row, parts, scale) if parts is not None and _shown(row) else None,
                     **_words(row),
                 }
             )
-        whole = self.rows.get((code, self.first, self.year))
+        whole = self.rows.get((code, self.first, self.year)) if self.total else None
         return {
             **self.head,
             "area": area,
@@ -226,7 +252,7 @@ class _Gemeente:
         """Ends and middle of a bar along an axis of 200 steps."""
         if not _shown(row):
             return None
-        return [round(200 * self.classes.along(row[end]), 1) for end in ("lower", "estimate", "upper")]
+        return [round(200 * self.classes[row["measure"]].along(row[end]), 1) for end in ("lower", "estimate", "upper")]
 
     def _groups(self, profile: list[Row]) -> list[tuple[str, str, list[Row]]]:
         """The objective figures: who lives there, then per dimension."""
@@ -257,23 +283,23 @@ def _decimals(row: Row, least: int) -> int:
     return decimals(row["lower"], row["upper"], least)
 
 
-def _score(row: Row | None, least: int) -> str:
-    return dutch(row["estimate"], _decimals(row, least)) if _shown(row) else "–"
+def _score(row: Row | None, scale: Scale) -> str:
+    return dutch(row["estimate"], _decimals(row, scale.digits)) + scale.sign if _shown(row) else "–"
 
 
-def _interval(row: Row | None, least: int) -> str:
-    return interval(row["lower"], row["upper"], least=least) if _shown(row) else "–"
+def _interval(row: Row | None, scale: Scale) -> str:
+    return interval(row["lower"], row["upper"], least=scale.digits) + scale.sign if _shown(row) else "–"
 
 
-def _figures(row: Row | None, least: int) -> dict[str, str]:
-    return {"score": _score(row, least), "interval": _interval(row, least)}
+def _figures(row: Row | None, scale: Scale) -> dict[str, str]:
+    return {"score": _score(row, scale), "interval": _interval(row, scale)}
 
 
-def _margin(row: Row, digits: int, least: int) -> str:
+def _margin(row: Row, digits: int, scale: Scale) -> str:
     """A direct figure with its 95% margin, in as many decimals as show one; none where the error is rounded to zero."""
     margin = 1.96 * (row["direct_se"] or 0.0)
-    digits = max(digits, decimals(0.0, margin, least))
-    return dutch(row["direct"], digits) + (f" ± {dutch(margin, digits)}" if margin else "")
+    digits = max(digits, decimals(0.0, margin, scale.digits))
+    return dutch(row["direct"], digits) + (f" ± {dutch(margin, digits)}" if margin else "") + scale.sign
 
 
 def _both(note: Note) -> list[str]:
@@ -332,12 +358,12 @@ def _packed(row: Row | None, reasons: dict[str, int], classes: Classes) -> Any:
 def _index(content: Content, first: str) -> dict[str, Any]:
     """What the start page shows: every measure of the whole, and every gemeente."""
     table = content.table[content.table["year"] == content.years[-1]]
-    digits, geometry = content.classes.digits, content.geometry
+    scales, geometry = {name: content.concept.scale_of(name) for name in content.measures}, content.geometry
     land = {row["measure"]: row for row in records(table[table["level"] == "land"])}
     counts = table[table["level"] == "buurt"].groupby(["measure", "label"]).size()
     overview = {
         name: {
-            **_figures(land.get(name), digits),
+            **_figures(land.get(name), scales[name]),
             "counts": [int(counts.get((name, label), 0)) for label in LABELS],
         }
         for name in content.measures
@@ -348,8 +374,8 @@ def _index(content: Content, first: str) -> dict[str, Any]:
         {
             "code": code,
             "name": name,
-            **_figures(by_code.get(code), digits),
-            "css": _css(by_code.get(code), content.classes),
+            **_figures(by_code.get(code), scales[first]),
+            "css": _css(by_code.get(code), content.classes[first]),
             "buurten": int(inside[code]),
         }
         for code, name in sorted(content.names.items(), key=lambda item: (item[1].casefold(), item[0]))

@@ -34,7 +34,7 @@ def write_statline(table: pd.DataFrame, places: pd.DataFrame, concept: Concept, 
     nodes = [concept.nodes[name] for name in measures]
     about = [". ".join(filter(None, [node.about, notice])) for node in nodes]
     listed = pd.DataFrame({"Key": measures, "Title": [node.nl for node in nodes], "Description": about})
-    listed["Unit"] = concept.scale.label.nl
+    listed["Unit"] = [concept.scale_of(name).label.nl for name in measures]
     write_semicolons(listed, folder / "statline_measures.csv")
     keys = pd.DataFrame({"Key": region_key(places), "Title": places["area_name"], "Level": level_name(places)})
     write_semicolons(keys, folder / "statline_regions.csv")

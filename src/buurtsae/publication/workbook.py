@@ -34,9 +34,9 @@ WIDTHS = {"area_name": 32, "measure": 27, "reason": 44, "area_code": 13, "run_id
 
 
 def write_workbook(
-    table: pd.DataFrame, measures: Mapping[str, tuple[str, str]], folder: Path, about: About, scale: Scale = SCORE
+    table: pd.DataFrame, measures: Mapping[str, tuple[str, str, str]], folder: Path, about: About, scale: Scale = SCORE
 ) -> None:
-    """Write `estimates.xlsx`, with the Dutch label and description of the measures in the explanation."""
+    """Write `estimates.xlsx`, with the Dutch label, description and unit of the measures in the explanation."""
     from openpyxl import Workbook
     from openpyxl.writer.excel import ExcelWriter
 
@@ -50,7 +50,7 @@ def write_workbook(
         ExcelWriter(book, archive).save()  # Workbook.save would write the present moment
 
 
-def _explain(book: Workbook, measures: Mapping[str, tuple[str, str]], about: About, scale: Scale) -> None:
+def _explain(book: Workbook, measures: Mapping[str, tuple[str, str, str]], about: About, scale: Scale) -> None:
     from openpyxl.styles import Alignment, Font
 
     sheet = book.create_sheet(SHEETS[0])
@@ -77,9 +77,9 @@ def _explain(book: Workbook, measures: Mapping[str, tuple[str, str]], about: Abo
     for name, nl, en in parts(scale):
         row(name, "", nl, "", en)
     row("")
-    row("Maat", "Naam", "Omschrijving", bold=True)
-    for name, (label, description) in measures.items():
-        row(name, label, description)
+    row("Maat", "Naam", "Omschrijving", "Eenheid", bold=True)
+    for name, (label, description, unit) in measures.items():
+        row(name, label, description, unit)
     row("")
     row("Kolom", "Titel", "Omschrijving", "Eenheid", "In English", bold=True)
     for column in estimates(scale):

@@ -19,7 +19,6 @@ from buurtsae.model.spec import AreaModel
 from buurtsae.notes import Note
 from buurtsae.runs.build import model_of
 from buurtsae.runs.runfile import RunFile, SourcePart, read_run
-from buurtsae.scale import SCORE
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.plausible import same_files
@@ -79,7 +78,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
         estimates = problems.attempt(_table, run, areas, concept)
     elif concept is not None:
         estimates = _estimates(run, areas, concept, surveys, problems)
-    model = problems.attempt(model_of, spec, areas, SCORE if concept is None else concept.scale)
+    model = problems.attempt(model_of, spec, areas, concept or Concept.load())
     if estimates is None or concept is None:
         if model is not None:
             problems.attempt(covariates, model, areas)

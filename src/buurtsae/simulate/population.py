@@ -31,6 +31,7 @@ from buurtsae.simulate.departure import NONE, Departure
 from buurtsae.sparse import Floats, Ints, factor
 from buurtsae.survey.codebook import Codebook, Item
 from buurtsae.survey.concept import Concept
+from buurtsae.survey.scales import item_score
 
 AGES = ("15-34", "35-64", "65+")
 SHARE_65PLUS = "pct_65plus"  # the covariate that gives the share of the oldest group, where the areas have it
@@ -236,7 +237,7 @@ def questions(codebook: Codebook, spec: TruthSpec, concept: Concept) -> list[Que
         draw = np.random.default_rng(crc32(f"{codebook.id}.{item.name}".encode())).uniform(-1, 1, 2)
         codes = np.array(item.codes if item.worst < item.best else item.codes[::-1], dtype=np.int64)
         cuts = CUT_SPAN * (np.arange(1, len(codes)) / len(codes) - 0.5) + 0.3 * draw[0]
-        scores = 10.0 * (codes - item.worst) / (item.best - item.worst)
+        scores = item_score(pd.Series(codes), item).to_numpy(dtype=float)
         dimension = concept.subdimensions.index(item.subdimension)
         asked.append(Question(item, dimension, loading * (1 + 0.15 * draw[1]), shift, cuts, codes, scores))
     return asked

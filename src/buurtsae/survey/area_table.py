@@ -17,6 +17,7 @@ from buurtsae.areas.codes import SOURCES
 from buurtsae.areas.columns import numbers
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
+from buurtsae.scale import Scale
 from buurtsae.survey.codebook import Codebook, available
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.source_estimates import SourceEstimates
@@ -63,12 +64,12 @@ def read_area_table(
             ))  # fmt: skip
         table = table[~empty]
     table = table[table["estimate"].notna() & (table["n_respondents"] > 0)]
-    if count := int(concept.scale.outside(table["estimate"]).sum()):
+    if count := int(_outside(table, concept).sum()):
         notes.append(Note(
             "{n} of {of} estimates of {file} lie outside {ends}: used as they are, with their variances",
             "{n} van de {of} schattingen van {file} liggen buiten {ends}: gebruikt zoals ze zijn, "
             "met hun varianties",
-            n=count, of=len(table), file=path.name, ends=concept.scale.ends,
+            n=count, of=len(table), file=path.name, ends=concept.span.ends,
         ))  # fmt: skip
     if table.empty:
         raise DataError(f"{path.name} has no usable estimate", "0 rows", "some", "check the extract")
@@ -178,20 +179,9 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
         what = f"{file} has estimates twice"
         problems.add(what, shown(twice["area_code"]), "one row per area, source, measure", "remove")
     filled = table["estimate"].notna()
-    scale, far = concept.scale, ABSURD * concept.scale.width
-    if len(absurd := table[filled & ~table["estimate"].between(scale.lower - far, scale.upper + far)]):
-        values = shown(f"{value:g}" for value in absurd["estimate"])
-        what = f"{file}: estimates far outside the scale"
-        problems.add(what, values, f"about {scale.range.removeprefix('from ')}", f"rescale to {scale.ends}")
-    of = table[filled].assign(outside=scale.outside(table.loc[filled, "estimate"])).groupby(["source", "measure"])
-    for (source, measure), rows in of:
-        if rows["outside"].mean() > 0.5 and not len(absurd):
-            middle, hint = rows["estimate"].median(), "rescale them"
-            if middle > scale.upper and scale.lower == 0:
-                hint = f"these look like 0-{10 * scale.upper:g}: divide them by 10, and their variances by 100"
-            what = f"{file}: most estimates of {measure} by {source} lie outside the scale"
-            many = f"{int(rows['outside'].sum())} of {len(rows)}, {middle:g} in the middle"
-            problems.add(what, many, scale.range.removeprefix("from "), hint)
+    known = table[filled & table["measure"].isin(concept.subdimensions)]
+    for scale, rows in known.groupby(known["measure"].map(concept.scale_of), sort=False):
+        _check_unit(rows, scale, file, problems)
     if len(part := table[filled & (table["n_respondents"] != table["n_respondents"].round())].dropna()):
         values = shown(f"{value:g}" for value in part["n_respondents"])
         hint = "give the number of people; an effective number is `n_effective`"
@@ -204,6 +194,31 @@ def _check(table: pd.DataFrame, path: Path, areas: Areas, concept: Concept, smoo
     if len(zero := table[filled & ~(table["variance"] > 0)]) and not smooth:
         hint = "smooth them first, or set `smooth = true`"
         problems.add(f"{file}: variances that are zero, negative or missing", shown(zero["area_code"]), "> 0", hint)
+
+
+def _outside(table: pd.DataFrame, concept: Concept) -> pd.Series:
+    """Which estimates lie beyond an end of the scale of their measure."""
+    scales = [concept.scale_of(measure) for measure in table["measure"]]
+    beyond = [bool(scale.outside(value)) for scale, value in zip(scales, table["estimate"], strict=True)]
+    return pd.Series(beyond, table.index, dtype=bool)
+
+
+def _check_unit(table: pd.DataFrame, scale: Scale, file: str, problems: Problems) -> None:
+    """Estimates far outside their scale, or most of them outside, are of another unit."""
+    far = ABSURD * scale.width
+    if len(absurd := table[~table["estimate"].between(scale.lower - far, scale.upper + far)]):
+        values = shown(f"{value:g}" for value in absurd["estimate"])
+        what = f"{file}: estimates far outside the scale"
+        problems.add(what, values, f"about {scale.range.removeprefix('from ')}", f"rescale to {scale.ends}")
+    for (source, measure), rows in table.groupby(["source", "measure"]):
+        outside = scale.outside(rows["estimate"])
+        if outside.mean() > 0.5 and not len(absurd):
+            middle, hint = rows["estimate"].median(), "rescale them"
+            if middle > scale.upper and scale.lower == 0:
+                hint = f"these look like 0-{10 * scale.upper:g}: divide them by 10, and their variances by 100"
+            what = f"{file}: most estimates of {measure} by {source} lie outside the scale"
+            many = f"{int(outside.sum())} of {len(rows)}, {middle:g} in the middle"
+            problems.add(what, many, scale.range.removeprefix("from "), hint)
 
 
 def _smoothed(table: pd.DataFrame, path: Path) -> pd.DataFrame:

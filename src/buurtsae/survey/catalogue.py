@@ -46,6 +46,33 @@ items = [
 ]
 ```
 
+## Een aandeel, een aantal, een codering
+
+Standaard wordt een antwoord een score tussen `worst` en `best`. Een schaal kan ook zeggen welke antwoorden meetellen
+voor een aandeel. Een respondent krijgt dan 100 als het antwoord meetelt en 0 als het niet meetelt; de maat is het
+percentage van de inwoners. De maat heeft in het begrip `outcome = "share"`.
+
+```toml
+[[scale]]
+id = "eenzaamheid"
+subdimension = "eenzaam"
+answers = { 1 = "nooit", 2 = "soms", 3 = "vaak", 4 = "zeer vaak" }
+share = { from = 3 }       # of { above = 2 }, { below = 2 }, { codes = [3, 4] }: precies één ervan
+items = [{ name = "voelt_zich_eenzaam" }]
+```
+
+- `above` en `below` zijn zonder, `from` is met de grens zelf. Minstens één antwoord telt mee en minstens één niet.
+- Wat ontbreekt blijft ontbreken: een code uit `missing` is geen 0, en telt niet mee in de noemer.
+- Bij meer vragen zegt `items = "any"` of `"all"` in `share` of één van de antwoorden of alle antwoorden moeten
+  meetellen. Wie een van de vragen niet beantwoordde, ontbreekt. Het gemiddelde van vragen is geen aandeel maar een
+  score, en wordt zonder `items` geweigerd. Een vraag kan een eigen `share` hebben, zoals een omgekeerde vraag.
+- `worst` en `best` horen niet bij een aandeel, en een maat heeft per bron één schaal met `share`.
+- `outcome = "count"` neemt het getal dat is geantwoord zoals het is (hoe vaak, hoeveel), `outcome = "ordinal"` houdt de
+  codes, voor een model van personen. Beide hebben één vraag per schaal, zonder `worst`, `best` en `share`.
+
+Wat zichzelf tegenspreekt wordt geweigerd, met de regel van het bestand, en alles tegelijk. `data/gezondheid` heeft een
+codeboek met drie aandelen en een rapportcijfer, en het begrip erbij.
+
 ## All sources
 """
 
@@ -70,8 +97,12 @@ def page(books: Sequence[Codebook], subdimensions: Sequence[str]) -> str:
         for scale in book.scales:
             informs = f"`{scale.id}` ({scale.nl}) informs `{scale.subdimension}`."
             lines += ["", f"{informs} Answers: {scale.labels}. {scale.about}".rstrip(), ""]
-            items = [[f"`{item.name}`", item.about, str(item.worst), str(item.best)] for item in scale.items]
-            lines += _table(["item", "about", "scores 0", "scores 10"], items)
+            if scale.outcome == "score":
+                items = [[f"`{item.name}`", item.about, str(item.worst), str(item.best)] for item in scale.items]
+                lines += _table(["item", "about", "scores 0", "scores 10"], items)
+            else:
+                items = [[f"`{item.name}`", item.about, scale.told(item)] for item in scale.items]
+                lines += _table(["item", "about", scale.outcome], items)
         if book.indicators:
             figures = []
             for item in book.indicators:

@@ -1,8 +1,9 @@
 """Codebooks: what each source asks or registers, how answers are coded, and which sub-dimensions they inform.
 
 One TOML file per source. A survey or participatory source has scales; a scale has answer codes, the two codes that
-score 0 (`worst`) and 10 (`best`), and items, each of which may turn its scale around. An objective source has
-indicators, columns per buurt. A user adds a source by adding a file, without code; see docs/sources.md.
+score 0 (`worst`) and 10 (`best`), and items, each of which may turn its scale around; or it says which answers count
+for a share (`share`), or that answers are numbers or ordered codes (`outcome`). An objective source has indicators,
+columns per buurt. A user adds a source by adding a file, without code; see docs/sources.md.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Item:
-    """One question: its sub-dimension, the answer codes that score 0 and 10, all valid codes, and its scale."""
+    """One question: its sub-dimension, the answer codes that score 0 and 10, all valid codes, and its scale.
+
+    Of a share, `counted` are the codes that count, which score 10; `worst` and `best` are then the far ends.
+    """
 
     name: str
     subdimension: str
@@ -34,13 +38,15 @@ class Item:
     codes: tuple[int, ...]
     about: str = ""
     scale: str = ""
+    counted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Scale:
     """Items with the same answers, scored when at least `min_share_answered` of them is answered.
 
-    `answers` are the labels by code, sorted by code.
+    `answers` are the labels by code, sorted by code; `outcome` is score, share, count or ordinal. Of a share of several
+    items, `when` says whether `any` or `all` of the answers must count.
     """
 
     id: str
@@ -50,12 +56,23 @@ class Scale:
     min_share_answered: float
     about: str = ""
     answers: Mapping[int, str] = field(default_factory=dict)
+    outcome: str = "score"
+    when: str = ""
 
     @property
     def labels(self) -> str:
         """The answers in words; of a range without labels its ends."""
         named = [f"{code} {label}" for code, label in self.answers.items() if label]
         return "; ".join(named) or f"{min(self.answers)} to {max(self.answers)}"
+
+    def told(self, item: Item) -> str:
+        """What answers to an item are turned into, in words."""
+        if self.outcome == "share":
+            codes = ", ".join(map(str, item.counted))
+            return f"{codes} {'counts' if len(item.counted) == 1 else 'count'}"
+        if self.outcome != "score":
+            return "the number itself" if self.outcome == "count" else "ordered"
+        return f"{item.worst} scores 0, {item.best} scores 10"
 
 
 @dataclass(frozen=True)
@@ -241,16 +258,19 @@ class Codebook:
         lines = [f"{self.id}: {self.nl}", *(line(name, text) for name, text in facts.items() if text)]
         lines += [line("" if place else "references", text) for place, text in enumerate(self.references)]
         for scale in self.scales:
-            ways = Counter((item.worst, item.best) for item in scale.items)
-            worst, best = ways.most_common(1)[0][0]
+            ways = Counter(scale.told(item) for item in scale.items)
+            usual = ways.most_common(1)[0][0]
             lines += [head(scale.nl, scale.id, [scale.subdimension])]
             lines += [line("about", scale.about, 4)] if scale.about else []
-            lines += [line("answers", f"{scale.labels} ({worst} scores 0, {best} scores 10)", 4)]
-            if scale.min_share_answered != self.min_share_answered:
+            lines += [line("answers", f"{scale.labels} ({usual})", 4)]
+            if scale.outcome == "share":
+                several = f", if {scale.when} of the answers counts" if scale.when else ""
+                lines += [line("share", f"100 or 0 per respondent{several}; missing where an answer is", 4)]
+            elif scale.min_share_answered != self.min_share_answered:
                 lines += [line("scored when", f"at least {scale.min_share_answered:.0%} of the items is answered", 4)]
             for item in scale.items:
-                turned = item.worst != worst or item.best != best
-                ends = f" (reversed: {item.worst} scores 0, {item.best} scores 10)" if turned else ""
+                turned = "reversed: " if scale.outcome == "score" else ""
+                ends = f" ({turned}{scale.told(item)})" if scale.told(item) != usual else ""
                 lines += [line(item.name, item.about + ends, 4)]
         for figure in self.indicators:
             marks = [mark for mark in ("modelled", "sensitive") if getattr(figure, mark)]
@@ -267,9 +287,14 @@ def _built(book: BookPart) -> Codebook:
     scales = []
     for part in book.scale:
         answers = dict(sorted(part.answers.items()))
-        items = [Item(i.name, part.subdimension, *part.ends(i), tuple(answers), i.about, part.id) for i in part.items]
+        items = [
+            Item(i.name, part.subdimension, *part.ends(i), tuple(answers), i.about, part.id, part.counted(i))
+            for i in part.items
+        ]
         least = share if part.min_share_answered is None else part.min_share_answered
-        scales.append(Scale(part.id, part.nl, part.subdimension, tuple(items), least, part.about, answers))
+        scales.append(
+            Scale(part.id, part.nl, part.subdimension, tuple(items), least, part.about, answers, part.kind, part.when)
+        )
     indicators = tuple(
         Indicator(**i.model_dump() | {"modelled": book.modelled if i.modelled is None else i.modelled})
         for i in book.indicator

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -30,6 +31,31 @@ class _Part(BaseModel):
 Name = Annotated[str, Field(min_length=1)]
 
 
+class SharePart(_Part):
+    """`share`: which answers count, in one of four ways; of several items, whether `any` or `all` must."""
+
+    above: float | None = None
+    below: float | None = None
+    least: float | None = Field(default=None, alias="from")
+    codes: tuple[int, ...] | None = None
+    items: str | None = None
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Which of the four ways are used."""
+        named = {"above": self.above, "from": self.least, "below": self.below, "codes": self.codes}
+        return tuple(name for name, value in named.items() if value is not None)
+
+    def counted(self, codes: Sequence[int]) -> tuple[int, ...]:
+        """Return the codes that count."""
+        if self.codes is not None:
+            return tuple(code for code in codes if code in self.codes)
+        low = -math.inf if self.least is None else self.least
+        above = -math.inf if self.above is None else self.above
+        below = math.inf if self.below is None else self.below
+        return tuple(code for code in codes if low <= code < below and code > above)
+
+
 class ItemPart(_Part):
     """An item of a scale."""
 
@@ -37,6 +63,7 @@ class ItemPart(_Part):
     about: str = ""
     worst: int | None = None
     best: int | None = None
+    share: SharePart | None = None
 
 
 class ScalePart(_Part):
@@ -47,14 +74,37 @@ class ScalePart(_Part):
     about: str = ""
     subdimension: str
     answers: dict[int, str]
-    worst: int
-    best: int
+    worst: int | None = None
+    best: int | None = None
+    outcome: Literal["score", "share", "count", "ordinal"] | None = None
+    share: SharePart | None = None
     min_share_answered: float | None = None
     items: tuple[ItemPart, ...]
 
+    @property
+    def kind(self) -> str:
+        """The outcome; a scale that says which answers count is of a share."""
+        shares = self.share is not None or any(item.share is not None for item in self.items)
+        return self.outcome or ("share" if shares else "score")
+
+    @property
+    def when(self) -> str:
+        """Whether any or all of several items must count for a share."""
+        return (self.share.items or "") if self.share is not None and len(self.items) > 1 else ""
+
+    def counted(self, item: ItemPart) -> tuple[int, ...]:
+        """Return the codes that count for a share: by the item, else by the scale."""
+        share = item.share or self.share
+        return () if share is None else share.counted(sorted(self.answers))
+
     def ends(self, item: ItemPart) -> tuple[int, int]:
-        """Return the codes that score 0 and 10: the item's, else those of the scale."""
-        return self.worst if item.worst is None else item.worst, self.best if item.best is None else item.best
+        """Return the codes that score 0 and 10: the item's, else those of the scale; of a share the far ends."""
+        codes, counted = sorted(self.answers), self.counted(item)
+        upward = not counted or 2 * sum(counted) >= len(counted) * (codes[0] + codes[-1])
+        low, high = (codes[0], codes[-1]) if upward else (codes[-1], codes[0])
+        worst = self.worst if item.worst is None else item.worst
+        best = self.best if item.best is None else item.best
+        return low if worst is None else worst, high if best is None else best
 
     @field_validator("answers", mode="before")
     @classmethod
@@ -205,6 +255,12 @@ def _check(book: BookPart, at: _Places, problems: Problems) -> None:
     _check_twice("indicator", [(i.name, ("indicator", k)) for k, i in enumerate(book.indicator)], at, problems)
     for place, scale in enumerate(book.scale):
         _check_scale(scale, place, set(book.missing), at, problems)
+        beside = [other for other in book.scale if other.subdimension == scale.subdimension and other is not scale]
+        if beside and scale.kind != "score":
+            ids = ", ".join(sorted({other.id for other in beside}))
+            what = f"{at('scale', place, 'subdimension')}: a {scale.kind} has one scale per source"
+            hint = "give each a measure of its own; of several items, `items` in `share` says how they count"
+            problems.add(what, f"{scale.subdimension} is also of {ids}", "one scale", hint)
     for place, indicator in enumerate(book.indicator):
         if indicator.transform not in TRANSFORMS:
             where = at("indicator", place, "transform")
@@ -236,11 +292,60 @@ def _check_scale(scale: ScalePart, k: int, missing: set[int], at: _Places, probl
         hint = "complete `answers`"
         problems.add(f"{at(*where, 'answers')}: the scale has no two answers", str(len(codes)), "2 or more", hint)
         return
+    if scale.kind != "score":
+        _check_share_of(scale, where, at, problems)
+        return
+    for key in ("worst", "best"):
+        if getattr(scale, key) is None:
+            problems.add(f"{at(*where)}: key `{key}` is absent", "nothing", "a value", "add it")
+    if scale.worst is None or scale.best is None:
+        return
     turned = [(*scale.ends(item), loc) for item, loc in items if item.worst is not None or item.best is not None]
     for worst, best, loc in [(scale.worst, scale.best, (*where, "worst")), *turned]:
         if {worst, best} != {codes[0], codes[-1]}:
             what, hint = f"{at(*loc)}: worst and best are not the ends of the scale", "correct the item or its scale"
             problems.add(what, f"worst {worst}, best {best}", f"{codes[0]} and {codes[-1]}", hint)
+
+
+def _check_share_of(scale: ScalePart, where: tuple[int | str, ...], at: _Places, problems: Problems) -> None:
+    """What a share, a count and ordered answers ask of a scale."""
+    codes, kind = sorted(scale.answers), scale.kind
+    given = [key for key in ("worst", "best") if getattr(scale, key) is not None]
+    given += [item.name for item in scale.items if item.worst is not None or item.best is not None]
+    if given:
+        what = f"{at(*where)}: a {kind} has no worst and best"
+        problems.add(what, ", ".join(given), "a score has", "remove them, or say no other outcome")
+    if kind != "share":
+        if scale.share is not None or any(item.share is not None for item in scale.items):
+            hint = "remove `share` or `outcome`"
+            problems.add(f"{at(*where, 'share')}: a {kind} with answers that count", "`share`", "none", hint)
+        if len(scale.items) > 1:
+            hint = "give each item a scale and a measure of its own"
+            problems.add(f"{at(*where, 'items')}: a {kind} of several items", str(len(scale.items)), "1", hint)
+        return
+    parts = [] if scale.share is None else [(scale.share, (*where, "share"))]
+    parts += [(i.share, (*where, "items", k)) for k, i in enumerate(scale.items) if i.share is not None]
+    if scale.share is None and (bare := [item.name for item in scale.items if item.share is None]):
+        hint = "add share = { above = 3 }, { from = 4 }, { below = 2 } or { codes = [4, 5] }"
+        problems.add(f"{at(*where)}: which answers count is not said", shown(bare), "`share`", hint)
+    for share, loc in parts:
+        if len(share.ways) != 1:
+            got, want = ", ".join(share.ways) or "nothing", "one of above, from, below, codes"
+            problems.add(f"{at(*loc)}: which answers count is said in {len(share.ways)} ways", got, want, "keep one")
+            continue
+        if strange := sorted(set(share.codes or ()) - set(codes)):
+            hint = "correct `codes`"
+            problems.add(f"{at(*loc)}: codes that count are no answers", shown(strange), shown(codes, 20), hint)
+        if (count := len(share.counted(codes))) in (0, len(codes)):
+            what = f"{at(*loc)}: {'every' if count else 'no'} answer counts"
+            problems.add(what, f"{count} of {len(codes)}", f"1 to {len(codes) - 1}", "correct `share`")
+    when = None if scale.share is None else scale.share.items
+    if len(scale.items) > 1 and when not in ("any", "all"):
+        what = f"{at(*where, 'share')}: how several items make a share is not said"
+        hint = 'say items = "any" or "all" in `share`: a mean of items is a score'
+        problems.add(what, repr(when) if when else f"{len(scale.items)} items", "any or all", hint)
+    elif len(scale.items) == 1 and when not in (None, "any", "all"):
+        problems.add(f"{at(*where, 'share')}: unknown `items`", repr(when), "any or all", "correct or remove it")
 
 
 def _check_share(share: float | None, where: str, problems: Problems) -> None:
@@ -257,11 +362,13 @@ def _check_twice(kind: str, named: Sequence[tuple[str, Loc]], at: _Places, probl
 
 
 def _known_keys(part: _Part, loc: tuple[int | str, ...], at: _Places, problems: Problems) -> None:
-    known = list(type(part).model_fields)
+    known = [field.alias or name for name, field in type(part).model_fields.items()]
     for key in part.model_extra or {}:
         problems.add(f"{at(*loc, key)}: unknown key `{key}`", repr(key), ", ".join(known), "correct or remove it")
-    for key in known:
+    for key in type(part).model_fields:
         value = getattr(part, key)
+        if isinstance(value, SharePart):
+            _known_keys(value, (*loc, key), at, problems)
         for place, inner in enumerate(value if isinstance(value, tuple) else ()):
             if isinstance(inner, _Part):
                 _known_keys(inner, (*loc, key, place), at, problems)

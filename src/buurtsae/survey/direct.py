@@ -162,7 +162,7 @@ class DirectEstimates:
         if not self.scores:
             return of_table(self, level, weights)
         mean, variance = means(self, level, regressors(self.areas, covariates)) if greg else self._hajek(level)
-        return of_respondents(self, level, weights, mean, variance, None if concept is None else concept.scale)
+        return of_respondents(self, level, weights, mean, variance, concept)
 
     def _hajek(self, level: str) -> tuple[Floats, Floats]:
         """Hajek means of a level, made once: every table of measures at that level starts from them."""
@@ -267,7 +267,7 @@ class DirectEstimates:
         """
         files, drop = (Path(path), Path(covariances) if covariances else None), unknown_areas == "drop"
         subdimensions, sources, notes = read_area_table(*files, areas, concept, year or areas.year, smooth, drop)
-        return cls(subdimensions, sources, areas, (), notes, scale=concept.scale)
+        return cls(subdimensions, sources, areas, (), notes, scale=concept.span)
 
     @classmethod
     def from_frame(

@@ -3,7 +3,9 @@ r"""From items to scores on 0-10, per scale and per sub-dimension.
 An answer code c scores 10 (c - worst) / (best - worst). A scale's score is the mean of its answered items, if at least
 its `min_share_answered` of the k items asked is answered. A sub-dimension's score is the mean of its scales' scores
 weighted by k, sum_s k_s m_s / sum_s k_s over the scored scales, if these hold at least the codebook's
-`min_share_answered` of its items. Otherwise a score is missing. The alternative is the graded response model
+`min_share_answered` of its items. Otherwise a score is missing. Of a share an answer scores 10 if it counts and 0 if
+not; of several items, if any or all of them count, and it is missing where one of them is. Counts and ordered answers
+are the numbers that were answered. The alternative is the graded response model
 (`buurtsae.survey.graded`), fitted without design weights to all items of a sub-dimension.
 """
 
@@ -79,7 +81,9 @@ class Scores:
 
 
 def item_score(answers: pd.Series, item: Item) -> pd.Series:
-    """Return the answers to one item on 0-10."""
+    """Return the answers to one item on 0-10; of a share 10 for those that count."""
+    if item.counted:
+        return (10.0 * answers.isin(item.counted)).where(answers.notna())
     return 10.0 * (answers - item.worst) / (item.best - item.worst)
 
 
@@ -114,7 +118,8 @@ def scale_scores(survey: Survey) -> pd.DataFrame:
     Returns
     -------
     DataFrame, one row per respondent
-        A column per scale identifier, 0-10; NaN where too little is answered, or nothing was asked.
+        A column per scale identifier, 0-10 (of counts and ordered answers the number itself); NaN where too little is
+        answered, or nothing was asked.
 
     Examples
     --------
@@ -126,7 +131,13 @@ def scale_scores(survey: Survey) -> pd.DataFrame:
     """
     columns = {}
     for scale in survey.codebook.scales:
-        values = item_scores(survey, asked(survey, scale))
+        items = asked(survey, scale)
+        values = item_scores(survey, items)
+        if scale.outcome in ("count", "ordinal"):
+            values = survey.frame[[item.name for item in items]].to_numpy(dtype=float)
+        if scale.when and len(items):
+            columns[scale.id] = (values.max if scale.when == "any" else values.min)(axis=1)
+            continue
         columns[scale.id] = mean_if_enough(values, np.ones(values.shape[1]), scale.min_share_answered)
     return pd.DataFrame(columns, index=survey.frame.index)
 
@@ -153,12 +164,13 @@ def score(survey: Survey, subdimensions: Sequence[str], method: str = "sum") -> 
         items = [item for part in parts.values() for item in part]
         varied, notes_of_items = _variation(survey, items)
         notes += [note.under(subdimension) for note in notes_of_items]
-        if method == "graded" and len(varied) > 1:
+        scored = book.scales_of(subdimension)[0].outcome == "score"
+        if method == "graded" and len(varied) > 1 and scored:
             answered = [item for item in items if survey.frame[item.name].notna().any()]
             columns[subdimension], errors[subdimension], more = _graded(survey, subdimension, answered)
             notes += more
             continue
-        if method == "graded":
+        if method == "graded" and scored:
             alone = Note(
                 "fewer than two items vary, so that the sum score is used, without errors",
                 "de antwoorden verschillen bij minder dan twee vragen: daarom de somscore, zonder fouten",

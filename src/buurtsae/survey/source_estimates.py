@@ -46,6 +46,8 @@ class SourceEstimates:
         What the codes are of. A wijk's estimate is of the mean of its residents, whichever buurt they live in.
     icc : ndarray, shape (stages, D), optional
         Intraclass correlation of scores within the sampled clusters of an area, where there are clusters.
+    pooled : ndarray, shape (D,), optional
+        Degrees of freedom of the variance within areas that `variance` is made of; None where that is known.
     """
 
     source: str
@@ -61,6 +63,7 @@ class SourceEstimates:
     freedom: Floats | None = None
     level: str = "buurt"
     icc: Floats | None = None
+    pooled: Floats | None = None
 
     def __repr__(self) -> str:
         return f"SourceEstimates of {self.source} {self.year}: {len(self.codes)} {self.level}en x {len(self.informs)}"
@@ -128,6 +131,7 @@ def of_source(
         freedom=freedom,
         level=scores.level,
         icc=icc if cells else None,
+        pooled=None if sd is not None else freedom.sum(axis=0),
     )
 
 
@@ -151,9 +155,9 @@ def of_few(source: SourceEstimates) -> list[Note]:
         return []
     return [Note(
         "the variance of scores within areas rests on {freedom:.0f} degrees of freedom in {source}: its standard error "
-        "is {error:.0f}%, which intervals do not hold",
+        "is {error:.0f}%, which intervals hold (not those of engine eblup)",
         "de variantie van scores binnen gebieden berust bij {source} op {freedom:.0f} vrijheidsgraden: de "
-        "standaardfout ervan is {error:.0f}%, en die zit niet in de marges",
+        "standaardfout ervan is {error:.0f}%, en die zit in de marges (niet bij rekenwijze eblup)",
         source=source.source, freedom=float(freedom.min()), error=100 * float(np.sqrt(2 / freedom.min())),
     )]  # fmt: skip
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from buurtsae.scale import Scale
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.components import clusters, n_effective
 from buurtsae.survey.estimators import design_of, domain_estimates, population_means
@@ -20,6 +19,7 @@ from buurtsae.survey.source_estimates import arrays
 from buurtsae.survey.variance import group_sum, kish, srs_variance
 
 if TYPE_CHECKING:
+    from buurtsae.survey.concept import Concept
     from buurtsae.survey.direct import DirectEstimates
 
 
@@ -43,9 +43,9 @@ def means(direct: DirectEstimates, level: str, x: Floats | None = None) -> tuple
 
 
 def of_respondents(
-    direct: DirectEstimates, level: str, weights: pd.DataFrame, mean: Floats, variance: Floats, scale: Scale | None
+    direct: DirectEstimates, level: str, weights: pd.DataFrame, mean: Floats, variance: Floats, concept: Concept | None
 ) -> pd.DataFrame:
-    """Totals of measures, from the means of sub-dimensions and their covariances; within the ends of a scale."""
+    """Totals of measures, from the means of sub-dimensions and their covariances; within the ends of their scales."""
     labels, answered, matrix = direct.areas.at(level), _reference_counts(direct, level), weights.to_numpy()
     count, effective = np.zeros((2, len(labels), len(matrix)))
     shares = matrix / matrix.sum(axis=1, keepdims=True)
@@ -60,8 +60,9 @@ def of_respondents(
     enough = combined(matrix, np.where(answered > 1, 1.0, np.nan))
     se = np.where(np.isfinite(enough), standard_errors(matrix, variance), np.nan)
     figure = combined(matrix, mean)
-    if scale is not None:  # a weighted mean of tens may be 10 and a rounding error
-        figure = scale.shown(figure)
+    if concept is not None:  # a weighted mean of tens may be 10 and a rounding error
+        columns = zip(weights.index, figure.T, strict=True)
+        figure = np.column_stack([concept.scale_of(name).shown(column) for name, column in columns])
     figures = figure, se, fewest(matrix, answered), count.astype(np.int64), effective
     return long_table(labels, list(weights.index), *figures)
 

@@ -9,7 +9,9 @@ its variance is s^2 - C V C' for unbiased t: intervals are nominal. Independent 
 
 kriging of draws; with the gain at s = 0 it is the shared rule. Minimum distance has a diagonal W for V there, with no
 noise from estimating V, and keeps every score in a benchmark within the ends of its scale; other scores, and methods
-without that constraint, leave draws as they are, and figures are brought to the scale where they are shown.
+without that constraint, leave draws as they are, and figures are brought to the scale where they are shown. Shares and
+rates, x = h(eta), move on the scale of their link, eta* = eta + W C'mu with C h(eta*) = t: the least change by their
+divergence (Kullback-Leibler's), inside the ends in every draw; V, and W, are then of eta.
 
 References
 ----------
@@ -25,11 +27,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from buurtsae.areas.areas import Areas
@@ -37,9 +40,11 @@ from buurtsae.draws import EFFECTIVE_MIN, Draws
 from buurtsae.engines.base import Fit
 from buurtsae.engines.resampling import systematic
 from buurtsae.errors import ModelError, Problems, shown
-from buurtsae.estimates.benchmark.constraints import MET, Nearest, components, gain, reconcile, spread, tilt
+from buurtsae.estimates.benchmark.constraints import MET, Linked, Nearest, components, gain, reconcile, spread, tilt
 from buurtsae.estimates.benchmark.targets import Benchmarks
+from buurtsae.estimates.measured import scales_of
 from buurtsae.model.outcome.gaussian import Gaussian
+from buurtsae.model.outcome.per_measure import outcomes_of
 from buurtsae.sparse import Floats, Ints
 
 __all__ = ["Benchmarked", "Benchmarks", "benchmark"]
@@ -48,6 +53,7 @@ Method = Literal["minimum-distance", "difference", "ratio", "tilting"]
 Metric = Literal["variances", "identity", "residents", "posterior"]
 Respondents = Literal["shared", "independent"]
 TOGETHER = 250  # constraints with one factor: fewer make many small steps, more a large factor
+INSIDE = 1e-4  # of a scale: as near to an end as a benchmark of a share, moved by its error, may come
 CHUNK = 50  # draws at a time: 25 MB per array for all buurten of the Netherlands and four sub-dimensions
 PER_CONSTRAINT = 10  # draws: a covariance of S draws leaves K / (S - 1) too little variance, at most a tenth
 
@@ -167,9 +173,11 @@ def benchmark(
     matrix, rng = _matrix(draws, to), np.random.default_rng([seed, 7])  # engines use [seed, 2] and [seed, 3]
     scale = draws.outcome.scale
     scores = draws.scores().reshape(len(draws.flat), -1).copy()
-    met = replace(draws, outcome=Gaussian(scale))  # draws of the scores themselves
+    met, linked = replace(draws, outcome=Gaussian(scale)), _linked(draws)  # draws of the scores themselves
     before = np.concatenate([(matrix @ scores[part].T).T for part in _chunks(len(scores))])
     result = Benchmarked(draws, draws, to, method, respondents, _strain(to, before), fit=fit)
+    if on_link := method == "minimum-distance" and bool(linked.any()):  # draws of the predictors
+        met, scores = draws, draws.flat.reshape(len(draws.flat), -1).copy()
     if respondents == "independent":
         target = to.value + _errors(_root(to.covariance), len(scores), rng)
         update = gain(*_moments(scores, before), to.covariance)
@@ -183,16 +191,19 @@ def benchmark(
         tilting = _tilted(before[:, kept], value[kept], (root[kept] ** 2).sum(axis=1), min_effective)
         index = rng.permutation(np.repeat(np.arange(len(scores)), systematic(tilting, len(scores), rng.uniform())))
         hyper = {k: (dims, x.reshape(-1, *x.shape[2:])[index].reshape(x.shape)) for k, (dims, x) in draws.hyper.items()}
-        new = replace(met, eta=scores[index].reshape(draws.eta.shape), hyper=hyper)
+        new = replace(draws, eta=draws.flat[index].reshape(draws.eta.shape), hyper=hyper)
         return replace(result, draws=new, weights=tilting)
-    target = np.clip((value + _errors(root, len(scores), rng))[:, kept], scale.lower, scale.upper)
+    target = np.clip((value + _errors(root, len(scores), rng))[:, kept], *_ends(draws, matrix[kept], on_link))
     # benchmarks that share no scores are met apart, each by moving the scores that it sees
     parts: list[tuple[Ints, Ints, Callable[..., Floats]]] = []
     for rows in components(matrix[kept], TOGETHER):
         used = np.flatnonzero(np.asarray(abs(matrix[kept[rows]]).sum(axis=0)).ravel() > 0)
         small = sp.csr_array(matrix[kept[rows]][:, used])
-        if method == "minimum-distance":
-            parts.append((rows, used, Nearest(small, _weight(scores, used, draws, to.areas, covariance), scale)))
+        weight = _weight(scores, used, draws, to.areas, covariance)
+        if on_link and linked[used].any():
+            parts.append((rows, used, Linked(small, weight, *_link(draws, used), MET * to.concept.scale.point)))
+        elif method == "minimum-distance":
+            parts.append((rows, used, Nearest(small, weight, scale)))
         else:
             parts.append((rows, used, partial(spread, matrix=small, ratio=method == "ratio", scale=scale)))
     factor = None
@@ -207,8 +218,48 @@ def benchmark(
             scores[part] = middle + wider * rest + target[part] @ factor.T
         for rows, used, meet in parts:
             scores[part, used] = meet(scores[part, used], target=target[part][:, rows])
-    _check_met(scores, matrix, target @ weights.T, to, method)
-    return replace(result, draws=replace(met, eta=scores.reshape(draws.eta.shape)))
+    new = replace(met, eta=scores.reshape(draws.eta.shape))
+    _check_met(new.scores().reshape(scores.shape), matrix, target @ weights.T, to, method)
+    return replace(result, draws=new)
+
+
+def _linked(draws: Draws) -> NDArray[np.bool_]:
+    """Which of the scores, areas before sub-dimensions, are means of predictors by a link, shape (N D,)."""
+    normal = [isinstance(outcome, Gaussian) for outcome in outcomes_of(draws.outcome, draws.subdimensions)]
+    return np.tile(~np.array(normal), len(draws.areas))
+
+
+def _link(draws: Draws, used: Ints) -> tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]:
+    """The inverse link h of some of the scores, and its derivative where h is x: logistic, exponential or 1."""
+    outcomes, column = outcomes_of(draws.outcome, draws.subdimensions), used % len(draws.subdimensions)
+    parts = [(outcomes[d], np.flatnonzero(column == d)) for d in np.unique(column)]
+
+    def mean(eta: Floats) -> Floats:
+        x = np.empty_like(eta)
+        for outcome, at in parts:
+            x[:, at] = outcome.mean(eta[:, at])
+        return x
+
+    def slope(x: Floats) -> Floats:
+        h = np.ones_like(x)
+        for outcome, at in parts:
+            low, high = outcome.scale.lower, outcome.scale.upper
+            if not isinstance(outcome, Gaussian):
+                h[:, at] = (x[:, at] - low) * ((high - x[:, at]) / (high - low) if outcome.scale.bounded else 1.0)
+        return h
+
+    return mean, slope
+
+
+def _ends(draws: Draws, matrix: sp.csr_array, on_link: bool) -> tuple[Any, Any]:
+    """Between what errors of benchmarks may take them; figures with a link reach no end."""
+    scale = draws.outcome.scale
+    if not on_link:
+        return scale.lower, scale.upper
+    scales = [outcome.scale for outcome in outcomes_of(draws.outcome, draws.subdimensions)]
+    low, high = (np.tile([getattr(s, end) for s in scales], len(draws.areas)) for end in ("lower", "upper"))
+    inside = INSIDE * np.tile([10 * s.point for s in scales], len(draws.areas)) * _linked(draws)
+    return matrix @ (low + inside), matrix @ (high - inside)
 
 
 def _chunks(n: int) -> Iterator[slice]:
@@ -254,10 +305,13 @@ def _errors(root: Floats, n: int, rng: np.random.Generator) -> Floats:
 
 def _matrix(draws: Draws, to: Benchmarks) -> sp.csr_array:
     """C with columns in the order of the draws."""
-    problems, scale, other = Problems(), draws.outcome.scale, to.concept.scale
-    if (scale.lower, scale.upper) != (other.lower, other.upper):
-        hint, expected = "read them with a concept on that scale", f"figures {scale.range}, as those of the draws"
-        problems.add("the benchmarks are on another scale", f"figures {other.range}", expected, hint)
+    problems = Problems()
+    for measure, scale in scales_of(draws.outcome, draws.subdimensions).items():
+        other = to.concept.scale_of(measure) if measure in to.concept.nodes else scale
+        if not scale.same_ends(other):
+            hint, expected = "read them with a concept on that scale", f"figures {scale.range}, as those of the draws"
+            problems.add("the benchmarks are on another scale", f"figures {other.range}", expected, hint)
+            break
     for what, known, named in (
         ("areas", draws.areas, to.areas.codes),
         ("sub-dimensions", draws.subdimensions, to.subdimensions),

@@ -5,6 +5,8 @@ C'mu, l, u), with mu the root of g(mu) = C x(mu) - t, the gradient of a convex d
 (t - C eta). As 0 <= dg/dmu <= C W C', steps with that one factor converge for all draws together; what is left gets
 semismooth Newton with dg/dmu = C W F C', F the scores between the bounds. Spread: x = clip(eta + d mu_k), d = 1 or eta,
 where no score is in two constraints: Newton on a concave (convex) increasing g clips and spreads the rest until met.
+Linked: min sum_a D(x_a, x0_a) / w_a, D the Bregman divergence of the inverse link h (Kullback-Leibler's of shares
+and of counts), has x(mu) = h(eta + W C'mu): between the ends by itself, with dg/dmu = C W h' C'.
 Tilted: w_s ~ exp(gamma'f_s), gamma = argmin log sum_s exp(gamma'(f_s - t)): sum_s w_s f_s = t.
 
 References
@@ -14,6 +16,7 @@ Qi, L. and Sun, D. (2006). SIAM J. Matrix Anal. 28. Robertson, J., Tallman, E. a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,6 +29,7 @@ from buurtsae.scale import SCORE, Scale
 from buurtsae.sparse import Floats, Ints
 
 MET = 1e-11  # tenths of the scale: constraints count as met, in double precision
+TINY = 1e-300
 DEPENDENT = 1e-11  # squared share that earlier constraints leave of one: 1e-9 for a wijk of 10 residents in the country
 
 
@@ -160,6 +164,72 @@ class Nearest:
         x = np.clip(z, self.scale.lower, self.scale.upper)
         gap = target - self.matrix @ x
         return z, x, gap, float(0.5 * ((x - eta) ** 2 / self.weight).sum() + mu @ gap)
+
+
+@dataclass(frozen=True)
+class Linked:
+    """The nearest figures that meet independent constraints, by the divergence of their link, for any number of draws.
+
+    Attributes
+    ----------
+    matrix : csr_array, shape (K, P)
+        Independent rows.
+    weight : ndarray, shape (P,)
+        The diagonal of W, positive: predictors with a large weight move most.
+    mean, slope : callable
+        h of eta (S, P), and h' where h is x (S, P).
+    met : float
+        Gaps that count as met.
+    """
+
+    matrix: sp.csr_array
+    weight: Floats
+    mean: Callable[[Floats], Floats]
+    slope: Callable[[Floats], Floats]
+    met: float
+
+    def __call__(self, eta: Floats, target: Floats, steps: int = 100) -> Floats:
+        """Return predictors (S, P) whose figures meet targets (S, K), as near as can be to `eta` (S, P).
+
+        Draws whose targets cannot be met come back with their constraints unmet.
+        """
+        weighted = sp.csr_array(self.matrix @ sp.diags_array(self.weight))
+        alone = bool((np.asarray((self.matrix != 0).sum(axis=0)) <= 1).all())  # constraints that share no figures
+        square = sp.csr_array(weighted.multiply(self.matrix))
+        moved, mu, x = eta.copy(), np.zeros_like(target), self.mean(eta)
+        gap = target - (self.matrix @ x.T).T
+        left = np.flatnonzero((np.abs(gap) > self.met).any(axis=1))
+        for _ in range(steps):
+            if not len(left):
+                break
+            slope = self.slope(x[left])
+            if alone:
+                step = gap[left] / np.maximum((square @ slope.T).T, TINY)
+            else:
+                step = np.array([self._step(weighted, *of_draw) for of_draw in zip(slope, gap[left], strict=True)])
+            h, before = np.ones((len(left), step.shape[1] if alone else 1)), _size(gap[left], alone)
+            for _ in range(40):
+                z = eta[left] + (weighted.T @ (mu[left] + h * step).T).T
+                there = self.mean(z)
+                rest = target[left] - (self.matrix @ there.T).T
+                worse = (_size(rest, alone) > before * (1 - 1e-4 * h)) & (_size(rest / self.met, alone) > 1)
+                if not worse.any():
+                    break
+                h = np.where(worse, h / 2, h)
+            mu[left] += h * step
+            moved[left], x[left], gap[left] = z, there, rest
+            left = left[(np.abs(rest) > self.met).any(axis=1)]
+        return moved
+
+    def _step(self, weighted: sp.csr_array, slope: Floats, gap: Floats) -> Floats:
+        gram = (weighted @ sp.diags_array(slope) @ self.matrix.T).toarray()
+        gram[np.diag_indices_from(gram)] += TINY + 1e-14 * gram.diagonal()
+        return np.asarray(la.solve(gram, gap, assume_a="pos"))
+
+
+def _size(gap: Floats, alone: bool) -> Floats:
+    """How far constraints are from being met: each by itself, or all of a draw."""
+    return np.abs(gap) if alone else np.abs(gap).max(axis=1, keepdims=True)
 
 
 def spread(eta: Floats, matrix: sp.csr_array, target: Floats, *, ratio: bool, scale: Scale = SCORE) -> Floats:

@@ -23,6 +23,7 @@ from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.estimates.benchmark.constraints import independent
 from buurtsae.estimates.measured import measured
+from buurtsae.scale import Scale
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.concept import Concept, Measure
 from buurtsae.survey.direct import DirectEstimates
@@ -96,7 +97,7 @@ class Benchmarks:
             `EXACT`; and if all that is right, exact figures that contradict each other or no scores on it can meet.
         """
         frame = source if isinstance(source, pd.DataFrame) else read_table(Path(source), text=KEY)
-        problems, scale = Problems(), concept.scale
+        problems, scale = Problems(), concept.span
         if absent := [column for column in [*KEY, "value"] if column not in frame]:
             expected = shown([*KEY, "value", "(se)"])
             raise DataError("benchmarks lack columns", shown(frame.columns), expected, f"add {shown(absent)}")
@@ -112,11 +113,11 @@ class Benchmarks:
         if table.empty:
             raise DataError("there are no benchmarks", "0 rows", "one row per figure", "check the table")
         _check_rows(table, areas, concept, subdimensions, problems)
-        least = EXACT * scale.point
-        sure = table["se"].between(0, least, inclusive="left")
+        least = EXACT * table["measure"].map(lambda m: concept.scale_of(m).point if m in concept.nodes else 1.0)
+        sure = (table["se"] >= 0) & (table["se"] < least)
         table["se"] = table["se"].mask(sure, 0.0)
         if not exact and sure.any():
-            expected = f"an `se` of at least {least:g}: less than that counts as none"
+            expected = f"an `se` of at least {least[sure].max():g}: less than that counts as none"
             hint = "add the column `se` (of rounding to 1 decimal: 0.03), or say `exact = true`: estimates then equal "
             hint += "these figures, with intervals of width 0"
             rows = shown(table.loc[sure, KEY].agg(" ".join, axis=1))
@@ -183,6 +184,16 @@ class Benchmarks:
         return np.outer(self.se, self.se) * (np.eye(len(self.se)) if self.correlation is None else self.correlation)
 
     @property
+    def scales(self) -> list[Scale]:
+        """Those of the figures."""
+        return [self.concept.scale_of(measure) for measure in self.table["measure"]]
+
+    @property
+    def points(self) -> Floats:
+        """A tenth of the scale of each figure, shape (K,)."""
+        return np.array([scale.point for scale in self.scales])
+
+    @property
     def exact(self) -> tuple[tuple[str, str], ...]:
         """Level and code of the areas that have a figure without error."""
         rows = self.table[self.table["se"] == 0]
@@ -230,14 +241,14 @@ class Benchmarks:
         problems, value, names = Problems(), self.value, self.names
         kept, weights = self.dependence
         follows = weights @ value[kept]
-        for row in np.flatnonzero(np.abs(value - follows)[:exact] > AGREE * self.concept.scale.point):
+        for row in np.flatnonzero(np.abs(value - follows)[:exact] > AGREE * self.points[:exact]):
             others = [names[other] for other, weight in zip(kept, weights[row], strict=True) if abs(weight) > 1e-9]
             what, expected = f"the benchmark of {names[row]} contradicts {shown(others)}", f"{follows[row]:.10g}"
             hint = "leave it out, give all decimals, or give benchmarks an `se` (of rounding to 1 decimal: 0.03)"
             problems.add(what, f"{value[row]:g}", f"{expected}, which follows from the others", hint)
         problems.raise_if_any()
         for k, miss in self._impossible(exact):
-            what = f"the benchmark of {names[k]} cannot be met on {self.concept.scale.ends} together with the others"
+            what = f"the benchmark of {names[k]} cannot be met on {self.scales[k].ends} together with the others"
             hint = "correct it, or the benchmarks of the measures and areas that it shares with them"
             problems.add(what, f"{value[k]:g}", f"about {value[k] + miss:.3g}", hint)
         problems.raise_if_any()
@@ -253,11 +264,12 @@ class Benchmarks:
         alike = sp.csr_array((np.ones(len(group)), (np.arange(len(group)), group)))
         matrix, slack = self._constraints(residents[:exact] @ alike, within[:exact]), sp.eye_array(exact)
         cost = np.r_[np.zeros(matrix.shape[1]), np.ones(2 * exact)]
-        ends = (self.concept.scale.lower, self.concept.scale.upper)
-        bounds = [ends] * matrix.shape[1] + [(0.0, None)] * (2 * exact)
+        of_column = [self.concept.scale_of(measure) for measure in self.subdimensions]
+        ends = [(scale.lower, scale.upper) for scale in of_column]
+        bounds = ends * (matrix.shape[1] // len(ends)) + [(0.0, None)] * (2 * exact)
         solution = linprog(cost, A_eq=sp.hstack([matrix, slack, -slack]), b_eq=self.value[:exact], bounds=bounds)
         miss = solution.x[-exact:] - solution.x[-2 * exact : -exact]
-        wrong = np.flatnonzero(np.abs(miss) > 1e-6 * self.concept.scale.point)
+        wrong = np.flatnonzero(np.abs(miss) > 1e-6 * self.points[:exact])
         return [(int(row), float(miss[row])) for row in wrong]
 
     def __repr__(self) -> str:
@@ -291,8 +303,11 @@ def _check_rows(
         ):
             if strange:
                 problems.add(f"benchmarks are of {what}", shown(sorted(strange)), expected, hint)
-    rows, scale = table[KEY].agg(" ".join, axis=1), concept.scale
-    beyond = table["value"].isna() | scale.outside(table["value"])
+    rows, scale = table[KEY].agg(" ".join, axis=1), concept.span
+    of = {m: concept.scale_of(m) for m in set(table["measure"]) & set(concept.nodes)}
+    beyond = table["value"].isna()
+    for measure, own in of.items():
+        beyond |= (table["measure"] == measure) & own.outside(table["value"])
     negative = ~table["se"].between(0, np.inf, inclusive="left")
     for what, wrong, expected, hint in (
         ("benchmarks are given twice", rows.duplicated(), "each once", "keep one"),

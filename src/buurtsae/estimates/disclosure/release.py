@@ -26,8 +26,10 @@ from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.disclosure.suppression import Cells, Hidden, Key, suppress, thin
 from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.measured import scales_of
 from buurtsae.scale import Scale
 from buurtsae.sparse import Floats, Ints
+from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
 
 SEVERAL, FEW = 3, 10
@@ -70,10 +72,10 @@ class Release:
         Draws are those that are published: of the fit, or made to agree with benchmarks; public are areas whose figures
         are known whatever is hidden: benchmarks without error.
         """
-        scale = draws.outcome.scale
-        protection = (rules.protection + MARGIN * (rules.protection > 0)) * scale.point
+        scales = tuple(scales_of(draws.outcome, draws.subdimensions).values())
+        protection = rules.protection + MARGIN * (rules.protection > 0)
         drawn = draws.scores(np.s_[:: max(1, len(draws.flat) // ATTACKED)])
-        cells = Cells.of_areas(fit.areas, drawn, draws.subdimensions, public, scale)
+        cells = Cells.of_areas(fit.areas, drawn, draws.subdimensions, public, scales)
         ruled = {
             (level, str(code))
             for level in fit.areas.levels
@@ -148,8 +150,8 @@ def _direct(
     keys = secret | hidden
     if not fit.direct.scores or not protection:  # of a table there are direct estimates of one level only
         return keys, keys
-    scale = fit.model.outcome.scale
-    sources = [Cells.of_direct(fit.direct, int(source), scale) for source in np.unique(fit.direct.reference)]
+    scales = scales_of(fit.model.outcome, fit.direct.subdimensions)
+    sources = [Cells.of_direct(fit.direct, int(source), scales) for source in np.unique(fit.direct.reference)]
     before: frozenset[Key] = frozenset()
     while keys != before:  # what protects the estimates of one source may take those of another along
         before = keys
@@ -162,7 +164,8 @@ def too_few(fit: Fit, rules: Rules) -> frozenset[Key]:
     """Return areas whose direct estimates rest on few respondents, or on answers that are nearly all alike.
 
     All measures of an area together: one is a mean of others. What counts is the respondents of the reference source,
-    on which a direct estimate rests.
+    on which a direct estimate rests. A share beside their number is a count of yes and of no: it is hidden where either
+    is small, not where one is a large part, or a share of 4% of a thousand respondents would be.
     """
     few: set[Key] = set()
     names_of = [np.array(fit.direct.subdimensions)[fit.direct.reference == s] for s in range(len(fit.direct.scores))]
@@ -172,9 +175,35 @@ def too_few(fit: Fit, rules: Rules) -> frozenset[Key]:
         few |= {(level, str(code)) for code in count.index[count < rules.min_direct]}
         for names, scores in zip(names_of, fit.direct.scores, strict=True):
             area = fit.direct.domain(level, scores.level, scores.frame["area_code"])
-            share = unanimous(scores.frame, names, area, len(labels))
-            few |= {(level, str(code)) for code in labels[(share > rules.max_share).any(axis=1)]}
+            two = yes_or_no(scores.frame, names)
+            alike = unanimous(scores.frame, names, area, len(labels)) > rules.max_share
+            seldom = rarest(scores.frame, names, area, len(labels)) < rules.min_answers
+            few |= {(level, str(code)) for code in labels[np.where(two, seldom, alike).any(axis=1)]}
+    if isinstance(fit.direct, AreaCounts) and fit.direct.beside == "trials":
+        y, size = fit.direct.y, fit.direct.size
+        seldom = (np.minimum(y, size - y) < rules.min_answers) & (size > 0)
+        few |= {(fit.areas.base, str(code)) for code in fit.areas.codes[seldom.any(axis=1)]}
     return frozenset(few)
+
+
+def yes_or_no(frame: pd.DataFrame, subdimensions: Sequence[str]) -> NDArray[np.bool_]:
+    """Return of which sub-dimensions all respondents of a source have one of two values, as of a share, shape (D,)."""
+    return np.array([frame[name].round(9).nunique() == 2 for name in subdimensions], dtype=bool)
+
+
+def rarest(frame: pd.DataFrame, subdimensions: Sequence[str], area: Ints, n: int) -> Floats:
+    """Return how many respondents gave the rarer of two answers, shape (n, D); infinite without respondents.
+
+    Of what has other than two answers it means nothing.
+    """
+    number = np.full((n, len(subdimensions)), np.inf)
+    for column, name in enumerate(subdimensions):
+        value = frame[name].to_numpy(dtype=float)
+        seen = np.isfinite(value) & (area >= 0)
+        high = value > (np.nanmin(value) + np.nanmax(value)) / 2 if seen.any() else seen
+        yes, all_of = np.bincount(area[seen & high], minlength=n), np.bincount(area[seen], minlength=n)
+        number[:, column] = np.where(all_of > 0, np.minimum(yes, all_of - yes), np.inf)
+    return number
 
 
 def unanimous(frame: pd.DataFrame, subdimensions: Sequence[str], area: Ints, n: int) -> Floats:

@@ -17,7 +17,7 @@ algorithms for optimizing cell suppression in tabular data with linear constrain
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -95,8 +95,8 @@ class Cells:
         Areas whose figures are known whatever is hidden, as of benchmarks that are met exactly.
     system : CodeSystem
         Of the areas, with their levels.
-    scale : Scale
-        Between whose ends hidden figures are known to lie.
+    scales : tuple of Scale
+        Of each measure: between whose ends hidden figures are known to lie. Widths are in tenths of these.
     """
 
     level: str
@@ -110,12 +110,17 @@ class Cells:
     whole: bool = True
     public: frozenset[Key] = frozenset()
     system: CodeSystem = CBS
-    scale: Scale = SCORE
+    scales: tuple[Scale, ...] = ()
     _known: dict[object, float] = field(default_factory=dict, repr=False, compare=False)  # blocks attacked before
 
     @classmethod
     def of_areas(
-        cls, areas: Areas, draws: Floats, measures: tuple[str, ...], public: Iterable[Key] = (), scale: Scale = SCORE
+        cls,
+        areas: Areas,
+        draws: Floats,
+        measures: tuple[str, ...],
+        public: Iterable[Key] = (),
+        scales: tuple[Scale, ...] = (),
     ) -> Cells:
         """Return the inhabited buurten, weighted by residents, of draws (R, N, D) of all buurten."""
         live, above, rows = areas.inhabited, list[Key](), []
@@ -128,10 +133,10 @@ class Cells:
         residents = np.repeat(areas.population[live, None].astype(float), len(measures), axis=1)
         codes, place = areas.codes[live].to_numpy(dtype=str), np.flatnonzero(live)
         parts = areas.base, codes, residents, draws, place, measures, tuple(above), member
-        return cls(*parts, public=frozenset(public), system=areas.system, scale=scale)
+        return cls(*parts, public=frozenset(public), system=areas.system, scales=scales)
 
     @classmethod
-    def of_direct(cls, direct: DirectEstimates, s: int, scale: Scale = SCORE) -> Cells:
+    def of_direct(cls, direct: DirectEstimates, s: int, scales: Mapping[str, Scale] | None = None) -> Cells:
         """Return the direct estimates that rest on the respondents of source s, a reference, weighted as they are."""
         scores, areas = direct.scores[s], direct.areas
         names = [name for name, source in zip(direct.subdimensions, direct.reference, strict=True) if source == s]
@@ -153,7 +158,8 @@ class Cells:
                 above += [(level, str(code)) for code in codes[whole]]
         member, places = sp.csr_array(sp.vstack(rows)), np.arange(len(labels))
         parts = labels.to_numpy(dtype=str), weights, mean[None], places, tuple(names), tuple(above), member
-        return cls(scores.level, *parts, whole=False, system=areas.system, scale=scale)
+        known = tuple((scales or {}).get(name, SCORE) for name in names)
+        return cls(scores.level, *parts, whole=False, system=areas.system, scales=known)
 
     @cached_property
     def high(self) -> Mask:
@@ -200,13 +206,14 @@ class Cells:
         Draws beyond an end count as that end, so that the unknowns meet their own equations. Means are published of
         draws as they are: near an end they tell more than the draws, and are attacked beside them.
         """
-        low, high = self.scale.lower, self.scale.upper
+        scale = self.scales[d] if self.scales else SCORE
+        low, high = scale.lower, scale.upper
         if np.isinf(low) and np.isinf(high):
             return 0.0 if follows(equations, target) else np.inf
         drawn = self.draws[:, self.place[cells], d]
-        drawn = self.scale.shown(np.vstack([drawn, drawn.mean(axis=0)]))
-        least, most = ends(equations, target, high - drawn if np.isinf(low) else drawn - low, self.scale.width)
-        apart = most - least
+        drawn = scale.shown(np.vstack([drawn, drawn.mean(axis=0)]))
+        least, most = ends(equations, target, high - drawn if np.isinf(low) else drawn - low, scale.width)
+        apart = (most - least) / scale.point
         return float(min(apart[:-1].mean(), apart[-1]))
 
 
@@ -214,7 +221,7 @@ def suppress(cells: Cells, ruled: Iterable[Key], protection: float, hidden: Iter
     """Return what has to be hidden so that areas that are hidden by rule, `ruled`, stay hidden.
 
     Of a ruled area above the cells all cells must be hidden too, or its figure can be computed. Protection is the least
-    width, in points, of what can be computed of these; 0 hides no more. `hidden` are hidden for other reasons.
+    width, in tenths of the scale, of what can be computed of these; 0 hides no more. `hidden` are hidden otherwise.
 
     Raises
     ------
@@ -239,10 +246,11 @@ def suppress(cells: Cells, ruled: Iterable[Key], protection: float, hidden: Iter
                 left.add(key)
     targets = _secrets(cells, gone, shut)
     width = widths(cells, gone, shut, list(targets.values()))
+    points = np.array([scale.point for scale in cells.scales or [SCORE] * len(cells.measures)])
     audit = pd.DataFrame(list(targets), columns=["level", "area_code"]).assign(
         ruled=[key in ruled for key in targets],
         measure=np.array(cells.measures, dtype=object)[width.argmin(axis=1)],
-        width=width.min(axis=1),
+        width=np.min(width, axis=1) * points[width.argmin(axis=1)],
     )
     return Hidden(ruled, (start | _hidden(cells, gone, shut)) - ruled, audit)
 
@@ -324,7 +332,7 @@ def _widen(cells: Cells, held: Ints, gone: Mask, shut: Mask, protection: float, 
     elif cells.high[worst] and not secret:
         return False
     elif cells.fixed[worst]:
-        expected = f"an interval of {protection:g} points for what is hidden"
+        expected = f"an interval of {protection:g} tenths of the scale for what is hidden"
         hint = "lower `protection`, or publish fewer levels"
         raise DataError("areas cannot be protected", shown(cells.codes[held]), expected, hint)
     else:
@@ -348,7 +356,8 @@ def _partner(
     if not secret:
         free &= np.asarray(cells.member.T @ (apart & cells.high).astype(float)) == 0
     choice = np.flatnonzero(free)
-    least = size[members & within].sum() * protection / cells.scale.width
+    bounded = not cells.scales or any(scale.bounded for scale in cells.scales)
+    least = size[members & within].sum() * protection / (10 if bounded else np.inf)
     n = size[choice]
     order = np.lexsort((choice, np.where(n >= least, n, 10 * n.sum() - n), gone[choice]))
     return int(choice[order[0]]) if len(choice) else None

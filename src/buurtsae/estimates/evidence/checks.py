@@ -28,6 +28,7 @@ from scipy.special import ndtr
 
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.disclosure.release import FEW, SEVERAL, Release
+from buurtsae.estimates.evidence.counts import CLASSES
 from buurtsae.estimates.evidence.leftover import Leftover
 from buurtsae.estimates.evidence.meanings import KINDS, MEANINGS
 from buurtsae.estimates.evidence.residuals import graph_of
@@ -154,6 +155,22 @@ def _of_classes(fit: Fit, left: Leftover, release: Release | None) -> Iterator[C
             z = left.z[:, mask[0]]
             yield Candidate("shape", where, size, _kolmogorov(ndtr(z)), np.log)
             yield Candidate("tails", where, size, (z**4).mean(axis=1) / (z**2).mean(axis=1) ** 2, np.log)
+            yield from _of_counts(left, mask[0])
+
+
+def _of_counts(left: Leftover, mask: Mask) -> Iterator[Candidate]:
+    """Whether as many areas count nobody as predicted, and whether classes of predictions are what was predicted."""
+    if left.observed is None or left.zero is None:
+        return
+    z, size = left.z[:, mask], int(mask.sum())
+    none = (left.observed[:, mask] == 0).astype(float) - left.zero[:, mask]
+    yield Candidate("zeros", Note("areas with nobody", "gebieden met niemand"), size, none.mean(axis=1))
+    if (number := min(CLASSES, size // FEW)) >= 3:
+        order = np.argsort(left.predicted[:, mask], axis=1)
+        parts = np.array_split(np.take_along_axis(z, order, axis=1), number, axis=1)
+        square = np.mean([part.shape[1] * part.mean(axis=1) ** 2 for part in parts], axis=0)
+        where = Note("{n} classes of predictions", "{n} klassen van voorspellingen", n=number)
+        yield Candidate("calibration", where, size, square, np.cbrt)
 
 
 def _trends(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candidate]:

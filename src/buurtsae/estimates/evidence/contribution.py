@@ -90,7 +90,7 @@ def _select(fit: Fit, others: list[int], kept: list[int]) -> Design:
     for source in (fit.direct.sources[other] for other in others):
         part: dict[str, Any] = {k: getattr(source, k)[:, kept] for k in ("mean", "respondents", "n_effective")}
         variance = source.variance[:, kept][:, :, kept]
-        sources.append(replace(source, variance=variance, within=None, freedom=None, **part))
+        sources.append(replace(source, variance=variance, within=None, freedom=None, pooled=None, **part))
     names = tuple(fit.direct.subdimensions[dim] for dim in kept)
     direct = replace(fit.direct, subdimensions=names, sources=tuple(sources), scores=())
     return design(replace(fit.model, variances=None), direct)

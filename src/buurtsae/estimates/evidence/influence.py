@@ -25,7 +25,7 @@ from scipy.special import ndtri
 
 from buurtsae.engines.base import Fit
 from buurtsae.engines.given import Given
-from buurtsae.engines.hyper import Hyper
+from buurtsae.engines.hyper import Hyper, NormalScores
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
@@ -88,13 +88,14 @@ def outside(fit: Fit) -> float | None:
 
     Over inhabited areas, parameters, coefficients and fields; from 400 draws of the prior.
     """
-    scale = fit.model.outcome.scale
-    if not scale.bounded:
+    scale, several = fit.model.outcome.scale, getattr(fit.model.outcome, "outcomes", {})
+    if not scale.bounded or several or fit.design.size is not None:  # links keep shares inside
         return None
     rng, marginal = np.random.default_rng([fit.seed, 43]), fit.marginal
     everything, share = np.ones(len(fit.design.site_codes), dtype=bool), []
     for xi in rng.standard_normal((FIELDS, marginal.size)):
-        prior = Given(marginal, marginal.scores.hyper(xi), 1.0).without(everything)
+        hyper = marginal.scores.hyper(xi)
+        prior = Given(marginal, hyper, hyper.factor).without(everything)
         score = prior.draw(rng, FIELDS)[0][1:, : len(fit.areas.codes)][:, fit.areas.inhabited]
         share.append(float(((score < scale.lower) | (score > scale.upper)).mean()))
     return float(np.mean(share))
@@ -145,7 +146,7 @@ class _Block:
 
 def _normal_scores(fit: Fit, step: int) -> Iterator[tuple[str, _Block]]:
     """Yield each block; F by draws of the prior where it has no simple form."""
-    rng, scores = np.random.default_rng([fit.seed, 44]), fit.marginal.scores
+    rng, scores = np.random.default_rng([fit.seed, 44]), NormalScores.of(fit.design)
     prior = scores.hyper(rng.standard_normal((PRIOR_DRAWS, scores.size)))
     for name, values in _of_prior(prior, fit):
         drawn = fit.draws.hyper[name][1]
@@ -156,11 +157,11 @@ def _normal_scores(fit: Fit, step: int) -> Iterator[tuple[str, _Block]]:
         yield name, _Block(_scores(flat, before), np.atleast_2d(np.corrcoef(_scores(before, before).T)))
     beta = fit.draws.hyper["beta"][1]
     beta = beta.reshape(-1, beta.shape[2], int(np.prod(beta.shape[3:])))[::step]
-    mean, sd = fit.design.coefficient_priors
+    mean, sd = (part.reshape(len(fit.design.coefficients), -1) for part in fit.design.coefficient_priors)
     intercept = np.array([name == "Intercept" for name in fit.design.coefficients])
     for name, kept in (("intercept", intercept), ("coefficients", ~intercept)):
         if kept.any():
-            t = ((beta - mean[:, None]) / sd[:, None])[:, kept].reshape(len(beta), -1)
+            t = ((beta - mean) / sd)[:, kept].reshape(len(beta), -1)
             yield name, _Block(t, np.eye(t.shape[1]))
 
 

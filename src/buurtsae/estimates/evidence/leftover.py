@@ -22,15 +22,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr
 
 from buurtsae.engines.base import Fit
+from buurtsae.engines.counts import Counting
 from buurtsae.engines.given import Given
 from buurtsae.engines.integration import Progress, mode
 from buurtsae.engines.marginal import Marginal
 from buurtsae.engines.observations import Observations
-from buurtsae.estimates.evidence.crossvalidation import predicted
+from buurtsae.estimates.evidence.counts import counted
+from buurtsae.estimates.evidence.counts import predicted as predicted_counts
+from buurtsae.estimates.evidence.counts import replicates as replicates_of
+from buurtsae.estimates.evidence.crossvalidation import LeftOut, predicted
 from buurtsae.model.design import Design
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 
 REPLICATES, FEWER, LARGE = 100, 40, 20_000  # of more direct estimates than that, time counts
 STEP = 0.002  # of a prior standard deviation, for differences of gradients
@@ -51,6 +56,10 @@ class Leftover:
         What the other sites say that they should be.
     score : ndarray, shape (1 + R, N, W)
         q, by area and column; 0 where no source sees an area.
+    observed, sd, zero : ndarray, shape (1 + R, F), optional
+        Of counts: shares or rates, standard deviations of these as predicted, and probabilities that nobody is counted.
+    size : ndarray, shape (F,), optional
+        Of counts: trials or exposure.
 
     Examples
     --------
@@ -63,11 +72,23 @@ class Leftover:
     z: Floats
     predicted: Floats
     score: Floats
+    observed: Floats | None = None
+    sd: Floats | None = None
+    zero: Floats | None = None
+    size: Floats | None = None
 
     def __repr__(self) -> str:
         square = (self.z**2).mean(axis=1)
         size = f"{len(self.rows)} direct estimates, {len(self.z) - 1} replicates"
         return f"Leftover of {size}: mean z^2 {square[0]:.2f}, of replicates {square[1:].mean():.2f}"
+
+    def of_counts(self, by: str) -> LeftOut:
+        """Return the predictions of counts, each from all other areas, as a table; without their densities."""
+        assert self.observed is not None
+        assert self.sd is not None  # both are there of counts
+        figures = {"group": self.rows["area_code"], "y": self.observed[0], "mean": self.predicted[0]}
+        table = self.rows.assign(**figures, sd=self.sd[0], z=self.z[0], pit=ndtr(self.z[0]))
+        return LeftOut(by, table, pd.Series(dtype=float))
 
 
 def leftover(fit: Fit, replicates: int | None = None, seed: int | None = None) -> Leftover:
@@ -76,7 +97,8 @@ def leftover(fit: Fit, replicates: int | None = None, seed: int | None = None) -
     Parameters
     ----------
     fit : Fit
-        Of a Gaussian outcome, by any engine: its model is conditioned on the mode of its hyperparameters.
+        By any engine: its model is conditioned on the mode of its hyperparameters. Of counts, beside scores or not,
+        what is left over of the counts.
     replicates : int, optional
         R; 100 by default, and 40 of large data. Each takes about three evaluations of the likelihood.
     seed : int, optional
@@ -89,13 +111,16 @@ def leftover(fit: Fit, replicates: int | None = None, seed: int | None = None) -
     Raises
     ------
     ModelError
-        Of counts, or where the hyperparameters have no mode.
+        Of a horseshoe, or where the hyperparameters have no mode.
     """
-    marginal = _plain(fit)
     rng = np.random.default_rng([fit.seed if seed is None else seed, 38])
+    if fit.design.size is not None:
+        return _of_counts(fit, replicates, rng)
+    marginal = _plain(fit)
     xi = mode(marginal, Progress(False)) if marginal.size else np.zeros(0)
     curvature = _curvature(marginal, xi)
-    at = Given(marginal, marginal.scores.hyper(xi), 1.0)
+    hyper = marginal.scores.hyper(xi)
+    at = Given(marginal, hyper, hyper.factor)
     parts = [_left(at)]
     if replicates is None:
         replicates = FEWER if marginal.design.observed.sum() > LARGE else REPLICATES
@@ -103,19 +128,46 @@ def leftover(fit: Fit, replicates: int | None = None, seed: int | None = None) -
         other = replace(marginal, observations=Observations(replace(marginal.design, y=y), marginal.field.offset))
         gradient = other.with_gradient(xi)[1] + xi  # of the likelihood alone
         own = marginal.scores.hyper(xi + np.linalg.solve(curvature, gradient))
-        parts.append(_left(Given(other, own, 1.0)))
+        parts.append(_left(Given(other, own, own.factor)))
     z, means, score = (np.array(part) for part in zip(*parts, strict=True))
     return Leftover(_rows(fit), z, means, score)
 
 
+def _of_counts(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftover:
+    marginal = Counting.of(fit.design)
+    assert isinstance(marginal, Counting)
+    xi = mode(marginal, Progress(False)) if marginal.size else np.zeros(0)
+    curvature, at = _curvature(marginal, xi), marginal.scores.hyper(xi)
+    source, site, column = counted(fit.design)
+    if number is None:
+        number = FEWER if len(site) > LARGE else REPLICATES
+    parts = [predicted_counts(marginal, at, rng)]
+    for design in replicates_of(marginal, at, number, rng):
+        scores = replace(marginal.scores, design=design)
+        other: Counting = replace(
+            marginal, scores=scores, observations=replace(marginal.observations, design=design.gaussian)
+        )
+        own = at
+        if marginal.size:
+            gradient = other.with_gradient(xi)[1] + xi
+            own = marginal.scores.hyper(xi + np.linalg.solve(curvature, gradient))
+        parts.append(predicted_counts(other, own, rng))
+    z, means, score, observed, sd, zero = (
+        np.array([getattr(part, name) for part in parts]) for name in ("z", "mean", "score", "observed", "sd", "zero")
+    )
+    size = fit.design.counted[1][site, column]
+    return Leftover(_labelled(fit, source, site, column), z, means, score, observed, sd, zero, size)
+
+
 def _plain(fit: Fit) -> Marginal:
     """The marginal model of a fit; variances that were modelled are taken as known, at their posterior means."""
-    if fit.model.variances is None and fit.draws.factor is None:
+    if fit.model.variances is None:
         return fit.marginal
     design, factor = fit.design, 1.0 if fit.draws.factor is None else fit.draws.factor
     sd = np.sqrt(np.where(design.observed, factor, 1.0))
     known = design.covariance * sd[..., :, None] * sd[..., None, :]
-    return Marginal.of(replace(design, model=replace(design.model, variances=None), covariance=known))
+    plain = replace(design.model, variances=None)
+    return Marginal.of(replace(design, model=plain, covariance=known, pooled=None))
 
 
 def _curvature(marginal: Marginal, xi: Floats) -> Floats:
@@ -135,7 +187,7 @@ def _replicates(at: Given, replicates: int, rng: np.random.Generator) -> Floats:
     e, border = at.without(everything).draw(rng, replicates)  # of the prior, which knows no coefficients
     coefficients = field.x.shape[1] * field.width
     beta = posterior.border[:coefficients] - border[1:, :coefficients]
-    e = e[1:] + field.x @ beta.reshape(replicates, -1, field.width) - field.offset[:, None]
+    e = e[1:] + field.x @ beta.reshape(replicates, -1, field.width) - field.offset
     alpha = np.zeros(design.linked.shape)
     alpha[design.linked] = [link.offset.sd for *_, link in design.links] * posterior.alpha
     prediction = at.hyper.slope[:, None] * e[:, None] + alpha[:, None]
@@ -161,7 +213,11 @@ def _left(at: Given) -> tuple[Floats, Floats, Floats]:
 def _rows(fit: Fit) -> pd.DataFrame:
     """What the direct estimates are of."""
     design = fit.design
-    source, site, column = np.nonzero(design.observed)
+    return _labelled(fit, *np.nonzero(design.observed))
+
+
+def _labelled(fit: Fit, source: Ints, site: Ints, column: Ints) -> pd.DataFrame:
+    design = fit.design
     counts = [pd.DataFrame(survey.respondents, index=survey.codes) for survey in fit.direct.sources]
     of_sites = [np.tile(count.reindex(design.site_codes, fill_value=0), design.periods) for count in counts]
     return pd.DataFrame(

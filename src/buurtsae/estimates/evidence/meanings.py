@@ -12,6 +12,10 @@ KINDS: Mapping[str, Note] = {
     "level": Note("level of left-out direct estimates, mean z", "niveau van weggelaten directe cijfers, z"),
     "shape": Note("shape of the left-out deviations (Kolmogorov)", "vorm van de afwijkingen (Kolmogorov)"),
     "tails": Note("tails of the left-out deviations (kurtosis)", "uitschieters onder de afwijkingen (kurtosis)"),
+    "zeros": Note(
+        "share of areas with a count of 0, less the predicted", "deel met een aantal van 0, min het voorspelde"
+    ),
+    "calibration": Note("level by class of the predicted share, mean z²", "niveau naar voorspeld aandeel, z²"),
     "group": Note("mean of an area left out as a whole", "gemiddelde van een gebied dat in zijn geheel is weggelaten"),
     "component": Note("level of a part of the graph", "niveau van een los deel van de burengraaf"),
     "residents": Note("pattern over residents", "patroon naar aantal inwoners"),
@@ -96,6 +100,31 @@ MEANINGS: Mapping[str, tuple[Note, Note]] = {  # too low, too high
         Note(
             "there are more outliers than the model says: allow for heavy tails, or look at the areas that stand out",
             "er zijn meer uitschieters dan het model zegt: sta zware staarten toe, of bekijk de gebieden die opvallen",
+        ),
+    ),
+    "zeros": (
+        Note(
+            "fewer areas count nobody than predicted: counts differ less than the model says, or zeros were left out",
+            "minder gebieden dan voorspeld tellen niemand: aantallen verschillen minder dan het model zegt, of nullen "
+            "zijn weggelaten",
+        ),
+        Note(
+            "more areas count nobody than predicted: look for clusters that the numbers do not reflect (effective "
+            "numbers), or areas of another kind",
+            "meer gebieden dan voorspeld tellen niemand: zoek clusters die niet in de aantallen zitten (effectieve "
+            "aantallen), of gebieden van een andere soort",
+        ),
+    ),
+    "calibration": (
+        Note(
+            "classes of predictions lie nearer to what was predicted than chance allows: numbers are understated",
+            "klassen van voorspellingen liggen dichter bij het voorspelde dan toeval toelaat: de aantallen zijn te "
+            "klein opgegeven",
+        ),
+        Note(
+            "where low or high shares are predicted others are observed: an effect may be bent, or a covariate missing",
+            "waar lage of hoge aandelen zijn voorspeld worden andere waargenomen: een effect kan krom zijn, of een "
+            "kenmerk ontbreken",
         ),
     ),
     "group": (_ALIKE, _GROUPS),

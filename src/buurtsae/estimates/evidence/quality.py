@@ -31,10 +31,11 @@ from buurtsae.errors import BuurtsaeError, ModelError
 from buurtsae.estimates.disclosure.release import FEW, countable
 from buurtsae.estimates.evidence.checks import checks
 from buurtsae.estimates.evidence.contribution import contributions
+from buurtsae.estimates.evidence.counts import calibration
 from buurtsae.estimates.evidence.crossvalidation import LeftOut, fingerprint, left_out, several
 from buurtsae.estimates.evidence.evidence import agreement, explained, gain
 from buurtsae.estimates.evidence.influence import influence, outside, remarks
-from buurtsae.estimates.evidence.leftover import leftover
+from buurtsae.estimates.evidence.leftover import Leftover, leftover
 from buurtsae.estimates.evidence.residuals import graph_of, moran, predictions, residuals
 from buurtsae.estimates.evidence.sidebyside import classical_rows, side_by_side
 from buurtsae.estimates.nonresponse import NonResponse, reported
@@ -48,6 +49,12 @@ from buurtsae.schemas import records
 from buurtsae.survey.codebook import titled
 from buurtsae.survey.estimators import design_of
 
+OF_COUNTS = Note(
+    "shares and counts are not normal: predictions of left-out areas are of one area at a time, at the mode of the "
+    "hyperparameters; what each source adds, and predictions of whole gemeenten, are not given",
+    "aandelen en aantallen zijn niet normaal verdeeld: weggelaten gebieden worden een voor een voorspeld, bij de modus "
+    "van de hyperparameters; wat elke bron toevoegt en voorspellingen van hele gemeenten worden niet gegeven",
+)
 OURS = (BoundaryWarning, NotConvergedWarning)  # of the classical estimators
 
 
@@ -106,8 +113,9 @@ def quality(
         Share of the sample that answered, of each source.
     """
     fit, gate = est.fit, gate or Gate()
-    convergence, left = _convergence(est), _left_out(fit)
-    checked, heard = _checks(est, gate), alarms(fit, scales)
+    over = _leftover(fit)
+    convergence, left = _convergence(est), _left_out(fit, over)
+    checked, heard = _checks(est, gate, over), alarms(fit, scales)
     priors = _influence(fit)
     return {
         "run": {
@@ -123,6 +131,7 @@ def quality(
         "priors": priors,
         "predictive": _predictive(est),
         "left_out": [row for part in left.values() for row in _calibration(est, part)],
+        **({} if fit.design.size is None else {"calibration": _of_counts(est, over)}),
         "density": _density(est, left),
         "comparison": _comparison(est),
         "agreement": agreement(est.compared, est.areas.parent(est.areas.base)),
@@ -136,7 +145,7 @@ def quality(
         "sources": _sources(est),
         "scales": [dict(row) for row in scales],
         "variances": _variances(fit),
-        "contributions": contributions(fit),
+        "contributions": contributions(fit) if fit.design.size is None else [],
         "covariates": _covariates(est),
         "explained": explained(fit, est.release.shown(est.areas.base, est.areas.codes)),
         "sensitivity": _sensitivity(est) if weights else [],
@@ -166,9 +175,22 @@ def _convergence(est: Estimates) -> dict[str, Any]:
     }
 
 
-def _left_out(fit: Fit) -> dict[str, LeftOut]:
-    """Predictions of each buurt from all others, and of gemeenten where there are several with estimates."""
+def _leftover(fit: Fit) -> Leftover | None:
+    """What is left over of the data, and of those of the model; nothing without a mode."""
+    try:
+        return leftover(fit)
+    except ModelError:
+        return None
+
+
+def _left_out(fit: Fit, over: Leftover | None) -> dict[str, LeftOut]:
+    """Predictions of each buurt from all others, and of gemeenten where there are several with estimates.
+
+    Of counts those of buurten, at the mode of the hyperparameters.
+    """
     base, above = fit.areas.base, fit.areas.parent(fit.areas.base)
+    if fit.design.size is not None:
+        return {} if over is None else {base: over.of_counts(base)}
     return {base: left_out(fit), **({above: left_out(fit, above, values=4)} if several(fit) else {})}
 
 
@@ -177,6 +199,17 @@ def _calibration(est: Estimates, left: LeftOut) -> list[dict[str, Any]]:
     parts = left.table.groupby(["source", "measure"], sort=False)
     kept = [rows[est.release.counted(rows, est.fit.direct)] for _, rows in parts]
     return replace(left, table=pd.concat(kept)).calibration().assign(left_out=left.by).to_dict("records")
+
+
+def _of_counts(est: Estimates, over: Leftover | None) -> list[dict[str, Any]]:
+    """Predicted and observed shares by class of the predicted, of what may go into one number."""
+    if over is None or over.observed is None or over.size is None:
+        return []
+    kept = np.zeros(len(over.rows), dtype=bool)
+    for rows in over.rows.groupby(["source", "measure"], sort=False).indices.values():
+        kept[rows] = est.release.counted(over.rows.iloc[rows], est.fit.direct)
+    table = calibration(over.rows, over.predicted, over.observed, over.size, kept)
+    return records(table.round(4))
 
 
 def _density(est: Estimates, left: dict[str, LeftOut]) -> dict[str, Any]:
@@ -193,13 +226,11 @@ def _density(est: Estimates, left: dict[str, LeftOut]) -> dict[str, Any]:
     }
 
 
-def _checks(est: Estimates, gate: Gate) -> list[dict[str, Any]]:
+def _checks(est: Estimates, gate: Gate, over: Leftover | None) -> list[dict[str, Any]]:
     """What is left over beside what the model would leave over, the least likely first; nothing without a mode."""
-    try:
-        found = checks(est.fit, leftover(est.fit), est.release)
-    except ModelError:
+    if over is None:
         return []
-    return [check.record(gate.false_alarm) for check in found]
+    return [check.record(gate.false_alarm) for check in checks(est.fit, over, est.release)]
 
 
 def _influence(fit: Fit) -> dict[str, Any]:
@@ -264,10 +295,13 @@ def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
         sigma = {"name": "Sigma", "measure": components.index, **columns}
         return records(pd.concat([table, pd.DataFrame(sigma)], ignore_index=True).assign(prior=None))
     priors = _priors(fit)
-    return [
-        {**row, "prior": fit.model.intercept.words if "Intercept" in row["measure"] else priors[row["name"]]}
-        for row in table.to_dict("records")
-    ]
+
+    def prior(name: str, labels: Sequence[str]) -> Any:
+        if "Intercept" in labels:
+            return fit.model.intercept_of(labels[-1]).words
+        return priors[f"{name} {labels[-1]}"] if name == "overdispersion" else priors.get(name)
+
+    return [{**row, "prior": prior(row["name"], row["measure"].split(" - "))} for row in table.to_dict("records")]
 
 
 def _priors(fit: Fit) -> dict[str, str]:
@@ -284,6 +318,10 @@ def _priors(fit: Fit) -> dict[str, str]:
     priors |= {"beta": model.coefficient.words}
     if model.variances is not None:
         priors["kappa"] = model.variances.words
+    if "omega" in fit.draws.hyper:
+        priors["omega"] = Note("what the respondents say of it", "wat de respondenten ervan zeggen")
+    for w, rho in fit.design.overdispersion.items():
+        priors[f"overdispersion {fit.design.measures[w % len(fit.design.measures)]}"] = rho.words
     return priors | {f"{term.name}.{p.name}": p.prior.words for term in model.terms for p in term.parameters}
 
 
@@ -442,4 +480,5 @@ def _variances(fit: Fit) -> list[dict[str, Any]]:
 def _notes(fit: Fit) -> list[Note]:
     certificate = fit.draws.certificate
     advice = [certificate.advice] if certificate is not None and certificate.advice else []
-    return [*advice, *fit.areas.notes, *fit.direct.notes, *fit.design.notes]
+    counts = [] if fit.design.size is None else [OF_COUNTS]
+    return [*advice, *fit.areas.notes, *fit.direct.notes, *fit.design.notes, *counts]

@@ -36,15 +36,15 @@ def effects(fit: Fit, parts: Sequence[Ints], *, values: int = 8) -> list[tuple[F
     """
     live, n = fit.areas.inhabited, len(fit.areas.codes)
     picked = np.unique(np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int))
-    prior_mean, prior_sd = fit.design.coefficient_priors  # of the formula's columns: others have mean 0
+    unit = fit.design.coefficient_unit[:, None]
+    prior_mean = fit.design.coefficient_priors[0].reshape(len(unit), -1) / unit  # of the formula's columns
     totals = [(np.zeros((n, len(fit.design.columns))), np.zeros(len(fit.design.columns))) for _ in parts]
     for at in (given(fit, int(draw)).posterior for draw in picked if parts):
         for (effect, variance), columns in zip(totals, parts, strict=True):
             x = at.field.x[:n, columns]
             mean, root = at.coefficients(columns)
-            mean = (
-                mean + np.append(prior_mean / prior_sd, np.zeros(at.field.x.shape[1] - len(prior_mean)))[columns, None]
-            )
+            others = np.zeros((at.field.x.shape[1] - len(unit), prior_mean.shape[1]))  # those of themes have mean 0
+            mean = mean + np.concatenate([prior_mean, others])[columns]
             spread = np.tensordot(x[live] - x[live].mean(axis=0), root, axes=1)
             effect += x @ mean / len(picked)
             variance += ((x[live] @ mean).var(axis=0) + (spread**2).sum(axis=2).mean(axis=0)) / len(picked)

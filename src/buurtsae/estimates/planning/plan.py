@@ -158,7 +158,7 @@ def plan(
     --------
     >>> from buurtsae.runs.example import voorbeeldstad
     >>> plan(voorbeeldstad().fit, budget=200)
-    Plan: 60 of 200 extra respondents of veiligheidsmonitor; reliable 72.2%, expected 90.4%, target 90.0%
+    Plan: 58 of 200 extra respondents of veiligheidsmonitor; reliable 71.3%, expected 90.4%, target 90.0%
     """
     rules, concept = rules or Rules(), measured(fit, concept)
     weights = concept.matrix_of(fit.draws.subdimensions)
@@ -211,9 +211,10 @@ def check_plan(
     problems, rules, concept = Problems(), rules or Rules(), concept or Concept.of(direct.subdimensions)
     known = list(concept.matrix_of(direct.subdimensions).index)
     measures = [measure] if isinstance(measure, str) else list(known if measure is None else measure)
-    if rules.max_width < WIDEST or rules.min_own_share > 0:
+    if rules.max_width < WIDEST or rules.max_half_width is not None or rules.min_own_share > 0:
         what = "a plan does not know rules about width or own-data share"
-        thresholds = f"max_width = {rules.max_width:g}, min_own_share = {rules.min_own_share:g}"
+        half = "" if rules.max_half_width is None else f", max_half_width = {rules.max_half_width:g}"
+        thresholds = f"max_width = {rules.max_width:g}{half}, min_own_share = {rules.min_own_share:g}"
         expected = "rules about residents, respondents and reliability"
         problems.add(what, thresholds, expected, "ask for the reliability that such a width needs")
     if not (isinstance(budget, int | np.integer) and 0 < budget <= 10**9):

@@ -98,14 +98,15 @@ class Curves:
     @property
     def text(self) -> str:
         """What it says, in Dutch."""
-        covariate, digits = self.covariate, self.concept.scale.digits + 1
+        covariate, noun = self.covariate, self.concept.noun.nl
         details = "; ".join(filter(None, [covariate.about, covariate.unit]))
         what = f"{self.name} ({details})" if details else self.name
-        lines = [f"Verband van {what} met de scores, over {self.buurten} buurten:"]
+        lines = [f"Verband van {what} met de {noun}s, over {self.buurten} buurten:"]
         for row in self.table.itertuples():
+            digits = self.concept.scale_of(row.measure).digits + 1
             line = (
                 f"  {self.concept.nodes[row.measure].nl}: {_number(row.high)} in plaats van {_number(row.low)} hangt "
-                f"samen met een score die {_points(row.difference, digits)} is "
+                f"samen met een {noun} {'die' if noun == 'score' else 'dat'} {_points(row.difference, digits)} is "
                 f"({_interval(row.lower, row.upper, digits)})"
             )
             if not self.categorical:
@@ -270,6 +271,9 @@ def _check(fit: Fit, covariate: str, grid: int, other: Fit | None, step: float |
     elif covariate not in names:
         what = "the covariate is not in the formula"
         problems.add(what, repr(covariate), shown(names, 30), "choose one of these", kind)
+    if fit.design.size is not None:
+        what = "a curve of shares or counts is no line on their scale"
+        problems.add(what, type(fit.model.outcome).__name__, "scores", "take a fit of the scores alone", kind)
     terms = fit.model.terms  # a curve has what the formula says, which beside a smooth term is a line and no more
     if smooth := [t.name for t in terms if covariate in (getattr(t, k, "") for k in ("covariate", "column"))]:
         what = f"{covariate} has a smooth term besides"

@@ -22,18 +22,20 @@ def explanation(
     rows: Iterable[Mapping[str, Any]],
     names: Mapping[str, str],
     leaning: Mapping[str, Mapping[str, Any]],
-    scale: Scale = SCORE,
+    scales: Mapping[str, Scale],
 ) -> str:
     """Return what is known about one area, from its rows of the published table, of one year.
 
     Numbers of people may be unknown. `names` are those of the measures in Dutch; `leaning` has per measure the parts of
-    `buurtsae.estimates.words.leaning`, and is empty for areas above buurt.
+    `buurtsae.estimates.words.leaning`, and is empty for areas above buurt; `scales` are those of measures other than
+    scores on 0-10.
     """
     rows = list(rows)
     first = rows[0]
     residents = "" if first["population"] is None else f", {dutch(first['population'], 0)} inwoners"
     lines = [f"{first['area_name']} ({first['area_code']}, {first['level']}){residents}"]
     for row in rows:
+        scale = scales.get(row["measure"], SCORE)
         lines.append(f"  {names[row['measure']]:26} {figure(row, scale)}")
         if row["measure"] in leaning:
             lines.append(f"  {'':26} {leans_on(row, leaning[row['measure']], scale).nl}")
@@ -46,7 +48,7 @@ def figure(row: Mapping[str, Any], scale: Scale = SCORE) -> str:
         return f"niet gepubliceerd: {row['reason']}"
     digits = decimals(row["lower"], row["upper"], scale.digits)
     sign = "-" if row["lower"] >= 0 else " tot "  # beside a minus no hyphen
-    score = f"{dutch(row['estimate'], digits)} ({interval(row['lower'], row['upper'], sign, scale.digits)})"
+    score = f"{dutch(row['estimate'], digits)}{scale.sign} ({interval(row['lower'], row['upper'], sign, scale.digits)})"
     share = "" if row["own_data_share"] is None else f"; {100 * row['own_data_share']:.0f}% eigen data"
     reason = f": {row['reason']}" if row["reason"] else ""
     who = "" if row["n_respondents"] is None else f" ({people(row['n_respondents']).nl})"

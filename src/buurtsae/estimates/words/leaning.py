@@ -18,8 +18,10 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.engines.base import Fit
+from buurtsae.estimates.evidence.counts import own_part
 from buurtsae.estimates.evidence.crossvalidation import own_effect
 from buurtsae.estimates.evidence.themes import effects, themes
+from buurtsae.model.outcome.per_measure import outcomes_of
 from buurtsae.sparse import Floats
 
 if TYPE_CHECKING:
@@ -57,7 +59,11 @@ def leaning(est: Estimates) -> pd.DataFrame:
     hidden = ~est.release.shown_direct(est.areas.base, table.index.get_level_values("area_code"))
     table.loc[hidden, "surroundings"] += table.loc[hidden, "own"]
     table.loc[hidden, "own"] = np.nan
-    return table[[*PARTS, *(["shift"] if "shift" in table else [])]].round(est.concept.scale.digits + 1)
+    table = table[[*PARTS, *(["shift"] if "shift" in table else [])]]
+    for measure in weights.index:
+        rows = table.index.get_level_values("measure") == measure
+        table.loc[rows] = table.loc[rows].round(est.concept.scale_of(measure).digits + 1)
+    return table
 
 
 def _subdimensions(fit: Fit) -> dict[str, Floats]:
@@ -65,9 +71,12 @@ def _subdimensions(fit: Fit) -> dict[str, Floats]:
     beta = fit.draws.hyper["beta"][1]
     expected = fit.design.x @ beta.reshape(-1, *beta.shape[2:]).mean(axis=0)
     expected = sum((effect for effect, _ in effects(fit, list(themes(fit).values()))), expected)
+    if counted := fit.design.size is not None:  # on the scale of what is counted, not of its link
+        outcomes = outcomes_of(fit.model.outcome, fit.draws.subdimensions)
+        expected = np.column_stack([one.mean(expected[:, d]) for d, one in enumerate(outcomes)])
     reference = np.average(expected, axis=0, weights=fit.areas.population)
     return {
         "reference": np.tile(reference, (len(expected), 1)),
         "characteristics": expected - reference,
-        "own": own_effect(fit),
+        "own": own_part(fit) if counted else own_effect(fit),
     }

@@ -36,6 +36,15 @@ class Count(Outcome, Differentiable, Protocol):
     def precision(self, eta: Floats, size: Floats) -> Floats:
         """Return the information of a count about its mean, shape (K, D)."""
 
+    def link(self, mean: Floats) -> Floats:
+        """Return the predictor of a mean of y / size."""
+
+    def working(self, y: Floats, size: Floats) -> tuple[Floats, Floats]:
+        """Return an estimate of eta from counts alone, and its variance, 0 where nothing was observed."""
+
+    def score(self, eta: Any, y: Any, size: Any) -> Any:
+        """Return l' as a PyTensor expression."""
+
     def log_likelihood(self, eta: Any, y: Any, size: Any) -> Any:
         """Return l as a PyTensor expression, up to a constant."""
 

@@ -32,11 +32,18 @@ from buurtsae.sparse import Floats
 class Poisson:
     """Counts beside an exposure, with a log link.
 
+    Parameters
+    ----------
+    effective : bool
+        Counts are effective numbers, which need not be whole.
+
     Examples
     --------
     >>> print(Poisson().words)
       Outcome: y ~ Poisson(E rate), a count beside an exposure E; log rate = eta
     """
+
+    effective: bool = False
 
     scale: ClassVar[Scale] = Scale(0.0, np.inf, "ratio", "rate", 2)
     beside: ClassVar[str] = "exposure"
@@ -61,9 +68,20 @@ class Poisson:
     def check(self, y: Floats, size: Floats, areas: Sequence[str], problems: Problems) -> None:
         """Collect counts that are negative or not whole, and exposures that are not positive."""
         refuse_negative(problems, y, areas)
-        refuse_fractions(problems, y, areas, "counts", "correct them: a rate times its exposure is no count")
+        if not self.effective:
+            refuse_fractions(problems, y, areas, "counts", "correct them: a rate times its exposure is no count")
         refuse(problems, (size <= 0) & np.isfinite(y), size, areas, "exposure is zero or negative", "above 0",
                "correct it; where nothing could be counted, leave the count out: not observed")  # fmt: skip
+
+    def link(self, mean: Floats) -> Floats:
+        """Return the predictor of a rate."""
+        return np.asarray(np.log(mean))
+
+    def working(self, y: Floats, size: Floats) -> tuple[Floats, Floats]:
+        """Return the logarithm of a rate and its variance, each 0 where nothing was observed."""
+        seen = size > 0
+        rate = np.divide(y + 0.5, size, out=np.ones_like(y), where=seen)
+        return np.log(rate), np.where(seen, 1 / (y + 0.5), 0.0)
 
     def derivatives(self, eta: Floats, y: Floats, size: Floats) -> Derivatives:
         """Return l, and its first to fourth derivatives."""
@@ -74,6 +92,12 @@ class Poisson:
     def precision(self, eta: Floats, size: Floats) -> Floats:
         """Return E / rate."""
         return size / self.mean(eta)
+
+    def score(self, eta: Any, y: Any, size: Any) -> Any:
+        """Return l' as a PyTensor expression."""
+        import pytensor.tensor as pt
+
+        return y - size * pt.exp(eta)
 
     def log_likelihood(self, eta: Any, y: Any, size: Any) -> Any:
         """Return l as a PyTensor expression, up to a constant."""

@@ -19,7 +19,8 @@ function make(tag, attributes, ...inside) {
 }
 const both = (nl, en) => [make("span", {class: "nl"}, nl), make("span", {class: "en", lang: "en"}, en)];
 const english = () => document.documentElement.lang === "en";
-const number = (x, digits = data.digits) => english() ? x.toFixed(digits) : x.toFixed(digits).replace(".", ",");
+const number = (x, digits = chosen().digits) => english() ? x.toFixed(digits) : x.toFixed(digits).replace(".", ",");
+const chosen = () => data.measures[$("#keuze").maat.value], sign = () => chosen().sign || "";
 const swapped = text => text.replace(/(?<=\d)[.,](?=\d)/g, sign => sign === "," ? "." : ",");
 
 // language: words in both stand side by side; titles and labels have the other language in data-en
@@ -106,15 +107,16 @@ function show() {
     maat: measure === data.first ? "" : measure, beeld: view === "score" ? "" : view,
     jaar: form.jaar && year !== String(data.years[data.years.length - 1]) ? year : "",
   });
-  const {nl, en} = data.measures[measure];
+  const {nl, en, classes} = data.measures[measure];
+  if (classes) $$("#legenda-score .klasse").forEach((node, i) => node.replaceChildren(...both(...classes[classes.length - 1 - i])));
   $("#bijschrift").replaceChildren(...both(`${nl} per buurt, ${year} (${rows.length} ${rows.length === 1 ? "buurt" : "buurten"})`, `${en[0].toUpperCase() + en.slice(1)} per area, ${year} (${rows.length} ${rows.length === 1 ? "area" : "areas"})`));
   const paths = new Map($$("#kaart path[data-code]").map(p => [p.dataset.code, p]));
   let shown = 0;
   for (const row of $$("#buurten tbody tr")) {
     const i = Number(row.dataset.i), [code, name] = data.buurten[i], r = rows[i], cells = row.cells;
     const figure = r && r[0] !== null;
-    cells[1].textContent = figure ? number(r[0], r[9]) : "–";
-    cells[2].textContent = figure ? `${number(r[1], r[9])} – ${number(r[2], r[9])}` : "–";
+    cells[1].textContent = figure ? number(r[0], r[9]) + sign() : "–";
+    cells[2].textContent = figure ? `${number(r[1], r[9])} – ${number(r[2], r[9])}${sign()}` : "–";
     const compared = figure && r[4] !== null, drawn = view === "verschil" ? compared && `v${r[4]}` : figure && `k${r[8]}`;
     cells[3].replaceChildren(...(figure ? both(...(compared ? data.verdicts[r[4]] : data.uncompared)) : ["–"]));
     cells[3].dataset.key = compared ? -r[4] : "";
@@ -145,7 +147,7 @@ function why(r) {
 
 // dots and bars, alphabetical; the line is the gemeente
 function intervals(rows, whole) {
-  const step = 20, left = 190, width = 300, marks = data.marks, low = marks[0], x = v => left + (v - low) * width / (marks[marks.length - 1] - low);
+  const step = 20, left = 190, width = 300, marks = chosen().marks, low = marks[0], x = v => left + (v - low) * width / (marks[marks.length - 1] - low);
   const order = data.buurten.map((b, i) => i).filter(i => rows[i] && rows[i][0] !== null);
   order.sort((a, b) => data.buurten[a][1].localeCompare(data.buurten[b][1], "nl"));
   const height = (order.length + 2) * step, s = (tag, attributes, ...inside) => make(tag, {xmlns: 1, ...attributes}, ...inside);
@@ -156,12 +158,12 @@ function intervals(rows, whole) {
   order.forEach((i, k) => {
     const [estimate, lower, upper, label] = rows[i], digits = rows[i][9], y = (k + 1.6) * step, name = data.buurten[i][1];
     const colour = label === 1 ? "#b34700" : "#0072b2";
-    svg.append(s("g", {}, s("title", {}, `${name}: ${number(estimate, digits)} (${number(lower, digits)} – ${number(upper, digits)})`),
+    svg.append(s("g", {}, s("title", {}, `${name}: ${number(estimate, digits)}${sign()} (${number(lower, digits)} – ${number(upper, digits)}${sign()})`),
       s("text", {x: left - 8, y: y + 4, "text-anchor": "end"}, name.length > 28 ? name.slice(0, 27) + "…" : name),
       s("path", {d: `M${x(lower)} ${y}H${x(upper)}`, stroke: colour, "stroke-width": label === 1 ? 2 : 4, ...(label === 1 ? {"stroke-dasharray": "5 3"} : {})}),
       s("circle", {cx: x(estimate), cy: y, r: 4, fill: label === 1 ? "#fff" : colour, stroke: colour, "stroke-width": 2})));
   });
-  $("#intervallen").replaceChildren(svg, make("p", {class: "soft"}, ...both(`Stip: score; balk: 95%-interval; open en gestippeld: indicatief${line[0]}.`, `Dot: score; bar: 95% interval; open and dashed: indicative${line[1]}.`)));
+  $("#intervallen").replaceChildren(svg, make("p", {class: "soft"}, ...both(`Stip: ${data.noun[0]}; balk: 95%-interval; open en gestippeld: indicatief${line[0]}.`, `Dot: ${data.noun[1]}; bar: 95% interval; open and dashed: indicative${line[1]}.`)));
 }
 
 $$("table[id]").forEach(sortable);

@@ -1,0 +1,138 @@
+"""Tables of persons in cells: an area and a level of each characteristic; residents counted, or answers collapsed.
+
+Levels are equal by name: those of answers are laid on those of the population, whatever their order. A level that the
+population lacks cannot be predicted for, and one that is silently left out makes wrong estimates: it is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from buurtsae.areas.areas import Areas
+from buurtsae.errors import DataError, Problems, cut, shown
+from buurtsae.sparse import Floats, Ints
+
+Levels = Mapping[str, tuple[str, ...]]
+Domain = Mapping[str, Sequence[str]]
+
+
+class Population(Protocol):
+    """Residents: M cells of an area, by its place among the areas, and a level of each characteristic."""
+
+    @property
+    def areas(self) -> Areas:
+        """Their areas."""
+
+    @property
+    def characteristics(self) -> Levels:
+        """Names of characteristics, and of the levels of each."""
+
+    @property
+    def area(self) -> Ints:
+        """Area of each cell, (M,)."""
+
+    @property
+    def level(self) -> Ints:
+        """Level of each characteristic, (M, C)."""
+
+    @property
+    def count(self) -> Floats:
+        """Residents, (M,)."""
+
+
+class Answered(Protocol):
+    """Answers of respondents, collapsed to cells of the same area, levels and clusters."""
+
+    @property
+    def characteristics(self) -> Levels:
+        """Names of characteristics, and of the levels of each."""
+
+    @property
+    def area(self) -> Ints:
+        """Area of each cell, (M,)."""
+
+    @property
+    def level(self) -> Ints:
+        """Level of each characteristic, (M, C)."""
+
+    @property
+    def size(self) -> Floats:
+        """Respondents, or their effective number, (M,)."""
+
+    @property
+    def y(self) -> Floats:
+        """Successes (M,); answers per category (M, K); sums and sums of squares (M, 2)."""
+
+
+@dataclass(frozen=True)
+class Coded:
+    """The levels of some cells, in the coding of the population.
+
+    Attributes
+    ----------
+    area : ndarray of int, shape (M,)
+        Ascending.
+    level : mapping of characteristic to ndarray of int, shape (M,)
+    """
+
+    area: Ints
+    level: Mapping[str, Ints]
+
+    @classmethod
+    def of(cls, table: Population) -> Coded:
+        """Return those of a table in its own coding."""
+        return cls(table.area, {name: table.level[:, k] for k, name in enumerate(table.characteristics)})
+
+    def among(self, kept: Ints) -> Coded:
+        """Return some of them."""
+        return Coded(self.area[kept], {name: level[kept] for name, level in self.level.items()})
+
+
+def recoded(answers: Answered, population: Population, own: Sequence[str], problems: Problems) -> Coded:
+    """Return the answers' cells in the coding of the population, but for what is their `own`, such as clusters.
+
+    Characteristics that the population lacks are left out; levels that it lacks are errors, with their respondents.
+    """
+    level = {}
+    for k, (name, labels) in enumerate(answers.characteristics.items()):
+        at = answers.level[:, k]
+        if name in own:
+            level[name] = at
+        elif name in population.characteristics:
+            known = {label: q for q, label in enumerate(population.characteristics[name])}
+            place = np.array([known.get(label, -1) for label in labels], dtype=np.int64)
+            count = np.bincount(at, answers.size, len(labels))
+            absent = [(label, n) for label, n, q in zip(labels, count, place, strict=True) if q < 0 and n > 0]
+            if lacking := [f"{cut(label)} ({n:g} respondents)" for label, n in absent]:
+                problems.add(
+                    f"the cells lack levels of {name} that were answered",
+                    shown(lacking),
+                    shown(population.characteristics[name], 10),
+                    "give both the same levels: nothing can be predicted for residents who are not in the cells",
+                )
+            level[name] = place[at]
+    return Coded(answers.area, level)
+
+
+def inside(population: Population, domain: Domain | None) -> np.ndarray:
+    """Return which cells are of a domain, (M,): of one of the levels named, of every characteristic named.
+
+    Raises
+    ------
+    DataError
+        If the cells have no such characteristic or level.
+    """
+    kept = np.ones(len(population.area), dtype=bool)
+    names = list(population.characteristics)
+    for name, levels in (domain or {}).items():
+        if name not in names:
+            raise DataError("the cells have no such characteristic", cut(name), shown(names), "choose one of these")
+        levels, known = [levels] if isinstance(levels, str) else list(levels), population.characteristics[name]
+        if absent := [level for level in levels if level not in known]:
+            raise DataError(f"the cells have no such level of {name}", shown(absent), shown(known, 10), "name these")
+        kept &= np.isin(population.level[:, names.index(name)], [known.index(level) for level in levels])
+    return kept

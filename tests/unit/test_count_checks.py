@@ -1,0 +1,183 @@
+"""Checks of counts: cavities against fits without the area, PITs against sums of probabilities, and what is seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_fit import make_areas, make_scores
+from scipy import stats
+
+import buurtsae as bs
+from buurtsae.draws import Draws
+from buurtsae.engines.base import Fit
+from buurtsae.engines.counts import Counting
+from buurtsae.estimates.evidence import counts as module
+from buurtsae.estimates.evidence.checks import checks
+from buurtsae.estimates.evidence.counts import calibration, counted, own_part, plot_calibration, predicted, replicates
+from buurtsae.estimates.evidence.leftover import leftover
+from buurtsae.estimates.evidence.quality import quality
+from buurtsae.model.design import design
+from buurtsae.model.outcome.per_measure import PerMeasure
+
+SIDE = 9
+
+
+def world(kind: str = "clean", seed: int = 4) -> bs.AreaCounts:
+    """Counts of a grid, of the model that is fitted, or in one thing other."""
+    rng, n = np.random.default_rng([seed, 1]), SIDE**2
+    x, place = rng.normal(size=n), np.arange(n)
+    eta = -1.2 + 0.5 * x + (0.6 * x**2 if kind == "bend" else 0.0) + 0.4 * rng.normal(size=n)
+    size = rng.integers(3, 40, n) * (rng.uniform(size=n) > 0.1)
+    p = 1 / (1 + np.exp(-eta))
+    y = rng.binomial(size, p)
+    if kind == "clusters":  # households of four that agree
+        y, size = 4 * rng.binomial(size // 4, p), 4 * (size // 4)
+    table = pd.DataFrame({"code": [f"a{k:03}" for k in place], "y": y, "n": size, "x": x})
+    return bs.AreaCounts.from_frame(table, y="y", trials="n", area="code")
+
+
+def looked_at(data: bs.DirectEstimates, model: bs.AreaModel) -> Fit:
+    """A fit without draws: checks are at the mode."""
+    arrays = design(model, data)
+    nothing = Draws(np.zeros((4, 1, len(arrays.areas), len(arrays.columns))), arrays.areas, arrays.measures)
+    return Fit(arrays, data, nothing, "none", 1, 0.0)
+
+
+@cache
+def at_mode(kind: str = "clean") -> Fit:
+    return looked_at(world(kind), bs.AreaModel("1 + x", [bs.IID("area")], outcome=bs.Binomial()))
+
+
+def marginal_of(fit: Fit) -> tuple[Counting, Any]:
+    marginal = Counting.of(fit.design)
+    assert isinstance(marginal, Counting)
+    return marginal, marginal.scores.hyper(np.full(marginal.size, -0.3))
+
+
+def test_the_cavity_is_the_fit_without_the_area() -> None:
+    """To what other areas' curvature owes to the area: a hundredth of a standard deviation."""
+    fit = at_mode()
+    marginal, hyper = marginal_of(fit)
+    mean, variance = module._cavity(marginal.solve(hyper), 1)
+    _, sites, _ = counted(fit.design)
+    assert fit.design.size is not None
+    for k in sites[:10]:
+        size = fit.design.size.copy()
+        size[0, k] = 0
+        alone = replace(fit.design, size=size, y=np.where(size > 0, fit.design.y, 0.0))
+        without = replace(marginal, scores=replace(marginal.scores, design=alone)).solve(hyper).conditional
+        assert abs(mean[k, 0] - without.mean[k, 0]) < 0.01 * without.sd[k, 0]
+        assert np.sqrt(variance[k, 0]) == pytest.approx(without.sd[k, 0], rel=0.01)
+
+
+@pytest.mark.parametrize("law", ["binomial", "poisson"])
+def test_probabilities_are_those_of_the_law(law: str) -> None:
+    """At whole numbers the beta and gamma functions are SciPy's distribution functions, F(-1) = 0 and F(n) = 1 too."""
+    eta = np.linspace(-4, 3, 7)[None].repeat(6, axis=0)
+    y, size = np.array([[0.0], [1], [2], [5], [9], [9]]), np.full((6, 1), 9.0)
+    if law == "binomial":
+        below, upto, zero, rate, noise = module._binomial(eta, y, size)
+        of = stats.binom(9, 1 / (1 + np.exp(-eta)))
+    else:
+        below, upto, zero, rate, noise = module._poisson(eta, y, size)
+        of = stats.poisson(9 * np.exp(eta))
+    np.testing.assert_allclose(below, of.cdf(y - 1), atol=1e-12)
+    np.testing.assert_allclose(upto, of.cdf(y), atol=1e-12)
+    np.testing.assert_allclose(zero, of.pmf(0), atol=1e-12)
+    np.testing.assert_allclose(rate, of.mean() / 9)
+    np.testing.assert_allclose(noise, of.var() / 81)
+
+
+def test_effective_numbers_have_a_pit_between_those_of_whole_ones() -> None:
+    eta = np.zeros((1, 1))
+    whole = [module._binomial(eta, np.array([[y]]), np.array([[n]]))[1].item() for y, n in ((3.0, 8.0), (4.0, 8.0))]
+    assert whole[0] < module._binomial(eta, np.array([[3.5]]), np.array([[8.0]]))[1].item() < whole[1]
+
+
+def test_data_of_the_model_have_uniform_pits() -> None:
+    """20 replicates of 70 counts: mean and variance of z within four standard errors, and Kolmogorov's distance."""
+    fit = at_mode()
+    marginal, hyper = marginal_of(fit)
+    rng = np.random.default_rng(7)
+    z = []
+    for made in replicates(marginal, hyper, 20, rng):
+        other = replace(marginal, scores=replace(marginal.scores, design=made))
+        z.append(predicted(other, hyper, rng).z)
+    every = np.concatenate(z)
+    assert abs(every.mean()) < 4 / np.sqrt(len(every)) + 0.02
+    assert abs(every.var() - 1) < 4 * np.sqrt(2 / len(every)) + 0.02
+    assert stats.kstest(every, "norm").pvalue > 0.001
+
+
+@pytest.mark.parametrize(("kind", "by"), [("clean", None), ("clusters", "zeros"), ("bend", "bend")])
+def test_what_is_wrong_is_seen(kind: str, by: str | None) -> None:
+    found = checks(at_mode(kind), leftover(at_mode(kind), replicates=60))
+    refused = {check.id for check in found if check.p < 0.05}
+    assert {"zeros", "calibration", "spread", "shape"} <= {check.id for check in found}
+    assert refused == set() if by is None else by in refused
+    assert all(check.record(0.05)["meaning"] for check in found if check.id in refused)
+
+
+def test_calibration_by_predicted_share() -> None:
+    """Classes are in the order of what was predicted; their persons are all persons that are shown."""
+    left = leftover(at_mode(), replicates=30)
+    assert left.observed is not None
+    assert left.size is not None
+    shown = np.arange(len(left.rows)) >= 7
+    table = calibration(left.rows, left.predicted, left.observed, left.size, shown)
+    assert table["figures"].sum() == shown.sum()
+    assert (table["figures"] >= 10).all()
+    assert table["predicted"].is_monotonic_increasing
+    assert ((table["lower"] <= table["upper"]) & (table["lower"] >= 0)).all()
+    inside = table["observed"].between(table["lower"], table["upper"])
+    assert inside.sum() >= len(table) - 1
+    axes = plot_calibration(table)
+    assert axes.get_xlabel() == "voorspeld"
+    np.testing.assert_allclose(axes.lines[1].get_xydata()[:, 1], table["observed"])
+
+
+def test_the_quality_report_of_counts_has_a_gate_of_counts() -> None:
+    data = world()
+    model = bs.AreaModel("1 + x", [bs.IID("area")], outcome=bs.Binomial())
+    fit = bs.fit(model, data, progress=False, draws=400, hyperparameters=60)
+    report = quality(bs.estimate(fit, rules=bs.Rules(min_residents=0)))
+    assert report["gate"]["passed"]
+    assert "checks" in {row["id"] for row in report["gate"]["checks"]}
+    assert report["contributions"] == []
+    assert any("not normal" in note for note in report["notes"])
+    (row,) = report["left_out"]
+    assert row["coverage_95"] == pytest.approx(0.95, abs=0.08)  # three standard errors of 70 areas
+    # what an area's own people add: the estimate lies between the prediction without them and their own share
+    own, seen = own_part(fit)[:, 0], np.nan_to_num(data.size[:, 0]) > 0
+    share = fit.draws.scores().mean(axis=0)[:, 0]
+    direct = np.divide(data.y[:, 0], data.size[:, 0], out=share.copy(), where=seen)
+    assert (own[~seen] == 0).all()
+    toward = np.sign(own) == np.sign(direct - (share - own))
+    assert toward[seen & (np.abs(own) > 0.01)].all()
+
+
+def test_shares_beside_scores() -> None:
+    """Counts of respondents in a fit with scores: what is left over of the counts, given the scores."""
+    rng, areas = np.random.default_rng(2), make_areas()
+    (scores,) = make_scores(areas, bs.Concept.load().subdimensions[:2], 1, rng)
+    first, second = bs.Concept.load().subdimensions[:2]
+    frame = scores.frame.assign(
+        **{first: np.where(scores.frame[first].isna(), np.nan, 100.0 * (scores.frame[first] > 6))}
+    )
+    data = bs.direct([replace(scores, frame=frame)], areas)
+    outcome = PerMeasure({first: bs.Binomial(scale=bs.Scale(0, 100, "%", "%")), second: bs.Gaussian((0, 10))})
+    fit = looked_at(data, bs.AreaModel("1", [bs.IID("buurt")], outcome=outcome))
+    left = leftover(fit, replicates=20)
+    assert set(left.rows["measure"]) == {first}
+    assert left.observed is not None
+    source = data.sources[0]
+    seen = np.isfinite(source.mean[:, 0])
+    np.testing.assert_allclose(left.observed[0], source.mean[seen, 0] / 100)
+    # 20 x 20 correlated z: their spread is that of normal ones within a quarter
+    assert left.z[1:].std() == pytest.approx(1.0, abs=0.25)
+    assert checks(fit, left)

@@ -1,0 +1,389 @@
+"""Models of persons: the engine against dense algebra and the engine of counts, poststratification against numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_persons import Made, made, shuffled
+from made_persons import Residents as Table
+from scipy import stats
+from scipy.special import expit
+
+import buurtsae as bs
+from buurtsae.engines import person_loops as loops
+from buurtsae.engines.counts import Counting
+from buurtsae.engines.persons import PersonMarginal
+from buurtsae.engines.persons_fit import laid
+from buurtsae.engines.poststratify import PersonDraws, Residents, chance
+from buurtsae.errors import BuurtsaeError, DataError, ModelError
+from buurtsae.estimates.summary import estimate
+from buurtsae.model.design import design
+from buurtsae.model.persons.answer import Figure, Ladder, Number, YesNo
+from buurtsae.model.persons.effect import Stacked
+from buurtsae.model.persons.tables import Coded
+from buurtsae.survey.counts import AreaCounts
+
+QUICK: dict[str, Any] = {"draws": 400, "hyperparameters": 60, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def world() -> Made:
+    return made()
+
+
+def everything(world: Made, outcome: object = bs.Binomial(), **keys: Any) -> bs.UnitModel:
+    persons = [bs.Ordered("leeftijd"), bs.Fixed("geslacht"), bs.Factor("herkomst"),
+               bs.Ordered("leeftijd", by="geslacht", order=2), bs.Factor(("geslacht", "herkomst"))]  # fmt: skip
+    return bs.UnitModel("1 + x", terms=[bs.BYM2(world.graph)], persons=persons, outcome=outcome, **keys)
+
+
+def marginal_of(model: bs.UnitModel, answers: Any, residents: Table) -> PersonMarginal:
+    arrays, stacked, data, _, _ = laid(model, answers, [residents])
+    return PersonMarginal.of(arrays, stacked, data)
+
+
+def simple(outcome: object = bs.Binomial(), **keys: Any) -> bs.UnitModel:
+    persons = [bs.Ordered("leeftijd"), bs.Fixed("geslacht"), bs.Factor("herkomst")]
+    return bs.UnitModel("1 + x", terms=[bs.IID("area")], persons=persons, outcome=outcome, **keys)
+
+
+@pytest.fixture(scope="module")
+def fitted(world: Made) -> Any:
+    return bs.fit_persons(everything(world), world.yes, world.residents, **QUICK)
+
+
+def test_loops_are_sums_over_cells() -> None:
+    rng = np.random.default_rng(1)
+    area, n = np.sort(rng.integers(0, 6, 50)), 6
+    index = np.stack([rng.integers(0, 3, 50), 3 + rng.integers(0, 4, 50)], axis=1).astype(np.int32)
+    z = np.zeros((50, 7))
+    z[np.arange(50)[:, None], index] = 1
+    a = np.eye(n)[area]
+    first, w = rng.standard_normal(50), rng.uniform(size=50)
+    got = loops.accumulated(area, index, first, w, n, 7)
+    for one, other in zip(got, (a.T @ first, a.T @ w, (a.T * w) @ z, z.T @ first, (z.T * w) @ z), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+    root = rng.standard_normal((n + 7, n + 7))
+    s = root @ root.T
+    s[:n, :n] = np.diag(np.diag(s)[:n])  # areas see each other in no pair of cells that counts
+    cells = np.hstack([a, z])
+    full = cells @ s @ cells.T
+    parts = np.diag(s)[:n].copy(), np.ascontiguousarray(s[:n, n:]), np.ascontiguousarray(s[n:, n:])
+    np.testing.assert_allclose(loops.variances(area, index, *parts), np.diag(full), rtol=1e-12)
+    pairs = np.outer(first, first) * full**3 * (a @ a.T)
+    assert loops.cubes(area, index, first, *parts) == pytest.approx(pairs.sum(), rel=1e-10)
+
+
+def test_logistic_is_expit() -> None:
+    x = np.linspace(-15, 15, 64, dtype=np.float32)
+    out = np.empty(64, dtype=np.float32)
+    loops.logistic(x, out)
+    np.testing.assert_allclose(out, expit(x.astype(float)), atol=2e-7)  # two units in the last place of 32 bits
+
+
+def test_numbers_are_exact_by_dense_algebra(world: Made) -> None:
+    model = replace(simple(Number(bs.Gaussian())), intercept=bs.Normal(0, 3))
+    m = marginal_of(model, world.numbers, world.residents)
+    xi = np.array([0.2, -0.4, 0.3, -1.5])
+    found, data, arrays = m.solve(xi), m.data, m.design
+    persons, sigma = m.own(xi)[0][:2], m.own(xi)[0][2]
+    tau = float(found.hyper.loadings.loose[0, 0, 0])
+    n = data.areas
+    a, z = np.eye(n)[data.area], np.zeros((len(data.area), data.levels))
+    z[np.arange(len(z))[:, None], data.index] = 1
+    x = arrays.x[data.area] * np.array([3.0, 1.0])
+    root = np.hstack([x, tau * a, z @ m.stacked.loading(list(persons))])
+    mean, within = data.y[:, 0] / data.size, (data.y[:, 1] - data.y[:, 0] ** 2 / data.size).sum()
+    v = root @ root.T + np.diag(sigma**2 / data.size)
+    extra = -0.5 * within / sigma**2 - 0.5 * (data.size.sum() - len(mean)) * np.log(2 * np.pi * sigma**2)
+    extra += -0.5 * np.log(data.size).sum()  # means of n persons, then deviations from these
+    expected = stats.multivariate_normal(np.zeros(len(v)), v).logpdf(mean) + extra
+    assert found.log_likelihood == pytest.approx(expected, abs=1e-7)
+    coefficients = root.T @ np.linalg.solve(v, mean)
+    predicted = found.conditional.mean[:, 0][data.area] + z @ (found.hyper.r @ found.conditional.alpha)
+    np.testing.assert_allclose(predicted, root @ coefficients, atol=1e-8)
+    covariance = np.eye(root.shape[1]) - root.T @ np.linalg.solve(v, root)
+    np.testing.assert_allclose(found.spread, np.diag(root @ covariance @ root.T), atol=1e-8)
+
+
+def test_without_persons_it_is_the_engine_of_counts(world: Made) -> None:
+    model, answers = bs.UnitModel("1 + x", terms=[bs.BYM2(world.graph)]), world.yes
+    m, n = marginal_of(model, answers, world.residents), len(world.residents.areas.codes)
+    table = pd.DataFrame({"code": world.residents.areas.codes})
+    table["y"], table["n"] = (np.bincount(answers.area, part, n) for part in (answers.y, answers.size))
+    counts = AreaCounts.from_frame(table, y="y", trials="n", area="code", areas=world.residents.areas)
+    other, xi = Counting.of(design(model.area, counts)), np.array([-0.5, 0.3, 0.2])
+    one, two = m.solve(xi), other.solve(other.scores.hyper(xi))
+    np.testing.assert_allclose(one.conditional.mean, two.conditional.mean, atol=1e-7)
+    np.testing.assert_allclose(one.corrected.mean, two.corrected.mean, atol=1e-7)
+    zero = np.zeros(3)
+    three, four = m.solve(zero), other.solve(other.scores.hyper(zero))  # constants differ, of cells and of areas
+    assert one.refined - three.refined == pytest.approx(two.refined - four.refined, abs=1e-7)
+
+
+@pytest.mark.parametrize("outcome", [bs.Binomial(), Ladder(), Number(bs.Gaussian())])
+def test_the_gradient_is_that_of_the_value(world: Made, outcome: object) -> None:
+    answers = {Ladder: "ordered", Number: "numbers"}.get(type(outcome), "yes")
+    m = marginal_of(everything(world, outcome), getattr(world, answers), world.residents)
+    xi = np.random.default_rng(1).normal(0, 0.3, m.size)
+    gradient, step = m.with_gradient(xi)[1], 1e-4
+    for k in range(m.size):
+        up, down = (m.with_gradient(xi + sign * step * np.eye(m.size)[k])[0] for sign in (1, -1))
+        # the outcome's parameters have a difference forward: its curvature times half a step
+        assert gradient[k] == pytest.approx((up - down) / (2 * step), rel=1e-3, abs=0.1 if m.parameters else 1e-4)
+
+
+def test_the_mode_does_not_depend_on_where_newton_starts(world: Made) -> None:
+    m = marginal_of(everything(world), world.yes, world.residents)
+    xi = np.full(m.size, 0.4)
+    near, far = m.solve(xi), replace(m, reference=None).solve(xi)
+    np.testing.assert_allclose(near.conditional.mean, far.conditional.mean, atol=1e-6)
+    assert near.log_likelihood == pytest.approx(far.log_likelihood, abs=1e-7)
+
+
+def test_of_many_areas_a_step_less_is_as_good(world: Made) -> None:
+    m = marginal_of(everything(world), world.yes, world.residents)
+    xi = m.start + 0.1
+    whole, shorter = m.solve(xi), replace(m, tilt=m.solve(m.start).tilt).solve(xi)
+    assert np.abs(whole.tables.e - shorter.tables.e).max() > 1e-5  # it did stop earlier
+    assert shorter.log_likelihood == pytest.approx(whole.log_likelihood, abs=0.01)
+
+
+def test_figures_are_means_over_residents(world: Made, fitted: Any) -> None:
+    r = world.residents
+    coded = Coded.of(r)
+    eta = fitted.draws.e.astype(float)[:, r.area] + fitted.draws.f[:, fitted.stacked.index(coded)].sum(axis=2)
+    for domain in (None, {"leeftijd": ["le3"]}, {"leeftijd": ["le0", "le1"], "geslacht": "ge1"}):
+        kept = np.ones(len(r.area), dtype=bool)
+        for name, labels in (domain or {}).items():
+            k = list(r.characteristics).index(name)
+            kept &= np.isin(np.array(r.characteristics[name])[r.level[:, k]], labels)
+        n = len(r.areas.codes)
+        weights = np.where(kept, r.count, 0.0)
+        expected = np.stack([np.bincount(r.area, weights * expit(row), n) for row in eta]) / np.bincount(
+            r.area, weights
+        )
+        fit = fitted.fit_of(domain)
+        np.testing.assert_allclose(fit.draws.scores()[:, :, 0], expected, atol=1e-6)
+        np.testing.assert_allclose(fit.areas.population, np.bincount(r.area, weights))
+
+
+def test_parts_make_the_whole(world: Made, fitted: Any) -> None:
+    parts = [fitted.fit_of({"leeftijd": [label]}) for label in world.residents.characteristics["leeftijd"]]
+    people = np.stack([part.areas.population for part in parts])
+    mean = sum(n * part.draws.scores()[:, :, 0] for n, part in zip(people, parts, strict=True)) / people.sum(axis=0)
+    np.testing.assert_allclose(mean, fitted.fit_of().draws.scores()[:, :, 0], atol=1e-6)
+
+
+def test_what_follows_a_fit_follows_this_one(fitted: Any) -> None:
+    table = estimate(fitted.fit_of()).table
+    assert table["estimate"].between(0, 1).all()
+    assert (table["lower"] < table["estimate"]).all()
+
+
+def test_draws_do_not_depend_on_threads_or_on_the_order_of_levels(world: Made) -> None:
+    answers = world.yes
+    one, two, three = (
+        bs.fit_persons(simple(), a, world.residents, threads=t, **QUICK).fit_of().draws.eta
+        for a, t in ((answers, 1), (answers, 2), (shuffled(answers), 1))
+    )
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_allclose(one.mean(axis=(0, 1)), three.mean(axis=(0, 1)), atol=0.02)  # sums in another order
+
+
+def test_ordered_answers_have_shares_and_a_mean(world: Made) -> None:
+    fit = bs.fit_persons(simple(Ladder(("1", "2", "3", "5"))), world.ordered, world.residents, **QUICK)
+    shares = [fit.fit_of(figure=f"share {label}").draws.scores()[:, :, 0] for label in ("1", "2", "3", "5")]
+    np.testing.assert_allclose(sum(shares), 1, atol=1e-5)
+    np.testing.assert_allclose(shares[2] + shares[3], fit.fit_of(figure="above 2").draws.scores()[:, :, 0], atol=1e-5)
+    mean = sum(code * share for code, share in zip((1, 2, 3, 5), shares, strict=True))
+    np.testing.assert_allclose(mean, fit.fit_of().draws.scores()[:, :, 0], atol=2e-5)
+    gaps = fit.raw.hyper["cuts.gap"][1].reshape(-1, 2)
+    np.testing.assert_allclose(gaps.mean(axis=0), [1.0, 1.5], atol=4 * gaps.std(axis=0).max())
+
+
+@pytest.mark.parametrize(("outcome", "answers"), [(bs.Binomial(), "yes"), (Ladder(), "ordered"),
+                                                  (Number(bs.Gaussian()), "numbers")])  # fmt: skip
+def test_where_all_were_asked_the_realised_figure_is_their_answer(world: Made, outcome: object, answers: str) -> None:
+    everybody = replace(world, asked=world.residents.count.astype(int), rng=np.random.default_rng(2))
+    told = getattr(everybody, answers)
+    fit = bs.fit_persons(simple(outcome, estimand="realised"), told, world.residents, **QUICK).fit_of()
+    total = told.y if told.y.ndim == 1 else told.y[:, 0] if answers == "numbers" else told.y @ np.arange(1, 5)
+    direct = np.bincount(told.area, total) / np.bincount(told.area, told.size)
+    np.testing.assert_allclose(fit.draws.scores()[:, :, 0], np.tile(direct, (400, 1)), atol=1e-5)
+
+
+def test_the_chance_in_the_answers_of_others_has_the_variance_of_their_answers(world: Made, fitted: Any) -> None:
+    r, rng = world.residents, np.random.default_rng(5)
+    draws = fitted.draws
+    few = PersonDraws(*(part[:1].repeat(4000, axis=0) for part in (draws.e, draws.f, draws.cluster, draws.psi)))
+    eta = draws.e[0].astype(float)[r.area] + draws.f[0][fitted.stacked.index(Coded.of(r))].sum(axis=1)
+    for figure, outcome, psi in (
+        (Figure("share"), YesNo(bs.Binomial()), np.zeros((4000, 0))),
+        (Figure("mean", codes=(1.0, 2.0, 4.0)), Ladder(), np.ones((4000, 1))),
+    ):
+        got = chance(replace(few, psi=psi), Residents.of(r, fitted.stacked, None), figure, outcome, rng)
+        if figure.kind == "share":
+            variance = expit(eta) * (1 - expit(eta))
+        else:
+            low, high = expit(-eta), expit(1 - eta)  # cuts 0 and 1
+            p, codes = np.stack([low, high - low, 1 - high]), np.array(figure.codes)
+            variance = codes**2 @ p - (codes @ p) ** 2
+        expected = np.bincount(r.area, r.count * variance) / np.bincount(r.area, r.count) ** 2
+        np.testing.assert_allclose(got.var(axis=0), expected, rtol=0.12)  # 4000 draws: 5 standard errors
+
+
+def test_clusters_widen_and_are_not_predicted(world: Made) -> None:
+    answers = world.yes
+    names = {**answers.characteristics, "interviewer": tuple(f"i{k}" for k in range(8))}
+    asked = np.arange(len(answers.area)) % 8
+    answers = replace(answers, characteristics=names, level=np.column_stack([answers.level, asked]))
+    model = simple()
+    model = replace(model, persons=(*model.persons, bs.Cluster("interviewer")))
+    fit = bs.fit_persons(model, answers, world.residents, **QUICK)
+    start = fit.stacked.starts[-2]
+    assert not fit.draws.f[:, start:].any()
+    np.testing.assert_allclose(fit.draws.cluster, fit.raw.hyper["interviewer.sigma"][1].ravel() ** 2)
+    r, n = world.residents, len(world.residents.areas.codes)
+    predicting = Stacked(fit.stacked.effects[:-1])
+    eta = fit.draws.e[0].astype(float)[r.area] + fit.draws.f[0][predicting.index(Coded.of(r))].sum(axis=1)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(31)
+    p = expit(eta[:, None] + np.sqrt(fit.draws.cluster[0]) * nodes) @ weights / weights.sum()
+    expected = np.bincount(r.area, r.count * p, n) / np.bincount(r.area, r.count, n)
+    # the scale that a logistic curve loses is an approximation, to 0.003 at any mean and variance that occur
+    np.testing.assert_allclose(fit.fit_of().draws.scores()[0, :, 0], expected, atol=3e-3)
+
+
+def test_uncertain_tables_are_used_in_turn(world: Made, fitted: Any) -> None:
+    other = replace(world.residents, count=np.where(world.residents.level[:, 0] == 3, world.residents.count, 0.0))
+    both = replace(fitted, populations=(world.residents, other))
+    one, two = (replace(fitted, populations=(table,)).fit_of().draws.scores() for table in (world.residents, other))
+    mixed = both.fit_of().draws.scores()
+    np.testing.assert_allclose(mixed[::2], one[::2], atol=1e-6)
+    np.testing.assert_allclose(mixed[1::2], two[1::2], atol=1e-6)
+
+
+def test_variables_of_the_weights_that_are_no_term_are_noted(world: Made) -> None:
+    fit = bs.fit_persons(simple(), world.yes, world.residents, scheme=["leeftijd", "inkomen"], **QUICK)
+    assert len(fit.notes) == 1
+    assert "inkomen" in fit.notes[0]
+    assert "leeftijd" not in fit.notes[0]
+
+
+def lacking(world: Made) -> tuple[Any, Any]:
+    residents = world.residents
+    kept = residents.level[:, 0] < 3
+    names = {**residents.characteristics, "leeftijd": residents.characteristics["leeftijd"][:3]}
+    return world.yes, replace(
+        residents, characteristics=names, area=residents.area[kept], level=residents.level[kept],
+        count=residents.count[kept],
+    )  # fmt: skip
+
+
+def spoilt(**changes: Callable[[Any], Any]) -> Callable[[Made], tuple[Any, Any]]:
+    return lambda w: (replace(w.yes, **{name: make(w.yes) for name, make in changes.items()}), w.residents)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (lacking, "cells lack levels of leeftijd"),
+        (spoilt(y=lambda a: 0 * a.y), "the same answer"),
+        (spoilt(y=lambda a: a.size + 1), "more answers yes than answers"),
+        (spoilt(size=lambda a: -a.size), "no respondents"),
+        (spoilt(y=lambda a: np.full(len(a.y), np.nan)), "answers are missing"),
+        (spoilt(area=lambda a: a.area + 1000), "other areas"),
+        (lambda w: (w.yes, replace(w.residents, count=-w.residents.count)), "fewer residents than none"),
+        (lambda w: (w.yes, replace(w.residents, count=0 * w.residents.count)), "the cells are empty"),
+    ],
+)
+def test_bad_tables_are_refused_in_three_lines(world: Made, data: Callable[[Made], Any], words: str) -> None:
+    answers, residents = data(world)
+    with pytest.raises(BuurtsaeError, match=words) as error:
+        bs.fit_persons(simple(), answers, residents, **QUICK)
+    assert len(str(error.value).splitlines()) % 3 == 0
+
+
+def test_a_lacking_level_is_named_with_its_respondents(world: Made) -> None:
+    answers, residents = lacking(world)
+    n = answers.size[answers.level[:, 0] == 3].sum()
+    with pytest.raises(DataError) as error:
+        bs.fit_persons(simple(), answers, residents, **QUICK)
+    assert f"le3 ({n:g} respondents)" in str(error.value)
+
+
+def test_categories_that_nobody_chose_are_named(world: Made) -> None:
+    answers = world.ordered
+    answers = replace(answers, y=np.insert(answers.y, 2, 0, axis=1))
+    with pytest.raises(DataError, match="nobody chose") as error:
+        bs.fit_persons(simple(Ladder()), answers, world.residents, **QUICK)
+    assert "got 3;" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: bs.UnitModel(persons=[bs.IID("area")]), "unknown"),
+        (lambda: bs.UnitModel(persons=[bs.Factor("a"), bs.Fixed("a")]), "same name"),
+        (lambda: bs.UnitModel(outcome=bs.Poisson()), "cannot have this outcome"),
+        (lambda: bs.Factor("a").laid({"b": ("x", "y")}), "lack"),
+        (lambda: bs.Factor("a").laid({"a": ("x",)}), "too few"),
+        (lambda: bs.Cluster("a").laid({"a": tuple(map(str, range(2001)))}), "too many"),
+        (lambda: bs.Ordered("a", order=2).laid({"a": ("x", "y")}), "too few"),
+        (lambda: bs.Smooth("a").laid({"a": tuple("abcdef")}), "are none"),
+        (lambda: bs.Linear("a", at=[1, 2]).laid({"a": tuple("abc")}), "not one for each"),
+    ],
+)
+def test_models_that_cannot_be_are_refused(make: Callable[[], Any], words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        make()
+
+
+def test_unknown_domains_and_figures_are_refused(fitted: Any) -> None:
+    for domain, words in (({"hobby": ["x"]}, "no such characteristic"), ({"leeftijd": ["99"]}, "no such level")):
+        with pytest.raises(DataError, match=words):
+            fitted.fit_of(domain)
+    with pytest.raises(DataError, match="no such figure"):
+        fitted.fit_of(figure="median")
+
+
+def test_walks_and_curves_have_typical_size_one_and_no_line() -> None:
+    labels = tuple(map(str, range(10)))
+    for term, free in ((bs.Ordered("a"), 1), (bs.Ordered("a", order=2), 2), (bs.Smooth("a"), 0)):
+        root = term.laid({"a": labels}).shrunk
+        assert np.exp(0.5 * np.log((root**2).sum(axis=1)).mean()) == pytest.approx(1)
+        for power in range(free):
+            np.testing.assert_allclose(np.arange(10.0) ** power @ root, 0, atol=1e-10)
+
+
+def test_walks_by_another_are_one_for_each_of_its_levels() -> None:
+    names = {"a": tuple("123"), "b": tuple("xy")}
+    effect = bs.Ordered("a", by="b").laid(names)
+    alone = bs.Ordered("a").laid(names).shrunk
+    covariance = (effect.shrunk @ effect.shrunk.T).reshape(3, 2, 3, 2)
+    np.testing.assert_allclose(covariance[:, 0, :, 0], alone @ alone.T, atol=1e-12)
+    np.testing.assert_allclose(covariance[:, 0, :, 1], 0, atol=1e-12)
+    cells = Coded(np.zeros(2, int), {"a": np.array([2, 0]), "b": np.array([1, 0])})
+    assert [effect.levels[k] for k in effect.index(cells)] == ["3 x y", "1 x x"]
+    assert Stacked((effect,)).starts.tolist() == [0, 6]
+
+
+def test_outcomes_have_the_derivatives_that_differences_have() -> None:
+    rng = np.random.default_rng(4)
+    eta, size = rng.standard_normal(3), np.array([4.0, 5, 6])
+    cases = [
+        (YesNo(bs.Binomial()), np.array([1.0, 5, 0]), np.zeros(0)),
+        (Number(bs.Gaussian()), np.array([[4.0, 9], [1, 3], [2, 8]]), np.array([1.3])),
+        (Ladder(), np.array([[1.0, 2, 1], [0, 5, 0], [2, 2, 2]]), np.array([0.7])),
+    ]
+    for outcome, y, psi in cases:
+        parts = outcome.derivatives(eta, y, size, psi)
+        for order in range(4):
+            up, down = (outcome.derivatives(eta + sign * 1e-5, y, size, psi)[order] for sign in (1, -1))
+            slope = (np.asarray(up) - down) / 2e-5
+            np.testing.assert_allclose(slope, parts[order + 1] if order else parts[1].sum(), atol=1e-6)
