@@ -228,7 +228,7 @@ def _drawn(
     count = 2 * cube(weighed.weights, np.hstack([values, values**2]), n // 2, rng)
     used = np.flatnonzero(count)
     places = np.split(rng.permutation(n), np.cumsum(count[used])[:-1])
-    mean, sd = arrays.coefficient_priors
+    mean, sd = (part.reshape(len(arrays.coefficients)) for part in arrays.coefficient_priors)
     p = marginal.field.x.shape[1]
     e = np.empty((n, len(arrays.areas)), dtype=np.float32)
     beta, f = np.empty((n, len(mean), 1)), np.empty((n, marginal.data.levels))
