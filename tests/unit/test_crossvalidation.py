@@ -56,7 +56,8 @@ def dense_law(made: Made, hyper: Hyper, seen: np.ndarray) -> tuple[np.ndarray, n
     prior = loadings.terms[0, 0, 0] ** 2 * structured + loadings.loose[0, 0, 0] ** 2 * np.diag(by)
     prior += design.x @ np.diag(sd**2) @ design.x.T
     prior += 0.0 if design.known is None else np.diag(design.known[:, 0, 0])
-    v = np.diag(1 / design.precision[0, seen, 0, 0])
+    factor = np.broadcast_to(hyper.factor, design.y.shape)[0, seen, 0]
+    v = np.diag(factor / design.precision[0, seen, 0, 0])
     return design.y[0, seen, 0] - design.x[seen] @ mean, prior[np.ix_(seen, seen)] + v
 
 

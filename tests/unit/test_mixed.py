@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from made_fit import ALONE, SUBDIMENSIONS, make_areas, make_scores, per_wijk
 
+from buurtsae.engines import tie as tying
 from buurtsae.engines.base import Fit, fit
 from buurtsae.engines.counts import Counting
 from buurtsae.engines.marginal import Marginal
@@ -222,9 +223,12 @@ def test_derivatives_of_a_tie() -> None:
         np.testing.assert_allclose(at(there)[2][0, d], -(up[1] - down[1])[0] / (2 * step), atol=1e-6)
 
 
-def test_scores_that_are_tied_to_a_share_stay_normal() -> None:
+def test_scores_that_are_tied_to_a_share_stay_normal(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a share of many respondents, all is nearly Gaussian: posterior precision R^{-1} in units of both."""
+    few = Tie.of(arrays())
+    monkeypatch.setattr(tying, "LEAST", 1e-9)  # or few areas have enough answers to be tied
     found = Tie.of(arrays())
+    assert (few.scale[:, :2] > 0).sum() < (found.scale[:, :2] > 0).sum()
     r = arrays().correlation
     assert r is not None
     both = (found.scale > 0).all(axis=1)
@@ -245,8 +249,9 @@ def test_measures_that_determine_one_another() -> None:
     assert (found[:, 0, 1].min(), found[:, 0, 1].max()) == pytest.approx((-1 + FLAT, 0), abs=1e-9)
 
 
-def test_a_tie_moves_the_covariance_of_errors_not_the_level() -> None:
+def test_a_tie_moves_the_covariance_of_errors_not_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
     """Yes-answers that go together: the difference of two shares is known better than without."""
+    monkeypatch.setattr(tying, "LEAST", 1e-9)
     target = Counting.of(arrays())
     loose = Counting.of(replace(arrays(), correlation=None))
     xi = np.zeros(target.size)

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from made_fit import ISLAND, SUBDIMENSIONS, make_areas, make_scores, per_wijk
 from scipy import stats
-from scipy.special import digamma, expit
+from scipy.special import digamma, expit, polygamma
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
@@ -224,6 +224,10 @@ def test_the_priors(both: Built, seed: int) -> None:
     if "kappa" in p:
         expected += stats.expon.logpdf(p["kappa"], scale=-0.4 / np.log(0.05)).sum()
         expected += stats.norm.logpdf(p["z_variance"]).sum()
+    if "omega_" in p:  # f / omega ~ chi^2_f, as a lognormal with the moments of its logarithm
+        half = both.arrays.doubtful[both.arrays.doubtful > 0] / 2
+        middle = np.exp(np.log(half) - digamma(half))
+        expected += stats.lognorm.logpdf(p["omega_"], np.sqrt(polygamma(1, half)), scale=middle).sum()
     if n_dims > 1:
         expected += sum(stats.norm.logpdf(p[f"{name}.sigma_z"]).sum() for name in ("BYM2", "gemeente"))
         matrices = [name.removesuffix("_below") for name in p if name.endswith("_below")]
@@ -249,6 +253,10 @@ def test_the_likelihood(both: Built) -> None:
         for k, (s, d) in enumerate(zip(*np.nonzero(arrays.linked), strict=True)):
             extra[s, :, d] = p["tau"][k] * p["w"][k]
         h = log_variances(p, arrays)
+        if "omega_" in p:
+            of_source = np.zeros(arrays.doubtful.shape)
+            of_source[arrays.doubtful > 0] = np.log(p["omega_"])
+            h = h + of_source[:, None]
         total = 0.0
         for s, source in enumerate(both.estimates.sources):
             for row, code in enumerate(source.codes):
@@ -399,7 +407,7 @@ def test_a_model_without_terms(areas: Areas) -> None:
 def test_one_source_has_no_link(areas: Areas) -> None:
     estimates = direct(make_scores(areas, SUBDIMENSIONS, 1, np.random.default_rng(1)), areas)
     model = nuts.build(design(AreaModel(), estimates))
-    assert {v.name for v in model.free_RVs} == {"beta"}
+    assert {v.name for v in model.free_RVs} == {"beta", "omega_"}  # few respondents: V has an error
 
 
 def test_levels_of_parts(areas: Areas) -> None:

@@ -166,7 +166,8 @@ def test_a_year_of_a_fit_is_a_fit_of_that_year(two_years: Fit, year: int) -> Non
     np.testing.assert_array_equal(alone.draws.eta, two_years.draws.eta[..., columns])
     assert alone.design.columns == two_years.direct.subdimensions
     assert alone.direct.sources == (two_years.direct.sources[t],)
-    whole = Marginal.of(two_years.design).conditional(Hyper.drawn(two_years.draws, two_years.design, 7))
+    hyper = Hyper.drawn(two_years.draws, two_years.design, 7)
+    whole = Marginal.of(two_years.design).conditional(hyper, hyper.factor)
     np.testing.assert_allclose(given(alone, 7).posterior.mean, whole.mean[:, columns], atol=1e-9)
     np.testing.assert_allclose(given(alone, 7).posterior.sd, whole.sd[:, columns], rtol=1e-9)
     est = bs.estimate(alone)

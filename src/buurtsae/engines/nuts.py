@@ -181,9 +181,13 @@ def build(design: Design) -> pm.Model:
         if design.model.variances is not None:
             h = _log_variances(design, pm, pt)
             residual = residual * pt.exp(-0.5 * h)
+        log_determinant = 0.0
         if (design.doubtful > 0).any():
-            residual = residual * pt.exp(-0.5 * _log_omega(design, pm, pt))[:, None, :]
-        pm.Potential("likelihood", -0.5 * ((root * residual[:, :, :, None]).sum(axis=2) ** 2).sum())
+            log_omega = _log_omega(design, pm, pt)
+            residual = residual * pt.exp(-0.5 * log_omega)[:, None, :]
+            log_determinant = (design.observed.sum(axis=1) * log_omega).sum()
+        square = ((root * residual[:, :, :, None]).sum(axis=2) ** 2).sum()
+        pm.Potential("likelihood", -0.5 * (square + log_determinant))
     return model
 
 
@@ -255,7 +259,6 @@ def _log_omega(design: Design, pm: Any, pt: Any) -> Any:
     omega = of_freedom(design.doubtful[few]).pymc("omega_", (int(few.sum()),))
     log_omega = pt.dot(place, pt.log(omega)).reshape(few.shape)
     pm.Deterministic("omega", pt.exp(log_omega))
-    pm.Potential("omega_density", -0.5 * (design.observed.sum(axis=1) * log_omega).sum())
     return log_omega
 
 

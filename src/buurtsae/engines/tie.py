@@ -8,6 +8,7 @@ w_d = -l_d'' at a fixed eta: that of the counts of an area with `PRIOR` more at 
 eta) / sd, and l is that of N(eta, V). Of counts it is a Gaussian copula to second order: at the truth its score has a
 mean of zero whatever w is, and it has the information w^{1/2} R^{-1} w^{1/2} where w is right. With w at eta itself, as
 Pearson has it, there is no bound: z^2 grows as 1 / p where p goes to 0 below a count, faster than log p falls.
+Counts with w below `LEAST` are not tied: a quadratic says nothing about a handful of answers.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from buurtsae.model.outcome.per_measure import counted_columns
 from buurtsae.sparse import Floats
 
 PRIOR = 20.0  # answers at the level of all areas that those of an area get, for w
+LEAST = 3.0  # information w below which a count is far from normal, and not tied: docs/shares.md
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Tie:
             level = (y[:, at].sum(axis=0) + 0.5) / (size[:, at].sum(axis=0) + 1)
             eta = outcome.link((y[:, at] + PRIOR * level) / (size[:, at] + PRIOR))
             w = -outcome.derivatives(eta, y[:, at], size[:, at])[2]
-            scale[:, at] = np.divide(1.0, np.sqrt(w), out=np.zeros_like(w), where=w > 0)
+            scale[:, at] = np.divide(1.0, np.sqrt(w), out=np.zeros_like(w), where=w >= LEAST)
         seen, measured = scale > 0, variance > 0
         r = np.where(seen[:, :, None] & seen[:, None, :], design.correlation, np.eye(y.shape[1]))
         among = np.where(measured[:, :, None] & measured[:, None, :], r, np.eye(y.shape[1]))

@@ -213,7 +213,7 @@ class Design:
         """What is not counted of it."""
         if self.size is None:
             return self
-        return replace(self, size=None, y=np.where(self.size > 0, 0.0, self.y), pooled=None)
+        return replace(self, size=None, y=np.where(self.size > 0, 0.0, self.y))
 
     @property
     def counted(self) -> tuple[Floats, Floats]:

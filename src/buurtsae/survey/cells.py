@@ -58,6 +58,7 @@ class Cells:
     Examples
     --------
     >>> import pandas as pd
+    >>> from buurtsae import Areas
     >>> areas = Areas.from_frame(pd.DataFrame({"code": ["a", "b"], "population": [30, 20]}), code="code")
     >>> table = pd.DataFrame({"code": list("aabb"), "age": ["18-64", "65+"] * 2, "aantal": [20, 10, 15, 5]})
     >>> cells = Cells.from_frame(table, areas, area="code")

@@ -295,10 +295,13 @@ def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
         sigma = {"name": "Sigma", "measure": components.index, **columns}
         return records(pd.concat([table, pd.DataFrame(sigma)], ignore_index=True).assign(prior=None))
     priors = _priors(fit)
-    return [
-        {**row, "prior": fit.model.intercept.words if "Intercept" in row["measure"] else priors[row["name"]]}
-        for row in table.to_dict("records")
-    ]
+
+    def prior(name: str, labels: Sequence[str]) -> Any:
+        if "Intercept" in labels:
+            return fit.model.intercept_of(labels[-1]).words
+        return priors[f"{name} {labels[-1]}"] if name == "overdispersion" else priors.get(name)
+
+    return [{**row, "prior": prior(row["name"], row["measure"].split(" - "))} for row in table.to_dict("records")]
 
 
 def _priors(fit: Fit) -> dict[str, str]:
@@ -315,6 +318,10 @@ def _priors(fit: Fit) -> dict[str, str]:
     priors |= {"beta": model.coefficient.words}
     if model.variances is not None:
         priors["kappa"] = model.variances.words
+    if "omega" in fit.draws.hyper:
+        priors["omega"] = Note("what the respondents say of it", "wat de respondenten ervan zeggen")
+    for w, rho in fit.design.overdispersion.items():
+        priors[f"overdispersion {fit.design.measures[w % len(fit.design.measures)]}"] = rho.words
     return priors | {f"{term.name}.{p.name}": p.prior.words for term in model.terms for p in term.parameters}
 
 

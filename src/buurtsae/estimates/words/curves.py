@@ -271,6 +271,9 @@ def _check(fit: Fit, covariate: str, grid: int, other: Fit | None, step: float |
     elif covariate not in names:
         what = "the covariate is not in the formula"
         problems.add(what, repr(covariate), shown(names, 30), "choose one of these", kind)
+    if fit.design.size is not None:
+        what = "a curve of shares or counts is no line on their scale"
+        problems.add(what, type(fit.model.outcome).__name__, "scores", "take a fit of the scores alone", kind)
     terms = fit.model.terms  # a curve has what the formula says, which beside a smooth term is a line and no more
     if smooth := [t.name for t in terms if covariate in (getattr(t, k, "") for k in ("covariate", "column"))]:
         what = f"{covariate} has a smooth term besides"

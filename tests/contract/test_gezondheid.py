@@ -1,0 +1,45 @@
+"""The example of three shares and a mark: what its script makes, and what a run reads of it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.model.outcome.binomial import Binomial
+from buurtsae.model.outcome.gaussian import Gaussian
+from buurtsae.model.outcome.per_measure import PerMeasure
+from buurtsae.runs import steps
+from buurtsae.scale import PERCENT, Scale
+
+
+def test_the_data_are_what_the_script_makes(root: Path, tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("make_gezondheid", root / "benchmarks" / "make_gezondheid.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.make(tmp_path)
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (root / "data" / "gezondheid" / path.name).read_bytes(), path.name
+
+
+def test_shares_and_the_mark_are_read_each_on_its_scale(root: Path) -> None:
+    inputs = steps.check(root / "models" / "gezondheid.toml")
+    mark = Scale(1, 10, "rapportcijfer", "mark", 1)
+    share = Binomial(effective=True, scale=PERCENT)
+    names = ("eenzaam", "vrijwilligerswerk", "thuisgevoel")
+    assert inputs.model.outcome == PerMeasure(dict.fromkeys(names, share) | {"leefbaarheid": Gaussian(mark)})
+    assert inputs.concept.heading.nl == "Gezondheid en leefbaarheid"
+    assert inputs.concept.total is None
+    # weighted means of the whole, from the file itself: codes 3 and 4 of eenzaam count, 99 is no answer
+    answers = pd.read_csv(root / "data" / "gezondheid" / "enquete_gezondheidsmonitor.csv")
+    answered = answers[answers["voelt_zich_eenzaam"] != 99]
+    expected = 100 * np.average(answered["voelt_zich_eenzaam"] >= 3, weights=answered["gewicht"])
+    whole = inputs.direct.totals("land", inputs.concept).set_index("measure")["direct"]
+    np.testing.assert_allclose(whole["eenzaam"], expected, rtol=1e-9)
+    answered = answers[answers["cijfer_buurt"] != 99]
+    expected = np.average(answered["cijfer_buurt"], weights=answered["gewicht"])
+    np.testing.assert_allclose(whole["leefbaarheid"], expected, rtol=1e-9)
