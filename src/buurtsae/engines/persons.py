@@ -35,7 +35,7 @@ from buurtsae.model.persons.effect import Stacked
 from buurtsae.model.priors import Prior
 from buurtsae.sparse import Floats, Ints
 
-STEPS, FARTHEST = 60, 5.0  # Newton steps at most; the largest change of a predictor in one
+STEPS, FARTHEST = 100, 5.0  # Newton steps at most; the largest change of a predictor in one
 CLOSE, CLOSE_OF_MANY, MANY = 1e-7, 0.05, 2000  # the last change of predictors, of few areas and of many
 ENOUGH = 1e-2  # of the largest predictor, what will do where steps have not ended: odds that are none
 PAIRS = 2e7  # pairs of levels of pairs of cells within areas up to which log p is refined
