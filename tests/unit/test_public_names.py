@@ -124,6 +124,8 @@ def instances() -> dict[str, Any]:
     many = tuple(f"subdimension_{k}" for k in range(100))
     one_area = bs.Areas.from_frame(pd.DataFrame({"code": ["a"]}), code="code")
     cells = bs.Cells.from_frame(pd.DataFrame({"area": "a", "k": list("01"), "aantal": 5}), one_area, area="area")
+    answers = bs.Answers.of(pd.DataFrame({"area_code": "a", "k": ["0", "1"], "y": [0, 100]}), "y", cells)
+    persons = bs.UnitModel(persons=[bs.Factor("k")])
     y, one, v = np.arange(200.0), np.ones((200, 1)), np.full(200, 0.1)
     return {
         "Areas": areas,
@@ -149,7 +151,17 @@ def instances() -> dict[str, Any]:
         ),
         "Cells": cells,
         "Margin": bs.Margin("leeftijd", {"0-17": "jong", "18+": None}),
-        "Answers": bs.Answers.of(pd.DataFrame({"area_code": "a", "k": ["0", "1"], "y": [0, 100]}), "y", cells),
+        "Answers": answers,
+        "UnitModel": persons,
+        "UnitFit": bs.fit_persons(persons, answers, cells, progress=False, draws=100, hyperparameters=50),
+        "Factor": bs.Factor("k"),
+        "Fixed": bs.Fixed("k"),
+        "Ordered": bs.Ordered("k"),
+        "Smooth": bs.Smooth("k"),
+        "Linear": bs.Linear("k"),
+        "Cluster": bs.Cluster("household"),
+        "Number": bs.Number(bs.Gaussian()),
+        "Ladder": bs.Ladder(),
         "Scale": bs.Scale(),
         "Gaussian": bs.Gaussian(),
         "Binomial": bs.Binomial(),

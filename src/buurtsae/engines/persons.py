@@ -35,7 +35,7 @@ from buurtsae.model.persons.effect import Stacked
 from buurtsae.model.priors import Prior
 from buurtsae.sparse import Floats, Ints
 
-STEPS, FARTHEST = 60, 5.0  # Newton steps at most; the largest change of a predictor in one
+STEPS, FARTHEST = 100, 5.0  # Newton steps at most; the largest change of a predictor in one
 CLOSE, CLOSE_OF_MANY, MANY = 1e-7, 0.05, 2000  # the last change of predictors, of few areas and of many
 ENOUGH = 1e-2  # of the largest predictor, what will do where steps have not ended: odds that are none
 PAIRS = 2e7  # pairs of levels of pairs of cells within areas up to which log p is refined
@@ -258,7 +258,7 @@ class PersonMarginal:
     @classmethod
     def of(cls, design: Design, stacked: Stacked, data: PersonData) -> PersonMarginal:
         """Return the marginal model, with its reference; the symbolic analysis is made here, once."""
-        mean, sd = design.coefficient_priors
+        mean, sd = (part.reshape(len(design.coefficients)) for part in design.coefficient_priors)
         dense = [effect.sees.toarray() for effect in design.effects if effect.dense]
         latent = field(structures(design), design.x * sd, design.x @ mean, 1, loose(design), None, dense)
         marginal = cls(NormalScores.of(design), latent, stacked, data, data.outcome.parameters(data.y))
@@ -273,6 +273,11 @@ class PersonMarginal:
     def design(self) -> Design:
         """The areas' part."""
         return self.scores.design
+
+    @property
+    def offset(self) -> Floats:
+        """The prior mean of areas' predictors, (N,)."""
+        return self.field.offset[:, 0]
 
     @property
     def size(self) -> int:
@@ -308,7 +313,7 @@ class PersonMarginal:
         ModelError
             If Newton's method does not converge.
         """
-        data, offset, hyper = self.data, self.field.offset, self.hyper(xi)
+        data, offset, hyper = self.data, self.offset, self.hyper(xi)
         seen = np.bincount(data.area, minlength=data.areas) > 0
         close = CLOSE if self.tilt is None else CLOSE_OF_MANY
         e, alpha, rho = np.zeros(data.areas), np.zeros(hyper.r.shape[1]), np.zeros(data.areas)
@@ -382,7 +387,7 @@ class PersonMarginal:
         assert self.reference is not None  # `of` makes it
         at = self.reference
         if len(hyper.psi):
-            at = self.data.tables(at.e, at.f, hyper.psi, self.field.offset)
+            at = self.data.tables(at.e, at.f, hyper.psi, self.offset)
         return condition(self.field, at.local(hyper.r), hyper.loadings)
 
     def downhill(self, xi: Floats) -> Floats:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,6 @@ from buurtsae.engines.integration import Integration, Progress, integrate
 from buurtsae.engines.labels import in_chains, labelled
 from buurtsae.engines.laplace import Early
 from buurtsae.engines.nuts import NutsOptions
-from buurtsae.engines.persons import PersonData, PersonMarginal
 from buurtsae.engines.poststratify import PersonDraws
 from buurtsae.engines.resampling import cube
 from buurtsae.engines.unit import UnitFit
@@ -31,6 +30,9 @@ from buurtsae.model.persons.terms import Cluster
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.counts import AreaCounts
+
+if TYPE_CHECKING:
+    from buurtsae.engines.persons import PersonData, PersonMarginal
 
 COST = 4e9  # what may be spent on values of the hyperparameters, in sums of a pair of levels of a cell
 
@@ -102,6 +104,8 @@ def fit_persons(
     else:
         with threadpool_limits(1), ThreadPoolExecutor(threads) as pool, Progress(progress) as bar:
             bar.step("prepare (the first fit on a machine compiles for some 15 s)")
+            from buurtsae.engines.persons import PersonMarginal  # numba
+
             marginal = PersonMarginal.of(arrays, stacked, data)
             early = Early(marginal, seed, settings.draws)  # type: ignore[arg-type]  # what it asks of one
             enough = settings.hyperparameters or _enough(marginal)
@@ -137,6 +141,8 @@ def laid(
     ModelError, DataError or ProblemsError
         Everything that is wrong, at once.
     """
+    from buurtsae.engines.persons import PersonData  # numba
+
     problems, population = Problems(), populations[0]
     areas = population.areas
     own = [name for term in model.persons if isinstance(term, Cluster) for name in term.uses]
@@ -228,7 +234,7 @@ def _drawn(
     count = 2 * cube(weighed.weights, np.hstack([values, values**2]), n // 2, rng)
     used = np.flatnonzero(count)
     places = np.split(rng.permutation(n), np.cumsum(count[used])[:-1])
-    mean, sd = arrays.coefficient_priors
+    mean, sd = (part.reshape(len(arrays.coefficients)) for part in arrays.coefficient_priors)
     p = marginal.field.x.shape[1]
     e = np.empty((n, len(arrays.areas)), dtype=np.float32)
     beta, f = np.empty((n, len(mean), 1)), np.empty((n, marginal.data.levels))

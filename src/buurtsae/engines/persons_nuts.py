@@ -29,7 +29,7 @@ def build(design: Design, stacked: Stacked, data: PersonData) -> pm.Model:
         import pymc as pm
         import pytensor.tensor as pt
 
-    mean, sd = design.coefficient_priors
+    mean, sd = (part.reshape(len(design.coefficients)) for part in design.coefficient_priors)
     with pm.Model() as model:
         beta = pm.Normal("beta", mean[:, None], sd[:, None], shape=(len(mean), 1))
         effects = [_effect(effect, design, pm, pt) for effect in design.effects]

@@ -48,7 +48,7 @@ class UnitFit:
     answers : Answered
     cells : Coded
         Of the answers, in the coding of the population, sorted by area.
-    order : ndarray of int
+    order : ndarray of int, shape (K,)
         Rows of the answers in that order; those in areas without residents are left out.
     populations : tuple of Population
         Tables of residents, used in turn over the draws.

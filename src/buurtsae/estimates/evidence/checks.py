@@ -2,7 +2,9 @@ r"""Checks that can fail: what is left over of the data beside what the model wo
 
 Each check is one number T per data set, computed of the data and of R replicates alike (`leftover`): the mean of z^2 or
 of z over a class; the distance of PITs from uniform and the kurtosis of z; and score tests of patterns h (N, P) that
-the model lacks, T = mean_p s_p' Var(s_p)^{-1} s_p / W with s_p = h_p' q, the variance that of the replicates. With t
+the model lacks, T = max_p b_p with b_p = s_p' Var(s_p)^{-1} s_p / W, s_p = h_p' q, the variance that of the replicates.
+Of groups T = mean_p b_p, and T = b_g / {(sum_{p != g} b_p + k) / (P - 1 + k)} of the largest, b_g: a group that lies
+apart widens the sd that it is judged by, so that the others judge it, moderated by the model, of which b is 1. With t
 the deviation of g(T) from the mean of its replicates in their standard deviations (g a root or logarithm that makes its
 law symmetric), the p-values of the family are those of the largest,
 
@@ -13,7 +15,8 @@ so that a model that holds is refused by any of them with probability alpha, how
 References
 ----------
 Westfall, P. and Young, S. (1993). Resampling-Based Multiple Testing. Rao, C. (1948). Large sample tests. Proc.
-Cambridge Philosophical Society 44.
+Cambridge Philosophical Society 44. Grubbs, F. (1950). Sample criteria for testing outlying observations. Annals of
+Mathematical Statistics 21. Smyth, G. (2004). Linear models and empirical Bayes methods. SAGMB 3 (the moderated t).
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ RESPONDENTS = (1, 5), (6, 20), (21, np.inf)
 RESIDENTS = (1, 500), (501, 1000), (1001, 2000), (2001, np.inf)
 BY = {"residents": Note("residents", "inwoners"), "respondents": Note("respondents", "respondenten")}
 DETAIL = 0.85  # weight of deviations of classes that tell where rather than whether
+MODEL = 2.0  # k: so many groups does the model count for, beside the other groups
 THIRDS = (
     Note("the third predicted lowest", "het derde deel met de laagste voorspelling"),
     Note("the third in the middle", "het middelste derde deel"),
@@ -274,7 +278,7 @@ def _of_patterns(fit: Fit, left: Leftover, release: Release | None) -> Iterator[
         members &= told[:, None] | (hidden == 0) | (hidden >= SEVERAL)
         members = members[:, members.sum(axis=0) >= SEVERAL]
         if members.shape[1] > 1:
-            yield from _pattern(name, where, q, members.astype(float))
+            yield from (_groups if name == "group" else _pattern)(name, where, q, members.astype(float))
     residents = np.log(np.maximum(areas.population, 1.0))
     yield from _pattern("residents", Note("log residents", "logaritme van inwoners"), q, residents[:, None])
     for name, x in zip(fit.design.coefficients, fit.design.x.T, strict=True):
@@ -291,12 +295,26 @@ def _of_patterns(fit: Fit, left: Leftover, release: Release | None) -> Iterator[
 
 
 def _pattern(name: str, where: Note, q: Floats, h: Floats) -> Iterator[Candidate]:
-    """The largest s' Var(s)^{-1} s / W of patterns h (N, P), s = h'q (1 + R, P, W)."""
+    """The largest square of patterns."""
+    square = _squares(q, h)
+    if square.shape[1]:
+        yield Candidate(name, where, square.shape[1], square.max(axis=1), np.cbrt)
+
+
+def _groups(name: str, where: Note, q: Floats, h: Floats) -> Iterator[Candidate]:
+    """The mean square of groups, and the largest beside that of the others."""
+    square = _squares(q, h)
+    if (count := square.shape[1]) > 1:
+        total, largest = square.sum(axis=1), square.max(axis=1)
+        others = (total - largest + MODEL) / (count - 1 + MODEL)
+        yield Candidate(name, where, count, total / count, np.cbrt)
+        yield Candidate("apart", where, count, largest / others, np.cbrt)
+
+
+def _squares(q: Floats, h: Floats) -> Floats:
+    """Squares s' Var(s)^{-1} s / W of patterns h (N, P) that the data tell of, s = h'q (1 + R, P, W): (1 + R, P)."""
     s = np.einsum("np,rnw->rpw", h, q, optimize=True)
-    told = s[1:].std(axis=0).min(axis=1) > 0
-    s = s[:, told]
-    if not s.shape[1]:
-        return
+    s = s[:, s[1:].std(axis=0).min(axis=1) > 0]
     variance = np.einsum("rpv,rpw->pvw", s[1:], s[1:]) / (len(s) - 1)
     square = np.einsum("rpv,pvw,rpw->rp", s, np.linalg.pinv(variance), s, optimize=True)
-    yield Candidate(name, where, s.shape[1], square.max(axis=1) / s.shape[2], np.cbrt)
+    return np.asarray(square / s.shape[2])

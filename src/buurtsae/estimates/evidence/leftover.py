@@ -30,6 +30,7 @@ from buurtsae.engines.given import Given
 from buurtsae.engines.integration import Progress, mode
 from buurtsae.engines.marginal import Marginal
 from buurtsae.engines.observations import Observations
+from buurtsae.errors import ModelError
 from buurtsae.estimates.evidence.counts import counted
 from buurtsae.estimates.evidence.counts import predicted as predicted_counts
 from buurtsae.estimates.evidence.counts import replicates as replicates_of
@@ -137,6 +138,9 @@ def _of_counts(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftov
     marginal = Counting.of(fit.design)
     assert isinstance(marginal, Counting)
     xi = mode(marginal, Progress(False)) if marginal.size else np.zeros(0)
+    if marginal.scores.hyper(xi).rho is not None:
+        what, hint = "checks know no overdispersion of counts", "leave it out to check the model without"
+        raise ModelError(what, "Binomial(overdispersion=...)", "Binomial() or Poisson()", hint)
     curvature, at = _curvature(marginal, xi), marginal.scores.hyper(xi)
     source, site, column = counted(fit.design)
     if number is None:

@@ -16,7 +16,8 @@ KINDS: Mapping[str, Note] = {
         "share of areas with a count of 0, less the predicted", "deel met een aantal van 0, min het voorspelde"
     ),
     "calibration": Note("level by class of the predicted share, mean z²", "niveau naar voorspeld aandeel, z²"),
-    "group": Note("mean of an area left out as a whole", "gemiddelde van een gebied dat in zijn geheel is weggelaten"),
+    "group": Note("means of areas left out as a whole", "gemiddelden van gebieden die in hun geheel zijn weggelaten"),
+    "apart": Note("one such mean beside the others", "één zo'n gemiddelde naast de andere"),
     "component": Note("level of a part of the graph", "niveau van een los deel van de burengraaf"),
     "residents": Note("pattern over residents", "patroon naar aantal inwoners"),
     "bend": Note("bend in the effect of a covariate", "kromming in het effect van een kenmerk"),
@@ -37,6 +38,18 @@ _GROUPS = Note(
     "in the data or the region",
     "sommige van deze gebieden liggen verder van de rest dan het model toelaat: voeg een effect van dit niveau toe, en "
     "zoek een breuk in de gegevens of de regio",
+)
+_APART = Note(
+    "one of these areas lies apart from the others: look whether its data are right and what is different there, and "
+    "give it a covariate of its own if something is",
+    "één van deze gebieden valt buiten de andere: kijk of de gegevens er kloppen en wat er anders is, en geef het zo "
+    "nodig een eigen kenmerk",
+)
+_EVEN = Note(
+    "the areas lie about equally far from the rest, none stands out: look for two kinds of areas, or a break between "
+    "them",
+    "de gebieden liggen ongeveer even ver van de rest, geen springt eruit: zoek twee soorten gebieden, of een breuk "
+    "ertussen",
 )
 _ALIKE = Note(
     "these areas differ less than the model says: its spread is too wide, look at the priors",
@@ -128,6 +141,7 @@ MEANINGS: Mapping[str, tuple[Note, Note]] = {  # too low, too high
         ),
     ),
     "group": (_ALIKE, _GROUPS),
+    "apart": (_EVEN, _APART),
     "component": (_ALIKE, _PARTS),
     "residents": (_SIZE, _SIZE),
     "bend": (_BENT, _BENT),

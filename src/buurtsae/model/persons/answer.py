@@ -104,8 +104,16 @@ class Number:
 
     Attributes
     ----------
+    outcome : Gaussian
+        With its scale.
     residual : Prior
         Of s.
+
+    Examples
+    --------
+    >>> from buurtsae import Gaussian
+    >>> print(Number(Gaussian((0, 10))).words)
+      Outcome: y ~ N(eta, s^2) of each person; s ~ PC: P(> 10) = 0.05
     """
 
     outcome: Gaussian
@@ -160,6 +168,11 @@ class Ladder:
         From low to high; by default 1 to K.
     gap : Prior
         Of each gap between cuts that follow each other.
+
+    Examples
+    --------
+    >>> Ladder(("never", "sometimes", "often")).labels(3)
+    ('never', 'sometimes', 'often')
     """
 
     categories: tuple[str, ...] = ()
