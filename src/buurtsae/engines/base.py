@@ -52,6 +52,8 @@ class Fit:
         The model that was asked for, where the engine fits a counterpart.
     whole : Fit, optional
         The fit of several years that this one is a year of: draws of its years are joint.
+    of_persons : bool
+        Whether draws are of a model of persons: the design is that of areas beside it.
 
     Examples
     --------
@@ -71,6 +73,7 @@ class Fit:
     seconds: float
     asked: AreaModel | None = None
     whole: Fit | None = None
+    of_persons: bool = False
 
     @property
     def model(self) -> AreaModel:
@@ -123,7 +126,16 @@ class Fit:
 
     @cached_property
     def marginal(self) -> Marginal:
-        """Its design with the field integrated out, for what conditions it again."""
+        """Its design with the field integrated out, for what conditions it again.
+
+        Raises
+        ------
+        ModelError
+            If its draws are of a model of persons, of which the design knows the areas only.
+        """
+        if self.of_persons:
+            what, hint = "figures of a model of persons cannot be conditioned again", "take estimates and indicators"
+            raise ModelError(what, "UnitFit.fit_of", "a fit of an AreaModel: checks and plans are of these", hint)
         return Marginal.of(self.design)
 
     @cached_property

@@ -148,7 +148,7 @@ class UnitFit:
         draws = replace(self.raw, eta=eta.reshape(*self.raw.shape, -1, 1), subdimensions=direct.subdimensions,
                         hyper=hyper, outcome=arrays.model.outcome,
                         coords={**self.raw.coords, "measure_2": direct.subdimensions})  # fmt: skip
-        return Fit(arrays, direct, draws, self.engine, self.seed, self.seconds)
+        return Fit(arrays, direct, draws, self.engine, self.seed, self.seconds, of_persons=True)
 
     @cached_property
     def _categories(self) -> int:

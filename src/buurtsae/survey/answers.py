@@ -52,8 +52,8 @@ class Answers:
         Place of its level of each characteristic.
     size : ndarray, shape (K,)
         How many answered, or their effective number.
-    y : ndarray, shape (K,) or (K, categories) or (K, 3)
-        Yes; answers per category; or number, sum and sum of squares.
+    y : ndarray, shape (K,) or (K, categories) or (K, 2)
+        Yes; answers per category; or sum and sum of squares.
     respondents : ndarray, shape (K,)
         How many answered.
     weight : ndarray, shape (K,), or None
@@ -212,7 +212,7 @@ class Answers:
         names = {
             "share": ["y"],
             "ordinal": [f"y_{c:g}" for c in self.categories],
-            "score": ["n", "sum", "sum_of_squares"],
+            "score": ["sum", "sum_of_squares"],
         }
         counted = self.y.reshape(len(self.size), -1)
         answers = {name: counted[:, k] for k, name in enumerate(names[self.outcome])}
@@ -289,7 +289,7 @@ def _values(
         problems.add(what, got, "two answers or more", hint)
         return np.zeros((len(y), 3))
     if outcome == "score":
-        return np.column_stack([np.ones_like(y), y, y**2])
+        return np.column_stack([y, y**2])
     if outcome == "ordinal":
         chosen = np.array(_categories(y, categories))
         if len(unused := chosen[~np.isin(chosen, values)]):

@@ -1,0 +1,75 @@
+"""From respondents and residents to figures per area and domain: cells, answers, model, estimates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import buurtsae as bs
+
+AGES, N = ("18-44", "45-64", "65+"), 24
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[bs.Cells, pd.DataFrame, np.ndarray]:
+    """Cells of 24 areas, 1,200 respondents of whom the old answer three times as often, and the true shares."""
+    rng = np.random.default_rng(7)
+    codes = [f"a{k:02}" for k in range(N)]
+    table = pd.DataFrame({"code": np.repeat(codes, 3), "leeftijd": AGES * N, "aantal": rng.integers(40, 400, 3 * N)})
+    residents = table.groupby("code")["aantal"].sum()
+    areas = bs.Areas.from_frame(pd.DataFrame({"code": codes, "population": residents.to_numpy()}), code="code")
+    cells = bs.Cells.from_frame(table, areas, area="code")
+    effect = np.array([-1.0, 0.0, 1.0])[cells.level[:, 0]] + rng.normal(0, 0.4, N)[cells.area]
+    share = 1 / (1 + np.exp(0.8 - effect))
+    asked = cells.count * np.array([1.0, 1.0, 3.0])[cells.level[:, 0]]
+    row = rng.choice(len(asked), 1200, p=asked / asked.sum())
+    persons = pd.DataFrame({"code": areas.codes[cells.area[row]], "leeftijd": np.array(AGES)[cells.level[row, 0]]})
+    persons["eenzaam"] = 100.0 * (rng.uniform(size=len(row)) < share[row])
+    persons["cijfer"] = 6 + effect[row] + rng.normal(0, 1, len(row))
+    persons["oordeel"] = np.clip(np.round(effect[row] + rng.logistic(size=len(row)) + 2), 1, 3)
+    truth = np.bincount(cells.area, cells.count * share) / np.bincount(cells.area, cells.count)
+    return cells, persons, truth
+
+
+def figure(made: tuple[bs.Cells, pd.DataFrame, np.ndarray], measure: str, outcome: str, model: object) -> bs.UnitFit:
+    cells, persons, _ = made
+    answers = bs.Answers.of(persons, measure, cells, outcome=outcome, area="code")  # type: ignore[arg-type]
+    unit = bs.UnitModel(terms=[bs.IID("area")], persons=[bs.Ordered("leeftijd")], outcome=model)
+    return bs.fit_persons(unit, answers, cells, progress=False, draws=1000, hyperparameters=100)
+
+
+def test_selective_response_is_put_right(made: tuple[bs.Cells, pd.DataFrame, np.ndarray]) -> None:
+    cells, persons, truth = made
+    fit = figure(made, "eenzaam", "share", bs.Binomial())
+    est = bs.estimate(fit.fit_of())
+    land = est.select("eenzaam", "all").iloc[0]
+    true = float(np.average(truth, weights=cells.residents()))
+    raw = persons["eenzaam"].mean() / 100
+    assert raw - true > 0.06  # the old are many among the respondents, and more of them say yes
+    assert land["lower"] < true < land["upper"]
+    of_areas = est.select("eenzaam")
+    inside = (of_areas["lower"].to_numpy() < truth) & (truth < of_areas["upper"].to_numpy())
+    assert inside.sum() >= 19  # of 24, 95%: 19 is the 0.1% quantile of the binomial
+    old = bs.estimate(fit.fit_of({"leeftijd": ["65+"]})).select("eenzaam", "all").iloc[0]
+    young = bs.estimate(fit.fit_of({"leeftijd": ["18-44"]})).select("eenzaam", "all").iloc[0]
+    assert old["estimate"] > young["estimate"] + 0.2
+    # parts make the whole, in every draw
+    both = [fit.fit_of({"leeftijd": [age]}) for age in AGES]
+    shares = np.array([part.draws.scores()[..., 0] for part in both])
+    living = np.array([cells.residents({"leeftijd": [age]}) for age in AGES])
+    whole = (shares * living[:, None]).sum(axis=0) / living.sum(axis=0)
+    np.testing.assert_allclose(whole, fit.fit_of().draws.scores()[..., 0], atol=1e-5)  # 32 bits
+
+
+def test_numbers_and_ordered_answers(made: tuple[bs.Cells, pd.DataFrame, np.ndarray]) -> None:
+    cells, persons, _ = made
+    mark = figure(made, "cijfer", "score", bs.Gaussian((0, 10)))
+    weights = persons.groupby("leeftijd")["cijfer"].mean().reindex(AGES)
+    residents = pd.Series([cells.residents({"leeftijd": [age]}).sum() for age in AGES], AGES)
+    post = float((weights * residents).sum() / residents.sum())
+    land = bs.estimate(mark.fit_of()).select("cijfer", "all").iloc[0]
+    assert land["estimate"] == pytest.approx(post, abs=3 * 0.05)  # 1,200 answers of sd 1.2, unequally often
+    ordered = figure(made, "oordeel", "ordinal", bs.Ladder(("slecht", "matig", "goed")))
+    shares = [ordered.fit_of(figure=f"share {name}").draws.scores()[..., 0] for name in ("slecht", "matig", "goed")]
+    np.testing.assert_allclose(np.sum(shares, axis=0), 1, atol=1e-5)
