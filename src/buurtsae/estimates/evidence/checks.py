@@ -308,7 +308,7 @@ def _groups(name: str, where: Note, q: Floats, h: Floats) -> Iterator[Candidate]
         total, largest = square.sum(axis=1), square.max(axis=1)
         others = (total - largest + MODEL) / (count - 1 + MODEL)
         yield Candidate(name, where, count, total / count, np.cbrt)
-        yield Candidate("apart", where, count, largest / others, np.cbrt)
+        yield Candidate("apart", where, count, largest / others, np.log)
 
 
 def _squares(q: Floats, h: Floats) -> Floats:
