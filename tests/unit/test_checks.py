@@ -137,7 +137,9 @@ def bent(made: dict[str, np.ndarray]) -> None:
 
 
 def jumped(made: dict[str, np.ndarray]) -> None:
-    made["effect"][made["gemeente"] == 2] = 6.0
+    """One of twelve gemeenten: of six, the others say little of how they differ."""
+    made["gemeente"] = np.arange(N) // 10
+    made["effect"][made["gemeente"] == 2] = 4.0
 
 
 def without_levels(made: dict[str, np.ndarray]) -> None:
@@ -188,21 +190,24 @@ def test_each_check_speaks_of_its_case(kind: str, spoil: Spoil) -> None:
     spoil(made)
     failed = [check for check in found(made) if check.p < 0.05]
     assert kind in {check.id for check in failed}, failed
-    assert failed[0].p < 0.02  # beyond all replicates, or all but one
+    assert failed[0].p == pytest.approx(1 / 101)  # beyond every replicate
     for check in failed:
         row = check.record(0.05)
         assert row["passed"] is False
         assert row["meaning"] == MEANINGS[check.id][int(check.deviation > 0)]
 
 
-@pytest.mark.parametrize("seed", [1, 3, 4])
-def test_a_group_that_lies_apart_is_judged_by_the_others(seed: int) -> None:
-    """It widens the spread of groups, by which alone it passes."""
-    made = world(seed)
-    made["effect"][made["gemeente"] == 2] = 3.0
-    every = {check.id: check for check in found(made)}
-    assert every["apart"].p < 0.05 < every["group"].p
-    assert every["apart"].value > every["apart"].high
+def test_a_group_that_lies_apart_is_judged_by_the_others() -> None:
+    """It widens the spread of groups: by its own number alone two of these eight surveys were refused, now six are."""
+    refused = 0
+    for seed in range(1, 9):
+        made = world(seed)
+        made["gemeente"] = np.arange(N) // 10
+        made["effect"][made["gemeente"] == 2] = 1.5
+        every = {check.id: check for check in found(made)}
+        assert every["group"].p > 0.05  # groups together do not differ more than the model has it
+        refused += every["apart"].p < 0.05
+    assert refused >= 5  # a p-value near 0.05 may fall on either side with other kernels
 
 
 def test_without_any_case_no_check_speaks() -> None:

@@ -218,11 +218,13 @@ def _density(est: Estimates, left: dict[str, LeftOut]) -> dict[str, Any]:
         return {}
     groups = left[level].published(est.release.open_of_sources(left[level].table, est.fit.direct))
     groups = groups[est.release.shown_direct(level, groups.index)]
+    parts = {str(code): round(float(value), 2) for code, value in groups.items()}
+    # the total is that of its parts as they are shown
     return {
         "data": fingerprint(est.fit),
         "gemeenten": len(groups),
-        "elpd": round(float(groups.sum()), 2),
-        "groups": {str(code): round(float(value), 2) for code, value in groups.items()},
+        "elpd": round(sum(parts.values()), 2),
+        "groups": parts,
     }
 
 
