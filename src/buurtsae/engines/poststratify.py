@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from buurtsae.model.persons.answer import Figure, Ladder
 from buurtsae.model.persons.effect import Stacked
-from buurtsae.model.persons.tables import Coded, Domain, Population, inside
+from buurtsae.model.persons.tables import Coded, Domain, Population
 from buurtsae.sparse import Floats, Ints
+from buurtsae.survey.cells import inside
 
 C = 16 * np.sqrt(3) / (15 * np.pi)
 
@@ -96,9 +97,11 @@ class Residents:
     ) -> Residents:
         """Return those of a domain; `told`, respondents of each cell (M,) and the sum of their answers."""
         n = len(population.areas.codes)
-        kept = np.flatnonzero(inside(population, domain) & (population.count > 0))
+        every = Coded.of(population)
+        of_domain = inside(every.level, population.characteristics, domain or {}, len(population.count))
+        kept = np.flatnonzero(of_domain & (population.count > 0))
         kept = kept[np.argsort(population.area[kept], kind="stable")]
-        cells = Coded.of(population).among(kept)
+        cells = every.among(kept)
         count, answered = population.count[kept].astype(float), np.zeros(n)
         total = np.bincount(cells.area, count, n).astype(float)
         if told is not None:

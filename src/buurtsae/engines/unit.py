@@ -28,6 +28,7 @@ from buurtsae.model.persons.spec import UnitModel
 from buurtsae.model.persons.tables import Answered, Coded, Domain, Population
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
+from buurtsae.survey.cells import inside
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
 
@@ -189,13 +190,7 @@ class UnitFit:
 
     def _direct(self, wanted: Figure, domain: Domain | None, areas: Areas, figure: str | None) -> DirectEstimates:
         """What the respondents of a domain say per area."""
-        kept = np.ones(len(self.order), dtype=bool)
-        known = self.populations[0].characteristics
-        for name, levels in (domain or {}).items():
-            named = [levels] if isinstance(levels, str) else list(levels)
-            if name not in self.cells.level:
-                return self._silent(wanted, areas, figure)
-            kept &= np.isin(self.cells.level[name], [known[name].index(level) for level in named])
+        kept = inside(self.cells.level, self.populations[0].characteristics, domain or {}, len(self.order))
         n = len(areas.codes)
         size = self.answers.size[self.order]
         total, squares = self._scored(wanted)
@@ -203,10 +198,6 @@ class UnitFit:
         if not count[areas.inhabited].any():
             raise DataError("nobody of this domain was asked", cut(domain), "respondents", "name other levels")
         return self._counted(wanted, areas, figure, count, first, second)
-
-    def _silent(self, wanted: Figure, areas: Areas, figure: str | None) -> DirectEstimates:
-        raise DataError("the answers do not know this characteristic", "a domain of it", "one that they have",
-                        "add it to the answers")  # fmt: skip
 
     def _counted(
         self, wanted: Figure, areas: Areas, figure: str | None, count: Floats, first: Floats, second: Floats

@@ -276,19 +276,7 @@ class Cells:
         DataError or ProblemsError
             If it names characteristics or levels that the cells lack.
         """
-        problems, inside = Problems(), np.ones(len(self.count), dtype=bool)
-        for name, wanted in domain.items():
-            if name not in self.characteristics:
-                problems.add("the cells lack a characteristic", repr(name), shown(self.characteristics), "correct it")
-                continue
-            levels = self.characteristics[name]
-            named = (wanted,) if isinstance(wanted, str) else tuple(wanted)
-            if unknown := [level for level in named if level not in levels]:
-                problems.add(f"the cells lack levels of {name}", shown(unknown), shown(levels, 10), "correct these")
-                continue
-            inside &= np.isin(self.level[:, list(self.characteristics).index(name)], [levels.index(v) for v in named])
-        problems.raise_if_any()
-        return inside
+        return inside({name: self.level[:, k] for k, name in enumerate(self.characteristics)}, self.characteristics, domain, len(self.count))
 
     def residents(self, domain: Mapping[str, Sequence[str]] | None = None) -> Floats:
         """Return residents of a domain, or all, per area, shape (areas,).
@@ -394,6 +382,24 @@ class Cells:
         each = shown((f"{name} ({len(levels)})" for name, levels in self.characteristics.items()), 6)
         areas = f"{len(np.unique(self.area))} of {len(self.areas.codes)} {self.areas.noun}"
         return f"Cells of {areas}: {len(self.count)} cells of {each}, {self.count.sum():.0f} residents"
+
+
+def inside(
+    level: Mapping[str, Ints], characteristics: Mapping[str, tuple[str, ...]], domain: Mapping[str, Sequence[str]], n: int
+) -> np.ndarray:
+    """Return which of n cells are of a domain; collect every characteristic and level that there is not."""
+    problems, kept = Problems(), np.ones(n, dtype=bool)
+    for name, wanted in domain.items():
+        if name not in level:
+            problems.add("the cells have no such characteristic", cut(name), shown(level), "choose one of these")
+            continue
+        known, named = characteristics[name], (wanted,) if isinstance(wanted, str) else tuple(wanted)
+        if absent := [label for label in named if label not in known]:
+            problems.add(f"the cells have no such level of {name}", shown(absent), shown(known, 10), "name these")
+            continue
+        kept &= np.isin(level[name], [known.index(label) for label in named])
+    problems.raise_if_any()
+    return kept
 
 
 def _areas_of(column: pd.Series, areas: Areas, problems: Problems) -> Ints:

@@ -113,6 +113,9 @@ def quality(
         Share of the sample that answered, of each source.
     """
     fit, gate = est.fit, gate or Gate()
+    if fit.of_persons:
+        hint = "write `est.published` as a table"
+        raise ModelError("reports are of models of areas", "figures of a model of persons", "bs.fit", hint)
     over = _leftover(fit)
     convergence, left = _convergence(est), _left_out(fit, over)
     checked, heard = _checks(est, gate, over), alarms(fit, scales)

@@ -77,7 +77,10 @@ class YesNo:
 
     def check(self, y: Floats, size: Floats, problems: Problems) -> None:
         """Collect counts outside 0 to size, and one answer only."""
-        if (wrong := (y < 0) | (y > size)).any():
+        if y.ndim != 1:
+            problems.add("yes or no needs a number of yes per cell", f"an array of shape {y.shape}", "(cells,)",
+                         "Answers.of(..., outcome=\"share\"), or an outcome Ladder() or Gaussian()")  # fmt: skip
+        elif (wrong := (y < 0) | (y > size)).any():
             problems.add("cells have more answers yes than answers, or fewer than none",
                          f"{int(wrong.sum())} of {len(y)} cells, {y[wrong][0]:g} of {size[wrong][0]:g}",
                          "0 to the number of answers", "correct y, or size")  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from buurtsae.areas.areas import Areas
-from buurtsae.errors import DataError, Problems, cut, shown
+from buurtsae.errors import Problems, cut, shown
 from buurtsae.sparse import Floats, Ints
 
 Levels = Mapping[str, tuple[str, ...]]
@@ -116,23 +116,3 @@ def recoded(answers: Answered, population: Population, own: Sequence[str], probl
                 )
             level[name] = place[at]
     return Coded(answers.area, level)
-
-
-def inside(population: Population, domain: Domain | None) -> np.ndarray:
-    """Return which cells are of a domain, (M,): of one of the levels named, of every characteristic named.
-
-    Raises
-    ------
-    DataError
-        If the cells have no such characteristic or level.
-    """
-    kept = np.ones(len(population.area), dtype=bool)
-    names = list(population.characteristics)
-    for name, levels in (domain or {}).items():
-        if name not in names:
-            raise DataError("the cells have no such characteristic", cut(name), shown(names), "choose one of these")
-        levels, known = [levels] if isinstance(levels, str) else list(levels), population.characteristics[name]
-        if absent := [level for level in levels if level not in known]:
-            raise DataError(f"the cells have no such level of {name}", shown(absent), shown(known, 10), "name these")
-        kept &= np.isin(population.level[:, names.index(name)], [known.index(level) for level in levels])
-    return kept
