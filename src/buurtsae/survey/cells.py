@@ -276,7 +276,12 @@ class Cells:
         DataError or ProblemsError
             If it names characteristics or levels that the cells lack.
         """
-        return inside({name: self.level[:, k] for k, name in enumerate(self.characteristics)}, self.characteristics, domain, len(self.count))
+        return inside(
+            {name: self.level[:, k] for k, name in enumerate(self.characteristics)},
+            self.characteristics,
+            domain,
+            len(self.count),
+        )
 
     def residents(self, domain: Mapping[str, Sequence[str]] | None = None) -> Floats:
         """Return residents of a domain, or all, per area, shape (areas,).
@@ -385,7 +390,10 @@ class Cells:
 
 
 def inside(
-    level: Mapping[str, Ints], characteristics: Mapping[str, tuple[str, ...]], domain: Mapping[str, Sequence[str]], n: int
+    level: Mapping[str, Ints],
+    characteristics: Mapping[str, tuple[str, ...]],
+    domain: Mapping[str, Sequence[str]],
+    n: int,
 ) -> np.ndarray:
     """Return which of n cells are of a domain; collect every characteristic and level that there is not."""
     problems, kept = Problems(), np.ones(n, dtype=bool)
