@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_persons import Made, made, shuffled
-from made_persons import Residents as Table
 from scipy import stats
 from scipy.special import expit
 
@@ -42,7 +41,7 @@ def everything(world: Made, outcome: object = bs.Binomial(), **keys: Any) -> bs.
     return bs.UnitModel("1 + x", terms=[bs.BYM2(world.graph)], persons=persons, outcome=outcome, **keys)
 
 
-def marginal_of(model: bs.UnitModel, answers: Any, residents: Table) -> PersonMarginal:
+def marginal_of(model: bs.UnitModel, answers: Any, residents: bs.Cells) -> PersonMarginal:
     arrays, stacked, data, _, _ = laid(model, answers, [residents])
     return PersonMarginal.of(arrays, stacked, data)
 
@@ -178,6 +177,22 @@ def test_parts_make_the_whole(world: Made, fitted: Any) -> None:
     people = np.stack([part.areas.population for part in parts])
     mean = sum(n * part.draws.scores()[:, :, 0] for n, part in zip(people, parts, strict=True)) / people.sum(axis=0)
     np.testing.assert_allclose(mean, fitted.fit_of().draws.scores()[:, :, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        bs.UnitModel(terms=[bs.IID("area")], persons=[bs.Fixed("geslacht")]),
+        bs.UnitModel(terms=[bs.IID("area")]),
+        bs.UnitModel(persons=[bs.Fixed("geslacht")]),
+        bs.UnitModel(),
+    ],
+)
+def test_models_without_any_parameter_of_persons_are_fitted(world: Made, model: bs.UnitModel) -> None:
+    answers = world.yes
+    fit = bs.fit_persons(model, answers, world.residents, **QUICK).fit_of()
+    mean = float(fit.draws.scores().mean())
+    assert mean == pytest.approx(answers.y.sum() / answers.size.sum(), abs=0.1)  # selective by 0.04 in this world
 
 
 def test_what_follows_a_fit_follows_this_one(fitted: Any) -> None:

@@ -25,10 +25,12 @@ from buurtsae.errors import BuurtsaeError, DataError, ModelError, Problems, cut,
 from buurtsae.model.design import Design, design
 from buurtsae.model.persons.effect import PersonEffect, Stacked
 from buurtsae.model.persons.spec import UnitModel
-from buurtsae.model.persons.tables import Answered, Coded, Population, recoded
+from buurtsae.model.persons.tables import Coded, recoded
 from buurtsae.model.persons.terms import Cluster
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
+from buurtsae.survey.answers import Answers
+from buurtsae.survey.cells import Cells
 from buurtsae.survey.counts import AreaCounts
 
 if TYPE_CHECKING:
@@ -39,8 +41,8 @@ COST = 4e9  # what may be spent on values of the hyperparameters, in sums of a p
 
 def fit_persons(
     model: UnitModel,
-    answers: Answered,
-    cells: Population | Sequence[Population],
+    answers: Answers,
+    cells: Cells | Sequence[Cells],
     engine: str = "laplace",
     seed: int = 1,
     *,
@@ -54,9 +56,9 @@ def fit_persons(
     Parameters
     ----------
     model : UnitModel
-    answers : Answered
+    answers : Answers
         Respondents, collapsed to cells.
-    cells : Population or sequence of these
+    cells : Cells or sequence of these
         Residents; several tables where they are uncertain, used in turn over the draws.
     engine : {"laplace", "nuts"}
         `nuts` is the reference, for small data.
@@ -82,14 +84,12 @@ def fit_persons(
 
     Examples
     --------
-    >>> from types import SimpleNamespace
-    >>> import numpy as np
     >>> import pandas as pd
-    >>> from buurtsae import Areas, Factor, UnitModel
+    >>> from buurtsae import Answers, Areas, Cells, Factor, UnitModel
     >>> areas = Areas.from_frame(pd.DataFrame({"code": [1, 2], "population": [50, 80]}), code="code")
-    >>> table = {"characteristics": {"age": ("18-64", "65+")}, "area": np.array([0, 1]), "level": np.array([[0], [1]])}
-    >>> cells = SimpleNamespace(areas=areas, count=np.array([50.0, 80]), **table)
-    >>> answers = SimpleNamespace(size=np.array([9.0, 8]), y=np.array([2.0, 5]), **table)
+    >>> table = pd.DataFrame({"code": [1, 2], "age": ["18-64", "65+"], "aantal": [50, 80], "n": [9, 8], "y": [0.25, 0.5]})
+    >>> cells = Cells.from_frame(table, areas, area="code", characteristics={"age": ["18-64", "65+"]})
+    >>> answers = Answers.of(table, "y", cells, area="code", number="n")
     >>> fit_persons(UnitModel(persons=[Factor("age")]), answers, cells, draws=100, hyperparameters=50, progress=False)
     UnitFit by laplace in ... s, seed 1: 2 areas, 2 cells of answers, 2 levels of persons; Draws of 2 areas ...
     """
@@ -132,7 +132,7 @@ def _settings(engine: str, options: Mapping[str, Any]) -> Any:
 
 
 def laid(
-    model: UnitModel, answers: Answered, populations: Sequence[Population]
+    model: UnitModel, answers: Answers, populations: Sequence[Cells]
 ) -> tuple[Design, Stacked, PersonData, Coded, Ints]:
     """Return the model on data: areas, persons, answers sorted by area, and the order of these.
 
@@ -174,7 +174,7 @@ def laid(
     return arrays, stacked, data, coded, order
 
 
-def _check(answers: Answered, populations: Sequence[Population], problems: Problems) -> None:
+def _check(answers: Answers, populations: Sequence[Cells], problems: Problems) -> None:
     """Collect what tables of persons cannot be."""
     n = len(populations[0].areas.codes)
     for table in populations:
@@ -273,7 +273,7 @@ def _told(
     raw: Draws, stacked: Stacked, data: PersonData, e: NDArray[np.float32], f: Floats, own: Floats
 ) -> tuple[PersonDraws, Draws]:
     """Add the parameters of persons, sigma and psi (chains, draws, size), to draws of the areas."""
-    flat, cluster, at, gaps = own.reshape(-1, own.shape[2]), np.zeros(len(e)), len(stacked.sigmas), 0
+    flat, cluster, at, gaps = own.reshape(len(e), own.shape[2]), np.zeros(len(e)), len(stacked.sigmas), 0
     hyper = dict(raw.hyper)
     for q, term in enumerate(stacked.sigmas):
         effect = stacked.effects[term]
@@ -284,7 +284,7 @@ def _told(
         several = name == "cuts.gap"
         hyper[name] = ("gap",) if several else ("measure",), own[:, :, at : at + width]
         at, gaps = at + width, max(gaps, width * several)
-    silent = [np.full(len(effect.levels), not effect.predicts) for effect in stacked.effects]
-    f[:, np.concatenate([*silent, np.zeros(0, dtype=bool)])] = 0.0
+    predicts = [np.full(len(effect.levels), effect.predicts) for effect in stacked.effects]
+    f = f * np.concatenate([*predicts, np.zeros(0, dtype=bool)])
     labels = {**raw.coords, "gap": tuple(str(k + 1) for k in range(gaps))}
     return PersonDraws(e, f, cluster, flat[:, len(stacked.sigmas) :]), replace(raw, hyper=hyper, coords=labels)

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from buurtsae.model.persons.answer import Figure, Ladder
 from buurtsae.model.persons.effect import Stacked
-from buurtsae.model.persons.tables import Coded, Domain, Population
+from buurtsae.model.persons.tables import Coded, Domain
 from buurtsae.sparse import Floats, Ints
-from buurtsae.survey.cells import inside
+from buurtsae.survey.cells import Cells, inside
 
 C = 16 * np.sqrt(3) / (15 * np.pi)
 
@@ -67,7 +67,7 @@ class PersonDraws:
 
 @dataclass(frozen=True)
 class Residents:
-    """Coded of residents of a domain, sorted by area, ready for loops.
+    """Cells of residents of a domain, sorted by area, ready for loops.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Residents:
     @classmethod
     def of(
         cls,
-        population: Population,
+        population: Cells,
         stacked: Stacked,
         domain: Domain | None,
         told: tuple[Floats, Floats] | None = None,

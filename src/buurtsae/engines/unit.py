@@ -25,10 +25,11 @@ from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.persons.answer import Figure, Ladder, Number, figure_of
 from buurtsae.model.persons.effect import Stacked
 from buurtsae.model.persons.spec import UnitModel
-from buurtsae.model.persons.tables import Answered, Coded, Domain, Population
+from buurtsae.model.persons.tables import Coded, Domain
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
-from buurtsae.survey.cells import inside
+from buurtsae.survey.answers import Answers
+from buurtsae.survey.cells import Cells, inside
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
 
@@ -46,12 +47,12 @@ class UnitFit:
         The areas' part.
     stacked : Stacked
         The persons' part.
-    answers : Answered
+    answers : Answers
     cells : Coded
         Of the answers, in the coding of the population, sorted by area.
     order : ndarray of int, shape (K,)
         Rows of the answers in that order; those in areas without residents are left out.
-    populations : tuple of Population
+    populations : tuple of Cells
         Tables of residents, used in turn over the draws.
     draws : PersonDraws
     raw : Draws
@@ -67,17 +68,13 @@ class UnitFit:
 
     Examples
     --------
-    >>> from types import SimpleNamespace
-    >>> import numpy as np
     >>> import pandas as pd
-    >>> from buurtsae import IID, Areas, Factor, UnitModel, fit_persons
-    >>> areas = Areas.from_frame(pd.DataFrame({"code": [1, 2, 3], "population": [50, 80, 70]}), code="code")
-    >>> both = {"age": ("18-64", "65+")}
-    >>> area, level = np.repeat(np.arange(3), 2), np.tile([[0], [1]], (3, 1))
-    >>> cells = SimpleNamespace(areas=areas, characteristics=both, area=area, level=level, count=np.full(6, 30.0))
-    >>> answers = SimpleNamespace(
-    ...     characteristics=both, area=area, level=level, size=np.full(6, 9.0), y=np.array([2.0, 5, 3, 4, 1, 6])
-    ... )
+    >>> from buurtsae import IID, Answers, Areas, Cells, Factor, UnitModel, fit_persons
+    >>> areas = Areas.from_frame(pd.DataFrame({"code": [1, 2, 3], "population": [60, 60, 60]}), code="code")
+    >>> table = pd.DataFrame({"code": [1, 1, 2, 2, 3, 3], "age": ["18-64", "65+"] * 3, "aantal": 30, "n": 9})
+    >>> cells = Cells.from_frame(table, areas, area="code", characteristics={"age": ["18-64", "65+"]})
+    >>> table["share"] = [0.2, 0.5, 0.3, 0.4, 0.1, 0.6]
+    >>> answers = Answers.of(table, "share", cells, area="code", number="n")
     >>> model = UnitModel(terms=[IID("area")], persons=[Factor("age")])
     >>> fit = fit_persons(model, answers, cells, draws=100, hyperparameters=50, progress=False)
     >>> fit
@@ -89,10 +86,10 @@ class UnitFit:
     model: UnitModel
     design: Design
     stacked: Stacked
-    answers: Answered
+    answers: Answers
     cells: Coded
     order: Ints
-    populations: tuple[Population, ...]
+    populations: tuple[Cells, ...]
     draws: PersonDraws
     raw: Draws
     seed: int
@@ -171,7 +168,7 @@ class UnitFit:
         """How many respondents the cells of a population have, and the sum of their answers."""
         sums, size = self._scored(wanted)[0], self.answers.size[self.order]
 
-        def of(population: Population) -> tuple[Floats, Floats]:
+        def of(population: Cells) -> tuple[Floats, Floats]:
             names, sizes = list(population.characteristics), [len(v) for v in population.characteristics.values()]
             if absent := [name for name in names if name not in self.cells.level]:
                 raise ModelError("a finite population needs all characteristics of the cells in the answers",

@@ -8,64 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from buurtsae.areas.areas import Areas
 from buurtsae.errors import Problems, cut, shown
-from buurtsae.sparse import Floats, Ints
+from buurtsae.sparse import Ints
+from buurtsae.survey.answers import Answers
+from buurtsae.survey.cells import Cells
 
 Levels = Mapping[str, tuple[str, ...]]
 Domain = Mapping[str, Sequence[str]]
-
-
-class Population(Protocol):
-    """Residents: M cells of an area, by its place among the areas, and a level of each characteristic."""
-
-    @property
-    def areas(self) -> Areas:
-        """Their areas."""
-
-    @property
-    def characteristics(self) -> Levels:
-        """Names of characteristics, and of the levels of each."""
-
-    @property
-    def area(self) -> Ints:
-        """Area of each cell, (M,)."""
-
-    @property
-    def level(self) -> Ints:
-        """Level of each characteristic, (M, C)."""
-
-    @property
-    def count(self) -> Floats:
-        """Residents, (M,)."""
-
-
-class Answered(Protocol):
-    """Answers of respondents, collapsed to cells of the same area, levels and clusters."""
-
-    @property
-    def characteristics(self) -> Levels:
-        """Names of characteristics, and of the levels of each."""
-
-    @property
-    def area(self) -> Ints:
-        """Area of each cell, (M,)."""
-
-    @property
-    def level(self) -> Ints:
-        """Level of each characteristic, (M, C)."""
-
-    @property
-    def size(self) -> Floats:
-        """Respondents, or their effective number, (M,)."""
-
-    @property
-    def y(self) -> Floats:
-        """Successes (M,); answers per category (M, K); sums and sums of squares (M, 2)."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +27,6 @@ class Coded:
     Attributes
     ----------
     area : ndarray of int, shape (M,)
-        Ascending.
     level : mapping of characteristic to ndarray of int, shape (M,)
     """
 
@@ -83,7 +34,7 @@ class Coded:
     level: Mapping[str, Ints]
 
     @classmethod
-    def of(cls, table: Population) -> Coded:
+    def of(cls, table: Cells) -> Coded:
         """Return those of a table in its own coding."""
         return cls(table.area, {name: table.level[:, k] for k, name in enumerate(table.characteristics)})
 
@@ -92,7 +43,7 @@ class Coded:
         return Coded(self.area[kept], {name: level[kept] for name, level in self.level.items()})
 
 
-def recoded(answers: Answered, population: Population, own: Sequence[str], problems: Problems) -> Coded:
+def recoded(answers: Answers, population: Cells, own: Sequence[str], problems: Problems) -> Coded:
     """Return the answers' cells in the coding of the population, but for what is their `own`, such as clusters.
 
     Characteristics that the population lacks are left out; levels that it lacks are errors, with their respondents.
