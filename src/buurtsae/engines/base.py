@@ -54,6 +54,8 @@ class Fit:
         The fit of several years that this one is a year of: draws of its years are joint.
     of_persons : bool
         Whether draws are of a model of persons: the design is that of areas beside it.
+    of_domain : bool
+        Whether they are of some residents only, whose direct estimates are not published.
 
     Examples
     --------
@@ -74,6 +76,7 @@ class Fit:
     asked: AreaModel | None = None
     whole: Fit | None = None
     of_persons: bool = False
+    of_domain: bool = False
 
     @property
     def model(self) -> AreaModel:

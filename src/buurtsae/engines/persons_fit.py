@@ -23,10 +23,12 @@ from buurtsae.engines.resampling import cube
 from buurtsae.engines.unit import UnitFit
 from buurtsae.errors import BuurtsaeError, DataError, ModelError, Problems, cut, shown
 from buurtsae.model.design import Design, design
+from buurtsae.model.persons.answer import Ladder, Number
 from buurtsae.model.persons.effect import PersonEffect, Stacked
 from buurtsae.model.persons.spec import UnitModel
 from buurtsae.model.persons.tables import Coded, recoded
 from buurtsae.model.persons.terms import Cluster
+from buurtsae.model.plausible import far
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.answers import Answers
@@ -87,7 +89,7 @@ def fit_persons(
     >>> import pandas as pd
     >>> from buurtsae import Answers, Areas, Cells, Factor, UnitModel
     >>> areas = Areas.from_frame(pd.DataFrame({"code": [1, 2], "population": [50, 80]}), code="code")
-    >>> table = pd.DataFrame({"code": [1, 2], "age": ["18-64", "65+"], "aantal": [50, 80], "n": [9, 8], "y": [0.25, 0.5]})
+    >>> table = pd.DataFrame({"code": [1, 2], "age": ["18-64", "65+"], "aantal": [50, 80], "n": 8, "y": [0.25, 0.5]})
     >>> cells = Cells.from_frame(table, areas, area="code", characteristics={"age": ["18-64", "65+"]})
     >>> answers = Answers.of(table, "y", cells, area="code", number="n")
     >>> fit_persons(UnitModel(persons=[Factor("age")]), answers, cells, draws=100, hyperparameters=50, progress=False)
@@ -96,6 +98,8 @@ def fit_persons(
     from threadpoolctl import threadpool_limits
 
     settings = _settings(engine, options)
+    if isinstance(model.outcome, Ladder) and not model.outcome.categories:  # as the answers call them
+        model = replace(model, outcome=replace(model.outcome, categories=tuple(f"{c:g}" for c in answers.categories)))
     populations = tuple(cells) if isinstance(cells, list | tuple) else (cells,)
     arrays, stacked, data, coded, order = laid(model, answers, populations)
     start, threads = time.perf_counter(), getattr(settings, "threads", 2)
@@ -165,6 +169,10 @@ def laid(
     count = np.bincount(answers.area, answers.size, n)
     table = pd.DataFrame({"code": areas.codes, "n": count, "y": 0.0})[count > 0]
     arrays = design(model.area, AreaCounts.from_frame(table, y="y", trials="n", area="code", areas=areas))
+    if isinstance(model.answers, Number) and "Intercept" in arrays.coefficients:
+        centre = answers.y[:, :1].sum(axis=0) / answers.size.sum()
+        remarks = far(model.intercept, centre, model.answers.outcome.scale)
+        arrays = replace(arrays, strange=(*arrays.strange, *remarks))
     kept = np.flatnonzero((answers.size > 0) & areas.inhabited[answers.area])
     order = kept[np.argsort(answers.area[kept], kind="stable")]
     stacked, coded = Stacked(tuple(effects)), coded.among(order)

@@ -17,16 +17,18 @@ from scipy.special import logit
 from buurtsae.areas.areas import Areas
 from buurtsae.draws import RHAT_MAX, Draws
 from buurtsae.engines.base import Fit
-from buurtsae.engines.poststratify import PersonDraws, Residents, chance, poststratified
+from buurtsae.engines.poststratify import PersonDraws, Residents, poststratified
 from buurtsae.errors import DataError, ModelError, cut, shown
 from buurtsae.model.design import Design, design
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.gaussian import Gaussian
-from buurtsae.model.persons.answer import Figure, Ladder, Number, figure_of
+from buurtsae.model.persons.answer import Figure, Ladder, Number, YesNo, figure_of
 from buurtsae.model.persons.effect import Stacked
 from buurtsae.model.persons.spec import UnitModel
 from buurtsae.model.persons.tables import Coded, Domain
+from buurtsae.model.priors import Normal
 from buurtsae.notes import Note
+from buurtsae.scale import Scale
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.answers import Answers
 from buurtsae.survey.cells import Cells, inside
@@ -117,36 +119,54 @@ class UnitFit:
         Returns
         -------
         Fit
-            Its areas have the residents of the domain; its data are the respondents of the domain, per area.
+            Its areas have the residents of the domain, not rounded; where tables differ, their mean. Its data are the
+            respondents of the domain per area: direct estimates of a domain are not published, because those of all
+            residents less those of some domains are those of others; numbers of respondents are.
 
         Raises
         ------
         DataError
             On an unknown characteristic, level or figure, or a domain without residents or respondents.
         """
-        wanted, outcome = figure_of(self.model.answers, figure, self._categories), self.model.answers
-        told = self._told(wanted) if self.model.estimand == "realised" else None
+        outcome = self.model.answers
+        wanted = figure_of(outcome, figure, self._categories, self.answers.categories)
+        realised = self.model.estimand == "realised"
+        told = self._told(wanted) if realised else None
         tables = [Residents.of(p, self.stacked, domain, told and told(p)) for p in self.populations]
-        if not tables[0].total.any():
+        total = np.mean([table.total for table in tables], axis=0)
+        if not total.any():
             raise DataError("nobody lives in this domain", cut(domain), "cells with residents", "name other levels")
-        means = poststratified(self.draws, tables, wanted, outcome, self.threads)
-        if told is not None:
-            means += chance(self.draws, tables[0], wanted, outcome, np.random.default_rng([self.seed, 5]))
-        empty = ~(tables[0].total > 0)
+        seed = self.seed if realised else None
+        means = poststratified(self.draws, tables, wanted, outcome, self.threads, seed)
+        empty = ~(total > 0)
         means[:, empty] = np.nanmean(means[:, ~empty])  # nobody lives there: no estimate is made of it
-        frame = self.areas.frame.copy()
-        frame["population"] = np.where(empty, 0, np.maximum(np.round(tables[0].total), 1)).astype(np.int64)
-        areas = replace(self.areas, frame=frame, alike=False)
-        direct = self._direct(wanted, domain, areas, figure)
-        eta = means if wanted.kind == "mean" else logit(np.clip(means, EDGE, 1 - EDGE))
-        outcome_of = Gaussian() if wanted.kind == "mean" else Binomial(effective=True)
-        model = replace(self.model.area, outcome=outcome_of)
+        areas = replace(self.areas, frame=self.areas.frame.assign(population=total), alike=False)
+        of_figure = self._outcome(wanted, realised)
+        ends = (of_figure.scale.lower, of_figure.scale.width) if wanted.kind == "share" else (0.0, 1.0)
+        direct = self._direct(wanted, domain, areas, figure, None if isinstance(of_figure, Binomial) else ends)
+        model = replace(self.model.area, outcome=of_figure)
+        if isinstance(of_figure, Gaussian):  # draws are no predictors: nothing has the model's intercept
+            eta = ends[0] + ends[1] * means
+            centre = float(np.nanmean(direct.sources[0].mean))
+            model = replace(model, intercept=Normal(centre, self.model.intercept.sd))
+        else:
+            eta = logit(np.clip(means, EDGE, 1 - EDGE))
         arrays = design(model, direct)
-        hyper = {name: (dims, values) for name, (dims, values) in self.raw.hyper.items()}
         draws = replace(self.raw, eta=eta.reshape(*self.raw.shape, -1, 1), subdimensions=direct.subdimensions,
-                        hyper=hyper, outcome=arrays.model.outcome,
+                        outcome=arrays.model.outcome,
                         coords={**self.raw.coords, "measure_2": direct.subdimensions})  # fmt: skip
-        return Fit(arrays, direct, draws, self.engine, self.seed, self.seconds, of_persons=True)
+        return Fit(arrays, direct, draws, self.engine, self.seed, self.seconds, of_persons=True,
+                   of_domain=domain is not None)  # fmt: skip
+
+    def _outcome(self, wanted: Figure, realised: bool) -> Binomial | Gaussian:
+        """What a figure is: on the scale of the model's outcome, or of codes; of realised shares draws know no ends."""
+        outcome = self.model.answers
+        if wanted.kind == "mean":
+            if isinstance(outcome, Number):
+                return outcome.outcome
+            return Gaussian(Scale(min(wanted.codes), max(wanted.codes)))
+        share = replace(outcome.outcome, effective=True) if isinstance(outcome, YesNo) else Binomial(effective=True)
+        return Gaussian(share.scale) if realised else share
 
     @cached_property
     def _categories(self) -> int:
@@ -159,9 +179,8 @@ class UnitFit:
             return y[:, 0], y[:, 1]
         if not isinstance(self.model.answers, Ladder):
             return y, y
-        codes = np.array(wanted.codes) if wanted.codes else np.zeros(y.shape[1])
-        if wanted.kind == "share":
-            codes[wanted.low : wanted.high] = 1.0
+        base, rises = wanted.rises(y.shape[1] - 1)
+        codes = base + np.concatenate([[0.0], np.cumsum(rises)])
         return y @ codes, y @ codes**2
 
     def _told(self, wanted: Figure) -> Any:
@@ -185,29 +204,47 @@ class UnitFit:
 
         return of
 
-    def _direct(self, wanted: Figure, domain: Domain | None, areas: Areas, figure: str | None) -> DirectEstimates:
-        """What the respondents of a domain say per area."""
-        kept = inside(self.cells.level, self.populations[0].characteristics, domain or {}, len(self.order))
-        n = len(areas.codes)
-        size = self.answers.size[self.order]
-        total, squares = self._scored(wanted)
-        count, first, second = (_sums(self.cells.area[kept], v[kept], n) for v in (size, total, squares))
-        if not count[areas.inhabited].any():
-            raise DataError("nobody of this domain was asked", cut(domain), "respondents", "name other levels")
-        return self._counted(wanted, areas, figure, count, first, second)
-
-    def _counted(
-        self, wanted: Figure, areas: Areas, figure: str | None, count: Floats, first: Floats, second: Floats
+    def _direct(
+        self, wanted: Figure, domain: Domain | None, areas: Areas, figure: str | None, ends: tuple[float, float] | None
     ) -> DirectEstimates:
-        name = self.measure if figure is None else f"{self.measure}: {figure}"
+        """What the respondents of a domain say per area, with the numbers that rules hide it by.
+
+        They are counts, or means with `ends`: what the scale adds to them, and what they are times.
+        """
+        kept = inside(self.cells.level, self.populations[0].characteristics, domain or {}, len(self.order))
+        n, name = len(areas.codes), self.measure if figure is None else f"{self.measure}: {figure}"
+        size, asked = self.answers.size[self.order], self.answers.respondents[self.order]
+        parts = (size, asked, *self._scored(wanted), *self._kinds.T)
+        count, persons, first, second, *kinds = (_sums(self.cells.area[kept], v[kept], n) for v in parts)
         seen = (count > 0) & areas.inhabited
-        table = pd.DataFrame({"code": areas.codes, "n": count, name: first})[seen]
-        if wanted.kind == "share":
-            return AreaCounts.from_frame(table, y=name, trials="n", area="code", areas=areas)
-        mean = first[seen] / count[seen]
-        within = float((second[seen] - count[seen] * mean**2).sum()) / max(float((count[seen] - 1).clip(0).sum()), 1.0)
-        table[name], table["variance"] = mean, max(within, 1e-12) / count[seen]
-        return DirectEstimates.from_frame(table, y=name, variance="variance", area="code", areas=areas)
+        if not seen.any():
+            raise DataError("nobody of this domain was asked", cut(domain), "respondents", "name other levels")
+        count, persons, first, second = (part[seen] for part in (count, persons, first, second))
+        table = pd.DataFrame({"code": areas.codes[seen], "n": count, name: first})
+        if ends is None:
+            direct: DirectEstimates = AreaCounts.from_frame(table, y=name, trials="n", area="code", areas=areas)
+        else:
+            mean, (low, width) = first / count, ends
+            freedom = max(float((count - 1).clip(0).sum()), 1.0)
+            within = max(float((second - count * mean**2).sum()) / freedom, 1e-12)
+            table[name], table["variance"] = low + width * mean, width**2 * within / count
+            direct = DirectEstimates.from_frame(table, y=name, variance="variance", area="code", areas=areas)
+        spread = (second - first**2 / count > 1e-9 * second)[:, None]
+        each = np.stack(kinds, axis=1)[seen] if kinds else np.where(spread, 0.0, count[:, None])
+        source = replace(
+            direct.sources[0], respondents=np.round(persons)[:, None].astype(np.int64), n_effective=count[:, None],
+            rarest=each.min(axis=1, keepdims=True) if wanted.kind == "share" else None,
+            alike=each.max(axis=1, keepdims=True) / count[:, None] if wanted.kind == "mean" else None,
+        )  # fmt: skip
+        return replace(direct, sources=(source,), counted=True)
+
+    @cached_property
+    def _kinds(self) -> Floats:
+        """How many gave each answer, per cell of the answers, in their order here; none of numbers."""
+        y, size = self.answers.y[self.order], self.answers.size[self.order]
+        if isinstance(self.model.answers, Number):
+            return np.zeros((len(y), 0))
+        return y if y.ndim == 2 else np.stack([y, size - y], axis=1)
 
     def check(self) -> pd.DataFrame:
         """Return what cannot be relied on; empty is good."""

@@ -420,7 +420,7 @@ def _describe(table: pd.DataFrame, fit: Fit) -> pd.DataFrame:
     population: dict[tuple[str, str], int] = {}
     for level in areas.levels:
         residents = areas.residents(level)
-        population |= {(level, code): int(count) for code, count in residents.items()}
+        population |= {(level, code): round(count) for code, count in residents.items()}
         names |= {(level, code): areas.label(level, code) for code in residents.index}
     key = pd.MultiIndex.from_frame(table[["level", "area_code"]])
     return table.assign(

@@ -262,9 +262,18 @@ class Figure:
     high: int = 0
     codes: tuple[float, ...] = ()
 
+    def rises(self, cuts: int) -> tuple[float, Floats]:
+        """Return what an ordered answer counts below all cuts, and by how much more above each."""
+        if self.kind == "mean":
+            return self.codes[0], np.diff(self.codes)
+        counts = np.array([float(self.low <= k < self.high) for k in range(cuts + 1)])
+        return float(counts[0]), np.diff(counts)
 
-def figure_of(outcome: Answering, wanted: str | None, categories: int) -> Figure:
+
+def figure_of(outcome: Answering, wanted: str | None, categories: int, codes: Sequence[float] = ()) -> Figure:
     """Return a figure by its name: of ordered answers `mean`, `share <category>` or `above <category>`.
+
+    A mean is of the numbers that categories are called; of words, of the answers' `codes`, or 1 to K.
 
     Raises
     ------
@@ -280,7 +289,7 @@ def figure_of(outcome: Answering, wanted: str | None, categories: int) -> Figure
     labels = outcome.labels(categories)
     what, _, label = (wanted or "mean").partition(" ")
     if what == "mean" and not label:
-        return Figure("mean", codes=_codes(labels))
+        return Figure("mean", codes=_codes(labels, codes))
     if what not in ("share", "above") or label not in labels:
         known = ["mean", *(f"share {name}" for name in labels), *(f"above {name}" for name in labels[:-1])]
         raise DataError("there is no such figure", cut(repr(wanted)), shown(known, 12), "choose one of these")
@@ -288,9 +297,9 @@ def figure_of(outcome: Answering, wanted: str | None, categories: int) -> Figure
     return Figure("share", k, k + 1) if what == "share" else Figure("share", k + 1, len(labels))
 
 
-def _codes(labels: Sequence[str]) -> tuple[float, ...]:
-    """The numbers that categories are, or 1 to K."""
+def _codes(labels: Sequence[str], codes: Sequence[float]) -> tuple[float, ...]:
+    """The numbers that categories are; if words, the codes of the answers, or 1 to K."""
     try:
         return tuple(float(label) for label in labels)
     except ValueError:
-        return tuple(float(k + 1) for k in range(len(labels)))
+        return tuple(codes) or tuple(float(k + 1) for k in range(len(labels)))
