@@ -266,6 +266,38 @@ class UnitFit:
                 rows += [(effect.name, *row) for row in parts]
         return pd.DataFrame(rows, columns=["term", "level", "mean", "sd", "lower", "upper"])
 
+    def of_tables(self, domain: Domain | None = None, figure: str | None = None) -> pd.Series:
+        """Return the share of the variance of figures that is there because tables of cells differ, per area.
+
+        It is the variance between tables of the posterior mean, of the same draws in all, over the variance of the
+        draws that take the tables in turn.
+
+        Parameters
+        ----------
+        domain : mapping of characteristic to levels, optional
+        figure : str, optional
+            As of `fit_of`.
+
+        Returns
+        -------
+        Series, indexed by `area_code`
+            NaN where nobody of the domain lives.
+
+        Raises
+        ------
+        ModelError
+            If there is one table only.
+        """
+        if len(self.populations) < 2:
+            hint = "fit with several: `Cells.tables` gives them"
+            raise ModelError("nothing is known of uncertain cells", "1 table", "two tables or more", hint)
+        whole = self.fit_of(domain, figure)
+        parts = [replace(self, populations=(table,)).fit_of(domain, figure) for table in self.populations]
+        between = np.var([part.draws.scores()[..., 0].mean(axis=0) for part in parts], axis=0, ddof=1)
+        share = between / whole.draws.scores()[..., 0].var(axis=0)
+        lived_in = np.all([part.areas.inhabited for part in parts], axis=0)
+        return pd.Series(np.where(lived_in, share, np.nan), index=self.areas.codes, name="of_tables")
+
     def __repr__(self) -> str:
         size = f"{len(self.areas.codes)} {self.areas.noun}, {len(self.order)} cells of answers"
         done = f"UnitFit by {self.engine} in {self.seconds:.0f} s, seed {self.seed}"
