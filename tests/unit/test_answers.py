@@ -109,16 +109,15 @@ def test_groups_of_respondents() -> None:
     np.testing.assert_allclose(less.respondents, answers.size)
 
 
-def test_variables_of_the_weights_that_are_no_characteristic_are_noted() -> None:
-    notes = Answers.of(PERSONS, "eenzaam", CELLS, scheme=["leeftijd", "gemeente", "inkomen", "herkomst"]).notes
-    assert [note.split(": ")[1] for note in notes] == ["inkomen, herkomst"]
-
-
 def test_the_scheme_is_kept_and_a_text_is_one_name() -> None:
     assert Answers.of(PERSONS, "eenzaam", CELLS, scheme=["leeftijd", "inkomen"]).scheme == ("leeftijd", "inkomen")
     one = Answers.of(PERSONS, "eenzaam", CELLS, scheme="inkomen")
     assert one.scheme == ("inkomen",)
-    assert [note.split(": ")[1] for note in one.notes] == ["inkomen"]
+    persons = PERSONS.rename(columns={"leeftijd": "klasse"})
+    renamed = Answers.of(
+        persons, "eenzaam", CELLS, characteristics={"leeftijd": "klasse"}, scheme=["klasse", "area_code"]
+    )
+    assert renamed.scheme == ("leeftijd",)  # as the cells call it; the area is what everything is about
     assert Answers.of(PERSONS, "eenzaam", CELLS).scheme == ()
 
 

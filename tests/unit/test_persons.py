@@ -19,13 +19,14 @@ from buurtsae.engines.counts import Counting
 from buurtsae.engines.persons import PersonMarginal
 from buurtsae.engines.persons_fit import laid
 from buurtsae.engines.poststratify import PersonDraws, Residents, chance, poststratified
-from buurtsae.errors import BuurtsaeError, DataError, ModelError
+from buurtsae.errors import BuurtsaeError, DataError, ModelError, ProblemsError
 from buurtsae.estimates.disclosure.domains import across
 from buurtsae.estimates.summary import estimate
 from buurtsae.model.design import design
 from buurtsae.model.persons.answer import Figure, Ladder, Number, YesNo
 from buurtsae.model.persons.effect import Stacked
 from buurtsae.model.persons.tables import Coded
+from buurtsae.notes import Note
 from buurtsae.scale import PERCENT, Scale
 from buurtsae.survey.counts import AreaCounts
 
@@ -466,10 +467,18 @@ def test_hidden_numbers_of_a_domain_do_not_follow_from_the_others(world: Made, f
 
 
 def test_variables_of_the_weights_that_are_no_term_are_noted(world: Made) -> None:
-    fit = bs.fit_persons(simple(), world.yes, world.residents, scheme=["leeftijd", "inkomen"], **QUICK)
+    answers = replace(world.yes, scheme=("leeftijd", "x", "inkomen", "area"))
+    fit = bs.fit_persons(replace(simple(), formula="1 + I(x * 2)"), answers, world.residents, **QUICK)
     assert len(fit.notes) == 1
+    assert str(fit.notes[0]).startswith("weights depend on inkomen, of which")
     assert "inkomen" in fit.notes[0]
     assert "leeftijd" not in fit.notes[0]
+
+
+def test_notes_of_answers_and_cells_are_those_of_the_fit(world: Made) -> None:
+    one, two = Note("of answers", "van antwoorden"), Note("of cells", "van cellen")
+    answers, cells = replace(world.yes, notes=(one,)), replace(world.residents, notes=(two,))
+    assert bs.fit_persons(simple(), answers, [cells, cells], **QUICK).notes == (one, two)
 
 
 def lacking(world: Made) -> tuple[Any, Any]:
@@ -493,10 +502,25 @@ def spoilt(**changes: Callable[[Any], Any]) -> Callable[[Made], tuple[Any, Any]]
         (spoilt(y=lambda a: 0 * a.y), "the same answer"),
         (spoilt(y=lambda a: a.size + 1), "more answers yes than answers"),
         (spoilt(size=lambda a: -a.size), "no respondents"),
-        (spoilt(y=lambda a: np.full(len(a.y), np.nan)), "answers are missing"),
-        (spoilt(area=lambda a: a.area + 1000), "other areas"),
+        (spoilt(y=lambda a: np.full(len(a.y), np.nan)), "`y` of answers is missing"),
+        (spoilt(area=lambda a: a.area + 1000), "answers have other areas"),
         (lambda w: (w.yes, replace(w.residents, count=-w.residents.count)), "fewer residents than none"),
         (lambda w: (w.yes, replace(w.residents, count=0 * w.residents.count)), "the cells are empty"),
+        (lambda w: (w.yes, replace(w.residents, count=w.residents.count + np.inf)), "`count` of cells is missing"),
+        (lambda w: (w.yes, []), "these are no cells"),
+        (lambda w: (w.yes, [w.residents, w.residents.count]), "these are no cells"),
+        (lambda w: (w.yes, w.residents.frame), "these are no cells"),
+        (lambda w: (w.yes.frame, w.residents), "`answers` is of another kind"),
+        (lambda w: (w.ordered, w.residents), "not of the outcome of the model"),
+        (lambda w: (w.numbers, w.residents), "not of the outcome of the model"),
+        (spoilt(y=lambda a: a.y[1:]), "`y` of answers is of another kind"),
+        (spoilt(y=lambda a: a.y.astype(str)), "`y` of answers is of another kind"),
+        (spoilt(area=lambda a: a.area.astype(float)), "`area` of answers is of another kind"),
+        (spoilt(level=lambda a: a.level[:, :2]), "`level` of answers is of another kind"),
+        (spoilt(level=lambda a: a.level + 9), "other levels of leeftijd"),
+        (spoilt(size=lambda a: np.inf * a.size), "`size` of answers is missing"),
+        (spoilt(areas=lambda a: made(side=4).residents.areas), "answers are of other areas than the cells"),
+        (lambda w: (w.yes, [w.residents, made(side=4).residents]), "cells are of other areas than the cells"),
     ],
 )
 def test_bad_tables_are_refused_in_three_lines(world: Made, data: Callable[[Made], Any], words: str) -> None:
@@ -504,6 +528,54 @@ def test_bad_tables_are_refused_in_three_lines(world: Made, data: Callable[[Made
     with pytest.raises(BuurtsaeError, match=words) as error:
         bs.fit_persons(simple(), answers, residents, **QUICK)
     assert len(str(error.value).splitlines()) % 3 == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda y, n: np.where(np.arange(4) == 0, -y, y), "do not make the number of answers"),
+        (lambda y, n: 2 * y, "do not make the number of answers"),
+    ],
+)
+def test_ordered_answers_that_cannot_be_are_refused(world: Made, spoil: Callable[..., Any], words: str) -> None:
+    answers = world.ordered
+    answers = replace(answers, y=spoil(answers.y, answers.size))
+    with pytest.raises(DataError, match=words):
+        bs.fit_persons(simple(Ladder()), answers, world.residents, **QUICK)
+
+
+def test_numbers_of_nobody_are_no_answers(world: Made) -> None:
+    """A cell of size 0 takes no part; all alike are refused, in however many cells."""
+    numbers = world.numbers
+    none = np.zeros(len(numbers.size)) + (np.arange(len(numbers.size)) > 0)
+    empty = replace(numbers, size=numbers.size * none, y=numbers.y * none[:, None])
+    model = replace(simple(Number(bs.Gaussian())), intercept=bs.Normal(0, 3))
+    bs.fit_persons(model, empty, world.residents, **QUICK)
+    alike = replace(numbers, y=np.column_stack([2 * numbers.size, 4 * numbers.size]))
+    with pytest.raises(DataError, match="the same answer"):
+        bs.fit_persons(model, alike, world.residents, **QUICK)
+
+
+@pytest.mark.parametrize(
+    "given", [{"model": bs.AreaModel()}, {"seed": "1"}, {"seed": -1}, {"seed": True}, {"measure": 5}]
+)
+def test_arguments_of_another_kind_are_refused_in_three_lines(world: Made, given: dict[str, Any]) -> None:
+    arguments = {"model": simple(), "answers": world.yes, "cells": world.residents} | given
+    with pytest.raises(BuurtsaeError) as error:
+        bs.fit_persons(**arguments, **QUICK)
+    assert len(str(error.value).splitlines()) == 3
+
+
+def test_all_that_is_wrong_is_said_at_once(world: Made) -> None:
+    with pytest.raises(ProblemsError) as error:
+        bs.fit_persons(None, None, None, seed=-1, **QUICK)  # type: ignore[arg-type]
+    assert error.value.count == 4
+
+
+def test_a_model_of_persons_is_no_fit_to_estimate(fitted: Any) -> None:
+    with pytest.raises(ModelError, match="no fit") as error:
+        bs.estimate(fitted)
+    assert "fit_of" in error.value.hint
 
 
 def test_a_lacking_level_is_named_with_its_respondents(world: Made) -> None:
@@ -533,6 +605,16 @@ def test_categories_that_nobody_chose_are_named(world: Made) -> None:
         (lambda: bs.Cluster("a").laid({"a": tuple(map(str, range(2001)))}), "too many"),
         (lambda: bs.Ordered("a", order=2).laid({"a": ("x", "y")}), "too few"),
         (lambda: bs.Smooth("a").laid({"a": tuple("abcdef")}), "are none"),
+        (lambda: bs.Smooth(("a", "b")), "not about characteristics"),
+        (lambda: bs.Linear(("a", "b")), "not about characteristics"),
+        (lambda: bs.Factor(5), "not about characteristics"),
+        (lambda: bs.Factor((1, 2)), "not about characteristics"),
+        (lambda: bs.Factor(()), "not about characteristics"),
+        (lambda: bs.Factor(("a", "a")), "not about characteristics"),
+        (lambda: bs.Smooth("age", 5), "no list of numbers"),
+        (lambda: bs.Linear("age", "xy"), "no list of numbers"),
+        (lambda: bs.Ordered("age", by=5), "by is of another kind"),
+        (lambda: bs.UnitModel(outcome=bs.Binomial(overdispersion=bs.Beta(1, 9))), "cannot have this outcome"),
         (lambda: bs.Linear("a", at=[1, 2]).laid({"a": tuple("abc")}), "not one for each"),
     ],
 )
@@ -545,8 +627,13 @@ def test_unknown_domains_and_figures_are_refused(fitted: Any) -> None:
     for domain, words in (({"hobby": ["x"]}, "no such characteristic"), ({"leeftijd": ["99"]}, "no such level")):
         with pytest.raises(DataError, match=words):
             fitted.fit_of(domain)
-    with pytest.raises(DataError, match="no such figure"):
-        fitted.fit_of(figure="median")
+    for domain in (5, "65+", ["le0"], [], "", {"leeftijd": 5}, {5: ["le0"]}):
+        with pytest.raises(DataError) as error:
+            fitted.fit_of(domain)
+        assert len(str(error.value).splitlines()) == 3
+    for figure, words in (("median", "no such figure"), (3, "`figure` is of another kind")):
+        with pytest.raises(DataError, match=words):
+            fitted.fit_of(figure=figure)
 
 
 def test_walks_and_curves_have_typical_size_one_and_no_line() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from buurtsae.areas.areas import Areas
 from buurtsae.draws import Certificate, Draws
 from buurtsae.engines.base import engine_options
 from buurtsae.engines.integration import Integration, Progress, integrate
@@ -21,13 +22,13 @@ from buurtsae.engines.nuts import NutsOptions
 from buurtsae.engines.poststratify import PersonDraws
 from buurtsae.engines.resampling import cube
 from buurtsae.engines.unit import UnitFit
-from buurtsae.errors import BuurtsaeError, DataError, ModelError, Problems, cut, shown
+from buurtsae.errors import BuurtsaeError, DataError, ModelError, Problems, check_kinds, cut, shown
+from buurtsae.formula import read, variables
 from buurtsae.model.design import Design, design
-from buurtsae.model.persons.answer import Ladder, Number
+from buurtsae.model.persons.answer import Ladder, Number, YesNo
 from buurtsae.model.persons.effect import PersonEffect, Stacked
 from buurtsae.model.persons.spec import UnitModel
-from buurtsae.model.persons.tables import Coded, recoded
-from buurtsae.model.persons.terms import Cluster
+from buurtsae.model.persons.tables import Coded, check_table, recoded
 from buurtsae.model.plausible import far
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
@@ -49,7 +50,6 @@ def fit_persons(
     seed: int = 1,
     *,
     measure: str = "",
-    scheme: Sequence[str] = (),
     progress: bool = True,
     **options: Any,
 ) -> UnitFit:
@@ -68,8 +68,6 @@ def fit_persons(
         The same input, seed and versions give the same draws.
     measure : str
         What the figures are called; by default as the answers say.
-    scheme : sequence of str
-        Variables of the weighting scheme: those that are no term are noted.
     progress : bool
         Show a progress bar on stderr.
     **options
@@ -97,10 +95,9 @@ def fit_persons(
     """
     from threadpoolctl import threadpool_limits
 
-    settings = _settings(engine, options)
+    settings, populations = _settings(engine, options), _given(model, answers, cells, seed, measure)
     if isinstance(model.outcome, Ladder) and not model.outcome.categories:  # as the answers call them
         model = replace(model, outcome=replace(model.outcome, categories=tuple(f"{c:g}" for c in answers.categories)))
-    populations = tuple(cells) if isinstance(cells, list | tuple) else (cells,)
     arrays, stacked, data, coded, order = laid(model, answers, populations)
     start, threads = time.perf_counter(), getattr(settings, "threads", 2)
     if isinstance(settings, NutsOptions):
@@ -116,8 +113,9 @@ def fit_persons(
             weighed = integrate(marginal, seed, enough, pool.map, bar, early.look)
             draws, raw = _drawn(early, marginal, weighed, pool.map, bar)
     seconds = time.perf_counter() - start
-    name = measure or str(getattr(answers, "measure", "") or "y")
-    notes = tuple(_unweighted(model, scheme or getattr(answers, "scheme", ())))
+    name = measure or answers.measure
+    known = (*answers.notes, *(note for table in populations for note in table.notes), *arrays.notes)
+    notes = tuple(dict.fromkeys((*known, *_unweighted(model, answers.scheme, populations[0].areas))))
     return UnitFit(model, arrays, stacked, answers, coded, order, populations, draws, raw, seed, seconds,
                    threads, name, notes, engine)  # fmt: skip
 
@@ -135,6 +133,27 @@ def _settings(engine: str, options: Mapping[str, Any]) -> Any:
     return engine_options(engine, options)
 
 
+def _given(model: object, answers: object, cells: object, seed: object, measure: object) -> tuple[Cells, ...]:
+    """Tables of cells, where all that is given is of its kind.
+
+    Raises
+    ------
+    DataError or ProblemsError
+        Where something is not, all at once.
+    """
+    problems = Problems()
+    problems.attempt(check_kinds, model=(model, UnitModel), answers=(answers, Answers), seed=(seed, int),
+                     measure=(measure, str))  # fmt: skip
+    tables = tuple(cells) if isinstance(cells, list | tuple) else (cells,)
+    if not tables or (wrong := [type(table).__name__ for table in tables if not isinstance(table, Cells)]):
+        hint = "take Cells.read, from_frame or from_margins, or `tables` of these"
+        problems.add("these are no cells", shown(wrong) if tables else "none", "Cells, or a list of them", hint)
+    if isinstance(seed, int) and seed < 0:
+        problems.add("the seed is below 0", str(seed), "0 or more", "choose another")
+    problems.raise_if_any()
+    return tables
+
+
 def laid(
     model: UnitModel, answers: Answers, populations: Sequence[Cells]
 ) -> tuple[Design, Stacked, PersonData, Coded, Ints]:
@@ -149,8 +168,8 @@ def laid(
 
     problems, population = Problems(), populations[0]
     areas = population.areas
-    own = [name for term in model.persons if isinstance(term, Cluster) for name in term.uses]
-    _check(answers, populations, problems)
+    own = [name for term in model.persons if not term.predicts for name in term.uses]
+    _check(model, answers, populations, problems)
     model.answers.check(answers.y, answers.size, problems)
     coded = recoded(answers, population, own, problems)
     known = {**population.characteristics, **{n: v for n, v in answers.characteristics.items() if n in own}}
@@ -182,34 +201,37 @@ def laid(
     return arrays, stacked, data, coded, order
 
 
-def _check(answers: Answers, populations: Sequence[Cells], problems: Problems) -> None:
+def _check(model: UnitModel, answers: Answers, populations: Sequence[Cells], problems: Problems) -> None:
     """Collect what tables of persons cannot be."""
-    n = len(populations[0].areas.codes)
+    areas = populations[0].areas
+    for table in populations:
+        problems.attempt(check_table, "cells", table, areas, {"count": table.count})
+        if table.characteristics != populations[0].characteristics:
+            problems.add("tables of cells have different characteristics", shown(table.characteristics),
+                         shown(populations[0].characteristics), "give all the same")  # fmt: skip
+    numbers = {"size": answers.size, "y": answers.y, "respondents": answers.respondents}
+    problems.attempt(check_table, "answers", answers, areas, numbers)
+    wanted = {YesNo: "share", Ladder: "ordinal", Number: "score"}[type(model.answers)]
+    if answers.outcome != wanted:
+        problems.add("the answers are not of the outcome of the model", cut(repr(answers.outcome)), repr(wanted),
+                     f'Answers.of(..., outcome="{wanted}"), or another outcome of UnitModel', ModelError)  # fmt: skip
+    problems.raise_if_any()  # what follows cannot be said of these
     for table in populations:
         if (wrong := ~(table.count >= 0)).any():
             problems.add("cells have fewer residents than none", f"{int(wrong.sum())} of {len(wrong)} cells",
                          "0 or more", "correct the counts")  # fmt: skip
         if not (table.count > 0).any():
             problems.add("the cells are empty", "no residents", "residents", "look at how they were made")
-        if dict(table.characteristics) != dict(populations[0].characteristics):
-            problems.add("tables of cells have different characteristics", shown(table.characteristics),
-                         shown(populations[0].characteristics), "give all the same")  # fmt: skip
     if (wrong := ~(answers.size >= 0)).any() or not (answers.size > 0).any():
         got = f"{int(wrong.sum())} below 0 or missing, {int((answers.size > 0).sum())} above 0"
         problems.add("cells of answers have no respondents", got, "0 or more, some above", "correct the sizes")
-    if not np.isfinite(answers.y).all():
-        problems.add("answers are missing", f"{int((~np.isfinite(answers.y)).sum())} values", "numbers",
-                     "leave respondents without an answer out")  # fmt: skip
-    if ((answers.area < 0) | (answers.area >= n)).any():
-        problems.add("answers are in other areas than the cells", f"places up to {answers.area.max()}",
-                     f"0 to {n - 1}", "collapse them with the same areas")  # fmt: skip
-    problems.raise_if_any()  # what follows cannot be said of these
+    problems.raise_if_any()
 
 
-def _unweighted(model: UnitModel, scheme: Sequence[str]) -> list[Note]:
-    """Variables of the weighting scheme that are no term."""
-    there = {name for term in model.persons for name in term.uses} | set(model.formula.replace("+", " ").split())
-    there |= {term.name for term in model.terms}
+def _unweighted(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[Note]:
+    """Variables of the weighting scheme that are no term; levels of areas are none where areas have an effect."""
+    there = {name for term in model.persons for name in term.uses} | {term.name for term in model.terms}
+    there |= set(variables(read(model.formula, "a formula"))) | set(areas.levels if model.terms else ())
     if not (absent := [name for name in scheme if name not in there]):
         return []
     return [

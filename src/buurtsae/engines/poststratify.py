@@ -102,7 +102,8 @@ class Residents:
         """Return those of a domain; `told`, respondents of each cell (M,) and the sum of their answers."""
         n = len(population.areas.codes)
         every = Coded.of(population)
-        of_domain = inside(every.level, population.characteristics, domain or {}, len(population.count))
+        wanted = {} if domain is None else domain
+        of_domain = inside(every.level, population.characteristics, wanted, len(population.count))
         kept = np.flatnonzero(of_domain & (population.count > 0))
         kept = kept[np.argsort(population.area[kept], kind="stable")]
         cells = every.among(kept)

@@ -18,7 +18,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.draws import RHAT_MAX, Draws
 from buurtsae.engines.base import Fit
 from buurtsae.engines.poststratify import PersonDraws, Residents, poststratified
-from buurtsae.errors import DataError, ModelError, cut, shown
+from buurtsae.errors import DataError, ModelError, check_kinds, cut, shown
 from buurtsae.model.design import Design, design
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.gaussian import Gaussian
@@ -128,6 +128,7 @@ class UnitFit:
         DataError
             On an unknown characteristic, level or figure, or a domain without residents or respondents.
         """
+        check_kinds(figure=(figure, (str, type(None))))
         outcome = self.model.answers
         wanted = figure_of(outcome, figure, self._categories, self.answers.categories)
         realised = self.model.estimand == "realised"
@@ -143,7 +144,9 @@ class UnitFit:
         areas = replace(self.areas, frame=self.areas.frame.assign(population=total), alike=False)
         of_figure = self._outcome(wanted, realised)
         ends = (of_figure.scale.lower, of_figure.scale.width) if wanted.kind == "share" else (0.0, 1.0)
-        direct = self._direct(wanted, domain, areas, figure, None if isinstance(of_figure, Binomial) else ends)
+        direct = self._direct(
+            wanted, {} if domain is None else domain, areas, figure, None if isinstance(of_figure, Binomial) else ends
+        )
         model = replace(self.model.area, outcome=of_figure)
         if isinstance(of_figure, Gaussian):  # draws are no predictors: nothing has the model's intercept
             eta = ends[0] + ends[1] * means
@@ -205,13 +208,15 @@ class UnitFit:
         return of
 
     def _direct(
-        self, wanted: Figure, domain: Domain | None, areas: Areas, figure: str | None, ends: tuple[float, float] | None
+        self, wanted: Figure, domain: Domain, areas: Areas, figure: str | None, ends: tuple[float, float] | None
     ) -> DirectEstimates:
         """What the respondents of a domain say per area, with the numbers that rules hide it by.
 
         They are counts, or means with `ends`: what the scale adds to them, and what they are times.
         """
-        kept = inside(self.cells.level, self.populations[0].characteristics, domain or {}, len(self.order))
+        kept = inside(
+            self.cells.level, self.populations[0].characteristics, {} if domain is None else domain, len(self.order)
+        )
         n, name = len(areas.codes), self.measure if figure is None else f"{self.measure}: {figure}"
         size, asked = self.answers.size[self.order], self.answers.respondents[self.order]
         parts = (size, asked, *self._scored(wanted), *self._kinds.T)

@@ -63,7 +63,7 @@ class Answers:
     categories : tuple of float
         The answers of an ordinal outcome, ascending.
     notes : tuple of Note
-        Who was left out, and variables of the weighting that are no characteristic.
+        Who was left out.
     scheme : tuple of str
         Variables that the weights were made of.
 
@@ -139,7 +139,7 @@ class Answers:
         categories : sequence of float, optional
             Answers of an ordinal outcome; by default those that somebody gave.
         scheme : sequence of str
-            Variables that the weights were made of: a note names those that are no characteristic.
+            Variables that the weights were made of: a note of a fit names those that are no term.
         clusters : sequence of str
             Columns of whom respondents belong to, such as households or interviewers: characteristics of the answers
             only, for a term `Cluster`.
@@ -230,7 +230,8 @@ class Answers:
         counted = rows[:, 0] if outcome == "share" else rows
         levels = np.column_stack(rest)
         notes += _empty(cells, np.column_stack([at, levels[:, : len(column)]]), people)
-        notes += _scheme(scheme, {*cells.characteristics, *column.values()}, {area, *cells.areas.levels})
+        of_cells = {there: name for name, there in column.items()}  # as the cells call it
+        scheme = tuple(of_cells.get(name, name) for name in scheme if name != area)
         chosen = _categories(y, categories) if outcome == "ordinal" else ()
         mean = None if weight is None else weights / people
         about = measure, outcome, cells.areas, names
@@ -372,12 +373,3 @@ def _empty(cells: Cells, place: Ints, people: Floats) -> list[Note]:
         "{n:g} respondenten zitten in cellen zonder inwoners: het model leert ervan, ze staan voor niemand",
     )
     return [Note(*text, n=n)] if n else []
-
-
-def _scheme(scheme: Sequence[str], known: set[str], above: set[str]) -> list[Note]:
-    lost = [name for name in scheme if name not in known | above]
-    text = (
-        "variables of the weights are no characteristic of the cells, so that weights may still matter: {names}",
-        "variabelen van de weging zijn geen kenmerk van de cellen, zodat weging ertoe kan doen: {names}",
-    )
-    return [Note(*text, names=lost)] if lost else []

@@ -328,8 +328,8 @@ class Cells:
         *,
         rounding: float = 2.5,
         secret: float = 0.0,
-    ) -> Floats:
-        """Return counts as they may really be.
+    ) -> tuple[Cells, ...]:
+        """Return cells with counts as they may really be.
 
         Parameters
         ----------
@@ -346,7 +346,8 @@ class Cells:
 
         Returns
         -------
-        ndarray, shape (n, M)
+        tuple of Cells
+            n of them, as a model of persons takes them.
 
         Raises
         ------
@@ -363,7 +364,7 @@ class Cells:
         problems.raise_if_any()
         noise = noise or ("rounding" if self.margins else "multinomial")
         if noise == "rounding":
-            return np.array([self._rounded_otherwise(rng, rounding, secret) for _ in range(n)])
+            return tuple(replace(self, count=self._rounded_otherwise(rng, rounding, secret)) for _ in range(n))
         if noise != "multinomial":
             raise ModelError("there is no such noise", repr(noise), "multinomial or rounding", "name one of these")
         total = self.residents()
@@ -373,7 +374,8 @@ class Cells:
         share[self.area, place] = self.count / np.where(total > 0, total, 1.0)[self.area]
         share[total == 0, 0] = 1.0
         drawn = rng.multinomial(persons, share, (n, len(total)))[:, self.area, place]
-        return np.asarray(drawn * np.divide(total, persons, out=np.zeros(len(total)), where=persons > 0)[self.area])
+        each = np.divide(total, persons, out=np.zeros(len(total)), where=persons > 0)[self.area]
+        return tuple(replace(self, count=counts * each) for counts in drawn)
 
     def _rounded_otherwise(self, rng: np.random.Generator, rounding: float, secret: float) -> Floats:
         """Margins moved within their rounding, brought to one total per area, and cells fitted to them."""

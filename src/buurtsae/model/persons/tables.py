@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from buurtsae.areas.areas import Areas
 from buurtsae.errors import Problems, cut, shown
-from buurtsae.sparse import Ints
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.answers import Answers
 from buurtsae.survey.cells import Cells
 
@@ -41,6 +42,39 @@ class Coded:
     def among(self, kept: Ints) -> Coded:
         """Return some of them."""
         return Coded(self.area[kept], {name: level[kept] for name, level in self.level.items()})
+
+
+def check_table(what: str, table: Cells | Answers, areas: Areas, figures: Mapping[str, Floats]) -> None:
+    """Refuse arrays of other shapes, types or places than those of rows of an area and a level of each characteristic.
+
+    Raises
+    ------
+    DataError or ProblemsError
+        All that is wrong with them.
+    """
+    problems, n, sizes = Problems(), len(table.area), [len(levels) for levels in table.characteristics.values()]
+    if not table.areas.codes.equals(areas.codes):
+        problems.add(f"{what} are of other areas than the cells", shown(table.areas.codes), shown(areas.codes),
+                     "make both with the same areas")  # fmt: skip
+    arrays = {"area": table.area, "level": table.level, **figures}
+    shapes = {"area": (n,), "level": (n, len(sizes)), "y": (n, *np.shape(figures.get("y", 0))[1:])}
+    for name, values in arrays.items():
+        kinds = "iu" if name in ("area", "level") else "iuf"
+        if np.shape(values) != (shape := shapes.get(name, (n,))) or values.dtype.kind not in kinds:
+            got = f"{np.asarray(values).dtype} of shape {np.shape(values)}"
+            expected = f"{'whole numbers' if kinds == 'iu' else 'numbers'} of shape {shape}"
+            problems.add(f"`{name}` of {what} is of another kind", got, expected, f"take {type(table).__name__}")
+        elif kinds == "iuf" and not np.isfinite(values).all():
+            problems.add(f"`{name}` of {what} is missing", f"{int((~np.isfinite(values)).sum())} values", "numbers",
+                         "leave these rows out")  # fmt: skip
+    problems.raise_if_any()
+    for name, at, size in (("areas", table.area, len(areas.codes)),
+                           *((f"levels of {name}", table.level[:, k], sizes[k])
+                             for k, name in enumerate(table.characteristics))):  # fmt: skip
+        if n and not 0 <= at.min() <= at.max() < size:
+            problems.add(f"{what} have other {name}", f"places {at.min()} to {at.max()}", f"0 to {size - 1}",
+                         "make both with the same areas and levels")  # fmt: skip
+    problems.raise_if_any()
 
 
 def recoded(answers: Answers, population: Cells, own: Sequence[str], problems: Problems) -> Coded:
