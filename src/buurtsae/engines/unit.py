@@ -15,8 +15,8 @@ import pandas as pd
 from scipy.special import logit
 
 from buurtsae.areas.areas import Areas
-from buurtsae.draws import RHAT_MAX, Draws
-from buurtsae.engines.base import Fit
+from buurtsae.draws import Draws
+from buurtsae.engines.base import Fit, unreliable
 from buurtsae.engines.poststratify import PersonDraws, Residents, poststratified
 from buurtsae.errors import DataError, ModelError, check_kinds, cut, shown
 from buurtsae.model.design import Design, design
@@ -144,11 +144,10 @@ class UnitFit:
         areas = replace(self.areas, frame=self.areas.frame.assign(population=total), alike=False)
         of_figure = self._outcome(wanted, realised)
         ends = (of_figure.scale.lower, of_figure.scale.width) if wanted.kind == "share" else (0.0, 1.0)
-        direct = self._direct(
-            wanted, {} if domain is None else domain, areas, figure, None if isinstance(of_figure, Binomial) else ends
-        )
+        counted, named = isinstance(of_figure, Binomial), {} if domain is None else domain
+        direct = self._direct(wanted, named, areas, figure, None if counted else ends)
         model = replace(self.model.area, outcome=of_figure)
-        if isinstance(of_figure, Gaussian):  # draws are no predictors: nothing has the model's intercept
+        if not counted:  # draws are no predictors: nothing has the model's intercept
             eta = ends[0] + ends[1] * means
             centre = float(np.nanmean(direct.sources[0].mean))
             model = replace(model, intercept=Normal(centre, self.model.intercept.sd))
@@ -252,12 +251,8 @@ class UnitFit:
         return y if y.ndim == 2 else np.stack([y, size - y], axis=1)
 
     def check(self) -> pd.DataFrame:
-        """Return what cannot be relied on; empty is good."""
-        if self.raw.certificate is None:
-            table = self.raw.hyperparameters()
-            return table[table["rhat"] >= RHAT_MAX].rename(columns={"name": "what"})
-        advice = self.raw.certificate.advice
-        return pd.DataFrame([] if advice is None else [{"what": "draws", "advice": advice}], columns=["what", "advice"])
+        """Return predictors and hyperparameters whose draws are not good enough, as `Fit.check`; empty is good."""
+        return unreliable(self.raw, self.areas, (self.measure,))
 
     def effects(self) -> pd.DataFrame:
         """Return mean, sd and 95% interval of every level of every term of persons, less the mean over its levels."""
