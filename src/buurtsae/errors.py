@@ -10,12 +10,14 @@ Whatever the input holds, a message stays short: a part of a line is cut at `PAR
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 Text = TypeVar("Text", bound=str)
 Result = TypeVar("Result")
 
 PART, ALIKE, TOTAL = 700, 5, 5000
+NUMBERS: dict[type, type] = {int: Integral, float: Real}  # those of numpy are numbers too; a truth value is none
 
 
 def cut(text: object, most: int = 80) -> str:
@@ -157,3 +159,22 @@ class Problems:
             raise self.found[0]
         if self.found:
             raise ProblemsError(self.found)
+
+
+def check_kinds(**given: tuple[object, type | tuple[type, ...]]) -> None:
+    """Refuse arguments of a wholly wrong type, all at once: the name of each, with its value and its types.
+
+    Raises
+    ------
+    DataError or ProblemsError
+        If there are any.
+    """
+    problems = Problems()
+    for name, (value, types) in given.items():
+        types = types if isinstance(types, tuple) else (types,)
+        known = isinstance(value, tuple(NUMBERS.get(kind, kind) for kind in types))
+        if not known or (isinstance(value, bool) and bool not in types):
+            expected = " or ".join("None" if kind is type(None) else kind.__name__ for kind in types)
+            got = f"{type(value).__name__}: {cut(repr(value))}"
+            problems.add(f"`{name}` is of another kind", got, expected, f"correct `{name}`")
+    problems.raise_if_any()

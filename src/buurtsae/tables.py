@@ -72,8 +72,10 @@ def plain(frame: pd.DataFrame, file: str, text: Sequence[str] = (), names: Itera
     Raises
     ------
     DataError or ProblemsError
-        Columns of the same name but for spaces, and cells that hold lists or bytes.
+        What is no table, columns of the same name but for spaces, and cells that hold lists or bytes.
     """
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"{file} is no table", f"{type(frame).__name__}: {cut(repr(frame))}", "a DataFrame", "give one")
     problems = Problems()
     if named := [level for level, name in enumerate(frame.index.names) if name is not None and name not in frame]:
         frame = frame.reset_index(level=named)
@@ -85,7 +87,8 @@ def plain(frame: pd.DataFrame, file: str, text: Sequence[str] = (), names: Itera
     changed = {}
     for name, column in frame.items():
         if isinstance(column.dtype, pd.CategoricalDtype):
-            column = changed[name] = column.astype(column.cat.categories.dtype)
+            kind = column.cat.categories.dtype if column.notna().all() else object  # no whole number is missing
+            column = changed[name] = column.astype(kind)
         kinds = set(map(type, column[column.notna()])) if column.dtype == object else set()
         strange = [kind.__name__ for kind in kinds if not issubclass(kind, SCALARS)]
         if column.dtype != object and not any(known(column.dtype) for known in TYPES):

@@ -41,13 +41,18 @@ FLAT = bs.Normal(0.0, 1000.0)
 class Table:
     """Residents and respondents alike."""
 
-    areas: Any
-    characteristics: dict[str, tuple[str, ...]]
-    area: np.ndarray
-    level: np.ndarray
-    count: np.ndarray
-    size: np.ndarray
-    y: np.ndarray
+    cells: bs.Cells
+    answers: bs.Answers
+
+    @classmethod
+    def of(cls, areas: Any, names: Any, area: np.ndarray, level: np.ndarray, count: Any, size: Any, y: Any) -> Table:
+        outcome: Any = "share" if np.ndim(y) == 1 else "score" if np.shape(y)[1] == 2 else "ordinal"
+        answers = bs.Answers("y", outcome, areas, names, area, level, size, np.asarray(y, dtype=float), size)
+        return cls(bs.Cells(areas, names, area, level, count), answers)
+
+    @property
+    def characteristics(self) -> Any:
+        return self.cells.characteristics
 
 
 def table(frame: pd.DataFrame, area: str, on: list[str], size: Any, y: Any) -> Table:
@@ -61,11 +66,11 @@ def table(frame: pd.DataFrame, area: str, on: list[str], size: Any, y: Any) -> T
     at = pd.Index(areas.codes).get_indexer(frame[area].astype(str))
     sizes = np.broadcast_to(np.asarray(size, dtype=float), len(frame)).copy()
     levels = np.stack(level, axis=1) if level else np.zeros((len(frame), 0), dtype=np.int64)
-    return Table(areas, names, at, levels, np.full(len(frame), 10.0), sizes, np.asarray(y, dtype=float))
+    return Table.of(areas, names, at, levels, np.full(len(frame), 10.0), sizes, np.asarray(y, dtype=float))
 
 
 def marginal(model: bs.UnitModel, data: Table) -> PersonMarginal:
-    arrays, stacked, answers, _, _ = laid(model, data, [data])
+    arrays, stacked, answers, _, _ = laid(model, data.answers, [data.cells])
     return PersonMarginal.of(arrays, stacked, answers)
 
 
@@ -225,7 +230,7 @@ def test_a_nested_error_model_is_that_of_hbsae(shared: Path) -> None:
 def schools(frame: pd.DataFrame, areas: Any, names: dict[str, tuple[str, ...]], y: Any) -> Table:
     at = pd.Index(areas.codes).get_indexer(frame["cname"])
     level = np.stack([pd.Index(names[n]).get_indexer(frame[n].astype(str)) for n in names], axis=1)
-    return Table(areas, names, at, level, np.ones(len(frame)), np.ones(len(frame)), np.asarray(y, dtype=float))
+    return Table.of(areas, names, at, level, np.ones(len(frame)), np.ones(len(frame)), np.asarray(y, dtype=float))
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +258,7 @@ def test_poststratified_shares_are_those_of_mcmcsae(api: Any) -> None:
     flat = bs.Normal(0.0, 100.0)
     model = bs.UnitModel(terms=[bs.IID("area", sd=bs.HalfCauchy(1.0))], persons=linear(names, flat), intercept=flat)
     answers, cells = (schools(part, areas, names, part["met"]) for part in (sample, population))
-    fit = bs.fit_persons(model, answers, cells, draws=8000, hyperparameters=400, progress=False)
+    fit = bs.fit_persons(model, answers.answers, cells.cells, draws=8000, hyperparameters=400, progress=False)
     sigma, told = fit.raw.hyper["area.sigma"][1].ravel(), case["v_sigma"]
     assert sigma.mean() == pytest.approx(told["mean"][0], abs=0.1 * told["sd"][0])
     shares = fit.fit_of().draws.scores()[:, :, 0]
@@ -275,7 +280,7 @@ def test_a_number_of_persons_is_that_of_mcmcsae(api: Any) -> None:
         outcome=Number(bs.Gaussian(), bs.PC(1e4, 0.5)),
     )  # fmt: skip
     data = schools(sample, areas, names, y)
-    fit = bs.fit_persons(model, data, data, draws=8000, hyperparameters=400, progress=False)
+    fit = bs.fit_persons(model, data.answers, data.cells, draws=8000, hyperparameters=400, progress=False)
     for ours, theirs in (("area.sigma", "v_sigma"), ("residual.sigma", "sigma_")):
         values, told = fit.raw.hyper[ours][1].ravel(), case[theirs]
         assert values.mean() == pytest.approx(told["mean"][0], abs=0.1 * told["sd"][0])

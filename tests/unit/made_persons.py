@@ -15,55 +15,38 @@ CHARACTERISTICS = {"leeftijd": 4, "geslacht": 2, "herkomst": 3}
 
 
 @dataclass(frozen=True)
-class Residents:
-    areas: Any
-    characteristics: dict[str, tuple[str, ...]]
-    area: np.ndarray
-    level: np.ndarray
-    count: np.ndarray
-
-
-@dataclass(frozen=True)
-class Respondents:
-    characteristics: dict[str, tuple[str, ...]]
-    area: np.ndarray
-    level: np.ndarray
-    size: np.ndarray
-    y: np.ndarray
-
-
-@dataclass(frozen=True)
 class Made:
     """A world: residents, whom the survey reached (a number per cell), and the predictor of every cell."""
 
-    residents: Residents
+    residents: bs.Cells
     graph: Any
     asked: np.ndarray
     eta: np.ndarray
     rng: np.random.Generator
 
-    def respondents(self, y: np.ndarray) -> Respondents:
+    def respondents(self, y: np.ndarray, outcome: Any = "share") -> bs.Answers:
         r, kept = self.residents, self.asked > 0
-        size = self.asked[kept].astype(float)
-        return Respondents(r.characteristics, r.area[kept], r.level[kept], size, y[kept].astype(float))
+        size, codes = self.asked[kept].astype(float), (1.0, 2.0, 3.0, 4.0) if outcome == "ordinal" else ()
+        cells = r.areas, r.characteristics, r.area[kept], r.level[kept]
+        return bs.Answers("y", outcome, *cells, size, y[kept].astype(float), size, categories=codes)
 
     @property
-    def yes(self) -> Respondents:
+    def yes(self) -> bs.Answers:
         return self.respondents(self.rng.binomial(self.asked, expit(self.eta)))
 
     @property
-    def ordered(self) -> Respondents:
+    def ordered(self) -> bs.Answers:
         """Four categories with cuts 0, 1 and 2.5."""
         f = expit(np.array([0.0, 1.0, 2.5]) - self.eta[:, None])
         p = np.diff(np.column_stack([np.zeros(len(f)), f, np.ones(len(f))]), axis=1)
-        return self.respondents(self.rng.multinomial(self.asked, p))
+        return self.respondents(self.rng.multinomial(self.asked, p), "ordinal")
 
     @property
-    def numbers(self) -> Respondents:
+    def numbers(self) -> bs.Answers:
         """Numbers with standard deviation 1.5 about their cell."""
         cell = np.repeat(np.arange(len(self.asked)), self.asked)
         values, n = self.eta[cell] + 1.5 * self.rng.standard_normal(len(cell)), len(self.asked)
-        return self.respondents(np.stack([np.bincount(cell, values**k, n) for k in (1, 2)], axis=1))
+        return self.respondents(np.stack([np.bincount(cell, values**k, n) for k in (1, 2)], axis=1), "score")
 
 
 def made(side: int = 5, each: float = 10.0, seed: int = 3) -> Made:
@@ -84,16 +67,16 @@ def made(side: int = 5, each: float = 10.0, seed: int = 3) -> Made:
     eta = eta + sum(effect[level[:, k]] for k, effect in enumerate(effects))
     chance = count * expit(0.6 * level[:, 0] - 1)
     asked = np.minimum(rng.poisson(each * n * chance / chance.sum()), count).astype(int)
-    residents = Residents(bs.Areas.from_frame(frame, code="code"), names, area, level, count)
+    residents = bs.Cells(bs.Areas.from_frame(frame, code="code"), names, area, level, count)
     return Made(residents, bs.Graph.from_pairs(codes, [*right, *up]), asked, eta, rng)
 
 
-def shuffled(respondents: Respondents) -> Respondents:
+def shuffled(respondents: bs.Answers) -> bs.Answers:
     """The same respondents with the levels of every characteristic in reverse, and the rows too."""
     names = {name: labels[::-1] for name, labels in respondents.characteristics.items()}
     sizes = np.array([len(labels) for labels in names.values()])
     level = (sizes - 1 - respondents.level)[::-1]
     return replace(
         respondents, characteristics=names, level=level, area=respondents.area[::-1],
-        size=respondents.size[::-1], y=respondents.y[::-1],
+        size=respondents.size[::-1], y=respondents.y[::-1], respondents=respondents.respondents[::-1],
     )  # fmt: skip

@@ -109,9 +109,38 @@ def test_groups_of_respondents() -> None:
     np.testing.assert_allclose(less.respondents, answers.size)
 
 
-def test_variables_of_the_weights_that_are_no_characteristic_are_noted() -> None:
-    notes = Answers.of(PERSONS, "eenzaam", CELLS, scheme=["leeftijd", "gemeente", "inkomen", "herkomst"]).notes
-    assert [note.split(": ")[1] for note in notes] == ["inkomen, herkomst"]
+def test_the_scheme_is_kept_and_a_text_is_one_name() -> None:
+    assert Answers.of(PERSONS, "eenzaam", CELLS, scheme=["leeftijd", "inkomen"]).scheme == ("leeftijd", "inkomen")
+    one = Answers.of(PERSONS, "eenzaam", CELLS, scheme="inkomen")
+    assert one.scheme == ("inkomen",)
+    persons = PERSONS.rename(columns={"leeftijd": "klasse"})
+    renamed = Answers.of(
+        persons, "eenzaam", CELLS, characteristics={"leeftijd": "klasse"}, scheme=["klasse", "area_code"]
+    )
+    assert renamed.scheme == ("leeftijd",)  # as the cells call it; the area is what everything is about
+    assert Answers.of(PERSONS, "eenzaam", CELLS).scheme == ()
+
+
+def test_clusters_are_characteristics_of_the_answers_only() -> None:
+    """Levels as they occur; within cells the answers are those without clusters, and empty cells are noted alike."""
+    source = PERSONS.assign(huis=PERSONS.index // 2, wie="z")
+    answers = Answers.of(source, "eenzaam", CELLS, clusters=("huis", "wie"))
+    assert list(answers.characteristics) == ["leeftijd", "geslacht", "huis", "wie"]
+    assert set(answers.characteristics["huis"]) == {str(k) for k in range(200)}
+    assert answers.characteristics["wie"] == ("z",)
+    groups = source.groupby([*KEY, "huis"])["eenzaam"]
+    assert len(answers.size) == len(groups)
+    found = answers.frame.assign(huis=answers.frame["huis"].astype(str).astype(int))
+    found = found.assign(**{name: found[name].astype(str) for name in KEY}).set_index([*KEY, "huis"]).sort_index()
+    np.testing.assert_array_equal(found["size"], groups.size())
+    np.testing.assert_allclose(found["y"], groups.sum() / 100)
+    apart = Answers.of(source, "eenzaam", CELLS)
+    np.testing.assert_allclose(in_words(answers).groupby(KEY)["y"].sum(), in_words(apart)["y"])
+    empty = Cells(CELLS.areas, CELLS.characteristics, CELLS.area, CELLS.level, CELLS.count * (CELLS.level[:, 1] > 0))
+    notes = [Answers.of(source, "eenzaam", empty, clusters=names).notes for names in ((), ("huis",))]
+    assert notes[0] == notes[1] != ()
+    again = Answers.of(source.sample(frac=1, random_state=1), "eenzaam", CELLS, clusters=("huis", "wie"))
+    pd.testing.assert_frame_equal(again.frame, answers.frame)
 
 
 def test_respondents_where_nobody_lives_are_noted() -> None:
@@ -138,6 +167,25 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "effective": ({"n": 2, "m": 3}, {"number": "n", "effective": "m"}, "above the numbers", "400 of 400 rows"),
     "crowded": ({"area_code": "a"}, {}, "more respondents than residents", "a: 400 of 300"),
     "unknown": ({}, {"characteristics": {"inkomen": "x"}}, "cells lack characteristics", "inkomen"),
+    "categories": ({}, {"outcome": "ordinal", "categories": ["a", "b"]}, "categories are no numbers", "a"),
+    "category twice": ({}, {"outcome": "ordinal", "categories": [1, 2, 3, 4, 4]}, "missing or occur twice", "4"),
+    "categories as one": ({}, {"outcome": "ordinal", "categories": 5}, "`categories` is of another kind", "int: 5"),
+    "outcome": ({}, {"outcome": "percentage"}, "no such outcome", "percentage"),
+    "measures": ({}, {"measure": ["eenzaam"]}, "`measure` is of another kind", "list"),
+    "names": ({}, {"characteristics": 5}, "`characteristics` is of another kind", "int: 5"),
+    "cells": ({}, {"cells": None}, "`cells` is of another kind", "NoneType: None"),
+    "source": ({}, {"source": 5}, "`source` is of another kind", "int: 5"),
+    "answers of tables": ({}, {"source": PERSONS.to_dict()}, "`source` is of another kind", "dict"),
+    "effective as number": ({}, {"effective": 1}, "`effective` is of another kind", "int: 1"),
+    "scheme": ({}, {"scheme": 5}, "`scheme` is of another kind", "int: 5"),
+    "twice": ({}, {"source": pd.concat([PERSONS, PERSONS[["eenzaam"]]], axis=1)}, "columns twice", "eenzaam"),
+    "area twice": ({}, {"source": pd.concat([PERSONS, PERSONS[["area_code"]]], axis=1)}, "columns twice", "area_code"),
+    "but for spaces": ({" geslacht": "man"}, {}, "columns twice", "geslacht"),
+    "lists": ({"gewicht": [[1, 2]] * 400}, {"weight": "gewicht"}, "cells are no single values", "list"),
+    "no cluster": ({"huis": None}, {"clusters": ["huis"]}, "characteristic huis is missing", "400 of 400"),
+    "cluster of the cells": ({}, {"clusters": ["geslacht"]}, "clusters are characteristics of the cells", "geslacht"),
+    "column of clusters": ({}, {"clusters": "huis"}, "answers lack columns", "huis"),
+    "clusters": ({}, {"clusters": 5}, "`clusters` is of another kind", "int: 5"),
 }
 
 
@@ -146,7 +194,7 @@ def test_answers_that_cannot_be_used(name: str) -> None:
     columns, options, text, got = BAD[name]
     measure = "oordeel" if options.get("outcome") == "ordinal" else "eenzaam"
     with pytest.raises(BuurtsaeError) as caught:
-        Answers.of(PERSONS.assign(**columns), measure, CELLS, **options)
+        Answers.of(**{"source": PERSONS.assign(**columns), "measure": measure, "cells": CELLS} | options)
     said = str(caught.value)
     assert text in said
     assert got in said

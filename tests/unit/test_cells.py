@@ -117,6 +117,147 @@ def test_tables_that_cannot_be_used(name: str) -> None:
     assert len(str(caught.value).splitlines()) % 3 == 0
 
 
+def levels_of(values: list[Any]) -> pd.DataFrame:
+    """One area, a characteristic with these values."""
+    return pd.DataFrame({"buurtcode": "a", "woning": pd.Series(values, dtype=object), "aantal": 100.0})
+
+
+def of_many(count: int, levels: int = 300) -> pd.DataFrame:
+    """As many characteristics of so many levels, a row of each level."""
+    names = [f"k{k}" for k in range(count)]
+    return pd.DataFrame({"buurtcode": "a", **{name: np.arange(levels) for name in names}, "aantal": 1.0})
+
+
+def of_bins(bins: Any) -> Cells:
+    frame = pd.DataFrame({"buurtcode": list(AREAS.codes) * 5, "inkomen": np.arange(60), "aantal": 50})
+    return Cells.from_frame(frame, AREAS, bins={"inkomen": bins})
+
+
+def of_margins(margins: Any = MARGINS, start: Any = None, **given: Any) -> Cells:
+    given = {"frame": kerncijfers(), "areas": AREAS} | given
+    return Cells.from_margins(margins=margins, seed=seed() if start is None else start, **given)
+
+
+def twice(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    return pd.concat([frame, frame[[name]]], axis=1)
+
+
+RNG = np.random.default_rng(1)
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "levels but for spaces": (
+        lambda: Cells.from_frame(table(AREAS), AREAS, characteristics={"leeftijd": ["18-44", "45-64", "65+", " 65+"]}),
+        "levels of leeftijd occur twice",
+    ),
+    "categories but for spaces": (
+        lambda: Cells.from_frame(levels_of(["x", "x "]).astype({"woning": "category"}), AREAS),
+        "levels of woning occur twice",
+    ),
+    "cells but for spaces": (lambda: Cells.from_frame(levels_of(["x", "x "]), AREAS), "levels of woning occur twice"),
+    "a number and its text": (lambda: Cells.from_frame(levels_of([1, "1"]), AREAS), "levels of woning occur twice"),
+    "whole categories, one missing": (
+        lambda: Cells.from_frame(levels_of([1, 2, None]).astype({"woning": pd.CategoricalDtype([1, 2])}), AREAS),
+        "1 cells: missing",
+    ),
+    "blank": (lambda: Cells.from_frame(levels_of(["x", " ", None]), AREAS), "2 cells: missing"),
+    "levels as text": (
+        lambda: Cells.from_frame(table(AREAS), AREAS, characteristics={"leeftijd": "65+"}),
+        "levels of leeftijd are no list",
+    ),
+    "levels as number": (
+        lambda: Cells.from_frame(table(AREAS), AREAS, characteristics={"leeftijd": 5}),
+        "levels of leeftijd are no list",
+    ),
+    "more combinations than numbers": (lambda: Cells.from_frame(of_many(9), AREAS), "too many combinations of levels"),
+    "more combinations than can be rounded": (
+        lambda: Cells.from_frame(of_many(4), AREAS).whole(RNG),
+        "too many combinations of levels",
+    ),
+    "more combinations of margins": (
+        lambda: of_margins([Margin(f"k{k}", {str(q): f"c{q}" for q in range(300)}) for k in range(9)]),
+        "too many combinations of levels",
+    ),
+    "more combinations of tables": (
+        lambda: joint([of_many(9).drop(columns="buurtcode")]),
+        "too many combinations of levels",
+    ),
+    "a margin twice": (lambda: of_margins([*MARGINS, MARGINS[0]]), "margins are given twice"),
+    "no margins": (lambda: of_margins([]), "there are no margins"),
+    "margins of another kind": (lambda: of_margins([MARGINS[0], "woning"]), "there are no margins, or some are none"),
+    "a margin alone": (lambda: of_margins(MARGINS[0]), "`margins` is of another kind"),
+    "bins of a part": (lambda: of_bins(2.5), "inkomen cannot be divided so"),
+    "bins as text": (lambda: of_bins("abc"), "inkomen cannot be divided so"),
+    "edges as text": (lambda: of_bins(["a", "b"]), "inkomen cannot be divided so"),
+    "edges in two ways": (lambda: of_bins([[0, 1], [1, 2]]), "inkomen cannot be divided so"),
+    "no bins": (lambda: of_bins(0), "0 classes"),
+    "bins below none": (lambda: of_bins(-1), "-1 classes"),
+    "a thousand million bins": (lambda: of_bins(10**9), "1000000000 classes"),
+    "bins of nothing": (lambda: of_bins(None), "inkomen cannot be divided so"),
+    "a truth value": (lambda: of_bins(True), "inkomen cannot be divided so"),
+    "bins without a name": (lambda: Cells.from_frame(table(AREAS), AREAS, bins=5), "`bins` is of another kind"),
+    "a seed of text": (lambda: of_margins(start=seed().assign(aantal="veel")), "aantal of the seed is no number"),
+    "a seed without end": (lambda: of_margins(start=seed().assign(aantal=np.inf)), "aantal of the seed is no number"),
+    "a seed with a column twice": (lambda: of_margins(start=twice(seed(), "woning")), "the seed has columns twice"),
+    "a seed that is none": (lambda: of_margins(start=5), "`seed` is of another kind"),
+    "a level of it": (lambda: of_margins(by=None), "`by` is of another kind"),
+    "tables of nothing": (lambda: joint([]), "there are no tables"),
+    "tables of numbers": (lambda: joint([5, None]), "table 2 is no table"),
+    "a table alone": (lambda: joint(seed()), "`tables` is of another kind"),
+    "a table of text": (lambda: joint([seed().assign(aantal="veel")]), "table 1 has counts that are no numbers"),
+    "a table with a column twice": (lambda: joint([twice(seed(), "woning")]), "table 1 has columns twice"),
+    "a table of counts": (lambda: joint([seed()[["aantal"]]]), "table 1 has no characteristics"),
+    "a table with gaps": (lambda: joint([seed().replace("koop", None)]), "or lacks levels"),
+    "a part of text": (lambda: Margin("a", {"65+": "x", "0-64": None}, part={"65+": "x"}), "65+: 'x'"),
+    "parts of nobody": (lambda: Margin("a", {"x": "x", "y": None}, part={"x": 0, "y": 0}), "impossible parts"),
+    "parts of another kind": (lambda: Margin("a", {"x": "x", "y": None}, part=5), "`part` is of another kind"),
+    "columns of another kind": (lambda: Margin("a", ["x", "y"]), "`columns` is of another kind"),
+    "columns of numbers": (lambda: Margin("a", {"x": 5, "y": None}), "names that are no text"),
+    "rounding below none": (lambda: made_cells().tables(RNG, 2, "rounding", rounding=-3), "`rounding` of tables"),
+    "rounding of nothing": (lambda: made_cells().tables(RNG, 2, "rounding", rounding=None), "`rounding` is of another"),
+    "secret": (lambda: made_cells().tables(RNG, 2, "rounding", secret=np.nan), "`secret` of tables is impossible"),
+    "tables below none": (lambda: made_cells().tables(RNG, -1), "`n` of tables is impossible"),
+    "no seed": (lambda: made_cells().tables(5, 2), "`rng` is of another kind"),
+    "whole of no seed": (lambda: made_cells().whole(None), "`rng` is of another kind"),
+    "levels of a domain": (lambda: made_cells().inside({"leeftijd": 5}), "levels of leeftijd are no list"),
+    "a domain of text": (lambda: made_cells().residents("x"), "`domain` is of another kind"),
+    "a frame": (lambda: Cells.from_frame(None, AREAS), "`frame` is of another kind"),
+    "areas": (lambda: Cells.from_frame(table(AREAS), 5), "`areas` is of another kind"),
+    "a name": (lambda: Cells.from_frame(table(AREAS), AREAS, area=["a"]), "`area` is of another kind"),
+    "a path": (lambda: Cells.read(None, AREAS), "`path` is of another kind"),
+    "a frame of margins": (lambda: of_margins(frame=5), "`frame` is of another kind"),
+    "areas of margins": (lambda: of_margins(areas=None), "`areas` is of another kind"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_cannot_be_is_refused_in_three_lines(name: str) -> None:
+    make, text = WRONG[name]
+    with pytest.raises(BuurtsaeError) as caught:
+        make()
+    assert text in str(caught.value)
+    assert len(str(caught.value).splitlines()) % 3 == 0
+
+
+def test_several_arguments_of_another_kind_are_told_at_once() -> None:
+    with pytest.raises(BuurtsaeError) as caught:
+        Cells.from_frame(None, 5, bins=3)  # type: ignore[arg-type]
+    for text in ("`frame`", "`areas`", "`bins`"):
+        assert text in str(caught.value)
+    with pytest.raises(BuurtsaeError) as caught:
+        made_cells().tables(RNG, 0, rounding=-1, secret=np.inf)
+    for text in ("`n` of", "`rounding` of", "`secret` of"):
+        assert text in str(caught.value)
+
+
+def test_levels_of_several_types_are_in_the_order_of_their_text() -> None:
+    assert Cells.from_frame(levels_of(["a", 10, 2]), AREAS).characteristics["woning"] == ("10", "2", "a")
+    assert Cells.from_frame(levels_of([10, 2]), AREAS).characteristics["woning"] == ("2", "10")
+
+
+def test_how_many_bins_may_be_a_number_of_numpy() -> None:
+    assert of_bins(np.int64(2)).characteristics == of_bins(2).characteristics
+    assert len(of_bins(1).characteristics["inkomen"]) == 1
+
+
 def test_all_problems_are_told_at_once() -> None:
     frame = table(AREAS)
     spoilt = frame.assign(
@@ -228,7 +369,7 @@ def test_whole_cells_have_the_totals_and_margins() -> None:
 def test_uncertain_tables_have_the_mean_and_spread_of_their_noise() -> None:
     """Multinomial: totals kept, mean c, variance c (1 - c / N); 400 tables, so 5% in the mean of the variance ratio."""
     cells = made_cells()
-    drawn = cells.tables(np.random.default_rng(1), 400)
+    drawn = np.array([table.count for table in cells.tables(np.random.default_rng(1), 400)])
     totals = np.array([np.bincount(cells.area, row) for row in drawn])
     np.testing.assert_allclose(totals, np.tile(AREAS.population, (400, 1)))
     variance = cells.count * (1 - cells.count / AREAS.population[cells.area])
@@ -240,12 +381,12 @@ def test_uncertain_tables_have_the_mean_and_spread_of_their_noise() -> None:
 def test_rounding_moves_margins_by_no_more_than_it_can() -> None:
     """Within 2.5 each, then brought to one total, which differs by 2.5 too: of three levels by 2.5 x (1 + 1 + 1)."""
     cells = Cells.from_margins(kerncijfers(), AREAS, MARGINS, seed())
-    drawn = cells.tables(np.random.default_rng(1), 50)
+    drawn = np.array([table.count for table in cells.tables(np.random.default_rng(1), 50)])
     code = cells.area * 3 + cells.level[:, 0]
     moved = np.array([np.bincount(code, row) for row in drawn]) - np.bincount(code, cells.count)
     assert 1 < abs(moved).max() < 7.5
     assert moved.std() > 0.5
-    np.testing.assert_array_equal(cells.tables(np.random.default_rng(1), 1, rounding=0.0)[0], cells.count)
+    np.testing.assert_array_equal(cells.tables(np.random.default_rng(1), 1, rounding=0.0)[0].count, cells.count)
     with pytest.raises(ModelError, match="no such noise"):
         cells.tables(np.random.default_rng(1), 1, "normal")  # type: ignore[arg-type]
 
@@ -254,7 +395,8 @@ def test_secret_margins_are_anything_below_the_threshold() -> None:
     frame = kerncijfers().assign(oud=4.0)
     cells = Cells.from_margins(frame, AREAS, MARGINS, seed())
     code = cells.area * 3 + cells.level[:, 0]
-    sums = np.array([np.bincount(code, row) for row in cells.tables(np.random.default_rng(1), 200, secret=10.0)])
+    tables = cells.tables(np.random.default_rng(1), 200, secret=10.0)
+    sums = np.array([np.bincount(code, table.count) for table in tables])
     old = sums[:, 2::3]
     assert old.min() < 2
     assert 8 < old.max() < 10.5

@@ -9,7 +9,7 @@ of it is checked before the first draw.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from html import escape
@@ -54,6 +54,8 @@ class Fit:
         The fit of several years that this one is a year of: draws of its years are joint.
     of_persons : bool
         Whether draws are of a model of persons: the design is that of areas beside it.
+    of_domain : bool
+        Whether they are of some residents only, whose direct estimates are not published.
 
     Examples
     --------
@@ -74,6 +76,7 @@ class Fit:
     asked: AreaModel | None = None
     whole: Fit | None = None
     of_persons: bool = False
+    of_domain: bool = False
 
     @property
     def model(self) -> AreaModel:
@@ -171,11 +174,7 @@ class Fit:
     @cached_property
     def convergence(self) -> pd.DataFrame:
         """R-hat and effective sample sizes of the score of every inhabited buurt and sub-dimension."""
-        eta = self.draws.eta[:, :, self.areas.inhabited]
-        table = convergence(eta.reshape(*eta.shape[:2], -1))
-        codes = self.areas.codes[self.areas.inhabited]
-        table.index = pd.MultiIndex.from_product([codes, self.design.columns], names=["area_code", "measure"])
-        return table
+        return converged(self.draws, self.areas, self.design.columns)
 
     @property
     def mse(self) -> pd.DataFrame | None:
@@ -191,20 +190,7 @@ class Fit:
         certificate it is what that says, k-hat below 0.7 or convergence: otherwise one row, with what to do in the
         column `advice`.
         """
-        if (certificate := self.draws.certificate) is not None:
-            bad = (
-                []
-                if certificate.advice is None
-                else [("all", "all", *certificate.record().values(), certificate.advice)]
-            )
-            return pd.DataFrame(bad, columns=["area_code", "measure", *certificate.record(), "advice"])
-        scores = self.convergence
-        bad = scores[(scores["rhat"] >= RHAT_MAX) | (scores["ess_bulk"] <= ESS_MIN)].reset_index()
-        hyper = self.draws.hyperparameters()
-        hyper = hyper[hyper["rhat"] >= RHAT_MAX].rename(columns={"name": "area_code"})
-        return pd.concat([bad, hyper[["area_code", "measure", "rhat", "ess_bulk"]]]).sort_values(
-            "rhat", ascending=False
-        )
+        return unreliable(self.draws, self.areas, self.design.columns)
 
     def _repr_html_(self) -> str:
         """A notebook's view: the hyperparameters, and what cannot be relied on."""
@@ -219,6 +205,27 @@ class Fit:
             return done
         table = self.convergence
         return f"{done}; R-hat at most {table['rhat'].max():.3f}, bulk ESS at least {table['ess_bulk'].min():.0f}"
+
+
+def converged(draws: Draws, areas: Areas, columns: Sequence[str]) -> pd.DataFrame:
+    """Return R-hat and effective sample sizes of the scores of inhabited areas, by area and column."""
+    eta = draws.eta[:, :, areas.inhabited]
+    table = convergence(eta.reshape(*eta.shape[:2], -1))
+    table.index = pd.MultiIndex.from_product([areas.codes[areas.inhabited], columns], names=["area_code", "measure"])
+    return table
+
+
+def unreliable(draws: Draws, areas: Areas, columns: Sequence[str]) -> pd.DataFrame:
+    """Return what of draws is not good enough, as `Fit.check` says."""
+    if (certificate := draws.certificate) is not None:
+        bad = [] if certificate.advice is None else [("all", "all", *certificate.record().values(), certificate.advice)]
+        return pd.DataFrame(bad, columns=["area_code", "measure", *certificate.record(), "advice"])
+    scores = converged(draws, areas, columns)
+    low = scores[(scores["rhat"] >= RHAT_MAX) | (scores["ess_bulk"] <= ESS_MIN)].reset_index()
+    hyper = draws.hyperparameters()
+    hyper = hyper[hyper["rhat"] >= RHAT_MAX].rename(columns={"name": "area_code"})
+    both = pd.concat([low, hyper[["area_code", "measure", "rhat", "ess_bulk"]]])
+    return both.sort_values("rhat", ascending=False)
 
 
 def engine_options(engine: str, options: Mapping[str, Any]) -> Any:

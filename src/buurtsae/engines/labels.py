@@ -19,7 +19,7 @@ Draw4 = Annotated[int, Field(strict=True, ge=CHAINS, le=10**6, multiple_of=CHAIN
 
 def in_chains(flat: Mapping[str, Floats]) -> dict[str, Floats]:
     """Lay out independent draws as chains."""
-    return {name: values.reshape(CHAINS, -1, *values.shape[1:]) for name, values in flat.items()}
+    return {name: v.reshape(CHAINS, len(v) // CHAINS, *v.shape[1:]) for name, v in flat.items()}  # v may be empty
 
 
 def labelled(

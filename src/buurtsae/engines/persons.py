@@ -37,7 +37,6 @@ from buurtsae.sparse import Floats, Ints
 
 STEPS, FARTHEST = 100, 5.0  # Newton steps at most; the largest change of a predictor in one
 CLOSE, CLOSE_OF_MANY, MANY = 1e-7, 0.05, 2000  # the last change of predictors, of few areas and of many
-ENOUGH = 1e-2  # of the largest predictor, what will do where steps have not ended: odds that are none
 PAIRS = 2e7  # pairs of levels of pairs of cells within areas up to which log p is refined
 ROUNDS = 2  # references: at the prior's middle, then at the mode by that one
 DIFFERENCE = 1e-4  # of a normal score, for parameters of the outcome
@@ -323,17 +322,17 @@ class PersonMarginal:
             rho = self.reference.linear[0] - self.reference.weights * e - self.reference.cross @ (hyper.r @ alpha)
         at = data.tables(e, hyper.r @ alpha, hyper.psi, offset)
         height = at.value - 0.5 * float(e @ rho + alpha @ alpha)
-        for number in range(STEPS):
+        for _ in range(STEPS):
             conditional = condition(self.field, at.local(hyper.r), hyper.loadings)
             step, turn = conditional.mean[:, 0] - offset - e, conditional.alpha - alpha
             of_f = hyper.r @ turn
             largest = float(np.abs(step[seen]).max(initial=0.0) + np.abs(of_f).max(initial=0.0))
-            if at.exact or largest < (close if number < STEPS - 1 else ENOUGH * (1 + float(np.abs(e).max()))):
+            if at.exact or largest < close:
                 ahead = 0.0 if self.tilt is None else float(self.tilt[0] @ step + self.tilt[1] @ of_f)
                 return Found(self, hyper, at, conditional, ahead)
             change = at.of_area - at.weights * step - at.cross @ of_f - rho
             fraction = min(1.0, FARTHEST / largest)
-            for _ in range(20):
+            for _halving in range(20):
                 e_there, alpha_there, rho_there = e + fraction * step, alpha + fraction * turn, rho + fraction * change
                 trial = data.tables(e_there, hyper.r @ alpha_there, hyper.psi, offset)
                 there = trial.value - 0.5 * float(e_there @ rho_there + alpha_there @ alpha_there)

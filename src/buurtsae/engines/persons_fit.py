@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from buurtsae.areas.areas import Areas
 from buurtsae.draws import Certificate, Draws
 from buurtsae.engines.base import engine_options
 from buurtsae.engines.integration import Integration, Progress, integrate
@@ -21,14 +22,18 @@ from buurtsae.engines.nuts import NutsOptions
 from buurtsae.engines.poststratify import PersonDraws
 from buurtsae.engines.resampling import cube
 from buurtsae.engines.unit import UnitFit
-from buurtsae.errors import BuurtsaeError, DataError, ModelError, Problems, cut, shown
+from buurtsae.errors import BuurtsaeError, DataError, ModelError, Problems, check_kinds, cut, shown
+from buurtsae.formula import read, variables
 from buurtsae.model.design import Design, design
+from buurtsae.model.persons.answer import Ladder, Number, YesNo
 from buurtsae.model.persons.effect import PersonEffect, Stacked
 from buurtsae.model.persons.spec import UnitModel
-from buurtsae.model.persons.tables import Answered, Coded, Population, recoded
-from buurtsae.model.persons.terms import Cluster
+from buurtsae.model.persons.tables import Coded, check_table, recoded
+from buurtsae.model.plausible import far
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
+from buurtsae.survey.answers import Answers
+from buurtsae.survey.cells import Cells
 from buurtsae.survey.counts import AreaCounts
 
 if TYPE_CHECKING:
@@ -39,13 +44,12 @@ COST = 4e9  # what may be spent on values of the hyperparameters, in sums of a p
 
 def fit_persons(
     model: UnitModel,
-    answers: Answered,
-    cells: Population | Sequence[Population],
+    answers: Answers,
+    cells: Cells | Sequence[Cells],
     engine: str = "laplace",
     seed: int = 1,
     *,
     measure: str = "",
-    scheme: Sequence[str] = (),
     progress: bool = True,
     **options: Any,
 ) -> UnitFit:
@@ -54,9 +58,9 @@ def fit_persons(
     Parameters
     ----------
     model : UnitModel
-    answers : Answered
+    answers : Answers
         Respondents, collapsed to cells.
-    cells : Population or sequence of these
+    cells : Cells or sequence of these
         Residents; several tables where they are uncertain, used in turn over the draws.
     engine : {"laplace", "nuts"}
         `nuts` is the reference, for small data.
@@ -64,8 +68,6 @@ def fit_persons(
         The same input, seed and versions give the same draws.
     measure : str
         What the figures are called; by default as the answers say.
-    scheme : sequence of str
-        Variables of the weighting scheme: those that are no term are noted.
     progress : bool
         Show a progress bar on stderr.
     **options
@@ -82,21 +84,20 @@ def fit_persons(
 
     Examples
     --------
-    >>> from types import SimpleNamespace
-    >>> import numpy as np
     >>> import pandas as pd
-    >>> from buurtsae import Areas, Factor, UnitModel
+    >>> from buurtsae import Answers, Areas, Cells, Factor, UnitModel
     >>> areas = Areas.from_frame(pd.DataFrame({"code": [1, 2], "population": [50, 80]}), code="code")
-    >>> table = {"characteristics": {"age": ("18-64", "65+")}, "area": np.array([0, 1]), "level": np.array([[0], [1]])}
-    >>> cells = SimpleNamespace(areas=areas, count=np.array([50.0, 80]), **table)
-    >>> answers = SimpleNamespace(size=np.array([9.0, 8]), y=np.array([2.0, 5]), **table)
+    >>> table = pd.DataFrame({"code": [1, 2], "age": ["18-64", "65+"], "aantal": [50, 80], "n": 8, "y": [0.25, 0.5]})
+    >>> cells = Cells.from_frame(table, areas, area="code", characteristics={"age": ["18-64", "65+"]})
+    >>> answers = Answers.of(table, "y", cells, area="code", number="n")
     >>> fit_persons(UnitModel(persons=[Factor("age")]), answers, cells, draws=100, hyperparameters=50, progress=False)
     UnitFit by laplace in ... s, seed 1: 2 areas, 2 cells of answers, 2 levels of persons; Draws of 2 areas ...
     """
     from threadpoolctl import threadpool_limits
 
-    settings = _settings(engine, options)
-    populations = tuple(cells) if isinstance(cells, list | tuple) else (cells,)
+    settings, populations = _settings(engine, options), _given(model, answers, cells, seed, measure)
+    if isinstance(model.outcome, Ladder) and not model.outcome.categories:  # as the answers call them
+        model = replace(model, outcome=replace(model.outcome, categories=tuple(f"{c:g}" for c in answers.categories)))
     arrays, stacked, data, coded, order = laid(model, answers, populations)
     start, threads = time.perf_counter(), getattr(settings, "threads", 2)
     if isinstance(settings, NutsOptions):
@@ -112,8 +113,9 @@ def fit_persons(
             weighed = integrate(marginal, seed, enough, pool.map, bar, early.look)
             draws, raw = _drawn(early, marginal, weighed, pool.map, bar)
     seconds = time.perf_counter() - start
-    name = measure or str(getattr(answers, "measure", "") or "y")
-    notes = tuple(_unweighted(model, scheme or getattr(answers, "scheme", ())))
+    name = measure or answers.measure
+    known = (*answers.notes, *(note for table in populations for note in table.notes), *arrays.notes)
+    notes = tuple(dict.fromkeys((*known, *_unweighted(model, answers.scheme, populations[0].areas))))
     return UnitFit(model, arrays, stacked, answers, coded, order, populations, draws, raw, seed, seconds,
                    threads, name, notes, engine)  # fmt: skip
 
@@ -131,8 +133,29 @@ def _settings(engine: str, options: Mapping[str, Any]) -> Any:
     return engine_options(engine, options)
 
 
+def _given(model: object, answers: object, cells: object, seed: object, measure: object) -> tuple[Cells, ...]:
+    """Tables of cells, where all that is given is of its kind.
+
+    Raises
+    ------
+    DataError or ProblemsError
+        Where something is not, all at once.
+    """
+    problems = Problems()
+    problems.attempt(check_kinds, model=(model, UnitModel), answers=(answers, Answers), seed=(seed, int),
+                     measure=(measure, str))  # fmt: skip
+    tables = tuple(cells) if isinstance(cells, list | tuple) else (cells,)
+    if not tables or (wrong := [type(table).__name__ for table in tables if not isinstance(table, Cells)]):
+        hint = "take Cells.read, from_frame or from_margins, or `tables` of these"
+        problems.add("these are no cells", shown(wrong) if tables else "none", "Cells, or a list of them", hint)
+    if isinstance(seed, int) and seed < 0:
+        problems.add("the seed is below 0", str(seed), "0 or more", "choose another")
+    problems.raise_if_any()
+    return tables
+
+
 def laid(
-    model: UnitModel, answers: Answered, populations: Sequence[Population]
+    model: UnitModel, answers: Answers, populations: Sequence[Cells]
 ) -> tuple[Design, Stacked, PersonData, Coded, Ints]:
     """Return the model on data: areas, persons, answers sorted by area, and the order of these.
 
@@ -145,8 +168,8 @@ def laid(
 
     problems, population = Problems(), populations[0]
     areas = population.areas
-    own = [name for term in model.persons if isinstance(term, Cluster) for name in term.uses]
-    _check(answers, populations, problems)
+    own = [name for term in model.persons if not term.predicts for name in term.uses]
+    _check(model, answers, populations, problems)
     model.answers.check(answers.y, answers.size, problems)
     coded = recoded(answers, population, own, problems)
     known = {**population.characteristics, **{n: v for n, v in answers.characteristics.items() if n in own}}
@@ -165,6 +188,10 @@ def laid(
     count = np.bincount(answers.area, answers.size, n)
     table = pd.DataFrame({"code": areas.codes, "n": count, "y": 0.0})[count > 0]
     arrays = design(model.area, AreaCounts.from_frame(table, y="y", trials="n", area="code", areas=areas))
+    if isinstance(model.answers, Number) and "Intercept" in arrays.coefficients:
+        centre = answers.y[:, :1].sum(axis=0) / answers.size.sum()
+        remarks = far(model.intercept, centre, model.answers.outcome.scale)
+        arrays = replace(arrays, strange=(*arrays.strange, *remarks))
     kept = np.flatnonzero((answers.size > 0) & areas.inhabited[answers.area])
     order = kept[np.argsort(answers.area[kept], kind="stable")]
     stacked, coded = Stacked(tuple(effects)), coded.among(order)
@@ -174,34 +201,37 @@ def laid(
     return arrays, stacked, data, coded, order
 
 
-def _check(answers: Answered, populations: Sequence[Population], problems: Problems) -> None:
+def _check(model: UnitModel, answers: Answers, populations: Sequence[Cells], problems: Problems) -> None:
     """Collect what tables of persons cannot be."""
-    n = len(populations[0].areas.codes)
+    areas = populations[0].areas
+    for table in populations:
+        problems.attempt(check_table, "cells", table, areas, {"count": table.count})
+        if table.characteristics != populations[0].characteristics:
+            problems.add("tables of cells have different characteristics", shown(table.characteristics),
+                         shown(populations[0].characteristics), "give all the same")  # fmt: skip
+    numbers = {"size": answers.size, "y": answers.y, "respondents": answers.respondents}
+    problems.attempt(check_table, "answers", answers, areas, numbers)
+    wanted = {YesNo: "share", Ladder: "ordinal", Number: "score"}[type(model.answers)]
+    if answers.outcome != wanted:
+        problems.add("the answers are not of the outcome of the model", cut(repr(answers.outcome)), repr(wanted),
+                     f'Answers.of(..., outcome="{wanted}"), or another outcome of UnitModel', ModelError)  # fmt: skip
+    problems.raise_if_any()  # what follows cannot be said of these
     for table in populations:
         if (wrong := ~(table.count >= 0)).any():
             problems.add("cells have fewer residents than none", f"{int(wrong.sum())} of {len(wrong)} cells",
                          "0 or more", "correct the counts")  # fmt: skip
         if not (table.count > 0).any():
             problems.add("the cells are empty", "no residents", "residents", "look at how they were made")
-        if dict(table.characteristics) != dict(populations[0].characteristics):
-            problems.add("tables of cells have different characteristics", shown(table.characteristics),
-                         shown(populations[0].characteristics), "give all the same")  # fmt: skip
     if (wrong := ~(answers.size >= 0)).any() or not (answers.size > 0).any():
         got = f"{int(wrong.sum())} below 0 or missing, {int((answers.size > 0).sum())} above 0"
         problems.add("cells of answers have no respondents", got, "0 or more, some above", "correct the sizes")
-    if not np.isfinite(answers.y).all():
-        problems.add("answers are missing", f"{int((~np.isfinite(answers.y)).sum())} values", "numbers",
-                     "leave respondents without an answer out")  # fmt: skip
-    if ((answers.area < 0) | (answers.area >= n)).any():
-        problems.add("answers are in other areas than the cells", f"places up to {answers.area.max()}",
-                     f"0 to {n - 1}", "collapse them with the same areas")  # fmt: skip
-    problems.raise_if_any()  # what follows cannot be said of these
+    problems.raise_if_any()
 
 
-def _unweighted(model: UnitModel, scheme: Sequence[str]) -> list[Note]:
-    """Variables of the weighting scheme that are no term."""
-    there = {name for term in model.persons for name in term.uses} | set(model.formula.replace("+", " ").split())
-    there |= {term.name for term in model.terms}
+def _unweighted(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[Note]:
+    """Variables of the weighting scheme that are no term; levels of areas are none where areas have an effect."""
+    there = {name for term in model.persons for name in term.uses} | {term.name for term in model.terms}
+    there |= set(variables(read(model.formula, "a formula"))) | set(areas.levels if model.terms else ())
     if not (absent := [name for name in scheme if name not in there]):
         return []
     return [
@@ -273,7 +303,7 @@ def _told(
     raw: Draws, stacked: Stacked, data: PersonData, e: NDArray[np.float32], f: Floats, own: Floats
 ) -> tuple[PersonDraws, Draws]:
     """Add the parameters of persons, sigma and psi (chains, draws, size), to draws of the areas."""
-    flat, cluster, at, gaps = own.reshape(-1, own.shape[2]), np.zeros(len(e)), len(stacked.sigmas), 0
+    flat, cluster, at, gaps = own.reshape(len(e), own.shape[2]), np.zeros(len(e)), len(stacked.sigmas), 0
     hyper = dict(raw.hyper)
     for q, term in enumerate(stacked.sigmas):
         effect = stacked.effects[term]
@@ -284,7 +314,7 @@ def _told(
         several = name == "cuts.gap"
         hyper[name] = ("gap",) if several else ("measure",), own[:, :, at : at + width]
         at, gaps = at + width, max(gaps, width * several)
-    silent = [np.full(len(effect.levels), not effect.predicts) for effect in stacked.effects]
-    f[:, np.concatenate([*silent, np.zeros(0, dtype=bool)])] = 0.0
+    predicts = [np.full(len(effect.levels), effect.predicts) for effect in stacked.effects]
+    f = f * np.concatenate([*predicts, np.zeros(0, dtype=bool)])
     labels = {**raw.coords, "gap": tuple(str(k + 1) for k in range(gaps))}
     return PersonDraws(e, f, cluster, flat[:, len(stacked.sigmas) :]), replace(raw, hyper=hyper, coords=labels)

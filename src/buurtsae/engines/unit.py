@@ -15,20 +15,23 @@ import pandas as pd
 from scipy.special import logit
 
 from buurtsae.areas.areas import Areas
-from buurtsae.draws import RHAT_MAX, Draws
-from buurtsae.engines.base import Fit
-from buurtsae.engines.poststratify import PersonDraws, Residents, chance, poststratified
-from buurtsae.errors import DataError, ModelError, cut, shown
+from buurtsae.draws import Draws
+from buurtsae.engines.base import Fit, unreliable
+from buurtsae.engines.poststratify import PersonDraws, Residents, poststratified
+from buurtsae.errors import DataError, ModelError, check_kinds, cut, shown
 from buurtsae.model.design import Design, design
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.gaussian import Gaussian
-from buurtsae.model.persons.answer import Figure, Ladder, Number, figure_of
+from buurtsae.model.persons.answer import Figure, Ladder, Number, YesNo, figure_of
 from buurtsae.model.persons.effect import Stacked
 from buurtsae.model.persons.spec import UnitModel
-from buurtsae.model.persons.tables import Answered, Coded, Domain, Population
+from buurtsae.model.persons.tables import Coded, Domain
+from buurtsae.model.priors import Normal
 from buurtsae.notes import Note
+from buurtsae.scale import Scale
 from buurtsae.sparse import Floats, Ints
-from buurtsae.survey.cells import inside
+from buurtsae.survey.answers import Answers
+from buurtsae.survey.cells import Cells, inside
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
 
@@ -46,12 +49,12 @@ class UnitFit:
         The areas' part.
     stacked : Stacked
         The persons' part.
-    answers : Answered
+    answers : Answers
     cells : Coded
         Of the answers, in the coding of the population, sorted by area.
     order : ndarray of int, shape (K,)
         Rows of the answers in that order; those in areas without residents are left out.
-    populations : tuple of Population
+    populations : tuple of Cells
         Tables of residents, used in turn over the draws.
     draws : PersonDraws
     raw : Draws
@@ -67,17 +70,13 @@ class UnitFit:
 
     Examples
     --------
-    >>> from types import SimpleNamespace
-    >>> import numpy as np
     >>> import pandas as pd
-    >>> from buurtsae import IID, Areas, Factor, UnitModel, fit_persons
-    >>> areas = Areas.from_frame(pd.DataFrame({"code": [1, 2, 3], "population": [50, 80, 70]}), code="code")
-    >>> both = {"age": ("18-64", "65+")}
-    >>> area, level = np.repeat(np.arange(3), 2), np.tile([[0], [1]], (3, 1))
-    >>> cells = SimpleNamespace(areas=areas, characteristics=both, area=area, level=level, count=np.full(6, 30.0))
-    >>> answers = SimpleNamespace(
-    ...     characteristics=both, area=area, level=level, size=np.full(6, 9.0), y=np.array([2.0, 5, 3, 4, 1, 6])
-    ... )
+    >>> from buurtsae import IID, Answers, Areas, Cells, Factor, UnitModel, fit_persons
+    >>> areas = Areas.from_frame(pd.DataFrame({"code": [1, 2, 3], "population": [60, 60, 60]}), code="code")
+    >>> table = pd.DataFrame({"code": [1, 1, 2, 2, 3, 3], "age": ["18-64", "65+"] * 3, "aantal": 30, "n": 9})
+    >>> cells = Cells.from_frame(table, areas, area="code", characteristics={"age": ["18-64", "65+"]})
+    >>> table["share"] = [0.2, 0.5, 0.3, 0.4, 0.1, 0.6]
+    >>> answers = Answers.of(table, "share", cells, area="code", number="n")
     >>> model = UnitModel(terms=[IID("area")], persons=[Factor("age")])
     >>> fit = fit_persons(model, answers, cells, draws=100, hyperparameters=50, progress=False)
     >>> fit
@@ -89,10 +88,10 @@ class UnitFit:
     model: UnitModel
     design: Design
     stacked: Stacked
-    answers: Answered
+    answers: Answers
     cells: Coded
     order: Ints
-    populations: tuple[Population, ...]
+    populations: tuple[Cells, ...]
     draws: PersonDraws
     raw: Draws
     seed: int
@@ -120,36 +119,56 @@ class UnitFit:
         Returns
         -------
         Fit
-            Its areas have the residents of the domain; its data are the respondents of the domain, per area.
+            Its areas have the residents of the domain, not rounded; where tables differ, their mean. Its data are the
+            respondents of the domain per area: direct estimates of a domain are not published, because those of all
+            residents less those of some domains are those of others; numbers of respondents are.
 
         Raises
         ------
         DataError
             On an unknown characteristic, level or figure, or a domain without residents or respondents.
         """
-        wanted, outcome = figure_of(self.model.answers, figure, self._categories), self.model.answers
-        told = self._told(wanted) if self.model.estimand == "realised" else None
+        check_kinds(figure=(figure, (str, type(None))))
+        outcome = self.model.answers
+        wanted = figure_of(outcome, figure, self._categories, self.answers.categories)
+        realised = self.model.estimand == "realised"
+        told = self._told(wanted) if realised else None
         tables = [Residents.of(p, self.stacked, domain, told and told(p)) for p in self.populations]
-        if not tables[0].total.any():
+        total = np.mean([table.total for table in tables], axis=0)
+        if not total.any():
             raise DataError("nobody lives in this domain", cut(domain), "cells with residents", "name other levels")
-        means = poststratified(self.draws, tables, wanted, outcome, self.threads)
-        if told is not None:
-            means += chance(self.draws, tables[0], wanted, outcome, np.random.default_rng([self.seed, 5]))
-        empty = ~(tables[0].total > 0)
+        seed = self.seed if realised else None
+        means = poststratified(self.draws, tables, wanted, outcome, self.threads, seed)
+        empty = ~(total > 0)
         means[:, empty] = np.nanmean(means[:, ~empty])  # nobody lives there: no estimate is made of it
-        frame = self.areas.frame.copy()
-        frame["population"] = np.where(empty, 0, np.maximum(np.round(tables[0].total), 1)).astype(np.int64)
-        areas = replace(self.areas, frame=frame, alike=False)
-        direct = self._direct(wanted, domain, areas, figure)
-        eta = means if wanted.kind == "mean" else logit(np.clip(means, EDGE, 1 - EDGE))
-        outcome_of = Gaussian() if wanted.kind == "mean" else Binomial(effective=True)
-        model = replace(self.model.area, outcome=outcome_of)
+        areas = replace(self.areas, frame=self.areas.frame.assign(population=total), alike=False)
+        of_figure = self._outcome(wanted, realised)
+        ends = (of_figure.scale.lower, of_figure.scale.width) if wanted.kind == "share" else (0.0, 1.0)
+        counted, named = isinstance(of_figure, Binomial), {} if domain is None else domain
+        direct = self._direct(wanted, named, areas, figure, None if counted else ends)
+        model = replace(self.model.area, outcome=of_figure)
+        if not counted:  # draws are no predictors: nothing has the model's intercept
+            eta = ends[0] + ends[1] * means
+            centre = float(np.nanmean(direct.sources[0].mean))
+            model = replace(model, intercept=Normal(centre, self.model.intercept.sd))
+        else:
+            eta = logit(np.clip(means, EDGE, 1 - EDGE))
         arrays = design(model, direct)
-        hyper = {name: (dims, values) for name, (dims, values) in self.raw.hyper.items()}
         draws = replace(self.raw, eta=eta.reshape(*self.raw.shape, -1, 1), subdimensions=direct.subdimensions,
-                        hyper=hyper, outcome=arrays.model.outcome,
+                        outcome=arrays.model.outcome,
                         coords={**self.raw.coords, "measure_2": direct.subdimensions})  # fmt: skip
-        return Fit(arrays, direct, draws, self.engine, self.seed, self.seconds, of_persons=True)
+        return Fit(arrays, direct, draws, self.engine, self.seed, self.seconds, of_persons=True,
+                   of_domain=domain is not None)  # fmt: skip
+
+    def _outcome(self, wanted: Figure, realised: bool) -> Binomial | Gaussian:
+        """What a figure is: on the scale of the model's outcome, or of codes; of realised shares draws know no ends."""
+        outcome = self.model.answers
+        if wanted.kind == "mean":
+            if isinstance(outcome, Number):
+                return outcome.outcome
+            return Gaussian(Scale(min(wanted.codes), max(wanted.codes)))
+        share = replace(outcome.outcome, effective=True) if isinstance(outcome, YesNo) else Binomial(effective=True)
+        return Gaussian(share.scale) if realised else share
 
     @cached_property
     def _categories(self) -> int:
@@ -162,16 +181,15 @@ class UnitFit:
             return y[:, 0], y[:, 1]
         if not isinstance(self.model.answers, Ladder):
             return y, y
-        codes = np.array(wanted.codes) if wanted.codes else np.zeros(y.shape[1])
-        if wanted.kind == "share":
-            codes[wanted.low : wanted.high] = 1.0
+        base, rises = wanted.rises(y.shape[1] - 1)
+        codes = base + np.concatenate([[0.0], np.cumsum(rises)])
         return y @ codes, y @ codes**2
 
     def _told(self, wanted: Figure) -> Any:
         """How many respondents the cells of a population have, and the sum of their answers."""
         sums, size = self._scored(wanted)[0], self.answers.size[self.order]
 
-        def of(population: Population) -> tuple[Floats, Floats]:
+        def of(population: Cells) -> tuple[Floats, Floats]:
             names, sizes = list(population.characteristics), [len(v) for v in population.characteristics.values()]
             if absent := [name for name in names if name not in self.cells.level]:
                 raise ModelError("a finite population needs all characteristics of the cells in the answers",
@@ -188,37 +206,53 @@ class UnitFit:
 
         return of
 
-    def _direct(self, wanted: Figure, domain: Domain | None, areas: Areas, figure: str | None) -> DirectEstimates:
-        """What the respondents of a domain say per area."""
-        kept = inside(self.cells.level, self.populations[0].characteristics, domain or {}, len(self.order))
-        n = len(areas.codes)
-        size = self.answers.size[self.order]
-        total, squares = self._scored(wanted)
-        count, first, second = (_sums(self.cells.area[kept], v[kept], n) for v in (size, total, squares))
-        if not count[areas.inhabited].any():
-            raise DataError("nobody of this domain was asked", cut(domain), "respondents", "name other levels")
-        return self._counted(wanted, areas, figure, count, first, second)
-
-    def _counted(
-        self, wanted: Figure, areas: Areas, figure: str | None, count: Floats, first: Floats, second: Floats
+    def _direct(
+        self, wanted: Figure, domain: Domain, areas: Areas, figure: str | None, ends: tuple[float, float] | None
     ) -> DirectEstimates:
-        name = self.measure if figure is None else f"{self.measure}: {figure}"
+        """What the respondents of a domain say per area, with the numbers that rules hide it by.
+
+        They are counts, or means with `ends`: what the scale adds to them, and what they are times.
+        """
+        kept = inside(
+            self.cells.level, self.populations[0].characteristics, {} if domain is None else domain, len(self.order)
+        )
+        n, name = len(areas.codes), self.measure if figure is None else f"{self.measure}: {figure}"
+        size, asked = self.answers.size[self.order], self.answers.respondents[self.order]
+        parts = (size, asked, *self._scored(wanted), *self._kinds.T)
+        count, persons, first, second, *kinds = (_sums(self.cells.area[kept], v[kept], n) for v in parts)
         seen = (count > 0) & areas.inhabited
-        table = pd.DataFrame({"code": areas.codes, "n": count, name: first})[seen]
-        if wanted.kind == "share":
-            return AreaCounts.from_frame(table, y=name, trials="n", area="code", areas=areas)
-        mean = first[seen] / count[seen]
-        within = float((second[seen] - count[seen] * mean**2).sum()) / max(float((count[seen] - 1).clip(0).sum()), 1.0)
-        table[name], table["variance"] = mean, max(within, 1e-12) / count[seen]
-        return DirectEstimates.from_frame(table, y=name, variance="variance", area="code", areas=areas)
+        if not seen.any():
+            raise DataError("nobody of this domain was asked", cut(domain), "respondents", "name other levels")
+        count, persons, first, second = (part[seen] for part in (count, persons, first, second))
+        table = pd.DataFrame({"code": areas.codes[seen], "n": count, name: first})
+        if ends is None:
+            direct: DirectEstimates = AreaCounts.from_frame(table, y=name, trials="n", area="code", areas=areas)
+        else:
+            mean, (low, width) = first / count, ends
+            freedom = max(float((count - 1).clip(0).sum()), 1.0)
+            within = max(float((second - count * mean**2).sum()) / freedom, 1e-12)
+            table[name], table["variance"] = low + width * mean, width**2 * within / count
+            direct = DirectEstimates.from_frame(table, y=name, variance="variance", area="code", areas=areas)
+        spread = (second - first**2 / count > 1e-9 * second)[:, None]
+        each = np.stack(kinds, axis=1)[seen] if kinds else np.where(spread, 0.0, count[:, None])
+        source = replace(
+            direct.sources[0], respondents=np.round(persons)[:, None].astype(np.int64), n_effective=count[:, None],
+            rarest=each.min(axis=1, keepdims=True) if wanted.kind == "share" else None,
+            alike=each.max(axis=1, keepdims=True) / count[:, None] if wanted.kind == "mean" else None,
+        )  # fmt: skip
+        return replace(direct, sources=(source,), counted=True)
+
+    @cached_property
+    def _kinds(self) -> Floats:
+        """How many gave each answer, per cell of the answers, in their order here; none of numbers."""
+        y, size = self.answers.y[self.order], self.answers.size[self.order]
+        if isinstance(self.model.answers, Number):
+            return np.zeros((len(y), 0))
+        return y if y.ndim == 2 else np.stack([y, size - y], axis=1)
 
     def check(self) -> pd.DataFrame:
-        """Return what cannot be relied on; empty is good."""
-        if self.raw.certificate is None:
-            table = self.raw.hyperparameters()
-            return table[table["rhat"] >= RHAT_MAX].rename(columns={"name": "what"})
-        advice = self.raw.certificate.advice
-        return pd.DataFrame([] if advice is None else [{"what": "draws", "advice": advice}], columns=["what", "advice"])
+        """Return predictors and hyperparameters whose draws are not good enough, as `Fit.check`; empty is good."""
+        return unreliable(self.raw, self.areas, (self.measure,))
 
     def effects(self) -> pd.DataFrame:
         """Return mean, sd and 95% interval of every level of every term of persons, less the mean over its levels."""
@@ -231,6 +265,38 @@ class UnitFit:
                 parts = zip(effect.levels, part.mean(axis=0), part.std(axis=0), *ends, strict=True)
                 rows += [(effect.name, *row) for row in parts]
         return pd.DataFrame(rows, columns=["term", "level", "mean", "sd", "lower", "upper"])
+
+    def of_tables(self, domain: Domain | None = None, figure: str | None = None) -> pd.Series:
+        """Return the share of the variance of figures that is there because tables of cells differ, per area.
+
+        It is the variance between tables of the posterior mean, of the same draws in all, over the variance of the
+        draws that take the tables in turn.
+
+        Parameters
+        ----------
+        domain : mapping of characteristic to levels, optional
+        figure : str, optional
+            As of `fit_of`.
+
+        Returns
+        -------
+        Series, indexed by `area_code`
+            NaN where nobody of the domain lives.
+
+        Raises
+        ------
+        ModelError
+            If there is one table only.
+        """
+        if len(self.populations) < 2:
+            hint = "fit with several: `Cells.tables` gives them"
+            raise ModelError("nothing is known of uncertain cells", "1 table", "two tables or more", hint)
+        whole = self.fit_of(domain, figure)
+        parts = [replace(self, populations=(table,)).fit_of(domain, figure) for table in self.populations]
+        between = np.var([part.draws.scores()[..., 0].mean(axis=0) for part in parts], axis=0, ddof=1)
+        share = between / whole.draws.scores()[..., 0].var(axis=0)
+        lived_in = np.all([part.areas.inhabited for part in parts], axis=0)
+        return pd.Series(np.where(lived_in, share, np.nan), index=self.areas.codes, name="of_tables")
 
     def __repr__(self) -> str:
         size = f"{len(self.areas.codes)} {self.areas.noun}, {len(self.order)} cells of answers"

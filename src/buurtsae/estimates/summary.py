@@ -308,6 +308,9 @@ def estimate(
     >>> bs.estimate(voorbeeldstad().fit, rules=bs.Rules(min_respondents=5, min_reliability=0.7))
     Estimates of 7 measures for {'buurt': 118, 'wijk': 12, 'gemeente': 3, 'land': 1}; {'betrouwbaar': ...}
     """
+    if not isinstance(fit, Fit | Benchmarked):
+        hint = "of a model of persons take a figure, `fit.fit_of()`"
+        raise ModelError("this is no fit", cut(repr(fit)), "a Fit, or one that was benchmarked", hint)
     benchmarked = fit if isinstance(fit, Benchmarked) else None
     if isinstance(fit, Benchmarked):
         concept, fit = concept or fit.benchmarks.concept, _of_fit(fit, concept)
@@ -420,7 +423,7 @@ def _describe(table: pd.DataFrame, fit: Fit) -> pd.DataFrame:
     population: dict[tuple[str, str], int] = {}
     for level in areas.levels:
         residents = areas.residents(level)
-        population |= {(level, code): int(count) for code, count in residents.items()}
+        population |= {(level, code): round(count) for code, count in residents.items()}
         names |= {(level, code): areas.label(level, code) for code in residents.index}
     key = pd.MultiIndex.from_frame(table[["level", "area_code"]])
     return table.assign(

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -25,12 +25,14 @@ import pandas as pd
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import clean
 from buurtsae.areas.columns import numbers
-from buurtsae.errors import Problems, cut, shown
+from buurtsae.errors import Problems, check_kinds, cut, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.bins import binned
 from buurtsae.survey.cells import Cells
+from buurtsae.survey.levels import areas_of, check_combinations
 from buurtsae.survey.scales import Scores
+from buurtsae.tables import plain
 
 Kind = Literal["share", "ordinal", "score"]
 
@@ -45,7 +47,7 @@ class Answers:
     outcome : {"share", "ordinal", "score"}
     areas : Areas
     characteristics : mapping of str to tuple of str
-        As of the cells.
+        As of the cells, and clusters.
     area : ndarray, shape (K,)
         Place of the area of each row among the areas, ascending.
     level : ndarray, shape (K, C)
@@ -61,7 +63,9 @@ class Answers:
     categories : tuple of float
         The answers of an ordinal outcome, ascending.
     notes : tuple of Note
-        Who was left out, and variables of the weighting that are no characteristic.
+        Who was left out.
+    scheme : tuple of str
+        Variables that the weights were made of.
 
     Examples
     --------
@@ -91,6 +95,7 @@ class Answers:
     weight: Floats | None = None
     categories: tuple[float, ...] = ()
     notes: tuple[Note, ...] = ()
+    scheme: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -107,6 +112,7 @@ class Answers:
         number: str | None = None,
         categories: Sequence[float] | None = None,
         scheme: Sequence[str] = (),
+        clusters: Sequence[str] = (),
     ) -> Answers:
         """Collapse respondents to cells.
 
@@ -133,21 +139,43 @@ class Answers:
         categories : sequence of float, optional
             Answers of an ordinal outcome; by default those that somebody gave.
         scheme : sequence of str
-            Variables that the weights were made of: a note names those that are no characteristic.
+            Variables that the weights were made of: a note of a fit names those that are no term.
+        clusters : sequence of str
+            Columns of whom respondents belong to, such as households or interviewers: characteristics of the answers
+            only, for a term `Cluster`.
 
         Raises
         ------
         DataError or ProblemsError
             Everything that is wrong, at once: absent columns, unknown areas, missing characteristics, levels that the
             cells lack, more respondents than residents, weights not above zero, one answer only, categories that nobody
-            chose, shares outside 0-100, an effective number above the number.
+            chose, shares outside 0-100, an effective number above the number, clusters that are missing.
         """
-        frame = source.frame if isinstance(source, Scores) else source
-        problems, column = Problems(), {name: (characteristics or {}).get(name, name) for name in cells.characteristics}
+        optional = str, type(None)
+        check_kinds(
+            source=(source, (pd.DataFrame, Scores)), measure=(measure, str), cells=(cells, Cells),
+            outcome=(outcome, str), area=(area, str), number=(number, optional), weight=(weight, optional),
+            characteristics=(characteristics, (Mapping, type(None))), effective=(effective, (bool, str)),
+            categories=(categories, (Sequence, np.ndarray, type(None))), scheme=(scheme, Sequence),
+            clusters=(clusters, Sequence),
+        )  # fmt: skip
+        scheme, clusters = (
+            (names,) if isinstance(names, str) else tuple(map(str, names)) for names in (scheme, clusters)
+        )
+        problems, frame = Problems(), source.frame if isinstance(source, Scores) else source
+        column = {name: str((characteristics or {}).get(name, name)) for name in cells.characteristics}
         of_groups = effective if isinstance(effective, str) else None
-        asked = [area, measure, *column.values(), *(name for name in (weight, number, of_groups) if name is not None)]
+        asked = [area, measure, *column.values(), *clusters]
+        asked += [name for name in (weight, number, of_groups) if name is not None]
+        frame = plain(frame.loc[:, [str(name).strip() in asked for name in frame]], "the table of answers")
+        if outcome not in get_args(Kind):
+            problems.add("there is no such outcome", cut(repr(outcome)), shown(get_args(Kind)), "name one of these")
+        if both := [name for name in clusters if name in cells.characteristics]:
+            hint = "leave it out of `clusters`: a term of the model is about either"
+            problems.add("clusters are characteristics of the cells", shown(both), "others", hint)
         if absent := [name for name in dict.fromkeys(asked) if name not in frame]:
-            problems.add("answers lack columns", shown(absent), shown(frame.columns, 10), "correct the names")
+            there = source.frame if isinstance(source, Scores) else source
+            problems.add("answers lack columns", shown(absent), shown(there.columns, 10), "correct the names")
         if unknown := sorted(set(characteristics or {}) - set(cells.characteristics)):
             known = shown(cells.characteristics)
             problems.add("the cells lack characteristics", shown(unknown), known, "correct `characteristics`")
@@ -157,6 +185,7 @@ class Answers:
             problems.add("answers cannot be collapsed so", got, "weights for effective numbers, groups of shares", hint)
         problems.raise_if_any()
         answer = numbers(frame[measure], f"{cut(measure)} is no number", problems)
+        categories = _named(categories, problems)
         problems.raise_if_any()
         assert answer is not None
         kept = answer.notna().to_numpy()
@@ -171,8 +200,12 @@ class Answers:
             worst = int(np.argmax(size - n))
             got = f"{int(above.sum())} of {len(n)} rows, such as {size[worst]:g} of {n[worst]:g}"
             problems.add(what, got, "at most the number", "are the columns exchanged, or is `number` not named?")
-        place = _places(frame[area], cells.areas, problems)
-        level = np.column_stack([_level(frame, column[name], name, cells, problems) for name in cells.characteristics])
+        place = areas_of(frame[area], cells.areas, "respondents live in", problems)
+        names, columns = dict(cells.characteristics), [_level(frame, column[n], n, cells, problems) for n in column]
+        for name in clusters:
+            names[name], of = _cluster(frame[name], name, problems)
+            columns.append(of)
+        level = np.column_stack(columns)
         values = _values(y, measure, outcome, number is not None, categories, problems)
         residents = cells.residents()
         living = np.bincount(place[place >= 0], n[place >= 0], len(residents))
@@ -181,7 +214,8 @@ class Answers:
             each = (f"{cells.areas.codes[k]}: {living[k]:g} of {residents[k]:g}" for k in np.flatnonzero(crowded))
             problems.add(what, shown(each), "at most all residents", "correct the area codes or the cells")
         problems.raise_if_any()
-        sizes = (len(residents), *map(len, cells.characteristics.values()))
+        check_combinations(len(residents), names)
+        sizes = (len(residents), *map(len, names.values()))
         key, row = np.unique(np.ravel_multi_index((place, *level.T), sizes), return_inverse=True)
         at, *rest = np.unravel_index(key, sizes)
 
@@ -194,13 +228,14 @@ class Answers:
         scale = effective_size / total(shared)
         rows = np.column_stack([total(shared * values[:, k]) * scale for k in range(values.shape[1])])
         counted = rows[:, 0] if outcome == "share" else rows
-        notes += _empty(cells, key, sizes, people)
-        notes += _scheme(scheme, {*cells.characteristics, *column.values()}, {area, *cells.areas.levels})
+        levels = np.column_stack(rest)
+        notes += _empty(cells, np.column_stack([at, levels[:, : len(column)]]), people)
+        of_cells = {there: name for name, there in column.items()}  # as the cells call it
+        scheme = tuple(of_cells.get(name, name) for name in scheme if name != area)
         chosen = _categories(y, categories) if outcome == "ordinal" else ()
         mean = None if weight is None else weights / people
-        levels = np.column_stack(rest)
-        about = measure, outcome, cells.areas, dict(cells.characteristics)
-        return cls(*about, at, levels, effective_size, counted, people, mean, chosen, tuple(notes))
+        about = measure, outcome, cells.areas, names
+        return cls(*about, at, levels, effective_size, counted, people, mean, chosen, tuple(notes), scheme)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -243,25 +278,11 @@ def _positive(frame: pd.DataFrame, name: str | None, what: str, problems: Proble
     return read.to_numpy(dtype=float)
 
 
-def _places(column: pd.Series, areas: Areas, problems: Problems) -> Ints:
-    code = clean(column)
-    place = areas.codes.get_indexer(code.fillna("").astype(object))
-    if (lost := place < 0).any():
-        what = f"{int(lost.sum())} respondents live in unknown areas"
-        got = shown(code[lost].fillna("none").unique())
-        problems.add(what, got, shown(areas.codes), "correct these codes, or drop these rows")
-    return np.asarray(place, dtype=np.int64)
-
-
 def _level(frame: pd.DataFrame, column: str, name: str, cells: Cells, problems: Problems) -> Ints:
     """Place of each respondent's level among those of the cells; equal by name, whatever their order."""
     values, levels = frame[column], cells.characteristics[name]
-    text = clean(values.astype(object) if isinstance(values.dtype, pd.CategoricalDtype) else values)
-    missing = (text.isna() | (text == "")).to_numpy(dtype=bool)
-    if missing.any():
-        what = f"characteristic {name} is missing"
-        got = f"{int(missing.sum())} of {len(text)} respondents"
-        problems.add(what, got, "a value for each", "impute it, drop these rows, or give cells a level for it")
+    text = clean(values)
+    missing = _missing(text, name, "impute it, drop these rows, or give cells a level for it", problems)
     if name in cells.bins:
         place = binned(values, cells.bins[name])
     else:
@@ -273,6 +294,36 @@ def _level(frame: pd.DataFrame, column: str, name: str, cells: Cells, problems: 
         hint = "name levels alike in both, or add the level to the cells"
         problems.add(f"the cells lack levels of {name} that respondents have", got, shown(levels, 10), hint)
     return place
+
+
+def _missing(text: pd.Series, name: str, hint: str, problems: Problems) -> np.ndarray:
+    """Who has no value of a characteristic."""
+    missing = (text.isna() | (text == "")).to_numpy(dtype=bool)
+    if missing.any():
+        got = f"{int(missing.sum())} of {len(text)} respondents"
+        problems.add(f"characteristic {name} is missing", got, "a value for each", hint)
+    return missing
+
+
+def _cluster(column: pd.Series, name: str, problems: Problems) -> tuple[tuple[str, ...], Ints]:
+    """The clusters that there are, and that of each respondent."""
+    text = clean(column)
+    _missing(text, name, "give who belongs to nobody a name of their own, or drop these rows", problems)
+    names, place = np.unique(text.fillna("").to_numpy(dtype=object), return_inverse=True)
+    return tuple(names), place
+
+
+def _named(categories: Sequence[float] | None, problems: Problems) -> list[float] | None:
+    """Categories as they are named; record what are no numbers that differ."""
+    if categories is None:
+        return None
+    column = pd.Series(list(categories), dtype=object)
+    if (read := numbers(column, "categories are no numbers", problems)) is None:
+        return None
+    if (bad := read.isna() | read.duplicated()).any():
+        got = shown(map(repr, column[bad]))
+        problems.add("categories are missing or occur twice", got, "numbers that differ", "correct `categories`")
+    return list(read)
 
 
 def _categories(y: Floats, categories: Sequence[float] | None) -> tuple[float, ...]:
@@ -312,21 +363,13 @@ def _values(
     return (y / top)[:, None]
 
 
-def _empty(cells: Cells, key: Ints, sizes: tuple[int, ...], people: Floats) -> list[Note]:
-    """A note on respondents in cells where nobody lives."""
+def _empty(cells: Cells, place: Ints, people: Floats) -> list[Note]:
+    """A note on respondents in cells where nobody lives; place is the area and the levels of each row."""
+    sizes = len(cells.areas.codes), *map(len, cells.characteristics.values())
     live = np.ravel_multi_index((cells.area, *cells.level.T), sizes)[cells.count > 0]
-    n = float(people[~np.isin(key, live)].sum())
+    n = float(people[~np.isin(np.ravel_multi_index(tuple(place.T), sizes), live)].sum())
     text = (
         "{n:g} respondents are in cells without residents: they inform the model, and count for nobody",
         "{n:g} respondenten zitten in cellen zonder inwoners: het model leert ervan, ze staan voor niemand",
     )
     return [Note(*text, n=n)] if n else []
-
-
-def _scheme(scheme: Sequence[str], known: set[str], above: set[str]) -> list[Note]:
-    lost = [name for name in scheme if name not in known | above]
-    text = (
-        "variables of the weights are no characteristic of the cells, so that weights may still matter: {names}",
-        "variabelen van de weging zijn geen kenmerk van de cellen, zodat weging ertoe kan doen: {names}",
-    )
-    return [Note(*text, names=lost)] if lost else []

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
 
 from buurtsae.areas.columns import numbers
-from buurtsae.errors import DataError, Problems
+from buurtsae.errors import DataError, Problems, cut
 from buurtsae.sparse import Ints
 
 MOST_BINS = 50
@@ -20,22 +21,28 @@ MOST_BINS = 50
 
 def edges_of(column: pd.Series, persons: pd.Series, bins: int | Sequence[float], name: str) -> tuple[float, ...]:
     """Edges of the classes of a number: as they are given, or of equally many residents."""
+    what, expected = f"{name} cannot be divided so", f"1 to {MOST_BINS} classes, of values that differ"
+    hint = "ask for fewer, or give edges that ascend"
+    classes = int(bins) if isinstance(bins, Integral) and not isinstance(bins, bool) else None
+    if classes is not None and not 1 <= classes <= MOST_BINS:
+        raise DataError(what, f"{classes} classes", expected, hint)
+    try:
+        edges = np.asarray([] if isinstance(bins, int | Integral) else [*bins], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(what, cut(repr(bins)), expected, hint) from error
     problems = Problems()
     values = numbers(column, f"{name} is no number", problems)
     problems.raise_if_any()
     assert values is not None
-    if isinstance(bins, int):
+    if classes is not None:
         known = values.notna() & (persons > 0)
         order = values[known].sort_values(kind="stable")
         reached = persons[order.index].cumsum().to_numpy()
-        at = np.searchsorted(reached, reached[-1] * np.arange(1, bins) / bins) if len(order) else []
+        at = np.searchsorted(reached, reached[-1] * np.arange(1, classes) / classes) if len(order) else []
         edges = np.unique([values.min(), *order.to_numpy()[at], np.nextafter(values.max(), np.inf)])
-    else:
-        edges = np.asarray(bins, dtype=float)
-    if not 2 <= len(edges) <= MOST_BINS + 1 or not (np.diff(edges) > 0).all():
-        got = f"{bins} classes" if isinstance(bins, int) else f"{len(edges)} edges"
-        what, hint = f"{name} cannot be divided so", "ask for fewer, or give edges that ascend"
-        raise DataError(what, got, f"1 to {MOST_BINS} classes, of values that differ", hint)
+    if edges.ndim != 1 or not 2 <= len(edges) <= MOST_BINS + 1 or not (np.diff(edges) > 0).all():
+        got = f"{len(edges)} edges" if classes is None else f"{classes} classes"
+        raise DataError(what, got, expected, hint)
     return tuple(map(float, edges))
 
 

@@ -22,12 +22,13 @@ import pandas as pd
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import clean
 from buurtsae.areas.columns import numbers
-from buurtsae.errors import ModelError, Problems, cut, shown
+from buurtsae.errors import ModelError, Problems, check_kinds, cut, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey import ipf
 from buurtsae.survey.bins import bin_names, binned, edges_of
-from buurtsae.survey.margins import COUNT, Margin, read_margins, seed_of
+from buurtsae.survey.levels import HELD, areas_of, check_combinations, levels_of
+from buurtsae.survey.margins import COUNT, Margin, check_margins, read_margins, seed_of
 from buurtsae.tables import plain, read_table
 
 AWAY = 0.02  # of residents: a larger difference from those of the areas is noted
@@ -95,6 +96,9 @@ class Cells:
         DataError or ProblemsError
             Everything that is wrong, at once.
         """
+        check_kinds(
+            path=(path, (str, Path)), area=(area, str), characteristics=(characteristics, (Mapping, type(None)))
+        )
         frame = read_table(Path(path), text=[area, *(characteristics or {})])
         return cls.from_frame(frame, areas, area=area, count=count, characteristics=characteristics, bins=bins)
 
@@ -126,9 +130,15 @@ class Cells:
         Raises
         ------
         DataError or ProblemsError
-            Everything that is wrong, at once: absent columns, unknown areas, levels that are missing or not named,
-            counts that are missing or negative, no residents at all.
+            Everything that is wrong, at once: absent columns, unknown areas, levels that are missing, not named or
+            occur twice, counts that are missing or negative, no residents at all, more combinations than there are
+            numbers.
         """
+        mapping = Mapping, type(None)
+        check_kinds(
+            frame=(frame, pd.DataFrame), areas=(areas, Areas), area=(area, str), count=(count, str),
+            characteristics=(characteristics, mapping), bins=(bins, mapping),
+        )  # fmt: skip
         table, problems = plain(frame, "the table of cells"), Problems()
         kept, cuts = frame.set_axis(table.columns, axis=1), dict(bins or {})
         others = [name for name in table.columns if name not in (area, count)]
@@ -140,7 +150,7 @@ class Cells:
             problems.add("there are no cells", f"{len(table)} rows, {len(names)} characteristics", "some", hint)
         problems.raise_if_any()
         persons = numbers(table[count], f"{cut(count)} is no number", problems)
-        place = _areas_of(table[area], areas, problems)
+        place = areas_of(table[area], areas, "cells are of", problems)
         if persons is not None:
             for wrong, word in ((persons.isna(), "empty"), (persons < 0, "negative")):
                 if n := int(wrong.sum()):
@@ -157,14 +167,17 @@ class Cells:
                 edges[name], levels[name] = found, bin_names(found)
                 columns.append(binned(table[name], found))
             else:
-                levels[name], column = _levels(kept[name], (characteristics or {}).get(name))
+                ordered = isinstance(kept[name].dtype, pd.CategoricalDtype)
+                order = (characteristics or {}).get(name, list(kept[name].cat.categories) if ordered else None)
+                levels[name], column = levels_of(table[name], order, name, problems)
                 columns.append(column)
             if (missing := columns[-1] < 0).any():
                 what = f"cells have no known level of {name}"
-                unknown = shown(table.loc[missing, name].astype("string").fillna("missing").unique())
+                unknown = shown(clean(table.loc[missing, name]).replace("", pd.NA).fillna("missing").unique())
                 problems.add(what, f"{int(missing.sum())} cells: {unknown}", shown(levels[name]), "name all levels")
         problems.raise_if_any()
         assert persons is not None
+        check_combinations(len(areas.codes), levels)
         level = np.column_stack(columns)
         return cls._sorted(areas, levels, place, level, persons.to_numpy(dtype=float), (), edges)
 
@@ -200,8 +213,15 @@ class Cells:
         Raises
         ------
         DataError or ProblemsError
-            Margins that are absent or no numbers, shares outside 0-100, and what no table with the seed's zeros has.
+            Margins that are absent, twice or no numbers, shares outside 0-100, what no table with the seed's zeros has,
+            and more combinations than can be held.
         """
+        check_kinds(
+            frame=(frame, pd.DataFrame), areas=(areas, Areas), margins=(margins, (list, tuple)),
+            seed=(seed, pd.DataFrame), area=(area, str), by=(by, str), count=(count, str),
+        )  # fmt: skip
+        check_margins(margins)
+        check_combinations(len(areas.codes), {margin.on: margin.levels for margin in margins}, HELD)
         parent = areas.parents(by).fillna("none").astype(str)
         parents, of = np.unique(parent.to_numpy(dtype=str), return_inverse=True)
         table = plain(frame, "the table of margins", text=[area])
@@ -276,12 +296,8 @@ class Cells:
         DataError or ProblemsError
             If it names characteristics or levels that the cells lack.
         """
-        return inside(
-            {name: self.level[:, k] for k, name in enumerate(self.characteristics)},
-            self.characteristics,
-            domain,
-            len(self.count),
-        )
+        level = {name: self.level[:, k] for k, name in enumerate(self.characteristics)}
+        return inside(level, self.characteristics, domain, len(self.count))
 
     def residents(self, domain: Mapping[str, Sequence[str]] | None = None) -> Floats:
         """Return residents of a domain, or all, per area, shape (areas,).
@@ -312,8 +328,8 @@ class Cells:
         *,
         rounding: float = 2.5,
         secret: float = 0.0,
-    ) -> Floats:
-        """Return counts as they may really be.
+    ) -> tuple[Cells, ...]:
+        """Return cells with counts as they may really be.
 
         Parameters
         ----------
@@ -330,16 +346,25 @@ class Cells:
 
         Returns
         -------
-        ndarray, shape (n, M)
+        tuple of Cells
+            n of them, as a model of persons takes them.
 
         Raises
         ------
         ModelError
             If there is no such noise.
+        DataError or ProblemsError
+            If n is below 1, or rounding or secrecy below 0 or no number.
         """
+        check_kinds(rng=(rng, np.random.Generator), n=(n, int), rounding=(rounding, float), secret=(secret, float))
+        problems = Problems()
+        for what, value, least in (("n", n, 1), ("rounding", rounding, 0), ("secret", secret, 0)):
+            if not least <= value < np.inf:
+                problems.add(f"`{what}` of tables is impossible", f"{value}", f"{least} or more", f"correct `{what}`")
+        problems.raise_if_any()
         noise = noise or ("rounding" if self.margins else "multinomial")
         if noise == "rounding":
-            return np.array([self._rounded_otherwise(rng, rounding, secret) for _ in range(n)])
+            return tuple(replace(self, count=self._rounded_otherwise(rng, rounding, secret)) for _ in range(n))
         if noise != "multinomial":
             raise ModelError("there is no such noise", repr(noise), "multinomial or rounding", "name one of these")
         total = self.residents()
@@ -349,7 +374,8 @@ class Cells:
         share[self.area, place] = self.count / np.where(total > 0, total, 1.0)[self.area]
         share[total == 0, 0] = 1.0
         drawn = rng.multinomial(persons, share, (n, len(total)))[:, self.area, place]
-        return np.asarray(drawn * np.divide(total, persons, out=np.zeros(len(total)), where=persons > 0)[self.area])
+        each = np.divide(total, persons, out=np.zeros(len(total)), where=persons > 0)[self.area]
+        return tuple(replace(self, count=counts * each) for counts in drawn)
 
     def _rounded_otherwise(self, rng: np.random.Generator, rounding: float, secret: float) -> Floats:
         """Margins moved within their rounding, brought to one total per area, and cells fitted to them."""
@@ -373,7 +399,14 @@ class Cells:
 
         Every area's total, and its number of residents per level of each characteristic, differ by less than 1 (where
         structural zeros allow no such table that was found, a note counts the areas).
+
+        Raises
+        ------
+        DataError
+            If there are more combinations than can be held.
         """
+        check_kinds(rng=(rng, np.random.Generator))
+        check_combinations(len(self.areas.codes), self.characteristics, HELD)
         sizes = list(map(len, self.characteristics.values()))
         count, failed = ipf.whole(self.count, self.area, self.level, sizes, len(self.areas.codes), rng)
         note = Note(
@@ -396,10 +429,14 @@ def inside(
     n: int,
 ) -> np.ndarray:
     """Return which of n cells are of a domain; collect every characteristic and level that there is not."""
+    check_kinds(domain=(domain, Mapping))
     problems, kept = Problems(), np.ones(n, dtype=bool)
     for name, wanted in domain.items():
         if name not in level:
             problems.add("the cells have no such characteristic", cut(name), shown(level), "choose one of these")
+            continue
+        if not pd.api.types.is_list_like(wanted) and not isinstance(wanted, str):
+            problems.add(f"levels of {name} are no list", cut(repr(wanted)), "a list of names", "name them in a list")
             continue
         known, named = characteristics[name], (wanted,) if isinstance(wanted, str) else tuple(wanted)
         if absent := [label for label in named if label not in known]:
@@ -408,28 +445,3 @@ def inside(
         kept &= np.isin(level[name], [known.index(label) for label in named])
     problems.raise_if_any()
     return kept
-
-
-def _areas_of(column: pd.Series, areas: Areas, problems: Problems) -> Ints:
-    """Place of the area of each row; record unknown ones."""
-    code = clean(column)
-    place = areas.codes.get_indexer(code.fillna("").astype(object))
-    if (lost := place < 0).any():
-        what = f"{int(lost.sum())} cells are of unknown areas"
-        unknown = code[lost].fillna("none").unique()
-        problems.add(what, shown(unknown), shown(areas.codes), "correct or drop these rows")
-    return np.asarray(place, dtype=np.int64)
-
-
-def _levels(column: pd.Series, named: Sequence[str] | None) -> tuple[tuple[str, ...], Ints]:
-    """The levels of a characteristic in their order, and that of each row; -1 where it is none of them."""
-    order = named
-    if order is None and isinstance(column.dtype, pd.CategoricalDtype):
-        order = list(column.cat.categories)
-    elif order is None:
-        order = sorted(column.dropna().unique())
-    levels = tuple(clean(pd.Series(list(order))).dropna()) if len(order) else ()
-    text = clean(
-        column.astype(column.cat.categories.dtype) if isinstance(column.dtype, pd.CategoricalDtype) else column
-    )
-    return levels, np.asarray(pd.Index(levels).get_indexer(text.fillna("").astype(object)), dtype=np.int64)

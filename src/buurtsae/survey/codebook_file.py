@@ -329,6 +329,9 @@ def _check_share_of(scale: ScalePart, where: tuple[int | str, ...], at: _Places,
         hint = "add share = { above = 3 }, { from = 4 }, { below = 2 } or { codes = [4, 5] }"
         problems.add(f"{at(*where)}: which answers count is not said", shown(bare), "`share`", hint)
     for share, loc in parts:
+        if share.items is not None and loc[2] == "items":
+            hint = "say it in the `share` of the scale"
+            problems.add(f"{at(*loc)}: `items` in the share of an item", repr(share.items), "none", hint)
         if len(share.ways) != 1:
             got, want = ", ".join(share.ways) or "nothing", "one of above, from, below, codes"
             problems.add(f"{at(*loc)}: which answers count is said in {len(share.ways)} ways", got, want, "keep one")

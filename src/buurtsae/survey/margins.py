@@ -14,16 +14,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 
 from buurtsae.areas.codes import clean
 from buurtsae.areas.columns import numbers
-from buurtsae.errors import DataError, Problems, cut, shown
+from buurtsae.errors import DataError, Problems, check_kinds, cut, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey import ipf
+from buurtsae.survey.levels import LISTED, check_combinations
+from buurtsae.tables import plain
 
 COUNT = "aantal"
 
@@ -45,8 +48,9 @@ class Margin:
 
     Raises
     ------
-    DataError
-        If there are fewer than two levels, several that are what others leave, a part outside 0-1 or of another level.
+    DataError or ProblemsError
+        If there are fewer than two levels, several that are what others leave, names that are no text, a part that is
+        no number, outside 0-1 or of another level, or no level of which a part belongs.
 
     Examples
     --------
@@ -61,13 +65,21 @@ class Margin:
     part: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_kinds(on=(self.on, str), columns=(self.columns, Mapping), part=(self.part, Mapping))
         problems = Problems()
+        strange = [name for name in (*self.columns, *self.columns.values()) if not isinstance(name, str | None)]
+        if strange or None in self.columns:
+            got = cut(str(dict(self.columns)))
+            problems.add(f"margin {self.on} has names that are no text", got, "texts", "name levels and columns")
         if len(self.columns) < 2 or sum(column is None for column in self.columns.values()) > 1:
             hint = "name a column for each level but one"
             problems.add(f"margin {self.on} is no margin", cut(str(dict(self.columns))), "two levels or more", hint)
-        if wrong := [level for level, k in self.part.items() if level not in self.columns or not 0 <= k <= 1]:
-            levels = f"0 to 1, of {shown(self.columns)}"
-            problems.add(f"margin {self.on} has impossible parts", shown(wrong), levels, "correct `part`")
+        numbered = {level: k for level, k in self.part.items() if isinstance(k, Real) and not isinstance(k, bool)}
+        wrong = [level for level in self.part if level not in self.columns or not 0 <= numbered.get(level, -1) <= 1]
+        if wrong or all(numbered.get(level) == 0 for level in self.columns):
+            got = shown(f"{level}: {self.part[level]!r}" for level in wrong or self.part)
+            levels = f"0 to 1, of {shown(self.columns)}, not all 0"
+            problems.add(f"margin {self.on} has impossible parts", got, levels, "correct `part`")
         problems.raise_if_any()
 
     @property
@@ -86,6 +98,23 @@ class Margin:
                 problems.add(what, shown(f"{v:g} in {k}" for k, v in wrong.items()), "per cent", "correct these cells")
             out[:, place] = read * total / 100 if self.per_cent else read
         return out
+
+
+def check_margins(margins: Sequence[Margin]) -> None:
+    """Refuse what are no margins, each of another characteristic.
+
+    Raises
+    ------
+    DataError
+        If they are not.
+    """
+    strange = [margin for margin in margins if not isinstance(margin, Margin)]
+    if strange or not margins:
+        got, hint = shown(map(repr, strange)) if strange else "none", "make each by `Margin`"
+        raise DataError("there are no margins, or some are none", got, "one Margin or more", hint)
+    names = [margin.on for margin in margins]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise DataError("margins are given twice", shown(sorted(twice)), "one per characteristic", "keep one of each")
 
 
 def read_margins(
@@ -162,16 +191,32 @@ def joint(tables: Sequence[pd.DataFrame], count: str = COUNT) -> pd.DataFrame:
     Raises
     ------
     DataError or ProblemsError
-        If a table lacks its count, has negative ones, or tables contradict each other.
+        If there are no tables, one lacks its count, has negative ones or others that are no numbers, or no
+        characteristic or missing levels, or tables contradict each other.
     """
-    problems = Problems()
-    for k, table in enumerate(tables):
-        if count not in table or not (table[count] >= 0).all() or not table[count].sum() > 0:
+    check_kinds(tables=(tables, (list, tuple)), count=(count, str))
+    problems, read = Problems(), list[pd.DataFrame]()
+    for k, given in enumerate(tables):
+        if (table := problems.attempt(plain, given, f"table {k + 1}")) is None:
+            continue
+        column = table[count] if count in table else pd.Series(dtype=float)
+        if (persons := numbers(column, f"table {k + 1} has counts that are no numbers", problems)) is None:
+            continue
+        if not (persons >= 0).all() or not persons.sum() > 0:
             hint = "name the column with `count`, and correct it"
             problems.add(f"table {k + 1} has no counts", shown(table.columns), f"{count}, 0 or more", hint)
+        if table.shape[1] < 2 or table.isna().any(axis=None):
+            got = f"{table.shape[1]} columns, {int(table.isna().sum().sum())} cells missing"
+            what, hint = f"table {k + 1} has no characteristics, or lacks levels", "complete it"
+            problems.add(what, got, "a level of each in every row", hint)
+        read.append(table.assign(**{count: persons}))
+    if not tables:
+        problems.add("there are no tables to join", "none", "one or more", "give tables of some characteristics")
     problems.raise_if_any()
+    tables = read
     names = list(dict.fromkeys(name for table in tables for name in table.columns if name != count))
     levels = {name: list(dict.fromkeys(v for t in tables if name in t for v in t[name])) for name in names}
+    check_combinations(1, levels, LISTED)
     cells = pd.DataFrame(list(product(*levels.values())), columns=names)
     agreed, margins, seed = list[pd.DataFrame](), [], np.ones(len(cells))
     for k, table in enumerate(tables):
@@ -202,26 +247,26 @@ def seed_of(
 ) -> Floats:
     """Return the seed per parent, shape (parents, cells): one for all, or with a column `by`, one each.
 
-    Raises DataError or ProblemsError if it lacks columns, has levels that no margin knows, or nothing of a parent.
+    Raises DataError or ProblemsError if it lacks columns or has one twice, has levels that no margin knows, counts that
+    are no numbers, or nothing of a parent.
     """
+    seed = plain(seed, "the seed")
     problems, names = Problems(), [margin.on for margin in margins]
     if absent := [name for name in (*names, count) if name not in seed]:
         problems.add("the seed has no such columns", shown(absent), shown(seed.columns), "correct the names")
         problems.raise_if_any()
+    persons = numbers(seed[count], f"{cut(count)} of the seed is no number", problems)
+    problems.raise_if_any()
+    assert persons is not None
     place = []
     for margin in margins:
         level = pd.Index(margin.levels).get_indexer(seed[margin.on].astype(str))
-        if len(unknown := seed[margin.on][(level < 0) & (seed[count] > 0)].unique()):
+        if len(unknown := seed[margin.on][(level < 0) & (persons > 0)].unique()):
             what = f"the seed has levels of {margin.on} that the margin lacks"
             problems.add(what, shown(unknown), shown(margin.levels), "name levels alike")
         place.append(level)
-    if not (seed[count] >= 0).all():
-        problems.add(
-            "the seed has cells that are negative or missing",
-            f"{int((~(seed[count] >= 0)).sum())}",
-            "0 or more",
-            "correct them",
-        )
+    if n := int((~(persons >= 0)).sum()):
+        problems.add("the seed has cells that are negative or missing", f"{n}", "0 or more", "correct them")
     row = pd.Index(parents).get_indexer(clean(seed[by])) if by in seed else np.zeros(len(seed), int)
     if by in seed and len(lost := sorted(set(parents) - set(clean(seed[by])))):
         problems.add(
@@ -232,7 +277,7 @@ def seed_of(
     inside = (np.array(place) >= 0).all(axis=0) & (row >= 0)
     cell = np.ravel_multi_index(tuple(level[inside] for level in place), tuple(sizes))
     out = np.zeros((len(parents) if by in seed else 1, int(np.prod(sizes))))
-    np.add.at(out, (row[inside], cell), seed[count].to_numpy(dtype=float)[inside])
+    np.add.at(out, (row[inside], cell), persons.to_numpy(dtype=float)[inside])
     if not out.any():
         raise DataError("the seed is empty", "0 persons", "some", "correct its counts")
     return out if by in seed else np.repeat(out, len(parents), axis=0)

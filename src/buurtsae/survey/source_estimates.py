@@ -48,6 +48,10 @@ class SourceEstimates:
         Intraclass correlation of scores within the sampled clusters of an area, where there are clusters.
     pooled : ndarray, shape (D,), optional
         Degrees of freedom of the variance within areas that `variance` is made of; None where that is known.
+    rarest : ndarray, shape (n, D), optional
+        How many respondents gave the rarest answer, of shares; None where there are respondents to count, or none.
+    alike : ndarray, shape (n, D), optional
+        The largest share of respondents who gave one and the same answer, of means.
     """
 
     source: str
@@ -64,6 +68,8 @@ class SourceEstimates:
     level: str = "buurt"
     icc: Floats | None = None
     pooled: Floats | None = None
+    rarest: Floats | None = None
+    alike: Floats | None = None
 
     def __repr__(self) -> str:
         return f"SourceEstimates of {self.source} {self.year}: {len(self.codes)} {self.level}en x {len(self.informs)}"

@@ -59,6 +59,8 @@ def across(
     whole: str,
     scale: Scale,
     rules: Rules | None = None,
+    *,
+    of: Mapping[str, Areas] | None = None,
 ) -> Domains:
     """Hide what must be hidden so that nothing hidden follows from tables of domains that add up.
 
@@ -74,6 +76,9 @@ def across(
         Of the measures.
     rules : Rules, optional
         `min_residents` of a domain in an area, and `protection`.
+    of : mapping of domain to Areas, optional
+        With the residents of each domain, such as those of `UnitFit.fit_of`, where they are no whole numbers: those of
+        tables are rounded.
 
     Returns
     -------
@@ -86,17 +91,25 @@ def across(
         of the whole, or figures of the whole are not the means of their parts.
     """
     rules = rules or Rules()
-    names = [name for name in tables if name != whole]
+    given, names = tables, [name for name in tables if name != whole]
+    tables = {name: table if of is None else _counted(table, of[name]) for name, table in given.items()}
     _check(tables, areas, whole, scale, names)
     cells = _cells(tables, areas, whole, scale, names)
     ruled: set[Key] = set()
     for name, table in tables.items():
-        few = table["population"].between(1, rules.min_residents - 1)
+        few = table["population"].gt(0) & table["population"].lt(rules.min_residents)
         few |= table["label"].eq("niet_publiceren") & table["population"].gt(0)
         rows = table.loc[few, ["level", "area_code"]].drop_duplicates()
         ruled |= {(level, _named(code, name)) for level, code in rows.itertuples(index=False)}
     hidden = _suppressed(cells, areas, ruled, [whole, *names], rules.protection * scale.point)
-    return Domains({name: _marked(t, name, hidden, rules.min_residents) for name, t in tables.items()}, hidden)
+    return Domains({name: _marked(t, name, hidden, rules.min_residents) for name, t in given.items()}, hidden)
+
+
+def _counted(table: pd.DataFrame, areas: Areas) -> pd.DataFrame:
+    """A table with its residents as they are, not rounded."""
+    residents = {(level, code): n for level in areas.levels for code, n in areas.residents(level).items()}
+    keys = zip(table["level"], table["area_code"], strict=True)
+    return table.assign(population=[float(residents.get(key, 0.0)) for key in keys])
 
 
 def _suppressed(cells: Cells, areas: Areas, ruled: set[Key], names: list[str], protection: float) -> Hidden:
@@ -178,7 +191,8 @@ def _check(tables: Mapping[str, pd.DataFrame], areas: Areas, whole: str, scale: 
         .set_index(KEY)[["estimate", "population"]]
         .join(weighted.rename(columns={"population": "population_parts"}))
     )
-    if len(odd := both.index[both["population"] != both["population_parts"].fillna(0)]):
+    same = np.isclose(both["population"], both["population_parts"].fillna(0), rtol=1e-9, atol=0)  # sums of fractions
+    if len(odd := both.index[~same]):
         hint = "give all parts, of the same cells"
         got = shown(f"{key[1]}: {both.at[key, 'population_parts']:g} of {both.at[key, 'population']:g}" for key in odd)
         problems.add("residents of domains do not add up to those of the whole", got, "their sum", hint)

@@ -84,7 +84,12 @@ class Release:
         }
         estimates, few = suppress(cells, ruled, protection), too_few(fit, rules)
         partial = frozenset((level, code) for level, codes in fit.areas.partial.items() for code in codes)
-        return cls(estimates, few, *_direct(fit, few | estimates.ruled, protection, estimates.keys), partial)
+        direct, errors = _direct(fit, few | estimates.ruled, protection, estimates.keys)
+        if fit.of_domain:  # those of all residents less those of some domains are those of others
+            direct = errors = frozenset(
+                (level, str(code)) for level in fit.areas.levels for code in fit.areas.at(level)
+            )
+        return cls(estimates, few, direct, errors, partial)
 
     def open(self, table: pd.DataFrame) -> NDArray[np.bool_]:
         """Return which rows of a table, by `level` and `area_code`, have an estimate that may be published."""
@@ -179,6 +184,11 @@ def too_few(fit: Fit, rules: Rules) -> frozenset[Key]:
             alike = unanimous(scores.frame, names, area, len(labels)) > rules.max_share
             seldom = rarest(scores.frame, names, area, len(labels)) < rules.min_answers
             few |= {(level, str(code)) for code in labels[np.where(two, seldom, alike).any(axis=1)]}
+    for source in fit.direct.sources if not fit.direct.scores else ():
+        for number, hidden in ((source.rarest, np.less), (source.alike, np.greater)):
+            if number is not None:
+                limit = rules.min_answers if number is source.rarest else rules.max_share
+                few |= {(source.level, str(code)) for code in source.codes[hidden(number, limit).any(axis=1)]}
     if isinstance(fit.direct, AreaCounts) and fit.direct.beside == "trials":
         y, size = fit.direct.y, fit.direct.size
         seldom = (np.minimum(y, size - y) < rules.min_answers) & (size > 0)

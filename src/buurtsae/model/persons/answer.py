@@ -145,8 +145,9 @@ class Number:
         elif (wrong := y[:, 1] * size < y[:, 0] ** 2 * (1 - 1e-9)).any():
             problems.add("sums of squares are smaller than sums allow", f"{int(wrong.sum())} cells", "none",
                          "correct y: sums, then sums of squares")  # fmt: skip
-        elif float((y[:, 1] - y[:, 0] ** 2 / size).sum()) <= 0 and len(y) == len(np.unique(y[:, 0] / size)) == 1:
-            problems.add("all respondents gave the same answer", f"{y[0, 0] / size[0]:g}", "several", "leave it out")
+        elif y[:, 1].sum() * size.sum() <= y[:, 0].sum() ** 2 * (1 + 1e-12):
+            problems.add("all respondents gave the same answer", f"{y[:, 0].sum() / size.sum():g}", "several",
+                         "leave it out")  # fmt: skip
 
     def constant(self, y: Floats, size: Floats) -> float:
         """Return that of normal densities."""
@@ -201,6 +202,10 @@ class Ladder:
         if y.ndim != 2 or y.shape[1] < 3:
             problems.add("ordered answers need three categories or more", f"an array of shape {y.shape}",
                          "(cells, categories)", "two categories are yes or no: Binomial()")  # fmt: skip
+        elif (wrong := (y < 0).any(axis=1) | (abs(y.sum(axis=1) - size) > 1e-6 * size)).any():
+            got = f"{int(wrong.sum())} of {len(y)} cells"
+            problems.add("answers per category do not make the number of answers", got,
+                         "0 or more of each, together the size", "correct y, or size")  # fmt: skip
         elif self.categories and len(self.categories) != y.shape[1]:
             problems.add("categories are not those of the answers", f"{len(self.categories)} names",
                          f"{y.shape[1]}", "name each, from low to high")  # fmt: skip
@@ -233,13 +238,13 @@ def answering(outcome: object) -> Answering:
     ModelError
         If persons cannot have it.
     """
-    if isinstance(outcome, Binomial):
+    if isinstance(outcome, Binomial) and outcome.overdispersion is None:
         return YesNo(outcome)
     if isinstance(outcome, Gaussian):
         return Number(outcome)
     if isinstance(outcome, YesNo | Number | Ladder):
         return outcome
-    hint = "of one person a count of events or a rate is not modelled yet"
+    hint = "of one person a count of events or a rate is not modelled yet; answers of one are not overdispersed"
     raise ModelError("persons cannot have this outcome", cut(repr(outcome)), "Binomial(), Gaussian() or Ladder()", hint)
 
 
@@ -262,9 +267,18 @@ class Figure:
     high: int = 0
     codes: tuple[float, ...] = ()
 
+    def rises(self, cuts: int) -> tuple[float, Floats]:
+        """Return what an ordered answer counts below all cuts, and by how much more above each."""
+        if self.kind == "mean":
+            return self.codes[0], np.diff(self.codes)
+        counts = np.array([float(self.low <= k < self.high) for k in range(cuts + 1)])
+        return float(counts[0]), np.diff(counts)
 
-def figure_of(outcome: Answering, wanted: str | None, categories: int) -> Figure:
+
+def figure_of(outcome: Answering, wanted: str | None, categories: int, codes: Sequence[float] = ()) -> Figure:
     """Return a figure by its name: of ordered answers `mean`, `share <category>` or `above <category>`.
+
+    A mean is of the numbers that categories are called; of words, of the answers' `codes`, or 1 to K.
 
     Raises
     ------
@@ -280,7 +294,7 @@ def figure_of(outcome: Answering, wanted: str | None, categories: int) -> Figure
     labels = outcome.labels(categories)
     what, _, label = (wanted or "mean").partition(" ")
     if what == "mean" and not label:
-        return Figure("mean", codes=_codes(labels))
+        return Figure("mean", codes=_codes(labels, codes))
     if what not in ("share", "above") or label not in labels:
         known = ["mean", *(f"share {name}" for name in labels), *(f"above {name}" for name in labels[:-1])]
         raise DataError("there is no such figure", cut(repr(wanted)), shown(known, 12), "choose one of these")
@@ -288,9 +302,9 @@ def figure_of(outcome: Answering, wanted: str | None, categories: int) -> Figure
     return Figure("share", k, k + 1) if what == "share" else Figure("share", k + 1, len(labels))
 
 
-def _codes(labels: Sequence[str]) -> tuple[float, ...]:
-    """The numbers that categories are, or 1 to K."""
+def _codes(labels: Sequence[str], codes: Sequence[float]) -> tuple[float, ...]:
+    """The numbers that categories are; if words, the codes of the answers, or 1 to K."""
     try:
         return tuple(float(label) for label in labels)
     except ValueError:
-        return tuple(float(k + 1) for k in range(len(labels)))
+        return tuple(codes) or tuple(float(k + 1) for k in range(len(labels)))

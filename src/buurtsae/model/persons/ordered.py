@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Interval
@@ -141,9 +141,10 @@ class Smooth(PersonTerm):
     sd: Positive = PC(1.0, 0.05)
     slope: Normal = Normal(0.0, 1.0)
 
+    alone: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
-        if self.at is not None:
-            object.__setattr__(self, "at", tuple(float(value) for value in self.at))
+        object.__setattr__(self, "at", _places(type(self).__name__, self.at))
         super().__post_init__()
 
     @property
@@ -211,9 +212,10 @@ class Linear(PersonTerm):
     at: tuple[float, ...] | None = None
     slope: Normal = Normal(0.0, 1.0)
 
+    alone: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
-        if self.at is not None:
-            object.__setattr__(self, "at", tuple(float(value) for value in self.at))
+        object.__setattr__(self, "at", _places(type(self).__name__, self.at))
         super().__post_init__()
 
     @property
@@ -227,6 +229,21 @@ class Linear(PersonTerm):
         """Return nothing that is shrunk, and the line."""
         x = _numbers(self.name, labels, self.at, 2)
         return np.zeros((len(x), 0)), float(self.slope.sd) * ((x - x.mean()) / x.std())[:, None]
+
+
+def _places(term: str, at: Sequence[float] | None) -> tuple[float, ...] | None:
+    """Where bins lie, as given.
+
+    Raises
+    ------
+    ModelError
+        If these are no numbers.
+    """
+    try:
+        return None if at is None else tuple(float(value) for value in at)
+    except (TypeError, ValueError):
+        hint = "give the middle of each bin in a list"
+        raise ModelError(f"`at` of {term} is no list of numbers", cut(repr(at)), "numbers", hint) from None
 
 
 def _numbers(name: str, labels: Sequence[str], at: Sequence[float] | None, least: int) -> Floats:

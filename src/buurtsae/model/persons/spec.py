@@ -40,7 +40,8 @@ class UnitModel:
     terms : sequence of Term
         Random effects of areas, such as `BYM2` and `IID`.
     persons : sequence of PersonTerm
-        Effects of characteristics of persons: `Factor`, `Ordered`, `Fixed`, `Smooth`, `Cluster`.
+        Effects of characteristics of persons: `Factor`, `Ordered`, `Fixed`, `Smooth`, `Linear`,
+        `Cluster`.
     outcome : Binomial, Gaussian, Number or Ladder
         Yes or no; a number; ordered categories.
     intercept, coefficient : Normal
@@ -79,7 +80,7 @@ class UnitModel:
         object.__setattr__(self, "persons", tuple(self.persons))
         if unknown := [cut(repr(term)) for term in self.persons if not isinstance(term, PersonTerm)]:
             hint = "terms of areas, such as BYM2 and IID, go into `terms`"
-            known = "Factor, Ordered, Fixed, Smooth or Cluster"
+            known = "Factor, Ordered, Fixed, Smooth, Linear or Cluster"
             raise ModelError("a term of persons is unknown", shown(unknown), known, hint)
         if self.intercept is None:
             object.__setattr__(self, "intercept", self.answers.intercept)

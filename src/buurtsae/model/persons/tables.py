@@ -8,64 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from buurtsae.areas.areas import Areas
 from buurtsae.errors import Problems, cut, shown
 from buurtsae.sparse import Floats, Ints
+from buurtsae.survey.answers import Answers
+from buurtsae.survey.cells import Cells
 
 Levels = Mapping[str, tuple[str, ...]]
 Domain = Mapping[str, Sequence[str]]
-
-
-class Population(Protocol):
-    """Residents: M cells of an area, by its place among the areas, and a level of each characteristic."""
-
-    @property
-    def areas(self) -> Areas:
-        """Their areas."""
-
-    @property
-    def characteristics(self) -> Levels:
-        """Names of characteristics, and of the levels of each."""
-
-    @property
-    def area(self) -> Ints:
-        """Area of each cell, (M,)."""
-
-    @property
-    def level(self) -> Ints:
-        """Level of each characteristic, (M, C)."""
-
-    @property
-    def count(self) -> Floats:
-        """Residents, (M,)."""
-
-
-class Answered(Protocol):
-    """Answers of respondents, collapsed to cells of the same area, levels and clusters."""
-
-    @property
-    def characteristics(self) -> Levels:
-        """Names of characteristics, and of the levels of each."""
-
-    @property
-    def area(self) -> Ints:
-        """Area of each cell, (M,)."""
-
-    @property
-    def level(self) -> Ints:
-        """Level of each characteristic, (M, C)."""
-
-    @property
-    def size(self) -> Floats:
-        """Respondents, or their effective number, (M,)."""
-
-    @property
-    def y(self) -> Floats:
-        """Successes (M,); answers per category (M, K); sums and sums of squares (M, 2)."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +28,6 @@ class Coded:
     Attributes
     ----------
     area : ndarray of int, shape (M,)
-        Ascending.
     level : mapping of characteristic to ndarray of int, shape (M,)
     """
 
@@ -83,7 +35,7 @@ class Coded:
     level: Mapping[str, Ints]
 
     @classmethod
-    def of(cls, table: Population) -> Coded:
+    def of(cls, table: Cells) -> Coded:
         """Return those of a table in its own coding."""
         return cls(table.area, {name: table.level[:, k] for k, name in enumerate(table.characteristics)})
 
@@ -92,7 +44,40 @@ class Coded:
         return Coded(self.area[kept], {name: level[kept] for name, level in self.level.items()})
 
 
-def recoded(answers: Answered, population: Population, own: Sequence[str], problems: Problems) -> Coded:
+def check_table(what: str, table: Cells | Answers, areas: Areas, figures: Mapping[str, Floats]) -> None:
+    """Refuse arrays of other shapes, types or places than those of rows of an area and a level of each characteristic.
+
+    Raises
+    ------
+    DataError or ProblemsError
+        All that is wrong with them.
+    """
+    problems, n, sizes = Problems(), len(table.area), [len(levels) for levels in table.characteristics.values()]
+    if not table.areas.codes.equals(areas.codes):
+        problems.add(f"{what} are of other areas than the cells", shown(table.areas.codes), shown(areas.codes),
+                     "make both with the same areas")  # fmt: skip
+    arrays = {"area": table.area, "level": table.level, **figures}
+    shapes = {"area": (n,), "level": (n, len(sizes)), "y": (n, *np.shape(figures.get("y", 0))[1:])}
+    for name, values in arrays.items():
+        kinds = "iu" if name in ("area", "level") else "iuf"
+        if np.shape(values) != (shape := shapes.get(name, (n,))) or values.dtype.kind not in kinds:
+            got = f"{np.asarray(values).dtype} of shape {np.shape(values)}"
+            expected = f"{'whole numbers' if kinds == 'iu' else 'numbers'} of shape {shape}"
+            problems.add(f"`{name}` of {what} is of another kind", got, expected, f"take {type(table).__name__}")
+        elif kinds == "iuf" and not np.isfinite(values).all():
+            problems.add(f"`{name}` of {what} is missing", f"{int((~np.isfinite(values)).sum())} values", "numbers",
+                         "leave these rows out")  # fmt: skip
+    problems.raise_if_any()
+    for name, at, size in (("areas", table.area, len(areas.codes)),
+                           *((f"levels of {name}", table.level[:, k], sizes[k])
+                             for k, name in enumerate(table.characteristics))):  # fmt: skip
+        if n and not 0 <= at.min() <= at.max() < size:
+            problems.add(f"{what} have other {name}", f"places {at.min()} to {at.max()}", f"0 to {size - 1}",
+                         "make both with the same areas and levels")  # fmt: skip
+    problems.raise_if_any()
+
+
+def recoded(answers: Answers, population: Cells, own: Sequence[str], problems: Problems) -> Coded:
     """Return the answers' cells in the coding of the population, but for what is their `own`, such as clusters.
 
     Characteristics that the population lacks are left out; levels that it lacks are errors, with their respondents.

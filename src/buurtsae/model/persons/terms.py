@@ -18,6 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,8 +45,17 @@ class PersonTerm(ABC):
 
     on: tuple[str, ...]
 
+    alone: ClassVar[bool] = False  # whether it is about one characteristic only
+    predicts: ClassVar[bool] = True  # whether residents have its levels
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "on", (self.on,) if isinstance(self.on, str) else tuple(self.on))
+        given: Any = (self.on,) if isinstance(self.on, str) else self.on
+        several = isinstance(given, list | tuple) and (len(given) == 1 or not self.alone)
+        if not several or not all(isinstance(name, str) for name in given) or not 0 < len(given) == len(set(given)):
+            what, expected = f"{type(self).__name__} is not about characteristics", "a name"
+            expected += "" if self.alone else ", or several that differ"
+            raise ModelError(what, cut(repr(self.on)), expected, "name columns of the cells")
+        object.__setattr__(self, "on", tuple(given))
         check_ranges(self, f"term {self.name}:")
 
     @property
@@ -93,7 +103,7 @@ class PersonTerm(ABC):
         shrunk, free = self.basis([len(part) for part in levels], levels[0])
         return PersonEffect(
             self.name, self.uses, joint, tuple(len(part) for part in levels), shrunk, free,
-            self.prior if shrunk.shape[1] else None, not isinstance(self, Cluster),
+            self.prior if shrunk.shape[1] else None, self.predicts,
         )  # fmt: skip
 
     @abstractmethod
@@ -158,6 +168,8 @@ class Cluster(Factor):
     >>> Cluster("interviewer")
     Cluster(interviewer)
     """
+
+    predicts: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, repr=False)
