@@ -218,6 +218,16 @@ def test_contradictions_are_told_with_their_line(tmp_path: Path, share: str, say
     assert any(says in problem for problem in problems_of(raised)), problems_of(raised)
 
 
+@pytest.mark.parametrize("when", ["zz", "any"])
+def test_an_item_does_not_say_how_several_count(tmp_path: Path, when: str) -> None:
+    item = f'{{ name = "q", share = {{ from = 3, items = "{when}" }} }}'
+    text = BOOK.replace("{ from = 3 }", '{ from = 2, items = "any" }')
+    with pytest.raises(DataError) as raised:
+        book(tmp_path, text.replace('[{ name = "eenzaam_vraag" }]', f'[\n  {{ name = "p" }},\n  {item},\n]'))
+    assert raised.value.what == "codebook monitor, line 16, item q: `items` in the share of an item"
+    assert raised.value.got == repr(when)
+
+
 def test_all_contradictions_are_told_at_once(tmp_path: Path) -> None:
     text = BOOK.replace("{ from = 3 }", "{ above = 3 }").replace('"eenzaam_vraag" }', '"p" }, { name = "q" }')
     with pytest.raises(ProblemsError) as raised:
