@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import buurtsae as bs
+from buurtsae.errors import ModelError
 
 AGES, N = ("18-44", "45-64", "65+"), 24
 
@@ -73,3 +76,55 @@ def test_numbers_and_ordered_answers(made: tuple[bs.Cells, pd.DataFrame, np.ndar
     ordered = figure(made, "oordeel", "ordinal", bs.Ladder(("slecht", "matig", "goed")))
     shares = [ordered.fit_of(figure=f"share {name}").draws.scores()[..., 0] for name in ("slecht", "matig", "goed")]
     np.testing.assert_allclose(np.sum(shares, axis=0), 1, atol=1e-5)
+
+
+def test_respondents_of_one_household_tell_less(made: tuple[bs.Cells, pd.DataFrame, np.ndarray]) -> None:
+    """300 households of four, whose numbers differ by sd 1 beside 0.5 within: a design effect of 1 + 3 x 0.8 = 3.4.
+
+    Without the term the mean of all is said to be known 1 / sqrt(3.4) times as well; half of that is asked for.
+    """
+    cells, persons, _ = made
+    rng = np.random.default_rng(3)
+    house = persons.sort_values("code", kind="stable").assign(huishouden=np.repeat(np.arange(300), 4))
+    age = house["leeftijd"].map(dict(zip(AGES, (-1.0, 0.0, 1.0), strict=True))).to_numpy()
+    house["cijfer"] = 6 + age + np.repeat(rng.normal(0, 1, 300), 4) + rng.normal(0, 0.5, 1200)
+    answers = bs.Answers.of(house, "cijfer", cells, outcome="score", area="code", clusters=("huishouden",))
+    assert len(answers.characteristics["huishouden"]) == 300
+    fits = [
+        bs.fit_persons(
+            bs.UnitModel(terms=[bs.IID("area")], persons=terms, outcome=bs.Gaussian((0, 10))),
+            answers, cells, progress=False, draws=1000, hyperparameters=100,
+        )
+        for terms in ([bs.Ordered("leeftijd"), bs.Cluster("huishouden")], [bs.Ordered("leeftijd")])
+    ]  # fmt: skip
+    sd = fits[0].raw.hyper["huishouden.sigma"][1]
+    assert np.mean(sd) == pytest.approx(1.0, abs=4 / np.sqrt(2 * 300))
+    of_all = [bs.estimate(fit.fit_of()).select("cijfer", "all").iloc[0] for fit in fits]
+    width, without = (row["upper"] - row["lower"] for row in of_all)
+    assert without < width * (1 + 1 / np.sqrt(3.4)) / 2
+    residents = pd.Series([cells.residents({"leeftijd": [name]}).sum() for name in AGES], AGES)
+    post = float((house.groupby("leeftijd")["cijfer"].mean().reindex(AGES) * residents).sum() / residents.sum())
+    for row in of_all:
+        assert row["estimate"] == pytest.approx(post, abs=3 * 0.06)  # 300 households of sd 1
+
+
+def test_how_much_of_the_variance_is_of_uncertain_cells(made: tuple[bs.Cells, pd.DataFrame, np.ndarray]) -> None:
+    """By hand: a figure is linear in the shares of the ages, so that tables move its mean by these alone."""
+    cells, persons, _ = made
+    rng = np.random.default_rng(5)
+    tables = [replace(cells, count=cells.count * rng.gamma(9, 1 / 9, len(cells.count))) for _ in range(5)]
+    answers = bs.Answers.of(persons, "eenzaam", cells, area="code")
+    unit = bs.UnitModel(terms=[bs.IID("area")], persons=[bs.Ordered("leeftijd")])
+    fit = bs.fit_persons(unit, answers, tables, progress=False, draws=1000, hyperparameters=100)
+    share = fit.of_tables()
+    ages = np.array([fit.fit_of({"leeftijd": [age]}).draws.scores()[..., 0].mean(axis=0) for age in AGES])
+    living = np.array([[table.residents({"leeftijd": [age]}) for age in AGES] for table in tables])
+    means = (living * ages).sum(axis=1) / living.sum(axis=1)
+    total = fit.fit_of().draws.scores()[..., 0].var(axis=0)
+    np.testing.assert_allclose(share, means.var(axis=0, ddof=1) / total, rtol=1e-3)  # 32 bits
+    assert share.index.equals(cells.areas.codes)
+    assert 0.02 < share.max() < 1
+    one_age = fit.of_tables({"leeftijd": ["65+"]})
+    assert one_age.max() < 1e-6  # of one age alone, residents do not weigh
+    with pytest.raises(ModelError, match="nothing is known of uncertain cells"):
+        replace(fit, populations=fit.populations[:1]).of_tables()

@@ -185,6 +185,7 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "no cluster": ({"huis": None}, {"clusters": ["huis"]}, "characteristic huis is missing", "400 of 400"),
     "cluster of the cells": ({}, {"clusters": ["geslacht"]}, "clusters are characteristics of the cells", "geslacht"),
     "column of clusters": ({}, {"clusters": "huis"}, "answers lack columns", "huis"),
+    "cluster twice": ({"huis": 1}, {"clusters": ["huis", "huis"]}, "clusters are named twice", "huis"),
     "clusters": ({}, {"clusters": 5}, "`clusters` is of another kind", "int: 5"),
 }
 

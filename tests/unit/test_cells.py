@@ -224,6 +224,12 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a name": (lambda: Cells.from_frame(table(AREAS), AREAS, area=["a"]), "`area` is of another kind"),
     "a path": (lambda: Cells.read(None, AREAS), "`path` is of another kind"),
     "a frame of margins": (lambda: of_margins(frame=5), "`frame` is of another kind"),
+    "no chance": (lambda: joint_error(made_cells(), made_cells(), np.ones(3)), "there is no chance per cell"),
+    "chance of text": (
+        lambda: joint_error(made_cells(), made_cells(), np.full(144, "x")),
+        "there is no chance per cell",
+    ),
+    "cells to compare": (lambda: joint_error(None, made_cells(), np.ones(144)), "`made` is of another kind"),
     "areas of margins": (lambda: of_margins(areas=None), "`areas` is of another kind"),
 }
 

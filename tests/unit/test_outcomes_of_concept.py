@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +217,30 @@ def test_contradictions_are_told_with_their_line(tmp_path: Path, share: str, say
     with pytest.raises((DataError, ProblemsError)) as raised:
         book(tmp_path, BOOK.replace("share = { from = 3 }", share))
     assert any(says in problem for problem in problems_of(raised)), problems_of(raised)
+
+
+@pytest.mark.parametrize(
+    ("door", "name"),
+    [
+        (lambda: Codebook.load(None), "source"),  # type: ignore[arg-type]
+        (lambda: Concept.load(5), "path"),  # type: ignore[arg-type]
+        (lambda: Concept.load().score(None), "survey"),  # type: ignore[arg-type]
+        (lambda: Concept.load().score(pd.DataFrame()), "survey"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_of_a_wholly_wrong_type(door: Callable[[], object], name: str) -> None:
+    with pytest.raises(DataError, match=f"`{name}` is of another kind"):
+        door()
+
+
+@pytest.mark.parametrize("when", ["zz", "any"])
+def test_an_item_does_not_say_how_several_count(tmp_path: Path, when: str) -> None:
+    item = f'{{ name = "q", share = {{ from = 3, items = "{when}" }} }}'
+    text = BOOK.replace("{ from = 3 }", '{ from = 2, items = "any" }')
+    with pytest.raises(DataError) as raised:
+        book(tmp_path, text.replace('[{ name = "eenzaam_vraag" }]', f'[\n  {{ name = "p" }},\n  {item},\n]'))
+    assert raised.value.what == "codebook monitor, line 16, item q: `items` in the share of an item"
+    assert raised.value.got == repr(when)
 
 
 def test_all_contradictions_are_told_at_once(tmp_path: Path) -> None:

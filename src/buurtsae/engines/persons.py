@@ -35,6 +35,7 @@ from buurtsae.model.persons.effect import Stacked
 from buurtsae.model.priors import Prior
 from buurtsae.sparse import Floats, Ints
 
+NEAR = 2.0  # the largest change of a hyperparameter's normal score between references
 STEPS, FARTHEST = 100, 5.0  # Newton steps at most; the largest change of a predictor in one
 CLOSE, CLOSE_OF_MANY, MANY = 1e-7, 0.05, 2000  # the last change of predictors, of few areas and of many
 PAIRS = 2e7  # pairs of levels of pairs of cells within areas up to which log p is refined
@@ -400,4 +401,5 @@ class PersonMarginal:
         if not self.size:
             return xi
         options = {"maxiter": 30, "gtol": 0.1}  # a reference need not be at the mode
-        return np.asarray(minimize(negative, xi, jac=True, method="L-BFGS-B", options=options).x)
+        near = [(score - NEAR, score + NEAR) for score in xi]  # where the quadratic at the reference holds
+        return np.asarray(minimize(negative, xi, jac=True, method="L-BFGS-B", bounds=near, options=options).x)

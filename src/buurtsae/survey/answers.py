@@ -173,6 +173,8 @@ class Answers:
         if both := [name for name in clusters if name in cells.characteristics]:
             hint = "leave it out of `clusters`: a term of the model is about either"
             problems.add("clusters are characteristics of the cells", shown(both), "others", hint)
+        if twice := sorted({name for name in clusters if clusters.count(name) > 1}):
+            problems.add("clusters are named twice", shown(twice), "each once", "keep one")
         if absent := [name for name in dict.fromkeys(asked) if name not in frame]:
             there = source.frame if isinstance(source, Scores) else source
             problems.add("answers lack columns", shown(absent), shown(there.columns, 10), "correct the names")

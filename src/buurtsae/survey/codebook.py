@@ -17,7 +17,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from buurtsae.errors import DataError, cut, shown
+from buurtsae.errors import DataError, check_kinds, cut, shown
 from buurtsae.files import read_toml
 
 if TYPE_CHECKING:
@@ -198,6 +198,7 @@ class Codebook:
         """
         from buurtsae.survey.codebook_file import parse  # pydantic, which takes long to import
 
+        check_kinds(source=(source, (str, Path)))
         path = Path(source)
         if path.suffix != ".toml" and str(source) not in available():
             expected, hint = ", ".join(available()), "name one of these, or give the path of your own codebook (TOML)"

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from buurtsae.errors import DataError, Problems, shown
+from buurtsae.errors import DataError, Problems, check_kinds, shown
 from buurtsae.files import read_toml
 from buurtsae.notes import Note
 from buurtsae.scale import PERCENT, SCORE, Scale
@@ -123,6 +123,7 @@ class Concept:
         """
         from pydantic import TypeAdapter, ValidationError  # takes long to import
 
+        check_kinds(path=(path, (str, Path, type(None))))
         source = Path(str(resources.files("buurtsae.survey"))) / "concept.toml" if path is None else Path(path)
         raw = read_toml(source, "the concept")[1]
         form = "[[node]] tables as in the package's concept"
@@ -275,6 +276,7 @@ class Concept:
         ModelError
             If there is no such method, or the graded response model does not converge.
         """
+        check_kinds(survey=(survey, Survey))
         book, problems = survey.codebook, Problems()
         if unknown := sorted({item.subdimension for item in book.items} - set(self.subdimensions)):
             what = f"codebook {book.id} informs unknown sub-dimensions"

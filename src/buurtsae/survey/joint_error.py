@@ -11,9 +11,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from buurtsae.errors import DataError
+from buurtsae.errors import DataError, check_kinds
 from buurtsae.sparse import Floats
 from buurtsae.survey.cells import Cells
+from buurtsae.survey.levels import HELD, check_combinations
 
 
 def joint_error(made: Cells, known: Cells, chance: Floats) -> pd.DataFrame:
@@ -34,8 +35,14 @@ def joint_error(made: Cells, known: Cells, chance: Floats) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If areas or characteristics differ.
+        If areas or characteristics differ, `chance` is no number per cell, or there are more combinations than can be
+        held.
     """
+    check_kinds(made=(made, Cells), known=(known, Cells), chance=(chance, np.ndarray))
+    if chance.shape != known.count.shape or not np.issubdtype(chance.dtype, np.number) or not np.isfinite(chance).all():
+        got, expected = f"{chance.dtype} of shape {chance.shape}", f"finite numbers of shape {known.count.shape}"
+        raise DataError("there is no chance per cell", got, expected, "give that of each cell of `known`")
+    check_combinations(len(known.areas.codes), known.characteristics, HELD)
     if not made.areas.codes.equals(known.areas.codes) or dict(made.characteristics) != dict(known.characteristics):
         got, expected = repr(made), repr(known)
         raise DataError("cells cannot be compared", got, expected, "give the same areas and levels")
