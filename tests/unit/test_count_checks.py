@@ -18,7 +18,16 @@ from buurtsae.engines.base import Fit
 from buurtsae.engines.counts import Counting
 from buurtsae.estimates.evidence import counts as module
 from buurtsae.estimates.evidence.checks import checks
-from buurtsae.estimates.evidence.counts import calibration, counted, own_part, plot_calibration, predicted, replicates
+from buurtsae.estimates.evidence.counts import (
+    calibration,
+    counted,
+    distance,
+    own_part,
+    plot_calibration,
+    power,
+    predicted,
+    replicates,
+)
 from buurtsae.estimates.evidence.leftover import leftover
 from buurtsae.estimates.evidence.quality import quality
 from buurtsae.model.design import design
@@ -104,14 +113,50 @@ def test_data_of_the_model_have_uniform_pits() -> None:
     fit = at_mode()
     marginal, hyper = marginal_of(fit)
     rng = np.random.default_rng(7)
-    z = []
+    z, square = [], []
     for made in replicates(marginal, hyper, 20, rng):
         other = replace(marginal, scores=replace(marginal.scores, design=made))
-        z.append(predicted(other, hyper, rng).z)
+        found = predicted(other, hyper)
+        z.append(stats.norm.ppf(found.below + rng.uniform(size=len(found.below)) * (found.upto - found.below)))
+        square.append(power(found.below, found.upto, 2))
     every = np.concatenate(z)
+    assert np.concatenate(square).mean() == pytest.approx(1.0, abs=4 * np.sqrt(2 / len(every)) + 0.02)
     assert abs(every.mean()) < 4 / np.sqrt(len(every)) + 0.02
     assert abs(every.var() - 1) < 4 * np.sqrt(2 / len(every)) + 0.02
     assert stats.kstest(every, "norm").pvalue > 0.001
+
+
+def test_powers_of_z_are_those_of_all_randomised_ones() -> None:
+    """By quadrature over U, of a count in the middle, of none and of a sure one; narrow ones are plain quantiles."""
+    below, upto = np.array([0.2, 0.0, 0.9, 0.3]), np.array([0.7, 0.6, 1.0, 0.3 + 1e-9])
+    for k in (1, 2, 4):
+        found = power(below, upto, k)
+        for value, low, high in zip(found[:3], below, upto, strict=False):
+            z = stats.norm.ppf(low + (np.arange(100_000) + 0.5) / 100_000 * (high - low))
+            assert value == pytest.approx((z**k).mean(), rel=0.03)  # logarithms at the ends of U
+        assert found[3] == pytest.approx(stats.norm.ppf(0.3) ** k, rel=1e-6)
+
+
+def test_the_distance_of_sure_counts_is_that_of_kolmogorov() -> None:
+    """Where F(y - 1) and F(y) are one, at cuts a hundredth apart; and 0 where U decides everything."""
+    pit = np.random.default_rng(3).uniform(size=(4, 200))
+    expected = [np.sqrt(200) * stats.kstest(row, "uniform").statistic for row in pit]
+    np.testing.assert_allclose(distance(pit, pit), expected, atol=0.01 * np.sqrt(200))
+    np.testing.assert_allclose(distance(np.zeros((1, 9)), np.ones((1, 9))), 0.0, atol=1e-12)
+
+
+def test_no_seed_decides_what_is_left_over() -> None:
+    """Of the data: replicates are drawn, what is found is not."""
+    one, other = (leftover(at_mode(), replicates=15, seed=seed) for seed in (1, 2))
+    for name in ("z", "square", "fourth", "predicted", "score"):
+        np.testing.assert_array_equal(getattr(one, name)[0], getattr(other, name)[0])
+    assert (one.z[1:] != other.z[1:]).any()
+    values = [{(c.id, str(c.where)): c.value for c in checks(at_mode(), left)} for left in (one, other)]
+    # `group` and the like are scaled by the replicates; these are of the data alone
+    for kind in ("spread", "trend", "level", "shape", "tails", "calibration", "zeros"):
+        pairs = {where: value for (name, where), value in values[0].items() if name == kind}
+        assert pairs
+        assert pairs == {where: value for (name, where), value in values[1].items() if name == kind}
 
 
 @pytest.mark.parametrize(("kind", "by"), [("clean", None), ("clusters", "zeros"), ("bend", "bend")])
@@ -120,7 +165,7 @@ def test_what_is_wrong_is_seen(kind: str, by: str | None) -> None:
     refused = {check.id for check in found if check.p < 0.05}
     assert {"zeros", "calibration", "spread", "shape"} <= {check.id for check in found}
     assert refused == set() if by is None else by in refused
-    assert all(check.record(0.05)["meaning"] for check in found if check.id in refused)
+    assert all(check.record(0.05)["meaning"] for check in found if check.p < 0.05)
 
 
 def test_calibration_by_predicted_share() -> None:

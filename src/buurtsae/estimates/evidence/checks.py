@@ -31,7 +31,7 @@ from scipy.special import ndtr
 
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.disclosure.release import FEW, SEVERAL, Release
-from buurtsae.estimates.evidence.counts import CLASSES
+from buurtsae.estimates.evidence.counts import CLASSES, distance
 from buurtsae.estimates.evidence.leftover import Leftover
 from buurtsae.estimates.evidence.meanings import KINDS, MEANINGS
 from buurtsae.estimates.evidence.residuals import graph_of
@@ -152,14 +152,16 @@ def _of_classes(fit: Fit, left: Leftover, release: Release | None) -> Iterator[C
         if (size := int(mask[0].sum())) < FEW:
             continue
         count, weight = mask.sum(axis=1), DETAIL if name in ("measure", "residents", "prediction") else 1.0
-        yield Candidate("spread", where, size, np.where(mask, left.z**2, 0.0).sum(axis=1) / count, np.cbrt, weight)
+        yield Candidate("spread", where, size, np.where(mask, left.square, 0.0).sum(axis=1) / count, np.cbrt, weight)
         if name in ("prediction", "imputed"):
             yield Candidate("level", where, size, np.where(mask, left.z, 0.0).sum(axis=1) / count)
         if name == "all":
-            z = left.z[:, mask[0]]
-            yield Candidate("shape", where, size, _kolmogorov(ndtr(z)), np.log)
-            yield Candidate("tails", where, size, (z**4).mean(axis=1) / (z**2).mean(axis=1) ** 2, np.log)
-            yield from _of_counts(left, mask[0])
+            every = mask[0]
+            far = _kolmogorov(ndtr(left.z[:, every])) if left.pit is None else distance(*left.pit[..., every])
+            yield Candidate("shape", where, size, far, np.log)
+            heavy = left.fourth[:, every].mean(axis=1) / left.square[:, every].mean(axis=1) ** 2
+            yield Candidate("tails", where, size, heavy, np.log)
+            yield from _of_counts(left, every)
 
 
 def _of_counts(left: Leftover, mask: Mask) -> Iterator[Candidate]:
@@ -183,7 +185,7 @@ def _trends(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candi
     for what, numbers in (("residents", _residents(fit, left.rows)), ("respondents", left.rows["n_respondents"])):
         x = np.log(np.maximum(numbers.to_numpy(dtype=float)[mask], 1.0))
         if len(x) >= FEW and np.ptp(x) > 0:
-            square = left.z[:, mask] ** 2
+            square = left.square[:, mask]
             x, off = (x - x.mean()) / x.std(), square - square.mean(axis=1, keepdims=True)
             where = Note("by {what}", "naar {what}", what=BY[what])
             yield Candidate("trend", where, len(x), off @ x / len(x) / square.std(axis=1))
