@@ -27,7 +27,9 @@ from scipy import stats
 
 from buurtsae.estimates.evidence import residuals
 from buurtsae.estimates.evidence.crossvalidation import left_out
-from buurtsae.estimates.evidence.quality import Gate, _predictive, _sources, quality
+from buurtsae.estimates.evidence.described import sources
+from buurtsae.estimates.evidence.gate import Gate
+from buurtsae.estimates.evidence.quality import _predictive, quality
 from buurtsae.estimates.evidence.residuals import predictions
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.model.design import design
@@ -328,7 +330,7 @@ def test_a_source_per_wijk_is_predicted_at_its_wijken() -> None:
         np.testing.assert_array_equal(v[:, k], source.variance[k, 0, 0])  # made_fit's tau is 0
     second = [p for p in _predictive(estimate(fit)) if p["source"] == "burgerpeiling"]
     assert [p["areas"] for p in second] == [7, 7]
-    entry = _sources(estimate(fit))[1]
+    entry = sources(estimate(fit))[1]
     assert (entry["level"], entry["areas"], entry["respondents"]) == ("wijk", 7, len(fit.direct.scores[1].frame))
 
 

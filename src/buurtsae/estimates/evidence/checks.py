@@ -161,16 +161,21 @@ def _of_classes(fit: Fit, left: Leftover, release: Release | None) -> Iterator[C
             yield Candidate("shape", where, size, far, np.log)
             heavy = left.fourth[:, every].mean(axis=1) / left.square[:, every].mean(axis=1) ** 2
             yield Candidate("tails", where, size, heavy, np.log)
-            yield from _of_counts(left, every)
+            yield from _of_counts(fit, left, every, release)
 
 
-def _of_counts(left: Leftover, mask: Mask) -> Iterator[Candidate]:
-    """Whether as many areas count nobody as predicted, and whether classes of predictions are what was predicted."""
+def _of_counts(fit: Fit, left: Leftover, mask: Mask, release: Release | None) -> Iterator[Candidate]:
+    """Whether as many areas count nobody as predicted, and whether classes of predictions are what was predicted.
+
+    Of areas whose counts may be known somebody answered yes: who counts nobody is hidden, and one of ten or more.
+    """
     if left.observed is None or left.zero is None:
         return
     z, size = left.z[:, mask], int(mask.sum())
     none = (left.observed[:, mask] == 0).astype(float) - left.zero[:, mask]
-    yield Candidate("zeros", Note("areas with nobody", "gebieden met niemand"), size, none.mean(axis=1))
+    hidden = 0 if release is None else int((mask & ~release.open_of_sources(left.rows, fit.direct)).sum())
+    if hidden == 0 or hidden >= FEW:
+        yield Candidate("zeros", Note("areas with nobody", "gebieden met niemand"), size, none.mean(axis=1))
     if (number := min(CLASSES, size // FEW)) >= 3:
         order = np.argsort(left.predicted[:, mask], axis=1)
         parts = np.array_split(np.take_along_axis(z, order, axis=1), number, axis=1)

@@ -35,7 +35,7 @@ from buurtsae.engines.base import Fit
 from buurtsae.engines.counts import Counting
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.mode import Mode
-from buurtsae.estimates.disclosure.release import FEW
+from buurtsae.estimates.disclosure.release import FEW, countable
 from buurtsae.latent.conditional import condition
 from buurtsae.model.design import Design
 from buurtsae.model.outcome.binomial import Binomial
@@ -145,9 +145,7 @@ def _cavity(at: Mode, width: int) -> tuple[Floats, Floats]:
 
 def own_part(fit: Fit) -> Floats:
     """Return posterior means of figures less those without the area's own data, (N, D), given means of parameters."""
-    marginal = Counting.of(fit.design)
-    assert isinstance(marginal, Counting)
-    at = marginal.solve(Hyper.means(fit.draws, fit.design))
+    at = fit.counting.solve(Hyper.means(fit.draws, fit.design))
     mean, variance = (part[: len(fit.areas.codes)] for part in _cavity(at, fit.design.y.shape[-1]))
     eta = mean[..., None] + np.sqrt(variance)[..., None] * NODES[0]
     without = np.empty(mean.shape)
@@ -200,7 +198,12 @@ def replicates(marginal: Counting, hyper: Hyper, n: int, rng: np.random.Generato
 
 
 def calibration(
-    rows: pd.DataFrame, mean: Floats, observed: Floats, size: Floats, shown: NDArray[np.bool_] | None = None
+    rows: pd.DataFrame,
+    mean: Floats,
+    observed: Floats,
+    size: Floats,
+    shown: NDArray[np.bool_] | None = None,
+    told: NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
     """Return predicted and observed figures by class of what was predicted, per measure.
 
@@ -214,6 +217,8 @@ def calibration(
         Trials or exposure.
     shown : ndarray of bool, shape (F,), optional
         Which may go into one number.
+    told : ndarray of bool, shape (F,), optional
+        Whose counts may be known: a class has three or more others, or none.
 
     Returns
     -------
@@ -223,17 +228,22 @@ def calibration(
         have ten areas or more.
     """
     found = []
-    kept = np.ones(len(rows), dtype=bool) if shown is None else shown
+    kept, open_ = (np.ones(len(rows), dtype=bool) if mask is None else mask for mask in (shown, told))
     for measure in rows["measure"].unique():
         own = np.flatnonzero((rows["measure"] == measure).to_numpy() & kept)
         number = min(CLASSES, len(own) // FEW)
         for k in range(number):
-            of_class = []
+            of_class = list[tuple[float, float, int]]()
             for predicted_, counted_ in zip(mean[:, own], observed[:, own], strict=True):
                 order = np.argsort(predicted_, kind="stable")
                 at = order[k * len(own) // number : (k + 1) * len(own) // number]
+                at = at[countable(open_[own[at]])]
+                if not len(of_class) and len(at) < FEW:
+                    break
                 weight = size[own[at]] / size[own[at]].sum()
                 of_class.append((predicted_[at] @ weight, counted_[at] @ weight, len(at)))
+            if not of_class:  # too few are left of the data
+                continue
             (expected, seen, figures), *others = of_class
             off = [one[1] - one[0] for one in others]
             low, high = expected + np.quantile(off, [0.025, 0.975]) if others else (np.nan, np.nan)

@@ -84,12 +84,12 @@ class Leftover:
     @cached_property
     def square(self) -> Floats:
         """z^2, shape (1 + R, F); of counts its mean over U."""
-        return self.z**2 if self.pit is None else power(*self.pit, 2)
+        return self.z**2 if self.pit is None else power(self.pit[0], self.pit[1], 2)
 
     @cached_property
     def fourth(self) -> Floats:
         """z^4, the same."""
-        return self.z**4 if self.pit is None else power(*self.pit, 4)
+        return self.z**4 if self.pit is None else power(self.pit[0], self.pit[1], 4)
 
     def __repr__(self) -> str:
         square = self.square.mean(axis=1)
@@ -151,8 +151,7 @@ def leftover(fit: Fit, replicates: int | None = None, seed: int | None = None) -
 
 
 def _of_counts(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftover:
-    marginal = Counting.of(fit.design)
-    assert isinstance(marginal, Counting)
+    marginal = fit.counting
     xi = mode(marginal, Progress(False)) if marginal.size else np.zeros(0)
     if marginal.scores.hyper(xi).rho is not None:
         what, hint = "checks know no overdispersion of counts", "leave it out to check the model without"
