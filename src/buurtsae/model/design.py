@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
 from buurtsae.model.calibration import unknown
-from buurtsae.model.counted import check_respondents, correlation, counts, measured, of_respondents, refuse_one_answer
+from buurtsae.model.counted import check_respondents, correlation, counts, measured, of_respondents
 from buurtsae.model.covariates import Provenance
 from buurtsae.model.extrapolation import extrapolated, outside
 from buurtsae.model.frame import Frame
@@ -411,10 +411,6 @@ def check_outcome(model: AreaModel, direct: DirectEstimates, problems: Problems)
         problems.add("the data do not go with the outcome of the model", data, f"{needs}, for {kind}", hint, ModelError)
     elif isinstance(outcome, Count) and isinstance(direct, AreaCounts):
         outcome.check(direct.y, direct.size, list(direct.areas.codes), problems)
-        ends = (0.0, 1.0) if outcome.beside == "trials" else (0.0,)
-        for name, y, size in zip(direct.subdimensions, direct.y.T, direct.size.T, strict=True):
-            seen = size > 0
-            refuse_one_answer(problems, name, y[seen] / size[seen], size[seen].sum(), ends)
 
 
 def _effects(terms: Sequence[Term], frame: Frame, problems: Problems) -> tuple[Effect, ...]:
