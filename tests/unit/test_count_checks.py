@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ import buurtsae as bs
 from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
 from buurtsae.engines.counts import Counting
+from buurtsae.errors import ModelError
 from buurtsae.estimates.evidence import counts as module
+from buurtsae.estimates.evidence import quality as report_module
 from buurtsae.estimates.evidence.checks import checks
 from buurtsae.estimates.evidence.counts import (
     calibration,
@@ -30,8 +33,10 @@ from buurtsae.estimates.evidence.counts import (
 )
 from buurtsae.estimates.evidence.leftover import leftover
 from buurtsae.estimates.evidence.quality import quality
+from buurtsae.estimates.words.leaning import leaning
 from buurtsae.model.design import design
 from buurtsae.model.outcome.per_measure import PerMeasure
+from buurtsae.publication.report import write_quality
 
 SIDE = 9
 
@@ -204,6 +209,112 @@ def test_the_quality_report_of_counts_has_a_gate_of_counts() -> None:
     assert (own[~seen] == 0).all()
     toward = np.sign(own) == np.sign(direct - (share - own))
     assert toward[seen & (np.abs(own) > 0.01)].all()
+
+
+def test_a_gate_without_checks_says_so(tmp_path: Path) -> None:
+    """Overdispersion is not known to the checks: a note, and a row in the report, instead of silence."""
+    outcome = bs.Binomial(overdispersion=bs.Beta(1, 9))
+    fit = bs.fit(bs.AreaModel("1", outcome=outcome), world(), progress=False, draws=200, hyperparameters=50)
+    report = quality(
+        bs.estimate(fit, rules=bs.Rules(min_residents=0)),
+        run={"title": "t", "created": "2024-01-31T12:00:00Z", "run_id": "r", "versions": {}},
+    )
+    assert report["checks"] == []
+    assert "checks" not in {row["id"] for row in report["gate"]["checks"]}
+    said = "the checks of what the model leaves over were not made: checks know no overdispersion of counts"
+    assert report["gate"]["unmade"] == said
+    assert report["gate"]["unmade"].nl.startswith("de toetsen van wat het model overlaat zijn niet gedaan")
+    assert said in report["notes"]
+    write_quality(report, tmp_path)
+    page = (tmp_path / "quality.html").read_text(encoding="utf-8")
+    assert "niet gedaan" in page
+    assert said in page
+
+
+def test_other_errors_are_not_taken_for_a_missing_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(fit: Fit) -> None:
+        raise ValueError("something else")
+
+    monkeypatch.setattr(report_module, "leftover", broken)
+    with pytest.raises(ValueError, match="something else"):
+        report_module._leftover(at_mode())
+
+
+def hidden_in(at: list[int]) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Forty areas in four classes of ten, by what is predicted; those at `at` are hidden."""
+    rows, predicted_ = pd.DataFrame({"measure": ["y"] * 40}), np.linspace(0.1, 0.5, 40)
+    told = ~np.isin(np.arange(40), at)
+    rng = np.random.default_rng(5)
+    mean = predicted_ + 0.01 * rng.normal(size=(21, 40))
+    mean[0] = predicted_
+    return rows, mean, rng.uniform(0.1, 0.5, (21, 40)), np.full(40, 7.0), told
+
+
+@pytest.mark.parametrize(
+    ("hidden", "figures"),
+    [
+        ([], [10, 10, 10, 10]),
+        ([3, 17, 31], [10]),  # one in each of three classes: nine are left there, too few
+        ([3, 4, 5], [10, 10, 10, 10]),  # three in one class: none follows
+        ([3, 4, 17, 18, 19], [10, 10, 10]),
+    ],
+)
+def test_a_class_tells_nothing_of_one_or_two_hidden_counts(hidden: list[int], figures: list[int]) -> None:
+    rows, mean, observed, size, told = hidden_in(hidden)
+    table = calibration(rows, mean, observed, size, told=told)
+    assert table["figures"].tolist() == figures
+    for k in hidden:  # another count of one that is alone, or of two, changes no figure
+        among = [other for other in hidden if other // 10 == k // 10]
+        moved = observed.copy()
+        moved[0, k] += 0.3
+        same = table.equals(calibration(rows, mean, moved, size, told=told))
+        assert same == (len(among) < 3)
+
+
+def test_a_class_without_its_hidden_areas_is_of_the_others() -> None:
+    rows, mean, observed, size, _ = hidden_in([])
+    rows, mean, observed, size = pd.concat([rows] * 3), *(np.tile(part, 3) for part in (mean, observed, size))
+    told = ~np.isin(np.arange(120), [5])
+    table = calibration(rows.reset_index(drop=True), mean, observed, size, told=told)
+    assert table["figures"].tolist() == [12, 11, *[12] * 8]
+
+
+def test_the_report_rounds_shares_of_classes() -> None:
+    fit = bs.fit(bs.AreaModel("1", outcome=bs.Binomial()), world(), progress=False, draws=200, hyperparameters=50)
+    report = quality(bs.estimate(fit, rules=bs.Rules(min_residents=0)))
+    assert report["calibration"]
+    for row in report["calibration"]:
+        assert all(row[name] == round(row[name], 2) for name in ("predicted", "observed", "lower", "upper"))
+
+
+@pytest.mark.parametrize(("hidden", "made"), [(0, True), (3, False), (9, False), (10, True)])
+def test_areas_with_nobody_are_counted_among_ten_hidden_ones_only(
+    hidden: int, made: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of areas that are open somebody answered yes: how many did not would be of hidden ones."""
+    fit = at_mode()
+    left = leftover(fit, replicates=20)
+    release = bs.estimate(fit, rules=bs.Rules(min_residents=0, min_direct=0, min_answers=0)).release
+    told = np.arange(len(left.rows)) >= hidden
+    monkeypatch.setattr(type(release), "open_of_sources", lambda self, rows, direct: told)
+    assert ("zeros" in {check.id for check in checks(fit, left, release)}) is made
+
+
+def test_figures_of_persons_are_not_conditioned_again() -> None:
+    """What is left over, and what estimates lean on, are of models of areas: refused, and left out of `explain`."""
+    rng, codes = np.random.default_rng(3), [f"a{k:02}" for k in range(12)]
+    areas = bs.Areas.from_frame(pd.DataFrame({"code": codes, "population": 80}), code="code")
+    table = pd.DataFrame({"area": np.repeat(codes, 2), "k": ["0", "1"] * 12, "aantal": 40})
+    cells = bs.Cells.from_frame(table, areas, area="area")
+    asked = pd.DataFrame({"area_code": np.repeat(codes, 10), "k": ["0", "1"] * 60, "y": 100 * rng.integers(0, 2, 120)})
+    model, answers = bs.UnitModel(persons=[bs.Factor("k")], terms=[bs.IID("area")]), bs.Answers.of(asked, "y", cells)
+    fit = bs.fit_persons(model, answers, cells, progress=False, draws=200, hyperparameters=50).fit_of()
+    assert fit.design.size is not None
+    est = bs.estimate(fit)
+    for made in (leftover, own_part, lambda fit: leaning(bs.estimate(fit))):
+        with pytest.raises(ModelError, match="a model of persons"):
+            made(fit)
+    assert "leunt" not in est.explain(est.areas.codes[0])
 
 
 def test_shares_beside_scores() -> None:

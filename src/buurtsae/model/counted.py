@@ -81,7 +81,7 @@ def check_respondents(direct: DirectEstimates, outcome: PerMeasure, problems: Pr
             codes, mean = list(source.codes), source.mean[:, [d]]
             seen = np.isfinite(mean[:, 0])
             ends = (one.scale.lower, one.scale.upper) if isinstance(one, Binomial) else (0.0,)
-            refuse_one_answer(problems, name, mean[seen, 0], source.respondents[seen, d].sum(), ends)
+            _refuse_one_answer(problems, name, mean[seen, 0], source.respondents[seen, d].sum(), ends)
             refuse(problems, np.asarray(one.scale.outside(mean)), mean, codes,
                    f"direct estimates of {name} lie outside their scale", str(one.scale.range),
                    "correct them, or give the outcome their scale")  # fmt: skip
@@ -94,14 +94,15 @@ def check_respondents(direct: DirectEstimates, outcome: PerMeasure, problems: Pr
                              "above 0", "correct `n_effective`, or leave it out", DataError)  # fmt: skip
 
 
-def refuse_one_answer(problems: Problems, name: str, mean: Floats, number: float, ends: Sequence[float]) -> None:
-    """Collect a measure of which nobody answered, or all answered an end of its scale: nothing has a mode there."""
+def _refuse_one_answer(problems: Problems, name: str, mean: Floats, number: float, ends: Sequence[float]) -> None:
+    """Collect a measure of which all answers are one end of its scale: its level has no mode there."""
     given = np.unique(np.round(mean, 9)).tolist()
-    if not given or (len(given) == 1 and given[0] in ends):
-        what = f"{name} has one answer only" if given else f"{name} has no answers"
-        got = f"{number:,.0f} times {given[0]:g}" if given else "none"
-        hint = "nothing is to be learnt of it: check the codes, or leave it out"
-        problems.add(what, got, "two answers or more", hint, DataError)
+    if len(given) == 1 and given[0] in ends:
+        got, hint = (
+            f"{number:,.0f} times {given[0]:g}",
+            "nothing is to be learnt of it: check the codes, or leave it out",
+        )
+        problems.add(f"{name} has one answer only", got, "two answers or more", hint, DataError)
 
 
 def counts(direct: DirectEstimates, outcome: PerMeasure, sites: pd.Index) -> tuple[Floats, Floats, list[Note]]:
