@@ -22,8 +22,8 @@ from pages import write_part
 from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.evidence.checks import checks
+from buurtsae.estimates.evidence.gate import Gate, alarms
 from buurtsae.estimates.evidence.leftover import leftover
-from buurtsae.estimates.evidence.quality import Gate, alarms
 from buurtsae.model.design import design
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,8 +24,8 @@ from buurtsae.areas.areas import Areas
 from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.evidence.checks import checks
+from buurtsae.estimates.evidence.gate import Gate
 from buurtsae.estimates.evidence.leftover import leftover
-from buurtsae.estimates.evidence.quality import Gate
 from buurtsae.model.design import design
 
 MARKS = "<!-- counts: written by benchmarks/gate_of_counts.py -->", "<!-- end of counts -->"

@@ -90,6 +90,8 @@ _HOME = {
     "ratio": "estimates.indicator",
     "difference": "estimates.indicator",
     "inequality": "estimates.indicator",
+    "composed": "estimates.compositions",
+    "across": "estimates.disclosure.domains",
     "sensitivity": "estimates.sensitivity",
     "NonResponse": "estimates.nonresponse",
     "nonresponse": "estimates.nonresponse",

@@ -58,6 +58,8 @@ def print_summary(outcome: Outcome) -> None:
         mark = "goed" if check["passed"] else "FOUT"
         value, limit = (f"{check[key]:.4g}".replace(".", ",") for key in ("value", "threshold"))
         console.print(f"  {mark} {check['nl']}: {value} ({sign} {limit})", highlight=False)
+    if gate["unmade"]:
+        console.print(f"  NIET GEDAAN {gate['unmade'].nl}", highlight=False)
     verdict = "gehaald" if gate["passed"] else "NIET gehaald: VOORLOPIG"
     console.print(f"kwaliteitstoets {verdict}", highlight=False)
     for what, where in (

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from buurtsae.errors import BuurtsaeError
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.outcome.per_measure import PerMeasure
@@ -24,6 +27,29 @@ def test_the_data_are_what_the_script_makes(root: Path, tmp_path: Path) -> None:
     module.make(tmp_path)
     for path in tmp_path.iterdir():
         assert path.read_bytes() == (root / "data" / "gezondheid" / path.name).read_bytes(), path.name
+
+
+def changed(root: Path, folder: Path, code: int) -> Path:
+    """The run file of a copy, in which everybody gave one answer on loneliness."""
+    for name in ("data", "models"):
+        shutil.copytree(root / name, folder / name)
+    path = folder / "data" / "gezondheid" / "enquete_gezondheidsmonitor.csv"
+    pd.read_csv(path).assign(voelt_zich_eenzaam=code).to_csv(path, index=False)
+    return folder / "models" / "gezondheid.toml"
+
+
+@pytest.mark.parametrize(("code", "share"), [(1, 0), (4, 100)], ids=["never", "very often"])
+def test_a_share_with_one_answer_is_found_by_the_check(root: Path, tmp_path: Path, code: int, share: int) -> None:
+    with pytest.raises(BuurtsaeError) as caught:
+        steps.check(changed(root, tmp_path, code))
+    says = f"eenzaam has one answer only\n  got 2,000 times {share}; expected two answers or more\n  hint: "
+    assert str(caught.value).startswith(says)
+
+
+def test_a_share_without_answers_is_left_out_and_named(root: Path, tmp_path: Path) -> None:
+    inputs = steps.check(changed(root, tmp_path, 99))
+    assert any("voelt_zich_eenzaam has no answers at all" in note for note in inputs.direct.notes)
+    assert "eenzaam" not in inputs.direct.subdimensions
 
 
 def test_shares_and_the_mark_are_read_each_on_its_scale(root: Path) -> None:

@@ -210,6 +210,33 @@ def test_a_group_that_lies_apart_is_judged_by_the_others() -> None:
     assert refused >= 5  # a p-value near 0.05 may fall on either side with other kernels
 
 
+def surveys(gemeenten: int, higher: float) -> list[Check]:
+    """Of eight made surveys in which one gemeente lies higher, the check of the one that lies farthest."""
+    checked = []
+    for seed in range(1, 9):
+        made = world(seed)
+        made["gemeente"] = np.arange(N) // (N // gemeenten)
+        made["effect"][made["gemeente"] == 2] = higher
+        (check,) = [check for check in found(made) if check.id == "apart"]
+        checked.append(check)
+    return checked
+
+
+def test_a_jump_among_six_gemeenten_is_seen_but_not_beyond_every_replicate() -> None:
+    """4 points, eight times the sd of buurten: refused in all, p from 0.02 to 0.04; of twelve `apart` is below that."""
+    every = surveys(6, 4.0)
+    assert all(check.p < 0.05 for check in every)
+    assert sum(check.p > 1 / 101 for check in every) >= 5
+    assert all(check.p == pytest.approx(1 / 101) for check in surveys(12, 4.0))
+
+
+def test_with_few_gemeenten_a_jump_is_seen_less_often() -> None:
+    """2 points: in one of eight surveys with six gemeenten, in all eight with twelve; a p-value may fall otherwise."""
+    few, many = (sum(check.p < 0.05 for check in surveys(n, 2.0)) for n in (6, 12))
+    assert few <= 3
+    assert many >= 7
+
+
 def test_without_any_case_no_check_speaks() -> None:
     every = found(world(2))
     assert {check.id for check in every} == set(KINDS) - {"zeros", "calibration"}  # of counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,26 @@ import buurtsae as bs
 from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
 from buurtsae.engines.counts import Counting
+from buurtsae.errors import ModelError
 from buurtsae.estimates.evidence import counts as module
+from buurtsae.estimates.evidence import quality as report_module
 from buurtsae.estimates.evidence.checks import checks
-from buurtsae.estimates.evidence.counts import calibration, counted, own_part, plot_calibration, predicted, replicates
+from buurtsae.estimates.evidence.counts import (
+    calibration,
+    counted,
+    distance,
+    own_part,
+    plot_calibration,
+    power,
+    predicted,
+    replicates,
+)
 from buurtsae.estimates.evidence.leftover import leftover
 from buurtsae.estimates.evidence.quality import quality
+from buurtsae.estimates.words.leaning import leaning
 from buurtsae.model.design import design
 from buurtsae.model.outcome.per_measure import PerMeasure
+from buurtsae.publication.report import write_quality
 
 SIDE = 9
 
@@ -104,14 +118,50 @@ def test_data_of_the_model_have_uniform_pits() -> None:
     fit = at_mode()
     marginal, hyper = marginal_of(fit)
     rng = np.random.default_rng(7)
-    z = []
+    z, square = [], []
     for made in replicates(marginal, hyper, 20, rng):
         other = replace(marginal, scores=replace(marginal.scores, design=made))
-        z.append(predicted(other, hyper, rng).z)
+        found = predicted(other, hyper)
+        z.append(stats.norm.ppf(found.below + rng.uniform(size=len(found.below)) * (found.upto - found.below)))
+        square.append(power(found.below, found.upto, 2))
     every = np.concatenate(z)
+    assert np.concatenate(square).mean() == pytest.approx(1.0, abs=4 * np.sqrt(2 / len(every)) + 0.02)
     assert abs(every.mean()) < 4 / np.sqrt(len(every)) + 0.02
     assert abs(every.var() - 1) < 4 * np.sqrt(2 / len(every)) + 0.02
     assert stats.kstest(every, "norm").pvalue > 0.001
+
+
+def test_powers_of_z_are_those_of_all_randomised_ones() -> None:
+    """By quadrature over U, of a count in the middle, of none and of a sure one; narrow ones are plain quantiles."""
+    below, upto = np.array([0.2, 0.0, 0.9, 0.3]), np.array([0.7, 0.6, 1.0, 0.3 + 1e-9])
+    for k in (1, 2, 4):
+        found = power(below, upto, k)
+        for value, low, high in zip(found[:3], below, upto, strict=False):
+            z = stats.norm.ppf(low + (np.arange(100_000) + 0.5) / 100_000 * (high - low))
+            assert value == pytest.approx((z**k).mean(), rel=0.03)  # logarithms at the ends of U
+        assert found[3] == pytest.approx(stats.norm.ppf(0.3) ** k, rel=1e-6)
+
+
+def test_the_distance_of_sure_counts_is_that_of_kolmogorov() -> None:
+    """Where F(y - 1) and F(y) are one, at cuts a hundredth apart; and 0 where U decides everything."""
+    pit = np.random.default_rng(3).uniform(size=(4, 200))
+    expected = [np.sqrt(200) * stats.kstest(row, "uniform").statistic for row in pit]
+    np.testing.assert_allclose(distance(pit, pit), expected, atol=0.01 * np.sqrt(200))
+    np.testing.assert_allclose(distance(np.zeros((1, 9)), np.ones((1, 9))), 0.0, atol=1e-12)
+
+
+def test_no_seed_decides_what_is_left_over() -> None:
+    """Of the data: replicates are drawn, what is found is not."""
+    one, other = (leftover(at_mode(), replicates=15, seed=seed) for seed in (1, 2))
+    for name in ("z", "square", "fourth", "predicted", "score"):
+        np.testing.assert_array_equal(getattr(one, name)[0], getattr(other, name)[0])
+    assert (one.z[1:] != other.z[1:]).any()
+    values = [{(c.id, str(c.where)): c.value for c in checks(at_mode(), left)} for left in (one, other)]
+    # `group` and the like are scaled by the replicates; these are of the data alone
+    for kind in ("spread", "trend", "level", "shape", "tails", "calibration", "zeros"):
+        pairs = {where: value for (name, where), value in values[0].items() if name == kind}
+        assert pairs
+        assert pairs == {where: value for (name, where), value in values[1].items() if name == kind}
 
 
 @pytest.mark.parametrize(("kind", "by"), [("clean", None), ("clusters", "zeros"), ("bend", "bend")])
@@ -120,7 +170,7 @@ def test_what_is_wrong_is_seen(kind: str, by: str | None) -> None:
     refused = {check.id for check in found if check.p < 0.05}
     assert {"zeros", "calibration", "spread", "shape"} <= {check.id for check in found}
     assert refused == set() if by is None else by in refused
-    assert all(check.record(0.05)["meaning"] for check in found if check.id in refused)
+    assert all(check.record(0.05)["meaning"] for check in found if check.p < 0.05)
 
 
 def test_calibration_by_predicted_share() -> None:
@@ -159,6 +209,112 @@ def test_the_quality_report_of_counts_has_a_gate_of_counts() -> None:
     assert (own[~seen] == 0).all()
     toward = np.sign(own) == np.sign(direct - (share - own))
     assert toward[seen & (np.abs(own) > 0.01)].all()
+
+
+def test_a_gate_without_checks_says_so(tmp_path: Path) -> None:
+    """Overdispersion is not known to the checks: a note, and a row in the report, instead of silence."""
+    outcome = bs.Binomial(overdispersion=bs.Beta(1, 9))
+    fit = bs.fit(bs.AreaModel("1", outcome=outcome), world(), progress=False, draws=200, hyperparameters=50)
+    report = quality(
+        bs.estimate(fit, rules=bs.Rules(min_residents=0)),
+        run={"title": "t", "created": "2024-01-31T12:00:00Z", "run_id": "r", "versions": {}},
+    )
+    assert report["checks"] == []
+    assert "checks" not in {row["id"] for row in report["gate"]["checks"]}
+    said = "the checks of what the model leaves over were not made: checks know no overdispersion of counts"
+    assert report["gate"]["unmade"] == said
+    assert report["gate"]["unmade"].nl.startswith("de toetsen van wat het model overlaat zijn niet gedaan")
+    assert said in report["notes"]
+    write_quality(report, tmp_path)
+    page = (tmp_path / "quality.html").read_text(encoding="utf-8")
+    assert "niet gedaan" in page
+    assert said in page
+
+
+def test_other_errors_are_not_taken_for_a_missing_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(fit: Fit) -> None:
+        raise ValueError("something else")
+
+    monkeypatch.setattr(report_module, "leftover", broken)
+    with pytest.raises(ValueError, match="something else"):
+        report_module._leftover(at_mode())
+
+
+def hidden_in(at: list[int]) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Forty areas in four classes of ten, by what is predicted; those at `at` are hidden."""
+    rows, predicted_ = pd.DataFrame({"measure": ["y"] * 40}), np.linspace(0.1, 0.5, 40)
+    told = ~np.isin(np.arange(40), at)
+    rng = np.random.default_rng(5)
+    mean = predicted_ + 0.01 * rng.normal(size=(21, 40))
+    mean[0] = predicted_
+    return rows, mean, rng.uniform(0.1, 0.5, (21, 40)), np.full(40, 7.0), told
+
+
+@pytest.mark.parametrize(
+    ("hidden", "figures"),
+    [
+        ([], [10, 10, 10, 10]),
+        ([3, 17, 31], [10]),  # one in each of three classes: nine are left there, too few
+        ([3, 4, 5], [10, 10, 10, 10]),  # three in one class: none follows
+        ([3, 4, 17, 18, 19], [10, 10, 10]),
+    ],
+)
+def test_a_class_tells_nothing_of_one_or_two_hidden_counts(hidden: list[int], figures: list[int]) -> None:
+    rows, mean, observed, size, told = hidden_in(hidden)
+    table = calibration(rows, mean, observed, size, told=told)
+    assert table["figures"].tolist() == figures
+    for k in hidden:  # another count of one that is alone, or of two, changes no figure
+        among = [other for other in hidden if other // 10 == k // 10]
+        moved = observed.copy()
+        moved[0, k] += 0.3
+        same = table.equals(calibration(rows, mean, moved, size, told=told))
+        assert same == (len(among) < 3)
+
+
+def test_a_class_without_its_hidden_areas_is_of_the_others() -> None:
+    rows, mean, observed, size, _ = hidden_in([])
+    rows, mean, observed, size = pd.concat([rows] * 3), *(np.tile(part, 3) for part in (mean, observed, size))
+    told = ~np.isin(np.arange(120), [5])
+    table = calibration(rows.reset_index(drop=True), mean, observed, size, told=told)
+    assert table["figures"].tolist() == [12, 11, *[12] * 8]
+
+
+def test_the_report_rounds_shares_of_classes() -> None:
+    fit = bs.fit(bs.AreaModel("1", outcome=bs.Binomial()), world(), progress=False, draws=200, hyperparameters=50)
+    report = quality(bs.estimate(fit, rules=bs.Rules(min_residents=0)))
+    assert report["calibration"]
+    for row in report["calibration"]:
+        assert all(row[name] == round(row[name], 2) for name in ("predicted", "observed", "lower", "upper"))
+
+
+@pytest.mark.parametrize(("hidden", "made"), [(0, True), (3, False), (9, False), (10, True)])
+def test_areas_with_nobody_are_counted_among_ten_hidden_ones_only(
+    hidden: int, made: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of areas that are open somebody answered yes: how many did not would be of hidden ones."""
+    fit = at_mode()
+    left = leftover(fit, replicates=20)
+    release = bs.estimate(fit, rules=bs.Rules(min_residents=0, min_direct=0, min_answers=0)).release
+    told = np.arange(len(left.rows)) >= hidden
+    monkeypatch.setattr(type(release), "open_of_sources", lambda self, rows, direct: told)
+    assert ("zeros" in {check.id for check in checks(fit, left, release)}) is made
+
+
+def test_figures_of_persons_are_not_conditioned_again() -> None:
+    """What is left over, and what estimates lean on, are of models of areas: refused, and left out of `explain`."""
+    rng, codes = np.random.default_rng(3), [f"a{k:02}" for k in range(12)]
+    areas = bs.Areas.from_frame(pd.DataFrame({"code": codes, "population": 80}), code="code")
+    table = pd.DataFrame({"area": np.repeat(codes, 2), "k": ["0", "1"] * 12, "aantal": 40})
+    cells = bs.Cells.from_frame(table, areas, area="area")
+    asked = pd.DataFrame({"area_code": np.repeat(codes, 10), "k": ["0", "1"] * 60, "y": 100 * rng.integers(0, 2, 120)})
+    model, answers = bs.UnitModel(persons=[bs.Factor("k")], terms=[bs.IID("area")]), bs.Answers.of(asked, "y", cells)
+    fit = bs.fit_persons(model, answers, cells, progress=False, draws=200, hyperparameters=50).fit_of()
+    assert fit.design.size is not None
+    est = bs.estimate(fit)
+    for made in (leftover, own_part, lambda fit: leaning(bs.estimate(fit))):
+        with pytest.raises(ModelError, match="a model of persons"):
+            made(fit)
+    assert "leunt" not in est.explain(est.areas.codes[0])
 
 
 def test_shares_beside_scores() -> None:

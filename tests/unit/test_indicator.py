@@ -136,6 +136,71 @@ def test_a_wrong_function_is_told_in_three_lines(est: Estimates, what: str) -> N
     assert "NL00" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[1.0], [1.0, 2.0]],
+        None,
+        "x",
+        {"a": 1},
+        np.ma.masked_array(np.ones(4), [1, 0, 0, 0]),
+        np.ma.masked_array(np.ones(4, dtype=int), True),
+        np.ones((4, 3, 2)),
+        np.ones(3),
+        np.array([object()] * 4),
+    ],
+    ids=["ragged", "none", "text", "mapping", "masked", "masked whole", "cube", "short", "objects"],
+)
+def test_what_is_no_array_of_numbers_is_refused(est: Estimates, values: Any) -> None:
+    """Cut to as many draws as there are, so that a mask is all that is wrong with the masked."""
+    n = len(est.draws.flat)
+    told = np.ma.resize(values, n) if isinstance(values, np.ma.MaskedArray) else values
+    with pytest.raises(ModelError, match="the indicator returns") as caught:
+        bs.indicator(est, lambda x: told)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_function_that_fails_is_told_with_its_error(est: Estimates) -> None:
+    with pytest.raises(ModelError, match="the indicator failed") as caught:
+        bs.indicator(est, lambda x: x[FIRST][:, 10_000])
+    assert isinstance(caught.value.__cause__, IndexError)
+    assert "IndexError: index 10000" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 3
+    with pytest.raises(DataError, match="no such measure"):  # our own errors stay as they are
+        bs.indicator(est, lambda x: x["onbekend"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "what"),
+    [
+        ({"f": 5}, "no function"),
+        ({"f": FIRST}, "no function"),
+        ({"within": 5}, "`within` names no level"),
+        ({"within": []}, "`within` names no level"),
+        ({"within": [None]}, "`within` names no level"),
+        ({"level": []}, "`level` names no level"),
+        ({"level": 5}, "`level` names no level"),
+        ({"above": "x"}, "`above` is no number"),
+        ({"above": float("nan")}, "`above` is no number"),
+        ({"above": [1.0]}, "`above` is no number"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_are_told_in_three_lines(est: Estimates, keys: dict[str, Any], what: str) -> None:
+    with pytest.raises(ModelError, match=what) as caught:
+        bs.indicator(est, **({"f": lambda x: x[FIRST]} | keys))
+    assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("below", ["x", None, float("nan"), True, [5.0]], ids=str)
+def test_a_share_is_below_a_number(below: Any) -> None:
+    with pytest.raises(ModelError, match="the cut of a share is no number") as caught:
+        bs.share_below(FIRST, below)
+    assert len(str(caught.value).splitlines()) == 3
+    with pytest.raises(ModelError, match="something else"):
+        bs.share_below(FIRST, 5.0, of=[])  # type: ignore[arg-type]
+
+
 def test_what_does_not_apply_is_refused(est: Estimates) -> None:
     for call, what in (
         (lambda: bs.indicator(est, bs.ratio(FIRST, "onbekend")), "no such measure"),

@@ -314,6 +314,23 @@ def test_what_cannot_be_counted() -> None:
     assert "measures have no outcome" in problem(design, model=model(few), direct=data())
 
 
+@pytest.mark.parametrize(("outcome", "answer"), [(SHARE, 0.0), (SHARE, 100.0), (Poisson(), 0.0)], ids=str)
+def test_what_all_answered_alike_is_refused_before_a_fit(outcome: Outcome, answer: float) -> None:
+    """All at once, in three lines each; the single answer of an area, or of a year that lacks it, is none."""
+    first, second = SUBDIMENSIONS[:2]
+    (each,) = asked(1)
+    frame = each.frame.assign(
+        **{name: each.frame[name].where(each.frame[name].isna(), answer) for name in (first, second)}
+    )
+    data_of = direct([replace(each, frame=frame)], make_areas())
+    with pytest.raises(BuurtsaeError) as caught:
+        fit(model(OUTCOMES | {first: outcome, second: outcome}), data_of, progress=False)
+    said = str(caught.value).splitlines()
+    for name in (first, second):
+        (at,) = [k for k, line in enumerate(said) if f"{name} has one answer only" in line]
+        assert f"got {frame[name].notna().sum():,.0f} times {answer:g}; expected two answers or more" in said[at + 1]
+
+
 def test_far_scores_are_still_noted() -> None:
     away = design(model(intercept=Normal(100.0, 1.0)), data())
     assert any("prior of the intercept" in str(note) for note in away.notes)

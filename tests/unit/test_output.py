@@ -19,7 +19,7 @@ from made_fit import CHAINS, DRAWS, EMPTY, TINY, made_fit
 from made_fit import HIDDEN as HIDDEN_AREAS
 
 from buurtsae.errors import DataError
-from buurtsae.estimates.evidence.quality import Gate
+from buurtsae.estimates.evidence.gate import Gate
 from buurtsae.estimates.summary import Estimates, estimate, level_draws
 from buurtsae.publication import output
 from buurtsae.publication.manifest import Provenance

@@ -112,6 +112,16 @@ def test_methods_say_what_they_raise() -> None:
     assert silent == []
 
 
+def domains_of(areas: bs.Areas) -> dict[str, pd.DataFrame]:
+    """Tables of two parts, alike, and of the whole."""
+    where = {"level": areas.levels, "area_code": [areas.at(level)[0] for level in areas.levels], "measure": "lonely"}
+    parts = {"all": 100, "young": 50, "old": 50}
+    rows = {
+        name: {"estimate": 5.0, "population": n, "label": "betrouwbaar", "reason": None} for name, n in parts.items()
+    }
+    return {name: pd.DataFrame({**where, **row}) for name, row in rows.items()}
+
+
 @cache
 def instances() -> dict[str, Any]:
     """One object or more of every public class, and of every class that a public function returns."""
@@ -209,6 +219,7 @@ def instances() -> dict[str, Any]:
         "MeasurementErrorFayHerriot": bs.MeasurementErrorFayHerriot(y, np.column_stack([one, y]), v, {"x1": 0.1}),
         "comparison": bs.compare(est, est),
         "left out": bs.left_out(fit),
+        "Domains": bs.across(domains_of(one_area), one_area, "all", bs.Scale()),
         "contrast": bs.contrast(est, "GM0344", "GM0355", "participatie"),
         "Benchmarks": benchmarks,
         "benchmarked": bs.benchmark(fit, benchmarks),

@@ -62,6 +62,7 @@ def quality() -> dict[str, Any]:
         },
         "gate": {
             "passed": False,
+            "unmade": None,
             "checks": [
                 {
                     "id": i,

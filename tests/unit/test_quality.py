@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,9 +29,12 @@ from made_fit import (
 )
 from scipy import stats
 
+from buurtsae.console import print_summary
 from buurtsae.estimates.evidence import residuals
 from buurtsae.estimates.evidence.crossvalidation import left_out
-from buurtsae.estimates.evidence.quality import Gate, _predictive, _sources, quality
+from buurtsae.estimates.evidence.described import sources
+from buurtsae.estimates.evidence.gate import Gate
+from buurtsae.estimates.evidence.quality import _predictive, quality
 from buurtsae.estimates.evidence.residuals import predictions
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.model.design import design
@@ -328,7 +335,7 @@ def test_a_source_per_wijk_is_predicted_at_its_wijken() -> None:
         np.testing.assert_array_equal(v[:, k], source.variance[k, 0, 0])  # made_fit's tau is 0
     second = [p for p in _predictive(estimate(fit)) if p["source"] == "burgerpeiling"]
     assert [p["areas"] for p in second] == [7, 7]
-    entry = _sources(estimate(fit))[1]
+    entry = sources(estimate(fit))[1]
     assert (entry["level"], entry["areas"], entry["respondents"]) == ("wijk", 7, len(fit.direct.scores[1].frame))
 
 
@@ -368,3 +375,22 @@ def test_inputs_that_cannot_be_right_fail_the_gate(est: Estimates) -> None:
     ]
     assert [(c["id"], c["value"]) for c in found["gate"]["checks"] if not c["passed"]] == [("alarms", 2)]
     assert quality(spoilt, Gate(max_alarms=2), scales=scales)["gate"]["passed"]
+
+
+def test_the_command_line_says_that_checks_were_not_made(
+    est: Estimates, report: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    unmade = Note("the checks were not made", "de toetsen zijn niet gedaan")
+    for why, says in ((None, False), (unmade, True)):
+        gate = report["gate"] | {"unmade": why}
+        outcome: Any = SimpleNamespace(estimates=est, quality=report | {"gate": gate}, folder=Path("uit"))
+        print_summary(outcome)
+        assert ("NIET GEDAAN de toetsen zijn niet gedaan" in capsys.readouterr().out) is says
+
+
+def test_thresholds_are_read_without_the_evidence() -> None:
+    """A run file has thresholds: nothing that computes evidence is imported for them."""
+    code = "import sys, buurtsae.runs.runfile; print([m for m in sys.modules if '.evidence.' in m])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "evidence.gate" in found
+    assert not any(f"evidence.{name}'" in found for name in ("quality", "leftover", "checks", "described", "influence"))

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from buurtsae.engines.eblup import EblupOptions
 from buurtsae.engines.laplace import LaplaceOptions
 from buurtsae.engines.nuts import NutsOptions
-from buurtsae.estimates.evidence.quality import Gate
+from buurtsae.estimates.evidence.gate import Gate
 from buurtsae.estimates.nonresponse import NonResponse
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.links import PARTICIPATORY, SURVEY

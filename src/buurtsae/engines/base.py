@@ -21,6 +21,7 @@ import pandas as pd
 
 from buurtsae.areas.areas import Areas
 from buurtsae.draws import ESS_MIN, RHAT_MAX, Draws, convergence
+from buurtsae.engines.counts import Counting
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import ModelError, Problems, cut, shown
 from buurtsae.model.design import Design, design
@@ -136,10 +137,27 @@ class Fit:
         ModelError
             If its draws are of a model of persons, of which the design knows the areas only.
         """
+        self._refuse_persons()
+        return Marginal.of(self.design)
+
+    @cached_property
+    def counting(self) -> Counting:
+        """The same of a design of counts, by Laplace's approximation.
+
+        Raises
+        ------
+        ModelError
+            If its draws are of a model of persons.
+        """
+        self._refuse_persons()
+        counting = Counting.of(self.design)
+        assert isinstance(counting, Counting)
+        return counting
+
+    def _refuse_persons(self) -> None:
         if self.of_persons:
             what, hint = "figures of a model of persons cannot be conditioned again", "take estimates and indicators"
             raise ModelError(what, "UnitFit.fit_of", "a fit of an AreaModel: checks and plans are of these", hint)
-        return Marginal.of(self.design)
 
     @cached_property
     def links(self) -> tuple[Floats, Floats, Floats]:

@@ -63,12 +63,11 @@ def composed(drawn: Drawn, *wholes: Sequence[str]) -> Drawn:
     --------
     >>> import pandas as pd
     >>> import buurtsae as bs
-    >>> from buurtsae.estimates.compositions import composed
     >>> table = pd.DataFrame({"fips": [1, 3, 5, 7], "car": [6, 2, 4, 5], "bike": [3, 6, 5, 3], "else": 1, "n": 10})
     >>> parts = ["car", "bike", "else"]
     >>> counts = bs.AreaCounts.from_frame(table, y=parts, exposure="n", area="fips")
     >>> model = bs.AreaModel("1", [bs.IID("area")], outcome=bs.Poisson())
-    >>> fit = composed(bs.fit(model, counts, draws=100, hyperparameters=50, progress=False), parts)
+    >>> fit = bs.composed(bs.fit(model, counts, draws=100, hyperparameters=50, progress=False), parts)
     >>> bool(abs(fit.draws.scores().sum(axis=2) - 1).max() < 1e-12)
     True
     """

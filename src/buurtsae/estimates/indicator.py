@@ -22,7 +22,7 @@ import pandas as pd
 
 from buurtsae.areas.areas import Areas
 from buurtsae.engines.base import Fit
-from buurtsae.errors import DataError, ModelError, cut, shown
+from buurtsae.errors import BuurtsaeError, DataError, ModelError, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Benchmarked
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.sparse import Floats, Ints
@@ -106,7 +106,8 @@ def indicator(
     DataError
         If there is no such level or measure, `within` does not lie above, or no area may be shown.
     ModelError
-        If f returns something of another shape, no numbers, or missing or infinite ones.
+        If f is no function, fails, or returns something of another shape, no numbers, or missing or infinite ones; if
+        `level` or `within` are no names of levels, or `above` is no number.
 
     Examples
     --------
@@ -121,8 +122,15 @@ def indicator(
         raise ModelError("an indicator needs areas beside draws", type(est).__name__, "Estimates, or a Fit", hint)
     if not isinstance(est, Estimates):
         est = estimate(est)
-    areas, level = est.areas, level or est.areas.base
-    groups = [areas.system.whole] if within is None else [within] if isinstance(within, str) else list(within)
+    if not callable(f):
+        hint = 'write lambda x: x["measure"].max(axis=1), or take bs.share_below("measure", 5.0)'
+        raise ModelError("the indicator is no function", cut(repr(f)), "a function of joint draws", hint)
+    if above is not None:
+        _finite(above, "`above`")
+    areas = est.areas
+    level = areas.base if level is None else level
+    groups = _names([areas.system.whole] if within is None else within, "`within`")
+    _names([level], "`level`")
     if unknown := [name for name in (level, *groups) if name not in areas.levels]:
         raise DataError("the areas have no such level", shown(unknown), shown(areas.levels), "choose one of these")
     labels, matrix = areas.aggregation(level)
@@ -148,7 +156,7 @@ def indicator(
             if not len(place):
                 continue
             joint = Joint(level, codes[place].astype(str), residents[place], tuple(weights.index), drawn, place)
-            values = _checked(f(joint), len(est.draws.flat), len(place), f"{group} {code}")
+            values = _checked(_called(f, joint, f"{group} {code}"), len(est.draws.flat), len(place), f"{group} {code}")
             alone = values.ndim == 1
             where = {"level": group if alone else level, "area_code": [code] if alone else codes[place]}
             row = pd.DataFrame({**where, **_summary(values, above)})
@@ -172,9 +180,39 @@ def _above(areas: Areas, level: str, group: str) -> pd.Series:
     return pairs.groupby("code")["above"].first()
 
 
+def _names(given: object, what: str) -> list[str]:
+    """One name or several."""
+    names = [given] if isinstance(given, str) else list(given) if isinstance(given, list | tuple) else []
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ModelError(f"{what} names no level", cut(repr(given)), "text, such as gemeente", "name a level")
+    return names
+
+
+def _finite(value: object, what: str) -> None:
+    plain = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not plain or not np.isfinite(value):  # type: ignore[call-overload]
+        raise ModelError(f"{what} is no number", cut(repr(value)), "a finite number", "give one, such as 5.0")
+
+
+def _called(f: Function, joint: Joint, where: str) -> object:
+    """What f returns; what it raises as an error of ours, which ours are already."""
+    try:
+        return f(joint)
+    except BuurtsaeError:
+        raise
+    except Exception as error:
+        hint = "f gets draws (draws, areas) by measure, and `residents` and `codes` of the same areas"
+        got = cut(f"{type(error).__name__}: {error} in {where}")
+        raise ModelError("the indicator failed", got, "a function of joint draws", hint) from error
+
+
 def _checked(values: object, draws: int, areas: int, where: str) -> Floats:
     """What f returned, as numbers."""
-    found, expected = np.asarray(values), f"({draws}, {areas}) or ({draws},): draws first"
+    expected = f"({draws}, {areas}) or ({draws},): draws first"
+    try:
+        found = np.ma.filled(values, np.nan) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+    except (ValueError, TypeError):  # rows of different lengths; masked whole numbers
+        found = np.array(None, dtype=object)
     if found.dtype.kind not in "biuf":
         hint = "return an array of numbers"
         raise ModelError("the indicator returns no numbers", cut(f"{type(values).__name__} in {where}"), expected, hint)
@@ -218,7 +256,7 @@ def share_below(measure: str, below: float, of: Literal["residents", "areas"] = 
     Raises
     ------
     ModelError
-        If `of` is something else.
+        If `of` is something else, or the cut is no number.
 
     Examples
     --------
@@ -228,7 +266,8 @@ def share_below(measure: str, below: float, of: Literal["residents", "areas"] = 
     >>> bool(found["estimate"].between(0, 1).all())
     True
     """
-    if of not in ("residents", "areas"):
+    _finite(below, "the cut of a share")
+    if not isinstance(of, str) or of not in ("residents", "areas"):
         raise ModelError("a share is of something else", cut(repr(of)), "residents or areas", "choose one")
 
     def f(x: Joint) -> Floats:

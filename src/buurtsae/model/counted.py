@@ -18,6 +18,7 @@ binomial/logit normal models to small area estimation. JSM Proceedings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -78,6 +79,9 @@ def check_respondents(direct: DirectEstimates, outcome: PerMeasure, problems: Pr
                     ModelError,
                 )  # fmt: skip
             codes, mean = list(source.codes), source.mean[:, [d]]
+            seen = np.isfinite(mean[:, 0])
+            ends = (one.scale.lower, one.scale.upper) if isinstance(one, Binomial) else (0.0,)
+            _refuse_one_answer(problems, name, mean[seen, 0], source.respondents[seen, d].sum(), ends)
             refuse(problems, np.asarray(one.scale.outside(mean)), mean, codes,
                    f"direct estimates of {name} lie outside their scale", str(one.scale.range),
                    "correct them, or give the outcome their scale")  # fmt: skip
@@ -88,6 +92,17 @@ def check_respondents(direct: DirectEstimates, outcome: PerMeasure, problems: Pr
             if len(none := source.codes[(np.isfinite(mean) & (n <= 0)).any(axis=1)]):
                 problems.add(f"effective numbers of {name} are zero where there is an estimate", shown(none),
                              "above 0", "correct `n_effective`, or leave it out", DataError)  # fmt: skip
+
+
+def _refuse_one_answer(problems: Problems, name: str, mean: Floats, number: float, ends: Sequence[float]) -> None:
+    """Collect a measure of which all answers are one end of its scale: its level has no mode there."""
+    given = np.unique(np.round(mean, 9)).tolist()
+    if len(given) == 1 and given[0] in ends:
+        got, hint = (
+            f"{number:,.0f} times {given[0]:g}",
+            "nothing is to be learnt of it: check the codes, or leave it out",
+        )
+        problems.add(f"{name} has one answer only", got, "two answers or more", hint, DataError)
 
 
 def counts(direct: DirectEstimates, outcome: PerMeasure, sites: pd.Index) -> tuple[Floats, Floats, list[Note]]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from buurtsae.areas.codes import CBS
 from buurtsae.errors import DataError
-from buurtsae.estimates.evidence.quality import Gate, quality
+from buurtsae.estimates.evidence.gate import Gate
+from buurtsae.estimates.evidence.quality import quality
 from buurtsae.estimates.nonresponse import NonResponse
 from buurtsae.estimates.summary import Estimates, level_draws
 from buurtsae.folder.target import Target, claimed, staged

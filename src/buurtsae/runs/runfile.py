@@ -26,7 +26,7 @@ from pydantic_core import ErrorDetails
 
 from buurtsae.errors import Problems, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Method, Metric, Respondents
-from buurtsae.estimates.evidence.quality import Gate
+from buurtsae.estimates.evidence.gate import Gate
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.nonresponse import NonResponse
 from buurtsae.files import located, read_toml

@@ -90,7 +90,8 @@ def reduced(member: sp.csr_array) -> sp.csr_array:
     A gemeente less its wijken, the whole less its gemeenten: nearly all of them vanish, and what is left falls apart
     into small systems.
     """
-    member = sp.csr_array(member)
+    member = sp.csr_array(member, copy=True)
+    member.eliminate_zeros()  # a stored zero is no member: `kron` leaves some
     sets = [frozenset(member.indices[start:stop].tolist()) for start, stop in pairwise(member.indptr) if stop > start]
     kept: list[frozenset[int]] = []
     of: dict[int, list[int]] = {}  # the kept sets of each unknown, from small to large

@@ -89,6 +89,27 @@ def across(
     DataError or ProblemsError
         If the whole is absent or alone, a table lacks columns or has a row twice, residents of the parts are not those
         of the whole, or figures of the whole are not the means of their parts.
+
+    Examples
+    --------
+    In area b live four old people: old and young are hidden there, and in another area, so that nothing follows.
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import buurtsae as bs
+    >>> people = np.array([[60, 40], [100, 4], [50, 40], [100, 100]])
+    >>> sums = people * [[2.0, 4.0], [3.0, 5.0], [2.0, 5.0], [4.0, 4.0]]
+    >>> table = pd.DataFrame({"code": list("abcd"), "population": people.sum(axis=1)})
+    >>> areas, made = bs.Areas.from_frame(table, code="code"), {}
+    >>> where = {"level": ["area"] * 4 + ["all"], "area_code": [*areas.codes, *areas.at("all")]}
+    >>> for name, part in {"all": [0, 1], "young": [0], "old": [1]}.items():
+    ...     n, y = (np.append(v[:, part].sum(axis=1), v[:, part].sum()) for v in (people, sums))
+    ...     figures = {"measure": "lonely", "estimate": y / n, "population": n}
+    ...     made[name] = pd.DataFrame({**where, **figures, "label": "betrouwbaar", "reason": None})
+    >>> found = bs.across(made, areas, "all", bs.Scale())
+    >>> old = found.tables["old"]
+    >>> old.loc[old["label"] == "niet_publiceren", "area_code"].tolist()
+    ['b', 'c']
     """
     rules = rules or Rules()
     given, names = tables, [name for name in tables if name != whole]

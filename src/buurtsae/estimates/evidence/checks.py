@@ -31,7 +31,7 @@ from scipy.special import ndtr
 
 from buurtsae.engines.base import Fit
 from buurtsae.estimates.disclosure.release import FEW, SEVERAL, Release
-from buurtsae.estimates.evidence.counts import CLASSES
+from buurtsae.estimates.evidence.counts import CLASSES, distance
 from buurtsae.estimates.evidence.leftover import Leftover
 from buurtsae.estimates.evidence.meanings import KINDS, MEANINGS
 from buurtsae.estimates.evidence.residuals import graph_of
@@ -152,23 +152,30 @@ def _of_classes(fit: Fit, left: Leftover, release: Release | None) -> Iterator[C
         if (size := int(mask[0].sum())) < FEW:
             continue
         count, weight = mask.sum(axis=1), DETAIL if name in ("measure", "residents", "prediction") else 1.0
-        yield Candidate("spread", where, size, np.where(mask, left.z**2, 0.0).sum(axis=1) / count, np.cbrt, weight)
+        yield Candidate("spread", where, size, np.where(mask, left.square, 0.0).sum(axis=1) / count, np.cbrt, weight)
         if name in ("prediction", "imputed"):
             yield Candidate("level", where, size, np.where(mask, left.z, 0.0).sum(axis=1) / count)
         if name == "all":
-            z = left.z[:, mask[0]]
-            yield Candidate("shape", where, size, _kolmogorov(ndtr(z)), np.log)
-            yield Candidate("tails", where, size, (z**4).mean(axis=1) / (z**2).mean(axis=1) ** 2, np.log)
-            yield from _of_counts(left, mask[0])
+            every = mask[0]
+            far = _kolmogorov(ndtr(left.z[:, every])) if left.pit is None else distance(*left.pit[..., every])
+            yield Candidate("shape", where, size, far, np.log)
+            heavy = left.fourth[:, every].mean(axis=1) / left.square[:, every].mean(axis=1) ** 2
+            yield Candidate("tails", where, size, heavy, np.log)
+            yield from _of_counts(fit, left, every, release)
 
 
-def _of_counts(left: Leftover, mask: Mask) -> Iterator[Candidate]:
-    """Whether as many areas count nobody as predicted, and whether classes of predictions are what was predicted."""
+def _of_counts(fit: Fit, left: Leftover, mask: Mask, release: Release | None) -> Iterator[Candidate]:
+    """Whether as many areas count nobody as predicted, and whether classes of predictions are what was predicted.
+
+    Of areas whose counts may be known somebody answered yes: who counts nobody is hidden, and one of ten or more.
+    """
     if left.observed is None or left.zero is None:
         return
     z, size = left.z[:, mask], int(mask.sum())
     none = (left.observed[:, mask] == 0).astype(float) - left.zero[:, mask]
-    yield Candidate("zeros", Note("areas with nobody", "gebieden met niemand"), size, none.mean(axis=1))
+    hidden = 0 if release is None else int((mask & ~release.open_of_sources(left.rows, fit.direct)).sum())
+    if hidden == 0 or hidden >= FEW:
+        yield Candidate("zeros", Note("areas with nobody", "gebieden met niemand"), size, none.mean(axis=1))
     if (number := min(CLASSES, size // FEW)) >= 3:
         order = np.argsort(left.predicted[:, mask], axis=1)
         parts = np.array_split(np.take_along_axis(z, order, axis=1), number, axis=1)
@@ -183,7 +190,7 @@ def _trends(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candi
     for what, numbers in (("residents", _residents(fit, left.rows)), ("respondents", left.rows["n_respondents"])):
         x = np.log(np.maximum(numbers.to_numpy(dtype=float)[mask], 1.0))
         if len(x) >= FEW and np.ptp(x) > 0:
-            square = left.z[:, mask] ** 2
+            square = left.square[:, mask]
             x, off = (x - x.mean()) / x.std(), square - square.mean(axis=1, keepdims=True)
             where = Note("by {what}", "naar {what}", what=BY[what])
             yield Candidate("trend", where, len(x), off @ x / len(x) / square.std(axis=1))

@@ -5,9 +5,11 @@ log-density, so that all others leave the cavity
 
     S_- = (I - S W)^{-1} S,      m_- = (I - S W)^{-1} (m - S b),
 
-and F(y) = int F(y | eta) N(eta; m_-, S_-) d eta by Gauss-Hermite quadrature. The PIT is randomised, between F(y - 1)
-and F(y), so that it is uniform where the model holds, and z = Phi^{-1}(PIT) normal; effective numbers, not whole,
-take the beta and gamma functions that F(y | eta) is at whole ones. Replicates draw eta from the field (given the scores
+and F(y) = int F(y | eta) N(eta; m_-, S_-) d eta by Gauss-Hermite quadrature. With U uniform, the PIT
+F(y - 1) + U {F(y) - F(y - 1)} is uniform where the model holds, and z = Phi^{-1}(PIT) normal. Nothing is drawn: powers
+of z are their means over U, and the PITs of all areas have the mean distribution function that U gives them, so that
+no seed decides what is found. Effective numbers, not whole, take the beta and gamma functions that F(y | eta) is at
+whole ones. Replicates draw eta from the field (given the scores
 beside the counts, where there are some) with the coefficients of the fit, and counts from eta; each has a mode of its
 own, by one step of Newton's (`leftover`).
 
@@ -33,7 +35,7 @@ from buurtsae.engines.base import Fit
 from buurtsae.engines.counts import Counting
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.mode import Mode
-from buurtsae.estimates.disclosure.release import FEW
+from buurtsae.estimates.disclosure.release import FEW, countable
 from buurtsae.latent.conditional import condition
 from buurtsae.model.design import Design
 from buurtsae.model.outcome.binomial import Binomial
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
 NODES = np.polynomial.hermite_e.hermegauss(40)
 SMALLEST = 1e-12  # probability that a PIT is kept from 0 and 1 by
+OF_U = np.polynomial.legendre.leggauss(20)
+CUTS = np.arange(1, 100) / 100  # where PITs are held against uniform ones
 CLASSES = 10  # of predicted figures
 
 
@@ -55,8 +59,8 @@ class Predicted:
 
     Attributes
     ----------
-    z : ndarray, shape (F,)
-        Normal quantiles of randomised PITs.
+    below, upto : ndarray, shape (F,)
+        F(y - 1) and F(y), between which the PIT lies.
     mean, sd : ndarray, shape (F,)
         Of the predicted share or rate, from 0 to 1, sampling included.
     observed : ndarray, shape (F,)
@@ -66,7 +70,8 @@ class Predicted:
         Derivative of the log-likelihood by eta of the areas.
     """
 
-    z: Floats
+    below: Floats
+    upto: Floats
     mean: Floats
     sd: Floats
     observed: Floats
@@ -89,7 +94,23 @@ def outcomes(design: Design) -> Iterator[tuple[Count, Ints]]:
             yield outcome, np.flatnonzero([other == outcome for other in each])
 
 
-def predicted(marginal: Counting, hyper: Hyper, rng: np.random.Generator) -> Predicted:
+def power(below: Floats, upto: Floats, k: int) -> Floats:
+    """Return E_U[Phi^{-1}(F(y - 1) + U {F(y) - F(y - 1)})^k] of each count, by Gauss and Legendre."""
+    found = np.zeros(below.shape)
+    for x, weight in zip(*OF_U, strict=True):
+        pit = below + (1 + x) / 2 * (upto - below)
+        found += weight / 2 * special.ndtri(np.clip(pit, SMALLEST, 1 - SMALLEST)) ** k
+    return found
+
+
+def distance(below: Floats, upto: Floats) -> Floats:
+    """Return the distance of the mean distribution function of PITs (1 + R, F) from uniform, times sqrt F."""
+    width = np.maximum(upto - below, SMALLEST)
+    off = [np.abs(np.clip((u - below) / width, 0.0, 1.0).mean(axis=1) - u) for u in CUTS]
+    return np.asarray(np.max(off, axis=0) * np.sqrt(below.shape[1]))
+
+
+def predicted(marginal: Counting, hyper: Hyper) -> Predicted:
     """Return each count of a design predicted from all other areas, given hyperparameters."""
     design, at = marginal.design, marginal.solve(hyper)
     _, site, column = counted(design)
@@ -102,13 +123,11 @@ def predicted(marginal: Counting, hyper: Hyper, rng: np.random.Generator) -> Pre
         own = np.isin(column, columns)
         law = _binomial if isinstance(outcome, Binomial) else _poisson
         below[own], upto[own], zero[own], rate[own], noise[own] = law(eta[own], y[own, None], size[own, None])
-    low, high = below @ weights, upto @ weights
-    pit = low + rng.uniform(size=len(y)) * (high - low)
-    z = special.ndtri(np.clip(pit, SMALLEST, 1 - SMALLEST))
     expected = rate @ weights
     spread = (rate - expected[:, None]) ** 2 @ weights + noise @ weights
     score = np.where(design.counted[1] > 0, at.expansion.first[:, : design.y.shape[-1]], 0.0)
-    return Predicted(z, expected, np.sqrt(spread), y / size, zero @ weights, np.asarray(design.sites.T @ score))
+    share, q = y / size, np.asarray(design.sites.T @ score)
+    return Predicted(below @ weights, upto @ weights, expected, np.sqrt(spread), share, zero @ weights, q)
 
 
 def _cavity(at: Mode, width: int) -> tuple[Floats, Floats]:
@@ -126,9 +145,7 @@ def _cavity(at: Mode, width: int) -> tuple[Floats, Floats]:
 
 def own_part(fit: Fit) -> Floats:
     """Return posterior means of figures less those without the area's own data, (N, D), given means of parameters."""
-    marginal = Counting.of(fit.design)
-    assert isinstance(marginal, Counting)
-    at = marginal.solve(Hyper.means(fit.draws, fit.design))
+    at = fit.counting.solve(Hyper.means(fit.draws, fit.design))
     mean, variance = (part[: len(fit.areas.codes)] for part in _cavity(at, fit.design.y.shape[-1]))
     eta = mean[..., None] + np.sqrt(variance)[..., None] * NODES[0]
     without = np.empty(mean.shape)
@@ -181,7 +198,12 @@ def replicates(marginal: Counting, hyper: Hyper, n: int, rng: np.random.Generato
 
 
 def calibration(
-    rows: pd.DataFrame, mean: Floats, observed: Floats, size: Floats, shown: NDArray[np.bool_] | None = None
+    rows: pd.DataFrame,
+    mean: Floats,
+    observed: Floats,
+    size: Floats,
+    shown: NDArray[np.bool_] | None = None,
+    told: NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
     """Return predicted and observed figures by class of what was predicted, per measure.
 
@@ -195,6 +217,8 @@ def calibration(
         Trials or exposure.
     shown : ndarray of bool, shape (F,), optional
         Which may go into one number.
+    told : ndarray of bool, shape (F,), optional
+        Whose counts may be known: a class has three or more others, or none.
 
     Returns
     -------
@@ -204,17 +228,22 @@ def calibration(
         have ten areas or more.
     """
     found = []
-    kept = np.ones(len(rows), dtype=bool) if shown is None else shown
+    kept, open_ = (np.ones(len(rows), dtype=bool) if mask is None else mask for mask in (shown, told))
     for measure in rows["measure"].unique():
         own = np.flatnonzero((rows["measure"] == measure).to_numpy() & kept)
         number = min(CLASSES, len(own) // FEW)
         for k in range(number):
-            of_class = []
+            of_class = list[tuple[float, float, int]]()
             for predicted_, counted_ in zip(mean[:, own], observed[:, own], strict=True):
                 order = np.argsort(predicted_, kind="stable")
                 at = order[k * len(own) // number : (k + 1) * len(own) // number]
+                at = at[countable(open_[own[at]])]
+                if not len(of_class) and len(at) < FEW:
+                    break
                 weight = size[own[at]] / size[own[at]].sum()
                 of_class.append((predicted_[at] @ weight, counted_[at] @ weight, len(at)))
+            if not of_class:  # too few are left of the data
+                continue
             (expected, seen, figures), *others = of_class
             off = [one[1] - one[0] for one in others]
             low, high = expected + np.quantile(off, [0.025, 0.975]) if others else (np.nan, np.nan)

@@ -48,7 +48,8 @@ class LeftOut:
         What was left out together: `buurt` (each site alone) or a level.
     table : DataFrame
         Per `source`, `area_code`, `measure`: `group`, `n_respondents`, the direct estimate `y`, its predicted `mean`
-        and `sd`, `z` = (y - mean) / sd, and `pit`, the predictive probability of less than y.
+        and `sd`, `z` = (y - mean) / sd, and `pit`, the predictive probability of less than y. Of counts `z` and
+        `square` are means, over the PITs between `below` and `upto`.
     density : Series
         Log predictive density, by group.
     """
@@ -80,9 +81,10 @@ class LeftOut:
 
         Groups are by columns of the table; `source` and `measure` by default.
         """
-        rows = self.table.assign(error=self.table["y"] - self.table["mean"], square=self.table["z"] ** 2)
+        rows = self.table.assign(error=self.table["y"] - self.table["mean"])
+        rows["square"] = rows["z"] ** 2 if "square" not in rows else rows["square"]
         for level in LEVELS:
-            rows[f"coverage_{level}"] = (rows["pit"] - 0.5).abs() < level / 200
+            rows[f"coverage_{level}"] = _inside(rows, level / 200)
         grouped = rows.groupby(by or ["source", "measure"], sort=False)
         return grouped.agg(
             figures=("y", "size"),
@@ -91,6 +93,14 @@ class LeftOut:
             chi2=("square", "mean"),
             **{f"coverage_{level}": (f"coverage_{level}", "mean") for level in LEVELS},
         ).reset_index()
+
+
+def _inside(rows: pd.DataFrame, half: float) -> pd.Series:
+    """Whether PITs lie that near to 0.5; of counts the share of what lies between `below` and `upto`."""
+    if "below" not in rows:
+        return (rows["pit"] - 0.5).abs() < half
+    low, high = (rows[end].clip(0.5 - half, 0.5 + half) for end in ("below", "upto"))
+    return (high - low) / (rows["upto"] - rows["below"]).clip(lower=1e-12)
 
 
 def fingerprint(fit: Fit) -> str:

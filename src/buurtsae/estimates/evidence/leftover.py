@@ -19,10 +19,10 @@ Marshall, E. and Spiegelhalter, D. (2007). Identifying outliers in Bayesian hier
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr
 
 from buurtsae.engines.base import Fit
 from buurtsae.engines.counts import Counting
@@ -31,7 +31,7 @@ from buurtsae.engines.integration import Progress, mode
 from buurtsae.engines.marginal import Marginal
 from buurtsae.engines.observations import Observations
 from buurtsae.errors import ModelError
-from buurtsae.estimates.evidence.counts import counted
+from buurtsae.estimates.evidence.counts import counted, power
 from buurtsae.estimates.evidence.counts import predicted as predicted_counts
 from buurtsae.estimates.evidence.counts import replicates as replicates_of
 from buurtsae.estimates.evidence.crossvalidation import LeftOut, predicted
@@ -52,7 +52,7 @@ class Leftover:
     rows : DataFrame
         One per direct estimate: `source`, `area_code` of its site, `measure`, `n_respondents`.
     z : ndarray, shape (1 + R, F)
-        Standardised left-out residuals of these.
+        Standardised left-out residuals of these; of counts their means over U.
     predicted : ndarray, shape (1 + R, F)
         What the other sites say that they should be.
     score : ndarray, shape (1 + R, N, W)
@@ -61,6 +61,8 @@ class Leftover:
         Of counts: shares or rates, standard deviations of these as predicted, and probabilities that nobody is counted.
     size : ndarray, shape (F,), optional
         Of counts: trials or exposure.
+    pit : ndarray, shape (2, 1 + R, F), optional
+        Of counts: between which the PIT lies.
 
     Examples
     --------
@@ -77,18 +79,32 @@ class Leftover:
     sd: Floats | None = None
     zero: Floats | None = None
     size: Floats | None = None
+    pit: Floats | None = None
+
+    @cached_property
+    def square(self) -> Floats:
+        """z^2, shape (1 + R, F); of counts its mean over U."""
+        return self.z**2 if self.pit is None else power(self.pit[0], self.pit[1], 2)
+
+    @cached_property
+    def fourth(self) -> Floats:
+        """z^4, the same."""
+        return self.z**4 if self.pit is None else power(self.pit[0], self.pit[1], 4)
 
     def __repr__(self) -> str:
-        square = (self.z**2).mean(axis=1)
+        square = self.square.mean(axis=1)
         size = f"{len(self.rows)} direct estimates, {len(self.z) - 1} replicates"
         return f"Leftover of {size}: mean z^2 {square[0]:.2f}, of replicates {square[1:].mean():.2f}"
 
     def of_counts(self, by: str) -> LeftOut:
         """Return the predictions of counts, each from all other areas, as a table; without their densities."""
         assert self.observed is not None
-        assert self.sd is not None  # both are there of counts
+        assert self.sd is not None
+        assert self.pit is not None  # all are there of counts
         figures = {"group": self.rows["area_code"], "y": self.observed[0], "mean": self.predicted[0]}
-        table = self.rows.assign(**figures, sd=self.sd[0], z=self.z[0], pit=ndtr(self.z[0]))
+        below, upto = self.pit[:, 0]
+        of_u = {"z": self.z[0], "square": self.square[0], "pit": (below + upto) / 2, "below": below, "upto": upto}
+        table = self.rows.assign(**figures, sd=self.sd[0], **of_u)
         return LeftOut(by, table, pd.Series(dtype=float))
 
 
@@ -135,8 +151,7 @@ def leftover(fit: Fit, replicates: int | None = None, seed: int | None = None) -
 
 
 def _of_counts(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftover:
-    marginal = Counting.of(fit.design)
-    assert isinstance(marginal, Counting)
+    marginal = fit.counting
     xi = mode(marginal, Progress(False)) if marginal.size else np.zeros(0)
     if marginal.scores.hyper(xi).rho is not None:
         what, hint = "checks know no overdispersion of counts", "leave it out to check the model without"
@@ -145,7 +160,7 @@ def _of_counts(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftov
     source, site, column = counted(fit.design)
     if number is None:
         number = FEWER if len(site) > LARGE else REPLICATES
-    parts = [predicted_counts(marginal, at, rng)]
+    parts = [predicted_counts(marginal, at)]
     for design in replicates_of(marginal, at, number, rng):
         scores = replace(marginal.scores, design=design)
         other: Counting = replace(
@@ -155,12 +170,14 @@ def _of_counts(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftov
         if marginal.size:
             gradient = other.with_gradient(xi)[1] + xi
             own = marginal.scores.hyper(xi + np.linalg.solve(curvature, gradient))
-        parts.append(predicted_counts(other, own, rng))
-    z, means, score, observed, sd, zero = (
-        np.array([getattr(part, name) for part in parts]) for name in ("z", "mean", "score", "observed", "sd", "zero")
+        parts.append(predicted_counts(other, own))
+    means, score, observed, sd, zero, below, upto = (
+        np.array([getattr(part, name) for part in parts])
+        for name in ("mean", "score", "observed", "sd", "zero", "below", "upto")
     )
     size = fit.design.counted[1][site, column]
-    return Leftover(_labelled(fit, source, site, column), z, means, score, observed, sd, zero, size)
+    rows, z, pit = _labelled(fit, source, site, column), power(below, upto, 1), np.array([below, upto])
+    return Leftover(rows, z, means, score, observed, sd, zero, size, pit)
 
 
 def _plain(fit: Fit) -> Marginal:

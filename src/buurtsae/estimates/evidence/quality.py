@@ -1,4 +1,4 @@
-r"""The evidence for a run, as one plain dictionary, and the gate it must pass.
+r"""The evidence for a run, as one plain dictionary.
 
 Posterior predictive, per source and sub-dimension: y_rep = prediction + e, e ~ N(0, V), V with what the source adds per
 buurt (or wijk); coverage is the share of direct estimates inside the 95% interval of y_rep, somewhat above 95% in a
@@ -17,37 +17,37 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from annotated_types import Interval
 
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
-from buurtsae.draws import EFFECTIVE_MIN, ESS_MIN, KHAT_MAX, RHAT_MAX
 from buurtsae.engines.base import Fit
 from buurtsae.errors import BuurtsaeError, ModelError
-from buurtsae.estimates.disclosure.release import FEW, countable
 from buurtsae.estimates.evidence.checks import checks
 from buurtsae.estimates.evidence.contribution import contributions
 from buurtsae.estimates.evidence.counts import calibration
 from buurtsae.estimates.evidence.crossvalidation import LeftOut, fingerprint, left_out, several
+from buurtsae.estimates.evidence.described import (
+    covariates,
+    graph,
+    hyperparameters,
+    sources,
+    variances,
+)
 from buurtsae.estimates.evidence.evidence import agreement, explained, gain
+from buurtsae.estimates.evidence.gate import Gate, alarms, decided
 from buurtsae.estimates.evidence.influence import influence, outside, remarks
 from buurtsae.estimates.evidence.leftover import Leftover, leftover
-from buurtsae.estimates.evidence.residuals import graph_of, moran, predictions, residuals
+from buurtsae.estimates.evidence.residuals import moran, predictions, residuals
 from buurtsae.estimates.evidence.sidebyside import classical_rows, side_by_side
 from buurtsae.estimates.nonresponse import NonResponse, reported
 from buurtsae.estimates.sensitivity import sensitivity
 from buurtsae.estimates.summary import Estimates
-from buurtsae.model.parts import parts
-from buurtsae.notes import Alarm, Note
-from buurtsae.origin import areas_made, as_in
-from buurtsae.ranges import Count
+from buurtsae.notes import Note
 from buurtsae.schemas import records
-from buurtsae.survey.codebook import titled
-from buurtsae.survey.estimators import design_of
 
 OF_COUNTS = Note(
     "shares and counts are not normal: predictions of left-out areas are of one area at a time, at the mode of the "
@@ -56,33 +56,6 @@ OF_COUNTS = Note(
     "van de hyperparameters; wat elke bron toevoegt en voorspellingen van hele gemeenten worden niet gegeven",
 )
 OURS = (BoundaryWarning, NotConvergedWarning)  # of the classical estimators
-
-
-@dataclass(frozen=True)
-class Gate:
-    """Thresholds that a run must meet to be published.
-
-    Parameters
-    ----------
-    rhat_max, ess_bulk_min : float
-        Over every quantity in the table of estimates.
-    max_divergences : int
-        These three of engines that sample.
-    khat_max, min_hyper_effective : float
-        Of engines that weigh values of the hyperparameters: Pareto k-hat, and the effective number of values.
-    max_alarms : int
-        Notes that say that an input is hardly what it is taken for (`notes.Alarm`), and reversed items.
-    false_alarm : float
-        Probability that a model which holds is refused by any of the checks together (`checks`); 0: they only tell.
-    """
-
-    rhat_max: Annotated[float, Interval(gt=1)] = RHAT_MAX
-    ess_bulk_min: Annotated[float, Interval(ge=0)] = ESS_MIN
-    max_divergences: Count = 0
-    khat_max: Annotated[float, Interval(gt=0)] = KHAT_MAX
-    min_hyper_effective: Annotated[float, Interval(ge=1)] = EFFECTIVE_MIN
-    max_alarms: Count = 0
-    false_alarm: Annotated[float, Interval(ge=0, lt=1)] = 0.05
 
 
 def quality(
@@ -116,9 +89,11 @@ def quality(
     if fit.of_persons:
         hint = "write `est.published` as a table"
         raise ModelError("reports are of models of areas", "figures of a model of persons", "bs.fit", hint)
-    over = _leftover(fit)
+    over, unmade = _leftover(fit)
     convergence, left = _convergence(est), _left_out(fit, over)
     checked, heard = _checks(est, gate, over), alarms(fit, scales)
+    if not checked and unmade is None:
+        unmade = _unmade(Note("there are too few direct estimates", "er zijn te weinig directe schattingen"))
     priors = _influence(fit)
     return {
         "run": {
@@ -126,11 +101,11 @@ def quality(
             "estimand": fit.model.estimand,
             **(run or {}),
         },
-        "gate": _gate(gate, convergence, checked, heard),
+        "gate": decided(gate, convergence, checked, heard, unmade),
         "checks": checked,
         "alarms": heard,
         "convergence": convergence,
-        "hyperparameters": _hyperparameters(fit),
+        "hyperparameters": hyperparameters(fit),
         "priors": priors,
         "predictive": _predictive(est),
         "left_out": [row for part in left.values() for row in _calibration(est, part)],
@@ -144,12 +119,12 @@ def quality(
         "moran": moran(fit, est.release),
         "residuals": _residuals(est),
         "areas": est.areas.audit(),
-        "graph": _graph(est),
-        "sources": _sources(est),
+        "graph": graph(est),
+        "sources": sources(est),
         "scales": [dict(row) for row in scales],
-        "variances": _variances(fit),
+        "variances": variances(fit),
         "contributions": contributions(fit) if fit.design.size is None else [],
-        "covariates": _covariates(est),
+        "covariates": covariates(est),
         "explained": explained(fit, est.release.shown(est.areas.base, est.areas.codes)),
         "sensitivity": _sensitivity(est) if weights else [],
         "nonresponse": {} if assumed is None else reported(est, assumed, responses),
@@ -157,7 +132,7 @@ def quality(
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
         },
         "model": fit.words,
-        "notes": [*_notes(fit), *remarks(priors["blocks"], priors["outside"])],
+        "notes": [*([unmade] if unmade else []), *_notes(fit), *remarks(priors["blocks"], priors["outside"])],
     }
 
 
@@ -178,12 +153,20 @@ def _convergence(est: Estimates) -> dict[str, Any]:
     }
 
 
-def _leftover(fit: Fit) -> Leftover | None:
-    """What is left over of the data, and of those of the model; nothing without a mode."""
+def _leftover(fit: Fit) -> tuple[Leftover | None, Note | None]:
+    """What is left over of the data, and of those of the model, or why there is no such thing."""
     try:
-        return leftover(fit)
-    except ModelError:
-        return None
+        return leftover(fit), None
+    except ModelError as error:  # the report and the gate say so
+        return None, _unmade(Note(error.what, error.what))
+
+
+def _unmade(why: Note) -> Note:
+    return Note(
+        "the checks of what the model leaves over were not made: {why}",
+        "de toetsen van wat het model overlaat zijn niet gedaan: {why}",
+        why=why,
+    )
 
 
 def _left_out(fit: Fit, over: Leftover | None) -> dict[str, LeftOut]:
@@ -208,11 +191,11 @@ def _of_counts(est: Estimates, over: Leftover | None) -> list[dict[str, Any]]:
     """Predicted and observed shares by class of the predicted, of what may go into one number."""
     if over is None or over.observed is None or over.size is None:
         return []
-    kept = np.zeros(len(over.rows), dtype=bool)
-    for rows in over.rows.groupby(["source", "measure"], sort=False).indices.values():
-        kept[rows] = est.release.counted(over.rows.iloc[rows], est.fit.direct)
-    table = calibration(over.rows, over.predicted, over.observed, over.size, kept)
-    return records(table.round(4))
+    level = {source.source: source.level for source in est.fit.direct.sources}
+    shown = est.release.open(over.rows.assign(level=over.rows["source"].map(level)))
+    told = est.release.open_of_sources(over.rows, est.fit.direct)
+    table = calibration(over.rows, over.predicted, over.observed, over.size, shown, told)
+    return records(table.round(2))
 
 
 def _density(est: Estimates, left: dict[str, LeftOut]) -> dict[str, Any]:
@@ -244,90 +227,6 @@ def _influence(fit: Fit) -> dict[str, Any]:
         return {"blocks": [], "outside": None}
     share = outside(fit)
     return {"blocks": influence(fit), "outside": None if share is None else round(share, 2)}
-
-
-def alarms(fit: Fit, scales: Sequence[Mapping[str, Any]]) -> list[Note]:
-    """Return what says that inputs are not what they are taken for: alarms among the notes, and reversed items."""
-    turned = dict.fromkeys((row["source"], item) for row in scales for item in row.get("reversed", ()))
-    reversed_ = [
-        Note(
-            "{source}: item {item} runs against the others of its scale and looks reversed",
-            "{source}: vraag {item} loopt tegen de andere van haar schaal in en lijkt omgekeerd gesteld",
-            source=source, item=item,
-        )
-        for source, item in turned
-    ]  # fmt: skip
-    return [*(note for note in fit.direct.notes if isinstance(note, Alarm)), *reversed_]
-
-
-def _gate(gate: Gate, convergence: dict[str, Any], checked: list[dict[str, Any]], heard: list[Note]) -> dict[str, Any]:
-    rows: list[tuple[str, str, str, float, float, str]]
-    if "khat" in convergence:
-        weights = "Pareto k-hat van de gewichten", "Pareto k-hat of the weights"
-        values = "Effectieve waarden van de hyperparameters", "effective values of the hyperparameters"
-        rows = [
-            ("khat", *weights, convergence["khat"], gate.khat_max, "max"),
-            ("hyper_effective", *values, convergence["effective"], gate.min_hyper_effective, "min"),
-        ]
-    elif "converged" in convergence:
-        method = convergence["method"]
-        what = f"{method} geconvergeerd (1 = ja)", f"{method} converged (1 = yes)"
-        rows = [("converged", *what, float(convergence["converged"]), 1.0, "min")]
-    else:
-        size, steps = ("Kleinste effectieve steekproef", "lowest bulk ESS"), ("Divergente stappen", "divergences")
-        rows = [
-            ("rhat_max", "Hoogste R-hat", "highest R-hat", convergence["rhat_max"], gate.rhat_max, "max"),
-            ("ess_bulk_min", *size, convergence["ess_bulk_min"], gate.ess_bulk_min, "min"),
-            ("divergences", *steps, convergence["divergences"], gate.max_divergences, "max"),
-        ]
-    strange = "Invoer die niet kan kloppen (aantal)", "inputs that cannot be right (number)"
-    rows.append(("alarms", *strange, len(heard), gate.max_alarms, "max"))
-    if checked:
-        least = "Kleinste p-waarde van de toetsen samen", "lowest p-value of the checks together"
-        rows.append(("checks", *least, min(check["p"] for check in checked), gate.false_alarm, "min"))
-    keys = "id", "nl", "en", "value", "threshold", "direction"
-    made: list[dict[str, Any]] = [dict(zip(keys, row, strict=True)) for row in rows]
-    for row in made:
-        value, threshold = row["value"], row["threshold"]
-        row["passed"] = bool(value <= threshold if row["direction"] == "max" else value >= threshold)
-    return {"passed": all(row["passed"] for row in made), "checks": made}
-
-
-def _hyperparameters(fit: Fit) -> list[dict[str, Any]]:
-    table = fit.draws.hyperparameters()
-    if (components := fit.components) is not None:  # Sigma, with asymptotic standard errors; nothing has a prior
-        columns = {"mean": components["estimate"], "sd": components["std_error"]}
-        sigma = {"name": "Sigma", "measure": components.index, **columns}
-        return records(pd.concat([table, pd.DataFrame(sigma)], ignore_index=True).assign(prior=None))
-    priors = _priors(fit)
-
-    def prior(name: str, labels: Sequence[str]) -> Any:
-        if "Intercept" in labels:
-            return fit.model.intercept_of(labels[-1]).words
-        return priors[f"{name} {labels[-1]}"] if name == "overdispersion" else priors.get(name)
-
-    return [{**row, "prior": prior(row["name"], row["measure"].split(" - "))} for row in table.to_dict("records")]
-
-
-def _priors(fit: Fit) -> dict[str, str]:
-    model = fit.model
-    links = {
-        "alpha": (model.link.offset, model.participatory.offset),
-        "lambda": (model.link.slope, model.participatory.slope),
-        "tau": (model.link.extra, model.participatory.extra),
-    }
-    priors: dict[str, str] = {
-        name: Note("{own}, participatory {other}", "{own}, participatief {other}", own=survey, other=other)
-        for name, (survey, other) in links.items()
-    }
-    priors |= {"beta": model.coefficient.words}
-    if model.variances is not None:
-        priors["kappa"] = model.variances.words
-    if "omega" in fit.draws.hyper:
-        priors["omega"] = Note("what the respondents say of it", "wat de respondenten ervan zeggen")
-    for w, rho in fit.design.overdispersion.items():
-        priors[f"overdispersion {fit.design.measures[w % len(fit.design.measures)]}"] = rho.words
-    return priors | {f"{term.name}.{p.name}": p.prior.words for term in model.terms for p in term.parameters}
 
 
 def _predictive(est: Estimates) -> list[dict[str, Any]]:
@@ -411,75 +310,6 @@ def _residuals(est: Estimates) -> dict[str, dict[str, float]]:
 def _sensitivity(est: Estimates) -> list[dict[str, Any]]:
     table = sensitivity(est)
     return table[table["level"] == est.areas.base].drop(columns="level").to_dict("records")
-
-
-def _covariates(est: Estimates) -> list[dict[str, Any]]:
-    rows, made = [covariate.record() for covariate in est.fit.design.covariates], areas_made(est.fictitious)
-    rows = [{"covariate": row.pop("name"), **row} for row in rows]
-    return [row | {"source": as_in(Note(row["source"], row["source"]), made).nl} for row in rows]
-
-
-def _graph(est: Estimates) -> dict[str, Any]:
-    """What is to be known of the graph, and who answered in each connected part in which not one or two are hidden."""
-    if (graph := graph_of(est.fit)) is None:
-        return {}
-    shown, component, rows = est.release.shown(est.areas.base, graph.codes), graph.icar.component, []
-    for part in parts(graph, est.fit.direct):
-        among = component == component[list(graph.codes).index(part.first)]
-        rows.append(asdict(part) | ({} if countable(shown[among]).all() else {"heard": None, "respondents": None}))
-    return {**graph.audit(), "parts": rows}
-
-
-def _sources(est: Estimates) -> list[dict[str, Any]]:
-    fit, entries = est.fit, []
-    for number, source in enumerate(fit.direct.sources):
-        notes, respondents, skipped, book = [], int(source.respondents.max(axis=1).sum()), {}, titled(source.source)
-        calibrated = None
-        if fit.direct.scores:
-            frame = fit.direct.scores[number].frame
-            calibrated = [name.removeprefix("margin_") for name, _ in design_of(fit.direct.scores[number]).margins]
-            asked = [name for name in fit.direct.subdimensions if frame[name].notna().any()]
-            respondents, skipped = len(frame), {name: int(frame[name].isna().sum()) for name in asked}
-        else:
-            notes = [Note("direct estimates given at area level", "directe schattingen, elders per gebied gemaakt")]
-        entry = {
-            "source": source.source,
-            "title": as_in(Note(book.en or book.nl, book.nl), bool(est.fictitious)).nl,
-            "kind": f"simulated {source.kind}" if est.fictitious else source.kind,
-            "year": source.year,
-            "level": source.level,
-            "areas": len(source.codes),
-            "notes": notes,
-            "respondents": respondents,
-            "without_answer": skipped,
-            "calibrated": calibrated,
-        }
-        entries.append(entry)
-    return entries
-
-
-def _variances(fit: Fit) -> list[dict[str, Any]]:
-    """Standard errors of the direct estimates per source and sub-dimension, before and after smoothing."""
-    entries = []
-    for (source, measure), rows in fit.direct.variances().groupby(["source", "measure"], sort=False):
-        if len(rows) < FEW:  # a median would be the standard error of one
-            continue
-        before = rows["before"].where(rows["before"] > 0)
-        ratio = np.sqrt(rows["after"] / before).dropna()
-        low, high = np.quantile(ratio, [0.1, 0.9]).round(2) if len(ratio) else (None, None)
-        entries.append(
-            {
-                "source": source,
-                "measure": measure,
-                "areas": len(rows),
-                "without_variance": int(before.isna().sum()),
-                "se_before": round(float(np.sqrt(before.median())), 2) if len(ratio) else None,
-                "se_after": round(float(np.sqrt(rows["after"].median())), 2),
-                "ratio_low": low,
-                "ratio_high": high,
-            }
-        )
-    return entries
 
 
 def _notes(fit: Fit) -> list[Note]:

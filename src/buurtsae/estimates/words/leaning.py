@@ -43,6 +43,11 @@ def leaning(est: Estimates) -> pd.DataFrame:
         Indexed by `area_code` and `measure`: `reference`, `characteristics`, `surroundings`, `own` (missing where too
         few respondents answered: `surroundings` then has both) and, after benchmarking, `shift`. They add up to the
         published estimate but for rounding.
+
+    Raises
+    ------
+    ModelError
+        Of figures of a model of persons: what they lean on is not known.
     """
     weights = est.concept.matrix_of(est.fit.draws.subdimensions)
     parts = {name: (value @ weights.to_numpy().T) for name, value in _subdimensions(est.fit).items()}
@@ -68,15 +73,17 @@ def leaning(est: Estimates) -> pd.DataFrame:
 
 def _subdimensions(fit: Fit) -> dict[str, Floats]:
     """Reference, characteristics and own part, each of shape (N, D)."""
+    counted = fit.design.size is not None
+    own = own_part(fit) if counted else own_effect(fit)
     beta = fit.draws.hyper["beta"][1]
     expected = fit.design.x @ beta.reshape(-1, *beta.shape[2:]).mean(axis=0)
     expected = sum((effect for effect, _ in effects(fit, list(themes(fit).values()))), expected)
-    if counted := fit.design.size is not None:  # on the scale of what is counted, not of its link
+    if counted:  # on the scale of what is counted, not of its link
         outcomes = outcomes_of(fit.model.outcome, fit.draws.subdimensions)
         expected = np.column_stack([one.mean(expected[:, d]) for d, one in enumerate(outcomes)])
     reference = np.average(expected, axis=0, weights=fit.areas.population)
     return {
         "reference": np.tile(reference, (len(expected), 1)),
         "characteristics": expected - reference,
-        "own": own_part(fit) if counted else own_effect(fit),
+        "own": own,
     }
