@@ -53,8 +53,7 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         "  BYM2.R           LKJ(4)",
         "  gemeente.sigma   PC: P(> 0.8) = 0.03 for the common one; per measure times LogNormal(0, sd 0.2)",
         "  gemeente.R       LKJ(5)",
-        "  alpha            Normal(0, sd 0.75), participatory Normal(0, sd 2); 0 for the reference source of a "
-        "measure",
+        "  alpha            Normal(0, sd 0.75), participatory Normal(0, sd 2); 0 for the reference source of a measure",
         "  lambda           LogNormal(0, sd 0.25), participatory LogNormal(0, sd 0.5); 1 for the reference source of a "
         "measure",
         "  tau              PC: P(> 0.4) = 0.1, participatory PC: P(> 1.5) = 0.05; 0 for the reference source of a "
