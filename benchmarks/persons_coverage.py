@@ -43,7 +43,7 @@ def world(seed: int, true: str) -> tuple[bs.Answers, bs.Cells, np.ndarray]:
     f, g = s * rng.standard_normal(LEVELS["herkomst"]), 0.3 * np.array([0.0, rng.standard_normal()])
     grid = np.indices(tuple(LEVELS.values())).reshape(len(LEVELS), -1).T
     area, level = np.repeat(np.arange(AREAS), len(grid)), np.tile(grid, (AREAS, 1))
-    size = rng.gamma(2, 15, (AREAS, 1)) * rng.dirichlet(np.full(len(grid), 3.0), AREAS) * len(grid) / 3
+    size = (1 + rng.gamma(2, 15, (AREAS, 1))) * rng.dirichlet(np.full(len(grid), 3.0), AREAS) * len(grid) / 3
     count = rng.poisson(size).ravel()
     chance = expit(-0.5 + u[area] + f[level[:, 2]] + g[level[:, 1]])
     responds = count * expit(0.4 * (level[:, 0] - 2))
