@@ -1,21 +1,23 @@
 """Cells made of margins beside the known ones they are made of: what is lost where nobody knows the joint table.
 
-    python benchmarks/cells.py [--areas 300]
+    python benchmarks/cells.py [--areas 300] [--draws 10] [--out docs/cells.md]
 
 No joint table of age, sex, origin and tenure per buurt or gemeente is public; so the known one is made. Areas of 50 to
 20,000 residents share a table with strong pairs, and differ from it per level (log-normal, sd 0.5), per pair of levels
 (sd `pairs`) and per three levels (sd `threes`). Margins are summed per area, the seed is the sum of all areas, and the
-answer depends on every characteristic (sd 0.5 on the logit scale), and on pairs (sd 0.2).
-Prints the table of docs/cells.md.
+answer depends on every characteristic (sd 0.5 on the logit scale), and on pairs (sd 0.2). All of this is drawn so many
+times; the table has the mean over draws, and the least and the largest.
 """
 
 from __future__ import annotations
 
 import argparse
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pages import write_part
 from scipy.special import expit
 
 from buurtsae.areas.areas import Areas
@@ -23,6 +25,7 @@ from buurtsae.survey.cells import Cells
 from buurtsae.survey.joint_error import joint_error
 from buurtsae.survey.margins import Margin
 
+MARKS = "<!-- cells: written by benchmarks/cells.py -->", "<!-- end of cells -->"
 LEVELS = {
     "leeftijd": ("18-24", "25-44", "45-64", "65+"),
     "geslacht": ("man", "vrouw"),
@@ -69,26 +72,46 @@ def made_cells(known: Cells, blank: bool) -> Cells:
     return Cells.from_margins(table, known.areas, margins, seed, area="code", by="all")
 
 
-def main(n: int) -> None:
-    rng, rows = np.random.default_rng(2024), []
+def errors(n: int, seed: int) -> pd.DataFrame:
+    """Return what is lost in one draw of the shared table, of the areas, and of the model."""
+    rng, rows = np.random.default_rng([2024, seed]), []
     areas, shared = areas_of(n, rng), effects(rng, 1, 0.5) + effects(rng, 2, 0.5)
     chance = expit(-1 + effects(rng, 1, 0.5) + effects(rng, 2, 0.2)).reshape(-1)
     for pairs, threes in KNOWN:
-        known = known_cells(areas, shared, pairs, threes, np.random.default_rng(1))
+        known = known_cells(areas, shared, pairs, threes, np.random.default_rng([1, seed]))
         place = np.ravel_multi_index(tuple(known.level.T), SIZES)
         for blank in (False, True):
             error = joint_error(made_cells(known, blank), known, chance[place])
             row = {"pairs": pairs, "threes": threes, "seed": "none" if blank else "sum of all areas"}
             for name, part in (("up to 500", error["residents"] <= 500), ("above 2,000", error["residents"] > 2000)):
                 of = error[part]
-                row[f"misplaced, {name}"] = f"{of['misplaced'].mean():.1f}%"
-                row[f"share off, {name}"] = f"{np.sqrt((of['shift'] ** 2).mean()):.2f}"
-            row["largest"] = f"{error['shift'].abs().max():.2f}"
-            rows.append(row)
-    print(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True))
+                row[f"misplaced, {name}"] = of["misplaced"].mean()
+                row[f"share off, {name}"] = np.sqrt((of["shift"] ** 2).mean())
+            rows.append(row | {"largest": error["shift"].abs().max()})
+    return pd.DataFrame(rows)
+
+
+def told(values: pd.Series) -> str:
+    """Return the mean, and between brackets the range over draws."""
+    unit, digits = ("%", 1) if values.name.startswith("misplaced") else ("", 2)
+    low, mean, high = (f"{value:.{digits}f}{unit}" for value in (values.min(), values.mean(), values.max()))
+    return f"{mean} ({low} to {high})" if len(values) > 1 else mean
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--areas", type=int, default=300)
+    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--out", type=Path, default=None, help="page whose part between the markers is replaced")
+    args = parser.parse_args()
+    every = pd.concat([errors(args.areas, seed) for seed in range(1, args.draws + 1)])
+    table = every.groupby(["pairs", "threes", "seed"], sort=False).agg(told).reset_index()
+    text = table.to_markdown(index=False, disable_numparse=True)
+    print(text)
+    if args.out:
+        write_part(args.out, *MARKS, text)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--areas", type=int, default=300)
-    main(parser.parse_args().areas)
+    main()

@@ -1,6 +1,6 @@
 r"""Coverage of shares per area, from a survey with weights and clusters, on a truth that no model here drew.
 
-    python benchmarks/shares.py [--surveys 30] [--first 1] [--out docs/shares.md]
+    python benchmarks/shares.py [--parts coverage dispersion] [--surveys 60] [--first 1] [--out docs/shares.md]
 
 100 squares on a grid. Persons are young or old, two latent numbers apart; the old are asked three times as often, with
 weights that undo it. Answers of a person on three questions hang together, and so do those in a street of four. Shares
@@ -8,8 +8,11 @@ are 3%, 20% and 50% on average; over areas they follow a wave, a jump along a li
 
     P(yes) = Phi((m_ad + g_d old) / s),   noise of street, person and answer of variance s^2 = 0.1 + 0.4 + 1.
 
-*Binomial* is `PerMeasure` of the three with n_eff, *untied* without the correlation of sampling errors, *normal* the
-same shares as scores with their pooled variance V. The truth is P(yes) of residents; coverage is that of 95% intervals.
+*Binomial* is `PerMeasure` of the three with n_eff, *all tied* ties counts of any size (`tie.LEAST` off), *untied*
+leaves out the correlation of sampling errors, *normal* has the same shares as scores with their pooled variance V. The
+truth is P(yes) of residents; coverage is that of 95% intervals.
+
+`dispersion`: beta-binomial counts of 120 areas without ties, 5 to 59 of each, rho = 0.08, with and without an `IID`.
 """
 
 from __future__ import annotations
@@ -23,27 +26,33 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 from pages import write_part
-from scipy.special import ndtr, ndtri
+from scipy.special import expit, ndtr, ndtri
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.graph import Graph
 from buurtsae.draws import Draws
-from buurtsae.engines import base
+from buurtsae.engines import base, tie
 from buurtsae.engines.base import fit
 from buurtsae.model.design import Design
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.outcome.per_measure import PerMeasure
+from buurtsae.model.priors import PC, Beta
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import BYM2
+from buurtsae.model.terms import BYM2, IID
 from buurtsae.scale import Scale
 from buurtsae.sparse import Floats
+from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.design_columns import DesignInfo
 from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.scales import Scores
 
-MARKS = "<!-- coverage: written by benchmarks/shares.py -->", "<!-- end of coverage -->"
+MARKS = {
+    part: (f"<!-- {part}: written by benchmarks/shares.py -->", f"<!-- end of {part} -->")
+    for part in ("coverage", "dispersion")
+}
 SIDE, STREET, WITHIN, COMMON, OVER = 10, 4, 0.1, 0.4, 3.0
+RHO = 0.08
 SHARES = {"3%": 0.03, "20%": 0.2, "50%": 0.5}
 OLD = np.array([-0.3, 0.4, 0.5])  # g
 CLASSES = {"0": (-1, 0), "1-5": (0, 5), "6-20": (5, 20), "over 20": (20, np.inf)}
@@ -93,6 +102,8 @@ def ways(model: AreaModel, data: DirectEstimates) -> Iterator[tuple[str, Draws, 
     share = Binomial(scale=Scale(0, 100, "%", "%"))
     binomial = AreaModel(model.formula, model.terms, outcome=PerMeasure(dict.fromkeys(SHARES, share)))
     yield "binomial", fit(binomial, data, **OPTIONS).draws, 1.0
+    with mock.patch.object(tie, "LEAST", 1e-9):
+        yield "all tied", fit(binomial, data, **OPTIONS).draws, 1.0
     made = base.design
     with mock.patch.object(base, "design", lambda *args: _untied(made(*args))):
         yield "untied", fit(binomial, data, **OPTIONS).draws, 1.0
@@ -146,19 +157,54 @@ def table(found: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def dispersion(seed: int) -> str:
+    """How well rho is learnt by both engines, and whether weights hold, with a term per area and without."""
+    rng, n = np.random.default_rng(seed), 120
+    x, count = np.sin(np.arange(n) / 6), rng.integers(5, 60, n)
+    p, m = expit(0.5 * x - 0.5), 1 / RHO - 1
+    yes = rng.binomial(count, rng.beta(m * p, m * (1 - p)))
+    frame = pd.DataFrame({"code": [f"A{k:03}" for k in range(n)], "yes": yes, "n": count, "x": x})
+    data = AreaCounts.from_frame(frame, y="yes", trials="n", area="code")
+    lines = ["| terms | engine | rho | sd of rho | k-hat | means off, sd | sds off |", "| --- " * 7 + "|"]
+    for name, terms in (("none", ()), ("IID of areas", (IID("area", sd=PC(1, 0.05)),))):
+        model = AreaModel("1 + x", terms, outcome=Binomial(overdispersion=Beta(1, 9)))
+        found = {"laplace": fit(model, data, "laplace", seed, progress=False, draws=8000, hyperparameters=1000).draws}
+        if not terms:
+            found["nuts"] = fit(model, data, "nuts", seed, progress=False, target_accept=0.95).draws
+        for engine, draws in found.items():
+            rho = draws.hyper["overdispersion"][1]
+            row = [name, engine, f"{rho.mean():.3f}", f"{rho.std():.3f}", "", "", ""]
+            if engine == "laplace":
+                row[4] = f"{draws.certificate.khat:.2f}"
+            if engine == "laplace" and "nuts" in found:
+                (mean, sd), (true, spread) = ((d.eta.mean((0, 1)), d.eta.std((0, 1))) for d in found.values())
+                row[5:] = f"{np.abs((mean - true) / spread).max():.2f}", f"{np.abs(sd / spread - 1).max():.1%}"
+            lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def coverage(first: int, surveys: int) -> str:
+    """The table of so many surveys."""
+    found = list[pd.DataFrame]()
+    for seed in range(first, first + surveys):
+        found.append(pd.DataFrame(rows(seed)))
+        print(f"{seed}\n{table(pd.concat(found))}", flush=True)
+    return f"{surveys} surveys, seeds {first} to {first + surveys - 1}:\n\n{table(pd.concat(found))}"
+
+
 def main() -> None:
-    """Write the table."""
+    """Write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--surveys", type=int, default=30)
+    parser.add_argument("--parts", nargs="+", choices=MARKS, default=list(MARKS))
+    parser.add_argument("--surveys", type=int, default=60)
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    found = list[pd.DataFrame]()
-    for seed in range(args.first, args.first + args.surveys):
-        found.append(pd.DataFrame(rows(seed)))
-        print(f"{seed}\n{table(pd.concat(found))}", flush=True)
-    if args.out:
-        write_part(args.out, *MARKS, table(pd.concat(found)))
+    for part in args.parts:
+        text = coverage(args.first, args.surveys) if part == "coverage" else dispersion(args.first)
+        print(text, flush=True)
+        if args.out:
+            write_part(args.out, *MARKS[part], text)
 
 
 if __name__ == "__main__":

@@ -81,9 +81,9 @@ class Maximised:
         if self.converged:
             return None
         return Note(
-            "{method} did not converge in {n} iterations: use --engine laplace, or leave out sub-dimensions or "
+            "{method} did not converge in {n} iterations: use --engine laplace, or leave out measures or "
             "covariates about which the data say little",
-            "{method} convergeerde niet in {n} iteraties: gebruik --engine laplace, of laat subdimensies of "
+            "{method} convergeerde niet in {n} iteraties: gebruik --engine laplace, of laat maten of "
             "kenmerken weg waarover de data weinig zeggen",
             method=self.method, n=self.iterations,
         )  # fmt: skip
@@ -231,7 +231,7 @@ class Draws:
         return pd.DataFrame(rows, columns=HYPERPARAMETERS)
 
     def __repr__(self) -> str:
-        what = f"Draws of {len(self.areas)} areas x {len(self.subdimensions)} sub-dimensions"
+        what = f"Draws of {len(self.areas)} areas x {len(self.subdimensions)} measures"
         if self.certificate is not None:
             return f"{what}: {len(self.flat)} independent draws, {self.certificate}"
         return f"{what}: {self.shape[0]} chains of {self.shape[1]}, {self.divergences} divergences"

@@ -70,7 +70,7 @@ def estimates(scale: Scale) -> tuple[Column, ...]:
         Column("area_code", "str", "Gebiedscode", "CBS code as published; NL00 for the whole"),
         Column("area_name", "str", "Gebiedsnaam", "name of the area"),
         Column("code_year", "int64", "Jaar gebiedsindeling", "year of the area division", "year"),
-        Column("measure", "str", "Maat", "identifier of the concept: a sub-dimension, a dimension or the total"),
+        Column("measure", "str", "Maat", "a measure of the concept"),
         _optional("scale_lower", "float64", "Schaal van", "what a figure of the measure can least be", unit),
         _optional("scale_upper", "float64", "Schaal tot", "what a figure of the measure can be at most", unit),
         Column("unit", "str", "Eenheid", "unit of the measure, in Dutch"),

@@ -14,6 +14,8 @@ from buurtsae.errors import BuurtsaeError
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.outcome.per_measure import PerMeasure
+from buurtsae.publication.about import COLUMNS
+from buurtsae.publication.contract import stored_text
 from buurtsae.runs import steps
 from buurtsae.scale import PERCENT, Scale
 
@@ -69,3 +71,11 @@ def test_shares_and_the_mark_are_read_each_on_its_scale(root: Path) -> None:
     answered = answers[answers["cijfer_buurt"] != 99]
     expected = np.average(answered["cijfer_buurt"], weights=answered["gewicht"])
     np.testing.assert_allclose(whole["leefbaarheid"], expected, rtol=1e-9)
+
+
+def test_no_words_of_another_concept(root: Path) -> None:
+    """The model in words, and what the files say of their columns, speak of measures."""
+    words = steps.check(root / "models" / "gezondheid.toml").model.words
+    for text in (str(words), words.nl, stored_text(), *COLUMNS.values()):
+        assert "dimensi" not in text.casefold()
+        assert "buurtverbondenheid" not in text.casefold()

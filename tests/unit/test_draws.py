@@ -115,7 +115,7 @@ def test_labels_and_shapes(draws: Draws) -> None:
         data["BYM2.R_u"].sel(measure="participatie", measure_2="plaatsidentiteit")[0, 0],
         draws.hyper["BYM2.R_u"][1][0, 0, 0, 1],
     )
-    assert repr(draws) == "Draws of 3 areas x 2 sub-dimensions: 4 chains of 200, 2 divergences"
+    assert repr(draws) == "Draws of 3 areas x 2 measures: 4 chains of 200, 2 divergences"
 
 
 def test_without_hyperparameters_the_table_is_empty_with_its_columns() -> None:

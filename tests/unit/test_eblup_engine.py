@@ -137,7 +137,7 @@ def test_the_same_seed_gives_the_same_draws(classical: Fit) -> None:
 def test_what_is_not_classical_is_refused_by_name(made: Made) -> None:
     assert supports(made.fit.design) == [
         "other random effects than one per area",
-        "several sources of one sub-dimension",
+        "several sources of one measure",
     ]
     bare = design(AreaModel("1"), counterpart(made.fit.model, made.fit.direct)[1])
     assert supports(bare) == ["other random effects than one per area"]

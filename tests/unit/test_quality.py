@@ -127,7 +127,7 @@ def test_hyperparameters_with_their_priors(est: Estimates, report: dict[str, Any
     prior = {(h["name"], h["measure"]): h["prior"] for h in report["hyperparameters"]}
     assert prior["beta", f"Intercept - {PARTICIPATIE}"] == str(model.intercept)
     assert prior["beta", f"groen - {PARTICIPATIE}"] == str(model.coefficient)
-    said = f"{model.terms[0].sd} for the common one; per sub-dimension times LogNormal(0, sd 0.25)"
+    said = f"{model.terms[0].sd} for the common one; per measure times LogNormal(0, sd 0.25)"
     assert prior["BYM2.sigma", PARTICIPATIE] == said
     assert len(prior) == 8 + 4  # phi, alpha and lambda are known here
 

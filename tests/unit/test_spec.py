@@ -42,23 +42,22 @@ def test_it_prints_words_symbols_and_every_prior() -> None:
         "  x: 1 + stedelijkheid; numeric covariates per standard deviation",
         "Terms",
         "  BYM2 on Graph of 3 areas: 1 pairs (table), components of [2] areas, 1 without neighbours, 0 bridges: "
-        "v unstructured, u scaled intrinsic CAR; correlated across sub-dimensions",
-        "  gemeente: IID per gemeente; correlated across sub-dimensions",
+        "v unstructured, u scaled intrinsic CAR; correlated across measures",
+        "  gemeente: IID per gemeente; correlated across measures",
         "Priors",
         "  intercept        Normal(6, sd 2)",
         "  beta             Normal(0, sd 0.5) per standard deviation",
-        "  BYM2.sigma       PC: P(> 0.9) = 0.02 for the common one; per sub-dimension times LogNormal(0, sd 0.3)",
+        "  BYM2.sigma       PC: P(> 0.9) = 0.02 for the common one; per measure times LogNormal(0, sd 0.3)",
         "  BYM2.phi         Beta(1, 3)",
-        "  BYM2.gamma       Normal(0, sd 0.5) for the common one; per sub-dimension plus Normal(0, sd 0.5)",
+        "  BYM2.gamma       Normal(0, sd 0.5) for the common one; per measure plus Normal(0, sd 0.5)",
         "  BYM2.R           LKJ(4)",
-        "  gemeente.sigma   PC: P(> 0.8) = 0.03 for the common one; per sub-dimension times LogNormal(0, sd 0.2)",
+        "  gemeente.sigma   PC: P(> 0.8) = 0.03 for the common one; per measure times LogNormal(0, sd 0.2)",
         "  gemeente.R       LKJ(5)",
-        "  alpha            Normal(0, sd 0.75), participatory Normal(0, sd 2); 0 for the reference source of a "
-        "sub-dimension",
+        "  alpha            Normal(0, sd 0.75), participatory Normal(0, sd 2); 0 for the reference source of a measure",
         "  lambda           LogNormal(0, sd 0.25), participatory LogNormal(0, sd 0.5); 1 for the reference source of a "
-        "sub-dimension",
+        "measure",
         "  tau              PC: P(> 0.4) = 0.1, participatory PC: P(> 1.5) = 0.05; 0 for the reference source of a "
-        "sub-dimension",
+        "measure",
         "  kappa            PC: P(> 0.6) = 0.05",
         "Missing covariates: predicted, with their error, and flagged",
     ]

@@ -64,7 +64,7 @@ class Fit:
     >>> fit = voorbeeldstad().fit
     >>> fit.check().empty
     True
-    >>> fit.draws.flat.shape  # 400 draws of 120 areas x 4 sub-dimensions
+    >>> fit.draws.flat.shape  # 400 draws of 120 areas x 4 measures
     (400, 120, 4)
     """
 
@@ -319,7 +319,7 @@ def fit(
     >>> table = pd.DataFrame({"fips": [1, 3, 5, 7], "rate": [2.0, None, 3.1, 2.4], "var": 0.2})
     >>> direct = DirectEstimates.from_frame(table, y="rate", variance="var", area="fips")
     >>> fit(AreaModel(terms=[IID("area")]), direct, draws=100, hyperparameters=50, progress=False)
-    Fit by laplace in ... s, seed 1: Draws of 4 areas x 1 sub-dimensions: 100 independent draws, ...
+    Fit by laplace in ... s, seed 1: Draws of 4 areas x 1 measures: 100 independent draws, ...
     """
     if not (isinstance(model, AreaModel) and isinstance(direct, DirectEstimates)):
         got, hint = (

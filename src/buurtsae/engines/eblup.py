@@ -132,8 +132,8 @@ def described(model: AreaModel) -> Note:
             "Gebiedsmodel (multivariaat Fay-Herriot, klassiek)",
         ),
         Note(
-            "  y[a] = eta[a] + e[a]   direct estimate of the reference source of each sub-dimension",
-            "  y[a] = eta[a] + e[a]   directe schatting van de referentiebron van elke subdimensie",
+            "  y[a] = eta[a] + e[a]   direct estimate of the reference source of each measure",
+            "  y[a] = eta[a] + e[a]   directe schatting van de referentiebron van elke maat",
         ),
         Note("  e ~ N(0, V[a]); V as given", "  e ~ N(0, V[a]); V zoals gegeven"),
         Note(
@@ -142,8 +142,8 @@ def described(model: AreaModel) -> Note:
         ),
         in_formula(model.formula),
         Note(
-            "Estimated: Sigma (any covariance of the sub-dimensions) by REML, plugged in; b by GLS",
-            "Geschat: Sigma (elke covariantie van de subdimensies) met REML, ingevuld; b met GLS",
+            "Estimated: Sigma (any covariance of the measures) by REML, plugged in; b by GLS",
+            "Geschat: Sigma (elke covariantie van de maten) met REML, ingevuld; b met GLS",
         ),
         missing(model.missing),
     ]
@@ -155,7 +155,7 @@ def supports(design: Design) -> list[str]:
     unstructured = len(design.effects) == 1 and design.effects[0].structure is None
     return [
         *(["other random effects than one per area"] if not unstructured else []),
-        *(["several sources of one sub-dimension"] if design.linked.any() else []),
+        *(["several sources of one measure"] if design.linked.any() else []),
         *([f"counts: outcome {type(design.model.outcome).__name__}"] if design.size is not None else []),
         *(["modelled variances"] if design.model.variances is not None else []),
         *(['estimand = "realised"'] if design.model.estimand == "realised" else []),

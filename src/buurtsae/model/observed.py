@@ -115,6 +115,6 @@ def checked_covariance(variance: Floats, observed: NDArray[np.bool_], codes: Seq
             "sampling covariances are singular",
             shown(np.asarray(codes)[worst <= 1e-10]),
             "positive definite matrices",
-            "smooth the variances, or leave out sub-dimensions that always have the same answer",
+            "smooth the variances, or leave out measures that always have the same answer",
         )
     return np.where(both, variance, 0.0)

@@ -150,12 +150,12 @@ class Around:
         """The prior in English and in Dutch."""
         if not self.apart:
             return Note(
-                "{prior}, the same for all sub-dimensions", "{prior}, dezelfde voor alle subdimensies",
+                "{prior}, the same for all measures", "{prior}, dezelfde voor alle maten",
                 prior=self.prior.words,
             )  # fmt: skip
         return Note(
-            "{prior} for the common one; per sub-dimension {how}",
-            "{prior} voor de gezamenlijke; per subdimensie {how}",
+            "{prior} for the common one; per measure {how}",
+            "{prior} voor de gezamenlijke; per maat {how}",
             prior=self.prior.words, how=self.differing,
         )  # fmt: skip
 

@@ -211,8 +211,8 @@ class AreaModel:
             ),
             *(
                 Note(
-                    "  {name:16} {survey}, participatory {other}; {fixed} for the reference source of a sub-dimension",
-                    "  {name:16} {survey}, participatief {other}; {fixed} voor de referentiebron van een subdimensie",
+                    "  {name:16} {survey}, participatory {other}; {fixed} for the reference source of a measure",
+                    "  {name:16} {survey}, participatief {other}; {fixed} voor de referentiebron van een maat",
                     name=name,
                     survey=getattr(self.link, of),
                     other=getattr(self.participatory, of),

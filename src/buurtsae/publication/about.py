@@ -76,7 +76,7 @@ COLUMNS = {
     "area_code": "code zoals het CBS die publiceert; NL00 voor het geheel",
     "area_name": "naam van het gebied",
     "code_year": "jaar van de gebiedsindeling",
-    "measure": "maat: een subdimensie, een dimensie of het totaal",
+    "measure": "een maat van het begrip",
     "scale_lower": "laagste waarde die een cijfer van de maat kan hebben; leeg als er geen is",
     "scale_upper": "hoogste waarde die een cijfer van de maat kan hebben; leeg als er geen is",
     "unit": "eenheid van de maat",

@@ -30,7 +30,7 @@ LEAST_UNIQUE = 0.005  # lower bound of the unique variance of a standardised ite
 SINGULAR = 1e-6
 LEAST = 3  # complete respondents
 NOTHING = Note("", "")
-KINDS = {"scale": Note("scale", "schaal"), "subdimension": Note("subdimension", "subdimensie")}
+KINDS = {"scale": Note("scale", "schaal"), "subdimension": Note("measure", "maat")}
 BUURT = ["area_code", "kind", "scale", "respondents", "reliability"]
 REVERSED, MISFIT, CONSTANT = "omgekeerd?", "past slecht", "geen variatie"
 

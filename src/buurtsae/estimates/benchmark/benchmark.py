@@ -314,7 +314,7 @@ def _matrix(draws: Draws, to: Benchmarks) -> sp.csr_array:
             break
     for what, known, named in (
         ("areas", draws.areas, to.areas.codes),
-        ("sub-dimensions", draws.subdimensions, to.subdimensions),
+        ("measures", draws.subdimensions, to.subdimensions),
     ):
         if set(known) != set(named):
             expected = f"those of the draws: {shown(known)}"

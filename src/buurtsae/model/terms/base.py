@@ -204,8 +204,8 @@ class Term(ABC):
         """What it is, in a line of the model."""
         on = Note(" on {graph}", " op {graph}", graph=self.neighbours.words) if self.neighbours else ""
         return Note(
-            "  {name}{on}: {about}; correlated across sub-dimensions",
-            "  {name}{on}: {about}; gecorreleerd tussen subdimensies",
+            "  {name}{on}: {about}; correlated across measures",
+            "  {name}{on}: {about}; gecorreleerd tussen maten",
             name=self.name, on=on, about=self.about,
         )  # fmt: skip
 
