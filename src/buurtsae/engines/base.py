@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from html import escape
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,9 @@ from buurtsae.model.spec import AreaModel
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.direct import DirectEstimates
+
+if TYPE_CHECKING:
+    from buurtsae.engines.unit import PersonFigure
 
 ENGINES: Mapping[str, str] = {name: f"buurtsae.engines.{name}" for name in ("laplace", "nuts", "eblup")}
 
@@ -53,10 +56,8 @@ class Fit:
         The model that was asked for, where the engine fits a counterpart.
     whole : Fit, optional
         The fit of several years that this one is a year of: draws of its years are joint.
-    of_persons : bool
-        Whether draws are of a model of persons: the design is that of areas beside it.
-    of_domain : bool
-        Whether they are of some residents only, whose direct estimates are not published.
+    persons : tuple of PersonFigure
+        What each column is a figure of, where draws are of models of persons: the design is that of areas beside these.
 
     Examples
     --------
@@ -76,8 +77,7 @@ class Fit:
     seconds: float
     asked: AreaModel | None = None
     whole: Fit | None = None
-    of_persons: bool = False
-    of_domain: bool = False
+    persons: tuple[PersonFigure, ...] = ()
 
     @property
     def model(self) -> AreaModel:
@@ -88,6 +88,11 @@ class Fit:
     def areas(self) -> Areas:
         """Those of the direct estimates."""
         return self.direct.areas
+
+    @property
+    def of_domain(self) -> bool:
+        """Whether draws are of some residents only, whose direct estimates are not published."""
+        return any(figure.domain is not None for figure in self.persons)
 
     def of_year(self, year: int) -> Fit:
         """Return what a fit of several years says about one, as of one period: what follows a fit is about one year.
@@ -155,7 +160,7 @@ class Fit:
         return counting
 
     def _refuse_persons(self) -> None:
-        if self.of_persons:
+        if self.persons:
             what, hint = "figures of a model of persons cannot be conditioned again", "take estimates and indicators"
             raise ModelError(what, "UnitFit.fit_of", "a fit of an AreaModel: checks and plans are of these", hint)
 

@@ -157,8 +157,8 @@ class UnitFit:
         draws = replace(self.raw, eta=eta.reshape(*self.raw.shape, -1, 1), subdimensions=direct.subdimensions,
                         outcome=arrays.model.outcome,
                         coords={**self.raw.coords, "measure_2": direct.subdimensions})  # fmt: skip
-        return Fit(arrays, direct, draws, self.engine, self.seed, self.seconds, of_persons=True,
-                   of_domain=domain is not None)  # fmt: skip
+        of_persons = (PersonFigure(self, wanted, domain),)
+        return Fit(arrays, direct, draws, self.engine, self.seed, self.seconds, persons=of_persons)
 
     def _outcome(self, wanted: Figure, realised: bool) -> Binomial | Gaussian:
         """What a figure is: on the scale of the model's outcome, or of codes; of realised shares draws know no ends."""
@@ -302,6 +302,24 @@ class UnitFit:
         size = f"{len(self.areas.codes)} {self.areas.noun}, {len(self.order)} cells of answers"
         done = f"UnitFit by {self.engine} in {self.seconds:.0f} s, seed {self.seed}"
         return f"{done}: {size}, {self.stacked.starts[-1]} levels of persons; {self.raw!r}"
+
+
+@dataclass(frozen=True)
+class PersonFigure:
+    """What figures per area are of.
+
+    Attributes
+    ----------
+    fit : UnitFit
+    figure : Figure
+        The mean over residents that was taken.
+    domain : mapping of characteristic to levels, optional
+        Of which residents; None is all.
+    """
+
+    fit: UnitFit
+    figure: Figure
+    domain: Domain | None = None
 
 
 def _sums(place: Ints, values: Floats, n: int) -> Floats:

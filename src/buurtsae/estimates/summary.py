@@ -212,7 +212,7 @@ class Estimates:
             hint = "areas without residents have none, nor those of which the run holds a part"
             raise DataError("there is no estimate of this area", repr(code), "a code in the table", hint)
         parts = []  # of counts and of persons nothing is known of what they lean on
-        if self.fit.design.size is None and not self.fit.of_persons:
+        if self.fit.design.size is None and not self.fit.persons:
             table = leaning(self).reset_index()
             parts = records(table[table["area_code"] == code])
         names = {name: node.nl for name, node in self.concept.nodes.items()}

@@ -86,7 +86,7 @@ def quality(
         Share of the sample that answered, of each source.
     """
     fit, gate = est.fit, gate or Gate()
-    if fit.of_persons:
+    if fit.persons:
         hint = "write `est.published` as a table"
         raise ModelError("reports are of models of areas", "figures of a model of persons", "bs.fit", hint)
     over, unmade = _leftover(fit)
