@@ -2,13 +2,13 @@ r"""Make the example `data/personen`: residents of Voorbeeldstad in cells, and a
 
     python benchmarks/make_personen.py [--out data/personen]
 
-Every resident of every cell answers three questions. With a the buurt, u_a its latent scores of `simulate`, standardised,
-and b effects of age, sex and education (of loneliness also of old and low education together) person i has
+Every resident of every cell answers three questions. With a the buurt, u_a its latent scores of `simulate`,
+standardised, and b effects of age, sex and education (of loneliness also of old and low education together), i has
 
     eta_ik = size_k u_ak + sum_c b_kc,    P(answer <= j) = 1 / (1 + exp(eta_ik - cut_kj)),    mark = N(7 + eta_i3, 1.3),
 
-correlated within a person and rounded to 1 to 10; truths are means over residents. Strata are gemeente x (18-64, 65+), the
-old drawn OLD times as often. Who answers is drawn without replacement in proportion to exp(inclination by age and
+correlated within a person and rounded to 1 to 10; truths are means over residents. Strata are gemeente x (18-64, 65+),
+the old drawn OLD times as often. Who answers is drawn without replacement in proportion to exp(inclination by age and
 education): weights know of age, sex, gemeente and stratum, which they are raked to, not of education. Nobody answers in
 EMPTY buurten of fewer than SMALL residents. Everything follows from SEED.
 """
@@ -55,24 +55,24 @@ GOOD = "ervaren_gezondheid: above 3"  # as a figure of ordered answers is called
 README = """# Personen
 
 **Alle gegevens in deze map zijn verzonnen**, met `python benchmarks/make_personen.py`, op de verzonnen buurten van
-`../voorbeeldstad`, waar alleen volwassenen wonen. Ze horen bij `models/personen.toml`: een aandeel, geordende antwoorden
-en een rapportcijfer, van personen met bekende kenmerken. Licentie: CC0-1.0.
+`../voorbeeldstad`, waar alleen volwassenen wonen. Ze horen bij `models/personen.toml`: een aandeel, geordende
+antwoorden en een rapportcijfer, van personen met bekende kenmerken. Licentie: CC0-1.0.
 
 | bestand | inhoud |
 |---|---|
 | `begrip.toml` | het begrip: drie maten, elk met uitkomst, schaal en eenheid; geen totaal |
 | `gezondheidsmonitor.toml` | het codeboek: welke antwoorden meetellen voor een aandeel |
 | `cellen.csv` | inwoners per buurt, leeftijd, geslacht en opleiding; samen de inwoners van de kerncijfers |
-| `enquete_gezondheidsmonitor.csv` | 2.500 respondenten: kenmerken, drie antwoorden (99: geen antwoord), gewicht, stratum |
+| `enquete_gezondheidsmonitor.csv` | 2.500 respondenten: kenmerken, gewicht, stratum, drie antwoorden (99: geen) |
 | `waarheid.csv` | per bewoonde buurt het ware cijfer van alle inwoners |
 | `waarheid_leeftijd.csv` | hetzelfde per leeftijdsgroep |
 
 Wie hoog is opgeleid of ouder is antwoordt vaker. De gewichten zijn gemaakt met leeftijd, geslacht, gemeente en stratum,
 niet met opleiding: gewogen gemiddelden zijn dus vertekend. In acht bewoonde buurten is niemand gevraagd.
 
-**In English.** Made data: residents and respondents of areas that do not exist, with the true figures per area and per
-age group. The better educated and the old answer more often; weights know of age, sex, gemeente and stratum only, not of
-education. Licence: CC0-1.0.
+**In English.** Made data: residents and respondents of areas that do not exist, with the true figures per area and
+per age group. The better educated and the old answer more often; weights know of age, sex, gemeente and stratum only,
+not of education. Licence: CC0-1.0.
 """
 
 
