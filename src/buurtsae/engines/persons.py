@@ -30,7 +30,7 @@ from buurtsae.errors import ModelError
 from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
 from buurtsae.latent.field import Field, field
 from buurtsae.model.design import Design
-from buurtsae.model.persons.answer import Answering
+from buurtsae.model.persons.answer import Answering, Number
 from buurtsae.model.persons.effect import Stacked
 from buurtsae.model.priors import Prior
 from buurtsae.sparse import Floats, Ints
@@ -363,7 +363,22 @@ class PersonMarginal:
         return self.posterior(xi).log_density
 
     def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
-        """Return log p(xi | y) by the quadratic at the reference, and its gradient."""
+        """Return log p(xi | y) by the quadratic at the reference, and its gradient.
+
+        Where parameters bend the likelihood of eta, as cuts do, that of one reference is nowhere near at others: it may
+        rise without end. The reference is then the mode at xi itself.
+        """
+        if self.bends and self.reference is not None:
+            here = replace(self, reference=self.solve(xi).tables)
+            return here._with_gradient(xi)
+        return self._with_gradient(xi)
+
+    @property
+    def bends(self) -> bool:
+        """Whether parameters of the outcome change more than a quadratic of eta."""
+        return bool(self.parameters) and not isinstance(self.data.outcome, Number)
+
+    def _with_gradient(self, xi: Floats) -> tuple[float, Floats]:
         hyper, (_, slope) = self.hyper(xi), self.own(xi)
         conditional = self._quadratic(hyper)
         value, n, k = conditional.log_likelihood, self.scores.size, len(hyper.sigma)
