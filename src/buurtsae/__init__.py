@@ -92,6 +92,7 @@ _HOME = {
     "inequality": "estimates.indicator",
     "composed": "estimates.compositions",
     "across": "estimates.disclosure.domains",
+    "between": "estimates.groups",
     "sensitivity": "estimates.sensitivity",
     "NonResponse": "estimates.nonresponse",
     "nonresponse": "estimates.nonresponse",
