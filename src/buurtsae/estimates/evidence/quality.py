@@ -26,6 +26,7 @@ import pandas as pd
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.engines.base import Fit
 from buurtsae.errors import BuurtsaeError, ModelError
+from buurtsae.estimates.evidence import described_persons as persons
 from buurtsae.estimates.evidence.checks import checks
 from buurtsae.estimates.evidence.contribution import contributions
 from buurtsae.estimates.evidence.counts import calibration
@@ -86,15 +87,12 @@ def quality(
         Share of the sample that answered, of each source.
     """
     fit, gate = est.fit, gate or Gate()
-    if fit.persons:
-        hint = "write `est.published` as a table"
-        raise ModelError("reports are of models of areas", "figures of a model of persons", "bs.fit", hint)
     over, unmade = _leftover(fit)
     convergence, left = _convergence(est), _left_out(fit, over)
     checked, heard = _checks(est, gate, over), alarms(fit, scales)
     if not checked and unmade is None:
         unmade = _unmade(Note("there are too few direct estimates", "er zijn te weinig directe schattingen"))
-    priors = _influence(fit)
+    priors, shown = _influence(fit), est.release.shown(est.areas.base, est.areas.codes)
     return {
         "run": {
             **{"engine": fit.engine, "seed": fit.seed, "spatial": any(term.neighbours for term in fit.model.terms)},
@@ -105,11 +103,12 @@ def quality(
         "checks": checked,
         "alarms": heard,
         "convergence": convergence,
-        "hyperparameters": hyperparameters(fit),
+        "hyperparameters": persons.parameters(fit) if fit.persons else hyperparameters(fit),
         "priors": priors,
         "predictive": _predictive(est),
         "left_out": [row for part in left.values() for row in _calibration(est, part)],
-        **({} if fit.design.size is None else {"calibration": _of_counts(est, over)}),
+        **({} if fit.design.size is None and not fit.persons else {"calibration": _of_counts(est, over)}),
+        **(_of_persons(est) if fit.persons else {}),
         "density": _density(est, left),
         "comparison": _comparison(est),
         "agreement": agreement(est.compared, est.areas.parent(est.areas.base)),
@@ -123,22 +122,28 @@ def quality(
         "sources": sources(est),
         "scales": [dict(row) for row in scales],
         "variances": variances(fit),
-        "contributions": contributions(fit) if fit.design.size is None else [],
+        "contributions": contributions(fit) if fit.design.size is None and not fit.persons else [],
         "covariates": covariates(est),
-        "explained": explained(fit, est.release.shown(est.areas.base, est.areas.codes)),
+        "explained": persons.explained_by_covariates(fit, shown) if fit.persons else explained(fit, shown),
         "sensitivity": _sensitivity(est) if weights else [],
-        "nonresponse": {} if assumed is None else reported(est, assumed, responses),
+        "nonresponse": {} if assumed is None or fit.persons else reported(est, assumed, responses),
         "labels": {
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
         },
-        "model": fit.words,
-        "notes": [*([unmade] if unmade else []), *_notes(fit), *remarks(priors["blocks"], priors["outside"])],
+        "model": persons.words(fit) if fit.persons else fit.words,
+        "notes": [
+            *([unmade] if unmade else []),
+            *_notes(fit),
+            *(persons.notes(fit, assumed is not None) if fit.persons else []),
+            *remarks(priors["blocks"], priors["outside"]),
+        ],
     }
 
 
 def _convergence(est: Estimates) -> dict[str, Any]:
     draws = est.fit.draws
-    if (certificate := draws.certificate) is not None:
+    certificate = persons.certificate(est.fit) if est.fit.persons else draws.certificate
+    if certificate is not None:
         return {"independent": len(draws.flat), **certificate.record()}
     table = est.convergence
     return {
@@ -172,10 +177,10 @@ def _unmade(why: Note) -> Note:
 def _left_out(fit: Fit, over: Leftover | None) -> dict[str, LeftOut]:
     """Predictions of each buurt from all others, and of gemeenten where there are several with estimates.
 
-    Of counts those of buurten, at the mode of the hyperparameters.
+    Of counts, and of persons, those of buurten, at the mode of the hyperparameters.
     """
     base, above = fit.areas.base, fit.areas.parent(fit.areas.base)
-    if fit.design.size is not None:
+    if fit.design.size is not None or fit.persons:
         return {} if over is None else {base: over.of_counts(base)}
     return {base: left_out(fit), **({above: left_out(fit, above, values=4)} if several(fit) else {})}
 
@@ -196,6 +201,11 @@ def _of_counts(est: Estimates, over: Leftover | None) -> list[dict[str, Any]]:
     told = est.release.open_of_sources(over.rows, est.fit.direct)
     table = calibration(over.rows, over.predicted, over.observed, over.size, shown, told)
     return records(table.round(2))
+
+
+def _of_persons(est: Estimates) -> dict[str, Any]:
+    """Effects of persons, and what uncertain cells do."""
+    return {"persons": persons.effects(est.fit), "cells": persons.uncertain_cells(est)}
 
 
 def _density(est: Estimates, left: dict[str, LeftOut]) -> dict[str, Any]:
@@ -222,8 +232,8 @@ def _checks(est: Estimates, gate: Gate, over: Leftover | None) -> list[dict[str,
 
 
 def _influence(fit: Fit) -> dict[str, Any]:
-    """What priors say; nothing where parameters were estimated without any."""
-    if fit.components is not None:
+    """What priors say; nothing where parameters were estimated without any, nor of models of persons."""
+    if fit.persons or fit.components is not None:
         return {"blocks": [], "outside": None}
     share = outside(fit)
     return {"blocks": influence(fit), "outside": None if share is None else round(share, 2)}
@@ -313,7 +323,7 @@ def _sensitivity(est: Estimates) -> list[dict[str, Any]]:
 
 
 def _notes(fit: Fit) -> list[Note]:
-    certificate = fit.draws.certificate
+    certificate = None if fit.persons else fit.draws.certificate
     advice = [certificate.advice] if certificate is not None and certificate.advice else []
-    counts = [] if fit.design.size is None else [OF_COUNTS]
+    counts = [] if fit.design.size is None or fit.persons else [OF_COUNTS]
     return [*advice, *fit.areas.notes, *fit.direct.notes, *fit.design.notes, *counts]
