@@ -243,7 +243,9 @@ def beside(models: Iterable[tuple[Note, str]]) -> Note:
         having: dict[Note, list[str]] = {}
         for line, (_, measure) in zip(lines, of, strict=True):
             having.setdefault(line, []).append(measure)
-        found += [line if len(having) == 1 else line.under(shown(names), ":") for line, names in having.items()]
+        for line, names in having.items():
+            own = Note("  " + line.strip(), "  " + line.nl.strip())
+            found.append(line if len(having) == 1 else own.under("  " + shown(names), ":"))
     return Note.joined(found, "\n")
 
 
