@@ -362,25 +362,25 @@ class PersonMarginal:
         """Return log p(xi | y) up to a constant."""
         return self.posterior(xi).log_density
 
-    def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
-        """Return log p(xi | y) by the quadratic at the reference, and its gradient.
+    def with_gradient(self, xi: Floats, tilt: tuple[Floats, Floats] | None = None) -> tuple[float, Floats]:
+        """Return log p(xi | y) by the quadratic at the reference, and its gradient; with what is added to l' there.
 
         Where parameters bend the likelihood of eta, as cuts do, that of one reference is nowhere near at others: it may
-        rise without end. The reference is then the mode at xi itself.
+        rise without end. The reference is then the mode at xi itself, unless something is added to it.
         """
-        if self.bends and self.reference is not None:
+        if tilt is None and self.bends and self.reference is not None:
             here = replace(self, reference=self.solve(xi).tables)
             return here._with_gradient(xi)
-        return self._with_gradient(xi)
+        return self._with_gradient(xi, tilt)
 
     @property
     def bends(self) -> bool:
         """Whether parameters of the outcome change more than a quadratic of eta."""
         return bool(self.parameters) and not isinstance(self.data.outcome, Number)
 
-    def _with_gradient(self, xi: Floats) -> tuple[float, Floats]:
+    def _with_gradient(self, xi: Floats, tilt: tuple[Floats, Floats] | None = None) -> tuple[float, Floats]:
         hyper, (_, slope) = self.hyper(xi), self.own(xi)
-        conditional = self._quadratic(hyper)
+        conditional = self._quadratic(hyper, tilt)
         value, n, k = conditional.log_likelihood, self.scores.size, len(hyper.sigma)
         gradient = -np.asarray(xi, dtype=float)
         by_loading = conditional.gradient
@@ -394,16 +394,28 @@ class PersonMarginal:
         for q in range(len(hyper.psi)):
             moved = np.array(xi, dtype=float)
             moved[n + k + q] += DIFFERENCE
-            gradient[n + k + q] += (self._quadratic(self.hyper(moved)).log_likelihood - value) / DIFFERENCE
+            gradient[n + k + q] += (self._quadratic(self.hyper(moved), tilt).log_likelihood - value) / DIFFERENCE
         return value - 0.5 * float(xi @ xi), gradient
 
-    def _quadratic(self, hyper: PersonHyper) -> Conditional:
+    def gradient(self, xi: Floats, found: Found) -> Floats:
+        """Return the gradient of Laplace's log p(xi | y), of what was found there.
+
+        W moves with the mode: t'E[q] is the exact central difference in l' of what `with_gradient` differentiates.
+        """
+        here = replace(self, reference=found.tables)
+        slope = here.with_gradient(xi)[1]
+        if found.tables.exact:
+            return slope
+        up, down = (here.with_gradient(xi, (s * found.tilt[0], s * found.tilt[1]))[1] for s in (1.0, -1.0))
+        return slope + 0.5 * (up - down)
+
+    def _quadratic(self, hyper: PersonHyper, tilt: tuple[Floats, Floats] | None = None) -> Conditional:
         """The field given hyperparameters and the quadratic at the reference, of these psi."""
         assert self.reference is not None  # `of` makes it
         at = self.reference
         if len(hyper.psi):
             at = self.data.tables(at.e, at.f, hyper.psi, self.offset)
-        return condition(self.field, at.local(hyper.r), hyper.loadings)
+        return condition(self.field, at.local(hyper.r, tilt), hyper.loadings)
 
     def downhill(self, xi: Floats) -> Floats:
         """Return the mode of hyperparameters by the quadratic at the reference."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,9 @@ from buurtsae.survey.answers import Answers
 from buurtsae.survey.cells import Cells, inside
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
+
+if TYPE_CHECKING:
+    from buurtsae.engines.persons import PersonMarginal
 
 EDGE = 1e-7  # a share of residents is at least so far from 0 and 1
 
@@ -105,6 +108,17 @@ class UnitFit:
     def areas(self) -> Areas:
         """Of the population."""
         return self.populations[0].areas
+
+    @cached_property
+    def marginal(self) -> PersonMarginal:
+        """The model on its answers with areas and their levels integrated out, for what conditions it again."""
+        from buurtsae.engines.persons import PersonData, PersonMarginal  # numba
+
+        y, size = (np.ascontiguousarray(part[self.order], dtype=float) for part in (self.answers.y, self.answers.size))
+        area, levels = np.ascontiguousarray(self.cells.area, dtype=np.int64), int(self.stacked.starts[-1])
+        index, n = self.stacked.index(self.cells), len(self.areas.codes)
+        data = PersonData(self.model.answers, area, index, y, size, n, levels)
+        return PersonMarginal.of(self.design, self.stacked, data)
 
     def fit_of(self, domain: Domain | None = None, figure: str | None = None, scale: Scale | None = None) -> Fit:
         """Return figures of the residents of a domain, per area.

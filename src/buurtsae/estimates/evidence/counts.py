@@ -231,7 +231,7 @@ def calibration(
     kept, open_ = (np.ones(len(rows), dtype=bool) if mask is None else mask for mask in (shown, told))
     for measure in rows["measure"].unique():
         own = np.flatnonzero((rows["measure"] == measure).to_numpy() & kept)
-        number = min(CLASSES, len(own) // FEW)
+        number, least = min(CLASSES, len(own) // FEW), 0.0 if (observed[:, own] >= 0).all() else -np.inf
         for k in range(number):
             of_class = list[tuple[float, float, int]]()
             for predicted_, counted_ in zip(mean[:, own], observed[:, own], strict=True):
@@ -247,7 +247,7 @@ def calibration(
             (expected, seen, figures), *others = of_class
             off = [one[1] - one[0] for one in others]
             low, high = expected + np.quantile(off, [0.025, 0.975]) if others else (np.nan, np.nan)
-            found.append((measure, k + 1, figures, expected, seen, max(low, 0.0), high))
+            found.append((measure, k + 1, figures, expected, seen, max(low, least), high))
     columns = ["measure", "predicted_class", "figures", "predicted", "observed", "lower", "upper"]
     return pd.DataFrame(found, columns=columns)
 

@@ -5,21 +5,27 @@ A fit of persons has a column per figure; several may be of one model (`PersonFi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy.special import ndtr
 
 from buurtsae.draws import Certificate
 from buurtsae.engines.base import Fit
+from buurtsae.engines.persons_fit import absent
 from buurtsae.engines.unit import PersonFigure, UnitFit
 from buurtsae.estimates.disclosure.release import FEW
+from buurtsae.estimates.evidence.crossvalidation import interval_share
 from buurtsae.estimates.evidence.evidence import explained
+from buurtsae.estimates.evidence.leftover import Leftover
 from buurtsae.estimates.summary import Estimates
 from buurtsae.notes import Note
 from buurtsae.schemas import records
 
+CHANCE = 0.05  # probability that weights of some measure are named though they know nothing
 OF_PERSONS = Note(
     "figures are of models of persons: log predictive densities of left-out gemeenten, what each source adds and what "
     "priors say are not given; predictions of left-out areas are of the answers of their respondents",
@@ -81,7 +87,7 @@ def effects(fit: Fit) -> list[dict[str, Any]]:
     """
     rows = []
     for one in told(fit):
-        unit, heard = one.fit, {}
+        unit, heard = one.fit, dict[tuple[str, str], int]()
         asked = unit.answers.respondents[unit.order]
         for effect in unit.stacked.effects:
             count = np.bincount(effect.index(unit.cells), asked, len(effect.levels)).round().astype(int)
@@ -154,6 +160,53 @@ def words(fit: Fit) -> Note:
     return Note.joined(parts, "\n")
 
 
+def report(est: Estimates, over: Leftover | None) -> dict[str, Any]:
+    """Return the sections that only models of persons have."""
+    return {"persons": effects(est.fit), "cells": uncertain_cells(est), "weights": weights(over)}
+
+
+def weights(over: Leftover | None) -> list[dict[str, Any]]:
+    """Return the correlation of weights with what is left over, over respondents, and by level of each characteristic.
+
+    `expected` is between what 95% of replicates lie, `p` that of one correlation, two-sided, by the normal law.
+    """
+    rows = []
+    for one in () if over is None else over.sums:
+        if one.pattern.kind != "weights":
+            continue
+        r = one.sums / np.where(one.scale > 0, one.scale, np.inf)
+        off, sd = r[0] - r[1:].mean(axis=0), r[1:].std(axis=0, ddof=1)
+        p = 2 * ndtr(-np.abs(off) / np.where(sd > 0, sd, np.inf))
+        low, high = np.quantile(r[1:], [0.025, 0.975], axis=0)
+        for k in np.flatnonzero(sd > 0).tolist():
+            row: dict[str, Any] = {"measure": one.measure, "term": " x ".join(one.pattern.on) or None}
+            row |= {"level": one.levels[k], "respondents": round(float(one.pattern.respondents[k]))}
+            numbers = {"correlation": r[0, k], "expected_low": low[k], "expected_high": high[k]}
+            rows.append(row | {key: round(float(x), 3) for key, x in numbers.items()} | {"p": round(float(p[k]), 4)})
+    return rows
+
+
+def residuals(over: Leftover | None) -> dict[str, pd.Series]:
+    """Return the sum of answers less what the posterior expects, in standard deviations of chance, per measure."""
+    if over is None or over.posterior is None:
+        return {}
+    parts = over.posterior.groupby("measure", sort=False)
+    return {str(name): rows.set_index("area_code")["residual"] for name, rows in parts}
+
+
+def predictive(est: Estimates, over: Leftover | None) -> list[dict[str, Any]]:
+    """Return posterior predictive checks of the sums of answers of areas, at the mode of the hyperparameters."""
+    if over is None or over.posterior is None:
+        return []
+    rows = []
+    for (source, measure), part in over.posterior.groupby(["source", "measure"], sort=False):
+        kept = part[est.release.counted(part, est.fit.direct)]
+        row = {"source": source, "measure": measure, "areas": len(kept)}
+        chi2, inside = (float(of.mean()) if len(kept) else None for of in (kept["chi2"], interval_share(kept, 0.475)))
+        rows.append({**row, "chi2_per_area": chi2, "coverage_95": inside})
+    return rows
+
+
 def certificate(fit: Fit) -> Certificate | None:
     """Return the worst of what the engine says of each model; None where it samples."""
     found = [one.fit.raw.certificate for one in told(fit)]
@@ -165,10 +218,30 @@ def certificate(fit: Fit) -> Certificate | None:
     )
 
 
-def notes(fit: Fit, assumed: bool) -> list[Note]:
+def notes(fit: Fit, told_of_weights: Sequence[Mapping[str, Any]], assumed: bool) -> list[Note]:
     """Return what was noticed of each model, what to do, and what the report leaves out."""
     units = [one.fit for one in told(fit)]
     advice = [c.advice for unit in units if (c := unit.raw.certificate) is not None and c.advice]
     themes = [THEMES] if any(map(themed, units)) else []
-    found = [*advice, *(note for unit in units for note in unit.notes), OF_PERSONS, *themes]
+    weighing = [*_of_weights(fit, told_of_weights)]
+    found = [*advice, *weighing, *(note for unit in units for note in unit.notes), OF_PERSONS, *themes]
     return list(dict.fromkeys([*found, *([NO_SHIFT] if assumed else [])]))
+
+
+def _of_weights(fit: Fit, rows: Sequence[Mapping[str, Any]]) -> Iterator[Note]:
+    """What weights know that the model does not, where chance seldom gives as much."""
+    whole = [row for row in rows if row["term"] is None]
+    for row in whole:
+        if row["p"] * len(whole) >= CHANCE:
+            continue
+        unit = next(one.fit for one in told(fit) if row["measure"] in one.measure.split(", "))
+        lacking = absent(unit.model, unit.answers.scheme, unit.areas)
+        hint = Note("add a term of what the weights were made of", "voeg een effect toe van wat de gewichten bepaalt")
+        if lacking:
+            names = "add a term of {names}", "voeg een effect toe van {names}"
+            hint = Note(*names, names=lacking)
+        yield Note(
+            "{measure}: who weighs more answers otherwise than the model expects (correlation {r:.2f}): {hint}",
+            "{measure}: wie zwaarder weegt antwoordt anders dan het model verwacht (correlatie {r:.2f}): {hint}",
+            measure=row["measure"], r=row["correlation"], hint=hint,
+        )  # fmt: skip

@@ -93,6 +93,8 @@ def quality(
     if not checked and unmade is None:
         unmade = _unmade(Note("there are too few direct estimates", "er zijn te weinig directe schattingen"))
     priors, shown = _influence(fit), est.release.shown(est.areas.base, est.areas.codes)
+    off = persons.residuals(over) if fit.persons else residuals(fit)
+    of_persons = persons.report(est, over) if fit.persons else {}
     return {
         "run": {
             **{"engine": fit.engine, "seed": fit.seed, "spatial": any(term.neighbours for term in fit.model.terms)},
@@ -105,18 +107,18 @@ def quality(
         "convergence": convergence,
         "hyperparameters": persons.parameters(fit) if fit.persons else hyperparameters(fit),
         "priors": priors,
-        "predictive": _predictive(est),
+        "predictive": persons.predictive(est, over) if fit.persons else _predictive(est),
         "left_out": [row for part in left.values() for row in _calibration(est, part)],
         **({} if fit.design.size is None and not fit.persons else {"calibration": _of_counts(est, over)}),
-        **(_of_persons(est) if fit.persons else {}),
+        **of_persons,
         "density": _density(est, left),
         "comparison": _comparison(est),
         "agreement": agreement(est.compared, est.areas.parent(est.areas.base)),
         "gain": gain(est.table, est.published),
         "classical": _classical(est),
         "benchmarks": _benchmarks(est),
-        "moran": moran(fit, est.release),
-        "residuals": _residuals(est),
+        "moran": moran(fit, est.release, off),
+        "residuals": _residuals(est, off),
         "areas": est.areas.audit(),
         "graph": graph(est),
         "sources": sources(est),
@@ -134,7 +136,7 @@ def quality(
         "notes": [
             *([unmade] if unmade else []),
             *_notes(fit),
-            *(persons.notes(fit, assumed is not None) if fit.persons else []),
+            *(persons.notes(fit, of_persons["weights"], assumed is not None) if fit.persons else []),
             *remarks(priors["blocks"], priors["outside"]),
         ],
     }
@@ -201,11 +203,6 @@ def _of_counts(est: Estimates, over: Leftover | None) -> list[dict[str, Any]]:
     told = est.release.open_of_sources(over.rows, est.fit.direct)
     table = calibration(over.rows, over.predicted, over.observed, over.size, shown, told)
     return records(table.round(2))
-
-
-def _of_persons(est: Estimates) -> dict[str, Any]:
-    """Effects of persons, and what uncertain cells do."""
-    return {"persons": persons.effects(est.fit), "cells": persons.uncertain_cells(est)}
 
 
 def _density(est: Estimates, left: dict[str, LeftOut]) -> dict[str, Any]:
@@ -310,11 +307,11 @@ def _said(warning: Warning | str) -> Note:
     return Note(_line(text), _line(text.nl if isinstance(text, Note) else text))
 
 
-def _residuals(est: Estimates) -> dict[str, dict[str, float]]:
+def _residuals(est: Estimates, off: Mapping[str, pd.Series]) -> dict[str, dict[str, float]]:
     """Residuals of buurten whose direct estimates may be known: a residual gives these away."""
     buurten = est.published[(est.published["level"] == est.areas.base) & est.published["direct"].notna()]
     shown = {measure: set(rows["area_code"]) for measure, rows in buurten.groupby("measure")}
-    return {m: z[z.index.isin(list(shown.get(m, ())))].round(2).to_dict() for m, z in residuals(est.fit).items()}
+    return {m: z[z.index.isin(list(shown.get(m, ())))].round(2).to_dict() for m, z in off.items()}
 
 
 def _sensitivity(est: Estimates) -> list[dict[str, Any]]:
