@@ -26,6 +26,7 @@ import scipy.sparse as sp
 from buurtsae.engines import person_loops as loops
 from buurtsae.engines.hyper import NormalScores
 from buurtsae.engines.marginal import Posterior, loose, structures
+from buurtsae.engines.mode import held
 from buurtsae.errors import ModelError
 from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
 from buurtsae.latent.field import Field, field
@@ -57,8 +58,8 @@ class Tables:
     cross : ndarray, shape (N, L)
     of_level : ndarray, shape (L,)
     own : ndarray, shape (L, L)
-    third, fourth : ndarray, shape (M,)
-        Of cells.
+    curvature, third, fourth : ndarray, shape (M,)
+        Of cells: w, l''' and l''''.
     """
 
     e: Floats
@@ -69,6 +70,7 @@ class Tables:
     cross: Floats
     of_level: Floats
     own: Floats
+    curvature: Floats
     third: Floats
     fourth: Floats
 
@@ -146,7 +148,7 @@ class PersonData:
             self.area, self.index, first, -second, self.areas, self.levels
         )
         total = value + self.constant
-        return Tables(e, f, total, of_area, weights, cross, of_level, own, third, fourth)
+        return Tables(e, f, total, of_area, weights, cross, of_level, own, -second, third, fourth)
 
 
 @dataclass(frozen=True)
@@ -212,10 +214,10 @@ class Found:
             return self.log_likelihood
         move_e = self.corrected.mean[:, 0] - self.conditional.mean[:, 0]
         move_f = self.hyper.r @ (self.corrected.alpha - self.conditional.alpha)
-        of_area, of_level = self.tilt
-        alone = float(self.tables.fourth @ self.spread**2) / 8
+        moved = loops.predictors(data.area, data.index, move_e, move_f)
         together = loops.cubes(data.area, data.index, third, *self.covariances) / 12
-        return self.log_likelihood + alone + together + 0.5 * float(of_area @ move_e + of_level @ move_f)
+        terms = self.tables.fourth * self.spread**2 / 8 + together + 0.25 * self.spread * third * moved
+        return self.log_likelihood + float(held(terms, self.tables.curvature * self.spread).sum())
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
         """Return the mean, then n draws, of predictors of areas, (1 + n, N, 1), and of the border."""
