@@ -31,7 +31,7 @@ from buurtsae.errors import ModelError
 from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
 from buurtsae.latent.field import Field, field
 from buurtsae.model.design import Design
-from buurtsae.model.persons.answer import Answering, Number
+from buurtsae.model.persons.answer import Answering, Ladder
 from buurtsae.model.persons.effect import Stacked
 from buurtsae.model.priors import Prior
 from buurtsae.sparse import Floats, Ints
@@ -41,6 +41,7 @@ STEPS, FARTHEST = 100, 5.0  # Newton steps at most; the largest change of a pred
 CLOSE, CLOSE_OF_MANY, MANY = 1e-7, 0.05, 2000  # the last change of predictors, of few areas and of many
 PAIRS = 2e7  # pairs of levels of pairs of cells within areas up to which log p is refined
 ROUNDS = 2  # references: at the prior's middle, then at the mode by that one
+BENT = 0.3  # the same of cuts: farther off, a quadratic about the old ones may rise without end
 DIFFERENCE = 1e-4  # of a normal score, for parameters of the outcome
 
 
@@ -264,7 +265,7 @@ class PersonMarginal:
         dense = [effect.sees.toarray() for effect in design.effects if effect.dense]
         latent = field(structures(design), design.x * sd, design.x @ mean, 1, loose(design), None, dense)
         marginal = cls(NormalScores.of(design), latent, stacked, data, data.outcome.parameters(data.y))
-        xi = np.zeros(marginal.size)
+        xi = marginal.about()
         for last in range(ROUNDS):
             found = marginal.solve(xi)
             marginal = replace(marginal, reference=found.tables)
@@ -290,6 +291,28 @@ class PersonMarginal:
     def vanishing(self) -> tuple[tuple[int, Ints], ...]:
         """Per term, its standard deviation and what has no effect without it, as elements of xi."""
         return self.scores.vanishing  # of persons' terms nothing else is silent without them
+
+    @cached_property
+    def bends(self) -> np.ndarray:
+        """Which hyperparameters bend the likelihood of eta, as cuts do, (p,)."""
+        cuts = sum(n for name, n, _ in self.parameters if name == "cuts.gap")
+        return np.arange(self.size) >= self.size - cuts
+
+    def about(self) -> Floats:
+        """Return where to look first: 0, the medians of priors, and cuts as if all persons were alike."""
+        xi = np.zeros(self.size)
+        if isinstance(self.data.outcome, Ladder):
+            prior, wanted = self.data.outcome.gap, self.data.outcome.alike(self.data.y)
+            grid = np.linspace(-5, 5, 1001)
+            xi[self.bends] = np.interp(wanted, prior.quantile(grid)[0], grid)
+        return xi
+
+    @property
+    def bounds(self) -> list[tuple[float | None, float | None]]:
+        """Where the quadratic at the reference may be used, of each hyperparameter."""
+        xi = np.zeros(self.size) if self.start is None else self.start
+        pairs = zip(xi, self.bends, strict=True)
+        return [(score - BENT, score + BENT) if bent else (None, None) for score, bent in pairs]
 
     def own(self, xi: Floats) -> tuple[Floats, Floats]:
         """Return sigma of person terms and psi at xi (..., size), joined, and their derivatives."""
@@ -365,22 +388,7 @@ class PersonMarginal:
         return self.posterior(xi).log_density
 
     def with_gradient(self, xi: Floats, tilt: tuple[Floats, Floats] | None = None) -> tuple[float, Floats]:
-        """Return log p(xi | y) by the quadratic at the reference, and its gradient; with what is added to l' there.
-
-        Where parameters bend the likelihood of eta, as cuts do, that of one reference is nowhere near at others: it may
-        rise without end. The reference is then the mode at xi itself, unless something is added to it.
-        """
-        if tilt is None and self.bends and self.reference is not None:
-            here = replace(self, reference=self.solve(xi).tables)
-            return here._with_gradient(xi)
-        return self._with_gradient(xi, tilt)
-
-    @property
-    def bends(self) -> bool:
-        """Whether parameters of the outcome change more than a quadratic of eta."""
-        return bool(self.parameters) and not isinstance(self.data.outcome, Number)
-
-    def _with_gradient(self, xi: Floats, tilt: tuple[Floats, Floats] | None = None) -> tuple[float, Floats]:
+        """Return log p(xi | y) by the quadratic at the reference, and its gradient; with what is added to l' there."""
         hyper, (_, slope) = self.hyper(xi), self.own(xi)
         conditional = self._quadratic(hyper, tilt)
         value, n, k = conditional.log_likelihood, self.scores.size, len(hyper.sigma)
@@ -430,5 +438,6 @@ class PersonMarginal:
         if not self.size:
             return xi
         options = {"maxiter": 30, "gtol": 0.1}  # a reference need not be at the mode
-        near = [(score - NEAR, score + NEAR) for score in xi]  # where the quadratic at the reference holds
+        off = np.where(self.bends, BENT, NEAR)
+        near = list(zip(xi - off, xi + off, strict=True))  # where the quadratic at the reference holds
         return np.asarray(minimize(negative, xi, jac=True, method="L-BFGS-B", bounds=near, options=options).x)
