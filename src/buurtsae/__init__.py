@@ -92,7 +92,7 @@ _HOME = {
     "inequality": "estimates.indicator",
     "composed": "estimates.compositions",
     "across": "estimates.disclosure.domains",
-    "between": "estimates.groups",
+    "between": "estimates.between",
     "sensitivity": "estimates.sensitivity",
     "NonResponse": "estimates.nonresponse",
     "nonresponse": "estimates.nonresponse",

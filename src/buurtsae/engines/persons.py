@@ -26,6 +26,7 @@ import scipy.sparse as sp
 from buurtsae.engines import person_loops as loops
 from buurtsae.engines.hyper import NormalScores
 from buurtsae.engines.marginal import Posterior, loose, structures
+from buurtsae.engines.mode import held
 from buurtsae.errors import ModelError
 from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
 from buurtsae.latent.field import Field, field
@@ -58,8 +59,8 @@ class Tables:
     cross : ndarray, shape (N, L)
     of_level : ndarray, shape (L,)
     own : ndarray, shape (L, L)
-    third, fourth : ndarray, shape (M,)
-        Of cells.
+    curvature, third, fourth : ndarray, shape (M,)
+        Of cells: w, l''' and l''''.
     """
 
     e: Floats
@@ -70,6 +71,7 @@ class Tables:
     cross: Floats
     of_level: Floats
     own: Floats
+    curvature: Floats
     third: Floats
     fourth: Floats
 
@@ -147,7 +149,7 @@ class PersonData:
             self.area, self.index, first, -second, self.areas, self.levels
         )
         total = value + self.constant
-        return Tables(e, f, total, of_area, weights, cross, of_level, own, third, fourth)
+        return Tables(e, f, total, of_area, weights, cross, of_level, own, -second, third, fourth)
 
 
 @dataclass(frozen=True)
@@ -213,10 +215,10 @@ class Found:
             return self.log_likelihood
         move_e = self.corrected.mean[:, 0] - self.conditional.mean[:, 0]
         move_f = self.hyper.r @ (self.corrected.alpha - self.conditional.alpha)
-        of_area, of_level = self.tilt
-        alone = float(self.tables.fourth @ self.spread**2) / 8
+        moved = loops.predictors(data.area, data.index, move_e, move_f)
         together = loops.cubes(data.area, data.index, third, *self.covariances) / 12
-        return self.log_likelihood + alone + together + 0.5 * float(of_area @ move_e + of_level @ move_f)
+        terms = self.tables.fourth * self.spread**2 / 8 + together + 0.25 * self.spread * third * moved
+        return self.log_likelihood + float(held(terms, self.tables.curvature * self.spread).sum())
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
         """Return the mean, then n draws, of predictors of areas, (1 + n, N, 1), and of the border."""
@@ -385,10 +387,10 @@ class PersonMarginal:
         """Return log p(xi | y) up to a constant."""
         return self.posterior(xi).log_density
 
-    def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
-        """Return log p(xi | y) by the quadratic at the reference, and its gradient."""
+    def with_gradient(self, xi: Floats, tilt: tuple[Floats, Floats] | None = None) -> tuple[float, Floats]:
+        """Return log p(xi | y) by the quadratic at the reference, and its gradient; with what is added to l' there."""
         hyper, (_, slope) = self.hyper(xi), self.own(xi)
-        conditional = self._quadratic(hyper)
+        conditional = self._quadratic(hyper, tilt)
         value, n, k = conditional.log_likelihood, self.scores.size, len(hyper.sigma)
         gradient = -np.asarray(xi, dtype=float)
         by_loading = conditional.gradient
@@ -402,16 +404,28 @@ class PersonMarginal:
         for q in range(len(hyper.psi)):
             moved = np.array(xi, dtype=float)
             moved[n + k + q] += DIFFERENCE
-            gradient[n + k + q] += (self._quadratic(self.hyper(moved)).log_likelihood - value) / DIFFERENCE
+            gradient[n + k + q] += (self._quadratic(self.hyper(moved), tilt).log_likelihood - value) / DIFFERENCE
         return value - 0.5 * float(xi @ xi), gradient
 
-    def _quadratic(self, hyper: PersonHyper) -> Conditional:
+    def gradient(self, xi: Floats, found: Found) -> Floats:
+        """Return the gradient of Laplace's log p(xi | y), of what was found there.
+
+        W moves with the mode: t'E[q] is the exact central difference in l' of what `with_gradient` differentiates.
+        """
+        here = replace(self, reference=found.tables)
+        slope = here.with_gradient(xi)[1]
+        if found.tables.exact:
+            return slope
+        up, down = (here.with_gradient(xi, (s * found.tilt[0], s * found.tilt[1]))[1] for s in (1.0, -1.0))
+        return slope + 0.5 * (up - down)
+
+    def _quadratic(self, hyper: PersonHyper, tilt: tuple[Floats, Floats] | None = None) -> Conditional:
         """The field given hyperparameters and the quadratic at the reference, of these psi."""
         assert self.reference is not None  # `of` makes it
         at = self.reference
         if len(hyper.psi):
             at = self.data.tables(at.e, at.f, hyper.psi, self.offset)
-        return condition(self.field, at.local(hyper.r), hyper.loadings)
+        return condition(self.field, at.local(hyper.r, tilt), hyper.loadings)
 
     def downhill(self, xi: Floats) -> Floats:
         """Return the mode of hyperparameters by the quadratic at the reference."""

@@ -228,11 +228,16 @@ def _check(model: UnitModel, answers: Answers, populations: Sequence[Cells], pro
     problems.raise_if_any()
 
 
-def _unweighted(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[Note]:
-    """Variables of the weighting scheme that are no term; levels of areas are none where areas have an effect."""
+def absent(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[str]:
+    """Return variables of a weighting scheme that are no term; where areas have effects levels of areas are terms."""
     there = {name for term in model.persons for name in term.uses} | {term.name for term in model.terms}
     there |= set(variables(read(model.formula, "a formula"))) | set(areas.levels if model.terms else ())
-    if not (absent := [name for name in scheme if name not in there]):
+    return [name for name in scheme if name not in there]
+
+
+def _unweighted(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[Note]:
+    """What is said of those."""
+    if not (names := absent(model, scheme, areas)):
         return []
     return [
         Note(
@@ -240,7 +245,7 @@ def _unweighted(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[N
             "biased; add a term",
             "de gewichten hangen af van {names}, waarvan het model geen effect heeft: hangen ook de antwoorden ervan "
             "af, dan zijn de cijfers vertekend; voeg een effect toe",
-            names=absent,
+            names=names,
         )
     ]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,9 @@ from buurtsae.survey.answers import Answers
 from buurtsae.survey.cells import Cells, inside
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
+
+if TYPE_CHECKING:
+    from buurtsae.engines.persons import PersonMarginal
 
 EDGE = 1e-7  # a share of residents is at least so far from 0 and 1
 
@@ -106,7 +109,18 @@ class UnitFit:
         """Of the population."""
         return self.populations[0].areas
 
-    def fit_of(self, domain: Domain | None = None, figure: str | None = None) -> Fit:
+    @cached_property
+    def marginal(self) -> PersonMarginal:
+        """The model on its answers with areas and their levels integrated out, for what conditions it again."""
+        from buurtsae.engines.persons import PersonData, PersonMarginal  # numba
+
+        y, size = (np.ascontiguousarray(part[self.order], dtype=float) for part in (self.answers.y, self.answers.size))
+        area, levels = np.ascontiguousarray(self.cells.area, dtype=np.int64), int(self.stacked.starts[-1])
+        index, n = self.stacked.index(self.cells), len(self.areas.codes)
+        data = PersonData(self.model.answers, area, index, y, size, n, levels)
+        return PersonMarginal.of(self.design, self.stacked, data)
+
+    def fit_of(self, domain: Domain | None = None, figure: str | None = None, scale: Scale | None = None) -> Fit:
         """Return figures of the residents of a domain, per area.
 
         Parameters
@@ -115,6 +129,8 @@ class UnitFit:
             By default all residents in the cells.
         figure : str, optional
             Of ordered answers: `mean`, the default, `share <category>` or `above <category>`.
+        scale : Scale, optional
+            Of a share; by default that of the outcome, or 0 to 1.
 
         Returns
         -------
@@ -128,7 +144,7 @@ class UnitFit:
         DataError
             On an unknown characteristic, level or figure, or a domain without residents or respondents.
         """
-        check_kinds(figure=(figure, (str, type(None))))
+        check_kinds(figure=(figure, (str, type(None))), scale=(scale, (Scale, type(None))))
         outcome = self.model.answers
         wanted = figure_of(outcome, figure, self._categories, self.answers.categories)
         realised = self.model.estimand == "realised"
@@ -142,7 +158,7 @@ class UnitFit:
         empty = ~(total > 0)
         means[:, empty] = np.nanmean(means[:, ~empty])  # nobody lives there: no estimate is made of it
         areas = replace(self.areas, frame=self.areas.frame.assign(population=total), alike=False)
-        of_figure = self._outcome(wanted, realised)
+        of_figure = self._outcome(wanted, realised, scale)
         ends = (of_figure.scale.lower, of_figure.scale.width) if wanted.kind == "share" else (0.0, 1.0)
         counted, named = isinstance(of_figure, Binomial), {} if domain is None else domain
         direct = self._direct(wanted, named, areas, figure, None if counted else ends)
@@ -160,7 +176,7 @@ class UnitFit:
         of_persons = (PersonFigure(self, wanted, domain),)
         return Fit(arrays, direct, draws, self.engine, self.seed, self.seconds, persons=of_persons)
 
-    def _outcome(self, wanted: Figure, realised: bool) -> Binomial | Gaussian:
+    def _outcome(self, wanted: Figure, realised: bool, scale: Scale | None) -> Binomial | Gaussian:
         """What a figure is: on the scale of the model's outcome, or of codes; of realised shares draws know no ends."""
         outcome = self.model.answers
         if wanted.kind == "mean":
@@ -168,6 +184,7 @@ class UnitFit:
                 return outcome.outcome
             return Gaussian(Scale(min(wanted.codes), max(wanted.codes)))
         share = replace(outcome.outcome, effective=True) if isinstance(outcome, YesNo) else Binomial(effective=True)
+        share = share if scale is None else replace(share, scale=scale)
         return Gaussian(share.scale) if realised else share
 
     @cached_property

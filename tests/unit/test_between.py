@@ -10,6 +10,7 @@ import pytest
 
 import buurtsae as bs
 from buurtsae.errors import BuurtsaeError
+from buurtsae.estimates.groups import Groups
 from buurtsae.simulate.persons import Persons, PersonTruth, make_persons
 
 AGES, N = ("18-44", "45-64", "65+"), 24
@@ -115,8 +116,11 @@ def test_what_is_hidden_of_other_groups_counts(fit: bs.UnitFit) -> None:
     found = bs.across(tables, fit.areas, "all", scale, rules, of={name: f.areas for name, f in figures.items()})
     closed = {named.rpartition(" / ")[0] for level, named in found.hidden.keys if level == "area"}
     assert closed  # some group of some area has fewer than 70
-    table = bs.between(fit, OLD, rules=bs.Rules(min_residents=0, protection=0.0), domains=found)
+    table = bs.between(fit, OLD, rules=bs.Rules(min_residents=0, protection=0.0), beside=found)
     assert set(table.loc[table["hidden"] & (table["level"] == "area"), "area_code"]) == closed
+    of_run = Groups(bs.estimate(figures["all"]), pd.concat([found.tables[age] for age in AGES]))
+    told = bs.between(fit, OLD, rules=bs.Rules(min_residents=0, protection=0.0), beside=of_run)
+    assert set(told.loc[told["hidden"] & (told["level"] == "area"), "area_code"]) == closed
 
 
 def test_uncertain_cells(made: Persons, fit: bs.UnitFit) -> None:
