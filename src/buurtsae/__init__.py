@@ -28,6 +28,7 @@ _HOME = {
     "Cells": "survey.cells",
     "Margin": "survey.margins",
     "Answers": "survey.answers",
+    "weight_classes": "survey.weight_classes",
     "AreaModel": "model.spec",
     "UnitModel": "model.persons.spec",
     "Factor": "model.persons.terms",
