@@ -34,11 +34,9 @@ from buurtsae.model.persons.answer import Figure, Ladder, Number
 from buurtsae.sparse import Floats, Ints
 
 if TYPE_CHECKING:
-    from buurtsae.engines.persons import Found, PersonData, PersonMarginal
+    from buurtsae.engines.persons import Found, PersonData
 
 NODES = np.polynomial.hermite_e.hermegauss(20)
-STEP, FLATTEST = 0.002, 0.5  # as `leftover`
-STEPS, CLOSE, FARTHEST = 12, 0.02, 1.0  # Newton steps to the mode, in prior standard deviations
 
 Sums = Mapping[str, sp.csr_array]  # per pattern, cells x levels
 
@@ -72,6 +70,12 @@ class Added:
         alike = np.allclose(apart, apart[0])
         base, step = (figure.codes[0], float(apart[0])) if alike else (1.0, 1.0)
         return cls(np.arange(kinds), base, step)
+
+    @classmethod
+    def of_figure(cls, figure: PersonFigure) -> Added:
+        """Return it of a figure of a fit."""
+        y = figure.fit.answers.y
+        return cls.of(figure.fit.model.answers, figure.figure, y.shape[1] if y.ndim == 2 else 2)
 
     def sums(self, y: Floats) -> Floats:
         """Return the sum per cell."""
@@ -221,39 +225,11 @@ def _not_whole(y: Floats, top: Floats, means: Floats, nodes: Floats) -> tuple[Fl
     return below @ nodes[:, 1], upto @ nodes[:, 1]
 
 
-def settled(marginal: PersonMarginal) -> tuple[PersonMarginal, Floats, Floats]:
-    """Return the marginal model about its mode, the mode xi, and the curvature there, nowhere flatter than allowed."""
-    xi = np.zeros(0) if marginal.start is None else marginal.start
-    for _ in range(STEPS):
-        found = marginal.solve(xi)
-        marginal = replace(marginal, reference=found.tables)
-        curvature = _curvature(marginal, xi)
-        if not len(xi):
-            break
-        step = np.linalg.solve(curvature, marginal.gradient(xi, found))
-        if (size := float(np.abs(step).max())) < CLOSE:
-            break
-        xi = xi + step * min(1.0, FARTHEST / size)
-    return marginal, xi, curvature
-
-
-def _curvature(marginal: PersonMarginal, xi: Floats) -> Floats:
-    """Minus the second derivatives of log p(xi | y), by the quadratic at the reference."""
-    if not len(xi):
-        return np.zeros((0, 0))
-    slopes = np.array([marginal.with_gradient(point)[1] for point in (xi, *(xi + STEP * np.eye(len(xi))))])
-    hessian = (slopes[0] - slopes[1:]) / STEP
-    values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
-    return np.asarray((vectors * np.maximum(values, FLATTEST)) @ vectors.T)
-
-
 def looked_at(figure: PersonFigure, patterns: Sums, replicates: int, rng: np.random.Generator) -> Looked:
     """Return what is left over of the answers that a figure is of, and of those of replicates."""
-    unit = figure.fit
-    kinds = unit.answers.y.shape[1] if unit.answers.y.ndim == 2 else 2
-    added = Added.of(unit.model.answers, figure.figure, kinds)
-    marginal, xi, curvature = settled(unit.marginal)
-    found, parts = marginal.solve(xi), list[OfAreas]()
+    unit, added = figure.fit, Added.of_figure(figure)
+    at_mode, parts = unit.at_mode, list[OfAreas]()
+    marginal, xi, found = at_mode.marginal, at_mode.xi, at_mode.found
     e, f = _drawn(found, unit, replicates, rng)
     for k in range(replicates):
         data = _answered(found, e[k], f[k], rng)
@@ -261,7 +237,7 @@ def looked_at(figure: PersonFigure, patterns: Sums, replicates: int, rng: np.ran
         other = replace(marginal, data=data, reference=reference)
         at = other.solve(xi)
         if len(xi):
-            own = xi + np.linalg.solve(curvature, other.gradient(xi, at) + xi)  # of the likelihood alone
+            own = xi + np.linalg.solve(at_mode.curvature, other.gradient(xi, at) + xi)  # of the likelihood alone
             at = replace(other, reference=at.tables).solve(own)
         parts.append(replace(predicted(at, added, patterns), information=np.zeros(0)))
     return Looked(found, predicted(found, added, patterns), predicted(found, added, {}, others=False), tuple(parts))
