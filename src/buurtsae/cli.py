@@ -234,12 +234,12 @@ def check(
         "parts": [asdict(part) for part in inputs.parts],
         "notes": inputs.notes,
         "direct": repr(inputs.direct),
-        "model": str(inputs.model),
+        "model": str(inputs.words),
     }
     if as_json:
         _print_json({"ok": True, **audit})
     elif not quiet:
-        typer.echo(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.model}")
+        typer.echo(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.words}")
         for part in inputs.parts:
             typer.echo(part.words)
         for note in inputs.notes:

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from made_fit import make_areas, make_scores
+from made_fit import looked_at, make_areas, make_scores
 from scipy import stats
 
 import buurtsae as bs
-from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
 from buurtsae.engines.counts import Counting
 from buurtsae.errors import ModelError
@@ -34,7 +33,6 @@ from buurtsae.estimates.evidence.counts import (
 from buurtsae.estimates.evidence.leftover import leftover
 from buurtsae.estimates.evidence.quality import quality
 from buurtsae.estimates.words.leaning import leaning
-from buurtsae.model.design import design
 from buurtsae.model.outcome.per_measure import PerMeasure
 from buurtsae.publication.report import write_quality
 
@@ -53,13 +51,6 @@ def world(kind: str = "clean", seed: int = 4) -> bs.AreaCounts:
         y, size = 4 * rng.binomial(size // 4, p), 4 * (size // 4)
     table = pd.DataFrame({"code": [f"a{k:03}" for k in place], "y": y, "n": size, "x": x})
     return bs.AreaCounts.from_frame(table, y="y", trials="n", area="code")
-
-
-def looked_at(data: bs.DirectEstimates, model: bs.AreaModel) -> Fit:
-    """A fit without draws: checks are at the mode."""
-    arrays = design(model, data)
-    nothing = Draws(np.zeros((4, 1, len(arrays.areas), len(arrays.columns))), arrays.areas, arrays.measures)
-    return Fit(arrays, data, nothing, "none", 1, 0.0)
 
 
 @cache

@@ -128,7 +128,7 @@ class UnitFit:
 
         return settled(PersonMarginal.of(self.design, self.stacked, self.data))
 
-    def fit_of(self, domain: Domain | None = None, figure: str | None = None) -> Fit:
+    def fit_of(self, domain: Domain | None = None, figure: str | None = None, scale: Scale | None = None) -> Fit:
         """Return figures of the residents of a domain, per area.
 
         Parameters
@@ -137,6 +137,8 @@ class UnitFit:
             By default all residents in the cells.
         figure : str, optional
             Of ordered answers: `mean`, the default, `share <category>` or `above <category>`.
+        scale : Scale, optional
+            Of a share; by default that of the outcome, or 0 to 1.
 
         Returns
         -------
@@ -150,7 +152,7 @@ class UnitFit:
         DataError
             On an unknown characteristic, level or figure, or a domain without residents or respondents.
         """
-        check_kinds(figure=(figure, (str, type(None))))
+        check_kinds(figure=(figure, (str, type(None))), scale=(scale, (Scale, type(None))))
         outcome = self.model.answers
         wanted = figure_of(outcome, figure, self._categories, self.answers.categories)
         realised = self.model.estimand == "realised"
@@ -164,7 +166,7 @@ class UnitFit:
         empty = ~(total > 0)
         means[:, empty] = np.nanmean(means[:, ~empty])  # nobody lives there: no estimate is made of it
         areas = replace(self.areas, frame=self.areas.frame.assign(population=total), alike=False)
-        of_figure = self._outcome(wanted, realised)
+        of_figure = self._outcome(wanted, realised, scale)
         ends = (of_figure.scale.lower, of_figure.scale.width) if wanted.kind == "share" else (0.0, 1.0)
         counted, named = isinstance(of_figure, Binomial), {} if domain is None else domain
         direct = self._direct(wanted, named, areas, figure, None if counted else ends)
@@ -182,7 +184,7 @@ class UnitFit:
         of_persons = (PersonFigure(self, wanted, domain),)
         return Fit(arrays, direct, draws, self.engine, self.seed, self.seconds, persons=of_persons)
 
-    def _outcome(self, wanted: Figure, realised: bool) -> Binomial | Gaussian:
+    def _outcome(self, wanted: Figure, realised: bool, scale: Scale | None) -> Binomial | Gaussian:
         """What a figure is: on the scale of the model's outcome, or of codes; of realised shares draws know no ends."""
         outcome = self.model.answers
         if wanted.kind == "mean":
@@ -190,6 +192,7 @@ class UnitFit:
                 return outcome.outcome
             return Gaussian(Scale(min(wanted.codes), max(wanted.codes)))
         share = replace(outcome.outcome, effective=True) if isinstance(outcome, YesNo) else Binomial(effective=True)
+        share = share if scale is None else replace(share, scale=scale)
         return Gaussian(share.scale) if realised else share
 
     @cached_property

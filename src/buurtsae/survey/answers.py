@@ -229,7 +229,7 @@ class Answers:
         effective_size = weights**2 / total(w**2 * n) if effective is True else total(shared)
         scale = effective_size / total(shared)
         rows = np.column_stack([total(shared * values[:, k]) * scale for k in range(values.shape[1])])
-        counted = rows[:, 0] if outcome == "share" else rows
+        counted = np.minimum(rows[:, 0], effective_size) if outcome == "share" else rows  # by rounding a little above
         levels = np.column_stack(rest)
         notes += _empty(cells, np.column_stack([at, levels[:, : len(column)]]), people)
         of_cells = {there: name for name, there in column.items()}  # as the cells call it

@@ -122,7 +122,7 @@ def across(
         few |= table["label"].eq("niet_publiceren") & table["population"].gt(0)
         rows = table.loc[few, ["level", "area_code"]].drop_duplicates()
         ruled |= {(level, _named(code, name)) for level, code in rows.itertuples(index=False)}
-    hidden = _suppressed(cells, areas, ruled, [whole, *names], rules.protection * scale.point)
+    hidden = _suppressed(cells, areas, ruled, [whole, *names], rules.protection)
     return Domains({name: _marked(t, name, hidden, rules.min_residents) for name, t in given.items()}, hidden)
 
 

@@ -33,6 +33,7 @@ from buurtsae.engines.marginal import Marginal
 from buurtsae.engines.observations import Observations
 from buurtsae.engines.unit import PersonFigure, UnitFit
 from buurtsae.errors import ModelError
+from buurtsae.estimates.evidence.asked import respondents
 from buurtsae.estimates.evidence.counts import counted, power
 from buurtsae.estimates.evidence.counts import predicted as predicted_counts
 from buurtsae.estimates.evidence.counts import replicates as replicates_of
@@ -196,7 +197,8 @@ def _of_counts(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftov
     if number is None:
         number = FEWER if len(site) > LARGE else REPLICATES
     parts = [predicted_counts(marginal, at)]
-    for design in replicates_of(marginal, at, number, rng):
+    asked = respondents(fit.direct, pd.Index(fit.design.site_codes))
+    for design in replicates_of(marginal, at, number, rng, asked):
         scores = replace(marginal.scores, design=design)
         other: Counting = replace(
             marginal, scores=scores, observations=replace(marginal.observations, design=design.gaussian)

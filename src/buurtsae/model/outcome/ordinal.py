@@ -33,15 +33,24 @@ class Ordinal:
 
     def derivatives(self, eta: Floats, y: Floats, size: Floats) -> Derivatives:
         """Return l, and its first to fourth derivatives; y answers per category, (K, D, C), and size in all, (K, D)."""
-        f = special.expit(self.cuts - eta[:, :, None])
-        ends = np.zeros((*eta.shape, 1))
-        f = np.concatenate([ends, f, ends + 1], axis=2)
+        far = np.full((*eta.shape, 1), np.inf)
+        cut = np.concatenate([-far, self.cuts - eta[:, :, None], far], axis=2)
+        f = special.expit(cut)
         g = f * (1 - f)
         h = g * (1 - 2 * f)
-        value = (y * np.log(np.diff(f, axis=2))).sum()
+        value = (y * log_between(cut[..., :-1], cut[..., 1:])).sum()
 
         def summed(ends: Floats) -> Floats:
             """Over answers, what the two ends of their category have."""
             return np.asarray((y * (ends[..., 1:] + ends[..., :-1])).sum(axis=2))
 
         return float(value), summed(f) - size, -summed(g), summed(h), summed(2 * g**2 - h * (1 - 2 * f))
+
+
+def log_between(low: Floats, high: Floats) -> Floats:
+    """Return log(expit(high) - expit(low)) = log expit(high) + log expit(-low) + log(1 - exp(low - high)).
+
+    The difference itself is 0 where both are far out: an optimiser that looks there would get no number.
+    """
+    inside = special.log_expit(high) + special.log_expit(-low)
+    return np.asarray(inside + np.log(-np.expm1(low - high)))
