@@ -23,6 +23,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from scipy import special
 
@@ -143,6 +144,8 @@ class OfAreas:
         Standard deviation of the figure by sampling alone.
     information : ndarray, shape (M,)
         -l'' of the cells.
+    above : ndarray, shape (2, P)
+        Of groups of areas the weighted mean of answers less what is expected of these respondents, and the latter.
     """
 
     below: Floats
@@ -156,6 +159,7 @@ class OfAreas:
     e: Floats
     noise: Floats
     information: Floats
+    above: Floats
 
 
 @dataclass(frozen=True)
@@ -177,8 +181,13 @@ class Looked:
     replicates: tuple[OfAreas, ...]
 
 
-def predicted(found: Found, added: Added, patterns: Sums, *, others: bool = True) -> OfAreas:
-    """Return the sum of each area's answers predicted from all others, or from all, given hyperparameters."""
+def predicted(
+    found: Found, added: Added, patterns: Sums, groups: sp.csr_array | None = None, *, others: bool = True
+) -> OfAreas:
+    """Return the sum of each area's answers predicted from all others, or from all, given hyperparameters.
+
+    Groups of areas have weights of the persons of cells, (M, P).
+    """
     from buurtsae.engines import person_loops as loops
     from buurtsae.estimates.evidence import person_sums
 
@@ -186,10 +195,11 @@ def predicted(found: Found, added: Added, patterns: Sums, *, others: bool = True
     n, area = data.areas, data.area
     q = loops.predictors(area, data.index, at.e + found.marginal.offset, at.f)
     _, first, second, _, _ = data.outcome.derivatives(q, data.y, data.size, psi)
-    g = data.size * added.slope(q, psi)[1]
+    each, slope = added.slope(q, psi)
+    g, answers = data.size * slope, added.sums(data.y)
     taken = (first, -second) if others else (0 * first, 0 * second)
     m, load, rest, moved, variance = person_sums.cavities(area, data.index, q, *taken, g, *found.covariances)
-    size, y = np.bincount(area, data.size, n), np.bincount(area, added.sums(data.y), n)
+    size, y = np.bincount(area, data.size, n), np.bincount(area, answers, n)
     if added.points is None:
         mean, along = np.bincount(area, data.size * m, n), np.bincount(area, data.size * load, n)
         noise = size * psi[0] ** 2
@@ -210,8 +220,14 @@ def predicted(found: Found, added: Added, patterns: Sums, *, others: bool = True
     figure, observed = (added.base + added.step * part[seen] / total for part in (mean, y))
     sums = {name: np.asarray(h.T @ first) for name, h in patterns.items()}
     e = np.stack([at.e + found.marginal.offset + moved, variance])
+    above = np.zeros((2, 0))
+    if groups is not None:
+        off, means = (np.asarray(groups.T @ part) for part in (answers - data.size * each, data.size * each))
+        above = np.stack([added.step * off, added.base + added.step * means])
     sd, alone = (abs(added.step) * np.sqrt(part[seen]) / total for part in (spread, noise))
-    return OfAreas(below[seen], upto[seen], figure, sd, observed, zero[seen], at.of_area, sums, e, alone, -second)
+    return OfAreas(
+        below[seen], upto[seen], figure, sd, observed, zero[seen], at.of_area, sums, e, alone, -second, above
+    )
 
 
 def _not_whole(y: Floats, top: Floats, means: Floats, nodes: Floats) -> tuple[Floats, Floats]:
@@ -225,22 +241,25 @@ def _not_whole(y: Floats, top: Floats, means: Floats, nodes: Floats) -> tuple[Fl
     return below @ nodes[:, 1], upto @ nodes[:, 1]
 
 
-def looked_at(figure: PersonFigure, patterns: Sums, replicates: int, rng: np.random.Generator) -> Looked:
+def looked_at(
+    figure: PersonFigure, patterns: Sums, groups: sp.csr_array, replicates: int, rng: np.random.Generator
+) -> Looked:
     """Return what is left over of the answers that a figure is of, and of those of replicates."""
     unit, added = figure.fit, Added.of_figure(figure)
     at_mode, parts = unit.at_mode, list[OfAreas]()
     marginal, xi, found = at_mode.marginal, at_mode.xi, at_mode.found
     e, f = _drawn(found, unit, replicates, rng)
     for k in range(replicates):
-        data = _answered(found, e[k], f[k], rng)
-        reference = data.tables(e[k] - marginal.offset, f[k], found.hyper.psi, marginal.offset)
-        other = replace(marginal, data=data, reference=reference)
+        answered = _answered(found, e[k], f[k], rng)
+        reference = answered.tables(e[k] - marginal.offset, f[k], found.hyper.psi, marginal.offset)
+        other = replace(marginal, data=answered, reference=reference)
         at = other.solve(xi)
         if len(xi):
             own = xi + np.linalg.solve(at_mode.curvature, other.gradient(xi, at) + xi)  # of the likelihood alone
             at = replace(other, reference=at.tables).solve(own)
-        parts.append(replace(predicted(at, added, patterns), information=np.zeros(0)))
-    return Looked(found, predicted(found, added, patterns), predicted(found, added, {}, others=False), tuple(parts))
+        parts.append(replace(predicted(at, added, patterns, groups), information=np.zeros(0)))
+    own, all_of = predicted(found, added, patterns, groups), predicted(found, added, {}, others=False)
+    return Looked(found, own, all_of, tuple(parts))
 
 
 def _drawn(found: Found, unit: UnitFit, n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -281,6 +300,17 @@ def _answered(found: Found, e: Floats, f: Floats, rng: np.random.Generator) -> P
     else:
         y = rng.binomial(whole.astype(np.int64), special.expit(q)) * size / whole
     return replace(data, y=np.ascontiguousarray(y, dtype=float))
+
+
+def groups_of(unit: UnitFit, codes: pd.Series) -> tuple[list[str], sp.csr_array]:
+    """Return groups of areas with respondents, by the codes of areas, and the weights of a mean over these, (M, P)."""
+    code = codes.to_numpy(dtype=object)[unit.cells.area]
+    kept = np.flatnonzero(pd.notna(code))
+    names, label = np.unique(code[kept].astype(str), return_inverse=True)
+    weight = np.ones(len(code)) if unit.answers.weight is None else unit.answers.weight[unit.order]
+    total = np.bincount(label, (weight * unit.data.size)[kept], len(names))
+    table = sp.csr_array((weight[kept] / total[label], (kept, label)), shape=(len(code), len(names)))
+    return names.tolist(), table
 
 
 def patterns(unit: UnitFit) -> tuple[Sums, list[Pattern]]:
