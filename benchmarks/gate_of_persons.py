@@ -1,6 +1,6 @@
 """Does the gate see in models of persons? How often it refuses answers of the model that is fitted, and of others.
 
-    python benchmarks/gate_of_persons.py [--clean 40] [--spoilt 20] [--first 701] [--out docs/checks.md]
+    python benchmarks/gate_of_persons.py [--clean 25] [--spoilt 12] [--first 701] [--out docs/checks.md]
 
 144 buurten in nine gemeenten, some 2,000 respondents, of whom some ages and origins answer more often; a covariate,
 neighbours that are alike, effects of age, sex and origin. The cases differ from the model in one thing. With `weights`
@@ -133,8 +133,8 @@ def drawn(case: Case, eta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clean", type=int, default=40)
-    parser.add_argument("--spoilt", type=int, default=20)
+    parser.add_argument("--clean", type=int, default=25)
+    parser.add_argument("--spoilt", type=int, default=12)
     parser.add_argument("--first", type=int, default=701)
     parser.add_argument("--out", type=Path, default=None, help="page whose part between the markers is replaced")
     args = parser.parse_args()
