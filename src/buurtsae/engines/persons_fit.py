@@ -95,7 +95,7 @@ def fit_persons(
     """
     from threadpoolctl import threadpool_limits
 
-    settings, populations = _settings(engine, options), _given(model, answers, cells, seed, measure)
+    settings, populations = person_options(engine, options), _given(model, answers, cells, seed, measure)
     if isinstance(model.outcome, Ladder) and not model.outcome.categories:  # as the answers call them
         model = replace(model, outcome=replace(model.outcome, categories=tuple(f"{c:g}" for c in answers.categories)))
     arrays, stacked, data, coded, order = laid(model, answers, populations)
@@ -120,7 +120,7 @@ def fit_persons(
                    threads, name, notes, engine)  # fmt: skip
 
 
-def _settings(engine: str, options: Mapping[str, Any]) -> Any:
+def person_options(engine: str, options: Mapping[str, Any]) -> Any:
     """Options of an engine.
 
     Raises

@@ -36,7 +36,8 @@ from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
 
 if TYPE_CHECKING:
-    from buurtsae.engines.persons import PersonMarginal
+    from buurtsae.engines.person_mode import PersonMode
+    from buurtsae.engines.persons import PersonData
 
 EDGE = 1e-7  # a share of residents is at least so far from 0 and 1
 
@@ -110,15 +111,22 @@ class UnitFit:
         return self.populations[0].areas
 
     @cached_property
-    def marginal(self) -> PersonMarginal:
-        """The model on its answers with areas and their levels integrated out, for what conditions it again."""
-        from buurtsae.engines.persons import PersonData, PersonMarginal  # numba
+    def data(self) -> PersonData:
+        """The answers as the engine sees them."""
+        from buurtsae.engines.persons import PersonData  # numba
 
         y, size = (np.ascontiguousarray(part[self.order], dtype=float) for part in (self.answers.y, self.answers.size))
         area, levels = np.ascontiguousarray(self.cells.area, dtype=np.int64), int(self.stacked.starts[-1])
-        index, n = self.stacked.index(self.cells), len(self.areas.codes)
-        data = PersonData(self.model.answers, area, index, y, size, n, levels)
-        return PersonMarginal.of(self.design, self.stacked, data)
+        index = self.stacked.index(self.cells)
+        return PersonData(self.model.answers, area, index, y, size, len(self.areas.codes), levels)
+
+    @cached_property
+    def at_mode(self) -> PersonMode:
+        """The model with areas and their levels integrated out, at the mode: for what conditions it again."""
+        from buurtsae.engines.person_mode import settled
+        from buurtsae.engines.persons import PersonMarginal
+
+        return settled(PersonMarginal.of(self.design, self.stacked, self.data))
 
     def fit_of(self, domain: Domain | None = None, figure: str | None = None, scale: Scale | None = None) -> Fit:
         """Return figures of the residents of a domain, per area.

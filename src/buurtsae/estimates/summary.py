@@ -224,8 +224,8 @@ class Estimates:
         if rows.empty:
             hint = "areas without residents have none, nor those of which the run holds a part"
             raise DataError("there is no estimate of this area", repr(code), "a code in the table", hint)
-        parts = []  # of counts and of persons nothing is known of what they lean on
-        if self.fit.design.size is None and not self.fit.persons:
+        parts = []  # of counts nothing is known of what they lean on
+        if self.fit.design.size is None or self.fit.persons:
             table = leaning(self).reset_index()
             parts = records(table[table["area_code"] == code])
         names = {name: node.nl for name, node in self.concept.nodes.items()}

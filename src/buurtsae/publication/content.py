@@ -95,7 +95,7 @@ class Content:
             est.areas.frame,
             est.concept,
             leaning(est).reset_index()
-            if est.fit.design.size is None
+            if est.fit.design.size is None or est.fit.persons
             else pd.DataFrame(columns=["area_code", "measure"]),
             indicators(est.areas, est.concept),
             profile(est.areas, est.concept),

@@ -21,17 +21,19 @@ from buurtsae.estimates.disclosure.release import FEW
 from buurtsae.estimates.evidence.crossvalidation import interval_share
 from buurtsae.estimates.evidence.evidence import explained
 from buurtsae.estimates.evidence.leftover import Leftover
+from buurtsae.estimates.measured import scales_of
 from buurtsae.estimates.summary import Estimates
 from buurtsae.notes import Note
 from buurtsae.schemas import records
 
 CHANCE = 0.05  # probability that weights of some measure are named though they know nothing
 OF_PERSONS = Note(
-    "figures are of models of persons: log predictive densities of left-out gemeenten, what each source adds and what "
-    "priors say are not given; predictions of left-out areas are of the answers of their respondents",
-    "cijfers zijn van modellen van personen: log-dichtheden van weggelaten gemeenten, wat elke bron toevoegt en wat "
-    "priors zeggen worden niet gegeven; voorspellingen van weggelaten gebieden zijn van de antwoorden van hun "
-    "respondenten",
+    "figures are of models of persons: log predictive densities of left-out gemeenten, agreement with direct "
+    "estimates, what each source adds and what priors say are not given; predictions of left-out areas are of the "
+    "answers of their respondents",
+    "cijfers zijn van modellen van personen: log-dichtheden van weggelaten gemeenten, overeenstemming met directe "
+    "schattingen, wat elke bron toevoegt en wat priors zeggen worden niet gegeven; voorspellingen van weggelaten "
+    "gebieden zijn van de antwoorden van hun respondenten",
 )
 THEMES = Note(
     "what covariates explain is not given: the model of persons has themes of covariates",
@@ -205,6 +207,29 @@ def predictive(est: Estimates, over: Leftover | None) -> list[dict[str, Any]]:
         chi2, inside = (float(of.mean()) if len(kept) else None for of in (kept["chi2"], interval_share(kept, 0.475)))
         rows.append({**row, "chi2_per_area": chi2, "coverage_95": inside})
     return rows
+
+
+def comparison(est: Estimates, over: Leftover | None) -> list[dict[str, Any]]:
+    """Return direct estimates of the level above beside those of the model, and beside what it expects of respondents.
+
+    Who answered, and what weights do not know of it, moves the first; z is of the second, by replicates.
+    """
+    rows = est.compared
+    rows = rows[(rows["level"] == est.areas.parent(est.areas.base)) & rows["direct_se"].notna()]
+    rows = rows.assign(difference=rows["direct"] - rows["estimate"])
+    rows = rows.assign(expected=np.nan, z=np.nan)
+    if over is not None and over.groups is not None:
+        told = over.groups.set_index(["measure", "area_code"])
+        place = told.index.get_indexer(pd.MultiIndex.from_frame(rows[["measure", "area_code"]]))
+        outcome, kind = est.fit.model.outcome, dict(zip(est.fit.draws.subdimensions, est.fit.persons, strict=True))
+        for name in ("expected", "z"):
+            rows[name] = np.where(place >= 0, told[name].to_numpy()[place], np.nan)
+        for measure, scale in scales_of(outcome, kind).items():
+            if kind[measure].figure.kind == "share":
+                own = rows["measure"] == measure
+                rows.loc[own, "expected"] = scale.lower + scale.width * rows.loc[own, "expected"]
+    columns = ["area_code", "area_name", "measure", "direct", "direct_se", "estimate", "sd", "difference"]
+    return records(rows[[*columns, "expected", "z"]])
 
 
 def certificate(fit: Fit) -> Certificate | None:

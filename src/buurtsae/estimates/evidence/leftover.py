@@ -38,7 +38,7 @@ from buurtsae.estimates.evidence.counts import counted, power
 from buurtsae.estimates.evidence.counts import predicted as predicted_counts
 from buurtsae.estimates.evidence.counts import replicates as replicates_of
 from buurtsae.estimates.evidence.crossvalidation import LeftOut, predicted
-from buurtsae.estimates.evidence.persons import Looked, Pattern, looked_at
+from buurtsae.estimates.evidence.persons import Looked, Pattern, groups_of, looked_at
 from buurtsae.estimates.evidence.persons import patterns as patterns_of
 from buurtsae.model.design import Design
 from buurtsae.model.persons.answer import Figure
@@ -84,6 +84,9 @@ class Leftover:
         Of persons: score statistics over levels of characteristics.
     posterior : DataFrame, optional
         Of persons, per row: `residual`, `chi2`, `below` and `upto`, given all answers.
+    groups : DataFrame, optional
+        Of persons, per `measure` and `area_code` of the level above: the weighted mean that is `expected` of its
+        respondents, and `z` of that of their answers.
 
     Examples
     --------
@@ -103,6 +106,7 @@ class Leftover:
     pit: Floats | None = None
     sums: tuple[Scored, ...] = ()
     posterior: pd.DataFrame | None = None
+    groups: pd.DataFrame | None = None
 
     @cached_property
     def square(self) -> Floats:
@@ -219,16 +223,20 @@ def _of_counts(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftov
 
 def _of_persons(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftover:
     """Of each measure; two that are of the same answers and the same figure are looked at once."""
-    parts, seen = list[Leftover](), set[tuple[int, Figure]]()
+    parts, seen = list[Leftover](), set[tuple[int, Figure | None]]()
     for d, (measure, figure) in enumerate(zip(fit.draws.subdimensions, fit.persons, strict=True)):
-        if (key := (id(figure.fit), figure.figure)) not in seen:
-            seen.add(key)
-            parts.append(_of_figure(fit, d, measure, figure, number, rng))
+        whole, key = (id(figure.fit), None), (id(figure.fit), figure.figure)
+        if key not in seen:
+            part = _of_figure(fit, d, measure, figure, number, rng)
+            parts.append(replace(part, sums=()) if whole in seen else part)  # these are of answers, not of figures
+            seen |= {key, whole}
     posterior = pd.concat([part.posterior for part in parts], ignore_index=True)
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
+    groups = pd.concat([part.groups for part in parts], ignore_index=True)
     names = "z", "predicted", "score", "observed", "sd", "zero", "size", "pit"
     joined = {name: np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in names}
-    return Leftover(rows, **joined, sums=tuple(one for part in parts for one in part.sums), posterior=posterior)
+    return Leftover(rows, **joined, sums=tuple(one for part in parts for one in part.sums), posterior=posterior,
+                    groups=groups)  # fmt: skip
 
 
 def _of_figure(
@@ -237,7 +245,8 @@ def _of_figure(
     unit, (indicators, patterns) = figure.fit, patterns_of(figure.fit)
     if number is None:
         number = FEWER if len(unit.order) > LARGE else REPLICATES
-    looked = looked_at(figure, indicators, number, rng)
+    codes, above = groups_of(unit, fit.areas.parents(fit.areas.parent(fit.areas.base)))
+    looked = looked_at(figure, indicators, above, number, rng)
     data, all_of = looked.data, looked.posterior
     every = (data, *looked.replicates)
     names = "below", "upto", "mean", "observed", "sd", "zero", "score"
@@ -268,9 +277,12 @@ def _of_figure(
         )
         for p in patterns
     )
+    means = np.array([one.above[0] for one in every])
+    groups = pd.DataFrame({"measure": measure, "area_code": codes, "expected": data.above[1]})
+    groups["z"] = means[0] / means[1:].std(axis=0, ddof=1)
     z = power(below, upto, 1)
     return Leftover(
-        rows, z, mean, score[..., None], observed, sd, zero, size[size > 0], np.array([below, upto]), sums, told
+        rows, z, mean, score[..., None], observed, sd, zero, size[size > 0], np.array([below, upto]), sums, told, groups
     )
 
 

@@ -23,6 +23,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from scipy import special
 
@@ -34,11 +35,9 @@ from buurtsae.model.persons.answer import Figure, Ladder, Number
 from buurtsae.sparse import Floats, Ints
 
 if TYPE_CHECKING:
-    from buurtsae.engines.persons import Found, PersonData, PersonMarginal
+    from buurtsae.engines.persons import Found, PersonData
 
 NODES = np.polynomial.hermite_e.hermegauss(20)
-STEP, FLATTEST = 0.002, 0.5  # as `leftover`
-STEPS, CLOSE, FARTHEST = 12, 0.02, 1.0  # Newton steps to the mode, in prior standard deviations
 
 Sums = Mapping[str, sp.csr_array]  # per pattern, cells x levels
 
@@ -72,6 +71,12 @@ class Added:
         alike = np.allclose(apart, apart[0])
         base, step = (figure.codes[0], float(apart[0])) if alike else (1.0, 1.0)
         return cls(np.arange(kinds), base, step)
+
+    @classmethod
+    def of_figure(cls, figure: PersonFigure) -> Added:
+        """Return it of a figure of a fit."""
+        y = figure.fit.answers.y
+        return cls.of(figure.fit.model.answers, figure.figure, y.shape[1] if y.ndim == 2 else 2)
 
     def sums(self, y: Floats) -> Floats:
         """Return the sum per cell."""
@@ -139,6 +144,8 @@ class OfAreas:
         Standard deviation of the figure by sampling alone.
     information : ndarray, shape (M,)
         -l'' of the cells.
+    above : ndarray, shape (2, P)
+        Of groups of areas the weighted mean of answers less what is expected of these respondents, and the latter.
     """
 
     below: Floats
@@ -152,6 +159,7 @@ class OfAreas:
     e: Floats
     noise: Floats
     information: Floats
+    above: Floats
 
 
 @dataclass(frozen=True)
@@ -173,8 +181,13 @@ class Looked:
     replicates: tuple[OfAreas, ...]
 
 
-def predicted(found: Found, added: Added, patterns: Sums, *, others: bool = True) -> OfAreas:
-    """Return the sum of each area's answers predicted from all others, or from all, given hyperparameters."""
+def predicted(
+    found: Found, added: Added, patterns: Sums, groups: sp.csr_array | None = None, *, others: bool = True
+) -> OfAreas:
+    """Return the sum of each area's answers predicted from all others, or from all, given hyperparameters.
+
+    Groups of areas have weights of the persons of cells, (M, P).
+    """
     from buurtsae.engines import person_loops as loops
     from buurtsae.estimates.evidence import person_sums
 
@@ -182,10 +195,11 @@ def predicted(found: Found, added: Added, patterns: Sums, *, others: bool = True
     n, area = data.areas, data.area
     q = loops.predictors(area, data.index, at.e + found.marginal.offset, at.f)
     _, first, second, _, _ = data.outcome.derivatives(q, data.y, data.size, psi)
-    g = data.size * added.slope(q, psi)[1]
+    each, slope = added.slope(q, psi)
+    g, answers = data.size * slope, added.sums(data.y)
     taken = (first, -second) if others else (0 * first, 0 * second)
     m, load, rest, moved, variance = person_sums.cavities(area, data.index, q, *taken, g, *found.covariances)
-    size, y = np.bincount(area, data.size, n), np.bincount(area, added.sums(data.y), n)
+    size, y = np.bincount(area, data.size, n), np.bincount(area, answers, n)
     if added.points is None:
         mean, along = np.bincount(area, data.size * m, n), np.bincount(area, data.size * load, n)
         noise = size * psi[0] ** 2
@@ -206,8 +220,14 @@ def predicted(found: Found, added: Added, patterns: Sums, *, others: bool = True
     figure, observed = (added.base + added.step * part[seen] / total for part in (mean, y))
     sums = {name: np.asarray(h.T @ first) for name, h in patterns.items()}
     e = np.stack([at.e + found.marginal.offset + moved, variance])
+    above = np.zeros((2, 0))
+    if groups is not None:
+        off, means = (np.asarray(groups.T @ part) for part in (answers - data.size * each, data.size * each))
+        above = np.stack([added.step * off, added.base + added.step * means])
     sd, alone = (abs(added.step) * np.sqrt(part[seen]) / total for part in (spread, noise))
-    return OfAreas(below[seen], upto[seen], figure, sd, observed, zero[seen], at.of_area, sums, e, alone, -second)
+    return OfAreas(
+        below[seen], upto[seen], figure, sd, observed, zero[seen], at.of_area, sums, e, alone, -second, above
+    )
 
 
 def _not_whole(y: Floats, top: Floats, means: Floats, nodes: Floats) -> tuple[Floats, Floats]:
@@ -221,50 +241,25 @@ def _not_whole(y: Floats, top: Floats, means: Floats, nodes: Floats) -> tuple[Fl
     return below @ nodes[:, 1], upto @ nodes[:, 1]
 
 
-def settled(marginal: PersonMarginal) -> tuple[PersonMarginal, Floats, Floats]:
-    """Return the marginal model about its mode, the mode xi, and the curvature there, nowhere flatter than allowed."""
-    xi = np.zeros(0) if marginal.start is None else marginal.start
-    for _ in range(STEPS):
-        found = marginal.solve(xi)
-        marginal = replace(marginal, reference=found.tables)
-        curvature = _curvature(marginal, xi)
-        if not len(xi):
-            break
-        step = np.linalg.solve(curvature, marginal.gradient(xi, found))
-        if (size := float(np.abs(step).max())) < CLOSE:
-            break
-        xi = xi + step * min(1.0, FARTHEST / size)
-    return marginal, xi, curvature
-
-
-def _curvature(marginal: PersonMarginal, xi: Floats) -> Floats:
-    """Minus the second derivatives of log p(xi | y), by the quadratic at the reference."""
-    if not len(xi):
-        return np.zeros((0, 0))
-    slopes = np.array([marginal.with_gradient(point)[1] for point in (xi, *(xi + STEP * np.eye(len(xi))))])
-    hessian = (slopes[0] - slopes[1:]) / STEP
-    values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
-    return np.asarray((vectors * np.maximum(values, FLATTEST)) @ vectors.T)
-
-
-def looked_at(figure: PersonFigure, patterns: Sums, replicates: int, rng: np.random.Generator) -> Looked:
+def looked_at(
+    figure: PersonFigure, patterns: Sums, groups: sp.csr_array, replicates: int, rng: np.random.Generator
+) -> Looked:
     """Return what is left over of the answers that a figure is of, and of those of replicates."""
-    unit = figure.fit
-    kinds = unit.answers.y.shape[1] if unit.answers.y.ndim == 2 else 2
-    added = Added.of(unit.model.answers, figure.figure, kinds)
-    marginal, xi, curvature = settled(unit.marginal)
-    found, parts = marginal.solve(xi), list[OfAreas]()
+    unit, added = figure.fit, Added.of_figure(figure)
+    at_mode, parts = unit.at_mode, list[OfAreas]()
+    marginal, xi, found = at_mode.marginal, at_mode.xi, at_mode.found
     e, f = _drawn(found, unit, replicates, rng)
     for k in range(replicates):
-        data = _answered(found, e[k], f[k], rng)
-        reference = data.tables(e[k] - marginal.offset, f[k], found.hyper.psi, marginal.offset)
-        other = replace(marginal, data=data, reference=reference)
+        answered = _answered(found, e[k], f[k], rng)
+        reference = answered.tables(e[k] - marginal.offset, f[k], found.hyper.psi, marginal.offset)
+        other = replace(marginal, data=answered, reference=reference)
         at = other.solve(xi)
         if len(xi):
-            own = xi + np.linalg.solve(curvature, other.gradient(xi, at) + xi)  # of the likelihood alone
+            own = xi + np.linalg.solve(at_mode.curvature, other.gradient(xi, at) + xi)  # of the likelihood alone
             at = replace(other, reference=at.tables).solve(own)
-        parts.append(replace(predicted(at, added, patterns), information=np.zeros(0)))
-    return Looked(found, predicted(found, added, patterns), predicted(found, added, {}, others=False), tuple(parts))
+        parts.append(replace(predicted(at, added, patterns, groups), information=np.zeros(0)))
+    own, all_of = predicted(found, added, patterns, groups), predicted(found, added, {}, others=False)
+    return Looked(found, own, all_of, tuple(parts))
 
 
 def _drawn(found: Found, unit: UnitFit, n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -305,6 +300,17 @@ def _answered(found: Found, e: Floats, f: Floats, rng: np.random.Generator) -> P
     else:
         y = rng.binomial(whole.astype(np.int64), special.expit(q)) * size / whole
     return replace(data, y=np.ascontiguousarray(y, dtype=float))
+
+
+def groups_of(unit: UnitFit, codes: pd.Series) -> tuple[list[str], sp.csr_array]:
+    """Return groups of areas with respondents, by the codes of areas, and the weights of a mean over these, (M, P)."""
+    code = codes.to_numpy(dtype=object)[unit.cells.area]
+    kept = np.flatnonzero(pd.notna(code))
+    names, label = np.unique(code[kept].astype(str), return_inverse=True)
+    weight = np.ones(len(code)) if unit.answers.weight is None else unit.answers.weight[unit.order]
+    total = np.bincount(label, (weight * unit.data.size)[kept], len(names))
+    table = sp.csr_array((weight[kept] / total[label], (kept, label)), shape=(len(code), len(names)))
+    return names.tolist(), table
 
 
 def patterns(unit: UnitFit) -> tuple[Sums, list[Pattern]]:
