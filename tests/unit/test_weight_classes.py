@@ -118,7 +118,7 @@ def test_bias_of_what_no_cell_knows_goes() -> None:
     """Four worlds of 24 areas. Of twenty, by benchmarks/weight_classes.py: a bias of -8.8 points without classes and of
     -1.0 with them, a coverage of 59% and 91%.
 
-    Of 96 intervals that hold the truth in 85% of cases at least 72 do in 999 of 1,000 such tests.
+    Of 96 intervals that hold the truth in 85% of cases at least 70 do in 999 of 1,000 such tests.
     """
     options: dict[str, Any] = {"progress": False, "draws": 400, "hyperparameters": 60}
     error, held = np.zeros((2, 4)), np.zeros(2)
@@ -138,7 +138,7 @@ def test_bias_of_what_no_cell_knows_goes() -> None:
             held[k] += ((lower < truth) & (truth < upper)).sum()
     assert (error[0] < -0.05).all()
     assert abs(error[1].mean()) < 0.03
-    assert held[1] >= max(held[0], 72)
+    assert held[1] >= max(held[0], 70)
 
 
 def test_what_cannot_be() -> None:
