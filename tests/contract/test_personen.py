@@ -149,17 +149,16 @@ def test_respondents_that_cells_do_not_know_are_told(root: Path, tmp_path: Path)
     table.rename(columns={"opleiding": "diploma"}).to_csv(file, index=False)
     with pytest.raises(BuurtsaeError, match="lacks columns"):
         steps.check(path)
-    path = edited(path, ('scheme = ["leeftijd"', 'characteristics = { opleiding = "diploma" }\nscheme = ["leeftijd"'),
-                  ('"geslacht", "opleiding"]  #', '"geslacht", "diploma"]  #'))  # fmt: skip
+    path = edited(path, ('scheme = ["leeftijd"', 'characteristics = { opleiding = "diploma" }\nscheme = ["diploma"'))  # fmt: skip
     with pytest.raises(BuurtsaeError) as caught:
         steps.check(path)
     assert "the cells lack levels of leeftijd that respondents have\n  got 100+ (3 respondents)" in str(caught.value)
 
 
 def test_a_variable_of_the_weights_without_a_term_is_noted(root: Path, tmp_path: Path) -> None:
-    path = edited(copied(root, tmp_path), ('[[unit.terms]]\ntype = "factor"\non = "opleiding"\n', ""))
-    inputs = steps.check(path)
-    assert any("weights depend on opleiding" in note for note in inputs.notes)
+    assert not any("weights depend on" in note for note in steps.check(root / "models" / "personen.toml").notes)
+    path = edited(copied(root, tmp_path), ('[[unit.terms]]\ntype = "fixed"\non = "geslacht"\n', ""))
+    assert any("weights depend on geslacht" in note for note in steps.check(path).notes)
 
 
 def test_plans_and_curves_are_of_areas(root: Path) -> None:
