@@ -115,7 +115,7 @@ def fit_persons(
     seconds = time.perf_counter() - start
     name = measure or answers.measure
     known = (*answers.notes, *(note for table in populations for note in table.notes), *arrays.notes)
-    of_design = *_unweighted(model, answers.scheme, populations[0].areas), *_unclustered(model, answers, populations[0])
+    of_design = *unweighted(model, answers.scheme, populations[0].areas), *unclustered(model, answers, populations[0])
     notes = tuple(dict.fromkeys((*known, *of_design)))
     return UnitFit(model, arrays, stacked, answers, coded, order, populations, draws, raw, seed, seconds,
                    threads, name, notes, engine)  # fmt: skip
@@ -236,7 +236,7 @@ def absent(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[str]:
     return [name for name in scheme if name not in there]
 
 
-def _unweighted(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[Note]:
+def unweighted(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[Note]:
     """What is said of those."""
     if not (names := absent(model, scheme, areas)):
         return []
@@ -251,8 +251,8 @@ def _unweighted(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[N
     ]
 
 
-def _unclustered(model: UnitModel, answers: Answers, population: Cells) -> list[Note]:
-    """Clusters that the answers name, with two respondents or more in some, of which the model has no effect."""
+def unclustered(model: UnitModel, answers: Answers, population: Cells) -> list[Note]:
+    """Return what is said of clusters that answers name, with two respondents or more in some, and no effect."""
     used, notes = {name for term in model.persons for name in term.uses}, []
     for k, (name, levels) in enumerate(answers.characteristics.items()):
         if name in used or name in population.characteristics:

@@ -71,10 +71,13 @@ class Statement:
     spatial: bool = True
     estimand: Note = ESTIMANDS["expected"]
     silent: tuple[Note, ...] = (ASSUMED,)
+    shares: bool = False
 
     @classmethod
-    def of(cls, quality: Mapping[str, Any], provenance: Provenance, rules: Rules) -> Statement:
-        """Take from the quality report and the settings of a run what has to be told, with the rules of the labels."""
+    def of(cls, quality: Mapping[str, Any], provenance: Provenance, rules: Rules, shares: bool = False) -> Statement:
+        """Take from the quality report and the settings of a run what has to be told, with the rules of the labels,
+        and whether some of the figures are shares.
+        """
         settings = provenance.settings
         response = {part["source"]: part.get("response") for part in settings.get("sources", ())}
         engine, made = str(quality["run"]["engine"]), bool(quality["run"].get("fictitious"))
@@ -97,6 +100,7 @@ class Statement:
                 _assumed(quality.get("persons") or ()),
                 *_moved(quality.get("nonresponse") or {}),
             ),
+            shares,
         )
 
 
