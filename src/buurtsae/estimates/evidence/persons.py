@@ -242,7 +242,7 @@ def _not_whole(y: Floats, top: Floats, means: Floats, nodes: Floats) -> tuple[Fl
 
 
 def looked_at(
-    figure: PersonFigure, patterns: Sums, groups: sp.csr_array, replicates: int, rng: np.random.Generator
+    figure: PersonFigure, patterns: Sums, groups: sp.csr_array | None, replicates: int, rng: np.random.Generator
 ) -> Looked:
     """Return what is left over of the answers that a figure is of, and of those of replicates."""
     unit, added = figure.fit, Added.of_figure(figure)
@@ -258,8 +258,8 @@ def looked_at(
             own = xi + np.linalg.solve(at_mode.curvature, other.gradient(xi, at) + xi)  # of the likelihood alone
             at = replace(other, reference=at.tables).solve(own)
         parts.append(replace(predicted(at, added, patterns, groups), information=np.zeros(0)))
-    own, all_of = predicted(found, added, patterns, groups), predicted(found, added, {}, others=False)
-    return Looked(found, own, all_of, tuple(parts))
+    left, all_of = predicted(found, added, patterns, groups), predicted(found, added, {}, others=False)
+    return Looked(found, left, all_of, tuple(parts))
 
 
 def _drawn(found: Found, unit: UnitFit, n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
