@@ -2,8 +2,9 @@ r"""Make the example `data/personen`: residents of Voorbeeldstad in cells, and a
 
     python benchmarks/make_personen.py [--out data/personen]
 
-Every resident of every cell answers three questions. With a the buurt, u_a its latent scores of `simulate`,
-standardised, and b effects of age, sex and education (of loneliness also of old and low education together), i has
+Residents are in the cells of `simulate.respondents`, and each answers three questions. With a the buurt, u_a its latent
+scores of `simulate`, standardised, and b effects of age, sex and education (of loneliness also of old and low education
+together), person i has
 
     eta_ik = size_k u_ak + sum_c b_kc,    P(answer <= j) = 1 / (1 + exp(eta_ik - cut_kj)),    mark = N(7 + eta_i3, 1.3),
 
@@ -20,28 +21,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, softmax
+from scipy.special import expit
 from scipy.stats import norm
 
 from buurtsae.areas.areas import Areas
 from buurtsae.simulate.population import TruthSpec, simulate_truth
+from buurtsae.simulate.respondents import LEVELS, made_cells
 from buurtsae.simulate.survey import write_tables
 from buurtsae.survey.calibration import rake
-from buurtsae.survey.cells import Cells
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED, SIZE, OLD, SILENT, EMPTY, SMALL = 11, 2500, 1.5, 0.02, 8, 600
 SPEC = TruthSpec(
     covariates=("stedelijkheid", "pct_koopwoningen", "pct_eenpersoonshuishoudens"), effects=(0.5, 1.0, -0.5)
 )
-LEVELS = {
-    "leeftijd": ("18-29", "30-44", "45-64", "65+"),
-    "geslacht": ("man", "vrouw"),
-    "opleiding": ("laag", "midden", "hoog"),
-}
-YOUNGER = (0.24, 0.33, 0.43)  # of those below 65
-EDUCATION = ((0.12, 0.50, 0.38), (0.14, 0.38, 0.48), (0.24, 0.42, 0.34), (0.42, 0.36, 0.22))  # per age, on average
-WEALTH = (-0.5, 0.0, 0.5)  # log of the shares of education, per standard deviation of the value of dwellings
 INCLINATION = {"leeftijd": (-0.5, -0.2, 0.1, 0.3), "opleiding": (-0.7, 0.0, 0.5)}
 EFFECTS = {  # of a question: size of the differences between buurten, effects of age, sex and education, and the item
     "eenzaam": (-0.45, (0.3, 0.0, -0.1, 0.2), (0.0, 0.1), (0.6, 0.0, -0.5), "voelt_zich_eenzaam"),
@@ -82,7 +75,7 @@ def make(out: Path) -> None:
     folder = ROOT / "data" / "voorbeeldstad"
     areas = Areas.read(folder / "buurten.gpkg", 2024, tables=[(folder / "kerncijfers.csv", "buurtcode")])
     rng = np.random.default_rng(SEED)
-    cells = cells_of(areas, rng)
+    cells = made_cells(areas, rng)
     cell = np.repeat(np.arange(len(cells.count)), cells.count.astype(int))  # of each resident
     area, level = cells.area[cell], dict(zip(LEVELS, cells.level[cell].T, strict=True))
     answers, figures = ask(areas, area, level, rng)
@@ -101,21 +94,6 @@ def make(out: Path) -> None:
         ),
     })  # fmt: skip
     (out / "README.md").write_text(README, encoding="utf-8", newline="\n")
-
-
-def cells_of(areas: Areas, rng: np.random.Generator) -> Cells:
-    """Whole numbers of residents: the old as kerncijfers say, the better educated where dwellings are worth more."""
-    old, worth = (areas.frame[name].to_numpy(dtype=float) for name in ("pct_65plus", "gemiddelde_woz"))
-    old = np.where(np.isnan(old), np.nanmean(old), old)[:, None] / 100
-    age = np.hstack([(1 - old) * YOUNGER, old])  # area, age
-    z = np.nan_to_num((worth - np.nanmean(worth)) / np.nanstd(worth))
-    school = softmax(np.log(EDUCATION) + z[:, None, None] * WEALTH, axis=2)  # area, age, education
-    count = areas.population.astype(float)[:, None, None, None] * (age[:, :, None] * school)[:, :, None, :] / 2
-    count = np.repeat(count, 2, axis=2)
-    at = np.indices(count.shape).reshape(4, -1)
-    rows = {name: np.array(LEVELS[name])[place] for name, place in zip(LEVELS, at[1:], strict=True)}
-    table = pd.DataFrame({"code": areas.codes[at[0]], **rows, "aantal": count.ravel()})
-    return Cells.from_frame(table, areas, area="code", characteristics=LEVELS).whole(rng)
 
 
 def ask(

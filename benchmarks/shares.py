@@ -1,6 +1,6 @@
 r"""Coverage of shares per area, from a survey with weights and clusters, on a truth that no model here drew.
 
-    python benchmarks/shares.py [--parts coverage dispersion] [--surveys 60] [--first 1] [--out docs/shares.md]
+    python benchmarks/shares.py [--parts coverage labels dispersion] [--surveys 60] [--first 1] [--out docs/shares.md]
 
 100 squares on a grid. Persons are young or old, two latent numbers apart; the old are asked three times as often, with
 weights that undo it. Answers of a person on three questions hang together, and so do those in a street of four. Shares
@@ -12,13 +12,16 @@ are 3%, 20% and 50% on average; over areas they follow a wave, a jump along a li
 leaves out the correlation of sampling errors, *normal* has the same shares as scores with their pooled variance V. The
 truth is P(yes) of residents; coverage is that of 95% intervals.
 
+`labels`: the binomial way, on other surveys of areas with 70 residents and more, in some of which up to 300 answer: how
+many figures with a label err by at most the 10 points that `betrouwbaar` promises, and how many intervals hold.
+
 `dispersion`: beta-binomial counts of 120 areas without ties, 5 to 59 of each, rho = 0.08, with and without an `IID`.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -33,6 +36,8 @@ from buurtsae.areas.graph import Graph
 from buurtsae.draws import Draws
 from buurtsae.engines import base, tie
 from buurtsae.engines.base import fit
+from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.summary import estimate
 from buurtsae.model.design import Design
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.gaussian import Gaussian
@@ -40,8 +45,8 @@ from buurtsae.model.outcome.per_measure import PerMeasure
 from buurtsae.model.priors import PC, Beta
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms import BYM2, IID
-from buurtsae.scale import Scale
-from buurtsae.sparse import Floats
+from buurtsae.scale import PERCENT, Scale
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.design_columns import DesignInfo
 from buurtsae.survey.direct import DirectEstimates, direct
@@ -49,26 +54,30 @@ from buurtsae.survey.scales import Scores
 
 MARKS = {
     part: (f"<!-- {part}: written by benchmarks/shares.py -->", f"<!-- end of {part} -->")
-    for part in ("coverage", "dispersion")
+    for part in ("coverage", "labels", "dispersion")
 }
 SIDE, STREET, WITHIN, COMMON, OVER = 10, 4, 0.1, 0.4, 3.0
 RHO = 0.08
 SHARES = {"3%": 0.03, "20%": 0.2, "50%": 0.5}
 OLD = np.array([-0.3, 0.4, 0.5])  # g
 CLASSES = {"0": (-1, 0), "1-5": (0, 5), "6-20": (5, 20), "over 20": (20, np.inf)}
+MOST = {0: 0.15, 5: 0.25, 20: 0.3, 60: 0.3}  # respondents of an area at most, and how often
+MORE = {0: 0.05, 5: 0.2, 20: 0.25, 60: 0.25, 300: 0.25}
+RESIDENTS = {"70-250": (0, 250), "251-1,000": (250, 1000), "over 1,000": (1000, np.inf)}
 OPTIONS = {"draws": 1000, "hyperparameters": 100, "threads": 1, "progress": False}
 
 
-def place() -> tuple[Areas, AreaModel]:
+def place(residents: Ints | None = None) -> tuple[Areas, AreaModel]:
     """A grid of areas that touch along sides, and the model of a careful user."""
     codes = [f"A{k:02}" for k in range(SIDE**2)]
-    areas = Areas.from_frame(pd.DataFrame({"code": codes}), code="code")
+    known = {} if residents is None else {"population": residents}
+    areas = Areas.from_frame(pd.DataFrame({"code": codes, **known}), code="code")
     cell = np.arange(SIDE**2).reshape(SIDE, SIDE)
     pairs = np.vstack([np.c_[cell[:-1].ravel(), cell[1:].ravel()], np.c_[cell[:, :-1].ravel(), cell[:, 1:].ravel()]])
     return areas, AreaModel("1", (BYM2(Graph.from_pairs(areas.codes, [(codes[i], codes[j]) for i, j in pairs])),))
 
 
-def survey(areas: Areas, rng: np.random.Generator) -> tuple[DirectEstimates, Floats]:
+def survey(areas: Areas, rng: np.random.Generator, sizes: Mapping[int, float] = MOST) -> tuple[DirectEstimates, Floats]:
     """Direct estimates in per cent, and the true shares (N, 3)."""
     n, s = SIDE**2, np.sqrt(1 + WITHIN + COMMON)
     x, y = np.divmod(np.arange(n), SIDE) / np.array([[SIDE]])
@@ -79,8 +88,8 @@ def survey(areas: Areas, rng: np.random.Generator) -> tuple[DirectEstimates, Flo
     old = rng.uniform(0.1, 0.5, n)
     m = s * ndtri(list(SHARES.values())) + 0.25 * wave + jump + even
     truth = 100 * (old[:, None] * ndtr((m + OLD) / s) + (1 - old[:, None]) * ndtr(m / s))
-    most = rng.choice([0, 5, 20, 60], n, p=[0.15, 0.25, 0.3, 0.3])
-    least = np.array([1, 6, 21])[np.searchsorted([5, 20, 60], np.maximum(most, 1))]
+    most = rng.choice(list(sizes), n, p=list(sizes.values()))
+    least = np.array([1, 6, 21, 61])[np.searchsorted([5, 20, 60, 300], np.maximum(most, 1))]
     count = np.where(most > 0, rng.integers(np.minimum(least, most), most + 1), 0)
     area = np.repeat(np.arange(n), count)
     first = np.repeat(np.cumsum(count) - count, count)
@@ -157,6 +166,44 @@ def table(found: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def labels(first: int, surveys: int) -> str:
+    """How many figures with a label err by at most 10 points, how many intervals hold, and of how many figures."""
+    share = Binomial(scale=PERCENT)
+    found = []
+    for seed in range(first, first + surveys):
+        rng = np.random.default_rng([seed, 72])
+        areas, model = place(np.maximum(rng.lognormal(6.2, 1.0, SIDE**2), 70).astype(int))
+        data, truth = survey(areas, rng, MORE)
+        binomial = AreaModel(model.formula, model.terms, outcome=PerMeasure(dict.fromkeys(SHARES, share)))
+        made = estimate(fit(binomial, data, **OPTIONS), rules=Rules(protection=0)).table
+        made = made[made["level"] == areas.base]
+        true = pd.DataFrame(truth, index=areas.codes, columns=list(SHARES)).stack().rename("truth")
+        found.append(made.join(true, on=["area_code", "measure"]))
+        print(f"{seed}\n{labelled(pd.concat(found))}", flush=True)
+    last = first + surveys - 1
+    return f"{surveys} surveys, seeds {first} to {last}:\n\n{labelled(pd.concat(found))}"
+
+
+def labelled(table: pd.DataFrame) -> str:
+    """Per label and share, by class of respondents and of residents: within 10 points, in the interval, of how many."""
+    classes = {f"{name} respondents": table["n_respondents"].gt(a) & table["n_respondents"].le(b)
+               for name, (a, b) in CLASSES.items()}  # fmt: skip
+    classes |= {f"{name} residents": table["population"].gt(a) & table["population"].le(b)
+                for name, (a, b) in RESIDENTS.items()}  # fmt: skip
+    near = (table["estimate"] - table["truth"]).abs() <= Rules().max_half_width
+    held = table["truth"].between(table["lower"], table["upper"])
+    lines = [f"| label | share | {' | '.join(classes)} |", "| --- " * (2 + len(classes)) + "|"]
+    for label in ("betrouwbaar", "indicatief"):
+        for share in (*SHARES, "all"):
+            rows = table["label"].eq(label) & (table["measure"].eq(share) | (share == "all"))
+            cells = [
+                f"{100 * near[at].mean():.0f} / {100 * held[at].mean():.0f} of {at.sum():,}" if at.any() else ""
+                for at in (rows & members for members in classes.values())
+            ]
+            lines.append(f"| {label} | {share} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def dispersion(seed: int) -> str:
     """How well rho is learnt by both engines, and whether weights hold, with a term per area and without."""
     rng, n = np.random.default_rng(seed), 120
@@ -201,7 +248,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     for part in args.parts:
-        text = coverage(args.first, args.surveys) if part == "coverage" else dispersion(args.first)
+        made = {"coverage": coverage, "labels": labels}
+        text = made[part](args.first, args.surveys) if part in made else dispersion(args.first)
         print(text, flush=True)
         if args.out:
             write_part(args.out, *MARKS[part], text)

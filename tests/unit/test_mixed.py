@@ -17,6 +17,8 @@ from buurtsae.engines.counts import Counting
 from buurtsae.engines.marginal import Marginal
 from buurtsae.engines.tie import Tie
 from buurtsae.errors import BuurtsaeError
+from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.summary import estimate
 from buurtsae.latent.conditional import Loadings, Local, condition
 from buurtsae.latent.field import field
 from buurtsae.model.counted import FLAT
@@ -334,3 +336,16 @@ def test_what_all_answered_alike_is_refused_before_a_fit(outcome: Outcome, answe
 def test_far_scores_are_still_noted() -> None:
     away = design(model(intercept=Normal(100.0, 1.0)), data())
     assert any("prior of the intercept" in str(note) for note in away.notes)
+
+
+def test_shares_and_they_alone_are_labelled_by_their_half_width() -> None:
+    """At the default of 10 points no share with a wider margin is reliable; at 50 their labels are those of scores."""
+    tables = [estimate(fitted(), rules=Rules(protection=0, max_half_width=most)).table for most in (10.0, 50.0)]
+    for measure in SUBDIMENSIONS:
+        of, others = (table[table["measure"] == measure] for table in tables)
+        wide = ((of["upper"] - of["lower"]) / 2 > 10) & (of["n_respondents"] > 0) & (of["label"] != "niet_publiceren")
+        says = of["reason"].fillna("").str.contains("halve breedte van het interval boven 10")
+        assert (says == (wide & (measure in SUBDIMENSIONS[:2]))).all()
+        assert (of["label"][~says] == others["label"][~says]).all()
+        assert set(of["label"][says]) <= {"indicatief"}
+        assert says.any() == (measure in SUBDIMENSIONS[:2])

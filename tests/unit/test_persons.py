@@ -129,6 +129,30 @@ def test_without_persons_it_is_the_engine_of_counts(world: Made) -> None:
     assert one.refined - three.refined == pytest.approx(two.refined - four.refined, abs=1e-7)
 
 
+def test_a_prior_with_a_long_tail_is_no_harm(world: Made) -> None:
+    """Half of the areas say yes only: the further the half-Cauchy sd, the less likely, and the mode is found."""
+    answers = world.yes
+    answers = replace(answers, y=np.where(answers.area % 2 == 0, answers.size, answers.y))
+    model = replace(simple(), formula="1", terms=(bs.IID("area", sd=bs.HalfCauchy(1.0)),), intercept=bs.Normal(0, 100))
+    m = marginal_of(model, answers, world.residents)
+    near = np.zeros(m.size)
+    values = [m.log_posterior(near)]
+    for score, sigma in ((3.0, 470.0), (5.0, 2e6), (8.0, 1e15)):
+        xi = near.copy()
+        xi[0] = score
+        found = m.solve(xi)
+        assert float(found.hyper.loadings.loose.item()) == pytest.approx(sigma, rel=0.2)
+        values.append(m.log_posterior(xi))
+        e = found.conditional.mean[:, 0] - m.offset - found.conditional.border[0] * 100  # the effect of the area
+        of_area = m.data.tables(found.conditional.mean[:, 0] - m.offset, found.hyper.r @ found.conditional.alpha,
+                                found.hyper.psi, m.offset).of_area  # fmt: skip
+        alike = (of_area > 0) & (np.arange(len(e)) % 2 == 0)  # sums of yes and no are rounding
+        balance = e[alike] / found.hyper.loadings.loose.item() ** 2
+        np.testing.assert_allclose(of_area[alike], balance, rtol=1e-4)
+        assert alike.sum() > 10
+    assert (np.diff(values) < -40).all()
+
+
 @pytest.mark.parametrize("outcome", [bs.Binomial(), Ladder(), Number(bs.Gaussian())])
 def test_the_gradient_is_that_of_the_value(world: Made, outcome: object) -> None:
     answers = {Ladder: "ordered", Number: "numbers"}.get(type(outcome), "yes")

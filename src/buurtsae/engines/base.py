@@ -244,8 +244,8 @@ def beside(models: Iterable[tuple[Note, str]]) -> Note:
         for line, (_, measure) in zip(lines, of, strict=True):
             having.setdefault(line, []).append(measure)
         for line, names in having.items():
-            own = Note("  " + line.strip(), "  " + line.nl.strip())
-            found.append(line if len(having) == 1 else own.under("  " + shown(names), ":"))
+            own = Note(line.strip(), line.nl.strip())
+            found.append(line if len(having) == 1 else own.under("  " + shown(names)))
     return Note.joined(found, "\n")
 
 

@@ -95,7 +95,7 @@ def fit_persons(
     """
     from threadpoolctl import threadpool_limits
 
-    settings, populations = _settings(engine, options), _given(model, answers, cells, seed, measure)
+    settings, populations = person_options(engine, options), _given(model, answers, cells, seed, measure)
     if isinstance(model.outcome, Ladder) and not model.outcome.categories:  # as the answers call them
         model = replace(model, outcome=replace(model.outcome, categories=tuple(f"{c:g}" for c in answers.categories)))
     arrays, stacked, data, coded, order = laid(model, answers, populations)
@@ -115,12 +115,12 @@ def fit_persons(
     seconds = time.perf_counter() - start
     name = measure or answers.measure
     known = (*answers.notes, *(note for table in populations for note in table.notes), *arrays.notes)
-    notes = tuple(dict.fromkeys((*known, *_unweighted(model, answers.scheme, populations[0].areas))))
+    notes = tuple(dict.fromkeys((*known, *unweighted(model, answers.scheme, populations[0].areas))))
     return UnitFit(model, arrays, stacked, answers, coded, order, populations, draws, raw, seed, seconds,
                    threads, name, notes, engine)  # fmt: skip
 
 
-def _settings(engine: str, options: Mapping[str, Any]) -> Any:
+def person_options(engine: str, options: Mapping[str, Any]) -> Any:
     """Options of an engine.
 
     Raises
@@ -235,7 +235,7 @@ def absent(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[str]:
     return [name for name in scheme if name not in there]
 
 
-def _unweighted(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[Note]:
+def unweighted(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[Note]:
     """What is said of those."""
     if not (names := absent(model, scheme, areas)):
         return []

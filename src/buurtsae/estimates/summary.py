@@ -34,7 +34,7 @@ from buurtsae.estimates.benchmark.benchmark import Benchmarked
 from buurtsae.estimates.benchmark.targets import KEY
 from buurtsae.estimates.disclosure.release import Release, direct_decimals
 from buurtsae.estimates.labels import EXTRAPOLATED, IMPUTED, Rules, verdicts
-from buurtsae.estimates.measured import measured
+from buurtsae.estimates.measured import measured, shares_of
 from buurtsae.estimates.own_data import OwnData
 from buurtsae.estimates.position import above, between_buurten, reliability, triple_goal
 from buurtsae.estimates.words.explanation import explanation
@@ -371,9 +371,10 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
         scale_upper=table["measure"].map({m: s.upper if np.isfinite(s.upper) else np.nan for m, s in scales.items()}),
         unit=table["measure"].map({m: s.nl for m, s in scales.items()}),
     )
-    alike = [table[table["measure"].map(scales) == scale] for scale in dict.fromkeys(scales.values())]
-    doubt = unsure(fit)
-    table = pd.concat([rules.apply(t, doubt, release.open(t), scales[t["measure"].iloc[0]]) for t in alike])
+    shares, doubt = shares_of(draws.outcome, concept, scales), unsure(fit)
+    kinds = {measure: (scale, measure in shares) for measure, scale in scales.items()}
+    alike = [(table[table["measure"].map(kinds) == kind], kind) for kind in dict.fromkeys(kinds.values())]
+    table = pd.concat([rules.apply(t, doubt, release.open(t), *kind) for t, kind in alike])
     if not fit.direct.counted:
         known, counts = table["n_respondents"] == 0, ["n_respondents", "n_effective"]
         table = table.assign(**{count: table[count].astype("Float64").where(known) for count in counts})

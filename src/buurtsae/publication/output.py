@@ -136,9 +136,9 @@ def publish(
             write_layouts(est.published, est.areas, est.concept, folder, about)
             _write_draws(est, folder / "draws.nc", draws)
             write_quality(report, folder, outlines(est.areas.frame))
-            write_site(
-                Content.of(est, page | {"draft": draft}, groups), folder, Statement.of(report, provenance, est.rules)
-            )
+            shares = any(est.concept.outcome_of(measure) == "share" for measure in est.measures)
+            statement = Statement.of(report, provenance, est.rules, shares)
+            write_site(Content.of(est, page | {"draft": draft}, groups), folder, statement)
             package = datapackage(
                 folder,
                 title=provenance.title,

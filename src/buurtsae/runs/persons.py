@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from buurtsae.engines.base import beside
-from buurtsae.engines.persons_fit import laid
+from buurtsae.engines.persons_fit import laid, unweighted
 from buurtsae.engines.units import UnitFits, fit_units
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.model.persons.spec import UnitModel
@@ -54,7 +54,10 @@ class Persons:
     def notes(self) -> tuple[Note, ...]:
         """What was noticed of answers and cells."""
         told = [note.under(measure, ": ") for measure, of in self.answers.items() for note in of.notes]
-        return tuple(dict.fromkeys([*told, *(note for table in self.cells for note in table.notes)]))
+        of_cells = [note for table in self.cells for note in table.notes]
+        pairs = ((model, self.answers[measure].scheme) for measure, model in self.models.items())
+        of_weights = [note for model, scheme in pairs for note in unweighted(model, scheme, self.cells[0].areas)]
+        return tuple(dict.fromkeys([*told, *of_cells, *of_weights]))
 
     @property
     def words(self) -> Note:

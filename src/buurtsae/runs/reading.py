@@ -12,6 +12,7 @@ import numpy as np
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import CBS
 from buurtsae.engines.base import engine_options
+from buurtsae.engines.persons_fit import person_options
 from buurtsae.errors import BuurtsaeError, Problems
 from buurtsae.estimates.benchmark.targets import Benchmarks
 from buurtsae.model.design import Design, design
@@ -80,7 +81,8 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
         return None
     spec = run.spec
     for name in dict.fromkeys([spec.run.engine, *spec.engine]):
-        problems.attempt(engine_options, name, spec.engine.get(name, {}))
+        known = engine_options if spec.unit is None or name != spec.run.engine else person_options
+        problems.attempt(known, name, spec.engine.get(name, {}))
     areas = problems.attempt(_areas, run)
     cells = None if spec.unit is None or areas is None else problems.attempt(cells_of, run, areas)
     if areas is not None and cells is not None:  # figures are of who lives in the cells

@@ -211,10 +211,9 @@ def check_plan(
     problems, rules, concept = Problems(), rules or Rules(), concept or Concept.of(direct.subdimensions)
     known = list(concept.matrix_of(direct.subdimensions).index)
     measures = [measure] if isinstance(measure, str) else list(known if measure is None else measure)
-    if rules.max_width < WIDEST or rules.max_half_width is not None or rules.min_own_share > 0:
+    if rules.max_width < WIDEST or rules.min_own_share > 0:  # shares, of which there is a rule more, are not planned
         what = "a plan does not know rules about width or own-data share"
-        half = "" if rules.max_half_width is None else f", max_half_width = {rules.max_half_width:g}"
-        thresholds = f"max_width = {rules.max_width:g}{half}, min_own_share = {rules.min_own_share:g}"
+        thresholds = f"max_width = {rules.max_width:g}, min_own_share = {rules.min_own_share:g}"
         expected = "rules about residents, respondents and reliability"
         problems.add(what, thresholds, expected, "ask for the reliability that such a width needs")
     if not (isinstance(budget, int | np.integer) and 0 < budget <= 10**9):
