@@ -41,7 +41,8 @@ class Ordinal:
         f, g = special.expit(at), special.expit(-at)
         w = f * g
         h = w * (g - f)
-        logs = special.log_expit(at[..., 1:]) + special.log_expit(-at[..., :-1]) + np.log(-np.expm1(-np.diff(at, axis=2)))
+        apart = np.log(-np.expm1(-np.diff(at, axis=2)))
+        logs = special.log_expit(at[..., 1:]) + special.log_expit(-at[..., :-1]) + apart
 
         def summed(ends: Floats) -> Floats:
             """Over answers, what the two ends of their category have."""
