@@ -8,12 +8,14 @@ Terms are those of SMAP (functies/ of ggdatascience/SMAP, 2016) as far as the ma
 splines of income, wealth and urbanity (10 coefficients on the same knots), exchangeable levels of six characteristics
 and two of their combinations, and a Markov random field over neighbours, of rank n / 5 there and of all n areas here.
 Age is a P-spline there and a random walk of order 2 over 14 classes here. bam has no intervals for means of residents;
-ours are in the time. Both have two threads; each time is the median of the repeats, after a first fit that compiles.
+ours are in the time. Times are of the processor, the median of the repeats, after a first fit that compiles; both have
+one thread, so that what else the machine does matters little.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import tempfile
@@ -53,12 +55,12 @@ nb <- lapply(split(both$b, factor(both$a, codes)), function(x) match(x, codes))
 formula <- as.formula(paste("y ~ geslacht + s(leeftijd, by = geslacht, bs = 'ps', k = 10, id = 1)", args[5],
                             "+ s(code, bs = 'mrf', xt = list(nb = nb), k = k)"))
 for (q in seq_len(repeats)) {
-  fit <- system.time(m <- bam(formula, data = d, family = binomial, discrete = TRUE, nthreads = 2))[["elapsed"]]
+  fit <- system.time(m <- bam(formula, data = d, family = binomial, discrete = TRUE, nthreads = 1))
   figures <- system.time({
-    mu <- predict(m, p, type = "response", discrete = TRUE, n.threads = 2)
+    mu <- predict(m, p, type = "response", discrete = TRUE, n.threads = 1)
     share <- tapply(mu * p$aantal, p$code, sum) / tapply(p$aantal, p$code, sum)
-  })[["elapsed"]]
-  cat(fit, figures, "\\n")
+  })
+  cat(sum(fit[c("user.self", "sys.self")]), sum(figures[c("user.self", "sys.self")]), "\\n")
 }
 shares <- data.frame(code = names(share), share = as.numeric(share))
 write.csv(shares, file.path(folder, "shares.csv"), row.names = FALSE)
@@ -108,12 +110,12 @@ def ours(
     icar = bs.ICAR(bs.Graph.from_pairs(list(total.index), edges), sd=bs.PC(1, 0.05))
     model, times = bs.UnitModel(terms=[icar], persons=persons), []  # type: ignore[arg-type]
     for _ in range(1 + repeats):
-        start = time.perf_counter()
-        fit = bs.fit_persons(model, yes, cells, draws=1000, progress=False)
-        middle = time.perf_counter()
+        start = time.process_time()
+        fit = bs.fit_persons(model, yes, cells, draws=1000, threads=1, progress=False)
+        middle = time.process_time()
         shares = fit.fit_of().draws.scores()[:, :, 0]
         low, high = np.quantile(shares, [0.025, 0.975], axis=0)
-        times.append((middle - start, time.perf_counter() - middle))
+        times.append((middle - start, time.process_time() - middle))
     table = {"share": shares.mean(axis=0), "sd": shares.std(axis=0), "low": low, "high": high}
     return pd.DataFrame(table, index=areas.codes), times[1:]
 
@@ -126,7 +128,8 @@ def theirs(folder: Path, rank: int, repeats: int) -> tuple[pd.Series, list[tuple
     terms += [f"+ s({name}, bs = 'ps', k = 10)" for name in CURVES]
     factors = ",".join(["geslacht", *EXCHANGEABLE])
     command = ["Rscript", str(folder / "bam.R"), str(folder), str(rank), str(repeats), factors, " ".join(terms)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    alone = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=alone)
     if done.returncode:
         raise SystemExit(f"Rscript ended with an error:\n{done.stderr}")
     times = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
