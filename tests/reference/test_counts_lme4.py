@@ -125,7 +125,7 @@ def test_housing_is_that_of_polr(shared: Path) -> None:
 def test_grouseticks_at_its_maximum(shared: Path) -> None:
     """Two crossed effects of a Poisson: `glmer(TICKS ~ YEAR + scale(HEIGHT) + (1 | BROOD) + (1 | LOCATION))`.
 
-    The first line is that of its defaults, the second of `glmerControl(tolPwrss = 1e-13, optimizer = "bobyqa", optCtrl =
+    First with its defaults, then with `glmerControl(tolPwrss = 1e-13, optimizer = "bobyqa", optCtrl =
     list(rhoend = 1e-10))`: coefficients, standard deviations of broods and locations, log-likelihood.
     """
     path = shared / "golden" / "more" / "grouseticks.csv"
