@@ -14,7 +14,8 @@ intervals; its error is that over buurten, sum_a (c_a - p m_a)^2 of c_a of m_a i
 Each sample is a file in the folder, which later runs go on with.
 
 Cases other than the main one have the model per person only, and say which part of the truth it is that it does not
-know: areas have no heavy tails (*normal*), or one spread whatever their residents, or more than twice as many answer.
+know: areas have no heavy tails (*normal*), or one spread whatever their residents; more than twice as many answer; or
+the model has other priors of phi and gamma.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +32,7 @@ from pages import write_part
 
 import buurtsae as bs
 from buurtsae.engines.base import Fit
+from buurtsae.model.priors import Beta, Normal
 from buurtsae.runs.runfile import RunFile
 from buurtsae.simulate.departure import Departure
 from buurtsae.simulate.persons import OTHERWISE, Persons, PersonTruth, make_persons
@@ -61,12 +64,15 @@ TRUTH = PersonTruth(
         "woning": (0.2, -0.2),
     },
 )
-CASES = {  # the truth, the rate of response, and what they are
-    "main": (TRUTH, 1 / 80, "as above"),
-    "normal": (replace(TRUTH, departure=replace(OTHERWISE, tails=np.inf)), 1 / 80, "normal areas"),
-    "spread": (replace(TRUTH, departure=replace(OTHERWISE, size=0.0)), 1 / 80, "one spread of areas"),
-    "both": (replace(TRUTH, departure=Departure(over_water=True)), 1 / 80, "normal areas of one spread"),
-    "more": (TRUTH, 1 / 30, "as above, 1 in 30 answers"),
+# P(phi < 1/2) = 2/3, as Riebler et al. (2016); gamma as real figures have it (docs/real-patterns.md)
+OTHER = {"mixing": Beta(1.0, 1.585), "exponent": Normal(0.25, 0.2), "exponent_spread": 0.0}
+CASES: dict[str, tuple[str, PersonTruth, float, dict[str, Any]]] = {  # words, truth, rate of response, priors of BYM2
+    "main": ("as above", TRUTH, 1 / 80, {}),
+    "normal": ("normal areas", replace(TRUTH, departure=replace(OTHERWISE, tails=np.inf)), 1 / 80, {}),
+    "spread": ("one spread of areas", replace(TRUTH, departure=replace(OTHERWISE, size=0.0)), 1 / 80, {}),
+    "both": ("normal areas of one spread", replace(TRUTH, departure=Departure(over_water=True)), 1 / 80, {}),
+    "more": ("as above, 1 in 30 answers", TRUTH, 1 / 30, {}),
+    "priors": ("as above, other priors", TRUTH, 1 / 80, OTHER),
 }
 CLASSES = {"0": (-1, 0), "1-5": (0, 5), "6-20": (5, 20), "over 20": (20, np.inf)}
 POPULATIONS, OF = 20, 2024  # how many, and the seed of the first
@@ -136,14 +142,14 @@ def without(cells: bs.Cells, name: str) -> bs.Cells:
     return bs.Cells.from_frame(table, cells.areas, area="area_code", characteristics=rest)
 
 
-def methods(persons: Persons, sample: pd.DataFrame, seed: int, every: bool) -> Iterator[tuple[str, pd.DataFrame]]:
+def methods(persons: Persons, sample: pd.DataFrame, seed: int, case: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """Estimates per buurt by each method, or per person only."""
     cells, areas = persons.cells, persons.cells.areas
-    formula, terms = "1 + koop + oud", [bs.BYM2(areas.graph())]
+    formula, terms = "1 + koop + oud", [bs.BYM2(areas.graph(), **CASES[case][3])]
     told = [bs.Ordered("leeftijd"), bs.Factor("geslacht"), bs.Factor("woning")]
     whole = bs.UnitModel(formula, terms=terms, persons=[*told, bs.Factor("opleiding")])
     fit = bs.fit_persons(whole, bs.Answers.of(sample, "antwoord", cells), cells, seed=seed, **OPTIONS)
-    if not every:
+    if case != "main":
         yield "per person", of_draws(fit.fit_of())
         return
     direct, deff = direct_of(sample)
@@ -162,13 +168,13 @@ def methods(persons: Persons, sample: pd.DataFrame, seed: int, every: bool) -> I
         yield name, of_draws(bs.fit_persons(lacking, answers, fewer, seed=seed, **OPTIONS).fit_of())
 
 
-def sampled(persons: Persons, rate: float, seed: int, every: bool) -> pd.DataFrame:
+def sampled(persons: Persons, seed: int, case: str) -> pd.DataFrame:
     """One sample: a row per method and buurt that it has an estimate of, on 0-1."""
     truth = persons.figures()[["expected", "truth"]] / 100
-    sample = persons.sample(rate, np.random.default_rng(seed), "gemeente")
+    sample = persons.sample(CASES[case][2], np.random.default_rng(seed), "gemeente")
     n = sample["area_code"].value_counts().reindex(truth.index).fillna(0)
     parts = []
-    for method, table in methods(persons, sample, seed, every):
+    for method, table in methods(persons, sample, seed, case):
         about = truth["truth" if "realised" in method else "expected"].rename("truth")
         parts.append(table.reindex(truth.index).assign(truth=about, n=n, method=method).dropna(subset=["estimate"]))
     return pd.concat(parts).rename_axis("area_code").reset_index()
@@ -204,15 +210,15 @@ def read(folder: Path, seeds: set[str] | None = None) -> tuple[pd.DataFrame, str
     return found, about
 
 
-def of_cases(parts: Path) -> str:
-    """The model per person of all cases, by the seeds that all have."""
-    seeds = set.intersection(*({file.stem for file in (parts / case).glob("*.parquet")} for case in CASES))
+def of_cases(parts: Path, seeds: set[str]) -> str:
+    """The model per person of all cases, by some seeds."""
     found, about = [], []
-    for case, (_, _, name) in CASES.items():
+    for case, (name, *_) in CASES.items():
         part, told = read(parts / case, seeds)
         found.append(part[part["method"] == "per person"].assign(method=name))
         about.append(told)
-    return f"{about[0]} ({about[-1].split(', ')[-1]} of 1 in 30):\n\n{table_of(pd.concat(found))}"
+    many = about[list(CASES).index("more")].split(", ")[-1]
+    return f"{about[0]}, of 1 in 30 {many}:\n\n{table_of(pd.concat(found))}"
 
 
 def main() -> None:
@@ -225,19 +231,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None, help="page whose parts between the markers are replaced")
     args = parser.parse_args()
     (args.parts / args.case).mkdir(parents=True, exist_ok=True)
-    truth, rate, _ = CASES[args.case]
     lived_in = adults(cells_of(province()))
     for seed in range(args.first, args.first + args.samples):
         path, population = args.parts / args.case / f"{seed:04}.parquet", OF + seed % POPULATIONS
         if not path.exists():
-            persons = make_persons(lived_in, truth, seed=population)
-            found = sampled(persons, rate, seed, args.case == "main")
-            found.assign(population=population).to_parquet(path)
+            persons = make_persons(lived_in, CASES[args.case][1], seed=population)
+            sampled(persons, seed, args.case).assign(population=population).to_parquet(path)
             print(path, persons, flush=True)
     found, about = read(args.parts / "main")
     texts = {"selective": f"{about}:\n\n{table_of(found)}"}
-    if all((args.parts / case).is_dir() for case in CASES):
-        texts["cases"] = of_cases(args.parts)
+    seeds = set.intersection(*({file.stem for file in (args.parts / case).glob("*.parquet")} for case in CASES))
+    if seeds:  # that all cases have
+        texts["cases"] = of_cases(args.parts, seeds)
     for part, text in texts.items():
         print(text)
         if args.out:
