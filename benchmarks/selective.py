@@ -76,7 +76,7 @@ CASES: dict[str, tuple[str, PersonTruth, float, dict[str, Any]]] = {  # words, t
 }
 CLASSES = {"0": (-1, 0), "1-5": (0, 5), "6-20": (5, 20), "over 20": (20, np.inf)}
 POPULATIONS, OF = 20, 2024  # how many, and the seed of the first
-OPTIONS = {"draws": 1000, "hyperparameters": 100, "threads": 1, "progress": False}
+FORMULA, OPTIONS = "1 + koop + oud", {"draws": 1000, "hyperparameters": 100, "threads": 1, "progress": False}
 
 
 def province() -> bs.Areas:
@@ -117,15 +117,13 @@ def adults(cells: bs.Cells) -> bs.Cells:
     return replace(cells, areas=replace(cells.areas, frame=frame))
 
 
-def direct_of(sample: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """Hajek shares with the variance that one share of all buurten would give, and the design effect of weights."""
+def direct_of(sample: pd.DataFrame) -> pd.DataFrame:
+    """Hajek shares, how many independent answers each is worth (Kish), and intervals by the share of all."""
     w, y = sample["weight"], sample["antwoord"] / 100
-    deff = float(len(w) * (w**2).sum() / w.sum() ** 2)
-    groups = pd.DataFrame({"w": w, "wy": w * y, "n": 1}).groupby(sample["area_code"]).sum()
-    p, level = groups["wy"] / groups["w"], float(np.average(y, weights=w))
-    sd = np.sqrt(level * (1 - level) * deff / groups["n"])
-    table = pd.DataFrame({"estimate": p, "lower": p - 1.96 * sd, "upper": p + 1.96 * sd, "n": groups["n"]})
-    return table, deff
+    groups = pd.DataFrame({"w": w, "wy": w * y, "w2": w**2}).groupby(sample["area_code"]).sum()
+    p, n, level = groups["wy"] / groups["w"], groups["w"] ** 2 / groups["w2"], float(np.average(y, weights=w))
+    sd = np.sqrt(level * (1 - level) / n)
+    return pd.DataFrame({"estimate": p, "lower": p - 1.96 * sd, "upper": p + 1.96 * sd, "effective": n})
 
 
 def of_draws(fit: Fit) -> pd.DataFrame:
@@ -142,26 +140,31 @@ def without(cells: bs.Cells, name: str) -> bs.Cells:
     return bs.Cells.from_frame(table, cells.areas, area="area_code", characteristics=rest)
 
 
+def by_area(persons: Persons, sample: pd.DataFrame, seed: int) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Estimates per buurt that know of weights, and of nobody's characteristics."""
+    direct, areas = direct_of(sample), persons.cells.areas
+    yield "direct", direct.drop(columns="effective")
+    yes = (direct["estimate"] * direct["effective"]).clip(upper=direct["effective"])  # no more of them by rounding
+    counts = pd.DataFrame({"code": direct.index, "n": direct["effective"], "y": yes})
+    given = bs.AreaCounts.from_frame(counts, y="y", trials="n", area="code", areas=areas)
+    model = bs.AreaModel(FORMULA, [bs.BYM2(areas.graph())], outcome=bs.Binomial(effective=True))
+    yield "per area", of_draws(bs.fit(model, given, seed=seed, **OPTIONS))
+
+
 def methods(persons: Persons, sample: pd.DataFrame, seed: int, case: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """Estimates per buurt by each method, or per person only."""
-    cells, areas = persons.cells, persons.cells.areas
-    formula, terms = "1 + koop + oud", [bs.BYM2(areas.graph(), **CASES[case][3])]
+    cells = persons.cells
+    terms = [bs.BYM2(persons.cells.areas.graph(), **CASES[case][3])]
     told = [bs.Ordered("leeftijd"), bs.Factor("geslacht"), bs.Factor("woning")]
-    whole = bs.UnitModel(formula, terms=terms, persons=[*told, bs.Factor("opleiding")])
+    whole = bs.UnitModel(FORMULA, terms=terms, persons=[*told, bs.Factor("opleiding")])
     fit = bs.fit_persons(whole, bs.Answers.of(sample, "antwoord", cells), cells, seed=seed, **OPTIONS)
     if case != "main":
         yield "per person", of_draws(fit.fit_of())
         return
-    direct, deff = direct_of(sample)
-    yield "direct", direct
-    counts = pd.DataFrame({"code": direct.index, "n": direct["n"] / deff, "y": direct["estimate"] * direct["n"] / deff})
-    counts["y"] = counts[["y", "n"]].min(axis=1)  # a share of 1 is not above its number by rounding
-    given = bs.AreaCounts.from_frame(counts, y="y", trials="n", area="code", areas=areas)
-    model = bs.AreaModel(formula, terms, outcome=bs.Binomial(effective=True))
-    yield "per area", of_draws(bs.fit(model, given, seed=seed, **OPTIONS))
+    yield from by_area(persons, sample, seed)
     yield "per person", of_draws(fit.fit_of())
     yield "per person, realised", of_draws(replace(fit, model=replace(whole, estimand="realised")).fit_of())
-    lacking, fewer = bs.UnitModel(formula, terms=terms, persons=told), without(cells, "opleiding")
+    lacking, fewer = bs.UnitModel(FORMULA, terms=terms, persons=told), without(cells, "opleiding")
     by_weights = {"weight": "weight", "effective": True}
     for name, how in (("without education", {}), ("the same, effective numbers", by_weights)):
         answers = bs.Answers.of(sample, "antwoord", fewer, **how)  # effective within cells that lack education
