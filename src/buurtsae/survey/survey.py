@@ -130,7 +130,8 @@ class Survey:
         clusters, sizes = ([column] if isinstance(column, str) else list(column) for column in (cluster, fpc))
         raw = read_table(path, text=[column for column in (area, strata, id, *clusters) if column is not None])
         problems = Problems()
-        asked = [item for item in codebook.items if item.name not in not_asked]
+        once = {item.name: item for item in codebook.items}.values()  # the answers to one may make several shares
+        asked = [item for item in once if item.name not in not_asked]
         participatory = codebook.kind == "participatory"
         if weight is not None and weight not in raw and participatory:
             weight = None
