@@ -165,8 +165,11 @@ def plan(
     measures = [measure] if isinstance(measure, str) else list(weights.index if measure is None else measure)
     check_plan(
         fit.direct, budget=budget, target=target, rules=rules, concept=concept, measure=measures,
-        max_per_area=max_per_area, deff=deff, source=source,
+        max_per_area=max_per_area, deff=deff, source=source, persons=bool(fit.persons),
     )  # fmt: skip
+    if fit.of_domain:
+        hint = "take the figures of all residents: fit_of()"
+        raise DataError("a plan is of all residents", "figures of some of them", "no domain", hint)
     s = _source(fit, weights.loc[measures].to_numpy() > 0, source)
     p = Preposterior.of(fit, concept, weights.loc[measures], s, rules, max_per_area, deff)
     if (n := int(p.publishable.sum())) == 0:
@@ -182,8 +185,8 @@ def plan(
             "population": fit.areas.population.astype("int64"),
             "n_respondents": p.respondents.min(axis=1),
             "extra": last.m,
-            "reliability": p.reliability(p.now.covariance).min(axis=1),
-            "reliability_expected": p.reliability(last.covariance).min(axis=1),
+            "reliability": p.reliability(p.now.covariance, p.now.m).min(axis=1),
+            "reliability_expected": p.reliability(last.covariance, last.m).min(axis=1),
             "label": p.labels(p.now),
             "label_expected": p.labels(last),
         }
@@ -206,12 +209,16 @@ def check_plan(
     max_per_area: float = 0.1,
     deff: float = 1.0,
     source: str | None = None,
+    persons: bool = False,
 ) -> None:
-    """Refuse what `plan` cannot do, before there is a fit: the same options, and the same errors."""
+    """Refuse what `plan` cannot do, before there is a fit: the same options, and the same errors.
+
+    `persons` says that the model is of persons.
+    """
     problems, rules, concept = Problems(), rules or Rules(), concept or Concept.of(direct.subdimensions)
     known = list(concept.matrix_of(direct.subdimensions).index)
     measures = [measure] if isinstance(measure, str) else list(known if measure is None else measure)
-    if rules.max_width < WIDEST or rules.min_own_share > 0:  # shares, of which there is a rule more, are not planned
+    if rules.max_width < WIDEST or rules.min_own_share > 0:
         what = "a plan does not know rules about width or own-data share"
         thresholds = f"max_width = {rules.max_width:g}, min_own_share = {rules.min_own_share:g}"
         expected = "rules about residents, respondents and reliability"
@@ -226,7 +233,7 @@ def check_plan(
         problems.add("the design effect is impossible", repr(deff), expected, "correct it")
     if unknown := [name for name in measures if name not in known] or ([] if measures else ["no measure"]):
         problems.add("there is no such measure", shown(unknown), shown(known, 10), "choose among these")
-    if not direct.scores:
+    if not direct.scores and not persons:  # a model of persons knows what one answers
         what, expected = "planning needs the covariance of a respondent's scores", "respondents and their scores"
         problems.add(what, "a table of estimates, without respondents", expected, "start from [[sources]]")
     levels = {origin.source: origin.level for origin in direct.sources}
