@@ -14,6 +14,8 @@ import numpy as np
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.source_estimates import SourceEstimates
 
+DRAWS = 200  # that information and slopes are averaged over, at most
+
 
 class Learning(Protocol):
     """A model, or one of several that are independent given the data: N areas, D predictors of each, M figures."""

@@ -14,6 +14,7 @@ whose source is their reference, w = 1 / S_dd, and what S^{-1} says already is t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,11 +22,11 @@ import numpy as np
 from buurtsae.engines.base import Fit
 from buurtsae.engines.given import Given, given
 from buurtsae.engines.hyper import Hyper
-from buurtsae.errors import ModelError, shown
-from buurtsae.estimates.planning.learning import answered
+from buurtsae.estimates.planning.learning import DRAWS, answered
 from buurtsae.latent.conditional import condition
 from buurtsae.model.counted import proper
 from buurtsae.model.outcome.binomial import Binomial
+from buurtsae.model.outcome.count import Count
 from buurtsae.model.outcome.per_measure import counted_columns
 from buurtsae.sparse import Floats, Ints
 
@@ -69,47 +70,29 @@ class OfAreas:
 
     @classmethod
     def of(cls, fit: Fit, weights: Floats, s: int, covariance: Floats, deff: float) -> OfAreas:
-        """Return it for a fit, the weights (M, D) of some measures, and S.
-
-        Raises
-        ------
-        ModelError
-            If counts differ more than n answers would.
-        """
-        source, outcome, width = fit.direct.sources[s], fit.model.outcome, weights.shape[1]
-        counted = counted_columns(outcome, width)
-        of_counts = np.zeros(width, dtype=bool)
-        for _, at in counted:
-            of_counts[at] = True
+        """Return it for a fit, the weights (M, D) of some measures, and S."""
+        source, design = fit.direct.sources[s], fit.design
+        counted = counted_columns(design.model.outcome, weights.shape[1])
+        of_counts = np.isin(np.arange(weights.shape[1]), [column for _, at in counted for column in at])
         per_respondent = _inverse(covariance, source.informs & ~of_counts) / deff
-        if fit.design.size is None:
+        if design.size is None:
             return cls(given(fit), s, per_respondent, weights[None])
-        if spread := [fit.design.measures[d] for d in fit.design.overdispersion]:
-            hint = "leave `overdispersion` out: an unstructured effect of areas says nearly the same"
-            raise ModelError("a plan does not know overdispersion", shown(spread), "shares without", hint)
-        slope, w = np.ones((len(fit.areas.codes), width)), np.zeros((len(fit.areas.codes), width))
-        size, share = fit.design.size[s], answered(source)
-        for one, at in counted:
-            eta = fit.draws.flat[..., at]
-            shape, none = (-1, len(at)), np.zeros((eta[..., 0].size, len(at)))
-            unit = -one.derivatives(eta.reshape(shape), none, none + 1)[2].reshape(eta.shape).mean(axis=0)
-            slope[:, at] = unit * (one.scale.width if isinstance(one, Binomial) else 1.0)  # links are canonical
-            asked = source.n_effective[:, at].sum(axis=0)
-            beside = np.divide(size[:, at].sum(axis=0), asked, out=np.zeros(len(at)), where=asked > 0)
-            w[:, at] = unit * share[at] * beside / deff  # 0 of measures that another source is counted for
-        scores = source.informs & ~of_counts & ~fit.design.linked[s]
-        w[:, scores] = 1 / np.diag(covariance)[scores] / deff
-        own = scores | (w > 0).any(axis=0)
-        sd = np.sqrt(np.diag(covariance)[own])
-        r, root = proper((covariance[np.ix_(own, own)] / np.outer(sd, sd))[None])[0], np.sqrt(w[:, own])
-        each = np.zeros((len(w), width, width))
-        each[:, np.ix_(own, own)[0], np.ix_(own, own)[1]] = root[:, :, None] * np.linalg.inv(r) * root[:, None, :]
-        each -= _inverse(covariance, scores) / deff
-        hyper = Hyper.means(fit.draws, fit.design)
-        at_mode = Given(fit.counting, hyper, hyper.factor)
-        second = fit.counting.solve(hyper).expansion.second[:, :width, :width]
-        of = OfCounts(second - at_mode.local.w, each)
-        return cls(at_mode, s, per_respondent, weights * slope[:, None], of)
+        w, slope = _of_one(fit, counted)
+        asked, told = source.n_effective.sum(axis=0), design.size[s].sum(axis=0)
+        w *= answered(source) * np.divide(told, asked, out=np.zeros_like(told), where=asked > 0)  # 0 of other sources'
+        scores = source.informs & ~of_counts & ~design.linked[s]
+        w[:, scores] = 1 / np.diag(covariance)[scores]
+        tied = np.flatnonzero((w > 0).any(axis=0))
+        part, sd, root = np.ix_(tied, tied), np.sqrt(np.diag(covariance)[tied]), np.sqrt(w[:, tied])
+        r = proper((covariance[part] / np.outer(sd, sd))[None])[0]
+        each = np.zeros((*w.shape, w.shape[1]))
+        each[:, *part] = root[:, :, None] * np.linalg.inv(r) * root[:, None, :]
+        each -= _inverse(covariance, scores)
+        hyper = Hyper.means(fit.draws, design)
+        at = Given(fit.counting, hyper, hyper.factor)
+        second = fit.counting.solve(hyper).expansion.second[:, : len(of_counts), : len(of_counts)]
+        counts = OfCounts(second - at.local.w, each / deff)
+        return cls(at, s, per_respondent, weights * slope[:, None], counts)
 
     @property
     def chance(self) -> Floats:
@@ -143,6 +126,21 @@ class OfAreas:
         precision = self.at.design.precision.copy()
         precision[self.s, : len(m)] += m[:, None, None] * self.per_respondent  # sites: buurten first
         return precision
+
+
+def _of_one(fit: Fit, counted: Sequence[tuple[Count, Ints]]) -> tuple[Floats, Floats]:
+    """Information of one answer about its predictor, 0 of scores, and the slope of its mean, 1 of scores, (N, D) each.
+
+    Links are canonical: the slope of p is the variance of an answer.
+    """
+    eta = fit.draws.flat
+    w, slope = np.zeros(eta.shape[1:]), np.ones(eta.shape[1:])
+    some = np.linspace(0, len(eta) - 1, min(DRAWS, len(eta))).round().astype(int)
+    for outcome, at in counted:
+        none = np.zeros((eta.shape[1], len(at)))
+        w[:, at] = np.mean([-outcome.derivatives(eta[k][:, at], none, none + 1)[2] for k in some], axis=0)
+        slope[:, at] = w[:, at] * (outcome.scale.width if isinstance(outcome, Binomial) else 1.0)
+    return w, slope
 
 
 def _inverse(covariance: Floats, of: np.ndarray) -> Floats:

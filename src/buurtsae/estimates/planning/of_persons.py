@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from scipy.special import expit
 from buurtsae.engines.base import Fit
 from buurtsae.engines.poststratify import C, Residents, chance
 from buurtsae.engines.unit import PersonFigure, UnitFit
-from buurtsae.estimates.planning.learning import answered
+from buurtsae.estimates.planning.learning import DRAWS, answered
 from buurtsae.latent.conditional import condition
 from buurtsae.model.outcome.per_measure import outcomes_of
 from buurtsae.model.persons.answer import Answering, Figure, Ladder, Number
@@ -33,7 +34,7 @@ from buurtsae.sparse import Floats, Ints
 if TYPE_CHECKING:
     from buurtsae.engines.persons import Found
 
-DRAWS, CELLS = 200, 2e7  # draws that are averaged over, and cells x draws, at most
+CELLS = 2e7  # cells x draws that are averaged over, at most
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class OfPersons:
         draws, population, outcome = unit.draws, unit.populations[0], unit.model.answers
         n, scales = len(unit.areas.codes), outcomes_of(fit.model.outcome, fit.draws.subdimensions)
         asked = Residents.of(population, unit.stacked, None)
-        levels, cluster = np.unique(asked.index), float(draws.cluster.mean())
-        own = _averaged(unit, asked, lambda eta, psi: information(outcome, eta, psi, cluster))
+        levels, cluster = np.unique(asked.index).astype(np.int64), float(draws.cluster.mean())
+        own = _averaged(unit, asked, partial(information, outcome, cluster))
         each = _crossed(asked, share * asked.count / asked.total[asked.area] * own, levels, n)
         loads, by_chance = np.zeros((n, len(weights), 1 + len(levels))), np.zeros((n, len(weights)))
         unasked = np.full((n, len(weights)), np.inf)
@@ -81,7 +82,7 @@ class OfPersons:
                 population, unit.stacked, None, unit.told(figure)(population) if realised else None
             )
             width = scales[d].scale.width if figure.kind == "share" else 1.0
-            moved = _averaged(unit, residents, lambda eta, psi, of=figure: slope(outcome, of, eta, psi, cluster))
+            moved = _averaged(unit, residents, partial(slope, outcome, figure, cluster))
             whole = np.maximum(residents.total, 1.0)[:, None]
             load = width * _summed(residents, moved * residents.count, levels, n) / whole
             loads += by[None, :, None] * load[:, None]
@@ -128,8 +129,8 @@ def of_persons(fit: Fit, weights: Floats, s: int, deff: float) -> tuple[OfPerson
     )
 
 
-def information(outcome: Answering, eta: Floats, psi: Floats, cluster: float = 0.0) -> Floats:
-    """Return Fisher's information of one answer about its predictor, (M,), through a cluster of this variance."""
+def information(outcome: Answering, cluster: float, eta: Floats, psi: Floats) -> Floats:
+    """Return Fisher's information of one answer about its predictor, (M,), through a cluster of such a variance."""
     y = np.zeros(len(eta))
     if isinstance(outcome, Number):
         y = np.zeros((len(eta), 2))
@@ -140,7 +141,7 @@ def information(outcome: Answering, eta: Floats, psi: Floats, cluster: float = 0
     return np.asarray(own / (1 + cluster * own))
 
 
-def slope(outcome: Answering, figure: Figure, eta: Floats, psi: Floats, cluster: float = 0.0) -> Floats:
+def slope(outcome: Answering, figure: Figure, cluster: float, eta: Floats, psi: Floats) -> Floats:
     """Return h' of a figure at predictors (M,): what poststratification sums over residents, by the predictor."""
     if isinstance(outcome, Number):
         return np.ones(len(eta))
