@@ -86,7 +86,7 @@ class OfAreas:
         part, sd, root = np.ix_(tied, tied), np.sqrt(np.diag(covariance)[tied]), np.sqrt(w[:, tied])
         r = proper((covariance[part] / np.outer(sd, sd))[None])[0]
         each = np.zeros((*w.shape, w.shape[1]))
-        each[:, *part] = root[:, :, None] * np.linalg.inv(r) * root[:, None, :]
+        each[:, part[0], part[1]] = root[:, :, None] * np.linalg.inv(r) * root[:, None, :]
         each -= _inverse(covariance, scores)
         hyper = Hyper.means(fit.draws, design)
         at = Given(fit.counting, hyper, hyper.factor)
