@@ -18,8 +18,8 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 from shapely import box
+from uniform import check_uniform
 
 from buurtsae.areas.areas import Areas
 from buurtsae.engines import laplace
@@ -144,15 +144,4 @@ def ranks(n_dims: int, replicates: int, kind: str) -> dict[str, np.ndarray]:
     [(1, 120, ""), (2, 80, ""), (1, 120, "cut"), (1, 60, "tails"), (1, 120, "theme"), (2, 80, "few")],
 )
 def test_ranks_are_uniform(n_dims: int, replicates: int, kind: str) -> None:
-    found = ranks(n_dims, replicates, kind)
-    p = {
-        f"{name}[{k}]": stats.kstest(values[:, k], "uniform").pvalue
-        for name, values in found.items()
-        for k in range(values.shape[1])
-    }
-    # one familywise level of 1% for all quantities
-    assert min(p.values()) > 0.01 / len(p), p
-    everything = np.concatenate([values.ravel() for values in found.values()])
-    middle = np.mean(np.abs(everything - 0.5) < 0.25)
-    # a half of them, quantities of one fit being dependent as if they were two; 35% if sds were a third too small
-    assert abs(middle - 0.5) < 4 * 0.5 / np.sqrt(2 * replicates)
+    check_uniform(ranks(n_dims, replicates, kind), replicates)

@@ -99,6 +99,13 @@ def test_effective_numbers_are_those_of_kish_within_the_cell() -> None:
     np.testing.assert_allclose(found["sum"] / found["size"], mean)
 
 
+def test_a_cell_of_yes_only_has_no_more_of_them_than_answers_by_rounding() -> None:
+    yes = PERSONS["geslacht"] == PERSONS["geslacht"].iloc[0]
+    answers = Answers.of(PERSONS.assign(eenzaam=100.0 * yes), "eenzaam", CELLS, weight="gewicht", effective=True)
+    assert (answers.y <= answers.size).all()
+    np.testing.assert_allclose(answers.y[answers.y > 0], answers.size[answers.y > 0], rtol=1e-12)
+
+
 def test_groups_of_respondents() -> None:
     answers = Answers.of(PERSONS, "eenzaam", CELLS)
     groups = answers.frame.assign(deel=100 * answers.y / answers.size, n_eff=0.8 * answers.size)

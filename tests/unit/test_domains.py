@@ -83,6 +83,21 @@ def test_hidden_domains_cannot_be_computed(few: str, names: tuple[str, ...]) -> 
         pd.testing.assert_frame_equal(table, before[name])
 
 
+@pytest.mark.parametrize("scale", [Scale(0, 100, "%", "%"), Scale(1, 5)], ids=["per cent", "codes"])
+def test_what_is_hidden_does_not_depend_on_the_scale(scale: Scale) -> None:
+    """Protection is in tenths of the scale, whatever that is."""
+    areas = make_areas()
+    tables, *_ = made(areas, few=FEW["two"])
+    rules = Rules(min_residents=10, protection=2.0)
+    other = {
+        name: t.assign(estimate=scale.lower + scale.point * t["estimate"] * 10 / SHARE.width)
+        for name, t in tables.items()
+    }
+    found, expected = across(other, areas, "all", scale, rules), across(tables, areas, "all", SHARE, rules)
+    assert found.hidden.keys == expected.hidden.keys
+    assert len(found.hidden.protecting)
+
+
 def test_without_secondary_suppression_a_hidden_domain_is_a_subtraction() -> None:
     """The attack can fail: of the rules alone the hidden figure follows to the digit."""
     areas = make_areas()

@@ -9,7 +9,7 @@ of it is checked before the first draw.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from html import escape
@@ -120,6 +120,8 @@ class Fit:
     @property
     def words(self) -> Note:
         """The model that was fitted, in English and in Dutch."""
+        if self.persons:
+            return beside((figure.fit.model.words, figure.fit.measure) for figure in self.persons)
         described = self._of_engine("described")
         return self.model.words if described is None else described(self.model)
 
@@ -228,6 +230,23 @@ class Fit:
             return done
         table = self.convergence
         return f"{done}; R-hat at most {table['rhat'].max():.3f}, bulk ESS at least {table['ess_bulk'].min():.0f}"
+
+
+def beside(models: Iterable[tuple[Note, str]]) -> Note:
+    """Return the words of models of measures: lines that all have once, others under the measures that have them."""
+    of = dict.fromkeys(models)
+    texts = [[Note(*line) for line in zip(w.split("\n"), w.nl.split("\n"), strict=True)] for w, _ in of]
+    if len({len(lines) for lines in texts}) > 1:  # other terms: each model by itself
+        texts = [[Note.joined(lines, "\n")] for lines in texts]
+    found = []
+    for lines in zip(*texts, strict=True):
+        having: dict[Note, list[str]] = {}
+        for line, (_, measure) in zip(lines, of, strict=True):
+            having.setdefault(line, []).append(measure)
+        for line, names in having.items():
+            own = Note(line.strip(), line.nl.strip())
+            found.append(line if len(having) == 1 else own.under("  " + shown(names)))
+    return Note.joined(found, "\n")
 
 
 def converged(draws: Draws, areas: Areas, columns: Sequence[str]) -> pd.DataFrame:
@@ -340,9 +359,8 @@ def fit(
         model, direct = module.counterpart(model, direct)
     arrays = design(model, direct)
     if refused := module.supports(arrays):
-        raise ModelError(
-            f"engine {engine} does not support this model", ", ".join(refused), "a model without", "change it"
-        )
+        what, hint = f"engine {engine} does not support this model", "leave it out, or what it stands beside"
+        raise ModelError(what, ", ".join(refused), "a model without", hint)
     start = time.perf_counter()
     draws = replace(module.sample(arrays, seed, settings, progress), outcome=arrays.model.outcome)
     return Fit(arrays, direct, draws, engine, seed, time.perf_counter() - start, asked)

@@ -37,7 +37,7 @@ from buurtsae.errors import ModelError
 from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
 from buurtsae.latent.field import Field, field
 from buurtsae.model.design import Design
-from buurtsae.model.persons.answer import Answering
+from buurtsae.model.persons.answer import Answering, Ladder
 from buurtsae.model.persons.effect import Stacked
 from buurtsae.model.priors import Prior
 from buurtsae.sparse import Floats, Ints
@@ -47,6 +47,7 @@ STEPS, FARTHEST = 100, 5.0  # Newton steps at most; the largest change of a pred
 CLOSE, CLOSE_OF_MANY, MANY = 1e-7, 0.05, 2000  # the last change of predictors, of few areas and of many
 PAIRS = 2e7  # pairs of levels of pairs of cells within areas up to which log p is refined
 ROUNDS = 2  # references: at the prior's middle, then at the mode by that one
+BENT = 0.3  # the same of cuts: farther off, a quadratic about the old ones may rise without end
 DIFFERENCE = 1e-4  # of a normal score, for parameters of the outcome
 
 
@@ -270,7 +271,7 @@ class PersonMarginal:
         dense = [effect.sees.toarray() for effect in design.effects if effect.dense]
         latent = field(structures(design), design.x * sd, design.x @ mean, 1, loose(design), None, dense)
         marginal = cls(NormalScores.of(design), latent, stacked, data, data.outcome.parameters(data.y))
-        xi = np.zeros(marginal.size)
+        xi = marginal.about()
         for last in range(ROUNDS):
             found = marginal.solve(xi)
             marginal = replace(marginal, reference=found.tables)
@@ -296,6 +297,28 @@ class PersonMarginal:
     def vanishing(self) -> tuple[tuple[int, Ints], ...]:
         """Per term, its standard deviation and what has no effect without it, as elements of xi."""
         return self.scores.vanishing  # of persons' terms nothing else is silent without them
+
+    @cached_property
+    def bends(self) -> np.ndarray:
+        """Which hyperparameters bend the likelihood of eta, as cuts do, (p,)."""
+        cuts = sum(n for name, n, _ in self.parameters if name == "cuts.gap")
+        return np.arange(self.size) >= self.size - cuts
+
+    def about(self) -> Floats:
+        """Return where to look first: 0, the medians of priors, and cuts as if all persons were alike."""
+        xi = np.zeros(self.size)
+        if isinstance(self.data.outcome, Ladder):
+            prior, wanted = self.data.outcome.gap, self.data.outcome.alike(self.data.y)
+            grid = np.linspace(-5, 5, 1001)
+            xi[self.bends] = np.interp(wanted, prior.quantile(grid)[0], grid)
+        return xi
+
+    @property
+    def bounds(self) -> list[tuple[float | None, float | None]]:
+        """Where the quadratic at the reference may be used, of each hyperparameter."""
+        xi = np.zeros(self.size) if self.start is None else self.start
+        pairs = zip(xi, self.bends, strict=True)
+        return [(score - BENT, score + BENT) if bent else (None, None) for score, bent in pairs]
 
     def own(self, xi: Floats) -> tuple[Floats, Floats]:
         """Return sigma of person terms and psi at xi (..., size), joined, and their derivatives."""
@@ -370,10 +393,10 @@ class PersonMarginal:
         """Return log p(xi | y) up to a constant."""
         return self.posterior(xi).log_density
 
-    def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
-        """Return log p(xi | y) by the quadratic at the reference, and its gradient."""
+    def with_gradient(self, xi: Floats, tilt: tuple[Floats, Floats] | None = None) -> tuple[float, Floats]:
+        """Return log p(xi | y) by the quadratic at the reference, and its gradient; with what is added to l' there."""
         hyper, (_, slope) = self.hyper(xi), self.own(xi)
-        conditional = self._quadratic(hyper)
+        conditional = self._quadratic(hyper, tilt)
         value, n, k = conditional.log_likelihood, self.scores.size, len(hyper.sigma)
         gradient = -np.asarray(xi, dtype=float)
         by_loading = conditional.gradient
@@ -387,16 +410,28 @@ class PersonMarginal:
         for q in range(len(hyper.psi)):
             moved = np.array(xi, dtype=float)
             moved[n + k + q] += DIFFERENCE
-            gradient[n + k + q] += (self._quadratic(self.hyper(moved)).log_likelihood - value) / DIFFERENCE
+            gradient[n + k + q] += (self._quadratic(self.hyper(moved), tilt).log_likelihood - value) / DIFFERENCE
         return value - 0.5 * float(xi @ xi), gradient
 
-    def _quadratic(self, hyper: PersonHyper) -> Conditional:
+    def gradient(self, xi: Floats, found: Found) -> Floats:
+        """Return the gradient of Laplace's log p(xi | y), of what was found there.
+
+        W moves with the mode: t'E[q] is the exact central difference in l' of what `with_gradient` differentiates.
+        """
+        here = replace(self, reference=found.tables)
+        slope = here.with_gradient(xi)[1]
+        if found.tables.exact:
+            return slope
+        up, down = (here.with_gradient(xi, (s * found.tilt[0], s * found.tilt[1]))[1] for s in (1.0, -1.0))
+        return slope + 0.5 * (up - down)
+
+    def _quadratic(self, hyper: PersonHyper, tilt: tuple[Floats, Floats] | None = None) -> Conditional:
         """The field given hyperparameters and the quadratic at the reference, of these psi."""
         assert self.reference is not None  # `of` makes it
         at = self.reference
         if len(hyper.psi):
             at = self.data.tables(at.e, at.f, hyper.psi, self.offset)
-        return condition(self.field, at.local(hyper.r), hyper.loadings)
+        return condition(self.field, at.local(hyper.r, tilt), hyper.loadings)
 
     def downhill(self, xi: Floats) -> Floats:
         """Return the mode of hyperparameters by the quadratic at the reference."""
@@ -409,5 +444,6 @@ class PersonMarginal:
         if not self.size:
             return xi
         options = {"maxiter": 30, "gtol": 0.1}  # a reference need not be at the mode
-        near = [(score - NEAR, score + NEAR) for score in xi]  # where the quadratic at the reference holds
+        off = np.where(self.bends, BENT, NEAR)
+        near = list(zip(xi - off, xi + off, strict=True))  # where the quadratic at the reference holds
         return np.asarray(minimize(negative, xi, jac=True, method="L-BFGS-B", bounds=near, options=options).x)

@@ -41,8 +41,7 @@ class Ordinal:
         f, g = special.expit(at), special.expit(-at)
         w = f * g
         h = w * (g - f)
-        apart = np.log(-np.expm1(-np.diff(at, axis=2)))
-        logs = special.log_expit(at[..., 1:]) + special.log_expit(-at[..., :-1]) + apart
+        logs = log_between(at[..., :-1], at[..., 1:])
 
         def summed(ends: Floats) -> Floats:
             """Over answers, what the two ends of their category have."""
@@ -50,3 +49,12 @@ class Ordinal:
 
         first = np.asarray((y * (f[..., :-1] - g[..., 1:])).sum(axis=2))
         return float((y * logs).sum()), first, -summed(w), summed(h), summed(2 * w**2 - h * (g - f))
+
+
+def log_between(low: Floats, high: Floats) -> Floats:
+    """Return log(expit(high) - expit(low)) = log expit(high) + log expit(-low) + log(1 - exp(low - high)).
+
+    The difference itself is 0 where both are far out: an optimiser that looks there would get no number.
+    """
+    inside = special.log_expit(high) + special.log_expit(-low)
+    return np.asarray(inside + np.log(-np.expm1(low - high)))

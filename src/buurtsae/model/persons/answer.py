@@ -212,6 +212,11 @@ class Ladder:
             problems.add("nobody chose some categories", shown(lacking), "answers in each",
                          "join them with their neighbours")  # fmt: skip
 
+    def alike(self, y: Floats) -> Floats:
+        """Return the gaps that give the shares of all answers, if persons do not differ."""
+        below = y.sum(axis=0).cumsum()
+        return np.asarray(np.diff(special.logit(below[:-1] / below[-1])))
+
     def labels(self, n: int) -> tuple[str, ...]:
         """Return the names of n categories."""
         return self.categories or tuple(str(k + 1) for k in range(n))

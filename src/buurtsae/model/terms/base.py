@@ -200,14 +200,15 @@ class Term(ABC):
         """What it is."""
 
     @property
+    def alone(self) -> Note:
+        """What it is, in a line of a model of one measure."""
+        on = Note(" on {graph}", " op {graph}", graph=self.neighbours.words) if self.neighbours else ""
+        return Note("  {name}{on}: {about}", "  {name}{on}: {about}", name=self.name, on=on, about=self.about)
+
+    @property
     def words(self) -> Note:
         """What it is, in a line of the model."""
-        on = Note(" on {graph}", " op {graph}", graph=self.neighbours.words) if self.neighbours else ""
-        return Note(
-            "  {name}{on}: {about}; correlated across measures",
-            "  {name}{on}: {about}; gecorreleerd tussen maten",
-            name=self.name, on=on, about=self.about,
-        )  # fmt: skip
+        return Note("{alone}; correlated across measures", "{alone}; gecorreleerd tussen maten", alone=self.alone)
 
     @abstractmethod
     def on(self, frame: Frame) -> Effect:
