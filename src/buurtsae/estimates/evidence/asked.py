@@ -63,7 +63,7 @@ class Asked:
             own = rng.uniform(size=len(first)) < p[self.site[first]]
             same = rng.uniform(size=len(first)) ** 2 * together < around
             yes, around = np.where(same, yes[first], own)[stage], together
-        return np.bincount(self.site, self.share * yes, minlength=len(p))
+        return np.asarray(np.bincount(self.site, self.share * yes, minlength=len(p)), dtype=np.float64)
 
 
 def respondents(direct: DirectEstimates, sites: pd.Index) -> dict[int, Asked]:
