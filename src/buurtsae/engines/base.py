@@ -164,7 +164,7 @@ class Fit:
     def _refuse_persons(self) -> None:
         if self.persons:
             what, hint = "figures of a model of persons cannot be conditioned again", "take estimates and indicators"
-            raise ModelError(what, "UnitFit.fit_of", "a fit of an AreaModel: checks and plans are of these", hint)
+            raise ModelError(what, "UnitFit.fit_of", "a fit of an AreaModel", hint)
 
     @cached_property
     def links(self) -> tuple[Floats, Floats, Floats]:
