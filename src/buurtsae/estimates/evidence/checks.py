@@ -134,8 +134,8 @@ def checks(fit: Fit, left: Leftover, release: Release | None = None) -> list[Che
     if not made:
         return []
     values = np.array([candidate.g(candidate.values) for candidate in made])
-    # of persons with the data among them: otherwise replicates are judged by themselves, the data by others, and with 25
-    # checks that do not hang together and 100 replicates 8% are refused and not 5%
+    # of persons with the data among them: else replicates are judged by themselves, the data by others, and with 25
+    # checks that do not hang together and 100 replicates 8% are refused, not 5%
     by = values if fit.persons else values[:, 1:]
     t = (values - by.mean(axis=1, keepdims=True)) / by.std(axis=1, ddof=1, keepdims=True)
     weighted = np.abs(t) * np.array([[candidate.weight] for candidate in made])
