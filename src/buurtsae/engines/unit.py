@@ -211,7 +211,13 @@ class UnitFit:
         return y @ codes, y @ codes**2
 
     def told(self, wanted: Figure) -> Any:
-        """How many respondents the cells of a population have, and the sum of their answers."""
+        """Return what says of a population how many respondents its cells have, and the sum of their answers.
+
+        Raises
+        ------
+        ModelError
+            Of a population, if its cells have characteristics that the answers lack.
+        """
         sums, size = self._scored(wanted)[0], self.answers.size[self.order]
 
         def of(population: Cells) -> tuple[Floats, Floats]:
