@@ -13,6 +13,7 @@ __version__ = "0.4.0"
 _HOME = {
     "Areas": "areas.areas",
     "Graph": "areas.graph",
+    "Crosswalk": "areas.divisions",
     "Concept": "survey.concept",
     "Codebook": "survey.codebook",
     "Survey": "survey.survey",
@@ -24,6 +25,8 @@ _HOME = {
     "ReplicatePlan": "survey.replicates",
     "DirectEstimates": "survey.direct",
     "direct": "survey.direct",
+    "on_edition": "survey.editions",
+    "joined": "survey.editions",
     "AreaCounts": "survey.counts",
     "Cells": "survey.cells",
     "Margin": "survey.margins",

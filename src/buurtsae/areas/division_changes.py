@@ -83,12 +83,12 @@ def noted(table: pd.DataFrame, years: tuple[int, int], unit: str, least: float) 
         ("recoded", "have another code and the same ground", "kregen een andere code, met hetzelfde gebied"),
         ("renamed", "have another name", "kregen een andere naam"),
         ("redrawn", "were redrawn", "zijn anders begrensd"),
-        ("gone", "are gone: nothing of them is in the new edition", "zijn verdwenen: de nieuwe indeling heeft er niets van"),
+        ("gone", "are gone: nothing of them is left", "zijn verdwenen: er is niets van over"),
         ("empty", "have nothing to compare them by", "hebben niets om ze op te vergelijken"),
     ):  # fmt: skip
         if len(codes := list(table["old"][table["change"] == change])):
-            notes.append(Note(f"{{n}} areas of {{since}} {en} ({{codes}})", f"{{n}} gebieden van {{since}} {nl} ({{codes}})",
-                              n=len(codes), since=since, codes=codes))  # fmt: skip
+            what = f"{{n}} areas of {{since}} {en} ({{codes}})", f"{{n}} gebieden van {{since}} {nl} ({{codes}})"
+            notes.append(Note(*what, n=len(codes), since=since, codes=codes))
     if len(codes := list(table["new"][table["change"] == "new"])):
         notes.append(Note(
             "{n} areas of {until} have nothing of {since} ({codes})",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 ROUNDING = 0.005  # of a sum of shares, as published with two or three decimals
-Codes = Sequence[str] | pd.Index | None
+Codes = Sequence[str] | None
 
 
 @dataclass(frozen=True)

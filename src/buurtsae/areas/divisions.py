@@ -128,7 +128,7 @@ class Crosswalk:
     def _of(
         cls, read: Pairs, years: tuple[int, int], level: str, same: float, names: Sequence[Any], **more: Any
     ) -> Any:
-        known = tuple({} if of is None else {str(code): str(name) for code, name in of.items()} for of in names)
+        known: Any = tuple({} if of is None else {str(code): str(name) for code, name in of.items()} for of in names)
         return cls(read.old, read.new, read.pairs, years, level, read.unit, read.outside, read.unmatched, read.fresh,
                    same=same, names=known, remarks=tuple(read.notes), **more)  # fmt: skip
 

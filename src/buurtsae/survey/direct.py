@@ -34,7 +34,7 @@ from buurtsae.survey.frames import read_frame
 from buurtsae.survey.plausible import in_place, nobody, partial, thin
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method
-from buurtsae.survey.source_estimates import SourceEstimates, of_clusters, of_few, of_source
+from buurtsae.survey.source_estimates import SourceEstimates, of_clusters, of_few, of_source, widened
 from buurtsae.survey.totals import design_effects, means, of_respondents, of_table
 
 
@@ -221,9 +221,12 @@ class DirectEstimates:
     def domain(self, level: str, of: str, area: pd.Series | pd.Index) -> Ints:
         """Position among the codes of a level, of areas of the level `of` of a source.
 
-        It is -1 for an area without residents, and for all areas where the level lies below that of the source.
+        It is -1 for an area without residents, for all areas where the level lies below that of the source, and for
+        areas of another edition that lie in several, or beside such.
         """
-        if self.areas.system.below(level, of):
+        if level in self.areas.editions and of != level:
+            return np.full(len(area), -1)
+        if of not in self.areas.editions and self.areas.system.below(level, of):
             return np.full(len(area), -1)
         known = self.areas.inhabited_at(of)
         position = self.areas.at(level).get_indexer(self.areas.parents(level, of)[known])
@@ -394,7 +397,7 @@ def direct(
         problems.attempt(of_source, s, asked, areas, variances, (sd or {}).get(s.source), covariates) for s in several
     ]
     problems.raise_if_any()
-    known = tuple(source for source in sources if source is not None)
+    known = tuple(widened(source, areas) for source in sources if source is not None)
     for source in known:
         notes += [*of_clusters(source), *([] if source.source in (sd or {}) else of_few(source))]
     return DirectEstimates(tuple(asked), known, areas, tuple(several), tuple(notes))
