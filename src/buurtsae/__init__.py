@@ -97,6 +97,7 @@ _HOME = {
     "composed": "estimates.compositions",
     "across": "estimates.disclosure.domains",
     "between": "estimates.between",
+    "by_edition": "estimates.editions",
     "sensitivity": "estimates.sensitivity",
     "NonResponse": "estimates.nonresponse",
     "nonresponse": "estimates.nonresponse",

@@ -60,13 +60,17 @@ def classified(
     own = np.flatnonzero(place[row] == col)
     kept[row[own]], kept_origin[row[own]] = t[own], r[own]
     reused = (place >= 0) & (change != "empty") & (np.maximum(kept, kept_origin) < HALF) & ~nothing
-    codes = np.append(new.to_numpy(dtype=object), None)
-    table = pd.DataFrame({"old": old, "new": codes[largest], "change": change, "how": how, "share": share,
-                          "origin": origin, "parts": parts, "reused": reused})  # fmt: skip
+    codes = np.array([*new, None], dtype=object)
     fresh = new[empty_column & ~new.isin(old[change == "empty"])]
-    added = pd.DataFrame({"old": None, "new": fresh, "change": "new", "how": None, "share": 0.0, "origin": 0.0,
-                          "parts": 0, "reused": False}, index=range(n, n + len(fresh)))  # fmt: skip
-    return pd.concat([table, added.astype({"old": object, "how": object})]) if len(fresh) else table
+    none, figures = [None] * len(fresh), {"share": share, "origin": origin, "parts": parts, "reused": reused}
+    text = {
+        "old": [*old, *none],
+        "new": [*codes[largest], *fresh],
+        "change": [*change, *["new"] * len(fresh)],
+        "how": [*how, *none],
+    }
+    columns = {name: pd.Series(values, dtype=object) for name, values in text.items()}
+    return pd.DataFrame(columns | {k: np.append(v, np.zeros(len(fresh), v.dtype)) for k, v in figures.items()})
 
 
 def noted(table: pd.DataFrame, years: tuple[int, int], unit: str, least: float) -> list[Note]:

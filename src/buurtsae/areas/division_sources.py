@@ -15,6 +15,7 @@ import scipy.sparse as sp
 
 from buurtsae.areas.codes import CBS, clean
 from buurtsae.areas.columns import numbers
+from buurtsae.areas.polygons import polygon_parts
 from buurtsae.errors import Problems, cut, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
@@ -219,6 +220,8 @@ def _check_known(code: pd.Series, known: Codes, which: str, problems: Problems) 
 
 def _shapes(frame: Any, which: str, notes: list[Note], problems: Problems) -> tuple[pd.Index, Any] | None:
     """Codes and valid polygons of an edition."""
+    import shapely
+
     if not hasattr(frame, "geometry") or not hasattr(frame, "crs"):
         hint = "give the GeoDataFrame of the edition, indexed by code"
         problems.add(f"the {which} edition has no polygons", type(frame).__name__, "polygons by code", hint)
@@ -227,15 +230,19 @@ def _shapes(frame: Any, which: str, notes: list[Note], problems: Problems) -> tu
     if len(twice := code[code.duplicated()].unique()):
         got = f"{len(twice)} ({shown(twice)})"
         problems.add(f"{which} areas occur more than once", got, "one row per code", "dissolve them by code")
-    shape = frame.geometry
-    if (bad := shape.isna() | shape.is_empty | ~shape.geom_type.isin(["Polygon", "MultiPolygon"])).any():
-        got = f"{int(bad.sum())} of {len(bad)} ({shown(code[bad.to_numpy()])})"
+    whole = frame.geometry.to_numpy().copy()
+    if (broken := ~shapely.is_valid(whole) & ~shapely.is_missing(whole)).any():
+        n = int(broken.sum())
+        notes.append(Note("{n} invalid polygons repaired", "{n} ongeldige polygonen hersteld", n=n))
+        whole[broken] = shapely.make_valid(whole[broken])
+    mixed = shapely.get_type_id(whole) == 7  # what repair leaves: lines beside the polygons
+    whole[mixed] = [shapely.union_all(polygon_parts(geometry)) for geometry in whole[mixed]]
+    kind = np.isin(shapely.get_type_id(whole), (3, 6))  # polygons, and several as one
+    if (bad := ~kind | shapely.is_empty(whole)).any():
+        got = f"{int(bad.sum())} of {len(bad)} ({shown(code[bad])})"
         problems.add(f"{which} areas are no polygons", got, "a polygon each", "repair or drop these rows")
         return None
-    if count := int((~shape.is_valid).sum()):
-        notes.append(Note("{n} invalid polygons repaired", "{n} ongeldige polygonen hersteld", n=count))
-        shape = shape.make_valid()
-    return code, shape.to_numpy()
+    return code, whole
 
 
 def _inside(points: Any, shapes: Any) -> Any:

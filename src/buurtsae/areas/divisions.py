@@ -375,7 +375,8 @@ class Crosswalk:
         if len(lost := self.new.difference(residents.index)):
             what, hint = "residents of new areas are absent", "give all of them"
             raise DataError(what, shown(lost), f"{len(self.new)} areas of {self.years[1]}", hint)
-        return scaled(sp.csr_array(self.origins * residents.loc[self.new].to_numpy(dtype=float)), 0)
+        weighted = self.origins.data * residents.loc[self.new].to_numpy(dtype=float)[self.origins.indices]
+        return scaled(sp.csr_array((weighted, self.origins.indices, self.origins.indptr), shape=self.origins.shape), 0)
 
     def reversed(self) -> Crosswalk:
         """Return the crosswalk from the new edition to the old one, from what areas share: shares of the other side."""
@@ -458,4 +459,5 @@ def scaled(pairs: sp.csr_array, axis: int) -> sp.csr_array:
     total = np.asarray(pairs.sum(axis=1 - axis)).ravel()
     row = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
     at = row if axis == 0 else pairs.indices
-    return sp.csr_array((pairs.data / total[at], pairs.indices, pairs.indptr), shape=pairs.shape)
+    share = pairs.data / np.where(total > 0, total, 1.0)[at]  # explicit zeros may be all that there is
+    return sp.csr_array((share, pairs.indices, pairs.indptr), shape=pairs.shape)
