@@ -106,6 +106,7 @@ class DirectEstimates:
 
         The first survey per buurt that informs it; without one the first survey per wijk, then the first participatory
         source per buurt, then per wijk: a random sample fixes the level, even where it does not tell buurten apart.
+        Buurten of another edition are buurten.
 
         Raises
         ------
@@ -115,8 +116,8 @@ class DirectEstimates:
         if self.years:
             hint = "take one, by `of_year` of the fit or of the direct estimates"
             raise DataError("this is for one year at a time", shown(self.years), "one period", hint)
-        base = self.areas.base
-        rank = np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level == base)) for s in self.sources])
+        per_area = {self.areas.base, *(k for k, of in self.areas.editions.items() if of.walk.level == self.areas.base)}
+        rank = np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level in per_area)) for s in self.sources])
         return np.argmax(rank, axis=0)
 
     def totals(
