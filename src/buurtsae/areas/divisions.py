@@ -21,6 +21,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from buurtsae.areas.division_changes import KINDS, classified, noted
+from buurtsae.areas.division_shares import counts, drawn, means, scaled, with_entries
 from buurtsae.areas.division_sources import Pairs, of_addresses, of_polygons, of_table
 from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.notes import Note
@@ -64,8 +65,14 @@ class Crosswalk:
     remarks : tuple of Note
         What was noticed while reading.
 
+    Raises
+    ------
+    DataError or ProblemsError
+        An edition compared with itself, codes twice, negative or no numbers, no pair at all.
+
     Examples
     --------
+    >>> import pandas as pd
     >>> table = pd.DataFrame({"old": ["a", "b", "b"], "new": ["a", "b", "c"], "share": [1, 0.25, 0.75]})
     >>> walk = Crosswalk.from_table(table, years=(2020, 2024), size={"a": 100, "b": 400})
     >>> walk
@@ -89,13 +96,7 @@ class Crosswalk:
     remarks: tuple[Note, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what is no crosswalk; fill in zeros.
-
-        Raises
-        ------
-        DataError or ProblemsError
-            An edition compared with itself, codes twice, negative or no numbers, no pair at all.
-        """
+        """Refuse what is no crosswalk; fill in zeros."""
         problems, shape = Problems(), (len(self.old), len(self.new))
         if self.years[0] == self.years[1]:
             hint = "give the years of both editions"
@@ -293,17 +294,11 @@ class Crosswalk:
         rng : Generator
         n : int
         """
-        t = self.shares
-        if self.concentration is None:
-            return np.tile(t.data, (n, 1))
-        row = np.repeat(np.arange(t.shape[0]), np.diff(t.indptr))
-        drawn = rng.gamma(self.concentration[row] * t.data, size=(n, t.nnz))
-        total = np.add.reduceat(drawn, t.indptr[:-1][np.diff(t.indptr) > 0], axis=1)
-        return np.asarray(drawn / np.repeat(total, np.diff(t.indptr)[np.diff(t.indptr) > 0], axis=1))
+        return drawn(self.shares, self.concentration, rng, n)
 
     def drawn(self, entries: Floats) -> sp.csr_array:
         """Return T with the entries of one draw."""
-        return sp.csr_array((entries, self.shares.indices, self.shares.indptr), shape=self.shares.shape)
+        return with_entries(self.shares, entries)
 
     def convert_counts(self, x: pd.Series | pd.DataFrame) -> Any:
         """Return counts of old areas, by code, as counts of new ones: T'x, less what lies outside the new map.
@@ -314,7 +309,7 @@ class Crosswalk:
             If `x` lacks old areas, has others, or has codes twice.
         """
         x = self._of_old(x)
-        return self._new(x, self.shares.T @ ((1 - self.outside) * x.to_numpy(dtype=float).T).T)
+        return self._new(x, counts(self.shares, self.outside, x.to_numpy(dtype=float)))
 
     def convert_means(self, x: pd.Series | pd.DataFrame) -> Any:
         """Return means or shares of old areas, by code, as those of new ones: R'x.
@@ -327,11 +322,7 @@ class Crosswalk:
             As of `convert_counts`.
         """
         x = self._of_old(x)
-        values = x.to_numpy(dtype=float)
-        known = np.isfinite(values)
-        weight, total = self.origins.T @ known.astype(float), self.origins.T @ np.where(known, values, 0.0)
-        lacking = weight < self.same - 1e-9
-        return self._new(x, np.where(lacking, np.nan, total / np.where(lacking, 1.0, weight)))
+        return self._new(x, means(self.origins, x.to_numpy(dtype=float), self.same))
 
     def convert(self, table: pd.DataFrame, counts: Sequence[str] = ()) -> pd.DataFrame:
         """Return the columns of a table of old areas for new ones: those of `counts` as counts, others as means.
@@ -375,8 +366,8 @@ class Crosswalk:
         if len(lost := self.new.difference(residents.index)):
             what, hint = "residents of new areas are absent", "give all of them"
             raise DataError(what, shown(lost), f"{len(self.new)} areas of {self.years[1]}", hint)
-        weighted = self.origins.data * residents.loc[self.new].to_numpy(dtype=float)[self.origins.indices]
-        return scaled(sp.csr_array((weighted, self.origins.indices, self.origins.indptr), shape=self.origins.shape), 0)
+        each = residents.loc[self.new].to_numpy(dtype=float)[self.origins.indices]
+        return scaled(with_entries(self.origins, self.origins.data * each), 0)
 
     def reversed(self) -> Crosswalk:
         """Return the crosswalk from the new edition to the old one, from what areas share: shares of the other side."""
@@ -452,12 +443,3 @@ class Crosswalk:
         reused = f"; {len(self.reused)} codes reused" if self.reused else ""
         areas = f"{len(self.old)} areas of {self.years[0]} to {len(self.new)} of {self.years[1]}"
         return f"Crosswalk of {areas} by {self.unit}: {', '.join(parts)}{reused}"
-
-
-def scaled(pairs: sp.csr_array, axis: int) -> sp.csr_array:
-    """Return a matrix whose rows (0) or columns (1) sum to 1, those that are empty aside, entries in the same order."""
-    total = np.asarray(pairs.sum(axis=1 - axis)).ravel()
-    row = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
-    at = row if axis == 0 else pairs.indices
-    share = pairs.data / np.where(total > 0, total, 1.0)[at]  # explicit zeros may be all that there is
-    return sp.csr_array((share, pairs.indices, pairs.indptr), shape=pairs.shape)

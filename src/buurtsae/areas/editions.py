@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from buurtsae.areas.divisions import Crosswalk, scaled
+from buurtsae.areas.division_shares import scaled
+from buurtsae.areas.divisions import Crosswalk
 from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats

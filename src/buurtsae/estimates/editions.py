@@ -48,6 +48,7 @@ def by_edition(
 
     Examples
     --------
+    >>> import pandas as pd
     >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
     >>> est = voorbeeldstad()

@@ -52,6 +52,7 @@ def on_edition(data: Data, areas: Areas, level: str) -> Data:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> import buurtsae as bs
     >>> new = bs.Areas.from_frame(pd.DataFrame({"code": ["a", "b", "c"]}), code="code", year=2024)
     >>> table = pd.DataFrame({"old": ["a", "b", "b"], "new": ["a", "b", "c"], "share": [1, 0.3, 0.7]})
@@ -159,6 +160,7 @@ def joined(*several: DirectEstimates) -> DirectEstimates:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> import buurtsae as bs
     >>> table = pd.DataFrame({"code": ["a", "b"], "x": [2.0, 3.0], "y": [1.0, 2.0], "var": 0.2})
     >>> areas = bs.Areas.from_frame(table[["code"]], code="code")
