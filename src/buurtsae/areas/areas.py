@@ -195,7 +195,8 @@ class Areas:
             A crosswalk to another year, a level that there is already, areas that it does not know.
         """
         found = edition(self, walk)
-        return replace(self, editions={**self.editions, found.level: found}, notes=(*self.notes, *found.notes))
+        notes = (*self.notes, *walk.notes, *found.notes)
+        return replace(self, editions={**self.editions, found.level: found}, notes=notes)
 
     @property
     def codes(self) -> pd.Index:

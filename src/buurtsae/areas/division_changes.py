@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from buurtsae.notes import Alarm, Note
+from buurtsae.notes import Note
 
 KINDS = ("same", "renamed", "recoded", "redrawn", "gone", "new", "empty")
 HALF = 0.5
@@ -78,7 +78,7 @@ def noted(table: pd.DataFrame, years: tuple[int, int], unit: str, least: float) 
     notes = list[Note]()
     since, until = years
     if len(codes := list(table["old"][table["reused"]])):
-        notes.append(Alarm(
+        notes.append(Note(
             "{n} codes of {since} belong to other ground in {until}: figures must not be joined by code ({codes})",
             "{n} codes van {since} horen in {until} bij ander gebied: koppel geen cijfers op code ({codes})",
             n=len(codes), since=since, until=until, codes=codes,
