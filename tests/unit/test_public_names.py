@@ -138,6 +138,7 @@ def instances() -> dict[str, Any]:
     persons = bs.UnitModel(persons=[bs.Factor("k")])
     pairs = pd.DataFrame({"old": [f"{k}" for k in range(500)], "new": [f"{k // 2}" for k in range(500)], "share": 1.0})
     walk = bs.Crosswalk.from_table(pairs, years=(2020, 2024))
+    unit = bs.fit_persons(persons, answers, cells, progress=False, draws=100, hyperparameters=50)
     y, one, v = np.arange(200.0), np.ones((200, 1)), np.full(200, 0.1)
     return {
         "Areas": areas,
@@ -166,7 +167,8 @@ def instances() -> dict[str, Any]:
         "Margin": bs.Margin("leeftijd", {"0-17": "jong", "18+": None}),
         "Answers": answers,
         "UnitModel": persons,
-        "UnitFit": bs.fit_persons(persons, answers, cells, progress=False, draws=100, hyperparameters=50),
+        "UnitFit": unit,
+        "UnitFits": bs.UnitFits({"y": unit}, {f"a_long_name_of_a_figure_{k}": ("y", None) for k in range(20)}),
         "Factor": bs.Factor("k"),
         "Fixed": bs.Fixed("k"),
         "Ordered": bs.Ordered("k"),
@@ -206,6 +208,7 @@ def instances() -> dict[str, Any]:
         "Fit": fit,
         "Draws": fit.draws,
         "Estimates": est,
+        "Groups": bs.Groups(est, est.published.assign(characteristic="leeftijd", group="65+")),
         "release": est.release,
         "hidden": est.release.estimates,
         "Rules": est.rules,
