@@ -243,8 +243,9 @@ def _trends(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candi
 
 
 def _residents(fit: Fit, rows: pd.DataFrame) -> pd.Series:
-    population = pd.concat([fit.areas.residents(level) for level in {source.level for source in fit.direct.sources}])
-    return rows["area_code"].map(population)
+    levels = {fit.areas.base, *(source.level for source in fit.direct.sources)}
+    population = pd.concat([fit.areas.residents(level) for level in sorted(levels, key=fit.areas.base.__ne__)])
+    return rows["area_code"].map(population[~population.index.duplicated()])
 
 
 def _classes(fit: Fit, left: Leftover) -> Iterator[tuple[str, Note, Mask]]:
