@@ -177,28 +177,39 @@ class Maximum(Shaped):
     trace: Floats
 
 
-def maximise(data: Blocks, structure: Structure, restricted: bool, maxiter: int = 100) -> Maximum:
-    """Return the Sigma of highest likelihood by Newton steps in its free parameters.
+def start(data: Blocks) -> tuple[float, Floats]:
+    """Return the typical standard deviation of a sampling error, and what variances (D,) effects may have."""
+    errors = np.einsum("dii->di", data.sampling)
+    rest = np.where(data.seen, data.y - data.z @ (data.z[data.seen].T @ data.y[data.seen]), 0.0)
+    number, squares = data.seen.sum(axis=0), np.array([rest**2, np.where(data.seen, errors, 0.0)]).sum(axis=1)
+    total, noise = np.where(number > 0, squares / np.maximum(number, 1), squares.sum(axis=1)[:, None] / number.sum())
+    return float(np.sqrt(np.median(errors[data.seen]))), np.maximum(total - noise, 0.1 * total)
 
-    Directions in which the likelihood is not concave are walked uphill; steps are halved until it rises.
+
+def maximise(
+    data: Blocks, structure: Structure, restricted: bool, maxiter: int = 100, free: Floats | None = None
+) -> Maximum:
+    """Return the Sigma of highest likelihood by Newton steps in its free parameters, from `free` if that is given.
+
+    Directions in which the likelihood is not concave are walked uphill; steps are halved until it rises. Parameters
+    are measured in the units of the structure.
     """
-    unseen = np.where(data.seen, np.einsum("dii->di", data.sampling), np.nan)
-    typical = np.sqrt(np.nanmedian(unseen))
-    rest = np.where(data.seen, data.y - data.z @ (data.z[data.seen].T @ data.y[data.seen]), np.nan)
-    total = np.nanmean(rest**2, axis=0)
-    free = structure.start(np.maximum(total - np.nanmean(unseen, axis=0), 0.1 * total))
+    typical, variances = start(data)
+    units = structure.units(typical)
+    free = structure.start(variances) if free is None else free
     here, steps = at(data, structure.matrix(free), restricted), list[tuple[float, float]]()
     for _ in range(maxiter):
         slopes, g = structure.slopes(free), gradient(here)
-        score = np.einsum("ab,kab->k", g, slopes)
-        steps.append((here.llf, float(np.abs(score).max() * typical)))
-        values, axes = np.linalg.eigh(observed(here, slopes) - structure.curvature(free, g))
+        score = np.einsum("ab,kab->k", g, slopes) * units
+        steps.append((here.llf, float(np.abs(score).max())))
+        falling = (observed(here, slopes) - structure.curvature(free, g)) * np.outer(units, units)
+        values, axes = np.linalg.eigh(falling)
         if steps[-1][1] < SMALL and values[0] >= -SMALL * np.abs(values).max():
             return Maximum(free, here, True, np.array(steps))
         if steps[-1][1] < SMALL:  # a saddle, where a variance is zero that should not be
-            score = 0.1 * typical * values[0] * axes[:, 0]
+            score = 0.1 * values[0] * axes[:, 0]
         size = np.abs(values)
-        step = axes @ ((axes.T @ score) / np.maximum(size, 1e-10 * size.max()))
+        step = units * (axes @ ((axes.T @ score) / np.maximum(size, 1e-10 * size.max())))
         for _ in range(40):
             new = at(data, structure.matrix(free + step), restricted)
             if new.llf >= here.llf - 1e-12 * abs(here.llf):
