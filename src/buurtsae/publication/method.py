@@ -74,9 +74,7 @@ class Statement:
     shares: bool = False
 
     @classmethod
-    def of(
-        cls, quality: Mapping[str, Any], provenance: Provenance, rules: Rules, shares: bool = False
-    ) -> Statement:
+    def of(cls, quality: Mapping[str, Any], provenance: Provenance, rules: Rules, shares: bool = False) -> Statement:
         """Take from the quality report and the settings of a run what has to be told, with the rules of the labels,
         and whether some of the figures are shares.
         """

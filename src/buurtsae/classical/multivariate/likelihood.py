@@ -226,15 +226,18 @@ def eblup(data: Blocks, here: At) -> Floats:
     return data.z @ here.delta + here.t @ here.sigma
 
 
+def leading(data: Blocks, here: At) -> tuple[Floats, Floats, Floats]:
+    """Return C, and the terms g1 and g2 of the MSE matrices, shapes (m, D, D)."""
+    c = np.eye(data.z.shape[1]) - here.sigma @ here.w
+    cz = c @ data.z
+    return c, here.sigma - here.sigma @ here.w @ here.sigma, cz @ here.inverse @ cz.transpose(0, 2, 1)
+
+
 def terms(data: Blocks, here: At, slopes: Floats) -> MseTerms:
     """Return the terms of the MSE matrices (m, D, D); `slopes` (K, D, D) are those to the natural parameters."""
     m, width, _ = data.z.shape
-    sigma, info = here.sigma, information(here, slopes)
-    c = np.eye(width) - sigma @ here.w
-    g1 = sigma - sigma @ here.w @ sigma
-    cz = c @ data.z
-    g2 = cz @ here.inverse @ cz.transpose(0, 2, 1)
-    covariance = np.linalg.inv(info)
+    c, g1, g2 = leading(data, here)
+    covariance = np.linalg.inv(information(here, slopes))
     mixed = np.einsum("kl,kab,lcd->bcad", covariance, slopes, slopes, optimize=True).reshape(width**2, width**2)
     inner = (here.w.reshape(m, width**2) @ mixed).reshape(m, width, width)
     g3 = c @ inner @ c.transpose(0, 2, 1)

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from buurtsae.classical.area.data import joined
+from buurtsae.classical.area.data import joined, other_covariates
 from buurtsae.classical.columns import check_columns, check_finite, covariates, numbers, read_formula
 from buurtsae.classical.multivariate.likelihood import Blocks
 from buurtsae.classical.multivariate.multivariate_fay_herriot import check_covariances
@@ -44,6 +44,8 @@ class Panel:
     names : tuple of str
         Of the covariates.
     response : str
+    spec : object, optional
+        Of formulaic: turns a table into covariates.
     """
 
     y: Floats
@@ -55,6 +57,7 @@ class Panel:
     year: Ints
     names: tuple[str, ...]
     response: str = "y"
+    spec: Any = None
 
     def __repr__(self) -> str:
         """Say what is modelled, of how many areas and years, by what."""
@@ -88,7 +91,11 @@ class Panel:
         if area is None:
             raise DataError("the areas are not known", "no codes", "a code for every row", "give area=")
         table, values = covariates(x), numbers(y, "y")
-        codes, when, v = pd.Index(np.asarray(area)), numbers(year, "year"), numbers(sampling_variance, "sampling_variance")
+        codes, when, v = (
+            pd.Index(np.asarray(area)),
+            numbers(year, "year"),
+            numbers(sampling_variance, "sampling_variance"),
+        )
         sizes = {"y": values.shape, "x": (len(table),), "sampling_variance": v.shape[:1]}
         sizes |= {"year": when.shape, "area": codes.shape}
         if len(set(sizes.values())) > 1:
@@ -109,16 +116,23 @@ class Panel:
         columns = [sampling_variance] if isinstance(sampling_variance, str) else list(sampling_variance)
         if absent := [c for c in (*columns, year, *([area] if area else [])) if c not in data.columns]:
             raise DataError("columns are absent", shown(absent), shown(data.columns, 30), "join them")
-        y, x, _ = read_formula(formula, data.reset_index(drop=True))
+        y, x, spec = read_formula(formula, data.reset_index(drop=True))
         v = numbers(data[columns], "sampling_variance")
         v = v[:, 0] if isinstance(sampling_variance, str) else v
         codes = pd.Index(data[area]) if area else data.index
         x.columns = x.columns.map(str)
-        return cls._on_grid(y.to_numpy(), x, v, numbers(data[year], "year"), codes, formula.split("~")[0].strip())
+        return cls._on_grid(y.to_numpy(), x, v, numbers(data[year], "year"), codes, formula.split("~")[0].strip(), spec)
 
     @classmethod
     def _on_grid(
-        cls, y: Floats, table: pd.DataFrame, v: Floats, when: Floats, areas: pd.Index, response: str
+        cls,
+        y: Floats,
+        table: pd.DataFrame,
+        v: Floats,
+        when: Floats,
+        areas: pd.Index,
+        response: str,
+        spec: Any = None,
     ) -> Self:
         if (wrong := areas.isna() | ~(np.isfinite(when) & (when == np.round(when)))).any():
             raise DataError(
@@ -140,7 +154,7 @@ class Panel:
                 f"({len(y)},), or ({len(y)}, {len(years)}): with every year",
                 f"give a column for each of {shown(years)}",
             )
-        panel = cls(y, table.to_numpy(), v, codes, years, area, year, tuple(table.columns), response)
+        panel = cls(y, table.to_numpy(), v, codes, years, area, year, tuple(table.columns), response, spec)
         panel.check()
         return panel
 
@@ -184,6 +198,25 @@ class Panel:
     def frame(self, values: Floats) -> pd.DataFrame:
         """Return values (m, T) by area and year, missing where there is no row."""
         return pd.DataFrame(np.where(self.there, values, np.nan), self.codes, self.years)
+
+    def others(self, x: ArrayLike, year: ArrayLike) -> tuple[Floats, pd.Index, Ints]:
+        """Return the covariates of other areas (k, p), their codes, and the positions of their years.
+
+        Raises
+        ------
+        ModelError or ProblemsError
+            If covariates are absent, missing, infinite or too few, or a year is not in the data.
+        """
+        (values, rows), when = other_covariates(x, self.names, self.spec), np.atleast_1d(numbers(year, "year"))
+        at = self.years.get_indexer(pd.Index(when))
+        if len(when) != len(values) or (at < 0).any():
+            raise ModelError(
+                "years are not in the model, or not one for every row",
+                f"{len(when)} for {len(values)} rows: {shown(when[at < 0]) or 'all known'}",
+                shown(self.years, 30),
+                "give a row with a missing direct estimate to the model",
+            )
+        return values, rows, at
 
     def check(self) -> None:
         """Refuse rows, values and covariates that cannot be used, all at once."""

@@ -1,14 +1,12 @@
 r"""Covariances Sigma of an area's effects over years at steps s_1 < ... < s_T from the first, lags l = |s - s'|.
 
-    independent   s_u^2 I                                             natural: s_u^2
-    ar1           s_u^2 R,  R = rho^l / (1 - rho^2)                   natural: s_u^2, rho
-    rao_yu        s_v^2 1 1' + s_u^2 R                                natural: s_u^2, s_v^2, rho
-    dynamic       s_v^2 rho^(s + s') + s_u^2 G                        natural: s_u^2, s_v^2, rho
+    Rao-Yu     s_v^2 1 1' + s_u^2 rho^l / (1 - rho^2)
+    dynamic    s_v^2 rho^(s + s') + s_u^2 G
 
-u_t = rho u_{t-1} + eps_t, var(eps) = s_u^2: stationary with covariance s_u^2 R, or from u = 0 in the first year with
-G = rho^l (1 + rho^2 + ... + rho^(2 min(s, s') - 2)), where |rho| may be 1 or more. Free parameters of the stationary
-ones are the standard deviation of u, s_u / sqrt(1 - rho^2), that of v, and artanh(rho): as rho tends to 1 at a fixed
-variance of u, u is as constant as v.
+u_t = rho u_{t-1} + eps_t, var(eps) = s_u^2: stationary, or from u = 0 in the first year with
+G = rho^l (1 + rho^2 + ... + rho^(2 min(s, s') - 2)), where |rho| may be 1 or more. Natural parameters are s_u^2, s_v^2
+and rho. Free ones of the stationary are the standard deviation of u, s_u / sqrt(1 - rho^2), that of v, and artanh(rho):
+as rho tends to 1 at a fixed variance of u, u is as constant as v.
 
 References
 ----------
@@ -23,11 +21,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from buurtsae.classical.multivariate.covariances import Structure
 from buurtsae.sparse import Floats
-
-EDGE = 0.9999  # an autocorrelation beyond it is one
 
 
 def powers(rho: float, lag: Floats) -> tuple[Floats, Floats]:
@@ -57,24 +54,29 @@ class OverTime(Structure):
         """Steps between two years, shape (T, T)."""
         return np.abs(np.subtract.outer(self.at, self.at))
 
-    def ar1(self, rho: float) -> tuple[Floats, Floats]:
-        """Return R and its derivative to rho."""
-        power, slope = powers(rho, self.lag)
-        rest = 1 - rho**2
-        return power / rest, slope / rest + 2 * rho * power / rest**2
-
     @abstractmethod
     def starts(self, variances: Floats) -> list[Floats]:
         """Return free parameters from which to climb, near these variances (T,)."""
+
+    @abstractmethod
+    def free(self, values: Floats) -> Floats:
+        """Return the free parameters at natural ones (K,)."""
+
+    @abstractmethod
+    def identified(self, free: Floats) -> NDArray[np.bool_]:
+        """Return which natural parameters make a difference, shape (K,): rho does not where a variance is zero."""
 
     def start(self, variances: Floats) -> Floats:
         """Return the first of the starts."""
         return self.starts(variances)[0]
 
-    def vanishing(self, free: Floats, least: float) -> list[str]:
-        """Return names of the variances that are not above `least`."""
-        values = dict(zip(self.names([]), self.natural(free)[0], strict=True))
-        return [name for name, value in values.items() if name.startswith("sigma2") and value <= least]
+    def units(self, typical: float) -> Floats:
+        """Return the scales of the free parameters."""
+        return np.array([typical, typical, 1.0])
+
+    def names(self, measures: Sequence[str]) -> list[str]:
+        """Return names of the natural parameters."""
+        return ["sigma2_u", "sigma2_v", "rho"]
 
 
 class RaoYuCovariance(OverTime):
@@ -85,9 +87,13 @@ class RaoYuCovariance(OverTime):
         sd = np.sqrt(variances.mean() / 2)
         return [np.array([sd, sd, np.arctanh(rho)]) for rho in (0.3, 0.8, -0.3)]
 
-    def units(self, typical: float) -> Floats:
-        """Return the scales of the free parameters."""
-        return np.array([typical, typical, 1.0])
+    def free(self, values: Floats) -> Floats:
+        """Return the free parameters at natural ones."""
+        return np.array([np.sqrt(values[0] / (1 - values[2] ** 2)), np.sqrt(values[1]), np.arctanh(values[2])])
+
+    def identified(self, free: Floats) -> NDArray[np.bool_]:
+        """Return which natural parameters make a difference."""
+        return np.array([True, True, free[0] != 0])
 
     def matrix(self, free: Floats) -> Floats:
         """Return Sigma."""
@@ -103,12 +109,9 @@ class RaoYuCovariance(OverTime):
         """Return the natural parameters, and the derivatives of Sigma to them."""
         rho = np.tanh(free[2])
         sigma2_u = free[0] ** 2 * (1 - rho**2)
-        unit, slope = self.ar1(rho)
+        power, slope = powers(rho, self.lag)
+        unit, slope = power / (1 - rho**2), slope / (1 - rho**2) + 2 * rho * power / (1 - rho**2) ** 2
         return np.array([sigma2_u, free[1] ** 2, rho]), np.array([unit, np.ones_like(unit), sigma2_u * slope])
-
-    def names(self, measures: Sequence[str]) -> list[str]:
-        """Return names of the natural parameters."""
-        return ["sigma2_u", "sigma2_v", "rho"]
 
 
 class DynamicCovariance(OverTime):
@@ -119,9 +122,13 @@ class DynamicCovariance(OverTime):
         sd = np.sqrt(variances.mean())
         return [np.array([sd * np.sqrt(1 - rho**2), sd, rho]) for rho in (0.3, 0.8, -0.3)]
 
-    def units(self, typical: float) -> Floats:
-        """Return the scales of the free parameters."""
-        return np.array([typical, typical, 1.0])
+    def free(self, values: Floats) -> Floats:
+        """Return the free parameters at natural ones."""
+        return np.array([np.sqrt(values[0]), np.sqrt(values[1]), values[2]])
+
+    def identified(self, free: Floats) -> NDArray[np.bool_]:
+        """Return which natural parameters make a difference."""
+        return np.array([True, True, bool(free[:2].any())])
 
     def matrix(self, free: Floats) -> Floats:
         """Return Sigma."""
@@ -137,10 +144,6 @@ class DynamicCovariance(OverTime):
         parts, rho = self._parts(free[2])
         values = np.r_[free[:2] ** 2, free[2]]
         return values, np.moveaxis(np.dstack([parts, (rho @ values[:2])[:, :, None]]), 2, 0)
-
-    def names(self, measures: Sequence[str]) -> list[str]:
-        """Return names of the natural parameters."""
-        return ["sigma2_u", "sigma2_v", "rho"]
 
     def _parts(self, rho: float) -> tuple[Floats, Floats]:
         """G and rho^(s + s'), and their derivatives to rho, shapes (T, T, 2)."""
