@@ -101,11 +101,16 @@ class At(Shaped):
         return self.wz @ self.inverse @ self.wz.transpose(0, 2, 1)
 
 
+def weights(data: Blocks, sigma: Floats) -> tuple[Floats, float]:
+    """Return W_d, shape (m, D, D), and the sum of log |Sigma + V_d| over what is seen."""
+    whole = np.where(data.both, sigma, 0.0) + data.sampling
+    return np.where(data.both, np.linalg.inv(whole), 0.0), float(np.linalg.slogdet(whole)[1].sum())
+
+
 def at(data: Blocks, sigma: Floats, restricted: bool) -> At:
     """Return GLS and the log-likelihood at Sigma; see `core`."""
     (m, width), p = data.y.shape, data.z.shape[2]
-    whole = np.where(data.both, sigma, 0.0) + data.sampling
-    w = np.where(data.both, np.linalg.inv(whole), 0.0)
+    w, logdet_v = weights(data, sigma)
     wz = w @ data.z
     flat = wz.reshape(m * width, p)
     a = data.z.reshape(m * width, p).T @ flat
@@ -113,7 +118,6 @@ def at(data: Blocks, sigma: Floats, restricted: bool) -> At:
     delta = inverse @ (flat.T @ data.y.ravel())
     rest = data.y - np.where(data.seen, data.z @ delta, 0.0)
     t = (w @ rest[:, :, None])[:, :, 0]
-    logdet_v = np.linalg.slogdet(whole)[1].sum()
     logdet_xvx = np.linalg.slogdet(a)[1] + 2 * np.log(np.abs(data.root.diagonal())).sum()
     llf = float(loglike(int(data.seen.sum()), p, logdet_v, logdet_xvx, float((rest * t).sum()), restricted))
     return At(sigma, w, wz, inverse, delta, t, restricted, llf)

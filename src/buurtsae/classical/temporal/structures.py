@@ -32,6 +32,12 @@ def powers(rho: float, lag: Floats) -> tuple[Floats, Floats]:
     return rho**lag, lag * rho ** np.maximum(lag - 1, 0)
 
 
+def stationary(variance: float, rho: float, lag: Floats) -> tuple[Floats, Floats]:
+    """Return variance rho^lag, shape (T, T), and its derivatives to both, shape (2, T, T)."""
+    power, slope = powers(rho, lag)
+    return variance * power, np.array([power, variance * slope])
+
+
 @dataclass(frozen=True)
 class OverTime(Structure):
     """A family of covariances over years.

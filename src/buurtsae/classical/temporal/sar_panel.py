@@ -1,0 +1,166 @@
+r"""Likelihood of areas over years whose lasting effects follow a simultaneous autoregression.
+
+    y = X beta + Z u + w + e,   u = rho1 W u + v (of areas),   w_dt = rho2 w_d,t-1 + eps_dt,   Z repeats u in every year
+
+Given u areas are independent: V_d = tau2 rho2^lag + D_d (tau2 = sigma2_2 / (1 - rho2^2), the variance of w), W_d = V_d^{-1}
+over what is seen. Then Z'W Z = Lambda is diagonal, and u is seen as in `spatial.sar` by the weighted means
+Lambda^{-1} Z'W y, Lambda^{-1} Z'W X of an area over years, A = Q + Lambda:
+
+    V^{-1} = W - W Z A^{-1} Z'W,   log |V| = log |A| - log |Q| + sum_d log |V_d|,
+    t = V^{-1} (y - X beta) = W (y - X beta - Z u_hat),   V^{-1} X = W (X - Z F),
+
+scores of sigma2_1 and rho1 as there, those of tau2 and rho2 tr(G S_k), S_k = dV_d / dtheta_k, with
+G = sum_d [t_d t_d' - W_d + W_d 1 (A^{-1})_dd 1'W_d (+ (V^{-1} X)_d S (V^{-1} X)_d' by REML)] / 2. Memory is linear in areas.
+
+References
+----------
+Marhuenda, Y., Molina, I. and Morales, D. (2013). Small area estimation with spatio-temporal Fay-Herriot models. CSDA 58.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from buurtsae.classical.climb import Box, Climbed, climb
+from buurtsae.classical.core import loglike
+from buurtsae.classical.multivariate.likelihood import Blocks, start, weights
+from buurtsae.classical.spatial.sar import EDGE, RHOS, TINY, Neighbours, Sar
+from buurtsae.classical.temporal.structures import stationary
+from buurtsae.sparse import Floats, one_thread
+
+SHARES = (0.2, 0.5, 0.8)  # of the variance that is of u, tried at the start
+
+
+@dataclass(frozen=True, repr=False)
+class SarPanel(Sar):
+    """The model at given components; of an area x, y and weight are its weighted means over years, and Lambda.
+
+    Attributes
+    ----------
+    data : Blocks
+    sigma : ndarray, shape (T, T)
+        Covariance of w over years.
+    slopes : ndarray, shape (K, T, T)
+        Its derivatives to tau2, and to rho2 unless years are independent.
+    w : ndarray, shape (m, T, T)
+    logdet : float
+        Sum of log |V_d|.
+    """
+
+    data: Blocks
+    sigma: Floats
+    slopes: Floats
+    w: Floats
+    logdet: float
+
+    @classmethod
+    def of(cls, near: Neighbours, data: Blocks, lag: Floats, at: Floats) -> SarPanel:
+        """Return the model at (sigma2_1, rho1, tau2), years being independent, or (sigma2_1, rho1, tau2, rho2)."""
+        sigma, slopes = stationary(at[2], at[3] if len(at) > 3 else 0.0, lag)
+        w, logdet = weights(data, sigma)
+        weight = w.sum(axis=(1, 2))
+        share = np.divide(w.sum(axis=1), weight[:, None], out=np.zeros(data.y.shape), where=weight[:, None] > 0)
+        y, x = (share * data.y).sum(axis=1), (share[:, None] @ data.z)[:, 0]
+        return cls(near, float(at[0]), float(at[1]), weight, y, x, data, sigma, slopes[: len(at) - 2], w, logdet)
+
+    @cached_property
+    def sums(self) -> tuple[Floats, Floats]:
+        """X'W X and X'W y within areas: less what their means say."""
+        wz, x = self.w @ self.data.z, self.weight[:, None] * self.x
+        xwx, xwy = np.einsum("dtp,dtq->pq", self.data.z, wz), np.einsum("dtp,dt->p", wz, self.data.y)
+        return xwx - x.T @ self.x, xwy - x.T @ self.y
+
+    @cached_property
+    def information_beta(self) -> Floats:
+        """X' V^{-1} X."""
+        return self.sums[0] + self.x.T @ (self.weight[:, None] * (self.x - self.f))
+
+    @cached_property
+    def beta(self) -> Floats:
+        """Generalised least squares."""
+        return self.cov_beta @ (self.sums[1] + self.x.T @ self.v_inverse(self.y))
+
+    @cached_property
+    def left(self) -> Floats:
+        """Residuals y - X beta where seen, shape (m, T)."""
+        return np.where(self.data.seen, self.data.y - self.data.z @ self.beta, 0.0)
+
+    @cached_property
+    def t(self) -> Floats:
+        """V^{-1} (y - X beta), shape (m, T)."""
+        return (self.w @ (self.left - self.effect[:, None])[:, :, None])[:, :, 0]
+
+    @cached_property
+    def vx(self) -> Floats:
+        """V^{-1} X, shape (m, T, p)."""
+        return self.w @ (self.data.z - self.f[:, None])
+
+    @cached_property
+    def own(self) -> Floats:
+        """Blocks of V^{-1}, shape (m, T, T)."""
+        ones = self.w.sum(axis=2)
+        return self.w - self.inverse_a[-len(self.y) :, None, None] * ones[:, :, None] * ones[:, None, :]
+
+    def loglike(self, restricted: bool = False) -> float:
+        """Return the log-likelihood at beta, or the restricted one; see `core`."""
+        (m, p), root = self.x.shape, np.abs(self.data.root.diagonal())
+        logdet_v = self.logdet + self.of_a.logdet - self.of_c.logdet + m * np.log(self.sigma2)
+        logdet_xvx = np.linalg.slogdet(self.information_beta)[1] + 2 * np.log(root).sum()
+        ypy = float((self.left * self.t).sum())
+        return float(loglike(int(self.data.seen.sum()), p, logdet_v, logdet_xvx, ypy, restricted))
+
+    def score(self, restricted: bool) -> Floats:
+        """Return the derivatives by sigma2_1, rho1, tau2 and rho2."""
+        g = self.t.T @ self.t - self.own.sum(axis=0)
+        if restricted:
+            g = g + (self.vx @ self.cov_beta @ self.vx.transpose(0, 2, 1)).sum(axis=0)
+        return np.r_[super().score(restricted), 0.5 * np.einsum("ab,kab->k", g, self.slopes)]
+
+    def v_inverse_of(self, q: Floats) -> Floats:
+        """Return V^{-1} q, of q (m, T, k)."""
+        wq = self.w @ q
+        return wq - self.w.sum(axis=2)[:, :, None] * self.of_a.solve(wq.sum(axis=1))[:, None]
+
+    def moved(self, q: Floats) -> list[Floats]:
+        """Return dV / dtheta_k q for every component, of q (m, T, k), zero where not to be counted, in all years."""
+        total = self.sigma2 * self.of_c.solve(q.sum(axis=1))  # G Z'q
+        of_u = [self.sigma2 * self.of_c.solve(self.near.matrix(entries) @ total) for entries in self.b]
+        shape = (*self.data.y.shape, q.shape[2])
+        return [np.broadcast_to(part[:, None], shape) for part in of_u] + [part @ q for part in self.slopes]
+
+    def average_information(self) -> Floats:
+        """Return the average of observed and expected information, shape (K, K)."""
+        q = np.concatenate(self.moved(self.t[:, :, None]), axis=2)
+        fitted = np.einsum("dtk,dtp->kp", q, self.vx)
+        return 0.5 * (np.einsum("dtk,dtl->kl", q, self.v_inverse_of(q)) - fitted @ self.cov_beta @ fitted.T)
+
+
+@one_thread()
+def maximise(
+    near: Neighbours, data: Blocks, lag: Floats, ar1: bool, restricted: bool, tol: float = 1e-10, maxiter: int = 100
+) -> Climbed[SarPanel]:
+    """Climb from the best of a few components; variances below `TINY` of the sampling variance stay there: zero."""
+    typical, variances = start(data)
+    least, total = TINY * typical**2, float(variances.mean())
+
+    def build(at: Floats) -> SarPanel:
+        return SarPanel.of(near, data, lag, at)
+
+    box = Box(
+        np.array([least, -EDGE, least, -EDGE])[: 3 + ar1],
+        np.array([np.inf, EDGE, np.inf, EDGE])[: 3 + ar1],
+        (0, 0, 2, 2)[: 3 + ar1],
+    )
+    tried = [
+        np.array([max(share * total, least), rho, max((1 - share) * total, least), over])[: 3 + ar1]
+        for share in SHARES
+        for rho in RHOS
+        for over in ((0.0, 0.5) if ar1 else (0.0,))
+    ]
+    best = max(tried, key=lambda at: build(at).loglike(restricted))
+    if np.abs(build(best).left).max() <= 1e-12 * np.abs(data.y).max():  # nothing is left over
+        best = np.array([least, 0.0, least, 0.0])[: 3 + ar1]
+    return climb(build, best, box, restricted, tol, maxiter)
