@@ -66,6 +66,23 @@ class Box:
         lower = np.where(self.variance, np.maximum(at / 10, self.lower), self.lower)
         return np.clip(new, lower, self.upper)
 
+    def scale(self, at: Floats) -> Floats:
+        """Return in what changes are measured."""
+        return np.where(self.variance, at, 1.0)
+
+
+class Stretched(Box):
+    """A box for logarithms of variances, and artanh of autocorrelations: no step is longer than log 10, or 1."""
+
+    def inside(self, new: Floats, at: Floats) -> Floats:
+        """Return what lies in the box and within reach."""
+        reach = np.where(self.variance, np.log(10), 1.0)
+        return np.clip(np.clip(new, at - reach, at + reach), self.lower, self.upper)
+
+    def scale(self, at: Floats) -> Floats:
+        """Return in what changes are measured."""
+        return np.ones(len(at))
+
 
 @dataclass(frozen=True)
 class Climbed(Generic[P]):
@@ -89,14 +106,17 @@ class Climbed(Generic[P]):
 def climb(
     build: Callable[[Floats], P], at: Floats, box: Box, restricted: bool, tol: float = 1e-10, maxiter: int = 100
 ) -> Climbed[P]:
-    """Climb from `at`; converged is a step that moves variances by less than the share `tol`, the rest by `tol`."""
+    """Climb from `at`; converged is a step of less than `tol` on the scale of the box, or none left to take."""
     point = build(at)
     value, score, information = point.loglike(restricted), point.score(restricted), point.average_information()
     trace: list[tuple[float, ...]] = [(*at.tolist(), value)]
+    freed = np.ones(len(at), dtype=bool)
     for _ in range(maxiter):
         free, step = box.free(at, score), np.zeros(len(at))
         if not free.any():
             return Climbed(at, point, True, trace)
+        if (free != freed).any():  # what was learnt on the way there says little of the way along the edge
+            freed, information = free, point.average_information()
         step[free] = np.linalg.solve(information[np.ix_(free, free)], score[free])
         for k in range(HALVINGS):
             new = box.inside(at + step * 0.5**k, at)
@@ -106,7 +126,7 @@ def climb(
                 break
         moved = new - at
         trace.append((*new.tolist(), reached))
-        if (np.abs(moved) <= tol * np.where(box.variance, at, 1.0)).all():
+        if (np.abs(moved) <= tol * box.scale(at)).all():
             return Climbed(new, point, True, trace)
         before, score = score, point.score(restricted)
         information = _updated(information, moved, before - score)

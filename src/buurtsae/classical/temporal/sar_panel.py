@@ -24,13 +24,14 @@ from functools import cached_property
 
 import numpy as np
 
-from buurtsae.classical.climb import Box, Climbed, climb
+from buurtsae.classical.climb import Climbed, Stretched, climb
 from buurtsae.classical.core import loglike
 from buurtsae.classical.multivariate.likelihood import Blocks, start, weights
-from buurtsae.classical.spatial.sar import EDGE, RHOS, TINY, Neighbours, Sar
+from buurtsae.classical.spatial.sar import RHOS, TINY, Neighbours, Sar
 from buurtsae.classical.temporal.structures import stationary
 from buurtsae.sparse import Floats, one_thread
 
+EDGE = 0.999  # the most that rho1 and rho2 may be, in size
 SHARES = (0.2, 0.5, 0.8)  # of the variance that is of u, tried at the start
 
 
@@ -138,29 +139,76 @@ class SarPanel(Sar):
         return 0.5 * (np.einsum("dtk,dtl->kl", q, self.v_inverse_of(q)) - fitted @ self.cov_beta @ fitted.T)
 
 
+@dataclass(frozen=True)
+class Free:
+    """The model as a function of log omega, artanh rho1, log tau2, artanh rho2, sigma2_1 = omega (1 - rho1^2)^2.
+
+    Omega bounds the variance of any combination of u, which may be large at the edge of rho1 where sigma2_1 is not.
+
+    Attributes
+    ----------
+    panel : SarPanel
+    components : ndarray, shape (K,)
+        sigma2_1, rho1, tau2, and rho2 unless years are independent.
+    rates : ndarray, shape (K, K)
+        Derivatives of the components (columns) to the free parameters.
+    """
+
+    panel: SarPanel
+    components: Floats
+    rates: Floats
+
+    @classmethod
+    def of(cls, near: Neighbours, data: Blocks, lag: Floats, free: Floats) -> Free:
+        """Return the model at free parameters (K,)."""
+        variance = np.arange(len(free)) % 2 == 0
+        at = np.where(variance, np.exp(np.where(variance, free, 0.0)), np.tanh(free))
+        at[0] *= (1 - at[1] ** 2) ** 2
+        rates = np.diag(np.where(variance, at, 1 - at**2))
+        rates[1, 0] = -4 * at[1] * at[0]
+        return cls(SarPanel.of(near, data, lag, at), at, rates)
+
+    def loglike(self, restricted: bool) -> float:
+        """Return the log-likelihood."""
+        return self.panel.loglike(restricted)
+
+    def score(self, restricted: bool) -> Floats:
+        """Return its derivatives."""
+        return self.rates @ self.panel.score(restricted)
+
+    def average_information(self) -> Floats:
+        """Return the average information."""
+        return self.rates @ self.panel.average_information() @ self.rates.T
+
+
 @one_thread()
 def maximise(
     near: Neighbours, data: Blocks, lag: Floats, ar1: bool, restricted: bool, tol: float = 1e-10, maxiter: int = 100
-) -> Climbed[SarPanel]:
-    """Climb from the best of a few components; variances below `TINY` of the sampling variance stay there: zero."""
+) -> Climbed[Free]:
+    """Climb from the best components at each of a few rho1, and on from the highest; see `Free` and `climb`.
+
+    Variances below `TINY` of the sampling variances stay there: they are zero.
+    """
     typical, variances = start(data)
-    least, total = TINY * typical**2, float(variances.mean())
+    least, total, n = np.log(TINY * typical**2), float(variances.mean()), 3 + ar1
+    edge = np.arctanh(EDGE)
+    box = Stretched(np.array([least, -edge] * 2)[:n], np.array([np.inf, edge] * 2)[:n], (0, 0, 2, 2)[:n])
 
-    def build(at: Floats) -> SarPanel:
-        return SarPanel.of(near, data, lag, at)
+    def build(free: Floats) -> Free:
+        return Free.of(near, data, lag, free)
 
-    box = Box(
-        np.array([least, -EDGE, least, -EDGE])[: 3 + ar1],
-        np.array([np.inf, EDGE, np.inf, EDGE])[: 3 + ar1],
-        (0, 0, 2, 2)[: 3 + ar1],
-    )
-    tried = [
-        np.array([max(share * total, least), rho, max((1 - share) * total, least), over])[: 3 + ar1]
-        for share in SHARES
-        for rho in RHOS
-        for over in ((0.0, 0.5) if ar1 else (0.0,))
-    ]
-    best = max(tried, key=lambda at: build(at).loglike(restricted))
-    if np.abs(build(best).left).max() <= 1e-12 * np.abs(data.y).max():  # nothing is left over
-        best = np.array([least, 0.0, least, 0.0])[: 3 + ar1]
-    return climb(build, best, box, restricted, tol, maxiter)
+    def best(rho: float) -> Floats:
+        over = (0.0, 0.5) if ar1 else (0.0,)
+        tried = [
+            np.array([np.log(share * total), np.arctanh(rho), np.log((1 - share) * total), np.arctanh(other)])[:n]
+            for share in SHARES
+            for other in over
+        ]
+        return max(tried, key=lambda free: build(free).loglike(restricted))
+
+    begun = best(0.0)
+    if np.abs(build(begun).panel.left).max() <= 1e-12 * np.abs(data.y).max():  # nothing is left over
+        return climb(build, np.where(np.isfinite(box.upper), 0.0, box.lower), box, restricted)
+    tops = [climb(build, best(rho), box, restricted, 1e-3, maxiter) for rho in RHOS]
+    top = max(tops, key=lambda found: found.point.loglike(restricted))
+    return climb(build, top.at, box, restricted, tol, maxiter)
