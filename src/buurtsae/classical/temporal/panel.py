@@ -174,6 +174,11 @@ class Panel:
         since = self.years.to_numpy() - self.years[0]
         return tuple((since // max(int(np.gcd.reduce(since)), 1)).tolist())
 
+    @property
+    def lag(self) -> Floats:
+        """Steps between two years, shape (T, T)."""
+        return np.abs(np.subtract.outer(self.steps, self.steps)).astype(float)
+
     @cached_property
     def there(self) -> NDArray[np.bool_]:
         """Which cells of the grid are in the data, shape (m, T)."""

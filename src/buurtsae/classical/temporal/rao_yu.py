@@ -25,8 +25,17 @@ from numpy.typing import ArrayLike
 
 from buurtsae.classical.core import LIKELIHOODS, Likelihood, Prediction, Resampling, one_of, quadratic
 from buurtsae.classical.multivariate.likelihood import (
-    At, Blocks, Maximum, at, eblup, information, leading, maximise, start, terms,
-)  # fmt: skip
+    At,
+    Blocks,
+    Maximum,
+    at,
+    eblup,
+    information,
+    leading,
+    maximise,
+    start,
+    terms,
+)
 from buurtsae.classical.spatial.sar import TINY
 from buurtsae.classical.temporal.panel import Panel
 from buurtsae.classical.temporal.results import PanelResults

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,8 @@ class PanelResults(Results):
     mse_terms: MseTerms
     effects: Floats
     weights: Floats
+
+    edge: ClassVar[float] = 0.9999  # an autocorrelation of that size lies on it
 
     @property
     def data(self) -> Panel:
@@ -168,7 +171,7 @@ class PanelResults(Results):
 
     @abstractmethod
     def _resampling(self) -> Resampling:
-        """Return what `core.bootstrap` needs, of the whole grid."""
+        """Return what `core.bootstrap` needs, areas and years in one row."""
 
     def _sizes(self) -> dict[str, str]:
         sizes = {"No. Areas": len(self.data.codes), "No. Years": len(self.data.years), "Direct Estimates": self.nobs}
@@ -178,7 +181,7 @@ class PanelResults(Results):
         return {name: f"{value:.6g}" for name, value in self.components["estimate"].items()}
 
     def _edges(self) -> list[str]:
-        values, edge = self.components["estimate"], 0.9999
+        values = self.components["estimate"]
         zero = [str(name) for name in values.index if name.startswith("sigma2") and values[name] == 0]
         edges: list[str] = []
         if zero:
@@ -196,7 +199,7 @@ class PanelResults(Results):
                 name=str(name), value=float(values[name]),
             )
             for name in values.index
-            if self._bounded(str(name)) and abs(values[name]) >= edge
+            if self._bounded(str(name)) and abs(values[name]) >= self.edge
         ]  # fmt: skip
         return edges
 

@@ -2,30 +2,32 @@ r"""Likelihood of areas over years whose lasting effects follow a simultaneous a
 
     y = X beta + Z u + w + e,   u = rho1 W u + v (of areas),   w_dt = rho2 w_d,t-1 + eps_dt,   Z repeats u in every year
 
-Given u areas are independent: V_d = tau2 rho2^lag + D_d (tau2 = sigma2_2 / (1 - rho2^2), the variance of w), W_d = V_d^{-1}
-over what is seen. Then Z'W Z = Lambda is diagonal, and u is seen as in `spatial.sar` by the weighted means
+Given u areas are independent: V_d = tau2 rho2^lag + D_d, tau2 = sigma2_2 / (1 - rho2^2) the variance of w. With
+W_d = V_d^{-1} over what is seen, Z'W Z = Lambda is diagonal, and u is seen as in `spatial.sar` by the weighted means
 Lambda^{-1} Z'W y, Lambda^{-1} Z'W X of an area over years, A = Q + Lambda:
 
     V^{-1} = W - W Z A^{-1} Z'W,   log |V| = log |A| - log |Q| + sum_d log |V_d|,
     t = V^{-1} (y - X beta) = W (y - X beta - Z u_hat),   V^{-1} X = W (X - Z F),
 
-scores of sigma2_1 and rho1 as there, those of tau2 and rho2 tr(G S_k), S_k = dV_d / dtheta_k, with
-G = sum_d [t_d t_d' - W_d + W_d 1 (A^{-1})_dd 1'W_d (+ (V^{-1} X)_d S (V^{-1} X)_d' by REML)] / 2. Memory is linear in areas.
+scores of sigma2_1 and rho1 as there, those of tau2 and rho2 tr(G S_k), S_k = dV_d / dtheta_k, with G = sum_d [t_d t_d'
+- (V^{-1})_dd (+ (V^{-1} X)_d S (V^{-1} X)_d' by REML)] / 2. No array is of areas by areas.
 
 References
 ----------
-Marhuenda, Y., Molina, I. and Morales, D. (2013). Small area estimation with spatio-temporal Fay-Herriot models. CSDA 58.
+Marhuenda, Y., Molina, I. and Morales, D. (2013). Small area estimation with spatio-temporal Fay-Herriot models.
+CSDA 58.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
-from buurtsae.classical.climb import Climbed, Stretched, climb
-from buurtsae.classical.core import loglike
+from buurtsae.classical.climb import Stretched, climb
+from buurtsae.classical.core import Shaped, loglike
 from buurtsae.classical.multivariate.likelihood import Blocks, start, weights
 from buurtsae.classical.spatial.sar import RHOS, TINY, Neighbours, Sar
 from buurtsae.classical.temporal.structures import stationary
@@ -62,10 +64,12 @@ class SarPanel(Sar):
         """Return the model at (sigma2_1, rho1, tau2), years being independent, or (sigma2_1, rho1, tau2, rho2)."""
         sigma, slopes = stationary(at[2], at[3] if len(at) > 3 else 0.0, lag)
         w, logdet = weights(data, sigma)
-        weight = w.sum(axis=(1, 2))
-        share = np.divide(w.sum(axis=1), weight[:, None], out=np.zeros(data.y.shape), where=weight[:, None] > 0)
-        y, x = (share * data.y).sum(axis=1), (share[:, None] @ data.z)[:, 0]
+        weight, (y, x) = w.sum(axis=(1, 2)), _means(w, data)
         return cls(near, float(at[0]), float(at[1]), weight, y, x, data, sigma, slopes[: len(at) - 2], w, logdet)
+
+    def seeing(self, data: Blocks) -> SarPanel:
+        """Return the model at the same components, of other direct estimates in the same places."""
+        return replace(self, y=_means(self.w, data)[0], data=data)
 
     @cached_property
     def sums(self) -> tuple[Floats, Floats]:
@@ -139,6 +143,13 @@ class SarPanel(Sar):
         return 0.5 * (np.einsum("dtk,dtl->kl", q, self.v_inverse_of(q)) - fitted @ self.cov_beta @ fitted.T)
 
 
+def _means(w: Floats, data: Blocks) -> tuple[Floats, Floats]:
+    """Weighted means over years of y (m,) and x (m, p), zero where nothing is seen."""
+    weight = w.sum(axis=(1, 2))[:, None]
+    share = np.divide(w.sum(axis=1), weight, out=np.zeros(data.y.shape), where=weight > 0)
+    return (share * data.y).sum(axis=1), (share[:, None] @ data.z)[:, 0]
+
+
 @dataclass(frozen=True)
 class Free:
     """The model as a function of log omega, artanh rho1, log tau2, artanh rho2, sigma2_1 = omega (1 - rho1^2)^2.
@@ -181,10 +192,32 @@ class Free:
         return self.rates @ self.panel.average_information() @ self.rates.T
 
 
+@dataclass(frozen=True, repr=False)
+class PanelMaximum(Shaped):
+    """Where the likelihood is highest.
+
+    Attributes
+    ----------
+    panel : SarPanel
+    components : ndarray, shape (K,)
+        sigma2_1, rho1, tau2, and rho2 unless years are independent.
+    zero : ndarray of bool, shape (K,)
+        Variances that are zero, and autocorrelations that make no difference then.
+    converged : bool
+    trace : tuple of (omega, rho1, tau2, rho2 or not, log-likelihood)
+    """
+
+    panel: SarPanel
+    components: Floats
+    zero: NDArray[np.bool_]
+    converged: bool
+    trace: tuple[tuple[float, ...], ...]
+
+
 @one_thread()
 def maximise(
     near: Neighbours, data: Blocks, lag: Floats, ar1: bool, restricted: bool, tol: float = 1e-10, maxiter: int = 100
-) -> Climbed[Free]:
+) -> PanelMaximum:
     """Climb from the best components at each of a few rho1, and on from the highest; see `Free` and `climb`.
 
     Variances below `TINY` of the sampling variances stay there: they are zero.
@@ -206,9 +239,12 @@ def maximise(
         ]
         return max(tried, key=lambda free: build(free).loglike(restricted))
 
-    begun = best(0.0)
-    if np.abs(build(begun).panel.left).max() <= 1e-12 * np.abs(data.y).max():  # nothing is left over
-        return climb(build, np.where(np.isfinite(box.upper), 0.0, box.lower), box, restricted)
-    tops = [climb(build, best(rho), box, restricted, 1e-3, maxiter) for rho in RHOS]
-    top = max(tops, key=lambda found: found.point.loglike(restricted))
-    return climb(build, top.at, box, restricted, tol, maxiter)
+    if np.abs(build(best(0.0)).panel.left).max() <= 1e-12 * np.abs(data.y).max():  # nothing is left over
+        top = np.where(np.isfinite(box.upper), 0.0, box.lower)
+    else:
+        tops = [climb(build, best(rho), box, restricted, 1e-3, maxiter) for rho in RHOS]
+        top = max(tops, key=lambda found: found.point.loglike(restricted)).at
+    found = climb(build, top, box, restricted, tol, maxiter)
+    zero = ((found.at <= box.lower) & box.variance)[list(box.of)]
+    trace = tuple(tuple(np.where(box.variance, np.exp(t[:-1]), np.tanh(t[:-1])).tolist()) + t[-1:] for t in found.trace)
+    return PanelMaximum(found.point.panel, found.point.components, zero, found.converged, trace)
