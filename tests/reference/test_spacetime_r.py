@@ -89,7 +89,7 @@ def test_rao_yu(method: Any, dynamic: bool, data: pd.DataFrame, expected: pd.Dat
     assert fit.components["estimate"]["rho"] == pytest.approx(components[2], abs=near)
     x = fit.data.x
     contrasts = 0.5 * np.linalg.slogdet(x.T @ x)[1] if method == "reml" else 0.0  # of sae2: A'y with A'A = I
-    at = np.array(components) + [0.0, 0.0 if dynamic else FLOOR, 0.0]
+    at = np.add(components, [0.0, 0.0 if dynamic else FLOOR, 0.0])
     assert model.loglike(*at, method, dynamic) + contrasts == pytest.approx(llf, abs=1e-8)
     best = fit.llf_restricted if method == "reml" else fit.llf
     assert best + contrasts >= llf - 1e-8

@@ -117,7 +117,7 @@ def climb(
             return Climbed(at, point, True, trace)
         if (free != freed).any():  # what was learnt on the way there says little of the way along the edge
             freed, information = free, point.average_information()
-        step[free] = np.linalg.solve(information[np.ix_(free, free)], score[free])
+        step[free] = _newton(information[np.ix_(free, free)], score[free])
         for k in range(HALVINGS):
             new = box.inside(at + step * 0.5**k, at)
             point = build(new)
@@ -132,6 +132,13 @@ def climb(
         information = _updated(information, moved, before - score)
         at, value = new, reached
     return Climbed(at, point, False, trace)
+
+
+def _newton(information: Floats, score: Floats) -> Floats:
+    """A Newton step; a short one in directions of which there is hardly information."""
+    scale = np.sqrt(np.maximum(information.diagonal(), np.finfo(float).tiny))
+    values, axes = np.linalg.eigh(information / np.outer(scale, scale))
+    return np.asarray(axes @ ((axes.T @ (score / scale)) / np.maximum(values, 1e-10)) / scale, dtype=float)
 
 
 def _updated(information: Floats, moved: Floats, fallen: Floats) -> Floats:

@@ -45,6 +45,10 @@ class Structure(ABC):
         """Return the scales of the free parameters (K,), where standard deviations of errors are `typical`."""
         return np.full(len(self.start(np.ones(self.width))), typical)
 
+    def reach(self) -> Floats:
+        """Return the longest step of the free parameters in one go (K,)."""
+        return np.full(len(self.start(np.ones(self.width))), np.inf)
+
     def curvature(self, free: Floats, gradient: Floats) -> Floats:
         """Return tr(gradient d2 Sigma), shape (K, K), by central differences: exact where Sigma is quadratic."""
         step = 1e-4 * self.units(max(float(np.abs(free).max()), 1e-8))

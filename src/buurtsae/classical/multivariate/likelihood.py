@@ -199,7 +199,7 @@ def maximise(
     are measured in the units of the structure.
     """
     typical, variances = start(data)
-    units = structure.units(typical)
+    units, reach = structure.units(typical), structure.reach()
     free = structure.start(variances) if free is None else free
     here, steps = at(data, structure.matrix(free), restricted), list[tuple[float, float]]()
     for _ in range(maxiter):
@@ -214,6 +214,7 @@ def maximise(
             score = 0.1 * values[0] * axes[:, 0]
         size = np.abs(values)
         step = units * (axes @ ((axes.T @ score) / np.maximum(size, 1e-10 * size.max())))
+        step = step / max(1.0, float((np.abs(step) / reach).max()))
         for _ in range(40):
             new = at(data, structure.matrix(free + step), restricted)
             if new.llf >= here.llf - 1e-12 * abs(here.llf):

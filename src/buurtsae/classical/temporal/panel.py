@@ -3,7 +3,7 @@ r"""Direct estimates per area and year, checked once for all models over years; 
 Rows are spread over a grid of areas (in the order of the data) and years (ascending). What is not in the data has no
 covariates and is not predicted; what is in it without a direct estimate is. Time runs in steps of the greatest common
 divisor of the gaps between years: of 2012, 2016 and 2024 a step is four years, and an autocorrelation is that over a
-step, whose sign the data could not tell otherwise.
+step. Its sign cannot be told where no area is seen an odd number of steps apart: then it is taken as positive.
 """
 
 from __future__ import annotations
@@ -194,6 +194,18 @@ class Panel:
         """Sampling covariances, shape (m, T, T)."""
         return np.nan_to_num(self.grid(self.d))
 
+    @cached_property
+    def seen_apart(self) -> Ints:
+        """Numbers of steps between two years in which some area is seen, 0 included."""
+        seen, at = ~np.isnan(self.grid(self.y)), np.array(self.steps)
+        together = (seen[:, :, None] & seen[:, None, :]).any(axis=0)
+        return np.unique(np.abs(np.subtract.outer(at, at))[together])
+
+    @property
+    def signed(self) -> bool:
+        """Whether data tell the sign of an autocorrelation."""
+        return bool((self.seen_apart % 2).any())
+
     def grid(self, values: Floats) -> Floats:
         """Return values (n, ...) on the grid (m, T, ...), NaN where there is no row."""
         out = np.full((len(self.codes), len(self.years), *values.shape[1:]), np.nan)
@@ -266,13 +278,11 @@ class Panel:
         ------
         ModelError
         """
-        seen, at = ~np.isnan(self.grid(self.y)), np.array(self.steps)
-        together = (seen[:, :, None] & seen[:, None, :]).any(axis=0)
-        lags = np.unique(np.abs(np.subtract.outer(at, at))[together])
+        lags, step = self.seen_apart, (self.years[-1] - self.years[0]) // max(self.steps[-1], 1)
         if len(lags) < needed:
             raise ModelError(
                 f"{what} cannot be estimated",
-                f"areas seen in years {shown(lags * (self.years[-1] - self.years[0]) // max(at[-1], 1))} apart",
+                f"areas seen in years {shown(lags * step)} apart",
                 f"{needed} different distances, 0 included",
                 "give more years, or choose a model without it",
             )

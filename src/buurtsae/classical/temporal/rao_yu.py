@@ -174,7 +174,7 @@ class RaoYu:
         with one_thread():
             maximum = climb(blocks, family, restricted, maxiter)
             here, (values, slopes) = maximum.here, family.natural(maximum.free)
-            known = family.identified(maximum.free)
+            known = family.informed(maximum.free)
             parts = terms(blocks, here, slopes[known])
             error = np.full(len(values), np.nan)
             error[known] = np.sqrt(np.diag(np.linalg.inv(information(here, slopes[known]))))
@@ -188,7 +188,8 @@ class RaoYu:
             converged=maximum.converged,
             trace=pd.DataFrame(maximum.trace, columns=["llf", "score"]),
             components=pd.DataFrame(
-                {"estimate": np.where(known, values, np.nan), "std_error": error}, index=family.names([])
+                {"estimate": np.where(family.identified(maximum.free), values, np.nan), "std_error": error},
+                index=family.names([]),
             ),
             mse_terms=parts,
             effects=here.t @ here.sigma,
@@ -200,7 +201,7 @@ class RaoYu:
         return results
 
     def _family(self, dynamic: bool) -> OverTime:
-        return FAMILIES[dynamic](len(self.data.years), self.data.steps)
+        return FAMILIES[dynamic](len(self.data.years), self.data.steps, self.data.signed)
 
 
 def climb(blocks: Blocks, family: OverTime, restricted: bool, maxiter: int, one: bool = False) -> Maximum:
@@ -210,6 +211,7 @@ def climb(blocks: Blocks, family: OverTime, restricted: bool, maxiter: int, one:
     found = [maximise(blocks, family, restricted, maxiter, free) for free in starts]
     best = max(found, key=lambda maximum: (maximum.converged, maximum.here.llf))
     free = np.where((np.arange(len(best.free)) < 2) & (best.free**2 <= TINY * typical**2), 0.0, best.free)
+    free[2] = free[2] if family.signed else abs(free[2])
     return replace(best, free=free, here=at(blocks, family.matrix(free), restricted))
 
 

@@ -216,22 +216,34 @@ class PanelMaximum(Shaped):
 
 @one_thread()
 def maximise(
-    near: Neighbours, data: Blocks, lag: Floats, ar1: bool, restricted: bool, tol: float = 1e-10, maxiter: int = 100
+    near: Neighbours,
+    data: Blocks,
+    lag: Floats,
+    ar1: bool,
+    restricted: bool,
+    tol: float = 1e-10,
+    maxiter: int = 100,
+    signed: bool = True,
 ) -> PanelMaximum:
     """Climb from the best components at each of a few rho1, and on from the highest; see `Free` and `climb`.
 
-    Variances below `TINY` of the sampling variances stay there: they are zero.
+    Variances below `TINY` of the sampling variances stay there: they are zero. Unless its sign can be told (`signed`),
+    rho2 is not negative.
     """
     typical, variances = start(data)
     least, total, n = np.log(TINY * typical**2), float(variances.mean()), 3 + ar1
     edge = np.arctanh(EDGE)
-    box = Stretched(np.array([least, -edge] * 2)[:n], np.array([np.inf, edge] * 2)[:n], (0, 0, 2, 2)[:n])
+    box = Stretched(
+        np.array([least, -edge, least, -edge if signed else 0.0])[:n],
+        np.array([np.inf, edge] * 2)[:n],
+        (0, 0, 2, 2)[:n],
+    )
 
     def build(free: Floats) -> Free:
         return Free.of(near, data, lag, free)
 
     def best(rho: float) -> Floats:
-        over = (0.0, 0.5) if ar1 else (0.0,)
+        over = (0.5, 0.0)[: 1 + signed] if ar1 else (0.0,)
         tried = [
             np.array([np.log(share * total), np.arctanh(rho), np.log((1 - share) * total), np.arctanh(other)])[:n]
             for share in SHARES

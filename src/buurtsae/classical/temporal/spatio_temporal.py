@@ -168,10 +168,12 @@ class SpatioTemporalFayHerriot:
             2 + ar1, "an autocorrelation beside an effect of the area" if ar1 else "an effect of the area"
         )
         blocks, restricted = self.data.blocks, method == "reml"
-        maximum = maximise(self.near, blocks, self.data.lag, ar1, restricted, tol, maxiter)
+        maximum = maximise(self.near, blocks, self.data.lag, ar1, restricted, tol, maxiter, self.data.signed)
         panel, half, names = maximum.panel, np.linalg.inv(blocks.root), NAMES[: len(maximum.components)]
         at_zero = np.isin(np.arange(len(names)), [0, 2]) & maximum.zero
-        parts = terms(panel, ~maximum.zero | at_zero, restricted)
+        known = ~maximum.zero | at_zero
+        known[3:] &= self.data.signed or maximum.components[3:] > 0
+        parts = terms(panel, known, restricted)
         results = SpatioTemporalFayHerriotResults(
             model=self,
             method=method,
@@ -259,6 +261,7 @@ class SpatioTemporalFayHerriotResults(PanelResults):
 
     def _resampling(self) -> Resampling:
         panel, blocks, lag, near = self.panel, self.data.blocks, self.data.lag, self.model.near
+        restricted, signed = self.method == "reml", self.data.signed
         mean, (m, width) = blocks.z @ panel.beta, blocks.y.shape
         values, axes = np.linalg.eigh(panel.sigma)
         root, noise = axes * np.sqrt(np.maximum(values, 0.0)), np.linalg.cholesky(blocks.sampling)
@@ -270,7 +273,7 @@ class SpatioTemporalFayHerriotResults(PanelResults):
             return theta.ravel(), replace(blocks, y=np.where(blocks.seen, y, 0.0))
 
         def refit(data: Blocks) -> Prediction:
-            found = maximise(near, data, lag, self.over_time == "ar1", self.method == "reml", tol=1e-6)
+            found = maximise(near, data, lag, self.over_time == "ar1", restricted, tol=1e-6, signed=signed)
             return _prediction(found.panel, found.converged)
 
         def known(data: Blocks) -> Prediction:

@@ -27,6 +27,9 @@ from buurtsae.classical.multivariate.covariances import Structure
 from buurtsae.sparse import Floats
 
 
+RHOS = (0.3, 0.8, -0.3)  # tried at the start
+
+
 def powers(rho: float, lag: Floats) -> tuple[Floats, Floats]:
     """Return rho^lag and its derivative to rho, of whole lags of 0 or more."""
     return rho**lag, lag * rho ** np.maximum(lag - 1, 0)
@@ -46,9 +49,12 @@ class OverTime(Structure):
     ----------
     steps : tuple of int
         From the first year.
+    signed : bool
+        Whether data tell the sign of rho; otherwise it is taken as positive.
     """
 
     steps: tuple[int, ...]
+    signed: bool = True
 
     @property
     def at(self) -> Floats:
@@ -72,6 +78,10 @@ class OverTime(Structure):
     def identified(self, free: Floats) -> NDArray[np.bool_]:
         """Return which natural parameters make a difference, shape (K,): rho does not where a variance is zero."""
 
+    def informed(self, free: Floats) -> NDArray[np.bool_]:
+        """Return of which of these there is information, shape (K,): none of rho at zero, if its sign is not told."""
+        return self.identified(free) & [True, True, self.signed or abs(float(free[2])) > 1e-6]
+
     def start(self, variances: Floats) -> Floats:
         """Return the first of the starts."""
         return self.starts(variances)[0]
@@ -79,6 +89,10 @@ class OverTime(Structure):
     def units(self, typical: float) -> Floats:
         """Return the scales of the free parameters."""
         return np.array([typical, typical, 1.0])
+
+    def reach(self) -> Floats:
+        """Return the longest step of the free parameters in one go: of the last year rho^s changes no more than e."""
+        return np.array([np.inf, np.inf, 1.0 / max(self.steps)])
 
     def names(self, measures: Sequence[str]) -> list[str]:
         """Return names of the natural parameters."""
@@ -91,7 +105,7 @@ class RaoYuCovariance(OverTime):
     def starts(self, variances: Floats) -> list[Floats]:
         """Return free parameters near these variances."""
         sd = np.sqrt(variances.mean() / 2)
-        return [np.array([sd, sd, np.arctanh(rho)]) for rho in (0.3, 0.8, -0.3)]
+        return [np.array([sd, sd, np.arctanh(rho)]) for rho in RHOS[: 2 + self.signed]]
 
     def free(self, values: Floats) -> Floats:
         """Return the free parameters at natural ones."""
@@ -126,7 +140,7 @@ class DynamicCovariance(OverTime):
     def starts(self, variances: Floats) -> list[Floats]:
         """Return free parameters near these variances."""
         sd = np.sqrt(variances.mean())
-        return [np.array([sd * np.sqrt(1 - rho**2), sd, rho]) for rho in (0.3, 0.8, -0.3)]
+        return [np.array([sd * np.sqrt(1 - rho**2), sd, rho]) for rho in RHOS[: 2 + self.signed]]
 
     def free(self, values: Floats) -> Floats:
         """Return the free parameters at natural ones."""
@@ -134,7 +148,7 @@ class DynamicCovariance(OverTime):
 
     def identified(self, free: Floats) -> NDArray[np.bool_]:
         """Return which natural parameters make a difference."""
-        return np.array([True, True, bool(free[:2].any())])
+        return np.array([True, True, free[:2].any()])
 
     def matrix(self, free: Floats) -> Floats:
         """Return Sigma."""
