@@ -17,15 +17,18 @@ et al. (2013) have the bootstrap only.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from buurtsae.classical.core import MseTerms
-from buurtsae.classical.spatial.sar_mse import EXACT, probes
+from buurtsae.classical.spatial.sar_mse import probes
 from buurtsae.classical.temporal.sar_panel import SarPanel
-from buurtsae.sparse import Floats, one_thread
+from buurtsae.sparse import Floats, Ints, one_thread
+
+EXACT = 300  # areas
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,33 +56,46 @@ def leading(panel: SarPanel) -> tuple[Floats, Floats]:
 @one_thread()
 def terms(panel: SarPanel, known: NDArray[np.bool_], restricted: bool, exact: int = EXACT) -> PanelTerms:
     """Return the terms of the MSE with the uncertainty of the components that are known (K,)."""
-    (m, width), which = panel.data.y.shape, np.flatnonzero(known)
-    fitted = panel.moved(panel.vx)
-    lost = np.array([np.einsum("dtp,pq,dtq->", panel.vx, panel.cov_beta, fitted[k]) for k in which])
-    traces, first = np.zeros((len(which), len(which))), np.zeros((len(which), m, width, width))
-    second = np.zeros((len(which), len(which), m, width, width))
+    which = np.flatnonzero(known)
+    whole, fitted = np.full((len(known), len(known)), np.nan), panel.moved(panel.vx)
+    whole[np.ix_(which, which)] = np.linalg.inv(_information(panel, which, exact))
+    lost = np.array([np.einsum("dtp,pq,dtq->", panel.vx, panel.cov_beta, fitted[k]) for k in range(len(known))])
+    covariance = np.nan_to_num(whole)
+    bias = np.zeros(len(known)) if restricted else -0.5 * covariance @ lost
+    g3, slope = np.zeros((2, *panel.data.sampling.shape))
+    for z, year, signs, weight in _columns(panel, exact):
+        steps = panel.moved(z - panel.v_inverse_of(_cov(panel, z)))  # V_l H'z
+        inner = [panel.v_inverse_of(step) for step in steps]
+        both = np.tensordot(covariance, inner, axes=1)
+        spread = np.sum(
+            [panel.moved(part)[k] for k, part in enumerate(both)], axis=0
+        )  # sum_kl I^{kl} V_k V^{-1} V_l H'z
+        g3[:, :, year] += weight * np.einsum("dtq,dq->dt", _shrunk(panel, spread), signs)
+        if bias.any():
+            slope[:, :, year] += weight * np.einsum(
+                "dtq,dq->dt", _shrunk(panel, np.tensordot(bias, steps, axes=1)), signs
+            )
+    return PanelTerms(*leading(panel), _even(g3), _even(-slope), whole)
+
+
+def _information(panel: SarPanel, which: Ints, exact: int) -> Floats:
+    """Return the expected information tr(P V_k P V_l) / 2 of some components."""
+    traces = np.zeros((len(which), len(which)))
+    for z, _, _, weight in _columns(panel, exact):
+        left, right = panel.moved(_project(panel, z)), panel.moved(z)
+        projected = [_project(panel, right[k]) for k in which]
+        traces += weight * np.array([[np.sum(left[k] * part) for part in projected] for k in which])
+    return (traces + traces.T) / 4
+
+
+def _columns(panel: SarPanel, exact: int) -> Iterator[tuple[Floats, int, Floats, float]]:
+    """Yield columns z (m, T, k) that are signs of areas in one year, that year, the signs (m, k), and their weight."""
+    m, width = panel.data.y.shape
     for signs, weight in probes(m, exact):
-        for s in range(width):
+        for year in range(width):
             z = np.zeros((m, width, signs.shape[1]))
-            z[:, s] = signs
-            pz = _project(panel, z)
-            left = [panel.moved(pz)[k] for k in which]
-            right = [_project(panel, panel.moved(z)[k]) for k in which]
-            traces += weight * np.array([[np.sum(a * b) for b in right] for a in left])
-            steps = [panel.moved(z - panel.v_inverse_of(_cov(panel, z)))[k] for k in which]  # V_k H'z
-            for k, step in enumerate(steps):
-                first[k, :, :, s] += weight * np.einsum("dtq,dq->dt", _shrunk(panel, step), signs)
-                inner = panel.moved(panel.v_inverse_of(step))
-                for j, name in enumerate(which):
-                    second[j, k, :, :, s] += weight * np.einsum("dtq,dq->dt", _shrunk(panel, inner[name]), signs)
-    covariance = np.linalg.inv((traces + traces.T) / 4)
-    g3 = np.einsum("jk,jkdts->dts", covariance, second)
-    bias = np.zeros(len(which)) if restricted else -0.5 * covariance @ lost
-    correction = -np.einsum("k,kdts->dts", bias, first)
-    whole = np.full((len(known), len(known)), np.nan)
-    whole[np.ix_(which, which)] = covariance
-    g1, g2 = leading(panel)
-    return PanelTerms(g1, g2, _even(g3), _even(correction), whole)
+            z[:, year] = signs
+            yield z, year, signs, weight
 
 
 def _even(matrices: Floats) -> Floats:

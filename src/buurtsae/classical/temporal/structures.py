@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from buurtsae.classical.multivariate.covariances import Structure
 from buurtsae.sparse import Floats
 
-
 RHOS = (0.3, 0.8, -0.3)  # tried at the start
 
 
