@@ -149,7 +149,8 @@ def test_respondents_that_cells_do_not_know_are_told(root: Path, tmp_path: Path)
     table.rename(columns={"opleiding": "diploma"}).to_csv(file, index=False)
     with pytest.raises(BuurtsaeError, match="lacks columns"):
         steps.check(path)
-    path = edited(path, ('scheme = ["leeftijd"', 'characteristics = { opleiding = "diploma" }\nscheme = ["diploma"'))  # fmt: skip
+    renamed = 'characteristics = { opleiding = "diploma" }\nscheme = ["diploma"'
+    path = edited(path, ('scheme = ["leeftijd"', renamed))
     with pytest.raises(BuurtsaeError) as caught:
         steps.check(path)
     assert "the cells lack levels of leeftijd that respondents have\n  got 100+ (3 respondents)" in str(caught.value)

@@ -136,6 +136,7 @@ def instances() -> dict[str, Any]:
     cells = bs.Cells.from_frame(pd.DataFrame({"area": "a", "k": list("01"), "aantal": 5}), one_area, area="area")
     answers = bs.Answers.of(pd.DataFrame({"area_code": "a", "k": ["0", "1"], "y": [0, 100]}), "y", cells)
     persons = bs.UnitModel(persons=[bs.Factor("k")])
+    unit = bs.fit_persons(persons, answers, cells, progress=False, draws=100, hyperparameters=50)
     y, one, v = np.arange(200.0), np.ones((200, 1)), np.full(200, 0.1)
     return {
         "Areas": areas,
@@ -163,7 +164,8 @@ def instances() -> dict[str, Any]:
         "Margin": bs.Margin("leeftijd", {"0-17": "jong", "18+": None}),
         "Answers": answers,
         "UnitModel": persons,
-        "UnitFit": bs.fit_persons(persons, answers, cells, progress=False, draws=100, hyperparameters=50),
+        "UnitFit": unit,
+        "UnitFits": bs.UnitFits({"y": unit}, {f"a_long_name_of_a_figure_{k}": ("y", None) for k in range(20)}),
         "Factor": bs.Factor("k"),
         "Fixed": bs.Fixed("k"),
         "Ordered": bs.Ordered("k"),
@@ -203,6 +205,7 @@ def instances() -> dict[str, Any]:
         "Fit": fit,
         "Draws": fit.draws,
         "Estimates": est,
+        "Groups": bs.Groups(est, est.published.assign(characteristic="leeftijd", group="65+")),
         "release": est.release,
         "hidden": est.release.estimates,
         "Rules": est.rules,

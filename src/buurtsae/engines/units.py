@@ -24,6 +24,7 @@ from buurtsae.errors import DataError, Problems, shown
 from buurtsae.model.design import design
 from buurtsae.model.outcome.base import Outcome
 from buurtsae.model.outcome.per_measure import PerMeasure, outcome_of
+from buurtsae.model.persons.answer import Ladder
 from buurtsae.model.persons.spec import UnitModel
 from buurtsae.model.persons.tables import Domain
 from buurtsae.notes import Note
@@ -52,18 +53,16 @@ class UnitFits:
     Examples
     --------
     >>> import pandas as pd
-    >>> from buurtsae import IID, Answers, Areas, Cells, Factor, UnitModel, fit_persons
-    >>> areas = Areas.from_frame(pd.DataFrame({"code": [1, 2, 3], "population": [60, 60, 60]}), code="code")
+    >>> import buurtsae as bs
+    >>> areas = bs.Areas.from_frame(pd.DataFrame({"code": [1, 2, 3], "population": [60, 60, 60]}), code="code")
     >>> table = pd.DataFrame({"code": [1, 1, 2, 2, 3, 3], "age": ["18-64", "65+"] * 3, "aantal": 30, "n": 9})
-    >>> cells = Cells.from_frame(table, areas, area="code", characteristics={"age": ["18-64", "65+"]})
+    >>> cells = bs.Cells.from_frame(table, areas, area="code", characteristics={"age": ["18-64", "65+"]})
     >>> table = table.assign(lonely=[0.2, 0.5, 0.3, 0.4, 0.1, 0.6], active=[0.4, 0.3, 0.6, 0.2, 0.7, 0.3])
-    >>> model, options = UnitModel(terms=[IID("area")], persons=[Factor("age")]), {"draws": 100, "hyperparameters": 50}
-    >>> fits = {
-    ...     name: fit_persons(model, Answers.of(table, name, cells, area="code", number="n"), cells, seed=seed,
-    ...                       progress=False, **options)
-    ...     for seed, name in enumerate(["lonely", "active"])
-    ... }
-    >>> UnitFits(fits, {name: (name, None) for name in fits}).fit_of().draws.subdimensions
+    >>> names, model = ["lonely", "active"], bs.UnitModel(terms=[bs.IID("area")], persons=[bs.Factor("age")])
+    >>> answers = {name: bs.Answers.of(table, name, cells, area="code", number="n") for name in names}
+    >>> models = dict.fromkeys(names, model)
+    >>> fits = bs.fit_units(models, answers, cells, draws=100, hyperparameters=50, progress=False)
+    >>> fits.fit_of().draws.subdimensions
     ('lonely', 'active')
     """
 
@@ -91,10 +90,21 @@ class UnitFits:
         arrays = replace(design(area, direct), strange=())  # priors are of each model, which has looked at them
         eta = np.concatenate([part.draws.eta for part in parts.values()], axis=-1)
         draws = replace(self._raw, eta=eta, subdimensions=names, outcome=arrays.model.outcome)
-        draws = replace(draws, coords={**draws.coords, "measure_2": names})
+        draws = replace(draws, coords={**draws.coords, "measure_2": names}, wholes=self._wholes)
         persons = tuple(figure for part in parts.values() for figure in part.persons)
         seconds = sum(fit.seconds for fit in self.fits.values())
         return Fit(arrays, direct, draws, first.engine, first.seed, seconds, persons=persons)
+
+    @property
+    def _wholes(self) -> tuple[tuple[str, ...], ...]:
+        """Columns that are the shares of all categories of one ordered measure."""
+        wholes = []
+        for measure, fit in self.fits.items():
+            if isinstance(ladder := fit.model.answers, Ladder):
+                of = {figure: name for name, (part, figure) in self.figures.items() if part == measure}
+                shares = [of.get(f"share {label}") for label in ladder.labels(fit.answers.y.shape[1])]
+                wholes += [tuple(name for name in shares if name)] if all(shares) else []
+        return tuple(wholes)
 
     @cached_property
     def _raw(self) -> Draws:
@@ -170,6 +180,21 @@ def fit_units(
     ------
     DataError, ModelError or ProblemsError
         If there are other measures in one than in the other, or as `fit_persons`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import buurtsae as bs
+    >>> areas = bs.Areas.from_frame(pd.DataFrame({"code": [1, 2, 3], "population": [60, 60, 60]}), code="code")
+    >>> table = pd.DataFrame({"code": [1, 1, 2, 2, 3, 3], "age": ["18-64", "65+"] * 3, "aantal": 30, "n": 9})
+    >>> cells = bs.Cells.from_frame(table, areas, area="code", characteristics={"age": ["18-64", "65+"]})
+    >>> table = table.assign(lonely=[0.2, 0.5, 0.3, 0.4, 0.1, 0.6], active=[0.4, 0.3, 0.6, 0.2, 0.7, 0.3])
+    >>> names, model = ["lonely", "active"], bs.UnitModel(terms=[bs.IID("area")], persons=[bs.Factor("age")])
+    >>> answers = {name: bs.Answers.of(table, name, cells, area="code", number="n") for name in names}
+    >>> models = dict.fromkeys(names, model)
+    >>> fits = bs.fit_units(models, answers, cells, draws=100, hyperparameters=50, progress=False)
+    >>> fits
+    UnitFits of lonely, active: UnitFit by laplace in ... s, ...
     """
     if not models or set(models) != set(answers):
         got, hint = f"models of {shown(models) or 'none'}, answers of {shown(answers) or 'none'}", "give both of each"

@@ -31,6 +31,23 @@ class Groups:
         Of all residents, with what the groups hide of them hidden too.
     table : DataFrame
         Published rows as those of `Estimates.published`, after `characteristic` and `group`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import buurtsae as bs
+    >>> areas = bs.Areas.from_frame(pd.DataFrame({"code": [1, 2, 3], "population": [60, 60, 60]}), code="code")
+    >>> table = pd.DataFrame({"code": [1, 1, 2, 2, 3, 3], "age": ["18-64", "65+"] * 3, "aantal": 30, "n": 9})
+    >>> cells = bs.Cells.from_frame(table, areas, area="code", characteristics={"age": ["18-64", "65+"]})
+    >>> table = table.assign(lonely=[0.2, 0.5, 0.3, 0.4, 0.1, 0.6], active=[0.4, 0.3, 0.6, 0.2, 0.7, 0.3])
+    >>> names, model = ["lonely", "active"], bs.UnitModel(terms=[bs.IID("area")], persons=[bs.Factor("age")])
+    >>> answers = {name: bs.Answers.of(table, name, cells, area="code", number="n") for name in names}
+    >>> models = dict.fromkeys(names, model)
+    >>> fits = bs.fit_units(models, answers, cells, draws=100, hyperparameters=50, progress=False)
+    >>> ages = {"young": {"age": ["18-64"]}, "old": {"age": ["65+"]}}
+    >>> groups = bs.estimate_groups(bs.estimate(fits.fit_of()), fits, {"age": ages})
+    >>> groups
+    Groups of {'age': 2}: 16 figures, 0 hidden
     """
 
     whole: Estimates
@@ -53,10 +70,31 @@ def estimate_groups(whole: Estimates, fits: UnitFits, domains: Mapping[str, Mapp
     domains : mapping of characteristic to mapping of group to Domain
         Groups that together are all residents.
 
+    Returns
+    -------
+    Groups
+
     Raises
     ------
     DataError
         If groups do not divide the residents, have nobody, or cannot be protected.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import buurtsae as bs
+    >>> areas = bs.Areas.from_frame(pd.DataFrame({"code": [1, 2, 3], "population": [60, 60, 60]}), code="code")
+    >>> table = pd.DataFrame({"code": [1, 1, 2, 2, 3, 3], "age": ["18-64", "65+"] * 3, "aantal": 30, "n": 9})
+    >>> cells = bs.Cells.from_frame(table, areas, area="code", characteristics={"age": ["18-64", "65+"]})
+    >>> table = table.assign(lonely=[0.2, 0.5, 0.3, 0.4, 0.1, 0.6], active=[0.4, 0.3, 0.6, 0.2, 0.7, 0.3])
+    >>> names, model = ["lonely", "active"], bs.UnitModel(terms=[bs.IID("area")], persons=[bs.Factor("age")])
+    >>> answers = {name: bs.Answers.of(table, name, cells, area="code", number="n") for name in names}
+    >>> models = dict.fromkeys(names, model)
+    >>> fits = bs.fit_units(models, answers, cells, draws=100, hyperparameters=50, progress=False)
+    >>> ages = {"young": {"age": ["18-64"]}, "old": {"age": ["65+"]}}
+    >>> groups = bs.estimate_groups(bs.estimate(fits.fit_of()), fits, {"age": ages})
+    >>> groups.table.loc[groups.table["level"] == "all", ["group", "measure", "population"]].values.tolist()
+    [['young', 'lonely', 90], ['young', 'active', 90], ['old', 'lonely', 90], ['old', 'active', 90]]
     """
     year, run = int(whole.table["year"].iloc[0]), str(whole.table["run_id"].iloc[0])
     scales = {measure: whole.concept.scale_of(measure) for measure in whole.measures}
