@@ -81,6 +81,8 @@ _HOME = {
     "FayHerriot": "classical.area.fay_herriot",
     "SpatialFayHerriot": "classical.spatial.spatial_fay_herriot",
     "MultivariateFayHerriot": "classical.multivariate.multivariate_fay_herriot",
+    "RaoYu": "classical.temporal.rao_yu",
+    "SpatioTemporalFayHerriot": "classical.temporal.spatio_temporal",
     "NestedError": "classical.unit.nested_error",
     "LogFayHerriot": "classical.area.transformed",
     "ArcsineFayHerriot": "classical.area.arcsine",

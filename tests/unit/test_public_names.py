@@ -218,6 +218,10 @@ def instances() -> dict[str, Any]:
         "MultivariateFayHerriot": bs.MultivariateFayHerriot(
             np.column_stack([y, -y]), one, np.tile(0.1 * np.eye(2), (200, 1, 1))
         ),
+        "RaoYu": bs.RaoYu(y, one, v, np.arange(200) % 4, np.arange(200) // 4),
+        "SpatioTemporalFayHerriot": bs.SpatioTemporalFayHerriot(
+            y, one, v, np.ones((50, 50)) - np.eye(50), np.arange(200) % 4, np.arange(200) // 4
+        ),
         "NestedError": bs.NestedError(y, one, np.arange(200) // 4),
         "LogFayHerriot": bs.LogFayHerriot(1 + y, one, v),
         "ArcsineFayHerriot": bs.ArcsineFayHerriot(y / 200, one, np.full(200, 50)),
