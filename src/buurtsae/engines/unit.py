@@ -211,12 +211,12 @@ class UnitFit:
         return y @ codes, y @ codes**2
 
     def told(self, wanted: Figure) -> Any:
-        """Return what says of a population how many respondents its cells have, and the sum of their answers.
+        """Return what gives, of a population, the respondents of its cells and the sums of their answers, (M,) each.
 
         Raises
         ------
         ModelError
-            Of a population, if its cells have characteristics that the answers lack.
+            If the answers lack a characteristic of the population.
         """
         sums, size = self._scored(wanted)[0], self.answers.size[self.order]
 
