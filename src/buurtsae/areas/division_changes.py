@@ -16,6 +16,13 @@ from buurtsae.notes import Note
 
 KINDS = ("same", "renamed", "recoded", "redrawn", "gone", "new", "empty")
 HALF = 0.5
+SAID = {
+    "recoded": Note("have another code and the same ground", "kregen een andere code, met hetzelfde gebied"),
+    "renamed": Note("have another name", "kregen een andere naam"),
+    "redrawn": Note("were redrawn", "zijn anders begrensd"),
+    "gone": Note("are gone: nothing of them is left", "zijn verdwenen: er is niets van over"),
+    "empty": Note("have nothing to compare them by", "hebben niets om ze op te vergelijken"),
+}
 
 
 def classified(
@@ -73,7 +80,7 @@ def classified(
     return pd.DataFrame(columns | {k: np.append(v, np.zeros(len(fresh), v.dtype)) for k, v in figures.items()})
 
 
-def noted(table: pd.DataFrame, years: tuple[int, int], unit: str, least: float) -> list[Note]:
+def noted(table: pd.DataFrame, years: tuple[int, int], least: float) -> list[Note]:
     """Return what to know of a table of changes."""
     notes = list[Note]()
     since, until = years
@@ -83,16 +90,13 @@ def noted(table: pd.DataFrame, years: tuple[int, int], unit: str, least: float) 
             "{n} codes van {since} horen in {until} bij ander gebied: koppel geen cijfers op code ({codes})",
             n=len(codes), since=since, until=until, codes=codes,
         ))  # fmt: skip
-    for change, en, nl in (
-        ("recoded", "have another code and the same ground", "kregen een andere code, met hetzelfde gebied"),
-        ("renamed", "have another name", "kregen een andere naam"),
-        ("redrawn", "were redrawn", "zijn anders begrensd"),
-        ("gone", "are gone: nothing of them is left", "zijn verdwenen: er is niets van over"),
-        ("empty", "have nothing to compare them by", "hebben niets om ze op te vergelijken"),
-    ):  # fmt: skip
+    for change, note in SAID.items():
         if len(codes := list(table["old"][table["change"] == change])):
-            what = f"{{n}} areas of {{since}} {en} ({{codes}})", f"{{n}} gebieden van {{since}} {nl} ({{codes}})"
-            notes.append(Note(*what, n=len(codes), since=since, codes=codes))
+            notes.append(Note(
+                "areas of {since}: {n} {what} ({codes})",
+                "gebieden van {since}: {n} {what} ({codes})",
+                since=since, n=len(codes), what=note, codes=codes,
+            ))  # fmt: skip
     if len(codes := list(table["new"][table["change"] == "new"])):
         notes.append(Note(
             "{n} areas of {until} have nothing of {since} ({codes})",
@@ -107,8 +111,8 @@ def noted(table: pd.DataFrame, years: tuple[int, int], unit: str, least: float) 
         ))  # fmt: skip
     if count := float(table["unmatched"].sum()):
         notes.append(Note(
-            "{count:,.0f} {unit} of {since} are not in {until}: taken to lie as others of their area do",
+            "{count:,.0f} addresses of {since} are not in {until}: taken to lie as others of their area do",
             "{count:,.0f} adressen van {since} staan niet in {until}: ze tellen als de andere van hun gebied",
-            count=count, unit=unit, since=since, until=until,
+            count=count, since=since, until=until,
         ))  # fmt: skip
     return notes

@@ -417,7 +417,7 @@ class Crosswalk:
     @property
     def notes(self) -> tuple[Note, ...]:
         """What was noticed while reading, and what changed."""
-        return (*self.remarks, *noted(self._changes, self.years, self.unit, 1 - self.same))
+        return (*self.remarks, *noted(self._changes, self.years, 1 - self.same))
 
     def audit(self) -> dict[str, object]:
         """Return counts of what became of the areas, what was lost, and notes."""

@@ -130,14 +130,14 @@ def _labelled(
     note = Note(
         "{n} {what} of {source} left out: their areas of {year} are gone, or lie for the most part where there are no "
         "inhabited areas of the run ({codes})",
-        "{n} {dutch} van {source} weggelaten: hun gebieden van {year} zijn verdwenen, of liggen grotendeels waar de "
+        "{n} {what} van {source} weggelaten: hun gebieden van {year} zijn verdwenen, of liggen grotendeels waar de "
         "run geen bewoonde gebieden heeft ({codes})",
-        n=int((~kept).sum()), what=what, dutch=DUTCH[what], source=source, year=walk.years[0], codes=lost,
+        n=int((~kept).sum()), what=WORDS[what], source=source, year=walk.years[0], codes=lost,
     )  # fmt: skip
     return kept, label, [note] if lost else []
 
 
-DUTCH = {"respondents": "respondenten", "estimates": "schattingen"}
+WORDS = {"respondents": Note("respondents", "respondenten"), "estimates": Note("estimates", "schattingen")}
 
 
 def joined(*several: DirectEstimates) -> DirectEstimates:
