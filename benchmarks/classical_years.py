@@ -161,7 +161,7 @@ def rows(kind: str, replications: int, seed: int, pool: ProcessPoolExecutor) -> 
     each = int(replications * SHARE.get(kind, 1.0)) // 10
     found = list(pool.map(partial(chunk, kind, each, seed), range(10)))
     out = []
-    for method in found[0] | found[-1]:
+    for method in dict.fromkeys(name for part in found for name in part):
         surveys = [s for part in found for s in part.get(method, [])]
         cells, covered = [], []
         for name in ("seen", "not seen", "change"):
