@@ -7,6 +7,7 @@ MSE M_tt + M_ss - 2 M_st.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -94,7 +95,7 @@ class PanelResults(Results):
     @property
     def mse(self) -> pd.DataFrame:
         """Analytic mean squared errors, shape (m, T)."""
-        return self.data.frame(np.maximum(np.einsum("dii->di", self.mse_matrices), 0.0))
+        return self.data.frame(self._of(lambda matrices: np.einsum("dii->di", matrices)))
 
     @property
     def gamma(self) -> pd.DataFrame:
@@ -141,9 +142,7 @@ class PanelResults(Results):
         s, t = data.years.get_indexer([first, last])
         at, contrast = data.there[:, s] & data.there[:, t], np.zeros(len(data.years))
         contrast[s], contrast[t] = contrast[s] - 1.0, contrast[t] + 1.0
-        terms, y = self.mse_terms, data.grid(data.y)
-        full, plain = (contrast @ m @ contrast for m in (terms.mse, terms.g1 + terms.g2 + 2 * terms.g3))
-        mse = np.where(full > 0, full, plain)  # a correction that would leave nothing is left out
+        y, mse = data.grid(data.y), self._of(lambda matrices: contrast @ matrices @ contrast)
         change, half = self.eblup.to_numpy()[:, [s, t]] @ [-1.0, 1.0], norm.isf(alpha / 2) * np.sqrt(mse)
         direct = y[:, t] - y[:, s]
         variance = np.where(np.isnan(direct), np.nan, contrast @ data.covariance @ contrast)
@@ -168,6 +167,12 @@ class PanelResults(Results):
         at = self.data.area, self.data.year
         grids = {name: values.reshape(self.effects.shape)[at] for name, values in found.items()}
         return pd.DataFrame(grids, index=self.data.index)
+
+    def _of(self, part: Callable[[Floats], Floats]) -> Floats:
+        """Return a part of the MSE matrices; without the correction where that would leave nothing."""
+        terms = self.mse_terms
+        full, plain = part(terms.mse), part(terms.g1 + terms.g2 + 2 * terms.g3)
+        return np.where(full > 0, full, plain)
 
     @abstractmethod
     def _resampling(self) -> Resampling:

@@ -130,11 +130,19 @@ class SarPanel(Sar):
         return wq - self.w.sum(axis=2)[:, :, None] * self.of_a.solve(wq.sum(axis=1))[:, None]
 
     def moved(self, q: Floats) -> list[Floats]:
-        """Return dV / dtheta_k q for every component, of q (m, T, k), zero where not to be counted, in all years."""
+        """Return V_k q for every component, V_k = dV / dtheta_k in all years, of q (m, T, k)."""
         total = self.sigma2 * self.of_c.solve(q.sum(axis=1))  # G Z'q
-        of_u = [self.sigma2 * self.of_c.solve(self.near.matrix(entries) @ total) for entries in self.b]
-        shape = (*self.data.y.shape, q.shape[2])
-        return [np.broadcast_to(part[:, None], shape) for part in of_u] + [part @ q for part in self.slopes]
+        return [self._moved_u(k, total) for k in (0, 1)] + [part @ q for part in self.slopes]
+
+    def moved_by(self, parts: Floats) -> Floats:
+        """Return sum_k V_k q_k, of q (K, m, T, k)."""
+        of_u = sum(self._moved_u(k, self.sigma2 * self.of_c.solve(parts[k].sum(axis=1))) for k in (0, 1))
+        return np.asarray(of_u + sum(slope @ part for slope, part in zip(self.slopes, parts[2:], strict=True)))
+
+    def _moved_u(self, k: int, total: Floats) -> Floats:
+        """Z G B_k G Z'q, of G Z'q (m, k)."""
+        effect = self.sigma2 * self.of_c.solve(self.near.matrix(self.b[k]) @ total)
+        return np.broadcast_to(effect[:, None], (*self.data.y.shape, total.shape[1]))
 
     def average_information(self) -> Floats:
         """Return the average of observed and expected information, shape (K, K)."""

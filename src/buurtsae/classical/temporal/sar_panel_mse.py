@@ -17,7 +17,6 @@ et al. (2013) have the bootstrap only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,39 +62,30 @@ def terms(panel: SarPanel, known: NDArray[np.bool_], restricted: bool, exact: in
     covariance = np.nan_to_num(whole)
     bias = np.zeros(len(known)) if restricted else -0.5 * covariance @ lost
     g3, slope = np.zeros((2, *panel.data.sampling.shape))
-    for z, year, signs, weight in _columns(panel, exact):
-        steps = panel.moved(z - panel.v_inverse_of(_cov(panel, z)))  # V_l H'z
-        inner = [panel.v_inverse_of(step) for step in steps]
-        both = np.tensordot(covariance, inner, axes=1)
-        spread = np.sum(
-            [panel.moved(part)[k] for k, part in enumerate(both)], axis=0
-        )  # sum_kl I^{kl} V_k V^{-1} V_l H'z
-        g3[:, :, year] += weight * np.einsum("dtq,dq->dt", _shrunk(panel, spread), signs)
-        if bias.any():
-            slope[:, :, year] += weight * np.einsum(
-                "dtq,dq->dt", _shrunk(panel, np.tensordot(bias, steps, axes=1)), signs
-            )
-    return PanelTerms(*leading(panel), _even(g3), _even(-slope), whole)
-
-
-def _information(panel: SarPanel, which: Ints, exact: int) -> Floats:
-    """Return the expected information tr(P V_k P V_l) / 2 of some components."""
-    traces = np.zeros((len(which), len(which)))
-    for z, _, _, weight in _columns(panel, exact):
-        left, right = panel.moved(_project(panel, z)), panel.moved(z)
-        projected = [_project(panel, right[k]) for k in which]
-        traces += weight * np.array([[np.sum(left[k] * part) for part in projected] for k in which])
-    return (traces + traces.T) / 4
-
-
-def _columns(panel: SarPanel, exact: int) -> Iterator[tuple[Floats, int, Floats, float]]:
-    """Yield columns z (m, T, k) that are signs of areas in one year, that year, the signs (m, k), and their weight."""
     m, width = panel.data.y.shape
     for signs, weight in probes(m, exact):
         for year in range(width):
             z = np.zeros((m, width, signs.shape[1]))
             z[:, year] = signs
-            yield z, year, signs, weight
+            steps = np.array(panel.moved(z - panel.v_inverse_of(_cov(panel, z))))  # V_l H'z
+            inner = np.array([panel.v_inverse_of(step) for step in steps])
+            spread = panel.moved_by(np.tensordot(covariance, inner, axes=1))  # sum_kl V_k I^{kl} V^{-1} V_l H'z
+            g3[:, :, year] += weight * np.einsum("dtq,dq->dt", _shrunk(panel, spread), signs)
+            if bias.any():
+                moved = _shrunk(panel, np.tensordot(bias, steps, axes=1))
+                slope[:, :, year] += weight * np.einsum("dtq,dq->dt", moved, signs)
+    return PanelTerms(*leading(panel), _even(g3), _even(-slope), whole)
+
+
+def _information(panel: SarPanel, which: Ints, exact: int) -> Floats:
+    """Return the expected information tr(P V_k P V_l) / 2 of some components."""
+    (m, width), traces = panel.data.y.shape, np.zeros((len(which), len(which)))
+    for cells, weight in probes(m * width, exact * width):
+        z = cells.reshape(m, width, -1)
+        left, right = panel.moved(_project(panel, z)), panel.moved(z)
+        projected = [_project(panel, right[k]) for k in which]
+        traces += weight * np.array([[np.sum(left[k] * part) for part in projected] for k in which])
+    return (traces + traces.T) / 4
 
 
 def _even(matrices: Floats) -> Floats:
