@@ -43,6 +43,7 @@ _HOME = {
     "PerMeasure": "model.outcome.per_measure",
     "Poisson": "model.outcome.poisson",
     "BYM2": "model.terms",
+    "OverTime": "model.terms",
     "IID": "model.terms",
     "ICAR": "model.terms",
     "Leroux": "model.terms",
