@@ -24,7 +24,10 @@ from shapely import box
 
 import buurtsae as bs
 from buurtsae.areas.areas import Areas
+from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
+from buurtsae.engines.persons_fit import laid
+from buurtsae.engines.poststratify import PersonDraws
 from buurtsae.estimates.evidence import described_persons
 from buurtsae.estimates.evidence.checks import checks
 from buurtsae.estimates.evidence.gate import Gate
@@ -83,7 +86,7 @@ def areas_of(rng: np.random.Generator) -> Areas:
 
 
 def made(case: Case, seed: int) -> Fit:
-    """Return a fit of the model that does not know of the case; few draws: checks are at the mode."""
+    """Return a fit of the model that does not know of the case, without draws: checks are at the mode."""
     rng = np.random.default_rng(seed)
     areas = areas_of(rng)
     graph, n = areas.graph(), SIDE**2
@@ -118,7 +121,19 @@ def made(case: Case, seed: int) -> Fit:
     terms = [bs.Ordered("leeftijd"), bs.Fixed("geslacht"), *([] if case.forgotten else [bs.Factor("herkomst")])]
     outcome = {"share": bs.Binomial(), "ordinal": bs.Ladder(), "score": bs.Gaussian((0, 10))}[case.kind]
     model = bs.UnitModel("1 + x", terms=[bs.BYM2(graph)], persons=terms, outcome=outcome)
-    return bs.fit_persons(model, answers, cells, progress=False, draws=100, hyperparameters=50).fit_of()
+    return undrawn(model, answers, cells, seed).fit_of()
+
+
+def undrawn(model: bs.UnitModel, answers: bs.Answers, cells: bs.Cells, seed: int) -> bs.UnitFit:
+    """Return the model on data, with zeros for draws."""
+    arrays, stacked, data, coded, order = laid(model, answers, (cells,))
+    n = len(arrays.areas)
+    raw = Draws(np.zeros((1, 2, n, 1)), arrays.areas, ("y",))
+    gaps = sum(width for _, width, _ in data.outcome.parameters(data.y))
+    nothing = PersonDraws(
+        np.zeros((2, n), dtype=np.float32), np.zeros((2, data.levels)), np.zeros(2), np.ones((2, gaps))
+    )
+    return bs.UnitFit(model, arrays, stacked, answers, coded, order, (cells,), nothing, raw, seed, 0.0)
 
 
 def drawn(case: Case, eta: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,6 @@
 """A national share from respondents who are unlike the nation: 6,300 cells, response that depends on all of these.
 
-    python benchmarks/mrp.py [--replicates 100] [--first 1] [--respondents 1200] [--out docs/persons.md]
+    python benchmarks/mrp.py --parts FOLDER [--replicates 100] [--effects recipe] [--first 1] [--out docs/persons.md]
 
 A recipe of the kind of the vignette on poststratification of rstanarm: 2 x 3 x 7 x 3 x 50 cells of sex, origin, age,
 income and state, 250 million residents, independent margins. Of a person
@@ -13,7 +13,7 @@ in each: b from N(0, 0.5^2), b[age, sex] from N(0, 0.2^2).
 
 Raw is the share of the respondents, of all or of a state. *Exchangeable* has `Factor` of origin and income, *contrasts*
 has `Fixed`; both have walks along age, by sex too. 95% intervals; sd is the posterior standard deviation, or that of a
-share of n respondents.
+share of n respondents. Each replicate is a file in the folder, which later runs go on with.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from scipy.special import expit
 import buurtsae as bs
 
 MARKS = "<!-- mrp: written by benchmarks/mrp.py -->", "<!-- end of mrp -->"
-RESIDENTS, STATES, SD = 250e6, 50, 1.0
+RESIDENTS, RESPONDENTS, STATES, SD = 250e6, 1200, 50, 1.0
 SHARE = {"sex": (0.52, 0.48), "origin": (0.5, 0.2, 0.3), "age": (0.2, 0.1, 0.2, 0.2, 0.1, 0.1, 0.1),
          "income": (0.5, 0.35, 0.15)}  # fmt: skip
 RESPONSE = {"sex": (2.0, 0.8), "origin": (1.0, 1.2, 2.5), "age": (1.0, 0.4, 1.0, 1.5, 3.0, 5.0, 7.0),
@@ -37,13 +37,13 @@ RESPONSE = {"sex": (2.0, 0.8), "origin": (1.0, 1.2, 2.5), "age": (1.0, 0.4, 1.0,
 EFFECT = {"sex": (0.0, -0.3), "origin": (0.0, 0.6, 0.9), "age": (0.0, -0.2, -0.3, 0.4, 0.5, 0.7, 0.8),
           "income": (0.0, -0.2, 0.6)}  # fmt: skip
 AGE_BY_SEX = np.outer([0.0, 0.1, 0.23, 0.35, 0.43, 0.5, 0.6], [1.0, -1.0])
-OPTIONS = {"draws": 1000, "hyperparameters": 100, "threads": 1, "progress": False}
+OPTIONS = {"draws": 1000, "hyperparameters": 60, "threads": 1, "progress": False}
 NAMES = [f"S{k:02}" for k in range(STATES)]
 
 
-def world(seed: int, n: int, effects: str) -> tuple[pd.DataFrame, bs.Cells, np.ndarray]:
+def world(seed: int, effects: str) -> tuple[pd.DataFrame, bs.Cells, np.ndarray]:
     """Return respondents, residents and the true share of each state."""
-    rng = np.random.default_rng([seed, 41])
+    rng, n = np.random.default_rng([seed, 41]), RESPONDENTS
     state, *level = np.indices((STATES, *map(len, SHARE.values()))).reshape(1 + len(SHARE), -1)
     of = dict(zip(SHARE, level, strict=True))
     size, responds = rng.uniform(10, 20, STATES), rng.uniform(size=STATES)
@@ -64,13 +64,13 @@ def world(seed: int, n: int, effects: str) -> tuple[pd.DataFrame, bs.Cells, np.n
     return asked, cells, np.bincount(state, count * chance) / residents
 
 
-def replicate(seed: int, n: int, effects: str) -> pd.DataFrame:
+def replicate(seed: int, effects: str) -> pd.DataFrame:
     """Estimate, sd and truth of the nation (`all`) and of each state, raw and poststratified."""
-    asked, cells, truth = world(seed, n, effects)
+    asked, cells, truth = world(seed, effects)
     weight = cells.residents() / cells.residents().sum()
     by_state, names = asked.groupby("code")["yes"], ["all", *NAMES]
     p = np.append(asked["yes"].mean(), by_state.mean().reindex(NAMES)) / 100
-    size = np.append(n, by_state.size().reindex(NAMES).fillna(0))
+    size = np.append(RESPONDENTS, by_state.size().reindex(NAMES).fillna(0))
     with np.errstate(invalid="ignore", divide="ignore"):
         sd = np.sqrt(p * (1 - p) / size)
     parts = [pd.DataFrame({"estimate": p, "sd": sd, "lower": p - 1.96 * sd, "upper": p + 1.96 * sd, "model": "raw"})]
@@ -115,19 +115,27 @@ def table_of(found: pd.DataFrame) -> str:
 def main() -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", type=Path, required=True, help="folder of replicates")
+    parser.add_argument("--effects", choices=["recipe", "drawn"], default="recipe")
     parser.add_argument("--replicates", type=int, default=100)
     parser.add_argument("--first", type=int, default=1)
-    parser.add_argument("--respondents", type=int, default=1200)
     parser.add_argument("--out", type=Path, default=None, help="page whose part between the markers is replaced")
     args = parser.parse_args()
-    found = list[pd.DataFrame]()
+    args.parts.mkdir(parents=True, exist_ok=True)
     for seed in range(args.first, args.first + args.replicates):
-        found += [replicate(seed, args.respondents, effects) for effects in ("recipe", "drawn")]
-        print(f"{seed}\n{table_of(pd.concat(found))}", flush=True)
-    seeds = f"seeds {args.first} to {args.first + args.replicates - 1}"
-    about = f"{args.replicates} replicates of {args.respondents} respondents, {seeds}:"
+        path = args.parts / f"{args.effects}_{seed:04}.parquet"
+        if not path.exists():
+            replicate(seed, args.effects).to_parquet(path)
+            print(path, flush=True)
+    found, abouts = list[pd.DataFrame](), list[str]()
+    for effects in ("recipe", "drawn"):
+        files = sorted(args.parts.glob(f"{effects}_*.parquet"))
+        found += map(pd.read_parquet, files)
+        abouts += [f"{len(files)} replicates of {effects} effects"] if files else []
+    text = f"{RESPONDENTS} respondents; {', '.join(abouts)}:\n\n{table_of(pd.concat(found))}"
+    print(text)
     if args.out:
-        write_part(args.out, *MARKS, f"{about}\n\n{table_of(pd.concat(found))}")
+        write_part(args.out, *MARKS, text)
 
 
 if __name__ == "__main__":

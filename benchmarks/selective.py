@@ -1,6 +1,6 @@
 r"""Shares of buurten in the province of Utrecht where response is selective: direct, per area, per person.
 
-    python benchmarks/selective.py --parts FOLDER [--samples 200] [--first 1] [--out docs/persons.md]
+    python benchmarks/selective.py --parts FOLDER [--case main] [--samples 200] [--first 1] [--out docs/persons.md]
 
 Needs the folder `shared` beside the checkout: real buurten and kerncijfers of 2024. Residents by age and tenure are
 made of the kerncijfers' margins; sex, education and two classes of younger adults come from shares by age and tenure
@@ -12,6 +12,10 @@ Truth is the expected share of those who live in a buurt, sum_c N_ac p_ac / N_a:
 of a *realised* row is the share of residents who say yes. A direct estimate is of both. Coverage is that of 95%
 intervals; its error is that over buurten, sum_a (c_a - p m_a)^2 of c_a of m_a intervals: samples repeat the same ones.
 Each sample is a file in the folder, which later runs go on with.
+
+Cases other than the main one have the model per person only, and say which part of the truth it is that it does not
+know: areas have no heavy tails (*normal*), or one spread whatever their residents; more than twice as many answer; or
+the model has other priors of phi and gamma.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,10 +32,15 @@ from pages import write_part
 
 import buurtsae as bs
 from buurtsae.engines.base import Fit
+from buurtsae.model.priors import Beta, Normal
 from buurtsae.runs.runfile import RunFile
-from buurtsae.simulate.persons import Persons, PersonTruth, make_persons
+from buurtsae.simulate.departure import Departure
+from buurtsae.simulate.persons import OTHERWISE, Persons, PersonTruth, make_persons
 
-MARKS = "<!-- selective: written by benchmarks/selective.py -->", "<!-- end of selective -->"
+MARKS = {
+    part: (f"<!-- {part}: written by benchmarks/selective.py -->", f"<!-- end of {part} -->")
+    for part in ("selective", "cases")
+}
 ROOT = Path(__file__).resolve().parents[1]
 KERNCIJFERS = ROOT.parent / "shared" / "data" / "nl" / "kwb_2024_buurt.csv"
 LEVELS = {
@@ -54,9 +64,19 @@ TRUTH = PersonTruth(
         "woning": (0.2, -0.2),
     },
 )
+# P(phi < 1/2) = 2/3, as Riebler et al. (2016); gamma as real figures have it (docs/real-patterns.md)
+OTHER = {"mixing": Beta(1.0, 1.585), "exponent": Normal(0.25, 0.2), "exponent_spread": 0.0}
+CASES: dict[str, tuple[str, PersonTruth, float, dict[str, Any]]] = {  # words, truth, rate of response, priors of BYM2
+    "main": ("as above", TRUTH, 1 / 80, {}),
+    "normal": ("normal areas", replace(TRUTH, departure=replace(OTHERWISE, tails=np.inf)), 1 / 80, {}),
+    "spread": ("one spread of areas", replace(TRUTH, departure=replace(OTHERWISE, size=0.0)), 1 / 80, {}),
+    "both": ("normal areas of one spread", replace(TRUTH, departure=Departure(over_water=True)), 1 / 80, {}),
+    "more": ("as above, 1 in 30 answers", TRUTH, 1 / 30, {}),
+    "priors": ("as above, other priors", TRUTH, 1 / 80, OTHER),
+}
 CLASSES = {"0": (-1, 0), "1-5": (0, 5), "6-20": (5, 20), "over 20": (20, np.inf)}
 POPULATIONS, OF = 20, 2024  # how many, and the seed of the first
-OPTIONS = {"draws": 1000, "hyperparameters": 100, "threads": 1, "progress": False}
+FORMULA, OPTIONS = "1 + koop + oud", {"draws": 1000, "hyperparameters": 100, "threads": 1, "progress": False}
 
 
 def province() -> bs.Areas:
@@ -97,15 +117,13 @@ def adults(cells: bs.Cells) -> bs.Cells:
     return replace(cells, areas=replace(cells.areas, frame=frame))
 
 
-def direct_of(sample: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """Hajek shares with the variance that one share of all buurten would give, and the design effect of weights."""
+def direct_of(sample: pd.DataFrame) -> pd.DataFrame:
+    """Hajek shares, how many independent answers each is worth (Kish), and intervals by the share of all."""
     w, y = sample["weight"], sample["antwoord"] / 100
-    deff = float(len(w) * (w**2).sum() / w.sum() ** 2)
-    groups = pd.DataFrame({"w": w, "wy": w * y, "n": 1}).groupby(sample["area_code"]).sum()
-    p, level = groups["wy"] / groups["w"], float(np.average(y, weights=w))
-    sd = np.sqrt(level * (1 - level) * deff / groups["n"])
-    table = pd.DataFrame({"estimate": p, "lower": p - 1.96 * sd, "upper": p + 1.96 * sd, "n": groups["n"]})
-    return table, deff
+    groups = pd.DataFrame({"w": w, "wy": w * y, "w2": w**2}).groupby(sample["area_code"]).sum()
+    p, n, level = groups["wy"] / groups["w"], groups["w"] ** 2 / groups["w2"], float(np.average(y, weights=w))
+    sd = np.sqrt(level * (1 - level) / n)
+    return pd.DataFrame({"estimate": p, "lower": p - 1.96 * sd, "upper": p + 1.96 * sd, "effective": n})
 
 
 def of_draws(fit: Fit) -> pd.DataFrame:
@@ -122,36 +140,44 @@ def without(cells: bs.Cells, name: str) -> bs.Cells:
     return bs.Cells.from_frame(table, cells.areas, area="area_code", characteristics=rest)
 
 
-def methods(persons: Persons, sample: pd.DataFrame, seed: int) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Estimates per buurt by each method."""
-    cells, fewer, areas = persons.cells, without(persons.cells, "opleiding"), persons.cells.areas
-    direct, deff = direct_of(sample)
-    yield "direct", direct
-    counts = pd.DataFrame({"code": direct.index, "n": direct["n"] / deff, "y": direct["estimate"] * direct["n"] / deff})
-    counts["y"] = counts[["y", "n"]].min(axis=1)  # a share of 1 is not above its number by rounding
+def by_area(persons: Persons, sample: pd.DataFrame, seed: int) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Estimates per buurt that know of weights, and of nobody's characteristics."""
+    direct, areas = direct_of(sample), persons.cells.areas
+    yield "direct", direct.drop(columns="effective")
+    yes = (direct["estimate"] * direct["effective"]).clip(upper=direct["effective"])  # no more of them by rounding
+    counts = pd.DataFrame({"code": direct.index, "n": direct["effective"], "y": yes})
     given = bs.AreaCounts.from_frame(counts, y="y", trials="n", area="code", areas=areas)
-    formula, terms = "1 + koop + oud", [bs.BYM2(areas.graph())]
-    model = bs.AreaModel(formula, terms, outcome=bs.Binomial(effective=True))
+    model = bs.AreaModel(FORMULA, [bs.BYM2(areas.graph())], outcome=bs.Binomial(effective=True))
     yield "per area", of_draws(bs.fit(model, given, seed=seed, **OPTIONS))
+
+
+def methods(persons: Persons, sample: pd.DataFrame, seed: int, case: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Estimates per buurt by each method, or per person only."""
+    cells = persons.cells
+    terms = [bs.BYM2(persons.cells.areas.graph(), **CASES[case][3])]
     told = [bs.Ordered("leeftijd"), bs.Factor("geslacht"), bs.Factor("woning")]
-    whole = bs.UnitModel(formula, terms=terms, persons=[*told, bs.Factor("opleiding")])
+    whole = bs.UnitModel(FORMULA, terms=terms, persons=[*told, bs.Factor("opleiding")])
     fit = bs.fit_persons(whole, bs.Answers.of(sample, "antwoord", cells), cells, seed=seed, **OPTIONS)
+    if case != "main":
+        yield "per person", of_draws(fit.fit_of())
+        return
+    yield from by_area(persons, sample, seed)
     yield "per person", of_draws(fit.fit_of())
     yield "per person, realised", of_draws(replace(fit, model=replace(whole, estimand="realised")).fit_of())
-    lacking = bs.UnitModel(formula, terms=terms, persons=told)
+    lacking, fewer = bs.UnitModel(FORMULA, terms=terms, persons=told), without(cells, "opleiding")
     by_weights = {"weight": "weight", "effective": True}
     for name, how in (("without education", {}), ("the same, effective numbers", by_weights)):
         answers = bs.Answers.of(sample, "antwoord", fewer, **how)  # effective within cells that lack education
         yield name, of_draws(bs.fit_persons(lacking, answers, fewer, seed=seed, **OPTIONS).fit_of())
 
 
-def sampled(persons: Persons, rate: float, seed: int) -> pd.DataFrame:
+def sampled(persons: Persons, seed: int, case: str) -> pd.DataFrame:
     """One sample: a row per method and buurt that it has an estimate of, on 0-1."""
     truth = persons.figures()[["expected", "truth"]] / 100
-    sample = persons.sample(rate, np.random.default_rng(seed), "gemeente")
+    sample = persons.sample(CASES[case][2], np.random.default_rng(seed), "gemeente")
     n = sample["area_code"].value_counts().reindex(truth.index).fillna(0)
     parts = []
-    for method, table in methods(persons, sample, seed):
+    for method, table in methods(persons, sample, seed, case):
         about = truth["truth" if "realised" in method else "expected"].rename("truth")
         parts.append(table.reindex(truth.index).assign(truth=about, n=n, method=method).dropna(subset=["estimate"]))
     return pd.concat(parts).rename_axis("area_code").reset_index()
@@ -178,31 +204,52 @@ def table_of(found: pd.DataFrame) -> str:
     return str(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True))
 
 
+def read(folder: Path, seeds: set[str] | None = None) -> tuple[pd.DataFrame, str]:
+    """Samples of a folder, or those of some seeds, and how many there are."""
+    files = [file for file in sorted(folder.glob("*.parquet")) if seeds is None or file.stem in seeds]
+    found = pd.concat(map(pd.read_parquet, files))
+    n = found.loc[found["method"] == "per person", "n"].sum() / len(files)
+    about = f"{len(files)} samples, seeds {int(files[0].stem)} to {int(files[-1].stem)}, {n:.0f} respondents each"
+    return found, about
+
+
+def of_cases(parts: Path, seeds: set[str]) -> str:
+    """The model per person of all cases, by some seeds."""
+    found, about = [], []
+    for case, (name, *_) in CASES.items():
+        part, told = read(parts / case, seeds)
+        found.append(part[part["method"] == "per person"].assign(method=name))
+        about.append(told)
+    many = about[list(CASES).index("more")].split(", ")[-1]
+    return f"{about[0]}, of 1 in 30 {many}:\n\n{table_of(pd.concat(found))}"
+
+
 def main() -> None:
-    """Go on with the samples, and write the table of all in the folder."""
+    """Go on with the samples, and write the tables of all in the folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", type=Path, required=True, help="folder of samples, of one rate")
+    parser.add_argument("--parts", type=Path, required=True, help="where the folders of samples are, one per case")
+    parser.add_argument("--case", choices=CASES, default="main")
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--first", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=1 / 80)
-    parser.add_argument("--out", type=Path, default=None, help="page whose part between the markers is replaced")
+    parser.add_argument("--out", type=Path, default=None, help="page whose parts between the markers are replaced")
     args = parser.parse_args()
-    args.parts.mkdir(parents=True, exist_ok=True)
+    (args.parts / args.case).mkdir(parents=True, exist_ok=True)
     lived_in = adults(cells_of(province()))
     for seed in range(args.first, args.first + args.samples):
-        path, population = args.parts / f"{seed:04}.parquet", OF + seed % POPULATIONS
+        path, population = args.parts / args.case / f"{seed:04}.parquet", OF + seed % POPULATIONS
         if not path.exists():
-            persons = make_persons(lived_in, TRUTH, seed=population)
-            sampled(persons, args.rate, seed).assign(population=population).to_parquet(path)
+            persons = make_persons(lived_in, CASES[args.case][1], seed=population)
+            sampled(persons, seed, args.case).assign(population=population).to_parquet(path)
             print(path, persons, flush=True)
-    files = sorted(args.parts.glob("*.parquet"))
-    found = pd.concat(map(pd.read_parquet, files))
-    each = found.loc[found["method"] == "direct", "n"].sum() / len(files)
-    seeds = f"seeds {int(files[0].stem)} to {int(files[-1].stem)}"
-    text = f"{len(files)} samples, {seeds}, {each:.0f} respondents each:\n\n{table_of(found)}"
-    print(text)
-    if args.out:
-        write_part(args.out, *MARKS, text)
+    found, about = read(args.parts / "main")
+    texts = {"selective": f"{about}:\n\n{table_of(found)}"}
+    seeds = set.intersection(*({file.stem for file in (args.parts / case).glob("*.parquet")} for case in CASES))
+    if seeds:  # that all cases have
+        texts["cases"] = of_cases(args.parts, seeds)
+    for part, text in texts.items():
+        print(text)
+        if args.out:
+            write_part(args.out, *MARKS[part], text)
 
 
 if __name__ == "__main__":

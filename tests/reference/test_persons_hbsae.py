@@ -132,7 +132,7 @@ def test_a_nested_error_model_at_its_variances(models: dict[str, Nested], expect
     np.testing.assert_allclose(variance, in_order(m, case, "mse"), rtol=close)
     of_line = dict(zip(case["coef_names"], case["coef"], strict=True))
     for k, line in enumerate(model.lines):
-        x = np.array([float(label.split(" x ")[0]) for label in m.stacked.effects[k].levels])
+        x = np.array([float(label) for label in m.stacked.effects[k].levels])
         assert FREE.sd * found.conditional.alpha[k] / x.std() == pytest.approx(of_line[line], rel=close)
     level = found.conditional.mean[:, 0] - m.offset - m.field.x @ found.conditional.border[: m.field.x.shape[1]]
     effects = pd.Series(case["raneff"], index=case["raneff_area"])[list(m.design.areas)].to_numpy()

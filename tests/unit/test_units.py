@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,3 +112,17 @@ def test_other_measures_are_refused(world: Made) -> None:
         "  got models of a, answers of b; expected the same, one or more",
         "  hint: give both of each",
     ]
+
+
+def test_shares_of_all_categories_are_a_whole(fits: UnitFits) -> None:
+    labels = fits.fits["gezondheid"].model.answers.labels(fits.fits["gezondheid"].answers.y.shape[1])  # type: ignore[attr-defined]
+    figures = {f"deel_{label}": ("gezondheid", f"share {label}") for label in labels}
+    every = replace(fits, figures={"eenzaam": ("eenzaam", None), **figures}, scales=dict.fromkeys(figures, PERCENT))
+    draws = every.fit_of().draws
+    assert draws.wholes == (tuple(figures),)
+    np.testing.assert_allclose(draws.scores()[..., 1:].sum(axis=2), 100, rtol=1e-5)  # 32 bits
+    published = estimate(every.fit_of(), rules=bs.Rules(decimals=0, min_residents=0)).published
+    parts = published[published["measure"].isin(figures)]
+    assert (parts.groupby(["level", "area_code"])["estimate"].sum() == 100).all()
+    some = replace(every, figures={name: figure for name, figure in every.figures.items() if name != "deel_1"})
+    assert some.fit_of().draws.wholes == ()

@@ -26,9 +26,9 @@ def people(n: int = 4000, seed: int = 1) -> pd.DataFrame:
 
 
 def test_residents_per_class_are_as_the_weights_say() -> None:
-    """Of a class with n_1 of n respondents of weight w_1, the share is n_1 w_1 / (n_1 w_1 + n_2 w_2).
+    """The share of a class is that of the weights, with the variance p (1 - p) / n of an effective number.
 
-    Its variance is by the delta method: with q = n_1 / n, d share / d q = w_1 w_2 / (q w_1 + (1 - q) w_2)^2.
+    Of respondents of an age that is the sum of their weights, times sum w / sum w^2 of all.
     """
     frame, cells = people(), made_cells(12, 2000)
     classed, tables = bs.weight_classes(frame, cells, area="area_code", classes=2, tables=200)
@@ -36,12 +36,12 @@ def test_residents_per_class_are_as_the_weights_say() -> None:
     np.testing.assert_array_equal(classed["gewichtsklasse"] == "2", frame["gewicht"] == 10)
     for age in ("18-44", "45-64", "65+"):
         of_age = frame[frame["leeftijd"] == age]
-        q, n = (of_age["gewicht"] == 10).mean(), len(of_age)
-        share = q * 10 / (q * 10 + (1 - q) * 2)
+        share = of_age.loc[of_age["gewicht"] == 10, "gewicht"].sum() / of_age["gewicht"].sum()
+        n = of_age["gewicht"].sum() * frame["gewicht"].sum() / (frame["gewicht"] ** 2).sum()
         domain = {"leeftijd": [age], "gewichtsklasse": ["2"]}
         drawn = np.array([t.residents(domain).sum() / t.residents({"leeftijd": [age]}).sum() for t in tables])
-        sd = np.sqrt(q * (1 - q) / n) * 20 / (q * 10 + (1 - q) * 2) ** 2
-        # the prior counts for 10 of some 330 respondents in each of the four kinds of an age
+        sd = np.sqrt(share * (1 - share) / n)
+        # the prior counts for 10 of some 200 effective respondents in each of the four kinds of an age
         assert drawn.mean() == pytest.approx(share, abs=0.04)
         assert drawn.std() == pytest.approx(sd, rel=0.3)
         no_prior = bs.weight_classes(frame, cells, area="area_code", classes=2, tables=100, prior=0.01)[1]
@@ -115,9 +115,10 @@ def asked(n: np.ndarray, yes: np.ndarray, rng: np.random.Generator) -> pd.DataFr
 
 @pytest.mark.slow
 def test_bias_of_what_no_cell_knows_goes() -> None:
-    """Four worlds of 24 areas. Measured over eight: a bias of -8.7 points without, -1.2 with; coverage 52% and 90%.
+    """Four worlds of 24 areas. Of twenty, by benchmarks/weight_classes.py: a bias of -8.8 points without classes and of
+    -1.0 with them, a coverage of 59% and 91%.
 
-    Of 96 intervals that hold the truth in 85% of cases at least 72 do in 999 of 1,000 such tests.
+    Of 96 intervals that hold the truth in 85% of cases at least 70 do in 999 of 1,000 such tests.
     """
     options: dict[str, Any] = {"progress": False, "draws": 400, "hyperparameters": 60}
     error, held = np.zeros((2, 4)), np.zeros(2)
@@ -137,7 +138,7 @@ def test_bias_of_what_no_cell_knows_goes() -> None:
             held[k] += ((lower < truth) & (truth < upper)).sum()
     assert (error[0] < -0.05).all()
     assert abs(error[1].mean()) < 0.03
-    assert held[1] >= max(held[0], 72)
+    assert held[1] >= max(held[0], 70)
 
 
 def test_what_cannot_be() -> None:

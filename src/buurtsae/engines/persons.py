@@ -10,6 +10,12 @@ refined by the next order where pairs of cells within areas are few enough (`mod
 Newton's is not taken: along it log |precision| moves by t'step, t of the reference. Proposals are led by the quadratic
 there: d log p / d log sigma_k = sum over k of E[alpha_j^2] - 1, by Fisher's identity.
 
+Far out in the tail of a prior, where a half-Cauchy sigma is 1e8, nothing is left out: predictors of areas where all
+answered alike then lie where l' is far below the rounding of 1, so l' and w are made without subtraction (`binomial`,
+`ordinal`) and Newton's method ends there as elsewhere; and the terms of the next order, which would grow with sigma^2,
+are held to a quarter of an effective parameter each (`mode.held`), so that such a value has the weight that its
+likelihood gives it, which falls by log sigma for each area that has answers of both kinds.
+
 References
 ----------
 Rue, H., Martino, S. and Chopin, N. (2009). JRSS B 71. Shun, Z. and McCullagh, P. (1995). JRSS B 57.

@@ -115,7 +115,8 @@ def fit_persons(
     seconds = time.perf_counter() - start
     name = measure or answers.measure
     known = (*answers.notes, *(note for table in populations for note in table.notes), *arrays.notes)
-    notes = tuple(dict.fromkeys((*known, *unweighted(model, answers.scheme, populations[0].areas))))
+    of_design = *unweighted(model, answers.scheme, populations[0].areas), *unclustered(model, answers, populations[0])
+    notes = tuple(dict.fromkeys((*known, *of_design)))
     return UnitFit(model, arrays, stacked, answers, coded, order, populations, draws, raw, seed, seconds,
                    threads, name, notes, engine)  # fmt: skip
 
@@ -248,6 +249,24 @@ def unweighted(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[No
             names=names,
         )
     ]
+
+
+def unclustered(model: UnitModel, answers: Answers, population: Cells) -> list[Note]:
+    """Return what is said of clusters that answers name, with two respondents or more in some, and no effect."""
+    used, notes = {name for term in model.persons for name in term.uses}, []
+    for k, (name, levels) in enumerate(answers.characteristics.items()):
+        if name in used or name in population.characteristics:
+            continue
+        each = np.bincount(answers.level[:, k], answers.respondents, len(levels))
+        if (each > 1).any():
+            notes.append(Note(
+                "respondents come in {n} clusters of {name}, {each:.1f} in each, of which the model has no effect: "
+                "intervals are too narrow where they answer alike; add a term Cluster",
+                "de respondenten zitten in {n} clusters van {name}, {each:.1f} in elk, waarvan het model geen effect "
+                "heeft: intervallen zijn te smal als zij hetzelfde antwoorden; voeg een effect Cluster toe",
+                n=len(levels), name=name, each=float(each.mean()),
+            ))  # fmt: skip
+    return notes
 
 
 def _enough(marginal: PersonMarginal) -> int:

@@ -24,6 +24,7 @@ from buurtsae.errors import DataError, Problems, shown
 from buurtsae.model.design import design
 from buurtsae.model.outcome.base import Outcome
 from buurtsae.model.outcome.per_measure import PerMeasure, outcome_of
+from buurtsae.model.persons.answer import Ladder
 from buurtsae.model.persons.spec import UnitModel
 from buurtsae.model.persons.tables import Domain
 from buurtsae.notes import Note
@@ -89,10 +90,21 @@ class UnitFits:
         arrays = replace(design(area, direct), strange=())  # priors are of each model, which has looked at them
         eta = np.concatenate([part.draws.eta for part in parts.values()], axis=-1)
         draws = replace(self._raw, eta=eta, subdimensions=names, outcome=arrays.model.outcome)
-        draws = replace(draws, coords={**draws.coords, "measure_2": names})
+        draws = replace(draws, coords={**draws.coords, "measure_2": names}, wholes=self._wholes)
         persons = tuple(figure for part in parts.values() for figure in part.persons)
         seconds = sum(fit.seconds for fit in self.fits.values())
         return Fit(arrays, direct, draws, first.engine, first.seed, seconds, persons=persons)
+
+    @property
+    def _wholes(self) -> tuple[tuple[str, ...], ...]:
+        """Columns that are the shares of all categories of one ordered measure."""
+        wholes = []
+        for measure, fit in self.fits.items():
+            if isinstance(ladder := fit.model.answers, Ladder):
+                of = {figure: name for name, (part, figure) in self.figures.items() if part == measure}
+                shares = [of.get(f"share {label}") for label in ladder.labels(fit.answers.y.shape[1])]
+                wholes += [tuple(name for name in shares if name)] if all(shares) else []
+        return tuple(wholes)
 
     @cached_property
     def _raw(self) -> Draws:

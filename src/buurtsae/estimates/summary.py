@@ -32,6 +32,7 @@ from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, ModelError, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Benchmarked
 from buurtsae.estimates.benchmark.targets import KEY
+from buurtsae.estimates.compositions import adding_up
 from buurtsae.estimates.disclosure.release import Release, direct_decimals
 from buurtsae.estimates.labels import EXTRAPOLATED, IMPUTED, Rules, verdicts
 from buurtsae.estimates.measured import measured, shares_of
@@ -114,7 +115,8 @@ class Estimates:
             table.loc[rows, direct] = table.loc[rows, direct].round(most if decimals is None else min(decimals, most))
         if decimals is not None:
             scores = ["estimate", "sd", "lower", "upper"]
-            table[scores] = table[scores].round(decimals)
+            whole = {parts: self.concept.scale_of(parts[0]) for parts in self.draws.wholes}
+            table = adding_up(table.assign(**table[scores].round(decimals)), table["estimate"], whole, decimals)
         return table
 
     def _by_scale(self, table: pd.DataFrame) -> Iterator[tuple[pd.Index, Scale]]:

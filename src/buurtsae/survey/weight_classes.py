@@ -1,18 +1,20 @@
 r"""Classes of weights as a characteristic: embedded regression and poststratification.
 
 Weights may know of respondents what no table of residents has. Respondents are put into K classes of equally many by
-their weight, a term of the model; how many residents of a cell are of each class is not known, and estimated. Of n_gx
-respondents of group g of areas with characteristics x, n_gxk are in class k, where weights are w_xk on average:
+their weight, a term of the model; how many residents of a cell are of each class is not known, and estimated from the
+sums of weights. With a respondent counting for w_i sum w / sum w^2, so that all of them are Kish's effective number,
+and n_gxk what those of class k with characteristics x in group g of areas count for,
 
-    theta ~ Dirichlet(n_k + 1/2),  theta_x ~ Dirichlet(n_xk + c theta_k),  theta_gx ~ Dirichlet(n_gxk + c theta_xk),
-    N_ak = N_ax theta_gxk w_xk / sum_j theta_gxj w_xj,
+    theta ~ Dirichlet(n_k),    theta_x ~ Dirichlet(n_xk + c theta_k),    theta_g ~ Dirichlet(n_gk + c theta_k),
+    theta_gx ~ Dirichlet(n_gxk + c m_gxk),    m_gxk proportional to theta_xk theta_gk / theta_k,
 
-so that without the prior, c respondents of what is known of all, N_ak is in proportion to the sum of the weights.
+and N_axk = N_ax theta_gxk; of all areas together theta_gx is theta_x. c respondents is what all others tell of a few.
 Tables of residents are drawn so, and used in turn over the draws of a fit.
 
 References
 ----------
-Si, Y., Pillai, N. and Gelman, A. (2015). Bayesian nonparametric weighted sampling inference. Bayesian Analysis 10.
+Kish, L. (1965). Survey Sampling. Si, Y., Pillai, N. and Gelman, A. (2015). Bayesian nonparametric weighted sampling
+inference. Bayesian Analysis 10.
 Si, Y., Trangucci, R., Gabry, J. and Gelman, A. (2020). Bayesian hierarchical weighting adjustment and survey inference.
 Survey Methodology 46.
 """
@@ -65,7 +67,7 @@ def weight_classes(
     by : str, optional
         Level of the areas whose respondents say what classes their residents are of; by default all of them together.
     prior : float
-        How many respondents what is known of all counts for in a group: c.
+        How many respondents what others tell counts for: c.
     tables : int
         How many; one per 50 draws of the fit is enough.
     seed : int
@@ -123,14 +125,13 @@ def weight_classes(
     of_cells = [np.ravel_multi_index(tuple(each.level.T), sizes) for each in given]
     kinds = np.unique(np.concatenate([told, *of_cells]))
     code = np.array([labels.index(label) for label in answers.characteristics[name]])[answers.level[:, -1]]
-    n, sums = (np.zeros((group.max() + 1, len(kinds), len(labels))) for _ in range(2))
-    at = group[answers.area], np.searchsorted(kinds, told), code
-    np.add.at(n, at, answers.size)
-    np.add.at(sums, at, answers.y[:, 0])
+    counts = np.zeros((group.max() + 1, len(kinds), len(labels)))
+    np.add.at(counts, (group[answers.area], np.searchsorted(kinds, told), code), answers.y[:, 0])
+    counts *= w.sum() / (w @ w)
     rng, made = np.random.default_rng(seed), []
     for table in range(tables):
         base, x = given[table % len(given)], np.searchsorted(kinds, of_cells[table % len(given)])
-        share = _shares(n, sums, prior, rng)[group[base.area], x]  # cells, classes
+        share = _shares(counts, prior, rng)[group[base.area], x]  # cells, classes
         made.append(_divided(base, share, name, labels))
     return frame, tuple(made)
 
@@ -146,21 +147,18 @@ def _classes(w: Floats, classes: int) -> tuple[Ints, tuple[str, ...]]:
     return place, tuple(str(k + 1) for k in range(int(place.max()) + 1))
 
 
-def _shares(n: Floats, sums: Floats, prior: float, rng: np.random.Generator) -> Floats:
-    """Draw shares of residents per class from respondents and sums of their weights, (groups, kinds, classes) each."""
-    of_kind, of_all = n.sum(axis=0), n.sum(axis=(0, 1))
-    mean = np.divide(sums.sum(axis=0), of_kind, out=np.tile(sums.sum(axis=(0, 1)) / of_all, (len(of_kind), 1)),
-                     where=of_kind > 0)  # fmt: skip
-    theta = _dirichlet(of_all + 0.5, rng)
-    kind, group = (_dirichlet(part + prior * theta, rng) for part in (of_kind, n.sum(axis=1)))
-    both = kind * (group / theta)[:, None]  # as if one did not depend on the other, (groups, kinds, classes)
-    both /= both.sum(axis=-1, keepdims=True)
-    share = (_dirichlet(n + prior * both, rng) if len(n) > 1 else kind[None]) * mean
-    return np.asarray(share / share.sum(axis=-1, keepdims=True))
+def _shares(counts: Floats, prior: float, rng: np.random.Generator) -> Floats:
+    """Draw shares of residents per class, from effective numbers, (groups, kinds, classes)."""
+    of_all = _dirichlet(counts.sum(axis=(0, 1)), rng)
+    kind, group = (_dirichlet(counts.sum(axis=k) + prior * of_all, rng) for k in (0, 1))
+    if len(counts) == 1:
+        return kind[None]
+    both = kind * (group / of_all)[:, None]  # as if one did not depend on the other
+    return _dirichlet(counts + prior * both / both.sum(axis=-1, keepdims=True), rng)
 
 
 def _dirichlet(alpha: Floats, rng: np.random.Generator) -> Floats:
-    drawn = rng.standard_gamma(alpha)
+    drawn = np.maximum(rng.standard_gamma(alpha), 1e-300)  # of a few hundredths all may be nought
     return np.asarray(drawn / drawn.sum(axis=-1, keepdims=True))
 
 

@@ -28,6 +28,7 @@ from buurtsae.errors import DataError, Problems, shown
 from buurtsae.estimates.disclosure.suppression import Cells, Hidden, Key, widths
 from buurtsae.estimates.labels import PROTECTING, Rules
 from buurtsae.scale import Scale
+from buurtsae.sparse import Floats
 
 KEY = ["level", "area_code", "measure"]
 BETWEEN = " / "  # an area's code and a domain
@@ -145,21 +146,26 @@ def _suppressed(cells: Cells, areas: Areas, ruled: set[Key], names: list[str], p
     size = pd.Series(areas.population, index=areas.codes)[areas.inhabited].sort_values(kind="stable")
     secrets = {key: cells.holds(key) for key in sorted(ruled)}
     secrets = {key: held for key, held in secrets.items() if cells.weights[held].any()}
-    while True:
-        gone, shut = np.zeros(len(cells.codes), dtype=bool), np.zeros(len(cells.above), dtype=bool)
-        keys = {(level, _named(code, name)) for (level, code), all_of in closed.items()
+
+    def hidden() -> set[Key]:
+        return {(level, _named(code, name)) for (level, code), all_of in closed.items()
                 for name in (names if all_of else parts)}  # fmt: skip
+
+    widest, exposed = dict[Key, Floats](), list(secrets)
+    while exposed:  # what is hidden besides gives away less, never more: who is protected stays so
+        gone, shut = np.zeros(len(cells.codes), dtype=bool), np.zeros(len(cells.above), dtype=bool)
+        keys = hidden()
         gone[[place[named] for level, named in keys if level == areas.base and named in place]] = True
         shut[[position[key] for key in keys if key in position]] = True
-        told = {key: held for key, held in secrets.items() if gone[held].all()}
-        narrowest = widths(cells, gone, shut, list(told.values()))
-        exposed = [key for key, width in zip(told, narrowest.min(axis=1), strict=True) if width < protection]
-        if not exposed:
-            break
+        told = {key: secrets[key] for key in exposed if gone[secrets[key]].all()}
+        widest |= dict(zip(told, widths(cells, gone, shut, list(told.values())), strict=True))
+        exposed = [key for key in told if widest[key].min() < protection]
         for level, named in exposed:
             code, domain = named.split(BETWEEN, 1)
             _close(areas, level, code, domain == whole, closed, size)
-    audit = pd.DataFrame(list(told), columns=["level", "area_code"]).assign(
+    keys = hidden()
+    narrowest = np.array(list(widest.values())).reshape(len(widest), len(cells.measures))
+    audit = pd.DataFrame(list(widest), columns=["level", "area_code"]).assign(
         ruled=True,
         measure=np.array(cells.measures, dtype=object)[narrowest.argmin(axis=1)],
         width=narrowest.min(axis=1),

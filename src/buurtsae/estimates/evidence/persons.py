@@ -242,7 +242,7 @@ def _not_whole(y: Floats, top: Floats, means: Floats, nodes: Floats) -> tuple[Fl
 
 
 def looked_at(
-    figure: PersonFigure, patterns: Sums, groups: sp.csr_array, replicates: int, rng: np.random.Generator
+    figure: PersonFigure, patterns: Sums, groups: sp.csr_array | None, replicates: int, rng: np.random.Generator
 ) -> Looked:
     """Return what is left over of the answers that a figure is of, and of those of replicates."""
     unit, added = figure.fit, Added.of_figure(figure)
@@ -258,8 +258,8 @@ def looked_at(
             own = xi + np.linalg.solve(at_mode.curvature, other.gradient(xi, at) + xi)  # of the likelihood alone
             at = replace(other, reference=at.tables).solve(own)
         parts.append(replace(predicted(at, added, patterns, groups), information=np.zeros(0)))
-    own, all_of = predicted(found, added, patterns, groups), predicted(found, added, {}, others=False)
-    return Looked(found, own, all_of, tuple(parts))
+    left, all_of = predicted(found, added, patterns, groups), predicted(found, added, {}, others=False)
+    return Looked(found, left, all_of, tuple(parts))
 
 
 def _drawn(found: Found, unit: UnitFit, n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -287,7 +287,7 @@ def _answered(found: Found, e: Floats, f: Floats, rng: np.random.Generator) -> P
 
     data, psi = found.marginal.data, found.hyper.psi
     q, size = loops.predictors(data.area, data.index, e, f), data.size
-    whole = np.maximum(np.round(size), 1)
+    whole = _whole(size, rng)
     y: Any
     if isinstance(data.outcome, Number):
         mean = q + psi[0] * rng.standard_normal(len(q)) / np.sqrt(size)
@@ -300,6 +300,13 @@ def _answered(found: Found, e: Floats, f: Floats, rng: np.random.Generator) -> P
     else:
         y = rng.binomial(whole.astype(np.int64), special.expit(q)) * size / whole
     return replace(data, y=np.ascontiguousarray(y, dtype=float))
+
+
+def _whole(size: Floats, rng: np.random.Generator) -> Floats:
+    """Whole numbers k about effective ones n, E[1 / k] = 1 / n: n / k times a count of k has the variance of n."""
+    low = np.maximum(np.floor(size), 1.0)
+    share = (1 / size - 1 / (low + 1)) / (1 / low - 1 / (low + 1))
+    return np.where(rng.random(len(size)) < share, low, low + 1)
 
 
 def groups_of(unit: UnitFit, codes: pd.Series) -> tuple[list[str], sp.csr_array]:
