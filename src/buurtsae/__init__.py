@@ -88,6 +88,7 @@ _HOME = {
     "compare": "estimates.evidence.compare",
     "left_out": "estimates.evidence.crossvalidation",
     "contrast": "estimates.contrasts",
+    "changes": "estimates.changes",
     "ranking": "estimates.contrasts",
     "indicator": "estimates.indicator",
     "share_below": "estimates.indicator",

@@ -16,8 +16,8 @@ from buurtsae.model.terms.sar import SAR
 from buurtsae.model.terms.spline import Spline
 
 __all__ = [
-    *("AR1", "BYM2", "ICAR", "IID", "RW1", "SAR", "TERMS", "Horseshoe", "Leroux", "OverTime", "Ridge", "Spline", "Term")
-]
+    "AR1", "BYM2", "ICAR", "IID", "RW1", "SAR", "TERMS", "Horseshoe", "Leroux", "OverTime", "Ridge", "Spline", "Term",
+]  # fmt: skip
 
 TERMS: dict[str, type[Term]] = {
     kind.__name__.lower(): kind for kind in (BYM2, IID, ICAR, Leroux, SAR, RW1, AR1, Ridge, Horseshoe, Spline)

@@ -2,23 +2,26 @@ r"""Effects over time: what stays, and what changes from year to year; Knorr-Hel
 
 With a term's effect s_a = C u_a (structured) + C_v v_a (loose) of an area in a year by itself, over T years
 
-    s_at = [C0 u_a0 + C0_v v_a0]  +  sum_{k=1}^{T-1} U_tk g_k [C1 u_ak + C1_v v_ak],    g_k^2 = psi / lambda_k + 1 - psi,
+    s_at = [C0 u_a0 + C0_v v_a0]  +  sum_{k=1}^{T-1} U_tk g_k [C1 u_ak + C1_v v_ak],
+    g_k^2 = psi / lambda_k + 1 - psi,
 
-u_ak and v_ak unit fields, all independent; Q_t = U diag(lambda) U' the structure of a random walk over the years, without
-its null vector: Q_t = D' diag(1 / gap) D, scaled so that the geometric mean of its generalised variances is 1 over the
-years that there are. C0 is the term's loading, C1 the same with the standard deviation and the structured share (phi) of
-changes. What stays is the mean over the years of an area, what changes is zero on average. (phi, psi) of changes are
+u_ak and v_ak unit fields, all independent; Q_t = U diag(lambda) U' the structure of a random walk over the years,
+without its null vector: Q_t = D' diag(1 / gap) D, scaled so that the geometric mean of its generalised variances is 1
+over the years that there are. C0 is the term's loading, C1 the same with the standard deviation and the structured
+share (phi) of changes. What stays is the mean over the years of an area, what changes is zero on average. (phi, psi) of
+changes are
 
     (0, 0) type I,    (0, 1) type II,    (1, 0) type III,    (1, 1) type IV,
 
-but for the mean over years, which what stays has. An intrinsic field takes a constraint per connected part and k, c (T -
-1) in all, where the Kronecker product of the structures takes one per area. A field has as many columns as there are years.
+but for the mean over years, which what stays has. An intrinsic field takes a constraint per connected part and k,
+c (T - 1) in all, where the Kronecker product of the structures takes one per area. A field has as many columns as there
+are years.
 
 References
 ----------
-Knorr-Held, L. (2000). Bayesian modelling of inseparable space-time variation in disease risk. Statistics in Medicine 19.
-Goicoa, T. et al. (2018). In spatio-temporal disease mapping models, identifiability constraints affect PQL and INLA
-results. Stochastic Environmental Research and Risk Assessment 32.
+Knorr-Held, L. (2000). Bayesian modelling of inseparable space-time variation in disease risk. Statistics in Medicine
+19. Goicoa, T. et al. (2018). In spatio-temporal disease mapping models, identifiability constraints affect PQL and
+INLA results. Stochastic Environmental Research and Risk Assessment 32.
 """
 
 from __future__ import annotations
@@ -227,7 +230,7 @@ class Contrasts:
         return lambda values: tuple(part @ repeated for part in of(values))
 
 
-def _between(left: Floats, middle: Any, right: Floats) -> Any:
+def _between(left: Any, middle: Any, right: Any) -> Any:
     """Left @ middle @ right, of arrays or tensors."""
     turned = (middle @ right).swapaxes(-1, -2) @ left.T
     return turned.swapaxes(-1, -2)
