@@ -235,7 +235,7 @@ def test_chance_is_that_of_other_persons_in_other_domains(world: Made) -> None:
     ask = world.yes
     fit = bs.fit_persons(simple(estimand="realised"), ask, world.residents, **{**QUICK, "draws": 4000})
     with_chance = [fit.fit_of({"geslacht": [g]}).draws.scores()[:, :, 0] for g in ("ge0", "ge1")]
-    tables = [Residents.of(world.residents, fit.stacked, {"geslacht": [g]}, fit._told(Figure())(world.residents))
+    tables = [Residents.of(world.residents, fit.stacked, {"geslacht": [g]}, fit.told(Figure())(world.residents))
               for g in ("ge0", "ge1")]  # fmt: skip
     without = [poststratified(fit.draws, [table], Figure(), fit.model.answers, 1) for table in tables]
     men, women = (one - other for one, other in zip(with_chance, without, strict=True))

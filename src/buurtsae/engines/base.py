@@ -164,7 +164,7 @@ class Fit:
     def _refuse_persons(self) -> None:
         if self.persons:
             what, hint = "figures of a model of persons cannot be conditioned again", "take estimates and indicators"
-            raise ModelError(what, "UnitFit.fit_of", "a fit of an AreaModel: checks and plans are of these", hint)
+            raise ModelError(what, "UnitFit.fit_of", "a fit of an AreaModel", hint)
 
     @cached_property
     def links(self) -> tuple[Floats, Floats, Floats]:
@@ -359,9 +359,8 @@ def fit(
         model, direct = module.counterpart(model, direct)
     arrays = design(model, direct)
     if refused := module.supports(arrays):
-        raise ModelError(
-            f"engine {engine} does not support this model", ", ".join(refused), "a model without", "change it"
-        )
+        what, hint = f"engine {engine} does not support this model", "leave it out, or what it stands beside"
+        raise ModelError(what, ", ".join(refused), "a model without", hint)
     start = time.perf_counter()
     draws = replace(module.sample(arrays, seed, settings, progress), outcome=arrays.model.outcome)
     return Fit(arrays, direct, draws, engine, seed, time.perf_counter() - start, asked)

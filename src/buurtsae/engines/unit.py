@@ -156,7 +156,7 @@ class UnitFit:
         outcome = self.model.answers
         wanted = figure_of(outcome, figure, self._categories, self.answers.categories)
         realised = self.model.estimand == "realised"
-        told = self._told(wanted) if realised else None
+        told = self.told(wanted) if realised else None
         tables = [Residents.of(p, self.stacked, domain, told and told(p)) for p in self.populations]
         total = np.mean([table.total for table in tables], axis=0)
         if not total.any():
@@ -210,8 +210,14 @@ class UnitFit:
         codes = base + np.concatenate([[0.0], np.cumsum(rises)])
         return y @ codes, y @ codes**2
 
-    def _told(self, wanted: Figure) -> Any:
-        """How many respondents the cells of a population have, and the sum of their answers."""
+    def told(self, wanted: Figure) -> Any:
+        """Return what says of a population how many respondents its cells have, and the sum of their answers.
+
+        Raises
+        ------
+        ModelError
+            Of a population, if its cells have characteristics that the answers lack.
+        """
         sums, size = self._scored(wanted)[0], self.answers.size[self.order]
 
         def of(population: Cells) -> tuple[Floats, Floats]:

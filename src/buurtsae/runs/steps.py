@@ -177,9 +177,9 @@ def plan(
     from buurtsae.estimates.planning.plan import check_plan
     from buurtsae.estimates.planning.plan import plan as planned
 
-    inputs = _of_areas(check(path), "a plan")
+    inputs = check(path)
     options |= {"rules": inputs.run.spec.publish, "concept": inputs.concept}
-    check_plan(inputs.direct, **options)
+    check_plan(inputs.direct, persons=inputs.persons is not None, **options)
     return planned(_fitted(inputs, seed, progress, say), **options)
 
 
@@ -223,6 +223,8 @@ def _fitted(inputs: Inputs, seed: int | None, progress: bool, say: Say) -> Fit:
     say(f"{inputs.areas!r}\n{inputs.direct!r}")
     number = spec.run.seed if seed is None else seed
     options = spec.engine.get("laplace", {})
+    if inputs.persons is not None:
+        return inputs.persons.fit(inputs.direct, "laplace", number, progress, **options).fit_of()
     return fit(inputs.model, inputs.direct, "laplace", number, progress=progress, **options)
 
 
