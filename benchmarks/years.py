@@ -4,8 +4,8 @@
     python benchmarks/years.py --parts changes [--worlds 40] [--out docs/years.md]
 
 Time: buurten and neighbours of 2024 of the folder `shared`, one sub-dimension, in each wave a direct estimate in two
-thirds of the inhabited buurten; `OverTime(BYM2)` with levels of parts, a fit with 1,000 draws. A process for each number
-of waves; the clock starts before anything is imported, with compiled loops at hand.
+thirds of the inhabited buurten; `OverTime(BYM2)` with levels of parts, a fit with 1,000 draws. A process for each
+number of waves; the clock starts before anything is imported, with compiled loops at hand.
 
 Changes: a grid of 20 x 20 areas, three waves (2018, 2020, 2024), 0 to 9 respondents each; truths that the model did not
 draw: what stays has a smooth part and noise with heavier tails than normal, areas go up or down along a line of their
@@ -115,9 +115,10 @@ def of_world(seed: int) -> Any:
         ):
             low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
             up = (drawn > 0).mean(axis=0)
-            said = np.where(up >= 0.95, 1, np.where(up <= 0.05, -1, 0)) if figure != "last year" else np.zeros(len(up))
+            said = np.where(up >= 0.95, 1, np.where(up <= 0.05, -1, 0)) * (figure != "last year")
+            classes = np.where(asked == 0, "0", np.where(asked < 6, "1-5", "6-9"))
             rows.append(pd.DataFrame({
-                "model": name, "figure": figure, "respondents": np.where(asked == 0, "0", np.where(asked < 6, "1-5", "6-9")),
+                "model": name, "figure": figure, "respondents": classes,
                 "covered": 100.0 * ((true >= low) & (true <= high)), "square": (drawn.mean(axis=0) - true) ** 2,
                 "width": high - low, "said": 100.0 * (said != 0), "wrong": 100.0 * (said * true < 0),
                 "p": up, "rises": true > 0, "world": seed,

@@ -12,6 +12,7 @@ import pytest
 import buurtsae as bs
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
+from buurtsae.errors import BuurtsaeError
 from buurtsae.model.design import Design, design
 from buurtsae.model.terms.over_time import scaled_walk
 from buurtsae.sparse import Floats
@@ -132,3 +133,102 @@ def test_the_walk_is_scaled_over_the_years_there_are() -> None:
     np.testing.assert_allclose(scaled_walk(YEARS).diagonal(), expected, atol=1e-8)
     generalised = np.linalg.pinv(scaled_walk((2020, 2021, 2024))).diagonal()
     assert np.exp(np.log(generalised).mean()) == pytest.approx(1.0)
+
+
+def panel(seed: int = 4, side: int = 8) -> tuple[Any, bs.Graph, Floats]:
+    """Three waves on a grid, with a step of 2 in one area in the last; direct estimates, graph, and the truth."""
+    rng, n = np.random.default_rng(seed), side * side
+    codes = [f"a{k:02}" for k in range(n)]
+    right = [(codes[k], codes[k + 1]) for k in range(n) if (k + 1) % side]
+    graph = bs.Graph.from_pairs(codes, [*right, *((codes[k], codes[k + side]) for k in range(n - side))])
+    truth = 5 + 0.6 * np.sin(np.arange(n) / 6)[:, None] + 0.3 * rng.standard_normal((n, 1))
+    truth = truth + 0.2 * rng.standard_normal((n, 3)).cumsum(axis=1) + np.array([0.0, 0.2, 0.1])
+    truth[20, 2] += 2.0
+    areas = bs.Areas.from_frame(pd.DataFrame({"code": codes, "population": 100}), code="code")
+    sources = []
+    for t, year in enumerate((2018, 2020, 2024)):
+        v = rng.uniform(0.1, 0.5, n)
+        y = np.where(rng.uniform(size=n) < 0.8, truth[:, t] + np.sqrt(v) * rng.standard_normal(n), np.nan)
+        y[20] = truth[20, t]
+        table = pd.DataFrame({"code": codes, "y": y, "v": v})
+        direct = bs.DirectEstimates.from_frame(table, y="y", variance="v", area="code", areas=areas, year=year)
+        sources.append(replace(direct.sources[0], source=f"wave {year}"))
+    return replace(direct, sources=tuple(sources)).by_year(), graph, truth
+
+
+@pytest.fixture(scope="module")
+def fitted() -> bs.Fit:
+    several, graph, _ = panel()
+    return bs.fit(bs.AreaModel("1", [bs.OverTime(bs.BYM2(graph))]), several, draws=1000, progress=False)
+
+
+def test_changes_are_those_of_joint_draws(fitted: bs.Fit) -> None:
+    table = bs.changes(fitted, 2020, 2024)
+    draws = fitted.draws.eta.reshape(-1, 64, 3)
+    step = draws[:, :, 2] - draws[:, :, 1]
+    areas = table[table["level"] == "area"].set_index("area_code").loc[list(fitted.areas.codes)]
+    np.testing.assert_allclose(areas["change"], step.mean(axis=0))
+    np.testing.assert_allclose(areas["p_increase"], (step > 0).mean(axis=0))
+    np.testing.assert_allclose(areas["lower"], np.quantile(step, 0.025, axis=0))
+    # years share what stays: a change is known better than two figures beside each other
+    apart = np.sqrt((draws[:, :, 1:].std(axis=0) ** 2).sum(axis=1))
+    assert (areas["sd"] < apart).mean() > 0.9
+    whole = table[table["level"] == "all"].iloc[0]
+    assert whole["change"] == pytest.approx(areas["change"].mean())  # all areas have as many residents
+    assert whole["sd"] < areas["sd"].min()
+
+
+def test_a_step_shows_as_far_as_its_area_has_data(fitted: bs.Fit) -> None:
+    """An answer raised by a step moves the change by `recovered` times it: by fits of such data, parameters and all."""
+    table = bs.changes(fitted, 2020, 2024).set_index("area_code")
+    several, graph, _ = panel()
+    model, last, means = bs.AreaModel("1", [bs.OverTime(bs.BYM2(graph))]), several.sources[2], []
+    for step in (-0.2, 0.2):
+        moved = last.mean.copy()
+        moved[list(last.codes).index("a20")] += step
+        other = replace(several, sources=(*several.sources[:2], replace(last, mean=moved)))
+        fit = bs.fit(model, other, draws=8000, progress=False)
+        means.append(bs.changes(fit, 2020, 2024).set_index("area_code").loc["a20", "change"])
+    # 8,000 draws of a change with sd 0.3 each: the difference, over 0.4, is known to 0.012
+    assert table.loc["a20", "recovered"] == pytest.approx((means[1] - means[0]) / 0.4, abs=0.025)
+    assert 0.01 < table.loc["a20", "recovered"] < 0.3
+    assert table.loc["a20", "label"] == "niet_te_onderscheiden"  # a model of small changes smooths a single step away
+    silent = fitted.areas.codes[~fitted.areas.codes.isin(last.codes)]
+    assert (table.loc[list(silent), "recovered"] == 0).all()
+
+
+def test_what_has_no_change_is_refused(fitted: bs.Fit) -> None:
+    one = fitted.of_year(2024)
+    for call, says in (
+        (lambda: bs.changes(fitted, 2020, 2022), "the fit has no such years"),
+        (lambda: bs.changes(fitted, 2024, 2020), "years are not in order"),
+        (lambda: bs.changes(fitted, 2020, 2024, relevant=0.0), "the relevant change is none"),
+        (lambda: bs.changes(one, 2020, 2024), "a change is of one fit of several years"),
+        (lambda: one.marginal, "one year of a model of several cannot be conditioned again"),
+        (lambda: bs.OverTime(3), "what changes over time is no term"),  # type: ignore[arg-type]
+        (lambda: laid([bs.OverTime(bs.BYM2(graph(), tails=True))]), "cannot change over time"),
+    ):
+        with pytest.raises(BuurtsaeError, match=says) as caught:
+            call()
+        assert len(str(caught.value).splitlines()) == 3
+
+
+def test_figures_of_a_year_follow(fitted: bs.Fit) -> None:
+    est = bs.estimate(fitted.of_year(2024))
+    areas = est.table[est.table["level"] == "area"].set_index("area_code")
+    expected = fitted.draws.eta.reshape(-1, 64, 3)[:, :, 2].mean(axis=0)
+    np.testing.assert_allclose(areas.loc[list(fitted.areas.codes), "estimate"], expected)
+    assert (est.table["year"] == 2024).all()
+
+
+@pytest.mark.nuts
+def test_the_fast_engine_is_nuts() -> None:
+    several, graph, _ = panel(side=6)
+    model = bs.AreaModel("1", [bs.OverTime(bs.BYM2(graph))])
+    fast = bs.fit(model, several, draws=8000, hyperparameters=1000, progress=False)
+    slow = bs.fit(model, several, "nuts", draws=3000, tune=1500, progress=False)
+    a, b = (fit.draws.eta.reshape(-1, 36 * 3) for fit in (fast, slow))
+    assert (abs(a.mean(axis=0) - b.mean(axis=0)) < 0.1 * b.std(axis=0)).all()
+    np.testing.assert_allclose(a.std(axis=0), b.std(axis=0), rtol=0.08)  # single areas: 5% and Monte Carlo's 3%
+    changes = [(d[:, 2::3] - d[:, 1::3]) for d in (a, b)]
+    assert (abs(changes[0].mean(axis=0) - changes[1].mean(axis=0)) < 0.1 * changes[1].std(axis=0)).all()
