@@ -186,6 +186,7 @@ def instances() -> dict[str, Any]:
         "AreaModel of many": bs.AreaModel("1 + " + " + ".join(many), [bs.IID(name) for name in many]),
         "Design": fit.design,
         "BYM2": bs.BYM2(islands),
+        "OverTime": bs.OverTime(bs.BYM2(islands)),
         "IID": bs.IID("gemeente"),
         "ICAR": bs.ICAR(islands),
         "Leroux": bs.Leroux(islands),
