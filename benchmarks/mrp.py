@@ -11,15 +11,18 @@ States differ by a normal of standard deviation 1, and respond in proportion to 
 replicate draws states anew. Effects of persons are those of the *recipe*, the same in all replicates, or *drawn* anew
 in each: b from N(0, 0.5^2), b[age, sex] from N(0, 0.2^2).
 
-Raw is the share of the respondents, of all or of a state. *Exchangeable* has `Factor` of origin and income, *contrasts*
-has `Fixed`; both have walks along age, by sex too. 95% intervals; sd is the posterior standard deviation, or that of a
-share of n respondents. Each replicate is a file in the folder, which later runs go on with.
+Raw is the share of the respondents, of all or of a state. *Walks* has first-order walks along age, by sex too, and
+`Factor` of origin and income; *contrasts* `Fixed` of these; *lines* besides has walks of second order, whose line is
+not shrunk. 95% intervals; sd is the posterior standard deviation, or that of a share of n respondents. Each replicate
+is a file in the folder, which later runs go on with.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -38,6 +41,8 @@ EFFECT = {"sex": (0.0, -0.3), "origin": (0.0, 0.6, 0.9), "age": (0.0, -0.2, -0.3
           "income": (0.0, -0.2, 0.6)}  # fmt: skip
 AGE_BY_SEX = np.outer([0.0, 0.1, 0.23, 0.35, 0.43, 0.5, 0.6], [1.0, -1.0])
 OPTIONS = {"draws": 1000, "hyperparameters": 60, "threads": 1, "progress": False}
+Models = Mapping[str, tuple[type[bs.Factor | bs.Fixed], Literal[1, 2]]]  # the term of levels, the order of walks
+MODELS: Models = {"walks": (bs.Factor, 1), "contrasts": (bs.Fixed, 1), "lines": (bs.Fixed, 2)}
 NAMES = [f"S{k:02}" for k in range(STATES)]
 
 
@@ -64,7 +69,7 @@ def world(seed: int, effects: str) -> tuple[pd.DataFrame, bs.Cells, np.ndarray]:
     return asked, cells, np.bincount(state, count * chance) / residents
 
 
-def replicate(seed: int, effects: str) -> pd.DataFrame:
+def replicate(seed: int, effects: str, models: Models = MODELS) -> pd.DataFrame:
     """Estimate, sd and truth of the nation (`all`) and of each state, raw and poststratified."""
     asked, cells, truth = world(seed, effects)
     weight = cells.residents() / cells.residents().sum()
@@ -75,8 +80,9 @@ def replicate(seed: int, effects: str) -> pd.DataFrame:
         sd = np.sqrt(p * (1 - p) / size)
     parts = [pd.DataFrame({"estimate": p, "sd": sd, "lower": p - 1.96 * sd, "upper": p + 1.96 * sd, "model": "raw"})]
     answers = bs.Answers.of(asked, "yes", cells, area="code")
-    for name, term in {"exchangeable": bs.Factor, "contrasts": bs.Fixed}.items():
-        of_persons = [bs.Fixed("sex"), term("origin"), bs.Ordered("age"), term("income"), bs.Ordered("age", by="sex")]
+    for name, (term, order) in models.items():
+        along, apart = bs.Ordered("age", order=order), bs.Ordered("age", by="sex", order=order)
+        of_persons = [bs.Fixed("sex"), term("origin"), along, term("income"), apart]
         model = bs.UnitModel("1", terms=[bs.IID("area")], persons=of_persons)
         draws = bs.fit_persons(model, answers, cells, seed=seed, **OPTIONS).fit_of().draws
         share = draws.scores()[..., 0] / draws.outcome.scale.upper

@@ -1,13 +1,12 @@
-"""Models of persons against R: lme4 and glmmTMB (`glmer`), MASS (`polr`), mgcv, hbsae and mcmcsae; and NUTS.
+"""Models of persons against R: lme4 and glmmTMB (`glmer`), MASS (`polr`) and mcmcsae.
 
     glmer(cbind(incidence, size - incidence) ~ period + (1 | herd), data = cbpp, family = binomial)
     polr(Sat ~ Infl + Type + Cont, weights = Freq, data = housing)
-    gam(accel ~ s(times, bs = "ps", k = 20), data = mcycle, method = "REML")
-    fSAE(CornHec ~ CornPix + SoyBeansPix, data = cornsoybean[-33, ], area = "County", method = "REML")
     create_sampler(met ~ reg(~stype + meals + ell) + gen(factor = ~iid(cname)), family = "binomial")
+    create_sampler(api00 ~ reg(~stype + meals + ell) + gen(factor = ~iid(cname)))
 
 The data are read in the folder `shared` beside the checkout; values are those of `knowledge/persons.md`, section 3,
-R 4.2.2 (lme4 1.1-31, MASS 7.3-58, mgcv 1.8-41), and of `golden/classic` (hbsae 1.2, mcmcsae 0.7.8).
+R 4.2.2 (lme4 1.1-31, MASS 7.3-58), and of `golden/classic` (mcmcsae 0.7.8). mgcv and hbsae have files of their own.
 """
 
 from __future__ import annotations

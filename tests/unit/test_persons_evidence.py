@@ -131,7 +131,7 @@ def test_the_gradient_of_the_likelihood(fits: Mapping[str, bs.UnitFit], kind: st
 def test_replicates_are_as_the_model_says(fits: Mapping[str, bs.UnitFit], kind: str) -> None:
     """Mean z is about 0 and mean z^2 about 1.
 
-    Levels of persons are those of the fit, which each replicate shrinks anew: mean z may lie a twentieth from 0. And each
+    Levels of persons are those of the fit, which each replicate shrinks anew: mean z may lie a twentieth from 0. Each
     is judged by a mode that has seen it, which makes z^2 smaller by one part in the number of areas, 36.
     """
     looked = looked_at(fits[kind].fit_of().persons[0], {}, None, 40, np.random.default_rng(4))

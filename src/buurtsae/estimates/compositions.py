@@ -18,7 +18,7 @@ Generalized Linear Models, ch. 6.4. Balinski, M. and Young, H. (2001). Fair Repr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -35,6 +35,7 @@ from buurtsae.model.outcome.per_measure import outcome_of
 from buurtsae.model.outcome.poisson import Poisson
 from buurtsae.scale import Scale
 from buurtsae.sparse import Floats
+from buurtsae.survey.concept import Concept
 
 NEAR = 1e-4  # of the whole: how far shares of 32 bits may be from it
 Drawn = TypeVar("Drawn", Draws, Fit)
@@ -114,6 +115,35 @@ def _check(draws: Draws, wholes: Sequence[Sequence[str]]) -> None:
         if len({(kind.scale.lower, kind.scale.upper) for kind in kinds}) > 1:
             got = shown(f"{name} {kind.scale.range}" for name, kind in zip(parts, kinds, strict=True))
             raise DataError("parts of a whole are on different scales", got, "one scale", "give them one `scale`")
+
+
+def wholes(concept: Concept, measures: Collection[str]) -> list[tuple[str, ...]]:
+    """Return the compositions of a concept whose parts are among these measures; none of some parts only.
+
+    Raises
+    ------
+    DataError
+        If some parts of a whole are there and others are not: what is left does not add up.
+    """
+    problems, found = Problems(), list[tuple[str, ...]]()
+    for name, parts in concept.compositions.items():
+        lacking = [part for part in parts if part not in measures]
+        if lacking and len(lacking) < len(parts):
+            hint = "give the codebook a share for each part, or leave the composition out of the concept"
+            problems.add(
+                f"parts of composition {cut(name)} are not in the data", shown(lacking), shown(parts, 10), hint
+            )
+        found += [] if lacking else [parts]
+    problems.raise_if_any()
+    return found
+
+
+def refuse_benchmarks(concept: Concept) -> None:
+    """Refuse benchmarks beside compositions, with a ModelError: draws that meet both are not made."""
+    if concept.compositions:
+        hint = "leave `[benchmark]` out, or the compositions of the concept"
+        named = shown(f"composition {name}" for name in concept.compositions)
+        raise ModelError("benchmarks do not know that parts add up", named, "benchmarks without compositions", hint)
 
 
 def rounded(shares: ArrayLike, total: float, decimals: int = 0) -> Floats:

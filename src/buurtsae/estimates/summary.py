@@ -32,7 +32,7 @@ from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, ModelError, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Benchmarked
 from buurtsae.estimates.benchmark.targets import KEY
-from buurtsae.estimates.compositions import adding_up
+from buurtsae.estimates.compositions import adding_up, composed, refuse_benchmarks, wholes
 from buurtsae.estimates.disclosure.release import Release, direct_decimals
 from buurtsae.estimates.labels import EXTRAPOLATED, IMPUTED, Rules, verdicts
 from buurtsae.estimates.measured import measured, shares_of
@@ -68,6 +68,8 @@ class Estimates:
         The draws that the table summarises, where they were made to agree with benchmarks; those of the fit otherwise.
     fictitious : bool or "respondents"
         What of the data is made (`buurtsae.origin`): everything that is shown or written of the estimates says so.
+    composed : Draws, optional
+        The draws that the table summarises, where parts of the concept's compositions were made to add up.
 
     Examples
     --------
@@ -83,6 +85,7 @@ class Estimates:
     release: Release
     benchmarked: Benchmarked | None = None
     fictitious: Fictitious = False
+    composed: Draws | None = None
 
     @property
     def areas(self) -> Areas:
@@ -92,19 +95,21 @@ class Estimates:
     @property
     def draws(self) -> Draws:
         """The draws that the table summarises."""
-        return self.fit.draws if self.benchmarked is None else self.benchmarked.draws
+        if self.benchmarked is not None:
+            return self.benchmarked.draws
+        return self.fit.draws if self.composed is None else self.composed
 
     @cached_property
     def model_table(self) -> pd.DataFrame:
-        """The table before benchmarking: what says whether the model is right."""
-        if self.benchmarked is None:
+        """The table before benchmarking and before parts add up: what says whether the model is right."""
+        if self.draws is self.fit.draws:
             return self.table
         return tabulate(self.fit, self.concept, self.rules, self.fit.draws, self.release)
 
     @cached_property
     def published(self) -> pd.DataFrame:
         """The table as it may go out: without the figures of `niet_publiceren` rows, and direct estimates of a few
-        respondents, which have few decimals; rounded where the rules say so.
+        respondents, which have few decimals; rounded where the rules say so, and parts of a whole so that they add up.
         """
         table, direct = published(self.table), ["direct", "direct_se"]
         table.loc[~self.release.open_direct(table), direct] = np.nan
@@ -296,7 +301,8 @@ def estimate(
     fit : Fit or Benchmarked
     concept : Concept, optional
         Its weights make dimensions and total. By default that of the benchmarks, or of buurtverbondenheid; measures
-        that it does not have are estimated as they are. Measures are on the scale of the outcome.
+        that it does not have are estimated as they are. Measures are on the scale of the outcome. The parts of its
+        compositions add up in every draw, and in published figures.
     rules : Rules, optional
         Thresholds of the labels.
     year : int, optional
@@ -313,8 +319,8 @@ def estimate(
     Raises
     ------
     ModelError
-        If benchmarked draws do not come from a fit, the concept is not that of the benchmarks, or the measures of the
-        concept have other ends than the outcome of the model.
+        If benchmarked draws do not come from a fit, the concept is not that of the benchmarks, or has compositions
+        beside these, or the measures of the concept have other ends than the outcome of the model.
 
     Examples
     --------
@@ -330,14 +336,19 @@ def estimate(
     if isinstance(fit, Benchmarked):
         concept, fit = concept or fit.benchmarks.concept, _of_fit(fit, concept)
     concept, rules = measured(fit, concept), _applicable(rules or Rules(), fit)
+    parts, made = wholes(concept, fit.draws.subdimensions), None
     draws = fit.draws if benchmarked is None else benchmarked.draws
+    if benchmarked is not None:
+        refuse_benchmarks(concept)
+    elif parts:
+        draws = made = composed(draws, *parts)
     exact = () if benchmarked is None else benchmarked.benchmarks.exact
     release = Release.of(fit, draws, rules, exact)
     year = year or max(source.year for source in fit.direct.sources)
     table = tabulate(fit, concept, rules, draws, release)
     table = table.assign(year=year, benchmarked=benchmarked is not None, run_id=marked(run_id, fictitious))
     table = check_estimates(table[[column.name for column in ESTIMATES]], concept.span)
-    return Estimates(table, fit, concept, rules, release, benchmarked, fictitious)
+    return Estimates(table, fit, concept, rules, release, benchmarked, fictitious, made)
 
 
 def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Release) -> pd.DataFrame:

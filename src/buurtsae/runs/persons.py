@@ -10,7 +10,7 @@ from typing import Any
 from buurtsae.engines.base import beside
 from buurtsae.engines.persons_fit import laid, unweighted
 from buurtsae.engines.units import UnitFits, fit_units
-from buurtsae.errors import DataError, Problems, shown
+from buurtsae.errors import DataError, ModelError, Problems, shown
 from buurtsae.model.persons.spec import UnitModel
 from buurtsae.model.persons.tables import Domain
 from buurtsae.notes import Note
@@ -112,6 +112,10 @@ def persons_of(
         for part in unit.domains
         if (groups := problems.attempt(_groups, part, cells[0])) is not None
     }
+    if domains and concept.compositions:
+        hint = "leave `domains` out, or the compositions of the concept"
+        problems.add("groups of residents do not know that parts add up", shown(concept.compositions),
+                     "domains without compositions", hint, ModelError)  # fmt: skip
     if models is None or problems.found:
         return None
     models = {measure: model for measure, model in models.items() if measure in answers}

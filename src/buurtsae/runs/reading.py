@@ -15,6 +15,7 @@ from buurtsae.engines.base import engine_options
 from buurtsae.engines.persons_fit import person_options
 from buurtsae.errors import BuurtsaeError, Problems
 from buurtsae.estimates.benchmark.targets import Benchmarks
+from buurtsae.estimates.compositions import refuse_benchmarks, wholes
 from buurtsae.model.design import Design, design
 from buurtsae.model.matrix import covariates, numeric
 from buurtsae.model.parts import Part, parts
@@ -107,6 +108,9 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
             problems.attempt(covariates, model, areas)
             problems.sift(figures(areas))
         return None
+    problems.attempt(wholes, concept, estimates.subdimensions)
+    if spec.benchmark is not None:
+        problems.attempt(refuse_benchmarks, concept)
     benchmarks = problems.attempt(_benchmarks, run, areas, concept, estimates)
     if spec.sensitivity is not None:
         problems.attempt(spec.sensitivity.shares, estimates, [part.response for part in spec.used])

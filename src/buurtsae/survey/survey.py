@@ -135,7 +135,8 @@ class Survey:
         text = [column for column in (area, strata, id, *clusters, *of_persons.values()) if column is not None]
         raw = read_table(path, text=text)
         problems = Problems()
-        asked = [item for item in codebook.items if item.name not in not_asked]
+        once = {item.name: item for item in codebook.items}.values()  # the answers to one may make several shares
+        asked = [item for item in once if item.name not in not_asked]
         participatory = codebook.kind == "participatory"
         if weight is not None and weight not in raw and participatory:
             weight = None

@@ -178,7 +178,8 @@ def _labels(fit: Fit, by: str) -> np.ndarray:
     if by == fit.areas.base:
         return np.array(codes, dtype=object)
     levels = {fit.areas.base, *(source.level for source in fit.direct.sources)}
-    parent = pd.concat([fit.areas.parents(by, level) for level in levels])
+    parent = pd.concat([fit.areas.parents(by, level) for level in sorted(levels, key=fit.areas.base.__ne__)])
+    parent = parent[~parent.index.duplicated()]  # areas of another edition may be areas of this one
     return np.asarray(parent.loc[codes].to_numpy(dtype=object))
 
 
