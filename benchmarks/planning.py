@@ -4,8 +4,8 @@
 
 Worlds of `persons_coverage` (64 areas, about 12 respondents each, a standard deviation of 0.43 between areas), a model
 of persons, and 20 more respondents in every second area (or all residents), spread as its residents are. Their answers
-are drawn from the model at a draw of its posterior, and it is fitted again. Reliability is 1 less the posterior variance
-over the variance between areas, which is that of the first fit throughout; *found* is by the mean posterior variance of
+are drawn from the model at a draw of its posterior, and it is fitted again. Reliability is 1 less the posterior
+variance over that between areas, by the first fit throughout; *found* is by the mean posterior variance of
 the fits. The prior of the spread between areas is that of the package, or says it to 5%.
 """
 
