@@ -2,9 +2,9 @@
 
     python benchmarks/borders_national.py [--out docs/borders.md]
 
-Needs the folder `shared` beside the checkout: the real buurten of 2024. Their borders of 2020 are made: one in ten of the
-old buurten was two, one in twenty had a tenth of its addresses beside it; 500 addresses per buurt, 8 respondents on
-average with standard deviation 1.2. Fitted with known borders (each respondent in a new buurt) and through the crosswalk.
+Needs the folder `shared` beside the checkout: the real buurten of 2024. Their borders of 2020 are made: one in ten of
+the old buurten was two, one in twenty had a tenth of its addresses beside it; 500 addresses per buurt, 8 respondents on
+average with standard deviation 1.2. Fitted with the new buurt of each respondent known, and through the crosswalk.
 """
 
 from __future__ import annotations
