@@ -1,6 +1,6 @@
 """Does the gate see in models of persons? How often it refuses answers of the model that is fitted, and of others.
 
-    python benchmarks/gate_of_persons.py [--clean 15] [--spoilt 8] [--first 701] [--out docs/checks.md]
+    python benchmarks/gate_of_persons.py [--clean 10] [--spoilt 6] [--first 701] [--out docs/checks.md]
 
 144 buurten in nine gemeenten, some 2,000 respondents, of whom some ages and origins answer more often; a covariate,
 neighbours that are alike, effects of age, sex and origin. The cases differ from the model in one thing. With `weights`
@@ -158,8 +158,8 @@ def looked(case: Case, seed: int) -> tuple[set[str], bool, float]:
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clean", type=int, default=15)
-    parser.add_argument("--spoilt", type=int, default=8)
+    parser.add_argument("--clean", type=int, default=10)
+    parser.add_argument("--spoilt", type=int, default=6)
     parser.add_argument("--first", type=int, default=701)
     parser.add_argument("--out", type=Path, default=None, help="page whose part between the markers is replaced")
     args = parser.parse_args()

@@ -162,10 +162,9 @@ def test_a_variable_of_the_weights_without_a_term_is_noted(root: Path, tmp_path:
     assert any("weights depend on geslacht" in note for note in steps.check(path).notes)
 
 
-def test_plans_and_curves_are_of_areas(root: Path) -> None:
-    for verb in (lambda p: steps.plan(p, progress=False), lambda p: steps.curves(p, progress=False)):
-        with pytest.raises(BuurtsaeError, match="is of a model of areas"):
-            verb(root / "models" / "personen.toml")
+def test_curves_are_of_areas(root: Path) -> None:
+    with pytest.raises(BuurtsaeError, match="is of a model of areas"):
+        steps.curves(root / "models" / "personen.toml", progress=False)
 
 
 def test_cells_of_margins_are_made_by_the_run(root: Path, tmp_path: Path) -> None:

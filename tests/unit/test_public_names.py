@@ -186,6 +186,7 @@ def instances() -> dict[str, Any]:
         "AreaModel of many": bs.AreaModel("1 + " + " + ".join(many), [bs.IID(name) for name in many]),
         "Design": fit.design,
         "BYM2": bs.BYM2(islands),
+        "OverTime": bs.OverTime(bs.BYM2(islands)),
         "IID": bs.IID("gemeente"),
         "ICAR": bs.ICAR(islands),
         "Leroux": bs.Leroux(islands),
@@ -217,6 +218,10 @@ def instances() -> dict[str, Any]:
         "SpatialFayHerriot": bs.SpatialFayHerriot(y, one, v, np.ones((200, 200)) - np.eye(200)),
         "MultivariateFayHerriot": bs.MultivariateFayHerriot(
             np.column_stack([y, -y]), one, np.tile(0.1 * np.eye(2), (200, 1, 1))
+        ),
+        "RaoYu": bs.RaoYu(y, one, v, np.arange(200) % 4, np.arange(200) // 4),
+        "SpatioTemporalFayHerriot": bs.SpatioTemporalFayHerriot(
+            y, one, v, np.ones((50, 50)) - np.eye(50), np.arange(200) % 4, np.arange(200) // 4
         ),
         "NestedError": bs.NestedError(y, one, np.arange(200) // 4),
         "LogFayHerriot": bs.LogFayHerriot(1 + y, one, v),

@@ -142,9 +142,9 @@ class Fit:
         Raises
         ------
         ModelError
-            If its draws are of a model of persons, of which the design knows the areas only.
+            If its draws are of a model of persons, of which the design knows the areas only, or of several years.
         """
-        self._refuse_persons()
+        self._refuse()
         return Marginal.of(self.design)
 
     @cached_property
@@ -154,17 +154,21 @@ class Fit:
         Raises
         ------
         ModelError
-            If its draws are of a model of persons.
+            If its draws are of a model of persons, or of several years.
         """
-        self._refuse_persons()
+        self._refuse()
         counting = Counting.of(self.design)
         assert isinstance(counting, Counting)
         return counting
 
-    def _refuse_persons(self) -> None:
+    def _refuse(self) -> None:
+        """Refuse what the design does not hold all of: persons, and other years that tell about this one."""
+        if self.whole is not None and any(effect.joint for effect in self.whole.design.effects):
+            what, hint = "one year of a model of several cannot be conditioned again", "take estimates and changes"
+            raise ModelError(what, "OverTime: years tell about each other", "a fit of one period", hint)
         if self.persons:
             what, hint = "figures of a model of persons cannot be conditioned again", "take estimates and indicators"
-            raise ModelError(what, "UnitFit.fit_of", "a fit of an AreaModel: checks and plans are of these", hint)
+            raise ModelError(what, "UnitFit.fit_of", "a fit of an AreaModel", hint)
 
     @cached_property
     def links(self) -> tuple[Floats, Floats, Floats]:

@@ -211,7 +211,13 @@ class UnitFit:
         return y @ codes, y @ codes**2
 
     def told(self, wanted: Figure) -> Any:
-        """How many respondents the cells of a population have, and the sum of their answers."""
+        """Return what gives, of a population, the respondents of its cells and the sums of their answers, (M,) each.
+
+        Raises
+        ------
+        ModelError
+            If the answers lack a characteristic of the population.
+        """
         sums, size = self._scored(wanted)[0], self.answers.size[self.order]
 
         def of(population: Cells) -> tuple[Floats, Floats]:

@@ -162,7 +162,13 @@ def _suppressed(cells: Cells, areas: Areas, ruled: set[Key], names: list[str], p
         exposed = [key for key in told if widest[key].min() < protection]
         for level, named in exposed:
             code, domain = named.split(BETWEEN, 1)
-            _close(areas, level, code, domain == whole, closed, size)
+            own, every = (cells.weights[cells.holds((level, _named(code, of)))].sum(axis=0) for of in (domain, whole))
+            # beside few others the published whole of its area says what it is
+            of_all = domain == whole or bool((10 * (every - own) < protection * own).any())
+            if of_all and not closed[level, code]:
+                closed[level, code] = True
+            else:
+                _close(areas, level, code, of_all, closed, size)
     keys = hidden()
     narrowest = np.array(list(widest.values())).reshape(len(widest), len(cells.measures))
     audit = pd.DataFrame(list(widest), columns=["level", "area_code"]).assign(
@@ -174,15 +180,23 @@ def _suppressed(cells: Cells, areas: Areas, ruled: set[Key], names: list[str], p
 
 
 def _close(areas: Areas, level: str, code: str, whole: bool, closed: dict[Key, bool], size: pd.Series) -> None:
-    """Close the smallest open area beside one, in the lowest area above it that has any; else that area itself."""
-    inside = areas.parents(level) == code
-    for above in areas.levels[areas.levels.index(level) + 1 :]:
-        of = areas.parents(above)
+    """Close the smallest open area beside one, in the lowest area above it that has any; else that area itself.
+
+    An area of which a lower one is closed, because nothing beside it was left there, has others closed with the areas
+    that hold them up to there: their own sums would give them away.
+    """
+    inside, levels = areas.parents(level) == code, areas.levels
+    for k in range(levels.index(level) + 1, len(levels)):
+        above, of = levels[k], areas.parents(levels[k])
         for holding in pd.unique(of[inside].dropna()):
-            beside = of.index[(of == holding) & ~inside]
-            for candidate in size.index[size.index.isin(beside)]:
+            beside = (of == holding) & ~inside
+            for candidate in size.index[size.index.isin(of.index[beside])]:
                 if (areas.base, candidate) not in closed or (whole and not closed[areas.base, candidate]):
                     closed[areas.base, candidate] = whole
+                    for lower in levels[1:k]:
+                        held = areas.parents(lower)[candidate]
+                        if pd.notna(held) and not (inside & (areas.parents(lower) == held)).any():
+                            closed[lower, held] = closed.get((lower, held), False) or whole
                     return
             shut = closed.get((above, holding))
             if above != areas.system.whole and (shut is None or (whole and not shut)):

@@ -96,7 +96,7 @@ class OfAreas:
 
     @property
     def chance(self) -> Floats:
-        """None: a finite population is in the field."""
+        """None: plans of areas count with an infinite population."""
         return np.zeros((1, self.loads.shape[1]))
 
     @property

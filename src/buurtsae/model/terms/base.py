@@ -72,6 +72,9 @@ class Effect:
         A second field that the same parameters load, proper and fixed.
     dense : bool
         Every area sees all nodes, which are independent: covariates, with the nodes as their coefficients.
+    joint : bool
+        Whether its parameters are of all years together: loadings are then (..., W, W), and strengths and scaling
+        (..., W), of all columns.
     local : callable, optional
         Of a name, (nodes, D) and the values: a random factor of each node, for engines that sample only.
     """
@@ -89,6 +92,7 @@ class Effect:
     tail: Callable[[Values], Any] | None = None
     levels: Layer | None = None
     dense: bool = False
+    joint: bool = False
     local: Callable[[str, tuple[int, int], Values], Any] | None = None
 
     @property
