@@ -366,6 +366,24 @@ def test_years_and_editions_go_together(areas: Areas) -> None:
     assert of_old.site_codes == arrays.site_codes
 
 
+def test_a_change_from_an_old_edition_to_this_one(areas: Areas) -> None:
+    new = replace(new_scores(), source="monitor_2024", year=2024)
+    waves = direct([bs.on_edition(old_scores(), areas, LEVEL), new], areas).by_year()
+    model = bs.AreaModel("1", [bs.OverTime(bs.BYM2(AREAS.graph()))], Normal(5, 4))
+    fit = bs.fit(model, waves, progress=False, draws=200, hyperparameters=20)
+    table = (
+        bs.changes(fit, 2020, 2024).query("level == 'buurt' and measure == @SUBDIMENSIONS[0]").set_index("area_code")
+    )
+    draws = fit.draws.flat.reshape(200, len(AREAS.codes), 2, 2)[..., 0]
+    step = draws[:, AREAS.codes.get_loc(P + "100"), 1] - draws[:, AREAS.codes.get_loc(P + "100"), 0]
+    assert table.loc[P + "100", "change"] == pytest.approx(step.mean(), rel=1e-10)
+    for year in (2020, 2024):
+        est = bs.estimate(fit.of_year(year))
+        figures = bs.by_edition(est, crosswalk(), SUBDIMENSIONS[0]).set_index("area_code")
+        at = AREAS.codes.get_loc(P + "203"), int(year == 2024)
+        assert figures.loc[P + "202", "estimate"] == pytest.approx(draws[:, *at].mean(), rel=1e-10)
+
+
 def test_wijken_of_another_edition() -> None:
     # the old wijk 02 had a quarter of the new wijk 01, buurten 0100 and half of 0101; wijken 05 and 06 were one buurt
     frame = AREAS.frame
