@@ -234,12 +234,12 @@ def check(
         "parts": [asdict(part) for part in inputs.parts],
         "notes": inputs.notes,
         "direct": repr(inputs.direct),
-        "model": str(inputs.model),
+        "model": str(inputs.words),
     }
     if as_json:
         _print_json({"ok": True, **audit})
     elif not quiet:
-        typer.echo(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.model}")
+        typer.echo(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.words}")
         for part in inputs.parts:
             typer.echo(part.words)
         for note in inputs.notes:
@@ -296,6 +296,15 @@ def simulate(
         list[str] | None, typer.Option("--covariate", help="Column that the truth depends on; repeat for more.")
     ] = None,
     rate: Annotated[float, typer.Option("--rate", min=0, max=1, help="Respondents per resident.")] = 0.0125,
+    persons: Annotated[
+        bool, typer.Option("--persons", help="Persons with known characteristics, in cells, for a model of persons.")
+    ] = False,
+    cells: Annotated[
+        Path | None, typer.Option("--cells", help="Residents per buurtcode and characteristics; made by default.")
+    ] = None,
+    answers: Annotated[
+        int, typer.Option("--answers", min=2, max=10, help="Of persons: yes or no, or so many ordered ones.")
+    ] = 2,
     source: Annotated[
         list[str] | None, typer.Option("--source", help="Codebook, or CODEBOOK=RATE; the first is the reference.")
     ] = None,
@@ -310,10 +319,16 @@ def simulate(
     """Make a synthetic survey with known truth on given areas."""
     from buurtsae.areas.areas import Areas
     from buurtsae.folder.target import claimed
+    from buurtsae.simulate import respondents
     from buurtsae.simulate.departure import Departure
     from buurtsae.simulate.population import TruthSpec
     from buurtsae.simulate.survey import FILES, KNOWN, simulate_to
 
+    if persons and (source or covariate):
+        wrong = "--source" if source else "--covariate"
+        raise typer.BadParameter("of persons there is one question, and no covariates", param_hint=wrong)
+    if not persons and (cells or answers != 2):
+        raise typer.BadParameter("this is of persons: add --persons", param_hint="--cells" if cells else "--answers")
     pairs = dict(_pair(text, "--where") for text in where or [])
     rates = {}
     for text in source or ["veiligheidsmonitor"]:
@@ -324,10 +339,14 @@ def simulate(
             raise typer.BadParameter(f"{text!r}: after = comes a number", param_hint="--source") from None
     tables = [(path, "buurtcode") for path in table or []]
     departs = Departure.of(dict(_pair(text, "--departure", "NAME") for text in departure or []))
-    with claimed(out, FILES, KNOWN) as place:
+    with claimed(out, respondents.FILES if persons else FILES, KNOWN) as place:
+        truth = respondents.truth_of(answers, departs) if persons else None
         region = Areas.read(areas, year, code=code, name=name, population=population, tables=tables, where=pairs)
         spec = TruthSpec(covariates=tuple(covariate or ()), departure=departs)
-        files = simulate_to(region, place, rates, seed, spec)
+        if persons:
+            files = respondents.persons_to(region, place, rate, seed, cells, truth)
+        else:
+            files = simulate_to(region, place, rates, seed, spec)
     if as_json:
         _print_json({"files": list(map(str, files)), "hint": FICTITIOUS})
     elif not quiet:

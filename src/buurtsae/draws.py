@@ -122,6 +122,8 @@ class Draws:
         T of them; empty where there is one period.
     outcome : Outcome
         What eta says about, with its scale.
+    wholes : tuple of tuple of str
+        Sub-dimensions that are the parts of one whole, which draws add up to.
 
     Examples
     --------
@@ -141,6 +143,7 @@ class Draws:
     mse: Floats | None = None
     years: tuple[int, ...] = ()
     outcome: Outcome = SCORES
+    wholes: tuple[tuple[str, ...], ...] = ()
 
     def of_year(self, year: int) -> Draws:
         """Return the draws of one year, as of one period; links and sources are still those of all years.

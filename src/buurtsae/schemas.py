@@ -98,6 +98,15 @@ def estimates(scale: Scale) -> tuple[Column, ...]:
     )
 
 
+def groups(scale: Scale) -> tuple[Column, ...]:
+    """Return the columns of the table of groups of residents: those of the contract, and whose figures they are."""
+    return (
+        Column("characteristic", "str", "Kenmerk", "what divides residents into groups"),
+        Column("group", "str", "Groep", "the group that the figure is of"),
+        *estimates(scale),
+    )
+
+
 def supplement(scale: Scale) -> tuple[Column, ...]:
     """Return further columns of the published rows, in a file of their own: the contract's table is fixed."""
     spread = "triple-goal estimate, for maps and distributions: its spread is right"

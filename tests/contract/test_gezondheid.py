@@ -54,6 +54,20 @@ def test_a_share_without_answers_is_left_out_and_named(root: Path, tmp_path: Pat
     assert "eenzaam" not in inputs.direct.subdimensions
 
 
+def test_parts_of_a_whole_that_do_not_add_are_found_by_the_check(root: Path, tmp_path: Path) -> None:
+    """One that nobody answered, and benchmarks beside them: both before anything is fitted."""
+    path = changed(root, tmp_path, 99)
+    with (tmp_path / "data" / "gezondheid" / "begrip.toml").open("a", encoding="utf-8") as file:
+        file.write('[compositions]\nalles = ["eenzaam", "vrijwilligerswerk", "thuisgevoel"]\n')
+    with path.open("a", encoding="utf-8") as file:
+        file.write('[benchmark]\nlevel = "gemeente"\n')
+    with pytest.raises(BuurtsaeError) as caught:
+        steps.check(path)
+    says = str(caught.value)
+    assert "parts of composition alles are not in the data\n" in says
+    assert "benchmarks do not know that parts add up\n" in says
+
+
 def test_shares_and_the_mark_are_read_each_on_its_scale(root: Path) -> None:
     inputs = steps.check(root / "models" / "gezondheid.toml")
     mark = Scale(1, 10, "rapportcijfer", "mark", 1)

@@ -10,6 +10,7 @@ import pytest
 
 import buurtsae as bs
 from buurtsae.errors import ModelError
+from buurtsae.survey.design_columns import DesignInfo
 
 AGES, N = ("18-44", "45-64", "65+"), 24
 
@@ -97,6 +98,12 @@ def test_respondents_of_one_household_tell_less(made: tuple[bs.Cells, pd.DataFra
         )
         for terms in ([bs.Ordered("leeftijd"), bs.Cluster("huishouden")], [bs.Ordered("leeftijd")])
     ]  # fmt: skip
+    said = [[note for note in fit.notes if "clusters" in note] for fit in fits]
+    assert said[0] == []
+    assert said[1] == [
+        "respondents come in 300 clusters of huishouden, 4.0 in each, of which the model has no effect: "
+        "intervals are too narrow where they answer alike; add a term Cluster"
+    ]
     sd = fits[0].raw.hyper["huishouden.sigma"][1]
     assert np.mean(sd) == pytest.approx(1.0, abs=4 / np.sqrt(2 * 300))
     of_all = [bs.estimate(fit.fit_of()).select("cijfer", "all").iloc[0] for fit in fits]
@@ -106,6 +113,30 @@ def test_respondents_of_one_household_tell_less(made: tuple[bs.Cells, pd.DataFra
     post = float((house.groupby("leeftijd")["cijfer"].mean().reindex(AGES) * residents).sum() / residents.sum())
     for row in of_all:
         assert row["estimate"] == pytest.approx(post, abs=3 * 0.06)  # 300 households of sd 1
+
+
+def test_clusters_of_one_are_persons(made: tuple[bs.Cells, pd.DataFrame, np.ndarray]) -> None:
+    cells, persons, _ = made
+    alone = persons.assign(huishouden=np.arange(len(persons)).astype(str))
+    answers = bs.Answers.of(alone, "eenzaam", cells, area="code", clusters=["huishouden"])
+    unit = bs.UnitModel(terms=[bs.IID("area")], persons=[bs.Ordered("leeftijd")])
+    assert not bs.fit_persons(unit, answers, cells, progress=False, draws=100, hyperparameters=50).notes
+
+
+def test_clusters_of_the_design_that_are_not_named_are_noted(
+    made: tuple[bs.Cells, pd.DataFrame, np.ndarray],
+) -> None:
+    cells, persons, _ = made
+    frame = persons.assign(cluster=np.arange(len(persons)) // 3, stratum="all", weight=1.0)
+    design = DesignInfo(clusters=("cluster",))
+    scores = bs.Scores(frame, "made", 2024, ("eenzaam",), survey_design=design)
+    said = bs.Answers.of(scores, "eenzaam", cells, area="code").notes
+    assert len(said) == 1
+    assert said[0].startswith("the design has 400 clusters, 3.0 respondents in each, that `clusters` does not name")
+    assert not bs.Answers.of(scores, "eenzaam", cells, area="code", clusters=["cluster"]).notes
+    one_each = replace(scores, frame=frame.assign(cluster=np.arange(len(frame))))
+    assert not bs.Answers.of(one_each, "eenzaam", cells, area="code").notes
+    assert not bs.Answers.of(replace(scores, survey_design=None), "eenzaam", cells, area="code").notes
 
 
 def test_how_much_of_the_variance_is_of_uncertain_cells(made: tuple[bs.Cells, pd.DataFrame, np.ndarray]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -23,6 +25,44 @@ def test_a_plan_as_text_table_and_json(example: Example) -> None:
     assert made["share"] < made["share_expected"]
     assert {a["area_code"] for a in made["areas"]} == set(table.loc[table["extra"] > 0, "area_code"])
     assert made["budget"] == 300
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("gezondheid", "hoe nauwkeurig de cijfers worden, niet hoe hoog. Ontwerpeffect 1,50; iedereen antwoordt zo "
+                       "volledig als tot nu toe."),
+        ("personen", "en wie erbij komt is van elk kenmerk zoals de bewoners van zijn buurt."),
+    ],
+)  # fmt: skip
+def test_a_plan_of_shares_and_of_persons(root: Path, tmp_path: Path, name: str, says: str) -> None:
+    for folder in ("data", "models"):
+        shutil.copytree(root / folder, tmp_path / folder)
+    run = tmp_path / "models" / f"{name}.toml"
+    text = run.read_text(encoding="utf-8")
+    whole = "4000" if name == "gezondheid" else "2000"
+    assert text.count(f"draws = {whole}") == 1
+    run.write_text(text.replace(f"draws = {whole}", "draws = 400\nhyperparameters = 60"), encoding="utf-8")
+    args = ("plan", run, "--budget", "300", "--measure", "eenzaam", "--deff", "1.5")
+    told = call(*args, "--out", tmp_path / "plan.csv")
+    assert told.status == 0, told.err
+    assert says in told.out
+    made = json.loads(call(*args, "--json", "--quiet").out)
+    table = pd.read_csv(tmp_path / "plan.csv")
+    assert 0 < made["extra"] == table["extra"].sum() <= 300
+    assert made["share"] < made["share_expected"] <= 1
+    assert {a["area_code"] for a in made["areas"]} == set(table.loc[table["extra"] > 0, "area_code"])
+    assert (table["reliability_expected"] >= table["reliability"] - 1e-9).all()
+
+
+@pytest.mark.parametrize("name", ["gezondheid", "personen"])
+def test_an_impossible_plan_of_shares_is_refused_before_the_fit(root: Path, name: str) -> None:
+    args = ("--budget", "0", "--measure", "geluk", "--max-per-area", "2")
+    done = call("plan", root / "models" / f"{name}.toml", *args, "--quiet")
+    assert done.status == 1
+    for part in ("the budget is impossible", "there is no such measure", "the share of residents that may answer"):
+        assert part in done.err
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from buurtsae.latent.field import field
 from buurtsae.latent.structure import Structure
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.ordinal import Ordinal
+from buurtsae.model.outcome.poisson import Poisson
 
 pytestmark = pytest.mark.national
 
@@ -119,3 +120,39 @@ def test_housing_is_that_of_polr(shared: Path) -> None:
     expected = np.array([0.1046528, 0.1271561, 0.1192380, 0.1551733, 0.1514860, 0.0955358])
     assert (se < expected).all()
     assert (se > 0.7 * expected).all()
+
+
+def test_grouseticks_at_its_maximum(shared: Path) -> None:
+    """Two crossed effects of a Poisson: `glmer(TICKS ~ YEAR + scale(HEIGHT) + (1 | BROOD) + (1 | LOCATION))`.
+
+    First with its defaults, then with `glmerControl(tolPwrss = 1e-13, optimizer = "bobyqa", optCtrl =
+    list(rhoend = 1e-10))`: coefficients, standard deviations of broods and locations, log-likelihood.
+    """
+    path = shared / "golden" / "more" / "grouseticks.csv"
+    if not path.is_file():
+        pytest.skip("needs grouseticks of lme4, as CSV in golden/more")
+    default = [0.4668622853, 1.1655823505, -0.9779324918, -0.8466355994, 0.7696510877, 0.5741368746]
+    tight = [0.466866082859, 1.165577681510, -0.977926100349, -0.846633053814, 0.769651808388, 0.574143242903]
+    ticks = pd.read_csv(path, encoding="utf-8")
+    height = (ticks["HEIGHT"] - ticks["HEIGHT"].mean()) / ticks["HEIGHT"].std()
+    x = np.column_stack([np.ones(len(ticks)), ticks["YEAR"] == 96, ticks["YEAR"] == 97, height]).astype(float)
+    y, size = ticks[["TICKS"]].to_numpy(dtype=float), np.ones((len(ticks), 1))
+    effects = []
+    for name in ("BROOD", "LOCATION"):
+        codes, levels = pd.factorize(ticks[name])
+        sees = sp.csr_array((np.ones(len(codes)), (np.arange(len(codes)), codes)), shape=(len(codes), len(levels)))
+        effects.append((Structure.exchangeable(len(levels)), sees))
+
+    def at(theta: np.ndarray) -> float:
+        eta = x @ theta[:4]
+        latent = field(effects, np.zeros((len(x), 0)), eta, 1)
+        loadings = Loadings(theta[4:, None, None], np.zeros((1, 1, 1)))
+        return mode(latent, Counted(Poisson(), y, size, eta), loadings).log_likelihood
+
+    found = minimize(lambda theta: -at(theta), np.array(default), method="BFGS", options={"gtol": 1e-4})
+    # both searches end where the likelihood is flat to 1e-8: 1e-4 of a standard error, which are 0.2
+    np.testing.assert_allclose(found.x, tight, atol=3e-5)
+    np.testing.assert_allclose(found.x, default, atol=3e-5)
+    # glmer ends where its penalised sum of squares moves by 1e-13 of itself, modes by the root of that, 1e-5 here; its
+    # determinant has the weights of the step before, to first order
+    assert at(np.array(tight)) == pytest.approx(-987.938156949599, abs=1e-5)

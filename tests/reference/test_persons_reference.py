@@ -1,19 +1,18 @@
-"""Models of persons against R: lme4 and glmmTMB (`glmer`), MASS (`polr`), mgcv, hbsae and mcmcsae; and NUTS.
+"""Models of persons against R: lme4 and glmmTMB (`glmer`), MASS (`polr`) and mcmcsae.
 
     glmer(cbind(incidence, size - incidence) ~ period + (1 | herd), data = cbpp, family = binomial)
     polr(Sat ~ Infl + Type + Cont, weights = Freq, data = housing)
-    gam(accel ~ s(times, bs = "ps", k = 20), data = mcycle, method = "REML")
-    fSAE(CornHec ~ CornPix + SoyBeansPix, data = cornsoybean[-33, ], area = "County", method = "REML")
     create_sampler(met ~ reg(~stype + meals + ell) + gen(factor = ~iid(cname)), family = "binomial")
+    create_sampler(api00 ~ reg(~stype + meals + ell) + gen(factor = ~iid(cname)))
 
 The data are read in the folder `shared` beside the checkout; values are those of `knowledge/persons.md`, section 3,
-R 4.2.2 (lme4 1.1-31, MASS 7.3-58, mgcv 1.8-41), and of `golden/classic` (hbsae 1.2, mcmcsae 0.7.8).
+R 4.2.2 (lme4 1.1-31, MASS 7.3-58), and of `golden/classic` (mcmcsae 0.7.8). mgcv and hbsae have files of their own.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from persons_table import Table, score, table
 from scipy.optimize import minimize
-from scipy.stats import norm
 
 import buurtsae as bs
-from buurtsae.engines.persons import PersonMarginal
-from buurtsae.engines.persons_fit import laid
-from buurtsae.errors import ModelError
+from buurtsae.engines.persons import Found, PersonHyper
 from buurtsae.latent.conditional import Loadings, condition
 from buurtsae.latent.field import field
 from buurtsae.latent.structure import Structure
@@ -37,78 +34,59 @@ pytestmark = pytest.mark.national
 FLAT = bs.Normal(0.0, 1000.0)
 
 
-@dataclass(frozen=True)
-class Table:
-    """Residents and respondents alike."""
-
-    cells: bs.Cells
-    answers: bs.Answers
-
-    @classmethod
-    def of(cls, areas: Any, names: Any, area: np.ndarray, level: np.ndarray, count: Any, size: Any, y: Any) -> Table:
-        outcome: Any = "share" if np.ndim(y) == 1 else "score" if np.shape(y)[1] == 2 else "ordinal"
-        answers = bs.Answers("y", outcome, areas, names, area, level, size, np.asarray(y, dtype=float), size)
-        return cls(bs.Cells(areas, names, area, level, count), answers)
-
-    @property
-    def characteristics(self) -> Any:
-        return self.cells.characteristics
-
-
-def table(frame: pd.DataFrame, area: str, on: list[str], size: Any, y: Any) -> Table:
-    """One cell for each row."""
-    rows = pd.DataFrame({"code": frame[area].astype(str).unique(), "population": 100})
-    areas, names, level = bs.Areas.from_frame(rows, code="code"), {}, []
-    for name in on:
-        values = frame[name].astype("category")
-        names[name] = tuple(map(str, values.cat.categories))
-        level.append(values.cat.codes.to_numpy(dtype=np.int64))
-    at = pd.Index(areas.codes).get_indexer(frame[area].astype(str))
-    sizes = np.broadcast_to(np.asarray(size, dtype=float), len(frame)).copy()
-    levels = np.stack(level, axis=1) if level else np.zeros((len(frame), 0), dtype=np.int64)
-    return Table.of(areas, names, at, levels, np.full(len(frame), 10.0), sizes, np.asarray(y, dtype=float))
-
-
-def marginal(model: bs.UnitModel, data: Table) -> PersonMarginal:
-    arrays, stacked, answers, _, _ = laid(model, data.answers, [data.cells])
-    return PersonMarginal.of(arrays, stacked, answers)
-
-
-def score(prior: bs.PC, sigma: float) -> float:
-    """The normal score of a standard deviation."""
-    return float(norm.isf(np.exp(-prior.rate * sigma)))
-
-
 @pytest.fixture(scope="module")
 def cbpp(shared: Path) -> Table:
     frame = pd.read_csv(shared / "golden" / "more" / "cbpp.csv", encoding="utf-8")
     return table(frame, "herd", ["period"], frame["size"], frame["incidence"])
 
 
-def test_laplace_of_cells_is_glmer(cbpp: Table) -> None:
-    """Coefficients outside the field, as lme4 has them: glmmTMB's to 1e-5, lme4's to the 6e-4 that it stops early."""
-    model = bs.UnitModel(terms=[bs.IID("area")], persons=[bs.Fixed("period")])
-    data, none = marginal(model, cbpp).data, sp.csr_array((4, 0))
+def at_coefficients(cbpp: Table, theta: np.ndarray) -> Found:
+    """The approximation at coefficients, which are no part of the field here, and the log sd of herds: as in glmer."""
+    m = cbpp.marginal(bs.UnitModel(terms=[bs.IID("area")], persons=[bs.Fixed("period")]))
+    fixed, offset, e = np.array([0.0, *theta[1:4]]), np.full(15, theta[0]), np.zeros(15)
+    herds = field([(Structure.exchangeable(15), sp.eye_array(15, format="csr"))], np.zeros((15, 0)), offset, 1)
+    loadings, none = Loadings(np.array([[[np.exp(theta[4])]]]), np.zeros((1, 1, 1))), sp.csr_array((4, 0))
+    for _ in range(30):
+        at = replace(m.data.tables(e, fixed, np.zeros(0), offset), f=0 * fixed)
+        found = condition(herds, at.local(none), loadings)
+        e, before = found.mean[:, 0] - offset, e
+        if np.abs(e - before).max() < 1e-9:
+            break
+    hyper = PersonHyper(loadings, np.zeros(0), np.zeros(0), none)
+    return Found(replace(m, field=herds, reference=None, tilt=None), hyper, at, found)
 
-    def approximated(theta: np.ndarray) -> Any:
-        fixed, e = np.array([0.0, *theta[1:4]]), np.zeros(15)
-        offset = np.full(15, theta[0])
-        latent = field([(Structure.exchangeable(15), sp.eye_array(15, format="csr"))], np.zeros((15, 0)), offset, 1)
-        loadings = Loadings(np.array([[[np.exp(theta[4])]]]), np.zeros((1, 1, 1)))
-        for _ in range(30):
-            at = data.tables(e, fixed, np.zeros(0), offset)
-            found = condition(latent, replace(at, f=0 * fixed).local(none), loadings)
-            e, before = found.mean[:, 0] - offset, e
-            if np.abs(e - before).max() < 1e-9:
-                break
-        return found
 
+def likeliest(cbpp: Table, what: str) -> np.ndarray:
     start = np.array([-1.4, -1, -1, -1.5, -0.4])
-    best = minimize(lambda theta: -approximated(theta).log_likelihood, start, method="BFGS", options={"gtol": 1e-5})
-    np.testing.assert_allclose(best.x[:4], [-1.3985325, -0.9923323, -1.1286713, -1.5803137], atol=2e-5)
-    at_lme4 = np.array([-1.398342864, -0.991924975, -1.128216216, -1.579745414, np.log(0.642069928)])
-    np.testing.assert_allclose(best.x, at_lme4, atol=6e-4)
-    assert approximated(at_lme4).log_likelihood == pytest.approx(-92.02656639, abs=3e-4)  # its own is so far off
+    best = minimize(lambda theta: -getattr(at_coefficients(cbpp, theta), what), start, method="BFGS",
+                    options={"gtol": 1e-5})  # fmt: skip
+    return np.array([*best.x[:4], np.exp(best.x[4])])
+
+
+def test_laplace_of_cells_is_glmer(cbpp: Table) -> None:
+    """Coefficients outside the field, as glmer has them: neither integrates these.
+
+    By default glmer ends its search for the modes early (tolPwrss = 1e-7), with the determinant of the step before: its
+    estimates are 6e-4, its log-likelihood 3e-4 off. With `glmerControl(tolPwrss = 1e-13, optimizer = "bobyqa", optCtrl
+    = list(rhoend = 1e-10))` it has the second line here, which is glmmTMB's, and ours to the precision of the search.
+    """
+    default = np.array([-1.398342864, -0.991924975, -1.128216216, -1.579745414, 0.642069928])
+    tight = [-1.398532143845, -0.992332682688, -1.128672038033, -1.580313902306, 0.642261430034]
+    found = likeliest(cbpp, "log_likelihood")
+    np.testing.assert_allclose(found, tight, atol=2e-6)
+    np.testing.assert_allclose(found, default, atol=6e-4)
+    at = at_coefficients(cbpp, np.array([*tight[:4], np.log(tight[4])]))
+    assert at.log_likelihood == pytest.approx(-92.026281871497, abs=1e-8)
+    at = at_coefficients(cbpp, np.array([*default[:4], np.log(default[4])]))
+    assert at.log_likelihood == pytest.approx(-92.02656639, abs=3e-4)
+
+
+def test_the_next_order_is_glmer_by_quadrature(cbpp: Table) -> None:
+    """With nAGQ = 25 each herd is integrated by 25 points: Laplace's sd is 0.8% low, ours within 0.05%."""
+    quadrature = np.array([-1.399223728, -0.991408884, -1.127809594, -1.579480951, 0.647519914])
+    found = likeliest(cbpp, "refined")
+    assert found[4] == pytest.approx(quadrature[4], rel=5e-4)
+    np.testing.assert_allclose(found[:4], quadrature[:4], atol=1e-4)  # standard errors are 0.23 to 0.42
 
 
 def test_the_posterior_of_few_herds_is_that_by_quadrature(cbpp: Table) -> None:
@@ -119,7 +97,7 @@ def test_the_posterior_of_few_herds_is_that_by_quadrature(cbpp: Table) -> None:
     """
     model = bs.UnitModel(terms=[bs.IID("area", sd=bs.PC(2.0, 0.05))], persons=[bs.Fixed("period")],
                          intercept=bs.Normal(0.0, 5.0))  # fmt: skip
-    m = marginal(model, cbpp)
+    m = cbpp.marginal(model)
     nodes, weights = np.polynomial.hermite_e.hermegauss(61)
     weights = weights / weights.sum()
     rng, grid = np.random.default_rng(1), np.array([0.3, 0.5, 0.65, 0.85, 1.2])
@@ -161,7 +139,7 @@ def test_cumulative_logit_is_polr(shared: Path) -> None:
     persons = [bs.Fixed(name, FLAT) for name in on]
     gap = 0.6907082904 + 0.4961353438
     xi = np.array([np.log(gap)])  # LogNormal(0, 1)
-    m = marginal(bs.UnitModel(persons=persons, outcome=Ladder(), intercept=FLAT), data)
+    m = data.marginal(bs.UnitModel(persons=persons, outcome=Ladder(), intercept=FLAT))
     found = m.solve(xi).conditional
     coefficients = 1000 * found.alpha
     polr = [0.5663937389, 1.2888190638, -0.5723501464, -0.3661865662, -1.0910149077, 0.3602841499]
@@ -175,56 +153,6 @@ def test_cumulative_logit_is_polr(shared: Path) -> None:
     # given the gap: polr's, which does not know it, are larger by less than 2%
     ratio = se / [0.1046528, 0.1271561, 0.1192380, 0.1551733, 0.1514860, 0.0955358]
     assert ((ratio > 0.98) & (ratio <= 1.0001)).all()
-
-
-def test_a_smooth_curve_is_that_of_mgcv(shared: Path) -> None:
-    frame = pd.read_csv(shared / "golden" / "more" / "mcycle.csv", encoding="utf-8")
-    frame["all"] = "1"
-    data = table(frame, "all", ["times"], 1.0, np.column_stack([frame["accel"], frame["accel"] ** 2]))
-    term = bs.Smooth("times", sd=bs.PC(500.0, 0.5), slope=bs.Normal(0.0, 1e5))
-    model = bs.UnitModel(persons=[term], outcome=Number(bs.Gaussian(), bs.PC(50.0, 0.5)), intercept=bs.Normal(0.0, 1e5))
-    m = marginal(model, data)
-    labels = data.characteristics["times"]
-    basis, x = term.splines(labels)
-    second = np.diff(np.eye(20), 2, axis=0)
-    root = term.laid(data.characteristics).shrunk  # mgcv's sd is that of second differences: of this root, unscaled
-    values, vectors = np.linalg.eigh(second.T @ second)
-    plain = basis @ (vectors[:, 2:] / np.sqrt(values[2:]))
-    sigma = 48.13216 * float(np.linalg.norm(plain) / np.linalg.norm(root))
-    found = m.solve(np.array([score(bs.PC(500.0, 0.5), sigma), score(bs.PC(50.0, 0.5), 22.64049)]))
-    fit = found.conditional.mean[0, 0] + found.hyper.r @ found.conditional.alpha
-    level = np.argsort(x)
-    at = np.interp([15.0, 20.0, 30.0, 45.0], x[level], fit[level])
-    # curves are read between bins that lie up to 0.6 apart, where mgcv's own differ from a line by up to 1
-    np.testing.assert_allclose(at, [-26.11563, -114.23834, 29.77334, 0.90283], atol=1.2)
-    edf = float((found.spread / 22.64049**2).sum())
-    assert edf == pytest.approx(12.0345, abs=1e-3)
-
-
-def test_a_nested_error_model_is_that_of_hbsae(shared: Path) -> None:
-    folder = shared / "golden" / "classic"
-    cases = json.loads((folder / "hbsae.json").read_text(encoding="utf-8"))["cases"]
-    expected = next(case for case in cases if case["name"] == "hbsae_unit_corn_no33_REML")["expected"]
-    frame = pd.read_csv(folder / "data" / "sae_cornsoybean.csv", encoding="utf-8").drop(index=32)
-    y = frame["CornHec"].to_numpy()
-    data = table(frame, "County", ["CornPix", "SoyBeansPix"], 1.0, np.column_stack([y, y**2]))
-    flat = bs.Normal(0.0, 1e5)
-    model = bs.UnitModel(
-        terms=[bs.IID("area", sd=bs.PC(20.0, 0.5))], intercept=flat,
-        persons=[bs.Linear("CornPix", slope=flat), bs.Linear("SoyBeansPix", slope=flat)],
-        outcome=Number(bs.Gaussian(), bs.PC(20.0, 0.5)),
-    )  # fmt: skip
-    m = marginal(model, data)
-    xi = np.array([score(bs.PC(20.0, 0.5), np.sqrt(expected[name])) for name in ("sv2", "se2")])
-    found = m.solve(xi).conditional
-    slopes = []
-    for k, name in enumerate(data.characteristics):
-        bins = np.array(data.characteristics[name], dtype=float)
-        slopes.append(1e5 * found.alpha[k] / bins.std())
-    np.testing.assert_allclose(slopes, expected["coef"][1:], atol=1e-6)
-    level = found.mean[:, 0] - 1e5 * found.border[0]
-    order = pd.Index(m.design.areas).get_indexer([str(code) for code in expected["raneff_area"]])
-    np.testing.assert_allclose(level[order], expected["raneff"], atol=1e-4)
 
 
 def schools(frame: pd.DataFrame, areas: Any, names: dict[str, tuple[str, ...]], y: Any) -> Table:
@@ -250,7 +178,6 @@ def linear(names: dict[str, tuple[str, ...]], flat: bs.Normal) -> list[Any]:
     return [bs.Fixed("stype", flat), bs.Linear("meals", slope=flat), bs.Linear("ell", slope=flat)]
 
 
-@pytest.mark.xfail(raises=ModelError, reason="a half-Cauchy sd is proposed at 1e8, where Newton's steps are rounding")
 def test_poststratified_shares_are_those_of_mcmcsae(api: Any) -> None:
     """Prior and data are the same, 30,000 draws there: at every county means within 0.1 sd, sds within 6%."""
     cases, sample, population, areas, names = api
@@ -262,9 +189,10 @@ def test_poststratified_shares_are_those_of_mcmcsae(api: Any) -> None:
     sigma, told = fit.raw.hyper["area.sigma"][1].ravel(), case["v_sigma"]
     assert sigma.mean() == pytest.approx(told["mean"][0], abs=0.1 * told["sd"][0])
     shares = fit.fit_of().draws.scores()[:, :, 0]
-    key = next(name for name in case if name not in ("beta", "v_sigma", "v") and "labels" in case[name])
-    order = pd.Index(areas.codes).get_indexer(case[key]["labels"])
-    mean, sd = (np.array(case[key][part]) for part in ("mean", "sd"))
+    residents = population["cname"].value_counts().reindex(areas.codes).to_numpy()
+    shares = np.column_stack([shares, shares @ residents / residents.sum()])
+    order = pd.Index([*areas.codes, "ALL"]).get_indexer(case["county"])
+    mean, sd = (np.array(case[f"poststrat_{part}"]) for part in ("mean", "sd"))
     assert np.abs((shares.mean(axis=0)[order] - mean) / sd).max() < 0.1
     np.testing.assert_allclose(shares.std(axis=0)[order], sd, rtol=0.06)
 

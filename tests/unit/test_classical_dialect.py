@@ -43,6 +43,16 @@ def multivariate() -> bs.MultivariateFayHerriot:
     return bs.MultivariateFayHerriot(y, data["x"], data["d"][:, None, None] * np.eye(2), CODES)
 
 
+def over_time(name: str) -> Any:
+    """Three years, in the last of which effects are those of the first two and something new."""
+    data, rng = made(), np.random.default_rng(4)
+    moved = 0.4 * rng.normal(size=(M, 3)) + np.sqrt(data["d"])[:, None] * rng.normal(size=(M, 3))
+    table = pd.DataFrame({"y": (data["y"][:, None] + moved).ravel(), "d": np.repeat(data["d"], 3)})
+    x, year, codes = np.repeat(data["x"], 3, axis=0), np.tile([2020, 2022, 2024], M), np.repeat(CODES, 3)
+    extra = [data["ring"]] if name == "SpatioTemporalFayHerriot" else []
+    return getattr(bs, name)(table["y"].to_numpy(), x, table["d"].to_numpy(), *extra, year, codes)
+
+
 MODELS: dict[str, Callable[[], Any]] = {
     "FayHerriot": lambda: bs.FayHerriot(made()["y"], made()["x"], made()["d"], CODES),
     "LogFayHerriot": lambda: bs.LogFayHerriot(made()["y"], made()["x"], made()["d"], CODES),
@@ -54,8 +64,11 @@ MODELS: dict[str, Callable[[], Any]] = {
     "SpatialFayHerriot": lambda: bs.SpatialFayHerriot(made()["y"], made()["x"], made()["d"], made()["ring"], CODES),
     "MultivariateFayHerriot": multivariate,
     "NestedError": nested,
+    "RaoYu": lambda: over_time("RaoYu"),
+    "SpatioTemporalFayHerriot": lambda: over_time("SpatioTemporalFayHerriot"),
 }
-EXTRA = {"proximity", "covariate_error"}  # what only one model knows, before the codes of the areas
+OVER_TIME = ["RaoYu", "SpatioTemporalFayHerriot"]  # in rows of areas and years: see test_over_time.py
+EXTRA = {"proximity", "covariate_error", "year"}  # what only one model knows, before the codes of the areas
 
 
 def arguments(function: Callable[..., Any]) -> list[str]:
@@ -99,7 +112,9 @@ def test_results_have_one_vocabulary(name: str) -> None:
         assert "\n" not in repr(shown)
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS if n not in ("LogFayHerriot", "MultivariateFayHerriot")])
+@pytest.mark.parametrize(
+    "name", [n for n in MODELS if n not in ("LogFayHerriot", "MultivariateFayHerriot", *OVER_TIME)]
+)
 def test_bootstraps_have_one_shape(name: str) -> None:
     fit = MODELS[name]().fit(**({"replications": 2, "seed": 1} if name == "ArcsineFayHerriot" else {}))
     errors = fit.bootstrap_mse(12, seed=1)

@@ -20,7 +20,7 @@ VERSIONS = {
     "1.0": "933ce6294fce46137376cd4f0611223f6146e6fc2d3589faac8b41ee4cd4d06e",
     "1.1": "20d645b5550a8e434bd7f40bcef98eb88d9a6419352f084b3b8e20c4afa8f1de",  # `direct` without bounds
     "1.2": "5e37850436220d0abfddd6c057669c4bf98af46211d68c2e2438153af7e2fb59",  # `basis`
-    "1.3": "45ef63a4d07bfe26331b24615f6b59b6e982a32cea3714befd54d08dfa98867c",  # `scale_lower`, `scale_upper`, `unit`
+    "1.3": "b28eeb87f5ec808173fb4a4f5324c35c4e01fac01d9023fcccd90fac13dda6ad",  # `scale_lower`, `scale_upper`, `unit`
 }
 
 

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from made_fit import make_areas, make_scores
+from made_fit import looked_at, make_areas, make_scores
 from scipy import stats
 
 import buurtsae as bs
-from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
 from buurtsae.engines.counts import Counting
 from buurtsae.errors import ModelError
@@ -34,7 +33,6 @@ from buurtsae.estimates.evidence.counts import (
 from buurtsae.estimates.evidence.leftover import leftover
 from buurtsae.estimates.evidence.quality import quality
 from buurtsae.estimates.words.leaning import leaning
-from buurtsae.model.design import design
 from buurtsae.model.outcome.per_measure import PerMeasure
 from buurtsae.publication.report import write_quality
 
@@ -53,13 +51,6 @@ def world(kind: str = "clean", seed: int = 4) -> bs.AreaCounts:
         y, size = 4 * rng.binomial(size // 4, p), 4 * (size // 4)
     table = pd.DataFrame({"code": [f"a{k:03}" for k in place], "y": y, "n": size, "x": x})
     return bs.AreaCounts.from_frame(table, y="y", trials="n", area="code")
-
-
-def looked_at(data: bs.DirectEstimates, model: bs.AreaModel) -> Fit:
-    """A fit without draws: checks are at the mode."""
-    arrays = design(model, data)
-    nothing = Draws(np.zeros((4, 1, len(arrays.areas), len(arrays.columns))), arrays.areas, arrays.measures)
-    return Fit(arrays, data, nothing, "none", 1, 0.0)
 
 
 @cache
@@ -301,7 +292,7 @@ def test_areas_with_nobody_are_counted_among_ten_hidden_ones_only(
 
 
 def test_figures_of_persons_are_not_conditioned_again() -> None:
-    """What is left over, and what estimates lean on, are of models of areas: refused, and left out of `explain`."""
+    """What is left over, and what estimates lean on, are of the model of persons; that of areas refuses them."""
     rng, codes = np.random.default_rng(3), [f"a{k:02}" for k in range(12)]
     areas = bs.Areas.from_frame(pd.DataFrame({"code": codes, "population": 80}), code="code")
     table = pd.DataFrame({"area": np.repeat(codes, 2), "k": ["0", "1"] * 12, "aantal": 40})
@@ -311,10 +302,10 @@ def test_figures_of_persons_are_not_conditioned_again() -> None:
     fit = bs.fit_persons(model, answers, cells, progress=False, draws=200, hyperparameters=50).fit_of()
     assert fit.design.size is not None
     est = bs.estimate(fit)
-    for made in (leftover, own_part, lambda fit: leaning(bs.estimate(fit))):
-        with pytest.raises(ModelError, match="a model of persons"):
-            made(fit)
-    assert "leunt" not in est.explain(est.areas.codes[0])
+    with pytest.raises(ModelError, match="a model of persons"):
+        own_part(fit)
+    assert "composition" in leaning(est)
+    assert len(leftover(fit, replicates=5).rows) == len(codes)
 
 
 def test_shares_beside_scores() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,22 +21,30 @@ SHARE = Scale(0, 10)  # the attacker knows figures between 0 and 10
 
 
 def made(
-    areas: Areas, seed: int = 1, few: tuple[str, ...] = (), names: tuple[str, ...] = NAMES
+    areas: Areas,
+    seed: int = 1,
+    few: tuple[str, ...] = (),
+    names: tuple[str, ...] = NAMES,
+    people: Mapping[str, tuple[int, ...]] | None = None,
 ) -> tuple[dict[str, pd.DataFrame], np.ndarray, np.ndarray]:
     """Tables of domains and the whole, with residents and figures of the cells, (areas, domains)."""
     rng, live = np.random.default_rng(seed), areas.inhabited
     n = np.where(live[:, None], np.floor(areas.population[:, None] * np.array([0.3, 0.45, 0.25])[-len(names) :]), 0.0)
     n[areas.codes.isin(few), -1] = 4
+    for code, of in (people or {}).items():
+        n[areas.codes == code] = of
     x = rng.uniform(1, 6, n.shape)
     tables = {}
     for name, part in {"all": slice(None), **{name: [k] for k, name in enumerate(names)}}.items():
-        people, total = n[:, part].sum(axis=1), (n * x)[:, part].sum(axis=1)
+        count, total = n[:, part].sum(axis=1), (n * x)[:, part].sum(axis=1)
         rows = []
         for level in areas.levels:
             of = areas.parents(level).where(live)
             for code in sorted(set(of.dropna())):
                 inside = (of == code).to_numpy()
-                rows.append((level, code, "lonely", total[inside].sum() / people[inside].sum(), people[inside].sum()))
+                if count[inside].sum():
+                    figure = total[inside].sum() / count[inside].sum()
+                    rows.append((level, code, "lonely", figure, count[inside].sum()))
         frame = pd.DataFrame(rows, columns=["level", "area_code", "measure", "estimate", "population"])
         tables[name] = frame.assign(label="betrouwbaar", reason=None)
     return tables, n, x
@@ -83,6 +93,21 @@ def test_hidden_domains_cannot_be_computed(few: str, names: tuple[str, ...]) -> 
         pd.testing.assert_frame_equal(table, before[name])
 
 
+@pytest.mark.parametrize("scale", [Scale(0, 100, "%", "%"), Scale(1, 5)], ids=["per cent", "codes"])
+def test_what_is_hidden_does_not_depend_on_the_scale(scale: Scale) -> None:
+    """Protection is in tenths of the scale, whatever that is."""
+    areas = make_areas()
+    tables, *_ = made(areas, few=FEW["two"])
+    rules = Rules(min_residents=10, protection=2.0)
+    other = {
+        name: t.assign(estimate=scale.lower + scale.point * t["estimate"] * 10 / SHARE.width)
+        for name, t in tables.items()
+    }
+    found, expected = across(other, areas, "all", scale, rules), across(tables, areas, "all", SHARE, rules)
+    assert found.hidden.keys == expected.hidden.keys
+    assert len(found.hidden.protecting)
+
+
 def test_without_secondary_suppression_a_hidden_domain_is_a_subtraction() -> None:
     """The attack can fail: of the rules alone the hidden figure follows to the digit."""
     areas = make_areas()
@@ -109,3 +134,25 @@ def test_domains_that_do_not_add_up_are_refused() -> None:
         with pytest.raises(BuurtsaeError, match=what) as caught:
             across(given, areas, "all", SHARE)
         assert len(str(caught.value).splitlines()) % 3 == 0
+
+
+def test_an_area_that_is_nearly_one_group_is_hidden_with_its_whole() -> None:
+    """Nine old of ten: the figure of all ten says that of the nine to a ninth of the scale, whatever else is hidden."""
+    areas, code = make_areas(), "BU03440200"
+    tables, n, x = made(areas, names=NAMES[1:], people={code: (1, 9)})
+    found = across(tables, areas, "all", SHARE, Rules(min_residents=10, protection=2.0))
+    assert found.tables["all"].set_index(["level", "area_code"])["label"]["buurt", code] == "niet_publiceren"
+    width = attacked(areas, dict(found.tables), n, x)
+    assert width["cell", f"{code}{BETWEEN}65+"] >= 2.0
+
+
+def test_the_only_area_of_its_wijk_with_a_group_is_protected_from_other_wijken() -> None:
+    """Nobody else of its wijk is old: what is closed beside it lies in another wijk, whose sum would give it away."""
+    areas, code = make_areas(), "BU03440200"
+    wijk = areas.parents("wijk")
+    alone = {other: (40, 0) for other in wijk.index[wijk == wijk[code]] if other != code}
+    tables, n, x = made(areas, names=NAMES[1:], people={**alone, code: (60, 4)})
+    found = across(tables, areas, "all", SHARE, Rules(min_residents=10, protection=2.0))
+    width = attacked(areas, dict(found.tables), n, x)
+    assert width["cell", f"{code}{BETWEEN}65+"] >= 2.0
+    assert found.tables["all"].set_index(["level", "area_code"])["label"]["buurt", code] == "betrouwbaar"

@@ -144,7 +144,7 @@ def test_what_is_not_classical_is_refused_by_name(made: Made) -> None:
     wijk = made_fit(sources=1, wijk=True).fit
     with pytest.raises(ModelError, match="does not support") as found:
         fit(wijk.model, wijk.direct, "eblup")
-    assert found.value.got == "reference sources that are known per wijk only"
+    assert found.value.got == "reference sources that are known per wijk only, or on another edition"
 
 
 def test_too_few_buurten_for_the_covariates(made: Made) -> None:

@@ -97,8 +97,12 @@ def test_the_half_width_of_a_share_counts_in_percentage_points() -> None:
     table = table.assign(sd=1.0)
     for scale, unit, points in ((Scale(0, 100), 1.0, "5"), (Scale(0, 1), 0.01, "0,05")):
         figures = table.assign(lower=table["lower"] * unit, upper=table["upper"] * unit)
-        found = Rules(max_half_width=5.0).apply(figures, {}, np.ones(3, dtype=bool), scale)
+        shown = np.ones(3, dtype=bool)
+        found = Rules(max_half_width=5.0).apply(figures, {}, shown, scale, share=True)
         assert found["label"].tolist() == ["betrouwbaar", "indicatief", "indicatief"]
         assert found["reason"].iloc[2] == f"halve breedte van het interval boven {points}"
         assert in_english(found["reason"].iloc[2]) == f"half-width of the interval above {points.replace(',', '.')}"
-        assert set(Rules().apply(figures, {}, np.ones(3, dtype=bool), scale)["label"]) == {"betrouwbaar"}
+        by_default = Rules().apply(figures, {}, shown, scale, share=True)  # 4.25, 5.75 and 11.5 points
+        assert by_default["label"].tolist() == ["betrouwbaar", "betrouwbaar", "indicatief"]
+        for rules, share in ((Rules(max_half_width=50), True), (Rules(max_half_width=5), False)):
+            assert set(rules.apply(figures, {}, shown, scale, share=share)["label"]) == {"betrouwbaar"}

@@ -14,9 +14,12 @@ from made_fit import ALONE, SUBDIMENSIONS, make_areas, make_scores, per_wijk
 from buurtsae.engines import tie as tying
 from buurtsae.engines.base import Fit, fit
 from buurtsae.engines.counts import Counting
+from buurtsae.engines.laplace import supports
 from buurtsae.engines.marginal import Marginal
 from buurtsae.engines.tie import Tie
 from buurtsae.errors import BuurtsaeError
+from buurtsae.estimates.labels import Rules
+from buurtsae.estimates.summary import estimate
 from buurtsae.latent.conditional import Loadings, Local, condition
 from buurtsae.latent.field import field
 from buurtsae.model.counted import FLAT
@@ -28,7 +31,7 @@ from buurtsae.model.outcome.per_measure import PerMeasure
 from buurtsae.model.outcome.poisson import Poisson
 from buurtsae.model.priors import PC, Beta, Normal
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import BYM2
+from buurtsae.model.terms import BYM2, ICAR, IID
 from buurtsae.scale import Scale
 from buurtsae.sparse import Floats
 from buurtsae.survey.direct import DirectEstimates, direct
@@ -121,11 +124,26 @@ def test_the_gradient_by_overdispersion() -> None:
     assert target.scores.names[-1] == "overdispersion"
     xi = np.random.default_rng(3).normal(0, 0.3, target.size)
     np.testing.assert_allclose(target.with_gradient(xi)[1], numeric(target, xi), atol=1e-4)
-    found = fit(model(outcomes), direct(several, make_areas()), progress=False, draws=400, hyperparameters=50)
+    beside = [ICAR(make_areas().graph())]  # without an unstructured effect per area
+    several_direct = direct(several, make_areas())
+    found = fit(replace(model(outcomes), terms=beside), several_direct, progress=False, draws=400, hyperparameters=50)
     rho = found.draws.hyper["overdispersion"][1]
     assert ((rho[..., 1] > 0) & (rho[..., 1] < 1)).all()
     assert not rho[..., [0, 2, 3]].any()
     assert "BetaBinomial(n, p, rho), rho ~ Beta(1, 9)" in str(found.words)
+
+
+@pytest.mark.parametrize("term", [BYM2(make_areas().graph()), IID("buurt")], ids=["bym2", "iid"])
+def test_overdispersion_beside_an_effect_per_area_is_refused_by_name(term: BYM2 | IID) -> None:
+    """Both at once are told apart by tails only, and weights of the fast engine do not hold (docs/shares.md)."""
+    outcomes = OUTCOMES | {SUBDIMENSIONS[0]: replace(SHARE, overdispersion=Beta(1, 9))}
+    both = replace(model(outcomes), terms=(term,))
+    with pytest.raises(BuurtsaeError) as caught:
+        fit(both, data(), progress=False)
+    assert f"got overdispersion of counts beside {term.name}, unstructured per area" in str(caught.value)
+    assert str(caught.value).endswith("hint: leave it out, or what it stands beside")
+    for other in (replace(both, terms=(IID("gemeente"),)), replace(both, outcome=PerMeasure(OUTCOMES))):
+        assert supports(design(other, data())) == []
 
 
 def test_a_prior_of_its_own_for_each_column() -> None:
@@ -334,3 +352,16 @@ def test_what_all_answered_alike_is_refused_before_a_fit(outcome: Outcome, answe
 def test_far_scores_are_still_noted() -> None:
     away = design(model(intercept=Normal(100.0, 1.0)), data())
     assert any("prior of the intercept" in str(note) for note in away.notes)
+
+
+def test_shares_and_they_alone_are_labelled_by_their_half_width() -> None:
+    """At the default of 10 points no share with a wider margin is reliable; at 50 their labels are those of scores."""
+    tables = [estimate(fitted(), rules=Rules(protection=0, max_half_width=most)).table for most in (10.0, 50.0)]
+    for measure in SUBDIMENSIONS:
+        of, others = (table[table["measure"] == measure] for table in tables)
+        wide = ((of["upper"] - of["lower"]) / 2 > 10) & (of["n_respondents"] > 0) & (of["label"] != "niet_publiceren")
+        says = of["reason"].fillna("").str.contains("halve breedte van het interval boven 10")
+        assert (says == (wide & (measure in SUBDIMENSIONS[:2]))).all()
+        assert (of["label"][~says] == others["label"][~says]).all()
+        assert set(of["label"][says]) <= {"indicatief"}
+        assert says.any() == (measure in SUBDIMENSIONS[:2])

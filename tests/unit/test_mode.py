@@ -121,7 +121,32 @@ def test_the_integral_against_quadrature(n: int) -> None:
     h2, h3, h4 = w + sigma**-2, w * (1 - 2 * p), w * (1 - 6 * p * (1 - p))
     term = 5 * h3**2 / (24 * h2**3) - h4 / (8 * h2**2)
     assert np.log(exact) - at.log_likelihood == pytest.approx(term, abs=max(abs(term) / 8, 1e-9))
-    assert at.refined - at.log_likelihood == pytest.approx(term, rel=1e-9)
+    most = w / h2 / 4  # a quarter of the effective parameters
+    assert at.refined - at.log_likelihood == pytest.approx(most * np.tanh(term / most), rel=1e-9)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1.0, 2.0, 4.0, 8.0, 28.0, 470.0])
+@pytest.mark.parametrize(("y", "n"), [(1, 1), (3, 3), (20, 20), (2, 3), (9, 10)])
+def test_the_next_order_is_held_where_its_series_is_not_valid(y: int, n: int, sigma: float) -> None:
+    """Never further from quadrature than the series, and within 0.4 where that is 1,000 off: answers all alike."""
+    at = one_area(Binomial(), y, n, 0.4, sigma)
+    variance, w = float(at.conditional.scores.covariance.item()), float(at.expansion.second.item())
+    third, fourth = (float(part.item()) for part in (at.expansion.third, at.expansion.fourth))
+    series = at.log_likelihood + 5 * third**2 * variance**3 / 24 + fourth * variance**2 / 8
+    eta, constant = 0.4 + sigma * np.linspace(-9, 9, 400_001), stats.binom(n, 0.5).logpmf(y) + n * np.log(2)
+    density = constant + y * eta - n * np.logaddexp(0, eta) + stats.norm(0.4, sigma).logpdf(eta)
+    exact = np.log(np.trapezoid(np.exp(density), eta))  # 22,000 values per standard deviation: 1e-8
+    assert abs(at.refined - exact) <= abs(series - exact) + 1e-7
+    assert abs(at.refined - exact) < 0.4
+    assert w * variance < 1
+
+
+@pytest.mark.parametrize("sigma", [1e3, 1e6, 1e9, 1e15])
+def test_a_mode_far_out_is_where_it_must_be(sigma: float) -> None:
+    """All said yes: l' = n q balances eta / sigma^2, and both are far below the rounding of 1."""
+    at = one_area(Binomial(), 5, 5, 0.0, sigma)
+    eta = float(at.conditional.mean.item())
+    assert 5 / (1 + np.exp(eta)) == pytest.approx(eta / sigma**2, rel=1e-6)  # steps end at 1e-8 of eta, about 30
 
 
 @pytest.mark.parametrize("size", [0.5, 5.0, 50.0])

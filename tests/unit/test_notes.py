@@ -134,7 +134,9 @@ def test_every_reason_has_its_english() -> None:
         }
     )
     rules = Rules(min_respondents=3, min_reliability=0.5, max_width=2.5, max_half_width=9.0, min_own_share=0.25)
-    reasons = rules.reasons(rows, {IMPUTED: {"a"}, EXTRAPOLATED: {"b"}}, np.array([False, True, True, False]))
+    reasons = rules.reasons(
+        rows, {IMPUTED: {"a"}, EXTRAPOLATED: {"b"}}, np.array([False, True, True, False]), share=True
+    )
     parts = [text for texts in reasons.values() for text in texts]
     assert len(parts) == 10
     assert PROTECTING in parts

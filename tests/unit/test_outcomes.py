@@ -65,6 +65,21 @@ def test_derivatives_are_those_of_differences(name: str) -> None:
         np.testing.assert_allclose(derivative, (up - down) / (2 * step), atol=1e-6)
 
 
+def test_derivatives_keep_their_digits_where_answers_are_certain() -> None:
+    """At a distance of 40, where all chose what is certain: l = -n log(1 + u), l' = n u / (1 + u), u = exp(-40)."""
+    n, u = 7.0, np.exp(-40.0)
+    for answers in (np.array([[[n, 0.0]]]), np.array([[[0.0, n]]])):
+        sign = 1 - 2 * float(answers[0, 0, 0] > 0)
+        two = Ordinal(np.zeros((1, 1))).derivatives(np.array([[sign * 40.0]]), answers, np.array([[n]]))
+        one = Binomial().derivatives(np.array([sign * 40.0]), answers[0, :, 1], np.array([n]))
+        for value, first, second, third, fourth in (one, two):
+            assert value == pytest.approx(-n * u, rel=1e-12)
+            assert first.item() == pytest.approx(sign * n * u, rel=1e-12)
+            assert second.item() == pytest.approx(-n * u, rel=1e-12)
+            assert third.item() == pytest.approx(sign * n * u, rel=1e-12)
+            assert fourth.item() == pytest.approx(-n * u, rel=1e-12)
+
+
 def test_values_are_those_of_scipy() -> None:
     case = CASES["binomial"]
     exact = stats.binom(case.size.astype(int), Binomial().mean(ETA)).logpmf(case.y).sum()

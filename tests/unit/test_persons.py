@@ -79,7 +79,7 @@ def test_loops_are_sums_over_cells() -> None:
     parts = np.diag(s)[:n].copy(), np.ascontiguousarray(s[:n, n:]), np.ascontiguousarray(s[n:, n:])
     np.testing.assert_allclose(loops.variances(area, index, *parts), np.diag(full), rtol=1e-12)
     pairs = np.outer(first, first) * full**3 * (a @ a.T)
-    assert loops.cubes(area, index, first, *parts) == pytest.approx(pairs.sum(), rel=1e-10)
+    np.testing.assert_allclose(loops.cubes(area, index, first, *parts), pairs.sum(axis=1), rtol=1e-10)
 
 
 def test_logistic_is_expit() -> None:
@@ -127,6 +127,30 @@ def test_without_persons_it_is_the_engine_of_counts(world: Made) -> None:
     zero = np.zeros(3)
     three, four = m.solve(zero), other.solve(other.scores.hyper(zero))  # constants differ, of cells and of areas
     assert one.refined - three.refined == pytest.approx(two.refined - four.refined, abs=1e-7)
+
+
+def test_a_prior_with_a_long_tail_is_no_harm(world: Made) -> None:
+    """Half of the areas say yes only: the further the half-Cauchy sd, the less likely, and the mode is found."""
+    answers = world.yes
+    answers = replace(answers, y=np.where(answers.area % 2 == 0, answers.size, answers.y))
+    model = replace(simple(), formula="1", terms=(bs.IID("area", sd=bs.HalfCauchy(1.0)),), intercept=bs.Normal(0, 100))
+    m = marginal_of(model, answers, world.residents)
+    near = np.zeros(m.size)
+    values = [m.log_posterior(near)]
+    for score, sigma in ((3.0, 470.0), (5.0, 2e6), (8.0, 1e15)):
+        xi = near.copy()
+        xi[0] = score
+        found = m.solve(xi)
+        assert float(found.hyper.loadings.loose.item()) == pytest.approx(sigma, rel=0.2)
+        values.append(m.log_posterior(xi))
+        e = found.conditional.mean[:, 0] - m.offset - found.conditional.border[0] * 100  # the effect of the area
+        of_area = m.data.tables(found.conditional.mean[:, 0] - m.offset, found.hyper.r @ found.conditional.alpha,
+                                found.hyper.psi, m.offset).of_area  # fmt: skip
+        alike = (of_area > 0) & (np.arange(len(e)) % 2 == 0)  # sums of yes and no are rounding
+        balance = e[alike] / found.hyper.loadings.loose.item() ** 2
+        np.testing.assert_allclose(of_area[alike], balance, rtol=1e-4)
+        assert alike.sum() > 10
+    assert (np.diff(values) < -40).all()
 
 
 @pytest.mark.parametrize("outcome", [bs.Binomial(), Ladder(), Number(bs.Gaussian())])
@@ -211,7 +235,7 @@ def test_chance_is_that_of_other_persons_in_other_domains(world: Made) -> None:
     ask = world.yes
     fit = bs.fit_persons(simple(estimand="realised"), ask, world.residents, **{**QUICK, "draws": 4000})
     with_chance = [fit.fit_of({"geslacht": [g]}).draws.scores()[:, :, 0] for g in ("ge0", "ge1")]
-    tables = [Residents.of(world.residents, fit.stacked, {"geslacht": [g]}, fit._told(Figure())(world.residents))
+    tables = [Residents.of(world.residents, fit.stacked, {"geslacht": [g]}, fit.told(Figure())(world.residents))
               for g in ("ge0", "ge1")]  # fmt: skip
     without = [poststratified(fit.draws, [table], Figure(), fit.model.answers, 1) for table in tables]
     men, women = (one - other for one, other in zip(with_chance, without, strict=True))

@@ -33,7 +33,7 @@ def test_the_fast_engine_is_nuts_of_persons() -> None:
         persons=[bs.Ordered("leeftijd"), bs.Fixed("geslacht"), bs.Factor("herkomst")],
     )  # fmt: skip
     answers, options = world.yes, dict[str, Any](progress=False)
-    fast = bs.fit_persons(model, answers, world.residents, draws=8000, hyperparameters=600, **options)
+    fast = bs.fit_persons(model, answers, world.residents, draws=8000, hyperparameters=3000, **options)
     slow = bs.fit_persons(model, answers, world.residents, "nuts", draws=2000, tune=1000, chains=4, **options)
     assert slow.raw.hyperparameters()["rhat"].max() < 1.01
     names = ["BYM2.sigma", "BYM2.phi", "leeftijd.sigma", "herkomst.sigma", "beta"]

@@ -136,11 +136,15 @@ def instances() -> dict[str, Any]:
     cells = bs.Cells.from_frame(pd.DataFrame({"area": "a", "k": list("01"), "aantal": 5}), one_area, area="area")
     answers = bs.Answers.of(pd.DataFrame({"area_code": "a", "k": ["0", "1"], "y": [0, 100]}), "y", cells)
     persons = bs.UnitModel(persons=[bs.Factor("k")])
+    pairs = pd.DataFrame({"old": [f"{k}" for k in range(500)], "new": [f"{k // 2}" for k in range(500)], "share": 1.0})
+    walk = bs.Crosswalk.from_table(pairs, years=(2020, 2024))
+    unit = bs.fit_persons(persons, answers, cells, progress=False, draws=100, hyperparameters=50)
     y, one, v = np.arange(200.0), np.ones((200, 1)), np.full(200, 0.1)
     return {
         "Areas": areas,
         "Graph": areas.graph(),
         "Graph of pairs": islands,
+        "Crosswalk": walk,
         "Concept": concept,
         "Codebook": bs.Codebook.load("ssw"),
         "Survey": survey,
@@ -163,7 +167,8 @@ def instances() -> dict[str, Any]:
         "Margin": bs.Margin("leeftijd", {"0-17": "jong", "18+": None}),
         "Answers": answers,
         "UnitModel": persons,
-        "UnitFit": bs.fit_persons(persons, answers, cells, progress=False, draws=100, hyperparameters=50),
+        "UnitFit": unit,
+        "UnitFits": bs.UnitFits({"y": unit}, {f"a_long_name_of_a_figure_{k}": ("y", None) for k in range(20)}),
         "Factor": bs.Factor("k"),
         "Fixed": bs.Fixed("k"),
         "Ordered": bs.Ordered("k"),
@@ -181,6 +186,7 @@ def instances() -> dict[str, Any]:
         "AreaModel of many": bs.AreaModel("1 + " + " + ".join(many), [bs.IID(name) for name in many]),
         "Design": fit.design,
         "BYM2": bs.BYM2(islands),
+        "OverTime": bs.OverTime(bs.BYM2(islands)),
         "IID": bs.IID("gemeente"),
         "ICAR": bs.ICAR(islands),
         "Leroux": bs.Leroux(islands),
@@ -203,6 +209,7 @@ def instances() -> dict[str, Any]:
         "Fit": fit,
         "Draws": fit.draws,
         "Estimates": est,
+        "Groups": bs.Groups(est, est.published.assign(characteristic="leeftijd", group="65+")),
         "release": est.release,
         "hidden": est.release.estimates,
         "Rules": est.rules,
@@ -211,6 +218,10 @@ def instances() -> dict[str, Any]:
         "SpatialFayHerriot": bs.SpatialFayHerriot(y, one, v, np.ones((200, 200)) - np.eye(200)),
         "MultivariateFayHerriot": bs.MultivariateFayHerriot(
             np.column_stack([y, -y]), one, np.tile(0.1 * np.eye(2), (200, 1, 1))
+        ),
+        "RaoYu": bs.RaoYu(y, one, v, np.arange(200) % 4, np.arange(200) // 4),
+        "SpatioTemporalFayHerriot": bs.SpatioTemporalFayHerriot(
+            y, one, v, np.ones((50, 50)) - np.eye(50), np.arange(200) % 4, np.arange(200) // 4
         ),
         "NestedError": bs.NestedError(y, one, np.arange(200) // 4),
         "LogFayHerriot": bs.LogFayHerriot(1 + y, one, v),

@@ -18,7 +18,7 @@ from buurtsae.estimates.evidence.gate import Gate
 from buurtsae.estimates.nonresponse import NonResponse
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.links import PARTICIPATORY, SURVEY
-from buurtsae.runs import runfile
+from buurtsae.runs import runfile, unit_part
 
 PARTS: dict[str, Any] = {
     "[run]": runfile.RunPart,
@@ -33,6 +33,12 @@ PARTS: dict[str, Any] = {
     "[model.link]": SURVEY,
     "[model.participatory]": PARTICIPATORY,
     "[[model.terms]]": tuple(runfile.TERM_PARTS.values()),  # a part per type
+    "[unit]": unit_part.UnitPart,
+    "[unit.cells]": unit_part.CellsPart,
+    "[[unit.cells.margins]]": unit_part.MarginPart,
+    "[[unit.terms]]": tuple(runfile.PERSON_PARTS.values()),
+    "[[unit.figures]]": unit_part.FigurePart,
+    "[[unit.domains]]": unit_part.DomainPart,
     "[benchmark]": runfile.BenchmarkPart,
     "[publish]": runfile.PublishPart,
     "[quality]": Gate,
@@ -41,7 +47,11 @@ PARTS: dict[str, Any] = {
     "[engine.eblup]": EblupOptions,
     "[engine.nuts]": NutsOptions,
 }
-SECTIONS = {"terms", "link", "participatory"}  # of `[model]`: with a heading of their own
+SECTIONS = {  # with a heading of their own
+    "[model]": {"terms", "link", "participatory"},
+    "[unit]": {"cells", "terms", "figures", "domains"},
+    "[unit.cells]": {"margins"},
+}
 AREA = ["buurtcode", "wijkcode"]  # `area` of a source is named after its level
 
 
@@ -95,7 +105,7 @@ def test_every_key_is_documented_and_no_other(root: Path) -> None:
     table = documented(root)
     assert set(table) == set(PARTS)
     for section, rows in table.items():
-        known = [k for k in values(section) if section != "[model]" or k not in SECTIONS]
+        known = [k for k in values(section) if k not in SECTIONS.get(section, ())]
         assert sorted(k for keys in rows for k in keys) == sorted(known), section
 
 

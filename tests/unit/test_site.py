@@ -503,3 +503,9 @@ def test_the_method_statement_tells_sources_checks_and_contact(
     near = Statement.of(quality | {"run": quality["run"] | {"spatial": True}}, Provenance(), Rules())
     write_site(content(areas, made), tmp_path / "near", near)
     assert "ruimtelijk deel" in Page(tmp_path / "near" / "dashboard" / "verantwoording.html").text
+    margin = "hoogstens 7,5 procentpunten"
+    for name, rules, shares in (("some", 7.5, True), ("none", 7.5, False), ("any", 50.0, True)):
+        of = Statement.of(quality, Provenance(), Rules(max_half_width=rules), shares)
+        write_site(content(areas, made), tmp_path / name, of)
+        text = Page(tmp_path / name / "dashboard" / "verantwoording.html").text
+        assert (margin in text) is (name == "some")

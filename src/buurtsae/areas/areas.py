@@ -7,7 +7,7 @@ graph needs them) and are left out of the estimates; a hidden number of resident
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -20,6 +20,8 @@ from buurtsae.areas.anywhere import ALIKE, arranged
 from buurtsae.areas.codes import CBS, CodeSystem
 from buurtsae.areas.columns import GROUP, STRUCTURAL
 from buurtsae.areas.completeness import WHOLE, completed, named
+from buurtsae.areas.divisions import Crosswalk
+from buurtsae.areas.editions import Edition, edition
 from buurtsae.areas.graph import Graph, Pair
 from buurtsae.areas.reading import assembled
 from buurtsae.errors import DataError, shown
@@ -58,6 +60,8 @@ class Areas:
         How they are coded, and their levels.
     alike : bool
         Whether the numbers of residents are unknown: each area then counts as one.
+    editions : mapping of level to Edition
+        Areas of other editions that something may be observed of; see `with_edition`. They are not in `levels`.
 
     Examples
     --------
@@ -80,6 +84,7 @@ class Areas:
     omitted: tuple[str, ...] = ()
     system: CodeSystem = CBS
     alike: bool = False
+    editions: Mapping[str, Edition] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(
@@ -176,6 +181,23 @@ class Areas:
         alike, whole = ALIKE in notes, region or "all areas"
         return cls(table, year, {}, whole, tuple(notes), tuple(groupings), system=system, alike=alike)
 
+    def with_edition(self, walk: Crosswalk) -> Areas:
+        """Return them with the areas of another edition, as a level that sources may be known at: `buurt_2020`.
+
+        Parameters
+        ----------
+        walk : Crosswalk
+            From that edition to this one.
+
+        Raises
+        ------
+        DataError or ProblemsError
+            A crosswalk to another year, a level that there is already, areas that it does not know.
+        """
+        found = edition(self, walk)
+        notes = (*self.notes, *walk.notes, *found.notes)
+        return replace(self, editions={**self.editions, found.level: found}, notes=notes)
+
     @property
     def codes(self) -> pd.Index:
         """Codes of the areas, sorted."""
@@ -222,6 +244,10 @@ class Areas:
         DataError
             If there is no such level.
         """
+        if of is not None and of in self.editions:
+            labels = self.editions[of].labels
+            same = pd.Series(labels, index=labels, dtype=object)
+            return same if of == level else self.editions[of].parents(self.parents(level))
         if of not in (None, self.base):
             lower, parent = self.parents(of), self.parents(level)
             return pd.Series(parent.to_numpy(), index=lower.to_numpy()).groupby(level=0).first()
@@ -241,10 +267,14 @@ class Areas:
 
     def at(self, level: str) -> pd.Index:
         """Return the codes at a level, sorted; those without residents included."""
+        if level in self.editions:
+            return self.editions[level].labels
         return pd.Index(sorted(set(self.parents(level).dropna())), dtype=object)
 
     def inhabited_at(self, level: str) -> pd.Index:
         """Return the codes at a level that have residents, sorted."""
+        if level in self.editions:
+            return self.editions[level].labels
         return pd.Index(sorted(set(self.parents(level)[self.inhabited].dropna())), dtype=object)
 
     @cached_property
@@ -266,17 +296,23 @@ class Areas:
         """Return the name of an area, or its code where the name is unknown."""
         if level == self.base:
             return str(self.frame.loc[code, "name"])
+        if level in self.editions:
+            return code
         return self.region if level == self.system.whole else self.names.get(level, {}).get(code, code)
 
     def residents(self, level: str) -> pd.Series:
         """Return the number of residents of each area of a level, by code."""
+        if level in self.editions:
+            return pd.Series(self.editions[level].residents, index=self.editions[level].labels)
         return pd.Series(self.population, index=self.codes).groupby(self.parents(level).to_numpy()).sum()
 
     def aggregation(self, level: str) -> tuple[list[str], sp.csr_array]:
         """Return the codes at `level` and the (n_codes, n_buurten) matrix of resident weights, rows summing to 1.
 
-        Codes without any resident are left out.
+        Codes without any resident are left out. Areas of another edition are weighted by its crosswalk.
         """
+        if level in self.editions:
+            return list(map(str, self.editions[level].labels)), self.editions[level].shares
         parent = self.parents(level)
         column = np.flatnonzero(self.inhabited & parent.notna().to_numpy())
         labels, row = np.unique(parent.to_numpy()[column].astype(str), return_inverse=True)

@@ -57,7 +57,7 @@ def polygons(frame: gpd.GeoDataFrame, code: pd.Series, notes: list[Note], proble
         invalid = ~shape.is_valid
         shape.loc[invalid] = shape[invalid].make_valid()
         mixed = shape.geom_type == "GeometryCollection"
-        shape.loc[mixed] = [shapely.union_all(_parts(geometry)) for geometry in shape[mixed]]
+        shape.loc[mixed] = [shapely.union_all(polygon_parts(geometry)) for geometry in shape[mixed]]
         other = ~shape.geom_type.isin(["Polygon", "MultiPolygon"]) | shape.is_empty
         size = shape.area
     if other.any():
@@ -83,8 +83,8 @@ def polygons(frame: gpd.GeoDataFrame, code: pd.Series, notes: list[Note], proble
     return frame.set_geometry(shape)
 
 
-def _parts(geometry: BaseGeometry) -> list[BaseGeometry]:
+def polygon_parts(geometry: BaseGeometry) -> list[BaseGeometry]:
     """The polygons in a geometry, however deep."""
     if geometry.geom_type == "Polygon":
         return [geometry]
-    return [polygon for part in getattr(geometry, "geoms", ()) for polygon in _parts(part)]
+    return [polygon for part in getattr(geometry, "geoms", ()) for polygon in polygon_parts(part)]

@@ -9,7 +9,7 @@ of it is checked before the first draw.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from html import escape
@@ -120,6 +120,8 @@ class Fit:
     @property
     def words(self) -> Note:
         """The model that was fitted, in English and in Dutch."""
+        if self.persons:
+            return beside((figure.fit.model.words, figure.fit.measure) for figure in self.persons)
         described = self._of_engine("described")
         return self.model.words if described is None else described(self.model)
 
@@ -140,9 +142,9 @@ class Fit:
         Raises
         ------
         ModelError
-            If its draws are of a model of persons, of which the design knows the areas only.
+            If its draws are of a model of persons, of which the design knows the areas only, or of several years.
         """
-        self._refuse_persons()
+        self._refuse()
         return Marginal.of(self.design)
 
     @cached_property
@@ -152,17 +154,21 @@ class Fit:
         Raises
         ------
         ModelError
-            If its draws are of a model of persons.
+            If its draws are of a model of persons, or of several years.
         """
-        self._refuse_persons()
+        self._refuse()
         counting = Counting.of(self.design)
         assert isinstance(counting, Counting)
         return counting
 
-    def _refuse_persons(self) -> None:
+    def _refuse(self) -> None:
+        """Refuse what the design does not hold all of: persons, and other years that tell about this one."""
+        if self.whole is not None and any(effect.joint for effect in self.whole.design.effects):
+            what, hint = "one year of a model of several cannot be conditioned again", "take estimates and changes"
+            raise ModelError(what, "OverTime: years tell about each other", "a fit of one period", hint)
         if self.persons:
             what, hint = "figures of a model of persons cannot be conditioned again", "take estimates and indicators"
-            raise ModelError(what, "UnitFit.fit_of", "a fit of an AreaModel: checks and plans are of these", hint)
+            raise ModelError(what, "UnitFit.fit_of", "a fit of an AreaModel", hint)
 
     @cached_property
     def links(self) -> tuple[Floats, Floats, Floats]:
@@ -228,6 +234,23 @@ class Fit:
             return done
         table = self.convergence
         return f"{done}; R-hat at most {table['rhat'].max():.3f}, bulk ESS at least {table['ess_bulk'].min():.0f}"
+
+
+def beside(models: Iterable[tuple[Note, str]]) -> Note:
+    """Return the words of models of measures: lines that all have once, others under the measures that have them."""
+    of = dict.fromkeys(models)
+    texts = [[Note(*line) for line in zip(w.split("\n"), w.nl.split("\n"), strict=True)] for w, _ in of]
+    if len({len(lines) for lines in texts}) > 1:  # other terms: each model by itself
+        texts = [[Note.joined(lines, "\n")] for lines in texts]
+    found = []
+    for lines in zip(*texts, strict=True):
+        having: dict[Note, list[str]] = {}
+        for line, (_, measure) in zip(lines, of, strict=True):
+            having.setdefault(line, []).append(measure)
+        for line, names in having.items():
+            own = Note(line.strip(), line.nl.strip())
+            found.append(line if len(having) == 1 else own.under("  " + shown(names)))
+    return Note.joined(found, "\n")
 
 
 def converged(draws: Draws, areas: Areas, columns: Sequence[str]) -> pd.DataFrame:
@@ -340,9 +363,8 @@ def fit(
         model, direct = module.counterpart(model, direct)
     arrays = design(model, direct)
     if refused := module.supports(arrays):
-        raise ModelError(
-            f"engine {engine} does not support this model", ", ".join(refused), "a model without", "change it"
-        )
+        what, hint = f"engine {engine} does not support this model", "leave it out, or what it stands beside"
+        raise ModelError(what, ", ".join(refused), "a model without", hint)
     start = time.perf_counter()
     draws = replace(module.sample(arrays, seed, settings, progress), outcome=arrays.model.outcome)
     return Fit(arrays, direct, draws, engine, seed, time.perf_counter() - start, asked)

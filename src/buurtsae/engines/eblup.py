@@ -159,7 +159,11 @@ def supports(design: Design) -> list[str]:
         *([f"counts: outcome {type(design.model.outcome).__name__}"] if design.size is not None else []),
         *(["modelled variances"] if design.model.variances is not None else []),
         *(['estimand = "realised"'] if design.model.estimand == "realised" else []),
-        *(["reference sources that are known per wijk only"] if design.sites.shape[0] > len(design.areas) else []),
+        *(
+            ["reference sources that are known per wijk only, or on another edition"]
+            if design.sites.shape[0] > len(design.areas)
+            else []
+        ),
     ]
 
 

@@ -19,6 +19,7 @@ from buurtsae.draws import Draws
 from buurtsae.latent.conditional import Loadings
 from buurtsae.model.design import Design
 from buurtsae.model.priors import LogNormal, Prior, stacked
+from buurtsae.model.terms.base import Effect
 from buurtsae.sparse import Floats, Ints
 
 
@@ -66,12 +67,13 @@ class Hyper:
             slope[design.linked], extra[design.linked] = reported["lambda"], reported["tau"]
         values = {}
         for effect in design.effects:
+            periods = 1 if effect.joint else t
             for parameter in effect.parameters:
                 name = f"{effect.name}.{parameter.name}"
                 if len(parameter.dims) == 1:
-                    values[name] = reported[name].reshape(t, d)
+                    values[name] = reported[name].reshape(periods, d)
                 else:
-                    matrix = reported.get(name, np.ones((t, 1, 1))).reshape(t, d, d)
+                    matrix = reported.get(name, np.ones((periods, 1, 1))).reshape(periods, d, d)
                     values[name] = np.asarray(np.linalg.cholesky(matrix))
         omega = reported["omega"].reshape(slope.shape) if "omega" in reported else None
         return cls(values, slope, extra, omega=omega)
@@ -120,19 +122,20 @@ class Hyper:
             {parameter.name: self.values[f"{effect.name}.{parameter.name}"] for parameter in effect.parameters}
             for effect in design.effects
         ]
-        pairs = list(zip(design.effects, of_effect, strict=True))
-        terms = [_by_column(layer.loading(value)) for term, value in pairs for layer in term.layers]
-        groups = [_by_column(term.loading(value)) for term, value in pairs if term.dense]
-        loose = [_by_column(term.loose(value)) for term, value in pairs if term.loose is not None]
+        pairs = list(zip(design.effects, map(_of_all, design.effects, of_effect), strict=True))
+        terms = [_by_column(term, layer.loading(value)) for term, value in pairs for layer in term.layers]
+        groups = [_by_column(term, term.loading(value)) for term, value in pairs if term.dense]
+        loose = [_by_column(term, term.loose(value)) for term, value in pairs if term.loose is not None]
         w = self.slope.shape[-1]
 
-        def rows(of: Callable[[Any], tuple[Any, ...]], value: Any) -> Any:
-            return np.stack([_row(part, self.slope.dtype, value["sigma"].shape) for part in of(value)], axis=-2)
+        def rows(term: Effect, of: Callable[[Any], tuple[Any, ...]], value: Any) -> Any:
+            shape = (*lead, 1, w) if term.joint else value["sigma"].shape
+            return np.stack([_row(part, self.slope.dtype, shape) for part in of(value)], axis=-2)
 
-        strengths = tuple(rows(term.strengths, value) for term, value in pairs if term.strengths is not None)
+        strengths = tuple(rows(term, term.strengths, value) for term, value in pairs if term.strengths is not None)
         same = np.zeros((*lead, 0, w), dtype=self.slope.dtype)
         scaling = tuple(
-            same if term.scaling is None else rows(term.scaling, value)
+            same if term.scaling is None else rows(term, term.scaling, value)
             for term, value in pairs
             if term.loose is not None
         )
@@ -146,14 +149,25 @@ class Hyper:
         )
 
 
+def _of_all(effect: Effect, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Parameters of an effect that is of all years together, without the dimension of years."""
+    if not effect.joint:
+        return value
+    dims = {parameter.name: len(parameter.dims) for parameter in effect.parameters}
+    return {name: part[..., 0, :] if dims[name] == 1 else part[..., 0, :, :] for name, part in value.items()}
+
+
 def _row(strength: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
     """A strength per column, (..., W), from one per year and measure, or a number."""
-    whole = np.broadcast_to(np.asarray(strength, dtype=dtype if np.ndim(strength) == 0 else None), shape)
-    return whole.reshape(*shape[:-2], -1)
+    given = np.asarray(strength, dtype=dtype if np.ndim(strength) == 0 else None)
+    given = given[..., None, :] if given.ndim == len(shape) - 1 and given.ndim else given  # of all columns
+    return np.broadcast_to(given, shape).reshape(*shape[:-2], -1)
 
 
-def _by_column(loading: Any) -> Any:
-    """A loading of all columns, (..., W, W), from one per year, (..., T, D, D): years are independent."""
+def _by_column(effect: Effect, loading: Any) -> Any:
+    """A loading of all columns, (..., W, W), from one per year, (..., T, D, D), where years are independent."""
+    if effect.joint:
+        return loading
     *lead, t, d, _ = loading.shape
     if t == 1:
         return loading[..., 0, :, :]
@@ -198,8 +212,9 @@ class NormalScores:
         """Return the map with the priors of the design's model."""
         d, t, numbers = len(design.measures), design.periods, list[Numbers]()
         for effect in design.effects:
+            years = 1 if effect.joint else t
             for p in effect.parameters:
-                numbers.append(Numbers(f"{effect.name}.{p.name}", t * p.prior.count(d), _by_year(p.prior, t)))
+                numbers.append(Numbers(f"{effect.name}.{p.name}", years * p.prior.count(d), _by_year(p.prior, years)))
         if links := [link for *_, link in design.links]:
             slope, extra = stacked([link.slope for link in links]), stacked([link.extra for link in links])
             numbers.append(Numbers("lambda", len(links), slope.quantile))
@@ -231,13 +246,22 @@ class NormalScores:
 
     @property
     def vanishing(self) -> tuple[tuple[int, Ints], ...]:
-        """Per effect and year, its standard deviation and what has no effect without it, as elements of xi."""
-        place, terms, years = self._parts(np.arange(self.size)), [], self.design.periods
+        """Per effect and year, its standard deviation and what has no effect without it, as elements of xi.
+
+        Of an effect over time so of what stays and of changes; what both have is left out.
+        """
+        place, terms = self._parts(np.arange(self.size)), []
         for effect in self.design.effects:
+            years = 1 if effect.joint else self.design.periods
             named = [
                 place.get(f"{effect.name}.{parameter.name}", np.zeros(0, np.int64)) for parameter in effect.parameters
             ]
             of_year = [np.concatenate([part.reshape(years, -1)[t] for part in named]) for t in range(years)]
+            if effect.joint:
+                names = [parameter.name for parameter in effect.parameters]
+                k = names.index("change")
+                own = [part for name, part in zip(names, named, strict=True) if name in ("sigma", "phi")]
+                of_year = [np.concatenate(own), np.concatenate(named[k:])]
             terms += [(int(elements[0]), elements[1:]) for elements in of_year]
         return tuple(terms)
 
@@ -257,8 +281,9 @@ class NormalScores:
     def assemble(self, numbers: Any) -> Hyper:
         """Return the hyperparameters from their numbers, real or complex, shape (..., size)."""
         design, lead, part = self.design, numbers.shape[:-1], self._parts(numbers)
-        d, t, values = len(design.measures), design.periods, {}
+        d, values = len(design.measures), {}
         for effect in design.effects:
+            t = 1 if effect.joint else design.periods
             for parameter in effect.parameters:
                 scalars = part.get(name := f"{effect.name}.{parameter.name}", numbers[..., :0])
                 values[name] = parameter.prior.value(scalars.reshape(*lead, t, parameter.prior.count(d)), d)

@@ -311,7 +311,8 @@ def mode(target: Target, bar: Progress) -> Floats:
     start = np.zeros(target.size) if near is None else near
     # a thousandth of a unit of log density is far less than proposals need
     options = {"maxcor": 30, "maxiter": 500, "ftol": 1e-3 / max(abs(target.log_posterior(start)), 1.0), "gtol": 1e-3}
-    optimum = minimize(downhill, start, jac=True, method="L-BFGS-B", options=options)
+    bounds = getattr(target, "bounds", None)  # outside which its value is no guide
+    optimum = minimize(downhill, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     if not np.isfinite(optimum.fun) or (target.exact_gradient and not optimum.success):
         raise ModelError(
             "the mode of the hyperparameters was not found",

@@ -61,7 +61,8 @@ def labelled(
                 if len(design.measures) == 1:
                     continue
                 values = values @ values.swapaxes(-1, -2)
-            reported[f"{effect.name}.{p.name}"] = ((*years, *p.dims), values if years else values[:, :, 0])
+            yearly = years and not effect.joint
+            reported[f"{effect.name}.{p.name}"] = ((*years, *p.dims), values) if yearly else (p.dims, values[:, :, 0])
     if "alpha" in raw:
         reported |= {name: (("link",), raw[name]) for name in ("alpha", "lambda", "tau")}
         coords["link"] = tuple(label for label, _, _ in design.links)

@@ -76,7 +76,9 @@ def supports(design: Design) -> list[str]:
         "heavy tails with a source per group of areas": design.grouped,
     }
     horseshoes = [f"the horseshoe of {effect.name}" for effect in design.effects if effect.local is not None]
-    return horseshoes + [part for part, there in beside.items() if tails and there]
+    loose = [effect.name for effect in design.effects if effect.loose is not None and design.overdispersion]
+    twice = [f"overdispersion of counts beside {name}, unstructured per area, which says the same" for name in loose]
+    return horseshoes + twice + [part for part, there in beside.items() if tails and there]
 
 
 def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -> Draws:

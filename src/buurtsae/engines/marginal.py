@@ -82,7 +82,7 @@ class Marginal:
             Of counts and horseshoes, which are not Gaussian, whatever it is wanted for.
         """
         if (design.size is not None) > cls.counts:
-            hint = "what leaves data out or adds some (left_out, contributions, plan, publish) is not for counts"
+            hint = "what leaves data out or adds some (left_out, contributions) is not for counts"
             outcome = type(design.model.outcome).__name__
             raise ModelError("the outcome is not Gaussian", outcome, "direct estimates with variances", hint)
         if local := [effect.name for effect in design.effects if effect.local is not None]:

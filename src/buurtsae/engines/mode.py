@@ -15,6 +15,11 @@ posterior mean lies S t from the mode to first order (`corrected`), and the next
 
     sum_i l''''_i S_ii^2 / 8 + t'S t / 2 + sum_ij l'''_i l'''_j S_ij^3 / 12,    the last sum within sites only.
 
+The series is asymptotic. Where answers of an area are all alike its effect is held by the prior alone, and terms grow
+with the prior's variance without end, the error of Laplace's approximation hardly: of one effect of answers yes or no
+it is 0.06 at a standard deviation of 4, 0.3 at 28, 0.6 at 470, where the terms are 0.1, 5 and 1,000. So terms x of a
+site are held within c = tr(W S) / 4, a quarter of its effective parameters: c tanh(x / c), which is x where x is small.
+
 References
 ----------
 Rue, H., Martino, S. and Chopin, N. (2009). JRSS B 71. Kristensen, K. et al. (2016). TMB. J. Statistical Software 70.
@@ -35,6 +40,7 @@ from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
 from buurtsae.latent.field import Field
 from buurtsae.sparse import Floats
 
+HELD = 0.25  # terms of the next order at most, per effective parameter
 STEPS, CLOSE = 100, 1e-8  # Newton steps at most, and the change of q and h at which they end
 FRACTIONS = 0.5 ** np.arange(20)  # of a step, in a line search
 
@@ -149,9 +155,11 @@ class Mode:
         if third is None or fourth is None:
             return self.log_likelihood
         covariance, shift = self.conditional.scores.covariance, self.corrected.mean - self.conditional.mean
-        alone = np.einsum("nd,ndd->", fourth, covariance**2) / 8
-        together = np.einsum("nd,ne,nde->", third, third, covariance**3) / 12
-        return self.log_likelihood + float(alone + 0.5 * (self.tilt * shift).sum() + together)
+        alone = np.einsum("nd,ndd->n", fourth, covariance**2) / 8
+        together = np.einsum("nd,ne,nde->n", third, third, covariance**3) / 12
+        terms, d = alone + 0.5 * (self.tilt * shift).sum(axis=1) + together, shift.shape[1]
+        effective = np.einsum("nde,ned->n", self.expansion.second[:, :d, :d], covariance)
+        return self.log_likelihood + float(held(terms, effective).sum())
 
     @cached_property
     def gradient(self) -> Loadings:
@@ -206,6 +214,12 @@ def mode(field: Field, likelihood: Likelihood, loadings: Loadings) -> Mode:
         f"below {likelihood.close}",
         "look for direct estimates far from all others and counts that are impossible, or use --engine nuts",
     )
+
+
+def held(terms: Floats, effective: Floats) -> Floats:
+    """Return terms of the next order, held to what they can mean, of effective numbers of parameters."""
+    most = np.maximum(HELD * effective, np.finfo(float).tiny)
+    return np.asarray(most * np.tanh(terms / most))
 
 
 def _times(matrices: Floats, vectors: Floats) -> Floats:

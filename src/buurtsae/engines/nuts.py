@@ -265,8 +265,9 @@ def _log_omega(design: Design, pm: Any, pt: Any) -> Any:
 def _effect(effect: Effect, design: Design, pm: Any, pt: Any) -> Any:
     """Add the priors of an effect; return it, a tensor of shape (N, W)."""
     d, by_year, fields = len(design.measures), list[dict[str, Any]](), []
-    for t in range(design.periods):
-        year = f"_{design.years[t]}" if design.years else ""
+    width = d * design.periods if effect.joint else d
+    for t in range(1 if effect.joint else design.periods):
+        year = f"_{design.years[t]}" if design.years and not effect.joint else ""
         by_year.append(
             {
                 parameter.name: parameter.prior.pymc(f"{effect.name}.{parameter.name}{year}", d)
@@ -278,15 +279,15 @@ def _effect(effect: Effect, design: Design, pm: Any, pt: Any) -> Any:
     for t, values in enumerate(by_year):
         total = 0.0
         if effect.structure is not None:
-            x = _unit_field(f"{effect.name}.z{t}", effect, values, d, pm, pt)
+            x = _unit_field(f"{effect.name}.z{t}", effect, values, width, pm, pt)
             if effect.local is not None:
-                x = x * effect.local(f"{effect.name}.local{t}", (effect.structure.nodes, d), values)
+                x = x * effect.local(f"{effect.name}.local{t}", (effect.structure.nodes, width), values)
             total = _seen(effect.sees, pt.dot(x, effect.loading(values).T), pt)
         if (levels := effect.levels) is not None:
-            x = pm.Normal(f"{effect.name}.l{t}", shape=(levels.structure.nodes, d))
+            x = pm.Normal(f"{effect.name}.l{t}", shape=(levels.structure.nodes, width))
             total = total + pt.dot(levels.sees.toarray(), pt.dot(x, levels.loading(values).T))
         if effect.loose is not None:
-            v = pm.Normal(f"{effect.name}.v{t}", shape=(len(design.areas), d))
+            v = pm.Normal(f"{effect.name}.v{t}", shape=(len(design.areas), width))
             loose = pt.dot(v, effect.loose(values).T)
             if effect.tail is not None:
                 half = 0.5 / effect.tail(values)[0]

@@ -85,9 +85,9 @@ def variances(area: Any, index: Any, of_area: Any, mixed: Any, own: Any) -> Any:
 
 
 @jit
-def cubes(area: Any, index: Any, third: Any, of_area: Any, mixed: Any, own: Any) -> float:
-    """Return the sum of l'''_i l'''_j Cov(q_i, q_j)^3 over pairs of cells of the same area; areas ascend."""
-    total, start, m = 0.0, 0, len(area)
+def cubes(area: Any, index: Any, third: Any, of_area: Any, mixed: Any, own: Any) -> Any:
+    """Return sums over j of l'''_i l'''_j Cov(q_i, q_j)^3, (M,), j the cells of the same area as i; areas ascend."""
+    total, start, m = np.zeros(len(area)), 0, len(area)
     while start < m:
         a, end = area[start], start
         while end < m and area[end] == a:
@@ -99,7 +99,10 @@ def cubes(area: Any, index: Any, third: Any, of_area: Any, mixed: Any, own: Any)
                     s += mixed[a, index[i, t]] + mixed[a, index[j, t]]
                     for u in range(index.shape[1]):
                         s += own[index[i, t], index[j, u]]
-                total += (1.0 if i == j else 2.0) * third[i] * third[j] * s**3
+                both = third[i] * third[j] * s**3
+                total[i] += both
+                if j < i:
+                    total[j] += both
         start = end
     return total
 

@@ -10,6 +10,12 @@ refined by the next order where pairs of cells within areas are few enough (`mod
 Newton's is not taken: along it log |precision| moves by t'step, t of the reference. Proposals are led by the quadratic
 there: d log p / d log sigma_k = sum over k of E[alpha_j^2] - 1, by Fisher's identity.
 
+Far out in the tail of a prior, where a half-Cauchy sigma is 1e8, nothing is left out: predictors of areas where all
+answered alike then lie where l' is far below the rounding of 1, so l' and w are made without subtraction (`binomial`,
+`ordinal`) and Newton's method ends there as elsewhere; and the terms of the next order, which would grow with sigma^2,
+are held to a quarter of an effective parameter each (`mode.held`), so that such a value has the weight that its
+likelihood gives it, which falls by log sigma for each area that has answers of both kinds.
+
 References
 ----------
 Rue, H., Martino, S. and Chopin, N. (2009). JRSS B 71. Shun, Z. and McCullagh, P. (1995). JRSS B 57.
@@ -26,11 +32,12 @@ import scipy.sparse as sp
 from buurtsae.engines import person_loops as loops
 from buurtsae.engines.hyper import NormalScores
 from buurtsae.engines.marginal import Posterior, loose, structures
+from buurtsae.engines.mode import held
 from buurtsae.errors import ModelError
 from buurtsae.latent.conditional import Conditional, Loadings, Local, condition
 from buurtsae.latent.field import Field, field
 from buurtsae.model.design import Design
-from buurtsae.model.persons.answer import Answering
+from buurtsae.model.persons.answer import Answering, Ladder
 from buurtsae.model.persons.effect import Stacked
 from buurtsae.model.priors import Prior
 from buurtsae.sparse import Floats, Ints
@@ -40,6 +47,7 @@ STEPS, FARTHEST = 100, 5.0  # Newton steps at most; the largest change of a pred
 CLOSE, CLOSE_OF_MANY, MANY = 1e-7, 0.05, 2000  # the last change of predictors, of few areas and of many
 PAIRS = 2e7  # pairs of levels of pairs of cells within areas up to which log p is refined
 ROUNDS = 2  # references: at the prior's middle, then at the mode by that one
+BENT = 0.3  # the same of cuts: farther off, a quadratic about the old ones may rise without end
 DIFFERENCE = 1e-4  # of a normal score, for parameters of the outcome
 
 
@@ -57,8 +65,8 @@ class Tables:
     cross : ndarray, shape (N, L)
     of_level : ndarray, shape (L,)
     own : ndarray, shape (L, L)
-    third, fourth : ndarray, shape (M,)
-        Of cells.
+    curvature, third, fourth : ndarray, shape (M,)
+        Of cells: w, l''' and l''''.
     """
 
     e: Floats
@@ -69,6 +77,7 @@ class Tables:
     cross: Floats
     of_level: Floats
     own: Floats
+    curvature: Floats
     third: Floats
     fourth: Floats
 
@@ -146,7 +155,7 @@ class PersonData:
             self.area, self.index, first, -second, self.areas, self.levels
         )
         total = value + self.constant
-        return Tables(e, f, total, of_area, weights, cross, of_level, own, third, fourth)
+        return Tables(e, f, total, of_area, weights, cross, of_level, own, -second, third, fourth)
 
 
 @dataclass(frozen=True)
@@ -212,10 +221,10 @@ class Found:
             return self.log_likelihood
         move_e = self.corrected.mean[:, 0] - self.conditional.mean[:, 0]
         move_f = self.hyper.r @ (self.corrected.alpha - self.conditional.alpha)
-        of_area, of_level = self.tilt
-        alone = float(self.tables.fourth @ self.spread**2) / 8
+        moved = loops.predictors(data.area, data.index, move_e, move_f)
         together = loops.cubes(data.area, data.index, third, *self.covariances) / 12
-        return self.log_likelihood + alone + together + 0.5 * float(of_area @ move_e + of_level @ move_f)
+        terms = self.tables.fourth * self.spread**2 / 8 + together + 0.25 * self.spread * third * moved
+        return self.log_likelihood + float(held(terms, self.tables.curvature * self.spread).sum())
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
         """Return the mean, then n draws, of predictors of areas, (1 + n, N, 1), and of the border."""
@@ -262,7 +271,7 @@ class PersonMarginal:
         dense = [effect.sees.toarray() for effect in design.effects if effect.dense]
         latent = field(structures(design), design.x * sd, design.x @ mean, 1, loose(design), None, dense)
         marginal = cls(NormalScores.of(design), latent, stacked, data, data.outcome.parameters(data.y))
-        xi = np.zeros(marginal.size)
+        xi = marginal.about()
         for last in range(ROUNDS):
             found = marginal.solve(xi)
             marginal = replace(marginal, reference=found.tables)
@@ -288,6 +297,28 @@ class PersonMarginal:
     def vanishing(self) -> tuple[tuple[int, Ints], ...]:
         """Per term, its standard deviation and what has no effect without it, as elements of xi."""
         return self.scores.vanishing  # of persons' terms nothing else is silent without them
+
+    @cached_property
+    def bends(self) -> np.ndarray:
+        """Which hyperparameters bend the likelihood of eta, as cuts do, (p,)."""
+        cuts = sum(n for name, n, _ in self.parameters if name == "cuts.gap")
+        return np.arange(self.size) >= self.size - cuts
+
+    def about(self) -> Floats:
+        """Return where to look first: 0, the medians of priors, and cuts as if all persons were alike."""
+        xi = np.zeros(self.size)
+        if isinstance(self.data.outcome, Ladder):
+            prior, wanted = self.data.outcome.gap, self.data.outcome.alike(self.data.y)
+            grid = np.linspace(-5, 5, 1001)
+            xi[self.bends] = np.interp(wanted, prior.quantile(grid)[0], grid)
+        return xi
+
+    @property
+    def bounds(self) -> list[tuple[float | None, float | None]]:
+        """Where the quadratic at the reference may be used, of each hyperparameter."""
+        xi = np.zeros(self.size) if self.start is None else self.start
+        pairs = zip(xi, self.bends, strict=True)
+        return [(score - BENT, score + BENT) if bent else (None, None) for score, bent in pairs]
 
     def own(self, xi: Floats) -> tuple[Floats, Floats]:
         """Return sigma of person terms and psi at xi (..., size), joined, and their derivatives."""
@@ -362,10 +393,10 @@ class PersonMarginal:
         """Return log p(xi | y) up to a constant."""
         return self.posterior(xi).log_density
 
-    def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
-        """Return log p(xi | y) by the quadratic at the reference, and its gradient."""
+    def with_gradient(self, xi: Floats, tilt: tuple[Floats, Floats] | None = None) -> tuple[float, Floats]:
+        """Return log p(xi | y) by the quadratic at the reference, and its gradient; with what is added to l' there."""
         hyper, (_, slope) = self.hyper(xi), self.own(xi)
-        conditional = self._quadratic(hyper)
+        conditional = self._quadratic(hyper, tilt)
         value, n, k = conditional.log_likelihood, self.scores.size, len(hyper.sigma)
         gradient = -np.asarray(xi, dtype=float)
         by_loading = conditional.gradient
@@ -379,16 +410,28 @@ class PersonMarginal:
         for q in range(len(hyper.psi)):
             moved = np.array(xi, dtype=float)
             moved[n + k + q] += DIFFERENCE
-            gradient[n + k + q] += (self._quadratic(self.hyper(moved)).log_likelihood - value) / DIFFERENCE
+            gradient[n + k + q] += (self._quadratic(self.hyper(moved), tilt).log_likelihood - value) / DIFFERENCE
         return value - 0.5 * float(xi @ xi), gradient
 
-    def _quadratic(self, hyper: PersonHyper) -> Conditional:
+    def gradient(self, xi: Floats, found: Found) -> Floats:
+        """Return the gradient of Laplace's log p(xi | y), of what was found there.
+
+        W moves with the mode: t'E[q] is the exact central difference in l' of what `with_gradient` differentiates.
+        """
+        here = replace(self, reference=found.tables)
+        slope = here.with_gradient(xi)[1]
+        if found.tables.exact:
+            return slope
+        up, down = (here.with_gradient(xi, (s * found.tilt[0], s * found.tilt[1]))[1] for s in (1.0, -1.0))
+        return slope + 0.5 * (up - down)
+
+    def _quadratic(self, hyper: PersonHyper, tilt: tuple[Floats, Floats] | None = None) -> Conditional:
         """The field given hyperparameters and the quadratic at the reference, of these psi."""
         assert self.reference is not None  # `of` makes it
         at = self.reference
         if len(hyper.psi):
             at = self.data.tables(at.e, at.f, hyper.psi, self.offset)
-        return condition(self.field, at.local(hyper.r), hyper.loadings)
+        return condition(self.field, at.local(hyper.r, tilt), hyper.loadings)
 
     def downhill(self, xi: Floats) -> Floats:
         """Return the mode of hyperparameters by the quadratic at the reference."""
@@ -401,5 +444,6 @@ class PersonMarginal:
         if not self.size:
             return xi
         options = {"maxiter": 30, "gtol": 0.1}  # a reference need not be at the mode
-        near = [(score - NEAR, score + NEAR) for score in xi]  # where the quadratic at the reference holds
+        off = np.where(self.bends, BENT, NEAR)
+        near = list(zip(xi - off, xi + off, strict=True))  # where the quadratic at the reference holds
         return np.asarray(minimize(negative, xi, jac=True, method="L-BFGS-B", bounds=near, options=options).x)

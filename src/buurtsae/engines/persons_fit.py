@@ -95,7 +95,7 @@ def fit_persons(
     """
     from threadpoolctl import threadpool_limits
 
-    settings, populations = _settings(engine, options), _given(model, answers, cells, seed, measure)
+    settings, populations = person_options(engine, options), _given(model, answers, cells, seed, measure)
     if isinstance(model.outcome, Ladder) and not model.outcome.categories:  # as the answers call them
         model = replace(model, outcome=replace(model.outcome, categories=tuple(f"{c:g}" for c in answers.categories)))
     arrays, stacked, data, coded, order = laid(model, answers, populations)
@@ -115,12 +115,13 @@ def fit_persons(
     seconds = time.perf_counter() - start
     name = measure or answers.measure
     known = (*answers.notes, *(note for table in populations for note in table.notes), *arrays.notes)
-    notes = tuple(dict.fromkeys((*known, *_unweighted(model, answers.scheme, populations[0].areas))))
+    of_design = *unweighted(model, answers.scheme, populations[0].areas), *unclustered(model, answers, populations[0])
+    notes = tuple(dict.fromkeys((*known, *of_design)))
     return UnitFit(model, arrays, stacked, answers, coded, order, populations, draws, raw, seed, seconds,
                    threads, name, notes, engine)  # fmt: skip
 
 
-def _settings(engine: str, options: Mapping[str, Any]) -> Any:
+def person_options(engine: str, options: Mapping[str, Any]) -> Any:
     """Options of an engine.
 
     Raises
@@ -228,11 +229,16 @@ def _check(model: UnitModel, answers: Answers, populations: Sequence[Cells], pro
     problems.raise_if_any()
 
 
-def _unweighted(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[Note]:
-    """Variables of the weighting scheme that are no term; levels of areas are none where areas have an effect."""
+def absent(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[str]:
+    """Return variables of a weighting scheme that are no term; where areas have effects levels of areas are terms."""
     there = {name for term in model.persons for name in term.uses} | {term.name for term in model.terms}
     there |= set(variables(read(model.formula, "a formula"))) | set(areas.levels if model.terms else ())
-    if not (absent := [name for name in scheme if name not in there]):
+    return [name for name in scheme if name not in there]
+
+
+def unweighted(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[Note]:
+    """What is said of those."""
+    if not (names := absent(model, scheme, areas)):
         return []
     return [
         Note(
@@ -240,9 +246,27 @@ def _unweighted(model: UnitModel, scheme: Sequence[str], areas: Areas) -> list[N
             "biased; add a term",
             "de gewichten hangen af van {names}, waarvan het model geen effect heeft: hangen ook de antwoorden ervan "
             "af, dan zijn de cijfers vertekend; voeg een effect toe",
-            names=absent,
+            names=names,
         )
     ]
+
+
+def unclustered(model: UnitModel, answers: Answers, population: Cells) -> list[Note]:
+    """Return what is said of clusters that answers name, with two respondents or more in some, and no effect."""
+    used, notes = {name for term in model.persons for name in term.uses}, []
+    for k, (name, levels) in enumerate(answers.characteristics.items()):
+        if name in used or name in population.characteristics:
+            continue
+        each = np.bincount(answers.level[:, k], answers.respondents, len(levels))
+        if (each > 1).any():
+            notes.append(Note(
+                "respondents come in {n} clusters of {name}, {each:.1f} in each, of which the model has no effect: "
+                "intervals are too narrow where they answer alike; add a term Cluster",
+                "de respondenten zitten in {n} clusters van {name}, {each:.1f} in elk, waarvan het model geen effect "
+                "heeft: intervallen zijn te smal als zij hetzelfde antwoorden; voeg een effect Cluster toe",
+                n=len(levels), name=name, each=float(each.mean()),
+            ))  # fmt: skip
+    return notes
 
 
 def _enough(marginal: PersonMarginal) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,10 @@ from buurtsae.survey.answers import Answers
 from buurtsae.survey.cells import Cells, inside
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
+
+if TYPE_CHECKING:
+    from buurtsae.engines.person_mode import PersonMode
+    from buurtsae.engines.persons import PersonData
 
 EDGE = 1e-7  # a share of residents is at least so far from 0 and 1
 
@@ -106,7 +110,25 @@ class UnitFit:
         """Of the population."""
         return self.populations[0].areas
 
-    def fit_of(self, domain: Domain | None = None, figure: str | None = None) -> Fit:
+    @cached_property
+    def data(self) -> PersonData:
+        """The answers as the engine sees them."""
+        from buurtsae.engines.persons import PersonData  # numba
+
+        y, size = (np.ascontiguousarray(part[self.order], dtype=float) for part in (self.answers.y, self.answers.size))
+        area, levels = np.ascontiguousarray(self.cells.area, dtype=np.int64), int(self.stacked.starts[-1])
+        index = self.stacked.index(self.cells)
+        return PersonData(self.model.answers, area, index, y, size, len(self.areas.codes), levels)
+
+    @cached_property
+    def at_mode(self) -> PersonMode:
+        """The model with areas and their levels integrated out, at the mode: for what conditions it again."""
+        from buurtsae.engines.person_mode import settled
+        from buurtsae.engines.persons import PersonMarginal
+
+        return settled(PersonMarginal.of(self.design, self.stacked, self.data))
+
+    def fit_of(self, domain: Domain | None = None, figure: str | None = None, scale: Scale | None = None) -> Fit:
         """Return figures of the residents of a domain, per area.
 
         Parameters
@@ -115,6 +137,8 @@ class UnitFit:
             By default all residents in the cells.
         figure : str, optional
             Of ordered answers: `mean`, the default, `share <category>` or `above <category>`.
+        scale : Scale, optional
+            Of a share; by default that of the outcome, or 0 to 1.
 
         Returns
         -------
@@ -128,11 +152,11 @@ class UnitFit:
         DataError
             On an unknown characteristic, level or figure, or a domain without residents or respondents.
         """
-        check_kinds(figure=(figure, (str, type(None))))
+        check_kinds(figure=(figure, (str, type(None))), scale=(scale, (Scale, type(None))))
         outcome = self.model.answers
         wanted = figure_of(outcome, figure, self._categories, self.answers.categories)
         realised = self.model.estimand == "realised"
-        told = self._told(wanted) if realised else None
+        told = self.told(wanted) if realised else None
         tables = [Residents.of(p, self.stacked, domain, told and told(p)) for p in self.populations]
         total = np.mean([table.total for table in tables], axis=0)
         if not total.any():
@@ -142,7 +166,7 @@ class UnitFit:
         empty = ~(total > 0)
         means[:, empty] = np.nanmean(means[:, ~empty])  # nobody lives there: no estimate is made of it
         areas = replace(self.areas, frame=self.areas.frame.assign(population=total), alike=False)
-        of_figure = self._outcome(wanted, realised)
+        of_figure = self._outcome(wanted, realised, scale)
         ends = (of_figure.scale.lower, of_figure.scale.width) if wanted.kind == "share" else (0.0, 1.0)
         counted, named = isinstance(of_figure, Binomial), {} if domain is None else domain
         direct = self._direct(wanted, named, areas, figure, None if counted else ends)
@@ -160,7 +184,7 @@ class UnitFit:
         of_persons = (PersonFigure(self, wanted, domain),)
         return Fit(arrays, direct, draws, self.engine, self.seed, self.seconds, persons=of_persons)
 
-    def _outcome(self, wanted: Figure, realised: bool) -> Binomial | Gaussian:
+    def _outcome(self, wanted: Figure, realised: bool, scale: Scale | None) -> Binomial | Gaussian:
         """What a figure is: on the scale of the model's outcome, or of codes; of realised shares draws know no ends."""
         outcome = self.model.answers
         if wanted.kind == "mean":
@@ -168,6 +192,7 @@ class UnitFit:
                 return outcome.outcome
             return Gaussian(Scale(min(wanted.codes), max(wanted.codes)))
         share = replace(outcome.outcome, effective=True) if isinstance(outcome, YesNo) else Binomial(effective=True)
+        share = share if scale is None else replace(share, scale=scale)
         return Gaussian(share.scale) if realised else share
 
     @cached_property
@@ -185,8 +210,14 @@ class UnitFit:
         codes = base + np.concatenate([[0.0], np.cumsum(rises)])
         return y @ codes, y @ codes**2
 
-    def _told(self, wanted: Figure) -> Any:
-        """How many respondents the cells of a population have, and the sum of their answers."""
+    def told(self, wanted: Figure) -> Any:
+        """Return what gives, of a population, the respondents of its cells and the sums of their answers, (M,) each.
+
+        Raises
+        ------
+        ModelError
+            If the answers lack a characteristic of the population.
+        """
         sums, size = self._scored(wanted)[0], self.answers.size[self.order]
 
         def of(population: Cells) -> tuple[Floats, Floats]:

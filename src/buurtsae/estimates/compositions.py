@@ -18,11 +18,12 @@ Generalized Linear Models, ch. 6.4. Balinski, M. and Young, H. (2001). Fair Repr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special
 
@@ -32,8 +33,11 @@ from buurtsae.errors import DataError, ModelError, Problems, cut, shown
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.per_measure import outcome_of
 from buurtsae.model.outcome.poisson import Poisson
+from buurtsae.scale import Scale
 from buurtsae.sparse import Floats
+from buurtsae.survey.concept import Concept
 
+NEAR = 1e-4  # of the whole: how far shares of 32 bits may be from it
 Drawn = TypeVar("Drawn", Draws, Fit)
 
 
@@ -82,7 +86,7 @@ def composed(drawn: Drawn, *wholes: Sequence[str]) -> Drawn:
             log = _widened(eta[..., columns]) if binomial else eta[..., columns]
             log = log - special.logsumexp(log, axis=-1, keepdims=True)
             eta[..., columns] = log - np.log1p(-np.exp(log)) if binomial else log
-    return replace(drawn, eta=eta)
+    return replace(drawn, eta=eta, wholes=(*drawn.wholes, *map(tuple, wholes)))
 
 
 def _widened(eta: Floats) -> Floats:
@@ -111,6 +115,35 @@ def _check(draws: Draws, wholes: Sequence[Sequence[str]]) -> None:
         if len({(kind.scale.lower, kind.scale.upper) for kind in kinds}) > 1:
             got = shown(f"{name} {kind.scale.range}" for name, kind in zip(parts, kinds, strict=True))
             raise DataError("parts of a whole are on different scales", got, "one scale", "give them one `scale`")
+
+
+def wholes(concept: Concept, measures: Collection[str]) -> list[tuple[str, ...]]:
+    """Return the compositions of a concept whose parts are among these measures; none of some parts only.
+
+    Raises
+    ------
+    DataError
+        If some parts of a whole are there and others are not: what is left does not add up.
+    """
+    problems, found = Problems(), list[tuple[str, ...]]()
+    for name, parts in concept.compositions.items():
+        lacking = [part for part in parts if part not in measures]
+        if lacking and len(lacking) < len(parts):
+            hint = "give the codebook a share for each part, or leave the composition out of the concept"
+            problems.add(
+                f"parts of composition {cut(name)} are not in the data", shown(lacking), shown(parts, 10), hint
+            )
+        found += [] if lacking else [parts]
+    problems.raise_if_any()
+    return found
+
+
+def refuse_benchmarks(concept: Concept) -> None:
+    """Refuse benchmarks beside compositions, with a ModelError: draws that meet both are not made."""
+    if concept.compositions:
+        hint = "leave `[benchmark]` out, or the compositions of the concept"
+        named = shown(f"composition {name}" for name in concept.compositions)
+        raise ModelError("benchmarks do not know that parts add up", named, "benchmarks without compositions", hint)
 
 
 def rounded(shares: ArrayLike, total: float, decimals: int = 0) -> Floats:
@@ -152,3 +185,36 @@ def rounded(shares: ArrayLike, total: float, decimals: int = 0) -> Floats:
     order = np.argsort(down - scaled, axis=-1, kind="stable")
     rank = np.argsort(order, axis=-1, kind="stable")
     return np.asarray((down + (rank < short[..., None])) / unit)
+
+
+def adding_up(
+    table: pd.DataFrame, exact: pd.Series, wholes: Mapping[tuple[str, ...], Scale], decimals: int
+) -> pd.DataFrame:
+    """Return a rounded table of estimates in which figures of the parts of a whole add up.
+
+    They do in areas of which all parts are published, and added up before they were rounded: draws that met benchmarks
+    afterwards need not. The ends of an interval move where rounding would leave the figure outside.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `Estimates.published`.
+    exact : Series
+        Its estimates before rounding.
+    wholes : mapping of parts to Scale
+    decimals : int
+    """
+    place = ["level", "area_code"]
+    for parts, scale in wholes.items():
+        total = scale.upper if scale.bounded else 1.0
+        rows = table.assign(estimate=exact)[table["measure"].isin(parts)]
+        wide = rows.pivot(index=place, columns="measure", values="estimate").reindex(columns=list(parts))
+        sums = wide.sum(axis=1, skipna=False)
+        wide = wide[(wide >= 0).all(axis=1) & ((sums - total).abs() < NEAR * total)]
+        wide[:] = rounded(wide.mul(total / wide.sum(axis=1), axis=0), total, decimals)
+        keys = pd.MultiIndex.from_frame(table[[*place, "measure"]])
+        figures = wide.stack().reindex(keys).set_axis(table.index).fillna(table["estimate"])
+        ends = {"lower": np.minimum(table["lower"], figures), "upper": np.maximum(table["upper"], figures)}
+        ends = {name: end.where(table["measure"].isin(parts), table[name]) for name, end in ends.items()}
+        table = table.assign(estimate=figures, **ends)
+    return table

@@ -3,7 +3,8 @@
 A figure is `niet_publiceren` below a number of residents, and `indicatief` where it leans on the model: too few own
 respondents, a posterior variance that is large beside the differences between buurten (reliability), an interval that
 is too wide for the use that is made of it, or little weight of the area's own data. What is left is `betrouwbaar`: its
-posterior standard deviation is below sqrt(1 - min_reliability) of the standard deviation between buurten.
+posterior standard deviation is below sqrt(1 - min_reliability) of the standard deviation between buurten, and of a
+share half the width of its 95% interval is at most `max_half_width` percentage points.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ REASONS = {  # every part of a reason, and its English
     PROTECTING: "otherwise another area could be computed",
     EXACT: "equal to a published figure that was given as exact",
 }
-WIDEST = 10.0  # tenths of the scale
+WIDEST, WHOLE = 10.0, 50.0  # tenths of the scale; of a share half the scale, in percentage points
 MOST, SOME = 0.5, 0.2  # of an estimate from own data: at least this for the first two of `BASES`
 
 
@@ -65,10 +66,10 @@ class Rules:
         Below it a figure is `indicatief`: the posterior variance is large beside the differences between buurten.
     max_width : float
         Above it, in tenths of the scale, a figure is `indicatief`: its 95% interval is too wide. 10 allows any width.
-    max_half_width : float, optional
-        Above it, in hundredths of the scale (percentage points of a share), a figure is `indicatief`: half the width of
-        its 95% interval. A coefficient of variation, which says that of 2% much is unknown and of 98% nothing, is not
-        for shares.
+    max_half_width : float
+        Of shares: above it, in percentage points, a figure is `indicatief`: half the width of its 95% interval. 50
+        allows any. A coefficient of variation, which says that of 2% much is unknown and of 98% nothing, is not for
+        shares.
     min_own_share : float
         Below it a figure is `indicatief`: the area's own respondents weigh too little in it. 0 allows any weight.
     protection : float
@@ -99,7 +100,7 @@ class Rules:
     min_respondents: Count = 1
     min_reliability: Share = 0.5
     max_width: Annotated[float, Interval(ge=0, le=10)] = WIDEST
-    max_half_width: Annotated[float, Interval(ge=0, le=50)] | None = None
+    max_half_width: Annotated[float, Interval(ge=0, le=WHOLE)] = 10.0
     min_own_share: Share = 0.0
     protection: Annotated[float, Interval(ge=0, le=9)] = 2.0
     min_direct: Count = 10
@@ -116,28 +117,28 @@ class Rules:
         unsure: Mapping[str, Collection[str]],
         shown: NDArray[np.bool_],
         scale: Scale = SCORE,
+        share: bool = False,
     ) -> dict[str, dict[str, pd.Series]]:
         """Return which rows have which reason, per label; the last label that applies is given.
 
         `unsure` are areas about whose covariates the model is unsure, by reason: `IMPUTED`, `EXTRAPOLATED`; `shown`,
         shape (rows,), says which rows may be published: not those with few residents, nor those that would give these
-        away; widths count in tenths of the scale.
+        away; widths count in tenths of the scale; `share` says that the rows are of shares.
         """
         respondents, few = table["n_respondents"], table["n_respondents"] < self.min_respondents
         small = table["population"] < self.min_residents
         unreliable = table["reliability"] < self.min_reliability
         light, points = table["own_data_share"] < self.min_own_share, self.max_width * scale.point
-        width, half = table["upper"] - table["lower"], self.max_half_width
+        width, margin = table["upper"] - table["lower"], self.max_half_width * scale.point / 10
         wide = (width > points) & (self.max_width < WIDEST)
-        margin = np.inf if half is None else half * scale.point / 10
-        over = width / 2 > margin
+        over = {f"halve breedte van het interval boven {_dutch(margin)}": (width / 2 > margin) & ~few}
         return {
             "indicatief": {
                 "geen eigen respondenten: schatting uit het model": few & (respondents == 0),
                 f"minder dan {self.min_respondents} respondenten": few & (respondents > 0),
                 f"betrouwbaarheid onder {_dutch(self.min_reliability)}": unreliable & ~few,
                 f"interval breder dan {_dutch(points)}": wide & ~few,
-                **({} if half is None else {f"halve breedte van het interval boven {_dutch(margin)}": over & ~few}),
+                **(over if share and self.max_half_width < WHOLE else {}),
                 f"eigen data wegen minder dan {_dutch(self.min_own_share)}": light & ~few,
                 **{reason: table["area_code"].isin(list(codes)) for reason, codes in unsure.items()},
             },
@@ -150,10 +151,11 @@ class Rules:
         unsure: Mapping[str, Collection[str]],
         shown: NDArray[np.bool_],
         scale: Scale = SCORE,
+        share: bool = False,
     ) -> pd.DataFrame:
         """Return the table with the columns `label`, `basis` and `reason`; parameters as of `reasons`."""
         label, reason = pd.Series("betrouwbaar", index=table.index), pd.Series(None, index=table.index, dtype=object)
-        for name, texts in self.reasons(table, unsure, shown, scale).items():
+        for name, texts in self.reasons(table, unsure, shown, scale, share).items():
             joined = pd.Series("", index=table.index)
             for text, holds in texts.items():
                 joined = joined.where(~holds, joined + "; " + text)

@@ -8,6 +8,8 @@ from dataclasses import replace
 from buurtsae.engines.base import Fit
 from buurtsae.errors import ModelError, shown
 from buurtsae.model.outcome.base import Outcome
+from buurtsae.model.outcome.binomial import Binomial
+from buurtsae.model.outcome.per_measure import outcome_of
 from buurtsae.scale import Scale
 from buurtsae.survey.concept import Concept, Measure
 
@@ -41,6 +43,15 @@ def scales_of(outcome: Outcome, measures: Iterable[str]) -> dict[str, Scale]:
     """Return the scale of each measure under an outcome, which may have one per measure."""
     each = getattr(outcome, "outcomes", {})
     return {measure: each[measure].scale if measure in each else outcome.scale for measure in measures}
+
+
+def shares_of(outcome: Outcome, concept: Concept, measures: Iterable[str]) -> set[str]:
+    """Return which measures are shares under an outcome: means of several shares are."""
+    return {
+        measure
+        for measure in measures
+        if all(isinstance(outcome_of(outcome, leaf), Binomial) for leaf in concept.leaves(measure))
+    }
 
 
 def one_year(fit: Fit) -> None:

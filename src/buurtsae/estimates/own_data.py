@@ -7,7 +7,7 @@ in the measure and m_G the measure,
     own-data share = d E[m_G | y] / d (all own y + 1) = Cov( m_G, sum_{k in G} 1_L' W_k eta_k | y ),
 
 for one sub-dimension and one source posterior variance / sampling variance, the diagonal of the hat matrix (alpha and
-lambda held at their posterior means).
+lambda held at their posterior means). Of models of persons `own_persons` has W_k eta_k.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import scipy.sparse as sp
 
 from buurtsae.areas.areas import Areas
 from buurtsae.engines.base import Fit
+from buurtsae.estimates.own_persons import Column
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept
 
@@ -33,23 +34,46 @@ class OwnData:
     sites: sp.csr_array  # (K, N)
     flat: Floats
     areas: Areas
+    columns: tuple[Column, ...] = ()  # of persons
+    weights: pd.DataFrame | None = None  # of the concept, measures x sub-dimensions
     kept: dict[tuple[str, bool], Floats] = field(default_factory=dict)
 
     @classmethod
     def of(cls, fit: Fit, concept: Concept) -> OwnData:
         """Return it of a fit."""
-        leaves = concept.matrix_of(fit.draws.subdimensions) > 0
+        weights = concept.matrix_of(fit.draws.subdimensions)
+        leaves = weights > 0
+        if fit.persons:
+            columns = tuple(Column.of_fit(fit, d) for d in range(len(fit.persons)))
+            nothing = np.zeros((0, 0))
+            return cls(nothing, leaves, sp.csr_array((0, 0)), nothing, fit.areas, columns, weights)
         return cls(fit.information.sum(axis=0), leaves, fit.design.sites, fit.draws.scores(), fit.areas)
 
     def share(self, measure: str, level: str, labels: list[str], values: Floats) -> Floats:
         """Return the share of own data in the measure of areas of a level, from draws (S, areas) of it."""
-        score = self._scores(measure, level == self.areas.base)
+        score = self._of_persons(measure) if self.columns else self._scores(measure, level == self.areas.base)
         group = pd.Index(labels).get_indexer(self.areas.parents(level))  # -1 where it is in no group
         known = np.flatnonzero(group >= 0)  # buurten without residents have no estimate
         member = sp.csr_array((np.ones(len(known)), (group[known], known)), shape=(len(labels), len(group)))
         total = (member @ score.T).T
         covariance = ((values - values.mean(axis=0)) * (total - total.mean(axis=0))).sum(axis=0) / (len(values) - 1)
-        return np.asarray(np.clip(covariance, 0.0, 1.0))
+        return np.asarray(np.clip(covariance + self._answered(measure, member), 0.0, 1.0))
+
+    def _of_persons(self, measure: str) -> Floats:
+        """Sum of T / b over the columns of a measure, (S, N)."""
+        if (measure, True) not in self.kept:
+            self.kept.clear()
+            parts = np.flatnonzero(self.leaves.loc[measure].to_numpy())
+            self.kept[measure, True] = sum((self.columns[d].own() for d in parts[1:]), self.columns[parts[0]].own())
+        return self.kept[measure, True]
+
+    def _answered(self, measure: str, member: sp.csr_array) -> Floats | float:
+        """What answers of realised figures of persons count for as they are, per area of a level."""
+        if not self.columns or self.weights is None:
+            return 0.0
+        residents = np.where(self.areas.inhabited, self.areas.population, 0.0)
+        of_area = sum(w * column.answered for w, column in zip(self.weights.loc[measure], self.columns, strict=True))
+        return np.asarray((member @ (residents * of_area)) / np.maximum(member @ residents, 1e-12))
 
     def _scores(self, measure: str, per_buurt: bool) -> Floats:
         """1' W eta of the sites of each buurt, shape (S, N), of sites that are buurten or of all; kept for one measure.

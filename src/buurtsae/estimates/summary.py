@@ -16,7 +16,7 @@ Rao, J. and Molina, I. (2015). Small Area Estimation, ch. 10. Goldstein, H. and 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
@@ -32,9 +32,10 @@ from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, ModelError, cut, shown
 from buurtsae.estimates.benchmark.benchmark import Benchmarked
 from buurtsae.estimates.benchmark.targets import KEY
+from buurtsae.estimates.compositions import adding_up, composed, refuse_benchmarks, wholes
 from buurtsae.estimates.disclosure.release import Release, direct_decimals
 from buurtsae.estimates.labels import EXTRAPOLATED, IMPUTED, Rules, verdicts
-from buurtsae.estimates.measured import measured
+from buurtsae.estimates.measured import measured, shares_of
 from buurtsae.estimates.own_data import OwnData
 from buurtsae.estimates.position import above, between_buurten, reliability, triple_goal
 from buurtsae.estimates.words.explanation import explanation
@@ -67,6 +68,8 @@ class Estimates:
         The draws that the table summarises, where they were made to agree with benchmarks; those of the fit otherwise.
     fictitious : bool or "respondents"
         What of the data is made (`buurtsae.origin`): everything that is shown or written of the estimates says so.
+    composed : Draws, optional
+        The draws that the table summarises, where parts of the concept's compositions were made to add up.
 
     Examples
     --------
@@ -82,6 +85,7 @@ class Estimates:
     release: Release
     benchmarked: Benchmarked | None = None
     fictitious: Fictitious = False
+    composed: Draws | None = None
 
     @property
     def areas(self) -> Areas:
@@ -91,19 +95,21 @@ class Estimates:
     @property
     def draws(self) -> Draws:
         """The draws that the table summarises."""
-        return self.fit.draws if self.benchmarked is None else self.benchmarked.draws
+        if self.benchmarked is not None:
+            return self.benchmarked.draws
+        return self.fit.draws if self.composed is None else self.composed
 
     @cached_property
     def model_table(self) -> pd.DataFrame:
-        """The table before benchmarking: what says whether the model is right."""
-        if self.benchmarked is None:
+        """The table before benchmarking and before parts add up: what says whether the model is right."""
+        if self.draws is self.fit.draws:
             return self.table
         return tabulate(self.fit, self.concept, self.rules, self.fit.draws, self.release)
 
     @cached_property
     def published(self) -> pd.DataFrame:
         """The table as it may go out: without the figures of `niet_publiceren` rows, and direct estimates of a few
-        respondents, which have few decimals; rounded where the rules say so.
+        respondents, which have few decimals; rounded where the rules say so, and parts of a whole so that they add up.
         """
         table, direct = published(self.table), ["direct", "direct_se"]
         table.loc[~self.release.open_direct(table), direct] = np.nan
@@ -114,7 +120,8 @@ class Estimates:
             table.loc[rows, direct] = table.loc[rows, direct].round(most if decimals is None else min(decimals, most))
         if decimals is not None:
             scores = ["estimate", "sd", "lower", "upper"]
-            table[scores] = table[scores].round(decimals)
+            whole = {parts: self.concept.scale_of(parts[0]) for parts in self.draws.wholes}
+            table = adding_up(table.assign(**table[scores].round(decimals)), table["estimate"], whole, decimals)
         return table
 
     def _by_scale(self, table: pd.DataFrame) -> Iterator[tuple[pd.Index, Scale]]:
@@ -122,6 +129,19 @@ class Estimates:
         scale = table["measure"].map({measure: self.concept.scale_of(measure) for measure in self.measures})
         for each in scale.unique():
             yield table.index[scale == each], each
+
+    def hiding(self, keys: Iterable[tuple[str, str]]) -> Estimates:
+        """Return the same, with more areas, by level and code, of which nothing is published."""
+        more = frozenset(keys) - self.release.estimates.keys
+        if not more:
+            return self
+        old = self.release
+        hidden = replace(old.estimates, protecting=old.estimates.protecting | more)
+        release = replace(old, estimates=hidden, direct=old.direct | more, errors=old.errors | more)
+        table = tabulate(self.fit, self.concept, self.rules, self.draws, release)
+        kept = {name: self.table[name].iloc[0] for name in ("year", "benchmarked", "run_id")}
+        table = check_estimates(table.assign(**kept)[[column.name for column in ESTIMATES]], self.concept.span)
+        return replace(self, table=table, release=release)
 
     @cached_property
     def compared(self) -> pd.DataFrame:
@@ -211,8 +231,8 @@ class Estimates:
         if rows.empty:
             hint = "areas without residents have none, nor those of which the run holds a part"
             raise DataError("there is no estimate of this area", repr(code), "a code in the table", hint)
-        parts = []  # of counts and of persons nothing is known of what they lean on
-        if self.fit.design.size is None and not self.fit.persons:
+        parts = []  # of counts nothing is known of what they lean on
+        if self.fit.design.size is None or self.fit.persons:
             table = leaning(self).reset_index()
             parts = records(table[table["area_code"] == code])
         names = {name: node.nl for name, node in self.concept.nodes.items()}
@@ -281,7 +301,8 @@ def estimate(
     fit : Fit or Benchmarked
     concept : Concept, optional
         Its weights make dimensions and total. By default that of the benchmarks, or of buurtverbondenheid; measures
-        that it does not have are estimated as they are. Measures are on the scale of the outcome.
+        that it does not have are estimated as they are. Measures are on the scale of the outcome. The parts of its
+        compositions add up in every draw, and in published figures.
     rules : Rules, optional
         Thresholds of the labels.
     year : int, optional
@@ -298,8 +319,8 @@ def estimate(
     Raises
     ------
     ModelError
-        If benchmarked draws do not come from a fit, the concept is not that of the benchmarks, or the measures of the
-        concept have other ends than the outcome of the model.
+        If benchmarked draws do not come from a fit, the concept is not that of the benchmarks, or has compositions
+        beside these, or the measures of the concept have other ends than the outcome of the model.
 
     Examples
     --------
@@ -315,14 +336,19 @@ def estimate(
     if isinstance(fit, Benchmarked):
         concept, fit = concept or fit.benchmarks.concept, _of_fit(fit, concept)
     concept, rules = measured(fit, concept), _applicable(rules or Rules(), fit)
+    parts, made = wholes(concept, fit.draws.subdimensions), None
     draws = fit.draws if benchmarked is None else benchmarked.draws
+    if benchmarked is not None:
+        refuse_benchmarks(concept)
+    elif parts:
+        draws = made = composed(draws, *parts)
     exact = () if benchmarked is None else benchmarked.benchmarks.exact
     release = Release.of(fit, draws, rules, exact)
     year = year or max(source.year for source in fit.direct.sources)
     table = tabulate(fit, concept, rules, draws, release)
     table = table.assign(year=year, benchmarked=benchmarked is not None, run_id=marked(run_id, fictitious))
     table = check_estimates(table[[column.name for column in ESTIMATES]], concept.span)
-    return Estimates(table, fit, concept, rules, release, benchmarked, fictitious)
+    return Estimates(table, fit, concept, rules, release, benchmarked, fictitious, made)
 
 
 def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Release) -> pd.DataFrame:
@@ -358,9 +384,10 @@ def tabulate(fit: Fit, concept: Concept, rules: Rules, draws: Draws, release: Re
         scale_upper=table["measure"].map({m: s.upper if np.isfinite(s.upper) else np.nan for m, s in scales.items()}),
         unit=table["measure"].map({m: s.nl for m, s in scales.items()}),
     )
-    alike = [table[table["measure"].map(scales) == scale] for scale in dict.fromkeys(scales.values())]
-    doubt = unsure(fit)
-    table = pd.concat([rules.apply(t, doubt, release.open(t), scales[t["measure"].iloc[0]]) for t in alike])
+    shares, doubt = shares_of(draws.outcome, concept, scales), unsure(fit)
+    kinds = {measure: (scale, measure in shares) for measure, scale in scales.items()}
+    alike = [(table[table["measure"].map(kinds) == kind], kind) for kind in dict.fromkeys(kinds.values())]
+    table = pd.concat([rules.apply(t, doubt, release.open(t), *kind) for t, kind in alike])
     if not fit.direct.counted:
         known, counts = table["n_respondents"] == 0, ["n_respondents", "n_effective"]
         table = table.assign(**{count: table[count].astype("Float64").where(known) for count in counts})

@@ -149,7 +149,7 @@ def correlation(direct: DirectEstimates, outcome: PerMeasure, sites: pd.Index) -
             continue
         of = [references[w][1] for w in own]
         r[np.ix_(sites.get_indexer(source.codes), own, own)] = _correlation(source.variance[:, of][:, :, of])
-    return None if (r == np.eye(len(references))).all() else _proper(r)
+    return None if (r == np.eye(len(references))).all() else proper(r)
 
 
 def _correlation(v: Floats) -> Floats:
@@ -160,7 +160,7 @@ def _correlation(v: Floats) -> Floats:
     return np.where(np.eye(v.shape[-1], dtype=bool), 1.0, np.clip(r, -1.0, 1.0))
 
 
-def _proper(r: Floats) -> Floats:
+def proper(r: Floats) -> Floats:
     """Correlations drawn to the identity until the smallest eigenvalue is `FLAT`."""
     least = np.linalg.eigvalsh(r)[:, :1]
     share = np.maximum(FLAT - least, 0.0) / (1 - np.minimum(least, 0.5))

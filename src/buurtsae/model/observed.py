@@ -20,12 +20,13 @@ from buurtsae.survey.source_estimates import SourceEstimates
 
 
 def sites_of(direct: DirectEstimates) -> tuple[pd.Index, sp.csr_array]:
-    """Codes of the sites, and the weights of the areas at each."""
-    areas = direct.areas
+    """Codes of the sites, and the weights of the areas at each; an old area with the ground of one is that area."""
+    areas, order = direct.areas, [*direct.areas.levels, *direct.areas.editions]
     sites, weights = list(areas.codes), [sp.eye_array(len(areas.codes), format="csr")]
-    for level in sorted({source.level for source in direct.sources} - {areas.base}, key=areas.levels.index):
+    for level in sorted({source.level for source in direct.sources} - {areas.base}, key=order.index):
         observed = sorted(
             {code for source in direct.sources if source.level == level for code in source.codes[_seen(source)]}
+            - set(areas.codes)
         )
         labels, share = areas.aggregation(level)
         sites, weights = [*sites, *observed], [*weights, share[pd.Index(labels).get_indexer(observed)]]

@@ -59,8 +59,7 @@ def parts(graph: Graph, direct: DirectEstimates) -> list[Part]:
         inside = (share @ member).toarray()[pd.Index(labels).get_indexer(source.codes)]
         most, n = inside.argmax(axis=1), source.respondents.max(axis=1)
         np.add.at(respondents, most[known := inside.any(axis=1)], n[known])
-        if source.level == areas.base:
-            heard[areas.codes.get_indexer(source.codes)] = True
+        heard |= areas.codes.isin(source.codes)
     found = [
         Part(int(size), str(areas.codes[among][0]), int(heard[among].sum()), int(n) if direct.counted else None)
         for among, size, n in zip(member.T.toarray() > 0, icar.size[icar.constrained], respondents, strict=True)

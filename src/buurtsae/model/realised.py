@@ -36,6 +36,11 @@ def check_realised(direct: DirectEstimates, problems: Problems) -> None:
         (isinstance(direct, AreaCounts), "counts", "direct estimates with variances"),
         (direct.areas.alike, "residents unknown", "areas with their numbers of residents"),
         (not direct.counted, "respondents unknown", "direct estimates with numbers of respondents"),
+        (
+            any(source.level in direct.areas.editions for source in direct.sources),
+            "a source of another edition",
+            "sources of this one: residents of a part deviate otherwise than those of the whole",
+        ),
         (bool(direct.years), f"years {shown(direct.years)}", "one period: the same residents deviate in each"),
     ):
         if wrong:

@@ -40,6 +40,10 @@ ROW = (
 NODE = ("nl", "en", "about", "about_en", "parent")
 
 
+GROUP = (
+    *("characteristic", "group", "area_code", "measure", "year", "estimate", "lower", "upper", "n_respondents"),
+    *("population", "label", "reason"),
+)
 OFFICIAL = ("area_code", "measure", "value")
 PROFILE = ("area_code", "indicator", "value", "gemeente", "land")
 
@@ -52,8 +56,8 @@ class Content:
     made, with a `notice` that says so), `credit` (whom the areas come from) and, if need be, a `source` line of its
     own. `table` are the published estimates of all levels; `geometry` all buurten in RD New by area_code, those without
     residents included, with `gemeente` and, where known, `name`; `indicators` and `profile` the objective figures;
-    `official` those that an office has published itself; `gemeenten` names of those without a row in the table, such as
-    one of which the run holds a part.
+    `official` those that an office has published itself; `groups` figures of groups of residents; `gemeenten` names of
+    those without a row in the table, such as one of which the run holds a part.
     """
 
     run: Mapping[str, Any]
@@ -65,6 +69,7 @@ class Content:
     profile: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=("gemeente_code", *PROFILE)))
     official: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=OFFICIAL))
     gemeenten: Mapping[str, str] = field(default_factory=dict)
+    groups: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=("level", *GROUP)))
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -78,8 +83,8 @@ class Content:
         problems.raise_if_any()
 
     @classmethod
-    def of(cls, est: Estimates, run: Mapping[str, Any]) -> Content:
-        """Return what is published of estimates."""
+    def of(cls, est: Estimates, run: Mapping[str, Any], groups: pd.DataFrame | None = None) -> Content:
+        """Return what is published of estimates, and of those of groups of residents."""
         official = pd.DataFrame(columns=OFFICIAL)
         if est.benchmarked is not None and not est.benchmarked.benchmarks.own:
             figures = est.benchmarked.benchmarks.table
@@ -90,12 +95,13 @@ class Content:
             est.areas.frame,
             est.concept,
             leaning(est).reset_index()
-            if est.fit.design.size is None
+            if est.fit.design.size is None or est.fit.persons
             else pd.DataFrame(columns=["area_code", "measure"]),
             indicators(est.areas, est.concept),
             profile(est.areas, est.concept),
             official,
             est.areas.names.get("gemeente", {}),
+            *(() if groups is None else (groups,)),
         )
 
     @property
@@ -147,6 +153,7 @@ class Content:
             "leaning": _split(self.leaning, "GM" + self.leaning["area_code"].astype(str).str[2:6]),
             "profile": _split(self.profile, self.profile["gemeente_code"]),
             "official": _split(self.official, self.official["area_code"]),
+            "groups": _split(self.groups, self._gemeente(self.groups)),
         }
         land = records(table.loc[table["level"] == "land", [*ROW, "area_name"]])
         for code, name in self.names.items():
@@ -168,6 +175,7 @@ class Content:
                 "indicators": [vars(figure) | self._origin(figure) for figure in self.indicators],
                 "profile": _records(rows["profile"], PROFILE),
                 "leaning": _records(rows["leaning"], self.leaning.columns),
+                "groups": _records(rows["groups"], GROUP),
             }
 
     def _scale(self, measure: str) -> dict[str, Any]:

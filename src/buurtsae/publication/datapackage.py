@@ -16,7 +16,7 @@ from buurtsae.origin import SOURCE
 from buurtsae.publication.contract import TYPES, titled
 from buurtsae.publication.layout_resources import layout_resources
 from buurtsae.scale import SCORE, Scale
-from buurtsae.schemas import CONTRACT_VERSION, KEY, Column, estimates, supplement
+from buurtsae.schemas import CONTRACT_VERSION, KEY, Column, estimates, groups, supplement
 
 MEASURES = Note("Figures", "Cijfers")
 
@@ -56,6 +56,7 @@ def datapackage(
             {"name": "estimates", "type": "table", **_file(folder / "estimates.csv"), **csv, "schema": schema},
             {"name": "estimates-parquet", **_file(folder / "estimates.parquet"), **parquet, "schema": schema},
             *_supplement(folder, csv, measures, scale),
+            *_groups(folder, csv, measures, scale),
             *(part | _file(folder / part["path"]) for part in layout_resources(folder, schema, list(measures), scale)),
         ],
     }
@@ -70,6 +71,16 @@ def _supplement(folder: Path, csv: dict[str, Any], measures: Mapping[str, str], 
     names = path.read_text(encoding="utf-8").partition("\n")[0].split(",")
     schema = _schema([known[name] for name in names], measures)
     return [{"name": "supplement", "type": "table", **_file(path), **csv, "schema": schema}]
+
+
+def _groups(folder: Path, csv: dict[str, Any], measures: Mapping[str, str], scale: Scale) -> list[dict[str, Any]]:
+    """Figures of groups of residents, where they were written."""
+    path = folder / "groups.csv"
+    if not path.is_file():
+        return []
+    schema = _schema(groups(scale), measures)
+    schema["primaryKey"] = ["characteristic", "group", *KEY]
+    return [{"name": "groups", "type": "table", **_file(path), **csv, "schema": schema}]
 
 
 def _schema(columns: Iterable[Column], measures: Mapping[str, str]) -> dict[str, Any]:

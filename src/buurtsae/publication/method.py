@@ -7,7 +7,7 @@ official statistics asks of model-based figures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,10 +71,13 @@ class Statement:
     spatial: bool = True
     estimand: Note = ESTIMANDS["expected"]
     silent: tuple[Note, ...] = (ASSUMED,)
+    shares: bool = False
 
     @classmethod
-    def of(cls, quality: Mapping[str, Any], provenance: Provenance, rules: Rules) -> Statement:
-        """Take from the quality report and the settings of a run what has to be told, with the rules of the labels."""
+    def of(cls, quality: Mapping[str, Any], provenance: Provenance, rules: Rules, shares: bool = False) -> Statement:
+        """Take from the quality report and the settings of a run what has to be told, with the rules of the labels,
+        and whether some of the figures are shares.
+        """
         settings = provenance.settings
         response = {part["source"]: part.get("response") for part in settings.get("sources", ())}
         engine, made = str(quality["run"]["engine"]), bool(quality["run"].get("fictitious"))
@@ -92,7 +95,12 @@ class Statement:
             str(settings.get("run", {}).get("contact", "")),
             bool(quality["run"].get("spatial")),
             ESTIMANDS[quality["run"].get("estimand", "expected")],
-            (*map(_weighted, sources), ASSUMED, *_moved(quality.get("nonresponse") or {})),
+            (
+                *map(_weighted, sources),
+                _assumed(quality.get("persons") or ()),
+                *_moved(quality.get("nonresponse") or {}),
+            ),
+            shares,
         )
 
 
@@ -126,6 +134,22 @@ def _weighted(row: Mapping[str, Any]) -> Note:
         "{name}: weights are used as they were given, not calibrated to known totals here.",
         "{name}: de gewichten zijn gebruikt zoals ze zijn gegeven, en hier niet gekalibreerd op bekende aantallen.",
         name=row["name"],
+    )
+
+
+def _assumed(effects: Sequence[Mapping[str, Any]]) -> Note:
+    """What is assumed of those who did not answer; of models of persons, by the terms that have effects."""
+    if not (terms := list(dict.fromkeys(row["term"] for row in effects))):
+        return ASSUMED
+    return Note(
+        "Persons are modelled, by {terms}: what those who answered say of their kind counts for as many residents of "
+        "that kind as live in an area. It is assumed that, in one area, those of one kind who did not answer would "
+        "answer as those who did. The answers themselves cannot show whether they do.",
+        "Er is een model van personen, naar {terms}: wat wie antwoordde zegt over mensen zoals zij, telt voor zo veel "
+        "bewoners van die soort als er in een buurt wonen. Aangenomen is dat wie niet antwoordde, in dezelfde buurt en "
+        "van dezelfde soort, zo zou antwoorden als wie dat wel deed. De antwoorden zelf kunnen niet laten zien of dat "
+        "zo is.",
+        terms=terms,
     )
 
 

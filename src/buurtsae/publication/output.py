@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from buurtsae.areas.codes import CBS
 from buurtsae.errors import DataError
@@ -28,13 +29,22 @@ from buurtsae.publication.method import Statement
 from buurtsae.publication.outlines import outlines
 from buurtsae.publication.report import write_quality
 from buurtsae.publication.site import write_site
-from buurtsae.publication.tables import write_tables
+from buurtsae.publication.tables import write_groups, write_tables
 from buurtsae.tables import write_csv
 
 FILES = (  # patterns of all that is written
     *("estimates.parquet", "estimates.csv", "estimates.geoparquet", "estimates_nl.csv", "estimates.xlsx"),
     *("estimates.gpkg", "statline.csv", "statline_measures.csv", "statline_regions.csv", "swing.csv", "supplement.csv"),
-    *("draws.nc", "quality.json", "quality.html", "contract.schema.json", "datapackage.json", "manifest.json"),
+    *(
+        "groups.parquet",
+        "groups.csv",
+        "draws.nc",
+        "quality.json",
+        "quality.html",
+        "contract.schema.json",
+        "datapackage.json",
+        "manifest.json",
+    ),
     *("dashboard/index.html", "dashboard/verantwoording.html", "dashboard/gemeente/GM*.html"),
     *("dashboard/buurt/BU*.html", "json/GM*.json"),
 )
@@ -52,6 +62,7 @@ def publish(
     weights: bool = False,
     assumed: NonResponse | None = None,
     responses: Sequence[float | None] = (),
+    groups: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Write tables in all layouts, draws, quality report, dashboard, data package and manifest.
 
@@ -75,6 +86,8 @@ def publish(
         Show there, and in the method statement, how figures move if those who did not answer score otherwise.
     responses : sequence of float or None, optional
         Share of the sample that answered, of each source.
+    groups : DataFrame, optional
+        Published figures of groups of residents, the table of `estimate_groups`.
 
     Returns
     -------
@@ -118,10 +131,14 @@ def publish(
         with staged(target) as folder:
             write_tables(est.published, est.areas.frame, folder, about.notice, est.concept.span)
             write_csv(est.supplement, folder / "supplement.csv")
+            if groups is not None:
+                write_groups(groups, folder, about.notice, est.concept.span)
             write_layouts(est.published, est.areas, est.concept, folder, about)
             _write_draws(est, folder / "draws.nc", draws)
             write_quality(report, folder, outlines(est.areas.frame))
-            write_site(Content.of(est, page | {"draft": draft}), folder, Statement.of(report, provenance, est.rules))
+            shares = any(est.concept.outcome_of(measure) == "share" for measure in est.measures)
+            statement = Statement.of(report, provenance, est.rules, shares)
+            write_site(Content.of(est, page | {"draft": draft}, groups), folder, statement)
             package = datapackage(
                 folder,
                 title=provenance.title,

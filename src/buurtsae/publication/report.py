@@ -32,7 +32,7 @@ SECTIONS = (
     *("moran", "residuals", "areas", "graph", "sources", "scales", "variances", "contributions", "covariates"),
     *("explained", "sensitivity", "nonresponse", "labels", "model", "notes"),
 )
-OF_COUNTS = ("calibration",)  # sections that only runs of shares and counts have
+OF_SOME = ("calibration", "persons", "cells", "weights")  # only runs of shares and counts, or of persons, have these
 WORDS: dict[str, dict[str, list[str]]] = tomllib.loads(
     (resources.files("buurtsae.publication") / "words.toml").read_text(encoding="utf-8")
 )
@@ -49,14 +49,14 @@ RESIDUALS = (
 def write_quality(quality: Mapping[str, Any], folder: Path, outlines: Outlines | None = None) -> None:
     """Write `quality.json` and `quality.html`, with maps of the residuals where the outlines of buurten are given.
 
-    The report has the keys of `SECTIONS`; any section but `run` and `gate` may be empty, those of `OF_COUNTS` absent.
+    The report has the keys of `SECTIONS`; any section but `run` and `gate` may be empty, those of `OF_SOME` absent.
 
     Raises
     ------
     DataError
         If a section is absent or unknown.
     """
-    if odd := (set(SECTIONS) ^ set(quality)) - set(OF_COUNTS):
+    if odd := (set(SECTIONS) ^ set(quality)) - set(OF_SOME):
         wrong, sections = (", ".join(keys) for keys in (sorted(odd), SECTIONS))
         raise DataError("the quality report is incomplete", wrong, sections, "give every section once")
     plain = _plain(quality)

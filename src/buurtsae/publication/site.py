@@ -114,6 +114,13 @@ class _Gemeente:
         self.document, self.tree, self.first, self.year = document, tree, tree[0]["id"], document["years"][-1]
         self.rows = {(row["area_code"], row["measure"], row["year"]): row for row in document["estimates"]}
         self.land = {(row["measure"], row["year"]): row for row in document["land"]}
+        self.residents: dict[
+            str, dict[str, dict[tuple[str, str], Row]]
+        ] = {}  # by area, characteristic, group and measure
+        for row in document["groups"]:
+            if row["year"] == self.year:
+                of_area = self.residents.setdefault(row["area_code"], {}).setdefault(row["characteristic"], {})
+                of_area[row["group"], row["measure"]] = row
         self.code = document["gemeente"]["area_code"]
         areas = [area for area in document["areas"] if area["level"] == "buurt"]
         self.areas = sorted(areas, key=lambda area: (area["area_name"].casefold(), area["area_code"]))
@@ -130,6 +137,7 @@ class _Gemeente:
             "figures": figures,
             "without": self._without(),
             "official": any(figure["official"] for figure in figures.values()),
+            "residents_of": self._residents(self.code),
             "shape": outlines(geometry),
             "rows": [self._row(area) for area in self.areas],
             "data": self._data(),
@@ -244,9 +252,23 @@ class _Gemeente:
             "area": area,
             "groups": self._groups(profile.get(code, [])),
             "scores": scores,
+            "residents_of": self._residents(code),
             "shown": any(score["bar"] for score in scores),
             "most": most(whole["own_data_share"], whole["n_respondents"]) if _shown(whole) else None,
         }
+
+    def _residents(self, code: str) -> list[dict[str, Any]]:
+        """Figures of groups of residents of an area, a table per characteristic: measures by groups."""
+        tables = []
+        for characteristic, cells in self.residents.get(code, {}).items():
+            groups, measures = ([*dict.fromkeys(key[k] for key in cells)] for k in (0, 1))
+            rows = [
+                {**{key: node[key] for key in ("nl", "en")},
+                 "cells": [_figures(cells.get((group, node["id"])), self.scales[node["id"]]) for group in groups]}
+                for node in self.tree if node["id"] in measures
+            ]  # fmt: skip
+            tables.append({"characteristic": characteristic, "groups": groups, "rows": rows})
+        return tables
 
     def _bar(self, row: Row | None) -> list[float] | None:
         """Ends and middle of a bar along an axis of 200 steps."""

@@ -7,6 +7,7 @@ by buurt, so that repeated polygons compress to almost nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import pandas as pd
 from buurtsae.areas.polygons import RD
 from buurtsae.errors import DataError, shown
 from buurtsae.scale import SCORE, Scale
-from buurtsae.schemas import CONTRACT_VERSION, estimates
+from buurtsae.schemas import CONTRACT_VERSION, Column, estimates, groups
 from buurtsae.tables import write_csv
 
 if TYPE_CHECKING:
@@ -32,17 +33,10 @@ def write_tables(
     DataError
         If a buurt of the table has no geometry, or the geometry is in another coordinate system.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with_polygons = _with_geometry(table, geometry)
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    for k, column in enumerate(estimates(scale)):
-        about = {"title": column.nl, "description": column.en, "unit": column.unit}
-        arrow = arrow.set_column(k, arrow.schema.field(k).with_metadata(about), arrow.column(k))
-    of_table = {"contract_version": CONTRACT_VERSION, "notice": notice}
-    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **of_table})
-    pq.write_table(arrow, folder / "estimates.parquet", compression="zstd")
+    _write_parquet(table, estimates(scale), folder / "estimates.parquet", notice)
     write_csv(table, folder / "estimates.csv")
     path = folder / "estimates.geoparquet"
     with_polygons.to_parquet(path, index=False, compression="zstd")
@@ -50,6 +44,26 @@ def write_tables(
         polygons = pq.read_table(path)
         metadata = {**(polygons.schema.metadata or {}), "notice": notice}
         pq.write_table(polygons.replace_schema_metadata(metadata), path, compression="zstd")
+
+
+def write_groups(table: pd.DataFrame, folder: Path, notice: str = "", scale: Scale = SCORE) -> None:
+    """Write figures of groups of residents, `groups.parquet` and `groups.csv`."""
+    _write_parquet(table, groups(scale), folder / "groups.parquet", notice)
+    write_csv(table, folder / "groups.csv")
+
+
+def _write_parquet(table: pd.DataFrame, columns: Sequence[Column], path: Path, notice: str) -> None:
+    """Write a table with what its columns mean."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    for k, column in enumerate(columns):
+        about = {"title": column.nl, "description": column.en, "unit": column.unit}
+        arrow = arrow.set_column(k, arrow.schema.field(k).with_metadata(about), arrow.column(k))
+    of_table = {"contract_version": CONTRACT_VERSION, "notice": notice}
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **of_table})
+    pq.write_table(arrow, path, compression="zstd")
 
 
 def _with_geometry(table: pd.DataFrame, geometry: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

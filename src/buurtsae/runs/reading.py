@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import CBS
 from buurtsae.engines.base import engine_options
+from buurtsae.engines.persons_fit import person_options
 from buurtsae.errors import BuurtsaeError, Problems
 from buurtsae.estimates.benchmark.targets import Benchmarks
+from buurtsae.estimates.compositions import refuse_benchmarks, wholes
 from buurtsae.model.design import Design, design
 from buurtsae.model.matrix import covariates, numeric
 from buurtsae.model.parts import Part, parts
 from buurtsae.model.plausible import figures
 from buurtsae.model.spec import AreaModel
 from buurtsae.notes import Note
-from buurtsae.runs.build import model_of
+from buurtsae.runs.build import cells_of, model_of
+from buurtsae.runs.persons import Persons, asked, persons_of
 from buurtsae.runs.runfile import RunFile, SourcePart, read_run
+from buurtsae.survey.cells import Cells
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.plausible import same_files
 from buurtsae.survey.reliability import Reliability, reliability
+from buurtsae.survey.scales import Scores
 from buurtsae.survey.survey import Survey, check_areas, check_codes
 from buurtsae.tables import read_table
 
@@ -38,6 +46,7 @@ class Inputs:
     design: Design
     scales: tuple[Reliability, ...] = ()
     benchmarks: Benchmarks | None = None
+    persons: Persons | None = None
 
     @property
     def areas(self) -> Areas:
@@ -47,7 +56,13 @@ class Inputs:
     @property
     def notes(self) -> list[Note]:
         """What was noticed, repaired or filled in while reading."""
-        return [*self.areas.notes, *self.direct.notes, *self.design.notes]
+        of_persons = self.persons.notes if self.persons else ()
+        return list(dict.fromkeys([*self.areas.notes, *self.direct.notes, *self.design.notes, *of_persons]))
+
+    @property
+    def words(self) -> Note:
+        """The model, or the models of persons, in words."""
+        return self.model.words if self.persons is None else self.persons.words
 
     @property
     def parts(self) -> list[Part]:
@@ -67,23 +82,35 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
         return None
     spec = run.spec
     for name in dict.fromkeys([spec.run.engine, *spec.engine]):
-        problems.attempt(engine_options, name, spec.engine.get(name, {}))
+        known = engine_options if spec.unit is None or name != spec.run.engine else person_options
+        problems.attempt(known, name, spec.engine.get(name, {}))
     areas = problems.attempt(_areas, run)
-    surveys = _surveys(run, areas, problems)
+    cells = None if spec.unit is None or areas is None else problems.attempt(cells_of, run, areas)
+    if areas is not None and cells is not None:  # figures are of who lives in the cells
+        residents = np.mean([table.residents() for table in cells], axis=0)
+        areas = replace(areas, frame=areas.frame.assign(population=residents), alike=False)
+    surveys = _surveys(run, areas, cells, problems)
     concept = problems.attempt(_concept, run)
     if areas is None:
         return None
-    estimates = None
+    estimates = persons = None
     if concept is not None and spec.direct is not None:
         estimates = problems.attempt(_table, run, areas, concept)
     elif concept is not None:
-        estimates = _estimates(run, areas, concept, surveys, problems)
+        scores = _scores(run, concept, surveys, problems)
+        if scores is not None and cells is not None and (made := persons_of(run, concept, scores, cells, problems)):
+            persons, concept, scores = made
+        if scores is not None and (spec.unit is None or persons is not None):
+            estimates = _estimates(run, areas, scores, surveys, problems)
     model = problems.attempt(model_of, spec, areas, concept or Concept.load())
     if estimates is None or concept is None:
         if model is not None:
             problems.attempt(covariates, model, areas)
             problems.sift(figures(areas))
         return None
+    problems.attempt(wholes, concept, estimates.subdimensions)
+    if spec.benchmark is not None:
+        problems.attempt(refuse_benchmarks, concept)
     benchmarks = problems.attempt(_benchmarks, run, areas, concept, estimates)
     if spec.sensitivity is not None:
         problems.attempt(spec.sensitivity.shares, estimates, [part.response for part in spec.used])
@@ -93,7 +120,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     scales = tuple(map(reliability, surveys))
     of_scales = [note.under(part.source, ", ") for part in scales for note in part.notes]
     estimates = replace(estimates, notes=tuple(dict.fromkeys((*estimates.notes, *of_scales))))
-    return Inputs(run, concept, estimates, model, arrays, scales, benchmarks)
+    return Inputs(run, concept, estimates, model, arrays, scales, benchmarks, persons)
 
 
 def _areas(run: RunFile) -> Areas:
@@ -123,12 +150,12 @@ def _benchmarks(run: RunFile, areas: Areas, concept: Concept, estimates: DirectE
     return None
 
 
-def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> list[Survey]:
+def _surveys(run: RunFile, areas: Areas | None, cells: Sequence[Cells] | None, problems: Problems) -> list[Survey]:
     """Read the sources that are used; only those that are in order, while every problem is recorded."""
     surveys = []
     for part in run.spec.used:
         before = len(problems.found)
-        survey = problems.attempt(_survey, run, part)
+        survey = problems.attempt(_survey, run, part, cells)
         if survey is None and areas is not None:
             _other_codes(run, part, areas, problems)
         elif survey is not None and areas is not None:
@@ -139,17 +166,21 @@ def _surveys(run: RunFile, areas: Areas | None, problems: Problems) -> list[Surv
     return surveys
 
 
-def _estimates(
-    run: RunFile, areas: Areas, concept: Concept, surveys: list[Survey], problems: Problems
-) -> DirectEstimates | None:
-    """Scores and direct estimates, when all sources are in order."""
-    spec = run.spec
-    if len(surveys) < len(spec.used):
+def _scores(run: RunFile, concept: Concept, surveys: list[Survey], problems: Problems) -> list[Scores] | None:
+    """Scores of all sources, when these are in order."""
+    if len(surveys) < len(run.spec.used):
         return None
-    pairs = list(zip(surveys, spec.used, strict=True))
+    pairs = zip(surveys, run.spec.used, strict=True)
     scores = [problems.attempt(concept.score, survey, part.scoring) for survey, part in pairs]
-    if None in scores:
-        return None
+    return None if None in scores else scores  # type: ignore[return-value]  # none is None
+
+
+def _estimates(
+    run: RunFile, areas: Areas, scores: list[Scores], surveys: list[Survey], problems: Problems
+) -> DirectEstimates | None:
+    """Direct estimates of all sources."""
+    spec = run.spec
+    pairs = list(zip(surveys, spec.used, strict=True))
     estimates = problems.attempt(
         direct,
         scores,
@@ -164,13 +195,15 @@ def _estimates(
     return replace(estimates, notes=tuple(dict.fromkeys((*spec.notes, *files, *estimates.notes))))
 
 
-def _survey(run: RunFile, part: SourcePart) -> Survey:
+def _survey(run: RunFile, part: SourcePart, cells: Sequence[Cells] | None) -> Survey:
+    unit = run.spec.unit
     return Survey.read(
         run.locate(part.file),
         run.codebook(part.source),
         part.year,
         strata_population=run.locate(part.strata_population) if part.strata_population else None,
         replicates=part.replicates,
+        characteristics=None if unit is None or cells is None else asked(unit, cells[0], part),
         calibrate=replace(part.calibrate, totals=str(run.locate(part.calibrate.totals))) if part.calibrate else None,
         **part.model_dump(include={"level", "area", "weight", "strata", "not_asked", "cluster", "fpc", "id", "lonely"}),
     )

@@ -7,21 +7,12 @@ it names can be checked in the same pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from annotated_types import Interval
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    create_model,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from buurtsae.errors import Problems, cut, shown
@@ -35,17 +26,14 @@ from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.priors import PC, Normal
 from buurtsae.model.spec import AreaModel, Estimand, Smooth
-from buurtsae.model.terms import TERMS, Term
 from buurtsae.notes import Note
-from buurtsae.ranges import Listed
+from buurtsae.runs.part import PERSON_PARTS, TERM_PARTS, AnyTerm, File, Name, Part, Year
+from buurtsae.runs.unit_part import UnitPart
 from buurtsae.survey.population_totals import Calibration
 from buurtsae.survey.replicates import ReplicatePlan
 from buurtsae.survey.sampling import Lonely
 from buurtsae.survey.smoothing import Method as Smoothing
 
-Name = Annotated[  # of a column, an area, a level
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\t\r\n]+$")
-]
 ONE_OR_MORE = ("constrained-str", "tuple[")  # what pydantic calls the kinds of `Name | tuple[Name, ...]`
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # of a model, of a dataclass
 LEFT_OUT = (*UNKNOWN, "refused")
@@ -57,15 +45,11 @@ EXPECTED = {  # where pydantic speaks of Python, by its kind of error
     "model_attributes_type": "a table",
     "dataclass_type": "a table",
 }
-File = Annotated[str, Field(min_length=1, max_length=4096)]
-Year = Annotated[int, Field(ge=1990, le=2100)]
+KINDS = TERM_PARTS | PERSON_PARTS
+OF_AREAS = ("link", "participatory", "smooth")  # keys of [model] that models of persons do not have
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
-
-
-class RunPart(_Part):
+class RunPart(Part):
     """`[run]`: what identifies the run."""
 
     name: str = Field(pattern=r"^[a-z0-9_-]+$", max_length=100)
@@ -77,14 +61,14 @@ class RunPart(_Part):
     fictitious: Literal[False, True, "respondents"] = False
 
 
-class TablePart(_Part):
+class TablePart(Part):
     """A table joined to the areas by `key`."""
 
     file: File
     key: Literal["buurtcode", "wijkcode", "gemeentecode"] = "buurtcode"
 
 
-class AreasPart(_Part):
+class AreasPart(Part):
     """`[areas]`: the buurten of one year."""
 
     file: File
@@ -93,13 +77,13 @@ class AreasPart(_Part):
     name: Name = "buurtnaam"
     population: Name = "inwoners"
     tables: tuple[TablePart, ...] = ()
-    where: dict[Name, Name] = {}
+    where: dict[Name, Name] = Field(default={})
     region: str = Field(default="", max_length=200, pattern=r"^[^\t\r\n]*$")
     groupings: tuple[Name, ...] = ()
     credit: str = Field(default="", max_length=1000)
 
 
-class GraphPart(_Part):
+class GraphPart(Part):
     """`[graph]`: neighbours, and pairs joined by hand."""
 
     rule: Literal["queen", "rook"] = "queen"
@@ -120,7 +104,7 @@ class ReplicatesPart(ReplicatePlan):
     columns: Name | tuple[Name, ...]
 
 
-class SourcePart(_Part):
+class SourcePart(Part):
     """`[[sources]]`: one file of respondents; `use = false` leaves it out."""
 
     source: File
@@ -143,6 +127,8 @@ class SourcePart(_Part):
     not_asked: tuple[Name, ...] = ()
     unknown_areas: Literal["refuse", "drop"] = "refuse"
     code_year: Year | None = None
+    characteristics: dict[Name, Name] = Field(default={})
+    scheme: Name | tuple[Name, ...] = ()
     response: float | None = Field(default=None, gt=0, le=1)
 
     @model_validator(mode="before")
@@ -152,15 +138,15 @@ class SourcePart(_Part):
         return {"area": f"{raw.get('level', 'buurt')}code", **raw} if isinstance(raw, dict) else raw
 
 
-class ConceptPart(_Part):
+class ConceptPart(Part):
     """`[concept]`: the measures and their weights; a sensitivity table in the report."""
 
     file: File | None = None
-    weights: dict[Name, float] = {}
+    weights: dict[Name, float] = Field(default={})
     sensitivity: bool = False
 
 
-class DirectPart(_Part):
+class DirectPart(Part):
     """`[direct]`: direct estimates made elsewhere, instead of respondents."""
 
     file: File
@@ -170,33 +156,7 @@ class DirectPart(_Part):
     unknown_areas: Literal["refuse", "drop"] = "refuse"
 
 
-class TermPart(_Part):
-    """`[[model.terms]]`: what `type` names in `model.terms.TERMS`; its keys are the fields of that term."""
-
-    type: str
-
-
-def _keys_of(term: type[Term]) -> type[TermPart]:
-    """The part of a term: priors are lists of their numbers, and the graph is that of the run file."""
-    hints = get_type_hints(term, include_extras=True)
-    of_file: dict[str, Any] = {}
-    for key in (field for field in fields(term) if field.name != "graph"):
-        hint = type(key.default) if isinstance(key.default, Listed) else hints[key.name]
-        hint = Name if hint is str and key.name != "name" else hint
-        of_file[key.name] = (hint, ... if key.default is MISSING else key.default)
-    kind = term.__name__.lower()
-    of_file["type"] = Literal[kind], ...
-    return create_model(f"{term.__name__}Part", __base__=TermPart, **of_file)
-
-
-TERM_PARTS = {kind: _keys_of(term) for kind, term in TERMS.items()}
-if TYPE_CHECKING:
-    AnyTerm = TermPart
-else:
-    AnyTerm = Annotated[Union[tuple(TERM_PARTS.values())], Field(discriminator="type")]  # noqa: UP007
-
-
-class VariancesPart(_Part):
+class VariancesPart(Part):
     """`[variances]`: how the sampling variances of tiny samples are smoothed, or modelled together with the means."""
 
     method: Literal[Smoothing, "joint"] = "auto"
@@ -208,7 +168,7 @@ def _others(default: Link) -> BeforeValidator:
     return BeforeValidator(lambda raw: vars(default) | raw if isinstance(raw, dict) else raw)
 
 
-class ModelPart(_Part):
+class ModelPart(Part):
     """`[model]`: the linear part and the random effects; priors as (parameters)."""
 
     formula: str = AreaModel.formula
@@ -233,7 +193,7 @@ class PublishPart(Rules):
     draws: Annotated[int, Interval(ge=1, le=10**6)] = 1000
 
 
-class BenchmarkPart(_Part):
+class BenchmarkPart(Part):
     """`[benchmark]`: figures that estimates must agree with: a file, or direct estimates of large areas of a level."""
 
     file: File | None = None
@@ -253,7 +213,7 @@ class BenchmarkPart(_Part):
         return self
 
 
-class RunSpec(_Part):
+class RunSpec(Part):
     """The whole file."""
 
     run: RunPart
@@ -265,11 +225,12 @@ class RunSpec(_Part):
     variances: VariancesPart = VariancesPart()
     covariates: tuple[Covariate, ...] = ()
     model: ModelPart = ModelPart()
+    unit: UnitPart | None = None
     benchmark: BenchmarkPart | None = None
     publish: PublishPart = PublishPart()
     quality: Gate = Gate()
     sensitivity: NonResponse | None = None
-    engine: dict[str, dict[str, Any]] = {}
+    engine: dict[str, dict[str, Any]] = Field(default={})
 
     @model_validator(mode="after")
     def _one_start(self) -> RunSpec:
@@ -279,6 +240,26 @@ class RunSpec(_Part):
             raise ValueError("every source has `use = false`: keep at least one")
         if self.direct is not None and self.variances.method not in ("auto", "pooled"):
             raise ValueError("`variances` are smoothed from respondents: with [direct] there is `smooth` instead")
+        return self
+
+    @model_validator(mode="after")
+    def _of_persons(self) -> RunSpec:
+        if self.unit is None:
+            if named := [s.source for s in self.sources if s.characteristics or s.scheme]:
+                raise ValueError(
+                    f"`characteristics` and `scheme` of {', '.join(named)} are for models of persons: [unit]"
+                )
+            return self
+        if self.direct is not None:
+            raise ValueError("[unit] models persons: give [[sources]] with respondents, not [direct]")
+        if named := [s.source for s in self.used if s.level != "buurt"]:
+            raise ValueError(f"[unit] needs the buurt of each respondent, and {', '.join(named)} has wijken")
+        if idle := sorted(self.model.model_fields_set.intersection(OF_AREAS)):
+            raise ValueError(f"{', '.join(idle)} of [model] are for models of areas: [unit] has none of these")
+        if self.variances.method == "joint":
+            raise ValueError("`variances` are modelled of areas: with [unit] persons have their own")
+        if self.benchmark is not None and self.unit.domains:
+            raise ValueError("`domains` would not agree with figures that meet a [benchmark]: leave one of these out")
         return self
 
     @property
@@ -366,6 +347,7 @@ class RunFile:
             names += [spec.direct.file, spec.direct.covariances]
         names += [spec.areas.file, *(table.file for table in spec.areas.tables), spec.concept.file]
         names += [spec.benchmark.file if spec.benchmark else None]
+        names += [spec.unit.cells.file, spec.unit.cells.seed] if spec.unit else []
         return (self.path.resolve(), *(self.locate(name) for name in dict.fromkeys(filter(None, names))))
 
     def codebook(self, source: str) -> str | Path:
@@ -411,10 +393,10 @@ def _record(errors: Sequence[ErrorDetails], path: Path, problems: Problems) -> N
         elif sort == "missing":
             problems.add(f"{path.name}: key {loc} is absent", "nothing", "a value", "add it")
         elif sort == "union_tag_not_found":
-            problems.add(f"{path.name}: key {loc}.type is absent", "nothing", ", ".join(TERM_PARTS), "add it")
+            problems.add(f"{path.name}: key {loc}.type is absent", "nothing", ", ".join(_terms(loc)), "add it")
         elif sort == "union_tag_invalid":
             kind = cut(wrong["ctx"]["tag"])
-            problems.add(f"{path.name}: {loc}.type is unknown", kind, ", ".join(TERM_PARTS), "choose one")
+            problems.add(f"{path.name}: {loc}.type is unknown", kind, ", ".join(_terms(loc)), "choose one")
         elif sort == "refused":
             error = wrong["ctx"]["error"]
             problems.add(f"{path.name}, {loc}: {error.what}", error.got, error.expected, error.hint, type(error))
@@ -423,16 +405,27 @@ def _record(errors: Sequence[ErrorDetails], path: Path, problems: Problems) -> N
             problems.add(f"{path.name}: {loc} is not right", cut(repr(wrong["input"])), plain, "correct the value")
 
 
+def _terms(loc: str) -> list[str]:
+    """Kinds of terms at a place."""
+    return list(PERSON_PARTS if loc.startswith("unit") else TERM_PARTS)
+
+
 def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """Where an error lies in the file: of a term without its kind, which pydantic adds."""
-    return tuple(part for part in loc if part not in TERM_PARTS)
+    return tuple(part for k, part in enumerate(loc) if not _kind(loc, k))
+
+
+def _kind(loc: tuple[int | str, ...], k: int) -> bool:
+    """Whether a part of a place is the kind of a term: `terms`, its number, its kind."""
+    return k > 1 and loc[k - 2] == "terms"
 
 
 def _keys(loc: tuple[int | str, ...]) -> list[str]:
     """Keys that are allowed at a place in the file: the fields of the dataclass or model that it is read into."""
     kind: Any = RunSpec
-    for name in (part for part in loc if isinstance(part, str)):
-        kind = TERM_PARTS[name] if name in TERM_PARTS else _part(get_type_hints(kind)[name])
+    for k, name in enumerate(loc):
+        if isinstance(name, str):
+            kind = KINDS[name] if _kind(loc, k) else _part(get_type_hints(kind)[name])
     return list(kind.model_fields if issubclass(kind, BaseModel) else kind.__dataclass_fields__)
 
 

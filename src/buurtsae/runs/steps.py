@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from buurtsae.engines.base import Fit, engine_options, fit
-from buurtsae.errors import DataError, Problems, shown
+from buurtsae.errors import DataError, ModelError, Problems, shown
 from buurtsae.estimates.benchmark.benchmark import Benchmarked, benchmark
 from buurtsae.estimates.benchmark.targets import Benchmarks
+from buurtsae.estimates.groups import estimate_groups
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.folder.target import Target, claimed
 from buurtsae.notes import MADE
@@ -123,8 +124,13 @@ def _run(
     engine_options(chosen, options)
     settings = spec.model_dump(mode="json") | {"used": {"engine": chosen, "seed": number}}
     files = hashes(inputs.run.files, inputs.run.path.resolve().parent.parent)
-    say(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.model}")
-    fitted = timed("fit", fit, inputs.model, inputs.direct, chosen, number, progress=progress, **options)
+    say(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.words}")
+    persons, units = inputs.persons, None
+    if persons is not None:
+        units = timed("fit", persons.fit, inputs.direct, chosen, number, progress, **options)
+        fitted = timed("figures", units.fit_of)
+    else:
+        fitted = timed("fit", fit, inputs.model, inputs.direct, chosen, number, progress=progress, **options)
     est = timed(
         "estimates",
         estimate,
@@ -137,6 +143,10 @@ def _run(
     )
     if fitted.draws.certificate is None:
         timed("convergence", lambda: est.convergence)
+    groups = None
+    if units is not None and persons is not None and persons.domains:
+        found = timed("groups", estimate_groups, est, units, persons.domains)
+        est, groups = found.whole, found.table
     say("quality and files")
     report = publish(
         est,
@@ -148,6 +158,7 @@ def _run(
         weights=spec.concept.sensitivity,
         assumed=spec.sensitivity,
         responses=_responses(inputs, fitted),
+        groups=groups,
     )
     return est, report
 
@@ -168,7 +179,7 @@ def plan(
 
     inputs = check(path)
     options |= {"rules": inputs.run.spec.publish, "concept": inputs.concept}
-    check_plan(inputs.direct, **options)
+    check_plan(inputs.direct, persons=inputs.persons is not None, **options)
     return planned(_fitted(inputs, seed, progress, say), **options)
 
 
@@ -184,7 +195,7 @@ def curves(
     from buurtsae.estimates.words.curves import curves as drawn
     from buurtsae.estimates.words.curves import without_field
 
-    inputs = check(path)
+    inputs = _of_areas(check(path), "curves")
     spec, names = inputs.run.spec, [covariate.name for covariate in inputs.design.covariates]
     if not (chosen := list(covariates) or names):
         raise DataError("the formula has no covariates", repr(spec.model.formula), "one or more", "add one")
@@ -196,6 +207,14 @@ def curves(
     return [drawn(fitted, name, concept=inputs.concept, without_field=other) for name in chosen]
 
 
+def _of_areas(inputs: Inputs, what: str) -> Inputs:
+    """Refuse a run file of persons for what is about models of areas."""
+    if inputs.persons is not None:
+        hint = "leave [unit] out: the model of areas is that of [model]"
+        raise ModelError(f"{what} is of a model of areas", "a run file with [unit]", "one without", hint)
+    return inputs
+
+
 def _fitted(inputs: Inputs, seed: int | None, progress: bool, say: Say) -> Fit:
     """The fast engine's fit of what was read, without files."""
     spec = inputs.run.spec
@@ -204,6 +223,8 @@ def _fitted(inputs: Inputs, seed: int | None, progress: bool, say: Say) -> Fit:
     say(f"{inputs.areas!r}\n{inputs.direct!r}")
     number = spec.run.seed if seed is None else seed
     options = spec.engine.get("laplace", {})
+    if inputs.persons is not None:
+        return inputs.persons.fit(inputs.direct, "laplace", number, progress, **options).fit_of()
     return fit(inputs.model, inputs.direct, "laplace", number, progress=progress, **options)
 
 

@@ -63,7 +63,7 @@ class Answers:
     categories : tuple of float
         The answers of an ordinal outcome, ascending.
     notes : tuple of Note
-        Who was left out.
+        Who was left out, and clusters of the design that are not named.
     scheme : tuple of str
         Variables that the weights were made of.
 
@@ -192,6 +192,8 @@ class Answers:
         assert answer is not None
         kept = answer.notna().to_numpy()
         notes = _left_out(kept)
+        if isinstance(source, Scores) and not clusters:
+            notes += _unnamed(source, kept)
         frame, y = frame[kept], answer[kept].to_numpy(dtype=float)
         size, n = (
             _positive(frame, name, what, problems) for name, what in ((of_groups, "numbers"), (number, "numbers"))
@@ -265,6 +267,23 @@ class Answers:
 def _left_out(kept: np.ndarray) -> list[Note]:
     text = "{n} of {of} respondents did not answer: left out", "{n} van {of} respondenten antwoordden niet: weggelaten"
     return [] if kept.all() else [Note(*text, n=int((~kept).sum()), of=len(kept))]
+
+
+def _unnamed(scores: Scores, kept: np.ndarray) -> list[Note]:
+    """A note on clusters of the design that are not named, where some have two respondents or more."""
+    design = scores.survey_design
+    counts = pd.Series(dtype=int) if design is None or not design.clusters else (
+        scores.frame.loc[kept, ["stratum", design.clusters[0]]].value_counts()
+    )  # fmt: skip
+    if not (counts > 1).any():
+        return []
+    return [Note(
+        "the design has {n} clusters, {each:.1f} respondents in each, that `clusters` does not name: intervals are too "
+        "narrow where they answer alike; name them, and add a term Cluster",
+        "de steekproef heeft {n} clusters, {each:.1f} respondenten in elk, die `clusters` niet noemt: intervallen zijn "
+        "te smal als zij hetzelfde antwoorden; noem ze, en voeg een effect Cluster toe",
+        n=len(counts), each=float(counts.mean()),
+    )]  # fmt: skip
 
 
 def _positive(frame: pd.DataFrame, name: str | None, what: str, problems: Problems) -> Floats:

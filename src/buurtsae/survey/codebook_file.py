@@ -250,8 +250,8 @@ def _check(book: BookPart, at: _Places, problems: Problems) -> None:
         problems.add(what, "nothing", "the source's rule for missing items", "add it")
     _check_share(book.min_share_answered, at("min_share_answered"), problems)
     _check_twice("scale", [(scale.id, ("scale", place)) for place, scale in enumerate(book.scale)], at, problems)
-    items = [(i.name, ("scale", k, "items", m)) for k, s in enumerate(book.scale) for m, i in enumerate(s.items)]
-    _check_twice("item", items, at, problems)
+    places = [(i.name, ("scale", k, "items", m)) for k, s in enumerate(book.scale) for m, i in enumerate(s.items)]
+    _check_twice("item", [place for place in places if not _parts(place[0], book.scale)], at, problems)
     _check_twice("indicator", [(i.name, ("indicator", k)) for k, i in enumerate(book.indicator)], at, problems)
     for place, scale in enumerate(book.scale):
         _check_scale(scale, place, set(book.missing), at, problems)
@@ -354,6 +354,13 @@ def _check_share_of(scale: ScalePart, where: tuple[int | str, ...], at: _Places,
 def _check_share(share: float | None, where: str, problems: Problems) -> None:
     if share is not None and not 0 < share <= 1:
         problems.add(f"{where}: min_share_answered", str(share), "above 0, at most 1", "correct it")
+
+
+def _parts(item: str, scales: Sequence[ScalePart]) -> bool:
+    """Whether an item is asked once and its answers make shares of several scales: the parts of one whole."""
+    of = [scale for scale in scales for other in scale.items if other.name == item]
+    once = len({scale.id for scale in of}) == len(of)
+    return once and all(scale.kind == "share" and scale.answers == of[0].answers for scale in of)
 
 
 def _check_twice(kind: str, named: Sequence[tuple[str, Loc]], at: _Places, problems: Problems) -> None:

@@ -4,6 +4,7 @@ A node's figure is the weighted mean of its parts, m = sum_k w_k m_k / sum_k w_k
 Applied from the leaves up this is one matrix A (measures x sub-dimensions) with rows summing to 1, used on every draw:
 m = A mu. Each measure has an outcome, what a respondent's answer is turned into: a score between the ends of a scale; a
 share, 100 if the answer counts and 0 if not; a count, the number that was answered; ordinal, the code of the answer.
+Shares may be declared the parts of one whole, a composition: estimates of these add up in every draw.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -98,6 +99,9 @@ class Concept:
         `nl` and `en`, and `decimals`.
     title, title_en : str
         What the measures are together; that of the total where there is one.
+    compositions : mapping of name to tuple of str
+        Shares that are the parts of one whole, from a table `[compositions]` of the file: each part one answer of all
+        that can be given to a question.
 
     Examples
     --------
@@ -110,6 +114,7 @@ class Concept:
     scale: Scale = SCORE
     title: str = ""
     title_en: str = ""
+    compositions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Concept:
@@ -119,7 +124,7 @@ class Concept:
         ------
         DataError or ProblemsError
             On an unknown key or parent, a duplicate identifier, a weight that is not positive, a node that is its own
-            ancestor, or one whose parts are of several outcomes or scales.
+            ancestor, or one whose parts are of several outcomes or scales; a composition of other than shares.
         """
         from pydantic import TypeAdapter, ValidationError  # takes long to import
 
@@ -130,8 +135,9 @@ class Concept:
         try:
             nodes = TypeAdapter(list[Measure]).validate_python(raw.get("node"))
             scale = TypeAdapter(Scale).validate_python(raw["scale"]) if "scale" in raw else SCORE
+            wholes = TypeAdapter(dict[str, tuple[str, ...]]).validate_python(raw.get("compositions", {}))
         except ValidationError as error:
-            where = "node" if error.title.startswith("list") else "scale"
+            where = {"list": "node", "dict": "compositions"}.get(error.title.partition("[")[0], "scale")
             faults = shown(f"{'.'.join(map(str, (where, *fault['loc'])))}: {fault['msg']}" for fault in error.errors())
             raise DataError("the concept cannot be read", faults, form, "correct it") from error
         if not 0 < len(nodes) <= MOST:
@@ -139,7 +145,7 @@ class Concept:
             raise DataError("the number of measures of the concept", str(len(nodes)), f"1 to {MOST}", hint)
         titles = {key: raw.get(key, "") for key in ("title", "title_en")}
         _check_nodes(nodes, raw, titles)
-        concept = cls({node.id: node for node in nodes}, scale, **titles)
+        concept = cls({node.id: node for node in nodes}, scale, **titles, compositions=wholes)
         problems = Problems()
         for measure in concept.measures[len(concept.subdimensions) :]:
             concept._check_parts(measure, problems)
@@ -147,6 +153,7 @@ class Concept:
             if concept.outcome_of(measure) == "share" and not concept.scale_of(measure).bounded:
                 what, ends = f"share {measure} has not two ends", str(concept.scale_of(measure).range)
                 problems.add(what, ends, "`lower` and `upper`: 0 and 100 by default", "leave `scale` out")
+        concept._check_compositions(problems)
         problems.raise_if_any()
         return concept
 
@@ -330,6 +337,25 @@ class Concept:
             hint = "leave `outcome`, `scale` and `unit` out: they are those of the parts"
             problems.add(f"the concept's node {measure!r} is unlike its parts", got, shown(named, 10), hint)
 
+    def _check_compositions(self, problems: Problems) -> None:
+        """Parts of a whole are several shares on one scale from 0, each of one whole."""
+        every = [part for parts in self.compositions.values() for part in parts]
+        for name, parts in self.compositions.items():
+            where, known = f"the concept's composition {name!r}", [part for part in parts if part in self.subdimensions]
+            kinds = {part: f"{self.outcome_of(part)} {self.scale_of(part).range}" for part in known}
+            if len(parts) < 2:
+                problems.add(f"{where} has fewer than two parts", shown(parts) or "none", "all parts", "name them")
+            if unknown := [part for part in parts if part not in known]:
+                hint = "name measures without parts of their own"
+                problems.add(f"{where} has unknown parts", shown(unknown), shown(self.subdimensions, 10), hint)
+            if twice := sorted({part for part in parts if every.count(part) > 1}):
+                problems.add(f"{where} has parts that are named twice", shown(twice), "one whole each", "leave one out")
+            from_0 = all(self.outcome_of(part) == "share" and self.scale_of(part).lower == 0 for part in known)
+            if known and (not from_0 or len(set(kinds.values())) > 1):
+                got = shown((f"{part}: {kind}" for part, kind in kinds.items()), 10)
+                hint = 'give each `outcome = "share"`, and no scale of its own'
+                problems.add(f"{where} is not one of shares", got, "shares on one scale from 0", hint)
+
 
 ASKED = {
     "score": "give the codebook's scale `worst` and `best`, or the concept's node an `outcome`",
@@ -345,8 +371,9 @@ def _check_nodes(nodes: Sequence[Measure], raw: Mapping[str, Any], titles: Mappi
     for key, value in titles.items():
         if not isinstance(value, str):
             problems.add(f"the concept's {key} is no text", repr(value), "a text", "correct it")
-    if unknown := sorted(set(raw) - {"node", "scale", *titles}):
-        problems.add("the concept has unknown keys", shown(unknown), "title, title_en, scale, node", "remove them")
+    if unknown := sorted(set(raw) - {"node", "scale", "compositions", *titles}):
+        known = "title, title_en, scale, compositions, node"
+        problems.add("the concept has unknown keys", shown(unknown), known, "remove them")
     for node in nodes:
         where = f"the concept's node {node.id!r}"
         if not re.fullmatch(r"[a-z][a-z0-9_]*", node.id) or RESERVED.fullmatch(node.id):

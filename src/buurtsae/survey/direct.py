@@ -34,7 +34,7 @@ from buurtsae.survey.frames import read_frame
 from buurtsae.survey.plausible import in_place, nobody, partial, thin
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.smoothing import Method
-from buurtsae.survey.source_estimates import SourceEstimates, of_clusters, of_few, of_source
+from buurtsae.survey.source_estimates import SourceEstimates, of_clusters, of_few, of_source, widened
 from buurtsae.survey.totals import design_effects, means, of_respondents, of_table
 
 
@@ -106,6 +106,7 @@ class DirectEstimates:
 
         The first survey per buurt that informs it; without one the first survey per wijk, then the first participatory
         source per buurt, then per wijk: a random sample fixes the level, even where it does not tell buurten apart.
+        Buurten of another edition are buurten.
 
         Raises
         ------
@@ -115,8 +116,8 @@ class DirectEstimates:
         if self.years:
             hint = "take one, by `of_year` of the fit or of the direct estimates"
             raise DataError("this is for one year at a time", shown(self.years), "one period", hint)
-        base = self.areas.base
-        rank = np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level == base)) for s in self.sources])
+        per_area = {self.areas.base, *(k for k, of in self.areas.editions.items() if of.walk.level == self.areas.base)}
+        rank = np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level in per_area)) for s in self.sources])
         return np.argmax(rank, axis=0)
 
     def totals(
@@ -221,9 +222,12 @@ class DirectEstimates:
     def domain(self, level: str, of: str, area: pd.Series | pd.Index) -> Ints:
         """Position among the codes of a level, of areas of the level `of` of a source.
 
-        It is -1 for an area without residents, and for all areas where the level lies below that of the source.
+        It is -1 for an area without residents, for all areas where the level lies below that of the source, and for
+        areas of another edition that lie in several, or beside such.
         """
-        if self.areas.system.below(level, of):
+        if level in self.areas.editions and of != level:
+            return np.full(len(area), -1)
+        if of not in self.areas.editions and self.areas.system.below(level, of):
             return np.full(len(area), -1)
         known = self.areas.inhabited_at(of)
         position = self.areas.at(level).get_indexer(self.areas.parents(level, of)[known])
@@ -394,7 +398,7 @@ def direct(
         problems.attempt(of_source, s, asked, areas, variances, (sd or {}).get(s.source), covariates) for s in several
     ]
     problems.raise_if_any()
-    known = tuple(source for source in sources if source is not None)
+    known = tuple(widened(source, areas) for source in sources if source is not None)
     for source in known:
         notes += [*of_clusters(source), *([] if source.source in (sd or {}) else of_few(source))]
     return DirectEstimates(tuple(asked), known, areas, tuple(several), tuple(notes))

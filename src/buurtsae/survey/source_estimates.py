@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -42,8 +42,9 @@ class SourceEstimates:
         A participatory source has no random sample: its link to the scores has wider priors.
     within, freedom : ndarray, shape (n, D), optional
         Variance of the scores within an area, estimated from its own respondents, and its degrees of freedom (0: none).
-    level : {"buurt", "wijk"}
-        What the codes are of. A wijk's estimate is of the mean of its residents, whichever buurt they live in.
+    level : {"buurt", "wijk"}, or a level of `Areas.editions`
+        What the codes are of. A wijk's estimate is of the mean of its residents, whichever buurt they live in; that of
+        an area of another edition is of the mean of the areas that it lies in, by the shares of the crosswalk.
     icc : ndarray, shape (stages, D), optional
         Intraclass correlation of scores within the sampled clusters of an area, where there are clusters.
     pooled : ndarray, shape (D,), optional
@@ -152,6 +153,25 @@ def _predictors(areas: Areas, covariates: Sequence[str], level: str, codes: pd.I
         table = population_means(areas, level, labels, table)
     residents = areas.residents(level).reindex(codes).to_numpy(dtype=float)
     return np.column_stack([table[labels.get_indexer(codes)], np.log(residents)])
+
+
+def widened(source: SourceEstimates, areas: Areas) -> SourceEstimates:
+    """Return them with what the error of the shares of old areas in new ones adds to their sampling variances.
+
+    That of sum_j T_ij theta_j, with theta_j of the variance between areas: that of the estimates less their mean
+    sampling variance. Measures are taken as independent in it. Areas that lie in one have none.
+    """
+    if source.level not in areas.editions:
+        return source
+    edition = areas.editions[source.level]
+    error = edition.error[edition.labels.get_indexer(source.codes)]
+    observed = np.isfinite(source.mean)
+    n = observed.sum(axis=0)
+    off = np.where(observed, source.mean - np.where(observed, source.mean, 0.0).sum(axis=0) / np.maximum(n, 1), 0.0)
+    sampling = np.where(observed, np.einsum("add->ad", source.variance), 0.0).sum(axis=0)
+    between = np.maximum((off**2).sum(axis=0) / np.maximum(n - 1, 1) - sampling / np.maximum(n, 1), 0.0)
+    extra = np.where(observed, error[:, None] * between, 0.0)
+    return replace(source, variance=source.variance + extra[:, :, None] * np.eye(len(n)))
 
 
 def of_few(source: SourceEstimates) -> list[Note]:

@@ -6,7 +6,7 @@ named in `not_asked`; a column that is simply absent is an error. Weights are de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from buurtsae.areas.codes import CBS, CodeSystem
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook
-from buurtsae.survey.design_columns import DesignInfo, add_design
+from buurtsae.survey.design_columns import RESERVED, DesignInfo, add_design
 from buurtsae.survey.plausible import Rows, of_file
 from buurtsae.survey.population_totals import Calibration
 from buurtsae.survey.replicates import ReplicatePlan
@@ -77,6 +77,7 @@ class Survey:
         replicates: ReplicatePlan | None = None,
         lonely: Lonely = "adjust",
         calibrate: Calibration | None = None,
+        characteristics: Mapping[str, str] | None = None,
     ) -> Survey:
         """Read respondents from CSV or Parquet and check them against the source's codebook.
 
@@ -112,6 +113,8 @@ class Survey:
             What to do with a stratum with one sampled unit; see `SampleDesign`.
         calibrate : Calibration, optional
             Population totals that the weights have to meet.
+        characteristics : mapping of str to str, optional
+            Of respondents, such as their age, with the column of each: for models of persons. They are kept as text.
 
         Raises
         ------
@@ -128,15 +131,23 @@ class Survey:
             raise DataError(f"level of {codebook.id} is unknown", repr(level), " or ".join(sources), "correct it")
         path, area = Path(path), area or f"{level}code"
         clusters, sizes = ([column] if isinstance(column, str) else list(column) for column in (cluster, fpc))
-        raw = read_table(path, text=[column for column in (area, strata, id, *clusters) if column is not None])
+        of_persons = dict(characteristics or {})
+        text = [column for column in (area, strata, id, *clusters, *of_persons.values()) if column is not None]
+        raw = read_table(path, text=text)
         problems = Problems()
-        asked = [item for item in codebook.items if item.name not in not_asked]
+        once = {item.name: item for item in codebook.items}.values()  # the answers to one may make several shares
+        asked = [item for item in once if item.name not in not_asked]
         participatory = codebook.kind == "participatory"
         if weight is not None and weight not in raw and participatory:
             weight = None
         if unknown := sorted(set(not_asked) - {item.name for item in codebook.items}):
             problems.add(f"`not_asked` names unknown items of {codebook.id}", shown(unknown), "its items", "correct it")
-        named = [column for column in (area, weight, strata, id, *clusters, *sizes) if column is not None]
+        told = (area, weight, strata, id, *clusters, *sizes, *of_persons.values())
+        named = list(dict.fromkeys(column for column in told if column is not None))
+        taken = {item.name for item in asked}.union(codebook.subdimensions)
+        if odd := [name for name in of_persons if name in taken or RESERVED.fullmatch(name)]:
+            hint = "give it another name, also in the cells"
+            problems.add("characteristics have a name that is in use", shown(odd), "a name of their own", hint)
         if absent := [column for column in named if column not in raw]:
             hint = "correct the names in [[sources]]"
             problems.add(f"{path.name} lacks columns", shown(raw.columns), shown(absent), hint)
@@ -165,6 +176,7 @@ class Survey:
             problems.add(f"{path.name} has malformed {level}codes", shown(bad), form, hint)
         if id is not None:
             _identifiers(raw[id], frame["area_code"], level, path.name, problems)
+        frame = frame.assign(**{name: raw[column] for name, column in of_persons.items()})
         calibrate = None if problems.found else calibrate  # weights and codes that are wrong meet no totals
         how = clusters, sizes, strata_population, replicates, lonely, calibrate, level, system
         frame, info = add_design(frame, raw, path.name, problems, strata is not None, *how)

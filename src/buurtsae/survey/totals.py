@@ -77,10 +77,11 @@ def of_table(direct: DirectEstimates, level: str, weights: pd.DataFrame) -> pd.D
         row = direct.domain(level, source.level, source.codes)
         count += group_sum(source.respondents.astype(float), row, len(labels))
         effective += group_sum(source.n_effective, row, len(labels))
-        if level == source.level:
-            read = np.flatnonzero(direct.reference == place)
-            mean[row[:, None], read] = source.mean[:, read]
-            variance[np.ix_(row, read, read)] = source.before[:, read][:, :, read]
+        own = labels.get_indexer(source.codes)  # its own level, or an area of another edition with the same ground
+        if (known := own >= 0).any():
+            read, at = np.flatnonzero(direct.reference == place), own[known]
+            mean[at[:, None], read] = source.mean[known][:, read]
+            variance[np.ix_(at, read, read)] = source.before[known][:, read][:, :, read]
     missing = ~(np.einsum("add->ad", variance) > 0)  # an office may leave a variance out, or give zero
     se = np.where(missing.astype(float) @ (matrix.T > 0) > 0, np.nan, standard_errors(matrix, variance))
     # whether the same persons answered is unknown: a measure has at least those of its best part

@@ -5,6 +5,7 @@ Areas whose direct estimate is missing have no sample: they are predicted, and t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -171,21 +172,7 @@ class AreaData:
         ModelError or ProblemsError
             If covariates are absent, missing, infinite or too few.
         """
-        if self.spec is not None and isinstance(x, pd.DataFrame):
-            table = read_covariates(self.spec, x)
-        else:
-            table = x if isinstance(x, pd.DataFrame) else pd.DataFrame(np.atleast_2d(np.asarray(x, dtype=float)))
-            if table.shape[1] != len(self.names):
-                raise ModelError(
-                    "the covariates have another shape",
-                    f"{table.shape[1]} columns",
-                    f"{len(self.names)}: {shown(self.names)}",
-                    "give the same columns",
-                )
-        problems, values = Problems(), table.to_numpy(dtype=float)
-        check_finite(values, self.names, table.index, "areas", problems)
-        problems.raise_if_any()
-        return values, table.index.rename("area_code")
+        return other_covariates(x, self.names, self.spec)
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -255,3 +242,28 @@ def joined(part: ArrayLike, codes: pd.Index, name: str) -> ArrayLike:
             "join them by code first",
         )
     return part.loc[codes]
+
+
+def other_covariates(x: ArrayLike, names: Sequence[str], spec: Any) -> tuple[Floats, pd.Index]:
+    """Return the covariates of other areas (k, p) and their codes, as `AreaData.matrix` does.
+
+    Raises
+    ------
+    ModelError or ProblemsError
+        If covariates are absent, missing, infinite or too few.
+    """
+    if spec is not None and isinstance(x, pd.DataFrame):
+        table = read_covariates(spec, x)
+    else:
+        table = x if isinstance(x, pd.DataFrame) else pd.DataFrame(np.atleast_2d(np.asarray(x, dtype=float)))
+        if table.shape[1] != len(names):
+            raise ModelError(
+                "the covariates have another shape",
+                f"{table.shape[1]} columns",
+                f"{len(names)}: {shown(names)}",
+                "give the same columns",
+            )
+    problems, values = Problems(), table.to_numpy(dtype=float)
+    check_finite(values, names, table.index, "areas", problems)
+    problems.raise_if_any()
+    return values, table.index.rename("area_code")

@@ -41,10 +41,18 @@ class Structure(ABC):
     def slopes(self, free: Floats) -> Floats:
         """Return its derivatives to the free parameters, shape (K, D, D)."""
 
+    def units(self, typical: float) -> Floats:
+        """Return the scales of the free parameters (K,), where standard deviations of errors are `typical`."""
+        return np.full(len(self.start(np.ones(self.width))), typical)
+
+    def reach(self) -> Floats:
+        """Return the longest step of the free parameters in one go (K,)."""
+        return np.full(len(self.start(np.ones(self.width))), np.inf)
+
     def curvature(self, free: Floats, gradient: Floats) -> Floats:
         """Return tr(gradient d2 Sigma), shape (K, K), by central differences: exact where Sigma is quadratic."""
-        step = 1e-4 * max(float(np.abs(free).max()), 1e-8)
-        ends = [self.slopes(free + move) - self.slopes(free - move) for move in step * np.eye(len(free))]
+        step = 1e-4 * self.units(max(float(np.abs(free).max()), 1e-8))
+        ends = [self.slopes(free + move) - self.slopes(free - move) for move in np.diag(step)]
         second = np.einsum("lkab,ab->kl", np.array(ends), gradient) / (2 * step)
         return (second + second.T) / 2
 

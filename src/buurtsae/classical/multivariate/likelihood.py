@@ -101,11 +101,16 @@ class At(Shaped):
         return self.wz @ self.inverse @ self.wz.transpose(0, 2, 1)
 
 
+def weights(data: Blocks, sigma: Floats) -> tuple[Floats, float]:
+    """Return W_d, shape (m, D, D), and the sum of log |Sigma + V_d| over what is seen."""
+    whole = np.where(data.both, sigma, 0.0) + data.sampling
+    return np.where(data.both, np.linalg.inv(whole), 0.0), float(np.linalg.slogdet(whole)[1].sum())
+
+
 def at(data: Blocks, sigma: Floats, restricted: bool) -> At:
     """Return GLS and the log-likelihood at Sigma; see `core`."""
     (m, width), p = data.y.shape, data.z.shape[2]
-    whole = np.where(data.both, sigma, 0.0) + data.sampling
-    w = np.where(data.both, np.linalg.inv(whole), 0.0)
+    w, logdet_v = weights(data, sigma)
     wz = w @ data.z
     flat = wz.reshape(m * width, p)
     a = data.z.reshape(m * width, p).T @ flat
@@ -113,7 +118,6 @@ def at(data: Blocks, sigma: Floats, restricted: bool) -> At:
     delta = inverse @ (flat.T @ data.y.ravel())
     rest = data.y - np.where(data.seen, data.z @ delta, 0.0)
     t = (w @ rest[:, :, None])[:, :, 0]
-    logdet_v = np.linalg.slogdet(whole)[1].sum()
     logdet_xvx = np.linalg.slogdet(a)[1] + 2 * np.log(np.abs(data.root.diagonal())).sum()
     llf = float(loglike(int(data.seen.sum()), p, logdet_v, logdet_xvx, float((rest * t).sum()), restricted))
     return At(sigma, w, wz, inverse, delta, t, restricted, llf)
@@ -177,28 +181,40 @@ class Maximum(Shaped):
     trace: Floats
 
 
-def maximise(data: Blocks, structure: Structure, restricted: bool, maxiter: int = 100) -> Maximum:
-    """Return the Sigma of highest likelihood by Newton steps in its free parameters.
+def start(data: Blocks) -> tuple[float, Floats]:
+    """Return the typical standard deviation of a sampling error, and what variances (D,) effects may have."""
+    errors = np.einsum("dii->di", data.sampling)
+    rest = np.where(data.seen, data.y - data.z @ (data.z[data.seen].T @ data.y[data.seen]), 0.0)
+    number, squares = data.seen.sum(axis=0), np.array([rest**2, np.where(data.seen, errors, 0.0)]).sum(axis=1)
+    total, noise = np.where(number > 0, squares / np.maximum(number, 1), squares.sum(axis=1)[:, None] / number.sum())
+    return float(np.sqrt(np.median(errors[data.seen]))), np.maximum(total - noise, 0.1 * total)
 
-    Directions in which the likelihood is not concave are walked uphill; steps are halved until it rises.
+
+def maximise(
+    data: Blocks, structure: Structure, restricted: bool, maxiter: int = 100, free: Floats | None = None
+) -> Maximum:
+    """Return the Sigma of highest likelihood by Newton steps in its free parameters, from `free` if that is given.
+
+    Directions in which the likelihood is not concave are walked uphill; steps are halved until it rises. Parameters
+    are measured in the units of the structure.
     """
-    unseen = np.where(data.seen, np.einsum("dii->di", data.sampling), np.nan)
-    typical = np.sqrt(np.nanmedian(unseen))
-    rest = np.where(data.seen, data.y - data.z @ (data.z[data.seen].T @ data.y[data.seen]), np.nan)
-    total = np.nanmean(rest**2, axis=0)
-    free = structure.start(np.maximum(total - np.nanmean(unseen, axis=0), 0.1 * total))
+    typical, variances = start(data)
+    units, reach = structure.units(typical), structure.reach()
+    free = structure.start(variances) if free is None else free
     here, steps = at(data, structure.matrix(free), restricted), list[tuple[float, float]]()
     for _ in range(maxiter):
         slopes, g = structure.slopes(free), gradient(here)
-        score = np.einsum("ab,kab->k", g, slopes)
-        steps.append((here.llf, float(np.abs(score).max() * typical)))
-        values, axes = np.linalg.eigh(observed(here, slopes) - structure.curvature(free, g))
+        score = np.einsum("ab,kab->k", g, slopes) * units
+        steps.append((here.llf, float(np.abs(score).max())))
+        falling = (observed(here, slopes) - structure.curvature(free, g)) * np.outer(units, units)
+        values, axes = np.linalg.eigh(falling)
         if steps[-1][1] < SMALL and values[0] >= -SMALL * np.abs(values).max():
             return Maximum(free, here, True, np.array(steps))
         if steps[-1][1] < SMALL:  # a saddle, where a variance is zero that should not be
-            score = 0.1 * typical * values[0] * axes[:, 0]
+            score = 0.1 * values[0] * axes[:, 0]
         size = np.abs(values)
-        step = axes @ ((axes.T @ score) / np.maximum(size, 1e-10 * size.max()))
+        step = units * (axes @ ((axes.T @ score) / np.maximum(size, 1e-10 * size.max())))
+        step = step / max(1.0, float((np.abs(step) / reach).max()))
         for _ in range(40):
             new = at(data, structure.matrix(free + step), restricted)
             if new.llf >= here.llf - 1e-12 * abs(here.llf):
@@ -215,15 +231,18 @@ def eblup(data: Blocks, here: At) -> Floats:
     return data.z @ here.delta + here.t @ here.sigma
 
 
+def leading(data: Blocks, here: At) -> tuple[Floats, Floats, Floats]:
+    """Return C, and the terms g1 and g2 of the MSE matrices, shapes (m, D, D)."""
+    c = np.eye(data.z.shape[1]) - here.sigma @ here.w
+    cz = c @ data.z
+    return c, here.sigma - here.sigma @ here.w @ here.sigma, cz @ here.inverse @ cz.transpose(0, 2, 1)
+
+
 def terms(data: Blocks, here: At, slopes: Floats) -> MseTerms:
     """Return the terms of the MSE matrices (m, D, D); `slopes` (K, D, D) are those to the natural parameters."""
     m, width, _ = data.z.shape
-    sigma, info = here.sigma, information(here, slopes)
-    c = np.eye(width) - sigma @ here.w
-    g1 = sigma - sigma @ here.w @ sigma
-    cz = c @ data.z
-    g2 = cz @ here.inverse @ cz.transpose(0, 2, 1)
-    covariance = np.linalg.inv(info)
+    c, g1, g2 = leading(data, here)
+    covariance = np.linalg.inv(information(here, slopes))
     mixed = np.einsum("kl,kab,lcd->bcad", covariance, slopes, slopes, optimize=True).reshape(width**2, width**2)
     inner = (here.w.reshape(m, width**2) @ mixed).reshape(m, width, width)
     g3 = c @ inner @ c.transpose(0, 2, 1)

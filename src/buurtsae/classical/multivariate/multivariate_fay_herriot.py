@@ -20,7 +20,7 @@ from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from buurtsae.classical.columns import check_columns, covariates, numbers, read_formula
 from buurtsae.classical.core import LIKELIHOODS, Likelihood, one_of
@@ -254,27 +254,28 @@ class MultivariateFayHerriot:
             for error in of_measure.found:
                 error.what = f"{measure}: {error.what}"
                 problems.collect(error)
-        self._check_covariances(problems)
+        check_covariances(self.sampling_variance, self.y.notna().to_numpy(), self.codes, problems)
         problems.raise_if_any()
 
-    def _check_covariances(self, problems: Problems) -> None:
-        v, seen = self.sampling_variance, self.y.notna().to_numpy()
-        both = seen[:, :, None] & seen[:, None, :]
-        lost = (~np.isfinite(v) & both).any(axis=(1, 2))
-        v = np.where(both & np.isfinite(v), v, np.eye(v.shape[1]))
-        uneven = (np.abs(v - v.transpose(0, 2, 1)) > 1e-8 * np.abs(v).max(axis=(1, 2), keepdims=True)).any((1, 2))
-        eigenvalues = np.linalg.eigvalsh((v + v.transpose(0, 2, 1)) / 2)
-        indefinite = eigenvalues[:, 0] <= 1e-12 * np.abs(eigenvalues).max(axis=1)
-        for what, wrong, hint in (
-            ("missing", lost, "complete them, or leave the direct estimate out (NaN)"),
-            ("not symmetric", uneven & ~lost, "check which column is which"),
-            ("not positive definite", indefinite & ~uneven & ~lost, "check the order of variances and covariances"),
-        ):
-            if wrong.any():
-                problems.add(
-                    f"sampling covariances are {what} in {int(wrong.sum())} areas",
-                    shown(self.codes[wrong]),
-                    "a positive definite matrix for every area with direct estimates",
-                    hint,
-                    ModelError,
-                )
+
+def check_covariances(v: Floats, seen: NDArray[np.bool_], codes: pd.Index, problems: Problems) -> None:
+    """Record areas whose sampling covariances V_d (m, D, D) cannot be used, over what is seen (m, D)."""
+    both = seen[:, :, None] & seen[:, None, :]
+    lost = (~np.isfinite(v) & both).any(axis=(1, 2))
+    v = np.where(both & np.isfinite(v), v, np.eye(v.shape[1]))
+    uneven = (np.abs(v - v.transpose(0, 2, 1)) > 1e-8 * np.abs(v).max(axis=(1, 2), keepdims=True)).any((1, 2))
+    eigenvalues = np.linalg.eigvalsh((v + v.transpose(0, 2, 1)) / 2)
+    indefinite = eigenvalues[:, 0] <= 1e-12 * np.abs(eigenvalues).max(axis=1)
+    for what, wrong, hint in (
+        ("missing", lost, "complete them, or leave the direct estimate out (NaN)"),
+        ("not symmetric", uneven & ~lost, "check which column is which"),
+        ("not positive definite", indefinite & ~uneven & ~lost, "check the order of variances and covariances"),
+    ):
+        if wrong.any():
+            problems.add(
+                f"sampling covariances are {what} in {int(wrong.sum())} areas",
+                shown(codes[wrong]),
+                "a positive definite matrix for every area with direct estimates",
+                hint,
+                ModelError,
+            )

@@ -25,6 +25,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from buurtsae.classical.climb import Box, climb
 from buurtsae.classical.core import Shaped, loglike
 from buurtsae.sparse import Factor, Floats, Ints, Symbolic, analyse, one_thread
 
@@ -231,12 +232,9 @@ def maximise(
     tol: float = 1e-10,
     maxiter: int = 100,
 ) -> SarMaximum:
-    """Climb with halved steps from the best of a few autocorrelations, and a variance `start`.
+    """Climb from the best of a few autocorrelations, and a variance `start`; see `climb`.
 
-    Steps are those of Newton, with the average information at the start, which every step updates by the change of the
-    score (BFGS): where observed and expected information differ much, as in few areas, average information alone goes
-    to and fro. Converged is a step that moves sigma2 by less than the share `tol`, and rho by less than `tol`; a
-    variance that falls below `TINY` of the median sampling variance stays there: it is zero.
+    A variance that falls below `TINY` of the median sampling variance stays there: it is zero.
     """
     least = TINY / float(np.median(weight[weight > 0]))
     starts = [Sar(near, max(start, least), rho, weight, y, x) for rho in RHOS]
@@ -244,38 +242,10 @@ def maximise(
     if np.abs(at.residual).max() <= 1e-12 * np.abs(y).max():  # nothing is left over: the information is zero too
         at = Sar(near, least, 0.0, weight, y, x)
         return SarMaximum(at, True, True, ((least, 0.0, at.loglike(restricted)),))
-    value, score, information = at.loglike(restricted), at.score(restricted), at.average_information()
-    trace = [(at.sigma2, at.rho, value)]
-    for _ in range(maxiter):
-        step = _step(score, information, at.rho)
-        for k in range(30):
-            sigma2 = max(at.sigma2 + step[0] * 0.5**k, at.sigma2 / 10, least)
-            rho = float(np.clip(at.rho + step[1] * 0.5**k, -EDGE, EDGE))
-            new = Sar(near, sigma2, rho, weight, y, x)
-            reached = new.loglike(restricted)
-            if reached >= value - 1e-12 * abs(value):
-                break
-        moved = np.array([new.sigma2 - at.sigma2, new.rho - at.rho])
-        trace.append((new.sigma2, new.rho, reached))
-        if new.sigma2 <= least or (np.abs(moved) <= tol * np.array([at.sigma2, 1.0])).all():
-            return SarMaximum(new, True, new.sigma2 <= least, tuple(trace))
-        before, score = score, new.score(restricted)
-        information = _updated(information, moved, before - score)
-        at, value = new, reached
-    return SarMaximum(at, False, False, tuple(trace))
-
-
-def _updated(information: Floats, moved: Floats, fallen: Floats) -> Floats:
-    """Information that agrees with how far the score fell on a step, where the likelihood is concave along it."""
-    if moved @ fallen <= 0:
-        return information
-    along = information @ moved
-    update = np.outer(fallen, fallen) / (moved @ fallen) - np.outer(along, along) / (moved @ along)
-    return np.asarray(information + update, dtype=float)
-
-
-def _step(score: Floats, information: Floats, rho: float) -> Floats:
-    """A Newton step; along sigma2 alone where rho is at its edge and would cross it."""
-    if abs(rho) >= EDGE and score[1] * rho > 0:
-        return np.array([score[0] / information[0, 0], 0.0])
-    return np.asarray(np.linalg.solve(information, score), dtype=float)
+    box = Box(np.array([least, -EDGE]), np.array([np.inf, EDGE]), (0, 0))
+    found = climb(
+        lambda v: Sar(near, float(v[0]), float(v[1]), weight, y, x),
+        np.array([at.sigma2, at.rho]), box, restricted, tol, maxiter,
+    )  # fmt: skip
+    zero = found.converged and found.point.sigma2 <= least
+    return SarMaximum(found.point, found.converged, zero, tuple((s, r, v) for s, r, v in found.trace))

@@ -59,7 +59,7 @@ def terms(sar: Sar, restricted: bool, exact: int = EXACT) -> SpatialTerms:
     def k(z: Floats) -> Floats:
         return sar.gamma(z) - sar.f @ (sar.cov_beta @ (sar.f.T @ z))
 
-    for z, weight in _probes(m, exact):
+    for z, weight in probes(m, exact):
         a = sar.of_a.solve(z)
         ba = [part @ a for part in b]
         inner = [sar.of_a.solve(part) for part in ba]  # A^{-1} B A^{-1} z
@@ -94,7 +94,7 @@ def without_effects(sar: Sar) -> SpatialTerms:
     return SpatialTerms(none, quadratic(sar.x, sar.cov_beta), none, none, np.zeros((2, 2)))
 
 
-def _probes(m: int, exact: int) -> Iterator[tuple[Floats, float]]:
+def probes(m: int, exact: int) -> Iterator[tuple[Floats, float]]:
     """Yield right-hand sides (m, k) and the weight of their products."""
     if m <= exact:
         for start in range(0, m, BLOCK):

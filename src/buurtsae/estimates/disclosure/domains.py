@@ -28,6 +28,7 @@ from buurtsae.errors import DataError, Problems, shown
 from buurtsae.estimates.disclosure.suppression import Cells, Hidden, Key, widths
 from buurtsae.estimates.labels import PROTECTING, Rules
 from buurtsae.scale import Scale
+from buurtsae.sparse import Floats
 
 KEY = ["level", "area_code", "measure"]
 BETWEEN = " / "  # an area's code and a domain
@@ -122,7 +123,7 @@ def across(
         few |= table["label"].eq("niet_publiceren") & table["population"].gt(0)
         rows = table.loc[few, ["level", "area_code"]].drop_duplicates()
         ruled |= {(level, _named(code, name)) for level, code in rows.itertuples(index=False)}
-    hidden = _suppressed(cells, areas, ruled, [whole, *names], rules.protection * scale.point)
+    hidden = _suppressed(cells, areas, ruled, [whole, *names], rules.protection)
     return Domains({name: _marked(t, name, hidden, rules.min_residents) for name, t in given.items()}, hidden)
 
 
@@ -145,21 +146,32 @@ def _suppressed(cells: Cells, areas: Areas, ruled: set[Key], names: list[str], p
     size = pd.Series(areas.population, index=areas.codes)[areas.inhabited].sort_values(kind="stable")
     secrets = {key: cells.holds(key) for key in sorted(ruled)}
     secrets = {key: held for key, held in secrets.items() if cells.weights[held].any()}
-    while True:
-        gone, shut = np.zeros(len(cells.codes), dtype=bool), np.zeros(len(cells.above), dtype=bool)
-        keys = {(level, _named(code, name)) for (level, code), all_of in closed.items()
+
+    def hidden() -> set[Key]:
+        return {(level, _named(code, name)) for (level, code), all_of in closed.items()
                 for name in (names if all_of else parts)}  # fmt: skip
+
+    widest, exposed = dict[Key, Floats](), list(secrets)
+    while exposed:  # what is hidden besides gives away less, never more: who is protected stays so
+        gone, shut = np.zeros(len(cells.codes), dtype=bool), np.zeros(len(cells.above), dtype=bool)
+        keys = hidden()
         gone[[place[named] for level, named in keys if level == areas.base and named in place]] = True
         shut[[position[key] for key in keys if key in position]] = True
-        told = {key: held for key, held in secrets.items() if gone[held].all()}
-        narrowest = widths(cells, gone, shut, list(told.values()))
-        exposed = [key for key, width in zip(told, narrowest.min(axis=1), strict=True) if width < protection]
-        if not exposed:
-            break
+        told = {key: secrets[key] for key in exposed if gone[secrets[key]].all()}
+        widest |= dict(zip(told, widths(cells, gone, shut, list(told.values())), strict=True))
+        exposed = [key for key in told if widest[key].min() < protection]
         for level, named in exposed:
             code, domain = named.split(BETWEEN, 1)
-            _close(areas, level, code, domain == whole, closed, size)
-    audit = pd.DataFrame(list(told), columns=["level", "area_code"]).assign(
+            own, every = (cells.weights[cells.holds((level, _named(code, of)))].sum(axis=0) for of in (domain, whole))
+            # beside few others the published whole of its area says what it is
+            of_all = domain == whole or bool((10 * (every - own) < protection * own).any())
+            if of_all and not closed[level, code]:
+                closed[level, code] = True
+            else:
+                _close(areas, level, code, of_all, closed, size)
+    keys = hidden()
+    narrowest = np.array(list(widest.values())).reshape(len(widest), len(cells.measures))
+    audit = pd.DataFrame(list(widest), columns=["level", "area_code"]).assign(
         ruled=True,
         measure=np.array(cells.measures, dtype=object)[narrowest.argmin(axis=1)],
         width=narrowest.min(axis=1),
@@ -168,15 +180,23 @@ def _suppressed(cells: Cells, areas: Areas, ruled: set[Key], names: list[str], p
 
 
 def _close(areas: Areas, level: str, code: str, whole: bool, closed: dict[Key, bool], size: pd.Series) -> None:
-    """Close the smallest open area beside one, in the lowest area above it that has any; else that area itself."""
-    inside = areas.parents(level) == code
-    for above in areas.levels[areas.levels.index(level) + 1 :]:
-        of = areas.parents(above)
+    """Close the smallest open area beside one, in the lowest area above it that has any; else that area itself.
+
+    An area of which a lower one is closed, because nothing beside it was left there, has others closed with the areas
+    that hold them up to there: their own sums would give them away.
+    """
+    inside, levels = areas.parents(level) == code, areas.levels
+    for k in range(levels.index(level) + 1, len(levels)):
+        above, of = levels[k], areas.parents(levels[k])
         for holding in pd.unique(of[inside].dropna()):
-            beside = of.index[(of == holding) & ~inside]
-            for candidate in size.index[size.index.isin(beside)]:
+            beside = (of == holding) & ~inside
+            for candidate in size.index[size.index.isin(of.index[beside])]:
                 if (areas.base, candidate) not in closed or (whole and not closed[areas.base, candidate]):
                     closed[areas.base, candidate] = whole
+                    for lower in levels[1:k]:
+                        held = areas.parents(lower)[candidate]
+                        if pd.notna(held) and not (inside & (areas.parents(lower) == held)).any():
+                            closed[lower, held] = closed.get((lower, held), False) or whole
                     return
             shut = closed.get((above, holding))
             if above != areas.system.whole and (shut is None or (whole and not shut)):

@@ -15,8 +15,9 @@ So of two worlds that differ in hidden scores only, and not in the published sum
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,8 @@ class Release:
         Areas whose direct estimate has no published standard error: those of `direct` among them.
     partial : frozenset of (level, area_code)
         Areas of which the run holds a part: they have no row.
+    parts : mapping of (level, area_code) to set of (level, area_code)
+        Areas of other editions that something was observed of, and the areas that they hold a part of.
     """
 
     estimates: Hidden
@@ -60,6 +63,7 @@ class Release:
     direct: frozenset[Key]
     errors: frozenset[Key]
     partial: frozenset[Key] = frozenset()
+    parts: Mapping[Key, frozenset[Key]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         hidden = f"{len(self.estimates.keys)} areas without estimate, {len(self.direct)} without direct estimate"
@@ -89,11 +93,21 @@ class Release:
             direct = errors = frozenset(
                 (level, str(code)) for level in fit.areas.levels for code in fit.areas.at(level)
             )
-        return cls(estimates, few, direct, errors, partial)
+        parts = {
+            (level, str(label)): frozenset((fit.areas.base, str(code)) for code in fit.areas.codes[held.indices])
+            for level, of in fit.areas.editions.items()
+            for label, held in zip(of.labels, of.shares, strict=True)
+        }
+        return cls(estimates, few, direct, errors, partial, parts)
+
+    @cached_property
+    def _hidden(self) -> frozenset[Key]:
+        """Areas without estimate, and those of other editions that hold a part of one."""
+        return self.estimates.keys | {key for key, held in self.parts.items() if held & self.estimates.keys}
 
     def open(self, table: pd.DataFrame) -> NDArray[np.bool_]:
         """Return which rows of a table, by `level` and `area_code`, have an estimate that may be published."""
-        return ~_within(table, self.estimates.keys)
+        return ~_within(table, self._hidden)
 
     def partly(self, table: pd.DataFrame) -> NDArray[np.bool_]:
         """Return which rows of a table, by `level` and `area_code`, the run holds a part of."""
@@ -110,11 +124,19 @@ class Release:
     def open_of_sources(self, table: pd.DataFrame, direct: DirectEstimates) -> NDArray[np.bool_]:
         """Return which rows, by `source`, `area_code` and `measure`, tell no more than a published direct estimate.
 
-        Those of the reference source of a sub-dimension, where it is open: no other is published.
+        Those of the reference source of a sub-dimension, where it is open: no other is published, and of areas of
+        another edition only those that are areas of this one.
         """
         of = {name: direct.sources[s] for name, s in zip(direct.subdimensions, direct.reference, strict=True)}
         keys = zip(table["source"], table["area_code"], table["measure"], strict=True)
-        opened = [s == of[name].source and (of[name].level, code) not in self.direct for s, code, name in keys]
+        base, own = direct.areas.base, frozenset(direct.areas.codes)
+        shut = {(level, c) for level in direct.areas.editions for b, c in self.direct if b == base} | self.direct
+        opened = [
+            s == of[name].source
+            and (of[name].level, code) not in shut
+            and (of[name].level not in direct.areas.editions or code in own)
+            for s, code, name in keys
+        ]
         return np.array(opened, dtype=bool)
 
     def counted(self, table: pd.DataFrame, direct: DirectEstimates) -> NDArray[np.bool_]:
@@ -174,7 +196,7 @@ def too_few(fit: Fit, rules: Rules) -> frozenset[Key]:
     """
     few: set[Key] = set()
     names_of = [np.array(fit.direct.subdimensions)[fit.direct.reference == s] for s in range(len(fit.direct.scores))]
-    for level in fit.areas.levels:
+    for level in (*fit.areas.levels, *fit.areas.editions):
         totals, labels = fit.direct.totals(level), fit.areas.at(level)
         count = totals[totals["direct"].notna()].groupby("area_code")["n_direct"].min()
         few |= {(level, str(code)) for code in count.index[count < rules.min_direct]}

@@ -9,9 +9,9 @@ and F(y) = int F(y | eta) N(eta; m_-, S_-) d eta by Gauss-Hermite quadrature. Wi
 F(y - 1) + U {F(y) - F(y - 1)} is uniform where the model holds, and z = Phi^{-1}(PIT) normal. Nothing is drawn: powers
 of z are their means over U, and the PITs of all areas have the mean distribution function that U gives them, so that
 no seed decides what is found. Effective numbers, not whole, take the beta and gamma functions that F(y | eta) is at
-whole ones. Replicates draw eta from the field (given the scores
-beside the counts, where there are some) with the coefficients of the fit, and counts from eta; each has a mode of its
-own, by one step of Newton's (`leftover`).
+whole ones. Replicates draw eta from the field (given the scores beside the counts, where there are some) with the
+coefficients of the fit, and counts from eta: shares of respondents as these would answer (`asked`), others from the
+law of the outcome; each has a mode of its own, by one step of Newton's (`leftover`).
 
 References
 ----------
@@ -22,7 +22,7 @@ Randomized quantile residuals. J. Computational and Graphical Statistics 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ from buurtsae.engines.counts import Counting
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.mode import Mode
 from buurtsae.estimates.disclosure.release import FEW, countable
+from buurtsae.estimates.evidence.asked import Asked
 from buurtsae.latent.conditional import condition
 from buurtsae.model.design import Design
 from buurtsae.model.outcome.binomial import Binomial
@@ -174,9 +175,14 @@ def _poisson(eta: Floats, y: Floats, size: Floats) -> tuple[Floats, ...]:
     return below, special.gammaincc(y + 1, mean), np.exp(-mean), rate, rate / size
 
 
-def replicates(marginal: Counting, hyper: Hyper, n: int, rng: np.random.Generator) -> Iterator[Design]:
-    """Yield n designs with counts of the model given hyperparameters, and the coefficients of the fit."""
-    design, field = marginal.design, marginal.field
+def replicates(
+    marginal: Counting, hyper: Hyper, n: int, rng: np.random.Generator, asked: Mapping[int, Asked] | None = None
+) -> Iterator[Design]:
+    """Yield n designs with counts of the model given hyperparameters, and the coefficients of the fit.
+
+    Shares of columns in `asked` are of these respondents; trials of others are whole, which keeps their mean.
+    """
+    design, field, asked = marginal.design, marginal.field, asked or {}
     assert design.size is not None
     posterior = marginal.solve(hyper).conditional
     without = condition(field, marginal.observations.local(hyper.slope, hyper.extra), hyper.loadings(design))
@@ -187,13 +193,16 @@ def replicates(marginal: Counting, hyper: Hyper, n: int, rng: np.random.Generato
     for eta in e:
         y = design.y.copy()
         for outcome, columns in outcomes(design):
-            size, at = design.size[..., columns], np.broadcast_to(eta, design.y.shape)[..., columns]
-            whole = np.maximum(np.round(size), 1) if isinstance(outcome, Binomial) else size
-            if isinstance(outcome, Binomial):
-                drawn = rng.binomial(whole.astype(np.int64), special.expit(at)) * size / whole
-            else:
-                drawn = rng.poisson(size * np.exp(at))
-            y[..., columns] = np.where(size > 0, drawn, y[..., columns])
+            for column in columns:
+                size, at = design.size[..., column], eta[:, column]
+                if not isinstance(outcome, Binomial):
+                    drawn = rng.poisson(size * np.exp(at)).astype(float)
+                elif column in asked:
+                    drawn = size * asked[column].draw(special.expit(at), rng)
+                else:
+                    whole = np.maximum(np.round(size), 1)
+                    drawn = rng.binomial(whole.astype(np.int64), special.expit(at)) * size / whole
+                y[..., column] = np.where(size > 0, drawn, y[..., column])
         yield replace(design, y=y)
 
 
@@ -231,7 +240,7 @@ def calibration(
     kept, open_ = (np.ones(len(rows), dtype=bool) if mask is None else mask for mask in (shown, told))
     for measure in rows["measure"].unique():
         own = np.flatnonzero((rows["measure"] == measure).to_numpy() & kept)
-        number = min(CLASSES, len(own) // FEW)
+        number, least = min(CLASSES, len(own) // FEW), 0.0 if (observed[:, own] >= 0).all() else -np.inf
         for k in range(number):
             of_class = list[tuple[float, float, int]]()
             for predicted_, counted_ in zip(mean[:, own], observed[:, own], strict=True):
@@ -247,7 +256,7 @@ def calibration(
             (expected, seen, figures), *others = of_class
             off = [one[1] - one[0] for one in others]
             low, high = expected + np.quantile(off, [0.025, 0.975]) if others else (np.nan, np.nan)
-            found.append((measure, k + 1, figures, expected, seen, max(low, 0.0), high))
+            found.append((measure, k + 1, figures, expected, seen, max(low, least), high))
     columns = ["measure", "predicted_class", "figures", "predicted", "observed", "lower", "upper"]
     return pd.DataFrame(found, columns=columns)
 

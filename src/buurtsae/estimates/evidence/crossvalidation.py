@@ -84,7 +84,7 @@ class LeftOut:
         rows = self.table.assign(error=self.table["y"] - self.table["mean"])
         rows["square"] = rows["z"] ** 2 if "square" not in rows else rows["square"]
         for level in LEVELS:
-            rows[f"coverage_{level}"] = _inside(rows, level / 200)
+            rows[f"coverage_{level}"] = interval_share(rows, level / 200)
         grouped = rows.groupby(by or ["source", "measure"], sort=False)
         return grouped.agg(
             figures=("y", "size"),
@@ -95,12 +95,14 @@ class LeftOut:
         ).reset_index()
 
 
-def _inside(rows: pd.DataFrame, half: float) -> pd.Series:
+def interval_share(rows: pd.DataFrame, half: float) -> pd.Series:
     """Whether PITs lie that near to 0.5; of counts the share of what lies between `below` and `upto`."""
     if "below" not in rows:
         return (rows["pit"] - 0.5).abs() < half
     low, high = (rows[end].clip(0.5 - half, 0.5 + half) for end in ("below", "upto"))
-    return (high - low) / (rows["upto"] - rows["below"]).clip(lower=1e-12)
+    width = rows["upto"] - rows["below"]
+    point = (rows["upto"] - 0.5).abs() < half  # of numbers both ends are the PIT
+    return ((high - low) / width.clip(lower=1e-12)).where(width > 1e-12, point.astype(float))
 
 
 def fingerprint(fit: Fit) -> str:
@@ -176,7 +178,8 @@ def _labels(fit: Fit, by: str) -> np.ndarray:
     if by == fit.areas.base:
         return np.array(codes, dtype=object)
     levels = {fit.areas.base, *(source.level for source in fit.direct.sources)}
-    parent = pd.concat([fit.areas.parents(by, level) for level in levels])
+    parent = pd.concat([fit.areas.parents(by, level) for level in sorted(levels, key=fit.areas.base.__ne__)])
+    parent = parent[~parent.index.duplicated()]  # areas of another edition may be areas of this one
     return np.asarray(parent.loc[codes].to_numpy(dtype=object))
 
 

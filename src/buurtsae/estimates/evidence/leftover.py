@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,17 +31,33 @@ from buurtsae.engines.given import Given
 from buurtsae.engines.integration import Progress, mode
 from buurtsae.engines.marginal import Marginal
 from buurtsae.engines.observations import Observations
+from buurtsae.engines.unit import PersonFigure, UnitFit
 from buurtsae.errors import ModelError
+from buurtsae.estimates.evidence.asked import respondents
 from buurtsae.estimates.evidence.counts import counted, power
 from buurtsae.estimates.evidence.counts import predicted as predicted_counts
 from buurtsae.estimates.evidence.counts import replicates as replicates_of
 from buurtsae.estimates.evidence.crossvalidation import LeftOut, predicted
+from buurtsae.estimates.evidence.persons import Looked, Pattern, groups_of, looked_at
+from buurtsae.estimates.evidence.persons import patterns as patterns_of
 from buurtsae.model.design import Design
+from buurtsae.model.persons.answer import Figure
 from buurtsae.sparse import Floats, Ints
 
 REPLICATES, FEWER, LARGE = 100, 40, 20_000  # of more direct estimates than that, time counts
 STEP = 0.002  # of a prior standard deviation, for differences of gradients
 FLATTEST = 0.5  # curvature along an axis of xi, whose prior has 1
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Sums of derivatives over the levels of a pattern (1 + R, P), and what makes correlations of these (P,)."""
+
+    measure: str
+    pattern: Pattern
+    sums: Floats
+    scale: Floats
+    levels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,13 @@ class Leftover:
         Of counts: trials or exposure.
     pit : ndarray, shape (2, 1 + R, F), optional
         Of counts: between which the PIT lies.
+    sums : tuple of Scored, optional
+        Of persons: score statistics over levels of characteristics.
+    posterior : DataFrame, optional
+        Of persons, per row: `residual`, `chi2`, `below` and `upto`, given all answers.
+    groups : DataFrame, optional
+        Of persons, per `measure` and `area_code` of the level above: the weighted mean that is `expected` of its
+        respondents, and `z` of that of their answers.
 
     Examples
     --------
@@ -80,6 +104,9 @@ class Leftover:
     zero: Floats | None = None
     size: Floats | None = None
     pit: Floats | None = None
+    sums: tuple[Scored, ...] = ()
+    posterior: pd.DataFrame | None = None
+    groups: pd.DataFrame | None = None
 
     @cached_property
     def square(self) -> Floats:
@@ -95,6 +122,17 @@ class Leftover:
         square = self.square.mean(axis=1)
         size = f"{len(self.rows)} direct estimates, {len(self.z) - 1} replicates"
         return f"Leftover of {size}: mean z^2 {square[0]:.2f}, of replicates {square[1:].mean():.2f}"
+
+    def of_measure(self, measure: str) -> Leftover:
+        """Return what is left over of one measure of persons, which has a column of its own."""
+        own = (self.rows["measure"] == measure).to_numpy()
+        column = list(self.rows["measure"].unique()).index(measure)
+        parts = {
+            name: getattr(self, name)[..., own] for name in ("z", "predicted", "observed", "sd", "zero", "size", "pit")
+        }
+        sums = tuple(one for one in self.sums if one.measure == measure)
+        rows = self.rows[own].reset_index(drop=True)
+        return replace(self, rows=rows, score=self.score[..., [column]], sums=sums, **parts)
 
     def of_counts(self, by: str) -> LeftOut:
         """Return the predictions of counts, each from all other areas, as a table; without their densities."""
@@ -131,6 +169,8 @@ def leftover(fit: Fit, replicates: int | None = None, seed: int | None = None) -
         Of a horseshoe, or where the hyperparameters have no mode.
     """
     rng = np.random.default_rng([fit.seed if seed is None else seed, 38])
+    if fit.persons:
+        return _of_persons(fit, replicates, rng)
     if fit.design.size is not None:
         return _of_counts(fit, replicates, rng)
     marginal = _plain(fit)
@@ -161,7 +201,8 @@ def _of_counts(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftov
     if number is None:
         number = FEWER if len(site) > LARGE else REPLICATES
     parts = [predicted_counts(marginal, at)]
-    for design in replicates_of(marginal, at, number, rng):
+    asked = respondents(fit.direct, pd.Index(fit.design.site_codes))
+    for design in replicates_of(marginal, at, number, rng, asked):
         scores = replace(marginal.scores, design=design)
         other: Counting = replace(
             marginal, scores=scores, observations=replace(marginal.observations, design=design.gaussian)
@@ -178,6 +219,86 @@ def _of_counts(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftov
     size = fit.design.counted[1][site, column]
     rows, z, pit = _labelled(fit, source, site, column), power(below, upto, 1), np.array([below, upto])
     return Leftover(rows, z, means, score, observed, sd, zero, size, pit)
+
+
+def _of_persons(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftover:
+    """Of each measure; two that are of the same answers and the same figure are looked at once."""
+    parts, seen = list[Leftover](), set[tuple[int, Figure | None]]()
+    for d, (measure, figure) in enumerate(zip(fit.draws.subdimensions, fit.persons, strict=True)):
+        whole, key = (id(figure.fit), None), (id(figure.fit), figure.figure)
+        if key not in seen:
+            part = _of_figure(fit, d, measure, figure, number, rng)
+            parts.append(replace(part, sums=()) if whole in seen else part)  # these are of answers, not of figures
+            seen |= {key, whole}
+    posterior = pd.concat([part.posterior for part in parts], ignore_index=True)
+    rows = pd.concat([part.rows for part in parts], ignore_index=True)
+    groups = pd.concat([part.groups for part in parts], ignore_index=True)
+    names = "z", "predicted", "score", "observed", "sd", "zero", "size", "pit"
+    joined = {name: np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in names}
+    return Leftover(rows, **joined, sums=tuple(one for part in parts for one in part.sums), posterior=posterior,
+                    groups=groups)  # fmt: skip
+
+
+def _of_figure(
+    fit: Fit, d: int, measure: str, figure: PersonFigure, number: int | None, rng: np.random.Generator
+) -> Leftover:
+    unit, (indicators, patterns) = figure.fit, patterns_of(figure.fit)
+    if number is None:
+        number = FEWER if len(unit.order) > LARGE else REPLICATES
+    codes, above = groups_of(unit, fit.areas.parents(fit.areas.parent(fit.areas.base)))
+    looked = looked_at(figure, indicators, above, number, rng)
+    data, all_of = looked.data, looked.posterior
+    every = (data, *looked.replicates)
+    names = "below", "upto", "mean", "observed", "sd", "zero", "score"
+    below, upto, mean, observed, sd, zero, score = (np.array([getattr(one, name) for one in every]) for name in names)
+    n = len(unit.areas.codes)
+    size, asked = (
+        np.bincount(unit.cells.area, part[unit.order], n).astype(float)
+        for part in (unit.answers.size, unit.answers.respondents)
+    )
+    rows = pd.DataFrame(
+        {
+            "source": fit.direct.sources[fit.direct.reference[d]].source,
+            "area_code": unit.areas.codes[size > 0],
+            "measure": measure,
+            "n_respondents": asked[size > 0].round().astype(np.int64),
+        }
+    )
+    off, own = all_of.observed - all_of.mean, all_of.sd**2 - all_of.noise**2
+    posterior = {"residual": off / all_of.noise, "chi2": (off**2 + own) / all_of.noise**2}
+    told = rows.assign(**posterior, below=all_of.below, upto=all_of.upto)
+    sums = tuple(
+        Scored(
+            measure,
+            p,
+            np.array([one.patterns[p.name] for one in every]),
+            _scale(unit, looked, indicators[p.name]),
+            _levels(unit, p),
+        )
+        for p in patterns
+    )
+    means = np.array([one.above[0] for one in every])
+    groups = pd.DataFrame({"measure": measure, "area_code": codes, "expected": data.above[1]})
+    groups["z"] = means[0] / means[1:].std(axis=0, ddof=1)
+    z = power(below, upto, 1)
+    return Leftover(
+        rows, z, mean, score[..., None], observed, sd, zero, size[size > 0], np.array([below, upto]), sums, told, groups
+    )
+
+
+def _levels(unit: UnitFit, pattern: Pattern) -> tuple[str, ...]:
+    """The levels of a pattern in words."""
+    labels = [unit.answers.characteristics[name] for name in pattern.on]
+    if not labels:
+        return ("",)
+    places = np.unravel_index(pattern.levels, [len(part) for part in labels])
+    return tuple(" x ".join(part[k] for part, k in zip(labels, at, strict=True)) for at in zip(*places, strict=True))
+
+
+def _scale(unit: UnitFit, looked: Looked, h: Any) -> Floats:
+    """Root of (sum of h^2) times (sum of -l'') over what a pattern has, per level: h'l' over it is a correlation."""
+    asked = unit.answers.respondents[unit.order]
+    return np.asarray(np.sqrt((h.power(2).T @ asked) * ((h != 0).T @ looked.data.information)))
 
 
 def _plain(fit: Fit) -> Marginal:

@@ -22,6 +22,12 @@ KINDS: Mapping[str, Note] = {
     "residents": Note("pattern over residents", "patroon naar aantal inwoners"),
     "bend": Note("bend in the effect of a covariate", "kromming in het effect van een kenmerk"),
     "neighbours": Note("what neighbours have in common", "wat buren gemeen hebben"),
+    "forgotten": Note(
+        "answers by a characteristic of persons that is no term, mean z²",
+        "antwoorden naar een kenmerk van personen dat geen effect is, z²",
+    ),
+    "interaction": Note("answers by two characteristics together, mean z²", "antwoorden naar twee kenmerken samen, z²"),
+    "cluster": Note("what persons of one cluster have in common", "wat personen van één cluster gemeen hebben"),
 }
 _BENT = Note(
     "the effect of this covariate is not a straight line: use a smooth effect or a transformation",
@@ -64,7 +70,37 @@ _SHAPE = Note(
     "de afwijkingen zijn niet normaal verdeeld: zoek enkele vreemde gebieden, ongelijke varianties of een ontbrekend "
     "kenmerk",
 )
+_LEVELS = Note(
+    "answers by level lie nearer to what was predicted than chance allows: numbers of respondents are understated, or "
+    "answers depend on each other",
+    "antwoorden per niveau liggen dichter bij het voorspelde dan toeval toelaat: de aantallen respondenten zijn te "
+    "klein opgegeven, of antwoorden hangen van elkaar af",
+)
 MEANINGS: Mapping[str, tuple[Note, Note]] = {  # too low, too high
+    "forgotten": (
+        _LEVELS,
+        Note(
+            "answers depend on this characteristic, which the model lacks: add a term, or figures are biased where "
+            "respondents differ from residents in it",
+            "antwoorden hangen van dit kenmerk af, dat het model mist: voeg een effect toe, anders zijn cijfers "
+            "vertekend waar respondenten er anders in verdeeld zijn dan inwoners",
+        ),
+    ),
+    "interaction": (
+        _LEVELS,
+        Note(
+            "what one of these does depends on the other: add a term of both, such as Factor((one, other))",
+            "wat het ene doet hangt van het andere af: voeg een effect van beide toe, zoals Factor((een, ander))",
+        ),
+    ),
+    "cluster": (
+        _LEVELS,
+        Note(
+            "persons of one cluster answer alike: add a term Cluster, or intervals are too narrow",
+            "personen van één cluster antwoorden hetzelfde: voeg een effect Cluster toe, anders zijn intervallen te "
+            "smal",
+        ),
+    ),
     "trend": (
         Note(
             "deviations are larger where numbers are small: let the spread between areas depend on residents, and look "

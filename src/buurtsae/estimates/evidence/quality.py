@@ -26,6 +26,7 @@ import pandas as pd
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.engines.base import Fit
 from buurtsae.errors import BuurtsaeError, ModelError
+from buurtsae.estimates.evidence import described_persons as persons
 from buurtsae.estimates.evidence.checks import checks
 from buurtsae.estimates.evidence.contribution import contributions
 from buurtsae.estimates.evidence.counts import calibration
@@ -86,15 +87,14 @@ def quality(
         Share of the sample that answered, of each source.
     """
     fit, gate = est.fit, gate or Gate()
-    if fit.persons:
-        hint = "write `est.published` as a table"
-        raise ModelError("reports are of models of areas", "figures of a model of persons", "bs.fit", hint)
     over, unmade = _leftover(fit)
     convergence, left = _convergence(est), _left_out(fit, over)
     checked, heard = _checks(est, gate, over), alarms(fit, scales)
     if not checked and unmade is None:
         unmade = _unmade(Note("there are too few direct estimates", "er zijn te weinig directe schattingen"))
-    priors = _influence(fit)
+    priors, shown = _influence(fit), est.release.shown(est.areas.base, est.areas.codes)
+    off = persons.residuals(over) if fit.persons else residuals(fit)
+    of_persons = persons.report(est, over) if fit.persons else {}
     return {
         "run": {
             **{"engine": fit.engine, "seed": fit.seed, "spatial": any(term.neighbours for term in fit.model.terms)},
@@ -105,40 +105,47 @@ def quality(
         "checks": checked,
         "alarms": heard,
         "convergence": convergence,
-        "hyperparameters": hyperparameters(fit),
+        "hyperparameters": persons.parameters(fit) if fit.persons else hyperparameters(fit),
         "priors": priors,
-        "predictive": _predictive(est),
+        "predictive": persons.predictive(est, over) if fit.persons else _predictive(est),
         "left_out": [row for part in left.values() for row in _calibration(est, part)],
-        **({} if fit.design.size is None else {"calibration": _of_counts(est, over)}),
+        **({} if fit.design.size is None and not fit.persons else {"calibration": _of_counts(est, over)}),
+        **of_persons,
         "density": _density(est, left),
-        "comparison": _comparison(est),
-        "agreement": agreement(est.compared, est.areas.parent(est.areas.base)),
+        "comparison": persons.comparison(est, over) if fit.persons else _comparison(est),
+        "agreement": [] if fit.persons else agreement(est.compared, est.areas.parent(est.areas.base)),
         "gain": gain(est.table, est.published),
         "classical": _classical(est),
         "benchmarks": _benchmarks(est),
-        "moran": moran(fit, est.release),
-        "residuals": _residuals(est),
+        "moran": moran(fit, est.release, off),
+        "residuals": _residuals(est, off),
         "areas": est.areas.audit(),
         "graph": graph(est),
         "sources": sources(est),
         "scales": [dict(row) for row in scales],
         "variances": variances(fit),
-        "contributions": contributions(fit) if fit.design.size is None else [],
+        "contributions": contributions(fit) if fit.design.size is None and not fit.persons else [],
         "covariates": covariates(est),
-        "explained": explained(fit, est.release.shown(est.areas.base, est.areas.codes)),
+        "explained": persons.explained_by_covariates(fit, shown) if fit.persons else explained(fit, shown),
         "sensitivity": _sensitivity(est) if weights else [],
-        "nonresponse": {} if assumed is None else reported(est, assumed, responses),
+        "nonresponse": {} if assumed is None or fit.persons else reported(est, assumed, responses),
         "labels": {
             level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
         },
-        "model": fit.words,
-        "notes": [*([unmade] if unmade else []), *_notes(fit), *remarks(priors["blocks"], priors["outside"])],
+        "model": persons.words(fit) if fit.persons else fit.words,
+        "notes": [
+            *([unmade] if unmade else []),
+            *_notes(fit),
+            *(persons.notes(fit, of_persons["weights"], assumed is not None) if fit.persons else []),
+            *remarks(priors["blocks"], priors["outside"]),
+        ],
     }
 
 
 def _convergence(est: Estimates) -> dict[str, Any]:
     draws = est.fit.draws
-    if (certificate := draws.certificate) is not None:
+    certificate = persons.certificate(est.fit) if est.fit.persons else draws.certificate
+    if certificate is not None:
         return {"independent": len(draws.flat), **certificate.record()}
     table = est.convergence
     return {
@@ -172,10 +179,10 @@ def _unmade(why: Note) -> Note:
 def _left_out(fit: Fit, over: Leftover | None) -> dict[str, LeftOut]:
     """Predictions of each buurt from all others, and of gemeenten where there are several with estimates.
 
-    Of counts those of buurten, at the mode of the hyperparameters.
+    Of counts, and of persons, those of buurten, at the mode of the hyperparameters.
     """
     base, above = fit.areas.base, fit.areas.parent(fit.areas.base)
-    if fit.design.size is not None:
+    if fit.design.size is not None or fit.persons:
         return {} if over is None else {base: over.of_counts(base)}
     return {base: left_out(fit), **({above: left_out(fit, above, values=4)} if several(fit) else {})}
 
@@ -222,8 +229,8 @@ def _checks(est: Estimates, gate: Gate, over: Leftover | None) -> list[dict[str,
 
 
 def _influence(fit: Fit) -> dict[str, Any]:
-    """What priors say; nothing where parameters were estimated without any."""
-    if fit.components is not None:
+    """What priors say; nothing where parameters were estimated without any, nor of models of persons."""
+    if fit.persons or fit.components is not None:
         return {"blocks": [], "outside": None}
     share = outside(fit)
     return {"blocks": influence(fit), "outside": None if share is None else round(share, 2)}
@@ -300,11 +307,11 @@ def _said(warning: Warning | str) -> Note:
     return Note(_line(text), _line(text.nl if isinstance(text, Note) else text))
 
 
-def _residuals(est: Estimates) -> dict[str, dict[str, float]]:
+def _residuals(est: Estimates, off: Mapping[str, pd.Series]) -> dict[str, dict[str, float]]:
     """Residuals of buurten whose direct estimates may be known: a residual gives these away."""
     buurten = est.published[(est.published["level"] == est.areas.base) & est.published["direct"].notna()]
     shown = {measure: set(rows["area_code"]) for measure, rows in buurten.groupby("measure")}
-    return {m: z[z.index.isin(list(shown.get(m, ())))].round(2).to_dict() for m, z in residuals(est.fit).items()}
+    return {m: z[z.index.isin(list(shown.get(m, ())))].round(2).to_dict() for m, z in off.items()}
 
 
 def _sensitivity(est: Estimates) -> list[dict[str, Any]]:
@@ -313,7 +320,7 @@ def _sensitivity(est: Estimates) -> list[dict[str, Any]]:
 
 
 def _notes(fit: Fit) -> list[Note]:
-    certificate = fit.draws.certificate
+    certificate = None if fit.persons else fit.draws.certificate
     advice = [certificate.advice] if certificate is not None and certificate.advice else []
-    counts = [] if fit.design.size is None else [OF_COUNTS]
+    counts = [] if fit.design.size is None or fit.persons else [OF_COUNTS]
     return [*advice, *fit.areas.notes, *fit.direct.notes, *fit.design.notes, *counts]

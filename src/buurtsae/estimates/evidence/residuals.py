@@ -10,6 +10,7 @@ Cliff, A. and Ord, J. (1981). Spatial Processes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,10 @@ def graph_of(fit: Fit) -> Graph | None:
     return (fit.asked or fit.model).graph
 
 
-def moran(fit: Fit, release: Release | None = None) -> list[dict[str, Any]]:
+def moran(fit: Fit, release: Release | None = None, of: Mapping[str, pd.Series] | None = None) -> list[dict[str, Any]]:
     """Moran's I of the standardised residuals of a reference known per buurt, with the normal-theory p-value.
 
-    Where the release hides few residuals, these do not count.
+    Those of the fit, or others of it. Where the release hides few residuals, these do not count.
     """
     if (graph := graph_of(fit)) is None:
         return []
@@ -67,7 +68,7 @@ def moran(fit: Fit, release: Release | None = None) -> list[dict[str, Any]]:
 
     rows = []
     pairs = np.array(graph.codes)[graph.edges]
-    for name, residual in residuals(fit).items():
+    for name, residual in (residuals(fit) if of is None else of).items():
         if release is not None:
             source = fit.direct.sources[fit.direct.reference[fit.direct.subdimensions.index(name)]].source
             areas = pd.DataFrame({"source": source, "area_code": residual.index, "measure": name})

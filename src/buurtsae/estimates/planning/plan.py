@@ -1,8 +1,9 @@
 """Sample planning: how many more respondents, and where, bring a share of the buurten to the label `betrouwbaar`.
 
 Buurten that need fewest respondents come first, in steps after which all posterior variances are exact again, so that
-what neighbours gain counts; what that makes unnecessary is taken off. The mathematics is in `preposterior`: it says how
-precise the scores are expected to become, given the fitted model, and nothing about what they will be.
+what neighbours gain counts; what that makes unnecessary is taken off. The mathematics is in `preposterior`, and of what
+respondents tell in `of_areas` (scores, shares, numbers) and `of_persons`: it says how precise figures are expected to
+become, given the fitted model, and nothing about what they will be.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class Plan:
         Whose respondents they are.
     deff : float
     concept : Concept
+    spread : bool
+        Of a model of persons: extra respondents of a buurt are spread over characteristics as its residents are.
     """
 
     table: pd.DataFrame
@@ -57,6 +60,7 @@ class Plan:
     source: str
     deff: float
     concept: Concept
+    spread: bool = False
 
     @property
     def extra(self) -> int:
@@ -96,9 +100,11 @@ class Plan:
             lines.append("Het doel is met extra respondenten alleen niet te bereiken, hoe groot het budget ook is.")
         else:
             lines.append(f"Het doel wordt niet bereikt; daarvoor zijn {dutch(self.needed, 0)} respondenten nodig.")
+        figures = "scores" if {self.concept.outcome_of(name) for name in self.measures} == {"score"} else "cijfers"
         lines.append(
-            "Dit is een verwachting onder het geschatte model: hoe nauwkeurig de scores worden, niet hoe hoog. "
-            f"Ontwerpeffect {dutch(self.deff, 2)}; iedereen antwoordt zo volledig als tot nu toe."
+            f"Dit is een verwachting onder het geschatte model: hoe nauwkeurig de {figures} worden, niet hoe hoog. "
+            f"Ontwerpeffect {dutch(self.deff, 2)}; iedereen antwoordt zo volledig als tot nu toe"
+            f"{', en wie erbij komt is van elk kenmerk zoals de bewoners van zijn buurt' if self.spread else ''}."
         )
         most = chosen.nlargest(10, "extra")
         lines += [f"  {row.area_code} {row.area_name}: {dutch(row.extra, 0)} erbij" for row in most.itertuples()]
@@ -127,7 +133,8 @@ def plan(
     Parameters
     ----------
     fit : Fit
-        With respondents: of a table of estimates it is not known what one more would tell.
+        With respondents: of a table of estimates it is not known what one more would tell. Of scores, shares and
+        numbers of areas; or figures of a model of persons, `fit_of()`, of all residents.
     budget : int
         Extra respondents at most.
     target : float
@@ -140,7 +147,7 @@ def plan(
     max_per_area : float
         Share of the residents of a buurt that may answer, respondents of the source up to now included.
     deff : float
-        Design effect of the extra sample: respondents per effective respondent.
+        Design effect of the extra sample: respondents per effective respondent. What weights and clusters take off.
     source : str, optional
         Whose questions they answer; by default the survey per buurt that informs most sub-dimensions of the measures.
 
@@ -152,7 +159,8 @@ def plan(
     ------
     DataError or ProblemsError
         All at once: a budget, target, share or design effect that is impossible, an unknown measure or source, a
-        source that is known per wijk, estimates without respondents; or rules by which no buurt is published.
+        source that is known per wijk, estimates without respondents, figures of some residents, overdispersion; or
+        rules by which no buurt is published.
 
     Examples
     --------
@@ -163,10 +171,18 @@ def plan(
     rules, concept = rules or Rules(), measured(fit, concept)
     weights = concept.matrix_of(fit.draws.subdimensions)
     measures = [measure] if isinstance(measure, str) else list(weights.index if measure is None else measure)
-    check_plan(
-        fit.direct, budget=budget, target=target, rules=rules, concept=concept, measure=measures,
-        max_per_area=max_per_area, deff=deff, source=source,
+    problems = Problems()
+    problems.attempt(
+        check_plan, fit.direct, budget=budget, target=target, rules=rules, concept=concept, measure=measures,
+        max_per_area=max_per_area, deff=deff, source=source, persons=bool(fit.persons),
     )  # fmt: skip
+    if fit.of_domain:
+        what, hint = "a plan is of all residents", "take the figures of all: fit_of() without a domain"
+        problems.add(what, "figures of some residents", "of all", hint)
+    if varying := [fit.design.columns[w] for w in fit.design.overdispersion]:
+        what, hint = "a plan does not know overdispersion", "leave it out: `IID` of areas says nearly the same"
+        problems.add(what, shown(varying), "shares without", hint)
+    problems.raise_if_any()
     s = _source(fit, weights.loc[measures].to_numpy() > 0, source)
     p = Preposterior.of(fit, concept, weights.loc[measures], s, rules, max_per_area, deff)
     if (n := int(p.publishable.sum())) == 0:
@@ -182,8 +198,8 @@ def plan(
             "population": fit.areas.population.astype("int64"),
             "n_respondents": p.respondents.min(axis=1),
             "extra": last.m,
-            "reliability": p.reliability(p.now.covariance).min(axis=1),
-            "reliability_expected": p.reliability(last.covariance).min(axis=1),
+            "reliability": p.reliability(p.now.covariance, p.now.m).min(axis=1),
+            "reliability_expected": p.reliability(last.covariance, last.m).min(axis=1),
             "label": p.labels(p.now),
             "label_expected": p.labels(last),
         }
@@ -192,7 +208,7 @@ def plan(
     curve = pd.DataFrame([state.point for state in path], columns=["budget", "share"])
     curve["share"] /= n
     most, name = needed(p, last, goal), fit.direct.sources[s].source
-    return Plan(table, curve, budget, target, most, tuple(measures), name, deff, concept)
+    return Plan(table, curve, budget, target, most, tuple(measures), name, deff, concept, bool(fit.persons))
 
 
 def check_plan(
@@ -206,15 +222,18 @@ def check_plan(
     max_per_area: float = 0.1,
     deff: float = 1.0,
     source: str | None = None,
+    persons: bool = False,
 ) -> None:
-    """Refuse what `plan` cannot do, before there is a fit: the same options, and the same errors."""
+    """Refuse what `plan` cannot do, before there is a fit: the same options, and the same errors.
+
+    `persons` says that the model is of persons.
+    """
     problems, rules, concept = Problems(), rules or Rules(), concept or Concept.of(direct.subdimensions)
     known = list(concept.matrix_of(direct.subdimensions).index)
     measures = [measure] if isinstance(measure, str) else list(known if measure is None else measure)
-    if rules.max_width < WIDEST or rules.max_half_width is not None or rules.min_own_share > 0:
+    if rules.max_width < WIDEST or rules.min_own_share > 0:
         what = "a plan does not know rules about width or own-data share"
-        half = "" if rules.max_half_width is None else f", max_half_width = {rules.max_half_width:g}"
-        thresholds = f"max_width = {rules.max_width:g}{half}, min_own_share = {rules.min_own_share:g}"
+        thresholds = f"max_width = {rules.max_width:g}, min_own_share = {rules.min_own_share:g}"
         expected = "rules about residents, respondents and reliability"
         problems.add(what, thresholds, expected, "ask for the reliability that such a width needs")
     if not (isinstance(budget, int | np.integer) and 0 < budget <= 10**9):
@@ -227,7 +246,7 @@ def check_plan(
         problems.add("the design effect is impossible", repr(deff), expected, "correct it")
     if unknown := [name for name in measures if name not in known] or ([] if measures else ["no measure"]):
         problems.add("there is no such measure", shown(unknown), shown(known, 10), "choose among these")
-    if not direct.scores:
+    if not direct.scores and not persons:  # a model of persons knows what one answers
         what, expected = "planning needs the covariance of a respondent's scores", "respondents and their scores"
         problems.add(what, "a table of estimates, without respondents", expected, "start from [[sources]]")
     levels = {origin.source: origin.level for origin in direct.sources}

@@ -67,10 +67,12 @@ def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any], scale: Scale = SC
         text = f"{{what}}: {{x:{sign}z.{scale.digits}f}}"
         return Note(text, text, what=what, x=value)
 
+    who_lives = Note("who lives there", "wie er wonen")
     average = Note("an area of average characteristics", f"een {kind} met gemiddelde kenmerken")
     phrases = [
         points(average, parts["reference"], ""),
         points(Note("the characteristics of this area", f"de kenmerken van {this} {kind}"), parts["characteristics"]),
+        *([] if parts.get("composition") is None else [points(who_lives, parts["composition"])]),
         points(both if n != 0 and answers is None else around, parts["surroundings"]),
     ]
     if n != 0 and answers is not None:

@@ -2,8 +2,11 @@ r"""Binomial counts, logit link: y ~ Binomial(n, p), eta = log(p / (1 - p)); the
 
 Its figures are lower + width p on the scale of the share: 0 to 1, or per cent.
 
-    l = y eta - n log(1 + exp(eta)),  l' = y - n p,  l'' = -n p (1 - p) =: -w,  l''' = -w (1 - 2 p),
-    l'''' = -w (1 - 6 p (1 - p)).
+    l = y log p + (n - y) log q,  l' = y q - (n - y) p,  l'' = -n p q =: -w,  l''' = -w (q - p),
+    l'''' = -w (1 - 6 p q),
+
+q = 1 - p by exp(-|eta|), not by subtraction: of areas where all said yes, l' = n q is what holds eta back where a prior
+of the spread between areas lets it lie far out, and y - n p would be rounding there.
 
 Of a survey with weights and clusters, n may be the effective number of respondents and y = n times the weighted share.
 
@@ -31,6 +34,16 @@ from buurtsae.scale import Scale
 from buurtsae.sparse import Floats
 
 SHARE = Scale(0.0, 1.0, "aandeel", "share")
+
+
+def logistic(eta: Floats, y: Floats, size: Floats) -> Derivatives:
+    """Return l without its constant, and its first to fourth derivatives."""
+    small = np.exp(-np.abs(eta))
+    large = 1 / (1 + small)
+    p, q = np.where(eta > 0, large, small * large), np.where(eta > 0, small * large, large)
+    w = size * p * q
+    value = -(y * np.maximum(-eta, 0.0) + (size - y) * np.maximum(eta, 0.0) + size * np.log1p(small))
+    return float(value.sum()), y * q - (size - y) * p, -w, -w * (q - p), -w * (1 - 6 * p * q)
 
 
 @dataclass(frozen=True)
@@ -122,11 +135,9 @@ class Binomial:
 
     def derivatives(self, eta: Floats, y: Floats, size: Floats) -> Derivatives:
         """Return l, and its first to fourth derivatives."""
-        p = special.expit(eta)
-        w = size * p * (1 - p)
         constant = special.gammaln(size + 1) - special.gammaln(y + 1) - special.gammaln(size - y + 1)
-        value = y * eta - size * np.logaddexp(0, eta) + constant
-        return float(value.sum()), y - size * p, -w, -w * (1 - 2 * p), -w * (1 - 6 * p * (1 - p))
+        value, *rest = logistic(eta, y, size)
+        return (value + float(constant.sum()), *rest)  # type: ignore[return-value]
 
     def precision(self, eta: Floats, size: Floats) -> Floats:
         """Return n / (p (1 - p)), for a share on a scale of that width."""

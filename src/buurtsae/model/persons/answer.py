@@ -22,7 +22,7 @@ import numpy as np
 from scipy import special
 
 from buurtsae.errors import DataError, ModelError, Problems, cut, shown
-from buurtsae.model.outcome.binomial import Binomial
+from buurtsae.model.outcome.binomial import Binomial, logistic
 from buurtsae.model.outcome.count import Derivatives
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.outcome.ordinal import Ordinal
@@ -95,10 +95,7 @@ class YesNo:
 
     def derivatives(self, eta: Floats, y: Floats, size: Floats, psi: Floats) -> Derivatives:
         """Return those of a binomial."""
-        p = special.expit(eta)
-        w = size * p * (1 - p)
-        value = float(y @ eta - size @ np.where(eta > 0, eta, 0.0) - size @ np.log1p(np.exp(-np.abs(eta))))
-        return value, y - size * p, -w, -w * (1 - 2 * p), -w * (1 - 6 * p * (1 - p))
+        return logistic(eta, y, size)
 
 
 @dataclass(frozen=True)
@@ -214,6 +211,11 @@ class Ladder:
             lacking = [label for label, empty in zip(labels, none, strict=True) if empty]
             problems.add("nobody chose some categories", shown(lacking), "answers in each",
                          "join them with their neighbours")  # fmt: skip
+
+    def alike(self, y: Floats) -> Floats:
+        """Return the gaps that give the shares of all answers, if persons do not differ."""
+        below = y.sum(axis=0).cumsum()
+        return np.asarray(np.diff(special.logit(below[:-1] / below[-1])))
 
     def labels(self, n: int) -> tuple[str, ...]:
         """Return the names of n categories."""

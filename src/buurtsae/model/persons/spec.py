@@ -130,7 +130,7 @@ class UnitModel:
                  how=Note("respondents as they answered", "respondenten zoals zij antwoordden") if realised
                  else Note("as expected of each", "zoals van elk verwacht")),
             Note("Terms of areas", "Effecten van gebieden"),
-            *(term.words for term in self.terms),
+            *(term.alone for term in self.terms),
             Note("Terms of persons", "Effecten van personen"),
             *(term.words for term in self.persons),
             Note("Priors", "Priors (wat vooraf is aangenomen)"),
@@ -138,7 +138,7 @@ class UnitModel:
             Note("  beta             {prior} per standard deviation",
                  "  beta             {prior} per standaardafwijking", prior=self.coefficient),
             *(Note("  {name:16} {prior}", "  {name:16} {prior}", name=f"{term.name}.{p.name}", prior=p.prior.words)
-              for term in self.terms for p in term.parameters),
+              for term in self.terms for p in term.parameters if len(p.dims) < 2),
             missing(self.missing),
         ]  # fmt: skip
         return Note.joined(lines, "\n")

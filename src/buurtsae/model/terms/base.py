@@ -72,6 +72,9 @@ class Effect:
         A second field that the same parameters load, proper and fixed.
     dense : bool
         Every area sees all nodes, which are independent: covariates, with the nodes as their coefficients.
+    joint : bool
+        Whether its parameters are of all years together: loadings are then (..., W, W), and strengths and scaling
+        (..., W), of all columns.
     local : callable, optional
         Of a name, (nodes, D) and the values: a random factor of each node, for engines that sample only.
     """
@@ -89,6 +92,7 @@ class Effect:
     tail: Callable[[Values], Any] | None = None
     levels: Layer | None = None
     dense: bool = False
+    joint: bool = False
     local: Callable[[str, tuple[int, int], Values], Any] | None = None
 
     @property
@@ -200,14 +204,15 @@ class Term(ABC):
         """What it is."""
 
     @property
+    def alone(self) -> Note:
+        """What it is, in a line of a model of one measure."""
+        on = Note(" on {graph}", " op {graph}", graph=self.neighbours.words) if self.neighbours else ""
+        return Note("  {name}{on}: {about}", "  {name}{on}: {about}", name=self.name, on=on, about=self.about)
+
+    @property
     def words(self) -> Note:
         """What it is, in a line of the model."""
-        on = Note(" on {graph}", " op {graph}", graph=self.neighbours.words) if self.neighbours else ""
-        return Note(
-            "  {name}{on}: {about}; correlated across measures",
-            "  {name}{on}: {about}; gecorreleerd tussen maten",
-            name=self.name, on=on, about=self.about,
-        )  # fmt: skip
+        return Note("{alone}; correlated across measures", "{alone}; gecorreleerd tussen maten", alone=self.alone)
 
     @abstractmethod
     def on(self, frame: Frame) -> Effect:

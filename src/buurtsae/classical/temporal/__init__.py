@@ -1,0 +1,1 @@
+"""Area models over years."""
