@@ -6,7 +6,7 @@ r"""The spatio-temporal Fay-Herriot model: effects of areas that neighbours shar
 W are row-standardised proximities, w is stationary, or independent between years (rho2 = 0). The EBLUP is
 x_dt' beta + u_hat_d + w_hat_dt, of areas and years without a direct estimate too. Time and memory grow with the fill of
 one sparse factorisation of areas (`sar_panel`). The MSE is g1 + g2 + 2 g3 (by ML with the bias of the components), or
-by parametric bootstrap, which is what Marhuenda et al. give.
+by parametric bootstrap, which is what Marhuenda et al. give. An autocorrelation on its edge is taken as known in g3.
 
 References
 ----------
@@ -173,6 +173,7 @@ class SpatioTemporalFayHerriot:
         at_zero = np.isin(np.arange(len(names)), [0, 2]) & maximum.zero
         known = ~maximum.zero | at_zero
         known[3:] &= self.data.signed or maximum.components[3:] > 0
+        known[1::2] &= np.abs(maximum.components[1::2]) < EDGE  # on the edge it is held there: no normal error
         parts = terms(panel, known, restricted)
         results = SpatioTemporalFayHerriotResults(
             model=self,
