@@ -36,7 +36,7 @@ from buurtsae.errors import ModelError
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
-OverTime = Literal["ar1", "independent"]
+BetweenYears = Literal["ar1", "independent"]
 NAMES, TRACED = ["sigma2_1", "rho1", "sigma2_2", "rho2"], ["omega", "rho1", "tau2", "rho2"]
 
 
@@ -136,7 +136,7 @@ class SpatioTemporalFayHerriot:
         return SarPanel.of(self.near, self.data.blocks, self.data.lag, at).loglike(method == "reml")
 
     def fit(
-        self, method: Likelihood = "reml", over_time: OverTime = "ar1", tol: float = 1e-10, maxiter: int = 100
+        self, method: Likelihood = "reml", over_time: BetweenYears = "ar1", tol: float = 1e-10, maxiter: int = 100
     ) -> SpatioTemporalFayHerriotResults:
         """Estimate sigma2_1, rho1, sigma2_2, rho2 and beta, and predict every area and year of the data.
 
@@ -162,7 +162,7 @@ class SpatioTemporalFayHerriot:
             If a variance is zero, or an autocorrelation at the edge of what is possible.
         """
         one_of(method, LIKELIHOODS, "method of estimation")
-        one_of(over_time, get_args(OverTime), "model over time")
+        one_of(over_time, get_args(BetweenYears), "model over time")
         ar1 = over_time == "ar1"
         self.data.identify(
             2 + ar1, "an autocorrelation beside an effect of the area" if ar1 else "an effect of the area"
