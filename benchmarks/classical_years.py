@@ -43,7 +43,7 @@ TRUTH = {
     "dynamic": (0.3, 1.0, 0.8),
     "spatio-temporal": (0.7, 0.5, 0.3, 0.4),  # sigma2_1, rho1, sigma2_2, rho2
 }
-SHARE = {"spatio-temporal": 0.3}  # of the replications
+SHARE = {"spatio-temporal": 0.5}  # of the replications
 BOOTSTRAPS, BOOTSTRAPPED = 20, 0.2  # draws of one survey, and share of the surveys
 
 

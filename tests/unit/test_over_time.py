@@ -352,6 +352,9 @@ def test_an_edge_of_rho_is_said() -> None:
             over_time="independent"
         )
     assert np.sign(fit.area_effects).tolist() == np.where(np.arange(m) % 2, 1, -1).tolist()
+    assert np.isnan(fit.components["std_error"]["rho1"])  # held there: no normal error, and none in the MSE
+    assert np.isfinite(fit.components["std_error"][["sigma2_1", "sigma2_2"]]).all()
+    assert (fit.table["mse"] < 2 * np.einsum("dii->di", fit.mse_terms.g1 + fit.mse_terms.g2).ravel()).all()
 
 
 def test_what_nothing_is_left_of() -> None:

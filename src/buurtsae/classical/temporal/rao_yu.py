@@ -39,7 +39,7 @@ from buurtsae.classical.multivariate.likelihood import (
 from buurtsae.classical.spatial.sar import TINY
 from buurtsae.classical.temporal.panel import Panel
 from buurtsae.classical.temporal.results import PanelResults
-from buurtsae.classical.temporal.structures import FAMILIES, OverTime
+from buurtsae.classical.temporal.structures import FAMILIES, OverYears
 from buurtsae.errors import ModelError
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats, one_thread
@@ -200,11 +200,11 @@ class RaoYu:
         results.warn()
         return results
 
-    def _family(self, dynamic: bool) -> OverTime:
+    def _family(self, dynamic: bool) -> OverYears:
         return FAMILIES[dynamic](len(self.data.years), self.data.steps, self.data.signed)
 
 
-def climb(blocks: Blocks, family: OverTime, restricted: bool, maxiter: int, one: bool = False) -> Maximum:
+def climb(blocks: Blocks, family: OverYears, restricted: bool, maxiter: int, one: bool = False) -> Maximum:
     """Return the highest of the maxima reached from several starts, or from one; variances that vanish are zero."""
     typical, variances = start(blocks)
     starts = family.starts(variances)[: 1 if one else None]

@@ -6,7 +6,7 @@ r"""The spatio-temporal Fay-Herriot model: effects of areas that neighbours shar
 W are row-standardised proximities, w is stationary, or independent between years (rho2 = 0). The EBLUP is
 x_dt' beta + u_hat_d + w_hat_dt, of areas and years without a direct estimate too. Time and memory grow with the fill of
 one sparse factorisation of areas (`sar_panel`). The MSE is g1 + g2 + 2 g3 (by ML with the bias of the components), or
-by parametric bootstrap, which is what Marhuenda et al. give.
+by parametric bootstrap, which is what Marhuenda et al. give. An autocorrelation on its edge is taken as known in g3.
 
 References
 ----------
@@ -36,7 +36,7 @@ from buurtsae.errors import ModelError
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
-OverTime = Literal["ar1", "independent"]
+BetweenYears = Literal["ar1", "independent"]
 NAMES, TRACED = ["sigma2_1", "rho1", "sigma2_2", "rho2"], ["omega", "rho1", "tau2", "rho2"]
 
 
@@ -136,7 +136,7 @@ class SpatioTemporalFayHerriot:
         return SarPanel.of(self.near, self.data.blocks, self.data.lag, at).loglike(method == "reml")
 
     def fit(
-        self, method: Likelihood = "reml", over_time: OverTime = "ar1", tol: float = 1e-10, maxiter: int = 100
+        self, method: Likelihood = "reml", over_time: BetweenYears = "ar1", tol: float = 1e-10, maxiter: int = 100
     ) -> SpatioTemporalFayHerriotResults:
         """Estimate sigma2_1, rho1, sigma2_2, rho2 and beta, and predict every area and year of the data.
 
@@ -162,7 +162,7 @@ class SpatioTemporalFayHerriot:
             If a variance is zero, or an autocorrelation at the edge of what is possible.
         """
         one_of(method, LIKELIHOODS, "method of estimation")
-        one_of(over_time, get_args(OverTime), "model over time")
+        one_of(over_time, get_args(BetweenYears), "model over time")
         ar1 = over_time == "ar1"
         self.data.identify(
             2 + ar1, "an autocorrelation beside an effect of the area" if ar1 else "an effect of the area"
@@ -173,6 +173,7 @@ class SpatioTemporalFayHerriot:
         at_zero = np.isin(np.arange(len(names)), [0, 2]) & maximum.zero
         known = ~maximum.zero | at_zero
         known[3:] &= self.data.signed or maximum.components[3:] > 0
+        known[1::2] &= np.abs(maximum.components[1::2]) < EDGE  # on the edge it is held there: no normal error
         parts = terms(panel, known, restricted)
         results = SpatioTemporalFayHerriotResults(
             model=self,

@@ -41,7 +41,7 @@ def stationary(variance: float, rho: float, lag: Floats) -> tuple[Floats, Floats
 
 
 @dataclass(frozen=True)
-class OverTime(Structure):
+class OverYears(Structure):
     """A family of covariances over years.
 
     Attributes
@@ -98,7 +98,7 @@ class OverTime(Structure):
         return ["sigma2_u", "sigma2_v", "rho"]
 
 
-class RaoYuCovariance(OverTime):
+class RaoYuCovariance(OverYears):
     """A constant effect and a stationary one."""
 
     def starts(self, variances: Floats) -> list[Floats]:
@@ -133,7 +133,7 @@ class RaoYuCovariance(OverTime):
         return np.array([sigma2_u, free[1] ** 2, rho]), np.array([unit, np.ones_like(unit), sigma2_u * slope])
 
 
-class DynamicCovariance(OverTime):
+class DynamicCovariance(OverYears):
     """An effect of the first year that fades or grows, and what has come since."""
 
     def starts(self, variances: Floats) -> list[Floats]:
@@ -173,4 +173,4 @@ class DynamicCovariance(OverTime):
         return np.dstack([fade * total, first]), np.dstack([steeper * total + fade * rise, slope])
 
 
-FAMILIES: Mapping[bool, type[OverTime]] = {False: RaoYuCovariance, True: DynamicCovariance}
+FAMILIES: Mapping[bool, type[OverYears]] = {False: RaoYuCovariance, True: DynamicCovariance}
