@@ -205,6 +205,7 @@ def test_what_has_no_change_is_refused(fitted: bs.Fit) -> None:
         (lambda: bs.changes(fitted, 2020, 2024, relevant=0.0), "the relevant change is none"),
         (lambda: bs.changes(one, 2020, 2024), "a change is of one fit of several years"),
         (lambda: one.marginal, "one year of a model of several cannot be conditioned again"),
+        (lambda: bs.OverTime(bs.IID("area"), sd=bs.PC(1, 0.1), name="x"), "sd, name of OverTime is that of its term"),
         (lambda: bs.OverTime(3), "what changes over time is no term"),  # type: ignore[arg-type]
         (lambda: laid([bs.OverTime(bs.BYM2(graph(), tails=True))]), "cannot change over time"),
     ):

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from buurtsae.areas.graph import Graph
-from buurtsae.errors import ModelError, cut
+from buurtsae.errors import ModelError, cut, shown
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import Alike, Around, Parameter, Values
 from buurtsae.model.priors import PC, Beta, Positive, Proportion
@@ -56,11 +56,13 @@ class OverTime(Term):
         Of psi, the share of changes that go on as a random walk; the rest comes and goes with the year.
     change_mixing : Beta
         Of the structured share of changes, of a term that has one.
+    sd, spread, correlation, name
+        Those of the term: they are given there.
 
     Raises
     ------
     ModelError
-        If it is of no term, or of one with heavy tails or a horseshoe.
+        If it is of no term, or of one with heavy tails or a horseshoe, or has what its term should have.
 
     Examples
     --------
@@ -79,6 +81,10 @@ class OverTime(Term):
         if not isinstance(self.term, Term) or isinstance(self.term, OverTime):
             what, hint = "what changes over time is no term", "OverTime(BYM2(graph))"
             raise ModelError(what, cut(repr(self.term)), "a term such as BYM2 or IID", hint)
+        own = {"sd": Term.sd, "spread": Term.spread, "correlation": Term.correlation, "name": ""}
+        if given := [name for name, default in own.items() if getattr(self, name) != default]:
+            what, hint = f"{shown(given)} of OverTime is that of its term", f"give it to {type(self.term).__name__}"
+            raise ModelError(what, shown(given), "term, change, persistence, change_mixing", hint)
         object.__setattr__(self, "name", self.term.name)
         super().__post_init__()
 
