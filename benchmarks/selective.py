@@ -14,8 +14,8 @@ intervals; its error is that over buurten, sum_a (c_a - p m_a)^2 of c_a of m_a i
 Each sample is a file in the folder, which later runs go on with.
 
 Cases other than the main one have the model per person only, and say which part of the truth it is that it does not
-know: areas have no heavy tails (*normal*), or one spread whatever their residents; more than twice as many answer; or
-the model has other priors of phi and gamma.
+know: areas have no heavy tails (*normal*), or one spread whatever their residents; more than twice as many answer; the
+model has other priors of phi and gamma; or with these a spread that grows down to 100 residents, as that of the truth.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,7 @@ from pages import write_part
 import buurtsae as bs
 from buurtsae.engines.base import Fit
 from buurtsae.model.priors import Beta, Normal
+from buurtsae.model.terms import base
 from buurtsae.runs.runfile import RunFile
 from buurtsae.simulate.departure import Departure
 from buurtsae.simulate.persons import OTHERWISE, Persons, PersonTruth, make_persons
@@ -73,7 +75,9 @@ CASES: dict[str, tuple[str, PersonTruth, float, dict[str, Any]]] = {  # words, t
     "both": ("normal areas of one spread", replace(TRUTH, departure=Departure(over_water=True)), 1 / 80, {}),
     "more": ("as above, 1 in 30 answers", TRUTH, 1 / 30, {}),
     "priors": ("as above, other priors", TRUTH, 1 / 80, OTHER),
+    "few": ("the same, spread from 100 residents on", TRUTH, 1 / 80, OTHER),
 }
+FEWEST = {"few": 100}  # residents below which the model's spread is that at this number, as it is in the truth
 CLASSES = {"0": (-1, 0), "1-5": (0, 5), "6-20": (5, 20), "over 20": (20, np.inf)}
 POPULATIONS, OF = 20, 2024  # how many, and the seed of the first
 FORMULA, OPTIONS = "1 + koop + oud", {"draws": 1000, "hyperparameters": 100, "threads": 1, "progress": False}
@@ -157,7 +161,8 @@ def methods(persons: Persons, sample: pd.DataFrame, seed: int, case: str) -> Ite
     terms = [bs.BYM2(persons.cells.areas.graph(), **CASES[case][3])]
     told = [bs.Ordered("leeftijd"), bs.Factor("geslacht"), bs.Factor("woning")]
     whole = bs.UnitModel(FORMULA, terms=terms, persons=[*told, bs.Factor("opleiding")])
-    fit = bs.fit_persons(whole, bs.Answers.of(sample, "antwoord", cells), cells, seed=seed, **OPTIONS)
+    with mock.patch.object(base, "FEW", FEWEST.get(case, base.FEW)):
+        fit = bs.fit_persons(whole, bs.Answers.of(sample, "antwoord", cells), cells, seed=seed, **OPTIONS)
     if case != "main":
         yield "per person", of_draws(fit.fit_of())
         return

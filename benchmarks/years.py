@@ -60,8 +60,8 @@ def country(shared: Path, waves: int) -> dict[str, Any]:
     fit = bs.fit(bs.AreaModel("1", [bs.OverTime(bs.BYM2(graph))]), several, draws=1000, progress=False)
     certificate = fit.draws.certificate
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"waves": waves, "areas": n, "fit, s": round(fit.seconds, 1), "all, s": round(time.perf_counter() - START, 1),
-            "peak, GiB": round(peak, 2), "k-hat": round(certificate.khat, 2),
+    seconds = {"fit, s": round(fit.seconds, 1), "all, s": round(time.perf_counter() - START, 1)}
+    return {"waves": waves, "areas": n, **seconds, "peak, GiB": round(peak, 2), "k-hat": round(certificate.khat, 2),
             "effective": round(certificate.effective)}  # fmt: skip
 
 

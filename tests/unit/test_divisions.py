@@ -316,6 +316,9 @@ BAD: dict[str, tuple[Any, str, str]] = {
     "a threshold of a half": (
         lambda: of_table(same=0.5), "`same` is impossible", "0.5",
     ),
+    "a concentration of nothing": (
+        lambda: of_table(concentration=0), "a concentration is impossible", "0.0, 0.0",
+    ),
     "coordinate systems": (
         lambda: polygons(new=NEW.to_crs("EPSG:4326")),
         "polygons are in different coordinate systems", "old EPSG:28992; new EPSG:4326",

@@ -366,6 +366,47 @@ def test_years_and_editions_go_together(areas: Areas) -> None:
     assert of_old.site_codes == arrays.site_codes
 
 
+def test_a_change_from_an_old_edition_to_this_one(areas: Areas) -> None:
+    new = replace(new_scores(), source="monitor_2024", year=2024)
+    waves = direct([bs.on_edition(old_scores(), areas, LEVEL), new], areas).by_year()
+    model = bs.AreaModel("1", [bs.OverTime(bs.BYM2(AREAS.graph()))], Normal(5, 4))
+    fit = bs.fit(model, waves, progress=False, draws=200, hyperparameters=20)
+    table = (
+        bs.changes(fit, 2020, 2024).query("level == 'buurt' and measure == @SUBDIMENSIONS[0]").set_index("area_code")
+    )
+    draws = fit.draws.flat.reshape(200, len(AREAS.codes), 2, 2)[..., 0]
+    step = draws[:, AREAS.codes.get_loc(P + "100"), 1] - draws[:, AREAS.codes.get_loc(P + "100"), 0]
+    assert table.loc[P + "100", "change"] == pytest.approx(step.mean(), rel=1e-10)
+    for year in (2020, 2024):
+        est = bs.estimate(fit.of_year(year))
+        figures = bs.by_edition(est, crosswalk(), SUBDIMENSIONS[0]).set_index("area_code")
+        at = AREAS.codes.get_loc(P + "203"), int(year == 2024)
+        assert figures.loc[P + "202", "estimate"] == pytest.approx(draws[:, *at].mean(), rel=1e-10)
+
+
+def test_wijken_of_another_edition() -> None:
+    # the old wijk 02 had a quarter of the new wijk 01, buurten 0100 and half of 0101; wijken 05 and 06 were one buurt
+    frame = AREAS.frame
+    rows = [(wijk, code, 100.0) for code, wijk in frame["wijk"].items() if code not in (P + "100", P + "101")]
+    rows += [("WK034402", P + "100", 100.0), ("WK034402", P + "101", 50.0), ("WK034401", P + "101", 50.0)]
+    table = pd.DataFrame(rows, columns=["old", "new", "n"])
+    size = table.groupby("old")["n"].sum()
+    table["share"] = table["n"] / table["old"].map(size)
+    areas = AREAS.with_edition(Crosswalk.from_table(table, years=(2020, 2024), level="wijk", size=size))
+    data = direct(
+        [new_scores(), bs.on_edition(per_wijk(replace(old_scores(), source="oud")), areas, "wijk_2020")], areas
+    )
+    arrays = design(the_model(), data)
+    row = pd.Series(arrays.sites[[arrays.site_codes.index("WK034402 (2020)")]].toarray()[0], index=AREAS.codes)
+    assert row[row > 0].to_dict() == pytest.approx(
+        {P + "100": 100 / 550, P + "101": 50 / 550} | {P + f"20{k}": 100 / 550 for k in range(4)}
+    )
+    # of a wijk of one buurt the site is that buurt, and a survey of buurten fixes the level
+    assert data.sources[1].codes.isin(["BU04000000"]).any()
+    assert data.reference.tolist() == [0, 0]
+    assert np.isfinite(bs.fit(the_model(), data, progress=False, draws=40, hyperparameters=20).draws.eta).all()
+
+
 def test_direct_estimates_are_joined(areas: Areas, estimates: DirectEstimates) -> None:
     second = replace(make_scores(AREAS, SUBDIMENSIONS, 2, np.random.default_rng(4))[1], year=2024)
     two = bs.joined(estimates, direct(second, AREAS))

@@ -12,9 +12,9 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from made_fit import make_areas, make_scores
+from made_fit import SUBDIMENSIONS, make_areas, make_scores
 from scipy.special import expit
-from test_mixed import SHARE, fitted, model
+from test_mixed import SHARE, asked, fitted, model
 
 from buurtsae.engines.base import Fit, fit
 from buurtsae.errors import DataError, ProblemsError
@@ -26,6 +26,7 @@ from buurtsae.estimates.planning.preposterior import Preposterior, respondent_co
 from buurtsae.estimates.summary import estimate
 from buurtsae.model.counted import proper
 from buurtsae.model.outcome.binomial import Binomial
+from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.outcome.per_measure import PerMeasure
 from buurtsae.model.priors import Beta
 from buurtsae.sparse import Floats, Ints
@@ -84,6 +85,22 @@ def test_conditioned_again_is_more_information() -> None:
 def test_a_source_whose_shares_are_not_counted_tells_nothing() -> None:
     found, some = learning(source=1), np.full(25, 50)
     np.testing.assert_allclose(found.covariance(some), found.covariance(0 * some), rtol=1e-9)
+
+
+def test_a_linked_source_tells_of_its_scores_beside_shares() -> None:
+    """The second source asks two scores, of which the first is the reference; the shares are of the first alone."""
+    shares = SUBDIMENSIONS[2:]
+    data = direct(asked(2, shares=shares), make_areas())
+    outcomes = {name: SHARE if name in shares else Gaussian() for name in SUBDIMENSIONS}
+    f = fit(model(outcomes), data, progress=False, draws=400, hyperparameters=60)
+    found = OfAreas.of(f, np.eye(4), 1, respondent_covariance(data.sources[1]), 1.0)
+    assert found.counts is not None
+    assert not found.counts.each.any()
+    m = np.zeros(25, dtype=np.int64)
+    m[8] = 30
+    gained = found.covariance(0 * m) - found.covariance(m)
+    assert (np.linalg.eigvalsh(gained) > -1e-12).all()
+    assert (np.diag(gained[8])[:2] > 0.2 * np.diag(found.covariance(0 * m)[8])[:2]).all()
 
 
 def one_share() -> Scores:

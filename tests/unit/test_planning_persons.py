@@ -15,7 +15,7 @@ import buurtsae as bs
 from buurtsae.engines.base import Fit
 from buurtsae.engines.poststratify import PersonDraws, Residents, poststratified
 from buurtsae.engines.unit import UnitFit
-from buurtsae.errors import ProblemsError
+from buurtsae.errors import ModelError, ProblemsError
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.measured import measured
 from buurtsae.estimates.planning.of_persons import OfPersons, information, of_persons
@@ -229,3 +229,9 @@ def test_figures_of_some_residents_are_refused_with_all_else() -> None:
     for part in ("a plan is of all residents", "the budget is impossible", "geluk"):
         assert part in said
     assert len(caught.value.problems) == 3
+
+
+def test_a_plan_that_memory_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("buurtsae.estimates.planning.of_persons.LARGEST", 25 * 10**2 - 1)  # 4 + 2 + 3 levels
+    with pytest.raises(ModelError, match="too much memory\n  got 25 areas x 10 predictors"):
+        plan(unit("share").fit_of(), budget=10)

@@ -116,6 +116,8 @@ class Crosswalk:
         elif not (self.pairs.data > 0).any():
             hint = "are these two editions of the same areas?"
             problems.add("no old area has ground in a new one", f"{shape[0]} old, {shape[1]} new", "some", hint)
+        elif (c := self.concentration) is not None and not (c[np.diff(self.pairs.tocsr().indptr) > 0] > 0).all():
+            problems.add("a concentration is impossible", shown(c[~(c > 0)]), "addresses, above 0", "correct it")
         problems.raise_if_any()
         for name, n in (("outside", shape[0]), ("unmatched", shape[0]), ("fresh", shape[1])):
             value = np.asarray(getattr(self, name), dtype=float)

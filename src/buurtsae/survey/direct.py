@@ -379,7 +379,7 @@ def direct(
         area, level = each.frame["area_code"], each.level
         if len(unknown := area[~area.isin(areas.at(level))]):
             what = f"{len(unknown)} respondents of {each.source} live in unknown {areas.system.noun(level)}"
-            hint = "recode them to the areas' year"
+            hint = "recode them to the areas' year, or bring a crosswalk from theirs (`on_edition`)"
             problems.add(what, shown(sorted(unknown.unique())), f"{level}codes of {areas.year}", hint)
         empty = area.isin(areas.at(level).difference(areas.inhabited_at(level)))
         notes += nobody(each, area[empty], areas)

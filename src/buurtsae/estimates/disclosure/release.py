@@ -94,9 +94,9 @@ class Release:
                 (level, str(code)) for level in fit.areas.levels for code in fit.areas.at(level)
             )
         parts = {
-            (level, str(label)): frozenset((fit.areas.base, str(code)) for code in fit.areas.codes[held.indices])
+            (level, str(label)): frozenset((fit.areas.base, str(code)) for code in fit.areas.codes[held])
             for level, of in fit.areas.editions.items()
-            for label, held in zip(of.labels, of.shares, strict=True)
+            for label, held in zip(of.labels, np.split(of.shares.indices, of.shares.indptr[1:-1]), strict=True)
         }
         return cls(estimates, few, direct, errors, partial, parts)
 

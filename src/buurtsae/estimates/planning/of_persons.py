@@ -25,6 +25,7 @@ from scipy.special import expit
 from buurtsae.engines.base import Fit
 from buurtsae.engines.poststratify import C, Residents, chance
 from buurtsae.engines.unit import PersonFigure, UnitFit
+from buurtsae.errors import ModelError
 from buurtsae.estimates.planning.learning import DRAWS, answered
 from buurtsae.latent.conditional import condition
 from buurtsae.model.outcome.per_measure import outcomes_of
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from buurtsae.engines.persons import Found
 
 CELLS = 2e7  # cells x draws that are averaged over, at most
+LARGEST = 1e8  # areas x predictors of each, squared: some six arrays of so many numbers are held, 5 GiB
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,20 @@ class OfPersons:
         """Return it for the columns of a fit that are figures of one model, and weights (M, columns) of measures.
 
         `share` is the effective respondents to the question among respondents.
+
+        Raises
+        ------
+        ModelError
+            If areas and levels are too many.
         """
         draws, population, outcome = unit.draws, unit.populations[0], unit.model.answers
         n, scales = len(unit.areas.codes), outcomes_of(fit.model.outcome, fit.draws.subdimensions)
         asked = Residents.of(population, unit.stacked, None)
         levels, cluster = np.unique(asked.index).astype(np.int64), float(draws.cluster.mean())
+        if n * (1 + len(levels)) ** 2 > LARGEST:
+            got, hint = f"{n:,} areas x {1 + len(levels)} predictors of each", "plan a part of the areas"
+            expected = f"areas x predictors x predictors up to {LARGEST:,.0f}"
+            raise ModelError("the plan needs too much memory", got, expected, hint)
         own = _averaged(unit, asked, partial(information, outcome, cluster))
         each = _crossed(asked, share * asked.count / asked.total[asked.area] * own, levels, n)
         loads, by_chance = np.zeros((n, len(weights), 1 + len(levels))), np.zeros((n, len(weights)))

@@ -161,6 +161,8 @@ def plan(
         All at once: a budget, target, share or design effect that is impossible, an unknown measure or source, a
         source that is known per wijk, estimates without respondents, figures of some residents, overdispersion; or
         rules by which no buurt is published.
+    ModelError
+        If areas and levels of persons are too many for memory.
 
     Examples
     --------
