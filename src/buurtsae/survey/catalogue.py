@@ -67,8 +67,8 @@ items = [{ name = "voelt_zich_eenzaam" }]
   meetellen. Wie een van de vragen niet beantwoordde, ontbreekt. Het gemiddelde van vragen is geen aandeel maar een
   score, en wordt zonder `items` geweigerd. Een vraag kan een eigen `share` hebben, zoals een omgekeerde vraag.
 - `worst` en `best` horen niet bij een aandeel, en een maat heeft per bron één schaal met `share`.
-- Schalen met `share` mogen van één en dezelfde vraag zijn, met dezelfde `answers`: elk antwoord een eigen maat. Zijn dat
-  alle antwoorden, dan zegt `[compositions]` in het begrip dat ze samen 100% zijn ([indicators.md](indicators.md)).
+- Schalen met `share` mogen van één en dezelfde vraag zijn, met dezelfde `answers`: elk antwoord een eigen maat. Zijn
+  dat alle antwoorden, dan zegt `[compositions]` in het begrip dat ze samen 100% zijn ([indicators.md](indicators.md)).
 - `outcome = "count"` neemt het getal dat is geantwoord zoals het is (hoe vaak, hoeveel), `outcome = "ordinal"` houdt de
   codes, voor een model van personen. Beide hebben één vraag per schaal, zonder `worst`, `best` en `share`.
 
