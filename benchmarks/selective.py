@@ -76,8 +76,8 @@ CASES: dict[str, tuple[str, PersonTruth, float, dict[str, Any]]] = {  # words, t
     "both": ("normal areas of one spread", replace(TRUTH, departure=Departure(over_water=True)), 1 / 80, {}),
     "more": ("as above, 1 in 30 answers", TRUTH, 1 / 30, {}),
     "priors": ("as above, other priors", TRUTH, 1 / 80, OTHER),
-    "classes": ("without education, classes of weights", TRUTH, 1 / 80, {}),
     "few": ("the same, spread from 100 residents on", TRUTH, 1 / 80, OTHER),
+    "classes": ("without education, classes of weights", TRUTH, 1 / 80, {}),
 }
 FEWEST = {"few": 100}  # residents below which the model's spread is that at this number, as it is in the truth
 CLASSES = {"0": (-1, 0), "1-5": (0, 5), "6-20": (5, 20), "over 20": (20, np.inf)}
@@ -226,15 +226,16 @@ def read(folder: Path, seeds: set[str] | None = None) -> tuple[pd.DataFrame, str
     return found, about
 
 
-def of_cases(parts: Path, seeds: set[str]) -> str:
-    """The model per person of all cases, by some seeds."""
-    found, about = [], []
+def of_cases(parts: Path) -> str:
+    """The model per person of all cases that have samples; of the main one, those that any other has."""
+    others = {file.stem for case in CASES if case != "main" for file in (parts / case).glob("*.parquet")}
+    found = list[pd.DataFrame]()
     for case, (name, *_) in CASES.items():
-        part, told = read(parts / case, seeds)
-        found.append(part[part["method"] == "per person"].assign(method=name))
-        about.append(told)
-    many = about[list(CASES).index("more")].split(", ")[-1]
-    return f"{about[0]}, of 1 in 30 {many}:\n\n{table_of(pd.concat(found))}"
+        if seeds := {file.stem for file in (parts / case).glob("*.parquet")} & others:
+            part, _ = read(parts / case, seeds)
+            part = part[part["method"] == "per person"]
+            found.append(part.assign(method=f"{name}, {len(seeds)} samples"))
+    return table_of(pd.concat(found)) if found else ""
 
 
 def main() -> None:
@@ -255,10 +256,7 @@ def main() -> None:
             sampled(persons, seed, args.case).assign(population=population).to_parquet(path)
             print(path, persons, flush=True)
     found, about = read(args.parts / "main")
-    texts = {"selective": f"{about}:\n\n{table_of(found)}"}
-    seeds = set.intersection(*({file.stem for file in (args.parts / case).glob("*.parquet")} for case in CASES))
-    if seeds:  # that all cases have
-        texts["cases"] = of_cases(args.parts, seeds)
+    texts = {"selective": f"{about}:\n\n{table_of(found)}", "cases": of_cases(args.parts)}
     for part, text in texts.items():
         print(text)
         if args.out:
