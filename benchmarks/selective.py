@@ -15,7 +15,8 @@ Each sample is a file in the folder, which later runs go on with.
 
 Cases other than the main one have the model per person only, and say which part of the truth it is that it does not
 know: areas have no heavy tails (*normal*), or one spread whatever their residents; more than twice as many answer; the
-model has other priors of phi and gamma; or with these a spread that grows down to 100 residents, as that of the truth.
+model has other priors of phi and gamma; with these a spread that grows down to 100 residents, as that of the truth; or,
+in place of education, classes of weights.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ CASES: dict[str, tuple[str, PersonTruth, float, dict[str, Any]]] = {  # words, t
     "more": ("as above, 1 in 30 answers", TRUTH, 1 / 30, {}),
     "priors": ("as above, other priors", TRUTH, 1 / 80, OTHER),
     "few": ("the same, spread from 100 residents on", TRUTH, 1 / 80, OTHER),
+    "classes": ("without education, classes of weights", TRUTH, 1 / 80, {}),
 }
 FEWEST = {"few": 100}  # residents below which the model's spread is that at this number, as it is in the truth
 CLASSES = {"0": (-1, 0), "1-5": (0, 5), "6-20": (5, 20), "over 20": (20, np.inf)}
@@ -157,10 +159,16 @@ def by_area(persons: Persons, sample: pd.DataFrame, seed: int) -> Iterator[tuple
 
 def methods(persons: Persons, sample: pd.DataFrame, seed: int, case: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """Estimates per buurt by each method, or per person only."""
-    cells = persons.cells
-    terms = [bs.BYM2(persons.cells.areas.graph(), **CASES[case][3])]
+    cells, fewer = persons.cells, without(persons.cells, "opleiding")
+    terms = [bs.BYM2(cells.areas.graph(), **CASES[case][3])]
     told = [bs.Ordered("leeftijd"), bs.Factor("geslacht"), bs.Factor("woning")]
     whole = bs.UnitModel(FORMULA, terms=terms, persons=[*told, bs.Factor("opleiding")])
+    if case == "classes":
+        people, tables = bs.weight_classes(sample, fewer, "weight", area="area_code", by="gemeente", seed=seed)
+        model = bs.UnitModel(FORMULA, terms=terms, persons=[*told, bs.Factor("gewichtsklasse")])
+        answers = bs.Answers.of(people, "antwoord", tables[0])
+        yield "per person", of_draws(bs.fit_persons(model, answers, tables, seed=seed, **OPTIONS).fit_of())
+        return
     with mock.patch.object(base, "FEW", FEWEST.get(case, base.FEW)):
         fit = bs.fit_persons(whole, bs.Answers.of(sample, "antwoord", cells), cells, seed=seed, **OPTIONS)
     if case != "main":
@@ -169,7 +177,7 @@ def methods(persons: Persons, sample: pd.DataFrame, seed: int, case: str) -> Ite
     yield from by_area(persons, sample, seed)
     yield "per person", of_draws(fit.fit_of())
     yield "per person, realised", of_draws(replace(fit, model=replace(whole, estimand="realised")).fit_of())
-    lacking, fewer = bs.UnitModel(FORMULA, terms=terms, persons=told), without(cells, "opleiding")
+    lacking = bs.UnitModel(FORMULA, terms=terms, persons=told)
     by_weights = {"weight": "weight", "effective": True}
     for name, how in (("without education", {}), ("the same, effective numbers", by_weights)):
         answers = bs.Answers.of(sample, "antwoord", fewer, **how)  # effective within cells that lack education
@@ -218,15 +226,16 @@ def read(folder: Path, seeds: set[str] | None = None) -> tuple[pd.DataFrame, str
     return found, about
 
 
-def of_cases(parts: Path, seeds: set[str]) -> str:
-    """The model per person of all cases, by some seeds."""
-    found, about = [], []
+def of_cases(parts: Path) -> str:
+    """The model per person of all cases that have samples; of the main one, those that any other has."""
+    others = {file.stem for case in CASES if case != "main" for file in (parts / case).glob("*.parquet")}
+    found = list[pd.DataFrame]()
     for case, (name, *_) in CASES.items():
-        part, told = read(parts / case, seeds)
-        found.append(part[part["method"] == "per person"].assign(method=name))
-        about.append(told)
-    many = about[list(CASES).index("more")].split(", ")[-1]
-    return f"{about[0]}, of 1 in 30 {many}:\n\n{table_of(pd.concat(found))}"
+        if seeds := {file.stem for file in (parts / case).glob("*.parquet")} & others:
+            part, _ = read(parts / case, seeds)
+            part = part[part["method"] == "per person"]
+            found.append(part.assign(method=f"{name}, {len(seeds)} samples"))
+    return table_of(pd.concat(found)) if found else ""
 
 
 def main() -> None:
@@ -247,10 +256,7 @@ def main() -> None:
             sampled(persons, seed, args.case).assign(population=population).to_parquet(path)
             print(path, persons, flush=True)
     found, about = read(args.parts / "main")
-    texts = {"selective": f"{about}:\n\n{table_of(found)}"}
-    seeds = set.intersection(*({file.stem for file in (args.parts / case).glob("*.parquet")} for case in CASES))
-    if seeds:  # that all cases have
-        texts["cases"] = of_cases(args.parts, seeds)
+    texts = {"selective": f"{about}:\n\n{table_of(found)}", "cases": of_cases(args.parts)}
     for part, text in texts.items():
         print(text)
         if args.out:
