@@ -102,8 +102,8 @@ def weight_classes(
     {'1': 60, '2': 20}
     >>> several[0]
     Cells of 1 of 1 areas: 4 cells of age (2), gewichtsklasse (2), 600 residents
-    >>> sum(float(each.residents({"gewichtsklasse": ["2"]})[0]) for each in several) / 50 // 100
-    2.0
+    >>> round(sum(float(each.residents({"gewichtsklasse": ["2"]})[0]) for each in several) / 50, -2)
+    300.0
     """
     given = (cells,) if isinstance(cells, Cells) else tuple(cells)
     check_kinds(frame=(frame, pd.DataFrame), weight=(weight, str), classes=(classes, int), area=(area, str),
