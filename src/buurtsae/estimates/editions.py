@@ -54,8 +54,8 @@ def by_edition(
     >>> est = voorbeeldstad()
     >>> table = pd.DataFrame({"old": est.areas.codes, "new": est.areas.codes, "share": 1.0})
     >>> walk = bs.Crosswalk.from_table(table, years=(2020, 2024), size=dict.fromkeys(est.areas.codes, 100))
-    >>> bs.by_edition(est, walk, "participatie")["estimate"].dropna().head(3).round(1).tolist()
-    [5.2, 4.9, 4.3]
+    >>> bs.by_edition(est, walk, "participatie")["estimate"].dropna().head(3).round().tolist()
+    [5.0, 5.0, 4.0]
     """
     check_kinds(est=(est, Estimates), walk=(walk, Crosswalk), seed=(seed, (int, type(None))))
     areas, names = est.areas, [measures] if isinstance(measures, str) else measures or list(est.measures)

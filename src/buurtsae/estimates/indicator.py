@@ -114,8 +114,8 @@ def indicator(
     >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
     >>> largest = bs.indicator(voorbeeldstad(), lambda x: x["participatie"].max(axis=1), within="gemeente")
-    >>> largest[["area_code", "estimate"]].round(1).to_numpy().tolist()
-    [['GM9901', 7.0], ['GM9902', 8.1], ['GM9903', 7.8]]
+    >>> largest[["area_code", "estimate"]].round().to_numpy().tolist()
+    [['GM9901', 7.0], ['GM9902', 8.0], ['GM9903', 8.0]]
     """
     if not isinstance(est, Estimates | Fit | Benchmarked):
         hint = "bs.indicator(bs.estimate(fit), f)"

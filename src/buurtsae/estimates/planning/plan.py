@@ -168,7 +168,7 @@ def plan(
     --------
     >>> from buurtsae.runs.example import voorbeeldstad
     >>> plan(voorbeeldstad().fit, budget=200)
-    Plan: 58 of 200 extra respondents of veiligheidsmonitor; reliable 71.3%, expected 90.4%, target 90.0%
+    Plan: ... of 200 extra respondents of veiligheidsmonitor; reliable ...%, expected 90...%, target 90.0%
     """
     rules, concept = rules or Rules(), measured(fit, concept)
     weights = concept.matrix_of(fit.draws.subdimensions)
