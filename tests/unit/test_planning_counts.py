@@ -28,7 +28,7 @@ from buurtsae.model.counted import proper
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.outcome.per_measure import PerMeasure
-from buurtsae.model.priors import Beta
+from buurtsae.model.priors import Beta, LogNormal
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import direct
@@ -111,8 +111,11 @@ def one_share() -> Scores:
 
 
 def of_share(scores: Scores, draws: int = 2000) -> Fit:
+    """A fit in which the spread between areas is known: a plan holds it, and fits of more respondents would learn it."""
+    of = model({NAME: SHARE})
+    terms = tuple(replace(term, sd=LogNormal(-0.5, 0.05)) for term in of.terms)
     data = direct(scores, make_areas())
-    return fit(model({NAME: SHARE}), data, seed=1, progress=False, draws=draws, hyperparameters=200)
+    return fit(replace(of, terms=terms), data, seed=1, progress=False, draws=draws, hyperparameters=200)
 
 
 @cache

@@ -51,7 +51,8 @@ class OverTime(Term):
     term : Term
         Such as `BYM2` or `IID`: its parameters are of what stays. It keeps its name.
     change : Prior
-        Of the standard deviation of changes, on the scale of the predictor.
+        Of the standard deviation of changes, on the scale of the predictor. A tighter one, such as P(> 0.25) = 0.01,
+        makes intervals of real changes too narrow (docs/years.md).
     persistence : Beta
         Of psi, the share of changes that go on as a random walk; the rest comes and goes with the year.
     change_mixing : Beta
@@ -73,7 +74,7 @@ class OverTime(Term):
     """
 
     term: Term = field(kw_only=False)
-    change: Positive = PC(0.25, 0.01)
+    change: Positive = PC(1.0, 0.05)
     persistence: Proportion = Beta(1.0, 1.0)
     change_mixing: Proportion = Beta(1.0, 1.0)
 
