@@ -111,7 +111,7 @@ def one_share() -> Scores:
 
 
 def of_share(scores: Scores, draws: int = 2000) -> Fit:
-    """A fit in which the spread between areas is known: a plan holds it, and fits of more respondents would learn it."""
+    """A fit in which the spread between areas is known: a plan holds it, fits of more respondents would learn it."""
     of = model({NAME: SHARE})
     terms = tuple(replace(term, sd=LogNormal(-0.5, 0.05)) for term in of.terms)
     data = direct(scores, make_areas())
