@@ -80,5 +80,34 @@ def test_what_groups_hide_of_all_residents_is_hidden_there(fits: UnitFits) -> No
     assert est.hiding([]) is est
 
 
+def test_hidden_figures_are_not_in_what_others_are_compared_with(groups: Groups) -> None:
+    """Of the young no area is small: three are hidden to protect the old, and are in no rank of the others."""
+    young = groups.table[(groups.table["group"] == "jong") & (groups.table["level"] == "area")]
+    shown = young[young["label"] != "niet_publiceren"]
+    assert shown["rank_upper"].max() == len(shown) / 2 == 22  # two measures
+
+
+def test_another_characteristic_does_not_give_away_what_is_hidden_of_all(world: Made) -> None:
+    """Nine old of ten take the figure of all along, and that of another area: no other groups may add up to these."""
+    r = world.residents
+    of = np.zeros((len(r.count), 2))
+    for k, wanted in enumerate(({"leeftijd": ["le3"]}, {"leeftijd": ["le0", "le1", "le2"]})):
+        at = np.flatnonzero((r.areas.codes[r.area] == SMALL) & r.inside(wanted))
+        of[at[: (6, 1)[k]], k] = (1.5, 1.0)[k]  # 9 old, 1 young
+    own = r.areas.codes[r.area] == SMALL
+    residents = replace(r, count=np.where(own, of.sum(axis=1), r.count))
+    asked = replace(world, asked=np.where(own, 0, world.asked))
+    model = bs.UnitModel("1 + x", outcome=bs.Binomial(scale=PERCENT), terms=[bs.IID("area")],
+                         persons=[bs.Ordered("leeftijd")])  # fmt: skip
+    fits = fit_units({"eenzaam": model}, {"eenzaam": asked.yes}, residents, **QUICK)
+    sexes = {"m": {"geslacht": ["ge0"]}, "v": {"geslacht": ["ge1"]}}
+    found = estimate_groups(estimate(fits.fit_of()), fits, {"leeftijd": AGES, "geslacht": sexes})
+    closed = found.whole.table.loc[found.whole.table["label"] == "niet_publiceren", "area_code"]
+    assert len(closed) > 1
+    assert SMALL in set(closed)
+    rows = found.table[found.table["area_code"].isin(closed) & (found.table["characteristic"] == "geslacht")]
+    assert (rows["label"] == "niet_publiceren").all()
+
+
 def test_the_repr_says_how_many(groups: Groups) -> None:
     assert repr(groups) == "Groups of {'leeftijd': 2}: 104 figures, 12 hidden"

@@ -7,7 +7,7 @@ and that of all: they are hidden together (`disclosure.domains`), and with them,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -97,24 +97,39 @@ def estimate_groups(whole: Estimates, fits: UnitFits, domains: Mapping[str, Mapp
     [['young', 'lonely', 90], ['young', 'active', 90], ['old', 'lonely', 90], ['old', 'active', 90]]
     """
     year, run = int(whole.table["year"].iloc[0]), str(whole.table["run_id"].iloc[0])
-    scales = {measure: whole.concept.scale_of(measure) for measure in whole.measures}
-    parts, hidden = list[pd.DataFrame](), set[Key]()
-    for characteristic, groups in domains.items():
-        found = {
+    made = {
+        characteristic: {
             name: estimate(fits.fit_of(domain), concept=whole.concept, rules=whole.rules, year=year, run_id=run,
                            fictitious=whole.fictitious)
             for name, domain in groups.items()
-        }  # fmt: skip
-        residents = {ALL: whole.areas, **{name: est.areas for name, est in found.items()}}
-        for scale in dict.fromkeys(scales.values()):
-            measures = [measure for measure, of in scales.items() if of == scale]
-            every = {ALL: whole, **found}
-            tables = {name: est.table[est.table["measure"].isin(measures)] for name, est in every.items()}
-            told = across(tables, whole.areas, ALL, scale, whole.rules, of=residents)
-            for name, est in found.items():
-                rows = replace(est, table=told.tables[name]).published
-                parts.append(rows.assign(characteristic=characteristic, group=name))
-            named = (key for key in told.hidden.keys if key[1].endswith(f"{BETWEEN}{ALL}"))
-            hidden |= {(level, code.removesuffix(f"{BETWEEN}{ALL}")) for level, code in named}
+        }
+        for characteristic, groups in domains.items()
+    }  # fmt: skip
+    while True:  # what groups of one characteristic hide of all residents, those of another must not give away
+        hidden = {characteristic: _hidden(whole, groups) for characteristic, groups in made.items()}
+        closed = whole.hiding(key for of in hidden.values() for key in of[ALL])
+        if closed is whole:
+            break
+        whole = closed
+    parts = [
+        est.hiding(hidden[characteristic][name]).published.assign(characteristic=characteristic, group=name)
+        for characteristic, groups in made.items()
+        for name, est in groups.items()
+    ]
     table = pd.concat(parts, ignore_index=True)
-    return Groups(whole.hiding(hidden), table[[*GROUP, *(name for name in table if name not in GROUP)]])
+    return Groups(whole, table[[*GROUP, *(name for name in table if name not in GROUP)]])
+
+
+def _hidden(whole: Estimates, groups: Mapping[str, Estimates]) -> dict[str, set[Key]]:
+    """What must be hidden of each group, and of all residents, so that nothing hidden follows: on any scale."""
+    every, found = {ALL: whole, **groups}, dict[str, set[Key]]()
+    scales = {measure: whole.concept.scale_of(measure) for measure in whole.measures}
+    for scale in dict.fromkeys(scales.values()):
+        measures = [measure for measure, of in scales.items() if of == scale]
+        tables = {name: est.table[est.table["measure"].isin(measures)] for name, est in every.items()}
+        residents = {name: est.areas for name, est in every.items()}
+        told = across(tables, whole.areas, ALL, scale, whole.rules, of=residents)
+        for level, named in told.hidden.keys:
+            code, _, name = named.partition(BETWEEN)
+            found.setdefault(name, set()).add((level, code))
+    return {name: found.get(name, set()) for name in every}
