@@ -23,6 +23,7 @@ from buurtsae.engines import nuts
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import BuurtsaeError, DataError, ModelError, ProblemsError
 from buurtsae.estimates.evidence.quality import quality
+from buurtsae.estimates.groups import hiding
 from buurtsae.model.design import Design, design
 from buurtsae.model.priors import Normal
 from buurtsae.survey.direct import DirectEstimates, direct
@@ -287,7 +288,7 @@ def test_everything_that_follows_a_fit_works(fitted: bs.Fit) -> None:
 
 
 def test_what_holds_a_part_of_a_hidden_area_is_hidden(areas: Areas, fitted: bs.Fit) -> None:
-    est = bs.estimate(fitted).hiding([("buurt", P + "101")])
+    est = hiding(bs.estimate(fitted), [("buurt", P + "101")])
     own = "BU03550000"
     labels = [P + "100 (2020)", P + "102 (2020)", own]
     rows = pd.DataFrame({"level": LEVEL, "area_code": labels})
@@ -325,7 +326,7 @@ def test_figures_on_the_old_edition_are_from_the_same_draws(areas: Areas, fitted
     assert table.loc[TINY, "hidden"]
     assert np.isnan(table.loc[TINY, "estimate"])
     assert table.loc[EMPTY, "inside"] == 0
-    hidden = bs.by_edition(est.hiding([("buurt", P + "101")]), crosswalk(), measure).set_index("area_code")
+    hidden = bs.by_edition(hiding(est, [("buurt", P + "101")]), crosswalk(), measure).set_index("area_code")
     assert hidden.loc[P + "100", "hidden"]
     assert np.isnan(hidden.loc[P + "100", ["estimate", "sd", "lower", "upper"]].to_numpy(dtype=float)).all()
 

@@ -11,7 +11,7 @@ from made_persons import Made, made
 
 import buurtsae as bs
 from buurtsae.engines.units import UnitFits, fit_units
-from buurtsae.estimates.groups import Groups, estimate_groups
+from buurtsae.estimates.groups import Groups, estimate_groups, hiding
 from buurtsae.estimates.summary import estimate
 from buurtsae.scale import PERCENT
 
@@ -71,13 +71,13 @@ def test_a_small_group_takes_the_others_along(groups: Groups, fits: UnitFits) ->
 
 def test_what_groups_hide_of_all_residents_is_hidden_there(fits: UnitFits) -> None:
     est = estimate(fits.fit_of())
-    hidden = est.hiding([("area", "A0003")])
+    hidden = hiding(est, [("area", "A0003")])
     rows = hidden.published[hidden.published["area_code"] == "A0003"]
     assert (rows["label"] == "niet_publiceren").all()
     assert rows["estimate"].isna().all()
     others = hidden.table[hidden.table["area_code"] == "A0004"]
     assert others["reason"].equals(est.table[est.table["area_code"] == "A0004"]["reason"])
-    assert est.hiding([]) is est
+    assert hiding(est, []) is est
 
 
 def test_hidden_figures_are_not_in_what_others_are_compared_with(groups: Groups) -> None:

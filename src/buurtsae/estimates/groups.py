@@ -6,16 +6,17 @@ and that of all: they are hidden together (`disclosure.domains`), and with them,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from buurtsae.engines.units import UnitFits
 from buurtsae.estimates.disclosure.domains import BETWEEN, across
 from buurtsae.estimates.disclosure.suppression import Key
-from buurtsae.estimates.summary import Estimates, estimate
+from buurtsae.estimates.summary import Estimates, estimate, tabulate
 from buurtsae.model.persons.tables import Domain
+from buurtsae.schemas import ESTIMATES, check_estimates
 
 ALL = "\tall"  # the group of all residents: no level is called so
 GROUP = ("characteristic", "group")
@@ -107,12 +108,12 @@ def estimate_groups(whole: Estimates, fits: UnitFits, domains: Mapping[str, Mapp
     }  # fmt: skip
     while True:  # what groups of one characteristic hide of all residents, those of another must not give away
         hidden = {characteristic: _hidden(whole, groups) for characteristic, groups in made.items()}
-        closed = whole.hiding(key for of in hidden.values() for key in of[ALL])
+        closed = hiding(whole, (key for of in hidden.values() for key in of[ALL]))
         if closed is whole:
             break
         whole = closed
     parts = [
-        est.hiding(hidden[characteristic][name]).published.assign(characteristic=characteristic, group=name)
+        hiding(est, hidden[characteristic][name]).published.assign(characteristic=characteristic, group=name)
         for characteristic, groups in made.items()
         for name, est in groups.items()
     ]
@@ -133,3 +134,16 @@ def _hidden(whole: Estimates, groups: Mapping[str, Estimates]) -> dict[str, set[
             code, _, name = named.partition(BETWEEN)
             found.setdefault(name, set()).add((level, code))
     return {name: found.get(name, set()) for name in every}
+
+
+def hiding(est: Estimates, keys: Iterable[Key]) -> Estimates:
+    """Return estimates with more areas of which nothing is published, compared with those that still are."""
+    old, more = est.release, frozenset(keys) - est.release.estimates.keys
+    if not more:
+        return est
+    hidden = replace(old.estimates, protecting=old.estimates.protecting | more)
+    release = replace(old, estimates=hidden, direct=old.direct | more, errors=old.errors | more)
+    table = tabulate(est.fit, est.concept, est.rules, est.draws, release)
+    table = table.assign(**{name: est.table[name].iloc[0] for name in ("year", "benchmarked", "run_id")})
+    table = check_estimates(table[[column.name for column in ESTIMATES]], est.concept.span)
+    return replace(est, table=table, release=release)

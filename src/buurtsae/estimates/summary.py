@@ -16,7 +16,7 @@ Rao, J. and Molina, I. (2015). Small Area Estimation, ch. 10. Goldstein, H. and 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
@@ -129,19 +129,6 @@ class Estimates:
         scale = table["measure"].map({measure: self.concept.scale_of(measure) for measure in self.measures})
         for each in scale.unique():
             yield table.index[scale == each], each
-
-    def hiding(self, keys: Iterable[tuple[str, str]]) -> Estimates:
-        """Return the same, with more areas, by level and code, of which nothing is published."""
-        more = frozenset(keys) - self.release.estimates.keys
-        if not more:
-            return self
-        old = self.release
-        hidden = replace(old.estimates, protecting=old.estimates.protecting | more)
-        release = replace(old, estimates=hidden, direct=old.direct | more, errors=old.errors | more)
-        table = tabulate(self.fit, self.concept, self.rules, self.draws, release)
-        kept = {name: self.table[name].iloc[0] for name in ("year", "benchmarked", "run_id")}
-        table = check_estimates(table.assign(**kept)[[column.name for column in ESTIMATES]], self.concept.span)
-        return replace(self, table=table, release=release)
 
     @cached_property
     def compared(self) -> pd.DataFrame:
