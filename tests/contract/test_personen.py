@@ -131,9 +131,18 @@ def test_everything_wrong_is_told_at_once(root: Path, tmp_path: Path) -> None:
         (('code_year = 2024\nscheme', 'code_year = 2024\nlevel = "wijk"\nscheme'), "[unit] needs the buurt of each"),
         (('of = "ervaren_gezondheid"', 'of = "eenzaam"'), "figure gezond is of no ordered measure"),
         (('id = "gezond"', 'id = "eenzaam"'), "figure eenzaam has the name of a measure"),
+        (('id = "gezond"', 'id = "weight"'), "figure weight has a name that is in use"),
+        (('id = "gezond"', 'id = "leeftijd"'), "figure leeftijd has a name that is in use"),
+        (('"18-64" = ["18-29", "30-44", "45-64"], "65+" = ["65+"]', '"18+" = ["18-29", "30-44", "45-64", "65+"]'),
+         "groups of leeftijd are no groups\n  got 18+; expected two or more"),
+        (('type = "ordered"\non = "leeftijd"', 'type = "ordered"\non = "leeftijd"\nby = "leeftijd"'),
+         "term leeftijd by leeftijd is about one twice"),
+        (('code_year = 2024\nscheme', 'code_year = 2024\ncharacteristics = { beroep = "werk" }\nscheme'),
+         "are not asked for\n  got beroep; expected leeftijd, geslacht, opleiding"),
         (('[[unit.domains]]  #', '[[unit.domains]]\non = "leeftijd"\n\n[[unit.domains]]  #'), "twice: what is hidden"),
     ],
-    ids=["characteristic", "kind", "key", "benchmark", "smooth", "wijk", "figure", "name", "domains"],
+    ids=["characteristic", "kind", "key", "benchmark", "smooth", "wijk", "figure", "name", "weight", "column",
+         "one group", "twice", "beroep", "domains"],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(root: Path, tmp_path: Path, change: tuple[str, str], says: str) -> None:
     with pytest.raises(BuurtsaeError) as caught:

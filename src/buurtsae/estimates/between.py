@@ -194,4 +194,4 @@ def _at_levels(areas: Areas) -> pd.Series:
 
 def _hidden_in(domains: Domains) -> frozenset[Key]:
     """Areas in which a figure of one of some groups is hidden."""
-    return frozenset((level, named.rpartition(BETWEEN)[0]) for level, named in domains.hidden.keys)
+    return frozenset((level, named.partition(BETWEEN)[0]) for level, named in domains.hidden.keys)

@@ -21,6 +21,7 @@ from buurtsae.scale import Scale
 from buurtsae.survey.answers import Answers, Kind
 from buurtsae.survey.cells import Cells
 from buurtsae.survey.concept import Concept, Measure
+from buurtsae.survey.design_columns import RESERVED
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.scales import Scores
 
@@ -93,6 +94,10 @@ def persons_of(
     """
     unit = run.spec.unit
     assert unit is not None  # asked for
+    for part in run.spec.used:
+        if unknown := sorted(set(part.characteristics) - set(asked(unit, cells[0], part))):
+            what, known = f"`characteristics` of {part.source} are not asked for", shown(asked(unit, cells[0], part))
+            problems.add(what, shown(unknown), known, "name characteristics of the cells, or clusters of the terms")
     answers = dict[str, Answers]()
     for measure in concept.subdimensions:
         for part, of in zip(run.spec.used, scores, strict=True):
@@ -157,6 +162,9 @@ def _with_figure(
     problems, ordered = Problems(), [name for name, of in answers.items() if of.outcome == "ordinal"]
     if part.id in concept.nodes:
         problems.add(f"figure {part.id} has the name of a measure", part.id, "a name of its own", "rename it")
+    elif RESERVED.fullmatch(part.id) or any(part.id in of.frame for of in scores):
+        hint = "rename it: respondents have a column of that name"
+        problems.add(f"figure {part.id} has a name that is in use", part.id, "a name of its own", hint)
     if part.of not in ordered:
         problems.add(f"figure {part.id} is of no ordered measure", part.of, shown(ordered) or "none", "correct `of`")
         problems.raise_if_any()
@@ -196,6 +204,9 @@ def _groups(part: DomainPart, cells: Cells) -> dict[str, Domain]:
             BETWEEN.join(parts): {name: [level] for name, level in zip(part.names, parts, strict=True)}
             for parts in product(*levels)
         }
+    if len(part.groups) < 2:
+        hint = "leave `groups` out for each level by itself"
+        raise DataError(f"groups of {part.names[0]} are no groups", shown(part.groups), "two or more", hint)
     named = [level for group in part.groups.values() for level in group]
     if sorted(named) != sorted(levels[0]):
         off = sorted(set(levels[0]).symmetric_difference(named)) or sorted({x for x in named if named.count(x) > 1})

@@ -56,6 +56,9 @@ class PersonTerm(ABC):
             expected += "" if self.alone else ", or several that differ"
             raise ModelError(what, cut(repr(self.on)), expected, "name columns of the cells")
         object.__setattr__(self, "on", tuple(given))
+        if len(set(self.uses)) < len(self.uses):
+            hint = "name another characteristic, or leave it out"
+            raise ModelError(f"term {cut(self.name)} is about one twice", shown(self.uses), "each once", hint)
         check_ranges(self, f"term {self.name}:")
 
     @property
