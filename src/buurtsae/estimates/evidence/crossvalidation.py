@@ -33,6 +33,7 @@ from buurtsae.engines.given import Given, given
 from buurtsae.errors import DataError, shown
 from buurtsae.estimates.disclosure.release import SEVERAL
 from buurtsae.latent.conditional import Conditional
+from buurtsae.model.observed import respondents_of
 from buurtsae.sparse import Floats, Ints
 
 LEVELS = (50, 80, 95)
@@ -247,11 +248,11 @@ def _jacobian(at: Given) -> Floats:
     """Derivatives of the predictions by (e, alpha), shape (S W, W + L)."""
     design = at.design
     s, _, d = design.y.shape
-    jacobian = np.zeros((s * d, d + int(design.linked.sum())))
+    offsets = design.offsets
+    jacobian = np.zeros((s * d, d + len(offsets.each)))
     jacobian[np.arange(s * d), np.tile(np.arange(d), s)] = at.hyper.slope.ravel()
-    source, dim = np.nonzero(design.linked)
-    sd = np.array([link.offset.sd for *_, link in design.links])
-    jacobian[source * d + dim, d + np.arange(len(source))] = sd
+    for k, row in enumerate(offsets.source):
+        jacobian[row * d : (row + 1) * d, d + k] = offsets.sd[k] * offsets.columns[k]
     return jacobian
 
 
@@ -302,16 +303,14 @@ def _collected(
     mean_off = (w * o).sum(axis=0)
     sd = np.sqrt((w * (v + o**2)).sum(axis=0) - mean_off**2)
     y = design.y[source, site, dim]
-    counts = [pd.DataFrame(survey.respondents, index=survey.codes) for survey in fit.direct.sources]
-    of_sites = [np.tile(count.reindex(design.site_codes, fill_value=0), design.periods) for count in counts]
-    respondents = np.hstack(of_sites)
+    respondents = respondents_of(fit.direct, design.site_codes)
     table = pd.DataFrame(
         {
             "source": np.array(design.sources, dtype=object)[source],
             "area_code": np.array(design.site_codes, dtype=object)[site],
             "measure": np.array(design.columns, dtype=object)[dim],
             "group": labels[site],
-            "n_respondents": respondents[site, column],
+            "n_respondents": respondents[source, site, dim],
             "y": y,
             "mean": y - mean_off,
             "sd": sd,

@@ -41,6 +41,7 @@ from buurtsae.estimates.evidence.crossvalidation import LeftOut, predicted
 from buurtsae.estimates.evidence.persons import Looked, Pattern, groups_of, looked_at
 from buurtsae.estimates.evidence.persons import patterns as patterns_of
 from buurtsae.model.design import Design
+from buurtsae.model.observed import respondents_of
 from buurtsae.model.persons.answer import Figure
 from buurtsae.sparse import Floats, Ints
 
@@ -330,8 +331,7 @@ def _replicates(at: Given, replicates: int, rng: np.random.Generator) -> Floats:
     coefficients = field.x.shape[1] * field.width
     beta = posterior.border[:coefficients] - border[1:, :coefficients]
     e = e[1:] + field.x @ beta.reshape(replicates, -1, field.width) - field.offset
-    alpha = np.zeros(design.linked.shape)
-    alpha[design.linked] = [link.offset.sd for *_, link in design.links] * posterior.alpha
+    alpha = design.offsets.table(design.offsets.sd * posterior.alpha)
     prediction = at.hyper.slope[:, None] * e[:, None] + alpha[:, None]
     root = np.linalg.cholesky(at.noise)
     noise = np.einsum("skde,rske->rskd", root, rng.standard_normal(prediction.shape))
@@ -360,13 +360,11 @@ def _rows(fit: Fit) -> pd.DataFrame:
 
 def _labelled(fit: Fit, source: Ints, site: Ints, column: Ints) -> pd.DataFrame:
     design = fit.design
-    counts = [pd.DataFrame(survey.respondents, index=survey.codes) for survey in fit.direct.sources]
-    of_sites = [np.tile(count.reindex(design.site_codes, fill_value=0), design.periods) for count in counts]
     return pd.DataFrame(
         {
             "source": np.array(design.sources, dtype=object)[source],
             "area_code": np.array(design.site_codes, dtype=object)[site],
             "measure": np.array(design.columns, dtype=object)[column],
-            "n_respondents": np.array(of_sites)[source, site, column],
+            "n_respondents": respondents_of(fit.direct, design.site_codes)[source, site, column],
         }
     )
