@@ -21,10 +21,11 @@ from buurtsae.errors import DataError, ModelError, Problems, shown
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.own_data import OwnData
 from buurtsae.estimates.summary import Estimates, estimate, level_draws
+from buurtsae.schemas import CHANGES
 from buurtsae.survey.concept import Concept
 
 SURE = 0.95  # probability of a direction from which a change has one
-INCREASE, DECREASE, NONE, HIDDEN = "toename", "afname", "niet_te_onderscheiden", "niet_publiceren"
+INCREASE, DECREASE, NONE, HIDDEN = CHANGES
 KEY = ["level", "area_code", "measure"]
 FIGURES = ["change", "sd", "lower", "upper", "p_increase", "p_relevant", "p_false_sign", "recovered"]
 COLUMNS = ["level", "area_code", "area_name", "measure", "year_from", "year_to", *FIGURES, "label", "reason"]

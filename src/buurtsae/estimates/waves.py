@@ -34,6 +34,8 @@ class Waves:
         By year, ascending; those without a survey are there too, where they were asked for.
     relevant : float, optional
         The least change that matters, in the unit of the measures.
+    opens : int, optional
+        The year that pages open with; the last with a survey by default.
 
     Examples
     --------
@@ -58,6 +60,7 @@ class Waves:
     fit: Fit
     of: Mapping[int, Estimates]
     relevant: float | None = None
+    opens: int | None = None
 
     @property
     def years(self) -> tuple[int, ...]:
@@ -71,9 +74,14 @@ class Waves:
         return tuple(year for year in self.of if year in asked)
 
     @property
-    def last(self) -> Estimates:
-        """Those of the last year with a survey."""
-        return self.of[self.surveyed[-1]]
+    def current(self) -> Estimates:
+        """Those of the year that pages open with."""
+        return self.of[self.current_year]
+
+    @property
+    def current_year(self) -> int:
+        """The year that pages open with."""
+        return self.opens or self.surveyed[-1]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -116,7 +124,10 @@ class Waves:
         return pd.concat([of(est) for est in self.of.values()], ignore_index=True)
 
     def __repr__(self) -> str:
-        measures, counts = len(self.last.measures), self.last.table.groupby("level", sort=False)["area_code"].nunique()
+        measures, counts = (
+            len(self.current.measures),
+            self.current.table.groupby("level", sort=False)["area_code"].nunique(),
+        )
         what = f"{measures} measure{'s' * (measures > 1)} for {cut(counts.to_dict(), 150)}"
         return f"Waves of {shown(self.years, 10)}: {what}"
 
@@ -127,6 +138,7 @@ def estimate_waves(
     concept: Concept | None = None,
     rules: Rules | None = None,
     relevant: float | None = None,
+    opens: int | None = None,
     run_id: str = "-",
     fictitious: Fictitious = False,
     benchmark: Callable[[Fit], Benchmarked] | None = None,
@@ -141,6 +153,8 @@ def estimate_waves(
         As of `estimate`.
     relevant : float, optional
         The least change that matters, in the unit of the measures; by default a twentieth of the scale.
+    opens : int, optional
+        The year that pages open with; the last with a survey by default.
     benchmark : callable, optional
         What makes the draws of a year with a survey agree with benchmarks.
 
@@ -170,4 +184,4 @@ def estimate_waves(
         part = fit.of_year(year)
         drawn = part if benchmark is None or year not in asked else benchmark(part)
         of[year] = estimate(drawn, concept=concept, rules=rules, year=year, run_id=run_id, fictitious=fictitious)
-    return Waves(fit, of, relevant)
+    return Waves(fit, of, relevant, opens)
