@@ -186,7 +186,8 @@ def own_effect(fit: Fit, *, values: int = 8) -> Floats:
         (_, without, _, _), *_ = _cavities(at, None)
         total += at.posterior.scores.mean[:n] - without[:n, :d]
     effect = total / len(picked)
-    heard = np.asarray(design.observed.any(axis=0)).reshape(-1, design.periods, len(design.measures)).any(axis=2)
+    by_year = np.asarray(design.observed.any(axis=0)).reshape(-1, design.periods, len(design.measures))
+    heard = np.asarray(by_year.any(axis=2))
     effect[~np.repeat(heard[:n], len(design.measures), axis=1)] = 0.0  # exactly, not to rounding
     return effect[:, own]
 
