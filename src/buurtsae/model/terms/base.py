@@ -174,6 +174,11 @@ class Term(ABC):
         return False
 
     @property
+    def lasting(self) -> bool:
+        """Whether years tell about each other, where there are several."""
+        return False
+
+    @property
     def theme(self) -> tuple[str, ...]:
         """Covariates that it brings, prepared as those of the formula, which does not have them."""
         return ()
