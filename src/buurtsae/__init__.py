@@ -95,6 +95,8 @@ _HOME = {
     "left_out": "estimates.evidence.crossvalidation",
     "contrast": "estimates.contrasts",
     "changes": "estimates.changes",
+    "Waves": "estimates.waves",
+    "estimate_waves": "estimates.waves",
     "ranking": "estimates.contrasts",
     "indicator": "estimates.indicator",
     "share_below": "estimates.indicator",

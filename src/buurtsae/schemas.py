@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CONTRACT_VERSION = "1.3"
 KEY = ("level", "area_code", "measure", "year")
 LABELS = ("betrouwbaar", "indicatief", "niet_publiceren")
+CHANGES = ("toename", "afname", "niet_te_onderscheiden", "niet_publiceren")
 BASES = ("eigen_respondenten", "gemengd", "vooral_model")
 
 
@@ -105,6 +106,32 @@ def groups(scale: Scale) -> tuple[Column, ...]:
         Column("group", "str", "Groep", "the group that the figure is of"),
         *estimates(scale),
     )
+
+
+def changes(scale: Scale) -> tuple[Column, ...]:
+    """Return the columns of the table of changes between two years."""
+    unit, (level, code, name, *_), measure = f"{scale.unit} points", estimates(scale), estimates(scale)[4]
+    figure = partial(_optional, dtype="float64")
+    known = "share of a step of the area's own answers that the change shows: the rest is smoothed away"
+    return (
+        *(level, code, name, measure),
+        Column("year_from", "int64", "Van jaar", "year that the change is from", "year"),
+        Column("year_to", "int64", "Tot jaar", "year that it is to", "year"),
+        figure("change", nl="Verandering", en="posterior mean of the change", unit=unit),
+        figure("sd", nl="Standaardafwijking", en="posterior standard deviation", unit=unit, minimum=0),
+        figure("lower", nl="Ondergrens", en="lower end of the 95% equal-tailed interval", unit=unit),
+        figure("upper", nl="Bovengrens", en="upper end of the 95% equal-tailed interval", unit=unit),
+        _probability("p_increase", "Kans op toename", "probability that the figure rose"),
+        _probability("p_relevant", "Kans op een verandering die telt", "probability of the least that counts, or more"),
+        _probability("p_false_sign", "Kans op de andere kant", "probability that it went the other way"),
+        figure("recovered", nl="Aandeel zichtbaar", en=known, unit="share 0-1", minimum=0, maximum=1),
+        Column("label", "str", "Oordeel", "what can be said of the change", values=CHANGES),
+        _optional("reason", "str", "Reden", "why not published"),
+    )
+
+
+def _probability(name: str, nl: str, en: str) -> Column:
+    return _optional(name, "float64", nl, en, "probability", 0, 1)
 
 
 def supplement(scale: Scale) -> tuple[Column, ...]:

@@ -159,7 +159,7 @@ DEFECTS = {
         lambda e: e.table(VM, put("buurtcode", "99010001")), "malformed", "99010001", "BU03440101", "as text"
     ),
     "codes of another year": Defect(
-        _another_year, "burgerpeiling are of another year", "2022", "2024", "read the areas of 2022"
+        _another_year, "burgerpeiling are of another year", "2022", "2024", "from the areas of 2022"
     ),
     "codes of another year, by their look": Defect(
         lambda e: e.table(BP, put("buurtcode", "BU99010099", rows=40)),  # 40 of 500 respondents

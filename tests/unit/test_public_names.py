@@ -209,6 +209,7 @@ def instances() -> dict[str, Any]:
         "Fit": fit,
         "Draws": fit.draws,
         "Estimates": est,
+        "Waves": bs.Waves(fit, dict.fromkeys(range(1990, 2025), est)),
         "Groups": bs.Groups(est, est.published.assign(characteristic="leeftijd", group="65+")),
         "release": est.release,
         "hidden": est.release.estimates,

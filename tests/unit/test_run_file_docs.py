@@ -18,11 +18,12 @@ from buurtsae.estimates.evidence.gate import Gate
 from buurtsae.estimates.nonresponse import NonResponse
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.links import PARTICIPATORY, SURVEY
-from buurtsae.runs import runfile, unit_part
+from buurtsae.runs import runfile, unit_part, years_part
 
 PARTS: dict[str, Any] = {
     "[run]": runfile.RunPart,
     "[areas]": runfile.AreasPart,
+    "[[areas.editions]]": years_part.EditionPart,
     "[graph]": runfile.GraphPart,
     "[concept]": runfile.ConceptPart,
     "[[sources]]": runfile.SourcePart,
@@ -39,6 +40,7 @@ PARTS: dict[str, Any] = {
     "[[unit.terms]]": tuple(runfile.PERSON_PARTS.values()),
     "[[unit.figures]]": unit_part.FigurePart,
     "[[unit.domains]]": unit_part.DomainPart,
+    "[years]": years_part.YearsPart,
     "[benchmark]": runfile.BenchmarkPart,
     "[publish]": runfile.PublishPart,
     "[quality]": Gate,
@@ -48,6 +50,7 @@ PARTS: dict[str, Any] = {
     "[engine.nuts]": NutsOptions,
 }
 SECTIONS = {  # with a heading of their own
+    "[areas]": {"editions"},
     "[model]": {"terms", "link", "participatory"},
     "[unit]": {"cells", "terms", "figures", "domains"},
     "[unit.cells]": {"margins"},

@@ -231,7 +231,7 @@ def test_a_step_shows_as_far_as_its_area_has_data(fitted: bs.Fit) -> None:
 def test_what_has_no_change_is_refused(fitted: bs.Fit) -> None:
     one = fitted.of_year(2024)
     for call, says in (
-        (lambda: bs.changes(fitted, 2020, 2022), "the fit has no such years"),
+        (lambda: bs.changes(fitted, 2020, 2022), "there are no such years"),
         (lambda: bs.changes(fitted, 2024, 2020), "years are not in order"),
         (lambda: bs.changes(fitted, 2020, 2024, relevant=0.0), "the relevant change is none"),
         (lambda: bs.changes(one, 2020, 2024), "a change is of one fit of several years"),

@@ -20,11 +20,12 @@ from buurtsae.engines.base import Fit
 from buurtsae.errors import DataError, ModelError, Problems, shown
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.own_data import OwnData
-from buurtsae.estimates.summary import estimate, level_draws
+from buurtsae.estimates.summary import Estimates, estimate, level_draws
+from buurtsae.schemas import CHANGES
 from buurtsae.survey.concept import Concept
 
 SURE = 0.95  # probability of a direction from which a change has one
-INCREASE, DECREASE, NONE, HIDDEN = "toename", "afname", "niet_te_onderscheiden", "niet_publiceren"
+INCREASE, DECREASE, NONE, HIDDEN = CHANGES
 KEY = ["level", "area_code", "measure"]
 FIGURES = ["change", "sd", "lower", "upper", "p_increase", "p_relevant", "p_false_sign", "recovered"]
 COLUMNS = ["level", "area_code", "area_name", "measure", "year_from", "year_to", *FIGURES, "label", "reason"]
@@ -85,14 +86,22 @@ def changes(
     >>> table.loc[["a", "d"], "label"].tolist()
     ['niet_te_onderscheiden', 'toename']
     """
-    _check(fit, first, second, relevant)
-    parts = [fit.of_year(year) for year in (first, second)]
-    before, after = (estimate(part, concept=concept, rules=rules) for part in parts)
-    concept = before.concept
-    own, rows = OwnData.of(parts[1], concept), []
+    check(fit.design.years, first, second, relevant)
+    before, after = (estimate(fit.of_year(y), concept=concept, rules=rules, year=y) for y in (first, second))
+    return change(before, after, first, second, relevant=relevant)
+
+
+def change(
+    before: Estimates, after: Estimates, first: int, second: int, *, relevant: float | None = None
+) -> pd.DataFrame:
+    """Return the table of `changes` of the estimates of two years of one fit, which `check` passes."""
+    concept, areas = before.concept, before.areas
+    own, rows = OwnData.of(after.fit, concept), []
     hidden = {key: reason for est in (before, after) for key, reason in _hidden(est.table).items()}
-    draws = (level_draws(part, concept, partial=True) for part in parts)
-    for (measure, level, labels, x), (_, _, _, y) in zip(*draws, strict=True):
+    of_years = (level_draws(est.fit, concept, est.draws, partial=True) for est in (before, after))
+    # what the model makes of the area's own data, which benchmarks do not change
+    model = (level_draws(est.fit, concept, partial=True) for est in (before, after))
+    for (measure, level, labels, x), (_, _, _, y), (*_, u), (*_, v) in zip(*of_years, *model, strict=True):
         scale, step = concept.scale_of(measure), y - x
         least = relevant or (scale.width / 20 if scale.bounded else np.nan)
         up, down = (step > 0).mean(axis=0), (step < 0).mean(axis=0)
@@ -100,7 +109,7 @@ def changes(
         figures = {
             "change": step.mean(axis=0), "sd": step.std(axis=0, ddof=1), "lower": ends[0], "upper": ends[1],
             "p_increase": up, "p_relevant": (abs(step) > least).mean(axis=0) if least == least else np.nan,
-            "p_false_sign": np.minimum(up, down), "recovered": own.share(measure, level, labels, step),
+            "p_false_sign": np.minimum(up, down), "recovered": own.share(measure, level, labels, v - u),
         }  # fmt: skip
         rows.append(pd.DataFrame({"level": level, "area_code": labels, "measure": measure, **figures}))
     table = pd.concat(rows, ignore_index=True)
@@ -113,7 +122,7 @@ def changes(
     table = table.assign(area_name=names.loc[key].to_numpy(), year_from=first, year_to=second, reason=reason)
     table["label"] = np.where(reason.notna(), HIDDEN, label)
     table.loc[reason.notna(), FIGURES] = np.nan
-    order = {name: place for names in (fit.areas.levels, concept.measures) for place, name in enumerate(names)}
+    order = {name: place for names in (areas.levels, concept.measures) for place, name in enumerate(names)}
     table = table.sort_values(KEY, key=lambda c: c if c.name == "area_code" else c.map(order), ignore_index=True)
     return table[COLUMNS]
 
@@ -124,14 +133,20 @@ def _hidden(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     return dict(zip(rows[KEY].itertuples(index=False, name=None), rows["reason"], strict=True))
 
 
-def _check(fit: Fit, first: int, second: int, relevant: float | None) -> None:
-    """Refuse what has no change."""
-    problems, years = Problems(), fit.design.years
+def check(years: tuple[int, ...], first: int, second: int, relevant: float | None) -> None:
+    """Refuse what is no change in these years.
+
+    Raises
+    ------
+    DataError, ModelError or ProblemsError
+        All at once.
+    """
+    problems = Problems()
     if not years:
         hint = "fit several years together: direct.by_year(), with OverTime terms; two runs have no joint draws"
         problems.add("a change is of one fit of several years", "one period", "two years or more", hint, ModelError)
     elif unknown := [year for year in (first, second) if year not in years]:
-        problems.add("the fit has no such years", shown(unknown), shown(years), "choose two of these", DataError)
+        problems.add("there are no such years", shown(unknown), shown(years), "choose two of these", DataError)
     elif first >= second:
         problems.add("years are not in order", f"{first}, {second}", "the first before the second", "exchange them")
     if relevant is not None and not relevant > 0:

@@ -362,7 +362,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         sites=sites,
         measures=direct.subdimensions,
         coefficients=coefficients,
-        sources=tuple(s.source for s in direct.sources),
+        sources=direct.labels,
         x=x,
         y=y,
         covariance=covariance,

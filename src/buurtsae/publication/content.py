@@ -17,8 +17,10 @@ import pandas as pd
 
 from buurtsae.drawing.style import Classes, significant
 from buurtsae.errors import DataError, Problems, cut, shown
+from buurtsae.estimates.changes import COLUMNS as CHANGES
 from buurtsae.estimates.labels import verdicts
 from buurtsae.estimates.summary import Estimates
+from buurtsae.estimates.waves import Waves
 from buurtsae.estimates.words.explanation import explanation
 from buurtsae.estimates.words.leaning import leaning
 from buurtsae.estimates.words.profile import ProfileIndicator, indicators, profile
@@ -57,7 +59,8 @@ class Content:
     own. `table` are the published estimates of all levels; `geometry` all buurten in RD New by area_code, those without
     residents included, with `gemeente` and, where known, `name`; `indicators` and `profile` the objective figures;
     `official` those that an office has published itself; `groups` figures of groups of residents; `gemeenten` names of
-    those without a row in the table, such as one of which the run holds a part.
+    those without a row in the table, such as one of which the run holds a part; `changes` how figures changed between
+    years, and `opens` the year that pages open with, where there are several.
     """
 
     run: Mapping[str, Any]
@@ -70,6 +73,8 @@ class Content:
     official: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=OFFICIAL))
     gemeenten: Mapping[str, str] = field(default_factory=dict)
     groups: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=("level", *GROUP)))
+    changes: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=CHANGES))
+    opens: int | None = None
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -83,15 +88,16 @@ class Content:
         problems.raise_if_any()
 
     @classmethod
-    def of(cls, est: Estimates, run: Mapping[str, Any], groups: pd.DataFrame | None = None) -> Content:
-        """Return what is published of estimates, and of those of groups of residents."""
+    def of(cls, every: Estimates | Waves, run: Mapping[str, Any], groups: pd.DataFrame | None = None) -> Content:
+        """Return what is published of estimates, of one period or several years, and of groups of residents."""
+        est = every.current if isinstance(every, Waves) else every
         official = pd.DataFrame(columns=OFFICIAL)
         if est.benchmarked is not None and not est.benchmarked.benchmarks.own:
             figures = est.benchmarked.benchmarks.table
             official = figures.loc[est.release.open(figures), list(OFFICIAL)]
         return cls(
             run,
-            est.published,
+            every.published,
             est.areas.frame,
             est.concept,
             leaning(est).reset_index()
@@ -102,6 +108,7 @@ class Content:
             official,
             est.areas.names.get("gemeente", {}),
             *(() if groups is None else (groups,)),
+            **({"changes": every.changes, "opens": every.current_year} if isinstance(every, Waves) else {}),
         )
 
     @property
@@ -121,6 +128,11 @@ class Content:
     def years(self) -> tuple[int, ...]:
         """The years that there are, latest last."""
         return tuple(sorted(map(int, self.table["year"].unique())))
+
+    @property
+    def year(self) -> int:
+        """The year that pages open with."""
+        return self.opens or self.years[-1]
 
     @cached_property
     def classes(self) -> dict[str, Classes]:

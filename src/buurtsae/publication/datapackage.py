@@ -16,7 +16,7 @@ from buurtsae.origin import SOURCE
 from buurtsae.publication.contract import TYPES, titled
 from buurtsae.publication.layout_resources import layout_resources
 from buurtsae.scale import SCORE, Scale
-from buurtsae.schemas import CONTRACT_VERSION, KEY, Column, estimates, groups, supplement
+from buurtsae.schemas import CONTRACT_VERSION, KEY, Column, changes, estimates, groups, supplement
 
 MEASURES = Note("Figures", "Cijfers")
 
@@ -57,6 +57,7 @@ def datapackage(
             {"name": "estimates-parquet", **_file(folder / "estimates.parquet"), **parquet, "schema": schema},
             *_supplement(folder, csv, measures, scale),
             *_groups(folder, csv, measures, scale),
+            *_changes(folder, csv, measures, scale),
             *(part | _file(folder / part["path"]) for part in layout_resources(folder, schema, list(measures), scale)),
         ],
     }
@@ -81,6 +82,16 @@ def _groups(folder: Path, csv: dict[str, Any], measures: Mapping[str, str], scal
     schema = _schema(groups(scale), measures)
     schema["primaryKey"] = ["characteristic", "group", *KEY]
     return [{"name": "groups", "type": "table", **_file(path), **csv, "schema": schema}]
+
+
+def _changes(folder: Path, csv: dict[str, Any], measures: Mapping[str, str], scale: Scale) -> list[dict[str, Any]]:
+    """How figures changed between years, where that was written."""
+    path = folder / "changes.csv"
+    if not path.is_file():
+        return []
+    schema = _schema(changes(scale), measures)
+    schema["primaryKey"] = ["level", "area_code", "measure", "year_from", "year_to"]
+    return [{"name": "changes", "type": "table", **_file(path), **csv, "schema": schema}]
 
 
 def _schema(columns: Iterable[Column], measures: Mapping[str, str]) -> dict[str, Any]:

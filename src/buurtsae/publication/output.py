@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from buurtsae.areas.codes import CBS
 from buurtsae.errors import DataError
@@ -18,6 +19,7 @@ from buurtsae.estimates.evidence.gate import Gate
 from buurtsae.estimates.evidence.quality import quality
 from buurtsae.estimates.nonresponse import NonResponse
 from buurtsae.estimates.summary import Estimates, level_draws
+from buurtsae.estimates.waves import Waves
 from buurtsae.folder.target import Target, claimed, staged
 from buurtsae.origin import notice
 from buurtsae.publication.about import About, moment
@@ -29,7 +31,8 @@ from buurtsae.publication.method import Statement
 from buurtsae.publication.outlines import outlines
 from buurtsae.publication.report import write_quality
 from buurtsae.publication.site import write_site
-from buurtsae.publication.tables import write_groups, write_tables
+from buurtsae.publication.tables import write_changes, write_groups, write_tables
+from buurtsae.sparse import Ints
 from buurtsae.tables import write_csv
 
 FILES = (  # patterns of all that is written
@@ -38,6 +41,8 @@ FILES = (  # patterns of all that is written
     *(
         "groups.parquet",
         "groups.csv",
+        "changes.parquet",
+        "changes.csv",
         "draws.nc",
         "quality.json",
         "quality.html",
@@ -52,7 +57,7 @@ JSON = {"ensure_ascii": False, "indent": 1, "allow_nan": False}
 
 
 def publish(
-    est: Estimates,
+    est: Estimates | Waves,
     to: str | Path | Target,
     *,
     gate: Gate | None = None,
@@ -68,7 +73,8 @@ def publish(
 
     Parameters
     ----------
-    est : Estimates
+    est : Estimates or Waves
+        Of one period or of several years: then changes are written too.
     to : path
         Folder for the results, made if need be, or one that is claimed already; files of an earlier run are replaced or
         removed, others are never touched.
@@ -109,6 +115,7 @@ def publish(
     ...     (Path(to) / "dashboard" / "index.html").is_file()
     True
     """
+    every, est = est, est.current if isinstance(est, Waves) else est  # what is common to all years is that of one
     if est.areas.system != CBS:
         levels, hint = f"areas by {', '.join(est.areas.levels)}", "write `est.published` as a table"
         raise DataError("what is published is of buurten, wijken and gemeenten", levels, "codes of CBS", hint)
@@ -129,16 +136,18 @@ def publish(
         draft = not report["gate"]["passed"]
         about = About(provenance.title, run_id, moment(provenance.created), draft, est.fictitious, provenance.credit)
         with staged(target) as folder:
-            write_tables(est.published, est.areas.frame, folder, about.notice, est.concept.span)
-            write_csv(est.supplement, folder / "supplement.csv")
+            write_tables(every.published, est.areas.frame, folder, about.notice, est.concept.span)
+            write_csv(every.supplement, folder / "supplement.csv")
             if groups is not None:
                 write_groups(groups, folder, about.notice, est.concept.span)
-            write_layouts(est.published, est.areas, est.concept, folder, about)
-            _write_draws(est, folder / "draws.nc", draws)
+            if isinstance(every, Waves):
+                write_changes(every.changes, folder, about.notice, est.concept.span)
+            write_layouts(every.published, est.areas, est.concept, folder, about)
+            _write_draws(every, folder / "draws.nc", draws)
             write_quality(report, folder, outlines(est.areas.frame))
             shares = any(est.concept.outcome_of(measure) == "share" for measure in est.measures)
             statement = Statement.of(report, provenance, est.rules, shares)
-            write_site(Content.of(est, page | {"draft": draft}, groups), folder, statement)
+            write_site(Content.of(every, page | {"draft": draft}, groups), folder, statement)
             package = datapackage(
                 folder,
                 title=provenance.title,
@@ -159,17 +168,42 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, **JSON) + "\n", encoding="utf-8", newline="\n")  # type: ignore[arg-type]
 
 
-def _write_draws(est: Estimates, path: Path, most: int) -> None:
-    """Write joint draws of all levels as shown, float32, dims (draw, area, measure); what is not published is missing.
+def _write_draws(every: Estimates | Waves, path: Path, most: int) -> None:
+    """Write joint draws of all levels as shown, float32, dims (draw, area, measure), of several years (draw, area,
+    measure, year); what is not published is missing.
 
     The file is made in memory: HDF5 that meets a full disk ends the whole process when it closes the file.
     """
     import h5netcdf
     import h5py
 
-    total = len(est.draws.flat)
+    of = every.of if isinstance(every, Waves) else {0: every}
+    est, total = next(iter(of.values())), len(next(iter(of.values())).draws.flat)
     kept = np.linspace(0, total - 1, min(most, total)).round().astype(int)
-    codes = est.table[["level", "area_code"]].drop_duplicates()
+    codes = pd.concat([one.table[["level", "area_code"]] for one in of.values()]).drop_duplicates()
+    parts = [_shown_draws(one, kept, codes) for one in of.values()]
+    several = isinstance(every, Waves)
+    values = np.stack(parts, axis=-1) if several else parts[0]
+    dims = ("draw", "area", "measure", *(["year"] if several else []))
+    buffer = io.BytesIO()
+    with h5netcdf.File(buffer, "w") as file:
+        file.dimensions = dict(zip(dims, values.shape, strict=True))
+        file.attrs.update({"run_id": str(est.table["run_id"].iloc[0]), "code_year": est.areas.year})
+        file.attrs.update({"notice": notice(True)} if est.fictitious else {})
+        labelled = {"area": codes["area_code"], "level": codes["level"], "measure": est.measures}
+        for name, labels in labelled.items():
+            dim = ("measure",) if name == "measure" else ("area",)
+            file.create_variable(name, dim, h5py.string_dtype())[:] = np.array(list(map(str, labels)), dtype=object)
+        if isinstance(every, Waves):
+            file.create_variable("year", ("year",), data=np.array(every.years))
+        packing = {"fillvalue": np.float32("nan"), "compression": "gzip", "compression_opts": 4, "shuffle": True}
+        score = file.create_variable("score", dims, data=values, **packing)
+        score.attrs.update({"units": str(est.concept.span.label), "coordinates": "level"})
+    path.write_bytes(buffer.getbuffer())
+
+
+def _shown_draws(est: Estimates, kept: Ints, codes: pd.DataFrame) -> NDArray[np.float32]:
+    """Draws of one year, (draws, areas, measures), missing where they are not published."""
     position = {key: row for row, key in enumerate(codes.itertuples(index=False, name=None))}
     values = np.full((len(kept), len(codes), len(est.measures)), np.nan, dtype=np.float32)
     for measure, level, labels, drawn in level_draws(est.fit, est.concept, est.draws):
@@ -178,16 +212,4 @@ def _write_draws(est: Estimates, path: Path, most: int) -> None:
     hidden = est.table[est.table["label"] == "niet_publiceren"]
     for row in hidden[["level", "area_code", "measure"]].itertuples(index=False):
         values[:, position[row.level, row.area_code], est.measures.index(row.measure)] = np.nan
-    buffer = io.BytesIO()
-    with h5netcdf.File(buffer, "w") as file:
-        file.dimensions = dict(zip(("draw", "area", "measure"), values.shape, strict=True))
-        file.attrs.update({"run_id": str(est.table["run_id"].iloc[0]), "code_year": est.areas.year})
-        file.attrs.update({"notice": notice(True)} if est.fictitious else {})
-        labelled = {"area": codes["area_code"], "level": codes["level"], "measure": est.measures}
-        for name, labels in labelled.items():
-            dims = ("measure",) if name == "measure" else ("area",)
-            file.create_variable(name, dims, h5py.string_dtype())[:] = np.array(list(map(str, labels)), dtype=object)
-        packing = {"fillvalue": np.float32("nan"), "compression": "gzip", "compression_opts": 4, "shuffle": True}
-        score = file.create_variable("score", ("draw", "area", "measure"), data=values, **packing)
-        score.attrs.update({"units": str(est.concept.span.label), "coordinates": "level"})
-    path.write_bytes(buffer.getbuffer())
+    return values

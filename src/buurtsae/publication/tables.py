@@ -16,7 +16,7 @@ import pandas as pd
 from buurtsae.areas.polygons import RD
 from buurtsae.errors import DataError, shown
 from buurtsae.scale import SCORE, Scale
-from buurtsae.schemas import CONTRACT_VERSION, Column, estimates, groups
+from buurtsae.schemas import CONTRACT_VERSION, Column, changes, estimates, groups
 from buurtsae.tables import write_csv
 
 if TYPE_CHECKING:
@@ -50,6 +50,12 @@ def write_groups(table: pd.DataFrame, folder: Path, notice: str = "", scale: Sca
     """Write figures of groups of residents, `groups.parquet` and `groups.csv`."""
     _write_parquet(table, groups(scale), folder / "groups.parquet", notice)
     write_csv(table, folder / "groups.csv")
+
+
+def write_changes(table: pd.DataFrame, folder: Path, notice: str = "", scale: Scale = SCORE) -> None:
+    """Write how figures changed between years, `changes.parquet` and `changes.csv`."""
+    _write_parquet(table, changes(scale), folder / "changes.parquet", notice)
+    write_csv(table, folder / "changes.csv")
 
 
 def _write_parquet(table: pd.DataFrame, columns: Sequence[Column], path: Path, notice: str) -> None:

@@ -17,7 +17,7 @@ from buurtsae.model.persons.answer import Ladder
 from buurtsae.model.persons.registry import PERSON_TERMS
 from buurtsae.model.persons.spec import UnitModel
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import TERMS
+from buurtsae.model.terms import TERMS, OverTime, Term
 from buurtsae.runs.runfile import RunFile, RunSpec
 from buurtsae.survey.cells import Cells
 from buurtsae.survey.concept import Concept
@@ -29,9 +29,15 @@ def model_of(spec: RunSpec, areas: Areas, concept: Concept) -> AreaModel:
     """Return the model that a run file asks for, on the graph of its areas and with the outcomes of its concept."""
     part = spec.model
     graph = partial(areas.graph, spec.graph.rule, spec.graph.bridges)
+    terms: list[Term] = [TERMS[t.type].made({k: v for k, v in t if k != "type"}, graph) for t in part.terms]
+    if (years := spec.years) is not None:
+        terms = [
+            OverTime(term, change=years.change, persistence=years.persistence, change_mixing=years.change_mixing)
+            for term in terms
+        ]
     return AreaModel(
         part.formula,
-        tuple(TERMS[term.type].made({k: v for k, v in term if k != "type"}, graph) for term in part.terms),
+        tuple(terms),
         part.intercept,
         part.coefficient,
         part.link,

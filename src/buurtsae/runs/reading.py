@@ -23,11 +23,13 @@ from buurtsae.model.plausible import figures
 from buurtsae.model.spec import AreaModel
 from buurtsae.notes import Note
 from buurtsae.runs.build import cells_of, model_of
+from buurtsae.runs.editions import crosswalk, edition_of
 from buurtsae.runs.persons import Persons, asked, persons_of
 from buurtsae.runs.runfile import RunFile, SourcePart, read_run
 from buurtsae.survey.cells import Cells
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
+from buurtsae.survey.editions import on_edition
 from buurtsae.survey.plausible import same_files
 from buurtsae.survey.reliability import Reliability, reliability
 from buurtsae.survey.scales import Scores
@@ -97,7 +99,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     if concept is not None and spec.direct is not None:
         estimates = problems.attempt(_table, run, areas, concept)
     elif concept is not None:
-        scores = _scores(run, concept, surveys, problems)
+        scores = _scores(run, concept, surveys, areas, problems)
         if scores is not None and cells is not None and (made := persons_of(run, concept, scores, cells, problems)):
             persons, concept, scores = made
         if scores is not None and (spec.unit is None or persons is not None):
@@ -125,12 +127,15 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
 
 def _areas(run: RunFile) -> Areas:
     part = run.spec.areas
-    return Areas.read(
+    areas = Areas.read(
         run.locate(part.file),
         part.year,
         tables=[(run.locate(table.file), table.key) for table in part.tables],
         **part.model_dump(include={"code", "name", "population", "where", "region", "groupings"}),
     )
+    for edition in part.editions:
+        areas = areas.with_edition(crosswalk(edition, run.locate(edition.file), areas))
+    return areas
 
 
 def _concept(run: RunFile) -> Concept:
@@ -159,19 +164,28 @@ def _surveys(run: RunFile, areas: Areas | None, cells: Sequence[Cells] | None, p
         if survey is None and areas is not None:
             _other_codes(run, part, areas, problems)
         elif survey is not None and areas is not None:
-            survey = survey.within(areas) if part.unknown_areas == "drop" else survey
-            check_areas(survey, areas, problems, part.code_year)
+            if edition_of(part, areas) is None:
+                survey = survey.within(areas) if part.unknown_areas == "drop" else survey
+                check_areas(survey, areas, problems, part.code_year)
             if len(problems.found) == before:
                 surveys.append(survey)
     return surveys
 
 
-def _scores(run: RunFile, concept: Concept, surveys: list[Survey], problems: Problems) -> list[Scores] | None:
+def _scored(concept: Concept, survey: Survey, part: SourcePart, areas: Areas) -> Scores:
+    """Scores of a source, those of an old edition on its areas."""
+    scores, level = concept.score(survey, part.scoring), edition_of(part, areas)
+    return scores if level is None else on_edition(scores, areas, level)
+
+
+def _scores(
+    run: RunFile, concept: Concept, surveys: list[Survey], areas: Areas, problems: Problems
+) -> list[Scores] | None:
     """Scores of all sources, when these are in order."""
     if len(surveys) < len(run.spec.used):
         return None
     pairs = zip(surveys, run.spec.used, strict=True)
-    scores = [problems.attempt(concept.score, survey, part.scoring) for survey, part in pairs]
+    scores = [problems.attempt(_scored, concept, survey, part, areas) for survey, part in pairs]
     return None if None in scores else scores  # type: ignore[return-value]  # none is None
 
 
@@ -191,7 +205,8 @@ def _estimates(
     )
     if estimates is None:
         return None
-    files = same_files({survey.codebook.id: run.locate(part.file) for survey, part in pairs})
+    files = same_files({f"{survey.codebook.id} {part.year}": run.locate(part.file) for survey, part in pairs})
+    estimates = estimates if spec.years is None else estimates.by_year()
     return replace(estimates, notes=tuple(dict.fromkeys((*spec.notes, *files, *estimates.notes))))
 
 
@@ -215,7 +230,7 @@ def _other_codes(run: RunFile, part: SourcePart, areas: Areas, problems: Problem
         table = read_table(run.locate(part.file), text=[part.area])
     except BuurtsaeError:  # recorded already: that is why the survey could not be read
         return
-    if part.area in table and len(table) and part.unknown_areas == "refuse":
+    if part.area in table and len(table) and part.unknown_areas == "refuse" and edition_of(part, areas) is None:
         known = table[part.area][~table[part.area].isin(CBS.malformed(table[part.area], part.level))]
         check_codes(known.dropna(), part.source, part.level, areas, problems, part.code_year)
 

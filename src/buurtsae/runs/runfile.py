@@ -29,6 +29,7 @@ from buurtsae.model.spec import AreaModel, Estimand, Smooth
 from buurtsae.notes import Note
 from buurtsae.runs.part import PERSON_PARTS, TERM_PARTS, AnyTerm, File, Name, Part, Year
 from buurtsae.runs.unit_part import UnitPart
+from buurtsae.runs.years_part import EditionPart, YearsPart, waves_wrong
 from buurtsae.survey.population_totals import Calibration
 from buurtsae.survey.replicates import ReplicatePlan
 from buurtsae.survey.sampling import Lonely
@@ -80,6 +81,7 @@ class AreasPart(Part):
     where: dict[Name, Name] = Field(default={})
     region: str = Field(default="", max_length=200, pattern=r"^[^\t\r\n]*$")
     groupings: tuple[Name, ...] = ()
+    editions: tuple[EditionPart, ...] = ()
     credit: str = Field(default="", max_length=1000)
 
 
@@ -226,6 +228,7 @@ class RunSpec(Part):
     covariates: tuple[Covariate, ...] = ()
     model: ModelPart = ModelPart()
     unit: UnitPart | None = None
+    years: YearsPart | None = None
     benchmark: BenchmarkPart | None = None
     publish: PublishPart = PublishPart()
     quality: Gate = Gate()
@@ -262,6 +265,12 @@ class RunSpec(Part):
             raise ValueError("`domains` would not agree with figures that meet a [benchmark]: leave one of these out")
         return self
 
+    @model_validator(mode="after")
+    def _of_years(self) -> RunSpec:
+        if self.years is not None and (wrong := waves_wrong(self)):
+            raise ValueError(wrong)
+        return self
+
     @property
     def used(self) -> tuple[SourcePart, ...]:
         """The sources that are not left out."""
@@ -290,7 +299,7 @@ class RunSpec(Part):
                 run=self.run.year,
             )
             for part in self.used
-            if part.year != self.run.year
+            if part.year != self.run.year and self.years is None
         ]
         return (*left, *years)
 
@@ -346,6 +355,7 @@ class RunFile:
         if spec.direct is not None:
             names += [spec.direct.file, spec.direct.covariances]
         names += [spec.areas.file, *(table.file for table in spec.areas.tables), spec.concept.file]
+        names += [edition.file for edition in spec.areas.editions]
         names += [spec.benchmark.file if spec.benchmark else None]
         names += [spec.unit.cells.file, spec.unit.cells.seed] if spec.unit else []
         return (self.path.resolve(), *(self.locate(name) for name in dict.fromkeys(filter(None, names))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ from buurtsae.estimates.benchmark.benchmark import Benchmarked, benchmark
 from buurtsae.estimates.benchmark.targets import Benchmarks
 from buurtsae.estimates.groups import estimate_groups
 from buurtsae.estimates.summary import Estimates, estimate
+from buurtsae.estimates.waves import Waves, estimate_waves
 from buurtsae.folder.target import Target, claimed
 from buurtsae.notes import MADE
 from buurtsae.publication.manifest import Provenance, hashes, now, run_id
@@ -30,11 +32,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: the estimates, the quality report, and where the files are."""
+    """A finished run: the estimates, the quality report, where the files are; of several years `waves` has all."""
 
     estimates: Estimates
     quality: dict[str, Any]
     folder: Path
+    waves: Waves | None = None
 
     def __repr__(self) -> str:
         return f"Outcome in {self.folder}, quality gate {'passed' if self.passed else 'NOT passed'}: {self.estimates!r}"
@@ -102,12 +105,14 @@ def run(
     """
     with claimed(to, FILES) as target:
         est, report = _run(path, target, seed, engine, progress, say)
+    if isinstance(est, Waves):
+        return Outcome(est.current, report, Path(to), est)
     return Outcome(est, report, Path(to))
 
 
 def _run(
     path: str | Path, target: Target, seed: int | None, engine: str | None, progress: bool, say: Say
-) -> tuple[Estimates, dict[str, Any]]:
+) -> tuple[Estimates | Waves, dict[str, Any]]:
     created, clock = now(), dict[str, float]()
 
     def timed(name: str, step: Callable[..., Result], *args: Any, **options: Any) -> Result:
@@ -131,20 +136,22 @@ def _run(
         fitted = timed("figures", units.fit_of)
     else:
         fitted = timed("fit", fit, inputs.model, inputs.direct, chosen, number, progress=progress, **options)
-    est = timed(
-        "estimates",
-        estimate,
-        fitted if spec.benchmark is None else timed("benchmarks", _benchmarked, inputs, fitted),
-        concept=inputs.concept,
-        rules=spec.publish,
-        year=spec.run.year,
-        run_id=run_id(files, settings),
-        fictitious=spec.run.fictitious,
-    )
+    common: dict[str, Any] = {
+        **{"concept": inputs.concept, "rules": spec.publish, "fictitious": spec.run.fictitious},
+        "run_id": run_id(files, settings),
+    }
+    est: Estimates | Waves
+    if spec.years is None:
+        drawn = fitted if spec.benchmark is None else timed("benchmarks", _benchmarked, inputs, fitted)
+        est = timed("estimates", estimate, drawn, year=spec.run.year, **common)
+    else:
+        agree = None if spec.benchmark is None else partial(_benchmarked, inputs)
+        of_years = {"relevant": spec.years.relevant, "opens": spec.run.year, "benchmark": agree}
+        est = timed("estimates", estimate_waves, fitted, **of_years, **common)
     if fitted.draws.certificate is None:
-        timed("convergence", lambda: est.convergence)
+        timed("convergence", lambda: (est.current if isinstance(est, Waves) else est).convergence)
     groups = None
-    if units is not None and persons is not None and persons.domains:
+    if units is not None and persons is not None and persons.domains and isinstance(est, Estimates):
         found = timed("groups", estimate_groups, est, units, persons.domains)
         est, groups = found.whole, found.table
     say("quality and files")

@@ -80,6 +80,12 @@ class DirectEstimates:
     counted: bool = True
     scale: Scale = SCORE
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A name for each of `sources`: its own, with the year where it is there in several."""
+        names = [source.source for source in self.sources]
+        return tuple(named(names, [source.year for source in self.sources]))
+
     def by_year(self) -> DirectEstimates:
         """Return them with a period for each year of the sources, where there are several, instead of one for all."""
         years = tuple(sorted({source.year for source in self.sources}))
@@ -181,14 +187,15 @@ class DirectEstimates:
         Returns
         -------
         DataFrame
-            `source`, `area_code`, `measure`, `n_respondents`, `n_effective`, `before` (design-based, or as an office
-            gave it; missing or 0 where the respondents cannot tell) and `after` (what the model gets), squared points.
+            `source` (with its year where it is there in several), `area_code`, `measure`, `n_respondents`,
+            `n_effective`, `before` (design-based, or as an office gave it; missing or 0 where the respondents cannot
+            tell) and `after` (what the model gets), squared points.
         """
         parts = []
-        for source in self.sources:
+        for label, source in zip(self.labels, self.sources, strict=True):
             row, dimension = np.nonzero(np.isfinite(source.mean))
             columns = {
-                "source": source.source,
+                "source": label,
                 "area_code": source.codes[row],
                 "measure": np.array(self.subdimensions)[dimension],
                 "n_respondents": source.respondents[row, dimension],
@@ -338,14 +345,15 @@ def direct(
     Parameters
     ----------
     scores : Scores or sequence of Scores
-        One per source; the first survey that informs a sub-dimension is its reference.
+        One per source, or per source and year; the first survey that informs a sub-dimension is its reference.
     areas : Areas
     variances : {"pooled", "auto", "gvf"}
         How sampling variances are smoothed, see `buurtsae.survey.smoothing`: the variance within areas is pooled over
         all of them, or follows covariates as far as the data show it (auto, the default of run files), or the variance
         of a mean is a function of the number of respondents (gvf).
     sd : mapping of source to float, optional
-        Standard deviation of the scores within an area, for a source that cannot tell: one respondent in each area.
+        Standard deviation of the scores within an area, of all years of a source that cannot tell: one respondent in
+        each area.
     covariates : sequence of str
         Numeric columns of the areas that variances may follow besides the number of residents, for `auto`.
 
@@ -356,7 +364,8 @@ def direct(
     Raises
     ------
     DataError or ProblemsError
-        On respondents in unknown areas, one source twice, covariates that the areas do not have, or no usable score.
+        On respondents in unknown areas, a year of a source twice, covariates that the areas do not have, or no usable
+        score.
 
     Examples
     --------
@@ -368,14 +377,16 @@ def direct(
     """
     several = [scores] if isinstance(scores, Scores) else list(scores)
     problems = Problems()
-    names = [each.source for each in several]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        problems.add(f"source {name} is given twice", f"{names.count(name)} times", "once", "combine the files first")
+    keys = [(each.source, each.year) for each in several]
+    for key in sorted({key for key in keys if keys.count(key) > 1}):
+        what, hint = f"source {key[0]} is given twice", "combine the files of one year first"
+        problems.add(what, f"{keys.count(key)} times of {key[1]}", "a year of a source once", hint)
     if absent := [name for name in covariates if name not in areas.covariates]:
         hint = "correct the names, or join the table that has them"
         problems.add("covariates of the variances are absent", shown(absent), shown(areas.covariates, 30), hint)
     kept, notes = [], list[Note]()
-    for each in several:
+    labels = named([each.source for each in several], [each.year for each in several])
+    for each in (replace(scores, source=label) for label, scores in zip(labels, several, strict=True)):
         area, level = each.frame["area_code"], each.level
         if len(unknown := area[~area.isin(areas.at(level))]):
             what = f"{len(unknown)} respondents of {each.source} live in unknown {areas.system.noun(level)}"
@@ -399,9 +410,17 @@ def direct(
     ]
     problems.raise_if_any()
     known = tuple(widened(source, areas) for source in sources if source is not None)
-    for source in known:
-        notes += [*of_clusters(source), *([] if source.source in (sd or {}) else of_few(source))]
+    for label, source in zip(labels, known, strict=True):
+        noted = replace(source, source=label)
+        notes += [*of_clusters(noted), *([] if source.source in (sd or {}) else of_few(noted))]
     return DirectEstimates(tuple(asked), known, areas, tuple(several), tuple(notes))
+
+
+def named(sources: Sequence[str], years: Sequence[int]) -> list[str]:
+    """Return names of sources, with the year of those that are there in several."""
+    pairs = list(zip(sources, years, strict=True))
+    once = {name for name in sources if len({year for other, year in pairs if other == name}) == 1}
+    return [name if name in once else f"{name} {year}" for name, year in pairs]
 
 
 def _no_microdata(what: str) -> DataError:

@@ -238,7 +238,7 @@ def check_codes(
 ) -> None:
     """Record which area codes of a source's respondents do not exist in `areas`, or are of another year."""
     if code_year is not None and code_year != areas.year:
-        hint = f"give the survey the codes of {areas.year}, or read the areas of {code_year}"
+        hint = f"give a crosswalk from the areas of {code_year} in [[areas.editions]], or the codes of {areas.year}"
         problems.add(f"the {level}codes of {source} are of another year", str(code_year), str(areas.year), hint)
     if len(unknown := area[~area.isin(areas.at(level))]):
         share, omitted = len(unknown) / len(area), areas.left_out(level, unknown)

@@ -127,21 +127,22 @@ class Release:
         Those of the reference source of a sub-dimension, where it is open: no other is published, and of areas of
         another edition only those that are areas of this one.
         """
-        of = {name: direct.sources[s] for name, s in zip(direct.subdimensions, direct.reference, strict=True)}
+        named = list(zip(direct.labels, direct.sources, strict=True))
+        of = {name: named[s] for name, s in zip(direct.subdimensions, direct.reference, strict=True)}
         keys = zip(table["source"], table["area_code"], table["measure"], strict=True)
         base, own = direct.areas.base, frozenset(direct.areas.codes)
         shut = {(level, c) for level in direct.areas.editions for b, c in self.direct if b == base} | self.direct
         opened = [
-            s == of[name].source
-            and (of[name].level, code) not in shut
-            and (of[name].level not in direct.areas.editions or code in own)
-            for s, code, name in keys
+            s == label
+            and (source.level, code) not in shut
+            and (source.level not in direct.areas.editions or code in own)
+            for s, code, (label, source) in ((s, code, of[name]) for s, code, name in keys)
         ]
         return np.array(opened, dtype=bool)
 
     def counted(self, table: pd.DataFrame, direct: DirectEstimates) -> NDArray[np.bool_]:
         """Return which rows, as of `open_of_sources`, may go into one number about all of them."""
-        level = {source.source: source.level for source in direct.sources}
+        level = {label: source.level for label, source in zip(direct.labels, direct.sources, strict=True)}
         shown = self.open(table.assign(level=table["source"].map(level)))
         return shown & countable(self.open_of_sources(table, direct) | ~shown)
 

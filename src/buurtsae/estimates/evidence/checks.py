@@ -290,7 +290,7 @@ def _counted(fit: Fit, rows: pd.DataFrame, inside: Mask, release: Release | None
     """
     if release is None:
         return inside
-    level = {source.source: source.level for source in fit.direct.sources}
+    level = {label: source.level for label, source in zip(fit.direct.labels, fit.direct.sources, strict=True)}
     kept = inside & release.open(rows.assign(level=rows["source"].map(level)))
     secret = kept[0] & ~release.open_of_sources(rows, fit.direct)
     return kept & ~secret if 0 < rows["area_code"][secret].nunique() < SEVERAL else kept

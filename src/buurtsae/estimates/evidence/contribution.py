@@ -59,7 +59,7 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
             left = without.get(name := fit.direct.subdimensions[dim])
             rows.append(
                 {
-                    "source": source.source,
+                    "source": fit.direct.labels[s],
                     "measure": name,
                     "areas": len(seen),
                     "sd_with": float(everything[inhabited, dim].mean()),

@@ -258,7 +258,7 @@ def _of_figure(
     )
     rows = pd.DataFrame(
         {
-            "source": fit.direct.sources[fit.direct.reference[d]].source,
+            "source": fit.direct.labels[fit.direct.reference[d]],
             "area_code": unit.areas.codes[size > 0],
             "measure": measure,
             "n_respondents": asked[size > 0].round().astype(np.int64),

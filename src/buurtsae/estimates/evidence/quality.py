@@ -198,7 +198,7 @@ def _of_counts(est: Estimates, over: Leftover | None) -> list[dict[str, Any]]:
     """Predicted and observed shares by class of the predicted, of what may go into one number."""
     if over is None or over.observed is None or over.size is None:
         return []
-    level = {source.source: source.level for source in est.fit.direct.sources}
+    level = {label: s.level for label, s in zip(est.fit.direct.labels, est.fit.direct.sources, strict=True)}
     shown = est.release.open(over.rows.assign(level=over.rows["source"].map(level)))
     told = est.release.open_of_sources(over.rows, est.fit.direct)
     table = calibration(over.rows, over.predicted, over.observed, over.size, shown, told)
@@ -246,7 +246,7 @@ def _predictive(est: Estimates) -> list[dict[str, Any]]:
         lower, upper = np.quantile(replicate, [0.025, 0.975], axis=0)
         inside = (y >= lower) & (y <= upper)
         codes = source.codes[np.isfinite(source.mean[:, d])]
-        what = {"source": source.source, "measure": measure}
+        what = {"source": fit.direct.labels[s], "measure": measure}
         kept = est.release.counted(pd.DataFrame({**what, "area_code": codes}), fit.direct)
         square = ((y - prediction) ** 2 / v).mean(axis=0)
         chi2, coverage = (float(part[kept].mean()) if kept.any() else None for part in (square, inside))

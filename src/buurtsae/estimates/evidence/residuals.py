@@ -70,7 +70,7 @@ def moran(fit: Fit, release: Release | None = None, of: Mapping[str, pd.Series] 
     pairs = np.array(graph.codes)[graph.edges]
     for name, residual in (residuals(fit) if of is None else of).items():
         if release is not None:
-            source = fit.direct.sources[fit.direct.reference[fit.direct.subdimensions.index(name)]].source
+            source = fit.direct.labels[fit.direct.reference[fit.direct.subdimensions.index(name)]]
             areas = pd.DataFrame({"source": source, "area_code": residual.index, "measure": name})
             residual = residual[release.counted(areas, fit.direct)]
         both = pairs[np.isin(pairs, residual.index).all(axis=1)]

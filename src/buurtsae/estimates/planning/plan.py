@@ -209,7 +209,7 @@ def plan(
     table = table[fit.areas.inhabited].reset_index(drop=True)
     curve = pd.DataFrame([state.point for state in path], columns=["budget", "share"])
     curve["share"] /= n
-    most, name = needed(p, last, goal), fit.direct.sources[s].source
+    most, name = needed(p, last, goal), fit.direct.labels[s]
     return Plan(table, curve, budget, target, most, tuple(measures), name, deff, concept, bool(fit.persons))
 
 
@@ -251,7 +251,7 @@ def check_plan(
     if not direct.scores and not persons:  # a model of persons knows what one answers
         what, expected = "planning needs the covariance of a respondent's scores", "respondents and their scores"
         problems.add(what, "a table of estimates, without respondents", expected, "start from [[sources]]")
-    levels = {origin.source: origin.level for origin in direct.sources}
+    levels = {label: origin.level for label, origin in zip(direct.labels, direct.sources, strict=True)}
     if source is not None and source not in levels:
         problems.add("there is no such source", cut(repr(source)), shown(levels), "choose one of these")
     elif direct.areas.base not in ({levels[source]} if source else set(levels.values())):
@@ -264,7 +264,7 @@ def _source(fit: Fit, parts: NDArray[np.bool_], source: str | None) -> int:
     """Position of the source: as named, or of a survey, then of most sub-dimensions that are asked for."""
     sources = fit.direct.sources
     if source is not None:
-        return [estimates.source for estimates in sources].index(source)
+        return fit.direct.labels.index(source)
 
     def rank(position: int) -> tuple[bool, bool, int, int]:
         estimates = sources[position]
