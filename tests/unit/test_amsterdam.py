@@ -62,9 +62,7 @@ def test_residents_go_along(walk: bs.Crosswalk, editions: tuple[pd.DataFrame, pd
     assert not set(old.index) & set(new.index)
 
 
-def test_a_survey_of_2020_in_the_model_of_2024(
-    walk: bs.Crosswalk, editions: tuple[pd.DataFrame, pd.DataFrame]
-) -> None:
+def test_a_survey_of_2020_in_the_model_of_2024(walk: bs.Crosswalk, editions: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     old, new = editions
     areas = bs.Areas.from_frame(new.reset_index(names="code"), code="code", year=2024, population="residents")
     walk = bs.Crosswalk(walk.old, walk.new, walk.pairs, (2020, 2024), level="area", unit="share")
