@@ -140,6 +140,18 @@ class Fit:
         """What only some engines have; None where this one does not, or made its draws elsewhere."""
         return getattr(import_module(ENGINES[self.engine]), name, None) if self.engine in ENGINES else None
 
+    @property
+    def conditioned(self) -> tuple[Fit, slice]:
+        """The fit that is conditioned again for what is asked of this one, and its columns there.
+
+        Itself, but of one year of a model in which years tell about each other that of all years.
+        """
+        if self.whole is None or not _between_years(self.whole.design):
+            return self, slice(None)
+        d = len(self.design.measures)
+        first = self.whole.design.years.index(self.direct.sources[0].year) * d
+        return self.whole, slice(first, first + d)
+
     @cached_property
     def marginal(self) -> Marginal:
         """Its design with the field integrated out, for what conditions it again.
@@ -244,7 +256,7 @@ class Fit:
 def _between_years(whole: Design) -> str:
     """Return by what the years of a design tell about each other, if they do: effects, or links that they share."""
     if any(effect.joint for effect in whole.effects):
-        return "OverTime"
+        return "OverTime or Trend"
     return next((f"link of {link.label}" for link in whole.links if len(link.columns) > 1), "")
 
 
