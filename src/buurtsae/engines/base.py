@@ -177,7 +177,7 @@ class Fit:
         """Refuse what the design does not hold all of: persons, and other years that tell about this one."""
         if self.whole is not None and any(effect.joint for effect in self.whole.design.effects):
             what, hint = "one year of a model of several cannot be conditioned again", "take estimates and changes"
-            raise ModelError(what, "OverTime: years tell about each other", "a fit of one period", hint)
+            raise ModelError(what, "years tell about each other (OverTime, Trend)", "a fit of one period", hint)
         if self.persons:
             what, hint = "figures of a model of persons cannot be conditioned again", "take estimates and indicators"
             raise ModelError(what, "UnitFit.fit_of", "a fit of an AreaModel", hint)
