@@ -107,7 +107,8 @@ ander gebied ging. De enquêtes van 2020 hebben de codes van toen; inwoners, ker
 `python benchmarks/make_voorbeeldstad.py`, to show and to test the method; `waarheid.csv` holds the true scores that the
 answers were drawn from. In ten inhabited buurten nobody answered in 2024. From 2020 to 2024 each buurt changes along a
 line, one in twenty jumps, and the whole region moves. In 2022 the questions of the Burgerpeiling changed, and the
-borders of ten buurten: surveys of 2020 have the codes of then, `grenzen_2020.csv` says where these lie now. Licence: CC0-1.0.
+borders of ten buurten: surveys of 2020 have the codes of then, `grenzen_2020.csv` says where these lie now.
+Licence: CC0-1.0.
 """
 
 

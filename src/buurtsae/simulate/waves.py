@@ -94,7 +94,7 @@ def simulate_waves(
     truth = simulate_truth(areas, graph, spec, seed)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(4,)))
     time = (np.array(years) - years[0]) / (years[-1] - years[0])
-    lines = course.lines * _lines(areas, graph, truth.latent.shape[1], rng)
+    lines = course.lines * own_lines(areas, graph, truth.latent.shape[1], rng)
     inhabited = np.flatnonzero(areas.inhabited)
     jumps = rng.choice(inhabited, round(course.stepped * len(inhabited)), replace=False)
     step, since = np.zeros((len(areas.codes), 1)), np.zeros((len(areas.codes), 1))
@@ -107,6 +107,17 @@ def simulate_waves(
         shifts = tuple((source, -course.redesign) for source, first in course.redesigned if year < first)
         found[year] = replace(truth, latent=latent, spec=replace(spec, shifts=(*spec.shifts, *shifts)))
     return found
+
+
+def own_lines(areas: Areas, graph: Graph, dims: int, rng: np.random.Generator) -> Floats:
+    """Draw what areas gain, partly the same on all sub-dimensions: uniform, and as much of neighbours; variance 1."""
+    raw = rng.uniform(-1, 1, (len(areas.codes), 1)) + 0.5 * rng.uniform(-1, 1, (len(areas.codes), dims))
+    first, second = pd.Index(areas.codes).get_indexer(graph.codes)[graph.edges].T
+    both = np.r_[first, second], np.r_[second, first]
+    beside = sp.csr_array((np.ones(len(both[0])), both), shape=(len(raw), len(raw)))
+    raw = raw + (beside @ raw) / np.maximum(beside.sum(axis=1), 1)[:, None]
+    lived_in = raw[areas.inhabited]
+    return np.asarray((raw - lived_in.mean(axis=0)) / lived_in.std(axis=0))
 
 
 def truths(waves: Mapping[int, Truth]) -> pd.DataFrame:
@@ -150,11 +161,16 @@ def waves_to(
     years, course
         As of `simulate_waves`.
     """
-    truth = simulate_waves(areas, areas.graph(), years, replace(spec, reference=next(iter(sources))), course, seed)
-    books = {Codebook.load(source): size for source, size in sources.items()}
+    books = [(Codebook.load(source), size) for source, size in sources.items()]
+    known = {book.id for book, _ in books}
+    if absent := [source for source, _ in course.redesigned if Codebook.load(source).id not in known]:
+        raise ModelError(
+            "a source is redesigned that asks nobody", shown(absent), shown(known), "add it to the sources"
+        )
+    truth = simulate_waves(areas, areas.graph(), years, replace(spec, reference=str(next(iter(sources)))), course, seed)
     tables = {
         f"enquete_{book.id}_{year}.csv": simulate_survey(areas, of_year, book, size, seed, year=year)
-        for year, of_year in truth.items() for book, size in books.items()
+        for year, of_year in truth.items() for book, size in books
     }  # fmt: skip
     departs = {"departure": repr(spec.departure)} if spec.departure.made else {}
     tables["waarheid.csv"] = truths(truth).assign(**departs)
@@ -166,29 +182,20 @@ def waves_to(
     return [home / name for name in tables]
 
 
-def _lines(areas: Areas, graph: Graph, dims: int, rng: np.random.Generator) -> Floats:
-    """Uniform, partly the same on all sub-dimensions, and as much of the neighbours; mean 0 and variance 1."""
-    raw = rng.uniform(-1, 1, (len(areas.codes), 1)) + 0.5 * rng.uniform(-1, 1, (len(areas.codes), dims))
-    first, second = pd.Index(areas.codes).get_indexer(graph.codes)[graph.edges].T
-    both = np.r_[first, second], np.r_[second, first]
-    beside = sp.csr_array((np.ones(len(both[0])), both), shape=(len(raw), len(raw)))
-    raw = raw + (beside @ raw) / np.maximum(beside.sum(axis=1), 1)[:, None]
-    lived_in = raw[areas.inhabited]
-    return np.asarray((raw - lived_in.mean(axis=0)) / lived_in.std(axis=0))
-
-
 def _check(years: Sequence[int], spec: TruthSpec, course: Course) -> None:
     problems = Problems()
-    if len(years) < 2 or list(years) != sorted(set(years)):
-        hint = "give each year once, the earliest first"
-        problems.add("these are no waves", shown(years), "two years or more, ascending", hint, ModelError)
     for name in ("rise", "bend"):
         if len(getattr(course, name)) != len(spec.level):
             got, expected = f"{len(getattr(course, name))} values", f"{len(spec.level)}, one per sub-dimension"
             problems.add(f"the course's {name}", got, expected, "correct it", ModelError)
-    for source, since in course.redesigned:
-        if since not in list(years)[1:]:
-            hint = "an earlier or later redesign changes nothing between waves"
-            expected = shown(list(years)[1:]) or "none"
-            problems.add(f"{source} is redesigned in another year", str(since), expected, hint, ModelError)
+    if len(years) < 2 or list(years) != sorted(set(years)):
+        hint = "give each year once, the earliest first"
+        problems.add("these are no waves", shown(years), "two years or more, ascending", hint, ModelError)
+    else:
+        for source, since in course.redesigned:
+            if since not in years[1:]:
+                hint = "give the first year of the new questions"
+                problems.add(
+                    f"{source} is not redesigned between waves", str(since), shown(years[1:]), hint, ModelError
+                )
     problems.raise_if_any()
