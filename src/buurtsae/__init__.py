@@ -33,6 +33,7 @@ _HOME = {
     "Answers": "survey.answers",
     "weight_classes": "survey.weight_classes",
     "AreaModel": "model.spec",
+    "Trend": "model.trend",
     "UnitModel": "model.persons.spec",
     "Factor": "model.persons.terms",
     "Ordered": "model.persons.ordered",

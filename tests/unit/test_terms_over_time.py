@@ -13,8 +13,8 @@ import buurtsae as bs
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import BuurtsaeError
+from buurtsae.model.contrasts import Contrasts, scaled_walk
 from buurtsae.model.design import Design, design
-from buurtsae.model.terms.over_time import scaled_walk
 from buurtsae.sparse import Floats
 
 YEARS = (2012, 2016, 2020, 2022, 2024)
@@ -105,6 +105,36 @@ def test_all_types_are_those_of_dense_algebra(phi: float, psi: float) -> None:
     assert conditional.log_likelihood == pytest.approx(log, abs=1e-9)
 
 
+@pytest.mark.parametrize(("phi", "rho"), [(0.0, 0.8), (1.0, 0.3), (0.4, 0.95)])
+def test_autoregressive_changes_are_those_of_dense_algebra(phi: float, rho: float) -> None:
+    """rho^gap between unequal years, about its mean over the years, of generalised variance 1."""
+    term = bs.OverTime(bs.BYM2(graph(), levels=False, by_residents=False), process="ar1")
+    arrays = laid([term])
+    values = {"sigma": 0.8, "phi": 0.4, "change": 0.5, "change_rho": rho, "change_phi": phi}
+    conditional = Marginal.of(arrays).conditional(given(arrays, **values))
+    space = np.linalg.pinv(graph().icar.precision.toarray(), rcond=1e-10)
+    about, years = np.eye(5) - 1 / 5, np.array(YEARS)
+    time = about @ rho ** abs(years[:, None] - years) @ about
+    time /= np.exp(np.log(time.diagonal()).mean())
+    mean, log = dense(
+        0.64 * (0.4 * space + 0.6 * np.eye(8)), np.kron(0.25 * (phi * space + (1 - phi) * np.eye(8)), time)
+    )
+    np.testing.assert_allclose(conditional.mean, mean, atol=1e-9)
+    assert conditional.log_likelihood == pytest.approx(log, abs=1e-9)
+
+
+def test_an_autoregression_has_the_walk_and_what_comes_and_goes_at_its_ends() -> None:
+    walk, ar1 = (Contrasts.of(YEARS, 2, process) for process in ("walk", "ar1"))
+
+    def covariance(over: Contrasts, share: float) -> Floats:
+        root = over.loading(np.zeros((2, 2)), np.array([[0.5, 0.0], [0.2, 0.3]]), np.full(2, share))
+        return np.asarray(root @ root.T)
+
+    # what is left of rho^12 beside the walk is (1 - rho) times half the span of 12 years
+    np.testing.assert_allclose(covariance(ar1, 1 - 1e-8), covariance(walk, 1.0), atol=1e-7)
+    np.testing.assert_allclose(covariance(ar1, 0.0), 5 / 4 * covariance(walk, 0.0), atol=1e-14)
+
+
 def test_one_period_is_the_term_itself() -> None:
     y, v, seen = observed()
     codes = [f"a{k}" for k in range(8)]
@@ -118,7 +148,8 @@ def test_one_period_is_the_term_itself() -> None:
 
 
 def test_the_gradient_is_that_of_differences() -> None:
-    marginal = Marginal.of(laid([bs.OverTime(bs.BYM2(graph())), bs.OverTime(bs.Leroux(graph(), name="l"))], "1"))
+    terms = [bs.OverTime(bs.BYM2(graph())), bs.OverTime(bs.Leroux(graph(), name="l"), process="ar1")]
+    marginal = Marginal.of(laid(terms, "1"))
     xi = 0.3 * np.random.default_rng(3).standard_normal(marginal.size)
     value, gradient = marginal.with_gradient(xi)
     assert value == pytest.approx(marginal.log_posterior(xi), abs=1e-9)
@@ -206,6 +237,7 @@ def test_what_has_no_change_is_refused(fitted: bs.Fit) -> None:
         (lambda: bs.changes(one, 2020, 2024), "a change is of one fit of several years"),
         (lambda: one.marginal, "one year of a model of several cannot be conditioned again"),
         (lambda: bs.OverTime(bs.IID("area"), sd=bs.PC(1, 0.1), name="x"), "sd, name of OverTime is that of its term"),
+        (lambda: bs.OverTime(bs.IID("area"), process="ar2"), "`process` is unknown"),  # type: ignore[arg-type]
         (lambda: bs.OverTime(3), "what changes over time is no term"),  # type: ignore[arg-type]
         (lambda: laid([bs.OverTime(bs.BYM2(graph(), tails=True))]), "cannot change over time"),
     ):
@@ -233,3 +265,14 @@ def test_the_fast_engine_is_nuts() -> None:
     np.testing.assert_allclose(a.std(axis=0), b.std(axis=0), rtol=0.08)  # single areas: 5% and Monte Carlo's 3%
     changes = [(d[:, 2::3] - d[:, 1::3]) for d in (a, b)]
     assert (abs(changes[0].mean(axis=0) - changes[1].mean(axis=0)) < 0.1 * changes[1].std(axis=0)).all()
+
+
+@pytest.mark.nuts
+def test_autoregressive_changes_are_those_of_nuts() -> None:
+    several, _, _ = panel(side=5)
+    model = bs.AreaModel("1", [bs.OverTime(bs.IID("area"), process="ar1")])
+    fast = bs.fit(model, several, draws=8000, hyperparameters=1000, progress=False)
+    slow = bs.fit(model, several, "nuts", draws=2000, tune=1000, progress=False)
+    a, b = (fit.draws.eta.reshape(-1, 25 * 3) for fit in (fast, slow))
+    assert (abs(a.mean(axis=0) - b.mean(axis=0)) < 0.1 * b.std(axis=0)).all()
+    np.testing.assert_allclose(a.std(axis=0), b.std(axis=0), rtol=0.08)  # 5% and Monte Carlo's 3%

@@ -135,6 +135,18 @@ class Fit:
         """What only some engines have; None where this one does not, or made its draws elsewhere."""
         return getattr(import_module(ENGINES[self.engine]), name, None) if self.engine in ENGINES else None
 
+    @property
+    def conditioned(self) -> tuple[Fit, slice]:
+        """The fit that is conditioned again for what is asked of this one, and its columns there.
+
+        Itself, but of one year of a model in which years tell about each other that of all years.
+        """
+        if self.whole is None or not any(effect.joint for effect in self.whole.design.effects):
+            return self, slice(None)
+        d = len(self.design.measures)
+        first = self.whole.design.years.index(self.direct.sources[0].year) * d
+        return self.whole, slice(first, first + d)
+
     @cached_property
     def marginal(self) -> Marginal:
         """Its design with the field integrated out, for what conditions it again.
@@ -165,7 +177,7 @@ class Fit:
         """Refuse what the design does not hold all of: persons, and other years that tell about this one."""
         if self.whole is not None and any(effect.joint for effect in self.whole.design.effects):
             what, hint = "one year of a model of several cannot be conditioned again", "take estimates and changes"
-            raise ModelError(what, "OverTime: years tell about each other", "a fit of one period", hint)
+            raise ModelError(what, "years tell about each other (OverTime, Trend)", "a fit of one period", hint)
         if self.persons:
             what, hint = "figures of a model of persons cannot be conditioned again", "take estimates and indicators"
             raise ModelError(what, "UnitFit.fit_of", "a fit of an AreaModel", hint)

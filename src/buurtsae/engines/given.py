@@ -67,6 +67,18 @@ class Given:
         """Direct estimates less their predictions at the prior mean, shape (S, K, W)."""
         return self.marginal.observations.residual(self.hyper.slope)
 
+    @property
+    def jacobian(self) -> Floats:
+        """Derivatives of the predictions by (e, alpha), shape (S W, W + L)."""
+        design = self.design
+        s, _, d = design.y.shape
+        jacobian = np.zeros((s * d, d + int(design.linked.sum())))
+        jacobian[np.arange(s * d), np.tile(np.arange(d), s)] = self.hyper.slope.ravel()
+        source, dim = np.nonzero(design.linked)
+        sd = np.array([link.offset.sd for *_, link in design.links])
+        jacobian[source * d + dim, d + np.arange(len(source))] = sd
+        return jacobian
+
     def without(self, out: np.ndarray) -> Conditional:
         """Return the posterior without what is known of some sites, a mask (K,)."""
         kept = {
@@ -93,3 +105,12 @@ def given(fit: Fit, draw: int | None = None) -> Given:
     if of_fit.omega is None and fit.draws.factor is not None:
         return Given(fit.marginal, of_fit, fit.draws.factor)
     return Given(fit.marginal, of_fit, of_fit.factor)
+
+
+def joint_at(posterior: Conditional) -> tuple[Floats, Floats]:
+    """Return the mean and covariance of (e - m0, alpha) at each site, (K, W + L) and (K, W + L, W + L)."""
+    scores = posterior.scores
+    sites, n_alpha = len(scores.mean), len(scores.alpha)
+    mean = np.concatenate([scores.mean, np.tile(scores.alpha, (sites, 1))], axis=1)
+    alpha = np.tile(scores.alpha_covariance, (sites, 1, 1)).reshape(sites, n_alpha, n_alpha)
+    return mean, np.block([[scores.covariance, scores.with_alpha], [scores.with_alpha.swapaxes(1, 2), alpha]])

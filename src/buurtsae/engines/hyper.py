@@ -124,9 +124,11 @@ class Hyper:
         ]
         pairs = list(zip(design.effects, map(_of_all, design.effects, of_effect), strict=True))
         terms = [_by_column(term, layer.loading(value)) for term, value in pairs for layer in term.layers]
-        groups = [_by_column(term, term.loading(value)) for term, value in pairs if term.dense]
         loose = [_by_column(term, term.loose(value)) for term, value in pairs if term.loose is not None]
         w = self.slope.shape[-1]
+        groups = [
+            np.broadcast_to(_by_column(term, term.loading(value)), (*lead, w, w)) for term, value in pairs if term.dense
+        ]
 
         def rows(term: Effect, of: Callable[[Any], tuple[Any, ...]], value: Any) -> Any:
             shape = (*lead, 1, w) if term.joint else value["sigma"].shape
@@ -256,12 +258,12 @@ class NormalScores:
             named = [
                 place.get(f"{effect.name}.{parameter.name}", np.zeros(0, np.int64)) for parameter in effect.parameters
             ]
-            of_year = [np.concatenate([part.reshape(years, -1)[t] for part in named]) for t in range(years)]
+            of_year = [np.concatenate([part.reshape(years, -1)[t] for part in named] or [[]]) for t in range(years)]
             if effect.joint:
                 names = [parameter.name for parameter in effect.parameters]
-                k = names.index("change")
+                k = names.index("change") if names else 0
                 own = [part for name, part in zip(names, named, strict=True) if name in ("sigma", "phi")]
-                of_year = [np.concatenate(own), np.concatenate(named[k:])]
+                of_year = [np.concatenate(parts) for parts in (own, named[k:]) if parts]
             terms += [(int(elements[0]), elements[1:]) for elements in of_year]
         return tuple(terms)
 

@@ -90,8 +90,10 @@ class Marginal:
             raise ModelError(what, shown(local), "terms that are", hint)
         mean, sd = design.coefficient_priors
         unit = design.coefficient_unit
-        ratio = None if sd.ndim == 1 else sd / unit[:, None]
         x, offset = design.sites @ (design.x * unit), design.sites @ (design.x @ mean)
+        if any(effect.formula for effect in design.effects):  # these are its coefficients, in the same place
+            x, sd = x[:, :0], unit
+        ratio = None if sd.ndim == 1 else sd / unit[:, None]
         groups = [design.sites @ effect.sees.toarray() for effect in design.effects if effect.dense]
         sites = design.sites if design.grouped else None
         latent = field(structures(design), x, offset, design.y.shape[-1], loose(design), sites, groups, ratio)

@@ -150,10 +150,9 @@ def build(design: Design) -> pm.Model:
         import pytensor.tensor as pt
 
     width = design.y.shape[-1]
-    mean, sd = (part.reshape(len(design.coefficients), -1) for part in design.coefficient_priors)
     with pm.Model() as model:
-        beta = pm.Normal("beta", mean, sd, shape=(len(mean), width))
-        effects = [_effect(effect, design, pm, pt) for effect in design.effects]
+        beta = _coefficients(design, pm, pt)
+        effects = [_effect(effect, design, pm, pt) for effect in design.effects if not effect.formula]
         eta = pm.Deterministic("eta", sum(effects, pt.dot(design.x, beta)) + _known(design, pm, pt))
         score = _at_sites(design, eta, pt)
         if design.size is not None:
@@ -189,6 +188,23 @@ def build(design: Design) -> pm.Model:
         square = ((root * residual[:, :, :, None]).sum(axis=2) ** 2).sum()
         pm.Potential("likelihood", -0.5 * (square + log_determinant))
     return model
+
+
+def _coefficients(design: Design, pm: Any, pt: Any) -> Any:
+    """Add the coefficients of the formula; return them, (P, W)."""
+    width = design.y.shape[-1]
+    mean, sd = (part.reshape(len(design.coefficients), -1) for part in design.coefficient_priors)
+    if not (over_years := [effect for effect in design.effects if effect.formula]):
+        return pm.Normal("beta", mean, sd, shape=(len(mean), width))
+    parts = []
+    for effect in over_years:
+        names = {p.name: f"{effect.name}.{p.name}" for p in effect.parameters}
+        values = {p.name: p.prior.pymc(names[p.name], len(design.measures)) for p in effect.parameters}
+        for name, value in values.items():
+            pm.Deterministic(names[name], value[None])
+        z = pm.Normal(f"{effect.name}.z", shape=(effect.sees.shape[1], width))
+        parts.append(pt.dot(z, effect.loading(values).T))
+    return pm.Deterministic("beta", mean + design.coefficient_unit[:, None] * pt.concatenate(parts, axis=0))
 
 
 def _counts(design: Design, score: Any, pm: Any, pt: Any) -> None:

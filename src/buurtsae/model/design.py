@@ -84,7 +84,7 @@ class Design:
     centre : ndarray, shape (W,)
         The constant c of the link.
     effects : tuple of Effect
-        The terms of the model, laid on the areas.
+        The terms of the model, laid on the areas; before these, where years tell about each other, the coefficients.
     covariates : tuple of Provenance
     strange : tuple of Note
         Figures of the areas that may not be what they say.
@@ -317,7 +317,8 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     strange = problems.sift(figures(areas))
     numeric = pd.DataFrame() if part is None else part.numeric
     terms = [term for term in model.terms if part is not None or not term.theme]
-    effects = _effects(terms, Frame(areas, numeric, direct.subdimensions, direct.years), problems)
+    frame = Frame(areas, numeric, direct.subdimensions, direct.years)
+    effects = _effects(terms, frame, problems)
     check_outcome(model, direct, problems)
     if realised := model.estimand == "realised":
         check_realised(direct, problems)
@@ -379,6 +380,9 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         correlation=correlation(whole, model.outcome, site_codes) if isinstance(model.outcome, PerMeasure) else None,
         pooled=pooled_freedom(direct),
     )
+    if direct.years and (trend := model.over_years):
+        of_formula = trend.on(frame, coefficients, x, arrays.coefficient_priors[1], arrays.coefficient_unit)
+        arrays = replace(arrays, effects=(*of_formula, *effects))
     sampled = sites.T @ arrays.observed.any(axis=(0, 2)) > 0
     check_columns(len(coefficients), int(sampled.sum()), "areas with respondents")
     themes = {term.name: (term.theme, e.sees.toarray()) for term, e in zip(terms, effects, strict=True) if term.theme}

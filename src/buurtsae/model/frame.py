@@ -22,9 +22,12 @@ class Frame:
         D of them.
     years : tuple of int
         T of them; empty where there is one period, whatever its year.
+    waves : tuple of int
+        Those that have data; empty where all have.
     """
 
     areas: Areas
     covariates: pd.DataFrame
     measures: tuple[str, ...]
     years: tuple[int, ...] = ()
+    waves: tuple[int, ...] = ()

@@ -36,6 +36,7 @@ from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.outcome.per_measure import PerMeasure, outcome_of
 from buurtsae.model.priors import Normal, Prior
 from buurtsae.model.terms.base import Term
+from buurtsae.model.trend import Trend
 from buurtsae.notes import Note
 from buurtsae.ranges import check_ranges
 
@@ -73,6 +74,9 @@ class AreaModel:
         respondents, 200.
     outcome : Outcome
         What is modelled, with its scale: normal by default, on the scale of the data.
+    trend : Trend, "auto" or None
+        What years know of each other's intercept and coefficients, where there are several: a random walk; nothing
+        (None). `auto`: a random walk where a term is over time, `OverTime`, else nothing.
     estimand : {"expected", "realised"}
         The expected score of residents, what the area is like; or the mean of the residents who live there, which
         differs from it by chance in small areas (`buurtsae.model.realised`).
@@ -106,6 +110,7 @@ class AreaModel:
     outcome: Outcome = Gaussian()
     estimand: Estimand = "expected"
     smooth: Smooth = "none"
+    trend: Trend | Literal["auto"] | None = "auto"
 
     def __post_init__(self) -> None:
         if hasattr(self.terms, "on"):
@@ -121,6 +126,9 @@ class AreaModel:
             hint = "give its arguments, as in IID('gemeente') or BYM2(graph)"
             raise ModelError("a term is unknown", ", ".join(unknown), "a term, such as BYM2 or IID", hint)
         check_ranges(self, "model:")
+        if not (self.trend is None or self.trend == "auto" or isinstance(self.trend, Trend)):
+            got, hint = cut(repr(self.trend)), "Trend() is a random walk"
+            raise ModelError("`trend` is unknown", got, 'a Trend, "auto" or None', hint)
         names = [term.name for term in self.terms]
         if len(set(names)) < len(names):
             raise ModelError(
@@ -130,6 +138,13 @@ class AreaModel:
         for name, known in ((name, get_args(kind)) for name, kind in choices.items()):
             if (value := getattr(self, name)) not in known:
                 raise ModelError(f"`{name}` is unknown", cut(repr(value)), " or ".join(known), "choose one")
+
+    @property
+    def over_years(self) -> Trend | None:
+        """What years know of each other's intercept and coefficients; None where that is nothing."""
+        if isinstance(self.trend, Trend) or self.trend is None:
+            return self.trend
+        return Trend() if any(term.lasting for term in self.terms) else None
 
     def intercept_of(self, measure: str) -> Normal:
         """Return the prior of the intercept of a measure: of shares and counts beside scores, that of their outcome."""
@@ -164,7 +179,7 @@ class AreaModel:
         realised = self.estimand == "realised"
         parts = ["x[a]' beta[d]", *(term.symbol for term in self.terms), *(["r[a,d]"] if realised else [])]
         symbols = " + ".join(parts)
-        counted = isinstance(self.outcome, Count)
+        counted, trend = isinstance(self.outcome, Count), self.over_years
         lines = [
             *(_COUNTS if counted else self._seen()),
             Note(
@@ -181,6 +196,7 @@ class AreaModel:
             self.outcome.words,
             in_formula(self.formula),
             *([_CURVES] if self.smooth == "auto" else []),
+            *([trend.words] if trend else [_FREE] if any(term.lasting for term in self.terms) else []),
             *(
                 Note("  {name}: {about}", "  {name}: {about}", name=covariate.name, about=_described(covariate))
                 for covariate in self.covariates
@@ -203,6 +219,11 @@ class AreaModel:
                 "  beta             {prior} per standard deviation",
                 "  beta             {prior} per standaardafwijking",
                 prior=self.coefficient,
+            ),
+            *(
+                _prior(f"{name}.{parameter.name}", parameter.prior.words)
+                for name, parameters in (trend.parameters if trend else ())
+                for parameter in parameters
             ),
             *(
                 _prior(f"{term.name}.{parameter.name}", parameter.prior.words)
@@ -271,6 +292,10 @@ def _described(c: Covariate) -> Note:
 _CURVES = Note(
     "  each numeric covariate with a smooth effect besides, from 200 areas with respondents on",
     "  elk numeriek kenmerk met daarnaast een vloeiend effect, vanaf 200 gebieden met respondenten",
+)
+_FREE = Note(
+    "  over years: an intercept and coefficients of its own for each",
+    "  over de jaren: elk een eigen intercept en eigen coëfficiënten",
 )
 _COUNTS = [Note("Area-level model of counts", "Gebiedsmodel van aantallen")]
 _SEEN = "  y[s,a] = c + alpha[s] + lambda[s] * (eta[a] - c) + tau[s] w[s,a] + e"

@@ -17,7 +17,7 @@ from buurtsae.model.persons.answer import Ladder
 from buurtsae.model.persons.registry import PERSON_TERMS
 from buurtsae.model.persons.spec import UnitModel
 from buurtsae.model.spec import AreaModel
-from buurtsae.model.terms import TERMS, OverTime, Term
+from buurtsae.model.terms import TERMS, Term
 from buurtsae.runs.runfile import RunFile, RunSpec
 from buurtsae.survey.cells import Cells
 from buurtsae.survey.concept import Concept
@@ -31,10 +31,7 @@ def model_of(spec: RunSpec, areas: Areas, concept: Concept) -> AreaModel:
     graph = partial(areas.graph, spec.graph.rule, spec.graph.bridges)
     terms: list[Term] = [TERMS[t.type].made({k: v for k, v in t if k != "type"}, graph) for t in part.terms]
     if (years := spec.years) is not None:
-        terms = [
-            OverTime(term, change=years.change, persistence=years.persistence, change_mixing=years.change_mixing)
-            for term in terms
-        ]
+        terms = [years.over_time(term) for term in terms]
     return AreaModel(
         part.formula,
         tuple(terms),
@@ -48,6 +45,7 @@ def model_of(spec: RunSpec, areas: Areas, concept: Concept) -> AreaModel:
         outcome_of(concept, spec.unit is not None),
         "expected" if spec.unit else part.estimand,
         part.smooth,
+        trend="auto" if spec.years is None else spec.years.over_years,
     )
 
 

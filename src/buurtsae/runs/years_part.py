@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from buurtsae.areas.divisions import SAME
+from buurtsae.model.contrasts import Process
 from buurtsae.model.priors import PC, Beta
+from buurtsae.model.terms import OverTime, Term
+from buurtsae.model.trend import Trend
 from buurtsae.runs.part import File, Name, Part, Year
 
 if TYPE_CHECKING:
@@ -17,10 +20,27 @@ if TYPE_CHECKING:
 class YearsPart(Part):
     """`[years]`: each year has estimates of its own, and every term of the model changes over time."""
 
+    trend: PC | Literal["free"] = PC(0.5, 0.01)
+    coefficients: PC | Literal["stay"] = PC(0.25, 0.01)
+    process: Process = "walk"
     change: PC = PC(1.0, 0.05)
     persistence: Beta = Beta(1.0, 1.0)
     change_mixing: Beta = Beta(1.0, 1.0)
     relevant: float | None = Field(default=None, gt=0)
+
+    @property
+    def over_years(self) -> Trend | None:
+        """What intercept and coefficients of a year know of those of others; None: nothing."""
+        if self.trend == "free":
+            return None
+        return Trend(self.trend, None if self.coefficients == "stay" else self.coefficients)
+
+    def over_time(self, term: Term) -> OverTime:
+        """Return a term that changes from year to year."""
+        return OverTime(
+            term, change=self.change, process=self.process, persistence=self.persistence,
+            change_mixing=self.change_mixing,
+        )  # fmt: skip
 
 
 class EditionPart(Part):

@@ -15,7 +15,7 @@ So of two worlds that differ in hidden scores only, and not in the published sum
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -154,6 +154,47 @@ class Release:
     def shown_direct(self, level: str, codes: Iterable[str]) -> NDArray[np.bool_]:
         """Return of which areas of a level the direct estimate may be published."""
         return np.array([(level, str(code)) not in self.direct for code in codes], dtype=bool)
+
+
+@dataclass(frozen=True)
+class Releases:
+    """What may leave of each year of a fit of several: rows of a table are of their `year`.
+
+    Attributes
+    ----------
+    of : mapping of int to Release
+        By year.
+    """
+
+    of: Mapping[int, Release]
+
+    def open(self, table: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return which rows, by `level` and `area_code`, have an estimate that may be published."""
+        return self._each(table, lambda year, rows: self.of[year].open(rows))
+
+    def open_of_sources(self, table: pd.DataFrame, direct: DirectEstimates) -> NDArray[np.bool_]:
+        """Return which rows tell no more than a published direct estimate, of those of all years (`Release`)."""
+
+        def opened(year: int, rows: pd.DataFrame) -> NDArray[np.bool_]:
+            own = direct.of_year(year)
+            among = (label for label, source in zip(direct.labels, direct.sources, strict=True) if source.year == year)
+            names = dict(zip(among, own.labels, strict=True))  # without the year
+            return self.of[year].open_of_sources(rows.assign(source=rows["source"].map(names)), own)
+
+        return self._each(table, opened)
+
+    def counted(self, table: pd.DataFrame, direct: DirectEstimates) -> NDArray[np.bool_]:
+        """Return which rows may go into one number about all of them."""
+        level = {label: source.level for label, source in zip(direct.labels, direct.sources, strict=True)}
+        shown = self.open(table.assign(level=table["source"].map(level)))
+        return shown & countable(self.open_of_sources(table, direct) | ~shown)
+
+    @staticmethod
+    def _each(table: pd.DataFrame, of: Callable[[int, pd.DataFrame], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+        found = np.zeros(len(table), dtype=bool)
+        for year, place in table.groupby("year").indices.items():
+            found[place] = of(int(year), table.iloc[place])
+        return found
 
 
 def direct_decimals(scale: Scale) -> int:

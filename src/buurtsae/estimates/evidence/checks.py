@@ -4,7 +4,9 @@ Each check is one number T per data set, computed of the data and of R replicate
 of z over a class; the distance of PITs from uniform and the kurtosis of z; and score tests of patterns h (N, P) that
 the model lacks, T = max_p b_p with b_p = s_p' Var(s_p)^{-1} s_p / W, s_p = h_p' q, the variance that of the replicates.
 Of groups T = mean_p b_p, and T = b_g / {(sum_{p != g} b_p + k) / (P - 1 + k)} of the largest, b_g: a group that lies
-apart widens the sd that it is judged by, so that the others judge it, moderated by the model, of which b is 1. With t
+apart widens the sd that it is judged by, so that the others judge it, moderated by the model, of which b is 1. Of
+several years patterns h are of each year, and of all: of sums of q over years; and what an area has in one year and in
+others has the score sum_a q_at (sum_u q_au - q_at), which tells a year that does not go with the others. With t
 the deviation of g(T) from the mean of its replicates in their standard deviations (g a root or logarithm that makes its
 law symmetric), the p-values of the family are those of the largest,
 
@@ -30,12 +32,13 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from buurtsae.engines.base import Fit
-from buurtsae.estimates.disclosure.release import FEW, SEVERAL, Release
+from buurtsae.estimates.disclosure.release import FEW, SEVERAL, Release, Releases
 from buurtsae.estimates.evidence.counts import CLASSES, distance
 from buurtsae.estimates.evidence.described_persons import of_areas
 from buurtsae.estimates.evidence.leftover import Leftover
 from buurtsae.estimates.evidence.meanings import KINDS, MEANINGS
 from buurtsae.estimates.evidence.residuals import graph_of
+from buurtsae.estimates.evidence.rows import keys, levels
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 
@@ -73,6 +76,8 @@ class Check:
         t of the data.
     p : float
         Of the family: the probability of a deviation as large in any check, if the model holds.
+    year : int, optional
+        The year that it is about, of a fit of several.
     """
 
     id: str
@@ -83,6 +88,7 @@ class Check:
     high: float
     deviation: float
     p: float
+    year: int | None = None
 
     def record(self, false_alarm: float) -> dict[str, object]:
         """Return a row of the report; figures are rounded, so that no single answer shows in them."""
@@ -103,9 +109,10 @@ class Candidate:
     values: Floats
     g: Callable[[Floats], Floats] = np.asarray
     weight: float = 1.0
+    year: int | None = None
 
 
-def checks(fit: Fit, left: Leftover, release: Release | None = None) -> list[Check]:
+def checks(fit: Fit, left: Leftover, release: Release | Releases | None = None) -> list[Check]:
     """Return all checks of a fit, the least likely first.
 
     Parameters
@@ -114,6 +121,7 @@ def checks(fit: Fit, left: Leftover, release: Release | None = None) -> list[Che
     left : Leftover
         Of this fit.
     release : Release, optional
+        Of several years that of each.
         What it hides does not count where it would show. Classes of fewer than ten direct estimates are not checked.
 
     Returns
@@ -134,9 +142,9 @@ def checks(fit: Fit, left: Leftover, release: Release | None = None) -> list[Che
     if not made:
         return []
     values = np.array([candidate.g(candidate.values) for candidate in made])
-    # of persons with the data among them: else replicates are judged by themselves, the data by others, and with 25
-    # checks that do not hang together and 100 replicates 8% are refused, not 5%
-    by = values if fit.persons else values[:, 1:]
+    # with the data among them: else replicates are judged by themselves, the data by others, and with 25 checks that
+    # do not hang together and 100 replicates 8% are refused, not 5%
+    by = values if fit.persons or fit.design.years else values[:, 1:]
     t = (values - by.mean(axis=1, keepdims=True)) / by.std(axis=1, ddof=1, keepdims=True)
     weighted = np.abs(t) * np.array([[candidate.weight] for candidate in made])
     largest = weighted[:, 1:].max(axis=0)
@@ -145,7 +153,7 @@ def checks(fit: Fit, left: Leftover, release: Release | None = None) -> list[Che
         low, high = np.quantile(candidate.values[1:], [0.025, 0.975]).tolist()
         p = (1 + int((largest >= far).sum())) / (1 + len(largest))
         what = candidate.id, candidate.where, candidate.figures, float(candidate.values[0])
-        found.append(Check(*what, low, high, own, p))
+        found.append(Check(*what, low, high, own, p, candidate.year))
     return sorted(found, key=lambda check: (check.p, -abs(check.deviation)))
 
 
@@ -163,9 +171,9 @@ def _parts(fit: Fit, left: Leftover) -> Iterator[tuple[Fit, Leftover, str]]:
         yield of_areas(fit, unit, name), left.of_measure(name), name if len(names) > 1 else ""
 
 
-def _of_part(fit: Fit, left: Leftover, name: str, release: Release | None) -> Iterator[Candidate]:
+def _of_part(fit: Fit, left: Leftover, name: str, release: Release | Releases | None) -> Iterator[Candidate]:
     """All checks of it, with the name of the measure where there are several."""
-    for family in (_of_classes, _trends, _of_patterns, _of_persons):
+    for family in (_of_classes, _trends, _of_patterns, _between_years, _of_persons):
         for found in family(fit, left, release):
             where = found.where
             if name:
@@ -173,7 +181,7 @@ def _of_part(fit: Fit, left: Leftover, name: str, release: Release | None) -> It
             yield replace(found, where=where)
 
 
-def _of_persons(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candidate]:
+def _of_persons(fit: Fit, left: Leftover, release: Release | Releases | None) -> Iterator[Candidate]:
     """Mean squares of the sums over levels of what the model has no effect of, of clusters over all of these.
 
     Levels have ten respondents or more (`persons.patterns`), so that nobody shows in them.
@@ -191,14 +199,16 @@ def _of_persons(fit: Fit, left: Leftover, release: Release | None) -> Iterator[C
             yield Candidate(one.pattern.kind, name, square.shape[1], square.mean(axis=1), np.cbrt)
 
 
-def _of_classes(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candidate]:
+def _of_classes(fit: Fit, left: Leftover, release: Release | Releases | None) -> Iterator[Candidate]:
     """Spread of z in every class, its level in some, and the shape of its distribution."""
     for name, where, inside in _classes(fit, left):
         mask = _counted(fit, left.rows, inside, release)
         if (size := int(mask[0].sum())) < FEW:
             continue
         count, weight = mask.sum(axis=1), DETAIL if name in ("measure", "residents", "prediction") else 1.0
-        yield Candidate("spread", where, size, np.where(mask, left.square, 0.0).sum(axis=1) / count, np.cbrt, weight)
+        year = int(left.rows["year"][mask[0]].iloc[0]) if fit.design.years and name in ("measure", "year") else None
+        spread = np.where(mask, left.square, 0.0).sum(axis=1) / count
+        yield Candidate("spread", where, size, spread, np.cbrt, weight, year)
         if name in ("prediction", "imputed"):
             yield Candidate("level", where, size, np.where(mask, left.z, 0.0).sum(axis=1) / count)
         if name == "all":
@@ -210,7 +220,7 @@ def _of_classes(fit: Fit, left: Leftover, release: Release | None) -> Iterator[C
             yield from _of_counts(fit, left, every, release)
 
 
-def _of_counts(fit: Fit, left: Leftover, mask: Mask, release: Release | None) -> Iterator[Candidate]:
+def _of_counts(fit: Fit, left: Leftover, mask: Mask, release: Release | Releases | None) -> Iterator[Candidate]:
     """Whether as many areas count nobody as predicted, and whether classes of predictions are what was predicted.
 
     Of areas whose counts may be known somebody answered yes: who counts nobody is hidden, and one of ten or more.
@@ -230,7 +240,7 @@ def _of_counts(fit: Fit, left: Leftover, mask: Mask, release: Release | None) ->
         yield Candidate("calibration", where, size, square, np.cbrt)
 
 
-def _trends(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candidate]:
+def _trends(fit: Fit, left: Leftover, release: Release | Releases | None) -> Iterator[Candidate]:
     """Whether z^2 rises or falls with numbers of residents and of respondents: their correlation."""
     mask = _counted(fit, left.rows, np.ones((1, len(left.rows)), dtype=bool), release)[0]
     for what, numbers in (("residents", _residents(fit, left.rows)), ("respondents", left.rows["n_respondents"])):
@@ -243,8 +253,8 @@ def _trends(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candi
 
 
 def _residents(fit: Fit, rows: pd.DataFrame) -> pd.Series:
-    levels = {fit.areas.base, *(source.level for source in fit.direct.sources)}
-    population = pd.concat([fit.areas.residents(level) for level in sorted(levels, key=fit.areas.base.__ne__)])
+    of = {fit.areas.base, *(source.level for source in fit.direct.sources)}
+    population = pd.concat([fit.areas.residents(level) for level in sorted(of, key=fit.areas.base.__ne__)])
     return rows["area_code"].map(population[~population.index.duplicated()])
 
 
@@ -252,9 +262,12 @@ def _classes(fit: Fit, left: Leftover) -> Iterator[tuple[str, Note, Mask]]:
     """Name, words and members of each class, (1, F) or, where it depends on the data, (1 + R, F)."""
     rows = left.rows
     yield "all", Note("all", "alle"), np.ones((1, len(rows)), dtype=bool)
-    parts = rows.groupby(["source", "measure"], sort=False).groups
-    for (source, measure), members in parts.items() if len(parts) > 1 else ():
-        yield "measure", Note(f"{measure} ({source})", f"{measure} ({source})"), _members(rows.index.isin(members))
+    for year in fit.design.years:
+        yield "year", Note(str(year), str(year)), _members(rows["year"] == year)
+    parts = rows.groupby(keys(rows), sort=False).groups
+    for (source, measure, *year), members in parts.items() if len(parts) > 1 else ():
+        of = f"{measure} ({' '.join([source, *(str(one) for one in year if not source.endswith(f' {one}'))])})"
+        yield "measure", Note(of, of), _members(rows.index.isin(members))
     for low, high in RESPONDENTS:
         where = _range(low, high, BY["respondents"])
         yield "respondents", where, _members(rows["n_respondents"].between(low, high))
@@ -263,7 +276,7 @@ def _classes(fit: Fit, left: Leftover) -> Iterator[tuple[str, Note, Mask]]:
         where = _range(low, high, BY["residents"])
         yield "residents", where, _members(residents.between(low, high))
     third = np.zeros(left.z.shape, dtype=np.int64)
-    for part in rows.groupby(["source", "measure"], sort=False).indices.values():
+    for part in rows.groupby(keys(rows), sort=False).indices.values():
         order = np.argsort(np.argsort(left.predicted[:, part], axis=1), axis=1)
         third[:, part] = 3 * order // len(part)
     for number, where in enumerate(THIRDS):
@@ -284,14 +297,13 @@ def _range(low: float, high: float, what: Note) -> Note:
                 low=low, high=high, what=what)  # fmt: skip
 
 
-def _counted(fit: Fit, rows: pd.DataFrame, inside: Mask, release: Release | None) -> Mask:
+def _counted(fit: Fit, rows: pd.DataFrame, inside: Mask, release: Release | Releases | None) -> Mask:
     """Members that may go into one number: none of areas without a published estimate, nor those of one or two areas
     whose direct estimates are hidden.
     """
     if release is None:
         return inside
-    level = {label: source.level for label, source in zip(fit.direct.labels, fit.direct.sources, strict=True)}
-    kept = inside & release.open(rows.assign(level=rows["source"].map(level)))
+    kept = inside & release.open(rows.assign(level=levels(rows, fit.direct)))
     secret = kept[0] & ~release.open_of_sources(rows, fit.direct)
     return kept & ~secret if 0 < rows["area_code"][secret].nunique() < SEVERAL else kept
 
@@ -303,20 +315,44 @@ def _kolmogorov(pit: Floats) -> Floats:
     return np.asarray(np.maximum(step - ordered, ordered - step + 1 / n).max(axis=1) * np.sqrt(n))
 
 
-def _of_patterns(fit: Fit, left: Leftover, release: Release | None) -> Iterator[Candidate]:
-    """Score tests of what the model may lack; of groups of several areas, in which none or several are hidden."""
-    areas = fit.areas
-    every = np.ones(len(areas.codes), dtype=bool)
-    shown, told = every, every
+def _scores(
+    fit: Fit, left: Leftover, release: Release | Releases | None
+) -> Iterator[tuple[int | None, Floats, Mask, Mask]]:
+    """Yield q of the areas (1 + R, N, D), which of them are seen, and which of these have a hidden direct estimate.
+
+    Of several years first the sums over them, without a year; then each. Areas without a published estimate have no q;
+    nor have one or two whose direct estimates are hidden, which would show.
+    """
+    areas, periods = fit.areas, fit.design.periods
+    q = left.score.reshape(*left.score.shape[:2], periods, -1)
+    shown = told = np.ones((len(areas.codes), periods), dtype=bool)
     if release is not None:
-        shown, told = release.shown(areas.base, areas.codes), release.shown_direct(areas.base, areas.codes)
-    q = np.where((areas.inhabited & shown)[:, None], left.score, 0.0)
-    seen = q[0].any(axis=1)
-    secret = seen & ~told
-    if 0 < secret.sum() < SEVERAL:
-        q, seen = np.where(secret[:, None], 0.0, q), seen & told
-    if seen.sum() < FEW:
-        return
+        each = [release.of[year] for year in fit.design.years] if isinstance(release, Releases) else [release]
+        shown = np.stack([one.shown(areas.base, areas.codes) for one in each], axis=1)
+        told = np.stack([one.shown_direct(areas.base, areas.codes) for one in each], axis=1)
+    q = np.where((areas.inhabited[:, None] & shown)[..., None], q, 0.0)
+    secret = q[0].any(axis=2) & ~told
+    several = [(None, slice(None))] if periods > 1 else []
+    for year, columns in [*several, *((year, slice(t, t + 1)) for t, year in enumerate(fit.design.years or (None,)))]:
+        own, hidden = q[:, :, columns].sum(axis=2), secret[:, columns].any(axis=1)
+        if 0 < hidden.sum() < SEVERAL:
+            own, hidden = np.where(hidden[:, None], 0.0, own), np.zeros_like(hidden)
+        yield year, own, own[0].any(axis=1), hidden
+
+
+def _of_patterns(fit: Fit, left: Leftover, release: Release | Releases | None) -> Iterator[Candidate]:
+    """Score tests of what the model may lack; of groups of several areas, in which none or several are hidden."""
+    for year, q, seen, secret in _scores(fit, left, release):
+        for found in _of_scores(fit, q, seen, secret) if seen.sum() >= FEW else ():
+            where = found.where
+            if year is not None:
+                where = Note("{where}, {year}", "{where}, {year}", where=where, year=str(year))
+            yield replace(found, where=where, year=year)
+
+
+def _of_scores(fit: Fit, q: Floats, seen: Mask, secret: Mask) -> Iterator[Candidate]:
+    """Those of one year, or of all."""
+    areas = fit.areas
     level = areas.parent(areas.base)
     above, graph = areas.parents(level).to_numpy(dtype=object), graph_of(fit)
     groups = [("group", Note("{level} by {level}", "{level} voor {level}", level=level), above)]
@@ -329,7 +365,7 @@ def _of_patterns(fit: Fit, left: Leftover, release: Release | None) -> Iterator[
         code = pd.factorize(labels)[0]
         members = (code[:, None] == np.unique(code[code >= 0])) & seen[:, None]
         hidden = (members & secret[:, None]).sum(axis=0)
-        members &= told[:, None] | (hidden == 0) | (hidden >= SEVERAL)
+        members &= ~secret[:, None] | (hidden == 0) | (hidden >= SEVERAL)
         members = members[:, members.sum(axis=0) >= SEVERAL]
         if members.shape[1] > 1:
             yield from (_groups if name == "group" else _pattern)(name, where, q, members.astype(float))
@@ -340,12 +376,31 @@ def _of_patterns(fit: Fit, left: Leftover, release: Release | None) -> Iterator[
             yield from _pattern("bend", Note("{x} squared", "{x} in het kwadraat", x=name), q, x[:, None] ** 2)
     if graph is not None and len(graph.edges):
         first, second = graph.edges.T
-        pairs = (q[:, first] * q[:, second]).sum(axis=1)
+        where = Note("pairs of neighbours", "paren van buren")
         size = int((seen[first] & seen[second]).sum())
-        scale = pairs[1:].std(axis=0)
-        if size >= FEW and (scale > 0).all():
-            where = Note("pairs of neighbours", "paren van buren")
-            yield Candidate("neighbours", where, size, ((pairs - pairs[1:].mean(axis=0)) / scale).mean(axis=1))
+        yield from _products("neighbours", where, size, (q[:, first] * q[:, second]).sum(axis=1))
+
+
+def _between_years(fit: Fit, left: Leftover, release: Release | Releases | None) -> Iterator[Candidate]:
+    """Whether what is left over of an area in a year goes with that in other years; of two years once."""
+    every = {year: (q, seen) for year, q, seen, _ in _scores(fit, left, release) if year is not None and seen.any()}
+    years = list(every)
+    for year in years if len(years) > 2 else years[: len(years) - 1]:
+        (q, seen), others = every[year], [every[other] for other in years if other != year]
+        both = seen & np.any([part[1] for part in others], axis=0)
+        where = Note("{year} and other years", "{year} en andere jaren", year=str(year))
+        if len(years) == 2:
+            where = Note("{first} and {second}", "{first} en {second}", first=str(years[0]), second=str(years[1]))
+        pairs = (q * np.sum([part[0] for part in others], axis=0)).sum(axis=1)
+        one = year if len(years) > 2 else None
+        yield from (replace(found, year=one) for found in _products("years", where, int(both.sum()), pairs))
+
+
+def _products(name: str, where: Note, size: int, pairs: Floats) -> Iterator[Candidate]:
+    """The mean over measures of sums of products (1 + R, D), in standard deviations of the replicates."""
+    scale = pairs[1:].std(axis=0)
+    if size >= FEW and (scale > 0).all():
+        yield Candidate(name, where, size, ((pairs - pairs[1:].mean(axis=0)) / scale).mean(axis=1))
 
 
 def _pattern(name: str, where: Note, q: Floats, h: Floats) -> Iterator[Candidate]:

@@ -6,10 +6,11 @@ u = (e, alpha) ~ N(m, S) a posteriori and own data exp(-u'Lu/2 + u'l), the poste
     S_- = (I - S L)^{-1} S,      m_- = (I - S L)^{-1} (m - S l),
 
 without fitting again; of groups the information of all their sites is put to zero and the field is conditioned anew, a
-fold at a time. A direct estimate is predicted with its sampling variance and what its source adds. Hyperparameters
-are draws of the fit, theta_1..theta_H, that have seen what is left out; weights 1 / p(y_f | others, theta_h) undo that,
-with f all that was left out together: p(y | theta) / p(others | theta), both exact. The log predictive density of a
-group is the sum over its sites, each given all other groups.
+fold at a time. Of several years it is the data of one year that are left out, those of other years of the same area
+stay (`year_left_out`). A direct estimate is predicted with its sampling variance and what its source adds.
+Hyperparameters are draws of the fit, theta_1..theta_H, that have seen what is left out; weights 1 / p(y_f | others,
+theta_h) undo that, with f all that was left out together: p(y | theta) / p(others | theta), both exact. The log
+predictive density of a group is the sum over its sites, each given all other groups.
 
 References
 ----------
@@ -29,10 +30,11 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp, ndtr
 
 from buurtsae.engines.base import Fit
-from buurtsae.engines.given import Given, given
+from buurtsae.engines.given import Given, given, joint_at
 from buurtsae.errors import DataError, shown
 from buurtsae.estimates.disclosure.release import SEVERAL
-from buurtsae.latent.conditional import Conditional
+from buurtsae.estimates.evidence.rows import keys, labelled
+from buurtsae.estimates.evidence.year_left_out import moved_by_own, predicted_by_year
 from buurtsae.sparse import Floats, Ints
 
 LEVELS = (50, 80, 95)
@@ -45,13 +47,13 @@ class LeftOut:
     Attributes
     ----------
     by : str
-        What was left out together: `buurt` (each site alone) or a level.
+        What was left out together: `buurt` (each site alone) or a level; of several years in one of them.
     table : DataFrame
-        Per `source`, `area_code`, `measure`: `group`, `n_respondents`, the direct estimate `y`, its predicted `mean`
-        and `sd`, `z` = (y - mean) / sd, and `pit`, the predictive probability of less than y. Of counts `z` and
-        `square` are means, over the PITs between `below` and `upto`.
+        Per `source`, `year` (of several), `area_code`, `measure`: `group`, `n_respondents`, the direct estimate `y`,
+        its predicted `mean` and `sd`, `z` = (y - mean) / sd, and `pit`, the predictive probability of less than y. Of
+        counts `z` and `square` are means, over the PITs between `below` and `upto`.
     density : Series
-        Log predictive density, by group.
+        Log predictive density, by group; of several years by group and year.
     """
 
     by: str
@@ -64,28 +66,35 @@ class LeftOut:
     @property
     def elpd(self) -> tuple[float, float]:
         """Sum of the log predictive densities, and its standard error from differences between groups."""
-        return float(self.density.sum()), float(np.sqrt(len(self.density)) * self.density.std())
+        by_group = self.by_group
+        return float(by_group.sum()), float(np.sqrt(len(by_group)) * by_group.std())
+
+    @property
+    def by_group(self) -> pd.Series:
+        """Log predictive densities by group: of several years their sums, as years of a group go together."""
+        return self.density.groupby(level="group").sum() if self.density.index.nlevels > 1 else self.density
 
     def published(self, shown: NDArray[np.bool_]) -> pd.Series:
         """Return log predictive densities of groups of several areas, in which none or several are hidden.
 
         Of `shown` rows of the table the direct estimate may be known: the density would tell a single other one.
         """
-        areas = self.table.groupby("group")["area_code"].nunique()
-        hidden = self.table[~shown].groupby("group")["area_code"].nunique().reindex(areas.index, fill_value=0)
+        by = ["group", "year"] if "year" in self.table else "group"
+        areas = self.table.groupby(by)["area_code"].nunique()
+        hidden = self.table[~shown].groupby(by)["area_code"].nunique().reindex(areas.index, fill_value=0)
         kept = (areas >= SEVERAL) & ((hidden == 0) | (hidden >= SEVERAL))
         return self.density[self.density.index.isin(areas.index[kept])]
 
     def calibration(self, by: str | list[str] | None = None) -> pd.DataFrame:
         """Return per group of rows: `figures`, `bias`, `rmse`, the mean of z^2, and coverage of 50, 80, 95% intervals.
 
-        Groups are by columns of the table; `source` and `measure` by default.
+        Groups are by columns of the table; `source`, `measure` and, of several, `year` by default.
         """
         rows = self.table.assign(error=self.table["y"] - self.table["mean"])
         rows["square"] = rows["z"] ** 2 if "square" not in rows else rows["square"]
         for level in LEVELS:
             rows[f"coverage_{level}"] = interval_share(rows, level / 200)
-        grouped = rows.groupby(by or ["source", "measure"], sort=False)
+        grouped = rows.groupby(by or keys(rows), sort=False)
         return grouped.agg(
             figures=("y", "size"),
             bias=("error", "mean"),
@@ -118,6 +127,9 @@ def fingerprint(fit: Fit) -> str:
 def left_out(fit: Fit, by: str | None = None, *, values: int = 8, folds: int = 10, seed: int | None = None) -> LeftOut:
     """Predict the direct estimates of each area, or group of areas, from all others.
 
+    Of several years what is left out is of one year: the area, or group, is predicted from all others and from its own
+    other years, as a next wave will be.
+
     Parameters
     ----------
     fit : Fit
@@ -149,7 +161,7 @@ def left_out(fit: Fit, by: str | None = None, *, values: int = 8, folds: int = 1
     by = by or fit.areas.base
     group = _groups(fit, by)
     rng = np.random.default_rng([fit.seed if seed is None else seed, 8])
-    fold = _folds(group, folds, rng) if by != fit.areas.base else None
+    fold = _folds(group, folds, rng, fit.design.periods) if by != fit.areas.base else None
     picked = np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int)
     parts = zip(*(predicted(given(fit, int(draw)), fold) for draw in dict.fromkeys(picked)), strict=True)
     return _collected(fit, by, group, *(np.array(part) for part in parts))
@@ -158,18 +170,26 @@ def left_out(fit: Fit, by: str | None = None, *, values: int = 8, folds: int = 1
 def own_effect(fit: Fit, *, values: int = 8) -> Floats:
     """Return the posterior mean of each buurt and sub-dimension less that without the buurt's own data, shape (N, D).
 
-    0 where there are none. It is averaged over so many draws of the hyperparameters.
+    0 where there are none. It is averaged over so many draws of the hyperparameters. Of several years, and of one of
+    them, own data are those of the year.
     """
-    n, d = len(fit.design.areas), len(fit.design.columns)
-    picked = np.unique(np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int))
+    whole, own = fit.conditioned
+    design = whole.design
+    n, d = len(design.areas), len(design.columns)
+    picked = np.unique(np.linspace(0, len(whole.draws.flat) - 1, values).round().astype(int))
     total = np.zeros((n, d))
     for draw in picked:
-        at = given(fit, int(draw))
+        at = given(whole, int(draw))
+        if design.periods > 1:
+            total += moved_by_own(at)[:n]
+            continue
         (_, without, _, _), *_ = _cavities(at, None)
         total += at.posterior.scores.mean[:n] - without[:n, :d]
     effect = total / len(picked)
-    effect[~_seen(fit)[:n]] = 0.0  # exactly, not to rounding
-    return effect
+    by_year = np.asarray(design.observed.any(axis=0)).reshape(-1, design.periods, len(design.measures))
+    heard = np.asarray(by_year.any(axis=2))
+    effect[~np.repeat(heard[:n], len(design.measures), axis=1)] = 0.0  # exactly, not to rounding
+    return effect[:, own]
 
 
 def _labels(fit: Fit, by: str) -> np.ndarray:
@@ -203,9 +223,16 @@ def several(fit: Fit) -> bool:
     return bool(areas.parents(areas.parent(areas.base))[_seen(fit)[: len(areas.codes)]].nunique() > 1)
 
 
-def _folds(group: Ints, folds: int, rng: np.random.Generator) -> Ints:
-    """The fold of each site; groups are dealt out at random."""
+def _folds(group: Ints, folds: int, rng: np.random.Generator, years: int = 1) -> Ints:
+    """The fold of each site, (K,), or of each in each year, (K, T); groups are dealt out at random.
+
+    Of several years no fold has a group in two of them.
+    """
     groups = group.max() + 1
+    if years > 1:
+        number = min(max(folds, years), groups * years)
+        dealt = rng.permutation(groups)[group][:, None] * years + np.arange(years)
+        return np.where(group[:, None] >= 0, dealt % number, -1)
     dealt = rng.permutation(groups) % min(folds, groups)
     return np.where(group >= 0, dealt[group], -1)
 
@@ -213,8 +240,10 @@ def _folds(group: Ints, folds: int, rng: np.random.Generator) -> Ints:
 def predicted(at: Given, fold: Ints | None) -> tuple[Floats, Floats, Floats, Floats]:
     """Return means and variances of y - its prediction from other sites, or folds, shape (K, S W).
 
-    And log densities of sites, and of what was left out together with each (K,).
+    And log densities of sites, and of what was left out together with each (K,); of several years, of each (K, T).
     """
+    if at.design.periods > 1:
+        return predicted_by_year(at, fold)
     design, noise, residual = at.design, at.noise, at.residual
     s, k, d = design.y.shape
     predictions, variances, density, together = np.zeros((k, s * d)), np.ones((k, s * d)), np.zeros(k), np.zeros(k)
@@ -222,7 +251,7 @@ def predicted(at: Given, fold: Ints | None) -> tuple[Floats, Floats, Floats, Flo
     square = np.einsum("skd,skd->k", residual, np.linalg.solve(noise, residual[..., None])[..., 0])
     count = design.observed.sum(axis=(0, 2))
     constant = -0.5 * (square + np.linalg.slogdet(noise)[1].sum(axis=0) + count * np.log(2 * np.pi))
-    jacobian = _jacobian(at)
+    jacobian = at.jacobian
     seen = np.moveaxis(design.observed, 1, 0).reshape(k, s * d)
     y = np.moveaxis(residual, 1, 0).reshape(k, s * d)
     for sites, mean, covariance, others in _cavities(at, fold):
@@ -243,18 +272,6 @@ def predicted(at: Given, fold: Ints | None) -> tuple[Floats, Floats, Floats, Flo
     return y - predictions, variances, density, density if fold is None else together
 
 
-def _jacobian(at: Given) -> Floats:
-    """Derivatives of the predictions by (e, alpha), shape (S W, W + L)."""
-    design = at.design
-    s, _, d = design.y.shape
-    jacobian = np.zeros((s * d, d + int(design.linked.sum())))
-    jacobian[np.arange(s * d), np.tile(np.arange(d), s)] = at.hyper.slope.ravel()
-    source, dim = np.nonzero(design.linked)
-    sd = np.array([link.offset.sd for *_, link in design.links])
-    jacobian[source * d + dim, d + np.arange(len(source))] = sd
-    return jacobian
-
-
 def _cavities(at: Given, fold: Ints | None) -> Iterator[tuple[Ints, Floats, Floats, float]]:
     """Yield sites with mean and covariance of (e, alpha) there, less the prior mean, without what is left out.
 
@@ -262,7 +279,7 @@ def _cavities(at: Given, fold: Ints | None) -> Iterator[tuple[Ints, Floats, Floa
     """
     if fold is None:
         local = at.local
-        mean, covariance = _joint(at.posterior)
+        mean, covariance = joint_at(at.posterior)
         known = np.block([[local.w, local.cross], [local.cross.swapaxes(1, 2), local.own]])
         linear = np.concatenate([local.b, local.linear], axis=1)
         left = np.eye(mean.shape[1]) - covariance @ known
@@ -271,17 +288,8 @@ def _cavities(at: Given, fold: Ints | None) -> Iterator[tuple[Ints, Floats, Floa
         return
     for number in range(fold.max() + 1):
         others, sites = at.without(fold == number), np.flatnonzero(fold == number)
-        mean, covariance = _joint(others)
+        mean, covariance = joint_at(others)
         yield sites, mean[sites], covariance[sites], others.log_likelihood
-
-
-def _joint(posterior: Conditional) -> tuple[Floats, Floats]:
-    """Mean and covariance of (e - m0, alpha) at each site."""
-    scores = posterior.scores
-    sites, n_alpha = len(scores.mean), len(scores.alpha)
-    mean = np.concatenate([scores.mean, np.tile(scores.alpha, (sites, 1))], axis=1)
-    alpha = np.tile(scores.alpha_covariance, (sites, 1, 1)).reshape(sites, n_alpha, n_alpha)
-    return mean, np.block([[scores.covariance, scores.with_alpha], [scores.with_alpha.swapaxes(1, 2), alpha]])
 
 
 def _collected(
@@ -289,35 +297,34 @@ def _collected(
 ) -> LeftOut:
     """Mix over the values of the hyperparameters (first dimension), and label."""
     design, labels, d = fit.design, _labels(fit, by), len(fit.design.columns)
-    seen = _seen(fit) & (group >= 0)
-    names, one, place = np.unique(group[seen], return_index=True, return_inverse=True)
+    density, together = (part.reshape(*off.shape[:2], -1) for part in (density, together))  # (H, K, T)
+    observed = design.observed & (group >= 0)[None, :, None]
+    periods, measures = density.shape[2], len(design.measures)
+    seen = observed.any(axis=0).reshape(-1, periods, measures).any(axis=2)
+    pair = group[:, None] * periods + np.arange(periods)  # what is left out together: of one year
+    names, one, place = np.unique(pair[seen], return_index=True, return_inverse=True)
     of_group = np.array([np.bincount(place, row[seen], len(names)) for row in density])
     weight = np.exp(log_softmax(-together[:, seen][:, one], axis=0))  # 1 / p(y_f | others, theta)
     total = logsumexp(of_group, axis=0, b=weight)
     at = np.zeros_like(density)
     at[:, seen] = weight[:, place]
-    source, site, dim = np.nonzero(design.observed & (group >= 0)[None, :, None])
+    source, site, dim = np.nonzero(observed)
     column = source * d + dim
-    o, v, w = off[:, site, column], variance[:, site, column], at[:, site]
+    o, v, w = off[:, site, column], variance[:, site, column], at[:, site, dim // measures]
     mean_off = (w * o).sum(axis=0)
     sd = np.sqrt((w * (v + o**2)).sum(axis=0) - mean_off**2)
     y = design.y[source, site, dim]
-    counts = [pd.DataFrame(survey.respondents, index=survey.codes) for survey in fit.direct.sources]
-    of_sites = [np.tile(count.reindex(design.site_codes, fill_value=0), design.periods) for count in counts]
-    respondents = np.hstack(of_sites)
-    table = pd.DataFrame(
-        {
-            "source": np.array(design.sources, dtype=object)[source],
-            "area_code": np.array(design.site_codes, dtype=object)[site],
-            "measure": np.array(design.columns, dtype=object)[dim],
-            "group": labels[site],
-            "n_respondents": respondents[site, column],
-            "y": y,
-            "mean": y - mean_off,
-            "sd": sd,
-            "z": mean_off / sd,
-            "pit": (w * ndtr(o / np.sqrt(v))).sum(axis=0),
-        }
-    )
-    first = pd.Series(labels[seen], index=place).groupby(level=0).first()
-    return LeftOut(by, table, pd.Series(total, index=pd.Index(first.to_numpy(), name="group"), name="density"))
+    figures = {
+        "y": y,
+        "mean": y - mean_off,
+        "sd": sd,
+        "z": mean_off / sd,
+        "pit": (w * ndtr(o / np.sqrt(v))).sum(axis=0),
+    }
+    table = labelled(fit, source, site, dim).assign(**figures)
+    table.insert(table.columns.get_loc("measure") + 1, "group", labels[site])
+    site_of, year_of = (part[one] for part in np.nonzero(seen))
+    index = pd.Index(labels[site_of], name="group")
+    if periods > 1:
+        index = pd.MultiIndex.from_arrays([index, np.array(design.years)[year_of]], names=["group", "year"])
+    return LeftOut(by, table, pd.Series(total, index=index, name="density"))

@@ -40,9 +40,10 @@ from buurtsae.estimates.evidence.counts import replicates as replicates_of
 from buurtsae.estimates.evidence.crossvalidation import LeftOut, predicted
 from buurtsae.estimates.evidence.persons import Looked, Pattern, groups_of, looked_at
 from buurtsae.estimates.evidence.persons import patterns as patterns_of
+from buurtsae.estimates.evidence.rows import labelled
 from buurtsae.model.design import Design
 from buurtsae.model.persons.answer import Figure
-from buurtsae.sparse import Floats, Ints
+from buurtsae.sparse import Floats
 
 REPLICATES, FEWER, LARGE = 100, 40, 20_000  # of more direct estimates than that, time counts
 STEP = 0.002  # of a prior standard deviation, for differences of gradients
@@ -67,7 +68,7 @@ class Leftover:
     Attributes
     ----------
     rows : DataFrame
-        One per direct estimate: `source`, `area_code` of its site, `measure`, `n_respondents`.
+        One per direct estimate: `source`, `year` (of several), `area_code` of its site, `measure`, `n_respondents`.
     z : ndarray, shape (1 + R, F)
         Standardised left-out residuals of these; of counts their means over U.
     predicted : ndarray, shape (1 + R, F)
@@ -217,7 +218,7 @@ def _of_counts(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftov
         for name in ("mean", "score", "observed", "sd", "zero", "below", "upto")
     )
     size = fit.design.counted[1][site, column]
-    rows, z, pit = _labelled(fit, source, site, column), power(below, upto, 1), np.array([below, upto])
+    rows, z, pit = labelled(fit, source, site, column), power(below, upto, 1), np.array([below, upto])
     return Leftover(rows, z, means, score, observed, sd, zero, size, pit)
 
 
@@ -355,18 +356,4 @@ def _left(at: Given) -> tuple[Floats, Floats, Floats]:
 def _rows(fit: Fit) -> pd.DataFrame:
     """What the direct estimates are of."""
     design = fit.design
-    return _labelled(fit, *np.nonzero(design.observed))
-
-
-def _labelled(fit: Fit, source: Ints, site: Ints, column: Ints) -> pd.DataFrame:
-    design = fit.design
-    counts = [pd.DataFrame(survey.respondents, index=survey.codes) for survey in fit.direct.sources]
-    of_sites = [np.tile(count.reindex(design.site_codes, fill_value=0), design.periods) for count in counts]
-    return pd.DataFrame(
-        {
-            "source": np.array(design.sources, dtype=object)[source],
-            "area_code": np.array(design.site_codes, dtype=object)[site],
-            "measure": np.array(design.columns, dtype=object)[column],
-            "n_respondents": np.array(of_sites)[source, site, column],
-        }
-    )
+    return labelled(fit, *np.nonzero(design.observed))

@@ -22,6 +22,7 @@ KINDS: Mapping[str, Note] = {
     "residents": Note("pattern over residents", "patroon naar aantal inwoners"),
     "bend": Note("bend in the effect of a covariate", "kromming in het effect van een kenmerk"),
     "neighbours": Note("what neighbours have in common", "wat buren gemeen hebben"),
+    "years": Note("what an area has in a year and in others", "wat een gebied in een jaar en in andere jaren heeft"),
     "forgotten": Note(
         "answers by a characteristic of persons that is no term, mean z²",
         "antwoorden naar een kenmerk van personen dat geen effect is, z²",
@@ -181,6 +182,20 @@ MEANINGS: Mapping[str, tuple[Note, Note]] = {  # too low, too high
     "component": (_ALIKE, _PARTS),
     "residents": (_SIZE, _SIZE),
     "bend": (_BENT, _BENT),
+    "years": (
+        Note(
+            "the year goes with the other years less than the model says: look whether its areas are those of the "
+            "other years (codes, a join), and for a change of questions or mode",
+            "het jaar gaat minder samen met de andere jaren dan het model zegt: kijk of de gebieden die van de andere "
+            "jaren zijn (codes, een koppeling), en naar andere vragen of een andere manier van vragen",
+        ),
+        Note(
+            "the year has more in common with the other years than the model says: what stays has a pattern that is "
+            "left, add a covariate or an effect",
+            "het jaar heeft meer met de andere jaren gemeen dan het model zegt: in wat blijft is een patroon over, "
+            "voeg een kenmerk of een effect toe",
+        ),
+    ),
     "neighbours": (
         Note(
             "neighbours are less alike than the model says: leave the spatial effect out, or look for a seam in the "

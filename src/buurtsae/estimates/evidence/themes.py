@@ -18,9 +18,13 @@ from buurtsae.sparse import Floats, Ints
 
 def themes(fit: Fit) -> dict[str, Ints]:
     """Return the columns of each theme of a fit, by its name: those of the formula come before."""
-    names = [effect.name for effect in fit.design.effects if effect.dense]
-    groups = fit.marginal.field.groups if names else ()
-    return {name: np.arange(group.start, group.stop) for name, group in zip(names, groups, strict=True)}
+    dense = [effect for effect in fit.design.effects if effect.dense]
+    groups = fit.marginal.field.groups if dense else ()
+    return {
+        effect.name: np.arange(group.start, group.stop)
+        for effect, group in zip(dense, groups, strict=True)
+        if not effect.formula
+    }
 
 
 def effects(fit: Fit, parts: Sequence[Ints], *, values: int = 8) -> list[tuple[Floats, Floats]]:

@@ -75,6 +75,8 @@ class Effect:
     joint : bool
         Whether its parameters are of all years together: loadings are then (..., W, W), and strengths and scaling
         (..., W), of all columns.
+    formula : bool
+        Whether its nodes are the coefficients of the formula, in their units, in the place of independent ones.
     local : callable, optional
         Of a name, (nodes, D) and the values: a random factor of each node, for engines that sample only.
     """
@@ -93,6 +95,7 @@ class Effect:
     levels: Layer | None = None
     dense: bool = False
     joint: bool = False
+    formula: bool = False
     local: Callable[[str, tuple[int, int], Values], Any] | None = None
 
     @property
@@ -171,6 +174,11 @@ class Term(ABC):
     @property
     def pinned(self) -> bool:
         """Whether every connected part of its graph has the mean of all, so that no uncertainty of it is left."""
+        return False
+
+    @property
+    def lasting(self) -> bool:
+        """Whether years tell about each other, where there are several."""
         return False
 
     @property

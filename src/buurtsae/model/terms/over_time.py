@@ -2,14 +2,14 @@ r"""Effects over time: what stays, and what changes from year to year; Knorr-Hel
 
 With a term's effect s_a = C u_a (structured) + C_v v_a (loose) of an area in a year by itself, over T years
 
-    s_at = [C0 u_a0 + C0_v v_a0]  +  sum_{k=1}^{T-1} U_tk g_k [C1 u_ak + C1_v v_ak],
-    g_k^2 = psi / lambda_k + 1 - psi,
+    s_at = [C0 u_a0 + C0_v v_a0]  +  sum_{k=1}^{T-1} A_tk [C1 u_ak + C1_v v_ak],
 
-u_ak and v_ak unit fields, all independent; Q_t = U diag(lambda) U' the structure of a random walk over the years,
-without its null vector: Q_t = D' diag(1 / gap) D, scaled so that the geometric mean of its generalised variances is 1
-over the years that there are. C0 is the term's loading, C1 the same with the standard deviation and the structured
-share (phi) of changes. What stays is the mean over the years of an area, what changes is zero on average. (phi, psi) of
-changes are
+u_ak and v_ak unit fields, all independent, and A the contrasts over the years of a process (`model.contrasts`). A walk
+of which a share 1 - psi comes and goes has A_tk = U_tk (psi / lambda_k + 1 - psi)^(1/2), Q_t = U diag(lambda) U' the
+structure of a random walk over the years, without its null vector, scaled over the years that have data; an AR1 has the
+autocorrelation rho from year to year. C0 is the term's loading, C1 the same with the standard deviation and the
+structured share (phi) of changes. What stays is the mean over these years of an area, what changes is zero on average.
+Of a walk (phi, psi) of changes are
 
     (0, 0) type I,    (0, 1) type II,    (1, 0) type III,    (1, 1) type IV,
 
@@ -28,18 +28,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import numpy as np
+from typing import Any, get_args
 
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import ModelError, cut, shown
+from buurtsae.model.contrasts import Contrasts, Process
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import Alike, Around, Parameter, Values
 from buurtsae.model.priors import PC, Beta, Positive, Proportion
 from buurtsae.model.terms.base import Effect, Term
 from buurtsae.notes import Note
-from buurtsae.sparse import Floats
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -53,8 +51,12 @@ class OverTime(Term):
     change : Prior
         Of the standard deviation of changes, on the scale of the predictor. A tighter one, such as P(> 0.25) = 0.01,
         makes intervals of real changes too narrow (docs/years.md).
+    process : {"walk", "ar1"}
+        How changes go on: a share psi as a random walk; or all as a stationary autoregression, of which rho is left
+        after a year. Surveys of a few years hardly tell them apart.
     persistence : Beta
-        Of psi, the share of changes that go on as a random walk; the rest comes and goes with the year.
+        Of psi, the share of changes that go on as a random walk, where the rest comes and goes with the year; or of
+        rho.
     change_mixing : Beta
         Of the structured share of changes, of a term that has one.
     sd, spread, correlation, name
@@ -75,6 +77,7 @@ class OverTime(Term):
 
     term: Term = field(kw_only=False)
     change: Positive = PC(1.0, 0.05)
+    process: Process = "walk"
     persistence: Proportion = Beta(1.0, 1.0)
     change_mixing: Proportion = Beta(1.0, 1.0)
 
@@ -85,7 +88,9 @@ class OverTime(Term):
         own = {"sd": Term.sd, "spread": Term.spread, "correlation": Term.correlation, "name": ""}
         if given := [name for name, default in own.items() if getattr(self, name) != default]:
             what, hint = f"{shown(given)} of OverTime is that of its term", f"give it to {type(self.term).__name__}"
-            raise ModelError(what, shown(given), "term, change, persistence, change_mixing", hint)
+            raise ModelError(what, shown(given), "term, change, process, persistence, change_mixing", hint)
+        if self.process not in (known := get_args(Process)):
+            raise ModelError("`process` is unknown", cut(repr(self.process)), " or ".join(known), "choose one")
         object.__setattr__(self, "name", self.term.name)
         super().__post_init__()
 
@@ -109,11 +114,21 @@ class OverTime(Term):
         """Those of what stays, then those of changes."""
         return *self.term.parameters, *self._of_changes(self.term.parameters)
 
+    @property
+    def _lasting(self) -> str:
+        """The name of the parameter that says how long changes last."""
+        return "psi" if self.process == "walk" else "change_rho"
+
+    @property
+    def lasting(self) -> bool:
+        """Years tell about each other."""
+        return True
+
     def _of_changes(self, parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
         mixed = any(p.name == "phi" for p in parameters)
         return (
             Parameter("change", Alike(self.change, self.term.spread)),
-            Parameter("psi", Around(self.persistence, 0.0)),
+            Parameter(self._lasting, Around(self.persistence, 0.0)),
             *([Parameter("change_phi", Around(self.change_mixing, 0.0))] if mixed else []),
         )
 
@@ -125,11 +140,15 @@ class OverTime(Term):
     @property
     def about(self) -> Note:
         """What it is."""
-        return Note(
-            "{stays}; and changes from year to year, a share psi as a random walk",
-            "{stays}; en veranderingen van jaar op jaar, voor een deel psi als toevalswandeling",
-            stays=self.term.about,
+        how = (
+            Note("a share psi as a random walk", "voor een deel psi als toevalswandeling")
+            if self.process == "walk"
+            else Note("an autoregression with change_rho", "een autoregressie met change_rho")
         )
+        return Note(
+            "{stays}; and changes from year to year, {how}", "{stays}; en veranderingen van jaar op jaar, {how}",
+            stays=self.term.about, how=how,
+        )  # fmt: skip
 
     def on(self, frame: Frame) -> Effect:
         """Return it on data: of one period the term itself, of several all years together.
@@ -145,10 +164,10 @@ class OverTime(Term):
         if effect.tail is not None or effect.local is not None:
             hint = "leave the tails out, or take a Ridge"
             raise ModelError(f"{self.name} cannot change over time", "heavy tails", "a normal effect", hint)
-        over = Contrasts.of(frame.years, len(frame.measures))
+        over = Contrasts.of(frame.years, len(frame.measures), self.process, frame.waves)
 
         def both(of: Callable[[Values], Any]) -> Callable[[Values], Any]:
-            return lambda values: over.loading(of(values), of(self._changing(values)), values["psi"])
+            return lambda values: over.loading(of(values), of(self._changing(values)), values[self._lasting])
 
         levels = None if effect.levels is None else replace(effect.levels, loading=both(effect.levels.loading))
         return replace(
@@ -173,84 +192,3 @@ class OverTime(Term):
             "sigma": values["change"],
             **({"phi": values["change_phi"]} if "change_phi" in values else {}),
         }
-
-
-@dataclass(frozen=True)
-class Contrasts:
-    """Years as a mean and T - 1 contrasts, for D measures: columns are years (or contrasts), and within these measures.
-
-    Attributes
-    ----------
-    vectors : ndarray, shape (T, T - 1)
-        U.
-    values : ndarray, shape (T - 1,)
-        lambda.
-    width : int
-        D.
-    """
-
-    vectors: Floats
-    values: Floats
-    width: int
-
-    @classmethod
-    def of(cls, years: Sequence[int], width: int) -> Contrasts:
-        """Return those of a random walk over years that need not be equally far apart."""
-        q = scaled_walk(years)
-        values, vectors = np.linalg.eigh(q)
-        vectors = vectors[:, 1:] * np.sign(vectors[-1, 1:])  # the last year is positive: the same on any machine
-        return cls(vectors, values[1:], width)
-
-    def loading(self, stays: Any, changes: Any, psi: Any) -> Any:
-        """Return [1 C0 | U_k g_k C1], (..., W, W), of loadings (..., D, D) and psi (..., D)."""
-        eye, t = np.eye(self.width), len(self.vectors)
-        first = np.eye(1, t)
-        total = _between(np.kron(np.ones((t, 1)), eye), stays, np.kron(first, eye))
-        for k, value in enumerate(self.values):
-            g = (psi / value + 1 - psi) ** 0.5
-            own = np.kron(np.eye(1, t, k + 1), eye)
-            total = total + _between(np.kron(self.vectors[:, k : k + 1], eye), g[..., None] * changes, own)
-        return total
-
-    def of_columns(
-        self, of: Callable[[Values], tuple[Any, ...]], changing: Callable[[Values], Values]
-    ) -> Callable[[Values], tuple[Any, ...]]:
-        """Return numbers per column, (..., W), of those of what stays and of changes, (..., D) each or one number."""
-        one, t = np.ones(self.width), len(self.vectors)
-        first = np.kron(np.eye(1, t), np.eye(self.width))
-        others = np.kron(np.ones((1, t)), np.eye(self.width)) - first
-
-        def both(values: Values) -> tuple[Any, ...]:
-            pairs = zip(of(values), of(changing(values)), strict=True)
-            return tuple((stays * one) @ first + (changes * one) @ others for stays, changes in pairs)
-
-        return both
-
-    def summed(self, of: Callable[[Values], Any], changing: Callable[[Values], Values]) -> Callable[[Values], Any]:
-        """Return log-determinants over columns."""
-        columns = self.of_columns(lambda values: (of(values),), changing)
-        return lambda values: columns(values)[0]
-
-    def of_rows(self, of: Callable[[Values], tuple[Any, ...]]) -> Callable[[Values], tuple[Any, ...]]:
-        """Return numbers per year and measure, (..., W), of those per measure."""
-        repeated = np.kron(np.ones((1, len(self.vectors))), np.eye(self.width))
-        return lambda values: tuple(part @ repeated for part in of(values))
-
-
-def _between(left: Any, middle: Any, right: Any) -> Any:
-    """Left @ middle @ right, of arrays or tensors."""
-    turned = (middle @ right).swapaxes(-1, -2) @ left.T
-    return turned.swapaxes(-1, -2)
-
-
-def scaled_walk(years: Sequence[int]) -> Floats:
-    """Return the structure of a random walk of first order, scaled over these years, (T, T).
-
-    Examples
-    --------
-    >>> scaled_walk([2012, 2016, 2020, 2022, 2024]).diagonal().round(8).tolist()
-    [0.54066517, 1.08133035, 1.62199552, 2.16266069, 1.08133035]
-    """
-    difference = np.diff(np.eye(len(years)), axis=0)
-    q = difference.T @ (difference / np.diff(np.asarray(years, dtype=float))[:, None])
-    return np.asarray(q * np.exp(np.log(np.linalg.pinv(q).diagonal()).mean()))

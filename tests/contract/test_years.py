@@ -1,0 +1,137 @@
+"""Run files of several years: two waves of a small region, the first on borders of 2020; and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+import pytest
+from small_run import DATA, KEPT, write_toml
+
+import buurtsae as bs
+from buurtsae.errors import BuurtsaeError
+from buurtsae.runs import steps
+
+SPLIT, PARTS = "BU99019999", ("BU99010001", "BU99010002")  # one buurt of 2020 became two
+
+
+def raw(**years: Any) -> dict[str, Any]:
+    """The run file."""
+    return {
+        "run": {"name": "jaren", "title": "Jaren", "year": 2024, "seed": 1, "fictitious": True},
+        "areas": {
+            "file": "buurten.gpkg",
+            "year": 2024,
+            "tables": [{"file": "kerncijfers.csv"}],
+            "editions": [{"year": 2020, "file": "overgang.csv", "size": "adressen"}],
+        },
+        "sources": [
+            {"source": "veiligheidsmonitor", "file": f"vm_{year}.csv", "year": year, "code_year": year}
+            for year in (2020, 2024)
+        ],
+        "years": years,
+        "model": {"formula": "1 + stedelijkheid", "terms": [{"type": "bym2"}]},
+        "engine": {"laplace": {"draws": 400, "hyperparameters": 20, "threads": 1}},
+    }
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Areas of 2024, a crosswalk, and half of the respondents in each year, those of 2020 with its codes."""
+    folder = tmp_path_factory.mktemp("jaren")
+    areas = gpd.read_file(DATA / "buurten.gpkg")
+    areas = areas[areas.groupby(areas["buurtcode"].str[2:6]).cumcount() < KEPT]
+    areas.to_file(folder / "buurten.gpkg", driver="GPKG")
+    figures = pd.read_csv(DATA / "kerncijfers.csv").merge(areas[["buurtcode"]])
+    figures = figures[["buurtcode", "inwoners", "stedelijkheid"]].replace(-99997, 3)
+    figures.to_csv(folder / "kerncijfers.csv", index=False)
+    old = areas["buurtcode"].where(~areas["buurtcode"].isin(PARTS), SPLIT)
+    walk = pd.DataFrame({"old": old, "new": areas["buurtcode"], "share": 1.0, "adressen": 100})
+    walk.loc[walk["old"] == SPLIT, "share"] = [0.25, 0.75]
+    walk.to_csv(folder / "overgang.csv", index=False)
+    table = pd.read_csv(DATA / "enquete_veiligheidsmonitor.csv").merge(areas[["buurtcode"]])
+    for k, year in enumerate((2020, 2024)):
+        wave = table.iloc[k::2]
+        code = wave["buurtcode"]
+        wave = wave.assign(buurtcode=code.where((year == 2024) | ~code.isin(PARTS), SPLIT))
+        wave.to_csv(folder / f"vm_{year}.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def write(files: Path) -> Callable[[dict[str, Any]], Path]:
+    """Write a run file beside the data."""
+
+    def written(content: dict[str, Any]) -> Path:
+        path = files / "jaren.toml"
+        write_toml(path, content)
+        return path
+
+    return written
+
+
+def test_what_is_read(write: Callable[[dict[str, Any]], Path]) -> None:
+    keys = {"change": [0.7, 0.05], "coefficients": "stay", "trend": [0.4, 0.01], "process": "ar1", "relevant": 0.4}
+    inputs = steps.check(write(raw(**keys)))
+    assert inputs.direct.years == inputs.design.years == (2020, 2024)
+    assert "buurt_2020" in inputs.areas.editions
+    old = next(source for source in inputs.direct.sources if source.year == 2020)
+    assert f"{SPLIT} (2020)" in old.codes
+    assert not set(PARTS) & set(old.codes)
+    (term,) = inputs.model.terms
+    assert isinstance(term, bs.OverTime)
+    assert (term.change, term.process) == (bs.PC(0.7, 0.05), "ar1")
+    assert inputs.model.over_years == bs.Trend(bs.PC(0.4, 0.01), None)
+    assert not any("of another year" in note for note in inputs.notes)  # each year has estimates of its own
+
+
+def test_defaults_are_those_of_the_model(write: Callable[[dict[str, Any]], Path]) -> None:
+    inputs = steps.check(write(raw()))
+    (term,) = inputs.model.terms
+    assert isinstance(term, bs.OverTime)
+    assert term == bs.OverTime(term.term)
+    assert inputs.model.over_years == bs.Trend()
+    free = steps.check(write(raw(trend="free"))).model
+    assert free.over_years is None
+
+
+def _spoiled(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    content = raw()
+    change(content)
+    return content
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: c["sources"].pop(), "sources of two years or more"),
+        (lambda c: c["run"].update(year=2022), "one of 2020, 2024, not 2022"),
+        (lambda c: c["sources"].append(c["sources"][1]), "given twice"),
+        (lambda c: c["areas"].pop("editions"), "from the areas of 2020"),
+        (lambda c: c["sources"][0].update(code_year=2016), "from the areas of 2016"),
+        (lambda c: c["areas"]["editions"][0].update(size="bewoners"), "no column of sizes"),
+        (lambda c: c["areas"]["editions"][0].update(kind="addresses"), "postcode6"),
+        (lambda c: c["areas"]["editions"].append(c["areas"]["editions"][0]), "such a level already"),
+        (lambda c: c["years"].update(relevant=-1.0), "relevant"),
+        (lambda c: c["years"].update(process="rw2"), "process"),
+        (lambda c: c["years"].update(trend="steady"), "trend"),
+        (lambda c: c.update(unit={"cells": {"file": "cellen.csv"}}), "persons of one year"),
+        (lambda c: c.update(benchmark={"file": "cijfers.csv"}), "of one year"),
+        (lambda c: c["model"].update(terms=[{"type": "bym2", "tails": True}]), "cannot change over time"),
+    ],
+)
+def test_what_is_refused(write: Callable[[dict[str, Any]], Path], change: Any, says: str) -> None:
+    with pytest.raises(BuurtsaeError, match=says) as caught:
+        steps.check(write(_spoiled(change)))
+    for problem in getattr(caught.value, "problems", [caught.value]):
+        assert len(str(problem).splitlines()) == 3
+
+
+def test_a_crosswalk_that_loses_addresses_is_refused(files: Path, write: Callable[[dict[str, Any]], Path]) -> None:
+    walk = pd.read_csv(files / "overgang.csv")
+    walk.assign(share=walk["share"].replace(0.75, 0.65)).to_csv(files / "verlies.csv", index=False)
+    with pytest.raises(BuurtsaeError, match="do not sum to 1"):
+        steps.check(write(_spoiled(lambda c: c["areas"]["editions"][0].update(file="verlies.csv"))))
