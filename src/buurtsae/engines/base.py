@@ -25,6 +25,7 @@ from buurtsae.engines.counts import Counting
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import ModelError, Problems, cut, shown
 from buurtsae.model.design import Design, design
+from buurtsae.model.foreseen import of_silent
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.outcome.per_measure import PerMeasure, counted_columns
 from buurtsae.model.spec import AreaModel
@@ -100,20 +101,24 @@ class Fit:
         Raises
         ------
         DataError
-            If no source is of that year, or sources of several years are of one period.
+            If no source is of that year and it was not asked for, or sources of several years are of one period.
         """
-        direct = self.direct.of_year(year)
+        direct, silent = self.direct.of_year(year), year not in (source.year for source in self.direct.sources)
         if not self.design.years and len(direct.sources) == len(self.direct.sources):
             return self
-        of_year = design(self.model, direct)
+        of_year = of_silent(self.design, self.direct, year) if silent else design(self.model, direct)
         source = np.array([s.year == year for s in self.direct.sources])
         kept = {"source": source, "link": source[np.nonzero(self.design.linked)[0]]}
         draws = self.draws.of_year(year)
-        hyper = {name: (dims, v[:, :, kept.get(dims[0], ...)]) for name, (dims, v) in draws.hyper.items()}
+        hyper = {
+            name: (dims, v[:, :, kept.get(dims[0], ...)])
+            for name, (dims, v) in draws.hyper.items()
+            if not (silent and dims[0] in kept)
+        }
         labels = {"source": of_year.sources, "link": tuple(label for label, *_ in of_year.links)}
         coords = {name: labels.get(name, old) for name, old in draws.coords.items()}
         sites = pd.Index(self.design.site_codes).get_indexer(of_year.site_codes)
-        factor = None if draws.factor is None else draws.factor[source][:, sites]
+        factor = None if draws.factor is None or silent else draws.factor[source][:, sites]
         draws = replace(draws, hyper=hyper, coords=coords, factor=factor)
         return replace(self, design=of_year, direct=direct, draws=draws, whole=self)
 

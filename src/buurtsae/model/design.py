@@ -22,10 +22,19 @@ from buurtsae.model.calibration import unknown
 from buurtsae.model.counted import check_respondents, correlation, counts, measured, of_respondents
 from buurtsae.model.covariates import Provenance
 from buurtsae.model.extrapolation import extrapolated, outside
+from buurtsae.model.foreseen import check_foreseen, noted
 from buurtsae.model.frame import Frame
 from buurtsae.model.links import Link
 from buurtsae.model.matrix import check_columns, covariates
-from buurtsae.model.observed import columns_of, observations, pooled_freedom, references_of, sites_of, within_sites
+from buurtsae.model.observed import (
+    columns_of,
+    observations,
+    pooled_freedom,
+    references_of,
+    sites_of,
+    standing_in,
+    within_sites,
+)
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.outcome.per_measure import PerMeasure, outcomes_of
 from buurtsae.model.parts import few_in_part, silent_part
@@ -96,6 +105,8 @@ class Design:
         Covariance of unstructured effects that no parameter changes.
     pooled : ndarray, shape (S, W), optional
         Degrees of freedom of the pooled variances that V is made of; 0 where V is known.
+    waves : tuple of int
+        The years that have a survey.
     extrapolated : mapping of name to tuple of str
         Covariates and themes, and the areas that lie outside the range of those with respondents.
     """
@@ -124,6 +135,7 @@ class Design:
     extrapolated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pooled: Floats | None = None
     correlation: Floats | None = None
+    waves: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         size = f"{len(self.areas)} areas x {len(self.columns)} columns, {len(self.sources)} sources"
@@ -159,12 +171,13 @@ class Design:
         used = [note for covariate in self.covariates for note in covariate.notes]
         tails = [_TAILS] if any(effect.tail is not None for effect in self.effects) else []
         used += [*outside(self.extrapolated), *tails, *self._many()]
+        used += [noted(year, self.waves) for year in self.years if year not in self.waves]
         return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
 
     def _many(self) -> list[Note]:
         """Whether coefficients are many beside the areas that tell them, and not shrunk."""
         columns, told = len(self.coefficients), int((self.sites.T @ self.observed.any(axis=(0, 2)) > 0).sum())
-        if columns <= 10 or columns * EACH <= told:
+        if columns <= 10 or columns * EACH <= told or not told:
             return []
         return [
             Note(
@@ -179,6 +192,9 @@ class Design:
     def _silent(self) -> list[Note]:
         """Connected parts of the graph that have no direct estimate of a sub-dimension, or few beside the others."""
         notes, seen = list[Note](), self.sites.T @ self.observed.any(axis=0) > 0
+        asked = np.repeat(np.isin(self.years, self.waves), len(self.measures)) if self.years else seen.any(axis=0)
+        columns = [column for column, there in zip(self.columns, asked, strict=True) if there]
+        seen = seen[:, asked]
         graphs = {id(term.neighbours): term.neighbours for term in self.model.terms if term.neighbours}
         for graph in graphs.values():
             pinned = all(term.pinned for term in self.model.terms if term.neighbours is graph)
@@ -187,7 +203,7 @@ class Design:
                 among = graph.icar.component == part
                 size, codes = int(among.sum()), [area for area, inside in zip(self.areas, among, strict=True) if inside]
                 heard, anything = int(seen[among].all(axis=1).sum()), seen[among].any(axis=0)
-                if absent := [column for column, any_ in zip(self.columns, anything, strict=True) if not any_]:
+                if absent := [column for column, any_ in zip(columns, anything, strict=True) if not any_]:
                     notes.append(silent_part(size, codes, absent, _PINNED if pinned else _OPEN))
                 elif part != largest and heard < HEARD and not pinned:
                     notes.append(few_in_part(size, codes, HEARD))
@@ -317,9 +333,10 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     strange = problems.sift(figures(areas))
     numeric = pd.DataFrame() if part is None else part.numeric
     terms = [term for term in model.terms if part is not None or not term.theme]
-    frame = Frame(areas, numeric, direct.subdimensions, direct.years)
+    frame = Frame(areas, numeric, direct.subdimensions, direct.years, direct.waves)
     effects = _effects(terms, frame, problems)
     check_outcome(model, direct, problems)
+    check_foreseen(model, direct, problems)
     if realised := model.estimand == "realised":
         check_realised(direct, problems)
     problems.raise_if_any()
@@ -354,7 +371,8 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     outcomes = outcomes_of(model.outcome, direct.subdimensions)
     for outcome in dict.fromkeys(outcomes) if "Intercept" in coefficients else ():
         if not isinstance(outcome, Count):
-            remarks += far(model.intercept, centre[[outcomes[d] == outcome for _, d in references]], outcome.scale)
+            of_outcome = [outcomes[d] == outcome and s >= 0 for s, d in references]
+            remarks += far(model.intercept, centre[of_outcome], outcome.scale)
     arrays = Design(
         model=model,
         areas=tuple(areas.codes),
@@ -375,6 +393,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         covariates=part.covariates,
         strange=(*strange, *remarks),
         years=direct.years,
+        waves=direct.waves,
         size=size,
         known=deviation(direct) if realised else None,
         correlation=correlation(whole, model.outcome, site_codes) if isinstance(model.outcome, PerMeasure) else None,
@@ -390,7 +409,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         outcome.working(y[s, :, w], size[s, :, w])
         if size is not None and isinstance(outcome := outcomes[d], Count)
         else (y[s, :, w], covariance[s, :, w, w])
-        for w, (s, d) in enumerate(references)
+        for s, d, w in standing_in(direct, references)
     ]
     seen = [] if isinstance(direct, AreaCounts) else seen
     imputed = unknown(part, x, arrays.coefficient_priors, themes, sites, seen, arrays.periods)

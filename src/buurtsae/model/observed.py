@@ -46,14 +46,26 @@ def columns_of(direct: DirectEstimates) -> list[slice]:
 
 
 def references_of(direct: DirectEstimates) -> list[tuple[int, int]]:
-    """Reference source and measure of each column."""
+    """Reference source and measure of each column; -1 in years without a survey."""
     if not direct.years:
         return [(int(place), d) for d, place in enumerate(direct.reference)]
     pairs = []
     for year in direct.years:
+        if year not in direct.waves:
+            pairs += [(-1, d) for d in range(len(direct.subdimensions))]
+            continue
         of_year = [place for place, source in enumerate(direct.sources) if source.year == year]
         pairs += [(of_year[place], d) for d, place in enumerate(direct.of_year(year).reference)]
     return pairs
+
+
+def standing_in(direct: DirectEstimates, references: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """Reference source, measure and column that tell about each column: of a year without a survey the nearest ones."""
+    d, told = len(direct.subdimensions), []
+    for w, (s, of) in enumerate(references):
+        column = w if s >= 0 else direct.years.index(direct.nearest(direct.years[w // d])) * d + of
+        told.append((*references[column], column))
+    return told
 
 
 def observations(direct: DirectEstimates, sites: pd.Index, realised: bool) -> tuple[Floats, Floats]:
