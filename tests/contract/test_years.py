@@ -135,3 +135,16 @@ def test_a_crosswalk_that_loses_addresses_is_refused(files: Path, write: Callabl
     walk.assign(share=walk["share"].replace(0.75, 0.65)).to_csv(files / "verlies.csv", index=False)
     with pytest.raises(BuurtsaeError, match="do not sum to 1"):
         steps.check(write(_spoiled(lambda c: c["areas"]["editions"][0].update(file="verlies.csv"))))
+
+
+def test_what_is_of_one_period_says_so(write: Callable[[dict[str, Any]], Path], tmp_path: Path) -> None:
+    path = write(raw())
+    with pytest.raises(BuurtsaeError, match="a plan is of one period"):
+        steps.plan(path, budget=100, progress=False)
+    with pytest.raises(BuurtsaeError, match="engine eblup is of one period"):
+        steps.run(path, tmp_path / "out", engine="eblup", progress=False)
+
+
+def test_curves_of_the_year_that_pages_open_with(write: Callable[[dict[str, Any]], Path]) -> None:
+    (curve,) = steps.curves(write(raw()), ["stedelijkheid"], progress=False)
+    assert curve.table["difference_without"].notna().all()  # the model without its field changes over time too

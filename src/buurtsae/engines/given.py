@@ -94,6 +94,13 @@ class Given:
         observations = Observations(design, self.marginal.field.offset)
         return replace(self, marginal=replace(self.marginal, observations=observations))
 
+    def keeping(self, kept: np.ndarray) -> Given:
+        """Return it with some of the direct estimates, a mask (S, K, W), on the same field."""
+        design = self.design
+        both = kept[..., :, None] & kept[..., None, :]
+        covariance = np.where(both, design.covariance, 0.0)
+        return self.observing(replace(design, y=np.where(kept, design.y, 0.0), covariance=covariance))
+
     def among(self, design: Design, sources: Sequence[int], measures: Sequence[int], factor: Floats | float) -> Given:
         """Return it for a design of some of the sources and measures."""
         return Given(Marginal.of(design), self.hyper.select(sources, measures), factor)
