@@ -47,22 +47,23 @@ def noted(year: int, waves: Sequence[int]) -> Note:
 
 def of_silent(whole: Design, several: DirectEstimates, year: int) -> Design:
     """Return a year without a survey of a design of several, as one period: arrays without data."""
-    sources = [place for place, source in enumerate(several.sources) if source.year == several.nearest(year)]
+    names = several.of_year(year).labels
+    rows = [whole.sources.index(name) for name in names]
     d = len(whole.measures)
     columns = slice(several.years.index(year) * d, (several.years.index(year) + 1) * d)
-    y = np.zeros((len(sources), len(whole.site_codes), d))
+    y = np.zeros((len(rows), len(whole.site_codes), d))
     return replace(
         whole,
         years=(),
         waves=(),
-        sources=tuple(several.sources[place].source for place in sources),
-        kinds=tuple(several.sources[place].kind for place in sources),
+        sources=names,
+        kinds=tuple(whole.kinds[row] for row in rows),
         y=y,
         covariance=np.zeros((*y.shape, d)),
-        linked=np.zeros((len(sources), d), dtype=bool),
+        linked=np.zeros((len(rows), d), dtype=bool),
         ratio=np.ones_like(y),
         freedom=np.zeros_like(y),
-        centre=np.zeros(d),
+        centre=whole.centre[columns],
         effects=(),
         strange=(noted(year, several.waves),),
         size=None if whole.size is None else y,
