@@ -40,10 +40,10 @@ from buurtsae.model.observed import (
 )
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.outcome.per_measure import PerMeasure, outcomes_of
-from buurtsae.model.parts import few_in_part, silent_part
 from buurtsae.model.plausible import far, figures
 from buurtsae.model.priors import Prior
 from buurtsae.model.realised import check_realised, deviation
+from buurtsae.model.remarks import TAILS, many, silent
 from buurtsae.model.smooth import smoothed
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms.base import Effect, Term
@@ -51,17 +51,6 @@ from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
-
-_OPEN = Note(
-    "its level is that of the model, with the prior's uncertainty",
-    "het niveau komt daar van het model, met de onzekerheid van de prior",
-)
-_PINNED = Note(
-    "its level is taken to be the mean of all others, as if that were known: intervals are too narrow there; set "
-    "`levels` to true, or bridge it",
-    "als niveau geldt daar het gemiddelde van alle andere, alsof dat bekend is: intervallen zijn er te smal; zet "
-    "`levels` op true, of leg een brug",
-)
 
 
 @dataclass(frozen=True, repr=False)
@@ -174,45 +163,10 @@ class Design:
         """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
         graphs = [note for term in self.model.terms if term.neighbours for note in term.neighbours.notes]
         used = [note for covariate in self.covariates for note in covariate.notes]
-        tails = [_TAILS] if any(effect.tail is not None for effect in self.effects) else []
-        used += [*outside(self.extrapolated), *tails, *self._many()]
+        tails = [TAILS] if any(effect.tail is not None for effect in self.effects) else []
+        used += [*outside(self.extrapolated), *tails, *many(self)]
         used += [noted(year, self.waves) for year in self.years if year not in self.waves]
-        return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
-
-    def _many(self) -> list[Note]:
-        """Whether coefficients are many beside the areas that tell them, and not shrunk."""
-        columns, told = len(self.coefficients), int((self.sites.T @ self.observed.any(axis=(0, 2)) > 0).sum())
-        if columns <= 10 or columns * EACH <= told or not told:
-            return []
-        return [
-            Note(
-                "the formula has {columns} columns for {areas} areas with respondents: estimates lie nearer to the "
-                "truth when the data may shrink their coefficients, in themes (`ridge`)",
-                "de formule heeft {columns} kolommen voor {areas} gebieden met respondenten: schattingen liggen "
-                "dichter bij de waarheid als de gegevens de coëfficiënten mogen krimpen, in thema's (`ridge`)",
-                columns=columns, areas=told,
-            )
-        ]  # fmt: skip
-
-    def _silent(self) -> list[Note]:
-        """Connected parts of the graph that have no direct estimate of a sub-dimension, or few beside the others."""
-        notes, seen = list[Note](), self.sites.T @ self.observed.any(axis=0) > 0
-        asked = np.repeat(np.isin(self.years, self.waves), len(self.measures)) if self.years else seen.any(axis=0)
-        columns = [column for column, there in zip(self.columns, asked, strict=True) if there]
-        seen = seen[:, asked]
-        graphs = {id(term.neighbours): term.neighbours for term in self.model.terms if term.neighbours}
-        for graph in graphs.values():
-            pinned = all(term.pinned for term in self.model.terms if term.neighbours is graph)
-            largest = graph.icar.size.argmax()
-            for part in graph.icar.constrained:
-                among = graph.icar.component == part
-                size, codes = int(among.sum()), [area for area, inside in zip(self.areas, among, strict=True) if inside]
-                heard, anything = int(seen[among].all(axis=1).sum()), seen[among].any(axis=0)
-                if absent := [column for column, any_ in zip(columns, anything, strict=True) if not any_]:
-                    notes.append(silent_part(size, codes, absent, _PINNED if pinned else _OPEN))
-                elif part != largest and heard < HEARD and not pinned:
-                    notes.append(few_in_part(size, codes, HEARD))
-        return notes
+        return [*self.strange, *used, *dict.fromkeys(graphs), *silent(self)]
 
     @property
     def links(self) -> tuple[Linked, ...]:
@@ -337,14 +291,7 @@ class Design:
         return sd if sd.ndim == 1 else sd.max(axis=1)
 
 
-HEARD = 20  # areas with direct estimates below which the prior of a part's level counts: docs/islands.md
 DOUBTFUL = 250  # degrees of freedom: V is known to 9%, which costs 0.4 points of coverage: docs/variances.md
-EACH = 10  # areas with respondents per coefficient that is not shrunk: docs/covariates.md
-_TAILS = Note(
-    "heavy tails are in the estimates; checks that leave data out, and what sources add, take the effects as normal",
-    "de zware staarten zitten in de schattingen; toetsen die gegevens weglaten, en wat de bronnen toevoegen, nemen de "
-    "effecten als normaal verdeeld",
-)
 
 
 def design(model: AreaModel, direct: DirectEstimates) -> Design:
