@@ -112,6 +112,11 @@ class Marginal:
         return self.scores.size
 
     @property
+    def steep(self) -> bool:
+        """Whether a gradient takes long and scales differ much: of several years changes are known far better."""
+        return self.design.periods > 1
+
+    @property
     def vanishing(self) -> tuple[tuple[int, Ints], ...]:
         """Per term, its standard deviation and what has no effect without it, as elements of xi."""
         return self.scores.vanishing
