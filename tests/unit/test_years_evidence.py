@@ -262,6 +262,15 @@ def test_the_report_is_written(report: dict[str, Any], tmp_path: Path) -> None:
     assert "burgerpeiling 2022" in (tmp_path / "quality.html").read_text(encoding="utf-8")
 
 
+def test_priors_of_a_trend_are_of_the_mean_over_the_waves(report: dict[str, Any]) -> None:
+    """Two measures have an intercept each, whatever the number of years; everything has a prior in words."""
+    blocks = {row["name"]: row for row in report["priors"]["blocks"]}
+    assert blocks["intercept"]["parameters"] == blocks["coefficients"]["parameters"] == len(MEASURES)
+    assert blocks["intercept"]["sd_ratio"] < 0.2  # 250 direct estimates say more than Normal(5, sd 2)
+    assert "intercept.change" in blocks
+    assert all(row["prior"] for row in report["hyperparameters"])
+
+
 def test_left_out_by_gemeente_and_year(waves: Waves) -> None:
     left = left_out(waves.fit, "gemeente", values=1)
     assert left.density.index.names == ["group", "year"]
