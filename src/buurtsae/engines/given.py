@@ -72,11 +72,11 @@ class Given:
         """Derivatives of the predictions by (e, alpha), shape (S W, W + L)."""
         design = self.design
         s, _, d = design.y.shape
-        jacobian = np.zeros((s * d, d + int(design.linked.sum())))
+        offsets = design.offsets
+        jacobian = np.zeros((s * d, d + len(offsets.each)))
         jacobian[np.arange(s * d), np.tile(np.arange(d), s)] = self.hyper.slope.ravel()
-        source, dim = np.nonzero(design.linked)
-        sd = np.array([link.offset.sd for *_, link in design.links])
-        jacobian[source * d + dim, d + np.arange(len(source))] = sd
+        for k, row in enumerate(offsets.source):
+            jacobian[row * d : (row + 1) * d, d + k] = offsets.sd[k] * offsets.columns[k]
         return jacobian
 
     def without(self, out: np.ndarray) -> Conditional:

@@ -120,6 +120,13 @@ class Waves:
         """The changes of all `pairs`."""
         return pd.concat([self.change(*pair) for pair in self.pairs], ignore_index=True)
 
+    @property
+    def published_changes(self) -> pd.DataFrame:
+        """What may be published of them: rounded where the rules say so."""
+        decimals, figures = self.current.rules.decimals, ["change", "sd", "lower", "upper"]
+        rounded = self.changes[figures] if decimals is None else self.changes[figures].round(decimals)
+        return self.changes.assign(**rounded)
+
     def _joined(self, of: Callable[[Estimates], pd.DataFrame]) -> pd.DataFrame:
         return pd.concat([of(est) for est in self.of.values()], ignore_index=True)
 

@@ -1,8 +1,8 @@
 r"""Constraints of parts of a field that share no entry of its precision: they share columns.
 
-Rows of P and the constraints A fall apart by connected part of the pattern of P, so that columns L^{-1} P A' of one part
-are 0 in the rows of all others. Constraint number m of every part is kept in column m of one matrix H; of a part with
-rows r and constraints c
+Rows of P and the constraints A fall apart by connected part of the pattern of P, so that columns L^{-1} P A' of one
+part are 0 in the rows of all others. Constraint number m of every part is kept in column m of one matrix H; of a part
+with rows r and constraints c
 
     A P^{-1} A' = H_r' H_r on (c, c), and 0 between parts,      A y = H_r' y_r on c,
 

@@ -108,7 +108,7 @@ class Content:
             official,
             est.areas.names.get("gemeente", {}),
             *(() if groups is None else (groups,)),
-            **({"changes": every.changes, "opens": every.current_year} if isinstance(every, Waves) else {}),
+            **({"changes": every.published_changes, "opens": every.current_year} if isinstance(every, Waves) else {}),
         )
 
     @property
