@@ -303,13 +303,17 @@ def _effect(effect: Effect, design: Design, pm: Any, pt: Any) -> Any:
             total = total + pt.dot(levels.sees.toarray(), pt.dot(x, levels.loading(values).T))
         if effect.loose is not None:
             v = pm.Normal(f"{effect.name}.v{t}", shape=(len(design.areas), width))
+            scaling = effect.scaling(values) if effect.scaling is not None else ()
+            inner = scaling[effect.dispersion.shape[1] :] if effect.dispersion is not None else ()
+            if inner:
+                v = v * pt.exp(pt.dot(effect.dispersion, pt.stack(inner)))
             loose = pt.dot(v, effect.loose(values).T)
             if effect.tail is not None:
                 half = 0.5 / effect.tail(values)[0]
                 loose = loose / pt.sqrt(pm.Gamma(f"{effect.name}.g{t}", half, half, shape=len(design.areas)))[:, None]
             if effect.dispersion is not None:
-                assert effect.scaling is not None
-                loose = loose * pt.exp(pt.dot(effect.dispersion, pt.stack(effect.scaling(values))))
+                outer = scaling[: effect.dispersion.shape[1]]
+                loose = loose * pt.exp(pt.dot(effect.dispersion, pt.stack(outer)))
             total = total + loose
         fields.append(total)
     return fields[0] if len(fields) == 1 else pt.concatenate(fields, axis=1)
