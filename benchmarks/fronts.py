@@ -87,7 +87,8 @@ def main() -> None:
         front, k = x @ x.T, width // 3
         times = {f"{f.__name__}, us": round(shortest(f, front, k)) for f in (loops, blocks, lapack)}
         flop = k**3 / 3 + k * k * (width - k) + k * (width - k) ** 2  # of a Cholesky factor, multiply and add as one
-        rows.append({"front": width, "pivots": k, **times, "blocks, GFlop/s": round(2e-3 * flop / times["blocks, us"], 1)})
+        speed = round(2e-3 * flop / times["blocks, us"], 1)
+        rows.append({"front": width, "pivots": k, **times, "blocks, GFlop/s": speed})
     text = pd.DataFrame(rows).to_markdown(index=False)
     print(text)
     if arguments.out:

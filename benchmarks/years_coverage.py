@@ -134,7 +134,8 @@ def real(shared: Path, case: str, province: str, seed: int, model: Any) -> pd.Da
     """Rows of a sample of a case in a province."""
     data = shared / "data/nl"
     tables = [(data / "kwb_2024_buurt.csv", "buurtcode")]
-    areas = bs.Areas.read(data / "buurt_2024.parquet", 2024, tables=tables, where={"provinciecode": province}, region=case)
+    where = {"provinciecode": province}
+    areas = bs.Areas.read(data / "buurt_2024.parquet", 2024, tables=tables, where=where, region=case)
     truth = figures(shared, case).reindex(areas.codes)
     truth.loc[~np.asarray(areas.inhabited)] = np.nan
     years, rng = [int(year) for year in truth], np.random.default_rng([seed, 25])
@@ -145,7 +146,8 @@ def real(shared: Path, case: str, province: str, seed: int, model: Any) -> pd.Da
     fit = bs.fit(model(areas), direct, seed=seed, draws=1000, threads=1, progress=False, hyperparameters=200)
     residents = np.repeat(areas.population[:, None], len(years), axis=1)
     rows = scored(fit.draws.flat, truth.to_numpy(), {"respondents": asked, "residents": residents}, years)
-    told = {name: round(float(v.mean()), 2) for name, (_, v) in fit.draws.hyper.items() if v.ndim < 4 and "beta" not in name}
+    found = {name: v for name, (_, v) in fit.draws.hyper.items() if v.ndim < 4 and "beta" not in name}
+    told = {name: round(float(v.mean()), 2) for name, v in found.items()}
     print(case, province, seed, f"{fit.seconds:.0f} s", fit.draws.certificate, told, file=sys.stderr, flush=True)
     return rows.assign(case=case)
 
@@ -170,7 +172,8 @@ def ten_bins(rows: pd.DataFrame) -> str:
     """Return P(increase) and how often it was one, in ten bins."""
     rows = rows[rows["p"].notna()]
     groups = rows.groupby(pd.cut(rows["p"], np.linspace(0, 1, 11), include_lowest=True), observed=True)
-    each = groups.agg(changes=("p", "size"), said=("p", "mean"), rose=("rises", "mean")).reset_index(names="P(increase)")
+    each = groups.agg(changes=("p", "size"), said=("p", "mean"), rose=("rises", "mean"))
+    each = each.reset_index(names="P(increase)")
     return each.to_markdown(index=False, floatfmt=".3f")
 
 

@@ -3,9 +3,10 @@ r"""Simulation-based calibration of effects over time: all parameters drawn, psi
     eta_at = beta_t + sigma (sqrt(phi) u_a + sqrt(1 - phi) r_a v_a)
                     + change (sqrt(phi_w) [root U]_at + sqrt(1 - phi_w) q_a [root V]_at),
 
-36 areas of a grid, 2018, 2020 and 2024; r_a = (N_0 / N_a)^gamma, q_a with gamma + change_gamma; u and the columns of U spatial fields, v and V noise;
-root root' = psi Q^+ + (1 - psi)(I - J / 3), Q the structure of a random walk, as which beta goes. Truths are made here
-from that, by pseudo-inverses and not by the package's contrasts. In two areas nobody ever answers, in four not always.
+36 areas of a grid, 2018, 2020 and 2024; r_a = (N_0 / N_a)^gamma, q_a with gamma + change_gamma; u and the columns of
+U spatial fields, v and V noise; root root' = psi Q^+ + (1 - psi)(I - J / 3), Q the structure of a random walk, as which
+beta goes. Truths are made here from that, by pseudo-inverses and not by the package's contrasts. In two areas nobody
+ever answers, in four not always.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 import buurtsae as bs
+from buurtsae.engines import nuts
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import BuurtsaeError
@@ -139,6 +141,19 @@ def test_autoregressive_changes_are_those_of_dense_algebra(phi: float, rho: floa
     )
     np.testing.assert_allclose(conditional.mean, mean, atol=1e-9)
     assert conditional.log_likelihood == pytest.approx(log, abs=1e-9)
+
+
+def test_nuts_scales_what_changes_alike() -> None:
+    """Unstructured effects that NUTS makes of unit noise are those of the roots of the fast engine."""
+    arrays = laid([bs.OverTime(bs.BYM2(graph(), levels=False))], residents=RESIDENTS)
+    v = np.random.default_rng(2).standard_normal((8, 5))
+    values = {"sigma": 0.8, "phi": 0.4, "gamma": 0.3, "change": 0.5, "psi": 0.6, "change_phi": 0.3, "change_gamma": 0.7}
+    point = {name: np.array([value]) for name, value in values.items()} | {"R": np.ones((1, 1))}
+    (effect,) = arrays.effects
+    drawn = nuts.scaled(effect, point, v, SimpleNamespace(dot=np.dot, exp=np.exp, stack=np.stack))
+    hyper = given(arrays, **values).loadings(arrays)
+    roots = Marginal.of(arrays).field.loose.roots(hyper.loose, hyper.scaling, 8)
+    np.testing.assert_allclose(drawn, np.einsum("ade,ae->ad", roots, v), atol=1e-12)
 
 
 def test_an_autoregression_has_the_walk_and_what_comes_and_goes_at_its_ends() -> None:

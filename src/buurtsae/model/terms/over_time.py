@@ -15,8 +15,8 @@ Of a walk (phi, psi) of changes are
 
 but for the mean over years, which what stays has. An intrinsic field takes a constraint per connected part and k,
 c (T - 1) in all, where the Kronecker product of the structures takes one per area. A field has as many columns as there
-are years. Where a term's v has a standard deviation that falls with the residents, by gamma, that of v_ak falls by gamma
-+ change_gamma: what stays of small buurten may be as that of others, and what changes not (docs/years.md).
+are years. Where the standard deviation of v falls with the residents by gamma, that of v_ak falls by gamma +
+change_gamma: what stays of small buurten may be as that of others, and what changes larger (docs/years.md).
 
 References
 ----------
@@ -94,7 +94,8 @@ class OverTime(Term):
         own = {"sd": Term.sd, "spread": Term.spread, "correlation": Term.correlation, "name": ""}
         if given := [name for name, default in own.items() if getattr(self, name) != default]:
             what, hint = f"{shown(given)} of OverTime is that of its term", f"give it to {type(self.term).__name__}"
-            raise ModelError(what, shown(given), "term, change, process, persistence, change_mixing, change_exponent", hint)
+            own_fields = "term, change, process, persistence, change_mixing, change_exponent"
+            raise ModelError(what, shown(given), own_fields, hint)
         if self.process not in (known := get_args(Process)):
             raise ModelError("`process` is unknown", cut(repr(self.process)), " or ".join(known), "choose one")
         object.__setattr__(self, "name", self.term.name)
