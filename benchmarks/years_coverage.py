@@ -140,7 +140,7 @@ def real(shared: Path, case: str, province: str, seed: int, model: Any) -> pd.Da
     truth.loc[~np.asarray(areas.inhabited)] = np.nan
     years, rng = [int(year) for year in truth], np.random.default_rng([seed, 25])
     reach = rng.lognormal(0, 0.6, (len(areas.codes), len(years)))  # some are asked more, and others each year
-    asked = np.minimum(rng.poisson(np.nan_to_num(areas.population[:, None]) / 250 * reach), MOST)
+    asked = np.minimum(rng.poisson(np.nan_to_num(areas.population[:, None]) / 100 * reach), MOST)
     asked = asked * np.isfinite(truth.to_numpy())
     direct = waves_of(areas, np.nan_to_num(truth.to_numpy()), asked, SD**2 * EFFECT, years, rng)
     fit = bs.fit(model(areas), direct, seed=seed, draws=1000, threads=1, progress=False, hyperparameters=200)
