@@ -22,7 +22,7 @@ from buurtsae.scale import SCORE, Scale
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
-CONTRACT_VERSION = "1.3"
+CONTRACT_VERSION = "1.4"
 KEY = ("level", "area_code", "measure", "year")
 LABELS = ("betrouwbaar", "indicatief", "niet_publiceren")
 CHANGES = ("toename", "afname", "niet_te_onderscheiden", "niet_publiceren")

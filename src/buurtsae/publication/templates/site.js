@@ -43,7 +43,7 @@ function figures() {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node; node = walker.nextNode();) {
     const parent = node.parentElement;
-    if (parent.closest("td.n, span.n, .kaart path title") && !parent.closest(".nl, .en")) node.data = swapped(node.data);
+    if (parent.closest("td.n, span.n, .kaart path title, .lijn text") && !parent.closest(".nl, .en")) node.data = swapped(node.data);
   }
 }
 language.hidden = false;
@@ -98,22 +98,59 @@ function find(text) {
   $("#stand").replaceChildren(...both(`${found.length} gevonden.${more[0]}`, `${found.length} found.${more[1]}`));
 }
 
-// a gemeente: rows are [score, lower, upper, label, verdict, respondents, own share, reason, class, decimals if more than most], or 0
+// the start page and a buurt: cells of the year that is chosen, in the order of the page; of gemeenten the last is a class
+const written = text => english() ? swapped(text) : text;
+function ofYear() {
+  const year = $("#jaarkeuze").jaar.value, {tables, said} = data.of[year];
+  put({jaar: year === String(data.year) ? "" : year});
+  $$(".jaar").forEach(node => { node.textContent = year; });
+  $("#enquete").replaceChildren(...(said[0] ? [`${year}: `, ...both(`${said[0]}.`, `${said[1]}.`)] : []));
+  if ($("#steunt")) $("#steunt").hidden = year !== String(data.year);
+  for (const table of $$("table[data-cells]")) {
+    for (const row of table.tBodies[0].rows) {
+      tables[table.dataset.cells][row.dataset.i].forEach((value, k) => fill(row, row.cells[k + 1], value, table.dataset.cells));
+    }
+    if (table.id) sort(table);
+  }
+}
+function fill(row, cell, value, table) {
+  if (table === "gemeenten" && cell.cellIndex === 3) {
+    const path = $(`.kaart path[data-code="${row.dataset.code}"]`);
+    path.setAttribute("class", value);
+    path.firstChild.textContent = `${row.cells[0].textContent}: ${row.cells[1].textContent} (${row.cells[2].textContent})`;
+  } else if (cell.querySelector(".strook")) bar(cell.querySelector(".strook"), value);
+  else if (Array.isArray(value)) cell.replaceChildren(...both(...value));
+  else cell.textContent = written(value);
+}
+function bar(svg, ends) {
+  svg.querySelectorAll("path ~ *").forEach(node => node.remove());
+  if (!ends) return;
+  svg.append(make("path", {xmlns: 1, d: `M${ends[0]} 7H${ends[2]}`, stroke: "#1a5a8a", "stroke-width": 5}), make("circle", {xmlns: 1, cx: ends[1], cy: 7, r: 5, fill: "#0b2942"}));
+}
+
+// a gemeente: rows are [score, lower, upper, label, verdict, respondents, own share, reason, class, decimals if more than most], or 0;
+// changes are [change, interval, class, probability of an increase, share that shows, reason], or 0
 function show() {
   const form = $("#keuze"), measure = form.maat.value, view = form.beeld.value;
-  const year = form.jaar ? form.jaar.value : data.years[data.years.length - 1];
-  const rows = data.rows[year][measure], wanted = form.zoek.value.trim().toLowerCase();
+  const year = form.jaar ? form.jaar.value : String(data.year), change = view === "verandering", pair = form.paar ? form.paar.value : "";
+  const rows = data.rows[year][measure], changes = change && data.changes[pair][measure], wanted = form.zoek.value.trim().toLowerCase();
   put({
     maat: measure === data.first ? "" : measure, beeld: view === "score" ? "" : view,
-    jaar: form.jaar && year !== String(data.years[data.years.length - 1]) ? year : "",
+    jaar: year === String(data.year) ? "" : year, paar: change && pair !== data.pairs[0] ? pair : "",
   });
   const {nl, en, classes} = data.measures[measure];
   if (classes) $$("#legenda-score .klasse").forEach((node, i) => node.replaceChildren(...both(...classes[classes.length - 1 - i])));
-  $("#bijschrift").replaceChildren(...both(`${nl} per buurt, ${year} (${rows.length} ${rows.length === 1 ? "buurt" : "buurten"})`, `${en[0].toUpperCase() + en.slice(1)} per area, ${year} (${rows.length} ${rows.length === 1 ? "area" : "areas"})`));
+  const when = change ? [`verandering ${pair.replace("-", "–")}`, `change ${pair.replace("-", "–")}`] : [year, year];
+  $("#bijschrift").replaceChildren(...both(`${nl} per buurt, ${when[0]} (${rows.length} ${rows.length === 1 ? "buurt" : "buurten"})`, `${en[0].toUpperCase() + en.slice(1)} per area, ${when[1]} (${rows.length} ${rows.length === 1 ? "area" : "areas"})`));
   const paths = new Map($$("#kaart path[data-code]").map(p => [p.dataset.code, p]));
   let shown = 0;
   for (const row of $$("#buurten tbody tr")) {
     const i = Number(row.dataset.i), [code, name] = data.buurten[i], r = rows[i], cells = row.cells;
+    const path = paths.get(code), match = !wanted || name.toLowerCase().includes(wanted) || code.toLowerCase().includes(wanted);
+    row.hidden = !match;
+    shown += match;
+    path.classList.toggle("hier", Boolean(wanted) && match);
+    if (change) { changed(cells, path, name, changes[i]); continue; }
     const figure = r && r[0] !== null;
     cells[1].textContent = figure ? number(r[0], r[9]) + sign() : "–";
     cells[2].textContent = figure ? `${number(r[1], r[9])} – ${number(r[2], r[9])}${sign()}` : "–";
@@ -122,13 +159,9 @@ function show() {
     cells[3].dataset.key = compared ? -r[4] : "";
     cells[4].textContent = figure ? `${r[5]}${r[6] === null ? "" : ` (${r[6]}%)`}` : "–";
     cells[5].replaceChildren(...(r ? both(...data.labels[r[3]]) : ["–"]), ...why(r));
-    const path = paths.get(code), hatched = r && r[3] === 1 ? "i" : "";
-    path.setAttribute("class", drawn ? drawn + hatched : "x");
+    const hatched = r && r[3] === 1 ? "i" : "";
+    paint(path, drawn ? drawn + hatched : "x");
     path.firstChild.textContent = `${name}: ${cells[1].textContent} (${cells[2].textContent})` + (compared && view === "verschil" ? `, ${data.verdicts[r[4]][english() ? 1 : 0]}` : "");
-    const match = !wanted || name.toLowerCase().includes(wanted) || code.toLowerCase().includes(wanted);
-    row.hidden = !match;
-    shown += match;
-    path.classList.toggle("hier", Boolean(wanted) && match);
   }
   $("#stand").replaceChildren(...(wanted ? both(`${shown} ${shown === 1 ? "buurt" : "buurten"} gevonden`, `${shown} ${shown === 1 ? "area" : "areas"} found`) : []));
   $("#kaart").hidden = view === "interval";
@@ -136,7 +169,42 @@ function show() {
   $("#legenda-score").hidden = view !== "score";
   $("#legenda-verschil").hidden = view !== "verschil";
   if (view === "interval") intervals(rows, data.whole[year][measure]);
+  if (form.jaar) severalYears(measure, view, year);
   sort($("#buurten"));
+}
+
+const paint = (path, css) => path.setAttribute("class", css + (path.classList.contains("hier") ? " hier" : ""));
+
+// the row of a buurt in the view of changes: never a difference without its interval
+function changed(cells, path, name, c) {
+  const known = c && c[0] !== null, hidden = c && c[5] !== null ? [" (", ...both(...data.unsaid[c[5]]), ")"] : [];
+  cells[1].textContent = known ? `${written(c[0])} (${written(c[1])})` : "–";
+  cells[2].textContent = known ? `${c[3]}%` : "–";
+  cells[3].replaceChildren(...(known ? both(...data.said[c[2]]) : c ? [...both(...data.labels[2]), ...hidden] : ["–"]));
+  cells[3].dataset.key = known ? c[3] : "";
+  cells[4].textContent = known && c[4] !== null ? `${c[4]}%` : "–";
+  paint(path, known ? `v${c[2]}` : "x");
+  path.firstChild.textContent = `${name}: ${cells[3].querySelector("." + document.documentElement.lang)?.textContent ?? "–"}` + (known ? `, ${cells[1].textContent}` : "");
+}
+
+// what goes with several years: the switches, the legend of changes, and a small map per year in the classes of the large one
+function severalYears(measure, view, year) {
+  const change = view === "verandering", said = !change && data.without[year], large = $("#kaart svg"), box = $("#jaren");
+  $("#naam-jaar").hidden = change;
+  $("#enquete").replaceChildren(...(said ? [`${year}: `, ...both(`${said[0]}.`, `${said[1]}.`)] : []));
+  for (const id of ["#naam-paar", "#legenda-verandering", "#uitleg-verandering"]) if ($(id)) $(id).hidden = !change;
+  $$(".bij-score, #buurten tr > :last-child").forEach(node => { node.hidden = change; });
+  $$(".bij-verandering").forEach(node => { node.hidden = !change; });
+  box.hidden = view !== "score";
+  box.replaceChildren(...(box.hidden ? [] : data.years.map(y => {
+    const svg = make("svg", {xmlns: 1, class: "kaart", viewBox: large.getAttribute("viewBox"), "aria-hidden": "true"});
+    data.buurten.forEach(([code], i) => {
+      const path = large.querySelector(`path[data-code="${code}"]`), r = data.rows[y][measure][i];
+      svg.append(make("path", {xmlns: 1, d: path.getAttribute("d"), class: r && r[0] !== null ? `k${r[8]}${r[3] === 1 ? "i" : ""}` : "x"}));
+    });
+    const none = data.without[y] ? [", ", ...both("geen enquête", "no survey")] : [];
+    return make("figure", String(y) === year ? {class: "gekozen"} : {}, svg, make("figcaption", {}, `${y}`, ...none));
+  })));
 }
 
 // why a figure is indicative or absent
@@ -178,15 +246,26 @@ if ($("#keuze")) {
   $("#keuze").addEventListener("submit", event => event.preventDefault());
   $("#keuze").addEventListener("input", show);
 }
+if ($("#jaarkeuze")) {
+  $("#jaarkeuze").hidden = false;
+  $$("table[data-cells]").forEach(table => [...table.tBodies[0].rows].forEach((row, i) => { row.dataset.i = i; row.dataset.code = (row.querySelector("a")?.getAttribute("href") || "").slice(9, 15); }));
+  $("#jaarkeuze").addEventListener("input", ofYear);
+}
 $$(".kaart path[data-code]").forEach(path => path.addEventListener("click", () => {
   location.href = (path.dataset.code.startsWith("GM") ? "gemeente/" : "../buurt/") + path.dataset.code + ".html" + location.hash;
 }));
 // show what the address says: at the start, and when it is changed by hand or by a link on the same page
 function obey() {
   speak(state.get("taal") === "en" ? "en" : "nl");
+  const years = data.year ? [data.year, ...data.years].map(String) : [];  // the first is what is shown unless another is asked for
+  if ($("#jaarkeuze")) {
+    $("#jaarkeuze").jaar.value = years.includes(state.get("jaar")) ? state.get("jaar") : years[0];
+    ofYear();
+  }
   const form = $("#keuze");
   if (!form) return;
-  const years = data.years.map(String).reverse(), choices = {maat: [data.first, ...Object.keys(data.measures)], beeld: ["score", "verschil", "interval"], jaar: years};
+  const views = ["score", "verschil", "interval", ...(form.paar ? ["verandering"] : [])];
+  const choices = {maat: [data.first, ...Object.keys(data.measures)], beeld: views, jaar: years, paar: data.pairs || []};
   for (const [key, known] of Object.entries(choices)) {
     if (form[key]) form[key].value = known.includes(state.get(key)) ? state.get(key) : known[0];
   }
