@@ -1,10 +1,14 @@
-"""Make the example `data/voorbeeldstad`: buurten, kerncijfers, two surveys with known truth, and their description.
+"""Make the example `data/voorbeeldstad`: buurten, kerncijfers, two surveys in three years, the truth, a description.
 
     python benchmarks/make_voorbeeldstad.py [--out data/voorbeeldstad]
 
 Everything follows from SEED; two runs give the same bytes in every CSV. In EMPTY buurten nobody answers: those with
 fewer than SMALL residents, where a sample of this size reaches nobody, and some of the smaller others. The survey's
 seed is the first from SEED up with which every other inhabited buurt has a respondent, so that the count is exact.
+
+Surveys of 2020 and 2022 ask the same buurten, whose scores change as no model here draws it. In 2022 the questions of
+the Burgerpeiling changed, and the borders: surveys of 2020 have the codes of then. A row of BORDERS is an old code, a
+new one, and the share of the new buurt's residents who lived in the old one; residents of one new buurt are alike.
 """
 
 from __future__ import annotations
@@ -21,14 +25,31 @@ import pandas as pd
 
 from buurtsae.areas.areas import Areas
 from buurtsae.simulate.geography import SECRET, made_areas, made_kerncijfers
-from buurtsae.simulate.population import Truth, TruthSpec, simulate_truth
+from buurtsae.simulate.population import Truth, TruthSpec
 from buurtsae.simulate.survey import simulate_survey, write_tables
+from buurtsae.simulate.waves import Course, redesigns, simulate_waves, truths
 from buurtsae.survey.codebook import Codebook
 
 SEED, EMPTY, SMALL = 1, 10, 100
 SOURCES = {"veiligheidsmonitor": 1000, "burgerpeiling": 500}
 SPEC = TruthSpec(
     covariates=("stedelijkheid", "pct_koopwoningen", "pct_eenpersoonshuishoudens"), effects=(0.5, 1.0, -0.5)
+)
+COURSE = Course(redesigned=(("burgerpeiling", 2022),))
+YEARS, ADDRESS = (2020, 2022, 2024), 2.1  # residents per address
+BORDERS = (
+    ("BU99010107", "BU99010102", 1.0),  # split: one part kept the code
+    ("BU99010107", "BU99010107", 1.0),
+    ("BU9901AD11", "BU9901AD01", 1.0),  # split: both parts have another code
+    ("BU9901AD11", "BU9901AD06", 1.0),
+    ("BU99030003", "BU99030003", 0.6),  # merged
+    ("BU99030013", "BU99030003", 0.4),
+    ("BU99020202", "BU99020202", 1.0),  # a border moved
+    ("BU99020202", "BU99020203", 0.3),
+    ("BU99020203", "BU99020203", 0.7),
+    ("BU99010311", "BU99010304", 1.0),  # recoded, the same ground
+    ("BU99020104", "BU99020105", 1.0),  # recoded, and the code went to other ground
+    ("BU99020109", "BU99020104", 1.0),
 )
 
 TITLES = {
@@ -47,6 +68,13 @@ TITLES = {
     "area_code": ("string", "Code van de buurt"),
     "measure": ("string", "Maat van het begrip buurtverbondenheid"),
     "truth": ("number", "Ware score van de inwoners, 0 tot 10"),
+    "year": ("integer", "Jaar"),
+    "source": ("string", "Bron waarvan de vragen veranderden"),
+    "since": ("integer", "Eerste jaar van de nieuwe vragen"),
+    "buurtcode_2020": ("string", "Code van de buurt in 2020"),
+    "buurtcode_2024": ("string", "Code van de buurt vanaf 2022"),
+    "aandeel": ("number", "Deel van de adressen van de oude buurt dat nu in de nieuwe ligt"),
+    "adressen": ("integer", "Adressen van de oude buurt"),
 }
 
 README = """# Voorbeeldstad
@@ -61,14 +89,26 @@ De bestanden zijn gemaakt met `python benchmarks/make_voorbeeldstad.py` en diene
 | `kerncijfers.csv` | cijfers per buurt zoals het CBS ze levert; -99997 betekent geheim; twee buurten zonder inwoners |
 | `enquete_veiligheidsmonitor.csv` | 1.000 respondenten, antwoorden per vraag, gewicht en stratum |
 | `enquete_burgerpeiling.csv` | 500 respondenten van een tweede bron met eigen vragen |
-| `waarheid.csv` | de ware score per bewoonde buurt en maat |
+| `waarheid.csv` | de ware score per bewoonde buurt en maat, in 2024 |
+| `enquete_<bron>_2020.csv`, `enquete_<bron>_2022.csv` | beide bronnen in eerdere jaren, met andere respondenten |
+| `grenzen_2020.csv` | waar het gebied van de buurten van 2020 nu ligt |
+| `waarheid_jaren.csv` | de ware score per jaar, in de buurten van 2024 |
+| `waarheid_vragen.csv` | wat de nieuwe vragen van de Burgerpeiling aan de scores toevoegen |
 | `datapackage.json` | beschrijving van de tabellen (Frictionless Data Package v2) |
 
-In tien bewoonde buurten heeft niemand geantwoord.
+In tien bewoonde buurten heeft in 2024 niemand geantwoord.
+
+**Jaren.** Van 2020 naar 2024 verandert elke buurt langs een eigen lijn, springt een op de twintig buurten ineens, en
+beweegt de hele streek. In 2022 veranderden de vragen van de Burgerpeiling, waarop sindsdien hoger wordt gescoord, en de
+grenzen van tien buurten: twee splitsingen, een samenvoeging, een verlegde grens, nieuwe codes, en een code die naar
+ander gebied ging. De enquêtes van 2020 hebben de codes van toen; inwoners, kerncijfers en kaart zijn die van 2024.
 
 **In English.** Everything in this folder is made up: no buurt, resident or answer is real. The files are made by
 `python benchmarks/make_voorbeeldstad.py`, to show and to test the method; `waarheid.csv` holds the true scores that the
-answers were drawn from. In ten inhabited buurten nobody answered. Licence: CC0-1.0.
+answers were drawn from. In ten inhabited buurten nobody answered in 2024. From 2020 to 2024 each buurt changes along a
+line, one in twenty jumps, and the whole region moves. In 2022 the questions of the Burgerpeiling changed, and the
+borders of ten buurten: surveys of 2020 have the codes of then, `grenzen_2020.csv` says where these lie now.
+Licence: CC0-1.0.
 """
 
 
@@ -83,11 +123,19 @@ def make(out: Path) -> None:
         kerncijfers.to_csv(figures, index=False, encoding="utf-8", lineterminator="\n")
         areas = Areas.read(map_file, 2024, tables=[(figures, "buurtcode")], region="Voorbeeldstreek")
         (out / "buurten.gpkg").write_bytes(map_file.read_bytes())
-    truth = simulate_truth(areas, areas.graph(), SPEC, SEED)
+    waves = simulate_waves(areas, areas.graph(), YEARS, SPEC, COURSE, SEED)
     tables = {
         "kerncijfers.csv": kerncijfers,
-        **{f"enquete_{source}.csv": frame for source, frame in surveys(areas, truth).items()},
-        "waarheid.csv": truth.table(),
+        **{f"enquete_{source}.csv": frame for source, frame in surveys(areas, waves[YEARS[-1]]).items()},
+        "waarheid.csv": waves[YEARS[-1]].table(),
+        **{
+            f"enquete_{source}_{year}.csv": earlier(areas, waves[year], source, year)
+            for year in YEARS[:-1]
+            for source in SOURCES
+        },
+        "grenzen_2020.csv": borders(areas),
+        "waarheid_jaren.csv": truths(waves),
+        "waarheid_vragen.csv": redesigns(waves, COURSE),
     }
     write_tables(out, _as_text(tables))
     package = json.dumps(describe(tables), indent=2, ensure_ascii=False)
@@ -109,6 +157,32 @@ def surveys(areas: Areas, truth: Truth) -> dict[str, pd.DataFrame]:
     raise AssertionError("count() does not end")
 
 
+def earlier(areas: Areas, truth: Truth, source: str, year: int) -> pd.DataFrame:
+    """A survey of an earlier year; that of the first has the codes of then."""
+    frame = simulate_survey(areas, truth, Codebook.load(source), SOURCES[source], SEED, year=year)
+    if year > YEARS[0]:
+        return frame
+    lived, rng = pd.DataFrame(BORDERS, columns=["old", "new", "part"]).groupby("new"), np.random.default_rng(SEED)
+    code = frame["buurtcode"].copy()
+    for new, rows in lived:
+        here = frame.index[frame["buurtcode"] == new]
+        code[here] = rng.choice(rows["old"], len(here), p=rows["part"])
+    return frame.assign(buurtcode=code).sort_values("buurtcode", kind="stable", ignore_index=True)
+
+
+def borders(areas: Areas) -> pd.DataFrame:
+    """Where the buurten of the first year lie now, by addresses."""
+    changed = {new for _, new, _ in BORDERS}
+    rows = [*BORDERS, *((code, code, 1.0) for code in areas.codes if code not in changed)]
+    table = pd.DataFrame(rows, columns=["buurtcode_2020", "buurtcode_2024", "part"])
+    residents = table["buurtcode_2024"].map(pd.Series(areas.population, index=areas.codes))
+    shared = np.maximum(np.round(table["part"] * residents / ADDRESS), 1)
+    table["adressen"] = shared.groupby(table["buurtcode_2020"]).transform("sum").astype(int)
+    table["aandeel"] = shared / table["adressen"]
+    order = ["buurtcode_2020", "buurtcode_2024"]
+    return table[[*order, "aandeel", "adressen"]].sort_values(order, ignore_index=True)
+
+
 def describe(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
     """Return the data package: every column of every table, in Dutch."""
     titles = {
@@ -116,6 +190,9 @@ def describe(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
         "enquete_veiligheidsmonitor.csv": "Respondenten, op de Veiligheidsmonitor lijkend",
         "enquete_burgerpeiling.csv": "Respondenten, op de Burgerpeiling lijkend",
         "waarheid.csv": "Ware scores per buurt",
+        "grenzen_2020.csv": "Buurten van 2020 in die van 2024",
+        "waarheid_jaren.csv": "Ware scores per buurt en jaar",
+        "waarheid_vragen.csv": "Wat nieuwe vragen aan de scores toevoegen",
     }
     items = {(s, i.name): (i, book) for s in SOURCES for book in [Codebook.load(s)] for i in book.items}
     resources: list[dict[str, object]] = [
@@ -128,7 +205,8 @@ def describe(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
         }
     ]
     for name, table in tables.items():
-        source = name.removeprefix("enquete_").removesuffix(".csv")
+        file = name.removeprefix("enquete_").removesuffix(".csv")
+        source, _, year = file.partition("_") if name.startswith("enquete_") else (file, "", "")
         fields: list[dict[str, object]] = []
         for column in table:
             if (source, column) in items:
@@ -144,8 +222,8 @@ def describe(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
             schema |= {"missingValues": ["", str(SECRET)], "primaryKey": ["buurtcode"]}
         resources.append(
             {
-                "name": source.lower(),
-                "title": titles[name],
+                "name": file.lower(),
+                "title": titles[name.replace(f"_{year}", "")] + f", {year}" if year else titles[name],
                 "type": "table",
                 "path": name,
                 "format": "csv",

@@ -55,7 +55,7 @@ def country(shared: Path, waves: int) -> dict[str, Any]:
         seen = (rng.uniform(size=n) < 2 / 3) & codes.isin(table.index)
         data = pd.DataFrame({"code": codes, "y": np.where(seen, y, np.nan), "v": v})
         direct = bs.DirectEstimates.from_frame(data, y="y", variance="v", area="code", areas=areas, year=year)
-        sources.append(replace(direct.sources[0], source=f"wave {year}"))
+        sources.append(replace(direct.sources[0], source="wave"))
     several = replace(direct, sources=tuple(sources)).by_year()
     fit = bs.fit(bs.AreaModel("1", [bs.OverTime(bs.BYM2(graph))]), several, draws=1000, progress=False)
     certificate = fit.draws.certificate
@@ -93,7 +93,7 @@ def world(seed: int, side: int = 20) -> tuple[Any, Any, Any, Any]:
         data = pd.DataFrame({"code": codes, "y": truth[:, t] + np.sqrt(v) * rng.standard_normal(n), "v": v, "n": asked})
         data.loc[asked == 0, "y"] = np.nan
         direct = bs.DirectEstimates.from_frame(data, y="y", variance="v", area="code", areas=areas, year=year)
-        sources.append(replace(direct.sources[0], source=f"wave {year}"))
+        sources.append(replace(direct.sources[0], source="wave"))
     return replace(direct, sources=tuple(sources)).by_year(), graph, truth, asked
 
 

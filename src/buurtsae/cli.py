@@ -312,6 +312,13 @@ def simulate(
         list[str] | None,
         typer.Option("--departure", help="What the model does not say: NAME=VALUE, such as tails=4; repeat for more."),
     ] = None,
+    waves: Annotated[
+        str | None, typer.Option("--waves", help="Years with a survey: 2020,2022,2024; scores change between them.")
+    ] = None,
+    redesign: Annotated[
+        list[str] | None,
+        typer.Option("--redesign", help="SOURCE=YEAR: asked otherwise from that wave on; repeat for more."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the simulation.")] = 1,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -323,7 +330,12 @@ def simulate(
     from buurtsae.simulate.departure import Departure
     from buurtsae.simulate.population import TruthSpec
     from buurtsae.simulate.survey import FILES, KNOWN, simulate_to
+    from buurtsae.simulate.waves import Course, waves_to
 
+    if persons and waves:
+        raise typer.BadParameter("persons are of one year", param_hint="--waves")
+    if redesign and not waves:
+        raise typer.BadParameter("this is between waves: add --waves", param_hint="--redesign")
     if persons and (source or covariate):
         wrong = "--source" if source else "--covariate"
         raise typer.BadParameter("of persons there is one question, and no covariates", param_hint=wrong)
@@ -337,6 +349,9 @@ def simulate(
             rates[book] = float(share) if share else rate
         except ValueError:
             raise typer.BadParameter(f"{text!r}: after = comes a number", param_hint="--source") from None
+    years = [_year(text, "--waves") for text in (waves or "").split(",") if waves]
+    changed = [_pair(text, "--redesign", "SOURCE") for text in redesign or []]
+    course = Course(redesigned=tuple((book, _year(text, "--redesign")) for book, text in changed))
     tables = [(path, "buurtcode") for path in table or []]
     departs = Departure.of(dict(_pair(text, "--departure", "NAME") for text in departure or []))
     with claimed(out, respondents.FILES if persons else FILES, KNOWN) as place:
@@ -345,6 +360,8 @@ def simulate(
         spec = TruthSpec(covariates=tuple(covariate or ()), departure=departs)
         if persons:
             files = respondents.persons_to(region, place, rate, seed, cells, truth)
+        elif years:
+            files = waves_to(region, place, rates, years, seed, spec, course)
         else:
             files = simulate_to(region, place, rates, seed, spec)
     if as_json:
@@ -359,6 +376,13 @@ def _pair(text: str, option: str, what: str = "COLUMN") -> tuple[str, str]:
     if not sign:
         raise typer.BadParameter(f"{text!r} is not {what}=VALUE", param_hint=option)
     return key, value
+
+
+def _year(text: str, option: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a year", param_hint=option) from None
 
 
 def _say(text: str) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from small_run import DATA, KEPT, write_toml
 
 import buurtsae as bs
@@ -135,3 +138,76 @@ def test_a_crosswalk_that_loses_addresses_is_refused(files: Path, write: Callabl
     walk.assign(share=walk["share"].replace(0.75, 0.65)).to_csv(files / "verlies.csv", index=False)
     with pytest.raises(BuurtsaeError, match="do not sum to 1"):
         steps.check(write(_spoiled(lambda c: c["areas"]["editions"][0].update(file="verlies.csv"))))
+
+
+def test_what_is_of_one_period_says_so(write: Callable[[dict[str, Any]], Path], tmp_path: Path) -> None:
+    path = write(raw())
+    with pytest.raises(BuurtsaeError, match="a plan is of one period"):
+        steps.plan(path, budget=100, progress=False)
+    with pytest.raises(BuurtsaeError, match="engine eblup is of one period"):
+        steps.run(path, tmp_path / "out", engine="eblup", progress=False)
+
+
+def test_curves_of_the_year_that_pages_open_with(write: Callable[[dict[str, Any]], Path]) -> None:
+    (curve,) = steps.curves(write(raw()), ["stedelijkheid"], progress=False)
+    assert curve.table["difference_without"].notna().all()  # the model without its field changes over time too
+
+
+@pytest.fixture(scope="module")
+def results(files: Path) -> Path:
+    """The folder of a run of two years, of figures with two decimals."""
+    write_toml(files / "uit.toml", raw() | {"publish": {"decimals": 2, "min_respondents": 2}})
+    steps.run(files / "uit.toml", files / "uit", progress=False)
+    return files / "uit"
+
+
+def test_every_year_has_estimates_at_every_level(results: Path) -> None:
+    table = pd.read_parquet(results / "estimates.parquet")
+    assert set(table["year"]) == {2020, 2024}
+    of_years = [part.drop(columns="year").reset_index(drop=True) for _, part in table.groupby("year")]
+    key = ["level", "area_code", "measure"]
+    assert of_years[0][key].equals(of_years[1][key])
+    assert set(table["level"]) == {"buurt", "wijk", "gemeente", "land"}
+    assert not of_years[0]["estimate"].equals(of_years[1]["estimate"])
+    assert table["code_year"].eq(2024).all()  # figures of 2020 too are of the areas of 2024
+
+
+def test_changes_are_those_of_the_draws(results: Path) -> None:
+    changes = pd.read_parquet(results / "changes.parquet")
+    order = ["level", "area_code", "measure", "year_from", "year_to", "change", "sd", "lower", "upper", "p_increase"]
+    order += ["label", "reason"]  # the columns of the contract, in its order
+    assert [name for name in changes.columns if name in order] == order
+    assert set(zip(changes["year_from"], changes["year_to"], strict=True)) == {(2020, 2024)}
+    draws = xr.load_dataset(results / "draws.nc")["score"]
+    assert draws.dims == ("draw", "area", "measure", "year")
+    assert draws["year"].values.tolist() == [2020, 2024]
+    hidden = changes["label"] == "niet_publiceren"
+    step = draws.sel(year=2024) - draws.sel(year=2020)
+    within = ((draws > 0) & (draws < 10)).all(["draw", "year"])  # the file has draws as shown, none beyond an end
+    inside = [bool(within.sel(measure=m)[draws["area"].values == a].all()) for m, a in zip(
+        changes["measure"], changes["area_code"], strict=True
+    )]  # fmt: skip
+    for row in changes[~hidden & np.array(inside)].sample(20, random_state=1).itertuples():
+        of_area = step.sel(measure=row.measure).values[:, step["area"].values == row.area_code]
+        assert row.change == pytest.approx(of_area.mean(), abs=0.005 + 1e-5)  # two decimals, and float32
+        assert row.p_increase == pytest.approx((of_area > 0).mean(), abs=1e-9)
+    figures = ["change", "sd", "lower", "upper", "p_increase", "p_relevant", "p_false_sign", "recovered"]
+    assert changes.loc[hidden, figures].isna().all(axis=None)
+    assert changes.loc[hidden, "reason"].notna().all()
+
+
+def test_what_is_hidden_in_a_year_shows_in_no_change(results: Path) -> None:
+    table = pd.read_parquet(results / "estimates.parquet")
+    hidden = table[table["label"] == "niet_publiceren"].groupby(["level", "area_code", "measure"]).size().index
+    changes = pd.read_parquet(results / "changes.parquet").set_index(["level", "area_code", "measure"])
+    assert set(changes.index[changes["label"] == "niet_publiceren"]) == set(hidden)
+
+
+def test_the_package_describes_changes(results: Path) -> None:
+    package = json.loads((results / "datapackage.json").read_text())
+    (resource,) = (part for part in package["resources"] if part["name"] == "changes")
+    assert [field["name"] for field in resource["schema"]["fields"]] == pd.read_csv(
+        results / "changes.csv", nrows=0
+    ).columns.tolist()
+    quality = json.loads((results / "quality.json").read_text())
+    assert quality["run"]["years"] == [2020, 2024]

@@ -239,7 +239,14 @@ def test_with_few_gemeenten_a_jump_is_seen_less_often() -> None:
 
 def test_without_any_case_no_check_speaks() -> None:
     every = found(world(2))
-    of_others = {"zeros", "calibration", "forgotten", "interaction", "cluster"}  # of counts, and of persons
+    of_others = {
+        "zeros",
+        "calibration",
+        "forgotten",
+        "interaction",
+        "cluster",
+        "years",
+    }  # counts, persons, several years
     assert {check.id for check in every} == set(KINDS) - of_others
     assert min(check.p for check in every) > 0.05
     assert all(check.record(0.05)["meaning"] is None for check in every)

@@ -212,13 +212,13 @@ def test_a_participatory_source_is_a_reference_only_where_no_survey_informs(
 def test_links_have_the_priors_of_their_kind(areas: Areas, made: DirectEstimates) -> None:
     model = AreaModel(link=Link(Normal(0, 0.3)), participatory=Link(Normal(0, 3)))
     first, second = made.sources
-    assert [link for _, _, link in design(model, made).links] == [model.link] * 2
+    assert [link.priors for link in design(model, made).links] == [model.link] * 2
     there = replace(made, sources=(first, replace(second, kind="participatory")))
     found = design(model, there).links
-    assert [(label, d) for label, d, _ in found] == [
-        (f"burgerpeiling: {m}", d) for d, m in enumerate(SUBDIMENSIONS[:2])
+    assert [(link.label, link.columns) for link in found] == [
+        (f"burgerpeiling: {m}", (d,)) for d, m in enumerate(SUBDIMENSIONS[:2])
     ]
-    assert [link for *_, link in found] == [model.participatory] * 2
+    assert [link.priors for link in found] == [model.participatory] * 2
 
 
 def test_information_by_hand(areas: Areas, made: DirectEstimates) -> None:

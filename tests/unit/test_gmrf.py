@@ -132,7 +132,10 @@ def by_dense_algebra(arrays: Design, hyper: Hyper, factor: np.ndarray | float | 
                 r.append(arrays.y[s, a, e] - level - rows[-1] @ m)
                 which.append((s, e))
     h = np.array(rows)
-    same = np.array([[p == q and arrays.linked[p] for q in which] for p in which])
+    measures = len(arrays.measures)  # years of a source have one alpha
+    same = np.array(
+        [[p[0] == q[0] and (p[1] - q[1]) % measures == 0 and arrays.linked[p] for q in which] for p in which]
+    )
     total = h @ k @ h.T + block_diag(*noise) + LINK.offset.sd**2 * same
     gain = np.linalg.solve(total, h @ k)
     residual = np.array(r)
@@ -160,8 +163,10 @@ def test_posterior_and_likelihood_are_those_of_dense_algebra(marginal: Marginal,
 
 
 def test_two_years_are_two_models() -> None:
-    # every term has parameters of its own per year: one likelihood is the sum of two, one posterior both of them
-    estimates = direct(make_scores(AREAS, SUBDIMENSIONS[:2], 2, np.random.default_rng(1)), AREAS).by_year()
+    # every term has parameters of its own per year, and one source, which has no link, is in both: one likelihood is
+    # the sum of two, one posterior both of them. Two sources would have a link, which is of all years (below)
+    first, second = make_scores(AREAS, SUBDIMENSIONS[:2], 2, np.random.default_rng(1))
+    estimates = direct([first, replace(second, source=first.source)], AREAS).by_year()
     assert estimates.years == (2022, 2023)
     # of a covariate that is complete: the error of one that was imputed is the same in both years
     model = AreaModel("1 + bouwjaar", [BYM2(AREAS.graph()), SAR(TRAVEL)], Normal(5, 4), link=LINK)
@@ -175,7 +180,7 @@ def test_two_years_are_two_models() -> None:
     for t, year in enumerate(estimates.years):
         alone = Marginal.of(design(model, estimates.of_year(year)))
         values = {name: value[t : t + 1] for name, value in hyper.values.items()}
-        s, columns = [t], slice(2 * t, 2 * t + 2)
+        s, columns = [0], slice(2 * t, 2 * t + 2)
         of_year = alone.conditional(
             Hyper(values, hyper.slope[s, columns], hyper.extra[s, columns]), hyper.factor[s, :, columns]
         )
@@ -183,6 +188,36 @@ def test_two_years_are_two_models() -> None:
         np.testing.assert_allclose(found.sd[:, columns], of_year.sd, rtol=1e-9)
         total += of_year.log_likelihood
     assert found.log_likelihood == pytest.approx(total, abs=1e-8)
+
+
+def test_a_link_is_of_all_years() -> None:
+    # the second source is in two years: one alpha, lambda and tau for both; the third in one, in which the reference is
+    # absent. Against dense algebra, and the gradient against differences
+    made = [make_scores(AREAS, SUBDIMENSIONS[:2], 2, np.random.default_rng(seed)) for seed in (1, 2)]
+    scores = [
+        replace(made[0][0], year=2020),
+        replace(made[0][1], year=2020),
+        replace(made[1][1], year=2022),
+        replace(made[1][0], year=2022, source="other"),
+    ]
+    model = AreaModel("1 + bouwjaar", [BYM2(AREAS.graph()), IID("gemeente")], Normal(5, 4), link=LINK)
+    marginal = Marginal.of(design(model, direct(scores, AREAS).by_year()))
+    arrays, xi = marginal.design, some_xi(marginal, 8)
+    assert arrays.sources == ("veiligheidsmonitor", "burgerpeiling", "other")
+    assert arrays.linked.astype(int).tolist() == [[0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 1, 1]]
+    assert [link.columns for link in arrays.links] == [(0, 2), (1, 3), (2,), (3,)]
+    hyper = marginal.scores.hyper(xi)
+    assert (hyper.slope[1, :2] == hyper.slope[1, 2:]).all()
+    exact, found = by_dense_algebra(arrays, hyper), marginal.at(xi)
+    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-8)
+    np.testing.assert_allclose(found.mean, exact.mean, atol=1e-8)
+    np.testing.assert_allclose(found.sd, exact.sd, rtol=1e-8)
+    gradient, step = marginal.with_gradient(xi)[1], 1e-5
+    numeric = [
+        (marginal.log_posterior(xi + e) - marginal.log_posterior(xi - e)) / (2 * step)
+        for e in step * np.eye(marginal.size)
+    ]
+    np.testing.assert_allclose(gradient, numeric, atol=1e-5)
 
 
 def test_the_gradient_is_that_of_differences(marginal: Marginal) -> None:

@@ -153,7 +153,8 @@ def test_structures_at_the_boundary_of_their_parameters(term: Any, at: float) ->
 @pytest.fixture(scope="module")
 def two_years() -> Fit:
     areas = make_areas()
-    data = bs.direct(make_scores(areas, SUBDIMENSIONS[:2], 2, np.random.default_rng(1)), areas).by_year()
+    first, second = make_scores(areas, SUBDIMENSIONS[:2], 2, np.random.default_rng(1))
+    data = bs.direct([first, replace(second, source=first.source)], areas).by_year()
     model = bs.AreaModel("1 + groen", [bs.Leroux(areas.graph())], missing="impute")
     return bs.fit(model, data, draws=400, hyperparameters=100, progress=False)  # type: ignore[arg-type]
 
@@ -192,25 +193,31 @@ def test_one_year_is_one_period(two_years: Fit) -> None:
 
 
 def test_links_and_factors_of_a_year() -> None:
-    # two sources in each year, variances modelled: each year has links, kappas and factors of its own sources
+    # two sources, both in two years, variances modelled: a year has the link of all years, and kappas and factors of
+    # its own. The second is the reference, as the first has no survey
     areas = make_areas()
-    scores = make_scores(areas, SUBDIMENSIONS[:1], 2, np.random.default_rng(1))
-    more = [
-        replace(s, source=f"{s.source} 2") for s in make_scores(areas, SUBDIMENSIONS[:1], 2, np.random.default_rng(2))
+    made = [make_scores(areas, SUBDIMENSIONS[:1], 2, np.random.default_rng(seed)) for seed in (1, 2)]
+    scores = [
+        replace(s, year=year, kind=kind)
+        for year, pair in zip((2022, 2023), made, strict=True)
+        for s, kind in zip(pair, ("participatory", "survey"), strict=True)
     ]
-    data = bs.direct([*scores, *more], areas).by_year()
+    data = bs.direct(scores, areas).by_year()
     model = bs.AreaModel("1", [bs.IID("buurt")], variances=bs.PC(0.5, 0.05))
     both = bs.fit(model, data, draws=100, hyperparameters=40, progress=False)  # type: ignore[arg-type]
-    assert both.draws.hyper["alpha"][1].shape[-1] == 2
+    assert both.draws.hyper["alpha"][1].shape[-1] == 1
     alone = both.of_year(2023)
     assert alone.draws.hyper["alpha"][1].shape[-1] == alone.design.linked.sum() == 1
-    np.testing.assert_array_equal(alone.draws.hyper["tau"][1][..., 0], both.draws.hyper["tau"][1][..., 1])
+    np.testing.assert_array_equal(alone.draws.hyper["tau"][1][..., 0], both.draws.hyper["tau"][1][..., 0])
     assert alone.draws.coords["source"] == alone.design.sources
     assert alone.draws.hyper["kappa"][1].shape[2:] == (2, 1)
     assert alone.draws.factor is not None
     assert alone.draws.factor.shape == alone.design.y.shape
     assert alone.information.shape == (2, len(areas.codes), 1, 1)
-    assert len(bs.contributions(alone)) == 2
+    np.testing.assert_array_equal(alone.design.centre, both.design.centre[:1])
+    assert alone.links[0][:, 1].any() == 0 < abs(alone.links[0][:, 0]).min()
+    # what the other year says of the link is not in the design of this one
+    assert refusals(lambda: alone.marginal) == ["one year of a model of several cannot be conditioned again"]
     assert set(alone.draws.hyperparameters()["measure"]) <= {*SUBDIMENSIONS[:1], "Intercept - " + SUBDIMENSIONS[0]} | {
         *alone.draws.coords["link"],
         *(f"{s} - {SUBDIMENSIONS[0]}" for s in alone.design.sources),

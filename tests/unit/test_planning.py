@@ -66,7 +66,7 @@ def dense(arrays: Design, hyper: Hyper) -> np.ndarray:
         prior[:, e, :, e] = x @ x.T + sigma[e] ** 2 * ((1 - phi[e]) * np.eye(n) + phi[e] * structured)
     if arrays.known is not None:  # what is not known of an imputed covariate
         prior += block_diag(*arrays.known).reshape(prior.shape)
-    offsets = [1 / link.offset.sd**2 for *_, link in arrays.links]
+    offsets = [1 / link.priors.offset.sd**2 for link in arrays.links]
     precision = block_diag(np.linalg.inv(prior.reshape(n * d, n * d)), np.diag(offsets))
     links = list(zip(*np.nonzero(arrays.linked), strict=True))
     share, seen = arrays.sites.toarray(), arrays.observed

@@ -187,6 +187,7 @@ def instances() -> dict[str, Any]:
         "Design": fit.design,
         "BYM2": bs.BYM2(islands),
         "OverTime": bs.OverTime(bs.BYM2(islands)),
+        "Trend": bs.Trend(),
         "IID": bs.IID("gemeente"),
         "ICAR": bs.ICAR(islands),
         "Leroux": bs.Leroux(islands),

@@ -40,7 +40,7 @@ def observed() -> tuple[Floats, Floats, np.ndarray]:
 
 
 def laid(terms: list[Any], formula: str = "0") -> Design:
-    """A model on the miniature, a source per year."""
+    """A model on the miniature, one source in all years."""
     y, v, seen = observed()
     codes = [f"a{k}" for k in range(8)]
     areas = bs.Areas.from_frame(pd.DataFrame({"code": codes, "population": 100}), code="code")
@@ -48,7 +48,7 @@ def laid(terms: list[Any], formula: str = "0") -> Design:
     for t, year in enumerate(YEARS):
         table = pd.DataFrame({"code": codes, "y": np.where(seen[:, t], y[:, t], np.nan), "v": v[:, t]})
         direct = bs.DirectEstimates.from_frame(table, y="y", variance="v", area="code", areas=areas, year=year)
-        sources.append(replace(direct.sources[0], source=f"wave {year}"))
+        sources.append(replace(direct.sources[0], source="wave"))
     return design(bs.AreaModel(formula, terms), replace(direct, sources=tuple(sources)).by_year())
 
 
@@ -183,7 +183,7 @@ def panel(seed: int = 4, side: int = 8) -> tuple[Any, bs.Graph, Floats]:
         y[20] = truth[20, t]
         table = pd.DataFrame({"code": codes, "y": y, "v": v})
         direct = bs.DirectEstimates.from_frame(table, y="y", variance="v", area="code", areas=areas, year=year)
-        sources.append(replace(direct.sources[0], source=f"wave {year}"))
+        sources.append(replace(direct.sources[0], source="wave"))
     return replace(direct, sources=tuple(sources)).by_year(), graph, truth
 
 

@@ -33,7 +33,7 @@ def made(seed: int = 1, step: float = 0.0, years: tuple[int, ...] = YEARS) -> bs
         y = np.where(rng.uniform(size=N) < 0.8, mean + np.sqrt(v) * rng.standard_normal(N), np.nan)
         frame = pd.DataFrame({"code": codes, "y": y, "v": v})
         direct = bs.DirectEstimates.from_frame(frame, y="y", variance="v", area="code", areas=areas, year=year)
-        sources.append(replace(direct.sources[0], source=f"wave {year}"))
+        sources.append(replace(direct.sources[0], source="wave"))
     return replace(direct, sources=tuple(sources)).by_year()
 
 

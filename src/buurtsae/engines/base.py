@@ -105,15 +105,20 @@ class Fit:
         direct = self.direct.of_year(year)
         if not self.design.years and len(direct.sources) == len(self.direct.sources):
             return self
-        of_year = design(self.model, direct)
-        source = np.array([s.year == year for s in self.direct.sources])
-        kept = {"source": source, "link": source[np.nonzero(self.design.linked)[0]]}
-        draws = self.draws.of_year(year)
+        direct = replace(direct, anchors=self.direct.references)
+        draws, whole = self.draws.of_year(year), self.design
+        columns = whole.years.index(year) * len(whole.measures) + np.arange(len(whole.measures))
+        of_year = replace(design(self.model, direct), centre=whole.centre[columns])
+        # rows and links of the whole, in the order of those of the year
+        rows = np.array([whole.sources.index(name) for name in of_year.sources])
+        place = {(link.source, link.measure): k for k, link in enumerate(whole.links)}
+        links = np.array([place[int(rows[link.source]), link.measure] for link in of_year.links], dtype=np.int64)
+        kept = {"source": rows, "link": links}
         hyper = {name: (dims, v[:, :, kept.get(dims[0], ...)]) for name, (dims, v) in draws.hyper.items()}
-        labels = {"source": of_year.sources, "link": tuple(label for label, *_ in of_year.links)}
+        labels = {"source": of_year.sources, "link": tuple(link.label for link in of_year.links)}
         coords = {name: labels.get(name, old) for name, old in draws.coords.items()}
-        sites = pd.Index(self.design.site_codes).get_indexer(of_year.site_codes)
-        factor = None if draws.factor is None else draws.factor[source][:, sites]
+        sites = pd.Index(whole.site_codes).get_indexer(of_year.site_codes)
+        factor = None if draws.factor is None else draws.factor[rows][:, sites]
         draws = replace(draws, hyper=hyper, coords=coords, factor=factor)
         return replace(self, design=of_year, direct=direct, draws=draws, whole=self)
 
@@ -141,7 +146,7 @@ class Fit:
 
         Itself, but of one year of a model in which years tell about each other that of all years.
         """
-        if self.whole is None or not any(effect.joint for effect in self.whole.design.effects):
+        if self.whole is None or not _between_years(self.whole.design):
             return self, slice(None)
         d = len(self.design.measures)
         first = self.whole.design.years.index(self.direct.sources[0].year) * d
@@ -175,9 +180,9 @@ class Fit:
 
     def _refuse(self) -> None:
         """Refuse what the design does not hold all of: persons, and other years that tell about this one."""
-        if self.whole is not None and any(effect.joint for effect in self.whole.design.effects):
+        if self.whole is not None and (through := _between_years(self.whole.design)):
             what, hint = "one year of a model of several cannot be conditioned again", "take estimates and changes"
-            raise ModelError(what, "years tell about each other (OverTime, Trend)", "a fit of one period", hint)
+            raise ModelError(what, f"{through}: years tell about each other", "a fit of one period", hint)
         if self.persons:
             what, hint = "figures of a model of persons cannot be conditioned again", "take estimates and indicators"
             raise ModelError(what, "UnitFit.fit_of", "a fit of an AreaModel", hint)
@@ -191,7 +196,7 @@ class Fit:
         for name, fixed in (("alpha", 0.0), ("lambda", 1.0), ("tau", 0.0)):
             table = np.full((n, *linked.shape), fixed)
             if linked.any():
-                table[:, linked] = self.draws.hyper[name][1].reshape(n, -1)
+                table[:, linked] = self.draws.hyper[name][1].reshape(n, -1)[:, self.design.link_of]
             tables.append(table)
         return tables[0], tables[1], tables[2]
 
@@ -246,6 +251,13 @@ class Fit:
             return done
         table = self.convergence
         return f"{done}; R-hat at most {table['rhat'].max():.3f}, bulk ESS at least {table['ess_bulk'].min():.0f}"
+
+
+def _between_years(whole: Design) -> str:
+    """Return by what the years of a design tell about each other, if they do: effects, or links that they share."""
+    if any(effect.joint for effect in whole.effects):
+        return "OverTime or Trend"
+    return next((f"link of {link.label}" for link in whole.links if len(link.columns) > 1), "")
 
 
 def beside(models: Iterable[tuple[Note, str]]) -> Note:

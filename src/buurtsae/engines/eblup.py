@@ -31,6 +31,7 @@ from buurtsae.classical.multivariate.multivariate_fay_herriot import Multivariat
 from buurtsae.classical.multivariate.results import MultivariateFayHerriotResults
 from buurtsae.draws import Draws, Maximised
 from buurtsae.engines.labels import Draw4, in_chains, labelled
+from buurtsae.errors import ModelError, shown
 from buurtsae.model.design import Design
 from buurtsae.model.priors import Normal
 from buurtsae.model.spec import AreaModel, in_formula, missing
@@ -59,7 +60,16 @@ Options = EblupOptions
 
 
 def counterpart(model: AreaModel, direct: DirectEstimates) -> tuple[AreaModel, DirectEstimates]:
-    """Return the classical model and data in the place of these; what is left out is in the notes of the data."""
+    """Return the classical model and data in the place of these; what is left out is in the notes of the data.
+
+    Raises
+    ------
+    ModelError
+        If the data are of several years.
+    """
+    if direct.years:
+        hint = "take laplace or nuts, or a classical model over time: RaoYu, SpatioTemporalFayHerriot"
+        raise ModelError("engine eblup is of one period", f"years {shown(direct.years)}", "one period", hint)
     words = [t.name for t in model.terms]
     notes: list[Note] = []
     if words != [direct.areas.base]:

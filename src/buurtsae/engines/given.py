@@ -72,11 +72,11 @@ class Given:
         """Derivatives of the predictions by (e, alpha), shape (S W, W + L)."""
         design = self.design
         s, _, d = design.y.shape
-        jacobian = np.zeros((s * d, d + int(design.linked.sum())))
+        offsets = design.offsets
+        jacobian = np.zeros((s * d, d + len(offsets.each)))
         jacobian[np.arange(s * d), np.tile(np.arange(d), s)] = self.hyper.slope.ravel()
-        source, dim = np.nonzero(design.linked)
-        sd = np.array([link.offset.sd for *_, link in design.links])
-        jacobian[source * d + dim, d + np.arange(len(source))] = sd
+        for k, row in enumerate(offsets.source):
+            jacobian[row * d : (row + 1) * d, d + k] = offsets.sd[k] * offsets.columns[k]
         return jacobian
 
     def without(self, out: np.ndarray) -> Conditional:
@@ -93,6 +93,13 @@ class Given:
         """Return it with other sampling variances, on the same field."""
         observations = Observations(design, self.marginal.field.offset)
         return replace(self, marginal=replace(self.marginal, observations=observations))
+
+    def keeping(self, kept: np.ndarray) -> Given:
+        """Return it with some of the direct estimates, a mask (S, K, W), on the same field."""
+        design = self.design
+        both = kept[..., :, None] & kept[..., None, :]
+        covariance = np.where(both, design.covariance, 0.0)
+        return self.observing(replace(design, y=np.where(kept, design.y, 0.0), covariance=covariance))
 
     def among(self, design: Design, sources: Sequence[int], measures: Sequence[int], factor: Floats | float) -> Given:
         """Return it for a design of some of the sources and measures."""

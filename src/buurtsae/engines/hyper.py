@@ -64,7 +64,8 @@ class Hyper:
         t, d = design.periods, len(design.measures)
         slope, extra = np.ones(design.linked.shape), np.zeros(design.linked.shape)
         if design.linked.any():
-            slope[design.linked], extra[design.linked] = reported["lambda"], reported["tau"]
+            slope[design.linked] = reported["lambda"][design.link_of]
+            extra[design.linked] = reported["tau"][design.link_of]
         values = {}
         for effect in design.effects:
             periods = 1 if effect.joint else t
@@ -217,7 +218,7 @@ class NormalScores:
             years = 1 if effect.joint else t
             for p in effect.parameters:
                 numbers.append(Numbers(f"{effect.name}.{p.name}", years * p.prior.count(d), _by_year(p.prior, years)))
-        if links := [link for *_, link in design.links]:
+        if links := [link.priors for link in design.links]:
             slope, extra = stacked([link.slope for link in links]), stacked([link.extra for link in links])
             numbers.append(Numbers("lambda", len(links), slope.quantile))
             numbers.append(Numbers("tau", len(links), extra.quantile))
@@ -292,7 +293,8 @@ class NormalScores:
         slope = np.ones((*lead, *design.linked.shape), dtype=numbers.dtype)
         extra, kappa, omega, rho = np.zeros_like(slope), None, None, None
         if "tau" in part:
-            slope[..., design.linked], extra[..., design.linked] = part["lambda"], part["tau"]
+            slope[..., design.linked] = part["lambda"][..., design.link_of]
+            extra[..., design.linked] = part["tau"][..., design.link_of]
         if "kappa" in part:
             kappa = np.zeros_like(slope)
             kappa[..., design.observed.any(axis=1)] = part["kappa"]

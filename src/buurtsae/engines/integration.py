@@ -265,7 +265,7 @@ def integrate(
     if p == 0:
         return Integration(np.zeros((1, 0)), np.ones(1), 0.0)
     most = max(32, 2 ** int(np.ceil(np.log2(enough / 2))))  # fewer have no tail to judge weights by
-    latest = first = _around(mode(target, bar), target, each, bar)
+    latest = first = _around(mode(target, bar, each), target, each, bar)
     used: list[tuple[int, Proposal]] = []
     nets = [Sobol(p, rng=np.random.default_rng([seed, 1, part])) for part in range(1 + len(target.vanishing))]
     xi, log_p, total, goal = np.empty((0, p)), np.empty(0), np.inf, 2.0 * enough
@@ -292,8 +292,8 @@ def integrate(
     return weighed
 
 
-def mode(target: Target, bar: Progress) -> Floats:
-    """Return the mode of p(xi | y).
+def mode(target: Target, bar: Progress, each: Map = map) -> Floats:
+    """Return the mode of p(xi | y), looked for along the axes of the curvature at the start where the target is steep.
 
     Raises
     ------
@@ -302,17 +302,21 @@ def mode(target: Target, bar: Progress) -> Floats:
     """
     from scipy.optimize import minimize
 
-    def downhill(xi: Floats) -> tuple[float, Floats]:
-        bar.step("mode")
-        value, gradient = target.with_gradient(xi)
-        return -value, -gradient
-
     near = getattr(target, "start", None)  # where a target knows about where it is
     start = np.zeros(target.size) if near is None else near
+    # slopes around the start are found side by side; steps are half as many then, and come one after another
+    axes = _around(start, target, each, bar).axes if getattr(target, "steep", False) else None
+
+    def downhill(z: Floats) -> tuple[float, Floats]:
+        bar.step("mode")
+        value, gradient = target.with_gradient(z if axes is None else start + axes @ z)
+        return -value, -(gradient if axes is None else axes.T @ gradient)
+
     # a thousandth of a unit of log density is far less than proposals need
     options = {"maxcor": 30, "maxiter": 500, "ftol": 1e-3 / max(abs(target.log_posterior(start)), 1.0), "gtol": 1e-3}
     bounds = getattr(target, "bounds", None)  # outside which its value is no guide
-    optimum = minimize(downhill, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    begin = start if axes is None else np.zeros(target.size)
+    optimum = minimize(downhill, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     if not np.isfinite(optimum.fun) or (target.exact_gradient and not optimum.success):
         raise ModelError(
             "the mode of the hyperparameters was not found",
@@ -320,7 +324,7 @@ def mode(target: Target, bar: Progress) -> Floats:
             "convergence",
             "look at the direct estimates and their variances; --engine nuts does not need a mode",
         )
-    return np.asarray(optimum.x)
+    return np.asarray(optimum.x if axes is None else start + axes @ optimum.x)
 
 
 def _around(at: Floats, target: Target, each: Map, bar: Progress) -> Proposal:

@@ -65,7 +65,7 @@ def labelled(
             reported[f"{effect.name}.{p.name}"] = ((*years, *p.dims), values) if yearly else (p.dims, values[:, :, 0])
     if "alpha" in raw:
         reported |= {name: (("link",), raw[name]) for name in ("alpha", "lambda", "tau")}
-        coords["link"] = tuple(label for label, _, _ in design.links)
+        coords["link"] = tuple(link.label for link in design.links)
     if "kappa" in raw:
         kappa = raw["kappa"] * design.observed.any(axis=1)  # else only the prior
         reported["kappa"] = (("source", *years, "measure"), by_year(kappa))

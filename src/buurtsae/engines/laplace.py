@@ -170,17 +170,16 @@ def _draw(early: Early, weighed: Integration, each: Map, bar: Progress) -> Draws
     used = np.flatnonzero(count)
     at = np.split(rng.permutation(n), np.cumsum(count[used])[:-1])
     mean, unit = design.coefficient_priors[0].reshape(len(design.coefficients), -1), design.coefficient_unit
-    width, links = design.y.shape[-1], [link for *_, link in design.links]
+    width, offsets = design.y.shape[-1], design.offsets
     eta = np.empty((n, len(design.areas), width))
-    beta, alpha = np.empty((n, len(mean), width)), np.empty((n, len(links)))
+    beta, alpha = np.empty((n, len(mean), width)), np.empty((n, len(offsets.each)))
 
     def one(k: int) -> Floats | None:
         place = at[k]
         eta[place], border, factor = early.take(int(used[k]), weighed.xi[used[k]], len(place))
         beta[place] = mean + unit[:, None] * border[:, : beta[0].size].reshape(len(place), *beta.shape[1:])
         start = marginal.field.x.shape[1] * width
-        for q, link in enumerate(links):
-            alpha[place, q] = link.offset.mean + link.offset.sd * border[:, start + q]
+        alpha[place] = offsets.mean + offsets.sd * border[:, start : start + len(offsets.each)]
         return factor
 
     factors: Floats | float = 0.0
@@ -189,10 +188,10 @@ def _draw(early: Early, weighed: Integration, each: Map, bar: Progress) -> Draws
     value = np.empty(n, dtype=np.int64)
     value[np.concatenate(at)] = np.repeat(used, count[used])
     raw: dict[str, Floats] = {"eta": eta, "beta": beta}
-    if links:
-        linked = design.linked
+    if design.links:
+        first = (slice(None), *design.link_place)
         raw["alpha"] = alpha
-        raw["lambda"], raw["tau"] = hyper.slope[value][:, linked], hyper.extra[value][:, linked]
+        raw["lambda"], raw["tau"] = hyper.slope[value][first], hyper.extra[value][first]
     if hyper.kappa is not None:
         raw["kappa"] = hyper.kappa[value]
     if hyper.omega is not None:

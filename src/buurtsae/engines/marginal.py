@@ -96,7 +96,9 @@ class Marginal:
         ratio = None if sd.ndim == 1 else sd / unit[:, None]
         groups = [design.sites @ effect.sees.toarray() for effect in design.effects if effect.dense]
         sites = design.sites if design.grouped else None
-        latent = field(structures(design), x, offset, design.y.shape[-1], loose(design), sites, groups, ratio)
+        apart = design.periods > 1  # a column of constraints for each year, and for each part of the graph
+        width = design.y.shape[-1]
+        latent = field(structures(design), x, offset, width, loose(design), sites, groups, ratio, apart)
         return cls(NormalScores.of(design), latent, Observations(design.gaussian, latent.offset))
 
     @property
@@ -108,6 +110,11 @@ class Marginal:
     def size(self) -> int:
         """Number of hyperparameters."""
         return self.scores.size
+
+    @property
+    def steep(self) -> bool:
+        """Whether a gradient takes long and scales differ much: of several years, whose changes are known far better."""
+        return self.design.periods > 1
 
     @property
     def vanishing(self) -> tuple[tuple[int, Ints], ...]:

@@ -163,16 +163,15 @@ def build(design: Design) -> pm.Model:
         root, centre = (pm.Data(name, getattr(design.gaussian, name)) for name in ("root", "centre"))
         prediction = score[None]
         if links := design.links:
-            # places what is free in the (source, sub-dimension) table, 0 elsewhere
-            place = np.zeros((design.linked.size, len(links)))
-            place[np.flatnonzero(design.linked), np.arange(len(links))] = 1.0
+            # places what is free in the (source, column) table, 0 elsewhere
+            place = np.zeros((design.linked.size, int(design.linked.sum())))
+            place[np.flatnonzero(design.linked), np.arange(place.shape[1])] = 1.0
             table = (len(design.sources), width)
-            priors = [link for _, _, link in links]
             alpha, slope, tau = (
-                stacked([getattr(link, part) for link in priors]).pymc(name, (len(links),))
+                stacked([getattr(link.priors, part) for link in links]).pymc(name, (len(links),))[design.link_of]
                 for name, part in (("alpha", "offset"), ("lambda", "slope"), ("tau", "extra"))
             )
-            w = pm.Normal("w", 0.0, 1.0, shape=(len(links), len(design.site_codes)))
+            w = pm.Normal("w", 0.0, 1.0, shape=(place.shape[1], len(design.site_codes)))
             offset, slope = (pt.dot(place, p).reshape((table[0], 1, width)) for p in (alpha, slope - 1))
             extra = pt.dot(place, tau[:, None] * w).reshape((*table, -1)).swapaxes(1, 2)
             prediction = centre + offset + (1 + slope) * (score - centre)[None] + extra

@@ -11,7 +11,8 @@ and by Fisher's identity, with expectations over the posterior of e and alpha,
     d log p(y) / d lambda_sd = sum_a E[(P r)_d (e_d - c_d)],    d log p(y) / d tau_sd = tau sum_a G_dd,
     d log p(y) / d log omega_sd = sum_a (G V)_dd / 2,    G = P E[r r'] P - P,
 
-omega a factor that the V of all sites have in common.
+omega a factor that the V of all sites have in common. alpha_s = Z_s a: of L offsets a each is added in some columns of
+one source, such as an alpha in those of all its years.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from buurtsae.latent.conditional import Conditional, Local
 from buurtsae.model.design import Design
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,9 @@ class Observations:
         return np.where(self._both, self.design.covariance, np.eye(self.design.y.shape[2]))
 
     @cached_property
-    def _alpha(self) -> tuple[Floats, Floats]:
-        """Prior means and standard deviations of alpha, shape (L,)."""
-        links = [link for *_, link in self.design.links]
-        return np.array([p.offset.mean for p in links]), np.array([p.offset.sd for p in links])
+    def _offsets(self) -> tuple[Ints, Floats, Floats]:
+        """Sources of the offsets, (L,), 1 in the columns that each is added in, (L, D), prior standard deviations."""
+        return self.design.offsets.source, self.design.offsets.columns, self.design.offsets.sd
 
     def precision(self, extra: Floats, factor: Floats | float = 1.0) -> tuple[Floats, float]:
         """Return P, 0 where nothing was observed, shape (S, K, D, D), and log |P| summed.
@@ -84,8 +84,7 @@ class Observations:
     def residual(self, slope: Floats) -> Floats:
         """Return r at e = m0 and alpha at its prior mean, 0 where nothing was observed, shape (S, K, D)."""
         d = self.design
-        level = np.zeros(d.linked.shape)
-        level[d.linked] = self._alpha[0]
+        level = d.offsets.table(d.offsets.mean)
         c = np.where(d.linked, d.centre, 0.0)[:, None]  # a reference reads the score itself
         at = c + level[:, None] + slope[:, None] * (self.offset - c)
         return np.where(d.observed, d.y - at, 0.0)
@@ -118,24 +117,26 @@ class Observations:
             Its first derivatives, and `constant` its value, at e = m0 and alpha at its prior mean.
         constant : float
         """
-        design = self.design
         lp = slope[:, None, :, None] * p
-        source, dim = np.nonzero(design.linked)
-        sd = self._alpha[1]
-        of_offsets = p[source[:, None], :, dim[:, None], dim[None, :]] * (source[:, None] == source)[:, :, None]
+        source, z, sd = self._offsets
+        n, width = pr.shape[1:]
+        cross, own = np.zeros((len(z), n, width)), np.zeros((len(z), len(z), n))
+        for k, s in enumerate(source):
+            cross[k] = lp[s] @ z[k]
+            of_source = np.flatnonzero(source == s)
+            own[k, of_source] = z[of_source] @ (z[k] @ p[s]).T
         return Local(
             w=(lp * slope[:, None, None, :]).sum(axis=0),
             b=np.einsum("sd,snd->nd", slope, pr),
-            cross=np.moveaxis(lp[source, :, :, dim], 0, 2) * sd,
-            own=np.moveaxis(of_offsets * (sd[:, None] * sd)[:, :, None], 2, 0),
-            linear=np.moveaxis(pr[source, :, dim], 0, 1) * sd,
+            cross=np.moveaxis(cross, 0, 2) * sd,
+            own=np.moveaxis(own * (sd[:, None] * sd)[:, :, None], 2, 0),
+            linear=np.moveaxis(np.einsum("lnd,ld->ln", pr[source], z), 0, 1) * sd,
             constant=constant,
         )
 
     def predictions(self, found: Conditional, slope: Floats) -> Floats:
         """Return the posterior means of lambda e + alpha about e = m0 and alpha's prior mean, shape (S, K, D)."""
-        alpha = np.zeros(self.design.linked.shape)
-        alpha[self.design.linked] = self._alpha[1] * found.alpha
+        alpha = self.design.offsets.table(self.design.offsets.sd * found.alpha)
         return slope[:, None] * (found.mean - self.offset) + alpha[:, None]
 
     def gradient(
@@ -152,13 +153,10 @@ class Observations:
         p, _ = self.precision(extra, factor)
         v = np.where(self._both, self.covariance(0 * extra, factor), 0.0)
         residual, q = self.residual(slope), found.scores
-        source, dim = np.nonzero(design.linked)
-        sd = self._alpha[1]
-        width = design.y.shape[-1]
+        source, z, sd = self._offsets
         for s in np.flatnonzero((design.linked | doubtful).any(axis=1)):
-            links_of = np.flatnonzero(source == s)
-            place = np.zeros((width, len(source)))
-            place[dim[links_of], links_of] = sd[links_of]  # alpha_s = place @ alpha
+            place = np.ascontiguousarray(np.where(source == s, z.T * sd, 0.0))  # alpha_s = place @ alpha
+            linked = design.linked[s]
             lam = slope[s]
             r = residual[s] - lam * q.mean - place @ q.alpha
             cov_e_alpha = q.with_alpha @ place.T
@@ -169,8 +167,8 @@ class Observations:
             first = np.einsum("nde,ne->nd", p[s], r) * deviation + np.einsum("nde,ned->nd", p[s], r_e)
             second = r_r + r[:, :, None] * r[:, None, :]
             g = p[s] @ second @ p[s] - p[s]
-            of_slope[s, dim[links_of]] = first.sum(axis=0)[dim[links_of]]
-            of_extra[s, dim[links_of]] = (extra[s] * np.einsum("ndd->d", g))[dim[links_of]]
+            of_slope[s, linked] = first.sum(axis=0)[linked]
+            of_extra[s, linked] = (extra[s] * np.einsum("ndd->d", g))[linked]
             if doubtful[s].any():
                 omega = np.broadcast_to(factor, design.y.shape)[s, 0]
                 of_factor[s, doubtful[s]] = (0.5 * np.einsum("nde,ned->d", g, v[s]) / omega)[doubtful[s]]

@@ -30,6 +30,7 @@ from buurtsae.engines.given import given
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
 from buurtsae.estimates.benchmark.benchmark import benchmark
 from buurtsae.estimates.benchmark.targets import KEY
+from buurtsae.estimates.evidence.rows import placed
 from buurtsae.estimates.labels import verdicts
 from buurtsae.estimates.measured import one_year
 from buurtsae.estimates.summary import Estimates, tabulate
@@ -125,8 +126,8 @@ class NonResponse:
 def nonresponse(est: Estimates, assumed: NonResponse, responses: Sequence[float | None] = ()) -> pd.DataFrame:
     """Return how estimates, ranks, labels and verdicts move if those who did not answer score lower, or higher.
 
-    Hyperparameters are held at their posterior means. Estimates that agree with figures of others are made to agree
-    again: these figures do not move.
+    Of one of several years it is those who did not answer that year. Hyperparameters are held at their posterior means.
+    Estimates that agree with figures of others are made to agree again: these figures do not move.
 
     Parameters
     ----------
@@ -181,14 +182,16 @@ def reported(est: Estimates, assumed: NonResponse, responses: Sequence[float | N
 
 def _moves(fit: Fit, shift: float, shares: list[float | pd.Series]) -> Floats:
     """Moves of the posterior means, shape (N, D), if non-respondents score lower."""
-    design, at = fit.design, given(fit)
-    y = design.y.copy()
-    for s, (source, share) in enumerate(zip(fit.direct.sources, shares, strict=True)):
+    whole, own = fit.conditioned
+    design, at, year = whole.design, given(whole), fit.direct.sources[0].year
+    y, places = design.y.copy(), list(placed(design, whole.direct))
+    kept = [place for place, s in zip(places, whole.direct.sources, strict=True) if not design.years or s.year == year]
+    for (row, columns), source, share in zip(kept, fit.direct.sources, shares, strict=True):
         silent = 1 - (share if isinstance(share, float) else design.sites @ share.reindex(design.areas).fillna(1))
         bias = shift * np.outer(np.broadcast_to(silent, len(design.site_codes)), np.sqrt(np.diag(source.within_area)))
-        y[s] -= np.where(design.observed[s], bias, 0.0)
+        y[row, :, columns] -= np.where(design.observed[row, :, columns], bias, 0.0)
     moved = at.observing(replace(design, y=y)).posterior.mean - at.posterior.mean
-    return np.asarray(moved[: len(design.areas)])
+    return np.asarray(moved[: len(design.areas), own])
 
 
 def _moved(est: Estimates, move: Floats) -> pd.DataFrame:

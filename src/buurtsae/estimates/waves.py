@@ -122,10 +122,17 @@ class Waves:
         """The changes of all `pairs`."""
         return pd.concat([self.change(*pair) for pair in self.pairs], ignore_index=True)
 
+    @property
+    def published_changes(self) -> pd.DataFrame:
+        """What may be published of them: rounded where the rules say so."""
+        decimals, figures = self.current.rules.decimals, ["change", "sd", "lower", "upper"]
+        rounded = self.changes[figures] if decimals is None else self.changes[figures].round(decimals)
+        return self.changes.assign(**rounded)
+
     @cached_property
     def said(self) -> pd.DataFrame:
-        """The `changes`, and what is said of each (`verdict`), as pages and files per gemeente have them."""
-        return self.changes.assign(verdict=in_words(self.changes, self.table))
+        """The `published_changes`, and what is said of each (`verdict`), as pages and files per gemeente have them."""
+        return self.published_changes.assign(verdict=in_words(self.changes, self.table))
 
     def explain(self, code: str) -> str:
         """Return, in Dutch, what is known about one area in the year that pages open with, and how it changed.

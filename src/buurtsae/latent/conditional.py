@@ -121,7 +121,7 @@ class Conditional:
     log_likelihood: float
     factor: Factor
     terms: Floats  # C_t, and the identity for unstructured effects that are nodes
-    half: Floats  # L^{-1} P [A', B, r]
+    half: Floats  # L^{-1} P [A', B, r], columns of A' shared by parts
     root_a: Floats  # Cholesky root of A P^{-1} A'
     root_t: Floats  # of the precision of the border, in units of its loadings
     border: Floats  # posterior mean of the border, ground included
@@ -135,20 +135,20 @@ class Conditional:
 
     @lazy
     def _counts(self) -> tuple[int, int, int]:
-        """Columns of A, of beta and alpha, and of all of the border."""
+        """Columns of A', of beta and alpha, and of all of the border."""
         f = self.field
         free = (f.x.shape[1]) * f.width + self.local.cross.shape[2]
-        return len(self.root_a), free, len(self.root_t)
+        return f.parts.width, free, len(self.root_t)
 
     @lazy
     def _corrections(self) -> tuple[Floats, Floats, Floats]:
         """U_A, U_B and T^{-1/2}: Cov(z, border) = diag(P^{-1} - U_A U_A', 0) + [-U_B; T^{-1/2}] [-U_B; T^{-1/2}]'."""
-        k = self._counts[0]
+        k, parts = self._counts[0], self.field.parts
         full = self.factor.back(self.half[:, :-1])
         inverse_a = _inverse_lower(self.root_a)
-        u_a, u_b, tm = full[:, :k] @ inverse_a.T, full[:, k:], self.load @ _inverse_lower(self.root_t).T
+        u_a, u_b, tm = parts.corrected(full, inverse_a), full[:, k:], self.load @ _inverse_lower(self.root_t).T
         if k:
-            u_b = u_b - u_a @ (inverse_a @ (self.half[:, :k].T @ self.half[:, k:-1]))
+            u_b = u_b - parts.spread(u_a, inverse_a @ parts.against(self.half, self.half[:, k:-1]))
         return u_a, u_b @ tm, tm
 
     @lazy
@@ -158,11 +158,11 @@ class Conditional:
 
     def _fields(self, noise: Floats, border: Floats) -> Floats:
         """Return z given the border (nb, n): its mean and noise ~ N(0, I) (nodes * D, n), with A z = 0."""
-        k, _, nb = self._counts
+        (k, _, nb), parts = self._counts, self.field.parts
         x = noise + self.half[:, -1:] - self.half[:, k : k + nb] @ border
         if k:
-            of_a = self.half[:, :k]
-            x -= of_a @ np.linalg.solve(self.root_a.T, np.linalg.solve(self.root_a, of_a.T @ x))
+            of_a = parts.against(self.half, x)
+            x -= parts.times(self.half, np.linalg.solve(self.root_a.T, np.linalg.solve(self.root_a, of_a)))
         return self.factor.back(x)
 
     @lazy
@@ -395,10 +395,10 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
 
     factor = field.symbolic.factor(blocks)
     half = factor.half(columns.reshape(field.nodes * d, k + n_border + 1))
-    gram = half.T @ half
-    root_a = np.asarray(np.linalg.cholesky(gram[:k, :k]), dtype=float)
-    into = np.linalg.solve(root_a, gram[:k, k:])
-    reduced = gram[k:, k:] - into.T @ into
+    gram, of_a = field.parts.gram(half), field.parts.rows
+    root_a = np.asarray(np.linalg.cholesky(gram[:of_a, :of_a]), dtype=float)
+    into = np.linalg.solve(root_a, gram[:of_a, of_a:])
+    reduced = gram[of_a:, of_a:] - into.T @ into
     information, linear = information - reduced[:n_border, :n_border], linear - reduced[:n_border, n_border]
     load = field.load(loadings.groups, n_border)
     root_t = np.asarray(np.linalg.cholesky(np.eye(n_border) + load.T @ information @ load), dtype=float)

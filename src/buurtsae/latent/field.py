@@ -24,6 +24,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from buurtsae.latent.loose import SAME, Loose
+from buurtsae.latent.parts import Parts
 from buurtsae.latent.structure import Structure
 from buurtsae.sparse import Factor, Floats, Ints, Symbolic, analyse, factor
 
@@ -111,6 +112,8 @@ class Field:
         Columns of x of each group, whose coefficients have loadings that hyperparameters determine.
     ratio : ndarray, shape (P, D), optional
         Prior standard deviations of the coefficients of x over those in x, where they differ between columns.
+    split : Parts, optional
+        Connected parts whose constraints share columns; without it all are one.
     """
 
     width: int
@@ -132,6 +135,7 @@ class Field:
     free: slice | None = None
     groups: tuple[slice, ...] = ()
     ratio: Floats | None = None
+    split: Parts | None = None
 
     @property
     def areas(self) -> int:
@@ -157,10 +161,16 @@ class Field:
         return np.asarray(self.constraints.toarray())
 
     @cached_property
+    def parts(self) -> Parts:
+        """Connected parts whose constraints share columns, or all as one."""
+        return self.split or Parts.one(self.constraints.shape[0], self.nodes, self.width)
+
+    @cached_property
     def summed(self) -> Floats:
-        """Columns A' of the constraints, per sub-dimension, shape (nodes, D, k D)."""
+        """Columns A' of the constraints, per sub-dimension, shared by parts, shape (nodes, D, columns)."""
         columns = np.einsum("kn,de->ndke", self.means, np.eye(self.width))
-        return columns.reshape(self.nodes, self.width, self.constraints.shape[0] * self.width)
+        flat = columns.reshape(self.nodes * self.width, self.constraints.shape[0] * self.width)
+        return self.parts.packed(flat).reshape(self.nodes, self.width, self.parts.width)
 
     def load(self, groups: Floats, border: int) -> Floats:
         """Return G, what loadings (G, D, D) make of the first coefficients of a border, and 1 of what has none."""
@@ -182,6 +192,7 @@ def field(
     sites: sp.csr_array | None = None,
     groups: Sequence[Floats] = (),
     ratio: Floats | None = None,
+    apart: bool = False,
 ) -> Field:
     """Join structures that are seen from the same sites.
 
@@ -200,6 +211,8 @@ def field(
     groups : sequence of ndarray, shape (K, P_g) each
         Covariates of groups.
     ratio : ndarray, shape (P, D), optional
+    apart : bool
+        Constraints of connected parts share columns, which pays where there are many columns.
     """
     n_sites = len(x)
     if sites is not None:
@@ -242,10 +255,12 @@ def field(
     fixed = [s for s in structures if s.fixed]  # of independent nodes the determinant is 1
     proper = sp.block_diag([s.grounded() for s in fixed], format="csr") if fixed else None
     ends = x.shape[1] + np.cumsum([part.shape[1] for part in groups], dtype=int)
+    i, j = known // max(nodes, 1), known % max(nodes, 1)
+    symbolic = analyse(nodes, i, j, width)
     return Field(
         width=width,
         nodes=nodes,
-        symbolic=analyse(nodes, known // max(nodes, 1), known % max(nodes, 1), width),
+        symbolic=symbolic,
         base=base,
         varying=tuple(varying),
         diagonal=np.searchsorted(known, diagonal),
@@ -262,6 +277,7 @@ def field(
         free=None if sites is None else slice(int(first[-1]), nodes),
         groups=tuple(slice(end - part.shape[1], end) for end, part in zip(ends, groups, strict=True)),
         ratio=ratio,
+        split=Parts.of(constraints, symbolic.position, (i, j), width) if apart else None,
     )
 
 

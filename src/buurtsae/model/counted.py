@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.errors import DataError, ModelError, Problems, shown
-from buurtsae.model.observed import columns_of, references_of
+from buurtsae.model.observed import columns_of, names_of, references_of, rows_of
 from buurtsae.model.outcome.base import Outcome
 from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.count import Count, refuse
@@ -70,7 +70,7 @@ def check_respondents(direct: DirectEstimates, outcome: PerMeasure, problems: Pr
             problems.add(f"there is no number of respondents of {name}", "direct estimates with variances",
                          f"a number per area, for {type(one).__name__}", hint, ModelError)  # fmt: skip
             return
-        for s in {s for s, of in references_of(direct) if of == d}:
+        for s in {s for s, of in references_of(direct) if of == d and s >= 0}:
             source = direct.sources[s]
             if source.level != direct.areas.base:
                 problems.add(
@@ -107,23 +107,15 @@ def _refuse_one_answer(problems: Problems, name: str, mean: Floats, number: floa
 
 def counts(direct: DirectEstimates, outcome: PerMeasure, sites: pd.Index) -> tuple[Floats, Floats, list[Note]]:
     """Return y and size, (S, K, W), 0 where nothing is counted, and notes on sources that are left out."""
-    outcomes, columns = outcomes_of(outcome, direct.subdimensions), columns_of(direct)
-    y = np.zeros((len(direct.sources), len(sites), len(outcomes) * max(len(direct.years), 1)))
+    outcomes, columns, rows = outcomes_of(outcome, direct.subdimensions), columns_of(direct), rows_of(direct)
+    y = np.zeros((len(names_of(direct)), len(sites), len(outcomes) * max(len(direct.years), 1)))
     size, notes = np.zeros_like(y), list[Note]()
     for w, (s, d) in enumerate(references_of(direct)):
-        one, source = outcomes[d], direct.sources[s]
+        one = outcomes[d]
         if not isinstance(one, Count):
             continue
-        seen = np.isfinite(source.mean[:, d])
-        row, mean, n = sites.get_indexer(source.codes[seen]), source.mean[seen, d], source.n_effective[seen, d]
-        if isinstance(one, Binomial):
-            mean = (mean - one.scale.lower) / one.scale.width
-        else:
-            total, within = float((n * mean).sum() / n.sum()), float(source.within_area[d, d])
-            n = n * total / within if total > 0 and within > 0 else n
-        y[s, row, w], size[s, row, w] = n * mean, n
-        others = [other.source for t, (other, of) in enumerate(zip(direct.sources, columns, strict=True))
-                  if t != s and other.informs[d] and of == columns[s]]  # fmt: skip
+        others = [label for t, (label, of) in enumerate(zip(direct.labels, columns, strict=True))
+                  if t != s and direct.sources[t].informs[d] and of.start <= w < of.stop]  # fmt: skip
         if others:
             notes.append(
                 Note(
@@ -132,10 +124,21 @@ def counts(direct: DirectEstimates, outcome: PerMeasure, sites: pd.Index) -> tup
                     "van {measure} telt alleen {reference}: {others} blijft weg, want verschillen tussen bronnen "
                     "worden alleen van scores gemodelleerd",
                     measure=direct.subdimensions[d],
-                    reference=source.source,
+                    reference=direct.references[d] if s < 0 else direct.labels[s],
                     others=others,
                 )
             )
+        if s < 0:
+            continue
+        source = direct.sources[s]
+        seen = np.isfinite(source.mean[:, d])
+        row, mean, n = sites.get_indexer(source.codes[seen]), source.mean[seen, d], source.n_effective[seen, d]
+        if isinstance(one, Binomial):
+            mean = (mean - one.scale.lower) / one.scale.width
+        else:
+            total, within = float((n * mean).sum() / n.sum()), float(source.within_area[d, d])
+            n = n * total / within if total > 0 and within > 0 else n
+        y[rows[s], row, w], size[rows[s], row, w] = n * mean, n
     return y, size, notes
 
 

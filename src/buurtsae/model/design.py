@@ -23,9 +23,20 @@ from buurtsae.model.counted import check_respondents, correlation, counts, measu
 from buurtsae.model.covariates import Provenance
 from buurtsae.model.extrapolation import extrapolated, outside
 from buurtsae.model.frame import Frame
-from buurtsae.model.links import Link
+from buurtsae.model.links import Linked, Offset, Offsets
 from buurtsae.model.matrix import check_columns, covariates
-from buurtsae.model.observed import columns_of, observations, pooled_freedom, references_of, sites_of, within_sites
+from buurtsae.model.observed import (
+    centres_of,
+    informing,
+    kinds_of,
+    names_of,
+    observations,
+    pooled_freedom,
+    reference_rows,
+    sites_of,
+    told_by,
+    within_sites,
+)
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.outcome.per_measure import PerMeasure, outcomes_of
 from buurtsae.model.parts import few_in_part, silent_part
@@ -36,7 +47,7 @@ from buurtsae.model.smooth import smoothed
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms.base import Effect, Term
 from buurtsae.notes import Note
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
 
@@ -66,6 +77,7 @@ class Design:
     sites : sparse, shape (K, N)
         A, the weights of the buurten at each site: the identity, and the residents' shares in their wijk.
     measures, coefficients, sources : tuple of str
+        Of several years a source is one row S, in the columns of its years.
     years : tuple of int
         T of them; empty where there is one period. Columns are years, and within these measures.
     x : ndarray, shape (N, P)
@@ -75,14 +87,15 @@ class Design:
     covariance : ndarray, shape (S, K, W, W)
         V of the sampling errors; 0 where there is no estimate, and for counts.
     linked : ndarray of bool, shape (S, W)
-        True where the source informs a column of which it is not the reference: alpha, lambda, tau are free.
+        True where the source informs a column of which it is not the reference: alpha, lambda, tau are free, and one
+        for all its years.
     kinds : tuple of str
         Of the sources: `survey` or `participatory`.
     ratio, freedom : ndarray, shape (S, K, W)
         Variance within the site of its own respondents over the pooled one that V is made of, and its degrees of
         freedom, 0 where it is unknown: what a model of the variances learns from.
     centre : ndarray, shape (W,)
-        The constant c of the link.
+        The constant c of the link, the same in all years.
     effects : tuple of Effect
         The terms of the model, laid on the areas; before these, where years tell about each other, the coefficients.
     covariates : tuple of Provenance
@@ -194,13 +207,41 @@ class Design:
         return notes
 
     @property
-    def links(self) -> tuple[tuple[str, int, Link], ...]:
-        """Label, column and priors of each free link, in the order of `np.nonzero(linked)`."""
+    def links(self) -> tuple[Linked, ...]:
+        """The free links: one per source and measure, whatever the number of years, in this order."""
         kind = {"survey": self.model.link, "participatory": self.model.participatory}
+        d = len(self.measures)
+        of_year = self.linked.reshape(len(self.sources), -1, d)
         return tuple(
-            (f"{self.sources[s]}: {self.columns[w]}", int(w), kind[self.kinds[s]])
-            for s, w in zip(*np.nonzero(self.linked), strict=True)
+            Linked(
+                f"{self.sources[s]}: {self.measures[m]}",
+                int(s),
+                int(m),
+                tuple(int(t) * d + int(m) for t in np.flatnonzero(of_year[s, :, m])),
+                kind[self.kinds[s]],
+            )
+            for s, m in zip(*np.nonzero(of_year.any(axis=1)), strict=True)
         )
+
+    @property
+    def link_of(self) -> Ints:
+        """Number of the link at each place of `np.nonzero(linked)`."""
+        number = np.zeros(self.linked.shape, dtype=np.int64)
+        for k, link in enumerate(self.links):
+            number[link.source, list(link.columns)] = k
+        return number[self.linked]
+
+    @property
+    def link_place(self) -> tuple[Ints, Ints]:
+        """Row and first column of each link."""
+        of = self.links
+        return np.array([k.source for k in of], dtype=np.int64), np.array([k.columns[0] for k in of], dtype=np.int64)
+
+    @property
+    def offsets(self) -> Offsets:
+        """What is added to what sources read: alpha of each link."""
+        each = [Offset(link.label, link.source, link.columns, link.priors.offset) for link in self.links]
+        return Offsets(tuple(each), (self.linked.shape[0], self.linked.shape[1]))
 
     @property
     def observed(self) -> NDArray[np.bool_]:
@@ -344,17 +385,14 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
             "respondents, several in some areas",
             "leave `variances` out: sampling variances are then taken as known",
         )
-    informs = np.zeros((len(direct.sources), y.shape[-1]), dtype=bool)
-    for s, (source, columns) in enumerate(zip(direct.sources, columns_of(direct), strict=True)):
-        informs[s, columns] = source.informs
-    references = references_of(whole)
-    reference = np.array([s for s, _ in references])[None, :] == np.arange(len(direct.sources))[:, None]
-    centre = np.array([np.nanmean(direct.sources[s].mean[:, d]) if informs[s, w] else 0.0
-                       for w, (s, d) in enumerate(references)])  # fmt: skip
+    references = reference_rows(whole) * max(len(direct.years), 1)  # of each column
+    reference = np.array(references)[None, :] == np.arange(len(y))[:, None]
+    centre = centres_of(direct, reference_rows(whole))
     outcomes = outcomes_of(model.outcome, direct.subdimensions)
     for outcome in dict.fromkeys(outcomes) if "Intercept" in coefficients else ():
         if not isinstance(outcome, Count):
-            remarks += far(model.intercept, centre[[outcomes[d] == outcome for _, d in references]], outcome.scale)
+            of_outcome = [one == outcome for one in outcomes] * max(len(direct.years), 1)
+            remarks += far(model.intercept, centre[of_outcome], outcome.scale)
     arrays = Design(
         model=model,
         areas=tuple(areas.codes),
@@ -362,12 +400,12 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         sites=sites,
         measures=direct.subdimensions,
         coefficients=coefficients,
-        sources=direct.labels,
+        sources=names_of(direct),
         x=x,
         y=y,
         covariance=covariance,
-        linked=informs & ~reference,
-        kinds=tuple(s.kind for s in direct.sources),
+        linked=informing(direct) & ~reference,
+        kinds=kinds_of(direct),
         ratio=ratio,
         freedom=freedom,
         centre=centre,
@@ -388,9 +426,9 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     themes = {term.name: (term.theme, e.sees.toarray()) for term, e in zip(terms, effects, strict=True) if term.theme}
     seen = [
         outcome.working(y[s, :, w], size[s, :, w])
-        if size is not None and isinstance(outcome := outcomes[d], Count)
+        if size is not None and isinstance(outcome := outcomes[w % len(outcomes)], Count)
         else (y[s, :, w], covariance[s, :, w, w])
-        for w, (s, d) in enumerate(references)
+        for s, w in told_by(arrays.observed.any(axis=1), references, len(outcomes))
     ]
     seen = [] if isinstance(direct, AreaCounts) else seen
     imputed = unknown(part, x, arrays.coefficient_priors, themes, sites, seen, arrays.periods)

@@ -4,7 +4,8 @@ r"""How a source that is not the reference of a sub-dimension reads the scores.
 
 alpha is a difference in level (wording, mode, year), lambda one in scale, and tau the standard deviation of what the
 source adds per buurt beyond sampling: a different question, other respondents, self-selection. For a participatory
-source, which has no random sample, alpha is its bias and tau its selection from buurt to buurt.
+source, which has no random sample, alpha is its bias and tau its selection from buurt to buurt. A source of several
+years has one alpha, lambda and tau per measure: it asks the same question of the same kind of people each time.
 
 References
 ----------
@@ -16,8 +17,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from buurtsae.model.priors import PC, LogNormal, Normal
 from buurtsae.ranges import check_ranges
+from buurtsae.sparse import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,91 @@ class Link:
 
     def __post_init__(self) -> None:
         check_ranges(self, "link:")
+
+
+@dataclass(frozen=True)
+class Linked:
+    """The link of a source to a measure, on the columns of a design.
+
+    Attributes
+    ----------
+    label : str
+    source : int
+        Its row S.
+    measure : int
+    columns : tuple of int
+        Those of the measure in the years of the source.
+    priors : Link
+    """
+
+    label: str
+    source: int
+    measure: int
+    columns: tuple[int, ...]
+    priors: Link
+
+
+@dataclass(frozen=True)
+class Offset:
+    """A number that is added to what a source reads in some columns: an alpha, with its prior.
+
+    Attributes
+    ----------
+    label : str
+    source : int
+    columns : tuple of int
+    prior : Normal
+    """
+
+    label: str
+    source: int
+    columns: tuple[int, ...]
+    prior: Normal
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """L offsets as arrays: the linear part of what sources read, Z a with a ~ N(mean, sd^2).
+
+    Attributes
+    ----------
+    each : tuple of Offset
+    shape : tuple of int
+        S and W.
+    """
+
+    each: tuple[Offset, ...]
+    shape: tuple[int, int]
+
+    @property
+    def source(self) -> Ints:
+        """Row S of each, shape (L,)."""
+        return np.array([one.source for one in self.each], dtype=np.int64)
+
+    @property
+    def columns(self) -> Floats:
+        """1 in the columns of each, shape (L, W)."""
+        table = np.zeros((len(self.each), self.shape[1]))
+        for row, one in zip(table, self.each, strict=True):
+            row[list(one.columns)] = 1.0
+        return table
+
+    @property
+    def mean(self) -> Floats:
+        """Prior means, shape (L,)."""
+        return np.array([one.prior.mean for one in self.each])
+
+    @property
+    def sd(self) -> Floats:
+        """Prior standard deviations, shape (L,)."""
+        return np.array([one.prior.sd for one in self.each])
+
+    def table(self, values: Floats) -> Floats:
+        """Return Z a of values a (..., L), shape (..., S, W)."""
+        total = np.zeros((*values.shape[:-1], *self.shape))
+        for k, (s, columns) in enumerate(zip(self.source, self.columns, strict=True)):
+            total[..., s, :] += values[..., k, None] * columns
+        return total
 
 
 SURVEY = Link()

@@ -1,11 +1,13 @@
 r"""What was observed: sites, and direct estimates with their sampling covariances, as arrays.
 
-Columns are years, and within these measures. A reference source of a measure is one whose scale the score has.
+Columns are years, and within these measures. The reference source of a measure is the one whose scale the score has, in
+all years. Of several years a source is a row S with columns in each of its years; in one period each entry is a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from buurtsae.errors import ModelError, shown
 from buurtsae.model.realised import correction
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.source_estimates import SourceEstimates
 
@@ -45,23 +47,75 @@ def columns_of(direct: DirectEstimates) -> list[slice]:
     return [slice(start, start + d) for start in first]
 
 
-def references_of(direct: DirectEstimates) -> list[tuple[int, int]]:
-    """Reference source and measure of each column."""
+def names_of(direct: DirectEstimates) -> tuple[str, ...]:
+    """Names of the rows S: of several years the sources, in one period each of its entries."""
+    return tuple(dict.fromkeys(source.source for source in direct.sources)) if direct.years else direct.labels
+
+
+def rows_of(direct: DirectEstimates) -> list[int]:
+    """The row of each entry of the sources."""
     if not direct.years:
-        return [(int(place), d) for d, place in enumerate(direct.reference)]
-    pairs = []
-    for year in direct.years:
-        of_year = [place for place, source in enumerate(direct.sources) if source.year == year]
-        pairs += [(of_year[place], d) for d, place in enumerate(direct.of_year(year).reference)]
-    return pairs
+        return list(range(len(direct.sources)))
+    names = names_of(direct)
+    return [names.index(source.source) for source in direct.sources]
+
+
+def reference_rows(direct: DirectEstimates) -> list[int]:
+    """The row of the reference source of each measure; -1 in a year, of several, in which it is absent."""
+    if not (direct.years or direct.anchors):
+        return [int(place) for place in direct.reference]
+    names = [source.source for source in direct.sources]
+    rows = rows_of(direct)
+    return [rows[names.index(name)] if name in names else -1 for name in direct.references]
+
+
+def references_of(direct: DirectEstimates) -> list[tuple[int, int]]:
+    """The entry of the sources that is the reference of each column, -1 where it is absent, and the measure."""
+    rows, year = rows_of(direct), [source.year for source in direct.sources]
+    return [
+        (next((s for s, of in enumerate(rows) if of == row and t in (None, year[s])), -1), d)
+        for t in direct.years or [None]
+        for d, row in enumerate(reference_rows(direct))
+    ]
+
+
+def kinds_of(direct: DirectEstimates) -> tuple[str, ...]:
+    """Kinds of the rows; one that is participatory in some year is so."""
+    kinds = dict[int, str]()
+    for row, source in zip(rows_of(direct), direct.sources, strict=True):
+        kinds[row] = "participatory" if "participatory" in (source.kind, kinds.get(row)) else source.kind
+    return tuple(kinds[row] for row in range(len(kinds)))
+
+
+def informing(direct: DirectEstimates) -> NDArray[np.bool_]:
+    """Which columns each row informs, shape (S, W)."""
+    informs = np.zeros((len(names_of(direct)), len(direct.subdimensions) * max(len(direct.years), 1)), dtype=bool)
+    for s, source, columns in placed(direct):
+        informs[s, columns] = source.informs
+    return informs
+
+
+def placed(direct: DirectEstimates) -> Iterator[tuple[int, SourceEstimates, slice]]:
+    """Yield the row of each entry of the sources, the entry, and its columns."""
+    yield from zip(rows_of(direct), direct.sources, columns_of(direct), strict=True)
+
+
+def centres_of(direct: DirectEstimates, references: Sequence[int]) -> Floats:
+    """C of each column: the mean of the direct estimates of the reference, of all years; 0 where there are none."""
+    rows, centre = rows_of(direct), np.zeros(len(direct.subdimensions))
+    for d, row in enumerate(references):
+        means = [source.mean[:, d] for of, source in zip(rows, direct.sources, strict=True) if of == row]
+        if means and np.isfinite(joined := np.concatenate(means)).any():
+            centre[d] = np.nanmean(joined)
+    return np.tile(centre, max(len(direct.years), 1))
 
 
 def observations(direct: DirectEstimates, sites: pd.Index, realised: bool) -> tuple[Floats, Floats]:
     """Direct estimates (S, K, W) and their covariances (S, K, W, W); 0 where there is none."""
     width = len(direct.subdimensions) * max(len(direct.years), 1)
-    y = np.zeros((len(direct.sources), len(sites), width))
+    y = np.zeros((len(names_of(direct)), len(sites), width))
     covariance = np.zeros((*y.shape, width))
-    for s, (source, columns) in enumerate(zip(direct.sources, columns_of(direct), strict=True)):
+    for s, source, columns in placed(direct):
         seen = _seen(source)
         mean, codes = source.mean[seen], source.codes[seen]
         row = sites.get_indexer(codes)
@@ -76,9 +130,9 @@ def observations(direct: DirectEstimates, sites: pd.Index, realised: bool) -> tu
 
 def within_sites(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats]:
     """Variances within sites over the pooled ones, and their degrees of freedom, shape (S, K, W)."""
-    shape = (len(direct.sources), len(sites), len(direct.subdimensions) * max(len(direct.years), 1))
+    shape = (len(names_of(direct)), len(sites), len(direct.subdimensions) * max(len(direct.years), 1))
     ratio, freedom = np.ones(shape), np.zeros(shape)
-    for s, (source, columns) in enumerate(zip(direct.sources, columns_of(direct), strict=True)):
+    for s, source, columns in placed(direct):
         if source.within is None or source.freedom is None:
             continue
         seen = _seen(source)
@@ -90,10 +144,31 @@ def within_sites(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floa
     return ratio, freedom
 
 
+def respondents_of(direct: DirectEstimates, sites: Sequence[str]) -> Ints:
+    """Return numbers of respondents, shape (S, K, W)."""
+    n = np.zeros((len(names_of(direct)), len(sites), len(direct.subdimensions) * max(len(direct.years), 1)), np.int64)
+    for s, source, columns in placed(direct):
+        row = pd.Index(sites).get_indexer(source.codes)
+        n[s, row[row >= 0], columns] = source.respondents[row >= 0]
+    return n
+
+
+def told_by(seen: Any, references: Sequence[int], measures: int) -> list[tuple[int, int]]:
+    """Row and column that tell most of each column, of where there are estimates (S, W).
+
+    That of its reference; where that is absent, that of another source, or of another year.
+    """
+    places = list[tuple[int, int]]()
+    for w, s in enumerate(references):
+        others = [(t, v) for v in (w, *range(w % measures, seen.shape[1], measures)) for t in range(len(seen))]
+        places.append(next(((t, v) for t, v in ((s, w), *others) if t >= 0 and seen[t, v]), (max(s, 0), w)))
+    return places
+
+
 def pooled_freedom(direct: DirectEstimates) -> Floats:
     """Degrees of freedom of the pooled variances that V is made of, shape (S, W); 0 where V is known."""
-    freedom = np.zeros((len(direct.sources), len(direct.subdimensions) * max(len(direct.years), 1)))
-    for s, (source, columns) in enumerate(zip(direct.sources, columns_of(direct), strict=True)):
+    freedom = np.zeros((len(names_of(direct)), len(direct.subdimensions) * max(len(direct.years), 1)))
+    for s, source, columns in placed(direct):
         if source.pooled is not None:
             freedom[s, columns] = np.where(source.informs, source.pooled, 0.0)
     return freedom

@@ -96,6 +96,8 @@ class Trend:
         unit : ndarray, shape (P,)
             What coefficients are counted in.
         """
+        if not names:
+            return ()
         d, first = len(frame.measures), int("Intercept" in names)
         over = Contrasts.of(frame.years, d, "walk", frame.waves)
         sd = np.broadcast_to(sd.reshape(len(names), -1), (len(names), d * len(frame.years)))[:, :d]

@@ -132,7 +132,7 @@ def publish(
     labels = {measure: est.concept.nodes[measure].nl for measure in est.measures}
     with claimed(to, FILES) as target:
         run = page | {"versions": versions()}
-        report = quality(est, gate, run=run, scales=scales, weights=weights, assumed=assumed, responses=responses)
+        report = quality(every, gate, run=run, scales=scales, weights=weights, assumed=assumed, responses=responses)
         draft = not report["gate"]["passed"]
         about = About(provenance.title, run_id, moment(provenance.created), draft, est.fictitious, provenance.credit)
         with staged(target) as folder:
@@ -141,7 +141,7 @@ def publish(
             if groups is not None:
                 write_groups(groups, folder, about.notice, est.concept.span)
             if isinstance(every, Waves):
-                write_changes(every.changes, folder, about.notice, est.concept.span)
+                write_changes(every.published_changes, folder, about.notice, est.concept.span)
             write_layouts(every.published, est.areas, est.concept, folder, about)
             _write_draws(every, folder / "draws.nc", draws)
             write_quality(report, folder, outlines(est.areas.frame))

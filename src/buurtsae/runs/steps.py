@@ -185,6 +185,9 @@ def plan(
     from buurtsae.estimates.planning.plan import plan as planned
 
     inputs = check(path)
+    if inputs.direct.years:
+        hint = "leave [years] out, with the sources of one year: a plan asks what one survey tells"
+        raise ModelError("a plan is of one period", f"years {shown(inputs.direct.years)}", "one", hint)
     options |= {"rules": inputs.run.spec.publish, "concept": inputs.concept}
     check_plan(inputs.direct, persons=inputs.persons is not None, **options)
     return planned(_fitted(inputs, seed, progress, say), **options)
@@ -211,6 +214,8 @@ def curves(
     fitted = _fitted(inputs, seed, progress, say)
     say("without the spatial field")
     other = without_field(fitted, **spec.engine.get("laplace", {}))
+    if inputs.direct.years:
+        fitted, other = fitted.of_year(spec.run.year), other.of_year(spec.run.year)
     return [drawn(fitted, name, concept=inputs.concept, without_field=other) for name in chosen]
 
 

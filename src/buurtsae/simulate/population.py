@@ -14,7 +14,7 @@ else may be true, that no model here says, is in `departure`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from zlib import crc32
 
@@ -73,6 +73,9 @@ class TruthSpec:
         The same for participatory sources, where residents come of their own accord.
     no_answer : float
         Share of answers that are 'geen antwoord'.
+    shifts : tuple of pairs of str and float
+        What is added to the level of a source's answers, by codebook: of questions that are asked otherwise. The truth
+        is what the reference finds without it.
     departure : Departure
         What is true that the model does not say; nothing by default.
     """
@@ -103,6 +106,7 @@ class TruthSpec:
     open_loading: float = 0.7
     open_extra: float = 0.25
     no_answer: float = 0.03
+    shifts: tuple[tuple[str, float], ...] = ()
     departure: Departure = NONE
 
 
@@ -153,7 +157,8 @@ class Truth:
     @cached_property
     def scores(self) -> Floats:
         """True sub-dimension scores on 0-10, shape (n_areas, n_subdimensions); NaN without residents."""
-        return expected_scores(self, Codebook.load(self.spec.reference))
+        unshifted = replace(self, spec=replace(self.spec, shifts=()))
+        return expected_scores(unshifted, Codebook.load(self.spec.reference))
 
     def table(self) -> pd.DataFrame:
         """Return one row per inhabited buurt and measure: `area_code`, `measure`, `truth`."""
@@ -245,11 +250,12 @@ def questions(codebook: Codebook, spec: TruthSpec, concept: Concept) -> list[Que
 
 def source_effects(codebook: Codebook, spec: TruthSpec) -> tuple[float, float, float]:
     """Return discrimination, level, and standard deviation per buurt of a source: 1, 0, 0 for the reference."""
+    shift = sum(added for source, added in spec.shifts if Codebook.load(source).id == codebook.id)
     if codebook.id == Codebook.load(spec.reference).id:
-        return 1.0, 0.0, 0.0
+        return 1.0, shift, 0.0
     if codebook.kind == "participatory":
-        return spec.open_loading, spec.open_shift, spec.open_extra
-    return spec.other_loading, spec.other_shift, spec.other_extra
+        return spec.open_loading, spec.open_shift + shift, spec.open_extra
+    return spec.other_loading, spec.other_shift + shift, spec.other_extra
 
 
 def expected_scores(truth: Truth, codebook: Codebook) -> Floats:

@@ -30,12 +30,19 @@ from buurtsae.survey.codebook import Codebook
 from buurtsae.tables import write_csv
 
 SESSION = 6  # residents who score their buurt together
-FILES = ("enquete_*.csv", "waarheid.csv")
+FILES = ("enquete_*.csv", "waarheid.csv", "waarheid_vragen.csv")
 KNOWN = by_heading("waarheid.csv", "area_code,measure,truth")  # simulated surveys are replaced, no others
 
 
 def simulate_survey(
-    areas: Areas, truth: Truth, codebook: Codebook, size: int | float, seed: int = 1, empty: Collection[str] = ()
+    areas: Areas,
+    truth: Truth,
+    codebook: Codebook,
+    size: int | float,
+    seed: int = 1,
+    empty: Collection[str] = (),
+    *,
+    year: int | None = None,
 ) -> pd.DataFrame:
     """Ask some of the residents the items of a codebook.
 
@@ -49,6 +56,8 @@ def simulate_survey(
         Of this survey; sources with the same seed are independent samples.
     empty : collection of str
         Buurtcodes where nobody answers. Their residents do count in the weights.
+    year : int, optional
+        Of this wave: other people are asked than in another year.
 
     Returns
     -------
@@ -63,7 +72,8 @@ def simulate_survey(
         raise DataError(f"{codebook.id} has no respondents", f"a source of kind {codebook.kind}", "items", hint)
     if unknown := sorted(set(empty) - set(truth.codes)):
         raise DataError("buurten to leave empty are unknown", shown(unknown), "codes of the areas", "correct them")
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, crc32(codebook.id.encode()))))
+    wave = () if year is None else (year,)
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, crc32(codebook.id.encode()), *wave)))
     spec = truth.spec
     sample = _sessions if codebook.kind == "participatory" else _sample
     area, age, stratum, weight = sample(areas, truth, size, np.isin(truth.codes, list(empty)), rng)

@@ -59,6 +59,8 @@ class DirectEstimates:
         Whether numbers of respondents are known; otherwise 1 stands for those of an estimate.
     scale : Scale
         What figures can be: 0-10 for scores, without ends for those of a table of any areas.
+    anchors : tuple of str
+        Reference source of each sub-dimension over several years, where they are of one year of a fit of these.
 
     Examples
     --------
@@ -79,6 +81,7 @@ class DirectEstimates:
     years: tuple[int, ...] = ()
     counted: bool = True
     scale: Scale = SCORE
+    anchors: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -114,17 +117,37 @@ class DirectEstimates:
         source per buurt, then per wijk: a random sample fixes the level, even where it does not tell buurten apart.
         Buurten of another edition are buurten.
 
+        Of one year of several it is the reference of all years, where it informs the sub-dimension in that year.
+
         Raises
         ------
         DataError
-            Of several years, each of which has its own.
+            Of several years, in some of which it may be absent: `references` are its names.
         """
         if self.years:
             hint = "take one, by `of_year` of the fit or of the direct estimates"
             raise DataError("this is for one year at a time", shown(self.years), "one period", hint)
-        per_area = {self.areas.base, *(k for k, of in self.areas.editions.items() if of.walk.level == self.areas.base)}
-        rank = np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level in per_area)) for s in self.sources])
+        rank = self._rank
+        for s, source in enumerate(self.sources):
+            anchor = np.array([name == source.source for name in self.anchors] or [False])
+            rank[s] += rank.max(initial=0) * anchor * source.informs
         return np.argmax(rank, axis=0)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Name of the reference source of each sub-dimension, one over all years: by its best year, as `reference`."""
+        if self.anchors or not self.sources:
+            return self.anchors
+        own = np.array([source.source for source in self.sources])
+        names = list(dict.fromkeys(own.tolist()))
+        rank = np.array([self._rank[own == name].max(axis=0) for name in names])
+        return tuple(names[place] for place in np.argmax(rank, axis=0))
+
+    @property
+    def _rank(self) -> Ints:
+        """How fit each source is as a reference, shape (sources, D); 0 where it does not inform a sub-dimension."""
+        per_area = {self.areas.base, *(k for k, of in self.areas.editions.items() if of.walk.level == self.areas.base)}
+        return np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level in per_area)) for s in self.sources])
 
     def totals(
         self,

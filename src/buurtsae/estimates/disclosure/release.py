@@ -189,6 +189,16 @@ class Releases:
         shown = self.open(table.assign(level=table["source"].map(level)))
         return shown & countable(self.open_of_sources(table, direct) | ~shown)
 
+    def shown(self, level: str, codes: Iterable[str]) -> NDArray[np.bool_]:
+        """Return which areas of a level have an estimate that may be published in every year."""
+        codes = list(codes)
+        return np.all([release.shown(level, codes) for release in self.of.values()], axis=0)
+
+    def shown_direct(self, level: str, codes: Iterable[str]) -> NDArray[np.bool_]:
+        """Return of which areas of a level the direct estimate of every year may be published."""
+        codes = list(codes)
+        return np.all([release.shown_direct(level, codes) for release in self.of.values()], axis=0)
+
     @staticmethod
     def _each(table: pd.DataFrame, of: Callable[[int, pd.DataFrame], NDArray[np.bool_]]) -> NDArray[np.bool_]:
         found = np.zeros(len(table), dtype=bool)

@@ -90,13 +90,15 @@ class Check:
     p: float
     year: int | None = None
 
-    def record(self, false_alarm: float) -> dict[str, object]:
-        """Return a row of the report; figures are rounded, so that no single answer shows in them."""
+    def record(self, false_alarm: float, *, several: bool = False) -> dict[str, object]:
+        """Return a row of the report, of several years with the year; figures are rounded, so that no single answer
+        shows in them.
+        """
         passed = self.p >= false_alarm
         figures = {name: round(getattr(self, name), 2) for name in ("value", "low", "high")} | {"p": round(self.p, 4)}
         row = {"id": self.id, "what": KINDS[self.id], "where": self.where, "figures": self.figures, **figures}
         meaning = None if passed else MEANINGS[self.id][int(self.deviation > 0)]
-        return row | {"passed": passed, "meaning": meaning}
+        return row | ({"year": self.year} if several else {}) | {"passed": passed, "meaning": meaning}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import pandas as pd
 from buurtsae.errors import BuurtsaeError, Problems, shown
 from buurtsae.estimates.evidence.crossvalidation import fingerprint, left_out, several
 from buurtsae.estimates.summary import Estimates
+from buurtsae.estimates.waves import Waves
 from buurtsae.folder.finished import Finished
 
 KEY = ["level", "area_code", "measure", "year"]
@@ -88,12 +89,13 @@ class Comparison:
         return f"Comparison of {self.names[0]} and {self.names[1]}: agree {self.agree}"
 
 
-def compare(a: Estimates, b: Estimates, names: tuple[str, str] = ("A", "B")) -> Comparison:
+def compare(a: Estimates | Waves, b: Estimates | Waves, names: tuple[str, str] = ("A", "B")) -> Comparison:
     """Compare two sets of estimates; with the same direct estimates also how well they predict what is left out.
 
     Parameters
     ----------
-    a, b : Estimates
+    a, b : Estimates or Waves
+        Of one period, or of every year of a fit of several.
     names : tuple of str
 
     Returns
@@ -116,7 +118,7 @@ def compare(a: Estimates, b: Estimates, names: tuple[str, str] = ("A", "B")) -> 
     comparison = compare_tables(a.table, b.table, names)
     if fingerprint(a.fit) != fingerprint(b.fit) or not several(a.fit):
         return comparison
-    one, other = (left_out(est.fit, est.areas.parent(est.areas.base)).density for est in (a, b))
+    one, other = (left_out(est.fit, est.fit.areas.parent(est.fit.areas.base)).by_group for est in (a, b))
     return replace(comparison, elpd=_difference(one, other))
 
 

@@ -3,7 +3,7 @@
 Hyperparameters are held at their posterior means of the fit with all sources; given these the posterior is Gaussian
 and its standard deviations are exact (`engines.given`). Without the reference of a sub-dimension the next source
 takes its place, as it would if it were left out of the run file, and fixes the level; figures stay on the scale of the
-fit.
+fit. Of several years it is a source of one year that is left out: what other sources and other years say stays.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 
 from buurtsae.engines.base import Fit
 from buurtsae.engines.given import Given, given
-from buurtsae.estimates.measured import one_year
+from buurtsae.estimates.evidence.rows import placed
 from buurtsae.model.design import Design, design
 from buurtsae.sparse import Floats
 
@@ -31,14 +31,9 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        `source`, `measure`, `areas` (buurten or wijken with an estimate of this source), `sd_with`, `sd_without` (means
-        over inhabited buurten), `sd_with_own`, `sd_without_own` (over the buurten in these areas). The figures without
-        are None where no other source informs the sub-dimension.
-
-    Raises
-    ------
-    ModelError
-        If the fit is of several years.
+        `source`, `year` (of several), `measure`, `areas` (buurten or wijken with an estimate of this source),
+        `sd_with`, `sd_without` (means over inhabited buurten), `sd_with_own`, `sd_without_own` (over the buurten in
+        these areas). The figures without are None where no other source informs the sub-dimension.
 
     Examples
     --------
@@ -47,28 +42,42 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
     >>> row["source"], row["measure"], round(row["sd_with"], 1), round(row["sd_without"], 1)
     ('veiligheidsmonitor', 'omgang_en_relaties', 0.6, 0.7)
     """
-    one_year(fit)
     at, inhabited = given(fit), fit.areas.inhabited
     everything = at.posterior.sd[: len(fit.areas.codes)]  # sites: buurten first
     rows = []
-    for s, source in enumerate(fit.direct.sources):
-        without = _without(fit, at, s)
+    for s, (row, columns) in enumerate(placed(fit.design, fit.direct)):
+        source, label = fit.direct.sources[s], fit.direct.labels[s]
+        without = _without_year(fit, at, row, columns) if fit.design.years else _without(fit, at, s)
         for dim in np.flatnonzero(source.informs):
-            seen = np.flatnonzero(fit.design.observed[s, :, dim])
+            column = columns.start + dim
+            seen = np.flatnonzero(fit.design.observed[row, :, column])
             held = fit.design.sites[seen].sum(axis=0) > 0  # the buurten that they hold
             left = without.get(name := fit.direct.subdimensions[dim])
             rows.append(
                 {
-                    "source": fit.direct.labels[s],
+                    "source": label,
+                    **({"year": source.year} if fit.design.years else {}),
                     "measure": name,
                     "areas": len(seen),
-                    "sd_with": float(everything[inhabited, dim].mean()),
+                    "sd_with": float(everything[inhabited, column].mean()),
                     "sd_without": None if left is None else float(left[inhabited].mean()),
-                    "sd_with_own": float(everything[held, dim].mean()),
+                    "sd_with_own": float(everything[held, column].mean()),
                     "sd_without_own": None if left is None else float(left[held].mean()),
                 }
             )
     return rows
+
+
+def _without_year(fit: Fit, at: Given, row: int, columns: slice) -> dict[str, Floats]:
+    """Posterior sd of a year per sub-dimension of which anything is known without this source of the year, (N,)."""
+    kept = fit.design.observed.copy()
+    kept[row, :, columns] = False
+    known = np.asarray(kept.any(axis=(0, 1)))
+    if any(effect.joint for effect in fit.design.effects):  # other years tell too
+        known = np.tile(known.reshape(fit.design.periods, -1).any(axis=0), fit.design.periods)
+    sd = at.keeping(kept).posterior.sd[: len(fit.areas.codes), columns]
+    names = zip(fit.direct.subdimensions, known[columns], sd.T, strict=True)
+    return {name: one for name, there, one in names if there}
 
 
 def _without(fit: Fit, at: Given, s: int) -> dict[str, Floats]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from buurtsae.engines.base import Fit
-from buurtsae.estimates.disclosure.release import FEW, countable
+from buurtsae.estimates.disclosure.release import FEW, Release, Releases, countable
 from buurtsae.estimates.evidence.residuals import graph_of
 from buurtsae.estimates.summary import Estimates
 from buurtsae.model.parts import parts
@@ -67,12 +67,12 @@ def covariates(est: Estimates) -> list[dict[str, Any]]:
     return [row | {"source": as_in(Note(row["source"], row["source"]), made).nl} for row in rows]
 
 
-def graph(est: Estimates) -> dict[str, Any]:
+def graph(fit: Fit, release: Release | Releases) -> dict[str, Any]:
     """Return what is to be known of the graph, and who answered in each part in which not one or two are hidden."""
-    if (graph := graph_of(est.fit)) is None:
+    if (graph := graph_of(fit)) is None:
         return {}
-    shown, component, rows = est.release.shown(est.areas.base, graph.codes), graph.icar.component, []
-    for part in parts(graph, est.fit.direct):
+    shown, component, rows = release.shown(fit.areas.base, graph.codes), graph.icar.component, []
+    for part in parts(graph, fit.direct):
         among = component == component[list(graph.codes).index(part.first)]
         rows.append(asdict(part) | ({} if countable(shown[among]).all() else {"heard": None, "respondents": None}))
     return {**graph.audit(), "parts": rows}

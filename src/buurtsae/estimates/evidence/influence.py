@@ -167,9 +167,9 @@ def _normal_scores(fit: Fit, step: int) -> Iterator[tuple[str, _Block]]:
 
 def _of_prior(prior: Hyper, fit: Fit) -> Iterator[tuple[str, Floats]]:
     """Yield draws of the prior by the names of the posterior's, (M, ...)."""
-    linked = fit.design.linked
+    at = (slice(None), *fit.design.link_place)
     values = {name: v @ v.swapaxes(-1, -2) if v.ndim == 4 else v for name, v in prior.values.items()}
-    values |= {"lambda": prior.slope[:, linked], "tau": prior.extra[:, linked]}
+    values |= {"lambda": prior.slope[at], "tau": prior.extra[at]}
     for name, value in values.items():
         if name in fit.draws.hyper and value.size:
             yield name, np.asarray(value)

@@ -331,8 +331,7 @@ def _replicates(at: Given, replicates: int, rng: np.random.Generator) -> Floats:
     coefficients = field.x.shape[1] * field.width
     beta = posterior.border[:coefficients] - border[1:, :coefficients]
     e = e[1:] + field.x @ beta.reshape(replicates, -1, field.width) - field.offset
-    alpha = np.zeros(design.linked.shape)
-    alpha[design.linked] = [link.offset.sd for *_, link in design.links] * posterior.alpha
+    alpha = design.offsets.table(design.offsets.sd * posterior.alpha)
     prediction = at.hyper.slope[:, None] * e[:, None] + alpha[:, None]
     root = np.linalg.cholesky(at.noise)
     noise = np.einsum("skde,rske->rskd", root, rng.standard_normal(prediction.shape))

@@ -16,7 +16,7 @@ Gelman, A. et al. (2013). Bayesian Data Analysis, ch. 6. Brown, G. et al. (2001)
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,8 @@ import pandas as pd
 from buurtsae.classical.columns import BoundaryWarning, NotConvergedWarning
 from buurtsae.engines.base import Fit
 from buurtsae.errors import BuurtsaeError, ModelError
+from buurtsae.estimates.benchmark.benchmark import Benchmarked
+from buurtsae.estimates.disclosure.release import Release, Releases
 from buurtsae.estimates.evidence import described_persons as persons
 from buurtsae.estimates.evidence.checks import checks
 from buurtsae.estimates.evidence.contribution import contributions
@@ -43,10 +45,12 @@ from buurtsae.estimates.evidence.gate import Gate, alarms, decided
 from buurtsae.estimates.evidence.influence import influence, outside, remarks
 from buurtsae.estimates.evidence.leftover import Leftover, leftover
 from buurtsae.estimates.evidence.residuals import moran, predictions, residuals
+from buurtsae.estimates.evidence.rows import keys, levels
 from buurtsae.estimates.evidence.sidebyside import classical_rows, side_by_side
 from buurtsae.estimates.nonresponse import NonResponse, reported
 from buurtsae.estimates.sensitivity import sensitivity
 from buurtsae.estimates.summary import Estimates
+from buurtsae.estimates.waves import Waves
 from buurtsae.notes import Note
 from buurtsae.schemas import records
 
@@ -59,8 +63,11 @@ OF_COUNTS = Note(
 OURS = (BoundaryWarning, NotConvergedWarning)  # of the classical estimators
 
 
+Of = Mapping[int | None, Estimates]  # by year, or None of one period
+
+
 def quality(
-    est: Estimates,
+    est: Estimates | Waves,
     gate: Gate | None = None,
     *,
     run: dict[str, Any] | None = None,
@@ -71,9 +78,12 @@ def quality(
 ) -> dict[str, Any]:
     """Return the evidence for a set of estimates, ready for JSON.
 
+    Of several years the gate, the checks and what describes the model are of the whole fit, once; rows that are of a
+    year have a column `year`, and residuals and labels the year in their names.
+
     Parameters
     ----------
-    est : Estimates
+    est : Estimates or Waves
     gate : Gate, optional
     run : dict, optional
         What identifies the run (run_id, title, created, versions).
@@ -87,17 +97,22 @@ def quality(
         Share of the sample that answered, of each source.
     """
     fit, gate = est.fit, gate or Gate()
+    of: Of = {year: est.of[year] for year in est.of} if isinstance(est, Waves) else {None: est}
+    asked: Of = {year: of[year] for year in est.surveyed} if isinstance(est, Waves) else of
+    first = next(iter(asked.values()))  # for what is common to all years
+    release = Releases({year: of[year].release for year in est.of}) if isinstance(est, Waves) else est.release
     over, unmade = _leftover(fit)
-    convergence, left = _convergence(est), _left_out(fit, over)
-    checked, heard = _checks(est, gate, over), alarms(fit, scales)
+    convergence, left = _convergence(fit, of), _left_out(fit, over)
+    checked, heard = _checks(fit, release, gate, over), alarms(fit, scales)
     if not checked and unmade is None:
         unmade = _unmade(Note("there are too few direct estimates", "er zijn te weinig directe schattingen"))
-    priors, shown = _influence(fit), est.release.shown(est.areas.base, est.areas.codes)
-    off = persons.residuals(over) if fit.persons else residuals(fit)
-    of_persons = persons.report(est, over) if fit.persons else {}
+    priors = _influence(fit)
+    off = {year: persons.residuals(over) if fit.persons else residuals(one.fit) for year, one in asked.items()}
+    of_persons = persons.report(first, over) if fit.persons else {}
     return {
         "run": {
             **{"engine": fit.engine, "seed": fit.seed, "spatial": any(term.neighbours for term in fit.model.terms)},
+            **({"years": list(fit.design.years)} if fit.design.years else {}),
             "estimand": fit.model.estimand,
             **(run or {}),
         },
@@ -107,30 +122,36 @@ def quality(
         "convergence": convergence,
         "hyperparameters": persons.parameters(fit) if fit.persons else hyperparameters(fit),
         "priors": priors,
-        "predictive": persons.predictive(est, over) if fit.persons else _predictive(est),
-        "left_out": [row for part in left.values() for row in _calibration(est, part)],
-        **({} if fit.design.size is None and not fit.persons else {"calibration": _of_counts(est, over)}),
+        "predictive": persons.predictive(first, over) if fit.persons else _rows(asked, _predictive),
+        "left_out": [row for part in left.values() for row in _calibration(fit, release, part)],
+        **({} if fit.design.size is None and not fit.persons else {"calibration": _of_counts(fit, release, over)}),
         **of_persons,
-        "density": _density(est, left),
-        "comparison": persons.comparison(est, over) if fit.persons else _comparison(est),
-        "agreement": [] if fit.persons else agreement(est.compared, est.areas.parent(est.areas.base)),
-        "gain": gain(est.table, est.published),
-        "classical": _classical(est),
-        "benchmarks": _benchmarks(est),
-        "moran": moran(fit, est.release, off),
-        "residuals": _residuals(est, off),
-        "areas": est.areas.audit(),
-        "graph": graph(est),
-        "sources": sources(est),
+        "density": _density(fit, release, left),
+        "comparison": persons.comparison(first, over) if fit.persons else _rows(asked, _comparison),
+        "agreement": []
+        if fit.persons
+        else _rows(asked, lambda one: agreement(one.compared, one.areas.parent(one.areas.base))),
+        "gain": _rows(of, lambda one: gain(one.table, one.published)),
+        "classical": _classical(asked),
+        "benchmarks": _benchmarks(asked),
+        "moran": [row for year, one in asked.items() for row in _of_year(year, moran(one.fit, one.release, off[year]))],
+        "residuals": {
+            _named(measure, year): z for year, one in asked.items() for measure, z in _residuals(one, off[year]).items()
+        },
+        "areas": fit.areas.audit(),
+        "graph": graph(fit, release),
+        "sources": _rows(asked, sources),
         "scales": [dict(row) for row in scales],
-        "variances": variances(fit),
-        "contributions": contributions(fit) if fit.design.size is None and not fit.persons else [],
-        "covariates": covariates(est),
-        "explained": persons.explained_by_covariates(fit, shown) if fit.persons else explained(fit, shown),
-        "sensitivity": _sensitivity(est) if weights else [],
-        "nonresponse": {} if assumed is None or fit.persons else reported(est, assumed, responses),
+        "variances": _rows(asked, lambda one: variances(one.fit)),
+        "contributions": _by_name(fit, contributions(fit)) if fit.design.size is None and not fit.persons else [],
+        "covariates": covariates(first),
+        "explained": _rows(of, _explained),
+        "sensitivity": _rows(of, _sensitivity) if weights else [],
+        "nonresponse": {} if assumed is None or fit.persons else _nonresponse(fit, asked, assumed, responses),
         "labels": {
-            level: rows["label"].value_counts().to_dict() for level, rows in est.table.groupby("level", sort=False)
+            _named(level, year): rows["label"].value_counts().to_dict()
+            for year, one in of.items()
+            for level, rows in one.table.groupby("level", sort=False)
         },
         "model": persons.words(fit) if fit.persons else fit.words,
         "notes": [
@@ -142,12 +163,27 @@ def quality(
     }
 
 
-def _convergence(est: Estimates) -> dict[str, Any]:
-    draws = est.fit.draws
-    certificate = persons.certificate(est.fit) if est.fit.persons else draws.certificate
+def _rows(of: Of, made: Callable[[Estimates], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Rows of each year below each other."""
+    return [row for year, est in of.items() for row in _of_year(year, made(est))]
+
+
+def _of_year(year: int | None, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return rows if year is None else [{"year": year, **row} for row in rows]
+
+
+def _named(name: str, year: int | None) -> str:
+    return name if year is None else f"{name} {year}"
+
+
+def _convergence(fit: Fit, of: Of) -> dict[str, Any]:
+    draws = fit.draws
+    certificate = persons.certificate(fit) if fit.persons else draws.certificate
     if certificate is not None:
         return {"independent": len(draws.flat), **certificate.record()}
-    table = est.convergence
+    table = pd.concat(
+        [est.convergence.rename(lambda name, year=year: _named(name, year), level=0) for year, est in of.items()]
+    )
     return {
         "chains": draws.shape[0],
         "draws": draws.shape[1],
@@ -187,45 +223,83 @@ def _left_out(fit: Fit, over: Leftover | None) -> dict[str, LeftOut]:
     return {base: left_out(fit), **({above: left_out(fit, above, values=4)} if several(fit) else {})}
 
 
-def _calibration(est: Estimates, left: LeftOut) -> list[dict[str, Any]]:
+def _calibration(fit: Fit, release: Release | Releases, left: LeftOut) -> list[dict[str, Any]]:
     """Of what may go into one number: few hidden estimates would show in it."""
-    parts = left.table.groupby(["source", "measure"], sort=False)
-    kept = [rows[est.release.counted(rows, est.fit.direct)] for _, rows in parts]
-    return replace(left, table=pd.concat(kept)).calibration().assign(left_out=left.by).to_dict("records")
+    parts = left.table.groupby(keys(left.table), sort=False)
+    kept = [rows[release.counted(rows, fit.direct)] for _, rows in parts]
+    rows = replace(left, table=pd.concat(kept)).calibration().assign(left_out=left.by).to_dict("records")
+    return _by_name(fit, rows)
 
 
-def _of_counts(est: Estimates, over: Leftover | None) -> list[dict[str, Any]]:
+def _by_name(fit: Fit, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with the names of their sources, of several years without the year: that is in a column."""
+    if not fit.design.years:
+        return rows
+    names = {label: source.source for label, source in zip(fit.direct.labels, fit.direct.sources, strict=True)}
+    return [{**row, "source": names[row["source"]]} for row in rows]
+
+
+def _of_counts(fit: Fit, release: Release | Releases, over: Leftover | None) -> list[dict[str, Any]]:
     """Predicted and observed shares by class of the predicted, of what may go into one number."""
     if over is None or over.observed is None or over.size is None:
         return []
-    level = {label: s.level for label, s in zip(est.fit.direct.labels, est.fit.direct.sources, strict=True)}
-    shown = est.release.open(over.rows.assign(level=over.rows["source"].map(level)))
-    told = est.release.open_of_sources(over.rows, est.fit.direct)
+    shown = release.open(over.rows.assign(level=levels(over.rows, fit.direct)))
+    told = release.open_of_sources(over.rows, fit.direct)
     table = calibration(over.rows, over.predicted, over.observed, over.size, shown, told)
     return records(table.round(2))
 
 
-def _density(est: Estimates, left: dict[str, LeftOut]) -> dict[str, Any]:
-    """Log predictive density of left-out gemeenten: what `compare` sets runs on the same data against each other by."""
-    if (level := est.areas.parent(est.areas.base)) not in left:
+def _density(fit: Fit, release: Release | Releases, left: dict[str, LeftOut]) -> dict[str, Any]:
+    """Log predictive density of left-out gemeenten: what `compare` sets runs on the same data against each other by.
+
+    Of several years those of gemeenten that may be told in each, summed over the years.
+    """
+    if (level := fit.areas.parent(fit.areas.base)) not in left:
         return {}
-    groups = left[level].published(est.release.open_of_sources(left[level].table, est.fit.direct))
-    groups = groups[est.release.shown_direct(level, groups.index)]
+    groups = left[level].published(release.open_of_sources(left[level].table, fit.direct))
+    groups = groups[release.shown_direct(level, groups.index.get_level_values("group"))]
+    if groups.index.nlevels > 1:
+        whole = groups.groupby(level="group").size() == left[level].density.groupby(level="group").size()
+        groups = groups.groupby(level="group").sum()[whole[whole].index]
     parts = {str(code): round(float(value), 2) for code, value in groups.items()}
     # the total is that of its parts as they are shown
     return {
-        "data": fingerprint(est.fit),
+        "data": fingerprint(fit),
         "gemeenten": len(groups),
         "elpd": round(sum(parts.values()), 2),
         "groups": parts,
     }
 
 
-def _checks(est: Estimates, gate: Gate, over: Leftover | None) -> list[dict[str, Any]]:
+def _checks(fit: Fit, release: Release | Releases, gate: Gate, over: Leftover | None) -> list[dict[str, Any]]:
     """What is left over beside what the model would leave over, the least likely first; nothing without a mode."""
     if over is None:
         return []
-    return [check.record(gate.false_alarm) for check in checks(est.fit, over, est.release)]
+    several = bool(fit.design.years)
+    return [check.record(gate.false_alarm, several=several) for check in checks(fit, over, release)]
+
+
+def _explained(est: Estimates) -> list[dict[str, Any]]:
+    shown = est.release.shown(est.areas.base, est.areas.codes)
+    return persons.explained_by_covariates(est.fit, shown) if est.fit.persons else explained(est.fit, shown)
+
+
+def _nonresponse(fit: Fit, of: Of, assumed: NonResponse, responses: Sequence[float | None]) -> dict[str, Any]:
+    """What `nonresponse` tells of each year, of the responses of its sources."""
+    if not fit.design.years:
+        return reported(of[None], assumed, responses)
+    each = [*responses, *[None] * (len(fit.direct.sources) - len(responses))]
+    parts = {}
+    for year, est in of.items():
+        own = [one for one, source in zip(each, fit.direct.sources, strict=True) if source.year == year]
+        parts[year] = reported(est, assumed, own)
+    told = {name: next(iter(parts.values()))[name] for name in ("shift", "column")}
+    refused = "; ".join(f"{year}: {part['refused']}" for year, part in parts.items() if part["refused"])
+    return {
+        **told,
+        "refused": refused,
+        "rows": [r for year, part in parts.items() for r in _of_year(year, part["rows"])],
+    }
 
 
 def _influence(fit: Fit) -> dict[str, Any]:
@@ -264,11 +338,25 @@ def _comparison(est: Estimates) -> list[dict[str, Any]]:
     return records(rows[columns])
 
 
-def _benchmarks(est: Estimates) -> dict[str, Any]:
-    """How the draws were made to agree with benchmarks, what these say of the model, and how far scores moved."""
-    benchmarked = est.benchmarked
-    if benchmarked is None:
+def _benchmarks(of: Of) -> dict[str, Any]:
+    """How the draws were made to agree with benchmarks, what these say of the model, and how far scores moved.
+
+    Of several years: one method, the least effective number of draws, and rows of each year.
+    """
+    parts = {year: _benchmark(est, est.benchmarked) for year, est in of.items() if est.benchmarked is not None}
+    if not parts:
         return {}
+    every = list(parts.values())
+    return {
+        "method": every[0]["method"],
+        "respondents": every[0]["respondents"],
+        "effective": min((part["effective"] for part in every if part["effective"] is not None), default=None),
+        "strained": sum(part["strained"] for part in every),
+        **{name: [row for y, part in parts.items() for row in _of_year(y, part[name])] for name in ("strain", "shift")},
+    }
+
+
+def _benchmark(est: Estimates, benchmarked: Benchmarked) -> dict[str, Any]:
     shift = benchmarked.shift[est.release.open(benchmarked.shift)].groupby(["level", "measure"], sort=False)
     moved = shift.agg(areas=("shift", "size"), shift=("shift", "mean"), largest=("shift", lambda s: s.abs().max()))
     return {
@@ -281,20 +369,24 @@ def _benchmarks(est: Estimates) -> dict[str, Any]:
     }
 
 
-def _classical(est: Estimates) -> dict[str, Any]:
+def _classical(of: Of) -> dict[str, Any]:
     """Direct, synthetic and EBLUP beside the fit with what was warned of, or why they are not there."""
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        try:
-            table = side_by_side(est.fit)
-            rows, refused = classical_rows(table[est.release.shown(est.areas.base, table["area_code"])]), ""
-        except BuurtsaeError as error:  # the report tells it: a model may be fine without a classical counterpart
-            rows, refused = [], _line(error)
-    notes = [_said(warning.message) for warning in warned if issubclass(warning.category, OURS)]
-    for warning in warned:  # the report tells those of the estimators; others go on
-        if not issubclass(warning.category, OURS):
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return {"refused": refused, "notes": notes, "rows": rows}
+    rows, notes, refused = list[dict[str, Any]](), list[Note](), list[str]()
+    for year, est in of.items():
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            try:
+                table = side_by_side(est.fit)
+                table = table[est.release.shown(est.areas.base, table["area_code"])]
+                rows += _of_year(year, classical_rows(table))
+            except BuurtsaeError as error:  # the report tells it: a model may be fine without a classical counterpart
+                refused.append(_line(error) if year is None else f"{year}: {_line(error)}")
+        said = [_said(warning.message) for warning in warned if issubclass(warning.category, OURS)]
+        notes += said if year is None else [note.under(str(year)) for note in said]
+        for warning in warned:  # the report tells those of the estimators; others go on
+            if not issubclass(warning.category, OURS):
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return {"refused": "; ".join(refused), "notes": notes, "rows": rows}
 
 
 def _line(text: object) -> str:

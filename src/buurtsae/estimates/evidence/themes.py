@@ -18,6 +18,7 @@ from buurtsae.sparse import Floats, Ints
 
 def themes(fit: Fit) -> dict[str, Ints]:
     """Return the columns of each theme of a fit, by its name: those of the formula come before."""
+    fit, _ = fit.conditioned
     dense = [effect for effect in fit.design.effects if effect.dense]
     groups = fit.marginal.field.groups if dense else ()
     return {
@@ -38,6 +39,7 @@ def effects(fit: Fit, parts: Sequence[Ints], *, values: int = 8) -> list[tuple[F
     values : int
         Draws of the hyperparameters over which it is averaged.
     """
+    fit, own = fit.conditioned  # of one of several years that tell about each other: all of them, and its columns
     live, n = fit.areas.inhabited, len(fit.areas.codes)
     picked = np.unique(np.linspace(0, len(fit.draws.flat) - 1, values).round().astype(int))
     unit = fit.design.coefficient_unit[:, None]
@@ -52,4 +54,4 @@ def effects(fit: Fit, parts: Sequence[Ints], *, values: int = 8) -> list[tuple[F
             spread = np.tensordot(x[live] - x[live].mean(axis=0), root, axes=1)
             effect += x @ mean / len(picked)
             variance += ((x[live] @ mean).var(axis=0) + (spread**2).sum(axis=2).mean(axis=0)) / len(picked)
-    return totals
+    return [(effect[:, own], variance[own]) for effect, variance in totals]

@@ -14,7 +14,7 @@ sites the field is conditioned anew without B; where errors of B hang together w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -134,14 +134,7 @@ def _folds(at: Given, fold: Ints) -> Iterator[_Block]:
     s, _, w = at.design.y.shape
     d, jacobian, noise = w // at.design.periods, at.jacobian.reshape(s, w, -1), at.noise
     for number in range(fold.max() + 1):
-        kept = np.repeat(fold != number, d, axis=1)  # (K, W)
-        rest = at.observing(
-            replace(
-                at.design,
-                y=np.where(kept, at.design.y, 0.0),
-                covariance=np.where(kept[:, :, None] & kept[:, None, :], at.design.covariance, 0.0),
-            )
-        )
+        rest = at.keeping(np.broadcast_to(np.repeat(fold != number, d, axis=1), at.design.y.shape))
         p, _ = rest.marginal.observations.precision(at.hyper.extra, at.factor)
         mean, covariance = joint_at(rest.posterior)
         together = at.posterior.log_likelihood - rest.posterior.log_likelihood

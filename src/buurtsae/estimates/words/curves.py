@@ -29,7 +29,7 @@ from buurtsae.errors import ModelError, Problems, shown
 from buurtsae.estimates.measured import measured
 from buurtsae.estimates.words.axis import Axis
 from buurtsae.model.covariates import Provenance, known
-from buurtsae.model.terms import IID
+from buurtsae.model.terms import IID, OverTime, Term
 from buurtsae.notes import SWAPPED
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept
@@ -175,7 +175,9 @@ def without_field(fit: Fit, **options: Any) -> Fit:
     if field is None:
         hint = "there is nothing to leave out"
         raise ModelError("the model has no spatial field", "no spatial term", "one, such as BYM2", hint)
-    alone = IID(fit.areas.base, sd=field.sd, spread=field.spread, correlation=field.correlation)
+    within = field.term if isinstance(field, OverTime) else field
+    alone: Term = IID(fit.areas.base, sd=within.sd, spread=within.spread, correlation=within.correlation)
+    alone = field.of_term(alone) if isinstance(field, OverTime) else alone
     model = replace(fit.model, terms=(alone, *(term for term in fit.model.terms if term.theme)))
     return base.fit(model, fit.direct, "laplace", fit.seed, progress=False, **options)
 

@@ -94,6 +94,13 @@ class OverTime(Term):
         object.__setattr__(self, "name", self.term.name)
         super().__post_init__()
 
+    def of_term(self, term: Term) -> OverTime:
+        """Return another term that changes as this one does."""
+        return OverTime(
+            term, change=self.change, process=self.process, persistence=self.persistence,
+            change_mixing=self.change_mixing,
+        )  # fmt: skip
+
     @property
     def neighbours(self) -> Graph | None:
         """The graph that it lies on, if any."""
