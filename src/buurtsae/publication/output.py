@@ -142,7 +142,7 @@ def publish(
                 write_groups(groups, folder, about.notice, est.concept.span)
             if isinstance(every, Waves):
                 write_changes(every.published_changes, folder, about.notice, est.concept.span)
-            write_layouts(every.published, est.areas, est.concept, folder, about)
+            write_layouts(every.published, est.areas, est.concept, folder, about, *_of_years(every))
             _write_draws(every, folder / "draws.nc", draws)
             write_quality(report, folder, outlines(est.areas.frame))
             shares = any(est.concept.outcome_of(measure) == "share" for measure in est.measures)
@@ -162,6 +162,11 @@ def publish(
             _write_json(folder / "datapackage.json", package)
             _write_json(folder / "manifest.json", manifest(report, provenance, folder))
     return report
+
+
+def _of_years(every: Estimates | Waves) -> tuple[pd.DataFrame, int] | tuple[()]:
+    """The changes between several years, and the year that maps open with."""
+    return (every.published_changes, every.current_year) if isinstance(every, Waves) else ()
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -56,7 +56,12 @@ def main_pairs(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     if not known:
         return []
     widest = max(known, key=lambda pair: (pair[1] - pair[0], pair[1]))
-    return list(dict.fromkeys([widest, max(known, key=lambda pair: (pair[1], pair[0]))]))
+    return list(dict.fromkeys([widest, last_pair(known)]))
+
+
+def last_pair(pairs: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Return the latest pair of years."""
+    return max(pairs, key=lambda pair: (pair[1], pair[0]))
 
 
 def sentence(row: Mapping[str, Any], scale: Scale = SCORE) -> Note:
