@@ -22,6 +22,7 @@ from buurtsae.estimates.summary import Estimates, level_draws
 from buurtsae.estimates.waves import Waves
 from buurtsae.folder.target import Target, claimed, staged
 from buurtsae.origin import notice
+from buurtsae.publication import method_years
 from buurtsae.publication.about import About, moment
 from buurtsae.publication.content import Content
 from buurtsae.publication.datapackage import datapackage
@@ -146,7 +147,8 @@ def publish(
             _write_draws(every, folder / "draws.nc", draws)
             write_quality(report, folder, outlines(est.areas.frame))
             shares = any(est.concept.outcome_of(measure) == "share" for measure in est.measures)
-            statement = Statement.of(report, provenance, est.rules, shares)
+            of_years = method_years.of_years(every) if isinstance(every, Waves) else ()
+            statement = Statement.of(report, provenance, est.rules, shares, of_years)
             write_site(Content.of(every, page | {"draft": draft}, groups), folder, statement)
             package = datapackage(
                 folder,
