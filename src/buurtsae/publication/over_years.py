@@ -134,21 +134,26 @@ def _chart(years: Years, of: Mapping[int, Row | None], axis: tuple[float, float,
     def y(value: float) -> float:
         return round(TOP + high * (1 - (value - low) / (steps * step)), 1)
 
-    bands, lines, dots = [], [], []
+    band, lines, dots = "", {"trend": "", "trend open": ""}, []
     for shown, group in groupby(years.all, key=lambda year: cells.is_shown(of[year])):
         part = [(year, of[year] or {}) for year in group] if shown else []
         upper = " ".join(f"{x(year)} {y(row['upper'])}" for year, row in part)
         lower = " ".join(f"{x(year)} {y(row['lower'])}" for year, row in reversed(part))
-        bands += [f"M{upper} {lower}Z"] if part else []  # of one year alone a line: its stroke shows
+        band += f"M{upper} {lower}Z" if part else ""  # of one year alone its stroke shows
         for (a, one), (b, other) in pairwise(part):
-            asked = a in years.surveyed and b in years.surveyed
-            lines.append((f"M{x(a)} {y(one['estimate'])} {x(b)} {y(other['estimate'])}", not asked))
+            kind = "trend" if a in years.surveyed and b in years.surveyed else "trend open"
+            lines[kind] += f"M{x(a)} {y(one['estimate'])} {x(b)} {y(other['estimate'])}"
         dots += [(x(year), y(row["estimate"]), year not in years.surveyed) for year, row in part]
     digits = max(0, -math.floor(math.log10(step)))  # as many as the steps have
     marks = [(y(low + k * step), dutch(low + k * step, digits)) for k in range(steps + 1)]
-    return {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "base": HEIGHT - 6, "marks": marks,
-            "years": [(x(year), year) for year in _written(years.all, x)], "bands": bands, "lines": lines,
-            "dots": dots, "sign": scale.sign}  # fmt: skip
+    return {
+        **{"width": WIDTH, "height": HEIGHT, "left": LEFT, "base": HEIGHT - 6, "marks": marks, "sign": scale.sign},
+        "grid": "".join(f"M{LEFT} {height}H{WIDTH - RIGHT}" for height, _ in marks),
+        "years": [(x(year), year) for year in _written(years.all, x)],
+        "band": band,
+        "lines": [(kind, path) for kind, path in lines.items() if path],
+        "dots": dots,
+    }
 
 
 def _written(years: Sequence[int], x: Any) -> list[int]:

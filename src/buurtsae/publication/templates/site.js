@@ -2,8 +2,8 @@
 // What a page does beyond its table and map: language, search, sorting, and the views of a gemeente. The choice is kept
 // in the address (#maat=participatie&beeld=verschil&taal=en), so that it can be shared and follows links.
 const $ = s => document.querySelector(s), $$ = s => [...document.querySelectorAll(s)];
-const data = JSON.parse($("#data").textContent), SVG = "http://www.w3.org/2000/svg";
-let state = new URLSearchParams(location.hash.slice(1));
+const SVG = "http://www.w3.org/2000/svg";
+let data, state = new URLSearchParams(location.hash.slice(1));
 // write the choice into the address and into every link to another page
 function put(choice) {
   for (const [key, value] of Object.entries(choice)) value ? state.set(key, value) : state.delete(key);
@@ -98,38 +98,7 @@ function find(text) {
   $("#stand").replaceChildren(...both(`${found.length} gevonden.${more[0]}`, `${found.length} found.${more[1]}`));
 }
 
-// the start page and a buurt: cells of the year that is chosen, in the order of the page; of gemeenten the last is a class
-const written = text => english() ? swapped(text) : text;
-function ofYear() {
-  const year = $("#jaarkeuze").jaar.value, {tables, said} = data.of[year];
-  put({jaar: year === String(data.year) ? "" : year});
-  $$(".jaar").forEach(node => { node.textContent = year; });
-  $("#enquete").replaceChildren(...(said[0] ? [`${year}: `, ...both(`${said[0]}.`, `${said[1]}.`)] : []));
-  if ($("#steunt")) $("#steunt").hidden = year !== String(data.year);
-  for (const table of $$("table[data-cells]")) {
-    for (const row of table.tBodies[0].rows) {
-      tables[table.dataset.cells][row.dataset.i].forEach((value, k) => fill(row, row.cells[k + 1], value, table.dataset.cells));
-    }
-    if (table.id) sort(table);
-  }
-}
-function fill(row, cell, value, table) {
-  if (table === "gemeenten" && cell.cellIndex === 3) {
-    const path = $(`.kaart path[data-code="${row.dataset.code}"]`);
-    path.setAttribute("class", value);
-    path.firstChild.textContent = `${row.cells[0].textContent}: ${row.cells[1].textContent} (${row.cells[2].textContent})`;
-  } else if (cell.querySelector(".strook")) bar(cell.querySelector(".strook"), value);
-  else if (Array.isArray(value)) cell.replaceChildren(...both(...value));
-  else cell.textContent = written(value);
-}
-function bar(svg, ends) {
-  svg.querySelectorAll("path ~ *").forEach(node => node.remove());
-  if (!ends) return;
-  svg.append(make("path", {xmlns: 1, d: `M${ends[0]} 7H${ends[2]}`, stroke: "#1a5a8a", "stroke-width": 5}), make("circle", {xmlns: 1, cx: ends[1], cy: 7, r: 5, fill: "#0b2942"}));
-}
-
-// a gemeente: rows are [score, lower, upper, label, verdict, respondents, own share, reason, class, decimals if more than most], or 0;
-// changes are [change, interval, class, probability of an increase, share that shows, reason], or 0
+// a gemeente: rows are [score, lower, upper, label, verdict, respondents, own share, reason, class, decimals if more than most], or 0
 function show() {
   const form = $("#keuze"), measure = form.maat.value, view = form.beeld.value;
   const year = form.jaar ? form.jaar.value : String(data.year), change = view === "verandering", pair = form.paar ? form.paar.value : "";
@@ -140,7 +109,7 @@ function show() {
   });
   const {nl, en, classes} = data.measures[measure];
   if (classes) $$("#legenda-score .klasse").forEach((node, i) => node.replaceChildren(...both(...classes[classes.length - 1 - i])));
-  const when = change ? [`verandering ${pair.replace("-", "–")}`, `change ${pair.replace("-", "–")}`] : [year, year];
+  const when = change ? whenChanged(pair) : [year, year];
   $("#bijschrift").replaceChildren(...both(`${nl} per buurt, ${when[0]} (${rows.length} ${rows.length === 1 ? "buurt" : "buurten"})`, `${en[0].toUpperCase() + en.slice(1)} per area, ${when[1]} (${rows.length} ${rows.length === 1 ? "area" : "areas"})`));
   const paths = new Map($$("#kaart path[data-code]").map(p => [p.dataset.code, p]));
   let shown = 0;
@@ -175,38 +144,6 @@ function show() {
 
 const paint = (path, css) => path.setAttribute("class", css + (path.classList.contains("hier") ? " hier" : ""));
 
-// the row of a buurt in the view of changes: never a difference without its interval
-function changed(cells, path, name, c) {
-  const known = c && c[0] !== null, hidden = c && c[5] !== null ? [" (", ...both(...data.unsaid[c[5]]), ")"] : [];
-  cells[1].textContent = known ? `${written(c[0])} (${written(c[1])})` : "–";
-  cells[2].textContent = known ? `${c[3]}%` : "–";
-  cells[3].replaceChildren(...(known ? both(...data.said[c[2]]) : c ? [...both(...data.labels[2]), ...hidden] : ["–"]));
-  cells[3].dataset.key = known ? c[3] : "";
-  cells[4].textContent = known && c[4] !== null ? `${c[4]}%` : "–";
-  paint(path, known ? `v${c[2]}` : "x");
-  path.firstChild.textContent = `${name}: ${cells[3].querySelector("." + document.documentElement.lang)?.textContent ?? "–"}` + (known ? `, ${cells[1].textContent}` : "");
-}
-
-// what goes with several years: the switches, the legend of changes, and a small map per year in the classes of the large one
-function severalYears(measure, view, year) {
-  const change = view === "verandering", said = !change && data.without[year], large = $("#kaart svg"), box = $("#jaren");
-  $("#naam-jaar").hidden = change;
-  $("#enquete").replaceChildren(...(said ? [`${year}: `, ...both(`${said[0]}.`, `${said[1]}.`)] : []));
-  for (const id of ["#naam-paar", "#legenda-verandering", "#uitleg-verandering"]) if ($(id)) $(id).hidden = !change;
-  $$(".bij-score, #buurten tr > :last-child").forEach(node => { node.hidden = change; });
-  $$(".bij-verandering").forEach(node => { node.hidden = !change; });
-  box.hidden = view !== "score";
-  box.replaceChildren(...(box.hidden ? [] : data.years.map(y => {
-    const svg = make("svg", {xmlns: 1, class: "kaart", viewBox: large.getAttribute("viewBox"), "aria-hidden": "true"});
-    data.buurten.forEach(([code], i) => {
-      const path = large.querySelector(`path[data-code="${code}"]`), r = data.rows[y][measure][i];
-      svg.append(make("path", {xmlns: 1, d: path.getAttribute("d"), class: r && r[0] !== null ? `k${r[8]}${r[3] === 1 ? "i" : ""}` : "x"}));
-    });
-    const none = data.without[y] ? [", ", ...both("geen enquête", "no survey")] : [];
-    return make("figure", String(y) === year ? {class: "gekozen"} : {}, svg, make("figcaption", {}, `${y}`, ...none));
-  })));
-}
-
 // why a figure is indicative or absent
 function why(r) {
   const reason = !r ? data.nobody : r[7] === null ? null : data.reasons[r[7]];
@@ -234,26 +171,6 @@ function intervals(rows, whole) {
   $("#intervallen").replaceChildren(svg, make("p", {class: "soft"}, ...both(`Stip: ${data.noun[0]}; balk: 95%-interval; open en gestippeld: indicatief${line[0]}.`, `Dot: ${data.noun[1]}; bar: 95% interval; open and dashed: indicative${line[1]}.`)));
 }
 
-$$("table[id]").forEach(sortable);
-if ($("#zoekform")) {
-  $("#zoekform").hidden = false;
-  $("#zoekform").addEventListener("submit", event => event.preventDefault());
-  $("#zoekform").zoek.addEventListener("input", event => find(event.target.value));
-}
-if ($("#keuze")) {
-  $("#keuze").hidden = false;
-  $$("#buurten tbody tr").forEach((row, i) => { row.dataset.i = i; });
-  $("#keuze").addEventListener("submit", event => event.preventDefault());
-  $("#keuze").addEventListener("input", show);
-}
-if ($("#jaarkeuze")) {
-  $("#jaarkeuze").hidden = false;
-  $$("table[data-cells]").forEach(table => [...table.tBodies[0].rows].forEach((row, i) => { row.dataset.i = i; row.dataset.code = (row.querySelector("a")?.getAttribute("href") || "").slice(9, 15); }));
-  $("#jaarkeuze").addEventListener("input", ofYear);
-}
-$$(".kaart path[data-code]").forEach(path => path.addEventListener("click", () => {
-  location.href = (path.dataset.code.startsWith("GM") ? "gemeente/" : "../buurt/") + path.dataset.code + ".html" + location.hash;
-}));
 // show what the address says: at the start, and when it is changed by hand or by a link on the same page
 function obey() {
   speak(state.get("taal") === "en" ? "en" : "nl");
@@ -271,9 +188,31 @@ function obey() {
   }
   show();
 }
-addEventListener("hashchange", () => {
-  if (location.hash && !location.hash.includes("=")) return put({});  // an anchor, such as the skip link: the choice stays
-  state = new URLSearchParams(location.hash.slice(1));
+function start() {
+  $$("table[id]").forEach(sortable);
+  if ($("#zoekform")) {
+    $("#zoekform").hidden = false;
+    $("#zoekform").addEventListener("submit", event => event.preventDefault());
+    $("#zoekform").zoek.addEventListener("input", event => find(event.target.value));
+  }
+  if ($("#keuze")) {
+    $("#keuze").hidden = false;
+    $$("#buurten tbody tr").forEach((row, i) => { row.dataset.i = i; });
+    $("#keuze").addEventListener("submit", event => event.preventDefault());
+    $("#keuze").addEventListener("input", show);
+  }
+  if ($("#jaarkeuze")) switchYears();
+  $$(".kaart path[data-code]").forEach(path => path.addEventListener("click", () => {
+    location.href = (path.dataset.code.startsWith("GM") ? "gemeente/" : "../buurt/") + path.dataset.code + ".html" + location.hash;
+  }));
+  addEventListener("hashchange", () => {
+    if (location.hash && !location.hash.includes("=")) return put({});  // an anchor, such as the skip link: the choice stays
+    state = new URLSearchParams(location.hash.slice(1));
+    obey();
+  });
   obey();
-});
-obey();
+}
+if ($("#data").type === "application/json") {
+  data = JSON.parse($("#data").textContent);
+  start();
+} else unpacked($("#data").textContent.trim()).then(value => { data = value; start(); });
