@@ -226,7 +226,12 @@ def waves() -> Waves:
 @pytest.fixture(scope="module")
 def report(waves: Waves) -> dict[str, Any]:
     told = bs.NonResponse(shift=0.1, response=0.4)
-    return quality(waves, run={"title": "", "run_id": "-", "created": "2026-01-01T00:00:00Z", "versions": {}}, weights=True, assumed=told)
+    return quality(
+        waves,
+        run={"title": "", "run_id": "-", "created": "2026-01-01T00:00:00Z", "versions": {}},
+        weights=True,
+        assumed=told,
+    )
 
 
 def test_the_report_has_every_section_and_rows_their_year(report: dict[str, Any]) -> None:

@@ -113,7 +113,7 @@ class Marginal:
 
     @property
     def steep(self) -> bool:
-        """Whether a gradient takes long and scales differ much: of several years, whose changes are known far better."""
+        """Whether a gradient takes long and scales differ much: of several years changes are known far better."""
         return self.design.periods > 1
 
     @property

@@ -30,10 +30,10 @@ from buurtsae.engines.given import given
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
 from buurtsae.estimates.benchmark.benchmark import benchmark
 from buurtsae.estimates.benchmark.targets import KEY
-from buurtsae.estimates.evidence.rows import placed
 from buurtsae.estimates.labels import verdicts
 from buurtsae.estimates.measured import one_year
 from buurtsae.estimates.summary import Estimates, tabulate
+from buurtsae.model.observed import placed
 from buurtsae.ranges import check_ranges
 from buurtsae.schemas import records
 from buurtsae.sparse import Floats
@@ -184,9 +184,9 @@ def _moves(fit: Fit, shift: float, shares: list[float | pd.Series]) -> Floats:
     """Moves of the posterior means, shape (N, D), if non-respondents score lower."""
     whole, own = fit.conditioned
     design, at, year = whole.design, given(whole), fit.direct.sources[0].year
-    y, places = design.y.copy(), list(placed(design, whole.direct))
-    kept = [place for place, s in zip(places, whole.direct.sources, strict=True) if not design.years or s.year == year]
-    for (row, columns), source, share in zip(kept, fit.direct.sources, shares, strict=True):
+    y = design.y.copy()
+    kept = [place for place in placed(whole.direct) if not design.years or place[1].year == year]
+    for (row, source, columns), share in zip(kept, shares, strict=True):
         silent = 1 - (share if isinstance(share, float) else design.sites @ share.reindex(design.areas).fillna(1))
         bias = shift * np.outer(np.broadcast_to(silent, len(design.site_codes)), np.sqrt(np.diag(source.within_area)))
         y[row, :, columns] -= np.where(design.observed[row, :, columns], bias, 0.0)

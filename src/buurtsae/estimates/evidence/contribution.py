@@ -16,8 +16,8 @@ import pandas as pd
 
 from buurtsae.engines.base import Fit
 from buurtsae.engines.given import Given, given
-from buurtsae.estimates.evidence.rows import placed
 from buurtsae.model.design import Design, design
+from buurtsae.model.observed import placed
 from buurtsae.sparse import Floats
 
 
@@ -45,8 +45,7 @@ def contributions(fit: Fit) -> list[dict[str, Any]]:
     at, inhabited = given(fit), fit.areas.inhabited
     everything = at.posterior.sd[: len(fit.areas.codes)]  # sites: buurten first
     rows = []
-    for s, (row, columns) in enumerate(placed(fit.design, fit.direct)):
-        source, label = fit.direct.sources[s], fit.direct.labels[s]
+    for s, ((row, source, columns), label) in enumerate(zip(placed(fit.direct), fit.direct.labels, strict=True)):
         without = _without_year(fit, at, row, columns) if fit.design.years else _without(fit, at, s)
         for dim in np.flatnonzero(source.informs):
             column = columns.start + dim
