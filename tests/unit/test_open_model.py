@@ -176,7 +176,7 @@ def test_a_year_of_a_fit_is_a_fit_of_that_year(two_years: Fit, year: int) -> Non
     rows = est.table[(est.table["level"] == "buurt") & (est.table["measure"] == SUBDIMENSIONS[0])]
     scores = alone.draws.flat[:, alone.areas.inhabited, 0].mean(axis=0)
     np.testing.assert_allclose(rows["estimate"], scores, atol=1e-9)
-    both = bs.left_out(two_years).table.query(f"measure == '{SUBDIMENSIONS[0]} {year}'")
+    both = bs.left_out(two_years).table.query(f"measure == '{SUBDIMENSIONS[0]}' and year == {year}")
     one = bs.left_out(alone).table.query(f"measure == '{SUBDIMENSIONS[0]}'")
     np.testing.assert_array_equal(both["n_respondents"], one["n_respondents"])
     np.testing.assert_array_equal(both["y"], one["y"])
@@ -227,11 +227,11 @@ def test_links_and_factors_of_a_year() -> None:
 def test_what_follows_a_fit_is_of_one_year(two_years: Fit) -> None:
     several, wrong = ["the fit is of several years"], ["there is no such year"]
     assert refusals(lambda: bs.estimate(two_years)) == several
-    assert refusals(lambda: bs.contributions(two_years)) == several
+    assert {row["year"] for row in bs.contributions(two_years)} == {2022, 2023}  # evidence is of all years
     assert refusals(lambda: bs.curves(two_years, "groen")) == several
     for step in (two_years.of_year, two_years.draws.of_year, two_years.direct.of_year):
         assert refusals(lambda step=step: step(1999)) == wrong  # type: ignore[misc]
-    assert refusals(lambda: bs.fit(two_years.model, two_years.direct, "eblup")) == ["this is for one year at a time"]
+    assert refusals(lambda: bs.fit(two_years.model, two_years.direct, "eblup")) == ["engine eblup is of one period"]
     assert bs.fit(two_years.model, two_years.direct.of_year(2022), "eblup", draws=20, progress=False).engine == "eblup"
 
 
