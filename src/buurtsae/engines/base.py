@@ -25,6 +25,7 @@ from buurtsae.engines.counts import Counting
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import ModelError, Problems, cut, shown
 from buurtsae.model.design import Design, design
+from buurtsae.model.foreseen import of_silent
 from buurtsae.model.links import Offset
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.outcome.per_measure import PerMeasure, counted_columns
@@ -101,16 +102,19 @@ class Fit:
         Raises
         ------
         DataError
-            If no source is of that year, or sources of several years are of one period.
+            If no source is of that year and it was not asked for, or sources of several years are of one period.
         """
-        direct = self.direct.of_year(year)
+        direct, silent = self.direct.of_year(year), year not in (source.year for source in self.direct.sources)
         if not self.design.years and len(direct.sources) == len(self.direct.sources):
             return self
         direct = replace(direct, anchors=self.direct.references)
         draws, whole = self.draws.of_year(year), self.design
         columns = whole.years.index(year) * len(whole.measures) + np.arange(len(whole.measures))
-        of_year = replace(design(self.model, direct), centre=whole.centre[columns])
-        # rows, links and breaks of the whole, in the order of those of the year
+        if silent:
+            of_year = of_silent(whole, self.direct, year)
+        else:
+            of_year = replace(design(self.model, direct), centre=whole.centre[columns])
+        # rows and links of the whole, in the order of those of the year
         rows = np.array([whole.sources.index(name) for name in of_year.sources])
         breaks = [k for k, one in enumerate(whole.breaks) if set(columns.tolist()).intersection(one.columns)]
         of_year = replace(of_year, breaks=tuple(_moved(whole.breaks[k], rows, columns) for k in breaks))

@@ -23,6 +23,7 @@ from buurtsae.model.calibration import unknown
 from buurtsae.model.counted import check_outcome, correlation, counts, measured, of_respondents
 from buurtsae.model.covariates import Provenance
 from buurtsae.model.extrapolation import extrapolated, outside
+from buurtsae.model.foreseen import check_foreseen, noted
 from buurtsae.model.frame import Frame
 from buurtsae.model.links import Linked, Offset, Offsets, links_of
 from buurtsae.model.matrix import check_columns, covariates
@@ -40,10 +41,10 @@ from buurtsae.model.observed import (
 )
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.outcome.per_measure import PerMeasure, outcomes_of
-from buurtsae.model.parts import OPEN, PINNED, few_in_part, silent_part
 from buurtsae.model.plausible import far, figures
 from buurtsae.model.priors import Prior
 from buurtsae.model.realised import check_realised, deviation
+from buurtsae.model.remarks import TAILS, many, silent
 from buurtsae.model.smooth import smoothed
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms.base import Effect, Term
@@ -101,6 +102,8 @@ class Design:
         Degrees of freedom of the pooled variances that V is made of; 0 where V is known.
     breaks : tuple of Offset
         What sources read more from a year on.
+    waves : tuple of int
+        The years that have a survey.
     extrapolated : mapping of name to tuple of str
         Covariates and themes, and the areas that lie outside the range of those with respondents.
     """
@@ -130,6 +133,7 @@ class Design:
     pooled: Floats | None = None
     correlation: Floats | None = None
     breaks: tuple[Offset, ...] = ()
+    waves: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         size = f"{len(self.areas)} areas x {len(self.columns)} columns, {len(self.sources)} sources"
@@ -163,41 +167,10 @@ class Design:
         """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
         graphs = [note for term in self.model.terms if term.neighbours for note in term.neighbours.notes]
         used = [note for covariate in self.covariates for note in covariate.notes]
-        tails = [_TAILS] if any(effect.tail is not None for effect in self.effects) else []
-        used += [*outside(self.extrapolated), *tails, *self._many()]
-        return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
-
-    def _many(self) -> list[Note]:
-        """Whether coefficients are many beside the areas that tell them, and not shrunk."""
-        columns, told = len(self.coefficients), int((self.sites.T @ self.observed.any(axis=(0, 2)) > 0).sum())
-        if columns <= 10 or columns * EACH <= told:
-            return []
-        return [
-            Note(
-                "the formula has {columns} columns for {areas} areas with respondents: estimates lie nearer to the "
-                "truth when the data may shrink their coefficients, in themes (`ridge`)",
-                "de formule heeft {columns} kolommen voor {areas} gebieden met respondenten: schattingen liggen "
-                "dichter bij de waarheid als de gegevens de coëfficiënten mogen krimpen, in thema's (`ridge`)",
-                columns=columns, areas=told,
-            )
-        ]  # fmt: skip
-
-    def _silent(self) -> list[Note]:
-        """Connected parts of the graph that have no direct estimate of a sub-dimension, or few beside the others."""
-        notes, seen = list[Note](), self.sites.T @ self.observed.any(axis=0) > 0
-        graphs = {id(term.neighbours): term.neighbours for term in self.model.terms if term.neighbours}
-        for graph in graphs.values():
-            pinned = all(term.pinned for term in self.model.terms if term.neighbours is graph)
-            largest = graph.icar.size.argmax()
-            for part in graph.icar.constrained:
-                among = graph.icar.component == part
-                size, codes = int(among.sum()), [area for area, inside in zip(self.areas, among, strict=True) if inside]
-                heard, anything = int(seen[among].all(axis=1).sum()), seen[among].any(axis=0)
-                if absent := [column for column, any_ in zip(self.columns, anything, strict=True) if not any_]:
-                    notes.append(silent_part(size, codes, absent, PINNED if pinned else OPEN))
-                elif part != largest and heard < HEARD and not pinned:
-                    notes.append(few_in_part(size, codes, HEARD))
-        return notes
+        tails = [TAILS] if any(effect.tail is not None for effect in self.effects) else []
+        used += [*outside(self.extrapolated), *tails, *many(self)]
+        used += [noted(year, self.waves) for year in self.years if year not in self.waves]
+        return [*self.strange, *used, *dict.fromkeys(graphs), *silent(self)]
 
     @property
     def links(self) -> tuple[Linked, ...]:
@@ -311,14 +284,7 @@ class Design:
         return sd if sd.ndim == 1 else sd.max(axis=1)
 
 
-HEARD = 20  # areas with direct estimates below which the prior of a part's level counts: docs/islands.md
 DOUBTFUL = 250  # degrees of freedom: V is known to 9%, which costs 0.4 points of coverage: docs/variances.md
-EACH = 10  # areas with respondents per coefficient that is not shrunk: docs/covariates.md
-_TAILS = Note(
-    "heavy tails are in the estimates; checks that leave data out, and what sources add, take the effects as normal",
-    "de zware staarten zitten in de schattingen; toetsen die gegevens weglaten, en wat de bronnen toevoegen, nemen de "
-    "effecten als normaal verdeeld",
-)
 
 
 def design(model: AreaModel, direct: DirectEstimates) -> Design:
@@ -340,9 +306,10 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     strange = problems.sift(figures(areas))
     numeric = pd.DataFrame() if part is None else part.numeric
     terms = [term for term in model.terms if part is not None or not term.theme]
-    frame = Frame(areas, numeric, direct.subdimensions, direct.years)
+    frame = Frame(areas, numeric, direct.subdimensions, direct.years, direct.waves)
     effects = _effects(terms, frame, problems)
     check_outcome(model, direct, problems)
+    check_foreseen(model, direct, problems)
     if realised := model.estimand == "realised":
         check_realised(direct, problems)
     problems.raise_if_any()
@@ -395,6 +362,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         covariates=part.covariates,
         strange=(*strange, *remarks),
         years=direct.years,
+        waves=direct.waves,
         size=size,
         known=deviation(direct) if realised else None,
         correlation=correlation(whole, model.outcome, site_codes) if isinstance(model.outcome, PerMeasure) else None,
