@@ -18,6 +18,7 @@ from buurtsae.errors import ModelError, shown
 from buurtsae.model.realised import correction
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.direct import DirectEstimates
+from buurtsae.survey.panels import definite
 from buurtsae.survey.source_estimates import SourceEstimates
 
 
@@ -125,7 +126,21 @@ def observations(direct: DirectEstimates, sites: pd.Index, realised: bool) -> tu
             sd = correction(source, direct.areas.residents(source.level), codes)
             v = v * sd[:, :, None] * sd[:, None, :]
         covariance[s, row, columns, columns] = v
+    for s in {names_of(direct).index(panel.source) for panel in direct.panels} if direct.years else ():
+        covariance[s] = with_panels(direct, s, covariance[s], sites)
     return y, covariance
+
+
+def with_panels(direct: DirectEstimates, s: int, covariance: Floats, sites: pd.Index) -> Floats:
+    """Return the covariances of a row S, (K, W, W), with those between years of people who answered in both."""
+    d = len(direct.subdimensions)
+    for panel in (panel for panel in direct.panels if panel.source == names_of(direct)[s]):
+        row = sites.get_indexer(panel.codes)
+        there = row >= 0
+        row, between = row[there], panel.covariance[there]
+        t, u = (slice(at * d, (at + 1) * d) for at in map(direct.years.index, panel.years))
+        covariance[row, t, u], covariance[row, u, t] = between, between.swapaxes(1, 2)
+    return definite(covariance, len(direct.years))
 
 
 def within_sites(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats]:

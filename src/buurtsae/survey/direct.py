@@ -31,6 +31,7 @@ from buurtsae.survey.area_table import read_area_table
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.estimators import design_of, regressors
 from buurtsae.survey.frames import read_frame
+from buurtsae.survey.panels import Panel, panels
 from buurtsae.survey.plausible import in_place, nobody, partial, thin
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.silent_years import asked_also
@@ -63,6 +64,8 @@ class DirectEstimates:
         What figures can be: 0-10 for scores, without ends for those of a table of any areas.
     anchors : tuple of str
         Reference source of each sub-dimension over several years, where they are of one year of a fit of these.
+    panels : tuple of Panel
+        Who answered in two years of a source, which makes their sampling errors go together.
 
     Examples
     --------
@@ -84,6 +87,7 @@ class DirectEstimates:
     counted: bool = True
     scale: Scale = SCORE
     anchors: tuple[str, ...] = ()
+    panels: tuple[Panel, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -135,7 +139,7 @@ class DirectEstimates:
             known = shown(sorted({*self.years, *(source.year for source in self.sources)}))
             raise DataError("there is no such year", repr(year), known, "choose one of these")
         scores = tuple(self.scores[place] for place in kept) if self.scores else ()
-        return replace(self, sources=tuple(self.sources[place] for place in kept), scores=scores, years=())
+        return replace(self, sources=tuple(self.sources[place] for place in kept), scores=scores, years=(), panels=())
 
     @property
     def reference(self) -> Ints:
@@ -464,7 +468,9 @@ def direct(
     for label, source in zip(labels, known, strict=True):
         noted = replace(source, source=label)
         notes += [*of_clusters(noted), *([] if source.source in (sd or {}) else of_few(noted))]
-    return DirectEstimates(tuple(asked), known, areas, tuple(several), tuple(notes))
+    found = panels(known, several, asked)
+    notes += [panel.words for panel in found]
+    return DirectEstimates(tuple(asked), known, areas, tuple(several), tuple(notes), panels=found)
 
 
 def named(sources: Sequence[str], years: Sequence[int]) -> list[str]:
