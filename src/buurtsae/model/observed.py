@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from buurtsae.errors import ModelError, shown
 from buurtsae.model.realised import correction
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.direct import DirectEstimates
 from buurtsae.survey.panels import definite
@@ -68,6 +69,25 @@ def reference_rows(direct: DirectEstimates) -> list[int]:
     names = [source.source for source in direct.sources]
     rows = rows_of(direct)
     return [rows[names.index(name)] if name in names else -1 for name in direct.references]
+
+
+def absent(direct: DirectEstimates) -> list[Note]:
+    """That the reference of all years is not there in this one, of estimates that are of one of several."""
+    rows = zip(direct.subdimensions, direct.references, reference_rows(direct), strict=True)
+    of: dict[str, list[str]] = {}
+    for measure, name, row in rows if direct.anchors else ():
+        if row < 0:
+            of.setdefault(name, []).append(measure)
+    return [
+        Note(
+            "{source} is not there in this year: direct estimates of {measures} are of another source, on its own "
+            "level",
+            "{source} is er dit jaar niet: directe schattingen van {measures} zijn van een andere bron, op haar eigen "
+            "niveau",
+            source=source, measures=measures,
+        )
+        for source, measures in of.items()
+    ]  # fmt: skip
 
 
 def references_of(direct: DirectEstimates) -> list[tuple[int, int]]:
