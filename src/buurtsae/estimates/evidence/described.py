@@ -57,6 +57,8 @@ def priors(fit: Fit) -> dict[str, str]:
         words["omega"] = Note("what the respondents say of it", "wat de respondenten ervan zeggen")
     for w, rho in fit.design.overdispersion.items():
         words[f"overdispersion {fit.design.measures[w % len(fit.design.measures)]}"] = rho.words
+    if fit.design.years and (trend := model.over_years):
+        words |= {f"{name}.{p.name}": p.prior.words for name, parameters in trend.parameters for p in parameters}
     return words | {f"{term.name}.{p.name}": p.prior.words for term in model.terms for p in term.parameters}
 
 
