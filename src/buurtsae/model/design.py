@@ -18,13 +18,14 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
+from buurtsae.model.breaks import Series, breaks_of
 from buurtsae.model.calibration import unknown
-from buurtsae.model.counted import check_respondents, correlation, counts, measured, of_respondents
+from buurtsae.model.counted import check_outcome, correlation, counts, measured, of_respondents
 from buurtsae.model.covariates import Provenance
 from buurtsae.model.extrapolation import extrapolated, outside
 from buurtsae.model.foreseen import check_foreseen, noted
 from buurtsae.model.frame import Frame
-from buurtsae.model.links import Linked, Offset, Offsets
+from buurtsae.model.links import Linked, Offset, Offsets, links_of
 from buurtsae.model.matrix import check_columns, covariates
 from buurtsae.model.observed import (
     centres_of,
@@ -99,6 +100,8 @@ class Design:
         Covariance of unstructured effects that no parameter changes.
     pooled : ndarray, shape (S, W), optional
         Degrees of freedom of the pooled variances that V is made of; 0 where V is known.
+    breaks : tuple of Offset
+        What sources read more from a year on.
     waves : tuple of int
         The years that have a survey.
     extrapolated : mapping of name to tuple of str
@@ -129,6 +132,7 @@ class Design:
     extrapolated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pooled: Floats | None = None
     correlation: Floats | None = None
+    breaks: tuple[Offset, ...] = ()
     waves: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
@@ -171,19 +175,8 @@ class Design:
     @property
     def links(self) -> tuple[Linked, ...]:
         """The free links: one per source and measure, whatever the number of years, in this order."""
-        kind = {"survey": self.model.link, "participatory": self.model.participatory}
-        d = len(self.measures)
-        of_year = self.linked.reshape(len(self.sources), -1, d)
-        return tuple(
-            Linked(
-                f"{self.sources[s]}: {self.measures[m]}",
-                int(s),
-                int(m),
-                tuple(int(t) * d + int(m) for t in np.flatnonzero(of_year[s, :, m])),
-                kind[self.kinds[s]],
-            )
-            for s, m in zip(*np.nonzero(of_year.any(axis=1)), strict=True)
-        )
+        kinds = {"survey": self.model.link, "participatory": self.model.participatory}
+        return links_of(self.sources, self.measures, self.linked, [kinds[kind] for kind in self.kinds])
 
     @property
     def link_of(self) -> Ints:
@@ -201,9 +194,9 @@ class Design:
 
     @property
     def offsets(self) -> Offsets:
-        """What is added to what sources read: alpha of each link."""
+        """What is added to what sources read: alpha of each link, then breaks."""
         each = [Offset(link.label, link.source, link.columns, link.priors.offset) for link in self.links]
-        return Offsets(tuple(each), (self.linked.shape[0], self.linked.shape[1]))
+        return Offsets((*each, *self.breaks), (self.linked.shape[0], self.linked.shape[1]))
 
     @property
     def observed(self) -> NDArray[np.bool_]:
@@ -378,6 +371,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     if direct.years and (trend := model.over_years):
         of_formula = trend.on(frame, coefficients, x, arrays.coefficient_priors[1], arrays.coefficient_unit)
         arrays = replace(arrays, effects=(*of_formula, *effects))
+    arrays = _with_breaks(arrays, bool(direct.anchors))
     sampled = sites.T @ arrays.observed.any(axis=(0, 2)) > 0
     check_columns(len(coefficients), int(sampled.sum()), "areas with respondents")
     themes = {term.name: (term.theme, e.sees.toarray()) for term, e in zip(terms, effects, strict=True) if term.theme}
@@ -393,23 +387,16 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     return replace(arrays, known=known, extrapolated=extrapolated(part, themes, areas.inhabited, sampled))
 
 
-def check_outcome(model: AreaModel, direct: DirectEstimates, problems: Problems) -> None:
-    """Collect what the outcome of a model cannot have: data of another kind, or outside its support."""
-    outcome, kind = model.outcome, type(model.outcome).__name__
-    if model.counts and isinstance(outcome, PerMeasure) and not isinstance(direct, AreaCounts):
-        for beside, what in ((model.estimand == "realised", 'estimand = "realised"'),
-                             (model.variances is not None, "modelled `variances`")):  # fmt: skip
-            if beside:
-                problems.add(f"{what} is not possible beside shares or counts", shown(model.counts), "scores only",
-                             "leave it out", ModelError)  # fmt: skip
-        return check_respondents(direct, outcome, problems)
-    needs = f"counts beside {outcome.beside}" if isinstance(outcome, Count) else "direct estimates with variances"
-    data = f"counts beside {direct.beside}" if isinstance(direct, AreaCounts) else "direct estimates with variances"
-    if needs != data:
-        hint = "AreaModel(outcome=Binomial()) is for counts beside trials, Poisson() for those beside an exposure"
-        problems.add("the data do not go with the outcome of the model", data, f"{needs}, for {kind}", hint, ModelError)
-    elif isinstance(outcome, Count) and isinstance(direct, AreaCounts):
-        outcome.check(direct.y, direct.size, list(direct.areas.codes), problems)
+def _with_breaks(arrays: Design, of_one: bool) -> Design:
+    """Add the breaks of the model, and notes on levels that only priors tell; of one year of several they are known."""
+    model, years = arrays.model, arrays.years
+    if of_one:
+        return arrays
+    measured = np.asarray(np.einsum("skww->skw", arrays.covariance).any(axis=1))
+    informs = measured.reshape(len(measured), -1, len(arrays.measures))
+    series = Series(arrays.sources, arrays.measures, years, informs, arrays.links) if years else None
+    breaks, notes = breaks_of(model.breaks, series, [model.intercept_of(name).sd for name in arrays.measures])
+    return replace(arrays, breaks=breaks, strange=(*arrays.strange, *notes))
 
 
 def _effects(terms: Sequence[Term], frame: Frame, problems: Problems) -> tuple[Effect, ...]:

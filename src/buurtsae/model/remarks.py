@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from buurtsae.model.parts import few_in_part, silent_part
+from buurtsae.model.parts import OPEN, PINNED, few_in_part, silent_part
 from buurtsae.notes import Note
 
 if TYPE_CHECKING:
@@ -18,16 +18,6 @@ TAILS = Note(
     "heavy tails are in the estimates; checks that leave data out, and what sources add, take the effects as normal",
     "de zware staarten zitten in de schattingen; toetsen die gegevens weglaten, en wat de bronnen toevoegen, nemen de "
     "effecten als normaal verdeeld",
-)
-_OPEN = Note(
-    "its level is that of the model, with the prior's uncertainty",
-    "het niveau komt daar van het model, met de onzekerheid van de prior",
-)
-_PINNED = Note(
-    "its level is taken to be the mean of all others, as if that were known: intervals are too narrow there; set "
-    "`levels` to true, or bridge it",
-    "als niveau geldt daar het gemiddelde van alle andere, alsof dat bekend is: intervallen zijn er te smal; zet "
-    "`levels` op true, of leg een brug",
 )
 
 
@@ -63,7 +53,7 @@ def silent(design: Design) -> list[Note]:
             size, codes = int(among.sum()), [area for area, inside in zip(design.areas, among, strict=True) if inside]
             heard, anything = int(seen[among].all(axis=1).sum()), seen[among].any(axis=0)
             if absent := [column for column, any_ in zip(columns, anything, strict=True) if not any_]:
-                notes.append(silent_part(size, codes, absent, _PINNED if pinned else _OPEN))
+                notes.append(silent_part(size, codes, absent, PINNED if pinned else OPEN))
             elif part != largest and heard < HEARD and not pinned:
                 notes.append(few_in_part(size, codes, HEARD))
     return notes
