@@ -308,16 +308,23 @@ def _effect(effect: Effect, design: Design, pm: Any, pt: Any) -> Any:
             total = total + pt.dot(levels.sees.toarray(), pt.dot(x, levels.loading(values).T))
         if effect.loose is not None:
             v = pm.Normal(f"{effect.name}.v{t}", shape=(len(design.areas), width))
-            loose = pt.dot(v, effect.loose(values).T)
+            loose = scaled(effect, values, v, pt)
             if effect.tail is not None:
                 half = 0.5 / effect.tail(values)[0]
                 loose = loose / pt.sqrt(pm.Gamma(f"{effect.name}.g{t}", half, half, shape=len(design.areas)))[:, None]
-            if effect.dispersion is not None:
-                assert effect.scaling is not None
-                loose = loose * pt.exp(pt.dot(effect.dispersion, pt.stack(effect.scaling(values))))
             total = total + loose
         fields.append(total)
     return fields[0] if len(fields) == 1 else pt.concatenate(fields, axis=1)
+
+
+def scaled(effect: Effect, values: Values, v: Any, pt: Any) -> Any:
+    """Unstructured effects of unit noise (N, D): D_a C E_a v_a, see `latent.loose`."""
+    assert effect.loose is not None
+    if effect.dispersion is None or effect.scaling is None:
+        return pt.dot(v, effect.loose(values).T)
+    k, rows = effect.dispersion.shape[1], effect.scaling(values)
+    inner, outer = (pt.exp(pt.dot(effect.dispersion, pt.stack(g))) if g else 1.0 for g in (rows[k:], rows[:k]))
+    return pt.dot(v * inner, effect.loose(values).T) * outer
 
 
 def _seen(sees: sp.csr_array, x: Any, pt: Any) -> Any:
