@@ -156,7 +156,8 @@ def test_what_cannot_be_asked_for_is_refused() -> None:
         (lambda: data.by_year(also=(2021, 2021)), "years of `also` are given twice"),
         (lambda: data.by_year(also=(2020,)), "years of `also` have a survey"),
         (lambda: data.by_year(also=(2021.5,)), "no whole numbers"),  # type: ignore[arg-type]
-        (lambda: data.by_year(also=("2021",)), "no whole numbers"),  # type: ignore[arg-type]
+        (lambda: data.by_year(also="2021"), "no whole numbers"),
+        (lambda: data.by_year(also=2021.0), "no whole numbers"),  # type: ignore[arg-type]
         (lambda: data.by_year(also=(True,)), "no whole numbers"),
         (lambda: data.by_year(also=(2029,)), "years of `also` are far away"),
         (lambda: data.by_year(also=(2007,)), "years of `also` are far away"),
@@ -169,4 +170,4 @@ def test_what_cannot_be_asked_for_is_refused() -> None:
         with pytest.raises(BuurtsaeError, match=says) as caught:
             call()
         assert len(str(caught.value).splitlines()) == 3
-    assert data.by_year(also=(2028, 2008)).years[0] == 2008
+    assert data.by_year(also=np.array([2028, 2008])).years[0] == 2008  # type: ignore[arg-type]
