@@ -22,10 +22,11 @@ from buurtsae.scale import SCORE, Scale
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
-CONTRACT_VERSION = "1.3"
+CONTRACT_VERSION = "1.4"
 KEY = ("level", "area_code", "measure", "year")
 LABELS = ("betrouwbaar", "indicatief", "niet_publiceren")
 CHANGES = ("toename", "afname", "niet_te_onderscheiden", "niet_publiceren")
+POINTS = "{} points"  # the unit of differences
 BASES = ("eigen_respondenten", "gemengd", "vooral_model")
 
 
@@ -110,7 +111,7 @@ def groups(scale: Scale) -> tuple[Column, ...]:
 
 def changes(scale: Scale) -> tuple[Column, ...]:
     """Return the columns of the table of changes between two years."""
-    unit, (level, code, name, *_), measure = f"{scale.unit} points", estimates(scale), estimates(scale)[4]
+    unit, (level, code, name, *_), measure = POINTS.format(scale.unit), estimates(scale), estimates(scale)[4]
     figure = partial(_optional, dtype="float64")
     known = "share of a step of the area's own answers that the change shows: the rest is smoothed away"
     return (
@@ -140,7 +141,7 @@ def supplement(scale: Scale) -> tuple[Column, ...]:
     return (
         _score(scale)("constrained", "Verdelingsschatting", spread),
         _optional("verdict", "str", "Oordeel over het verschil", "p_above_parent in words"),
-        _optional("shift", "float64", "Verschuiving", "what benchmarking added", f"{scale.unit} points"),
+        _optional("shift", "float64", "Verschuiving", "what benchmarking added", POINTS.format(scale.unit)),
     )
 
 

@@ -330,7 +330,7 @@ def test_its_description_holds_under_generated_requests(server: Server, tmp_path
     command = [sys.executable, "-m", "schemathesis.cli", "run", at, *options]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Tested: 6" in done.stdout
+    assert "Tested: 7" in done.stdout
     assert int(re.search(r"(\d+) generated, \1 passed", done.stdout)[1]) >= 200
 
 

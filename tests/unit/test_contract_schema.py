@@ -21,6 +21,8 @@ VERSIONS = {
     "1.1": "20d645b5550a8e434bd7f40bcef98eb88d9a6419352f084b3b8e20c4afa8f1de",  # `direct` without bounds
     "1.2": "5e37850436220d0abfddd6c057669c4bf98af46211d68c2e2438153af7e2fb59",  # `basis`
     "1.3": "b28eeb87f5ec808173fb4a4f5324c35c4e01fac01d9023fcccd90fac13dda6ad",  # `scale_lower`, `scale_upper`, `unit`
+    # the same columns; files per gemeente have `changes`, `opens` and `surveyed`
+    "1.4": "d02e68f76f80890c665b814d3652e72938e8dcd4b5112b01c2ff0a1e3f465f2f",
 }
 
 

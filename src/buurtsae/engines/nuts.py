@@ -20,7 +20,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -136,7 +136,7 @@ def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptio
         sampler.cancel()
         raise
     posterior = trace.posterior
-    kept = ("eta", "beta", "alpha", "lambda", "tau", "kappa", "omega", "overdispersion", "factor")
+    kept = ("eta", "beta", "alpha", "lambda", "tau", "break", "kappa", "omega", "overdispersion", "factor")
     raw = {name: np.asarray(posterior[name].values) for name in kept if name in posterior.data_vars}
     names = [f"{effect.name}.{p.name}" for effect in design.effects for p in effect.parameters]
     divergences = int(np.asarray(trace.sample_stats["diverging"].values).sum())
@@ -175,6 +175,11 @@ def build(design: Design) -> pm.Model:
             offset, slope = (pt.dot(place, p).reshape((table[0], 1, width)) for p in (alpha, slope - 1))
             extra = pt.dot(place, tau[:, None] * w).reshape((*table, -1)).swapaxes(1, 2)
             prediction = centre + offset + (1 + slope) * (score - centre)[None] + extra
+        if design.breaks:
+            of_breaks = replace(design.offsets, each=design.breaks)
+            b = pm.Normal("break", of_breaks.mean, of_breaks.sd, shape=(len(design.breaks),))
+            where = of_breaks.table(np.eye(len(design.breaks))).reshape(len(design.breaks), -1).T
+            prediction = prediction + pt.dot(where, b).reshape((len(design.sources), 1, width))
         residual = y - prediction
         if design.model.variances is not None:
             h = _log_variances(design, pm, pt)

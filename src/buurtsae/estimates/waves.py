@@ -18,7 +18,9 @@ from buurtsae.estimates.benchmark.benchmark import Benchmarked
 from buurtsae.estimates.changes import change, check
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.summary import Estimates, estimate
+from buurtsae.estimates.words.change import change_lines, in_words
 from buurtsae.origin import Fictitious
+from buurtsae.schemas import records
 from buurtsae.survey.concept import Concept
 
 
@@ -126,6 +128,24 @@ class Waves:
         decimals, figures = self.current.rules.decimals, ["change", "sd", "lower", "upper"]
         rounded = self.changes[figures] if decimals is None else self.changes[figures].round(decimals)
         return self.changes.assign(**rounded)
+
+    @cached_property
+    def said(self) -> pd.DataFrame:
+        """The `published_changes`, and what is said of each (`verdict`), as pages and files per gemeente have them."""
+        return self.published_changes.assign(verdict=in_words(self.changes, self.table))
+
+    def explain(self, code: str) -> str:
+        """Return, in Dutch, what is known about one area in the year that pages open with, and how it changed.
+
+        Raises
+        ------
+        DataError
+            If there is no such area, or no estimate of it.
+        """
+        est, rows = self.current, self.said[self.said["area_code"] == code]
+        names = {name: node.nl for name, node in est.concept.nodes.items()}
+        scales = {name: est.concept.scale_of(name) for name in est.measures}
+        return f"{est.explain(code)}\n{change_lines(records(rows), names, scales)}"
 
     def _joined(self, of: Callable[[Estimates], pd.DataFrame]) -> pd.DataFrame:
         return pd.concat([of(est) for est in self.of.values()], ignore_index=True)

@@ -101,6 +101,28 @@ COLUMNS = {
     "benchmarked": "of de schattingen aansluiten op gepubliceerde totalen",
     "run_id": "verwijzing naar manifest.json",
 }
+# and of the sheet of changes, where it has others or means something else
+OF_CHANGES = {
+    "year_from": "jaar waarvan de verandering is",
+    "year_to": "jaar tot waarin de verandering loopt",
+    "change": "de verandering (gemiddelde van de posterior); nooit zonder het interval te gebruiken",
+    "sd": "standaardafwijking van de verandering",
+    "lower": "ondergrens van het 95%-interval van de verandering",
+    "upper": "bovengrens van het 95%-interval van de verandering",
+    "p_increase": "kans dat het cijfer is toegenomen",
+    "p_relevant": "kans op een verandering die telt, of meer, hoe dan ook",
+    "p_false_sign": "kans dat de verandering de andere kant op ging",
+    "recovered": "deel van een plotselinge verandering in het gebied dat het cijfer laat zien",
+    "label": "toename of afname vanaf een kans van 95%; anders niet te onderscheiden",
+    "reason": "waarom er geen verandering wordt gegeven",
+}
+CHANGE = (
+    "Verandering",
+    "Alle jaren zijn samen geschat; een verandering heeft een eigen interval en is niet het verschil van twee cijfers "
+    "met hun intervallen. niet_te_onderscheiden: van geen verandering te onderscheiden is zij niet.",
+    "All years were estimated together; a change has an interval of its own, and is not the difference of two figures "
+    "with theirs. niet_te_onderscheiden: it cannot be told apart from no change.",
+)
 MAANDEN = "januari februari maart april mei juni juli augustus september oktober november december".split()
 MONTHS = "January February March April May June July August September October November December".split()
 DRAFT = Note(

@@ -21,6 +21,7 @@ from buurtsae.estimates.changes import COLUMNS as CHANGES
 from buurtsae.estimates.labels import verdicts
 from buurtsae.estimates.summary import Estimates
 from buurtsae.estimates.waves import Waves
+from buurtsae.estimates.words.change import change_lines
 from buurtsae.estimates.words.explanation import explanation
 from buurtsae.estimates.words.leaning import leaning
 from buurtsae.estimates.words.profile import ProfileIndicator, indicators, profile
@@ -47,6 +48,7 @@ GROUP = (
     *("population", "label", "reason"),
 )
 OFFICIAL = ("area_code", "measure", "value")
+SAID = (*(name for name in CHANGES if name != "area_name"), "verdict")
 PROFILE = ("area_code", "indicator", "value", "gemeente", "land")
 
 
@@ -59,8 +61,9 @@ class Content:
     own. `table` are the published estimates of all levels; `geometry` all buurten in RD New by area_code, those without
     residents included, with `gemeente` and, where known, `name`; `indicators` and `profile` the objective figures;
     `official` those that an office has published itself; `groups` figures of groups of residents; `gemeenten` names of
-    those without a row in the table, such as one of which the run holds a part; `changes` how figures changed between
-    years, and `opens` the year that pages open with, where there are several.
+    those without a row in the table, such as one of which the run holds a part; where there are several years `changes`
+    is how figures changed between them and what is said of that, `opens` the year that pages open with, and `surveyed`
+    are those with a survey.
     """
 
     run: Mapping[str, Any]
@@ -73,8 +76,9 @@ class Content:
     official: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=OFFICIAL))
     gemeenten: Mapping[str, str] = field(default_factory=dict)
     groups: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=("level", *GROUP)))
-    changes: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=CHANGES))
+    changes: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=("area_name", *SAID)))
     opens: int | None = None
+    surveyed: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -108,7 +112,7 @@ class Content:
             official,
             est.areas.names.get("gemeente", {}),
             *(() if groups is None else (groups,)),
-            **({"changes": every.published_changes, "opens": every.current_year} if isinstance(every, Waves) else {}),
+            **_of_years(every),
         )
 
     @property
@@ -133,6 +137,11 @@ class Content:
     def year(self) -> int:
         """The year that pages open with."""
         return self.opens or self.years[-1]
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """The years with a survey; the others are what the model says of them."""
+        return self.surveyed or self.years
 
     @cached_property
     def classes(self) -> dict[str, Classes]:
@@ -166,6 +175,7 @@ class Content:
             "profile": _split(self.profile, self.profile["gemeente_code"]),
             "official": _split(self.official, self.official["area_code"]),
             "groups": _split(self.groups, self._gemeente(self.groups)),
+            "changes": _split(self.changes, self._gemeente(self.changes)),
         }
         land = records(table.loc[table["level"] == "land", [*ROW, "area_name"]])
         for code, name in self.names.items():
@@ -176,6 +186,8 @@ class Content:
                 "run": {"source": source(self.run.get("fictitious", False), self.run.get("credit", "")).nl, **self.run},
                 "gemeente": {"area_code": code, "area_name": name},
                 "years": list(self.years),
+                "opens": self.year,
+                "surveyed": list(self.asked),
                 "measures": [
                     {"measure": node.id, **{key: getattr(node, key) for key in NODE}, **self._scale(node.id)}
                     for node in (self.concept.nodes[name] for name in self.measures)
@@ -188,6 +200,7 @@ class Content:
                 "profile": _records(rows["profile"], PROFILE),
                 "leaning": _records(rows["leaning"], self.leaning.columns),
                 "groups": _records(rows["groups"], GROUP),
+                "changes": _records(rows["changes"], SAID),
             }
 
     def _scale(self, measure: str) -> dict[str, Any]:
@@ -227,6 +240,13 @@ class Content:
         return codes
 
 
+def _of_years(every: Estimates | Waves) -> dict[str, Any]:
+    """What there is of several years alone."""
+    if not isinstance(every, Waves):
+        return {}
+    return {"changes": every.said, "opens": every.current_year, "surveyed": every.surveyed}
+
+
 def _split(table: pd.DataFrame, by: pd.Series) -> dict[str, pd.DataFrame]:
     return {str(code): part for code, part in table.groupby(by)}
 
@@ -241,7 +261,8 @@ def of_area(folder: str | Path, code: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        `names` and `scales` of the measures, and its rows of `estimates`, `leaning`, `profile` and `indicators`.
+        `names` and `scales` of the measures, and its rows of `estimates`, of the year that pages open with, `leaning`,
+        `profile`, `indicators` and `changes`.
 
     Raises
     ------
@@ -255,8 +276,10 @@ def of_area(folder: str | Path, code: str) -> dict[str, Any]:
         hint = "check the code, and --from FOLDER"
         raise DataError("there are no results of this area", cut(repr(code)), known, hint)
     document = run.json(name)
-    parts = {part: [row for row in document[part] if row["area_code"] == code] for part in ("leaning", "profile")}
-    rows = [r for r in document["estimates"] if r["area_code"] == code and r["year"] == document["years"][-1]]
+    of = ("leaning", "profile", "changes")
+    parts = {part: [row for row in document.get(part, ()) if row["area_code"] == code] for part in of}
+    year = document.get("opens", document["years"][-1])
+    rows = [r for r in document["estimates"] if r["area_code"] == code and r["year"] == year]
     buurten = [area["area_code"] for area in document["areas"] if area["level"] == "buurt"]
     if code not in {above for buurt in buurten for above in (buurt, f"WK{buurt[2:8]}", f"GM{buurt[2:6]}")}:
         raise DataError("there is no such area", cut(repr(code)), shown(buurten), "check the code")
@@ -289,6 +312,7 @@ def explained(area: Mapping[str, Any]) -> str:
     lines = [
         *([MADE.nl] if area["notice"] else []),
         explanation(area["estimates"], area["names"], leans, area["scales"]),
+        *([change_lines(area["changes"], area["names"], area["scales"])] if area["changes"] else []),
     ]
     rows = {row["indicator"]: row for row in area["profile"]}
     for figure in (indicator for indicator in area["indicators"] if indicator["name"] in rows):

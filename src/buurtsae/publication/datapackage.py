@@ -41,6 +41,8 @@ def datapackage(
     described = f"Small-area estimates: {of}; suppressed rows stay, with empty figures."
     schema = _schema(estimates(scale), measures)
     csv = {"format": "csv", "mediatype": "text/csv", "encoding": "utf-8", "dialect": {"delimiter": ","}}
+    changed = _changes(folder, csv, measures, scale)
+    layouts = layout_resources(folder, schema, list(measures), scale, *(part["schema"] for part in changed))
     parquet = {"format": "parquet", "mediatype": "application/vnd.apache.parquet"}
     return {
         "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
@@ -57,8 +59,8 @@ def datapackage(
             {"name": "estimates-parquet", **_file(folder / "estimates.parquet"), **parquet, "schema": schema},
             *_supplement(folder, csv, measures, scale),
             *_groups(folder, csv, measures, scale),
-            *_changes(folder, csv, measures, scale),
-            *(part | _file(folder / part["path"]) for part in layout_resources(folder, schema, list(measures), scale)),
+            *changed,
+            *(part | _file(folder / part["path"]) for part in layouts),
         ],
     }
 

@@ -22,15 +22,21 @@ PLAIN = {  # files that are no table to a reader of data packages
 
 
 def layout_resources(
-    folder: Path, schema: Mapping[str, Any], measures: Sequence[str], scale: Scale = SCORE
+    folder: Path,
+    schema: Mapping[str, Any],
+    measures: Sequence[str],
+    scale: Scale = SCORE,
+    changed: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return a resource per layout that lies in `folder`, without size and hash; `schema` is that of the estimates."""
+    """Return a resource per layout that lies in `folder`, without size and hash.
+
+    `schema` is that of the estimates, `changed` that of the changes where there are several years.
+    """
     comma = [field | ({"decimalChar": ","} if field["type"] == "number" else {}) for field in schema["fields"]]
-    sheet = {"sheetName": SHEETS[1], "excel": {"sheet": SHEETS[1]}}  # the standard's name, and Frictionless's
-    xlsx = {"format": "xlsx", "mediatype": XLSX, "dialect": sheet}
     resources: list[dict[str, Any]] = [
         _table("estimates-nl", "estimates_nl.csv", {**schema, "fields": comma}),
-        _table("estimates-xlsx", "estimates.xlsx", schema, xlsx),
+        _table("estimates-xlsx", "estimates.xlsx", schema, _sheet(SHEETS[1])),
+        *([] if changed is None else [_table("changes-xlsx", "estimates.xlsx", changed, _sheet(SHEETS[2]))]),
         _table("statline", "statline.csv", _statline(measures, _limits(scale))),
         _table("statline-measures", "statline_measures.csv", _keyed(["Key", "Title", "Description", "Unit"])),
         _table("statline-regions", "statline_regions.csv", _keyed(["Key", "Title", "Level"])),
@@ -42,6 +48,11 @@ def layout_resources(
 
 def _table(name: str, path: str, schema: Mapping[str, Any], kind: Mapping[str, Any] = CSV) -> dict[str, Any]:
     return {"name": name, "type": "table", "path": path, **kind, "schema": schema}
+
+
+def _sheet(name: str) -> dict[str, Any]:
+    dialect = {"sheetName": name, "excel": {"sheet": name}}  # the standard's name, and Frictionless's
+    return {"format": "xlsx", "mediatype": XLSX, "dialect": dialect}
 
 
 def _keyed(fields: Sequence[str]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Statement:
     A source has `name`, `owner`, `mode`, `licence` (in both languages), `year`, `level`, `respondents`, `response`
     (share, or None); of made data nobody is credited. `model` is in words and symbols, priors included; `benchmarks`
     are published figures that the estimates agree with; `spatial` is a model with a part that neighbours share;
-    `silent` is what is known and assumed of those who did not answer.
+    `silent` is what is known and assumed of those who did not answer, `years` what has to be told of several years.
     """
 
     sources: tuple[Mapping[str, Any], ...]
@@ -72,11 +72,19 @@ class Statement:
     estimand: Note = ESTIMANDS["expected"]
     silent: tuple[Note, ...] = (ASSUMED,)
     shares: bool = False
+    years: tuple[Note, ...] = ()
 
     @classmethod
-    def of(cls, quality: Mapping[str, Any], provenance: Provenance, rules: Rules, shares: bool = False) -> Statement:
+    def of(
+        cls,
+        quality: Mapping[str, Any],
+        provenance: Provenance,
+        rules: Rules,
+        shares: bool = False,
+        years: tuple[Note, ...] = (),
+    ) -> Statement:
         """Take from the quality report and the settings of a run what has to be told, with the rules of the labels,
-        and whether some of the figures are shares.
+        whether some of the figures are shares, and what is to be told of several years (`method_years`).
         """
         settings = provenance.settings
         response = {part["source"]: part.get("response") for part in settings.get("sources", ())}
@@ -101,6 +109,7 @@ class Statement:
                 *_moved(quality.get("nonresponse") or {}),
             ),
             shares,
+            years,
         )
 
 

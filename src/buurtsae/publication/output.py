@@ -22,6 +22,7 @@ from buurtsae.estimates.summary import Estimates, level_draws
 from buurtsae.estimates.waves import Waves
 from buurtsae.folder.target import Target, claimed, staged
 from buurtsae.origin import notice
+from buurtsae.publication import method_years
 from buurtsae.publication.about import About, moment
 from buurtsae.publication.content import Content
 from buurtsae.publication.datapackage import datapackage
@@ -142,11 +143,12 @@ def publish(
                 write_groups(groups, folder, about.notice, est.concept.span)
             if isinstance(every, Waves):
                 write_changes(every.published_changes, folder, about.notice, est.concept.span)
-            write_layouts(every.published, est.areas, est.concept, folder, about)
+            write_layouts(every.published, est.areas, est.concept, folder, about, *_of_years(every))
             _write_draws(every, folder / "draws.nc", draws)
             write_quality(report, folder, outlines(est.areas.frame))
             shares = any(est.concept.outcome_of(measure) == "share" for measure in est.measures)
-            statement = Statement.of(report, provenance, est.rules, shares)
+            of_years = method_years.of_years(every) if isinstance(every, Waves) else ()
+            statement = Statement.of(report, provenance, est.rules, shares, of_years)
             write_site(Content.of(every, page | {"draft": draft}, groups), folder, statement)
             package = datapackage(
                 folder,
@@ -162,6 +164,11 @@ def publish(
             _write_json(folder / "datapackage.json", package)
             _write_json(folder / "manifest.json", manifest(report, provenance, folder))
     return report
+
+
+def _of_years(every: Estimates | Waves) -> tuple[pd.DataFrame, int] | tuple[()]:
+    """The changes between several years, and the year that maps open with."""
+    return (every.published_changes, every.current_year) if isinstance(every, Waves) else ()
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

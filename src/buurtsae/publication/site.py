@@ -7,35 +7,31 @@ its own style and script and a policy that allows no other, so that a hostile na
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
-from buurtsae.drawing.style import COLOURS, DARK, LABELS, NO_FIGURE, VERDICT_COLOURS, VERDICT_WORDS, Classes, plain
+from buurtsae.drawing.style import COLOURS, DARK, LABELS, NO_FIGURE, VERDICT_COLOURS, VERDICT_WORDS, plain
 from buurtsae.estimates.labels import in_english
+from buurtsae.estimates.words.change import WORDS
 from buurtsae.estimates.words.explanation import leans_on, most
-from buurtsae.figures import both, decimals, dutch, interval
+from buurtsae.figures import both, dutch
 from buurtsae.notes import Note
+from buurtsae.publication import cells
 from buurtsae.publication.about import of_run
+from buurtsae.publication.cells import Row
 from buurtsae.publication.content import Content
-from buurtsae.publication.outlines import merged, outlines
+from buurtsae.publication.outlines import outlines
+from buurtsae.publication.over_years import Years, of_script, over_years
 from buurtsae.publication.pages import write_page
-from buurtsae.scale import Scale
-from buurtsae.schemas import records
+from buurtsae.publication.start import index
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
     from buurtsae.publication.method import Statement
 
-NO_RESIDENTS = Note("no residents, or no estimate", "geen bewoners of geen schatting")
-NOTHING = Note("–", "–")
 SIMULATED = Note("simulated answers alone", "gesimuleerde antwoorden alleen")
-UNCOMPARED = Note("the municipality has no figure", "de gemeente heeft geen cijfer")  # in part in the run, or hidden
-LABEL_ORDER = list(LABELS)
-VERDICT_ORDER = {nl: i for i, (nl, _) in enumerate(VERDICT_WORDS)}
-START_PIXELS = 600  # of the map of gemeenten: with all names for the search the page stays below 500 kB
-Row = Mapping[str, Any]
 
 
 def write_site(content: Content, folder: Path, statement: Statement | None = None) -> None:
@@ -57,16 +53,17 @@ def write_site(content: Content, folder: Path, statement: Statement | None = Non
         pages += [("buurt", buurt, values) for buurt, values in gemeente.buurten()]
         for here, name, values in pages:
             write_page(dashboard / here / f"{name}.html", f"{here}.html", **common, **values, up="../", here=here)
-    for here, values in (("index", _index(content, common["first"])), ("verantwoording", {"statement": statement})):
+    for here, values in (("index", index(content, common["tree"])), ("verantwoording", {"statement": statement})):
         write_page(dashboard / f"{here}.html", f"{here}.html", **common, **values, up="", here=here)
 
 
 def _common(content: Content) -> dict[str, Any]:
-    classes = content.classes[content.measures[0]]
+    classes, years = content.classes[content.measures[0]], Years.of(content)
     return {
         "run": of_run(content.run),
-        "year": content.years[-1],
-        "years": content.years,
+        "year": content.year,
+        "years": years.all,
+        "several": years,
         "nodes": content.concept.nodes,
         "first": content.measures[0],
         "tree": _tree(content),
@@ -81,6 +78,8 @@ def _common(content: Content) -> dict[str, Any]:
         "axis": classes if len({each.axis for each in content.classes.values()}) == 1 else None,
         "classes": classes.words,
         "verdicts": VERDICT_WORDS,
+        "said": WORDS,
+        "no_change": Note("no figure in one of the two years", "in een van de twee jaren geen cijfer"),
         "no_figure": Note("not published, or no residents", NO_FIGURE),
         "no_verdict": Note("no figure of the area or of the municipality", "geen cijfer van de buurt of de gemeente"),
     }
@@ -111,8 +110,11 @@ class _Gemeente:
         self.classes, self.noun, self.total = content.classes, content.concept.noun, content.concept.total
         self.scales = {measure: content.concept.scale_of(measure) for measure in content.measures}
         self.alike = len({each.axis for each in content.classes.values()}) == 1
-        self.document, self.tree, self.first, self.year = document, tree, tree[0]["id"], document["years"][-1]
+        self.document, self.tree, self.first, self.year = document, tree, tree[0]["id"], document["opens"]
+        self.years = Years.of(content)
         self.rows = {(row["area_code"], row["measure"], row["year"]): row for row in document["estimates"]}
+        of_change = ("area_code", "measure", "year_from", "year_to")
+        self.changes = {tuple(row[key] for key in of_change): row for row in document["changes"]}
         self.land = {(row["measure"], row["year"]): row for row in document["land"]}
         self.residents: dict[
             str, dict[str, dict[tuple[str, str], Row]]
@@ -131,21 +133,23 @@ class _Gemeente:
 
     def page(self, geometry: gpd.GeoDataFrame) -> dict[str, Any]:
         official = {row["measure"]: row["value"] for row in self.document["official"]}
-        figures = {node["id"]: self._figure(node["id"], official) for node in self.tree}
+        figures, data = {node["id"]: self._figure(node["id"], official) for node in self.tree}, self._data()
         return {
             **self.head,
             "figures": figures,
             "without": self._without(),
             "official": any(figure["official"] for figure in figures.values()),
             "residents_of": self._residents(self.code),
+            "over_years": self._over_years(self.code),
+            "pairs": data.get("pairs", []),
             "shape": outlines(geometry),
             "rows": [self._row(area) for area in self.areas],
-            "data": self._data(),
+            "data": data,
         }
 
     def _without(self) -> Note | None:
         """Why there is no figure of the gemeente, if there is none."""
-        if _shown(self.whole) or not self.rows:  # nobody lives in any buurt, which each of them says
+        if cells.is_shown(self.whole) or not self.rows:  # nobody lives in any buurt, which each of them says
             return None
         if self.whole is None:
             return Note(
@@ -155,23 +159,23 @@ class _Gemeente:
         return Note(
             "The figure of the municipality is not published: {why}.",
             "Het cijfer van de gemeente is niet gepubliceerd: {why}.",
-            why=_words(self.whole)["reason"],
+            why=cells.words(self.whole)["reason"],
         )
 
     def _figure(self, measure: str, official: Mapping[str, float]) -> dict[str, Any]:
         """The gemeente's figure; what others publish, or its respondents alone say, where that reads differently."""
         row, land = self.rows.get((self.code, measure, self.year)), self.land.get((measure, self.year))
         scale = self.scales[measure]
-        score, digits = _score(row, scale), scale.digits
-        if _shown(row):
-            digits = min(_decimals(row, scale.digits), scale.digits + 1)  # those of a direct estimate
-        others, shown = [], dutch(row["estimate"], digits) if _shown(row) else score
+        score, digits = cells.score(row, scale), scale.digits
+        if cells.is_shown(row):
+            digits = min(cells.digits_of(row, scale.digits), scale.digits + 1)  # those of a direct estimate
+        others, shown = [], dutch(row["estimate"], digits) if cells.is_shown(row) else score
         if (value := official.get(measure)) is not None and dutch(value, digits) != shown:
             others.append(Note("{x} (published)", "{x} (gepubliceerd)", x=both(dutch(value, digits) + scale.sign)))
         if row is not None and row["direct"] is not None and dutch(row["direct"], digits) != shown:
             who = SIMULATED if self.document["run"].get("fictitious") else Note("survey alone", "enquête alleen")
-            others.append(Note("{x} ({who})", "{x} ({who})", x=both(_margin(row, digits, scale)), who=who))
-        return {**_figures(row, scale), "land": _score(land, scale), "official": Note.joined(others)}
+            others.append(Note("{x} ({who})", "{x} ({who})", x=both(cells.own_margin(row, digits, scale)), who=who))
+        return {**cells.figures(row, scale), "land": cells.score(land, scale), "official": Note.joined(others)}
 
     def _row(self, area: Row) -> dict[str, Any]:
         """What the table and the map show of a buurt without scripts: the first measure, the last year."""
@@ -179,10 +183,11 @@ class _Gemeente:
         return {
             "code": area["area_code"],
             "name": area["area_name"],
-            **_figures(row, self.scales[self.first]),
-            "people": _people(row),
-            "css": _css(row, self.classes[self.first]) + "i" * (_shown(row) and row["label"] == "indicatief"),
-            **_words(row),
+            **cells.figures(row, self.scales[self.first]),
+            "people": cells.people(row),
+            "css": cells.css(row, self.classes[self.first])
+            + "i" * (cells.is_shown(row) and row["label"] == "indicatief"),
+            **cells.words(row),
         }
 
     def _data(self) -> dict[str, Any]:
@@ -190,24 +195,32 @@ class _Gemeente:
         reasons: dict[str, int] = {}
 
         def packed(code: str, measure: str, year: int) -> Any:
-            return _packed(self.rows.get((code, measure, year)), reasons, self.classes[measure])
+            return cells.packed(self.rows.get((code, measure, year)), reasons, self.classes[measure])
 
         names, years = [node["id"] for node in self.tree], self.document["years"]
         codes = [area["area_code"] for area in self.areas]
         return {
             "first": self.first,
             "years": years,
+            "year": self.year,
             "buurten": [[area["area_code"], area["area_name"]] for area in self.areas],
             "measures": {part["measure"]: self._of_measure(part) for part in self.document["measures"]},
             "verdicts": VERDICT_WORDS,
-            "noun": _both(self.noun),
-            "uncompared": _both(UNCOMPARED),
-            "labels": [_both(label) for label in LABELS.values()],
-            "nobody": _both(NO_RESIDENTS),
+            "noun": cells.in_both(self.noun),
+            "uncompared": cells.in_both(cells.UNCOMPARED),
+            "labels": [cells.in_both(label) for label in LABELS.values()],
+            "nobody": cells.in_both(cells.NO_RESIDENTS),
             "rows": {year: {name: [packed(code, name, year) for code in codes] for name in names} for year in years},
             "whole": {year: {name: packed(self.code, name, year) for name in names} for year in years},
             "reasons": [[reason, in_english(reason)] for reason in reasons],
+            **(of_script(self.years, self.changes, codes, self.scales) if self.years.several else {}),
         }
+
+    def _over_years(self, code: str) -> dict[str, Any] | None:
+        """The figures of an area in every year, and how they changed."""
+        rows = {key[1:]: row for key, row in self.rows.items() if key[0] == code}
+        changes = {key[1:]: row for key, row in self.changes.items() if key[0] == code}
+        return over_years(self.years, self.tree, self.scales, rows, changes)
 
     def _of_measure(self, part: Row) -> dict[str, Any]:
         """What the script needs of a measure: names, decimals, sign, marks of an axis, and classes of the map."""
@@ -215,7 +228,7 @@ class _Gemeente:
         classes, scale = self.classes[measure], self.scales[measure]
         about = {"nl": part["nl"], "en": part["en"], "digits": classes.digits, "marks": classes.marks}
         signed = {"sign": scale.sign} if scale.sign else {}
-        return about | signed | ({} if self.alike else {"classes": [_both(text) for text in classes.words]})
+        return about | signed | ({} if self.alike else {"classes": [cells.in_both(text) for text in classes.words]})
 
     def buurten(self) -> list[tuple[str, dict[str, Any]]]:
         """Return what the page of each buurt shows."""
@@ -228,24 +241,8 @@ class _Gemeente:
     def _buurt(
         self, area: Row, profile: Mapping[str, list[Row]], leaning: Mapping[tuple[str, str], Row]
     ) -> dict[str, Any]:
-        code, scores = area["area_code"], []
-        for node in self.tree:
-            row, parts = self.rows.get((code, node["id"], self.year)), leaning.get((code, node["id"]))
-            if row is None:
-                continue
-            scale, marks = self.scales[node["id"]], self.classes[node["id"]].marks
-            scores.append(
-                {
-                    **{key: node[key] for key in ("nl", "en", "depth")},
-                    **_figures(row, scale),
-                    "bar": self._bar(row),
-                    "axis": [plain(marks[end]) for end in (0, -1)],
-                    "sign": scale.sign,
-                    "gemeente": _score(self.rows.get((self.code, node["id"], self.year)), scale),
-                    "leaning": leans_on(row, parts, scale) if parts is not None and _shown(row) else None,
-                    **_words(row),
-                }
-            )
+        code = area["area_code"]
+        scores = list(self._scores(code, self.year, leaning))
         whole = self.rows.get((code, self.first, self.year)) if self.total else None
         return {
             **self.head,
@@ -254,17 +251,50 @@ class _Gemeente:
             "scores": scores,
             "residents_of": self._residents(code),
             "shown": any(score["bar"] for score in scores),
-            "most": most(whole["own_data_share"], whole["n_respondents"]) if _shown(whole) else None,
+            "most": most(whole["own_data_share"], whole["n_respondents"]) if cells.is_shown(whole) else None,
+            "over_years": self._over_years(code),
+            "data": self._of_years(code) if self.years.several and scores else {},
         }
+
+    def _scores(self, code: str, year: int, leaning: Mapping[tuple[str, str], Row]) -> Iterator[dict[str, Any]]:
+        """What the table of a buurt shows of each measure in a year."""
+        for node in self.tree:
+            row, parts = self.rows.get((code, node["id"], year)), leaning.get((code, node["id"]))
+            if row is None:
+                continue
+            scale, marks = self.scales[node["id"]], self.classes[node["id"]].marks
+            yield {
+                **{key: node[key] for key in ("nl", "en", "depth")},
+                **cells.figures(row, scale),
+                "bar": self._bar(row),
+                "axis": [plain(marks[end]) for end in (0, -1)],
+                "sign": scale.sign,
+                "gemeente": cells.score(self.rows.get((self.code, node["id"], year)), scale),
+                "leaning": leans_on(row, parts, scale) if parts is not None and cells.is_shown(row) else None,
+                **cells.words(row),
+            }
+
+    def _of_years(self, code: str) -> dict[str, Any]:
+        """The cells of that table in every year, for the script."""
+
+        def cell(row: dict[str, Any]) -> list[Any]:
+            label = row["label"]
+            if row["reason"]:
+                label = Note("{label} ({why})", "{label} ({why})", label=label, why=row["reason"])
+            written = [row["gemeente"], cells.in_both(row["verdict"]), cells.in_both(label)]
+            return [row["score"], row["interval"], row["bar"], *written]
+
+        tables = {year: {"scores": [cell(row) for row in self._scores(code, year, {})]} for year in self.years.all}
+        return self.years.for_script(tables)
 
     def _residents(self, code: str) -> list[dict[str, Any]]:
         """Figures of groups of residents of an area, a table per characteristic: measures by groups."""
         tables = []
-        for characteristic, cells in self.residents.get(code, {}).items():
-            groups, measures = ([*dict.fromkeys(key[k] for key in cells)] for k in (0, 1))
+        for characteristic, found in self.residents.get(code, {}).items():
+            groups, measures = ([*dict.fromkeys(key[k] for key in found)] for k in (0, 1))
             rows = [
                 {**{key: node[key] for key in ("nl", "en")},
-                 "cells": [_figures(cells.get((group, node["id"])), self.scales[node["id"]]) for group in groups]}
+                 "cells": [cells.figures(found.get((group, node["id"])), self.scales[node["id"]]) for group in groups]}
                 for node in self.tree if node["id"] in measures
             ]  # fmt: skip
             tables.append({"characteristic": characteristic, "groups": groups, "rows": rows})
@@ -272,7 +302,7 @@ class _Gemeente:
 
     def _bar(self, row: Row | None) -> list[float] | None:
         """Ends and middle of a bar along an axis of 200 steps."""
-        if not _shown(row):
+        if not cells.is_shown(row):
             return None
         return [round(200 * self.classes[row["measure"]].along(row[end]), 1) for end in ("lower", "estimate", "upper")]
 
@@ -294,122 +324,3 @@ class _Gemeente:
 def _title(text: str) -> str:
     """Begin with a capital."""
     return text[:1].upper() + text[1:]
-
-
-def _shown(row: Row | None) -> TypeGuard[Row]:
-    """Whether there is a row with a figure that may be seen."""
-    return row is not None and row["estimate"] is not None and row["label"] != "niet_publiceren"
-
-
-def _decimals(row: Row, least: int) -> int:
-    return decimals(row["lower"], row["upper"], least)
-
-
-def _score(row: Row | None, scale: Scale) -> str:
-    return dutch(row["estimate"], _decimals(row, scale.digits)) + scale.sign if _shown(row) else "–"
-
-
-def _interval(row: Row | None, scale: Scale) -> str:
-    return interval(row["lower"], row["upper"], least=scale.digits) + scale.sign if _shown(row) else "–"
-
-
-def _figures(row: Row | None, scale: Scale) -> dict[str, str]:
-    return {"score": _score(row, scale), "interval": _interval(row, scale)}
-
-
-def _margin(row: Row, digits: int, scale: Scale) -> str:
-    """A direct figure with its 95% margin, in as many decimals as show one; none where the error is rounded to zero."""
-    margin = 1.96 * (row["direct_se"] or 0.0)
-    digits = max(digits, decimals(0.0, margin, scale.digits))
-    return dutch(row["direct"], digits) + (f" ± {dutch(margin, digits)}" if margin else "") + scale.sign
-
-
-def _both(note: Note) -> list[str]:
-    """Dutch and English, for the script."""
-    return [note.nl, str(note)]
-
-
-def _css(row: Row | None, classes: Classes) -> str:
-    """The class of style of an area on a map."""
-    return f"k{classes.place(row['estimate'])}" if _shown(row) else "x"
-
-
-def _people(row: Row | None) -> str:
-    """Respondents, and the share of the estimate that is theirs."""
-    if not _shown(row):
-        return "–"
-    share = row["own_data_share"]
-    return f"{row['n_respondents']}" + ("" if share is None else f" ({100 * share:.0f}%)")
-
-
-def _words(row: Row | None) -> dict[str, Note]:
-    """Label, reason and verdict."""
-    if row is None:
-        return {"label": NOTHING, "verdict": NOTHING, "reason": NO_RESIDENTS}
-    reason, verdict = row["reason"] or "", UNCOMPARED if _shown(row) else NOTHING
-    if row["verdict"] is not None and _shown(row):
-        nl, en = VERDICT_WORDS[VERDICT_ORDER[row["verdict"]]]
-        verdict = Note(en, nl)
-    return {"label": LABELS[row["label"]], "verdict": verdict, "reason": Note(in_english(reason), reason)}
-
-
-def _packed(row: Row | None, reasons: dict[str, int], classes: Classes) -> Any:
-    """A row for the script: score, lower, upper, label, verdict, respondents, own share in %, reason, class.
-
-    Scores are as they are printed; where that takes more decimals than most, their number follows.
-    """
-    if row is None:
-        return 0
-    reason = None if not row["reason"] else reasons.setdefault(row["reason"], len(reasons))
-    label = LABEL_ORDER.index(row["label"])
-    if not _shown(row):
-        return [None, None, None, label, None, None, None, reason, None]
-    share, verdict, digits = row["own_data_share"], row["verdict"], _decimals(row, classes.digits)
-    return [
-        *(round(row[figure], digits) for figure in ("estimate", "lower", "upper")),
-        label,
-        None if verdict is None else VERDICT_ORDER[verdict],
-        row["n_respondents"],
-        None if share is None else round(100 * share),
-        reason,
-        classes.place(row["estimate"]),
-        *([digits] if digits > classes.digits else []),
-    ]
-
-
-def _index(content: Content, first: str) -> dict[str, Any]:
-    """What the start page shows: every measure of the whole, and every gemeente."""
-    table = content.table[content.table["year"] == content.years[-1]]
-    scales, geometry = {name: content.concept.scale_of(name) for name in content.measures}, content.geometry
-    land = {row["measure"]: row for row in records(table[table["level"] == "land"])}
-    counts = table[table["level"] == "buurt"].groupby(["measure", "label"]).size()
-    overview = {
-        name: {
-            **_figures(land.get(name), scales[name]),
-            "counts": [int(counts.get((name, label), 0)) for label in LABELS],
-        }
-        for name in content.measures
-    }
-    of_gemeenten = records(table[(table["level"] == "gemeente") & (table["measure"] == first)])
-    by_code, inside = {row["area_code"]: row for row in of_gemeenten}, geometry.groupby("gemeente").size()
-    rows = [
-        {
-            "code": code,
-            "name": name,
-            **_figures(by_code.get(code), scales[first]),
-            "css": _css(by_code.get(code), content.classes[first]),
-            "buurten": int(inside[code]),
-        }
-        for code, name in sorted(content.names.items(), key=lambda item: (item[1].casefold(), item[0]))
-    ]
-    names = geometry.get("name", geometry.index.to_series())
-    buurten_of: dict[str, list[str]] = {}  # last four digits and name; of the whole country they take 0.3 MB
-    for code, gemeente, name in zip(geometry.index, geometry["gemeente"], names, strict=True):
-        buurten_of.setdefault(gemeente, []).append(code[6:] + " ".join(str(name).split()))
-    return {
-        "overview": overview,
-        "labels": list(LABELS.values()),
-        "rows": rows,
-        "shape": outlines(merged(geometry, "gemeente"), START_PIXELS),
-        "data": {"gemeenten": [[code, name, "\t".join(buurten_of[code])] for code, name in content.names.items()]},
-    }

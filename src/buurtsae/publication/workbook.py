@@ -1,4 +1,4 @@
-"""`estimates.xlsx`: the table as a workbook, with its explanation on the first sheet.
+"""`estimates.xlsx`: the table as a workbook, with its explanation on the first sheet, and of several years the changes.
 
 Rows are streamed (openpyxl's write-only mode). Numbers are stored as the shortest text that reads back to the same
 double, and shown with one decimal; text stays text, whatever it starts with. Document properties and the archive have
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +17,15 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pandas as pd
 
-from buurtsae.publication.about import COLUMNS, About, parts, stamps
+from buurtsae.publication.about import CHANGE, COLUMNS, OF_CHANGES, About, parts, stamps
 from buurtsae.scale import SCORE, Scale
-from buurtsae.schemas import ESTIMATES, Column, estimates, records
+from buurtsae.schemas import POINTS, Column, changes, estimates, records
 
 if TYPE_CHECKING:
     from openpyxl import Workbook
     from openpyxl.cell import Cell
 
-SHEETS = ("Toelichting", "Schattingen")
+SHEETS = ("Toelichting", "Schattingen", "Verandering")
 ROWS = 5000  # turned into Python objects at a time
 LONGEST = 32_767  # characters in a cell
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -34,7 +34,12 @@ WIDTHS = {"area_name": 32, "measure": 27, "reason": 44, "area_code": 13, "run_id
 
 
 def write_workbook(
-    table: pd.DataFrame, measures: Mapping[str, tuple[str, str, str]], folder: Path, about: About, scale: Scale = SCORE
+    table: pd.DataFrame,
+    measures: Mapping[str, tuple[str, str, str]],
+    folder: Path,
+    about: About,
+    scale: Scale = SCORE,
+    changed: pd.DataFrame | None = None,
 ) -> None:
     """Write `estimates.xlsx`, with the Dutch label, description and unit of the measures in the explanation."""
     from openpyxl import Workbook
@@ -44,13 +49,17 @@ def write_workbook(
     book = Workbook(write_only=True)
     book.properties.creator, book.properties.title = "buurtsae", about.title
     book.properties.created = book.properties.modified = created
-    _explain(book, measures, about, scale)
-    _fill(book, table, scale)
+    _explain(book, measures, about, scale, several=changed is not None)
+    _fill(book, SHEETS[1], table, estimates(scale), scale)
+    if changed is not None:
+        _fill(book, SHEETS[2], changed, changes(scale), scale)
     with _Archive(folder / "estimates.xlsx", created) as archive:
         ExcelWriter(book, archive).save()  # Workbook.save would write the present moment
 
 
-def _explain(book: Workbook, measures: Mapping[str, tuple[str, str, str]], about: About, scale: Scale) -> None:
+def _explain(
+    book: Workbook, measures: Mapping[str, tuple[str, str, str]], about: About, scale: Scale, *, several: bool
+) -> None:
     from openpyxl.styles import Alignment, Font
 
     sheet = book.create_sheet(SHEETS[0])
@@ -74,7 +83,7 @@ def _explain(book: Workbook, measures: Mapping[str, tuple[str, str, str]], about
     row("Bron", about.source.nl, "", "", about.source)
     row("")
     row("Begrip", "", "Toelichting", "", "In English", bold=True)
-    for name, nl, en in parts(scale):
+    for name, nl, en in (*parts(scale), *([CHANGE] if several else [])):
         row(name, "", nl, "", en)
     row("")
     row("Maat", "Naam", "Omschrijving", "Eenheid", bold=True)
@@ -84,27 +93,32 @@ def _explain(book: Workbook, measures: Mapping[str, tuple[str, str, str]], about
     row("Kolom", "Titel", "Omschrijving", "Eenheid", "In English", bold=True)
     for column in estimates(scale):
         row(column.name, column.nl, COLUMNS[column.name], column.unit, column.en)
+    if several:
+        row("")
+        row(f"Kolom van {SHEETS[2]}", "Titel", "Omschrijving", "Eenheid", "In English", bold=True)
+        for column in changes(scale):
+            row(column.name, column.nl, (COLUMNS | OF_CHANGES)[column.name], column.unit, column.en)
 
 
-def _fill(book: Workbook, table: pd.DataFrame, scale: Scale) -> None:
+def _fill(book: Workbook, name: str, table: pd.DataFrame, columns: Sequence[Column], scale: Scale) -> None:
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Font
     from openpyxl.utils import get_column_letter
 
-    sheet = book.create_sheet(SHEETS[1])
+    sheet = book.create_sheet(name)
     sheet.freeze_panes = "A2"
-    sheet.auto_filter.ref = f"A1:{get_column_letter(len(ESTIMATES))}{len(table) + 1}"
-    for k, column in enumerate(ESTIMATES, start=1):
+    sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{len(table) + 1}"
+    for k, column in enumerate(columns, start=1):
         sheet.column_dimensions[get_column_letter(k)].width = WIDTHS.get(column.name, max(11, len(column.name) + 4))
-    header = [WriteOnlyCell(sheet, value=column.name) for column in ESTIMATES]
+    header = [WriteOnlyCell(sheet, value=column.name) for column in columns]
     for cell in header:
         cell.font = Font(bold=True)
     sheet.append(header)
     # a cell per column of numbers, filled anew for every row, and plain values elsewhere: millions of cells cost time
-    cells = [WriteOnlyCell(sheet) for _ in ESTIMATES]
-    for cell, column in zip(cells, estimates(scale), strict=True):
+    cells = [WriteOnlyCell(sheet) for _ in columns]
+    for cell, column in zip(cells, columns, strict=True):
         cell.number_format = _format(column, scale)
-    for values in _rows(table):
+    for values in _rows(table, [column.name for column in columns]):
         sheet.append([_filled(cell, value) for cell, value in zip(cells, values, strict=True)])
 
 
@@ -122,16 +136,16 @@ def _filled(cell: Cell, value: Any) -> Any:
 def _format(column: Column, scale: Scale) -> str:
     if column.dtype != "float64":
         return "General"
-    if column.unit == scale.label:
+    if column.unit in (scale.label, POINTS.format(scale.unit)):
         return "0." + "0" * (scale.digits + 1)  # one more than on pages: a gemeente's interval is narrow
     return "0.0" if column.unit == "persons" else "0.00"
 
 
-def _rows(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+def _rows(table: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     """Yield rows as Python objects, None where there is nothing."""
     for start in range(0, len(table), ROWS):
         part = table.iloc[start : start + ROWS]
-        yield from (tuple(row.values()) for row in records(part[[column.name for column in ESTIMATES]]))
+        yield from (tuple(row.values()) for row in records(part[list(names)]))
 
 
 def _clean(value: str) -> str:

@@ -126,12 +126,12 @@ def create_app(results: Results, hosts: Sequence[str] = ("*",), origins: Sequenc
     borders = describe(schemas["FeatureCollection"], 404, 422, kind=GEOJSON)
 
     @app.get("/v1/gemeenten/{code}/geojson", tags=["results"], **borders)
-    def geojson(request: Request, code: Gemeente, measure: Measure, year: Year = years[-1]) -> Response:
+    def geojson(request: Request, code: Gemeente, measure: Measure, year: Year = results.year) -> Response:
         """The buurten of one gemeente with one measure, in WGS 84, borders simplified to 5 m."""
         return answer(request, results.geojson, code, measure, year, media_type=GEOJSON)
 
     @app.get("/v1/levels/{level}", tags=["results"], **describe(schemas["Rows"], 404, 422))
-    def level(request: Request, level: Level, measure: Measure, year: Year = years[-1]) -> Response:
+    def level(request: Request, level: Level, measure: Measure, year: Year = results.year) -> Response:
         """All areas of one level with one measure."""
         return answer(request, results.level, level, measure, year)
 
@@ -139,6 +139,11 @@ def create_app(results: Results, hosts: Sequence[str] = ("*",), origins: Sequenc
     def area(request: Request, code: Area) -> Response:
         """One area: every measure and year."""
         return answer(request, results.area, code)
+
+    @app.get("/v1/areas/{code}/changes", tags=["results"], **describe(schemas["Changes"], 404, 422))
+    def changes(request: Request, code: Area) -> Response:
+        """How one area changed: every measure and pair of years, where there are several years."""
+        return answer(request, results.changes_of, code)
 
     @app.get("/health", tags=["server"], **describe(schemas["Health"]))
     def health() -> Response:

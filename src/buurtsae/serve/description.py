@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from buurtsae.publication.contract import row_properties
+from buurtsae.scale import SCORE
+from buurtsae.schemas import changes
+
 PROBLEM = "application/problem+json"
 
 
@@ -20,6 +24,10 @@ def _list(items: dict[str, Any]) -> dict[str, Any]:
 
 TEXT, WHOLE, FLAG = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
 NAMED = _object({"area_code": TEXT, "area_name": TEXT})
+CHANGED = {  # figures are in the unit of their measure
+    name: {key: about[key] for key in ("type", "title", "enum") if key in about}
+    for name, about in row_properties(changes(SCORE)).items()
+}
 PLACE = {
     "type": ["object", "null"],
     "properties": {"type": {"enum": ["Polygon", "MultiPolygon"]}, "coordinates": {"type": "array"}},
@@ -36,6 +44,7 @@ def bodies(properties: dict[str, Any]) -> dict[str, dict[str, Any]]:
                 **dict.fromkeys(("draft", "fictitious"), FLAG),
                 "code_year": WHOLE,
                 "years": _list(WHOLE),
+                "opens": WHOLE,
                 "measures": _list(TEXT),
                 "levels": _list(TEXT),
                 "gemeenten": _list(NAMED),
@@ -46,10 +55,14 @@ def bodies(properties: dict[str, Any]) -> dict[str, dict[str, Any]]:
                 "contract_version": TEXT,
                 "run": {"type": "object"},
                 "gemeente": NAMED,
-                "years": _list(WHOLE),
+                **dict.fromkeys(("years", "surveyed"), _list(WHOLE)),
+                "opens": WHOLE,
                 **{
                     part: _list({"type": "object"})
-                    for part in "measures areas estimates land official indicators profile leaning".split()
+                    for part in (
+                        *("measures", "areas", "estimates", "land", "official", "indicators", "profile", "leaning"),
+                        *("groups", "changes"),
+                    )
                 },
             }
         ),
@@ -62,6 +75,7 @@ def bodies(properties: dict[str, Any]) -> dict[str, dict[str, Any]]:
             }
         ),
         "Rows": _list(row),
+        "Changes": _list(_object(CHANGED)),
         "Health": _object({"status": {"const": "ok"}, "run_id": TEXT}),
     }
 

@@ -87,6 +87,18 @@ class Results:
         return tuple(sorted(map(int, self.table["year"].unique())))
 
     @cached_property
+    def year(self) -> int:
+        """The year that pages open with, as the files per gemeente say."""
+        opens = next((self.run.json(name).get("opens") for name in self.run.names if name.startswith("json/")), None)
+        return int(opens or self.years[-1])
+
+    @cached_property
+    def changes(self) -> pd.DataFrame | None:
+        """How figures changed between years, where there are several."""
+        name = "changes.parquet"
+        return pd.read_parquet(self.run.stream(name)) if name in self.run.names else None
+
+    @cached_property
     def levels(self) -> tuple[str, ...]:
         """Area levels, as the table has them."""
         return tuple(map(str, self.table["level"].unique()))
@@ -107,6 +119,7 @@ class Results:
             "notice": str(self.run.manifest.get("notice", "")),
             "code_year": int(self.table["code_year"].iloc[0]),
             "years": list(self.years),
+            "opens": self.year,
             "measures": list(self.measures),
             "levels": list(self.levels),
             "gemeenten": [{"area_code": code, "area_name": name} for code, name in self.gemeenten.items()],
@@ -128,6 +141,12 @@ class Results:
     def area(self, code: str) -> list[dict[str, Any]]:
         """Return the rows of one area, of every measure and year."""
         return records(self.table.iloc[self._rows.get(code, [])])
+
+    def changes_of(self, code: str) -> list[dict[str, Any]]:
+        """Return how the figures of one area changed, of every measure and pair of years."""
+        if self.changes is None:
+            return []
+        return records(self.changes.iloc[self._changed.get(code, [])])
 
     def geojson(self, code: str, measure: str, year: int) -> dict[str, Any] | None:
         """Return the buurten of a gemeente with one measure as GeoJSON; None if there is no such gemeente."""
@@ -164,6 +183,10 @@ class Results:
     @cached_property
     def _rows(self) -> dict[str, Any]:
         return dict(self.table.groupby("area_code").indices)
+
+    @cached_property
+    def _changed(self) -> dict[str, Any]:
+        return {} if self.changes is None else dict(self.changes.groupby("area_code").indices)
 
     @cached_property
     def _buurten(self) -> dict[str, pd.DataFrame]:

@@ -2,8 +2,8 @@
 // What a page does beyond its table and map: language, search, sorting, and the views of a gemeente. The choice is kept
 // in the address (#maat=participatie&beeld=verschil&taal=en), so that it can be shared and follows links.
 const $ = s => document.querySelector(s), $$ = s => [...document.querySelectorAll(s)];
-const data = JSON.parse($("#data").textContent), SVG = "http://www.w3.org/2000/svg";
-let state = new URLSearchParams(location.hash.slice(1));
+const SVG = "http://www.w3.org/2000/svg";
+let data, state = new URLSearchParams(location.hash.slice(1));
 // write the choice into the address and into every link to another page
 function put(choice) {
   for (const [key, value] of Object.entries(choice)) value ? state.set(key, value) : state.delete(key);
@@ -43,7 +43,7 @@ function figures() {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node; node = walker.nextNode();) {
     const parent = node.parentElement;
-    if (parent.closest("td.n, span.n, .kaart path title") && !parent.closest(".nl, .en")) node.data = swapped(node.data);
+    if (parent.closest("td.n, span.n, .kaart path title, .lijn text") && !parent.closest(".nl, .en")) node.data = swapped(node.data);
   }
 }
 language.hidden = false;
@@ -101,19 +101,25 @@ function find(text) {
 // a gemeente: rows are [score, lower, upper, label, verdict, respondents, own share, reason, class, decimals if more than most], or 0
 function show() {
   const form = $("#keuze"), measure = form.maat.value, view = form.beeld.value;
-  const year = form.jaar ? form.jaar.value : data.years[data.years.length - 1];
-  const rows = data.rows[year][measure], wanted = form.zoek.value.trim().toLowerCase();
+  const year = form.jaar ? form.jaar.value : String(data.year), change = view === "verandering", pair = form.paar ? form.paar.value : "";
+  const rows = data.rows[year][measure], changes = change && data.changes[pair][measure], wanted = form.zoek.value.trim().toLowerCase();
   put({
     maat: measure === data.first ? "" : measure, beeld: view === "score" ? "" : view,
-    jaar: form.jaar && year !== String(data.years[data.years.length - 1]) ? year : "",
+    jaar: year === String(data.year) ? "" : year, paar: change && pair !== data.pairs[0] ? pair : "",
   });
   const {nl, en, classes} = data.measures[measure];
   if (classes) $$("#legenda-score .klasse").forEach((node, i) => node.replaceChildren(...both(...classes[classes.length - 1 - i])));
-  $("#bijschrift").replaceChildren(...both(`${nl} per buurt, ${year} (${rows.length} ${rows.length === 1 ? "buurt" : "buurten"})`, `${en[0].toUpperCase() + en.slice(1)} per area, ${year} (${rows.length} ${rows.length === 1 ? "area" : "areas"})`));
+  const when = change ? whenChanged(pair) : [year, year];
+  $("#bijschrift").replaceChildren(...both(`${nl} per buurt, ${when[0]} (${rows.length} ${rows.length === 1 ? "buurt" : "buurten"})`, `${en[0].toUpperCase() + en.slice(1)} per area, ${when[1]} (${rows.length} ${rows.length === 1 ? "area" : "areas"})`));
   const paths = new Map($$("#kaart path[data-code]").map(p => [p.dataset.code, p]));
   let shown = 0;
   for (const row of $$("#buurten tbody tr")) {
     const i = Number(row.dataset.i), [code, name] = data.buurten[i], r = rows[i], cells = row.cells;
+    const path = paths.get(code), match = !wanted || name.toLowerCase().includes(wanted) || code.toLowerCase().includes(wanted);
+    row.hidden = !match;
+    shown += match;
+    path.classList.toggle("hier", Boolean(wanted) && match);
+    if (change) { changed(cells, path, name, changes[i]); continue; }
     const figure = r && r[0] !== null;
     cells[1].textContent = figure ? number(r[0], r[9]) + sign() : "–";
     cells[2].textContent = figure ? `${number(r[1], r[9])} – ${number(r[2], r[9])}${sign()}` : "–";
@@ -122,13 +128,9 @@ function show() {
     cells[3].dataset.key = compared ? -r[4] : "";
     cells[4].textContent = figure ? `${r[5]}${r[6] === null ? "" : ` (${r[6]}%)`}` : "–";
     cells[5].replaceChildren(...(r ? both(...data.labels[r[3]]) : ["–"]), ...why(r));
-    const path = paths.get(code), hatched = r && r[3] === 1 ? "i" : "";
-    path.setAttribute("class", drawn ? drawn + hatched : "x");
+    const hatched = r && r[3] === 1 ? "i" : "";
+    paint(path, drawn ? drawn + hatched : "x");
     path.firstChild.textContent = `${name}: ${cells[1].textContent} (${cells[2].textContent})` + (compared && view === "verschil" ? `, ${data.verdicts[r[4]][english() ? 1 : 0]}` : "");
-    const match = !wanted || name.toLowerCase().includes(wanted) || code.toLowerCase().includes(wanted);
-    row.hidden = !match;
-    shown += match;
-    path.classList.toggle("hier", Boolean(wanted) && match);
   }
   $("#stand").replaceChildren(...(wanted ? both(`${shown} ${shown === 1 ? "buurt" : "buurten"} gevonden`, `${shown} ${shown === 1 ? "area" : "areas"} found`) : []));
   $("#kaart").hidden = view === "interval";
@@ -136,8 +138,11 @@ function show() {
   $("#legenda-score").hidden = view !== "score";
   $("#legenda-verschil").hidden = view !== "verschil";
   if (view === "interval") intervals(rows, data.whole[year][measure]);
+  if (form.jaar) severalYears(measure, view, year);
   sort($("#buurten"));
 }
+
+const paint = (path, css) => path.setAttribute("class", css + (path.classList.contains("hier") ? " hier" : ""));
 
 // why a figure is indicative or absent
 function why(r) {
@@ -166,35 +171,48 @@ function intervals(rows, whole) {
   $("#intervallen").replaceChildren(svg, make("p", {class: "soft"}, ...both(`Stip: ${data.noun[0]}; balk: 95%-interval; open en gestippeld: indicatief${line[0]}.`, `Dot: ${data.noun[1]}; bar: 95% interval; open and dashed: indicative${line[1]}.`)));
 }
 
-$$("table[id]").forEach(sortable);
-if ($("#zoekform")) {
-  $("#zoekform").hidden = false;
-  $("#zoekform").addEventListener("submit", event => event.preventDefault());
-  $("#zoekform").zoek.addEventListener("input", event => find(event.target.value));
-}
-if ($("#keuze")) {
-  $("#keuze").hidden = false;
-  $$("#buurten tbody tr").forEach((row, i) => { row.dataset.i = i; });
-  $("#keuze").addEventListener("submit", event => event.preventDefault());
-  $("#keuze").addEventListener("input", show);
-}
-$$(".kaart path[data-code]").forEach(path => path.addEventListener("click", () => {
-  location.href = (path.dataset.code.startsWith("GM") ? "gemeente/" : "../buurt/") + path.dataset.code + ".html" + location.hash;
-}));
 // show what the address says: at the start, and when it is changed by hand or by a link on the same page
 function obey() {
   speak(state.get("taal") === "en" ? "en" : "nl");
+  const years = data.year ? [data.year, ...data.years].map(String) : [];  // the first is what is shown unless another is asked for
+  if ($("#jaarkeuze")) {
+    $("#jaarkeuze").jaar.value = years.includes(state.get("jaar")) ? state.get("jaar") : years[0];
+    ofYear();
+  }
   const form = $("#keuze");
   if (!form) return;
-  const years = data.years.map(String).reverse(), choices = {maat: [data.first, ...Object.keys(data.measures)], beeld: ["score", "verschil", "interval"], jaar: years};
+  const views = ["score", "verschil", "interval", ...(form.paar ? ["verandering"] : [])];
+  const choices = {maat: [data.first, ...Object.keys(data.measures)], beeld: views, jaar: years, paar: data.pairs || []};
   for (const [key, known] of Object.entries(choices)) {
     if (form[key]) form[key].value = known.includes(state.get(key)) ? state.get(key) : known[0];
   }
   show();
 }
-addEventListener("hashchange", () => {
-  if (location.hash && !location.hash.includes("=")) return put({});  // an anchor, such as the skip link: the choice stays
-  state = new URLSearchParams(location.hash.slice(1));
+function start() {
+  $$("table[id]").forEach(sortable);
+  if ($("#zoekform")) {
+    $("#zoekform").hidden = false;
+    $("#zoekform").addEventListener("submit", event => event.preventDefault());
+    $("#zoekform").zoek.addEventListener("input", event => find(event.target.value));
+  }
+  if ($("#keuze")) {
+    $("#keuze").hidden = false;
+    $$("#buurten tbody tr").forEach((row, i) => { row.dataset.i = i; });
+    $("#keuze").addEventListener("submit", event => event.preventDefault());
+    $("#keuze").addEventListener("input", show);
+  }
+  if ($("#jaarkeuze")) switchYears();
+  $$(".kaart path[data-code]").forEach(path => path.addEventListener("click", () => {
+    location.href = (path.dataset.code.startsWith("GM") ? "gemeente/" : "../buurt/") + path.dataset.code + ".html" + location.hash;
+  }));
+  addEventListener("hashchange", () => {
+    if (location.hash && !location.hash.includes("=")) return put({});  // an anchor, such as the skip link: the choice stays
+    state = new URLSearchParams(location.hash.slice(1));
+    obey();
+  });
   obey();
-});
-obey();
+}
+if ($("#data").type === "application/json") {
+  data = JSON.parse($("#data").textContent);
+  start();
+} else unpacked($("#data").textContent.trim()).then(value => { data = value; start(); });
