@@ -18,8 +18,9 @@ ARGS ?=
 help:  ## what there is to make
 	@$(PYTHON) -c "import re; [print(f'make {n:5} {d}') for n, d in re.findall(r'(?m)^([a-z-]+):.*?## (.*)', open('Makefile', encoding='utf-8').read())]"
 
-demo: .venv/.run  ## install, estimate the example, say where to look (OUT=folder)
+demo: .venv/.run  ## install, estimate the example, of 2024 and over three years, say where to look (OUT=folder)
 	"$(BIN)/buurtsae" demo --out $(OUT)
+	"$(BIN)/buurtsae" demo --years --out $(OUT)_jaren
 
 test: .venv/.test  ## the test suite on two workers (ARGS="-k graph" for a part)
 	$(PY) -m pytest -n 2 --dist loadgroup --ignore tests/browser $(ARGS)

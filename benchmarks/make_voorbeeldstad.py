@@ -157,12 +157,12 @@ def surveys(areas: Areas, truth: Truth) -> dict[str, pd.DataFrame]:
     raise AssertionError("count() does not end")
 
 
-def earlier(areas: Areas, truth: Truth, source: str, year: int) -> pd.DataFrame:
+def earlier(areas: Areas, truth: Truth, source: str, year: int, seed: int = SEED) -> pd.DataFrame:
     """A survey of an earlier year; that of the first has the codes of then."""
-    frame = simulate_survey(areas, truth, Codebook.load(source), SOURCES[source], SEED, year=year)
+    frame = simulate_survey(areas, truth, Codebook.load(source), SOURCES[source], seed, year=year)
     if year > YEARS[0]:
         return frame
-    lived, rng = pd.DataFrame(BORDERS, columns=["old", "new", "part"]).groupby("new"), np.random.default_rng(SEED)
+    lived, rng = pd.DataFrame(BORDERS, columns=["old", "new", "part"]).groupby("new"), np.random.default_rng(seed)
     code = frame["buurtcode"].copy()
     for new, rows in lived:
         here = frame.index[frame["buurtcode"] == new]

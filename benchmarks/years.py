@@ -1,17 +1,23 @@
 """Several waves of the whole country in one fit: seconds and memory by the number of waves, and changes that are found.
 
-    python benchmarks/years.py [--waves 1 3 5 10] [--shared ../shared] [--out docs/years.md]
+    python benchmarks/years.py [--waves 1 3 5 10 3x4] [--shared ../shared] [--out docs/years.md]
     python benchmarks/years.py --parts changes [--worlds 40] [--out docs/years.md]
+    python benchmarks/years.py --parts ahead [--worlds 40] [--out docs/years.md]
 
-Time: buurten and neighbours of 2024 of the folder `shared`, one sub-dimension, in each wave a direct estimate in two
-thirds of the inhabited buurten; `OverTime(BYM2)` with levels of parts, a fit with 1,000 draws. A process for each
-number of waves; the clock starts before anything is imported, with compiled loops at hand.
+Time: buurten, residents and neighbours of 2024 of the folder `shared`, one measure (3x4: three waves of four measures),
+in each wave a direct estimate in two thirds of the inhabited buurten; `OverTime(BYM2)` with levels of parts, a fit with
+1,000 draws, two threads. A process for each; the clock starts before anything is imported, with compiled loops at hand;
+processor seconds are of both threads, and hardly depend on what else a machine does.
 
 Changes: a grid of 20 x 20 areas, three waves (2018, 2020, 2024), 0 to 9 respondents each; truths that the model did not
 draw: what stays has a smooth part and noise with heavier tails than normal, areas go up or down along a line of their
 own, a step of 1.5 in one area of twenty, and noise of the year. Coverage of 95% intervals of levels in the last year
 and of changes, by respondents in the last year; how often a change is said to be up or down, and is not; and what
 models of each year alone say of the same changes.
+
+Ahead: such worlds of 12 x 12 areas with a wave every two years from 2014 on; from the waves up to a year, three at the
+least, the direct estimates of the next are foreseen, with their sampling variances, which are known: by the model with
+that year as one without a survey, by the last direct estimate of the area, and by a line through its direct estimates.
 """
 
 from __future__ import annotations
@@ -22,19 +28,20 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 START = time.perf_counter()
 ROOT = Path(__file__).resolve().parents[1]
 TIME = "<!-- time: written by benchmarks/years.py -->", "<!-- end of time -->"
+AHEAD = "<!-- ahead: written by benchmarks/years.py -->", "<!-- end of ahead -->"
+WAVES = tuple(range(2014, 2026, 2))
 CHANGES = "<!-- changes: written by benchmarks/years.py -->", "<!-- end of changes -->"
 
 
-def country(shared: Path, waves: int) -> dict[str, Any]:
-    """Fit so many waves of the country, and return what it took."""
-    from dataclasses import replace
-
+def country(shared: Path, waves: int, measures: int) -> dict[str, Any]:
+    """Fit so many waves of so many measures of the country, and return what it took."""
     import numpy as np
     import pandas as pd
 
@@ -44,42 +51,49 @@ def country(shared: Path, waves: int) -> dict[str, Any]:
     pairs = pd.read_parquet(shared / "data/nl/buurt_2024_queen_edges.parquet")
     codes = pd.Index(sorted({*pairs["buurtcode_a"], *pairs["buurtcode_b"], *table.index}))
     graph = bs.Graph.from_pairs(codes, zip(pairs["buurtcode_a"], pairs["buurtcode_b"], strict=True))
-    frame = pd.DataFrame({"code": codes, "population": np.where(codes.isin(table.index), 1000, 0)})
-    areas, rng = bs.Areas.from_frame(frame, code="code"), np.random.default_rng(waves)
-    n, years = len(codes), range(2025 - waves, 2025)
-    stays, walk, sources = 0.5 * rng.standard_normal(n), np.zeros(n), []
+    residents = table["inwoners"].reindex(codes, fill_value=0).to_numpy()
+    areas = bs.Areas.from_frame(pd.DataFrame({"code": codes, "population": residents}), code="code")
+    n, years, rng = len(codes), range(2025 - waves, 2025), np.random.default_rng(waves)
+    together = np.linalg.cholesky(0.5 * np.eye(measures) + 0.5).T  # correlation between measures
+    names, sources = [f"y{d}" for d in range(measures)], []
+    stays, walk = 0.5 * rng.standard_normal((n, measures)) @ together, np.zeros((n, measures))
     for year in years:
-        walk = walk + 0.15 * rng.standard_normal(n)
+        walk = walk + 0.15 * rng.standard_normal((n, measures)) @ together
         v = rng.uniform(0.2, 1.0, n)
-        y = 6 + stays + walk + np.sqrt(v) * rng.standard_normal(n)
+        y = 6 + stays + walk + np.sqrt(v)[:, None] * rng.standard_normal((n, measures))
         seen = (rng.uniform(size=n) < 2 / 3) & codes.isin(table.index)
-        data = pd.DataFrame({"code": codes, "y": np.where(seen, y, np.nan), "v": v})
-        direct = bs.DirectEstimates.from_frame(data, y="y", variance="v", area="code", areas=areas, year=year)
+        data = pd.DataFrame(np.where(seen[:, None], y, np.nan), columns=names).assign(code=codes, v=v)
+        variances = [f"v{d}" for d in range(measures)]
+        data[variances] = np.repeat(v[:, None], measures, axis=1)
+        direct = bs.DirectEstimates.from_frame(
+            data.drop(columns="v"), y=names, variance=variances, area="code", areas=areas, year=year
+        )
         sources.append(replace(direct.sources[0], source="wave"))
     several = replace(direct, sources=tuple(sources)).by_year()
     fit = bs.fit(bs.AreaModel("1", [bs.OverTime(bs.BYM2(graph))]), several, draws=1000, progress=False)
     certificate = fit.draws.certificate
+    assert certificate is not None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    seconds = {"fit, s": round(fit.seconds, 1), "all, s": round(time.perf_counter() - START, 1)}
-    return {"waves": waves, "areas": n, **seconds, "peak, GiB": round(peak, 2), "k-hat": round(certificate.khat, 2),
-            "effective": round(certificate.effective)}  # fmt: skip
+    seconds = {"fit, s": round(fit.seconds, 1), "all, s": round(time.perf_counter() - START, 1),
+               "processor, s": round(time.process_time())}  # fmt: skip
+    return {"waves": waves, "measures": measures, "columns": waves * measures, **seconds, "peak, GiB": round(peak, 2),
+            "values": certificate.values, "effective": round(certificate.effective),
+            "k-hat": round(certificate.khat, 2)}  # fmt: skip
 
 
-def world(seed: int, side: int = 20) -> tuple[Any, Any, Any, Any]:
+def world(seed: int, side: int = 20, years: tuple[int, ...] = (2018, 2020, 2024)) -> tuple[Any, Any, Any, Any]:
     """Return direct estimates by year, the graph, the truth (areas, years), and who answered last (areas,)."""
-    from dataclasses import replace
-
     import numpy as np
     import pandas as pd
 
     import buurtsae as bs
 
-    rng, n, years = np.random.default_rng([seed, 23]), side * side, (2018, 2020, 2024)
+    rng, n = np.random.default_rng([seed, 23]), side * side
     x, y = (grid.ravel() / side for grid in np.meshgrid(np.arange(side), np.arange(side)))
     stays = 0.7 * np.sin(4 * x + rng.uniform(0, 6)) * np.cos(3 * y + rng.uniform(0, 6)) + 0.2 * rng.standard_t(4, n)
     slope = 0.04 * rng.standard_normal(n) + 0.03 * np.sin(5 * y + rng.uniform(0, 6))
     step = 1.5 * (rng.uniform(size=n) < 0.05)
-    nation = {2018: 6.0, 2020: 6.1, 2024: 5.8}
+    nation = {2014: 5.8, 2016: 6.1, 2018: 6.0, 2020: 6.1, 2022: 6.0, 2024: 5.8}
     truth = np.stack([nation[t] + stays + slope * (t - 2018) + step * (t == 2024) + 0.1 * rng.standard_normal(n)
                       for t in years], axis=1)  # fmt: skip
     codes = [f"A{k:04}" for k in range(n)]
@@ -126,17 +140,69 @@ def of_world(seed: int) -> Any:
     return pd.concat(rows, ignore_index=True)
 
 
+def ahead(seed: int) -> Any:
+    """Rows of one world: the direct estimates of each next wave, as they are foreseen from those before."""
+    from dataclasses import replace
+
+    import numpy as np
+    import pandas as pd
+
+    import buurtsae as bs
+
+    several, graph, truth, _ = world(seed, 12, WAVES)
+    rng, n, rows = np.random.default_rng([seed, 24]), len(truth), list[pd.DataFrame]()
+    y, v = np.full((2, n, len(WAVES)), np.nan)
+    for t, source in enumerate(several.sources):
+        at = several.areas.codes.get_indexer(source.codes)
+        y[at, t], v[at, t] = source.mean[:, 0], source.variance[:, 0, 0]
+    for t in range(3, len(WAVES)):
+        known = replace(several, sources=several.sources[:t], years=()).by_year(also=WAVES[t : t + 1])
+        foreseen = dict[str, tuple[Any, Any, Any]]()
+        noise = np.sqrt(np.nan_to_num(v[:, t]))
+        for name, process in (("the model", "walk"), ("the model, ar1", "ar1")):
+            model = bs.AreaModel("1", [bs.OverTime(bs.BYM2(graph), process=process)])
+            eta = bs.fit(model, known, seed=seed, draws=1000, progress=False).draws.flat[:, :, -1]
+            low, high = np.quantile(eta + noise * rng.standard_normal(eta.shape), [0.025, 0.975], axis=0)
+            foreseen[name] = eta.mean(axis=0), low, high
+        wide = 1.96 * np.sqrt(v[:, t - 1] + v[:, t])
+        foreseen["last value"] = y[:, t - 1], y[:, t - 1] - wide, y[:, t - 1] + wide
+        foreseen["a line per area"] = line(y[:, :t], v[:, :t], v[:, t], WAVES[: t + 1])
+        kept = np.isfinite(y[:, t] + sum(mean for mean, *_ in foreseen.values()))  # those that all of them foresee
+        for name, (mean, low, high) in foreseen.items():
+            rows.append(pd.DataFrame({
+                "foreseen by": name, "year": WAVES[t],
+                "covered": 100.0 * ((y[:, t] >= low) & (y[:, t] <= high))[kept], "width": (high - low)[kept],
+                "of direct": (mean - y[:, t])[kept] ** 2, "of the truth": (mean - truth[:, t])[kept] ** 2,
+            }))  # fmt: skip
+    return pd.concat(rows, ignore_index=True)
+
+
+def line(y: Any, v: Any, ahead: Any, years: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    """Least squares of direct estimates on years, by their variances, per area with two or more: mean and interval."""
+    import numpy as np
+
+    seen, x = np.isfinite(y), np.array(years, dtype=float) - years[-1]
+    w, past = np.where(seen, 1 / v, 0.0), x[:-1]
+    of_one, of_x, of_square = w.sum(axis=1), w @ past, w @ past**2
+    of_y, of_both = (w * np.nan_to_num(y)).sum(axis=1), (w * np.nan_to_num(y)) @ past
+    det = np.where(seen.sum(axis=1) > 1, of_one * of_square - of_x**2, np.nan)
+    mean = (of_square * of_y - of_x * of_both) / det  # at x = 0, the next wave
+    wide = 1.96 * np.sqrt(of_square / det + ahead)
+    return mean, mean - wide, mean + wide
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", nargs="+", choices=("time", "changes"), default=["time"])
-    parser.add_argument("--waves", type=int, nargs="+", default=[1, 3, 5, 10])
+    parser.add_argument("--parts", nargs="+", choices=("time", "changes", "ahead"), default=["time"])
+    parser.add_argument("--waves", nargs="+", default=["1", "3", "5", "10", "3x4"], help="and times measures: 3x4")
     parser.add_argument("--worlds", type=int, default=40)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(country(arguments.shared, arguments.one)))
+        waves, _, measures = arguments.one.partition("x")
+        print(json.dumps(country(arguments.shared, int(waves), int(measures or 1))))
         return
     import numpy as np
     import pandas as pd
@@ -146,10 +212,19 @@ def main() -> None:
         if part == "time":
             command = [sys.executable, __file__, "--shared", str(arguments.shared), "--one"]
             found = [
-                json.loads(subprocess.run([*command, str(n)], check=True, capture_output=True, text=True).stdout)
+                json.loads(subprocess.run([*command, n], check=True, capture_output=True, text=True).stdout)
                 for n in arguments.waves
             ]
             text, marks = pd.DataFrame(found).to_markdown(index=False), TIME
+        elif part == "ahead":
+            table = pd.concat([ahead(seed) for seed in range(1, arguments.worlds + 1)], ignore_index=True)
+            both = pd.concat([table.assign(year=table["year"].astype(str)), table.assign(year="all")])
+            groups = both.groupby(["foreseen by", "year"], sort=False)
+            each = groups.agg(**{"direct estimates": ("covered", "size"), "coverage, %": ("covered", "mean"),
+                                 "width": ("width", "mean"),
+                                 **{f"RMSE {name}": (name, lambda s: np.sqrt(s.mean()))
+                                    for name in ("of direct", "of the truth")}}).reset_index()  # fmt: skip
+            text, marks = each.round(2).to_markdown(index=False), AHEAD
         else:
             table = pd.concat([of_world(seed) for seed in range(1, arguments.worlds + 1)], ignore_index=True)
             groups = table.groupby(["model", "figure", "respondents"], sort=False)

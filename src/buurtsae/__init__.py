@@ -60,6 +60,7 @@ _HOME = {
     "Gaussian": "model.outcome.gaussian",
     "Scale": "scale",
     "Link": "model.links",
+    "Break": "model.breaks",
     "Covariate": "model.covariates",
     "PC": "model.priors",
     "Beta": "model.priors",

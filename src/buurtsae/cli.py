@@ -82,15 +82,16 @@ def run(
 @app.command()
 def demo(
     out: Out = Path("out/voorbeeldstad"),
+    years: Annotated[bool, typer.Option("--years", help="Its waves of 2020, 2022 and 2024 in one fit.")] = False,
     seed: Seed = None,
     engine: Engine = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Do the main job on the example inside the package, Voorbeeldstad."""
+    """Do the main job on the example inside the package, Voorbeeldstad: of 2024, or with --years over the years."""
     from buurtsae.runs.example import example
 
-    run(example(), out, seed, engine, as_json, quiet)
+    run(example(years=years), out, seed, engine, as_json, quiet)
 
 
 @app.command()

@@ -97,9 +97,11 @@ class Symbolic:
         """
         from buurtsae import multifrontal
 
-        names = "turned entry begin r c first at place child children offset height store size"
-        kept, logdet, failed = multifrontal.factorise(
-            (0,) * self.width, np.ascontiguousarray(blocks, dtype=float), *(self.layout[n] for n in names.split())
+        names = "turned entry begin r c first at place child children offset store"
+        kept, stack = np.empty(self.size), np.empty(self.layout["height"])
+        arrays = (self.layout[name] for name in names.split())
+        logdet, failed = multifrontal.factorise(
+            (0,) * self.width, np.ascontiguousarray(blocks, dtype=float), *arrays, stack, kept
         )
         if failed >= 0 or not np.isfinite(logdet):
             first = self.layout["first"]
@@ -174,13 +176,11 @@ class Factor:
         """Return the blocks of Q^{-1} at the entries of Q, shape (entries, w, w), in their order."""
         from buurtsae import multifrontal
 
-        names = "turned entry begin r c first at place child children offset height"
-        blocks: Floats = multifrontal.selected_inverse(
-            self.kept,
-            self.symbolic.layout["store"],
-            *(self.symbolic.layout[name] for name in names.split()),
-            self.symbolic.width,
-        )
+        layout, w = self.symbolic.layout, self.symbolic.width
+        blocks, stack = np.empty((len(layout["entry"]), w, w)), np.empty(layout["height"])
+        names = "turned entry begin r c first at place child children offset"
+        arrays = (layout[name] for name in names.split())
+        multifrontal.selected_inverse(self.kept, layout["store"], *arrays, w, stack, blocks)
         return blocks
 
 

@@ -1,11 +1,12 @@
 r"""Simulation-based calibration of effects over time: all parameters drawn, psi and the structured share included.
 
     eta_at = beta_t + sigma (sqrt(phi) u_a + sqrt(1 - phi) r_a v_a)
-                    + change (sqrt(phi_w) [root U]_at + sqrt(1 - phi_w) r_a [root V]_at),
+                    + change (sqrt(phi_w) [root U]_at + sqrt(1 - phi_w) q_a [root V]_at),
 
-36 areas of a grid, 2018, 2020 and 2024; r_a = (N_0 / N_a)^gamma; u and the columns of U spatial fields, v and V noise;
-root root' = psi Q^+ + (1 - psi)(I - J / 3), Q the structure of a random walk. Truths are made here from that, by
-pseudo-inverses and not by the package's contrasts. Of six areas nobody answers in some year, of two in any.
+36 areas of a grid, 2018, 2020 and 2024; r_a = (N_0 / N_a)^gamma, q_a with gamma + change_gamma; u and the columns of
+U spatial fields, v and V noise; root root' = psi Q^+ + (1 - psi)(I - J / 3), Q the structure of a random walk, as which
+beta goes. Truths are made here from that, by pseudo-inverses and not by the package's contrasts. In two areas nobody
+ever answers, in four not always.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ SIDE, DRAWS, YEARS = 6, 200, (2018, 2020, 2024)
 N = SIDE * SIDE
 SILENT = {2018: (3, 14, 30, 35), 2020: (5, 14, 35), 2024: (3, 8, 14, 35)}  # areas that nobody of answers
 SHOWN = (0, 21, 3, 14)  # of which scores and changes are ranked: two that always answer, one that did once, one never
-OWN = tuple(f"BYM2.{name}" for name in ("sigma", "phi", "gamma", "change", "change_phi", "psi"))
+OF_TERM = ("sigma", "phi", "gamma", "change", "change_phi", "psi", "change_gamma")
+OWN = (*(f"BYM2.{name}" for name in OF_TERM), "intercept.change")
 
 
 def scaled(covariance: np.ndarray) -> np.ndarray:
@@ -68,19 +70,21 @@ def simulated(
 ) -> tuple[Design, dict[str, np.ndarray]]:
     """The design with new estimates, and the truth."""
     values = {k: float(v.ravel()[0]) for k, v in scores.hyper(rng.standard_normal(scores.size)).values.items()}
-    sigma, phi, gamma, change, mixed, psi = (values[name] for name in OWN)
+    sigma, phi, gamma, change, mixed, psi, more, national = (values[name] for name in OWN)
     gaps, t = np.diff(np.array(YEARS, dtype=float)), len(YEARS)
     steps = np.diff(np.eye(t), axis=0)
     walk = scaled(np.linalg.pinv(steps.T @ (steps / gaps[:, None])))
     over = root(psi * walk + (1 - psi) * (np.eye(t) - 1 / t))
-    field, by = root(spatial), np.exp(gamma * arrays.effects[0].dispersion)  # of the logarithm of few residents
+    (dispersion,) = (effect.dispersion for effect in arrays.effects if effect.name == "BYM2")
+    field = root(spatial)
 
-    def effect(phi: float, columns: int) -> np.ndarray:
+    def effect(phi: float, exponent: float, columns: int) -> np.ndarray:
+        by = np.exp(exponent * dispersion)  # of the logarithm of few residents
         u, v = field @ rng.standard_normal((N, columns)), by * rng.standard_normal((N, columns))
         return np.asarray(np.sqrt(phi) * u + np.sqrt(1 - phi) * v)
 
-    beta = 6 + rng.standard_normal(t)
-    eta = beta + sigma * effect(phi, 1) + change * effect(mixed, t) @ over.T
+    beta = 6 + rng.standard_normal() + national * root(walk) @ rng.standard_normal(t)
+    eta = beta + sigma * effect(phi, gamma, 1) + change * effect(mixed, gamma + more, t) @ over.T
     sd = np.sqrt(np.einsum("skww->skw", arrays.covariance))
     y = np.where(arrays.observed, eta + sd * rng.standard_normal(sd.shape), 0.0)
     truth = {name: np.array([values[name]]) for name in OWN} | {"beta": beta}

@@ -68,7 +68,7 @@ def test_the_cavity_is_the_fit_without_the_area() -> None:
     """To what other areas' curvature owes to the area: a hundredth of a standard deviation."""
     fit = at_mode()
     marginal, hyper = marginal_of(fit)
-    mean, variance = module._cavity(marginal.solve(hyper), 1)
+    mean, variance = module._cavity(marginal.solve(hyper), fit.design)
     _, sites, _ = counted(fit.design)
     assert fit.design.size is not None
     for k in sites[:10]:

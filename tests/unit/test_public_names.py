@@ -188,6 +188,7 @@ def instances() -> dict[str, Any]:
         "BYM2": bs.BYM2(islands),
         "OverTime": bs.OverTime(bs.BYM2(islands)),
         "Trend": bs.Trend(),
+        "Break": bs.Break("monitor", 2022),
         "IID": bs.IID("gemeente"),
         "ICAR": bs.ICAR(islands),
         "Leroux": bs.Leroux(islands),

@@ -16,6 +16,7 @@ from buurtsae.engines.laplace import LaplaceOptions
 from buurtsae.engines.nuts import NutsOptions
 from buurtsae.estimates.evidence.gate import Gate
 from buurtsae.estimates.nonresponse import NonResponse
+from buurtsae.model.breaks import Break
 from buurtsae.model.covariates import Covariate
 from buurtsae.model.links import PARTICIPATORY, SURVEY
 from buurtsae.runs import runfile, unit_part, years_part
@@ -41,6 +42,7 @@ PARTS: dict[str, Any] = {
     "[[unit.figures]]": unit_part.FigurePart,
     "[[unit.domains]]": unit_part.DomainPart,
     "[years]": years_part.YearsPart,
+    "[[years.breaks]]": Break,
     "[benchmark]": runfile.BenchmarkPart,
     "[publish]": runfile.PublishPart,
     "[quality]": Gate,
@@ -51,6 +53,7 @@ PARTS: dict[str, Any] = {
 }
 SECTIONS = {  # with a heading of their own
     "[areas]": {"editions"},
+    "[years]": {"breaks"},
     "[model]": {"terms", "link", "participatory"},
     "[unit]": {"cells", "terms", "figures", "domains"},
     "[unit.cells]": {"margins"},

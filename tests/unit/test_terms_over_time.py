@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 import buurtsae as bs
+from buurtsae.engines import nuts
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import BuurtsaeError
@@ -39,11 +41,11 @@ def observed() -> tuple[Floats, Floats, np.ndarray]:
     return *(np.array(text.split(), dtype=float).reshape(8, 5) for text in (Y, V)), seen
 
 
-def laid(terms: list[Any], formula: str = "0") -> Design:
+def laid(terms: list[Any], formula: str = "0", residents: Any = 100) -> Design:
     """A model on the miniature, one source in all years."""
     y, v, seen = observed()
     codes = [f"a{k}" for k in range(8)]
-    areas = bs.Areas.from_frame(pd.DataFrame({"code": codes, "population": 100}), code="code")
+    areas = bs.Areas.from_frame(pd.DataFrame({"code": codes, "population": residents}), code="code")
     sources = []
     for t, year in enumerate(YEARS):
         table = pd.DataFrame({"code": codes, "y": np.where(seen[:, t], y[:, t], np.nan), "v": v[:, t]})
@@ -105,6 +107,24 @@ def test_all_types_are_those_of_dense_algebra(phi: float, psi: float) -> None:
     assert conditional.log_likelihood == pytest.approx(log, abs=1e-9)
 
 
+RESIDENTS = np.array([300, 900, 2700, 8100, 500, 1500, 4500, 100])
+
+
+def test_what_changes_has_its_own_dependence_on_residents() -> None:
+    """v of what stays has (N_0 / N)^gamma, that of changes (N_0 / N)^(gamma + change_gamma); below 200 as 200."""
+    arrays = laid([bs.OverTime(bs.BYM2(graph(), levels=False))], residents=RESIDENTS)
+    values = {"sigma": 0.8, "phi": 0.4, "gamma": -0.2, "change": 0.5, "psi": 0.6, "change_phi": 0.3}
+    conditional = Marginal.of(arrays).conditional(given(arrays, **values, change_gamma=0.7))
+    space = np.linalg.pinv(graph().icar.precision.toarray(), rcond=1e-10)
+    size = np.log(np.maximum(RESIDENTS, 200))
+    few = np.exp(size.mean() - size)
+    time = 0.6 * np.linalg.pinv(scaled_walk(YEARS), rcond=1e-10) + 0.4 * (np.eye(5) - 1 / 5)
+    changes = np.kron(0.25 * (0.3 * space + 0.7 * np.diag(few ** (2 * (0.7 - 0.2)))), time)
+    mean, log = dense(0.64 * (0.4 * space + 0.6 * np.diag(few ** (2 * -0.2))), changes)
+    np.testing.assert_allclose(conditional.mean, mean, atol=1e-9)
+    assert conditional.log_likelihood == pytest.approx(log, abs=1e-9)
+
+
 @pytest.mark.parametrize(("phi", "rho"), [(0.0, 0.8), (1.0, 0.3), (0.4, 0.95)])
 def test_autoregressive_changes_are_those_of_dense_algebra(phi: float, rho: float) -> None:
     """rho^gap between unequal years, about its mean over the years, of generalised variance 1."""
@@ -121,6 +141,19 @@ def test_autoregressive_changes_are_those_of_dense_algebra(phi: float, rho: floa
     )
     np.testing.assert_allclose(conditional.mean, mean, atol=1e-9)
     assert conditional.log_likelihood == pytest.approx(log, abs=1e-9)
+
+
+def test_nuts_scales_what_changes_alike() -> None:
+    """Unstructured effects that NUTS makes of unit noise are those of the roots of the fast engine."""
+    arrays = laid([bs.OverTime(bs.BYM2(graph(), levels=False))], residents=RESIDENTS)
+    v = np.random.default_rng(2).standard_normal((8, 5))
+    values = {"sigma": 0.8, "phi": 0.4, "gamma": 0.3, "change": 0.5, "psi": 0.6, "change_phi": 0.3, "change_gamma": 0.7}
+    point = {name: np.array([value]) for name, value in values.items()} | {"R": np.ones((1, 1))}
+    (effect,) = arrays.effects
+    drawn = nuts.scaled(effect, point, v, SimpleNamespace(dot=np.dot, exp=np.exp, stack=np.stack))
+    hyper = given(arrays, **values).loadings(arrays)
+    roots = Marginal.of(arrays).field.loose.roots(hyper.loose, hyper.scaling, 8)
+    np.testing.assert_allclose(drawn, np.einsum("ade,ae->ad", roots, v), atol=1e-12)
 
 
 def test_an_autoregression_has_the_walk_and_what_comes_and_goes_at_its_ends() -> None:
@@ -149,7 +182,8 @@ def test_one_period_is_the_term_itself() -> None:
 
 def test_the_gradient_is_that_of_differences() -> None:
     terms = [bs.OverTime(bs.BYM2(graph())), bs.OverTime(bs.Leroux(graph(), name="l"), process="ar1")]
-    marginal = Marginal.of(laid(terms, "1"))
+    marginal = Marginal.of(laid(terms, "1", RESIDENTS))
+    assert "BYM2.change_gamma" in marginal.scores.names
     xi = 0.3 * np.random.default_rng(3).standard_normal(marginal.size)
     value, gradient = marginal.with_gradient(xi)
     assert value == pytest.approx(marginal.log_posterior(xi), abs=1e-9)

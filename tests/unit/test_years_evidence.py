@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from made_fit import looked_at
+from made_fit import looked_at, make_areas
 from made_waves import MEASURES, YEARS, Arrays, direct_of, model_of, world
+from test_mixed import asked
+from test_mixed import model as mixed_model
 
 import buurtsae as bs
 from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
+from buurtsae.engines.counts import Counting
 from buurtsae.engines.given import given
 from buurtsae.estimates.disclosure.release import Releases
+from buurtsae.estimates.evidence import counts as count_checks
 from buurtsae.estimates.evidence.checks import Check, checks
 from buurtsae.estimates.evidence.contribution import contributions
 from buurtsae.estimates.evidence.crossvalidation import _folds, left_out, own_effect, predicted
@@ -258,6 +262,15 @@ def test_the_report_is_written(report: dict[str, Any], tmp_path: Path) -> None:
     assert "burgerpeiling 2022" in (tmp_path / "quality.html").read_text(encoding="utf-8")
 
 
+def test_priors_of_a_trend_are_of_the_mean_over_the_waves(report: dict[str, Any]) -> None:
+    """Two measures have an intercept each, whatever the number of years; everything has a prior in words."""
+    blocks = {row["name"]: row for row in report["priors"]["blocks"]}
+    assert blocks["intercept"]["parameters"] == blocks["coefficients"]["parameters"] == len(MEASURES)
+    assert blocks["intercept"]["sd_ratio"] < 0.2  # 250 direct estimates say more than Normal(5, sd 2)
+    assert "intercept.change" in blocks
+    assert all(row["prior"] for row in report["hyperparameters"])
+
+
 def test_left_out_by_gemeente_and_year(waves: Waves) -> None:
     left = left_out(waves.fit, "gemeente", values=1)
     assert left.density.index.names == ["group", "year"]
@@ -299,3 +312,34 @@ def test_what_a_year_hides_does_not_count_in_it(waves: Waves) -> None:
     assert number["all"] == every["all"] - lost
     assert number["pairs of neighbours, 2022"] < every["pairs of neighbours, 2022"]
     assert number["pairs of neighbours, 2020"] == every["pairs of neighbours, 2020"]
+
+
+def test_a_count_is_predicted_without_its_own_year() -> None:
+    """Shares beside scores in two years: the cavity is the fit without the area's data of the year, those of the other
+    year stay; to what others' curvature owes to it, some hundredths of a standard deviation.
+    """
+    scores = asked()
+    areas = make_areas()
+    data = bs.direct([replace(scores[0], year=2022), replace(scores[0], year=2024)], areas).by_year()
+    terms = [bs.OverTime(bs.BYM2(areas.graph()))]  # type: ignore[arg-type]
+    arrays = design(replace(mixed_model(), terms=tuple(terms)), data)
+    marginal = Counting.of(arrays)
+    assert isinstance(marginal, Counting)
+    hyper = marginal.scores.hyper(np.full(marginal.size, -0.3))
+    mean, variance = count_checks._cavity(marginal.solve(hyper), arrays)
+    d, n = len(arrays.measures), len(areas.codes)
+    assert arrays.size is not None
+    for k in np.flatnonzero(arrays.size[..., 0].any(axis=0))[:4]:
+        for t in (0, 1):
+            kept = np.ones(arrays.y.shape, dtype=bool)
+            kept[:, k, t * d : (t + 1) * d] = False
+            without = replace(
+                arrays,
+                y=np.where(kept, arrays.y, 0.0),
+                size=np.where(kept, arrays.size, 0.0),
+                covariance=np.where(kept[..., None] & kept[..., None, :], arrays.covariance, 0.0),
+            )
+            other = Counting.of(without).solve(hyper).conditional
+            sd = other.sd[:n][k, t * d]
+            assert abs(mean[k, t * d] - other.mean[k, t * d]) < 0.05 * sd
+            assert np.sqrt(variance[k, t * d]) == pytest.approx(sd, rel=0.05)

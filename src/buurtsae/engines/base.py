@@ -25,11 +25,13 @@ from buurtsae.engines.counts import Counting
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import ModelError, Problems, cut, shown
 from buurtsae.model.design import Design, design
+from buurtsae.model.foreseen import of_silent
+from buurtsae.model.links import Offset
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.outcome.per_measure import PerMeasure, counted_columns
 from buurtsae.model.spec import AreaModel
 from buurtsae.notes import Note
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.direct import DirectEstimates
 
 if TYPE_CHECKING:
@@ -100,22 +102,28 @@ class Fit:
         Raises
         ------
         DataError
-            If no source is of that year, or sources of several years are of one period.
+            If no source is of that year and it was not asked for, or sources of several years are of one period.
         """
-        direct = self.direct.of_year(year)
+        direct, silent = self.direct.of_year(year), year not in (source.year for source in self.direct.sources)
         if not self.design.years and len(direct.sources) == len(self.direct.sources):
             return self
         direct = replace(direct, anchors=self.direct.references)
         draws, whole = self.draws.of_year(year), self.design
         columns = whole.years.index(year) * len(whole.measures) + np.arange(len(whole.measures))
-        of_year = replace(design(self.model, direct), centre=whole.centre[columns])
+        if silent:
+            of_year = of_silent(whole, self.direct, year)
+        else:
+            of_year = replace(design(self.model, direct), centre=whole.centre[columns])
         # rows and links of the whole, in the order of those of the year
         rows = np.array([whole.sources.index(name) for name in of_year.sources])
+        breaks = [k for k, one in enumerate(whole.breaks) if set(columns.tolist()).intersection(one.columns)]
+        of_year = replace(of_year, breaks=tuple(_moved(whole.breaks[k], rows, columns) for k in breaks))
         place = {(link.source, link.measure): k for k, link in enumerate(whole.links)}
         links = np.array([place[int(rows[link.source]), link.measure] for link in of_year.links], dtype=np.int64)
-        kept = {"source": rows, "link": links}
+        kept: dict[str, Any] = {"source": rows, "link": links, "since": breaks}
         hyper = {name: (dims, v[:, :, kept.get(dims[0], ...)]) for name, (dims, v) in draws.hyper.items()}
         labels = {"source": of_year.sources, "link": tuple(link.label for link in of_year.links)}
+        labels["since"] = tuple(one.label for one in of_year.breaks)
         coords = {name: labels.get(name, old) for name, old in draws.coords.items()}
         sites = pd.Index(whole.site_codes).get_indexer(of_year.site_codes)
         factor = None if draws.factor is None else draws.factor[rows][:, sites]
@@ -189,7 +197,7 @@ class Fit:
 
     @cached_property
     def links(self) -> tuple[Floats, Floats, Floats]:
-        """Draws of alpha, lambda and tau per source and sub-dimension, shape (draws, S, D); 0, 1, 0 for references."""
+        """Draws of alpha and breaks, lambda and tau, shape (draws, S, W); 0, 1, 0 for references without breaks."""
         linked = self.design.linked
         n = len(self.draws.flat)
         tables = []
@@ -198,6 +206,9 @@ class Fit:
             if linked.any():
                 table[:, linked] = self.draws.hyper[name][1].reshape(n, -1)[:, self.design.link_of]
             tables.append(table)
+        if self.design.breaks:
+            of_breaks = replace(self.design.offsets, each=self.design.breaks)
+            tables[0] = tables[0] + of_breaks.table(self.draws.hyper["break"][1].reshape(n, -1))
         return tables[0], tables[1], tables[2]
 
     @cached_property
@@ -257,7 +268,13 @@ def _between_years(whole: Design) -> str:
     """Return by what the years of a design tell about each other, if they do: effects, or links that they share."""
     if any(effect.joint for effect in whole.effects):
         return "OverTime or Trend"
-    return next((f"link of {link.label}" for link in whole.links if len(link.columns) > 1), "")
+    return next((f"level of {one.label}" for one in whole.offsets.each if len(one.columns) > 1), "")
+
+
+def _moved(offset: Offset, rows: Ints, columns: Ints) -> Offset:
+    """An offset of all years in the rows and columns of one."""
+    own = tuple(int(w) for w in np.flatnonzero(np.isin(columns, offset.columns)))
+    return replace(offset, source=int(np.flatnonzero(rows == offset.source)[0]), columns=own)
 
 
 def beside(models: Iterable[tuple[Note, str]]) -> Note:

@@ -35,8 +35,8 @@ def labelled(
     ----------
     design : Design
     raw : dict
-        Arrays that start with (chains, draws): `eta` (N, W), `beta` (P, W), `alpha`, `lambda`, `tau` (links,), `kappa`
-        and `omega` (S, W), `overdispersion` (W,), `factor` (S, K, W), as far as the model has them.
+        Arrays that start with (chains, draws): `eta` (N, W), `beta` (P, W), `alpha`, `lambda`, `tau` (links,), `break`
+        (breaks,), `kappa` and `omega` (S, W), `overdispersion` (W,), `factor` (S, K, W), as far as the model has them.
     hyper : mapping
         `effect.parameter`, (chains, draws, T, D) or (..., T, D, D): of a correlation matrix its root.
     divergences : int
@@ -66,6 +66,8 @@ def labelled(
     if "alpha" in raw:
         reported |= {name: (("link",), raw[name]) for name in ("alpha", "lambda", "tau")}
         coords["link"] = tuple(link.label for link in design.links)
+    if "break" in raw:
+        reported["break"], coords["since"] = (("since",), raw["break"]), tuple(one.label for one in design.breaks)
     if "kappa" in raw:
         kappa = raw["kappa"] * design.observed.any(axis=1)  # else only the prior
         reported["kappa"] = (("source", *years, "measure"), by_year(kappa))

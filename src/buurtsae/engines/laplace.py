@@ -188,9 +188,11 @@ def _draw(early: Early, weighed: Integration, each: Map, bar: Progress) -> Draws
     value = np.empty(n, dtype=np.int64)
     value[np.concatenate(at)] = np.repeat(used, count[used])
     raw: dict[str, Floats] = {"eta": eta, "beta": beta}
+    if design.breaks:
+        raw["break"] = alpha[:, len(design.links) :]
     if design.links:
         first = (slice(None), *design.link_place)
-        raw["alpha"] = alpha
+        raw["alpha"] = alpha[:, : len(design.links)]
         raw["lambda"], raw["tau"] = hyper.slope[value][first], hyper.extra[value][first]
     if hyper.kappa is not None:
         raw["kappa"] = hyper.kappa[value]

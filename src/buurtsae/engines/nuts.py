@@ -20,7 +20,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -136,7 +136,7 @@ def sample_compiled(compiled: Any, design: Design, seed: int, options: NutsOptio
         sampler.cancel()
         raise
     posterior = trace.posterior
-    kept = ("eta", "beta", "alpha", "lambda", "tau", "kappa", "omega", "overdispersion", "factor")
+    kept = ("eta", "beta", "alpha", "lambda", "tau", "break", "kappa", "omega", "overdispersion", "factor")
     raw = {name: np.asarray(posterior[name].values) for name in kept if name in posterior.data_vars}
     names = [f"{effect.name}.{p.name}" for effect in design.effects for p in effect.parameters]
     divergences = int(np.asarray(trace.sample_stats["diverging"].values).sum())
@@ -175,6 +175,11 @@ def build(design: Design) -> pm.Model:
             offset, slope = (pt.dot(place, p).reshape((table[0], 1, width)) for p in (alpha, slope - 1))
             extra = pt.dot(place, tau[:, None] * w).reshape((*table, -1)).swapaxes(1, 2)
             prediction = centre + offset + (1 + slope) * (score - centre)[None] + extra
+        if design.breaks:
+            of_breaks = replace(design.offsets, each=design.breaks)
+            b = pm.Normal("break", of_breaks.mean, of_breaks.sd, shape=(len(design.breaks),))
+            where = of_breaks.table(np.eye(len(design.breaks))).reshape(len(design.breaks), -1).T
+            prediction = prediction + pt.dot(where, b).reshape((len(design.sources), 1, width))
         residual = y - prediction
         if design.model.variances is not None:
             h = _log_variances(design, pm, pt)
@@ -303,16 +308,23 @@ def _effect(effect: Effect, design: Design, pm: Any, pt: Any) -> Any:
             total = total + pt.dot(levels.sees.toarray(), pt.dot(x, levels.loading(values).T))
         if effect.loose is not None:
             v = pm.Normal(f"{effect.name}.v{t}", shape=(len(design.areas), width))
-            loose = pt.dot(v, effect.loose(values).T)
+            loose = scaled(effect, values, v, pt)
             if effect.tail is not None:
                 half = 0.5 / effect.tail(values)[0]
                 loose = loose / pt.sqrt(pm.Gamma(f"{effect.name}.g{t}", half, half, shape=len(design.areas)))[:, None]
-            if effect.dispersion is not None:
-                assert effect.scaling is not None
-                loose = loose * pt.exp(pt.dot(effect.dispersion, pt.stack(effect.scaling(values))))
             total = total + loose
         fields.append(total)
     return fields[0] if len(fields) == 1 else pt.concatenate(fields, axis=1)
+
+
+def scaled(effect: Effect, values: Values, v: Any, pt: Any) -> Any:
+    """Unstructured effects of unit noise (N, D): D_a C E_a v_a, see `latent.loose`."""
+    assert effect.loose is not None
+    if effect.dispersion is None or effect.scaling is None:
+        return pt.dot(v, effect.loose(values).T)
+    k, rows = effect.dispersion.shape[1], effect.scaling(values)
+    inner, outer = (pt.exp(pt.dot(effect.dispersion, pt.stack(g))) if g else 1.0 for g in (rows[k:], rows[:k]))
+    return pt.dot(v * inner, effect.loose(values).T) * outer
 
 
 def _seen(sees: sp.csr_array, x: Any, pt: Any) -> Any:

@@ -1,12 +1,13 @@
 r"""Unstructured effects of areas: one covariance per area, of all of them together.
 
-    S_a = S0_a + sum_v D_av C_v C_v' D_av,      D_av = diag exp(sum_k t_avk g_vkd),
+    S_a = S0_a + sum_v D_av C_v E_av^2 C_v' D_av,      D_av = diag exp(sum_k t_avk g_vkd),
 
 S0 known (what is left of a finite population, the error of an imputed covariate), C_v (D, D) a root that parameters
 make, t what standard deviations depend on, such as the logarithm of residents, and g, (K_v, D), how they do: a
-log-linear model of dispersion. With G_a such that d log p = sum_a tr(G_a dS_a) / 2,
+log-linear model of dispersion. E = diag exp(sum_k t_avk h_vkd) is the same of the columns of C, of contrasts between
+years, where a part has it; else 1. With G_a such that d log p = sum_a tr(G_a dS_a) / 2, and F_a = D G_a D C E^2 of v,
 
-    d log p / d C_v = sum_a D_av G_a D_av C_v,      d log p / d g_vkd = sum_a t_avk (D_av G_a D_av C_v C_v')_dd.
+    d log p / d C_v = sum_a F_a,    d log p / d g_vkd = sum_a t_avk (F_a C_v')_dd,    d / d h_vkd, (C_v' F_a)_dd.
 
 References
 ----------
@@ -39,9 +40,11 @@ class Loose:
     known: Floats | None = None
 
     def roots(self, loose: Floats, scaling: Sequence[Floats], n: int) -> Floats:
-        """Return a root of S_a of n areas, shape (n, D, D), of C_v (V, D, D) and g_v (K_v, D)."""
+        """Return a root of S_a of n areas, shape (n, D, D), of C_v (V, D, D) and g_v (K_v, D), with h_v below it."""
         d = loose.shape[-1]
         parts = [c * by[:, :, None] for c, by in zip(loose, self.factors(loose, scaling), strict=True)]
+        inner = self.inner(scaling)
+        parts = [part if by is None else part * by[:, None, :] for part, by in zip(parts, inner, strict=False)] or parts
         if not parts and self.known is None:
             return np.zeros((n, d, d))
         if len(parts) == 1 and self.known is None:
@@ -58,16 +61,29 @@ class Loose:
         one = np.ones((1, loose.shape[-1]))
         if not self.dispersion:
             return [one] * len(loose)
-        return [np.exp(t @ g) if len(g) else one for t, g in zip(self.dispersion, scaling, strict=True)]
+        pairs = zip(self.dispersion, scaling, strict=True)
+        return [np.exp(t @ g[: t.shape[1]]) if len(g) else one for t, g in pairs]
+
+    def inner(self, scaling: Sequence[Floats]) -> list[Floats | None]:
+        """Return the diagonal of E_v of each part, shape (N, D), of g_v and h_v joined; None where it is 1."""
+        pairs = zip(self.dispersion, scaling, strict=False)
+        return [np.exp(t @ g[t.shape[1] :]) if len(g) > t.shape[1] else None for t, g in pairs]
 
     def gradient(self, by: Floats, loose: Floats, scaling: Sequence[Floats]) -> tuple[Floats, tuple[Floats, ...]]:
-        """Return derivatives by C_v, (V, D, D), and by g_v, (K_v, D) each, from G, shape (N, D, D)."""
+        """Return derivatives by C_v, (V, D, D), and by g_v, with h_v where it has one, from G, shape (N, D, D)."""
         turned = [by * f[:, :, None] * f[:, None, :] for f in self.factors(loose, scaling)]
-        of_root = np.array([g.sum(axis=0) @ c for g, c in zip(turned, loose, strict=True)]).reshape(loose.shape)
-        of_scaling = [
-            t.T @ np.einsum("nde,ed->nd", g, c @ c.T)
-            for t, g, c in zip(self.dispersion, turned, loose)  # noqa: B905  # no dispersion, no derivatives
-        ]
+        inner = self.inner(scaling) or [None] * len(loose)
+        of_root, of_scaling = np.zeros(loose.shape), list[Floats]()
+        for v, (g, c, e) in enumerate(zip(turned, loose, inner, strict=True)):
+            if e is None:
+                of_root[v] = g.sum(axis=0) @ c
+                if self.dispersion:  # without it there is no derivative
+                    of_scaling.append(self.dispersion[v].T @ np.einsum("nde,ed->nd", g, c @ c.T))
+                continue
+            through = (g @ c) * e[:, None, :] ** 2
+            of_root[v] = through.sum(axis=0)
+            each = [np.einsum(f"nde,de->n{axis}", through, c) for axis in "de"]
+            of_scaling.append(np.concatenate([self.dispersion[v].T @ part for part in each]))
         return of_root, tuple(of_scaling)
 
 

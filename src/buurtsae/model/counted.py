@@ -31,6 +31,7 @@ from buurtsae.model.outcome.binomial import Binomial
 from buurtsae.model.outcome.count import Count, refuse
 from buurtsae.model.outcome.per_measure import PerMeasure, outcomes_of
 from buurtsae.model.outcome.poisson import Poisson
+from buurtsae.model.spec import AreaModel
 from buurtsae.notes import Note
 from buurtsae.sparse import Floats
 from buurtsae.survey.counts import AreaCounts
@@ -92,6 +93,25 @@ def check_respondents(direct: DirectEstimates, outcome: PerMeasure, problems: Pr
             if len(none := source.codes[(np.isfinite(mean) & (n <= 0)).any(axis=1)]):
                 problems.add(f"effective numbers of {name} are zero where there is an estimate", shown(none),
                              "above 0", "correct `n_effective`, or leave it out", DataError)  # fmt: skip
+
+
+def check_outcome(model: AreaModel, direct: DirectEstimates, problems: Problems) -> None:
+    """Collect what the outcome of a model cannot have: data of another kind, or outside its support."""
+    outcome, kind = model.outcome, type(model.outcome).__name__
+    if model.counts and isinstance(outcome, PerMeasure) and not isinstance(direct, AreaCounts):
+        for beside, what in ((model.estimand == "realised", 'estimand = "realised"'),
+                             (model.variances is not None, "modelled `variances`")):  # fmt: skip
+            if beside:
+                problems.add(f"{what} is not possible beside shares or counts", shown(model.counts), "scores only",
+                             "leave it out", ModelError)  # fmt: skip
+        return check_respondents(direct, outcome, problems)
+    needs = f"counts beside {outcome.beside}" if isinstance(outcome, Count) else "direct estimates with variances"
+    data = f"counts beside {direct.beside}" if isinstance(direct, AreaCounts) else "direct estimates with variances"
+    if needs != data:
+        hint = "AreaModel(outcome=Binomial()) is for counts beside trials, Poisson() for those beside an exposure"
+        problems.add("the data do not go with the outcome of the model", data, f"{needs}, for {kind}", hint, ModelError)
+    elif isinstance(outcome, Count) and isinstance(direct, AreaCounts):
+        outcome.check(direct.y, direct.size, list(direct.areas.codes), problems)
 
 
 def _refuse_one_answer(problems: Problems, name: str, mean: Floats, number: float, ends: Sequence[float]) -> None:

@@ -18,12 +18,14 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from buurtsae.errors import BuurtsaeError, ModelError, Problems, shown
+from buurtsae.model.breaks import Series, breaks_of
 from buurtsae.model.calibration import unknown
-from buurtsae.model.counted import check_respondents, correlation, counts, measured, of_respondents
+from buurtsae.model.counted import check_outcome, correlation, counts, measured, of_respondents
 from buurtsae.model.covariates import Provenance
 from buurtsae.model.extrapolation import extrapolated, outside
+from buurtsae.model.foreseen import check_foreseen, noted
 from buurtsae.model.frame import Frame
-from buurtsae.model.links import Linked, Offset, Offsets
+from buurtsae.model.links import Linked, Offset, Offsets, links_of
 from buurtsae.model.matrix import check_columns, covariates
 from buurtsae.model.observed import (
     centres_of,
@@ -39,10 +41,10 @@ from buurtsae.model.observed import (
 )
 from buurtsae.model.outcome.count import Count
 from buurtsae.model.outcome.per_measure import PerMeasure, outcomes_of
-from buurtsae.model.parts import few_in_part, silent_part
 from buurtsae.model.plausible import far, figures
 from buurtsae.model.priors import Prior
 from buurtsae.model.realised import check_realised, deviation
+from buurtsae.model.remarks import TAILS, many, silent
 from buurtsae.model.smooth import smoothed
 from buurtsae.model.spec import AreaModel
 from buurtsae.model.terms.base import Effect, Term
@@ -50,17 +52,6 @@ from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
-
-_OPEN = Note(
-    "its level is that of the model, with the prior's uncertainty",
-    "het niveau komt daar van het model, met de onzekerheid van de prior",
-)
-_PINNED = Note(
-    "its level is taken to be the mean of all others, as if that were known: intervals are too narrow there; set "
-    "`levels` to true, or bridge it",
-    "als niveau geldt daar het gemiddelde van alle andere, alsof dat bekend is: intervallen zijn er te smal; zet "
-    "`levels` op true, of leg een brug",
-)
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,6 +100,10 @@ class Design:
         Covariance of unstructured effects that no parameter changes.
     pooled : ndarray, shape (S, W), optional
         Degrees of freedom of the pooled variances that V is made of; 0 where V is known.
+    breaks : tuple of Offset
+        What sources read more from a year on.
+    waves : tuple of int
+        The years that have a survey.
     extrapolated : mapping of name to tuple of str
         Covariates and themes, and the areas that lie outside the range of those with respondents.
     """
@@ -137,6 +132,8 @@ class Design:
     extrapolated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pooled: Floats | None = None
     correlation: Floats | None = None
+    breaks: tuple[Offset, ...] = ()
+    waves: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         size = f"{len(self.areas)} areas x {len(self.columns)} columns, {len(self.sources)} sources"
@@ -170,58 +167,16 @@ class Design:
         """What to know: modelled, sensitive or imputed covariates; a strange graph, or silent parts of it."""
         graphs = [note for term in self.model.terms if term.neighbours for note in term.neighbours.notes]
         used = [note for covariate in self.covariates for note in covariate.notes]
-        tails = [_TAILS] if any(effect.tail is not None for effect in self.effects) else []
-        used += [*outside(self.extrapolated), *tails, *self._many()]
-        return [*self.strange, *used, *dict.fromkeys(graphs), *self._silent()]
-
-    def _many(self) -> list[Note]:
-        """Whether coefficients are many beside the areas that tell them, and not shrunk."""
-        columns, told = len(self.coefficients), int((self.sites.T @ self.observed.any(axis=(0, 2)) > 0).sum())
-        if columns <= 10 or columns * EACH <= told:
-            return []
-        return [
-            Note(
-                "the formula has {columns} columns for {areas} areas with respondents: estimates lie nearer to the "
-                "truth when the data may shrink their coefficients, in themes (`ridge`)",
-                "de formule heeft {columns} kolommen voor {areas} gebieden met respondenten: schattingen liggen "
-                "dichter bij de waarheid als de gegevens de coëfficiënten mogen krimpen, in thema's (`ridge`)",
-                columns=columns, areas=told,
-            )
-        ]  # fmt: skip
-
-    def _silent(self) -> list[Note]:
-        """Connected parts of the graph that have no direct estimate of a sub-dimension, or few beside the others."""
-        notes, seen = list[Note](), self.sites.T @ self.observed.any(axis=0) > 0
-        graphs = {id(term.neighbours): term.neighbours for term in self.model.terms if term.neighbours}
-        for graph in graphs.values():
-            pinned = all(term.pinned for term in self.model.terms if term.neighbours is graph)
-            largest = graph.icar.size.argmax()
-            for part in graph.icar.constrained:
-                among = graph.icar.component == part
-                size, codes = int(among.sum()), [area for area, inside in zip(self.areas, among, strict=True) if inside]
-                heard, anything = int(seen[among].all(axis=1).sum()), seen[among].any(axis=0)
-                if absent := [column for column, any_ in zip(self.columns, anything, strict=True) if not any_]:
-                    notes.append(silent_part(size, codes, absent, _PINNED if pinned else _OPEN))
-                elif part != largest and heard < HEARD and not pinned:
-                    notes.append(few_in_part(size, codes, HEARD))
-        return notes
+        tails = [TAILS] if any(effect.tail is not None for effect in self.effects) else []
+        used += [*outside(self.extrapolated), *tails, *many(self)]
+        used += [noted(year, self.waves) for year in self.years if year not in self.waves]
+        return [*self.strange, *used, *dict.fromkeys(graphs), *silent(self)]
 
     @property
     def links(self) -> tuple[Linked, ...]:
         """The free links: one per source and measure, whatever the number of years, in this order."""
-        kind = {"survey": self.model.link, "participatory": self.model.participatory}
-        d = len(self.measures)
-        of_year = self.linked.reshape(len(self.sources), -1, d)
-        return tuple(
-            Linked(
-                f"{self.sources[s]}: {self.measures[m]}",
-                int(s),
-                int(m),
-                tuple(int(t) * d + int(m) for t in np.flatnonzero(of_year[s, :, m])),
-                kind[self.kinds[s]],
-            )
-            for s, m in zip(*np.nonzero(of_year.any(axis=1)), strict=True)
-        )
+        kinds = {"survey": self.model.link, "participatory": self.model.participatory}
+        return links_of(self.sources, self.measures, self.linked, [kinds[kind] for kind in self.kinds])
 
     @property
     def link_of(self) -> Ints:
@@ -239,9 +194,9 @@ class Design:
 
     @property
     def offsets(self) -> Offsets:
-        """What is added to what sources read: alpha of each link."""
+        """What is added to what sources read: alpha of each link, then breaks."""
         each = [Offset(link.label, link.source, link.columns, link.priors.offset) for link in self.links]
-        return Offsets(tuple(each), (self.linked.shape[0], self.linked.shape[1]))
+        return Offsets((*each, *self.breaks), (self.linked.shape[0], self.linked.shape[1]))
 
     @property
     def observed(self) -> NDArray[np.bool_]:
@@ -329,14 +284,7 @@ class Design:
         return sd if sd.ndim == 1 else sd.max(axis=1)
 
 
-HEARD = 20  # areas with direct estimates below which the prior of a part's level counts: docs/islands.md
 DOUBTFUL = 250  # degrees of freedom: V is known to 9%, which costs 0.4 points of coverage: docs/variances.md
-EACH = 10  # areas with respondents per coefficient that is not shrunk: docs/covariates.md
-_TAILS = Note(
-    "heavy tails are in the estimates; checks that leave data out, and what sources add, take the effects as normal",
-    "de zware staarten zitten in de schattingen; toetsen die gegevens weglaten, en wat de bronnen toevoegen, nemen de "
-    "effecten als normaal verdeeld",
-)
 
 
 def design(model: AreaModel, direct: DirectEstimates) -> Design:
@@ -358,9 +306,10 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     strange = problems.sift(figures(areas))
     numeric = pd.DataFrame() if part is None else part.numeric
     terms = [term for term in model.terms if part is not None or not term.theme]
-    frame = Frame(areas, numeric, direct.subdimensions, direct.years)
+    frame = Frame(areas, numeric, direct.subdimensions, direct.years, direct.waves)
     effects = _effects(terms, frame, problems)
     check_outcome(model, direct, problems)
+    check_foreseen(model, direct, problems)
     if realised := model.estimand == "realised":
         check_realised(direct, problems)
     problems.raise_if_any()
@@ -413,6 +362,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         covariates=part.covariates,
         strange=(*strange, *remarks),
         years=direct.years,
+        waves=direct.waves,
         size=size,
         known=deviation(direct) if realised else None,
         correlation=correlation(whole, model.outcome, site_codes) if isinstance(model.outcome, PerMeasure) else None,
@@ -421,6 +371,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     if direct.years and (trend := model.over_years):
         of_formula = trend.on(frame, coefficients, x, arrays.coefficient_priors[1], arrays.coefficient_unit)
         arrays = replace(arrays, effects=(*of_formula, *effects))
+    arrays = _with_breaks(arrays, bool(direct.anchors))
     sampled = sites.T @ arrays.observed.any(axis=(0, 2)) > 0
     check_columns(len(coefficients), int(sampled.sum()), "areas with respondents")
     themes = {term.name: (term.theme, e.sees.toarray()) for term, e in zip(terms, effects, strict=True) if term.theme}
@@ -436,23 +387,16 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
     return replace(arrays, known=known, extrapolated=extrapolated(part, themes, areas.inhabited, sampled))
 
 
-def check_outcome(model: AreaModel, direct: DirectEstimates, problems: Problems) -> None:
-    """Collect what the outcome of a model cannot have: data of another kind, or outside its support."""
-    outcome, kind = model.outcome, type(model.outcome).__name__
-    if model.counts and isinstance(outcome, PerMeasure) and not isinstance(direct, AreaCounts):
-        for beside, what in ((model.estimand == "realised", 'estimand = "realised"'),
-                             (model.variances is not None, "modelled `variances`")):  # fmt: skip
-            if beside:
-                problems.add(f"{what} is not possible beside shares or counts", shown(model.counts), "scores only",
-                             "leave it out", ModelError)  # fmt: skip
-        return check_respondents(direct, outcome, problems)
-    needs = f"counts beside {outcome.beside}" if isinstance(outcome, Count) else "direct estimates with variances"
-    data = f"counts beside {direct.beside}" if isinstance(direct, AreaCounts) else "direct estimates with variances"
-    if needs != data:
-        hint = "AreaModel(outcome=Binomial()) is for counts beside trials, Poisson() for those beside an exposure"
-        problems.add("the data do not go with the outcome of the model", data, f"{needs}, for {kind}", hint, ModelError)
-    elif isinstance(outcome, Count) and isinstance(direct, AreaCounts):
-        outcome.check(direct.y, direct.size, list(direct.areas.codes), problems)
+def _with_breaks(arrays: Design, of_one: bool) -> Design:
+    """Add the breaks of the model, and notes on levels that only priors tell; of one year of several they are known."""
+    model, years = arrays.model, arrays.years
+    if of_one:
+        return arrays
+    measured = np.asarray(np.einsum("skww->skw", arrays.covariance).any(axis=1))
+    informs = measured.reshape(len(measured), -1, len(arrays.measures))
+    series = Series(arrays.sources, arrays.measures, years, informs, arrays.links) if years else None
+    breaks, notes = breaks_of(model.breaks, series, [model.intercept_of(name).sd for name in arrays.measures])
+    return replace(arrays, breaks=breaks, strange=(*arrays.strange, *notes))
 
 
 def _effects(terms: Sequence[Term], frame: Frame, problems: Problems) -> tuple[Effect, ...]:

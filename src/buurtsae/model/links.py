@@ -15,9 +15,11 @@ Manzi, G., Spiegelhalter, D. et al. (2011). Modelling bias in combining small ar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from buurtsae.model.priors import PC, LogNormal, Normal
 from buurtsae.ranges import check_ranges
@@ -77,6 +79,24 @@ class Linked:
     measure: int
     columns: tuple[int, ...]
     priors: Link
+
+
+def links_of(
+    sources: Sequence[str], measures: Sequence[str], linked: NDArray[np.bool_], priors: Sequence[Link]
+) -> tuple[Linked, ...]:
+    """Return the links of sources, with their priors, of where they are (S, W): one per source and measure."""
+    d = len(measures)
+    of_year = linked.reshape(len(sources), -1, d)
+    return tuple(
+        Linked(
+            f"{sources[s]}: {measures[m]}",
+            int(s),
+            int(m),
+            tuple(int(t) * d + int(m) for t in np.flatnonzero(of_year[s, :, m])),
+            priors[s],
+        )
+        for s, m in zip(*np.nonzero(of_year.any(axis=1)), strict=True)
+    )
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,18 @@ def parts(graph: Graph, direct: DirectEstimates) -> list[Part]:
     return sorted(found, key=lambda part: (-part.areas, part.first))
 
 
+OPEN = Note(
+    "its level is that of the model, with the prior's uncertainty",
+    "het niveau komt daar van het model, met de onzekerheid van de prior",
+)
+PINNED = Note(
+    "its level is taken to be the mean of all others, as if that were known: intervals are too narrow there; set "
+    "`levels` to true, or bridge it",
+    "als niveau geldt daar het gemiddelde van alle andere, alsof dat bekend is: intervallen zijn er te smal; zet "
+    "`levels` op true, of leg een brug",
+)
+
+
 def silent_part(size: int, codes: list[str], absent: list[str], level: Note) -> Note:
     """Return what to say of a part without direct estimates of some columns, and of its level."""
     return Note(

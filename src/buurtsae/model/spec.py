@@ -28,6 +28,7 @@ from annotated_types import Interval
 
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import ModelError, cut, shown
+from buurtsae.model.breaks import Break
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.outcome.base import Outcome
@@ -77,6 +78,8 @@ class AreaModel:
     trend : Trend, "auto" or None
         What years know of each other's intercept and coefficients, where there are several: a random walk; nothing
         (None). `auto`: a random walk where a term is over time, `OverTime`, else nothing.
+    breaks : sequence of Break
+        Years from which a source reads its measures higher or lower, where there are several years.
     estimand : {"expected", "realised"}
         The expected score of residents, what the area is like; or the mean of the residents who live there, which
         differs from it by chance in small areas (`buurtsae.model.realised`).
@@ -111,11 +114,12 @@ class AreaModel:
     estimand: Estimand = "expected"
     smooth: Smooth = "none"
     trend: Trend | Literal["auto"] | None = "auto"
+    breaks: tuple[Break, ...] = ()
 
     def __post_init__(self) -> None:
         if hasattr(self.terms, "on"):
             raise ModelError("the terms are no list", repr(self.terms), "a list of terms", "write [ ] around it")
-        for name in ("terms", "covariates"):
+        for name in ("terms", "covariates", "breaks"):
             if not isinstance(value := getattr(self, name), list | tuple):
                 hint = "write it in brackets, with a comma"
                 raise ModelError(f"`{name}` is no sequence", cut(repr(value)), f"a list of {name}", hint)
@@ -243,6 +247,7 @@ class AreaModel:
                 if not counted
             ),
             *([_prior("kappa", self.variances)] if self.variances else []),
+            *(one.words for one in self.breaks),
             missing(self.missing),
         ]
         return Note.joined(lines, "\n")

@@ -46,6 +46,7 @@ def model_of(spec: RunSpec, areas: Areas, concept: Concept) -> AreaModel:
         "expected" if spec.unit else part.estimand,
         part.smooth,
         trend="auto" if spec.years is None else spec.years.over_years,
+        breaks=() if spec.years is None else spec.years.breaks,
     )
 
 

@@ -12,16 +12,15 @@ from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.runs.steps import check
 
 
-def example() -> Path:
-    """Return the run file of the example: inside the installed package, or in the checkout."""
-    inside = Path(str(resources.files("buurtsae"))) / "example" / "models" / "voorbeeldstad.toml"
-    checkout = Path(__file__).parents[3] / "models" / "voorbeeldstad.toml"
+def example(*, years: bool = False) -> Path:
+    """Return the run file of the example, or of its three waves: inside the installed package, or in the checkout."""
+    name = "voorbeeldstad_jaren.toml" if years else "voorbeeldstad.toml"
+    inside = Path(str(resources.files("buurtsae"))) / "example" / "models" / name
+    checkout = Path(__file__).parents[3] / "models" / name
     for path in (inside, checkout):
         if path.is_file():
             return path
-    raise DataError(
-        "the example is not installed", f"no file {inside}", "voorbeeldstad.toml", "install the package again"
-    )
+    raise DataError("the example is not installed", f"no file {inside}", name, "install the package again")
 
 
 def folder() -> Path:

@@ -206,7 +206,9 @@ def _estimates(
     if estimates is None:
         return None
     files = same_files({f"{survey.codebook.id} {part.year}": run.locate(part.file) for survey, part in pairs})
-    estimates = estimates if spec.years is None else estimates.by_year()
+    estimates = estimates if spec.years is None else problems.attempt(estimates.by_year, spec.years.also)
+    if estimates is None:
+        return None
     return replace(estimates, notes=tuple(dict.fromkeys((*spec.notes, *files, *estimates.notes))))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from buurtsae.areas.divisions import SAME
+from buurtsae.model.breaks import Break
 from buurtsae.model.contrasts import Process
 from buurtsae.model.priors import PC, Beta
 from buurtsae.model.terms import OverTime, Term
@@ -27,6 +28,8 @@ class YearsPart(Part):
     persistence: Beta = Beta(1.0, 1.0)
     change_mixing: Beta = Beta(1.0, 1.0)
     relevant: float | None = Field(default=None, gt=0)
+    also: tuple[Year, ...] = ()
+    breaks: tuple[Break, ...] = ()
 
     @property
     def over_years(self) -> Trend | None:

@@ -33,6 +33,7 @@ from buurtsae.survey.estimators import design_of, regressors
 from buurtsae.survey.frames import read_frame
 from buurtsae.survey.plausible import in_place, nobody, partial, thin
 from buurtsae.survey.scales import Scores
+from buurtsae.survey.silent_years import asked_also
 from buurtsae.survey.smoothing import Method
 from buurtsae.survey.source_estimates import SourceEstimates, of_clusters, of_few, of_source, widened
 from buurtsae.survey.totals import design_effects, means, of_respondents, of_table
@@ -54,7 +55,8 @@ class DirectEstimates:
     notes : tuple of str
         What was left out, and why.
     years : tuple of int
-        Years that have estimates of their own, ascending; empty where all sources tell about one period.
+        Years that have estimates of their own, or are asked for without, ascending; empty where all sources tell about
+        one period.
     counted : bool
         Whether numbers of respondents are known; otherwise 1 stands for those of an estimate.
     scale : Scale
@@ -89,22 +91,48 @@ class DirectEstimates:
         names = [source.source for source in self.sources]
         return tuple(named(names, [source.year for source in self.sources]))
 
-    def by_year(self) -> DirectEstimates:
-        """Return them with a period for each year of the sources, where there are several, instead of one for all."""
-        years = tuple(sorted({source.year for source in self.sources}))
-        return replace(self, years=years if len(years) > 1 else ())
+    def by_year(self, also: Sequence[int] = ()) -> DirectEstimates:
+        """Return them with a period for each year of the sources, where there are several, instead of one for all.
+
+        Parameters
+        ----------
+        also : sequence of int
+            Years without a survey that are estimated too: between those of the sources, or beyond them, no farther
+            than these lie apart at the most: of a longer way data show no change.
+
+        Raises
+        ------
+        ProblemsError or DataError
+            If a year of `also` is given twice, is no whole number, has a source or lies too far away; or if sources are
+            of one year.
+        """
+        waves = tuple(sorted({source.year for source in self.sources}))
+        years = asked_also(also, waves)
+        return replace(self, years=tuple(sorted((*waves, *years))) if len(waves) > 1 else ())
+
+    @property
+    def waves(self) -> tuple[int, ...]:
+        """The years that have a source, ascending; empty where all sources tell about one period."""
+        return tuple(sorted({source.year for source in self.sources})) if self.years else ()
+
+    def nearest(self, year: int) -> int:
+        """Return the year with a source that is nearest to one, the earlier of two."""
+        return min((source.year for source in self.sources), key=lambda wave: (abs(wave - year), wave))
 
     def of_year(self, year: int) -> DirectEstimates:
-        """Return those of one year, as one period.
+        """Return those of one year, as one period; of a year without a survey its nearest sources, without anybody.
 
         Raises
         ------
         DataError
-            If no source is of that year.
+            If no source is of that year, and it was not asked for.
         """
+        if year in self.years and year not in self.waves:
+            near = [source for source in self.sources if source.year == self.nearest(year)]
+            return replace(self, sources=tuple(source.silent(year) for source in near), scores=(), years=())
         kept = [place for place, source in enumerate(self.sources) if source.year == year]
         if not kept:
-            known = shown(sorted({source.year for source in self.sources}))
+            known = shown(sorted({*self.years, *(source.year for source in self.sources)}))
             raise DataError("there is no such year", repr(year), known, "choose one of these")
         scores = tuple(self.scores[place] for place in kept) if self.scores else ()
         return replace(self, sources=tuple(self.sources[place] for place in kept), scores=scores, years=())

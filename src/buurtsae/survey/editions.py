@@ -191,7 +191,7 @@ def joined(*several: DirectEstimates) -> DirectEstimates:
     notes = tuple(dict.fromkeys(note for one in several for note in one.notes))
     return replace(
         first, subdimensions=measures, sources=sources, areas=replace(first.areas, editions=editions), scores=scores,
-        notes=notes, years=(), counted=all(one.counted for one in several),
+        notes=notes, years=(), anchors=(), counted=all(one.counted for one in several),
     )  # fmt: skip
 
 

@@ -90,6 +90,13 @@ class SourceEstimates:
         total = pair.sum(axis=0)
         return np.divide((pair**2 * self.variance).sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
 
+    def silent(self, year: int) -> SourceEstimates:
+        """Return it as it would be of a year in which nobody was asked."""
+        none = {name: value[:0] for name in ("given", "within", "freedom", "rarest", "alike")
+                if (value := getattr(self, name)) is not None}  # fmt: skip
+        rows = {name: getattr(self, name)[:0] for name in ("codes", "mean", "variance", "respondents", "n_effective")}
+        return replace(self, year=year, icc=None, pooled=None, **rows, **none)
+
     @property
     def informs(self) -> NDArray[np.bool_]:
         """Sub-dimensions with an estimate in some area, shape (D,)."""

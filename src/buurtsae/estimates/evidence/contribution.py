@@ -100,5 +100,5 @@ def _select(fit: Fit, others: list[int], kept: list[int]) -> Design:
         variance = source.variance[:, kept][:, :, kept]
         sources.append(replace(source, variance=variance, within=None, freedom=None, pooled=None, **part))
     names = tuple(fit.direct.subdimensions[dim] for dim in kept)
-    direct = replace(fit.direct, subdimensions=names, sources=tuple(sources), scores=())
-    return design(replace(fit.model, variances=None), direct)
+    direct = replace(fit.direct, subdimensions=names, sources=tuple(sources), scores=(), anchors=())
+    return design(replace(fit.model, variances=None, breaks=()), direct)

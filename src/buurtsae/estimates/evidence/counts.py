@@ -1,7 +1,7 @@
 r"""What a model leaves over of counts: each predicted from all other areas, of the data and of data of the model.
 
 At the mode of the hyperparameters eta of an area is N(m, S) a posteriori, and its own data add b'q - q'W q / 2 to the
-log-density, so that all others leave the cavity
+log-density, so that all others leave (of several years those of its own other years too) the cavity
 
     S_- = (I - S W)^{-1} S,      m_- = (I - S W)^{-1} (m - S b),
 
@@ -115,7 +115,7 @@ def predicted(marginal: Counting, hyper: Hyper) -> Predicted:
     """Return each count of a design predicted from all other areas, given hyperparameters."""
     design, at = marginal.design, marginal.solve(hyper)
     _, site, column = counted(design)
-    mean, variance = (part[site, column] for part in _cavity(at, design.y.shape[-1]))
+    mean, variance = (part[site, column] for part in _cavity(at, design))
     y, size = (part[site, column] for part in design.counted)
     nodes, weights = NODES[0], NODES[1] / NODES[1].sum()
     eta = mean[:, None] + np.sqrt(variance)[:, None] * nodes
@@ -131,26 +131,34 @@ def predicted(marginal: Counting, hyper: Hyper) -> Predicted:
     return Predicted(below @ weights, upto @ weights, expected, np.sqrt(spread), share, zero @ weights, q)
 
 
-def _cavity(at: Mode, width: int) -> tuple[Floats, Floats]:
-    """Mean and variance of eta of each site and column without all own data of the site, shape (K, W) each."""
-    conditional, second = at.conditional, at.expansion.second
+def _cavity(at: Mode, design: Design) -> tuple[Floats, Floats]:
+    """Mean and variance of eta of each site and column without all own data of the site in the year, (K, W) each."""
+    conditional, second, width = at.conditional, at.expansion.second, design.y.shape[-1]
     own = second[:, :width, :width]
     linear = at.linear[:, :width] - second[:, :width, width:] @ conditional.alpha
-    s = conditional.scores.covariance
-    mean = conditional.scores.mean - np.einsum("kde,ke->kd", s, linear)
-    left = np.linalg.inv(np.eye(width) - s @ own)
-    off = np.einsum("kde,ke->kd", left, mean)
-    variance = np.einsum("kdd->kd", left @ s)
-    return conditional.field.offset + off, np.maximum(variance, 0.0)
+    s, year = conditional.scores.covariance, np.arange(width) // len(design.measures)
+    found, variance = np.empty(linear.shape), np.empty(linear.shape)
+    for t in range(design.periods):
+        of_year = year == t
+        known = np.where(of_year[:, None] & of_year, own, 0.0)
+        mean = conditional.scores.mean - np.einsum("kde,ke->kd", s, np.where(of_year, linear, 0.0))
+        left = np.linalg.inv(np.eye(width) - s @ known)
+        found[:, of_year] = np.einsum("kde,ke->kd", left, mean)[:, of_year]
+        variance[:, of_year] = np.einsum("kdd->kd", left @ s)[:, of_year]
+    return conditional.field.offset + found, np.maximum(variance, 0.0)
 
 
 def own_part(fit: Fit) -> Floats:
-    """Return posterior means of figures less those without the area's own data, (N, D), given means of parameters."""
-    at = fit.counting.solve(Hyper.means(fit.draws, fit.design))
-    mean, variance = (part[: len(fit.areas.codes)] for part in _cavity(at, fit.design.y.shape[-1]))
+    """Return posterior means of figures less those without the area's own data, (N, D), given means of parameters.
+
+    Of several years, and of one of them, own data are those of the year.
+    """
+    whole, own = fit.conditioned
+    at = whole.counting.solve(Hyper.means(whole.draws, whole.design))
+    mean, variance = (part[: len(fit.areas.codes), own] for part in _cavity(at, whole.design))
     eta = mean[..., None] + np.sqrt(variance)[..., None] * NODES[0]
     without = np.empty(mean.shape)
-    for d, outcome in enumerate(outcomes_of(fit.model.outcome, fit.draws.subdimensions)):
+    for d, outcome in enumerate(outcomes_of(fit.model.outcome, fit.draws.subdimensions) * fit.design.periods):
         without[:, d] = outcome.mean(eta[:, d]) @ NODES[1] / NODES[1].sum()
     seen = np.asarray(fit.design.observed.any(axis=0))[: len(without)]
     return np.where(seen, fit.draws.scores().mean(axis=0) - without, 0.0)

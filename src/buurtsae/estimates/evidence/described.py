@@ -57,7 +57,9 @@ def priors(fit: Fit) -> dict[str, str]:
         words["omega"] = Note("what the respondents say of it", "wat de respondenten ervan zeggen")
     for w, rho in fit.design.overdispersion.items():
         words[f"overdispersion {fit.design.measures[w % len(fit.design.measures)]}"] = rho.words
-    return words | {f"{term.name}.{p.name}": p.prior.words for term in model.terms for p in term.parameters}
+    trend = fit.model.over_years if fit.design.years else None
+    of_trend = {f"{name}.{p.name}": p.prior.words for name, parts in (trend.parameters if trend else ()) for p in parts}
+    return words | of_trend | {f"{term.name}.{p.name}": p.prior.words for term in model.terms for p in term.parameters}
 
 
 def covariates(est: Estimates) -> list[dict[str, Any]]:

@@ -156,8 +156,12 @@ def _normal_scores(fit: Fit, step: int) -> Iterator[tuple[str, _Block]]:
             continue
         yield name, _Block(_scores(flat, before), np.atleast_2d(np.corrcoef(_scores(before, before).T)))
     beta = fit.draws.hyper["beta"][1]
-    beta = beta.reshape(-1, beta.shape[2], int(np.prod(beta.shape[3:])))[::step]
+    beta = beta.reshape(-1, *beta.shape[2:])[::step]
     mean, sd = (part.reshape(len(fit.design.coefficients), -1) for part in fit.design.coefficient_priors)
+    if any(effect.formula for effect in fit.design.effects):  # a trend: the priors are of the means over the waves
+        beta = beta[:, :, np.isin(fit.design.years, [source.year for source in fit.direct.sources])].mean(axis=2)
+        mean, sd = (part[:, : len(fit.design.measures)] for part in (mean, sd))
+    beta = beta.reshape(*beta.shape[:2], int(np.prod(beta.shape[2:])))
     intercept = np.array([name == "Intercept" for name in fit.design.coefficients])
     for name, kept in (("intercept", intercept), ("coefficients", ~intercept)):
         if kept.any():

@@ -32,7 +32,7 @@ def predictions(fit: Fit, s: int, d: int) -> tuple[Floats, Floats, Floats]:
     offset, slope, extra = (part[:, s, d, None] for part in fit.links)
     c = fit.design.centre[d]
     eta = (fit.design.sites[row] @ fit.draws.scores((..., d)).T).T
-    prediction = c + offset + slope * (eta - c) if fit.design.linked[s, d] else eta
+    prediction = c + offset + slope * (eta - c) if fit.design.linked[s, d] else eta + offset
     factor = 1.0 if fit.draws.factor is None else fit.draws.factor[s, row, d]
     return prediction, source.mean[seen, d], factor * source.variance[seen, d, d] + extra**2
 

@@ -7,20 +7,29 @@ years.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
 from buurtsae.engines.base import Fit
-from buurtsae.model.observed import placed
+from buurtsae.model.design import Design
+from buurtsae.model.observed import columns_of, rows_of
 from buurtsae.sparse import Ints
 from buurtsae.survey.direct import DirectEstimates
+
+
+def placed(design: Design, direct: DirectEstimates) -> Iterator[tuple[int, slice]]:
+    """Yield where the direct estimates of each source are in a design: its row, and the columns of its year."""
+    yield from zip(rows_of(direct), columns_of(direct), strict=True)
 
 
 def labelled(fit: Fit, source: Ints, site: Ints, column: Ints) -> pd.DataFrame:
     """Return `source`, `year` (of several), `area_code`, `measure` and `n_respondents` of places in a design."""
     design, codes = fit.design, pd.Index(fit.design.site_codes)
     respondents, label = np.zeros(design.y.shape, dtype=np.int64), np.empty(design.linked.shape, dtype=object)
-    for (row, survey, columns), name in zip(placed(fit.direct), fit.direct.labels, strict=True):
+    surveys = zip(placed(design, fit.direct), fit.direct.labels, fit.direct.sources, strict=True)
+    for (row, columns), name, survey in surveys:
         respondents[row, :, columns] = pd.DataFrame(survey.respondents, survey.codes).reindex(codes, fill_value=0)
         label[row, columns] = name
     year, measure = np.divmod(column, len(design.measures))

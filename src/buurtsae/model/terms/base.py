@@ -65,7 +65,7 @@ class Effect:
     dispersion : ndarray, shape (N, K), optional
         t_ak, what the logarithm of the loose part's standard deviation depends on; without it there is one for all.
     scaling : callable, optional
-        How, g_k: K of (..., D).
+        How, g_k: K of (..., D); then, of effects over time, K more of the columns of its root.
     tail : callable, optional
         1 / nu, (..., D), all the same: the loose part is multivariate t with nu degrees of freedom, not normal.
     levels : Layer, optional

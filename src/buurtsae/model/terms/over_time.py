@@ -15,7 +15,8 @@ Of a walk (phi, psi) of changes are
 
 but for the mean over years, which what stays has. An intrinsic field takes a constraint per connected part and k,
 c (T - 1) in all, where the Kronecker product of the structures takes one per area. A field has as many columns as there
-are years.
+are years. Where the standard deviation of v falls with the residents by gamma, that of v_ak falls by gamma +
+change_gamma: what stays of small buurten may be as that of others, and what changes larger (docs/years.md).
 
 References
 ----------
@@ -30,12 +31,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
+import numpy as np
+
 from buurtsae.areas.graph import Graph
 from buurtsae.errors import ModelError, cut, shown
 from buurtsae.model.contrasts import Contrasts, Process
 from buurtsae.model.frame import Frame
 from buurtsae.model.parameters import Alike, Around, Parameter, Values
-from buurtsae.model.priors import PC, Beta, Positive, Proportion
+from buurtsae.model.priors import PC, Beta, Normal, Positive, Proportion
 from buurtsae.model.terms.base import Effect, Term
 from buurtsae.notes import Note
 
@@ -59,6 +62,8 @@ class OverTime(Term):
         rho.
     change_mixing : Beta
         Of the structured share of changes, of a term that has one.
+    change_exponent : Normal
+        Of change_gamma, what is added to gamma in changes, of a term that has one.
     sd, spread, correlation, name
         Those of the term: they are given there.
 
@@ -72,7 +77,7 @@ class OverTime(Term):
     >>> from buurtsae import BYM2, Graph, OverTime
     >>> graph = Graph.from_pairs(["a", "b", "c"], [("a", "b"), ("b", "c")])
     >>> OverTime(BYM2(graph))
-    OverTime(BYM2.sigma, BYM2.phi, BYM2.gamma, BYM2.R, BYM2.change, BYM2.psi, BYM2.change_phi)
+    OverTime(BYM2.sigma, BYM2.phi, BYM2.gamma, BYM2.R, BYM2.change, BYM2.psi, BYM2.change_phi, BYM2.change_gamma)
     """
 
     term: Term = field(kw_only=False)
@@ -80,6 +85,7 @@ class OverTime(Term):
     process: Process = "walk"
     persistence: Proportion = Beta(1.0, 1.0)
     change_mixing: Proportion = Beta(1.0, 1.0)
+    change_exponent: Normal = Normal(0.0, 0.5)
 
     def __post_init__(self) -> None:
         if not isinstance(self.term, Term) or isinstance(self.term, OverTime):
@@ -88,7 +94,8 @@ class OverTime(Term):
         own = {"sd": Term.sd, "spread": Term.spread, "correlation": Term.correlation, "name": ""}
         if given := [name for name, default in own.items() if getattr(self, name) != default]:
             what, hint = f"{shown(given)} of OverTime is that of its term", f"give it to {type(self.term).__name__}"
-            raise ModelError(what, shown(given), "term, change, process, persistence, change_mixing", hint)
+            own_fields = "term, change, process, persistence, change_mixing, change_exponent"
+            raise ModelError(what, shown(given), own_fields, hint)
         if self.process not in (known := get_args(Process)):
             raise ModelError("`process` is unknown", cut(repr(self.process)), " or ".join(known), "choose one")
         object.__setattr__(self, "name", self.term.name)
@@ -98,7 +105,7 @@ class OverTime(Term):
         """Return another term that changes as this one does."""
         return OverTime(
             term, change=self.change, process=self.process, persistence=self.persistence,
-            change_mixing=self.change_mixing,
+            change_mixing=self.change_mixing, change_exponent=self.change_exponent,
         )  # fmt: skip
 
     @property
@@ -132,11 +139,12 @@ class OverTime(Term):
         return True
 
     def _of_changes(self, parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
-        mixed = any(p.name == "phi" for p in parameters)
+        mixed, by_residents = ("phi" in (names := [p.name for p in parameters])), "gamma" in names
         return (
             Parameter("change", Alike(self.change, self.term.spread)),
             Parameter(self._lasting, Around(self.persistence, 0.0)),
             *([Parameter("change_phi", Around(self.change_mixing, 0.0))] if mixed else []),
+            *([Parameter("change_gamma", Around(self.change_exponent, 0.0))] if by_residents else []),
         )
 
     @property
@@ -187,9 +195,15 @@ class OverTime(Term):
             log_determinant=(
                 None if effect.log_determinant is None else over.summed(effect.log_determinant, self._changing)
             ),
-            scaling=None if effect.scaling is None else over.of_rows(effect.scaling),
+            scaling=None if effect.scaling is None else self._scaling(over, effect.scaling),
             joint=True,
         )
+
+    @staticmethod
+    def _scaling(over: Contrasts, of: Callable[[Values], tuple[Any, ...]]) -> Callable[[Values], tuple[Any, ...]]:
+        """How standard deviations depend on residents: by gamma in all years, and what contrasts have besides."""
+        rows, contrasts = over.of_rows(of), np.kron(np.arange(len(over.vectors)) > 0, np.eye(over.width))
+        return lambda values: (*rows(values), values["change_gamma"] @ contrasts)
 
     @staticmethod
     def _changing(values: Values) -> Mapping[str, Any]:
