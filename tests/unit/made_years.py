@@ -24,8 +24,10 @@ UP, DOWN = "BU03440101", "BU03440203"
 WITHIN, STAYS, CHANGES, STEP = 1.2, 0.6, 0.2, 1.5
 
 
-def made_years(measures: int = 1, areas: Areas | None = None, steps: tuple[str, str] = (UP, DOWN)) -> Waves:
-    """Return the estimates of all waves, of the first few sub-dimensions."""
+def made_years(
+    measures: int = 1, areas: Areas | None = None, steps: tuple[str, str] = (UP, DOWN), also: tuple[int, ...] = ()
+) -> Waves:
+    """Return the estimates of all waves, and of years without one, of the first few sub-dimensions."""
     rng, areas = np.random.default_rng(23), areas or make_areas()
     names, sources = Concept.load().subdimensions[:measures], []
     people = (areas.frame["population"] > 0).to_numpy()
@@ -39,7 +41,7 @@ def made_years(measures: int = 1, areas: Areas | None = None, steps: tuple[str, 
         counts, variance = np.repeat(n[:, None], measures, axis=1), WITHIN**2 / n[:, None, None] * np.eye(measures)
         about = "veiligheidsmonitor", year, areas.codes[seen], y, variance
         sources.append(SourceEstimates(*about, counts.astype("int64"), counts.astype(float)))
-    direct = DirectEstimates(names, tuple(sources), areas).by_year()
+    direct = DirectEstimates(names, tuple(sources), areas).by_year(also=also)
     model = AreaModel("1", [OverTime(BYM2(areas.graph()))])
     fitted = fit(model, direct, seed=1, draws=400, hyperparameters=60, progress=False)
     return estimate_waves(fitted, run_id="fictief-jaren", fictitious=True)
