@@ -8,7 +8,6 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import geopandas as gpd
@@ -20,6 +19,7 @@ from made_years import DOWN, UP, YEARS, made_years
 from openpyxl import load_workbook
 from page_reader import Page
 
+import buurtsae as bs
 from buurtsae.errors import DataError
 from buurtsae.estimates.changes import FIGURES, KEY
 from buurtsae.estimates.evidence.compare import compare_folders, compare_tables
@@ -27,7 +27,6 @@ from buurtsae.estimates.labels import IMPUTED
 from buurtsae.estimates.waves import Waves
 from buurtsae.estimates.words.change import UNCHANGED, WORDS, in_words, main_pairs, sentence
 from buurtsae.figures import dutch, interval
-from buurtsae.notes import Note
 from buurtsae.publication.content import Content, explained, of_area
 from buurtsae.publication.manifest import Provenance
 from buurtsae.publication.method_years import of_years
@@ -366,13 +365,13 @@ def test_the_method_statement_tells_of_years(waves: Waves, folder: Path) -> None
     assert not any("break" in note for note in notes)
 
 
-def test_it_tells_of_breaks_where_there_are() -> None:
-    made = [SimpleNamespace(source="veiligheidsmonitor", year=2022, prior=prior) for prior in (None, "Normal(0, 0.2)")]
-    from buurtsae.publication.method_years import _breaks
-
-    free, known = _breaks(SimpleNamespace(breaks=made))
-    assert isinstance(free, Note)
-    assert "Veiligheidsmonitor mat vanaf 2022 anders" in free.nl
-    assert "geschat uit de gegevens" in free.nl
-    assert "vooraf bekend: Normal(0, 0.2)" in known.nl
-    assert _breaks(SimpleNamespace()) == []
+def test_it_tells_of_breaks_where_there_are(waves: Waves) -> None:
+    source = waves.fit.direct.sources[0].source
+    breaks = [bs.Break(source, 2022), bs.Break(source, 2024, prior=bs.Normal(-0.2, 0.1))]
+    model = replace(waves.fit.model, breaks=breaks)
+    fit = replace(waves.fit, design=replace(waves.fit.design, model=model))
+    told = [note for note in of_years(replace(waves, fit=fit)) if "break" in note]
+    assert ["Veiligheidsmonitor mat vanaf 2022 anders" in note.nl for note in told] == [True, False]
+    assert "De gegevens vertellen hoe groot zij is" in told[0].nl
+    assert "Normal(-0,2" in told[1].nl
+    assert "not taken for a change" in told[1]
