@@ -81,7 +81,11 @@ def world(seed: int, areas: bs.Areas, home: Path) -> pd.DataFrame:
 
 def breaks(fit: bs.Fit, truth: pd.DataFrame) -> pd.DataFrame:
     """Return what the fit says of the new questions, beside what is true."""
-    return pd.DataFrame()
+    draws = fit.draws.hyper["break"][1].reshape(-1, len(fit.design.breaks))  # a measure of the concept each
+    low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975], axis=0)
+    found = truth.set_index("measure")["truth"].reindex(fit.direct.subdimensions).to_numpy()
+    said = {"lower": low, "estimate": middle, "upper": high, "truth": found}
+    return pd.DataFrame({"figure": "break", "kind": "new questions", "measure": fit.direct.subdimensions, **said})
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
