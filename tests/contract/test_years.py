@@ -211,3 +211,31 @@ def test_the_package_describes_changes(results: Path) -> None:
     ).columns.tolist()
     quality = json.loads((results / "quality.json").read_text())
     assert quality["run"]["years"] == [2020, 2024]
+
+
+def test_years_without_a_survey_and_breaks_are_read(write: Callable[[dict[str, Any]], Path]) -> None:
+    broken = {"source": "veiligheidsmonitor", "year": 2024, "measures": ["participatie"], "prior": [0.2, 0.1]}
+    inputs = steps.check(write(raw(also=[2022], breaks=[broken])))
+    assert inputs.design.years == (2020, 2022, 2024)
+    assert inputs.model.breaks == (bs.Break("veiligheidsmonitor", 2024, ("participatie",), bs.Normal(0.2, 0.1)),)
+    assert any("2022" in note and "survey" in note for note in inputs.notes)
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"breaks": [{"source": "veiligheidsmonitor", "year": 2024}]}, "data do not tell the break"),
+        ({"breaks": [{"source": "burgerpeiling", "year": 2024, "prior": [0.0, 0.1]}]}, "burgerpeiling"),
+        ({"also": [2022, 2022]}, "2022"),
+        ({"also": [2024]}, "2024"),
+        ({"also": [2022], "trend": "free"}, "trend"),
+    ],
+)
+def test_years_and_breaks_that_cannot_be(
+    write: Callable[[dict[str, Any]], Path], keys: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(BuurtsaeError) as caught:
+        steps.check(write(raw(**keys)))
+    problems = getattr(caught.value, "problems", [caught.value])
+    assert all(len(str(problem).splitlines()) == 3 for problem in problems)
+    assert any(says in str(problem) for problem in problems), str(caught.value)
