@@ -6,9 +6,9 @@ A score has a part that stays (sd 0.5) and one of the year (sd 0.2); the level o
 0.3, a new one in each world.
 
 *Redesign*: waves 2020, 2022 and 2024 of a monitor with 0 to 9 respondents (sd 1.5) in 100 areas, which from 2022 on
-reads 0.5 lower. The change of the whole, when the break is ignored; known by a parallel run with a standard error of 0.1; not
-known, with a prior of sd 0.5; told by another survey of 0 to 5 respondents per area in all waves, whose level is 0.3
-higher, whose scale is 0.9 as wide, and which adds 0.2 per area and wave.
+reads 0.5 lower. The change of the whole, when the break is ignored; known by a parallel run with a standard error of
+0.1; not known, with a prior of sd 0.5; told by another survey of 0 to 5 respondents per area in all waves, whose level
+is 0.3 higher, whose scale is 0.9 as wide, and which adds 0.2 per area and wave.
 
 *Panel*: waves 2022 and 2024 of 8 respondents in 400 areas, six in ten of whom are in both, with a correlation of 0.7.
 The changes of areas and of the whole, when persons are known and when not.
