@@ -1,6 +1,6 @@
 """Levels and changes of fits of several years against truths that are known: coverage, errors, P(increase).
 
-    python benchmarks/years_coverage.py [--parts simple real] [--worlds 12] [--samples 3] [--out docs/years.md]
+    python benchmarks/years_coverage.py [--parts figures prior simple real sbc] [--out docs/years.md]
 
 *Simple*: 400 areas of a grid, 2018, 2020 and 2024, 1 to 9 respondents in each and none in one of eight; the truth is of
 the family of the model with values that are known, drawn here from definitions and not by the package: what stays has
@@ -11,6 +11,11 @@ sd 0.7, a structured half; changes have sd 0.3, a structured share of 0.3 and ps
 on 0-10 such that buurten of a year have a standard deviation of 0.7 around their mean. Of each buurt and year up to 20
 respondents are drawn, with a standard deviation of 1.9 and a design effect of 1.3. Fitted with covariates of the
 kerncijfers, never with the figures. Changes are of two waves, one after the other, and of the first and the last.
+
+*Figures*: how these differ and change, by residents; no fit. *Prior*: as *real*, three of the waves in two other
+provinces, by the prior of the standard deviation of changes, and whether these depend on residents by themselves.
+
+*Sbc*: ranks of `tests/recovery/test_calibration_over_time.py`, every parameter drawn from its prior.
 """
 
 from __future__ import annotations
@@ -20,6 +25,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +40,17 @@ from buurtsae.engines.marginal import Marginal
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKS = {part: (f"<!-- {part}: written by benchmarks/years_coverage.py -->", f"<!-- end of {part} -->")
-         for part in ("simple", "real")}  # fmt: skip
+         for part in ("figures", "prior", "simple", "real", "sbc")}  # fmt: skip
 SIDE, WAVES = 20, (2018, 2020, 2024)
 TRUE = {"sigma": 0.7, "phi": 0.5, "change": 0.3, "change_phi": 0.3, "psi": 0.5}
 FORMULA = "1 + stedelijkheid + pct_koopwoningen + gem_huishoudensgrootte + gem_woz_x1000eur"
+CHOSEN = ["PV21", "PV24"]  # provinces of choices
+THREE = {"health": [2016, 2020, 2024], "crime": [2021, 2023, 2025]}
+PRIORS = {
+    "PC: P(> 1) = 0.05, one exponent": {"change": bs.PC(1.0, 0.05), "change_exponent": bs.Normal(0.0, 0.001)},
+    "PC: P(> 1) = 0.05": {"change": bs.PC(1.0, 0.05)},
+    "log-normal": {},
+}
 ELSEWHERE = ["Best", "Voorst", "Zoetermeer", "Heeze-Leende"]  # the police has other buurten there
 SD, EFFECT, MOST = 1.9, 1.3, 20  # of a person, of the design, respondents of a buurt
 RESPONDENTS = [-1, 0, 5, 10, np.inf], ["0", "1-5", "6-10", "11-20"]
@@ -130,13 +144,31 @@ def figures(shared: Path, case: str) -> pd.DataFrame:
     return 6 + 0.7 * (table - table.mean().mean()) / table.std().mean()
 
 
-def real(shared: Path, case: str, province: str, seed: int, model: Any) -> pd.DataFrame:
+def by_residents(shared: Path) -> str:
+    """Return how the figures of a case differ and change around their means, by residents, in Markdown."""
+    people = pd.read_csv(shared / "data/nl/kwb_2024_buurt.csv", dtype={"buurtcode": str}).set_index("buurtcode")
+    rows = []
+    for case in ("health", "crime"):
+        table = figures(shared, case)
+        table = table[people["inwoners"].reindex(table.index) > 0]
+        stays = table.mean(axis=1)
+        moves = table.sub(stays, axis=0) - (table.mean() - stays.mean())
+        groups = pd.cut(people["inwoners"].reindex(table.index), RESIDENTS[0], labels=RESIDENTS[1])
+        parts = [("all", np.ones(len(table), bool)), *((name, np.asarray(groups == name)) for name in RESIDENTS[1])]
+        for name, kept in parts:
+            spread = float(np.sqrt((moves[kept] ** 2).to_numpy().sum() / (kept.sum() * (table.shape[1] - 1))))
+            rows.append({"case": case, "residents": name, "buurten": int(kept.sum()),
+                         "sd of means over the years": stays[kept].std(), "sd around these": spread})  # fmt: skip
+    return pd.DataFrame(rows).to_markdown(index=False, floatfmt=("", "", ".0f", ".2f", ".2f"))
+
+
+def real(shared: Path, case: str, province: str, seed: int, model: Any, waves: Sequence[int] = ()) -> pd.DataFrame:
     """Rows of a sample of a case in a province."""
     data = shared / "data/nl"
     tables = [(data / "kwb_2024_buurt.csv", "buurtcode")]
     where = {"provinciecode": province}
     areas = bs.Areas.read(data / "buurt_2024.parquet", 2024, tables=tables, where=where, region=case)
-    truth = figures(shared, case).reindex(areas.codes)
+    truth = figures(shared, case)[list(waves) or slice(None)].reindex(areas.codes)
     truth.loc[~np.asarray(areas.inhabited)] = np.nan
     years, rng = [int(year) for year in truth], np.random.default_rng([seed, 25])
     reach = rng.lognormal(0, 0.6, (len(areas.codes), len(years)))  # some are asked more, and others each year
@@ -152,9 +184,9 @@ def real(shared: Path, case: str, province: str, seed: int, model: Any) -> pd.Da
     return rows.assign(case=case)
 
 
-def default(areas: bs.Areas) -> bs.AreaModel:
+def default(areas: bs.Areas, **options: Any) -> bs.AreaModel:
     """Return the model of the benchmark."""
-    terms = [bs.OverTime(bs.BYM2(areas.graph())), bs.OverTime(bs.IID("gemeente"))]
+    terms = [bs.OverTime(bs.BYM2(areas.graph()), **options), bs.OverTime(bs.IID("gemeente"), **options)]
     return bs.AreaModel(FORMULA, terms, missing="impute")
 
 
@@ -177,18 +209,31 @@ def ten_bins(rows: pd.DataFrame) -> str:
     return each.to_markdown(index=False, floatfmt=".3f")
 
 
+def simulated(replicates: int) -> str:
+    """Return p-values of uniform ranks of simulation-based calibration, by quantity."""
+    sys.path.insert(0, str(ROOT / "tests/recovery"))
+    from test_calibration_over_time import chi_square, ranks
+
+    p = chi_square(ranks(replicates))
+    table = pd.DataFrame({"quantity": list(p), "p": list(p.values())}).sort_values("p")
+    least = float(table["p"].iloc[0] * len(table))
+    head = f"{replicates} replicates, ranks in ten bins; the least of {len(table)} p-values times as many: {least:.2f}."
+    return f"{head}\n\n{table.T.to_markdown(headers='firstrow', floatfmt='.2f')}"
+
+
 def of_classes(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows with classes of respondents and residents in the place of numbers."""
     cut = {"respondents": RESPONDENTS, "residents": RESIDENTS}
-    return rows.assign(**{name: pd.cut(rows[name], *of) for name, of in cut.items() if name in rows})
+    return rows.assign(**{name: pd.cut(rows[name], of[0], labels=of[1]) for name, of in cut.items() if name in rows})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=tuple(MARKS), default=list(MARKS))
     parser.add_argument("--worlds", type=int, default=12)
-    parser.add_argument("--samples", type=int, default=3)
-    parser.add_argument("--provinces", nargs="+", default=["PV26", "PV23"], help="PV21 and PV24 were used for choices")
+    parser.add_argument("--samples", type=int, default=1)
+    parser.add_argument("--replicates", type=int, default=300)
+    parser.add_argument("--provinces", nargs="+", default=["PV26", "PV23"], help="others than those of choices")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -198,6 +243,18 @@ def main() -> None:
             rows = of_classes(pd.concat([simple(seed) for seed in range(1, arguments.worlds + 1)], ignore_index=True))
             text = [summary(rows, ["model", "figure"]), summary(rows, ["model", "figure", "respondents"]),
                     ten_bins(rows[rows["model"] == "fit"])]  # fmt: skip
+        elif part == "sbc":
+            text = [simulated(arguments.replicates)]
+        elif part == "figures":
+            text = [by_residents(arguments.shared)]
+        elif part == "prior":
+            found = [
+                real(arguments.shared, *sample, partial(default, **options), THREE[sample[0]]).assign(prior=name)
+                for sample in product(("health", "crime"), CHOSEN, (1, 2))
+                for name, options in PRIORS.items()
+            ]
+            rows = pd.concat(found, ignore_index=True)
+            text = [summary(rows, ["case", "figure", "prior"])]
         else:
             samples = [(case, province, seed) for seed in range(1, arguments.samples + 1)
                        for province in arguments.provinces for case in ("health", "crime")]  # fmt: skip

@@ -96,6 +96,8 @@ _HOME = {
     "left_out": "estimates.evidence.crossvalidation",
     "contrast": "estimates.contrasts",
     "changes": "estimates.changes",
+    "trend": "estimates.trends",
+    "without_breaks": "estimates.trends",
     "Waves": "estimates.waves",
     "estimate_waves": "estimates.waves",
     "ranking": "estimates.contrasts",

@@ -28,6 +28,7 @@ from buurtsae.model.frame import Frame
 from buurtsae.model.links import Linked, Offset, Offsets, links_of
 from buurtsae.model.matrix import check_columns, covariates
 from buurtsae.model.observed import (
+    absent,
     centres_of,
     informing,
     kinds_of,
@@ -360,7 +361,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         centre=centre,
         effects=effects,
         covariates=part.covariates,
-        strange=(*strange, *remarks),
+        strange=(*strange, *remarks, *absent(whole)),
         years=direct.years,
         waves=direct.waves,
         size=size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -24,7 +25,7 @@ class YearsPart(Part):
     trend: PC | Literal["free"] = PC(0.5, 0.01)
     coefficients: PC | Literal["stay"] = PC(0.25, 0.01)
     process: Process = "walk"
-    change: PC = PC(1.0, 0.05)
+    change: PC | None = None
     persistence: Beta = Beta(1.0, 1.0)
     change_mixing: Beta = Beta(1.0, 1.0)
     relevant: float | None = Field(default=None, gt=0)
@@ -40,10 +41,8 @@ class YearsPart(Part):
 
     def over_time(self, term: Term) -> OverTime:
         """Return a term that changes from year to year."""
-        return OverTime(
-            term, change=self.change, process=self.process, persistence=self.persistence,
-            change_mixing=self.change_mixing,
-        )  # fmt: skip
+        over = OverTime(term, process=self.process, persistence=self.persistence, change_mixing=self.change_mixing)
+        return over if self.change is None else replace(over, change=self.change)
 
 
 class EditionPart(Part):
