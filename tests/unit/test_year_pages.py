@@ -14,6 +14,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from made_estimates import honeycomb, table
 from made_fit import TINY
 from made_years import DOWN, UP, YEARS, made_years
 from openpyxl import load_workbook
@@ -34,8 +35,10 @@ from buurtsae.publication.output import publish
 from buurtsae.publication.over_years import Years, over_years
 from buurtsae.publication.site import write_site
 from buurtsae.scale import PERCENT, SCORE
+from buurtsae.schemas import CHANGES, published
 from buurtsae.schemas import changes as columns_of_changes
 from buurtsae.serve.results import Results
+from buurtsae.survey.concept import Concept
 
 RUN = {"title": "Jaren", "created": "2026-01-31", "run_id": "fictief-jaren", "draft": False, "fictitious": True}
 MEASURE, CITY = "omgang_en_relaties", "GM0344"
@@ -240,6 +243,33 @@ def test_axes_of_a_page_span_as_many_points_and_stay_on_the_scale() -> None:
         assert ends[measure["id"]][1] <= marks[-1] <= 10
         spans.append(round(marks[-1] - marks[0], 6))
     assert spans[0] == spans[1]
+
+
+def test_three_years_and_their_changes_weigh_no_more_than_one_year(tmp_path: Path) -> None:
+    areas, rng = honeycomb(), np.random.default_rng(5)
+    waves_of = [published(table(areas, seed=year)).assign(year=year) for year in YEARS]
+    rows, many = waves_of[-1].reset_index(drop=True), pd.concat(waves_of, ignore_index=True)
+    hidden, changed = rows["label"] == "niet_publiceren", []
+    for first, second in ((2019, 2022), (2022, 2024), (2019, 2024)):
+        step, p = rng.normal(0, 0.4, len(rows)), rng.uniform(size=len(rows))
+        figures = {"change": step, "sd": 0.3, "lower": step - 0.6, "upper": step + 0.6, "p_increase": p}
+        figures |= {"p_relevant": 0.2, "p_false_sign": 0.1, "recovered": rng.uniform(size=len(rows))}
+        label = np.select([hidden, p >= 0.95, p <= 0.05], ["niet_publiceren", "toename", "afname"], CHANGES[2])
+        of_pair = rows[["level", "area_code", "area_name", "measure", "reason"]].assign(label=label)
+        figures = pd.DataFrame(figures).mask(hidden)
+        changed.append(of_pair.assign(year_from=first, year_to=second, **figures))
+    changes = pd.concat(changed, ignore_index=True)
+    changes["verdict"] = in_words(changes, many)
+    one = Content(RUN, rows, areas, Concept.load())
+    write_site(one, tmp_path / "one")
+    write_site(replace(one, table=many, changes=changes, opens=2024, surveyed=YEARS), tmp_path / "several")
+    sizes = [
+        len((tmp_path / name / "dashboard" / "gemeente" / "GM0001.html").read_text("utf-8").partition('id="data">')[2])
+        - len((tmp_path / name / "dashboard" / "verantwoording.html").read_text("utf-8").partition('id="data">')[2])
+        for name in ("one", "several")
+    ]  # without the script, which stands behind it
+    assert sizes[1] < sizes[0]
+    assert packed(tmp_path / "several" / "dashboard" / "gemeente" / "GM0001.html")["years"] == list(YEARS)
 
 
 # --- what is hidden stays hidden
