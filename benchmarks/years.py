@@ -3,6 +3,7 @@
     python benchmarks/years.py [--waves 1 3 5 10 3x4] [--shared ../shared] [--out docs/years.md]
     python benchmarks/years.py --parts changes [--worlds 40] [--out docs/years.md]
     python benchmarks/years.py --parts ahead [--worlds 40] [--out docs/years.md]
+    python benchmarks/years.py --parts coefficients [--worlds 40] [--out docs/years.md]
 
 Time: buurten, residents and neighbours of 2024 of the folder `shared`, one measure (3x4: three waves of four measures),
 in each wave a direct estimate in two thirds of the inhabited buurten; `OverTime(BYM2)` with levels of parts, a fit with
@@ -18,6 +19,10 @@ models of each year alone say of the same changes.
 Ahead: such worlds of 12 x 12 areas with a wave every two years from 2014 on; from the waves up to a year, three at the
 least, the direct estimates of the next are foreseen, with their sampling variances, which are known: by the model with
 that year as one without a survey, by the last direct estimate of the area, and by a line through its direct estimates.
+
+Coefficients: 100 areas, waves of 2018, 2020 and 2024, sampling variances of 0.1 to 0.5, a covariate with the
+coefficient 0.5 in all, or 0.5, 0.6 and 0.2; areas have an effect that stays and one of the year. Changes from 2020 to
+2024, of areas more than a standard deviation from the mean of the covariate, and of others.
 """
 
 from __future__ import annotations
@@ -36,6 +41,7 @@ START = time.perf_counter()
 ROOT = Path(__file__).resolve().parents[1]
 TIME = "<!-- time: written by benchmarks/years.py -->", "<!-- end of time -->"
 AHEAD = "<!-- ahead: written by benchmarks/years.py -->", "<!-- end of ahead -->"
+COEFFICIENTS = "<!-- coefficients: written by benchmarks/years.py -->", "<!-- end of coefficients -->"
 WAVES = tuple(range(2014, 2026, 2))
 CHANGES = "<!-- changes: written by benchmarks/years.py -->", "<!-- end of changes -->"
 
@@ -191,9 +197,46 @@ def line(y: Any, v: Any, ahead: Any, years: tuple[int, ...]) -> tuple[Any, Any, 
     return mean, mean - wide, mean + wide
 
 
+def slopes(seed: int) -> Any:
+    """Rows of two worlds, in which the coefficient stays and in which it changes: three models of each."""
+    from dataclasses import replace
+
+    import numpy as np
+    import pandas as pd
+
+    import buurtsae as bs
+
+    rng, n, years, rows = np.random.default_rng([seed, 25]), 100, (2018, 2020, 2024), list[pd.DataFrame]()
+    x, codes = rng.standard_normal(n), [f"A{k:03}" for k in range(n)]
+    areas = bs.Areas.from_frame(pd.DataFrame({"code": codes, "population": 500, "x": x}), code="code")
+    rest = 0.3 * rng.standard_normal((n, 1)) + 0.1 * rng.standard_normal((n, 3)) + np.array([6.0, 6.1, 5.8])
+    v = rng.uniform(0.1, 0.5, (n, 3))
+    error = np.sqrt(v) * rng.standard_normal((n, 3))
+    for world, slope in (("stays", [0.5, 0.5, 0.5]), ("changes", [0.5, 0.6, 0.2])):
+        truth, sources = rest + np.outer(x, slope), []
+        for t, year in enumerate(years):
+            data = pd.DataFrame({"code": codes, "y": (truth + error)[:, t], "v": v[:, t]})
+            direct = bs.DirectEstimates.from_frame(data, y="y", variance="v", area="code", areas=areas, year=year)
+            sources.append(replace(direct.sources[0], source="survey"))
+        several = replace(direct, sources=tuple(sources)).by_year()
+        for name, trend in (
+            ("may change", bs.Trend()), ("stay", bs.Trend(coefficients=None)), ("each year its own", None)
+        ):  # fmt: skip
+            model = bs.AreaModel("1 + x", [bs.OverTime(bs.IID("area"))], trend=trend)
+            eta = bs.fit(model, several, seed=seed, draws=1000, hyperparameters=200, progress=False).draws.flat
+            drawn, true = eta[:, :, 2] - eta[:, :, 1], truth[:, 2] - truth[:, 1]
+            low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+            rows.append(pd.DataFrame({
+                "the coefficient": world, "in the model they": name, "areas": np.where(abs(x) > 1, "far", "near"),
+                "covered": 100.0 * ((true >= low) & (true <= high)), "width": high - low,
+                "square": (drawn.mean(axis=0) - true) ** 2,
+            }))  # fmt: skip
+    return pd.concat(rows, ignore_index=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", nargs="+", choices=("time", "changes", "ahead"), default=["time"])
+    parser.add_argument("--parts", nargs="+", choices=("time", "changes", "ahead", "coefficients"), default=["time"])
     parser.add_argument("--waves", nargs="+", default=["1", "3", "5", "10", "3x4"], help="and times measures: 3x4")
     parser.add_argument("--worlds", type=int, default=40)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
@@ -216,6 +259,13 @@ def main() -> None:
                 for n in arguments.waves
             ]
             text, marks = pd.DataFrame(found).to_markdown(index=False), TIME
+        elif part == "coefficients":
+            table = pd.concat([slopes(seed) for seed in range(1, arguments.worlds + 1)], ignore_index=True)
+            groups = table.groupby(["the coefficient", "in the model they", "areas"], sort=False)
+            each = groups.agg(**{"changes": ("covered", "size"), "coverage, %": ("covered", "mean"),
+                                 "width": ("width", "mean"),
+                                 "RMSE": ("square", lambda s: np.sqrt(s.mean()))}).reset_index()  # fmt: skip
+            text, marks = each.round(2).to_markdown(index=False), COEFFICIENTS
         elif part == "ahead":
             table = pd.concat([ahead(seed) for seed in range(1, arguments.worlds + 1)], ignore_index=True)
             both = pd.concat([table.assign(year=table["year"].astype(str)), table.assign(year="all")])

@@ -3,10 +3,10 @@
     python benchmarks/years_example.py [--worlds 12] [--out docs/years.md]
 
 Buurten, borders, sources and the run file are those of `models/voorbeeldstad_jaren.toml`; in world w the truth and the
-surveys of all years are made with seed 100 + w, as `make_voorbeeldstad.py` makes them. Coverage of 95% intervals of
-buurten: levels of each year by respondents in it, changes, the ten buurten that were redrawn; and of the break, what
-the new questions of the Burgerpeiling add to scores. Between worlds coverage varies, as errors go together; +- is twice
-the standard error of its mean over worlds.
+surveys of all years are made with seed 100 + w, as `make_voorbeeldstad.py` makes them, and a fit has 1,000 draws.
+Coverage of 95% intervals of buurten: levels of each year by respondents in it, changes, the ten buurten that were
+redrawn; and of the break, what the new questions of the Burgerpeiling add to scores. Between worlds coverage varies, as
+errors go together; +- is twice the standard error of its mean over worlds.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ def world(seed: int, areas: bs.Areas, home: Path) -> pd.DataFrame:
     surveys |= {f"enquete_{source}.csv": frame for source, frame in last.items()}
     write_tables(home / "data" / "voorbeeldstad", surveys)
     inputs = steps.check(home / RUN)
-    options = inputs.run.spec.engine["laplace"]
-    fit = bs.fit(inputs.model, inputs.direct, seed=seed, progress=False, **options)
+    fit = bs.fit(inputs.model, inputs.direct, seed=seed, progress=False, draws=1000, hyperparameters=50)
     est = bs.estimate_waves(fit, concept=inputs.concept)
     truth = truths(waves).set_index(["area_code", "measure", "year"])["truth"]
     table = est.table.query("level == 'buurt'")
@@ -81,7 +80,11 @@ def world(seed: int, areas: bs.Areas, home: Path) -> pd.DataFrame:
 
 def breaks(fit: bs.Fit, truth: pd.DataFrame) -> pd.DataFrame:
     """Return what the fit says of the new questions, beside what is true."""
-    return pd.DataFrame()
+    draws = fit.draws.hyper["break"][1].reshape(-1, len(fit.design.breaks))  # a measure of the concept each
+    low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975], axis=0)
+    found = truth.set_index("measure")["truth"].reindex(fit.direct.subdimensions).to_numpy()
+    said = {"lower": low, "estimate": middle, "upper": high, "truth": found}
+    return pd.DataFrame({"figure": "break", "kind": "new questions", "measure": fit.direct.subdimensions, **said})
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:

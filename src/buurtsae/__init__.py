@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 _HOME = {
     "Areas": "areas.areas",
@@ -96,6 +96,8 @@ _HOME = {
     "left_out": "estimates.evidence.crossvalidation",
     "contrast": "estimates.contrasts",
     "changes": "estimates.changes",
+    "trend": "estimates.trends",
+    "without_breaks": "estimates.trends",
     "Waves": "estimates.waves",
     "estimate_waves": "estimates.waves",
     "ranking": "estimates.contrasts",

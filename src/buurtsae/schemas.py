@@ -131,6 +131,21 @@ def changes(scale: Scale) -> tuple[Column, ...]:
     )
 
 
+def trends(scale: Scale) -> tuple[Column, ...]:
+    """Return the columns of the table of trends, with breaks and without."""
+    score, (level, code, name, *_), of = _score(scale), estimates(scale), {c.name: c for c in estimates(scale)}
+    return (
+        *(level, code, name, of["measure"], of["year"]),
+        score("with_breaks", "Met breuken", "posterior mean, with what is known of breaks"),
+        score("with_lower", "Met breuken, ondergrens", "lower end of its 95% interval"),
+        score("with_upper", "Met breuken, bovengrens", "upper end of its 95% interval"),
+        score("without", "Zonder breuken", "posterior mean if there were no breaks"),
+        score("without_lower", "Zonder breuken, ondergrens", "lower end of its 95% interval"),
+        score("without_upper", "Zonder breuken, bovengrens", "upper end of its 95% interval"),
+        _optional("reason", "str", "Reden", "why not published"),
+    )
+
+
 def _probability(name: str, nl: str, en: str) -> Column:
     return _optional(name, "float64", nl, en, "probability", 0, 1)
 

@@ -87,6 +87,9 @@ def test_help_names_the_verbs_of_the_contract() -> None:
         ["simulate", "--areas", "x.gpkg", "--out", "out", "--where", "provincie"],
         ["simulate", "--areas", "x.gpkg", "--out", "out", "--source", "veiligheidsmonitor=veel"],
         ["simulate", "--areas", "x.gpkg", "--out", "out", "--departure", "tails"],
+        ["simulate", "--areas", "x.gpkg", "--out", "out", "--waves", "2020,twee"],
+        ["simulate", "--areas", "x.gpkg", "--out", "out", "--redesign", "burgerpeiling=2020"],
+        ["simulate", "--areas", "x.gpkg", "--out", "out", "--persons", "--waves", "2020,2022"],
     ],
     ids=" ".join,
 )
@@ -180,6 +183,18 @@ def test_simulate_makes_what_the_model_does_not_say(tmp_path: Path, grid: Callab
     assert (pd.read_csv(tmp_path / "made" / "enquete_veiligheidsmonitor.csv").groupby("huishouden").size() == 2).all()
     assert call(*args).status == 0  # the next one takes its place, and is as the model says
     assert list(pd.read_csv(tmp_path / "made" / "waarheid.csv")) == ["area_code", "measure", "truth"]
+
+
+def test_simulate_makes_waves(tmp_path: Path, grid: Callable[..., gpd.GeoDataFrame]) -> None:
+    grid(5, 6).to_file(tmp_path / "buurten.gpkg", driver="GPKG")
+    args = ("simulate", "--areas", tmp_path / "buurten.gpkg", "--rate", "0.05", "--quiet", "--out", tmp_path / "made")
+    sources = ("--source", "veiligheidsmonitor", "--source", "burgerpeiling")
+    assert call(*args, *sources, "--waves", "2020,2024", "--redesign", "burgerpeiling=2024").status == 0
+    surveys = {f"enquete_{source}_{year}.csv" for source in sources[1::2] for year in (2020, 2024)}
+    assert {file.name for file in (tmp_path / "made").iterdir()} == {*surveys, "waarheid.csv", "waarheid_vragen.csv"}
+    assert set(pd.read_csv(tmp_path / "made" / "waarheid.csv")["year"]) == {2020, 2024}
+    done = call(*args, "--waves", "2024,2020")
+    assert (done.status, "these are no waves\n  got 2024, 2020" in done.err) == (1, True)
 
 
 def test_simulate_refuses_what_cannot_be(tmp_path: Path, grid: Callable[..., gpd.GeoDataFrame]) -> None:
@@ -280,6 +295,8 @@ def test_options_reach_the_run(demo_run: DemoRun, monkeypatch: pytest.MonkeyPatc
     assert (asked["seed"], asked["engine"], asked["progress"]) == (7, "nuts", True)
     call("demo", "--out", tmp_path, "--quiet")
     assert (asked["seed"], asked["engine"], asked["progress"]) == (None, None, False)
+    call("demo", "--out", tmp_path, "--years")
+    assert asked["file"] == run_file(years=True) == run_file().with_name("voorbeeldstad_jaren.toml")
 
 
 @pytest.mark.xdist_group("demo")

@@ -114,3 +114,15 @@ def test_redrawn_buurten_hold_the_truth(levels: pd.DataFrame, changes: pd.DataFr
     assert len(of_2020) == 10 * 7
     assert of_2020["held"].mean() > 0.75
     assert changes.loc[changes["area_code"].isin(REDRAWN), "held"].mean() > 0.75
+
+
+def test_the_break_of_the_new_questions_is_found(waves: Waves) -> None:
+    truth = pd.read_csv(folder() / "waarheid_vragen.csv").set_index("measure")["truth"]
+    measures = waves.fit.direct.subdimensions
+    draws = waves.fit.draws.hyper["break"][1].reshape(-1, len(measures))
+    assert [one.label for one in waves.fit.design.breaks] == [f"burgerpeiling: {m}, from 2022" for m in measures]
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    made = truth[list(measures)].to_numpy()
+    assert (made > 0.4).all()  # half a point on 0-10
+    assert ((low < made) & (made < high)).all()
+    assert np.quantile(draws.mean(axis=1), 0.025) > 0  # of the four together the data do tell

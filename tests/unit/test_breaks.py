@@ -160,6 +160,36 @@ def test_what_is_no_break_is_refused() -> None:
         model([3])  # type: ignore[list-item]
 
 
+def test_the_trend_is_shown_with_breaks_and_without(fitted: bs.Fit) -> None:
+    without = bs.without_breaks(fitted, hyperparameters=60)
+    by_hand = bs.fit(model([]), waves(*ALL), draws=400, hyperparameters=60, progress=False)
+    np.testing.assert_array_equal(without.draws.eta, by_hand.draws.eta)
+    table = bs.trend(fitted, without=without)
+    assert table.columns.tolist() == [
+        "level", "area_code", "area_name", "measure", "year",
+        "with_breaks", "with_lower", "with_upper", "without", "without_lower", "without_upper", "reason",
+    ]  # fmt: skip
+    assert table["year"].tolist() == [2020, 2020, 2022, 2022, 2024, 2024]
+    for name, fit in (("with", fitted), ("without", without)):
+        drawn = fit.draws.flat.mean(axis=1)  # areas have as many residents
+        figure = table["with_breaks" if name == "with" else "without"]
+        np.testing.assert_allclose(figure, drawn.mean(axis=0), atol=1e-9)
+        np.testing.assert_allclose(table[f"{name}_lower"], np.quantile(drawn, 0.025, axis=0), atol=1e-9)
+    assert "without" not in bs.trend(without)
+    hidden = bs.trend(fitted, without=without, rules=bs.Rules(min_residents=5000))
+    assert hidden["reason"].notna().all()
+    assert hidden[["with_breaks", "with_upper", "without", "without_lower"]].isna().all(axis=None)
+    for call, says in (
+        (lambda: bs.without_breaks(without), "the model has no breaks"),
+        (lambda: bs.without_breaks(fitted.of_year(2022)), "breaks are between years"),
+        (lambda: bs.trend(fitted, without=by_hand), "this is not the fit without breaks"),
+        (lambda: bs.trend(fitted.of_year(2022)), "the fit is of one period"),
+    ):
+        with pytest.raises(BuurtsaeError, match=says) as caught:
+            call()
+        assert len(str(caught.value).splitlines()) == 3
+
+
 @pytest.mark.nuts
 def test_the_fast_engine_is_nuts() -> None:
     fast = bs.fit(model(BREAKS), waves(*ALL), draws=8000, hyperparameters=1000, progress=False)

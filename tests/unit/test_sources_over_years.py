@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_fit import EMPTY, SUBDIMENSIONS, make_areas, make_scores
+from made_fit import EMPTY, SUBDIMENSIONS, looked_at, make_areas, make_scores
 
 import buurtsae as bs
 from buurtsae.errors import BuurtsaeError
@@ -58,3 +58,39 @@ def test_one_standard_deviation_is_for_all_years_of_a_source() -> None:
     for source in data.sources:
         seen = np.isfinite(source.mean[:, 0])
         np.testing.assert_allclose((source.variance[:, 0, 0] * source.n_effective[:, 0])[seen], 4.0)
+
+
+def test_the_reference_is_one_source_over_all_years() -> None:
+    # by its best year: a survey before one that is participatory, whoever came first
+    scores = waves({2020: (BP,), 2022: (VM, BP), 2024: (BP,)})
+    data = bs.direct([replace(s, kind="participatory") if s.source == BP else s for s in scores], AREAS).by_year()
+    assert data.references == (VM,)
+    fit = looked_at(data, bs.AreaModel("1", [bs.IID("buurt")]))
+    assert fit.design.sources == (BP, VM)
+    assert fit.design.linked.tolist() == [[True, True, True], [False, False, False]]
+    assert len(set(fit.design.centre)) == 1
+    assert fit.design.centre[0] == pytest.approx(np.nanmean(data.sources[1].mean))
+    (link,) = fit.design.links
+    assert (link.label, link.columns) == (f"{BP}: {SUBDIMENSIONS[0]}", (0, 1, 2))
+    assert link.priors == fit.model.participatory
+
+
+def test_in_a_year_without_the_reference_its_level_is_still_that_of_all_years() -> None:
+    data = bs.direct(waves({2020: (VM, BP), 2022: (BP,)}), AREAS).by_year()
+    fit = bs.fit(bs.AreaModel("1", [bs.IID("buurt")]), data, draws=100, hyperparameters=40, progress=False)
+    alone = fit.of_year(2022)
+    assert alone.design.linked.tolist() == [[True]]  # by itself it would be the reference
+    assert alone.design.centre[0] == fit.design.centre[0]
+    assert alone.direct.reference.tolist() == [0]  # whose direct estimates are shown
+    assert any(f"{VM} is not there in this year" in str(note) for note in alone.design.notes)
+    np.testing.assert_array_equal(alone.links[0][:, 0], fit.links[0][:, 1, 1:])
+    assert not [note for note in fit.of_year(2020).design.notes if "not there" in str(note)]
+    # fitted by itself the year has a reference of its own
+    assert not looked_at(data.of_year(2022), bs.AreaModel("1", [bs.IID("buurt")])).design.linked.any()
+
+
+def test_in_one_period_each_year_of_a_source_is_a_source() -> None:
+    data = bs.direct(waves({2020: (VM,), 2022: (VM,)}), AREAS)
+    design = looked_at(data, bs.AreaModel("1", [bs.IID("buurt")])).design
+    assert design.sources == (f"{VM} 2020", f"{VM} 2022")
+    assert [link.label for link in design.links] == [f"{VM} 2022: {SUBDIMENSIONS[0]}"]

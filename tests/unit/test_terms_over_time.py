@@ -302,11 +302,11 @@ def test_the_fast_engine_is_nuts() -> None:
 
 
 @pytest.mark.nuts
-def test_autoregressive_changes_are_those_of_nuts() -> None:
-    several, _, _ = panel(side=5)
+def test_autoregressive_changes_and_a_year_without_a_survey_are_those_of_nuts() -> None:
+    several = panel(side=5)[0].by_year(also=(2022,))
     model = bs.AreaModel("1", [bs.OverTime(bs.IID("area"), process="ar1")])
     fast = bs.fit(model, several, draws=8000, hyperparameters=1000, progress=False)
     slow = bs.fit(model, several, "nuts", draws=2000, tune=1000, progress=False)
-    a, b = (fit.draws.eta.reshape(-1, 25 * 3) for fit in (fast, slow))
+    a, b = (fit.draws.eta.reshape(-1, 25 * 4) for fit in (fast, slow))
     assert (abs(a.mean(axis=0) - b.mean(axis=0)) < 0.1 * b.std(axis=0)).all()
     np.testing.assert_allclose(a.std(axis=0), b.std(axis=0), rtol=0.08)  # 5% and Monte Carlo's 3%

@@ -13,6 +13,8 @@ import buurtsae as bs
 from buurtsae.engines.hyper import Hyper
 from buurtsae.engines.marginal import Marginal
 from buurtsae.errors import BuurtsaeError
+from buurtsae.estimates.evidence.described import hyperparameters
+from buurtsae.estimates.evidence.influence import influence
 from buurtsae.model.contrasts import scaled_walk
 from buurtsae.model.design import Design, design
 from buurtsae.sparse import Floats
@@ -87,18 +89,34 @@ def test_years_that_know_of_each_other_are_those_of_dense_algebra(slope: float) 
     assert conditional.log_likelihood == pytest.approx(log, abs=1e-8)
 
 
-def test_coefficients_are_drawn_as_they_are_in_the_scores() -> None:
+@pytest.fixture(scope="module")
+def plain() -> bs.Fit:
+    """Intercept and coefficient alone."""
+    return bs.fit(bs.AreaModel("1 + x", trend=bs.Trend()), made(), draws=100, hyperparameters=60, progress=False)
+
+
+def test_coefficients_are_drawn_as_they_are_in_the_scores(plain: bs.Fit) -> None:
     """Without effects of areas scores, kept in four bytes, are x'beta, draw by draw."""
-    fit = bs.fit(bs.AreaModel("1 + x", trend=bs.Trend()), made(), draws=100, hyperparameters=60, progress=False)
-    beta = fit.draws.hyper["beta"][1].reshape(100, 2, T)
-    np.testing.assert_allclose(
-        np.einsum("np,spt->snt", fit.design.x, beta), fit.draws.flat, atol=1e-5
-    )  # scores are kept in 4 bytes
-    assert fit.draws.hyper["intercept.change"][1].shape == (4, 25, 1)
-    alone = fit.of_year(2020)
-    np.testing.assert_array_equal(alone.draws.eta, fit.draws.eta[..., 2:3])
+    beta = plain.draws.hyper["beta"][1].reshape(100, 2, T)
+    np.testing.assert_allclose(np.einsum("np,spt->snt", plain.design.x, beta), plain.draws.flat, atol=1e-5)
+    assert plain.draws.hyper["intercept.change"][1].shape == (4, 25, 1)
+    alone = plain.of_year(2020)
+    np.testing.assert_array_equal(alone.draws.eta, plain.draws.eta[..., 2:3])
     with pytest.raises(BuurtsaeError, match="one year of a model of several cannot be conditioned again"):
         _ = alone.marginal
+
+
+def test_reports_know_the_priors_of_a_trend(plain: bs.Fit) -> None:
+    """A coefficient has its prior as the mean over the years, once, and not in each of them."""
+    rows = {row["name"]: row for row in influence(plain)}
+    assert rows["intercept"]["parameters"] == rows["coefficients"]["parameters"] == 1
+    mean = plain.draws.hyper["beta"][1].reshape(100, 2, T)[:, 0].mean(axis=1)
+    assert rows["intercept"]["sd_ratio"] == pytest.approx(mean.std() / 2.0, abs=0.006)  # Normal(5, 2), two decimals
+    of = {row["name"]: row["prior"] for row in hyperparameters(plain)}
+    assert str(of["intercept.change"]).startswith("PC: P(> 0.5) = 0.01")
+    assert str(of["beta.change"]).startswith("PC: P(> 0.25) = 0.01")
+    for effect in Marginal.of(plain.design).scores.hyper(np.zeros(2)).loadings(plain.design).groups:
+        np.testing.assert_allclose(effect.mean(axis=0), [1.0] + (T - 1) * [0.0], atol=1e-15)
 
 
 def test_a_year_goes_its_own_way_where_data_say_so() -> None:
@@ -170,6 +188,7 @@ def test_what_is_no_trend_is_refused() -> None:
     calls: list[tuple[Any, str]] = [
         (lambda: bs.AreaModel(trend=3), "`trend` is unknown"),  # type: ignore[arg-type]
         (lambda: bs.Trend(bs.Normal(0, 1)), "trend: intercept is impossible"),
+        (lambda: bs.AreaModel("1", [bs.OverTime(bs.IID("area", name="beta"))]), "terms have the same name"),
     ]
     for call, says in calls:
         with pytest.raises(BuurtsaeError, match=says) as caught:

@@ -132,6 +132,16 @@ def test_links_modelled_variances_and_imputed_covariates_of_such_a_year() -> Non
         assert {"gemeente.change", "intercept.change"} <= set(alone.draws.hyper)
 
 
+def test_a_measure_that_a_year_did_not_ask_has_the_prior_of_its_coefficients() -> None:
+    """Of the year alone: the error of an imputed covariate, by coefficients that only the prior knows."""
+    areas = make_areas()
+    data = bs.direct(make_scores(areas, SUBDIMENSIONS, 2, np.random.default_rng(1)), areas).by_year()
+    alone = design(bs.AreaModel("1 + groen", [bs.IID("gemeente")], missing="impute"), data.of_year(2023))
+    assert alone.known is not None
+    variance = np.einsum("ndd->nd", alone.known).max(axis=0)
+    assert (variance[2:] > variance[:2]).all()  # the second survey asks the first two
+
+
 def test_all_years_are_estimated_together(fitted: bs.Fit) -> None:
     waves = bs.estimate_waves(fitted)
     assert waves.years == fitted.design.years
@@ -146,7 +156,8 @@ def test_what_cannot_be_asked_for_is_refused() -> None:
         (lambda: data.by_year(also=(2021, 2021)), "years of `also` are given twice"),
         (lambda: data.by_year(also=(2020,)), "years of `also` have a survey"),
         (lambda: data.by_year(also=(2021.5,)), "no whole numbers"),  # type: ignore[arg-type]
-        (lambda: data.by_year(also=("2021",)), "no whole numbers"),  # type: ignore[arg-type]
+        (lambda: data.by_year(also="2021"), "no whole numbers"),
+        (lambda: data.by_year(also=2021.0), "no whole numbers"),  # type: ignore[arg-type]
         (lambda: data.by_year(also=(True,)), "no whole numbers"),
         (lambda: data.by_year(also=(2029,)), "years of `also` are far away"),
         (lambda: data.by_year(also=(2007,)), "years of `also` are far away"),
@@ -159,4 +170,4 @@ def test_what_cannot_be_asked_for_is_refused() -> None:
         with pytest.raises(BuurtsaeError, match=says) as caught:
             call()
         assert len(str(caught.value).splitlines()) == 3
-    assert data.by_year(also=(2028, 2008)).years[0] == 2008
+    assert data.by_year(also=np.array([2028, 2008])).years[0] == 2008  # type: ignore[arg-type]

@@ -67,9 +67,11 @@ def unknown(
     of_columns = [np.broadcast_to(part.reshape(x.shape[1], -1), (x.shape[1], len(seen))) for part in prior]
     for (y, v), centre, width in zip(seen, of_columns[0].T, of_columns[1].T, strict=True):
         known = v > 0
-        most = y[known].std()  # of what a theme explains
+        most = y[known].std() if known.any() else 0.0  # of what a theme explains
         sd = np.concatenate([width, *(np.full(len(names), most / np.sqrt(len(names))) for names, _ in of_themes)])
-        mean, covariance = _coefficients((sites @ z)[known], (y - sites @ (x @ centre))[known], v[known], sd)
+        mean, covariance = np.zeros(len(sd)), np.diag(sd**2)  # a priori, of what nobody was asked
+        if known.any():
+            mean, covariance = _coefficients((sites @ z)[known], (y - sites @ (x @ centre))[known], v[known], sd)
         means.append(mean + np.append(centre, np.zeros(len(sd) - len(centre))))
         spreads.append(covariance)
     for step in _steps(part, x, of_themes):

@@ -28,6 +28,7 @@ from buurtsae.model.frame import Frame
 from buurtsae.model.links import Linked, Offset, Offsets, links_of
 from buurtsae.model.matrix import check_columns, covariates
 from buurtsae.model.observed import (
+    absent,
     centres_of,
     informing,
     kinds_of,
@@ -172,13 +173,13 @@ class Design:
         used += [noted(year, self.waves) for year in self.years if year not in self.waves]
         return [*self.strange, *used, *dict.fromkeys(graphs), *silent(self)]
 
-    @property
+    @cached_property
     def links(self) -> tuple[Linked, ...]:
         """The free links: one per source and measure, whatever the number of years, in this order."""
         kinds = {"survey": self.model.link, "participatory": self.model.participatory}
         return links_of(self.sources, self.measures, self.linked, [kinds[kind] for kind in self.kinds])
 
-    @property
+    @cached_property
     def link_of(self) -> Ints:
         """Number of the link at each place of `np.nonzero(linked)`."""
         number = np.zeros(self.linked.shape, dtype=np.int64)
@@ -186,13 +187,13 @@ class Design:
             number[link.source, list(link.columns)] = k
         return number[self.linked]
 
-    @property
+    @cached_property
     def link_place(self) -> tuple[Ints, Ints]:
         """Row and first column of each link."""
         of = self.links
         return np.array([k.source for k in of], dtype=np.int64), np.array([k.columns[0] for k in of], dtype=np.int64)
 
-    @property
+    @cached_property
     def offsets(self) -> Offsets:
         """What is added to what sources read: alpha of each link, then breaks."""
         each = [Offset(link.label, link.source, link.columns, link.priors.offset) for link in self.links]
@@ -360,7 +361,7 @@ def design(model: AreaModel, direct: DirectEstimates) -> Design:
         centre=centre,
         effects=effects,
         covariates=part.covariates,
-        strange=(*strange, *remarks),
+        strange=(*strange, *remarks, *absent(whole)),
         years=direct.years,
         waves=direct.waves,
         size=size,

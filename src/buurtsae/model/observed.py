@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from buurtsae.errors import ModelError, shown
 from buurtsae.model.realised import correction
+from buurtsae.notes import Note
 from buurtsae.sparse import Floats, Ints
 from buurtsae.survey.direct import DirectEstimates
+from buurtsae.survey.panels import definite
 from buurtsae.survey.source_estimates import SourceEstimates
 
 
@@ -67,6 +69,25 @@ def reference_rows(direct: DirectEstimates) -> list[int]:
     names = [source.source for source in direct.sources]
     rows = rows_of(direct)
     return [rows[names.index(name)] if name in names else -1 for name in direct.references]
+
+
+def absent(direct: DirectEstimates) -> list[Note]:
+    """That the reference of all years is not there in this one, of estimates that are of one of several."""
+    rows = zip(direct.subdimensions, direct.references, reference_rows(direct), strict=True)
+    of: dict[str, list[str]] = {}
+    for measure, name, row in rows if direct.anchors else ():
+        if row < 0:
+            of.setdefault(name, []).append(measure)
+    return [
+        Note(
+            "{source} is not there in this year: direct estimates of {measures} are of another source, on its own "
+            "level",
+            "{source} is er dit jaar niet: directe schattingen van {measures} zijn van een andere bron, op haar eigen "
+            "niveau",
+            source=source, measures=measures,
+        )
+        for source, measures in of.items()
+    ]  # fmt: skip
 
 
 def references_of(direct: DirectEstimates) -> list[tuple[int, int]]:
@@ -125,7 +146,21 @@ def observations(direct: DirectEstimates, sites: pd.Index, realised: bool) -> tu
             sd = correction(source, direct.areas.residents(source.level), codes)
             v = v * sd[:, :, None] * sd[:, None, :]
         covariance[s, row, columns, columns] = v
+    for s in {names_of(direct).index(panel.source) for panel in direct.panels} if direct.years else ():
+        covariance[s] = with_panels(direct, s, covariance[s], sites)
     return y, covariance
+
+
+def with_panels(direct: DirectEstimates, s: int, covariance: Floats, sites: pd.Index) -> Floats:
+    """Return the covariances of a row S, (K, W, W), with those between years of people who answered in both."""
+    d = len(direct.subdimensions)
+    for panel in (panel for panel in direct.panels if panel.source == names_of(direct)[s]):
+        row = sites.get_indexer(panel.codes)
+        there = row >= 0
+        row, between = row[there], panel.covariance[there]
+        t, u = (slice(at * d, (at + 1) * d) for at in map(direct.years.index, panel.years))
+        covariance[row, t, u], covariance[row, u, t] = between, between.swapaxes(1, 2)
+    return definite(covariance, len(direct.years))
 
 
 def within_sites(direct: DirectEstimates, sites: pd.Index) -> tuple[Floats, Floats]:

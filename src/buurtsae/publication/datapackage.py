@@ -16,7 +16,7 @@ from buurtsae.origin import SOURCE
 from buurtsae.publication.contract import TYPES, titled
 from buurtsae.publication.layout_resources import layout_resources
 from buurtsae.scale import SCORE, Scale
-from buurtsae.schemas import CONTRACT_VERSION, KEY, Column, changes, estimates, groups, supplement
+from buurtsae.schemas import CONTRACT_VERSION, KEY, Column, changes, estimates, groups, supplement, trends
 
 MEASURES = Note("Figures", "Cijfers")
 
@@ -94,6 +94,14 @@ def _changes(folder: Path, csv: dict[str, Any], measures: Mapping[str, str], sca
     schema = _schema(changes(scale), measures)
     schema["primaryKey"] = ["level", "area_code", "measure", "year_from", "year_to"]
     return [{"name": "changes", "type": "table", **_file(path), **csv, "schema": schema}]
+
+
+def _trends(folder: Path, csv: dict[str, Any], measures: Mapping[str, str], scale: Scale) -> list[dict[str, Any]]:
+    """Figures of every year with breaks and without, where these were written."""
+    path = folder / "trends.csv"
+    if not path.is_file():
+        return []
+    return [{"name": "trends", "type": "table", **_file(path), **csv, "schema": _schema(trends(scale), measures)}]
 
 
 def _schema(columns: Iterable[Column], measures: Mapping[str, str]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Statement:
             bool(quality["run"].get("spatial")),
             ESTIMANDS[quality["run"].get("estimand", "expected")],
             (
-                *map(_weighted, sources),
+                *dict.fromkeys(map(_weighted, sources)),  # of several years once
                 _assumed(quality.get("persons") or ()),
                 *_moved(quality.get("nonresponse") or {}),
             ),

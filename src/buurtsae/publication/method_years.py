@@ -9,6 +9,8 @@ import numpy as np
 from buurtsae.estimates.changes import SURE
 from buurtsae.estimates.waves import Waves
 from buurtsae.estimates.words.change import ALMOST, last_pair
+from buurtsae.model.priors import Normal
+from buurtsae.model.spec import AreaModel
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import titled
 
@@ -72,27 +74,27 @@ def _terms(waves: Waves) -> Note:
     return Note.joined([stays, trend], " ")
 
 
-def _breaks(model: Any) -> list[Note]:
-    """Where a source began to ask in another way, where the model has such breaks."""
+def _breaks(model: AreaModel) -> list[Note]:
+    """Where a source began to ask in another way."""
     return [
         Note(
             "{source} measured otherwise from {year} on: the break is a parameter of the model, so that it is not "
-            "taken for a change ({how}).",
+            "taken for a change. {how}",
             "{source} mat vanaf {year} anders: die breuk is een parameter van het model, zodat zij niet voor een "
-            "verandering wordt gehouden ({how}).",
-            source=_name(item.source), year=str(item.year), how=_known(item.prior),
+            "verandering wordt gehouden. {how}",
+            source=_name(one.source), year=str(one.year), how=_known(one.prior),
         )
-        for item in getattr(model, "breaks", ())
+        for one in model.breaks
     ]  # fmt: skip
 
 
-def _known(prior: object) -> Note:
+def _known(prior: Normal | None) -> Note:
     if prior is None:
-        return Note("how large it is, is estimated from the data", "hoe groot zij is, is geschat uit de gegevens")
+        return Note("The data tell how large it is.", "De gegevens vertellen hoe groot zij is.")
     return Note(
-        "how large it is was known beforehand: {prior}",
-        "hoe groot zij is, was vooraf bekend: {prior}",
-        prior=str(prior),
+        "What was known beforehand of how large it is: {prior}.",
+        "Vooraf bekend van hoe groot zij is: {prior}.",
+        prior=prior,
     )
 
 

@@ -32,7 +32,8 @@ from buurtsae.publication.method import Statement
 from buurtsae.publication.outlines import outlines
 from buurtsae.publication.report import write_quality
 from buurtsae.publication.site import write_site
-from buurtsae.publication.tables import write_changes, write_groups, write_tables
+from buurtsae.publication.tables import write_changes, write_groups, write_tables, write_trends
+from buurtsae.schemas import records
 from buurtsae.sparse import Ints
 from buurtsae.tables import write_csv
 
@@ -44,6 +45,7 @@ FILES = (  # patterns of all that is written
         "groups.csv",
         "changes.parquet",
         "changes.csv",
+        "trends.csv",
         "draws.nc",
         "quality.json",
         "quality.html",
@@ -69,6 +71,7 @@ def publish(
     assumed: NonResponse | None = None,
     responses: Sequence[float | None] = (),
     groups: pd.DataFrame | None = None,
+    trends: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Write tables in all layouts, draws, quality report, dashboard, data package and manifest.
 
@@ -95,6 +98,8 @@ def publish(
         Share of the sample that answered, of each source.
     groups : DataFrame, optional
         Published figures of groups of residents, the table of `estimate_groups`.
+    trends : DataFrame, optional
+        Figures of every year with breaks in the series and without, the table of `trend`.
 
     Returns
     -------
@@ -134,6 +139,9 @@ def publish(
     with claimed(to, FILES) as target:
         run = page | {"versions": versions()}
         report = quality(every, gate, run=run, scales=scales, weights=weights, assumed=assumed, responses=responses)
+        if trends is not None:
+            whole = trends[(trends["level"] == est.areas.system.whole) & trends["reason"].isna()]
+            report["trends"] = records(whole.drop(columns="reason").round(3))
         draft = not report["gate"]["passed"]
         about = About(provenance.title, run_id, moment(provenance.created), draft, est.fictitious, provenance.credit)
         with staged(target) as folder:
@@ -141,6 +149,8 @@ def publish(
             write_csv(every.supplement, folder / "supplement.csv")
             if groups is not None:
                 write_groups(groups, folder, about.notice, est.concept.span)
+            if trends is not None:
+                write_trends(trends, folder)
             if isinstance(every, Waves):
                 write_changes(every.published_changes, folder, about.notice, est.concept.span)
             write_layouts(every.published, est.areas, est.concept, folder, about, *_of_years(every))

@@ -32,7 +32,8 @@ SECTIONS = (
     *("moran", "residuals", "areas", "graph", "sources", "scales", "variances", "contributions", "covariates"),
     *("explained", "sensitivity", "nonresponse", "labels", "model", "notes"),
 )
-OF_SOME = ("calibration", "persons", "cells", "weights")  # only runs of shares and counts, or of persons, have these
+# only runs of shares and counts, of persons, or of series with breaks have these
+OF_SOME = ("calibration", "persons", "cells", "weights", "trends")
 WORDS: dict[str, dict[str, list[str]]] = tomllib.loads(
     (resources.files("buurtsae.publication") / "words.toml").read_text(encoding="utf-8")
 )

@@ -58,6 +58,11 @@ def write_changes(table: pd.DataFrame, folder: Path, notice: str = "", scale: Sc
     write_csv(table, folder / "changes.csv")
 
 
+def write_trends(table: pd.DataFrame, folder: Path) -> None:
+    """Write the figures of every year with breaks in the series and without, `trends.csv`."""
+    write_csv(table, folder / "trends.csv")
+
+
 def _write_parquet(table: pd.DataFrame, columns: Sequence[Column], path: Path, notice: str) -> None:
     """Write a table with what its columns mean."""
     import pyarrow as pa

@@ -15,6 +15,7 @@ from buurtsae.estimates.benchmark.benchmark import Benchmarked, benchmark
 from buurtsae.estimates.benchmark.targets import Benchmarks
 from buurtsae.estimates.groups import estimate_groups
 from buurtsae.estimates.summary import Estimates, estimate
+from buurtsae.estimates.trends import trend, without_breaks
 from buurtsae.estimates.waves import Waves, estimate_waves
 from buurtsae.folder.target import Target, claimed
 from buurtsae.notes import MADE
@@ -150,7 +151,11 @@ def _run(
         est = timed("estimates", estimate_waves, fitted, **of_years, **common)
     if fitted.draws.certificate is None:
         timed("convergence", lambda: (est.current if isinstance(est, Waves) else est).convergence)
-    groups = None
+    groups = trends = None
+    if fitted.model.breaks:
+        other = timed("without breaks", without_breaks, fitted, progress=progress, **options)
+        of_trend = {"concept": inputs.concept, "rules": spec.publish, "without": other}
+        trends = timed("trends", trend, fitted, **of_trend)
     if units is not None and persons is not None and persons.domains and isinstance(est, Estimates):
         found = timed("groups", estimate_groups, est, units, persons.domains)
         est, groups = found.whole, found.table
@@ -166,6 +171,7 @@ def _run(
         assumed=spec.sensitivity,
         responses=_responses(inputs, fitted),
         groups=groups,
+        trends=trends,
     )
     return est, report
 

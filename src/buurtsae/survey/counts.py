@@ -33,7 +33,7 @@ class AreaCounts(DirectEstimates):
     ----------
     subdimensions : tuple of str
         The measures: D columns.
-    sources, scores, years, counted, scale, anchors
+    sources, scores, years, counted, scale, anchors, panels
         As of any direct estimates: one source, of shares or rates, without respondents.
     scale : Scale
         Without effect: the outcome of a model of counts has its own.

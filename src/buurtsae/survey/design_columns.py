@@ -26,8 +26,9 @@ from buurtsae.survey.replicates import ReplicatePlan, Replicates
 from buurtsae.survey.sampling import Lonely, SampleDesign
 from buurtsae.tables import as_number, read_table
 
+ID = "id"  # of a person, of whom other years may have answers
 RESERVED = re.compile(  # columns of respondents that an item or a measure would overwrite
-    r"area|area_code|weight|stratum|cluster(_\d+)?|fpc(_\d+)?|replicate_\d+|base_weight|margin_.*|level|measure|index"
+    r"area|area_code|id|weight|stratum|cluster(_\d+)?|fpc(_\d+)?|replicate_\d+|base_weight|margin_.*|level|measure|index"
 )
 DONE = {
     "adjust": Note("centred at the grand mean", "hun afwijking is genomen van het algemeen gemiddelde"),

@@ -31,7 +31,9 @@ from buurtsae.survey.area_table import read_area_table
 from buurtsae.survey.concept import Concept
 from buurtsae.survey.estimators import design_of, regressors
 from buurtsae.survey.frames import read_frame
+from buurtsae.survey.panels import Panel, panels
 from buurtsae.survey.plausible import in_place, nobody, partial, thin
+from buurtsae.survey.references import named, reference_of, references_of
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.silent_years import asked_also
 from buurtsae.survey.smoothing import Method
@@ -63,6 +65,8 @@ class DirectEstimates:
         What figures can be: 0-10 for scores, without ends for those of a table of any areas.
     anchors : tuple of str
         Reference source of each sub-dimension over several years, where they are of one year of a fit of these.
+    panels : tuple of Panel
+        Who answered in two years of a source, which makes their sampling errors go together.
 
     Examples
     --------
@@ -84,6 +88,7 @@ class DirectEstimates:
     counted: bool = True
     scale: Scale = SCORE
     anchors: tuple[str, ...] = ()
+    panels: tuple[Panel, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -135,7 +140,7 @@ class DirectEstimates:
             known = shown(sorted({*self.years, *(source.year for source in self.sources)}))
             raise DataError("there is no such year", repr(year), known, "choose one of these")
         scores = tuple(self.scores[place] for place in kept) if self.scores else ()
-        return replace(self, sources=tuple(self.sources[place] for place in kept), scores=scores, years=())
+        return replace(self, sources=tuple(self.sources[place] for place in kept), scores=scores, years=(), panels=())
 
     @property
     def reference(self) -> Ints:
@@ -155,27 +160,12 @@ class DirectEstimates:
         if self.years:
             hint = "take one, by `of_year` of the fit or of the direct estimates"
             raise DataError("this is for one year at a time", shown(self.years), "one period", hint)
-        rank = self._rank
-        for s, source in enumerate(self.sources):
-            anchor = np.array([name == source.source for name in self.anchors] or [False])
-            rank[s] += rank.max(initial=0) * anchor * source.informs
-        return np.argmax(rank, axis=0)
+        return reference_of(self.sources, self.areas, self.anchors)
 
     @property
     def references(self) -> tuple[str, ...]:
         """Name of the reference source of each sub-dimension, one over all years: by its best year, as `reference`."""
-        if self.anchors or not self.sources:
-            return self.anchors
-        own = np.array([source.source for source in self.sources])
-        names = list(dict.fromkeys(own.tolist()))
-        rank = np.array([self._rank[own == name].max(axis=0) for name in names])
-        return tuple(names[place] for place in np.argmax(rank, axis=0))
-
-    @property
-    def _rank(self) -> Ints:
-        """How fit each source is as a reference, shape (sources, D); 0 where it does not inform a sub-dimension."""
-        per_area = {self.areas.base, *(k for k, of in self.areas.editions.items() if of.walk.level == self.areas.base)}
-        return np.array([s.informs * (1 + 2 * (s.kind == "survey") + (s.level in per_area)) for s in self.sources])
+        return self.anchors or references_of(self.sources, self.areas)
 
     def totals(
         self,
@@ -464,14 +454,9 @@ def direct(
     for label, source in zip(labels, known, strict=True):
         noted = replace(source, source=label)
         notes += [*of_clusters(noted), *([] if source.source in (sd or {}) else of_few(noted))]
-    return DirectEstimates(tuple(asked), known, areas, tuple(several), tuple(notes))
-
-
-def named(sources: Sequence[str], years: Sequence[int]) -> list[str]:
-    """Return names of sources, with the year of those that are there in several."""
-    pairs = list(zip(sources, years, strict=True))
-    once = {name for name in sources if len({year for other, year in pairs if other == name}) == 1}
-    return [name if name in once else f"{name} {year}" for name, year in pairs]
+    found = panels(known, several, asked)
+    notes += [panel.words for panel in found]
+    return DirectEstimates(tuple(asked), known, areas, tuple(several), tuple(notes), panels=found)
 
 
 def _no_microdata(what: str) -> DataError:

@@ -19,6 +19,7 @@ from buurtsae.errors import DataError, Problems, check_kinds, cut, shown
 from buurtsae.notes import Note
 from buurtsae.survey.counts import AreaCounts
 from buurtsae.survey.direct import DirectEstimates
+from buurtsae.survey.panels import panels
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.source_estimates import SourceEstimates, widened
 
@@ -81,7 +82,8 @@ def on_edition(data: Data, areas: Areas, level: str) -> Data:
     scores = [problems.attempt(_respondents, each, areas, edition) for each in data.scores]
     problems.raise_if_any()
     known = tuple(each for each in scores if each is not None)
-    return replace(data, sources=tuple(sources), scores=known, areas=areas, notes=tuple(remarks))
+    together = panels(sources, known, data.subdimensions) if len(known) == len(sources) else ()
+    return replace(data, sources=tuple(sources), scores=known, areas=areas, notes=tuple(remarks), panels=together)
 
 
 def _respondents(scores: Scores, areas: Areas, edition: Edition) -> Scores:
@@ -188,10 +190,12 @@ def joined(*several: DirectEstimates) -> DirectEstimates:
     sources = tuple(_padded(source, one.subdimensions, measures) for one in several for source in one.sources)
     editions = {level: edition for one in several for level, edition in one.areas.editions.items()}
     scores = tuple(each for one in several for each in one.scores) if all(one.scores for one in several) else ()
-    notes = tuple(dict.fromkeys(note for one in several for note in one.notes))
+    found = panels(sources, scores, measures)
+    noted = [*(note for one in several for note in one.notes), *(panel.words for panel in found)]
+    notes = tuple(dict.fromkeys(noted))
     return replace(
         first, subdimensions=measures, sources=sources, areas=replace(first.areas, editions=editions), scores=scores,
-        notes=notes, years=(), anchors=(), counted=all(one.counted for one in several),
+        notes=notes, years=(), anchors=(), panels=found, counted=all(one.counted for one in several),
     )  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,8 @@ from buurtsae.errors import Problems, cut, shown
 
 def asked_also(also: Sequence[int], waves: Sequence[int]) -> tuple[int, ...]:
     """Return years without a survey that are asked for beside the waves; raise all that is wrong with them at once."""
-    if not isinstance(also, Sequence) or isinstance(also, str):
-        also = [also]
-    problems, years = Problems(), list(also)
+    alone = isinstance(also, str) or not isinstance(also, Iterable)
+    problems, years = Problems(), list[Any]([also] if alone else also)
     if odd := [year for year in years if not isinstance(year, Integral) or isinstance(year, bool)]:
         hint = "write by_year(also=(2021, 2025))"
         problems.add("years of `also` are no whole numbers", cut(shown(map(repr, odd))), "years", hint)

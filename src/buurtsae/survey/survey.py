@@ -17,7 +17,7 @@ from buurtsae.areas.codes import CBS, CodeSystem
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook
-from buurtsae.survey.design_columns import RESERVED, DesignInfo, add_design
+from buurtsae.survey.design_columns import ID, RESERVED, DesignInfo, add_design
 from buurtsae.survey.plausible import Rows, of_file
 from buurtsae.survey.population_totals import Calibration
 from buurtsae.survey.replicates import ReplicatePlan
@@ -106,7 +106,8 @@ class Survey:
         strata_population : path or DataFrame, optional
             The same for the first stage as a table `stratum, population`.
         id : str, optional
-            Column that identifies respondents: nobody may occur twice.
+            Column that identifies respondents: nobody may occur twice. Of a panel they have the same in each year, by
+            which is known whose answers come back.
         replicates : ReplicatePlan, optional
             Replicate weights in the file; they take the place of the linearised variance.
         lonely : {"adjust", "fail", "certainty", "average"}
@@ -176,6 +177,7 @@ class Survey:
             problems.add(f"{path.name} has malformed {level}codes", shown(bad), form, hint)
         if id is not None:
             _identifiers(raw[id], frame["area_code"], level, path.name, problems)
+            frame[ID] = raw[id].astype("string")
         frame = frame.assign(**{name: raw[column] for name, column in of_persons.items()})
         calibrate = None if problems.found else calibrate  # weights and codes that are wrong meet no totals
         how = clusters, sizes, strata_population, replicates, lonely, calibrate, level, system

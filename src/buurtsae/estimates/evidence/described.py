@@ -33,7 +33,7 @@ def hyperparameters(fit: Fit) -> list[dict[str, Any]]:
     def prior(name: str, labels: Sequence[str]) -> Any:
         if "Intercept" in labels:
             return fit.model.intercept_of(labels[-1]).words
-        return of_model[f"{name} {labels[-1]}"] if name == "overdispersion" else of_model.get(name)
+        return of_model[f"{name} {labels[-1]}"] if name in ("overdispersion", "break") else of_model.get(name)
 
     return [{**row, "prior": prior(row["name"], row["measure"].split(" - "))} for row in table.to_dict("records")]
 
@@ -57,6 +57,7 @@ def priors(fit: Fit) -> dict[str, str]:
         words["omega"] = Note("what the respondents say of it", "wat de respondenten ervan zeggen")
     for w, rho in fit.design.overdispersion.items():
         words[f"overdispersion {fit.design.measures[w % len(fit.design.measures)]}"] = rho.words
+    words |= {f"break {one.label}": one.prior.words for one in fit.design.breaks}
     trend = fit.model.over_years if fit.design.years else None
     of_trend = {f"{name}.{p.name}": p.prior.words for name, parts in (trend.parameters if trend else ()) for p in parts}
     return words | of_trend | {f"{term.name}.{p.name}": p.prior.words for term in model.terms for p in term.parameters}

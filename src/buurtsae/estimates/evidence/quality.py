@@ -259,8 +259,8 @@ def _density(fit: Fit, release: Release | Releases, left: dict[str, LeftOut]) ->
     groups = left[level].published(release.open_of_sources(left[level].table, fit.direct))
     groups = groups[release.shown_direct(level, groups.index.get_level_values("group"))]
     if groups.index.nlevels > 1:
-        whole = groups.groupby(level="group").size() == left[level].density.groupby(level="group").size()
-        groups = groups.groupby(level="group").sum()[whole[whole].index]
+        told, all_of = (part.groupby(level="group").size() for part in (groups, left[level].density))
+        groups = groups.groupby(level="group").sum()[told.index[told == all_of[told.index]]]
     parts = {str(code): round(float(value), 2) for code, value in groups.items()}
     # the total is that of its parts as they are shown
     return {
