@@ -2,16 +2,16 @@
 
     python benchmarks/breaks.py [--parts redesign panel] [--worlds 40] [--out docs/years.md]
 
-100 areas; a score has a part that stays (sd 0.5) and one of the year (sd 0.2); the level of the whole is a walk with
-steps of sd 0.3, a new one in each world.
+A score has a part that stays (sd 0.5) and one of the year (sd 0.2); the level of the whole is a walk with steps of sd
+0.3, a new one in each world.
 
-*Redesign*: waves 2020, 2022 and 2024 of a monitor with 0 to 9 respondents per area (sd 1.5), which from 2022 on reads
-0.5 lower. The change of the whole, when the break is ignored; known by a parallel run with a standard error of 0.1; not
-known, with a prior of sd 0.5; told by another survey of 0 to 5 respondents per area in all waves, whose level is 0.3
-higher, whose scale is 0.9 as wide, and which adds 0.2 per area and wave.
+*Redesign*: waves 2020, 2022 and 2024 of a monitor with 0 to 9 respondents (sd 1.5) in 100 areas, which from 2022 on
+reads 0.5 lower. The change of the whole, when the break is ignored; known by a parallel run with a standard error of
+0.1; not known, with a prior of sd 0.5; told by another survey of 0 to 5 respondents per area in all waves, whose level
+is 0.3 higher, whose scale is 0.9 as wide, and which adds 0.2 per area and wave.
 
-*Panel*: waves 2022 and 2024 of 8 respondents per area, six in ten of whom are in both, with a correlation of 0.7. The
-changes of areas and of the whole, when persons are known and when not.
+*Panel*: waves 2022 and 2024 of 8 respondents in 400 areas, six in ten of whom are in both, with a correlation of 0.7.
+The changes of areas and of the whole, when persons are known and when not.
 """
 
 from __future__ import annotations
@@ -31,24 +31,25 @@ from buurtsae.survey.scales import Scores
 
 MARKS = {part: (f"<!-- {part}: written by benchmarks/breaks.py -->", f"<!-- end of {part} -->")
          for part in ("redesign", "panel")}  # fmt: skip
-N, SD, BREAK, SE = 100, 1.5, -0.5, 0.1
-CODES = [f"A{k:03}" for k in range(N)]
-AREAS = bs.Areas.from_frame(pd.DataFrame({"code": CODES, "population": 500}), code="code")
+SD, BREAK, SE = 1.5, -0.5, 0.1
 TERMS = [bs.OverTime(bs.IID("area"))]
 OPTIONS: dict[str, Any] = {"draws": 1000, "hyperparameters": 150, "threads": 1, "progress": False}
 
 
-def truth_of(rng: Any, waves: int) -> np.ndarray:
-    """Scores of areas in waves, (N, T)."""
+def world(rng: Any, n: int, waves: int) -> tuple[bs.Areas, np.ndarray]:
+    """Areas, and their scores in waves, (N, T)."""
     level = 6 + 0.3 * rng.standard_normal(waves).cumsum()
-    return np.asarray(level + 0.5 * rng.standard_normal((N, 1)) + 0.2 * rng.standard_normal((N, waves)))
+    truth = level + 0.5 * rng.standard_normal((n, 1)) + 0.2 * rng.standard_normal((n, waves))
+    codes = [f"A{k:03}" for k in range(n)]
+    return bs.Areas.from_frame(pd.DataFrame({"code": codes, "population": 500}), code="code"), truth
 
 
-def source(name: str, year: int, read: np.ndarray, asked: np.ndarray, rng: Any) -> bs.DirectEstimates:
+def source(areas: bs.Areas, name: str, year: int, read: np.ndarray, asked: np.ndarray, rng: Any) -> bs.DirectEstimates:
     """Direct estimates of so many respondents per area about what a source reads there."""
     v = SD**2 / np.maximum(asked, 1)
-    table = pd.DataFrame({"code": CODES, "y": np.where(asked > 0, read + np.sqrt(v) * rng.standard_normal(N), np.nan)})
-    made = bs.DirectEstimates.from_frame(table.assign(v=v), y="y", variance="v", area="code", areas=AREAS, year=year)
+    y = np.where(asked > 0, read + np.sqrt(v) * rng.standard_normal(len(read)), np.nan)
+    table = pd.DataFrame({"code": areas.codes, "y": y, "v": v})
+    made = bs.DirectEstimates.from_frame(table, y="y", variance="v", area="code", areas=areas, year=year)
     return replace(made, sources=(replace(made.sources[0], source=name),))
 
 
@@ -67,11 +68,13 @@ def scored(fit: bs.Fit, truth: np.ndarray, first: int, second: int, of: dict[str
 def redesign(seed: int) -> list[dict[str, Any]]:
     """Changes of one world, by what is known of the break."""
     rng, years = np.random.default_rng([seed, 31]), (2020, 2022, 2024)
-    truth, rows = truth_of(rng, 3), []
-    monitor = [source("monitor", year, truth[:, t] + BREAK * (t > 0), rng.integers(0, 10, N), rng)
-               for t, year in enumerate(years)]  # fmt: skip
+    (areas, truth), n, rows = world(rng, 100, 3), 100, []
+    monitor = [
+        source(areas, "monitor", year, truth[:, t] + BREAK * (t > 0), rng.integers(0, 10, n), rng)
+        for t, year in enumerate(years)
+    ]
     read = 6.3 + 0.9 * (truth - 6) + 0.2 * rng.standard_normal(truth.shape)
-    other = [source("other", year, read[:, t], rng.integers(0, 6, N), rng) for t, year in enumerate(years)]
+    other = [source(areas, "other", year, read[:, t], rng.integers(0, 6, n), rng) for t, year in enumerate(years)]
     parallel = bs.Normal(round(BREAK + SE * rng.standard_normal(), 3), SE)
     for label, sources, breaks in (
         ("ignored", monitor, []),
@@ -91,20 +94,21 @@ def redesign(seed: int) -> list[dict[str, Any]]:
 def panel(seed: int) -> list[dict[str, Any]]:
     """Changes of one world, with persons that are known and that are not."""
     rng, persons, share, stays = np.random.default_rng([seed, 32]), 8, 0.6, 0.7
-    truth, area = truth_of(rng, 2), np.repeat(np.arange(N), persons)
+    areas, truth = world(rng, 400, 2)
+    area = np.repeat(np.arange(len(truth)), persons)
     again, lasting, waves = rng.uniform(size=len(area)) < share, rng.standard_normal(len(area)), []
     for t, year in enumerate((2022, 2024)):
         stay = np.where(again | (t == 0), lasting, rng.standard_normal(len(area)))
         y = truth[area, t] + SD * (np.sqrt(stays) * stay + np.sqrt(1 - stays) * rng.standard_normal(len(area)))
         number = np.where(again | (t == 0), np.arange(len(area)), -1 - np.arange(len(area)))
-        frame = pd.DataFrame({"area_code": np.array(CODES)[area], "weight": 1.0, "stratum": "all", "y": y})
-        waves.append(Scores(frame.assign(id=number.astype(str)), "panel", year, ("y",), level=AREAS.base))
+        frame = pd.DataFrame({"area_code": areas.codes[area], "weight": 1.0, "stratum": "all", "y": y})
+        waves.append(Scores(frame.assign(id=number.astype(str)), "panel", year, ("y",), level=areas.base))
     rows = []
     for label, scores in (
         ("known", waves),
         ("not known", [replace(s, frame=s.frame.drop(columns="id")) for s in waves]),
     ):
-        data = replace(bs.direct(scores, AREAS), scale=bs.Scale()).by_year()
+        data = replace(bs.direct(scores, areas), scale=bs.Scale()).by_year()
         fit = bs.fit(bs.AreaModel("1", TERMS), data, seed=seed, **OPTIONS)
         rows += scored(fit, truth, 0, 1, {"persons": label})
     return rows

@@ -188,6 +188,7 @@ def test_what_is_no_trend_is_refused() -> None:
     calls: list[tuple[Any, str]] = [
         (lambda: bs.AreaModel(trend=3), "`trend` is unknown"),  # type: ignore[arg-type]
         (lambda: bs.Trend(bs.Normal(0, 1)), "trend: intercept is impossible"),
+        (lambda: bs.AreaModel("1", [bs.OverTime(bs.IID("area", name="beta"))]), "terms have the same name"),
     ]
     for call, says in calls:
         with pytest.raises(BuurtsaeError, match=says) as caught:

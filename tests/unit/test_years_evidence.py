@@ -218,6 +218,19 @@ def test_one_bad_year_is_refused_by_its_name(spoil: Callable[[Arrays], None], ki
     assert "2022" in str(record["where"])
 
 
+def test_years_that_are_modelled_apart_have_more_in_common() -> None:
+    """Two waves of a model in which years know nothing of each other: what stays is left over, and is told once."""
+    data = direct_of(world(1, 60, years=2), YEARS[:2])
+    model = model_of(data)
+    apart = replace(model, terms=tuple(term.term for term in model.terms), trend=None)  # type: ignore[attr-defined]
+    fit = looked_at(data, apart)
+    (check,) = [check for check in checks(fit, leftover(fit, 60)) if check.id == "years"]
+    assert check.p < 0.05
+    assert check.deviation > 0
+    assert check.year is None
+    assert str(check.where) == "2020 and 2022"
+
+
 # -- the report of a fit
 
 

@@ -189,7 +189,8 @@ class Fit:
     def _refuse(self) -> None:
         """Refuse what the design does not hold all of: persons, and other years that tell about this one."""
         if self.whole is not None and (through := _between_years(self.whole.design)):
-            what, hint = "one year of a model of several cannot be conditioned again", "take estimates and changes"
+            what = "one year of a model of several cannot be conditioned again"
+            hint = "take estimates and changes; checks, left_out and contributions are of the whole fit"
             raise ModelError(what, f"{through}: years tell about each other", "a fit of one period", hint)
         if self.persons:
             what, hint = "figures of a model of persons cannot be conditioned again", "take estimates and indicators"

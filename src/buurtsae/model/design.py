@@ -173,13 +173,13 @@ class Design:
         used += [noted(year, self.waves) for year in self.years if year not in self.waves]
         return [*self.strange, *used, *dict.fromkeys(graphs), *silent(self)]
 
-    @property
+    @cached_property
     def links(self) -> tuple[Linked, ...]:
         """The free links: one per source and measure, whatever the number of years, in this order."""
         kinds = {"survey": self.model.link, "participatory": self.model.participatory}
         return links_of(self.sources, self.measures, self.linked, [kinds[kind] for kind in self.kinds])
 
-    @property
+    @cached_property
     def link_of(self) -> Ints:
         """Number of the link at each place of `np.nonzero(linked)`."""
         number = np.zeros(self.linked.shape, dtype=np.int64)
@@ -187,13 +187,13 @@ class Design:
             number[link.source, list(link.columns)] = k
         return number[self.linked]
 
-    @property
+    @cached_property
     def link_place(self) -> tuple[Ints, Ints]:
         """Row and first column of each link."""
         of = self.links
         return np.array([k.source for k in of], dtype=np.int64), np.array([k.columns[0] for k in of], dtype=np.int64)
 
-    @property
+    @cached_property
     def offsets(self) -> Offsets:
         """What is added to what sources read: alpha of each link, then breaks."""
         each = [Offset(link.label, link.source, link.columns, link.priors.offset) for link in self.links]

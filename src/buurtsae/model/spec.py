@@ -133,7 +133,8 @@ class AreaModel:
         if not (self.trend is None or self.trend == "auto" or isinstance(self.trend, Trend)):
             got, hint = cut(repr(self.trend)), "Trend() is a random walk"
             raise ModelError("`trend` is unknown", got, 'a Trend, "auto" or None', hint)
-        names = [term.name for term in self.terms]
+        trend = self.over_years
+        names = [*(name for name, _ in (trend.parameters if trend else ())), *(term.name for term in self.terms)]
         if len(set(names)) < len(names):
             raise ModelError(
                 "terms have the same name", ", ".join(names), "a name each", "leave one out, or give it another `name`"
