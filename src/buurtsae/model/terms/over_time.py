@@ -52,9 +52,9 @@ class OverTime(Term):
     term : Term
         Such as `BYM2` or `IID`: its parameters are of what stays. It keeps its name.
     change : Prior
-        Of the standard deviation of changes, on the scale of the predictor: by default about 0.2, with 95% between 0.05
-        and 0.8, as published figures of buurten change. Where few answer these say little about it, and a prior that
-        is largest at 0, such as a PC prior, makes intervals of real changes too narrow (docs/years.md).
+        Of the standard deviation of changes, on the scale of the predictor: by default about 0.25, with 95% between
+        0.1 and 0.65, as published figures of buurten change. Where few answer these say little about it, and a prior
+        that is largest at 0, such as a PC prior, makes intervals of real changes too narrow (docs/years.md).
     process : {"walk", "ar1"}
         How changes go on: a share psi as a random walk; or all as a stationary autoregression, of which rho is left
         after a year. Surveys of a few years hardly tell them apart.
@@ -82,7 +82,7 @@ class OverTime(Term):
     """
 
     term: Term = field(kw_only=False)
-    change: Positive = LogNormal(-1.6, 0.7)
+    change: Positive = LogNormal(-1.4, 0.5)
     process: Process = "walk"
     persistence: Proportion = Beta(1.0, 1.0)
     change_mixing: Proportion = Beta(1.0, 1.0)
