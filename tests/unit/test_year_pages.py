@@ -14,6 +14,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from frictionless import Package, system
 from made_estimates import honeycomb, table
 from made_fit import TINY
 from made_years import DOWN, UP, YEARS, made_years
@@ -344,6 +345,10 @@ def test_layouts_hold_all_years_and_their_changes(waves: Waves, folder: Path) ->
     assert set(pd.read_csv(folder / "swing.csv", sep=";")["PERIOD"]) == set(ALL)
     package = json.loads((folder / "datapackage.json").read_text(encoding="utf-8"))
     assert {"changes", "changes-xlsx"} <= {resource["name"] for resource in package["resources"]}
+    with system.use_context(trusted=True):
+        valid = Package(folder / "datapackage.json")
+        for name in ("changes", "changes-xlsx", "estimates-xlsx", "statline", "swing"):
+            assert valid.get_resource(name).validate().valid, name
 
 
 def test_a_map_opens_with_the_year_that_was_asked_for(waves: Waves, tmp_path: Path) -> None:
