@@ -44,7 +44,7 @@ def world(seed: int, areas: bs.Areas, home: Path) -> pd.DataFrame:
     surveys |= {f"enquete_{source}.csv": frame for source, frame in last.items()}
     write_tables(home / "data" / "voorbeeldstad", surveys)
     inputs = steps.check(home / RUN)
-    fit = bs.fit(inputs.model, inputs.direct, seed=seed, progress=False, draws=1000, hyperparameters=50)
+    fit = bs.fit(inputs.model, inputs.direct, seed=seed, progress=False, draws=1000, hyperparameters=60)
     est = bs.estimate_waves(fit, concept=inputs.concept)
     truth = truths(waves).set_index(["area_code", "measure", "year"])["truth"]
     table = est.table.query("level == 'buurt'")
