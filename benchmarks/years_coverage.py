@@ -2,7 +2,7 @@
 
     python benchmarks/years_coverage.py [--parts figures prior simple real sbc] [--out docs/years.md]
 
-*Simple*: 400 areas of a grid, 2018, 2020 and 2024, 1 to 9 respondents in each and none in one of eight; the truth is of
+*Simple*: 400 areas of a grid, 2018, 2020 and 2024, 1 to 20 respondents in each, none in one of eight; the truth is of
 the family of the model with values that are known, drawn here from definitions and not by the package: what stays has
 sd 0.7, a structured half; changes have sd 0.3, a structured share of 0.3 and psi = 0.5. The *limit* knows these values.
 
@@ -49,7 +49,8 @@ THREE = {"health": [2016, 2020, 2024], "crime": [2021, 2023, 2025]}
 PRIORS = {
     "PC: P(> 1) = 0.05, one exponent": {"change": bs.PC(1.0, 0.05), "change_exponent": bs.Normal(0.0, 0.001)},
     "PC: P(> 1) = 0.05": {"change": bs.PC(1.0, 0.05)},
-    "log-normal": {},
+    "log-normal about 0.2": {"change": bs.LogNormal(-1.6, 0.7)},
+    "log-normal about 0.25": {},
 }
 ELSEWHERE = ["Best", "Voorst", "Zoetermeer", "Heeze-Leende"]  # the police has other buurten there
 SD, EFFECT, MOST = 1.9, 1.3, 20  # of a person, of the design, respondents of a buurt
@@ -115,7 +116,7 @@ def simple(seed: int) -> pd.DataFrame:
 
     truth = np.array([6.0, 6.1, 5.8]) + TRUE["sigma"] * effect(TRUE["phi"], 1)
     truth = truth + TRUE["change"] * effect(TRUE["change_phi"], t) @ over.T
-    asked = rng.integers(1, 10, (n, t)) * (rng.uniform(size=(n, t)) > 1 / 8)
+    asked = rng.integers(1, 21, (n, t)) * (rng.uniform(size=(n, t)) > 1 / 8)
     data = waves_of(areas, truth, asked, SD**2, WAVES, rng)
     model = bs.AreaModel("1", [bs.OverTime(bs.BYM2(graph))])
     fit = bs.fit(model, data, seed=seed, draws=1000, threads=1, progress=False)

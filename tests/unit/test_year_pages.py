@@ -357,7 +357,12 @@ def test_a_map_opens_with_the_year_that_was_asked_for(waves: Waves, tmp_path: Pa
 
 def test_runs_of_several_years_are_compared_year_by_year(waves: Waves, folder: Path) -> None:
     table = waves.published
-    assert compare_folders(folder, folder).agree
+    same = compare_folders(folder, folder)
+    assert same.agree
+    assert "Jaren in A en B: 2019, 2021, 2022, 2024, 2026" in same.text
+    assert (
+        same.table["areas"].max() == (table["level"] == "buurt").sum() / len(ALL) - 3
+    )  # of all years; three are hidden
     shuffled = compare_tables(table, table.sample(frac=1, random_state=1))
     assert shuffled.agree
     assert shuffled.table["largest"].max() == 0
@@ -365,8 +370,12 @@ def test_runs_of_several_years_are_compared_year_by_year(waves: Waves, folder: P
     worst = compare_tables(table, moved).worst
     assert set(worst["year"]) == {2022}
     np.testing.assert_allclose(worst["in_sd"], 1.0, rtol=1e-9)  # what was added
+    turned = table.assign(estimate=table["estimate"].where(table["year"] != 2022, -table["estimate"]))
+    ranks = compare_tables(table, turned).table.set_index("level")["rank_correlation"]
+    assert ranks["buurt"] == pytest.approx((len(ALL) - 2) / len(ALL))  # 1 in all years but one, where it is -1
     one = compare_tables(table, table[table["year"] == 2024])  # of the years that both have
     assert one.agree
+    assert "Jaren" not in one.text
     assert one.table["areas"].max() == table[(table["year"] == 2024) & (table["level"] == "buurt")]["estimate"].count()
 
 

@@ -52,9 +52,9 @@ class OverTime(Term):
     term : Term
         Such as `BYM2` or `IID`: its parameters are of what stays. It keeps its name.
     change : Prior
-        Of the standard deviation of changes, on the scale of the predictor: by default about 0.2, with 95% between 0.05
-        and 0.8, as published figures of buurten change. Where few answer these say little about it, and a prior that
-        is largest at 0, such as a PC prior, makes intervals of real changes too narrow (docs/years.md).
+        Of the standard deviation of changes, on the scale of the predictor: by default about 0.25, with 95% between
+        0.1 and 0.65, as published figures of buurten change. Where few answer these say little about it, and a prior
+        that is largest at 0, such as a PC prior, makes intervals of real changes too narrow (docs/years.md).
     process : {"walk", "ar1"}
         How changes go on: a share psi as a random walk; or all as a stationary autoregression, of which rho is left
         after a year. Surveys of a few years hardly tell them apart.
@@ -82,7 +82,7 @@ class OverTime(Term):
     """
 
     term: Term = field(kw_only=False)
-    change: Positive = LogNormal(-1.6, 0.7)
+    change: Positive = LogNormal(-1.4, 0.5)
     process: Process = "walk"
     persistence: Proportion = Beta(1.0, 1.0)
     change_mixing: Proportion = Beta(1.0, 1.0)
@@ -93,6 +93,7 @@ class OverTime(Term):
             what, hint = "what changes over time is no term", "OverTime(BYM2(graph))"
             raise ModelError(what, cut(repr(self.term)), "a term such as BYM2 or IID", hint)
         own = {"sd": Term.sd, "spread": Term.spread, "correlation": Term.correlation, "name": ""}
+        own |= {"name": self.name} if self.name == self.term.name else {}  # as `replace` gives it
         if given := [name for name, default in own.items() if getattr(self, name) != default]:
             what, hint = f"{shown(given)} of OverTime is that of its term", f"give it to {type(self.term).__name__}"
             own_fields = "term, change, process, persistence, change_mixing, change_exponent"
