@@ -44,6 +44,7 @@ TIME = "<!-- time: written by benchmarks/years.py -->", "<!-- end of time -->"
 AHEAD = "<!-- ahead: written by benchmarks/years.py -->", "<!-- end of ahead -->"
 COEFFICIENTS = "<!-- coefficients: written by benchmarks/years.py -->", "<!-- end of coefficients -->"
 WAVES = tuple(range(2014, 2026, 2))
+PARTS = "time", "steps", "changes", "ahead", "coefficients"
 STEPS = "<!-- steps: written by benchmarks/years.py -->", "<!-- end of steps -->"
 CHANGES = "<!-- changes: written by benchmarks/years.py -->", "<!-- end of changes -->"
 
@@ -269,7 +270,7 @@ def slopes(seed: int) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", nargs="+", choices=("time", "steps", "changes", "ahead", "coefficients"), default=["time"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["time"])
     parser.add_argument("--waves", nargs="+", default=["1", "3", "5", "10", "3x4"], help="and times measures: 3x4")
     parser.add_argument("--worlds", type=int, default=40)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
