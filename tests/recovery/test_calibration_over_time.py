@@ -58,7 +58,7 @@ def made() -> tuple[Design, np.ndarray]:
         table = pd.DataFrame({"code": codes, "y": 6.0, "v": 1.5 / rng.integers(1, 15, N)})
         table.loc[list(SILENT[year]), "y"] = np.nan
         direct = bs.DirectEstimates.from_frame(table, y="y", variance="v", area="code", areas=areas, year=year)
-        sources.append(replace(direct.sources[0], source=f"wave {year}"))
+        sources.append(direct.sources[0])
     term = bs.OverTime(bs.BYM2(graph, sd=PC(1.5, 0.05)))
     model = bs.AreaModel("1", [term], Normal(6, 1))
     laplacian = np.diag(adjacent.sum(axis=0)) - adjacent

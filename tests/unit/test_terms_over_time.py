@@ -262,6 +262,11 @@ def test_a_step_shows_as_far_as_its_area_has_data(fitted: bs.Fit) -> None:
     assert (table.loc[list(silent), "recovered"] == 0).all()
 
 
+def test_what_it_is_of_may_be_replaced() -> None:
+    wider = replace(bs.OverTime(bs.IID("area")), change=bs.PC(2.0, 0.05))
+    assert (wider.name, wider.change) == ("area", bs.PC(2.0, 0.05))
+
+
 def test_what_has_no_change_is_refused(fitted: bs.Fit) -> None:
     one = fitted.of_year(2024)
     for call, says in (

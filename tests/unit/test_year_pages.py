@@ -14,6 +14,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from frictionless import Package, system
 from made_estimates import honeycomb, table
 from made_fit import TINY
 from made_years import DOWN, UP, YEARS, made_years
@@ -344,6 +345,10 @@ def test_layouts_hold_all_years_and_their_changes(waves: Waves, folder: Path) ->
     assert set(pd.read_csv(folder / "swing.csv", sep=";")["PERIOD"]) == set(ALL)
     package = json.loads((folder / "datapackage.json").read_text(encoding="utf-8"))
     assert {"changes", "changes-xlsx"} <= {resource["name"] for resource in package["resources"]}
+    with system.use_context(trusted=True):
+        valid = Package(folder / "datapackage.json")
+        for name in ("changes", "changes-xlsx", "estimates-xlsx", "statline", "swing"):
+            assert valid.get_resource(name).validate().valid, name
 
 
 def test_a_map_opens_with_the_year_that_was_asked_for(waves: Waves, tmp_path: Path) -> None:
@@ -355,9 +360,29 @@ def test_a_map_opens_with_the_year_that_was_asked_for(waves: Waves, tmp_path: Pa
     assert any(row[:2] == [waves.current.areas.frame.loc[UP, "name"], score] for row in page.cells)
 
 
+def test_a_measure_without_a_row_in_a_year_leaves_the_others_in_their_place(tmp_path: Path) -> None:
+    areas = honeycomb()
+    rows = published(table(areas, seed=1))
+    early = rows.assign(year=2019)[rows["measure"] != MEASURE]
+    shown = rows[(rows["level"] == "buurt") & (rows["label"] == "betrouwbaar")]["area_code"].iloc[0]
+    several = {"opens": 2023, "surveyed": (2019, 2023)}
+    write_site(Content(RUN, pd.concat([rows, early], ignore_index=True), areas, Concept.load(), **several), tmp_path)
+    page = tmp_path / "dashboard" / "buurt" / f"{shown}.html"
+    of = packed(page)["of"]
+    names = [row[0] for row in Page(page).cells if len(row) == 7][1:]
+    place = next(k for k, name in enumerate(names) if name.startswith("Omgang en relaties"))
+    assert [row[0] == "–" for row in of["2019"]["tables"]["scores"]] == [k == place for k in range(7)]
+    assert len(of["2023"]["tables"]["scores"]) == 7
+
+
 def test_runs_of_several_years_are_compared_year_by_year(waves: Waves, folder: Path) -> None:
     table = waves.published
-    assert compare_folders(folder, folder).agree
+    same = compare_folders(folder, folder)
+    assert same.agree
+    assert "Jaren in A en B: 2019, 2021, 2022, 2024, 2026" in same.text
+    assert (
+        same.table["areas"].max() == (table["level"] == "buurt").sum() / len(ALL) - 3
+    )  # of all years; three are hidden
     shuffled = compare_tables(table, table.sample(frac=1, random_state=1))
     assert shuffled.agree
     assert shuffled.table["largest"].max() == 0
@@ -365,8 +390,12 @@ def test_runs_of_several_years_are_compared_year_by_year(waves: Waves, folder: P
     worst = compare_tables(table, moved).worst
     assert set(worst["year"]) == {2022}
     np.testing.assert_allclose(worst["in_sd"], 1.0, rtol=1e-9)  # what was added
+    turned = table.assign(estimate=table["estimate"].where(table["year"] != 2022, -table["estimate"]))
+    ranks = compare_tables(table, turned).table.set_index("level")["rank_correlation"]
+    assert ranks["buurt"] == pytest.approx((len(ALL) - 2) / len(ALL))  # 1 in all years but one, where it is -1
     one = compare_tables(table, table[table["year"] == 2024])  # of the years that both have
     assert one.agree
+    assert "Jaren" not in one.text
     assert one.table["areas"].max() == table[(table["year"] == 2024) & (table["level"] == "buurt")]["estimate"].count()
 
 

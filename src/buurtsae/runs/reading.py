@@ -31,6 +31,7 @@ from buurtsae.survey.concept import Concept
 from buurtsae.survey.direct import DirectEstimates, direct
 from buurtsae.survey.editions import on_edition
 from buurtsae.survey.plausible import same_files
+from buurtsae.survey.references import named
 from buurtsae.survey.reliability import Reliability, reliability
 from buurtsae.survey.scales import Scores
 from buurtsae.survey.survey import Survey, check_areas, check_codes
@@ -120,7 +121,8 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     if model is None or arrays is None:
         return None
     scales = tuple(map(reliability, surveys))
-    of_scales = [note.under(part.source, ", ") for part in scales for note in part.notes]
+    labels = named([part.source for part in scales], [part.year for part in scales])
+    of_scales = [note.under(label, ", ") for label, part in zip(labels, scales, strict=True) for note in part.notes]
     estimates = replace(estimates, notes=tuple(dict.fromkeys((*estimates.notes, *of_scales))))
     return Inputs(run, concept, estimates, model, arrays, scales, benchmarks, persons)
 

@@ -1,8 +1,9 @@
 """Two runs, engines or models side by side: estimates, uncertainty, ranks, labels, and what predicts better.
 
-Areas are matched by code. Differences of means are in units of the first one's posterior sd. Engines that agree have
-means within 0.1 sd and sds within 5%. Which model predicts better is told by the log predictive density of gemeenten
-that were left out (`crossvalidation`): differences per gemeente have a standard error of their own.
+Areas are matched by code, and by year where there are several. Differences of means are in units of the first one's
+posterior sd. Engines that agree have means within 0.1 sd and sds within 5%. Which model predicts better is told by the
+log predictive density of gemeenten that were left out (`crossvalidation`): differences per gemeente have a standard
+error of their own.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Comparison:
     ----------
     table : DataFrame
         Per `level` and `measure`: `areas` in both, `mean_difference` and `largest` (of means, B - A, in sds of A),
-        `sd_ratio` (B over A: median), `sd_low`, `sd_high` (5% and 95%), `rank_correlation`, and `labels`, the share of
-        labels that differ.
+        `sd_ratio` (B over A: median), `sd_low`, `sd_high` (5% and 95%), `rank_correlation` (within years, their mean),
+        and `labels`, the share of labels that differ.
     labels : DataFrame
         Number of figures by label in A (rows) and B (columns).
     worst : DataFrame
@@ -41,6 +42,8 @@ class Comparison:
     only_a, only_b : tuple of str
         Areas in one only.
     names : tuple of str
+    years : tuple of int
+        Those in both.
     elpd : tuple of float, optional
         Difference in log predictive density of left-out gemeenten, B - A, and its standard error.
     """
@@ -51,6 +54,7 @@ class Comparison:
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     names: tuple[str, str]
+    years: tuple[int, ...] = ()
     elpd: tuple[float, float] | None = None
 
     @property
@@ -67,6 +71,8 @@ class Comparison:
         for which, codes in (("A", self.only_a), ("B", self.only_b)):
             if codes:
                 lines.append(f"Alleen in {which}: {len(codes)} gebieden ({shown(codes)})")
+        if len(self.years) > 1:
+            lines.append(f"Jaren in A en B: {shown(self.years, 10)}")
         for level, rows in self.table.groupby("level", sort=False):
             lines.append(
                 f"  {level}: {rows['areas'].max()} gebieden; gemiddelden verschillen hoogstens "
@@ -167,18 +173,18 @@ def compare_tables(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("
     sd = rows["sd_a"].where(rows["sd_a"] > 0)
     rows = rows.assign(in_sd=(rows["estimate_b"] - rows["estimate_a"]) / sd, ratio=rows["sd_b"] / sd)
     for (level, measure), part in rows.groupby(["level", "measure"], sort=False):
-        ranks = part["estimate_a"].rank(), part["estimate_b"].rank()
+        within = [of["estimate_a"].rank().corr(of["estimate_b"].rank()) for _, of in part.groupby("year")]
         parts.append(
             {
                 "level": level,
                 "measure": measure,
-                "areas": len(part),
+                "areas": part["area_code"].nunique(),
                 "mean_difference": part["in_sd"].mean(),
                 "largest": part["in_sd"].abs().max(),
                 "sd_ratio": part["ratio"].median(),
                 "sd_low": part["ratio"].quantile(0.05),
                 "sd_high": part["ratio"].quantile(0.95),
-                "rank_correlation": ranks[0].corr(ranks[1]) if len(part) > 1 else 1.0,
+                "rank_correlation": float(np.mean(within)) if part["area_code"].nunique() > 1 else 1.0,
                 "labels": (part["label_a"] != part["label_b"]).mean(),
             }
         )
@@ -186,7 +192,8 @@ def compare_tables(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("
     columns = [*KEY, "area_name_a", "estimate_a", "sd_a", "estimate_b", "sd_b", "in_sd", "label_a", "label_b"]
     worst = worst[columns].rename(columns={"area_name_a": "area_name"}).reset_index(drop=True)
     labels, only_a, only_b = pd.crosstab(both["label_a"], both["label_b"]), sorted(one - other), sorted(other - one)
-    return Comparison(pd.DataFrame(parts), labels, worst, tuple(only_a), tuple(only_b), names)
+    common = tuple(sorted(map(int, both["year"].unique())))
+    return Comparison(pd.DataFrame(parts), labels, worst, tuple(only_a), tuple(only_b), names, common)
 
 
 def _difference(one: pd.Series, other: pd.Series) -> tuple[float, float] | None:

@@ -93,6 +93,7 @@ class OverTime(Term):
             what, hint = "what changes over time is no term", "OverTime(BYM2(graph))"
             raise ModelError(what, cut(repr(self.term)), "a term such as BYM2 or IID", hint)
         own = {"sd": Term.sd, "spread": Term.spread, "correlation": Term.correlation, "name": ""}
+        own |= {"name": self.name} if self.name == self.term.name else {}  # as `replace` gives it
         if given := [name for name, default in own.items() if getattr(self, name) != default]:
             what, hint = f"{shown(given)} of OverTime is that of its term", f"give it to {type(self.term).__name__}"
             own_fields = "term, change, process, persistence, change_mixing, change_exponent"
