@@ -20,7 +20,7 @@ help:  ## what there is to make
 
 demo: .venv/.run  ## install, estimate the example, of 2024 and over three years, say where to look (OUT=folder)
 	"$(BIN)/buurtsae" demo --out $(OUT)
-	-"$(BIN)/buurtsae" demo --years --out $(OUT)_jaren
+	"$(BIN)/buurtsae" demo --years --out $(OUT)_jaren
 
 test: .venv/.test  ## the test suite on two workers (ARGS="-k graph" for a part)
 	$(PY) -m pytest -n 2 --dist loadgroup --ignore tests/browser $(ARGS)

@@ -44,7 +44,7 @@ def world(seed: int, areas: bs.Areas, home: Path) -> pd.DataFrame:
     surveys |= {f"enquete_{source}.csv": frame for source, frame in last.items()}
     write_tables(home / "data" / "voorbeeldstad", surveys)
     inputs = steps.check(home / RUN)
-    fit = bs.fit(inputs.model, inputs.direct, seed=seed, progress=False, draws=1000, hyperparameters=50)
+    fit = bs.fit(inputs.model, inputs.direct, seed=seed, progress=False, draws=1000, hyperparameters=60)
     est = bs.estimate_waves(fit, concept=inputs.concept)
     truth = truths(waves).set_index(["area_code", "measure", "year"])["truth"]
     table = est.table.query("level == 'buurt'")
@@ -111,7 +111,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Run the worlds and print, or write, the table."""
+    """Run the worlds, print the table in the end, and write it after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worlds", type=int, default=12)
     parser.add_argument("--out", type=Path)
@@ -127,13 +127,12 @@ def main() -> None:
             one = found[-1].query("figure != 'break'")
             covered = one["truth"].between(one["lower"], one["upper"]).groupby(one["figure"]).mean().round(3)
             print(f"world {w}: {time.perf_counter() - start:.0f} s, {covered.to_dict()}", flush=True)
-    table = pd.concat(found)
-    text = summary(table).to_markdown(index=False)
-    khat = table.groupby("world")["khat"].first()
-    text += f"\n\n{options.worlds} worlds; k-hat {khat.median():.2f} in the middle, {khat.max():.2f} at most."
+            table = pd.concat(found)
+            text, khat = summary(table).to_markdown(index=False), table.groupby("world")["khat"].first()
+            text += f"\n\n{w} worlds; k-hat {khat.median():.2f} in the middle, {khat.max():.2f} at most."
+            if options.out is not None:  # of as many worlds as there are: a long run may be ended
+                write_part(options.out, *MARKS, text)
     print(text)
-    if options.out is not None:
-        write_part(options.out, *MARKS, text)
 
 
 if __name__ == "__main__":
