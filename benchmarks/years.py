@@ -1,6 +1,7 @@
 """Several waves of the whole country in one fit: seconds and memory by the number of waves, and changes that are found.
 
     python benchmarks/years.py [--waves 1 3 5 10 3x4] [--shared ../shared] [--out docs/years.md]
+    python benchmarks/years.py --parts steps --waves 3 10 3x4 [--out docs/years.md]
     python benchmarks/years.py --parts changes [--worlds 40] [--out docs/years.md]
     python benchmarks/years.py --parts ahead [--worlds 40] [--out docs/years.md]
     python benchmarks/years.py --parts coefficients [--worlds 40] [--out docs/years.md]
@@ -43,11 +44,13 @@ TIME = "<!-- time: written by benchmarks/years.py -->", "<!-- end of time -->"
 AHEAD = "<!-- ahead: written by benchmarks/years.py -->", "<!-- end of ahead -->"
 COEFFICIENTS = "<!-- coefficients: written by benchmarks/years.py -->", "<!-- end of coefficients -->"
 WAVES = tuple(range(2014, 2026, 2))
+PARTS = "time", "steps", "changes", "ahead", "coefficients"
+STEPS = "<!-- steps: written by benchmarks/years.py -->", "<!-- end of steps -->"
 CHANGES = "<!-- changes: written by benchmarks/years.py -->", "<!-- end of changes -->"
 
 
-def country(shared: Path, waves: int, measures: int) -> dict[str, Any]:
-    """Fit so many waves of so many measures of the country, and return what it took."""
+def made(shared: Path, waves: int, measures: int) -> tuple[Any, Any]:
+    """Return direct estimates of so many waves of so many measures of the country, and the model."""
     import numpy as np
     import pandas as pd
 
@@ -75,14 +78,45 @@ def country(shared: Path, waves: int, measures: int) -> dict[str, Any]:
             data.drop(columns="v"), y=names, variance=variances, area="code", areas=areas, year=year
         )
         sources.append(replace(direct.sources[0], source="wave"))
-    several = replace(direct, sources=tuple(sources)).by_year()
-    fit = bs.fit(bs.AreaModel("1", [bs.OverTime(bs.BYM2(graph))]), several, draws=1000, progress=False)
+    return replace(direct, sources=tuple(sources)).by_year(), bs.AreaModel("1", [bs.OverTime(bs.BYM2(graph))])
+
+
+def steps(shared: Path, waves: int, measures: int) -> dict[str, Any]:
+    """Return what one evaluation takes: the likelihood, its gradient and 15 draws, processor seconds of one thread."""
+    import numpy as np
+
+    from buurtsae.engines.marginal import Marginal
+    from buurtsae.model.design import design
+
+    several, model = made(shared, waves, measures)
+    marginal = Marginal.of(design(model, several))
+    xi, rng, took = np.zeros(marginal.size), np.random.default_rng(1), dict[str, Any]()
+    work = {
+        "likelihood": lambda: marginal.posterior(xi),
+        "gradient": lambda: marginal.with_gradient(xi),
+        "and 15 draws": lambda: marginal.posterior(xi).given.draw(rng, 15),
+    }
+    for name, one in work.items():
+        one()
+        start = time.thread_time()
+        one()
+        took[f"{name}, s"] = round(time.thread_time() - start, 2)
+    size = round(marginal.field.symbolic.size / 1e6, 1)
+    return {"waves": waves, "measures": measures, "hyperparameters": marginal.size, "factor, million": size, **took}
+
+
+def country(shared: Path, waves: int, measures: int) -> dict[str, Any]:
+    """Fit so many waves of so many measures of the country, and return what it took."""
+    import buurtsae as bs
+
+    several, model = made(shared, waves, measures)
+    fit = bs.fit(model, several, draws=1000, progress=False)
     certificate = fit.draws.certificate
     assert certificate is not None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     seconds = {"fit, s": round(fit.seconds, 1), "all, s": round(time.perf_counter() - START, 1),
                "processor, s": round(time.process_time())}  # fmt: skip
-    return {"waves": waves, "measures": measures, "columns": waves * measures, **seconds, "peak, GiB": round(peak, 2),
+    return {"waves": waves, "measures": measures, **seconds, "peak, GiB": round(peak, 2),
             "values": certificate.values, "effective": round(certificate.effective),
             "k-hat": round(certificate.khat, 2)}  # fmt: skip
 
@@ -236,7 +270,7 @@ def slopes(seed: int) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", nargs="+", choices=("time", "changes", "ahead", "coefficients"), default=["time"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["time"])
     parser.add_argument("--waves", nargs="+", default=["1", "3", "5", "10", "3x4"], help="and times measures: 3x4")
     parser.add_argument("--worlds", type=int, default=40)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
@@ -259,6 +293,10 @@ def main() -> None:
                 for n in arguments.waves
             ]
             text, marks = pd.DataFrame(found).to_markdown(index=False), TIME
+        elif part == "steps":
+            pairs = [n.partition("x")[::2] for n in arguments.waves]
+            found = [steps(arguments.shared, int(waves), int(measures or 1)) for waves, measures in pairs]
+            text, marks = pd.DataFrame(found).to_markdown(index=False), STEPS
         elif part == "coefficients":
             table = pd.concat([slopes(seed) for seed in range(1, arguments.worlds + 1)], ignore_index=True)
             groups = table.groupby(["the coefficient", "in the model they", "areas"], sort=False)

@@ -94,3 +94,19 @@ def test_in_one_period_each_year_of_a_source_is_a_source() -> None:
     design = looked_at(data, bs.AreaModel("1", [bs.IID("buurt")])).design
     assert design.sources == (f"{VM} 2020", f"{VM} 2022")
     assert [link.label for link in design.links] == [f"{VM} 2022: {SUBDIMENSIONS[0]}"]
+
+
+def test_what_is_counted_is_of_the_reference_only() -> None:
+    # differences between sources are modelled of scores: a share has no data in a year without its reference
+    share, other = SUBDIMENSIONS[:2]
+    scores = [
+        replace(s, frame=s.frame.assign(**{share: s.frame[share].gt(6).mul(10.0).where(s.frame[share].notna())}))
+        for s in waves({2020: (VM, BP), 2022: (BP,)}, 2)
+    ]
+    outcome = bs.PerMeasure({share: bs.Binomial(scale=bs.Scale(0, 10)), other: bs.Gaussian()})
+    model = bs.AreaModel("1", [bs.OverTime(bs.IID("buurt"))], outcome=outcome)
+    design = looked_at(bs.direct(scores, AREAS).by_year(), model).design
+    assert design.size is not None
+    assert design.size.any(axis=1).tolist() == [[True, False, False, False], [False] * 4]
+    assert design.linked.tolist() == [[False] * 4, [False, True, False, True]]
+    assert sum(f"of {share} only {VM} counts" in str(note) for note in design.notes) == 2

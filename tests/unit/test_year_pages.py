@@ -14,6 +14,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from frictionless import Package, system
 from made_estimates import honeycomb, table
 from made_fit import TINY
 from made_years import DOWN, UP, YEARS, made_years
@@ -344,6 +345,10 @@ def test_layouts_hold_all_years_and_their_changes(waves: Waves, folder: Path) ->
     assert set(pd.read_csv(folder / "swing.csv", sep=";")["PERIOD"]) == set(ALL)
     package = json.loads((folder / "datapackage.json").read_text(encoding="utf-8"))
     assert {"changes", "changes-xlsx"} <= {resource["name"] for resource in package["resources"]}
+    with system.use_context(trusted=True):
+        valid = Package(folder / "datapackage.json")
+        for name in ("changes", "changes-xlsx", "estimates-xlsx", "statline", "swing"):
+            assert valid.get_resource(name).validate().valid, name
 
 
 def test_a_map_opens_with_the_year_that_was_asked_for(waves: Waves, tmp_path: Path) -> None:
@@ -353,6 +358,21 @@ def test_a_map_opens_with_the_year_that_was_asked_for(waves: Waves, tmp_path: Pa
     rows = waves.published[(waves.published["year"] == 2022) & (waves.published["area_code"] == UP)]
     score = dutch(rows.set_index("measure").loc[MEASURE, "estimate"])
     assert any(row[:2] == [waves.current.areas.frame.loc[UP, "name"], score] for row in page.cells)
+
+
+def test_a_measure_without_a_row_in_a_year_leaves_the_others_in_their_place(tmp_path: Path) -> None:
+    areas = honeycomb()
+    rows = published(table(areas, seed=1))
+    early = rows.assign(year=2019)[rows["measure"] != MEASURE]
+    shown = rows[(rows["level"] == "buurt") & (rows["label"] == "betrouwbaar")]["area_code"].iloc[0]
+    several = {"opens": 2023, "surveyed": (2019, 2023)}
+    write_site(Content(RUN, pd.concat([rows, early], ignore_index=True), areas, Concept.load(), **several), tmp_path)
+    page = tmp_path / "dashboard" / "buurt" / f"{shown}.html"
+    of = packed(page)["of"]
+    names = [row[0] for row in Page(page).cells if len(row) == 7][1:]
+    place = next(k for k, name in enumerate(names) if name.startswith("Omgang en relaties"))
+    assert [row[0] == "–" for row in of["2019"]["tables"]["scores"]] == [k == place for k in range(7)]
+    assert len(of["2023"]["tables"]["scores"]) == 7
 
 
 def test_runs_of_several_years_are_compared_year_by_year(waves: Waves, folder: Path) -> None:

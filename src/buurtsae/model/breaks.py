@@ -30,7 +30,7 @@ from buurtsae.notes import Note
 from buurtsae.ranges import check_ranges
 from buurtsae.sparse import Floats
 
-WIDE = 5.0  # times the sd of the intercept's prior: a level known to 0.1 then moves by a hundred thousandth
+WIDE = 5.0  # times the sd of the intercept's prior: a break told to 0.1 on 0-10 then moves by 1e-4 of itself
 ZERO = 1e-9  # of a null space over some tens of years and sources
 
 

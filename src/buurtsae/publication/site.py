@@ -264,7 +264,7 @@ class _Gemeente:
                 continue
             scale, marks = self.scales[node["id"]], self.classes[node["id"]].marks
             yield {
-                **{key: node[key] for key in ("nl", "en", "depth")},
+                **{key: node[key] for key in ("id", "nl", "en", "depth")},
                 **cells.figures(row, scale),
                 "bar": self._bar(row),
                 "axis": [plain(marks[end]) for end in (0, -1)],
@@ -275,7 +275,7 @@ class _Gemeente:
             }
 
     def _of_years(self, code: str) -> dict[str, Any]:
-        """The cells of that table in every year, for the script."""
+        """The cells of that table in every year, for the script: of each measure of the year that opens."""
 
         def cell(row: dict[str, Any]) -> list[Any]:
             label = row["label"]
@@ -284,8 +284,12 @@ class _Gemeente:
             written = [row["gemeente"], cells.in_both(row["verdict"]), cells.in_both(label)]
             return [row["score"], row["interval"], row["bar"], *written]
 
-        tables = {year: {"scores": [cell(row) for row in self._scores(code, year, {})]} for year in self.years.all}
-        return self.years.for_script(tables)
+        absent = ["–", "–", None, "–", *[cells.in_both(cells.NOTHING)] * 2]
+        of = {year: {row["id"]: cell(row) for row in self._scores(code, year, {})} for year in self.years.all}
+        names = list(of[self.year])
+        return self.years.for_script(
+            {year: {"scores": [found.get(name, absent) for name in names]} for year, found in of.items()}
+        )
 
     def _residents(self, code: str) -> list[dict[str, Any]]:
         """Figures of groups of residents of an area, a table per characteristic: measures by groups."""

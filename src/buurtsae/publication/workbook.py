@@ -119,7 +119,8 @@ def _fill(book: Workbook, name: str, table: pd.DataFrame, columns: Sequence[Colu
     for cell, column in zip(cells, columns, strict=True):
         cell.number_format = _format(column, scale)
     for values in _rows(table, [column.name for column in columns]):
-        sheet.append([_filled(cell, value) for cell, value in zip(cells, values, strict=True)])
+        *first, last = (_filled(cell, value) for cell, value in zip(cells, values, strict=True))
+        sheet.append([*first, "" if last is None else last])  # a row that ends early is an error to some readers
 
 
 def _filled(cell: Cell, value: Any) -> Any:

@@ -77,12 +77,12 @@ def said(row: Mapping[str, Any], scale: Scale = SCORE) -> Note:
     word, unit = next(word for word in WORDS if word.nl == row["verdict"]), SHARES if scale.sign else Note("", "")
     ends = both(interval(row["lower"], row["upper"], "|", scale.digits))
     ends = Note(ends.replace("|", " to "), ends.nl.replace("|", " tot "))
-    parts = {"word": word, "ends": ends, "unit": unit}
+    margin = Note("95% interval {ends}", "95%-interval {ends}", ends=ends)
     if word is WORDS[UNCHANGED]:
-        return Note("{word} (95% interval {ends}{unit})", "{word} (95%-interval {ends}{unit})", **parts)
-    size = both(signed(row["change"], decimals(row["lower"], row["upper"], scale.digits)))
-    both_ways = "{word}, {size}{unit} (95% interval {ends})", "{word}, {size}{unit} (95%-interval {ends})"
-    return Note(*both_ways, size=size, **parts)
+        return Note("{word} ({margin}{unit})", "{word} ({margin}{unit})", word=word, margin=margin, unit=unit)
+    step = both(signed(row["change"], decimals(row["lower"], row["upper"], scale.digits)))
+    size = Note("{step}{unit}", "{step}{unit}", step=step, unit=unit)
+    return Note("{word}, {size} ({margin})", "{word}, {size} ({margin})", word=word, size=size, margin=margin)
 
 
 def signed(value: float, digits: int) -> str:
