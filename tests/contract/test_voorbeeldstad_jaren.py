@@ -1,7 +1,8 @@
 """The example over the years: its run file, and what one quick fit of it says of what is true.
 
-Errors of neighbours, of measures and of years go together, so that coverage varies between surveys: bounds are three
-standard deviations between the worlds of docs/years.md ("example") below the mean of these.
+Errors of neighbours, of measures and of years go together, so that coverage varies between surveys: bounds of levels
+lie below the lowest of the ten worlds of docs/years.md (an example), 0.88 by respondents. Of changes over all years,
+and of redrawn buurten, the lowest has 0.78 and 0.74 to 0.84: of this one survey, whose seed is fixed, more is asked.
 """
 
 from __future__ import annotations
