@@ -73,7 +73,7 @@ def trend(
     fit : Fit
         Of several years, by `DirectEstimates.by_year`.
     concept, rules : optional
-        As of `estimate`.
+        As of `estimate`; figures are rounded where the rules say so.
     without : Fit, optional
         What `without_breaks` made of it; it is made here where there are breaks.
 
@@ -129,5 +129,7 @@ def _of(fit: Fit, concept: Concept | None, rules: Rules | None) -> pd.DataFrame:
     table = table[table["level"].isin(["gemeente", system.whole])]
     hidden = table["label"] == HIDDEN
     table.loc[hidden, FIGURES] = np.nan
+    if rules is not None and rules.decimals is not None:
+        table[FIGURES] = table[FIGURES].round(rules.decimals)
     table["reason"] = table["reason"].where(hidden, None)
     return table[[*KEY[:2], "area_name", *KEY[2:], *FIGURES, "reason"]].reset_index(drop=True)
