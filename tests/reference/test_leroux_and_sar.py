@@ -88,6 +88,7 @@ def exact(counties: tuple[pd.DataFrame, bs.Graph]) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.slow
 def test_leroux_against_an_exact_posterior(
     counties: tuple[pd.DataFrame, bs.Graph], exact: dict[str, np.ndarray]
 ) -> None:

@@ -139,6 +139,7 @@ def test_a_nested_error_model_at_its_variances(models: dict[str, Nested], expect
     np.testing.assert_allclose(level, effects, atol=500 * close)  # as coefficients, of up to 190, are pulled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["HB", "corn_no33_HB"])
 def test_variances_are_integrated_over(models: dict[str, Nested], expected: dict[str, Any], name: str) -> None:
     """By the trapezoid rule over log lambda and log sigma_e^2, which converges exponentially on such integrands."""

@@ -197,6 +197,7 @@ def test_each_check_speaks_of_its_case(kind: str, spoil: Spoil) -> None:
         assert row["meaning"] == MEANINGS[check.id][int(check.deviation > 0)]
 
 
+@pytest.mark.slow
 def test_a_group_that_lies_apart_is_judged_by_the_others() -> None:
     """It widens the spread of groups: by its own number alone two of these eight surveys were refused, now six are."""
     refused = 0
@@ -222,6 +223,7 @@ def surveys(gemeenten: int, higher: float) -> list[Check]:
     return checked
 
 
+@pytest.mark.slow
 def test_a_jump_among_six_gemeenten_is_seen_but_not_beyond_every_replicate() -> None:
     """4 points, eight times the sd of buurten: refused in all, p from 0.02 to 0.04; of twelve `apart` is below that."""
     every = surveys(6, 4.0)
@@ -230,6 +232,7 @@ def test_a_jump_among_six_gemeenten_is_seen_but_not_beyond_every_replicate() -> 
     assert all(check.p == pytest.approx(1 / 101) for check in surveys(12, 4.0))
 
 
+@pytest.mark.slow
 def test_with_few_gemeenten_a_jump_is_seen_less_often() -> None:
     """2 points: in one of eight surveys with six gemeenten, in all eight with twelve; a p-value may fall otherwise."""
     few, many = (sum(check.p < 0.05 for check in surveys(n, 2.0)) for n in (6, 12))

@@ -199,6 +199,7 @@ def concept(folder: Path, nodes: Sequence[str], compositions: str, keys: str = '
     return Concept.load(path)
 
 
+@pytest.mark.slow
 def test_parts_that_a_concept_declares_add_up_in_draws_and_in_what_is_published(tmp_path: Path) -> None:
     """One question of three answers, each a share of its own: from the file of respondents to the published table."""
     areas, rng = make_areas(), np.random.default_rng(4)

@@ -95,6 +95,7 @@ def test_of_whole_groups_less_is_known_than_of_one_buurt() -> None:
     assert found.elpd[0] < one.elpd[0] + 2 * one.elpd[1]
 
 
+@pytest.mark.slow
 def test_calibrated_on_data_of_the_model_itself() -> None:
     tables = [left_out(made_fit(seed=seed).fit, values=1).table for seed in range(20)]
     every = pd.concat(tables)

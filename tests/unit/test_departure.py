@@ -290,6 +290,7 @@ def cases(monkeypatch):
     return importlib.import_module("misspecified").CASES
 
 
+@pytest.mark.slow
 def test_every_case_can_be_made(cases):
     assert len(cases) == 18
     every = {name: case.made(3) for name, case in cases.items()}

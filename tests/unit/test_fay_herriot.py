@@ -97,6 +97,7 @@ def test_adjusted_likelihoods_are_never_zero(method: Any) -> None:
     assert fit.converged
 
 
+@pytest.mark.slow
 def test_the_mse_is_right_on_average() -> None:
     """400 data sets of 60 areas: squared errors and their estimates agree, sampled and not, by every method."""
     rng, m, n, hidden = np.random.default_rng(5), 60, 400, np.arange(60) < 5
@@ -131,6 +132,7 @@ def test_the_bootstrap_agrees_with_the_formula() -> None:
     pd.testing.assert_frame_equal(found, fit.bootstrap_mse(800, seed=1))
 
 
+@pytest.mark.slow
 def test_tests_of_no_area_effect_hold_their_size() -> None:
     rng, x = np.random.default_rng(2), np.ones((40, 1))
     d = rng.uniform(0.3, 2, 40)

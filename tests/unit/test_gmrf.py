@@ -220,6 +220,7 @@ def test_a_link_is_of_all_years() -> None:
     np.testing.assert_allclose(gradient, numeric, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_differences(marginal: Marginal) -> None:
     xi, step = some_xi(marginal, 3), 1e-5
     value, gradient = marginal.with_gradient(xi)
@@ -373,6 +374,7 @@ def check(marginal: Marginal, seed: int) -> None:
     np.testing.assert_allclose(marginal.with_gradient(xi)[1], numeric, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("terms", ["shared", "apart", "no effect per buurt", "two themes"])
 def test_a_source_that_is_known_per_wijk(terms: str, known: bool) -> None:

@@ -183,6 +183,7 @@ class Funnel:
         return float(-0.5 * (off @ off + xi @ xi)), gradient
 
 
+@pytest.mark.slow
 def test_a_term_that_may_have_vanished() -> None:
     y = np.array([1.6, -1.3, 2.2, -1.9, 1.5, 0.9, -2.1, 1.8])
     grid = np.linspace(-8, 6, 14_001)  # t_j integrated out: y_j ~ N(0, 1 + s^2)

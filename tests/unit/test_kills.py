@@ -105,6 +105,7 @@ def test_after_a_kill_readers_refuse_or_read_one_run_and_the_next_run_restores(
     assert answers(to) in found.values()
 
 
+@pytest.mark.slow
 def test_a_first_run_that_is_killed_leaves_nothing_that_looks_whole(
     process: Publisher, whole: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_disk_that_fills_up_is_said_and_the_folder_is_as_it_was(
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_with_a_given_moment_all_files_are_byte_identical(stored: Path, tmp_path: Path) -> None:
     moment = {"SOURCE_DATE_EPOCH": "1704067200"}
     with publisher(stored, PYTHONHASHSEED="1", **moment) as one, publisher(stored, PYTHONHASHSEED="2", **moment) as two:

@@ -107,6 +107,7 @@ def numeric(target: Counting, xi: Floats) -> Floats:
     return np.array([(up - down) / (2 * step) for up, down in ends])
 
 
+@pytest.mark.slow
 def test_the_gradient_of_shares_and_of_scores_with_links() -> None:
     outcomes = dict(zip(SUBDIMENSIONS, (Gaussian(), SHARE, Gaussian(), Poisson()), strict=True))
     several = asked(shares=SUBDIMENSIONS[1:2])  # the second source asks the first two: a link of the first
@@ -176,6 +177,7 @@ def test_intercepts_have_the_prior_of_their_outcome() -> None:
     assert "Normal(0, sd 5) of omgang_en_relaties" in str(model())
 
 
+@pytest.mark.slow
 def test_figures_are_on_the_scale_of_their_measure() -> None:
     means = fitted().draws.scores().mean(axis=(0, 1))
     n, y = data().sources[0].n_effective[:, :2], data().sources[0].mean[:, :2]
@@ -354,6 +356,7 @@ def test_far_scores_are_still_noted() -> None:
     assert any("prior of the intercept" in str(note) for note in away.notes)
 
 
+@pytest.mark.slow
 def test_shares_and_they_alone_are_labelled_by_their_half_width() -> None:
     """At the default of 10 points no share with a wider margin is reliable; at 50 their labels are those of scores."""
     tables = [estimate(fitted(), rules=Rules(protection=0, max_half_width=most)).table for most in (10.0, 50.0)]

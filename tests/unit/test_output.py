@@ -195,6 +195,7 @@ def test_a_gate_that_is_not_met_is_written_as_draft(est: Estimates, tmp_path: Pa
     assert "VOORLOPIG" in (tmp_path / "concept" / "dashboard" / "index.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_what_fails_half_way_leaves_nothing(est: Estimates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: object) -> None:
         raise OSError(ENOSPC, "no space left")

@@ -27,6 +27,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert loaded.isdisjoint({*HEAVY, "numpy", "pandas", "scipy"})
 
 
+@pytest.mark.slow
 def test_every_public_name_is_there_without_sampler_or_plots() -> None:
     loaded = imported_by("import buurtsae; [getattr(buurtsae, name) for name in buurtsae.__all__]")
     assert "pandas" in loaded

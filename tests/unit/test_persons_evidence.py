@@ -230,6 +230,7 @@ def answered(world: Made, eta: np.ndarray) -> bs.Answers:
     return world.respondents(np.random.default_rng(7).binomial(world.asked, expit(eta)))
 
 
+@pytest.mark.slow
 def test_a_forgotten_characteristic_is_named(world: Made) -> None:
     """Who is of the third origin answers otherwise; respondents are as likely of each."""
     eta = world.eta + np.array([-0.8, 0.0, 0.8])[world.residents.level[:, 2]]
@@ -238,6 +239,7 @@ def test_a_forgotten_characteristic_is_named(world: Made) -> None:
     assert not refused(fitted(world, answered(world, eta)).fit_of())
 
 
+@pytest.mark.slow
 def test_an_interaction_is_named(world: Made) -> None:
     level = world.residents.level
     eta = world.eta + 1.0 * (level[:, 0] - 1.5) * (level[:, 1] - 0.5)
@@ -258,6 +260,7 @@ def households(world: Made, named: bool) -> bs.Answers:
     return bs.Answers.of(told, "y", many, clusters=["home"] if named else [])
 
 
+@pytest.mark.slow
 def test_households_that_agree_are_refused(world: Made) -> None:
     assert refused(fitted(world, households(world, False)).fit_of())
     assert refused(fitted(world, households(world, True)).fit_of())["cluster"] == "home"
@@ -274,6 +277,7 @@ def test_a_part_that_lies_apart_is_refused(world: Made) -> None:
     assert {"group", "apart"} & set(refused(fitted(there, answered(there, eta)).fit_of()))
 
 
+@pytest.mark.slow
 def test_weights_that_know_more_are_noted(world: Made) -> None:
     """Who says yes weighs more; and weights that are drawn at random are not noted."""
     rng, answers = np.random.default_rng(9), answered(world, world.eta)
@@ -300,6 +304,7 @@ def test_clean_worlds_pass() -> None:
     assert bad <= 3
 
 
+@pytest.mark.slow
 def test_the_report(fits: Mapping[str, bs.UnitFit], tmp_path: Path) -> None:
     """Several measures and figures beside one another, all sections there, and the page."""
     units = UnitFits(fits, {"a": ("yes", None), "b": ("ordered", "mean"), "c": ("ordered", "above 2"),

@@ -133,6 +133,7 @@ def again(f: Fit, scores: Scores, m: Ints, k: int) -> Floats:
     return of_share(replace(scores, frame=frame)).draws.scores()[..., 0].var(axis=0)
 
 
+@pytest.mark.slow
 def test_reliability_is_that_of_fits_with_the_respondents() -> None:
     f, p = share(), preposterior(share())
     m = np.where(np.arange(25) % 2 == 0, 15, 0) * f.areas.inhabited

@@ -167,6 +167,7 @@ def again(of: UnitFit, kind: str, m: Ints, k: int) -> Floats:
     return fitted(kind, asked, of.model.estimand, seed=k + 2).fit_of().draws.scores()[..., 0].var(axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "estimand"), [("share", "expected"), ("share", "realised"), ("ordinal", "expected")])
 def test_reliability_is_that_of_fits_with_the_respondents(kind: str, estimand: str) -> None:
     of, m = unit(kind, estimand), np.where(np.arange(25) % 2 == 0, 25, 0)
@@ -196,6 +197,7 @@ def test_nothing_is_left_to_chance_where_all_are_asked() -> None:
     assert not np.any(p._variance(p.now.covariance, left))
 
 
+@pytest.mark.slow
 def test_a_plan_of_several_measures() -> None:
     models = {"yes": unit("share").model, "walk": unit("ordinal").model}
     asked = {"yes": answers("share"), "walk": answers("ordinal")}

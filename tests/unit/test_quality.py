@@ -101,6 +101,7 @@ def test_convergence_is_that_of_the_table(est: Estimates, report: dict[str, Any]
     assert tuple(found["worst"].split()) == est.convergence["rhat"].idxmax()
 
 
+@pytest.mark.slow
 def test_the_gate_at_its_thresholds(est: Estimates, report: dict[str, Any]) -> None:
     assert report["gate"]["passed"]
     value = {c["id"]: c["value"] for c in report["gate"]["checks"]}

@@ -104,6 +104,7 @@ def same(one: object, other: object) -> bool:
     return bool(np.allclose(*figures, rtol=1e-9, atol=1e-9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
 def test_of_worlds_that_differ_in_what_is_hidden_all_files_are_the_same(
     made: Made, rules: Rules, tmp_path: Path
@@ -143,6 +144,7 @@ def test_of_worlds_that_differ_in_what_is_hidden_all_files_are_the_same(
         assert differ == []
 
 
+@pytest.mark.slow
 def test_a_gemeente_that_is_hidden_is_not_in_the_quality_report(made: Made) -> None:
     est = estimate(made.fit, rules=RULES["a wijk and a gemeente"])
     hidden = {code for level, code in est.release.estimates.keys if level == "gemeente"}

@@ -231,6 +231,7 @@ def test_gross_direct_estimates_are_undone() -> None:
     assert mean["reblup"] < 0.8 * mean["eblup"]
 
 
+@pytest.mark.slow
 def test_the_bootstrap_agrees_with_the_formula() -> None:
     data = made(100, 0.2, 0.8, seed=2)  # sigma2_v is 1.3: far from zero, where the expansion does not hold
     data.loc[0, "y"] = np.nan

@@ -199,6 +199,7 @@ def test_codes_are_joined_whatever_their_order(data: pd.DataFrame) -> None:
     pd.testing.assert_series_equal(of_graph.eblup[fit.eblup.index], fit.eblup, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_autocorrelation_is_found_and_helps() -> None:
     """Over 40 made sets with rho = 0.9 the errors are lower than those of FayHerriot, and rho is near."""
     from buurtsae.classical.area.fay_herriot import FayHerriot
@@ -222,6 +223,7 @@ def test_autocorrelation_is_found_and_helps() -> None:
     assert np.mean(np.array(tests) < 0.05) > 0.8
 
 
+@pytest.mark.slow
 def test_the_bootstrap_agrees_with_the_formula(data: pd.DataFrame) -> None:
     fit = SpatialFayHerriot.from_formula("y ~ x", data, "d", grid(), "code").fit()
     found, terms = fit.bootstrap_mse(300, seed=1), fit.mse_terms

@@ -78,6 +78,7 @@ def by_quadrature(arrays: Design, xi: np.ndarray) -> tuple[float, np.ndarray, np
     return float(logsumexp(joint)), mean, np.sqrt(share @ second - mean**2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tail", [0.5, 2.5])
 def test_the_likelihood_and_the_draws_against_quadrature(tail: float) -> None:
     arrays = made()

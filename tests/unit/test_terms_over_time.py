@@ -64,6 +64,7 @@ def given(arrays: Design, **values: float) -> Hyper:
     return Hyper(named, np.ones(arrays.linked.shape), np.zeros(arrays.linked.shape))
 
 
+@pytest.mark.slow
 def test_type_four_is_that_of_the_kronecker_product() -> None:
     """shared/knowledge/years.md, section 5: computed by the pseudo-inverse of Q_s x Q_t, sd of the interaction 1/2."""
     term = bs.OverTime(bs.ICAR(graph(), levels=False))
@@ -91,6 +92,7 @@ def dense(c_stays: Floats, c_changes: Floats) -> tuple[Floats, float]:
     return (k[:, at] @ np.linalg.solve(s, r)).reshape(8, 5), float(log)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("phi", "psi"), [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.3, 0.6)])
 def test_all_types_are_those_of_dense_algebra(phi: float, psi: float) -> None:
     """What stays, and changes of types I to IV but for their mean over the years, by pseudo-inverses."""
@@ -243,6 +245,7 @@ def test_changes_are_those_of_joint_draws(fitted: bs.Fit) -> None:
     assert whole["sd"] < areas["sd"].min()
 
 
+@pytest.mark.slow
 def test_a_step_shows_as_far_as_its_area_has_data(fitted: bs.Fit) -> None:
     """An answer raised by a step moves the change by `recovered` times it: by fits of such data, parameters and all."""
     table = bs.changes(fitted, 2020, 2024).set_index("area_code")

@@ -329,6 +329,7 @@ def test_each_method_moves_least_by_its_own_distance() -> None:
         assert min(distance, key=distance.__getitem__) == k
 
 
+@pytest.mark.slow
 def test_the_mse_after_benchmarking_is_right_on_average() -> None:
     """What benchmarking to the direct estimate of the whole adds to squared errors: 400 data sets of 100 areas.
 

@@ -190,6 +190,7 @@ def redesigned(made: Arrays) -> None:
     made["effect"][12:24, 1] += 1.5
 
 
+@pytest.mark.slow
 def test_clean_waves_pass() -> None:
     every = found(4, as_it_is)
     assert min(check.p for check in every) >= 0.05
@@ -205,6 +206,7 @@ def test_clean_waves_pass() -> None:
     assert sorted(named) == ["2022", *(f"{measure} (burgerpeiling 2022)" for measure in MEASURES)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spoil", "kind"), [(doubled, "spread"), (shuffled, "years"), (redesigned, "apart")])
 def test_one_bad_year_is_refused_by_its_name(spoil: Callable[[Arrays], None], kind: str) -> None:
     """Refused with p < 0.05, and the first that says so is about that year."""
