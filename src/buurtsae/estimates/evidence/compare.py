@@ -173,7 +173,8 @@ def compare_tables(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("
     sd = rows["sd_a"].where(rows["sd_a"] > 0)
     rows = rows.assign(in_sd=(rows["estimate_b"] - rows["estimate_a"]) / sd, ratio=rows["sd_b"] / sd)
     for (level, measure), part in rows.groupby(["level", "measure"], sort=False):
-        within = [of["estimate_a"].rank().corr(of["estimate_b"].rank()) for _, of in part.groupby("year")]
+        years = [of for _, of in part.groupby("year") if len(of) > 1]  # one area has its rank
+        within = [of["estimate_a"].rank().corr(of["estimate_b"].rank()) for of in years]
         parts.append(
             {
                 "level": level,
@@ -184,7 +185,7 @@ def compare_tables(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("
                 "sd_ratio": part["ratio"].median(),
                 "sd_low": part["ratio"].quantile(0.05),
                 "sd_high": part["ratio"].quantile(0.95),
-                "rank_correlation": float(np.mean(within)) if part["area_code"].nunique() > 1 else 1.0,
+                "rank_correlation": float(np.mean(within)) if within else 1.0,
                 "labels": (part["label_a"] != part["label_b"]).mean(),
             }
         )
