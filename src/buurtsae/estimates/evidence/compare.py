@@ -173,8 +173,8 @@ def compare_tables(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("
     sd = rows["sd_a"].where(rows["sd_a"] > 0)
     rows = rows.assign(in_sd=(rows["estimate_b"] - rows["estimate_a"]) / sd, ratio=rows["sd_b"] / sd)
     for (level, measure), part in rows.groupby(["level", "measure"], sort=False):
-        years = [of for _, of in part.groupby("year") if len(of) > 1]  # one area has its rank
-        within = [of["estimate_a"].rank().corr(of["estimate_b"].rank()) for of in years]
+        yearly = [of for _, of in part.groupby("year") if len(of) > 1]  # one area has its rank
+        within = [of["estimate_a"].rank().corr(of["estimate_b"].rank()) for of in yearly]
         parts.append(
             {
                 "level": level,
