@@ -231,10 +231,11 @@ def of_classes(rows: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=tuple(MARKS), default=list(MARKS))
-    parser.add_argument("--worlds", type=int, default=12)
-    parser.add_argument("--samples", type=int, default=1)
+    parser.add_argument("--worlds", type=int, default=60)
+    parser.add_argument("--samples", type=int, default=3)
     parser.add_argument("--replicates", type=int, default=300)
-    parser.add_argument("--provinces", nargs="+", default=["PV26", "PV23"], help="others than those of choices")
+    unseen = ["PV20", "PV22", "PV29", "PV31"]
+    parser.add_argument("--provinces", nargs="+", default=unseen, help="others than those of choices")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
