@@ -116,6 +116,15 @@ def _spoiled(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         (lambda c: c["areas"].pop("editions"), "from the areas of 2020"),
         (lambda c: c["sources"][0].update(code_year=2016), "from the areas of 2016"),
         (lambda c: c["areas"]["editions"][0].update(size="bewoners"), "no column of sizes"),
+        (lambda c: c["areas"]["editions"][0].update(size="old"), "sizes that are no number above 0"),
+        (lambda c: c["years"].update(trend=[1.0, 2.0]), "impossible parameters"),
+        (lambda c: c["years"].update(coefficients="free"), "years.coefficients is not right"),
+        (
+            lambda c: c["years"].update(
+                breaks=[{"source": "veiligheidsmonitor", "year": 2024, "measures": [], "prior": [0.0, 1.0]}]
+            ),
+            "of no measure",
+        ),
         (lambda c: c["areas"]["editions"][0].update(kind="addresses"), "postcode6"),
         (lambda c: c["areas"]["editions"].append(c["areas"]["editions"][0]), "such a level already"),
         (lambda c: c["years"].update(relevant=-1.0), "relevant"),

@@ -23,7 +23,7 @@ import numpy as np
 from annotated_types import Interval
 from numpy.typing import NDArray
 
-from buurtsae.errors import ModelError, Problems, shown
+from buurtsae.errors import ModelError, Problems, cut, shown
 from buurtsae.model.links import Linked, Offset
 from buurtsae.model.priors import Normal
 from buurtsae.notes import Note
@@ -70,6 +70,9 @@ class Break:
         if isinstance(self.measures, list):
             object.__setattr__(self, "measures", tuple(self.measures))
         check_ranges(self, "break:")
+        if self.measures == ():
+            hint = "name some, or leave `measures` out: then it is of all of the source"
+            raise ModelError(f"the break in {cut(self.source)} is of no measure", "none", "one or more", hint)
 
     @property
     def words(self) -> Note:

@@ -13,7 +13,7 @@ from buurtsae.areas.reading import read_geometry
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.runs.years_part import EditionPart
-from buurtsae.tables import read_table
+from buurtsae.tables import as_number, read_table
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -45,7 +45,11 @@ def crosswalk(part: EditionPart, file: Path, areas: Areas) -> Crosswalk:
     if part.size is not None:
         if part.size not in table:
             raise DataError(f"{file.name} has no column of sizes", shown(table.columns), part.size, "correct `size`")
-        size = table.groupby(clean(table[part.old]))[part.size].first()
+        column = as_number(table[part.size], strict=False)
+        if count := int((column.isna() | (column <= 0)).sum()):
+            got, hint = f"{count} of {len(column)} rows", "give the addresses or residents of each old area"
+            raise DataError(f"{file.name} has sizes that are no number above 0", got, "a number above 0", hint)
+        size = column.groupby(clean(table[part.old])).first()
     return Crosswalk.from_table(
         table, old=part.old, new=part.new, share=part.share, size=size, concentration=part.concentration, names=names,
         **common,

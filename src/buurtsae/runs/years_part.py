@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from buurtsae.areas.divisions import SAME
 from buurtsae.model.breaks import Break
@@ -19,11 +19,16 @@ if TYPE_CHECKING:
     from buurtsae.runs.runfile import RunSpec
 
 
+def _none(word: str) -> BeforeValidator:
+    """A prior, or a word for having none."""
+    return BeforeValidator(lambda raw: None if raw == word else raw)
+
+
 class YearsPart(Part):
     """`[years]`: each year has estimates of its own, and every term of the model changes over time."""
 
-    trend: PC | Literal["free"] = PC(0.5, 0.01)
-    coefficients: PC | Literal["stay"] = PC(0.25, 0.01)
+    trend: Annotated[PC | None, _none("free")] = PC(0.5, 0.01)
+    coefficients: Annotated[PC | None, _none("stay")] = PC(0.25, 0.01)
     process: Process = "walk"
     change: PC | None = None
     persistence: Beta = Beta(1.0, 1.0)
@@ -35,9 +40,7 @@ class YearsPart(Part):
     @property
     def over_years(self) -> Trend | None:
         """What intercept and coefficients of a year know of those of others; None: nothing."""
-        if self.trend == "free":
-            return None
-        return Trend(self.trend, None if self.coefficients == "stay" else self.coefficients)
+        return None if self.trend is None else Trend(self.trend, self.coefficients)
 
     def over_time(self, term: Term) -> OverTime:
         """Return a term that changes from year to year."""
