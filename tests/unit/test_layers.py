@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "buurtsae"
 # From bottom to top. A module imports from its own room and from the floors below. Rooms on one floor do not see each
 # other, but for the ground floor.
 FLOORS = """
-errors notes origin files figures tables ranges schemas scale folder sparse multifrontal formula rank
+errors notes origin retrieved files figures tables ranges schemas scale folder sparse multifrontal formula rank
 drawing latent
 areas
 survey
@@ -23,7 +23,7 @@ draws
 engines
 estimates
 publication
-runs serve simulate
+runs serve simulate opendata
 console
 cli
 __main__
