@@ -24,6 +24,7 @@ from buurtsae.opendata import osm_objects
 from buurtsae.opendata.loaded import Loaded
 from buurtsae.opendata.osm import BEYOND, NOBODY, NOWHERE, UNDATED, _inside, voorzieningen
 from buurtsae.opendata.osm_tags import TagSets
+from buurtsae.survey.codebook import Codebook
 
 CORNER = 120_000, 450_000
 A, B, C, D = CODES = [f"BU0344010{k}" for k in range(4)]  # A south-west, B south-east, C north-west, D north-east
@@ -154,6 +155,13 @@ def test_columns_are_described(loaded: Loaded) -> None:
     assert loaded.columns["filled"].tolist() == pytest.approx(loaded.frame.notna().mean().tolist()[1:])
     assert loaded.frame.columns[0] == "buurtcode"
     assert (loaded.columns[["title", "unit", "about"]] != "").all(axis=None)
+
+
+def test_the_codebook_knows_every_column_and_no_other(loaded: Loaded) -> None:
+    book = Codebook.load("osm")
+    assert sorted(name for figure in book.indicators for name in figure.columns) == sorted(loaded.frame.columns[1:])
+    units = {name: figure.unit for figure in book.indicators for name in figure.columns}
+    assert units == loaded.columns.set_index("column")["unit"].to_dict()
 
 
 def test_the_licence_goes_with_it(loaded: Loaded, file: Path) -> None:
