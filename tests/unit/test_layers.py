@@ -25,6 +25,7 @@ estimates
 publication
 runs serve simulate opendata
 console
+verbs
 cli
 __main__
 """
