@@ -20,6 +20,7 @@ import typer
 from buurtsae import __version__
 from buurtsae.console import print_sources, print_summary, summary
 from buurtsae.errors import BuurtsaeError, Problems, ProblemsError, cut
+from buurtsae.start.command import init
 
 if TYPE_CHECKING:
     from buurtsae.folder.target import Target
@@ -370,6 +371,9 @@ def simulate(
     elif not quiet:
         typer.echo("\n".join(f"wrote {file}" for file in files))
         _say(FICTITIOUS)
+
+
+app.command()(init)
 
 
 def _pair(text: str, option: str, what: str = "COLUMN") -> tuple[str, str]:
