@@ -6,7 +6,6 @@ Results and `--json` go to stdout, everything else to stderr.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
@@ -20,7 +19,11 @@ import typer
 from buurtsae import __version__
 from buurtsae.console import print_sources, print_summary, summary
 from buurtsae.errors import BuurtsaeError, Problems, ProblemsError, cut
-from buurtsae.start.command import init
+from buurtsae.verbs import data, start
+from buurtsae.verbs.common import Engine, Json, Out, Quiet, Seed
+from buurtsae.verbs.common import aloud as _aloud
+from buurtsae.verbs.common import print_json as _print_json
+from buurtsae.verbs.common import say as _say
 
 if TYPE_CHECKING:
     from buurtsae.folder.target import Target
@@ -32,13 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 FICTITIOUS = "these respondents are made: set `fictitious = true` under [run], so that all that is published says so"
-Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed, instead of the run file's.")]
-Engine = Annotated[
-    str | None, typer.Option("--engine", help="Engine, instead of the run file's: laplace, nuts or eblup.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
 
 
 def _version(asked: bool) -> None:
@@ -373,7 +369,8 @@ def simulate(
         _say(FICTITIOUS)
 
 
-app.command()(init)
+app.command()(data.fetch)
+app.command()(start.init)
 
 
 def _pair(text: str, option: str, what: str = "COLUMN") -> tuple[str, str]:
@@ -388,19 +385,6 @@ def _year(text: str, option: str) -> int:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a year", param_hint=option) from None
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-def _aloud(quiet: bool) -> dict[str, Any]:
-    """How a step says what it does."""
-    return {"progress": not quiet, "say": (lambda text: None) if quiet else _say}
-
-
-def _print_json(content: dict[str, Any]) -> None:
-    typer.echo(json.dumps(content, ensure_ascii=False, indent=1, default=str))
 
 
 def _report(error: BuurtsaeError, as_json: bool) -> None:

@@ -11,10 +11,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from buurtsae.errors import DataError, shown
-from buurtsae.folder.finished import fingerprint
+from buurtsae.folder.finished import digest
+from buurtsae.notes import Note
 
 SUFFIX = ".provenance.json"
 
@@ -67,10 +67,10 @@ class Retrieved:
     def joined(cls, parts: Sequence[Retrieved]) -> Retrieved:
         """Return several replies of one table as one."""
         first = min(parts, key=lambda part: part.retrieved)
-        digest = hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
-        digest = parts[0].sha256 if len(parts) == 1 else digest
+        every = hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
+        whole = parts[0].sha256 if len(parts) == 1 else every
         sizes = {"bytes": sum(part.bytes for part in parts), "replies": sum(part.replies for part in parts)}
-        return cls(**{**asdict(parts[0]), "retrieved": first.retrieved, "sha256": digest, **sizes})
+        return cls(**{**asdict(parts[0]), "retrieved": first.retrieved, "sha256": whole, **sizes})
 
 
 def by_table(parts: Iterable[Retrieved]) -> tuple[Retrieved, ...]:
@@ -92,7 +92,7 @@ class Record:
     sha256 : str
         Its hash when it was written.
     retrieved : tuple of Retrieved
-    notes : tuple of (English, Dutch)
+    notes : tuple of Note
     changed : bool
         Whether the file is another by now.
     """
@@ -100,8 +100,27 @@ class Record:
     file: str
     sha256: str
     retrieved: tuple[Retrieved, ...]
-    notes: tuple[tuple[str, str], ...] = ()
+    notes: tuple[Note, ...] = ()
     changed: bool = False
+
+    @property
+    def remarks(self) -> tuple[Note, ...]:
+        """What a run has to say of the file: that it was changed, and what was noted when it was fetched."""
+        changed = Note(
+            "it was changed after it was fetched: what its source says of it may no longer hold",
+            "het bestand is gewijzigd nadat het is opgehaald: wat de bron ervan zegt hoeft niet meer te kloppen",
+        )
+        return tuple(note.under(self.file) for note in (*([changed] if self.changed else []), *self.notes))
+
+
+def tables(records: Iterable[Record]) -> tuple[Retrieved, ...]:
+    """Return the tables behind several files, each once."""
+    return tuple(dict.fromkeys(part for record in records for part in record.retrieved))
+
+
+def credits(records: Iterable[Record]) -> str:
+    """Return whom to name for several files, each once, with the terms."""
+    return "; ".join(dict.fromkeys(part.credit for part in tables(records)))
 
 
 def record_of(file: Path) -> Path:
@@ -109,16 +128,18 @@ def record_of(file: Path) -> Path:
     return file.with_name(file.stem + SUFFIX)
 
 
-def write_record(file: Path, retrieved: Iterable[Retrieved], notes: Iterable[Any] = ()) -> Path:
-    """Write the record of a file that is there, and return its path; `notes` are bilingual."""
+def write_record(
+    file: Path, retrieved: Iterable[Retrieved], notes: Iterable[Note] = (), beside: Iterable[Path] = ()
+) -> Path:
+    """Write the record of a file that is there, and return its path; `beside` are files that belong to it."""
     from buurtsae import __version__
 
     content = {
         "file": file.name,
-        "sha256": fingerprint(file)["sha256"],
+        "files": {path.name: digest(path) for path in (file, *beside)},
         "made_with": f"buurtsae {__version__}",
         "retrieved": [asdict(part) for part in by_table(retrieved)],
-        "notes": [{"en": str(note), "nl": getattr(note, "nl", str(note))} for note in notes],
+        "notes": [{"en": str(note), "nl": note.nl} for note in notes],
     }
     path = record_of(file)
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", newline="\n")
@@ -133,18 +154,26 @@ def read_record(file: Path) -> Record | None:
     DataError
         If it cannot be read, or is of another file.
     """
-    path = record_of(file)
-    if not path.is_file():
+    if not (_there(file) and _there(record_of(file))):
         return None
+    path = record_of(file)
     what, hint = f"the record {path.name} of {file.name} cannot be used", "fetch the file again, or remove its record"
     try:
         raw = json.loads(path.read_bytes())
         known = {field.name for field in fields(Retrieved)}
         retrieved = tuple(Retrieved(**{k: part[k] for k in known & set(part)}) for part in raw["retrieved"])
-        notes = tuple((note["en"], note["nl"]) for note in raw.get("notes", ()))
-        name, digest = str(raw["file"]), str(raw["sha256"])
+        notes = tuple(Note(note["en"], note["nl"]) for note in raw.get("notes", ()))
+        name = str(raw["file"])
+        written = str(raw["files"][name])
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(what, f"{type(error).__name__}: {error}", "what `buurtsae fetch` writes", hint) from error
     if name != file.name:
         raise DataError(what, f"it is of {shown([name])}", file.name, hint)
-    return Record(name, digest, retrieved, notes, changed=fingerprint(file)["sha256"] != digest)
+    return Record(name, written, retrieved, notes, changed=digest(file) != written)
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have: the reader of the file says so
+        return False

@@ -26,6 +26,7 @@ publication
 runs serve simulate opendata
 start
 console
+verbs
 cli
 __main__
 """

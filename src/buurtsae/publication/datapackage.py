@@ -15,6 +15,7 @@ from buurtsae.notes import Note
 from buurtsae.origin import SOURCE
 from buurtsae.publication.contract import TYPES, titled
 from buurtsae.publication.layout_resources import layout_resources
+from buurtsae.retrieved import Retrieved
 from buurtsae.scale import SCORE, Scale
 from buurtsae.schemas import CONTRACT_VERSION, KEY, Column, changes, estimates, groups, supplement, trends
 
@@ -32,11 +33,12 @@ def datapackage(
     notice: str = "",
     scale: Scale = SCORE,
     of: Note = MEASURES,
+    open_data: Iterable[Retrieved] = (),
 ) -> dict[str, Any]:
     """Describe the tables as they lie in `folder`: those of the contract, and further ones where they are.
 
     `created` is in RFC 3339, `measures` are Dutch labels by identifier, `notice` says that data are made, `of` what the
-    measures are together.
+    measures are together, `open_data` are the tables behind the areas.
     """
     described = f"Small-area estimates: {of}; suppressed rows stay, with empty figures."
     schema = _schema(estimates(scale), measures)
@@ -52,7 +54,7 @@ def datapackage(
         "description": " ".join(filter(None, [notice, described])),
         "version": CONTRACT_VERSION,
         "created": created,
-        "sources": [{"title": text} for text in (source.nl, source)],
+        "sources": [*({"title": text} for text in (source.nl, source)), *map(_source, open_data)],
         **({"keywords": ["fictief", "fictitious"]} if notice else {}),
         "resources": [
             {"name": "estimates", "type": "table", **_file(folder / "estimates.csv"), **csv, "schema": schema},
@@ -63,6 +65,12 @@ def datapackage(
             *(part | _file(folder / part["path"]) for part in layouts),
         ],
     }
+
+
+def _source(part: Retrieved) -> dict[str, str]:
+    """A table of open data, as a source of the package."""
+    title = f"{part.title} ({part.source}, {part.table}), {part.licence}"
+    return {"title": title, **({"path": part.url, "version": part.edition} if part.url else {})}
 
 
 def _supplement(folder: Path, csv: dict[str, Any], measures: Mapping[str, str], scale: Scale) -> list[dict[str, Any]]:

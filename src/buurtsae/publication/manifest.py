@@ -24,6 +24,7 @@ from typing import Any
 from buurtsae.errors import DataError
 from buurtsae.folder.finished import fingerprint
 from buurtsae.folder.finished import hashes as hashes_below
+from buurtsae.retrieved import Record, credits
 
 EPOCH = "SOURCE_DATE_EPOCH"
 PACKAGES = "numpy scipy pandas geopandas libpysal formulaic pymc pytensor nutpie arviz numba".split()
@@ -48,7 +49,8 @@ def now() -> str:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a set of estimates comes from: `hashes` of inputs, settings as read, seconds per step, RFC 3339 moment.
+    """Where a set of estimates comes from: `hashes` of inputs, settings as read, seconds per step, RFC 3339 moment,
+    and the records of its files of open data.
 
     Without a title it is that of the concept.
     """
@@ -58,11 +60,12 @@ class Provenance:
     settings: Mapping[str, Any] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     created: str = field(default_factory=now)
+    open_data: tuple[Record, ...] = ()
 
     @property
     def credit(self) -> str:
-        """Whom the areas and their figures come from."""
-        return str(self.settings.get("areas", {}).get("credit", ""))
+        """Whom the areas and their figures come from: as the settings say, else as the records do."""
+        return str(self.settings.get("areas", {}).get("credit", "")) or credits(self.open_data)
 
 
 def versions() -> dict[str, str]:

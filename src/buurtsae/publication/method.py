@@ -13,8 +13,9 @@ from typing import Any
 
 from buurtsae.estimates.labels import Rules
 from buurtsae.notes import Note
-from buurtsae.origin import as_in
+from buurtsae.origin import areas_made, as_in
 from buurtsae.publication.manifest import Provenance
+from buurtsae.retrieved import Retrieved, tables
 from buurtsae.survey.codebook import titled
 
 CREDITS = ("owner", "mode", "licence")  # of a codebook
@@ -56,7 +57,8 @@ class Statement:
     A source has `name`, `owner`, `mode`, `licence` (in both languages), `year`, `level`, `respondents`, `response`
     (share, or None); of made data nobody is credited. `model` is in words and symbols, priors included; `benchmarks`
     are published figures that the estimates agree with; `spatial` is a model with a part that neighbours share;
-    `silent` is what is known and assumed of those who did not answer, `years` what has to be told of several years.
+    `silent` is what is known and assumed of those who did not answer, `years` what has to be told of several years,
+    `open_data` the tables behind the areas and their figures.
     """
 
     sources: tuple[Mapping[str, Any], ...]
@@ -73,6 +75,7 @@ class Statement:
     silent: tuple[Note, ...] = (ASSUMED,)
     shares: bool = False
     years: tuple[Note, ...] = ()
+    open_data: tuple[Retrieved, ...] = ()
 
     @classmethod
     def of(
@@ -110,6 +113,7 @@ class Statement:
             ),
             shares,
             years,
+            () if areas_made(quality["run"].get("fictitious", False)) else tables(provenance.open_data),
         )
 
 

@@ -170,6 +170,7 @@ def publish(
                 notice=about.notice,
                 scale=est.concept.span,
                 of=est.concept.heading,
+                open_data=statement.open_data,
             )
             _write_json(folder / "datapackage.json", package)
             _write_json(folder / "manifest.json", manifest(report, provenance, folder))

@@ -22,6 +22,7 @@ from buurtsae.model.parts import Part, parts
 from buurtsae.model.plausible import figures
 from buurtsae.model.spec import AreaModel
 from buurtsae.notes import Note
+from buurtsae.retrieved import Record, read_record
 from buurtsae.runs.build import cells_of, model_of
 from buurtsae.runs.editions import crosswalk, edition_of
 from buurtsae.runs.persons import Persons, asked, persons_of
@@ -50,6 +51,7 @@ class Inputs:
     scales: tuple[Reliability, ...] = ()
     benchmarks: Benchmarks | None = None
     persons: Persons | None = None
+    records: tuple[Record, ...] = ()
 
     @property
     def areas(self) -> Areas:
@@ -88,6 +90,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
         known = engine_options if spec.unit is None or name != spec.run.engine else person_options
         problems.attempt(known, name, spec.engine.get(name, {}))
     areas = problems.attempt(_areas, run)
+    records = tuple(record for file in run.files if (record := problems.attempt(read_record, file)) is not None)
     cells = None if spec.unit is None or areas is None else problems.attempt(cells_of, run, areas)
     if areas is not None and cells is not None:  # figures are of who lives in the cells
         residents = np.mean([table.residents() for table in cells], axis=0)
@@ -123,8 +126,9 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     scales = tuple(map(reliability, surveys))
     labels = named([part.source for part in scales], [part.year for part in scales])
     of_scales = [note.under(label, ", ") for label, part in zip(labels, scales, strict=True) for note in part.notes]
-    estimates = replace(estimates, notes=tuple(dict.fromkeys((*estimates.notes, *of_scales))))
-    return Inputs(run, concept, estimates, model, arrays, scales, benchmarks, persons)
+    of_records = [note for record in records for note in record.remarks]
+    estimates = replace(estimates, notes=tuple(dict.fromkeys((*estimates.notes, *of_scales, *of_records))))
+    return Inputs(run, concept, estimates, model, arrays, scales, benchmarks, persons, records)
 
 
 def _areas(run: RunFile) -> Areas:

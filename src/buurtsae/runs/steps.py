@@ -164,7 +164,7 @@ def _run(
         est,
         target,
         gate=spec.quality,
-        provenance=Provenance(spec.run.title, files, settings, clock, created),
+        provenance=Provenance(spec.run.title, files, settings, clock, created, inputs.records),
         draws=spec.publish.draws,
         scales=inputs.reliability,
         weights=spec.concept.sensitivity,
