@@ -31,7 +31,7 @@ RESIDENTS = re.compile(r"(aantal_?)?inwoners(_\d+)?|population|bevolking", re.IG
 
 @dataclass(frozen=True)
 class Place:
-    """What the figures are of: gemeenten, a provincie or GGD-regio by name or code, or the country; `label` in words."""
+    """What the figures are of: gemeenten, a provincie or GGD-regio by name or code, or the country, and its `label`."""
 
     kind: Kind
     names: tuple[str, ...] = ()
