@@ -19,6 +19,7 @@ import typer
 from buurtsae import __version__
 from buurtsae.console import print_sources, print_summary, summary
 from buurtsae.errors import BuurtsaeError, Problems, ProblemsError, cut
+from buurtsae.start.command import init
 from buurtsae.verbs import data
 from buurtsae.verbs.common import Engine, Json, Out, Quiet, Seed
 from buurtsae.verbs.common import aloud as _aloud
@@ -369,6 +370,7 @@ def simulate(
         _say(FICTITIOUS)
 
 
+app.command()(init)
 app.command()(data.fetch)
 
 

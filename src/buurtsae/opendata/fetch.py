@@ -21,6 +21,7 @@ from buurtsae.errors import Problems, cut, shown
 from buurtsae.folder.finished import digest
 from buurtsae.folder.target import Known, claimed, staged
 from buurtsae.notes import Note
+from buurtsae.opendata import gebieden, kerncijfers, nabijheid, osm, pdok
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.loaded import Loaded
 from buurtsae.opendata.region import Asked, Region
@@ -60,24 +61,26 @@ class Job:
     @cached_property
     def region(self) -> Region:
         """The gemeenten that are asked for, looked up in the map of the year."""
-        from buurtsae.opendata import gebieden, pdok
-
         groups = gebieden.load(self.fetcher, self.year).frame if self.asked.grouped else None
         return Region.of(self.asked, pdok.gemeenten(self.fetcher, self.year).frame, self.year, groups)
 
     @cached_property
     def borders(self) -> Loaded:
         """The buurten of the region."""
-        from buurtsae.opendata import pdok
-
         return pdok.load(self.fetcher, self.year, self.region.gemeenten)
 
 
-def _borders(job: Job) -> Loaded:
-    return job.borders
+def _voorzieningen(job: Job) -> Loaded:
+    assert job.osm is not None  # `_check` refuses it otherwise
+    return osm.voorzieningen(job.osm, job.borders.frame, job.tags, registry=job.fetcher.registry)
 
 
-LOADERS: Mapping[str, Callable[[Job], Loaded]] = {"borders": _borders}
+LOADERS: Mapping[str, Callable[[Job], Loaded]] = {
+    "borders": lambda job: job.borders,
+    "kerncijfers": lambda job: kerncijfers.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "nabijheid": lambda job: nabijheid.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "voorzieningen": _voorzieningen,
+}
 NAMES = {"borders": "buurten"}
 OF_AREAS = ("borders", "monumenten", "voorzieningen", "leefbaarometer", "adressen", "bevolking")  # of one level only
 

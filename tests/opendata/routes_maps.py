@@ -1,0 +1,133 @@
+"""The services of maps, replayed: borders as features (OGC API) and as a GeoPackage (ATOM).
+
+Each `install` takes a map of buurten: that of the example, made; or the real one of 2024 where the shared data are.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+from replay import Answer, Asked, Replay, as_json
+from shapely.geometry import box
+
+RD = "http://www.opengis.net/def/crs/EPSG/0/28992"
+LEVELS = {"buurten": "buurt", "wijken": "wijk", "gemeenten": "gemeente"}
+EXAMPLE = Path(__file__).parents[2] / "data" / "voorbeeldstad"
+NO_FIGURE = -99997
+
+
+def example() -> gpd.GeoDataFrame:
+    """The buurten of the example: names and codes of three levels, residents, polygons in RD New."""
+    frame = gpd.read_file(EXAMPLE / "buurten.gpkg")
+    figures = pd.read_csv(EXAMPLE / "kerncijfers.csv")
+    return frame.merge(figures[["buurtcode", "inwoners"]], on="buurtcode", validate="one_to_one")
+
+
+def real(shared: Path, gemeenten: tuple[str, ...] = ()) -> gpd.GeoDataFrame:
+    """The buurten of the Netherlands in 2024, or of some gemeenten, with their residents."""
+    frame = gpd.read_parquet(shared / "data" / "nl" / "buurt_2024.parquet").to_crs("EPSG:28992")
+    frame = frame[frame["gemeentecode"].isin(gemeenten)] if gemeenten else frame
+    figures = pd.read_csv(shared / "data" / "nl" / "kwb_2024_buurt.csv", usecols=["buurtcode", "inwoners"])
+    frame = frame.merge(figures, on="buurtcode", how="left", validate="one_to_one")
+    return frame.assign(wijknaam="Wijk " + frame["wijkcode"].str[-2:])
+
+
+@dataclass
+class Map:
+    """A Wijk- en Buurtkaart: its layers as the service has them, and how many rows it gives at most in a page."""
+
+    layers: dict[str, gpd.GeoDataFrame]
+    year: int
+    most: int = 1000
+
+    @classmethod
+    def of(cls, buurten: gpd.GeoDataFrame, year: int = 2024, most: int = 1000) -> Map:
+        """The layers that belong to a map of buurten, with the columns of the service."""
+        figures = {"inwoners": "aantal_inwoners"}
+        frame = buurten.rename(columns=figures).assign(jaar=year, water="NEE")
+        frame["aantal_inwoners"] = frame["aantal_inwoners"].fillna(NO_FIGURE).astype(int)
+        frame["aantal_huishoudens"] = frame["aantal_inwoners"].where(
+            frame["aantal_inwoners"] < 0, frame["aantal_inwoners"] // 2
+        )
+        frame["oppervlakte_land_in_ha"] = (frame.area / 1e4).round().astype(int)
+        frame["indelingswijziging_wijken_en_buurten"] = 1
+        frame["percentage_personen_0_tot_15_jaar"] = -99995
+        layers = {"buurten": frame.drop(columns=["wijknaam", "provinciecode", "meter_per_eenheid"], errors="ignore")}
+        for layer, keys in (("wijken", ["wijkcode", "wijknaam", "gemeentecode"]), ("gemeenten", ["gemeentecode"])):
+            names = list(dict.fromkeys([*keys, "gemeentenaam"]))
+            whole = buurten[[*names, "inwoners", "geometry"]].dissolve(keys[0], aggfunc="first").reset_index()
+            sums = buurten.groupby(keys[0])["inwoners"].sum().astype(int)
+            whole["aantal_inwoners"] = whole[keys[0]].map(sums)
+            layers[layer] = whole[[*names, "aantal_inwoners", "geometry"]].assign(jaar=year, water="NEE")
+        return cls(layers, year, most)
+
+    def add(self, layer: str, shape: Any, **properties: Any) -> None:
+        """Add a row, such as water."""
+        row = gpd.GeoDataFrame([{**properties, "jaar": self.year, "geometry": shape}], crs="EPSG:28992")
+        self.layers[layer] = pd.concat([self.layers[layer], row], ignore_index=True)
+
+    def items(self, layer: str, asked: Asked, crs: str = RD, link: bool = True, all_rows: bool = False) -> Answer:
+        """A page of features: `limit`, `bbox` and the cursor as GoKoala has them; degrees unless `crs` is asked for."""
+        known = {"f", "limit", "cursor", "crs", "bbox", "bbox-crs"}
+        if set(asked.query) - known:
+            return Answer(b"unknown query parameter(s) found", "text/plain", 400)
+        rows = self.layers[layer]
+        if "bbox" in asked.query and not all_rows:
+            assert asked.query["bbox-crs"] == RD
+            rows = rows[rows.intersects(box(*map(float, asked.query["bbox"].split(","))))]
+        start = int(base64.b64decode(asked.query["cursor"])) if "cursor" in asked.query else 0
+        limit = min(int(asked.query.get("limit", 10)), self.most)
+        page = rows.iloc[start : start + limit]
+        system = crs if asked.query.get("crs") == RD else "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
+        page = page if system == RD else page.to_crs("EPSG:4326")
+        content = json.loads(page.to_json(drop_id=True))
+        for number, feature in enumerate(content["features"], start=start):
+            feature["id"] = number
+        content |= {"numberReturned": len(page), "links": [{"rel": "self", "href": "x"}]}
+        content.pop("crs", None)
+        if link and start + limit < len(rows):
+            cursor = base64.b64encode(str(start + limit).encode()).decode()
+            query = "&".join(f"{key}={value}" for key, value in {**asked.query, "cursor": cursor}.items())
+            content["links"].append({"rel": "next", "href": f"{asked.base}/{asked.path}?{query}"})
+        return as_json(content, Content_Crs=f"<{system}>")
+
+
+def install(replay: Replay, world: Map) -> None:
+    """Borders as features and as a GeoPackage."""
+    for layer in LEVELS:
+        path = f"wijken-en-buurten-{world.year}/ogc/v1/collections/{layer}/items"
+        replay.add("pdok", path, lambda asked, layer=layer: world.items(layer, asked))
+    install_atom(replay, world)
+
+
+def install_atom(replay: Replay, world: Map, versions: tuple[int, ...] = (1, 2)) -> None:
+    """An index of GeoPackages, of which the newest is this map."""
+    names = [f"wijkenbuurten_{world.year}_v{version}.gpkg" for version in versions]
+    links = "".join(f'<entry><link rel="section" href="downloads/{name}"/></entry>' for name in names)
+    index = f'<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom">{links}</feed>'.encode()
+    replay.add("atom", f"{world.year}/atom/index.xml", lambda asked: Answer(index, "application/atom+xml"))
+    content = list[bytes]()
+
+    def geopackage(asked: Asked) -> Answer:
+        if not content:
+            content.append(as_geopackage(world.layers))
+        return Answer(content[0], "application/geopackage+sqlite3")
+
+    replay.add("atom", f"{world.year}/atom/downloads/{names[-1]}", geopackage)
+
+
+def as_geopackage(layers: dict[str, gpd.GeoDataFrame]) -> bytes:
+    """The bytes of a GeoPackage with these layers."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "map.gpkg"
+        for name, frame in layers.items():
+            frame.to_file(path, layer=name, driver="GPKG")
+        return path.read_bytes()
