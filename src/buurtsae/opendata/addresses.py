@@ -8,8 +8,9 @@ shares of an old buurt are of the whole of it.
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from buurtsae.notes import Note
 from buurtsae.opendata.http import Fetcher, Reply, strange
 from buurtsae.opendata.loaded import Loaded
 from buurtsae.opendata.registry import Table
-from buurtsae.opendata.zipped import column, header, member, reading
+from buurtsae.opendata.zipped import column, header, member, members, reading
 from buurtsae.sparse import Ints
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ BLOCK = 1 << 24  # bytes that are read at a time
 NUMBERS = 100_000  # house numbers of CBS have five digits at most
 LETTERS = 26 * 26
 FILE = r"pc6hnr\d*.*\.csv"
+NAMES = r"(buurt|brt).*\.csv"
 NO_CODE = -1
 
 
@@ -48,6 +50,8 @@ class Edition:
         Place in `codes`.
     codes : ndarray of str
         As published by CBS, with `BU`.
+    names : mapping of code to str
+        Where the zip has them.
     day : str
         Reference day, as the file says; "" where it does not.
     reply : Reply
@@ -57,6 +61,7 @@ class Edition:
     address: Ints
     buurt: Ints
     codes: np.ndarray
+    names: Mapping[str, str]
     day: str
     reply: Reply
     notes: tuple[Note, ...]
@@ -89,26 +94,48 @@ def load(fetcher: Fetcher, years: tuple[int, int], gemeenten: Sequence[str] | No
     if gemeenten is not None:
         kept = _of_gemeenten(old, new, at, gemeenten, years[1])
         address, at = address[kept], at[:, kept]
-    codes = [np.append(each.codes.astype(object), None)[place] for each, place in zip((old, new), at, strict=True)]
-    digits, letters = np.divmod(address // NUMBERS, LETTERS)
-    first, second = (
-        pd.Categorical.from_codes(part, list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")) for part in divmod(letters, 26)
-    )
-    postcode = pd.Series(digits.astype(str)) + pd.Series(first).astype(str) + pd.Series(second).astype(str)
-    frame = pd.DataFrame({"postcode6": postcode, "huisnummer": address % NUMBERS, "old": codes[0], "new": codes[1]})
-    days = [Note(
-        "addresses of {year} are as on {day}",
-        "adressen van {year} zijn die van {day}",
-        year=year, day=each.day,
-    ) for year, each in zip(years, (old, new), strict=True) if each.day]  # fmt: skip
+    code, number = np.divmod(address, NUMBERS)
+    each, of = np.unique(code, return_inverse=True)
+    frame = pd.DataFrame({
+        "postcode6": pd.Categorical.from_codes(of, [_postcode(int(one)) for one in each]),
+        "huisnummer": number,
+        "old": pd.Categorical.from_codes(at[0], old.codes),
+        "new": pd.Categorical.from_codes(at[1], new.codes),
+    })  # fmt: skip
+    frame = frame.assign(**{side: frame[side].cat.remove_unused_categories() for side in ("old", "new")})
+    days = [
+        Note("addresses of {year} are as on {day}", "adressen van {year} zijn die van {day}", year=year, day=one.day)
+        for year, one in zip(years, (old, new), strict=True)
+        if one.day
+    ]
+    days += _renamed(old, new, years, set(frame["old"].cat.categories) & set(frame["new"].cat.categories))
     retrieved = (old.reply.retrieved, new.reply.retrieved)
     return Loaded(frame, retrieved=retrieved, notes=(*days, *old.notes, *new.notes))
 
 
+def _postcode(code: int) -> str:
+    """A postcode that was a number."""
+    digits, letters = divmod(code, LETTERS)
+    return f"{digits}{chr(ord('A') + letters // 26)}{chr(ord('A') + letters % 26)}"
+
+
+def _renamed(old: Edition, new: Edition, years: tuple[int, int], codes: set[str]) -> list[Note]:
+    """Codes of both years under two names: they may be of other ground."""
+    pairs = {code: (old.names.get(code), new.names.get(code)) for code in sorted(codes)}
+    other = [f"{code}: {a} -> {b}" for code, (a, b) in pairs.items() if a and b and a.casefold() != b.casefold()]
+    if not other:
+        return []
+    return [Note(
+        "{n} codes have another name in {until} than in {since}, and may be of other ground: {codes}",
+        "{n} codes heten in {until} anders dan in {since}, en kunnen van ander gebied zijn: {codes}",
+        n=len(other), since=years[0], until=years[1], codes=other,
+    )]  # fmt: skip
+
+
 def _joined(old: Edition, new: Edition) -> tuple[Ints, Ints]:
     """All addresses, sorted, and the place of the code of each in both editions, NO_CODE for none."""
-    address = np.union1d(old.address, new.address)
-    at = np.full((2, len(address)), NO_CODE, dtype=np.int32)
+    address: Ints = np.union1d(old.address, new.address).astype(np.int64)
+    at = np.full((2, len(address)), NO_CODE)
     for k, each in enumerate((old, new)):
         at[k, np.searchsorted(address, each.address)] = each.buurt
     return address, at
@@ -143,7 +170,26 @@ def _edition(fetcher: Fetcher, year: int) -> Edition:
         raise strange(table, reply.url, f"codes that are none in {buurt}: {shown(bad)}", "codes of buurten")
     address, place, notes = _once(address, place, year)
     day = re.search(r"(\d{4})(\d\d)(\d\d)", name.rsplit("/", 1)[-1])
-    return Edition(address, place, codes.to_numpy(dtype=object), "-".join(day.groups()) if day else "", reply, notes)
+    names_of = _names(table, reply)
+    return Edition(
+        address, place, codes.to_numpy(dtype=object), names_of, "-".join(day.groups()) if day else "", reply, notes
+    )
+
+
+def _names(table: Table, reply: Reply) -> dict[str, str]:
+    """Names of buurten by code, which CBS writes in cp1252; none where the zip has no such file."""
+    found = [name for name in members(table, reply) if re.fullmatch(NAMES, name.rsplit("/", 1)[-1], re.IGNORECASE)]
+    if len(found) != 1:
+        return {}
+    with reading(table, reply, found[0]) as file:
+        raw = file.read()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("cp1252", errors="replace")
+    rows = pd.read_csv(io.StringIO(text), sep=None, engine="python", dtype=str, usecols=[0, 1], header=0)
+    codes = published(rows.iloc[:, 0].str.strip(), "buurt")
+    return dict(zip(codes, rows.iloc[:, 1].fillna("").str.strip(), strict=True))
 
 
 def _read(
@@ -171,7 +217,7 @@ def _read(
         raise strange(
             table, reply.url, f"{error} in {name}", "a postcode, a house number and a code in each"
         ) from error
-    address, codes = (np.concatenate(column) if parts else np.zeros(0, int) for column in zip(*parts, strict=True))
+    address, codes = (np.concatenate([np.zeros(0, int), *(part[k] for part in parts)]) for k in (0, 1))
     if not len(address) or (codes == NO_CODE).any():
         got = f"{int((codes == NO_CODE).sum())} of {len(codes)} rows without a code in {name}"
         raise strange(table, reply.url, got, "a buurt of each address")
@@ -213,8 +259,8 @@ def _once(address: Ints, place: Ints, year: int) -> tuple[Ints, Ints, tuple[Note
     kept[again] = False
     kept &= ~np.isin(address, differ)
     note = Note(
-        "addresses of {year}: {n} rows repeat an address, and {two} addresses lie in two buurten and are left out",
-        "adressen van {year}: {n} rijen herhalen een adres, en {two} adressen liggen in twee buurten en zijn weggelaten",
+        "addresses of {year}: {n} rows repeat an address, and {two} addresses lie in two buurten: left out",
+        "adressen van {year}: {n} rijen herhalen een adres, en {two} adressen liggen in twee buurten: weggelaten",
         year=year, n=len(again), two=len(differ),
     )  # fmt: skip
     return address[kept], place[kept], (note,)

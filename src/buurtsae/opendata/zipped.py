@@ -16,6 +16,12 @@ from buurtsae.opendata.registry import Table
 BOM = "\ufeff"
 
 
+def members(table: Table, reply: Reply) -> list[str]:
+    """Return the names of all files in a zip."""
+    with _opened(table, reply, "a zip of tables") as archive:
+        return archive.namelist()
+
+
 def member(table: Table, reply: Reply, pattern: str, what: str) -> str:
     """Return the name of the one file of a zip whose own name, without folders, matches a pattern in any case.
 
@@ -24,8 +30,7 @@ def member(table: Table, reply: Reply, pattern: str, what: str) -> str:
     DataError
         If the zip cannot be read, or has none or several.
     """
-    with _opened(table, reply, what) as archive:
-        names = archive.namelist()
+    names = members(table, reply)
     found = [name for name in names if re.fullmatch(pattern, name.rsplit("/", 1)[-1], re.IGNORECASE)]
     if len(found) != 1:
         some = f"{len(found)} such files among {shown(found or names, 6)}"
