@@ -19,8 +19,7 @@ import typer
 from buurtsae import __version__
 from buurtsae.console import print_sources, print_summary, summary
 from buurtsae.errors import BuurtsaeError, Problems, ProblemsError, cut
-from buurtsae.start.command import init
-from buurtsae.verbs import data
+from buurtsae.verbs import data, start
 from buurtsae.verbs.common import Engine, Json, Out, Quiet, Seed
 from buurtsae.verbs.common import aloud as _aloud
 from buurtsae.verbs.common import print_json as _print_json
@@ -398,8 +397,8 @@ def simulate(
         _say(FICTITIOUS)
 
 
-app.command()(init)
 app.command()(data.fetch)
+app.command()(start.init)
 
 
 def _pair(text: str, option: str, what: str = "COLUMN") -> tuple[str, str]:
