@@ -178,6 +178,7 @@ def test_the_licence_goes_with_it(loaded: Loaded, file: Path) -> None:
     assert "1 buurten have no object" in words
     assert "from the centroid" in words
     assert "does not say when" in words
+    assert "does not say what it covers" in words
     assert all(note.nl and note.nl != note for note in loaded.notes)
 
 
@@ -231,6 +232,7 @@ def test_a_buurt_beyond_the_box_that_the_file_states_has_no_zero(
     (west, east), (south, north) = LONLAT.transform(*zip(CORNER, (CORNER[0] + 990, CORNER[1] + 2000), strict=True))
     head = f'<bounds minlat="{south}" minlon="{west}" maxlat="{north}" maxlon="{east}"/>'
     result = voorzieningen(drawn.write(tmp_path / "west.osm", head), areas)
+    assert not any("does not say what it covers" in note for note in result.notes)
     # B lies beyond it too, but holds objects: an extract has whole objects, that reach over its border
     assert result.frame["osm_school_aantal"].isna().tolist() == [False, False, False, True]
 
