@@ -35,7 +35,6 @@ WORDS = {  # of ValueAttribute; what is not here is kept as it is, and noted
     "NotAvailable": "not available",
     "NotYetAvailable": "not yet available",
 }
-LATER = "is the table of another year, or has a gemeente merged? see which are there"
 
 
 @dataclass(frozen=True)
@@ -74,19 +73,30 @@ class Cube:
         DataError
             If the table has none of a gemeente.
         """
-        codes = sorted(code for code in self.areas.index if code.startswith(LEVELS[level]))
-        if gemeenten is None:
-            return codes
-        inside = {gemeente: [code for code in codes if code[2:6] == gemeente[2:]] for gemeente in gemeenten}
-        if lost := [gemeente for gemeente, own in inside.items() if not own]:
-            there = sorted({f"GM{code[2:6]}" for code in codes})
-            near = get_close_matches(lost[0], there, 3, 0.6) or there
-            what = f"{self.table.title} ({self.table.id}) has no {CBS.noun(level)} of some gemeenten"
-            raise DataError(what, shown(lost), f"such as {shown(self._told(near), 3)}", LATER)
-        return sorted({code for own in inside.values() for code in own})
+        return areas_of(self.table, self.areas, level, gemeenten)
 
-    def _told(self, codes: Sequence[str]) -> list[str]:
-        return [f"{code} {self.areas[code]}" if code in self.areas.index else code for code in codes]
+
+def areas_of(table: Table, titles: pd.Series, level: str, gemeenten: Sequence[str] | None) -> list[str]:
+    """Return the codes of a level in some gemeenten (of all by default) among those of a table, sorted.
+
+    Raises
+    ------
+    DataError
+        If there are none of a gemeente.
+    """
+    codes = sorted(code for code in titles.index if code.startswith(LEVELS[level]))
+    if gemeenten is None:
+        return codes
+    inside = {gemeente: [code for code in codes if code[2:6] == gemeente[2:]] for gemeente in gemeenten}
+    if lost := [gemeente for gemeente, own in inside.items() if not own]:
+        there = sorted({f"GM{code[2:6]}" for code in codes})
+        near = get_close_matches(lost[0], there, 3, 0.6) or there
+        told = shown([f"{code} {titles.get(code, '')}".strip() for code in near], 3)
+        raise DataError(
+            f"{table.title} ({table.id}) has no {CBS.noun(level)} of some gemeenten", shown(lost), f"such as {told}",
+            "is the table of another year, or has a gemeente merged?",
+        )  # fmt: skip
+    return sorted({code for own in inside.values() for code in own})
 
 
 def cube(fetcher: Fetcher, table: Table) -> Cube:
@@ -134,7 +144,7 @@ def cube(fetcher: Fetcher, table: Table) -> Cube:
         "about": text["Description"].str.split().str.join(" "), "unit": text["Unit"],
         "text": text["DataType"] == "String",
     }).set_axis(text["Identifier"])  # fmt: skip
-    retrieved = tuple(_of(reply, edition) for reply in asked)
+    retrieved = tuple(of_edition(reply, edition) for reply in asked)
     return Cube(table, edition, geo[0], {k: v for k, v in titles.items() if k != geo[0]}, titles[geo[0]], measures,
                 retrieved)  # fmt: skip
 
@@ -260,7 +270,7 @@ def wide(
     }
     missing, retrieved = list[pd.DataFrame](), list(cube.retrieved)
     for reply, whole in observations(fetcher, cube, gemeenten, chosen(cube, where)):
-        retrieved.append(_of(reply, cube.edition))
+        retrieved.append(of_edition(reply, cube.edition))
         part = whole.assign(row=place[whole["area"]])
         part = part[part["row"] >= 0]
         count += np.bincount(part["row"] * shape[1] + part["measure"], minlength=len(count))
@@ -290,18 +300,12 @@ def _loaded(
 ) -> Loaded:
     """Name the columns, put codes and names in front, and say what is missing."""
     names = named(cube.measures)
-    code = pd.Series(rows, dtype="string")
-    front = {f"{level}code": code, f"{level}naam": code.map(cube.areas)}
-    for above in ("wijk", "gemeente"):
-        if above != level and (level, above) != ("gemeente", "wijk"):
-            front[f"{above}code"] = CBS.read(code, above)
-    if level != "gemeente":
-        front["gemeentenaam"] = front["gemeentecode"].map(cube.areas)
+    before = front(rows, level, cube.areas)
     figures = {
         column: pd.Series(words[k], dtype="string") if k in words else grid[:, k]
-        for k, column in enumerate(names) if column is not None and column not in front
+        for k, column in enumerate(names) if column is not None and column not in before
     }  # fmt: skip
-    frame = pd.DataFrame({**front, **figures})
+    frame = pd.concat([before, pd.DataFrame(figures)], axis=1)
     kept = [k for k, column in enumerate(names) if column in figures]
     told = cube.measures.iloc[kept]
     about = (told["group"] + ". " + told["about"]).str.strip(". ")
@@ -313,13 +317,24 @@ def _loaded(
     columns = pd.concat([columns, made], ignore_index=True)
     columns["filled"] = frame[columns["column"]].notna().mean().to_numpy() if len(columns) else 0.0
     reasons = pd.DataFrame({
-        "code": code.to_numpy()[missing["row"].to_numpy(dtype=int)],
+        "code": np.array(rows, dtype=object)[missing["row"].to_numpy(dtype=int)],
         "column": [names[k] for k in missing["measure"]],
         "reason": [WORDS.get(word, word) for word in missing["reason"]],
     })  # fmt: skip
     reasons = reasons[reasons["column"].isin(figures)].sort_values(["code", "column"], ignore_index=True)
     notes = [*_unknown(cube, missing), *empty(cube.table, columns), *notes]
     return Loaded(frame, columns[list(COLUMNS)], reasons[list(REASONS)], tuple(retrieved), tuple(notes))
+
+
+def front(codes: Sequence[str], level: str, titles: pd.Series) -> pd.DataFrame:
+    """Return the columns that stand in front: code and name of each area, and of what it lies in."""
+    code = pd.Series(codes, dtype="string")
+    columns = {f"{level}code": code, f"{level}naam": code.map(titles).astype("string")}
+    for above in list(LEVELS)[list(LEVELS).index(level) + 1 :]:
+        columns[f"{above}code"] = CBS.read(code, above)
+    if level != "gemeente":
+        columns["gemeentenaam"] = columns["gemeentecode"].map(titles).astype("string")
+    return pd.DataFrame(columns)
 
 
 def _unknown(cube: Cube, missing: pd.DataFrame) -> list[Note]:
@@ -368,5 +383,6 @@ def _series(frame: pd.DataFrame, column: str) -> pd.Series:
     return text.set_axis(pd.Index(frame["Identifier"].astype(str).str.strip(), dtype=object))
 
 
-def _of(reply: Reply, edition: str) -> Retrieved:
+def of_edition(reply: Reply, edition: str) -> Retrieved:
+    """Return where a reply comes from, of an edition of its table."""
     return replace(reply.retrieved, edition=edition)
