@@ -76,7 +76,7 @@ def test_json_and_what_is_left(tmp_path: Path) -> None:
             (SURVEY, "--areas", STAD / "buurten.gpkg", "--year", "2024"),
             "the number of residents is in none of the files",
         ),
-        ((SURVEY, "--areas", STAD / "kerncijfers.csv", "--year", "2024"), "kerncijfers.csv cannot be read as areas"),
+        ((SURVEY, "--areas", STAD / "kerncijfers.csv", "--year", "2024"), "kerncijfers.csv has no geometry"),
         (tuple(AREAS), "there is no survey"),
     ],
 )
