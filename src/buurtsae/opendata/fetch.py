@@ -21,7 +21,7 @@ from buurtsae.errors import Problems, cut, shown
 from buurtsae.folder.finished import digest
 from buurtsae.folder.target import Known, claimed, staged
 from buurtsae.notes import Note
-from buurtsae.opendata import gebieden, kerncijfers, nabijheid, osm, pdok
+from buurtsae.opendata import bevolking, gebieden, gezondheid, kerncijfers, misdrijven, nabijheid, osm, pdok
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.loaded import Loaded
 from buurtsae.opendata.region import Asked, Region
@@ -79,6 +79,9 @@ LOADERS: Mapping[str, Callable[[Job], Loaded]] = {
     "borders": lambda job: job.borders,
     "kerncijfers": lambda job: kerncijfers.load(job.fetcher, job.year, job.region.gemeenten, job.level),
     "nabijheid": lambda job: nabijheid.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "gezondheid": lambda job: gezondheid.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "misdrijven": lambda job: misdrijven.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "bevolking": lambda job: bevolking.load(job.fetcher, job.year, job.region.gemeenten),
     "voorzieningen": _voorzieningen,
 }
 NAMES = {"borders": "buurten"}
