@@ -6,12 +6,15 @@ Each `install` takes a map of buurten: that of the example, made; or the real on
 from __future__ import annotations
 
 import base64
+import io
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 from replay import Answer, Asked, Replay, as_json
 from shapely.geometry import box
@@ -131,3 +134,69 @@ def as_geopackage(layers: dict[str, gpd.GeoDataFrame]) -> bytes:
         for name, frame in layers.items():
             frame.to_file(path, layer=name, driver="GPKG")
         return path.read_bytes()
+
+
+def zipped(files: dict[str, str | bytes]) -> bytes:
+    """A zip of these files."""
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return memory.getvalue()
+
+
+FOLDER = "Leefbaarometer 3.0 - Meting 2024 - open data/"
+MEAN = 4.102265  # lbm - afw, in the two samples of the shared data
+
+
+def scores(codes: list[str], year: int = 2024) -> pd.DataFrame:
+    """Made scores of buurten, by the identities of the Leefbaarometer."""
+    rng = np.random.default_rng(year)
+    parts = pd.DataFrame(rng.normal(0, 0.1, (len(codes), 5)), columns=["fys", "onv", "soc", "vrz", "won"])
+    afw = parts.sum(axis=1)
+    head = pd.DataFrame({"jaar": year, "bu_code": codes, "bu_naam": "Buurt é", "lbm": afw + MEAN, "afw": afw})
+    return pd.concat([head, parts], axis=1)
+
+
+def install_leefbaarometer(replay: Replay, *tables: pd.DataFrame, sep: str = ",", encoding: str = "utf-8") -> None:
+    """The zip with its levels; tables are scores per buurt of measurements."""
+    text = pd.concat(tables).to_csv(index=False, sep=sep, decimal="," if sep == ";" else ".").encode(encoding)
+    names = ["Leefbaarometer-scores wijken 2002-2024.csv", "Leefbaarometer-ontwikkeling buurten 2002-2024.csv"]
+    files = {FOLDER: b"", FOLDER + "Leefbaarometer-scores buurten 2002-2024.csv": text}
+    files |= {FOLDER + name: b"jaar\n" for name in names}
+    body = zipped(files)
+    path = "open-data-leefbaarometer-meting-2024.zip"
+    replay.add("leefbaarometer", path, lambda asked: Answer(body, "application/zip"))
+
+
+def install_addresses(
+    replay: Replay,
+    path: str,
+    table: pd.DataFrame,
+    year: int,
+    day: str,
+    *,
+    name: str = "",
+    names: dict[str, str] | None = None,
+) -> None:
+    """The zip of a year as CBS sends it: PC6, Huisnummer and numeric codes, with files of names in cp1252.
+
+    `table` has PC6, Huisnummer and `code` (`BU03630001`, or with letters).
+    """
+    short = table["code"].str.removeprefix("BU").str.lstrip("0")
+    columns = {f"Buurt{year}": short, f"Wijk{year}": short.str[:-2], f"Gemeente{year}": short.str[:-4]}
+    text = table[["PC6", "Huisnummer"]].assign(**columns).to_csv(index=False, sep=";")
+    called = "\n".join(f'{code};"{told}"' for code, told in (names or {"3630001": "Café é"}).items())
+    files = {name or f"pc6hnr{day}_gwb.csv": text, f"buurt{year}.csv": f"Buurt;Naam\n{called}".encode("cp1252")}
+    body = zipped(files | {f"gem{year}.csv": "Gem;Naam\n363;Súdwest".encode("cp1252")})
+    replay.add("adressen", path, lambda asked: Answer(body, "application/zip"))
+
+
+def made_addresses(codes: list[str], each: int = 20, start: int = 0) -> pd.DataFrame:
+    """Made addresses: `each` of a postcode, one postcode per buurt."""
+    rows = [
+        (f"{1000 + (start + k) // 100}{chr(65 + (start + k) % 26)}B", number, code)
+        for k, code in enumerate(codes)
+        for number in range(1, each + 1)
+    ]
+    return pd.DataFrame(rows, columns=["PC6", "Huisnummer", "code"])

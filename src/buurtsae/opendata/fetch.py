@@ -21,7 +21,18 @@ from buurtsae.errors import Problems, cut, shown
 from buurtsae.folder.finished import digest
 from buurtsae.folder.target import Known, claimed, staged
 from buurtsae.notes import Note
-from buurtsae.opendata import bevolking, gebieden, gezondheid, kerncijfers, misdrijven, nabijheid, osm, pdok
+from buurtsae.opendata import (
+    addresses,
+    bevolking,
+    gebieden,
+    gezondheid,
+    kerncijfers,
+    leefbaarometer,
+    misdrijven,
+    nabijheid,
+    osm,
+    pdok,
+)
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.loaded import Loaded
 from buurtsae.opendata.region import Asked, Region
@@ -75,14 +86,32 @@ def _voorzieningen(job: Job) -> Loaded:
     return osm.voorzieningen(job.osm, job.borders.frame, job.tags, registry=job.fetcher.registry)
 
 
+def _misdrijven(job: Job) -> Loaded:
+    frame, of_buurten = job.borders.frame, job.level == "buurt"
+    residents = frame.set_index("buurtcode")["inwoners"] if of_buurten else None
+    return misdrijven.load(job.fetcher, job.year, job.region.gemeenten, job.level, residents=residents)
+
+
+def _leefbaarometer(job: Job) -> Loaded:
+    areas = {"buurten": list(job.borders.frame["buurtcode"]), "division": job.year}
+    return leefbaarometer.load(job.fetcher, job.year, job.region.gemeenten, **areas)
+
+
+def _adressen(job: Job) -> Loaded:
+    assert job.before is not None  # `_check` refuses it otherwise
+    return addresses.load(job.fetcher, (job.before, job.year), job.region.gemeenten)
+
+
 LOADERS: Mapping[str, Callable[[Job], Loaded]] = {
     "borders": lambda job: job.borders,
     "kerncijfers": lambda job: kerncijfers.load(job.fetcher, job.year, job.region.gemeenten, job.level),
     "nabijheid": lambda job: nabijheid.load(job.fetcher, job.year, job.region.gemeenten, job.level),
     "gezondheid": lambda job: gezondheid.load(job.fetcher, job.year, job.region.gemeenten, job.level),
-    "misdrijven": lambda job: misdrijven.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "misdrijven": _misdrijven,
+    "leefbaarometer": _leefbaarometer,
     "bevolking": lambda job: bevolking.load(job.fetcher, job.year, job.region.gemeenten),
     "voorzieningen": _voorzieningen,
+    "adressen": _adressen,
 }
 NAMES = {"borders": "buurten"}
 OF_AREAS = ("borders", "monumenten", "voorzieningen", "leefbaarometer", "adressen", "bevolking")  # of one level only

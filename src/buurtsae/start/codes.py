@@ -68,8 +68,9 @@ def completed(text: pd.Series, level: str) -> pd.Series:
     """Return codes as CBS publishes them: letters in front, leading zeros, capitals; missing where that cannot be."""
     example, pattern = CBS.forms[level]
     bare = text.str.upper().str.replace(" ", "", regex=False).str.removeprefix(example[:2])
-    code = example[:2] + bare.str.zfill(len(example) - 2)
-    return code.where(code.str.fullmatch(pattern))
+    digits = bare.str.fullmatch(r"\d+").fillna(False).astype(bool)  # only numbers lose zeros
+    code = example[:2] + bare.where(~digits, bare.str.zfill(len(example) - 2))
+    return code.where(code.str.fullmatch(pattern).fillna(False).astype(bool))
 
 
 def published(name: str, counts: pd.Series) -> Coded | None:

@@ -31,19 +31,23 @@ RESIDENTS = re.compile(r"(aantal_?)?inwoners(_\d+)?|population|bevolking", re.IG
 
 @dataclass(frozen=True)
 class Place:
-    """What the figures are of: gemeenten, a provincie, a GGD-regio (names or codes), or the country."""
+    """What the figures are of: gemeenten, a provincie or GGD-regio by name or code, or the country, and its `label`."""
 
     kind: Kind
     names: tuple[str, ...] = ()
+    label: str = ""
 
     @property
-    def words(self) -> Note:
-        """It in words."""
-        if self.kind == "land":
-            return Note("the whole file", "het hele bestand")
-        kinds = {"gemeente": "gemeente", "provincie": "provincie", "ggd": "GGD-regio"}
-        noun = "gemeenten" if len(self.names) > 1 else kinds[self.kind]
-        return Note("{noun} {names}", "{noun} {names}", noun=noun, names=self.names)
+    def text(self) -> str:
+        """What it is called, with the codes or names behind it."""
+        behind = ", ".join(self.names)
+        return f"{self.label} ({behind})" if self.label and behind != self.label else behind
+
+    @property
+    def region(self) -> str:
+        """What the whole of a run is called, where the areas themselves do not tell."""
+        before = {"provincie": "Provincie", "ggd": "GGD-regio"}.get(self.kind)
+        return f"{before} {self.label.removesuffix(' (PV)')}" if before and self.label else ""
 
 
 def place_of(
@@ -182,7 +186,8 @@ def resolved(place: Place, areas: Given) -> Place:
         else:
             names.append(code)
     problems.raise_if_any()
-    return Place(place.kind, tuple(dict.fromkeys(names)))
+    codes = tuple(dict.fromkeys(names))
+    return Place(place.kind, codes, ", ".join(known[code] for code in codes))
 
 
 def _known(kind: str, areas: Given) -> dict[str, str]:

@@ -21,10 +21,15 @@ from buurtsae.notes import Note
 from buurtsae.start.choices import Choice
 
 FIRST = (
-    *("stedelijkheid", "omgevingsadressendichtheid", "pct_koopwoningen", "pct_eenpersoonshuishoudens", "pct_65plus"),
+    *("omgevingsadressendichtheid", "stedelijkheid", "pct_koopwoningen", "pct_eenpersoonshuishoudens", "pct_65plus"),
     *("gem_woz_x1000eur", "gem_huishoudensgrootte", "pct_eengezinswoning", "bevolkingsdichtheid"),
 )
+ONE_OF = frozenset(FIRST[:2])  # the same figure, as it is and in classes
 FILLED, ALIKE, MOST, PER, THEME = 0.8, 0.8, 5, 10, 6
+SAME = Note(
+    "the same figure as one that is in, in classes or as it is",
+    "hetzelfde cijfer als een kenmerk dat er al in zit, in klassen of zoals het is",
+)
 ENOUGH = 3  # groups from which their spread is worth a term
 WORD = re.compile(r"[A-Za-z_]\w*")
 
@@ -64,6 +69,9 @@ def covariates(areas: Areas, respondents: int) -> Covariates:
             transforms[column] = _transform(values, indicator.transform)
     order = {name: place for place, name in enumerate(FIRST)}
     names = sorted(fit, key=lambda column: order.get(fit[column], len(order)))
+    twice = [column for column in names if fit[column] in ONE_OF][1:]
+    left_out += [Choice("left out", column, SAME) for column in twice]
+    names = [column for column in names if column not in twice]
     chosen, alike = _few(live[names], min(MOST, respondents // PER))
     rest = [column for column in names if column not in chosen]
     theme = tuple(rest) if len(rest) >= THEME else ()
