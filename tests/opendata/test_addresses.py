@@ -139,6 +139,7 @@ def test_what_is_no_address(replay: Replay, sources: Fetcher, table: pd.DataFram
         (zipped({"pc6hnr20230801_gwb.csv": "PC6;Huisnummer;Buurt2023\n"}), "0 of 0 rows"),
         (b"PK\x03\x04", "a zip that cannot be read"),
     ],
+    ids=["absent", "year", "columns", "empty", "cut"],  # a zip holds the moment at which it was made
 )
 def test_what_is_no_table_of_addresses(replay: Replay, sources: Fetcher, body: bytes, said: str) -> None:
     install_addresses(replay, OLD, made_addresses(["BU03630001"]), 2020, "20200801")

@@ -99,6 +99,7 @@ def table_without(column: str) -> bytes:
             "come twice: BU99010001",
         ),
     ],
+    ids=["cut", "absent", "columns", "year", "two", "twice"],  # a zip holds the moment at which it was made
 )
 def test_what_is_no_file_of_scores(replay: Replay, fetcher: Fetcher, body: bytes, said: str) -> None:
     replay.add("leefbaarometer", ".*", lambda asked: Answer(body, "application/zip"))

@@ -93,8 +93,8 @@ def _misdrijven(job: Job) -> Loaded:
 
 
 def _leefbaarometer(job: Job) -> Loaded:
-    areas = {"buurten": list(job.borders.frame["buurtcode"]), "division": job.year}
-    return leefbaarometer.load(job.fetcher, job.year, job.region.gemeenten, **areas)
+    buurten = list(job.borders.frame["buurtcode"])
+    return leefbaarometer.load(job.fetcher, job.year, job.region.gemeenten, buurten=buurten, division=job.year)
 
 
 def _adressen(job: Job) -> Loaded:
