@@ -17,6 +17,7 @@ from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook, Indicator
 
 REPEATED = ("GM000C", "R00003", "R00004")  # name of the gemeente, kind and code of the area: they stand in front
+DIVISION = "indelingswijziging"  # against the year before; its title is another from 2022
 SHARES = {  # of the codebook, where the table has numbers only
     "pct_0_14": ("inwoners_0_14", "inwoners"),
     "pct_65plus": ("inwoners_65plus", "inwoners"),
@@ -42,6 +43,7 @@ def columns_of(codes: Collection[str], titles: pd.Series, units: pd.Series, book
         known = by_title.get(key) if often[key] == 1 else None
         fits = known is not None and known.name not in taken and _alike(known, unit)
         name = by_code.get(code) or (known.name if known is not None and fits else _safe(code))
+        name = DIVISION if key.startswith(DIVISION) and often[key] == 1 else name
         found.append(None if code in REPEATED else name)
     many = Counter(found)  # two titles of one figure: each under its code
     return [_safe(code) if name and many[name] > 1 else name for code, name in zip(codes, found, strict=True)]
