@@ -131,17 +131,18 @@ def test_what_is_no_address(replay: Replay, sources: Fetcher, table: pd.DataFram
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("files", "said"),
     [
-        (zipped({"leesmij.txt": "niets"}), "0 such files among leesmij.txt"),
-        (zipped({"pc6hnr20230801_gwb.csv": "PC6;Huisnummer;Buurt2022\n"}), "codes of 2022"),
-        (zipped({"pc6hnr20230801_gwb.csv": "PC6;Huisnummer\n"}), "columns PC6, Huisnummer"),
-        (zipped({"pc6hnr20230801_gwb.csv": "PC6;Huisnummer;Buurt2023\n"}), "0 of 0 rows"),
-        (b"PK\x03\x04", "a zip that cannot be read"),
+        ({"leesmij.txt": "niets"}, "0 such files among leesmij.txt"),
+        ({"pc6hnr20230801_gwb.csv": "PC6;Huisnummer;Buurt2022\n"}, "codes of 2022"),
+        ({"pc6hnr20230801_gwb.csv": "PC6;Huisnummer\n"}, "columns PC6, Huisnummer"),
+        ({"pc6hnr20230801_gwb.csv": "PC6;Huisnummer;Buurt2023\n"}, "0 of 0 rows"),
+        ({}, "a zip that cannot be read"),
     ],
 )
-def test_what_is_no_table_of_addresses(replay: Replay, sources: Fetcher, body: bytes, said: str) -> None:
+def test_what_is_no_table_of_addresses(replay: Replay, sources: Fetcher, files: dict[str, str], said: str) -> None:
     install_addresses(replay, OLD, made_addresses(["BU03630001"]), 2020, "20200801")
+    body = zipped(files) if files else b"PK\x03\x04"
     replay.add("adressen", NEW, lambda asked: Answer(body, "application/zip"))
     with pytest.raises(DataError, match="answers strangely") as told:
         addresses.load(sources, (2020, 2023))
