@@ -24,6 +24,7 @@ engines
 estimates
 publication
 runs serve simulate opendata
+start
 console
 verbs
 cli

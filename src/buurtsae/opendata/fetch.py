@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +21,18 @@ from buurtsae.errors import Problems, cut, shown
 from buurtsae.folder.finished import digest
 from buurtsae.folder.target import Known, claimed, staged
 from buurtsae.notes import Note
+from buurtsae.opendata import (
+    addresses,
+    gebieden,
+    gezondheid,
+    kerncijfers,
+    leefbaarometer,
+    misdrijven,
+    monuments,
+    nabijheid,
+    osm,
+    pdok,
+)
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.loaded import Loaded
 from buurtsae.opendata.region import Asked, Region
@@ -60,24 +72,52 @@ class Job:
     @cached_property
     def region(self) -> Region:
         """The gemeenten that are asked for, looked up in the map of the year."""
-        from buurtsae.opendata import gebieden, pdok
-
         groups = gebieden.load(self.fetcher, self.year).frame if self.asked.grouped else None
         return Region.of(self.asked, pdok.gemeenten(self.fetcher, self.year).frame, self.year, groups)
 
     @cached_property
     def borders(self) -> Loaded:
         """The buurten of the region."""
-        from buurtsae.opendata import pdok
-
         return pdok.load(self.fetcher, self.year, self.region.gemeenten)
 
 
-def _borders(job: Job) -> Loaded:
-    return job.borders
+def _voorzieningen(job: Job) -> Loaded:
+    assert job.osm is not None  # `_check` refuses it otherwise
+    return osm.voorzieningen(job.osm, job.borders.frame, job.tags, registry=job.fetcher.registry)
 
 
-LOADERS: Mapping[str, Callable[[Job], Loaded]] = {"borders": _borders}
+def _misdrijven(job: Job) -> Loaded:
+    frame, of_buurten = job.borders.frame, job.level == "buurt"
+    residents = frame.set_index("buurtcode")["inwoners"] if of_buurten else None
+    return misdrijven.load(job.fetcher, job.year, job.region.gemeenten, job.level, residents=residents)
+
+
+def _leefbaarometer(job: Job) -> Loaded:
+    buurten = list(job.borders.frame["buurtcode"])
+    return leefbaarometer.load(job.fetcher, job.year, job.region.gemeenten, buurten=buurten, division=job.year)
+
+
+def _monumenten(job: Job) -> Loaded:
+    counted, of = monuments.load(job.fetcher, job.borders.frame), job.borders.retrieved
+    return replace(counted, retrieved=(*counted.retrieved, *of))
+
+
+def _adressen(job: Job) -> Loaded:
+    assert job.before is not None  # `_check` refuses it otherwise
+    return addresses.load(job.fetcher, (job.before, job.year), job.region.gemeenten)
+
+
+LOADERS: Mapping[str, Callable[[Job], Loaded]] = {
+    "borders": lambda job: job.borders,
+    "kerncijfers": lambda job: kerncijfers.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "nabijheid": lambda job: nabijheid.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "gezondheid": lambda job: gezondheid.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "misdrijven": _misdrijven,
+    "leefbaarometer": _leefbaarometer,
+    "monumenten": _monumenten,
+    "voorzieningen": _voorzieningen,
+    "adressen": _adressen,
+}
 NAMES = {"borders": "buurten"}
 OF_AREAS = ("borders", "monumenten", "voorzieningen", "leefbaarometer", "adressen", "bevolking")  # of one level only
 
