@@ -196,7 +196,7 @@ def install_addresses(
 def made_addresses(codes: list[str], each: int = 20, start: int = 0) -> pd.DataFrame:
     """Made addresses: `each` of a postcode, one postcode per buurt."""
     rows = [
-        (f"{1000 + (start + k) // 100}{chr(65 + (start + k) % 26)}B", number, code)
+        (f"{1000 + (start + k) // 26}{chr(65 + (start + k) % 26)}B", number, code)
         for k, code in enumerate(codes)
         for number in range(1, each + 1)
     ]
@@ -246,3 +246,14 @@ class Register:
 def install_monuments(replay: Replay, register: Register) -> None:
     """The register of monuments."""
     replay.add("rce", "", register.answer)
+
+
+def install_others(replay: Replay, buurten: gpd.GeoDataFrame, scored: int = 100) -> None:
+    """What else is known of buurten: made scores of the first ones, made monuments, addresses of 2020 and 2023."""
+    codes = buurten["buurtcode"].tolist()
+    install_leefbaarometer(replay, scores(codes[:scored]))
+    install_monuments(replay, Register(made_monuments(buurten), most=2000))
+    old = made_addresses(codes)
+    new = old.assign(code=old["code"].mask((old["code"] == codes[0]) & (old["Huisnummer"] > 10), codes[1]))
+    install_addresses(replay, "2020-cbs-pc6huisnr20200801-buurt.zip", old, 2020, "20200801")
+    install_addresses(replay, "2023-cbs-pc6huisnr20230801_buurt_20250225.zip", new, 2023, "20230801")

@@ -131,6 +131,7 @@ def test_what_is_no_address(replay: Replay, fetcher: Fetcher, table: pd.DataFram
         ({"pc6hnr20230801_gwb.csv": "PC6;Huisnummer;Buurt2023\n"}, "0 of 0 rows"),
         ({}, "a zip that cannot be read"),
     ],
+    ids=["absent", "year", "columns", "empty", "cut"],  # a zip holds the moment at which it was made
 )
 def test_what_is_no_table_of_addresses(replay: Replay, fetcher: Fetcher, files: dict[str, str], said: str) -> None:
     install_addresses(replay, OLD, made_addresses(["BU03630001"]), 2020, "20200801")
@@ -147,6 +148,14 @@ def test_years_and_gemeenten_that_are_not_there(fetcher: Fetcher, two_years: tup
     with pytest.raises(DataError, match="no addresses in 2023") as told:
         addresses.load(fetcher, (2020, 2023), ("GM0457",))
     assert told.value.got == "GM0457"
+
+
+def test_editions_without_an_address_in_common(replay: Replay, fetcher: Fetcher) -> None:
+    install_addresses(replay, OLD, made_addresses(["BU03630001"]), 2020, "20200801")
+    install_addresses(replay, NEW, made_addresses(["BU03630001"], start=1), 2023, "20230801")
+    with pytest.raises(DataError, match="no address of 2020 is one of 2023") as told:
+        addresses.load(fetcher, (2020, 2023))
+    assert told.value.got == "20 and 20 addresses"
 
 
 def test_a_slip_in_a_name_does_not_matter(replay: Replay, fetcher: Fetcher) -> None:

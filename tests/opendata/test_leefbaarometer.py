@@ -95,6 +95,7 @@ def table_without(column: str) -> str:
         ({FILE: scores(["BU99010001"] * 2).to_csv(index=False)}, "come twice: BU99010001"),
         ({FILE: scores(CODES).to_csv(index=False).replace("4.", "a.")}, "in Leefbaarometer-scores buurten 2024.csv"),
     ],
+    ids=["cut", "absent", "columns", "year", "two", "twice"],  # a zip holds the moment at which it was made
 )
 def test_what_is_no_file_of_scores(replay: Replay, fetcher: Fetcher, files: dict[str, str], said: str) -> None:
     body = zipped(files) if files else b"PK\x03\x04 cut short"

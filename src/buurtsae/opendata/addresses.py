@@ -91,6 +91,9 @@ def load(fetcher: Fetcher, years: tuple[int, int], gemeenten: Sequence[str] | No
     """
     old, new = (_edition(fetcher, year) for year in years)
     address, at = _joined(old, new)
+    if not (at != NO_CODE).all(axis=0).any():
+        got, hint = f"{len(old.address):,} and {len(new.address):,} addresses", "fetch them again with --refresh"
+        raise DataError(f"no address of {years[0]} is one of {years[1]}", got, "most of them", hint)
     if gemeenten is not None:
         kept = _of_gemeenten(old, new, at, gemeenten, years[1])
         address, at = address[kept], at[:, kept]
@@ -103,14 +106,14 @@ def load(fetcher: Fetcher, years: tuple[int, int], gemeenten: Sequence[str] | No
         "new": pd.Categorical.from_codes(at[1], new.codes),
     })  # fmt: skip
     frame = frame.assign(**{side: frame[side].cat.remove_unused_categories() for side in ("old", "new")})
-    days = [
+    notes = [
         Note("addresses of {year} are as on {day}", "adressen van {year} zijn die van {day}", year=year, day=one.day)
         for year, one in zip(years, (old, new), strict=True)
         if one.day
     ]
-    days += _renamed(old, new, years, set(frame["old"].cat.categories) & set(frame["new"].cat.categories))
+    notes += _renamed(old, new, years, set(frame["old"].cat.categories) & set(frame["new"].cat.categories))
     retrieved = (old.reply.retrieved, new.reply.retrieved)
-    return Loaded(frame, retrieved=retrieved, notes=(*days, *old.notes, *new.notes))
+    return Loaded(frame, retrieved=retrieved, notes=(*notes, *old.notes, *new.notes))
 
 
 def _postcode(code: int) -> str:
