@@ -156,6 +156,11 @@ def test_a_total_that_changes_or_is_unknown(
     replay.add("rce", "", lambda asked: page(register, asked, numberMatched="unknown", totalFeatures="unknown"))
     frame = monuments.load(replace(fetcher, refresh=True), buurten).frame
     assert frame["rijksmonumenten"].sum() == 59  # to an empty page
+    first = {"numberMatched": "unknown"}
+    replay.add("rce", "", lambda a: page(register, replace(a, query={**a.query, "startIndex": "0"}), **first))
+    with pytest.raises(DataError) as told:
+        monuments.load(replace(fetcher, refresh=True), buurten)
+    assert told.value.got == "the 25 rows of a page before"
 
 
 def test_columns_that_are_absent_and_a_web_page(

@@ -16,7 +16,7 @@ from buurtsae.areas.plausible import RD_BOUNDS
 from buurtsae.areas.polygons import RD
 from buurtsae.errors import cut, shown
 from buurtsae.notes import Note
-from buurtsae.opendata.features import Box
+from buurtsae.opendata.features import Box, unseen
 from buurtsae.opendata.http import MOST_PAGES, Fetcher, Params, Reply, strange
 from buurtsae.opendata.loaded import COLUMNS, Loaded
 from buurtsae.opendata.registry import Table
@@ -148,12 +148,12 @@ def _points(fetcher: Fetcher, table: Table, box: Box) -> tuple[gpd.GeoDataFrame,
         "outputFormat": "application/json", "sortBy": "rijksmonument_nummer", "count": ROWS,
         "bbox": ",".join(f"{edge:.0f}" for edge in box) + f",{RD}",
     }  # fmt: skip
-    rows, retrieved, total = list[Any](), list[Retrieved](), -1
+    rows, retrieved, total, seen = list[Any](), list[Retrieved](), -1, set[str]()
     for _ in range(MOST_PAGES):
         params: Params = {**fixed, "startIndex": len(rows)}
         reply = fetcher.json(table, params=params, url=table.service.url, edition="register")
         page = reply.json()
-        found = _features(table, reply, page)
+        found = unseen(table, reply, _features(table, reply, page), seen)
         rows, retrieved = rows + found, [*retrieved, reply.retrieved]
         matched = page.get("numberMatched", page.get("totalFeatures"))
         whole = int(matched) if isinstance(matched, int) or str(matched).isdecimal() else -1
