@@ -24,7 +24,6 @@ from buurtsae.tables import as_number
 PARTS = ("fys", "onv", "soc", "vrz", "won")
 SCORES = ("lbm", "afw", *PARTS)
 CLOSE = 1e-4  # beside what rounding does
-AFW = ("Afwijking van het landelijk gemiddelde", "score", "som van de vijf dimensies: gebruik haar niet naast deze")
 UNSCORED = "no score is published: few homes, or none"
 MODELLED = Note(
     "scores of the Leefbaarometer are estimates of a model: that they agree with results here is no independent "

@@ -36,17 +36,7 @@ NAMES = {
     "status": "juridische_status",
     "kind": "aard_monument",
 }
-COUNTED = {
-    "rijksmonumenten": ("Rijksmonumenten", "aantal", "objecten: elk nummer van het register telt"),
-    "rijksmonumenten_gebouwd": ("Gebouwde rijksmonumenten", "aantal", "objecten die gebouwd of aangelegd zijn"),
-    "rijksmonumenten_archeologisch": ("Archeologische rijksmonumenten", "aantal", "objecten, meest onder de grond"),
-    "rijksmonumenten_complexen": (
-        "Rijksmonumenten, complexen",
-        "aantal",
-        "objecten van een complex tellen samen als een",
-    ),
-}
-COUNTS = tuple(COUNTED)
+COUNTS = ("rijksmonumenten", "rijksmonumenten_gebouwd", "rijksmonumenten_archeologisch", "rijksmonumenten_complexen")
 
 
 def load(fetcher: Fetcher, areas: gpd.GeoDataFrame) -> Loaded:
@@ -211,8 +201,7 @@ def _nearest(middle: gpd.GeoSeries, points: gpd.GeoDataFrame) -> np.ndarray[Any,
 
 
 def _described(frame: pd.DataFrame) -> pd.DataFrame:
-    """What the columns are, as the codebook says; counts are not in it."""
-    book = {one.name: (one.nl, one.unit, one.about) for one in Codebook.load("rijksmonumenten").indicators}
-    told = {**COUNTED, **book}
+    """What the columns are, as the codebook says."""
+    told = {one.name: (one.nl, one.unit, one.about) for one in Codebook.load("rijksmonumenten").indicators}
     rows = [(name, "", *told[name], float(frame[name].notna().mean())) for name in frame if name != "buurtcode"]
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -33,6 +33,7 @@ BY_CODE = {  # codes of CBS, and what they are here
     "M000100": "bevolkingsdichtheid",
     "M001642": "gem_woz_x1000eur",
 }
+ALSO = {"kwb": ("nabijheid",)}  # codebooks of the same publisher, whose figures stand in the same tables
 REPEATED = ("GM000C", "R00003", "R00004")  # name of the gemeente, kind and code of the area: they stand in front
 SHARES = {  # of the codebook, where the table has numbers only
     "pct_0_14": ("inwoners_0_14", "inwoners"),
@@ -49,7 +50,7 @@ def named(measures: pd.DataFrame, book: str = "kwb") -> list[str | None]:
 
 def columns_of(codes: Collection[str], titles: pd.Series, units: pd.Series, book: str) -> list[str | None]:
     """Return the column of each figure, all different; see `named`."""
-    indicators = Codebook.load(book).indicators
+    indicators = [one for name in (book, *ALSO.get(book, ())) for one in Codebook.load(name).indicators]
     keys = [plain(title) for title in titles]
     often = Counter(keys)
     by_key = {plain(name): one for one in indicators for name in (one.name, *one.columns)}
