@@ -149,8 +149,6 @@ def _decimals(column: pd.Series) -> int:
 
 def _described(frame: pd.DataFrame) -> pd.DataFrame:
     """What the scores are, as the codebook says."""
-    told = {one.name: (one.nl, one.unit, one.about) for one in Codebook.load("leefbaarometer").indicators} | {
-        "afw": AFW
-    }
+    told = {one.name: (one.nl, one.unit, one.about) for one in Codebook.load("leefbaarometer").indicators}
     rows = [(each, each, *told[each], float(frame[each].notna().mean())) for each in SCORES]
     return pd.DataFrame(rows, columns=list(COLUMNS))
