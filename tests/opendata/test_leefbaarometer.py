@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -71,11 +72,11 @@ def test_another_mean_in_one_row(replay: Replay, fetcher: Fetcher) -> None:
 
 
 def test_rounded_scores_pass_and_shifted_ones_do_not(replay: Replay, fetcher: Fetcher) -> None:
-    install_leefbaarometer(replay, rounded := scores(CODES * 1).round(4))
+    install_leefbaarometer(replay, rounded := scores(CODES).round(4))
     assert len(leefbaarometer.load(fetcher, 2024).frame) == 4
     rounded["fys"] += 0.0006  # six roundings of 0.00005 and 0.0001 explain 0.0004
     install_leefbaarometer(replay, rounded)
-    fresh = Fetcher(fetcher.registry, fetcher.cache, refresh=True, delays=())
+    fresh = replace(fetcher, refresh=True)
     with pytest.raises(DataError, match="answers strangely"):
         leefbaarometer.load(fresh, 2024)
 
@@ -95,7 +96,7 @@ def table_without(column: str) -> str:
         ({FILE: scores(["BU99010001"] * 2).to_csv(index=False)}, "come twice: BU99010001"),
         ({FILE: scores(CODES).to_csv(index=False).replace("4.", "a.")}, "in Leefbaarometer-scores buurten 2024.csv"),
     ],
-    ids=["cut", "absent", "columns", "year", "two", "twice"],  # a zip holds the moment at which it was made
+    ids=["cut", "absent", "columns", "year", "two", "twice", "text"],
 )
 def test_what_is_no_file_of_scores(replay: Replay, fetcher: Fetcher, files: dict[str, str], said: str) -> None:
     body = zipped(files) if files else b"PK\x03\x04 cut short"
