@@ -137,7 +137,10 @@ def given(path: Path, tables: Sequence[tuple[Path, str]]) -> Given:
     by_name = Note("by its name", "op naam")
     choices = [Choice("[areas] code", code, by_form)] if code != "buurtcode" else []
     choices += [Choice("[areas] name", name, by_name)] if name != "buurtnaam" else []
-    choices += [Choice("[areas] population", population, by_name)] if population != "inwoners" else []
+    others = [column for column in counts if column != population]
+    beside = Note("by its name; {others} may be it too", "op naam; {others} kan het ook zijn", others=others)
+    if others or population != "inwoners":
+        choices.append(Choice("[areas] population", population, beside if others else by_name))
     return Given(frame, tuple(columns), code, name, population, tuple(choices))
 
 
