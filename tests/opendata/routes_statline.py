@@ -210,6 +210,7 @@ def install(replay: Replay, data: Path) -> None:
     gebieden(data).install(replay)
     gezondheid(data, titles).install(replay)
     misdrijven(data, titles).install(replay)
+    bevolking(data).install(replay)
 
 
 def gebieden(data: Path) -> Cube4:
@@ -273,3 +274,40 @@ def misdrijven(data: Path, titles: dict[str, str]) -> Feed3:
         "WijkenEnBuurten": ("GeoDetail", 10, areas),
         "Perioden": ("TimeDimension", 8, {f"{year}JJ00": str(year) for year in years}),
     }, {"GeregistreerdeMisdrijven_1": ("Geregistreerde misdrijven", "aantal")}, rows)  # fmt: skip
+
+
+SEXES = {"T001038": "Totaal mannen en vrouwen", "3000": "Mannen", "4000": "Vrouwen"}
+FIVES = {f"7{k:04d}": f"{k} tot {k + 5} jaar" for k in range(0, 95, 5)} | {"22000": "95 jaar of ouder"}
+
+
+def population(residents: dict[str, tuple[int, int, int]], areas: dict[str, str]) -> Cube4:
+    """85644NED of residents under 15, 15 to 65 and from 65, spread over groups of five years, half of them men."""
+    rows = []
+    for area, numbers in residents.items():
+        for age in FIVES:
+            low = 95 if age == "22000" else int(age[1:])
+            k, groups = (0, 3) if low < 15 else (1, 10) if low < 65 else (2, 7)
+            each, first = divmod(numbers[k], groups)
+            whole = each + (first if low in (0, 15, 65) else 0)
+            men = whole // 2
+            rows += [
+                {"Id": len(rows), "Measure": "M000352", "ValueAttribute": "None", "Value": float(n),
+                 "StringValue": None, "Geslacht": sex, "Leeftijd": age, "RegioS": area, "Perioden": f"{year}JJ00"}
+                for year, factor in ((2023, 0), (2024, 1))
+                for sex, n in (("T001038", factor * whole), ("3000", factor * men), ("4000", factor * (whole - men)))
+            ]  # fmt: skip
+    others = {
+        "Geslacht": ("Dimension", SEXES), "Leeftijd": ("Dimension", {"10000": "Totaal", **FIVES}),
+        "Perioden": ("TimeDimension", {"2023JJ00": "2023", "2024JJ00": "2024"}),
+    }  # fmt: skip
+    measures = [measure("M000352", "Bevolking op 1 januari")]
+    return Cube4("85644NED", pd.DataFrame(), measures, areas, [], "RegioS", "GeoDimension", others, rows)
+
+
+def bevolking(data: Path) -> Cube4:
+    """85644NED with the real residents of 2024 under 15 and from 65, per gemeente; other ages and sexes are made."""
+    table = pd.read_csv(data / "kwb_2024_gemeente.csv", index_col="gemeentecode")
+    young, old = table["inwoners_0_14"], table["inwoners_65plus"]
+    middle = table["inwoners"] - young - old
+    numbers = {code: (int(young[code]), int(middle[code]), int(old[code])) for code in table.index}
+    return population(numbers, table["naam"].to_dict())

@@ -272,3 +272,16 @@ def test_real_tables_of_third_parties(replay: Replay, fetcher: Fetcher, shared: 
     assert frame.loc[frame["gemeentecode"] == "GM0285", "misdrijven"].isna().all()
     city = frame[frame["gemeentecode"] == "GM0363"]
     np.testing.assert_array_equal(city["misdrijven"], real.loc[city.index, "misdrijven_2024"])
+
+
+@pytest.mark.national
+@pytest.mark.parametrize("year", [2021, 2022, 2023, 2024, 2025])
+def test_which_gemeenten_the_police_divide_otherwise(shared: Path, year: int) -> None:
+    """Best, Voorst, Zoetermeer and Heeze-Leende, far below the limit; all others far above it."""
+    data, column = shared / "data" / "nl", f"misdrijven_{year}"
+    number = pd.read_csv(data / "misdrijven_2021_2025_buurt.csv", index_col="buurtcode")[column]
+    total = pd.read_csv(data / "misdrijven_gezondheid_gemeente.csv", index_col="gemeentecode")[column]
+    share = misdrijven.share_found(number, total)
+    assert len(share) == 342
+    assert set(share.index[~(share >= misdrijven.LEAST)]) == {"GM0753", "GM0285", "GM0637", "GM1658"}
+    assert share.fillna(0).nsmallest(5).between(0.165, 0.9).sum() == 0

@@ -23,6 +23,7 @@ from buurtsae.folder.target import Known, claimed, staged
 from buurtsae.notes import Note
 from buurtsae.opendata import (
     addresses,
+    bevolking,
     gebieden,
     gezondheid,
     kerncijfers,
@@ -115,6 +116,7 @@ LOADERS: Mapping[str, Callable[[Job], Loaded]] = {
     "misdrijven": _misdrijven,
     "leefbaarometer": _leefbaarometer,
     "monumenten": _monumenten,
+    "bevolking": lambda job: bevolking.load(job.fetcher, job.year, job.region.gemeenten),
     "voorzieningen": _voorzieningen,
     "adressen": _adressen,
 }

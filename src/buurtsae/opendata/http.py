@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from buurtsae import __version__
 from buurtsae.errors import DataError, cut
@@ -176,9 +176,10 @@ class Fetcher:
         return self._reply(table, address, place, edition, check, {})
 
     def _address(self, url: str, params: Params | None) -> str:
-        import httpx
-
-        return str(httpx.URL(url, params=dict(params))) if params else url
+        if not params:
+            return url
+        query = urlencode({key: str(value) for key, value in params.items()}, safe="$", quote_via=quote)  # %20, no +
+        return f"{url}?{query}"
 
     def _reply(
         self,

@@ -27,6 +27,7 @@ from buurtsae.retrieved import Retrieved
 
 GEO = ("GeoDetailDimension", "GeoDimension")
 LEVELS = {level: CBS.forms[level][0][:2] for level in ("buurt", "wijk", "gemeente")}  # BU, WK, GM
+FEW = 0.5  # share of the areas with a figure, below which that is said
 WORDS = {  # of ValueAttribute; what is not here is kept as it is, and noted
     "Impossible": "impossible",
     "Confidential": "secret",
@@ -279,7 +280,8 @@ def wide(
         grid[part["row"], part["measure"]] = part["value"]
         for column, texts in words.items():
             own = part[part["measure"] == column]
-            texts[own["row"]] = own["text"].str.strip()
+            text = own["text"].str.strip()
+            texts[own["row"]] = text.where(~text.isin(["", "."]), None)
     if (twice := np.flatnonzero(count > 1)).size:
         cells = [f"{rows[k // shape[1]]} {cube.measures['title'].iloc[k % shape[1]]}" for k in twice[:5]]
         hint = "it has another dimension, or repeats rows"
@@ -351,17 +353,26 @@ def _unknown(cube: Cube, missing: pd.DataFrame) -> list[Note]:
 
 
 def empty(table: Table, columns: pd.DataFrame) -> list[Note]:
-    """Return what is to be said of measures without any figure: the newest year is often half empty."""
+    """Return what is to be said of measures with no figure, or few: the newest year is often half empty."""
     lost = columns.loc[columns["filled"] == 0, "title"].tolist()
-    if not lost:
-        return []
-    return [Note(
-        "{title} {year}: {n} of {all} columns have no figure for any of these areas: {lost}. They stay empty: no other "
-        "year takes their place",
-        "{title} {year}: {n} van de {all} kolommen hebben voor geen van deze gebieden een cijfer: {lost}. Ze blijven "
-        "leeg: er komt geen ander jaar voor in de plaats",
-        title=table.title, year=str(table.year or ""), n=len(lost), all=len(columns), lost=lost,
-    )]  # fmt: skip
+    few = columns.loc[(columns["filled"] > 0) & (columns["filled"] < FEW)]
+    notes = []
+    if lost:
+        notes.append(Note(
+            "{title} {year}: {n} of {all} columns have no figure for any of these areas: {lost}. They stay empty: no "
+            "other year takes their place",
+            "{title} {year}: {n} van de {all} kolommen hebben voor geen van deze gebieden een cijfer: {lost}. Ze "
+            "blijven leeg: er komt geen ander jaar voor in de plaats",
+            title=table.title, year=str(table.year or ""), n=len(lost), all=len(columns), lost=lost,
+        ))  # fmt: skip
+    if len(few):
+        told = [f"{title} ({filled:.0%})" for title, filled in zip(few["title"], few["filled"], strict=True)]
+        notes.append(Note(
+            "{title} {year}: {n} of {all} columns have a figure for fewer than half of these areas: {few}",
+            "{title} {year}: {n} van de {all} kolommen hebben voor nog geen helft van deze gebieden een cijfer: {few}",
+            title=table.title, year=str(table.year or ""), n=len(few), all=len(columns), few=told,
+        ))  # fmt: skip
+    return notes
 
 
 def values(table: Table, reply: Reply, page: Any) -> list[dict[str, Any]]:
