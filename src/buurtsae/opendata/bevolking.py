@@ -17,7 +17,8 @@ from buurtsae.errors import DataError, shown
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.loaded import COLUMNS, REASONS, Loaded
 from buurtsae.opendata.names import plain
-from buurtsae.opendata.statline import WORDS, Cube, cube, front, observations, of_edition
+from buurtsae.opendata.statline import WORDS, front, observations
+from buurtsae.opendata.statline_cube import Cube, cube, of_edition
 from buurtsae.survey.margins import COUNT, Margin
 
 END = 1000  # years, of an age without an upper bound

@@ -16,7 +16,8 @@ from buurtsae.notes import Note
 from buurtsae.opendata.http import Fetcher, strange
 from buurtsae.opendata.loaded import COLUMNS, REASONS, Loaded
 from buurtsae.opendata.names import plain
-from buurtsae.opendata.statline import cube, front
+from buurtsae.opendata.statline import front
+from buurtsae.opendata.statline_cube import cube
 from buurtsae.opendata.statline_v3 import NOWHERE, Feed, feed, rows
 from buurtsae.retrieved import Retrieved
 
