@@ -84,6 +84,8 @@ def test_rows_of_an_age_and_year_with_their_bounds(table: Feed3, fetcher: Fetche
     assert any("their bounds are given" in note for note in loaded.notes)
     assert any("1 of 4 columns have no figure" in note and "Roker" in note for note in loaded.notes)
     assert loaded.columns["code"].tolist()[:2] == ["GoedErvarenGezondheid", "Roker"]
+    assert not any("division of 2024" in note for note in loaded.notes)
+    assert any("division of 2024" in note for note in gezondheid.load(fetcher, 2020).notes)
     assert loaded.retrieved[0].edition == table.modified
     assert "RIVM" in loaded.retrieved[0].credit
 

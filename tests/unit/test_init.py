@@ -122,6 +122,8 @@ def test_a_folder_that_check_passes(wanted: Wanted, tmp_path: Path) -> None:
         ),
         (lambda t: t.assign(jaar=[2022] * 500 + [2024] * 500), "enquete.csv holds several years in jaar", "2022, 2024"),
         (lambda t: t.head(0), "enquete.csv has no respondents", "0 rows"),
+        (lambda t: t[["buurtcode", "gewicht"]], "enquete.csv has no columns that can be items", "buurtcode, gewicht"),
+        (lambda t: t.assign(gewicht=-1), "enquete.csv has no column that is called a weight", "numbers in gewicht,"),
     ],
 )
 def test_what_is_not_known_is_refused(
@@ -423,6 +425,41 @@ def test_covariates_of_a_model_are_left_out(wanted: Wanted, tmp_path: Path) -> N
     assert why["lbm"] == "estimated by a model itself: no independent evidence"
     assert why["percentage_met_herkomstland_nederland"] == "about origin: never used unasked"
     assert started.inputs is not None
+
+
+@pytest.mark.parametrize(
+    ("edit", "left"),
+    [
+        (lambda t: t.assign(thuis_voelen=77), "answers to thuis_voelen are not the codes of veiligheidsmonitor"),
+        (lambda t: t.assign(thuis_voelen="eens"), "answers to thuis_voelen are not the codes of veiligheidsmonitor"),
+        (lambda t: t.assign(gewicht=t["gewicht"].where(t.index > 5, -1)), "6 rows of gewicht are empty or not above 0"),
+        (lambda t: t.assign(buurtcode=t["buurtcode"].where(t.index > 9, "?")), "10 respondents have no buurtcode"),
+        (
+            lambda t: t.assign(buurtcode=t["buurtcode"].where(t.index > 2, "BU99010099")),
+            "3 respondents have a buurtcode that is no area of 2024",
+        ),
+    ],
+)
+def test_what_is_left_is_said(edited: Callable[[Edit], Wanted], tmp_path: Path, edit: Edit, left: str) -> None:
+    started = init(edited(edit), tmp_path / "mijn")
+    assert any(str(note).startswith(left) for note in started.left)
+    assert started.inputs is None  # and `check` says it too
+    assert len(started.problems) == 1
+
+
+def test_names_of_columns_are_no_code(edited: Callable[[Edit], Wanted], tmp_path: Path) -> None:
+    strange = "\"] 'x # [run]"
+
+    def other(table: pd.DataFrame) -> pd.DataFrame:
+        named = {name: f"{k}{strange}" for k, name in enumerate(table.columns[3:])}
+        return table.rename(columns={"gewicht": f"gewicht {strange}", **named}).assign(getal=float("inf"))
+
+    started = init(edited(other), tmp_path / "mijn")
+    assert chosen(started)["weight"] == f"gewicht {strange}"
+    raw = tomllib.loads((tmp_path / "mijn" / "run.toml").read_text(encoding="utf-8"))
+    assert raw["sources"][0]["weight"] == f"gewicht {strange}"
+    book = tomllib.loads((tmp_path / "mijn" / "codebook.toml").read_text(encoding="utf-8"))
+    assert [scale["items"][0]["name"] for scale in book["scale"]] == [f"{k}{strange}" for k in range(18)]
 
 
 def test_many_columns_are_looked_at_by_their_values() -> None:

@@ -22,12 +22,13 @@ from scipy.sparse.csgraph import connected_components
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.codes import CBS
 from buurtsae.errors import DataError, shown
+from buurtsae.model.covariate_words import TOGETHER, proposed, told
 from buurtsae.model.covariates import ORIGIN, TRANSFORMS, known
 from buurtsae.retrieved import read_record
 from buurtsae.sparse import Floats
 from buurtsae.tables import read_table
 
-TOGETHER, INFLATED, SAME = 0.8, 10.0, 0.999  # correlation, variance inflation, and correlation of one figure twice
+SAME = 0.999  # correlation of one figure under two names
 ENOUGH = 0.5  # share filled of a column that is proposed
 FEW = 10  # areas where two columns are known: on fewer there is no correlation
 BINS = 10
@@ -81,15 +82,11 @@ class CovariateCatalogue:
     @property
     def proposal(self) -> str:
         """Themes as tables of a run file."""
-        from buurtsae.model.covariate_words import proposed
-
         return proposed(self)
 
     @property
     def text(self) -> str:
         """All of it in words, in lines of at most 100 characters."""
-        from buurtsae.model.covariate_words import told
-
         return told(self)
 
     def record(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from buurtsae.survey.codebook_file import THEMES
 if TYPE_CHECKING:
     from buurtsae.model.covariate_catalogue import CovariateCatalogue
 
+TOGETHER, INFLATED = 0.8, 10.0  # correlation of columns that go together, and variance inflation that is told
 WIDTH = 100
 BARS = "▁▂▃▄▅▆▇█"
 LEAST = 3  # covariates of a theme: fewer go into the formula
@@ -22,8 +23,6 @@ LEAST = 3  # covariates of a theme: fewer go into the formula
 
 def told(catalogue: CovariateCatalogue) -> str:
     """Return the catalogue in lines of at most 100 characters."""
-    from buurtsae.model.covariate_catalogue import INFLATED, TOGETHER
-
     table = catalogue.table
     lines = [
         f"{len(table)} columns of {catalogue.areas}",

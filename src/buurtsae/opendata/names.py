@@ -16,6 +16,7 @@ import pandas as pd
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook, Indicator
 
+ALSO = {"kwb": ("nabijheid",)}  # codebooks of the same publisher, whose figures stand in the same tables
 REPEATED = ("GM000C", "R00003", "R00004")  # name of the gemeente, kind and code of the area: they stand in front
 DIVISION = "indelingswijziging"  # against the year before; its title is another from 2022
 SHARES = {  # of the codebook, where the table has numbers only
@@ -33,7 +34,7 @@ def named(measures: pd.DataFrame, book: str = "kwb") -> list[str | None]:
 
 def columns_of(codes: Collection[str], titles: pd.Series, units: pd.Series, book: str) -> list[str | None]:
     """Return the column of each figure, all different; see `named`."""
-    indicators = Codebook.load(book).indicators
+    indicators = [one for name in (book, *ALSO.get(book, ())) for one in Codebook.load(name).indicators]
     by_code = {one.code: one.name for one in indicators if one.code}
     by_title = {plain(name): one for one in indicators for name in (one.name, *one.columns)}
     keys, taken = [plain(title) for title in titles], {by_code[code] for code in codes if code in by_code}

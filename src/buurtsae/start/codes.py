@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from buurtsae.areas.codes import CBS, clean
@@ -58,6 +59,7 @@ class Coded:
 
 def cells(column: pd.Series) -> pd.Series:
     """Return how often each cell of a column occurs, as text without spaces; empty cells and broken numbers apart."""
+    column = column[np.isfinite(column)] if pd.api.types.is_float_dtype(column) else column
     counts = column.dropna().value_counts()
     text = clean(counts.index.to_series())
     counts = counts.groupby(text.to_numpy()).sum()

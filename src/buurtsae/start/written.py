@@ -164,7 +164,8 @@ def _with_codes(files: Files, seen: Matched) -> Path:
     raw = read_table(files.survey)
     column = seen.coded.column
     table = read_table(files.survey, text=list(raw.columns))
-    table[column] = completed(table[column].str.removesuffix(".0"), seen.coded.level)
+    code = completed(table[column].str.removesuffix(".0"), seen.coded.level)
+    table[column] = code.fillna(table[column])  # what can be no code is the user's to correct
     path = files.folder / DATA / "respondenten.csv"
     path.parent.mkdir(exist_ok=True)
     write_csv(table, path)
@@ -226,8 +227,8 @@ def _left(seen: Matched, roles: Roles, year: Choice, near: list[Note], uncredite
         ))  # fmt: skip
     if seen.empty:
         left.append(Note(
-            "{n} respondents have no {level}code: complete it, or drop these rows",
-            "{n} respondenten hebben geen {level}code: vul die aan, of laat deze rijen weg",
+            "{n} respondents have no {level}code, or something else in its place: complete it, or drop these rows",
+            "{n} respondenten hebben geen {level}code, of er staat iets anders: vul die aan, of laat deze rijen weg",
             n=seen.empty, level=level,
         ))  # fmt: skip
     if uncredited:
