@@ -17,6 +17,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 from replay import Answer, Asked, Replay, as_json
+from shapely.affinity import translate
 from shapely.geometry import box
 
 RD = "http://www.opengis.net/def/crs/EPSG/0/28992"
@@ -195,8 +196,64 @@ def install_addresses(
 def made_addresses(codes: list[str], each: int = 20, start: int = 0) -> pd.DataFrame:
     """Made addresses: `each` of a postcode, one postcode per buurt."""
     rows = [
-        (f"{1000 + (start + k) // 100}{chr(65 + (start + k) % 26)}B", number, code)
+        (f"{1000 + (start + k) // 26}{chr(65 + (start + k) % 26)}B", number, code)
         for k, code in enumerate(codes)
         for number in range(1, each + 1)
     ]
     return pd.DataFrame(rows, columns=["PC6", "Huisnummer", "code"])
+
+
+def made_monuments(buurten: gpd.GeoDataFrame, count: int = 60) -> gpd.GeoDataFrame:
+    """Made rijksmonumenten: points in 20 buurten, some of a complex, some archaeological, one of another status."""
+    inside, number = buurten.geometry.representative_point(), np.arange(count)
+    return gpd.GeoDataFrame(
+        {
+            "rijksmonument_nummer": 500_000 + number,
+            "complex_nummer": [530_000 if k % 20 == 0 else None for k in number],
+            "juridische_status": ["voorbeschermd" if k == 7 else "rijksmonument" for k in number],
+            "aard_monument": ["Archeologisch" if k % 10 == 3 else "Gebouwd of aangelegd" for k in number],
+            "hoofdcategorie": "Woningen en woningbouwcomplexen",
+        },
+        geometry=[translate(inside.iloc[k % 20], k // 20 * 0.5) for k in number],
+        crs="EPSG:28992",
+    )
+
+
+@dataclass
+class Register:
+    """The WFS of the RCE: `bbox`, `sortBy`, `startIndex` and `count`; web mercator unless asked otherwise."""
+
+    monuments: gpd.GeoDataFrame
+    most: int = 25
+
+    def answer(self, asked: Asked) -> Answer:
+        """A page of points."""
+        *edges, _ = asked.query["bbox"].split(",")
+        rows = self.monuments[self.monuments.intersects(box(*map(float, edges)))].sort_values(asked.query["sortBy"])
+        start, count = int(asked.query["startIndex"]), min(int(asked.query["count"]), self.most)
+        system = asked.query.get("srsName", "EPSG:3857")
+        page = rows.iloc[start : start + count].to_crs(system)
+        content = json.loads(page.to_json(drop_id=True))
+        name = {"name": "urn:ogc:def:crs:EPSG::" + system.removeprefix("EPSG:")}
+        content |= {
+            "crs": {"type": "name", "properties": name},
+            "numberMatched": len(rows),
+            "numberReturned": len(page),
+        }
+        return as_json(content)
+
+
+def install_monuments(replay: Replay, register: Register) -> None:
+    """The register of monuments."""
+    replay.add("rce", "", register.answer)
+
+
+def install_others(replay: Replay, buurten: gpd.GeoDataFrame, scored: int = 100) -> None:
+    """What else is known of buurten: made scores of the first ones, made monuments, addresses of 2020 and 2023."""
+    codes = buurten["buurtcode"].tolist()
+    install_leefbaarometer(replay, scores(codes[:scored]))
+    install_monuments(replay, Register(made_monuments(buurten), most=2000))
+    old = made_addresses(codes)
+    new = old.assign(code=old["code"].mask((old["code"] == codes[0]) & (old["Huisnummer"] > 10), codes[1]))
+    install_addresses(replay, "2020-cbs-pc6huisnr20200801-buurt.zip", old, 2020, "20200801")
+    install_addresses(replay, "2023-cbs-pc6huisnr20230801_buurt_20250225.zip", new, 2023, "20230801")

@@ -15,15 +15,7 @@ from buurtsae.opendata import addresses
 from buurtsae.opendata.http import Fetcher
 from buurtsae.tables import read_table
 
-OLD, NEW = "2020/39/2020-cbs-pc6huisnr20200801-buurt.zip", "2023-cbs-pc6huisnr20230801_buurt_20250225.zip"
-
-
-@pytest.fixture
-def sources(replay: Replay, fetcher: Fetcher, tmp_path: Path) -> Fetcher:
-    """A fetcher to which the tables of 2020 and 2023 lie at the replay."""
-    own = replay.sources(tmp_path)
-    own.write_text(own.read_text() + f'[table.adressen.by_year]\n2020 = "{OLD}"\n', encoding="utf-8")
-    return Fetcher(type(fetcher.registry).load(own), fetcher.cache, delays=())
+OLD, NEW = "2020-cbs-pc6huisnr20200801-buurt.zip", "2023-cbs-pc6huisnr20230801_buurt_20250225.zip"
 
 
 @pytest.fixture
@@ -45,8 +37,8 @@ def two_years(replay: Replay) -> tuple[pd.DataFrame, pd.DataFrame]:
     return old, new
 
 
-def test_two_years_of_the_country(sources: Fetcher, two_years: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    loaded = addresses.load(sources, (2020, 2023))
+def test_two_years_of_the_country(fetcher: Fetcher, two_years: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    loaded = addresses.load(fetcher, (2020, 2023))
     frame = loaded.frame.astype({"old": object, "new": object, "postcode6": object})
     assert len(frame) == 81
     both = two_years[0].merge(two_years[1], on=["PC6", "Huisnummer"], how="outer")
@@ -60,8 +52,8 @@ def test_two_years_of_the_country(sources: Fetcher, two_years: tuple[pd.DataFram
     assert "BU00140003: Binnenstad -> Binnenstad-Zuid" in said
 
 
-def test_a_run_takes_the_table(sources: Fetcher, two_years: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path) -> None:
-    addresses.load(sources, (2020, 2023)).frame.to_parquet(path := tmp_path / "adressen_2020_2023.parquet")
+def test_a_run_takes_the_table(fetcher: Fetcher, two_years: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path) -> None:
+    addresses.load(fetcher, (2020, 2023)).frame.to_parquet(path := tmp_path / "adressen_2020_2023.parquet")
     table = read_table(path, text=["old", "new", "postcode6"])  # as runs/editions.py reads it
     walk = bs.Crosswalk.from_addresses(table, "old", "new", years=(2020, 2023))
     changes = walk.changes().set_index("old")
@@ -74,14 +66,14 @@ def test_a_run_takes_the_table(sources: Fetcher, two_years: tuple[pd.DataFrame, 
 
 
 def test_a_gemeente_has_the_whole_of_its_old_buurten(
-    replay: Replay, sources: Fetcher, two_years: tuple[pd.DataFrame, pd.DataFrame]
+    replay: Replay, fetcher: Fetcher, two_years: tuple[pd.DataFrame, pd.DataFrame]
 ) -> None:
     new = two_years[1]
     new = new.assign(
         code=new["code"].mask((new.index >= 20) & (new.index < 25), "BU00140009")
     )  # 5 of Weesp to Groningen
     install_addresses(replay, NEW, new, 2023, "20230801")
-    frame = addresses.load(sources, (2020, 2023), ("GM0363",)).frame
+    frame = addresses.load(fetcher, (2020, 2023), ("GM0363",)).frame
     assert set(frame["old"].dropna()) == {"BU03630001", "BU04570101", "BU03630002"}
     assert set(frame["new"].dropna()) == {"BU0363AD03", "BU0363WA01", "BU0363AD04", "BU0363AD05", "BU00140009"}
     assert (frame["old"] == "BU04570101").sum() == 20  # those that went elsewhere too
@@ -89,22 +81,22 @@ def test_a_gemeente_has_the_whole_of_its_old_buurten(
 
 
 def test_addresses_that_come_twice(
-    replay: Replay, sources: Fetcher, two_years: tuple[pd.DataFrame, pd.DataFrame]
+    replay: Replay, fetcher: Fetcher, two_years: tuple[pd.DataFrame, pd.DataFrame]
 ) -> None:
     old = two_years[0]
     more = pd.concat([old, old.iloc[[0, 1]], old.iloc[[2]].assign(code="BU00140003")])
     install_addresses(replay, OLD, more, 2020, "20200801")
-    loaded = addresses.load(sources, (2020, 2023))
+    loaded = addresses.load(fetcher, (2020, 2023))
     assert any("3 rows repeat an address, and 1 addresses lie in two buurten" in note for note in loaded.notes)
     assert loaded.frame["old"].isna().sum() == 2  # the new one, and that which lies in two
 
 
 def test_many_blocks_are_one(
-    sources: Fetcher, two_years: tuple[pd.DataFrame, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+    fetcher: Fetcher, two_years: tuple[pd.DataFrame, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = addresses.load(sources, (2020, 2023)).frame
+    whole = addresses.load(fetcher, (2020, 2023)).frame
     monkeypatch.setattr(addresses, "BLOCK", 200)  # codes get other numbers in each
-    assert addresses.load(sources, (2020, 2023)).frame.equals(whole)
+    assert addresses.load(fetcher, (2020, 2023)).frame.equals(whole)
 
 
 def bad(**changed: object) -> pd.DataFrame:
@@ -122,45 +114,54 @@ def bad(**changed: object) -> pd.DataFrame:
         (bad(code="BU363AD0300"), "codes that are none"),
     ],
 )
-def test_what_is_no_address(replay: Replay, sources: Fetcher, table: pd.DataFrame, said: str) -> None:
+def test_what_is_no_address(replay: Replay, fetcher: Fetcher, table: pd.DataFrame, said: str) -> None:
     install_addresses(replay, OLD, made_addresses(["BU03630001"]), 2020, "20200801")
     install_addresses(replay, NEW, table, 2023, "20230801")
     with pytest.raises(DataError, match="answers strangely") as told:
-        addresses.load(sources, (2020, 2023))
+        addresses.load(fetcher, (2020, 2023))
     assert said in told.value.got
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("files", "said"),
     [
-        (zipped({"leesmij.txt": "niets"}), "0 such files among leesmij.txt"),
-        (zipped({"pc6hnr20230801_gwb.csv": "PC6;Huisnummer;Buurt2022\n"}), "codes of 2022"),
-        (zipped({"pc6hnr20230801_gwb.csv": "PC6;Huisnummer\n"}), "columns PC6, Huisnummer"),
-        (zipped({"pc6hnr20230801_gwb.csv": "PC6;Huisnummer;Buurt2023\n"}), "0 of 0 rows"),
-        (b"PK\x03\x04", "a zip that cannot be read"),
+        ({"leesmij.txt": "niets"}, "0 such files among leesmij.txt"),
+        ({"pc6hnr20230801_gwb.csv": "PC6;Huisnummer;Buurt2022\n"}, "codes of 2022"),
+        ({"pc6hnr20230801_gwb.csv": "PC6;Huisnummer\n"}, "columns PC6, Huisnummer"),
+        ({"pc6hnr20230801_gwb.csv": "PC6;Huisnummer;Buurt2023\n"}, "0 of 0 rows"),
+        ({}, "a zip that cannot be read"),
     ],
     ids=["absent", "year", "columns", "empty", "cut"],  # a zip holds the moment at which it was made
 )
-def test_what_is_no_table_of_addresses(replay: Replay, sources: Fetcher, body: bytes, said: str) -> None:
+def test_what_is_no_table_of_addresses(replay: Replay, fetcher: Fetcher, files: dict[str, str], said: str) -> None:
     install_addresses(replay, OLD, made_addresses(["BU03630001"]), 2020, "20200801")
+    body = zipped(files) if files else b"PK\x03\x04"
     replay.add("adressen", NEW, lambda asked: Answer(body, "application/zip"))
     with pytest.raises(DataError, match="answers strangely") as told:
-        addresses.load(sources, (2020, 2023))
+        addresses.load(fetcher, (2020, 2023))
     assert said in told.value.got
 
 
-def test_years_and_gemeenten_that_are_not_there(sources: Fetcher, two_years: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_years_and_gemeenten_that_are_not_there(fetcher: Fetcher, two_years: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     with pytest.raises(DataError, match="no adressen of 2024"):
-        addresses.load(sources, (2020, 2024))
+        addresses.load(fetcher, (2020, 2024))
     with pytest.raises(DataError, match="no addresses in 2023") as told:
-        addresses.load(sources, (2020, 2023), ("GM0457",))
+        addresses.load(fetcher, (2020, 2023), ("GM0457",))
     assert told.value.got == "GM0457"
 
 
-def test_a_slip_in_a_name_does_not_matter(replay: Replay, sources: Fetcher) -> None:
+def test_editions_without_an_address_in_common(replay: Replay, fetcher: Fetcher) -> None:
+    install_addresses(replay, OLD, made_addresses(["BU03630001"]), 2020, "20200801")
+    install_addresses(replay, NEW, made_addresses(["BU03630001"], start=1), 2023, "20230801")
+    with pytest.raises(DataError, match="no address of 2020 is one of 2023") as told:
+        addresses.load(fetcher, (2020, 2023))
+    assert told.value.got == "20 and 20 addresses"
+
+
+def test_a_slip_in_a_name_does_not_matter(replay: Replay, fetcher: Fetcher) -> None:
     table = made_addresses(["BU03630001"])
     install_addresses(replay, OLD, table, 2020, "20190801")  # the file says another day than its columns
     install_addresses(replay, NEW, table, 2023, "", name="map/PC6hnr_gwb-vs2.CSV")
-    loaded = addresses.load(sources, (2020, 2023))
+    loaded = addresses.load(fetcher, (2020, 2023))
     assert len(loaded.frame) == 20
     assert [note for note in loaded.notes if "as on" in note] == ["addresses of 2020 are as on 2019-08-01"]

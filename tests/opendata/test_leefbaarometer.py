@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from buurtsae.errors import DataError
 from buurtsae.opendata import leefbaarometer
 from buurtsae.opendata.http import Fetcher
 
+FILE = "Leefbaarometer-scores buurten 2024.csv"
 CODES = ["BU03630101", "BU0363AD03", "BU99010001", "BU99010002"]
 
 
@@ -70,38 +72,34 @@ def test_another_mean_in_one_row(replay: Replay, fetcher: Fetcher) -> None:
 
 
 def test_rounded_scores_pass_and_shifted_ones_do_not(replay: Replay, fetcher: Fetcher) -> None:
-    install_leefbaarometer(replay, rounded := scores(CODES * 1).round(4))
+    install_leefbaarometer(replay, rounded := scores(CODES).round(4))
     assert len(leefbaarometer.load(fetcher, 2024).frame) == 4
     rounded["fys"] += 0.0006  # six roundings of 0.00005 and 0.0001 explain 0.0004
     install_leefbaarometer(replay, rounded)
-    fresh = Fetcher(fetcher.registry, fetcher.cache, refresh=True, delays=())
+    fresh = replace(fetcher, refresh=True)
     with pytest.raises(DataError, match="answers strangely"):
         leefbaarometer.load(fresh, 2024)
 
 
-def table_without(column: str) -> bytes:
-    return scores(CODES).drop(columns=column).to_csv(index=False).encode()
+def table_without(column: str) -> str:
+    return scores(CODES).drop(columns=column).to_csv(index=False)
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("files", "said"),
     [
-        (b"PK\x03\x04 cut short", "a zip that cannot be read"),
-        (zipped({"wijken.csv": "a"}), "0 such files among wijken.csv"),
-        (zipped({"Leefbaarometer-scores buurten 2024.csv": table_without("soc")}), "columns jaar, bu_code"),
-        (
-            zipped({"Leefbaarometer-scores buurten 2024.csv": b"jaar,bu_code,lbm,afw,fys,onv,soc,vrz,won\n"}),
-            "no rows of 2024",
-        ),
-        (zipped({f"{n}/Leefbaarometer-scores buurten 2024.csv": b"jaar" for n in "ab"}), "2 such files"),
-        (
-            zipped({"Leefbaarometer-scores buurten 2024.csv": scores(["BU99010001"] * 2).to_csv(index=False)}),
-            "come twice: BU99010001",
-        ),
+        ({}, "a zip that cannot be read"),
+        ({"wijken.csv": "a"}, "0 such files among wijken.csv"),
+        ({FILE: table_without("soc")}, "columns jaar, bu_code"),
+        ({FILE: "jaar,bu_code,lbm,afw,fys,onv,soc,vrz,won\n"}, "no rows of 2024"),
+        ({FILE: "jaar", f"map/{FILE}": "jaar"}, "2 such files"),
+        ({FILE: scores(["BU99010001"] * 2).to_csv(index=False)}, "come twice: BU99010001"),
+        ({FILE: scores(CODES).to_csv(index=False).replace("4.", "a.")}, "in Leefbaarometer-scores buurten 2024.csv"),
     ],
-    ids=["cut", "absent", "columns", "year", "two", "twice"],  # a zip holds the moment at which it was made
+    ids=["cut", "absent", "columns", "year", "two", "twice", "text"],
 )
-def test_what_is_no_file_of_scores(replay: Replay, fetcher: Fetcher, body: bytes, said: str) -> None:
+def test_what_is_no_file_of_scores(replay: Replay, fetcher: Fetcher, files: dict[str, str], said: str) -> None:
+    body = zipped(files) if files else b"PK\x03\x04 cut short"
     replay.add("leefbaarometer", ".*", lambda asked: Answer(body, "application/zip"))
     with pytest.raises(DataError, match="answers strangely") as told:
         leefbaarometer.load(fetcher, 2024)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -200,6 +201,21 @@ def test_what_is_no_page_of_borders(replay: Replay, fetcher: Fetcher, world: Map
     assert said in told.value.got
     assert "buurten/items" in str(told.value)
     assert len(str(told.value).splitlines()) == 3
+
+
+def test_a_page_that_never_ends(replay: Replay, fetcher: Fetcher, world: Map) -> None:
+    install(replay, world)
+
+    def again(asked: Asked) -> Answer:
+        first = world.items("buurten", replace(asked, query={k: v for k, v in asked.query.items() if k != "cursor"}))
+        number = int(asked.query.get("cursor", 0)) + 1  # another link each time, and the same rows
+        link = {"rel": "next", "href": f"{asked.base}/{asked.path}?cursor={number}&crs={RD}"}
+        return replace(first, body=json.dumps({**json.loads(first.body), "links": [link]}).encode())
+
+    replay.add("pdok", ITEMS.format("buurten"), again)
+    with pytest.raises(DataError, match="answers strangely") as told:
+        pdok.load(fetcher, 2024, ("GM9901",))
+    assert "rows of a page before" in told.value.got
 
 
 def test_rows_that_come_twice(replay: Replay, fetcher: Fetcher, world: Map) -> None:

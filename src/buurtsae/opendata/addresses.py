@@ -1,9 +1,9 @@
 """Addresses with their buurt in two years: what crosswalks between editions of the borders are made of.
 
-CBS gives, per year, the buurt of each postcode and house number on a reference day. Both years of the country are some
-8 million rows each: an address is kept as one number while reading (postcode and house number), its buurt as another,
-so that both take some 250 MB. Of some gemeenten, all addresses are given of every old buurt that they have a part of:
-shares of an old buurt are of the whole of it.
+CBS gives, per year, the buurt of each postcode and house number on a reference day: some 8 million rows for the
+country. They are read block by block; an address is kept as one number (postcode and house number), its buurt as
+another. Of some gemeenten, all addresses are given of every old buurt that they have a part of: shares of an old buurt
+are of the whole of it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,11 +25,11 @@ from buurtsae.opendata.http import Fetcher, Reply, strange
 from buurtsae.opendata.loaded import Loaded
 from buurtsae.opendata.registry import Table
 from buurtsae.opendata.zipped import column, header, member, members, reading
-from buurtsae.sparse import Ints
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Ints = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 BLOCK = 1 << 24  # bytes that are read at a time
 NUMBERS = 100_000  # house numbers of CBS have five digits at most
 LETTERS = 26 * 26
@@ -91,6 +91,9 @@ def load(fetcher: Fetcher, years: tuple[int, int], gemeenten: Sequence[str] | No
     """
     old, new = (_edition(fetcher, year) for year in years)
     address, at = _joined(old, new)
+    if not (at != NO_CODE).all(axis=0).any():
+        got, hint = f"{len(old.address):,} and {len(new.address):,} addresses", "fetch them again with --refresh"
+        raise DataError(f"no address of {years[0]} is one of {years[1]}", got, "most of them", hint)
     if gemeenten is not None:
         kept = _of_gemeenten(old, new, at, gemeenten, years[1])
         address, at = address[kept], at[:, kept]
@@ -103,14 +106,14 @@ def load(fetcher: Fetcher, years: tuple[int, int], gemeenten: Sequence[str] | No
         "new": pd.Categorical.from_codes(at[1], new.codes),
     })  # fmt: skip
     frame = frame.assign(**{side: frame[side].cat.remove_unused_categories() for side in ("old", "new")})
-    days = [
+    notes = [
         Note("addresses of {year} are as on {day}", "adressen van {year} zijn die van {day}", year=year, day=one.day)
         for year, one in zip(years, (old, new), strict=True)
         if one.day
     ]
-    days += _renamed(old, new, years, set(frame["old"].cat.categories) & set(frame["new"].cat.categories))
+    notes += _renamed(old, new, years, set(frame["old"].cat.categories) & set(frame["new"].cat.categories))
     retrieved = (old.reply.retrieved, new.reply.retrieved)
-    return Loaded(frame, retrieved=retrieved, notes=(*days, *old.notes, *new.notes))
+    return Loaded(frame, retrieved=retrieved, notes=(*notes, *old.notes, *new.notes))
 
 
 def _postcode(code: int) -> str:
@@ -134,8 +137,8 @@ def _renamed(old: Edition, new: Edition, years: tuple[int, int], codes: set[str]
 
 def _joined(old: Edition, new: Edition) -> tuple[Ints, Ints]:
     """All addresses, sorted, and the place of the code of each in both editions, NO_CODE for none."""
-    address: Ints = np.union1d(old.address, new.address).astype(np.int64)
-    at = np.full((2, len(address)), NO_CODE)
+    address: Ints = np.union1d(old.address, new.address)
+    at = np.full((2, len(address)), NO_CODE, dtype=np.int32)
     for k, each in enumerate((old, new)):
         at[k, np.searchsorted(address, each.address)] = each.buurt
     return address, at
@@ -217,7 +220,9 @@ def _read(
         raise strange(
             table, reply.url, f"{error} in {name}", "a postcode, a house number and a code in each"
         ) from error
-    address, codes = (np.concatenate([np.zeros(0, int), *(part[k] for part in parts)]) for k in (0, 1))
+    address, codes = (
+        np.concatenate([np.zeros(0, kind), *(part[k] for part in parts)]) for k, kind in enumerate((np.int64, np.int32))
+    )
     if not len(address) or (codes == NO_CODE).any():
         got = f"{int((codes == NO_CODE).sum())} of {len(codes)} rows without a code in {name}"
         raise strange(table, reply.url, got, "a buurt of each address")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from buurtsae.opendata import (
     kerncijfers,
     leefbaarometer,
     misdrijven,
+    monuments,
     nabijheid,
     osm,
     pdok,
@@ -97,6 +98,11 @@ def _leefbaarometer(job: Job) -> Loaded:
     return leefbaarometer.load(job.fetcher, job.year, job.region.gemeenten, buurten=buurten, division=job.year)
 
 
+def _monumenten(job: Job) -> Loaded:
+    counted, of = monuments.load(job.fetcher, job.borders.frame), job.borders.retrieved
+    return replace(counted, retrieved=(*counted.retrieved, *of))
+
+
 def _adressen(job: Job) -> Loaded:
     assert job.before is not None  # `_check` refuses it otherwise
     return addresses.load(job.fetcher, (job.before, job.year), job.region.gemeenten)
@@ -109,6 +115,7 @@ LOADERS: Mapping[str, Callable[[Job], Loaded]] = {
     "gezondheid": lambda job: gezondheid.load(job.fetcher, job.year, job.region.gemeenten, job.level),
     "misdrijven": _misdrijven,
     "leefbaarometer": _leefbaarometer,
+    "monumenten": _monumenten,
     "bevolking": lambda job: bevolking.load(job.fetcher, job.year, job.region.gemeenten),
     "voorzieningen": _voorzieningen,
     "adressen": _adressen,

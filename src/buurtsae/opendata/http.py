@@ -280,7 +280,7 @@ def refused(table: Table, url: str, status: int) -> DataError:
 def strange(table: Table, url: str, got: str, expected: str) -> DataError:
     """Return the error of a service that answers with something else than was asked for."""
     what = f"{table.title}: {cut(url, 300)} answers strangely"
-    return DataError(what, got, expected, MOVED)
+    return DataError(what, got, expected, f"replies are kept: try again with --refresh; {MOVED}")
 
 
 def size(count: int) -> str:

@@ -24,7 +24,6 @@ from buurtsae.tables import as_number
 PARTS = ("fys", "onv", "soc", "vrz", "won")
 SCORES = ("lbm", "afw", *PARTS)
 CLOSE = 1e-4  # beside what rounding does
-AFW = ("Afwijking van het landelijk gemiddelde", "score", "som van de vijf dimensies: gebruik haar niet naast deze")
 UNSCORED = "no score is published: few homes, or none"
 MODELLED = Note(
     "scores of the Leefbaarometer are estimates of a model: that they agree with results here is no independent "
@@ -150,8 +149,6 @@ def _decimals(column: pd.Series) -> int:
 
 def _described(frame: pd.DataFrame) -> pd.DataFrame:
     """What the scores are, as the codebook says."""
-    told = {one.name: (one.nl, one.unit, one.about) for one in Codebook.load("leefbaarometer").indicators} | {
-        "afw": AFW
-    }
+    told = {one.name: (one.nl, one.unit, one.about) for one in Codebook.load("leefbaarometer").indicators}
     rows = [(each, each, *told[each], float(frame[each].notna().mean())) for each in SCORES]
     return pd.DataFrame(rows, columns=list(COLUMNS))
