@@ -115,7 +115,7 @@ def install_atom(replay: Replay, world: Map, versions: tuple[int, ...] = (1, 2))
     names = [f"wijkenbuurten_{world.year}_v{version}.gpkg" for version in versions]
     links = "".join(f'<entry><link rel="section" href="downloads/{name}"/></entry>' for name in names)
     index = f'<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom">{links}</feed>'.encode()
-    replay.add("atom", f"{world.year}/atom/index.xml", lambda asked: Answer(index, "application/atom+xml"))
+    replay.add("atom", f"wijkenbuurten/{world.year}/atom/index.xml", lambda asked: Answer(index, "application/atom+xml"))
     content = list[bytes]()
 
     def geopackage(asked: Asked) -> Answer:
@@ -123,7 +123,7 @@ def install_atom(replay: Replay, world: Map, versions: tuple[int, ...] = (1, 2))
             content.append(as_geopackage(world.layers))
         return Answer(content[0], "application/geopackage+sqlite3")
 
-    replay.add("atom", f"{world.year}/atom/downloads/{names[-1]}", geopackage)
+    replay.add("atom", f"wijkenbuurten/{world.year}/atom/downloads/{names[-1]}", geopackage)
 
 
 def as_geopackage(layers: dict[str, gpd.GeoDataFrame]) -> bytes:
