@@ -76,7 +76,7 @@ def load(
         if len(other := share.index[~(share >= LEAST)]):
             lost = CBS.read(here.index.to_series(), "gemeente").isin(other).to_numpy()
             here, reason = here.mask(lost), reason.mask(lost, OTHER)
-            told = [f"{areas.areas.get(code, code)} ({share[code]:.0%})" for code in other]
+            told = [f"{areas.areas.get(code, code)} ({share.fillna(0)[code]:.0%})" for code in other]
             notes.append(Note(
                 "the police divide {n} gemeenten otherwise than CBS: their {areas} have together little of the "
                 "gemeente's number, and are missing: {told}",

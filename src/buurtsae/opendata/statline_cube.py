@@ -73,16 +73,18 @@ def areas_of(table: Table, titles: pd.Series, level: str, gemeenten: Sequence[st
     codes = sorted(code for code in titles.index if code.startswith(LEVELS[level]))
     if gemeenten is None:
         return codes
-    inside = {gemeente: [code for code in codes if code[2:6] == gemeente[2:]] for gemeente in gemeenten}
-    if lost := [gemeente for gemeente, own in inside.items() if not own]:
-        there = sorted({f"GM{code[2:6]}" for code in codes})
+    inside = dict[str, list[str]]()
+    for code in codes:
+        inside.setdefault(f"GM{code[2:6]}", []).append(code)
+    if lost := [gemeente for gemeente in gemeenten if gemeente not in inside]:
+        there = sorted(inside)
         near = get_close_matches(lost[0], there, 3, 0.6) or there
         told = shown([f"{code} {titles.get(code, '')}".strip() for code in near], 3)
         raise DataError(
             f"{table.title} ({table.id}) has no {CBS.noun(level)} of some gemeenten", shown(lost), f"such as {told}",
             "is the table of another year, or has a gemeente merged?",
         )  # fmt: skip
-    return sorted({code for own in inside.values() for code in own})
+    return sorted({code for gemeente in gemeenten for code in inside[gemeente]})
 
 
 def cube(fetcher: Fetcher, table: Table) -> Cube:
