@@ -69,6 +69,7 @@ class Map:
             sums = buurten.groupby(keys[0])["inwoners"].sum().astype(int)
             whole["aantal_inwoners"] = whole[keys[0]].map(sums)
             layers[layer] = whole[[*names, "aantal_inwoners", "geometry"]].assign(jaar=year, water="NEE")
+        layers["gemeenten"]["indelingswijziging_wijken_en_buurten"] = "."  # as the map has it of gemeenten
         return cls(layers, year, most)
 
     def add(self, layer: str, shape: Any, **properties: Any) -> None:
