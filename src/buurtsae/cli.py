@@ -19,8 +19,7 @@ import typer
 from buurtsae import __version__
 from buurtsae.console import print_sources, print_summary, summary
 from buurtsae.errors import BuurtsaeError, Problems, ProblemsError, cut
-from buurtsae.start.command import init
-from buurtsae.verbs import data
+from buurtsae.verbs import data, start
 from buurtsae.verbs.common import Engine, Json, Out, Quiet, Seed
 from buurtsae.verbs.common import aloud as _aloud
 from buurtsae.verbs.common import print_json as _print_json
@@ -278,6 +277,34 @@ def sources(
 
 
 @app.command()
+def covariates(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="AREAS [TABLE]...", help="Buurten with geometry, and tables by buurtcode.")
+    ],
+    year: Annotated[int, typer.Option("--year", min=1990, max=2100, help="Year of the area division.")] = 2024,
+    code: Annotated[str, typer.Option("--code", help="Column with the buurtcode.")] = "buurtcode",
+    name: Annotated[str, typer.Option("--name", help="Column with the name.")] = "buurtnaam",
+    population: Annotated[str, typer.Option("--population", help="Column with the number of residents.")] = "inwoners",
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="Keep rows: COLUMN=VALUE; repeat for more.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the covariates that there are: what each is, distribution, missing, what goes together, themes to paste."""
+    from buurtsae.areas.areas import Areas
+    from buurtsae.model.covariate_catalogue import covariate_catalogue
+
+    pairs = dict(_pair(text, "--where") for text in where or [])
+    tables = [(path, "buurtcode") for path in files[1:]]
+    region = Areas.read(files[0], year, code=code, name=name, population=population, tables=tables, where=pairs)
+    catalogue = covariate_catalogue(region, files)
+    if as_json:
+        _print_json(catalogue.record())
+    else:
+        typer.echo(catalogue.text)
+
+
+@app.command()
 def simulate(
     areas: Annotated[Path, typer.Option("--areas", help="Buurten: GeoPackage, GeoParquet, GeoJSON or shapefile.")],
     out: Out,
@@ -370,8 +397,8 @@ def simulate(
         _say(FICTITIOUS)
 
 
-app.command()(init)
 app.command()(data.fetch)
+app.command()(start.init)
 
 
 def _pair(text: str, option: str, what: str = "COLUMN") -> tuple[str, str]:

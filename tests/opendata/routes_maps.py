@@ -6,14 +6,18 @@ Each `install` takes a map of buurten: that of the example, made; or the real on
 from __future__ import annotations
 
 import base64
+import io
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 from replay import Answer, Asked, Replay, as_json
+from shapely.affinity import translate
 from shapely.geometry import box
 
 RD = "http://www.opengis.net/def/crs/EPSG/0/28992"
@@ -65,6 +69,7 @@ class Map:
             sums = buurten.groupby(keys[0])["inwoners"].sum().astype(int)
             whole["aantal_inwoners"] = whole[keys[0]].map(sums)
             layers[layer] = whole[[*names, "aantal_inwoners", "geometry"]].assign(jaar=year, water="NEE")
+        layers["gemeenten"]["indelingswijziging_wijken_en_buurten"] = "."  # as the map has it of gemeenten
         return cls(layers, year, most)
 
     def add(self, layer: str, shape: Any, **properties: Any) -> None:
@@ -111,7 +116,9 @@ def install_atom(replay: Replay, world: Map, versions: tuple[int, ...] = (1, 2))
     names = [f"wijkenbuurten_{world.year}_v{version}.gpkg" for version in versions]
     links = "".join(f'<entry><link rel="section" href="downloads/{name}"/></entry>' for name in names)
     index = f'<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom">{links}</feed>'.encode()
-    replay.add("atom", f"{world.year}/atom/index.xml", lambda asked: Answer(index, "application/atom+xml"))
+    replay.add(
+        "atom", f"wijkenbuurten/{world.year}/atom/index.xml", lambda asked: Answer(index, "application/atom+xml")
+    )
     content = list[bytes]()
 
     def geopackage(asked: Asked) -> Answer:
@@ -119,7 +126,7 @@ def install_atom(replay: Replay, world: Map, versions: tuple[int, ...] = (1, 2))
             content.append(as_geopackage(world.layers))
         return Answer(content[0], "application/geopackage+sqlite3")
 
-    replay.add("atom", f"{world.year}/atom/downloads/{names[-1]}", geopackage)
+    replay.add("atom", f"wijkenbuurten/{world.year}/atom/downloads/{names[-1]}", geopackage)
 
 
 def as_geopackage(layers: dict[str, gpd.GeoDataFrame]) -> bytes:
@@ -131,3 +138,125 @@ def as_geopackage(layers: dict[str, gpd.GeoDataFrame]) -> bytes:
         for name, frame in layers.items():
             frame.to_file(path, layer=name, driver="GPKG")
         return path.read_bytes()
+
+
+def zipped(files: dict[str, str | bytes]) -> bytes:
+    """A zip of these files."""
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return memory.getvalue()
+
+
+FOLDER = "Leefbaarometer 3.0 - Meting 2024 - open data/"
+MEAN = 4.102265  # lbm - afw, in the two samples of the shared data
+
+
+def scores(codes: list[str], year: int = 2024) -> pd.DataFrame:
+    """Made scores of buurten, by the identities of the Leefbaarometer."""
+    rng = np.random.default_rng(year)
+    parts = pd.DataFrame(rng.normal(0, 0.1, (len(codes), 5)), columns=["fys", "onv", "soc", "vrz", "won"])
+    afw = parts.sum(axis=1)
+    head = pd.DataFrame({"jaar": year, "bu_code": codes, "bu_naam": "Buurt é", "lbm": afw + MEAN, "afw": afw})
+    return pd.concat([head, parts], axis=1)
+
+
+def install_leefbaarometer(replay: Replay, *tables: pd.DataFrame, sep: str = ",", encoding: str = "utf-8") -> None:
+    """The zip with its levels; tables are scores per buurt of measurements."""
+    text = pd.concat(tables).to_csv(index=False, sep=sep, decimal="," if sep == ";" else ".").encode(encoding)
+    names = ["Leefbaarometer-scores wijken 2002-2024.csv", "Leefbaarometer-ontwikkeling buurten 2002-2024.csv"]
+    files = {FOLDER: b"", FOLDER + "Leefbaarometer-scores buurten 2002-2024.csv": text}
+    files |= {FOLDER + name: b"jaar\n" for name in names}
+    body = zipped(files)
+    path = "open-data-leefbaarometer-meting-2024.zip"
+    replay.add("leefbaarometer", path, lambda asked: Answer(body, "application/zip"))
+
+
+def install_addresses(
+    replay: Replay,
+    path: str,
+    table: pd.DataFrame,
+    year: int,
+    day: str,
+    *,
+    name: str = "",
+    names: dict[str, str] | None = None,
+) -> None:
+    """The zip of a year as CBS sends it: PC6, Huisnummer and numeric codes, with files of names in cp1252.
+
+    `table` has PC6, Huisnummer and `code` (`BU03630001`, or with letters).
+    """
+    short = table["code"].str.removeprefix("BU").str.lstrip("0")
+    columns = {f"Buurt{year}": short, f"Wijk{year}": short.str[:-2], f"Gemeente{year}": short.str[:-4]}
+    text = table[["PC6", "Huisnummer"]].assign(**columns).to_csv(index=False, sep=";")
+    called = "\n".join(f'{code};"{told}"' for code, told in (names or {"3630001": "Café é"}).items())
+    files = {name or f"pc6hnr{day}_gwb.csv": text, f"buurt{year}.csv": f"Buurt;Naam\n{called}".encode("cp1252")}
+    body = zipped(files | {f"gem{year}.csv": "Gem;Naam\n363;Súdwest".encode("cp1252")})
+    replay.add("adressen", path, lambda asked: Answer(body, "application/zip"))
+
+
+def made_addresses(codes: list[str], each: int = 20, start: int = 0) -> pd.DataFrame:
+    """Made addresses: `each` of a postcode, one postcode per buurt."""
+    rows = [
+        (f"{1000 + (start + k) // 26}{chr(65 + (start + k) % 26)}B", number, code)
+        for k, code in enumerate(codes)
+        for number in range(1, each + 1)
+    ]
+    return pd.DataFrame(rows, columns=["PC6", "Huisnummer", "code"])
+
+
+def made_monuments(buurten: gpd.GeoDataFrame, count: int = 60) -> gpd.GeoDataFrame:
+    """Made rijksmonumenten: points in the first 20 buurten, of complexes, archaeological, one of another status."""
+    inside, number = buurten.geometry.representative_point(), np.arange(count)
+    return gpd.GeoDataFrame(
+        {
+            "rijksmonument_nummer": 500_000 + number,
+            "complex_nummer": [530_000 if k % 20 == 0 else None for k in number],
+            "juridische_status": ["voorbeschermd" if k == 7 else "rijksmonument" for k in number],
+            "aard_monument": ["Archeologisch" if k % 10 == 3 else "Gebouwd of aangelegd" for k in number],
+            "hoofdcategorie": "Woningen en woningbouwcomplexen",
+        },
+        geometry=[translate(inside.iloc[k % min(20, len(inside))], k // 20 * 0.5) for k in number],
+        crs="EPSG:28992",
+    )
+
+
+@dataclass
+class Register:
+    """The WFS of the RCE: `bbox`, `sortBy`, `startIndex` and `count`; web mercator unless asked otherwise."""
+
+    monuments: gpd.GeoDataFrame
+    most: int = 25
+
+    def answer(self, asked: Asked) -> Answer:
+        """A page of points."""
+        *edges, _ = asked.query["bbox"].split(",")
+        rows = self.monuments[self.monuments.intersects(box(*map(float, edges)))].sort_values(asked.query["sortBy"])
+        start, count = int(asked.query["startIndex"]), min(int(asked.query["count"]), self.most)
+        system = asked.query.get("srsName", "EPSG:3857")
+        page = rows.iloc[start : start + count].to_crs(system)
+        content = json.loads(page.to_json(drop_id=True))
+        name = {"name": "urn:ogc:def:crs:EPSG::" + system.removeprefix("EPSG:")}
+        content |= {
+            "crs": {"type": "name", "properties": name},
+            "numberMatched": len(rows),
+            "numberReturned": len(page),
+        }
+        return as_json(content)
+
+
+def install_monuments(replay: Replay, register: Register) -> None:
+    """The register of monuments."""
+    replay.add("rce", "", register.answer)
+
+
+def install_others(replay: Replay, buurten: gpd.GeoDataFrame, scored: int = 100) -> None:
+    """What else is known of buurten: made scores of the first ones, made monuments, addresses of 2020 and 2023."""
+    codes = buurten["buurtcode"].tolist()
+    install_leefbaarometer(replay, scores(codes[:scored]))
+    install_monuments(replay, Register(made_monuments(buurten), most=2000))
+    old = made_addresses(codes)
+    new = old.assign(code=old["code"].mask((old["code"] == codes[0]) & (old["Huisnummer"] > 10), codes[1]))
+    install_addresses(replay, "2020-cbs-pc6huisnr20200801-buurt.zip", old, 2020, "20200801")
+    install_addresses(replay, "2023-cbs-pc6huisnr20230801_buurt_20250225.zip", new, 2023, "20230801")

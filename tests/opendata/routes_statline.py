@@ -98,6 +98,71 @@ class Cube4:
         return [row for row in rows if all(row[name] == value for name, value in equal)] if equal else rows
 
 
+@dataclass
+class Feed3:
+    """A table of OData v3 of third parties: keys padded, ranges on areas ignored, equality by the padded key only."""
+
+    id: str
+    dimensions: dict[str, tuple[str, int, dict[str, str]]]  # name: kind, width of its codes, titles by code
+    topics: dict[str, tuple[str, str]]  # column: title and unit
+    rows: list[dict[str, Any]]
+    modified: str = "2025-10-01T02:00:00"
+    page: int = 5000  # of the service, at most
+    links: bool = True  # whether it says where the next page is
+    filters: bool = True
+
+    def install(self, replay: Replay, service: str = "derden") -> Feed3:
+        """Answer requests for this table."""
+        replay.add(service, f"{self.id}/.*", self.answer)
+        return self
+
+    def padded(self) -> list[dict[str, Any]]:
+        """All rows, as the service has them."""
+        widths = {name: width for name, (_, width, _) in self.dimensions.items()}
+        return [
+            {"ID": k, **{name: f"{v:{widths[name]}}" if name in widths else v for name, v in row.items()}}
+            for k, row in enumerate(self.rows)
+        ]
+
+    def answer(self, asked: Asked) -> Answer:
+        """What the service returns."""
+        what, query = asked.path.split("/", 1)[1], asked.query
+        if what == "TableInfos":
+            found: list[dict[str, Any]] = [{"ID": 0, "Identifier": self.id, "Modified": self.modified}]
+        elif what == "DataProperties":
+            found = [{"Type": kind, "Key": name, "Title": name} for name, (kind, *_) in self.dimensions.items()]
+            found += [{"Type": "TopicGroup", "Key": "", "Title": "Cijfers"}]
+            found += [
+                {"Type": "Topic", "Key": key, "Title": title, "Unit": unit, "Description": f"Over {title}."}
+                for key, (title, unit) in self.topics.items()
+            ]
+        elif what in self.dimensions:
+            _, width, titles = self.dimensions[what]
+            found = [{"Key": f"{code:{width}}", "Title": title} for code, title in titles.items()]
+        elif what == "TypedDataSet":
+            found = self.padded()
+            if self.filters:
+                starts, equal = STARTS.findall(query.get("$filter", "")), EQUALS.findall(query.get("$filter", ""))
+                found = [
+                    row
+                    for row in found
+                    if all(row[name].startswith(start) for name, start in starts)
+                    and all(row[name] == value for name, value in equal)
+                ]
+        else:
+            return Answer(b"no such set", "text/plain", 404)
+        if int(query.get("$top", 0)) > 5000:
+            return Answer(b"query returns more than 10000 records", "text/plain", 500)
+        start = int(query.get("$skip", 0))
+        most = min(int(query.get("$top", len(found))), self.page if self.links else len(found))
+        page: dict[str, Any] = {"odata.metadata": f"{asked.base}/{self.id}/$metadata#{what}"}
+        page["value"] = found[start : start + most]
+        if self.links and start + most < len(found):
+            rest = "&".join(f"{key}={value}" for key, value in {**query, "$skip": start + most}.items())
+            page["odata.nextLink"] = f"{asked.base}/{self.id}/{what}?{rest}"
+        return as_json(page)
+
+
 def measure(code: str, title: str, unit: str = "aantal", kind: str = "Double", group: str = "") -> dict[str, Any]:
     """A row of MeasureCodes."""
     names = ("Identifier", "MeasureGroupId", "Title", "Description", "DataType", "Unit")
@@ -143,6 +208,9 @@ def install(replay: Replay, data: Path) -> None:
     near = [KWB[name] for name in DISTANCES]
     Cube4("86134NED", named[[one["Identifier"] for one in near]], near, titles).install(replay)
     gebieden(data).install(replay)
+    gezondheid(data, titles).install(replay)
+    misdrijven(data, titles).install(replay)
+    bevolking(data).install(replay)
 
 
 def gebieden(data: Path) -> Cube4:
@@ -161,3 +229,85 @@ def gebieden(data: Path) -> Cube4:
         "85755NED", figures.map(lambda text: f"{text:10}"), measures, titles,
         [{"Id": name, "Title": name} for name in dict.fromkeys(groups.values())], "RegioS", "GeoDimension",
     )  # fmt: skip
+
+
+MARGES = {"MW00000": "Waarde", "MOG0095": "Ondergrens", "MBG0095": "Bovengrens"}
+
+
+def gezondheid(data: Path, titles: dict[str, str]) -> Feed3:
+    """50150NED with its real values of adults, and no bounds: whether these are filled is not known."""
+    buurt = pd.read_csv(data / "rivm_gezondheid_buurt.csv").rename(columns={"buurtcode": "code"})
+    gemeente = pd.read_csv(data / "misdrijven_gezondheid_gemeente.csv").rename(columns={"gemeentecode": "code"})
+    table = pd.concat([gemeente, buurt]).set_index("code")
+    years, name = (2012, 2016, 2020, 2022, 2024), "pct_goed_ervaren_gezondheid"
+    rows = [
+        {"Leeftijd": "20300", "Marges": marge, "WijkenEnBuurten": code, "Perioden": f"{year}JJ00",
+         "GoedErvarenGezondheid_4": value if marge == "MW00000" and value == value else None}
+        for year in years for code, value in table[f"{name}_{year}"].items() for marge in MARGES
+    ]  # fmt: skip
+    ages = {"20300": "18 jaar of ouder", "53115": "18 tot 65 jaar", "80200": "65 jaar of ouder"}
+    return Feed3("50150NED", {
+        "Leeftijd": ("Dimension", 6, ages), "Marges": ("Dimension", 8, MARGES),
+        "WijkenEnBuurten": ("GeoDetail", 12, {code: titles.get(code, code) for code in table.index}),
+        "Perioden": ("TimeDimension", 8, {f"{year}JJ00": str(year) for year in years}),
+    }, {"GoedErvarenGezondheid_4": ("Goed ervaren gezondheid", "%")}, rows)  # fmt: skip
+
+
+def misdrijven(data: Path, titles: dict[str, str]) -> Feed3:
+    """47018NED with its real numbers of all crimes, and some without a known place."""
+    buurt = pd.read_csv(data / "misdrijven_2021_2025_buurt.csv").rename(columns={"buurtcode": "code"})
+    gemeente = pd.read_csv(data / "misdrijven_gezondheid_gemeente.csv").rename(columns={"gemeentecode": "code"})
+    table = pd.concat([gemeente, buurt]).set_index("code")
+    years = range(2021, 2026)
+    rows = [
+        {"SoortMisdrijf": "0.0.0", "WijkenEnBuurten": code, "Perioden": f"{year}JJ00",
+         "GeregistreerdeMisdrijven_1": int(value)}
+        for year in years for code, value in table[f"misdrijven_{year}"].dropna().items()
+    ] + [
+        {"SoortMisdrijf": "0.0.0", "WijkenEnBuurten": "BU00000000", "Perioden": f"{year}JJ00",
+         "GeregistreerdeMisdrijven_1": 1234}
+        for year in years
+    ]  # fmt: skip
+    areas = {code: titles.get(code, code) for code in dict.fromkeys(row["WijkenEnBuurten"] for row in rows)}
+    return Feed3("47018NED", {
+        "SoortMisdrijf": ("Dimension", 6, {"0.0.0": "Totaal misdrijven", "1.1.1": "Diefstal/inbraak woning"}),
+        "WijkenEnBuurten": ("GeoDetail", 10, areas),
+        "Perioden": ("TimeDimension", 8, {f"{year}JJ00": str(year) for year in years}),
+    }, {"GeregistreerdeMisdrijven_1": ("Geregistreerde misdrijven", "aantal")}, rows)  # fmt: skip
+
+
+SEXES = {"T001038": "Totaal mannen en vrouwen", "3000": "Mannen", "4000": "Vrouwen"}
+FIVES = {f"7{k:04d}": f"{k} tot {k + 5} jaar" for k in range(0, 95, 5)} | {"22000": "95 jaar of ouder"}
+
+
+def population(residents: dict[str, tuple[int, int, int]], areas: dict[str, str]) -> Cube4:
+    """85644NED of residents under 15, 15 to 65 and from 65, spread over groups of five years, half of them men."""
+    rows = []
+    for area, numbers in residents.items():
+        for age in FIVES:
+            low = 95 if age == "22000" else int(age[1:])
+            k, groups = (0, 3) if low < 15 else (1, 10) if low < 65 else (2, 7)
+            each, first = divmod(numbers[k], groups)
+            whole = each + (first if low in (0, 15, 65) else 0)
+            men = whole // 2
+            rows += [
+                {"Id": len(rows), "Measure": "M000352", "ValueAttribute": "None", "Value": float(n),
+                 "StringValue": None, "Geslacht": sex, "Leeftijd": age, "RegioS": area, "Perioden": f"{year}JJ00"}
+                for year, factor in ((2023, 0), (2024, 1))
+                for sex, n in (("T001038", factor * whole), ("3000", factor * men), ("4000", factor * (whole - men)))
+            ]  # fmt: skip
+    others = {
+        "Geslacht": ("Dimension", SEXES), "Leeftijd": ("Dimension", {"10000": "Totaal", **FIVES}),
+        "Perioden": ("TimeDimension", {"2023JJ00": "2023", "2024JJ00": "2024"}),
+    }  # fmt: skip
+    measures = [measure("M000352", "Bevolking op 1 januari")]
+    return Cube4("85644NED", pd.DataFrame(), measures, areas, [], "RegioS", "GeoDimension", others, rows)
+
+
+def bevolking(data: Path) -> Cube4:
+    """85644NED with the real residents of 2024 under 15 and from 65, per gemeente; other ages and sexes are made."""
+    table = pd.read_csv(data / "kwb_2024_gemeente.csv", index_col="gemeentecode")
+    young, old = table["inwoners_0_14"], table["inwoners_65plus"]
+    middle = table["inwoners"] - young - old
+    numbers = {code: (int(young[code]), int(middle[code]), int(old[code])) for code in table.index}
+    return population(numbers, table["naam"].to_dict())

@@ -19,8 +19,11 @@ import pytest
 from pyproj import Transformer
 from shapely.geometry import Point, box
 
+from buurtsae.areas.areas import Areas
 from buurtsae.errors import BuurtsaeError, DataError, ProblemsError
+from buurtsae.model.covariate_catalogue import covariate_catalogue
 from buurtsae.opendata import osm_objects
+from buurtsae.opendata.fetch import write
 from buurtsae.opendata.loaded import Loaded
 from buurtsae.opendata.osm import BEYOND, NOBODY, NOWHERE, UNDATED, _inside, voorzieningen
 from buurtsae.opendata.osm_tags import TagSets
@@ -175,6 +178,7 @@ def test_the_licence_goes_with_it(loaded: Loaded, file: Path) -> None:
     assert "1 buurten have no object" in words
     assert "from the centroid" in words
     assert "does not say when" in words
+    assert "does not say what it covers" in words
     assert all(note.nl and note.nl != note for note in loaded.notes)
 
 
@@ -228,6 +232,7 @@ def test_a_buurt_beyond_the_box_that_the_file_states_has_no_zero(
     (west, east), (south, north) = LONLAT.transform(*zip(CORNER, (CORNER[0] + 990, CORNER[1] + 2000), strict=True))
     head = f'<bounds minlat="{south}" minlon="{west}" maxlat="{north}" maxlon="{east}"/>'
     result = voorzieningen(drawn.write(tmp_path / "west.osm", head), areas)
+    assert not any("does not say what it covers" in note for note in result.notes)
     # B lies beyond it too, but holds objects: an extract has whole objects, that reach over its border
     assert result.frame["osm_school_aantal"].isna().tolist() == [False, False, False, True]
 
@@ -280,6 +285,19 @@ def test_polygons_that_are_not_whole_are_told(areas: gpd.GeoDataFrame, tmp_path:
     result = voorzieningen(d.write(tmp_path / "half.osm"), areas)
     assert any(note.startswith("2 areas of the extract are not whole") for note in result.notes)
     assert column(result, "osm_buiten_aantal") == [0, 0, 0, 0]
+
+
+def test_what_is_written_is_read_with_its_reasons(loaded: Loaded, areas: gpd.GeoDataFrame, tmp_path: Path) -> None:
+    table = write(loaded, tmp_path, "voorzieningen_2024")
+    areas.assign(buurtnaam="x").to_parquet(tmp_path / "buurten_2024.parquet")
+    read = Areas.read(tmp_path / "buurten_2024.parquet", 2024, tables=[(table, "buurtcode")])
+    assert read.frame["osm_sport_aantal"].tolist() == [0, 1, 0, 0]
+    catalogue = covariate_catalogue(read, [table])
+    rows = catalogue.table.set_index("column")
+    assert rows.loc["osm_mapped_share", "reasons"] == {UNDATED: 1}  # that of D; nobody lives in C
+    assert rows.loc["osm_pct_groen", ["source", "theme"]].tolist() == ["osm", "groen"]
+    (origin,) = catalogue.origins
+    assert origin.startswith("voorzieningen_2024.parquet: bijdragers aan OpenStreetMap, dorp.osm, edition 2024-01-01")
 
 
 # --- files and areas that are not right

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from buurtsae.errors import BuurtsaeError, DataError
 from buurtsae.opendata import pdok
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.loaded import Loaded
+from buurtsae.opendata.map_rows import FIGURES, MARKS
 
 ITEMS = "wijken-en-buurten-2024/ogc/v1/collections/{}/items"
 FIRST = "BU99010001"  # of the example: 150 residents
@@ -80,10 +82,10 @@ def test_the_country_is_the_newest_geopackage(
 
 def test_a_feed_that_names_a_feed(replay: Replay, fetcher: Fetcher, world: Map) -> None:
     install_atom(replay, world)
-    inner = replay.answer("/atom/2024/atom/index.xml", "").body
-    replay.add("atom", "2024/atom/kaart.xml", lambda asked: Answer(inner, "application/atom+xml"))
+    inner = replay.answer("/atom/wijkenbuurten/2024/atom/index.xml", "").body
+    replay.add("atom", "wijkenbuurten/2024/atom/kaart.xml", lambda asked: Answer(inner, "application/atom+xml"))
     outer = b'<feed><entry><link href="https://elsewhere.example/a.xml"/><link href="kaart.xml"/></entry></feed>'
-    replay.add("atom", "2024/atom/index.xml", lambda asked: Answer(outer, "application/atom+xml"))
+    replay.add("atom", "wijkenbuurten/2024/atom/index.xml", lambda asked: Answer(outer, "application/atom+xml"))
     assert len(pdok.load(fetcher, 2024).frame) == 120
 
 
@@ -202,6 +204,21 @@ def test_what_is_no_page_of_borders(replay: Replay, fetcher: Fetcher, world: Map
     assert len(str(told.value).splitlines()) == 3
 
 
+def test_a_page_that_never_ends(replay: Replay, fetcher: Fetcher, world: Map) -> None:
+    install(replay, world)
+
+    def again(asked: Asked) -> Answer:
+        first = world.items("buurten", replace(asked, query={k: v for k, v in asked.query.items() if k != "cursor"}))
+        number = int(asked.query.get("cursor", 0)) + 1  # another link each time, and the same rows
+        link = {"rel": "next", "href": f"{asked.base}/{asked.path}?cursor={number}&crs={RD}"}
+        return replace(first, body=json.dumps({**json.loads(first.body), "links": [link]}).encode())
+
+    replay.add("pdok", ITEMS.format("buurten"), again)
+    with pytest.raises(DataError, match="answers strangely") as told:
+        pdok.load(fetcher, 2024, ("GM9901",))
+    assert "rows of a page before" in told.value.got
+
+
 def test_rows_that_come_twice(replay: Replay, fetcher: Fetcher, world: Map) -> None:
     world.layers["buurten"].loc[60] = world.layers["buurten"].loc[1]
     with pytest.raises(DataError, match="answers strangely") as told:
@@ -252,11 +269,20 @@ def test_a_feed_without_a_map(replay: Replay, fetcher: Fetcher, index: bytes, sa
 
 def test_a_geopackage_that_is_cut_short(replay: Replay, fetcher: Fetcher, world: Map) -> None:
     install_atom(replay, world)
-    whole = replay.answer("/atom/2024/atom/downloads/wijkenbuurten_2024_v2.gpkg", "").body
+    whole = replay.answer("/atom/wijkenbuurten/2024/atom/downloads/wijkenbuurten_2024_v2.gpkg", "").body
     replay.fail("gpkg", Answer(whole[:5000]))
     with pytest.raises(DataError, match="answers strangely") as told:
         pdok.load(fetcher, 2024)
     assert "a GeoPackage with a layer buurten" in told.value.expected
+
+
+@pytest.mark.national
+def test_the_names_of_the_map(shared: Path) -> None:
+    """Properties as tests of third parties hold them; `water` is left out there."""
+    path = shared / "data" / "nl" / "examples" / "pdok_ogc_buurten_properties.json"
+    first, second = (feature["properties"] for feature in json.loads(path.read_bytes())["features"])
+    assert {code for code, *_ in FIGURES.values()} | {"buurtcode", "buurtnaam"} <= set(first)
+    assert {second["aantal_inwoners"], second["aantal_bedrijfsvestigingen"]} <= set(MARKS)
 
 
 @pytest.mark.national

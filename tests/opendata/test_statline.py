@@ -46,7 +46,7 @@ FIGURES = {  # rows are those of AREAS; None is not returned, a word is a reason
 def table(replay: Replay) -> Cube4:
     """Kerncijfers of 2024 of two made gemeenten, in pages of ten rows."""
     figures = pd.DataFrame(FIGURES, index=list(AREAS), dtype=object)
-    return Cube4("85984NED", figures, MEASURES, AREAS, GROUPS, page=10).install(replay)
+    return Cube4("85984NED", figures, list(MEASURES), dict(AREAS), GROUPS, page=10).install(replay)
 
 
 def test_figures_are_found_by_code_and_reasons_are_kept(table: Cube4, fetcher: Fetcher) -> None:
@@ -98,6 +98,7 @@ def test_a_percentage_is_derived_where_the_table_has_numbers(table: Cube4, fetch
 def test_a_half_filled_year_is_said_and_no_other_is_taken(table: Cube4, fetcher: Fetcher, replay: Replay) -> None:
     notes = [str(note) for note in kerncijfers.load(fetcher, 2024).notes]
     assert any("1 of 7 columns have no figure" in note and "no other year takes their place" in note for note in notes)
+    assert any("1 of 7 columns have a figure for fewer than half" in n and "Koopwoningen (25%)" in n for n in notes)
     assert replay.count("NED") == replay.count("85984NED")
     with pytest.raises(DataError, match="there is no kerncijfers of 2031"):
         kerncijfers.load(fetcher, 2031)
@@ -177,6 +178,8 @@ def _rows(change: Callable[[list[dict[str, Any]]], object]) -> Callable[[Cube4],
         (_rows(lambda rows: rows[12].update(Measure="X")), "codes of Measure that its own list lacks: X"),
         (_rows(lambda rows: rows[12].update(WijkenEnBuurten="BU99990000")), "that its own list lacks: BU99990000"),
         (_rows(lambda rows: rows[3].pop("ValueAttribute")), "rows without ValueAttribute"),
+        (lambda table: table.measures.append(dict(table.measures[1])), "MeasureCodes twice: T001036"),
+        (lambda table: table.areas.update({"BU00030000  ": "Kern"}), "WijkenEnBuurten twice: BU00030000"),
         (lambda table: setattr(table, "kind", "Dimension"), "WijkenEnBuurten (Dimension)"),
         (lambda table: table.others.update(Leeftijd=("Dimension", {"1": "jong", "2": "oud"})), "None"),
     ],
@@ -207,6 +210,19 @@ def test_a_dimension_with_another_name_and_codes_that_are_padded(replay: Replay,
     table.rows = [{**row, "RegioS": f"{row['RegioS']:10}"} for row in table.observations()]
     assert kerncijfers.load(fetcher, 2013).frame["inwoners"].tolist() == [6]
     assert kerncijfers.load(fetcher, 2013, ["GM0003"], "gemeente").frame["gemeentenaam"].tolist() == ["A"]
+
+
+def test_the_change_of_division_has_one_name_and_a_dot_is_missing(replay: Replay, fetcher: Fetcher) -> None:
+    """Its title was another until 2021; of gemeenten it is a dot."""
+    for year, table, title in (
+        (2021, "85039NED", "Indelingswijziging wijken en buurten"),
+        (2024, "85984NED", "Indelingswijziging gemeente, wijk en buurt"),
+    ):
+        figures = pd.DataFrame({"X": [".", "1"]}, index=["GM0003", "BU00030000"], dtype=object)
+        areas = {"GM0003": "A", "BU00030000": "B"}
+        Cube4(table, figures, [measure("X", title, "", "String")], areas).install(replay)
+        assert kerncijfers.load(fetcher, year).frame["indelingswijziging"].tolist() == ["1"]
+        assert kerncijfers.load(fetcher, year, None, "gemeente").frame["indelingswijziging"].isna().all()
 
 
 def test_a_dimension_of_time_takes_the_year(replay: Replay, fetcher: Fetcher) -> None:
@@ -269,3 +285,28 @@ def test_gebieden_say_provincie_and_ggd(replay: Replay, fetcher: Fetcher, shared
     replay.add("cbs", "85755NED/MeasureGroups", lambda asked: as_json({"value": []}))
     with pytest.raises(DataError, match="has no code of one group provincie"):
         gebieden.load(replace(fetcher, refresh=True), 2024)
+
+
+@pytest.mark.national
+def test_real_measures_have_names_of_the_codebook(replay: Replay, fetcher: Fetcher, shared: Path) -> None:
+    """MeasureCodes and areas as CBS gives them, with figures that are made."""
+    home = shared / "data" / "nl" / "examples"
+    raw = pd.read_csv(home / "odata_v4_bulk_2025_MeasureCodes_excerpt.csv", sep=";", dtype=str)
+    areas = pd.read_csv(home / "odata_v4_bulk_85618NED_WijkenEnBuurtenCodes_excerpt.csv", sep=";", dtype=str)
+    kinds = pd.read_csv(home / "odata_v4_bulk_85618NED_Dimensions.csv", sep=";", dtype=str)
+    measures = raw.astype(object).where(raw.notna(), None).to_dict("records")
+    names = [one["Identifier"] for one in measures if one["DataType"] != "String"]
+    titles = dict(zip(areas["Identifier"], areas["Title"], strict=True))
+    figures = pd.DataFrame(5.0, index=list(titles), columns=names)
+    table = Cube4("85618NED", figures, measures, titles, geo=kinds["Identifier"][0], kind=kinds["Kind"][0])
+    table.install(replay)
+    loaded = kerncijfers.load(fetcher, 2023, ["GM1680"])
+    assert list(loaded.frame.columns) == [
+        "buurtcode", "buurtnaam", "wijkcode", "gemeentecode", "gemeentenaam", "inwoners", "mannen", "vrouwen",
+        "inwoners_0_14", "inwoners_15_24", "inwoners_25_44", "inwoners_45_64", "inwoners_65plus", "huishoudens",
+        "eenpersoonshuishoudens", "huishoudens_zonder_kinderen", "huishoudens_met_kinderen", "gem_huishoudensgrootte",
+        "bevolkingsdichtheid", "pct_0_14", "pct_65plus", "pct_eenpersoonshuishoudens", "pct_huishoudens_met_kinderen",
+    ]  # fmt: skip
+    assert loaded.frame["gemeentenaam"].unique().tolist() == ["Aa en Hunze"]
+    about = loaded.columns.set_index("column")["about"]
+    assert about["inwoners_0_14"] == "Aantal inwoners dat op 1 januari 0 tot 15 jaar oud is"

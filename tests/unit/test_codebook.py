@@ -103,8 +103,8 @@ def problems_of(tmp_path: Path, text: str) -> list[DataError]:
 # --- the package's own
 
 
-def test_all_sources_of_the_report_have_a_codebook_and_rivm_besides() -> None:
-    assert set(available()) == {*TABLE, "rivm_gezondheid"}
+def test_all_sources_of_the_report_have_a_codebook_and_three_registers_besides() -> None:
+    assert set(available()) == {*TABLE, "rivm_gezondheid", "misdrijven", "nabijheid"}
 
 
 @pytest.mark.parametrize("source", TABLE)

@@ -6,6 +6,8 @@ header does not name the system that was asked for is refused: degrees are never
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +45,9 @@ def features(
     params: dict[str, str | int] = {"f": "json", "limit": ROWS, "crs": URI}
     if box is not None:
         params |= {"bbox": ",".join(f"{edge:.0f}" for edge in box), "bbox-crs": URI}
-    rows, retrieved, last = list[Any](), list[Retrieved](), ""
+    rows, retrieved, last, seen = list[Any](), list[Retrieved](), "", set[str]()
     for reply, page in fetcher.pages(table, f"{collection}/items", params, edition, next_link):
-        rows += _rows(table, reply, page)
+        rows += unseen(table, reply, _rows(table, reply, page), seen)
         retrieved.append(reply.retrieved)
         last = reply.url
     if not rows:
@@ -63,6 +65,15 @@ def next_link(page: Mapping[str, Any]) -> str | None:
     """Return the address of the page after this one, which the service makes; None after the last."""
     links = page.get("links") or ()
     return next((str(link["href"]) for link in links if link.get("rel") == "next" and link.get("href")), None)
+
+
+def unseen(table: Table, reply: Reply, rows: list[Any], seen: set[str]) -> list[Any]:
+    """Return the features of a page, which is refused where it has those of one before, and remember them in `seen`."""
+    content = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+    if rows and content in seen:
+        raise strange(table, reply.url, f"the {len(rows)} rows of a page before", "other rows on each page")
+    seen.add(content)
+    return rows
 
 
 def _rows(table: Table, reply: Reply, page: Any) -> list[Any]:

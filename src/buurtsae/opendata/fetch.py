@@ -3,6 +3,7 @@
     NAME_YEAR.parquet           rows by code; `Areas.read` takes it as it is (GeoParquet of borders, EPSG:28992)
     NAME_YEAR.columns.csv       column, code of the publisher, title, unit, share filled
     NAME_YEAR.missing.csv       code, column, reason: of cells that are missing for a stated reason
+    NAME_YEAR.seed.csv          of bevolking: gemeente, geslacht, leeftijd, aantal, the seed of cells
     NAME_YEAR.provenance.json   source, table, edition, moment, licence, attribution, hashes
 
 All files of one call are written at once, or none. A file that the user changed is never replaced. What is in the cache
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +22,19 @@ from buurtsae.errors import Problems, cut, shown
 from buurtsae.folder.finished import digest
 from buurtsae.folder.target import Known, claimed, staged
 from buurtsae.notes import Note
-from buurtsae.opendata import gebieden, kerncijfers, nabijheid, osm, pdok
+from buurtsae.opendata import (
+    addresses,
+    bevolking,
+    gebieden,
+    gezondheid,
+    kerncijfers,
+    leefbaarometer,
+    misdrijven,
+    monuments,
+    nabijheid,
+    osm,
+    pdok,
+)
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.loaded import Loaded
 from buurtsae.opendata.region import Asked, Region
@@ -75,11 +88,38 @@ def _voorzieningen(job: Job) -> Loaded:
     return osm.voorzieningen(job.osm, job.borders.frame, job.tags, registry=job.fetcher.registry)
 
 
+def _misdrijven(job: Job) -> Loaded:
+    frame, of_buurten = job.borders.frame, job.level == "buurt"
+    residents = frame.set_index("buurtcode")["inwoners"] if of_buurten else None
+    return misdrijven.load(job.fetcher, job.year, job.region.gemeenten, job.level, residents=residents)
+
+
+def _leefbaarometer(job: Job) -> Loaded:
+    buurten = list(job.borders.frame["buurtcode"])
+    return leefbaarometer.load(job.fetcher, job.year, job.region.gemeenten, buurten=buurten, division=job.year)
+
+
+def _monumenten(job: Job) -> Loaded:
+    counted, of = monuments.load(job.fetcher, job.borders.frame), job.borders.retrieved
+    return replace(counted, retrieved=(*counted.retrieved, *of))
+
+
+def _adressen(job: Job) -> Loaded:
+    assert job.before is not None  # `_check` refuses it otherwise
+    return addresses.load(job.fetcher, (job.before, job.year), job.region.gemeenten)
+
+
 LOADERS: Mapping[str, Callable[[Job], Loaded]] = {
     "borders": lambda job: job.borders,
     "kerncijfers": lambda job: kerncijfers.load(job.fetcher, job.year, job.region.gemeenten, job.level),
     "nabijheid": lambda job: nabijheid.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "gezondheid": lambda job: gezondheid.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "misdrijven": _misdrijven,
+    "leefbaarometer": _leefbaarometer,
+    "monumenten": _monumenten,
+    "bevolking": lambda job: bevolking.load(job.fetcher, job.year, job.region.gemeenten),
     "voorzieningen": _voorzieningen,
+    "adressen": _adressen,
 }
 NAMES = {"borders": "buurten"}
 OF_AREAS = ("borders", "monumenten", "voorzieningen", "leefbaarometer", "adressen", "bevolking")  # of one level only
@@ -166,7 +206,7 @@ def write(table: Loaded, folder: Path, stem: str) -> Path:
     """Write a table and what belongs to it into a folder, and return its path."""
     path = folder / f"{stem}.parquet"
     table.frame.to_parquet(path, index=False)
-    parts = {"columns": table.columns, "missing": table.reasons}
+    parts = {"columns": table.columns, "missing": table.reasons, **table.more}
     beside = {folder / f"{stem}.{part}.csv": content for part, content in parts.items() if len(content)}
     for file, content in beside.items():
         write_csv(content, file)
@@ -193,7 +233,7 @@ def by_record(names: Iterable[str]) -> Known:
 
 
 def _files(stem: str) -> tuple[str, ...]:
-    return tuple(f"{stem}{suffix}" for suffix in (".parquet", ".columns.csv", ".missing.csv", SUFFIX))
+    return tuple(f"{stem}{suffix}" for suffix in (".parquet", ".columns.csv", ".missing.csv", ".seed.csv", SUFFIX))
 
 
 def _check(what: Sequence[str], job: Job) -> None:

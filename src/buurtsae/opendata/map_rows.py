@@ -59,7 +59,7 @@ def map_rows(frame: gpd.GeoDataFrame, level: str, year: int, where: str) -> tupl
     problems, notes = Problems(), list[Note]()
     frame = frame.rename(columns={old: new for new, (old, _, _) in FIGURES.items()})
     code = row_codes(frame, level, where)
-    if "jaar" in frame and (other := frame["jaar"].astype(str) != str(year)).any():
+    if "jaar" in frame and (other := pd.to_numeric(frame["jaar"], errors="coerce") != year).any():
         hint = "take the year that it is of"
         problems.add(f"{where} is of another year", shown(frame.loc[other, "jaar"].unique()), str(year), hint)
     if strange := sorted(set(map(str, frame["water"].unique())) - set(WATER)):
@@ -110,6 +110,7 @@ def dissolved(rows: gpd.GeoDataFrame, key: str) -> tuple[gpd.GeoDataFrame, pd.Da
         Parts of an area that say different things of it, figures that are below 0 and no known mark.
     """
     import geopandas as gpd
+    import shapely
 
     problems, notes, marks = Problems(), list[Note](), dict[tuple[str, str], float]()
     rows = rows.sort_values(key, kind="stable")
@@ -128,8 +129,10 @@ def dissolved(rows: gpd.GeoDataFrame, key: str) -> tuple[gpd.GeoDataFrame, pd.Da
             got, hint = f"{len(several)} ({shown(several, 3)})", "report it: which of them holds is not known"
             problems.add(f"parts of areas differ in {name}", got, "the same in each", hint)
     problems.raise_if_any()
-    shape = gpd.GeoSeries(by["geometry"].agg(lambda parts: gpd.GeoSeries(parts).union_all()), crs=rows.crs)
-    frame = gpd.GeoDataFrame(by[values].first(), geometry=shape, crs=rows.crs).reset_index()
+    several = by[key].transform("size") > 1
+    joined = {code: shapely.union_all(parts.to_numpy()) for code, parts in rows[several].groupby(key)["geometry"]}
+    shape = pd.concat([rows[~several].set_index(key)["geometry"], pd.Series(joined, dtype=object)])
+    frame = gpd.GeoDataFrame(by[values].first().assign(geometry=shape), crs=rows.crs).reset_index()
     if count := int((by.size() > 1).sum()):
         notes.append(Note(
             "{n} areas have several rows on the map: their polygons are joined",

@@ -16,24 +16,9 @@ import pandas as pd
 from buurtsae.notes import Note
 from buurtsae.survey.codebook import Codebook, Indicator
 
-BY_CODE = {  # codes of CBS, and what they are here
-    "T001036": "inwoners",
-    "3000": "mannen",
-    "4000": "vrouwen",
-    "10680": "inwoners_0_14",
-    "53050": "inwoners_15_24",
-    "53310": "inwoners_25_44",
-    "53715": "inwoners_45_64",
-    "80200": "inwoners_65plus",
-    "1050010_2": "huishoudens",
-    "1050015": "eenpersoonshuishoudens",
-    "1016040": "huishoudens_zonder_kinderen",
-    "1016030": "huishoudens_met_kinderen",
-    "M000114": "gem_huishoudensgrootte",
-    "M000100": "bevolkingsdichtheid",
-    "M001642": "gem_woz_x1000eur",
-}
+ALSO = {"kwb": ("nabijheid",)}  # codebooks of the same publisher, whose figures stand in the same tables
 REPEATED = ("GM000C", "R00003", "R00004")  # name of the gemeente, kind and code of the area: they stand in front
+DIVISION = "indelingswijziging"  # against the year before; its title is another from 2022
 SHARES = {  # of the codebook, where the table has numbers only
     "pct_0_14": ("inwoners_0_14", "inwoners"),
     "pct_65plus": ("inwoners_65plus", "inwoners"),
@@ -49,24 +34,31 @@ def named(measures: pd.DataFrame, book: str = "kwb") -> list[str | None]:
 
 def columns_of(codes: Collection[str], titles: pd.Series, units: pd.Series, book: str) -> list[str | None]:
     """Return the column of each figure, all different; see `named`."""
-    indicators = Codebook.load(book).indicators
-    keys = [plain(title) for title in titles]
+    indicators = [one for name in (book, *ALSO.get(book, ())) for one in Codebook.load(name).indicators]
+    by_code = {one.code: one.name for one in indicators if one.code}
+    by_title = {plain(name): one for one in indicators for name in (one.name, *one.columns)}
+    keys, taken = [plain(title) for title in titles], {by_code[code] for code in codes if code in by_code}
     often = Counter(keys)
-    by_key = {plain(name): one for one in indicators for name in (one.name, *one.columns)}
     found = list[str | None]()
     for code, key, unit in zip(codes, keys, units, strict=True):
-        known = by_key.get(key) if often[key] == 1 else None
-        name = BY_CODE.get(code) or (known.name if known is not None and _alike(known, unit) else None)
-        found.append(None if code in REPEATED else name or _safe(code))
-    twice = {name for name, n in Counter(found).items() if n > 1}
-    return [
-        _safe(code) if name in twice and name is not None else name for code, name in zip(codes, found, strict=True)
-    ]
+        known = by_title.get(key) if often[key] == 1 else None
+        fits = known is not None and known.name not in taken and _alike(known, unit)
+        name = by_code.get(code) or (known.name if known is not None and fits else _safe(code))
+        name = DIVISION if key.startswith(DIVISION) and often[key] == 1 else name
+        found.append(None if code in REPEATED else name)
+    many = Counter(found)  # two titles of one figure: each under its code
+    return [_safe(code) if name and many[name] > 1 else name for code, name in zip(codes, found, strict=True)]
 
 
 def plain(title: str) -> str:
-    """Return a title without what StatLine leaves out of the names of its columns."""
-    return re.sub(r"[^a-z0-9]", "", title.casefold())
+    """Return a title without what StatLine leaves out of the names of its columns, and the k_ that it puts in front.
+
+    Examples
+    --------
+    >>> plain("65 jaar of ouder") == plain("k_65JaarOfOuder")
+    True
+    """
+    return re.sub(r"[^a-z0-9]", "", re.sub(r"^k_(?=\d)", "", title.casefold()))
 
 
 def _alike(indicator: Indicator, unit: str) -> bool:

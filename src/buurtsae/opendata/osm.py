@@ -276,6 +276,13 @@ def _notes(objects: Objects, empty: int, beyond: int, residents: bool) -> Iterat
             "{n} buurten liggen buiten het uittreksel en hebben geen cijfers",
             n=beyond,
         )
+    if objects.box is None:
+        yield Note(
+            "the extract does not say what it covers: gemeenten without any object in it have no figures, and other "
+            "buurten beyond it would have zeros",
+            "het uittreksel zegt niet wat het beslaat: gemeenten zonder een object erin hebben geen cijfers, en andere "
+            "buurten erbuiten zouden nullen hebben",
+        )
     if objects.broken:
         yield Note(
             "{n} areas of the extract are not whole in it, or cross themselves, and are left out",

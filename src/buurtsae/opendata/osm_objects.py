@@ -165,7 +165,7 @@ class _Found:
             self.batches.append((shapely.get_coordinates(shapely.centroid(shapes)), themes, edited, ways))
             if (measured := themes & self.sets.shares).any():
                 some = measured > 0
-                self.polygons(shapes[some], measured[some])
+                self.polygons(shapely.make_valid(shapes[some]), measured[some])  # valid in degrees, nearly so in metres
         self.nodes, self.areas = [], []
 
     def objects(self, stamp: str | None, box: Any) -> Objects:

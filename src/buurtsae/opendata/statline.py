@@ -1,32 +1,30 @@
-"""CBS StatLine by OData v4: what a table holds, and its observations, long, as a table with a row per area.
+"""CBS StatLine by OData v4: observations, which are long, as a table with a row per area.
 
-A table says itself which of its dimensions is that of areas. Measures are told apart by their code, which is the same
-in every year, never by their place. A pair of area and measure that is not returned was not published; one that is
-returned with an attribute other than `None` has no figure, for the reason that it names. Every row that is
-returned is checked against what was asked for: services are known that ignore a filter and say nothing.
+Measures are told apart by their code, which is the same in every year, never by their place. A pair of area and measure
+that is not returned was not published; one that is returned with an attribute other than `None` has no figure, for the
+reason that it names. Every row is checked against what was asked for: services are known that ignore a filter and say
+nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from buurtsae.areas.codes import CBS
-from buurtsae.errors import DataError, cut, shown
+from buurtsae.errors import DataError, shown
 from buurtsae.notes import Note
 from buurtsae.opendata.http import Fetcher, Reply, strange
 from buurtsae.opendata.loaded import COLUMNS, REASONS, Loaded
 from buurtsae.opendata.names import derived, named
 from buurtsae.opendata.registry import Table
+from buurtsae.opendata.statline_cube import LEVELS, Cube, of_edition, values
 from buurtsae.retrieved import Retrieved
 
-GEO = ("GeoDetailDimension", "GeoDimension")
-LEVELS = {level: CBS.forms[level][0][:2] for level in ("buurt", "wijk", "gemeente")}  # BU, WK, GM
+FEW = 0.5  # share of the areas with a figure, below which that is said
 WORDS = {  # of ValueAttribute; what is not here is kept as it is, and noted
     "Impossible": "impossible",
     "Confidential": "secret",
@@ -35,108 +33,6 @@ WORDS = {  # of ValueAttribute; what is not here is kept as it is, and noted
     "NotAvailable": "not available",
     "NotYetAvailable": "not yet available",
 }
-LATER = "is the table of another year, or has a gemeente merged? see which are there"
-
-
-@dataclass(frozen=True)
-class Cube:
-    """What a table of StatLine holds.
-
-    Attributes
-    ----------
-    table : Table
-    edition : str
-        When its figures were last changed.
-    geo : str
-        Name of the dimension of areas.
-    others : mapping of str to Series
-        Titles by code of each other dimension; its kind is the name of the series.
-    areas : Series
-        Titles of areas by code.
-    measures : DataFrame
-        By code: `title`, `group`, `about`, `unit`, and whether it is `text`.
-    retrieved : tuple of Retrieved
-    """
-
-    table: Table
-    edition: str
-    geo: str
-    others: Mapping[str, pd.Series]
-    areas: pd.Series
-    measures: pd.DataFrame
-    retrieved: tuple[Retrieved, ...]
-
-    def of(self, level: str, gemeenten: Sequence[str] | None) -> list[str]:
-        """Return the codes of a level in some gemeenten (of all by default), sorted.
-
-        Raises
-        ------
-        DataError
-            If the table has none of a gemeente.
-        """
-        codes = sorted(code for code in self.areas.index if code.startswith(LEVELS[level]))
-        if gemeenten is None:
-            return codes
-        inside = {gemeente: [code for code in codes if code[2:6] == gemeente[2:]] for gemeente in gemeenten}
-        if lost := [gemeente for gemeente, own in inside.items() if not own]:
-            there = sorted({f"GM{code[2:6]}" for code in codes})
-            near = get_close_matches(lost[0], there, 3, 0.6) or there
-            what = f"{self.table.title} ({self.table.id}) has no {CBS.noun(level)} of some gemeenten"
-            raise DataError(what, shown(lost), f"such as {shown(self._told(near), 3)}", LATER)
-        return sorted({code for own in inside.values() for code in own})
-
-    def _told(self, codes: Sequence[str]) -> list[str]:
-        return [f"{code} {self.areas[code]}" if code in self.areas.index else code for code in codes]
-
-
-def cube(fetcher: Fetcher, table: Table) -> Cube:
-    """Ask what a table holds.
-
-    Raises
-    ------
-    DataError
-        If the service does not answer, or the table has no dimension of areas.
-    """
-    first = fetcher.json(table, "Properties")
-    content = first.json()
-    properties = content.get("value", content) if isinstance(content, dict) else content
-    properties = properties[0] if isinstance(properties, list) and properties else properties
-    if not isinstance(properties, dict):
-        raise strange(table, first.url, cut(repr(content), 100), "properties of the table")
-    changed = properties.get("ObservationsModified") or properties.get("Modified")
-    edition = str(changed or f"sha256-{first.retrieved.sha256[:16]}")
-    asked: list[Reply] = [first]
-
-    def rows(path: str, *keys: str) -> pd.DataFrame:
-        found: list[dict[str, Any]] = []
-        for reply, page in fetcher.pages(table, path, edition=edition):
-            asked.append(reply)
-            found += values(table, reply, page)
-        frame = pd.DataFrame(found, columns=list(found[0]) if found else list(keys))
-        if lost := [key for key in keys if key not in frame]:
-            raise strange(table, asked[-1].url, f"{len(frame)} rows of {shown(frame.columns)}", f"a key {shown(lost)}")
-        return frame
-
-    dimensions = rows("Dimensions", "Identifier", "Kind").set_index("Identifier")["Kind"]
-    geo = [name for kind in GEO for name in dimensions.index[dimensions == kind]]
-    if not geo:
-        raise strange(table, asked[-1].url, shown(f"{k} ({v})" for k, v in dimensions.items()), "a dimension of areas")
-    codes = {name: rows(f"{name}Codes", "Identifier", "Title") for name in [geo[0], *dimensions.index.drop(geo[0])]}
-    titles = {name: _series(frame, "Title").rename(str(dimensions[name])) for name, frame in codes.items()}
-    found = rows("MeasureCodes", "Identifier", "Title").reindex(
-        columns=["Identifier", "MeasureGroupId", "Title", "Description", "DataType", "Unit"]
-    )
-    groups = rows("MeasureGroups", "Id", "Title")
-    group = groups.set_index(groups["Id"].astype(str))["Title"].astype(str).to_dict()
-    text = found.astype(object).where(found.notna(), "").astype(str).apply(lambda column: column.str.strip())
-    measures = pd.DataFrame({
-        "title": text["Title"], "group": [group.get(key, "") for key in text["MeasureGroupId"]],
-        "about": text["Description"].str.split().str.join(" "), "unit": text["Unit"],
-        "text": text["DataType"] == "String",
-    }).set_axis(text["Identifier"])  # fmt: skip
-    retrieved = tuple(_of(reply, edition) for reply in asked)
-    return Cube(table, edition, geo[0], {k: v for k, v in titles.items() if k != geo[0]}, titles[geo[0]], measures,
-                retrieved)  # fmt: skip
 
 
 def observations(
@@ -260,7 +156,7 @@ def wide(
     }
     missing, retrieved = list[pd.DataFrame](), list(cube.retrieved)
     for reply, whole in observations(fetcher, cube, gemeenten, chosen(cube, where)):
-        retrieved.append(_of(reply, cube.edition))
+        retrieved.append(of_edition(reply, cube.edition))
         part = whole.assign(row=place[whole["area"]])
         part = part[part["row"] >= 0]
         count += np.bincount(part["row"] * shape[1] + part["measure"], minlength=len(count))
@@ -269,7 +165,8 @@ def wide(
         grid[part["row"], part["measure"]] = part["value"]
         for column, texts in words.items():
             own = part[part["measure"] == column]
-            texts[own["row"]] = own["text"].str.strip()
+            text = own["text"].str.strip()
+            texts[own["row"]] = text.where(~text.isin(["", "."]), None)
     if (twice := np.flatnonzero(count > 1)).size:
         cells = [f"{rows[k // shape[1]]} {cube.measures['title'].iloc[k % shape[1]]}" for k in twice[:5]]
         hint = "it has another dimension, or repeats rows"
@@ -290,18 +187,12 @@ def _loaded(
 ) -> Loaded:
     """Name the columns, put codes and names in front, and say what is missing."""
     names = named(cube.measures)
-    code = pd.Series(rows, dtype="string")
-    front = {f"{level}code": code, f"{level}naam": code.map(cube.areas)}
-    for above in ("wijk", "gemeente"):
-        if above != level and (level, above) != ("gemeente", "wijk"):
-            front[f"{above}code"] = CBS.read(code, above)
-    if level != "gemeente":
-        front["gemeentenaam"] = front["gemeentecode"].map(cube.areas)
+    before = front(rows, level, cube.areas)
     figures = {
         column: pd.Series(words[k], dtype="string") if k in words else grid[:, k]
-        for k, column in enumerate(names) if column is not None and column not in front
+        for k, column in enumerate(names) if column is not None and column not in before
     }  # fmt: skip
-    frame = pd.DataFrame({**front, **figures})
+    frame = pd.concat([before, pd.DataFrame(figures)], axis=1)
     kept = [k for k, column in enumerate(names) if column in figures]
     told = cube.measures.iloc[kept]
     about = (told["group"] + ". " + told["about"]).str.strip(". ")
@@ -313,13 +204,24 @@ def _loaded(
     columns = pd.concat([columns, made], ignore_index=True)
     columns["filled"] = frame[columns["column"]].notna().mean().to_numpy() if len(columns) else 0.0
     reasons = pd.DataFrame({
-        "code": code.to_numpy()[missing["row"].to_numpy(dtype=int)],
+        "code": np.array(rows, dtype=object)[missing["row"].to_numpy(dtype=int)],
         "column": [names[k] for k in missing["measure"]],
         "reason": [WORDS.get(word, word) for word in missing["reason"]],
     })  # fmt: skip
     reasons = reasons[reasons["column"].isin(figures)].sort_values(["code", "column"], ignore_index=True)
     notes = [*_unknown(cube, missing), *empty(cube.table, columns), *notes]
     return Loaded(frame, columns[list(COLUMNS)], reasons[list(REASONS)], tuple(retrieved), tuple(notes))
+
+
+def front(codes: Sequence[str], level: str, titles: pd.Series) -> pd.DataFrame:
+    """Return the columns that stand in front: code and name of each area, and of what it lies in."""
+    code = pd.Series(codes, dtype="string")
+    columns = {f"{level}code": code, f"{level}naam": code.map(titles).astype("string")}
+    for above in list(LEVELS)[list(LEVELS).index(level) + 1 :]:
+        columns[f"{above}code"] = CBS.read(code, above)
+    if level != "gemeente":
+        columns["gemeentenaam"] = columns["gemeentecode"].map(titles).astype("string")
+    return pd.DataFrame(columns)
 
 
 def _unknown(cube: Cube, missing: pd.DataFrame) -> list[Note]:
@@ -336,37 +238,23 @@ def _unknown(cube: Cube, missing: pd.DataFrame) -> list[Note]:
 
 
 def empty(table: Table, columns: pd.DataFrame) -> list[Note]:
-    """Return what is to be said of measures without any figure: the newest year is often half empty."""
+    """Return what is to be said of measures with no figure, or few: the newest year is often half empty."""
     lost = columns.loc[columns["filled"] == 0, "title"].tolist()
-    if not lost:
-        return []
-    return [Note(
-        "{title} {year}: {n} of {all} columns have no figure for any of these areas: {lost}. They stay empty: no other "
-        "year takes their place",
-        "{title} {year}: {n} van de {all} kolommen hebben voor geen van deze gebieden een cijfer: {lost}. Ze blijven "
-        "leeg: er komt geen ander jaar voor in de plaats",
-        title=table.title, year=str(table.year or ""), n=len(lost), all=len(columns), lost=lost,
-    )]  # fmt: skip
-
-
-def values(table: Table, reply: Reply, page: Any) -> list[dict[str, Any]]:
-    """Return the rows of a page.
-
-    Raises
-    ------
-    DataError
-        If there are none to be found.
-    """
-    rows = page.get("value") if isinstance(page, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise strange(table, reply.url, cut(repr(page), 100), "rows below the key `value`")
-    return rows
-
-
-def _series(frame: pd.DataFrame, column: str) -> pd.Series:
-    text = frame[column].astype(str).str.strip()
-    return text.set_axis(pd.Index(frame["Identifier"].astype(str).str.strip(), dtype=object))
-
-
-def _of(reply: Reply, edition: str) -> Retrieved:
-    return replace(reply.retrieved, edition=edition)
+    few = columns.loc[(columns["filled"] > 0) & (columns["filled"] < FEW)]
+    notes = []
+    if lost:
+        notes.append(Note(
+            "{title} {year}: {n} of {all} columns have no figure for any of these areas: {lost}. They stay empty: no "
+            "other year takes their place",
+            "{title} {year}: {n} van de {all} kolommen hebben voor geen van deze gebieden een cijfer: {lost}. Ze "
+            "blijven leeg: er komt geen ander jaar voor in de plaats",
+            title=table.title, year=str(table.year or ""), n=len(lost), all=len(columns), lost=lost,
+        ))  # fmt: skip
+    if len(few):
+        told = [f"{title} ({filled:.0%})" for title, filled in zip(few["title"], few["filled"], strict=True)]
+        notes.append(Note(
+            "{title} {year}: {n} of {all} columns have a figure for fewer than half of these areas: {few}",
+            "{title} {year}: {n} van de {all} kolommen hebben voor nog geen helft van deze gebieden een cijfer: {few}",
+            title=table.title, year=str(table.year or ""), n=len(few), all=len(columns), few=told,
+        ))  # fmt: skip
+    return notes

@@ -57,7 +57,7 @@ def fitting(book: Codebook, looked: Looked) -> Fitting:
     """Return a codebook beside the columns of a file."""
     codes = {item.name: {*item.codes, *book.missing} for item in book.items}
     present = tuple(name for name in codes if name in looked.names)
-    odd = tuple(name for name in present if not set(looked[name].numbers.dropna()) <= codes[name])
+    odd = tuple(name for name in present if not set(looked[name].numbers) <= codes[name])  # of text: missing
     return Fitting(book, present, tuple(name for name in codes if name not in present), odd)
 
 

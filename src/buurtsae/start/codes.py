@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from buurtsae.areas.codes import CBS, clean
@@ -58,6 +59,7 @@ class Coded:
 
 def cells(column: pd.Series) -> pd.Series:
     """Return how often each cell of a column occurs, as text without spaces; empty cells and broken numbers apart."""
+    column = column[np.isfinite(column)] if pd.api.types.is_float_dtype(column) else column
     counts = column.dropna().value_counts()
     text = clean(counts.index.to_series())
     counts = counts.groupby(text.to_numpy()).sum()
@@ -68,8 +70,9 @@ def completed(text: pd.Series, level: str) -> pd.Series:
     """Return codes as CBS publishes them: letters in front, leading zeros, capitals; missing where that cannot be."""
     example, pattern = CBS.forms[level]
     bare = text.str.upper().str.replace(" ", "", regex=False).str.removeprefix(example[:2])
-    code = example[:2] + bare.str.zfill(len(example) - 2)
-    return code.where(code.str.fullmatch(pattern))
+    digits = bare.str.fullmatch(r"\d+").fillna(False).astype(bool)  # only numbers lose zeros
+    code = example[:2] + bare.where(~digits, bare.str.zfill(len(example) - 2))
+    return code.where(code.str.fullmatch(pattern).fillna(False).astype(bool))
 
 
 def published(name: str, counts: pd.Series) -> Coded | None:

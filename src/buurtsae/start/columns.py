@@ -161,7 +161,7 @@ def _seen(name: str, column: pd.Series) -> Seen:
     counts = cells(column)
     if not len(counts):
         return Seen(name, counts, len(column), "empty")
-    if boolean(column):
+    if pd.api.types.is_bool_dtype(column) or (column.dtype == object and boolean(column)):
         return Seen(name, counts, len(column), "truth")
     numbers = as_number(counts.index.to_series(), strict=False)
     if numbers.isna().any():

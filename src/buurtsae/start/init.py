@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from buurtsae.errors import BuurtsaeError, DataError, Problems, ProblemsError
+from buurtsae.errors import BuurtsaeError, DataError, Problems, ProblemsError, shown
 from buurtsae.folder.target import claimed, staged
 from buurtsae.notes import Note
 from buurtsae.runs.reading import Inputs
@@ -22,15 +22,15 @@ from buurtsae.start.area_column import Matched, area_column, matched
 from buurtsae.start.choices import AS_TOLD, Ask, Choice, Question, unasked
 from buurtsae.start.codes import Coded
 from buurtsae.start.columns import look
+from buurtsae.start.fetched import NEEDED, Fetch
 from buurtsae.start.places import FEW, Given, Place, given, key_of, resolved, where_they_live
 from buurtsae.start.respondents import DRAFT, Roles, roles
-from buurtsae.start.written import DATA, Files, write
+from buurtsae.start.written import DATA, JOINED, Files, write
 from buurtsae.tables import read_table
 
 OWN = ("run.toml", "README.md")  # and those that are not always there: a codebook, data
 NEAR = (-1, 1, -2, 2, -3)  # years whose codes may be those of a file
 Say = Callable[[str], None]
-Fetch = Callable[[str, Place, int, Path], list[Path]]
 YEAR = re.compile(r"(?<!\d)(199\d|20\d\d)(?!\d)")
 
 
@@ -75,8 +75,8 @@ def init(
     ask : callable
         Answers what options did not say; by default nobody is asked.
     fetch : callable, optional
-        Called with what to fetch (`borders`, `kerncijfers`, ...), a place, a year and a folder; returns the files that
-        it wrote there. Without it areas must be given.
+        Called with what to fetch (`borders`, `kerncijfers`, ...), a place, a year and a folder; writes these there and
+        says where (`buurtsae.start.fetched`). Without it areas must be given.
     say : callable
         Told what is being done.
 
@@ -96,6 +96,9 @@ def init(
     found = roles(looked, wanted.source, wanted.weight, wanted.strata, ask, problems)
     year = _year(wanted, found, ask, problems)
     place = wanted.place
+    if odd := [what for what in wanted.more if what not in JOINED]:
+        hint = "correct --with; what is not in the list is fetched by itself: buurtsae fetch"
+        problems.add("these are no figures of buurten", shown(odd), shown(JOINED, 12), hint)
     if wanted.areas is None:
         if wanted.tables:
             problems.add("--table is joined to --areas", "no --areas", "both", "give the file of areas too")
@@ -108,10 +111,13 @@ def init(
     with claimed(out, OWN, _nobody) as target, staged(target) as folder:
         read = Files(folder, out, survey, wanted.areas, tuple((file, key_of(file)) for file in wanted.tables))
         if wanted.areas is None and fetch is not None and place is not None:
-            read = _fetched(read, fetch, place, int(year.value), wanted.more, say)
+            asked = tuple(dict.fromkeys((*NEEDED, *wanted.more)))
+            say(f"fetch {', '.join(asked)}")
+            got = fetch(asked, place, int(year.value), folder / DATA)
+            read, place = read.with_fetched(got.files), replace(place, label=got.name)
         assert read.areas is not None  # given or fetched
         areas = given(read.areas, read.tables)
-        where = _cut(wanted, column, areas, ask)
+        where = _cut(wanted, place, column, areas, ask)
         seen = matched(looked, column, areas.codes, _gemeenten(where[0], areas), ask)
         near = [] if wanted.areas is not None or fetch is None else _near(seen, fetch, folder, int(year.value), say)
         say("propose a model")
@@ -179,28 +185,22 @@ def _from_codes(column: Coded | tuple[str, ...], areas: Given | None, ask: Ask, 
     return Place("gemeente", tuple(part.strip() for part in answer.split(",") if part.strip()))
 
 
-def _fetched(read: Files, fetch: Fetch, place: Place, year: int, more: tuple[str, ...], say: Say) -> Files:
-    """The files of areas and of figures of a place, as they are in the folder now."""
-    for what in ("borders", "kerncijfers", *more):
-        say(f"fetch {what}")
-        read = read.with_fetched(what, fetch(what, place, year, read.folder / DATA))
-    return read
-
-
-def _cut(wanted: Wanted, column: Coded | tuple[str, ...], areas: Given, ask: Ask) -> tuple[Place, Choice]:
+def _cut(
+    wanted: Wanted, place: Place | None, column: Coded | tuple[str, ...], areas: Given, ask: Ask
+) -> tuple[Place, Choice]:
     """What of the areas the run is of, with why."""
-    if wanted.place is not None:
-        place = resolved(wanted.place, areas) if wanted.areas is not None else wanted.place
-        return place, Choice("place", ", ".join(place.names), AS_TOLD)
+    if place is not None:
+        place = place if wanted.areas is None else resolved(place, areas)
+        lived = Note("the respondents live there", "de respondenten wonen er")
+        return place, Choice("place", place.text, lived if wanted.place is None else AS_TOLD)
     if not isinstance(column, Coded):
         return Place("land"), Choice("place", "", Note("all of the areas", "alle gebieden"))
     found = where_they_live(column.gemeenten, areas)
-    if found is None or not found.value:
-        why = Note("all of the areas", "alle gebieden")
-        return Place("land"), found or Choice("place", "", why)
+    if not found.value:
+        return Place("land"), found
     answer = ask(Question("--gemeente", "Which gemeente(n), with commas between?", default=found.value))
     place = resolved(Place("gemeente", tuple(str(answer or found.value).split(","))), areas)
-    return place, found if answer in (None, found.value) else Choice("place", ", ".join(place.names), AS_TOLD)
+    return place, Choice("place", place.text, found.why if answer in (None, found.value) else AS_TOLD)
 
 
 def _gemeenten(place: Place, areas: Given) -> set[str] | None:
@@ -220,11 +220,11 @@ def _near(seen: Matched, fetch: Fetch, folder: Path, year: int, say: Say) -> lis
     for other in (year + step for step in NEAR):
         say(f"compare with the codes of {other}")
         try:
-            files = fetch("borders", place, other, folder.parent / f"borders_{other}")
+            got = fetch(("borders",), place, other, folder.parent / f"borders_{other}")
         except BuurtsaeError as error:  # said, and another year may do
             notes.append(Note("{year}: {why}", "{year}: {why}", year=str(other), why=error.what))
             continue
-        codes = pd.concat([given_codes(file) for file in files if file.suffix in (".parquet", ".gpkg")])
+        codes = given_codes(got.files["borders"])
         share = seen.coded.matched(pd.Index(codes))
         notes.append(Note("{year}: {share:.0%}", "{year}: {share:.0%}", year=str(other), share=share))
         if share >= 0.99:

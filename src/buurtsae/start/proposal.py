@@ -9,6 +9,7 @@ respondents. When six or more are left they are one theme, whose coefficients ar
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,15 +17,22 @@ import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
 from buurtsae.areas.areas import Areas
+from buurtsae.errors import shown
 from buurtsae.model.covariates import ORIGIN, TRANSFORMS, known
 from buurtsae.notes import Note
 from buurtsae.start.choices import Choice
 
 FIRST = (
-    *("stedelijkheid", "omgevingsadressendichtheid", "pct_koopwoningen", "pct_eenpersoonshuishoudens", "pct_65plus"),
+    *("omgevingsadressendichtheid", "stedelijkheid", "pct_koopwoningen", "pct_eenpersoonshuishoudens", "pct_65plus"),
     *("gem_woz_x1000eur", "gem_huishoudensgrootte", "pct_eengezinswoning", "bevolkingsdichtheid"),
 )
+ONE_OF = frozenset(FIRST[:2])  # the same figure, as it is and in classes
 FILLED, ALIKE, MOST, PER, THEME = 0.8, 0.8, 5, 10, 6
+PARTS = Note("numbers that other figures are made of", "aantallen waar andere cijfers van gemaakt zijn")
+NEW = Note(
+    "no codebook knows them: `buurtsae covariates` says what they hold",
+    "geen codeboek kent ze: `buurtsae covariates` zegt wat erin staat",
+)
 ENOUGH = 3  # groups from which their spread is worth a term
 WORD = re.compile(r"[A-Za-z_]\w*")
 
@@ -47,46 +55,72 @@ class Covariates:
 
 def covariates(areas: Areas, respondents: int) -> Covariates:
     """Return what is proposed for areas, of which a number of buurten have respondents."""
-    live = areas.frame.loc[areas.inhabited]
-    fit, left_out, transforms = dict[str, str](), list[Choice](), dict[str, str]()
-    for column in areas.covariates:
-        entry = known(column)
-        values = live[column]
-        filled = float(values.notna().mean())
-        if entry is None or "`" in column:
+    live, entries = areas.frame.loc[areas.inhabited], {column: known(column) for column in areas.covariates}
+    fit, left_out = dict[str, str](), list[Choice]()
+    for column, entry in entries.items():
+        if entry is None or entry[1].aside or "`" in column:
             continue
         book, indicator = entry
-        if reason := _unfit(values, filled, book.modelled or indicator.modelled, indicator.sensitive, column):
+        modelled = book.modelled or indicator.modelled
+        if reason := _unfit(live[column], modelled, indicator.sensitive or bool(ORIGIN.search(column))):
             left_out.append(Choice("left out", column, reason))
-            continue
-        if indicator.name not in fit.values():  # the same figure under two names is one
+        else:
             fit[column] = indicator.name
-            transforms[column] = _transform(values, indicator.transform)
     order = {name: place for place, name in enumerate(FIRST)}
-    names = sorted(fit, key=lambda column: order.get(fit[column], len(order)))
+    names = sorted(fit, key=lambda column: (order.get(fit[column], len(order)), -_year(column)))
+    names, twice = _once(names, fit)
     chosen, alike = _few(live[names], min(MOST, respondents // PER))
     rest = [column for column in names if column not in chosen]
     theme = tuple(rest) if len(rest) >= THEME else ()
     if not theme:
         left_out += [Choice("left out", column, alike.get(column, _enough(len(chosen)))) for column in rest]
     used = [*chosen, *theme]
+    transforms = {column: _transform(live[column], entry[1].transform) for column in used if (entry := entries[column])}
+    parts = [column for column, entry in entries.items() if entry is not None and entry[1].aside]
+    unknown = [column for column, entry in entries.items() if entry is None]
+    left_out += [
+        *twice,
+        *(Choice("left out", shown(group), why) for group, why in ((parts, PARTS), (unknown, NEW)) if group),
+    ]
     return Covariates(
         tuple(Choice("formula", column, _about(column, live[column])) for column in chosen),
         theme,
-        tuple((column, transforms[column]) for column in used if transforms[column] != "none"),
+        tuple((column, how) for column, how in transforms.items() if how != "none"),
         bool(live[used].isna().any().any()),
         tuple(left_out),
     )
 
 
-def _unfit(values: pd.Series, filled: float, modelled: bool, sensitive: bool, column: str) -> Note | None:
-    if sensitive or ORIGIN.search(column):
+def _once(names: list[str], fit: Mapping[str, str]) -> tuple[list[str], list[Choice]]:
+    """Columns without those that are another year or form of one before them; and these."""
+    kept, twice = dict[str, str](), list[Choice]()
+    for column in names:
+        figure = FIRST[0] if fit[column] in ONE_OF else fit[column]
+        if figure in kept:
+            why = Note(
+                "another year or form of {other}", "een ander jaar of een andere vorm van {other}", other=kept[figure]
+            )
+            twice.append(Choice("left out", column, why))
+        else:
+            kept[figure] = column
+    return list(kept.values()), twice
+
+
+def _year(column: str) -> int:
+    """The number at the end of a name, 0 if there is none."""
+    found = re.search(r"_(\d+)$", column)
+    return int(found[1]) if found else 0
+
+
+def _unfit(values: pd.Series, modelled: bool, origin: bool) -> Note | None:
+    """Why a column is no covariate to begin with, if there is a reason."""
+    if origin:
         return Note("about origin: never used unasked", "gaat over herkomst: wordt nooit ongevraagd gebruikt")
     if modelled:
         return Note(
             "estimated by a model itself: no independent evidence", "zelf een modelschatting: geen onafhankelijk bewijs"
         )
-    if filled < FILLED:
+    if (filled := float(values.notna().mean())) < FILLED:
         return Note(
             "known for {filled:.0%} of the buurten with residents",
             "bekend voor {filled:.0%} van de bewoonde buurten",

@@ -9,7 +9,7 @@ from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.start.books import ENOUGH, Fitting, fits, fitting, told
 from buurtsae.start.choices import AS_TOLD, Ask, Choice, Question, pick
-from buurtsae.start.columns import BY_NAME, Looked
+from buurtsae.start.columns import BY_NAME, FEWEST, MOST, Looked
 from buurtsae.survey.codebook import Codebook, available
 
 DRAFT = "codebook.toml"
@@ -92,8 +92,8 @@ def roles(
         ))  # fmt: skip
     elif fit is not None and fit.odd:
         left.append(Note(
-            "answers to {items} hold codes that {book} does not know: correct these, or give a codebook of your own",
-            "antwoorden op {items} hebben codes die {book} niet kent: verbeter die, of geef een eigen codeboek",
+            "answers to {items} are not the codes of {book}: correct these, or give a codebook of your own",
+            "antwoorden op {items} zijn niet de codes van {book}: verbeter die, of geef een eigen codeboek",
             items=fit.odd, book=fit.book.id,
         ))  # fmt: skip
     return Roles(choice, columns, year, fit, tuple(left), tuple(said))
@@ -121,6 +121,11 @@ def _source(looked: Looked, given: str | None, ask: Ask, problems: Problems) -> 
         "{words}",
         least=ENOUGH, book=nearest.book.id, words=nearest.words,
     )  # fmt: skip
+    if not any(column.answers for column in looked.columns):
+        got, expected = shown(looked.names, 12), f"whole numbers, {FEWEST} to {MOST} different ones in a column"
+        hint = "export the answers as codes"
+        problems.add(f"{looked.file} has no columns that can be items", got, expected, hint)
+        return None
     return Choice("source", DRAFT, why), None
 
 

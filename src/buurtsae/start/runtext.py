@@ -36,6 +36,7 @@ class Plan:
     tables: Sequence[tuple[str, str]]
     columns: Mapping[str, Choice]
     where: tuple[str, str] | None
+    region: str
     place: Choice
     credit: str
     source: Source
@@ -68,8 +69,10 @@ def run_text(plan: Plan) -> str:
     if plan.where is not None:
         column, value = plan.where
         lines.append(line("where", f"{{ {column} = {quoted(value)} }}", str(plan.place.why)))
+    if plan.region:
+        lines.append(line("region", quoted(plan.region), "what the whole is called: hoe het geheel heet"))
     if plan.credit:
-        lines.append(line("credit", quoted(plan.credit), "on all pages and in all files: bronvermelding"))
+        lines += comment(f"credited, by the records beside the files (bronvermelding): {plan.credit}")
     else:
         lines.append('# credit = ""  # left to say: whom the borders and figures come from, with their licence')
     lines += [*(text for remark in plan.editions for text in comment(remark))]

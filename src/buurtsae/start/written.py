@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from buurtsae.areas.areas import Areas
 from buurtsae.areas.completeness import WHOLE
-from buurtsae.errors import DataError, shown
 from buurtsae.notes import Note
 from buurtsae.retrieved import Retrieved, read_record, write_record
 from buurtsae.start.area_column import Matched, told
@@ -30,6 +30,7 @@ SAME_YEAR = Note(
     "as the areas: correct it if the fieldwork was in another year",
     "als de gebieden: verbeter dit als het veldwerk in een ander jaar was",
 )
+# tables by buurtcode that `fetch` makes; others are no figures of buurten
 JOINED = ("kerncijfers", "nabijheid", "gezondheid", "misdrijven", "leefbaarometer", "monumenten", "voorzieningen")
 SELECT = {"gemeente": "gemeentecode", "provincie": "provinciecode", "ggd": "ggdregio"}
 
@@ -45,18 +46,11 @@ class Files:
     tables: tuple[tuple[Path, str], ...] = ()
     fetched: dict[str, str] = field(default_factory=dict)
 
-    def with_fetched(self, what: str, files: list[Path]) -> Files:
+    def with_fetched(self, files: Mapping[str, Path]) -> Files:
         """Return them with what was fetched: borders are the areas, figures by code are tables."""
-        tables = [file for file in files if file.suffix == ".parquet" and file.is_relative_to(self.folder)]
-        names = {file.relative_to(self.folder).as_posix(): what for file in tables}
-        if not tables:
-            got, hint = shown(file.name for file in files), "fetch it alone: buurtsae fetch"
-            raise DataError(f"{what} was fetched, and has no table", got or "no files", "a Parquet file", hint)
-        held = replace(self, fetched={**self.fetched, **names})
-        if what == "borders":
-            return replace(held, areas=tables[0])
-        joined = tuple((file, "buurtcode") for file in tables) if what in JOINED else ()
-        return replace(held, tables=(*self.tables, *joined))
+        figures = tuple((file, "buurtcode") for what, file in files.items() if what in JOINED)
+        about = {self.named(file): what for what, file in files.items()}
+        return replace(self, areas=files["borders"], tables=(*self.tables, *figures), fetched=about)
 
     def named(self, file: Path) -> str:
         """Return how the run file names a file: from where it will lie."""
@@ -110,7 +104,7 @@ def write(
         (files.folder / DRAFT).write_text(text, encoding="utf-8", newline="\n")
     credit = list(dict.fromkeys(part.credit for part in files.retrieved))
     left = _left(seen, roles, year, near, not credit)
-    region = _named(areas)
+    region = where.region if areas.region == WHOLE and where.region else _named(areas)
     title = f"Buurtverbondenheid in {region}"
     fieldwork = roles.year or Choice("year", year.value, SAME_YEAR)
     plan = Plan(
@@ -121,6 +115,7 @@ def write(
         [(files.named(file), key) for file, key in files.tables],
         columns,
         select,
+        where.region if areas.region == WHOLE else "",
         choice,
         "; ".join(credit),
         _source(files, survey, seen, roles, fieldwork, area_choice),
@@ -170,7 +165,8 @@ def _with_codes(files: Files, seen: Matched) -> Path:
     raw = read_table(files.survey)
     column = seen.coded.column
     table = read_table(files.survey, text=list(raw.columns))
-    table[column] = completed(table[column].str.removesuffix(".0"), seen.coded.level)
+    code = completed(table[column].str.removesuffix(".0"), seen.coded.level)
+    table[column] = code.fillna(table[column])  # what can be no code is the user's to correct
     path = files.folder / DATA / "respondenten.csv"
     path.parent.mkdir(exist_ok=True)
     write_csv(table, path)
@@ -226,14 +222,16 @@ def _left(seen: Matched, roles: Roles, year: Choice, near: list[Note], uncredite
         ))  # fmt: skip
     if seen.elsewhere:
         left.append(Note(
-            '{n} respondents live elsewhere: say `unknown_areas = "drop"`, or take a larger region',
-            '{n} respondenten wonen elders: zeg `unknown_areas = "drop"`, of neem een groter gebied',
-            n=seen.elsewhere,
+            "{n} respondents live elsewhere, or have codes from before their gemeente merged ({codes}): say "
+            '`unknown_areas = "drop"`, take a larger region, or recode them',
+            "{n} respondenten wonen elders, of hebben codes van voor de fusie van hun gemeente ({codes}): zeg "
+            '`unknown_areas = "drop"`, neem een groter gebied, of zet de codes om',
+            n=seen.elsewhere, codes=seen.others,
         ))  # fmt: skip
     if seen.empty:
         left.append(Note(
-            "{n} respondents have no {level}code: complete it, or drop these rows",
-            "{n} respondenten hebben geen {level}code: vul die aan, of laat deze rijen weg",
+            "{n} respondents have no {level}code, or something else in its place: complete it, or drop these rows",
+            "{n} respondenten hebben geen {level}code, of er staat iets anders: vul die aan, of laat deze rijen weg",
             n=seen.empty, level=level,
         ))  # fmt: skip
     if uncredited:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from buurtsae.errors import Problems, cut
+from buurtsae.verbs.common import Json, Quiet, print_json, say
+from buurtsae.verbs.data import CacheAt, Ggd, Offline, Provincie, Sources
 
 if TYPE_CHECKING:
     from buurtsae.start.choices import Question
@@ -23,9 +24,9 @@ def init(
     gemeente: Annotated[
         list[str] | None, typer.Option("--gemeente", help="Name or code of a gemeente; repeat for more.")
     ] = None,
-    provincie: Annotated[str | None, typer.Option("--provincie", help="Instead: a provincie, by name or code.")] = None,
-    ggd: Annotated[str | None, typer.Option("--ggd", help="Instead: a GGD-regio.")] = None,
-    land: Annotated[bool, typer.Option("--land", help="Instead: the whole country, or all of --areas.")] = False,
+    provincie: Provincie = None,
+    ggd: Ggd = None,
+    land: Annotated[bool, typer.Option("--land", help="The whole country, or all of --areas.")] = False,
     year: Annotated[int | None, typer.Option("--year", min=1990, max=2100, help="Year of the areas.")] = None,
     areas: Annotated[
         Path | None, typer.Option("--areas", help="Buurten that are there already: nothing is fetched.")
@@ -44,10 +45,18 @@ def init(
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for what is made.")] = Path("mijn-gemeente"),
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take what is proposed.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
+    osm: Annotated[Path | None, typer.Option("--osm", help="Extract of OpenStreetMap, for voorzieningen.")] = None,
+    sources: Sources = None,
+    cache: CacheAt = None,
+    offline: Offline = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Start from a survey file: look at its columns, fetch what is needed, write a run file and say what is left."""
+    from buurtsae.opendata.cache import Cache
+    from buurtsae.opendata.http import Fetcher
+    from buurtsae.opendata.registry import Registry
+    from buurtsae.start import fetched
     from buurtsae.start.choices import unasked
     from buurtsae.start.init import Wanted
     from buurtsae.start.init import init as started
@@ -59,15 +68,13 @@ def init(
     names = tuple(name.strip() for name in (more or "").split(",") if name.strip())
     wanted = Wanted(survey, place, year, areas, tuple(table or ()), source, area, weight, strata, names)
     alone = yes or as_json or quiet or not (sys.stdin.isatty() and sys.stderr.isatty())
-    result = started(wanted, out, unasked if alone else _asked, say=(lambda text: None) if quiet else _say)
+    tell = (lambda text: None) if quiet else say
+    fetcher = Fetcher(Registry.load(sources), Cache.at(cache), offline=offline, say=tell)
+    result = started(wanted, out, unasked if alone else _asked, fetched.by(fetcher, osm), tell)
     if as_json:
         _print_json(result)
     elif not quiet:
         _print(result)
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
 
 
 def _asked(question: Question) -> str | None:
@@ -119,4 +126,4 @@ def _print_json(result: Started) -> None:
         "left": list(map(str, result.left)),
         "problems": [{key: getattr(problem, key) for key in keys} for problem in result.problems],
     }
-    typer.echo(json.dumps(content, ensure_ascii=False, indent=1))
+    print_json(content)
