@@ -87,6 +87,8 @@ class Field:
     varying : tuple of Varying
     diagonal : ndarray of int, shape (nodes,)
         Entry of each node with itself.
+    pattern : sparse, shape (nodes, nodes)
+        Entries that are not 0, below the diagonal and on it.
     constraints : sparse, shape (k, nodes)
     ground : ndarray of int, shape (k,)
         A node of each constraint.
@@ -122,6 +124,7 @@ class Field:
     base: Floats
     varying: tuple[Varying, ...]
     diagonal: Ints
+    pattern: sp.csr_array
     constraints: sp.csr_array
     ground: Ints
     shared: Ints
@@ -256,6 +259,7 @@ def field(
         base=base,
         varying=tuple(varying),
         diagonal=np.searchsorted(known, diagonal),
+        pattern=sp.csr_array((np.ones(len(known)), (i, j)), shape=(nodes, nodes)),
         constraints=constraints,
         ground=np.concatenate([first[:0], *grounds]),
         shared=np.concatenate([first[:0], *[g for g in grounds if len(g)][1:]]),
