@@ -24,6 +24,7 @@ engines
 estimates
 publication
 runs serve simulate opendata
+batch
 console
 cli
 __main__
