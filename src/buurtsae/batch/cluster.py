@@ -14,7 +14,6 @@ from buurtsae.batch.job import Job, Report, check_versions, perform, worker_vers
 from buurtsae.errors import BuurtsaeError, DataError, cut
 
 PATIENCE = 10  # seconds to reach a scheduler
-GIB = 1024**3
 
 
 def connected(address: str) -> Any:
@@ -51,9 +50,14 @@ class Cluster:
 
     @property
     def memory(self) -> float | None:
-        """GiB for one job: of the smallest worker; None where none has a limit."""
+        """MiB for one job: of the smallest worker; None where none has a limit."""
         limits = [a["memory_limit"] / a["nthreads"] for a in self._workers().values() if a.get("memory_limit")]
-        return min(limits) / GIB if limits else None
+        return min(limits) / 2**20 if limits else None
+
+    @property
+    def address(self) -> str:
+        """That of the scheduler."""
+        return str(self.client.scheduler.address)
 
     def check(self, versions: Mapping[str, str]) -> None:
         """Refuse a cluster without workers, and workers of other versions.

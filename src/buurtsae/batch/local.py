@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -35,6 +35,7 @@ class Local:
     """Worker processes on this machine, which start with their first job."""
 
     capacity: int
+    do: Callable[[Job], Report] = perform
     _workers: list[Worker] = field(default_factory=list, repr=False)
 
     def start(self, job: Job) -> None:
@@ -47,7 +48,7 @@ class Local:
                 continue
             worker.job = job
             return
-        worker = _started()
+        worker = _started(self.do)
         self._workers.append(worker)
         worker.job = job
         with suppress(OSError):  # lost at once: its sentinel says so
@@ -71,10 +72,6 @@ class Local:
             ended.append((job, report))
         return ended
 
-    def processes(self) -> Sequence[int]:
-        """Return the numbers of the processes."""
-        return [worker.process.pid for worker in self._workers if worker.process.pid is not None]
-
     def close(self) -> None:
         """Let idle workers end, and stop the others."""
         for worker in self._workers:
@@ -95,17 +92,17 @@ class Local:
         self._workers.remove(worker)
 
 
-def _started() -> Worker:
+def _started(do: Callable[[Job], Report]) -> Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), name="buurtsae-batch", daemon=True)
+    process = context.Process(target=_serve, args=(theirs, do), name="buurtsae-batch", daemon=True)
     with _environment(THREADS):
         process.start()
     theirs.close()
     return Worker(process, ours)
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, do: Callable[[Job], Report]) -> None:
     """Do jobs until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -116,7 +113,7 @@ def _serve(pipe: Connection) -> None:
             job = pipe.recv()
         except (EOFError, OSError):
             return
-        pipe.send(perform(job))
+        pipe.send(do(job))
 
 
 def _end_with(parent: int) -> None:

@@ -19,7 +19,7 @@ from buurtsae.batch.cluster import Cluster, connected
 from buurtsae.batch.drive import Crew, Say, drive, stopping
 from buurtsae.batch.job import Job, Report, settle, state_of, worker_versions
 from buurtsae.batch.local import Local
-from buurtsae.batch.memory import available, fitting, sizes
+from buurtsae.batch.memory import Size, available, fitting, sizes
 from buurtsae.batch.record import INDEX, RECORD, Record, ours, refuse_another, write_whole
 from buurtsae.batch.site import write_index
 from buurtsae.batch.tasks import Batch, Task, finished, read_batch
@@ -134,9 +134,6 @@ def _all(
 ) -> Outcome:
     with claimed(folder, [RECORD, INDEX], ours, LOCKED):
         refuse_another(batch, folder)  # with the lock, nobody else's comes meanwhile
-        for task in batch.tasks:
-            if task.text is not None:
-                _made(task)
         record = Record(folder, batch, versions)
         _take_up(batch, folder, say)
         results = {task.name: finished(folder / task.name, task.key) for task in batch.tasks}
@@ -147,46 +144,45 @@ def _all(
         todo = [task for task in batch.tasks if results[task.name] is None]
         if len(todo) < len(batch.tasks):
             say(f"{len(batch.tasks) - len(todo)} of {len(batch.tasks)} runs are finished already")
+        needs = sizes(todo)
+        crew, threads = _crew(todo, needs, versions, client, workers, say) if todo else (Local(0), 1)
+        for task in batch.tasks:
+            if task.text is not None:
+                _made(task)
         record.write()
-        stopped = _do(todo, folder, versions, record, client, workers, say) if todo else False
+        jobs = [
+            Job(task.name, str(task.run.path.resolve()), str(folder), task.part, task.key, versions, threads)
+            for task in todo
+        ]
+        with closing(crew), stopping(say) as stop:
+            drive(jobs, crew, record, {name: size.work for name, size in needs.items()}, say, stop)
         states = {name: report.state for name, report in record.reports.items()}
         write_index(batch, folder, states)
-    return Outcome(batch, tuple(record.of(task) for task in batch.tasks), folder, stopped)
+    return Outcome(batch, tuple(record.of(task) for task in batch.tasks), folder, stop.asked)
 
 
-def _do(
+def _crew(
     todo: Sequence[Task],
-    folder: Path,
+    needs: Mapping[str, Size],
     versions: Mapping[str, str],
-    record: Record,
     client: Any,
     workers: int | None,
     say: Say,
-) -> bool:
-    """Do what is to be done, and return whether somebody stopped it."""
-    needs, processors = sizes(todo), os.cpu_count() or 1
-    crew: Crew
-    if client is None:
-        asked = min(workers or processors, len(todo))
-        count = fitting(needs, asked, available(), chosen=workers is not None)
-        if count < asked:
-            say(f"{count} workers instead of {asked}: more do not fit in memory")
-        crew, threads = Local(count), max(1, processors // count)
-    else:
+) -> tuple[Crew, int]:
+    """Return the workers, whose versions and memory are as they should be, and the threads that each run has."""
+    if client is not None:
         cluster = Cluster(client)
         cluster.check(versions)
-        room = cluster.memory
-        fitting(needs, 1, None if room is None else room * 1024, chosen=True)
-        crew, threads = cluster, 1
-    say(f"{len(todo)} runs on {crew.capacity} workers")
-    jobs = [
-        Job(task.name, str(task.run.path.resolve()), str(folder), task.part, task.key, versions, threads)
-        for task in todo
-    ]
-    work = {name: size.work for name, size in needs.items()}
-    with closing(crew), stopping(say) as stop:
-        drive(jobs, crew, record, work, say, stop)
-    return stop.asked
+        fitting(needs, 1, cluster.memory, chosen=True)
+        say(f"{len(todo)} runs on {cluster.capacity} workers of {cluster.address}")
+        return cluster, 1
+    processors = os.cpu_count() or 1
+    asked = min(workers or processors, len(todo))
+    count = fitting(needs, asked, available(), chosen=workers is not None)
+    if count < asked:
+        say(f"{count} workers instead of {asked}: more do not fit in memory")
+    say(f"{len(todo)} runs on {count} workers")
+    return Local(count), max(1, processors // count)
 
 
 def _made(task: Task) -> None:
