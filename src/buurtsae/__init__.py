@@ -62,6 +62,8 @@ _HOME = {
     "Link": "model.links",
     "Break": "model.breaks",
     "Covariate": "model.covariates",
+    "CovariateCatalogue": "model.covariate_catalogue",
+    "covariate_catalogue": "model.covariate_catalogue",
     "PC": "model.priors",
     "Beta": "model.priors",
     "Normal": "model.priors",

@@ -6,7 +6,6 @@ Results and `--json` go to stdout, everything else to stderr.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
@@ -18,8 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from buurtsae import __version__
-from buurtsae.console import batch_summary, print_batch, print_sources, print_summary, summary
+from buurtsae.console import print_sources, print_summary, summary
 from buurtsae.errors import BuurtsaeError, Problems, ProblemsError, cut
+from buurtsae.verbs import data, many, start
+from buurtsae.verbs.common import Engine, Json, Out, Quiet, Seed
+from buurtsae.verbs.common import aloud as _aloud
+from buurtsae.verbs.common import print_json as _print_json
+from buurtsae.verbs.common import say as _say
 
 if TYPE_CHECKING:
     from buurtsae.folder.target import Target
@@ -31,13 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 FICTITIOUS = "these respondents are made: set `fictitious = true` under [run], so that all that is published says so"
-Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed, instead of the run file's.")]
-Engine = Annotated[
-    str | None, typer.Option("--engine", help="Engine, instead of the run file's: laplace, nuts or eblup.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
 
 
 def _version(asked: bool) -> None:
@@ -92,43 +89,6 @@ def demo(
     from buurtsae.runs.example import example
 
     run(example(years=years), out, seed, engine, as_json, quiet)
-
-
-@app.command()
-def batch(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUNS", help="A batch file, run files, or a folder of run files.")
-    ],
-    out: Out,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes on this machine; one per processor by default.")
-    ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option("--scheduler", help="A Dask scheduler instead: tcp://host:8786.")
-    ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Do many runs, one folder each, with a page over all of them; what is finished is skipped."""
-    from buurtsae.batch.many import failures, run_all
-
-    if workers is not None and scheduler is not None:
-        raise typer.BadParameter("a scheduler has workers of its own", param_hint="--workers")
-    outcome = run_all(
-        runs if len(runs) > 1 else runs[0], out, workers=workers, scheduler=scheduler, say=_aloud(quiet)["say"]
-    )
-    if as_json:
-        _print_json(batch_summary(outcome))
-    else:
-        for text in failures(outcome):
-            _say(text)
-        if not quiet:
-            print_batch(outcome)
-    if outcome.stopped:
-        _say("stopped: give the same command to go on")
-        raise typer.Exit(130)
-    if outcome.status:
-        raise typer.Exit(outcome.status)
 
 
 @app.command()
@@ -317,6 +277,34 @@ def sources(
 
 
 @app.command()
+def covariates(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="AREAS [TABLE]...", help="Buurten with geometry, and tables by buurtcode.")
+    ],
+    year: Annotated[int, typer.Option("--year", min=1990, max=2100, help="Year of the area division.")] = 2024,
+    code: Annotated[str, typer.Option("--code", help="Column with the buurtcode.")] = "buurtcode",
+    name: Annotated[str, typer.Option("--name", help="Column with the name.")] = "buurtnaam",
+    population: Annotated[str, typer.Option("--population", help="Column with the number of residents.")] = "inwoners",
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="Keep rows: COLUMN=VALUE; repeat for more.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the covariates that there are: what each is, distribution, missing, what goes together, themes to paste."""
+    from buurtsae.areas.areas import Areas
+    from buurtsae.model.covariate_catalogue import covariate_catalogue
+
+    pairs = dict(_pair(text, "--where") for text in where or [])
+    tables = [(path, "buurtcode") for path in files[1:]]
+    region = Areas.read(files[0], year, code=code, name=name, population=population, tables=tables, where=pairs)
+    catalogue = covariate_catalogue(region, files)
+    if as_json:
+        _print_json(catalogue.record())
+    else:
+        typer.echo(catalogue.text)
+
+
+@app.command()
 def simulate(
     areas: Annotated[Path, typer.Option("--areas", help="Buurten: GeoPackage, GeoParquet, GeoJSON or shapefile.")],
     out: Out,
@@ -409,6 +397,11 @@ def simulate(
         _say(FICTITIOUS)
 
 
+app.command()(data.fetch)
+app.command()(start.init)
+app.command()(many.batch)
+
+
 def _pair(text: str, option: str, what: str = "COLUMN") -> tuple[str, str]:
     key, sign, value = text.partition("=")
     if not sign:
@@ -421,19 +414,6 @@ def _year(text: str, option: str) -> int:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a year", param_hint=option) from None
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-def _aloud(quiet: bool) -> dict[str, Any]:
-    """How a step says what it does."""
-    return {"progress": not quiet, "say": (lambda text: None) if quiet else _say}
-
-
-def _print_json(content: dict[str, Any]) -> None:
-    typer.echo(json.dumps(content, ensure_ascii=False, indent=1, default=str))
 
 
 def _report(error: BuurtsaeError, as_json: bool) -> None:

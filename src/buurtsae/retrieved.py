@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from buurtsae.errors import DataError, shown
-from buurtsae.folder.finished import fingerprint
+from buurtsae.folder.finished import digest
 from buurtsae.notes import Note
 
 SUFFIX = ".provenance.json"
@@ -67,10 +67,10 @@ class Retrieved:
     def joined(cls, parts: Sequence[Retrieved]) -> Retrieved:
         """Return several replies of one table as one."""
         first = min(parts, key=lambda part: part.retrieved)
-        digest = hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
-        digest = parts[0].sha256 if len(parts) == 1 else digest
+        every = hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
+        whole = parts[0].sha256 if len(parts) == 1 else every
         sizes = {"bytes": sum(part.bytes for part in parts), "replies": sum(part.replies for part in parts)}
-        return cls(**{**asdict(parts[0]), "retrieved": first.retrieved, "sha256": digest, **sizes})
+        return cls(**{**asdict(parts[0]), "retrieved": first.retrieved, "sha256": whole, **sizes})
 
 
 def by_table(parts: Iterable[Retrieved]) -> tuple[Retrieved, ...]:
@@ -128,13 +128,15 @@ def record_of(file: Path) -> Path:
     return file.with_name(file.stem + SUFFIX)
 
 
-def write_record(file: Path, retrieved: Iterable[Retrieved], notes: Iterable[Note] = ()) -> Path:
-    """Write the record of a file that is there, and return its path."""
+def write_record(
+    file: Path, retrieved: Iterable[Retrieved], notes: Iterable[Note] = (), beside: Iterable[Path] = ()
+) -> Path:
+    """Write the record of a file that is there, and return its path; `beside` are files that belong to it."""
     from buurtsae import __version__
 
     content = {
         "file": file.name,
-        "sha256": fingerprint(file)["sha256"],
+        "files": {path.name: digest(path) for path in (file, *beside)},
         "made_with": f"buurtsae {__version__}",
         "retrieved": [asdict(part) for part in by_table(retrieved)],
         "notes": [{"en": str(note), "nl": note.nl} for note in notes],
@@ -161,12 +163,13 @@ def read_record(file: Path) -> Record | None:
         known = {field.name for field in fields(Retrieved)}
         retrieved = tuple(Retrieved(**{k: part[k] for k in known & set(part)}) for part in raw["retrieved"])
         notes = tuple(Note(note["en"], note["nl"]) for note in raw.get("notes", ()))
-        name, digest = str(raw["file"]), str(raw["sha256"])
+        name = str(raw["file"])
+        written = str(raw["files"][name])
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(what, f"{type(error).__name__}: {error}", "what `buurtsae fetch` writes", hint) from error
     if name != file.name:
         raise DataError(what, f"it is of {shown([name])}", file.name, hint)
-    return Record(name, digest, retrieved, notes, changed=fingerprint(file)["sha256"] != digest)
+    return Record(name, written, retrieved, notes, changed=digest(file) != written)
 
 
 def _there(path: Path) -> bool:

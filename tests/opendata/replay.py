@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from buurtsae.opendata.registry import Registry
+
 SERVICES = "cbs derden pdok atom leefbaarometer rce adressen".split()
 
 
@@ -76,6 +78,9 @@ class Replay:
     def sources(self, folder: Path) -> Path:
         """Write a table of sources that leads here, without pauses, and return its path."""
         parts = [f'[service.{name}]\nurl = "{self.base}/{name}"\npause = 0.0\n' for name in SERVICES]
+        yearly = Registry.load().content.table["adressen"].by_year  # some at another address than their service
+        parts.append("[table.adressen.by_year]")
+        parts += [f'{year} = "{name.rsplit("/", 1)[-1]}"' for year, name in yearly.items()]
         path = folder / "replay_sources.toml"
         path.write_text("\n".join(parts), encoding="utf-8")
         return path

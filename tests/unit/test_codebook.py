@@ -103,8 +103,8 @@ def problems_of(tmp_path: Path, text: str) -> list[DataError]:
 # --- the package's own
 
 
-def test_all_sources_of_the_report_have_a_codebook_and_rivm_besides() -> None:
-    assert set(available()) == {*TABLE, "rivm_gezondheid"}
+def test_all_sources_of_the_report_have_a_codebook_and_three_registers_besides() -> None:
+    assert set(available()) == {*TABLE, "rivm_gezondheid", "misdrijven", "nabijheid"}
 
 
 @pytest.mark.parametrize("source", TABLE)
@@ -124,7 +124,8 @@ def test_a_codebook_of_the_package_is_complete(source: str) -> None:
     assert set(book.subdimensions) <= set(Concept.load().subdimensions)
     assert all(s.nl and s.id for s in book.scales)
     assert all(len(i.about) > 3 for i in book.items)
-    assert all(i.nl and i.unit for i in book.indicators)
+    assert all(i.nl and i.unit and i.en and i.unit_en and i.theme for i in book.indicators)
+    assert all(i.informs or i.aside for i in book.indicators)
     # a sub-dimension that a respondent can be scored on needs a rule for missing items; a register has no respondents
     assert bool(book.scales) == (book.kind != "objective")
     assert bool(book.indicators) == (book.kind == "objective")
@@ -237,6 +238,23 @@ def test_a_register_of_your_own(tmp_path: Path) -> None:
     )
     assert book.subdimensions == ("plaatsgeschiktheid", "participatie")
     assert book.items == ()
+
+
+def test_a_number_that_others_are_made_of_informs_nothing_by_itself(tmp_path: Path) -> None:
+    text = REGISTER.replace('["plaatsgeschiktheid"]', '[]\naside = true\ncode = "M1"\ntheme = "groen"')
+    book = Codebook.load(written(tmp_path, text))
+    assert (book.indicators[0].aside, book.indicators[0].informs, book.indicators[0].code) == (True, (), "M1")
+    assert "bomen (bomen): nothing by itself" in str(book)
+    assert "theme groen; transform log1p; aside" in str(book)
+    assert "bomen_per_km2; code M1" in str(book)
+
+
+def test_the_stable_codes_of_cbs() -> None:
+    # open-data.md 1.2, and the excerpt of MeasureCodes in data/nl/examples
+    codes = {i.name: i.code for i in Codebook.load("kwb").indicators if i.code}
+    assert codes["inwoners"] == "T001036"
+    assert codes["gem_woz_x1000eur"] == "M001642"
+    assert len(set(codes.values())) == len(codes) == 15
 
 
 def test_a_modelled_source_has_modelled_figures_unless_one_says_no(tmp_path: Path) -> None:
@@ -366,6 +384,7 @@ def test_a_contradiction_is_refused_with_its_line(tmp_path: Path, old: str, new:
         (REGISTER.replace("pct_herkomst", "bomen"), "line 14, indicator bomen: the indicator occurs twice"),
         (REGISTER.replace('["herkomst"]', "[]"), "line 18, indicator pct_herkomst: columns is empty"),
         (REGISTER.replace('["plaatsgeschiktheid"]', "[]"), "line 10, indicator bomen: informs is empty"),
+        (REGISTER.replace("columns", 'theme = "bomen"\ncolumns', 1), "line 11, indicator bomen: unknown theme"),
     ],
 )
 def test_a_source_of_one_kind_has_no_parts_of_another(tmp_path: Path, text: str, what: str) -> None:

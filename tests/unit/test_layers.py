@@ -24,8 +24,9 @@ engines
 estimates
 publication
 runs serve simulate opendata
-batch
+start batch
 console
+verbs
 cli
 __main__
 """

@@ -200,6 +200,7 @@ def instances() -> dict[str, Any]:
         "Spline": bs.Spline("groen"),
         "Link": bs.Link(),
         "Covariate": bs.Covariate("groen"),
+        "CovariateCatalogue": bs.covariate_catalogue(fit.areas),
         "PC": bs.PC(1.0, 0.05),
         "InverseGamma": bs.InverseGamma(1.0, 0.01),
         "HalfCauchy": bs.HalfCauchy(1.0),

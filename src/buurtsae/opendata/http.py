@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from buurtsae import __version__
 from buurtsae.errors import DataError, cut
@@ -176,9 +176,10 @@ class Fetcher:
         return self._reply(table, address, place, edition, check, {})
 
     def _address(self, url: str, params: Params | None) -> str:
-        import httpx
-
-        return str(httpx.URL(url, params=dict(params))) if params else url
+        if not params:
+            return url
+        query = urlencode({key: str(value) for key, value in params.items()}, safe="$", quote_via=quote)  # %20, no +
+        return f"{url}?{query}"
 
     def _reply(
         self,
@@ -279,7 +280,7 @@ def refused(table: Table, url: str, status: int) -> DataError:
 def strange(table: Table, url: str, got: str, expected: str) -> DataError:
     """Return the error of a service that answers with something else than was asked for."""
     what = f"{table.title}: {cut(url, 300)} answers strangely"
-    return DataError(what, got, expected, MOVED)
+    return DataError(what, got, expected, f"replies are kept: try again with --refresh; {MOVED}")
 
 
 def size(count: int) -> str:

@@ -23,7 +23,9 @@ smallest area for which the source serves by itself. *Items*: questions, or figu
 Write a file like this one, give its path as `source` in the run file, and see with `buurtsae sources eigen.toml` how it
 is understood. What contradicts itself is refused, with the line. An objective source has `[[indicator]]` tables
 instead, with `name`, `unit`, `informs`, `columns` and, where other values are errors, `range = [1, 5]` (0 to 100 where
-the unit begins with %): see `kwb.toml`.
+the unit begins with %): see `kwb.toml`. Its `theme` says what is shrunk together in a model of many
+covariates (mensen, woningen, welvaart, ligging, voorzieningen, groen, veiligheid, gezondheid, erfgoed, leefbaarheid);
+`aside = true` marks numbers that other figures are made of, which are no covariates themselves.
 
 ```toml
 id = "eigen"
@@ -110,8 +112,10 @@ def page(books: Sequence[Codebook], subdimensions: Sequence[str]) -> str:
             for item in book.indicators:
                 about = item.nl + f": {item.about}" * bool(item.about) + " (sensitive)" * item.sensitive
                 columns = ", ".join(f"`{column}`" for column in item.columns)
-                figures.append((f"`{item.name}`", about, item.unit, item.transform, ", ".join(item.informs), columns))
-            lines += ["", *_table(["indicator", "about", "unit", "transform", "informs", "columns"], figures)]
+                columns += f" (code `{item.code}`)" * bool(item.code)
+                informs = ", ".join(item.informs) or "(nothing by itself)"
+                figures.append((f"`{item.name}`", about, item.unit, item.theme, item.transform, informs, columns))
+            lines += ["", *_table(["indicator", "about", "unit", "theme", "transform", "informs", "columns"], figures)]
     return "\n".join(lines) + "\n"
 
 

@@ -98,6 +98,12 @@ class Indicator:
     unit_en : str
     range : (float, float), optional
         Least and largest value that it can have.
+    theme : str
+        What it is about, such as `mensen`: coefficients of one theme are shrunk together.
+    code : str
+        The publisher's own code, where it is the same in every year; of CBS the measure of OData v4.
+    aside : bool
+        A number that others are made of, or another form of one: no covariate by itself, and not in the buurtprofiel.
     """
 
     name: str
@@ -112,6 +118,9 @@ class Indicator:
     en: str = ""
     unit_en: str = ""
     range: tuple[float, float] | None = None
+    theme: str = ""
+    code: str = ""
+    aside: bool = False
 
     @property
     def limits(self) -> tuple[float, float] | None:
@@ -274,11 +283,12 @@ class Codebook:
                 ends = f" ({turned}{scale.told(item)})" if scale.told(item) != usual else ""
                 lines += [line(item.name, item.about + ends, 4)]
         for figure in self.indicators:
-            marks = [mark for mark in ("modelled", "sensitive") if getattr(figure, mark)]
-            lines += [head(figure.nl, figure.name, figure.informs)]
+            marks = [mark for mark in ("modelled", "sensitive", "aside") if getattr(figure, mark)]
+            lines += [head(figure.nl, figure.name, figure.informs or ["nothing by itself"])]
             lines += [line("about", figure.about, 4)] if figure.about else []
-            lines += [line("unit", "; ".join([figure.unit, f"transform {figure.transform}", *marks]), 4)]
-            lines += [line("columns", ", ".join(figure.columns), 4)]
+            theme = [f"theme {figure.theme}"] if figure.theme else []
+            lines += [line("unit", "; ".join([figure.unit, *theme, f"transform {figure.transform}", *marks]), 4)]
+            lines += [line("columns", ", ".join(figure.columns) + f"; code {figure.code}" * bool(figure.code), 4)]
         return "\n".join(lines)
 
 

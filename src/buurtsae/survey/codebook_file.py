@@ -20,6 +20,18 @@ from buurtsae.survey.design_columns import RESERVED
 KINDS = ("survey", "participatory", "objective")
 LEVELS = ("land", "gemeente", "wijk", "buurt")
 TRANSFORMS = ("none", "log", "log1p", "sqrt", "logit")
+THEMES = {  # of indicators: what shrinks together, in Dutch and English
+    "mensen": "people",
+    "woningen": "homes",
+    "welvaart": "income and wealth",
+    "ligging": "location",
+    "voorzieningen": "services",
+    "groen": "green and outdoors",
+    "veiligheid": "safety",
+    "gezondheid": "health",
+    "erfgoed": "heritage",
+    "leefbaarheid": "liveability",
+}
 MOST = 1000  # answers of a scale
 Loc = Sequence[int | str]
 
@@ -134,6 +146,9 @@ class _IndicatorPart(_Part):
     modelled: bool | None = None
     sensitive: bool = False
     range: tuple[float, float] | None = None
+    theme: str = ""
+    code: str = ""
+    aside: bool = False
 
 
 class BookPart(_Part):
@@ -268,8 +283,11 @@ def _check(book: BookPart, at: _Places, problems: Problems) -> None:
         if indicator.range is not None and not indicator.range[0] < indicator.range[1]:
             where, ends = at("indicator", place, "range"), str(list(indicator.range))
             problems.add(f"{where}: the range is empty", ends, "the least and the largest value", "correct it")
+        if indicator.theme and indicator.theme not in THEMES:
+            where, hint = at("indicator", place, "theme"), "correct it, or remove it"
+            problems.add(f"{where}: unknown theme", repr(indicator.theme), ", ".join(THEMES), hint)
         for key in ("informs", "columns"):
-            if not getattr(indicator, key):
+            if not getattr(indicator, key) and not (key == "informs" and indicator.aside):
                 where = at("indicator", place, key)
                 problems.add(f"{where}: {key} is empty", "nothing", "1 or more names", "complete it")
 

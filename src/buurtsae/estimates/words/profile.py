@@ -1,9 +1,10 @@
 """The buurtprofiel's objective half: what registers say of each buurt, beside its gemeente and the whole.
 
 Every column of the areas that a codebook of an objective source describes is an indicator, used by the model or not;
-those on origin are left out. An indicator belongs to the dimensions whose sub-dimensions it informs; one that informs
-several says who lives there. Means of gemeente and land are weighted by residents: for percentages and means of
-residents these are the figures of the whole, for others (distances) what the average resident has.
+those on origin are left out, and numbers that other figures are made of. An indicator belongs to the dimensions whose
+sub-dimensions it informs; one that informs several says who lives there. Means of gemeente and land are weighted by
+residents: for percentages and means of residents these are the figures of the whole, for others (distances) what the
+average resident has.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def indicators(areas: Areas, concept: Concept) -> tuple[ProfileIndicator, ...]:
     by_name: dict[str, ProfileIndicator] = {}
     for column in areas.covariates:
         entry = known(column)
-        if entry is None or entry[1].sensitive or entry[1].name in by_name:
+        if entry is None or entry[1].sensitive or entry[1].aside or entry[1].name in by_name:
             continue
         book, indicator = entry
         informed = [dimension for dimension in dimensions if set(concept.leaves(dimension)) & set(indicator.informs)]

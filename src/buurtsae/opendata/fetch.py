@@ -1,0 +1,257 @@
+"""Open data to files: each table as Parquet, with what its columns are, why cells are missing, and where it comes from.
+
+    NAME_YEAR.parquet           rows by code; `Areas.read` takes it as it is (GeoParquet of borders, EPSG:28992)
+    NAME_YEAR.columns.csv       column, code of the publisher, title, unit, share filled
+    NAME_YEAR.missing.csv       code, column, reason: of cells that are missing for a stated reason
+    NAME_YEAR.provenance.json   source, table, edition, moment, licence, attribution, hashes
+
+All files of one call are written at once, or none. A file that the user changed is never replaced. What is in the cache
+is not asked again, and the same replies give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from buurtsae.errors import Problems, cut, shown
+from buurtsae.folder.finished import digest
+from buurtsae.folder.target import Known, claimed, staged
+from buurtsae.notes import Note
+from buurtsae.opendata import (
+    addresses,
+    bevolking,
+    gebieden,
+    gezondheid,
+    kerncijfers,
+    leefbaarometer,
+    misdrijven,
+    monuments,
+    nabijheid,
+    osm,
+    pdok,
+)
+from buurtsae.opendata.http import Fetcher
+from buurtsae.opendata.loaded import Loaded
+from buurtsae.opendata.region import Asked, Region
+from buurtsae.retrieved import SUFFIX, write_record
+from buurtsae.tables import write_csv
+
+WORK = ".buurtsae-fetch"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What loaders are asked: a region, a year, and what some of them need besides.
+
+    Attributes
+    ----------
+    fetcher : Fetcher
+    asked : Asked
+    year : int
+    level : {"buurt", "wijk", "gemeente"}
+        Of tables with figures.
+    osm : path, optional
+        An extract of OpenStreetMap, for `voorzieningen`.
+    tags : path, optional
+        Themes of objects in it, instead of those of the package.
+    before : int, optional
+        The earlier year of `adressen`.
+    """
+
+    fetcher: Fetcher
+    asked: Asked
+    year: int
+    level: str = "buurt"
+    osm: Path | None = None
+    tags: Path | None = None
+    before: int | None = None
+
+    @cached_property
+    def region(self) -> Region:
+        """The gemeenten that are asked for, looked up in the map of the year."""
+        groups = gebieden.load(self.fetcher, self.year).frame if self.asked.grouped else None
+        return Region.of(self.asked, pdok.gemeenten(self.fetcher, self.year).frame, self.year, groups)
+
+    @cached_property
+    def borders(self) -> Loaded:
+        """The buurten of the region."""
+        return pdok.load(self.fetcher, self.year, self.region.gemeenten)
+
+
+def _voorzieningen(job: Job) -> Loaded:
+    assert job.osm is not None  # `_check` refuses it otherwise
+    return osm.voorzieningen(job.osm, job.borders.frame, job.tags, registry=job.fetcher.registry)
+
+
+def _misdrijven(job: Job) -> Loaded:
+    frame, of_buurten = job.borders.frame, job.level == "buurt"
+    residents = frame.set_index("buurtcode")["inwoners"] if of_buurten else None
+    return misdrijven.load(job.fetcher, job.year, job.region.gemeenten, job.level, residents=residents)
+
+
+def _leefbaarometer(job: Job) -> Loaded:
+    buurten = list(job.borders.frame["buurtcode"])
+    return leefbaarometer.load(job.fetcher, job.year, job.region.gemeenten, buurten=buurten, division=job.year)
+
+
+def _monumenten(job: Job) -> Loaded:
+    counted, of = monuments.load(job.fetcher, job.borders.frame), job.borders.retrieved
+    return replace(counted, retrieved=(*counted.retrieved, *of))
+
+
+def _adressen(job: Job) -> Loaded:
+    assert job.before is not None  # `_check` refuses it otherwise
+    return addresses.load(job.fetcher, (job.before, job.year), job.region.gemeenten)
+
+
+LOADERS: Mapping[str, Callable[[Job], Loaded]] = {
+    "borders": lambda job: job.borders,
+    "kerncijfers": lambda job: kerncijfers.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "nabijheid": lambda job: nabijheid.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "gezondheid": lambda job: gezondheid.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "misdrijven": _misdrijven,
+    "leefbaarometer": _leefbaarometer,
+    "monumenten": _monumenten,
+    "bevolking": lambda job: bevolking.load(job.fetcher, job.year, job.region.gemeenten),
+    "voorzieningen": _voorzieningen,
+    "adressen": _adressen,
+}
+NAMES = {"borders": "buurten"}
+OF_AREAS = ("borders", "monumenten", "voorzieningen", "leefbaarometer", "adressen", "bevolking")  # of one level only
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What was written.
+
+    Attributes
+    ----------
+    region : Region
+    year : int
+    files : mapping of what to path
+        The table of each.
+    tables : mapping of what to Loaded
+    """
+
+    region: Region
+    year: int
+    files: Mapping[str, Path]
+    tables: Mapping[str, Loaded] = field(repr=False)
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What a user must know, under the name of each file."""
+        return tuple(note.under(self.files[what].name) for what, part in self.tables.items() for note in part.notes)
+
+    @property
+    def credit(self) -> str:
+        """Whom to name, with the terms."""
+        parts = (part for table in self.tables.values() for part in table.retrieved)
+        return "; ".join(dict.fromkeys(part.credit for part in parts))
+
+    @property
+    def text(self) -> str:
+        """What was written, for people."""
+        lines = [f"{self.region.name}, {self.year}"]
+        for what, path in self.files.items():
+            table = self.tables[what]
+            editions = ", ".join(dict.fromkeys(f"{p.source}, {p.table}" for p in table.retrieved))
+            lines.append(f"  {path}: {len(table.frame):,} rows, {len(table.columns)} columns of figures ({editions})")
+        lines += [f"note: {note}" for note in self.notes]
+        return "\n".join([*lines, f"credit: {self.credit}"])
+
+
+def fetch(what: Sequence[str], job: Job, out: str | Path) -> Fetched:
+    """Fetch tables of open data and write them to a folder, all or none.
+
+    Parameters
+    ----------
+    what : sequence of str
+        Of `LOADERS`.
+    job : Job
+    out : path
+
+    Raises
+    ------
+    DataError or ProblemsError
+        If what is asked does not exist, of everything at once; a service that fails; a folder that cannot be used.
+    """
+    _check(what, job)
+    asked = list(dict.fromkeys(what))
+    names = {each: name_of(each, job) for each in asked}
+    patterns = [name for stem in names.values() for name in _files(stem)]
+    known = by_record(patterns)
+    with claimed(out, patterns, known, WORK) as target:
+        tables = {each: LOADERS[each](job) for each in asked}
+        with staged(target) as folder:
+            for each, table in tables.items():
+                write(table, folder, names[each])
+    files = {each: Path(out) / f"{stem}.parquet" for each, stem in names.items()}
+    return Fetched(job.region, job.year, files, tables)
+
+
+def name_of(what: str, job: Job) -> str:
+    """Return what the files of a table are called, without suffix."""
+    level = "" if job.level == "buurt" or what in OF_AREAS else f"_{job.level}"
+    before = f"_{job.before}" if what == "adressen" else ""
+    return f"{NAMES.get(what, what)}{level}{before}_{job.year}"
+
+
+def write(table: Loaded, folder: Path, stem: str) -> Path:
+    """Write a table and what belongs to it into a folder, and return its path."""
+    path = folder / f"{stem}.parquet"
+    table.frame.to_parquet(path, index=False)
+    parts = {"columns": table.columns, "missing": table.reasons}
+    beside = {folder / f"{stem}.{part}.csv": content for part, content in parts.items() if len(content)}
+    for file, content in beside.items():
+        write_csv(content, file)
+    write_record(path, table.retrieved, table.notes, beside)
+    return path
+
+
+def by_record(names: Iterable[str]) -> Known:
+    """Return how to see which of these files were fetched before, and are as they were written."""
+    wanted = set(names)
+
+    def known(folder: Path) -> frozenset[str]:
+        ours = set[str]()
+        for path in folder.glob("*" + SUFFIX):
+            try:
+                hashes = json.loads(path.read_bytes())["files"]
+                same = {name for name, value in hashes.items() if digest(folder / name) == value}
+            except (OSError, ValueError, TypeError, KeyError, AttributeError):  # of something else, or files are gone
+                continue
+            ours |= {path.name, *same} if len(same) == len(hashes) else set()
+        return frozenset(ours & wanted)
+
+    return known
+
+
+def _files(stem: str) -> tuple[str, ...]:
+    return tuple(f"{stem}{suffix}" for suffix in (".parquet", ".columns.csv", ".missing.csv", SUFFIX))
+
+
+def _check(what: Sequence[str], job: Job) -> None:
+    """Refuse what does not exist, or cannot be had without a file or a second year."""
+    problems = Problems()
+    registry = job.fetcher.registry
+    if not what:
+        problems.add("nothing is asked for", "no table", shown(LOADERS, 20), "name one or more")
+    for each in dict.fromkeys(what):
+        if each not in LOADERS:
+            problems.add("there is no such open data", repr(cut(each)), shown(LOADERS, 20), "choose of these")
+            continue
+        years = registry.years(each)
+        if years and job.year not in years:
+            problems.attempt(registry.table, each, job.year)
+        if each == "voorzieningen" and job.osm is None:
+            hint = "download an extract (docs/open-data.md) and name it with --osm"
+            problems.add("voorzieningen are counted in a file of OpenStreetMap", "no file", "an .osm.pbf", hint)
+        if each == "adressen" and job.before is None:
+            hint = "name the earlier year with --before"
+            problems.add("adressen lead from one year to another", "one year", "two years", hint)
+    problems.raise_if_any()

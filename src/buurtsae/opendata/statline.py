@@ -1,0 +1,399 @@
+"""CBS StatLine by OData v4: what a table holds, and its observations, long, as a table with a row per area.
+
+A table says itself which of its dimensions is that of areas. Measures are told apart by their code, which is the same
+in every year, never by their place. A pair of area and measure that is not returned was not published; one that is
+returned with an attribute other than `None` has no figure, for the reason that it names. Every row that is
+returned is checked against what was asked for: services are known that ignore a filter and say nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from buurtsae.areas.codes import CBS
+from buurtsae.errors import DataError, cut, shown
+from buurtsae.notes import Note
+from buurtsae.opendata.http import Fetcher, Reply, strange
+from buurtsae.opendata.loaded import COLUMNS, REASONS, Loaded
+from buurtsae.opendata.names import derived, named
+from buurtsae.opendata.registry import Table
+from buurtsae.retrieved import Retrieved
+
+GEO = ("GeoDetailDimension", "GeoDimension")
+LEVELS = {level: CBS.forms[level][0][:2] for level in ("buurt", "wijk", "gemeente")}  # BU, WK, GM
+FEW = 0.5  # share of the areas with a figure, below which that is said
+WORDS = {  # of ValueAttribute; what is not here is kept as it is, and noted
+    "Impossible": "impossible",
+    "Confidential": "secret",
+    "Secret": "secret",
+    "Unknown": "unknown",
+    "NotAvailable": "not available",
+    "NotYetAvailable": "not yet available",
+}
+
+
+@dataclass(frozen=True)
+class Cube:
+    """What a table of StatLine holds.
+
+    Attributes
+    ----------
+    table : Table
+    edition : str
+        When its figures were last changed.
+    geo : str
+        Name of the dimension of areas.
+    others : mapping of str to Series
+        Titles by code of each other dimension; its kind is the name of the series.
+    areas : Series
+        Titles of areas by code.
+    measures : DataFrame
+        By code: `title`, `group`, `about`, `unit`, and whether it is `text`.
+    retrieved : tuple of Retrieved
+    """
+
+    table: Table
+    edition: str
+    geo: str
+    others: Mapping[str, pd.Series]
+    areas: pd.Series
+    measures: pd.DataFrame
+    retrieved: tuple[Retrieved, ...]
+
+    def of(self, level: str, gemeenten: Sequence[str] | None) -> list[str]:
+        """Return the codes of a level in some gemeenten (of all by default), sorted.
+
+        Raises
+        ------
+        DataError
+            If the table has none of a gemeente.
+        """
+        return areas_of(self.table, self.areas, level, gemeenten)
+
+
+def areas_of(table: Table, titles: pd.Series, level: str, gemeenten: Sequence[str] | None) -> list[str]:
+    """Return the codes of a level in some gemeenten (of all by default) among those of a table, sorted.
+
+    Raises
+    ------
+    DataError
+        If there are none of a gemeente.
+    """
+    codes = sorted(code for code in titles.index if code.startswith(LEVELS[level]))
+    if gemeenten is None:
+        return codes
+    inside = {gemeente: [code for code in codes if code[2:6] == gemeente[2:]] for gemeente in gemeenten}
+    if lost := [gemeente for gemeente, own in inside.items() if not own]:
+        there = sorted({f"GM{code[2:6]}" for code in codes})
+        near = get_close_matches(lost[0], there, 3, 0.6) or there
+        told = shown([f"{code} {titles.get(code, '')}".strip() for code in near], 3)
+        raise DataError(
+            f"{table.title} ({table.id}) has no {CBS.noun(level)} of some gemeenten", shown(lost), f"such as {told}",
+            "is the table of another year, or has a gemeente merged?",
+        )  # fmt: skip
+    return sorted({code for own in inside.values() for code in own})
+
+
+def cube(fetcher: Fetcher, table: Table) -> Cube:
+    """Ask what a table holds.
+
+    Raises
+    ------
+    DataError
+        If the service does not answer, or the table has no dimension of areas.
+    """
+    first = fetcher.json(table, "Properties")
+    content = first.json()
+    properties = content.get("value", content) if isinstance(content, dict) else content
+    properties = properties[0] if isinstance(properties, list) and properties else properties
+    if not isinstance(properties, dict):
+        raise strange(table, first.url, cut(repr(content), 100), "properties of the table")
+    changed = properties.get("ObservationsModified") or properties.get("Modified")
+    edition = str(changed or f"sha256-{first.retrieved.sha256[:16]}")
+    asked: list[Reply] = [first]
+
+    def rows(path: str, *keys: str) -> pd.DataFrame:
+        found: list[dict[str, Any]] = []
+        for reply, page in fetcher.pages(table, path, edition=edition):
+            asked.append(reply)
+            found += values(table, reply, page)
+        frame = pd.DataFrame(found, columns=list(found[0]) if found else list(keys))
+        if lost := [key for key in keys if key not in frame]:
+            raise strange(table, asked[-1].url, f"{len(frame)} rows of {shown(frame.columns)}", f"a key {shown(lost)}")
+        return frame
+
+    dimensions = rows("Dimensions", "Identifier", "Kind").set_index("Identifier")["Kind"]
+    geo = [name for kind in GEO for name in dimensions.index[dimensions == kind]]
+    if not geo:
+        raise strange(table, asked[-1].url, shown(f"{k} ({v})" for k, v in dimensions.items()), "a dimension of areas")
+    codes = {name: rows(f"{name}Codes", "Identifier", "Title") for name in [geo[0], *dimensions.index.drop(geo[0])]}
+    titles = {name: _series(frame, "Title").rename(str(dimensions[name])) for name, frame in codes.items()}
+    found = rows("MeasureCodes", "Identifier", "Title").reindex(
+        columns=["Identifier", "MeasureGroupId", "Title", "Description", "DataType", "Unit"]
+    )
+    groups = rows("MeasureGroups", "Id", "Title")
+    group = groups.set_index(groups["Id"].astype(str))["Title"].astype(str).to_dict()
+    text = found.astype(object).where(found.notna(), "").astype(str).apply(lambda column: column.str.strip())
+    measures = pd.DataFrame({
+        "title": text["Title"], "group": [group.get(key, "") for key in text["MeasureGroupId"]],
+        "about": text["Description"].str.split().str.join(" "), "unit": text["Unit"],
+        "text": text["DataType"] == "String",
+    }).set_axis(text["Identifier"])  # fmt: skip
+    retrieved = tuple(of_edition(reply, edition) for reply in asked)
+    return Cube(table, edition, geo[0], {k: v for k, v in titles.items() if k != geo[0]}, titles[geo[0]], measures,
+                retrieved)  # fmt: skip
+
+
+def observations(
+    fetcher: Fetcher, cube: Cube, gemeenten: Sequence[str] | None = None, where: Mapping[str, str] | None = None
+) -> Iterator[tuple[Reply, pd.DataFrame]]:
+    """Yield the observations of each page: places of `area`, `measure` and other dimensions, `value`, `text`, `reason`.
+
+    Raises
+    ------
+    DataError
+        If a row is not what was asked for, or there are none.
+    """
+    fixed = {name: code for name, code in (where or {}).items() if len(cube.others[name]) > 1}
+    tail = [f"{name} eq '{code}'" for name, code in fixed.items()]
+    for gemeente in [None] if gemeenten is None else gemeenten:
+        starts = [start for start in _starts(gemeente) if cube.areas.index.str.startswith(start).any()]
+        head = " or ".join(f"startswith({cube.geo},'{start}')" for start in starts if gemeente is not None)
+        text = " and ".join(filter(None, [f"({head})" if tail and len(starts) > 1 else head, *tail]))
+        count, url = 0, ""
+        for reply, page in fetcher.pages(cube.table, "Observations", {"$filter": text} if text else None, cube.edition):
+            part = _columns(cube, reply, values(cube.table, reply, page))
+            code = cube.areas.index[part["area"]]
+            wrong = ~code.str.startswith(tuple(starts)) if gemeente is not None else np.zeros(len(part), dtype=bool)
+            for name, asked in fixed.items():
+                wrong = wrong | (cube.others[name].index[part[name]] != asked)
+            if wrong.any():
+                got = f"{wrong.sum():,} of {len(part):,} rows of other areas or figures, such as {code[wrong][0]}"
+                raise strange(cube.table, reply.url, got, f"rows that meet the filter {text}: it seems to be ignored")
+            count, url = count + len(part), reply.url
+            yield reply, part
+        if not count:
+            raise strange(cube.table, url, "no rows", f"figures of {gemeente or 'the whole country'}, which it has")
+
+
+def _starts(gemeente: str | None) -> list[str]:
+    """What the codes of a gemeente and what lies in it begin with."""
+    return [f"{kind}{(gemeente or '')[2:]}" for kind in LEVELS.values()]
+
+
+def _columns(cube: Cube, reply: Reply, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows of a page as columns; codes as their places in the lists of the table."""
+    lists = {cube.geo: cube.areas.index, **{k: v.index for k, v in cube.others.items()}, "Measure": cube.measures.index}
+    names = {cube.geo: "area", "Measure": "measure"}
+    try:
+        raw = {key: [row[key] for row in rows] for key in (*lists, "Value", "ValueAttribute")}
+    except KeyError as error:
+        raise strange(cube.table, reply.url, f"rows without {error.args[0]}", shown(lists, 9)) from error
+    columns = dict[str, Any]()
+    for key, known in lists.items():
+        number, unique = pd.factorize(np.array(raw[key], dtype=object))  # a page has many rows and few codes
+        found = known.get_indexer(pd.Index([str(code).strip() for code in unique], dtype=object))
+        if (lost := found < 0).any() or (number < 0).any():
+            got = f"codes of {key} that its own list lacks: {shown(unique[lost]) or 'empty ones'}"
+            raise strange(cube.table, reply.url, got, f"codes such as {shown(known, 3)}")
+        columns[names.get(key, key)] = found[number]
+    columns["value"] = np.array([np.nan if value is None else value for value in raw["Value"]], dtype=float)
+    words = np.array(raw["ValueAttribute"], dtype=object)
+    words[words == "None"] = None
+    columns["reason"] = words
+    columns["text"] = np.array([row.get("StringValue") for row in rows], dtype=object)
+    return pd.DataFrame(columns)
+
+
+def chosen(cube: Cube, where: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the code of each other dimension: as asked, else that of the table's year, else the only one.
+
+    Raises
+    ------
+    DataError
+        If a dimension has several and none was asked, or lacks the one that is.
+    """
+    asked, found = where or {}, dict[str, str]()
+    for name, titles in cube.others.items():
+        code = asked.get(name) or (f"{cube.table.year}JJ00" if titles.name == "TimeDimension" else None)
+        if code is None and len(titles) == 1:
+            code = titles.index[0]
+        if code not in titles.index:
+            what = f"{cube.table.title} ({cube.table.id}) has no {code}" if code else f"{cube.table.id}: {name} is open"
+            hint = "choose another year" if titles.name == "TimeDimension" else f"say which {name}"
+            raise DataError(what, str(code), shown(titles.index[::-1], 8), hint)
+        found[name] = str(code)
+    return found
+
+
+def wide(
+    fetcher: Fetcher,
+    cube: Cube,
+    gemeenten: Sequence[str] | None = None,
+    level: str = "buurt",
+    where: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Return the figures of a table with a row per area, and derived ones of the codebook.
+
+    Parameters
+    ----------
+    fetcher : Fetcher
+    cube : Cube
+    gemeenten : sequence of str, optional
+        Codes of those to ask for; the whole country by default.
+    level : str
+        `buurt`, `wijk` or `gemeente`: all are in the same replies.
+    where : mapping of str to str, optional
+        Code of each other dimension that has several; of time it is the year of the table.
+
+    Returns
+    -------
+    Loaded
+        All areas of the table's own list, also those without any figure. `reasons` has the cells that the service
+        returns with a reason; a missing figure that is not among them was not published.
+
+    Raises
+    ------
+    DataError
+        If an area is unknown, has no rows at all, or the service returns other rows than it was asked for.
+    """
+    rows = cube.of(level, gemeenten)
+    place, shape = pd.Index(rows).get_indexer(cube.areas.index), (len(rows), len(cube.measures))
+    grid, count = np.full(shape, np.nan), np.zeros(shape[0] * shape[1], dtype=np.int64)
+    words = {
+        column: np.full(len(rows), None, dtype=object) for column in np.flatnonzero(cube.measures["text"]).tolist()
+    }
+    missing, retrieved = list[pd.DataFrame](), list(cube.retrieved)
+    for reply, whole in observations(fetcher, cube, gemeenten, chosen(cube, where)):
+        retrieved.append(of_edition(reply, cube.edition))
+        part = whole.assign(row=place[whole["area"]])
+        part = part[part["row"] >= 0]
+        count += np.bincount(part["row"] * shape[1] + part["measure"], minlength=len(count))
+        missing.append(part.loc[part["reason"].notna(), ["row", "measure", "reason"]])
+        part = part[part["reason"].isna()]
+        grid[part["row"], part["measure"]] = part["value"]
+        for column, texts in words.items():
+            own = part[part["measure"] == column]
+            text = own["text"].str.strip()
+            texts[own["row"]] = text.where(~text.isin(["", "."]), None)
+    if (twice := np.flatnonzero(count > 1)).size:
+        cells = [f"{rows[k // shape[1]]} {cube.measures['title'].iloc[k % shape[1]]}" for k in twice[:5]]
+        hint = "it has another dimension, or repeats rows"
+        raise strange(
+            cube.table, retrieved[-1].url, f"{twice.size} figures twice: {shown(cells)} ({hint})", "each once"
+        )
+    return _loaded(cube, level, rows, grid, words, pd.concat(missing), retrieved)
+
+
+def _loaded(
+    cube: Cube,
+    level: str,
+    rows: list[str],
+    grid: np.ndarray,
+    words: Mapping[int, np.ndarray],
+    missing: pd.DataFrame,
+    retrieved: list[Retrieved],
+) -> Loaded:
+    """Name the columns, put codes and names in front, and say what is missing."""
+    names = named(cube.measures)
+    before = front(rows, level, cube.areas)
+    figures = {
+        column: pd.Series(words[k], dtype="string") if k in words else grid[:, k]
+        for k, column in enumerate(names) if column is not None and column not in before
+    }  # fmt: skip
+    frame = pd.concat([before, pd.DataFrame(figures)], axis=1)
+    kept = [k for k, column in enumerate(names) if column in figures]
+    told = cube.measures.iloc[kept]
+    about = (told["group"] + ". " + told["about"]).str.strip(". ")
+    columns = pd.DataFrame({
+        "column": [names[k] for k in kept], "code": told.index, "title": told["title"], "unit": told["unit"],
+        "about": about,
+    }).reset_index(drop=True)  # fmt: skip
+    frame, made, notes = derived(frame)
+    columns = pd.concat([columns, made], ignore_index=True)
+    columns["filled"] = frame[columns["column"]].notna().mean().to_numpy() if len(columns) else 0.0
+    reasons = pd.DataFrame({
+        "code": np.array(rows, dtype=object)[missing["row"].to_numpy(dtype=int)],
+        "column": [names[k] for k in missing["measure"]],
+        "reason": [WORDS.get(word, word) for word in missing["reason"]],
+    })  # fmt: skip
+    reasons = reasons[reasons["column"].isin(figures)].sort_values(["code", "column"], ignore_index=True)
+    notes = [*_unknown(cube, missing), *empty(cube.table, columns), *notes]
+    return Loaded(frame, columns[list(COLUMNS)], reasons[list(REASONS)], tuple(retrieved), tuple(notes))
+
+
+def front(codes: Sequence[str], level: str, titles: pd.Series) -> pd.DataFrame:
+    """Return the columns that stand in front: code and name of each area, and of what it lies in."""
+    code = pd.Series(codes, dtype="string")
+    columns = {f"{level}code": code, f"{level}naam": code.map(titles).astype("string")}
+    for above in list(LEVELS)[list(LEVELS).index(level) + 1 :]:
+        columns[f"{above}code"] = CBS.read(code, above)
+    if level != "gemeente":
+        columns["gemeentenaam"] = columns["gemeentecode"].map(titles).astype("string")
+    return pd.DataFrame(columns)
+
+
+def _unknown(cube: Cube, missing: pd.DataFrame) -> list[Note]:
+    """Attributes that no list here explains."""
+    counts = missing.loc[~missing["reason"].isin(list(WORDS)), "reason"].value_counts()
+    return [
+        Note(
+            "{table}: {n} figures are missing for the reason {word}, which is kept as it is",
+            "{table}: {n} cijfers ontbreken om de reden {word}, die is overgenomen",
+            table=cube.table.id, n=int(n), word=repr(word),
+        )
+        for word, n in counts.items()
+    ]  # fmt: skip
+
+
+def empty(table: Table, columns: pd.DataFrame) -> list[Note]:
+    """Return what is to be said of measures with no figure, or few: the newest year is often half empty."""
+    lost = columns.loc[columns["filled"] == 0, "title"].tolist()
+    few = columns.loc[(columns["filled"] > 0) & (columns["filled"] < FEW)]
+    notes = []
+    if lost:
+        notes.append(Note(
+            "{title} {year}: {n} of {all} columns have no figure for any of these areas: {lost}. They stay empty: no "
+            "other year takes their place",
+            "{title} {year}: {n} van de {all} kolommen hebben voor geen van deze gebieden een cijfer: {lost}. Ze "
+            "blijven leeg: er komt geen ander jaar voor in de plaats",
+            title=table.title, year=str(table.year or ""), n=len(lost), all=len(columns), lost=lost,
+        ))  # fmt: skip
+    if len(few):
+        told = [f"{title} ({filled:.0%})" for title, filled in zip(few["title"], few["filled"], strict=True)]
+        notes.append(Note(
+            "{title} {year}: {n} of {all} columns have a figure for fewer than half of these areas: {few}",
+            "{title} {year}: {n} van de {all} kolommen hebben voor nog geen helft van deze gebieden een cijfer: {few}",
+            title=table.title, year=str(table.year or ""), n=len(few), all=len(columns), few=told,
+        ))  # fmt: skip
+    return notes
+
+
+def values(table: Table, reply: Reply, page: Any) -> list[dict[str, Any]]:
+    """Return the rows of a page.
+
+    Raises
+    ------
+    DataError
+        If there are none to be found.
+    """
+    rows = page.get("value") if isinstance(page, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise strange(table, reply.url, cut(repr(page), 100), "rows below the key `value`")
+    return rows
+
+
+def _series(frame: pd.DataFrame, column: str) -> pd.Series:
+    text = frame[column].astype(str).str.strip()
+    return text.set_axis(pd.Index(frame["Identifier"].astype(str).str.strip(), dtype=object))
+
+
+def of_edition(reply: Reply, edition: str) -> Retrieved:
+    """Return where a reply comes from, of an edition of its table."""
+    return replace(reply.retrieved, edition=edition)

@@ -1,0 +1,32 @@
+"""What verbs share: options, how a step says what it does, and JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed, instead of the run file's.")]
+Engine = Annotated[
+    str | None, typer.Option("--engine", help="Engine, instead of the run file's: laplace, nuts or eblup.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
+
+
+def say(text: str) -> None:
+    """Print a line to stderr."""
+    typer.echo(text, err=True)
+
+
+def aloud(quiet: bool) -> dict[str, Any]:
+    """Return how a step says what it does."""
+    return {"progress": not quiet, "say": (lambda text: None) if quiet else say}
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """Print machine-readable output."""
+    typer.echo(json.dumps(content, ensure_ascii=False, indent=1, default=str))
