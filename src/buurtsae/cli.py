@@ -400,6 +400,7 @@ def simulate(
 app.command()(data.fetch)
 app.command()(start.init)
 app.command()(many.batch)
+app.command()(many.warm)
 
 
 def _pair(text: str, option: str, what: str = "COLUMN") -> tuple[str, str]:

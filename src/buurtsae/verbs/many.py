@@ -1,4 +1,4 @@
-"""Verbs about many runs: `batch`."""
+"""Verbs about many runs: `batch`, and `warm` before them."""
 
 from __future__ import annotations
 
@@ -45,3 +45,23 @@ def batch(
         raise typer.Exit(130)
     if outcome.status:
         raise typer.Exit(outcome.status)
+
+
+def warm(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUN.toml]...", help="Run files; models of made data by default.")
+    ] = None,
+    width: Annotated[
+        list[int] | None, typer.Option("--width", min=1, help="Measures times years; repeat. 1 to 4 by default.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compile the loops of the fast engine beforehand, and keep them on disk."""
+    from buurtsae.runs.warm import WIDTHS
+    from buurtsae.runs.warm import warm as warmed
+
+    if runs and width:
+        raise typer.BadParameter("run files say it themselves", param_hint="--width")
+    done = warmed(runs or (), widths=width or WIDTHS, say=aloud(quiet)["say"])
+    if not quiet:
+        typer.echo(f"{done.compiled} loops compiled, {done.loaded} were there already")
