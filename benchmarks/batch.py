@@ -111,10 +111,9 @@ def speed(home: Path, count: int) -> pd.DataFrame:
     alone = time.perf_counter() - start
     rows.append({"how": "`buurtsae run`, one after another", "runs": min(ALONE, len(runs)), "seconds": alone})
     table = pd.DataFrame(rows)
-    per = table["seconds"] / table["runs"]
-    return table.assign(**{
-        "seconds": table["seconds"].round().astype(int), "seconds per run": per.round(2), "throughput": (per[0] / per).round(2),
-    })  # fmt: skip
+    per, whole = table["seconds"] / table["runs"], table["seconds"].round().astype(int)
+    ratio = {"seconds per run": per.round(2), "throughput": (per[0] / per).round(2)}
+    return table.assign(seconds=whole, **ratio)
 
 
 def memory(home: Path) -> pd.DataFrame:
@@ -158,7 +157,7 @@ def main() -> None:
                 text = table().to_markdown(index=False)
                 print(text)
                 if args.out:
-                    write_part(args.out, marks, text)
+                    write_part(args.out, *marks, text)
 
 
 if __name__ == "__main__":

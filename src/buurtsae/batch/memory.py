@@ -1,10 +1,10 @@
 """Memory of a run before it starts, from the size of its model: n areas, W columns (measures x years), S draws.
 
-    MiB = BASE + PER_DRAW S n W / 2^20 + PER_AREA n / 2^10
+    MiB = BASE + S n (PER_COLUMN W + PER_DRAW) / 2^20 + PER_AREA n / 2^10
 
-The process with its libraries and compiled loops; the draws of the areas, in the few copies that are held at the same
-time; geometry, tables and pages. Constants cover what `benchmarks/batch.py` measures (docs/batch.md); NUTS and models
-of persons keep more at times, so that it is a plan and no promise.
+The process with its libraries and compiled loops; the draws of all columns, and what is computed of one measure after
+another; geometry, tables and pages. Constants cover what `benchmarks/batch.py` measures (docs/batch.md), with room for
+detailed maps; NUTS and models of persons keep more at times: it is a plan and no promise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from buurtsae.batch.tasks import Task
 from buurtsae.errors import BuurtsaeError, DataError, shown
 
-BASE, PER_DRAW, PER_AREA = 550.0, 100.0, 60.0  # MiB, bytes, KiB
+BASE, PER_COLUMN, PER_DRAW, PER_AREA = 560.0, 24.0, 56.0, 40.0  # MiB, bytes, bytes, KiB
 DRAWS = 4000  # what engines make by default
 CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 GIB = 1024
@@ -34,7 +34,8 @@ class Size:
     @property
     def mib(self) -> float:
         """Memory that a run of this size needs."""
-        return BASE + PER_DRAW * self.draws * self.areas * self.columns / 2**20 + PER_AREA * self.areas / 2**10
+        drawn = self.draws * self.areas * (PER_COLUMN * self.columns + PER_DRAW)
+        return BASE + drawn / 2**20 + PER_AREA * self.areas / 2**10
 
     @property
     def work(self) -> float:

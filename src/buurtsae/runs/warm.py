@@ -1,8 +1,8 @@
 """Compile the loops of the fast engine beforehand, and keep them on disk: for containers, and for the first user.
 
 numba compiles a loop per number of columns (measures x years) and keeps it beside the code, or in NUMBA_CACHE_DIR, for
-the processor that it was compiled on. Small models of made data call all of them; of a run file its own model does, with
-few draws. Nothing is written but compiled code.
+the processor that it was compiled on. Small models of made data call all of them; of a run file its own model does,
+with few draws. Nothing is written but compiled code.
 """
 
 from __future__ import annotations
