@@ -131,6 +131,8 @@ __all__ = [*_HOME, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "opendata":
+        return import_module("buurtsae.opendata")
     if name not in _HOME:
         raise AttributeError(f"module 'buurtsae' has no attribute {name!r}")
     value = getattr(import_module(f"buurtsae.{_HOME[name]}"), name)
