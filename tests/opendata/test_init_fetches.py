@@ -92,6 +92,8 @@ def test_real_gemeenten(replay: Replay, fetcher: Fetcher, tmp_path: Path, shared
     chosen = {choice.key: choice.value for choice in started.choices}
     assert chosen["place"] == name
     assert chosen["iid"] == {"GM0363": "wijk", "GM0448": "", "GM1992": "wijk"}[code]  # Texel has two wijken
+    terms = [term.type for term in RunFile.load(tmp_path / "mijn" / "run.toml").spec.model.terms]
+    assert ("ridge" in terms) == (code != "GM0448")  # Texel has 13 buurten: too few for a theme
     text = (tmp_path / "mijn" / "run.toml").read_text(encoding="utf-8")
     assert ("water divides the areas into 3 parts" in text) == (code == "GM0363")  # IJburg, Buiteneiland
     outcome = steps.run(tmp_path / "mijn" / "run.toml", tmp_path / "out", engine="eblup", progress=False)
