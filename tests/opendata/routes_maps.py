@@ -115,7 +115,9 @@ def install_atom(replay: Replay, world: Map, versions: tuple[int, ...] = (1, 2))
     names = [f"wijkenbuurten_{world.year}_v{version}.gpkg" for version in versions]
     links = "".join(f'<entry><link rel="section" href="downloads/{name}"/></entry>' for name in names)
     index = f'<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom">{links}</feed>'.encode()
-    replay.add("atom", f"wijkenbuurten/{world.year}/atom/index.xml", lambda asked: Answer(index, "application/atom+xml"))
+    replay.add(
+        "atom", f"wijkenbuurten/{world.year}/atom/index.xml", lambda asked: Answer(index, "application/atom+xml")
+    )
     content = list[bytes]()
 
     def geopackage(asked: Asked) -> Answer:
