@@ -17,6 +17,7 @@ from buurtsae.errors import BuurtsaeError, DataError
 from buurtsae.opendata import pdok
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.loaded import Loaded
+from buurtsae.opendata.map_rows import FIGURES, MARKS
 
 ITEMS = "wijken-en-buurten-2024/ogc/v1/collections/{}/items"
 FIRST = "BU99010001"  # of the example: 150 residents
@@ -273,6 +274,15 @@ def test_a_geopackage_that_is_cut_short(replay: Replay, fetcher: Fetcher, world:
     with pytest.raises(DataError, match="answers strangely") as told:
         pdok.load(fetcher, 2024)
     assert "a GeoPackage with a layer buurten" in told.value.expected
+
+
+@pytest.mark.national
+def test_the_names_of_the_map(shared: Path) -> None:
+    """Properties as tests of third parties hold them; `water` is left out there."""
+    path = shared / "data" / "nl" / "examples" / "pdok_ogc_buurten_properties.json"
+    first, second = (feature["properties"] for feature in json.loads(path.read_bytes())["features"])
+    assert {code for code, *_ in FIGURES.values()} | {"buurtcode", "buurtnaam"} <= set(first)
+    assert {second["aantal_inwoners"], second["aantal_bedrijfsvestigingen"]} <= set(MARKS)
 
 
 @pytest.mark.national

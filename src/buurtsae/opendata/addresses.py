@@ -216,7 +216,7 @@ def _read(
                 each = [place.setdefault(str(text).strip(), len(place)) for text in coded.dictionary.to_pylist()]
                 codes = np.asarray(coded.indices.fill_null(NO_CODE))
                 parts.append((address, np.array([*each, NO_CODE], dtype=np.int32)[codes]))
-    except (pa.ArrowInvalid, ValueError) as error:
+    except (pa.ArrowException, ValueError) as error:  # a column that is written otherwise, a cell of another kind
         raise strange(
             table, reply.url, f"{error} in {name}", "a postcode, a house number and a code in each"
         ) from error
