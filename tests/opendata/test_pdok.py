@@ -83,10 +83,10 @@ def test_the_country_is_the_newest_geopackage(
 
 def test_a_feed_that_names_a_feed(replay: Replay, fetcher: Fetcher, world: Map) -> None:
     install_atom(replay, world)
-    inner = replay.answer("/atom/2024/atom/index.xml", "").body
-    replay.add("atom", "2024/atom/kaart.xml", lambda asked: Answer(inner, "application/atom+xml"))
+    inner = replay.answer("/atom/wijkenbuurten/2024/atom/index.xml", "").body
+    replay.add("atom", "wijkenbuurten/2024/atom/kaart.xml", lambda asked: Answer(inner, "application/atom+xml"))
     outer = b'<feed><entry><link href="https://elsewhere.example/a.xml"/><link href="kaart.xml"/></entry></feed>'
-    replay.add("atom", "2024/atom/index.xml", lambda asked: Answer(outer, "application/atom+xml"))
+    replay.add("atom", "wijkenbuurten/2024/atom/index.xml", lambda asked: Answer(outer, "application/atom+xml"))
     assert len(pdok.load(fetcher, 2024).frame) == 120
 
 
@@ -270,7 +270,7 @@ def test_a_feed_without_a_map(replay: Replay, fetcher: Fetcher, index: bytes, sa
 
 def test_a_geopackage_that_is_cut_short(replay: Replay, fetcher: Fetcher, world: Map) -> None:
     install_atom(replay, world)
-    whole = replay.answer("/atom/2024/atom/downloads/wijkenbuurten_2024_v2.gpkg", "").body
+    whole = replay.answer("/atom/wijkenbuurten/2024/atom/downloads/wijkenbuurten_2024_v2.gpkg", "").body
     replay.fail("gpkg", Answer(whole[:5000]))
     with pytest.raises(DataError, match="answers strangely") as told:
         pdok.load(fetcher, 2024)

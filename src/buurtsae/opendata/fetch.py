@@ -3,6 +3,7 @@
     NAME_YEAR.parquet           rows by code; `Areas.read` takes it as it is (GeoParquet of borders, EPSG:28992)
     NAME_YEAR.columns.csv       column, code of the publisher, title, unit, share filled
     NAME_YEAR.missing.csv       code, column, reason: of cells that are missing for a stated reason
+    NAME_YEAR.seed.csv          of bevolking: gemeente, geslacht, leeftijd, aantal, the seed of cells
     NAME_YEAR.provenance.json   source, table, edition, moment, licence, attribution, hashes
 
 All files of one call are written at once, or none. A file that the user changed is never replaced. What is in the cache
@@ -205,7 +206,7 @@ def write(table: Loaded, folder: Path, stem: str) -> Path:
     """Write a table and what belongs to it into a folder, and return its path."""
     path = folder / f"{stem}.parquet"
     table.frame.to_parquet(path, index=False)
-    parts = {"columns": table.columns, "missing": table.reasons}
+    parts = {"columns": table.columns, "missing": table.reasons, **table.more}
     beside = {folder / f"{stem}.{part}.csv": content for part, content in parts.items() if len(content)}
     for file, content in beside.items():
         write_csv(content, file)
@@ -232,7 +233,7 @@ def by_record(names: Iterable[str]) -> Known:
 
 
 def _files(stem: str) -> tuple[str, ...]:
-    return tuple(f"{stem}{suffix}" for suffix in (".parquet", ".columns.csv", ".missing.csv", SUFFIX))
+    return tuple(f"{stem}{suffix}" for suffix in (".parquet", ".columns.csv", ".missing.csv", ".seed.csv", SUFFIX))
 
 
 def _check(what: Sequence[str], job: Job) -> None:

@@ -30,6 +30,7 @@ SAME_YEAR = Note(
     "as the areas: correct it if the fieldwork was in another year",
     "als de gebieden: verbeter dit als het veldwerk in een ander jaar was",
 )
+# tables by buurtcode that `fetch` makes; others are no figures of buurten
 JOINED = ("kerncijfers", "nabijheid", "gezondheid", "misdrijven", "leefbaarometer", "monumenten", "voorzieningen")
 SELECT = {"gemeente": "gemeentecode", "provincie": "provinciecode", "ggd": "ggdregio"}
 
@@ -221,9 +222,11 @@ def _left(seen: Matched, roles: Roles, year: Choice, near: list[Note], uncredite
         ))  # fmt: skip
     if seen.elsewhere:
         left.append(Note(
-            '{n} respondents live elsewhere: say `unknown_areas = "drop"`, or take a larger region',
-            '{n} respondenten wonen elders: zeg `unknown_areas = "drop"`, of neem een groter gebied',
-            n=seen.elsewhere,
+            "{n} respondents live elsewhere, or have codes from before their gemeente merged ({codes}): say "
+            '`unknown_areas = "drop"`, take a larger region, or recode them',
+            "{n} respondenten wonen elders, of hebben codes van voor de fusie van hun gemeente ({codes}): zeg "
+            '`unknown_areas = "drop"`, neem een groter gebied, of zet de codes om',
+            n=seen.elsewhere, codes=seen.others,
         ))  # fmt: skip
     if seen.empty:
         left.append(Note(
