@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
@@ -24,6 +25,8 @@ from buurtsae.opendata.registry import Registry, Table
 from buurtsae.retrieved import Retrieved
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     import httpx
 
 AGENT = f"buurtsae/{__version__} (statistics; small-area estimation)"
@@ -218,7 +221,8 @@ class Fetcher:
         import httpx
 
         last: DataError | None = None
-        with httpx.Client(follow_redirects=True, timeout=httpx.Timeout(60.0, connect=20.0)) as client:
+        patience = httpx.Timeout(60.0, connect=20.0)
+        with httpx.Client(verify=_certificates(), follow_redirects=True, timeout=patience) as client:
             for delay in (table.service.pause, *self.delays):
                 time.sleep(delay)
                 try:
@@ -286,6 +290,14 @@ def strange(table: Table, url: str, got: str, expected: str) -> DataError:
 def size(count: int) -> str:
     """Return a number of bytes for people."""
     return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.1f} kB"
+
+
+@cache
+def _certificates() -> SSLContext:
+    """Whom to trust, read once: a request otherwise takes longer to prepare than to answer."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _below(url: str, path: str) -> str:
