@@ -639,6 +639,8 @@ COMMANDS: list[list[str]] = [
     *[["explain", code, "--from", "."] for code in ("BU99010001", "", "..", "a\0b", "x" * 10_000)],
     ["explain", "BU99010001", "--from", "a\0b"], ["compare", ".", "."], ["compare", "vm.csv", "eigen.csv"],
     ["--version"], ["--help"], ["--debug"], [], ["x"], ["check"], ["check", "bron.toml", "--x"], ["check", "--json", "."],
+    ["init"], ["init", "vm.csv"], ["init", "."], ["init", "a\0b"], ["init", "vm.csv", "--year", "x"],
+    ["init", "vm.csv", "--out", "a\0b"], ["init", "eigen.csv", "--areas", "vm.csv", "--year", "2024", "--yes"],
     ["serve", "nergens"], ["serve", "vm.csv"], ["serve", "a\0b"],
 ]  # fmt: skip
 

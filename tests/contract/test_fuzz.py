@@ -147,6 +147,8 @@ REFUSED = (
     ["simulate", "--areas", "buurten.gpkg", "--table", "kerncijfers.csv", "--out", "uit", "--rate", "nan"],
     *[["simulate", "--areas", "buurten.gpkg", "--table", "kerncijfers.csv", "--out", "uit", "--source", s]
       for s in ("veiligheidsmonitor=nan", "veiligheidsmonitor=inf", "veiligheidsmonitor=-1", "kwb", "a\0b.toml")],
+    *[["init", *words] for words in ([], ["vm.csv"], ["a\0b"], ["."], ["kerncijfers.csv", "--year", "2024"])],
+    ["init", "vm.csv", "--areas", "buurten.gpkg", "--table", "kerncijfers.csv", "--year", "2024", "--out", "a\0b"],
     ["sources", "a\0b.toml"],
     ["sources", "x" * 300 + ".toml"],
 )  # fmt: skip

@@ -69,6 +69,7 @@ class Map:
             sums = buurten.groupby(keys[0])["inwoners"].sum().astype(int)
             whole["aantal_inwoners"] = whole[keys[0]].map(sums)
             layers[layer] = whole[[*names, "aantal_inwoners", "geometry"]].assign(jaar=year, water="NEE")
+        layers["gemeenten"]["indelingswijziging_wijken_en_buurten"] = "."  # as the map has it of gemeenten
         return cls(layers, year, most)
 
     def add(self, layer: str, shape: Any, **properties: Any) -> None:
@@ -115,7 +116,9 @@ def install_atom(replay: Replay, world: Map, versions: tuple[int, ...] = (1, 2))
     names = [f"wijkenbuurten_{world.year}_v{version}.gpkg" for version in versions]
     links = "".join(f'<entry><link rel="section" href="downloads/{name}"/></entry>' for name in names)
     index = f'<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom">{links}</feed>'.encode()
-    replay.add("atom", f"{world.year}/atom/index.xml", lambda asked: Answer(index, "application/atom+xml"))
+    replay.add(
+        "atom", f"wijkenbuurten/{world.year}/atom/index.xml", lambda asked: Answer(index, "application/atom+xml")
+    )
     content = list[bytes]()
 
     def geopackage(asked: Asked) -> Answer:
@@ -123,7 +126,7 @@ def install_atom(replay: Replay, world: Map, versions: tuple[int, ...] = (1, 2))
             content.append(as_geopackage(world.layers))
         return Answer(content[0], "application/geopackage+sqlite3")
 
-    replay.add("atom", f"{world.year}/atom/downloads/{names[-1]}", geopackage)
+    replay.add("atom", f"wijkenbuurten/{world.year}/atom/downloads/{names[-1]}", geopackage)
 
 
 def as_geopackage(layers: dict[str, gpd.GeoDataFrame]) -> bytes:
@@ -204,7 +207,7 @@ def made_addresses(codes: list[str], each: int = 20, start: int = 0) -> pd.DataF
 
 
 def made_monuments(buurten: gpd.GeoDataFrame, count: int = 60) -> gpd.GeoDataFrame:
-    """Made rijksmonumenten: points in 20 buurten, some of a complex, some archaeological, one of another status."""
+    """Made rijksmonumenten: points in the first 20 buurten, of complexes, archaeological, one of another status."""
     inside, number = buurten.geometry.representative_point(), np.arange(count)
     return gpd.GeoDataFrame(
         {
@@ -214,7 +217,7 @@ def made_monuments(buurten: gpd.GeoDataFrame, count: int = 60) -> gpd.GeoDataFra
             "aard_monument": ["Archeologisch" if k % 10 == 3 else "Gebouwd of aangelegd" for k in number],
             "hoofdcategorie": "Woningen en woningbouwcomplexen",
         },
-        geometry=[translate(inside.iloc[k % 20], k // 20 * 0.5) for k in number],
+        geometry=[translate(inside.iloc[k % min(20, len(inside))], k // 20 * 0.5) for k in number],
         crs="EPSG:28992",
     )
 

@@ -142,9 +142,22 @@ def test_what_is_no_table_of_addresses(replay: Replay, fetcher: Fetcher, files: 
     assert said in told.value.got
 
 
+def test_a_zip_that_is_damaged(replay: Replay, fetcher: Fetcher) -> None:
+    table = made_addresses(["BU03630001"], each=2000)
+    install_addresses(replay, OLD, table, 2020, "20200801")
+    body = bytearray(replay.answer(f"/adressen/{OLD}", "").body)
+    body[300:340] = bytes(40)
+    replay.add("adressen", OLD, lambda asked: Answer(bytes(body), "application/zip"))
+    with pytest.raises(DataError, match="answers strangely") as told:
+        addresses.load(fetcher, (2020, 2023))
+    assert "a zip that cannot be read" in told.value.got
+
+
 def test_years_and_gemeenten_that_are_not_there(fetcher: Fetcher, two_years: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     with pytest.raises(DataError, match="no adressen of 2024"):
         addresses.load(fetcher, (2020, 2024))
+    with pytest.raises(DataError, match="from one year to another"):
+        addresses.load(fetcher, (2020, 2020))
     with pytest.raises(DataError, match="no addresses in 2023") as told:
         addresses.load(fetcher, (2020, 2023), ("GM0457",))
     assert told.value.got == "GM0457"

@@ -14,7 +14,9 @@ from routes_statline import Cube4, install, measure, population
 import buurtsae as bs
 from buurtsae.errors import DataError
 from buurtsae.opendata import bevolking, kerncijfers
+from buurtsae.opendata.fetching import write
 from buurtsae.opendata.http import Fetcher
+from buurtsae.tables import read_table
 
 TITLES = {"GM0003": "Appingedam", "GM0363": "Amsterdam"}
 
@@ -43,17 +45,43 @@ def test_groups_of_five_years_fill_those_of_kerncijfers(table: Cube4, fetcher: F
     assert all("Perioden eq '2024JJ00'" in one.query["$filter"] for one in replay.asked if "$filter" in one.query)
 
 
-def test_a_missing_cell_is_missing_with_its_reason(table: Cube4, fetcher: Fetcher) -> None:
+@pytest.mark.parametrize("value", [None, 5.0])
+def test_a_missing_cell_is_missing_with_its_reason(table: Cube4, fetcher: Fetcher, value: float | None) -> None:
     assert table.rows is not None
     cell = {"Geslacht": "3000", "Leeftijd": "70015", "RegioS": "GM0003", "Perioden": "2024JJ00"}
     table.rows = [
-        {**row, "Value": None, "ValueAttribute": "Confidential"} if cell.items() <= row.items() else row
+        {**row, "Value": value, "ValueAttribute": "Confidential"} if cell.items() <= row.items() else row
         for row in table.rows
     ]
     loaded = bevolking.load(fetcher, 2024)
     assert np.isnan(loaded.frame["mannen_15_24"].iloc[0])
     assert loaded.frame["mannen_15_24"].iloc[1] == 100
     assert loaded.reasons.to_numpy().tolist() == [["GM0003", "mannen_15_24", "secret"]]
+    assert not loaded.more  # a seed says something of each combination
+
+
+def test_a_seed_and_kerncijfers_make_cells(table: Cube4, fetcher: Fetcher, replay: Replay, tmp_path: Path) -> None:
+    """As `[unit.cells]` reads them: kerncijfers have the margins of each buurt, the gemeente has both together."""
+    codes = ["T001036", "3000", "4000", "10680", "53050", "53310", "53715", "80200"]
+    people = {"GM0003": [200, 100, 100, 30, 20, 40, 40, 70], "BU00030000": [120, 65, 55, 25, 10, 30, 25, 30],
+              "BU00030001": [80, 35, 45, 5, 10, 10, 15, 40]}  # fmt: skip
+    figures = pd.DataFrame.from_dict(people, "index", columns=codes, dtype=object)
+    titles = {"GM0003": "Appingedam", "BU00030000": "Kern", "BU00030001": "Buiten"}
+    Cube4("85984NED", figures, [measure(code, f"Cijfer {code}") for code in codes], titles).install(replay)
+    write(kerncijfers.load(fetcher, 2024, ["GM0003"]), tmp_path, "kerncijfers_2024")
+    write(bevolking.load(fetcher, 2024, ["GM0003"]), tmp_path, "bevolking_2024")
+    age, sex = bevolking.margins()
+    own = read_table(tmp_path / "kerncijfers_2024.parquet", text=["buurtcode"])
+    seed = read_table(tmp_path / "bevolking_2024.seed.csv", text=["gemeente", age.on, sex.on])
+    assert seed["aantal"].sum() == 200
+    areas = bs.Areas.from_frame(
+        own, code="buurtcode", population="inwoners", levels={"gemeente": "gemeentecode"}, name="buurtnaam"
+    )
+    cells = bs.Cells.from_margins(own, areas, [age, sex], seed, by="gemeente")
+    found = cells.count.reshape(2, 5, 2)  # buurten, ages, sexes
+    np.testing.assert_allclose(found.sum(axis=2), [[25, 10, 30, 25, 30], [5, 10, 10, 15, 40]], atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=1), [[65, 55], [35, 45]], atol=1e-6)  # as published
+    assert replace(age, part={"0-14": 0}).levels == ("15-24", "25-44", "45-64", "65+")
 
 
 def test_ages_that_cannot_fill_the_groups(table: Cube4, fetcher: Fetcher) -> None:

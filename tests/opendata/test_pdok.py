@@ -17,6 +17,7 @@ from buurtsae.errors import BuurtsaeError, DataError
 from buurtsae.opendata import pdok
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.loaded import Loaded
+from buurtsae.opendata.map_rows import FIGURES, MARKS
 
 ITEMS = "wijken-en-buurten-2024/ogc/v1/collections/{}/items"
 FIRST = "BU99010001"  # of the example: 150 residents
@@ -64,6 +65,7 @@ def test_what_is_fetched_makes_areas(replay: Replay, fetcher: Fetcher, world: Ma
     assert repr(areas).startswith("Areas of 2024: 64 buurten")
     assert areas.residents("gemeente").to_dict() == {"GM9902": 31855.0, "GM9903": 37790.0}  # the README of the example
     assert areas.names["wijk"]["WK990200"] == "Lindemeer Dorp"
+    assert areas.covariates == ["huishoudens", "oppervlakte_land_ha"]  # a mark of change is no figure
 
 
 def test_the_country_is_the_newest_geopackage(
@@ -81,10 +83,10 @@ def test_the_country_is_the_newest_geopackage(
 
 def test_a_feed_that_names_a_feed(replay: Replay, fetcher: Fetcher, world: Map) -> None:
     install_atom(replay, world)
-    inner = replay.answer("/atom/2024/atom/index.xml", "").body
-    replay.add("atom", "2024/atom/kaart.xml", lambda asked: Answer(inner, "application/atom+xml"))
+    inner = replay.answer("/atom/wijkenbuurten/2024/atom/index.xml", "").body
+    replay.add("atom", "wijkenbuurten/2024/atom/kaart.xml", lambda asked: Answer(inner, "application/atom+xml"))
     outer = b'<feed><entry><link href="https://elsewhere.example/a.xml"/><link href="kaart.xml"/></entry></feed>'
-    replay.add("atom", "2024/atom/index.xml", lambda asked: Answer(outer, "application/atom+xml"))
+    replay.add("atom", "wijkenbuurten/2024/atom/index.xml", lambda asked: Answer(outer, "application/atom+xml"))
     assert len(pdok.load(fetcher, 2024).frame) == 120
 
 
@@ -268,11 +270,20 @@ def test_a_feed_without_a_map(replay: Replay, fetcher: Fetcher, index: bytes, sa
 
 def test_a_geopackage_that_is_cut_short(replay: Replay, fetcher: Fetcher, world: Map) -> None:
     install_atom(replay, world)
-    whole = replay.answer("/atom/2024/atom/downloads/wijkenbuurten_2024_v2.gpkg", "").body
+    whole = replay.answer("/atom/wijkenbuurten/2024/atom/downloads/wijkenbuurten_2024_v2.gpkg", "").body
     replay.fail("gpkg", Answer(whole[:5000]))
     with pytest.raises(DataError, match="answers strangely") as told:
         pdok.load(fetcher, 2024)
     assert "a GeoPackage with a layer buurten" in told.value.expected
+
+
+@pytest.mark.national
+def test_the_names_of_the_map(shared: Path) -> None:
+    """Properties as tests of third parties hold them; `water` is left out there."""
+    path = shared / "data" / "nl" / "examples" / "pdok_ogc_buurten_properties.json"
+    first, second = (feature["properties"] for feature in json.loads(path.read_bytes())["features"])
+    assert {code for code, *_ in FIGURES.values()} | {"buurtcode", "buurtnaam"} <= set(first)
+    assert {second["aantal_inwoners"], second["aantal_bedrijfsvestigingen"]} <= set(MARKS)
 
 
 @pytest.mark.national

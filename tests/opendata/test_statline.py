@@ -46,7 +46,7 @@ FIGURES = {  # rows are those of AREAS; None is not returned, a word is a reason
 def table(replay: Replay) -> Cube4:
     """Kerncijfers of 2024 of two made gemeenten, in pages of ten rows."""
     figures = pd.DataFrame(FIGURES, index=list(AREAS), dtype=object)
-    return Cube4("85984NED", figures, MEASURES, AREAS, GROUPS, page=10).install(replay)
+    return Cube4("85984NED", figures, list(MEASURES), dict(AREAS), GROUPS, page=10).install(replay)
 
 
 def test_figures_are_found_by_code_and_reasons_are_kept(table: Cube4, fetcher: Fetcher) -> None:
@@ -71,6 +71,10 @@ def test_figures_are_found_by_code_and_reasons_are_kept(table: Cube4, fetcher: F
     ]
     assert any("1 figures are missing for the reason 'Vreemd'" in note for note in loaded.notes)
     assert {part.edition for part in loaded.retrieved} == {table.modified}
+    table.rows = [{**row, "Value": 7.0} if row["ValueAttribute"] == "Vreemd" else row for row in table.observations()]
+    again = kerncijfers.load(replace(fetcher, refresh=True), 2024)
+    assert again.frame["pct_koopwoningen"].isna().sum() == 3  # a value with an unknown mark may not be one
+    assert any("1 of them have a value, which is not used" in note for note in again.notes)
 
 
 def test_columns_say_what_they_are_and_how_full(table: Cube4, fetcher: Fetcher) -> None:
@@ -178,6 +182,8 @@ def _rows(change: Callable[[list[dict[str, Any]]], object]) -> Callable[[Cube4],
         (_rows(lambda rows: rows[12].update(Measure="X")), "codes of Measure that its own list lacks: X"),
         (_rows(lambda rows: rows[12].update(WijkenEnBuurten="BU99990000")), "that its own list lacks: BU99990000"),
         (_rows(lambda rows: rows[3].pop("ValueAttribute")), "rows without ValueAttribute"),
+        (lambda table: table.measures.append(dict(table.measures[1])), "MeasureCodes twice: T001036"),
+        (lambda table: table.areas.update({"BU00030000  ": "Kern"}), "WijkenEnBuurten twice: BU00030000"),
         (lambda table: setattr(table, "kind", "Dimension"), "WijkenEnBuurten (Dimension)"),
         (lambda table: table.others.update(Leeftijd=("Dimension", {"1": "jong", "2": "oud"})), "None"),
     ],

@@ -84,6 +84,8 @@ def test_rows_of_an_age_and_year_with_their_bounds(table: Feed3, fetcher: Fetche
     assert any("their bounds are given" in note for note in loaded.notes)
     assert any("1 of 4 columns have no figure" in note and "Roker" in note for note in loaded.notes)
     assert loaded.columns["code"].tolist()[:2] == ["GoedErvarenGezondheid", "Roker"]
+    assert not any("division of 2024" in note for note in loaded.notes)
+    assert any("division of 2024" in note for note in gezondheid.load(fetcher, 2020).notes)
     assert loaded.retrieved[0].edition == table.modified
     assert "RIVM" in loaded.retrieved[0].credit
 
@@ -252,8 +254,9 @@ def test_a_gemeente_that_the_police_do_not_have(crimes: Feed3, fetcher: Fetcher)
     kind, width, areas = crimes.dimensions["WijkenEnBuurten"]
     kept = {code: title for code, title in areas.items() if "0003" not in code}
     crimes.dimensions["WijkenEnBuurten"] = (kind, width, kept)
-    frame = misdrijven.load(fetcher, 2024, ["GM0003", "GM0363"]).frame.set_index("buurtcode")
-    np.testing.assert_array_equal(frame["misdrijven"], [np.nan, np.nan, 60, 40])
+    loaded = misdrijven.load(fetcher, 2024, ["GM0003", "GM0363"])
+    np.testing.assert_array_equal(loaded.frame["misdrijven"], [np.nan, np.nan, 60, 40])
+    assert any("Appingedam (0%)" in note for note in loaded.notes)
 
 
 @pytest.mark.national

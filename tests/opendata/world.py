@@ -45,6 +45,8 @@ def made(replay: Replay) -> gpd.GeoDataFrame:
 
 
 def real(replay: Replay, shared: Path, gemeenten: tuple[str, ...]) -> None:
-    """Install the real map of some gemeenten and the real figures of 2024."""
-    routes_maps.install(replay, routes_maps.Map.of(routes_maps.real(shared, gemeenten)))
+    """Install the real map of some gemeenten and the real figures of 2024; addresses, scores and monuments are made."""
+    buurten = routes_maps.real(shared, gemeenten)
+    routes_maps.install(replay, routes_maps.Map.of(buurten))
+    routes_maps.install_others(replay, buurten)
     routes_statline.install(replay, shared / "data" / "nl")

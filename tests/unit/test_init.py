@@ -485,3 +485,44 @@ def test_the_readme_is_in_both_languages(wanted: Wanted, tmp_path: Path, note: s
         assert (str(choice.line) if note == "en" else choice.line.nl) in half
     for left in started.left:
         assert (str(left) if note == "en" else left.nl) in half
+
+
+def test_a_participatory_source_needs_no_weights(edited: Callable[[Edit], Wanted], tmp_path: Path) -> None:
+    book = Codebook.load("leefplekmeter")
+
+    def walked(table: pd.DataFrame) -> pd.DataFrame:
+        marks = {item.name: [3, 8, 5, 6] * 250 for item in book.items}
+        return table[["buurtcode"]].assign(**marks)
+
+    started = init(edited(walked), tmp_path / "mijn")
+    assert chosen(started)["source"] == "leefplekmeter"
+    assert "weight" not in chosen(started)
+    assert started.inputs is not None
+
+
+def test_beside_the_survey_in_its_own_folder(edited: Callable[[Edit], Wanted], tmp_path: Path) -> None:
+    started = init(edited(lambda table: table), tmp_path)
+    assert started.inputs is not None
+    assert RunFile.load(tmp_path / "run.toml").spec.sources[0].file == "enquete.csv"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "enquete.csv", "run.toml"]
+
+
+def test_a_merged_gemeente(edited: Callable[[Edit], Wanted], tmp_path: Path) -> None:
+    def before(table: pd.DataFrame) -> pd.DataFrame:
+        return table.assign(buurtcode="BU8801" + table["buurtcode"].str[6:])
+
+    with pytest.raises(DataError, match="none of the respondents lives in these areas") as raised:
+        init(edited(before), tmp_path / "mijn")
+    assert raised.value.got == "codes of gemeenten GM8801"
+    assert "merged" in raised.value.hint
+    started = init(replace(edited(before), place=Place("gemeente", ("GM9901",))), tmp_path / "mijn")
+    assert "1000 respondents live elsewhere, or have codes from before their gemeente merged (GM8801)" in str(
+        started.left[1]
+    )
+    assert started.inputs is None
+
+
+def test_what_is_no_figure_of_buurten_is_refused(wanted: Wanted, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="these are no figures of buurten") as raised:
+        init(replace(wanted, more=("adressen", "gezondheid")), tmp_path / "mijn")
+    assert raised.value.got == "adressen"

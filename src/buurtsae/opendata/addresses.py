@@ -89,6 +89,8 @@ def load(fetcher: Fetcher, years: tuple[int, int], gemeenten: Sequence[str] | No
     DataError
         A year without a table, a file that is another, gemeenten without an address.
     """
+    if years[0] == years[1]:
+        raise DataError("addresses lead from one year to another", f"{years[0]} twice", "two years", "name another")
     old, new = (_edition(fetcher, year) for year in years)
     address, at = _joined(old, new)
     if not (at != NO_CODE).all(axis=0).any():
@@ -216,7 +218,7 @@ def _read(
                 each = [place.setdefault(str(text).strip(), len(place)) for text in coded.dictionary.to_pylist()]
                 codes = np.asarray(coded.indices.fill_null(NO_CODE))
                 parts.append((address, np.array([*each, NO_CODE], dtype=np.int32)[codes]))
-    except (pa.ArrowInvalid, ValueError) as error:
+    except (pa.ArrowException, ValueError) as error:  # a column that is written otherwise, a cell of another kind
         raise strange(
             table, reply.url, f"{error} in {name}", "a postcode, a house number and a code in each"
         ) from error

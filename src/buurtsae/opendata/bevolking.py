@@ -17,7 +17,8 @@ from buurtsae.errors import DataError, shown
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.loaded import COLUMNS, REASONS, Loaded
 from buurtsae.opendata.names import plain
-from buurtsae.opendata.statline import WORDS, Cube, cube, front, observations, of_edition
+from buurtsae.opendata.statline import WORDS, front, observations
+from buurtsae.opendata.statline_cube import Cube, cube, of_edition
 from buurtsae.survey.margins import COUNT, Margin
 
 END = 1000  # years, of an age without an upper bound
@@ -40,7 +41,7 @@ def load(fetcher: Fetcher, year: int, gemeenten: Sequence[str] | None = None) ->
     Returns
     -------
     Loaded
-        `seed` makes a seed of cells of its frame.
+        With `more["seed"]`, unless figures are missing: the same as a seed of cells, see `seed`.
 
     Raises
     ------
@@ -61,6 +62,7 @@ def load(fetcher: Fetcher, year: int, gemeenten: Sequence[str] | None = None) ->
         retrieved.append(of_edition(reply, table.edition))
         found.append(part[part["measure"] == measure])
     long = pd.concat(found)
+    long["value"] = long["value"].where(long["reason"].isna())
     long = long.assign(area=table.areas.index[long["area"]], sex=table.others[sex].index[long[sex]],
                        age=table.others[age].index[long[age]])  # fmt: skip
     cells = long.set_index(["area", "sex", "age"])
@@ -80,7 +82,9 @@ def load(fetcher: Fetcher, year: int, gemeenten: Sequence[str] | None = None) ->
             reasons.append(pd.DataFrame({"code": said.index, "column": label, "reason": reason}))
     columns = pd.DataFrame(told)
     columns["filled"] = frame[columns["column"]].notna().mean().to_numpy()
-    return Loaded(frame, columns[list(COLUMNS)], pd.concat(reasons)[list(REASONS)], tuple(retrieved))
+    missing = pd.concat(reasons, ignore_index=True)[list(REASONS)]
+    more = {"seed": seed(frame)} if frame[columns["column"]].notna().all(axis=None) else {}
+    return Loaded(frame, columns[list(COLUMNS)], missing, tuple(retrieved), more=more)
 
 
 def seed(frame: pd.DataFrame) -> pd.DataFrame:

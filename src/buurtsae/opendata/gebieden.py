@@ -12,7 +12,8 @@ from buurtsae.errors import DataError, shown
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.loaded import Loaded
 from buurtsae.opendata.names import plain
-from buurtsae.opendata.statline import Cube, cube, wide
+from buurtsae.opendata.statline import wide
+from buurtsae.opendata.statline_cube import Cube, cube
 
 ABOVE = {  # column: beginning of the title of the group, title
     "provinciecode": ("provincie", "code"),

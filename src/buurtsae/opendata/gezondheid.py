@@ -68,6 +68,14 @@ def load(
         }))  # fmt: skip
     columns = pd.concat(told, ignore_index=True)[list(COLUMNS)]
     notes = [*empty(table.table, columns), _modelled(sum(part.shape[1] > 0 for part in parts[2:]) == len(BOUNDS))]
+    if table.table.codes_of and table.table.codes_of != year:
+        notes.append(Note(
+            "{title} {year}: the codes are those of the division of {edition}; a code that was given to another area "
+            "since does not match areas of {year}",
+            "{title} {year}: de codes zijn die van de indeling van {edition}; een code die sindsdien aan een ander "
+            "gebied is gegeven, past niet bij gebieden van {year}",
+            title=table.table.title, year=str(year), edition=str(table.table.codes_of),
+        ))  # fmt: skip
     return Loaded(pd.concat(parts, axis=1), columns, retrieved=(*table.retrieved, *retrieved), notes=tuple(notes))
 
 

@@ -67,22 +67,20 @@ def load(
         A year without a measurement, a file that is another, scores that do not add up, gemeenten without any row.
     """
     table = fetcher.registry.table("leefbaarometer", year)
-    reply = fetcher.file(table, suffix=".zip", begins=b"PK")
+    reply = fetcher.file(table, suffix=".zip", begins=b"PK", edition=f"meting {table.codes_of}")
     name = member(table, reply, r"leefbaarometer-scores buurten .*\.csv", "scores per buurt")
     names, separator = header(table, reply, name)
     used = {column(table, reply, names, each): each for each in ("jaar", "bu_code", *SCORES)}
-    with reading(table, reply, name) as file:
-        raw = pd.read_csv(
-            file, sep=separator, usecols=list(used), dtype=str, encoding="utf-8-sig", encoding_errors="replace"
-        )
-    raw = raw.rename(columns=used)
-    raw = raw[raw["jaar"].str.strip() == str(year)]
+    options = {"sep": separator, "usecols": list(used), "dtype": str, "encoding": "utf-8-sig"}
+    try:
+        with reading(table, reply, name) as file:
+            raw = pd.read_csv(file, encoding_errors="replace", **options).rename(columns=used)  # names are in cp1252
+        raw = raw[raw["jaar"].str.strip() == str(year)]
+        scores = {each: as_number(raw[each]) for each in SCORES}
+    except ValueError as error:  # rows of another length, or cells that are no number
+        raise strange(table, reply.url, f"{error} in {name}", "a table of numbers") from error
     if raw.empty:
         raise strange(table, reply.url, f"no rows of {year} in {name}", f"scores of {year}")
-    try:
-        scores = {each: as_number(raw[each]) for each in SCORES}
-    except ValueError as error:
-        raise strange(table, reply.url, f"{error} in {name}", "numbers") from error
     frame = pd.DataFrame({"buurtcode": clean(raw["bu_code"]), **scores})
     _check(table, reply.url, frame, {each: _decimals(raw[each]) for each in SCORES})
     if gemeenten is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -31,6 +32,8 @@ class Loaded:
         What was downloaded for it.
     notes : tuple of Note
         What a user must know.
+    more : mapping of str to DataFrame
+        Tables made of it that are no columns of areas, by the name of their file: `seed`.
     """
 
     frame: pd.DataFrame
@@ -38,3 +41,4 @@ class Loaded:
     reasons: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(REASONS)))
     retrieved: tuple[Retrieved, ...] = ()
     notes: tuple[Note, ...] = ()
+    more: Mapping[str, pd.DataFrame] = field(default_factory=dict)

@@ -16,7 +16,8 @@ from buurtsae.notes import Note
 from buurtsae.opendata.http import Fetcher, strange
 from buurtsae.opendata.loaded import COLUMNS, REASONS, Loaded
 from buurtsae.opendata.names import plain
-from buurtsae.opendata.statline import cube, front
+from buurtsae.opendata.statline import front
+from buurtsae.opendata.statline_cube import cube
 from buurtsae.opendata.statline_v3 import NOWHERE, Feed, feed, rows
 from buurtsae.retrieved import Retrieved
 
@@ -75,7 +76,7 @@ def load(
         if len(other := share.index[~(share >= LEAST)]):
             lost = CBS.read(here.index.to_series(), "gemeente").isin(other).to_numpy()
             here, reason = here.mask(lost), reason.mask(lost, OTHER)
-            told = [f"{areas.areas.get(code, code)} ({share[code]:.0%})" for code in other]
+            told = [f"{areas.areas.get(code, code)} ({share.fillna(0)[code]:.0%})" for code in other]
             notes.append(Note(
                 "the police divide {n} gemeenten otherwise than CBS: their {areas} have together little of the "
                 "gemeente's number, and are missing: {told}",

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.loaded import Loaded
-from buurtsae.opendata.statline import cube, wide
+from buurtsae.opendata.statline import wide
+from buurtsae.opendata.statline_cube import cube
 
 
 def load(fetcher: Fetcher, year: int, gemeenten: Sequence[str] | None = None, level: str = "buurt") -> Loaded:

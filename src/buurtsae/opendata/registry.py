@@ -40,6 +40,7 @@ class TablePart(_Part):
     service: str
     attribution: str = ""
     id: str = ""
+    path: str = ""
     years: tuple[int, ...] = ()
     by_year: dict[int, Text] = Field(default={})
     codes_of: int | None = None
@@ -146,7 +147,7 @@ class Registry:
             hint = "choose one of these; for a table that appeared since, give a file with --sources"
             raise DataError(f"there is no {what} of {year}", str(year), ", ".join(map(str, known)), hint)
         name = part.by_year[year] if part.by_year else part.id.format(year=year)
-        url = name if "://" in name else f"{service.url}/{name}"
+        url = name if "://" in name else "/".join(filter(None, [service.url, name, part.path]))
         edition = year if part.codes_of is None else part.codes_of
         attribution = part.attribution or service.attribution
         return Table(what, name, url, year, edition, service, part.title, attribution)

@@ -1,153 +1,35 @@
-"""CBS StatLine by OData v4: what a table holds, and its observations, long, as a table with a row per area.
+"""CBS StatLine by OData v4: observations, which are long, as a table with a row per area.
 
-A table says itself which of its dimensions is that of areas. Measures are told apart by their code, which is the same
-in every year, never by their place. A pair of area and measure that is not returned was not published; one that is
-returned with an attribute other than `None` has no figure, for the reason that it names. Every row that is
-returned is checked against what was asked for: services are known that ignore a filter and say nothing.
+Measures are told apart by their code, which is the same in every year, never by their place. A pair of area and measure
+that is not returned was not published; one that is returned with an attribute other than `None` has no figure, for the
+reason that it names. Every row is checked against what was asked for: services are known that ignore a filter and say
+nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from buurtsae.areas.codes import CBS
-from buurtsae.errors import DataError, cut, shown
+from buurtsae.errors import DataError, shown
 from buurtsae.notes import Note
 from buurtsae.opendata.http import Fetcher, Reply, strange
 from buurtsae.opendata.loaded import COLUMNS, REASONS, Loaded
 from buurtsae.opendata.names import derived, named
 from buurtsae.opendata.registry import Table
+from buurtsae.opendata.statline_cube import LEVELS, Cube, of_edition, values
 from buurtsae.retrieved import Retrieved
 
-GEO = ("GeoDetailDimension", "GeoDimension")
-LEVELS = {level: CBS.forms[level][0][:2] for level in ("buurt", "wijk", "gemeente")}  # BU, WK, GM
 FEW = 0.5  # share of the areas with a figure, below which that is said
-WORDS = {  # of ValueAttribute; what is not here is kept as it is, and noted
+WORDS = {  # of ValueAttribute, where its meaning is sure; any other is kept as it is, and noted
     "Impossible": "impossible",
     "Confidential": "secret",
-    "Secret": "secret",
     "Unknown": "unknown",
-    "NotAvailable": "not available",
-    "NotYetAvailable": "not yet available",
 }
-
-
-@dataclass(frozen=True)
-class Cube:
-    """What a table of StatLine holds.
-
-    Attributes
-    ----------
-    table : Table
-    edition : str
-        When its figures were last changed.
-    geo : str
-        Name of the dimension of areas.
-    others : mapping of str to Series
-        Titles by code of each other dimension; its kind is the name of the series.
-    areas : Series
-        Titles of areas by code.
-    measures : DataFrame
-        By code: `title`, `group`, `about`, `unit`, and whether it is `text`.
-    retrieved : tuple of Retrieved
-    """
-
-    table: Table
-    edition: str
-    geo: str
-    others: Mapping[str, pd.Series]
-    areas: pd.Series
-    measures: pd.DataFrame
-    retrieved: tuple[Retrieved, ...]
-
-    def of(self, level: str, gemeenten: Sequence[str] | None) -> list[str]:
-        """Return the codes of a level in some gemeenten (of all by default), sorted.
-
-        Raises
-        ------
-        DataError
-            If the table has none of a gemeente.
-        """
-        return areas_of(self.table, self.areas, level, gemeenten)
-
-
-def areas_of(table: Table, titles: pd.Series, level: str, gemeenten: Sequence[str] | None) -> list[str]:
-    """Return the codes of a level in some gemeenten (of all by default) among those of a table, sorted.
-
-    Raises
-    ------
-    DataError
-        If there are none of a gemeente.
-    """
-    codes = sorted(code for code in titles.index if code.startswith(LEVELS[level]))
-    if gemeenten is None:
-        return codes
-    inside = {gemeente: [code for code in codes if code[2:6] == gemeente[2:]] for gemeente in gemeenten}
-    if lost := [gemeente for gemeente, own in inside.items() if not own]:
-        there = sorted({f"GM{code[2:6]}" for code in codes})
-        near = get_close_matches(lost[0], there, 3, 0.6) or there
-        told = shown([f"{code} {titles.get(code, '')}".strip() for code in near], 3)
-        raise DataError(
-            f"{table.title} ({table.id}) has no {CBS.noun(level)} of some gemeenten", shown(lost), f"such as {told}",
-            "is the table of another year, or has a gemeente merged?",
-        )  # fmt: skip
-    return sorted({code for own in inside.values() for code in own})
-
-
-def cube(fetcher: Fetcher, table: Table) -> Cube:
-    """Ask what a table holds.
-
-    Raises
-    ------
-    DataError
-        If the service does not answer, or the table has no dimension of areas.
-    """
-    first = fetcher.json(table, "Properties")
-    content = first.json()
-    properties = content.get("value", content) if isinstance(content, dict) else content
-    properties = properties[0] if isinstance(properties, list) and properties else properties
-    if not isinstance(properties, dict):
-        raise strange(table, first.url, cut(repr(content), 100), "properties of the table")
-    changed = properties.get("ObservationsModified") or properties.get("Modified")
-    edition = str(changed or f"sha256-{first.retrieved.sha256[:16]}")
-    asked: list[Reply] = [first]
-
-    def rows(path: str, *keys: str) -> pd.DataFrame:
-        found: list[dict[str, Any]] = []
-        for reply, page in fetcher.pages(table, path, edition=edition):
-            asked.append(reply)
-            found += values(table, reply, page)
-        frame = pd.DataFrame(found, columns=list(found[0]) if found else list(keys))
-        if lost := [key for key in keys if key not in frame]:
-            raise strange(table, asked[-1].url, f"{len(frame)} rows of {shown(frame.columns)}", f"a key {shown(lost)}")
-        return frame
-
-    dimensions = rows("Dimensions", "Identifier", "Kind").set_index("Identifier")["Kind"]
-    geo = [name for kind in GEO for name in dimensions.index[dimensions == kind]]
-    if not geo:
-        raise strange(table, asked[-1].url, shown(f"{k} ({v})" for k, v in dimensions.items()), "a dimension of areas")
-    codes = {name: rows(f"{name}Codes", "Identifier", "Title") for name in [geo[0], *dimensions.index.drop(geo[0])]}
-    titles = {name: _series(frame, "Title").rename(str(dimensions[name])) for name, frame in codes.items()}
-    found = rows("MeasureCodes", "Identifier", "Title").reindex(
-        columns=["Identifier", "MeasureGroupId", "Title", "Description", "DataType", "Unit"]
-    )
-    groups = rows("MeasureGroups", "Id", "Title")
-    group = groups.set_index(groups["Id"].astype(str))["Title"].astype(str).to_dict()
-    text = found.astype(object).where(found.notna(), "").astype(str).apply(lambda column: column.str.strip())
-    measures = pd.DataFrame({
-        "title": text["Title"], "group": [group.get(key, "") for key in text["MeasureGroupId"]],
-        "about": text["Description"].str.split().str.join(" "), "unit": text["Unit"],
-        "text": text["DataType"] == "String",
-    }).set_axis(text["Identifier"])  # fmt: skip
-    retrieved = tuple(of_edition(reply, edition) for reply in asked)
-    return Cube(table, edition, geo[0], {k: v for k, v in titles.items() if k != geo[0]}, titles[geo[0]], measures,
-                retrieved)  # fmt: skip
 
 
 def observations(
@@ -275,7 +157,7 @@ def wide(
         part = whole.assign(row=place[whole["area"]])
         part = part[part["row"] >= 0]
         count += np.bincount(part["row"] * shape[1] + part["measure"], minlength=len(count))
-        missing.append(part.loc[part["reason"].notna(), ["row", "measure", "reason"]])
+        missing.append(part.loc[part["reason"].notna(), ["row", "measure", "reason", "value"]])
         part = part[part["reason"].isna()]
         grid[part["row"], part["measure"]] = part["value"]
         for column, texts in words.items():
@@ -340,15 +222,17 @@ def front(codes: Sequence[str], level: str, titles: pd.Series) -> pd.DataFrame:
 
 
 def _unknown(cube: Cube, missing: pd.DataFrame) -> list[Note]:
-    """Attributes that no list here explains."""
-    counts = missing.loc[~missing["reason"].isin(list(WORDS)), "reason"].value_counts()
+    """Attributes that no list here explains; a figure that comes with one is not used, as it may not be one."""
+    other = missing[~missing["reason"].isin(list(WORDS))]
     return [
         Note(
-            "{table}: {n} figures are missing for the reason {word}, which is kept as it is",
-            "{table}: {n} cijfers ontbreken om de reden {word}, die is overgenomen",
-            table=cube.table.id, n=int(n), word=repr(word),
+            "{table}: {n} figures are missing for the reason {word}, which is kept as it is; {given} of them have a "
+            "value, which is not used",
+            "{table}: {n} cijfers ontbreken om de reden {word}, die is overgenomen; {given} daarvan hebben een "
+            "waarde, die niet is gebruikt",
+            table=cube.table.id, n=len(rows), word=repr(word), given=int(rows["value"].notna().sum()),
         )
-        for word, n in counts.items()
+        for word, rows in other.groupby("reason", sort=True)
     ]  # fmt: skip
 
 
@@ -373,27 +257,3 @@ def empty(table: Table, columns: pd.DataFrame) -> list[Note]:
             title=table.title, year=str(table.year or ""), n=len(few), all=len(columns), few=told,
         ))  # fmt: skip
     return notes
-
-
-def values(table: Table, reply: Reply, page: Any) -> list[dict[str, Any]]:
-    """Return the rows of a page.
-
-    Raises
-    ------
-    DataError
-        If there are none to be found.
-    """
-    rows = page.get("value") if isinstance(page, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise strange(table, reply.url, cut(repr(page), 100), "rows below the key `value`")
-    return rows
-
-
-def _series(frame: pd.DataFrame, column: str) -> pd.Series:
-    text = frame[column].astype(str).str.strip()
-    return text.set_axis(pd.Index(frame["Identifier"].astype(str).str.strip(), dtype=object))
-
-
-def of_edition(reply: Reply, edition: str) -> Retrieved:
-    """Return where a reply comes from, of an edition of its table."""
-    return replace(reply.retrieved, edition=edition)

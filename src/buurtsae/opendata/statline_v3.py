@@ -21,7 +21,7 @@ from buurtsae.errors import DataError, cut, shown
 from buurtsae.opendata.http import Fetcher, Reply, strange
 from buurtsae.opendata.names import columns_of
 from buurtsae.opendata.registry import Table
-from buurtsae.opendata.statline import LEVELS, areas_of, of_edition, values
+from buurtsae.opendata.statline_cube import LEVELS, areas_of, of_edition, values
 from buurtsae.retrieved import Retrieved
 
 ROWS = 5000  # of a request: one source says that the service refuses more

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
@@ -72,6 +72,6 @@ def _opened(table: Table, reply: Reply, what: str) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(reply.path) as archive:
             yield archive
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, io.UnsupportedOperation) as error:
-        # cut short, damaged, or packed in a way that cannot be read (a password)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        # damaged, cut short, or packed in a way that cannot be read: a password, a method that is not known
         raise strange(table, reply.url, f"a zip that cannot be read: {error}", what) from error

@@ -31,6 +31,8 @@ class Matched:
     here, unknown, elsewhere, empty : int
         Respondents who live in an area of the place, who have a code of its gemeenten that is no area, who have a code
         of another gemeente, and who have no code.
+    others : tuple of str
+        The other gemeenten.
     choice : Choice
     """
 
@@ -40,6 +42,7 @@ class Matched:
     unknown: int
     elsewhere: int
     empty: int
+    others: tuple[str, ...]
     choice: Choice
 
     @property
@@ -146,7 +149,8 @@ def _beside(looked: Looked, coded: Coded, areas: Mapping[str, pd.Index], place: 
         share=share, level=CBS.noun(coded.level), form=form,
     )  # fmt: skip
     choice = Choice("area", coded.column, why)
-    return Matched(coded, share, here, within - here, rows - within, looked.rows - rows, choice)
+    others = tuple(sorted(set(gemeente[~inside])))
+    return Matched(coded, share, here, within - here, rows - within, looked.rows - rows, others, choice)
 
 
 def told(given: str | None, choice: Choice) -> Choice:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from buurtsae.errors import BuurtsaeError, DataError, Problems, ProblemsError
+from buurtsae.errors import BuurtsaeError, DataError, Problems, ProblemsError, shown
 from buurtsae.folder.target import claimed, staged
 from buurtsae.notes import Note
 from buurtsae.runs.reading import Inputs
@@ -25,7 +25,7 @@ from buurtsae.start.columns import look
 from buurtsae.start.fetched import NEEDED, Fetch
 from buurtsae.start.places import FEW, Given, Place, given, key_of, resolved, where_they_live
 from buurtsae.start.respondents import DRAFT, Roles, roles
-from buurtsae.start.written import DATA, Files, write
+from buurtsae.start.written import DATA, JOINED, Files, write
 from buurtsae.tables import read_table
 
 OWN = ("run.toml", "README.md")  # and those that are not always there: a codebook, data
@@ -96,6 +96,9 @@ def init(
     found = roles(looked, wanted.source, wanted.weight, wanted.strata, ask, problems)
     year = _year(wanted, found, ask, problems)
     place = wanted.place
+    if odd := [what for what in wanted.more if what not in JOINED]:
+        hint = "correct --with; what is not in the list is fetched by itself: buurtsae fetch"
+        problems.add("these are no figures of buurten", shown(odd), shown(JOINED, 12), hint)
     if wanted.areas is None:
         if wanted.tables:
             problems.add("--table is joined to --areas", "no --areas", "both", "give the file of areas too")
@@ -190,10 +193,11 @@ def _cut(
         place = place if wanted.areas is None else resolved(place, areas)
         lived = Note("the respondents live there", "de respondenten wonen er")
         return place, Choice("place", place.text, lived if wanted.place is None else AS_TOLD)
-    everything = Choice("place", "", Note("all of the areas", "alle gebieden"))
-    found = where_they_live(column.gemeenten, areas) if isinstance(column, Coded) else None
-    if found is None or not found.value:
-        return Place("land"), found or everything
+    if not isinstance(column, Coded):
+        return Place("land"), Choice("place", "", Note("all of the areas", "alle gebieden"))
+    found = where_they_live(column.gemeenten, areas)
+    if not found.value:
+        return Place("land"), found
     answer = ask(Question("--gemeente", "Which gemeente(n), with commas between?", default=found.value))
     place = resolved(Place("gemeente", tuple(str(answer or found.value).split(","))), areas)
     return place, Choice("place", place.text, found.why if answer in (None, found.value) else AS_TOLD)

@@ -46,8 +46,10 @@ class Place:
     @property
     def region(self) -> str:
         """What the whole of a run is called, where the areas themselves do not tell."""
-        before = {"provincie": "Provincie", "ggd": "GGD-regio"}.get(self.kind)
-        return f"{before} {self.label.removesuffix(' (PV)')}" if before and self.label else ""
+        name = self.label.removesuffix(" (PV)")
+        if self.kind == "ggd":
+            return name if name.startswith("GGD") or not name else f"GGD-regio {name}"
+        return f"Provincie {name}" if self.kind == "provincie" and name else ""
 
 
 def place_of(
@@ -135,7 +137,10 @@ def given(path: Path, tables: Sequence[tuple[Path, str]]) -> Given:
     by_name = Note("by its name", "op naam")
     choices = [Choice("[areas] code", code, by_form)] if code != "buurtcode" else []
     choices += [Choice("[areas] name", name, by_name)] if name != "buurtnaam" else []
-    choices += [Choice("[areas] population", population, by_name)] if population != "inwoners" else []
+    others = [column for column in counts if column != population]
+    beside = Note("by its name; {others} may be it too", "op naam; {others} kan het ook zijn", others=others)
+    if others or population != "inwoners":
+        choices.append(Choice("[areas] population", population, beside if others else by_name))
     return Given(frame, tuple(columns), code, name, population, tuple(choices))
 
 
@@ -179,7 +184,8 @@ def resolved(place: Place, areas: Given) -> Place:
         code = folded.get(text.casefold()) or next((c for c in (text.upper(), padded, text) if c in known), None)
         if code is None:
             near = get_close_matches(text.casefold(), list(folded), 3, 0.5)
-            options = [f"{known[folded[name]]} ({folded[name]})" for name in near]
+            like = {folded[name]: known[folded[name]] for name in near}
+            options = [name if name == code else f"{name} ({code})" for code, name in like.items()]
             what = f"there is no {'GGD-regio' if place.kind == 'ggd' else place.kind} {text} in the areas"
             hint = f"name it as the areas do; one that merged is there under its new name (--{place.kind})"
             problems.add(what, text, shown(options or known.values(), 8), hint)
@@ -203,22 +209,29 @@ def _known(kind: str, areas: Given) -> dict[str, str]:
     return {str(code): str(name) for code, name in both}
 
 
-def where_they_live(shares: pd.Series, areas: Given | None) -> Choice | None:
+def where_they_live(shares: pd.Series, areas: Given) -> Choice:
     """Return the gemeenten of the respondents as the place, by their codes; the whole file where these are most of it.
 
     `shares` are of the respondents, by gemeentecode.
+
+    Raises
+    ------
+    DataError
+        If the areas have none of these.
     """
-    many = [str(code) for code in shares.index[shares >= FEW]]
-    if areas is not None:
-        many = [code for code in many if code in areas.gemeenten]
-        if 2 * len(many) > len(areas.gemeenten):
-            why = Note(
-                "respondents live in {n} of its {of} gemeenten", "in {n} van de {of} gemeenten wonen respondenten",
-                n=len(many), of=len(areas.gemeenten),
-            )  # fmt: skip
-            return Choice("place", "", why)
+    many = [str(code) for code in shares.index[shares >= FEW] if code in areas.gemeenten]
     if not many:
-        return None
+        what, got = "none of the respondents lives in these areas", f"codes of gemeenten {shown(shares.index)}"
+        hint = "are the areas of another place or year? of a gemeente that merged, name the new one with --gemeente"
+        raise DataError(what, got, f"gemeenten of the areas, such as {shown(areas.gemeenten, 3)}", hint)
+    if 2 * len(many) > len(areas.gemeenten):
+        why = Note(
+            "respondents live in {n} of its {of} gemeenten",
+            "in {n} van de {of} gemeenten wonen respondenten",
+            n=len(many),
+            of=len(areas.gemeenten),
+        )
+        return Choice("place", "", why)
     why = Note(
         "{share:.0%} of the respondents with a code live there",
         "{share:.0%} van de respondenten met een code woont er",
