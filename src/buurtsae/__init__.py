@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 _HOME = {
     "Areas": "areas.areas",
@@ -125,12 +125,15 @@ _HOME = {
     "publish": "publication.output",
     "RunFile": "runs.runfile",
     "run": "runs.steps",
+    "run_all": "batch.many",
     "BuurtsaeError": "errors",
 }
 __all__ = [*_HOME, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "opendata":
+        return import_module("buurtsae.opendata")
     if name not in _HOME:
         raise AttributeError(f"module 'buurtsae' has no attribute {name!r}")
     value = getattr(import_module(f"buurtsae.{_HOME[name]}"), name)

@@ -26,6 +26,7 @@ LABELS = {
     "id": Note("column that identifies respondents", "kolom die respondenten aanwijst"),
     "fieldwork": Note("year of the fieldwork", "jaar van het veldwerk"),
     "formula": Note("covariate", "kenmerk"),
+    "theme": Note("covariates of a theme", "kenmerken in een thema"),
     "left out": Note("no covariate", "geen kenmerk"),
     "iid": Note("groups that may differ", "groepen die kunnen verschillen"),
 }
@@ -93,7 +94,7 @@ def pick(
         problems.add(f"{file} has no such column", given, shown(near or columns, 12), f"correct {option}")
         return None
     default = likely[0] if len(likely) == 1 else NOTHING if optional and not likely else None
-    words = f"{file}: which column is the {key}?"
+    words = f"{file}: which column has the {'weights' if key == 'weight' else key}?"
     answer = ask(Question(option, words, tuple(likely), tuple(columns), default, optional))
     if answer == NOTHING:
         return None

@@ -3,7 +3,8 @@
 Covariates are columns that an objective codebook knows, that were not estimated by a model and are not about origin,
 known for at least 80% of the buurten with residents. A few enter the formula: in the order of `FIRST`, then as they
 come, unless one goes with another that is in (rank correlation above 0.8), at most one per ten buurten with
-respondents. When six or more are left they are one theme, whose coefficients are shrunk (`docs/covariates.md`).
+respondents. When six or more are left, and thirty buurten have respondents, they are one theme, whose coefficients are
+shrunk (`docs/covariates.md`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ FIRST = (
     *("gem_woz_x1000eur", "gem_huishoudensgrootte", "pct_eengezinswoning", "bevolkingsdichtheid"),
 )
 ONE_OF = frozenset(FIRST[:2])  # the same figure, as it is and in classes
-FILLED, ALIKE, MOST, PER, THEME = 0.8, 0.8, 5, 10, 6
+FILLED, ALIKE, MOST, PER, MANY, LARGE = 0.8, 0.8, 5, 10, 6, 30
+THEME = Note(
+    "more figures together, whose coefficients the data shrink (docs/covariates.md)",
+    "verdere cijfers samen, waarvan de data de coëfficiënten krimpen (docs/covariates.md)",
+)
 PARTS = Note("numbers that other figures are made of", "aantallen waar andere cijfers van gemaakt zijn")
 NEW = Note(
     "no codebook knows them: `buurtsae covariates` says what they hold",
@@ -71,9 +76,11 @@ def covariates(areas: Areas, respondents: int) -> Covariates:
     names, twice = _once(names, fit)
     chosen, alike = _few(live[names], min(MOST, respondents // PER))
     rest = [column for column in names if column not in chosen]
-    theme = tuple(rest) if len(rest) >= THEME else ()
+    theme = tuple(rest) if len(rest) >= MANY and respondents >= LARGE else ()
     if not theme:
-        left_out += [Choice("left out", column, alike.get(column, _enough(len(chosen)))) for column in rest]
+        left_out += [
+            Choice("left out", column, alike.get(column, _enough(len(chosen), respondents))) for column in rest
+        ]
     used = [*chosen, *theme]
     transforms = {column: _transform(live[column], entry[1].transform) for column in used if (entry := entries[column])}
     parts = [column for column, entry in entries.items() if entry is not None and entry[1].aside]
@@ -154,8 +161,13 @@ def _few(table: pd.DataFrame, most: int) -> tuple[list[str], dict[str, Note]]:
     return chosen, alike
 
 
-def _enough(n: int) -> Note:
-    return Note("{n} are enough to begin with", "{n} zijn genoeg om mee te beginnen", n=n)
+def _enough(n: int, respondents: int) -> Note:
+    return Note(
+        "there are {n} already, for {m} buurten with respondents",
+        "er zijn er al {n}, voor {m} buurten met respondenten",
+        n=n,
+        m=respondents,
+    )
 
 
 def _about(column: str, values: pd.Series) -> Note:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from buurtsae.errors import cut
 from buurtsae.model.covariates import known
 from buurtsae.notes import Note
 from buurtsae.start.choices import Choice
-from buurtsae.start.proposal import Covariates
-from buurtsae.start.toml import comment, line, listed, quoted
+from buurtsae.start.proposal import THEME, Covariates
+from buurtsae.start.toml import comment, line, quoted
 
 HEAD = """\
 # Run file, written by `buurtsae init`. Paths are relative to this file; every key: docs/run-file.md.
@@ -100,6 +101,12 @@ def _tables(tables: Sequence[tuple[str, str]]) -> list[str]:
     return ["tables = [  # joined to the buurten by code", *rows, "]"]
 
 
+def _title(column: str) -> str:
+    """The Dutch title of a column that a codebook knows."""
+    entry = known(column)
+    return cut(entry[1].nl if entry else column)
+
+
 def _model(plan: Plan) -> list[str]:
     """Covariates, formula and terms."""
     chosen, lines = plan.covariates, list[str]()
@@ -108,8 +115,7 @@ def _model(plan: Plan) -> list[str]:
         lines += [line("transform", quoted(transform), "as its codebook says: scheef verdeeld"), ""]
     lines.append("[model]  # covariates, then what they do not tell: het model")
     for each in chosen.formula:
-        entry = known(each.value)
-        lines += comment(f"{each.value} ({entry[1].nl if entry else 'onbekend'}): {each.why}")
+        lines += comment(f"{each.value} ({_title(each.value)}): {each.why}")
     if not chosen.formula:
         lines += comment("no covariates: none of the columns is known, or too few buurten have respondents")
     for each in chosen.left_out:
@@ -124,7 +130,8 @@ def _model(plan: Plan) -> list[str]:
     else:
         lines += ["", *comment(f"no term of gemeenten or wijken: {plan.group.why}")]
     if chosen.theme:
-        about = f"{len(chosen.theme)} more figures, whose coefficients the data shrink (docs/covariates.md)"
-        lines += ["", "[[model.terms]]", 'type = "ridge"', line("name", quoted("kerncijfers"), about)]
-        lines.append(f"covariates = {listed(chosen.theme)}")
+        name = line("name", quoted("kenmerken"), str(THEME))
+        lines += ["", "[[model.terms]]", 'type = "ridge"', name, "covariates = ["]
+        lines += [f"  {quoted(column)},  # {_title(column)}" for column in chosen.theme]
+        lines.append("]")
     return lines

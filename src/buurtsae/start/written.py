@@ -17,7 +17,7 @@ from buurtsae.start.choices import Choice
 from buurtsae.start.codes import completed
 from buurtsae.start.columns import Looked
 from buurtsae.start.places import Given, Place
-from buurtsae.start.proposal import covariates, group_of, parts_of
+from buurtsae.start.proposal import THEME, covariates, group_of, parts_of
 from buurtsae.start.readme import readme_text
 from buurtsae.start.respondents import DRAFT, Roles
 from buurtsae.start.runtext import Plan, Source, run_text
@@ -128,7 +128,9 @@ def write(
     choices = (
         *(Choice("year", year.value, year.why), choice, *given.choices, area_choice, roles.source),
         *(*roles.columns.values(), *roles.said, replace(fieldwork, key="fieldwork")),
-        *(*chosen.formula, *chosen.left_out, group),
+        *chosen.formula,
+        *([Choice("theme", ", ".join(chosen.theme), THEME)] if chosen.theme else []),
+        *(*chosen.left_out, group),
     )
     about = _about(files, path, survey, roles)
     readme = readme_text(title, about, credit, [one.line for one in choices], left)
@@ -253,6 +255,11 @@ def _about(files: Files, path: Path, survey: Path, roles: Roles) -> dict[str, No
         about[DRAFT] = Note("the codebook of the survey, to complete", "het codeboek van de enquête, om af te maken")
     for name, what in files.fetched.items():
         about[name] = Note("{what}, fetched", "{what}, opgehaald", what=what)
+    if files.fetched:
+        about[f"{DATA}/*.columns.csv"] = Note("what their columns are", "wat de kolommen ervan zijn")
+        about[f"{DATA}/*.provenance.json"] = Note(
+            "where they come from, with licences", "waar ze vandaan komen, met licenties"
+        )
     if path != files.areas:
         about[files.named(path)] = Note("the buurten of the place", "de buurten van het gebied")
     if survey != files.survey:
