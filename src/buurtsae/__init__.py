@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 _HOME = {
     "Areas": "areas.areas",
@@ -131,6 +131,8 @@ __all__ = [*_HOME, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "opendata":
+        return import_module("buurtsae.opendata")
     if name not in _HOME:
         raise AttributeError(f"module 'buurtsae' has no attribute {name!r}")
     value = getattr(import_module(f"buurtsae.{_HOME[name]}"), name)

@@ -14,7 +14,7 @@ from routes_statline import Cube4, install, measure, population
 import buurtsae as bs
 from buurtsae.errors import DataError
 from buurtsae.opendata import bevolking, kerncijfers
-from buurtsae.opendata.fetch import write
+from buurtsae.opendata.fetching import write
 from buurtsae.opendata.http import Fetcher
 from buurtsae.tables import read_table
 

@@ -15,7 +15,7 @@ from replay import BROKEN, HTML, Replay
 
 import buurtsae as bs
 from buurtsae.errors import BuurtsaeError, DataError
-from buurtsae.opendata.fetch import Fetched, Job, fetch
+from buurtsae.opendata.fetching import Fetched, Job, to_files
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.region import Asked
 from buurtsae.retrieved import read_record
@@ -36,7 +36,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_what_is_written_is_what_areas_take(job: Job, tmp_path: Path) -> None:
-    made = fetch(WHAT, job, tmp_path / "data")
+    made = to_files(WHAT, job, tmp_path / "data")
     areas = bs.Areas.read(made.files["borders"], 2024, tables=[(made.files["kerncijfers"], "buurtcode")])
     known = pd.read_csv(world.EXAMPLE / "kerncijfers.csv").set_index("buurtcode")
     assert set(areas.frame["gemeente"]) == {"GM9901"}
@@ -56,7 +56,7 @@ def test_what_is_written_is_what_areas_take(job: Job, tmp_path: Path) -> None:
 
 
 def test_where_it_comes_from(job: Job, tmp_path: Path) -> None:
-    made = fetch(WHAT, job, tmp_path)
+    made = to_files(WHAT, job, tmp_path)
     record = read_record(made.files["kerncijfers"])
     assert record is not None
     (table,) = record.retrieved
@@ -68,29 +68,29 @@ def test_where_it_comes_from(job: Job, tmp_path: Path) -> None:
 
 
 def test_a_second_time_without_network_the_bytes_are_the_same(job: Job, replay: Replay, tmp_path: Path) -> None:
-    fetch(WHAT, job, tmp_path / "a")
+    to_files(WHAT, job, tmp_path / "a")
     asked = replay.count()
     again = replace(job, fetcher=replace(job.fetcher, offline=True))
-    fetch(WHAT, again, tmp_path / "b")
-    fetch(WHAT, again, tmp_path / "a")  # in the place of the first
+    to_files(WHAT, again, tmp_path / "b")
+    to_files(WHAT, again, tmp_path / "a")  # in the place of the first
     assert replay.count() == asked
     assert content(tmp_path / "a") == content(tmp_path / "b")
 
 
 def test_a_later_table_leaves_the_earlier_ones(job: Job, tmp_path: Path) -> None:
-    fetch(["borders"], job, tmp_path)
+    to_files(["borders"], job, tmp_path)
     before = content(tmp_path)
-    fetch(["kerncijfers"], job, tmp_path)
+    to_files(["kerncijfers"], job, tmp_path)
     assert content(tmp_path).items() >= before.items()
 
 
 def test_what_the_user_changed_stays(job: Job, tmp_path: Path) -> None:
-    made = fetch(WHAT, job, tmp_path)
+    made = to_files(WHAT, job, tmp_path)
     file = made.files["kerncijfers"]
     file.write_bytes(b"mine")
     before = content(tmp_path)
     with pytest.raises(DataError, match="holds what no run wrote there"):
-        fetch(WHAT, job, tmp_path)
+        to_files(WHAT, job, tmp_path)
     assert content(tmp_path) == before
     record = read_record(file)
     assert record is not None
@@ -101,22 +101,22 @@ def test_what_the_user_changed_stays(job: Job, tmp_path: Path) -> None:
 def test_a_service_that_fails_leaves_nothing(job: Job, replay: Replay, tmp_path: Path, answers: list[object]) -> None:
     replay.fail("85984NED/Observations", *answers)  # type: ignore[arg-type]
     with pytest.raises(DataError) as told:
-        fetch(WHAT, job, tmp_path / "data")
+        to_files(WHAT, job, tmp_path / "data")
     assert len(str(told.value).splitlines()) == 3
     assert not (tmp_path / "data").exists()
-    assert fetch(WHAT, job, tmp_path / "data").files["borders"].is_file()  # borders were kept, the rest comes
+    assert to_files(WHAT, job, tmp_path / "data").files["borders"].is_file()  # borders were kept, the rest comes
 
 
 def test_a_full_disk_leaves_what_was_there(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetch(WHAT, job, tmp_path)
+    to_files(WHAT, job, tmp_path)
     before = content(tmp_path)
 
     def full(*args: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("buurtsae.opendata.fetch.write_record", full)
+    monkeypatch.setattr("buurtsae.opendata.fetching.write_record", full)
     with pytest.raises(BuurtsaeError, match="cannot be written") as told:
-        fetch(WHAT, job, tmp_path)
+        to_files(WHAT, job, tmp_path)
     assert "the disk is full" in told.value.hint
     assert content(tmp_path) == before
 
@@ -134,20 +134,20 @@ def test_a_full_disk_leaves_what_was_there(job: Job, tmp_path: Path, monkeypatch
 )
 def test_what_cannot_be_asked(job: Job, tmp_path: Path, what: list[str], change: dict[str, object], said: str) -> None:
     with pytest.raises(BuurtsaeError, match=said) as told:
-        fetch(what, replace(job, **change), tmp_path / "data")  # type: ignore[arg-type]
+        to_files(what, replace(job, **change), tmp_path / "data")  # type: ignore[arg-type]
     assert len(str(told.value).splitlines()) == 3
     assert not (tmp_path / "data").exists()
 
 
 def test_all_that_cannot_be_asked_at_once(job: Job, tmp_path: Path) -> None:
     with pytest.raises(BuurtsaeError) as told:
-        fetch(["voorzieningen", "cijfers", "nabijheid"], replace(job, year=2019), tmp_path)
+        to_files(["voorzieningen", "cijfers", "nabijheid"], replace(job, year=2019), tmp_path)
     assert told.value.count == 3  # type: ignore[attr-defined]
 
 
 def test_a_provincie_and_the_country(job: Job, tmp_path: Path) -> None:
     def codes(asked: Asked) -> tuple[set[str], Fetched]:
-        made = fetch(["borders"], replace(job, asked=asked), tmp_path)
+        made = to_files(["borders"], replace(job, asked=asked), tmp_path)
         return set(gpd.read_parquet(made.files["borders"])["gemeentecode"]), made
 
     assert codes(Asked(provincie="voorbeeldprovincie"))[0] == {"GM9901", "GM9902", "GM9903"}

@@ -9,7 +9,7 @@ import routes_maps
 from replay import Replay
 
 import buurtsae as bs
-from buurtsae.opendata.fetch import Job, fetch
+from buurtsae.opendata.fetching import Job, to_files
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.region import Asked
 from buurtsae.retrieved import read_record
@@ -29,7 +29,7 @@ def example(replay: Replay) -> None:
 @pytest.mark.usefixtures("example")
 def test_areas_with_scores_and_monuments(fetcher: Fetcher, tmp_path: Path) -> None:
     what = ["borders", "leefbaarometer", "monumenten"]
-    made = fetch(what, Job(fetcher, Asked(("Voorbeeldstad",)), 2024), tmp_path / "data")
+    made = to_files(what, Job(fetcher, Asked(("Voorbeeldstad",)), 2024), tmp_path / "data")
     tables = [(made.files[each], "buurtcode") for each in what[1:]]
     areas = bs.Areas.read(made.files["borders"], 2024, tables=tables)
     assert len(areas.codes) == 56
@@ -51,7 +51,7 @@ def test_areas_with_scores_and_monuments(fetcher: Fetcher, tmp_path: Path) -> No
 @pytest.mark.usefixtures("example")
 def test_a_crosswalk_of_a_run(fetcher: Fetcher, tmp_path: Path) -> None:
     job = Job(fetcher, Asked(("GM9901",)), 2023, before=2020)
-    made = fetch(["borders", "adressen"], job, tmp_path)
+    made = to_files(["borders", "adressen"], job, tmp_path)
     assert made.files["adressen"].name == "adressen_2020_2023.parquet"
     areas = bs.Areas.read(made.files["borders"], 2023)
     part = EditionPart(year=2020, file="adressen_2020_2023.parquet", kind="addresses")

@@ -23,7 +23,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.errors import BuurtsaeError, DataError, ProblemsError
 from buurtsae.model.covariate_catalogue import covariate_catalogue
 from buurtsae.opendata import osm_objects
-from buurtsae.opendata.fetch import write
+from buurtsae.opendata.fetching import write
 from buurtsae.opendata.loaded import Loaded
 from buurtsae.opendata.osm import BEYOND, NOBODY, NOWHERE, UNDATED, _inside, voorzieningen
 from buurtsae.opendata.osm_tags import TagSets

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from buurtsae.errors import BuurtsaeError
 from buurtsae.opendata.cache import Cache
-from buurtsae.opendata.fetch import LOADERS, Job
+from buurtsae.opendata.fetching import LOADERS, Job
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.region import Asked
 from buurtsae.opendata.registry import Registry

@@ -30,13 +30,12 @@ def by(fetcher: Fetcher, osm: Path | None = None) -> Fetch:
     """Return the verb `fetch` with a fetcher, and an extract of OpenStreetMap for `voorzieningen`."""
 
     def fetch(what: Sequence[str], place: Place, year: int, out: Path) -> Got:
-        from buurtsae.opendata.fetch import Job
-        from buurtsae.opendata.fetch import fetch as fetched
+        from buurtsae.opendata.fetching import Job, to_files
         from buurtsae.opendata.region import Asked
 
         one = {kind: place.names[0] if place.kind == kind else None for kind in ("provincie", "ggd")}
         asked = Asked(place.names if place.kind == "gemeente" else (), **one, land=place.kind == "land")
-        result = fetched(what, Job(fetcher, asked, year, osm=osm), out)
+        result = to_files(what, Job(fetcher, asked, year, osm=osm), out)
         return Got(result.region.name, result.files)
 
     return fetch

@@ -57,8 +57,7 @@ def fetch(
     from dataclasses import asdict
 
     from buurtsae.opendata.cache import Cache
-    from buurtsae.opendata.fetch import Job
-    from buurtsae.opendata.fetch import fetch as fetched
+    from buurtsae.opendata.fetching import Job, to_files
     from buurtsae.opendata.http import Fetcher
     from buurtsae.opendata.region import Asked
     from buurtsae.opendata.registry import Registry
@@ -73,7 +72,7 @@ def fetch(
     fetcher = Fetcher(registry, Cache.at(cache), offline=offline, refresh=refresh, say=tell)
     asked = Asked(tuple(gemeente or ()), provincie, ggd, land)
     job = Job(fetcher, asked, year, level=level, osm=osm, tags=tags, before=before)
-    result = fetched(what or [], job, out)
+    result = to_files(what or [], job, out)
     if as_json:
         files = {name: str(path) for name, path in result.files.items()}
         retrieved = {name: [asdict(part) for part in table.retrieved] for name, table in result.tables.items()}

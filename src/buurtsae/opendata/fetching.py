@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from buurtsae.errors import Problems, cut, shown
 from buurtsae.folder.finished import digest
@@ -35,9 +36,11 @@ from buurtsae.opendata import (
     osm,
     pdok,
 )
+from buurtsae.opendata.cache import Cache
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.loaded import Loaded
 from buurtsae.opendata.region import Asked, Region
+from buurtsae.opendata.registry import Registry
 from buurtsae.retrieved import SUFFIX, write_record
 from buurtsae.tables import write_csv
 
@@ -166,7 +169,103 @@ class Fetched:
         return "\n".join([*lines, f"credit: {self.credit}"])
 
 
-def fetch(what: Sequence[str], job: Job, out: str | Path) -> Fetched:
+def fetch(
+    what: str | Sequence[str],
+    year: int,
+    out: str | Path = "data",
+    *,
+    gemeente: str | Sequence[str] = (),
+    provincie: str | None = None,
+    ggd: str | None = None,
+    land: bool = False,
+    fetcher: Fetcher | None = None,
+    **options: Any,
+) -> Fetched:
+    """Fetch open data of a region and write them to a folder, all tables or none.
+
+    Parameters
+    ----------
+    what : str or sequence of str
+        `borders`, `kerncijfers`, `nabijheid`, `gezondheid`, `misdrijven`, `leefbaarometer`, `monumenten`,
+        `voorzieningen`, `adressen`, `bevolking`.
+    year : int
+        Of the division and of the figures.
+    out : path
+        The folder.
+    gemeente, provincie, ggd, land : optional
+        The region, one of these: names or codes of gemeenten, of a provincie, of a GGD-regio, or the country.
+    fetcher : Fetcher, optional
+        By default it asks the services of `sources.toml`, and keeps their replies where this system keeps caches.
+    **options
+        As of `Job`: `level`, `osm`, `tags`, `before`.
+
+    Returns
+    -------
+    Fetched
+
+    Raises
+    ------
+    DataError or ProblemsError
+        If what is asked does not exist, of everything at once; a service that fails; a folder that cannot be used.
+
+    Examples
+    --------
+    >>> import buurtsae as bs
+    >>> bs.opendata.fetch("kerncijfer", 2024, gemeente="Texel")
+    Traceback (most recent call last):
+        ...
+    buurtsae.errors.DataError: there is no such open data
+      got 'kerncijfer'; expected borders, kerncijfers, ...
+      hint: choose of these
+    """
+    return to_files(*_asked(what, year, gemeente, provincie, ggd, land, fetcher, options), out)
+
+
+def load(
+    what: str,
+    year: int,
+    *,
+    gemeente: str | Sequence[str] = (),
+    provincie: str | None = None,
+    ggd: str | None = None,
+    land: bool = False,
+    fetcher: Fetcher | None = None,
+    **options: Any,
+) -> Loaded:
+    """Return one table of open data of a region, and write nothing; arguments as of `fetch`.
+
+    Returns
+    -------
+    Loaded
+        `frame` by code, `columns`, `reasons`, `retrieved` and `notes`.
+
+    Raises
+    ------
+    DataError or ProblemsError
+        As `fetch`.
+    """
+    names, job = _asked(what, year, gemeente, provincie, ggd, land, fetcher, options)
+    _check(names, job)
+    return LOADERS[names[0]](job)
+
+
+def _asked(
+    what: str | Sequence[str],
+    year: int,
+    gemeente: str | Sequence[str],
+    provincie: str | None,
+    ggd: str | None,
+    land: bool,
+    fetcher: Fetcher | None,
+    options: dict[str, Any],
+) -> tuple[list[str], Job]:
+    """What is asked, as a list, and the job."""
+    names, gemeenten = ([one] if isinstance(one, str) else list(one) for one in (what, gemeente))
+    asker = fetcher or Fetcher(Registry.load(), Cache.at())
+    return names, Job(asker, Asked(tuple(gemeenten), provincie, ggd, land), year, **options)
+
+
+def to_files(what: Sequence[str], job: Job, out: str | Path) -> Fetched:
     """Fetch tables of open data and write them to a folder, all or none.
 
     Parameters
