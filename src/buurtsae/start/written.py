@@ -105,7 +105,8 @@ def write(
     credit = list(dict.fromkeys(part.credit for part in files.retrieved))
     left = _left(seen, roles, year, near, not credit)
     region = where.region if areas.region == WHOLE and where.region else _named(areas)
-    title = f"Buurtverbondenheid in {region}"
+    foreign = roles.fit is not None and roles.fit.foreign
+    title = f"{roles.fit.book.nl if roles.fit is not None and foreign else 'Buurtverbondenheid'} in {region}"
     fieldwork = roles.year or Choice("year", year.value, SAME_YEAR)
     plan = Plan(
         slug(f"{region}-{year.value}"),
