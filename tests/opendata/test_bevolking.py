@@ -45,11 +45,12 @@ def test_groups_of_five_years_fill_those_of_kerncijfers(table: Cube4, fetcher: F
     assert all("Perioden eq '2024JJ00'" in one.query["$filter"] for one in replay.asked if "$filter" in one.query)
 
 
-def test_a_missing_cell_is_missing_with_its_reason(table: Cube4, fetcher: Fetcher) -> None:
+@pytest.mark.parametrize("value", [None, 5.0])
+def test_a_missing_cell_is_missing_with_its_reason(table: Cube4, fetcher: Fetcher, value: float | None) -> None:
     assert table.rows is not None
     cell = {"Geslacht": "3000", "Leeftijd": "70015", "RegioS": "GM0003", "Perioden": "2024JJ00"}
     table.rows = [
-        {**row, "Value": None, "ValueAttribute": "Confidential"} if cell.items() <= row.items() else row
+        {**row, "Value": value, "ValueAttribute": "Confidential"} if cell.items() <= row.items() else row
         for row in table.rows
     ]
     loaded = bevolking.load(fetcher, 2024)

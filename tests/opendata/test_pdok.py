@@ -65,6 +65,7 @@ def test_what_is_fetched_makes_areas(replay: Replay, fetcher: Fetcher, world: Ma
     assert repr(areas).startswith("Areas of 2024: 64 buurten")
     assert areas.residents("gemeente").to_dict() == {"GM9902": 31855.0, "GM9903": 37790.0}  # the README of the example
     assert areas.names["wijk"]["WK990200"] == "Lindemeer Dorp"
+    assert areas.covariates == ["huishoudens", "oppervlakte_land_ha"]  # a mark of change is no figure
 
 
 def test_the_country_is_the_newest_geopackage(

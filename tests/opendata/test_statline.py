@@ -71,6 +71,10 @@ def test_figures_are_found_by_code_and_reasons_are_kept(table: Cube4, fetcher: F
     ]
     assert any("1 figures are missing for the reason 'Vreemd'" in note for note in loaded.notes)
     assert {part.edition for part in loaded.retrieved} == {table.modified}
+    table.rows = [{**row, "Value": 7.0} if row["ValueAttribute"] == "Vreemd" else row for row in table.observations()]
+    again = kerncijfers.load(replace(fetcher, refresh=True), 2024)
+    assert again.frame["pct_koopwoningen"].isna().sum() == 3  # a value with an unknown mark may not be one
+    assert any("1 of them have a value, which is not used" in note for note in again.notes)
 
 
 def test_columns_say_what_they_are_and_how_full(table: Cube4, fetcher: Fetcher) -> None:

@@ -101,6 +101,7 @@ def _structured(
     areas = areas.join(grouped(frame[list(groupings)], CBS.noun("buurt"), notes))
     used = {name, population, "wijkcode", "gemeentecode", "geometry", "ggdregio", "wijknaam", "gemeentenaam"}
     used |= {"provinciecode", "provincienaam"} if "provinciecode" in frame else set()
+    used |= {"indelingswijziging"}  # of CBS's map: 1, 2 and 3 are kinds of change, no figures
     others, hidden = dict[str, pd.Series](), dict[str, int]()
     for column in [column for column in frame if column not in used and column not in areas]:
         others[column] = frame[column]

@@ -89,6 +89,8 @@ def load(fetcher: Fetcher, years: tuple[int, int], gemeenten: Sequence[str] | No
     DataError
         A year without a table, a file that is another, gemeenten without an address.
     """
+    if years[0] == years[1]:
+        raise DataError("addresses lead from one year to another", f"{years[0]} twice", "two years", "name another")
     old, new = (_edition(fetcher, year) for year in years)
     address, at = _joined(old, new)
     if not (at != NO_CODE).all(axis=0).any():

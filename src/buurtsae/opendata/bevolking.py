@@ -62,6 +62,7 @@ def load(fetcher: Fetcher, year: int, gemeenten: Sequence[str] | None = None) ->
         retrieved.append(of_edition(reply, table.edition))
         found.append(part[part["measure"] == measure])
     long = pd.concat(found)
+    long["value"] = long["value"].where(long["reason"].isna())
     long = long.assign(area=table.areas.index[long["area"]], sex=table.others[sex].index[long[sex]],
                        age=table.others[age].index[long[age]])  # fmt: skip
     cells = long.set_index(["area", "sex", "age"])

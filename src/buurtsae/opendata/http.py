@@ -9,10 +9,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
@@ -24,6 +26,7 @@ from buurtsae.opendata.registry import Registry, Table
 from buurtsae.retrieved import Retrieved
 
 if TYPE_CHECKING:
+
     import httpx
 
 AGENT = f"buurtsae/{__version__} (statistics; small-area estimation)"
@@ -218,7 +221,8 @@ class Fetcher:
         import httpx
 
         last: DataError | None = None
-        with httpx.Client(follow_redirects=True, timeout=httpx.Timeout(60.0, connect=20.0)) as client:
+        patience = httpx.Timeout(60.0, connect=20.0)
+        with httpx.Client(verify=_trusted(), follow_redirects=True, timeout=patience) as client:
             for delay in (table.service.pause, *self.delays):
                 time.sleep(delay)
                 try:
@@ -269,6 +273,14 @@ class Fetcher:
         moment = datetime.now(UTC).isoformat(timespec="seconds")
         record = {"url": url, "retrieved": moment, "sha256": digest.hexdigest(), "bytes": count, "headers": headers}
         return self.cache.sign(place, record)
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Which authorities are trusted, read once: it takes longer than a request."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def refused(table: Table, url: str, status: int) -> DataError:

@@ -67,7 +67,7 @@ def load(
         A year without a measurement, a file that is another, scores that do not add up, gemeenten without any row.
     """
     table = fetcher.registry.table("leefbaarometer", year)
-    reply = fetcher.file(table, suffix=".zip", begins=b"PK")
+    reply = fetcher.file(table, suffix=".zip", begins=b"PK", edition=f"meting {table.codes_of}")
     name = member(table, reply, r"leefbaarometer-scores buurten .*\.csv", "scores per buurt")
     names, separator = header(table, reply, name)
     used = {column(table, reply, names, each): each for each in ("jaar", "bu_code", *SCORES)}

@@ -25,13 +25,10 @@ from buurtsae.opendata.statline_cube import LEVELS, Cube, of_edition, values
 from buurtsae.retrieved import Retrieved
 
 FEW = 0.5  # share of the areas with a figure, below which that is said
-WORDS = {  # of ValueAttribute; what is not here is kept as it is, and noted
+WORDS = {  # of ValueAttribute, where its meaning is sure; any other is kept as it is, and noted
     "Impossible": "impossible",
     "Confidential": "secret",
-    "Secret": "secret",
     "Unknown": "unknown",
-    "NotAvailable": "not available",
-    "NotYetAvailable": "not yet available",
 }
 
 
@@ -160,7 +157,7 @@ def wide(
         part = whole.assign(row=place[whole["area"]])
         part = part[part["row"] >= 0]
         count += np.bincount(part["row"] * shape[1] + part["measure"], minlength=len(count))
-        missing.append(part.loc[part["reason"].notna(), ["row", "measure", "reason"]])
+        missing.append(part.loc[part["reason"].notna(), ["row", "measure", "reason", "value"]])
         part = part[part["reason"].isna()]
         grid[part["row"], part["measure"]] = part["value"]
         for column, texts in words.items():
@@ -225,15 +222,17 @@ def front(codes: Sequence[str], level: str, titles: pd.Series) -> pd.DataFrame:
 
 
 def _unknown(cube: Cube, missing: pd.DataFrame) -> list[Note]:
-    """Attributes that no list here explains."""
-    counts = missing.loc[~missing["reason"].isin(list(WORDS)), "reason"].value_counts()
+    """Attributes that no list here explains; a figure that comes with one is not used, as it may not be one."""
+    other = missing[~missing["reason"].isin(list(WORDS))]
     return [
         Note(
-            "{table}: {n} figures are missing for the reason {word}, which is kept as it is",
-            "{table}: {n} cijfers ontbreken om de reden {word}, die is overgenomen",
-            table=cube.table.id, n=int(n), word=repr(word),
+            "{table}: {n} figures are missing for the reason {word}, which is kept as it is; {given} of them have a "
+            "value, which is not used",
+            "{table}: {n} cijfers ontbreken om de reden {word}, die is overgenomen; {given} daarvan hebben een "
+            "waarde, die niet is gebruikt",
+            table=cube.table.id, n=len(rows), word=repr(word), given=int(rows["value"].notna().sum()),
         )
-        for word, n in counts.items()
+        for word, rows in other.groupby("reason", sort=True)
     ]  # fmt: skip
 
 
