@@ -125,6 +125,7 @@ _HOME = {
     "publish": "publication.output",
     "RunFile": "runs.runfile",
     "run": "runs.steps",
+    "run_all": "batch.many",
     "BuurtsaeError": "errors",
 }
 __all__ = [*_HOME, "__version__"]

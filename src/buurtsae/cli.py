@@ -19,7 +19,7 @@ import typer
 from buurtsae import __version__
 from buurtsae.console import print_sources, print_summary, summary
 from buurtsae.errors import BuurtsaeError, Problems, ProblemsError, cut
-from buurtsae.verbs import data, start
+from buurtsae.verbs import data, many, start
 from buurtsae.verbs.common import Engine, Json, Out, Quiet, Seed
 from buurtsae.verbs.common import aloud as _aloud
 from buurtsae.verbs.common import print_json as _print_json
@@ -399,6 +399,8 @@ def simulate(
 
 app.command()(data.fetch)
 app.command()(start.init)
+app.command()(many.batch)
+app.command()(many.warm)
 
 
 def _pair(text: str, option: str, what: str = "COLUMN") -> tuple[str, str]:

@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from buurtsae.batch.many import Outcome as BatchOutcome
     from buurtsae.runs.steps import Outcome
     from buurtsae.survey.codebook import Codebook
 
@@ -68,6 +69,27 @@ def print_summary(outcome: Outcome) -> None:
         ("alle cijfers", "estimates.xlsx"),
     ):
         console.print(f"{what + ':':20} {outcome.folder / where}", highlight=False, soft_wrap=True)
+
+
+def batch_summary(outcome: BatchOutcome) -> dict[str, Any]:
+    """Return what a batch came to, for `--json`."""
+    from dataclasses import asdict
+
+    counts = {"counts": outcome.counts, "stopped": outcome.stopped, "out": str(outcome.folder)}
+    return {**counts, "runs": [asdict(report) for report in outcome.reports]}
+
+
+def print_batch(outcome: BatchOutcome) -> None:
+    """Print how many runs are done, which are drafts, and where to look."""
+    from buurtsae.batch.site import STATES
+    from buurtsae.errors import shown
+
+    for state, words in STATES.items():
+        names = [report.name for report in outcome.of(state)]
+        if names:
+            which = "" if state == "done" else f" ({shown(names)})"
+            typer.echo(f"{len(names):4} {words.nl}{which}")
+    typer.echo(f"overzicht: {outcome.folder / 'index.html'}")
 
 
 def print_sources(books: list[Codebook], console: Console) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -196,9 +197,15 @@ def analyse(n: int, i: Ints, j: Ints, width: int = 1) -> Symbolic:
     width : int
         Number of variables per node.
     """
+    return _analysed(n, np.asarray(i, dtype=np.int64).tobytes(), np.asarray(j, dtype=np.int64).tobytes(), width)
+
+
+@lru_cache(maxsize=8)
+def _analysed(n: int, of_i: bytes, of_j: bytes, width: int) -> Symbolic:
+    """As `analyse`: many models of one graph, one after another, have one pattern."""
     from buurtsae import multifrontal
 
-    i, j = np.asarray(i, dtype=np.int64), np.asarray(j, dtype=np.int64)
+    i, j = np.frombuffer(of_i, dtype=np.int64), np.frombuffer(of_j, dtype=np.int64)
     position = np.argsort(_minimum_degree(n, i, j))
     while True:  # once for the tree, once more in its postorder
         rows, columns = position[i], position[j]

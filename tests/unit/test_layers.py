@@ -24,7 +24,7 @@ engines
 estimates
 publication
 runs serve simulate opendata
-start
+start batch
 console
 verbs
 cli

@@ -337,7 +337,15 @@ class Areas:
         if "geometry" not in self.frame:
             what, hint = "the areas have no geometry", "use Graph.from_pairs, from_adjacency or from_libpysal"
             raise DataError(what, f"columns {shown(self.frame.columns)}", "polygons, to see which areas meet", hint)
-        return Graph.from_geometry(self.frame, rule, bridges)
+        asked = repr((rule, bridges))
+        if asked not in self._graphs:
+            self._graphs[asked] = Graph.from_geometry(self.frame, rule, bridges)
+        return self._graphs[asked]
+
+    @cached_property
+    def _graphs(self) -> dict[str, Graph]:
+        """Those that were asked for: many models of one map have one graph."""
+        return {}
 
     def audit(self) -> dict[str, object]:
         """Return counts and everything that was noticed while reading."""

@@ -26,13 +26,17 @@ ATTEMPTS, PAUSE = 100, 0.02  # seconds
 BEYOND = 2**30  # of the file, the byte that Windows locks: nobody could read what is locked
 
 
+class BusyError(DataError):
+    """Somebody else is writing there."""
+
+
 @contextmanager
 def locked(work: Path) -> Iterator[None]:
     """Hold the lock of a working folder, which is made if need be and removed when nothing is left in it.
 
     Raises
     ------
-    DataError
+    BusyError
         If somebody else holds it: who, and since when.
     """
     try:
@@ -74,7 +78,7 @@ def _acquire(work: Path) -> FileIO:
                 f"another run is writing to {shortened(work.parent)}",
                 "wait until it is done, or choose another --out",
             )
-            raise DataError(what, holder, "one run at a time", hint)
+            raise BusyError(what, holder, "one run at a time", hint)
         time.sleep(PAUSE)  # it has the lock, and has not said so yet
     raise OSError(errno.EAGAIN, "the lock can neither be had nor read", str(work / LOCK))
 

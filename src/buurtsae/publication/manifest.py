@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -81,10 +81,22 @@ def versions() -> dict[str, str]:
     return by_package
 
 
-def hashes(files: Iterable[Path], root: Path) -> dict[str, dict[str, Any]]:
-    """Return SHA-256 and size of files, keyed by their path from `root` (their name, outside it)."""
-    names = {file: file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name for file in files}
-    return {name: fingerprint(file) for file, name in names.items()}
+def hashes(
+    files: Iterable[Path], root: Path, read: Callable[[Path], dict[str, Any]] = fingerprint
+) -> dict[str, dict[str, Any]]:
+    """Return SHA-256 and size of files, keyed by their path from `root`, or outside it by their name.
+
+    Files of one name outside it, such as those of several years, have as many of their folders before it as tell them
+    apart. `read` hashes one of them.
+    """
+    every = list(dict.fromkeys(files))
+    outside = [file for file in every if not file.is_relative_to(root)]
+    names = {file: file.relative_to(root).as_posix() for file in every if file not in outside}
+    for file in outside:
+        alike = [other.parts for other in outside if other.name == file.name and other != file]
+        count = next(k for k in range(1, len(file.parts) + 1) if all(a[-k:] != file.parts[-k:] for a in alike))
+        names[file] = "/".join(file.parts[-count:])
+    return {names[file]: read(file) for file in every}
 
 
 def run_id(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

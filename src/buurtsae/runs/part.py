@@ -15,7 +15,9 @@ from buurtsae.ranges import Listed
 Name = Annotated[  # of a column, an area, a level
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\t\r\n]+$")
 ]
-File = Annotated[str, Field(min_length=1, max_length=4096)]
+FILE, BOOK = "file", "codebook"  # mark keys that name a file, from the folder of the run file; of codebooks if .toml
+File = Annotated[str, Field(min_length=1, max_length=4096), FILE]
+Book = Annotated[str, Field(min_length=1, max_length=4096), BOOK]
 Year = Annotated[int, Field(ge=1990, le=2100)]
 
 

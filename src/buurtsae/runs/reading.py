@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from buurtsae.engines.persons_fit import person_options
 from buurtsae.errors import BuurtsaeError, Problems
 from buurtsae.estimates.benchmark.targets import Benchmarks
 from buurtsae.estimates.compositions import refuse_benchmarks, wholes
+from buurtsae.files import readable
+from buurtsae.folder.finished import digest
 from buurtsae.model.design import Design, design
 from buurtsae.model.matrix import covariates, numeric
 from buurtsae.model.parts import Part, parts
@@ -89,7 +92,7 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     for name in dict.fromkeys([spec.run.engine, *spec.engine]):
         known = engine_options if spec.unit is None or name != spec.run.engine else person_options
         problems.attempt(known, name, spec.engine.get(name, {}))
-    areas = problems.attempt(_areas, run)
+    areas = problems.attempt(areas_of, run)
     records = tuple(record for file in run.files if (record := problems.attempt(read_record, file)) is not None)
     cells = None if spec.unit is None or areas is None else problems.attempt(cells_of, run, areas)
     if areas is not None and cells is not None:  # figures are of who lives in the cells
@@ -131,8 +134,32 @@ def read_inputs(path: str | Path, problems: Problems) -> Inputs | None:
     return Inputs(run, concept, estimates, model, arrays, scales, benchmarks, persons, records)
 
 
-def _areas(run: RunFile) -> Areas:
+@dataclass(frozen=True)
+class _Map:
+    """The areas that a run file asks for: the same for the same keys and the same content of files."""
+
+    keys: str
+    content: tuple[str, ...]
+    run: RunFile = field(compare=False)
+
+
+def areas_of(run: RunFile) -> Areas:
+    """Return the areas of a run file, read once per process: with their graph they are the same for many runs.
+
+    Raises
+    ------
+    DataError or ProblemsError
+        As `Areas.read`.
+    """
     part = run.spec.areas
+    names = (part.file, *(table.file for table in part.tables), *(edition.file for edition in part.editions))
+    files = [readable(run.locate(name)) for name in names]
+    return _read_areas(_Map(part.model_dump_json(), tuple(map(digest, files)), run))
+
+
+@lru_cache(maxsize=4)
+def _read_areas(key: _Map) -> Areas:
+    run, part = key.run, key.run.spec.areas
     areas = Areas.read(
         run.locate(part.file),
         part.year,

@@ -27,7 +27,7 @@ from buurtsae.model.outcome.gaussian import Gaussian
 from buurtsae.model.priors import PC, Normal
 from buurtsae.model.spec import AreaModel, Estimand, Smooth
 from buurtsae.notes import Note
-from buurtsae.runs.part import PERSON_PARTS, TERM_PARTS, AnyTerm, File, Name, Part, Year
+from buurtsae.runs.part import PERSON_PARTS, TERM_PARTS, AnyTerm, Book, File, Name, Part, Year
 from buurtsae.runs.unit_part import UnitPart
 from buurtsae.runs.years_part import EditionPart, YearsPart, waves_wrong
 from buurtsae.survey.population_totals import Calibration
@@ -109,7 +109,7 @@ class ReplicatesPart(ReplicatePlan):
 class SourcePart(Part):
     """`[[sources]]`: one file of respondents; `use = false` leaves it out."""
 
-    source: File
+    source: Book
     use: bool = True
     scoring: Literal["sum", "graded"] = "sum"
     sd: float | None = Field(default=None, ge=1e-3, le=100)
@@ -370,11 +370,14 @@ def read_run(path: str | Path, problems: Problems) -> RunFile | None:
 
     So are priors that are refused: no other input depends on them.
     """
-    path, errors = Path(path), list[ErrorDetails]()
+    path = Path(path)
     content = problems.attempt(read_toml, path, f"run file {path.name or path}")
-    if content is None:
-        return None
-    _, raw = content
+    return None if content is None else checked(path, content[1], problems)
+
+
+def checked(path: Path, raw: dict[str, Any], problems: Problems) -> RunFile | None:
+    """Return the run file at a path that holds `raw`, recording problems as `read_run` does."""
+    errors = list[ErrorDetails]()
     for _ in range(2):  # what concerns several keys together is checked when each of them is right
         try:
             return RunFile(path, RunSpec.model_validate(raw))

@@ -17,11 +17,14 @@ from buurtsae.estimates.groups import estimate_groups
 from buurtsae.estimates.summary import Estimates, estimate
 from buurtsae.estimates.trends import trend, without_breaks
 from buurtsae.estimates.waves import Waves, estimate_waves
+from buurtsae.folder.finished import fingerprint
 from buurtsae.folder.target import Target, claimed
 from buurtsae.notes import MADE
 from buurtsae.publication.manifest import Provenance, hashes, now, run_id
 from buurtsae.publication.output import FILES, publish
 from buurtsae.runs.reading import Inputs, read_inputs
+from buurtsae.runs.runfile import RunFile
+from buurtsae.sparse import one_thread
 
 if TYPE_CHECKING:
     from buurtsae.estimates.planning.plan import Plan
@@ -49,6 +52,35 @@ class Outcome:
         return bool(self.quality["gate"]["passed"])
 
 
+@dataclass(frozen=True)
+class Identity:
+    """What the figures of a run depend on: settings as read, engine and seed, and hashes of all inputs by name."""
+
+    engine: str
+    seed: int
+    settings: dict[str, Any]
+    files: dict[str, dict[str, Any]]
+
+    @property
+    def run_id(self) -> str:
+        """A hash of these and of the versions."""
+        return run_id(self.files, self.settings)
+
+
+def identity(
+    run: RunFile,
+    *,
+    seed: int | None = None,
+    engine: str | None = None,
+    read: Callable[[Path], dict[str, Any]] = fingerprint,
+) -> Identity:
+    """Return what the figures of a run file depend on; its inputs are hashed, by `read`, and not looked into."""
+    spec = run.spec
+    chosen, number = spec.run.engine if engine is None else engine, spec.run.seed if seed is None else seed
+    settings = spec.model_dump(mode="json") | {"used": {"engine": chosen, "seed": number}}
+    return Identity(chosen, number, settings, hashes(run.files, run.path.resolve().parent.parent, read))
+
+
 def check(path: str | Path) -> Inputs:
     """Read and validate all inputs of a run file; fit nothing.
 
@@ -70,6 +102,7 @@ def run(
     *,
     seed: int | None = None,
     engine: str | None = None,
+    threads: int | None = None,
     progress: bool = True,
     say: Say = lambda text: None,
 ) -> Outcome:
@@ -81,6 +114,8 @@ def run(
         The run file, and the folder for the results.
     seed, engine : optional
         Instead of those of the run file.
+    threads : int, optional
+        Of the fast engine, instead of those of the run file: the figures, and the files, do not depend on it.
     progress : bool
         Show the engine's progress on stderr.
     say : callable
@@ -104,15 +139,21 @@ def run(
     >>> outcome.estimates
     Estimates of 7 measures for {'buurt': 118, 'wijk': 12, 'gemeente': 3, 'land': 1}; {'betrouwbaar': ...}
     """
-    with claimed(to, FILES) as target:
-        est, report = _run(path, target, seed, engine, progress, say)
+    with claimed(to, FILES) as target, one_thread():  # with more threads of BLAS the last digits depend on the machine
+        est, report = _run(path, target, seed, engine, threads, progress, say)
     if isinstance(est, Waves):
         return Outcome(est.current, report, Path(to), est)
     return Outcome(est, report, Path(to))
 
 
 def _run(
-    path: str | Path, target: Target, seed: int | None, engine: str | None, progress: bool, say: Say
+    path: str | Path,
+    target: Target,
+    seed: int | None,
+    engine: str | None,
+    threads: int | None,
+    progress: bool,
+    say: Say,
 ) -> tuple[Estimates | Waves, dict[str, Any]]:
     created, clock = now(), dict[str, float]()
 
@@ -125,11 +166,12 @@ def _run(
 
     inputs = timed("read and check", check, path)
     spec = inputs.run.spec
-    chosen, number = spec.run.engine if engine is None else engine, spec.run.seed if seed is None else seed
+    one = identity(inputs.run, seed=seed, engine=engine)
+    chosen, number, settings, files = one.engine, one.seed, one.settings, one.files
     options = spec.engine.get(chosen, {})
     engine_options(chosen, options)
-    settings = spec.model_dump(mode="json") | {"used": {"engine": chosen, "seed": number}}
-    files = hashes(inputs.run.files, inputs.run.path.resolve().parent.parent)
+    if threads is not None and chosen == "laplace":
+        options = options | {"threads": threads}
     say(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.words}")
     persons, units = inputs.persons, None
     if persons is not None:
@@ -139,7 +181,7 @@ def _run(
         fitted = timed("fit", fit, inputs.model, inputs.direct, chosen, number, progress=progress, **options)
     common: dict[str, Any] = {
         **{"concept": inputs.concept, "rules": spec.publish, "fictitious": spec.run.fictitious},
-        "run_id": run_id(files, settings),
+        "run_id": one.run_id,
     }
     est: Estimates | Waves
     if spec.years is None:
