@@ -26,7 +26,6 @@ from buurtsae.opendata.registry import Registry, Table
 from buurtsae.retrieved import Retrieved
 
 if TYPE_CHECKING:
-
     import httpx
 
 AGENT = f"buurtsae/{__version__} (statistics; small-area estimation)"
