@@ -26,7 +26,6 @@ from buurtsae.opendata.registry import Registry, Table
 from buurtsae.retrieved import Retrieved
 
 if TYPE_CHECKING:
-
     import httpx
 
 AGENT = f"buurtsae/{__version__} (statistics; small-area estimation)"
@@ -234,7 +233,10 @@ class Fetcher:
                         if response.status_code >= 400:
                             raise refused(table, url, response.status_code)
                         return self._kept(table, url, response, place, check)
-                except httpx.TransportError as error:  # no connection, or one that was cut
+                except httpx.InvalidURL as error:
+                    what, hint = f"{table.title}: its address is none", "correct it in the file of --sources"
+                    raise DataError(what, f"{cut(url, 300)}: {error}", "https://HOST/PATH", hint) from error
+                except httpx.RequestError as error:  # no connection, one that was cut, a reply that cannot be unpacked
                     got = f"{type(error).__name__}: {cut(error, 200)}"
                     hint = f"look at the network and proxy of this machine; {MOVED}"
                     last = DataError(f"{table.title}: no answer from {cut(url, 300)}", got, "a reply", hint)
