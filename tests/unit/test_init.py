@@ -146,7 +146,6 @@ def test_all_that_is_wrong_is_said_at_once(edited: Callable[[Edit], Wanted], tmp
         "the year of the areas is not known",
         "--table is joined to --areas",
         "there are no areas",
-        "the place of the figures is not known",
     ]
 
 
@@ -524,5 +523,27 @@ def test_a_merged_gemeente(edited: Callable[[Edit], Wanted], tmp_path: Path) -> 
 
 def test_what_is_no_figure_of_buurten_is_refused(wanted: Wanted, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="these are no figures of buurten") as raised:
-        init(replace(wanted, more=("adressen", "gezondheid")), tmp_path / "mijn")
+        init(replace(wanted, areas=None, tables=(), more=("adressen", "gezondheid")), tmp_path / "mijn", fetch=nothing)
     assert raised.value.got == "adressen"
+
+
+def test_nothing_is_fetched_beside_areas_that_are_given(wanted: Wanted, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--with is fetched, and with --areas nothing is") as raised:
+        init(replace(wanted, more=("gezondheid",)), tmp_path / "mijn", fetch=nothing)
+    assert raised.value.got == "gezondheid"
+
+
+@pytest.mark.parametrize(
+    "edit", [lambda t: t.drop(columns="buurtcode"), lambda t: t.assign(werkbuurt=t["buurtcode"][::-1].to_numpy())]
+)
+def test_no_place_is_asked_where_no_column_has_codes(
+    edited: Callable[[Edit], Wanted], tmp_path: Path, edit: Edit
+) -> None:
+    """One problem: to name a gemeente would not help."""
+    with pytest.raises(DataError, match="column.* of area codes"):
+        init(replace(edited(edit), areas=None, tables=()), tmp_path / "mijn", fetch=nothing)
+
+
+def nothing(*asked: object) -> Got:
+    """Nothing is to be fetched."""
+    raise AssertionError(asked)

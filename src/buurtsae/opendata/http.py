@@ -101,6 +101,11 @@ class Fetcher:
     say: Callable[[str], None] = field(default=lambda text: None, repr=False)
     delays: Sequence[float] = DELAYS
 
+    def __post_init__(self) -> None:
+        if self.offline and self.refresh:
+            got, hint = "offline and refresh", "leave one of them out"
+            raise DataError("without a network nothing can be asked again", got, "one of these", hint)
+
     def json(
         self, table: Table, path: str = "", params: Params | None = None, edition: str = "", url: str = ""
     ) -> Reply:
@@ -192,7 +197,7 @@ class Fetcher:
         check: Callable[[bytes, str], None],
         headers: Mapping[str, str],
     ) -> Reply:
-        kept = None if self.refresh and not self.offline else self.cache.find(place)
+        kept = None if self.refresh else self.cache.find(place)
         from_cache = kept is not None
         if kept is None:
             if self.offline:

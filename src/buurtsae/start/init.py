@@ -99,12 +99,16 @@ def init(
     if odd := [what for what in wanted.more if what not in JOINED]:
         hint = "correct --with; what is not in the list is fetched by itself: buurtsae fetch"
         problems.add("these are no figures of buurten", shown(odd), shown(JOINED, 12), hint)
+    if wanted.areas is not None and wanted.more:
+        hint = "fetch them with buurtsae fetch, and give the files with --table"
+        problems.add("--with is fetched, and with --areas nothing is", shown(wanted.more), "one of both", hint)
     if wanted.areas is None:
         if wanted.tables:
             problems.add("--table is joined to --areas", "no --areas", "both", "give the file of areas too")
         if fetch is None:
             problems.add("there are no areas", "no --areas", "a file of buurten", "give it with --areas, and --table")
-        place = place or _from_codes(column, None, ask, problems)
+        if column or wanted.place is not None:  # without a column of codes no place helps
+            place = place or _from_codes(column, ask, problems)
     problems.raise_if_any()
     assert found is not None  # without problems all is known
     assert year is not None
@@ -172,7 +176,7 @@ def _year(wanted: Wanted, found: Roles | None, ask: Ask, problems: Problems) -> 
     return likely if likely is not None and answer == likely.value else Choice("year", answer, AS_TOLD)
 
 
-def _from_codes(column: Coded | tuple[str, ...], areas: Given | None, ask: Ask, problems: Problems) -> Place | None:
+def _from_codes(column: Coded | tuple[str, ...], ask: Ask, problems: Problems) -> Place | None:
     """The gemeenten where respondents live, where nothing else was said."""
     default = None
     if isinstance(column, Coded):
