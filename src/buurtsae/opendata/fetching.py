@@ -76,7 +76,7 @@ class Job:
 
     @cached_property
     def region(self) -> Region:
-        """The gemeenten that are asked for, looked up in the map of the year; before there were maps, in its figures."""
+        """The gemeenten that are asked for, looked up in the map of the year, or before 2021 in its figures."""
         groups = gebieden.load(self.fetcher, self.year).frame if self.asked.grouped else None
         mapped = self.year in self.fetcher.registry.years("borders")
         of_year = (pdok.gemeenten if mapped else kerncijfers.gemeenten)(self.fetcher, self.year).frame

@@ -109,13 +109,10 @@ class Region:
         if asked.grouped:
             assert groups is not None  # whoever asks for a group brings the table of groups
             return cls._of_group(asked, groups, names, year)
-        problems = Problems()
-        where = f"in {year}"
-        codes = [
-            code for text in asked.gemeenten if (code := problems.attempt(code_of, text, names, "gemeente", where))
-        ]
+        problems, where = Problems(), f"in {year}"
+        found = [problems.attempt(code_of, text, names, "gemeente", where) for text in asked.gemeenten]
         problems.raise_if_any()
-        codes = sorted(set(codes))
+        codes = sorted({code for code in found if code is not None})
         label = " en ".join(filter(None, [", ".join(names[c] for c in codes[:-1]), names[codes[-1]]]))
         return cls(label, tuple(codes), {code: names[code] for code in codes})
 

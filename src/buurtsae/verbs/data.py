@@ -76,9 +76,7 @@ def fetch(
     result = to_files(what or [], job, out)
     if as_json:
         files = {name: str(path) for name, path in result.files.items()}
-        retrieved = {
-            name: [asdict(part) for part in by_table(table.retrieved)] for name, table in result.tables.items()
-        }
+        retrieved = {name: list(map(asdict, by_table(table.retrieved))) for name, table in result.tables.items()}
         print_json({"files": files, "retrieved": retrieved, "notes": result.notes, "credit": result.credit})
     elif not quiet:
         typer.echo(result.text)
