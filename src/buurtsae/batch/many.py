@@ -106,14 +106,13 @@ def run_all(
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from buurtsae.runs.example import example
-    >>> with TemporaryDirectory() as out:
-    ...     run_all([example(), example()], out)
+    >>> with TemporaryDirectory() as folder:
+    ...     run_all(folder, folder + "/out")
     Traceback (most recent call last):
         ...
-    buurtsae.errors.DataError: runs have the same name: voorbeeldstad
-      got 2 of them: voorbeeldstad.toml; expected a name for each
-      hint: give each row its `run.name`
+    buurtsae.errors.DataError: there are no run files
+      got no *.toml in it; expected run files, a folder of them, or a batch file
+      hint: name others
     """
     if workers is not None and workers < 1:
         raise DataError("there is nobody to do it", f"{workers} workers", "1 or more", "correct --workers")
@@ -121,12 +120,10 @@ def run_all(
     batch = read_batch(specs, folder)
     refuse_another(batch, folder)
     versions = worker_versions()
-    if client is None and scheduler is None:
-        return _all(batch, folder, versions, None, workers, say)
-    if client is not None:
+    if client is not None or scheduler is None:
         return _all(batch, folder, versions, client, workers, say)
-    with closing(connected(str(scheduler))) as ours_only:
-        return _all(batch, folder, versions, ours_only, workers, say)
+    with closing(connected(scheduler)) as own:
+        return _all(batch, folder, versions, own, workers, say)
 
 
 def _all(
