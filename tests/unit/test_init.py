@@ -446,6 +446,18 @@ def test_replicate_weights_and_body_weight_are_no_weights(edited: Callable[[Edit
     assert "cluster" not in chosen(started)  # two persons is a size, no household
 
 
+def test_what_is_left_out_for_one_reason_is_said_once(wanted: Wanted, tmp_path: Path) -> None:
+    """The example has 106 buurten with respondents, and 40 columns that no codebook knows are added."""
+    extra = pd.read_csv(wanted.tables[0])[["buurtcode"]].assign(**{f"nieuw{k}": range(120) for k in range(40)})
+    extra.to_csv(tmp_path / "meer.csv", index=False)
+    started = init(replace(wanted, tables=(*wanted.tables, tmp_path / "meer.csv")), tmp_path / "mijn")
+    reasons = [str(choice.why) for choice in started.choices if choice.key == "left out"]
+    assert len(set(reasons)) == len(reasons)
+    (new,) = (choice.value for choice in started.choices if "no codebook knows them" in choice.why)
+    assert new.startswith("nieuw0, nieuw1, ")
+    assert new.endswith("nieuw29, ... (40)")
+
+
 def test_covariates_of_a_model_are_left_out(wanted: Wanted, tmp_path: Path) -> None:
     extra = pd.read_csv(wanted.tables[0])[["buurtcode", "pct_65plus"]]
     extra = extra.assign(
