@@ -65,6 +65,7 @@ def fetch(
     from buurtsae.opendata.http import Fetcher
     from buurtsae.opendata.region import Asked
     from buurtsae.opendata.registry import Registry
+    from buurtsae.retrieved import by_table
 
     tell = (lambda text: None) if quiet else say
     registry = Registry.load(sources)
@@ -79,7 +80,7 @@ def fetch(
     result = to_files(what or [], job, out)
     if as_json:
         files = {name: str(path) for name, path in result.files.items()}
-        retrieved = {name: [asdict(part) for part in table.retrieved] for name, table in result.tables.items()}
+        retrieved = {name: list(map(asdict, by_table(table.retrieved))) for name, table in result.tables.items()}
         print_json({"files": files, "retrieved": retrieved, "notes": result.notes, "credit": result.credit})
     elif not quiet:
         typer.echo(result.text)
