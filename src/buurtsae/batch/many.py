@@ -151,8 +151,11 @@ def _all(
             Job(task.name, str(task.run.path.resolve()), str(folder), task.part, task.key, versions, threads)
             for task in todo
         ]
-        with closing(crew), stopping(say) as stop:
-            drive(jobs, crew, record, {name: size.work for name, size in needs.items()}, say, stop)
+        try:
+            with closing(crew), stopping(say) as stop:
+                drive(jobs, crew, record, {name: size.work for name, size in needs.items()}, say, stop)
+        finally:  # of workers that were stopped or lost
+            _take_up(batch, folder, say)
         states = {name: report.state for name, report in record.reports.items()}
         write_index(batch, folder, states)
     return Outcome(batch, tuple(record.of(task) for task in batch.tasks), folder, stop.asked)
