@@ -19,8 +19,9 @@ from threadpoolctl import threadpool_limits
 
 from buurtsae.draws import KHAT_MAX
 from buurtsae.engines.hyper import NormalScores
-from buurtsae.engines.integration import Progress, integrate
+from buurtsae.engines.integration import integrate
 from buurtsae.engines.marginal import Marginal
+from buurtsae.engines.search import Progress
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "recovery"))

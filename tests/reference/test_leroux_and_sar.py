@@ -15,8 +15,9 @@ from made_grid import gauss_legendre
 
 import buurtsae as bs
 from buurtsae.engines.hyper import Hyper
-from buurtsae.engines.integration import Progress, integrate
+from buurtsae.engines.integration import integrate
 from buurtsae.engines.marginal import Marginal
+from buurtsae.engines.search import Progress
 from buurtsae.model.design import design
 
 FLAT = 1000.0  # prior sd of coefficients in the place of a flat prior: changes them by less than 1e-8

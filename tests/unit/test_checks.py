@@ -17,7 +17,7 @@ from buurtsae.areas.areas import Areas
 from buurtsae.draws import Draws
 from buurtsae.engines.base import Fit
 from buurtsae.engines.given import Given
-from buurtsae.engines.integration import Progress, mode
+from buurtsae.engines.search import Progress, mode
 from buurtsae.estimates.evidence.checks import Check, checks
 from buurtsae.estimates.evidence.leftover import _replicates, leftover
 from buurtsae.estimates.evidence.meanings import KINDS, MEANINGS

@@ -2,7 +2,7 @@ r"""Hyperparameters by adaptive importance sampling from a skewed approximation.
 
 The target log p(xi | y) is known up to a constant, with its gradient; xi ~ N(0, I) a priori: its scale is known.
 
-1. The mode by L-BFGS; the Hessian by differences of gradients; axes A from its eigenvectors.
+1. The mode and the Hessian (`search`); axes A from its eigenvectors.
 2. xi = a + A z with z_i independent, in stages that go on with one scrambled Sobol' net in place of random numbers: as
    proposals soon hardly change, all values together lie evenly. Mean a and axes A, symmetric roots in the axes of step
    1, are learnt from all before: A by regression of log p on squares and products, which every value informs and not
@@ -23,16 +23,15 @@ sampling. JASA 95. Owen, A. (2023). Practical Quasi-Monte Carlo Integration.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
 
 import numpy as np
 from scipy.special import ndtri
 
 from buurtsae.draws import psis
-from buurtsae.errors import ModelError
+from buurtsae.engines.search import WIDE, Map, Peak, Progress, Small, Target, peak, roots
 from buurtsae.sparse import Floats, Ints
 
 WIDER = 0.05, 0.1  # how much wider proposals are than what was learnt, and how much more where an axis is skewed
@@ -43,36 +42,13 @@ KNOWN = 0.15, 0.1  # widths, of the prior's, below which that is less, and what 
 VANISHED = -2.0, 0.7  # centre and width, in prior standard deviations, of the sd of a term that has vanished
 PART = 16  # one value is proposed there, per such term, to so many others
 STAGES = 12
+LAST, MORE = 16, 1.05  # the last values come by so many, and somewhat more than are expected to do
 SMALL = 1e-12  # a net may hold 0 itself
-
-Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
-
-
-class Target(Protocol):
-    """The log-density of hyperparameters given data."""
-
-    @property
-    def size(self) -> int:
-        """Number of hyperparameters."""
-
-    @property
-    def exact_gradient(self) -> bool:
-        """Whether the gradient is that of the value; if not it leads near the mode, which is enough for proposals."""
-
-    @property
-    def vanishing(self) -> Sequence[tuple[int, Ints]]:
-        """Per term that may vanish: its standard deviation, and what the data say nothing about without it."""
-
-    def log_posterior(self, xi: Floats) -> float:
-        """Return log p(xi | y) up to a constant."""
-
-    def with_gradient(self, xi: Floats) -> tuple[float, Floats]:
-        """Return log p(xi | y) up to a constant, and its gradient."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """The share of all weight that a value may expect, from what was weighed before; nothing at the start.
+    """The share of all weight that a value may expect, from what was weighed before; at the start, from the mode.
 
     Attributes
     ----------
@@ -244,7 +220,13 @@ class Integration:
 
 
 def integrate(
-    target: Target, seed: int, enough: int, each: Map, bar: Progress, look: Look | None = None
+    target: Target,
+    seed: int,
+    enough: int,
+    each: Map,
+    bar: Progress,
+    look: Look | None = None,
+    small: Small | None = None,
 ) -> Integration:
     """Return weighted values of the hyperparameters from their posterior, `enough` of them effective if possible.
 
@@ -258,6 +240,8 @@ def integrate(
     look : callable, optional
         Returns log p(xi | y) in the place of the target, of value k at xi; it is told what share of all weight that
         value may expect at any log p, from what was weighed before: what is costly at a value may be kept.
+    small : Small, optional
+        A problem like it with fewer data, where the search begins.
     """
     from scipy.stats.qmc import Sobol
 
@@ -265,13 +249,16 @@ def integrate(
     if p == 0:
         return Integration(np.zeros((1, 0)), np.ones(1), 0.0)
     most = max(32, 2 ** int(np.ceil(np.log2(enough / 2))))  # fewer have no tail to judge weights by
-    latest = first = _around(mode(target, bar, each), target, each, bar)
+    top = peak(target, small, each, bar)
+    latest = first = _gaussian(top)
     used: list[tuple[int, Proposal]] = []
     nets = [Sobol(p, rng=np.random.default_rng([seed, 1, part])) for part in range(1 + len(target.vanishing))]
-    xi, log_p, total, goal = np.empty((0, p)), np.empty(0), np.inf, 2.0 * enough
+    xi, log_p, total, goal = np.empty((0, p)), np.empty(0), top.level, 2.0 * enough
     for stage in range(STAGES):
         # early proposals are the worst: few values; powers of 2, in all too, as long as they grow
         n = max(min(64, most), most // max(8 >> max(stage, 1), 1))
+        if stage > 1:  # the last ones no more than are needed
+            n = min(n, LAST * int(np.ceil(max(MORE * goal - len(xi), 1.0) / LAST)))
         gone = [(max(n // PART, 4), q) for term in target.vanishing for q in latest.vanished(*term)]
         for part, (count, q) in enumerate([(n, latest), *gone]):
             xi = np.vstack([xi, q.xi(nets[part].random(count))])
@@ -292,87 +279,8 @@ def integrate(
     return weighed
 
 
-def mode(target: Target, bar: Progress, each: Map = map) -> Floats:
-    """Return the mode of p(xi | y), looked for along the axes of the curvature at the start where the target is steep.
-
-    Raises
-    ------
-    ModelError
-        If the optimiser stops away from a mode.
-    """
-    from scipy.optimize import minimize
-
-    near = getattr(target, "start", None)  # where a target knows about where it is
-    start = np.zeros(target.size) if near is None else near
-    # slopes around the start are found side by side; steps are half as many then, and come one after another
-    axes = _around(start, target, each, bar).axes if getattr(target, "steep", False) else None
-
-    def downhill(z: Floats) -> tuple[float, Floats]:
-        bar.step("mode")
-        value, gradient = target.with_gradient(z if axes is None else start + axes @ z)
-        return -value, -(gradient if axes is None else axes.T @ gradient)
-
-    # a thousandth of a unit of log density is far less than proposals need
-    options = {"maxcor": 30, "maxiter": 500, "ftol": 1e-3 / max(abs(target.log_posterior(start)), 1.0), "gtol": 1e-3}
-    bounds = getattr(target, "bounds", None)  # outside which its value is no guide
-    begin = start if axes is None else np.zeros(target.size)
-    optimum = minimize(downhill, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    if not np.isfinite(optimum.fun) or (target.exact_gradient and not optimum.success):
-        raise ModelError(
-            "the mode of the hyperparameters was not found",
-            f"{optimum.message} after {optimum.nit} steps",
-            "convergence",
-            "look at the direct estimates and their variances; --engine nuts does not need a mode",
-        )
-    return np.asarray(optimum.x if axes is None else start + axes @ optimum.x)
-
-
-def _around(at: Floats, target: Target, each: Map, bar: Progress) -> Proposal:
-    """The Gaussian proposal by the curvature at the mode, by differences of gradients."""
-    p = len(at)
-    step = 0.002  # of a prior standard deviation: the narrowest axes are a hundredth wide
-    points = np.vstack([at, at + step * np.eye(p)])
-    slopes = np.array(list(bar.track((g for _, g in each(target.with_gradient, points)), "curvature", p + 1)))
-    hessian = (slopes[0] - slopes[1:]) / step
-    values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
-    axes = vectors / np.sqrt(np.maximum(values, 0.25))  # hardly wider than the prior, whose precision is 1
+def _gaussian(top: Peak) -> Proposal:
+    """The Gaussian proposal at a mode."""
+    p = len(top.at)
     width = wider(np.full(p, 0.5))
-    return Proposal(at, axes, np.zeros(p), width, width, np.ones(p))
-
-
-@dataclass
-class Progress:
-    """A progress bar on stderr, one line per kind of work."""
-
-    shown: bool
-    bar: Any = field(default=None, init=False)
-    tasks: dict[str, Any] = field(default_factory=dict, init=False)
-
-    def __enter__(self) -> Progress:
-        if self.shown:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self.bar = Progress(console=Console(stderr=True), transient=True)
-            self.bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def step(self, what: str, total: int | None = None) -> None:
-        """Count one piece of work."""
-        if self.bar is None:
-            return
-        if what not in self.tasks:
-            self.tasks[what] = self.bar.add_task(what, total=total)
-        self.bar.advance(self.tasks[what])
-
-    def track(self, work: Iterable[Any], what: str, total: int) -> Iterable[Any]:
-        """Count pieces of work as they are done."""
-        if self.bar is not None and what in self.tasks:  # another round of the same
-            self.bar.reset(self.tasks[what])
-        for done in work:
-            yield done
-            self.step(what, total)
+    return Proposal(top.at, roots(top.curvature, WIDE), np.zeros(p), width, width, np.ones(p))

@@ -28,10 +28,12 @@ from numpy.typing import NDArray
 
 from buurtsae.draws import Certificate, Draws
 from buurtsae.engines.counts import Counting
-from buurtsae.engines.integration import Integration, Map, Progress, Share, integrate
+from buurtsae.engines.integration import Integration, Share, integrate
 from buurtsae.engines.labels import Draw4, Whole, in_chains, labelled
 from buurtsae.engines.marginal import Marginal, Posterior
 from buurtsae.engines.resampling import balanced, cube
+from buurtsae.engines.search import Map, Progress
+from buurtsae.engines.smaller import smaller
 from buurtsae.engines.tails import Tailed
 from buurtsae.engines.variances import Varying
 from buurtsae.model.design import Design
@@ -90,7 +92,8 @@ def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -
         bar.step("prepare (the first fit on a machine compiles for some 15 s)")
         marginal = _marginal(design)
         early = Early(marginal, seed, options.draws)
-        weighed = integrate(marginal, seed, options.hyperparameters or _enough(marginal), pool.map, bar, early.look)
+        enough, part = options.hyperparameters or _enough(marginal), smaller(marginal)
+        weighed = integrate(marginal, seed, enough, pool.map, bar, early.look, part)
         return _draw(early, weighed, pool.map, bar)
 
 

@@ -96,9 +96,8 @@ class Marginal:
         ratio = None if sd.ndim == 1 else sd / unit[:, None]
         groups = [design.sites @ effect.sees.toarray() for effect in design.effects if effect.dense]
         sites = design.sites if design.grouped else None
-        apart = design.periods > 1  # a column of constraints for each year, and for each part of the graph
         width = design.y.shape[-1]
-        latent = field(structures(design), x, offset, width, loose(design), sites, groups, ratio, apart)
+        latent = field(structures(design), x, offset, width, loose(design), sites, groups, ratio)
         return cls(NormalScores.of(design), latent, Observations(design.gaussian, latent.offset))
 
     @property

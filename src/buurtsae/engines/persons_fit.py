@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from buurtsae.areas.areas import Areas
 from buurtsae.draws import Certificate, Draws
 from buurtsae.engines.base import engine_options
-from buurtsae.engines.integration import Integration, Progress, integrate
+from buurtsae.engines.integration import Integration, integrate
 from buurtsae.engines.labels import in_chains, labelled
 from buurtsae.engines.laplace import Early
 from buurtsae.engines.nuts import NutsOptions
 from buurtsae.engines.poststratify import PersonDraws
 from buurtsae.engines.resampling import cube
+from buurtsae.engines.search import Progress
 from buurtsae.engines.unit import UnitFit
 from buurtsae.errors import BuurtsaeError, DataError, ModelError, Problems, check_kinds, cut, shown
 from buurtsae.formula import read, variables

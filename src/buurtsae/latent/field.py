@@ -87,6 +87,8 @@ class Field:
     varying : tuple of Varying
     diagonal : ndarray of int, shape (nodes,)
         Entry of each node with itself.
+    pattern : sparse, shape (nodes, nodes)
+        Entries that are not 0, below the diagonal and on it.
     constraints : sparse, shape (k, nodes)
     ground : ndarray of int, shape (k,)
         A node of each constraint.
@@ -100,6 +102,8 @@ class Field:
         Start per site (K + 1,), and node, term and weight of all that sites see.
     pairs : tuple of ndarray
         Start per site (K + 1,), and entry, terms of its row and column, and weight of all pairs that sites see.
+    parts : Parts
+        Connected parts, whose constraints share columns.
     x : ndarray, shape (K, P)
         Covariates times the prior standard deviations of their coefficients, then those of groups.
     offset : ndarray, shape (K, D)
@@ -112,8 +116,6 @@ class Field:
         Columns of x of each group, whose coefficients have loadings that hyperparameters determine.
     ratio : ndarray, shape (P, D), optional
         Prior standard deviations of the coefficients of x over those in x, where they differ between columns.
-    split : Parts, optional
-        Connected parts whose constraints share columns; without it all are one.
     """
 
     width: int
@@ -122,6 +124,7 @@ class Field:
     base: Floats
     varying: tuple[Varying, ...]
     diagonal: Ints
+    pattern: sp.csr_array
     constraints: sp.csr_array
     ground: Ints
     shared: Ints
@@ -129,13 +132,13 @@ class Field:
     sees: tuple[sp.csr_array, ...]
     seen: tuple[Ints, Ints, Ints, Floats]
     pairs: tuple[Ints, Ints, Ints, Ints, Floats]
+    parts: Parts
     x: Floats
     offset: Floats
     loose: Loose = SAME
     free: slice | None = None
     groups: tuple[slice, ...] = ()
     ratio: Floats | None = None
-    split: Parts | None = None
 
     @property
     def areas(self) -> int:
@@ -159,11 +162,6 @@ class Field:
     def means(self) -> Floats:
         """A of the constraints, shape (k, nodes)."""
         return np.asarray(self.constraints.toarray())
-
-    @cached_property
-    def parts(self) -> Parts:
-        """Connected parts whose constraints share columns, or all as one."""
-        return self.split or Parts.one(self.constraints.shape[0], self.nodes, self.width)
 
     @cached_property
     def summed(self) -> Floats:
@@ -192,7 +190,6 @@ def field(
     sites: sp.csr_array | None = None,
     groups: Sequence[Floats] = (),
     ratio: Floats | None = None,
-    apart: bool = False,
 ) -> Field:
     """Join structures that are seen from the same sites.
 
@@ -211,8 +208,6 @@ def field(
     groups : sequence of ndarray, shape (K, P_g) each
         Covariates of groups.
     ratio : ndarray, shape (P, D), optional
-    apart : bool
-        Constraints of connected parts share columns, which pays where there are many columns.
     """
     n_sites = len(x)
     if sites is not None:
@@ -264,6 +259,7 @@ def field(
         base=base,
         varying=tuple(varying),
         diagonal=np.searchsorted(known, diagonal),
+        pattern=sp.csr_array((np.ones(len(known)), (i, j)), shape=(nodes, nodes)),
         constraints=constraints,
         ground=np.concatenate([first[:0], *grounds]),
         shared=np.concatenate([first[:0], *[g for g in grounds if len(g)][1:]]),
@@ -277,7 +273,7 @@ def field(
         free=None if sites is None else slice(int(first[-1]), nodes),
         groups=tuple(slice(end - part.shape[1], end) for end, part in zip(ends, groups, strict=True)),
         ratio=ratio,
-        split=Parts.of(constraints, symbolic.position, (i, j), width) if apart else None,
+        parts=Parts.of(constraints, symbolic.position, (i, j), width),
     )
 
 

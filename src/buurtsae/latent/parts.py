@@ -7,7 +7,7 @@ with rows r and constraints c
     A P^{-1} A' = H_r' H_r on (c, c), and 0 between parts,      A y = H_r' y_r on c,
 
 so that a country of ten years and six parts has 10 columns of constraints and not 60. Parts are runs of rows in the
-order of elimination, which is that of trees, one after another.
+order of elimination, which is that of trees, one after another; those without a constraint need no place here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from buurtsae.sparse import Floats, Ints
 
 @dataclass(frozen=True)
 class Part:
-    """A part, or all of a field.
+    """A part that has constraints, or all of a field.
 
     Attributes
     ----------
@@ -74,8 +74,10 @@ class Parts:
         joined = sp.coo_array((np.ones(len(pattern[0])), pattern), shape=(n, n))
         label = connected_components(joined, directed=False)[1]
         part_of = label[[constraints.indices[start] for start in constraints.indptr[:-1]]]
-        for part in np.unique(label):
+        for part in np.unique(part_of):
             nodes, its = np.flatnonzero(label == part), np.flatnonzero(part_of == part)
+            if len(nodes) == n:
+                return cls.one(constraints.shape[0], n, d)
             first = int(position[nodes].min())
             run = slice(first * d, (first + len(nodes)) * d)
             columns = slice(0, len(its) * d)
@@ -95,13 +97,15 @@ class Parts:
 
     def gram(self, half: Floats) -> Floats:
         """Return X'X of X = [L^{-1} P A', others], of half = [H, others]."""
-        others = np.arange(half.shape[1] - self.width)
-        total = np.zeros((self.rows + len(others),) * 2)
+        k, others = self.rows, half[:, self.width :]
+        total = np.zeros((k + others.shape[1],) * 2)
+        total[k:, k:] = others.T @ others
         for part in self:
-            own = half[part.run]
-            here = np.append(np.arange(len(part.of)), self.width + others)
-            there = np.append(part.of, self.rows + others)
-            total[np.ix_(there, there)] += (own.T @ own)[np.ix_(here, here)]
+            own, width = half[part.run], part.columns.stop
+            both = own[:, :width].T @ own
+            total[np.ix_(part.of, part.of)] = both[:, :width]
+            total[part.of, k:] = both[:, self.width :]
+            total[k:, part.of] = both[:, self.width :].T
         return total
 
     def against(self, half: Floats, x: Floats) -> Floats:
@@ -113,7 +117,7 @@ class Parts:
 
     def times(self, half: Floats, y: Floats) -> Floats:
         """Return L^{-1} P A' y, (nodes * D, n) in the order of elimination, of y (k D, n)."""
-        out = np.empty((len(half), y.shape[1]))
+        out = np.zeros((len(half), y.shape[1]))
         for part in self:
             out[part.run] = half[part.run, part.columns] @ y[part.of]
         return out
@@ -127,7 +131,7 @@ class Parts:
 
     def spread(self, u: Floats, y: Floats) -> Floats:
         """Return U_A y in the order of nodes, of U_A with columns shared and y (k D, n)."""
-        out = np.empty((len(u), y.shape[1]))
+        out = np.zeros((len(u), y.shape[1]))
         for part in self:
             out[part.rows] = u[part.rows, part.columns] @ y[part.of]
         return out

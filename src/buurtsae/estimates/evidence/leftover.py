@@ -28,9 +28,9 @@ import pandas as pd
 from buurtsae.engines.base import Fit
 from buurtsae.engines.counts import Counting
 from buurtsae.engines.given import Given
-from buurtsae.engines.integration import Progress, mode
 from buurtsae.engines.marginal import Marginal
 from buurtsae.engines.observations import Observations
+from buurtsae.engines.search import Progress, mode
 from buurtsae.engines.unit import PersonFigure, UnitFit
 from buurtsae.errors import ModelError
 from buurtsae.estimates.evidence.asked import respondents
