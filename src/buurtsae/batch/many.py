@@ -139,6 +139,9 @@ def _all(
                 record.reports[name] = Report(name, found.manifest["run_id"], state_of(found))
         record.remember()
         todo = [task for task in batch.tasks if results[task.name] is None]
+        todo.sort(
+            key=lambda task: task.run.spec.areas.model_dump_json()
+        )  # runs of one map after each other: it is kept
         if len(todo) < len(batch.tasks):
             say(f"{len(batch.tasks) - len(todo)} of {len(batch.tasks)} runs are finished already")
         needs = sizes(todo)
