@@ -161,7 +161,8 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
         f" import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         " from batch_jobs import act, job\n"
         " from buurtsae.batch.local import Local\n"
-        f" crew = Local(1, act); crew.start(job('sleep', {str(tmp_path)!r})); crew.wait(60)\n"
+        f" crew = Local(1, act); crew.start(job('sleep', {str(tmp_path)!r}))\n"
+        " while True: crew.wait(60)\n"
     )
     (tmp_path / "client.py").write_text(program, encoding="utf-8")
     parent = subprocess.Popen([sys.executable, str(tmp_path / "client.py")])
