@@ -20,6 +20,7 @@ from buurtsae.errors import BuurtsaeError, DataError, ProblemsError
 from buurtsae.retrieved import Retrieved, write_record
 from buurtsae.runs.runfile import RunFile
 from buurtsae.runs.steps import check
+from buurtsae.start.books import apart
 from buurtsae.start.choices import Question
 from buurtsae.start.codes import completed
 from buurtsae.start.columns import look
@@ -146,7 +147,6 @@ def test_all_that_is_wrong_is_said_at_once(edited: Callable[[Edit], Wanted], tmp
         "the year of the areas is not known",
         "--table is joined to --areas",
         "there are no areas",
-        "the place of the figures is not known",
     ]
 
 
@@ -334,7 +334,7 @@ def test_some_gemeenten_of_a_larger_file(wanted: Wanted, tmp_path: Path) -> None
 
 
 def test_an_unknown_gemeente(wanted: Wanted, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no gemeente Voorbeldstad in the areas") as raised:
+    with pytest.raises(DataError, match="there is no gemeente of that name in the areas") as raised:
         init(replace(wanted, place=Place("gemeente", ("Voorbeldstad",))), tmp_path / "mijn")
     assert "Voorbeeldstad (GM9901)" in raised.value.expected
     assert not (tmp_path / "mijn").exists()
@@ -357,7 +357,8 @@ def test_a_codebook_to_complete(edited: Callable[[Edit], Wanted], tmp_path: Path
     assert [scale["id"] for scale in raw["scale"]] == [f"v{k}" for k in range(2, 19)]
     assert raw["scale"][0]["answers"] == {str(code): "" for code in (1, 2, 3, 4, 5, 9)}  # 9 is not known to be missing
     assert not {"subdimension", "worst", "best"} & set(raw["scale"][0])  # none of it is guessed
-    assert text.count('# subdimension = "omgang_en_relaties"   # or "participatie",') == 17
+    assert text.count('# subdimension = ""   # one of omgang_en_relaties, participatie, plaatsidentiteit,') == 17
+    assert text.count("#   9: apart from the others; if no answer, move to `missing`") == 17
     assert "Jan" not in text  # what respondents wrote is never copied
     for line in (
         "opmerking: text, 1 different: export codes if it is an item",
@@ -380,12 +381,43 @@ def test_the_codebook_can_be_completed(edited: Callable[[Edit], Wanted], tmp_pat
     init(edited(other), tmp_path / "mijn")
     path = tmp_path / "mijn" / "codebook.toml"
     text = path.read_text(encoding="utf-8")
-    text = re.sub(r"(?m)^# (subdimension|worst|best|level|min_share_answered) =", r"\1 =", text)  # as its lines say
+    said = {"subdimension": '"omgang_en_relaties"', "worst": "1", "best": "5", "level": '"gemeente"'}
+    for key, value in {**said, "min_share_answered": "0.5"}.items():
+        text = re.sub(rf"(?m)^# {key} =.*$", f"{key} = {value}", text)
     text = text.replace("references = []", 'references = ["ons onderzoek"]').replace("missing = []", "missing = [9]")
-    text = text.replace(', 9 = ""', "").replace("best = 9", "best = 5")
+    text = text.replace(', 9 = ""', "")
     path.write_text(text, encoding="utf-8")
     inputs = check(tmp_path / "mijn" / "run.toml")
     assert inputs.direct.subdimensions == ("omgang_en_relaties",)
+
+
+def test_a_codebook_of_the_user(wanted: Wanted, stad: Path, tmp_path: Path) -> None:
+    home = stad.parent / "gezondheid"
+    asked = replace(
+        wanted, survey=home / "enquete_gezondheidsmonitor.csv", source=str(home / "gezondheidsmonitor.toml")
+    )
+    started = init(asked, tmp_path / "mijn")
+    assert "name the concept that it belongs to under `[concept]`" in str(started.left[0])
+    run = tmp_path / "mijn" / "run.toml"
+    assert RunFile.load(run).spec.run.title.startswith("Gezondheidsmonitor")
+    named = f'[concept]\nfile = "{(home / "begrip.toml").as_posix()}"\n\n[graph]'
+    run.write_text(run.read_text(encoding="utf-8").replace("[graph]", named), encoding="utf-8")
+    assert check(run).direct.subdimensions == ("eenzaam", "vrijwilligerswerk", "thuisgevoel", "leefbaarheid")
+
+
+def test_a_codebook_of_the_user_that_is_not_complete(wanted: Wanted, tmp_path: Path) -> None:
+    (tmp_path / "half.toml").write_text('id = "half"\n', encoding="utf-8")
+    started = init(replace(wanted, source=str(tmp_path / "half.toml")), tmp_path / "mijn")
+    assert str(started.left[0]).startswith("complete ")
+    assert RunFile.load(tmp_path / "mijn" / "run.toml").spec.sources[0].source == "../half.toml"
+    assert started.inputs is None
+
+
+def test_codes_after_a_gap_may_be_no_answers() -> None:
+    assert apart((1, 2, 3, 4, 5, 8, 9)) == (8, 9)
+    assert apart((0, 1, 99)) == (99,)
+    assert apart((1, 2, 3)) == ()
+    assert apart((1, 3, 5)) == ()  # every other code: a scale of its own
 
 
 def test_two_codebooks_that_fit(edited: Callable[[Edit], Wanted], tmp_path: Path) -> None:
@@ -412,6 +444,18 @@ def test_replicate_weights_and_body_weight_are_no_weights(edited: Callable[[Edit
     assert chosen(started)["weight"] == "gewicht"
     assert any("8 numbered weights" in note for note in started.left)
     assert "cluster" not in chosen(started)  # two persons is a size, no household
+
+
+def test_what_is_left_out_for_one_reason_is_said_once(wanted: Wanted, tmp_path: Path) -> None:
+    """The example has 106 buurten with respondents, and 40 columns that no codebook knows are added."""
+    extra = pd.read_csv(wanted.tables[0])[["buurtcode"]].assign(**{f"nieuw{k}": range(120) for k in range(40)})
+    extra.to_csv(tmp_path / "meer.csv", index=False)
+    started = init(replace(wanted, tables=(*wanted.tables, tmp_path / "meer.csv")), tmp_path / "mijn")
+    reasons = [str(choice.why) for choice in started.choices if choice.key == "left out"]
+    assert len(set(reasons)) == len(reasons)
+    (new,) = (choice.value for choice in started.choices if "no codebook knows them" in choice.why)
+    assert new.startswith("nieuw0, nieuw1, ")
+    assert new.endswith("nieuw29, ... (40)")
 
 
 def test_covariates_of_a_model_are_left_out(wanted: Wanted, tmp_path: Path) -> None:
@@ -524,5 +568,28 @@ def test_a_merged_gemeente(edited: Callable[[Edit], Wanted], tmp_path: Path) -> 
 
 def test_what_is_no_figure_of_buurten_is_refused(wanted: Wanted, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="these are no figures of buurten") as raised:
-        init(replace(wanted, more=("adressen", "gezondheid")), tmp_path / "mijn")
+        init(replace(wanted, areas=None, tables=(), more=("adressen", "gezondheid")), tmp_path / "mijn", fetch=nothing)
     assert raised.value.got == "adressen"
+
+
+def test_nothing_is_fetched_beside_areas_that_are_given(wanted: Wanted, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--with is fetched, and with --areas nothing is") as raised:
+        init(replace(wanted, more=("gezondheid",)), tmp_path / "mijn", fetch=nothing)
+    assert raised.value.got == "gezondheid"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [lambda t: t.drop(columns="buurtcode"), lambda t: t.assign(werkbuurt=t["buurtcode"].iloc[::-1].to_numpy())],
+)
+def test_no_place_is_asked_where_no_column_has_codes(
+    edited: Callable[[Edit], Wanted], tmp_path: Path, edit: Edit
+) -> None:
+    """One problem: to name a gemeente would not help."""
+    with pytest.raises(DataError, match=r"columns? of area codes"):
+        init(replace(edited(edit), areas=None, tables=()), tmp_path / "mijn", fetch=nothing)
+
+
+def nothing(*asked: object) -> Got:
+    """Nothing is to be fetched."""
+    raise AssertionError(asked)

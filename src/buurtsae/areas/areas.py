@@ -283,9 +283,14 @@ class Areas:
         above = [level for level in self.system.levels[1:-1] if level in self.frame]
         return (self.base, *above, *self.groupings, self.system.whole)
 
+    @cached_property
+    def _called(self) -> dict[str, str]:
+        """Names of the areas themselves, by code."""
+        return dict(zip(self.codes, map(str, self.frame["name"]), strict=True))
+
     def complete(self, level: str, codes: Sequence[str] | pd.Index) -> np.ndarray:
         """Return True for codes of a level of which the run holds every inhabited buurt."""
-        return ~np.isin(np.asarray(codes, dtype=object), self.partial.get(level, ()))
+        return ~pd.Index(codes, dtype=object).isin(self.partial.get(level, ()))
 
     def left_out(self, level: str, code: pd.Series) -> np.ndarray:
         """Return True for buurtcodes or wijkcodes that the file has, and `where` left out."""
@@ -295,7 +300,7 @@ class Areas:
     def label(self, level: str, code: str) -> str:
         """Return the name of an area, or its code where the name is unknown."""
         if level == self.base:
-            return str(self.frame.loc[code, "name"])
+            return self._called[code]
         if level in self.editions:
             return code
         return self.region if level == self.system.whole else self.names.get(level, {}).get(code, code)

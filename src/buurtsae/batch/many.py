@@ -106,14 +106,13 @@ def run_all(
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from buurtsae.runs.example import example
-    >>> with TemporaryDirectory() as out:
-    ...     run_all([example(), example()], out)
+    >>> with TemporaryDirectory() as folder:
+    ...     run_all(folder, folder + "/out")
     Traceback (most recent call last):
         ...
-    buurtsae.errors.DataError: runs have the same name: voorbeeldstad
-      got 2 of them: voorbeeldstad.toml; expected a name for each
-      hint: give each row its `run.name`
+    buurtsae.errors.DataError: there are no run files
+      got no *.toml in it; expected run files, a folder of them, or a batch file
+      hint: name others
     """
     if workers is not None and workers < 1:
         raise DataError("there is nobody to do it", f"{workers} workers", "1 or more", "correct --workers")
@@ -121,12 +120,10 @@ def run_all(
     batch = read_batch(specs, folder)
     refuse_another(batch, folder)
     versions = worker_versions()
-    if client is None and scheduler is None:
-        return _all(batch, folder, versions, None, workers, say)
-    if client is not None:
+    if client is not None or scheduler is None:
         return _all(batch, folder, versions, client, workers, say)
-    with closing(connected(str(scheduler))) as ours_only:
-        return _all(batch, folder, versions, ours_only, workers, say)
+    with closing(connected(scheduler)) as own:
+        return _all(batch, folder, versions, own, workers, say)
 
 
 def _all(
@@ -142,6 +139,9 @@ def _all(
                 record.reports[name] = Report(name, found.manifest["run_id"], state_of(found))
         record.remember()
         todo = [task for task in batch.tasks if results[task.name] is None]
+        todo.sort(
+            key=lambda task: task.run.spec.areas.model_dump_json()
+        )  # runs of one map after each other: it is kept
         if len(todo) < len(batch.tasks):
             say(f"{len(batch.tasks) - len(todo)} of {len(batch.tasks)} runs are finished already")
         needs = sizes(todo)
@@ -154,8 +154,11 @@ def _all(
             Job(task.name, str(task.run.path.resolve()), str(folder), task.part, task.key, versions, threads)
             for task in todo
         ]
-        with closing(crew), stopping(say) as stop:
-            drive(jobs, crew, record, {name: size.work for name, size in needs.items()}, say, stop)
+        try:
+            with closing(crew), stopping(say) as stop:
+                drive(jobs, crew, record, {name: size.work for name, size in needs.items()}, say, stop)
+        finally:  # of workers that were stopped or lost
+            _take_up(batch, folder, say)
         states = {name: report.state for name, report in record.reports.items()}
         write_index(batch, folder, states)
     return Outcome(batch, tuple(record.of(task) for task in batch.tasks), folder, stop.asked)

@@ -55,17 +55,21 @@ def write_index(batch: Batch, folder: Path, states: dict[str, State]) -> None:
     from buurtsae.publication.pages import write_page
 
     results = {task.name: finished(folder / task.name, task.key) for task in batch.tasks}
-    whole = [found for found in results.values() if found is not None]
-    shown = [_shown(task.run.spec.run, results[task.name], states.get(task.name, "waiting")) for task in batch.tasks]
+    whole = {name: found for name, found in results.items() if found is not None}
+    reports = {name: found.json("quality.json") for name, found in whole.items()}
+    shown = [
+        _shown(task.run.spec.run, whole.get(task.name), reports.get(task.name), states.get(task.name, "waiting"))
+        for task in batch.tasks
+    ]
     by_title = defaultdict[str, list[Shown]](list)
     for row in shown:
         by_title[row.title].append(row)
-    made = [found.manifest.get("fictitious", False) for found in whole]
+    made = [found.manifest.get("fictitious", False) for found in whole.values()]
     run: dict[str, Any] = {
         "title": batch.title,
-        "created": max((str(found.manifest["created"]) for found in whole), default=now()),
+        "created": max((str(found.manifest["created"]) for found in whole.values()), default=now()),
         "fictitious": next((one for one in (True, "respondents") if one in made), False),
-        "credit": "; ".join(dict.fromkeys(filter(None, (_credit(found) for found in whole)))),
+        "credit": "; ".join(dict.fromkeys(filter(None, (each["run"].get("credit") for each in reports.values())))),
     }
     rows = [(title, sorted(group, key=lambda one: (one.year, one.name))) for title, group in by_title.items()]
     counts = {state: sum(row.state == state for row in shown) for state in STATES}
@@ -75,14 +79,9 @@ def write_index(batch: Batch, folder: Path, states: dict[str, State]) -> None:
     part.replace(folder / INDEX)
 
 
-def _credit(found: Finished) -> str:
-    return str(found.manifest.get("settings", {}).get("areas", {}).get("credit", ""))
-
-
-def _shown(run: Any, found: Finished | None, state: State) -> Shown:
-    if found is None:
+def _shown(run: Any, found: Finished | None, report: dict[str, Any] | None, state: State) -> Shown:
+    if found is None or report is None:
         return Shown(run.name, run.title, str(run.year), state, None)
-    report = found.json("quality.json")
     return Shown(
         run.name,
         run.title,

@@ -13,7 +13,7 @@ from functools import cache
 
 from buurtsae.errors import cut, shown
 from buurtsae.notes import Note
-from buurtsae.start.columns import Looked, Seen
+from buurtsae.start.columns import MOST, Looked, Seen
 from buurtsae.start.toml import quoted
 from buurtsae.survey.codebook import Codebook, available
 from buurtsae.survey.concept import Concept
@@ -35,6 +35,12 @@ class Fitting:
     def share(self) -> float:
         """Of its items that are there."""
         return len(self.present) / max(len(self.present) + len(self.absent), 1)
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """What it informs that the concept of the package does not have."""
+        known = Concept.load().subdimensions
+        return tuple(name for name in self.book.subdimensions if name not in known)
 
     @property
     def words(self) -> Note:
@@ -99,22 +105,30 @@ def draft(looked: Looked, used: Sequence[str], title: str) -> tuple[str, list[st
     ]
     for column in items:
         codes = column.answers
+        far = apart(codes)
         labels = ", ".join(f'{code} = ""' for code in codes)
         lines += [
             "",
             "[[scale]]",
             f"id = {quoted(column.name)}",
             'nl = ""',
-            f"# subdimension = {quoted(parts[0])}   # or {', '.join(map(quoted, parts[1:]))}",
+            f'# subdimension = ""   # one of {", ".join(parts)}',
             f"answers = {{ {labels} }}   # these occur: label each",
-            f"# worst = {codes[0]}   # the code that scores 0",
-            f"# best = {codes[-1]}    # the code that scores 10",
+            *([f"#   {shown(far, MOST)}: apart from the others; if no answer, move to `missing`"] if far else []),
+            "# worst =   # the code that scores 0",
+            "# best =    # the code that scores 10",
             f'items = [{{ name = {quoted(column.name)}, about = "" }}]',
         ]
     if others:
         lines += ["", "# Columns that are not among the items, as they are:"]
         lines += [f"#   {cut(column.name)}: {_why(column)}" for column in others]
     return "\n".join(lines) + "\n", [column.name for column in items]
+
+
+def apart(codes: Sequence[int]) -> tuple[int, ...]:
+    """Return the codes after the first gap, which may be no answers: 8 and 9 of 1, 2, 3, 4, 5, 8, 9."""
+    gap = next((k for k in range(1, len(codes)) if codes[k] > codes[k - 1] + 1), len(codes))
+    return tuple(codes[gap:]) if gap > 1 else ()
 
 
 def _why(column: Seen) -> str:

@@ -43,7 +43,8 @@ class Choice:
     @property
     def line(self) -> Note:
         """It in one line."""
-        value = Note(*2 * [self.value]) if self.value else Note("none", "geen")
+        nothing = Note("all", "alle") if self.key == "place" else Note("none", "geen")
+        value = Note(*2 * [self.value]) if self.value else nothing
         key = LABELS.get(self.key) or Note(*2 * [self.key])
         return Note("{key}: {value} ({why})", "{key}: {value} ({why})", key=key, value=value, why=self.why)
 

@@ -7,7 +7,7 @@ from another number. A postcode is no area code: it may lie in several buurten.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,9 +52,10 @@ class Coded:
         gemeente = CBS.read(self.codes, "gemeente")
         return (self.rows.groupby(gemeente).sum() / self.rows.sum()).sort_values(ascending=False)
 
-    def matched(self, areas: pd.Index) -> float:
-        """Return the share of the respondents with a code who live in one of these areas."""
-        return float(self.rows[self.codes.isin(areas)].sum() / self.rows.sum())
+    def matched(self, areas: pd.Index, gemeenten: Collection[str]) -> float:
+        """Return the share of the respondents with a code of these gemeenten who live in one of these areas."""
+        here = CBS.read(self.codes, "gemeente").isin(list(gemeenten))
+        return float(self.rows[here & self.codes.isin(areas)].sum() / max(self.rows[here].sum(), 1))
 
 
 def cells(column: pd.Series) -> pd.Series:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from buurtsae.areas.codes import CBS
 from buurtsae.errors import BuurtsaeError, DataError, Problems, ProblemsError, shown
 from buurtsae.folder.target import claimed, staged
 from buurtsae.notes import Note
@@ -99,12 +100,16 @@ def init(
     if odd := [what for what in wanted.more if what not in JOINED]:
         hint = "correct --with; what is not in the list is fetched by itself: buurtsae fetch"
         problems.add("these are no figures of buurten", shown(odd), shown(JOINED, 12), hint)
+    if wanted.areas is not None and wanted.more:
+        hint = "fetch them with buurtsae fetch, and give the files with --table"
+        problems.add("--with is fetched, and with --areas nothing is", shown(wanted.more), "one of both", hint)
     if wanted.areas is None:
         if wanted.tables:
             problems.add("--table is joined to --areas", "no --areas", "both", "give the file of areas too")
         if fetch is None:
             problems.add("there are no areas", "no --areas", "a file of buurten", "give it with --areas, and --table")
-        place = place or _from_codes(column, None, ask, problems)
+        if column or wanted.place is not None:  # without a column of codes no place helps
+            place = place or _from_codes(column, ask, problems)
     problems.raise_if_any()
     assert found is not None  # without problems all is known
     assert year is not None
@@ -172,7 +177,7 @@ def _year(wanted: Wanted, found: Roles | None, ask: Ask, problems: Problems) -> 
     return likely if likely is not None and answer == likely.value else Choice("year", answer, AS_TOLD)
 
 
-def _from_codes(column: Coded | tuple[str, ...], areas: Given | None, ask: Ask, problems: Problems) -> Place | None:
+def _from_codes(column: Coded | tuple[str, ...], ask: Ask, problems: Problems) -> Place | None:
     """The gemeenten where respondents live, where nothing else was said."""
     default = None
     if isinstance(column, Coded):
@@ -216,7 +221,8 @@ def _near(seen: Matched, fetch: Fetch, folder: Path, year: int, say: Say) -> lis
     """How many of the codes are areas of the years around, where they are hardly those of the year itself."""
     if not seen.other_year:
         return []
-    place, notes = Place("gemeente", tuple(map(str, seen.coded.gemeenten.index))), list[Note]()
+    shares, notes = seen.coded.gemeenten, list[Note]()
+    place = Place("gemeente", tuple(str(code) for code in shares.index[shares >= FEW]))
     for other in (year + step for step in NEAR):
         say(f"compare with the codes of {other}")
         try:
@@ -224,15 +230,14 @@ def _near(seen: Matched, fetch: Fetch, folder: Path, year: int, say: Say) -> lis
         except BuurtsaeError as error:  # said, and another year may do
             notes.append(Note("{year}: {why}", "{year}: {why}", year=str(other), why=error.what))
             continue
-        codes = given_codes(got.files["borders"])
-        share = seen.coded.matched(pd.Index(codes))
+        share = seen.coded.matched(codes_in(got.files["borders"]), place.names)
         notes.append(Note("{year}: {share:.0%}", "{year}: {share:.0%}", year=str(other), share=share))
         if share >= 0.99:
             break
     return notes
 
 
-def given_codes(file: Path) -> pd.Series:
+def codes_in(file: Path) -> pd.Index:
     """Return the codes of buurten and wijken in a file of borders."""
-    table = pd.read_parquet(file, columns=["buurtcode"])["buurtcode"].astype(str)
-    return pd.concat([table, "WK" + table.str[2:8]])
+    buurt = pd.read_parquet(file, columns=["buurtcode"])["buurtcode"].astype(str)
+    return pd.Index(pd.concat([buurt, CBS.read(buurt, "wijk")]).unique())

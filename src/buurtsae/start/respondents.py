@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from buurtsae.errors import DataError, Problems, shown
+from buurtsae.errors import BuurtsaeError, Problems, shown
 from buurtsae.notes import Note
 from buurtsae.start.books import ENOUGH, Fitting, fits, fitting, told
 from buurtsae.start.choices import AS_TOLD, Ask, Choice, Question, pick
@@ -84,13 +84,21 @@ def roles(
     if len(problems.found) > before or book is None:
         return None
     choice, fit = book
-    if choice.value == DRAFT:
+    if fit is None:
         left.insert(0, Note(
             "complete {book}: `buurtsae sources {book}` says what is left",
             "maak {book} af: `buurtsae sources {book}` zegt wat er nog moet",
-            book=DRAFT,
+            book=choice.value,
         ))  # fmt: skip
-    elif fit is not None and fit.odd:
+    elif fit.foreign:
+        left.insert(0, Note(
+            "{book} informs {measures}, which the concept of buurtverbondenheid does not have: name the concept that "
+            "it belongs to under `[concept]` as `file`",
+            "{book} gaat over {measures}, en het begrip buurtverbondenheid heeft die niet: noem onder `[concept]` als "
+            "`file` het begrip waar het bij hoort",
+            book=fit.book.id, measures=fit.foreign,
+        ))  # fmt: skip
+    if fit is not None and fit.odd:
         left.append(Note(
             "answers to {items} are not the codes of {book}: correct these, or give a codebook of your own",
             "antwoorden op {items} zijn niet de codes van {book}: verbeter die, of geef een eigen codeboek",
@@ -133,11 +141,11 @@ def _named(given: str, looked: Looked, problems: Problems) -> tuple[Choice, Fitt
     """A codebook that was named: one of the user's own may have to be completed yet."""
     try:
         book = Codebook.load(given)
-    except DataError as error:
-        if given not in available() and not Path(given).is_file():
+    except BuurtsaeError as error:
+        if given in available() or not Path(given).is_file():
             problems.collect(error)
             return None
-        return Choice("source", given, AS_TOLD), None
+        return Choice("source", given, AS_TOLD), None  # not complete yet: that is said as left to do
     if book.kind == "objective":
         hint = "give its figures as --table; --source is of respondents"
         problems.add(f"{book.id} has no respondents", "an objective source", "a survey", hint)

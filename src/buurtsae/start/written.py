@@ -105,7 +105,8 @@ def write(
     credit = list(dict.fromkeys(part.credit for part in files.retrieved))
     left = _left(seen, roles, year, near, not credit)
     region = where.region if areas.region == WHOLE and where.region else _named(areas)
-    title = f"Buurtverbondenheid in {region}"
+    foreign = roles.fit is not None and roles.fit.foreign
+    title = f"{roles.fit.book.nl if roles.fit is not None and foreign else 'Buurtverbondenheid'} in {region}"
     fieldwork = roles.year or Choice("year", year.value, SAME_YEAR)
     plan = Plan(
         slug(f"{region}-{year.value}"),
@@ -209,9 +210,11 @@ def _left(seen: Matched, roles: Roles, year: Choice, near: list[Note], uncredite
     if seen.other_year:
         left.append(Note(
             "{share:.0%} of the {level}codes are areas of {year}{near}: they look like another year's; give a "
-            "crosswalk in `[[areas.editions]]` and `code_year` under `[[sources]]` (docs/borders.md)",
+            "crosswalk in `[[areas.editions]]` (`buurtsae fetch adressen --before YEAR` has one) and `code_year` under "
+            "`[[sources]]` (docs/borders.md)",
             "{share:.0%} van de {level}codes zijn gebieden van {year}{near}: ze lijken van een ander jaar; geef een "
-            "omzettabel in `[[areas.editions]]` en `code_year` bij `[[sources]]` (docs/borders.md)",
+            "omzettabel in `[[areas.editions]]` (uit `buurtsae fetch adressen --before JAAR`) en `code_year` bij "
+            "`[[sources]]` (docs/borders.md)",
             share=seen.share, level=level, year=year.value,
             near=Note(f" ({'; '.join(near)})", f" ({'; '.join(n.nl for n in near)})") if near else "",
         ))  # fmt: skip
@@ -254,9 +257,12 @@ def _about(files: Files, path: Path, survey: Path, roles: Roles) -> dict[str, No
     if roles.source.value == DRAFT:
         about[DRAFT] = Note("the codebook of the survey, to complete", "het codeboek van de enquête, om af te maken")
     for name, what in files.fetched.items():
-        about[name] = Note("{what}, fetched", "{what}, opgehaald", what=what)
+        nl = {"borders": "grenzen"}.get(what, what)
+        about[name] = Note("{what}, fetched", "{what}, opgehaald", what=Note(what, nl))
     if files.fetched:
         about[f"{DATA}/*.columns.csv"] = Note("what their columns are", "wat de kolommen ervan zijn")
+        if any((files.folder / DATA).glob("*.missing.csv")):
+            about[f"{DATA}/*.missing.csv"] = Note("why cells are missing", "waarom cijfers ontbreken")
         about[f"{DATA}/*.provenance.json"] = Note(
             "where they come from, with licences", "waar ze vandaan komen, met licenties"
         )

@@ -231,7 +231,7 @@ def suppress(cells: Cells, ruled: Iterable[Key], protection: float, hidden: Iter
     ruled = frozenset(ruled)
     start = ruled | frozenset(hidden)
     unknown = start - cells.public
-    gone = np.isin(cells.codes, [code for level, code in unknown if level == cells.level])
+    gone = pd.Index(cells.codes).isin([code for level, code in unknown if level == cells.level])
     shut = np.array([key in unknown for key in cells.above], dtype=bool)
     left: set[Key] = set()  # hidden to protect others, and not to be protected without hiding a gemeente
     while protection > 0:

@@ -67,13 +67,14 @@ def moran(fit: Fit, release: Release | None = None, of: Mapping[str, pd.Series] 
     from libpysal.graph import Graph as Contiguity
 
     rows = []
-    pairs = np.array(graph.codes)[graph.edges]
+    codes = pd.Index(graph.codes)
+    pairs = codes.to_numpy()[graph.edges]
     for name, residual in (residuals(fit) if of is None else of).items():
         if release is not None:
             source = fit.direct.labels[fit.direct.reference[fit.direct.subdimensions.index(name)]]
             areas = pd.DataFrame({"source": source, "area_code": residual.index, "measure": name})
             residual = residual[release.counted(areas, fit.direct)]
-        both = pairs[np.isin(pairs, residual.index).all(axis=1)]
+        both = pairs[codes.isin(residual.index)[graph.edges].all(axis=1)]  # np.isin compares texts one by one
         linked = residual[residual.index.isin(both.ravel())]
         if len(linked) < 4:  # its variance needs four
             continue

@@ -154,7 +154,7 @@ class Preposterior:
             respondents=count.to_numpy(dtype=np.int64),
             cap=np.maximum(cap, 0),
             publishable=areas.inhabited & release.shown(areas.base, areas.codes),
-            imputed=np.isin(areas.codes, sorted({code for codes in fit.design.imputed.values() for code in codes})),
+            imputed=areas.codes.isin([code for codes in fit.design.imputed.values() for code in codes]),
             rules=rules,
         )
 
