@@ -35,6 +35,7 @@ from buurtsae.engines.search import WIDE, Map, Peak, Progress, Small, Target, pe
 from buurtsae.sparse import Floats, Ints
 
 WIDER = 0.05, 0.1  # how much wider proposals are than what was learnt, and how much more where an axis is skewed
+FEW = 6.0  # axes that may each be as much wider
 SKEWED = 0.7  # the skewness of an axis that is as far from normal as proposals follow
 DEFENSIVE = 0.5  # expected number of the z_i that are drawn as the prior is, where data say little
 CURVED = 0.15, 20.0  # bounds of the curvature, 1 at the mode
@@ -42,7 +43,7 @@ KNOWN = 0.15, 0.1  # widths, of the prior's, below which that is less, and what 
 VANISHED = -2.0, 0.7  # centre and width, in prior standard deviations, of the sd of a term that has vanished
 PART = 16  # one value is proposed there, per such term, to so many others
 STAGES = 12
-LAST, MORE = 16, 1.05  # the last values come by so many, and somewhat more than are expected to do
+LAST, MORE = 8, 0.95  # the last values come by so many, somewhat less than expected: they are better than the first
 SMALL = 1e-12  # a net may hold 0 itself
 
 
@@ -169,9 +170,9 @@ def curvature(z: Floats, log_p: Floats, weights: Floats) -> Floats:
 
 
 def wider(doubt: Floats) -> Floats:
-    """How much wider proposals are: more on axes that are not normal, and on few axes: over many it multiplies."""
-    least, more = WIDER
-    return 1 + np.maximum(0.25 / np.sqrt(len(doubt)), least + more * doubt)
+    """How much wider proposals are: more on axes that are not normal, less where there are many: it multiplies."""
+    (least, more), p = WIDER, len(doubt)
+    return 1 + np.maximum(0.25 / np.sqrt(p), min(1.0, (FEW / p) ** 0.25) * (least + more * doubt))
 
 
 def _root(covariance: Floats) -> Floats:

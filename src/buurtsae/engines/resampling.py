@@ -20,6 +20,7 @@ import numpy as np
 
 from buurtsae.sparse import Floats, Ints
 
+AT_ONCE = 40  # draws up to which a matrix of contrasts is cheaper than sums
 CLOSE = 1e-9  # a fraction as near to 0 or 1 as this is there
 
 
@@ -70,9 +71,18 @@ def balanced(mean: Floats, deviations: Floats) -> Floats:
     By Helmert's contrasts, which sum to zero; each draw has the covariance of a deviation. Two draws are antithetic.
     """
     n = 1 + len(deviations)
-    k = np.arange(1, n).reshape(-1, *[1] * mean.ndim)
+    contrasts = _contrasts(np.eye(n - 1)) if n <= AT_ONCE else None
+    if contrasts is not None:  # one product in the place of sums that go over all numbers again and again
+        return np.asarray(mean + (contrasts @ deviations.reshape(n - 1, -1)).reshape(n, *mean.shape))
+    return np.asarray(mean + _contrasts(deviations))
+
+
+def _contrasts(deviations: Floats) -> Floats:
+    """Helmert's contrasts of n - 1 deviations, n in all, with their variance."""
+    n = 1 + len(deviations)
+    k = np.arange(1, n).reshape(-1, *[1] * (deviations.ndim - 1))
     each = deviations / np.sqrt(k * (k + 1))  # 1 of it to draws up to k, -k of it to the next
-    mean_free = np.zeros((n, *mean.shape))
+    mean_free = np.zeros((n, *deviations.shape[1:]))
     mean_free[:-1] = np.cumsum(each[::-1], axis=0)[::-1]
     mean_free[1:] -= k * each
-    return mean + np.sqrt(n / (n - 1)) * mean_free
+    return np.sqrt(n / (n - 1)) * mean_free
