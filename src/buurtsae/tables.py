@@ -44,13 +44,15 @@ def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
     path = readable(path)
     suffix, names = path.suffix.lower(), None
     if suffix not in (".parquet", ".geoparquet", ".csv", ".txt"):
-        raise DataError(f"{path.name} is no known table", suffix, ".csv or .parquet", "convert the file")
+        raise DataError(f"{path.name} is no known table", suffix, ".csv or .parquet", "save it as CSV in UTF-8")
     try:
         if suffix in (".parquet", ".geoparquet"):
             frame = pd.read_parquet(path)
         else:
             head = path.read_text(encoding="utf-8-sig").split("\n", 1)[0]
             separator = ";" if head.count(";") > head.count(",") else ","
+            if separator not in head and (other := next((sign for sign in "\t|" if sign in head), None)):
+                raise ValueError(f"cells are parted by {other!r}")
             options = {"sep": separator, "encoding": "utf-8-sig", "low_memory": False}
             names = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **options).iloc[0]
             as_text = {name: "string" for name in names if name.strip() in text}
@@ -59,7 +61,10 @@ def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
                 raise ValueError("rows have more cells than the header has names")
     except Exception as error:  # whatever a parser raises on a file that it cannot read
         what, reason = f"{path.name} cannot be parsed", cut(error, 300)
-        raise DataError(what, reason, "a well-formed table", "open and repair it") from error
+        hint = "open and repair it: commas or semicolons between cells"
+        if isinstance(error, UnicodeDecodeError):
+            hint = "save it as UTF-8 (in Excel: CSV UTF-8)"
+        raise DataError(what, reason, "a well-formed table", hint) from error
     return plain(frame, path.name, text, names)
 
 

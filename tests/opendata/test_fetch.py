@@ -5,16 +5,20 @@ from __future__ import annotations
 import errno
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import geopandas as gpd
 import pandas as pd
 import pytest
+import routes_maps
 import world
 from replay import BROKEN, HTML, Replay
+from routes_statline import Cube4, measure
 
 import buurtsae as bs
 from buurtsae.errors import BuurtsaeError, DataError
+from buurtsae.opendata import live
 from buurtsae.opendata.fetching import Fetched, Job, to_files
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.region import Asked
@@ -129,6 +133,10 @@ def test_a_full_disk_leaves_what_was_there(job: Job, tmp_path: Path, monkeypatch
         (["kerncijfers"], {"year": 2012}, "there is no kerncijfers of 2012"),
         (["borders"], {"year": 2019}, "there is no borders of 2019"),
         (["voorzieningen"], {}, "voorzieningen are counted in a file of OpenStreetMap"),
+        (["borders"], {"level": "wijk"}, "borders has no --level"),
+        (["borders"], {"osm": Path("x.osm.pbf")}, "--osm is for voorzieningen only"),
+        (["borders"], {"before": 2020}, "--before is for adressen only"),
+        (["borders"], {"year": 2023, "asked": Asked(ggd="GGD Voorbeeld")}, "is not known of 2023"),
         (["borders"], {"asked": Asked(("Voorbeeldstd",))}, "there is no gemeente of that name in 2024"),
     ],
 )
@@ -137,6 +145,47 @@ def test_what_cannot_be_asked(job: Job, tmp_path: Path, what: list[str], change:
         to_files(what, replace(job, **change), tmp_path / "data")  # type: ignore[arg-type]
     assert len(str(told.value).splitlines()) == 3
     assert not (tmp_path / "data").exists()
+
+
+def test_a_year_before_there_were_maps(job: Job, replay: Replay, tmp_path: Path) -> None:
+    """Kerncijfers are from 2013, maps from 2021 (open-data.md, 1.3 and 2): names are those of the figures."""
+    figures = pd.DataFrame({"T001036": [7, 5]}, index=["GM9901", "BU99010001"], dtype=object)
+    Cube4("84583NED", figures, [measure("T001036", "x")], {"GM9901": "Oudstad", "BU99010001": "B"}).install(replay)
+    made = to_files(["kerncijfers"], replace(job, year=2019, asked=Asked(("oudstad",))), tmp_path)
+    assert pd.read_parquet(made.files["kerncijfers"])["inwoners"].tolist() == [5]
+    assert made.region.name == "Oudstad"
+
+
+def test_scores_of_a_year_before_maps_have_the_codes_of_their_division(
+    job: Job, replay: Replay, tmp_path: Path
+) -> None:
+    """All scores have the codes of 2024, whatever their year: the gemeente is one of 2024."""
+    routes_maps.install_leefbaarometer(replay, routes_maps.scores(["BU99010001", "BU99020001"], 2018))
+    made = to_files(["leefbaarometer"], replace(job, year=2018), tmp_path)
+    assert pd.read_parquet(made.files["leefbaarometer"])["buurtcode"].tolist() == ["BU99010001"]
+    assert made.region.name == "Voorbeeldstad"
+    assert any("have the buurtcodes of 2024" in note for note in made.notes)
+
+
+def test_what_cannot_be_both(job: Job) -> None:
+    with pytest.raises(DataError, match="without a network nothing can be asked again"):
+        replace(job.fetcher, offline=True, refresh=True)
+
+
+def test_trying_services(job: Job, replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `--live` does, here on the replay: a service that is out of order is named with its address and status."""
+    monkeypatch.setattr("buurtsae.opendata.live.SMALL", "Voorbeeldstad")
+    monkeypatch.setattr(live, "Fetcher", partial(Fetcher, delays=()))
+    registry = job.fetcher.registry
+    replay.fail("85984NED/Observations", BROKEN)
+    borders, figures = live.tried(["borders", "kerncijfers"], registry, 2024)
+    assert (borders.ok, borders.message) == (True, "56 rows of Voorbeeldstad, 2024")
+    assert not figures.ok
+    assert f"HTTP 500 at {replay.base}/cbs/85984NED/Observations" in figures.text
+    assert "try again later" in figures.text
+    for name in ("foo", "voorzieningen"):
+        with pytest.raises(DataError, match="no such service to try"):
+            next(live.tried(["borders", name], registry, 2024))
 
 
 def test_all_that_cannot_be_asked_at_once(job: Job, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -132,6 +131,36 @@ def test_pages_that_go_in_a_circle_or_elsewhere(
     assert got in told.value.got
 
 
+@pytest.mark.parametrize("url", ["http://[::1/x", "http://localhost:port"])
+def test_an_address_that_is_none(fetcher: Fetcher, table: Table, url: str) -> None:
+    with pytest.raises(DataError, match="its address is none") as told:
+        fetcher.json(replace(table, url=url))
+    assert len(str(told.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind"),
+    [({"Content-Encoding": "gzip"}, "DecodingError"), ({"Location": "/cbs/T/Observations"}, "TooManyRedirects")],
+)
+def test_a_reply_that_cannot_be_unpacked_and_links_without_end(
+    replay: Replay, fetcher: Fetcher, table: Table, headers: dict[str, str], kind: str
+) -> None:
+    replay.add("cbs", ".*", lambda asked: Answer(b"[]", status=302 if "Location" in headers else 200, headers=headers))
+    with pytest.raises(DataError, match="no answer from") as told:
+        fetcher.json(table, "Observations")
+    assert told.value.got.startswith(kind)
+    assert not [path for path in fetcher.cache.folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("record", ["[]", "3", '{"stored": "x"}', "torn"])
+def test_a_record_that_is_none_is_asked_again(replay: Replay, fetcher: Fetcher, table: Table, record: str) -> None:
+    replay.add("cbs", ".*", paged)
+    before = values(fetcher, table)
+    for path in fetcher.cache.folder.rglob("*.json"):
+        path.write_text(record, encoding="utf-8")
+    assert values(fetcher, table) == before
+
+
 def test_offline_says_what_is_not_there(fetcher: Fetcher, table: Table) -> None:
     offline = replace(fetcher, offline=True)
     with pytest.raises(DataError, match="is not in the cache") as told:
@@ -199,6 +228,8 @@ def test_the_table_of_sources(tmp_path: Path) -> None:
         ('[service.cbs]\nadress = "https://cbs.nl"\n', "service.cbs.adress is not right"),
         ('[table.own]\ntitle = "x"\nservice = "nowhere"\n', "tables are of an unknown service"),
         ("[service\n", "is no TOML"),
+        ('[table.borders]\nid = "wijken-{jaar}"\n', "table.borders.id is not right"),
+        ('[table.borders]\nid = "wijken-{year"\n', "table.borders.id is not right"),
     ],
 )
 def test_a_table_of_sources_that_is_wrong(tmp_path: Path, text: str, said: str) -> None:
@@ -213,8 +244,6 @@ def test_the_cache_is_where_one_says(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert Cache.at().folder == tmp_path / "here"
     monkeypatch.delenv("BUURTSAE_CACHE")
     assert Cache.at().folder.parts[-2:] == ("buurtsae", "opendata")
-    kept = Cache.at(tmp_path).keep(tmp_path / "a.json.gz", b'{"a": 1}', {"url": "u"})
-    assert json.loads(kept.content()) == {"a": 1}
 
 
 def test_sizes() -> None:

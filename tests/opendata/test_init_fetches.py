@@ -40,7 +40,9 @@ def test_from_nothing_but_a_survey(replay: Replay, fetcher: Fetcher, tmp_path: P
     place = next(choice for choice in started.choices if choice.key == "place")
     assert "GM9901" in place.value
     assert str(place.why) == "the respondents live there"
-    assert "CBS" in (tmp_path / "mijn" / "README.md").read_text(encoding="utf-8")
+    readme = (tmp_path / "mijn" / "README.md").read_text(encoding="utf-8")
+    assert "- CBS (CC BY 4.0)" in readme
+    assert "- `data/buurten_2024.parquet`: grenzen, opgehaald" in readme
 
 
 def test_a_provincie_has_its_name(replay: Replay, fetcher: Fetcher, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ GEMEENTEN = pd.DataFrame(
         (Asked(("amsterdam",)), ("GM0363",)),
         (Asked(("gm0363", "AMSTERDAM ")), ("GM0363",)),
         (Asked(("Hengelo",)), ("GM0164",)),
+        (Asked(("363", "GM373")), ("GM0363", "GM0373")),
         (Asked(("Den Haag", "Utrecht")), ("GM0344", "GM0518")),
         (Asked(("Bergen (L.)",)), ("GM0893",)),
         (Asked(provincie="noord-holland"), ("GM0363", "GM0373")),
@@ -49,7 +50,7 @@ def test_what_is_like_an_unknown_name() -> None:
     with pytest.raises(BuurtsaeError) as told:
         Region.of(Asked(("Amsterdm", "Weesp")), GEMEENTEN, 2024)
     assert "such as Amsterdam (GM0363)" in str(told.value)
-    assert "a gemeente of 2024" in str(told.value)
+    assert "a gemeente in 2024" in str(told.value)
     with pytest.raises(DataError, match="several have the name Bergen") as two:
         Region.of(Asked(("Bergen",)), GEMEENTEN, 2024)
     assert "GM0373" in two.value.got

@@ -147,7 +147,6 @@ def test_all_that_is_wrong_is_said_at_once(edited: Callable[[Edit], Wanted], tmp
         "the year of the areas is not known",
         "--table is joined to --areas",
         "there are no areas",
-        "the place of the figures is not known",
     ]
 
 
@@ -335,7 +334,7 @@ def test_some_gemeenten_of_a_larger_file(wanted: Wanted, tmp_path: Path) -> None
 
 
 def test_an_unknown_gemeente(wanted: Wanted, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no gemeente Voorbeldstad in the areas") as raised:
+    with pytest.raises(DataError, match="there is no gemeente of that name in the areas") as raised:
         init(replace(wanted, place=Place("gemeente", ("Voorbeldstad",))), tmp_path / "mijn")
     assert "Voorbeeldstad (GM9901)" in raised.value.expected
     assert not (tmp_path / "mijn").exists()
@@ -445,6 +444,18 @@ def test_replicate_weights_and_body_weight_are_no_weights(edited: Callable[[Edit
     assert chosen(started)["weight"] == "gewicht"
     assert any("8 numbered weights" in note for note in started.left)
     assert "cluster" not in chosen(started)  # two persons is a size, no household
+
+
+def test_what_is_left_out_for_one_reason_is_said_once(wanted: Wanted, tmp_path: Path) -> None:
+    """The example has 106 buurten with respondents, and 40 columns that no codebook knows are added."""
+    extra = pd.read_csv(wanted.tables[0])[["buurtcode"]].assign(**{f"nieuw{k}": range(120) for k in range(40)})
+    extra.to_csv(tmp_path / "meer.csv", index=False)
+    started = init(replace(wanted, tables=(*wanted.tables, tmp_path / "meer.csv")), tmp_path / "mijn")
+    reasons = [str(choice.why) for choice in started.choices if choice.key == "left out"]
+    assert len(set(reasons)) == len(reasons)
+    (new,) = (choice.value for choice in started.choices if "no codebook knows them" in choice.why)
+    assert new.startswith("nieuw0, nieuw1, ")
+    assert new.endswith("nieuw29, ... (40)")
 
 
 def test_covariates_of_a_model_are_left_out(wanted: Wanted, tmp_path: Path) -> None:
@@ -557,5 +568,28 @@ def test_a_merged_gemeente(edited: Callable[[Edit], Wanted], tmp_path: Path) -> 
 
 def test_what_is_no_figure_of_buurten_is_refused(wanted: Wanted, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="these are no figures of buurten") as raised:
-        init(replace(wanted, more=("adressen", "gezondheid")), tmp_path / "mijn")
+        init(replace(wanted, areas=None, tables=(), more=("adressen", "gezondheid")), tmp_path / "mijn", fetch=nothing)
     assert raised.value.got == "adressen"
+
+
+def test_nothing_is_fetched_beside_areas_that_are_given(wanted: Wanted, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--with is fetched, and with --areas nothing is") as raised:
+        init(replace(wanted, more=("gezondheid",)), tmp_path / "mijn", fetch=nothing)
+    assert raised.value.got == "gezondheid"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [lambda t: t.drop(columns="buurtcode"), lambda t: t.assign(werkbuurt=t["buurtcode"].iloc[::-1].to_numpy())],
+)
+def test_no_place_is_asked_where_no_column_has_codes(
+    edited: Callable[[Edit], Wanted], tmp_path: Path, edit: Edit
+) -> None:
+    """One problem: to name a gemeente would not help."""
+    with pytest.raises(DataError, match=r"columns? of area codes"):
+        init(replace(edited(edit), areas=None, tables=()), tmp_path / "mijn", fetch=nothing)
+
+
+def nothing(*asked: object) -> Got:
+    """Nothing is to be fetched."""
+    raise AssertionError(asked)

@@ -37,6 +37,8 @@ def test_commas_and_parquet_give_the_same_table(tmp_path: Path) -> None:
         ("empty.csv", b"", "empty.csv cannot be parsed"),
         ("latin1.csv", "buurt\nZuid-Oost \xe9\xe9n\n".encode("latin-1"), "latin1.csv cannot be parsed"),
         ("ragged.csv", b"a,b\n1,2\n1,2,3\n", "ragged.csv cannot be parsed"),
+        ("tabs.csv", b"a\tb\n1\t2\n", "tabs.csv cannot be parsed"),
+        ("bars.txt", b"a|b\n1|2\n", "bars.txt cannot be parsed"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes | None, what: str) -> None:
@@ -45,6 +47,8 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes 
     with pytest.raises(DataError) as raised:
         read_table(tmp_path / name)
     assert raised.value.what == what
+    assert ("save it as UTF-8" in raised.value.hint) == (name == "latin1.csv")
+    assert ("cells are parted by" in raised.value.got) == (name in ("tabs.csv", "bars.txt"))
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,6 @@ def _refuse(target: Target, names: Iterable[str]) -> None:
         raise DataError(
             f"{shortened(target.folder)} holds what no run wrote there",
             shown(map(shortened, obstacles)),
-            "only files that its manifest lists, and as they were written, where results go",
+            "where results go only files of an earlier run, as it wrote them",
             "move them away, or choose another --out",
         )

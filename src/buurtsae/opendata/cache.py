@@ -23,6 +23,7 @@ from buurtsae.folder.failures import failure, shortened
 from buurtsae.folder.finished import digest
 
 PLACE = "BUURTSAE_CACHE"
+RECORDED = {"url", "retrieved", "sha256", "bytes", "headers", "stored"}
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ class Cache:
         """Return a reply that is there and whole; None otherwise."""
         try:
             record = json.loads(_record(path).read_bytes())
-            if digest(path) == record["stored"]:
+            if set(record) >= RECORDED and digest(path) == record["stored"]:
                 return Kept(path, record)
-        except (OSError, ValueError, KeyError):  # absent, or torn: it is asked again
+        except (OSError, ValueError, TypeError):  # absent, or torn: it is asked again
             pass
         return None
 
@@ -99,12 +100,6 @@ class Cache:
             if part is not None:
                 with suppress(FileNotFoundError):  # it has taken its place
                     part.unlink()
-
-    def keep(self, path: Path, content: bytes, record: Mapping[str, Any]) -> Kept:
-        """Write a reply and its record, and return it."""
-        with self.writing(path) as file:
-            file.write(gzip.compress(content, 3, mtime=0) if path.suffix == ".gz" else content)
-        return self.sign(path, record)
 
     def sign(self, path: Path, record: Mapping[str, Any]) -> Kept:
         """Write the record of a reply that is there, and return it."""

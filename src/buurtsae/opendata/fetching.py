@@ -76,14 +76,21 @@ class Job:
 
     @cached_property
     def region(self) -> Region:
-        """The gemeenten that are asked for, looked up in the map of the year."""
+        """The gemeenten that are asked for, looked up in the map of the year, or before 2021 in its figures."""
         groups = gebieden.load(self.fetcher, self.year).frame if self.asked.grouped else None
-        return Region.of(self.asked, pdok.gemeenten(self.fetcher, self.year).frame, self.year, groups)
+        mapped = self.year in self.fetcher.registry.years("borders")
+        of_year = (pdok.gemeenten if mapped else kerncijfers.gemeenten)(self.fetcher, self.year).frame
+        return Region.of(self.asked, of_year, self.year, groups)
 
     @cached_property
     def borders(self) -> Loaded:
         """The buurten of the region."""
         return pdok.load(self.fetcher, self.year, self.region.gemeenten)
+
+    def coded_as(self, what: str) -> Job:
+        """Return the job in the year of the division whose codes a table has, whatever the year of its figures."""
+        codes = self.fetcher.registry.table(what, self.year).codes_of or self.year
+        return self if codes == self.year else replace(self, year=codes)
 
 
 def _voorzieningen(job: Job) -> Loaded:
@@ -92,14 +99,19 @@ def _voorzieningen(job: Job) -> Loaded:
 
 
 def _misdrijven(job: Job) -> Loaded:
-    frame, of_buurten = job.borders.frame, job.level == "buurt"
-    residents = frame.set_index("buurtcode")["inwoners"] if of_buurten else None
+    figures = kerncijfers.load(job.fetcher, job.year, job.region.gemeenten, job.level).frame
+    residents = figures.set_index(f"{job.level}code").get("inwoners")
     return misdrijven.load(job.fetcher, job.year, job.region.gemeenten, job.level, residents=residents)
 
 
 def _leefbaarometer(job: Job) -> Loaded:
-    buurten = list(job.borders.frame["buurtcode"])
-    return leefbaarometer.load(job.fetcher, job.year, job.region.gemeenten, buurten=buurten, division=job.year)
+    coded = job.coded_as("leefbaarometer")
+    buurten = list(job.borders.frame["buurtcode"]) if coded is job else None  # else their codes may be of other ground
+    return leefbaarometer.load(job.fetcher, job.year, coded.region.gemeenten, buurten=buurten, division=job.year)
+
+
+def _gezondheid(job: Job) -> Loaded:
+    return gezondheid.load(job.fetcher, job.year, job.coded_as("gezondheid").region.gemeenten, job.level)
 
 
 def _monumenten(job: Job) -> Loaded:
@@ -116,7 +128,7 @@ LOADERS: Mapping[str, Callable[[Job], Loaded]] = {
     "borders": lambda job: job.borders,
     "kerncijfers": lambda job: kerncijfers.load(job.fetcher, job.year, job.region.gemeenten, job.level),
     "nabijheid": lambda job: nabijheid.load(job.fetcher, job.year, job.region.gemeenten, job.level),
-    "gezondheid": lambda job: gezondheid.load(job.fetcher, job.year, job.region.gemeenten, job.level),
+    "gezondheid": _gezondheid,
     "misdrijven": _misdrijven,
     "leefbaarometer": _leefbaarometer,
     "monumenten": _monumenten,
@@ -125,7 +137,7 @@ LOADERS: Mapping[str, Callable[[Job], Loaded]] = {
     "adressen": _adressen,
 }
 NAMES = {"borders": "buurten"}
-OF_AREAS = ("borders", "monumenten", "voorzieningen", "leefbaarometer", "adressen", "bevolking")  # of one level only
+ONE_LEVEL = ("borders", "monumenten", "voorzieningen", "leefbaarometer", "adressen", "bevolking")
 
 
 @dataclass(frozen=True)
@@ -291,12 +303,12 @@ def to_files(what: Sequence[str], job: Job, out: str | Path) -> Fetched:
             for each, table in tables.items():
                 write(table, folder, names[each])
     files = {each: Path(out) / f"{stem}.parquet" for each, stem in names.items()}
-    return Fetched(job.region, job.year, files, tables)
+    return Fetched(job.coded_as(asked[0]).region, job.year, files, tables)
 
 
 def name_of(what: str, job: Job) -> str:
     """Return what the files of a table are called, without suffix."""
-    level = "" if job.level == "buurt" or what in OF_AREAS else f"_{job.level}"
+    level = "" if job.level == "buurt" or what in ONE_LEVEL else f"_{job.level}"
     before = f"_{job.before}" if what == "adressen" else ""
     return f"{NAMES.get(what, what)}{level}{before}_{job.year}"
 
@@ -354,4 +366,14 @@ def _check(what: Sequence[str], job: Job) -> None:
         if each == "adressen" and job.before is None:
             hint = "name the earlier year with --before"
             problems.add("adressen lead from one year to another", "one year", "two years", hint)
+        if job.level != "buurt" and each in ONE_LEVEL:
+            problems.add(f"{each} has no --level", job.level, "none", "fetch it apart, without --level")
+    for option, of in (("osm", "voorzieningen"), ("tags", "voorzieningen"), ("before", "adressen")):
+        if getattr(job, option) is not None and of not in what:
+            problems.add(f"--{option} is for {of} only", f"{of} is not asked for", of, f"add {of}, or leave it out")
+    groups = registry.years("gebieden")
+    if job.asked.grouped and job.year not in groups:
+        hint = "name the gemeenten themselves with --gemeente, or give the table of the year with --sources"
+        what_lies = f"which gemeenten lie in a provincie or GGD-regio is not known of {job.year}"
+        problems.add(what_lies, str(job.year), shown(groups), hint)
     problems.raise_if_any()

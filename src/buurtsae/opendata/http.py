@@ -101,6 +101,11 @@ class Fetcher:
     say: Callable[[str], None] = field(default=lambda text: None, repr=False)
     delays: Sequence[float] = DELAYS
 
+    def __post_init__(self) -> None:
+        if self.offline and self.refresh:
+            got, hint = "offline and refresh", "leave one of them out"
+            raise DataError("without a network nothing can be asked again", got, "one of these", hint)
+
     def json(
         self, table: Table, path: str = "", params: Params | None = None, edition: str = "", url: str = ""
     ) -> Reply:
@@ -192,7 +197,7 @@ class Fetcher:
         check: Callable[[bytes, str], None],
         headers: Mapping[str, str],
     ) -> Reply:
-        kept = None if self.refresh and not self.offline else self.cache.find(place)
+        kept = None if self.refresh else self.cache.find(place)
         from_cache = kept is not None
         if kept is None:
             if self.offline:
@@ -233,7 +238,10 @@ class Fetcher:
                         if response.status_code >= 400:
                             raise refused(table, url, response.status_code)
                         return self._kept(table, url, response, place, check)
-                except httpx.TransportError as error:  # no connection, or one that was cut
+                except httpx.InvalidURL as error:
+                    what, hint = f"{table.title}: its address is none", "correct it in the file of --sources"
+                    raise DataError(what, f"{cut(url, 300)}: {error}", "https://HOST/PATH", hint) from error
+                except httpx.RequestError as error:  # no connection, one that was cut, a reply that cannot be unpacked
                     got = f"{type(error).__name__}: {cut(error, 200)}"
                     hint = f"look at the network and proxy of this machine; {MOVED}"
                     last = DataError(f"{table.title}: no answer from {cut(url, 300)}", got, "a reply", hint)

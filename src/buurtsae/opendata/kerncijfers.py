@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from buurtsae.opendata.http import Fetcher
 from buurtsae.opendata.loaded import Loaded
 from buurtsae.opendata.statline import wide
@@ -32,3 +34,11 @@ def load(fetcher: Fetcher, year: int, gemeenten: Sequence[str] | None = None, le
         If there is no table of that year, it lacks a gemeente, or the service does not do as it should.
     """
     return wide(fetcher, cube(fetcher, fetcher.registry.table("kerncijfers", year)), gemeenten, level)
+
+
+def gemeenten(fetcher: Fetcher, year: int) -> Loaded:
+    """Return `gemeentecode` and `gemeentenaam` of the gemeenten of a year, as the table of the year lists them."""
+    listed = cube(fetcher, fetcher.registry.table("kerncijfers", year))
+    codes = listed.of("gemeente", None)
+    frame = pd.DataFrame({"gemeentecode": codes, "gemeentenaam": listed.areas.loc[codes].to_numpy()})
+    return Loaded(frame, retrieved=listed.retrieved)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from buurtsae.errors import BuurtsaeError
+from buurtsae.errors import BuurtsaeError, DataError, shown
 from buurtsae.opendata.cache import Cache
 from buurtsae.opendata.fetching import LOADERS, Job
 from buurtsae.opendata.http import Fetcher
@@ -18,7 +18,7 @@ from buurtsae.opendata.region import Asked
 from buurtsae.opendata.registry import Registry
 
 SMALL = "Schiermonnikoog"
-NOT_ASKED = ("voorzieningen",)  # of a file of the user
+TRIED = tuple(name for name in LOADERS if name != "voorzieningen")  # which is of a file of the user
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,18 @@ class Tried:
 
 
 def tried(what: Sequence[str], registry: Registry, year: int) -> Iterator[Tried]:
-    """Yield what becomes of each table, or of those that are named."""
+    """Yield what becomes of each table, or of those that are named.
+
+    Raises
+    ------
+    DataError
+        If there is none of a name, before any is asked.
+    """
+    if odd := [name for name in what if name not in TRIED]:
+        raise DataError("there is no such service to try", shown(odd), shown(TRIED, 20), "choose of these")
     with TemporaryDirectory() as folder:
         fetcher = Fetcher(registry, Cache.at(Path(folder)))
-        for each in what or [name for name in LOADERS if name not in NOT_ASKED]:
+        for each in what or TRIED:
             known = registry.years(each)
             newest = year if not known or year in known else known[-1]
             job = Job(fetcher, Asked((SMALL,)), newest, before=known[0] if each == "adressen" else None)

@@ -109,10 +109,10 @@ class Region:
         if asked.grouped:
             assert groups is not None  # whoever asks for a group brings the table of groups
             return cls._of_group(asked, groups, names, year)
-        problems = Problems()
-        codes = [code for text in asked.gemeenten if (code := problems.attempt(_find, text, names, "gemeente", year))]
+        problems, where = Problems(), f"in {year}"
+        found = [problems.attempt(code_of, text, names, "gemeente", where) for text in asked.gemeenten]
         problems.raise_if_any()
-        codes = sorted(set(codes))
+        codes = sorted({code for code in found if code is not None})
         label = " en ".join(filter(None, [", ".join(names[c] for c in codes[:-1]), names[codes[-1]]]))
         return cls(label, tuple(codes), {code: names[code] for code in codes})
 
@@ -121,7 +121,7 @@ class Region:
         level, text = ("provincie", asked.provincie) if asked.provincie is not None else ("ggd", asked.ggd)
         code, name = GROUPS[level]
         known = groups.dropna(subset=[code]).drop_duplicates(code)
-        found = _find(str(text), dict(zip(known[code], known[name], strict=True)), level, year)
+        found = code_of(str(text), dict(zip(known[code], known[name], strict=True)), level, f"in {year}")
         codes = sorted(groups["gemeentecode"][groups[code] == found])
         if lost := [c for c in codes if c not in names]:
             hint = "name the gemeenten of the year with --gemeente"
@@ -130,28 +130,48 @@ class Region:
         return cls(str(known.set_index(code)[name][found]), tuple(codes), {c: names[c] for c in codes})
 
 
-def _find(text: str, names: Mapping[str, str], level: str, year: int) -> str:
-    """Return the code of a name or a code."""
+def code_of(text: str, names: Mapping[str, str], level: str, where: str) -> str:
+    """Return the code of a gemeente, provincie or GGD-regio by its name or its code, which may lack letters and zeros.
+
+    Parameters
+    ----------
+    text : str
+    names : mapping of code to name
+    level : {"gemeente", "provincie", "ggd"}
+    where : str
+        In what there should be one, for the message: `in 2024`.
+
+    Raises
+    ------
+    DataError
+        If there is none, with those that are like it, or several have the name.
+
+    Examples
+    --------
+    >>> code_of("363", {"GM0363": "Amsterdam"}, "gemeente", "in 2024")
+    'GM0363'
+    """
     wanted = text.strip()
-    if wanted.upper() in names:
-        return wanted.upper()
+    short = f"GM{wanted.upper().removeprefix('GM').zfill(4)}" if level == "gemeente" else wanted
+    if (code := next((code for code in (wanted.upper(), short, wanted) if code in names), None)) is not None:
+        return code
     plain = COMMON.get(wanted.casefold(), wanted.casefold())
-    for short in (_same, _short):
-        found = [code for code, name in names.items() if short(name) == plain]
+    for called in (_same, _short):
+        found = [code for code, name in names.items() if called(name) == plain]
         if len(found) > 1:
             several = shown(f"{names[code]} ({code})" for code in found)
             raise DataError(f"several have the name {cut(text)}", several, f"one {level}", "give its code")
         if found:
             return found[0]
-    by_name = {_same(name): f"{name} ({code})" for code, name in names.items()}
+    by_name = {_same(name): name if name == code else f"{name} ({code})" for code, name in names.items()}
     near = get_close_matches(plain, by_name, 3, 0.6) or sorted(name for name in by_name if plain and plain in name)[:3]
-    expected = f"such as {shown(by_name[name] for name in near)}" if near else f"a {level} of {year}"
+    expected = f"such as {shown(by_name[name] for name in near)}" if near else f"a {level} {where}"
     hint = "correct the name, or give the code; a name that is no longer used is one of another year"
-    raise DataError(f"there is no {level} of that name in {year}", repr(cut(text)), expected, hint)
+    raise DataError(f"there is no {level} of that name {where}", repr(cut(text)), expected, hint)
 
 
 def _same(name: str) -> str:
-    return str(name).casefold().removesuffix(" (pv)").strip()
+    return str(name).casefold().removesuffix(" (pv)").removesuffix(" (gemeente)").strip()
 
 
 def _short(name: str) -> str:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from buurtsae.errors import DataError, Problems, cut, shown
 from buurtsae.files import read_toml
@@ -44,6 +44,14 @@ class TablePart(_Part):
     years: tuple[int, ...] = ()
     by_year: dict[int, Text] = Field(default={})
     codes_of: int | None = None
+
+    @field_validator("id")
+    @classmethod
+    def _holds_a_year(cls, text: str) -> str:
+        """Braces are those of {year}, and nothing else."""
+        if set("{}") & set(text.replace("{year}", "")):
+            raise ValueError("braces only as {year}")
+        return text
 
 
 class SourcesPart(_Part):

@@ -35,7 +35,8 @@ def by(fetcher: Fetcher, osm: Path | None = None) -> Fetch:
 
         one = {kind: place.names[0] if place.kind == kind else None for kind in ("provincie", "ggd")}
         asked = Asked(place.names if place.kind == "gemeente" else (), **one, land=place.kind == "land")
-        result = to_files(what, Job(fetcher, asked, year, osm=osm), out)
+        job = Job(fetcher, asked, year, osm=osm if "voorzieningen" in what else None)
+        result = to_files(what, job, out)
         return Got(result.region.name, result.files)
 
     return fetch

@@ -100,12 +100,16 @@ def init(
     if odd := [what for what in wanted.more if what not in JOINED]:
         hint = "correct --with; what is not in the list is fetched by itself: buurtsae fetch"
         problems.add("these are no figures of buurten", shown(odd), shown(JOINED, 12), hint)
+    if wanted.areas is not None and wanted.more:
+        hint = "fetch them with buurtsae fetch, and give the files with --table"
+        problems.add("--with is fetched, and with --areas nothing is", shown(wanted.more), "one of both", hint)
     if wanted.areas is None:
         if wanted.tables:
             problems.add("--table is joined to --areas", "no --areas", "both", "give the file of areas too")
         if fetch is None:
             problems.add("there are no areas", "no --areas", "a file of buurten", "give it with --areas, and --table")
-        place = place or _from_codes(column, ask, problems)
+        if column or wanted.place is not None:  # without a column of codes no place helps
+            place = place or _from_codes(column, ask, problems)
     problems.raise_if_any()
     assert found is not None  # without problems all is known
     assert year is not None

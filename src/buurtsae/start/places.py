@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +15,7 @@ from buurtsae.areas.columns import CODES
 from buurtsae.areas.reading import read_geometry
 from buurtsae.errors import DataError, Problems, shown
 from buurtsae.notes import Note
+from buurtsae.opendata.region import code_of
 from buurtsae.start.choices import Choice
 from buurtsae.tables import read_table
 
@@ -175,25 +175,12 @@ def resolved(place: Place, areas: Given) -> Place:
     DataError or ProblemsError
         What the files do not have, with the names that come near.
     """
-    problems, names = Problems(), list[str]()
-    known = areas.gemeenten if place.kind == "gemeente" else _known(place.kind, areas)
-    folded = {name.casefold(): code for code, name in known.items()}
-    for asked in place.names:
-        text = asked.strip()
-        padded = f"GM{text.upper().removeprefix('GM').zfill(4)}"
-        code = folded.get(text.casefold()) or next((c for c in (text.upper(), padded, text) if c in known), None)
-        if code is None:
-            near = get_close_matches(text.casefold(), list(folded), 3, 0.5)
-            like = {folded[name]: known[folded[name]] for name in near}
-            options = [name if name == code else f"{name} ({code})" for code, name in like.items()]
-            what = f"there is no {'GGD-regio' if place.kind == 'ggd' else place.kind} {text} in the areas"
-            hint = f"name it as the areas do; one that merged is there under its new name (--{place.kind})"
-            problems.add(what, text, shown(options or known.values(), 8), hint)
-        else:
-            names.append(code)
+    problems, kind = Problems(), place.kind
+    known = areas.gemeenten if kind == "gemeente" else _known(kind, areas)
+    found = [problems.attempt(code_of, asked, known, kind, "in the areas") for asked in place.names]
     problems.raise_if_any()
-    codes = tuple(dict.fromkeys(names))
-    return Place(place.kind, codes, ", ".join(known[code] for code in codes))
+    codes = tuple(dict.fromkeys(code for code in found if code is not None))
+    return Place(kind, codes, ", ".join(known[code] for code in codes))
 
 
 def _known(kind: str, areas: Given) -> dict[str, str]:

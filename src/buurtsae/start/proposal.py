@@ -18,7 +18,6 @@ import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
 from buurtsae.areas.areas import Areas
-from buurtsae.errors import shown
 from buurtsae.model.covariates import ORIGIN, TRANSFORMS, known
 from buurtsae.notes import Note
 from buurtsae.start.choices import Choice
@@ -38,6 +37,7 @@ NEW = Note(
     "no codebook knows them: `buurtsae covariates` says what they hold",
     "geen codeboek kent ze: `buurtsae covariates` zegt wat erin staat",
 )
+SAID = 30  # columns that are named where they are left out together
 ENOUGH = 3  # groups from which their spread is worth a term
 WORD = re.compile(r"[A-Za-z_]\w*")
 
@@ -87,14 +87,25 @@ def covariates(areas: Areas, respondents: int) -> Covariates:
     unknown = [column for column, entry in entries.items() if entry is None]
     left_out += [
         *twice,
-        *(Choice("left out", shown(group), why) for group, why in ((parts, PARTS), (unknown, NEW)) if group),
+        *(Choice("left out", column, why) for group, why in ((parts, PARTS), (unknown, NEW)) for column in group),
     ]
     return Covariates(
         tuple(Choice("formula", column, _about(column, live[column])) for column in chosen),
         theme,
         tuple((column, how) for column, how in transforms.items() if how != "none"),
         bool(live[used].isna().any().any()),
-        tuple(left_out),
+        _together(left_out),
+    )
+
+
+def _together(left_out: list[Choice]) -> tuple[Choice, ...]:
+    """Columns that are left out for the same reason as one choice; of more than `SAID` how many."""
+    columns = dict[Note, list[str]]()
+    for choice in left_out:
+        columns.setdefault(choice.why, []).append(choice.value)
+    return tuple(
+        Choice("left out", ", ".join(names[:SAID]) + f", ... ({len(names)})" * (len(names) > SAID), why)
+        for why, names in columns.items()
     )
 
 
@@ -163,8 +174,8 @@ def _few(table: pd.DataFrame, most: int) -> tuple[list[str], dict[str, Note]]:
 
 def _enough(n: int, respondents: int) -> Note:
     return Note(
-        "there are {n} already, for {m} buurten with respondents",
-        "er zijn er al {n}, voor {m} buurten met respondenten",
+        "the formula has {n}, which is what {m} buurten with respondents bear",
+        "de formule heeft er {n}: meer kunnen {m} buurten met respondenten niet dragen",
         n=n,
         m=respondents,
     )

@@ -257,9 +257,12 @@ def _about(files: Files, path: Path, survey: Path, roles: Roles) -> dict[str, No
     if roles.source.value == DRAFT:
         about[DRAFT] = Note("the codebook of the survey, to complete", "het codeboek van de enquête, om af te maken")
     for name, what in files.fetched.items():
-        about[name] = Note("{what}, fetched", "{what}, opgehaald", what=what)
+        nl = {"borders": "grenzen"}.get(what, what)
+        about[name] = Note("{what}, fetched", "{what}, opgehaald", what=Note(what, nl))
     if files.fetched:
         about[f"{DATA}/*.columns.csv"] = Note("what their columns are", "wat de kolommen ervan zijn")
+        if any((files.folder / DATA).glob("*.missing.csv")):
+            about[f"{DATA}/*.missing.csv"] = Note("why cells are missing", "waarom cijfers ontbreken")
         about[f"{DATA}/*.provenance.json"] = Note(
             "where they come from, with licences", "waar ze vandaan komen, met licenties"
         )

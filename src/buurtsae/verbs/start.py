@@ -64,8 +64,10 @@ def init(
 
     problems = Problems()
     place = place_of(gemeente or (), provincie, ggd, land, problems)
-    problems.raise_if_any()
     names = tuple(name.strip() for name in (more or "").split(",") if name.strip())
+    if osm is not None and "voorzieningen" not in names:
+        problems.add("--osm is for voorzieningen only", "no voorzieningen", "--with voorzieningen", "add it")
+    problems.raise_if_any()
     wanted = Wanted(survey, place, year, areas, tuple(table or ()), source, area, weight, strata, names)
     alone = yes or as_json or quiet or not (sys.stdin.isatty() and sys.stderr.isatty())
     tell = (lambda text: None) if quiet else say
