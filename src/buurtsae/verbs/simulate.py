@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     pass
 
 FICTITIOUS = (
-    "these respondents are made: set `fictitious = true` under [run], or \"respondents\" where the areas are real, "
+    'these respondents are made: set `fictitious = true` under [run], or "respondents" where the areas are real, '
     "so that all that is published says so"
 )
 
