@@ -12,7 +12,7 @@ from replay import BROKEN, GONE, HTML, Answer, Asked, Replay, as_json
 
 from buurtsae.errors import BuurtsaeError, DataError
 from buurtsae.opendata.cache import Cache
-from buurtsae.opendata.http import AGENT, Fetcher, size
+from buurtsae.opendata.http import AGENT, DELAYS, Fetcher, size
 from buurtsae.opendata.registry import Registry, Table
 
 PAGES = {"1": {"value": [1, 2], "next": "2"}, "2": {"value": [3], "next": "3"}, "3": {"value": [4, 5]}}
@@ -129,6 +129,26 @@ def test_pages_that_go_in_a_circle_or_elsewhere(
     with pytest.raises(DataError, match="answers strangely") as told:
         values(fetcher, table)
     assert got in told.value.got
+
+
+def test_a_service_is_given_its_pause_and_further_tries_come_later(
+    replay: Replay, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.4 s between calls to CBS, and 1, 2 and 4 s before further tries: the etiquette of open-data.md, 1.2."""
+    table = Registry.load().table("kerncijfers", 2024)
+    slow = replace(fetcher, delays=DELAYS)
+    replay.add("cbs", ".*", lambda asked: BROKEN)
+    slept = list[float]()
+    monkeypatch.setattr("buurtsae.opendata.http.time.sleep", slept.append)
+    with pytest.raises(DataError, match="the service refuses"):
+        slow.json(replace(table, url=f"{replay.base}/cbs/T"))
+    assert [each for each in slept if each] == [0.4, 1.0, 2.0, 4.0]
+
+
+def test_a_mark_of_utf8_in_front_is_no_part_of_a_reply(replay: Replay, fetcher: Fetcher, table: Table) -> None:
+    """As the real reply of the v3 service has it."""
+    replay.add("cbs", ".*", lambda asked: Answer(b'\xef\xbb\xbf{"value": [1]}'))
+    assert values(fetcher, table) == [1]
 
 
 @pytest.mark.parametrize("url", ["http://[::1/x", "http://localhost:port"])
