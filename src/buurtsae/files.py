@@ -11,6 +11,7 @@ from typing import Any
 
 from buurtsae.errors import DataError, cut
 
+BESIDE = (".dbf", ".shx", ".prj", ".cpg")  # of a shapefile
 DEPTH, TEXT = 20, 10_000  # of tables within tables, and of characters of a key or a value
 
 
@@ -30,6 +31,12 @@ def readable(path: str | Path, hint: str = "correct the path") -> Path:
     except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
         reason = getattr(error, "strerror", None) or str(error)  # without the path
     raise DataError(f"{cut(path.name)} cannot be read", reason, f"a file at {cut(path, 300)}", hint)
+
+
+def with_parts(path: Path) -> tuple[Path, ...]:
+    """Return a file with the others that it is read with: a shapefile has its table, index and projection beside it."""
+    beside = [path.with_suffix(suffix) for suffix in BESIDE] if path.suffix.lower() == ".shp" else []
+    return (path, *(other for other in beside if other.is_file()))
 
 
 def located(folder: Path, name: str) -> Path:

@@ -359,18 +359,31 @@ def solve_forward(kept: Any, store: Any, first: Any, at: Any, row: Any, width: i
 
 
 @jit
-def solve_backward(kept: Any, store: Any, first: Any, at: Any, row: Any, width: int, x: Any) -> None:
-    """Put L^{-T} x in place of x, rows in the order of elimination."""
+def solve_backward(
+    kept: Any, store: Any, first: Any, at: Any, row: Any, width: int, node: Any, x: Any, out: Any
+) -> None:
+    """Put P' L^{-T} x in `out`, rows in the order of nodes, of the first columns of x, rows in that of elimination."""
+    columns = out.shape[1]
     for s in range(len(first) - 2, -1, -1):
         k, m = _front(s, first, at, width)
         start = first[s] * width
-        pivots = x[start : start + k]
+        pivots, later = np.empty((k, columns)), np.empty((m, columns))
+        for i in range(k):
+            for z in range(columns):
+                pivots[i, z] = x[start + i, z]
         if m:
-            later = np.empty((m, x.shape[1]))
             for q in range(at[s], at[s + 1]):
-                put(x[row[q] * width : row[q] * width + width], later[(q - at[s]) * width :])
+                a, b = (q - at[s]) * width, node[row[q]] * width
+                for p in range(width):
+                    for z in range(columns):
+                        later[a + p, z] = out[b + p, z]
             pivots -= np.dot(kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k)).T, later)
-        put(np.dot(kept[store[s] : store[s] + k * k].reshape((k, k)).T, pivots), x[start : start + k])
+        solved = np.dot(kept[store[s] : store[s] + k * k].reshape((k, k)).T, pivots)
+        for q in range(first[s], first[s + 1]):
+            a, b = (q - first[s]) * width, node[q] * width
+            for p in range(width):
+                for z in range(columns):
+                    out[b + p, z] = solved[a + p, z]
 
 
 @jit

@@ -83,6 +83,11 @@ class Symbolic:
     position: Ints
     layout: dict[str, Any]
 
+    @lazy
+    def node(self) -> Ints:
+        """The node at each place in the order of elimination."""
+        return np.asarray(np.argsort(self.position))
+
     @property
     def size(self) -> int:
         """How many numbers a factor keeps."""
@@ -140,34 +145,33 @@ class Factor:
     kept: Floats
     logdet: float
 
-    @lazy
-    def _rows(self) -> Ints:
-        """Rows of the variables in the order of elimination."""
-        w = self.symbolic.width
-        node = np.empty(self.symbolic.n, dtype=np.int64)
-        node[self.symbolic.position] = np.arange(self.symbolic.n)
-        return (node[:, None] * w + np.arange(w)).ravel()
-
-    def _loop(self, name: str, x: Floats) -> None:
-        from buurtsae import multifrontal
-
+    @property
+    def _pattern(self) -> tuple[Any, ...]:
         layout = self.symbolic.layout
-        args = (layout["store"], layout["first"], layout["at"], layout["row"], self.symbolic.width)
-        getattr(multifrontal, name)(self.kept, *args, x)
+        return layout["store"], layout["first"], layout["at"], layout["row"], self.symbolic.width
 
     def half(self, b: Floats) -> Floats:
         """Return L^{-1} P b for a vector or right-hand sides (n w, k): inner products of these are b' Q^{-1} b."""
-        x = np.ascontiguousarray((b if b.ndim == 2 else b[:, None])[self._rows], dtype=float)
-        self._loop("solve_forward", x)
-        return x.reshape(b.shape)
+        w = self.symbolic.width
+        rows = (self.symbolic.node[:, None] * w + np.arange(w)).ravel()
+        x = np.ascontiguousarray((b if b.ndim == 2 else b[:, None])[rows], dtype=float)
+        return self.halve(x).reshape(b.shape)
 
-    def back(self, x: Floats) -> Floats:
-        """Return P' L^{-T} x: of standard normal x, a draw with covariance Q^{-1}."""
-        work = np.array(x if x.ndim == 2 else x[:, None], dtype=float, order="C")
-        self._loop("solve_backward", work)
-        solution = np.empty_like(work)
-        solution[self._rows] = work
-        return solution.reshape(x.shape)
+    def halve(self, x: Floats) -> Floats:
+        """Return L^{-1} x of right-hand sides (n w, k) in the order of elimination, in the place of these."""
+        from buurtsae import multifrontal
+
+        multifrontal.solve_forward(self.kept, *self._pattern, x)
+        return x
+
+    def back(self, x: Floats, columns: int | None = None) -> Floats:
+        """Return P' L^{-T} x of the first columns: of standard normal x, a draw with covariance Q^{-1}."""
+        from buurtsae import multifrontal
+
+        right = np.ascontiguousarray(x if x.ndim == 2 else x[:, None], dtype=float)
+        out = np.empty((len(right), right.shape[1] if columns is None else columns))
+        multifrontal.solve_backward(self.kept, *self._pattern, self.symbolic.node, right, out)
+        return out if x.ndim == 2 else out[:, 0]
 
     def solve(self, b: Floats) -> Floats:
         """Return Q^{-1} b for a vector or a matrix of right-hand sides."""

@@ -28,12 +28,13 @@ TEMPLATE: dict[str, Any] = {
     "concept": {"file": "begrip.toml"},
     "direct": {"file": "gegevens/roken.csv"},
     "model": {"formula": "1"},
+    "quality": {"min_hyper_effective": 1},  # few values, so that it is fast
     "engine": {"laplace": {"draws": 400, "hyperparameters": 20}, "eblup": {"draws": 400}},
 }
-ROWS = """run.name,run.title,run.year,direct.file,run.seed
-roken_2022,Roken,2022,gegevens/roken.csv,
-roken_2024,Roken,2024,gegevens/roken.csv,2
-bewegen_2024,Bewegen,2024,gegevens/bewegen.csv,
+ROWS = """run.name,run.title,run.year,direct.file,run.seed,run.engine
+roken_2022,Roken,2022,gegevens/roken.csv,,
+roken_2024,Roken,2024,gegevens/roken.csv,2,laplace
+bewegen_2024,Bewegen,2024,gegevens/bewegen.csv,,
 """
 BATCH = """
 [batch]

@@ -114,7 +114,7 @@ def test_errors_and_drafts_do_not_stop_the_others(made: Path, tmp_path: Path) ->
     folder = shutil.copytree(made, tmp_path / "kopie")
     out, table = folder / "uit", folder / "rijen.csv"
     header, *lines = ROWS.splitlines()
-    rows = [f"{header},run.engine,quality.min_hyper_effective", *(f"{line},," for line in lines)]
+    rows = [f"{header},quality.min_hyper_effective", *(f"{line}," for line in lines)]
     strict = "streng_2024,Streng,2024,gegevens/bewegen.csv,3,laplace,1000000"
     table.write_text("\n".join([*rows, "fout_2024,Fout,2024,gegevens/weg.csv,,,", strict]), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -262,20 +262,33 @@ def test_a_killed_client_takes_its_workers_along_and_the_next_start_finishes(tmp
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_ctrl_c_finishes_what_was_begun_and_begins_no_more(tmp_path: Path) -> None:
+def test_ctrl_c_finishes_what_was_begun_and_a_second_one_stops_that_too(tmp_path: Path) -> None:
     batch, out = make_batch(tmp_path), tmp_path / "uit"
     process = started(batch, out)
-    until(process, "3 runs on 1 workers")
+    until(process, "1 of 3")
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    until(process, "no run is begun any more")
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "no run is begun any more" in err
     assert "give the same command to go on" in err
     assert group_is_gone(process.pid)
-    found = states(out)
-    assert found["bewegen_2024"] == "waiting"
+    assert states(out) == {"roken_2022": "done", "roken_2024": "done", "bewegen_2024": "waiting"}
     assert left_over(out) == []
     assert "nog niet gedaan" in (out / "index.html").read_text(encoding="utf-8")
+
+    process = started(batch, out)
+    until(process, "1 runs on 1 workers")
+    while not any(out.glob(".part-*")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    until(process, "no run is begun any more")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert group_is_gone(process.pid)
+    assert states(out)["bewegen_2024"] == "waiting"
+    assert not (out / "bewegen_2024").exists()
+    assert left_over(out) == []
 
 
 @pytest.mark.slow

@@ -78,6 +78,12 @@ def test_a_column_that_no_run_file_knows_is_refused_with_those_that_look_like_it
     assert near in caught.value.expected
 
 
+def test_a_template_that_is_no_run_file_is_an_error_and_no_traceback() -> None:
+    for raw, place in (({"run": 3}, ("run", "year")), ({"sources": ["a"]}, ("sources", "0", "file"))):
+        with pytest.raises(DataError, match="of the template is not right"):
+            put(raw, place, 1)
+
+
 def test_every_place_that_is_suggested_can_be_named(raw: dict[str, Any]) -> None:
     places = list(known(raw))
     assert ("sources", "1", "weight") in places

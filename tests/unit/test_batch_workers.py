@@ -131,6 +131,20 @@ def test_a_worker_that_is_killed_at_work_is_lost_and_close_stops_the_others(tmp_
         os.kill(second, 0)
 
 
+def test_a_script_without_its_guard_is_told_so(tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from batch_jobs import act, job\n"
+        "from buurtsae.batch.local import Local\n"
+        "crew = Local(1, act); crew.start(job('good')); print(crew.wait(60) or crew.wait(60))\n"
+    )
+    (tmp_path / "script.py").write_text(program, encoding="utf-8")
+    done = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "a worker process ends before it does anything" in done.stderr
+    assert 'if __name__ == "__main__"' in done.stderr
+
+
 def pid_in(path: Path) -> int:
     """The process that a sleeping job wrote down, within half a minute."""
     for _ in range(300):
@@ -147,7 +161,8 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
         f" import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         " from batch_jobs import act, job\n"
         " from buurtsae.batch.local import Local\n"
-        f" crew = Local(1, act); crew.start(job('sleep', {str(tmp_path)!r})); crew.wait(60)\n"
+        f" crew = Local(1, act); crew.start(job('sleep', {str(tmp_path)!r}))\n"
+        " while True: crew.wait(60)\n"
     )
     (tmp_path / "client.py").write_text(program, encoding="utf-8")
     parent = subprocess.Popen([sys.executable, str(tmp_path / "client.py")])

@@ -141,14 +141,23 @@ def read_cell(text: str, hint: Any) -> Any:
 
 
 def put(raw: dict[str, Any], place: Place, value: Any) -> None:
-    """Set what is at a place, with the tables that lead there."""
+    """Set what is at a place, with the tables that lead there.
+
+    Raises
+    ------
+    DataError
+        If something else than a table or list is on the way.
+    """
     inner: Any = raw
-    for key in place[:-1]:
-        inner = inner[int(key)] if isinstance(inner, list) else inner.setdefault(key, {})
-    if isinstance(inner, list):
-        inner[int(place[-1])] = value
-    else:
-        inner[place[-1]] = value
+    for k, key in enumerate(place):
+        if not isinstance(inner, dict | list):
+            what, hint = f"{'.'.join(place[:k])} of the template is not right", "correct the template"
+            raise DataError(what, cut(repr(inner)), "a table", hint)
+        at: Any = int(key) if isinstance(inner, list) else key
+        if k == len(place) - 1:
+            inner[at] = value
+        else:
+            inner = inner[at] if isinstance(inner, list) else inner.setdefault(at, {})
 
 
 def moved(raw: Any, source: Path, target: Path, hint: Any = RunSpec) -> Any:

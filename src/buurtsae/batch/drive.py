@@ -88,12 +88,16 @@ def drive(jobs: Iterable[Job], crew: Crew, record: Record, work: Mapping[str, fl
     waiting, running = deque(jobs), dict[str, Job]()
     total, clock = len(waiting), _Clock({job.name: work.get(job.name, 1.0) for job in waiting})
     done = failed = 0
+    alone = False
     while running or (waiting and not stop.asked):
         while waiting and not stop.asked and len(running) < crew.capacity:
             job = waiting.popleft()
             record.tries[job.name] = record.tries.get(job.name, 0) + 1
             running[job.name] = job
             crew.start(job)
+        if not crew.capacity and not alone:
+            say("there are no workers any more: waiting for others")
+        alone = not crew.capacity
         for job, report in crew.wait(TICK):
             del running[job.name]
             report = report or Report(job.name, job.key, "lost")

@@ -16,8 +16,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from buurtsae.batch.job import Job, Report, perform
+from buurtsae.errors import BuurtsaeError
 
 THREADS = dict.fromkeys("OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS NUMBA_NUM_THREADS".split(), "1")
+UP = "up"  # the first that a worker says
 LEAVE = 10.0  # seconds that an idle worker gets to end
 
 
@@ -37,6 +39,7 @@ class Local:
     capacity: int
     do: Callable[[Job], Report] = perform
     _workers: list[Worker] = field(default_factory=list, repr=False)
+    _up: bool = False
 
     def start(self, job: Job) -> None:
         """Give a job to an idle worker, or to a new one."""
@@ -55,7 +58,13 @@ class Local:
             worker.pipe.send(job)
 
     def wait(self, timeout: float) -> list[tuple[Job, Report | None]]:
-        """Return the jobs that ended meanwhile; without a report those whose worker was lost."""
+        """Return the jobs that ended meanwhile; without a report those whose worker was lost.
+
+        Raises
+        ------
+        BuurtsaeError
+            If the first of them does not come up at all.
+        """
         busy = [worker for worker in self._workers if worker.job is not None]
         ready = wait([thing for worker in busy for thing in (worker.pipe, worker.process.sentinel)], timeout)
         ended = list[tuple[Job, Report | None]]()
@@ -66,8 +75,13 @@ class Local:
             report = None
             with suppress(EOFError, OSError):
                 report = worker.pipe.recv() if worker.pipe.poll() else None
+            if report == UP:
+                self._up = True
+                continue
             if report is None:
                 self._remove(worker)
+                if not self._up:
+                    raise _never_up(worker.process.exitcode)
             worker.job = None
             ended.append((job, report))
         return ended
@@ -108,12 +122,22 @@ def _serve(pipe: Connection, do: Callable[[Job], Report]) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    pipe.send(UP)
     while True:
         try:
             job = pipe.recv()
         except (EOFError, OSError):
             return
         pipe.send(do(job))
+
+
+def _never_up(status: int | None) -> BuurtsaeError:
+    return BuurtsaeError(
+        "a worker process ends before it does anything",
+        f"exit status {status}",
+        "a process that waits for runs",
+        'a script has the call under `if __name__ == "__main__":`; else see what was printed above',
+    )
 
 
 def _end_with(parent: int) -> None:

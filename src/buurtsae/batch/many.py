@@ -139,6 +139,9 @@ def _all(
                 record.reports[name] = Report(name, found.manifest["run_id"], state_of(found))
         record.remember()
         todo = [task for task in batch.tasks if results[task.name] is None]
+        todo.sort(
+            key=lambda task: task.run.spec.areas.model_dump_json()
+        )  # runs of one map after each other: it is kept
         if len(todo) < len(batch.tasks):
             say(f"{len(batch.tasks) - len(todo)} of {len(batch.tasks)} runs are finished already")
         needs = sizes(todo)
@@ -151,8 +154,11 @@ def _all(
             Job(task.name, str(task.run.path.resolve()), str(folder), task.part, task.key, versions, threads)
             for task in todo
         ]
-        with closing(crew), stopping(say) as stop:
-            drive(jobs, crew, record, {name: size.work for name, size in needs.items()}, say, stop)
+        try:
+            with closing(crew), stopping(say) as stop:
+                drive(jobs, crew, record, {name: size.work for name, size in needs.items()}, say, stop)
+        finally:  # of workers that were stopped or lost
+            _take_up(batch, folder, say)
         states = {name: report.state for name, report in record.reports.items()}
         write_index(batch, folder, states)
     return Outcome(batch, tuple(record.of(task) for task in batch.tasks), folder, stop.asked)

@@ -45,7 +45,7 @@ class Size:
 
 def sizes(tasks: Sequence[Task]) -> dict[str, Size]:
     """Return the size of each run whose areas and concept can be read, by name; each map is read once."""
-    from buurtsae.runs.reading import areas_of
+    from buurtsae.runs.reading import areas_of, forget_areas
     from buurtsae.survey.concept import Concept
 
     found = dict[str, Size]()
@@ -62,6 +62,7 @@ def sizes(tasks: Sequence[Task]) -> dict[str, Size]:
         chains = options.get("chains", 1) if spec.run.engine == "nuts" else 1
         if isinstance(draws, int) and isinstance(chains, int):
             found[task.name] = Size(len(areas.codes), len(concept.subdimensions) * len(years), draws * chains)
+    forget_areas()  # workers have their own
     return found
 
 

@@ -79,7 +79,7 @@ def filled(path: Path, raw: Mapping[str, Any], to: Path, problems: Problems) -> 
         for column, value in row.items():
             if column in places:
                 place, hint = places[column]
-                put(run, place, read_cell(value, hint) if isinstance(value, str) else value)
+                problems.attempt(put, run, place, read_cell(value, hint) if isinstance(value, str) else value)
         name = run.get("run", {}).get("name") if isinstance(run.get("run"), dict) else None
         out.append((to / f"{cut(name, 100)}.toml", moved(run, file.parent.resolve(), to)))
     return out

@@ -144,12 +144,17 @@ class Conditional:
     def _corrections(self) -> tuple[Floats, Floats, Floats]:
         """U_A, U_B and T^{-1/2}: Cov(z, border) = diag(P^{-1} - U_A U_A', 0) + [-U_B; T^{-1/2}] [-U_B; T^{-1/2}]'."""
         k, parts = self._counts[0], self.field.parts
-        full = self.factor.back(self.half[:, :-1])
+        full = self._full[:, :-1]
         inverse_a = _inverse_lower(self.root_a)
         u_a, u_b, tm = parts.corrected(full, inverse_a), full[:, k:], self.load @ _inverse_lower(self.root_t).T
         if k:
             u_b = u_b - parts.spread(u_a, inverse_a @ parts.against(self.half, self.half[:, k:-1]))
         return u_a, u_b @ tm, tm
+
+    @lazy
+    def _full(self) -> Floats:
+        """P^{-1} [A', B, r]."""
+        return self.factor.back(self.half)
 
     @lazy
     def _inverse(self) -> Floats:
@@ -168,8 +173,14 @@ class Conditional:
     @lazy
     def mean_field(self) -> Floats:
         """Posterior mean of z, shape (nodes, D)."""
-        f = self.field
-        return self._fields(np.zeros((f.nodes * f.width, 1)), self.border[:, None]).reshape(f.nodes, f.width)
+        f, (k, _, nb), parts = self.field, self._counts, self.field.parts
+        if "_corrections" not in self.__dict__:
+            return self._fields(np.zeros((f.nodes * f.width, 1)), self.border[:, None]).reshape(f.nodes, f.width)
+        mean = self._full[:, -1:] - self._full[:, k : k + nb] @ self.border[:, None]  # there already
+        if k:
+            right = self.half[:, -1:] - self.half[:, k : k + nb] @ self.border[:, None]
+            mean -= parts.spread(self._corrections[0], np.linalg.solve(self.root_a, parts.against(self.half, right)))
+        return mean.reshape(f.nodes, f.width)
 
     def predictor(self, z: Floats, border: Floats) -> Floats:
         """Return m - m0, shape (K, D), of a field (nodes, D) and a border (nb,)."""
@@ -223,10 +234,10 @@ class Conditional:
         f, d = self.field, self.field.width
         (_, free, nb), p = self._counts, f.x.shape[1]
         u_a, u_b, tm = self._corrections
-        x_b, alpha = f.x @ tm[: p * d].reshape(p, d * nb), tm[p * d : free]
+        of_x, alpha = np.ascontiguousarray(tm[: p * d].reshape(p, d, nb).swapaxes(1, 2)), tm[p * d : free]
         at_nodes = [np.ascontiguousarray(u).reshape(f.nodes, d, u.shape[1]) for u in (u_a, u_b)]
-        m_m, m_z, m_b, z_b = covariances(
-            self.terms, x_b.reshape(len(f.x), d, nb), self._inverse,
+        m_m, m_z, m_alpha, z_alpha = covariances(
+            (0,) * d, self.terms, f.x, of_x, np.ascontiguousarray(alpha.T), self._inverse,
             *at_nodes, f.diagonal, f.seen, f.pairs
         )  # fmt: skip
         return Moments(
@@ -235,8 +246,8 @@ class Conditional:
             alpha=self.alpha,
             m_m=m_m,
             m_z=m_z,
-            m_alpha=m_b @ alpha.T,
-            z_alpha=z_b @ alpha.T,
+            m_alpha=m_alpha,
+            z_alpha=z_alpha,
             alpha_alpha=alpha @ alpha.T,
         )
 
@@ -371,7 +382,7 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     columns[..., :k] = field.summed
     shrink, m, nh, nb, root_k, kb, kh, log_inner = add_information(
         (0,) * d, local.w, local.b, local.cross, terms, inside_sites, field.x, field.seen, field.pairs,
-        k, columns, blocks
+        field.symbolic.position, k, columns, blocks
     )  # fmt: skip
     inside = float((local.b * kb).sum())
     # the border: x' M x, x' N H and A - H' K H; x' N b and h - H' K b
@@ -390,11 +401,11 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     if len(ground):
         blocks[field.diagonal[ground]] += np.eye(d)
         raised = np.zeros((field.nodes, d, len(ground) * d))
-        raised[ground[:, None], np.arange(d), np.arange(len(ground) * d).reshape(-1, d)] = 1.0
+        raised[field.symbolic.position[ground][:, None], np.arange(d), np.arange(len(ground) * d).reshape(-1, d)] = 1.0
         columns = np.concatenate([columns[..., :-1], raised, columns[..., -1:]], axis=2)
 
     factor = field.symbolic.factor(blocks)
-    half = factor.half(columns.reshape(field.nodes * d, k + n_border + 1))
+    half = factor.halve(columns.reshape(field.nodes * d, k + n_border + 1))
     gram, of_a = field.parts.gram(half), field.parts.rows
     root_a = np.asarray(np.linalg.cholesky(gram[:of_a, :of_a]), dtype=float)
     into = np.linalg.solve(root_a, gram[:of_a, of_a:])

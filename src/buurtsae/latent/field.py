@@ -165,10 +165,10 @@ class Field:
 
     @cached_property
     def summed(self) -> Floats:
-        """Columns A' of the constraints, per sub-dimension, shared by parts, shape (nodes, D, columns)."""
+        """Columns A' of the constraints, per sub-dimension, shared by parts, (nodes in elimination, D, columns)."""
         columns = np.einsum("kn,de->ndke", self.means, np.eye(self.width))
         flat = columns.reshape(self.nodes * self.width, self.constraints.shape[0] * self.width)
-        return self.parts.packed(flat).reshape(self.nodes, self.width, self.parts.width)
+        return self.parts.packed(flat).reshape(self.nodes, self.width, self.parts.width)[self.symbolic.node]
 
     def load(self, groups: Floats, border: int) -> Floats:
         """Return G, what loadings (G, D, D) make of the first coefficients of a border, and 1 of what has none."""

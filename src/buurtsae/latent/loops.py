@@ -36,35 +36,14 @@ def _square(dims: Any, a: Any, b: Any, out: Any) -> None:
 
 
 @jit
-def _add(f: float, a: Any, out: Any) -> None:
-    """Add f a to out."""
-    for i in range(len(a)):
-        out[i] += f * a[i]
-
-
-@jit
-def _inner(a: Any, b: Any) -> float:
-    """Return a'b, in four sums that the processor makes at once."""
-    n, t, u, v, w = len(a) // 4 * 4, 0.0, 0.0, 0.0, 0.0
-    for i in range(0, n, 4):
-        t += a[i] * b[i]
-        u += a[i + 1] * b[i + 1]
-        v += a[i + 2] * b[i + 2]
-        w += a[i + 3] * b[i + 3]
-    for i in range(n, len(a)):
-        t += a[i] * b[i]
-    return (t + u) + (v + w)
-
-
-@jit
 def add_information(
     dims: Any, w: Any, b: Any, cross: Any, terms: Any, loose: Any, x: Any,
-    seen: Any, pairs: Any, first: int, columns: Any, blocks: Any
+    seen: Any, pairs: Any, position: Any, first: int, columns: Any, blocks: Any
 ) -> Any:  # fmt: skip
     """Add what all sites say to `blocks` (entries, D, D) and, from the first, `columns` (nodes, D, first + PD + L + 1).
 
-    `loose` has C_v per site. Returns N, M, N H, N b, a root of K = C_v S^{-1} C_v', K b and K H per site, and log |S|
-    summed. `dims` is D zeros.
+    Rows of `columns` are nodes in the order of elimination, their positions. `loose` has C_v per site. Returns N, M,
+    N H, N b, a root of K = C_v S^{-1} C_v', K b and K H per site, and log |S| summed. `dims` is D zeros.
     """
     n, d = len(b), len(dims)  # D is known when this is compiled: loops over it are unrolled
     n_terms, n_alpha, p = len(terms), cross.shape[2], x.shape[1]
@@ -125,7 +104,7 @@ def add_information(
                         right[i, z] += turned[t, i, j] * nh[s, j, z]
             for q in range(start[s], start[s + 1]):
                 if node_term[q] == t:
-                    f, at = node_weight[q], node[q]
+                    f, at = node_weight[q], position[node[q]]
                     for i in range(d):
                         for r in range(p):
                             for j in range(d):
@@ -185,19 +164,21 @@ def scores(
 
 @jit
 def covariances(
-    terms: Any, x_b: Any, blocks: Any, u_a: Any, u_b: Any, diagonal: Any, seen: Any, pairs: Any
+    dims: Any, terms: Any, x: Any, of_x: Any, alpha: Any, blocks: Any, u_a: Any, u_b: Any, diagonal: Any,
+    seen: Any, pairs: Any
 ) -> Any:  # fmt: skip
-    """Posterior covariances per site: Cov(m, m), Cov(m, zeta_t), and the border parts of m and zeta_t.
+    """Posterior covariances per site: Cov(m, m), Cov(m, zeta_t), Cov(m, alpha) and Cov(zeta_t, alpha).
 
-    Cov(z, z') = blocks - U_A U_A' + U_B U_B', z moves with -U_B eps as the border with T^{-1/2} eps, and x beta with
-    `x_b` eps, (K, D, nb).
+    Cov(z, z') = blocks - U_A U_A' + U_B U_B'; with eps ~ N(0, I), z moves with -U_B eps as beta with `of_x` (P, nb, D)
+    and alpha with `alpha` (nb, L). `dims` is D zeros; D comes last inside, where the processor works on all of it.
     """
-    n, d, nb = x_b.shape
-    n_terms, k = len(terms), u_a.shape[2]
+    n, p, d, n_alpha = len(x), x.shape[1], len(dims), alpha.shape[1]
+    n_terms, k, nb = len(terms), u_a.shape[2], u_b.shape[2]
     m_m, m_z = np.empty((n, d, d)), np.empty((n_terms, n, d, d))
-    m_b, z_b = x_b.copy(), np.zeros((n_terms, n, d, nb))
-    z_a, m_a, at_nodes = np.empty((n_terms, d, k)), np.empty((d, k)), np.empty((n_terms, n_terms, d, d))
-    work, turned = np.empty((d, d)), np.empty((n_terms, d, d))
+    m_alpha, z_alpha = np.zeros((n, d, n_alpha)), np.zeros((n_terms, n, d, n_alpha))
+    z_a, z_b, at_nodes = np.empty((n_terms, k, d)), np.empty((n_terms, nb, d)), np.empty((n_terms, n_terms, d, d))
+    m_a, m_b, x_b = np.empty((k, d)), np.empty((nb, d)), np.empty((nb, d))
+    turned, value = np.empty((n_terms, d, d)), np.empty((d, d))
     for t in range(n_terms):
         put(terms[t].T, turned[t])
     start, node, node_term, node_weight = seen
@@ -205,39 +186,66 @@ def covariances(
     is_diagonal = np.zeros(len(blocks), np.bool_)
     is_diagonal[diagonal] = True
     for s in range(n):
-        z_a[:], m_a[:], at_nodes[:] = 0.0, 0.0, 0.0
+        z_a[:], z_b[:], m_a[:], x_b[:], at_nodes[:] = 0.0, 0.0, 0.0, 0.0, 0.0
         for q in range(start[s], start[s + 1]):
             t, f, at = node_term[q], node_weight[q], node[q]
             for i in range(d):
-                _add(f, u_a[at, i], z_a[t, i])
-                _add(-f, u_b[at, i], z_b[t, s, i])
+                for c in range(k):
+                    z_a[t, c, i] += f * u_a[at, i, c]
+                for c in range(nb):
+                    z_b[t, c, i] -= f * u_b[at, i, c]
         for q in range(pair_start[s], pair_start[s + 1]):
             e, f, t, u = entry[q], pair_weight[q], row_term[q], column_term[q]
             twice = t != u or not is_diagonal[e]
-            for i in range(d):
-                for j in range(d):
+            for i in range(len(dims)):
+                for j in range(len(dims)):
                     at_nodes[t, u, i, j] += f * blocks[e, i, j]
                     if twice:
                         at_nodes[u, t, j, i] += f * blocks[e, i, j]
-        for i in range(d):
-            for t in range(n_terms):
-                for j in range(d):
-                    if terms[t, i, j] != 0.0:  # roots are triangular
-                        _add(terms[t, i, j], z_a[t, j], m_a[i])
-                        _add(terms[t, i, j], z_b[t, s, j], m_b[s, i])
-        for i in range(d):
-            for j in range(d):
-                m_m[s, i, j] = _inner(m_b[s, i], x_b[s, j])
+        for q in range(p):
+            for c in range(nb):
+                for i in range(len(dims)):
+                    x_b[c, i] += x[s, q] * of_x[q, c, i]
+        put(x_b, m_b)
         for t in range(n_terms):
-            for i in range(d):
-                for j in range(d):
-                    value = _inner(m_b[s, i], z_b[t, s, j]) - _inner(m_a[i], z_a[t, j])
-                    for u in range(n_terms):
-                        for q in range(d):
-                            value += terms[u, i, q] * at_nodes[u, t, q, j]
-                    m_z[t, s, i, j] = value
-            _product(m_z[t, s], turned[t], work)
-            for i in range(d):
-                for j in range(d):
-                    m_m[s, i, j] += work[i, j]
-    return m_m, m_z, m_b, z_b
+            for c in range(k):
+                for j in range(len(dims)):
+                    for i in range(len(dims)):
+                        m_a[c, i] += turned[t, j, i] * z_a[t, c, j]
+            for c in range(nb):
+                for j in range(len(dims)):
+                    for i in range(len(dims)):
+                        m_b[c, i] += turned[t, j, i] * z_b[t, c, j]
+        value[:] = 0.0
+        for c in range(nb):
+            for i in range(len(dims)):
+                for j in range(len(dims)):
+                    value[i, j] += m_b[c, i] * x_b[c, j]
+        put(value, m_m[s])
+        for t in range(n_terms):
+            value[:] = 0.0
+            for c in range(nb):
+                for i in range(len(dims)):
+                    for j in range(len(dims)):
+                        value[i, j] += m_b[c, i] * z_b[t, c, j]
+            for c in range(k):
+                for i in range(len(dims)):
+                    for j in range(len(dims)):
+                        value[i, j] -= m_a[c, i] * z_a[t, c, j]
+            for u in range(n_terms):
+                for q in range(len(dims)):
+                    for i in range(len(dims)):
+                        for j in range(len(dims)):
+                            value[i, j] += terms[u, i, q] * at_nodes[u, t, q, j]
+            put(value, m_z[t, s])
+            for q in range(len(dims)):
+                for i in range(len(dims)):
+                    for j in range(len(dims)):
+                        m_m[s, i, j] += value[i, q] * turned[t, q, j]
+        for z in range(n_alpha):
+            for c in range(nb):
+                for i in range(d):
+                    m_alpha[s, i, z] += m_b[c, i] * alpha[c, z]
+                    for t in range(n_terms):
+                        z_alpha[t, s, i, z] += z_b[t, c, i] * alpha[c, z]
+    return m_m, m_z, m_alpha, z_alpha

@@ -17,7 +17,7 @@ from buurtsae.engines.persons_fit import person_options
 from buurtsae.errors import BuurtsaeError, Problems
 from buurtsae.estimates.benchmark.targets import Benchmarks
 from buurtsae.estimates.compositions import refuse_benchmarks, wholes
-from buurtsae.files import readable
+from buurtsae.files import with_parts
 from buurtsae.folder.finished import digest
 from buurtsae.model.design import Design, design
 from buurtsae.model.matrix import covariates, numeric
@@ -153,13 +153,25 @@ def areas_of(run: RunFile) -> Areas:
     """
     part = run.spec.areas
     names = (part.file, *(table.file for table in part.tables), *(edition.file for edition in part.editions))
-    files = [readable(run.locate(name)) for name in names]
-    return _read_areas(_Map(part.model_dump_json(), tuple(map(digest, files)), run))
+    try:
+        content = tuple(digest(file) for name in names for file in with_parts(run.locate(name)))
+    except (OSError, ValueError):  # whoever reads that file says what is wrong, with all else that is
+        return _read_areas(run)
+    return _read_once(_Map(part.model_dump_json(), content, run))
 
 
-@lru_cache(maxsize=4)
-def _read_areas(key: _Map) -> Areas:
-    run, part = key.run, key.run.spec.areas
+def forget_areas() -> None:
+    """Let go of the areas that were read."""
+    _read_once.cache_clear()
+
+
+@lru_cache(maxsize=2)  # of the country each takes some hundred MB
+def _read_once(key: _Map) -> Areas:
+    return _read_areas(key.run)
+
+
+def _read_areas(run: RunFile) -> Areas:
+    part = run.spec.areas
     areas = Areas.read(
         run.locate(part.file),
         part.year,

@@ -20,7 +20,7 @@ from buurtsae.estimates.benchmark.benchmark import Method, Metric, Respondents
 from buurtsae.estimates.evidence.gate import Gate
 from buurtsae.estimates.labels import Rules
 from buurtsae.estimates.nonresponse import NonResponse
-from buurtsae.files import located, read_toml
+from buurtsae.files import located, read_toml, with_parts
 from buurtsae.model.covariates import Covariate, Missing
 from buurtsae.model.links import PARTICIPATORY, SURVEY, Link
 from buurtsae.model.outcome.gaussian import Gaussian
@@ -358,7 +358,8 @@ class RunFile:
         names += [edition.file for edition in spec.areas.editions]
         names += [spec.benchmark.file if spec.benchmark else None]
         names += [spec.unit.cells.file, spec.unit.cells.seed] if spec.unit else []
-        return (self.path.resolve(), *(self.locate(name) for name in dict.fromkeys(filter(None, names))))
+        named = [self.locate(name) for name in dict.fromkeys(filter(None, names))]
+        return (self.path.resolve(), *(part for file in named for part in with_parts(file)))
 
     def codebook(self, source: str) -> str | Path:
         """Return a source's codebook: an identifier of the package, or the path of a TOML file."""

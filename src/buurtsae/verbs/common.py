@@ -30,3 +30,19 @@ def aloud(quiet: bool) -> dict[str, Any]:
 def print_json(content: dict[str, Any]) -> None:
     """Print machine-readable output."""
     typer.echo(json.dumps(content, ensure_ascii=False, indent=1, default=str))
+
+
+def pair(text: str, option: str, what: str = "COLUMN") -> tuple[str, str]:
+    """Return what stands before and after the first = of an option, or refuse it."""
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise typer.BadParameter(f"{text!r} is not {what}=VALUE", param_hint=option)
+    return key, value
+
+
+def year_of(text: str, option: str) -> int:
+    """Return the year that an option gives, or refuse it."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a year", param_hint=option) from None

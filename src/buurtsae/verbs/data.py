@@ -1,13 +1,17 @@
-"""Verbs about data of the areas: `fetch`."""
+"""Verbs of data: `fetch`, `covariates`, `sources`."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from buurtsae.verbs.common import Json, Quiet, print_json, say
+from buurtsae.console import print_sources
+from buurtsae.errors import Problems
+from buurtsae.verbs.common import Json, Quiet, pair, print_json, say
 
 if TYPE_CHECKING:
     from buurtsae.opendata.registry import Registry
@@ -95,3 +99,60 @@ def _live(what: list[str], registry: Registry, year: int, as_json: bool) -> None
         print_json({"ok": all(row.ok for row in rows), "services": [vars(row) for row in rows]})
     if not all(row.ok for row in rows):
         raise typer.Exit(1)
+
+
+def covariates(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="AREAS [TABLE]...", help="Buurten with geometry, and tables by buurtcode.")
+    ],
+    year: Annotated[int, typer.Option("--year", min=1990, max=2100, help="Year of the area division.")] = 2024,
+    code: Annotated[str, typer.Option("--code", help="Column with the buurtcode.")] = "buurtcode",
+    name: Annotated[str, typer.Option("--name", help="Column with the name.")] = "buurtnaam",
+    population: Annotated[str, typer.Option("--population", help="Column with the number of residents.")] = "inwoners",
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="Keep rows: COLUMN=VALUE; repeat for more.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the covariates that there are: what each is, distribution, missing, what goes together, themes to paste."""
+    from buurtsae.areas.areas import Areas
+    from buurtsae.model.covariate_catalogue import covariate_catalogue
+
+    pairs = dict(pair(text, "--where") for text in where or [])
+    tables = [(path, "buurtcode") for path in files[1:]]
+    region = Areas.read(files[0], year, code=code, name=name, population=population, tables=tables, where=pairs)
+    catalogue = covariate_catalogue(region, files)
+    if as_json:
+        print_json(catalogue.record())
+    else:
+        typer.echo(catalogue.text)
+
+
+def sources(
+    source: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Explain these: identifiers or TOML files.")
+    ] = None,
+    as_json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown page.")] = False,
+) -> None:
+    """List the sources that have a codebook, or explain some of them in full."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from buurtsae.survey.catalogue import page
+    from buurtsae.survey.codebook import Codebook, available
+    from buurtsae.survey.concept import Concept
+
+    problems = Problems()
+    books = [book for name in source or available() if (book := problems.attempt(Codebook.load, name))]
+    problems.raise_if_any()
+    console = Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=120)
+    if as_json:
+        print_json({"sources": [{**asdict(book), "subdimensions": book.subdimensions} for book in books]})
+    elif markdown:
+        typer.echo(page(books, Concept.load().subdimensions), nl=False)
+    elif source:
+        typer.echo("\n\n".join(book.explained(min(console.width, 120)) for book in books))
+    else:
+        print_sources(books, console)
