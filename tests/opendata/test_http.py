@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -186,6 +187,19 @@ def test_offline_says_what_is_not_there(fetcher: Fetcher, table: Table) -> None:
     with pytest.raises(DataError, match="is not in the cache") as told:
         offline.json(table, "Observations")
     assert "85984NED/Observations" in told.value.got
+
+
+def test_what_a_killed_download_left_is_removed_in_time(replay: Replay, fetcher: Fetcher, table: Table) -> None:
+    replay.add("cbs", ".*", paged)
+    values(fetcher, table)
+    folder = next(fetcher.cache.folder.rglob("*.gz")).parent
+    old, young = folder / ".part-old", folder / ".part-young"
+    for part in (old, young):
+        part.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    values(replace(fetcher, refresh=True), table)
+    assert not old.exists()
+    assert young.exists()  # another process may be writing it
 
 
 def test_a_damaged_reply_is_asked_again(replay: Replay, fetcher: Fetcher, table: Table) -> None:
