@@ -123,7 +123,7 @@ def memory(home: Path) -> pd.DataFrame:
         side = int(np.ceil(np.sqrt(n)))
         cells = [(k // side, k % side) for k in range(n)]
         squares = [box(1e5 + 500 * c, 4e5 + 500 * r, 1e5 + 500 * (c + 1), 4e5 + 500 * (r + 1)) for r, c in cells]
-        codes = [f"BU{9900 + r // 10:04}{r % 10:02}{c:02}" for r, c in cells]
+        codes = [f"BU{9900 + k // 2500:04}{k % 2500 // 50:02}{k % 50:02}" for k in range(n)]
         areas = gpd.GeoDataFrame(
             {"buurtcode": codes, "buurtnaam": codes, "inwoners": 1000}, geometry=squares, crs=28992
         )
