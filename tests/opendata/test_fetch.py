@@ -19,8 +19,9 @@ from routes_statline import Cube4, measure
 import buurtsae as bs
 from buurtsae.errors import BuurtsaeError, DataError
 from buurtsae.opendata import live
-from buurtsae.opendata.fetching import Fetched, Job, to_files
+from buurtsae.opendata.fetching import Fetched, to_files
 from buurtsae.opendata.http import Fetcher
+from buurtsae.opendata.jobs import Job
 from buurtsae.opendata.region import Asked
 from buurtsae.retrieved import read_record
 

@@ -98,6 +98,13 @@ def test_real_gemeenten(replay: Replay, fetcher: Fetcher, tmp_path: Path, shared
     assert ("ridge" in terms) == (code != "GM0448")  # Texel has 13 buurten: too few for a theme
     text = (tmp_path / "mijn" / "run.toml").read_text(encoding="utf-8")
     assert ("water divides the areas into 3 parts" in text) == (code == "GM0363")  # IJburg, Buiteneiland
-    outcome = steps.run(tmp_path / "mijn" / "run.toml", tmp_path / "out", engine="eblup", progress=False)
-    assert outcome.estimates.table.query("level == 'buurt'")["estimate"].notna().all()
-    assert "CBS" in (tmp_path / "out" / MANIFEST).read_text(encoding="utf-8")
+    inputs = started.inputs
+    if code == "GM0448":
+        out = tmp_path / "out"
+        estimates = steps.run(tmp_path / "mijn" / "run.toml", out, engine="eblup", progress=False).estimates
+        assert "CBS" in (out / MANIFEST).read_text(encoding="utf-8")
+    else:  # hundreds of pages are written as those of Texel are
+        fitted = bs.fit(inputs.model, inputs.direct, engine="eblup", seed=1, progress=False)
+        estimates = bs.estimate(fitted, concept=inputs.concept, rules=inputs.run.spec.publish)
+    assert set(estimates.table.query("level == 'buurt'")["area_code"]) == set(areas.codes[areas.inhabited])
+    assert estimates.table.query("level == 'buurt'")["estimate"].notna().all()

@@ -163,11 +163,12 @@ class Conditional:
 
     def _fields(self, noise: Floats, border: Floats) -> Floats:
         """Return z given the border (nb, n): its mean and noise ~ N(0, I) (nodes * D, n), with A z = 0."""
-        (k, _, nb), parts = self._counts, self.field.parts
-        x = noise + self.half[:, -1:] - self.half[:, k : k + nb] @ border
+        k, parts = self._counts[0], self.field.parts
+        x = np.asarray(self.half[:, k:] @ np.vstack([-border, np.ones((1, border.shape[1]))]))
+        x += noise
         if k:
             of_a = parts.against(self.half, x)
-            x -= parts.times(self.half, np.linalg.solve(self.root_a.T, np.linalg.solve(self.root_a, of_a)))
+            parts.subtract(self.half, np.linalg.solve(self.root_a.T, np.linalg.solve(self.root_a, of_a)), x)
         return self.factor.back(x)
 
     @lazy
@@ -179,7 +180,8 @@ class Conditional:
         mean = self._full[:, -1:] - self._full[:, k : k + nb] @ self.border[:, None]  # there already
         if k:
             right = self.half[:, -1:] - self.half[:, k : k + nb] @ self.border[:, None]
-            mean -= parts.spread(self._corrections[0], np.linalg.solve(self.root_a, parts.against(self.half, right)))
+            of_a = np.asarray(np.linalg.solve(self.root_a, parts.against(self.half, right)), dtype=float)
+            mean -= parts.spread(self._corrections[0], of_a)
         return mean.reshape(f.nodes, f.width)
 
     def predictor(self, z: Floats, border: Floats) -> Floats:
@@ -220,7 +222,7 @@ class Conditional:
         """Return the mean, then n draws, of e, (1 + n, K, D), and of the border in units of prior sds, (1 + n, nb)."""
         f, d = self.field, self.field.width
         sizes = (len(self.root_t), f.nodes * d, self.local.b.size if self.root_k.any() else 0)
-        border, z, noise = (np.hstack([np.zeros((size, 1)), rng.standard_normal((size, n))]) for size in sizes)
+        border, z, noise = (_noise(rng, size, n) for size in sizes)
         border = self.border[:, None] + self.load @ np.linalg.solve(self.root_t.T, border)
         z = self._fields(z, border).reshape(f.nodes, d, n + 1)
         noise = noise.reshape(-1, d, n + 1) if noise.size else np.zeros((*self.local.b.shape, n + 1))
@@ -386,8 +388,7 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     )  # fmt: skip
     inside = float((local.b * kb).sum())
     # the border: x' M x, x' N H and A - H' K H; x' N b and h - H' K b
-    of_x = np.stack([(field.x.T * m[:, i].T[:, None]) @ field.x for i in range(d)])  # per pair of columns
-    of_x = of_x.transpose(2, 0, 3, 1).reshape(p * d, p * d)
+    of_x = _weighed(field.x, m)
     both = (field.x.T @ nh.reshape(n, d * n_alpha)).reshape(p * d, n_alpha)
     flat = local.cross.reshape(n * d, n_alpha)
     of_alpha = local.own.sum(axis=0) - flat.T @ kh.reshape(n * d, n_alpha)
@@ -422,6 +423,16 @@ def condition(field: Field, local: Local, loadings: Loadings) -> Conditional:
     return Conditional(field, local, loadings, float(log_likelihood), *through)
 
 
+def _weighed(x: Floats, m: Floats) -> Floats:
+    """sum_a x_a x_a' (x) M_a, shape (P D, P D)."""
+    (n, p), d = x.shape, m.shape[1]
+    flat, whole = m.reshape(n, d * d), np.empty((p, p, d, d))
+    for q in range(p):  # M is symmetric
+        whole[q, : q + 1] = ((x[:, : q + 1] * x[:, q : q + 1]).T @ flat).reshape(q + 1, d, d)
+        whole[: q + 1, q] = whole[q, : q + 1]
+    return whole.swapaxes(1, 2).reshape(p * d, p * d)
+
+
 def _nearly_singular(field: Field, information: Floats) -> bool:
     """Whether some constrained part is hardly informed, (nodes, D, D), so that P is nearly singular there."""
     if not len(field.ground):
@@ -429,6 +440,13 @@ def _nearly_singular(field: Field, information: Floats) -> bool:
     d = field.width
     mean = (np.abs(field.means) @ information.reshape(field.nodes, d * d)).reshape(-1, d, d)
     return bool(np.linalg.eigvalsh(mean).min() < GROUNDED_BELOW)
+
+
+def _noise(rng: np.random.Generator, size: int, n: int) -> Floats:
+    """A column of zeros, for the mean, then n of standard normal numbers."""
+    noise = rng.standard_normal((size, 1 + n))
+    noise[:, 0] = 0.0
+    return noise
 
 
 def _inverse_lower(root: Floats) -> Floats:

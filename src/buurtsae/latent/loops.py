@@ -105,10 +105,12 @@ def add_information(
             for q in range(start[s], start[s + 1]):
                 if node_term[q] == t:
                     f, at = node_weight[q], position[node[q]]
-                    for i in range(d):
+                    for i in range(len(dims)):
+                        line = columns[at, i]
                         for r in range(p):
-                            for j in range(d):
-                                columns[at, i, first + r * d + j] += f * x[s, r] * through[i, j]
+                            g, c = f * x[s, r], first + r * len(dims)
+                            for j in range(len(dims)):
+                                line[c + j] += g * through[i, j]
                         for z in range(n_alpha + 1):
                             columns[at, i, free + z] += f * right[i, z]
         for q in range(pair_start[s], pair_start[s + 1]):

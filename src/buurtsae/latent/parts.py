@@ -115,12 +115,10 @@ class Parts:
             out[part.of] = half[part.run, part.columns].T @ x[part.run]
         return out
 
-    def times(self, half: Floats, y: Floats) -> Floats:
-        """Return L^{-1} P A' y, (nodes * D, n) in the order of elimination, of y (k D, n)."""
-        out = np.zeros((len(half), y.shape[1]))
+    def subtract(self, half: Floats, y: Floats, x: Floats) -> None:
+        """Take L^{-1} P A' y, of y (k D, n), from x (nodes * D, n), in the order of elimination."""
         for part in self:
-            out[part.run] = half[part.run, part.columns] @ y[part.of]
-        return out
+            x[part.run] -= half[part.run, part.columns] @ y[part.of]
 
     def corrected(self, full: Floats, inverse: Floats) -> Floats:
         """Return U_A = P^{-1} A' inverse', columns shared, of P^{-1} [A', others] in the order of nodes."""

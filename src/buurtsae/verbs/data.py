@@ -61,8 +61,9 @@ def fetch(
     from dataclasses import asdict
 
     from buurtsae.opendata.cache import Cache
-    from buurtsae.opendata.fetching import Job, to_files
+    from buurtsae.opendata.fetching import to_files
     from buurtsae.opendata.http import Fetcher
+    from buurtsae.opendata.jobs import Job
     from buurtsae.opendata.region import Asked
     from buurtsae.opendata.registry import Registry
     from buurtsae.retrieved import by_table
