@@ -26,7 +26,7 @@ from buurtsae.start.columns import look
 from buurtsae.start.fetched import NEEDED, Fetch
 from buurtsae.start.places import FEW, Given, Place, given, key_of, resolved, where_they_live
 from buurtsae.start.respondents import DRAFT, Roles, roles
-from buurtsae.start.written import DATA, JOINED, Files, write
+from buurtsae.start.written import DATA, JOINED, SELECT, Files, write
 from buurtsae.tables import read_table
 
 OWN = ("run.toml", "README.md")  # and those that are not always there: a codebook, data
@@ -211,7 +211,7 @@ def _cut(
 
 def _gemeenten(place: Place, areas: Given) -> set[str] | None:
     """The gemeentecodes of a place; None where it is all of the areas."""
-    column = {"gemeente": "gemeentecode", "provincie": "provinciecode", "ggd": "ggdregio"}.get(place.kind)
+    column = SELECT.get(place.kind)
     if column is None or column not in areas.frame:
         return None
     inside = areas.frame[column].isin(place.names)
