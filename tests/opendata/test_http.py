@@ -259,6 +259,9 @@ def test_the_table_of_sources(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ('[service.cbs]\nurl = "ftp://cbs.nl"\n', "service.cbs.url is not right"),
+        ('[service.cbs]\nurl = "https://cbs.nl/"\n', "without / at its end"),
+        ('[service.cbs]\nurl = "http://[::1/x"\n', "service.cbs.url is not right"),
+        ('[service.cbs]\nurl = "http://localhost:port"\n', "service.cbs.url is not right"),
         ('[service.cbs]\nadress = "https://cbs.nl"\n', "service.cbs.adress is not right"),
         ('[table.own]\ntitle = "x"\nservice = "nowhere"\n', "tables are of an unknown service"),
         ("[service\n", "is no TOML"),
