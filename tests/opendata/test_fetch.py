@@ -102,6 +102,15 @@ def test_what_the_user_changed_stays(job: Job, tmp_path: Path) -> None:
     assert record.changed
 
 
+def test_what_the_user_removed_comes_back(job: Job, tmp_path: Path) -> None:
+    to_files(WHAT, job, tmp_path)
+    before = content(tmp_path)
+    (tmp_path / "kerncijfers_2024.columns.csv").unlink()
+    (tmp_path / "buurten_2024.parquet").unlink()
+    to_files(WHAT, job, tmp_path)
+    assert content(tmp_path) == before
+
+
 @pytest.mark.parametrize("answers", [[BROKEN] * 4, [HTML]])
 def test_a_service_that_fails_leaves_nothing(job: Job, replay: Replay, tmp_path: Path, answers: list[object]) -> None:
     replay.fail("85984NED/Observations", *answers)  # type: ignore[arg-type]
