@@ -32,7 +32,8 @@ from buurtsae.runs.example import folder as example
 SPEED = "<!-- speed: written by benchmarks/batch.py -->", "<!-- end of speed -->"
 MEMORY = "<!-- memory: written by benchmarks/batch.py -->", "<!-- end of memory -->"
 INDICATORS, YEARS, ALONE = 26, (2014, 2016, 2018, 2020, 2022, 2024), 4
-SIZES = ((120, 1, 4000), (120, 4, 4000), (1000, 1, 4000), (1000, 4, 4000), (4000, 1, 1000))  # areas, measures, draws
+# areas, measures, draws; the last takes some minutes
+SIZES = ((120, 1, 4000), (120, 4, 4000), (1000, 1, 4000), (1000, 4, 4000), (4000, 1, 1000), (14500, 1, 1000))
 NODE = '[[node]]\nid = "m{0}"\nnl = "Maat {0}"\nen = "measure {0}"\nabout = "Verzonnen."\nabout_en = "Made."\n'
 TEMPLATE = """
 [run]
