@@ -140,8 +140,8 @@ def test_a_full_disk_leaves_what_was_there(job: Job, tmp_path: Path, monkeypatch
     [
         ([], {}, "nothing is asked for"),
         (["borders", "kerncijfer"], {}, "there is no such open data"),
-        (["kerncijfers"], {"year": 2012}, "there is no kerncijfers of 2012"),
-        (["borders"], {"year": 2019}, "there is no borders of 2019"),
+        (["kerncijfers"], {"year": 2012}, "there is no table of kerncijfers of 2012"),
+        (["borders"], {"year": 2019}, "there is no table of borders of 2019"),
         (["voorzieningen"], {}, "voorzieningen are counted in a file of OpenStreetMap"),
         (["borders"], {"level": "wijk"}, "borders has no --level"),
         (["borders"], {"osm": Path("x.osm.pbf")}, "--osm is for voorzieningen only"),
