@@ -145,6 +145,8 @@ def test_a_full_disk_leaves_what_was_there(job: Job, tmp_path: Path, monkeypatch
         (["voorzieningen"], {}, "voorzieningen are counted in a file of OpenStreetMap"),
         (["borders"], {"level": "wijk"}, "borders has no --level"),
         (["borders"], {"osm": Path("x.osm.pbf")}, "--osm is for voorzieningen only"),
+        (["adressen"], {"year": 2023, "before": 2015}, "there is no table of adressen of 2015"),
+        (["adressen"], {"year": 2023, "before": 2025}, "adressen lead from an earlier year to --year"),
         (["borders"], {"before": 2020}, "--before is for adressen only"),
         (["borders"], {"year": 2023, "asked": Asked(ggd="GGD Voorbeeld")}, "is not known of 2023"),
         (["borders"], {"asked": Asked(("Voorbeeldstd",))}, "there is no gemeente of that name in 2024"),
