@@ -245,7 +245,7 @@ def test_the_table_of_sources(tmp_path: Path) -> None:
     assert registry.table("kerncijfers", 2013).id == "82339NED"  # the first and the last of open-data.md
     assert registry.table("kerncijfers", 2026).id == "86358NED"
     assert registry.table("gezondheid", 2022).codes_of == 2024
-    with pytest.raises(DataError, match="there is no kerncijfers of 2012") as told:
+    with pytest.raises(DataError, match="there is no table of kerncijfers of 2012") as told:
         registry.table("kerncijfers", 2012)
     assert told.value.expected.startswith("2013, 2014")
     own = tmp_path / "own.toml"

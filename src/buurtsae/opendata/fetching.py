@@ -192,11 +192,12 @@ def to_files(what: Sequence[str], job: Job, out: str | Path) -> Fetched:
     known = by_record(patterns)
     with claimed(out, patterns, known, WORK) as target:
         tables = {each: LOADERS[each](job) for each in asked}
+        region = job.coded_as(asked[0]).region
         with staged(target) as folder:
             for each, table in tables.items():
                 write(table, folder, names[each])
     files = {each: Path(out) / f"{stem}.parquet" for each, stem in names.items()}
-    return Fetched(job.coded_as(asked[0]).region, job.year, files, tables)
+    return Fetched(region, job.year, files, tables)
 
 
 def write(table: Loaded, folder: Path, stem: str) -> Path:
@@ -220,8 +221,9 @@ def by_record(names: Iterable[str]) -> Known:
         for path in folder.glob("*" + SUFFIX):
             try:
                 hashes = json.loads(path.read_bytes())["files"]
-                same = {name for name, value in hashes.items() if digest(folder / name) == value}
-            except (OSError, ValueError, TypeError, KeyError, AttributeError):  # of something else, or files are gone
+                gone = {name for name in hashes if not (folder / name).exists()}  # nothing of the user would be lost
+                same = {name for name, value in hashes.items() if name in gone or digest(folder / name) == value}
+            except (OSError, ValueError, TypeError, KeyError, AttributeError):  # of something else
                 continue
             ours |= {path.name, *same} if len(same) == len(hashes) else set()
         return frozenset(ours & wanted)

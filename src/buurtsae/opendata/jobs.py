@@ -151,6 +151,13 @@ def checked(what: Sequence[str], job: Job) -> None:
         if each == "adressen" and job.before is None:
             hint = "name the earlier year with --before"
             problems.add("adressen lead from one year to another", "one year", "two years", hint)
+        elif each == "adressen" and job.before is not None:
+            problems.attempt(registry.table, each, job.before)
+            if job.before >= job.year:
+                got = f"{job.before} and {job.year}"
+                problems.add(
+                    "adressen lead from an earlier year to --year", got, "--before less", "correct one of them"
+                )
         if job.level != "buurt" and each in ONE_LEVEL:
             problems.add(f"{each} has no --level", job.level, "none", "fetch it apart, without --level")
     for option, of in (("osm", "voorzieningen"), ("tags", "voorzieningen"), ("before", "adressen")):

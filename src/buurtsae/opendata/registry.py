@@ -159,7 +159,7 @@ class Registry:
         service = self.content.service[part.service]
         if known and year not in known:
             hint = "choose one of these; for a table that appeared since, give a file with --sources"
-            raise DataError(f"there is no {what} of {year}", str(year), ", ".join(map(str, known)), hint)
+            raise DataError(f"there is no table of {what} of {year}", str(year), ", ".join(map(str, known)), hint)
         name = part.by_year[year] if part.by_year else part.id.format(year=year)
         url = name if "://" in name else "/".join(filter(None, [service.url, name, part.path]))
         edition = year if part.codes_of is None else part.codes_of
