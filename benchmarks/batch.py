@@ -32,7 +32,8 @@ from buurtsae.runs.example import folder as example
 SPEED = "<!-- speed: written by benchmarks/batch.py -->", "<!-- end of speed -->"
 MEMORY = "<!-- memory: written by benchmarks/batch.py -->", "<!-- end of memory -->"
 INDICATORS, YEARS, ALONE = 26, (2014, 2016, 2018, 2020, 2022, 2024), 4
-SIZES = ((120, 1, 4000), (120, 4, 4000), (1000, 1, 4000), (1000, 4, 4000), (4000, 1, 1000))  # areas, measures, draws
+# areas, measures, draws; the last takes some minutes
+SIZES = ((120, 1, 4000), (120, 4, 4000), (1000, 1, 4000), (1000, 4, 4000), (4000, 1, 1000), (14500, 1, 1000))
 NODE = '[[node]]\nid = "m{0}"\nnl = "Maat {0}"\nen = "measure {0}"\nabout = "Verzonnen."\nabout_en = "Made."\n'
 TEMPLATE = """
 [run]
@@ -123,7 +124,7 @@ def memory(home: Path) -> pd.DataFrame:
         side = int(np.ceil(np.sqrt(n)))
         cells = [(k // side, k % side) for k in range(n)]
         squares = [box(1e5 + 500 * c, 4e5 + 500 * r, 1e5 + 500 * (c + 1), 4e5 + 500 * (r + 1)) for r, c in cells]
-        codes = [f"BU{9900 + r // 10:04}{r % 10:02}{c:02}" for r, c in cells]
+        codes = [f"BU{9900 + k // 2500:04}{k % 2500 // 50:02}{k % 50:02}" for k in range(n)]
         areas = gpd.GeoDataFrame(
             {"buurtcode": codes, "buurtnaam": codes, "inwoners": 1000}, geometry=squares, crs=28992
         )

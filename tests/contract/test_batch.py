@@ -302,3 +302,22 @@ def test_a_full_disk_is_an_error_of_the_run_and_leaves_nothing_half(made: Path, 
     for report in outcome.reports:
         assert (small / "uit" / report.name / MANIFEST).is_file() == (report.state == "done")
     assert left_over(small / "uit") == []
+
+
+def test_what_an_earlier_start_left_is_taken_up(made: Path, tmp_path: Path) -> None:
+    """A run that was whole gets its name without being made again, half of one goes, and one at work is left alone."""
+    folder = shutil.copytree(made, tmp_path / "kopie")
+    out, key = folder / "uit", log(folder / "uit")["roken_2022"]["key"]
+    (out / "roken_2022").rename(out / f".part-{key}")
+    (out / ".part-half" / ".buurtsae").mkdir(parents=True)
+    (out / ".lock-dood").mkdir()
+    (out / ".lock-dood" / "lock").write_text("{}", encoding="utf-8")
+    (out / ".part-levend").mkdir()
+    said = list[str]()
+    with locked(out / ".lock-levend"), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", EPOCH)
+        assert run_all(folder / "batch.toml", out, say=said.append).counts == {"done": 3}
+        assert "3 of 3 runs are finished already" in said
+        assert ".part-levend is being written by another worker, and left to it" in said
+        assert left_over(out) == [".lock-levend", ".part-levend"]
+    assert hashes(out / "roken_2022") == hashes(made / "uit" / "roken_2022")

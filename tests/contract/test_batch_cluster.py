@@ -167,3 +167,46 @@ def test_a_scheduler_without_workers_and_one_that_is_not_there(tmp_path: Path) -
         with pytest.raises(BuurtsaeError, match="cannot be reached"):
             run_all(batch, tmp_path / "uit", scheduler=address)
     assert not (tmp_path / "uit").exists()
+
+
+class Ended:
+    """A future that has ended."""
+
+    def __init__(self, status: str, result: Any = None) -> None:
+        self.status, self._result = status, result
+
+    def result(self) -> Any:
+        return self._result
+
+    exception = result
+
+
+def test_a_run_that_loses_every_worker_is_lost_and_other_errors_are_raised() -> None:
+    """What Dask says of a future that has ended, in our words."""
+    from distributed.scheduler import KilledWorker
+
+    from buurtsae.batch import cluster
+    from buurtsae.batch.job import Job, Report
+
+    class Client:
+        status = "running"
+
+        def submit(self, do: Any, job: Job, **options: Any) -> Ended:
+            assert options["retries"] == 0
+            assert not options["pure"]
+            return ends.pop(0)
+
+    job, report = Job("a", "a.toml", ".", ".part-a", "a", {}), Report("a", "a", "done")
+    ends = [Ended("finished", report), Ended("error", KilledWorker("a", None, 3))]
+    crew = cluster.Cluster(Client())
+    for _ in range(2):
+        crew.start(job)
+    assert [result for _, result in crew.wait(0)] == [report, None]
+    ends = [Ended("error", ImportError("no module")), Ended("cancelled")]
+    crew.start(job)
+    with pytest.raises(ImportError, match="no module"):
+        crew.wait(0)
+    crew = cluster.Cluster(Client())
+    crew.start(job)
+    with pytest.raises(BuurtsaeError, match="the scheduler is gone"):
+        crew.wait(0)

@@ -35,3 +35,17 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert done.status == 1
     assert done.err.startswith("nee.parquet cannot be read")
     assert call("covariates", *FILES, "--where", "gemeente").status == 2
+
+
+def test_a_table_of_gemeenten_is_joined_by_their_code(tmp_path: Path) -> None:
+    gemeenten = sorted(set(pd.read_csv(FILES[1])["buurtcode"].str[2:6]))
+    table = pd.DataFrame(
+        {"gemeentecode": [f"GM{code}" for code in gemeenten], "misdrijven_per_1000": [10.0, 20.0, 30.0]}
+    )
+    table.to_csv(tmp_path / "misdrijven.csv", index=False)
+    done = call("covariates", *FILES, tmp_path / "misdrijven.csv")
+    assert (done.status, done.err) == (0, "")
+    assert "  misdrijven_per_1000: " in done.out
+    table.rename(columns={"gemeentecode": "x"}).to_csv(tmp_path / "misdrijven.csv", index=False)
+    refused = call("covariates", *FILES, tmp_path / "misdrijven.csv")
+    assert refused.err.startswith("misdrijven.csv cannot be joined to areas")

@@ -78,6 +78,7 @@ def test_json_and_what_is_left(tmp_path: Path) -> None:
         ),
         ((SURVEY, "--areas", STAD / "kerncijfers.csv", "--year", "2024"), "kerncijfers.csv has no geometry"),
         (tuple(AREAS), "there is no survey"),
+        ((SURVEY, "--year", "2024", "--offline", "--refresh"), "without a network nothing can be asked again"),
         ((SURVEY, *AREAS, "--year", "2024", "--osm", "x.osm.pbf"), "--osm is for voorzieningen only"),
     ],
 )

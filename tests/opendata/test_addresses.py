@@ -154,7 +154,7 @@ def test_a_zip_that_is_damaged(replay: Replay, fetcher: Fetcher) -> None:
 
 
 def test_years_and_gemeenten_that_are_not_there(fetcher: Fetcher, two_years: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    with pytest.raises(DataError, match="no adressen of 2024"):
+    with pytest.raises(DataError, match="no table of adressen of 2024"):
         addresses.load(fetcher, (2020, 2024))
     with pytest.raises(DataError, match="from one year to another"):
         addresses.load(fetcher, (2020, 2020))

@@ -19,8 +19,9 @@ from routes_statline import Cube4, measure
 import buurtsae as bs
 from buurtsae.errors import BuurtsaeError, DataError
 from buurtsae.opendata import live
-from buurtsae.opendata.fetching import Fetched, Job, to_files
+from buurtsae.opendata.fetching import Fetched, to_files
 from buurtsae.opendata.http import Fetcher
+from buurtsae.opendata.jobs import Job
 from buurtsae.opendata.region import Asked
 from buurtsae.retrieved import read_record
 
@@ -101,6 +102,15 @@ def test_what_the_user_changed_stays(job: Job, tmp_path: Path) -> None:
     assert record.changed
 
 
+def test_what_the_user_removed_comes_back(job: Job, tmp_path: Path) -> None:
+    to_files(WHAT, job, tmp_path)
+    before = content(tmp_path)
+    (tmp_path / "kerncijfers_2024.columns.csv").unlink()
+    (tmp_path / "buurten_2024.parquet").unlink()
+    to_files(WHAT, job, tmp_path)
+    assert content(tmp_path) == before
+
+
 @pytest.mark.parametrize("answers", [[BROKEN] * 4, [HTML]])
 def test_a_service_that_fails_leaves_nothing(job: Job, replay: Replay, tmp_path: Path, answers: list[object]) -> None:
     replay.fail("85984NED/Observations", *answers)  # type: ignore[arg-type]
@@ -130,11 +140,13 @@ def test_a_full_disk_leaves_what_was_there(job: Job, tmp_path: Path, monkeypatch
     [
         ([], {}, "nothing is asked for"),
         (["borders", "kerncijfer"], {}, "there is no such open data"),
-        (["kerncijfers"], {"year": 2012}, "there is no kerncijfers of 2012"),
-        (["borders"], {"year": 2019}, "there is no borders of 2019"),
+        (["kerncijfers"], {"year": 2012}, "there is no table of kerncijfers of 2012"),
+        (["borders"], {"year": 2019}, "there is no table of borders of 2019"),
         (["voorzieningen"], {}, "voorzieningen are counted in a file of OpenStreetMap"),
         (["borders"], {"level": "wijk"}, "borders has no --level"),
         (["borders"], {"osm": Path("x.osm.pbf")}, "--osm is for voorzieningen only"),
+        (["adressen"], {"year": 2023, "before": 2015}, "there is no table of adressen of 2015"),
+        (["adressen"], {"year": 2023, "before": 2025}, "adressen lead from an earlier year to --year"),
         (["borders"], {"before": 2020}, "--before is for adressen only"),
         (["borders"], {"year": 2023, "asked": Asked(ggd="GGD Voorbeeld")}, "is not known of 2023"),
         (["borders"], {"asked": Asked(("Voorbeeldstd",))}, "there is no gemeente of that name in 2024"),

@@ -9,8 +9,9 @@ import routes_maps
 from replay import Replay
 
 import buurtsae as bs
-from buurtsae.opendata.fetching import Job, to_files
+from buurtsae.opendata.fetching import to_files
 from buurtsae.opendata.http import Fetcher
+from buurtsae.opendata.jobs import Job
 from buurtsae.opendata.region import Asked
 from buurtsae.retrieved import read_record
 from buurtsae.runs.editions import crosswalk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -12,7 +13,7 @@ from replay import BROKEN, GONE, HTML, Answer, Asked, Replay, as_json
 
 from buurtsae.errors import BuurtsaeError, DataError
 from buurtsae.opendata.cache import Cache
-from buurtsae.opendata.http import AGENT, Fetcher, size
+from buurtsae.opendata.http import AGENT, DELAYS, Fetcher, size
 from buurtsae.opendata.registry import Registry, Table
 
 PAGES = {"1": {"value": [1, 2], "next": "2"}, "2": {"value": [3], "next": "3"}, "3": {"value": [4, 5]}}
@@ -131,6 +132,26 @@ def test_pages_that_go_in_a_circle_or_elsewhere(
     assert got in told.value.got
 
 
+def test_a_service_is_given_its_pause_and_further_tries_come_later(
+    replay: Replay, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.4 s between calls to CBS, and 1, 2 and 4 s before further tries: the etiquette of open-data.md, 1.2."""
+    table = Registry.load().table("kerncijfers", 2024)
+    slow = replace(fetcher, delays=DELAYS)
+    replay.add("cbs", ".*", lambda asked: BROKEN)
+    slept = list[float]()
+    monkeypatch.setattr("buurtsae.opendata.http.time.sleep", slept.append)
+    with pytest.raises(DataError, match="the service refuses"):
+        slow.json(replace(table, url=f"{replay.base}/cbs/T"))
+    assert [each for each in slept if each] == [0.4, 1.0, 2.0, 4.0]
+
+
+def test_a_mark_of_utf8_in_front_is_no_part_of_a_reply(replay: Replay, fetcher: Fetcher, table: Table) -> None:
+    """As the real reply of the v3 service has it."""
+    replay.add("cbs", ".*", lambda asked: Answer(b'\xef\xbb\xbf{"value": [1]}'))
+    assert values(fetcher, table) == [1]
+
+
 @pytest.mark.parametrize("url", ["http://[::1/x", "http://localhost:port"])
 def test_an_address_that_is_none(fetcher: Fetcher, table: Table, url: str) -> None:
     with pytest.raises(DataError, match="its address is none") as told:
@@ -166,6 +187,19 @@ def test_offline_says_what_is_not_there(fetcher: Fetcher, table: Table) -> None:
     with pytest.raises(DataError, match="is not in the cache") as told:
         offline.json(table, "Observations")
     assert "85984NED/Observations" in told.value.got
+
+
+def test_what_a_killed_download_left_is_removed_in_time(replay: Replay, fetcher: Fetcher, table: Table) -> None:
+    replay.add("cbs", ".*", paged)
+    values(fetcher, table)
+    folder = next(fetcher.cache.folder.rglob("*.gz")).parent
+    old, young = folder / ".part-old", folder / ".part-young"
+    for part in (old, young):
+        part.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    values(replace(fetcher, refresh=True), table)
+    assert not old.exists()
+    assert young.exists()  # another process may be writing it
 
 
 def test_a_damaged_reply_is_asked_again(replay: Replay, fetcher: Fetcher, table: Table) -> None:
@@ -211,7 +245,7 @@ def test_the_table_of_sources(tmp_path: Path) -> None:
     assert registry.table("kerncijfers", 2013).id == "82339NED"  # the first and the last of open-data.md
     assert registry.table("kerncijfers", 2026).id == "86358NED"
     assert registry.table("gezondheid", 2022).codes_of == 2024
-    with pytest.raises(DataError, match="there is no kerncijfers of 2012") as told:
+    with pytest.raises(DataError, match="there is no table of kerncijfers of 2012") as told:
         registry.table("kerncijfers", 2012)
     assert told.value.expected.startswith("2013, 2014")
     own = tmp_path / "own.toml"
@@ -225,6 +259,9 @@ def test_the_table_of_sources(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ('[service.cbs]\nurl = "ftp://cbs.nl"\n', "service.cbs.url is not right"),
+        ('[service.cbs]\nurl = "https://cbs.nl/"\n', "without / at its end"),
+        ('[service.cbs]\nurl = "http://[::1/x"\n', "service.cbs.url is not right"),
+        ('[service.cbs]\nurl = "http://localhost:port"\n', "service.cbs.url is not right"),
         ('[service.cbs]\nadress = "https://cbs.nl"\n', "service.cbs.adress is not right"),
         ('[table.own]\ntitle = "x"\nservice = "nowhere"\n', "tables are of an unknown service"),
         ("[service\n", "is no TOML"),

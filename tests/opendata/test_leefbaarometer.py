@@ -109,7 +109,7 @@ def test_what_is_no_file_of_scores(replay: Replay, fetcher: Fetcher, files: dict
 
 def test_years_and_gemeenten_that_are_not_there(replay: Replay, fetcher: Fetcher) -> None:
     install_leefbaarometer(replay, scores(CODES))
-    with pytest.raises(DataError, match="no leefbaarometer of 2023"):
+    with pytest.raises(DataError, match="there is no table of leefbaarometer of 2023"):
         leefbaarometer.load(fetcher, 2023)
     with pytest.raises(DataError, match="no such gemeenten in 2024") as told:
         leefbaarometer.load(fetcher, 2024, ("GM9901", "GM0457"))

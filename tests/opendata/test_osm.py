@@ -377,6 +377,38 @@ def test_without_osmium_it_says_how_to_install_it(
     assert raised.value.hint == 'pip install "buurtsae[osm]"'
 
 
+# --- themes
+
+
+@pytest.mark.parametrize(
+    ("theme", "key", "values"),
+    [
+        ("ontmoeting", "amenity", "community_centre social_centre library place_of_worship arts_centre townhall"),
+        ("derde_plekken", "amenity", "cafe pub bar restaurant fast_food ice_cream marketplace"),
+        ("derde_plekken", "shop", "bakery hairdresser convenience supermarket"),
+        ("buiten", "leisure", "park garden playground pitch dog_park picnic_table outdoor_seating"),
+        ("buiten", "amenity", "bench bbq drinking_water public_bookcase"),
+        ("buiten", "highway", "pedestrian"),
+        ("buiten", "place", "square"),
+        ("sport", "leisure", "sports_centre sports_hall swimming_pool"),
+        ("sport", "club", "scout"),
+        ("erfgoed", "historic", "castle"),
+        ("erfgoed", "heritage", "2"),
+        ("erfgoed", "heritage:operator", "rce"),
+        ("erfgoed", "ref:rce", "12345"),
+        ("school", "amenity", "school kindergarten childcare"),
+        ("groen", "landuse", "forest grass allotments recreation_ground"),
+    ],
+)
+def test_the_tag_sets_are_those_of_the_document(theme: str, key: str, values: str) -> None:
+    """Section 6 of open-data.md, tag by tag; private gardens and pools are no places to go."""
+    sets = TagSets.load()
+    for value in values.split():
+        assert theme in sets.named(sets.themes_of({key: value})), value
+        private = sets.named(sets.themes_of({key: value, "access": "private"}))
+        assert (theme in private) == (value not in ("garden", "swimming_pool")), value
+
+
 # --- themes of one's own
 
 

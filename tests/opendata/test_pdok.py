@@ -249,7 +249,7 @@ def test_gemeenten_and_years_that_are_not_there(replay: Replay, fetcher: Fetcher
     with pytest.raises(DataError, match="no such gemeenten in 2024") as told:
         served(replay, fetcher, world, "GM9901", "GM0457")
     assert told.value.got == "GM0457"
-    with pytest.raises(DataError, match="no borders of 2019") as told:
+    with pytest.raises(DataError, match="there is no table of borders of 2019") as told:
         pdok.load(fetcher, 2019, ("GM9901",))
     assert told.value.expected.startswith("2021, 2022")
     with pytest.raises(DataError, match="no gemeente is asked for"):

@@ -86,6 +86,9 @@ def test_a_run_tells_where_its_areas_come_from(tmp_path: Path) -> None:
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert {record["file"] for record in manifest["open_data"]} == {"buurten.gpkg", "kerncijfers.csv"}
     assert {part["table"] for record in manifest["open_data"] for part in record["retrieved"]} == {"85984NED", "file"}
+    parts = [part for record in manifest["open_data"] for part in record["retrieved"]]
+    assert {part["licence"] for part in parts} == {"CC BY 4.0", "ODbL 1.0"}
+    assert {part["attribution"] for part in parts} == {"CBS", "© OpenStreetMap contributors"}
     method = (out / "dashboard" / "verantwoording.html").read_text(encoding="utf-8")
     for said in ("85984NED", "ODbL 1.0", "© OpenStreetMap contributors", "2026-11-30", EMPTY, EMPTY.nl):
         assert said in method, said

@@ -104,7 +104,7 @@ def test_a_half_filled_year_is_said_and_no_other_is_taken(table: Cube4, fetcher:
     assert any("1 of 7 columns have no figure" in note and "no other year takes their place" in note for note in notes)
     assert any("1 of 7 columns have a figure for fewer than half" in n and "Koopwoningen (25%)" in n for n in notes)
     assert replay.count("NED") == replay.count("85984NED")
-    with pytest.raises(DataError, match="there is no kerncijfers of 2031"):
+    with pytest.raises(DataError, match="there is no table of kerncijfers of 2031"):
         kerncijfers.load(fetcher, 2031)
 
 

@@ -155,7 +155,7 @@ def test_no_rows_of_a_known_area_are_an_error(table: Feed3, fetcher: Fetcher) ->
 
 
 def test_what_the_table_does_not_have(table: Feed3, fetcher: Fetcher) -> None:
-    with pytest.raises(DataError, match="there is no gezondheid of 2021"):
+    with pytest.raises(DataError, match="there is no table of gezondheid of 2021"):
         gezondheid.load(fetcher, 2021)
     with pytest.raises(DataError, match="has no Perioden 2022JJ00") as told:
         gezondheid.load(fetcher, 2022)

@@ -25,7 +25,7 @@ class Made:
     """A crew that does nothing: each job ends as its script says, in order; the last state stays."""
 
     def __init__(self, capacity: int, **script: str) -> None:
-        self.capacity, self.script, self.begun = capacity, script, Counter[str]()
+        self.capacity, self.again, self.script, self.begun = capacity, 2, script, Counter[str]()
         self.running: list[Job] = []
         self.most = 0
 
@@ -62,6 +62,14 @@ def test_a_lost_worker_is_replaced_twice_and_then_recorded(tmp_path: Path) -> No
     assert "too little memory" in record.reports["full"].problems[0]["what"]
     assert said[-1].endswith("left") is False
     assert ", about " in said[-2]
+
+
+def test_a_scheduler_that_begins_lost_runs_again_is_not_asked_once_more(tmp_path: Path) -> None:
+    crew = Made(1, never="lost", full="memory done")
+    crew.again = 0
+    record, _ = driven(crew, ["never", "full"], tmp_path)
+    assert crew.begun == {"never": 1, "full": 2}
+    assert record.reports["never"].state == "lost"
 
 
 def test_after_a_stop_what_runs_is_finished_and_nothing_begun(tmp_path: Path) -> None:

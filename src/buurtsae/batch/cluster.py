@@ -39,6 +39,8 @@ def connected(address: str) -> Any:
 class Cluster:
     """The workers of a scheduler."""
 
+    again = 0  # the scheduler has done so
+
     def __init__(self, client: Any) -> None:
         self.client = client
         self._running: dict[Any, Job] = {}

@@ -15,11 +15,11 @@ from typing import Protocol
 from buurtsae.batch.job import Job, Report
 from buurtsae.batch.record import Record
 
-AGAIN = 2  # times that a run is begun again after a lost worker, or too little memory
+AGAIN = 2  # times that a run is begun again after too little memory, and by workers of our own after a lost one
 TICK = 0.5  # seconds between looks at Ctrl-C
 LOST = {
     "what": "the worker of this run was lost",
-    "got": f"{AGAIN + 1} workers that ended with it",
+    "got": "every worker that began it ended",
     "expected": "a worker that stays",
     "hint": "it may need more memory than there is: see what the system logs, or use fewer workers",
 }
@@ -38,6 +38,10 @@ class Crew(Protocol):
     @property
     def capacity(self) -> int:
         """How many jobs may run at the same time."""
+
+    @property
+    def again(self) -> int:
+        """How often a job is to be begun again after a lost worker: not at all where the workers see to that."""
 
     def start(self, job: Job) -> None:
         """Give a job to a worker."""
@@ -101,7 +105,8 @@ def drive(jobs: Iterable[Job], crew: Crew, record: Record, work: Mapping[str, fl
         for job, report in crew.wait(TICK):
             del running[job.name]
             report = report or Report(job.name, job.key, "lost")
-            if report.state in ("lost", "memory") and record.tries[job.name] <= AGAIN:
+            again = {"lost": crew.again, "memory": AGAIN}.get(report.state, 0)
+            if record.tries[job.name] <= again:
                 say(f"{job.name}: {LOST['what'] if report.state == 'lost' else MEMORY['what']}; it is begun again")
                 waiting.append(job)
                 continue

@@ -74,28 +74,38 @@ def perform(job: Job) -> Report:
 
 def _done(job: Job) -> tuple[str, State]:
     """Run a job, unless another worker has done so meanwhile, and return the key of its results and their state."""
-    from buurtsae.batch.tasks import finished
-    from buurtsae.folder.lock import BusyError
+    from buurtsae.folder.lock import BusyError, locked
     from buurtsae.folder.target import claimed
     from buurtsae.publication.output import FILES
-    from buurtsae.runs import steps
 
     check_versions(job.versions, worker_versions(), f"the worker on {platform.node()}")
-    out = Path(job.out)
-    final, part = out / job.name, out / job.part
+    final = Path(job.out, job.name)
     if final.exists():  # what no run wrote there is refused now, and not after the work
         with claimed(final, FILES):
             pass
     while True:
         try:
-            if (results := finished(final, job.key)) is not None:
-                return job.key, state_of(results)
-            outcome = steps.run(job.run, part, threads=job.threads, progress=False)
-            break
+            with locked(lock_of(Path(job.out, job.part))):
+                return _alone(job, final)
         except BusyError:  # a worker that a client left behind is at it
             time.sleep(PAUSE)
+
+
+def _alone(job: Job, final: Path) -> tuple[str, State]:
+    from buurtsae.batch.tasks import finished
+    from buurtsae.runs import steps
+
+    if (results := finished(final, job.key)) is not None:
+        return job.key, state_of(results)
+    part = Path(job.out, job.part)
+    outcome = steps.run(job.run, part, threads=job.threads, progress=False)
     settle(part, final)
     return str(outcome.quality["run"]["run_id"]), "done" if outcome.passed else "draft"
+
+
+def lock_of(part: Path) -> Path:
+    """Return the folder with the lock of who makes a run, from its begin until it has its name."""
+    return part.with_name(part.name.replace(".part-", ".lock-", 1))
 
 
 def state_of(results: Finished) -> State:

@@ -38,6 +38,7 @@ class Local:
 
     capacity: int
     do: Callable[[Job], Report] = perform
+    again: int = 2  # times that a run is begun again after a lost worker
     _workers: list[Worker] = field(default_factory=list, repr=False)
     _up: bool = False
 

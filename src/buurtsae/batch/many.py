@@ -17,7 +17,7 @@ from typing import Any
 
 from buurtsae.batch.cluster import Cluster, connected
 from buurtsae.batch.drive import Crew, Say, drive, stopping
-from buurtsae.batch.job import Job, Report, settle, state_of, worker_versions
+from buurtsae.batch.job import Job, Report, lock_of, settle, state_of, worker_versions
 from buurtsae.batch.local import Local
 from buurtsae.batch.memory import Size, available, fitting, sizes
 from buurtsae.batch.record import INDEX, RECORD, Record, ours, refuse_another, write_whole
@@ -25,7 +25,7 @@ from buurtsae.batch.site import write_index
 from buurtsae.batch.tasks import Batch, Task, finished, read_batch
 from buurtsae.errors import DataError, shown
 from buurtsae.folder.lock import BusyError, locked
-from buurtsae.folder.target import WORK, claimed
+from buurtsae.folder.target import claimed
 
 LOCKED = ".batch"  # the folder with the lock
 
@@ -202,18 +202,16 @@ def _made(task: Task) -> None:
 def _take_up(batch: Batch, folder: Path, say: Say) -> None:
     """End what an earlier start left: runs that are whole get their names, others that nobody works on are removed."""
     by_part = {task.part: task for task in batch.tasks}
-    for part in sorted(folder.glob(".part-*")):
-        task = by_part.get(part.name)
-        if task is not None and finished(part, task.key) is not None:
-            settle(part, folder / task.name)
-            continue
+    locks = {path.name.replace(".lock-", ".part-", 1) for path in folder.glob(".lock-*")}
+    for name in sorted(locks.union(path.name for path in folder.glob(".part-*"))):
+        part, task = folder / name, by_part.get(name)
         try:
-            with locked(part / WORK):
-                pass
-        except (BusyError, OSError):  # a worker that its client left behind is at it
-            say(f"{part.name} is being written by another worker, and left to it")
-            continue
-        shutil.rmtree(part, ignore_errors=True)
+            with locked(lock_of(part)):
+                if task is not None and finished(part, task.key) is not None:
+                    settle(part, folder / task.name)
+                shutil.rmtree(part, ignore_errors=True)
+        except BusyError:  # a worker that its client left behind is at it
+            say(f"{name} is being written by another worker, and left to it")
 
 
 def failures(outcome: Outcome) -> list[str]:

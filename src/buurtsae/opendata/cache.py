@@ -12,6 +12,7 @@ import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from buurtsae.folder.failures import failure, shortened
 from buurtsae.folder.finished import digest
 
 PLACE = "BUURTSAE_CACHE"
+PART, STALE = ".part-", 24 * 3600  # a file that is being written; seconds after which it is no longer
 RECORDED = {"url", "retrieved", "sha256", "bytes", "headers", "stored"}
 
 
@@ -89,7 +91,8 @@ class Cache:
         part: Path | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+            _swept(path.parent)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART)
             part = Path(name)
             with os.fdopen(handle, "wb") as file:
                 yield file
@@ -111,6 +114,14 @@ class Cache:
 
 def _record(path: Path) -> Path:
     return path.with_name(path.name + ".json")
+
+
+def _swept(folder: Path) -> None:
+    """Remove what downloads that were killed left behind; younger parts may be of one that is going on."""
+    for part in folder.glob(PART + "*"):
+        with suppress(OSError):  # another process was earlier
+            if time.time() - part.stat().st_mtime > STALE:
+                part.unlink()
 
 
 def _name(text: str) -> str:

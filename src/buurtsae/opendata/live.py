@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 
 from buurtsae.errors import BuurtsaeError, DataError, shown
 from buurtsae.opendata.cache import Cache
-from buurtsae.opendata.fetching import LOADERS, Job
 from buurtsae.opendata.http import Fetcher
+from buurtsae.opendata.jobs import LOADERS, Job
 from buurtsae.opendata.region import Asked
 from buurtsae.opendata.registry import Registry
 

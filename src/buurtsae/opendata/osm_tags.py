@@ -14,10 +14,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from buurtsae.errors import Problems, cut, shown
 from buurtsae.files import read_toml
+from buurtsae.opendata.forms import validated
 
 MOST = 60  # themes, that their sum is a whole number of 64 bits
 RULE = re.compile(r"([\w:]+)=([^\s=]+)(?: unless ([\w:]+)=([^\s=]+))?")
@@ -88,16 +89,7 @@ class TagSets:
         inside = Path(str(files("buurtsae.opendata"))) / "osm_tags.toml"
         what = f"tag sets {cut(Path(path or inside).name)}"
         _, raw = read_toml(path or inside, what)
-        problems = Problems()
-        try:
-            content = TagsPart.model_validate(raw)
-        except ValidationError as error:
-            for wrong in error.errors():
-                key = ".".join(map(str, wrong["loc"]))
-                hint = "see osm_tags.toml in the package for an example"
-                problems.add(f"{what}: {key} is not right", cut(repr(wrong["input"])), wrong["msg"], hint)
-            problems.raise_if_any()
-            raise AssertionError("a ValidationError has errors") from error
+        problems, content = Problems(), validated(TagsPart, raw, what, "osm_tags.toml")
         names = [theme.id for theme in content.theme]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             problems.add(f"{what}: themes occur twice", shown(twice), "each once", "join their tags")

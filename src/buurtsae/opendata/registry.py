@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from buurtsae.errors import DataError, Problems, cut, shown
+from buurtsae.errors import DataError, cut, shown
 from buurtsae.files import read_toml
+from buurtsae.opendata.forms import validated
 
 OVERRIDE = "BUURTSAE_SOURCES"
-Url = Annotated[str, Field(pattern=r"^https?://[^\s]+[^\s/]$", max_length=500)]
+
+
+def _address(text: str) -> str:
+    """Refuse what is no address."""
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        good = False
+    if not good or text.endswith("/") or re.search(r"\s", text):
+        raise ValueError("an address such as https://example.nl/data, without / at its end")
+    return text
+
+
+Url = Annotated[str, Field(max_length=500), AfterValidator(_address)]
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 
 
@@ -120,18 +137,7 @@ class Registry:
         if path is not None:
             _, own = read_toml(path, f"table of sources {Path(path).name}")
             raw = _merged(raw, own)
-        try:
-            content = SourcesPart.model_validate(raw)
-        except ValidationError as error:
-            problems = Problems()
-            for wrong in error.errors():
-                key = ".".join(map(str, wrong["loc"]))
-                got, hint = cut(repr(wrong["input"])), "see sources.toml in the package for an example"
-                problems.add(
-                    f"table of sources {path or 'of the package'}: {key} is not right", got, wrong["msg"], hint
-                )
-            problems.raise_if_any()
-            raise AssertionError("a ValidationError has errors") from error
+        content = validated(SourcesPart, raw, f"table of sources {path or 'of the package'}", "sources.toml")
         if lost := sorted({part.service for part in content.table.values()} - set(content.service)):
             raise DataError("tables are of an unknown service", shown(lost), shown(content.service, 10), "name it")
         return cls(content, None if path is None else Path(path))
@@ -153,7 +159,7 @@ class Registry:
         service = self.content.service[part.service]
         if known and year not in known:
             hint = "choose one of these; for a table that appeared since, give a file with --sources"
-            raise DataError(f"there is no {what} of {year}", str(year), ", ".join(map(str, known)), hint)
+            raise DataError(f"there is no table of {what} of {year}", str(year), ", ".join(map(str, known)), hint)
         name = part.by_year[year] if part.by_year else part.id.format(year=year)
         url = name if "://" in name else "/".join(filter(None, [service.url, name, part.path]))
         edition = year if part.codes_of is None else part.codes_of

@@ -30,7 +30,8 @@ def by(fetcher: Fetcher, osm: Path | None = None) -> Fetch:
     """Return the verb `fetch` with a fetcher, and an extract of OpenStreetMap for `voorzieningen`."""
 
     def fetch(what: Sequence[str], place: Place, year: int, out: Path) -> Got:
-        from buurtsae.opendata.fetching import Job, to_files
+        from buurtsae.opendata.fetching import to_files
+        from buurtsae.opendata.jobs import Job
         from buurtsae.opendata.region import Asked
 
         one = {kind: place.names[0] if place.kind == kind else None for kind in ("provincie", "ggd")}

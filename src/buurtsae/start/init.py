@@ -26,7 +26,7 @@ from buurtsae.start.columns import look
 from buurtsae.start.fetched import NEEDED, Fetch
 from buurtsae.start.places import FEW, Given, Place, given, key_of, resolved, where_they_live
 from buurtsae.start.respondents import DRAFT, Roles, roles
-from buurtsae.start.written import DATA, JOINED, Files, write
+from buurtsae.start.written import DATA, JOINED, SELECT, Files, write
 from buurtsae.tables import read_table
 
 OWN = ("run.toml", "README.md")  # and those that are not always there: a codebook, data
@@ -123,7 +123,8 @@ def init(
         assert read.areas is not None  # given or fetched
         areas = given(read.areas, read.tables)
         where = _cut(wanted, place, column, areas, ask)
-        seen = matched(looked, column, areas.codes, _gemeenten(where[0], areas), ask)
+        inside = set(areas.gemeenten) if read.fetched else _gemeenten(where[0], areas)  # fetched is the place alone
+        seen = matched(looked, column, areas.codes, inside, ask)
         near = [] if wanted.areas is not None or fetch is None else _near(seen, fetch, folder, int(year.value), say)
         say("propose a model")
         choices, left = write(read, looked, areas, seen, found, year, where, wanted.area, near)
@@ -210,7 +211,7 @@ def _cut(
 
 def _gemeenten(place: Place, areas: Given) -> set[str] | None:
     """The gemeentecodes of a place; None where it is all of the areas."""
-    column = {"gemeente": "gemeentecode", "provincie": "provinciecode", "ggd": "ggdregio"}.get(place.kind)
+    column = SELECT.get(place.kind)
     if column is None or column not in areas.frame:
         return None
     inside = areas.frame[column].isin(place.names)
@@ -218,12 +219,19 @@ def _gemeenten(place: Place, areas: Given) -> set[str] | None:
 
 
 def _near(seen: Matched, fetch: Fetch, folder: Path, year: int, say: Say) -> list[Note]:
-    """How many of the codes are areas of the years around, where they are hardly those of the year itself."""
+    """How many of the codes are areas of the years around, where they are hardly those of the year itself.
+
+    Raises
+    ------
+    DataError
+        If they are those of the year, of another place.
+    """
     if not seen.other_year:
         return []
     shares, notes = seen.coded.gemeenten, list[Note]()
     place = Place("gemeente", tuple(str(code) for code in shares.index[shares >= FEW]))
-    for other in (year + step for step in NEAR):
+    abroad = not seen.here + seen.unknown  # nobody is in the place: of another one, or from before it merged
+    for other in (year + step for step in ((0, *NEAR) if abroad else NEAR)):
         say(f"compare with the codes of {other}")
         try:
             got = fetch(("borders",), place, other, folder.parent / f"borders_{other}")
@@ -232,6 +240,9 @@ def _near(seen: Matched, fetch: Fetch, folder: Path, year: int, say: Say) -> lis
             continue
         share = seen.coded.matched(codes_in(got.files["borders"]), place.names)
         notes.append(Note("{year}: {share:.0%}", "{year}: {share:.0%}", year=str(other), share=share))
+        if share >= 0.99 and other == year:
+            hint = "name their gemeenten with --gemeente, or give the survey of this place"
+            raise DataError("the respondents live in other gemeenten", shown(place.names), "those of the place", hint)
         if share >= 0.99:
             break
     return notes

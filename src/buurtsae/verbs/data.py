@@ -61,8 +61,9 @@ def fetch(
     from dataclasses import asdict
 
     from buurtsae.opendata.cache import Cache
-    from buurtsae.opendata.fetching import Job, to_files
+    from buurtsae.opendata.fetching import to_files
     from buurtsae.opendata.http import Fetcher
+    from buurtsae.opendata.jobs import Job
     from buurtsae.opendata.region import Asked
     from buurtsae.opendata.registry import Registry
     from buurtsae.retrieved import by_table
@@ -102,7 +103,7 @@ def _live(what: list[str], registry: Registry, year: int, as_json: bool) -> None
 
 def covariates(
     files: Annotated[
-        list[Path], typer.Argument(metavar="AREAS [TABLE]...", help="Buurten with geometry, and tables by buurtcode.")
+        list[Path], typer.Argument(metavar="AREAS [TABLE]...", help="Buurten with geometry, and tables by code.")
     ],
     year: Annotated[int, typer.Option("--year", min=1990, max=2100, help="Year of the area division.")] = 2024,
     code: Annotated[str, typer.Option("--code", help="Column with the buurtcode.")] = "buurtcode",
@@ -116,9 +117,10 @@ def covariates(
     """Show the covariates that there are: what each is, distribution, missing, what goes together, themes to paste."""
     from buurtsae.areas.areas import Areas
     from buurtsae.model.covariate_catalogue import covariate_catalogue
+    from buurtsae.start.places import key_of
 
     pairs = dict(pair(text, "--where") for text in where or [])
-    tables = [(path, "buurtcode") for path in files[1:]]
+    tables = [(path, key_of(path)) for path in files[1:]]
     region = Areas.read(files[0], year, code=code, name=name, population=population, tables=tables, where=pairs)
     catalogue = covariate_catalogue(region, files)
     if as_json:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from buurtsae.errors import BuurtsaeError
 from buurtsae.verbs.common import Json, print_json, say
-
-if TYPE_CHECKING:
-    pass
 
 
 def compare(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from buurtsae.verbs.common import Json, Out, Quiet, pair, print_json, say, year_of
-
-if TYPE_CHECKING:
-    pass
 
 FICTITIOUS = (
     'these respondents are made: set `fictitious = true` under [run], or "respondents" where the areas are real, '

@@ -10,7 +10,7 @@ import typer
 
 from buurtsae.errors import Problems, cut
 from buurtsae.verbs.common import Json, Quiet, print_json, say
-from buurtsae.verbs.data import CacheAt, Ggd, Offline, Provincie, Sources
+from buurtsae.verbs.data import CacheAt, Ggd, Offline, Provincie, Refresh, Sources
 
 if TYPE_CHECKING:
     from buurtsae.start.choices import Question
@@ -49,6 +49,7 @@ def init(
     sources: Sources = None,
     cache: CacheAt = None,
     offline: Offline = False,
+    refresh: Refresh = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -71,7 +72,7 @@ def init(
     wanted = Wanted(survey, place, year, areas, tuple(table or ()), source, area, weight, strata, names)
     alone = yes or as_json or quiet or not (sys.stdin.isatty() and sys.stderr.isatty())
     tell = (lambda text: None) if quiet else say
-    fetcher = Fetcher(Registry.load(sources), Cache.at(cache), offline=offline, say=tell)
+    fetcher = Fetcher(Registry.load(sources), Cache.at(cache), offline=offline, refresh=refresh, say=tell)
     result = started(wanted, out, unasked if alone else _asked, fetched.by(fetcher, osm), tell)
     if as_json:
         _print_json(result)

@@ -18,6 +18,7 @@ Marshall, E. and Spiegelhalter, D. (2007). Identifying outliers in Bayesian hier
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -30,7 +31,8 @@ from buurtsae.engines.counts import Counting
 from buurtsae.engines.given import Given
 from buurtsae.engines.marginal import Marginal
 from buurtsae.engines.observations import Observations
-from buurtsae.engines.search import Progress, mode
+from buurtsae.engines.search import Map, Progress, peak
+from buurtsae.engines.smaller import smaller
 from buurtsae.engines.unit import PersonFigure, UnitFit
 from buurtsae.errors import ModelError
 from buurtsae.estimates.evidence.asked import respondents
@@ -43,10 +45,10 @@ from buurtsae.estimates.evidence.persons import patterns as patterns_of
 from buurtsae.estimates.evidence.rows import labelled
 from buurtsae.model.design import Design
 from buurtsae.model.persons.answer import Figure
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, one_thread
 
 REPLICATES, FEWER, LARGE = 100, 40, 20_000  # of more direct estimates than that, time counts
-STEP = 0.002  # of a prior standard deviation, for differences of gradients
+THREADS = 2  # replicates that are worked on at the same time; what comes of them does not depend on it
 FLATTEST = 0.5  # curvature along an axis of xi, whose prior has 1
 
 
@@ -175,29 +177,32 @@ def leftover(fit: Fit, replicates: int | None = None, seed: int | None = None) -
     if fit.design.size is not None:
         return _of_counts(fit, replicates, rng)
     marginal = _plain(fit)
-    xi = mode(marginal, Progress(False)) if marginal.size else np.zeros(0)
-    curvature = _curvature(marginal, xi)
-    hyper = marginal.scores.hyper(xi)
-    at = Given(marginal, hyper, hyper.factor)
-    parts = [_left(at)]
-    if replicates is None:
-        replicates = FEWER if marginal.design.observed.sum() > LARGE else REPLICATES
-    for y in _replicates(at, replicates, rng):
-        other = replace(marginal, observations=Observations(replace(marginal.design, y=y), marginal.field.offset))
-        gradient = other.with_gradient(xi)[1] + xi  # of the likelihood alone
-        own = marginal.scores.hyper(xi + np.linalg.solve(curvature, gradient))
-        parts.append(_left(Given(other, own, own.factor)))
+    with one_thread(), ThreadPoolExecutor(THREADS) as pool:
+        xi, curvature = _peak(marginal, pool.map)
+        hyper = marginal.scores.hyper(xi)
+        at = Given(marginal, hyper, hyper.factor)
+        if replicates is None:
+            replicates = FEWER if marginal.design.observed.sum() > LARGE else REPLICATES
+
+        def one(y: Floats) -> tuple[Floats, Floats, Floats]:
+            other = replace(marginal, observations=Observations(replace(marginal.design, y=y), marginal.field.offset))
+            gradient = other.with_gradient(xi)[1] + xi  # of the likelihood alone
+            own = marginal.scores.hyper(xi + np.linalg.solve(curvature, gradient))
+            return _left(Given(other, own, own.factor))
+
+        parts = [_left(at), *pool.map(one, _replicates(at, replicates, rng))]
     z, means, score = (np.array(part) for part in zip(*parts, strict=True))
     return Leftover(_rows(fit), z, means, score)
 
 
 def _of_counts(fit: Fit, number: int | None, rng: np.random.Generator) -> Leftover:
     marginal = fit.counting
-    xi = mode(marginal, Progress(False)) if marginal.size else np.zeros(0)
-    if marginal.scores.hyper(xi).rho is not None:
+    with one_thread(), ThreadPoolExecutor(THREADS) as pool:
+        xi, curvature = _peak(marginal, pool.map)
+    at = marginal.scores.hyper(xi)
+    if at.rho is not None:
         what, hint = "checks know no overdispersion of counts", "leave it out to check the model without"
         raise ModelError(what, "Binomial(overdispersion=...)", "Binomial() or Poisson()", hint)
-    curvature, at = _curvature(marginal, xi), marginal.scores.hyper(xi)
     source, site, column = counted(fit.design)
     if number is None:
         number = FEWER if len(site) > LARGE else REPLICATES
@@ -313,14 +318,15 @@ def _plain(fit: Fit) -> Marginal:
     return Marginal.of(replace(design, model=plain, covariance=known, pooled=None))
 
 
-def _curvature(marginal: Marginal, xi: Floats) -> Floats:
-    """Minus the second derivatives of log p(xi | y), shape (q, q), nowhere flatter than half the prior."""
-    if not len(xi):
-        return np.zeros((0, 0))
-    slopes = np.array([marginal.with_gradient(point)[1] for point in (xi, *(xi + STEP * np.eye(len(xi))))])
-    hessian = (slopes[0] - slopes[1:]) / STEP
-    values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
-    return np.asarray((vectors * np.maximum(values, FLATTEST)) @ vectors.T)
+def _peak(marginal: Marginal, each: Map) -> tuple[Floats, Floats]:
+    """The mode of the hyperparameters (q,), and minus the second derivatives of log p(xi | y) there (q, q), nowhere
+    flatter than half the prior.
+    """
+    if not marginal.size:
+        return np.zeros(0), np.zeros((0, 0))
+    top = peak(marginal, smaller(marginal), each, Progress(False))
+    values, vectors = np.linalg.eigh(top.curvature)
+    return top.at, np.asarray((vectors * np.maximum(values, FLATTEST)) @ vectors.T)
 
 
 def _replicates(at: Given, replicates: int, rng: np.random.Generator) -> Floats:

@@ -86,7 +86,7 @@ class Ridge(Term):
         return Note(
             "{n} covariates with shrunk coefficients ({names})",
             "{n} kenmerken met gekrompen coëfficiënten ({names})",
-            n=len(self.covariates), names=shown(self.covariates),
+            n=len(self.covariates), names=self.covariates,
         )  # fmt: skip
 
     def on(self, frame: Frame) -> Effect:
