@@ -5,5 +5,6 @@ import tomllib
 from pathlib import Path
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-for wanted in [*project["dependencies"], *project["optional-dependencies"]["serve"]]:
+extras = project["optional-dependencies"]
+for wanted in [*project["dependencies"], *(part for name in ("serve", "osm", "dask") for part in extras[name])]:
     print(re.sub(r">=([^,;]+).*", r"==\1", wanted))
