@@ -68,6 +68,6 @@ def test_codes_of_another_year_without_letters_are_refused(shared: Path, of_2020
 
 def test_the_old_name_of_a_gemeente(shared: Path, of_2020: Path, tmp_path: Path) -> None:
     asked = Wanted(**{**vars(wanted(shared, of_2020)), "place": Place("gemeente", ("Brielle",))})  # of Voorne aan Zee
-    with pytest.raises(DataError, match="there is no gemeente Brielle in the areas") as raised:
+    with pytest.raises(DataError, match="there is no gemeente of that name in the areas") as raised:
         init(asked, tmp_path / "mijn")
     assert "merged" in raised.value.hint

@@ -67,9 +67,9 @@ def perform(job: Job) -> Report:
         problems = error.problems if isinstance(error, ProblemsError) else (error,)
     except Exception as error:
         key, state, problems = job.key, "error", (_unexpected(error),)
-    said = tuple({name: getattr(one, name) for name in ("what", "got", "expected", "hint")} for one in problems)
+    told = tuple({name: getattr(one, name) for name in ("what", "got", "expected", "hint")} for one in problems)
     seconds = round(time.perf_counter() - start, 2)
-    return Report(job.name, key, state, seconds, peak_memory(), platform.node(), said)
+    return Report(job.name, key, state, seconds, peak_memory(), platform.node(), told)
 
 
 def _done(job: Job) -> tuple[str, State]:

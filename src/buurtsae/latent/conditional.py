@@ -444,8 +444,8 @@ def _nearly_singular(field: Field, information: Floats) -> bool:
 
 def _noise(rng: np.random.Generator, size: int, n: int) -> Floats:
     """A column of zeros, for the mean, then n of standard normal numbers."""
-    noise = rng.standard_normal((size, 1 + n))
-    noise[:, 0] = 0.0
+    noise = np.zeros((size, 1 + n))
+    noise[:, 1:] = rng.standard_normal((size, n))
     return noise
 
 

@@ -166,7 +166,7 @@ def code_of(text: str, names: Mapping[str, str], level: str, where: str) -> str:
     by_name = {_same(name): name if name == code else f"{name} ({code})" for code, name in names.items()}
     near = get_close_matches(plain, by_name, 3, 0.6) or sorted(name for name in by_name if plain and plain in name)[:3]
     expected = f"such as {shown(by_name[name] for name in near)}" if near else f"a {level} {where}"
-    hint = "correct the name, or give the code; a name that is no longer used is one of another year"
+    hint = "correct the name, or give the code; one that merged has another name since"
     raise DataError(f"there is no {level} of that name {where}", repr(cut(text)), expected, hint)
 
 
