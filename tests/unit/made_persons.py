@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +25,11 @@ class Made:
     eta: np.ndarray
     rng: np.random.Generator
 
+    @property
+    def chance(self) -> np.random.Generator:
+        """Always from the same state: answers do not depend on which tests came before."""
+        return deepcopy(self.rng)
+
     def respondents(self, y: np.ndarray, outcome: Any = "share") -> bs.Answers:
         r, kept = self.residents, self.asked > 0
         size, codes = self.asked[kept].astype(float), (1.0, 2.0, 3.0, 4.0) if outcome == "ordinal" else ()
@@ -32,20 +38,20 @@ class Made:
 
     @property
     def yes(self) -> bs.Answers:
-        return self.respondents(self.rng.binomial(self.asked, expit(self.eta)))
+        return self.respondents(self.chance.binomial(self.asked, expit(self.eta)))
 
     @property
     def ordered(self) -> bs.Answers:
         """Four categories with cuts 0, 1 and 2.5."""
         f = expit(np.array([0.0, 1.0, 2.5]) - self.eta[:, None])
         p = np.diff(np.column_stack([np.zeros(len(f)), f, np.ones(len(f))]), axis=1)
-        return self.respondents(self.rng.multinomial(self.asked, p), "ordinal")
+        return self.respondents(self.chance.multinomial(self.asked, p), "ordinal")
 
     @property
     def numbers(self) -> bs.Answers:
         """Numbers with standard deviation 1.5 about their cell."""
         cell = np.repeat(np.arange(len(self.asked)), self.asked)
-        values, n = self.eta[cell] + 1.5 * self.rng.standard_normal(len(cell)), len(self.asked)
+        values, n = self.eta[cell] + 1.5 * self.chance.standard_normal(len(cell)), len(self.asked)
         return self.respondents(np.stack([np.bincount(cell, values**k, n) for k in (1, 2)], axis=1), "score")
 
 
