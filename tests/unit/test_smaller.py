@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import test_mixed
 from made_fit import SUBDIMENSIONS, make_areas, make_scores
 from made_waves import areas_of, direct_of, model_of, world
 
@@ -15,6 +16,7 @@ from buurtsae.engines.laplace import _marginal
 from buurtsae.engines.marginal import Marginal
 from buurtsae.engines.search import Progress, Small, curvature, mode, peak
 from buurtsae.engines.smaller import around, cut, smaller
+from buurtsae.errors import ModelError
 from buurtsae.model.design import Design, design
 from buurtsae.model.terms.base import Term
 from buurtsae.survey.direct import direct
@@ -27,6 +29,7 @@ TERMS: dict[str, list[Term]] = {
     "exchangeable": [bs.IID("gemeente"), bs.IID("buurt")],
     "along a line": [bs.Spline("groen"), bs.IID("buurt")],
     "heavy tails": [bs.BYM2(GRAPH, tails=True)],
+    "theme": [bs.BYM2(GRAPH), bs.Ridge("buiten", ("groen",))],
 }
 
 
@@ -42,7 +45,7 @@ def made(kind: str) -> Design:
         frame = areas.frame[[]].assign(n=trials, y=rng.binomial(trials, p)).reset_index()
         counts = bs.AreaCounts.from_frame(frame, y="y", trials="n", area="area_code", areas=areas)
         return design(bs.AreaModel("1 + groen", [bs.BYM2(GRAPH)], outcome=bs.Binomial()), counts)
-    return design(bs.AreaModel("1 + groen", TERMS[kind]), data)
+    return design(bs.AreaModel("1" if kind == "theme" else "1 + groen", TERMS[kind]), data)
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +69,43 @@ def test_the_mode_is_that_of_all_areas(kind: str) -> None:
     # as near as a thousandth of a unit: half the square of the slope in units of the curvature
     if marginal.exact_gradient:
         assert slope @ np.linalg.solve(found.curvature, slope) / 2 < 2e-3
+
+
+def small_world(kind: str) -> Design:
+    """A design of 25 areas: with modelled variances and links, shares beside scores, or two sources."""
+    if kind == "shares beside scores":
+        return design(test_mixed.model(), test_mixed.data())
+    data = direct(make_scores(areas := make_areas(), SUBDIMENSIONS, 2, np.random.default_rng(1)), areas)
+    variances = bs.PC(0.8, 0.05) if kind == "variances" else None
+    return design(bs.AreaModel("1", [bs.BYM2(areas.graph())], variances=variances), data)
+
+
+@pytest.mark.parametrize("kind", ["variances", "shares beside scores", "two sources"])
+def test_the_mode_is_that_of_all_areas_of_several_sources(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PARTS", 2)
+    monkeypatch.setattr(module, "LEAST", 4)
+    marginal = _marginal(small_world(kind))
+    part = smaller(marginal)
+    assert part is not None
+    found, plain = peak(marginal, part, map, SILENT), mode(marginal, SILENT)
+    assert marginal.with_gradient(found.at)[0] > marginal.with_gradient(plain)[0] - 2e-3
+
+
+def test_a_part_without_a_mode_is_no_start_and_no_error() -> None:
+    marginal = Marginal.of(made("BYM2"))
+
+    class Flat(Marginal):
+        def with_gradient(self, xi: np.ndarray) -> tuple[float, np.ndarray]:
+            return np.nan, np.zeros(len(xi))
+
+    part = smaller(marginal)
+    assert part is not None
+    assert isinstance(part.target, Marginal)
+    nowhere = Flat(part.target.scores, part.target.field, part.target.observations)
+    with pytest.raises(ModelError, match="the mode of the hyperparameters was not found"):
+        mode(nowhere, SILENT)
+    found = peak(marginal, Small(nowhere, part.ratio), map, SILENT)
+    np.testing.assert_array_equal(found.at, mode(marginal, SILENT))
 
 
 def test_fewer_gradients_of_all_areas() -> None:

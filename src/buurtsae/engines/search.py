@@ -156,7 +156,11 @@ def roots(curvature: Floats, least: float) -> Floats:
 
 def _descended(target: Target, small: Small, each: Map, bar: Progress) -> Floats | None:
     """Nearly the mode, by BFGS in the axes that a smaller problem has at its own; None where it is not found."""
-    xi, prior = mode(small.target, bar, each), np.eye(target.size)
+    prior = np.eye(target.size)
+    try:
+        xi = mode(small.target, bar, each)
+    except ModelError:  # its data may be too few: the search with all of them says whether there is a mode
+        return None
     scaled = prior + small.ratio * (curvature(xi, small.target, each, bar)[2] - prior)
     axes = roots(scaled, 1.0)  # data take nothing from what the prior knows
     inverse, (value, slope) = axes @ axes.T, target.with_gradient(xi)
