@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from buurtsae.errors import DataError, shown
+from buurtsae.errors import DataError, cut, shown
 from buurtsae.folder.finished import digest
 from buurtsae.notes import Note
 
 SUFFIX = ".provenance.json"
+LONGEST = 5000  # characters of a text in a record
 
 
 @dataclass(frozen=True)
@@ -157,19 +160,41 @@ def read_record(file: Path) -> Record | None:
     if not (_there(file) and _there(record_of(file))):
         return None
     path = record_of(file)
-    what, hint = f"the record {path.name} of {file.name} cannot be used", "fetch the file again, or remove its record"
+    what, hint = (
+        f"the record {path.name} of {file.name} cannot be used",
+        "fetch the file again, remove its record, or give the file another name",
+    )
     try:
         raw = json.loads(path.read_bytes())
-        known = {field.name for field in fields(Retrieved)}
-        retrieved = tuple(Retrieved(**{k: part[k] for k in known & set(part)}) for part in raw["retrieved"])
-        notes = tuple(Note(note["en"], note["nl"]) for note in raw.get("notes", ()))
-        name = str(raw["file"])
-        written = str(raw["files"][name])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        retrieved = tuple(map(_retrieved, raw["retrieved"]))
+        notes = tuple(Note(_text(note["en"]), _text(note["nl"])) for note in raw.get("notes", ()))
+        name = _text(raw["file"])
+        written = _text(raw["files"][name])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(what, f"{type(error).__name__}: {error}", "what `buurtsae fetch` writes", hint) from error
     if name != file.name:
         raise DataError(what, f"it is of {shown([name])}", file.name, hint)
     return Record(name, written, retrieved, notes, changed=digest(file) != written)
+
+
+def _retrieved(part: Mapping[str, Any]) -> Retrieved:
+    """A table of a record, which anybody may have written: texts, numbers, and addresses that may be linked to."""
+    known = {field.name: field.type for field in fields(Retrieved)}
+    found = {name: part[name] for name in known if name in part}
+    for name, value in found.items():
+        if known[name] == "str":
+            _text(value)
+        elif type(value) is not int or value < 0:
+            raise ValueError(f"{name} is {cut(repr(value))}")
+        if name in ("url", "licence_url") and value and not re.match(r"https?://[^/@\s]+(/|$)", value):
+            raise ValueError(f"{name} is {cut(repr(value))}, which is no address of a page")
+    return Retrieved(**found)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST:
+        raise ValueError(f"{cut(repr(value))} is no text of at most {LONGEST} characters")
+    return value
 
 
 def _there(path: Path) -> bool:

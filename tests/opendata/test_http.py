@@ -260,6 +260,12 @@ def test_the_table_of_sources(tmp_path: Path) -> None:
     [
         ('[service.cbs]\nurl = "ftp://cbs.nl"\n', "service.cbs.url is not right"),
         ('[service.cbs]\nurl = "https://cbs.nl/"\n', "without / at its end"),
+        ('[service.cbs]\nurl = "https://naam:geheim@cbs.nl/a"\n', "service.cbs.url is not right"),
+        (
+            '[table.adressen.by_year]\n2024 = "https://naam:geheim@cbs.nl/a.zip"\n',
+            "table.adressen.by_year is not right",
+        ),
+        ('[table.adressen.by_year]\n2024 = "ftp://cbs.nl/a.zip"\n', "table.adressen.by_year is not right"),
         ('[service.cbs]\nurl = "http://[::1/x"\n', "service.cbs.url is not right"),
         ('[service.cbs]\nurl = "http://localhost:port"\n', "service.cbs.url is not right"),
         ('[service.cbs]\nadress = "https://cbs.nl"\n', "service.cbs.adress is not right"),

@@ -72,6 +72,42 @@ def test_a_record_of_something_else_is_refused(tmp_path: Path, content: str) -> 
         read_record(other)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"licence_url": "javascript:alert(1)"}, "licence_url is 'javascript:alert"),
+        ({"url": "https://name:secret@example.org/a"}, "url is "),
+        ({"edition": None}, "None is no text"),
+        ({"retrieved": 2024}, "2024 is no text"),
+        ({"bytes": "many"}, "bytes is 'many'"),
+        ({"title": "x" * 6000}, "is no text of at most"),
+        ({"note": ["a"] * 3}, None),  # what a later version may add
+    ],
+)
+def test_a_record_that_somebody_changed(tmp_path: Path, change: dict[str, object], said: str | None) -> None:
+    """What it holds ends in pages: texts, numbers, and links to pages only."""
+    file = tmp_path / "a.csv"
+    file.write_text("x\n", encoding="utf-8")
+    path = write_record(file, [CBS])
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["retrieved"][0] |= change
+    path.write_text(json.dumps(content), encoding="utf-8")
+    if said is None:
+        assert read_record(file) is not None
+        return
+    with pytest.raises(BuurtsaeError, match=r"the record a.provenance.json of a.csv cannot be used") as told:
+        read_record(file)
+    assert said in told.value.got
+
+
+def test_a_record_without_end(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("x\n", encoding="utf-8")
+    write_record(file, [CBS]).write_text("[" * 200_000, encoding="utf-8")
+    with pytest.raises(BuurtsaeError, match=r"the record a.provenance.json"):
+        read_record(file)
+
+
 def test_a_run_tells_where_its_areas_come_from(tmp_path: Path) -> None:
     home = tmp_path / "data" / "voorbeeldstad"
     shutil.copytree(folder(), home)

@@ -47,7 +47,7 @@ class Cache:
 
     Examples
     --------
-    >>> Cache.at("/tmp/replies").folder.name
+    >>> Cache.at("replies").folder.name
     'replies'
     """
 

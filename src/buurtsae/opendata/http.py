@@ -90,7 +90,7 @@ class Fetcher:
     Examples
     --------
     >>> from buurtsae.opendata.cache import Cache
-    >>> Fetcher(Registry.load(), Cache.at("/tmp/replies"), offline=True).offline
+    >>> Fetcher(Registry.load(), Cache.at("replies"), offline=True).offline
     True
     """
 

@@ -24,6 +24,7 @@ def _address(text: str) -> str:
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        good &= "@" not in parts.netloc  # addresses are published: no name and password in them
     except ValueError:  # a port that is no number, a bracket that is not closed
         good = False
     if not good or text.endswith("/") or re.search(r"\s", text):
@@ -69,6 +70,12 @@ class TablePart(_Part):
         if set("{}") & set(text.replace("{year}", "")):
             raise ValueError("braces only as {year}")
         return text
+
+    @field_validator("by_year")
+    @classmethod
+    def _of_years(cls, names: dict[int, str]) -> dict[int, str]:
+        """Those that are whole addresses are ones as of services."""
+        return {year: _address(name) if "://" in name else name for year, name in names.items()}
 
 
 class SourcesPart(_Part):
