@@ -166,9 +166,8 @@ def ranking(est: Estimates, measure: str, codes: Iterable[str]) -> pd.DataFrame:
     Examples
     --------
     >>> from buurtsae.runs.example import voorbeeldstad
-    >>> table = ranking(voorbeeldstad(), "participatie", ["GM9901", "GM9902", "GM9903"])
-    >>> table["expected_rank"].round().astype(int).to_dict()
-    {'GM9902': 1, 'GM9903': 2, 'GM9901': 3}
+    >>> ranking(voorbeeldstad(), "plaatsgeschiktheid", ["GM9901", "GM9902", "GM9903"])["rank_upper"].to_dict()
+    {'GM9901': 1, 'GM9903': 2, 'GM9902': 3}
     """
     chosen = list(dict.fromkeys(codes))
     drawn = ranks(np.column_stack([scores(est, code, measure) for code in chosen]))

@@ -317,8 +317,8 @@ def difference(first: str, second: str) -> Function:
     >>> import buurtsae as bs
     >>> from buurtsae.runs.example import voorbeeldstad
     >>> f = bs.difference("participatie", "plaatsidentiteit")
-    >>> bs.indicator(voorbeeldstad(), f, level="gemeente", above=0)["p_above"].round().tolist()
-    [0.0, 1.0, 0.0]
+    >>> bs.indicator(voorbeeldstad(), f, level="gemeente", above=-0.5)["p_above"].round(1).tolist()
+    [0.0, 1.0, 1.0]
     """
     return lambda x: x[first] - x[second]
 

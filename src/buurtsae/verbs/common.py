@@ -15,6 +15,12 @@ Engine = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
+# Of a file of areas.
+YearOf = Annotated[int, typer.Option("--year", min=1990, max=2100, help="Year of the area division.")]
+Code = Annotated[str, typer.Option("--code", help="Column with the buurtcode.")]
+Name = Annotated[str, typer.Option("--name", help="Column with the name.")]
+Population = Annotated[str, typer.Option("--population", help="Column with the number of residents.")]
+Where = Annotated[list[str] | None, typer.Option("--where", help="Keep rows: COLUMN=VALUE; repeat for more.")]
 
 
 def say(text: str) -> None:

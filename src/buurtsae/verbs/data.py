@@ -11,7 +11,7 @@ import typer
 
 from buurtsae.console import print_sources
 from buurtsae.errors import Problems
-from buurtsae.verbs.common import Json, Quiet, pair, print_json, say
+from buurtsae.verbs.common import Code, Json, Name, Population, Quiet, Where, YearOf, pair, print_json, say
 
 if TYPE_CHECKING:
     from buurtsae.opendata.registry import Registry
@@ -105,13 +105,11 @@ def covariates(
     files: Annotated[
         list[Path], typer.Argument(metavar="AREAS [TABLE]...", help="Buurten with geometry, and tables by code.")
     ],
-    year: Annotated[int, typer.Option("--year", min=1990, max=2100, help="Year of the area division.")] = 2024,
-    code: Annotated[str, typer.Option("--code", help="Column with the buurtcode.")] = "buurtcode",
-    name: Annotated[str, typer.Option("--name", help="Column with the name.")] = "buurtnaam",
-    population: Annotated[str, typer.Option("--population", help="Column with the number of residents.")] = "inwoners",
-    where: Annotated[
-        list[str] | None, typer.Option("--where", help="Keep rows: COLUMN=VALUE; repeat for more.")
-    ] = None,
+    year: YearOf = 2024,
+    code: Code = "buurtcode",
+    name: Name = "buurtnaam",
+    population: Population = "inwoners",
+    where: Where = None,
     as_json: Json = False,
 ) -> None:
     """Show the covariates that there are: what each is, distribution, missing, what goes together, themes to paste."""

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from buurtsae.verbs.common import Json, Out, Quiet, pair, print_json, say, year_of
+from buurtsae.verbs.common import (
+    Code,
+    Json,
+    Name,
+    Out,
+    Population,
+    Quiet,
+    Where,
+    YearOf,
+    pair,
+    print_json,
+    say,
+    year_of,
+)
 
 FICTITIOUS = (
     'these respondents are made: set `fictitious = true` under [run], or "respondents" where the areas are real, '
@@ -18,16 +31,14 @@ FICTITIOUS = (
 def simulate(
     areas: Annotated[Path, typer.Option("--areas", help="Buurten: GeoPackage, GeoParquet, GeoJSON or shapefile.")],
     out: Out,
-    year: Annotated[int, typer.Option("--year", min=1990, max=2100, help="Year of the area division.")] = 2024,
-    code: Annotated[str, typer.Option("--code", help="Column with the buurtcode.")] = "buurtcode",
-    name: Annotated[str, typer.Option("--name", help="Column with the name.")] = "buurtnaam",
-    population: Annotated[str, typer.Option("--population", help="Column with the number of residents.")] = "inwoners",
+    year: YearOf = 2024,
+    code: Code = "buurtcode",
+    name: Name = "buurtnaam",
+    population: Population = "inwoners",
     table: Annotated[
         list[Path] | None, typer.Option("--table", help="Table to join by buurtcode; repeat for more.")
     ] = None,
-    where: Annotated[
-        list[str] | None, typer.Option("--where", help="Keep rows: COLUMN=VALUE; repeat for more.")
-    ] = None,
+    where: Where = None,
     covariate: Annotated[
         list[str] | None, typer.Option("--covariate", help="Column that the truth depends on; repeat for more.")
     ] = None,
