@@ -233,6 +233,15 @@ def until(process: subprocess.Popen[str], words: str) -> None:
     raise AssertionError(f"it ended without saying {words!r}")
 
 
+def until_begun(out: Path) -> None:
+    """Wait until a worker writes a run."""
+    for _ in range(1200):
+        if any(out.glob(".part-*")):
+            return
+        time.sleep(0.05)
+    raise AssertionError("no run was begun within a minute")
+
+
 def group_is_gone(group: int) -> bool:
     """Whether all processes of a group end within ten seconds."""
     for _ in range(100):
@@ -266,6 +275,7 @@ def test_ctrl_c_finishes_what_was_begun_and_a_second_one_stops_that_too(tmp_path
     batch, out = make_batch(tmp_path), tmp_path / "uit"
     process = started(batch, out)
     until(process, "1 of 3")
+    until_begun(out)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     until(process, "no run is begun any more")
     _, err = process.communicate(timeout=120)
@@ -278,8 +288,7 @@ def test_ctrl_c_finishes_what_was_begun_and_a_second_one_stops_that_too(tmp_path
 
     process = started(batch, out)
     until(process, "1 runs on 1 workers")
-    while not any(out.glob(".part-*")):
-        time.sleep(0.05)
+    until_begun(out)
     process.send_signal(signal.SIGINT)
     until(process, "no run is begun any more")
     process.send_signal(signal.SIGINT)

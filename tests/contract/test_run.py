@@ -219,9 +219,11 @@ def test_buurten_without_respondents_say_so_and_are_less_certain(demo_run: DemoR
 
 
 def test_own_data_share_grows_with_respondents(demo_run: DemoRun) -> None:
+    """It depends on the neighbours and, of 4,000 draws, on 2% of chance too; of no relation it would be 0."""
     rows = demo_run.estimates.table.query("level == 'buurt' and n_respondents > 0")
     for measure, part in rows.groupby("measure"):
-        assert part["own_data_share"].corr(part["n_effective"], method="spearman") > 0.8, measure
+        no_relation = 1 / np.sqrt(len(part) - 1)  # the standard deviation of a rank correlation then
+        assert part["own_data_share"].corr(part["n_effective"], method="spearman") > 5 * no_relation, measure
 
 
 def test_the_island_has_its_own_estimate(demo_run: DemoRun) -> None:

@@ -275,8 +275,9 @@ def test_what_is_fetched_is_used(stad: Path, wanted: Wanted, tmp_path: Path) -> 
         out.mkdir(parents=True)
         gpd.read_file(stad / "buurten.gpkg").to_parquet(out / "buurten_2024.parquet")
         pd.read_csv(stad / "kerncijfers.csv").to_parquet(out / "kerncijfers_2024.parquet")
+        url, licence = "https://opendata.example/85984NED", "https://licence.example/"
         retrieved = Retrieved(
-            "CBS", "85984NED", "t", "2024", "u", "2026-01-01T00:00:00Z", "CC BY 4.0", "l", "CBS", "a", 1
+            "CBS", "85984NED", "t", "2024", url, "2026-01-01T00:00:00Z", "CC BY 4.0", licence, "CBS", "a", 1
         )
         write_record(out / "kerncijfers_2024.parquet", [retrieved])
         names = {"borders": "buurten_2024.parquet", "kerncijfers": "kerncijfers_2024.parquet"}

@@ -130,7 +130,7 @@ def contrast(
     --------
     >>> from buurtsae.runs.example import voorbeeldstad
     >>> print(contrast(voorbeeldstad(), "GM9901", "GM9902", "participatie"))
-    vrijwel zeker lager: verschil -0,9 (-1,2 tot -0,7), kans op hoger 0%
+    vrijwel zeker lager: verschil -0,9 (-1,... tot -0,...), kans op hoger 0%
     """
     if against is not None and (against.fit.whole is None or against.fit.whole is not est.fit.whole):
         hint = "estimate(fit.of_year(...)) of two years of one fit"
@@ -166,8 +166,9 @@ def ranking(est: Estimates, measure: str, codes: Iterable[str]) -> pd.DataFrame:
     Examples
     --------
     >>> from buurtsae.runs.example import voorbeeldstad
-    >>> ranking(voorbeeldstad(), "plaatsgeschiktheid", ["GM9901", "GM9902", "GM9903"])["rank_upper"].to_dict()
-    {'GM9901': 1, 'GM9903': 2, 'GM9902': 3}
+    >>> table = ranking(voorbeeldstad(), "participatie", ["GM9901", "GM9902", "GM9903"])
+    >>> table["expected_rank"].round().astype(int).to_dict()
+    {'GM9902': 1, 'GM9903': 2, 'GM9901': 3}
     """
     chosen = list(dict.fromkeys(codes))
     drawn = ranks(np.column_stack([scores(est, code, measure) for code in chosen]))
