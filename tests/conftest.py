@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 from shapely.geometry import box
 
+from buurtsae.runs.steps import CHECKPOINTS
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -23,6 +25,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.DoctestItem):
             item.add_marker(pytest.mark.xdist_group("examples"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where runs keep what they weighed: not with the user's, which another version of the code may have left."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CHECKPOINTS, str(folder := tmp_path_factory.mktemp("checkpoints")))
+        yield folder
 
 
 @pytest.fixture(scope="session")

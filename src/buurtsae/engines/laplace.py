@@ -21,12 +21,15 @@ Rue, H., Martino, S. and Chopin, N. (2009). Approximate Bayesian inference for l
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from buurtsae.draws import Certificate, Draws
+from buurtsae.engines.checkpoint import Checkpoint, Remembered, keeping
 from buurtsae.engines.counts import Counting
 from buurtsae.engines.integration import Integration, Share, integrate
 from buurtsae.engines.labels import Draw4, Whole, in_chains, labelled
@@ -41,6 +44,7 @@ from buurtsae.sparse import Floats
 
 SPARE = 1.3  # pairs that are kept early over those expected
 RARE = 0.3  # expected pairs below which it is cheaper to factor again should there be one
+Drawn = tuple[NDArray[np.float32], Floats, Floats | None]
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,15 @@ class LaplaceOptions:
         buurten, 80 for the whole country.
     threads : int
         Values that are worked on at the same time; the draws do not depend on it.
+    checkpoint : path, optional
+        A file for what was weighed: the same fit, begun again after it was stopped, goes on where it was, to the same
+        draws. What it holds of other fits, or was torn, does not count. The caller removes it.
     """
 
     draws: Draw4 = 4000
     hyperparameters: Whole | None = None
     threads: Whole = 2
+    checkpoint: Path | None = None
 
 
 Options = LaplaceOptions
@@ -88,12 +96,19 @@ def sample(design: Design, seed: int, options: LaplaceOptions, progress: bool) -
     from threadpoolctl import threadpool_limits
 
     # one thread per value: with more the order of sums, and so the last digits, would depend on the machine
-    with threadpool_limits(1), ThreadPoolExecutor(options.threads) as pool, Progress(progress) as bar:
+    with (
+        keeping(options.checkpoint) as kept,
+        threadpool_limits(1),
+        ThreadPoolExecutor(options.threads) as pool,
+        Progress(progress) as bar,
+    ):
         bar.step("prepare (the first fit on a machine compiles for some 15 s)")
         marginal = _marginal(design)
-        early = Early(marginal, seed, options.draws)
+        early = Early(marginal, seed, options.draws, kept)
         enough, part = options.hyperparameters or _enough(marginal), smaller(marginal)
-        weighed = integrate(marginal, seed, enough, pool.map, bar, early.look, part)
+        if kept is not None and part is not None:
+            part = replace(part, target=Remembered(part.target, kept))
+        weighed = integrate(early.target, seed, enough, pool.map, bar, early.look, part)
         return _draw(early, weighed, pool.map, bar)
 
 
@@ -124,25 +139,52 @@ class Early:
     marginal : Marginal
     seed, n : int
         Number of draws to make of all.
+    kept : Checkpoint, optional
+        Where values of log p are kept. Draws at one that is known are made when they are taken.
     made : dict
         By number of the value: scores of the buurten, border, and factors of sampling variances; means before draws.
+    later : dict
+        By number of the value: how many draws are to be made of it.
     """
 
     marginal: Marginal
     seed: int
     n: int
-    made: dict[int, tuple[NDArray[np.float32], Floats, Floats | None]] = field(default_factory=dict)
+    kept: Checkpoint | None = None
+    made: dict[int, Drawn] = field(default_factory=dict)
+    later: dict[int, int] = field(default_factory=dict)
+
+    @cached_property
+    def target(self) -> Marginal | Remembered:
+        """What is weighed."""
+        return self.marginal if self.kept is None else Remembered(self.marginal, self.kept)
 
     def look(self, k: int, xi: Floats, share: Share) -> float:
         """Return log p(xi | y) and keep as many draws as its weight may need, and some more."""
-        posterior = self.marginal.posterior(xi)
-        if (pairs := SPARE * self.n / 2 * share(posterior.log_density)) > RARE:
-            scores, border, factor = self._drawn(posterior, [self.seed, 3, k], 2 * int(np.ceil(pairs)) - 1)
-            self.made[k] = scores.astype(np.float32), border, factor  # more than are needed, in half the memory
-        return posterior.log_density
+        posterior: Posterior | None = None
+
+        def log_density() -> float:
+            nonlocal posterior
+            posterior = self.marginal.posterior(xi)
+            return posterior.log_density
+
+        value = self.target.value(xi, log_density) if isinstance(self.target, Remembered) else log_density()
+        if (pairs := SPARE * self.n / 2 * share(value)) > RARE:
+            count = 2 * int(np.ceil(pairs)) - 1
+            if posterior is None:
+                self.later[k] = count
+            else:
+                self.made[k] = self._early(posterior, k, count)
+        return value
+
+    def _early(self, posterior: Posterior, k: int, count: int) -> Drawn:
+        scores, border, factor = self._drawn(posterior, [self.seed, 3, k], count)
+        return scores.astype(np.float32), border, factor  # more than are needed, in half the memory
 
     def take(self, k: int, xi: Floats, count: int) -> tuple[Floats, Floats, Floats | None]:
         """Return so many draws given value k at xi: those that were kept, and what they lack."""
+        if k in self.later:
+            self.made[k] = self._early(self.marginal.posterior(xi), k, self.later.pop(k))
         if k in self.made:
             early, border, factor = self.made.pop(k)
             scores = early.astype(float)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from buurtsae.areas.areas import Areas
 from buurtsae.draws import Certificate, Draws
 from buurtsae.engines.base import engine_options
+from buurtsae.engines.checkpoint import keeping
 from buurtsae.engines.integration import Integration, integrate
 from buurtsae.engines.labels import in_chains, labelled
 from buurtsae.engines.laplace import Early
@@ -104,14 +105,19 @@ def fit_persons(
     if isinstance(settings, NutsOptions):
         draws, raw = _sampled(arrays, stacked, data, seed, settings)
     else:
-        with threadpool_limits(1), ThreadPoolExecutor(threads) as pool, Progress(progress) as bar:
+        with (
+            keeping(settings.checkpoint) as kept,
+            threadpool_limits(1),
+            ThreadPoolExecutor(threads) as pool,
+            Progress(progress) as bar,
+        ):
             bar.step("prepare (the first fit on a machine compiles for some 15 s)")
             from buurtsae.engines.persons import PersonMarginal  # numba
 
             marginal = PersonMarginal.of(arrays, stacked, data)
-            early = Early(marginal, seed, settings.draws)  # type: ignore[arg-type]  # what it asks of one
+            early = Early(marginal, seed, settings.draws, kept)  # type: ignore[arg-type]  # what it asks of one
             enough = settings.hyperparameters or _enough(marginal)
-            weighed = integrate(marginal, seed, enough, pool.map, bar, early.look)
+            weighed = integrate(early.target, seed, enough, pool.map, bar, early.look)
             draws, raw = _drawn(early, marginal, weighed, pool.map, bar)
     seconds = time.perf_counter() - start
     name = measure or answers.measure

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from buurtsae.estimates.planning.plan import Plan
     from buurtsae.estimates.words.curves import Curves
 
+CHECKPOINTS = "BUURTSAE_CHECKPOINTS"
+KEPT = 30 * 24 * 3600  # seconds: what was weighed for a run that nobody finished
 Say = Callable[[str], None]
 Result = TypeVar("Result")
 
@@ -170,8 +174,10 @@ def _run(
     chosen, number, settings, files = one.engine, one.seed, one.settings, one.files
     options = spec.engine.get(chosen, {})
     engine_options(chosen, options)
-    if threads is not None and chosen == "laplace":
-        options = options | {"threads": threads}
+    kept = None
+    if chosen == "laplace":
+        kept = checkpoint(one.run_id)
+        options = {"checkpoint": kept} | options | ({} if threads is None else {"threads": threads})
     say(f"{inputs.areas!r}\n{inputs.direct!r}\n{inputs.words}")
     persons, units = inputs.persons, None
     if persons is not None:
@@ -215,7 +221,29 @@ def _run(
         groups=groups,
         trends=trends,
     )
+    if kept is not None:
+        with suppress(OSError):  # another run of the same holds it: that one removes it
+            kept.unlink(missing_ok=True)
     return est, report
+
+
+def checkpoint(run_id: str) -> Path | None:
+    """Return where the fast engine keeps what it weighed until a run is finished; None where there is no room.
+
+    In BUURTSAE_CHECKPOINTS, else in the user's cache: a run that was stopped goes on, wherever its results go. What is
+    left for a month is removed.
+    """
+    import platformdirs
+
+    own = Path(platformdirs.user_cache_dir("buurtsae", appauthor=False)) / "checkpoints"
+    folder = Path(os.environ.get(CHECKPOINTS) or own)
+    if not os.access(next(home for home in (folder, *folder.parents) if home.exists()), os.W_OK):
+        return None
+    for file in folder.glob("*.txt"):
+        with suppress(OSError):  # another run removes it
+            if file.stat().st_mtime < time.time() - KEPT:
+                file.unlink()
+    return folder / f"{run_id}.txt"
 
 
 def _responses(inputs: Inputs, fitted: Fit) -> list[float | None]:
