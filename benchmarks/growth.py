@@ -1,11 +1,12 @@
-"""How the fast engine grows: one sub-dimension with BYM2 on planar graphs of 500 to 100,000 areas, beside an R sampler.
+"""How the fast engine grows: one sub-dimension with BYM2 on planar graphs of 500 to a million areas, beside an R sampler.
 
-    python benchmarks/growth.py [--shared ../shared] [--out docs/fast-engine.md]
+    python benchmarks/growth.py [--shared ../shared] [--most 1000000] [--out docs/fast-engine.md]
 
 Random points and their Delaunay neighbours, as `bench/planar` of the folder `shared`; its files are used for the sizes
 that it has. Each size in a process of its own, imports not counted, compiled loops on disk. The R sampler's figures are
 those of `bench/planar/README.md`, on one core: seconds per 400 effective draws of its slowest standard deviation. Ours,
-on two threads, are seconds of a fit with at least 400 effective values of the hyperparameters and 1,000 draws of all.
+on two threads, are seconds of a fit with at least 400 effective values of the hyperparameters and 1,000 draws of all;
+400 draws of a million areas, as a thousand would be 8 GB of results.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from pages import write_part
 
 ROOT = Path(__file__).parents[1]
 MARKS = "<!-- growth: written by benchmarks/growth.py -->", "<!-- end of growth -->"
-SIZES = (500, 2000, 8000, 14500, 30000, 100000)
+SIZES = (500, 2000, 8000, 14500, 30000, 100_000, 300_000, 1_000_000)
+DRAWS = {1_000_000: 400}  # 1,000 of the others
 R_SECONDS = {500: 14, 2000: 47, 8000: 364, 14500: 571}  # bench/planar/README.md, last column
 
 
@@ -72,17 +74,21 @@ def measured(shared: Path, n: int) -> dict[str, float]:
     direct = DirectEstimates(("participatie",), (source,), areas)
     fit(model, direct, progress=False, draws=4, hyperparameters=2)  # compiled loops are read from disk
     start = time.perf_counter()
-    found = fit(model, direct, progress=False, draws=1000, hyperparameters=400)
-    seconds = time.perf_counter() - start
+    processor = time.process_time()
+    draws = DRAWS.get(n, 1000)
+    found = fit(model, direct, progress=False, draws=draws, hyperparameters=400)
+    seconds, processor = time.perf_counter() - start, time.process_time() - processor
     certificate = found.draws.certificate
     assert certificate is not None
     return {
         "areas": n,
+        "draws": draws,
         "seconds": seconds,
+        "of a processor": processor,
         "peak GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "k-hat": certificate.khat,
         "effective values": certificate.effective,
-        "s per 400 effective": seconds * 400 / min(certificate.effective, 1000),
+        "s per 400 effective": seconds * 400 / min(certificate.effective, draws),
     }
 
 
@@ -90,13 +96,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--only", type=int, default=None, help="the size to fit in this process")
+    parser.add_argument("--most", type=int, default=SIZES[-1], help="the largest size")
     parser.add_argument("--out", type=Path, default=None, help="page whose part between the markers is replaced")
     args = parser.parse_args()
     if args.only:
         print(json.dumps(measured(args.shared, args.only)))
         return
     rows = []
-    for n in SIZES:
+    for n in (size for size in SIZES if size <= args.most):
         command = [sys.executable, __file__, "--shared", str(args.shared), "--only", str(n)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
@@ -106,10 +113,10 @@ def main() -> None:
     table["times faster"] = table["R sampler"] / table["s per 400 effective"]
     slopes = {
         f"{low:,} to {high:,}": np.polyfit(np.log(part["areas"]), np.log(part["seconds"]), 1)[0]
-        for low, high in ((500, 14500), (14500, 100000), (500, 100000))
-        if len(part := table[table["areas"].between(low, high)])
+        for low, high in ((500, 14500), (14500, int(table["areas"].max())))
+        if len(part := table[table["areas"].between(low, high)]) > 1
     }
-    formats = (".0f", ".1f", ".2f", ".2f", ".0f", ".1f", ".0f", ".0f")
+    formats = (".0f", ".0f", ".1f", ".1f", ".2f", ".2f", ".0f", ".1f", ".0f", ".0f")
     table = table.astype(object).where(table.notna(), None)  # left empty
     text = table.to_markdown(index=False, floatfmt=formats, missingval="")
     text += "\n\nSeconds grow as a power of the number of areas: "
