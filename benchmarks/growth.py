@@ -1,4 +1,4 @@
-"""How the fast engine grows: one sub-dimension with BYM2 on planar graphs of 500 to a million areas, beside an R sampler.
+"""How the fast engine grows: one sub-dimension, BYM2 on planar graphs of 500 to a million areas, beside an R sampler.
 
     python benchmarks/growth.py [--shared ../shared] [--most 1000000] [--out docs/fast-engine.md]
 
