@@ -24,13 +24,19 @@ import numba
 import numpy as np
 
 
-def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+def jit(function: Callable[..., Any], *, inner: bool = False) -> Callable[..., Any]:
     """Compile a loop at its first call, keep it on disk, and let other threads work meanwhile.
 
-    Nothing but Python and other loops calls it: no wrapper for C is made.
+    No wrapper for C is made, which nothing calls; of a part of other loops none for Python either.
     """
-    compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    options = {"cache": True, "nogil": True, "error_model": "numpy"}
+    compiled: Callable[..., Any] = numba.njit(**options, no_cfunc_wrapper=True, no_cpython_wrapper=inner)(function)
     return compiled
+
+
+def part(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a part of other loops: Python cannot call it."""
+    return jit(function, inner=True)
 
 
 # What numba takes seconds to compile is left out of loops: operations on whole arrays, slices of two dimensions, zeros,
@@ -39,7 +45,7 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
 SMALL = 40  # below this order own loops beat a call of LAPACK
 
 
-@jit
+@part
 def copy(a: Any, out: Any) -> None:
     """Copy a matrix into another."""
     for i in range(a.shape[0]):
@@ -47,7 +53,7 @@ def copy(a: Any, out: Any) -> None:
             out[i, j] = a[i, j]
 
 
-@jit
+@part
 def turn(a: Any, out: Any) -> None:
     """Copy the transpose of a matrix into another."""
     for i in range(a.shape[0]):
@@ -55,7 +61,7 @@ def turn(a: Any, out: Any) -> None:
             out[j, i] = a[i, j]
 
 
-@jit
+@part
 def clear(out: Any) -> None:
     """Make a matrix zero."""
     for i in range(out.shape[0]):
@@ -63,7 +69,7 @@ def clear(out: Any) -> None:
             out[i, j] = 0.0
 
 
-@jit
+@part
 def take(a: Any, i: int, j: int, out: Any) -> None:
     """Copy the part of a matrix that ends before row i and column j, of the size of another, into that."""
     i0, j0 = i - out.shape[0], j - out.shape[1]
@@ -72,7 +78,7 @@ def take(a: Any, i: int, j: int, out: Any) -> None:
             out[x, y] = a[i0 + x, j0 + y]
 
 
-@jit
+@part
 def put(a: Any, out: Any, i: int, j: int) -> None:
     """Copy a matrix into part of another, so that it ends before row i and column j."""
     i0, j0 = i - a.shape[0], j - a.shape[1]
@@ -81,7 +87,7 @@ def put(a: Any, out: Any, i: int, j: int) -> None:
             out[i0 + x, j0 + y] = a[x, y]
 
 
-@jit
+@part
 def matrix(numbers: Any, begin: int, rows: int, columns: int) -> Any:
     """The matrix that is kept from here on."""
     return numbers[begin : begin + rows * columns].reshape((rows, columns))
@@ -203,7 +209,7 @@ def supernodes(parent: Any, start: Any, width: int) -> Any:
     return first, count
 
 
-@jit
+@part
 def cholesky(a: Any) -> bool:
     """Lower Cholesky factor in place, by loops; False where a pivot is not positive."""
     k = a.shape[0]
@@ -223,7 +229,7 @@ def cholesky(a: Any) -> bool:
     return True
 
 
-@jit
+@part
 def invert_triangle(a: Any, out: Any) -> None:
     """Inverse of a lower triangle, by loops; zero above the diagonal."""
     k = a.shape[0]
@@ -237,7 +243,7 @@ def invert_triangle(a: Any, out: Any) -> None:
                 out[i, j] -= f * out[q, j]
 
 
-@jit
+@part
 def inverse_root(a: Any) -> Any:
     """L^{-1} of a = L L', and whether all pivots were positive."""
     k = a.shape[0]
@@ -279,13 +285,13 @@ def inverse_root(a: Any) -> Any:
     return whole, True
 
 
-@jit
+@part
 def sizes(s: int, first: Any, at: Any, width: int) -> Any:
     """Number of variables of a supernode, and of its rows."""
     return (first[s + 1] - first[s]) * width, (at[s + 1] - at[s]) * width
 
 
-@jit
+@part
 def eliminate(panel: Any, u: Any, kept: Any, begin: int, stack: Any, offset: int, logdet: float) -> Any:
     """Put L^{-1} and G of a front in `kept`, what is left of it on the stack: log-determinant so far, pivots positive."""
     m, k = u.shape[0], panel.shape[1]

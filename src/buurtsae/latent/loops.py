@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from buurtsae.multifrontal import cholesky, clear, copy, invert_triangle, jit, turn
+from buurtsae.multifrontal import cholesky, clear, copy, invert_triangle, jit, part, turn
 
 
-@jit
+@part
 def _product(a: Any, b: Any, out: Any) -> None:
     """Put a b in out."""
     for i in range(a.shape[0]):
@@ -24,7 +24,7 @@ def _product(a: Any, b: Any, out: Any) -> None:
             out[i, j] = t
 
 
-@jit
+@part
 def _square(dims: Any, a: Any, b: Any, out: Any) -> None:
     """Put a b in out, all of them of the order of a tuple: the compiler knows it and unrolls the loops."""
     for i in range(len(dims)):
@@ -33,6 +33,25 @@ def _square(dims: Any, a: Any, b: Any, out: Any) -> None:
             for q in range(len(dims)):
                 t += a[i, q] * b[q, j]
             out[i, j] = t
+
+
+@part
+def _add(dims: Any, a: Any, b: Any, out: Any) -> None:
+    """Add a b to out, whose columns are of the order of a tuple; those of a too."""
+    for c in range(a.shape[0]):
+        for q in range(len(dims)):
+            for i in range(len(dims)):
+                out[c, i] += a[c, q] * b[q, i]
+
+
+@part
+def _add_turned(dims: Any, sign: float, a: Any, b: Any, out: Any) -> None:
+    """Add a' b, or take it off, from out, of the order of a tuple."""
+    for c in range(a.shape[0]):
+        for i in range(len(dims)):
+            f = sign * a[c, i]
+            for j in range(len(dims)):
+                out[i, j] += f * b[c, j]
 
 
 @jit
@@ -217,40 +236,19 @@ def covariances(
                     x_b[c, i] += x[s, q] * of_x[q, c, i]
         copy(x_b, m_b)
         for t in range(n_terms):
-            for c in range(k):
-                for j in range(len(dims)):
-                    for i in range(len(dims)):
-                        m_a[c, i] += turned[t, j, i] * z_a[t, c, j]
-            for c in range(nb):
-                for j in range(len(dims)):
-                    for i in range(len(dims)):
-                        m_b[c, i] += turned[t, j, i] * z_b[t, c, j]
+            _add(dims, z_a[t], turned[t], m_a)
+            _add(dims, z_b[t], turned[t], m_b)
         clear(value)
-        for c in range(nb):
-            for i in range(len(dims)):
-                for j in range(len(dims)):
-                    value[i, j] += m_b[c, i] * x_b[c, j]
+        _add_turned(dims, 1.0, m_b, x_b, value)
         copy(value, m_m[s])
         for t in range(n_terms):
             clear(value)
-            for c in range(nb):
-                for i in range(len(dims)):
-                    for j in range(len(dims)):
-                        value[i, j] += m_b[c, i] * z_b[t, c, j]
-            for c in range(k):
-                for i in range(len(dims)):
-                    for j in range(len(dims)):
-                        value[i, j] -= m_a[c, i] * z_a[t, c, j]
+            _add_turned(dims, 1.0, m_b, z_b[t], value)
+            _add_turned(dims, -1.0, m_a, z_a[t], value)
             for u in range(n_terms):
-                for q in range(len(dims)):
-                    for i in range(len(dims)):
-                        for j in range(len(dims)):
-                            value[i, j] += terms[u, i, q] * at_nodes[u, t, q, j]
+                _add(dims, terms[u], at_nodes[u, t], value)
             copy(value, m_z[t, s])
-            for q in range(len(dims)):
-                for i in range(len(dims)):
-                    for j in range(len(dims)):
-                        m_m[s, i, j] += value[i, q] * turned[t, q, j]
+            _add(dims, value, turned[t], m_m[s])
         for z in range(n_alpha):
             for c in range(nb):
                 for i in range(d):
