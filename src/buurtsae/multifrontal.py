@@ -293,7 +293,7 @@ def sizes(s: int, first: Any, at: Any, width: int) -> Any:
 
 @part
 def eliminate(panel: Any, u: Any, kept: Any, begin: int, stack: Any, offset: int, logdet: float) -> Any:
-    """Put L^{-1} and G of a front in `kept`, what is left of it on the stack: log-determinant so far, pivots positive."""
+    """Put L^{-1} and G of a front in `kept`, the rest on the stack; log-determinant so far, are pivots good?."""
     m, k = u.shape[0], panel.shape[1]
     inverse, good = inverse_root(panel[:k])
     if not good:
