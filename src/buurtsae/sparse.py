@@ -250,9 +250,9 @@ def _rows_of_supernodes(first: Ints, start: Ints, below: Ints) -> tuple[Ints, In
     n_super, n, last = len(first) - 1, first[-1], first[1:] - 1
     size = start[last + 1] - start[last]
     at = np.r_[0, np.cumsum(size)]
-    of = np.repeat(np.arange(n_super), size)
+    of = np.repeat(np.arange(n_super, dtype=np.int64), size)
     row = below[start[last][of] + np.arange(at[-1]) - at[of]]
-    parent = np.full(n_super, -1)
+    parent = np.full(n_super, -1, dtype=np.int64)
     parent[size > 0] = np.searchsorted(first, row[at[:-1][size > 0]], side="right") - 1
     key = of * n + row  # ascends
 
