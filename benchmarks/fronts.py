@@ -31,9 +31,9 @@ WIDTHS = (30, 60, 90, 150, 300, 570)
 def loops(a: np.ndarray, below: np.ndarray, update: np.ndarray) -> None:
     """Factor a front by loops only."""
     k, m = len(a), len(below)
-    inverse = np.zeros((k, k))
-    cholesky(a, k)
-    invert_triangle(a, inverse, k)
+    inverse = np.empty((k, k))
+    cholesky(a)
+    invert_triangle(a, inverse)
     g = np.zeros((m, k))
     for i in range(m):
         for q in range(k):
@@ -51,7 +51,7 @@ def loops(a: np.ndarray, below: np.ndarray, update: np.ndarray) -> None:
 @jit
 def blocks(a: np.ndarray, below: np.ndarray, update: np.ndarray) -> None:
     """Factor a front as `multifrontal.factorise` does."""
-    inverse, _ = multifrontal._inverse_root(a, len(a))
+    inverse, _ = multifrontal.inverse_root(a)
     g = np.dot(below, inverse.T)
     known = np.dot(g, g.T)
     for i in range(len(below)):

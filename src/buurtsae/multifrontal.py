@@ -24,29 +24,82 @@ import numba
 import numpy as np
 
 
-def jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a loop at its first call, keep it on disk, and let other threads work meanwhile."""
-    compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+def jit(function: Callable[..., Any], *, inner: bool = False) -> Callable[..., Any]:
+    """Compile a loop at its first call, keep it on disk, and let other threads work meanwhile.
+
+    No wrapper for C is made, which nothing calls; of a part of other loops none for Python either.
+    """
+    options = {"cache": True, "nogil": True, "error_model": "numpy"}
+    compiled: Callable[..., Any] = numba.njit(**options, no_cfunc_wrapper=True, no_cpython_wrapper=inner)(function)
     return compiled
 
+
+def part(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a part of other loops: Python cannot call it."""
+    return jit(function, inner=True)
+
+
+# What numba takes seconds to compile is left out of loops: operations on whole arrays, slices of two dimensions, zeros,
+# minima; and a function is compiled once for each layout, and each constant, that it is called with.
 
 SMALL = 40  # below this order own loops beat a call of LAPACK
 
 
-@jit
-def put(a: Any, out: Any) -> None:
-    """Copy a matrix into part of another: `out[...] = a` takes numba two seconds to compile, for its error message."""
+@part
+def copy(a: Any, out: Any) -> None:
+    """Copy a matrix into another."""
     for i in range(a.shape[0]):
         for j in range(a.shape[1]):
             out[i, j] = a[i, j]
+
+
+@part
+def turn(a: Any, out: Any) -> None:
+    """Copy the transpose of a matrix into another."""
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            out[j, i] = a[i, j]
+
+
+@part
+def clear(out: Any) -> None:
+    """Make a matrix zero."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = 0.0
+
+
+@part
+def take(a: Any, i: int, j: int, out: Any) -> None:
+    """Copy the part of a matrix that ends before row i and column j, of the size of another, into that."""
+    i0, j0 = i - out.shape[0], j - out.shape[1]
+    for x in range(out.shape[0]):
+        for y in range(out.shape[1]):
+            out[x, y] = a[i0 + x, j0 + y]
+
+
+@part
+def put(a: Any, out: Any, i: int, j: int) -> None:
+    """Copy a matrix into part of another, so that it ends before row i and column j."""
+    i0, j0 = i - a.shape[0], j - a.shape[1]
+    for x in range(a.shape[0]):
+        for y in range(a.shape[1]):
+            out[i0 + x, j0 + y] = a[x, y]
+
+
+@part
+def matrix(numbers: Any, begin: int, rows: int, columns: int) -> Any:
+    """The matrix that is kept from here on."""
+    return numbers[begin : begin + rows * columns].reshape((rows, columns))
 
 
 @jit
 def elimination_tree(indptr: Any, indices: Any) -> Any:
     """Parent of each node in the elimination tree of a symmetric pattern; -1 for roots (Liu)."""
     n = len(indptr) - 1
-    parent, ancestor = np.full(n, -1, np.int64), np.full(n, -1, np.int64)
+    parent, ancestor = np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
+        parent[i], ancestor[i] = -1, -1
         for p in range(indptr[i], indptr[i + 1]):
             k = indices[p]
             while k != -1 and k < i:
@@ -62,8 +115,9 @@ def elimination_tree(indptr: Any, indices: Any) -> Any:
 def postorder(parent: Any) -> Any:
     """Order in which every node follows all of its descendants."""
     n = len(parent)
-    head, sibling = np.full(n, -1, np.int64), np.full(n, -1, np.int64)
+    head, sibling = np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n - 1, -1, -1):
+        head[i], sibling[i] = -1, -1
         if parent[i] >= 0:
             sibling[i] = head[parent[i]]
             head[parent[i]] = i
@@ -92,20 +146,21 @@ def column_structure(indptr: Any, indices: Any, parent: Any) -> Any:
     Row i is met on the way up the elimination tree from the entries of row i.
     """
     n = len(parent)
-    start, mark = np.zeros(n + 1, np.int64), np.full(n, -1, np.int64)
-    for i in range(n):
-        mark[i] = i
+    start, mark = np.empty(n + 1, np.int64), np.empty(n, np.int64)
+    start[0] = 0
+    for i in range(n):  # start[k + 1] counts the rows of column k
+        mark[i], start[i + 1] = i, 0
         for p in range(indptr[i], indptr[i + 1]):
             k = indices[p]
             while k < i and mark[k] != i:
                 start[k + 1] += 1
                 mark[k] = i
                 k = parent[k]
-    start = np.cumsum(start)
-    rows, last = np.empty(start[n], np.int64), start[:n].copy()
-    mark[:] = -1
     for i in range(n):
-        mark[i] = i
+        start[i + 1] += start[i]
+    rows, last = np.empty(start[n], np.int64), np.empty(n, np.int64)
+    for i in range(n):
+        mark[i], last[i] = i, start[i]
         for p in range(indptr[i], indptr[i + 1]):
             k = indices[p]
             while k < i and mark[k] != i:
@@ -118,7 +173,7 @@ def column_structure(indptr: Any, indices: Any, parent: Any) -> Any:
 
 @jit
 def supernodes(parent: Any, start: Any, width: int) -> Any:
-    """First node of each supernode, and the number of nodes at the end.
+    """First node of each supernode, and the number of nodes at the end; how many supernodes there are.
 
     A node joins the one before it when both have the same rows; small supernodes join their parent when that stores
     few zeros (Ashcraft and Grimes). `width` is the number of variables per node.
@@ -151,79 +206,13 @@ def supernodes(parent: Any, start: Any, width: int) -> Any:
             entries[count - 2] = true
             count -= 1
     first[count] = n
-    return first[: count + 1]
+    return first, count
 
 
-@jit
-def relative_rows(first: Any, start: Any, rows: Any) -> Any:
-    """Parent of each supernode, its rows, and where these are in the front of the parent: (parent, at, row, place)."""
-    n_super = len(first) - 1
-    group = np.empty(first[n_super], np.int64)
-    at = np.zeros(n_super + 1, np.int64)
-    for s in range(n_super):
-        group[first[s] : first[s + 1]] = s
-        last = first[s + 1] - 1
-        at[s + 1] = at[s] + start[last + 1] - start[last]
-    parent = np.full(n_super, -1, np.int64)
-    row, place = np.empty(at[n_super], np.int64), np.empty(at[n_super], np.int64)
-    for s in range(n_super):
-        for q in range(at[s + 1] - at[s]):
-            row[at[s] + q] = rows[start[first[s + 1] - 1] + q]
-    for s in range(n_super):
-        if at[s + 1] == at[s]:
-            continue
-        p = group[row[at[s]]]
-        parent[s] = p
-        pivots, k = first[p + 1] - first[p], at[p]
-        for q in range(at[s], at[s + 1]):
-            if row[q] < first[p + 1]:
-                place[q] = row[q] - first[p]
-            else:
-                while row[k] < row[q]:
-                    k += 1
-                place[q] = pivots + k - at[p]
-    return parent, at, row, place
-
-
-@jit
-def entry_places(i: Any, j: Any, first: Any, at: Any, row: Any) -> Any:
-    """Supernode, and row and column in its front, of entries i >= j."""
-    group = np.empty(first[-1], np.int64)
-    for s in range(len(first) - 1):
-        group[first[s] : first[s + 1]] = s
-    n = len(i)
-    of, r, c = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    for e in range(n):
-        s = group[j[e]]
-        of[e], c[e] = s, j[e] - first[s]
-        if i[e] < first[s + 1]:
-            r[e] = i[e] - first[s]
-        else:
-            r[e] = first[s + 1] - first[s] + np.searchsorted(row[at[s] : at[s + 1]], i[e])
-    return of, r, c
-
-
-@jit
-def stack_layout(first: Any, at: Any, parent: Any, width: int) -> Any:
-    """Offset of each supernode's update matrix on a stack, the height of the stack, and the widest front."""
-    n_super = len(parent)
-    offset, base = np.zeros(n_super, np.int64), np.full(n_super, -1, np.int64)
-    top, height, widest = 0, 0, 0
-    for s in range(n_super):
-        if base[s] >= 0:  # children are on top of the stack: they go
-            top = base[s]
-        offset[s] = top
-        rows = (at[s + 1] - at[s]) * width
-        top += rows * rows
-        height, widest = max(height, top), max(widest, rows + (first[s + 1] - first[s]) * width)
-        if parent[s] >= 0 and base[parent[s]] < 0:
-            base[parent[s]] = offset[s]
-    return offset, height, widest
-
-
-@jit
-def cholesky(a: Any, k: int) -> bool:
+@part
+def cholesky(a: Any) -> bool:
     """Lower Cholesky factor in place, by loops; False where a pivot is not positive."""
+    k = a.shape[0]
     for j in range(k):
         d = a[j, j]
         for q in range(j):
@@ -240,9 +229,11 @@ def cholesky(a: Any, k: int) -> bool:
     return True
 
 
-@jit
-def invert_triangle(a: Any, out: Any, k: int) -> None:
-    """Inverse of a lower triangle, by loops; `out` is zero above the diagonal."""
+@part
+def invert_triangle(a: Any, out: Any) -> None:
+    """Inverse of a lower triangle, by loops; zero above the diagonal."""
+    k = a.shape[0]
+    clear(out)
     for j in range(k):
         out[j, j] = 1.0 / a[j, j]
     for i in range(1, k):
@@ -252,41 +243,73 @@ def invert_triangle(a: Any, out: Any, k: int) -> None:
                 out[i, j] -= f * out[q, j]
 
 
-@jit
-def _inverse_root(a: Any, k: int) -> Any:
+@part
+def inverse_root(a: Any) -> Any:
     """L^{-1} of a = L L', and whether all pivots were positive."""
-    whole = np.zeros((k, k))
+    k = a.shape[0]
+    whole = np.empty((k, k))
     if k <= SMALL:
-        good = cholesky(a, k)
+        good = cholesky(a)
         if good:
-            invert_triangle(a, whole, k)
+            invert_triangle(a, whole)
         return whole, good
+    clear(whole)
     for j0 in range(0, k, SMALL):
-        j1 = min(j0 + SMALL, k)
-        size = j1 - j0
-        block = a[j0:j1, j0:j1].copy()
-        if not cholesky(block, size):
+        size = SMALL if j0 + SMALL < k else k - j0
+        j1 = j0 + size
+        block, inverse = np.empty((size, size)), np.empty((size, size))
+        take(a, j1, j1, block)
+        if not cholesky(block):
             return whole, False
-        inverse = np.zeros((size, size))
-        invert_triangle(block, inverse, size)
-        put(inverse, whole[j0:j1, j0:j1])
+        invert_triangle(block, inverse)
+        put(inverse, whole, j1, j1)
         if j0:  # the rows of L to the left are in a already: -L_jj^{-1} L_j,left L_left^{-1}
-            left = np.dot(a[j0:j1, :j0].copy(), whole[:j0, :j0].copy())
-            put(np.dot(-inverse, left), whole[j0:j1, :j0])
+            left, known, product = np.empty((size, j0)), np.empty((j0, j0)), np.empty((size, j0))
+            take(a, j1, j0, left)
+            take(whole, j0, j0, known)
+            np.dot(left, known, product)
+            np.dot(inverse, product, left)
+            for x in range(size):
+                for y in range(j0):
+                    whole[j0 + x, y] = -left[x, y]
         if j1 < k:
-            panel = np.dot(a[j1:, j0:j1].copy(), inverse.T)
-            put(panel, a[j1:, j0:j1])
-            known = np.dot(panel, panel.T)
+            below, panel = np.empty((k - j1, size)), np.empty((k - j1, size))
+            take(a, k, j1, below)
+            np.dot(below, inverse.T, panel)
+            put(panel, a, k, j1)
+            square = np.empty((k - j1, k - j1))
+            np.dot(panel, panel.T, square)
             for x in range(j1, k):
                 for y in range(j1, x + 1):
-                    a[x, y] -= known[x - j1, y - j1]
+                    a[x, y] -= square[x - j1, y - j1]
     return whole, True
 
 
-@jit
-def _front(s: int, first: Any, at: Any, width: int) -> Any:
+@part
+def sizes(s: int, first: Any, at: Any, width: int) -> Any:
     """Number of variables of a supernode, and of its rows."""
     return (first[s + 1] - first[s]) * width, (at[s + 1] - at[s]) * width
+
+
+@part
+def eliminate(panel: Any, u: Any, kept: Any, begin: int, stack: Any, offset: int, logdet: float) -> Any:
+    """Put L^{-1} and G of a front in `kept`, the rest on the stack; log-determinant so far, are pivots good?."""
+    m, k = u.shape[0], panel.shape[1]
+    inverse, good = inverse_root(panel[:k])
+    if not good:
+        return logdet, False
+    for j in range(k):
+        logdet -= 2.0 * np.log(inverse[j, j])
+    copy(inverse, matrix(kept, begin, k, k))
+    if m:
+        below = matrix(kept, begin + k * k, m, k)
+        np.dot(panel[k:], inverse.T, below)
+        update, known = matrix(stack, offset, m, m), np.empty((m, m))
+        np.dot(below, below.T, known)
+        for x in range(m):
+            for y in range(x + 1):
+                update[x, y] = u[x, y] - known[x, y]
+    return logdet, True
 
 
 @jit
@@ -299,11 +322,13 @@ def factorise(
     `stack` and `kept` are made by numpy, which asks for large pages: of ten columns that saves a third of the time.
     `dims` is a tuple of as many zeros as a node has variables: the compiler unrolls loops over them.
     """
-    n_super, width = len(first) - 1, len(dims)
+    n_super, width = len(first) - 1, blocks.shape[1]
     logdet = 0.0
     for s in range(n_super):
-        k, m = _front(s, first, at, width)
-        panel, u = np.zeros((k + m, k)), np.zeros((m, m))
+        k, m = sizes(s, first, at, width)
+        panel, u = np.empty((k + m, k)), np.empty((m, m))
+        clear(panel)
+        clear(u)
         for q in range(begin[s], begin[s + 1]):
             e = entry[q]
             row, col = r[e] * width, c[e] * width
@@ -313,7 +338,7 @@ def factorise(
         for q in range(child[s], child[s + 1]):
             t = children[q]
             rows = at[t + 1] - at[t]
-            update = stack[offset[t] : offset[t] + (rows * width) ** 2].reshape((rows * width, rows * width))
+            update = matrix(stack, offset[t], rows * width, rows * width)
             for x in range(rows):
                 i = place[at[t] + x] * width
                 for y in range(x + 1):
@@ -326,36 +351,28 @@ def factorise(
                         for p in range(len(dims)):
                             for z in range(len(dims)):
                                 u[i - k + p, j - k + z] += update[x * width + p, y * width + z]
-        inverse, good = _inverse_root(panel[:k], k)
+        logdet, good = eliminate(panel, u, kept, store[s], stack, offset[s], logdet)
         if not good:
             return logdet, s
-        for j in range(k):
-            logdet -= 2.0 * np.log(inverse[j, j])
-        put(inverse, kept[store[s] : store[s] + k * k].reshape((k, k)))
-        if m:
-            below = kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k))
-            np.dot(panel[k:], inverse.T, below)
-            update, known = stack[offset[s] : offset[s] + m * m].reshape((m, m)), np.dot(below, below.T)
-            for x in range(m):
-                for y in range(x + 1):
-                    update[x, y] = u[x, y] - known[x, y]
     return logdet, -1
 
 
 @jit
 def solve_forward(kept: Any, store: Any, first: Any, at: Any, row: Any, width: int, x: Any) -> None:
     """Put L^{-1} x in place of x, rows in the order of elimination."""
+    columns = x.shape[1]
     for s in range(len(first) - 1):
-        k, m = _front(s, first, at, width)
-        start = first[s] * width
-        pivots = np.dot(kept[store[s] : store[s] + k * k].reshape((k, k)), x[start : start + k])
+        k, m = sizes(s, first, at, width)
+        start, pivots = first[s] * width, np.empty((k, columns))
+        np.dot(matrix(kept, store[s], k, k), x[start : start + k], pivots)
         if m:
-            change = np.dot(kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k)), pivots)
+            change = np.empty((m, columns))
+            np.dot(matrix(kept, store[s] + k * k, m, k), pivots, change)
             for q in range(at[s], at[s + 1]):
                 for p in range(width):
-                    for z in range(x.shape[1]):
+                    for z in range(columns):
                         x[row[q] * width + p, z] -= change[(q - at[s]) * width + p, z]
-        put(pivots, x[start : start + k])
+        put(pivots, x, start + k, columns)
 
 
 @jit
@@ -365,20 +382,22 @@ def solve_backward(
     """Put P' L^{-T} x in `out`, rows in the order of nodes, of the first columns of x, rows in that of elimination."""
     columns = out.shape[1]
     for s in range(len(first) - 2, -1, -1):
-        k, m = _front(s, first, at, width)
+        k, m = sizes(s, first, at, width)
         start = first[s] * width
-        pivots, later = np.empty((k, columns)), np.empty((m, columns))
-        for i in range(k):
-            for z in range(columns):
-                pivots[i, z] = x[start + i, z]
+        pivots, solved = np.empty((k, columns)), np.empty((k, columns))
+        take(x, start + k, columns, pivots)
         if m:
+            later = np.empty((m, columns))
             for q in range(at[s], at[s + 1]):
                 a, b = (q - at[s]) * width, node[row[q]] * width
                 for p in range(width):
                     for z in range(columns):
                         later[a + p, z] = out[b + p, z]
-            pivots -= np.dot(kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k)).T, later)
-        solved = np.dot(kept[store[s] : store[s] + k * k].reshape((k, k)).T, pivots)
+            np.dot(matrix(kept, store[s] + k * k, m, k).T, later, solved)
+            for i in range(k):
+                for z in range(columns):
+                    pivots[i, z] -= solved[i, z]
+        np.dot(matrix(kept, store[s], k, k).T, pivots, solved)
         for q in range(first[s], first[s + 1]):
             a, b = (q - first[s]) * width, node[q] * width
             for p in range(width):
@@ -393,19 +412,23 @@ def selected_inverse(
 ) -> None:  # fmt: skip
     """Put blocks of the inverse where the matrix has an entry in `blocks_of`, in the order of its entries."""
     for s in range(len(first) - 2, -1, -1):
-        k, m = _front(s, first, at, width)
-        inverse = kept[store[s] : store[s] + k * k].reshape((k, k))
-        whole = np.empty((k + m, k + m))
-        corner = np.dot(inverse.T, inverse)
+        k, m = sizes(s, first, at, width)
+        inverse = matrix(kept, store[s], k, k)
+        whole, corner = np.empty((k + m, k + m)), np.empty((k, k))
+        np.dot(inverse.T, inverse, corner)
+        put(corner, whole, k, k)
         if m:
-            s_c = stack[offset[s] : offset[s] + m * m].reshape((m, m))
-            gain = np.dot(kept[store[s] + k * k : store[s] + k * k + m * k].reshape((m, k)), inverse)
-            s_b = -np.dot(s_c, gain)
-            corner -= np.dot(gain.T, s_b)
-            put(s_c, whole[k:, k:])
-            put(s_b, whole[k:, :k])
-            put(s_b.T, whole[:k, k:])
-        put(corner, whole[:k, :k])
+            s_c, gain, s_b = matrix(stack, offset[s], m, m), np.empty((m, k)), np.empty((m, k))
+            np.dot(matrix(kept, store[s] + k * k, m, k), inverse, gain)
+            np.dot(s_c, gain, s_b)  # less S_B
+            np.dot(gain.T, s_b, corner)
+            put(s_c, whole, k + m, k + m)
+            for j in range(k):
+                for i in range(k):
+                    whole[i, j] += corner[i, j]
+                for i in range(m):
+                    whole[k + i, j] = -s_b[i, j]
+                    whole[j, k + i] = -s_b[i, j]
         for q in range(begin[s], begin[s + 1]):
             e = entry[q]
             i, j = r[e] * width, c[e] * width
@@ -430,20 +453,19 @@ def selected_inverse(
 def invert_each(a: Any) -> Any:
     """Inverses of small symmetric positive definite matrices (n, d, d), and the sum of their log-determinants."""
     n, d = a.shape[0], a.shape[1]
-    inverses, logdet = np.zeros((n, d, d)), 0.0
+    inverses, logdet = np.empty((n, d, d)), 0.0
     root, inverse = np.empty((d, d)), np.empty((d, d))
     for i in range(n):
-        put(a[i], root)
-        if not cholesky(root, d):
-            inverses[i] = np.nan
+        copy(a[i], root)
+        none = 0.0
+        if not cholesky(root):
+            none = np.nan
             logdet = np.nan
-            continue
-        inverse[:] = 0.0
-        invert_triangle(root, inverse, d)
+        invert_triangle(root, inverse)
         for x in range(d):
             logdet += 2.0 * np.log(root[x, x])
             for y in range(x + 1):
-                t = 0.0
+                t = none
                 for q in range(x, d):
                     t += inverse[q, x] * inverse[q, y]
                 inverses[i, x, y] = t

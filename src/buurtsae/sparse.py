@@ -220,11 +220,15 @@ def _analysed(n: int, of_i: bytes, of_j: bytes, width: int) -> Symbolic:
             break
         position = np.argsort(order)[position]
     start, below = multifrontal.column_structure(indptr, indices, parent)
-    first = multifrontal.supernodes(parent, start, width)
-    above, at, row, place = multifrontal.relative_rows(first, start, below)
+    first, count = multifrontal.supernodes(parent, start, width)
+    first = first[: count + 1]
+    above, at, row, find = _rows_of_supernodes(first, start, below)
+    place = find(np.repeat(above, np.diff(at)), row)
     turned = rows < columns
-    of, r, c = multifrontal.entry_places(np.maximum(rows, columns), np.minimum(rows, columns), first, at, row)
-    offset, height, _ = multifrontal.stack_layout(first, at, above, width)
+    later, sooner = np.maximum(rows, columns), np.minimum(rows, columns)
+    of = np.searchsorted(first, sooner, side="right") - 1
+    r, c = find(of, later), sooner - first[of]
+    offset, height = _stack(np.diff(at) * width, above)
     n_super = len(first) - 1
     begin = np.searchsorted(entry := np.sort(of), np.arange(n_super + 1))
     entry = np.argsort(of, kind="stable")
@@ -239,6 +243,36 @@ def _analysed(n: int, of_i: bytes, of_j: bytes, width: int) -> Symbolic:
         "store": store[:-1], "size": int(store[-1]),
     }  # fmt: skip
     return Symbolic(n, width, position, layout)
+
+
+def _rows_of_supernodes(first: Ints, start: Ints, below: Ints) -> tuple[Ints, Ints, Ints, Callable[[Ints, Ints], Ints]]:
+    """Parent of each supernode, its rows (at, row), and a function of where nodes are in fronts of supernodes."""
+    n_super, n, last = len(first) - 1, first[-1], first[1:] - 1
+    size = start[last + 1] - start[last]
+    at = np.r_[0, np.cumsum(size)]
+    of = np.repeat(np.arange(n_super, dtype=np.int64), size)
+    row = below[start[last][of] + np.arange(at[-1]) - at[of]]
+    parent = np.full(n_super, -1, dtype=np.int64)
+    parent[size > 0] = np.searchsorted(first, row[at[:-1][size > 0]], side="right") - 1
+    key = of * n + row  # ascends
+
+    def find(s: Ints, i: Ints) -> Ints:
+        pivots = first[s + 1] - first[s]
+        return np.where(i < first[s + 1], i - first[s], pivots + np.searchsorted(key, s * n + i) - at[s])
+
+    return parent, at, row, find
+
+
+def _stack(size: Ints, parent: Ints) -> tuple[Ints, int]:
+    """Offset of each supernode's update matrix, of so many variables, on a stack, and the height of the stack."""
+    top, height, offset, base = 0, 0, list[int](), dict[int, int]()
+    for s, (rows, above) in enumerate(zip(size.tolist(), parent.tolist(), strict=True)):
+        top = base.pop(s, top)  # children are on top of the stack: they go
+        base.setdefault(above, top)
+        offset.append(top)
+        top += rows * rows
+        height = max(height, top)
+    return np.array(offset, dtype=np.int64), height
 
 
 def _minimum_degree(n: int, i: Ints, j: Ints) -> Ints:

@@ -238,9 +238,11 @@ class Conditional:
         u_a, u_b, tm = self._corrections
         of_x, alpha = np.ascontiguousarray(tm[: p * d].reshape(p, d, nb).swapaxes(1, 2)), tm[p * d : free]
         at_nodes = [np.ascontiguousarray(u).reshape(f.nodes, d, u.shape[1]) for u in (u_a, u_b)]
+        is_diagonal = np.zeros(len(self._inverse), dtype=bool)
+        is_diagonal[f.diagonal] = True
         m_m, m_z, m_alpha, z_alpha = covariances(
             (0,) * d, self.terms, f.x, of_x, np.ascontiguousarray(alpha.T), self._inverse,
-            *at_nodes, f.diagonal, f.seen, f.pairs
+            *at_nodes, is_diagonal, f.seen, f.pairs
         )  # fmt: skip
         return Moments(
             m=self.predictor(self.mean_field, self.border),

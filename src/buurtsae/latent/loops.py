@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from buurtsae.multifrontal import cholesky, invert_triangle, jit, put
+from buurtsae.multifrontal import cholesky, clear, copy, invert_triangle, jit, part, turn
 
 
-@jit
+@part
 def _product(a: Any, b: Any, out: Any) -> None:
     """Put a b in out."""
     for i in range(a.shape[0]):
@@ -24,7 +24,7 @@ def _product(a: Any, b: Any, out: Any) -> None:
             out[i, j] = t
 
 
-@jit
+@part
 def _square(dims: Any, a: Any, b: Any, out: Any) -> None:
     """Put a b in out, all of them of the order of a tuple: the compiler knows it and unrolls the loops."""
     for i in range(len(dims)):
@@ -33,6 +33,25 @@ def _square(dims: Any, a: Any, b: Any, out: Any) -> None:
             for q in range(len(dims)):
                 t += a[i, q] * b[q, j]
             out[i, j] = t
+
+
+@part
+def _add(dims: Any, a: Any, b: Any, out: Any) -> None:
+    """Add a b to out, whose columns are of the order of a tuple; those of a too."""
+    for c in range(a.shape[0]):
+        for q in range(len(dims)):
+            for i in range(len(dims)):
+                out[c, i] += a[c, q] * b[q, i]
+
+
+@part
+def _add_turned(dims: Any, sign: float, a: Any, b: Any, out: Any) -> None:
+    """Add a' b, or take it off, from out, of the order of a tuple."""
+    for c in range(a.shape[0]):
+        for i in range(len(dims)):
+            f = sign * a[c, i]
+            for j in range(len(dims)):
+                out[i, j] += f * b[c, j]
 
 
 @jit
@@ -50,39 +69,39 @@ def add_information(
     free = first + p * d
     shrink, m, root = np.empty((n, d, d)), np.empty((n, d, d)), np.empty((n, d, d))
     nh, nb, logdet = np.empty((n, d, n_alpha)), np.empty((n, d)), 0.0
-    kh, kb = np.empty((n, d, n_alpha)), np.zeros((n, d))
+    kh, kb = np.empty((n, d, n_alpha)), np.empty((n, d))
     k, work, inner, inverse = np.empty((d, d)), np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
-    loose_turned = np.empty((d, d))
+    other = np.empty((d, d))
     through, both, right = np.empty((d, d)), np.empty((n_terms, n_terms, d, d)), np.empty((d, n_alpha + 1))
     turned = np.empty((n_terms, d, d))
     for t in range(n_terms):
-        put(terms[t].T, turned[t])
+        turn(terms[t], turned[t])
     start, node, node_term, node_weight = seen
     pair_start, entry, row_term, column_term, pair_weight = pairs
     for s in range(n):
-        put(loose[s].T, loose_turned)
+        turn(loose[s], other)
         _square(dims, w[s], loose[s], work)
-        _square(dims, loose_turned, work, inner)
+        _square(dims, other, work, inner)
         for i in range(d):
             inner[i, i] += 1.0
-        if not cholesky(inner, d):
+        if not cholesky(inner):
             logdet = np.nan
-        inverse[:] = 0.0
-        invert_triangle(inner, inverse, d)
+        invert_triangle(inner, inverse)
         for i in range(d):
             logdet += 2.0 * np.log(inner[i, i])
             for j in range(d):
                 root[s, i, j] = 0.0
                 for q in range(j + 1):
                     root[s, i, j] += loose[s, i, q] * inverse[j, q]
-        _square(dims, root[s], root[s].T, k)
+        turn(root[s], other)
+        _square(dims, root[s], other, k)
         _square(dims, w[s], k, work)
         for i in range(d):
             for j in range(d):
                 shrink[s, i, j] = (1.0 if i == j else 0.0) - work[i, j]
         _square(dims, shrink[s], w[s], work)
         for i in range(d):
-            nb[s, i] = 0.0
+            nb[s, i], kb[s, i] = 0.0, 0.0
             for j in range(d):
                 m[s, i, j] = 0.5 * (work[i, j] + work[j, i])
                 nb[s, i] += shrink[s, i, j] * b[s, j]
@@ -131,7 +150,7 @@ def scores(
     start, node, node_term, weight = seen
     drawn, m, v, right = np.empty((n, n_sites, d)), np.empty((d, n)), np.empty((d, n)), np.empty(n)
     for s in range(n_sites):
-        m[:] = 0.0
+        clear(m)
         for q in range(p):
             for i in range(d):
                 for k in range(n):
@@ -143,9 +162,10 @@ def scores(
                     if f != 0.0:  # roots are triangular
                         for k in range(n):
                             m[i, k] += f * z[node[q], j, k]
-        put(noise[s], v)
+        copy(noise[s], v)
         for i in range(d):
-            right[:] = b[s, i]
+            for k in range(n):
+                right[k] = b[s, i]
             for j in range(d):
                 for k in range(n):
                     right[k] -= w[s, i, j] * m[j, k]
@@ -166,7 +186,7 @@ def scores(
 
 @jit
 def covariances(
-    dims: Any, terms: Any, x: Any, of_x: Any, alpha: Any, blocks: Any, u_a: Any, u_b: Any, diagonal: Any,
+    dims: Any, terms: Any, x: Any, of_x: Any, alpha: Any, blocks: Any, u_a: Any, u_b: Any, is_diagonal: Any,
     seen: Any, pairs: Any
 ) -> Any:  # fmt: skip
     """Posterior covariances per site: Cov(m, m), Cov(m, zeta_t), Cov(m, alpha) and Cov(zeta_t, alpha).
@@ -177,18 +197,24 @@ def covariances(
     n, p, d, n_alpha = len(x), x.shape[1], len(dims), alpha.shape[1]
     n_terms, k, nb = len(terms), u_a.shape[2], u_b.shape[2]
     m_m, m_z = np.empty((n, d, d)), np.empty((n_terms, n, d, d))
-    m_alpha, z_alpha = np.zeros((n, d, n_alpha)), np.zeros((n_terms, n, d, n_alpha))
+    m_alpha, z_alpha = np.empty((n, d, n_alpha)), np.empty((n_terms, n, d, n_alpha))
     z_a, z_b, at_nodes = np.empty((n_terms, k, d)), np.empty((n_terms, nb, d)), np.empty((n_terms, n_terms, d, d))
     m_a, m_b, x_b = np.empty((k, d)), np.empty((nb, d)), np.empty((nb, d))
     turned, value = np.empty((n_terms, d, d)), np.empty((d, d))
     for t in range(n_terms):
-        put(terms[t].T, turned[t])
+        turn(terms[t], turned[t])
     start, node, node_term, node_weight = seen
     pair_start, entry, row_term, column_term, pair_weight = pairs
-    is_diagonal = np.zeros(len(blocks), np.bool_)
-    is_diagonal[diagonal] = True
     for s in range(n):
-        z_a[:], z_b[:], m_a[:], x_b[:], at_nodes[:] = 0.0, 0.0, 0.0, 0.0, 0.0
+        clear(m_a)
+        clear(x_b)
+        clear(m_alpha[s])
+        for t in range(n_terms):
+            clear(z_a[t])
+            clear(z_b[t])
+            clear(z_alpha[t, s])
+            for u in range(n_terms):
+                clear(at_nodes[t, u])
         for q in range(start[s], start[s + 1]):
             t, f, at = node_term[q], node_weight[q], node[q]
             for i in range(d):
@@ -208,42 +234,21 @@ def covariances(
             for c in range(nb):
                 for i in range(len(dims)):
                     x_b[c, i] += x[s, q] * of_x[q, c, i]
-        put(x_b, m_b)
+        copy(x_b, m_b)
         for t in range(n_terms):
-            for c in range(k):
-                for j in range(len(dims)):
-                    for i in range(len(dims)):
-                        m_a[c, i] += turned[t, j, i] * z_a[t, c, j]
-            for c in range(nb):
-                for j in range(len(dims)):
-                    for i in range(len(dims)):
-                        m_b[c, i] += turned[t, j, i] * z_b[t, c, j]
-        value[:] = 0.0
-        for c in range(nb):
-            for i in range(len(dims)):
-                for j in range(len(dims)):
-                    value[i, j] += m_b[c, i] * x_b[c, j]
-        put(value, m_m[s])
+            _add(dims, z_a[t], turned[t], m_a)
+            _add(dims, z_b[t], turned[t], m_b)
+        clear(value)
+        _add_turned(dims, 1.0, m_b, x_b, value)
+        copy(value, m_m[s])
         for t in range(n_terms):
-            value[:] = 0.0
-            for c in range(nb):
-                for i in range(len(dims)):
-                    for j in range(len(dims)):
-                        value[i, j] += m_b[c, i] * z_b[t, c, j]
-            for c in range(k):
-                for i in range(len(dims)):
-                    for j in range(len(dims)):
-                        value[i, j] -= m_a[c, i] * z_a[t, c, j]
+            clear(value)
+            _add_turned(dims, 1.0, m_b, z_b[t], value)
+            _add_turned(dims, -1.0, m_a, z_a[t], value)
             for u in range(n_terms):
-                for q in range(len(dims)):
-                    for i in range(len(dims)):
-                        for j in range(len(dims)):
-                            value[i, j] += terms[u, i, q] * at_nodes[u, t, q, j]
-            put(value, m_z[t, s])
-            for q in range(len(dims)):
-                for i in range(len(dims)):
-                    for j in range(len(dims)):
-                        m_m[s, i, j] += value[i, q] * turned[t, q, j]
+                _add(dims, terms[u], at_nodes[u, t], value)
+            copy(value, m_z[t, s])
+            _add(dims, value, turned[t], m_m[s])
         for z in range(n_alpha):
             for c in range(nb):
                 for i in range(d):

@@ -48,7 +48,7 @@ class Loose:
         if not parts and self.known is None:
             return np.zeros((n, d, d))
         if len(parts) == 1 and self.known is None:
-            return np.ascontiguousarray(np.broadcast_to(parts[0], (n, d, d)))
+            return parts[0] if len(parts[0]) == n else np.repeat(parts[0], n, axis=0)
         if self.known is None and all(len(part) == 1 for part in parts):
             one = _triangle(np.concatenate([part[0].T for part in parts]))
             return np.ascontiguousarray(np.broadcast_to(one, (n, d, d)))
