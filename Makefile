@@ -11,6 +11,8 @@ PIP := $(PY) -m pip install -qq --disable-pip-version-check
 TOUCH := $(PY) -c "import pathlib, sys; pathlib.Path(sys.argv[1]).touch()"
 OUT ?= out/voorbeeldstad
 ARGS ?=
+# Threads of OpenBLAS that have nothing to do sleep after 2^4 cycles, not 2^26: others on the same cores need not wait.
+export OPENBLAS_THREAD_TIMEOUT ?= 4
 
 .PHONY: help demo test test-browser lint clean
 .NOTPARALLEL:
