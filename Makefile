@@ -25,7 +25,7 @@ demo: .venv/.run  ## install, estimate the example, of 2024 and over three years
 	"$(BIN)/buurtsae" demo --years --out $(OUT)_jaren
 
 test: .venv/.test  ## the test suite on two workers (ARGS="-k graph" for a part)
-	$(PY) -m pytest -n 2 --dist loadgroup --ignore tests/browser $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --ignore tests/browser $(ARGS)
 
 test-browser: .venv/.browser  ## the dashboard in Chromium, which it installs on Debian; screenshots in out/screenshots
 	$(PY) -m pytest -n 0 tests/browser $(ARGS)
