@@ -21,10 +21,22 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Examples in docstrings share the fit of Voorbeeldstad: on one worker."""
+    """One worker has all tests of a file, and all examples in docstrings: each makes its fits once.
+
+    Groups with tests that take long are begun first, so that no worker waits for the other at the end.
+    """
     for item in items:
-        if isinstance(item, pytest.DoctestItem):
-            item.add_marker(pytest.mark.xdist_group("examples"))
+        if item.get_closest_marker("xdist_group") is None:
+            name = "examples" if isinstance(item, pytest.DoctestItem) else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(name))
+    takes_long = {_group(item) for item in items if {"slow", "nuts"} & {mark.name for mark in item.iter_markers()}}
+    items.sort(key=lambda item: _group(item) not in {*takes_long, "examples"})
+
+
+def _group(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("xdist_group")
+    assert mark is not None
+    return str(mark.args[0])
 
 
 @pytest.fixture(scope="session", autouse=True)
