@@ -123,6 +123,7 @@ class _Gemeente:
             if row["year"] == self.year:
                 of_area = self.residents.setdefault(row["area_code"], {}).setdefault(row["characteristic"], {})
                 of_area[row["group"], row["measure"]] = row
+        self.indicators = {figure["name"]: (figure["dimension"], _words(figure)) for figure in document["indicators"]}
         self.code = document["gemeente"]["area_code"]
         areas = [area for area in document["areas"] if area["level"] == "buurt"]
         self.areas = sorted(areas, key=lambda area: (area["area_name"].casefold(), area["area_code"]))
@@ -312,17 +313,20 @@ class _Gemeente:
 
     def _groups(self, profile: list[Row]) -> list[tuple[str, str, list[Row]]]:
         """The objective figures: who lives there, then per dimension."""
-        about = {indicator["name"]: indicator for indicator in self.document["indicators"]}
         groups: dict[str, list[Row]] = {}
         for row in profile:
-            figure = about[row["indicator"]]
-            words = {key: Note(figure[f"{key}_en"] or figure[key], figure[key]) for key in ("unit", "source")}
-            name = Note(figure["en"] or figure["nl"], figure["nl"])
-            groups.setdefault(figure["dimension"], []).append({**row, **words, "name": name})
+            dimension, words = self.indicators[row["indicator"]]
+            groups.setdefault(dimension, []).append({**row, **words})
         names = {"": ("Wie wonen er, en hoe", "Who lives there, and how")}
         for part in self.document["measures"]:
             names[part["measure"]] = f"Omgeving, bij {part['nl'].lower()}", f"Surroundings, for {part['en']}"
         return [(*names[dimension], rows) for dimension, rows in groups.items() if dimension in names]
+
+
+def _words(figure: Row) -> dict[str, Note]:
+    """Name, unit and source of an objective figure."""
+    words = {key: Note(figure[f"{key}_en"] or figure[key], figure[key]) for key in ("unit", "source")}
+    return {**words, "name": Note(figure["en"] or figure["nl"], figure["nl"])}
 
 
 def _title(text: str) -> str:
