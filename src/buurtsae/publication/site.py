@@ -109,6 +109,11 @@ class _Gemeente:
     def __init__(self, document: Mapping[str, Any], tree: list[Row], content: Content, *, alone: bool) -> None:
         self.classes, self.noun, self.total = content.classes, content.concept.noun, content.concept.total
         self.scales = {measure: content.concept.scale_of(measure) for measure in content.measures}
+        ends = {measure: each.marks for measure, each in self.classes.items()}
+        self.axes = {measure: [plain(marks[end]) for end in (0, -1)] for measure, marks in ends.items()}
+        self.titles = {"": ("Wie wonen er, en hoe", "Who lives there, and how")}  # of dimensions of objective figures
+        for part in document["measures"]:
+            self.titles[part["measure"]] = f"Omgeving, bij {part['nl'].lower()}", f"Surroundings, for {part['en']}"
         self.alike = len({each.axis for each in content.classes.values()}) == 1
         self.document, self.tree, self.first, self.year = document, tree, tree[0]["id"], document["opens"]
         self.years = Years.of(content)
@@ -263,12 +268,12 @@ class _Gemeente:
             row, parts = self.rows.get((code, node["id"], year)), leaning.get((code, node["id"]))
             if row is None:
                 continue
-            scale, marks = self.scales[node["id"]], self.classes[node["id"]].marks
+            scale = self.scales[node["id"]]
             yield {
                 **{key: node[key] for key in ("id", "nl", "en", "depth")},
                 **cells.figures(row, scale),
                 "bar": self._bar(row),
-                "axis": [plain(marks[end]) for end in (0, -1)],
+                "axis": self.axes[node["id"]],
                 "sign": scale.sign,
                 "gemeente": cells.score(self.rows.get((self.code, node["id"], year)), scale),
                 "leaning": leans_on(row, parts, scale) if parts is not None and cells.is_shown(row) else None,
@@ -317,10 +322,7 @@ class _Gemeente:
         for row in profile:
             dimension, words = self.indicators[row["indicator"]]
             groups.setdefault(dimension, []).append({**row, **words})
-        names = {"": ("Wie wonen er, en hoe", "Who lives there, and how")}
-        for part in self.document["measures"]:
-            names[part["measure"]] = f"Omgeving, bij {part['nl'].lower()}", f"Surroundings, for {part['en']}"
-        return [(*names[dimension], rows) for dimension, rows in groups.items() if dimension in names]
+        return [(*self.titles[dimension], rows) for dimension, rows in groups.items() if dimension in self.titles]
 
 
 def _words(figure: Row) -> dict[str, Note]:
