@@ -55,16 +55,17 @@ class OwnData:
         group = pd.Index(labels).get_indexer(self.areas.parents(level))  # -1 where it is in no group
         known = np.flatnonzero(group >= 0)  # buurten without residents have no estimate
         member = sp.csr_array((np.ones(len(known)), (group[known], known)), shape=(len(labels), len(group)))
-        total = (member @ score.T).T
+        total = (member @ score).T
         covariance = ((values - values.mean(axis=0)) * (total - total.mean(axis=0))).sum(axis=0) / (len(values) - 1)
         return np.asarray(np.clip(covariance + self._answered(measure, member), 0.0, 1.0))
 
     def _of_persons(self, measure: str) -> Floats:
-        """Sum of T / b over the columns of a measure, (S, N)."""
+        """Sum of T / b over the columns of a measure, (N, S)."""
         if (measure, True) not in self.kept:
             self.kept.clear()
             parts = np.flatnonzero(self.leaves.loc[measure].to_numpy())
-            self.kept[measure, True] = sum((self.columns[d].own() for d in parts[1:]), self.columns[parts[0]].own())
+            total = sum((self.columns[d].own() for d in parts[1:]), self.columns[parts[0]].own())
+            self.kept[measure, True] = np.ascontiguousarray(total.T)
         return self.kept[measure, True]
 
     def _answered(self, measure: str, member: sp.csr_array) -> Floats | float:
@@ -76,7 +77,7 @@ class OwnData:
         return np.asarray((member @ (residents * of_area)) / np.maximum(member @ residents, 1e-12))
 
     def _scores(self, measure: str, per_buurt: bool) -> Floats:
-        """1' W eta of the sites of each buurt, shape (S, N), of sites that are buurten or of all; kept for one measure.
+        """1' W eta of the sites of each buurt, shape (N, S), of sites that are buurten or of all; kept for one measure.
 
         What a wijk says is shared out over its buurten, all of which are in the area.
         """
@@ -87,5 +88,5 @@ class OwnData:
             counted = slice(n if per_buurt else None)
             weight = np.einsum("d,kde->ke", self.leaves.loc[measure].to_numpy(dtype=float), self.precision)
             weighted = np.einsum("ne,sne->sn", self.sites[counted].T @ weight[counted], self.flat)
-            self.kept[measure, per_buurt] = weighted
+            self.kept[measure, per_buurt] = np.ascontiguousarray(weighted.T)  # once: each product would make a copy
         return self.kept[measure, per_buurt]

@@ -72,9 +72,9 @@ def between_buurten(values: Floats, shown: NDArray[np.bool_], residents: Floats)
     """
     if shown.sum() < 2:
         return 0.0
-    values, weights = values[:, shown], residents[shown] / residents[shown].sum()
-    deviation = values - (values @ weights)[:, None]
-    return float((deviation**2 @ weights).mean())
+    deviation, weights = values[:, shown], residents[shown] / residents[shown].sum()
+    deviation -= (deviation @ weights)[:, None]
+    return float((np.square(deviation, out=deviation) @ weights).mean())
 
 
 def reliability(variance: Floats, between: ArrayLike) -> Floats:
