@@ -24,6 +24,8 @@ from buurtsae.estimates.own_persons import Column
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept
 
+AREAS = 500  # whose draws are looked at together: they stay in the processor's cache
+
 
 @dataclass(frozen=True)
 class OwnData:
@@ -55,8 +57,11 @@ class OwnData:
         group = pd.Index(labels).get_indexer(self.areas.parents(level))  # -1 where it is in no group
         known = np.flatnonzero(group >= 0)  # buurten without residents have no estimate
         member = sp.csr_array((np.ones(len(known)), (group[known], known)), shape=(len(labels), len(group)))
-        total = (member @ score).T
-        covariance = ((values - values.mean(axis=0)) * (total - total.mean(axis=0))).sum(axis=0) / (len(values) - 1)
+        product = values - values.mean(axis=0)
+        for some in np.array_split(np.arange(len(labels)), max(1, len(labels) // AREAS)):
+            total = (member[some] @ score).T
+            product[:, some[0] : some[-1] + 1] *= total - total.mean(axis=0)
+        covariance = product.sum(axis=0) / (len(values) - 1)
         return np.asarray(np.clip(covariance + self._answered(measure, member), 0.0, 1.0))
 
     def _of_persons(self, measure: str) -> Floats:
