@@ -31,7 +31,6 @@ SHEETS = ("Toelichting", "Schattingen", "Verandering")
 ROWS = 5000  # turned into Python objects at a time
 LONGEST = 32_767  # characters in a cell
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-CR = "\r"  # a reader of XML makes a line feed of one that is written as it is
 SPECIAL = tuple("=+-@#\t\r\n")  # begins of formulas, and of error values such as #N/A
 WIDTHS = {"area_name": 32, "measure": 27, "reason": 44, "area_code": 13, "run_id": 15}
 
@@ -142,12 +141,13 @@ def _sheet_rows(table: pd.DataFrame, names: Sequence[str], cells: Sequence[Cell]
         for (letter, cell), value in zip(columns, values, strict=True):
             if isinstance(value, str):
                 special = style("quoted", quoted) if value.startswith(SPECIAL) else ""
-                text += f'<c r="{letter}{number}"{special} t="inlineStr">{_inline(value)}</c>'
+                inside = f">{_inline(value)}</c>" if value else " />"
+                text += f'<c r="{letter}{number}"{special} t="inlineStr"{inside}'
             elif isinstance(value, bool):
                 text += f'<c r="{letter}{number}" t="b"><v>{value:d}</v></c>'
             elif value is not None:
                 text += f'<c r="{letter}{number}"{style(letter, cell)} t="n"><v>{value!r}</v></c>'
-        last = f'<c r="{columns[-1][0]}{number}" t="inlineStr"></c>' if values[-1] is None else ""
+        last = f'<c r="{columns[-1][0]}{number}" t="inlineStr" />' if values[-1] is None else ""
         yield f"{text}{last}</row>"
 
 
@@ -155,8 +155,8 @@ def _sheet_rows(table: pd.DataFrame, names: Sequence[str], cells: Sequence[Cell]
 def _inline(value: str) -> str:
     """Return text as it is in a cell."""
     text = _clean(value)
-    space = ' xml:space="preserve"' if text != text.strip() else ""
-    return f"<is><t{space}>{escape(text, {CR: '&#13;'})}</t></is>" if text else ""
+    space = ' xml:space="preserve"' if text.strip() not in ("", text) else ""
+    return f"<is><t{space}>{escape(text)}</t></is>"
 
 
 def _format(column: Column, scale: Scale) -> str:
@@ -211,7 +211,7 @@ class _Archive(ZipFile):
         with self.open(self._info(str(arcname)), "w", force_zip64=True) as target:
             target.write(above)
             for rows in _some(self._rows[str(arcname)]):
-                target.write("".join(rows).encode("ascii", "xmlcharrefreplace"))
+                target.write("".join(rows).encode())
             target.write(end + below)
 
 
