@@ -38,12 +38,8 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def estimated(shared: Path, to: Path) -> dict[str, Any]:
-    """Fit, estimate and keep what is published; return time and memory."""
-    from buurtsae.engines.base import fit
-    from buurtsae.estimates.summary import estimate
-    from buurtsae.publication.content import Content
-
+def prepared(shared: Path) -> tuple[Any, Any]:
+    """Return model and direct estimates, with names and figures of the areas for profiles."""
     model, direct, areas, *_ = made(shared, [0, 1, 2, 3])
     columns = ["buurtcode", "gemeentenaam", "inwoners", *PROFILE]
     known = pd.read_csv(shared / "data/nl/kwb_2024_buurt.csv", usecols=columns)
@@ -54,7 +50,16 @@ def estimated(shared: Path, to: Path) -> dict[str, Any]:
     frame = areas.frame.assign(population=own, **known.where(known >= 0))
     areas = replace(areas, frame=frame, names={"gemeente": gemeenten})
     sources = tuple(replace(s, mean=np.clip(s.mean, 0, 10)) for s in direct.sources)
-    est = estimate(fit(model, replace(direct, sources=sources, areas=areas), seed=1, progress=False, draws=1000))
+    return model, replace(direct, sources=sources, areas=areas)
+
+
+def estimated(shared: Path, to: Path) -> dict[str, Any]:
+    """Fit, estimate and keep what is published; return time and memory."""
+    from buurtsae.engines.base import fit
+    from buurtsae.estimates.summary import estimate
+    from buurtsae.publication.content import Content
+
+    est = estimate(fit(*prepared(shared), seed=1, progress=False, draws=1000))
     start = time.perf_counter()
     run = {"title": "Nederland, verzonnen enquête", "created": "2026-01-01T00:00:00+00:00", "run_id": "made"}
     content = Content.of(est, {**run, "draft": False})

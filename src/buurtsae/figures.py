@@ -31,7 +31,10 @@ def decimals(lower: Any, upper: Any, least: int = 1) -> int:
     """Return how many decimals tell the ends of an interval apart; the least where nothing does, or there is none."""
     if lower is None or upper is None or pd.isna(lower) or pd.isna(upper):
         return least
-    return next((k for k in range(least, least + MORE + 1) if f"{lower:z.{k}f}" != f"{upper:z.{k}f}"), least)
+    for k in range(least, least + MORE + 1):
+        if f"{lower:z.{k}f}" != f"{upper:z.{k}f}":
+            return k
+    return least
 
 
 def interval(lower: Any, upper: Any, sign: str = " – ", least: int = 1) -> str:

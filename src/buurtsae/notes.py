@@ -31,9 +31,13 @@ class Note(str):
 
     def __new__(cls, en: str, nl: str, **values: Any) -> Note:
         """Fill in the fields."""
-        fields = [{key: _Value(value, dutch) for key, value in values.items()} for dutch in (False, True)]
-        note = super().__new__(cls, en.format(**fields[0]) if values else en)
-        note.nl = nl.format(**fields[1]) if values else nl
+        if values:
+            en, nl = (
+                text.format_map({key: _Value(value, dutch) for key, value in values.items()})
+                for text, dutch in ((en, False), (nl, True))
+            )
+        note = super().__new__(cls, en)
+        note.nl = nl
         return note
 
     def under(self, head: str, by: str = ": ") -> Note:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from buurtsae.errors import Problems, shown
@@ -245,6 +246,7 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table as dictionaries of plain Python values, with None where a value is missing."""
     columns = {}
     for name, column in table.items():
-        values = column.astype(object)
-        columns[str(name)] = values.where(column.notna(), None).tolist()
+        values = np.array(column, dtype=object)
+        values[pd.isna(column.array)] = None
+        columns[str(name)] = values.tolist()
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

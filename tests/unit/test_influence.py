@@ -10,6 +10,7 @@ from made_fit import CHAINS, DRAWS, Made, made_fit
 from scipy import stats
 
 from buurtsae.engines.base import Fit
+from buurtsae.estimates.evidence import influence as module
 from buurtsae.estimates.evidence.influence import influence, outside, remarks
 from buurtsae.model.design import design
 from buurtsae.model.priors import PC, Normal
@@ -69,3 +70,15 @@ def test_scores_beyond_their_scale_before_any_data(made: Made) -> None:
         expected = 2 * stats.norm.sf(5 / sd)
         assert share == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / 400))
         assert bool(remarks([], share)) == (sd == 5.0)
+
+
+def test_parts_of_the_areas_together_are_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Covariances with the log density, written out, of areas that are looked at three at a time."""
+    rng = np.random.default_rng(3)
+    draws, weights, areas = rng.normal(1, 2, (50, 12, 2)), rng.normal(size=(4, 50)), np.array([0, 2, 3, 5, 6, 8, 9, 11])
+    monkeypatch.setattr(module, "AREAS", 3)
+    mean, spread = module._moved(draws, areas, weights)
+    off = draws[:, areas].reshape(50, -1)
+    off = off - off.mean(axis=0)
+    np.testing.assert_allclose(mean, weights @ off / 50 / off.std(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(spread, 0.5 * weights @ off**2 / 50 / off.var(axis=0), rtol=1e-12)

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import shapely
 from made_estimates import honeycomb, table
+from markupsafe import Markup
 from page_reader import Page
 
 from buurtsae.drawing.maps import plot_intervals, plot_map
@@ -31,6 +32,7 @@ from buurtsae.estimates.evidence.meanings import KINDS, MEANINGS
 from buurtsae.figures import decimals, dutch, interval
 from buurtsae.notes import Note
 from buurtsae.publication.outlines import outlines
+from buurtsae.publication.pages import bilingual, count, in_both
 from buurtsae.publication.report import SECTIONS, write_quality
 from buurtsae.scale import SCORE
 from buurtsae.schemas import published
@@ -425,3 +427,17 @@ def test_residuals_are_mapped_in_classes(quality: dict[str, Any], areas: gpd.Geo
     }  # fmt: skip
     assert page.source.count("<path id=") == len(areas)
     assert "Bij een goed model zijn er geen vlekken van één kleur" in page.text
+
+
+def test_text_and_markup_that_read_the_same_are_told_apart() -> None:
+    """What comes back on pages is kept: text is escaped whatever was asked before, and notes keep their own Dutch."""
+    assert bilingual(Markup("<b>"), "b") == '<span class="nl"><b></span><span class="en" lang="en">b</span>'
+    assert bilingual("<b>", "b") == '<span class="nl">&lt;b&gt;</span><span class="en" lang="en">b</span>'
+    assert "eigen" in in_both(Note("own", "eigen"))
+    assert "zelf" in in_both(Note("own", "zelf"))
+    assert in_both(Note("<same>", "<same>")) == in_both("<same>") == "&lt;same&gt;"
+
+
+def test_numbers_have_their_noun_in_both_languages() -> None:
+    assert count(1, "buurt", "buurten", "area", "areas") == bilingual("1 buurt", "1 area")
+    assert count(1234, "buurt", "buurten", "area", "areas") == bilingual("1.234 buurten", "1,234 areas")

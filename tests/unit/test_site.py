@@ -25,6 +25,7 @@ from buurtsae.estimates.words.explanation import figure
 from buurtsae.estimates.words.profile import ProfileIndicator
 from buurtsae.figures import dutch, interval
 from buurtsae.notes import Note
+from buurtsae.publication import content as publication
 from buurtsae.publication.content import Content
 from buurtsae.publication.manifest import Provenance
 from buurtsae.publication.method import Statement
@@ -510,3 +511,15 @@ def test_the_method_statement_tells_sources_checks_and_contact(
         write_site(content(areas, made), tmp_path / name, of)
         text = Page(tmp_path / name / "dashboard" / "verantwoording.html").text
         assert (margin in text) is (name == "some")
+
+
+def test_documents_are_the_same_however_many_are_made_at_a_time(
+    content: Content, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = list(content.documents())
+    assert len(every) > 1
+    assert [{row["area_code"][2:6] for row in one["estimates"]} for one in every] == [
+        {one["gemeente"]["area_code"][2:]} if one["estimates"] else set() for one in every
+    ]
+    monkeypatch.setattr(publication, "CODES", 1)
+    assert list(content.documents()) == every

@@ -26,6 +26,7 @@ from made_fit import (
 )
 
 from buurtsae.errors import DataError
+from buurtsae.estimates import own_data
 from buurtsae.estimates.labels import PROTECTING, Rules
 from buurtsae.estimates.summary import Estimates, estimate, level_draws
 from buurtsae.schemas import ESTIMATES, SUPPRESSED
@@ -201,6 +202,12 @@ def test_own_data_share_of_two_sources_is_their_sum(made: Made, est: Estimates) 
     first, second = (rows(estimate(f), PARTICIPATIE)["own_data_share"] for f in (alone, other))
     np.testing.assert_allclose(first + second, rows(est, PARTICIPATIE)["own_data_share"], atol=1e-12)
     assert (second > 0).sum() > 15
+
+
+def test_parts_of_the_areas_together_are_all(made: Made, est: Estimates, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums over draws are taken in the same order for any number of areas, so that not even the last digit changes."""
+    monkeypatch.setattr(own_data, "AREAS", 3)
+    pd.testing.assert_frame_equal(estimate(made.fit, run_id="proef").table, est.table, check_exact=True)
 
 
 def test_own_data_share_is_a_share(est: Estimates) -> None:

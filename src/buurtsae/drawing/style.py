@@ -8,6 +8,7 @@ Colours: YlGnBu of ColorBrewer (Brewer 1994), readable for the colour-blind and 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -87,7 +88,7 @@ class Classes:
 
     def place(self, score: float) -> int:
         """Return the position of the class of a score in `COLOURS`."""
-        return int(np.searchsorted(self.breaks, round(float(score), self.digits), side="right"))
+        return bisect_right(self.breaks, round(float(score), self.digits))
 
     @property
     def words(self) -> list[Note]:

@@ -24,6 +24,8 @@ from buurtsae.estimates.own_persons import Column
 from buurtsae.sparse import Floats
 from buurtsae.survey.concept import Concept
 
+AREAS = 500  # whose draws are looked at together: they stay in the processor's cache
+
 
 @dataclass(frozen=True)
 class OwnData:
@@ -55,16 +57,20 @@ class OwnData:
         group = pd.Index(labels).get_indexer(self.areas.parents(level))  # -1 where it is in no group
         known = np.flatnonzero(group >= 0)  # buurten without residents have no estimate
         member = sp.csr_array((np.ones(len(known)), (group[known], known)), shape=(len(labels), len(group)))
-        total = (member @ score.T).T
-        covariance = ((values - values.mean(axis=0)) * (total - total.mean(axis=0))).sum(axis=0) / (len(values) - 1)
+        product = values - values.mean(axis=0)
+        for some in np.array_split(np.arange(len(labels)), max(1, len(labels) // AREAS)):
+            total = (member[some] @ score).T
+            product[:, some[0] : some[-1] + 1] *= total - total.mean(axis=0)
+        covariance = product.sum(axis=0) / (len(values) - 1)
         return np.asarray(np.clip(covariance + self._answered(measure, member), 0.0, 1.0))
 
     def _of_persons(self, measure: str) -> Floats:
-        """Sum of T / b over the columns of a measure, (S, N)."""
+        """Sum of T / b over the columns of a measure, (N, S)."""
         if (measure, True) not in self.kept:
             self.kept.clear()
             parts = np.flatnonzero(self.leaves.loc[measure].to_numpy())
-            self.kept[measure, True] = sum((self.columns[d].own() for d in parts[1:]), self.columns[parts[0]].own())
+            total = sum((self.columns[d].own() for d in parts[1:]), self.columns[parts[0]].own())
+            self.kept[measure, True] = np.ascontiguousarray(total.T)
         return self.kept[measure, True]
 
     def _answered(self, measure: str, member: sp.csr_array) -> Floats | float:
@@ -76,7 +82,7 @@ class OwnData:
         return np.asarray((member @ (residents * of_area)) / np.maximum(member @ residents, 1e-12))
 
     def _scores(self, measure: str, per_buurt: bool) -> Floats:
-        """1' W eta of the sites of each buurt, shape (S, N), of sites that are buurten or of all; kept for one measure.
+        """1' W eta of the sites of each buurt, shape (N, S), of sites that are buurten or of all; kept for one measure.
 
         What a wijk says is shared out over its buurten, all of which are in the area.
         """
@@ -87,5 +93,5 @@ class OwnData:
             counted = slice(n if per_buurt else None)
             weight = np.einsum("d,kde->ke", self.leaves.loc[measure].to_numpy(dtype=float), self.precision)
             weighted = np.einsum("ne,sne->sn", self.sites[counted].T @ weight[counted], self.flat)
-            self.kept[measure, per_buurt] = weighted
+            self.kept[measure, per_buurt] = np.ascontiguousarray(weighted.T)  # once: each product would make a copy
         return self.kept[measure, per_buurt]

@@ -39,14 +39,15 @@ def above(
     Of values (S, K), with `parent` (K,) the column in `parent_values` (S, P); ties with it count half. Ranks are among
     those that are `shown`, missing for others; there is no probability of being above a parent that is hidden.
     """
-    reference = parent_values[:, parent]
-    higher = (values > reference).mean(axis=0) + 0.5 * (values == reference).mean(axis=0)
-    higher[~parent_shown[parent]] = np.nan
-    lower, upper = np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
-    for area in np.unique(parent[shown]):
-        members = np.flatnonzero((parent == area) & shown)
-        rank = ranks(values[:, members])
-        lower[members], upper[members] = np.quantile(rank, [0.025, 0.975], axis=0, method="inverted_cdf")
+    higher, lower, upper = np.full((3, values.shape[1]), np.nan)
+    for area in np.unique(parent):
+        inside = np.flatnonzero(parent == area)
+        of, reference = values[:, inside], parent_values[:, [area]]
+        if parent_shown[area]:
+            higher[inside] = (of > reference).mean(axis=0) + 0.5 * (of == reference).mean(axis=0)
+        if len(members := inside[shown[inside]]):
+            rank = ranks(of[:, shown[inside]])
+            lower[members], upper[members] = np.quantile(rank, [0.025, 0.975], axis=0, method="inverted_cdf")
     return {"p_above_parent": higher, "rank_lower": lower, "rank_upper": upper}
 
 
@@ -72,9 +73,9 @@ def between_buurten(values: Floats, shown: NDArray[np.bool_], residents: Floats)
     """
     if shown.sum() < 2:
         return 0.0
-    values, weights = values[:, shown], residents[shown] / residents[shown].sum()
-    deviation = values - (values @ weights)[:, None]
-    return float((deviation**2 @ weights).mean())
+    deviation, weights = values[:, shown], residents[shown] / residents[shown].sum()
+    deviation -= (deviation @ weights)[:, None]
+    return float((np.square(deviation, out=deviation) @ weights).mean())
 
 
 def reliability(variance: Floats, between: ArrayLike) -> Floats:

@@ -267,9 +267,9 @@ def level_draws(
             aggregations[level] = [labels[area] for area in kept], matrix[kept]
     scores = draws.scores()
     for measure, row in zip(weights.index, weights.to_numpy(), strict=True):
-        buurten = scores @ row
+        buurten = np.ascontiguousarray((scores @ row).T)  # once: each product would make a copy
         for level, (labels, matrix) in aggregations.items():
-            yield measure, level, labels, np.ascontiguousarray((matrix @ buurten.T).T)
+            yield measure, level, labels, np.ascontiguousarray((matrix @ buurten).T)
 
 
 def estimate(
@@ -424,6 +424,7 @@ def _by_measure(fit: Fit, concept: Concept, draws: Draws) -> Iterator[tuple[str,
 def _summary(values: Floats, scale: Scale) -> dict[str, Any]:
     mean, sd = values.mean(axis=0), values.std(axis=0, ddof=1)
     by_area = np.array(values.T, order="C")  # a copy that may be sorted in place
+    by_area.sort(axis=1)  # in less time than the partial order that quantiles ask for
     ends = np.quantile(by_area, [0.025, 0.975], axis=1, overwrite_input=True)
     lower, upper = np.where(sd < 1e-9, mean, ends)  # of a benchmark the quantiles are its mean, but for rounding
     figures = {"estimate": mean, "lower": lower, "upper": upper}

@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from buurtsae.drawing.style import Classes, significant
@@ -49,6 +51,8 @@ GROUP = (
 )
 OFFICIAL = ("area_code", "measure", "value")
 SAID = (*(name for name in CHANGES if name != "area_name"), "verdict")
+PLACE = ("level", "area_code", "area_name", "population")
+CODES = 20  # gemeenten whose rows are made Python objects at a time
 PROFILE = ("area_code", "indicator", "value", "gemeente", "land")
 
 
@@ -169,18 +173,21 @@ class Content:
     def documents(self) -> Iterator[dict[str, Any]]:
         """Yield everything about each gemeente, in the order of their codes."""
         table = self.table.assign(verdict=verdicts(self.table))
+        inside, places = self._gemeente(table), self._places()
+        above = table[table["level"] != "buurt"].drop_duplicates(["level", "area_code"])
         parts = {
-            "estimates": _split(table, self._gemeente(table)),
-            "leaning": _split(self.leaning, "GM" + self.leaning["area_code"].astype(str).str[2:6]),
-            "profile": _split(self.profile, self.profile["gemeente_code"]),
-            "official": _split(self.official, self.official["area_code"]),
-            "groups": _split(self.groups, self._gemeente(self.groups)),
-            "changes": _split(self.changes, self._gemeente(self.changes)),
+            "above": _split(above, inside.loc[above.index], PLACE, self.names),
+            "areas": _split(places, places["gemeente"], PLACE, self.names),
+            "estimates": _split(table, inside, (*ROW, "verdict"), self.names),
+            "official": _split(self.official, self.official["area_code"], OFFICIAL, self.names),
+            "profile": _split(self.profile, self.profile["gemeente_code"], PROFILE, self.names),
+            "leaning": _split(self.leaning, _gemeente_of(self.leaning), self.leaning.columns, self.names),
+            "groups": _split(self.groups, self._gemeente(self.groups), GROUP, self.names),
+            "changes": _split(self.changes, self._gemeente(self.changes), SAID, self.names),
         }
         land = records(table.loc[table["level"] == "land", [*ROW, "area_name"]])
-        for code, name in self.names.items():
-            rows = {name: part.get(code) for name, part in parts.items()}
-            estimates = rows["estimates"]
+        for (code, name), *found in zip(self.names.items(), *parts.values(), strict=True):
+            rows = dict(zip(parts, found, strict=True))
             yield {
                 "contract_version": CONTRACT_VERSION,
                 "run": {"source": source(self.run.get("fictitious", False), self.run.get("credit", "")).nl, **self.run},
@@ -192,15 +199,15 @@ class Content:
                     {"measure": node.id, **{key: getattr(node, key) for key in NODE}, **self._scale(node.id)}
                     for node in (self.concept.nodes[name] for name in self.measures)
                 ],
-                "areas": self._areas(code, estimates),
-                "estimates": [] if estimates is None else records(estimates[[*ROW, "verdict"]]),
+                "areas": rows["above"] + rows["areas"],
+                "estimates": rows["estimates"],
                 "land": land,
-                "official": _records(rows["official"], OFFICIAL),
+                "official": rows["official"],
                 "indicators": [vars(figure) | self._origin(figure) for figure in self.indicators],
-                "profile": _records(rows["profile"], PROFILE),
-                "leaning": _records(rows["leaning"], self.leaning.columns),
-                "groups": _records(rows["groups"], GROUP),
-                "changes": _records(rows["changes"], SAID),
+                "profile": rows["profile"],
+                "leaning": rows["leaning"],
+                "groups": rows["groups"],
+                "changes": rows["changes"],
             }
 
     def _scale(self, measure: str) -> dict[str, Any]:
@@ -216,24 +223,24 @@ class Content:
         name = as_in(register, areas_made(self.run.get("fictitious", False)))
         return {"source": name.nl, "source_en": name}
 
-    def _areas(self, code: str, estimates: pd.DataFrame | None) -> list[dict[str, Any]]:
-        """The gemeente, its wijken and all its buurten, without residents too."""
-        areas = []
-        if estimates is not None:
-            above = estimates[estimates["level"] != "buurt"].drop_duplicates(["level", "area_code"])
-            areas = records(above[["level", "area_code", "area_name", "population"]])
-        buurten = self.geometry[self.geometry["gemeente"] == code]
-        codes = buurten.index.to_series()
-        names, people = buurten.get("name", codes), buurten.get("population", codes.map(lambda _: None))
-        return areas + [
-            {"level": "buurt", "area_code": buurt, "area_name": str(name), "population": None if pd.isna(n) else int(n)}
-            for buurt, name, n in zip(codes, names, people, strict=True)
-        ]
+    def _places(self) -> pd.DataFrame:
+        """All buurten, those without residents too."""
+        codes = self.geometry.index.to_series()
+        names, people = self.geometry.get("name", codes), self.geometry.get("population", codes.map(lambda _: None))
+        return pd.DataFrame(
+            {
+                "gemeente": self.geometry["gemeente"].to_numpy(),
+                "level": "buurt",
+                "area_code": codes.to_numpy(),
+                "area_name": [str(name) for name in names],
+                "population": pd.array([None if pd.isna(n) else int(n) for n in people], "Int64"),
+            }
+        )
 
     def _gemeente(self, table: pd.DataFrame) -> pd.Series:
         """The gemeente that a row is about; empty for what is in no single one."""
         inside = table["level"].isin(["gemeente", "wijk", "buurt"])
-        codes = ("GM" + table["area_code"].astype(str).str[2:6]).where(inside, "")
+        codes = _gemeente_of(table).where(inside, "")
         if unknown := sorted(set(codes[inside]) - set(self.names)):
             what = "estimates are of gemeenten without buurten"
             raise DataError(what, shown(unknown), "the gemeenten of the map", "check the areas")
@@ -247,12 +254,23 @@ def _of_years(every: Estimates | Waves) -> dict[str, Any]:
     return {"changes": every.said, "opens": every.current_year, "surveyed": every.surveyed}
 
 
-def _split(table: pd.DataFrame, by: pd.Series) -> dict[str, pd.DataFrame]:
-    return {str(code): part for code, part in table.groupby(by)}
+def _gemeente_of(table: pd.DataFrame) -> pd.Series:
+    """The gemeente that the code of a buurt, wijk or gemeente has in it."""
+    return "GM" + table["area_code"].astype(str).str[2:6]
 
 
-def _records(table: pd.DataFrame | None, columns: Iterable[str]) -> list[dict[str, Any]]:
-    return [] if table is None else records(table[list(columns)])
+def _split(
+    table: pd.DataFrame, by: pd.Series, columns: Iterable[str], codes: Iterable[str]
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows of each code, in the order of the table; those of many codes are made at a time."""
+    known, rows = pd.Index(list(codes)), table[list(columns)]
+    place = known.get_indexer(pd.Index(by))
+    order = np.argsort(place, kind="stable")
+    ends = np.searchsorted(place[order], np.arange(len(known) + 1))
+    for first in range(0, len(known), CODES):
+        of = ends[first : first + CODES + 1]
+        made = records(rows.iloc[order[of[0] : of[-1]]])
+        yield from (made[low - of[0] : high - of[0]] for low, high in pairwise(of))
 
 
 def of_area(folder: str | Path, code: str) -> dict[str, Any]:

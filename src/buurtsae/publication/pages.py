@@ -6,11 +6,11 @@ import base64
 import gzip
 import hashlib
 import json
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from buurtsae.drawing.style import COLOURS, RESIDUAL_COLOURS, VERDICT_COLOURS, plain, significant
 from buurtsae.figures import both, dutch, interval
@@ -29,10 +29,30 @@ def _templates() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     pages.filters |= {"dutch": dutch, "interval": interval, "significant": significant, "told": both, "plain": plain}
     pages.filters |= {"packed": packed}
+    pages.globals |= {"t": bilingual, "both": in_both, "count": count}  # not macros: these are called often
     return pages
+
+
+@lru_cache(maxsize=4096, typed=True)  # most are on every page; text and Markup that read the same are escaped apart
+def bilingual(nl: str, en: str) -> Markup:
+    """Return a text in both languages, of which the page shows one."""
+    return Markup(f'<span class="nl">{escape(nl)}</span><span class="en" lang="en">{escape(en)}</span>')
+
+
+def in_both(note: str) -> Markup:
+    """Return a note in both languages, or once where these are the same, as of a text that is no note."""
+    nl = getattr(note, "nl", note)
+    return bilingual(nl, note) if nl != note else escape(note)
+
+
+def count(n: float, one: str, many: str, one_en: str, many_en: str) -> Markup:
+    """Return a number with its noun."""
+    text = dutch(n, 0)
+    return bilingual(f"{text} {one if n == 1 else many}", f"{both(text)} {one_en if n == 1 else many_en}")
 
 
 @cache

@@ -109,6 +109,11 @@ class _Gemeente:
     def __init__(self, document: Mapping[str, Any], tree: list[Row], content: Content, *, alone: bool) -> None:
         self.classes, self.noun, self.total = content.classes, content.concept.noun, content.concept.total
         self.scales = {measure: content.concept.scale_of(measure) for measure in content.measures}
+        ends = {measure: each.marks for measure, each in self.classes.items()}
+        self.axes = {measure: [plain(marks[end]) for end in (0, -1)] for measure, marks in ends.items()}
+        self.titles = {"": ("Wie wonen er, en hoe", "Who lives there, and how")}  # of dimensions of objective figures
+        for part in document["measures"]:
+            self.titles[part["measure"]] = f"Omgeving, bij {part['nl'].lower()}", f"Surroundings, for {part['en']}"
         self.alike = len({each.axis for each in content.classes.values()}) == 1
         self.document, self.tree, self.first, self.year = document, tree, tree[0]["id"], document["opens"]
         self.years = Years.of(content)
@@ -123,6 +128,7 @@ class _Gemeente:
             if row["year"] == self.year:
                 of_area = self.residents.setdefault(row["area_code"], {}).setdefault(row["characteristic"], {})
                 of_area[row["group"], row["measure"]] = row
+        self.indicators = {figure["name"]: (figure["dimension"], _words(figure)) for figure in document["indicators"]}
         self.code = document["gemeente"]["area_code"]
         areas = [area for area in document["areas"] if area["level"] == "buurt"]
         self.areas = sorted(areas, key=lambda area: (area["area_name"].casefold(), area["area_code"]))
@@ -262,12 +268,12 @@ class _Gemeente:
             row, parts = self.rows.get((code, node["id"], year)), leaning.get((code, node["id"]))
             if row is None:
                 continue
-            scale, marks = self.scales[node["id"]], self.classes[node["id"]].marks
+            scale = self.scales[node["id"]]
             yield {
                 **{key: node[key] for key in ("id", "nl", "en", "depth")},
                 **cells.figures(row, scale),
                 "bar": self._bar(row),
-                "axis": [plain(marks[end]) for end in (0, -1)],
+                "axis": self.axes[node["id"]],
                 "sign": scale.sign,
                 "gemeente": cells.score(self.rows.get((self.code, node["id"], year)), scale),
                 "leaning": leans_on(row, parts, scale) if parts is not None and cells.is_shown(row) else None,
@@ -312,17 +318,17 @@ class _Gemeente:
 
     def _groups(self, profile: list[Row]) -> list[tuple[str, str, list[Row]]]:
         """The objective figures: who lives there, then per dimension."""
-        about = {indicator["name"]: indicator for indicator in self.document["indicators"]}
         groups: dict[str, list[Row]] = {}
         for row in profile:
-            figure = about[row["indicator"]]
-            words = {key: Note(figure[f"{key}_en"] or figure[key], figure[key]) for key in ("unit", "source")}
-            name = Note(figure["en"] or figure["nl"], figure["nl"])
-            groups.setdefault(figure["dimension"], []).append({**row, **words, "name": name})
-        names = {"": ("Wie wonen er, en hoe", "Who lives there, and how")}
-        for part in self.document["measures"]:
-            names[part["measure"]] = f"Omgeving, bij {part['nl'].lower()}", f"Surroundings, for {part['en']}"
-        return [(*names[dimension], rows) for dimension, rows in groups.items() if dimension in names]
+            dimension, words = self.indicators[row["indicator"]]
+            groups.setdefault(dimension, []).append({**row, **words})
+        return [(*self.titles[dimension], rows) for dimension, rows in groups.items() if dimension in self.titles]
+
+
+def _words(figure: Row) -> dict[str, Note]:
+    """Name, unit and source of an objective figure."""
+    words = {key: Note(figure[f"{key}_en"] or figure[key], figure[key]) for key in ("unit", "source")}
+    return {**words, "name": Note(figure["en"] or figure["nl"], figure["nl"])}
 
 
 def _title(text: str) -> str:

@@ -15,9 +15,10 @@ So of two worlds that differ in hidden scores only, and not in the published sum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,7 +130,7 @@ class Release:
         """
         named = list(zip(direct.labels, direct.sources, strict=True))
         of = {name: named[s] for name, s in zip(direct.subdimensions, direct.reference, strict=True)}
-        keys = zip(table["source"], table["area_code"], table["measure"], strict=True)
+        keys = _keys(table, "source", "area_code", "measure")
         base, own = direct.areas.base, frozenset(direct.areas.codes)
         shut = {(level, c) for level in direct.areas.editions for b, c in self.direct if b == base} | self.direct
         opened = [
@@ -213,7 +214,12 @@ def direct_decimals(scale: Scale) -> int:
 
 
 def _within(table: pd.DataFrame, keys: frozenset[Key]) -> NDArray[np.bool_]:
-    return np.array([key in keys for key in zip(table["level"], table["area_code"], strict=True)], dtype=bool)
+    return np.array([key in keys for key in _keys(table, "level", "area_code")], dtype=bool)
+
+
+def _keys(table: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
+    """Yield rows of columns of text, whose values pandas would otherwise look up one at a time."""
+    return zip(*(table[column].to_numpy(dtype=object) for column in columns), strict=True)
 
 
 def countable(shown: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -27,7 +27,7 @@ from buurtsae.engines.base import Fit
 from buurtsae.engines.given import Given
 from buurtsae.engines.hyper import Hyper, NormalScores
 from buurtsae.notes import Note
-from buurtsae.sparse import Floats
+from buurtsae.sparse import Floats, Ints
 
 PRIOR_DRAWS = 2000
 FIELDS = 20  # of the prior predictive: values of the hyperparameters, as many draws of the field at each
@@ -35,6 +35,7 @@ AT_PRIOR = 0.9  # posterior sd over prior sd
 MOVED = 0.1  # posterior standard deviations, as engines may differ
 OUTSIDE = 0.1  # of what the prior says of a score
 THIN = 2000  # draws of the posterior that are looked at
+AREAS = 500  # whose draws are looked at together
 
 
 def influence(fit: Fit) -> list[dict[str, Any]]:
@@ -60,27 +61,44 @@ def influence(fit: Fit) -> list[dict[str, Any]]:
     True
     """
     step = max(1, len(fit.draws.flat) // THIN)
-    live = fit.areas.inhabited
-    eta = fit.draws.flat[::step][:, live].reshape(-1, int(live.sum()) * fit.draws.flat.shape[2])
-    off = eta - eta.mean(axis=0)
-    variance = (off**2).mean(axis=0)
-    rows = []
-    for name, t in _normal_scores(fit, step):
-        log_density = -0.5 * np.einsum("mi,ij,mj->m", t.posterior, np.linalg.pinv(t.correlation), t.posterior)
-        log_density -= log_density.mean()
-        mean = np.log(2) * (log_density @ off) / len(off) / np.sqrt(variance)
-        noise = np.log(2) ** 2 * log_density.var() / len(off)  # what Monte Carlo error adds to the mean square
-        spread = 0.5 * np.log(2) * (log_density @ off**2) / len(off) / variance
-        rows.append(
-            {
-                "name": name,
-                "parameters": t.posterior.shape[1],
-                "sd_ratio": round(float(t.posterior.std(axis=0).max()), 2),
-                "moved": round(float(np.sqrt(max((mean**2).mean() - noise, 0.0))), 2),
-                "widened": round(float(spread.mean()), 2),
-            }
-        )
+    blocks = list(_normal_scores(fit, step))
+    if not blocks:
+        return []
+    log_density = np.array(
+        [-0.5 * np.einsum("mi,ij,mj->m", t.posterior, np.linalg.pinv(t.correlation), t.posterior) for _, t in blocks]
+    )
+    log_density -= log_density.mean(axis=1, keepdims=True)
+    mean, spread = _moved(fit.draws.flat[::step], np.flatnonzero(fit.areas.inhabited), np.log(2) * log_density)
+    noise = np.log(2) ** 2 * log_density.var(axis=1) / log_density.shape[1]  # of Monte Carlo, in the mean square
+    moved = np.sqrt(np.maximum((mean**2).mean(axis=1) - noise, 0.0))
+    rows = [
+        {
+            "name": name,
+            "parameters": t.posterior.shape[1],
+            "sd_ratio": round(float(t.posterior.std(axis=0).max()), 2),
+            "moved": round(float(moved[k]), 2),
+            "widened": round(float(spread[k].mean()), 2),
+        }
+        for k, (name, t) in enumerate(blocks)
+    ]
     return rows
+
+
+def _moved(draws: Floats, areas: Ints, weights: Floats) -> tuple[Floats, Floats]:
+    """Return d E[eta] and half d E[(eta - m)^2], in posterior sds and variances, per block and estimate.
+
+    A number of areas at a time: squares of all draws of a country would take half a GiB.
+    """
+    means, spreads = [], []
+    for some in np.array_split(areas, max(1, len(areas) // AREAS)):
+        off = draws[:, some].reshape(len(draws), -1)
+        off -= off.mean(axis=0)
+        means.append(weights @ off / len(off))
+        np.square(off, out=off)
+        variance = off.mean(axis=0)
+        means[-1] /= np.sqrt(variance)
+        spreads.append(0.5 * (weights @ off) / len(off) / variance)
+    return np.concatenate(means, axis=1), np.concatenate(spreads, axis=1)
 
 
 def outside(fit: Fit) -> float | None:

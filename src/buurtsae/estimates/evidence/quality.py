@@ -317,7 +317,7 @@ def _predictive(est: Estimates) -> list[dict[str, Any]]:
         source, measure = fit.direct.sources[s], fit.direct.subdimensions[d]
         prediction, y, v = predictions(fit, s, d)
         replicate = prediction + rng.normal(size=prediction.shape) * np.sqrt(v)
-        lower, upper = np.quantile(replicate, [0.025, 0.975], axis=0)
+        lower, upper = np.quantile(np.sort(replicate.T, axis=1), [0.025, 0.975], axis=1)  # sorted takes less time
         inside = (y >= lower) & (y <= upper)
         codes = source.codes[np.isfinite(source.mean[:, d])]
         what = {"source": fit.direct.labels[s], "measure": measure}

@@ -12,7 +12,7 @@ from typing import Any
 
 from buurtsae.estimates.labels import MOST
 from buurtsae.figures import decimals, dutch, interval
-from buurtsae.notes import Note
+from buurtsae.notes import SWAPPED, Note
 from buurtsae.scale import SCORE, Scale
 
 LABELS = {"betrouwbaar": "betrouwbaar", "indicatief": "indicatief", "niet_publiceren": "niet gepubliceerd"}
@@ -58,14 +58,14 @@ def figure(row: Mapping[str, Any], scale: Scale = SCORE) -> str:
 def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any], scale: Scale = SCORE) -> Note:
     """Return in words what an estimate of a smallest area is made of."""
     kind, this = ("buurt", "deze") if row.get("level", "buurt") == "buurt" else ("gebied", "dit")
-    n, answers = row["n_respondents"], parts["own"]
+    n, answers, digits = row["n_respondents"], parts["own"], scale.digits
     who = Note("own data", "eigen gegevens") if n is None else people(n, own=True)
     around = Note("the areas around it", f"de {kind}en eromheen")
-    both = Note("the areas around it and its {who} together", f"de {kind}en eromheen en de {{who}} samen", who=who)
+    both = Note(f"the areas around it and its {who} together", f"de {kind}en eromheen en de {who.nl} samen")
 
     def points(what: Note, value: float, sign: str = "+") -> Note:
-        text = f"{{what}}: {{x:{sign}z.{scale.digits}f}}"
-        return Note(text, text, what=what, x=value)
+        x = f"{value:{sign}z.{digits}f}"  # not as a field of the note: millions are written
+        return Note(f"{what}: {x}", f"{what.nl}: {x.translate(SWAPPED)}")
 
     who_lives = Note("who lives there", "wie er wonen")
     average = Note("an area of average characteristics", f"een {kind} met gemiddelde kenmerken")
@@ -76,7 +76,7 @@ def leans_on(row: Mapping[str, Any], parts: Mapping[str, Any], scale: Scale = SC
         points(both if n != 0 and answers is None else around, parts["surroundings"]),
     ]
     if n != 0 and answers is not None:
-        phrases.append(points(Note("its {who}", "de {who}", who=who), answers))
+        phrases.append(points(Note(f"its {who}", f"de {who.nl}"), answers))
     if parts.get("shift") is not None:
         adjusted = Note("adjustment to published figures", "aanpassing aan gepubliceerde cijfers")
         phrases.append(points(adjusted, parts["shift"]))
@@ -106,5 +106,5 @@ def most(share: float | None, n: int | None) -> Note:
 
 def people(n: int | None, *, own: bool = False) -> Note:
     """Return a number of respondents in words."""
-    noun = Note("respondent", "respondent") if n == 1 else Note("respondents", "respondenten")
-    return Note("{n} {own}{noun}", "{n} {own}{noun}", n=n or 0, own=Note("own ", "eigen ") if own else "", noun=noun)
+    en, nl = ("respondent", "respondent") if n == 1 else ("respondents", "respondenten")
+    return Note(f"{n or 0} {'own ' * own}{en}", f"{n or 0} {'eigen ' * own}{nl}")
