@@ -8,13 +8,11 @@ the moment of the run, so that equal results are equal files.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pandas as pd
@@ -52,10 +50,10 @@ def write_workbook(
     book.properties.creator, book.properties.title = "buurtsae", about.title
     book.properties.created = book.properties.modified = created
     _explain(book, measures, about, scale, several=changed is not None)
-    rows = [iter(()), _fill(book, SHEETS[1], table, estimates(scale), scale)]
+    _fill(book, SHEETS[1], table, estimates(scale), scale)
     if changed is not None:
-        rows.append(_fill(book, SHEETS[2], changed, changes(scale), scale))
-    with _Archive(folder / "estimates.xlsx", created, rows) as archive:
+        _fill(book, SHEETS[2], changed, changes(scale), scale)
+    with _Archive(folder / "estimates.xlsx", created) as archive:
         ExcelWriter(book, archive).save()  # Workbook.save would write the present moment
 
 
@@ -102,8 +100,7 @@ def _explain(
             row(column.name, column.nl, (COLUMNS | OF_CHANGES)[column.name], column.unit, column.en)
 
 
-def _fill(book: Workbook, name: str, table: pd.DataFrame, columns: Sequence[Column], scale: Scale) -> Iterator[str]:
-    """Make a sheet with its header, and return the rows below it."""
+def _fill(book: Workbook, name: str, table: pd.DataFrame, columns: Sequence[Column], scale: Scale) -> None:
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Font
     from openpyxl.utils import get_column_letter
@@ -117,46 +114,24 @@ def _fill(book: Workbook, name: str, table: pd.DataFrame, columns: Sequence[Colu
     for cell in header:
         cell.font = Font(bold=True)
     sheet.append(header)
+    # a cell per column of numbers, filled anew for every row, and plain values elsewhere: millions of cells cost time
     cells = [WriteOnlyCell(sheet) for _ in columns]
-    for k, (cell, column) in enumerate(zip(cells, columns, strict=True), start=1):
-        cell.column, cell.number_format = k, _format(column, scale)
-    return _sheet_rows(table, [column.name for column in columns], cells)
+    for cell, column in zip(cells, columns, strict=True):
+        cell.number_format = _format(column, scale)
+    for values in _rows(table, [column.name for column in columns]):
+        *first, last = (_filled(cell, value) for cell, value in zip(cells, values, strict=True))
+        sheet.append([*first, "" if last is None else last])  # a row that ends early is an error to some readers
 
 
-def _sheet_rows(table: pd.DataFrame, names: Sequence[str], cells: Sequence[Cell]) -> Iterator[str]:
-    """Yield the rows below the header as XML: openpyxl would make an object of each of millions of cells.
-
-    Numbers have the format of the cell of their column. A row that ends early is an error to some readers.
-    """
-    quoted, columns = _text(cells[0].parent, SPECIAL[0]), [(cell.column_letter, cell) for cell in cells]
-    styles: dict[str, str] = {}  # kept in the book in the order in which they come up
-
-    def style(name: str, cell: Cell) -> str:
-        if name not in styles:
-            styles[name] = f' s="{cell.style_id}"' if cell.has_style else ""
-        return styles[name]
-
-    for number, values in enumerate(_rows(table, names), start=2):
-        text = f'<row r="{number}">'
-        for (letter, cell), value in zip(columns, values, strict=True):
-            if isinstance(value, str):
-                special = style("quoted", quoted) if value.startswith(SPECIAL) else ""
-                inside = f">{_inline(value)}</c>" if value else " />"
-                text += f'<c r="{letter}{number}"{special} t="inlineStr"{inside}'
-            elif isinstance(value, bool):
-                text += f'<c r="{letter}{number}" t="b"><v>{value:d}</v></c>'
-            elif value is not None:
-                text += f'<c r="{letter}{number}"{style(letter, cell)} t="n"><v>{value!r}</v></c>'
-        last = f'<c r="{columns[-1][0]}{number}" t="inlineStr" />' if values[-1] is None else ""
-        yield f"{text}{last}</row>"
-
-
-@lru_cache(maxsize=4096)
-def _inline(value: str) -> str:
-    """Return text as it is in a cell."""
-    text = _clean(value)
-    space = ' xml:space="preserve"' if text.strip() not in ("", text) else ""
-    return f"<is><t{space}>{escape(text)}</t></is>"
+def _filled(cell: Cell, value: Any) -> Any:
+    """Return what is appended to a row: the value, or a cell where openpyxl would make something else of it."""
+    if isinstance(value, float):
+        cell.value, cell.data_type = repr(value), "n"  # openpyxl itself keeps 16 digits
+        return cell
+    if isinstance(value, str):
+        text = _clean(value)
+        return _text(cell.parent, text) if text.startswith(SPECIAL) else text
+    return value
 
 
 def _format(column: Column, scale: Scale) -> str:
@@ -190,12 +165,11 @@ def _text(sheet: Any, text: str) -> Cell:
 
 
 class _Archive(ZipFile):
-    """An archive whose members are all of one moment, and whose sheets, in their order, have further `rows`."""
+    """An archive whose members are all of one moment."""
 
-    def __init__(self, path: Path, moment: datetime, rows: Sequence[Iterator[str]]) -> None:
+    def __init__(self, path: Path, moment: datetime) -> None:
         super().__init__(path, "w", ZIP_DEFLATED, allowZip64=True)
         self._moment = (max(moment.year, 1980), *moment.timetuple()[1:6])
-        self._rows = {f"xl/worksheets/sheet{k}.xml": of_sheet for k, of_sheet in enumerate(rows, start=1)}
 
     def _info(self, name: str) -> ZipInfo:
         info = ZipInfo(name, self._moment)
@@ -206,16 +180,5 @@ class _Archive(ZipFile):
         super().writestr(self._info(str(zinfo_or_arcname)), data)
 
     def write(self, filename: Any, arcname: Any = None, *args: Any, **kwargs: Any) -> None:
-        """Write a sheet, the only members that openpyxl has in files."""
-        above, end, below = Path(filename).read_bytes().partition(b"</sheetData>")
-        with self.open(self._info(str(arcname)), "w", force_zip64=True) as target:
-            target.write(above)
-            for rows in _some(self._rows[str(arcname)]):
-                target.write("".join(rows).encode())
-            target.write(end + below)
-
-
-def _some(rows: Iterator[str]) -> Iterator[list[str]]:
-    """Yield rows, some hundreds at a time."""
-    while some := list(islice(rows, 500)):
-        yield some
+        with open(filename, "rb") as source, self.open(self._info(str(arcname)), "w", force_zip64=True) as target:
+            shutil.copyfileobj(source, target)
