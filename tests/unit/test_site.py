@@ -514,12 +514,13 @@ def test_the_method_statement_tells_sources_checks_and_contact(
 
 
 def test_documents_are_the_same_however_many_are_made_at_a_time(
-    content: Content, monkeypatch: pytest.MonkeyPatch
+    areas: gpd.GeoDataFrame, made: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    every = list(content.documents())
+    shown = content(areas, made)
+    every = list(shown.documents())
     assert len(every) > 1
     assert [{row["area_code"][2:6] for row in one["estimates"]} for one in every] == [
         {one["gemeente"]["area_code"][2:]} if one["estimates"] else set() for one in every
     ]
     monkeypatch.setattr(publication, "CODES", 1)
-    assert list(content.documents()) == every
+    assert list(shown.documents()) == every
