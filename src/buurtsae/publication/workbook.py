@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SHEETS = ("Toelichting", "Schattingen", "Verandering")
 ROWS = 5000  # turned into Python objects at a time
+RETURN = re.compile("\r\n?")
 LONGEST = 32_767  # characters in a cell
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 SPECIAL = tuple("=+-@#\t\r\n")  # begins of formulas, and of error values such as #N/A
@@ -150,8 +151,8 @@ def _rows(table: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[Any, ...]
 
 
 def _clean(value: str) -> str:
-    """Return text without what a cell cannot hold."""
-    return NOT_XML.sub("\ufffd", value)[:LONGEST]
+    """Return text without what a cell cannot hold: XML has one kind of line end, whoever writes it."""
+    return NOT_XML.sub("\ufffd", RETURN.sub("\n", value))[:LONGEST]
 
 
 def _text(sheet: Any, text: str) -> Cell:
