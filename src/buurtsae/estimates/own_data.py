@@ -58,9 +58,10 @@ class OwnData:
         known = np.flatnonzero(group >= 0)  # buurten without residents have no estimate
         member = sp.csr_array((np.ones(len(known)), (group[known], known)), shape=(len(labels), len(group)))
         product = values - values.mean(axis=0)
-        for some in np.array_split(np.arange(len(labels)), max(1, len(labels) // AREAS)):
+        for first in range(0, len(labels), AREAS):
+            some = slice(first, first + AREAS)
             total = (member[some] @ score).T
-            product[:, some[0] : some[-1] + 1] *= total - total.mean(axis=0)
+            product[:, some] *= total - total.mean(axis=0)
         covariance = product.sum(axis=0) / (len(values) - 1)
         return np.asarray(np.clip(covariance + self._answered(measure, member), 0.0, 1.0))
 
