@@ -15,9 +15,10 @@ from made_persons import made as made_persons
 import buurtsae as bs
 from buurtsae.draws import Draws
 from buurtsae.engines import smaller
-from buurtsae.engines.checkpoint import Checkpoint, CheckpointWarning, Remembered
+from buurtsae.engines.checkpoint import HEAD, Checkpoint, CheckpointWarning, Remembered
 from buurtsae.engines.laplace import LaplaceOptions, _marginal, sample
 from buurtsae.engines.marginal import Marginal
+from buurtsae.errors import DataError
 from buurtsae.model.design import Design
 
 KINDS = "BYM2", "heavy tails", "counts", "variances"
@@ -104,8 +105,18 @@ def test_another_model_or_data_or_a_spoiled_file_has_no_say(tmp_path: Path) -> N
     lines = file.read_text().splitlines()
     file.write_text("\n".join(line.replace("0x1.", "0x1.8", 1) for line in lines))  # other numbers, the old hash
     assert same(drawn(design, file), drawn(design))
-    file.write_bytes(bytes(range(256)) * 40)
-    assert same(drawn(design, file), drawn(design))
+    for rest in (HEAD + bytes(range(256)) * 40, HEAD[:9], b""):
+        file.write_bytes(rest)
+        for _ in range(2):
+            assert same(drawn(design, file), drawn(design))
+
+
+@pytest.mark.parametrize("name", ["enquete.csv", "values\0.txt"])
+def test_another_file_is_refused_and_stays_as_it_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / "enquete.csv").write_text("buurtcode,gewicht\nBU00000000,1\n")
+    with pytest.raises(DataError, match="is no checkpoint"):
+        drawn(design_of("BYM2"), tmp_path / name)
+    assert (tmp_path / "enquete.csv").read_text() == "buurtcode,gewicht\nBU00000000,1\n"
 
 
 def test_a_prior_whose_middle_is_the_same_is_another_model() -> None:

@@ -1,7 +1,8 @@
 """What a log-density answered, on disk: a fit that was stopped goes on where it was, to the same bytes.
 
-A line per answer: the hash of what was asked, numbers in hexadecimal (every bit of them), and a hash of the line, so
-that one that was torn does not count. Lines are only added, each by one write: several fits may share a file.
+A line that says what the file is; then one per answer: the hash of what was asked, numbers in hexadecimal (every bit of
+them), and a hash of the line, so that one that was torn does not count. Lines are only added, each by one write: some
+fits may share a file.
 
 What was asked is which target, a value or a gradient, and where, to the last bit. A target is known by what it answers
 at one place that is nowhere special: with other data, another model or prior, another version or processor some bit of
@@ -25,8 +26,11 @@ import scipy
 
 from buurtsae import __version__
 from buurtsae.engines.search import Target
+from buurtsae.errors import DataError, cut
+from buurtsae.folder.failures import shortened
 from buurtsae.sparse import Floats, Ints
 
+HEAD = b"# What a fit by buurtsae weighed, until it is finished\n"
 PLACE = 0.3  # prior standard deviations: how far from the middle a target is asked who it is
 
 
@@ -50,16 +54,26 @@ class Checkpoint:
 
     @classmethod
     def at(cls, path: str | Path) -> Checkpoint:
-        """Return what a file has, or will have."""
+        """Return what a file has, or will have.
+
+        Raises
+        ------
+        DataError
+            If it is another file, to which nothing is added.
+        """
         checkpoint = cls(Path(path))
         try:
-            lines = checkpoint.path.read_text(encoding="ascii", errors="replace").splitlines()
+            text = checkpoint.path.read_bytes()
         except FileNotFoundError:
             return checkpoint
         except OSError as error:
             checkpoint.failure = error
             return checkpoint
-        for line in lines:
+        except ValueError as error:  # a NUL in its name
+            raise _another(path, str(error)) from error
+        if not HEAD.startswith(text[: len(HEAD)]):  # less of it was torn
+            raise _another(path, cut(repr(text[: len(HEAD)])))
+        for line in text.decode("ascii", errors="replace").splitlines():
             body, _, check = line.rpartition(" ")
             if body and check == _hash(body.encode()):
                 key, *numbers = body.split(" ")
@@ -74,9 +88,7 @@ class Checkpoint:
         body = " ".join([key, *map(float.hex, found.tolist())])
         with self._lock:
             self._known[key] = found
-            start = "" if self._begun else "\n"  # after a line that was torn
-            self._write(f"{start}{body} {_hash(body.encode())}\n")
-            self._begun = True
+            self._write(f"{body} {_hash(body.encode())}\n")
         return found
 
     def _write(self, text: str) -> None:
@@ -85,7 +97,10 @@ class Checkpoint:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab", buffering=0) as file:
+                if not self._begun:  # on a line of its own, whatever was torn
+                    text = f"{HEAD[file.tell() :].decode()}\n{text}"
                 file.write(text.encode("ascii"))
+            self._begun = True
         except OSError as error:
             self.failure = error
 
@@ -153,6 +168,11 @@ class Remembered:
         """Return log p(xi | y) up to a constant, and its gradient."""
         both = self.checkpoint.answer(self.key("gradient", xi), lambda: np.hstack(self.target.with_gradient(xi)))
         return float(both[0]), both[1:]
+
+
+def _another(path: str | Path, got: str) -> DataError:
+    what, hint = f"{shortened(str(path))} is no checkpoint", "remove it, or choose another name"
+    return DataError(what, got, "what a fit wrote, or no file", hint)
 
 
 def _hash(*parts: bytes) -> str:

@@ -237,7 +237,8 @@ def checkpoint(run_id: str) -> Path | None:
 
     own = Path(platformdirs.user_cache_dir("buurtsae", appauthor=False)) / "checkpoints"
     folder = Path(os.environ.get(CHECKPOINTS) or own)
-    if not os.access(next(home for home in (folder, *folder.parents) if home.exists()), os.W_OK):
+    # os.path: what may not be looked into is not there
+    if not os.access(next(home for home in (folder, *folder.parents) if os.path.exists(home)), os.W_OK):
         return None
     for file in folder.glob("*.txt"):
         with suppress(OSError):  # another run removes it
