@@ -1,8 +1,8 @@
 """What a log-density answered, on disk: a fit that was stopped goes on where it was, to the same bytes.
 
 A line that says what the file is; then one per answer: the hash of what was asked, numbers in hexadecimal (every bit of
-them), and a hash of the line, so that one that was torn does not count. Lines are only added, each by one write: some
-fits may share a file.
+them), and a hash of the line, so that one that was torn does not count. Lines are only added, each by one write: fits
+may share a file.
 
 What was asked is which target, a value or a gradient, and where, to the last bit. A target is known by what it answers
 at one place that is nowhere special: with other data, another model or prior, another version or processor some bit of
