@@ -91,7 +91,7 @@ class Content:
             ("measures are not in the concept", self.table["measure"], self.concept.nodes),
             ("estimates have no geometry", buurten, self.geometry.index),
         ):
-            if unknown := sorted(set(names) - set(known)):
+            if unknown := sorted(set(names.unique()) - set(known)):
                 problems.add(what, shown(unknown), "codes that are known", "check the concept and the areas' year")
         problems.raise_if_any()
 
@@ -119,10 +119,10 @@ class Content:
             **_of_years(every),
         )
 
-    @property
+    @cached_property
     def measures(self) -> tuple[str, ...]:
         """The measures that there are, each followed by its parts."""
-        known, nodes = set(self.table["measure"]), self.concept.nodes
+        known, nodes = set(self.table["measure"].unique()), self.concept.nodes
 
         def below(parent: str | None) -> Iterator[str]:
             for node in nodes.values():
@@ -132,7 +132,7 @@ class Content:
 
         return tuple(measure for measure in below(None) if measure in known)
 
-    @property
+    @cached_property
     def years(self) -> tuple[int, ...]:
         """The years that there are, latest last."""
         return tuple(sorted(map(int, self.table["year"].unique())))

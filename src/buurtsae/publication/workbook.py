@@ -1,19 +1,18 @@
 """`estimates.xlsx`: the table as a workbook, with its explanation on the first sheet, and of several years the changes.
 
-Rows are streamed (openpyxl's write-only mode). Numbers are stored as the shortest text that reads back to the same
-double, and shown with one decimal; text stays text, whatever it starts with. Document properties and the archive have
-the moment of the run, so that equal results are equal files.
+Rows are streamed (XlsxWriter's constant memory). Numbers are stored as the shortest text that reads back to the same
+double, and shown with one decimal; text stays text, whatever it starts with. Document properties have the moment of the
+run, and members of the archive all the same one, so that equal results are equal files.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from xml.sax.saxutils import escape
 
 import pandas as pd
 
@@ -22,8 +21,8 @@ from buurtsae.scale import SCORE, Scale
 from buurtsae.schemas import POINTS, Column, changes, estimates, records
 
 if TYPE_CHECKING:
-    from openpyxl import Workbook
-    from openpyxl.cell import Cell
+    from xlsxwriter import Workbook
+    from xlsxwriter.format import Format
 
 SHEETS = ("Toelichting", "Schattingen", "Verandering")
 ROWS = 5000  # turned into Python objects at a time
@@ -43,96 +42,76 @@ def write_workbook(
     changed: pd.DataFrame | None = None,
 ) -> None:
     """Write `estimates.xlsx`, with the Dutch label, description and unit of the measures in the explanation."""
-    from openpyxl import Workbook
-    from openpyxl.writer.excel import ExcelWriter
+    from xlsxwriter import Workbook
+    from xlsxwriter.exceptions import FileCreateError
 
-    created = about.created.replace(tzinfo=None)
-    book = Workbook(write_only=True)
-    book.properties.creator, book.properties.title = "buurtsae", about.title
-    book.properties.created = book.properties.modified = created
-    _explain(book, measures, about, scale, several=changed is not None)
-    _fill(book, SHEETS[1], table, estimates(scale), scale)
-    if changed is not None:
-        _fill(book, SHEETS[2], changed, changes(scale), scale)
-    with _Archive(folder / "estimates.xlsx", created) as archive:
-        ExcelWriter(book, archive).save()  # Workbook.save would write the present moment
+    try:
+        with Workbook(folder / "estimates.xlsx", {"constant_memory": True, "tmpdir": str(folder)}) as book:
+            created = about.created.replace(tzinfo=None)
+            book.set_properties({"author": "buurtsae", "title": _clean(about.title), "created": created})
+            _explain(book, measures, about, scale, several=changed is not None)
+            _fill(book, SHEETS[1], table, estimates(scale), scale)
+            if changed is not None:
+                _fill(book, SHEETS[2], changed, changes(scale), scale)
+    except FileCreateError as error:  # what the system said, as every other file tells it
+        raise error.args[0] from None
 
 
 def _explain(
     book: Workbook, measures: Mapping[str, tuple[str, str, str]], about: About, scale: Scale, *, several: bool
 ) -> None:
-    from openpyxl.styles import Alignment, Font
-
-    sheet = book.create_sheet(SHEETS[0])
-    for letter, width in zip("ABCDE", (28, 30, 70, 14, 70), strict=True):
-        sheet.column_dimensions[letter].width = width
-
-    def row(*values: str, bold: bool = False) -> None:
-        cells = []
-        for value in values:
-            cell = _text(sheet, _clean(value))
-            cell.alignment = Alignment(wrap_text=True, vertical="top")
-            cell.font = Font(bold=bold)
-            cells.append(cell)
-        sheet.append(cells)
-
-    row(about.title, bold=True)
+    sheet = book.add_worksheet(SHEETS[0])
+    for k, width in enumerate((28, 30, 70, 14, 70)):
+        sheet.set_column(k, k, width)
+    written, bold = (_Text(book, text_wrap=True, valign="top", bold=bold) for bold in (False, True))
+    lines: list[tuple[_Text, tuple[str, ...]]] = [(bold, (about.title,))]
     for stamp in stamps(about.fictitious, about.draft):
-        row(stamp.nl.partition(":")[0], "", stamp.nl, "", stamp, bold=True)
-    row("Run", about.run_id)
-    row("Gemaakt", f"{about.created:%Y-%m-%d %H:%M} UTC")
-    row("Bron", about.source.nl, "", "", about.source)
-    row("")
-    row("Begrip", "", "Toelichting", "", "In English", bold=True)
-    for name, nl, en in (*parts(scale), *([CHANGE] if several else [])):
-        row(name, "", nl, "", en)
-    row("")
-    row("Maat", "Naam", "Omschrijving", "Eenheid", bold=True)
-    for name, (label, description, unit) in measures.items():
-        row(name, label, description, unit)
-    row("")
-    row("Kolom", "Titel", "Omschrijving", "Eenheid", "In English", bold=True)
-    for column in estimates(scale):
-        row(column.name, column.nl, COLUMNS[column.name], column.unit, column.en)
+        lines.append((bold, (stamp.nl.partition(":")[0], "", stamp.nl, "", stamp)))
+    lines += [
+        (written, ("Run", about.run_id)),
+        (written, ("Gemaakt", f"{about.created:%Y-%m-%d %H:%M} UTC")),
+        (written, ("Bron", about.source.nl, "", "", about.source)),
+        (written, ("",)),
+        (bold, ("Begrip", "", "Toelichting", "", "In English")),
+        *((written, (name, "", nl, "", en)) for name, nl, en in (*parts(scale), *([CHANGE] if several else []))),
+        (written, ("",)),
+        (bold, ("Maat", "Naam", "Omschrijving", "Eenheid")),
+        *((written, (name, *told)) for name, told in measures.items()),
+    ]
+    tables = {"Kolom": (estimates(scale), COLUMNS)}
     if several:
-        row("")
-        row(f"Kolom van {SHEETS[2]}", "Titel", "Omschrijving", "Eenheid", "In English", bold=True)
-        for column in changes(scale):
-            row(column.name, column.nl, (COLUMNS | OF_CHANGES)[column.name], column.unit, column.en)
+        tables[f"Kolom van {SHEETS[2]}"] = changes(scale), COLUMNS | OF_CHANGES
+    for head, (columns, words) in tables.items():
+        lines += [(written, ("",)), (bold, (head, "Titel", "Omschrijving", "Eenheid", "In English"))]
+        lines += [(written, (each.name, each.nl, words[each.name], each.unit, each.en)) for each in columns]
+    for i, (text, line) in enumerate(lines):
+        for k, value in enumerate(line):
+            if value:
+                sheet.write_string(i, k, *text(value))
 
 
 def _fill(book: Workbook, name: str, table: pd.DataFrame, columns: Sequence[Column], scale: Scale) -> None:
-    from openpyxl.cell import WriteOnlyCell
-    from openpyxl.styles import Font
-    from openpyxl.utils import get_column_letter
-
-    sheet = book.create_sheet(name)
-    sheet.freeze_panes = "A2"
-    sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{len(table) + 1}"
-    for k, column in enumerate(columns, start=1):
-        sheet.column_dimensions[get_column_letter(k)].width = WIDTHS.get(column.name, max(11, len(column.name) + 4))
-    header = [WriteOnlyCell(sheet, value=column.name) for column in columns]
-    for cell in header:
-        cell.font = Font(bold=True)
-    sheet.append(header)
-    # a cell per column of numbers, filled anew for every row, and plain values elsewhere: millions of cells cost time
-    cells = [WriteOnlyCell(sheet) for _ in columns]
-    for cell, column in zip(cells, columns, strict=True):
-        cell.number_format = _format(column, scale)
-    for values in _rows(table, [column.name for column in columns]):
-        *first, last = (_filled(cell, value) for cell, value in zip(cells, values, strict=True))
-        sheet.append([*first, "" if last is None else last])  # a row that ends early is an error to some readers
-
-
-def _filled(cell: Cell, value: Any) -> Any:
-    """Return what is appended to a row: the value, or a cell where openpyxl would make something else of it."""
-    if isinstance(value, float):
-        cell.value, cell.data_type = repr(value), "n"  # openpyxl itself keeps 16 digits
-        return cell
-    if isinstance(value, str):
-        text = _clean(value)
-        return _text(cell.parent, text) if text.startswith(SPECIAL) else text
-    return value
+    sheet, last = book.add_worksheet(name), len(columns) - 1
+    text = lru_cache(100_000)(_Text(book))  # names and words come back
+    sheet.freeze_panes(1, 0)
+    sheet.autofilter(0, 0, len(table), last)
+    bold = book.add_format({"bold": True})
+    for k, column in enumerate(columns):
+        sheet.set_column(k, k, WIDTHS.get(column.name, max(11, len(column.name) + 4)))
+        sheet.write_string(0, k, column.name, bold)
+    shown = [book.add_format({"num_format": _format(column, scale)}) for column in columns]
+    for i, values in enumerate(_rows(table, [column.name for column in columns]), start=1):
+        for k, value in enumerate(values):
+            if isinstance(value, str):
+                sheet.write_string(i, k, *text(value))
+            elif isinstance(value, bool):
+                sheet.write_boolean(i, k, value)
+            elif isinstance(value, float):
+                sheet.write_number(i, k, _Exact(value), shown[k])
+            elif value is not None:
+                sheet.write_number(i, k, value)
+            elif k == last:  # a row that ends early is an error to some readers
+                sheet.write_blank(i, k, None, shown[k])
 
 
 def _format(column: Column, scale: Scale) -> str:
@@ -155,31 +134,22 @@ def _clean(value: str) -> str:
     return NOT_XML.sub("\ufffd", RETURN.sub("\n", value))[:LONGEST]
 
 
-def _text(sheet: Any, text: str) -> Cell:
-    """Return a cell with text as text: never a formula or an error value, not even after somebody edits it."""
-    from openpyxl.cell import WriteOnlyCell
+class _Text:
+    """Text as text: never a formula or an error value, not even after somebody edits it."""
 
-    cell = WriteOnlyCell(sheet, text)
-    cell.data_type = "s"
-    cell.quotePrefix = text.startswith(SPECIAL)
-    return cell
+    def __init__(self, book: Workbook, **style: Any) -> None:
+        self.plain, self.special = (book.add_format(style | {"quote_prefix": quoted}) for quoted in (False, True))
+
+    def __call__(self, value: str) -> tuple[str, Format]:
+        """Return what a cell is to hold, and its format."""
+        text = _clean(value)
+        if text.startswith("<r>") and text.endswith("</r>"):  # XlsxWriter would take it for markup of its own
+            return f"<r><t>{escape(text)}</t></r>", self.plain
+        return text, self.special if text.startswith(SPECIAL) else self.plain
 
 
-class _Archive(ZipFile):
-    """An archive whose members are all of one moment."""
+class _Exact(float):
+    """A number that is written in full: XlsxWriter asks for 16 digits."""
 
-    def __init__(self, path: Path, moment: datetime) -> None:
-        super().__init__(path, "w", ZIP_DEFLATED, allowZip64=True)
-        self._moment = (max(moment.year, 1980), *moment.timetuple()[1:6])
-
-    def _info(self, name: str) -> ZipInfo:
-        info = ZipInfo(name, self._moment)
-        info.compress_type = ZIP_DEFLATED
-        return info
-
-    def writestr(self, zinfo_or_arcname: Any, data: Any, *args: Any, **kwargs: Any) -> None:
-        super().writestr(self._info(str(zinfo_or_arcname)), data)
-
-    def write(self, filename: Any, arcname: Any = None, *args: Any, **kwargs: Any) -> None:
-        with open(filename, "rb") as source, self.open(self._info(str(arcname)), "w", force_zip64=True) as target:
-            shutil.copyfileobj(source, target)
+    def __format__(self, spec: str) -> str:
+        return repr(float(self))
