@@ -223,11 +223,12 @@ def _write_draws(every: Estimates | Waves, path: Path, most: int) -> None:
 def _shown_draws(est: Estimates, kept: Ints, codes: pd.DataFrame) -> NDArray[np.float32]:
     """Draws of one year, (draws, areas, measures), missing where they are not published."""
     position = {key: row for row, key in enumerate(codes.itertuples(index=False, name=None))}
-    values = np.full((len(kept), len(codes), len(est.measures)), np.nan, dtype=np.float32)
+    column = {measure: k for k, measure in enumerate(est.measures)}
+    values = np.full((len(kept), len(codes), len(column)), np.nan, dtype=np.float32)
     for measure, level, labels, drawn in level_draws(est.fit, est.concept, est.draws):
         shown = est.concept.scale_of(measure).shown(drawn[kept])
-        values[:, [position[level, code] for code in labels], est.measures.index(measure)] = shown
-    hidden = est.table[est.table["label"] == "niet_publiceren"]
-    for row in hidden[["level", "area_code", "measure"]].itertuples(index=False):
-        values[:, position[row.level, row.area_code], est.measures.index(row.measure)] = np.nan
+        values[:, [position[level, code] for code in labels], column[measure]] = shown
+    hidden = est.table.loc[est.table["label"] == "niet_publiceren", ["level", "area_code", "measure"]]
+    for level, code, measure in hidden.itertuples(index=False, name=None):
+        values[:, position[level, code], column[measure]] = np.nan
     return values
