@@ -199,7 +199,8 @@ def main() -> None:
             ("country", COUNTRY, lambda: country(Path(home), args.country)),
         ):
             if args.part in (None, part):
-                text = table().to_markdown(index=False)
+                found = table().astype(object)
+                text = found.where(found.notna(), None).to_markdown(index=False, missingval="")  # left empty
                 print(text)
                 if args.out:
                     write_part(args.out, *marks, text)
