@@ -36,7 +36,7 @@ from buurtsae.publication.statline import write_statline
 from buurtsae.publication.swing import write_swing
 from buurtsae.publication.tables import write_tables
 from buurtsae.publication.workbook import write_workbook
-from buurtsae.schemas import ESTIMATES, check_estimates, published
+from buurtsae.schemas import BASES, ESTIMATES, check_estimates, published
 from buurtsae.survey.concept import Concept
 
 MARKS = "<!-- layouts: written by benchmarks/layouts.py -->", "<!-- end of layouts -->"
@@ -90,6 +90,9 @@ def make() -> Made:
     label = np.where(hidden, "niet_publiceren", np.where(rng.uniform(size=n) < 0.5, "indicatief", "betrouwbaar"))
     values = {
         "code_year": 2024,
+        "scale_lower": concept.span.lower,
+        "scale_upper": concept.span.upper,
+        "unit": concept.span.label.nl,
         "year": 2023,
         "estimate": estimate,
         "sd": sd,
@@ -103,6 +106,7 @@ def make() -> Made:
         "own_data_share": rng.uniform(size=n),
         "reliability": rng.uniform(size=n),
         "label": label,
+        "basis": np.where(hidden, None, rng.choice(BASES, n)),
         "reason": np.where(label == "betrouwbaar", None, "minder dan 10 eigen respondenten"),
         "p_above_parent": rng.uniform(size=n),
         "rank_lower": rng.integers(1, 20, n),
@@ -123,7 +127,7 @@ def _excel_csv(made: Made, folder: Path) -> None:
 
 
 def _workbook(made: Made, folder: Path) -> None:
-    nodes = {m: (made.concept.nodes[m].nl, made.concept.nodes[m].about) for m in made.concept.measures}
+    nodes = {m: (made.concept.nodes[m].nl, made.concept.nodes[m].about, "score") for m in made.concept.measures}
     write_workbook(made.table, nodes, folder, ABOUT)
 
 
